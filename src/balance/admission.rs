@@ -1,0 +1,88 @@
+//! Admission: bounded waiting with a give-up time.
+//!
+//! A request that no node may take now stands in the line of its route, first come first served,
+//! until a node opens, its time is up, or its client leaves. The room is bounded over all lines.
+//! Entries of requests that have left are dropped when they come to the head, so leaving is O(1).
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use crate::unit::{RouteId, Span};
+
+/// The waiting room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Queue {
+    /// At most so many requests wait, over all routes.
+    pub max: u32,
+    /// A request waits at most this long at a stretch. `None` is for ever.
+    pub max_wait: Option<Span>,
+}
+
+impl Default for Queue {
+    fn default() -> Queue {
+        Queue { max: 1_000, max_wait: Some(Span::from_secs(10)) }
+    }
+}
+
+/// A place in line: which request, and its number in the order of joining over all lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place<K> {
+    pub(super) key: K,
+    pub(super) number: u64,
+}
+
+/// One line a route.
+#[derive(Clone, Debug)]
+pub(super) struct Lines<K> {
+    lines: Vec<VecDeque<Place<K>>>,
+    joined: u64,
+    /// Requests that wait; entries of those that left are not counted.
+    pub(super) waiting: u32,
+}
+
+impl<K: Copy> Lines<K> {
+    pub(super) fn new(routes: usize) -> Lines<K> {
+        Lines { lines: (0..routes).map(|_| VecDeque::new()).collect(), joined: 0, waiting: 0 }
+    }
+
+    /// Joins the line and returns the number of the place.
+    pub(super) fn join(&mut self, route: RouteId, key: K) -> u64 {
+        self.joined += 1;
+        self.waiting += 1;
+        self.lines[route.index()].push_back(Place { key, number: self.joined });
+        self.joined
+    }
+
+    /// Leaves without being at the head; the entry is dropped later.
+    pub(super) fn leave(&mut self) {
+        self.waiting -= 1;
+    }
+
+    /// Returns the first of the line that still waits, dropping those that do not.
+    pub(super) fn head(
+        &mut self,
+        route: RouteId,
+        waits: impl Fn(&Place<K>) -> bool,
+    ) -> Option<Place<K>> {
+        let line = &mut self.lines[route.index()];
+        while let Some(place) = line.front() {
+            if waits(place) {
+                return Some(*place);
+            }
+            line.pop_front();
+        }
+        None
+    }
+
+    /// Takes the head off the line: it is being served.
+    pub(super) fn serve(&mut self, route: RouteId) {
+        self.lines[route.index()].pop_front().expect("the line has a head");
+        self.waiting -= 1;
+    }
+
+    /// Returns every entry of a line, those of requests that have left included.
+    pub(super) fn entries(&self, route: RouteId) -> impl Iterator<Item = &Place<K>> {
+        self.lines[route.index()].iter()
+    }
+}

@@ -1,0 +1,668 @@
+//! The vocabulary of the seam: what the balancer hears (`Input`), what it wants done (`Action`)
+//! and what it declares to have happened (`Event`).
+//!
+//! All three are data. A driver, simulated or live, feeds inputs and carries out actions; it never
+//! reports success by a return value but by another input. Metrics, screens, reports and logs are
+//! folds over events and nothing else. Every type here can be written to a journal and read back.
+
+use serde::{Deserialize, Serialize};
+
+use super::fleet::{Limits, NodeSpec, NodeState, Prices, Tier};
+use super::request::Request;
+use super::strategy::StrategySpec;
+use crate::unit::{
+    ClassId, Cost, NodeId, PeerId, PoolId, Ratio, RequestId, RouteId, Span, TenantId, Time, Tokens,
+};
+
+/// One try of a request on one node. The first try of a request has ordinal zero.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct Attempt {
+    /// Whose try it is.
+    pub request: RequestId,
+    /// Which try of that request.
+    pub ordinal: u8,
+}
+
+/// A fact from outside. The only way in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Input {
+    /// A request came in.
+    Arrive(Request),
+    /// An attempt is getting somewhere.
+    Progress(Attempt, Progress),
+    /// An attempt is over. Exactly once per dispatched attempt, aborted ones included.
+    Finish(Attempt, Outcome),
+    /// The answer to a probe, by its number.
+    Probed(NodeId, u32, ProbeResult),
+    /// What a node says of itself.
+    Report(NodeId, NodeReport),
+    /// What another balancer instance has in flight.
+    Peer(PeerId, PeerLoad),
+    /// The fleet is now different.
+    Fleet(FleetChange),
+    /// A person changed something.
+    Control(Control),
+    /// The client went away.
+    Cancel(RequestId),
+    /// The time asked for by `wake_at` has come.
+    Wake,
+}
+
+/// How far an attempt has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Progress {
+    /// The first token of the answer arrived.
+    FirstToken,
+    /// So many tokens of the answer arrived so far. Throttled by the executor.
+    Tokens(Tokens),
+}
+
+/// Tokens an attempt used, as billed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Tokens of the prompt, cached ones included.
+    pub input: Tokens,
+    /// Those of `input` that the node had cached. Never more than `input`.
+    pub cached: Tokens,
+    /// Tokens of the answer.
+    pub output: Tokens,
+}
+
+/// How an attempt ended, in the words of the executor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// A whole answer.
+    Done(Usage),
+    /// No whole answer, and why.
+    Failed(Failure, Usage),
+    /// The node asked to be left alone for a while (429).
+    RateLimited {
+        /// How long, if it said so.
+        retry_after: Option<Span>,
+    },
+    /// The attempt was aborted as asked; what it had used by then.
+    Aborted(Usage),
+}
+
+/// Why an attempt or a probe failed.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Failure {
+    /// No connection: refused, unreachable, or no answer to the connect in time.
+    Refused,
+    /// The connection broke before the answer was whole.
+    Reset,
+    /// The node answered with a server error.
+    ServerError,
+    /// The node has no room (503, 529, queue full): back-pressure, not sickness.
+    Overloaded,
+    /// No token for longer than the allowed gap. Watched by the executor, which sees tokens.
+    Stalled,
+    /// An answer that is not one: wrong type, malformed, truncated.
+    Malformed,
+    /// The request itself is at fault (400, 404, 413, 422). Never blamed on the node.
+    ClientError,
+    /// The credential is at fault (401, 402, 403).
+    Unauthorized,
+}
+
+impl Failure {
+    /// Returns whether the node is to blame, so that its health suffers.
+    #[must_use]
+    pub const fn blames_node(self) -> bool {
+        match self {
+            Failure::Refused
+            | Failure::Reset
+            | Failure::ServerError
+            | Failure::Stalled
+            | Failure::Malformed => true,
+            Failure::Overloaded | Failure::ClientError | Failure::Unauthorized => false,
+        }
+    }
+
+    /// Returns whether another node might succeed where this one failed.
+    #[must_use]
+    pub const fn worth_another_try(self) -> bool {
+        !matches!(self, Failure::ClientError)
+    }
+
+    /// Returns the words a log line uses.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Failure::Refused => "connect refused",
+            Failure::Reset => "connection reset",
+            Failure::ServerError => "server error",
+            Failure::Overloaded => "overloaded",
+            Failure::Stalled => "stream stalled",
+            Failure::Malformed => "malformed answer",
+            Failure::ClientError => "client error",
+            Failure::Unauthorized => "unauthorized",
+        }
+    }
+}
+
+/// The answer to a health probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProbeResult {
+    /// It answered in time.
+    Healthy,
+    /// It did not.
+    Failed(Failure),
+}
+
+/// What a node says of itself: engine metrics or quota headers. Older than it looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeReport {
+    /// How old the figures were when they reached the balancer. An age, so that clocks may differ.
+    pub age: Span,
+    /// Requests it is working on.
+    pub running: u32,
+    /// Requests it has queued.
+    pub waiting: u32,
+    /// Share of its KV cache in use.
+    pub kv_used: Ratio,
+    /// Requests left in its current quota, where it has one.
+    pub requests_left: Option<u64>,
+    /// Tokens left in its current quota, where it has one.
+    pub tokens_left: Option<Tokens>,
+}
+
+/// What another balancer instance has in flight on each node. State, not changes: a lost message
+/// heals with the next one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerLoad {
+    /// How old the figures were when they reached this balancer.
+    pub age: Span,
+    /// Rises when the peer restarts; figures of an older epoch are ignored.
+    pub epoch: u64,
+    /// In flight on each node, by node.
+    pub nodes: Vec<(NodeId, u32, Tokens)>,
+}
+
+/// A change of the fleet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FleetChange {
+    /// A new node, ready for traffic. It gets the next free id.
+    Add(Box<NodeSpec>),
+    /// No new work for this node; what it has, it finishes.
+    Drain(NodeId),
+    /// Take a drained node back into service.
+    Resume(NodeId),
+    /// The node is gone. Its attempts stay open until the executor ends them.
+    Remove(NodeId),
+    /// New prices, from the next dispatch on.
+    Reprice(NodeId, Prices),
+    /// New limits. Work beyond them is not killed; it drains.
+    Relimit(NodeId, Limits),
+}
+
+/// What a person may change while it runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Control {
+    /// This pool chooses by another strategy from now on.
+    Strategy(PoolId, StrategySpec),
+    /// A new weight for a node, at least one.
+    Weight(NodeId, u32),
+    /// Something happened outside that observers should see at its place in time. The balancer
+    /// repeats it as an event and otherwise takes no notice.
+    Mark(Mark),
+}
+
+/// A note in the stream of events about the world outside the balancer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Mark {
+    /// Who did it.
+    pub by: MarkBy,
+    /// The node it happened to, if to one.
+    pub node: Option<NodeId>,
+    /// Whether it begins or ends.
+    pub phase: MarkPhase,
+    /// What happened, in a few words: `crash`, `slow x4`.
+    pub what: String,
+}
+
+/// Who caused a [`Mark`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MarkBy {
+    /// The scenario's schedule.
+    Scenario,
+    /// The person at the screen.
+    Person,
+}
+
+/// Which end of a lasting thing a [`Mark`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MarkPhase {
+    /// It begins.
+    Begin,
+    /// It is over.
+    End,
+}
+
+/// A wish. The driver carries it out; it never reports success by return value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Send the request to this node.
+    Dispatch {
+        /// The try.
+        attempt: Attempt,
+        /// Where to.
+        node: NodeId,
+    },
+    /// Stop this attempt. The executor confirms with `Finish(_, Outcome::Aborted(_))`, or with
+    /// whatever other outcome happened first.
+    Abort(Attempt),
+    /// Ask the node whether it is well, and answer with `Probed` and this number.
+    Probe(NodeId, u32),
+    /// Tell whoever asked how it ended.
+    Answer(RequestId, Fate),
+}
+
+/// The one final end of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fate {
+    /// A whole answer was delivered.
+    Completed,
+    /// The last attempt failed and no other was allowed.
+    Failed(End),
+    /// Turned away without an answer from any node.
+    Rejected(Reject),
+    /// The client went away first.
+    Cancelled,
+}
+
+/// How an attempt ended, in the words of the balancer: its own timers included.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// A whole answer.
+    Done,
+    /// The node failed.
+    Failed(Failure),
+    /// The node asked to be left alone (429).
+    RateLimited,
+    /// The balancer's own timer ended it.
+    TimedOut(Stage),
+    /// The client went away.
+    Cancelled,
+}
+
+impl End {
+    /// Returns the words a log line uses.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            End::Done => "done",
+            End::Failed(failure) => failure.words(),
+            End::RateLimited => "429 rate limited",
+            End::TimedOut(Stage::FirstToken) => "first-token timeout",
+            End::TimedOut(Stage::Total) => "deadline passed",
+            End::Cancelled => "client gone",
+        }
+    }
+}
+
+/// Which of the balancer's timers ran out.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// From dispatch to the first token (or to the whole answer, if it does not stream).
+    FirstToken,
+    /// From arrival to the end, over all attempts.
+    Total,
+}
+
+/// Why a request was turned away.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Reject {
+    /// The waiting room was full.
+    QueueFull,
+    /// It waited as long as allowed.
+    WaitedTooLong,
+    /// No node of its route may ever serve it: a hard constraint fails closed.
+    NoNode,
+}
+
+impl Reject {
+    /// Returns the words a log line uses.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Reject::QueueFull => "queue full",
+            Reject::WaitedTooLong => "waited too long",
+            Reject::NoNode => "no node may serve it",
+        }
+    }
+}
+
+/// Something that happened, dated by the time of the call that returned it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A request came in.
+    Arrived {
+        /// Which.
+        request: RequestId,
+        /// Its class.
+        class: ClassId,
+        /// Who asked.
+        tenant: TenantId,
+        /// When it was meant to arrive.
+        arrived: Time,
+        /// Tokens of its prompt.
+        prompt: Tokens,
+    },
+    /// No node may take it now, so it waits.
+    Queued {
+        /// Which.
+        request: RequestId,
+        /// The route whose line it stands in.
+        route: RouteId,
+    },
+    /// A node was chosen.
+    Dispatched {
+        /// The try.
+        attempt: Attempt,
+        /// The node.
+        node: NodeId,
+        /// The request's class.
+        class: ClassId,
+        /// First try or retry.
+        kind: Kind,
+        /// The node of the try before this one.
+        after: Option<NodeId>,
+        /// Time since the request arrived.
+        waited: Span,
+        /// Why this node.
+        why: Why,
+    },
+    /// The first token of an answer arrived.
+    FirstToken {
+        /// The try.
+        attempt: Attempt,
+        /// The node.
+        node: NodeId,
+        /// Time since the dispatch.
+        took: Span,
+    },
+    /// An attempt is over and its cost is booked.
+    Ended {
+        /// The try.
+        attempt: Attempt,
+        /// The node.
+        node: NodeId,
+        /// The request's class.
+        class: ClassId,
+        /// How.
+        end: End,
+        /// When the request was meant to arrive.
+        arrived: Time,
+        /// When this try was dispatched.
+        dispatched: Time,
+        /// Tokens it used.
+        usage: Usage,
+        /// What they cost.
+        cost: Cost,
+    },
+    /// A failed request will be tried again after `pause`.
+    RetryPlanned {
+        /// Which.
+        request: RequestId,
+        /// The node that failed.
+        node: NodeId,
+        /// How the last try ended.
+        end: End,
+        /// The back-off; zero for at once.
+        pause: Span,
+    },
+    /// A failed request will not be tried again.
+    RetryDenied {
+        /// Which.
+        request: RequestId,
+        /// The node that failed.
+        node: NodeId,
+        /// How the last try ended.
+        end: End,
+        /// Why not.
+        reason: NoRetry,
+    },
+    /// A request reached its final end.
+    Settled(Settled),
+    /// A node changed state.
+    NodeState {
+        /// Which.
+        node: NodeId,
+        /// Before.
+        from: NodeState,
+        /// After.
+        to: NodeState,
+        /// Why.
+        cause: Cause,
+    },
+    /// A pool chooses by another strategy from now on.
+    Strategy {
+        /// Which pool.
+        pool: PoolId,
+        /// Before.
+        from: StrategySpec,
+        /// After.
+        to: StrategySpec,
+    },
+    /// A node joined, or its weight, price or limits changed.
+    NodeChanged {
+        /// Which.
+        node: NodeId,
+        /// Its facts from now on.
+        spec: Box<NodeSpec>,
+    },
+    /// Word about an attempt or probe that is no longer current; it changed nothing.
+    LateWord {
+        /// About which try, if about one.
+        attempt: Option<Attempt>,
+    },
+    /// Something happened outside the balancer.
+    Mark(Mark),
+}
+
+/// What is to be known of a request at its final end.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Settled {
+    /// Which.
+    pub request: RequestId,
+    /// Its class.
+    pub class: ClassId,
+    /// Who asked.
+    pub tenant: TenantId,
+    /// The route it took.
+    pub route: RouteId,
+    /// The node of its last attempt.
+    pub node: Option<NodeId>,
+    /// How it ended.
+    pub fate: Fate,
+    /// When it was meant to arrive.
+    pub arrived: Time,
+    /// When its first attempt was dispatched.
+    pub dispatched: Option<Time>,
+    /// When the first token of the winning attempt arrived.
+    pub first_token: Option<Time>,
+    /// Attempts made.
+    pub attempts: u8,
+    /// Served by another node than the first tried, or by a lower tier than the first eligible.
+    pub failover: bool,
+    /// Tokens of the winning attempt.
+    pub usage: Usage,
+}
+
+/// Which try a dispatch is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The first.
+    First,
+    /// A later one, after a failure.
+    Retry,
+}
+
+/// Why a failed request is not tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoRetry {
+    /// The failure would repeat anywhere.
+    NotRetryable,
+    /// Tokens had reached the client.
+    Started,
+    /// All attempts are used up.
+    Attempts,
+    /// Too many retries are under way already.
+    Budget,
+    /// The deadline would pass first.
+    Deadline,
+}
+
+/// Why a node changed state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// So many failures in a row.
+    Failures(u32),
+    /// So many failed probes in a row.
+    Probes(u32),
+    /// So many good probes in a row.
+    Recovered(u32),
+    /// Its ejection time is over; it is probed.
+    Probing,
+    /// It answered 429.
+    RateLimited(Span),
+    /// The time it asked for is over.
+    LimitOver,
+    /// A person or an operator asked for it.
+    Operator,
+}
+
+/// Why this node: small enough to travel with every dispatch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Why {
+    /// The route that matched.
+    pub route: RouteId,
+    /// The pool chosen from.
+    pub pool: PoolId,
+    /// The tier chosen from.
+    pub tier: Tier,
+    /// The strategy's place in the registry.
+    pub strategy: u8,
+    /// Nodes that were allowed.
+    pub candidates: u32,
+    /// Nodes the strategy looked at.
+    pub considered: u32,
+    /// The winner.
+    pub chosen: Scored,
+    /// The next best of those looked at.
+    pub runner_up: Option<Scored>,
+}
+
+/// A node and what the strategy made of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scored {
+    /// The node.
+    pub node: NodeId,
+    /// Its score; lower is better. Not a number where the strategy does not score.
+    pub score: f64,
+    /// The additive terms of the score, before division by the success probability.
+    pub terms: Terms,
+}
+
+impl Scored {
+    /// A node chosen without a score.
+    #[must_use]
+    pub const fn unscored(node: NodeId) -> Scored {
+        Scored { node, score: f64::NAN, terms: Terms::NONE }
+    }
+}
+
+/// At most this many terms make up a score.
+pub const TERMS_MAX: usize = 4;
+
+/// The additive terms of a score.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Terms {
+    terms: [(Term, f32); TERMS_MAX],
+    len: u8,
+}
+
+impl Terms {
+    /// No terms.
+    pub const NONE: Terms = Terms { terms: [(Term::Load, 0.0); TERMS_MAX], len: 0 };
+
+    /// Returns these terms and one more.
+    ///
+    /// # Panics
+    /// If there are already [`TERMS_MAX`].
+    #[must_use]
+    pub fn with(mut self, term: Term, value: f64) -> Terms {
+        assert!(usize::from(self.len) < TERMS_MAX, "a score has at most {TERMS_MAX} terms");
+        self.terms[usize::from(self.len)] = (term, value as f32);
+        self.len += 1;
+        self
+    }
+
+    /// Returns the terms in the order they were added.
+    #[must_use]
+    pub fn as_slice(&self) -> &[(Term, f32)] {
+        &self.terms[..usize::from(self.len)]
+    }
+}
+
+/// What a term of a score stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Term {
+    /// Requests in flight, this one included.
+    Load,
+    /// Tokens of prompts not answered yet, as decode-token equivalents.
+    Prefill,
+    /// Tokens still expected to come.
+    Decode,
+    /// Expected seconds.
+    Latency,
+    /// Expected dollars.
+    Dollars,
+}
+
+impl Term {
+    /// Returns the name a table heading uses.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Term::Load => "load",
+            Term::Prefill => "prefill",
+            Term::Decode => "decode",
+            Term::Latency => "latency",
+            Term::Dollars => "dollars",
+        }
+    }
+}
+
+/// What one call of `handle` wants done and declares to have happened, in order.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// For the executor.
+    pub actions: Vec<Action>,
+    /// For everyone who watches.
+    pub events: Vec<Event>,
+}

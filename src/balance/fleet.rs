@@ -1,0 +1,417 @@
+//! The fleet: nodes, their limits and prices, the in-flight ledger, and which of them are open.
+//!
+//! The ledger belongs to the core (the commonest public bug of LLM routers is a load count that
+//! one path forgot): `start`, `first_token`, `tokens` and `end` are its only writers, and what an
+//! attempt added is remembered with the attempt, so that exactly that is taken away again.
+//! For every pool and tier the fleet keeps a dense set of open nodes, so that a strategy can draw
+//! one in constant time from ten thousand. It never decides which open node is better.
+
+use serde::{Deserialize, Serialize};
+
+use super::event::Usage;
+use super::health::Health;
+use super::strategy::StrategySpec;
+use crate::unit::{Cost, ModelId, NodeId, PoolId, Price, RegionId, Time, Tokens};
+
+/// The order of failover inside a pool.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Tier {
+    /// Used whenever it has room.
+    #[default]
+    Primary,
+    /// Used when no primary has room.
+    Backup,
+    /// Used when neither has room.
+    Secondary,
+}
+
+impl Tier {
+    /// All tiers in failover order.
+    pub const ALL: [Tier; 3] = [Tier::Primary, Tier::Backup, Tier::Secondary];
+
+    /// Returns the name scenarios use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Tier::Primary => "primary",
+            Tier::Backup => "backup",
+            Tier::Secondary => "secondary",
+        }
+    }
+}
+
+/// What a node charges for tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prices {
+    /// For a token of the prompt.
+    pub input: Price,
+    /// For a token of the prompt that the node had cached.
+    pub cached_input: Price,
+    /// For a token of the answer.
+    pub output: Price,
+}
+
+impl Prices {
+    /// Returns what `usage` costs, exactly.
+    #[must_use]
+    pub fn of(&self, usage: &Usage) -> Cost {
+        self.input * usage.input.less(usage.cached)
+            + self.cached_input * usage.cached
+            + self.output * usage.output
+    }
+}
+
+/// What a node can take. `None` is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Attempts at a time. The balancer never exceeds it.
+    pub concurrency: Option<u32>,
+    /// Requests a minute. The node answers 429 beyond it.
+    pub requests_per_minute: Option<u64>,
+    /// Tokens a minute. The node answers 429 beyond it.
+    pub tokens_per_minute: Option<u64>,
+}
+
+/// A node as configured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeSpec {
+    /// Its name, for people.
+    pub name: String,
+    /// Its pool.
+    pub pool: PoolId,
+    /// Its place in the failover order of the pool.
+    pub tier: Tier,
+    /// Its share of traffic under weighted strategies, and its capacity under token-based ones,
+    /// relative to its peers. At least one.
+    pub weight: u32,
+    /// The model it serves.
+    pub model: ModelId,
+    /// Where it is.
+    pub region: RegionId,
+    /// Its tags as a set of bits.
+    pub tags: u64,
+    /// What it charges for tokens.
+    pub prices: Prices,
+    /// What it costs just by being there, in micro-dollars an hour.
+    pub hourly: u64,
+    /// What it can take.
+    pub limits: Limits,
+}
+
+/// A pool as configured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolSpec {
+    /// Its name, for people.
+    pub name: String,
+    /// How it chooses among its nodes.
+    pub strategy: StrategySpec,
+}
+
+/// What a node may be asked to do now.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeState {
+    /// Serves.
+    #[default]
+    Up,
+    /// Asked to be left alone for a while (429).
+    Limited,
+    /// Failed too often; gets nothing until it has rested and answered probes.
+    Ejected,
+    /// Has rested; is being probed and gets no traffic yet.
+    Probing,
+    /// Finishes what it has and gets nothing new.
+    Draining,
+    /// Is no longer part of the fleet.
+    Gone,
+}
+
+impl NodeState {
+    /// Returns the word a table shows.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            NodeState::Up => "up",
+            NodeState::Limited => "limited",
+            NodeState::Ejected => "down",
+            NodeState::Probing => "probing",
+            NodeState::Draining => "draining",
+            NodeState::Gone => "gone",
+        }
+    }
+}
+
+/// What one attempt has added to its node's ledger: exactly this is taken away when it ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Held {
+    prompt: Tokens,
+    kv: Tokens,
+    output: Tokens,
+    decoding: bool,
+}
+
+/// The in-flight ledger of a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ledger {
+    /// Attempts in flight.
+    pub requests: u32,
+    /// Attempts in flight without a first token yet.
+    pub prefilling: u32,
+    /// Attempts in flight after their first token.
+    pub decoding: u32,
+    /// Prompt tokens of attempts without a first token yet.
+    pub prompt: Tokens,
+    /// Tokens held in the KV cache by attempts in flight, as far as they are known.
+    pub kv: Tokens,
+    /// Tokens that attempts in flight are still expected to produce.
+    pub output: Tokens,
+}
+
+impl Ledger {
+    fn start(&mut self, prompt: Tokens, expected_output: Tokens) -> Held {
+        self.requests += 1;
+        self.prefilling += 1;
+        self.prompt += prompt;
+        self.kv += prompt;
+        self.output += expected_output;
+        Held { prompt, kv: prompt, output: expected_output, decoding: false }
+    }
+
+    fn first_token(&mut self, held: &mut Held) {
+        if !held.decoding {
+            held.decoding = true;
+            self.prefilling -= 1;
+            self.decoding += 1;
+            self.prompt -= held.prompt;
+        }
+    }
+
+    /// `so_far` tokens of the answer have come; `before` had come when last told.
+    fn tokens(&mut self, held: &mut Held, before: Tokens, so_far: Tokens) {
+        let more = so_far.less(before);
+        held.kv += more;
+        self.kv += more;
+        let fewer = more.min(held.output);
+        held.output -= fewer;
+        self.output -= fewer;
+    }
+
+    fn end(&mut self, held: &Held) {
+        self.requests -= 1;
+        if held.decoding {
+            self.decoding -= 1;
+        } else {
+            self.prefilling -= 1;
+            self.prompt -= held.prompt;
+        }
+        self.kv -= held.kv;
+        self.output -= held.output;
+    }
+
+    /// Adds what one open attempt holds: to recount a ledger from scratch.
+    pub(super) fn recount(&mut self, held: &Held) {
+        self.requests += 1;
+        if held.decoding {
+            self.decoding += 1;
+        } else {
+            self.prefilling += 1;
+            self.prompt += held.prompt;
+        }
+        self.kv += held.kv;
+        self.output += held.output;
+    }
+}
+
+const CLOSED: u32 = u32::MAX;
+
+/// A node of the running fleet.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Its configuration now.
+    pub spec: NodeSpec,
+    /// What this balancer has in flight on it.
+    pub ledger: Ledger,
+    /// Its health.
+    pub(super) health: Health,
+    /// Its index among the members of its tier.
+    pub seat: u32,
+    /// Its index in the open set, or `CLOSED`.
+    open_at: u32,
+}
+
+impl Node {
+    /// Returns its state.
+    #[must_use]
+    pub const fn state(&self) -> NodeState {
+        self.health.state()
+    }
+
+    /// Returns the probability that an attempt succeeds, as far as is known; one while nothing
+    /// failed. At least 0.01, so that a cost divided by it stays finite.
+    #[must_use]
+    pub fn success(&self, now: Time) -> f64 {
+        self.health.success(now)
+    }
+
+    fn has_room(&self) -> bool {
+        self.spec.limits.concurrency.is_none_or(|limit| self.ledger.requests < limit)
+    }
+}
+
+/// The nodes of one tier of one pool.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Group {
+    /// In file order; a node's seat never changes.
+    members: Vec<NodeId>,
+    /// Those that may be given work now, in no particular order.
+    open: Vec<NodeId>,
+}
+
+/// All pools and nodes.
+#[derive(Clone, Debug)]
+pub struct Fleet {
+    nodes: Vec<Node>,
+    groups: Vec<[Group; 3]>,
+}
+
+impl Fleet {
+    /// Builds a fleet in which every node is up.
+    ///
+    /// # Panics
+    /// If a node names a pool that does not exist or has weight zero.
+    #[must_use]
+    pub fn new(pools: usize, specs: Vec<NodeSpec>) -> Fleet {
+        let mut fleet = Fleet { nodes: Vec::with_capacity(specs.len()), groups: Vec::new() };
+        fleet.groups.resize_with(pools, Default::default);
+        for spec in specs {
+            fleet.add(spec);
+        }
+        fleet
+    }
+
+    /// Adds a node that is up and returns its id.
+    ///
+    /// # Panics
+    /// As [`Fleet::new`].
+    pub(super) fn add(&mut self, spec: NodeSpec) -> NodeId {
+        assert!(spec.weight > 0, "a node has a weight of at least one");
+        let id = NodeId(u32::try_from(self.nodes.len()).expect("fewer than 2^32 nodes"));
+        let group = &mut self.groups[spec.pool.index()][spec.tier as usize];
+        let seat = group.members.len() as u32;
+        group.members.push(id);
+        self.nodes.push(Node {
+            spec,
+            ledger: Ledger::default(),
+            health: Health::default(),
+            seat,
+            open_at: CLOSED,
+        });
+        self.refresh(id);
+        id
+    }
+
+    /// Returns the node.
+    ///
+    /// # Panics
+    /// If there is none of this id.
+    #[must_use]
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.index()]
+    }
+
+    /// Returns whether there is, or was, a node of this id.
+    #[must_use]
+    pub fn knows(&self, id: NodeId) -> bool {
+        id.index() < self.nodes.len()
+    }
+
+    /// Returns all nodes, gone ones included, in file order.
+    #[must_use]
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// Returns the nodes of one tier of a pool in file order, gone ones included.
+    #[must_use]
+    pub fn members(&self, pool: PoolId, tier: Tier) -> &[NodeId] {
+        &self.groups[pool.index()][tier as usize].members
+    }
+
+    /// Returns the nodes of one tier of a pool that may be given work now, in no particular order.
+    #[must_use]
+    pub fn open(&self, pool: PoolId, tier: Tier) -> &[NodeId] {
+        &self.groups[pool.index()][tier as usize].open
+    }
+
+    /// Returns whether the node may be given work now: it is up and has room.
+    #[must_use]
+    pub fn is_open(&self, id: NodeId) -> bool {
+        self.node(id).open_at != CLOSED
+    }
+
+    /// Changes a node's configuration, except for its pool and tier, which are its home.
+    pub(super) fn respec(&mut self, id: NodeId, change: impl FnOnce(&mut NodeSpec)) {
+        let node = &mut self.nodes[id.index()];
+        let home = (node.spec.pool, node.spec.tier);
+        change(&mut node.spec);
+        assert!((node.spec.pool, node.spec.tier) == home, "a node never changes its home");
+        assert!(node.spec.weight > 0, "a node has a weight of at least one");
+        self.refresh(id);
+    }
+
+    /// Gives access to a node's health and brings the open set up to date after it.
+    pub(super) fn with_health<T>(&mut self, id: NodeId, change: impl FnOnce(&mut Health) -> T) -> T {
+        let result = change(&mut self.nodes[id.index()].health);
+        self.refresh(id);
+        result
+    }
+
+    pub(super) fn start(&mut self, id: NodeId, prompt: Tokens, expected_output: Tokens) -> Held {
+        let held = self.nodes[id.index()].ledger.start(prompt, expected_output);
+        self.refresh(id);
+        held
+    }
+
+    pub(super) fn first_token(&mut self, id: NodeId, held: &mut Held) {
+        self.nodes[id.index()].ledger.first_token(held);
+    }
+
+    pub(super) fn tokens(&mut self, id: NodeId, held: &mut Held, before: Tokens, so_far: Tokens) {
+        self.nodes[id.index()].ledger.tokens(held, before, so_far);
+    }
+
+    /// Takes an attempt off the ledger. Returns whether this opened the node.
+    pub(super) fn end(&mut self, id: NodeId, held: &Held) -> bool {
+        let was_open = self.is_open(id);
+        self.nodes[id.index()].ledger.end(held);
+        self.refresh(id);
+        !was_open && self.is_open(id)
+    }
+
+    /// Puts the node into or takes it out of its group's open set, as its state demands.
+    fn refresh(&mut self, id: NodeId) {
+        let node = &self.nodes[id.index()];
+        let wanted = node.state() == NodeState::Up && node.has_room();
+        let place = node.open_at;
+        if wanted == (place != CLOSED) {
+            return;
+        }
+        let open = &mut self.groups[node.spec.pool.index()][node.spec.tier as usize].open;
+        if wanted {
+            self.nodes[id.index()].open_at = open.len() as u32;
+            open.push(id);
+        } else {
+            open.swap_remove(place as usize);
+            let moved = open.get(place as usize).copied();
+            self.nodes[id.index()].open_at = CLOSED;
+            if let Some(moved) = moved {
+                self.nodes[moved.index()].open_at = place;
+            }
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! The health checker: consecutive failures eject a node, rest and probes bring it back.
+//!
+//! A node is ejected after so many blamed failures in a row, for a time that doubles with every
+//! ejection up to a cap; then it is probed and returns after so many good answers in a row. Where
+//! active probing is asked for, failed probes eject too. A node that answers 429 is not sick: it is
+//! left alone until the time it asked for. Beside that every node has a success probability that
+//! load-type costs are divided by, so that a node which fails fast never looks attractive.
+//! The checker never looks at load and never chooses a node.
+
+use serde::{Deserialize, Serialize};
+
+use super::event::{Cause, ProbeResult};
+use super::fleet::NodeState;
+use crate::unit::{Ratio, Span, Time};
+
+/// How the health of nodes is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthSettings {
+    /// Probes while a node is up; `None` probes only ejected ones.
+    pub probe_every: Option<Span>,
+    /// A probe without an answer for so long has failed. Also the pause between the probes of an
+    /// ejected node.
+    pub probe_timeout: Span,
+    /// So many failed probes in a row eject.
+    pub fall: u32,
+    /// So many good probes in a row bring an ejected node back.
+    pub rise: u32,
+    /// So many blamed failures in a row eject.
+    pub consecutive: u32,
+    /// Time of the first ejection; every further one doubles it.
+    pub eject_base: Span,
+    /// No ejection lasts longer.
+    pub eject_cap: Span,
+    /// At most this share of a pool's nodes is ejected at a time, but at least one node may be.
+    pub max_share: Ratio,
+}
+
+impl Default for HealthSettings {
+    fn default() -> HealthSettings {
+        HealthSettings {
+            probe_every: None,
+            probe_timeout: Span::from_secs(1),
+            fall: 3,
+            rise: 2,
+            consecutive: 5,
+            eject_base: Span::from_secs(30),
+            eject_cap: Span::from_secs(300),
+            max_share: Ratio(500_000),
+        }
+    }
+}
+
+/// A 429 without a time is taken as this.
+pub const RETRY_AFTER_DEFAULT: Span = Span::from_secs(1);
+/// A node is never left alone longer than this, whatever it asked for.
+pub const RETRY_AFTER_MAX: Span = Span::from_secs(600);
+
+/// Weight of the newest outcome in the success probability.
+const GAIN: f64 = 0.15;
+/// The success probability relaxes towards one with this time constant, so that a node which
+/// failed is tried again.
+const RELAX: f64 = 30.0;
+/// The success probability never falls below this.
+const SUCCESS_MIN: f64 = 0.01;
+
+/// The health of one node.
+#[derive(Clone, Debug)]
+pub(super) struct Health {
+    state: NodeState,
+    /// Blamed failures in a row.
+    failures: u32,
+    /// Ejections without a long healthy time between them.
+    ejections: u32,
+    /// When the ejection or the limit is over.
+    pub(super) until: Time,
+    /// Number of the newest probe; an answer to an older one is late.
+    pub(super) probe: u32,
+    /// Whether the newest probe is unanswered.
+    pub(super) probing: bool,
+    good_probes: u32,
+    bad_probes: u32,
+    success: f64,
+    success_at: Time,
+    /// When it last came back from an ejection.
+    back_at: Time,
+}
+
+impl Default for Health {
+    fn default() -> Health {
+        Health {
+            state: NodeState::Up,
+            failures: 0,
+            ejections: 0,
+            until: Time::ZERO,
+            probe: 0,
+            probing: false,
+            good_probes: 0,
+            bad_probes: 0,
+            success: 1.0,
+            success_at: Time::ZERO,
+            back_at: Time::ZERO,
+        }
+    }
+}
+
+/// A change of state to be declared.
+pub(super) type Change = (NodeState, NodeState, Cause);
+
+impl Health {
+    pub(super) const fn state(&self) -> NodeState {
+        self.state
+    }
+
+    pub(super) fn success(&self, now: Time) -> f64 {
+        // Exactly one while nothing has failed: no exponential on the common path, and load-type
+        // costs of healthy fleets stay whole numbers.
+        if self.success >= 1.0 {
+            return 1.0;
+        }
+        let idle = now.since(self.success_at).seconds();
+        let relaxed = 1.0 - (1.0 - self.success) * (-idle / RELAX).exp();
+        relaxed.max(SUCCESS_MIN)
+    }
+
+    /// Hears how an attempt ended. `wasted` lowers the success probability.
+    pub(super) fn outcome(&mut self, now: Time, wasted: bool) {
+        if wasted || self.success < 1.0 {
+            let success = self.success(now);
+            let ended = if wasted { 0.0 } else { 1.0 };
+            self.success = success + GAIN * (ended - success);
+            // Close enough to one is one, so that healed nodes tie with those that never failed.
+            if self.success > 0.999 {
+                self.success = 1.0;
+            }
+            self.success_at = now;
+        }
+        if !wasted {
+            self.failures = 0;
+        }
+    }
+
+    /// Counts a blamed failure. Returns whether the node is due for ejection.
+    pub(super) fn blame(&mut self, settings: &HealthSettings) -> bool {
+        self.failures = self.failures.saturating_add(1);
+        self.state == NodeState::Up && self.failures >= settings.consecutive
+    }
+
+    /// Ejects the node for a time that doubles with every ejection.
+    pub(super) fn eject(&mut self, now: Time, settings: &HealthSettings, by_probes: bool) -> Change {
+        // An ejection long after the last one starts from the beginning.
+        if now.since(self.back_at) > settings.eject_cap && self.state == NodeState::Up {
+            self.ejections = 0;
+        }
+        let time = settings.eject_base.0.saturating_mul(1 << self.ejections.min(30));
+        self.ejections += 1;
+        // A later failure never brings an ejection's end forward.
+        self.until = self.until.max(now + Span(time.min(settings.eject_cap.0)));
+        let cause =
+            if by_probes { Cause::Probes(self.bad_probes) } else { Cause::Failures(self.failures) };
+        self.good_probes = 0;
+        self.bad_probes = 0;
+        self.go(NodeState::Ejected, cause)
+    }
+
+    /// Leaves the node alone for as long as it asked. Returns `None` if it is not up.
+    pub(super) fn limit(&mut self, now: Time, retry_after: Option<Span>) -> Option<Change> {
+        let pause = retry_after.unwrap_or(RETRY_AFTER_DEFAULT).min(RETRY_AFTER_MAX);
+        match self.state {
+            NodeState::Up => {
+                self.until = self.until.max(now + pause);
+                Some(self.go(NodeState::Limited, Cause::RateLimited(pause)))
+            }
+            NodeState::Limited => {
+                self.until = self.until.max(now + pause);
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// The time of an ejection or limit is over, if `now` has reached it.
+    pub(super) fn rested(&mut self, now: Time) -> Option<Change> {
+        if now < self.until {
+            return None;
+        }
+        match self.state {
+            NodeState::Limited => Some(self.go(NodeState::Up, Cause::LimitOver)),
+            NodeState::Ejected => Some(self.go(NodeState::Probing, Cause::Probing)),
+            _ => None,
+        }
+    }
+
+    /// Starts a probe and returns its number.
+    pub(super) fn start_probe(&mut self) -> u32 {
+        self.probe = self.probe.wrapping_add(1);
+        self.probing = true;
+        self.probe
+    }
+
+    /// Hears the answer to the newest probe. Returns what should follow.
+    pub(super) fn probed(&mut self, result: ProbeResult, settings: &HealthSettings) -> Verdict {
+        self.probing = false;
+        match (result, self.state) {
+            (ProbeResult::Healthy, state) => {
+                self.bad_probes = 0;
+                self.good_probes = self.good_probes.saturating_add(1);
+                if state == NodeState::Probing && self.good_probes >= settings.rise {
+                    Verdict::Return
+                } else {
+                    Verdict::Nothing
+                }
+            }
+            (ProbeResult::Failed(_), NodeState::Probing) => {
+                self.bad_probes = self.bad_probes.saturating_add(1);
+                Verdict::Eject
+            }
+            (ProbeResult::Failed(_), state) => {
+                self.good_probes = 0;
+                self.bad_probes = self.bad_probes.saturating_add(1);
+                if state == NodeState::Up && self.bad_probes >= settings.fall {
+                    Verdict::Eject
+                } else {
+                    Verdict::Nothing
+                }
+            }
+        }
+    }
+
+    /// Brings an ejected node back.
+    pub(super) fn come_back(&mut self, now: Time) -> Change {
+        self.failures = 0;
+        self.success = 1.0;
+        self.back_at = now;
+        let good = self.good_probes;
+        self.good_probes = 0;
+        self.go(NodeState::Up, Cause::Recovered(good))
+    }
+
+    /// An operator's word. Returns `None` if it changes nothing or the node is gone.
+    pub(super) fn operate(&mut self, to: NodeState) -> Option<Change> {
+        if self.state == NodeState::Gone || self.state == to {
+            return None;
+        }
+        if to == NodeState::Up && self.state != NodeState::Draining {
+            return None;
+        }
+        self.probing = false;
+        Some(self.go(to, Cause::Operator))
+    }
+
+    fn go(&mut self, to: NodeState, cause: Cause) -> Change {
+        let from = std::mem::replace(&mut self.state, to);
+        (from, to, cause)
+    }
+}
+
+/// What should follow the answer to a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Nothing,
+    Eject,
+    Return,
+}

@@ -1,0 +1,3 @@
+//! Invariants.
+/// x
+pub fn check() {}

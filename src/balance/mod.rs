@@ -1,0 +1,36 @@
+//! The core: decides where requests go, and never does anything itself.
+//!
+//! The contract of the machine, in five sentences. It is changed by one call only,
+//! [`Balancer::handle`], which takes the time and an [`Input`] and returns [`Effects`]: the
+//! [`Action`]s it wants carried out and the [`Event`]s that happened. It asks to be called with
+//! [`Input::Wake`] at the time that [`Balancer::wake_at`] returns. Time never goes back between
+//! calls. Every dispatched [`Attempt`] is ended by exactly one [`Input::Finish`], aborted ones
+//! included. The same inputs at the same times give the same effects, bit for bit, which is why a
+//! journal of inputs is a whole run.
+
+mod admission;
+mod balancer;
+mod event;
+mod failover;
+mod fleet;
+mod health;
+mod invariant;
+mod request;
+mod route;
+mod strategy;
+mod timer;
+
+pub use admission::Queue;
+pub use balancer::{Balancer, Config};
+pub use event::{
+    Action, Attempt, Cause, Control, Effects, End, Event, Failure, Fate, FleetChange, Input, Kind,
+    Mark, MarkBy, MarkPhase, NoRetry, NodeReport, Outcome, PeerLoad, ProbeResult, Progress, Reject,
+    Scored, Settled, Stage, Term, Terms, Usage, Why,
+};
+pub use failover::{ATTEMPTS_MAX, RETRIES_MIN, Retry, Timeouts};
+pub use fleet::{Fleet, Ledger, Limits, Node, NodeSpec, NodeState, PoolSpec, Prices, Tier};
+pub use health::{HealthSettings, RETRY_AFTER_DEFAULT, RETRY_AFTER_MAX};
+pub use invariant::check;
+pub use request::{Priority, Request};
+pub use route::{Match, RouteSpec, Routes};
+pub use strategy::{Ask, Entry, Fact, REGISTRY, Setting, SettingKind, Strategy, StrategySpec};

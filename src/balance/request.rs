@@ -1,0 +1,55 @@
+//! A request as the balancer may know it: the facts at hand when it arrives, and no others.
+//!
+//! The edge (simulator or gateway) turns text into these facts and keeps the body. How long the
+//! answer really becomes and how long a node really takes live in `workload::Truth`, a type this
+//! module cannot name: no strategy can read the future.
+
+use serde::{Deserialize, Serialize};
+
+use crate::unit::{ClassId, RequestId, TenantId, Time, Tokens};
+
+/// How much a request matters when not everything can be served.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// Served before everything else.
+    Critical,
+    /// Served before normal traffic.
+    High,
+    /// The default.
+    #[default]
+    Normal,
+    /// The first to go under overload.
+    Sheddable,
+}
+
+/// What is known of a request at arrival.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Its number in this run.
+    pub id: RequestId,
+    /// When it was meant to arrive. Latency counts from here (no coordinated omission).
+    pub arrived: Time,
+    /// When its answer stops being useful; `Time::MAX` for never.
+    pub deadline: Time,
+    /// Its class.
+    pub class: ClassId,
+    /// Who asks.
+    pub tenant: TenantId,
+    /// How much it matters.
+    pub priority: Priority,
+    /// Tokens of the prompt, counted or estimated by the edge.
+    pub prompt: Tokens,
+    /// Tokens the answer may have at most, if the client said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_max: Option<Tokens>,
+    /// The conversation it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<u64>,
+    /// Chained hashes of the prompt's blocks: two requests share a prefix exactly as far as these
+    /// agree. Empty where the edge does not know them.
+    #[serde(default, skip_serializing_if = "<[u64]>::is_empty")]
+    pub prefix: Box<[u64]>,
+}

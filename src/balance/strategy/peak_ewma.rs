@@ -1,0 +1,147 @@
+//! Peak EWMA: the node with the least expected latency, where bad news counts at once and good
+//! news slowly.
+//!
+//! Per node a latency estimate that jumps up to a larger sample and decays exponentially towards a
+//! smaller one: `w = exp(-dt / decay); estimate = estimate * w + sample * (1 - w)`. The estimate
+//! also fades while nothing is heard. `cost = estimate * (requests in flight + 1) / success
+//! probability`. A node never measured has cost zero until it has one request in flight, so it gets
+//! one at a time. Failures count as a sample of at least [`PENALTY`].
+//!
+//! As in Finagle and linkerd, with two changes that LLM traffic needs: the signal is the time to
+//! the first token (whole answers measure their own length, not the node), and the decay is 60 s
+//! (with 10 s the estimate is gone before a long answer ends).
+
+use super::{Ask, Entry, Fact, Setting, SettingKind, Strategy, least};
+use crate::balance::event::{End, Term, Terms, Why};
+use crate::balance::failover::wasted;
+use crate::balance::fleet::Fleet;
+use crate::rng::Rng;
+use crate::unit::{NodeId, Span, Time};
+
+/// A failure counts as a latency of at least this.
+const PENALTY: Span = Span::from_secs(5);
+
+/// The cost of a node that was never measured and has something in flight.
+const UNMEASURED: f64 = 1e12;
+
+const SIGNALS: &[&str] = &["ttft", "total"];
+
+pub(super) const ENTRY: Entry = Entry {
+    name: "peak_ewma",
+    summary: "latency-based: the least expected latency, peaks remembered",
+    when: "nodes of unknown or changing speed, answers of similar length",
+    cost: "O(n)",
+    source: "Finagle PeakEwma; linkerd2-proxy",
+    settings: &[
+        Setting {
+            name: "signal",
+            kind: SettingKind::Choice(SIGNALS),
+            default: 0,
+            about: "what is measured: time to first token, or the whole answer",
+        },
+        Setting {
+            name: "decay",
+            kind: SettingKind::Span {
+                min: Span::from_millis(100),
+                max: Span::from_secs(86_400),
+            },
+            default: 60_000_000_000,
+            about: "time constant of forgetting",
+        },
+    ],
+    build: |spec| {
+        Box::new(PeakEwma {
+            total: spec.get(0) == 1,
+            decay: Span(spec.get(1)).seconds(),
+            nodes: Vec::new(),
+        })
+    },
+};
+
+#[derive(Debug)]
+struct PeakEwma {
+    /// Measure whole answers.
+    total: bool,
+    /// Seconds.
+    decay: f64,
+    /// By seat.
+    nodes: Vec<Estimate>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Estimate {
+    /// Seconds; zero for never measured.
+    latency: f64,
+    stamp: Time,
+}
+
+impl PeakEwma {
+    fn weight(&self, from: Time, to: Time) -> f64 {
+        (-to.since(from).seconds() / self.decay).exp()
+    }
+
+    fn latency(&self, ask: &Ask<'_>, node: NodeId) -> f64 {
+        self.nodes.get(ask.node(node).seat as usize).map_or(0.0, |estimate| {
+            if estimate.latency > 0.0 {
+                estimate.latency * self.weight(estimate.stamp, ask.now)
+            } else {
+                0.0
+            }
+        })
+    }
+
+    fn score(&self, ask: &Ask<'_>, node: NodeId) -> f64 {
+        let latency = self.latency(ask, node);
+        let in_flight = f64::from(ask.node(node).ledger.requests);
+        if latency <= 0.0 && in_flight > 0.0 {
+            UNMEASURED + in_flight
+        } else {
+            latency * (in_flight + 1.0)
+        }
+    }
+
+    fn sample(&mut self, now: Time, seat: usize, latency: f64) {
+        if self.nodes.len() <= seat {
+            self.nodes.resize(seat + 1, Estimate::default());
+        }
+        let old = self.nodes[seat];
+        let weight = self.weight(old.stamp, now);
+        let latency = latency.max(1e-9);
+        let new = if latency > old.latency * weight {
+            latency
+        } else {
+            old.latency * weight + latency * (1.0 - weight)
+        };
+        self.nodes[seat] = Estimate { latency: new, stamp: now };
+    }
+}
+
+impl Strategy for PeakEwma {
+    fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
+        least(ask.candidates(), rng, why, |id| {
+            (ask.against_failure(ask.node(id), self.score(ask, id)), 0.0)
+        })
+    }
+
+    fn terms(&self, ask: &Ask<'_>, node: NodeId) -> Terms {
+        Terms::NONE.with(Term::Latency, self.score(ask, node))
+    }
+
+    fn learn(&mut self, now: Time, fact: &Fact, fleet: &Fleet) {
+        match *fact {
+            Fact::FirstToken(node, took) if !self.total => {
+                self.sample(now, fleet.node(node).seat as usize, took.seconds());
+            }
+            Fact::Ended { node, end, took, started } => {
+                let seat = fleet.node(node).seat as usize;
+                if wasted(end) {
+                    self.sample(now, seat, took.max(PENALTY).seconds());
+                } else if end == End::Done && (self.total || !started) {
+                    // An answer that did not stream has no first token of its own.
+                    self.sample(now, seat, took.seconds());
+                }
+            }
+            Fact::FirstToken(..) => {}
+        }
+    }
+}

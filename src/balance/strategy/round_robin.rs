@@ -1,0 +1,37 @@
+//! Round robin: each node in turn. Blind to load, speed and price.
+
+use super::{Ask, Entry, Strategy};
+use crate::balance::event::{Scored, Why};
+use crate::rng::Rng;
+use crate::unit::NodeId;
+
+pub(super) const ENTRY: Entry = Entry {
+    name: "round_robin",
+    summary: "each node in turn",
+    when: "identical nodes and requests of similar size; the baseline to beat",
+    cost: "O(1)",
+    source: "folklore",
+    settings: &[],
+    build: |_| Box::new(RoundRobin { next: None }),
+};
+
+#[derive(Debug)]
+struct RoundRobin {
+    /// Seat of the next turn. Starts at random: balancers that start together must not march in
+    /// step.
+    next: Option<usize>,
+}
+
+impl Strategy for RoundRobin {
+    fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
+        let members = ask.members();
+        let start = self.next.unwrap_or_else(|| rng.below(members.len())) % members.len();
+        let (before, from) = members.split_at(start);
+        let turn = from.iter().chain(before).position(|&node| ask.allows(node))?;
+        let seat = (start + turn) % members.len();
+        self.next = Some(seat + 1);
+        why.considered = turn as u32 + 1;
+        why.chosen = Scored::unscored(members[seat]);
+        Some(members[seat])
+    }
+}

@@ -1,0 +1,77 @@
+//! The metrics collector: folds over events and nothing else.
+//!
+//! It hears every event of a run, simulated, live or replayed from a journal, and knows nothing of
+//! who made them. Its memory does not grow with the number of requests: histograms have bounded
+//! size, windows are handed on when they close, the past is kept in buckets that merge.
+
+pub mod expect;
+mod snapshot;
+mod summary;
+
+pub use snapshot::{
+    Decision, Figures, History, LOG_MAX, LogEntry, LogLevel, MarkAt, NodeRow, Point, PoolRow,
+    Requests, Snapshot,
+};
+pub use summary::{
+    Attempts, Class, Costs, Goodput, Latency, NodeSummary, Pool, RequestCounts, Summary,
+    TokenCounts,
+};
+
+use crate::balance::Prices;
+use crate::unit::{Span, Time};
+
+/// What people call things, and what is promised to them: the part of a scenario that folds need.
+#[derive(Clone, Debug, Default)]
+pub struct Labels {
+    /// The scenario's name.
+    pub scenario: String,
+    /// The seed.
+    pub seed: u64,
+    /// Requests that arrive before this are left out of every statistic of the run.
+    pub warmup: Time,
+    /// By class.
+    pub classes: Vec<ClassLabel>,
+    /// Names of pools.
+    pub pools: Vec<String>,
+    /// By node.
+    pub nodes: Vec<NodeLabel>,
+}
+
+/// A class of requests.
+#[derive(Clone, Debug, Default)]
+pub struct ClassLabel {
+    /// Its name.
+    pub name: String,
+    /// What its users are promised.
+    pub slo: Slo,
+}
+
+/// What users of a class are promised; what is not given always holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Slo {
+    /// Time to the first token.
+    pub first_token: Option<Span>,
+    /// Time per token after it.
+    pub per_token: Option<Span>,
+    /// Time to the last token.
+    pub total: Option<Span>,
+}
+
+/// A node.
+#[derive(Clone, Debug, Default)]
+pub struct NodeLabel {
+    /// Its name.
+    pub name: String,
+    /// Its pool, by index.
+    pub pool: usize,
+    /// Its tier.
+    pub tier: crate::balance::Tier,
+    /// Its model, or what it is in a word.
+    pub kind: String,
+    /// Attempts it can work on at a time, where that is known.
+    pub capacity: Option<u32>,
+    /// What it costs by being there, in micro-dollars an hour.
+    pub hourly: u64,
+    /// What it charges for tokens.
+    pub prices: Prices,
+}

@@ -1,0 +1,194 @@
+//! The result of a run as plain data: what `--format json` prints, key for key.
+//!
+//! Seconds and dollars are numbers and the unit stands in the key. Quantities without a sample
+//! are null. Keys are never renamed, only added (`schema_version`).
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// The result of a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Summary {
+    /// 1.
+    pub schema_version: u32,
+    /// The scenario's name.
+    pub scenario: String,
+    /// The seed.
+    pub seed: u64,
+    /// Whether the run came to its end.
+    pub complete: bool,
+    /// Simulated time from the start until the last request had its end.
+    pub simulated_s: f64,
+    /// Seconds at the start that are left out of every statistic below.
+    pub warmup_s: f64,
+    /// Strategy by pool, at the end of the run.
+    pub strategies: BTreeMap<String, String>,
+    /// Requests by what became of them.
+    pub requests: RequestCounts,
+    /// Attempts.
+    pub attempts: Attempts,
+    /// From the intended arrival to the last token, completed requests.
+    pub latency_s: Latency,
+    /// From the intended arrival to the first token, completed requests.
+    pub ttft_s: Latency,
+    /// Time per token after the first, completed requests that stream.
+    pub tpot_s: Latency,
+    /// From the intended arrival to the first dispatch.
+    pub queue_s: Latency,
+    /// Tokens of all attempts.
+    pub tokens: TokenCounts,
+    /// Dollars.
+    pub cost_usd: Costs,
+    /// What was promised and kept.
+    pub goodput: Goodput,
+    /// Jain's index over attempts per node weight; 1 is even.
+    pub fairness_jain: Option<f64>,
+    /// By class, in file order.
+    pub classes: Vec<Class>,
+    /// By pool, in file order.
+    pub pools: Vec<Pool>,
+    /// By node, in file order.
+    pub nodes: Vec<NodeSummary>,
+}
+
+/// Requests by what became of them; `arrived` is the sum of the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RequestCounts {
+    /// All that came.
+    pub arrived: u64,
+    /// A whole answer.
+    pub completed: u64,
+    /// The last attempt failed.
+    pub failed: u64,
+    /// Turned away.
+    pub rejected: u64,
+    /// The client went away.
+    pub cancelled: u64,
+    /// No end yet.
+    pub in_flight: u64,
+}
+
+/// Attempts and why there was more than one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Attempts {
+    /// All dispatches.
+    pub total: u64,
+    /// Those after a failure.
+    pub retries: u64,
+    /// Those beside another one.
+    pub hedges: u64,
+    /// Requests served by another node than the first tried, or a lower tier than the first
+    /// eligible.
+    pub failovers: u64,
+}
+
+/// A distribution of times in seconds; null without a sample.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Latency {
+    /// Arithmetic mean, exact.
+    pub mean: Option<f64>,
+    /// Median.
+    pub p50: Option<f64>,
+    /// 90 % quantile.
+    pub p90: Option<f64>,
+    /// 95 % quantile.
+    pub p95: Option<f64>,
+    /// 99 % quantile.
+    pub p99: Option<f64>,
+    /// 99.9 % quantile.
+    pub p999: Option<f64>,
+    /// Largest.
+    pub max: Option<f64>,
+}
+
+/// Tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TokenCounts {
+    /// Of prompts, cached ones included.
+    pub input: u64,
+    /// Of prompts, found in a cache.
+    pub cached_input: u64,
+    /// Of answers.
+    pub output: u64,
+}
+
+/// Dollars. `total` is exact in pico-dollars before it is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Costs {
+    /// All.
+    pub total: f64,
+    /// All, per thousand requests that arrived.
+    pub per_1k_requests: Option<f64>,
+    /// Tokens at their price.
+    pub tokens: f64,
+    /// Hourly prices of nodes.
+    pub hours: f64,
+}
+
+/// What was promised and kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Goodput {
+    /// Completed requests that kept every promise of their class, a second.
+    pub requests_per_s: Option<f64>,
+    /// Their share of all requests that reached an end.
+    pub slo_attainment: Option<f64>,
+}
+
+
+/// A class.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Class {
+    /// Its name.
+    pub name: String,
+    /// Requests by what became of them.
+    pub requests: RequestCounts,
+    /// See [`Summary`].
+    pub latency_s: Latency,
+    /// See [`Summary`].
+    pub ttft_s: Latency,
+    /// See [`Summary`].
+    pub tpot_s: Latency,
+    /// Tokens of all attempts at their price.
+    pub cost_usd: Costs,
+    /// What was promised and kept.
+    pub goodput: Goodput,
+}
+
+/// A pool. Its requests are those whose last attempt it made.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Pool {
+    /// Its name.
+    pub name: String,
+    /// Its strategy at the end of the run.
+    pub strategy: String,
+    /// Requests by what became of them.
+    pub requests: RequestCounts,
+    /// See [`Summary`].
+    pub latency_s: Latency,
+    /// See [`Summary`].
+    pub ttft_s: Latency,
+    /// Tokens of all attempts at their price, and hourly prices of its nodes.
+    pub cost_usd: Costs,
+}
+
+/// A node. Its latency is of good attempts, from their dispatch.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct NodeSummary {
+    /// Its name.
+    pub name: String,
+    /// Its pool.
+    pub pool: String,
+    /// Share of all attempts.
+    pub share: f64,
+    /// Attempts it was given.
+    pub attempts: u64,
+    /// Those that did not end well (cancelled ones not counted).
+    pub failed: u64,
+    /// Busy share of its capacity over the run, where the capacity is known.
+    pub utilisation: Option<f64>,
+    /// See above.
+    pub latency_s: Latency,
+    /// Tokens at their price, and its hourly price.
+    pub cost_usd: Costs,
+}
