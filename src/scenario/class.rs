@@ -1,0 +1,144 @@
+//! `[[class]]`: kinds of requests, their lengths and what their users are promised.
+
+use super::dist::{Unit, read as read_dist};
+use super::names::Names;
+use super::problem::Place;
+use super::value::{Field, Table, Walk};
+use crate::balance::Priority;
+use crate::dist::Dist;
+use crate::metrics::{ClassLabel, Slo};
+use crate::workload::ClassSpec;
+use crate::workload::length::LENGTH_MAX;
+
+/// A scenario has at most so many classes.
+pub const CLASSES_MAX: usize = 256;
+
+/// Shares go so far.
+pub const SHARE_MAX: f64 = 1e9;
+
+/// Prompt tokens of a class that does not say: median and 95 % quantile of a log-normal law.
+pub const PROMPT_DEFAULT: (f64, f64) = (500.0, 2_000.0);
+
+/// Answer tokens of a class that does not say: median and 95 % quantile of a log-normal law.
+pub const OUTPUT_DEFAULT: (f64, f64) = (150.0, 500.0);
+
+pub(super) const PRIORITIES: &[(&str, Priority)] = &[
+    ("critical", Priority::Critical),
+    ("high", Priority::High),
+    ("normal", Priority::Normal),
+    ("sheddable", Priority::Sheddable),
+];
+
+/// What the `[[class]]` tables say.
+#[derive(Debug, Default)]
+pub(super) struct Classes {
+    pub(super) names: Names,
+    pub(super) specs: Vec<ClassSpec>,
+    pub(super) labels: Vec<ClassLabel>,
+}
+
+pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>) -> Classes {
+    let mut classes = Classes {
+        names: Names::new("class"),
+        ..Classes::default()
+    };
+    for table in walk.tables(field, CLASSES_MAX) {
+        read_one(walk, table, &mut classes);
+    }
+    if field.is_none() {
+        classes.names.add(walk, "default", &Place::File);
+        classes.push("default", Read::default());
+    }
+    classes
+}
+
+/// What one class says; `None` is the default, or a problem.
+#[derive(Default)]
+struct Read {
+    share: Option<f64>,
+    priority: Option<Priority>,
+    prompt: Option<Dist>,
+    output: Option<Dist>,
+    slo: Slo,
+    deadline: Option<crate::unit::Span>,
+}
+
+fn read_one(walk: &mut Walk, mut table: Table<'_>, classes: &mut Classes) {
+    let name = table.need(walk, "name").and_then(|field| {
+        let name = walk.name(field)?;
+        classes.names.add(walk, name, field.place());
+        Some(name)
+    });
+    let read = Read {
+        share: table
+            .take("share")
+            .and_then(|field| walk.above_zero(field, SHARE_MAX)),
+        priority: table
+            .take("priority")
+            .and_then(|field| walk.word(field, PRIORITIES)),
+        prompt: table
+            .take("prompt_tokens")
+            .and_then(|field| tokens(walk, field)),
+        output: table
+            .take("output_tokens")
+            .and_then(|field| tokens(walk, field)),
+        slo: table
+            .take("slo")
+            .map(|field| slo(walk, field))
+            .unwrap_or_default(),
+        deadline: table
+            .take("deadline")
+            .and_then(|field| walk.positive_span(field)),
+    };
+    table.finish(
+        walk,
+        &["tenant", "region", "prefix", "session", "output_max"],
+    );
+    classes.push(name.unwrap_or_default(), read);
+}
+
+impl Classes {
+    fn push(&mut self, name: &str, read: Read) {
+        self.labels.push(ClassLabel {
+            name: name.to_owned(),
+            slo: read.slo,
+        });
+        let law = |given: Option<Dist>, (p50, p95)| {
+            given.or_else(|| Dist::lognormal_quantiles(p50, p95).ok())
+        };
+        let laws = law(read.prompt, PROMPT_DEFAULT).zip(law(read.output, OUTPUT_DEFAULT));
+        if let Some((prompt, output)) = laws {
+            self.specs.push(ClassSpec {
+                name: name.to_owned(),
+                share: read.share.unwrap_or(1.0),
+                priority: read.priority.unwrap_or_default(),
+                prompt,
+                output,
+                deadline: read.deadline,
+            });
+        }
+    }
+}
+
+fn tokens(walk: &mut Walk, field: Field<'_>) -> Option<Dist> {
+    let law = read_dist(walk, field, Unit::Plain)?;
+    if law.mean() > LENGTH_MAX as f64 {
+        walk.must_be(field, &format!("at most {LENGTH_MAX} tokens in the mean"));
+        return None;
+    }
+    Some(law)
+}
+
+fn slo(walk: &mut Walk, field: Field<'_>) -> Slo {
+    let Some(mut table) = walk.table(field, "`slo`") else {
+        return Slo::default();
+    };
+    let mut read = |key| table.take(key).and_then(|field| walk.positive_span(field));
+    let slo = Slo {
+        first_token: read("first_token"),
+        per_token: read("per_token"),
+        total: read("total"),
+    };
+    table.finish(walk, &[]);
+    slo
+}

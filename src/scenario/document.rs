@@ -1,0 +1,234 @@
+//! The scenario as a tree of values that know where they were written.
+//!
+//! The `toml` crate reads the text; its tables become lists in file order here, so that everything
+//! said about them is in the order of the file, and values of the command line can stand beside
+//! values of the file. The crate bounds how deep brackets may nest but not how many parts a dotted
+//! key may have, and a tree that is too deep overflows the stack when it is dropped: therefore a
+//! scan for depth comes first.
+
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::problem::{Place, Problem};
+
+/// Brackets may nest so deep, and a dotted key may have so many parts.
+pub const DEPTH_MAX: u32 = 24;
+
+/// A scenario may have so many bytes.
+pub const BYTES_MAX: usize = 4 << 20;
+
+/// Up to this size all syntax errors of a text are listed, beyond it only the first, so that four
+/// megabytes of rubbish do not become a million messages.
+const RECOVER_MAX: usize = 256 << 10;
+
+/// A value and where it was written.
+#[derive(Clone, Debug)]
+pub(super) struct Value {
+    pub(super) place: Place,
+    pub(super) kind: Kind,
+}
+
+/// What a value is.
+#[derive(Clone, Debug)]
+pub(super) enum Kind {
+    Text(String),
+    /// `None` if beyond 128 bits.
+    Whole(Option<i128>),
+    Number(f64),
+    Truth,
+    Date,
+    List(Vec<Value>),
+    Table(Vec<Entry>),
+}
+
+/// A key of a table with its value.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) key: String,
+    pub(super) place: Place,
+    pub(super) value: Value,
+}
+
+impl Kind {
+    /// Returns what it is, with an article.
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Kind::Text(_) => "a string",
+            Kind::Whole(_) => "a whole number",
+            Kind::Number(_) => "a number",
+            Kind::Truth => "a truth value",
+            Kind::Date => "a date",
+            Kind::List(_) => "a list",
+            Kind::Table(_) => "a table",
+        }
+    }
+}
+
+/// Reads a whole document.
+pub(super) fn read(text: &str) -> Result<Vec<Entry>, Vec<Problem>> {
+    if text.len() > BYTES_MAX {
+        let message = format!(
+            "the file has {} bytes; at most {BYTES_MAX} are read",
+            text.len()
+        );
+        return Err(vec![Problem::new(Place::File, message)]);
+    }
+    if let Some(span) = too_deep(text) {
+        let message = format!("nested deeper than {DEPTH_MAX} levels");
+        return Err(vec![Problem::new(Place::Span(span), message)]);
+    }
+    if text.len() > RECOVER_MAX {
+        let document = DeTable::parse(text).map_err(|error| vec![syntax(&error)])?;
+        return Ok(table(document.into_inner(), &Place::Span));
+    }
+    let (document, errors) = DeTable::parse_recoverable(text);
+    if errors.is_empty() {
+        Ok(table(document.into_inner(), &Place::Span))
+    } else {
+        Err(errors.iter().map(syntax).collect())
+    }
+}
+
+/// Reads one value of the command line; `None` if it is not TOML.
+pub(super) fn read_value(text: &str, place: &Place) -> Option<Value> {
+    if text.len() > BYTES_MAX || too_deep(text).is_some() {
+        return None;
+    }
+    let parsed = DeValue::parse(text).ok()?;
+    Some(value(parsed, &|_| place.clone()))
+}
+
+fn syntax(error: &toml::de::Error) -> Problem {
+    let place = error.span().map_or(Place::File, Place::Span);
+    Problem::new(place, error.message())
+}
+
+type At<'a> = &'a dyn Fn(Range<usize>) -> Place;
+
+fn value(spanned: Spanned<DeValue<'_>>, at: At<'_>) -> Value {
+    let place = at(spanned.span());
+    let kind = match spanned.into_inner() {
+        DeValue::String(text) => Kind::Text(text.into_owned()),
+        DeValue::Integer(whole) => {
+            Kind::Whole(i128::from_str_radix(whole.as_str(), whole.radix()).ok())
+        }
+        // Not-a-number, infinities and numbers that overflow are refused where they are used.
+        DeValue::Float(number) => Kind::Number(number.as_str().parse().unwrap_or(f64::NAN)),
+        DeValue::Boolean(_) => Kind::Truth,
+        DeValue::Datetime(_) => Kind::Date,
+        DeValue::Array(list) => Kind::List(list.into_iter().map(|item| value(item, at)).collect()),
+        DeValue::Table(entries) => Kind::Table(table(entries, at)),
+    };
+    Value { place, kind }
+}
+
+fn table(entries: DeTable<'_>, at: At<'_>) -> Vec<Entry> {
+    let mut list: Vec<(Range<usize>, Entry)> = entries
+        .into_iter()
+        .map(|(key, inner)| {
+            let span = key.span();
+            let entry = Entry {
+                place: at(span.clone()),
+                key: key.into_inner().into_owned(),
+                value: value(inner, at),
+            };
+            (span, entry)
+        })
+        .collect();
+    list.sort_by_key(|(span, _)| span.start);
+    list.into_iter().map(|(_, entry)| entry).collect()
+}
+
+/// Returns the first byte at which brackets or a dotted key go deeper than [`DEPTH_MAX`].
+///
+/// Cuts the text into tokens as the lexer of the `toml` crate does, broken texts included.
+fn too_deep(text: &str) -> Option<Range<usize>> {
+    let bytes = text.as_bytes();
+    let (mut brackets, mut dots, mut at) = (0_u32, 0, 0);
+    while at < bytes.len() {
+        let next = match bytes[at] {
+            b'#' => end(bytes, at, b"\r\n"),
+            b'"' | b'\'' => string_end(bytes, at),
+            b' ' | b'\t' | b'\r' | b'\n' | b'.' | b'=' | b',' | b'[' | b']' | b'{' | b'}' => at + 1,
+            // A bare word runs to the next of these; quotes inside belong to it.
+            _ => end(bytes, at, b".=,[]{} \t#\r\n"),
+        };
+        match bytes[at] {
+            b'[' | b'{' => (brackets, dots) = (brackets + 1, 0),
+            b']' | b'}' => (brackets, dots) = (brackets.saturating_sub(1), 0),
+            b'=' | b',' | b'\n' => dots = 0,
+            b'.' => dots += 1,
+            _ => {}
+        }
+        if brackets > DEPTH_MAX || dots > DEPTH_MAX {
+            return Some(at..at + 1);
+        }
+        at = next;
+    }
+    None
+}
+
+/// Returns where the next of `stops` is, or the end.
+fn end(bytes: &[u8], from: usize, stops: &[u8]) -> usize {
+    let stop = bytes[from..].iter().position(|byte| stops.contains(byte));
+    stop.map_or(bytes.len(), |stop| from + stop)
+}
+
+/// Returns the first byte after the string that begins at `from`.
+fn string_end(bytes: &[u8], from: usize) -> usize {
+    let mark = bytes[from];
+    let long = bytes[from..].starts_with(&[mark; 3]);
+    let mut at = from + if long { 3 } else { 1 };
+    while at < bytes.len() {
+        match bytes[at] {
+            b'\\' if mark == b'"' && matches!(bytes.get(at + 1), Some(b'\\' | b'"')) => at += 1,
+            b'\n' if !long => return at,
+            byte if byte == mark && !long => return at + 1,
+            byte if byte == mark && bytes[at..].starts_with(&[mark; 3]) => return at + 3,
+            _ => {}
+        }
+        at += 1;
+    }
+    bytes.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn depth_is_bounded_whatever_it_is_made_of() {
+        let deep = 100_000;
+        for text in [
+            format!("a{} = 1", ".a".repeat(deep)),
+            format!("[a{}]", ".a".repeat(deep)),
+            format!("a = {}", "[".repeat(deep)),
+            format!("a = {}", "{a=".repeat(deep)),
+            format!("a = {}", "{a.a.a.a=".repeat(deep)),
+        ] {
+            assert!(read(&text).is_err());
+        }
+        let fine = format!(
+            "a = \"{}\" # {}\nb = '''\n{}'''",
+            ".".repeat(99),
+            "[".repeat(99),
+            "{".repeat(99)
+        );
+        assert!(read(&fine).is_ok());
+    }
+
+    #[test]
+    fn tables_keep_file_order() {
+        let document = read("z = 1\na = 2\n[m]\n[b]\n").unwrap();
+        let keys: Vec<&str> = document.iter().map(|entry| entry.key.as_str()).collect();
+        assert_eq!(keys, ["z", "a", "m", "b"]);
+    }
+
+    #[test]
+    fn rubbish_of_any_size_is_bounded() {
+        assert!(read(&"=\n".repeat(BYTES_MAX / 2)).is_err());
+        assert!(read(&"x".repeat(BYTES_MAX + 1)).is_err());
+    }
+}

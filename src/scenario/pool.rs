@@ -1,0 +1,455 @@
+//! `[[pool]]` and `[[pool.node]]`: the fleet.
+
+use super::dist::{Unit, read as read_dist, read_or_zero};
+use super::names::Names;
+use super::problem::{Place, quote};
+use super::strategy;
+use super::value::{Field, Table, Walk};
+use crate::balance::{Limits, NodeSpec, PoolSpec, Prices, Tier};
+use crate::dist::Dist;
+use crate::metrics::NodeLabel;
+use crate::node::{BackendSpec, api, slots};
+use crate::unit::{ModelId, NodeId, PoolId, Price, RegionId};
+
+/// A scenario has at most so many pools.
+pub const POOLS_MAX: usize = 256;
+
+/// A fleet has at most so many nodes.
+pub const NODES_MAX: usize = 20_000;
+
+/// A scenario uses at most so many tags: a node's tags are bits of one word.
+pub const TAGS_MAX: usize = 64;
+
+/// Weights go so far.
+pub const WEIGHT_MAX: u64 = 1_000_000;
+
+/// Prices go so far, in dollars per million tokens or an hour.
+pub const PRICE_MAX: f64 = 1e6;
+
+/// Attempts at a time on one node go so far.
+pub const CONCURRENCY_MAX: u64 = 1_000_000;
+
+/// Limits a minute go so far.
+pub const PER_MINUTE_MAX: u64 = 1_000_000_000_000;
+
+/// Tokens a second of one stream go so far in the mean.
+pub const SPEED_MAX: f64 = 1e9;
+
+const TIERS: &[(&str, Tier)] = &[
+    ("primary", Tier::Primary),
+    ("backup", Tier::Backup),
+    ("secondary", Tier::Secondary),
+];
+
+/// What a pool is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PoolKind {
+    /// Language models.
+    #[default]
+    Llm,
+    /// Agents.
+    Agent,
+    /// Tool services.
+    Tool,
+}
+
+const KINDS: &[(&str, PoolKind)] = &[
+    ("llm", PoolKind::Llm),
+    ("agent", PoolKind::Agent),
+    ("tool", PoolKind::Tool),
+];
+
+/// How a node is reached for real.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LiveNode {
+    /// Its base address.
+    pub url: Option<String>,
+    /// The environment variable that holds its key.
+    pub key_env: Option<String>,
+    /// The protocol it speaks.
+    pub dialect: Option<String>,
+}
+
+/// What the `[[pool]]` tables say.
+#[derive(Debug)]
+pub(super) struct Fleet {
+    pub(super) pool_names: Names,
+    pub(super) pools: Vec<PoolSpec>,
+    pub(super) kinds: Vec<PoolKind>,
+    /// Names of nodes and of groups of nodes.
+    pub(super) node_names: Names,
+    /// By number of such a name: its nodes.
+    pub(super) named: Vec<Vec<NodeId>>,
+    pub(super) nodes: Vec<NodeSpec>,
+    pub(super) backends: Vec<BackendSpec>,
+    pub(super) labels: Vec<NodeLabel>,
+    pub(super) live: Vec<LiveNode>,
+    /// Nodes without a back end to simulate.
+    pub(super) live_only: Vec<Place>,
+    pub(super) regions: Names,
+    pub(super) models: Names,
+    pub(super) tags: Names,
+}
+
+pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>) -> Fleet {
+    let mut fleet = Fleet {
+        pool_names: Names::new("pool"),
+        pools: Vec::new(),
+        kinds: Vec::new(),
+        node_names: Names::new("node"),
+        named: Vec::new(),
+        nodes: Vec::new(),
+        backends: Vec::new(),
+        labels: Vec::new(),
+        live: Vec::new(),
+        live_only: Vec::new(),
+        regions: Names::new("region"),
+        models: Names::new("model"),
+        tags: Names::new("tag"),
+    };
+    if field.is_none() {
+        walk.problem(&Place::File, "the scenario has no pools")
+            .help("write at least one `[[pool]]` with a `[[pool.node]]` under it");
+    }
+    for table in walk.tables(field, POOLS_MAX) {
+        read_pool(walk, table, &mut fleet);
+    }
+    fleet
+}
+
+fn read_pool(walk: &mut Walk, mut table: Table<'_>, fleet: &mut Fleet) {
+    let name = name(walk, &mut table, &mut fleet.pool_names);
+    let kind = table.take("kind").and_then(|field| walk.word(field, KINDS));
+    fleet.kinds.push(kind.unwrap_or_default());
+    let strategy = table
+        .need(walk, "strategy")
+        .and_then(|field| strategy::read(walk, field));
+    if let Some(strategy) = strategy {
+        fleet.pools.push(PoolSpec {
+            name: name.clone(),
+            strategy,
+        });
+    }
+    let pool = fleet.pool_names.len().saturating_sub(1);
+    let nodes = table.take("node");
+    let nodes_field_place = table.place.clone();
+    let list = walk.tables(nodes, NODES_MAX);
+    let empty = nodes.is_none_or(
+        |field| matches!(&field.value.kind, super::document::Kind::List(items) if items.is_empty()),
+    );
+    if empty {
+        walk.problem(
+            &nodes_field_place,
+            format!("pool {} has no nodes", quote(&name)),
+        )
+        .label("empty")
+        .help("write a `[[pool.node]]` under it");
+    }
+    for node in list {
+        read_group(walk, node, fleet, pool);
+    }
+    table.finish(walk, &["autoscale", "capacity", "max_wait"]);
+}
+
+/// The name of a pool; a pool without one still takes a number.
+fn name(walk: &mut Walk, table: &mut Table<'_>, names: &mut Names) -> String {
+    let field = table.need(walk, "name");
+    match field.and_then(|field| walk.name(field).map(|name| (name, field))) {
+        Some((name, field)) => {
+            names.add(walk, name, field.place());
+            name.to_owned()
+        }
+        None => {
+            names.skip();
+            String::new()
+        }
+    }
+}
+
+/// One `[[pool.node]]`: a node, or `count` nodes that differ in their names only.
+fn read_group(walk: &mut Walk, mut table: Table<'_>, fleet: &mut Fleet, pool: usize) {
+    let name_field = table.need(walk, "name");
+    let name = name_field.and_then(|field| walk.name(field));
+    let count_field = table.take("count");
+    let count = count_field.map(|field| walk.count(field, 1..=NODES_MAX as u64));
+    let parts = read_parts(walk, &mut table, fleet, pool);
+    let place = table.place;
+    table.finish(walk, &["autoscale", "profile", "cache", "noise"]);
+    let (Some(name), Some(name_field)) = (name, name_field) else {
+        return;
+    };
+    let number = match count {
+        None => 1,
+        Some(Some(count)) => count as usize,
+        Some(None) => return,
+    };
+    if fleet.nodes.len() + number > NODES_MAX {
+        let place = count_field.map_or(place, |field| field.place());
+        walk.problem(place, format!("the fleet has more than {NODES_MAX} nodes"))
+            .label("one too many here");
+        return;
+    }
+    let first = fleet.nodes.len() as u32;
+    let ids: Vec<NodeId> = (first..first + number as u32).map(NodeId).collect();
+    fleet.node_names.add(walk, name, name_field.place());
+    fleet.named.push(ids.clone());
+    for (place, id) in ids.into_iter().enumerate() {
+        let mut own = name.to_owned();
+        if count_field.is_some() {
+            own = format!("{name}-{}", place + 1);
+            fleet.node_names.add(walk, &own, name_field.place());
+            fleet.named.push(vec![id]);
+        }
+        fleet.add(own, &parts);
+    }
+}
+
+/// What the nodes of a group have in common.
+struct Parts {
+    spec: NodeSpec,
+    backend: Option<BackendSpec>,
+    kind: String,
+    live: LiveNode,
+    place: Place,
+}
+
+impl Fleet {
+    fn add(&mut self, name: String, parts: &Parts) {
+        let spec = NodeSpec {
+            name: name.clone(),
+            ..parts.spec.clone()
+        };
+        if parts.backend.is_none() {
+            self.live_only.push(parts.place.clone());
+        }
+        let backend = parts.backend.clone().or_else(stand_in);
+        self.labels.push(NodeLabel {
+            name,
+            pool: spec.pool.index(),
+            tier: spec.tier,
+            kind: parts.kind.clone(),
+            capacity: backend.as_ref().and_then(BackendSpec::capacity),
+            hourly: spec.hourly,
+            prices: spec.prices,
+        });
+        self.nodes.push(spec);
+        self.backends.extend(backend);
+        self.live.push(parts.live.clone());
+    }
+}
+
+/// Fills the place of a back end where only a `url` is given; such a node is never simulated.
+fn stand_in() -> Option<BackendSpec> {
+    let spec = api::Spec {
+        ttft: Dist::constant(1.0).ok()?,
+        tokens_per_second: Dist::constant(50.0).ok()?,
+    };
+    Some(BackendSpec::Api(spec, Limits::default()))
+}
+
+fn read_parts(walk: &mut Walk, table: &mut Table<'_>, fleet: &mut Fleet, pool: usize) -> Parts {
+    let model = table
+        .take("model")
+        .and_then(|field| label(walk, field))
+        .unwrap_or_default();
+    let region = table
+        .take("region")
+        .and_then(|field| label(walk, field))
+        .unwrap_or_default();
+    let tier = table.take("tier").and_then(|field| walk.word(field, TIERS));
+    let weight = table
+        .take("weight")
+        .and_then(|field| walk.count(field, 1..=WEIGHT_MAX));
+    let price = table.take("price").and_then(|field| prices(walk, field));
+    let hourly = table
+        .take("hourly_price")
+        .and_then(|field| walk.upto(field, PRICE_MAX));
+    let limits = table
+        .take("limits")
+        .map(|field| limits(walk, field))
+        .unwrap_or_default();
+    let tags = table
+        .take("tags")
+        .map_or(0, |field| tags(walk, field, &mut fleet.tags));
+    let live = live(walk, table);
+    let field = table.take("backend");
+    let backend = field.and_then(|field| backend(walk, field, limits));
+    if field.is_none() && live.url.is_none() {
+        walk.problem(table.place, "the node has neither `backend` nor `url`")
+            .label("nothing to send requests to")
+            .help(
+                "write for instance `backend = { api = { ttft = ..., tokens_per_second = ... } }`",
+            );
+    }
+    let kind = match (&backend, model.is_empty()) {
+        (_, false) => model.clone(),
+        (Some(BackendSpec::Slots(_)), true) => "slots".to_owned(),
+        (Some(BackendSpec::Api(..)), true) => "api".to_owned(),
+        (None, true) => "live".to_owned(),
+    };
+    let spec = NodeSpec {
+        name: String::new(),
+        pool: PoolId(pool as u16),
+        tier: tier.unwrap_or_default(),
+        weight: weight.unwrap_or(1) as u32,
+        model: ModelId(fleet.models.intern(&model) as u16),
+        region: RegionId(fleet.regions.intern(&region) as u16),
+        tags,
+        prices: price.unwrap_or_default(),
+        hourly: hourly.map_or(0, |dollars| (dollars * 1e6).round() as u64),
+        limits,
+    };
+    Parts {
+        spec,
+        backend,
+        kind,
+        live,
+        place: table.place.clone(),
+    }
+}
+
+/// A text that is not empty.
+fn label(walk: &mut Walk, field: Field<'_>) -> Option<String> {
+    let text = walk.text(field)?;
+    if text.trim().is_empty() {
+        walk.must_be(field, "a name, not empty");
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+fn prices(walk: &mut Walk, field: Field<'_>) -> Option<Prices> {
+    let mut table = walk.table(field, "`price`")?;
+    let price = |walk: &mut Walk, field: Option<Field<'_>>| {
+        walk.upto(field?, PRICE_MAX).map(Price::from_dollars)
+    };
+    let input = table.need(walk, "input");
+    let input = price(walk, input).unwrap_or_default();
+    let output = table.need(walk, "output");
+    let output = price(walk, output).unwrap_or_default();
+    // Without a price of their own, cached tokens cost what others cost.
+    let cached_input = price(walk, table.take("cached_input")).unwrap_or(input);
+    table.finish(walk, &["cache_write", "batch", "priority"]);
+    Some(Prices {
+        input,
+        cached_input,
+        output,
+    })
+}
+
+fn limits(walk: &mut Walk, field: Field<'_>) -> Limits {
+    let Some(mut table) = walk.table(field, "`limits`") else {
+        return Limits::default();
+    };
+    let concurrency = table.take("concurrency");
+    let mut per_minute = |key| {
+        table
+            .take(key)
+            .and_then(|field| walk.count(field, 1..=PER_MINUTE_MAX))
+    };
+    let requests_per_minute = per_minute("requests_per_minute");
+    let tokens_per_minute = per_minute("tokens_per_minute");
+    let concurrency = concurrency.and_then(|field| walk.count(field, 1..=CONCURRENCY_MAX));
+    table.finish(walk, &["output_tokens_per_minute", "requests_per_day"]);
+    Limits {
+        concurrency: concurrency.map(|concurrency| concurrency as u32),
+        requests_per_minute,
+        tokens_per_minute,
+    }
+}
+
+fn tags(walk: &mut Walk, field: Field<'_>, names: &mut Names) -> u64 {
+    let mut bits = 0;
+    for item in walk.list(field, TAGS_MAX) {
+        let Some(tag) = label(walk, item) else {
+            continue;
+        };
+        if names.get(&tag).is_none() && names.len() == TAGS_MAX {
+            let message = format!("a scenario uses at most {TAGS_MAX} different tags");
+            walk.problem(item.place(), message).label("one too many");
+            continue;
+        }
+        bits |= 1 << names.intern(&tag);
+    }
+    bits
+}
+
+fn live(walk: &mut Walk, table: &mut Table<'_>) -> LiveNode {
+    let url = table.take("url").and_then(|field| {
+        let url = walk.text(field)?;
+        if url.starts_with("http://") || url.starts_with("https://") {
+            return Some(url.to_owned());
+        }
+        walk.must_be(field, "an address that begins with http:// or https://");
+        None
+    });
+    let key_env = table.take("key_env").and_then(|field| {
+        let name = walk.text(field)?;
+        if !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+            return Some(name.to_owned());
+        }
+        walk.must_be(field, "the name of an environment variable")
+            .help("the key itself does not belong into a file");
+        None
+    });
+    let dialect = table.take("dialect").and_then(|field| label(walk, field));
+    LiveNode {
+        url,
+        key_env,
+        dialect,
+    }
+}
+
+fn backend(walk: &mut Walk, field: Field<'_>, limits: Limits) -> Option<BackendSpec> {
+    let (name, inner) = walk.variant(field, "kind of back end", &["api", "slots"], &["engine"])?;
+    let mut table = walk.table(inner, &format!("`{name}`"))?;
+    let backend = match name {
+        "api" => api_backend(walk, &mut table, limits),
+        _ => slots_backend(walk, &mut table),
+    };
+    table.finish(walk, &["profile", "cache"]);
+    backend
+}
+
+fn api_backend(walk: &mut Walk, table: &mut Table<'_>, limits: Limits) -> Option<BackendSpec> {
+    let ttft = table
+        .need(walk, "ttft")
+        .and_then(|field| read_or_zero(walk, field, Unit::Time));
+    let speed = table.need(walk, "tokens_per_second").and_then(|field| {
+        let speed = read_dist(walk, field, Unit::Plain)?;
+        if speed.mean() > SPEED_MAX {
+            walk.must_be(field, &format!("at most {SPEED_MAX} in the mean"));
+        }
+        Some(speed)
+    });
+    let (ttft, tokens_per_second) = ttft.zip(speed)?;
+    Some(BackendSpec::Api(
+        api::Spec {
+            ttft,
+            tokens_per_second,
+        },
+        limits,
+    ))
+}
+
+fn slots_backend(walk: &mut Walk, table: &mut Table<'_>) -> Option<BackendSpec> {
+    let servers = table
+        .need(walk, "servers")
+        .and_then(|field| walk.count(field, 1..=CONCURRENCY_MAX));
+    // Without a bound the queue holds whatever comes, as the textbook has it.
+    let queue = table
+        .take("queue")
+        .map_or(Some(u64::from(u32::MAX)), |field| {
+            walk.count(field, 0..=u64::from(u32::MAX))
+        });
+    let service = table
+        .need(walk, "service")
+        .and_then(|field| read_dist(walk, field, Unit::Time));
+    let ((servers, queue), service) = servers.zip(queue).zip(service)?;
+    let spec = slots::Spec {
+        servers: servers as u32,
+        queue: queue as u32,
+        service,
+    };
+    Some(BackendSpec::Slots(spec))
+}

@@ -1,0 +1,88 @@
+//! `strategy = "random"` or `{ power_of_two = { choices = 4 } }`, checked against the registry.
+
+use super::document::Kind;
+use super::problem::quote;
+use super::value::{Field, Walk, join, suggest};
+use crate::balance::{REGISTRY, Setting, SettingKind, StrategySpec};
+use crate::unit::Span;
+
+pub(super) fn read(walk: &mut Walk, field: Field<'_>) -> Option<StrategySpec> {
+    let names: Vec<&'static str> = REGISTRY.iter().map(|entry| entry.name).collect();
+    if !field.is_table() {
+        let name = walk.text(field)?;
+        return named(walk, field, name, &names);
+    }
+    let (name, settings) = walk.variant(field, "strategy", &names, &[])?;
+    let mut spec = StrategySpec::named(name)?;
+    let Kind::Table(entries) = &settings.value.kind else {
+        walk.must_be(settings, "a table of settings");
+        return None;
+    };
+    for entry in entries {
+        let known = spec.entry().settings;
+        let Some(place) = known.iter().position(|setting| setting.name == entry.key) else {
+            let help = suggest(
+                "setting",
+                &entry.key,
+                known.iter().map(|setting| setting.name),
+            );
+            let message = format!("`{name}` has no setting {}", quote(&entry.key));
+            walk.problem(&entry.place, message)
+                .label("not a setting")
+                .help(help);
+            continue;
+        };
+        let value = Field {
+            name: &entry.key,
+            value: &entry.value,
+        };
+        set(walk, &mut spec, place, &known[place], value);
+    }
+    Some(spec)
+}
+
+fn named(
+    walk: &mut Walk,
+    field: Field<'_>,
+    name: &str,
+    names: &[&'static str],
+) -> Option<StrategySpec> {
+    let spec = StrategySpec::named(name);
+    if spec.is_none() {
+        let mut help = suggest("strategy", name, names.iter().copied());
+        if !help.starts_with("there is") {
+            help.push_str("\nall strategies: ");
+            help.push_str(&join(names));
+        }
+        walk.problem(field.place(), format!("unknown strategy {}", quote(name)))
+            .label("not a strategy")
+            .help(help);
+    }
+    spec
+}
+
+fn set(
+    walk: &mut Walk,
+    spec: &mut StrategySpec,
+    place: usize,
+    setting: &Setting,
+    field: Field<'_>,
+) -> Option<()> {
+    let value = match setting.kind {
+        SettingKind::Count { min, max } => walk.count(field, min..=max)?,
+        SettingKind::Span { min, max } => walk.span(field, min..=max).map(|Span(nanos)| nanos)?,
+        SettingKind::Ratio { max } => {
+            let number = walk.upto(field, max as f64 / 1e6)?;
+            (number * 1e6).round() as u64
+        }
+        SettingKind::Choice(words) => {
+            let word = walk.text(field)?;
+            let word = walk.known(field.place(), setting.name, word, words, &[])?;
+            words.iter().position(|choice| *choice == word)? as u64
+        }
+    };
+    if let Err(wanted) = spec.set(place, value) {
+        walk.must_be(field, &wanted).help(setting.about);
+    }
+    Some(())
+}

@@ -1,0 +1,607 @@
+//! Tests of the whole parser: every built-in scenario reads, every mistake is drawn at its place,
+//! and no input makes it panic.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::balance::{Priority, Tier};
+use crate::node::{Answer, FaultKind};
+use crate::unit::{ClassId, PoolId, Price, Ratio, RegionId, TenantId};
+use crate::workload::TraceFormat;
+
+/// A scenario with a little of everything.
+const FULL: &str = include_str!("testdata/full.toml");
+
+/// A scenario that is right; tests break it.
+const SMALL: &str = r#"
+duration = "1m"
+[[pool]]
+name = "light"
+strategy = "random"
+[[pool.node]]
+name = "local"
+backend = { slots = { servers = 2, service = { constant = "10ms" } } }
+[workload]
+arrivals = { poisson = { rate = 10 } }
+"#;
+
+fn parse(text: &str) -> Scenario {
+    Scenario::parse("test", "test.toml", text, &[]).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+fn with(text: &str, overrides: &[Override]) -> Result<Scenario, Problems> {
+    Scenario::parse("test", "test.toml", text, overrides)
+}
+
+fn set(text: &str) -> Override {
+    Override::set(text).unwrap()
+}
+
+/// The problems of a text, drawn.
+fn drawn(text: &str) -> String {
+    match with(text, &[]) {
+        Ok(_) => "no problem".to_owned(),
+        Err(problems) => problems.to_string(),
+    }
+}
+
+/// The problems of `SMALL` after a replacement.
+fn broken(from: &str, to: &str) -> String {
+    assert!(SMALL.contains(from), "{from}");
+    drawn(&SMALL.replacen(from, to, 1))
+}
+
+macro_rules! draws {
+    ($($name:ident: $problems:expr;)*) => {
+        $(#[test] fn $name() { insta::assert_snapshot!($problems); })*
+    };
+}
+
+draws! {
+    draws_unknown_strategy: broken("\"random\"", "\"randon\"");
+    draws_unlike_strategy: broken("\"random\"", "\"p2x\"");
+    draws_unknown_setting: broken("\"random\"", "{ power_of_two = { chioces = 2 } }");
+    draws_settings_out_of_range: broken("\"random\"", "{ power_of_two = { choices = 1_000 } }")
+        + "\n\n" + &broken("\"random\"", "{ peak_ewma = { signal = \"tft\", decay = \"1ms\" } }");
+    draws_two_strategies: broken("\"random\"", "{ random = {}, round_robin = {} }");
+    draws_unknown_keys: broken("duration", "duratoin = \"2m\"\nhegde = 1\nduration");
+    draws_missing_keys: drawn("[[pool]]\n[[pool.node]]\n[workload]\n");
+    draws_empty_file: drawn("");
+    draws_wrong_types: drawn(
+        "seed = \"x\"\nduration = 60\nwarmup = 2020-01-01\nbalancer = []\n[[pool]]\nname = 7\n\
+         strategy = 1\nnode = \"a\"\n[workload]\narrivals = \"poisson\"\n[pool_]\n",
+    );
+    draws_one_bracket: drawn("[pool]\nname = \"a\"\n");
+    draws_absurd_numbers: drawn(ABSURD);
+    draws_durations: broken("\"1m\"", "\"10\"") + "\n\n" + &broken("\"1m\"", "\"-1s\"") + "\n\n"
+        + &broken("\"1m\"", "\"0s\"") + "\n\n" + &broken("\"1m\"", "\"5 parsecs\"");
+    draws_warmup: broken("\"1m\"", "\"1m\"\nwarmup = \"60s\"");
+    draws_no_end: broken("duration = \"1m\"\n", "");
+    draws_empty_pool: broken("[[pool]]", "[[pool]]\nname = \"heavy\"\nstrategy = \"random\"\n[[pool]]");
+    draws_duplicates: drawn(DUPLICATES);
+    draws_routes: drawn(ROUTES);
+    draws_route_order: drawn(ROUTE_ORDER);
+    draws_faults: drawn(FAULTS);
+    draws_distributions: drawn(DISTRIBUTIONS);
+    draws_later_words: drawn(LATER);
+    draws_syntax: drawn("seed = \nduration = \"1m\n[[pool]\n");
+    draws_duplicate_key: drawn("seed = 1\nseed = 2\n");
+    draws_many: drawn(&(0..60).map(|n| format!("key{n} = 1\n")).collect::<String>());
+    draws_control_characters: broken("\"light\"", "\"\\u001b[31m\"");
+    draws_wide_characters: broken("\"random\"", "{ \"zufällig ✓\" = {} } # größer");
+    draws_live: drawn(LIVE);
+}
+
+const ABSURD: &str = r#"
+duration = "1m"
+requests = 0
+seed = -1
+[balancer]
+retry = { attempts = 99, budget = 1.5, backoff = { base = "2s", cap = "1s" } }
+timeouts = { total = "0s" }
+queue = { max = -1 }
+health = { eject = { max_share = nan } }
+[[pool]]
+name = "light"
+strategy = "random"
+[[pool.node]]
+name = "local"
+count = 1_000_000_000
+weight = 0
+price = { input = -1, output = 1e999 }
+hourly_price = inf
+limits = { concurrency = 0, requests_per_minute = 1.5 }
+backend = { slots = { servers = 99999999999999999999999999, service = { exponential = { mean = "0s" } } } }
+[[class]]
+name = "chat"
+share = 0
+[workload]
+arrivals = { poisson = { rate = 0 } }
+"#;
+
+const DUPLICATES: &str = r#"
+duration = "1m"
+[[pool]]
+name = "light"
+strategy = "random"
+[[pool.node]]
+name = "a"
+count = 2
+backend = { slots = { servers = 1, service = "1s" } }
+[[pool.node]]
+name = "a-2"
+backend = { slots = { servers = 1, service = "1s" } }
+[[pool]]
+name = "light"
+strategy = "random"
+[[pool.node]]
+name = "b"
+backend = { slots = { servers = 1, service = "1s" } }
+[[class]]
+name = "chat"
+[[class]]
+name = "chat"
+[workload]
+arrivals = { poisson = { rate = 1 } }
+"#;
+
+const ROUTES: &str = r#"
+duration = "1m"
+[[pool]]
+name = "light"
+strategy = "random"
+[[pool.node]]
+name = "a"
+tags = ["eu"]
+backend = { slots = { servers = 1, service = "1s" } }
+[[pool]]
+name = "heavy"
+strategy = "random"
+[[pool.node]]
+name = "b"
+tags = ["us"]
+backend = { slots = { servers = 1, service = "1s" } }
+[[class]]
+name = "chat"
+[[route]]
+match = { class = "chta", priority = "hihg", prompt_tokens = { min = 9, max = 3 } }
+to = ["lihgt", "heavy", "heavy"]
+require = { tags = ["ue"] }
+[[route]]
+match = { class = [] }
+to = []
+[[route]]
+to = "light"
+require = { tags = ["us"] }
+[workload]
+arrivals = { poisson = { rate = 1 } }
+"#;
+
+const ROUTE_ORDER: &str = r#"
+duration = "1m"
+[[pool]]
+name = "light"
+strategy = "random"
+[[pool.node]]
+name = "a"
+backend = { slots = { servers = 1, service = "1s" } }
+[[route]]
+match = { prompt_tokens = { max = 800 } }
+to = ["light"]
+[[route]]
+match = { priority = "high", prompt_tokens = { max = 400 } }
+to = ["light"]
+[[route]]
+match = { tenant = [1, 2] }
+to = ["light"]
+[workload]
+arrivals = { poisson = { rate = 1 } }
+"#;
+
+const FAULTS: &str = r#"
+duration = "1m"
+[[pool]]
+name = "light"
+strategy = "random"
+[[pool.node]]
+name = "local"
+backend = { slots = { servers = 1, service = "1s" } }
+[workload]
+arrivals = { poisson = { rate = 1 } }
+[[fault]]
+at = "1s"
+carsh = { node = "local" }
+[[fault]]
+at = "2m"
+crash = { node = "locla" }
+[[fault]]
+at = "1s"
+slow = { pool = "light", factor = 0 }
+[[fault]]
+at = "1s"
+slow = { pool = "light" }
+hang = { pool = "light" }
+[[fault]]
+crash = { region = "eu", for = "0s" }
+[[fault]]
+at = "1s"
+errors = { node = "local", pool = "light", share = 2, status = 404 }
+[[fault]]
+at = "1s"
+errors = { node = "local", status = 503, retry_after = "2s" }
+[[fault]]
+at = "1s"
+[[fault]]
+at = "1s"
+crash = {}
+[[fault]]
+random = { crash = { pool = "light" } }
+"#;
+
+const DISTRIBUTIONS: &str = r#"
+duration = "1m"
+[[pool]]
+name = "light"
+strategy = "random"
+[[pool.node]]
+name = "a"
+backend = { slots = { servers = 1, service = { lognormal = { p50 = "2s", p95 = "1s" } } } }
+[[pool.node]]
+name = "b"
+backend = { slots = { servers = 1, service = { gamma = { mean = "1s" } } } }
+[[pool.node]]
+name = "c"
+backend = { slots = { servers = 1, service = { gamam = { mean = "1s" } } } }
+[[pool.node]]
+name = "d"
+backend = { api = { ttft = 0.5, tokens_per_second = { uniform = { min = 5, max = 5 } } } }
+[[pool.node]]
+name = "e"
+backend = { api = { ttft = true, tokens_per_second = 0 } }
+[[pool.node]]
+name = "f"
+backend = { api = { ttft = "0s", tokens_per_second = { weibull = { mean = 5, shape = 0.001 } } } }
+[[class]]
+name = "chat"
+prompt_tokens = { exponential = { mean = 1e12 } }
+output_tokens = { lognormal = { p50 = 10, p95 = "1s", p99 = 3 } }
+[workload]
+arrivals = { poisson = { rate = 1 } }
+"#;
+
+const LATER: &str = r#"
+duration = "1m"
+[balancer]
+hedge = { after = "p95" }
+instances = 2
+share = { every = "200ms" }
+health = { slow_start = "30s" }
+[regions]
+[[workflow]]
+name = "x"
+[[pool]]
+name = "light"
+strategy = "random"
+autoscale = {}
+[[pool.node]]
+name = "a"
+autoscale = {}
+backend = { engine = { profile = "x" } }
+[[class]]
+name = "chat"
+tenant = { zipf = { tenants = 20 } }
+region = { eu = 1 }
+[workload]
+arrivals = { diurnal = {} }
+sessions = {}
+"#;
+
+const LIVE: &str = r#"
+[[pool]]
+name = "light"
+strategy = "random"
+[[pool.node]]
+name = "a"
+url = "ftp://x"
+key_env = "sk-123456"
+[[pool.node]]
+name = "b"
+"#;
+
+#[test]
+fn every_builtin_reads_and_expects_something() {
+    for (name, text) in BUILTIN {
+        let file = format!("{name}.toml");
+        let scenario = Scenario::parse(name, &file, text, &[]).unwrap_or_else(|p| panic!("{p}"));
+        assert!(text.starts_with("# Question: "), "{name}");
+        assert!(!scenario.expectations.is_empty(), "{name}");
+        assert!(scenario.check_simulable().is_ok(), "{name}");
+        assert_eq!(scenario.labels.scenario, *name);
+        assert_eq!(scenario.backends.len(), scenario.balancer.nodes.len());
+        assert_eq!(scenario.labels.nodes.len(), scenario.balancer.nodes.len());
+    }
+    assert!(find("quickstart").is_some());
+    assert!(suggestion("quikstart").contains("quickstart"));
+}
+
+#[test]
+fn the_fleet_of_the_full_scenario_is_as_written() {
+    let scenario = parse(FULL);
+    let names: Vec<&str> = scenario
+        .labels
+        .nodes
+        .iter()
+        .map(|node| node.name.as_str())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "gpt-eu-1", "gpt-eu-2", "gpt-us", "local-1", "local-2", "local-3", "local-4"
+        ]
+    );
+    let node = &scenario.balancer.nodes[1];
+    assert_eq!(node.weight, 2);
+    assert_eq!(node.tags, 0b11);
+    assert_eq!(node.prices.cached_input, Price::from_dollars(1.25));
+    assert_eq!(node.limits.tokens_per_minute, Some(300_000));
+    assert_eq!(scenario.balancer.nodes[2].tier, Tier::Backup);
+    assert_eq!(scenario.balancer.nodes[2].region, RegionId(1));
+    assert_eq!(
+        scenario.balancer.nodes[2].prices.cached_input,
+        Price::from_dollars(2.5)
+    );
+    assert_eq!(scenario.balancer.nodes[3].hourly, 1_200_000);
+    assert_eq!(scenario.balancer.nodes[3].pool, PoolId(1));
+    assert_eq!(scenario.labels.nodes[0].kind, "gpt-4o");
+    assert_eq!(scenario.labels.nodes[3].kind, "slots");
+    assert_eq!(scenario.labels.nodes[0].capacity, Some(64));
+    assert_eq!(scenario.labels.nodes[3].capacity, Some(8));
+    assert_eq!(
+        scenario.balancer.pools[1].strategy.to_string(),
+        "power_of_two(choices 4)"
+    );
+    assert_eq!(scenario.kinds, [PoolKind::Llm, PoolKind::Tool]);
+    assert_eq!(
+        scenario.live[0].url.as_deref(),
+        Some("https://example.com/v1")
+    );
+    assert_eq!(scenario.live[0].key_env.as_deref(), Some("OPENAI_API_KEY"));
+}
+
+#[test]
+fn the_rest_of_the_full_scenario_is_as_written() {
+    let scenario = parse(FULL);
+    let balancer = &scenario.balancer;
+    assert_eq!(balancer.retry.attempts, 4);
+    assert_eq!(balancer.timeouts.total, None);
+    assert_eq!(balancer.health.probe_every, Some(Span::from_secs(5)));
+    assert_eq!(balancer.health.consecutive, 7);
+    assert_eq!(balancer.queue.max_wait, None);
+    assert_eq!(scenario.inter_token, Some(Span::from_secs(5)));
+    assert_eq!(scenario.connect, Span::from_secs(3));
+    assert_eq!(balancer.routes.len(), 3);
+    assert_eq!(balancer.routes[0].when.classes, [ClassId(0)]);
+    assert_eq!(balancer.routes[0].when.tenants, [TenantId(3), TenantId(4)]);
+    assert_eq!(balancer.routes[0].require, 0b01);
+    assert_eq!(balancer.routes[1].to, [PoolId(1), PoolId(0)]);
+    assert!(balancer.routes[2].when.is_total());
+    assert_eq!(scenario.classes[0].priority, Priority::High);
+    assert_eq!(scenario.classes[0].deadline, Some(Span::from_secs(30)));
+    assert_eq!(balancer.expected_output[1], Tokens(100));
+    assert_eq!(
+        scenario.labels.classes[0].slo.per_token,
+        Some(Span::from_millis(60))
+    );
+    let kinds: Vec<FaultKind> = scenario.faults.iter().map(|fault| fault.kind).collect();
+    let limited = Answer::RateLimited(Some(Span::from_secs(2)));
+    assert_eq!(
+        kinds,
+        [
+            FaultKind::Crash,
+            FaultKind::Hang,
+            FaultKind::Slow(4.0),
+            FaultKind::Errors(Ratio(500_000), limited)
+        ]
+    );
+    let nodes: Vec<usize> = scenario
+        .faults
+        .iter()
+        .map(|fault| fault.nodes.len())
+        .collect();
+    assert_eq!(nodes, [1, 2, 2, 4]);
+    assert_eq!(scenario.faults[1].lasts, None);
+}
+
+#[test]
+fn without_routes_and_classes_there_is_one_of_each() {
+    let scenario = parse(SMALL);
+    assert_eq!(scenario.classes[0].name, "default");
+    assert_eq!(scenario.balancer.routes[0].to, [PoolId(0)]);
+    assert_eq!(scenario.title, "test");
+    let law = scenario.classes[0].output;
+    assert_eq!(
+        scenario.balancer.expected_output,
+        [Tokens(law.mean().round() as u64)]
+    );
+}
+
+#[test]
+fn overrides_reach_every_scalar() {
+    let overrides = [
+        set("seed=9"),
+        set("workload.arrivals.poisson.rate=80"),
+        set("pool.light.strategy=peak_ewma"),
+        set("pool.light.node.local.weight=3"),
+        set("pool.0.node.0.count=2"),
+        set("balancer.retry.attempts=1"),
+        Override::requests(50),
+        Override::duration("10m"),
+    ];
+    let scenario = with(SMALL, &overrides).unwrap();
+    assert_eq!(scenario.seed, 9);
+    assert_eq!(scenario.balancer.seed, 9);
+    assert_eq!(scenario.arrivals, Arrivals::Poisson { rate: 80.0 });
+    assert_eq!(scenario.balancer.pools[0].strategy.name(), "peak_ewma");
+    assert_eq!(scenario.balancer.nodes.len(), 2);
+    assert_eq!(scenario.balancer.nodes[1].weight, 3);
+    assert_eq!(scenario.balancer.retry.attempts, 1);
+    assert_eq!(scenario.requests, Some(50));
+    assert_eq!(scenario.duration, Some(Span::from_secs(600)));
+}
+
+#[test]
+fn flags_change_every_pool_and_the_trace() {
+    let scenario = with(
+        FULL,
+        &[Override::strategy("round_robin"), Override::seed(3)],
+    )
+    .unwrap();
+    let names: Vec<&str> = scenario
+        .balancer
+        .pools
+        .iter()
+        .map(|pool| pool.strategy.name())
+        .collect();
+    assert_eq!(names, ["round_robin", "round_robin"]);
+    let azure = find("azure-chat").unwrap();
+    let scenario = with(azure, &[Override::trace("day.csv")]).unwrap();
+    let path = Some("day.csv".to_owned());
+    assert_eq!(
+        scenario.arrivals,
+        Arrivals::Trace {
+            format: TraceFormat::Azure,
+            path,
+            scale: 1.0
+        }
+    );
+    assert_eq!(scenario.balancer.expected_output, [TRACE_OUTPUT]);
+}
+
+#[test]
+fn a_run_may_be_cut_short_before_its_faults() {
+    assert!(with(FULL, &[Override::duration("2m")]).is_ok());
+}
+
+#[test]
+fn draws_overrides() {
+    let overrides = [
+        set("sede=9"),
+        set("pool.lihgt.strategy=random"),
+        set("pool.light.strategy=randon"),
+        set("pool.light.strategy.peak_ewma.decay=1s"),
+        set("pool.light=3"),
+        set("workload.arrivals.gamma.rate=80"),
+        set("workload.arrivals.poisson.rate=fast"),
+        set("balancer.retry.attempts=none"),
+        set("duration=10"),
+        Override::trace("x.csv"),
+    ];
+    insta::assert_snapshot!(with(SMALL, &overrides).unwrap_err());
+    assert!(Override::set("seed").is_err());
+    assert!(Override::set("=9").is_err());
+}
+
+#[test]
+fn draws_flags() {
+    let overrides = [
+        Override::strategy("p2x"),
+        Override::duration("1s"),
+        Override::requests(0),
+    ];
+    let text = SMALL.replace("\"1m\"", "\"1m\"\nwarmup = \"10s\"");
+    insta::assert_snapshot!(with(&text, &overrides).unwrap_err());
+}
+
+#[test]
+fn draws_expectations_at_their_place() {
+    let text = format!("{SMALL}[[expect]]\nthat = \"chat.tftt.p99 < 2s\"\n");
+    let scenario = parse(&text);
+    let mut problem =
+        Scenario::expect_problem(&scenario.expectations[0], 5..9, "unknown metric `tftt`");
+    problem
+        .label("not a metric")
+        .help("a metric with a similar name exists: `ttft`");
+    insta::assert_snapshot!(scenario.problems(vec![problem]));
+}
+
+#[test]
+fn draws_what_cannot_be_simulated() {
+    let text = "[[pool]]\nname = \"a\"\nstrategy = \"random\"\n[[pool.node]]\nname = \"b\"\n\
+                url = \"https://example.com/v1\"\n";
+    insta::assert_snapshot!(parse(text).check_simulable().unwrap_err());
+}
+
+#[test]
+fn bytes_that_are_no_text_are_refused() {
+    let read = |bytes| {
+        Scenario::read("x", "x.toml", bytes, &[])
+            .unwrap_err()
+            .to_string()
+    };
+    insta::assert_snapshot!(read(b"\x7fELF\0\0") + "\n\n" + &read(b"seed = 1\n# gr\xfc\xdfe\n"));
+    assert!(Scenario::read("x", "x.toml", SMALL.as_bytes(), &[]).is_ok());
+    let mark = [b"\xef\xbb\xbf".as_slice(), SMALL.as_bytes()].concat();
+    assert!(Scenario::read("x", "x.toml", &mark, &[]).is_ok());
+}
+
+#[test]
+fn positions_count_characters_from_one() {
+    let text = "title = \"größer\"\nä = 1\n".to_owned() + SMALL;
+    let problems = with(&text, &[]).unwrap_err();
+    let positions: Vec<_> = problems
+        .list()
+        .iter()
+        .map(|p| problems.position(p))
+        .collect();
+    assert!(positions.contains(&Some((2, 1))), "{positions:?}");
+    assert_eq!(problems.file(), "test.toml");
+    assert!(problems.draw(true).contains("\u{1b}["));
+}
+
+#[test]
+fn large_fleets_are_read_and_larger_ones_refused() {
+    let nodes = |count: usize| SMALL.replace("\"local\"", &format!("\"local\"\ncount = {count}"));
+    assert_eq!(parse(&nodes(NODES_MAX)).balancer.nodes.len(), NODES_MAX);
+    assert!(with(&nodes(NODES_MAX + 1), &[]).is_err());
+    let pools: String = (0..=POOLS_MAX)
+        .map(|n| format!("[[pool]]\nname = \"p{n}\"\n"))
+        .collect();
+    assert!(drawn(&pools).contains("at most 256"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn mutated_scenarios_never_panic(
+        which in 0..2_usize,
+        edits in prop::collection::vec((0.0..1.0_f64, any::<u8>(), 0..4_u8), 1..12),
+        cut in 0.0..1.0_f64,
+    ) {
+        let text = [FULL, BUILTIN[0].1][which];
+        let mut bytes = text.as_bytes().to_vec();
+        for (at, byte, how) in edits {
+            let at = (at * (bytes.len() - 1) as f64) as usize;
+            match how {
+                0 => bytes[at] = byte,
+                1 => { bytes.remove(at); }
+                2 => bytes.insert(at, b"\"[]{}.=,#\n'"[usize::from(byte) % 11]),
+                _ => bytes[at] = b"0123456789-eE_"[usize::from(byte) % 14],
+            }
+        }
+        let keep = ((bytes.len() as f64) * (0.5 + cut)) as usize;
+        bytes.truncate(keep);
+        if let Err(problems) = Scenario::read("x", "x.toml", &bytes, &[]) {
+            prop_assert!(!problems.list().is_empty());
+            let _ = problems.draw(true);
+        }
+    }
+
+    #[test]
+    fn overrides_never_panic(path in "[a-z.0-9]{1,40}", value in ".{0,20}") {
+        let change = Override { path, value, given: Given::Set };
+        if let Err(problems) = with(FULL, &[change]) {
+            let _ = problems.to_string();
+        }
+    }
+}

@@ -1,0 +1,487 @@
+//! The cursor that walks a scenario: takes values out of tables, checks their types and bounds, and
+//! collects what is wrong instead of stopping at it.
+//!
+//! A table remembers which keys it was asked for; whatever is left when it is finished is unknown,
+//! and the keys it was asked for are the ones to suggest. Every reader returns `None` after it has
+//! noted a problem, so the sections of a scenario read on and find the next one.
+
+use std::fmt::Write as _;
+use std::ops::RangeInclusive;
+
+use super::document::{Entry, Kind, Value};
+use super::problem::{KEPT_MAX, Place, Problem, quote};
+use crate::unit::Span;
+
+/// A name is suggested if it is at least this similar (Jaro-Winkler).
+const SIMILAR: f64 = 0.8;
+
+/// Strings may have so many characters.
+pub const TEXT_MAX: usize = 4_096;
+
+/// Names may have so many characters.
+pub const NAME_MAX: usize = 64;
+
+/// Collects problems.
+#[derive(Debug, Default)]
+pub(super) struct Walk {
+    pub(super) problems: Vec<Problem>,
+    spare: Problem,
+}
+
+/// A value and what it is called where it stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Field<'a> {
+    pub(super) name: &'a str,
+    pub(super) value: &'a Value,
+}
+
+/// A table that is being read.
+#[derive(Debug)]
+pub(super) struct Table<'a> {
+    /// As messages call it: `[balancer]`, `retry`.
+    what: String,
+    pub(super) place: &'a Place,
+    entries: &'a [Entry],
+    asked: Vec<&'static str>,
+}
+
+impl<'a> Table<'a> {
+    pub(super) fn new(what: &str, place: &'a Place, entries: &'a [Entry]) -> Table<'a> {
+        Table {
+            what: what.to_owned(),
+            place,
+            entries,
+            asked: Vec::new(),
+        }
+    }
+
+    /// Takes the value of a key, if it is there.
+    pub(super) fn take(&mut self, key: &'static str) -> Option<Field<'a>> {
+        self.asked.push(key);
+        let entry = self.entries.iter().find(|entry| entry.key == key)?;
+        Some(Field {
+            name: &entry.key,
+            value: &entry.value,
+        })
+    }
+
+    /// Takes the value of a key that must be there.
+    pub(super) fn need(&mut self, walk: &mut Walk, key: &'static str) -> Option<Field<'a>> {
+        let found = self.take(key);
+        if found.is_none() {
+            let message = format!("{} has no `{key}`", self.what);
+            walk.problem(self.place, message)
+                .label(format!("`{key}` is missing"));
+        }
+        found
+    }
+
+    /// Notes every key that was not asked for. Those of `later` belong to the format, but not to
+    /// this version.
+    pub(super) fn finish(self, walk: &mut Walk, later: &[&str]) {
+        let asked = self.asked.clone();
+        self.finish_as(walk, "key", &asked, later);
+    }
+
+    /// As `finish`, where the keys of this table are better called something else.
+    pub(super) fn finish_as(
+        self,
+        walk: &mut Walk,
+        what: &str,
+        known: &[&'static str],
+        later: &[&str],
+    ) {
+        for entry in self.entries {
+            let key = entry.key.as_str();
+            if self.asked.contains(&key) {
+                continue;
+            }
+            if later.contains(&key) {
+                walk.not_yet(&entry.place, key);
+                continue;
+            }
+            let message = format!("unknown {what} {} in {}", quote(key), self.what);
+            let help = suggest(what, key, known.iter().copied());
+            walk.problem(&entry.place, message)
+                .label(format!("not a {what} here"))
+                .help(help);
+        }
+    }
+
+    /// Returns whether there is a key that was not asked for.
+    pub(super) fn any_unknown(&self) -> bool {
+        self.entries
+            .iter()
+            .any(|entry| !self.asked.contains(&entry.key.as_str()))
+    }
+
+    /// Returns whether the key is there, without asking for it.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.entries.iter().any(|entry| entry.key == key)
+    }
+}
+
+impl<'a> Field<'a> {
+    pub(super) fn place(&self) -> &'a Place {
+        &self.value.place
+    }
+
+    pub(super) fn is_word(&self, word: &str) -> bool {
+        matches!(&self.value.kind, Kind::Text(text) if text == word)
+    }
+
+    pub(super) fn is_table(&self) -> bool {
+        matches!(self.value.kind, Kind::Table(_))
+    }
+}
+
+impl Walk {
+    /// Notes a problem; label and help may be added to what is returned.
+    pub(super) fn problem(&mut self, place: &Place, message: impl Into<String>) -> &mut Problem {
+        let problem = Problem::new(place.clone(), message);
+        if self.problems.len() >= KEPT_MAX {
+            self.spare = problem;
+            return &mut self.spare;
+        }
+        self.problems.push(problem);
+        self.problems.last_mut().unwrap_or(&mut self.spare)
+    }
+
+    /// Notes that a word of the format is not in this version.
+    pub(super) fn not_yet(&mut self, place: &Place, word: &str) {
+        let message = format!("{} is not in this version yet", quote(word));
+        self.problem(place, message).label("not supported");
+    }
+
+    fn wrong_type(&mut self, field: Field<'_>, wanted: &str) {
+        let found = field.value.kind.name();
+        let message = format!("{} must be {wanted}, not {found}", quote(field.name));
+        self.problem(field.place(), message)
+            .label(format!("expected {wanted}"));
+    }
+
+    /// Notes that a value is not what it has to be.
+    pub(super) fn must_be(&mut self, field: Field<'_>, wanted: &str) -> &mut Problem {
+        let message = format!("{} must be {wanted}", quote(field.name));
+        self.problem(field.place(), message)
+            .label(format!("not {wanted}"))
+    }
+
+    pub(super) fn table<'a>(&mut self, field: Field<'a>, what: &str) -> Option<Table<'a>> {
+        match &field.value.kind {
+            Kind::Table(entries) => Some(Table::new(what, &field.value.place, entries)),
+            _ => {
+                self.wrong_type(field, "a table");
+                None
+            }
+        }
+    }
+
+    pub(super) fn list<'a>(&mut self, field: Field<'a>, max: usize) -> Vec<Field<'a>> {
+        let Kind::List(items) = &field.value.kind else {
+            self.wrong_type(field, "a list");
+            return Vec::new();
+        };
+        if items.len() > max {
+            let message = format!(
+                "{} {}; at most {max} are allowed",
+                items.len(),
+                quote(field.name)
+            );
+            self.problem(field.place(), message).label("too many");
+            return Vec::new();
+        }
+        items
+            .iter()
+            .map(|value| Field {
+                name: field.name,
+                value,
+            })
+            .collect()
+    }
+
+    /// The items of a list, or the one value that stands alone.
+    pub(super) fn one_or_more<'a>(&mut self, field: Field<'a>, max: usize) -> Vec<Field<'a>> {
+        match field.value.kind {
+            Kind::List(_) => self.list(field, max),
+            _ => vec![field],
+        }
+    }
+
+    /// The tables under a `[[header]]`.
+    pub(super) fn tables<'a>(&mut self, field: Option<Field<'a>>, max: usize) -> Vec<Table<'a>> {
+        let Some(field) = field else {
+            return Vec::new();
+        };
+        let what = format!("`[[{}]]`", field.name);
+        if field.is_table() {
+            let message = format!("`{}` must be a list of tables", field.name);
+            self.problem(field.place(), message)
+                .label("one table")
+                .help(format!("write `[[{}]]` with two brackets", field.name));
+            return Vec::new();
+        }
+        let items = self.list(field, max);
+        items
+            .into_iter()
+            .filter_map(|item| self.table(item, &what))
+            .collect()
+    }
+
+    /// The one key of a table like `{ poisson = { ... } }`, which says what the value is.
+    pub(super) fn variant<'a>(
+        &mut self,
+        field: Field<'a>,
+        what: &str,
+        known: &[&'static str],
+        later: &[&str],
+    ) -> Option<(&'static str, Field<'a>)> {
+        let Kind::Table(entries) = &field.value.kind else {
+            self.wrong_type(field, &format!("a table with one key, the {what}"));
+            return None;
+        };
+        let [entry] = entries.as_slice() else {
+            let message = match entries.len() {
+                0 => format!("{} names no {what}", quote(field.name)),
+                _ => format!("{} names more than one {what}", quote(field.name)),
+            };
+            // The second key is the one too many; one of the command line always comes last.
+            let place = entries.get(1).map_or(field.place(), |entry| &entry.place);
+            self.problem(place, message)
+                .help(format!("write one of {}", join(known)));
+            return None;
+        };
+        let inner = Field {
+            name: &entry.key,
+            value: &entry.value,
+        };
+        let name = self.known(&entry.place, what, &entry.key, known, later)?;
+        Some((name, inner))
+    }
+
+    /// Finds a word among those that are known, or notes a problem.
+    pub(super) fn known(
+        &mut self,
+        place: &Place,
+        what: &str,
+        word: &str,
+        known: &[&'static str],
+        later: &[&str],
+    ) -> Option<&'static str> {
+        let found = known.iter().copied().find(|name| *name == word);
+        if found.is_none() {
+            if later.contains(&word) {
+                self.not_yet(place, word);
+            } else {
+                let help = suggest(what, word, known.iter().copied());
+                let message = format!("unknown {what} {}", quote(word));
+                self.problem(place, message)
+                    .label(format!("not a {what}"))
+                    .help(help);
+            }
+        }
+        found
+    }
+
+    /// One of a few words.
+    pub(super) fn word<T: Copy>(
+        &mut self,
+        field: Field<'_>,
+        words: &[(&'static str, T)],
+    ) -> Option<T> {
+        let text = self.text(field)?;
+        let names: Vec<&'static str> = words.iter().map(|(name, _)| *name).collect();
+        let name = self.known(field.place(), field.name, text, &names, &[])?;
+        words
+            .iter()
+            .find(|(word, _)| *word == name)
+            .map(|(_, value)| *value)
+    }
+
+    pub(super) fn text<'a>(&mut self, field: Field<'a>) -> Option<&'a str> {
+        let Kind::Text(text) = &field.value.kind else {
+            self.wrong_type(field, "a string");
+            return None;
+        };
+        if text.len() > TEXT_MAX {
+            self.must_be(field, &format!("at most {TEXT_MAX} bytes long"));
+            return None;
+        }
+        // Names and titles end up on terminals, which obey control characters.
+        if text.chars().any(char::is_control) {
+            self.must_be(field, "free of control characters");
+            return None;
+        }
+        Some(text)
+    }
+
+    /// A name that expectations and overrides can refer to.
+    pub(super) fn name<'a>(&mut self, field: Field<'a>) -> Option<&'a str> {
+        let text = self.text(field)?;
+        let fits = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
+        if text.is_empty() || text.chars().count() > NAME_MAX || !text.chars().all(fits) {
+            let wanted = format!("a name: 1 to {NAME_MAX} letters, digits, `-` or `_`");
+            let message = format!("{} must be {wanted}", quote(field.name));
+            self.problem(field.place(), message).label("not a name");
+            return None;
+        }
+        Some(text)
+    }
+
+    pub(super) fn span(&mut self, field: Field<'_>, range: RangeInclusive<Span>) -> Option<Span> {
+        let text = match &field.value.kind {
+            Kind::Text(text) => text,
+            Kind::Whole(_) | Kind::Number(_) => {
+                let message = format!("{} must be a duration with a unit", quote(field.name));
+                self.problem(field.place(), message)
+                    .label("a number without a unit")
+                    .help("write for instance \"450ms\", \"10s\" or \"5m\"");
+                return None;
+            }
+            _ => {
+                self.wrong_type(field, "a duration such as \"10s\"");
+                return None;
+            }
+        };
+        match Span::parse(text) {
+            Ok(span) if range.contains(&span) => Some(span),
+            Ok(_) => {
+                self.must_be(field, &span_range(&range));
+                None
+            }
+            Err(reason) => {
+                let message = format!("{} is not a duration: {}", quote(field.name), reason);
+                self.problem(field.place(), message).label("not a duration");
+                None
+            }
+        }
+    }
+
+    /// A duration above zero.
+    pub(super) fn positive_span(&mut self, field: Field<'_>) -> Option<Span> {
+        self.span(field, Span(1)..=Span::MAX)
+    }
+
+    /// A duration above zero, or the word "none".
+    pub(super) fn span_or_none(&mut self, field: Field<'_>) -> Option<Option<Span>> {
+        if field.is_word("none") {
+            Some(None)
+        } else {
+            self.positive_span(field).map(Some)
+        }
+    }
+
+    /// A finite number, written as whole number or float.
+    pub(super) fn number(&mut self, field: Field<'_>) -> Option<f64> {
+        let number = match field.value.kind {
+            Kind::Whole(Some(whole)) => whole as f64,
+            Kind::Whole(None) => f64::INFINITY,
+            Kind::Number(number) => number,
+            _ => {
+                self.wrong_type(field, "a number");
+                return None;
+            }
+        };
+        if number.is_finite() {
+            Some(number)
+        } else {
+            self.must_be(field, "a finite number");
+            None
+        }
+    }
+
+    /// A number from zero to `max`.
+    pub(super) fn upto(&mut self, field: Field<'_>, max: f64) -> Option<f64> {
+        let number = self.number(field)?;
+        if (0.0..=max).contains(&number) {
+            return Some(number);
+        }
+        self.must_be(field, &format!("a number from 0 to {max}"));
+        None
+    }
+
+    /// A number above zero, at most `max`.
+    pub(super) fn above_zero(&mut self, field: Field<'_>, max: f64) -> Option<f64> {
+        let number = self.number(field)?;
+        if number > 0.0 && number <= max {
+            return Some(number);
+        }
+        self.must_be(field, &format!("a number above 0, at most {max}"));
+        None
+    }
+
+    /// A whole number of a range.
+    pub(super) fn count(&mut self, field: Field<'_>, range: RangeInclusive<u64>) -> Option<u64> {
+        let whole = match field.value.kind {
+            Kind::Whole(whole) => whole,
+            Kind::Number(number) => {
+                // 100.0 is a whole number too, as long as a float can tell.
+                let exact = number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_992.0;
+                exact.then_some(number as i128)
+            }
+            _ => {
+                self.wrong_type(field, "a whole number");
+                return None;
+            }
+        };
+        let count = whole.and_then(|whole| u64::try_from(whole).ok());
+        if let Some(count) = count.filter(|count| range.contains(count)) {
+            return Some(count);
+        }
+        let wanted = match (*range.start(), *range.end()) {
+            (0, u64::MAX) => "a whole number, zero or above".to_owned(),
+            (min, u64::MAX) => format!("a whole number, {min} or above"),
+            (min, max) => format!("a whole number from {min} to {max}"),
+        };
+        self.must_be(field, &wanted);
+        None
+    }
+}
+
+fn span_range(range: &RangeInclusive<Span>) -> String {
+    match (*range.start(), *range.end()) {
+        (Span(0 | 1), Span::MAX) => "a duration above zero".to_owned(),
+        (min, Span::MAX) => format!("a duration of at least {min}"),
+        (min, max) => format!("a duration from {min} to {max}"),
+    }
+}
+
+/// "a key with a similar name exists: `retry`", or the list of what there is.
+pub(super) fn suggest<'a>(
+    what: &str,
+    word: &str,
+    known: impl Iterator<Item = &'a str> + Clone,
+) -> String {
+    let similar = known
+        .clone()
+        .map(|name| {
+            (
+                strsim::jaro_winkler(&name.to_lowercase(), &word.to_lowercase()),
+                name,
+            )
+        })
+        .filter(|(likeness, _)| *likeness > SIMILAR)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    if let Some((_, name)) = similar {
+        return format!("a {what} with a similar name exists: `{name}`");
+    }
+    let names: Vec<&str> = known.collect();
+    if names.is_empty() {
+        return format!("there is no {what} here");
+    }
+    format!("there is {}", join(&names))
+}
+
+/// `a`, `b`, `c`; cut after twenty.
+pub(super) fn join(names: &[&str]) -> String {
+    let mut text = String::new();
+    for (place, name) in names.iter().take(20).enumerate() {
+        let comma = if place == 0 { "" } else { ", " };
+        // Writing to a string never fails.
+        let _ = write!(text, "{comma}`{name}`");
+    }
+    if names.len() > 20 {
+        let _ = write!(text, " and {} more", names.len() - 20);
+    }
+    text
+}
