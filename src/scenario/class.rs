@@ -3,10 +3,11 @@
 use super::dist::{Unit, read as read_dist};
 use super::names::Names;
 use super::problem::Place;
-use super::value::{Field, Table, Walk};
+use super::value::{Field, Table, Walk, digits};
 use crate::balance::Priority;
 use crate::dist::Dist;
 use crate::metrics::{ClassLabel, Slo};
+use crate::unit::Span;
 use crate::workload::ClassSpec;
 use crate::workload::length::LENGTH_MAX;
 
@@ -42,7 +43,7 @@ pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>) -> Classes {
         names: Names::new("class"),
         ..Classes::default()
     };
-    for table in walk.tables(field, CLASSES_MAX) {
+    for table in walk.tables(field, "class", CLASSES_MAX) {
         read_one(walk, table, &mut classes);
     }
     if field.is_none() {
@@ -53,14 +54,14 @@ pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>) -> Classes {
 }
 
 /// What one class says; `None` is the default, or a problem.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Read {
     share: Option<f64>,
     priority: Option<Priority>,
     prompt: Option<Dist>,
     output: Option<Dist>,
     slo: Slo,
-    deadline: Option<crate::unit::Span>,
+    deadline: Option<Span>,
 }
 
 fn read_one(walk: &mut Walk, mut table: Table<'_>, classes: &mut Classes) {
@@ -123,7 +124,10 @@ impl Classes {
 fn tokens(walk: &mut Walk, field: Field<'_>) -> Option<Dist> {
     let law = read_dist(walk, field, Unit::Plain)?;
     if law.mean() > LENGTH_MAX as f64 {
-        walk.must_be(field, &format!("at most {LENGTH_MAX} tokens in the mean"));
+        walk.must_be(
+            field,
+            &format!("at most {} tokens in the mean", digits(LENGTH_MAX)),
+        );
         return None;
     }
     Some(law)

@@ -11,7 +11,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::problem::{Place, Problem};
+use super::problem::{Place, Problem, quote};
 
 /// Brackets may nest so deep, and a dotted key may have so many parts.
 pub const DEPTH_MAX: u32 = 24;
@@ -80,14 +80,14 @@ pub(super) fn read(text: &str) -> Result<Vec<Entry>, Vec<Problem>> {
         return Err(vec![Problem::new(Place::Span(span), message)]);
     }
     if text.len() > RECOVER_MAX {
-        let document = DeTable::parse(text).map_err(|error| vec![syntax(&error)])?;
+        let document = DeTable::parse(text).map_err(|error| vec![syntax(text, &error)])?;
         return Ok(table(document.into_inner(), &Place::Span));
     }
     let (document, errors) = DeTable::parse_recoverable(text);
     if errors.is_empty() {
         Ok(table(document.into_inner(), &Place::Span))
     } else {
-        Err(errors.iter().map(syntax).collect())
+        Err(errors.iter().map(|error| syntax(text, error)).collect())
     }
 }
 
@@ -100,9 +100,19 @@ pub(super) fn read_value(text: &str, place: &Place) -> Option<Value> {
     Some(value(parsed, &|_| place.clone()))
 }
 
-fn syntax(error: &toml::de::Error) -> Problem {
-    let place = error.span().map_or(Place::File, Place::Span);
-    Problem::new(place, error.message())
+fn syntax(text: &str, error: &toml::de::Error) -> Problem {
+    let Some(span) = error.span() else {
+        return Problem::new(Place::File, error.message());
+    };
+    let found = text.get(span.clone()).unwrap_or_default();
+    let message = match error.message() {
+        "duplicate key" => format!("{} stands here for the second time", quote(found)),
+        message if message.starts_with("string values must be quoted") && found.is_empty() => {
+            "the value is missing".to_owned()
+        }
+        message => message.to_owned(),
+    };
+    Problem::new(Place::Span(span), message)
 }
 
 type At<'a> = &'a dyn Fn(Range<usize>) -> Place;

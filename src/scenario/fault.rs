@@ -1,6 +1,7 @@
 //! `[[fault]]`: what goes wrong with which nodes, when, and for how long.
 
 use super::pool::Fleet;
+use super::problem::Place;
 use super::value::{Field, Table, Walk};
 use crate::node::{Answer, FaultKind, FaultSpec};
 use crate::unit::{NodeId, Ratio, Span, Time};
@@ -29,7 +30,7 @@ pub(super) fn read(
     fleet: &Fleet,
     end: Option<Span>,
 ) -> Vec<FaultSpec> {
-    let tables = walk.tables(field, FAULTS_MAX);
+    let tables = walk.tables(field, "fault", FAULTS_MAX);
     tables
         .into_iter()
         .filter_map(|table| read_one(walk, table, fleet, end))
@@ -43,7 +44,7 @@ fn read_one(
     end: Option<Span>,
 ) -> Option<FaultSpec> {
     if table.has("random") {
-        walk.not_yet(table.place, "random");
+        walk.not_yet(table.key_place("random"), "random");
         return None;
     }
     let at_field = table.need(walk, "at");
@@ -54,15 +55,19 @@ fn read_one(
         let message = format!("the fault begins when the run is over (`duration` is {end})");
         walk.problem(field.place(), message).label("too late");
     }
-    let kinds: Vec<Field<'_>> = KINDS.iter().filter_map(|kind| table.take(kind)).collect();
+    let mut kinds: Vec<Field<'_>> = KINDS.iter().filter_map(|kind| table.take(kind)).collect();
+    kinds.sort_by_key(|field| match field.place() {
+        Place::Span(span) => span.start,
+        _ => usize::MAX,
+    });
     let place = table.place;
-    let several = kinds.len() > 1;
+
     if kinds.is_empty() && !table.any_unknown() {
         walk.problem(place, "the fault does not say what goes wrong")
             .label("nothing happens")
             .help("write one of `crash`, `hang`, `slow`, `errors`");
     }
-    if several {
+    if kinds.len() > 1 {
         walk.problem(
             kinds[1].place(),
             "a fault is one of `crash`, `hang`, `slow`, `errors`",

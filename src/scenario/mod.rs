@@ -268,7 +268,7 @@ fn check_end(walk: &mut Walk, bounds: &Bounds<'_>, workload: Field<'_>, arrivals
 
 fn read_expects(walk: &mut Walk, field: Option<Field<'_>>) -> Vec<ExpectText> {
     let mut expectations = Vec::new();
-    for mut table in walk.tables(field, EXPECTS_MAX) {
+    for mut table in walk.tables(field, "expect", EXPECTS_MAX) {
         if let Some(field) = table.need(walk, "that")
             && let Some(text) = walk.text(field)
         {
@@ -301,7 +301,7 @@ fn read_workload(
     fleet: &pool::Fleet,
 ) -> (Option<Arrivals>, bool) {
     // The gateway reads the same file and has no use for a workload.
-    let live = fleet.live.iter().all(|node| node.url.is_some()) && !fleet.live.is_empty();
+    let live = fleet.reachable && !fleet.live.is_empty();
     let field = if live {
         top.take("workload")
     } else {

@@ -201,6 +201,24 @@ fn set(entries: &mut Vec<Entry>, path: &str, value: Value, place: &Place) -> Res
     let Some(entry) = find(entries, key) else {
         return Ok(());
     };
+    // `strategy = "peak_ewma"` is short for `{ peak_ewma = {} }`, which has room for settings.
+    if let Kind::Text(word) = &entry.value.kind
+        && rest
+            .strip_prefix(word.as_str())
+            .is_some_and(|rest| rest.starts_with('.'))
+    {
+        let kind = Kind::Table(Vec::new());
+        let value = Value {
+            place: entry.value.place.clone(),
+            kind,
+        };
+        let inner = Entry {
+            key: word.clone(),
+            place: entry.value.place.clone(),
+            value,
+        };
+        entry.value.kind = Kind::Table(vec![inner]);
+    }
     match &mut entry.value.kind {
         Kind::Table(inner) => set(inner, rest, value, place),
         Kind::List(items) => set_item(items, key, rest, value, place),

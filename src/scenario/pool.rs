@@ -4,7 +4,7 @@ use super::dist::{Unit, read as read_dist, read_or_zero};
 use super::names::Names;
 use super::problem::{Place, quote};
 use super::strategy;
-use super::value::{Field, Table, Walk};
+use super::value::{Field, Table, Walk, digits};
 use crate::balance::{Limits, NodeSpec, PoolSpec, Prices, Tier};
 use crate::dist::Dist;
 use crate::metrics::NodeLabel;
@@ -86,6 +86,8 @@ pub(super) struct Fleet {
     pub(super) live: Vec<LiveNode>,
     /// Nodes without a back end to simulate.
     pub(super) live_only: Vec<Place>,
+    /// Whether every node has a `url`.
+    pub(super) reachable: bool,
     pub(super) regions: Names,
     pub(super) models: Names,
     pub(super) tags: Names,
@@ -103,6 +105,7 @@ pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>) -> Fleet {
         labels: Vec::new(),
         live: Vec::new(),
         live_only: Vec::new(),
+        reachable: true,
         regions: Names::new("region"),
         models: Names::new("model"),
         tags: Names::new("tag"),
@@ -111,7 +114,7 @@ pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>) -> Fleet {
         walk.problem(&Place::File, "the scenario has no pools")
             .help("write at least one `[[pool]]` with a `[[pool.node]]` under it");
     }
-    for table in walk.tables(field, POOLS_MAX) {
+    for table in walk.tables(field, "pool", POOLS_MAX) {
         read_pool(walk, table, &mut fleet);
     }
     fleet
@@ -133,7 +136,7 @@ fn read_pool(walk: &mut Walk, mut table: Table<'_>, fleet: &mut Fleet) {
     let pool = fleet.pool_names.len().saturating_sub(1);
     let nodes = table.take("node");
     let nodes_field_place = table.place.clone();
-    let list = walk.tables(nodes, NODES_MAX);
+    let list = walk.tables(nodes, "pool.node", NODES_MAX);
     let empty = nodes.is_none_or(
         |field| matches!(&field.value.kind, super::document::Kind::List(items) if items.is_empty()),
     );
@@ -185,8 +188,11 @@ fn read_group(walk: &mut Walk, mut table: Table<'_>, fleet: &mut Fleet, pool: us
     };
     if fleet.nodes.len() + number > NODES_MAX {
         let place = count_field.map_or(place, |field| field.place());
-        walk.problem(place, format!("the fleet has more than {NODES_MAX} nodes"))
-            .label("one too many here");
+        walk.problem(
+            place,
+            format!("the fleet has more than {} nodes", digits(NODES_MAX as u64)),
+        )
+        .label("one too many here");
         return;
     }
     let first = fleet.nodes.len() as u32;
@@ -274,7 +280,8 @@ fn read_parts(walk: &mut Walk, table: &mut Table<'_>, fleet: &mut Fleet, pool: u
     let live = live(walk, table);
     let field = table.take("backend");
     let backend = field.and_then(|field| backend(walk, field, limits));
-    if field.is_none() && live.url.is_none() {
+    fleet.reachable &= table.has("url");
+    if field.is_none() && !table.has("url") {
         walk.problem(table.place, "the node has neither `backend` nor `url`")
             .label("nothing to send requests to")
             .help(
@@ -418,7 +425,10 @@ fn api_backend(walk: &mut Walk, table: &mut Table<'_>, limits: Limits) -> Option
     let speed = table.need(walk, "tokens_per_second").and_then(|field| {
         let speed = read_dist(walk, field, Unit::Plain)?;
         if speed.mean() > SPEED_MAX {
-            walk.must_be(field, &format!("at most {SPEED_MAX} in the mean"));
+            walk.must_be(
+                field,
+                &format!("at most {} in the mean", digits(SPEED_MAX as u64)),
+            );
         }
         Some(speed)
     });

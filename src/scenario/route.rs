@@ -33,7 +33,7 @@ pub(super) fn read(
     }
     let mut routes: Vec<(RouteSpec, &Place)> = Vec::new();
     let before = walk.problems.len();
-    for mut table in walk.tables(field, ROUTES_MAX) {
+    for mut table in walk.tables(field, "route", ROUTES_MAX) {
         let route = read_one(walk, &mut table, fleet, classes);
         routes.push((route, table.place));
         table.finish(walk, &["degrade", "weight", "region"]);
@@ -81,7 +81,9 @@ fn covers(earlier: &RouteSpec, later: &RouteSpec) -> bool {
     ) && subset(
         a.tenants.is_empty(),
         b.tenants.is_empty(),
-        b.tenants.iter().all(|tenant| a.tenants.contains(tenant)),
+        b.tenants
+            .iter()
+            .all(|tenant| a.tenants.binary_search(tenant).is_ok()),
     ) && (a.priority.is_none() || a.priority == b.priority)
         && a.prompt_min
             .is_none_or(|min| b.prompt_min.is_some_and(|least| least >= min))
@@ -148,6 +150,8 @@ fn conditions(walk: &mut Walk, field: Field<'_>, classes: &Names) -> Match {
             .into_iter()
             .filter_map(|item| walk.count(item, 0..=u64::from(u32::MAX)));
         when.tenants = found.map(|tenant| TenantId(tenant as u32)).collect();
+        when.tenants.sort_unstable();
+        when.tenants.dedup();
     }
     when.priority = table
         .take("priority")
@@ -161,7 +165,8 @@ fn conditions(walk: &mut Walk, field: Field<'_>, classes: &Names) -> Match {
 
 fn not_empty(walk: &mut Walk, field: Field<'_>, items: usize) {
     if items == 0 {
-        walk.must_be(field, "not empty");
+        walk.must_be(field, "at least one")
+            .help("leave it out to match any");
     }
 }
 

@@ -86,7 +86,7 @@ draws! {
     draws_later_words: drawn(LATER);
     draws_syntax: drawn("seed = \nduration = \"1m\n[[pool]\n");
     draws_duplicate_key: drawn("seed = 1\nseed = 2\n");
-    draws_many: drawn(&(0..60).map(|n| format!("key{n} = 1\n")).collect::<String>());
+
     draws_control_characters: broken("\"light\"", "\"\\u001b[31m\"");
     draws_wide_characters: broken("\"random\"", "{ \"zufällig ✓\" = {} } # größer");
     draws_live: drawn(LIVE);
@@ -447,6 +447,12 @@ fn overrides_reach_every_scalar() {
     assert_eq!(scenario.balancer.retry.attempts, 1);
     assert_eq!(scenario.requests, Some(50));
     assert_eq!(scenario.duration, Some(Span::from_secs(600)));
+    let text = SMALL.replace("random", "power_of_two");
+    let scenario = with(&text, &[set("pool.light.strategy.power_of_two.choices=3")]).unwrap();
+    assert_eq!(
+        scenario.balancer.pools[0].strategy.to_string(),
+        "power_of_two(choices 3)"
+    );
 }
 
 #[test]
@@ -542,6 +548,14 @@ fn bytes_that_are_no_text_are_refused() {
     assert!(Scenario::read("x", "x.toml", SMALL.as_bytes(), &[]).is_ok());
     let mark = [b"\xef\xbb\xbf".as_slice(), SMALL.as_bytes()].concat();
     assert!(Scenario::read("x", "x.toml", &mark, &[]).is_ok());
+}
+
+#[test]
+fn no_more_than_fifty_problems_are_drawn() {
+    let text: String = (0..60).map(|n| format!("key{n} = 1\n")).collect();
+    let drawing = drawn(&text);
+    assert_eq!(drawing.matches("error: ").count(), DRAWN_MAX);
+    assert!(drawing.ends_with("\n\nand 12 more"), "{drawing}");
 }
 
 #[test]

@@ -108,6 +108,12 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// Returns where a key stands, or the table if it is not there.
+    pub(super) fn key_place(&self, key: &str) -> &'a Place {
+        let entry = self.entries.iter().find(|entry| entry.key == key);
+        entry.map_or(self.place, |entry| &entry.place)
+    }
+
     /// Returns whether there is a key that was not asked for.
     pub(super) fn any_unknown(&self) -> bool {
         self.entries
@@ -164,7 +170,6 @@ impl Walk {
     pub(super) fn must_be(&mut self, field: Field<'_>, wanted: &str) -> &mut Problem {
         let message = format!("{} must be {wanted}", quote(field.name));
         self.problem(field.place(), message)
-            .label(format!("not {wanted}"))
     }
 
     pub(super) fn table<'a>(&mut self, field: Field<'a>, what: &str) -> Option<Table<'a>> {
@@ -184,9 +189,10 @@ impl Walk {
         };
         if items.len() > max {
             let message = format!(
-                "{} {}; at most {max} are allowed",
-                items.len(),
-                quote(field.name)
+                "{} has {} items; at most {} are allowed",
+                quote(field.name),
+                digits(items.len() as u64),
+                digits(max as u64)
             );
             self.problem(field.place(), message).label("too many");
             return Vec::new();
@@ -208,17 +214,22 @@ impl Walk {
         }
     }
 
-    /// The tables under a `[[header]]`.
-    pub(super) fn tables<'a>(&mut self, field: Option<Field<'a>>, max: usize) -> Vec<Table<'a>> {
+    /// The tables under a header like `[[pool]]`.
+    pub(super) fn tables<'a>(
+        &mut self,
+        field: Option<Field<'a>>,
+        header: &str,
+        max: usize,
+    ) -> Vec<Table<'a>> {
         let Some(field) = field else {
             return Vec::new();
         };
-        let what = format!("`[[{}]]`", field.name);
+        let what = format!("`[[{header}]]`");
         if field.is_table() {
             let message = format!("`{}` must be a list of tables", field.name);
             self.problem(field.place(), message)
                 .label("one table")
-                .help(format!("write `[[{}]]` with two brackets", field.name));
+                .help(format!("write `[[{header}]]` with two brackets"));
             return Vec::new();
         }
         let items = self.list(field, max);
@@ -396,7 +407,7 @@ impl Walk {
         if (0.0..=max).contains(&number) {
             return Some(number);
         }
-        self.must_be(field, &format!("a number from 0 to {max}"));
+        self.must_be(field, &format!("a number from 0 to {}", amount(max)));
         None
     }
 
@@ -406,7 +417,7 @@ impl Walk {
         if number > 0.0 && number <= max {
             return Some(number);
         }
-        self.must_be(field, &format!("a number above 0, at most {max}"));
+        self.must_be(field, &format!("a number above 0, at most {}", amount(max)));
         None
     }
 
@@ -430,11 +441,33 @@ impl Walk {
         }
         let wanted = match (*range.start(), *range.end()) {
             (0, u64::MAX) => "a whole number, zero or above".to_owned(),
-            (min, u64::MAX) => format!("a whole number, {min} or above"),
-            (min, max) => format!("a whole number from {min} to {max}"),
+            (min, u64::MAX) => format!("a whole number, {} or above", digits(min)),
+            (min, max) => format!("a whole number from {} to {}", digits(min), digits(max)),
         };
         self.must_be(field, &wanted);
         None
+    }
+}
+
+/// A count as TOML allows it to be written: 1_000_000.
+pub(super) fn digits(count: u64) -> String {
+    let plain = count.to_string();
+    let mut text = String::new();
+    for (place, digit) in plain.chars().enumerate() {
+        if place > 0 && (plain.len() - place).is_multiple_of(3) {
+            text.push('_');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A bound as people write it: 1_000_000 or 0.5.
+fn amount(bound: f64) -> String {
+    if bound.fract() == 0.0 {
+        digits(bound as u64)
+    } else {
+        bound.to_string()
     }
 }
 
