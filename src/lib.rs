@@ -16,12 +16,15 @@ deterministic! {
     unit,
     rng,
     dist,
+    id_map,
     balance,
     workload,
     node,
     metrics,
 
+    journal,
     command,
+    sim,
 
 }
 

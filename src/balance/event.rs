@@ -224,8 +224,8 @@ pub enum Control {
 pub struct Mark {
     /// Who did it.
     pub by: MarkBy,
-    /// The node it happened to, if to one.
-    pub node: Option<NodeId>,
+    /// The nodes it happened to.
+    pub nodes: Vec<NodeId>,
     /// Whether it begins or ends.
     pub phase: MarkPhase,
     /// What happened, in a few words: `crash`, `slow x4`.
@@ -264,7 +264,12 @@ pub enum Action {
     },
     /// Stop this attempt. The executor confirms with `Finish(_, Outcome::Aborted(_))`, or with
     /// whatever other outcome happened first.
-    Abort(Attempt),
+    Abort {
+        /// The try.
+        attempt: Attempt,
+        /// Where it is.
+        node: NodeId,
+    },
     /// Ask the node whether it is well, and answer with `Probed` and this number.
     Probe(NodeId, u32),
     /// Tell whoever asked how it ended.
@@ -389,8 +394,8 @@ pub enum Event {
         class: ClassId,
         /// First try or retry.
         kind: Kind,
-        /// The node of the try before this one.
-        after: Option<NodeId>,
+        /// The node of the try before this one, and how that ended.
+        after: Option<(NodeId, End)>,
         /// Time since the request arrived.
         waited: Span,
         /// Why this node.
@@ -597,7 +602,7 @@ impl Scored {
 }
 
 /// At most this many terms make up a score.
-pub const TERMS_MAX: usize = 4;
+pub(super) const TERMS_MAX: usize = 4;
 
 /// The additive terms of a score.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -613,7 +618,7 @@ impl Terms {
     /// Returns these terms and one more.
     ///
     /// # Panics
-    /// If there are already [`TERMS_MAX`].
+    /// If there are already four.
     #[must_use]
     pub fn with(mut self, term: Term, value: f64) -> Terms {
         assert!(usize::from(self.len) < TERMS_MAX, "a score has at most {TERMS_MAX} terms");
