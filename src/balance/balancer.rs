@@ -478,7 +478,7 @@ impl Balancer {
         live.tried[place] = node;
         live.attempts += 1;
         live.unfinished += 1;
-        live.phase = Phase::InFlight(this);
+        let before = std::mem::replace(&mut live.phase, Phase::InFlight(this));
         live.dispatched.get_or_insert(self.now);
         live.spilled = self.homes[live.route.index()] != Some((why.pool, why.tier));
         self.totals.dispatched += 1;
@@ -490,7 +490,8 @@ impl Balancer {
             class: live.request.class,
             kind: if ordinal == 0 { Kind::First } else { Kind::Retry },
             after,
-            waited: self.now.since(live.request.arrived),
+            arrived: live.request.arrived,
+            queued: matches!(before, Phase::Waiting(_)),
             why,
         });
         if let Some(limit) = self.timeouts.first_token {
@@ -568,11 +569,19 @@ impl Balancer {
             Phase::Backoff => {}
             Phase::Settled => unreachable!("a request has one fate"),
         }
-        self.declare(key, fate, first_token, usage);
+        let queued = matches!(phase, Phase::Waiting(_));
+        self.declare(key, fate, queued, first_token, usage);
     }
 
     /// Declares the final end and forgets the request, unless an aborted attempt is unconfirmed.
-    fn declare(&mut self, key: RequestKey, fate: Fate, first_token: Option<Time>, usage: Usage) {
+    fn declare(
+        &mut self,
+        key: RequestKey,
+        fate: Fate,
+        queued: bool,
+        first_token: Option<Time>,
+        usage: Usage,
+    ) {
         let live = &self.requests[key];
         let request = &live.request;
         self.totals.settled += 1;
@@ -592,6 +601,7 @@ impl Balancer {
             first_token,
             attempts: live.attempts,
             failover: fate == Fate::Completed && (elsewhere || live.spilled),
+            queued,
             usage,
         }));
         self.forget(key);
@@ -720,7 +730,7 @@ impl Balancer {
         if let Some(mean) = self.outputs.get_mut(live.request.class.index()) {
             mean.learn(usage.output);
         }
-        self.declare(this.request, Fate::Completed, this.first_token, usage);
+        self.declare(this.request, Fate::Completed, false, this.first_token, usage);
     }
 
     /// Tries a failed request again, or lets it fail.

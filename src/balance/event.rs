@@ -396,8 +396,10 @@ pub enum Event {
         kind: Kind,
         /// The node of the try before this one, and how that ended.
         after: Option<(NodeId, End)>,
-        /// Time since the request arrived.
-        waited: Span,
+        /// When the request was meant to arrive.
+        arrived: Time,
+        /// Whether it stood in line just before.
+        queued: bool,
         /// Why this node.
         why: Why,
     },
@@ -514,6 +516,8 @@ pub struct Settled {
     pub attempts: u8,
     /// Served by another node than the first tried, or by a lower tier than the first eligible.
     pub failover: bool,
+    /// Whether it stood in line just before.
+    pub queued: bool,
     /// Tokens of the winning attempt.
     pub usage: Usage,
 }
