@@ -15,9 +15,7 @@ use crate::unit::{
 };
 
 /// One try of a request on one node. The first try of a request has ordinal zero.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Attempt {
     /// Whose try it is.
     pub request: RequestId,
@@ -90,9 +88,7 @@ pub enum Outcome {
 }
 
 /// Why an attempt or a probe failed.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Failure {
     /// No connection: refused, unreachable, or no answer to the connect in time.
@@ -291,9 +287,7 @@ pub enum Fate {
 }
 
 /// How an attempt ended, in the words of the balancer: its own timers included.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum End {
     /// A whole answer.
@@ -324,9 +318,7 @@ impl End {
 }
 
 /// Which of the balancer's timers ran out.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// From dispatch to the first token (or to the whole answer, if it does not stream).
@@ -336,9 +328,7 @@ pub enum Stage {
 }
 
 /// Why a request was turned away.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reject {
     /// The waiting room was full.
@@ -601,7 +591,11 @@ impl Scored {
     /// A node chosen without a score.
     #[must_use]
     pub const fn unscored(node: NodeId) -> Scored {
-        Scored { node, score: f64::NAN, terms: Terms::NONE }
+        Scored {
+            node,
+            score: f64::NAN,
+            terms: Terms::NONE,
+        }
     }
 }
 
@@ -617,7 +611,10 @@ pub struct Terms {
 
 impl Terms {
     /// No terms.
-    pub const NONE: Terms = Terms { terms: [(Term::Load, 0.0); TERMS_MAX], len: 0 };
+    pub const NONE: Terms = Terms {
+        terms: [(Term::Load, 0.0); TERMS_MAX],
+        len: 0,
+    };
 
     /// Returns these terms and one more.
     ///
@@ -625,7 +622,10 @@ impl Terms {
     /// If there are already four.
     #[must_use]
     pub fn with(mut self, term: Term, value: f64) -> Terms {
-        assert!(usize::from(self.len) < TERMS_MAX, "a score has at most {TERMS_MAX} terms");
+        assert!(
+            usize::from(self.len) < TERMS_MAX,
+            "a score has at most {TERMS_MAX} terms"
+        );
         self.terms[usize::from(self.len)] = (term, value as f32);
         self.len += 1;
         self

@@ -28,7 +28,9 @@ pub use event::{
     Scored, Settled, Stage, Term, Terms, Usage, Why,
 };
 pub use failover::{ATTEMPTS_MAX, RETRIES_MIN, Retry, Timeouts};
-pub use fleet::{Fleet, REPORT_FRESH, Ledger, Limits, Node, NodeSpec, NodeState, PoolSpec, Prices, Tier};
+pub use fleet::{
+    Fleet, Ledger, Limits, Node, NodeSpec, NodeState, PoolSpec, Prices, REPORT_FRESH, Tier,
+};
 pub use health::{HealthSettings, RETRY_AFTER_DEFAULT, RETRY_AFTER_MAX};
 pub use invariant::check;
 pub use request::{Priority, Request};

@@ -80,15 +80,22 @@ impl Intervals {
     }
 
     fn close(&mut self) {
-        self.closed.extend(std::mem::take(&mut self.open).into_values());
+        self.closed
+            .extend(std::mem::take(&mut self.open).into_values());
     }
 
     pub(super) fn add(&mut self, scope: Scope, sample: &Sample, input: Tokens) {
         let start = self.start;
-        let interval = self.open.entry(scope).or_insert_with(|| Interval::new(scope, start));
+        let interval = self
+            .open
+            .entry(scope)
+            .or_insert_with(|| Interval::new(scope, start));
         if let Some(latency) = sample.latency {
             let micros = latency.micros().min(1 << 47);
-            interval.latency.record(micros).expect("the histogram grows as needed");
+            interval
+                .latency
+                .record(micros)
+                .expect("the histogram grows as needed");
         }
         interval.ended += 1;
         interval.bad += u64::from(sample.bad);

@@ -1,8 +1,8 @@
 //! Trace readers (being written).
-use std::io::BufRead;
-use super::{Arrival, Source};
 use super::length::Mix;
+use super::{Arrival, Source};
 use crate::unit::Time;
+use std::io::BufRead;
 
 /// Which format a trace has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,15 @@ impl std::fmt::Debug for Trace {
 impl Trace {
     /// Reads `reader`.
     #[must_use]
-    pub fn new(reader: Box<dyn BufRead + Send>, _format: TraceFormat, _scale: f64, _end: Time, _count: u64, _seed: u64, _mix: Mix) -> Trace {
+    pub fn new(
+        reader: Box<dyn BufRead + Send>,
+        _format: TraceFormat,
+        _scale: f64,
+        _end: Time,
+        _count: u64,
+        _seed: u64,
+        _mix: Mix,
+    ) -> Trace {
         Trace { _reader: reader }
     }
 }
