@@ -181,6 +181,22 @@ fn of_many_nodes_the_busiest_and_the_worst_are_shown() {
 }
 
 #[test]
+fn a_measure_just_past_its_limit_does_not_look_like_the_limit() {
+    let summary = Summary {
+        latency_s: Latency {
+            p99: Some(2.000_9),
+            ..Latency::default()
+        },
+        ..Summary::default()
+    };
+    let verdict = Expectation::parse("p99 < 2s", &Names::default())
+        .unwrap()
+        .judge(&summary);
+    let text = text(&summary, &[verdict], &[]);
+    assert!(text.contains("2.000900 s  2.000000 s"), "{text}");
+}
+
+#[test]
 fn json_follows_the_contract() {
     let summary = summary();
     let text = json(&summary, &verdicts(&summary));

@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::fmt::Write;
 
 use super::quantity::{NONE, count, dollars, in_unit, per_second, seconds, share, share_of};
-use super::table::{Table, name};
-use crate::metrics::expect::Verdict;
+use super::table::{Table, clean, name};
+use crate::metrics::expect::{Unit, Verdict};
 use crate::metrics::{Latency, NodeSummary, RequestCounts, Summary};
 
 /// Tables with more rows than this are cut.
@@ -30,7 +30,7 @@ pub fn text(summary: &Summary, verdicts: &[Verdict], notes: &[String]) -> String
         out.push('\n');
     }
     for note in notes {
-        line(&mut out, format_args!("note: {note}"));
+        line(&mut out, format_args!("note: {}", clean(note)));
     }
     out
 }
@@ -73,8 +73,7 @@ fn requests(out: &mut String, summary: &Summary) {
         cancelled,
         in_flight,
     } = summary.requests;
-    line(out, format_args!("\nRequests"));
-    let mut table = Table::new(1, &[]);
+    let mut table = Table::new(1, &["Requests"]);
     table.row(["arrived".to_owned(), count(arrived)]);
     for (fate, number) in [
         ("completed", completed),
@@ -87,8 +86,7 @@ fn requests(out: &mut String, summary: &Summary) {
     }
     table.write(out);
     let attempts = summary.attempts;
-    line(out, format_args!("\nAttempts"));
-    let mut table = Table::new(1, &[]);
+    let mut table = Table::new(1, &["Attempts"]);
     table.row(["all".to_owned(), count(attempts.total)]);
     for (kind, number) in [("retries", attempts.retries), ("hedges", attempts.hedges)] {
         table.row([
@@ -103,7 +101,6 @@ fn requests(out: &mut String, summary: &Summary) {
 }
 
 fn times(out: &mut String, summary: &Summary) {
-    out.push('\n');
     let heads = ["Times", "mean", "p50", "p90", "p95", "p99", "p99.9", "max"];
     let mut table = Table::new(1, &heads);
     for (what, times) in [
@@ -129,8 +126,7 @@ fn times(out: &mut String, summary: &Summary) {
 
 fn money(out: &mut String, summary: &Summary) {
     let (tokens, costs, goodput) = (summary.tokens, summary.cost_usd, summary.goodput);
-    line(out, format_args!("\nTokens and money"));
-    let mut table = Table::new(1, &[]);
+    let mut table = Table::new(1, &["Tokens and money"]);
     let mut row = |what: &str, value: String| table.row([what.to_owned(), value]);
     row("input tokens", count(tokens.input));
     row("of them cached", count(tokens.cached_input));
@@ -140,8 +136,7 @@ fn money(out: &mut String, summary: &Summary) {
     row("of it hours of nodes", dollars(Some(costs.hours)));
     row("per 1,000 requests", dollars(costs.per_1k_requests));
     table.write(out);
-    line(out, format_args!("\nPromises"));
-    let mut table = Table::new(1, &[]);
+    let mut table = Table::new(1, &["Promises"]);
     let mut row = |what: &str, value: String| table.row([what.to_owned(), value]);
     row("requests that kept all", share(goodput.slo_attainment));
     row("goodput", per_second(goodput.requests_per_s));
@@ -166,7 +161,6 @@ fn classes(out: &mut String, summary: &Summary) {
     if summary.classes.is_empty() {
         return;
     }
-    out.push('\n');
     let heads = [
         "arrived",
         "completed",
@@ -203,7 +197,6 @@ fn pools(out: &mut String, summary: &Summary) {
     if summary.pools.is_empty() {
         return;
     }
-    out.push('\n');
     let heads = [
         "arrived",
         "completed",
@@ -262,7 +255,6 @@ fn nodes(out: &mut String, nodes: &[NodeSummary]) {
 }
 
 fn node_table(out: &mut String, title: &str, nodes: &[&NodeSummary]) {
-    out.push('\n');
     let heads = [
         title, "pool", "attempts", "share", "failed", "", "busy", "p50", "p99", "cost",
     ];
@@ -298,18 +290,31 @@ fn expectations(out: &mut String, verdicts: &[Verdict]) {
         return;
     }
     let held = verdicts.iter().filter(|verdict| verdict.held).count();
-    line(
-        out,
-        format_args!("\nExpectations: {held} of {} held", verdicts.len()),
-    );
-    let mut table = Table::new(2, &["", "", "measured", "limit"]);
+    let title = format!("Expectations: {held} of {} held", verdicts.len());
+    let mut table = Table::new(1, &[&title, "measured", "limit"]);
     for verdict in verdicts {
-        table.row([
-            if verdict.held { "✔" } else { "✖" }.to_owned(),
-            verdict.text.clone(),
-            in_unit(verdict.value, verdict.unit),
-            in_unit(Some(verdict.limit), verdict.unit),
-        ]);
+        let mark = if verdict.held { '✔' } else { '✖' };
+        let [measured, limit] = compared(verdict);
+        table.row([format!("{mark} {}", clean(&verdict.text)), measured, limit]);
     }
     table.write(out);
+}
+
+/// What was measured and its limit, with more digits where they would look the same and are not.
+fn compared(verdict: &Verdict) -> [String; 2] {
+    let short = [verdict.value, Some(verdict.limit)].map(|value| in_unit(value, verdict.unit));
+    let Some(value) = verdict.value else {
+        return short;
+    };
+    if short[0] != short[1] || value.total_cmp(&verdict.limit).is_eq() {
+        return short;
+    }
+    let (factor, unit) = match verdict.unit {
+        Unit::Seconds => (1.0, " s"),
+        Unit::Share => (100.0, " %"),
+        Unit::Dollars => (1.0, " $"),
+        Unit::PerSecond => (1.0, "/s"),
+        Unit::Count => (1.0, ""),
+    };
+    [value, verdict.limit].map(|value| format!("{:.6}{unit}", value * factor))
 }

@@ -85,9 +85,9 @@ impl Lines {
         self.terminated = self.line.last() == Some(&b'\n');
         if self.terminated {
             self.line.pop();
-        }
-        if self.line.last() == Some(&b'\r') {
-            self.line.pop();
+            if self.line.last() == Some(&b'\r') {
+                self.line.pop();
+            }
         }
         if self.number == 1 && self.line.starts_with(b"\xef\xbb\xbf") {
             // A byte-order mark, as spreadsheets write it.
