@@ -35,20 +35,8 @@ fn costs(total: f64) -> Costs {
     }
 }
 
-fn summary() -> Summary {
-    let requests = RequestCounts {
-        arrived: 1_000,
-        completed: 990,
-        failed: 1,
-        rejected: 2,
-        cancelled: 3,
-        in_flight: 4,
-    };
-    let goodput = Goodput {
-        requests_per_s: Some(9.5),
-        slo_attainment: Some(0.95),
-    };
-    let class = Class {
+fn class() -> Class {
+    Class {
         name: "chat".to_owned(),
         requests: RequestCounts {
             arrived: 10,
@@ -60,17 +48,23 @@ fn summary() -> Summary {
         ttft_s: times(110.0),
         tpot_s: times(120.0),
         cost_usd: costs(2.0),
-        goodput,
-    };
-    let pool = Pool {
+        goodput: goodput(),
+    }
+}
+
+fn pool() -> Pool {
+    Pool {
         name: "light".to_owned(),
         strategy: "random".to_owned(),
-        requests,
+        requests: requests(),
         latency_s: times(200.0),
         ttft_s: times(210.0),
         cost_usd: costs(3.0),
-    };
-    let node = NodeSummary {
+    }
+}
+
+fn node() -> NodeSummary {
+    NodeSummary {
         name: "gpt-4.1".to_owned(),
         pool: "light".to_owned(),
         share: 0.4,
@@ -79,11 +73,32 @@ fn summary() -> Summary {
         utilisation: Some(0.7),
         latency_s: times(300.0),
         cost_usd: costs(4.0),
-    };
+    }
+}
+
+fn requests() -> RequestCounts {
+    RequestCounts {
+        arrived: 1_000,
+        completed: 990,
+        failed: 1,
+        rejected: 2,
+        cancelled: 3,
+        in_flight: 4,
+    }
+}
+
+fn goodput() -> Goodput {
+    Goodput {
+        requests_per_s: Some(9.5),
+        slo_attainment: Some(0.95),
+    }
+}
+
+fn summary() -> Summary {
     Summary {
         simulated_s: 130.0,
         warmup_s: 30.0,
-        requests,
+        requests: requests(),
         attempts: Attempts {
             total: 1_200,
             retries: 20,
@@ -100,18 +115,18 @@ fn summary() -> Summary {
             output: 5_000,
         },
         cost_usd: costs(12.0),
-        goodput,
+        goodput: goodput(),
         fairness_jain: Some(0.98),
         classes: vec![
-            class,
+            class(),
             Class {
                 name: "both".to_owned(),
                 ..Class::default()
             },
         ],
-        pools: vec![pool],
+        pools: vec![pool()],
         nodes: vec![
-            node,
+            node(),
             NodeSummary {
                 name: "llama:8b".to_owned(),
                 ..NodeSummary::default()
