@@ -1,2 +1,125 @@
-//! Benches of the spine.
-fn main() {}
+//! Benches of the spine: simulated requests a second with all metrics on, and one decision.
+//!
+//! `cargo bench --bench spine`
+
+use plimsoll::balance::{
+    Config, Event, HealthSettings, Limits, Match, NodeSpec, PoolSpec, Prices, Queue, Retry,
+    RouteSpec, StrategySpec, Tier, Timeouts,
+};
+use plimsoll::dist::Dist;
+use plimsoll::metrics::{ClassLabel, Collector, Labels, NodeLabel, Watch};
+use plimsoll::node::{BackendSpec, slots};
+use plimsoll::sim::{Parts, Sim, Step};
+use plimsoll::unit::{ModelId, PoolId, RegionId, Time, Tokens};
+use plimsoll::workload::{ClassSpec, Mix, Poisson};
+
+fn main() {
+    divan::main();
+}
+
+const REQUESTS: u64 = 1_000_000;
+
+/// Ten single-server nodes at load 0.8, as in scenarios/bench-queue.toml.
+fn config(nodes: usize, strategy: &str) -> Config {
+    let strategy = StrategySpec::named(strategy).expect("a known strategy");
+    let node = |index: usize| NodeSpec {
+        name: format!("n{index}"),
+        pool: PoolId(0),
+        tier: Tier::Primary,
+        weight: 1,
+        model: ModelId(0),
+        region: RegionId(0),
+        tags: 0,
+        prices: Prices::default(),
+        hourly: 0,
+        limits: Limits::default(),
+    };
+    Config {
+        seed: 7,
+        pools: vec![PoolSpec {
+            name: "p".to_owned(),
+            strategy,
+        }],
+        nodes: (0..nodes).map(node).collect(),
+        routes: vec![RouteSpec {
+            when: Match::default(),
+            to: vec![PoolId(0)],
+            require: 0,
+        }],
+        expected_output: vec![Tokens(200)],
+        retry: Retry::default(),
+        timeouts: Timeouts {
+            first_token: None,
+            total: None,
+        },
+        health: HealthSettings::default(),
+        queue: Queue::default(),
+    }
+}
+
+fn labels(config: &Config) -> Labels {
+    Labels {
+        scenario: "bench".to_owned(),
+        seed: config.seed,
+        warmup: Time::ZERO,
+        classes: vec![ClassLabel::default()],
+        pools: vec!["p".to_owned()],
+        nodes: config
+            .nodes
+            .iter()
+            .map(|node| NodeLabel {
+                name: node.name.clone(),
+                capacity: Some(1),
+                ..NodeLabel::default()
+            })
+            .collect(),
+    }
+}
+
+fn run(nodes: usize, strategy: &str, requests: u64) -> u64 {
+    let config = config(nodes, strategy);
+    let mut collector = Collector::new(labels(&config), &config, Watch::Report);
+    let length = Dist::exponential(200.0).expect("a mean");
+    let class = ClassSpec {
+        name: "c".to_owned(),
+        share: 1.0,
+        priority: plimsoll::balance::Priority::Normal,
+        prompt: length,
+        output: length,
+        deadline: None,
+    };
+    let mix = Mix::new(vec![class], config.seed);
+    let source = Poisson::new(0.8 * nodes as f64, Time::MAX, requests, config.seed, mix);
+    let service = Dist::exponential(1.0).expect("a mean");
+    let spec = slots::Spec {
+        servers: 1,
+        queue: u32::MAX,
+        service,
+    };
+    let backends = vec![BackendSpec::Slots(spec); nodes];
+    let parts = Parts {
+        config,
+        backends,
+        faults: Vec::new(),
+        inter_token: None,
+    };
+    let mut sim = Sim::new(parts, Box::new(source)).expect("a Poisson source does not fail");
+    let mut sink = |now: Time, event: &Event| collector.fold(now, event);
+    while sim.step(&mut |_, _| {}, &mut sink).expect("no trace") == Step::Handled {}
+    let end = sim.now();
+    collector.summary(end, true).requests.completed
+}
+
+#[divan::bench(args = ["round_robin", "least_connections", "power_of_two", "least_tokens", "peak_ewma"], sample_count = 3, sample_size = 1)]
+fn simulate_1m_requests_10_nodes(bencher: divan::Bencher<'_, '_>, strategy: &str) {
+    bencher
+        .counter(divan::counter::ItemsCount::new(REQUESTS))
+        .bench(|| assert_eq!(run(10, strategy, REQUESTS), REQUESTS));
+}
+
+#[divan::bench(args = [10, 1_000, 10_000], sample_count = 3, sample_size = 1)]
+fn simulate_power_of_two_by_nodes(bencher: divan::Bencher<'_, '_>, nodes: usize) {
+    bencher
+        .counter(divan::counter::ItemsCount::new(REQUESTS))
+        .bench(|| assert_eq!(run(nodes, "power_of_two", REQUESTS), REQUESTS));
+}

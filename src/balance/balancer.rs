@@ -1,16 +1,44 @@
-//! The load balancer engine.
+//! The load balancer engine: hears an input, lets the part that owns it decide, and keeps the state
+//! of every request and attempt.
+//!
+//! A request is waiting, in flight, in back-off, or settled. An attempt is open, closing (aborted,
+//! its fate decided, but its place on the node's ledger kept until the executor confirms), or
+//! ended. What each part decides is in that part's file: `route` (where to), `admission` (waiting),
+//! `fleet` (who is open), `strategy` (who is better), `failover` (again or not), `health` (who is
+//! well), `timer` (when).
 
-use super::admission::Queue;
-use super::failover::{Retry, Timeouts};
-use super::fleet::{NodeSpec, PoolSpec};
-use super::health::HealthSettings;
-use super::route::RouteSpec;
-use crate::unit::Tokens;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use slotmap::{SlotMap, new_key_type};
+
+use super::admission::{Lines, Queue};
+use super::event::{
+    Action, Attempt, Control, Effects, End, Event, Failure, Fate, FleetChange, Input, Kind,
+    NoRetry, Outcome, PeerLoad, ProbeResult, Progress, Reject, Scored, Settled, Stage, Usage, Why,
+};
+use super::failover::{ATTEMPTS_MAX, Retry, Timeouts, blames_node, wasted};
+use super::fleet::{Fleet, Held, NodeSpec, NodeState, PoolSpec, Prices, Tier};
+use super::health::{Change, HealthSettings, Verdict};
+use super::request::Request;
+use super::route::{RouteSpec, Routes};
+use super::strategy::{Ask, Fact, Strategy, StrategySpec};
+use super::timer::{Alarm, Timers};
+use crate::id_map::IdMap;
+use crate::rng::Rng;
+use crate::unit::{NodeId, PeerId, PoolId, RequestId, RouteId, Span, Time, Tokens};
+
+new_key_type! {
+    /// Names a request that is not forgotten yet.
+    pub(super) struct RequestKey;
+    /// Names an attempt that has not ended yet.
+    pub(super) struct TryKey;
+}
 
 /// Everything the machine is built from.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
-    /// Seeds its random draws: ties, jitter, sampling.
+    /// Seeds its random draws: ties, pauses, samples.
     pub seed: u64,
     /// Pools, by id.
     pub pools: Vec<PoolSpec>,
@@ -30,6 +58,1090 @@ pub struct Config {
     pub queue: Queue,
 }
 
-/// x
+/// Where a request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// In line, at the place of this number.
+    Waiting(u64),
+    /// On a node.
+    InFlight(TryKey),
+    /// Between two attempts.
+    Backoff,
+    /// At its end; kept only until aborted attempts are confirmed.
+    Settled,
+}
+
+/// A request that is not forgotten yet.
 #[derive(Debug)]
-pub struct Balancer;
+pub(super) struct Live {
+    pub(super) request: Request,
+    pub(super) route: RouteId,
+    pub(super) phase: Phase,
+    /// When the balancer first heard of it; never before `request.arrived`.
+    heard: Time,
+    attempts: u8,
+    /// Attempts that have not ended, by ordinal; null where there is none.
+    tries: [TryKey; ATTEMPTS_MAX as usize],
+    /// Attempts that have not ended.
+    pub(super) unfinished: u8,
+    /// Nodes tried, by ordinal.
+    tried: [NodeId; ATTEMPTS_MAX as usize],
+    dispatched: Option<Time>,
+    /// How the last attempt ended.
+    last: Option<End>,
+    /// Whether it counts as a retry under way.
+    pub(super) retrying: bool,
+    /// Whether its last dispatch went lower than the first eligible tier.
+    spilled: bool,
+}
+
+/// An attempt that has not ended yet.
+#[derive(Debug)]
+pub(super) struct Try {
+    request: RequestKey,
+    ordinal: u8,
+    pub(super) node: NodeId,
+    dispatched: Time,
+    first_token: Option<Time>,
+    tokens: Tokens,
+    pub(super) held: Held,
+    /// Prices in force at dispatch: a change never reprices the past.
+    prices: Prices,
+    /// How it ended for the request, if the executor has yet to confirm.
+    closing: Option<End>,
+}
+
+/// Sums that prove conservation and Little's law, in integers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Requests that came.
+    pub arrived: u64,
+    /// Requests at their end.
+    pub settled: u64,
+    /// Attempts dispatched.
+    pub dispatched: u64,
+    /// Attempts ended.
+    pub ended: u64,
+    /// Words that came too late to change anything.
+    pub late_words: u64,
+    /// Requests in the system, integrated over time: request-nanoseconds.
+    pub area: u128,
+    /// Times in the system, summed over settled requests: nanoseconds.
+    pub sojourn: u128,
+}
+
+/// The mean length of answers, learnt from those seen.
+#[derive(Clone, Copy, Debug)]
+struct OutputMean {
+    sum: u64,
+    count: u64,
+}
+
+impl OutputMean {
+    fn expected(self, most: Option<Tokens>) -> Tokens {
+        let mean = Tokens(self.sum / self.count);
+        most.map_or(mean, |most| most.min(mean))
+    }
+
+    fn learn(&mut self, output: Tokens) {
+        // Halving both keeps the mean, bounds the sum and lets the mean follow a drift.
+        if self.count >= 1 << 20 {
+            self.sum /= 2;
+            self.count /= 2;
+        }
+        self.sum = self.sum.saturating_add(output.0);
+        self.count += 1;
+    }
+}
+
+/// The machine. See the module's contract.
+#[derive(Debug)]
+pub struct Balancer {
+    pub(super) now: Time,
+    pub(super) fleet: Fleet,
+    pub(super) routes: Routes,
+    /// By route: the first pool and tier with a node that may serve it; `None` if there is none.
+    homes: Vec<Option<(PoolId, Tier)>>,
+    specs: Vec<StrategySpec>,
+    strategies: Vec<[Box<dyn Strategy>; 3]>,
+    pub(super) requests: SlotMap<RequestKey, Live>,
+    pub(super) tries: SlotMap<TryKey, Try>,
+    index: IdMap<RequestKey>,
+    pub(super) lines: Lines<RequestKey>,
+    timers: Timers,
+    outputs: Vec<OutputMean>,
+    peers: BTreeMap<PeerId, (Time, PeerLoad)>,
+    retry: Retry,
+    timeouts: Timeouts,
+    health: HealthSettings,
+    pub(super) queue: Queue,
+    strategy_rng: Rng,
+    pause_rng: Rng,
+    /// Whether a node may have opened during this call.
+    opened: bool,
+    /// Routes whose head could not be served during this call.
+    blocked: Vec<bool>,
+    /// Requests that are retries under way.
+    pub(super) retrying: u64,
+    pub(super) totals: Totals,
+    effects: Effects,
+}
+
+impl Balancer {
+    /// Builds the machine at time zero, every node up.
+    ///
+    /// # Panics
+    /// If the configuration contradicts itself: no route, a last route that is not total, a name
+    /// that refers to nothing, a weight of zero, attempts outside `1..=ATTEMPTS_MAX`.
+    #[must_use]
+    pub fn new(config: Config) -> Balancer {
+        assert!(
+            (1..=ATTEMPTS_MAX).contains(&config.retry.attempts),
+            "a request has 1 to {ATTEMPTS_MAX} attempts"
+        );
+        let specs: Vec<StrategySpec> = config.pools.iter().map(|pool| pool.strategy).collect();
+        let routes = Routes::new(config.routes, config.expected_output.len());
+        let mut balancer = Balancer {
+            now: Time::ZERO,
+            fleet: Fleet::new(config.pools.len(), config.nodes),
+            homes: Vec::new(),
+            strategies: specs.iter().map(build).collect(),
+            specs,
+            requests: SlotMap::with_key(),
+            tries: SlotMap::with_key(),
+            index: IdMap::default(),
+            lines: Lines::new(routes.count()),
+            blocked: vec![false; routes.count()],
+            routes,
+            timers: Timers::default(),
+            outputs: config
+                .expected_output
+                .iter()
+                .map(|tokens| OutputMean {
+                    sum: tokens.0,
+                    count: 1,
+                })
+                .collect(),
+            peers: BTreeMap::new(),
+            retry: config.retry,
+            timeouts: config.timeouts,
+            health: config.health,
+            queue: config.queue,
+            strategy_rng: Rng::stream(config.seed, "strategy"),
+            pause_rng: Rng::stream(config.seed, "pauses"),
+            opened: false,
+            retrying: 0,
+            totals: Totals::default(),
+            effects: Effects::default(),
+        };
+        balancer.find_homes();
+        balancer.start_patrols();
+        balancer.settle_timers();
+        balancer
+    }
+
+    /// Hears one input at `now` and returns what it wants done and what happened, in order. The
+    /// effects are the caller's to drain; they are cleared by the next call.
+    ///
+    /// # Panics
+    /// If time goes back, or a request arrives under the id of one under way.
+    pub fn handle(&mut self, now: Time, input: Input) -> &mut Effects {
+        assert!(now >= self.now, "time goes back from {} to {now}", self.now);
+        self.effects.actions.clear();
+        self.effects.events.clear();
+        let in_system = self.totals.arrived - self.totals.settled;
+        self.totals.area += u128::from(in_system) * u128::from(now.since(self.now).0);
+        self.now = now;
+        match input {
+            Input::Arrive(request) => self.arrive(request),
+            Input::Progress(attempt, progress) => self.progress(attempt, progress),
+            Input::Finish(attempt, outcome) => self.finish(attempt, outcome),
+            Input::Probed(node, number, result) => self.probed(node, number, result),
+            Input::Report(node, report) => {
+                self.change_node(node, |fleet| fleet.report(node, now, report));
+            }
+            Input::Peer(peer, load) => self.hear_peer(peer, load),
+            Input::Fleet(change) => self.change_fleet(change),
+            Input::Control(control) => self.control(control),
+            Input::Cancel(request) => self.cancel(request),
+            Input::Wake => self.wake(),
+        }
+        self.serve_waiting();
+        self.settle_timers();
+        &mut self.effects
+    }
+
+    /// Returns when the machine wants to hear [`Input::Wake`], if ever.
+    #[must_use]
+    pub const fn wake_at(&self) -> Option<Time> {
+        self.timers.wake_at()
+    }
+
+    /// Returns the number of requests not at their end.
+    #[must_use]
+    pub const fn under_way(&self) -> u64 {
+        self.totals.arrived - self.totals.settled
+    }
+
+    /// Returns the number of requests that wait for a node to open.
+    #[must_use]
+    pub const fn waiting(&self) -> u32 {
+        self.lines.waiting
+    }
+
+    /// Returns whether a request of this id is under way or not forgotten yet.
+    #[must_use]
+    pub fn knows(&self, request: RequestId) -> bool {
+        self.index.get(request).is_some()
+    }
+
+    /// Returns the fleet.
+    #[must_use]
+    pub const fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+
+    /// Returns the strategy of a pool now.
+    ///
+    /// # Panics
+    /// If there is no such pool.
+    #[must_use]
+    pub fn strategy(&self, pool: PoolId) -> StrategySpec {
+        self.specs[pool.index()]
+    }
+
+    /// Returns the sums that prove conservation and Little's law.
+    #[must_use]
+    pub const fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    // ----- requests -----
+
+    fn arrive(&mut self, request: Request) {
+        self.totals.arrived += 1;
+        self.effects.events.push(Event::Arrived {
+            request: request.id,
+            class: request.class,
+            tenant: request.tenant,
+            arrived: request.arrived,
+            prompt: request.prompt,
+        });
+        let route = self.routes.of(&request);
+        let id = request.id;
+        let key = self.requests.insert(Live {
+            route,
+            phase: Phase::Backoff,
+            heard: self.now,
+            attempts: 0,
+            tries: [TryKey::default(); ATTEMPTS_MAX as usize],
+            unfinished: 0,
+            tried: [NodeId(u32::MAX); ATTEMPTS_MAX as usize],
+            dispatched: None,
+            last: None,
+            retrying: false,
+            spilled: false,
+            request,
+        });
+        let other = self.index.insert(id, key);
+        assert!(other.is_none(), "request {} arrives while under way", id.0);
+        if self.homes[route.index()].is_none() {
+            return self.settle(key, Fate::Rejected(Reject::NoNode));
+        }
+        self.set_deadline(key);
+        if self.requests[key].phase != Phase::Settled {
+            self.place_or_wait(key);
+        }
+    }
+
+    fn set_deadline(&mut self, key: RequestKey) {
+        let request = &self.requests[key].request;
+        let own = request.deadline;
+        let total = self
+            .timeouts
+            .total
+            .map_or(Time::MAX, |total| request.arrived + total);
+        let deadline = own.min(total);
+        if deadline == Time::MAX {
+            return;
+        }
+        if deadline <= self.now {
+            return self.settle(key, Fate::Failed(End::TimedOut(Stage::Total)));
+        }
+        let arrived = request.arrived;
+        self.requests[key].request.deadline = deadline;
+        self.timers
+            .after(arrived, deadline.since(arrived), Alarm::Deadline(key));
+    }
+
+    /// Dispatches the request, or lets it wait, or turns it away.
+    fn place_or_wait(&mut self, key: RequestKey) {
+        if self.place(key) {
+            return;
+        }
+        if self.lines.waiting >= self.queue.max {
+            return self.turn_away(key, Reject::QueueFull);
+        }
+        let route = self.requests[key].route;
+        let number = self.lines.join(route, key);
+        self.requests[key].phase = Phase::Waiting(number);
+        let request = self.requests[key].request.id;
+        self.effects.events.push(Event::Queued { request, route });
+        if let Some(wait) = self.queue.max_wait {
+            self.timers
+                .after(self.now, wait, Alarm::GiveUp(key, number));
+        }
+    }
+
+    /// A request without an attempt is rejected; one with attempts failed as its last one did.
+    fn turn_away(&mut self, key: RequestKey, reason: Reject) {
+        let fate = self.requests[key]
+            .last
+            .map_or(Fate::Rejected(reason), Fate::Failed);
+        self.settle(key, fate);
+    }
+
+    /// Dispatches the request to the first pool and tier along its route with an open node. Nodes
+    /// tried before come last.
+    fn place(&mut self, key: RequestKey) -> bool {
+        if let Some((node, why)) = self.choose(key, true) {
+            self.dispatch(key, node, why);
+            return true;
+        }
+        if self.requests[key].attempts > 0
+            && let Some((node, why)) = self.choose(key, false)
+        {
+            self.dispatch(key, node, why);
+            return true;
+        }
+        false
+    }
+
+    fn choose(&mut self, key: RequestKey, elsewhere: bool) -> Option<(NodeId, Why)> {
+        let live = &self.requests[key];
+        let route = self.routes.get(live.route);
+        let tried = if elsewhere {
+            usize::from(live.attempts)
+        } else {
+            0
+        };
+        let expected_output = self
+            .outputs
+            .get(live.request.class.index())
+            .map_or(Tokens(1), |mean| mean.expected(live.request.output_max));
+        for &pool in &route.to {
+            for tier in Tier::ALL {
+                if self.fleet.open(pool, tier).is_empty() {
+                    continue;
+                }
+                let ask = Ask {
+                    now: self.now,
+                    request: &live.request,
+                    expected_output,
+                    fleet: &self.fleet,
+                    pool,
+                    tier,
+                    require: route.require,
+                    avoid: &live.tried[..tried],
+                };
+                let mut why = Why {
+                    route: live.route,
+                    pool,
+                    tier,
+                    strategy: self.specs[pool.index()].index(),
+                    candidates: ask.open_count() as u32,
+                    considered: 0,
+                    chosen: Scored::unscored(NodeId(u32::MAX)),
+                    runner_up: None,
+                };
+                let strategy = &mut self.strategies[pool.index()][tier as usize];
+                let Some(node) = strategy.pick(&ask, &mut self.strategy_rng, &mut why) else {
+                    continue;
+                };
+                assert!(ask.allows(node), "a strategy picks a candidate");
+                why.chosen.terms = strategy.terms(&ask, node);
+                if let Some(second) = &mut why.runner_up {
+                    second.terms = strategy.terms(&ask, second.node);
+                }
+                return Some((node, why));
+            }
+        }
+        None
+    }
+
+    fn dispatch(&mut self, key: RequestKey, node: NodeId, why: Why) {
+        let live = &mut self.requests[key];
+        let mean = self.outputs.get(live.request.class.index());
+        let expected = mean.map_or(Tokens(1), |mean| mean.expected(live.request.output_max));
+        let held = self.fleet.start(node, live.request.prompt, expected);
+        let ordinal = live.attempts;
+        let place = usize::from(ordinal);
+        let this = self.tries.insert(Try {
+            request: key,
+            ordinal,
+            node,
+            dispatched: self.now,
+            first_token: None,
+            tokens: Tokens::ZERO,
+            held,
+            prices: self.fleet.node(node).spec.prices,
+            closing: None,
+        });
+        let after = place
+            .checked_sub(1)
+            .map(|last| live.tried[last])
+            .zip(live.last);
+        live.tries[place] = this;
+        live.tried[place] = node;
+        live.attempts += 1;
+        live.unfinished += 1;
+        let before = std::mem::replace(&mut live.phase, Phase::InFlight(this));
+        live.dispatched.get_or_insert(self.now);
+        live.spilled = self.homes[live.route.index()] != Some((why.pool, why.tier));
+        self.totals.dispatched += 1;
+        let attempt = Attempt {
+            request: live.request.id,
+            ordinal,
+        };
+        self.effects
+            .actions
+            .push(Action::Dispatch { attempt, node });
+        self.effects.events.push(Event::Dispatched {
+            attempt,
+            node,
+            class: live.request.class,
+            kind: if ordinal == 0 {
+                Kind::First
+            } else {
+                Kind::Retry
+            },
+            after,
+            arrived: live.request.arrived,
+            queued: matches!(before, Phase::Waiting(_)),
+            why,
+        });
+        if let Some(limit) = self.timeouts.first_token {
+            self.timers.after(self.now, limit, Alarm::FirstToken(this));
+        }
+    }
+
+    /// Serves those who wait, in the order they came, as long as a node is open for them.
+    fn serve_waiting(&mut self) {
+        if !std::mem::take(&mut self.opened) || self.lines.waiting == 0 {
+            return;
+        }
+        self.blocked.fill(false);
+        while let Some((route, key)) = self.next_in_line() {
+            if self.place(key) {
+                self.lines.serve(route);
+            } else {
+                self.blocked[route.index()] = true;
+            }
+        }
+    }
+
+    /// Returns the one that came first among the heads of all lines that are not blocked.
+    fn next_in_line(&mut self) -> Option<(RouteId, RequestKey)> {
+        let requests = &self.requests;
+        let mut first: Option<(u64, RouteId, RequestKey)> = None;
+        for index in 0..self.blocked.len() {
+            if self.blocked[index] {
+                continue;
+            }
+            let route = RouteId(index as u16);
+            let head = self.lines.head(route, |place| {
+                requests
+                    .get(place.key)
+                    .is_some_and(|live| live.phase == Phase::Waiting(place.number))
+            });
+            if let Some(place) = head
+                && first.is_none_or(|(number, ..)| place.number < number)
+            {
+                first = Some((place.number, route, place.key));
+            }
+        }
+        first.map(|(_, route, key)| (route, key))
+    }
+
+    fn cancel(&mut self, request: RequestId) {
+        match self.index.get(request).copied() {
+            Some(key) if self.requests[key].phase != Phase::Settled => {
+                self.settle(key, Fate::Cancelled);
+            }
+            _ => self.late(None),
+        }
+    }
+
+    /// Brings a request to its final end. An open attempt is aborted.
+    fn settle(&mut self, key: RequestKey, fate: Fate) {
+        let live = &mut self.requests[key];
+        let phase = std::mem::replace(&mut live.phase, Phase::Settled);
+        if std::mem::take(&mut live.retrying) {
+            self.retrying -= 1;
+        }
+        let (mut first_token, mut usage) = (None, Usage::default());
+        match phase {
+            Phase::Waiting(_) => self.lines.leave(),
+            Phase::InFlight(this) => {
+                if let Fate::Failed(end) = fate {
+                    self.abort(this, end);
+                } else {
+                    self.abort(this, End::Cancelled);
+                }
+                let this = &self.tries[this];
+                first_token = this.first_token;
+                usage.output = this.tokens;
+            }
+            Phase::Backoff => {}
+            Phase::Settled => unreachable!("a request has one fate"),
+        }
+        let queued = matches!(phase, Phase::Waiting(_));
+        self.declare(key, fate, queued, first_token, usage);
+    }
+
+    /// Declares the final end and forgets the request, unless an aborted attempt is unconfirmed.
+    fn declare(
+        &mut self,
+        key: RequestKey,
+        fate: Fate,
+        queued: bool,
+        first_token: Option<Time>,
+        usage: Usage,
+    ) {
+        let live = &self.requests[key];
+        let request = &live.request;
+        self.totals.settled += 1;
+        self.totals.sojourn += u128::from(self.now.since(live.heard).0);
+        let last = usize::from(live.attempts).checked_sub(1);
+        let elsewhere = last.is_some_and(|last| live.tried[last] != live.tried[0]);
+        self.effects.actions.push(Action::Answer(request.id, fate));
+        self.effects.events.push(Event::Settled(Settled {
+            request: request.id,
+            class: request.class,
+            tenant: request.tenant,
+            route: live.route,
+            node: last.map(|last| live.tried[last]),
+            fate,
+            arrived: request.arrived,
+            dispatched: live.dispatched,
+            first_token,
+            attempts: live.attempts,
+            failover: fate == Fate::Completed && (elsewhere || live.spilled),
+            queued,
+            usage,
+        }));
+        self.forget(key);
+    }
+
+    fn forget(&mut self, key: RequestKey) {
+        let live = &self.requests[key];
+        if live.phase == Phase::Settled && live.unfinished == 0 {
+            self.index.remove(live.request.id);
+            self.requests.remove(key);
+        }
+    }
+
+    // ----- attempts -----
+
+    /// Finds an attempt that has not ended.
+    fn find(&self, attempt: Attempt) -> Option<TryKey> {
+        let key = *self.index.get(attempt.request)?;
+        let this = *self.requests[key].tries.get(usize::from(attempt.ordinal))?;
+        self.tries.contains_key(this).then_some(this)
+    }
+
+    fn late(&mut self, attempt: Option<Attempt>) {
+        self.totals.late_words += 1;
+        self.effects.events.push(Event::LateWord { attempt });
+    }
+
+    fn progress(&mut self, attempt: Attempt, progress: Progress) {
+        let current = self
+            .find(attempt)
+            .filter(|&this| self.tries[this].closing.is_none());
+        let Some(key) = current else {
+            return self.late(Some(attempt));
+        };
+        let this = &mut self.tries[key];
+        let node = this.node;
+        if this.first_token.is_none() {
+            this.first_token = Some(self.now);
+            let took = self.now.since(this.dispatched);
+            self.fleet.first_token(node, &mut this.held);
+            self.effects.events.push(Event::FirstToken {
+                attempt,
+                node,
+                took,
+            });
+            self.learn(node, Fact::FirstToken(node, took));
+        }
+        if let Progress::Tokens(so_far) = progress {
+            let this = &mut self.tries[key];
+            self.fleet.tokens(node, &mut this.held, this.tokens, so_far);
+            this.tokens = this.tokens.max(so_far);
+        }
+    }
+
+    /// Stops an attempt whose fate is decided. It stays on the ledger until confirmed.
+    fn abort(&mut self, key: TryKey, end: End) {
+        let this = &mut self.tries[key];
+        this.closing = Some(end);
+        let (request, ordinal, node) = (this.request, this.ordinal, this.node);
+        let attempt = Attempt {
+            request: self.requests[request].request.id,
+            ordinal,
+        };
+        self.effects.actions.push(Action::Abort { attempt, node });
+        self.judge(key, end, None);
+    }
+
+    /// Lets health and strategy hear how an attempt ended.
+    fn judge(&mut self, key: TryKey, end: End, retry_after: Option<Span>) {
+        let this = &self.tries[key];
+        let node = this.node;
+        let fact = Fact::Ended {
+            node,
+            end,
+            took: self.now.since(this.dispatched),
+            started: this.first_token.is_some(),
+        };
+        self.learn(node, fact);
+        let (now, settings) = (self.now, self.health);
+        // A client that left, or a deadline that passed, says nothing about the node.
+        if matches!(end, End::Cancelled | End::TimedOut(Stage::Total)) {
+            return;
+        }
+        self.fleet
+            .with_health(node, |health| health.outcome(now, wasted(end)));
+        if end == End::RateLimited {
+            let change = self
+                .fleet
+                .with_health(node, |health| health.limit(now, retry_after));
+            self.rest(node, change);
+        } else if blames_node(end)
+            && self
+                .fleet
+                .with_health(node, |health| health.blame(&settings))
+        {
+            self.eject(node, false);
+        }
+    }
+
+    fn finish(&mut self, attempt: Attempt, outcome: Outcome) {
+        let Some(key) = self.find(attempt) else {
+            return self.late(Some(attempt));
+        };
+        let (said, usage, retry_after) = read(outcome);
+        let closing = self.tries[key].closing;
+        if closing.is_none() {
+            self.judge(key, said, retry_after);
+        }
+        let this = self.tries.remove(key).expect("found above");
+        self.opened |= self.fleet.end(this.node, &this.held);
+        let live = &mut self.requests[this.request];
+        live.unfinished -= 1;
+        self.totals.ended += 1;
+        let end = closing.unwrap_or(said);
+        self.effects.events.push(Event::Ended {
+            attempt,
+            node: this.node,
+            class: live.request.class,
+            end,
+            arrived: live.request.arrived,
+            dispatched: this.dispatched,
+            usage,
+            cost: this.prices.of(&usage),
+        });
+        if closing.is_some() {
+            return self.forget(this.request);
+        }
+        if end == End::Done {
+            self.complete(&this, usage);
+        } else {
+            self.try_again(this.request, this.node, end, this.first_token.is_some());
+        }
+    }
+
+    fn complete(&mut self, this: &Try, usage: Usage) {
+        let live = &mut self.requests[this.request];
+        live.phase = Phase::Settled;
+        if std::mem::take(&mut live.retrying) {
+            self.retrying -= 1;
+        }
+        if let Some(mean) = self.outputs.get_mut(live.request.class.index()) {
+            mean.learn(usage.output);
+        }
+        self.declare(
+            this.request,
+            Fate::Completed,
+            false,
+            this.first_token,
+            usage,
+        );
+    }
+
+    /// Tries a failed request again, or lets it fail.
+    fn try_again(&mut self, key: RequestKey, node: NodeId, end: End, started: bool) {
+        let under_way = self.under_way();
+        let live = &mut self.requests[key];
+        live.phase = Phase::Backoff;
+        live.last = Some(end);
+        let request = live.request.id;
+        let others = self.retrying - u64::from(live.retrying);
+        let mut refusal = self
+            .retry
+            .refusal(end, live.attempts, started, others, under_way);
+        let pause = self.retry.pause(live.attempts, end, &mut self.pause_rng);
+        if refusal.is_none() && self.now + pause >= live.request.deadline {
+            refusal = Some(NoRetry::Deadline);
+        }
+        if let Some(reason) = refusal {
+            self.effects.events.push(Event::RetryDenied {
+                request,
+                node,
+                end,
+                reason,
+            });
+            return self.settle(key, Fate::Failed(end));
+        }
+        if !std::mem::replace(&mut live.retrying, true) {
+            self.retrying += 1;
+        }
+        self.effects.events.push(Event::RetryPlanned {
+            request,
+            node,
+            end,
+            pause,
+        });
+        if pause == Span::ZERO {
+            self.place_or_wait(key);
+        } else {
+            self.timers.at(self.now + pause, Alarm::Backoff(key));
+        }
+    }
+
+    fn learn(&mut self, node: NodeId, fact: Fact) {
+        let spec = &self.fleet.node(node).spec;
+        let strategy = &mut self.strategies[spec.pool.index()][spec.tier as usize];
+        strategy.learn(self.now, &fact, &self.fleet);
+    }
+
+    // ----- timers -----
+
+    fn wake(&mut self) {
+        while let Some(alarm) = self.timers.pop_due(self.now) {
+            if purpose(&self.requests, &self.tries, &self.fleet, &alarm) {
+                self.ring(alarm);
+            }
+        }
+    }
+
+    fn ring(&mut self, alarm: Alarm) {
+        match alarm {
+            Alarm::FirstToken(this) => self.first_token_overdue(this),
+            Alarm::Deadline(key) => self.settle(key, Fate::Failed(End::TimedOut(Stage::Total))),
+            Alarm::GiveUp(key, _) => self.turn_away(key, Reject::WaitedTooLong),
+            Alarm::Backoff(key) => self.place_or_wait(key),
+            Alarm::Rested(node) => self.rested(node),
+            Alarm::Recheck(node) => self.probe(node),
+            Alarm::Patrol(node) => self.patrol(node),
+            Alarm::ProbeTimeout(node, _) => {
+                self.hear_probe(node, ProbeResult::Failed(Failure::Stalled));
+            }
+        }
+    }
+
+    fn first_token_overdue(&mut self, key: TryKey) {
+        let end = End::TimedOut(Stage::FirstToken);
+        let (request, node) = (self.tries[key].request, self.tries[key].node);
+        self.abort(key, end);
+        self.try_again(request, node, end, false);
+    }
+
+    fn settle_timers(&mut self) {
+        let (requests, tries, fleet) = (&self.requests, &self.tries, &self.fleet);
+        self.timers
+            .settle(|alarm| purpose(requests, tries, fleet, alarm));
+    }
+
+    // ----- health -----
+
+    fn declare_state(&mut self, node: NodeId, (from, to, cause): Change) {
+        self.opened |= to == NodeState::Up;
+        self.effects.events.push(Event::NodeState {
+            node,
+            from,
+            to,
+            cause,
+        });
+    }
+
+    /// Declares that a node rests, and sets the alarm for its end.
+    fn rest(&mut self, node: NodeId, change: Option<Change>) {
+        if let Some(change) = change {
+            self.declare_state(node, change);
+            self.timers
+                .at(self.fleet.node(node).health.until, Alarm::Rested(node));
+        }
+    }
+
+    fn eject(&mut self, node: NodeId, by_probes: bool) {
+        let state = self.fleet.node(node).state();
+        if state != NodeState::Probing && !self.may_eject(node) {
+            return;
+        }
+        let (now, settings) = (self.now, self.health);
+        let change = self
+            .fleet
+            .with_health(node, |health| health.eject(now, &settings, by_probes));
+        self.rest(node, Some(change));
+    }
+
+    /// Returns whether one more node of the pool may be out.
+    fn may_eject(&self, node: NodeId) -> bool {
+        let pool = self.fleet.node(node).spec.pool;
+        let (mut size, mut out) = (0, 0);
+        for tier in Tier::ALL {
+            for &member in self.fleet.members(pool, tier) {
+                match self.fleet.node(member).state() {
+                    NodeState::Gone => {}
+                    NodeState::Ejected | NodeState::Probing => {
+                        size += 1;
+                        out += 1;
+                    }
+                    NodeState::Up | NodeState::Limited | NodeState::Draining => size += 1,
+                }
+            }
+        }
+        out < self.health.max_share.of(size).max(1)
+    }
+
+    fn rested(&mut self, node: NodeId) {
+        let now = self.now;
+        match self.fleet.with_health(node, |health| health.rested(now)) {
+            Some(change) => {
+                self.declare_state(node, change);
+                if change.1 == NodeState::Probing {
+                    self.probe(node);
+                }
+            }
+            // The time was prolonged meanwhile.
+            None => self
+                .timers
+                .at(self.fleet.node(node).health.until, Alarm::Rested(node)),
+        }
+    }
+
+    fn probe(&mut self, node: NodeId) {
+        let number = self.fleet.with_health(node, |health| health.start_probe());
+        self.effects.actions.push(Action::Probe(node, number));
+        self.timers.after(
+            self.now,
+            self.health.probe_timeout,
+            Alarm::ProbeTimeout(node, number),
+        );
+    }
+
+    fn probed(&mut self, node: NodeId, number: u32, result: ProbeResult) {
+        let awaited = self.fleet.knows(node) && {
+            let health = &self.fleet.node(node).health;
+            health.probing && health.probe == number
+        };
+        if awaited {
+            self.hear_probe(node, result);
+        } else {
+            self.late(None);
+        }
+    }
+
+    fn hear_probe(&mut self, node: NodeId, result: ProbeResult) {
+        let (now, settings) = (self.now, self.health);
+        match self
+            .fleet
+            .with_health(node, |health| health.probed(result, &settings))
+        {
+            Verdict::Eject => self.eject(node, true),
+            Verdict::Return => {
+                let change = self.fleet.with_health(node, |health| health.come_back(now));
+                self.declare_state(node, change);
+            }
+            Verdict::Nothing => {
+                if self.fleet.node(node).state() == NodeState::Probing {
+                    self.timers
+                        .after(now, settings.probe_timeout, Alarm::Recheck(node));
+                }
+            }
+        }
+    }
+
+    /// Probes a node in service, and again after the interval, jittered by a tenth so that
+    /// balancers and nodes do not fall into step.
+    fn patrol(&mut self, node: NodeId) {
+        let Some(every) = self.health.probe_every else {
+            return;
+        };
+        if matches!(
+            self.fleet.node(node).state(),
+            NodeState::Up | NodeState::Limited
+        ) {
+            self.probe(node);
+        }
+        let next = every.scale(0.9 + 0.2 * self.pause_rng.unit());
+        self.timers.at(self.now + next, Alarm::Patrol(node));
+    }
+
+    fn start_patrols(&mut self) {
+        for node in 0..self.fleet.nodes().len() {
+            self.start_patrol(NodeId(node as u32));
+        }
+    }
+
+    fn start_patrol(&mut self, node: NodeId) {
+        if let Some(every) = self.health.probe_every {
+            let first = every.scale(self.pause_rng.unit());
+            self.timers.at(self.now + first, Alarm::Patrol(node));
+        }
+    }
+
+    // ----- fleet, peers, people -----
+
+    fn hear_peer(&mut self, peer: PeerId, load: PeerLoad) {
+        let old = self.peers.get(&peer).map_or(0, |(_, old)| old.epoch);
+        if load.epoch >= old {
+            self.peers.insert(peer, (self.now, load));
+        } else {
+            self.late(None);
+        }
+    }
+
+    /// Carries out a change of a node that exists; word about any other is late.
+    fn change_node(&mut self, node: NodeId, change: impl FnOnce(&mut Fleet)) -> bool {
+        let known = self.fleet.knows(node) && self.fleet.node(node).state() != NodeState::Gone;
+        if known {
+            change(&mut self.fleet);
+            self.opened = true;
+        } else {
+            self.late(None);
+        }
+        known
+    }
+
+    fn respec(&mut self, node: NodeId, change: impl FnOnce(&mut NodeSpec)) {
+        if self.change_node(node, |fleet| fleet.respec(node, change)) {
+            self.declare_changed(node);
+        }
+    }
+
+    fn declare_changed(&mut self, node: NodeId) {
+        let spec = Box::new(self.fleet.node(node).spec.clone());
+        self.effects.events.push(Event::NodeChanged { node, spec });
+    }
+
+    fn change_fleet(&mut self, change: FleetChange) {
+        match change {
+            FleetChange::Add(spec) if spec.pool.index() >= self.specs.len() || spec.weight == 0 => {
+                self.late(None);
+            }
+            FleetChange::Add(spec) => {
+                let node = self.fleet.add(*spec);
+                self.opened = true;
+                self.start_patrol(node);
+                self.declare_changed(node);
+            }
+            FleetChange::Drain(node) => self.operate(node, NodeState::Draining),
+            FleetChange::Resume(node) => self.operate(node, NodeState::Up),
+            FleetChange::Remove(node) => self.operate(node, NodeState::Gone),
+            FleetChange::Reprice(node, prices) => self.respec(node, |spec| spec.prices = prices),
+            FleetChange::Relimit(node, limits) => self.respec(node, |spec| spec.limits = limits),
+        }
+        self.find_homes();
+    }
+
+    fn operate(&mut self, node: NodeId, to: NodeState) {
+        let mut change = None;
+        self.change_node(node, |fleet| {
+            change = fleet.with_health(node, |health| health.operate(to));
+        });
+        if let Some(change) = change {
+            self.declare_state(node, change);
+        }
+    }
+
+    fn control(&mut self, control: Control) {
+        match control {
+            Control::Strategy(pool, _) if pool.index() >= self.specs.len() => self.late(None),
+            Control::Strategy(pool, to) => {
+                let from = std::mem::replace(&mut self.specs[pool.index()], to);
+                self.strategies[pool.index()] = build(&to);
+                self.effects.events.push(Event::Strategy { pool, from, to });
+            }
+            Control::Weight(node, weight) => self.respec(node, |spec| spec.weight = weight.max(1)),
+            Control::Mark(mark) => self.effects.events.push(Event::Mark(mark)),
+        }
+    }
+
+    fn find_homes(&mut self) {
+        let eligible = |node: NodeId, require: u64| {
+            let node = self.fleet.node(node);
+            node.state() != NodeState::Gone && node.spec.tags & require == require
+        };
+        self.homes = (0..self.routes.count())
+            .map(|route| {
+                let route = self.routes.get(RouteId(route as u16));
+                route
+                    .to
+                    .iter()
+                    .flat_map(|&pool| Tier::ALL.map(|tier| (pool, tier)))
+                    .find(|&(pool, tier)| {
+                        let members = self.fleet.members(pool, tier);
+                        members.iter().any(|&node| eligible(node, route.require))
+                    })
+            })
+            .collect();
+    }
+}
+
+fn build(spec: &StrategySpec) -> [Box<dyn Strategy>; 3] {
+    [spec.build(), spec.build(), spec.build()]
+}
+
+/// Reads an outcome as an end, with usage and the pause a 429 asked for.
+fn read(outcome: Outcome) -> (End, Usage, Option<Span>) {
+    match outcome {
+        Outcome::Done(usage) => (End::Done, usage, None),
+        Outcome::Failed(failure, usage) => (End::Failed(failure), usage, None),
+        Outcome::RateLimited { retry_after } => (End::RateLimited, Usage::default(), retry_after),
+        // Nobody asked for the abort, so to the request it is a broken connection.
+        Outcome::Aborted(usage) => (End::Failed(Failure::Reset), usage, None),
+    }
+}
+
+/// Returns whether an alarm still has a purpose.
+fn purpose(
+    requests: &SlotMap<RequestKey, Live>,
+    tries: &SlotMap<TryKey, Try>,
+    fleet: &Fleet,
+    alarm: &Alarm,
+) -> bool {
+    let phase = |key| requests.get(key).map(|live| live.phase);
+    match *alarm {
+        Alarm::FirstToken(this) => tries
+            .get(this)
+            .is_some_and(|this| this.first_token.is_none() && this.closing.is_none()),
+        Alarm::Deadline(key) => phase(key).is_some_and(|phase| phase != Phase::Settled),
+        Alarm::GiveUp(key, number) => phase(key) == Some(Phase::Waiting(number)),
+        Alarm::Backoff(key) => phase(key) == Some(Phase::Backoff),
+        Alarm::Rested(node) => {
+            matches!(
+                fleet.node(node).state(),
+                NodeState::Limited | NodeState::Ejected
+            )
+        }
+        Alarm::Recheck(node) => fleet.node(node).state() == NodeState::Probing,
+        Alarm::Patrol(node) => fleet.node(node).state() != NodeState::Gone,
+        Alarm::ProbeTimeout(node, number) => {
+            let health = &fleet.node(node).health;
+            health.probing && health.probe == number
+        }
+    }
+}

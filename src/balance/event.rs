@@ -15,9 +15,7 @@ use crate::unit::{
 };
 
 /// One try of a request on one node. The first try of a request has ordinal zero.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Attempt {
     /// Whose try it is.
     pub request: RequestId,
@@ -90,9 +88,7 @@ pub enum Outcome {
 }
 
 /// Why an attempt or a probe failed.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Failure {
     /// No connection: refused, unreachable, or no answer to the connect in time.
@@ -224,8 +220,8 @@ pub enum Control {
 pub struct Mark {
     /// Who did it.
     pub by: MarkBy,
-    /// The node it happened to, if to one.
-    pub node: Option<NodeId>,
+    /// The nodes it happened to.
+    pub nodes: Vec<NodeId>,
     /// Whether it begins or ends.
     pub phase: MarkPhase,
     /// What happened, in a few words: `crash`, `slow x4`.
@@ -264,7 +260,12 @@ pub enum Action {
     },
     /// Stop this attempt. The executor confirms with `Finish(_, Outcome::Aborted(_))`, or with
     /// whatever other outcome happened first.
-    Abort(Attempt),
+    Abort {
+        /// The try.
+        attempt: Attempt,
+        /// Where it is.
+        node: NodeId,
+    },
     /// Ask the node whether it is well, and answer with `Probed` and this number.
     Probe(NodeId, u32),
     /// Tell whoever asked how it ended.
@@ -286,9 +287,7 @@ pub enum Fate {
 }
 
 /// How an attempt ended, in the words of the balancer: its own timers included.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum End {
     /// A whole answer.
@@ -319,9 +318,7 @@ impl End {
 }
 
 /// Which of the balancer's timers ran out.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// From dispatch to the first token (or to the whole answer, if it does not stream).
@@ -331,9 +328,7 @@ pub enum Stage {
 }
 
 /// Why a request was turned away.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reject {
     /// The waiting room was full.
@@ -389,10 +384,12 @@ pub enum Event {
         class: ClassId,
         /// First try or retry.
         kind: Kind,
-        /// The node of the try before this one.
-        after: Option<NodeId>,
-        /// Time since the request arrived.
-        waited: Span,
+        /// The node of the try before this one, and how that ended.
+        after: Option<(NodeId, End)>,
+        /// When the request was meant to arrive.
+        arrived: Time,
+        /// Whether it stood in line just before.
+        queued: bool,
         /// Why this node.
         why: Why,
     },
@@ -509,6 +506,8 @@ pub struct Settled {
     pub attempts: u8,
     /// Served by another node than the first tried, or by a lower tier than the first eligible.
     pub failover: bool,
+    /// Whether it stood in line just before.
+    pub queued: bool,
     /// Tokens of the winning attempt.
     pub usage: Usage,
 }
@@ -592,12 +591,16 @@ impl Scored {
     /// A node chosen without a score.
     #[must_use]
     pub const fn unscored(node: NodeId) -> Scored {
-        Scored { node, score: f64::NAN, terms: Terms::NONE }
+        Scored {
+            node,
+            score: f64::NAN,
+            terms: Terms::NONE,
+        }
     }
 }
 
 /// At most this many terms make up a score.
-pub const TERMS_MAX: usize = 4;
+pub(super) const TERMS_MAX: usize = 4;
 
 /// The additive terms of a score.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -608,15 +611,21 @@ pub struct Terms {
 
 impl Terms {
     /// No terms.
-    pub const NONE: Terms = Terms { terms: [(Term::Load, 0.0); TERMS_MAX], len: 0 };
+    pub const NONE: Terms = Terms {
+        terms: [(Term::Load, 0.0); TERMS_MAX],
+        len: 0,
+    };
 
     /// Returns these terms and one more.
     ///
     /// # Panics
-    /// If there are already [`TERMS_MAX`].
+    /// If there are already four.
     #[must_use]
     pub fn with(mut self, term: Term, value: f64) -> Terms {
-        assert!(usize::from(self.len) < TERMS_MAX, "a score has at most {TERMS_MAX} terms");
+        assert!(
+            usize::from(self.len) < TERMS_MAX,
+            "a score has at most {TERMS_MAX} terms"
+        );
         self.terms[usize::from(self.len)] = (term, value as f32);
         self.len += 1;
         self

@@ -8,10 +8,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::event::Usage;
+use super::event::{NodeReport, Usage};
 use super::health::Health;
 use super::strategy::StrategySpec;
-use crate::unit::{Cost, ModelId, NodeId, PoolId, Price, RegionId, Time, Tokens};
+use crate::unit::{Cost, ModelId, NodeId, PoolId, Price, RegionId, Span, Time, Tokens};
 
 /// The order of failover inside a pool.
 #[derive(
@@ -179,7 +179,12 @@ impl Ledger {
         self.prompt += prompt;
         self.kv += prompt;
         self.output += expected_output;
-        Held { prompt, kv: prompt, output: expected_output, decoding: false }
+        Held {
+            prompt,
+            kv: prompt,
+            output: expected_output,
+            decoding: false,
+        }
     }
 
     fn first_token(&mut self, held: &mut Held) {
@@ -229,6 +234,9 @@ impl Ledger {
 
 const CLOSED: u32 = u32::MAX;
 
+/// A report older than this counts as absent: unknown is not zero.
+pub const REPORT_FRESH: Span = Span::from_secs(10);
+
 /// A node of the running fleet.
 #[derive(Clone, Debug)]
 pub struct Node {
@@ -242,6 +250,8 @@ pub struct Node {
     pub seat: u32,
     /// Its index in the open set, or `CLOSED`.
     open_at: u32,
+    /// What it last said of itself, and when that was true.
+    report: Option<(Time, NodeReport)>,
 }
 
 impl Node {
@@ -258,8 +268,18 @@ impl Node {
         self.health.success(now)
     }
 
-    fn has_room(&self) -> bool {
-        self.spec.limits.concurrency.is_none_or(|limit| self.ledger.requests < limit)
+    /// Returns what it last said of itself, unless that is older than [`REPORT_FRESH`].
+    #[must_use]
+    pub fn report(&self, now: Time) -> Option<&NodeReport> {
+        let (at, report) = self.report.as_ref()?;
+        (now.since(*at) <= REPORT_FRESH).then_some(report)
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.spec
+            .limits
+            .concurrency
+            .is_none_or(|limit| self.ledger.requests < limit)
     }
 }
 
@@ -286,7 +306,10 @@ impl Fleet {
     /// If a node names a pool that does not exist or has weight zero.
     #[must_use]
     pub fn new(pools: usize, specs: Vec<NodeSpec>) -> Fleet {
-        let mut fleet = Fleet { nodes: Vec::with_capacity(specs.len()), groups: Vec::new() };
+        let mut fleet = Fleet {
+            nodes: Vec::with_capacity(specs.len()),
+            groups: Vec::new(),
+        };
         fleet.groups.resize_with(pools, Default::default);
         for spec in specs {
             fleet.add(spec);
@@ -310,6 +333,7 @@ impl Fleet {
             health: Health::default(),
             seat,
             open_at: CLOSED,
+            report: None,
         });
         self.refresh(id);
         id
@@ -359,13 +383,26 @@ impl Fleet {
         let node = &mut self.nodes[id.index()];
         let home = (node.spec.pool, node.spec.tier);
         change(&mut node.spec);
-        assert!((node.spec.pool, node.spec.tier) == home, "a node never changes its home");
+        assert!(
+            (node.spec.pool, node.spec.tier) == home,
+            "a node never changes its home"
+        );
         assert!(node.spec.weight > 0, "a node has a weight of at least one");
         self.refresh(id);
     }
 
+    /// Remembers what a node said of itself, dated by the report's age.
+    pub(super) fn report(&mut self, id: NodeId, now: Time, report: NodeReport) {
+        let at = Time(now.0.saturating_sub(report.age.0));
+        self.nodes[id.index()].report = Some((at, report));
+    }
+
     /// Gives access to a node's health and brings the open set up to date after it.
-    pub(super) fn with_health<T>(&mut self, id: NodeId, change: impl FnOnce(&mut Health) -> T) -> T {
+    pub(super) fn with_health<T>(
+        &mut self,
+        id: NodeId,
+        change: impl FnOnce(&mut Health) -> T,
+    ) -> T {
         let result = change(&mut self.nodes[id.index()].health);
         self.refresh(id);
         result

@@ -1,3 +1,154 @@
-//! Invariants.
-/// x
-pub fn check() {}
+//! What must always hold, numbered, and a check that recounts it from scratch.
+//!
+//! 1 Conservation: arrived = waiting + in flight + in back-off + settled. 2 One fate (asserted where
+//! a request settles). 3 Time never goes back (asserted in `handle`). 5 Ledger: a node's counts
+//! equal its unfinished attempts, and it is open exactly when it is up and has room. 7 No idling:
+//! if a request waits, no node that may serve it is open. 11 and 13 (money, Little) are laws over
+//! whole runs. 12 Bounds: no more wait than the room holds. The check costs as much as there are
+//! nodes and requests under way; tests call it after every input.
+
+use super::balancer::{Balancer, Phase};
+use super::fleet::{Ledger, NodeState, Tier};
+use crate::unit::{NodeId, RouteId};
+
+/// Recounts every invariant of a moment.
+///
+/// # Errors
+/// The number of the first invariant that does not hold, and the figures that contradict it.
+pub fn check(balancer: &Balancer) -> Result<(), String> {
+    conservation(balancer)?;
+    ledgers(balancer)?;
+    no_idling(balancer)?;
+    bounds(balancer)?;
+    little(balancer)
+}
+
+fn conservation(balancer: &Balancer) -> Result<(), String> {
+    let totals = balancer.totals;
+    let live = balancer
+        .requests
+        .values()
+        .filter(|live| live.phase != Phase::Settled)
+        .count() as u64;
+    if totals.arrived != totals.settled + live {
+        return Err(format!(
+            "1: arrived {} != settled {} + {live}",
+            totals.arrived, totals.settled
+        ));
+    }
+    let waits = |live: &&super::balancer::Live| matches!(live.phase, Phase::Waiting(_));
+    let waiting = balancer.requests.values().filter(waits).count();
+    if waiting != balancer.lines.waiting as usize {
+        return Err(format!(
+            "1: {waiting} wait, {} are counted",
+            balancer.lines.waiting
+        ));
+    }
+    if totals.dispatched != totals.ended + balancer.tries.len() as u64 {
+        return Err(format!(
+            "1: dispatched {} != ended {} + unfinished {}",
+            totals.dispatched,
+            totals.ended,
+            balancer.tries.len()
+        ));
+    }
+    let unfinished: usize = balancer
+        .requests
+        .values()
+        .map(|live| usize::from(live.unfinished))
+        .sum();
+    if unfinished != balancer.tries.len() {
+        return Err(format!(
+            "1: {unfinished} attempts by request, {} in all",
+            balancer.tries.len()
+        ));
+    }
+    let retrying = balancer
+        .requests
+        .values()
+        .filter(|live| live.retrying)
+        .count() as u64;
+    if retrying != balancer.retrying {
+        return Err(format!(
+            "1: {retrying} retries under way, {} counted",
+            balancer.retrying
+        ));
+    }
+    Ok(())
+}
+
+fn ledgers(balancer: &Balancer) -> Result<(), String> {
+    let fleet = &balancer.fleet;
+    let mut recount = vec![Ledger::default(); fleet.nodes().len()];
+    for this in balancer.tries.values() {
+        recount[this.node.index()].recount(&this.held);
+    }
+    for (index, node) in fleet.nodes().iter().enumerate() {
+        if node.ledger != recount[index] {
+            return Err(format!(
+                "5: {} has {:?}, not {:?}",
+                index, recount[index], node.ledger
+            ));
+        }
+        let id = NodeId(index as u32);
+        let may = node.state() == NodeState::Up && node.has_room();
+        let listed = fleet.open(node.spec.pool, node.spec.tier).contains(&id);
+        if may != listed || may != fleet.is_open(id) {
+            return Err(format!(
+                "5: node {index} may serve: {may}; listed as open: {listed}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn no_idling(balancer: &Balancer) -> Result<(), String> {
+    if balancer.lines.waiting == 0 {
+        return Ok(());
+    }
+    for index in 0..balancer.routes.count() {
+        let id = RouteId(index as u16);
+        let route = balancer.routes.get(id);
+        let someone = balancer.lines.entries(id).any(|place| {
+            let live = balancer.requests.get(place.key);
+            live.is_some_and(|live| live.phase == Phase::Waiting(place.number))
+        });
+        let open = route
+            .to
+            .iter()
+            .flat_map(|&pool| Tier::ALL.map(|tier| (pool, tier)))
+            .any(|(pool, tier)| {
+                let nodes = balancer.fleet.open(pool, tier).iter();
+                nodes
+                    .map(|&node| balancer.fleet.node(node).spec.tags)
+                    .any(|tags| tags & route.require == route.require)
+            });
+        if someone && open {
+            return Err(format!(
+                "7: route {index} has someone waiting and an open node"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn bounds(balancer: &Balancer) -> Result<(), String> {
+    if balancer.lines.waiting > balancer.queue.max {
+        return Err(format!(
+            "12: {} wait, {} may",
+            balancer.lines.waiting, balancer.queue.max
+        ));
+    }
+    Ok(())
+}
+
+fn little(balancer: &Balancer) -> Result<(), String> {
+    let totals = balancer.totals;
+    if totals.arrived == totals.settled && totals.area != totals.sojourn {
+        return Err(format!(
+            "13: area {} != sojourn {}",
+            totals.area, totals.sojourn
+        ));
+    }
+    Ok(())
+}

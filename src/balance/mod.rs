@@ -21,14 +21,16 @@ mod strategy;
 mod timer;
 
 pub use admission::Queue;
-pub use balancer::{Balancer, Config};
+pub use balancer::{Balancer, Config, Totals};
 pub use event::{
     Action, Attempt, Cause, Control, Effects, End, Event, Failure, Fate, FleetChange, Input, Kind,
     Mark, MarkBy, MarkPhase, NoRetry, NodeReport, Outcome, PeerLoad, ProbeResult, Progress, Reject,
     Scored, Settled, Stage, Term, Terms, Usage, Why,
 };
 pub use failover::{ATTEMPTS_MAX, RETRIES_MIN, Retry, Timeouts};
-pub use fleet::{Fleet, Ledger, Limits, Node, NodeSpec, NodeState, PoolSpec, Prices, Tier};
+pub use fleet::{
+    Fleet, Ledger, Limits, Node, NodeSpec, NodeState, PoolSpec, Prices, REPORT_FRESH, Tier,
+};
 pub use health::{HealthSettings, RETRY_AFTER_DEFAULT, RETRY_AFTER_MAX};
 pub use invariant::check;
 pub use request::{Priority, Request};

@@ -4,10 +4,17 @@
 //! who made them. Its memory does not grow with the number of requests: histograms have bounded
 //! size, windows are handed on when they close, the past is kept in buckets that merge.
 
+mod collector;
 pub mod expect;
+mod history;
+mod interval;
+mod log;
 mod snapshot;
 mod summary;
+mod window;
 
+pub use collector::{Collector, Group, PerNode, Times, Watch};
+pub use interval::{Interval, Scope};
 pub use snapshot::{
     Decision, Figures, History, LOG_MAX, LogEntry, LogLevel, MarkAt, NodeRow, Point, PoolRow,
     Requests, Snapshot,

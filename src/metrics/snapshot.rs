@@ -56,6 +56,12 @@ pub struct Requests {
 }
 
 impl Requests {
+    /// Counts one more request at the door.
+    pub(super) fn arrive(&mut self) {
+        self.arrived += 1;
+        self.in_flight += 1;
+    }
+
     /// Counts one more request at its final end.
     pub(super) fn settle(&mut self, fate: &Fate) {
         self.in_flight -= 1;

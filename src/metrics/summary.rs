@@ -135,7 +135,6 @@ pub struct Goodput {
     pub slo_attainment: Option<f64>,
 }
 
-
 /// A class.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Class {

@@ -2,9 +2,19 @@
 //!
 //! Time to the first token and tokens per second are drawn for each request; then the answer takes
 //! `ttft + (tokens - 1) / speed`. Concurrency and requests and tokens a minute are limited as
-//! providers do: beyond them the answer is 429 with the time until the bucket has room.
+//! providers do: beyond them the answer is 429 with the time until the bucket has room. Buckets
+//! hold one minute's worth, start full and fill continuously (GCRA). Tokens are counted when a
+//! request comes: its prompt and its answer.
+//!
+//! What an attempt had used when it was cut: nothing before the first token; afterwards its prompt
+//! and the tokens that had come.
 
+use super::work::{Bench, Job, JobKey};
+use super::{Diary, Due, ERROR_AFTER, Rank, Work};
+use crate::balance::{Attempt, Failure, Input, Limits, Outcome, Progress, Usage};
 use crate::dist::Dist;
+use crate::rng::Rng;
+use crate::unit::{NodeId, Span, Time, Tokens};
 
 /// A hosted model.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,4 +23,241 @@ pub struct Spec {
     pub ttft: Dist,
     /// Tokens a second after it, in one stream.
     pub tokens_per_second: Dist,
+}
+
+/// How far a stream has come.
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    /// No token yet; the rest of the answer will take so long.
+    Prefill(Span),
+    /// The first token has come; the rest takes so long in all.
+    Decode(Span),
+}
+
+#[derive(Debug)]
+pub(super) struct Api {
+    spec: Spec,
+    limits: Limits,
+    requests: Bucket,
+    tokens: Bucket,
+    bench: Bench<Stage>,
+    /// The executor takes a stream for stalled after a gap of so long.
+    inter_token: Option<Span>,
+    /// When the node began to hang, while it does.
+    hangs: Option<Time>,
+    node: NodeId,
+}
+
+const MINUTE: Span = Span::from_secs(60);
+
+/// A generic cell rate algorithm: `empty_at` is when the bucket will be full again.
+#[derive(Clone, Copy, Debug, Default)]
+struct Bucket {
+    full_at: Time,
+}
+
+impl Bucket {
+    /// Returns how long until `amount` of `per_minute` fits; zero if it does now.
+    fn wait(&self, now: Time, amount: u64, per_minute: u64) -> Span {
+        let full_at = self.full_at.max(now) + cost(amount, per_minute);
+        full_at.since(now + MINUTE)
+    }
+
+    fn take(&mut self, now: Time, amount: u64, per_minute: u64) {
+        self.full_at = self.full_at.max(now) + cost(amount, per_minute);
+    }
+}
+
+/// The time in which `amount` flows in.
+fn cost(amount: u64, per_minute: u64) -> Span {
+    let nanos = u128::from(amount) * u128::from(MINUTE.0) / u128::from(per_minute.max(1));
+    Span(u64::try_from(nanos).unwrap_or(u64::MAX))
+}
+
+impl Api {
+    pub(super) fn new(node: NodeId, spec: Spec, limits: Limits, inter_token: Option<Span>) -> Api {
+        Api {
+            spec,
+            limits,
+            requests: Bucket::default(),
+            tokens: Bucket::default(),
+            bench: Bench::new(node),
+            inter_token,
+            hangs: None,
+            node,
+        }
+    }
+
+    pub(super) fn start(&mut self, now: Time, work: Work, rng: &mut Rng, diary: &mut impl Diary) {
+        if let Some(retry_after) = self.limited(now, &work) {
+            let limited = Outcome::RateLimited { retry_after };
+            return diary.enter(
+                now + ERROR_AFTER,
+                Rank::Finish,
+                Due::Finish(work.attempt, limited),
+            );
+        }
+        let ttft = Span::from_seconds(self.spec.ttft.sample(rng));
+        // Below a token an hour the answer would outlast any run.
+        let speed = self.spec.tokens_per_second.sample(rng).max(1.0 / 3_600.0);
+        let rest = Span::from_seconds((work.truth.output.0 - 1) as f64 / speed);
+        self.bench
+            .begin(now, work, Stage::Prefill(rest), ttft, Rank::Progress, diary);
+    }
+
+    /// Takes the request from the buckets. Returns the pause it is told if it does not fit.
+    #[expect(clippy::option_option, reason = "a 429 may come without a time")]
+    fn limited(&mut self, now: Time, work: &Work) -> Option<Option<Span>> {
+        let tokens = (work.prompt + work.truth.output).0;
+        if self
+            .limits
+            .concurrency
+            .is_some_and(|limit| self.bench.len() >= limit as usize)
+        {
+            return Some(None);
+        }
+        let by_requests = self
+            .limits
+            .requests_per_minute
+            .map(|rate| self.requests.wait(now, 1, rate));
+        let by_tokens = self
+            .limits
+            .tokens_per_minute
+            .map(|rate| self.tokens.wait(now, tokens, rate));
+        let wait = by_requests.max(by_tokens).unwrap_or(Span::ZERO);
+        if wait > Span::ZERO {
+            return Some(Some(wait));
+        }
+        if let Some(rate) = self.limits.requests_per_minute {
+            self.requests.take(now, 1, rate);
+        }
+        if let Some(rate) = self.limits.tokens_per_minute {
+            self.tokens.take(now, tokens, rate);
+        }
+        None
+    }
+
+    pub(super) fn fire(
+        &mut self,
+        now: Time,
+        key: JobKey,
+        turn: u32,
+        diary: &mut impl Diary,
+    ) -> Option<Input> {
+        if self.hangs.is_some() {
+            return self.stalled(now, key, turn);
+        }
+        let job = self.bench.current(key, turn)?;
+        let work = job.work;
+        match job.stage {
+            Stage::Prefill(rest) => {
+                job.stage = Stage::Decode(rest);
+                self.bench.schedule(now, key, rest, Rank::Finish, diary);
+                Some(Input::Progress(work.attempt, Progress::FirstToken))
+            }
+            Stage::Decode(_) => {
+                self.bench.end(key);
+                Some(Input::Finish(work.attempt, Outcome::Done(work.usage())))
+            }
+        }
+    }
+
+    /// The executor's inter-token timer: no token came since the node began to hang.
+    fn stalled(&mut self, now: Time, key: JobKey, turn: u32) -> Option<Input> {
+        let job = *self.bench.current(key, turn)?;
+        let overdue = self.hangs? + self.inter_token?;
+        if now < overdue {
+            return None;
+        }
+        let usage = self.used(now, &job);
+        self.bench.end(key);
+        Some(Input::Finish(
+            job.work.attempt,
+            Outcome::Failed(Failure::Stalled, usage),
+        ))
+    }
+
+    /// What a cut attempt has used so far.
+    fn used(&self, now: Time, job: &Job<Stage>) -> Usage {
+        let Stage::Decode(rest) = job.stage else {
+            return Usage::default();
+        };
+        let output = job.work.truth.output.0;
+        let done = 1.0 - self.bench.left(now, job).seconds() / rest.seconds().max(1e-9);
+        let came = 1 + (done.clamp(0.0, 1.0) * (output - 1) as f64) as u64;
+        Usage {
+            input: job.work.prompt,
+            cached: Tokens::ZERO,
+            output: Tokens(came.min(output)),
+        }
+    }
+
+    pub(super) fn abort(&mut self, now: Time, attempt: Attempt) -> Option<Usage> {
+        let (key, job) = self.bench.find(attempt)?;
+        let usage = self.used(now, &job);
+        self.bench.end(key);
+        Some(usage)
+    }
+
+    pub(super) fn suffer(
+        &mut self,
+        now: Time,
+        crashed: bool,
+        hangs: bool,
+        slow: f64,
+        diary: &mut impl Diary,
+    ) {
+        if crashed {
+            let resets: Vec<(Attempt, Usage)> = self
+                .bench
+                .jobs()
+                .map(|job| (job.work.attempt, self.used(now, job)))
+                .collect();
+            self.bench.clear();
+            for (attempt, usage) in resets {
+                let reset = Outcome::Failed(Failure::Reset, usage);
+                diary.enter(now, Rank::Finish, Due::Finish(attempt, reset));
+            }
+        }
+        let rank = |stage: &Stage| match stage {
+            Stage::Prefill(_) => Rank::Progress,
+            Stage::Decode(_) => Rank::Finish,
+        };
+        self.bench.pace(now, slow, hangs, rank, diary);
+        if hangs && self.hangs.is_none() {
+            self.hangs = Some(now);
+            self.watch_streams(now, diary);
+        } else if !hangs {
+            self.hangs = None;
+        }
+    }
+
+    /// Sets the executor's inter-token timer on every stream that has begun.
+    fn watch_streams(&self, now: Time, diary: &mut impl Diary) {
+        let Some(gap) = self.inter_token else { return };
+        for (key, turn) in self.bench.turns(|stage| matches!(stage, Stage::Decode(_))) {
+            diary.enter(now + gap, Rank::Finish, Due::Job(self.node, key, turn));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_gives_a_minutes_worth_at_once_and_then_its_rate() {
+        let mut bucket = Bucket::default();
+        let now = Time::ZERO + Span::from_secs(100);
+        for _ in 0..60 {
+            assert_eq!(bucket.wait(now, 1, 60), Span::ZERO);
+            bucket.take(now, 1, 60);
+        }
+        assert_eq!(bucket.wait(now, 1, 60), Span::from_secs(1));
+        assert_eq!(bucket.wait(now + Span::from_secs(1), 1, 60), Span::ZERO);
+        assert!(
+            bucket.wait(now, u64::MAX, 1) > Span::from_secs(3_600),
+            "no overflow"
+        );
+    }
 }

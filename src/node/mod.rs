@@ -1,17 +1,29 @@
 //! What a simulated back end does with an attempt: queues it, works on it, fails it.
 //!
-//! A node is told of starts, aborts, probes and faults, and answers by putting what will happen
-//! onto its driver's agenda. It knows the `Truth` of a request; the balancer does not. A node draws
+//! A node is told of starts, aborts, probes and faults, and answers by entering what will happen
+//! into its driver's agenda. It knows the `Truth` of a request; the balancer does not. A node draws
 //! its noise from a stream keyed by (request, node), so two strategies that send a request to the
 //! same node see the same service time (common random numbers).
 
 pub mod api;
 pub mod fault;
 pub mod slots;
+mod work;
 
-use crate::balance::Limits;
+use crate::balance::{Attempt, Control, Failure, Input, Limits, Outcome, ProbeResult, Usage};
+use crate::rng::{Rng, mix};
+use crate::unit::{NodeId, Span, Time, Tokens};
+use crate::workload::Truth;
 
 pub use fault::{Answer, FaultKind, FaultSpec};
+pub use work::JobKey;
+
+/// A refused connect or an error answer takes this long.
+const REFUSED_AFTER: Span = Span::from_millis(1);
+/// An error answered without work takes this long.
+const ERROR_AFTER: Span = Span::from_millis(5);
+/// The answer to a probe of a healthy node takes this long.
+const PROBE_AFTER: Span = Span::from_millis(2);
 
 /// A simulated back end as configured.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,5 +42,238 @@ impl BackendSpec {
             BackendSpec::Slots(spec) => Some(spec.servers),
             BackendSpec::Api(_, limits) => limits.concurrency,
         }
+    }
+}
+
+/// The order of things that happen at the same time; see the agenda.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// An attempt ends.
+    Finish,
+    /// An attempt gets somewhere.
+    Progress,
+    /// A node or peer says something of itself.
+    Report,
+    /// The fleet changes, or a fault begins or ends.
+    Fleet,
+    /// A request comes.
+    Arrive,
+    /// A client goes.
+    Cancel,
+    /// A person changes something.
+    Control,
+    /// A timer of the balancer.
+    Wake,
+}
+
+/// Something that will happen.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Due {
+    /// A job of a node reaches its next milestone, unless it was rescheduled since (`turn`).
+    Job(NodeId, JobKey, u32),
+    /// An attempt ends so.
+    Finish(Attempt, Outcome),
+    /// A probe is answered.
+    Probed(NodeId, u32, ProbeResult),
+    /// The fault of this number begins.
+    FaultBegins(u32),
+    /// The fault of this number ends.
+    FaultEnds(u32),
+    /// A person changes something.
+    Control(Box<Control>),
+}
+
+/// Where a node enters what will happen.
+pub trait Diary {
+    /// Enters something at a time.
+    fn enter(&mut self, at: Time, rank: Rank, due: Due);
+}
+
+/// An attempt as its node sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Work {
+    /// The attempt.
+    pub attempt: Attempt,
+    /// Tokens of the prompt.
+    pub prompt: Tokens,
+    /// What is true of it.
+    pub truth: Truth,
+}
+
+impl Work {
+    /// What it uses if it is served whole.
+    const fn usage(&self) -> Usage {
+        Usage {
+            input: self.prompt,
+            cached: Tokens::ZERO,
+            output: self.truth.output,
+        }
+    }
+}
+
+/// A simulated back end.
+#[derive(Debug)]
+pub struct Node {
+    id: NodeId,
+    /// Keys its noise.
+    key: u64,
+    backend: Backend,
+    /// Faults that are on, by number.
+    faults: Vec<(u32, FaultKind)>,
+}
+
+#[derive(Debug)]
+enum Backend {
+    Slots(slots::Slots),
+    Api(api::Api),
+}
+
+impl Node {
+    /// A node without work and without faults. `inter_token` is the gap after which the executor
+    /// takes a stream for stalled.
+    #[must_use]
+    pub fn new(id: NodeId, spec: &BackendSpec, seed: u64, inter_token: Option<Span>) -> Node {
+        let backend = match spec {
+            BackendSpec::Slots(spec) => Backend::Slots(slots::Slots::new(id, spec.clone())),
+            BackendSpec::Api(spec, limits) => {
+                Backend::Api(api::Api::new(id, spec.clone(), *limits, inter_token))
+            }
+        };
+        let key = mix(Rng::stream(seed, "nodes").bits(), u64::from(id.0));
+        Node {
+            id,
+            key,
+            backend,
+            faults: Vec::new(),
+        }
+    }
+
+    /// Takes an attempt, or refuses it.
+    pub fn start(&mut self, now: Time, work: Work, diary: &mut impl Diary) {
+        let key = mix(
+            mix(work.truth.key, self.key),
+            u64::from(work.attempt.ordinal),
+        );
+        if self.crashed() {
+            let refused = Outcome::Failed(Failure::Refused, Usage::default());
+            diary.enter(
+                now + REFUSED_AFTER,
+                Rank::Finish,
+                Due::Finish(work.attempt, refused),
+            );
+        } else if let Some(answer) = self.error(key) {
+            let answer = answer.outcome();
+            diary.enter(
+                now + ERROR_AFTER,
+                Rank::Finish,
+                Due::Finish(work.attempt, answer),
+            );
+        } else {
+            let mut rng = Rng::from_key(key);
+            match &mut self.backend {
+                Backend::Slots(slots) => slots.start(now, work, &mut rng, diary),
+                Backend::Api(api) => api.start(now, work, &mut rng, diary),
+            }
+        }
+    }
+
+    /// Stops an attempt, and confirms it; silent if it has already ended.
+    pub fn abort(&mut self, now: Time, attempt: Attempt, diary: &mut impl Diary) {
+        let usage = match &mut self.backend {
+            Backend::Slots(slots) => slots.abort(now, attempt, diary),
+            Backend::Api(api) => api.abort(now, attempt),
+        };
+        if let Some(usage) = usage {
+            diary.enter(
+                now,
+                Rank::Finish,
+                Due::Finish(attempt, Outcome::Aborted(usage)),
+            );
+        }
+    }
+
+    /// A job reaches its milestone. Returns what the balancer hears of it, if anything.
+    pub fn fire(
+        &mut self,
+        now: Time,
+        job: JobKey,
+        turn: u32,
+        diary: &mut impl Diary,
+    ) -> Option<Input> {
+        match &mut self.backend {
+            Backend::Slots(slots) => slots.fire(now, job, turn, diary),
+            Backend::Api(api) => api.fire(now, job, turn, diary),
+        }
+    }
+
+    /// Answers a probe, unless it hangs.
+    pub fn probe(&self, now: Time, number: u32, diary: &mut impl Diary) {
+        let (after, result) = if self.crashed() {
+            (REFUSED_AFTER, ProbeResult::Failed(Failure::Refused))
+        } else if self.has(|kind| matches!(kind, FaultKind::Hang)) {
+            return;
+        } else {
+            (PROBE_AFTER, ProbeResult::Healthy)
+        };
+        diary.enter(
+            now + after,
+            Rank::Report,
+            Due::Probed(self.id, number, result),
+        );
+    }
+
+    /// A fault begins.
+    pub fn fault(&mut self, now: Time, number: u32, kind: FaultKind, diary: &mut impl Diary) {
+        self.faults.push((number, kind));
+        self.suffer(now, diary);
+    }
+
+    /// A fault ends. Returns whether it was on.
+    pub fn heal(&mut self, now: Time, number: u32, diary: &mut impl Diary) -> bool {
+        let before = self.faults.len();
+        self.faults.retain(|(other, _)| *other != number);
+        self.suffer(now, diary);
+        self.faults.len() < before
+    }
+
+    /// Every fault ends. Returns whether one was on.
+    pub fn heal_all(&mut self, now: Time, diary: &mut impl Diary) -> bool {
+        let any = !self.faults.is_empty();
+        self.faults.clear();
+        self.suffer(now, diary);
+        any
+    }
+
+    /// Brings the work in progress in line with the faults that are on.
+    fn suffer(&mut self, now: Time, diary: &mut impl Diary) {
+        let crashed = self.crashed();
+        let hangs = self.has(|kind| matches!(kind, FaultKind::Hang));
+        let slow = self.faults.iter().fold(1.0, |slow, (_, kind)| match kind {
+            FaultKind::Slow(factor) => slow * factor,
+            _ => slow,
+        });
+        match &mut self.backend {
+            Backend::Slots(slots) => slots.suffer(now, crashed, hangs, slow, diary),
+            Backend::Api(api) => api.suffer(now, crashed, hangs, slow, diary),
+        }
+    }
+
+    fn has(&self, which: impl Fn(&FaultKind) -> bool) -> bool {
+        self.faults.iter().any(|(_, kind)| which(kind))
+    }
+
+    fn crashed(&self) -> bool {
+        self.has(|kind| matches!(kind, FaultKind::Crash))
+    }
+
+    /// Returns the error that this attempt is answered with, if a fault says so.
+    fn error(&self, key: u64) -> Option<Answer> {
+        self.faults.iter().find_map(|(number, kind)| match kind {
+            FaultKind::Errors(share, answer) => {
+                let draw = Rng::from_key(mix(key, u64::from(*number) + 1)).unit();
+                (draw < share.value()).then_some(*answer)
+            }
+            _ => None,
+        })
     }
 }

@@ -1,1 +1,17 @@
-//! report (being written).
+//! The result of a run for people and for programs: text, JSON, and histograms for other tools.
+//!
+//! Everything here is a function of a [`Summary`](crate::metrics::Summary), the verdicts on its
+//! expectations, or a histogram. Nothing is computed that is not a matter of display, and nothing
+//! depends on the wall clock, so the same run gives the same bytes.
+
+#[cfg(feature = "cli")]
+pub mod export;
+mod json;
+pub mod quantity;
+mod table;
+#[cfg(test)]
+mod tests;
+mod text;
+
+pub use json::json;
+pub use text::text;

@@ -56,7 +56,10 @@ impl Mix {
                 Some(*sum)
             })
             .collect();
-        assert!(shares.last().is_some_and(|total| *total > 0.0), "some class has a share");
+        assert!(
+            shares.last().is_some_and(|total| *total > 0.0),
+            "some class has a share"
+        );
         Mix {
             classes,
             shares,
@@ -92,7 +95,9 @@ impl Mix {
             return 0;
         }
         let point = self.class_rng.unit() * self.shares[self.shares.len() - 1];
-        self.shares.partition_point(|&sum| sum <= point).min(self.shares.len() - 1)
+        self.shares
+            .partition_point(|&sum| sum <= point)
+            .min(self.shares.len() - 1)
     }
 
     fn make(
@@ -119,7 +124,14 @@ impl Mix {
             prefix,
         };
         let output = Tokens(output.0.max(1));
-        Arrival { at, request, truth: Truth { output, key: mix(self.seed, id) } }
+        Arrival {
+            at,
+            request,
+            truth: Truth {
+                output,
+                key: mix(self.seed, id),
+            },
+        }
     }
 }
 

@@ -4,8 +4,9 @@
 //! Per node a latency estimate that jumps up to a larger sample and decays exponentially towards a
 //! smaller one: `w = exp(-dt / decay); estimate = estimate * w + sample * (1 - w)`. The estimate
 //! also fades while nothing is heard. `cost = estimate * (requests in flight + 1) / success
-//! probability`. A node never measured has cost zero until it has one request in flight, so it gets
-//! one at a time. Failures count as a sample of at least [`PENALTY`].
+//! probability`. A node never measured has cost zero, so it is tried at once; from then until its
+//! first answer it is taken to be as slow as a failure. Failures count as a sample of at least
+//! [`PENALTY`].
 //!
 //! As in Finagle and linkerd, with two changes that LLM traffic needs: the signal is the time to
 //! the first token (whole answers measure their own length, not the node), and the decay is 60 s
@@ -18,11 +19,10 @@ use crate::balance::fleet::Fleet;
 use crate::rng::Rng;
 use crate::unit::{NodeId, Span, Time};
 
-/// A failure counts as a latency of at least this.
+/// A failure counts as a latency of at least this, and so does an answer still outstanding from a
+/// node that was never measured. (Finagle gives the latter a cost beyond all others; then a node
+/// that fails at once looks better than all that are busy with their first request.)
 const PENALTY: Span = Span::from_secs(5);
-
-/// The cost of a node that was never measured and has something in flight.
-const UNMEASURED: f64 = 1e12;
 
 const SIGNALS: &[&str] = &["ttft", "total"];
 
@@ -81,20 +81,22 @@ impl PeakEwma {
     }
 
     fn latency(&self, ask: &Ask<'_>, node: NodeId) -> f64 {
-        self.nodes.get(ask.node(node).seat as usize).map_or(0.0, |estimate| {
-            if estimate.latency > 0.0 {
-                estimate.latency * self.weight(estimate.stamp, ask.now)
-            } else {
-                0.0
-            }
-        })
+        self.nodes
+            .get(ask.node(node).seat as usize)
+            .map_or(0.0, |estimate| {
+                if estimate.latency > 0.0 {
+                    estimate.latency * self.weight(estimate.stamp, ask.now)
+                } else {
+                    0.0
+                }
+            })
     }
 
     fn score(&self, ask: &Ask<'_>, node: NodeId) -> f64 {
         let latency = self.latency(ask, node);
         let in_flight = f64::from(ask.node(node).ledger.requests);
         if latency <= 0.0 && in_flight > 0.0 {
-            UNMEASURED + in_flight
+            PENALTY.seconds() * (in_flight + 1.0)
         } else {
             latency * (in_flight + 1.0)
         }
@@ -112,7 +114,10 @@ impl PeakEwma {
         } else {
             old.latency * weight + latency * (1.0 - weight)
         };
-        self.nodes[seat] = Estimate { latency: new, stamp: now };
+        self.nodes[seat] = Estimate {
+            latency: new,
+            stamp: now,
+        };
     }
 }
 
@@ -132,7 +137,12 @@ impl Strategy for PeakEwma {
             Fact::FirstToken(node, took) if !self.total => {
                 self.sample(now, fleet.node(node).seat as usize, took.seconds());
             }
-            Fact::Ended { node, end, took, started } => {
+            Fact::Ended {
+                node,
+                end,
+                took,
+                started,
+            } => {
                 let seat = fleet.node(node).seat as usize;
                 if wasted(end) {
                     self.sample(now, seat, took.max(PENALTY).seconds());

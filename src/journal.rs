@@ -1,0 +1,324 @@
+//! The journal: a run as a list of (time, input) lines, written, read and replayed.
+//!
+//! The first line is a header with the balancer's configuration; every further line is one input,
+//! as JSON: `[1500000, {"finish": [{"request": 3, "ordinal": 0}, {"done": ...}]}]`. Every so many
+//! inputs, and at the end, a line `{"digest": ...}` holds a hash of all effects so far, so a
+//! replay proves that it decides as the run did, and says where it first does not.
+
+use std::io::{self, BufRead, Read, Write};
+
+use serde::{Deserialize, Serialize};
+
+use crate::balance::{Balancer, Config, Effects, Event, Input};
+use crate::unit::Time;
+
+/// A digest is written after so many inputs.
+const DIGEST_EVERY: u64 = 1_000;
+
+/// No line of a journal is longer; a longer one is not read.
+pub const LINE_MAX: usize = 16 << 20;
+
+/// The first line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// The format: `plimsoll journal`.
+    pub format: String,
+    /// Its version: 1.
+    pub version: u32,
+    /// The scenario's name.
+    pub scenario: String,
+    /// What the balancer was built from.
+    pub config: Config,
+}
+
+const FORMAT: &str = "plimsoll journal";
+
+impl Header {
+    /// The header of a run of this configuration.
+    #[must_use]
+    pub fn new(scenario: &str, config: Config) -> Header {
+        Header {
+            format: FORMAT.to_owned(),
+            version: 1,
+            scenario: scenario.to_owned(),
+            config,
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Line {
+    Input(Time, Input),
+    Digest { digest: u64, inputs: u64 },
+}
+
+/// A running hash of events: FNV-1a over their printed form, which shows every field.
+#[derive(Clone, Debug)]
+struct Digest(u64);
+
+impl Default for Digest {
+    fn default() -> Digest {
+        Digest(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl std::fmt::Write for Digest {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        for byte in text.bytes() {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        Ok(())
+    }
+}
+
+impl Digest {
+    fn event(&mut self, now: Time, event: &Event) {
+        use std::fmt::Write as _;
+        write!(self, "{}{event:?}", now.0).expect("a digest takes everything");
+    }
+}
+
+/// Writes a run as it happens: tell it every input, then every event that input caused.
+#[derive(Debug)]
+pub struct Writer<W: Write> {
+    out: W,
+    digest: Digest,
+    inputs: u64,
+}
+
+impl<W: Write> Writer<W> {
+    /// Begins a journal.
+    ///
+    /// # Errors
+    /// If the header cannot be written.
+    pub fn new(mut out: W, header: &Header) -> io::Result<Writer<W>> {
+        serde_json::to_writer(&mut out, header)?;
+        out.write_all(b"\n")?;
+        Ok(Writer {
+            out,
+            digest: Digest::default(),
+            inputs: 0,
+        })
+    }
+
+    /// Notes an input.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn input(&mut self, now: Time, input: &Input) -> io::Result<()> {
+        if self.inputs > 0 && self.inputs.is_multiple_of(DIGEST_EVERY) {
+            self.write_digest()?;
+        }
+        self.inputs += 1;
+        serde_json::to_writer(&mut self.out, &(now, input))?;
+        self.out.write_all(b"\n")
+    }
+
+    /// Notes an event.
+    pub fn event(&mut self, now: Time, event: &Event) {
+        self.digest.event(now, event);
+    }
+
+    fn write_digest(&mut self) -> io::Result<()> {
+        let line = Line::Digest {
+            digest: self.digest.0,
+            inputs: self.inputs,
+        };
+        serde_json::to_writer(&mut self.out, &line)?;
+        self.out.write_all(b"\n")
+    }
+
+    /// Ends the journal and returns what it was written to.
+    ///
+    /// # Errors
+    /// If the last lines cannot be written.
+    pub fn finish(mut self) -> io::Result<W> {
+        self.write_digest()?;
+        self.out.flush()?;
+        Ok(self.out)
+    }
+}
+
+/// What a replay came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replayed {
+    /// The journal's header.
+    pub header: Header,
+    /// Inputs replayed.
+    pub inputs: u64,
+    /// Events they caused.
+    pub events: u64,
+    /// Digests compared.
+    pub digests: u64,
+}
+
+/// Why a replay failed.
+#[derive(Debug)]
+pub enum ReplayError {
+    /// The journal could not be read.
+    Io(io::Error),
+    /// A line is not what it should be.
+    Malformed {
+        /// Which, from one.
+        line: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The replay decided differently.
+    Diverged {
+        /// The line with the digest that differs, from one.
+        line: u64,
+        /// Inputs up to there.
+        inputs: u64,
+    },
+}
+
+impl std::fmt::Display for ReplayError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ReplayError::Io(error) => write!(f, "cannot read the journal: {error}"),
+            ReplayError::Malformed { line, reason } => write!(f, "line {line}: {reason}"),
+            ReplayError::Diverged { line, inputs } => write!(
+                f,
+                "line {line}: the replay diverges within the {DIGEST_EVERY} inputs up to {inputs}"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for ReplayError {}
+
+/// Replays a journal, handing every event to `sink`, and compares digests.
+///
+/// # Errors
+/// If it cannot be read, a line is malformed, it has no final digest, or the replay diverges.
+pub fn replay(
+    reader: impl BufRead,
+    sink: &mut impl FnMut(Time, &Event),
+) -> Result<Replayed, ReplayError> {
+    let mut lines = Lines {
+        reader,
+        buffer: Vec::new(),
+        number: 0,
+    };
+    let header: Header = lines
+        .read()?
+        .ok_or_else(|| lines.malformed("the journal is empty"))?;
+    if header.format != FORMAT || header.version != 1 {
+        return Err(lines.malformed("this is not a plimsoll journal of version 1"));
+    }
+    check_config(&header.config).map_err(|reason| lines.malformed(&reason))?;
+    let mut balancer = Balancer::new(header.config.clone());
+    let mut digest = Digest::default();
+    let mut done = Replayed {
+        header,
+        inputs: 0,
+        events: 0,
+        digests: 0,
+    };
+    let (mut now, mut closed) = (Time::ZERO, false);
+    while let Some(line) = lines.read::<Line>()? {
+        closed = false;
+        match line {
+            Line::Input(at, _) if at < now => return Err(lines.malformed("time goes back")),
+            Line::Input(at, input) => {
+                now = at;
+                done.inputs += 1;
+                if let Input::Arrive(request) = &input
+                    && balancer.knows(request.id)
+                {
+                    return Err(lines.malformed("a request arrives while under way"));
+                }
+                let Effects { events, .. } = balancer.handle(now, input);
+                for event in events.drain(..) {
+                    digest.event(now, &event);
+                    done.events += 1;
+                    sink(now, &event);
+                }
+            }
+            Line::Digest {
+                digest: said,
+                inputs,
+            } => {
+                if said != digest.0 || inputs != done.inputs {
+                    let line = lines.number;
+                    return Err(ReplayError::Diverged {
+                        line,
+                        inputs: done.inputs,
+                    });
+                }
+                done.digests += 1;
+                closed = true;
+            }
+        }
+    }
+    if closed {
+        Ok(done)
+    } else {
+        Err(lines.malformed("the journal ends without its digest"))
+    }
+}
+
+/// A journal may have been edited: what would make the balancer refuse is said instead.
+fn check_config(config: &Config) -> Result<(), String> {
+    let pools = config.pools.len();
+    let attempts = config.retry.attempts;
+    let total = config
+        .routes
+        .last()
+        .is_some_and(|route| route.when.is_total());
+    let named = config
+        .routes
+        .iter()
+        .all(|route| !route.to.is_empty() && route.to.iter().all(|pool| pool.index() < pools));
+    let nodes = config
+        .nodes
+        .iter()
+        .all(|node| node.pool.index() < pools && node.weight > 0);
+    if !(1..=crate::balance::ATTEMPTS_MAX).contains(&attempts) || !total || !named || !nodes {
+        return Err("the configuration in the header contradicts itself".to_owned());
+    }
+    Ok(())
+}
+
+struct Lines<R> {
+    reader: R,
+    buffer: Vec<u8>,
+    number: u64,
+}
+
+impl<R: BufRead> Lines<R> {
+    fn malformed(&self, reason: &str) -> ReplayError {
+        ReplayError::Malformed {
+            line: self.number,
+            reason: reason.to_owned(),
+        }
+    }
+
+    fn read<T: for<'de> Deserialize<'de>>(&mut self) -> Result<Option<T>, ReplayError> {
+        self.buffer.clear();
+        self.number += 1;
+        let most = LINE_MAX as u64;
+        let count = (&mut self.reader)
+            .take(most)
+            .read_until(b'\n', &mut self.buffer)
+            .map_err(ReplayError::Io)?;
+        if count == 0 {
+            return Ok(None);
+        }
+        if self.buffer.last() != Some(&b'\n') {
+            let long = count as u64 == most;
+            let reason = if long {
+                "the line is too long"
+            } else {
+                "the last line is cut off"
+            };
+            return Err(self.malformed(reason));
+        }
+        let parsed = serde_json::from_slice(&self.buffer);
+        parsed
+            .map(Some)
+            .map_err(|error| self.malformed(&error.to_string()))
+    }
+}

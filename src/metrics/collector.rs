@@ -1,0 +1,901 @@
+//! The collector: one fold over events for reports, screens and exports.
+
+use hdrhistogram::Histogram;
+
+use super::history::Past;
+use super::interval::{Interval, Intervals, Scope};
+use super::log::Log;
+use super::snapshot::{Decision, Figures, NodeRow, Point, PoolRow, Requests, Snapshot};
+use super::summary::{
+    Attempts, Class, Costs, Goodput, Latency, NodeSummary, Pool, RequestCounts, Summary,
+    TokenCounts,
+};
+use super::window::{Sample, Sums, WINDOW, Window};
+use super::{Labels, NodeLabel, Slo};
+use crate::balance::{
+    Config, End, Event, Fate, Kind, Mark, MarkBy, MarkPhase, NodeSpec, NodeState, Settled,
+    StrategySpec,
+};
+use crate::unit::{Cost, NodeId, PoolId, Span, Time};
+
+/// Times longer than this, in microseconds, count as this: four years.
+const MICROS_MAX: u64 = 1 << 47;
+/// Significant digits of times of the run, of classes and of pools; and of nodes.
+const DIGITS: u8 = 3;
+const NODE_DIGITS: u8 = 2;
+/// A node is slow if its p99 is so many times the median of its pool.
+const SLOW_TIMES: u64 = 3;
+
+/// Who watches: what only a screen needs is collected only for a screen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watch {
+    /// A report at the end.
+    Report,
+    /// A report at the end, and every ten seconds meanwhile.
+    Export,
+    /// A screen meanwhile.
+    Screen,
+}
+
+/// A distribution of times: an HdrHistogram of microseconds and an exact sum of nanoseconds.
+#[derive(Clone, Debug)]
+pub struct Times {
+    histogram: Histogram<u64>,
+    sum: u128,
+}
+
+impl Times {
+    fn new(digits: u8) -> Times {
+        let histogram = Histogram::new(digits).expect("one to five digits");
+        Times { histogram, sum: 0 }
+    }
+
+    fn record(&mut self, span: Span) {
+        self.sum += u128::from(span.0);
+        let micros = span.micros().min(MICROS_MAX);
+        self.histogram
+            .record(micros)
+            .expect("the histogram grows as needed");
+    }
+
+    /// Returns the histogram, in microseconds.
+    #[must_use]
+    pub const fn histogram(&self) -> &Histogram<u64> {
+        &self.histogram
+    }
+
+    fn latency(&self) -> Latency {
+        let count = self.histogram.len();
+        if count == 0 {
+            return Latency::default();
+        }
+        let at = |quantile| Some(self.histogram.value_at_quantile(quantile) as f64 / 1e6);
+        Latency {
+            mean: Some(self.sum as f64 / count as f64 / 1e9),
+            p50: at(0.5),
+            p90: at(0.9),
+            p95: at(0.95),
+            p99: at(0.99),
+            p999: at(0.999),
+            max: at(1.0),
+        }
+    }
+
+    fn quantile(&self, quantile: f64) -> Option<Span> {
+        (!self.histogram.is_empty()).then(|| {
+            Span(
+                self.histogram
+                    .value_at_quantile(quantile)
+                    .saturating_mul(1_000),
+            )
+        })
+    }
+}
+
+/// What is collected for all requests, and for each class and pool.
+#[derive(Clone, Debug)]
+pub struct Group {
+    requests: Requests,
+    /// See [`Summary`].
+    pub latency: Times,
+    /// See [`Summary`].
+    pub ttft: Times,
+    /// See [`Summary`].
+    pub tpot: Times,
+    /// See [`Summary`].
+    pub queue: Times,
+    good: u64,
+    cost: Cost,
+}
+
+impl Group {
+    fn new() -> Group {
+        let times = || Times::new(DIGITS);
+        Group {
+            requests: Requests::default(),
+            latency: times(),
+            ttft: times(),
+            tpot: times(),
+            queue: times(),
+            good: 0,
+            cost: Cost::ZERO,
+        }
+    }
+
+    fn counts(&self) -> RequestCounts {
+        let requests = self.requests;
+        RequestCounts {
+            arrived: requests.arrived,
+            completed: requests.completed,
+            failed: requests.failed,
+            rejected: requests.rejected,
+            cancelled: requests.cancelled,
+            in_flight: requests.in_flight,
+        }
+    }
+
+    fn goodput(&self, seconds: f64) -> Goodput {
+        let ended = self.requests.arrived - self.requests.in_flight;
+        Goodput {
+            requests_per_s: (seconds > 0.0).then(|| self.good as f64 / seconds),
+            slo_attainment: (ended > 0).then(|| self.good as f64 / ended as f64),
+        }
+    }
+}
+
+/// What is collected for each node.
+#[derive(Clone, Debug)]
+pub struct PerNode {
+    /// Good attempts, from their dispatch.
+    pub latency: Times,
+    attempts: u64,
+    failed: u64,
+    cost: Cost,
+    in_flight: u32,
+    state: NodeState,
+    faults: u32,
+    weight: u32,
+    /// Busy servers, integrated over time: server-nanoseconds.
+    busy: u128,
+    busy_at: Time,
+    /// The integral at the end of warm-up.
+    busy_warm: u128,
+    /// Dispatches over the run, warm-up included.
+    dispatched: u64,
+}
+
+impl PerNode {
+    fn new(weight: u32) -> PerNode {
+        PerNode {
+            latency: Times::new(NODE_DIGITS),
+            attempts: 0,
+            failed: 0,
+            cost: Cost::ZERO,
+            in_flight: 0,
+            state: NodeState::Up,
+            faults: 0,
+            weight,
+            busy: 0,
+            busy_at: Time::ZERO,
+            busy_warm: 0,
+            dispatched: 0,
+        }
+    }
+
+    fn integrate(&mut self, now: Time, warmup: Time, capacity: Option<u32>) {
+        let busy = capacity.map_or(self.in_flight, |capacity| self.in_flight.min(capacity));
+        let area = |until: Time| u128::from(busy) * u128::from(until.since(self.busy_at).0);
+        if self.busy_at < warmup {
+            self.busy_warm = self.busy + area(warmup.min(now));
+        }
+        self.busy += area(now);
+        self.busy_at = now;
+    }
+}
+
+/// Folds events into figures.
+#[derive(Clone, Debug)]
+pub struct Collector {
+    labels: Labels,
+    watch: Watch,
+    now: Time,
+    all: Group,
+    classes: Vec<Group>,
+    pools: Vec<Group>,
+    nodes: Vec<PerNode>,
+    strategies: Vec<StrategySpec>,
+    attempts: Attempts,
+    tokens: TokenCounts,
+    /// Since the start, warm-up included.
+    total: Requests,
+    waiting: u64,
+    window: Window,
+    past: Past,
+    log: Log,
+    last: Option<Decision>,
+    intervals: Option<Intervals>,
+    /// What utilisation and share of the last while are measured from.
+    before: [Then; 2],
+}
+
+/// Busy time and dispatches by node at some moment.
+#[derive(Clone, Debug, Default)]
+struct Then {
+    at: Time,
+    nodes: Vec<(u128, u64)>,
+}
+
+impl Collector {
+    /// A collector that has heard nothing yet, of a fleet as configured.
+    #[must_use]
+    pub fn new(labels: Labels, config: &Config, watch: Watch) -> Collector {
+        let nodes = config
+            .nodes
+            .iter()
+            .map(|spec| PerNode::new(spec.weight))
+            .collect();
+        let strategies = config.pools.iter().map(|pool| pool.strategy).collect();
+        Collector {
+            watch,
+            now: Time::ZERO,
+            all: Group::new(),
+            classes: vec![Group::new(); labels.classes.len()],
+            pools: vec![Group::new(); labels.pools.len()],
+            nodes,
+            strategies,
+            attempts: Attempts::default(),
+            tokens: TokenCounts::default(),
+            total: Requests::default(),
+            waiting: 0,
+            window: Window::default(),
+            past: Past::default(),
+            log: Log::default(),
+            last: None,
+            intervals: (watch == Watch::Export).then(Intervals::default),
+            before: Default::default(),
+            labels,
+        }
+    }
+
+    /// Hears an event. No allocation on the common path.
+    pub fn fold(&mut self, now: Time, event: &Event) {
+        if now >= self.past.due() {
+            self.close_buckets(now);
+        }
+        if let Some(intervals) = &mut self.intervals {
+            intervals.advance(now);
+        }
+        self.now = now;
+        match event {
+            Event::Arrived { class, arrived, .. } => self.arrived(class.index(), *arrived),
+            Event::Queued { .. } => self.waiting += 1,
+            Event::Dispatched { .. } => self.dispatched(event),
+            Event::Ended { .. } => self.ended(event),
+            Event::Settled(settled) => self.settled(settled),
+            Event::NodeState { node, to, .. } => self.nodes[node.index()].state = *to,
+            Event::NodeChanged { node, spec } => self.node_changed(*node, spec),
+            Event::Strategy { pool, to, .. } => self.strategies[pool.index()] = *to,
+            Event::Mark(mark) => self.marked(mark),
+            Event::FirstToken { .. }
+            | Event::RetryPlanned { .. }
+            | Event::RetryDenied { .. }
+            | Event::LateWord { .. } => {}
+        }
+        if self.watch == Watch::Screen {
+            self.log.hear(now, event, &self.labels, &mut self.past);
+        }
+    }
+
+    /// Returns the figures of all requests after warm-up.
+    #[must_use]
+    pub const fn all(&self) -> &Group {
+        &self.all
+    }
+
+    /// Returns the figures by class.
+    #[must_use]
+    pub fn classes(&self) -> &[Group] {
+        &self.classes
+    }
+
+    /// Returns the figures by pool.
+    #[must_use]
+    pub fn pools(&self) -> &[Group] {
+        &self.pools
+    }
+
+    /// Returns the figures by node.
+    #[must_use]
+    pub fn nodes(&self) -> &[PerNode] {
+        &self.nodes
+    }
+
+    /// Returns what things are called.
+    #[must_use]
+    pub const fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    /// Takes the ten-second intervals that closed since the last call; the open one too if `last`.
+    pub fn take_intervals(&mut self, last: bool) -> Vec<Interval> {
+        self.intervals
+            .as_mut()
+            .map_or_else(Vec::new, |intervals| intervals.take(last))
+    }
+
+    /// Returns whether [`Collector::take_intervals`] would return something.
+    #[must_use]
+    pub fn has_intervals(&self) -> bool {
+        self.intervals.as_ref().is_some_and(Intervals::has_closed)
+    }
+
+    // ----- events -----
+
+    fn counts(&self, arrived: Time) -> bool {
+        arrived >= self.labels.warmup
+    }
+
+    fn arrived(&mut self, class: usize, arrived: Time) {
+        self.total.arrive();
+        if self.counts(arrived) {
+            self.all.requests.arrive();
+            if let Some(class) = self.classes.get_mut(class) {
+                class.requests.arrive();
+            }
+        }
+    }
+
+    fn dispatched(&mut self, event: &Event) {
+        let Event::Dispatched {
+            attempt,
+            node,
+            kind,
+            arrived,
+            queued,
+            why,
+            ..
+        } = event
+        else {
+            return;
+        };
+        self.waiting -= u64::from(*queued);
+        let capacity = self.labels.nodes[node.index()].capacity;
+        let counts = self.counts(*arrived);
+        let this = &mut self.nodes[node.index()];
+        this.integrate(self.now, self.labels.warmup, capacity);
+        this.in_flight += 1;
+        this.dispatched += 1;
+        if counts {
+            this.attempts += 1;
+            self.attempts.total += 1;
+            self.attempts.retries += u64::from(*kind == Kind::Retry);
+        }
+        if self.watch == Watch::Screen {
+            self.last = Some(Decision {
+                at: self.now,
+                request: attempt.request,
+                why: *why,
+            });
+        }
+    }
+
+    fn ended(&mut self, event: &Event) {
+        let Event::Ended {
+            node,
+            class,
+            end,
+            arrived,
+            dispatched,
+            usage,
+            cost,
+            ..
+        } = event
+        else {
+            return;
+        };
+        let took = self.now.since(*dispatched);
+        let (good, bad) = (
+            *end == End::Done,
+            !matches!(end, End::Done | End::Cancelled),
+        );
+        let label = &self.labels.nodes[node.index()];
+        let (capacity, pool) = (label.capacity, label.pool);
+        let counts = self.counts(*arrived);
+        let this = &mut self.nodes[node.index()];
+        this.integrate(self.now, self.labels.warmup, capacity);
+        this.in_flight -= 1;
+        let sample = Sample {
+            at: self.now,
+            node: node.0,
+            latency: good.then_some(took),
+            bad,
+            failover: false,
+            tokens: usage.output.0.min(u64::from(u32::MAX)) as u32,
+            cost: cost.0.min(u128::from(u64::MAX)) as u64,
+        };
+        self.window.add(&sample);
+        if let Some(intervals) = &mut self.intervals {
+            intervals.add(Scope::Node(node.index()), &sample, usage.input);
+        }
+        if counts {
+            this.failed += u64::from(bad);
+            this.cost += *cost;
+            if good {
+                this.latency.record(took);
+            }
+            self.pools[pool].cost += *cost;
+            if let Some(class) = self.classes.get_mut(class.index()) {
+                class.cost += *cost;
+            }
+            self.all.cost += *cost;
+            self.tokens.input += usage.input.0;
+            self.tokens.cached_input += usage.cached.0;
+            self.tokens.output += usage.output.0;
+        }
+    }
+
+    fn settled(&mut self, settled: &Settled) {
+        self.waiting -= u64::from(settled.queued);
+        self.total.settle(&settled.fate);
+        let outcome = Sojourn::of(self.now, settled);
+        let sample = Sample {
+            at: self.now,
+            node: u32::MAX,
+            latency: (settled.fate == Fate::Completed).then_some(outcome.latency),
+            bad: matches!(settled.fate, Fate::Failed(_) | Fate::Rejected(_)),
+            failover: settled.failover,
+            tokens: settled.usage.output.0.min(u64::from(u32::MAX)) as u32,
+            cost: 0,
+        };
+        self.window.add(&sample);
+        let class = settled.class.index();
+        let pool = settled
+            .node
+            .map(|node| self.labels.nodes[node.index()].pool);
+        if let Some(intervals) = &mut self.intervals {
+            let scopes = [
+                Some(Scope::All),
+                Some(Scope::Class(class)),
+                pool.map(Scope::Pool),
+            ];
+            for scope in scopes.into_iter().flatten() {
+                intervals.add(scope, &sample, settled.usage.input);
+            }
+        }
+        if !self.counts(settled.arrived) {
+            return;
+        }
+        let slo = self
+            .labels
+            .classes
+            .get(class)
+            .map_or(Slo::default(), |class| class.slo);
+        let good = settled.fate == Fate::Completed && outcome.keeps(&slo);
+        self.all.settle(settled, &outcome, good);
+        self.attempts.failovers += u64::from(settled.failover);
+        if let Some(class) = self.classes.get_mut(class) {
+            class.settle(settled, &outcome, good);
+        }
+        if let Some(pool) = pool {
+            self.pools[pool].requests.arrive();
+            self.pools[pool].settle(settled, &outcome, good);
+        }
+    }
+
+    fn node_changed(&mut self, node: NodeId, spec: &NodeSpec) {
+        if node.index() == self.nodes.len() {
+            self.nodes.push(PerNode::new(spec.weight));
+            self.labels.nodes.push(NodeLabel {
+                name: spec.name.clone(),
+                pool: spec.pool.index(),
+                tier: spec.tier,
+                kind: String::new(),
+                capacity: spec.limits.concurrency,
+                hourly: spec.hourly,
+                prices: spec.prices,
+            });
+        }
+        self.nodes[node.index()].weight = spec.weight;
+        self.labels.nodes[node.index()].prices = spec.prices;
+    }
+
+    fn marked(&mut self, mark: &Mark) {
+        for node in &mark.nodes {
+            let Some(node) = self.nodes.get_mut(node.index()) else {
+                continue;
+            };
+            match mark.phase {
+                MarkPhase::Begin => node.faults += 1,
+                // A person heals everything at once.
+                MarkPhase::End if mark.by == MarkBy::Person => node.faults = 0,
+                MarkPhase::End => node.faults = node.faults.saturating_sub(1),
+            }
+        }
+    }
+
+    // ----- pictures -----
+
+    fn close_buckets(&mut self, now: Time) {
+        while now >= self.past.due() {
+            let due = self.past.due();
+            self.window.expire(due);
+            let figures = self.figures(due);
+            self.past.close(Point {
+                p50: figures.p50,
+                p95: figures.p95,
+                p99: figures.p99,
+                requests_per_s: figures.requests_per_s,
+                error_share: figures.error_share,
+                dollars_per_hour: figures.dollars_per_hour,
+                tokens_per_s: figures.tokens_per_s,
+            });
+        }
+    }
+
+    /// Returns the figures of the ten seconds up to `now`, for a window that has expired to it.
+    fn figures(&self, now: Time) -> Figures {
+        let seconds = now.seconds().min(WINDOW.seconds()).max(0.1);
+        let whole = &self.window.whole;
+        let [p50, p95, p99] = whole.latency.quantiles([0.5, 0.95, 0.99]);
+        let spent = Cost(self.window.attempts.cost).dollars() / seconds * 3_600.0;
+        Figures {
+            requests_per_s: whole.count as f64 / seconds,
+            p50,
+            p95,
+            p99,
+            ttft_p99: None,
+            error_share: share(whole.bad, whole.count),
+            dollars_per_hour: spent + self.hourly(),
+            tokens_per_s: self.window.attempts.tokens as f64 / seconds,
+            failovers_per_min: whole.failovers as f64 / seconds * 60.0,
+            waiting: self.waiting,
+        }
+    }
+
+    /// Returns what all nodes cost an hour by being there.
+    fn hourly(&self) -> f64 {
+        let there = self.nodes.iter().zip(&self.labels.nodes);
+        let micros: u64 = there
+            .filter(|(node, _)| node.state != NodeState::Gone)
+            .map(|(_, label)| label.hourly)
+            .sum();
+        micros as f64 / 1e6
+    }
+
+    /// Returns the picture at `now`, which is not before the last event.
+    pub fn snapshot(&mut self, now: Time) -> Snapshot {
+        let now = now.max(self.now);
+        if now >= self.past.due() {
+            self.close_buckets(now);
+        }
+        self.window.expire(now);
+        for (node, label) in self.nodes.iter_mut().zip(&self.labels.nodes) {
+            node.integrate(now, self.labels.warmup, label.capacity);
+        }
+        let nodes = self.node_rows(now);
+        self.remember(now);
+        Snapshot {
+            now,
+            requests: self.total,
+            window: self.figures(now),
+            run: self.run_figures(now),
+            pools: self.pool_rows(),
+            nodes,
+            history: self.past.history(),
+            log: self.log.entries(),
+            log_dropped: self.log.dropped,
+            last: self.last,
+        }
+    }
+
+    fn run_figures(&self, now: Time) -> Figures {
+        let seconds = now.since(self.labels.warmup).seconds().max(1e-9);
+        let requests = self.all.requests;
+        let ended = requests.arrived - requests.in_flight;
+        Figures {
+            requests_per_s: ended as f64 / seconds,
+            p50: self.all.latency.quantile(0.5),
+            p95: self.all.latency.quantile(0.95),
+            p99: self.all.latency.quantile(0.99),
+            ttft_p99: self.all.ttft.quantile(0.99),
+            error_share: share(requests.failed + requests.rejected, ended),
+            dollars_per_hour: self.all.cost.dollars() / seconds * 3_600.0 + self.hourly(),
+            tokens_per_s: self.tokens.output as f64 / seconds,
+            failovers_per_min: self.attempts.failovers as f64 / seconds * 60.0,
+            waiting: 0,
+        }
+    }
+
+    fn pool_rows(&self) -> Vec<PoolRow> {
+        let row = |(index, name): (usize, &String)| {
+            let of_pool = |at: &usize| self.labels.nodes[*at].pool == index;
+            let mut nodes = (0..self.nodes.len())
+                .filter(of_pool)
+                .map(|at| self.nodes[at].state);
+            let (mut there, mut up) = (0, 0);
+            for state in &mut nodes {
+                there += u32::from(state != NodeState::Gone);
+                up += u32::from(state == NodeState::Up);
+            }
+            PoolRow {
+                id: PoolId(index as u16),
+                name: name.clone(),
+                strategy: self.strategies[index].to_string(),
+                nodes: there,
+                up,
+            }
+        };
+        self.labels.pools.iter().enumerate().map(row).collect()
+    }
+
+    fn node_rows(&self, now: Time) -> Vec<NodeRow> {
+        let then = &self.before[0];
+        let total = |counts: &dyn Fn(usize) -> u64| (0..self.nodes.len()).map(counts).sum::<u64>();
+        let dispatched = |at: usize| {
+            let before = then.nodes.get(at).map_or(0, |(_, dispatched)| *dispatched);
+            self.nodes[at].dispatched - before
+        };
+        let all = total(&dispatched);
+        let mut rows: Vec<NodeRow> = (0..self.nodes.len())
+            .filter(|&at| self.nodes[at].state != NodeState::Gone)
+            .map(|at| {
+                let mut row = self.node_row(now, at);
+                row.share = share(dispatched(at), all);
+                row
+            })
+            .collect();
+        mark_slow(&mut rows, self.labels.pools.len());
+        rows
+    }
+
+    fn node_row(&self, now: Time, at: usize) -> NodeRow {
+        let (node, label) = (&self.nodes[at], &self.labels.nodes[at]);
+        let seconds = now.seconds().min(WINDOW.seconds()).max(0.1);
+        let idle = Sums::default();
+        let sums = self.window.nodes.get(at).unwrap_or(&idle);
+        let [p50, p99] = sums.latency.quantiles([0.5, 0.99]);
+        let then = &self.before[0];
+        let busy = node.busy - then.nodes.get(at).map_or(0, |(busy, _)| *busy);
+        let span = now.since(then.at).0;
+        let utilisation = label.capacity.map(|capacity| {
+            let available = f64::from(capacity.max(1)) * span.max(1) as f64;
+            (busy as f64 / available).min(1.0)
+        });
+        NodeRow {
+            id: NodeId(at as u32),
+            name: label.name.clone(),
+            pool: PoolId(label.pool as u16),
+            tier: label.tier,
+            kind: label.kind.clone(),
+            state: node.state,
+            slow: false,
+            fault: node.faults > 0,
+            in_flight: node.in_flight,
+            capacity: label.capacity,
+            queued: label
+                .capacity
+                .map_or(0, |most| node.in_flight.saturating_sub(most)),
+            utilisation,
+            share: 0.0,
+            requests_per_s: sums.count as f64 / seconds,
+            p50,
+            p99,
+            error_share: share(sums.bad, sums.count),
+            tokens_per_s: sums.tokens as f64 / seconds,
+            dollars_per_hour: Cost(sums.cost).dollars() / seconds * 3_600.0
+                + label.hourly as f64 / 1e6,
+        }
+    }
+
+    /// Utilisation and share are measured over the last ten to twenty seconds.
+    fn remember(&mut self, now: Time) {
+        if now.since(self.before[1].at) >= WINDOW {
+            self.before.swap(0, 1);
+            let nodes = self
+                .nodes
+                .iter()
+                .map(|node| (node.busy, node.dispatched))
+                .collect();
+            self.before[1] = Then { at: now, nodes };
+        }
+    }
+
+    // ----- result -----
+
+    /// Returns the result of the run, which ended at `end`.
+    #[must_use]
+    pub fn summary(&self, end: Time, complete: bool) -> Summary {
+        let span = end.since(self.labels.warmup);
+        let hours: Cost = (0..self.nodes.len()).map(|at| self.hours(at, span)).sum();
+        Summary {
+            schema_version: 1,
+            scenario: self.labels.scenario.clone(),
+            seed: self.labels.seed,
+            complete,
+            simulated_s: end.seconds(),
+            warmup_s: self.labels.warmup.seconds(),
+            strategies: self
+                .labels
+                .pools
+                .iter()
+                .zip(&self.strategies)
+                .map(|(pool, strategy)| (pool.clone(), strategy.to_string()))
+                .collect(),
+            requests: self.all.counts(),
+            attempts: self.attempts,
+            latency_s: self.all.latency.latency(),
+            ttft_s: self.all.ttft.latency(),
+            tpot_s: self.all.tpot.latency(),
+            queue_s: self.all.queue.latency(),
+            tokens: self.tokens,
+            cost_usd: costs(self.all.cost, hours, self.all.requests.arrived),
+            goodput: self.all.goodput(span.seconds()),
+            fairness_jain: self.fairness(),
+            classes: (0..self.classes.len())
+                .map(|at| self.class_summary(at, span))
+                .collect(),
+            pools: (0..self.pools.len())
+                .map(|at| self.pool_summary(at, span))
+                .collect(),
+            nodes: (0..self.nodes.len())
+                .map(|at| self.node_summary(at, end))
+                .collect(),
+        }
+    }
+
+    fn hours(&self, at: usize, span: Span) -> Cost {
+        Cost::of_hours(self.labels.nodes[at].hourly, span)
+    }
+
+    fn class_summary(&self, at: usize, span: Span) -> Class {
+        let class = &self.classes[at];
+        Class {
+            name: self.labels.classes[at].name.clone(),
+            requests: class.counts(),
+            latency_s: class.latency.latency(),
+            ttft_s: class.ttft.latency(),
+            tpot_s: class.tpot.latency(),
+            cost_usd: costs(class.cost, Cost::ZERO, class.requests.arrived),
+            goodput: class.goodput(span.seconds()),
+        }
+    }
+
+    fn pool_summary(&self, at: usize, span: Span) -> Pool {
+        let pool = &self.pools[at];
+        let of_pool = (0..self.nodes.len()).filter(|&node| self.labels.nodes[node].pool == at);
+        let hours = of_pool.map(|node| self.hours(node, span)).sum();
+        Pool {
+            name: self.labels.pools[at].clone(),
+            strategy: self.strategies[at].to_string(),
+            requests: pool.counts(),
+            latency_s: pool.latency.latency(),
+            ttft_s: pool.ttft.latency(),
+            cost_usd: costs(pool.cost, hours, pool.requests.arrived),
+        }
+    }
+
+    fn node_summary(&self, at: usize, end: Time) -> NodeSummary {
+        let (node, label) = (&self.nodes[at], &self.labels.nodes[at]);
+        let span = end.since(self.labels.warmup);
+        let mut last = node.clone();
+        last.integrate(end.max(node.busy_at), self.labels.warmup, label.capacity);
+        let utilisation = label
+            .capacity
+            .filter(|_| span > Span::ZERO)
+            .map(|capacity| {
+                (last.busy - last.busy_warm) as f64 / (f64::from(capacity.max(1)) * span.0 as f64)
+            });
+        NodeSummary {
+            name: label.name.clone(),
+            pool: self.labels.pools[label.pool].clone(),
+            share: share(node.attempts, self.attempts.total),
+            attempts: node.attempts,
+            failed: node.failed,
+            utilisation,
+            latency_s: node.latency.latency(),
+            cost_usd: costs(node.cost, self.hours(at, span), node.attempts),
+        }
+    }
+
+    /// Jain's index `(sum x)^2 / (n sum x^2)` of attempts per weight (Jain, Chiu and Hawe 1984).
+    fn fairness(&self) -> Option<f64> {
+        let (mut count, mut sum, mut squares) = (0.0, 0.0, 0.0);
+        for node in &self.nodes {
+            let x = node.attempts as f64 / f64::from(node.weight);
+            count += 1.0;
+            sum += x;
+            squares += x * x;
+        }
+        (squares > 0.0).then(|| sum * sum / (count * squares))
+    }
+}
+
+/// The times of a request at its end.
+#[derive(Clone, Copy, Debug)]
+struct Sojourn {
+    latency: Span,
+    ttft: Span,
+    /// Per token after the first; `None` if there was no other or it did not stream.
+    tpot: Option<Span>,
+}
+
+impl Sojourn {
+    fn of(now: Time, settled: &Settled) -> Sojourn {
+        let latency = now.since(settled.arrived);
+        // An answer that does not stream has its first token with its last.
+        let first = settled.first_token.unwrap_or(now);
+        let after = settled.usage.output.0.saturating_sub(1);
+        let streamed = settled.first_token.is_some() && after > 0;
+        let tpot = streamed.then(|| Span(now.since(first).0 / after));
+        Sojourn {
+            latency,
+            ttft: first.since(settled.arrived),
+            tpot,
+        }
+    }
+
+    fn keeps(&self, slo: &Slo) -> bool {
+        slo.total.is_none_or(|most| self.latency <= most)
+            && slo.first_token.is_none_or(|most| self.ttft <= most)
+            && slo
+                .per_token
+                .is_none_or(|most| self.tpot.is_none_or(|tpot| tpot <= most))
+    }
+}
+
+impl Group {
+    fn settle(&mut self, settled: &Settled, sojourn: &Sojourn, good: bool) {
+        self.requests.settle(&settled.fate);
+        self.good += u64::from(good);
+        if let Some(dispatched) = settled.dispatched {
+            self.queue.record(dispatched.since(settled.arrived));
+        }
+        if settled.fate == Fate::Completed {
+            self.latency.record(sojourn.latency);
+            self.ttft.record(sojourn.ttft);
+            if let Some(tpot) = sojourn.tpot {
+                self.tpot.record(tpot);
+            }
+        }
+    }
+}
+
+fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 {
+        0.0
+    } else {
+        part as f64 / whole as f64
+    }
+}
+
+fn costs(tokens: Cost, hours: Cost, requests: u64) -> Costs {
+    let total = (tokens + hours).dollars();
+    Costs {
+        total,
+        per_1k_requests: (requests > 0).then(|| total * 1_000.0 / requests as f64),
+        tokens: tokens.dollars(),
+        hours: hours.dollars(),
+    }
+}
+
+/// Marks the nodes whose p99 stands out in their pool. It takes three to know who does.
+fn mark_slow(rows: &mut [NodeRow], pools: usize) {
+    for pool in 0..pools {
+        let of_pool = |row: &&NodeRow| row.pool.index() == pool;
+        let mut tails: Vec<Span> = rows
+            .iter()
+            .filter(of_pool)
+            .filter_map(|row| row.p99)
+            .collect();
+        if tails.len() < 3 {
+            continue;
+        }
+        tails.sort_unstable();
+        let median = tails[tails.len() / 2];
+        for row in rows.iter_mut().filter(|row| row.pool.index() == pool) {
+            row.slow = row
+                .p99
+                .is_some_and(|p99| p99.0 > median.0.saturating_mul(SLOW_TIMES));
+        }
+    }
+}

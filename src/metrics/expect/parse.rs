@@ -1,0 +1,405 @@
+//! Reads an expectation. Each piece keeps its place in the text, so that errors can point at it.
+
+use super::measure::{CLASS, Entry, METRICS, NODE, POOL, RUN, STATS, Stat};
+use super::nearest::nearest;
+use super::{ExpectError, Expectation, Names, Op, Scope, Unit};
+use crate::unit::Span;
+
+/// A part of the text and where it begins.
+#[derive(Clone, Copy, Debug)]
+struct Piece<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Piece<'a> {
+    fn cut(self, from: usize, to: usize) -> Piece<'a> {
+        let text = &self.text[from..to];
+        let trimmed = text.trim_start();
+        let at = self.at + from + text.len() - trimmed.len();
+        Piece {
+            text: trimmed.trim_end(),
+            at,
+        }
+    }
+
+    fn from(self, from: usize) -> Piece<'a> {
+        self.cut(from, self.text.len())
+    }
+
+    /// Splits at the last dot: what stands before it, if there is one, and after it.
+    fn last(self) -> (Option<Piece<'a>>, Piece<'a>) {
+        match self.text.rfind('.') {
+            Some(dot) => (Some(self.cut(0, dot)), self.from(dot + 1)),
+            None => (None, self),
+        }
+    }
+
+    fn wrong(self, reason: String, help: Option<String>) -> ExpectError {
+        ExpectError {
+            at: self.at,
+            len: self.text.len(),
+            reason,
+            help,
+        }
+    }
+}
+
+pub(super) fn expectation(text: &str, names: &Names) -> Result<Expectation, ExpectError> {
+    let whole = Piece { text, at: 0 }.from(0);
+    let (left, op, right) = sides(whole)?;
+    let Subject { scope, entry, stat } = subject(left, names)?;
+    let (_, metric, unit, _) = entry;
+    let (limit, unit) = limit(right, unit)?;
+    Ok(Expectation {
+        text: whole.text.to_owned(),
+        scope,
+        metric,
+        stat,
+        op,
+        limit,
+        unit,
+    })
+}
+
+fn sides(whole: Piece<'_>) -> Result<(Piece<'_>, Op, Piece<'_>), ExpectError> {
+    let is_op = |c: char| matches!(c, '<' | '>' | '=' | '!' | '≤' | '≥');
+    let example = || Some("write for instance `latency.p99 < 2s`".to_owned());
+    let Some(start) = whole.text.find(is_op) else {
+        let end = whole.from(whole.text.len());
+        return Err(end.wrong("nothing to compare with".to_owned(), example()));
+    };
+    let rest = &whole.text[start..];
+    let end = start + rest.find(|c| !is_op(c)).unwrap_or(rest.len());
+    let sign = whole.cut(start, end);
+    let op = match sign.text {
+        "<" => Op::Less,
+        "<=" | "≤" => Op::LessOrEqual,
+        ">" => Op::More,
+        ">=" | "≥" => Op::MoreOrEqual,
+        "==" => Op::Equal,
+        other => {
+            let near = match other {
+                "=" => Some("write `==`".to_owned()),
+                "=<" => Some("write `<=`".to_owned()),
+                "=>" => Some("write `>=`".to_owned()),
+                _ => None,
+            };
+            let reason = format!("unknown comparison `{other}`; there are < <= > >= ==");
+            return Err(sign.wrong(reason, near));
+        }
+    };
+    let (left, right) = (whole.cut(0, start), whole.from(end));
+    if left.text.is_empty() {
+        return Err(left.wrong("nothing before the comparison".to_owned(), example()));
+    }
+    if right.text.is_empty() {
+        return Err(right.wrong("no value after the comparison".to_owned(), example()));
+    }
+    Ok((left, op, right))
+}
+
+/// The left side.
+struct Subject {
+    scope: Scope,
+    entry: Entry,
+    stat: Option<Stat>,
+}
+
+fn subject(left: Piece<'_>, names: &Names) -> Result<Subject, ExpectError> {
+    let (kind, path) = kind(left);
+    let (rest, stat, word) = stat(path);
+    let Some(stat) = stat else {
+        let entry = metric(word, rest.is_some(), names)?;
+        if entry.2 == Unit::Seconds {
+            return Err(without_stat(left, entry));
+        }
+        return Ok(Subject {
+            scope: scope(kind, rest, names, entry, word)?,
+            entry,
+            stat: None,
+        });
+    };
+    // What stands before the stat is a metric with its scope before it, or the scope itself.
+    let (before, candidate) = rest.map_or((None, word), Piece::last);
+    let known = rest.and_then(|_| find(candidate.text));
+    // After `class:` and the like the first word is a name, whatever else it may mean.
+    let named = kind.is_some() && before.is_none();
+    match known {
+        Some(entry) if entry.2 == Unit::Seconds && !named => {
+            let scope = scope(kind, before, names, entry, candidate)?;
+            Ok(Subject {
+                scope,
+                entry,
+                stat: Some(stat),
+            })
+        }
+        Some(entry) if !named && !names.has(candidate.text) => {
+            let reason = format!("`{}` is one number and has no `{}`", entry.0, word.text);
+            Err(word.wrong(reason, Some(format!("leave out `.{}`", word.text))))
+        }
+        _ => {
+            let entry = METRICS[0];
+            Ok(Subject {
+                scope: scope(kind, rest, names, entry, word)?,
+                entry,
+                stat: Some(stat),
+            })
+        }
+    }
+}
+
+/// Takes `class:`, `pool:` or `node:` off the front. Other colons belong to names.
+fn kind(left: Piece<'_>) -> (Option<u8>, Piece<'_>) {
+    let Some(colon) = left.text.find(':') else {
+        return (None, left);
+    };
+    let kind = match left.text[..colon].trim_end() {
+        "class" => CLASS,
+        "pool" => POOL,
+        "node" => NODE,
+        _ => return (None, left),
+    };
+    (Some(kind), left.from(colon + 1))
+}
+
+/// Splits the last word off, and the stat it is, if it is one.
+fn stat(path: Piece<'_>) -> (Option<Piece<'_>>, Option<Stat>, Piece<'_>) {
+    // `p99.9` is how people say it, but its dot is none that separates.
+    if let Some(before) = path.text.strip_suffix("p99.9")
+        && (before.is_empty() || before.trim_end().ends_with('.'))
+    {
+        let rest = before
+            .trim_end()
+            .strip_suffix('.')
+            .map(|rest| path.cut(0, rest.len()));
+        return (rest, Some(Stat::P999), path.from(before.len()));
+    }
+    let (rest, word) = path.last();
+    let stat = STATS
+        .iter()
+        .find(|(name, _)| *name == word.text)
+        .map(|(_, stat)| *stat);
+    (rest, stat, word)
+}
+
+fn find(name: &str) -> Option<Entry> {
+    METRICS.into_iter().find(|entry| entry.0 == name)
+}
+
+/// The metric that the last word names.
+fn metric(word: Piece<'_>, scoped: bool, names: &Names) -> Result<Entry, ExpectError> {
+    if let Some(entry) = find(word.text) {
+        return Ok(entry);
+    }
+    if names.has(word.text) {
+        let reason = format!(
+            "`{}` is a name; of what it measures nothing is said",
+            word.text
+        );
+        return Err(word.wrong(
+            reason,
+            Some(format!("write for instance `{}.p99`", word.text)),
+        ));
+    }
+    if word
+        .text
+        .strip_prefix('p')
+        .is_some_and(|rest| rest.parse::<f64>().is_ok())
+    {
+        let reason = format!("`{}` is not measured", word.text);
+        return Err(word.wrong(reason, Some(format!("there are {}", stat_names()))));
+    }
+    let what = if scoped { "metric or stat" } else { "metric" };
+    let known = METRICS
+        .iter()
+        .map(|entry| entry.0)
+        .chain(STATS.iter().map(|stat| stat.0));
+    let help = nearest(word.text, known).map_or_else(
+        || format!("metrics are {}", metric_names(RUN | CLASS | POOL | NODE)),
+        |near| format!("did you mean `{near}`?"),
+    );
+    Err(word.wrong(format!("unknown {what} `{}`", word.text), Some(help)))
+}
+
+fn without_stat(left: Piece<'_>, entry: Entry) -> ExpectError {
+    let reason = format!("which of the numbers of `{}` is meant?", entry.0);
+    let help = format!(
+        "write for instance `{}.p99`; there are {}",
+        left.text,
+        stat_names()
+    );
+    left.wrong(reason, Some(help))
+}
+
+/// Finds out what the scope is, and whether the metric is measured for it.
+fn scope(
+    kind: Option<u8>,
+    name: Option<Piece<'_>>,
+    names: &Names,
+    entry: Entry,
+    word: Piece<'_>,
+) -> Result<Scope, ExpectError> {
+    let (kind, scope) = match name {
+        Some(name) => named(kind, name, names)?,
+        None if kind.is_some() => {
+            let reason = "a name must follow the colon, and a dot the name".to_owned();
+            return Err(word.wrong(
+                reason,
+                Some("write for instance `class:chat.p99`".to_owned()),
+            ));
+        }
+        None => (RUN, Scope::Run),
+    };
+    if entry.3 & kind == 0 {
+        let reason = format!("`{}` is not measured for {}", entry.0, phrase(kind));
+        let help = format!("for {} there are {}", phrase(kind), metric_names(kind));
+        return Err(word.wrong(reason, Some(help)));
+    }
+    Ok(scope)
+}
+
+fn named(kind: Option<u8>, name: Piece<'_>, names: &Names) -> Result<(u8, Scope), ExpectError> {
+    let wanted = kind.unwrap_or(CLASS | POOL | NODE);
+    let found: Vec<u8> = names
+        .lists()
+        .into_iter()
+        .filter(|(kind, list)| wanted & kind != 0 && list.iter().any(|one| one == name.text))
+        .map(|(kind, _)| kind)
+        .collect();
+    match found[..] {
+        [CLASS] => Ok((CLASS, Scope::Class(name.text.to_owned()))),
+        [POOL] => Ok((POOL, Scope::Pool(name.text.to_owned()))),
+        [NODE] => Ok((NODE, Scope::Node(name.text.to_owned()))),
+        [] => Err(unknown(wanted, name, names)),
+        [..] => {
+            let kinds: Vec<&str> = found.iter().map(|kind| phrase(*kind)).collect();
+            let forms: Vec<String> = found
+                .iter()
+                .map(|kind| format!("`{}:{}`", prefix(*kind), name.text))
+                .collect();
+            let reason = format!("`{}` is {}", name.text, kinds.join(" and "));
+            Err(name.wrong(reason, Some(format!("write {}", forms.join(" or ")))))
+        }
+    }
+}
+
+fn unknown(wanted: u8, name: Piece<'_>, names: &Names) -> ExpectError {
+    let any = wanted == CLASS | POOL | NODE;
+    let what = if any {
+        "class, pool or node"
+    } else {
+        prefix(wanted)
+    };
+    let lists = names
+        .lists()
+        .into_iter()
+        .filter(|(kind, _)| wanted & kind != 0);
+    let known = lists.flat_map(|(_, list)| list.iter().map(String::as_str));
+    // `tttf.p99`: what stands where a scope may stand was perhaps meant as a metric.
+    let metrics = METRICS.iter().map(|entry| entry.0).filter(|_| any);
+    let near = nearest(name.text, known.chain(metrics));
+    let help = near.map(|near| format!("did you mean `{near}`?"));
+    name.wrong(format!("no {what} is called `{}`", name.text), help)
+}
+
+impl Names {
+    fn lists(&self) -> [(u8, &Vec<String>); 3] {
+        [
+            (CLASS, &self.classes),
+            (POOL, &self.pools),
+            (NODE, &self.nodes),
+        ]
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.lists()
+            .into_iter()
+            .any(|(_, list)| list.iter().any(|one| one == name))
+    }
+}
+
+fn phrase(kind: u8) -> &'static str {
+    match kind {
+        CLASS => "a class",
+        POOL => "a pool",
+        NODE => "a node",
+        _ => "the whole run",
+    }
+}
+
+fn prefix(kind: u8) -> &'static str {
+    match kind {
+        CLASS => "class",
+        POOL => "pool",
+        _ => "node",
+    }
+}
+
+fn stat_names() -> String {
+    STATS.map(|(name, _)| name).join(" ")
+}
+
+/// The metrics measured for any of these scopes, each by its first name.
+fn metric_names(scopes: u8) -> String {
+    let first = |entry: &Entry| METRICS.into_iter().find(|other| other.1 == entry.1);
+    let named = |entry: &&Entry| first(entry).is_some_and(|other| other.0 == entry.0);
+    let names = METRICS
+        .iter()
+        .filter(|entry| entry.3 & scopes != 0)
+        .filter(named);
+    names.map(|entry| entry.0).collect::<Vec<_>>().join(" ")
+}
+
+/// The limit in the unit of the verdict: a count with `%` becomes a share.
+fn limit(value: Piece<'_>, unit: Unit) -> Result<(f64, Unit), ExpectError> {
+    if unit == Unit::Seconds {
+        return duration(value).map(|limit| (limit, unit));
+    }
+    if let Some(number) = value.text.strip_suffix('%') {
+        if !matches!(unit, Unit::Count | Unit::Share) {
+            return Err(value.wrong("this is no share: it takes no %".to_owned(), None));
+        }
+        return Ok((number_of(value, number, 2)?, Unit::Share));
+    }
+    let number = match unit {
+        Unit::Dollars => value.text.strip_prefix('$').unwrap_or(value.text),
+        Unit::PerSecond => value.text.strip_suffix("/s").unwrap_or(value.text),
+        _ => value.text,
+    };
+    let limit = number_of(value, number, 0)?;
+    if unit == Unit::Count && limit.fract() > 0.0 {
+        let reason = format!("`{}` is no whole number, and this is a count", value.text);
+        return Err(value.wrong(reason, Some("a share is written with %: `0.1%`".to_owned())));
+    }
+    Ok((limit, unit))
+}
+
+fn duration(value: Piece<'_>) -> Result<f64, ExpectError> {
+    if value.text.ends_with('%') || value.text.starts_with('$') {
+        let reason = format!("`{}` is no duration", value.text);
+        return Err(value.wrong(
+            reason,
+            Some("write for instance `450ms` or `2s`".to_owned()),
+        ));
+    }
+    Span::parse(value.text)
+        .map(Span::seconds)
+        .map_err(|reason| value.wrong(reason, None))
+}
+
+/// A finite number from zero up, divided by ten so many times.
+fn number_of(value: Piece<'_>, number: &str, tens: u32) -> Result<f64, ExpectError> {
+    let plain = number.trim().replace('_', "");
+    let parsed: f64 = plain
+        .parse()
+        .map_err(|_| value.wrong(format!("`{}` is not a number", value.text), None))?;
+    if !parsed.is_finite() || parsed < 0.0 {
+        let reason = format!("`{}`: a limit is a finite number from zero up", value.text);
+        return Err(value.wrong(reason, None));
+    }
+    // 0.1 % must be the float nearest to 1/1000, or `==` would miss one in a thousand.
+    Ok(format!("{plain}e-{tens}")
+        .parse()
+        .unwrap_or(parsed / 10_f64.powi(tens as i32)))
+}

@@ -1,0 +1,372 @@
+//! Tests of the grammar, of every metric, and of every error with its place.
+
+use super::*;
+use crate::metrics::summary::{
+    Attempts, Class, Costs, Goodput, Latency, NodeSummary, Pool, RequestCounts, TokenCounts,
+};
+
+fn names() -> Names {
+    let list = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+    Names {
+        classes: list(&["high-risk", "chat", "both", "latency"]),
+        pools: list(&["light", "both"]),
+        nodes: list(&["gpt-4.1", "llama:8b", "gpt-eu-1"]),
+    }
+}
+
+fn times(base: f64) -> Latency {
+    Latency {
+        mean: Some(base),
+        p50: Some(base + 1.0),
+        p90: Some(base + 2.0),
+        p95: Some(base + 3.0),
+        p99: Some(base + 4.0),
+        p999: Some(base + 5.0),
+        max: Some(base + 6.0),
+    }
+}
+
+fn costs(total: f64) -> Costs {
+    Costs {
+        total,
+        per_1k_requests: Some(4.0),
+        tokens: total - 1.0,
+        hours: 1.0,
+    }
+}
+
+fn class() -> Class {
+    Class {
+        name: "chat".to_owned(),
+        requests: RequestCounts {
+            arrived: 10,
+            completed: 9,
+            failed: 1,
+            ..Default::default()
+        },
+        latency_s: times(100.0),
+        ttft_s: times(110.0),
+        tpot_s: times(120.0),
+        cost_usd: costs(2.0),
+        goodput: goodput(),
+    }
+}
+
+fn pool() -> Pool {
+    Pool {
+        name: "light".to_owned(),
+        strategy: "random".to_owned(),
+        requests: requests(),
+        latency_s: times(200.0),
+        ttft_s: times(210.0),
+        cost_usd: costs(3.0),
+    }
+}
+
+fn node() -> NodeSummary {
+    NodeSummary {
+        name: "gpt-4.1".to_owned(),
+        pool: "light".to_owned(),
+        share: 0.4,
+        attempts: 50,
+        failed: 5,
+        utilisation: Some(0.7),
+        latency_s: times(300.0),
+        cost_usd: costs(4.0),
+    }
+}
+
+fn requests() -> RequestCounts {
+    RequestCounts {
+        arrived: 1_000,
+        completed: 990,
+        failed: 1,
+        rejected: 2,
+        cancelled: 3,
+        in_flight: 4,
+    }
+}
+
+fn goodput() -> Goodput {
+    Goodput {
+        requests_per_s: Some(9.5),
+        slo_attainment: Some(0.95),
+    }
+}
+
+fn summary() -> Summary {
+    Summary {
+        simulated_s: 130.0,
+        warmup_s: 30.0,
+        requests: requests(),
+        attempts: Attempts {
+            total: 1_200,
+            retries: 20,
+            hedges: 30,
+            failovers: 40,
+        },
+        latency_s: times(10.0),
+        ttft_s: times(20.0),
+        tpot_s: times(30.0),
+        queue_s: times(40.0),
+        tokens: TokenCounts {
+            input: 7_000,
+            cached_input: 600,
+            output: 5_000,
+        },
+        cost_usd: costs(12.0),
+        goodput: goodput(),
+        fairness_jain: Some(0.98),
+        classes: vec![
+            class(),
+            Class {
+                name: "both".to_owned(),
+                ..Class::default()
+            },
+        ],
+        pools: vec![pool()],
+        nodes: vec![
+            node(),
+            NodeSummary {
+                name: "llama:8b".to_owned(),
+                ..NodeSummary::default()
+            },
+        ],
+        ..Summary::default()
+    }
+}
+
+fn value(text: &str) -> Option<f64> {
+    let expectation = Expectation::parse(text, &names()).unwrap_or_else(|e| panic!("{text}: {e}"));
+    expectation.judge(&summary()).value
+}
+
+fn held(text: &str) -> bool {
+    Expectation::parse(text, &names())
+        .unwrap()
+        .judge(&summary())
+        .held
+}
+
+#[test]
+fn every_metric_is_read_from_its_place() {
+    let subjects = [
+        "latency.mean < 1s",
+        "ttft.p50 < 1s",
+        "tpot.p90 < 1s",
+        "queue.p95 < 1s",
+        "p99 < 1s",
+        "latency.p999 < 1s",
+        "latency.p99.9 < 1s",
+        "p99.9 < 1s",
+        "max < 1s",
+        "arrived > 1",
+        "requests > 1",
+        "completed > 1",
+        "failed < 1",
+        "rejected < 1",
+        "cancelled < 1",
+        "in_flight < 1",
+        "error < 1",
+        "errors < 1",
+        "errors < 1%",
+        "completed > 99%",
+        "attempts < 1",
+        "attempts < 120%",
+        "retries < 1",
+        "hedges < 1",
+        "failovers < 1",
+        "failovers < 1%",
+        "tokens_input < 1",
+        "tokens_cached_input < 1",
+        "tokens_output < 1",
+        "cost < $1",
+        "cost_per_1k < 1.5",
+        "cost_per_1k_requests < $1",
+        "cost_tokens < 1",
+        "cost_hours < 1",
+        "goodput > 1",
+        "throughput > 9/s",
+        "slo_attainment > 95%",
+        "fairness_jain > 0.9",
+        "fairness > 0.9",
+        "chat.p99 < 1s",
+        "class:chat.ttft.p99 < 1s",
+        "chat.tpot.max < 1s",
+        "chat.failed < 20%",
+        "chat.goodput > 1",
+        "chat.slo_attainment > 0.5",
+        "chat.cost < $1",
+        "chat.throughput > 1",
+        "light.p99 < 1s",
+        "pool:light.ttft.mean < 1s",
+        "light.rejected < 1",
+        "light.cost_hours < 1",
+        "gpt-4.1.p99 < 1s",
+        "node:gpt-4.1.latency.max < 1s",
+        "gpt-4.1.share < 50%",
+        "gpt-4.1.utilisation < 0.8",
+        "gpt-4.1.utilization < 0.8",
+        "gpt-4.1.failed < 1",
+        "gpt-4.1.errors < 20%",
+        "gpt-4.1.attempts < 1",
+        "gpt-4.1.cost < 1",
+    ];
+    let lines: Vec<String> = subjects
+        .iter()
+        .map(|text| format!("{text} -> {}", value(text).unwrap()))
+        .collect();
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn comparisons_hold_on_the_right_side_of_the_limit() {
+    for text in [
+        "failed < 2",
+        "failed <= 1",
+        "failed >= 1",
+        "failed > 0",
+        "failed == 1",
+        "failed ≤ 1",
+        "failed == 0.1%",
+        "failed <= 0.1%",
+        "p50 == 11s",
+        "p50 <= 11000ms",
+        "mean >= 10_000ms",
+        "slo_attainment >= 95%",
+        "cost == $12.00",
+        "  failed<2  ",
+        "chat . ttft . p50 < 2m",
+    ] {
+        assert!(held(text), "{text}");
+    }
+    for text in [
+        "failed < 1",
+        "failed > 1",
+        "failed == 2",
+        "failed >= 2",
+        "failed <= 0",
+        "failed < 0.1%",
+    ] {
+        assert!(!held(text), "{text}");
+    }
+}
+
+#[test]
+fn what_has_no_sample_keeps_no_promise() {
+    for text in [
+        "class:both.p99 < 9s",
+        "class:both.p99 >= 0s",
+        "class:both.failed < 1%",
+        "llama:8b.errors < 1%",
+        "llama:8b.utilisation < 1",
+        "high-risk.failed == 0",
+    ] {
+        let verdict = Expectation::parse(text, &names())
+            .unwrap()
+            .judge(&summary());
+        assert_eq!((verdict.value, verdict.held), (None, false), "{text}");
+    }
+}
+
+#[test]
+fn names_that_are_metrics_need_their_kind() {
+    assert_eq!(value("latency.p99 < 1s"), Some(14.0));
+    let class = Expectation::parse("class:latency.p99 < 1s", &names()).unwrap();
+    assert_eq!(class.scope, Scope::Class("latency".to_owned()));
+}
+
+#[test]
+fn verdicts_print_as_the_contract_says() {
+    let verdict = Expectation::parse(" failed < 0.1% ", &names())
+        .unwrap()
+        .judge(&summary());
+    let json = serde_json::to_string(&verdict).unwrap();
+    assert_eq!(
+        json,
+        r#"{"text":"failed < 0.1%","value":0.001,"limit":0.001,"held":false}"#
+    );
+    assert_eq!(verdict.unit, Unit::Share);
+}
+
+#[test]
+fn errors_point_at_what_is_wrong() {
+    let texts = [
+        "",
+        "failed",
+        "< 2s",
+        "failed <",
+        "failed = 2",
+        "failed =< 2",
+        "failed != 2",
+        "latency < 2s",
+        "chat.ttft < 2s",
+        "chat < 2s",
+        "p75 < 2s",
+        "chat.p75 < 2s",
+        "faild < 2",
+        "chat.faild < 2",
+        "bananas < 2",
+        "tttf.p99 < 2s",
+        "hihg-risk.p99 < 2s",
+        "pool:chat.p99 < 2s",
+        "class:chta.p99 < 2s",
+        "class:p99 < 2s",
+        "node: < 2",
+        "both.p99 < 2s",
+        "chat.queue.p99 < 2s",
+        "light.slo_attainment > 0.9",
+        "share < 50%",
+        "gpt-eu-1.completed > 1",
+        "cost.p99 < $2",
+        "chat.cost.p99 < $2",
+        "p99 < 2",
+        "p99 < 2%",
+        "p99 < $2",
+        "p99 < -2s",
+        "p99 < 2parsecs",
+        "p99 < nan",
+        "failed < 2s",
+        "failed < 0.1",
+        "failed < -1",
+        "failed < NaN",
+        "failed < inf",
+        "failed < 1e999",
+        "failed < NaN%",
+        "failed < $2",
+        "cost < 2%",
+        "goodput > 5%",
+        "cost < $",
+        "failed < 1 < 2",
+        "ärger < 1",
+    ];
+    let told = |text: &str| {
+        let ExpectError {
+            at,
+            len,
+            reason,
+            help,
+        } = Expectation::parse(text, &names()).unwrap_err();
+        let line = format!(
+            "{text}\n{}{}",
+            " ".repeat(text[..at].chars().count()),
+            "^".repeat(len.max(1))
+        );
+        help.map_or_else(
+            || format!("{line} {reason}"),
+            |help| format!("{line} {reason}\n  {help}"),
+        )
+    };
+    insta::assert_snapshot!(texts.map(told).join("\n\n"));
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_an_expectation_or_an_error_inside_it(
+        text in "(class:|pool:)?(chat|both|p99|latency|cost|é|\\.| |:){0,6}[<>=]{0,2}[0-9.%$smx∞]{0,6}",
+    ) {
+        if let Err(error) = Expectation::parse(&text, &names()) {
+            proptest::prop_assert!(text.get(error.at..error.at + error.len).is_some(), "{error:?}");
+        }
+    }
+}

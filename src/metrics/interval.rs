@@ -1,0 +1,117 @@
+//! Intervals of ten seconds, by node, class and pool, for exports: closed ones are handed on, so
+//! memory does not grow with the length of the run.
+
+use std::collections::BTreeMap;
+
+use hdrhistogram::Histogram;
+
+use super::window::{Sample, WINDOW};
+use crate::unit::{Cost, Time, Tokens};
+
+const DIGITS: u8 = 3;
+
+/// What an interval is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// All requests.
+    All,
+    /// Requests of a class.
+    Class(usize),
+    /// Requests whose last attempt a pool made.
+    Pool(usize),
+    /// Attempts of a node.
+    Node(usize),
+}
+
+/// What happened in ten seconds. Attempts for a node, requests for everything else.
+#[derive(Clone, Debug)]
+pub struct Interval {
+    /// What it is about.
+    pub scope: Scope,
+    /// When it began.
+    pub start: Time,
+    /// When it ended.
+    pub end: Time,
+    /// Latency in microseconds of those that ended well.
+    pub latency: Histogram<u64>,
+    /// Those that ended.
+    pub ended: u64,
+    /// Those that failed or were rejected.
+    pub bad: u64,
+    /// Tokens of prompts.
+    pub input: Tokens,
+    /// Tokens of answers.
+    pub output: Tokens,
+    /// Tokens at their price; of attempts, so zero but for nodes.
+    pub cost: Cost,
+}
+
+impl Interval {
+    fn new(scope: Scope, start: Time) -> Interval {
+        Interval {
+            scope,
+            start,
+            end: start + WINDOW,
+            latency: Histogram::new(DIGITS).expect("one to five digits"),
+            ended: 0,
+            bad: 0,
+            input: Tokens::ZERO,
+            output: Tokens::ZERO,
+            cost: Cost::ZERO,
+        }
+    }
+}
+
+/// Collects intervals.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Intervals {
+    start: Time,
+    open: BTreeMap<Scope, Interval>,
+    closed: Vec<Interval>,
+}
+
+impl Intervals {
+    /// Closes the open intervals if their time is over. Times without an event leave no interval.
+    pub(super) fn advance(&mut self, now: Time) {
+        if now >= self.start + WINDOW {
+            self.close();
+            self.start = Time(now.0 - now.0 % WINDOW.0);
+        }
+    }
+
+    fn close(&mut self) {
+        self.closed
+            .extend(std::mem::take(&mut self.open).into_values());
+    }
+
+    pub(super) fn add(&mut self, scope: Scope, sample: &Sample, input: Tokens) {
+        let start = self.start;
+        let interval = self
+            .open
+            .entry(scope)
+            .or_insert_with(|| Interval::new(scope, start));
+        if let Some(latency) = sample.latency {
+            let micros = latency.micros().min(1 << 47);
+            interval
+                .latency
+                .record(micros)
+                .expect("the histogram grows as needed");
+        }
+        interval.ended += 1;
+        interval.bad += u64::from(sample.bad);
+        interval.input += input;
+        interval.output += Tokens(u64::from(sample.tokens));
+        interval.cost += Cost(u128::from(sample.cost));
+    }
+
+    pub(super) const fn has_closed(&self) -> bool {
+        !self.closed.is_empty()
+    }
+
+    pub(super) fn take(&mut self, last: bool) -> Vec<Interval> {
+        if last {
+            self.close();
+        }
+        std::mem::take(&mut self.closed)
+    }
+}

@@ -1,0 +1,192 @@
+//! The log for people: what happened to nodes and requests, in few words, bounded, with like entries
+//! of one second counted instead of repeated.
+
+use std::collections::VecDeque;
+
+use super::snapshot::{LOG_MAX, LogEntry, LogLevel};
+use super::{Labels, history::Past};
+use crate::balance::{Cause, End, Event, Fate, Mark, MarkBy, MarkPhase, NodeState, Settled};
+use crate::unit::{NodeId, RequestId, Span, Time};
+
+/// Like entries within so long are counted as one.
+const LIKE: Span = Span::from_secs(1);
+/// Like entries are sought among so many of the newest.
+const LOOK_BACK: usize = 6;
+
+/// Collects entries.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Log {
+    entries: VecDeque<LogEntry>,
+    pub(super) dropped: u64,
+}
+
+struct Draft {
+    level: LogLevel,
+    mark: Option<char>,
+    node: Option<NodeId>,
+    request: Option<RequestId>,
+    text: String,
+    short: String,
+}
+
+impl Log {
+    pub(super) fn entries(&self) -> Vec<LogEntry> {
+        self.entries.iter().cloned().collect()
+    }
+
+    /// Hears an event; most are not worth an entry.
+    pub(super) fn hear(&mut self, now: Time, event: &Event, labels: &Labels, past: &mut Past) {
+        let draft = match event {
+            Event::Dispatched {
+                attempt,
+                node,
+                after: Some((from, end)),
+                ..
+            } => Some(retried(labels, attempt.request, *from, *node, *end)),
+            Event::NodeState {
+                node, to, cause, ..
+            } => Some(state(labels, *node, *to, *cause)),
+            Event::Settled(settled) => unserved(labels, settled),
+            Event::Strategy { pool, from, to } => {
+                let name = labels.pools.get(pool.index()).map_or("?", String::as_str);
+                let text = format!("{name}: strategy {from} → {to}");
+                let short = format!("{name}: {}", to.name());
+                Some(info(LogLevel::Injected, None, text, short))
+            }
+            Event::Mark(mark) => Some(marked(labels, now, mark, past)),
+            _ => None,
+        };
+        if let Some(draft) = draft {
+            self.enter(now, draft);
+        }
+    }
+
+    fn enter(&mut self, at: Time, draft: Draft) {
+        let like = self.entries.iter_mut().rev().take(LOOK_BACK).find(|entry| {
+            at.since(entry.at) <= LIKE && entry.text == draft.text && entry.level == draft.level
+        });
+        if let Some(entry) = like {
+            entry.count += 1;
+            return;
+        }
+        if self.entries.len() >= LOG_MAX {
+            self.entries.pop_front();
+            self.dropped += 1;
+        }
+        let Draft {
+            level,
+            mark,
+            node,
+            request,
+            text,
+            short,
+        } = draft;
+        self.entries.push_back(LogEntry {
+            at,
+            level,
+            mark,
+            node,
+            request,
+            count: 1,
+            text,
+            short,
+        });
+    }
+}
+
+fn name(labels: &Labels, node: NodeId) -> &str {
+    labels
+        .nodes
+        .get(node.index())
+        .map_or("?", |label| label.name.as_str())
+}
+
+fn info(level: LogLevel, node: Option<NodeId>, text: String, short: String) -> Draft {
+    Draft {
+        level,
+        mark: None,
+        node,
+        request: None,
+        text,
+        short,
+    }
+}
+
+fn retried(labels: &Labels, request: RequestId, from: NodeId, to: NodeId, end: End) -> Draft {
+    let (before, after) = (name(labels, from), name(labels, to));
+    Draft {
+        level: LogLevel::Warning,
+        mark: None,
+        node: Some(from),
+        request: Some(request),
+        text: format!("{before} → {after}  {}", end.words()),
+        short: format!("{before}→{after} {}", end.words()),
+    }
+}
+
+fn state(labels: &Labels, node: NodeId, to: NodeState, cause: Cause) -> Draft {
+    let level = match to {
+        NodeState::Ejected => LogLevel::Error,
+        NodeState::Limited => LogLevel::Warning,
+        _ => LogLevel::Info,
+    };
+    let reason = match cause {
+        Cause::Failures(count) => format!("{count} failures in a row"),
+        Cause::Probes(count) => format!("{count} failed probes"),
+        Cause::Recovered(count) => format!("{count} good probes"),
+        Cause::Probing => "rested".to_owned(),
+        Cause::RateLimited(pause) => format!("429, pause {pause}"),
+        Cause::LimitOver => "pause over".to_owned(),
+        Cause::Operator => "by an operator".to_owned(),
+    };
+    let node_name = name(labels, node);
+    let word = match to {
+        NodeState::Ejected => "EJECTED",
+        other => other.name(),
+    };
+    let text = format!("{node_name} {word}  {reason}");
+    info(level, Some(node), text, format!("{node_name} {word}"))
+}
+
+fn unserved(labels: &Labels, settled: &Settled) -> Option<Draft> {
+    let class = labels
+        .classes
+        .get(settled.class.index())
+        .map_or("?", |class| class.name.as_str());
+    let (level, words) = match settled.fate {
+        Fate::Failed(end) => (LogLevel::Error, format!("failed: {}", end.words())),
+        Fate::Rejected(reason) => (LogLevel::Error, format!("rejected: {}", reason.words())),
+        Fate::Completed | Fate::Cancelled => return None,
+    };
+    let text = format!("{class} request {words}");
+    let mut draft = info(level, settled.node, text, format!("{class} {words}"));
+    draft.request = Some(settled.request);
+    Some(draft)
+}
+
+fn marked(labels: &Labels, now: Time, mark: &Mark, past: &mut Past) -> Draft {
+    let by_person = mark.by == MarkBy::Person;
+    let who = if by_person { "you" } else { "scenario" };
+    let nodes = match mark.nodes.as_slice() {
+        [] => "everything".to_owned(),
+        [one] => name(labels, *one).to_owned(),
+        [first, rest @ ..] => format!("{} +{}", name(labels, *first), rest.len()),
+    };
+    let what = &mark.what;
+    let over = if mark.phase == MarkPhase::End && what != "heal" {
+        " is over"
+    } else {
+        ""
+    };
+    let text = format!("{who}: {what} on {nodes}{over}").replace("kill on", "kill");
+    let text = text.replace("heal on", "heal");
+    let short = text.replace("scenario: ", "");
+    Draft {
+        level: LogLevel::Injected,
+        mark: (mark.phase == MarkPhase::Begin).then(|| past.mark(now, by_person)),
+        node: mark.nodes.first().copied(),
+        request: None,
+        text,
+        short,
+    }
+}

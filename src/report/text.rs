@@ -1,0 +1,320 @@
+//! The result as plain text for people. What does not fit a screen is cut, and the cut is told.
+
+use std::cmp::Reverse;
+use std::fmt::Write;
+
+use super::quantity::{NONE, count, dollars, in_unit, per_second, seconds, share, share_of};
+use super::table::{Table, clean, name};
+use crate::metrics::expect::{Unit, Verdict};
+use crate::metrics::{Latency, NodeSummary, RequestCounts, Summary};
+
+/// Tables with more rows than this are cut.
+const ROWS_MAX: usize = 30;
+/// Of so many nodes, the busiest and the worst are shown.
+const EXTREMES: usize = 10;
+
+/// Writes the result as aligned plain text, with the notes at the end. Wide tables may exceed 80
+/// columns; there is no colour.
+#[must_use]
+pub fn text(summary: &Summary, verdicts: &[Verdict], notes: &[String]) -> String {
+    let mut out = String::new();
+    header(&mut out, summary);
+    requests(&mut out, summary);
+    times(&mut out, summary);
+    money(&mut out, summary);
+    classes(&mut out, summary);
+    pools(&mut out, summary);
+    nodes(&mut out, &summary.nodes);
+    expectations(&mut out, verdicts);
+    if !notes.is_empty() {
+        out.push('\n');
+    }
+    for note in notes {
+        line(&mut out, format_args!("note: {}", clean(note)));
+    }
+    out
+}
+
+fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
+    writeln!(out, "{text}").expect("a String takes everything");
+}
+
+fn header(out: &mut String, summary: &Summary) {
+    line(out, format_args!("{}", name(&summary.scenario)));
+    let mut table = Table::new(2, &[]);
+    for (pool, strategy) in &summary.strategies {
+        table.row([format!("strategy of {}", name(pool)), strategy.clone()]);
+    }
+    table.row(["seed".to_owned(), summary.seed.to_string()]);
+    let simulated = seconds(Some(summary.simulated_s));
+    table.row(["simulated".to_owned(), simulated]);
+    if summary.warmup_s > 0.0 {
+        let warmup = format!(
+            "{}, left out of all that follows",
+            seconds(Some(summary.warmup_s))
+        );
+        table.row(["warm-up".to_owned(), warmup]);
+    }
+    table.write(out);
+    if !summary.complete {
+        line(
+            out,
+            format_args!("  INCOMPLETE: the run was interrupted before its end"),
+        );
+    }
+}
+
+fn requests(out: &mut String, summary: &Summary) {
+    let RequestCounts {
+        arrived,
+        completed,
+        failed,
+        rejected,
+        cancelled,
+        in_flight,
+    } = summary.requests;
+    let mut table = Table::new(1, &["Requests"]);
+    table.row(["arrived".to_owned(), count(arrived)]);
+    for (fate, number) in [
+        ("completed", completed),
+        ("failed", failed),
+        ("rejected", rejected),
+        ("cancelled", cancelled),
+        ("in flight", in_flight),
+    ] {
+        table.row([fate.to_owned(), count(number), share_of(number, arrived)]);
+    }
+    table.write(out);
+    let attempts = summary.attempts;
+    let mut table = Table::new(1, &["Attempts"]);
+    table.row(["all".to_owned(), count(attempts.total)]);
+    for (kind, number) in [("retries", attempts.retries), ("hedges", attempts.hedges)] {
+        table.row([
+            kind.to_owned(),
+            count(number),
+            share_of(number, attempts.total),
+        ]);
+    }
+    let share = share_of(attempts.failovers, arrived);
+    table.row(["failovers".to_owned(), count(attempts.failovers), share]);
+    table.write(out);
+}
+
+fn times(out: &mut String, summary: &Summary) {
+    let heads = ["Times", "mean", "p50", "p90", "p95", "p99", "p99.9", "max"];
+    let mut table = Table::new(1, &heads);
+    for (what, times) in [
+        ("latency", &summary.latency_s),
+        ("time to first token", &summary.ttft_s),
+        ("time per token", &summary.tpot_s),
+        ("queue", &summary.queue_s),
+    ] {
+        let Latency {
+            mean,
+            p50,
+            p90,
+            p95,
+            p99,
+            p999,
+            max,
+        } = *times;
+        let cells = [mean, p50, p90, p95, p99, p999, max].map(seconds);
+        table.row(std::iter::once(what.to_owned()).chain(cells));
+    }
+    table.write(out);
+}
+
+fn money(out: &mut String, summary: &Summary) {
+    let (tokens, costs, goodput) = (summary.tokens, summary.cost_usd, summary.goodput);
+    let mut table = Table::new(1, &["Tokens and money"]);
+    let mut row = |what: &str, value: String| table.row([what.to_owned(), value]);
+    row("input tokens", count(tokens.input));
+    row("of them cached", count(tokens.cached_input));
+    row("output tokens", count(tokens.output));
+    row("cost", dollars(Some(costs.total)));
+    row("of it tokens", dollars(Some(costs.tokens)));
+    row("of it hours of nodes", dollars(Some(costs.hours)));
+    row("per 1,000 requests", dollars(costs.per_1k_requests));
+    table.write(out);
+    let mut table = Table::new(1, &["Promises"]);
+    let mut row = |what: &str, value: String| table.row([what.to_owned(), value]);
+    row("requests that kept all", share(goodput.slo_attainment));
+    row("goodput", per_second(goodput.requests_per_s));
+    let jain = summary
+        .fairness_jain
+        .map_or_else(|| NONE.to_owned(), |jain| format!("{jain:.4}"));
+    row("fairness (Jain, 1 is even)", jain);
+    table.write(out);
+}
+
+fn fates(requests: RequestCounts) -> [String; 4] {
+    [
+        requests.arrived,
+        requests.completed,
+        requests.failed,
+        requests.rejected,
+    ]
+    .map(count)
+}
+
+fn classes(out: &mut String, summary: &Summary) {
+    if summary.classes.is_empty() {
+        return;
+    }
+    let heads = [
+        "arrived",
+        "completed",
+        "failed",
+        "rejected",
+        "p50",
+        "p95",
+        "p99",
+        "ttft p99",
+    ];
+    let heads: Vec<&str> = std::iter::once("Classes")
+        .chain(heads)
+        .chain(["promises", "cost"])
+        .collect();
+    let mut table = Table::new(1, &heads);
+    for class in summary.classes.iter().take(ROWS_MAX) {
+        let Latency { p50, p95, p99, .. } = class.latency_s;
+        let mut cells = vec![name(&class.name)];
+        cells.extend(fates(class.requests));
+        cells.extend([p50, p95, p99, class.ttft_s.p99].map(seconds));
+        cells.push(share(class.goodput.slo_attainment));
+        cells.push(dollars(Some(class.cost_usd.total)));
+        table.row(cells);
+    }
+    table.write(out);
+    more(
+        out,
+        summary.classes.len().saturating_sub(ROWS_MAX),
+        "classes",
+    );
+}
+
+fn pools(out: &mut String, summary: &Summary) {
+    if summary.pools.is_empty() {
+        return;
+    }
+    let heads = [
+        "arrived",
+        "completed",
+        "failed",
+        "rejected",
+        "p50",
+        "p95",
+        "p99",
+        "ttft p99",
+    ];
+    let heads: Vec<&str> = ["Pools", "strategy"]
+        .into_iter()
+        .chain(heads)
+        .chain(["cost"])
+        .collect();
+    let mut table = Table::new(2, &heads);
+    for pool in summary.pools.iter().take(ROWS_MAX) {
+        let Latency { p50, p95, p99, .. } = pool.latency_s;
+        let mut cells = vec![name(&pool.name), name(&pool.strategy)];
+        cells.extend(fates(pool.requests));
+        cells.extend([p50, p95, p99, pool.ttft_s.p99].map(seconds));
+        cells.push(dollars(Some(pool.cost_usd.total)));
+        table.row(cells);
+    }
+    table.write(out);
+    more(out, summary.pools.len().saturating_sub(ROWS_MAX), "pools");
+}
+
+/// All nodes; of many, the busiest and those that failed most.
+fn nodes(out: &mut String, nodes: &[NodeSummary]) {
+    if nodes.is_empty() {
+        return;
+    }
+    if nodes.len() <= ROWS_MAX {
+        return node_table(out, "Nodes", &nodes.iter().collect::<Vec<_>>());
+    }
+    // Both sorts are stable: nodes that are equal stay in file order.
+    let mut busiest: Vec<&NodeSummary> = nodes.iter().collect();
+    busiest.sort_by_key(|node| Reverse(node.attempts));
+    busiest.truncate(EXTREMES);
+    let mut worst: Vec<&NodeSummary> = nodes.iter().filter(|node| node.failed > 0).collect();
+    worst.sort_by_key(|node| Reverse(node.failed));
+    worst.truncate(EXTREMES);
+    node_table(out, "Busiest nodes", &busiest);
+    if !worst.is_empty() {
+        node_table(out, "Nodes with most failures", &worst);
+    }
+    let only_worst = worst
+        .iter()
+        .filter(|node| !busiest.iter().any(|b| std::ptr::eq(*b, **node)));
+    more(
+        out,
+        nodes.len() - busiest.len() - only_worst.count(),
+        "nodes",
+    );
+}
+
+fn node_table(out: &mut String, title: &str, nodes: &[&NodeSummary]) {
+    let heads = [
+        title, "pool", "attempts", "share", "failed", "", "busy", "p50", "p99", "cost",
+    ];
+    let mut table = Table::new(2, &heads);
+    for node in nodes {
+        table.row([
+            name(&node.name),
+            name(&node.pool),
+            count(node.attempts),
+            share(Some(node.share)),
+            count(node.failed),
+            share_of(node.failed, node.attempts),
+            share(node.utilisation),
+            seconds(node.latency_s.p50),
+            seconds(node.latency_s.p99),
+            dollars(Some(node.cost_usd.total)),
+        ]);
+    }
+    table.write(out);
+}
+
+fn more(out: &mut String, number: usize, what: &str) {
+    if number > 0 {
+        line(
+            out,
+            format_args!("  and {number} more {what}, all in the JSON report"),
+        );
+    }
+}
+
+fn expectations(out: &mut String, verdicts: &[Verdict]) {
+    if verdicts.is_empty() {
+        return;
+    }
+    let held = verdicts.iter().filter(|verdict| verdict.held).count();
+    let title = format!("Expectations: {held} of {} held", verdicts.len());
+    let mut table = Table::new(1, &[&title, "measured", "limit"]);
+    for verdict in verdicts {
+        let mark = if verdict.held { '✔' } else { '✖' };
+        let [measured, limit] = compared(verdict);
+        table.row([format!("{mark} {}", clean(&verdict.text)), measured, limit]);
+    }
+    table.write(out);
+}
+
+/// What was measured and its limit, with more digits where they would look the same and are not.
+fn compared(verdict: &Verdict) -> [String; 2] {
+    let short = [verdict.value, Some(verdict.limit)].map(|value| in_unit(value, verdict.unit));
+    let Some(value) = verdict.value else {
+        return short;
+    };
+    if short[0] != short[1] || value.total_cmp(&verdict.limit).is_eq() {
+        return short;
+    }
+    let (factor, unit) = match verdict.unit {
+        Unit::Seconds => (1.0, " s"),
+        Unit::Share => (100.0, " %"),
+        Unit::Dollars => (1.0, " $"),
+        Unit::PerSecond => (1.0, "/s"),
+        Unit::Count => (1.0, ""),
+    };
+    [value, verdict.limit].map(|value| format!("{:.6}{unit}", value * factor))
+}

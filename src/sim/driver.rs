@@ -1,0 +1,319 @@
+//! The driver: five lines of loop around the balancer, and the executor that carries out its actions
+//! on simulated nodes.
+
+use super::agenda::{Agenda, Next};
+use crate::balance::{Action, Balancer, Config, Control, Event, Input, Mark, MarkBy, MarkPhase};
+use crate::id_map::IdMap;
+use crate::node::{BackendSpec, Diary, Due, FaultKind, FaultSpec, Node, Rank, Work};
+use crate::unit::{NodeId, Span, Time, Tokens};
+use crate::workload::{Arrival, Source, TraceError, Truth};
+
+/// After the last arrival, a run in which nothing settles for so long is over.
+const STALL_MAX: Span = Span::from_secs(86_400);
+
+/// Everything a simulation is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The balancer's configuration.
+    pub config: Config,
+    /// Back ends, by node.
+    pub backends: Vec<BackendSpec>,
+    /// Faults on the schedule.
+    pub faults: Vec<FaultSpec>,
+    /// The gap after which a stream counts as stalled.
+    pub inter_token: Option<Span>,
+}
+
+/// What a step came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// An input was handled.
+    Handled,
+    /// Nothing is left to happen.
+    Done,
+}
+
+impl Diary for Agenda {
+    fn enter(&mut self, at: Time, rank: Rank, due: Due) {
+        Agenda::enter(self, at, rank, due);
+    }
+}
+
+/// A request under way, as only the executor knows it.
+#[derive(Clone, Copy, Debug)]
+struct Flight {
+    prompt: Tokens,
+    truth: Truth,
+}
+
+/// The executor: simulated nodes and what will happen to them.
+#[derive(Debug)]
+struct World {
+    now: Time,
+    nodes: Vec<Node>,
+    agenda: Agenda,
+    flights: IdMap<Flight>,
+    faults: Vec<FaultSpec>,
+}
+
+/// A simulation in progress.
+pub struct Sim {
+    balancer: Balancer,
+    world: World,
+    source: Box<dyn Source>,
+    arrival: Option<Arrival>,
+    /// When something last settled or arrived.
+    moved: Time,
+}
+
+impl std::fmt::Debug for Sim {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sim")
+            .field("world", &self.world)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Sim {
+    /// A simulation at time zero.
+    ///
+    /// # Errors
+    /// If the source fails on its first arrival.
+    ///
+    /// # Panics
+    /// If there is not exactly one back end a node, or the configuration contradicts itself.
+    pub fn new(parts: Parts, mut source: Box<dyn Source>) -> Result<Sim, Vec<TraceError>> {
+        assert!(
+            parts.backends.len() == parts.config.nodes.len(),
+            "one back end a node"
+        );
+        let arrival = source.next()?;
+        let seed = parts.config.seed;
+        let nodes = parts.backends.iter().enumerate();
+        let nodes = nodes
+            .map(|(id, spec)| Node::new(NodeId(id as u32), spec, seed, parts.inter_token))
+            .collect();
+        let mut agenda = Agenda::default();
+        for (number, fault) in parts.faults.iter().enumerate() {
+            agenda.enter(fault.at, Rank::Fleet, Due::FaultBegins(number as u32));
+            if let Some(lasts) = fault.lasts {
+                agenda.enter(fault.at + lasts, Rank::Fleet, Due::FaultEnds(number as u32));
+            }
+        }
+        let balancer = Balancer::new(parts.config);
+        let (flights, faults) = (IdMap::default(), parts.faults);
+        let world = World {
+            now: Time::ZERO,
+            nodes,
+            agenda,
+            flights,
+            faults,
+        };
+        Ok(Sim {
+            balancer,
+            world,
+            source,
+            arrival,
+            moved: Time::ZERO,
+        })
+    }
+
+    /// Returns simulated time.
+    #[must_use]
+    pub const fn now(&self) -> Time {
+        self.world.now
+    }
+
+    /// Returns the balancer.
+    #[must_use]
+    pub const fn balancer(&self) -> &Balancer {
+        &self.balancer
+    }
+
+    /// Handles the one input that comes next. `record` hears the input, `sink` every event.
+    ///
+    /// # Errors
+    /// If a trace cannot be read any further.
+    pub fn step(
+        &mut self,
+        record: &mut impl FnMut(Time, &Input),
+        sink: &mut impl FnMut(Time, &Event),
+    ) -> Result<Step, Vec<TraceError>> {
+        let Some((now, input)) = self.next()? else {
+            return Ok(Step::Done);
+        };
+        self.world.now = now;
+        record(now, &input);
+        let effects = self.balancer.handle(now, input);
+        for event in effects.events.drain(..) {
+            if matches!(event, Event::Settled(_) | Event::Arrived { .. }) {
+                self.moved = now;
+            }
+            sink(now, &event);
+        }
+        effects
+            .actions
+            .drain(..)
+            .for_each(|action| self.world.carry_out(action));
+        Ok(Step::Handled)
+    }
+
+    /// Lets the person at the screen change something now.
+    pub fn control(&mut self, control: Control) {
+        self.world.control(control);
+    }
+
+    /// Crashes a node until it is healed.
+    pub fn kill(&mut self, node: NodeId) {
+        self.world.kill(node);
+    }
+
+    /// Ends every fault of a node.
+    pub fn heal(&mut self, node: NodeId) {
+        self.world.heal(node);
+    }
+
+    /// Finds what comes next and returns the balancer's input for it.
+    fn next(&mut self) -> Result<Option<(Time, Input)>, Vec<TraceError>> {
+        loop {
+            if self.arrival.is_none() && self.over() {
+                return Ok(None);
+            }
+            let arrival = self.arrival.as_ref().map(|arrival| arrival.at);
+            let Some(next) = self.world.agenda.next(arrival, self.balancer.wake_at()) else {
+                return Ok(None);
+            };
+            match next {
+                Next::Arrival => return self.arrive().map(Some),
+                // The balancer may ask to be woken at once, never in the past.
+                Next::Wake(at) => return Ok(Some((at.max(self.world.now), Input::Wake))),
+                Next::Due(at, due) => {
+                    self.world.now = at;
+                    if let Some(input) = self.world.come_due(due) {
+                        return Ok(Some((at, input)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Returns whether, with no arrival to come, nothing more is worth waiting for.
+    fn over(&self) -> bool {
+        let unfinished = self.balancer.totals().dispatched - self.balancer.totals().ended;
+        let idle = self.world.flights.is_empty() && unfinished == 0;
+        idle || self.world.now.since(self.moved) > STALL_MAX
+    }
+
+    fn arrive(&mut self) -> Result<(Time, Input), Vec<TraceError>> {
+        let next = self.source.next()?;
+        let arrival = std::mem::replace(&mut self.arrival, next).expect("an arrival is ready");
+        // A source in disorder is the source's mistake; time goes on from where it is.
+        let at = arrival.at.max(self.world.now);
+        let flight = Flight {
+            prompt: arrival.request.prompt,
+            truth: arrival.truth,
+        };
+        self.world.flights.insert(arrival.request.id, flight);
+        Ok((at, Input::Arrive(arrival.request)))
+    }
+}
+
+impl World {
+    fn control(&mut self, control: Control) {
+        self.agenda
+            .enter(self.now, Rank::Control, Due::Control(Box::new(control)));
+    }
+
+    fn mark(&mut self, phase: MarkPhase, node: NodeId, what: &str) {
+        let (by, nodes, what) = (MarkBy::Person, vec![node], what.to_owned());
+        self.control(Control::Mark(Mark {
+            by,
+            nodes,
+            phase,
+            what,
+        }));
+    }
+
+    fn kill(&mut self, node: NodeId) {
+        let number = self.faults.len() as u32;
+        let kind = FaultKind::Crash;
+        self.faults.push(FaultSpec {
+            at: self.now,
+            lasts: None,
+            kind,
+            nodes: vec![node],
+        });
+        self.nodes[node.index()].fault(self.now, number, kind, &mut self.agenda);
+        self.mark(MarkPhase::Begin, node, "kill");
+    }
+
+    fn heal(&mut self, node: NodeId) {
+        if self.nodes[node.index()].heal_all(self.now, &mut self.agenda) {
+            self.mark(MarkPhase::End, node, "heal");
+        }
+    }
+
+    fn come_due(&mut self, due: Due) -> Option<Input> {
+        match due {
+            Due::Job(node, job, turn) => {
+                self.nodes[node.index()].fire(self.now, job, turn, &mut self.agenda)
+            }
+            Due::Finish(attempt, outcome) => Some(Input::Finish(attempt, outcome)),
+            Due::Probed(node, number, result) => Some(Input::Probed(node, number, result)),
+            Due::Control(control) => Some(Input::Control(*control)),
+            Due::FaultBegins(number) => Some(self.begin_fault(number)),
+            Due::FaultEnds(number) => self.end_fault(number),
+        }
+    }
+
+    fn begin_fault(&mut self, number: u32) -> Input {
+        let fault = &self.faults[number as usize];
+        for node in &fault.nodes {
+            self.nodes[node.index()].fault(self.now, number, fault.kind, &mut self.agenda);
+        }
+        scheduled(fault, MarkPhase::Begin)
+    }
+
+    /// Ends a fault; silent if every node was healed before.
+    fn end_fault(&mut self, number: u32) -> Option<Input> {
+        let fault = &self.faults[number as usize];
+        let mut any = false;
+        for node in &fault.nodes {
+            any |= self.nodes[node.index()].heal(self.now, number, &mut self.agenda);
+        }
+        any.then(|| scheduled(fault, MarkPhase::End))
+    }
+
+    fn carry_out(&mut self, action: Action) {
+        match action {
+            Action::Dispatch { attempt, node } => {
+                let flight = self.flights.get(attempt.request).expect("it is under way");
+                let work = Work {
+                    attempt,
+                    prompt: flight.prompt,
+                    truth: flight.truth,
+                };
+                self.nodes[node.index()].start(self.now, work, &mut self.agenda);
+            }
+            Action::Abort { attempt, node } => {
+                self.nodes[node.index()].abort(self.now, attempt, &mut self.agenda);
+            }
+            Action::Probe(node, number) => {
+                self.nodes[node.index()].probe(self.now, number, &mut self.agenda);
+            }
+            Action::Answer(request, _) => {
+                self.flights.remove(request);
+            }
+        }
+    }
+}
+
+fn scheduled(fault: &FaultSpec, phase: MarkPhase) -> Input {
+    let (nodes, what) = (fault.nodes.clone(), fault.kind.words());
+    Input::Control(Control::Mark(Mark {
+        by: MarkBy::Scenario,
+        nodes,
+        phase,
+        what,
+    }))
+}

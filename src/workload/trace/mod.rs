@@ -1,0 +1,461 @@
+//! Recorded arrivals: readers of published traces, as a stream and in bounded memory.
+//!
+//! Times count from the first row. Rows must be in order of time. At the first bad row the rest of
+//! the file is searched for more, so that all errors are told at once.
+//!
+//! Real Mooncake timestamps lie on a grid (a tick every 3 s, ten requests at each): played as they
+//! stand they would arrive in volleys that never were. Where such a grid is found in the first
+//! rows, the requests of a tick are spread over the time until the next one by a seeded uniform
+//! jitter, in file order; [`Trace::notes`] says so. A trace without a grid is left alone.
+
+mod azure;
+mod grid;
+mod lines;
+mod mooncake;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::BufRead;
+
+use super::length::{LENGTH_MAX, Mix};
+use super::{Arrival, Source};
+use crate::rng::Rng;
+use crate::unit::{Span, Time, Tokens};
+
+pub use lines::LINE_MAX;
+use lines::Lines;
+
+/// At most so many errors are told one by one; a last one counts the rest.
+pub const ERRORS_MAX: usize = 20;
+/// At most so many rows are held at a time: those of one tick, or the first ones.
+pub const TICK_ROWS_MAX: usize = 100_000;
+/// At most so many prefix hashes are held at a time (128 MiB).
+pub const TICK_HASHES_MAX: usize = 16 * 1024 * 1024;
+
+/// Which format a trace has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TraceFormat {
+    /// CSV with the columns `TIMESTAMP,ContextTokens,GeneratedTokens`.
+    Azure,
+    /// One JSON object a line: `timestamp` (ms), `input_length`, `output_length`, `hash_ids`.
+    Mooncake,
+}
+
+/// What is wrong with a trace, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceError {
+    /// Line, from one.
+    pub line: u64,
+    /// Column in bytes, from one.
+    pub column: u64,
+    /// What was found and what was wanted.
+    pub reason: String,
+}
+
+impl fmt::Display for TraceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "line {}, column {}: {}",
+            self.line, self.column, self.reason
+        )
+    }
+}
+
+impl std::error::Error for TraceError {}
+
+/// What is wrong with a line.
+#[derive(Debug)]
+struct Flaw {
+    column: u64,
+    reason: String,
+    /// Whether nothing can be said of the lines after it.
+    last: bool,
+}
+
+impl Flaw {
+    fn new(column: u64, reason: String) -> Flaw {
+        Flaw {
+            column,
+            reason,
+            last: false,
+        }
+    }
+
+    fn last(column: u64, reason: String) -> Flaw {
+        Flaw {
+            column,
+            reason,
+            last: true,
+        }
+    }
+}
+
+/// A row of either format.
+#[derive(Debug)]
+struct Row {
+    /// Nanoseconds since some moment; what counts is the difference to the first row.
+    at: i128,
+    prompt: u64,
+    output: u64,
+    prefix: Box<[u64]>,
+}
+
+/// A row and when it is played (before scaling), nanoseconds after the first row.
+#[derive(Debug)]
+struct Timed {
+    at: u64,
+    row: Row,
+}
+
+/// A trace, read as a stream.
+#[derive(Debug)]
+pub struct Trace {
+    lines: Lines,
+    format: TraceFormat,
+    scale: f64,
+    end: Time,
+    left: u64,
+    mix: Mix,
+    rng: Rng,
+    header: bool,
+    /// Time of the first row.
+    origin: Option<i128>,
+    /// Time of the last row read, relative to the first.
+    newest: u64,
+    /// Rows read ahead, to look for a grid and for the end of a tick.
+    ahead: VecDeque<Timed>,
+    /// Rows of a tick that have been spread.
+    tick: VecDeque<Timed>,
+    looked: bool,
+    /// The grid's step, if there is one.
+    grid: Option<Span>,
+    /// Errors found while looking for a grid, before anybody asked for a row.
+    pending: Vec<TraceError>,
+}
+
+impl Trace {
+    /// Reads `reader` until `end`, at most `count` rows. Gaps between rows are multiplied by
+    /// `scale`: 0.5 plays a trace twice as fast.
+    ///
+    /// # Panics
+    /// If `scale` is not a finite number above zero.
+    #[must_use]
+    pub fn new(
+        reader: Box<dyn BufRead + Send>,
+        format: TraceFormat,
+        scale: f64,
+        end: Time,
+        count: u64,
+        seed: u64,
+        mix: Mix,
+    ) -> Trace {
+        assert!(
+            scale.is_finite() && scale > 0.0,
+            "a time scale is a finite number above zero"
+        );
+        Trace {
+            lines: Lines::new(reader),
+            format,
+            scale,
+            end,
+            left: count,
+            mix,
+            rng: Rng::stream(seed, "trace jitter"),
+            header: format == TraceFormat::Azure,
+            origin: None,
+            newest: 0,
+            ahead: VecDeque::new(),
+            tick: VecDeque::new(),
+            looked: format == TraceFormat::Azure,
+            grid: None,
+            pending: Vec::new(),
+        }
+    }
+
+    /// What a person should know about how the trace is played. Reads the first rows if that has
+    /// not happened yet; errors in them are returned by the next call of `next`.
+    pub fn notes(&mut self) -> Vec<String> {
+        if let Err(errors) = self.look() {
+            self.pending = errors;
+            self.left = 0;
+        }
+        self.grid.map_or_else(Vec::new, |step| {
+            let jitter = "spread by a seeded uniform jitter";
+            vec![format!(
+                "timestamps lie on a {step} grid: requests are {jitter}"
+            )]
+        })
+    }
+
+    /// Returns the step of the grid on which the timestamps lie, once the first rows are read.
+    #[must_use]
+    pub fn grid(&self) -> Option<Span> {
+        self.grid
+    }
+
+    /// Reads ahead until it is clear whether timestamps lie on a grid.
+    fn look(&mut self) -> Result<(), Vec<TraceError>> {
+        if self.looked {
+            return Ok(());
+        }
+        self.looked = true;
+        let (mut ticks, mut hashes) = (0, 0);
+        let mut last = None;
+        while ticks < grid::TICKS_SEEN && self.ahead.len() < TICK_ROWS_MAX {
+            let Some(row) = self.read()? else { break };
+            ticks += usize::from(last != Some(row.at));
+            last = Some(row.at);
+            hashes += row.row.prefix.len();
+            self.ahead.push_back(row);
+            if hashes > TICK_HASHES_MAX {
+                break;
+            }
+        }
+        self.grid = grid::step(self.ahead.iter().map(|row| row.at));
+        Ok(())
+    }
+
+    /// The next row at the time it is played.
+    fn row(&mut self) -> Result<Option<Timed>, Vec<TraceError>> {
+        self.look()?;
+        let Some(step) = self.grid else {
+            return self.raw();
+        };
+        if self.tick.is_empty() {
+            self.gather()?;
+            self.spread(step);
+        }
+        Ok(self.tick.pop_front())
+    }
+
+    /// The next row as it stands in the file.
+    fn raw(&mut self) -> Result<Option<Timed>, Vec<TraceError>> {
+        match self.ahead.pop_front() {
+            Some(row) => Ok(Some(row)),
+            None => self.read(),
+        }
+    }
+
+    /// Collects the rows of one tick, and leaves the first of the next one in front.
+    fn gather(&mut self) -> Result<(), Vec<TraceError>> {
+        let mut hashes = 0;
+        while let Some(row) = self.raw()? {
+            if self.tick.front().is_some_and(|first| first.at != row.at) {
+                self.ahead.push_front(row);
+                return Ok(());
+            }
+            hashes += row.row.prefix.len();
+            self.tick.push_back(row);
+            if self.tick.len() > TICK_ROWS_MAX || hashes > TICK_HASHES_MAX {
+                let reason = format!(
+                    "more than {TICK_ROWS_MAX} rows (or {TICK_HASHES_MAX} hashes) at one time"
+                );
+                return Err(self.all_errors(Flaw::last(1, reason)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Spreads the rows of a tick over the time until the next, at most one step, in file order.
+    fn spread(&mut self, step: Span) {
+        let Some(first) = self.tick.front() else {
+            return;
+        };
+        let from = first.at;
+        let gap = self
+            .ahead
+            .front()
+            .map_or(step.0, |next| next.at - from)
+            .min(step.0);
+        let mut offsets: Vec<u64> = self
+            .tick
+            .iter()
+            .map(|_| self.rng.below(gap.max(1) as usize) as u64)
+            .collect();
+        offsets.sort_unstable();
+        for (row, offset) in self.tick.iter_mut().zip(offsets) {
+            row.at = from.saturating_add(offset);
+        }
+    }
+
+    /// Reads a row; on a bad one, everything that is wrong with the rest of the file.
+    fn read(&mut self) -> Result<Option<Timed>, Vec<TraceError>> {
+        self.parse().map_err(|flaw| self.all_errors(flaw))
+    }
+
+    fn parse(&mut self) -> Result<Option<Timed>, Flaw> {
+        if self.header {
+            self.header = false;
+            if self.advance()? {
+                azure::header(self.lines.line())?;
+            }
+        }
+        if !self.advance()? {
+            return Ok(None);
+        }
+        let line = self.lines.line();
+        let row = match self.format {
+            TraceFormat::Azure => azure::row(line),
+            TraceFormat::Mooncake => mooncake::row(line),
+        };
+        let row = row.map_err(|mut flaw| {
+            if !self.lines.terminated() {
+                flaw.reason
+                    .push_str(" (the last line has no line end: is the file cut off?)");
+            }
+            flaw
+        })?;
+        self.place(row).map(Some)
+    }
+
+    /// Reads a line. A file without any row is an error.
+    fn advance(&mut self) -> Result<bool, Flaw> {
+        let more = self.lines.advance()?;
+        if !more && self.lines.number() == 0 {
+            return Err(Flaw::last(1, "the file is empty".to_owned()));
+        }
+        if !more && self.origin.is_none() {
+            return Err(Flaw::last(1, "there is no request in this file".to_owned()));
+        }
+        Ok(more)
+    }
+
+    /// Dates a row from the first one on.
+    fn place(&mut self, row: Row) -> Result<Timed, Flaw> {
+        let origin = *self.origin.get_or_insert(row.at);
+        let before = std::mem::replace(
+            &mut self.newest,
+            u64::try_from(row.at - origin).unwrap_or(if row.at < origin { 0 } else { u64::MAX }),
+        );
+        let since = row.at - origin;
+        if since < i128::from(before) {
+            let back = Span(u64::try_from(i128::from(before) - since).unwrap_or(u64::MAX));
+            let reason = format!("{back} before the row above; wanted rows in order of time");
+            return Err(Flaw::new(1, reason));
+        }
+        let at = u64::try_from(since)
+            .map_err(|_| Flaw::new(1, "more than 584 years after the first row".to_owned()))?;
+        Ok(Timed { at, row })
+    }
+
+    /// Searches the rest of the file for more errors and ends the stream.
+    fn all_errors(&mut self, first: Flaw) -> Vec<TraceError> {
+        let mut errors = Vec::new();
+        let mut more: u64 = 0;
+        let mut flaw = first;
+        loop {
+            let last = flaw.last;
+            let line = self.lines.number().max(1);
+            if errors.len() < ERRORS_MAX {
+                errors.push(TraceError {
+                    line,
+                    column: flaw.column,
+                    reason: flaw.reason,
+                });
+            } else {
+                more += 1;
+            }
+            if last {
+                break;
+            }
+            match self.next_flaw() {
+                Some(next) => flaw = next,
+                None => break,
+            }
+        }
+        if more > 0 {
+            let line = self.lines.number();
+            errors.push(TraceError {
+                line,
+                column: 1,
+                reason: format!("and {more} more errors"),
+            });
+        }
+        self.left = 0;
+        self.ahead.clear();
+        self.tick.clear();
+        errors
+    }
+
+    fn next_flaw(&mut self) -> Option<Flaw> {
+        // The end of a file without one good row is no error beside those of its rows.
+        self.origin.get_or_insert(0);
+        loop {
+            match self.parse() {
+                Ok(Some(_)) => {}
+                Ok(None) => return None,
+                Err(flaw) => return Some(flaw),
+            }
+        }
+    }
+}
+
+impl Source for Trace {
+    fn next(&mut self) -> Result<Option<Arrival>, Vec<TraceError>> {
+        if !self.pending.is_empty() {
+            return Err(std::mem::take(&mut self.pending));
+        }
+        if self.left == 0 {
+            return Ok(None);
+        }
+        let Some(Timed { at, row }) = self.row()? else {
+            self.left = 0;
+            return Ok(None);
+        };
+        let at = Time::ZERO + Span(at).scale(self.scale);
+        if at > self.end {
+            self.left = 0;
+            return Ok(None);
+        }
+        self.left -= 1;
+        // A row without tokens is a request all the same: it costs at least one.
+        let (prompt, output) = (Tokens(row.prompt.max(1)), Tokens(row.output.max(1)));
+        Ok(Some(self.mix.given(at, prompt, output, row.prefix)))
+    }
+}
+
+/// Parses a number of tokens.
+fn tokens(field: &[u8]) -> Result<u64, String> {
+    let digits = field.trim_ascii();
+    if digits.is_empty() || digits.len() > 19 || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(format!(
+            "`{}`: wanted a whole number of tokens",
+            shown(digits)
+        ));
+    }
+    tokens_in_range(
+        digits
+            .iter()
+            .fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')),
+    )
+}
+
+fn tokens_in_range(count: u64) -> Result<u64, String> {
+    if count > LENGTH_MAX {
+        return Err(format!("{count} tokens; a length is at most {LENGTH_MAX}"));
+    }
+    Ok(count)
+}
+
+fn not_text(error: std::str::Utf8Error) -> Flaw {
+    let column = error.valid_up_to() as u64 + 1;
+    Flaw::new(
+        column,
+        "a byte that is not UTF-8: is this a text file?".to_owned(),
+    )
+}
+
+/// Bytes as they may stand in a message: short, and without control characters.
+fn shown(bytes: &[u8]) -> String {
+    const LONGEST: usize = 48;
+    let cut = &bytes[..bytes.len().min(LONGEST)];
+    let dots = if bytes.len() > LONGEST { "…" } else { "" };
+    String::from_utf8_lossy(cut)
+        .escape_debug()
+        .chain(dots.chars())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,410 @@
+//! Tests of the trace readers over small inline files; real ones: `tests/traces.rs`.
+
+use std::io::{self, BufReader, Cursor, Read};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::balance::Priority;
+use crate::dist::Dist;
+use crate::workload::ClassSpec;
+
+const HEADER: &str = "TIMESTAMP,ContextTokens,GeneratedTokens";
+
+fn mix(seed: u64) -> Mix {
+    let law = Dist::constant(1.0).unwrap();
+    let (name, priority) = ("all".to_owned(), Priority::Normal);
+    let class = ClassSpec {
+        name,
+        share: 1.0,
+        priority,
+        prompt: law,
+        output: law,
+        deadline: None,
+    };
+    Mix::new(vec![class], seed)
+}
+
+fn open(reader: impl Read + Send + 'static, format: TraceFormat, scale: f64, seed: u64) -> Trace {
+    let reader = Box::new(BufReader::new(reader));
+    Trace::new(reader, format, scale, Time::MAX, u64::MAX, seed, mix(seed))
+}
+
+fn bytes(text: impl Into<Vec<u8>>) -> Cursor<Vec<u8>> {
+    Cursor::new(text.into())
+}
+
+fn drain(trace: &mut Trace) -> Result<Vec<Arrival>, Vec<TraceError>> {
+    std::iter::from_fn(|| trace.next().transpose()).collect()
+}
+
+fn azure(text: impl Into<Vec<u8>>) -> Result<Vec<Arrival>, Vec<TraceError>> {
+    drain(&mut open(bytes(text), TraceFormat::Azure, 1.0, 1))
+}
+
+fn mooncake(text: impl Into<Vec<u8>>) -> Result<Vec<Arrival>, Vec<TraceError>> {
+    drain(&mut open(bytes(text), TraceFormat::Mooncake, 1.0, 1))
+}
+
+fn nanos(arrivals: &[Arrival]) -> Vec<u64> {
+    arrivals.iter().map(|arrival| arrival.at.0).collect()
+}
+
+/// The errors of an Azure file with these rows, as (line, column, reason).
+fn azure_errors(rows: &str) -> Vec<(u64, u64, String)> {
+    let errors = azure(format!("{HEADER}\n{rows}")).unwrap_err();
+    errors
+        .into_iter()
+        .map(|error| (error.line, error.column, error.reason))
+        .collect()
+}
+
+fn ticked(ticks: &[u64], rows: u64) -> String {
+    let rest = "\"input_length\": 600, \"output_length\": 5, \"hash_ids\": [1, 2]";
+    let row = |at| format!("{{\"timestamp\": {at}, {rest}}}\n");
+    ticks
+        .iter()
+        .flat_map(|at| (0..rows).map(move |_| row(at)))
+        .collect()
+}
+
+#[test]
+fn azure_rows_become_arrivals_after_the_first() {
+    let text = format!(
+        "{HEADER}\r\n2023-11-16 18:15:46.6805900,374,44\r\n2023-11-16 18:15:50.9951690,396,0\r\n\
+         2023-11-16 18:15:51,0,7"
+    );
+    let arrivals = azure(text).unwrap();
+    assert_eq!(nanos(&arrivals), [0, 4_314_579_000, 4_319_410_000]);
+    let lengths: Vec<_> = arrivals
+        .iter()
+        .map(|a| (a.request.prompt.0, a.truth.output.0))
+        .collect();
+    assert_eq!(lengths, [(374, 44), (396, 1), (1, 7)]);
+}
+
+#[test]
+fn midnight_and_the_ends_of_months_are_exact() {
+    let text = format!(
+        "{HEADER}\n2024-02-28 23:59:59.9999999,1,1\n2024-02-29 00:00:00.0000000,1,1\n\
+         2024-02-29 23:59:59,1,1\n2024-03-01 00:00:00,1,1\n2024-12-31 23:59:59,1,1\n\
+         2025-01-01 00:00:00,1,1\n"
+    );
+    let at = nanos(&azure(text).unwrap());
+    assert_eq!(at[1], 100);
+    assert_eq!(at[3] - at[2], 1_000_000_000);
+    assert_eq!(at[5] - at[4], 1_000_000_000);
+    assert_eq!(at[4] - at[3], (306 * 86_400 - 1) * 1_000_000_000);
+}
+
+#[test]
+fn scale_end_and_count_shape_the_stream() {
+    let text = format!(
+        "{HEADER}\n2023-01-01 00:00:00,1,1\n2023-01-01 00:00:10,1,1\n2023-01-01 00:00:20,1,1\nbad\n"
+    );
+    let with = |scale, end, count| {
+        let reader = Box::new(bytes(text.clone()));
+        drain(&mut Trace::new(
+            reader,
+            TraceFormat::Azure,
+            scale,
+            end,
+            count,
+            1,
+            mix(1),
+        ))
+    };
+    assert_eq!(
+        nanos(&with(0.5, Time(5_000_000_000), u64::MAX).unwrap()),
+        [0, 5_000_000_000]
+    );
+    assert_eq!(with(1.0, Time::MAX, 3).unwrap().len(), 3);
+    assert!(with(1.0, Time::MAX, 4).is_err());
+}
+
+#[test]
+fn wrong_rows_are_told_with_line_and_column() {
+    let found = azure_errors(
+        "2023-01-01 00:00:00,1,1\n2023-01-01 00:00:01,1\n2023-01-01 00:00:02,1,1,1\n\
+         2023-01-01 00:00:03,NaN,1\n2023-01-01 00:00:04,1,-1\n2023-01-01 00:00:05,1e999,1\n\
+         2023-01-01 00:00:06,99999999999,1\nyesterday,1,1\n2023-01-01 00:00:07,,1\n",
+    );
+    let places: Vec<_> = found
+        .iter()
+        .map(|(line, column, _)| (*line, *column))
+        .collect();
+    assert_eq!(
+        places,
+        [
+            (3, 22),
+            (4, 25),
+            (5, 21),
+            (6, 23),
+            (7, 21),
+            (8, 21),
+            (9, 1),
+            (10, 21)
+        ]
+    );
+    let has = |at: usize, word: &str| assert!(found[at].2.contains(word), "{:?}", found[at]);
+    has(0, "2 fields; wanted 3");
+    has(1, "4 fields");
+    has(2, "`NaN`: wanted a whole number");
+    has(5, "a length is at most");
+    has(6, "wanted a time such as");
+}
+
+#[test]
+fn time_that_goes_back_is_told_once_for_each_step_back() {
+    let found = azure_errors(
+        "2023-01-01 00:00:10,1,1\n2023-01-01 00:00:09,1,1\n2023-01-01 00:00:11,1,1\n\
+         2023-01-01 00:00:10.5,1,1\n",
+    );
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].2.contains("1s before"), "{found:?}");
+    assert!(found[1].2.contains("500ms before"), "{found:?}");
+}
+
+#[test]
+fn missing_and_wrong_headers_are_told_apart() {
+    let missing = azure("2023-01-01 00:00:00,1,1\n2023-01-01 00:00:01,x,1\n").unwrap_err();
+    assert!(
+        missing[0].reason.contains("header is missing"),
+        "{missing:?}"
+    );
+    assert_eq!(missing.len(), 2, "rows are still looked at");
+    let wrong = azure("time,in,out\n1,2,3\n4,5,6\n").unwrap_err();
+    assert_eq!(wrong.len(), 1);
+    assert!(wrong[0].reason.contains("`time,in,out`"), "{wrong:?}");
+}
+
+#[test]
+fn files_without_rows_are_errors() {
+    for (text, word) in [
+        ("", "empty"),
+        ("\n\n", "no request"),
+        (HEADER, "no request"),
+    ] {
+        let errors = azure(text).unwrap_err();
+        assert!(
+            errors.len() == 1 && errors[0].reason.contains(word),
+            "{errors:?}"
+        );
+    }
+    assert!(mooncake("").unwrap_err()[0].reason.contains("empty"));
+    assert!(
+        mooncake(" \n").unwrap_err()[0]
+            .reason
+            .contains("no request")
+    );
+}
+
+#[test]
+fn blank_lines_and_a_byte_order_mark_do_no_harm() {
+    let rows = "2023-01-01 00:00:00,1,1\n \r\n2023-01-01 00:00:01,1,1\n\n";
+    let text = format!("\u{feff}{HEADER}\n\n{rows}");
+    assert_eq!(azure(text).unwrap().len(), 2);
+}
+
+#[test]
+fn a_cut_off_last_line_is_an_error_that_says_so() {
+    let cut = azure_errors("2023-01-01 00:00:00,1,1\n2023-01-01 00:0");
+    assert!(cut.len() == 1 && cut[0].2.contains("cut off"), "{cut:?}");
+    let cut = mooncake("{\"timestamp\": 0, \"input_length\": 1, \"outp").unwrap_err();
+    assert!(
+        cut.len() == 1 && cut[0].reason.contains("cut off"),
+        "{cut:?}"
+    );
+}
+
+#[test]
+fn packed_and_binary_files_are_recognised() {
+    let packed = azure(b"\x1f\x8b\x08\x00rest\nmore\n".to_vec()).unwrap_err();
+    assert_eq!(
+        packed,
+        [TraceError {
+            line: 1,
+            column: 1,
+            reason: "this is a gzip file: unpack it first".to_owned()
+        }]
+    );
+    let binary: Vec<u8> = (0..=255).cycle().take(10_000).collect();
+    assert!(!mooncake(binary.clone()).unwrap_err().is_empty());
+    assert!(!azure(binary).unwrap_err().is_empty());
+    let mut text = format!("{HEADER}\n2023-01-01 00:00:00,").into_bytes();
+    text.extend(b"\xff\xfe,1\n");
+    let errors = azure(text).unwrap_err();
+    assert_eq!((errors[0].line, errors[0].column), (2, 21));
+    assert!(errors[0].reason.contains("UTF-8"));
+}
+
+#[test]
+fn many_errors_are_counted_and_not_kept() {
+    let errors = azure_errors(&"x\n".repeat(1_000));
+    assert_eq!(errors.len(), ERRORS_MAX + 1);
+    assert_eq!(errors[ERRORS_MAX].2, "and 980 more errors");
+}
+
+#[test]
+fn an_endless_line_is_skipped_without_being_kept() {
+    let long = io::repeat(b'7').take(3 * LINE_MAX as u64);
+    let rest = bytes("\n2023-01-01 00:00:00,1,1\nbad\n");
+    let text = bytes(format!("{HEADER}\n")).chain(long).chain(rest);
+    let mut trace = open(text, TraceFormat::Azure, 1.0, 1);
+    let errors = drain(&mut trace).unwrap_err();
+    assert!(errors[0].reason.contains("longer than 8 MiB"), "{errors:?}");
+    assert_eq!(
+        errors.iter().map(|error| error.line).collect::<Vec<_>>(),
+        [2, 4]
+    );
+    let zeros = open(io::repeat(0), TraceFormat::Mooncake, 1.0, 1)
+        .next()
+        .unwrap_err();
+    assert!(zeros[0].reason.contains("not a text file"), "{zeros:?}");
+}
+
+#[test]
+fn an_unreadable_file_ends_the_search_for_errors() {
+    struct Broken;
+    impl Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::Error::other("the disk is gone"))
+        }
+    }
+    let text = bytes(format!("{HEADER}\n2023-01-01 00:00:00,1,1\n")).chain(Broken);
+    let mut trace = open(text, TraceFormat::Azure, 1.0, 1);
+    assert!(trace.next().unwrap().is_some());
+    let errors = trace.next().unwrap_err();
+    assert!(
+        errors.len() == 1 && errors[0].reason.contains("the disk is gone"),
+        "{errors:?}"
+    );
+    assert_eq!(trace.next(), Ok(None));
+}
+
+#[test]
+fn mooncake_errors_keep_their_columns() {
+    let row = |timestamp: &str, input: &str| {
+        format!("{{\"timestamp\": {timestamp}, \"input_length\": {input}, \"output_length\": 1}}\n")
+    };
+    let text = [
+        row("0", "1"),
+        row("1e999", "1"),
+        row("-1", "1"),
+        row("2", "-5"),
+        row("3", "999999999"),
+        row("NaN", "1"),
+        "[1, 2, 3, []]\n".to_owned(),
+        "{\"timestamp\": 5}\n".to_owned(),
+    ]
+    .concat();
+    let errors = mooncake(text).unwrap_err();
+    let found: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    insta::assert_snapshot!(found.join("\n"));
+}
+
+#[test]
+fn rows_of_a_tick_are_spread_until_the_next_tick() {
+    let text = ticked(&[0, 3_000, 5_999, 9_000, 18_000], 50);
+    let mut trace = open(bytes(text), TraceFormat::Mooncake, 1.0, 7);
+    let told = "timestamps lie on a 3s grid: requests are spread by a seeded uniform jitter";
+    assert_eq!(trace.notes(), [told]);
+    let arrivals = drain(&mut trace).unwrap();
+    assert_eq!(arrivals.len(), 250);
+    assert!(arrivals.is_sorted_by_key(|arrival| arrival.at));
+    let in_tick = |tick: usize, from: u64, to: u64| {
+        let times = nanos(&arrivals[tick * 50..(tick + 1) * 50]);
+        let range = from * 1_000_000..to * 1_000_000;
+        assert!(
+            times.iter().all(|at| range.contains(at)),
+            "tick {tick}: {times:?}"
+        );
+        assert!(times[49] - times[0] > 2_000_000_000, "spread over the tick");
+    };
+    in_tick(0, 0, 3_000);
+    in_tick(1, 3_000, 5_999);
+    in_tick(3, 9_000, 12_000);
+    in_tick(4, 18_000, 21_000);
+}
+
+#[test]
+fn jitter_follows_the_seed_and_nothing_else() {
+    let text = ticked(&[0, 3_000, 6_000], 5);
+    let trace = |seed| open(bytes(text.clone()), TraceFormat::Mooncake, 1.0, seed);
+    let play = |seed| nanos(&drain(&mut trace(seed)).unwrap());
+    assert_eq!(play(1), play(1));
+    assert_ne!(play(1), play(2));
+    let mut asked = trace(1);
+    asked.notes();
+    assert_eq!(
+        nanos(&drain(&mut asked).unwrap()),
+        play(1),
+        "asking for notes changes nothing"
+    );
+}
+
+#[test]
+fn a_trace_without_a_grid_is_left_alone() {
+    let text = ticked(&[0, 40, 277, 471, 529], 1);
+    let mut trace = open(bytes(text), TraceFormat::Mooncake, 1.0, 1);
+    assert!(trace.notes().is_empty());
+    let at = nanos(&drain(&mut trace).unwrap());
+    assert_eq!(at, [0, 40_000_000, 277_000_000, 471_000_000, 529_000_000]);
+}
+
+#[test]
+fn a_tick_that_does_not_fit_is_an_error() {
+    // the grid is known before the large tick comes.
+    let front = ticked(&(0..40).map(|tick| tick * 3_000).collect::<Vec<_>>(), 3);
+    let back = ticked(&[120_000], TICK_ROWS_MAX as u64 + 1);
+    let errors = mooncake(front + &back).unwrap_err();
+    assert!(errors[0].reason.contains("at one time"), "{errors:?}");
+}
+
+#[test]
+fn errors_found_while_looking_for_a_grid_are_returned_once() {
+    let mut trace = open(bytes("{}\n"), TraceFormat::Mooncake, 1.0, 1);
+    assert!(trace.notes().is_empty());
+    assert!(
+        trace.next().unwrap_err()[0]
+            .reason
+            .contains("missing field")
+    );
+    assert_eq!(trace.next(), Ok(None));
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_give_arrivals_in_order_or_errors(
+        bytes in proptest::collection::vec(any::<u8>(), 0..600),
+        headed in any::<bool>(),
+    ) {
+        let mut text = if headed { format!("{HEADER}\n").into_bytes() } else { Vec::new() };
+        text.extend(bytes);
+        for result in [azure(text.clone()), mooncake(text)] {
+            match result {
+                Ok(arrivals) => prop_assert!(arrivals.is_sorted_by_key(|arrival| arrival.at)),
+                Err(errors) => prop_assert!((1..=ERRORS_MAX + 1).contains(&errors.len())),
+            }
+        }
+    }
+
+    #[test]
+    fn text_that_is_almost_a_trace_never_panics(
+        rows in proptest::collection::vec(almost_azure(), 0..12),
+        objects in proptest::collection::vec(almost_mooncake(), 0..12),
+    ) {
+        let _ = azure(format!("{HEADER}\n{}", rows.join("\n")));
+        let _ = mooncake(objects.join("\n"));
+    }
+}
+
+fn almost_azure() -> &'static str {
+    "[0-9]{4}-[01][0-9]-[0-3][0-9][ T][0-2][0-9]:[0-9:]{5}(\\.[0-9]{0,10})?\
+     ,[-0-9eN.]{0,12},[0-9]{0,21}\r?"
+}
+
+fn almost_mooncake() -> &'static str {
+    "\\{\"timestamp\": -?[0-9]{1,22}(e[0-9]{1,3})?, \"input_length\": [0-9]{1,20}\
+     , \"output_length\": [0-9]{1,3}\\}?"
+}

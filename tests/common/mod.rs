@@ -1,0 +1,190 @@
+//! Small worlds for tests: a fleet, a workload and a run in a few words.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    reason = "every test binary uses a part of it"
+)]
+
+use plimsoll::balance::{
+    Config, Event, HealthSettings, Input, Limits, Match, NodeSpec, PoolSpec, Prices, Priority,
+    Queue, Retry, RouteSpec, StrategySpec, Tier, Timeouts,
+};
+use plimsoll::dist::Dist;
+use plimsoll::metrics::{ClassLabel, Collector, Labels, NodeLabel, Summary, Watch};
+use plimsoll::node::{BackendSpec, FaultSpec, slots};
+use plimsoll::sim::{Parts, Sim, Step};
+use plimsoll::unit::{ModelId, PoolId, Ratio, RegionId, Span, Time, Tokens};
+use plimsoll::workload::{ClassSpec, Mix, Poisson};
+
+/// A node without limits.
+pub fn node(index: usize) -> NodeSpec {
+    NodeSpec {
+        name: format!("n{index}"),
+        pool: PoolId(0),
+        tier: Tier::Primary,
+        weight: 1,
+        model: ModelId(0),
+        region: RegionId(0),
+        tags: 0,
+        prices: Prices::default(),
+        hourly: 0,
+        limits: Limits::default(),
+    }
+}
+
+/// One pool of `nodes` nodes, no timeouts.
+pub fn config(nodes: usize, strategy: &str, seed: u64) -> Config {
+    let strategy = StrategySpec::named(strategy).expect("a known strategy");
+    Config {
+        seed,
+        pools: vec![PoolSpec {
+            name: "pool".to_owned(),
+            strategy,
+        }],
+        nodes: (0..nodes).map(node).collect(),
+        routes: vec![RouteSpec {
+            when: Match::default(),
+            to: vec![PoolId(0)],
+            require: 0,
+        }],
+        expected_output: vec![Tokens(200)],
+        retry: Retry {
+            budget: Ratio::ONE,
+            ..Retry::default()
+        },
+        timeouts: Timeouts {
+            first_token: None,
+            total: None,
+        },
+        health: HealthSettings::default(),
+        queue: Queue {
+            max: u32::MAX,
+            max_wait: None,
+        },
+    }
+}
+
+/// Labels for a configuration.
+pub fn labels(config: &Config, backends: &[BackendSpec]) -> Labels {
+    Labels {
+        scenario: "test".to_owned(),
+        seed: config.seed,
+        warmup: Time::ZERO,
+        classes: vec![ClassLabel {
+            name: "default".to_owned(),
+            ..ClassLabel::default()
+        }],
+        pools: config.pools.iter().map(|pool| pool.name.clone()).collect(),
+        nodes: config
+            .nodes
+            .iter()
+            .zip(backends)
+            .map(|(node, backend)| NodeLabel {
+                name: node.name.clone(),
+                pool: node.pool.index(),
+                tier: node.tier,
+                capacity: backend.capacity(),
+                hourly: node.hourly,
+                prices: node.prices,
+                ..NodeLabel::default()
+            })
+            .collect(),
+    }
+}
+
+/// A class of short requests.
+pub fn class() -> ClassSpec {
+    ClassSpec {
+        name: "default".to_owned(),
+        share: 1.0,
+        priority: Priority::Normal,
+        prompt: Dist::exponential(300.0).expect("a mean"),
+        output: Dist::exponential(100.0).expect("a mean"),
+        deadline: None,
+    }
+}
+
+/// Servers with a long queue.
+pub fn slots(servers: u32, service: Dist) -> BackendSpec {
+    BackendSpec::Slots(slots::Spec {
+        servers,
+        queue: u32::MAX,
+        service,
+    })
+}
+
+/// A run to be made.
+pub struct World {
+    pub config: Config,
+    pub backends: Vec<BackendSpec>,
+    pub faults: Vec<FaultSpec>,
+    pub rate: f64,
+    pub requests: u64,
+    pub inter_token: Option<Span>,
+    pub class: ClassSpec,
+}
+
+impl World {
+    /// `nodes` nodes with one such back end each.
+    pub fn new(
+        nodes: usize,
+        strategy: &str,
+        backend: &BackendSpec,
+        rate: f64,
+        requests: u64,
+    ) -> World {
+        World {
+            config: config(nodes, strategy, 7),
+            backends: vec![backend.clone(); nodes],
+            faults: Vec::new(),
+            rate,
+            requests,
+            inter_token: Some(Span::from_secs(5)),
+            class: class(),
+        }
+    }
+
+    /// The simulation at its start.
+    pub fn sim(&self) -> Sim {
+        let seed = self.config.seed;
+        let mix = Mix::new(vec![self.class.clone()], seed);
+        let source = Poisson::new(self.rate, Time::MAX, self.requests, seed, mix);
+        let parts = Parts {
+            config: self.config.clone(),
+            backends: self.backends.clone(),
+            faults: self.faults.clone(),
+            inter_token: self.inter_token,
+        };
+        Sim::new(parts, Box::new(source)).expect("a Poisson source does not fail")
+    }
+
+    /// Runs to the end, checking the balancer after every input if `check` says so.
+    pub fn run_with(
+        &self,
+        mut record: impl FnMut(Time, &Input),
+        mut watch: impl FnMut(Time, &Event),
+        check: bool,
+    ) -> (Summary, Sim) {
+        let mut sim = self.sim();
+        let labels = labels(&self.config, &self.backends);
+        let mut collector = Collector::new(labels, &self.config, Watch::Report);
+        let mut sink = |now: Time, event: &Event| {
+            watch(now, event);
+            collector.fold(now, event);
+        };
+        while sim.step(&mut record, &mut sink).expect("no trace") == Step::Handled {
+            if check {
+                plimsoll::balance::check(sim.balancer()).expect("every invariant holds");
+            }
+        }
+        let end = sim.now();
+        (collector.summary(end, true), sim)
+    }
+
+    /// Runs to the end.
+    pub fn run(&self) -> Summary {
+        self.run_with(|_, _| {}, |_, _| {}, false).0
+    }
+}
