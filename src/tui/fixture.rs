@@ -1,0 +1,326 @@
+//! A realistic picture made by hand: eight nodes, of which one is down, one slow and one limited,
+//! two minutes into a run in which two faults were injected.
+
+use std::sync::Arc;
+
+use crate::balance::{NodeState, Scored, Term, Terms, Tier, Why};
+use crate::command::{Frame, Mode, Pace, RunState};
+use crate::metrics::{
+    Decision, Figures, History, LogEntry, LogLevel, MarkAt, NodeRow, Point, PoolRow, Requests,
+    Snapshot,
+};
+use crate::unit::{NodeId, PoolId, RequestId, RouteId, Span, Time};
+
+const fn ms(millis: u64) -> Option<Span> {
+    Some(Span::from_millis(millis))
+}
+
+fn at(tenths: u64) -> Time {
+    Time(tenths * 100_000_000)
+}
+
+/// The frame most pictures are made from.
+pub(super) fn frame() -> Frame {
+    Frame {
+        snapshot: Arc::new(snapshot()),
+        mode: Mode::Sim,
+        state: RunState::Running,
+        pace: Pace::Times(4.0),
+        lag: Span::ZERO,
+        scenario: "zone-loss".to_owned(),
+        seed: 7,
+        end: Some(at(6_000)),
+    }
+}
+
+pub(super) fn snapshot() -> Snapshot {
+    Snapshot {
+        now: at(1_334),
+        requests: Requests {
+            arrived: 55_318,
+            completed: 54_770,
+            failed: 201,
+            rejected: 184,
+            cancelled: 32,
+            in_flight: 131,
+        },
+        window: window(),
+        run: Figures {
+            p99: ms(1_402),
+            p50: ms(440),
+            p95: ms(1_010),
+            ..window()
+        },
+        nodes: nodes(),
+        pools: vec![PoolRow {
+            id: PoolId(0),
+            name: "chat".to_owned(),
+            strategy: "peak_ewma".to_owned(),
+            nodes: 8,
+            up: 5,
+        }],
+        history: Arc::new(history()),
+        log: log(),
+        log_dropped: 40,
+        last: Some(decision()),
+    }
+}
+
+fn window() -> Figures {
+    Figures {
+        requests_per_s: 412.0,
+        p50: ms(470),
+        p95: ms(1_200),
+        p99: ms(2_310),
+        ttft_p99: ms(1_020),
+        error_share: 0.013,
+        dollars_per_hour: 47.9,
+        tokens_per_s: 39_600.0,
+        failovers_per_min: 17.0,
+        waiting: 22,
+    }
+}
+
+fn up(id: u32, name: &str, kind: &str, load: (u32, u32, u32), share: f64) -> NodeRow {
+    let (in_flight, capacity, queued) = load;
+    NodeRow {
+        id: NodeId(id),
+        name: name.to_owned(),
+        pool: PoolId(0),
+        tier: Tier::Primary,
+        kind: kind.to_owned(),
+        state: NodeState::Up,
+        slow: false,
+        fault: false,
+        in_flight,
+        capacity: Some(capacity),
+        queued,
+        utilisation: Some(f64::from(in_flight) / f64::from(capacity)),
+        share,
+        requests_per_s: 412.0 * share,
+        p50: ms(420),
+        p99: ms(1_710),
+        error_share: 0.001,
+        tokens_per_s: 43_000.0 * share,
+        dollars_per_hour: 3.1,
+    }
+}
+
+fn nodes() -> Vec<NodeRow> {
+    let large = "claude-large";
+    vec![
+        NodeRow {
+            p50: ms(410),
+            p99: ms(1_620),
+            ..up(0, "h100-1", "llama-70b", (34, 48, 0), 0.21)
+        },
+        up(1, "h100-2", "llama-70b", (36, 48, 0), 0.22),
+        NodeRow {
+            state: NodeState::Ejected,
+            fault: true,
+            p50: None,
+            p99: None,
+            error_share: 0.0,
+            ..up(2, "h100-3", "llama-70b", (0, 48, 0), 0.0)
+        },
+        NodeRow {
+            dollars_per_hour: 0.71,
+            ..up(3, "l4-1", "llama-8b", (9, 16, 0), 0.08)
+        },
+        NodeRow {
+            slow: true,
+            fault: true,
+            p50: ms(2_100),
+            p99: ms(6_840),
+            error_share: 0.021,
+            dollars_per_hour: 0.71,
+            ..up(4, "l4-2", "llama-8b", (16, 16, 13), 0.07)
+        },
+        NodeRow {
+            state: NodeState::Probing,
+            p50: ms(600),
+            p99: ms(1_220),
+            dollars_per_hour: 0.71,
+            ..up(5, "l4-3", "llama-8b", (2, 16, 0), 0.01)
+        },
+        NodeRow {
+            dollars_per_hour: 21.4,
+            ..up(6, "api-east", large, (22, 64, 0), 0.24)
+        },
+        NodeRow {
+            state: NodeState::Limited,
+            p50: ms(660),
+            p99: ms(2_600),
+            error_share: 0.064,
+            dollars_per_hour: 15.1,
+            ..up(7, "api-west", large, (16, 16, 4), 0.17)
+        },
+    ]
+}
+
+/// Waves from integers, so that the picture is the same on every machine.
+fn wave(step: u64, period: u64, height: f64) -> f64 {
+    let phase = (step % period) as f64 / period as f64;
+    height * (4.0 * (phase - 0.5).abs() - 1.0)
+}
+
+fn point(step: u64) -> Point {
+    // Two faults: latency at 98 s, a crash at 103.7 s.
+    let since = step.saturating_sub(1_037) as f64 / 10.0;
+    let shock = if step < 1_037 {
+        0.0
+    } else {
+        5.2 / (1.0 + since / 4.0)
+    };
+    let slow = if step < 980 { 0.0 } else { 0.3 };
+    let noise = wave(step * 7_919, 101, 0.09);
+    let seconds = |value: f64| Some(Span::from_seconds(value));
+    let crashed = if step < 1_037 { 0.0 } else { 1.0 };
+    Point {
+        p50: seconds(0.45 + wave(step, 160, 0.05) + shock * 0.02 + noise * 0.1),
+        p95: seconds(1.05 + slow * 0.5 + wave(step, 210, 0.12) + shock * 0.25 + noise),
+        p99: seconds(1.75 + slow + wave(step, 140, 0.2) + shock + noise * 2.5),
+        requests_per_s: 400.0 + wave(step, 300, 14.0) + noise * 40.0 - crashed * 12.0,
+        error_share: 0.002 + crashed * 0.02 / (1.0 + since / 6.0) + noise.abs() * 0.005,
+        dollars_per_hour: 38.0 + crashed * 9.6 + wave(step, 250, 1.2) + noise * 3.0,
+        tokens_per_s: 43_200.0 - crashed * 4_000.0 + wave(step, 280, 900.0) + noise * 3_000.0,
+    }
+}
+
+fn history() -> History {
+    let points = (0..1_334).map(|step| {
+        if step < 6 {
+            Point::default()
+        } else {
+            point(step)
+        }
+    });
+    History {
+        bucket: Span::from_millis(100),
+        start: Time::ZERO,
+        points: points.collect(),
+        marks: vec![
+            MarkAt {
+                at: at(980),
+                letter: 'A',
+                by_person: false,
+            },
+            MarkAt {
+                at: at(1_037),
+                letter: 'B',
+                by_person: true,
+            },
+        ],
+    }
+}
+
+fn entry(tenths: u64, level: LogLevel, text: &str, short: &str) -> LogEntry {
+    LogEntry {
+        at: at(tenths),
+        level,
+        mark: None,
+        node: None,
+        request: None,
+        count: 1,
+        text: text.to_owned(),
+        short: short.to_owned(),
+    }
+}
+
+fn log() -> Vec<LogEntry> {
+    use LogLevel::{Error, Info, Injected, Warning};
+    let marked = |letter, entry| LogEntry {
+        mark: Some(letter),
+        ..entry
+    };
+    let times = |count, entry| LogEntry { count, ..entry };
+    vec![
+        entry(
+            402,
+            Info,
+            "chat: least_tokens -> peak_ewma",
+            "chat: peak_ewma",
+        ),
+        entry(
+            417,
+            Error,
+            "l4-3 down  5 failures in a row",
+            "l4-3 DOWN 5 failures",
+        ),
+        entry(661, Info, "l4-3 up  probes answered", "l4-3 up"),
+        marked(
+            'A',
+            entry(
+                980,
+                Injected,
+                "scenario: latency x4 on l4-2",
+                "scn: l4-2 latency x4",
+            ),
+        ),
+        marked(
+            'B',
+            entry(1_037, Injected, "you: crash h100-3", "you: crash h100-3"),
+        ),
+        times(
+            31,
+            entry(
+                1_039,
+                Warning,
+                "h100-3 -> h100-2  connect refused, retry in 50ms",
+                "h100-3->h100-2 refused",
+            ),
+        ),
+        entry(
+            1_040,
+            Error,
+            "h100-3 ejected  5 failures in a row",
+            "h100-3 EJECTED 5 failures",
+        ),
+        entry(1_094, Info, "l4-3 probing  rested for 30s", "l4-3 probing"),
+        entry(
+            1_112,
+            Warning,
+            "api-west limited  429, again in 2s",
+            "api-west limited 2s",
+        ),
+        times(
+            4,
+            entry(
+                1_126,
+                Warning,
+                "api-west -> api-east  429, retry in 250ms",
+                "api-west->api-east 429",
+            ),
+        ),
+        entry(
+            1_331,
+            Warning,
+            "l4-2 -> h100-1  no first token in 5s",
+            "l4-2->h100-1 timeout",
+        ),
+    ]
+}
+
+fn decision() -> Decision {
+    let score = |node: u32, score: f64, latency: f64, load: f64| Scored {
+        node: NodeId(node),
+        score,
+        terms: Terms::NONE
+            .with(Term::Latency, latency)
+            .with(Term::Load, load),
+    };
+    Decision {
+        at: at(1_333),
+        request: RequestId(55_318),
+        why: Why {
+            route: RouteId(0),
+            pool: PoolId(0),
+            tier: Tier::Primary,
+            strategy: 6,
+            candidates: 6,
+            considered: 2,
+            chosen: score(0, 0.61, 0.41, 0.2),
+            runner_up: Some(score(6, 1.94, 0.66, 1.28)),
+        },
+    }
+}

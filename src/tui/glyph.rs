@@ -1,0 +1,122 @@
+//! The characters the screen is made of: one set for terminals with good fonts, one of plain
+//! ASCII. Every glyph is one column wide.
+
+/// Which characters to draw with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Glyphs {
+    /// Lines, braille and symbols.
+    #[default]
+    Unicode,
+    /// Only what a 1970s terminal has.
+    Ascii,
+}
+
+/// A set of characters.
+#[derive(Debug)]
+pub(super) struct Set {
+    pub(super) up: &'static str,
+    pub(super) slow: &'static str,
+    pub(super) limited: &'static str,
+    pub(super) down: &'static str,
+    pub(super) probing: &'static str,
+    pub(super) draining: &'static str,
+    pub(super) gone: &'static str,
+    pub(super) fault: &'static str,
+    pub(super) cursor: &'static str,
+    pub(super) rising: &'static str,
+    pub(super) falling: &'static str,
+    pub(super) run: &'static str,
+    pub(super) pause: &'static str,
+    pub(super) done: &'static str,
+    pub(super) failed: &'static str,
+    pub(super) none: &'static str,
+    pub(super) times: &'static str,
+    pub(super) dot: &'static str,
+    pub(super) arrow: &'static str,
+    pub(super) more: &'static str,
+    pub(super) bar: [&'static str; 3],
+    pub(super) mark: &'static str,
+    pub(super) grid: &'static str,
+    /// Corners top left, top right, bottom left, bottom right; horizontal; vertical.
+    pub(super) border: [&'static str; 6],
+    pub(super) braille: bool,
+}
+
+static UNICODE: Set = Set {
+    up: "●",
+    slow: "◐",
+    limited: "▲",
+    down: "✖",
+    probing: "◌",
+    draining: "▽",
+    gone: "·",
+    fault: "↯",
+    cursor: "›",
+    rising: "▲",
+    falling: "▼",
+    run: "▶",
+    pause: "‖",
+    done: "■",
+    failed: "✖",
+    none: "—",
+    times: "×",
+    dot: "·",
+    arrow: "→",
+    more: "…",
+    bar: ["━", "╾", "─"],
+    mark: "┊",
+    grid: "┈",
+    border: ["╭", "╮", "╰", "╯", "─", "│"],
+    braille: true,
+};
+
+static ASCII: Set = Set {
+    up: "+",
+    slow: "~",
+    limited: "!",
+    down: "x",
+    probing: "o",
+    draining: "v",
+    gone: ".",
+    fault: "#",
+    cursor: ">",
+    rising: "^",
+    falling: "v",
+    run: ">",
+    pause: "=",
+    done: "#",
+    failed: "x",
+    none: "-",
+    times: "x",
+    dot: "-",
+    arrow: ">",
+    more: "~",
+    bar: ["=", "-", "."],
+    mark: ":",
+    grid: ".",
+    border: ["+", "+", "+", "+", "-", "|"],
+    braille: false,
+};
+
+impl Glyphs {
+    pub(super) fn set(self) -> &'static Set {
+        match self {
+            Glyphs::Unicode => &UNICODE,
+            Glyphs::Ascii => &ASCII,
+        }
+    }
+
+    pub(super) const fn other(self) -> Glyphs {
+        match self {
+            Glyphs::Unicode => Glyphs::Ascii,
+            Glyphs::Ascii => Glyphs::Unicode,
+        }
+    }
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Glyphs::Unicode => "unicode",
+            Glyphs::Ascii => "ascii",
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Where things go: from the size of the screen to rectangles. A pure function, so that moving
+//! through rows and drawing them agree on how many there are.
+
+use ratatui::layout::Rect;
+
+use super::model::{Model, Panel};
+use super::view;
+
+/// The least size the screen can be drawn in.
+pub(super) const SIZE_MIN: (u16, u16) = (60, 16);
+
+/// Below this many columns only the nodes table has room (and a chart, if high enough).
+const COMPACT: u16 = 80;
+/// From this many columns on, money and decisions are shown as well.
+const NORMAL: u16 = 110;
+/// From this many columns on, there are three columns.
+const WIDE: u16 = 180;
+
+/// A chart is drawn with at least so many rows, borders included.
+const CHART_ROWS: u16 = 8;
+/// Two rows of panels below the nodes need so many rows.
+const TWO_ROWS: u16 = 18;
+
+/// The rectangles of the live screen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Layout {
+    pub(super) strip: Rect,
+    pub(super) figures: Rect,
+    pub(super) body: Rect,
+    pub(super) hints: Rect,
+    pub(super) panels: Vec<(Panel, Rect)>,
+}
+
+impl Layout {
+    pub(super) fn has(&self, panel: Panel) -> bool {
+        self.panels.iter().any(|(here, _)| *here == panel)
+    }
+}
+
+/// Returns the rectangles of the live screen; none if there is too little room.
+pub(super) fn live(model: &Model, area: Rect) -> Option<Layout> {
+    let mut layout = whole(model, area)?;
+    if model.ui.expanded {
+        layout.panels = vec![(model.ui.focus, layout.body)];
+    }
+    Some(layout)
+}
+
+/// Returns the panels that can have the focus, in the order of Tab.
+pub(super) fn panels(model: &Model) -> Vec<Panel> {
+    let layout = whole(model, screen(model)).unwrap_or_default();
+    layout.panels.iter().map(|(panel, _)| *panel).collect()
+}
+
+/// Returns how many rows of the nodes table are in sight.
+pub(super) fn node_rows(model: &Model) -> usize {
+    rows_of(model, Panel::Nodes, 3)
+}
+
+/// Returns how many entries of the log are in sight.
+pub(super) fn log_rows(model: &Model) -> usize {
+    rows_of(model, Panel::Log, 2)
+}
+
+/// Returns how many lines of the help do not fit.
+pub(super) fn help_overflow(model: &Model) -> usize {
+    view::help::overflow(model, screen(model))
+}
+
+fn rows_of(model: &Model, panel: Panel, frame: u16) -> usize {
+    let layout = live(model, screen(model)).unwrap_or_default();
+    let found = layout.panels.iter().find(|(here, _)| *here == panel);
+    found.map_or(0, |(_, area)| {
+        usize::from(area.height.saturating_sub(frame))
+    })
+}
+
+fn screen(model: &Model) -> Rect {
+    Rect::new(0, 0, model.ui.size.0, model.ui.size.1)
+}
+
+fn whole(model: &Model, area: Rect) -> Option<Layout> {
+    if area.width < SIZE_MIN.0 || area.height < SIZE_MIN.1 {
+        return None;
+    }
+    let row = |y: u16| Rect::new(area.x, area.y + y, area.width, 1);
+    let body = Rect::new(area.x, area.y + 2, area.width, area.height - 3);
+    Some(Layout {
+        strip: row(0),
+        figures: row(1),
+        body,
+        hints: row(area.height - 1),
+        panels: arrange(model, body),
+    })
+}
+
+/// Splits the body. Nodes survive longest, then latency, the log, the decision, money.
+fn arrange(model: &Model, body: Rect) -> Vec<(Panel, Rect)> {
+    let nodes = model.order.len().clamp(3, 500) as u16 + 3;
+    let two_rows = body.width >= NORMAL && body.height >= TWO_ROWS + 6;
+    let below_min = if two_rows { TWO_ROWS } else { CHART_ROWS + 2 };
+    if body.height < below_min + 6 {
+        return vec![(Panel::Nodes, body)];
+    }
+    let most = (body.height - below_min).min((body.height * 3 / 5).max(11));
+    let (top, below) = cut_rows(body, nodes.min(most));
+    let mut panels = top_row(top);
+    if !two_rows {
+        panels.extend(only_row(below));
+        return panels;
+    }
+    // The charts get the odd rows: they make more of them than text does.
+    let (middle, bottom) = cut_rows(below, below.height - below.height * 6 / 13);
+    panels.extend(chart_row(middle));
+    let (left, right) = cut_columns(bottom, bottom.width / 2 + 1);
+    panels.extend([(Panel::Decision, left), (Panel::Log, right)]);
+    panels
+}
+
+fn top_row(area: Rect) -> Vec<(Panel, Rect)> {
+    if area.width < WIDE {
+        return vec![(Panel::Nodes, area)];
+    }
+    let (left, right) = cut_columns(area, area.width - 46);
+    vec![(Panel::Nodes, left), (Panel::Pools, right)]
+}
+
+fn only_row(area: Rect) -> Vec<(Panel, Rect)> {
+    if area.width < COMPACT {
+        return vec![(Panel::Latency, area)];
+    }
+    let (left, right) = cut_columns(area, area.width * 23 / 40);
+    vec![(Panel::Latency, left), (Panel::Log, right)]
+}
+
+fn chart_row(area: Rect) -> Vec<(Panel, Rect)> {
+    if area.width < WIDE {
+        let (left, right) = cut_columns(area, area.width / 2 + 1);
+        return vec![(Panel::Latency, left), (Panel::Cost, right)];
+    }
+    let (left, rest) = cut_columns(area, area.width / 2);
+    let (middle, right) = cut_columns(rest, rest.width / 2);
+    vec![
+        (Panel::Latency, left),
+        (Panel::Cost, middle),
+        (Panel::Load, right),
+    ]
+}
+
+fn cut_rows(area: Rect, top: u16) -> (Rect, Rect) {
+    let top = top.min(area.height);
+    let below = Rect {
+        y: area.y + top,
+        height: area.height - top,
+        ..area
+    };
+    (
+        Rect {
+            height: top,
+            ..area
+        },
+        below,
+    )
+}
+
+fn cut_columns(area: Rect, left: u16) -> (Rect, Rect) {
+    let left = left.min(area.width);
+    let right = Rect {
+        x: area.x + left,
+        width: area.width - left,
+        ..area
+    };
+    (
+        Rect {
+            width: left,
+            ..area
+        },
+        right,
+    )
+}

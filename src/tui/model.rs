@@ -1,0 +1,485 @@
+//! What the screen knows: the newest frame and what the person has chosen to look at. Plain data,
+//! no styles, no clock; `update` changes it, `view` draws it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::balance::{NodeState, REGISTRY};
+use crate::command::{Frame, Mode, Pace, RunState};
+use crate::metrics::{NodeRow, PoolRow, Snapshot};
+use crate::unit::{NodeId, PoolId, Span, Time};
+
+use super::glyph::{Glyphs, Set};
+use super::keys::Context;
+use super::theme::{Theme, ThemeName};
+
+/// Everything a picture depends on.
+#[derive(Debug)]
+pub(super) struct Model {
+    /// What is shown.
+    pub(super) frame: Option<Arc<Frame>>,
+    /// What has come since, while the picture is frozen.
+    pub(super) newer: Option<Arc<Frame>>,
+    /// Rows of the nodes table from top to bottom, as indices into the snapshot.
+    pub(super) order: Vec<usize>,
+    /// Widths of the longest name and kind.
+    pub(super) widths: Widths,
+    /// What the person has chosen.
+    pub(super) ui: Ui,
+    /// The engine has said that no more frames will come.
+    pub(super) closed: bool,
+    ranks: Vec<NodeId>,
+    sorted_at: Option<Duration>,
+}
+
+/// The widest texts of the nodes table, in columns.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Widths {
+    pub(super) name: usize,
+    pub(super) kind: usize,
+}
+
+/// What the person has chosen to look at.
+#[derive(Debug)]
+pub(super) struct Ui {
+    pub(super) size: (u16, u16),
+    pub(super) focus: Panel,
+    pub(super) expanded: bool,
+    pub(super) selected: Option<NodeId>,
+    /// The first visible row of the nodes table.
+    pub(super) top: usize,
+    /// The first visible row of the log, counted from the newest.
+    pub(super) log_top: usize,
+    pub(super) sort: SortKey,
+    pub(super) reversed: bool,
+    /// Index into [`RANGES`].
+    pub(super) range: usize,
+    pub(super) lines: Lines,
+    pub(super) overlay: Overlay,
+    pub(super) theme: ThemeName,
+    pub(super) glyphs: Glyphs,
+    pub(super) no_color: bool,
+    /// A live run cannot be stopped, so its picture is.
+    pub(super) frozen: bool,
+    /// What was asked of the engine and not yet seen in a frame.
+    pub(super) asked: Asked,
+    pub(super) notice: Option<String>,
+}
+
+/// What was asked of the engine and not yet answered; forgotten after a few frames, because an
+/// engine may refuse.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Asked {
+    pub(super) pace: Option<Pace>,
+    pub(super) paused: Option<bool>,
+    frames: u8,
+}
+
+/// A part of the screen that can have the focus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Panel {
+    Nodes,
+    Pools,
+    Latency,
+    Cost,
+    Load,
+    Decision,
+    Log,
+}
+
+/// What lies over the panels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Overlay {
+    #[default]
+    None,
+    Help {
+        top: usize,
+    },
+    Pools {
+        at: usize,
+    },
+    Strategies {
+        pool: PoolId,
+        at: usize,
+    },
+}
+
+/// Which latency lines are drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Lines {
+    #[default]
+    All,
+    Tail,
+    Median,
+}
+
+impl Lines {
+    pub(super) const fn next(self) -> Lines {
+        match self {
+            Lines::All => Lines::Tail,
+            Lines::Tail => Lines::Median,
+            Lines::Median => Lines::All,
+        }
+    }
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Lines::All => "p50 p95 p99",
+            Lines::Tail => "p99",
+            Lines::Median => "p50",
+        }
+    }
+}
+
+/// What the nodes table is sorted by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum SortKey {
+    #[default]
+    File,
+    Name,
+    State,
+    InFlight,
+    Queue,
+    Utilisation,
+    Share,
+    Rate,
+    P50,
+    P99,
+    Errors,
+    Tokens,
+    Dollars,
+}
+
+impl SortKey {
+    pub(super) const ALL: [SortKey; 13] = [
+        SortKey::File,
+        SortKey::Name,
+        SortKey::State,
+        SortKey::InFlight,
+        SortKey::Queue,
+        SortKey::Utilisation,
+        SortKey::Share,
+        SortKey::Rate,
+        SortKey::P50,
+        SortKey::P99,
+        SortKey::Errors,
+        SortKey::Tokens,
+        SortKey::Dollars,
+    ];
+
+    pub(super) fn next(self) -> SortKey {
+        let place = SortKey::ALL
+            .iter()
+            .position(|key| *key == self)
+            .unwrap_or(0);
+        SortKey::ALL[(place + 1) % SortKey::ALL.len()]
+    }
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            SortKey::File => "file order",
+            SortKey::Name => "name",
+            SortKey::State => "state",
+            SortKey::InFlight => "in-fl",
+            SortKey::Queue => "queue",
+            SortKey::Utilisation => "util",
+            SortKey::Share => "share",
+            SortKey::Rate => "req/s",
+            SortKey::P50 => "p50",
+            SortKey::P99 => "p99",
+            SortKey::Errors => "err%",
+            SortKey::Tokens => "tok/s",
+            SortKey::Dollars => "$/h",
+        }
+    }
+
+    /// Returns whether the greatest comes first unless reversed.
+    pub(super) const fn descends(self) -> bool {
+        !matches!(self, SortKey::File | SortKey::Name)
+    }
+
+    /// Returns what a row is sorted by. A node that is down has no figures: it counts as worst.
+    fn value(self, row: &NodeRow) -> f64 {
+        let latency = |span: Option<Span>| match span {
+            Some(span) => span.seconds(),
+            None if row.state == NodeState::Ejected => f64::INFINITY,
+            None => -1.0,
+        };
+        match self {
+            SortKey::File | SortKey::Name => 0.0,
+            SortKey::State => severity(row),
+            SortKey::InFlight => f64::from(row.in_flight),
+            SortKey::Queue => f64::from(row.queued),
+            SortKey::Utilisation => row.utilisation.unwrap_or(-1.0),
+            SortKey::Share => row.share,
+            SortKey::Rate => row.requests_per_s,
+            SortKey::P50 => latency(row.p50),
+            SortKey::P99 => latency(row.p99),
+            SortKey::Errors => row.error_share,
+            SortKey::Tokens => row.tokens_per_s,
+            SortKey::Dollars => row.dollars_per_hour,
+        }
+    }
+}
+
+fn severity(row: &NodeRow) -> f64 {
+    match row.state {
+        NodeState::Ejected => 6.0,
+        NodeState::Probing => 5.0,
+        NodeState::Limited => 4.0,
+        NodeState::Up if row.slow => 3.0,
+        NodeState::Draining => 2.0,
+        NodeState::Up => 1.0,
+        NodeState::Gone => 0.0,
+    }
+}
+
+/// Time ranges of the charts; the last one is the whole run.
+pub(super) const RANGES: [Option<Span>; 8] = [
+    Some(Span::from_secs(15)),
+    Some(Span::from_secs(30)),
+    Some(Span::from_secs(60)),
+    Some(Span::from_secs(120)),
+    Some(Span::from_secs(300)),
+    Some(Span::from_secs(900)),
+    Some(Span::from_secs(3_600)),
+    None,
+];
+
+/// The range charts begin with.
+pub(super) const RANGE_DEFAULT: usize = 2;
+
+/// A re-sort moves rows under the eye, so there is at most one a second.
+const SORT_EVERY: Duration = Duration::from_secs(1);
+
+/// After so many frames a wish counts as refused.
+const ASKED_FRAMES: u8 = 4;
+
+impl Model {
+    pub(super) fn new(theme: ThemeName, glyphs: Glyphs, no_color: bool) -> Model {
+        let theme = if no_color { ThemeName::Mono } else { theme };
+        Model {
+            frame: None,
+            newer: None,
+            order: Vec::new(),
+            widths: Widths::default(),
+            ui: Ui {
+                size: (80, 24),
+                focus: Panel::Nodes,
+                expanded: false,
+                selected: None,
+                top: 0,
+                log_top: 0,
+                sort: SortKey::File,
+                reversed: false,
+                range: RANGE_DEFAULT,
+                lines: Lines::All,
+                overlay: Overlay::None,
+                theme,
+                glyphs,
+                no_color,
+                frozen: false,
+                asked: Asked::default(),
+                notice: None,
+            },
+            closed: false,
+            ranks: Vec::new(),
+            sorted_at: None,
+        }
+    }
+
+    pub(super) fn snapshot(&self) -> Option<&Snapshot> {
+        self.frame.as_deref().map(|frame| &*frame.snapshot)
+    }
+
+    pub(super) fn theme(&self) -> Theme {
+        Theme::new(self.ui.theme)
+    }
+
+    pub(super) fn glyphs(&self) -> &'static Set {
+        self.ui.glyphs.set()
+    }
+
+    pub(super) fn context(&self) -> Context {
+        match self.ui.overlay {
+            Overlay::None => Context::Live,
+            Overlay::Help { .. } => Context::Help,
+            Overlay::Pools { .. } | Overlay::Strategies { .. } => Context::Picker,
+        }
+    }
+
+    pub(super) fn node(&self, id: NodeId) -> Option<&NodeRow> {
+        self.snapshot()?.nodes.iter().find(|row| row.id == id)
+    }
+
+    pub(super) fn pool(&self, id: PoolId) -> Option<&PoolRow> {
+        self.snapshot()?.pools.iter().find(|row| row.id == id)
+    }
+
+    /// Returns the place of the selected node among the rows.
+    pub(super) fn selected_row(&self) -> Option<usize> {
+        let id = self.ui.selected?;
+        let nodes = &self.snapshot()?.nodes;
+        self.order.iter().position(|&index| nodes[index].id == id)
+    }
+
+    /// Returns whether the run stands still because someone wanted it to.
+    pub(super) fn is_paused(&self) -> bool {
+        let shown = self
+            .frame
+            .as_ref()
+            .is_some_and(|frame| frame.state == RunState::Paused);
+        self.ui.asked.paused.unwrap_or(shown)
+    }
+
+    pub(super) fn pace(&self) -> Option<Pace> {
+        self.ui
+            .asked
+            .pace
+            .or(self.frame.as_ref().map(|frame| frame.pace))
+    }
+
+    pub(super) fn mode(&self) -> Mode {
+        self.frame.as_ref().map_or(Mode::Sim, |frame| frame.mode)
+    }
+
+    /// Returns the time range of the charts, never zero.
+    pub(super) fn range(&self) -> Span {
+        let now = self.snapshot().map_or(Time::ZERO, |snapshot| snapshot.now);
+        let whole = now.since(Time::ZERO).max(Span::from_secs(10));
+        RANGES
+            .get(self.ui.range)
+            .copied()
+            .flatten()
+            .unwrap_or(whole)
+    }
+
+    /// Takes in a frame that came so long after the start of the screen.
+    pub(super) fn receive(&mut self, frame: Arc<Frame>, at: Duration) {
+        self.ui.asked.settle(&frame);
+        if self.ui.frozen {
+            self.newer = Some(frame);
+            return;
+        }
+        self.show(frame, at);
+    }
+
+    fn show(&mut self, frame: Arc<Frame>, at: Duration) {
+        let due = self
+            .sorted_at
+            .is_none_or(|last| at.saturating_sub(last) >= SORT_EVERY);
+        // While a list is open the rows stay where they are.
+        let sort = due && self.ui.overlay == Overlay::None;
+        self.frame = Some(frame);
+        self.measure();
+        if sort {
+            self.sorted_at = Some(at);
+            self.sort();
+        } else {
+            self.keep_order();
+        }
+    }
+
+    /// Shows what has come while the picture was frozen.
+    pub(super) fn thaw(&mut self) {
+        self.ui.frozen = false;
+        if let Some(frame) = self.newer.take() {
+            self.show(frame, self.sorted_at.unwrap_or_default());
+        }
+    }
+
+    fn measure(&mut self) {
+        let mut widths = Widths::default();
+        for row in self.snapshot().map_or(&[][..], |snapshot| &snapshot.nodes) {
+            widths.name = widths.name.max(super::format::width(&row.name));
+            widths.kind = widths.kind.max(super::format::width(&row.kind));
+        }
+        self.widths = widths;
+    }
+
+    /// Sorts the rows now.
+    pub(super) fn sort(&mut self) {
+        let Some(frame) = self.frame.clone() else {
+            return;
+        };
+        let nodes = &frame.snapshot.nodes;
+        let (key, reversed) = (self.ui.sort, self.ui.reversed);
+        let values: Vec<f64> = nodes.iter().map(|row| key.value(row)).collect();
+        let mut order: Vec<usize> = (0..nodes.len()).collect();
+        order.sort_by(|&a, &b| {
+            let by_name = match key {
+                SortKey::Name => nodes[a].name.cmp(&nodes[b].name),
+                _ => values[a].total_cmp(&values[b]),
+            };
+            let way = if key.descends() != reversed {
+                by_name.reverse()
+            } else {
+                by_name
+            };
+            // Equal rows keep file order, whichever way the column is sorted.
+            let file = a.cmp(&b);
+            way.then(if key == SortKey::File && reversed {
+                file.reverse()
+            } else {
+                file
+            })
+        });
+        self.ranks = order.iter().map(|&index| nodes[index].id).collect();
+        self.order = order;
+    }
+
+    /// Gives known nodes the rows they had; new ones come last.
+    fn keep_order(&mut self) {
+        let Some(frame) = self.frame.clone() else {
+            return;
+        };
+        let nodes = &frame.snapshot.nodes;
+        let same = nodes.len() == self.ranks.len()
+            && self
+                .order
+                .iter()
+                .zip(&self.ranks)
+                .all(|(&at, id)| nodes[at].id == *id);
+        if same {
+            return;
+        }
+        let mut places: BTreeMap<NodeId, usize> = nodes
+            .iter()
+            .enumerate()
+            .map(|(place, row)| (row.id, place))
+            .collect();
+        let known = self
+            .ranks
+            .iter()
+            .filter_map(|id| places.remove(id))
+            .collect();
+        self.order = known;
+        self.order.extend(places.into_values());
+        self.ranks = self.order.iter().map(|&index| nodes[index].id).collect();
+    }
+
+    /// Returns the place in the registry of the strategy a pool uses now.
+    pub(super) fn strategy_of(&self, pool: PoolId) -> Option<usize> {
+        let shown = &self.pool(pool)?.strategy;
+        let name = shown.split('(').next().unwrap_or(shown);
+        REGISTRY.iter().position(|entry| entry.name == name)
+    }
+}
+
+impl Asked {
+    fn settle(&mut self, frame: &Frame) {
+        self.frames = self.frames.saturating_add(1);
+        let refused = self.frames >= ASKED_FRAMES;
+        if refused || self.pace == Some(frame.pace) {
+            self.pace = None;
+        }
+        if refused || self.paused == Some(frame.state == RunState::Paused) {
+            self.paused = None;
+        }
+    }
+
+    pub(super) fn renew(&mut self) {
+        self.frames = 0;
+    }
+}

@@ -1,0 +1,185 @@
+//! The terminal: which modes have been entered, and leaving them again whatever happens. Every
+//! mode is recorded when entered and undone in reverse, from the normal path, from a drop, from
+//! the panic hook; undoing twice does nothing.
+
+use std::io::{self, Write};
+use std::panic;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, ThreadId};
+
+use crossterm::cursor::{Hide, MoveTo, Show};
+use crossterm::terminal::{
+    BeginSynchronizedUpdate, Clear, ClearType, EndSynchronizedUpdate, EnterAlternateScreen,
+    LeaveAlternateScreen, disable_raw_mode, enable_raw_mode, size,
+};
+use crossterm::{execute, queue};
+use ratatui::backend::{Backend, CrosstermBackend};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+const RAW: u8 = 1;
+const SCREEN: u8 = 2;
+const CURSOR: u8 = 4;
+
+/// The modes that are on now.
+static MODES: AtomicU8 = AtomicU8::new(0);
+
+/// What other threads said when they panicked while the screen was up: told afterwards.
+static LATE: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// At most so many panics are told afterwards.
+const LATE_MAX: usize = 8;
+
+/// Buffers beyond this many cells are not made: a terminal that claims more is lying.
+const CELLS_MAX: u32 = 1_000_000;
+
+/// The terminal while it belongs to the screen.
+#[derive(Debug)]
+pub(super) struct Terminal {
+    shown: Buffer,
+    /// Nothing on the terminal can be relied on.
+    stale: bool,
+}
+
+impl Terminal {
+    /// Takes the terminal over.
+    pub(super) fn enter() -> io::Result<Terminal> {
+        // Our themes do without colour themselves; crossterm's filter would also eat bold.
+        crossterm::style::force_color_output(true);
+        hook_panics();
+        let terminal = Terminal {
+            shown: Buffer::empty(Rect::ZERO),
+            stale: true,
+        };
+        enter_modes()?;
+        Ok(terminal)
+    }
+
+    /// Returns columns and rows of the terminal.
+    pub(super) fn size() -> io::Result<(u16, u16)> {
+        let (columns, rows) = size()?;
+        let fits = u32::from(columns) * u32::from(rows) <= CELLS_MAX;
+        Ok(if fits {
+            (columns, rows)
+        } else {
+            (columns.min(1_000), rows.min(1_000))
+        })
+    }
+
+    /// Draws every cell next time.
+    pub(super) fn redraw(&mut self) {
+        self.stale = true;
+    }
+
+    /// Sends what has changed since the last time, in one write.
+    pub(super) fn show(&mut self, picture: Buffer) -> io::Result<()> {
+        let mut bytes = Vec::with_capacity(16_384);
+        queue!(bytes, BeginSynchronizedUpdate)?;
+        if self.stale || self.shown.area != picture.area {
+            queue!(
+                bytes,
+                crossterm::style::ResetColor,
+                Clear(ClearType::All),
+                MoveTo(0, 0)
+            )?;
+            self.shown = Buffer::empty(picture.area);
+        }
+        let changes = self.shown.diff(&picture);
+        CrosstermBackend::new(&mut bytes).draw(changes.into_iter())?;
+        queue!(bytes, EndSynchronizedUpdate)?;
+        let mut out = io::stdout().lock();
+        out.write_all(&bytes)?;
+        out.flush()?;
+        self.shown = picture;
+        self.stale = false;
+        Ok(())
+    }
+
+    /// Gives the terminal back, stops the process, and takes the terminal over when continued.
+    pub(super) fn suspend(&mut self) -> io::Result<()> {
+        leave_modes();
+        signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGTSTP)?;
+        self.stale = true;
+        enter_modes()
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        leave_modes();
+        let mut late = LATE.lock().unwrap_or_else(PoisonError::into_inner);
+        for message in late.drain(..) {
+            // A closed stderr is no reason to fail on the way out.
+            let _ = writeln!(io::stderr(), "{message}");
+        }
+    }
+}
+
+fn enter_modes() -> io::Result<()> {
+    enable_raw_mode()?;
+    MODES.fetch_or(RAW, Ordering::SeqCst);
+    execute!(io::stdout(), EnterAlternateScreen)?;
+    MODES.fetch_or(SCREEN, Ordering::SeqCst);
+    execute!(io::stdout(), Hide)?;
+    MODES.fetch_or(CURSOR, Ordering::SeqCst);
+    Ok(())
+}
+
+/// Undoes the modes that are on, in reverse. Errors are ignored: there is nobody to tell.
+fn leave_modes() {
+    let modes = MODES.swap(0, Ordering::SeqCst);
+    let mut out = io::stdout();
+    if modes != 0 {
+        let _ = execute!(out, EndSynchronizedUpdate, crossterm::style::ResetColor);
+    }
+    if modes & CURSOR != 0 {
+        let _ = execute!(out, Show);
+    }
+    if modes & SCREEN != 0 {
+        let _ = execute!(out, LeaveAlternateScreen);
+    }
+    if modes & RAW != 0 {
+        let _ = disable_raw_mode();
+    }
+}
+
+/// A panic of this thread gives the terminal back before it is told; one of another thread must
+/// not tear the screen, so it is told when the screen is gone.
+fn hook_panics() {
+    let mine: ThreadId = thread::current().id();
+    let before = Arc::new(panic::take_hook());
+    panic::set_hook(Box::new(move |info| {
+        let shown = MODES.load(Ordering::SeqCst) != 0;
+        if shown && thread::current().id() != mine {
+            let mut late = LATE.lock().unwrap_or_else(PoisonError::into_inner);
+            if late.len() < LATE_MAX {
+                late.push(info.to_string());
+            }
+            return;
+        }
+        leave_modes();
+        before(info);
+    }));
+}
+
+/// Returns a picture as terminal bytes, one row after the other.
+#[cfg(test)]
+pub(super) fn bytes(picture: &Buffer) -> io::Result<Vec<u8>> {
+    crossterm::style::force_color_output(true);
+    let mut out = Vec::new();
+    let width = usize::from(picture.area.width);
+    for row in picture.content.chunks(width) {
+        let cells = row.iter().enumerate().map(|(x, cell)| (x as u16, 0, cell));
+        let mut line = Vec::new();
+        CrosstermBackend::new(&mut line).draw(cells)?;
+        // The row is drawn from the left: the jump to its start is left out.
+        let jump = line
+            .iter()
+            .position(|byte| *byte == b'H')
+            .map_or(0, |end| end + 1);
+        out.extend_from_slice(&line[jump..]);
+        out.extend_from_slice(b"\x1b[0m\n");
+    }
+    Ok(out)
+}

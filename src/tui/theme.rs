@@ -1,0 +1,269 @@
+//! What things look like: roles, and one table of styles per theme. Healthy is quiet; yellow means
+//! look, red means act, magenta means somebody did that on purpose. No role is told apart by
+//! colour alone: a glyph, a word or a place always says the same.
+
+use ratatui::style::{Color, Modifier, Style};
+
+/// A set of colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ThemeName {
+    /// True colours on a dark ground.
+    #[default]
+    Dark,
+    /// True colours on a light ground.
+    Light,
+    /// The terminal's own 16 colours and ground.
+    Ansi,
+    /// No colours: bold, underline and reverse.
+    Mono,
+}
+
+impl ThemeName {
+    /// Returns the name people use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            ThemeName::Dark => "dark",
+            ThemeName::Light => "light",
+            ThemeName::Ansi => "ansi",
+            ThemeName::Mono => "mono",
+        }
+    }
+
+    pub(super) const fn next(self) -> ThemeName {
+        match self {
+            ThemeName::Dark => ThemeName::Light,
+            ThemeName::Light => ThemeName::Ansi,
+            ThemeName::Ansi => ThemeName::Mono,
+            ThemeName::Mono => ThemeName::Dark,
+        }
+    }
+}
+
+/// What a piece of the screen is; the theme says how that looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Ground,
+    Text,
+    Strong,
+    Dim,
+    Border,
+    Focus,
+    Title,
+    Key,
+    Strip,
+    StripDim,
+    StripStrong,
+    StripName,
+    Badge,
+    Running,
+    Paused,
+    Done,
+    Failed,
+    Up,
+    Warn,
+    Down,
+    Note,
+    You,
+    BarFull,
+    BarShare,
+    BarHot,
+    BarRest,
+    Grid,
+    P50,
+    P95,
+    P99,
+    Cost,
+    Tokens,
+    Load,
+    Errors,
+    Selected,
+}
+
+/// How roles look.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Theme {
+    name: ThemeName,
+}
+
+impl Theme {
+    pub(super) const fn new(name: ThemeName) -> Theme {
+        Theme { name }
+    }
+
+    pub(super) fn style(self, role: Role) -> Style {
+        match self.name {
+            ThemeName::Dark => full(&DARK, role),
+            ThemeName::Light => full(&LIGHT, role),
+            ThemeName::Ansi => ansi(role),
+            ThemeName::Mono => mono(role),
+        }
+    }
+
+    /// The style of something on the selected row: secondary text becomes normal, and without a
+    /// ground of its own the whole row is one reversed bar.
+    pub(super) fn on_selected(self, role: Role) -> Style {
+        let selected = self.style(Role::Selected);
+        match (self.name, role) {
+            (ThemeName::Ansi | ThemeName::Mono, _) => selected,
+            (_, Role::Dim | Role::Text) => selected,
+            _ => self.style(role).bg(selected.bg.unwrap_or(Color::Reset)),
+        }
+    }
+}
+
+/// The colours of a true-colour theme.
+struct Palette {
+    ground: Color,
+    strip: Color,
+    selected: Color,
+    text: Color,
+    strong: Color,
+    dim: Color,
+    border: Color,
+    grid: Color,
+    on_badge: Color,
+    badge: Color,
+    key: Color,
+    up: Color,
+    warn: Color,
+    down: Color,
+    note: Color,
+    you: Color,
+    blue: Color,
+    p95: Color,
+    p99: Color,
+}
+
+const fn rgb(hex: u32) -> Color {
+    Color::Rgb((hex >> 16) as u8, (hex >> 8) as u8, hex as u8)
+}
+
+const DARK: Palette = Palette {
+    ground: rgb(0x12_14_19),
+    strip: rgb(0x1E_23_2E),
+    selected: rgb(0x26_34_48),
+    text: rgb(0xD0_D5_DE),
+    strong: rgb(0xFF_FF_FF),
+    dim: rgb(0x8C_94_A2),
+    border: rgb(0x5F_67_75),
+    grid: rgb(0x4A_51_5E),
+    on_badge: rgb(0x10_14_18),
+    badge: rgb(0xC8_CD_D6),
+    key: rgb(0x6E_BE_F0),
+    up: rgb(0x2F_BF_8F),
+    warn: rgb(0xF0_C4_50),
+    down: rgb(0xF5_7A_48),
+    note: rgb(0x6E_BE_F0),
+    you: rgb(0xE2_96_C6),
+    blue: rgb(0x56_A0_D7),
+    p95: rgb(0xE8_EC_F4),
+    p99: rgb(0xF0_96_28),
+};
+
+const LIGHT: Palette = Palette {
+    ground: rgb(0xFB_FB_F8),
+    strip: rgb(0xE6_E9_EE),
+    selected: rgb(0xD3_E4_F5),
+    text: rgb(0x2A_2F_38),
+    strong: rgb(0x00_00_00),
+    dim: rgb(0x5E_66_73),
+    border: rgb(0x8A_92_9E),
+    grid: rgb(0xB4_BA_C4),
+    on_badge: rgb(0xFF_FF_FF),
+    badge: rgb(0x45_4D_5A),
+    key: rgb(0x0A_5F_9E),
+    up: rgb(0x0B_6E_4F),
+    warn: rgb(0x84_58_00),
+    down: rgb(0xB5_34_0A),
+    note: rgb(0x0A_5F_9E),
+    you: rgb(0x9A_2F_74),
+    blue: rgb(0x2A_78_B8),
+    p95: rgb(0x3A_3F_48),
+    p99: rgb(0xC2_62_00),
+};
+
+fn full(palette: &Palette, role: Role) -> Style {
+    let on = |fg: Color| Style::new().fg(fg).bg(palette.ground);
+    let strip = |fg: Color| Style::new().fg(fg).bg(palette.strip);
+    let badge = |bg: Color| {
+        Style::new()
+            .fg(palette.on_badge)
+            .bg(bg)
+            .add_modifier(Modifier::BOLD)
+    };
+    match role {
+        Role::Ground | Role::Text => on(palette.text),
+        Role::Strong | Role::Title => on(palette.strong).add_modifier(Modifier::BOLD),
+        Role::Dim => on(palette.dim),
+        Role::Border => on(palette.border),
+        Role::Focus => on(palette.key),
+        Role::Key => on(palette.key).add_modifier(Modifier::BOLD),
+        Role::Strip => strip(palette.text),
+        Role::StripDim => strip(palette.dim),
+        Role::StripStrong => strip(palette.strong).add_modifier(Modifier::BOLD),
+        Role::StripName => strip(palette.key).add_modifier(Modifier::BOLD),
+        Role::Badge | Role::Done => badge(palette.badge),
+        Role::Running => badge(palette.up),
+        Role::Paused => badge(palette.warn),
+        Role::Failed => badge(palette.down),
+        Role::Up => on(palette.up),
+        Role::Warn | Role::BarHot | Role::Cost => on(palette.warn),
+        Role::Down => on(palette.down).add_modifier(Modifier::BOLD),
+        Role::Errors => on(palette.down),
+        Role::Note | Role::BarShare => on(palette.note),
+        Role::You => on(palette.you).add_modifier(Modifier::BOLD),
+        Role::BarFull | Role::P50 | Role::Load => on(palette.blue),
+        Role::BarRest | Role::Grid => on(palette.grid),
+        Role::P95 => on(palette.p95),
+        Role::P99 => on(palette.p99),
+        Role::Tokens => on(palette.up),
+        Role::Selected => Style::new().fg(palette.strong).bg(palette.selected),
+    }
+}
+
+fn ansi(role: Role) -> Style {
+    let of = |fg: Color| Style::new().fg(fg);
+    let bold = |fg: Color| Style::new().fg(fg).add_modifier(Modifier::BOLD);
+    let reversed = |fg: Color| bold(fg).add_modifier(Modifier::REVERSED);
+    match role {
+        Role::Ground | Role::Text | Role::Strip | Role::P95 => of(Color::Reset),
+        Role::Strong | Role::Title | Role::StripStrong => bold(Color::Reset),
+        Role::Dim | Role::Border | Role::StripDim | Role::BarRest | Role::Grid => {
+            of(Color::DarkGray)
+        }
+        Role::Focus | Role::BarFull | Role::Load => of(Color::LightBlue),
+        Role::Key | Role::StripName => bold(Color::LightBlue),
+        Role::Badge | Role::Done => reversed(Color::Reset),
+        Role::Running => reversed(Color::Green),
+        Role::Paused => reversed(Color::Yellow),
+        Role::Failed => reversed(Color::Red),
+        Role::Up | Role::Tokens => of(Color::Green),
+        Role::Warn | Role::BarHot | Role::Cost | Role::P99 => of(Color::Yellow),
+        Role::Down => bold(Color::Red),
+        Role::Errors => of(Color::Red),
+        Role::Note | Role::BarShare | Role::P50 => of(Color::Cyan),
+        Role::You => bold(Color::Magenta),
+        Role::Selected => Style::new().add_modifier(Modifier::REVERSED),
+    }
+}
+
+fn mono(role: Role) -> Style {
+    let with = |modifier: Modifier| Style::new().add_modifier(modifier);
+    match role {
+        Role::Dim | Role::Border | Role::BarRest | Role::Grid | Role::P50 | Role::StripDim => {
+            with(Modifier::DIM)
+        }
+        Role::Strong | Role::Title | Role::Focus | Role::Key | Role::You | Role::P99 => {
+            with(Modifier::BOLD)
+        }
+        Role::StripStrong | Role::StripName | Role::BarHot => with(Modifier::BOLD),
+        Role::Warn => with(Modifier::UNDERLINED),
+        Role::Note => with(Modifier::ITALIC),
+        Role::Badge | Role::Running | Role::Paused | Role::Done | Role::Selected => {
+            with(Modifier::REVERSED)
+        }
+        Role::Down | Role::Failed => with(Modifier::BOLD | Modifier::REVERSED),
+        _ => Style::new(),
+    }
+}

@@ -1,0 +1,414 @@
+//! What happens when something happens: messages change the model and give effects. No input or
+//! output here; the runner carries the effects out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossterm::event::KeyEvent;
+
+use crate::balance::{REGISTRY, StrategySpec};
+use crate::command::{Command, Frame, Mode, Pace, RunState};
+use crate::unit::PoolId;
+
+use super::Exit;
+use super::keys::{self, Action};
+use super::layout;
+use super::model::{Model, Overlay, Panel, RANGE_DEFAULT, RANGES};
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub(super) enum Msg {
+    /// A key was pressed.
+    Key(KeyEvent),
+    /// The terminal has this size now.
+    Resize(u16, u16),
+    /// A frame came, so long after the start of the screen.
+    Frame(Arc<Frame>, Duration),
+    /// No more frames will come.
+    Closed,
+    /// The process was asked to end.
+    Signal(i32),
+}
+
+/// Something the runner is to do.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Effect {
+    /// Tell the engine.
+    Send(Command),
+    /// Leave.
+    Leave(Exit),
+    /// Stop the process until it is continued.
+    Suspend,
+    /// Draw every cell again.
+    Redraw,
+}
+
+/// The slowest and the fastest pace keys can ask for, as powers of two.
+const PACE_MIN: f64 = 1.0 / 64.0;
+const PACE_MAX: f64 = 1_024.0;
+
+/// Changes the model and says what is to be done.
+pub(super) fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
+    let effects = match msg {
+        Msg::Key(event) => press(model, event),
+        Msg::Resize(columns, rows) => {
+            model.ui.size = (columns, rows);
+            Vec::new()
+        }
+        Msg::Frame(frame, at) => {
+            model.receive(frame, at);
+            Vec::new()
+        }
+        Msg::Closed => {
+            model.closed = true;
+            Vec::new()
+        }
+        Msg::Signal(signal) => vec![Effect::Leave(Exit::Signal(signal))],
+    };
+    settle(model);
+    effects
+}
+
+fn press(model: &mut Model, event: KeyEvent) -> Vec<Effect> {
+    model.ui.notice = None;
+    let Some(action) = keys::action(model.context(), event) else {
+        return Vec::new();
+    };
+    match action {
+        Action::Quit => quit(model),
+        Action::Suspend => vec![Effect::Suspend],
+        Action::Redraw => vec![Effect::Redraw],
+        Action::Pause => pause(model),
+        Action::Slower => pace(model, slower),
+        Action::Faster => pace(model, faster),
+        Action::Normal => pace(model, |_| Pace::Times(1.0)),
+        Action::Fastest => pace(model, |_| Pace::Fastest),
+        Action::StepInput => step(model, Command::StepInput),
+        Action::StepTick => step(model, Command::StepTick),
+        Action::Restart => restart(model),
+        Action::KillOrHeal => kill_or_heal(model),
+        Action::Accept => accept(model),
+        other => {
+            look(model, other);
+            Vec::new()
+        }
+    }
+}
+
+/// Actions that only change what is looked at.
+fn look(model: &mut Model, action: Action) {
+    match action {
+        Action::Choose => open_picker(model),
+        Action::Help => model.ui.overlay = Overlay::Help { top: 0 },
+        Action::Close => close(model),
+        Action::NextPanel => focus(model, 1),
+        Action::PreviousPanel => focus(model, -1),
+        Action::Expand => model.ui.expanded = !model.ui.expanded,
+        Action::ZoomIn => zoom(model, model.ui.range.saturating_sub(1)),
+        Action::ZoomOut => zoom(model, model.ui.range + 1),
+        Action::ZoomReset => zoom(model, RANGE_DEFAULT),
+        Action::Sort => sort(model),
+        Action::Reverse => {
+            model.ui.reversed = !model.ui.reversed;
+            model.sort();
+        }
+        Action::Lines => model.ui.lines = model.ui.lines.next(),
+        Action::Theme => theme(model),
+        Action::Glyphs => glyphs(model),
+        other => travel(model, other),
+    }
+}
+
+fn quit(model: &Model) -> Vec<Effect> {
+    let leave = Effect::Leave(Exit::Quit);
+    // Leaving the screen of a gateway must not stop the gateway.
+    if model.mode() == Mode::Live {
+        vec![leave]
+    } else {
+        vec![Effect::Send(Command::Quit), leave]
+    }
+}
+
+fn is_over(model: &Model) -> bool {
+    let ended = |frame: &Arc<Frame>| matches!(frame.state, RunState::Done | RunState::Failed(_));
+    model.closed || model.frame.as_ref().is_some_and(ended)
+}
+
+fn pause(model: &mut Model) -> Vec<Effect> {
+    if model.mode() == Mode::Live {
+        if model.ui.frozen {
+            model.thaw();
+        } else {
+            model.ui.frozen = true;
+        }
+        return Vec::new();
+    }
+    if is_over(model) {
+        model.ui.notice = Some("the run is over; R starts it again".to_owned());
+        return Vec::new();
+    }
+    let paused = !model.is_paused();
+    model.ui.asked.renew();
+    model.ui.asked.paused = Some(paused);
+    vec![Effect::Send(Command::Pause(paused))]
+}
+
+fn slower(pace: Pace) -> Pace {
+    match pace {
+        Pace::Times(times) => Pace::Times((times / 2.0).max(PACE_MIN)),
+        Pace::Fastest => Pace::Times(PACE_MAX),
+    }
+}
+
+fn faster(pace: Pace) -> Pace {
+    match pace {
+        Pace::Times(times) if times < PACE_MAX => Pace::Times((times * 2.0).min(PACE_MAX)),
+        Pace::Times(_) | Pace::Fastest => Pace::Fastest,
+    }
+}
+
+fn pace(model: &mut Model, change: impl Fn(Pace) -> Pace) -> Vec<Effect> {
+    if model.mode() != Mode::Sim {
+        model.ui.notice = Some("only a simulation has a speed".to_owned());
+        return Vec::new();
+    }
+    let Some(now) = model.pace() else {
+        return Vec::new();
+    };
+    let wanted = change(now);
+    model.ui.asked.renew();
+    model.ui.asked.pace = Some(wanted);
+    vec![Effect::Send(Command::Pace(wanted))]
+}
+
+fn step(model: &mut Model, command: Command) -> Vec<Effect> {
+    if model.mode() != Mode::Sim {
+        model.ui.notice = Some("only a simulation can be stepped".to_owned());
+        return Vec::new();
+    }
+    model.ui.asked.renew();
+    model.ui.asked.paused = Some(true);
+    vec![Effect::Send(command)]
+}
+
+fn restart(model: &mut Model) -> Vec<Effect> {
+    if model.mode() == Mode::Live {
+        model.ui.notice = Some("a gateway is not restarted from here".to_owned());
+        return Vec::new();
+    }
+    vec![Effect::Send(Command::Restart)]
+}
+
+fn kill_or_heal(model: &mut Model) -> Vec<Effect> {
+    let row = model.ui.selected.and_then(|id| model.node(id));
+    let Some((id, fault, name)) = row.map(|row| (row.id, row.fault, row.name.clone())) else {
+        model.ui.notice = Some("select a node first: j, k".to_owned());
+        return Vec::new();
+    };
+    let (word, command) = if fault {
+        ("healing", Command::Heal(id))
+    } else {
+        ("killing", Command::Kill(id))
+    };
+    model.ui.notice = Some(format!("{word} {name}"));
+    vec![Effect::Send(command)]
+}
+
+fn open_picker(model: &mut Model) {
+    let pools = model.snapshot().map_or(&[][..], |snapshot| &snapshot.pools);
+    let selected = model
+        .ui
+        .selected
+        .and_then(|id| model.node(id))
+        .map(|row| row.pool);
+    let here = pools
+        .iter()
+        .position(|pool| Some(pool.id) == selected)
+        .unwrap_or(0);
+    match pools {
+        [] => model.ui.notice = Some("there is no pool yet".to_owned()),
+        [only] => open_strategies(model, only.id),
+        _ => model.ui.overlay = Overlay::Pools { at: here },
+    }
+}
+
+fn open_strategies(model: &mut Model, pool: PoolId) {
+    let at = model.strategy_of(pool).unwrap_or(0);
+    model.ui.overlay = Overlay::Strategies { pool, at };
+}
+
+fn accept(model: &mut Model) -> Vec<Effect> {
+    match model.ui.overlay {
+        Overlay::Pools { at } => {
+            let pool = model
+                .snapshot()
+                .and_then(|s| s.pools.get(at))
+                .map(|pool| pool.id);
+            if let Some(pool) = pool {
+                open_strategies(model, pool);
+            }
+            Vec::new()
+        }
+        Overlay::Strategies { pool, at } => take_strategy(model, pool, at),
+        Overlay::None | Overlay::Help { .. } => Vec::new(),
+    }
+}
+
+fn take_strategy(model: &mut Model, pool: PoolId, at: usize) -> Vec<Effect> {
+    let Some(spec) = REGISTRY
+        .get(at)
+        .and_then(|entry| StrategySpec::named(entry.name))
+    else {
+        return Vec::new();
+    };
+    model.ui.overlay = Overlay::None;
+    let name = model.pool(pool).map_or("", |row| &row.name);
+    model.ui.notice = Some(format!("{name} now chooses by {}", spec.name()));
+    vec![Effect::Send(Command::Strategy(pool, spec))]
+}
+
+/// Closes what lies on top: an overlay, then the expanded panel, then the selection.
+fn close(model: &mut Model) {
+    let many = model
+        .snapshot()
+        .is_some_and(|snapshot| snapshot.pools.len() > 1);
+    let ui = &mut model.ui;
+    match ui.overlay {
+        Overlay::Strategies { pool, .. } if many => {
+            let pools = model
+                .frame
+                .as_ref()
+                .map_or(&[][..], |frame| &frame.snapshot.pools);
+            let at = pools.iter().position(|row| row.id == pool).unwrap_or(0);
+            ui.overlay = Overlay::Pools { at };
+        }
+        Overlay::None if ui.expanded => ui.expanded = false,
+        Overlay::None => ui.selected = None,
+        _ => ui.overlay = Overlay::None,
+    }
+}
+
+fn focus(model: &mut Model, by: isize) {
+    let panels = layout::panels(model);
+    let here = panels
+        .iter()
+        .position(|panel| *panel == model.ui.focus)
+        .unwrap_or(0);
+    let next = (here as isize + by).rem_euclid(panels.len().max(1) as isize) as usize;
+    if let Some(panel) = panels.get(next) {
+        model.ui.focus = *panel;
+    }
+}
+
+fn zoom(model: &mut Model, range: usize) {
+    model.ui.range = range.min(RANGES.len() - 1);
+}
+
+fn sort(model: &mut Model) {
+    model.ui.sort = model.ui.sort.next();
+    model.ui.reversed = false;
+    model.sort();
+}
+
+fn theme(model: &mut Model) {
+    if model.ui.no_color {
+        model.ui.notice = Some("NO_COLOR is set".to_owned());
+        return;
+    }
+    model.ui.theme = model.ui.theme.next();
+    model.ui.notice = Some(format!("theme {}", model.ui.theme.name()));
+}
+
+fn glyphs(model: &mut Model) {
+    model.ui.glyphs = model.ui.glyphs.other();
+    model.ui.notice = Some(format!("characters {}", model.ui.glyphs.name()));
+}
+
+/// Moves through whatever list has the keys.
+fn travel(model: &mut Model, action: Action) {
+    match model.ui.overlay {
+        Overlay::Help { top } => {
+            let last = layout::help_overflow(model);
+            model.ui.overlay = Overlay::Help {
+                top: moved(action, top, last, 1),
+            };
+        }
+        Overlay::Pools { at } => {
+            let last = model
+                .snapshot()
+                .map_or(0, |s| s.pools.len())
+                .saturating_sub(1);
+            model.ui.overlay = Overlay::Pools {
+                at: moved(action, at, last, 8),
+            };
+        }
+        Overlay::Strategies { pool, at } => {
+            let last = REGISTRY.len() - 1;
+            model.ui.overlay = Overlay::Strategies {
+                pool,
+                at: moved(action, at, last, 8),
+            };
+        }
+        Overlay::None if model.ui.focus == Panel::Log => travel_log(model, action),
+        Overlay::None => travel_nodes(model, action),
+    }
+}
+
+fn moved(action: Action, at: usize, last: usize, page: usize) -> usize {
+    let next = match action {
+        Action::Up => at.saturating_sub(1),
+        Action::Down => at + 1,
+        Action::First => 0,
+        Action::Last => last,
+        Action::PageUp => at.saturating_sub(page),
+        Action::PageDown => at + page,
+        _ => at,
+    };
+    next.min(last)
+}
+
+fn travel_log(model: &mut Model, action: Action) {
+    let height = layout::log_rows(model);
+    let entries = model.snapshot().map_or(0, |snapshot| snapshot.log.len());
+    let last = entries.saturating_sub(height);
+    model.ui.log_top = moved(action, model.ui.log_top, last, height.max(1));
+}
+
+fn travel_nodes(model: &mut Model, action: Action) {
+    let Some(last) = model.order.len().checked_sub(1) else {
+        return;
+    };
+    let page = layout::node_rows(model).max(1);
+    let at = match model.selected_row() {
+        Some(row) => moved(action, row, last, page),
+        // The first key press selects; it does not also move.
+        None if matches!(action, Action::Last) => last,
+        None if matches!(action, Action::First) => 0,
+        None => model.ui.top.min(last),
+    };
+    let id = model
+        .snapshot()
+        .map(|snapshot| snapshot.nodes[model.order[at]].id);
+    model.ui.selected = id;
+}
+
+/// Puts right what a message may have made wrong: the focus on a panel that is not there, a scroll
+/// position past the end, a selection out of sight.
+fn settle(model: &mut Model) {
+    let panels = layout::panels(model);
+    if !panels.contains(&model.ui.focus) {
+        model.ui.focus = Panel::Nodes;
+        model.ui.expanded = false;
+    }
+    let rows = layout::node_rows(model);
+    let mut top = model.ui.top.min(model.order.len().saturating_sub(rows));
+    if let Some(row) = model.selected_row() {
+        top = top.clamp((row + 1).saturating_sub(rows.max(1)), row);
+    }
+    model.ui.top = top;
+    let entries = model.snapshot().map_or(0, |snapshot| snapshot.log.len());
+    model.ui.log_top = model
+        .ui
+        .log_top
+        .min(entries.saturating_sub(layout::log_rows(model)));
+}

@@ -1,0 +1,180 @@
+//! The help: every action with its keys, made from the key map, and what the glyphs mean.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use crate::tui::format::width;
+use crate::tui::keys::{Action, BINDINGS, Binding, Context, Group};
+use crate::tui::model::Model;
+use crate::tui::theme::Role;
+
+use super::pen::{self, Piece, piece};
+
+/// Columns for keys.
+const KEYS: usize = 15;
+/// Columns of one line: keys and words.
+const COLUMN: u16 = 48;
+/// Rows for the glyphs and the blank line above them.
+const LEGEND: u16 = 2;
+
+/// A line of the help.
+enum Line {
+    Heading(&'static str),
+    Entry { keys: String, text: &'static str },
+    Blank,
+}
+
+pub(super) fn draw(model: &Model, top: usize, body: Rect, buf: &mut Buffer) {
+    let area = place(body);
+    pen::clear(model, area, buf);
+    let title = [piece("Keys", Role::Title)];
+    let overflow = columns(area).1;
+    let aside = if overflow > 0 {
+        "j k scroll"
+    } else {
+        "Esc closes"
+    };
+    let inner = pen::frame(model, true, area, buf, &title, aside);
+    let inner = Rect {
+        x: inner.x + 1,
+        width: inner.width.saturating_sub(2),
+        ..inner
+    };
+    for (column, lines) in columns(area).0.iter().enumerate() {
+        let x = inner.x + column as u16 * (inner.width / 2);
+        let place = Rect {
+            x,
+            width: inner.width / 2,
+            height: text_rows(area),
+            ..inner
+        };
+        let shown = lines.iter().skip(top.min(overflow));
+        for (line, row) in shown.zip(0..place.height) {
+            pen::line(buf, place, row, model.theme(), &pieces(line));
+        }
+    }
+    legend(model, inner, buf);
+}
+
+/// Returns how many lines do not fit.
+pub(in crate::tui) fn overflow(_model: &Model, screen: Rect) -> usize {
+    let body = Rect {
+        y: 2,
+        height: screen.height.saturating_sub(3),
+        ..screen
+    };
+    columns(place(body)).1
+}
+
+fn place(body: Rect) -> Rect {
+    let width = body.width.min(COLUMN * 2 + 4);
+    let longest = split().iter().map(Vec::len).max().unwrap_or(0) as u16;
+    let height = (longest + LEGEND + 2).min(body.height);
+    Rect {
+        x: body.x + (body.width - width) / 2,
+        y: body.y + (body.height - height) / 2,
+        width,
+        height,
+    }
+}
+
+fn text_rows(area: Rect) -> u16 {
+    area.height.saturating_sub(2 + LEGEND)
+}
+
+fn columns(area: Rect) -> ([Vec<Line>; 2], usize) {
+    let columns = split();
+    let longest = columns.iter().map(Vec::len).max().unwrap_or(0);
+    (
+        columns,
+        longest.saturating_sub(usize::from(text_rows(area))),
+    )
+}
+
+fn split() -> [Vec<Line>; 2] {
+    let section = |groups: &[Group]| {
+        let mut lines = Vec::new();
+        for group in groups {
+            if !lines.is_empty() {
+                lines.push(Line::Blank);
+            }
+            lines.push(Line::Heading(group.name()));
+            lines.extend(entries(*group));
+        }
+        lines
+    };
+    let [time, act, look, app] = Group::ALL;
+    [section(&[time, act]), section(&[look, app])].map(|mut lines: Vec<Line>| {
+        lines.shrink_to_fit();
+        lines
+    })
+}
+
+/// The actions of a group, each with the keys of its first context; neighbours that share a help
+/// line share a row.
+fn entries(group: Group) -> Vec<Line> {
+    let mut seen: Vec<Action> = Vec::new();
+    let mut lines: Vec<Line> = Vec::new();
+    for binding in BINDINGS
+        .iter()
+        .filter(|binding| binding.action.group() == group)
+    {
+        if binding.context == Context::Help || seen.contains(&binding.action) {
+            continue;
+        }
+        seen.push(binding.action);
+        let keys = keys(binding);
+        let text = binding.action.help();
+        match lines.last_mut() {
+            Some(Line::Entry {
+                keys: before,
+                text: same,
+            }) if *same == text => {
+                before.push(' ');
+                before.push_str(&keys);
+            }
+            _ => lines.push(Line::Entry { keys, text }),
+        }
+    }
+    lines
+}
+
+fn keys(binding: &Binding) -> String {
+    let labels: Vec<String> = binding.chords.iter().map(|chord| chord.label()).collect();
+    labels.join(" ")
+}
+
+fn pieces(line: &Line) -> Vec<Piece> {
+    match line {
+        Line::Heading(name) => vec![piece(*name, Role::Strong)],
+        Line::Entry { keys, text } => {
+            let pad = " ".repeat(KEYS.saturating_sub(width(keys)).max(1));
+            vec![
+                piece(keys, Role::Key),
+                piece(pad, Role::Text),
+                piece(*text, Role::Text),
+            ]
+        }
+        Line::Blank => Vec::new(),
+    }
+}
+
+fn legend(model: &Model, inner: Rect, buf: &mut Buffer) {
+    let glyphs = model.glyphs();
+    let words = [
+        (glyphs.up, "up", Role::Up),
+        (glyphs.slow, "slow", Role::Warn),
+        (glyphs.limited, "limited", Role::Warn),
+        (glyphs.probing, "probing", Role::Note),
+        (glyphs.draining, "draining", Role::Note),
+        (glyphs.down, "down", Role::Down),
+        (glyphs.fault, "injected", Role::You),
+    ];
+    let pieces: Vec<Piece> = words
+        .iter()
+        .map(|(glyph, word, role)| piece(format!("{glyph} {word}  "), *role))
+        .collect();
+    if inner.height > 0 {
+        pen::line(buf, inner, inner.height - 1, model.theme(), &pieces);
+    }
+}

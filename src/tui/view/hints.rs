@@ -1,0 +1,78 @@
+//! The last row: what the keys do here, made from the key map; or a notice after a key.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use crate::tui::format::cut;
+use crate::tui::keys::{self, Binding, Context};
+use crate::tui::model::Model;
+use crate::tui::theme::Role;
+
+use super::pen::{self, Fact, Piece, piece};
+
+/// Hints of this rank stand at the right and are never left out.
+const ALWAYS: u8 = 255;
+
+pub(super) fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
+    let theme = model.theme();
+    buf.set_style(area, theme.style(Role::Strip));
+    let place = Rect {
+        x: area.x + 1,
+        width: area.width.saturating_sub(2),
+        ..area
+    };
+    let (fixed, rest): (Vec<Fact>, Vec<Fact>) = hints(model.context())
+        .into_iter()
+        .partition(|hint| hint.rank == ALWAYS);
+    let fixed_width: usize = fixed
+        .iter()
+        .map(|f| f.pieces.iter().map(|(t, _)| t.len()).sum::<usize>() + 1)
+        .sum();
+    let room = usize::from(place.width).saturating_sub(fixed_width + 1);
+    if let Some(notice) = &model.ui.notice {
+        pen::put(
+            buf,
+            place,
+            place.x,
+            place.y,
+            &cut(notice, room, "…"),
+            theme.style(Role::StripStrong),
+        );
+    } else {
+        pen::facts(buf, place, theme, &pen::fit(rest, room, 1), 1);
+    }
+    let x = place
+        .right()
+        .saturating_sub(fixed_width.saturating_sub(1) as u16);
+    let at_right = Rect {
+        x,
+        width: place.right() - x,
+        ..place
+    };
+    pen::facts(buf, at_right, theme, &fixed, 1);
+}
+
+/// The hints of a context; a key without a word of its own joins the next one.
+fn hints(context: Context) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    let mut keys: Vec<Piece> = Vec::new();
+    for binding in keys::bindings(context) {
+        let Some(hint) = binding.hint else { continue };
+        keys.push(piece(format!("{} ", label(binding)), Role::StripName));
+        if !hint.word.is_empty() {
+            keys.push(piece(hint.word, Role::Strip));
+            facts.push(Fact {
+                pieces: std::mem::take(&mut keys),
+                rank: hint.rank,
+            });
+        }
+    }
+    facts
+}
+
+fn label(binding: &Binding) -> String {
+    binding
+        .chords
+        .first()
+        .map_or_else(String::new, |chord| chord.label())
+}

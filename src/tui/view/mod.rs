@@ -1,0 +1,82 @@
+//! The picture: from the model to cells, one file a panel. Everything here is a pure function of
+//! the model and the area; nothing asks for the time, the environment or the terminal.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::layout::{self, Layout, SIZE_MIN};
+use super::model::{Model, Overlay, Panel};
+use super::theme::Role;
+
+mod decision;
+mod figures;
+pub(super) mod help;
+mod hints;
+mod log;
+mod nodes;
+mod pen;
+mod picker;
+mod plot;
+mod pools;
+mod state_bar;
+
+/// Draws the whole screen.
+pub(super) fn view(model: &Model, area: Rect, buf: &mut Buffer) {
+    let area = area.intersection(buf.area);
+    buf.set_style(area, model.theme().style(Role::Ground));
+    let Some(layout) = layout::live(model, area) else {
+        too_small(model, area, buf);
+        return;
+    };
+    state_bar::draw(model, layout.strip, buf);
+    figures::draw(model, layout.figures, buf);
+    for (panel, place) in &layout.panels {
+        draw_panel(model, &layout, *panel, *place, buf);
+    }
+    draw_overlay(model, layout.body, buf);
+    hints::draw(model, layout.hints, buf);
+}
+
+fn draw_panel(model: &Model, layout: &Layout, panel: Panel, area: Rect, buf: &mut Buffer) {
+    match panel {
+        Panel::Nodes => nodes::draw(model, area, buf),
+        Panel::Pools => pools::draw(model, area, buf),
+        Panel::Latency => plot::latency(model, area, buf),
+        Panel::Cost => plot::cost(model, area, buf),
+        Panel::Load => plot::load(model, area, buf),
+        Panel::Decision => decision::draw(model, !layout.has(Panel::Pools), area, buf),
+        Panel::Log => log::draw(model, area, buf),
+    }
+}
+
+fn draw_overlay(model: &Model, body: Rect, buf: &mut Buffer) {
+    match model.ui.overlay {
+        Overlay::None => {}
+        Overlay::Help { top } => help::draw(model, top, body, buf),
+        Overlay::Pools { at } => picker::pools(model, at, body, buf),
+        Overlay::Strategies { pool, at } => picker::strategies(model, pool, at, body, buf),
+    }
+}
+
+fn too_small(model: &Model, area: Rect, buf: &mut Buffer) {
+    let (columns, rows) = SIZE_MIN;
+    let lines = [
+        "plimsoll needs more room".to_owned(),
+        format!("{}x{} is too small", area.width, area.height),
+        format!("{columns}x{rows} is enough"),
+        "q quits; the run goes on".to_owned(),
+    ];
+    let top = area.y + area.height.saturating_sub(lines.len() as u16) / 2;
+    for (line, y) in lines.iter().zip(top..area.bottom()) {
+        pen::centred(
+            buf,
+            Rect {
+                y,
+                height: 1,
+                ..area
+            },
+            line,
+            model.theme().style(Role::Text),
+        );
+    }
+}

@@ -1,0 +1,460 @@
+//! The nodes table: a list of columns with minimum, maximum and importance, of which as many are
+//! shown as fit. Only rows in sight are drawn, so thousands of nodes cost no more than ten.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use crate::balance::NodeState;
+use crate::metrics::NodeRow;
+use crate::tui::format::{count, cut, dollars, percent, percent_fine, rate, seconds_or, width};
+use crate::tui::glyph::Set;
+use crate::tui::model::{Model, Panel, SortKey};
+use crate::tui::theme::{Role, Theme};
+
+use super::pen::{self, piece};
+
+/// A column of the table.
+struct Column {
+    title: &'static str,
+    sort: SortKey,
+    min: u16,
+    /// Wider than this it does not get; for names it is also the widest of them.
+    max: u16,
+    /// Columns of lower rank go first when room is short.
+    rank: u8,
+    right: bool,
+    cell: fn(&mut Cell<'_>, &NodeRow),
+}
+
+impl Column {
+    const fn left(
+        title: &'static str,
+        sort: SortKey,
+        size: (u16, u16),
+        rank: u8,
+        cell: fn(&mut Cell<'_>, &NodeRow),
+    ) -> Column {
+        Column {
+            title,
+            sort,
+            min: size.0,
+            max: size.1,
+            rank,
+            right: false,
+            cell,
+        }
+    }
+
+    const fn right(
+        title: &'static str,
+        sort: SortKey,
+        size: u16,
+        rank: u8,
+        cell: fn(&mut Cell<'_>, &NodeRow),
+    ) -> Column {
+        Column {
+            title,
+            sort,
+            min: size,
+            max: size,
+            rank,
+            right: true,
+            cell,
+        }
+    }
+}
+
+static COLUMNS: [Column; 13] = [
+    Column::left("NODE", SortKey::Name, (8, 24), 250, |cell, row| {
+        cell.text(&row.name, Role::Text)
+    }),
+    Column::left("KIND", SortKey::File, (8, 18), 45, |cell, row| {
+        cell.text(&row.kind, Role::Dim)
+    }),
+    Column::left("STATE", SortKey::State, (10, 10), 240, state),
+    Column::right("IN-FL", SortKey::InFlight, 6, 230, in_flight),
+    Column::right("Q", SortKey::Queue, 3, 150, queue),
+    Column::left("UTIL", SortKey::Utilisation, (9, 21), 160, utilisation),
+    Column::left("SHARE", SortKey::Share, (9, 21), 170, share),
+    Column::right("REQ/S", SortKey::Rate, 5, 50, |cell, row| {
+        cell.text(&rate(row.requests_per_s), Role::Text);
+    }),
+    Column::right("p50", SortKey::P50, 5, 140, |cell, row| {
+        cell.text(&seconds_or(row.p50, cell.glyphs.none), Role::Text);
+    }),
+    Column::right("p99", SortKey::P99, 5, 220, p99),
+    Column::right("ERR%", SortKey::Errors, 5, 210, errors),
+    Column::right("TOK/S", SortKey::Tokens, 5, 40, |cell, row| {
+        cell.text(&count(row.tokens_per_s), Role::Text);
+    }),
+    Column::right("$/h", SortKey::Dollars, 5, 130, |cell, row| {
+        cell.text(&dollars(row.dollars_per_hour), Role::Text);
+    }),
+];
+
+/// From these shares of failed attempts on, look, and act.
+const ERRORS_WARN: f64 = 0.01;
+const ERRORS_BAD: f64 = 0.05;
+/// A node this busy has no room to spare.
+const BUSY: f64 = 0.95;
+/// The selection mark, and the sign of a fault.
+const MARGIN: u16 = 2;
+
+pub(super) fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
+    let rows = model.order.len();
+    let title = [piece(format!("Nodes {rows}"), Role::Title)];
+    let inner = pen::panel(model, Panel::Nodes, area, buf, &title, &aside(model, area));
+    let places = places(model, inner.width.saturating_sub(1));
+    header(model, inner, &places, buf);
+    let body = Rect {
+        y: inner.y + 1,
+        height: inner.height.saturating_sub(1),
+        ..inner
+    };
+    let Some(snapshot) = model.snapshot().filter(|_| rows > 0) else {
+        empty(model, body, buf);
+        return;
+    };
+    let visible = model.order.iter().skip(model.ui.top).zip(0..body.height);
+    for (&index, line) in visible {
+        let row = &snapshot.nodes[index];
+        let line = Rect {
+            y: body.y + line,
+            height: 1,
+            ..body
+        };
+        draw_row(model, row, line, &places, buf);
+    }
+    more_below(model, body, area, buf);
+}
+
+fn aside(model: &Model, area: Rect) -> String {
+    let key = model.ui.sort;
+    let down = key.descends() != model.ui.reversed;
+    let glyphs = model.glyphs();
+    let way = if down { glyphs.falling } else { glyphs.rising };
+    let sort = format!("sort {} {way}", key.name());
+    let height = usize::from(area.height.saturating_sub(3));
+    if model.order.len() <= height {
+        return sort;
+    }
+    let last = (model.ui.top + height).min(model.order.len());
+    format!(
+        "{}-{last} of {} {} {sort}",
+        model.ui.top + 1,
+        model.order.len(),
+        glyphs.dot
+    )
+}
+
+fn empty(model: &Model, body: Rect, buf: &mut Buffer) {
+    let middle = Rect {
+        y: body.y + body.height.saturating_sub(1) / 2,
+        height: 1,
+        ..body
+    };
+    let text = if model.frame.is_none() {
+        "waiting for the first picture"
+    } else {
+        "no nodes yet"
+    };
+    pen::centred(
+        buf,
+        middle.intersection(body),
+        text,
+        model.theme().style(Role::Dim),
+    );
+}
+
+/// Says on the frame that there are rows below.
+fn more_below(model: &Model, body: Rect, area: Rect, buf: &mut Buffer) {
+    let below = model
+        .order
+        .len()
+        .saturating_sub(model.ui.top + usize::from(body.height));
+    if below > 0 && area.height > 1 {
+        let text = format!(" {below} more {} ", model.glyphs().falling);
+        let place = Rect {
+            width: area.width.saturating_sub(2),
+            ..area
+        };
+        pen::right(
+            buf,
+            place,
+            area.height - 1,
+            &text,
+            model.theme().style(Role::Dim),
+        );
+    }
+}
+
+/// A column and where it stands.
+type Place = (&'static Column, u16, u16);
+
+/// Chooses the columns that fit and gives them their widths.
+fn places(model: &Model, room: u16) -> Vec<Place> {
+    let mut shown: Vec<(&Column, u16)> = Vec::new();
+    let mut left = room.saturating_sub(MARGIN);
+    let mut ranked: Vec<&'static Column> = COLUMNS.iter().collect();
+    ranked.sort_by_key(|column| std::cmp::Reverse(column.rank));
+    for column in ranked {
+        let needed = column.min + 1;
+        if left < needed {
+            break;
+        }
+        left -= needed;
+        shown.push((column, column.min));
+    }
+    left += 1;
+    shown.sort_by_key(|(column, _)| COLUMNS.iter().position(|c| std::ptr::eq(c, *column)));
+    grow(model, &mut shown, &mut left);
+    spread(&shown, left)
+}
+
+/// Widens first names, then kinds, then bars.
+fn grow(model: &Model, shown: &mut [(&Column, u16)], left: &mut u16) {
+    for (column, size) in shown.iter_mut() {
+        let longest = match column.title {
+            "NODE" => model.widths.name,
+            "KIND" => model.widths.kind,
+            _ => continue,
+        };
+        let wanted = column
+            .max
+            .min(longest.min(100) as u16)
+            .saturating_sub(*size);
+        let more = wanted.min(*left);
+        *size += more;
+        *left -= more;
+    }
+    // A column of air between columns first, where that can be had.
+    let air = shown.len().saturating_sub(1) as u16;
+    let spare = if *left > air + 6 { *left - air } else { *left };
+    let mut bars = spare;
+    for _ in 0..12 {
+        for (column, size) in shown
+            .iter_mut()
+            .filter(|(c, _)| matches!(c.title, "UTIL" | "SHARE"))
+        {
+            if bars > 0 && *size < column.max {
+                *size += 1;
+                bars -= 1;
+                *left -= 1;
+            }
+        }
+    }
+}
+
+/// Spreads what is left over the gaps and says where each column begins.
+fn spread(shown: &[(&'static Column, u16)], left: u16) -> Vec<Place> {
+    let gaps = shown.len().saturating_sub(1).max(1) as u16;
+    let gap = 1 + (left / gaps).min(2);
+    let mut x = MARGIN;
+    let mut places = Vec::new();
+    for (column, size) in shown {
+        places.push((*column, x, *size));
+        x += size + gap;
+    }
+    places
+}
+
+fn header(model: &Model, inner: Rect, places: &[Place], buf: &mut Buffer) {
+    for (column, x, size) in places {
+        let sorted = column.sort == model.ui.sort && model.ui.sort != SortKey::File;
+        let role = if sorted { Role::Strong } else { Role::Dim };
+        let place = Rect {
+            x: inner.x + x,
+            y: inner.y,
+            width: *size,
+            height: 1,
+        };
+        let style = model.theme().style(role);
+        if column.right {
+            pen::right(buf, place.intersection(inner), 0, column.title, style);
+        } else {
+            pen::put(
+                buf,
+                place.intersection(inner),
+                place.x,
+                place.y,
+                column.title,
+                style,
+            );
+        }
+    }
+}
+
+fn draw_row(model: &Model, row: &NodeRow, line: Rect, places: &[Place], buf: &mut Buffer) {
+    let (theme, glyphs) = (model.theme(), model.glyphs());
+    let selected = model.ui.selected == Some(row.id);
+    if selected {
+        buf.set_style(line.intersection(buf.area), theme.style(Role::Selected));
+        pen::put(
+            buf,
+            line,
+            line.x,
+            line.y,
+            glyphs.cursor,
+            theme.on_selected(Role::Key),
+        );
+    }
+    if row.fault {
+        let style = if selected {
+            theme.on_selected(Role::You)
+        } else {
+            theme.style(Role::You)
+        };
+        pen::put(buf, line, line.x + 1, line.y, glyphs.fault, style);
+    }
+    for (column, x, size) in places {
+        let area = Rect {
+            x: line.x + x,
+            width: *size,
+            ..line
+        }
+        .intersection(line);
+        let mut cell = Cell {
+            area,
+            right: column.right,
+            selected,
+            theme,
+            glyphs,
+            buf,
+        };
+        (column.cell)(&mut cell, row);
+    }
+}
+
+/// Where a column writes.
+struct Cell<'a> {
+    area: Rect,
+    right: bool,
+    selected: bool,
+    theme: Theme,
+    glyphs: &'static Set,
+    buf: &'a mut Buffer,
+}
+
+impl Cell<'_> {
+    fn style(&self, role: Role) -> Style {
+        if self.selected {
+            self.theme.on_selected(role)
+        } else {
+            self.theme.style(role)
+        }
+    }
+
+    fn text(&mut self, text: &str, role: Role) {
+        let style = self.style(role);
+        let text = cut(text, usize::from(self.area.width), self.glyphs.more);
+        if self.right {
+            pen::right(self.buf, self.area, 0, &text, style);
+        } else {
+            pen::put(self.buf, self.area, self.area.x, self.area.y, &text, style);
+        }
+    }
+
+    /// A bar and its percentage. Whatever is above zero shows at least half a cell.
+    fn bar(&mut self, value: Option<f64>, role: Role) {
+        let length = self.area.width.saturating_sub(5);
+        let share = value
+            .filter(|v| v.is_finite())
+            .unwrap_or(0.0)
+            .clamp(0.0, 1.0);
+        let least = if share > 0.0 { 1.0 } else { 0.0 };
+        let halves = (share * f64::from(length) * 2.0).round().max(least) as u16;
+        let [full, half, rest] = self.glyphs.bar;
+        let mut x = self.area.x;
+        let (solid, thin) = (self.style(role), self.style(Role::BarRest));
+        for place in 0..length {
+            let (glyph, style) = match halves.saturating_sub(place * 2) {
+                0 => (rest, thin),
+                1 => (half, solid),
+                _ => (full, solid),
+            };
+            x = pen::put(self.buf, self.area, x, self.area.y, glyph, style);
+        }
+        let text = value.map_or_else(|| self.glyphs.none.to_owned(), percent);
+        let style = self.style(if role == Role::BarHot {
+            Role::Warn
+        } else {
+            Role::Dim
+        });
+        pen::right(self.buf, self.area, 0, &text, style);
+    }
+}
+
+/// The glyph, the word and the role of a node's state.
+pub(super) fn state_of(row: &NodeRow, glyphs: &Set) -> (&'static str, &'static str, Role) {
+    let glyph = |set: &'static str| set;
+    match row.state {
+        NodeState::Up if row.slow => (glyph(glyphs.slow), "slow", Role::Warn),
+        NodeState::Up => (glyph(glyphs.up), "up", Role::Up),
+        NodeState::Limited => (glyph(glyphs.limited), "limited", Role::Warn),
+        NodeState::Ejected => (glyph(glyphs.down), "DOWN", Role::Down),
+        NodeState::Probing => (glyph(glyphs.probing), "probing", Role::Note),
+        NodeState::Draining => (glyph(glyphs.draining), "draining", Role::Note),
+        NodeState::Gone => (glyph(glyphs.gone), "gone", Role::Dim),
+    }
+}
+
+fn state(cell: &mut Cell<'_>, row: &NodeRow) {
+    let (glyph, word, role) = state_of(row, cell.glyphs);
+    cell.text(&format!("{glyph} {word}"), role);
+}
+
+fn in_flight(cell: &mut Cell<'_>, row: &NodeRow) {
+    let now = count(f64::from(row.in_flight));
+    let text = match row.capacity {
+        Some(capacity) => format!("{now}/{}", count(f64::from(capacity))),
+        None => now.clone(),
+    };
+    // Rather no limit than a cut number.
+    let fits = width(&text) <= usize::from(cell.area.width);
+    cell.text(if fits { &text } else { &now }, Role::Text);
+}
+
+fn queue(cell: &mut Cell<'_>, row: &NodeRow) {
+    let role = if row.queued >= 10 {
+        Role::Warn
+    } else {
+        Role::Text
+    };
+    let text = if row.queued > 999 {
+        "999".to_owned()
+    } else {
+        row.queued.to_string()
+    };
+    cell.text(&text, role);
+}
+
+fn utilisation(cell: &mut Cell<'_>, row: &NodeRow) {
+    let hot = row.utilisation.is_some_and(|busy| busy >= BUSY);
+    cell.bar(
+        row.utilisation,
+        if hot { Role::BarHot } else { Role::BarFull },
+    );
+}
+
+fn share(cell: &mut Cell<'_>, row: &NodeRow) {
+    cell.bar(Some(row.share), Role::BarShare);
+}
+
+fn p99(cell: &mut Cell<'_>, row: &NodeRow) {
+    let role = if row.slow { Role::Down } else { Role::Text };
+    cell.text(&seconds_or(row.p99, cell.glyphs.none), role);
+}
+
+fn errors(cell: &mut Cell<'_>, row: &NodeRow) {
+    if row.requests_per_s <= 0.0 && row.error_share <= 0.0 {
+        cell.text(cell.glyphs.none, Role::Text);
+        return;
+    }
+    let role = match row.error_share {
+        share if share >= ERRORS_BAD => Role::Down,
+        share if share >= ERRORS_WARN => Role::Warn,
+        _ => Role::Text,
+    };
+    cell.text(&percent_fine(row.error_share), role);
+}

@@ -1,0 +1,181 @@
+//! The strategy picker: which pool, then which strategy, with what each is good for.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use crate::balance::{Entry, REGISTRY};
+use crate::tui::format::{cut, width};
+use crate::tui::model::Model;
+use crate::tui::theme::Role;
+use crate::unit::PoolId;
+
+use super::pen::{self, Piece, piece};
+
+/// Lines about the selected strategy below the list.
+const ABOUT: u16 = 5;
+
+pub(super) fn pools(model: &Model, at: usize, body: Rect, buf: &mut Buffer) {
+    let pools = model.snapshot().map_or(&[][..], |snapshot| &snapshot.pools);
+    let lines: Vec<Line> = pools
+        .iter()
+        .map(|pool| Line {
+            name: pool.name.clone(),
+            text: pool.strategy.clone(),
+            now: false,
+        })
+        .collect();
+    let inner = open(model, body, lines.len(), 0, buf, "Strategy of which pool?");
+    list(model, &lines, at, inner, buf);
+}
+
+pub(super) fn strategies(model: &Model, pool: PoolId, at: usize, body: Rect, buf: &mut Buffer) {
+    let now = model.strategy_of(pool);
+    let lines: Vec<Line> = REGISTRY
+        .iter()
+        .enumerate()
+        .map(|(place, entry)| Line {
+            name: entry.name.to_owned(),
+            text: entry.summary.to_owned(),
+            now: now == Some(place),
+        })
+        .collect();
+    let name = model.pool(pool).map_or("", |row| &row.name);
+    let title = format!("Strategy of pool {}", cut(name, 24, "…"));
+    let inner = open(model, body, lines.len(), ABOUT, buf, &title);
+    let split = inner.height.saturating_sub(ABOUT).max(1);
+    list(
+        model,
+        &lines,
+        at,
+        Rect {
+            height: split.min(inner.height),
+            ..inner
+        },
+        buf,
+    );
+    if let Some(entry) = REGISTRY.get(at) {
+        let below = Rect {
+            y: inner.y + split,
+            height: inner.height.saturating_sub(split),
+            ..inner
+        };
+        about(model, entry, below, buf);
+    }
+}
+
+/// A line to choose.
+struct Line {
+    name: String,
+    text: String,
+    now: bool,
+}
+
+/// Opens the overlay in the middle, as high as it needs.
+fn open(model: &Model, body: Rect, lines: usize, more: u16, buf: &mut Buffer, title: &str) -> Rect {
+    let height = (lines.min(100) as u16 + more + 2).min(body.height);
+    let width = body.width.min(100);
+    let area = Rect {
+        x: body.x + (body.width - width) / 2,
+        y: body.y + (body.height - height) / 2,
+        width,
+        height,
+    };
+    pen::clear(model, area, buf);
+    let title = [piece(title, Role::Title)];
+    let dot = model.glyphs().dot;
+    let aside = format!("Enter takes {dot} Esc closes");
+    let inner = pen::frame(model, true, area, buf, &title, &aside);
+    Rect {
+        x: inner.x + 1,
+        width: inner.width.saturating_sub(2),
+        ..inner
+    }
+}
+
+fn list(model: &Model, lines: &[Line], at: usize, area: Rect, buf: &mut Buffer) {
+    let (theme, glyphs) = (model.theme(), model.glyphs());
+    let names = lines
+        .iter()
+        .map(|line| width(&line.name))
+        .max()
+        .unwrap_or(0)
+        .min(24);
+    let rows = usize::from(area.height).max(1);
+    let top = (at + 1)
+        .saturating_sub(rows)
+        .min(lines.len().saturating_sub(rows));
+    for ((place, line), row) in lines.iter().enumerate().skip(top).zip(0..area.height) {
+        let selected = place == at;
+        let place = Rect {
+            y: area.y + row,
+            height: 1,
+            ..area
+        };
+        let style = |role| {
+            if selected {
+                theme.on_selected(role)
+            } else {
+                theme.style(role)
+            }
+        };
+        buf.set_style(place.intersection(buf.area), style(Role::Text));
+        let sign = if selected { glyphs.cursor } else { " " };
+        let now = if line.now { glyphs.up } else { " " };
+        let x = pen::put(
+            buf,
+            place,
+            place.x,
+            place.y,
+            &format!("{sign} "),
+            style(Role::Key),
+        );
+        let x = pen::put(buf, place, x, place.y, &format!("{now} "), style(Role::Up));
+        let name = cut(&line.name, names, "…");
+        pen::put(buf, place, x, place.y, &name, style(Role::Strong));
+        let x = x + names as u16 + 2;
+        let room = usize::from(place.right().saturating_sub(x));
+        pen::put(
+            buf,
+            place,
+            x,
+            place.y,
+            &cut(&line.text, room, "…"),
+            style(Role::Text),
+        );
+    }
+}
+
+fn about(model: &Model, entry: &Entry, area: Rect, buf: &mut Buffer) {
+    let mut rows: Vec<Vec<Piece>> = vec![Vec::new()];
+    let words = wrap(entry.when, usize::from(area.width).saturating_sub(8));
+    for (place, text) in words.into_iter().take(2).enumerate() {
+        let label = if place == 0 { "when    " } else { "        " };
+        rows.push(vec![piece(label, Role::Dim), piece(text, Role::Text)]);
+    }
+    rows.push(vec![
+        piece("cost    ", Role::Dim),
+        piece(entry.cost, Role::Text),
+    ]);
+    rows.push(vec![
+        piece("source  ", Role::Dim),
+        piece(entry.source, Role::Dim),
+    ]);
+    for (row, y) in rows.iter().zip(0..area.height) {
+        pen::line(buf, area, y, model.theme(), row);
+    }
+}
+
+/// Breaks a sentence at spaces into lines of at most so many columns.
+fn wrap(text: &str, room: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if width(line) + 1 + width(word) <= room => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}

@@ -1,0 +1,467 @@
+//! The charts over time: latency, money and tokens, load and errors.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use crate::metrics::{Figures, History, Point, Snapshot};
+use crate::tui::chart::{Dots, Scale, Window};
+use crate::tui::format::{count, dollars, percent_fine, rate, seconds, width};
+use crate::tui::model::{Lines, Model, Panel};
+use crate::tui::theme::Role;
+use crate::unit::{Span, Time};
+
+use super::pen::{self, Piece, piece};
+
+/// A line of a chart.
+struct Series {
+    value: fn(&Point) -> Option<f64>,
+    role: Role,
+    /// Written at the end of the line.
+    label: String,
+    /// Written below the label.
+    note: String,
+}
+
+/// A chart: lines on one axis.
+struct Chart {
+    series: Vec<Series>,
+    log: bool,
+    tick: fn(f64) -> String,
+    /// Whether the bottom row is the time axis.
+    axis: bool,
+}
+
+/// Columns of the value axis.
+const AXIS: u16 = 5;
+
+pub(super) fn latency(model: &Model, area: Rect, buf: &mut Buffer) {
+    let lines = model.ui.lines;
+    let mut title = vec![piece("Latency s ", Role::Title)];
+    let all: [(&str, fn(&Point) -> Option<f64>, Role); 3] = [
+        ("p50", |point| point.p50.map(Span::seconds), Role::P50),
+        ("p95", |point| point.p95.map(Span::seconds), Role::P95),
+        ("p99", |point| point.p99.map(Span::seconds), Role::P99),
+    ];
+    let wanted = |name: &str| lines == Lines::All || lines.name() == name;
+    let mut series = Vec::new();
+    for (name, value, role) in all.into_iter().filter(|(name, ..)| wanted(name)) {
+        title.push(piece(format!(" {name}"), role));
+        series.push(Series {
+            value,
+            role,
+            label: name.to_owned(),
+            note: String::new(),
+        });
+    }
+    let aside = if area.width >= 56 {
+        format!("10s window {} {}", model.glyphs().dot, range_name(model))
+    } else {
+        range_name(model)
+    };
+    let inner = pen::panel(model, Panel::Latency, area, buf, &title, &aside);
+    draw(
+        model,
+        &Chart {
+            series,
+            log: true,
+            tick: seconds_tick,
+            axis: true,
+        },
+        inner,
+        buf,
+    );
+}
+
+/// Seconds on the value axis, which are 1, 2 or 5 times a power of ten.
+fn seconds_tick(value: f64) -> String {
+    if value >= 1.0 {
+        return count(value);
+    }
+    seconds(Span::from_seconds(value))
+        .trim_end_matches('0')
+        .to_owned()
+}
+
+pub(super) fn cost(model: &Model, area: Rect, buf: &mut Buffer) {
+    let pair = [
+        one(
+            "Cost $/h",
+            |point| point.dollars_per_hour,
+            Role::Cost,
+            dollars,
+        ),
+        one("Tokens/s", |point| point.tokens_per_s, Role::Tokens, count),
+    ];
+    stacked(model, Panel::Cost, pair, area, buf);
+}
+
+pub(super) fn load(model: &Model, area: Rect, buf: &mut Buffer) {
+    let pair = [
+        one("Requests/s", |point| point.requests_per_s, Role::Load, rate),
+        one(
+            "Errors %",
+            |point| point.error_share * 100.0,
+            Role::Errors,
+            |value| percent_fine(value / 100.0),
+        ),
+    ];
+    stacked(model, Panel::Load, pair, area, buf);
+}
+
+/// A figure over time that has a chart of its own.
+struct Single {
+    name: &'static str,
+    value: fn(&Point) -> f64,
+    role: Role,
+    show: fn(f64) -> String,
+}
+
+fn one(
+    name: &'static str,
+    value: fn(&Point) -> f64,
+    role: Role,
+    show: fn(f64) -> String,
+) -> Single {
+    Single {
+        name,
+        value,
+        role,
+        show,
+    }
+}
+
+/// Draws two charts in one panel, one above the other, with the figures of now beside them.
+fn stacked(model: &Model, panel: Panel, pair: [Single; 2], area: Rect, buf: &mut Buffer) {
+    let dot = format!(" {} ", model.glyphs().dot);
+    let title = [
+        piece(pair[0].name, Role::Title),
+        piece(dot, Role::Dim),
+        piece(pair[1].name, Role::Title),
+    ];
+    let inner = pen::panel(model, panel, area, buf, &title, &range_name(model));
+    let [first, second] = pair;
+    let top = inner.height.saturating_sub(1) / 2;
+    let upper = Rect {
+        height: top,
+        ..inner
+    };
+    let lower = Rect {
+        y: inner.y + top,
+        height: inner.height - top,
+        ..inner
+    };
+    draw_single(model, &first, false, upper, buf);
+    draw_single(model, &second, true, lower, buf);
+}
+
+fn draw_single(model: &Model, single: &Single, axis: bool, area: Rect, buf: &mut Buffer) {
+    // Function pointers carry no state, so each figure has its own accessor for points.
+    let values: fn(&Point) -> Option<f64> = match single.role {
+        Role::Cost => |point| Some(point.dollars_per_hour),
+        Role::Tokens => |point| Some(point.tokens_per_s),
+        Role::Load => |point| Some(point.requests_per_s),
+        _ => |point| Some(point.error_share * 100.0),
+    };
+    let now = model
+        .snapshot()
+        .map(|snapshot| current(&snapshot.window, single.role));
+    let series = Series {
+        value: values,
+        role: single.role,
+        label: now.map(single.show).unwrap_or_default(),
+        note: change(model, single, now),
+    };
+    draw(
+        model,
+        &Chart {
+            series: vec![series],
+            log: false,
+            tick: short,
+            axis,
+        },
+        area,
+        buf,
+    );
+}
+
+fn current(window: &Figures, role: Role) -> f64 {
+    match role {
+        Role::Cost => window.dollars_per_hour,
+        Role::Tokens => window.tokens_per_s,
+        Role::Load => window.requests_per_s,
+        _ => window.error_share * 100.0,
+    }
+}
+
+/// How much the figure has changed since the left edge of the chart.
+fn change(model: &Model, single: &Single, now: Option<f64>) -> String {
+    let (Some(snapshot), Some(now)) = (model.snapshot(), now) else {
+        return String::new();
+    };
+    let from = Time(snapshot.now.0.saturating_sub(model.range().0));
+    let first = points(&snapshot.history).find(|(at, _)| *at >= from);
+    let before = first.map_or(0.0, |(_, point)| (single.value)(point));
+    let percent = (now / before - 1.0) * 100.0;
+    if !percent.is_finite() || percent.abs() < 0.5 || percent.abs() > 999.0 {
+        return String::new();
+    }
+    format!("{percent:+.0}%")
+}
+
+fn short(value: f64) -> String {
+    if value.abs() < 10.0 && value.fract().abs() > 1e-9 {
+        return format!("{value:.1}");
+    }
+    let text = count(value);
+    if width(&text) < usize::from(AXIS) {
+        text
+    } else {
+        text.replace(".0", "")
+    }
+}
+
+/// Points and the times at which their buckets end.
+fn points(history: &History) -> impl Iterator<Item = (Time, &Point)> {
+    let (start, bucket) = (history.start, history.bucket.0);
+    history
+        .points
+        .iter()
+        .enumerate()
+        .map(move |(place, point)| (start + Span(bucket.saturating_mul(place as u64 + 1)), point))
+}
+
+fn range_name(model: &Model) -> String {
+    match crate::tui::model::RANGES
+        .get(model.ui.range)
+        .copied()
+        .flatten()
+    {
+        Some(range) => range.to_string(),
+        None => "whole run".to_owned(),
+    }
+}
+
+fn draw(model: &Model, chart: &Chart, area: Rect, buf: &mut Buffer) {
+    let labels = chart
+        .series
+        .iter()
+        .flat_map(|series| [&series.label, &series.note]);
+    let label_width = labels.map(|label| width(label)).max().unwrap_or(0) as u16 + 1;
+    let axis = u16::from(chart.axis);
+    if area.width < AXIS + label_width + 8 || area.height < 2 + axis {
+        return;
+    }
+    let plot = Rect {
+        x: area.x + AXIS,
+        width: area.width - AXIS - label_width,
+        height: area.height - axis,
+        ..area
+    };
+    let now = model.snapshot().map_or(Time::ZERO, |snapshot| snapshot.now);
+    let window = Window::new(now, model.range(), plot.width * 2);
+    let snapshot = model.snapshot();
+    let scale = snapshot.and_then(|snapshot| scale(chart, &snapshot.history, &window));
+    let (Some(snapshot), Some(scale)) = (snapshot, scale) else {
+        no_data(model, area, buf);
+        return;
+    };
+    value_axis(model, chart, &scale, area, plot, buf);
+    marks(model, &snapshot.history, &window, plot, chart.axis, buf);
+    lines(model, chart, snapshot, &scale, &window, plot, buf);
+    end_labels(model, chart, snapshot, &scale, &window, plot, buf);
+    if chart.axis {
+        time_axis(model, plot, &snapshot.history, &window, buf);
+    }
+}
+
+fn no_data(model: &Model, area: Rect, buf: &mut Buffer) {
+    let middle = Rect {
+        y: area.y + area.height / 2,
+        height: 1,
+        ..area
+    };
+    let style = model.theme().style(Role::Dim);
+    pen::centred(buf, middle.intersection(area), "no data yet", style);
+}
+
+fn scale(chart: &Chart, history: &History, window: &Window) -> Option<Scale> {
+    let visible = || points(history).filter(|(at, _)| window.place(*at).is_some());
+    let values = visible().flat_map(|(_, point)| {
+        chart
+            .series
+            .iter()
+            .filter_map(|series| (series.value)(point))
+    });
+    if chart.log {
+        Scale::log(values)
+    } else {
+        Scale::linear(values)
+    }
+}
+
+/// Labels of the value axis, at least two rows apart, and one line across.
+fn value_axis(
+    model: &Model,
+    chart: &Chart,
+    scale: &Scale,
+    area: Rect,
+    plot: Rect,
+    buf: &mut Buffer,
+) {
+    let theme = model.theme();
+    let mut taken: Vec<u16> = Vec::new();
+    for (place, value) in scale.ticks().into_iter().enumerate() {
+        let Some(dot) = scale.place(value, plot.height * 4) else {
+            continue;
+        };
+        let row = dot / 4;
+        let gap = if place < 2 { 1 } else { 3 };
+        if taken.iter().any(|other| other.abs_diff(row) < gap) {
+            continue;
+        }
+        taken.push(row);
+        let label = Rect {
+            width: AXIS - 1,
+            y: plot.y + row,
+            height: 1,
+            ..area
+        };
+        pen::right(buf, label, 0, &(chart.tick)(value), theme.style(Role::Dim));
+        if place >= 2 {
+            let line = model.glyphs().grid.repeat(usize::from(plot.width));
+            pen::put(
+                buf,
+                plot,
+                plot.x,
+                plot.y + row,
+                &line,
+                theme.style(Role::Grid),
+            );
+        }
+    }
+}
+
+fn marks(
+    model: &Model,
+    history: &History,
+    window: &Window,
+    plot: Rect,
+    letters: bool,
+    buf: &mut Buffer,
+) {
+    let style = model.theme().style(Role::You);
+    for mark in &history.marks {
+        let Some(x) = window.place(mark.at).map(|dot| plot.x + dot / 2) else {
+            continue;
+        };
+        for y in plot.y..plot.bottom() {
+            pen::put(buf, plot, x, y, model.glyphs().mark, style);
+        }
+        if letters {
+            let below = Rect {
+                y: plot.bottom(),
+                height: 1,
+                ..plot
+            };
+            let letter = mark.letter.to_string();
+            pen::put(buf, below, x, below.y, &letter, style);
+        }
+    }
+}
+
+fn lines(
+    model: &Model,
+    chart: &Chart,
+    snapshot: &Snapshot,
+    scale: &Scale,
+    window: &Window,
+    plot: Rect,
+    buf: &mut Buffer,
+) {
+    let mut dots = Dots::new(plot.width, plot.height);
+    // The most important line is the last of the list and is drawn over the others.
+    for series in &chart.series {
+        let values = points(&snapshot.history)
+            .filter_map(|(at, point)| Some((window.place(at)?, (series.value)(point))));
+        dots.trace(values, scale, series.role);
+    }
+    dots.draw(plot, buf, model.theme(), model.glyphs().braille);
+}
+
+/// Names at the right ends of the lines, pushed apart where they would meet.
+fn end_labels(
+    model: &Model,
+    chart: &Chart,
+    snapshot: &Snapshot,
+    scale: &Scale,
+    window: &Window,
+    plot: Rect,
+    buf: &mut Buffer,
+) {
+    let mut ends: Vec<(u16, Piece)> = Vec::new();
+    for series in &chart.series {
+        let visible = points(&snapshot.history).filter(|(at, _)| window.place(*at).is_some());
+        let last = visible.last().and_then(|(_, point)| (series.value)(point));
+        let Some(dot) = last.and_then(|value| scale.place(value, plot.height * 4)) else {
+            continue;
+        };
+        ends.push((dot / 4, (series.label.clone(), series.role)));
+        if !series.note.is_empty() {
+            ends.push((dot / 4 + 1, (series.note.clone(), Role::Dim)));
+        }
+    }
+    ends.sort_by_key(|(row, _)| *row);
+    push_apart(&mut ends, plot.height);
+    for (row, (label, role)) in ends {
+        let place = Rect {
+            x: plot.right() + 1,
+            y: plot.y + row,
+            width: 8,
+            height: 1,
+        };
+        pen::put(
+            buf,
+            place,
+            place.x,
+            place.y,
+            &label,
+            model.theme().style(role),
+        );
+    }
+}
+
+fn push_apart(ends: &mut [(u16, Piece)], height: u16) {
+    let mut free = 0;
+    for (row, _) in ends.iter_mut() {
+        *row = (*row).max(free);
+        free = *row + 1;
+    }
+    let mut limit = height;
+    for (row, _) in ends.iter_mut().rev() {
+        *row = (*row).min(limit.saturating_sub(1));
+        limit = *row;
+    }
+}
+
+fn time_axis(model: &Model, plot: Rect, history: &History, window: &Window, buf: &mut Buffer) {
+    let row = Rect {
+        y: plot.bottom(),
+        height: 1,
+        ..plot
+    };
+    let style = model.theme().style(Role::Dim);
+    let lettered: Vec<u16> = history
+        .marks
+        .iter()
+        .filter_map(|mark| window.place(mark.at))
+        .map(|dot| dot / 2)
+        .collect();
+    let is_free = |from: u16, to: u16| !lettered.iter().any(|x| (from..to).contains(x));
+    let left = format!("-{}", model.range());
+    if is_free(0, width(&left) as u16 + 1) {
+        pen::put(buf, row, row.x, row.y, &left, style);
+    }
+    if is_free(plot.width.saturating_sub(4), plot.width) {
+        pen::right(buf, row, 0, "now", style);
+    }
+}

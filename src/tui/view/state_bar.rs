@@ -1,0 +1,171 @@
+//! The first row: what kind of run it is, whether it moves, the clock, and what is being run.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use crate::command::{Frame, Mode, Pace, RunState};
+use crate::metrics::Snapshot;
+use crate::tui::format::cut;
+use crate::tui::model::Model;
+use crate::tui::theme::Role;
+use crate::unit::Span;
+
+use super::pen::{self, Fact, Piece, piece};
+
+/// Being behind by less than this is not worth a word.
+const LAG_SHOWN: Span = Span::from_millis(500);
+
+pub(super) fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
+    let theme = model.theme();
+    buf.set_style(area, theme.style(Role::Strip));
+    let place = Rect {
+        x: area.x + 1,
+        width: area.width.saturating_sub(2),
+        ..area
+    };
+    let Some(frame) = &model.frame else {
+        let name = [fact(255, [piece(" PLIMSOLL ", Role::Badge)])];
+        let x = pen::facts(buf, place, theme, &name, 1);
+        pen::put(
+            buf,
+            place,
+            x + 1,
+            area.y,
+            "waiting for the run",
+            theme.style(Role::StripDim),
+        );
+        return;
+    };
+    let left = pen::fit(facts(model, frame), usize::from(place.width), 1);
+    pen::facts(buf, place, theme, &left, 1);
+}
+
+fn fact<const N: usize>(rank: u8, pieces: [Piece; N]) -> Fact {
+    Fact {
+        pieces: pieces.into(),
+        rank,
+    }
+}
+
+fn labelled(rank: u8, label: &str, value: impl Into<String>) -> Fact {
+    let label = piece(format!(" {label} "), Role::StripDim);
+    fact(rank, [label, piece(value, Role::StripStrong)])
+}
+
+fn facts(model: &Model, frame: &Frame) -> Vec<Fact> {
+    let snapshot = &frame.snapshot;
+    let mut facts = vec![
+        fact(
+            255,
+            [piece(mode(frame.mode), Role::Badge), state(model, frame)],
+        ),
+        fact(250, [clock(frame)]),
+        fact(
+            200,
+            [piece(
+                format!(" {}", cut(&frame.scenario, 28, "…")),
+                Role::StripName,
+            )],
+        ),
+        fact(
+            190,
+            [piece(cut(&strategy(snapshot), 28, "…"), Role::StripName)],
+        ),
+        labelled(150, "seed", frame.seed.to_string()),
+    ];
+    if frame.lag > LAG_SHOWN {
+        facts.push(fact(
+            180,
+            [
+                piece(" lag ", Role::StripDim),
+                piece(format!("{:.1}s", frame.lag.seconds()), Role::StripStrong),
+            ],
+        ));
+    }
+    facts.push(nodes_up(snapshot));
+    if model.closed && !matches!(frame.state, RunState::Done | RunState::Failed(_)) {
+        facts.push(fact(240, [piece(" engine has ended", Role::StripStrong)]));
+    }
+    facts
+}
+
+const fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Sim => " SIM ",
+        Mode::Replay => " REPLAY ",
+        Mode::Live => " LIVE ",
+    }
+}
+
+fn state(model: &Model, frame: &Frame) -> Piece {
+    let glyphs = model.glyphs();
+    if model.ui.frozen {
+        let newest = model
+            .newer
+            .as_ref()
+            .map_or(frame.snapshot.now, |newer| newer.snapshot.now);
+        let age = newest.since(frame.snapshot.now).seconds();
+        return piece(format!(" {} FROZEN {age:.0}s ", glyphs.pause), Role::Paused);
+    }
+    match &frame.state {
+        RunState::Running if frame.mode == Mode::Live => {
+            piece(format!(" {} LIVE ", glyphs.up), Role::Running)
+        }
+        RunState::Running => piece(
+            format!(" {} RUN {} ", glyphs.run, pace(model, frame.pace)),
+            Role::Running,
+        ),
+        RunState::Paused => piece(format!(" {} PAUSED ", glyphs.pause), Role::Paused),
+        RunState::Done => piece(format!(" {} DONE ", glyphs.done), Role::Done),
+        RunState::Failed(why) => piece(
+            format!(" {} FAILED {} ", glyphs.failed, cut(why, 30, glyphs.more)),
+            Role::Failed,
+        ),
+    }
+}
+
+fn pace(model: &Model, pace: Pace) -> String {
+    let times = model.glyphs().times;
+    match pace {
+        Pace::Fastest => "max".to_owned(),
+        Pace::Times(pace) if pace > 0.0 && pace < 1.0 => format!("1/{:.0}{times}", 1.0 / pace),
+        Pace::Times(pace) => format!("{}{times}", crate::tui::format::count(pace)),
+    }
+}
+
+/// The clock, and where the workload ends. Always of the same width, so nothing after it jumps.
+fn clock(frame: &Frame) -> Piece {
+    let now = frame.snapshot.now;
+    match frame.end {
+        Some(end) => {
+            let end = end.to_string();
+            let end = end.strip_suffix(".0").unwrap_or(&end);
+            piece(format!(" {now} / {end}"), Role::Strip)
+        }
+        None => piece(format!(" {now}"), Role::Strip),
+    }
+}
+
+/// The strategy of the first pool, and how many other pools there are.
+fn strategy(snapshot: &Snapshot) -> String {
+    match snapshot.pools.as_slice() {
+        [] => String::new(),
+        [only] => only.strategy.clone(),
+        [first, others @ ..] => format!("{} +{}", first.strategy, others.len()),
+    }
+}
+
+fn nodes_up(snapshot: &Snapshot) -> Fact {
+    let sum = |of: fn(&crate::metrics::PoolRow) -> u32| {
+        snapshot
+            .pools
+            .iter()
+            .map(|pool| u64::from(of(pool)))
+            .sum::<u64>()
+    };
+    labelled(
+        140,
+        "nodes up",
+        format!("{}/{}", sum(|pool| pool.up), sum(|pool| pool.nodes)),
+    )
+}
