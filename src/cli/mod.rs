@@ -1,1 +1,182 @@
-//! cli (being written).
+//! The command line: a subcommand a file, and what they share.
+//!
+//! stdout is the result and nothing else; everything else goes to stderr. Exit codes are
+//! [`failure::Kind`]s.
+
+mod check;
+mod export;
+pub mod failure;
+mod journal;
+mod list;
+mod load;
+mod output;
+#[cfg(feature = "tui")]
+mod play;
+mod progress;
+mod run;
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::scenario::Override;
+use failure::{Failure, Kind};
+
+/// The scenario that runs when none is named.
+const DEFAULT_SCENARIO: &str = "quickstart";
+
+/// Choose, prove and run the load-balancing strategy of an AI fleet.
+///
+/// Without a command: opens the dashboard on a built-in scenario; without a terminal, runs it and
+/// prints the report.
+#[derive(Debug, Parser)]
+#[command(name = "plimsoll", version, max_term_width = 100, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+const EXAMPLES: &str = "Examples:
+  plimsoll                                   watch the built-in scenario
+  plimsoll run failover                      run one headless, with its expectations
+  plimsoll run my.toml --fail-if 'p99 > 2s'  the CI check: exit code 100 if it fails
+  plimsoll run azure-chat --trace AzureLLMInferenceTrace_conv.csv
+  plimsoll play my.toml --strategy least_tokens
+
+Exit codes: 0 done, 1 unexpected failure, 2 usage, 3 scenario or trace invalid, 4 nothing to run,
+100 an expectation failed, 101 not deterministic, 130 and 143 interrupted.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Watch a scenario in the dashboard (needs a terminal)
+    #[cfg(feature = "tui")]
+    Play(play::Play),
+    /// Run a scenario headless and print its report
+    Run(run::Run),
+    /// Check scenarios: all problems at once, with line and column
+    Check(check::Check),
+    /// List what is built in
+    List(list::List),
+    /// Print a built-in scenario
+    Show(list::Show),
+    /// Work with journals of runs
+    Journal(journal::Journal),
+}
+
+/// What changes a scenario before it runs.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Scenario")]
+struct Changes {
+    /// The strategy of every pool
+    #[arg(long, value_name = "NAME")]
+    strategy: Option<String>,
+    /// The seed of everything random
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// At most so many requests
+    #[arg(long, value_name = "N")]
+    requests: Option<u64>,
+    /// Until arrivals stop, such as 10m
+    #[arg(long, value_name = "TIME")]
+    duration: Option<String>,
+    /// The trace file of the workload
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+    /// Any value of the scenario, such as workload.arrivals.poisson.rate=80 (repeatable)
+    #[arg(long = "set", value_name = "PATH=VALUE", value_parser = Override::set)]
+    sets: Vec<Override>,
+}
+
+impl Changes {
+    fn overrides(&self) -> Vec<Override> {
+        let mut list = self.sets.clone();
+        list.extend(self.strategy.as_deref().map(Override::strategy));
+        list.extend(self.seed.map(Override::seed));
+        list.extend(self.requests.map(Override::requests));
+        list.extend(self.duration.as_deref().map(Override::duration));
+        list.extend(self.trace.as_ref().map(|path| Override::trace(&path.to_string_lossy())));
+        list
+    }
+}
+
+/// Whether to use colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Color {
+    /// On a terminal, unless `NO_COLOR` is set
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+impl Color {
+    fn on_stderr(self) -> bool {
+        match self {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => std::io::stderr().is_terminal() && !no_color(),
+        }
+    }
+}
+
+/// Returns whether the person asked for no colours: `NO_COLOR` is set and not empty.
+fn no_color() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
+/// Runs the program and returns its exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // clap's own printing knows where to (help to stdout) and whether to colour.
+            let code = if error.use_stderr() { Kind::Usage.code() } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let result = match cli.command {
+        Some(command) => command.run(),
+        None => run_default(),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            failure.tell();
+            ExitCode::from(failure.kind.code())
+        }
+    }
+}
+
+impl Command {
+    fn run(self) -> Result<u8, Failure> {
+        match self {
+            #[cfg(feature = "tui")]
+            Command::Play(play) => play.run(),
+            Command::Run(run) => run.run(),
+            Command::Check(check) => check.run(),
+            Command::List(list) => list.run(),
+            Command::Show(show) => show.run(),
+            Command::Journal(journal) => journal.run(),
+        }
+    }
+}
+
+fn run_default() -> Result<u8, Failure> {
+    #[cfg(feature = "tui")]
+    if play::has_terminal() {
+        return play::Play::default().run();
+    }
+    run::Run::default().run()
+}
+
+/// Returns the command line's definition, for tests.
+#[must_use]
+pub fn definition() -> clap::Command {
+    Cli::command()
+}

@@ -15,7 +15,7 @@ use hdrhistogram::serialization::interval_log::{
     IntervalLogWriterBuilder, IntervalLogWriterError, Tag,
 };
 
-use crate::unit::Span;
+use crate::unit::{Span, Time};
 
 /// Steps for each halving of the distance to 100 %, as the HdrHistogram tools have by default.
 const TICKS: u32 = 5;
@@ -33,32 +33,45 @@ pub struct Tagged<'a> {
     pub histogram: &'a Histogram<u64>,
 }
 
-/// Writes an HdrHistogram V2 interval log: for each histogram one interval over the whole run.
-/// Values are microseconds; the readable maximum in each line is in seconds. Characters that a tag
-/// may not have (commas, spaces, line ends) become `_`.
+/// Begins an HdrHistogram V2 interval log, whose values and maxima are microseconds.
 ///
 /// # Errors
-/// If `out` fails, or a histogram cannot be encoded.
-pub fn hlog(entries: &[Tagged<'_>], simulated: Span, out: &mut dyn Write) -> io::Result<()> {
+/// If `out` fails.
+pub fn hlog_begin(mut out: &mut dyn Write) -> io::Result<()> {
     let mut serializer = V2DeflateSerializer::new();
-    let mut out = out;
     let mut log = IntervalLogWriterBuilder::new()
-        .add_comment("[Logged with Plimsoll; values in microseconds, maxima in seconds]")
+        .add_comment("[Logged with Plimsoll; values and maxima in microseconds]")
         .add_comment("[Histogram log format version 1.3]")
         .with_start_time(UNIX_EPOCH)
-        .with_max_value_divisor(1e6)
         .begin_log_with(&mut out, &mut serializer)?;
     log.write_comment(
         "\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"",
-    )?;
-    let length = Duration::from_nanos(simulated.0);
+    )
+}
+
+/// Adds histograms of one interval to a log that was begun. Characters that a tag may not have
+/// (commas, spaces, line ends) become `_`.
+///
+/// # Errors
+/// If `out` fails, or a histogram cannot be encoded.
+pub fn hlog_add(
+    entries: &[Tagged<'_>],
+    start: Time,
+    length: Span,
+    mut out: &mut dyn Write,
+) -> io::Result<()> {
+    let mut serializer = V2DeflateSerializer::new();
+    // Without settings a builder writes no header.
+    let mut log = IntervalLogWriterBuilder::new().begin_log_with(&mut out, &mut serializer)?;
+    let (start, length) = (Duration::from_nanos(start.0), Duration::from_nanos(length.0));
     for entry in entries {
         let tag = tag(entry.tag);
-        log.write_histogram(entry.histogram, Duration::ZERO, length, Tag::new(&tag))
-            .map_err(|error| match error {
+        log.write_histogram(entry.histogram, start, length, Tag::new(&tag)).map_err(
+            |error| match error {
                 IntervalLogWriterError::IoError(error) => error,
                 IntervalLogWriterError::SerializeError(error) => io::Error::other(error),
-            })?;
+            },
+        )?;
     }
     Ok(())
 }
@@ -161,7 +174,8 @@ pub fn csv(entries: &[Tagged<'_>], out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// A field of CSV (RFC 4180).
-fn quoted(text: &str) -> String {
+#[must_use]
+pub fn quoted(text: &str) -> String {
     if text.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", text.replace('"', "\"\""))
     } else {
@@ -253,7 +267,11 @@ mod tests {
             },
         ];
         let mut bytes = Vec::new();
-        hlog(&entries, Span::from_millis(600_500), &mut bytes).unwrap();
+        hlog_begin(&mut bytes).unwrap();
+        let start = Time::ZERO + Span::from_secs(10);
+        for entry in entries {
+            hlog_add(&[entry], start, Span::from_millis(600_500), &mut bytes).unwrap();
+        }
         let text = String::from_utf8(bytes.clone()).unwrap();
         assert!(
             text.contains("#[StartTime: 0.000 (seconds since epoch)]"),
@@ -272,7 +290,7 @@ mod tests {
         assert_eq!(tags, ["latency", "class=a__b_"]);
         assert_eq!(read[0].duration(), Duration::from_millis(600_500));
         for (one, entry) in read.iter().zip(entries) {
-            assert_eq!(one.start_timestamp(), Duration::ZERO);
+            assert_eq!(one.start_timestamp(), Duration::from_secs(10));
             let bytes = decode(one.encoded_histogram());
             let back: Histogram<u64> = Deserializer::new().deserialize(&mut &bytes[..]).unwrap();
             assert!(back == *entry.histogram, "{}", entry.tag);

@@ -75,6 +75,11 @@ impl Agenda {
         }));
     }
 
+    /// Returns the time of the first entry.
+    pub(super) fn first(&self) -> Option<Time> {
+        self.heap.peek().map(|Reverse(entry)| entry.at)
+    }
+
     /// Takes what comes first: an entry, the next arrival or the next wake.
     pub(super) fn next(&mut self, arrival: Option<Time>, wake: Option<Time>) -> Option<Next> {
         let entry = self

@@ -173,6 +173,17 @@ impl Sim {
         self.world.heal(node);
     }
 
+    /// Returns when the next input comes at the earliest; `None` when nothing is left to happen.
+    #[must_use]
+    pub fn next_at(&self) -> Option<Time> {
+        if self.arrival.is_none() && self.over() {
+            return None;
+        }
+        let arrival = self.arrival.as_ref().map(|arrival| arrival.at);
+        let times = [self.world.agenda.first(), arrival, self.balancer.wake_at()];
+        times.into_iter().flatten().min().map(|at| at.max(self.world.now))
+    }
+
     /// Finds what comes next and returns the balancer's input for it.
     fn next(&mut self) -> Result<Option<(Time, Input)>, Vec<TraceError>> {
         loop {

@@ -1,0 +1,134 @@
+//! `--export DIR`: histograms and CSV by node, class and pool.
+//!
+//! Written into the folder: `latency.hlog` (every ten seconds, all scopes, by tag), `intervals.csv`
+//! (the same as figures), `latency.csv` (quantiles of the whole run), and one `.hgrm` a scope.
+//! Intervals are written as they close, so memory stays flat.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use super::failure::Failure;
+use crate::metrics::{Collector, Group, Interval, Labels, Scope, Times};
+use crate::report::export::{self, FileNames, Tagged};
+
+/// An export in progress.
+pub(super) struct Export {
+    dir: PathBuf,
+    hlog: BufWriter<File>,
+    csv: BufWriter<File>,
+}
+
+const HEADER: &str = "start_s,end_s,scope,ended,failed,p50_s,p90_s,p99_s,max_s,input_tokens,\
+                      output_tokens,cost_usd";
+
+impl Export {
+    /// Begins an export into a folder, which is made if it is not there.
+    pub(super) fn new(dir: &Path) -> Result<Export, Failure> {
+        let failed = |error: io::Error| Failure::file("write into", dir, &error);
+        let begin = || {
+            std::fs::create_dir_all(dir)?;
+            let mut hlog = BufWriter::new(File::create(dir.join("latency.hlog"))?);
+            export::hlog_begin(&mut hlog)?;
+            let mut csv = BufWriter::new(File::create(dir.join("intervals.csv"))?);
+            writeln!(csv, "{HEADER}")?;
+            Ok(Export { dir: dir.to_owned(), hlog, csv })
+        };
+        begin().map_err(failed)
+    }
+
+    /// Writes intervals that have closed.
+    pub(super) fn intervals(
+        &mut self,
+        labels: &Labels,
+        intervals: &[Interval],
+    ) -> Result<(), Failure> {
+        let mut write = || {
+            for interval in intervals {
+                let tag = tag(labels, interval.scope);
+                let entry = Tagged { tag: &tag, histogram: &interval.latency };
+                let length = interval.end.since(interval.start);
+                if !interval.latency.is_empty() {
+                    export::hlog_add(&[entry], interval.start, length, &mut self.hlog)?;
+                }
+                row(&mut self.csv, &tag, interval)?;
+            }
+            Ok(())
+        };
+        write().map_err(|error: io::Error| Failure::file("write into", &self.dir, &error))
+    }
+
+    /// Writes what is known only at the end.
+    pub(super) fn close(mut self, collector: &Collector) -> Result<(), Failure> {
+        let dir = self.dir.clone();
+        self.finish(collector).map_err(|error| Failure::file("write into", &dir, &error))
+    }
+
+    fn finish(&mut self, collector: &Collector) -> io::Result<()> {
+        self.hlog.flush()?;
+        self.csv.flush()?;
+        let scopes = scopes(collector);
+        let tagged: Vec<Tagged<'_>> = scopes
+            .iter()
+            .map(|(tag, times)| Tagged { tag, histogram: times.histogram() })
+            .collect();
+        let mut csv = BufWriter::new(File::create(self.dir.join("latency.csv"))?);
+        export::csv(&tagged, &mut csv)?;
+        csv.flush()?;
+        let mut names = FileNames::default();
+        for entry in tagged {
+            let path = self.dir.join(names.name(entry.tag, "hgrm"));
+            let mut file = BufWriter::new(File::create(path)?);
+            export::hgrm(entry.histogram, &mut file)?;
+            file.flush()?;
+        }
+        Ok(())
+    }
+}
+
+fn row(out: &mut impl Write, tag: &str, interval: &Interval) -> io::Result<()> {
+    let (start, end) = (interval.start.seconds(), interval.end.seconds());
+    let (ended, bad) = (interval.ended, interval.bad);
+    write!(out, "{start},{end},{},{ended},{bad}", export::quoted(tag))?;
+    for quantile in [0.5, 0.9, 0.99, 1.0] {
+        if interval.latency.is_empty() {
+            write!(out, ",")?;
+        } else {
+            write!(out, ",{:.6}", interval.latency.value_at_quantile(quantile) as f64 / 1e6)?;
+        }
+    }
+    let (input, output) = (interval.input, interval.output);
+    writeln!(out, ",{input},{output},{:.9}", interval.cost.dollars())
+}
+
+fn tag(labels: &Labels, scope: Scope) -> String {
+    match scope {
+        Scope::All => "all".to_owned(),
+        Scope::Class(at) => format!("class={}", labels.classes[at].name),
+        Scope::Pool(at) => format!("pool={}", labels.pools[at]),
+        Scope::Node(at) => format!("node={}", labels.nodes[at].name),
+    }
+}
+
+/// Every distribution of the run with what it is of.
+fn scopes(collector: &Collector) -> Vec<(String, &Times)> {
+    fn group<'a>(list: &mut Vec<(String, &'a Times)>, tag: &str, group: &'a Group) {
+        list.push((format!("{tag} latency"), &group.latency));
+        list.push((format!("{tag} ttft"), &group.ttft));
+        list.push((format!("{tag} tpot"), &group.tpot));
+        list.push((format!("{tag} queue"), &group.queue));
+    }
+    let labels = collector.labels();
+    let mut list = Vec::new();
+    group(&mut list, "all", collector.all());
+    for (at, class) in collector.classes().iter().enumerate() {
+        group(&mut list, &tag(labels, Scope::Class(at)), class);
+    }
+    for (at, pool) in collector.pools().iter().enumerate() {
+        group(&mut list, &tag(labels, Scope::Pool(at)), pool);
+    }
+    for (at, node) in collector.nodes().iter().enumerate() {
+        list.push((format!("{} latency", tag(labels, Scope::Node(at))), &node.latency));
+    }
+    list
+}

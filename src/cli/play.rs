@@ -1,0 +1,408 @@
+//! `plimsoll play`: the dashboard over a simulation.
+//!
+//! The engine runs on its own thread: it advances simulated time as far as the pace asks, publishes
+//! a frame now and then into a one-place slot, and takes commands. It never waits for the screen.
+
+use std::any::Any;
+use std::io::{self, IsTerminal};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, TryRecvError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+
+use super::failure::{Failure, Kind};
+use super::{Changes, Color, DEFAULT_SCENARIO, load, no_color, output};
+use crate::balance::{Control, Event};
+use crate::command::{Command, Frame, Mode, Pace, RunState};
+use crate::metrics::{Collector, Snapshot, Watch};
+use crate::report;
+use crate::scenario::Scenario;
+use crate::sim::{Sim, Step};
+use crate::tui::{self, Glyphs, Options, Slot, ThemeName};
+use crate::unit::{Span, Time};
+
+/// A frame is published at most this often.
+const FRAME_EVERY: Duration = Duration::from_millis(100);
+/// The engine looks at commands and clock at least this often.
+const SLICE: Duration = Duration::from_millis(20);
+/// One tick of `StepTick`.
+const TICK: Span = Span::from_millis(100);
+/// The clock is looked at after so many inputs.
+const LOOK_EVERY: u32 = 512;
+/// The pace at the start.
+const PACE: f64 = 4.0;
+
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct Play {
+    /// A file, or the name of a built-in scenario [default: quickstart]
+    scenario: Option<String>,
+    #[command(flatten)]
+    changes: Changes,
+    /// Simulated seconds a second [default: 4]
+    #[arg(long, value_name = "TIMES", value_parser = speed)]
+    speed: Option<f64>,
+    /// Begin paused
+    #[arg(long)]
+    paused: bool,
+    /// Colours [default: as the terminal has]
+    #[arg(long, value_enum)]
+    theme: Option<ThemeName>,
+    /// Characters for lines and bars
+    #[arg(long, value_enum)]
+    glyphs: Option<Glyphs>,
+    /// Colours on stderr
+    #[arg(long, value_enum, default_value_t)]
+    color: Color,
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    let speed: f64 = text.parse().map_err(|_| "a number such as 4 or 0.5".to_owned())?;
+    if (0.01..=1e6).contains(&speed) { Ok(speed) } else { Err("from 0.01 to 1000000".to_owned()) }
+}
+
+/// Returns whether a dashboard can be shown.
+pub(super) fn has_terminal() -> bool {
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    io::stdin().is_terminal() && io::stdout().is_terminal() && !dumb
+}
+
+impl Play {
+    pub(super) fn run(&self) -> Result<u8, Failure> {
+        let name = self.scenario.as_deref().unwrap_or(DEFAULT_SCENARIO);
+        if !has_terminal() {
+            let failure = Failure::new(Kind::Usage, "play needs a terminal");
+            return Err(failure.hint(format!("`plimsoll run {name}` does the same without one")));
+        }
+        // Everything that can be wrong is said before the screen is touched.
+        let scenario = load::scenario(name, &self.changes, self.color)?;
+        load::expectations(&scenario, self.color)?;
+        let run = Run::new(&scenario, self.color)?;
+        let pace = Pace::Times(self.speed.unwrap_or(PACE));
+        let state = if self.paused { RunState::Paused } else { RunState::Running };
+        let slot = Arc::new(Slot::new());
+        let (commands, inbox) = mpsc::channel();
+        let engine = Engine::new(scenario, run, pace, state, Arc::clone(&slot), self.color);
+        let engine = thread::Builder::new()
+            .name("engine".to_owned())
+            .spawn(move || engine.run(&inbox))
+            .map_err(|error| Failure::new(Kind::Unexpected, format!("no thread: {error}")))?;
+        let shown = tui::run(slot, commands.clone(), self.options());
+        // The screen may be gone without having said so.
+        let _ = commands.send(Command::Quit);
+        let report = engine.join().ok().flatten();
+        let exit = shown.map_err(|error| {
+            Failure::new(Kind::Unexpected, format!("the terminal failed: {error}"))
+        })?;
+        if let Some(report) = report {
+            output::print(&report)?;
+        }
+        Ok(exit.code() as u8)
+    }
+
+    fn options(&self) -> Options {
+        let mut options = Options { no_color: no_color(), ..Options::default() };
+        if let Some(theme) = self.theme {
+            options.theme = theme;
+        }
+        if let Some(glyphs) = self.glyphs {
+            options.glyphs = glyphs;
+        }
+        options
+    }
+}
+
+/// A simulation and what is known of it.
+struct Run {
+    sim: Sim,
+    collector: Collector,
+    end: Option<Time>,
+    /// Why the workload broke.
+    broken: Option<String>,
+}
+
+impl Run {
+    fn new(scenario: &Scenario, color: Color) -> Result<Run, Failure> {
+        let load::Ready { sim, end, .. } = load::simulation(scenario, color)?;
+        let collector = load::collector(scenario, Watch::Screen);
+        Ok(Run { sim, collector, end, broken: None })
+    }
+
+    /// Handles one input. Returns whether there was one.
+    fn step(&mut self) -> bool {
+        let Run { sim, collector, broken, .. } = self;
+        let mut sink = |now: Time, event: &Event| collector.fold(now, event);
+        match sim.step(&mut |_, _| {}, &mut sink) {
+            Ok(Step::Handled) => true,
+            Ok(Step::Done) => false,
+            Err(errors) => {
+                let first = errors.first();
+                *broken = first.map(|error| format!("trace line {}: {}", error.line, error.reason));
+                false
+            }
+        }
+    }
+}
+
+/// The engine: a run, and how it is being driven.
+struct Engine {
+    scenario: Scenario,
+    run: Run,
+    pace: Pace,
+    state: RunState,
+    /// Simulated time asked for by the pace.
+    target: Time,
+    /// Wall time up to which `target` has been moved on.
+    paced: Instant,
+    slot: Arc<Slot>,
+    published: Instant,
+    /// Whether something changed since the last frame.
+    changed: bool,
+    color: Color,
+}
+
+impl Engine {
+    fn new(
+        scenario: Scenario,
+        run: Run,
+        pace: Pace,
+        state: RunState,
+        slot: Arc<Slot>,
+        color: Color,
+    ) -> Engine {
+        let now = Instant::now();
+        Engine {
+            scenario,
+            run,
+            pace,
+            state,
+            target: Time::ZERO,
+            paced: now,
+            slot,
+            published: now,
+            changed: true,
+            color,
+        }
+    }
+
+    /// Runs until told to quit. Returns the report of what was simulated.
+    fn run(mut self, inbox: &Receiver<Command>) -> Option<String> {
+        match catch_unwind(AssertUnwindSafe(|| self.drive(inbox))) {
+            Ok(()) => Some(self.report()),
+            Err(panic) => {
+                // The screen stays up with the last picture and says what happened.
+                let snapshot = Arc::new(Snapshot::default());
+                self.state = RunState::Failed(words(panic.as_ref()));
+                self.publish_as(snapshot);
+                while !matches!(inbox.recv(), Ok(Command::Quit) | Err(_)) {}
+                None
+            }
+        }
+    }
+
+    fn drive(&mut self, inbox: &Receiver<Command>) {
+        self.publish();
+        loop {
+            let patience = if self.moves() { Duration::ZERO } else { Duration::from_secs(3_600) };
+            if self.obey(inbox, patience) == Go::Quit {
+                return;
+            }
+            if self.moves() {
+                self.advance();
+            }
+            if self.changed && (self.published.elapsed() >= FRAME_EVERY || !self.moves()) {
+                self.publish();
+            }
+        }
+    }
+
+    fn moves(&self) -> bool {
+        self.state == RunState::Running
+    }
+
+    /// Obeys what has been commanded; waits for the first command while nothing moves.
+    fn obey(&mut self, inbox: &Receiver<Command>, patience: Duration) -> Go {
+        let first = if patience.is_zero() {
+            inbox.try_recv().map_err(|error| error == TryRecvError::Disconnected)
+        } else {
+            inbox.recv_timeout(patience).map_err(|error| error == RecvTimeoutError::Disconnected)
+        };
+        let mut next = first;
+        loop {
+            match next {
+                Ok(command) => {
+                    if self.carry_out(command) == Go::Quit {
+                        return Go::Quit;
+                    }
+                }
+                Err(gone) => return if gone { Go::Quit } else { Go::On },
+            }
+            next = inbox.try_recv().map_err(|error| error == TryRecvError::Disconnected);
+        }
+    }
+
+    fn carry_out(&mut self, command: Command) -> Go {
+        self.changed = true;
+        match command {
+            Command::Quit => return Go::Quit,
+            Command::Pause(pause) => self.pause(pause),
+            Command::Pace(pace) => {
+                self.pace = pace;
+                self.repace();
+            }
+            Command::StepInput => {
+                self.pause(true);
+                self.step_once();
+            }
+            Command::StepTick => {
+                self.pause(true);
+                self.target = self.run.sim.now().max(self.target) + TICK;
+                self.advance_to(self.target, None);
+            }
+            Command::Kill(node) => self.run.sim.kill(node),
+            Command::Heal(node) => self.run.sim.heal(node),
+            Command::Strategy(pool, spec) => {
+                self.run.sim.control(Control::Strategy(pool, spec));
+            }
+            Command::Restart => self.restart(),
+        }
+        Go::On
+    }
+
+    fn pause(&mut self, pause: bool) {
+        match (&self.state, pause) {
+            (RunState::Running, true) => self.state = RunState::Paused,
+            (RunState::Paused, false) => {
+                self.state = RunState::Running;
+                self.repace();
+            }
+            _ => {}
+        }
+    }
+
+    /// From now on the pace counts from here.
+    fn repace(&mut self) {
+        self.target = self.target.max(self.run.sim.now());
+        if self.pace == Pace::Fastest {
+            self.target = self.run.sim.now();
+        }
+        self.paced = Instant::now();
+    }
+
+    fn restart(&mut self) {
+        match Run::new(&self.scenario, self.color) {
+            Ok(run) => {
+                self.run = run;
+                self.state = RunState::Running;
+                self.target = Time::ZERO;
+                self.paced = Instant::now();
+            }
+            Err(failure) => self.state = RunState::Failed(failure.message),
+        }
+    }
+
+    fn step_once(&mut self) {
+        if self.run.step() {
+            self.target = self.target.max(self.run.sim.now());
+        } else {
+            self.finish();
+        }
+    }
+
+    /// Advances for one slice of wall time.
+    fn advance(&mut self) {
+        let until = Instant::now() + SLICE;
+        match self.pace {
+            Pace::Fastest => self.advance_to(Time::MAX, Some(until)),
+            Pace::Times(times) => {
+                let now = Instant::now();
+                let passed = now.duration_since(self.paced).as_secs_f64();
+                self.paced = now;
+                self.target = self.target + Span::from_seconds(passed * times);
+                self.advance_to(self.target, Some(until));
+                thread::sleep(until.saturating_duration_since(Instant::now()));
+            }
+        }
+        self.changed = true;
+    }
+
+    /// Handles every input up to a simulated time, or until a wall time.
+    fn advance_to(&mut self, target: Time, until: Option<Instant>) {
+        let mut inputs = 0_u32;
+        while self.run.sim.next_at().is_some_and(|at| at <= target) {
+            if !self.run.step() {
+                break;
+            }
+            inputs = inputs.wrapping_add(1);
+            let look = inputs.is_multiple_of(LOOK_EVERY);
+            if look && until.is_some_and(|until| Instant::now() >= until) {
+                return;
+            }
+        }
+        if self.run.sim.next_at().is_none() || self.run.broken.is_some() {
+            self.finish();
+        }
+    }
+
+    fn finish(&mut self) {
+        self.state = match self.run.broken.take() {
+            Some(reason) => RunState::Failed(reason),
+            None => RunState::Done,
+        };
+    }
+
+    /// What the clock shows: between two events time passes as well.
+    fn clock(&self) -> Time {
+        let now = self.run.sim.now();
+        match (self.pace, &self.state) {
+            (Pace::Times(_), RunState::Running | RunState::Paused) => {
+                let next = self.run.sim.next_at().unwrap_or(now);
+                self.target.min(next).max(now)
+            }
+            _ => now,
+        }
+    }
+
+    fn publish(&mut self) {
+        let now = self.clock();
+        let snapshot = Arc::new(self.run.collector.snapshot(now));
+        self.publish_as(snapshot);
+    }
+
+    fn publish_as(&mut self, snapshot: Arc<Snapshot>) {
+        let behind = self.target.since(snapshot.now);
+        let lag = if self.pace == Pace::Fastest || !self.moves() { Span::ZERO } else { behind };
+        self.slot.publish(Arc::new(Frame {
+            snapshot,
+            mode: Mode::Sim,
+            state: self.state.clone(),
+            pace: self.pace,
+            lag,
+            scenario: self.scenario.name.clone(),
+            seed: self.scenario.seed,
+            end: self.run.end,
+        }));
+        self.published = Instant::now();
+        self.changed = false;
+    }
+
+    fn report(&self) -> String {
+        let complete = self.state == RunState::Done;
+        let summary = self.run.collector.summary(self.run.sim.now(), complete);
+        report::text(&summary, &[], &[])
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Go {
+    On,
+    Quit,
+}
+
+/// What a panic said.
+fn words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("the engine failed").to_owned()
+}
