@@ -14,7 +14,7 @@ pub const TIMES_MAX: u64 = 1_000_000;
 pub const CONNECT_DEFAULT: Span = Span::from_secs(2);
 
 /// What `[balancer]` says.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Settings {
     pub(super) retry: Retry,
     pub(super) timeouts: Timeouts,

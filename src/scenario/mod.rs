@@ -41,7 +41,7 @@ pub use route::{ROUTES_MAX, TENANTS_MAX};
 pub use value::{NAME_MAX, TEXT_MAX};
 pub use workload::{Arrivals, RATE_MAX, SCALE_MAX};
 
-use crate::balance::Config;
+use crate::balance::{Config, NodeSpec, PoolSpec, RouteSpec};
 use crate::metrics::Labels;
 use crate::node::{BackendSpec, FaultSpec};
 use crate::unit::{NodeId, Span, Time, Tokens};
@@ -362,10 +362,38 @@ struct Parts {
     settings: balancer::Settings,
     fleet: pool::Fleet,
     classes: class::Classes,
-    routes: Vec<crate::balance::RouteSpec>,
+    routes: Vec<RouteSpec>,
     faults: Vec<FaultSpec>,
     expectations: Vec<ExpectText>,
     idle: bool,
+}
+
+fn config(
+    seed: u64,
+    pools: Vec<PoolSpec>,
+    nodes: Vec<NodeSpec>,
+    routes: Vec<RouteSpec>,
+    expected_output: Vec<Tokens>,
+    settings: &balancer::Settings,
+) -> Config {
+    let balancer::Settings {
+        retry,
+        timeouts,
+        health,
+        queue,
+        ..
+    } = *settings;
+    Config {
+        seed,
+        pools,
+        nodes,
+        routes,
+        expected_output,
+        retry,
+        timeouts,
+        health,
+        queue,
+    }
 }
 
 fn assemble(
@@ -385,10 +413,8 @@ fn assemble(
         expectations,
         idle,
     } = parts;
-    let nodes = fleet
-        .live_only
-        .into_iter()
-        .map(|place| (place, "the node cannot be simulated"));
+    let live_only = fleet.live_only.into_iter();
+    let live_only = live_only.map(|place| (place, "the node cannot be simulated"));
     let workload = idle.then_some((Place::File, "the scenario has no workload"));
     let labels = Labels {
         scenario: name.to_owned(),
@@ -398,17 +424,10 @@ fn assemble(
         pools: fleet.pool_names.list().to_vec(),
         nodes: fleet.labels,
     };
-    let balancer = Config {
-        seed,
-        pools: fleet.pools,
-        nodes: fleet.nodes,
-        routes,
-        expected_output: expected_output(&classes.specs, &arrivals),
-        retry: settings.retry,
-        timeouts: settings.timeouts,
-        health: settings.health,
-        queue: settings.queue,
-    };
+    let expected_output = expected_output(&classes.specs, &arrivals);
+    let (pools, nodes) = (fleet.pools, fleet.nodes);
+    let (connect, inter_token) = (settings.connect, settings.inter_token);
+    let balancer = config(seed, pools, nodes, routes, expected_output, &settings);
     Scenario {
         name: name.to_owned(),
         title,
@@ -434,10 +453,10 @@ fn assemble(
             .collect(),
         models: fleet.models.list().to_vec(),
         regions: fleet.regions.list().to_vec(),
-        inter_token: settings.inter_token,
-        connect: settings.connect,
+        inter_token,
+        connect,
         file: String::new(),
         source: Arc::from(""),
-        not_simulable: nodes.chain(workload).collect(),
+        not_simulable: live_only.chain(workload).collect(),
     }
 }

@@ -395,8 +395,16 @@ fn live(walk: &mut Walk, table: &mut Table<'_>) -> LiveNode {
         if !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
             return Some(name.to_owned());
         }
-        walk.must_be(field, "the name of an environment variable")
-            .help("the key itself does not belong into a file");
+        // Someone may have written the key itself here.
+        let place = match field.place() {
+            Place::Span(span) => Place::Hidden(span.clone()),
+            _ => Place::File,
+        };
+        walk.problem(
+            &place,
+            "`key_env` must be the name of an environment variable",
+        )
+        .help("the key itself does not belong into a scenario");
         None
     });
     let dialect = table.take("dialect").and_then(|field| label(walk, field));

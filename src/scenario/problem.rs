@@ -29,6 +29,8 @@ pub enum Place {
     File,
     /// These bytes of the file.
     Span(Range<usize>),
+    /// These bytes of the file, which may be a secret: only the position is shown.
+    Hidden(Range<usize>),
     /// An override of the command line, as it was given there: `--set seed=9`.
     Override(Arc<str>),
 }
@@ -85,7 +87,7 @@ impl Problems {
     pub fn new(file: &str, source: Arc<str>, mut list: Vec<Problem>) -> Problems {
         list.sort_by_key(|problem| match &problem.place {
             Place::File => (0, 0),
-            Place::Span(span) => (1, span.start),
+            Place::Span(span) | Place::Hidden(span) => (1, span.start),
             Place::Override(_) => (2, 0),
         });
         Problems {
@@ -111,7 +113,7 @@ impl Problems {
     /// not belong to a place in the file.
     #[must_use]
     pub fn position(&self, problem: &Problem) -> Option<(usize, usize)> {
-        let Place::Span(span) = &problem.place else {
+        let (Place::Span(span) | Place::Hidden(span)) = &problem.place else {
             return None;
         };
         let window = Window::of(&self.source, span);
@@ -142,6 +144,10 @@ impl Problems {
         let title = Level::ERROR.primary_title(&problem.message);
         let mut groups = vec![match &problem.place {
             Place::File => title.element(Origin::path(&self.file)),
+            Place::Hidden(_) => {
+                let (line, column) = self.position(problem).unwrap_or((1, 1));
+                title.element(Origin::path(&self.file).line(line).char_column(column))
+            }
             Place::Override(given) => title.element(Origin::path(&**given)),
             Place::Span(span) => title.element(self.snippet(span, problem.label.as_deref())),
         }];

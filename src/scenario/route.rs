@@ -113,7 +113,8 @@ fn pools(walk: &mut Walk, field: Field<'_>, names: &Names) -> Vec<PoolId> {
     let mut pools: Vec<PoolId> = Vec::new();
     let items = walk.one_or_more(field, names.len().max(1) * 2);
     if items.is_empty() {
-        walk.must_be(field, "at least one pool");
+        walk.problem(field.place(), "`to` names no pool")
+            .label("empty");
     }
     for item in items {
         let Some(pool) = names.find(walk, item) else {
@@ -165,8 +166,12 @@ fn conditions(walk: &mut Walk, field: Field<'_>, classes: &Names) -> Match {
 
 fn not_empty(walk: &mut Walk, field: Field<'_>, items: usize) {
     if items == 0 {
-        walk.must_be(field, "at least one")
-            .help("leave it out to match any");
+        walk.problem(
+            field.place(),
+            format!("`{}` names nothing: nothing would match", field.name),
+        )
+        .label("empty")
+        .help("leave it out to match any");
     }
 }
 

@@ -6,7 +6,7 @@ use crate::workload::TraceFormat;
 /// Requests a second go so far.
 pub const RATE_MAX: f64 = 1e7;
 
-/// Traces are sped up or slowed down at most so many times.
+/// Gaps of a trace are stretched at most so many times.
 pub const SCALE_MAX: f64 = 1e6;
 
 /// When requests arrive.
@@ -23,7 +23,7 @@ pub enum Arrivals {
         format: TraceFormat,
         /// Its file; without one the command line has to name it.
         path: Option<String>,
-        /// How many times as fast it is played.
+        /// What gaps are multiplied by: 0.5 plays it twice as fast.
         scale: f64,
     },
 }
