@@ -32,7 +32,11 @@ impl Export {
             export::hlog_begin(&mut hlog)?;
             let mut csv = BufWriter::new(File::create(dir.join("intervals.csv"))?);
             writeln!(csv, "{HEADER}")?;
-            Ok(Export { dir: dir.to_owned(), hlog, csv })
+            Ok(Export {
+                dir: dir.to_owned(),
+                hlog,
+                csv,
+            })
         };
         begin().map_err(failed)
     }
@@ -46,7 +50,10 @@ impl Export {
         let mut write = || {
             for interval in intervals {
                 let tag = tag(labels, interval.scope);
-                let entry = Tagged { tag: &tag, histogram: &interval.latency };
+                let entry = Tagged {
+                    tag: &tag,
+                    histogram: &interval.latency,
+                };
                 let length = interval.end.since(interval.start);
                 if !interval.latency.is_empty() {
                     export::hlog_add(&[entry], interval.start, length, &mut self.hlog)?;
@@ -61,7 +68,8 @@ impl Export {
     /// Writes what is known only at the end.
     pub(super) fn close(mut self, collector: &Collector) -> Result<(), Failure> {
         let dir = self.dir.clone();
-        self.finish(collector).map_err(|error| Failure::file("write into", &dir, &error))
+        self.finish(collector)
+            .map_err(|error| Failure::file("write into", &dir, &error))
     }
 
     fn finish(&mut self, collector: &Collector) -> io::Result<()> {
@@ -70,7 +78,10 @@ impl Export {
         let scopes = scopes(collector);
         let tagged: Vec<Tagged<'_>> = scopes
             .iter()
-            .map(|(tag, times)| Tagged { tag, histogram: times.histogram() })
+            .map(|(tag, times)| Tagged {
+                tag,
+                histogram: times.histogram(),
+            })
             .collect();
         let mut csv = BufWriter::new(File::create(self.dir.join("latency.csv"))?);
         export::csv(&tagged, &mut csv)?;
@@ -94,7 +105,11 @@ fn row(out: &mut impl Write, tag: &str, interval: &Interval) -> io::Result<()> {
         if interval.latency.is_empty() {
             write!(out, ",")?;
         } else {
-            write!(out, ",{:.6}", interval.latency.value_at_quantile(quantile) as f64 / 1e6)?;
+            write!(
+                out,
+                ",{:.6}",
+                interval.latency.value_at_quantile(quantile) as f64 / 1e6
+            )?;
         }
     }
     let (input, output) = (interval.input, interval.output);
@@ -128,7 +143,10 @@ fn scopes(collector: &Collector) -> Vec<(String, &Times)> {
         group(&mut list, &tag(labels, Scope::Pool(at)), pool);
     }
     for (at, node) in collector.nodes().iter().enumerate() {
-        list.push((format!("{} latency", tag(labels, Scope::Node(at))), &node.latency));
+        list.push((
+            format!("{} latency", tag(labels, Scope::Node(at))),
+            &node.latency,
+        ));
     }
     list
 }

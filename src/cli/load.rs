@@ -6,7 +6,6 @@ use std::path::Path;
 
 use super::failure::{Failure, Kind};
 use super::{Changes, Color};
-use crate::balance::Config;
 use crate::metrics::expect::{ExpectError, Expectation, Names};
 use crate::metrics::{Collector, Watch};
 use crate::scenario::{self, Arrivals, Scenario};
@@ -15,11 +14,7 @@ use crate::unit::Time;
 use crate::workload::{Mix, Poisson, Source, Trace, TraceError};
 
 /// Reads and checks a scenario: a path, or the name of a built-in one.
-pub(super) fn scenario(
-    name: &str,
-    changes: &Changes,
-    color: Color,
-) -> Result<Scenario, Failure> {
+pub(super) fn scenario(name: &str, changes: &Changes, color: Color) -> Result<Scenario, Failure> {
     let overrides = changes.overrides();
     let path = Path::new(name);
     let read = if path.is_file() {
@@ -46,7 +41,11 @@ fn bytes(path: &Path) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     // One byte more than allowed is enough for the reader to say that it is too large.
     let most = scenario::BYTES_MAX as u64 + 1;
-    File::open(path).map_err(failed)?.take(most).read_to_end(&mut bytes).map_err(failed)?;
+    File::open(path)
+        .map_err(failed)?
+        .take(most)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
     Ok(bytes)
 }
 
@@ -56,17 +55,19 @@ pub(super) fn drawn(problems: &scenario::Problems, color: Color) -> Failure {
 }
 
 /// Parses the expectations of a scenario: every mistake at its place.
-pub(super) fn expectations(
-    scenario: &Scenario,
-    color: Color,
-) -> Result<Vec<Expectation>, Failure> {
+pub(super) fn expectations(scenario: &Scenario, color: Color) -> Result<Vec<Expectation>, Failure> {
     let names = names(scenario);
     let mut parsed = Vec::new();
     let mut problems = Vec::new();
     for expect in &scenario.expectations {
         match Expectation::parse(&expect.text, &names) {
             Ok(expectation) => parsed.push(expectation),
-            Err(ExpectError { at, len, reason, help }) => {
+            Err(ExpectError {
+                at,
+                len,
+                reason,
+                help,
+            }) => {
                 let mut problem = Scenario::expect_problem(expect, at..at + len, reason);
                 problem.help = help;
                 problems.push(problem);
@@ -84,7 +85,11 @@ pub(super) fn expectations(
 pub(super) fn names(scenario: &Scenario) -> Names {
     let labels = &scenario.labels;
     Names {
-        classes: labels.classes.iter().map(|class| class.name.clone()).collect(),
+        classes: labels
+            .classes
+            .iter()
+            .map(|class| class.name.clone())
+            .collect(),
         pools: labels.pools.clone(),
         nodes: labels.nodes.iter().map(|node| node.name.clone()).collect(),
     }
@@ -93,7 +98,6 @@ pub(super) fn names(scenario: &Scenario) -> Names {
 /// A simulation that is ready to run.
 pub(super) struct Ready {
     pub(super) sim: Sim,
-    pub(super) config: Config,
     /// What the person should know of the workload.
     pub(super) notes: Vec<String>,
     /// When arrivals stop, if that is known.
@@ -102,33 +106,48 @@ pub(super) struct Ready {
 
 /// Builds the simulation of a scenario.
 pub(super) fn simulation(scenario: &Scenario, color: Color) -> Result<Ready, Failure> {
-    scenario.check_simulable().map_err(|problems| drawn(&problems, color))?;
+    scenario
+        .check_simulable()
+        .map_err(|problems| drawn(&problems, color))?;
     let (source, notes) = source(scenario)?;
-    let config = scenario.balancer.clone();
     let parts = Parts {
-        config: config.clone(),
+        config: scenario.balancer.clone(),
         backends: scenario.backends.clone(),
         faults: scenario.faults.clone(),
         inter_token: scenario.inter_token,
     };
     let sim = Sim::new(parts, source).map_err(|errors| trace_failure(scenario, &errors))?;
-    Ok(Ready { sim, config, notes, end: scenario.duration.map(|span| Time::ZERO + span) })
+    Ok(Ready {
+        sim,
+        config,
+        notes,
+        end: scenario.duration.map(|span| Time::ZERO + span),
+    })
 }
 
 fn source(scenario: &Scenario) -> Result<(Box<dyn Source>, Vec<String>), Failure> {
     let seed = scenario.seed;
     let mix = Mix::new(scenario.classes.clone(), seed);
-    let end = scenario.duration.map_or(Time::MAX, |span| Time::ZERO + span);
+    let end = scenario
+        .duration
+        .map_or(Time::MAX, |span| Time::ZERO + span);
     let count = scenario.requests.unwrap_or(u64::MAX);
     match &scenario.arrivals {
-        Arrivals::Poisson { rate } => {
-            Ok((Box::new(Poisson::new(*rate, end, count, seed, mix)), Vec::new()))
-        }
-        Arrivals::Trace { format, path, scale } => {
+        Arrivals::Poisson { rate } => Ok((
+            Box::new(Poisson::new(*rate, end, count, seed, mix)),
+            Vec::new(),
+        )),
+        Arrivals::Trace {
+            format,
+            path,
+            scale,
+        } => {
             let Some(path) = path else {
                 let why = format!("`{}` replays a trace, and no file is named", scenario.name);
                 let failure = Failure::new(Kind::Invalid, why);
-                return Err(failure.hint("name it with --trace FILE; the README says where to get traces"));
+                return Err(
+                    failure.hint("name it with --trace FILE; the README says where to get traces")
+                );
             };
             let file = open(Path::new(path))?;
             let mut trace = Trace::new(Box::new(file), *format, *scale, end, count, seed, mix);
@@ -140,7 +159,10 @@ fn source(scenario: &Scenario) -> Result<(Box<dyn Source>, Vec<String>), Failure
 
 fn open(path: &Path) -> Result<BufReader<File>, Failure> {
     let invalid = |why: String| {
-        Failure::new(Kind::Invalid, format!("cannot read the trace {}: {why}", path.display()))
+        Failure::new(
+            Kind::Invalid,
+            format!("cannot read the trace {}: {why}", path.display()),
+        )
     };
     if path.is_dir() {
         return Err(invalid("it is a folder".to_owned()));
@@ -152,11 +174,16 @@ fn open(path: &Path) -> Result<BufReader<File>, Failure> {
 /// The failure of a trace that cannot be read, every error with its place.
 pub(super) fn trace_failure(scenario: &Scenario, errors: &[TraceError]) -> Failure {
     let file = match &scenario.arrivals {
-        Arrivals::Trace { path: Some(path), .. } => path.as_str(),
+        Arrivals::Trace {
+            path: Some(path), ..
+        } => path.as_str(),
         _ => "the trace",
     };
     let lines = errors.iter().map(|error| {
-        format!("error: {}\n --> {file}:{}:{}\n", error.reason, error.line, error.column)
+        format!(
+            "error: {}\n --> {file}:{}:{}\n",
+            error.reason, error.line, error.column
+        )
     });
     Failure::drawn(Kind::Invalid, &lines.collect::<String>())
 }
@@ -165,4 +192,3 @@ pub(super) fn trace_failure(scenario: &Scenario, errors: &[TraceError]) -> Failu
 pub(super) fn collector(scenario: &Scenario, watch: Watch) -> Collector {
     Collector::new(scenario.labels.clone(), &scenario.balancer, watch)
 }
-

@@ -103,11 +103,12 @@ impl Run {
         let mut ready = load::simulation(&scenario, color)?;
         let notes = std::mem::take(&mut ready.notes);
         if !self.output.quiet {
-            notes.iter().for_each(|note| output::warn(&format!("note: {note}")));
+            notes
+                .iter()
+                .for_each(|note| output::warn(&format!("note: {note}")));
         }
         let done = self.simulate(&scenario, ready)?;
-        let verdicts: Vec<Verdict> =
-            gates.iter().map(|gate| gate.judge(&done.summary)).collect();
+        let verdicts: Vec<Verdict> = gates.iter().map(|gate| gate.judge(&done.summary)).collect();
         let result = match self.output.format {
             Format::Text => report::text(&done.summary, &verdicts, &notes),
             Format::Json => report::json(&done.summary, &verdicts),
@@ -124,7 +125,10 @@ impl Run {
             return Ok(128_u8.saturating_add(signal as u8));
         }
         if done.arrived == 0 {
-            let failure = Failure::new(Kind::Nothing, "no request arrived: there was nothing to run");
+            let failure = Failure::new(
+                Kind::Nothing,
+                "no request arrived: there was nothing to run",
+            );
             return Err(failure.hint("look at --duration, --requests and the trace"));
         }
         let failed = verdicts.iter().filter(|verdict| !verdict.held).count();
@@ -137,27 +141,38 @@ impl Run {
 
     fn gates(&self, scenario: &Scenario) -> Result<Vec<Gate>, Failure> {
         let own = load::expectations(scenario, self.output.color)?;
-        let mut gates: Vec<Gate> =
-            own.into_iter().map(|expectation| Gate { expectation, inverted: false }).collect();
+        let mut gates: Vec<Gate> = own
+            .into_iter()
+            .map(|expectation| Gate {
+                expectation,
+                inverted: false,
+            })
+            .collect();
         let names = load::names(scenario);
         for text in &self.output.fail_if {
             let expectation = Expectation::parse(text, &names).map_err(|error| {
                 let caret = format!("{}{}", " ".repeat(error.at), "^".repeat(error.len.max(1)));
-                let message =
-                    format!("--fail-if: {}\n  |\n  | {text}\n  | {caret}", error.reason);
+                let message = format!("--fail-if: {}\n  |\n  | {text}\n  | {caret}", error.reason);
                 let failure = Failure::new(Kind::Usage, message);
                 match error.help {
                     Some(help) => failure.hint(help),
                     None => failure,
                 }
             })?;
-            gates.push(Gate { expectation, inverted: true });
+            gates.push(Gate {
+                expectation,
+                inverted: true,
+            });
         }
         Ok(gates)
     }
 
     fn simulate(&self, scenario: &Scenario, ready: load::Ready) -> Result<Done, Failure> {
-        let watch = if self.output.export.is_some() { Watch::Export } else { Watch::Report };
+        let watch = if self.output.export.is_some() {
+            Watch::Export
+        } else {
+            Watch::Report
+        };
         let collector = load::collector(scenario, watch);
         let mut books = Books {
             collector,
@@ -166,7 +181,11 @@ impl Run {
             failed: None,
         };
         let signal = watch_signals()?;
-        let style = if self.output.quiet { Style::None } else { self.output.progress };
+        let style = if self.output.quiet {
+            Style::None
+        } else {
+            self.output.progress
+        };
         let mut progress = Progress::new(style, ready.end, scenario.requests);
         let mut sim = ready.sim;
         let start = Instant::now();
@@ -198,17 +217,28 @@ impl Run {
             "{} requests simulated in {wall:.3} s: {rate} requests/s",
             count(arrived)
         );
-        Ok(Done { summary, arrived, speed, signal })
+        Ok(Done {
+            summary,
+            arrived,
+            speed,
+            signal,
+        })
     }
 
     fn journal(&self, scenario: &Scenario) -> Result<Option<Journal>, Failure> {
-        let Some(path) = &self.output.journal else { return Ok(None) };
+        let Some(path) = &self.output.journal else {
+            return Ok(None);
+        };
         let failed = |error| Failure::file("write", path, &error);
         let part = output::beside(path);
         let file = BufWriter::new(File::create(&part).map_err(failed)?);
         let header = Header::new(&scenario.name, scenario.balancer.clone());
         let writer = Writer::new(file, &header).map_err(failed)?;
-        Ok(Some(Journal { writer, part, path: path.clone() }))
+        Ok(Some(Journal {
+            writer,
+            part,
+            path: path.clone(),
+        }))
     }
 }
 
@@ -242,9 +272,16 @@ fn step(
     sim: &mut crate::sim::Sim,
     books: &mut Books,
 ) -> Result<Step, Vec<crate::workload::TraceError>> {
-    let Books { collector, journal, export, failed } = books;
+    let Books {
+        collector,
+        journal,
+        export,
+        failed,
+    } = books;
     let Some(journal) = journal else {
-        let step = sim.step(&mut |_, _| {}, &mut |now, event: &Event| collector.fold(now, event))?;
+        let step = sim.step(&mut |_, _| {}, &mut |now, event: &Event| {
+            collector.fold(now, event)
+        })?;
         drain(collector, export, failed, false);
         return Ok(step);
     };
@@ -285,7 +322,12 @@ fn drain(
 impl Books {
     /// Closes every book and returns the result.
     fn close(mut self, end: Time, complete: bool) -> Result<Summary, Failure> {
-        drain(&mut self.collector, &mut self.export, &mut self.failed, true);
+        drain(
+            &mut self.collector,
+            &mut self.export,
+            &mut self.failed,
+            true,
+        );
         if let Some(failure) = self.failed {
             return Err(failure);
         }
@@ -307,7 +349,10 @@ fn watch_signals() -> Result<Arc<AtomicUsize>, Failure> {
         let already = Arc::clone(&seen);
         let registered = signal_hook::flag::register_usize(signal, already, signal as usize);
         registered.map_err(|error| {
-            Failure::new(Kind::Unexpected, format!("cannot listen to signals: {error}"))
+            Failure::new(
+                Kind::Unexpected,
+                format!("cannot listen to signals: {error}"),
+            )
         })?;
     }
     Ok(seen)

@@ -63,15 +63,17 @@ pub fn hlog_add(
     let mut serializer = V2DeflateSerializer::new();
     // Without settings a builder writes no header.
     let mut log = IntervalLogWriterBuilder::new().begin_log_with(&mut out, &mut serializer)?;
-    let (start, length) = (Duration::from_nanos(start.0), Duration::from_nanos(length.0));
+    let (start, length) = (
+        Duration::from_nanos(start.0),
+        Duration::from_nanos(length.0),
+    );
     for entry in entries {
         let tag = tag(entry.tag);
-        log.write_histogram(entry.histogram, start, length, Tag::new(&tag)).map_err(
-            |error| match error {
+        log.write_histogram(entry.histogram, start, length, Tag::new(&tag))
+            .map_err(|error| match error {
                 IntervalLogWriterError::IoError(error) => error,
                 IntervalLogWriterError::SerializeError(error) => io::Error::other(error),
-            },
-        )?;
+            })?;
     }
     Ok(())
 }

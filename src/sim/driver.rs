@@ -181,7 +181,11 @@ impl Sim {
         }
         let arrival = self.arrival.as_ref().map(|arrival| arrival.at);
         let times = [self.world.agenda.first(), arrival, self.balancer.wake_at()];
-        times.into_iter().flatten().min().map(|at| at.max(self.world.now))
+        times
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|at| at.max(self.world.now))
     }
 
     /// Finds what comes next and returns the balancer's input for it.

@@ -287,8 +287,9 @@ mod tests {
     #[test]
     fn no_key_does_two_things_in_one_context() {
         for context in [Live, Help, Picker] {
-            let chords: Vec<Chord> =
-                bindings(context).flat_map(|b| b.chords.iter().copied()).collect();
+            let chords: Vec<Chord> = bindings(context)
+                .flat_map(|b| b.chords.iter().copied())
+                .collect();
             for (place, chord) in chords.iter().enumerate() {
                 assert!(!chords[..place].contains(chord), "{context:?} {chord:?}");
             }
