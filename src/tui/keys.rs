@@ -49,6 +49,11 @@ impl Chord {
         }
     }
 
+    /// Returns whether it needs Ctrl.
+    pub(super) const fn is_ctrl(self) -> bool {
+        self.ctrl
+    }
+
     /// Returns how the key is written on screen.
     pub(super) fn label(self) -> String {
         let name = match self.code {
@@ -140,19 +145,19 @@ impl Action {
             Action::Normal | Action::Fastest => "1× / as fast as possible",
             Action::StepInput | Action::StepTick => "step one input / one tick",
             Action::Restart => "restart, same seed",
-            Action::KillOrHeal => "kill or heal the selected node",
+            Action::KillOrHeal => "kill or heal the node",
             Action::Choose => "choose a strategy",
-            Action::Up | Action::Down => "row up / down",
+            Action::Up | Action::Down => "row down / up",
             Action::First | Action::Last => "first / last row",
             Action::PageUp | Action::PageDown => "page up / down",
             Action::NextPanel | Action::PreviousPanel => "next / previous panel",
-            Action::Expand => "expand the panel, and back",
-            Action::ZoomIn | Action::ZoomOut | Action::ZoomReset => "time range: less, more, reset",
-            Action::Sort | Action::Reverse => "sort by next column, reverse",
+            Action::Expand => "expand panel, and back",
+            Action::ZoomIn | Action::ZoomOut | Action::ZoomReset => "time range, reset",
+            Action::Sort | Action::Reverse => "next sort column, reverse",
             Action::Lines => "which percentile lines",
             Action::Help => "this help",
             Action::Accept => "take the selected line",
-            Action::Close => "close, step back; never quits",
+            Action::Close => "close; never quits",
             Action::Theme | Action::Glyphs => "colours / characters",
             Action::Redraw => "draw everything again",
             Action::Suspend => "suspend",
@@ -228,8 +233,8 @@ pub(super) static BINDINGS: &[Binding] = &[
     hinted(Live, Action::KillOrHeal, &[key('x')], "kill/heal", 190),
     hinted(Live, Action::Choose, &[key('a')], "strategy", 195),
     bind(Live, Action::Restart, &[key('R')]),
-    hinted(Live, Action::Up, &[key('k'), code(KeyCode::Up)], "", 60),
-    hinted(Live, Action::Down, &[key('j'), code(KeyCode::Down)], "select", 60),
+    hinted(Live, Action::Down, &[key('j'), code(KeyCode::Down)], "", 60),
+    hinted(Live, Action::Up, &[key('k'), code(KeyCode::Up)], "select", 60),
     bind(Live, Action::First, &[key('g'), code(KeyCode::Home)]),
     bind(Live, Action::Last, &[key('G'), code(KeyCode::End)]),
     bind(Live, Action::PageUp, &[code(KeyCode::PageUp), ctrl('u')]),
@@ -243,10 +248,10 @@ pub(super) static BINDINGS: &[Binding] = &[
     hinted(Live, Action::Sort, &[key('s')], "sort", 80),
     bind(Live, Action::Reverse, &[key('S')]),
     hinted(Live, Action::Lines, &[key('p')], "lines", 45),
-    hinted(Help, Action::Up, &[key('k'), code(KeyCode::Up)], "", 50),
-    hinted(Help, Action::Down, &[key('j'), code(KeyCode::Down)], "scroll", 50),
-    hinted(Picker, Action::Up, &[key('k'), code(KeyCode::Up)], "", 150),
-    hinted(Picker, Action::Down, &[key('j'), code(KeyCode::Down)], "select", 150),
+    hinted(Help, Action::Down, &[key('j'), code(KeyCode::Down)], "", 50),
+    hinted(Help, Action::Up, &[key('k'), code(KeyCode::Up)], "scroll", 50),
+    hinted(Picker, Action::Down, &[key('j'), code(KeyCode::Down)], "", 150),
+    hinted(Picker, Action::Up, &[key('k'), code(KeyCode::Up)], "select", 150),
     bind(Picker, Action::First, &[key('g'), code(KeyCode::Home)]),
     bind(Picker, Action::Last, &[key('G'), code(KeyCode::End)]),
     hinted(Picker, Action::Accept, &[code(KeyCode::Enter)], "take", 200),
@@ -287,8 +292,9 @@ mod tests {
     #[test]
     fn no_key_does_two_things_in_one_context() {
         for context in [Live, Help, Picker] {
-            let chords: Vec<Chord> =
-                bindings(context).flat_map(|b| b.chords.iter().copied()).collect();
+            let chords: Vec<Chord> = bindings(context)
+                .flat_map(|b| b.chords.iter().copied())
+                .collect();
             for (place, chord) in chords.iter().enumerate() {
                 assert!(!chords[..place].contains(chord), "{context:?} {chord:?}");
             }
@@ -300,7 +306,7 @@ mod tests {
         for binding in BINDINGS {
             assert!(!binding.action.help().is_empty());
             assert!(
-                binding.action.help().chars().count() <= 32,
+                binding.action.help().chars().count() <= 25,
                 "{:?}",
                 binding.action
             );

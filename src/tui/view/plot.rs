@@ -246,7 +246,9 @@ fn draw(model: &Model, chart: &Chart, area: Rect, buf: &mut Buffer) {
         .series
         .iter()
         .flat_map(|series| [&series.label, &series.note]);
-    let label_width = labels.map(|label| width(label)).max().unwrap_or(0) as u16 + 1;
+    let label_width = labels.map(|label| width(label)).max().unwrap_or(0);
+    // Charts above one another begin and end at the same columns.
+    let label_width = label_width.max(if chart.log { 3 } else { 5 }) as u16 + 1;
     let axis = u16::from(chart.axis);
     if area.width < AXIS + label_width + 8 || area.height < 2 + axis {
         return;
