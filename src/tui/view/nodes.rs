@@ -230,7 +230,7 @@ fn grow(model: &Model, shown: &mut [(&Column, u16)], left: &mut u16) {
     }
     // A column of air between columns first, where that can be had.
     let air = shown.len().saturating_sub(1) as u16;
-    let spare = if *left > air + 6 { *left - air } else { *left };
+    let spare = if *left > air { *left - air } else { *left };
     let mut bars = spare;
     for _ in 0..12 {
         for (column, size) in shown
