@@ -167,11 +167,22 @@ impl Action {
 
     pub(super) const fn group(self) -> Group {
         match self {
-            Action::Pause | Action::Slower | Action::Faster | Action::Normal => Group::Time,
-            Action::Fastest | Action::StepInput | Action::StepTick => Group::Time,
+            Action::Pause
+            | Action::Slower
+            | Action::Faster
+            | Action::Normal
+            | Action::Fastest
+            | Action::StepInput
+            | Action::StepTick => Group::Time,
             Action::Restart | Action::KillOrHeal | Action::Choose => Group::Act,
-            Action::Help | Action::Accept | Action::Close | Action::Theme => Group::App,
-            Action::Glyphs | Action::Redraw | Action::Suspend | Action::Quit => Group::App,
+            Action::Help
+            | Action::Accept
+            | Action::Close
+            | Action::Theme
+            | Action::Glyphs
+            | Action::Redraw
+            | Action::Suspend
+            | Action::Quit => Group::App,
             _ => Group::Look,
         }
     }

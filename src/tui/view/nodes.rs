@@ -67,10 +67,10 @@ impl Column {
 
 static COLUMNS: [Column; 13] = [
     Column::left("NODE", SortKey::Name, (8, 24), 250, |cell, row| {
-        cell.text(&row.name, Role::Text)
+        cell.text(&row.name, Role::Text);
     }),
     Column::left("KIND", SortKey::File, (8, 18), 45, |cell, row| {
-        cell.text(&row.kind, Role::Dim)
+        cell.text(&row.kind, Role::Dim);
     }),
     Column::left("STATE", SortKey::State, (10, 10), 240, state),
     Column::right("IN-FL", SortKey::InFlight, 6, 230, in_flight),
