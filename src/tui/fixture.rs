@@ -173,7 +173,7 @@ fn point(step: u64) -> Point {
         5.2 / (1.0 + since / 4.0)
     };
     let slow = if step < 980 { 0.0 } else { 0.3 };
-    let noise = wave(step * 7_919, 101, 0.09);
+    let noise = wave(step / 7 * 7_919, 101, 0.06);
     let seconds = |value: f64| Some(Span::from_seconds(value));
     let crashed = if step < 1_037 { 0.0 } else { 1.0 };
     Point {

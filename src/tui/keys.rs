@@ -49,6 +49,11 @@ impl Chord {
         }
     }
 
+    /// Returns whether it needs Ctrl.
+    pub(super) const fn is_ctrl(self) -> bool {
+        self.ctrl
+    }
+
     /// Returns how the key is written on screen.
     pub(super) fn label(self) -> String {
         let name = match self.code {
@@ -140,19 +145,19 @@ impl Action {
             Action::Normal | Action::Fastest => "1× / as fast as possible",
             Action::StepInput | Action::StepTick => "step one input / one tick",
             Action::Restart => "restart, same seed",
-            Action::KillOrHeal => "kill or heal the selected node",
+            Action::KillOrHeal => "kill or heal the node",
             Action::Choose => "choose a strategy",
-            Action::Up | Action::Down => "row up / down",
+            Action::Up | Action::Down => "row down / up",
             Action::First | Action::Last => "first / last row",
             Action::PageUp | Action::PageDown => "page up / down",
             Action::NextPanel | Action::PreviousPanel => "next / previous panel",
-            Action::Expand => "expand the panel, and back",
-            Action::ZoomIn | Action::ZoomOut | Action::ZoomReset => "time range: less, more, reset",
-            Action::Sort | Action::Reverse => "sort by next column, reverse",
+            Action::Expand => "expand panel, and back",
+            Action::ZoomIn | Action::ZoomOut | Action::ZoomReset => "time range, reset",
+            Action::Sort | Action::Reverse => "next sort column, reverse",
             Action::Lines => "which percentile lines",
             Action::Help => "this help",
             Action::Accept => "take the selected line",
-            Action::Close => "close, step back; never quits",
+            Action::Close => "close; never quits",
             Action::Theme | Action::Glyphs => "colours / characters",
             Action::Redraw => "draw everything again",
             Action::Suspend => "suspend",
@@ -162,11 +167,22 @@ impl Action {
 
     pub(super) const fn group(self) -> Group {
         match self {
-            Action::Pause | Action::Slower | Action::Faster | Action::Normal => Group::Time,
-            Action::Fastest | Action::StepInput | Action::StepTick => Group::Time,
+            Action::Pause
+            | Action::Slower
+            | Action::Faster
+            | Action::Normal
+            | Action::Fastest
+            | Action::StepInput
+            | Action::StepTick => Group::Time,
             Action::Restart | Action::KillOrHeal | Action::Choose => Group::Act,
-            Action::Help | Action::Accept | Action::Close | Action::Theme => Group::App,
-            Action::Glyphs | Action::Redraw | Action::Suspend | Action::Quit => Group::App,
+            Action::Help
+            | Action::Accept
+            | Action::Close
+            | Action::Theme
+            | Action::Glyphs
+            | Action::Redraw
+            | Action::Suspend
+            | Action::Quit => Group::App,
             _ => Group::Look,
         }
     }
@@ -228,8 +244,8 @@ pub(super) static BINDINGS: &[Binding] = &[
     hinted(Live, Action::KillOrHeal, &[key('x')], "kill/heal", 190),
     hinted(Live, Action::Choose, &[key('a')], "strategy", 195),
     bind(Live, Action::Restart, &[key('R')]),
-    hinted(Live, Action::Up, &[key('k'), code(KeyCode::Up)], "", 60),
-    hinted(Live, Action::Down, &[key('j'), code(KeyCode::Down)], "select", 60),
+    hinted(Live, Action::Down, &[key('j'), code(KeyCode::Down)], "", 60),
+    hinted(Live, Action::Up, &[key('k'), code(KeyCode::Up)], "select", 60),
     bind(Live, Action::First, &[key('g'), code(KeyCode::Home)]),
     bind(Live, Action::Last, &[key('G'), code(KeyCode::End)]),
     bind(Live, Action::PageUp, &[code(KeyCode::PageUp), ctrl('u')]),
@@ -243,10 +259,10 @@ pub(super) static BINDINGS: &[Binding] = &[
     hinted(Live, Action::Sort, &[key('s')], "sort", 80),
     bind(Live, Action::Reverse, &[key('S')]),
     hinted(Live, Action::Lines, &[key('p')], "lines", 45),
-    hinted(Help, Action::Up, &[key('k'), code(KeyCode::Up)], "", 50),
-    hinted(Help, Action::Down, &[key('j'), code(KeyCode::Down)], "scroll", 50),
-    hinted(Picker, Action::Up, &[key('k'), code(KeyCode::Up)], "", 150),
-    hinted(Picker, Action::Down, &[key('j'), code(KeyCode::Down)], "select", 150),
+    hinted(Help, Action::Down, &[key('j'), code(KeyCode::Down)], "", 50),
+    hinted(Help, Action::Up, &[key('k'), code(KeyCode::Up)], "scroll", 50),
+    hinted(Picker, Action::Down, &[key('j'), code(KeyCode::Down)], "", 150),
+    hinted(Picker, Action::Up, &[key('k'), code(KeyCode::Up)], "select", 150),
     bind(Picker, Action::First, &[key('g'), code(KeyCode::Home)]),
     bind(Picker, Action::Last, &[key('G'), code(KeyCode::End)]),
     hinted(Picker, Action::Accept, &[code(KeyCode::Enter)], "take", 200),
@@ -301,7 +317,7 @@ mod tests {
         for binding in BINDINGS {
             assert!(!binding.action.help().is_empty());
             assert!(
-                binding.action.help().chars().count() <= 32,
+                binding.action.help().chars().count() <= 25,
                 "{:?}",
                 binding.action
             );

@@ -18,6 +18,8 @@ const WIDE: u16 = 180;
 
 /// A chart is drawn with at least so many rows, borders included.
 const CHART_ROWS: u16 = 8;
+/// Text panels below the charts get no more rows than this.
+const TEXT_ROWS: u16 = 18;
 /// Two rows of panels below the nodes need so many rows.
 const TWO_ROWS: u16 = 18;
 
@@ -110,7 +112,8 @@ fn arrange(model: &Model, body: Rect) -> Vec<(Panel, Rect)> {
         return panels;
     }
     // The charts get the odd rows: they make more of them than text does.
-    let (middle, bottom) = cut_rows(below, below.height - below.height * 6 / 13);
+    let text_rows = (below.height * 6 / 13).min(TEXT_ROWS);
+    let (middle, bottom) = cut_rows(below, below.height - text_rows);
     panels.extend(chart_row(middle));
     let (left, right) = cut_columns(bottom, bottom.width / 2 + 1);
     panels.extend([(Panel::Decision, left), (Panel::Log, right)]);

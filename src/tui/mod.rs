@@ -110,16 +110,15 @@ pub fn run(feed: Arc<Slot>, commands: Sender<Command>, options: Options) -> io::
         let _ = wakes.send(Wake::Slot);
     });
     let model = Model::new(options.theme, options.glyphs, options.no_color);
-    let feed_here = Arc::clone(&feed);
     let mut screen = Screen {
         model,
         terminal,
-        feed: feed_here,
+        feed,
         commands,
         start: Instant::now(),
     };
     let exit = screen.run(&inbox);
-    feed.forget();
+    screen.feed.forget();
     reader.store(true, Ordering::Relaxed);
     drop(screen);
     signals.close();

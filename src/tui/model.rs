@@ -23,7 +23,7 @@ pub(super) struct Model {
     pub(super) newer: Option<Arc<Frame>>,
     /// Rows of the nodes table from top to bottom, as indices into the snapshot.
     pub(super) order: Vec<usize>,
-    /// Widths of the longest name and kind.
+    /// What the nodes table is measured by.
     pub(super) widths: Widths,
     /// What the person has chosen.
     pub(super) ui: Ui,
@@ -33,11 +33,13 @@ pub(super) struct Model {
     sorted_at: Option<Duration>,
 }
 
-/// The widest texts of the nodes table, in columns.
+/// What the nodes table is measured by: the widest texts in columns, the greatest share.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Widths {
     pub(super) name: usize,
     pub(super) kind: usize,
+    /// The greatest share of traffic: the full length of a share bar.
+    pub(super) share: f64,
 }
 
 /// What the person has chosen to look at.
@@ -394,6 +396,7 @@ impl Model {
         for row in self.snapshot().map_or(&[][..], |snapshot| &snapshot.nodes) {
             widths.name = widths.name.max(super::format::width(&row.name));
             widths.kind = widths.kind.max(super::format::width(&row.kind));
+            widths.share = widths.share.max(row.share);
         }
         self.widths = widths;
     }

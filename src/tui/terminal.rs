@@ -17,6 +17,7 @@ use crossterm::{execute, queue};
 use ratatui::backend::{Backend, CrosstermBackend};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use rustix::process::{Signal, kill_current_process_group};
 
 const RAW: u8 = 1;
 const SCREEN: u8 = 2;
@@ -74,6 +75,9 @@ impl Terminal {
 
     /// Sends what has changed since the last time, in one write.
     pub(super) fn show(&mut self, picture: Buffer) -> io::Result<()> {
+        if !self.stale && self.shown == picture {
+            return Ok(());
+        }
         let mut bytes = Vec::with_capacity(16_384);
         queue!(bytes, BeginSynchronizedUpdate)?;
         if self.stale || self.shown.area != picture.area {
@@ -99,7 +103,8 @@ impl Terminal {
     /// Gives the terminal back, stops the process, and takes the terminal over when continued.
     pub(super) fn suspend(&mut self) -> io::Result<()> {
         leave_modes();
-        signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGTSTP)?;
+        // The whole group, as the terminal itself would: a script that waits for us stops too.
+        kill_current_process_group(Signal::STOP)?;
         self.stale = true;
         enter_modes()
     }

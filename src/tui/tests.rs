@@ -557,3 +557,45 @@ fn pictures_for_people() {
     save("empty-120x40-dark", &model_of(empty, (120, 40)));
     save("crowd-120x40-dark", &model_of(crowd(3_000), (120, 40)));
 }
+
+/// Runs the real thing on this terminal against a feed that plays the fixture.
+#[test]
+#[ignore = "needs a terminal and a person"]
+fn runs_for_real() {
+    let slot = Arc::new(super::Slot::new());
+    let (commands, inbox) = std::sync::mpsc::channel();
+    let feed = Arc::clone(&slot);
+    std::thread::spawn(move || play(&feed, &inbox));
+    let exit = super::run(slot, commands, super::Options::default());
+    println!("left with {exit:?}");
+}
+
+fn play(feed: &super::Slot, inbox: &std::sync::mpsc::Receiver<Command>) {
+    let mut frame = fixture::frame();
+    for step in 0.. {
+        for command in inbox.try_iter() {
+            match command {
+                Command::Pause(true) => frame.state = RunState::Paused,
+                Command::Pause(false) => frame.state = RunState::Running,
+                Command::Pace(pace) => frame.pace = pace,
+                Command::Quit => return,
+                _ => {}
+            }
+        }
+        if frame.state == RunState::Running {
+            let mut snapshot = (*frame.snapshot).clone();
+            snapshot.now = Time(133_400_000_000 + step * 100_000_000);
+            snapshot.window.requests_per_s = 400.0 + (step % 30) as f64;
+            let mut history = (*snapshot.history).clone();
+            history.points.push(history.points[step as usize + 10]);
+            snapshot.history = Arc::new(history);
+            frame.snapshot = Arc::new(snapshot);
+            feed.publish(Arc::new(frame.clone()));
+        } else {
+            // Told once and then silent: a paused run draws nothing.
+            feed.publish(Arc::new(frame.clone()));
+            std::thread::sleep(Duration::from_millis(400));
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}

@@ -105,8 +105,7 @@ impl Theme {
     pub(super) fn on_selected(self, role: Role) -> Style {
         let selected = self.style(Role::Selected);
         match (self.name, role) {
-            (ThemeName::Ansi | ThemeName::Mono, _) => selected,
-            (_, Role::Dim | Role::Text) => selected,
+            (ThemeName::Ansi | ThemeName::Mono, _) | (_, Role::Dim | Role::Text) => selected,
             _ => self.style(role).bg(selected.bg.unwrap_or(Color::Reset)),
         }
     }
@@ -207,7 +206,7 @@ fn full(palette: &Palette, role: Role) -> Style {
         Role::Running => badge(palette.up),
         Role::Paused => badge(palette.warn),
         Role::Failed => badge(palette.down),
-        Role::Up => on(palette.up),
+        Role::Up | Role::Tokens => on(palette.up),
         Role::Warn | Role::BarHot | Role::Cost => on(palette.warn),
         Role::Down => on(palette.down).add_modifier(Modifier::BOLD),
         Role::Errors => on(palette.down),
@@ -217,7 +216,6 @@ fn full(palette: &Palette, role: Role) -> Style {
         Role::BarRest | Role::Grid => on(palette.grid),
         Role::P95 => on(palette.p95),
         Role::P99 => on(palette.p99),
-        Role::Tokens => on(palette.up),
         Role::Selected => Style::new().fg(palette.strong).bg(palette.selected),
     }
 }

@@ -59,11 +59,7 @@ fn explain(model: &Model, last: &Decision) -> Vec<Vec<Piece>> {
         piece(strategy, Role::Strong),
         piece(looked, Role::Text),
         piece(
-            format!(
-                " {dot} pool {} {dot} {}",
-                cut(pool, 16, "…"),
-                why.tier.name()
-            ),
+            format!(" {dot} {} {}", cut(pool, 12, "…"), why.tier.name()),
             Role::Dim,
         ),
     ]];

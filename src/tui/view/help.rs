@@ -11,7 +11,7 @@ use crate::tui::theme::Role;
 use super::pen::{self, Piece, piece};
 
 /// Columns for keys.
-const KEYS: usize = 15;
+const KEYS: usize = 13;
 /// Columns of one line: keys and words.
 const COLUMN: u16 = 48;
 /// Rows for the glyphs and the blank line above them.
@@ -104,24 +104,23 @@ fn split() -> [Vec<Line>; 2] {
         lines
     };
     let [time, act, look, app] = Group::ALL;
-    [section(&[time, act]), section(&[look, app])].map(|mut lines: Vec<Line>| {
-        lines.shrink_to_fit();
-        lines
-    })
+    [section(&[time, look]), section(&[act, app])]
 }
 
-/// The actions of a group, each with the keys of its first context; neighbours that share a help
-/// line share a row.
+/// The actions of a group, each with its keys outside overlays where it has some; neighbours that
+/// share a help line share a row.
 fn entries(group: Group) -> Vec<Line> {
     let mut seen: Vec<Action> = Vec::new();
     let mut lines: Vec<Line> = Vec::new();
-    for binding in BINDINGS
+    let order = [Context::Live, Context::Always, Context::Picker];
+    let bindings = order
         .iter()
-        .filter(|binding| binding.action.group() == group)
-    {
-        if binding.context == Context::Help || seen.contains(&binding.action) {
+        .flat_map(|context| BINDINGS.iter().filter(|b| b.context == *context));
+    for binding in bindings.filter(|binding| binding.action.group() == group) {
+        if seen.contains(&binding.action) {
             continue;
         }
+
         seen.push(binding.action);
         let keys = keys(binding);
         let text = binding.action.help();
@@ -140,7 +139,15 @@ fn entries(group: Group) -> Vec<Line> {
 }
 
 fn keys(binding: &Binding) -> String {
-    let labels: Vec<String> = binding.chords.iter().map(|chord| chord.label()).collect();
+    let text = binding.action.help();
+    let mut sharing = BINDINGS.iter().filter(|b| b.context == binding.context);
+    let shared = sharing.any(|b| b.action != binding.action && b.action.help() == text);
+    // A row for two actions has no room for their second names.
+    let chords = binding
+        .chords
+        .iter()
+        .filter(|chord| !shared || !chord.is_ctrl());
+    let labels: Vec<String> = chords.map(|chord| chord.label()).collect();
     labels.join(" ")
 }
 

@@ -35,6 +35,28 @@ pub(super) fn view(model: &Model, area: Rect, buf: &mut Buffer) {
     }
     draw_overlay(model, layout.body, buf);
     hints::draw(model, layout.hints, buf);
+    if !model.glyphs().braille {
+        plain(area, buf);
+    }
+}
+
+/// Replaces what the dashboard's own words have beyond ASCII. Names are left as they are.
+fn plain(area: Rect, buf: &mut Buffer) {
+    for position in area.positions() {
+        let Some(cell) = buf.cell_mut(position) else {
+            continue;
+        };
+        let instead = match cell.symbol() {
+            "…" => '~',
+            "×" => 'x',
+            "→" => '>',
+            "·" => '-',
+            "↑" => '^',
+            "↓" => 'v',
+            _ => continue,
+        };
+        cell.set_char(instead);
+    }
 }
 
 fn draw_panel(model: &Model, layout: &Layout, panel: Panel, area: Rect, buf: &mut Buffer) {

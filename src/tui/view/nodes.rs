@@ -67,10 +67,10 @@ impl Column {
 
 static COLUMNS: [Column; 13] = [
     Column::left("NODE", SortKey::Name, (8, 24), 250, |cell, row| {
-        cell.text(&row.name, Role::Text)
+        cell.text(&row.name, Role::Text);
     }),
     Column::left("KIND", SortKey::File, (8, 18), 45, |cell, row| {
-        cell.text(&row.kind, Role::Dim)
+        cell.text(&row.kind, Role::Dim);
     }),
     Column::left("STATE", SortKey::State, (10, 10), 240, state),
     Column::right("IN-FL", SortKey::InFlight, 6, 230, in_flight),
@@ -230,7 +230,7 @@ fn grow(model: &Model, shown: &mut [(&Column, u16)], left: &mut u16) {
     }
     // A column of air between columns first, where that can be had.
     let air = shown.len().saturating_sub(1) as u16;
-    let spare = if *left > air + 6 { *left - air } else { *left };
+    let spare = if *left > air { *left - air } else { *left };
     let mut bars = spare;
     for _ in 0..12 {
         for (column, size) in shown
@@ -314,12 +314,14 @@ fn draw_row(model: &Model, row: &NodeRow, line: Rect, places: &[Place], buf: &mu
             ..line
         }
         .intersection(line);
+        let share_max = model.widths.share;
         let mut cell = Cell {
             area,
             right: column.right,
             selected,
             theme,
             glyphs,
+            share_max,
             buf,
         };
         (column.cell)(&mut cell, row);
@@ -333,6 +335,7 @@ struct Cell<'a> {
     selected: bool,
     theme: Theme,
     glyphs: &'static Set,
+    share_max: f64,
     buf: &'a mut Buffer,
 }
 
@@ -356,9 +359,9 @@ impl Cell<'_> {
     }
 
     /// A bar and its percentage. Whatever is above zero shows at least half a cell.
-    fn bar(&mut self, value: Option<f64>, role: Role) {
+    fn bar(&mut self, filled: Option<f64>, value: Option<f64>, role: Role) {
         let length = self.area.width.saturating_sub(5);
-        let share = value
+        let share = filled
             .filter(|v| v.is_finite())
             .unwrap_or(0.0)
             .clamp(0.0, 1.0);
@@ -387,15 +390,14 @@ impl Cell<'_> {
 
 /// The glyph, the word and the role of a node's state.
 pub(super) fn state_of(row: &NodeRow, glyphs: &Set) -> (&'static str, &'static str, Role) {
-    let glyph = |set: &'static str| set;
     match row.state {
-        NodeState::Up if row.slow => (glyph(glyphs.slow), "slow", Role::Warn),
-        NodeState::Up => (glyph(glyphs.up), "up", Role::Up),
-        NodeState::Limited => (glyph(glyphs.limited), "limited", Role::Warn),
-        NodeState::Ejected => (glyph(glyphs.down), "DOWN", Role::Down),
-        NodeState::Probing => (glyph(glyphs.probing), "probing", Role::Note),
-        NodeState::Draining => (glyph(glyphs.draining), "draining", Role::Note),
-        NodeState::Gone => (glyph(glyphs.gone), "gone", Role::Dim),
+        NodeState::Up if row.slow => (glyphs.slow, "slow", Role::Warn),
+        NodeState::Up => (glyphs.up, "up", Role::Up),
+        NodeState::Limited => (glyphs.limited, "limited", Role::Warn),
+        NodeState::Ejected => (glyphs.down, "DOWN", Role::Down),
+        NodeState::Probing => (glyphs.probing, "probing", Role::Note),
+        NodeState::Draining => (glyphs.draining, "draining", Role::Note),
+        NodeState::Gone => (glyphs.gone, "gone", Role::Dim),
     }
 }
 
@@ -431,14 +433,14 @@ fn queue(cell: &mut Cell<'_>, row: &NodeRow) {
 
 fn utilisation(cell: &mut Cell<'_>, row: &NodeRow) {
     let hot = row.utilisation.is_some_and(|busy| busy >= BUSY);
-    cell.bar(
-        row.utilisation,
-        if hot { Role::BarHot } else { Role::BarFull },
-    );
+    let role = if hot { Role::BarHot } else { Role::BarFull };
+    cell.bar(row.utilisation, row.utilisation, role);
 }
 
 fn share(cell: &mut Cell<'_>, row: &NodeRow) {
-    cell.bar(Some(row.share), Role::BarShare);
+    // The longest bar is the greatest share; the number says how much that is.
+    let length = row.share / cell.share_max.max(f64::MIN_POSITIVE);
+    cell.bar(Some(length), Some(row.share), Role::BarShare);
 }
 
 fn p99(cell: &mut Cell<'_>, row: &NodeRow) {

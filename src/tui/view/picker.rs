@@ -120,7 +120,7 @@ fn list(model: &Model, lines: &[Line], at: usize, area: Rect, buf: &mut Buffer) 
         };
         buf.set_style(place.intersection(buf.area), style(Role::Text));
         let sign = if selected { glyphs.cursor } else { " " };
-        let now = if line.now { glyphs.up } else { " " };
+        let sign_now = if line.now { glyphs.up } else { " " };
         let x = pen::put(
             buf,
             place,
@@ -129,9 +129,21 @@ fn list(model: &Model, lines: &[Line], at: usize, area: Rect, buf: &mut Buffer) 
             &format!("{sign} "),
             style(Role::Key),
         );
-        let x = pen::put(buf, place, x, place.y, &format!("{now} "), style(Role::Up));
+        let x = pen::put(
+            buf,
+            place,
+            x,
+            place.y,
+            &format!("{sign_now} "),
+            style(Role::Up),
+        );
         let name = cut(&line.name, names, "…");
-        pen::put(buf, place, x, place.y, &name, style(Role::Strong));
+        let role = if selected || line.now {
+            Role::Strong
+        } else {
+            Role::Text
+        };
+        pen::put(buf, place, x, place.y, &name, style(role));
         let x = x + names as u16 + 2;
         let room = usize::from(place.right().saturating_sub(x));
         pen::put(

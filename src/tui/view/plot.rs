@@ -12,9 +12,12 @@ use crate::unit::{Span, Time};
 
 use super::pen::{self, Piece, piece};
 
+/// How a line gets its values.
+type Value = fn(&Point) -> Option<f64>;
+
 /// A line of a chart.
 struct Series {
-    value: fn(&Point) -> Option<f64>,
+    value: Value,
     role: Role,
     /// Written at the end of the line.
     label: String,
@@ -37,7 +40,7 @@ const AXIS: u16 = 5;
 pub(super) fn latency(model: &Model, area: Rect, buf: &mut Buffer) {
     let lines = model.ui.lines;
     let mut title = vec![piece("Latency s ", Role::Title)];
-    let all: [(&str, fn(&Point) -> Option<f64>, Role); 3] = [
+    let all: [(&str, Value, Role); 3] = [
         ("p50", |point| point.p50.map(Span::seconds), Role::P50),
         ("p95", |point| point.p95.map(Span::seconds), Role::P95),
         ("p99", |point| point.p99.map(Span::seconds), Role::P99),
@@ -156,7 +159,7 @@ fn stacked(model: &Model, panel: Panel, pair: [Single; 2], area: Rect, buf: &mut
 
 fn draw_single(model: &Model, single: &Single, axis: bool, area: Rect, buf: &mut Buffer) {
     // Function pointers carry no state, so each figure has its own accessor for points.
-    let values: fn(&Point) -> Option<f64> = match single.role {
+    let values: Value = match single.role {
         Role::Cost => |point| Some(point.dollars_per_hour),
         Role::Tokens => |point| Some(point.tokens_per_s),
         Role::Load => |point| Some(point.requests_per_s),
@@ -246,7 +249,9 @@ fn draw(model: &Model, chart: &Chart, area: Rect, buf: &mut Buffer) {
         .series
         .iter()
         .flat_map(|series| [&series.label, &series.note]);
-    let label_width = labels.map(|label| width(label)).max().unwrap_or(0) as u16 + 1;
+    let label_width = labels.map(|label| width(label)).max().unwrap_or(0);
+    // Charts above one another begin and end at the same columns.
+    let label_width = label_width.max(if chart.log { 3 } else { 5 }) as u16 + 1;
     let axis = u16::from(chart.axis);
     if area.width < AXIS + label_width + 8 || area.height < 2 + axis {
         return;

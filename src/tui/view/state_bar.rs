@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 
 use crate::command::{Frame, Mode, Pace, RunState};
 use crate::metrics::Snapshot;
-use crate::tui::format::cut;
+use crate::tui::format::{cut, grouped};
 use crate::tui::model::Model;
 use crate::tui::theme::Role;
 use crate::unit::Span;
@@ -67,12 +67,14 @@ fn facts(model: &Model, frame: &Frame) -> Vec<Fact> {
                 Role::StripName,
             )],
         ),
-        fact(
+    ];
+    if !snapshot.pools.is_empty() {
+        facts.push(fact(
             190,
             [piece(cut(&strategy(snapshot), 28, "…"), Role::StripName)],
-        ),
-        labelled(150, "seed", frame.seed.to_string()),
-    ];
+        ));
+    }
+    facts.push(labelled(150, "seed", frame.seed.to_string()));
     if frame.lag > LAG_SHOWN {
         facts.push(fact(
             180,
@@ -83,6 +85,7 @@ fn facts(model: &Model, frame: &Frame) -> Vec<Fact> {
         ));
     }
     facts.push(nodes_up(snapshot));
+    facts.push(labelled(120, "arrived", grouped(snapshot.requests.arrived)));
     if model.closed && !matches!(frame.state, RunState::Done | RunState::Failed(_)) {
         facts.push(fact(240, [piece(" engine has ended", Role::StripStrong)]));
     }
