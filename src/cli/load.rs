@@ -119,7 +119,6 @@ pub(super) fn simulation(scenario: &Scenario, color: Color) -> Result<Ready, Fai
     let sim = Sim::new(parts, source).map_err(|errors| trace_failure(scenario, &errors))?;
     Ok(Ready {
         sim,
-        config,
         notes,
         end: scenario.duration.map(|span| Time::ZERO + span),
     })

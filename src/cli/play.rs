@@ -70,7 +70,12 @@ fn speed(text: &str) -> Result<f64, String> {
 }
 
 fn theme(text: &str) -> Result<ThemeName, String> {
-    let all = [ThemeName::Dark, ThemeName::Light, ThemeName::Ansi, ThemeName::Mono];
+    let all = [
+        ThemeName::Dark,
+        ThemeName::Light,
+        ThemeName::Ansi,
+        ThemeName::Mono,
+    ];
     let found = all.into_iter().find(|theme| theme.name() == text);
     found.ok_or_else(|| "one of dark, light, ansi, mono".to_owned())
 }
@@ -86,7 +91,11 @@ fn glyphs(text: &str) -> Result<Glyphs, String> {
 /// The theme for a terminal that says what it can.
 fn theme_of_terminal() -> ThemeName {
     let depth = std::env::var("COLORTERM").unwrap_or_default();
-    if matches!(depth.as_str(), "truecolor" | "24bit") { ThemeName::Dark } else { ThemeName::Ansi }
+    if matches!(depth.as_str(), "truecolor" | "24bit") {
+        ThemeName::Dark
+    } else {
+        ThemeName::Ansi
+    }
 }
 
 /// Returns whether a dashboard can be shown.
