@@ -167,6 +167,10 @@ impl Hands {
             match event {
                 Event::Settled(settled) => {
                     assert!(self.settled.insert(settled.request), "one fate");
+                    let dispatched = settled.dispatched.unwrap_or(settled.arrived);
+                    let first = settled.first_token.unwrap_or(dispatched);
+                    let order = [settled.arrived, dispatched, first, self.now];
+                    assert!(order.is_sorted(), "causality: {order:?}");
                 }
                 Event::Ended { attempt, .. } => assert!(self.ended.insert(attempt), "one end"),
                 _ => {}

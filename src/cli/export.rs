@@ -1,8 +1,9 @@
 //! `--export DIR`: histograms and CSV by node, class and pool.
 //!
-//! Written into the folder: `latency.hlog` (every ten seconds, all scopes, by tag), `intervals.csv`
-//! (the same as figures), `latency.csv` (quantiles of the whole run), and one `.hgrm` a scope.
-//! Intervals are written as they close, so memory stays flat.
+//! Written into the folder: `latency.hlog` (every ten seconds, all scopes, by tag), the same as
+//! figures in `all.csv`, `classes.csv`, `pools.csv` and `nodes.csv`, `latency.csv` (quantiles of the
+//! whole run), and one `.hgrm` for each distribution. Intervals are written as they close, so memory
+//! stays flat.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -16,10 +17,12 @@ use crate::report::export::{self, FileNames, Tagged};
 pub(super) struct Export {
     dir: PathBuf,
     hlog: BufWriter<File>,
-    csv: BufWriter<File>,
+    /// For all requests, classes, pools and nodes.
+    csv: [BufWriter<File>; 4],
 }
 
-const HEADER: &str = "start_s,end_s,scope,ended,failed,p50_s,p90_s,p99_s,max_s,input_tokens,\
+const FILES: [&str; 4] = ["all.csv", "classes.csv", "pools.csv", "nodes.csv"];
+const HEADER: &str = "start_s,end_s,name,ended,failed,p50_s,p90_s,p99_s,max_s,input_tokens,\
                       output_tokens,cost_usd";
 
 impl Export {
@@ -58,7 +61,13 @@ impl Export {
                 if !interval.latency.is_empty() {
                     export::hlog_add(&[entry], interval.start, length, &mut self.hlog)?;
                 }
-                row(&mut self.csv, &tag, interval)?;
+                let file = match interval.scope {
+                    Scope::All => 0,
+                    Scope::Class(_) => 1,
+                    Scope::Pool(_) => 2,
+                    Scope::Node(_) => 3,
+                };
+                row(&mut self.csv[file], name(labels, interval.scope), interval)?;
             }
             Ok(())
         };
@@ -74,7 +83,7 @@ impl Export {
 
     fn finish(&mut self, collector: &Collector) -> io::Result<()> {
         self.hlog.flush()?;
-        self.csv.flush()?;
+        self.csv.iter_mut().try_for_each(Write::flush)?;
         let scopes = scopes(collector);
         let tagged: Vec<Tagged<'_>> = scopes
             .iter()
@@ -97,10 +106,10 @@ impl Export {
     }
 }
 
-fn row(out: &mut impl Write, tag: &str, interval: &Interval) -> io::Result<()> {
+fn row(out: &mut impl Write, name: &str, interval: &Interval) -> io::Result<()> {
     let (start, end) = (interval.start.seconds(), interval.end.seconds());
     let (ended, bad) = (interval.ended, interval.bad);
-    write!(out, "{start},{end},{},{ended},{bad}", export::quoted(tag))?;
+    write!(out, "{start},{end},{},{ended},{bad}", export::quoted(name))?;
     for quantile in [0.5, 0.9, 0.99, 1.0] {
         if interval.latency.is_empty() {
             write!(out, ",")?;
@@ -116,12 +125,22 @@ fn row(out: &mut impl Write, tag: &str, interval: &Interval) -> io::Result<()> {
     writeln!(out, ",{input},{output},{:.9}", interval.cost.dollars())
 }
 
-fn tag(labels: &Labels, scope: Scope) -> String {
+fn name(labels: &Labels, scope: Scope) -> &str {
     match scope {
-        Scope::All => "all".to_owned(),
-        Scope::Class(at) => format!("class={}", labels.classes[at].name),
-        Scope::Pool(at) => format!("pool={}", labels.pools[at]),
-        Scope::Node(at) => format!("node={}", labels.nodes[at].name),
+        Scope::All => "all",
+        Scope::Class(at) => &labels.classes[at].name,
+        Scope::Pool(at) => &labels.pools[at],
+        Scope::Node(at) => &labels.nodes[at].name,
+    }
+}
+
+fn tag(labels: &Labels, scope: Scope) -> String {
+    let name = name(labels, scope);
+    match scope {
+        Scope::All => name.to_owned(),
+        Scope::Class(_) => format!("class={name}"),
+        Scope::Pool(_) => format!("pool={name}"),
+        Scope::Node(_) => format!("node={name}"),
     }
 }
 

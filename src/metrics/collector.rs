@@ -416,6 +416,9 @@ impl Collector {
         self.window.add(&sample);
         if let Some(intervals) = &mut self.intervals {
             intervals.add(Scope::Node(node.index()), &sample, usage.input);
+            for scope in [Scope::All, Scope::Class(class.index()), Scope::Pool(pool)] {
+                intervals.spend(scope, *cost);
+            }
         }
         if counts {
             this.failed += u64::from(bad);

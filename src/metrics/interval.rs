@@ -42,7 +42,7 @@ pub struct Interval {
     pub input: Tokens,
     /// Tokens of answers.
     pub output: Tokens,
-    /// Tokens at their price; of attempts, so zero but for nodes.
+    /// Tokens of attempts that ended, at their price.
     pub cost: Cost,
 }
 
