@@ -541,7 +541,15 @@ fn pictures_for_people() {
         (ThemeName::Ansi, "ansi"),
         (ThemeName::Mono, "mono"),
     ] {
-        for size in [(80, 24), (120, 40), (200, 60), (60, 16)] {
+        for size in [
+            (80, 24),
+            (100, 30),
+            (120, 30),
+            (120, 40),
+            (200, 60),
+            (70, 26),
+            (60, 16),
+        ] {
             for (view, pressed) in [("live", by_p99), ("help", "?"), ("picker", "aj")] {
                 let mut model = model(size);
                 model.ui.theme = theme;

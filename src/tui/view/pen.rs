@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use crate::tui::format::{cut, width};
-use crate::tui::model::{Model, Panel};
+use crate::tui::model::{Model, Overlay, Panel};
 use crate::tui::theme::{Role, Theme};
 
 /// A piece of text and what it is.
@@ -67,7 +67,8 @@ pub(super) fn panel(
     title: &[Piece],
     aside: &str,
 ) -> Rect {
-    let focused = model.ui.focus == panel;
+    // An open overlay has the keys, so no panel does.
+    let focused = model.ui.focus == panel && model.ui.overlay == Overlay::None;
     frame(model, focused, area, buf, title, aside)
 }
 

@@ -86,55 +86,52 @@ fn seconds_tick(value: f64) -> String {
 }
 
 pub(super) fn cost(model: &Model, area: Rect, buf: &mut Buffer) {
-    let pair = [
-        one(
-            "Cost $/h",
-            |point| point.dollars_per_hour,
-            Role::Cost,
-            dollars,
-        ),
-        one("Tokens/s", |point| point.tokens_per_s, Role::Tokens, count),
-    ];
-    stacked(model, Panel::Cost, pair, area, buf);
+    let dollars = Single {
+        name: "Cost $/h",
+        value: |point| Some(point.dollars_per_hour),
+        now: |window| window.dollars_per_hour,
+        show: dollars,
+        role: Role::Cost,
+    };
+    let tokens = Single {
+        name: "Tokens/s",
+        value: |point| Some(point.tokens_per_s),
+        now: |window| window.tokens_per_s,
+        show: count,
+        role: Role::Tokens,
+    };
+    stacked(model, Panel::Cost, &[dollars, tokens], area, buf);
 }
 
 pub(super) fn load(model: &Model, area: Rect, buf: &mut Buffer) {
-    let pair = [
-        one("Requests/s", |point| point.requests_per_s, Role::Load, rate),
-        one(
-            "Errors %",
-            |point| point.error_share * 100.0,
-            Role::Errors,
-            |value| percent_fine(value / 100.0),
-        ),
-    ];
-    stacked(model, Panel::Load, pair, area, buf);
+    let requests = Single {
+        name: "Requests/s",
+        value: |point| Some(point.requests_per_s),
+        now: |window| window.requests_per_s,
+        show: rate,
+        role: Role::Load,
+    };
+    let errors = Single {
+        name: "Errors %",
+        value: |point| Some(point.error_share * 100.0),
+        now: |window| window.error_share * 100.0,
+        show: |percent| percent_fine(percent / 100.0),
+        role: Role::Errors,
+    };
+    stacked(model, Panel::Load, &[requests, errors], area, buf);
 }
 
 /// A figure over time that has a chart of its own.
 struct Single {
     name: &'static str,
-    value: fn(&Point) -> f64,
-    role: Role,
+    value: Value,
+    now: fn(&Figures) -> f64,
     show: fn(f64) -> String,
-}
-
-fn one(
-    name: &'static str,
-    value: fn(&Point) -> f64,
     role: Role,
-    show: fn(f64) -> String,
-) -> Single {
-    Single {
-        name,
-        value,
-        role,
-        show,
-    }
 }
 
 /// Draws two charts in one panel, one above the other, with the figures of now beside them.
-fn stacked(model: &Model, panel: Panel, pair: [Single; 2], area: Rect, buf: &mut Buffer) {
+fn stacked(model: &Model, panel: Panel, pair: &[Single; 2], area: Rect, buf: &mut Buffer) {
     let dot = format!(" {} ", model.glyphs().dot);
     let title = [
         piece(pair[0].name, Role::Title),
@@ -153,23 +150,16 @@ fn stacked(model: &Model, panel: Panel, pair: [Single; 2], area: Rect, buf: &mut
         height: inner.height - top,
         ..inner
     };
-    draw_single(model, &first, false, upper, buf);
-    draw_single(model, &second, true, lower, buf);
+    draw_single(model, first, false, upper, buf);
+    draw_single(model, second, true, lower, buf);
 }
 
 fn draw_single(model: &Model, single: &Single, axis: bool, area: Rect, buf: &mut Buffer) {
-    // Function pointers carry no state, so each figure has its own accessor for points.
-    let values: Value = match single.role {
-        Role::Cost => |point| Some(point.dollars_per_hour),
-        Role::Tokens => |point| Some(point.tokens_per_s),
-        Role::Load => |point| Some(point.requests_per_s),
-        _ => |point| Some(point.error_share * 100.0),
-    };
     let now = model
         .snapshot()
-        .map(|snapshot| current(&snapshot.window, single.role));
+        .map(|snapshot| (single.now)(&snapshot.window));
     let series = Series {
-        value: values,
+        value: single.value,
         role: single.role,
         label: now.map(single.show).unwrap_or_default(),
         note: change(model, single, now),
@@ -187,15 +177,6 @@ fn draw_single(model: &Model, single: &Single, axis: bool, area: Rect, buf: &mut
     );
 }
 
-fn current(window: &Figures, role: Role) -> f64 {
-    match role {
-        Role::Cost => window.dollars_per_hour,
-        Role::Tokens => window.tokens_per_s,
-        Role::Load => window.requests_per_s,
-        _ => window.error_share * 100.0,
-    }
-}
-
 /// How much the figure has changed since the left edge of the chart.
 fn change(model: &Model, single: &Single, now: Option<f64>) -> String {
     let (Some(snapshot), Some(now)) = (model.snapshot(), now) else {
@@ -203,7 +184,9 @@ fn change(model: &Model, single: &Single, now: Option<f64>) -> String {
     };
     let from = Time(snapshot.now.0.saturating_sub(model.range().0));
     let first = points(&snapshot.history).find(|(at, _)| *at >= from);
-    let before = first.map_or(0.0, |(_, point)| (single.value)(point));
+    let before = first
+        .and_then(|(_, point)| (single.value)(point))
+        .unwrap_or(0.0);
     let percent = (now / before - 1.0) * 100.0;
     if !percent.is_finite() || percent.abs() < 0.5 || percent.abs() > 999.0 {
         return String::new();
