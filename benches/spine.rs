@@ -36,22 +36,12 @@ fn config(nodes: usize, strategy: &str) -> Config {
     };
     Config {
         seed: 7,
-        pools: vec![PoolSpec {
-            name: "p".to_owned(),
-            strategy,
-        }],
+        pools: vec![PoolSpec { name: "p".to_owned(), strategy }],
         nodes: (0..nodes).map(node).collect(),
-        routes: vec![RouteSpec {
-            when: Match::default(),
-            to: vec![PoolId(0)],
-            require: 0,
-        }],
+        routes: vec![RouteSpec { when: Match::default(), to: vec![PoolId(0)], require: 0 }],
         expected_output: vec![Tokens(200)],
         retry: Retry::default(),
-        timeouts: Timeouts {
-            first_token: None,
-            total: None,
-        },
+        timeouts: Timeouts { first_token: None, total: None },
         health: HealthSettings::default(),
         queue: Queue::default(),
     }
@@ -91,18 +81,9 @@ fn run(nodes: usize, strategy: &str, requests: u64) -> u64 {
     let mix = Mix::new(vec![class], config.seed);
     let source = Poisson::new(0.8 * nodes as f64, Time::MAX, requests, config.seed, mix);
     let service = Dist::exponential(1.0).expect("a mean");
-    let spec = slots::Spec {
-        servers: 1,
-        queue: u32::MAX,
-        service,
-    };
+    let spec = slots::Spec { servers: 1, queue: u32::MAX, service };
     let backends = vec![BackendSpec::Slots(spec); nodes];
-    let parts = Parts {
-        config,
-        backends,
-        faults: Vec::new(),
-        inter_token: None,
-    };
+    let parts = Parts { config, backends, faults: Vec::new(), inter_token: None };
     let mut sim = Sim::new(parts, Box::new(source)).expect("a Poisson source does not fail");
     let mut sink = |now: Time, event: &Event| collector.fold(now, event);
     while sim.step(&mut |_, _| {}, &mut sink).expect("no trace") == Step::Handled {}

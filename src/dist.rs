@@ -53,10 +53,7 @@ fn positive(parameter: &'static str, value: f64) -> Result<f64, DistError> {
     if value.is_finite() && value > 0.0 {
         Ok(value)
     } else {
-        Err(DistError {
-            parameter,
-            wanted: "a finite number above zero",
-        })
+        Err(DistError { parameter, wanted: "a finite number above zero" })
     }
 }
 
@@ -65,10 +62,7 @@ impl Dist {
         if mean.is_finite() && mean > 0.0 {
             Ok(Dist { law, mean })
         } else {
-            Err(DistError {
-                parameter,
-                wanted: "small enough for the mean to be finite",
-            })
+            Err(DistError { parameter, wanted: "small enough for the mean to be finite" })
         }
     }
 
@@ -78,15 +72,9 @@ impl Dist {
     /// If `value` is negative or not finite.
     pub fn constant(value: f64) -> Result<Dist, DistError> {
         if value.is_finite() && value >= 0.0 {
-            Ok(Dist {
-                law: Law::Constant,
-                mean: value,
-            })
+            Ok(Dist { law: Law::Constant, mean: value })
         } else {
-            Err(DistError {
-                parameter: "constant",
-                wanted: "a finite number, zero or above",
-            })
+            Err(DistError { parameter: "constant", wanted: "a finite number, zero or above" })
         }
     }
 
@@ -96,18 +84,12 @@ impl Dist {
     /// If `min` is negative, or `max` is not above `min`, or either is not finite.
     pub fn uniform(min: f64, max: f64) -> Result<Dist, DistError> {
         if !(min.is_finite() && min >= 0.0) {
-            return Err(DistError {
-                parameter: "min",
-                wanted: "a finite number, zero or above",
-            });
+            return Err(DistError { parameter: "min", wanted: "a finite number, zero or above" });
         }
         let law = Some(max)
             .filter(|max| max.is_finite() && *max > min)
             .and_then(|max| Uniform::new_inclusive(min, max).ok())
-            .ok_or(DistError {
-                parameter: "max",
-                wanted: "a finite number above `min`",
-            })?;
+            .ok_or(DistError { parameter: "max", wanted: "a finite number above `min`" })?;
         Dist::new(Law::Uniform(law), f64::midpoint(min, max), "max")
     }
 
@@ -117,10 +99,8 @@ impl Dist {
     /// If `mean` is not a finite number above zero.
     pub fn exponential(mean: f64) -> Result<Dist, DistError> {
         positive("mean", mean)?;
-        let law = Exp::new(1.0 / mean).map_err(|_| DistError {
-            parameter: "mean",
-            wanted: "a finite number above zero",
-        })?;
+        let law = Exp::new(1.0 / mean)
+            .map_err(|_| DistError { parameter: "mean", wanted: "a finite number above zero" })?;
         Dist::new(Law::Exponential(law), mean, "mean")
     }
 
@@ -132,10 +112,8 @@ impl Dist {
         positive("mean", mean)?;
         positive("cv", cv)?;
         let shape = 1.0 / (cv * cv);
-        let law = Gamma::new(shape, mean / shape).map_err(|_| DistError {
-            parameter: "cv",
-            wanted: "between 1e-6 and 1e6",
-        })?;
+        let law = Gamma::new(shape, mean / shape)
+            .map_err(|_| DistError { parameter: "cv", wanted: "between 1e-6 and 1e6" })?;
         Dist::new(Law::Gamma(law), mean, "mean")
     }
 
@@ -146,10 +124,7 @@ impl Dist {
     pub fn lognormal_quantiles(p50: f64, p95: f64) -> Result<Dist, DistError> {
         positive("p50", p50)?;
         if !(p95.is_finite() && p95 > p50) {
-            return Err(DistError {
-                parameter: "p95",
-                wanted: "a finite number above `p50`",
-            });
+            return Err(DistError { parameter: "p95", wanted: "a finite number above `p50`" });
         }
         Dist::lognormal(p50.ln(), (p95 / p50).ln() / Z95, "p95")
     }
@@ -165,15 +140,9 @@ impl Dist {
     }
 
     fn lognormal(mu: f64, sigma: f64, parameter: &'static str) -> Result<Dist, DistError> {
-        let law = LogNormal::new(mu, sigma).map_err(|_| DistError {
-            parameter,
-            wanted: "a finite number above zero",
-        })?;
-        Dist::new(
-            Law::LogNormal(law),
-            (mu + sigma * sigma / 2.0).exp(),
-            parameter,
-        )
+        let law = LogNormal::new(mu, sigma)
+            .map_err(|_| DistError { parameter, wanted: "a finite number above zero" })?;
+        Dist::new(Law::LogNormal(law), (mu + sigma * sigma / 2.0).exp(), parameter)
     }
 
     /// Weibull with the given mean and shape; shape below one clusters, above one spaces out.
@@ -184,16 +153,11 @@ impl Dist {
         positive("mean", mean)?;
         positive("shape", shape)?;
         if shape < 0.05 {
-            return Err(DistError {
-                parameter: "shape",
-                wanted: "0.05 or above",
-            });
+            return Err(DistError { parameter: "shape", wanted: "0.05 or above" });
         }
         let scale = mean / ln_gamma(1.0 + 1.0 / shape).exp();
-        let law = Weibull::new(scale, shape).map_err(|_| DistError {
-            parameter: "shape",
-            wanted: "a finite number above zero",
-        })?;
+        let law = Weibull::new(scale, shape)
+            .map_err(|_| DistError { parameter: "shape", wanted: "a finite number above zero" })?;
         Dist::new(Law::Weibull(law), mean, "shape")
     }
 
@@ -268,21 +232,12 @@ mod tests {
             (Dist::exponential(2.0).unwrap(), 1.0),
             (Dist::gamma(2.0, 0.5).unwrap(), 0.5),
             (Dist::gamma(2.0, 2.0).unwrap(), 2.0),
-            (
-                Dist::lognormal_mean(2.0, 0.5).unwrap(),
-                ((0.25_f64).exp() - 1.0).sqrt(),
-            ),
+            (Dist::lognormal_mean(2.0, 0.5).unwrap(), ((0.25_f64).exp() - 1.0).sqrt()),
             (Dist::weibull(2.0, 2.0).unwrap(), 0.522_72),
         ] {
             let (mean, sampled_cv) = moments(dist);
-            assert!(
-                (mean / dist.mean() - 1.0).abs() < 0.02,
-                "{dist:?}: mean {mean}"
-            );
-            assert!(
-                (sampled_cv - cv).abs() < 0.03,
-                "{dist:?}: cv {sampled_cv}, wanted {cv}"
-            );
+            assert!((mean / dist.mean() - 1.0).abs() < 0.02, "{dist:?}: mean {mean}");
+            assert!((sampled_cv - cv).abs() < 0.03, "{dist:?}: cv {sampled_cv}, wanted {cv}");
         }
     }
 
@@ -309,10 +264,7 @@ mod tests {
             assert!(Dist::uniform(0.0, bad).is_err());
         }
         assert!(Dist::lognormal_quantiles(2.0, 1.0).is_err());
-        assert!(
-            Dist::lognormal_mean(1.0, 1e200).is_err(),
-            "the mean would be infinite"
-        );
+        assert!(Dist::lognormal_mean(1.0, 1e200).is_err(), "the mean would be infinite");
         assert!(Dist::weibull(1.0, 1e-9).is_err());
     }
 }

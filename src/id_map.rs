@@ -1,10 +1,7 @@
 //! A map that is asked by request and never walked: its order cannot be seen, so the random order
 //! of the hash map inside cannot leak into a run.
 
-#![expect(
-    clippy::disallowed_types,
-    reason = "wrapped so that its order cannot be observed"
-)]
+#![expect(clippy::disallowed_types, reason = "wrapped so that its order cannot be observed")]
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};

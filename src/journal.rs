@@ -37,12 +37,7 @@ impl Header {
     /// The header of a run of this configuration.
     #[must_use]
     pub fn new(scenario: &str, config: Config) -> Header {
-        Header {
-            format: FORMAT.to_owned(),
-            version: 1,
-            scenario: scenario.to_owned(),
-            config,
-        }
+        Header { format: FORMAT.to_owned(), version: 1, scenario: scenario.to_owned(), config }
     }
 }
 
@@ -95,11 +90,7 @@ impl<W: Write> Writer<W> {
     pub fn new(mut out: W, header: &Header) -> io::Result<Writer<W>> {
         serde_json::to_writer(&mut out, header)?;
         out.write_all(b"\n")?;
-        Ok(Writer {
-            out,
-            digest: Digest::default(),
-            inputs: 0,
-        })
+        Ok(Writer { out, digest: Digest::default(), inputs: 0 })
     }
 
     /// Notes an input.
@@ -121,10 +112,7 @@ impl<W: Write> Writer<W> {
     }
 
     fn write_digest(&mut self) -> io::Result<()> {
-        let line = Line::Digest {
-            digest: self.digest.0,
-            inputs: self.inputs,
-        };
+        let line = Line::Digest { digest: self.digest.0, inputs: self.inputs };
         serde_json::to_writer(&mut self.out, &line)?;
         self.out.write_all(b"\n")
     }
@@ -197,26 +185,15 @@ pub fn replay(
     reader: impl BufRead,
     sink: &mut impl FnMut(Time, &Event),
 ) -> Result<Replayed, ReplayError> {
-    let mut lines = Lines {
-        reader,
-        buffer: Vec::new(),
-        number: 0,
-    };
-    let header: Header = lines
-        .read()?
-        .ok_or_else(|| lines.malformed("the journal is empty"))?;
+    let mut lines = Lines { reader, buffer: Vec::new(), number: 0 };
+    let header: Header = lines.read()?.ok_or_else(|| lines.malformed("the journal is empty"))?;
     if header.format != FORMAT || header.version != 1 {
         return Err(lines.malformed("this is not a plimsoll journal of version 1"));
     }
     check_config(&header.config).map_err(|reason| lines.malformed(&reason))?;
     let mut balancer = Balancer::new(header.config.clone());
     let mut digest = Digest::default();
-    let mut done = Replayed {
-        header,
-        inputs: 0,
-        events: 0,
-        digests: 0,
-    };
+    let mut done = Replayed { header, inputs: 0, events: 0, digests: 0 };
     let (mut now, mut closed) = (Time::ZERO, false);
     while let Some(line) = lines.read::<Line>()? {
         closed = false;
@@ -237,45 +214,29 @@ pub fn replay(
                     sink(now, &event);
                 }
             }
-            Line::Digest {
-                digest: said,
-                inputs,
-            } => {
+            Line::Digest { digest: said, inputs } => {
                 if said != digest.0 || inputs != done.inputs {
                     let line = lines.number;
-                    return Err(ReplayError::Diverged {
-                        line,
-                        inputs: done.inputs,
-                    });
+                    return Err(ReplayError::Diverged { line, inputs: done.inputs });
                 }
                 done.digests += 1;
                 closed = true;
             }
         }
     }
-    if closed {
-        Ok(done)
-    } else {
-        Err(lines.malformed("the journal ends without its digest"))
-    }
+    if closed { Ok(done) } else { Err(lines.malformed("the journal ends without its digest")) }
 }
 
 /// A journal may have been edited: what would make the balancer refuse is said instead.
 fn check_config(config: &Config) -> Result<(), String> {
     let pools = config.pools.len();
     let attempts = config.retry.attempts;
-    let total = config
-        .routes
-        .last()
-        .is_some_and(|route| route.when.is_total());
+    let total = config.routes.last().is_some_and(|route| route.when.is_total());
     let named = config
         .routes
         .iter()
         .all(|route| !route.to.is_empty() && route.to.iter().all(|pool| pool.index() < pools));
-    let nodes = config
-        .nodes
-        .iter()
-        .all(|node| node.pool.index() < pools && node.weight > 0);
+    let nodes = config.nodes.iter().all(|node| node.pool.index() < pools && node.weight > 0);
     if !(1..=crate::balance::ATTEMPTS_MAX).contains(&attempts) || !total || !named || !nodes {
         return Err("the configuration in the header contradicts itself".to_owned());
     }
@@ -290,10 +251,7 @@ struct Lines<R> {
 
 impl<R: BufRead> Lines<R> {
     fn malformed(&self, reason: &str) -> ReplayError {
-        ReplayError::Malformed {
-            line: self.number,
-            reason: reason.to_owned(),
-        }
+        ReplayError::Malformed { line: self.number, reason: reason.to_owned() }
     }
 
     fn read<T: for<'de> Deserialize<'de>>(&mut self) -> Result<Option<T>, ReplayError> {
@@ -309,16 +267,10 @@ impl<R: BufRead> Lines<R> {
         }
         if self.buffer.last() != Some(&b'\n') {
             let long = count as u64 == most;
-            let reason = if long {
-                "the line is too long"
-            } else {
-                "the last line is cut off"
-            };
+            let reason = if long { "the line is too long" } else { "the last line is cut off" };
             return Err(self.malformed(reason));
         }
         let parsed = serde_json::from_slice(&self.buffer);
-        parsed
-            .map(Some)
-            .map_err(|error| self.malformed(&error.to_string()))
+        parsed.map(Some).map_err(|error| self.malformed(&error.to_string()))
     }
 }

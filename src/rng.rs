@@ -63,9 +63,7 @@ impl Rng {
 /// Mixes two keys into one (SplitMix64's finaliser over their sum): for keyed streams.
 #[must_use]
 pub const fn mix(a: u64, b: u64) -> u64 {
-    let mut z = a
-        .wrapping_add(b.wrapping_mul(0x9e37_79b9_7f4a_7c15))
-        .wrapping_add(b);
+    let mut z = a.wrapping_add(b.wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_add(b);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
@@ -115,10 +113,7 @@ mod tests {
             counts[rng.below(7)] += 1;
         }
         // 6 degrees of freedom: 22.5 is the 99.9 % point.
-        let chi2: f64 = counts
-            .iter()
-            .map(|&c| (f64::from(c) - 1e4).powi(2) / 1e4)
-            .sum();
+        let chi2: f64 = counts.iter().map(|&c| (f64::from(c) - 1e4).powi(2) / 1e4).sum();
         assert!(chi2 < 22.5, "chi-square {chi2} for {counts:?}");
         assert!((0..1_000).all(|_| (0.0..1.0).contains(&rng.unit())));
     }

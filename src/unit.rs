@@ -140,10 +140,8 @@ impl Span {
                 ));
             }
         };
-        let value: f64 = number
-            .replace('_', "")
-            .parse()
-            .map_err(|_| format!("`{number}` is not a number"))?;
+        let value: f64 =
+            number.replace('_', "").parse().map_err(|_| format!("`{number}` is not a number"))?;
         let nanos = value * nanos_per_unit;
         if nanos.is_nan() || nanos < 0.0 {
             return Err("a duration cannot be negative".to_owned());
@@ -189,11 +187,7 @@ impl fmt::Display for Span {
             _ => (86_400e9, "d"),
         };
         let text = format!("{:.3}", self.0 as f64 / per_unit);
-        write!(
-            f,
-            "{}{unit}",
-            text.trim_end_matches('0').trim_end_matches('.')
-        )
+        write!(f, "{}{unit}", text.trim_end_matches('0').trim_end_matches('.'))
     }
 }
 
@@ -232,10 +226,7 @@ impl SubAssign for Tokens {
     /// # Panics
     /// If the result would be negative: a ledger that loses tokens is a bug.
     fn sub_assign(&mut self, other: Tokens) {
-        self.0 = self
-            .0
-            .checked_sub(other.0)
-            .expect("a token count never falls below zero");
+        self.0 = self.0.checked_sub(other.0).expect("a token count never falls below zero");
     }
 }
 
@@ -424,10 +415,7 @@ mod tests {
 
     #[test]
     fn an_hour_costs_the_hourly_price() {
-        assert_eq!(
-            Cost::of_hours(1_200_000, Span::from_secs(3_600)).dollars(),
-            1.2
-        );
+        assert_eq!(Cost::of_hours(1_200_000, Span::from_secs(3_600)).dollars(), 1.2);
         assert_eq!(Cost::of_hours(3_600, Span(1_000)), Cost(1));
     }
 
@@ -445,17 +433,8 @@ mod tests {
             assert_eq!(Span::parse(text).unwrap(), span, "{text}");
             assert_eq!(span.to_string(), text);
         }
-        for text in [
-            "",
-            "10",
-            "-1s",
-            "abc",
-            "1e999s",
-            "nan s",
-            "9999999999999d",
-            "5 parsecs",
-            "s",
-        ] {
+        for text in ["", "10", "-1s", "abc", "1e999s", "nan s", "9999999999999d", "5 parsecs", "s"]
+        {
             assert!(Span::parse(text).is_err(), "{text} must be refused");
         }
     }
@@ -463,10 +442,7 @@ mod tests {
     #[test]
     fn clocks_read_like_clocks() {
         assert_eq!(Time(133_450_000_000).to_string(), "02:13.4");
-        assert_eq!(
-            (Time::ZERO + Span::from_secs(3_733)).to_string(),
-            "1:02:13.0"
-        );
+        assert_eq!((Time::ZERO + Span::from_secs(3_733)).to_string(), "1:02:13.0");
     }
 
     #[test]

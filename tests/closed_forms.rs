@@ -15,27 +15,14 @@ fn exponential() -> Dist {
 
 /// `nodes` single servers under `strategy` at load `rho`.
 fn single_servers(nodes: usize, strategy: &str, rho: f64) -> Summary {
-    World::new(
-        nodes,
-        strategy,
-        &slots(1, exponential()),
-        rho * nodes as f64,
-        REQUESTS,
-    )
-    .run()
+    World::new(nodes, strategy, &slots(1, exponential()), rho * nodes as f64, REQUESTS).run()
 }
 
 fn assert_near(what: &str, simulated: Option<f64>, exact: f64) {
     let simulated = simulated.expect("there are samples");
     let error = simulated / exact - 1.0;
-    println!(
-        "{what}: simulated {simulated:.5}, exact {exact:.5}, off by {:.2} %",
-        error * 100.0
-    );
-    assert!(
-        error.abs() < 0.02,
-        "{what}: simulated {simulated}, exact {exact}"
-    );
+    println!("{what}: simulated {simulated:.5}, exact {exact:.5}, off by {:.2} %", error * 100.0);
+    assert!(error.abs() < 0.02, "{what}: simulated {simulated}, exact {exact}");
 }
 
 /// T = 1/(1 - rho); p99 = ln 100 / (1 - rho).
@@ -43,11 +30,7 @@ fn assert_near(what: &str, simulated: Option<f64>, exact: f64) {
 fn m_m_1_has_its_mean_and_its_tail() {
     for rho in [0.5, 0.8] {
         let summary = single_servers(1, "round_robin", rho);
-        assert_near(
-            &format!("M/M/1 mean at {rho}"),
-            summary.latency_s.mean,
-            1.0 / (1.0 - rho),
-        );
+        assert_near(&format!("M/M/1 mean at {rho}"), summary.latency_s.mean, 1.0 / (1.0 - rho));
         let p99 = 100_f64.ln() / (1.0 - rho);
         assert_near(&format!("M/M/1 p99 at {rho}"), summary.latency_s.p99, p99);
         assert_near("utilisation", summary.nodes[0].utilisation, rho);
@@ -57,18 +40,10 @@ fn m_m_1_has_its_mean_and_its_tail() {
 /// Erlang C: T = 1 + C / (k (1 - rho)), one queue at the node.
 #[test]
 fn m_m_k_at_the_node_has_its_mean() {
-    for (k, rho, exact) in [
-        (2, 0.8, 2.777_778),
-        (10, 0.8, 1.204_590),
-        (50, 0.9, 1.072_773),
-    ] {
+    for (k, rho, exact) in [(2, 0.8, 2.777_778), (10, 0.8, 1.204_590), (50, 0.9, 1.072_773)] {
         let backend = slots(k, exponential());
         let summary = World::new(1, "random", &backend, rho * f64::from(k), REQUESTS).run();
-        assert_near(
-            &format!("M/M/{k} mean at {rho}"),
-            summary.latency_s.mean,
-            exact,
-        );
+        assert_near(&format!("M/M/{k} mean at {rho}"), summary.latency_s.mean, exact);
     }
 }
 
@@ -80,11 +55,7 @@ fn m_m_k_in_the_balancer_has_its_mean() {
         node.limits.concurrency = Some(1);
     }
     let summary = world.run();
-    assert_near(
-        "M/M/10 mean at 0.8, central queue",
-        summary.latency_s.mean,
-        1.204_590,
-    );
+    assert_near("M/M/10 mean at 0.8, central queue", summary.latency_s.mean, 1.204_590);
     assert_near("its mean wait", summary.queue_s.mean, 0.204_590);
 }
 
@@ -98,11 +69,7 @@ fn m_g_1_depends_on_the_second_moment() {
     ] {
         let service = service.expect("a law");
         let summary = World::new(1, "random", &slots(1, service), 0.8, REQUESTS).run();
-        assert_near(
-            &format!("M/G/1 mean, c2 {squared_cv}"),
-            summary.latency_s.mean,
-            exact,
-        );
+        assert_near(&format!("M/G/1 mean, c2 {squared_cv}"), summary.latency_s.mean, exact);
     }
 }
 
@@ -119,11 +86,7 @@ fn round_robin_is_erlang_n_m_1() {
     for (nodes, exact) in [(2, 3.843_980), (4, 3.267_384), (10, 2.922_269)] {
         for strategy in ["round_robin", "weighted_round_robin"] {
             let summary = single_servers(nodes, strategy, 0.8);
-            assert_near(
-                &format!("{strategy} over {nodes}"),
-                summary.latency_s.mean,
-                exact,
-            );
+            assert_near(&format!("{strategy} over {nodes}"), summary.latency_s.mean, exact);
         }
     }
 }
@@ -133,11 +96,7 @@ fn round_robin_is_erlang_n_m_1() {
 fn power_of_two_has_its_mean_field() {
     for (rho, exact) in [(0.5, 1.265_686), (0.8, 1.947_363), (0.9, 2.614_057)] {
         let summary = single_servers(1_000, "power_of_two", rho);
-        assert_near(
-            &format!("power of two at {rho}"),
-            summary.latency_s.mean,
-            exact,
-        );
+        assert_near(&format!("power of two at {rho}"), summary.latency_s.mean, exact);
     }
 }
 
@@ -146,10 +105,6 @@ fn power_of_two_has_its_mean_field() {
 fn least_connections_joins_the_shortest_queue() {
     for (nodes, rho, exact) in [(2, 0.8, 2.955_74), (10, 0.8, 1.361)] {
         let summary = single_servers(nodes, "least_connections", rho);
-        assert_near(
-            &format!("shortest of {nodes} at {rho}"),
-            summary.latency_s.mean,
-            exact,
-        );
+        assert_near(&format!("shortest of {nodes} at {rho}"), summary.latency_s.mean, exact);
     }
 }

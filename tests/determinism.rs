@@ -15,11 +15,7 @@ use plimsoll::unit::{NodeId, Price, Ratio, Span, Time};
 /// Two slots nodes and three hosted ones, every kind of fault, tight limits.
 fn stormy(strategy: &str, requests: u64) -> World {
     let service = Dist::lognormal_quantiles(0.2, 0.9).expect("a law");
-    let servers = BackendSpec::Slots(slots::Spec {
-        servers: 4,
-        queue: 6,
-        service,
-    });
+    let servers = BackendSpec::Slots(slots::Spec { servers: 4, queue: 6, service });
     let mut world = World::new(5, strategy, &servers, 25.0, requests);
     let spec = api::Spec {
         ttft: Dist::lognormal_quantiles(0.3, 1.0).expect("a law"),
@@ -57,12 +53,7 @@ fn stormy(strategy: &str, requests: u64) -> World {
         fault(5, 10, FaultKind::Crash, 0),
         fault(8, 12, FaultKind::Hang, 2),
         fault(12, 20, FaultKind::Slow(4.0), 3),
-        fault(
-            15,
-            10,
-            FaultKind::Errors(Ratio::from_f64(0.5), Answer::ServerError),
-            1,
-        ),
+        fault(15, 10, FaultKind::Errors(Ratio::from_f64(0.5), Answer::ServerError), 1),
         fault(20, 10, FaultKind::Errors(Ratio::from_f64(0.7), limited), 4),
         fault(25, 5, FaultKind::Hang, 1),
         fault(27, 9, FaultKind::Crash, 2),
@@ -84,11 +75,7 @@ fn run(world: &World) -> (Vec<String>, String, Vec<u8>) {
         true,
     );
     let journal = journal.into_inner().finish().expect("memory");
-    (
-        events,
-        serde_json::to_string(&summary).expect("plain data"),
-        journal,
-    )
+    (events, serde_json::to_string(&summary).expect("plain data"), journal)
 }
 
 #[test]
@@ -108,23 +95,12 @@ fn a_stormy_run_keeps_every_invariant_and_conserves_requests() {
         let ended = requests.completed + requests.failed + requests.rejected + requests.cancelled;
         assert_eq!(ended, 1_500, "{}: {requests:?}", entry.name);
         let totals = sim.balancer().totals();
-        assert_eq!(
-            totals.area, totals.sojourn,
-            "{}: Little's law in integers",
-            entry.name
-        );
+        assert_eq!(totals.area, totals.sojourn, "{}: Little's law in integers", entry.name);
         assert_eq!((totals.dispatched, totals.ended), (dispatched, dispatched));
         assert_eq!(summary.attempts.total, dispatched);
-        assert!(
-            summary.attempts.retries > 20,
-            "{}: faults cause retries",
-            entry.name
-        );
+        assert!(summary.attempts.retries > 20, "{}: faults cause retries", entry.name);
         let tokens = summary.cost_usd.tokens;
-        assert!(
-            (tokens - cost as f64 / 1e12).abs() < 1e-12,
-            "money is the sum over attempts"
-        );
+        assert!((tokens - cost as f64 / 1e12).abs() < 1e-12, "money is the sum over attempts");
         assert!(requests.completed > 1_000, "{}: {requests:?}", entry.name);
     }
 }
@@ -165,14 +141,10 @@ fn a_journal_that_was_touched_is_found_out() {
         verify(&cut)
     );
     let changed =
-        text.replace("\"power_of_two\"", "\"random\"")
-            .replacen("\"prompt\":", "\"prompt\":1", 1);
+        text.replace("\"power_of_two\"", "\"random\"").replacen("\"prompt\":", "\"prompt\":1", 1);
     assert!(replay(BufReader::new(changed.as_bytes()), &mut |_, _| {}).is_err());
     for text in ["", "\n", "{}\n", "nonsense", &lines[0][..50]] {
-        assert!(
-            replay(BufReader::new(text.as_bytes()), &mut |_, _| {}).is_err(),
-            "{text:?}"
-        );
+        assert!(replay(BufReader::new(text.as_bytes()), &mut |_, _| {}).is_err(), "{text:?}");
     }
 }
 
@@ -181,13 +153,7 @@ fn another_strategy_sees_the_same_workload() {
     let arrivals = |strategy: &str| {
         let mut seen = Vec::new();
         let watch = |now, event: &Event| {
-            if let Event::Arrived {
-                request,
-                class,
-                prompt,
-                ..
-            } = event
-            {
+            if let Event::Arrived { request, class, prompt, .. } = event {
                 seen.push((now, *request, *class, *prompt));
             }
         };

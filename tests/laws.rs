@@ -18,11 +18,7 @@ use proptest::prelude::*;
 /// A thing that happens to the balancer.
 #[derive(Clone, Debug)]
 enum Op {
-    Arrive {
-        class: u16,
-        prompt: u64,
-        deadline_ms: Option<u64>,
-    },
+    Arrive { class: u16, prompt: u64, deadline_ms: Option<u64> },
     First(usize),
     Tokens(usize, u64),
     Finish(usize, Outcome),
@@ -91,34 +87,19 @@ fn fleet(strategy: &str, seed: u64, patrol: bool) -> Config {
         node.tier = tiers[index % 4];
         node.weight = 1 + index as u32 % 3;
         node.tags = u64::from(index % 2 == 0);
-        node.limits = Limits {
-            concurrency: Some(1 + index as u32 % 2),
-            ..Limits::default()
-        };
+        node.limits = Limits { concurrency: Some(1 + index as u32 % 2), ..Limits::default() };
     }
     let route = |classes: Vec<u16>, to: &[u16], require| RouteSpec {
-        when: Match {
-            classes: classes.into_iter().map(ClassId).collect(),
-            ..Match::default()
-        },
+        when: Match { classes: classes.into_iter().map(ClassId).collect(), ..Match::default() },
         to: to.iter().copied().map(PoolId).collect(),
         require,
     };
-    config.routes = vec![
-        route(vec![0], &[0, 1], 0),
-        route(vec![1], &[1], 1),
-        route(vec![], &[1, 0], 0),
-    ];
+    config.routes =
+        vec![route(vec![0], &[0, 1], 0), route(vec![1], &[1], 1), route(vec![], &[1, 0], 0)];
     config.expected_output = vec![Tokens(100); 3];
-    config.retry = Retry {
-        attempts: 3,
-        budget: Ratio::from_f64(0.5),
-        ..Retry::default()
-    };
-    config.timeouts = Timeouts {
-        first_token: Some(Span::from_secs(2)),
-        total: Some(Span::from_secs(8)),
-    };
+    config.retry = Retry { attempts: 3, budget: Ratio::from_f64(0.5), ..Retry::default() };
+    config.timeouts =
+        Timeouts { first_token: Some(Span::from_secs(2)), total: Some(Span::from_secs(8)) };
     config.health = HealthSettings {
         probe_every: patrol.then(|| Span::from_secs(1)),
         consecutive: 2,
@@ -126,10 +107,7 @@ fn fleet(strategy: &str, seed: u64, patrol: bool) -> Config {
         eject_cap: Span::from_secs(12),
         ..HealthSettings::default()
     };
-    config.queue = Queue {
-        max: 4,
-        max_wait: Some(Span::from_secs(3)),
-    };
+    config.queue = Queue { max: 4, max_wait: Some(Span::from_secs(3)) };
     config
 }
 
@@ -180,10 +158,7 @@ impl Hands {
             match action {
                 Action::Dispatch { attempt, node } => self.open.push((attempt, node)),
                 Action::Abort { attempt, node } => {
-                    assert!(
-                        self.open.contains(&(attempt, node)),
-                        "only what is open is aborted"
-                    );
+                    assert!(self.open.contains(&(attempt, node)), "only what is open is aborted");
                     self.aborted.push(attempt);
                 }
                 Action::Probe(node, number) => self.probes.push((node, number)),
@@ -224,11 +199,7 @@ impl Hands {
 
     fn apply(&mut self, op: Op) {
         match op {
-            Op::Arrive {
-                class,
-                prompt,
-                deadline_ms,
-            } => {
+            Op::Arrive { class, prompt, deadline_ms } => {
                 let deadline = deadline_ms.map_or(Time::MAX, |ms| self.now + Span::from_millis(ms));
                 let request = Request {
                     id: RequestId(self.next),
@@ -261,10 +232,7 @@ impl Hands {
                 }
             }
             Op::Late(id, ordinal, outcome) => {
-                let attempt = Attempt {
-                    request: RequestId(id),
-                    ordinal,
-                };
+                let attempt = Attempt { request: RequestId(id), ordinal };
                 if !self.open.iter().any(|(open, _)| *open == attempt) {
                     let before = self.balancer.totals();
                     self.feed(Input::Finish(attempt, outcome));
@@ -289,20 +257,14 @@ impl Hands {
             Op::Fleet(what, node) => self.change_fleet(what, NodeId(node)),
             Op::Strategy(index) => {
                 let spec = StrategySpec::named(REGISTRY[index].name).expect("it is listed");
-                self.feed(Input::Control(Control::Strategy(
-                    PoolId(index as u16 % 3),
-                    spec,
-                )));
+                self.feed(Input::Control(Control::Strategy(PoolId(index as u16 % 3), spec)));
             }
             Op::Weight(node, weight) => {
                 self.feed(Input::Control(Control::Weight(NodeId(node), weight)));
             }
             Op::Report(node) => self.feed(Input::Report(NodeId(node), NodeReport::default())),
             Op::Peer(peer, epoch) => {
-                let load = PeerLoad {
-                    epoch,
-                    ..PeerLoad::default()
-                };
+                let load = PeerLoad { epoch, ..PeerLoad::default() };
                 self.feed(Input::Peer(PeerId(peer), load));
             }
         }
@@ -312,10 +274,7 @@ impl Hands {
     fn change_fleet(&mut self, what: u8, node: NodeId) {
         let mut spec = common::node(9);
         spec.pool = PoolId(node.0 as u16 % 3);
-        let limits = Limits {
-            concurrency: Some(node.0 % 3),
-            ..Limits::default()
-        };
+        let limits = Limits { concurrency: Some(node.0 % 3), ..Limits::default() };
         let change = match what {
             0 => FleetChange::Add(Box::new(spec)),
             1 => FleetChange::Drain(node),
@@ -341,27 +300,12 @@ impl Hands {
             }
         }
         assert_eq!(self.balancer.under_way(), 0, "everything has its end");
-        assert_eq!(
-            self.settled.len() as u64,
-            self.next,
-            "every request is settled"
-        );
-        assert_eq!(
-            self.fates.len() as u64,
-            self.next,
-            "every request is answered"
-        );
+        assert_eq!(self.settled.len() as u64, self.next, "every request is settled");
+        assert_eq!(self.fates.len() as u64, self.next, "every request is answered");
         let totals = self.balancer.totals();
-        assert_eq!(
-            totals.area, totals.sojourn,
-            "Little's law holds in integers"
-        );
+        assert_eq!(totals.area, totals.sojourn, "Little's law holds in integers");
         for node in self.balancer.fleet().nodes() {
-            assert_eq!(
-                node.ledger,
-                plimsoll::balance::Ledger::default(),
-                "ledgers end at zero"
-            );
+            assert_eq!(node.ledger, plimsoll::balance::Ledger::default(), "ledgers end at zero");
         }
     }
 }
@@ -419,23 +363,9 @@ fn late_finish_changes_nothing() {
     assert_eq!(at, Time::ZERO + Span::from_secs(1));
     assert_eq!(settled(&mut balancer, at, Input::Wake).len(), 1);
     // The answer comes after all: it is booked, but the fate stands.
-    let attempt = Attempt {
-        request: RequestId(0),
-        ordinal: 0,
-    };
-    let usage = Usage {
-        input: Tokens(100),
-        cached: Tokens(0),
-        output: Tokens(5),
-    };
-    assert_eq!(
-        settled(
-            &mut balancer,
-            at,
-            Input::Finish(attempt, Outcome::Done(usage))
-        ),
-        []
-    );
+    let attempt = Attempt { request: RequestId(0), ordinal: 0 };
+    let usage = Usage { input: Tokens(100), cached: Tokens(0), output: Tokens(5) };
+    assert_eq!(settled(&mut balancer, at, Input::Finish(attempt, Outcome::Done(usage))), []);
     assert_eq!(balancer.totals().ended, 1);
     // And a second word about it is late.
     balancer.handle(at, Input::Finish(attempt, Outcome::Done(usage)));
@@ -456,19 +386,10 @@ fn a_hard_constraint_fails_closed() {
 fn who_waits_too_long_is_turned_away_and_a_full_room_turns_away_at_once() {
     let mut config = common::config(1, "random", 1);
     config.nodes[0].limits.concurrency = Some(1);
-    config.queue = Queue {
-        max: 1,
-        max_wait: Some(Span::from_secs(3)),
-    };
+    config.queue = Queue { max: 1, max_wait: Some(Span::from_secs(3)) };
     let mut balancer = Balancer::new(config);
-    assert_eq!(
-        settled(&mut balancer, Time::ZERO, Input::Arrive(request(0))),
-        []
-    );
-    assert_eq!(
-        settled(&mut balancer, Time::ZERO, Input::Arrive(request(1))),
-        []
-    );
+    assert_eq!(settled(&mut balancer, Time::ZERO, Input::Arrive(request(0))), []);
+    assert_eq!(settled(&mut balancer, Time::ZERO, Input::Arrive(request(1))), []);
     let full = settled(&mut balancer, Time::ZERO, Input::Arrive(request(2)));
     assert_eq!(full, [Fate::Rejected(Reject::QueueFull)]);
     let at = Time::ZERO + Span::from_secs(3);
@@ -493,15 +414,8 @@ fn equal_loads_are_tied_by_a_fair_draw() {
             balancer.handle(Time::ZERO, Input::Finish(attempt, done));
         }
         // 7 degrees of freedom: 29.9 is the 99.99 % point.
-        let chi2: f64 = counts
-            .iter()
-            .map(|&n| (f64::from(n) - 1e3).powi(2) / 1e3)
-            .sum();
-        assert!(
-            chi2 < 29.9,
-            "{}: chi-square {chi2} for {counts:?}",
-            entry.name
-        );
+        let chi2: f64 = counts.iter().map(|&n| (f64::from(n) - 1e3).powi(2) / 1e3).sum();
+        assert!(chi2 < 29.9, "{}: chi-square {chi2} for {counts:?}", entry.name);
     }
 }
 
@@ -558,10 +472,6 @@ fn a_node_that_fails_fast_does_not_attract() {
             }
         }
         let share = f64::from(to_bad) / count as f64;
-        assert!(
-            share < 0.02,
-            "{strategy} sends {:.1} % to a failing node",
-            share * 100.0
-        );
+        assert!(share < 0.02, "{strategy} sends {:.1} % to a failing node", share * 100.0);
     }
 }

@@ -17,16 +17,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("metrics", &["unit", "balance"]),
     ("journal", &["unit", "balance"]),
     ("command", &["unit", "balance", "metrics"]),
-    (
-        "sim",
-        &["unit", "rng", "id_map", "balance", "workload", "node"],
-    ),
-    (
-        "scenario",
-        &[
-            "unit", "dist", "balance", "workload", "node", "metrics", "sim",
-        ],
-    ),
+    ("sim", &["unit", "rng", "id_map", "balance", "workload", "node"]),
+    ("scenario", &["unit", "dist", "balance", "workload", "node", "metrics", "sim"]),
     ("report", &["unit", "metrics"]),
     ("tui", &["unit", "balance", "metrics", "command"]),
     (
@@ -44,9 +36,7 @@ const LINES_MAX: usize = 1_200;
 
 fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     let entries = fs::read_dir(folder).expect("a folder of the package");
-    let mut paths: Vec<PathBuf> = entries
-        .map(|entry| entry.expect("an entry").path())
-        .collect();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
     paths.sort();
     for path in paths {
         if path.is_dir() {
@@ -78,14 +68,9 @@ fn sources() -> Vec<(String, PathBuf, String)> {
 fn named(text: &str) -> Vec<&str> {
     ["crate::", "plimsoll::"]
         .iter()
-        .flat_map(|prefix| {
-            text.match_indices(prefix)
-                .map(|(at, _)| &text[at + prefix.len()..])
-        })
+        .flat_map(|prefix| text.match_indices(prefix).map(|(at, _)| &text[at + prefix.len()..]))
         .map(|rest| {
-            let end = rest
-                .find(|c: char| !(c.is_alphanumeric() || c == '_'))
-                .unwrap_or(rest.len());
+            let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
             &rest[..end]
         })
         .filter(|name| ARROWS.iter().any(|(module, _)| module == name))
@@ -100,9 +85,8 @@ fn modules_name_only_what_the_arrows_allow() {
         }
         // Tests at the foot of a file may reach further.
         let code = text.split("#[cfg(test)]").next().unwrap_or(&text);
-        let is_test = path
-            .file_name()
-            .is_some_and(|name| name == "tests.rs" || name == "fixture.rs");
+        let is_test =
+            path.file_name().is_some_and(|name| name == "tests.rs" || name == "fixture.rs");
         let (_, allowed) = ARROWS
             .iter()
             .find(|(name, _)| *name == module)

@@ -32,15 +32,7 @@ fn open(name: &str, format: TraceFormat) -> Option<Trace> {
         deadline: None,
     };
     let mix = Mix::new(vec![class], 7);
-    Some(Trace::new(
-        Box::new(BufReader::new(file)),
-        format,
-        1.0,
-        Time::MAX,
-        u64::MAX,
-        7,
-        mix,
-    ))
+    Some(Trace::new(Box::new(BufReader::new(file)), format, 1.0, Time::MAX, u64::MAX, 7, mix))
 }
 
 fn drain(trace: &mut Trace) -> Vec<Arrival> {
@@ -90,19 +82,12 @@ fn the_mooncake_conversation_trace_has_a_grid_that_is_spread() {
     let arrivals = drain(&mut trace);
     assert_eq!(arrivals.len(), 8_940);
     assert!(arrivals.is_sorted_by_key(|arrival| arrival.at));
-    let shared = arrivals
-        .windows(2)
-        .filter(|pair| pair[0].at == pair[1].at)
-        .count();
+    let shared = arrivals.windows(2).filter(|pair| pair[0].at == pair[1].at).count();
     assert!(shared < 10, "{shared} neighbours at one time");
     assert!(arrivals[8_939].at > Time(2_699_999_000_000));
     // Block 0 is common to every request of this trace.
     let first = arrivals[0].request.prefix[0];
-    assert!(
-        arrivals
-            .iter()
-            .all(|arrival| arrival.request.prefix[0] == first)
-    );
+    assert!(arrivals.iter().all(|arrival| arrival.request.prefix[0] == first));
 }
 
 #[test]
@@ -115,9 +100,5 @@ fn the_mooncake_synthetic_trace_has_no_grid() {
     assert_eq!(trace.grid(), None);
     let arrivals = drain(&mut trace);
     assert_eq!(arrivals.len(), 3_993);
-    assert_eq!(
-        arrivals[3_992].at.0 % 1_000_000,
-        0,
-        "times are left as they are"
-    );
+    assert_eq!(arrivals[3_992].at.0 % 1_000_000, 0, "times are left as they are");
 }

@@ -21,10 +21,7 @@ pub struct Queue {
 
 impl Default for Queue {
     fn default() -> Queue {
-        Queue {
-            max: 1_000,
-            max_wait: Some(Span::from_secs(10)),
-        }
+        Queue { max: 1_000, max_wait: Some(Span::from_secs(10)) }
     }
 }
 
@@ -46,21 +43,14 @@ pub(super) struct Lines<K> {
 
 impl<K: Copy> Lines<K> {
     pub(super) fn new(routes: usize) -> Lines<K> {
-        Lines {
-            lines: (0..routes).map(|_| VecDeque::new()).collect(),
-            joined: 0,
-            waiting: 0,
-        }
+        Lines { lines: (0..routes).map(|_| VecDeque::new()).collect(), joined: 0, waiting: 0 }
     }
 
     /// Joins the line and returns the number of the place.
     pub(super) fn join(&mut self, route: RouteId, key: K) -> u64 {
         self.joined += 1;
         self.waiting += 1;
-        self.lines[route.index()].push_back(Place {
-            key,
-            number: self.joined,
-        });
+        self.lines[route.index()].push_back(Place { key, number: self.joined });
         self.joined
     }
 
@@ -87,9 +77,7 @@ impl<K: Copy> Lines<K> {
 
     /// Takes the head off the line: it is being served.
     pub(super) fn serve(&mut self, route: RouteId) {
-        self.lines[route.index()]
-            .pop_front()
-            .expect("the line has a head");
+        self.lines[route.index()].pop_front().expect("the line has a head");
         self.waiting -= 1;
     }
 

@@ -217,10 +217,7 @@ impl Balancer {
             outputs: config
                 .expected_output
                 .iter()
-                .map(|tokens| OutputMean {
-                    sum: tokens.0,
-                    count: 1,
-                })
+                .map(|tokens| OutputMean { sum: tokens.0, count: 1 })
                 .collect(),
             peers: BTreeMap::new(),
             retry: config.retry,
@@ -357,10 +354,7 @@ impl Balancer {
     fn set_deadline(&mut self, key: RequestKey) {
         let request = &self.requests[key].request;
         let own = request.deadline;
-        let total = self
-            .timeouts
-            .total
-            .map_or(Time::MAX, |total| request.arrived + total);
+        let total = self.timeouts.total.map_or(Time::MAX, |total| request.arrived + total);
         let deadline = own.min(total);
         if deadline == Time::MAX {
             return;
@@ -370,8 +364,7 @@ impl Balancer {
         }
         let arrived = request.arrived;
         self.requests[key].request.deadline = deadline;
-        self.timers
-            .after(arrived, deadline.since(arrived), Alarm::Deadline(key));
+        self.timers.after(arrived, deadline.since(arrived), Alarm::Deadline(key));
     }
 
     /// Dispatches the request, or lets it wait, or turns it away.
@@ -388,16 +381,13 @@ impl Balancer {
         let request = self.requests[key].request.id;
         self.effects.events.push(Event::Queued { request, route });
         if let Some(wait) = self.queue.max_wait {
-            self.timers
-                .after(self.now, wait, Alarm::GiveUp(key, number));
+            self.timers.after(self.now, wait, Alarm::GiveUp(key, number));
         }
     }
 
     /// A request without an attempt is rejected; one with attempts failed as its last one did.
     fn turn_away(&mut self, key: RequestKey, reason: Reject) {
-        let fate = self.requests[key]
-            .last
-            .map_or(Fate::Rejected(reason), Fate::Failed);
+        let fate = self.requests[key].last.map_or(Fate::Rejected(reason), Fate::Failed);
         self.settle(key, fate);
     }
 
@@ -420,11 +410,7 @@ impl Balancer {
     fn choose(&mut self, key: RequestKey, elsewhere: bool) -> Option<(NodeId, Why)> {
         let live = &self.requests[key];
         let route = self.routes.get(live.route);
-        let tried = if elsewhere {
-            usize::from(live.attempts)
-        } else {
-            0
-        };
+        let tried = if elsewhere { usize::from(live.attempts) } else { 0 };
         let expected_output = self
             .outputs
             .get(live.request.class.index())
@@ -487,10 +473,7 @@ impl Balancer {
             prices: self.fleet.node(node).spec.prices,
             closing: None,
         });
-        let after = place
-            .checked_sub(1)
-            .map(|last| live.tried[last])
-            .zip(live.last);
+        let after = place.checked_sub(1).map(|last| live.tried[last]).zip(live.last);
         live.tries[place] = this;
         live.tried[place] = node;
         live.attempts += 1;
@@ -499,22 +482,13 @@ impl Balancer {
         live.dispatched.get_or_insert(self.now);
         live.spilled = self.homes[live.route.index()] != Some((why.pool, why.tier));
         self.totals.dispatched += 1;
-        let attempt = Attempt {
-            request: live.request.id,
-            ordinal,
-        };
-        self.effects
-            .actions
-            .push(Action::Dispatch { attempt, node });
+        let attempt = Attempt { request: live.request.id, ordinal };
+        self.effects.actions.push(Action::Dispatch { attempt, node });
         self.effects.events.push(Event::Dispatched {
             attempt,
             node,
             class: live.request.class,
-            kind: if ordinal == 0 {
-                Kind::First
-            } else {
-                Kind::Retry
-            },
+            kind: if ordinal == 0 { Kind::First } else { Kind::Retry },
             after,
             arrived: live.request.arrived,
             queued: matches!(before, Phase::Waiting(_)),
@@ -656,9 +630,7 @@ impl Balancer {
     }
 
     fn progress(&mut self, attempt: Attempt, progress: Progress) {
-        let current = self
-            .find(attempt)
-            .filter(|&this| self.tries[this].closing.is_none());
+        let current = self.find(attempt).filter(|&this| self.tries[this].closing.is_none());
         let Some(key) = current else {
             return self.late(Some(attempt));
         };
@@ -668,11 +640,7 @@ impl Balancer {
             this.first_token = Some(self.now);
             let took = self.now.since(this.dispatched);
             self.fleet.first_token(node, &mut this.held);
-            self.effects.events.push(Event::FirstToken {
-                attempt,
-                node,
-                took,
-            });
+            self.effects.events.push(Event::FirstToken { attempt, node, took });
             self.learn(node, Fact::FirstToken(node, took));
         }
         if let Progress::Tokens(so_far) = progress {
@@ -687,10 +655,7 @@ impl Balancer {
         let this = &mut self.tries[key];
         this.closing = Some(end);
         let (request, ordinal, node) = (this.request, this.ordinal, this.node);
-        let attempt = Attempt {
-            request: self.requests[request].request.id,
-            ordinal,
-        };
+        let attempt = Attempt { request: self.requests[request].request.id, ordinal };
         self.effects.actions.push(Action::Abort { attempt, node });
         self.judge(key, end, None);
     }
@@ -711,17 +676,11 @@ impl Balancer {
         if matches!(end, End::Cancelled | End::TimedOut(Stage::Total)) {
             return;
         }
-        self.fleet
-            .with_health(node, |health| health.outcome(now, wasted(end)));
+        self.fleet.with_health(node, |health| health.outcome(now, wasted(end)));
         if end == End::RateLimited {
-            let change = self
-                .fleet
-                .with_health(node, |health| health.limit(now, retry_after));
+            let change = self.fleet.with_health(node, |health| health.limit(now, retry_after));
             self.rest(node, change);
-        } else if blames_node(end)
-            && self
-                .fleet
-                .with_health(node, |health| health.blame(&settings))
+        } else if blames_node(end) && self.fleet.with_health(node, |health| health.blame(&settings))
         {
             self.eject(node, false);
         }
@@ -771,13 +730,7 @@ impl Balancer {
         if let Some(mean) = self.outputs.get_mut(live.request.class.index()) {
             mean.learn(usage.output);
         }
-        self.declare(
-            this.request,
-            Fate::Completed,
-            false,
-            this.first_token,
-            usage,
-        );
+        self.declare(this.request, Fate::Completed, false, this.first_token, usage);
     }
 
     /// Tries a failed request again, or lets it fail.
@@ -788,31 +741,19 @@ impl Balancer {
         live.last = Some(end);
         let request = live.request.id;
         let others = self.retrying - u64::from(live.retrying);
-        let mut refusal = self
-            .retry
-            .refusal(end, live.attempts, started, others, under_way);
+        let mut refusal = self.retry.refusal(end, live.attempts, started, others, under_way);
         let pause = self.retry.pause(live.attempts, end, &mut self.pause_rng);
         if refusal.is_none() && self.now + pause >= live.request.deadline {
             refusal = Some(NoRetry::Deadline);
         }
         if let Some(reason) = refusal {
-            self.effects.events.push(Event::RetryDenied {
-                request,
-                node,
-                end,
-                reason,
-            });
+            self.effects.events.push(Event::RetryDenied { request, node, end, reason });
             return self.settle(key, Fate::Failed(end));
         }
         if !std::mem::replace(&mut live.retrying, true) {
             self.retrying += 1;
         }
-        self.effects.events.push(Event::RetryPlanned {
-            request,
-            node,
-            end,
-            pause,
-        });
+        self.effects.events.push(Event::RetryPlanned { request, node, end, pause });
         if pause == Span::ZERO {
             self.place_or_wait(key);
         } else {
@@ -860,28 +801,21 @@ impl Balancer {
 
     fn settle_timers(&mut self) {
         let (requests, tries, fleet) = (&self.requests, &self.tries, &self.fleet);
-        self.timers
-            .settle(|alarm| purpose(requests, tries, fleet, alarm));
+        self.timers.settle(|alarm| purpose(requests, tries, fleet, alarm));
     }
 
     // ----- health -----
 
     fn declare_state(&mut self, node: NodeId, (from, to, cause): Change) {
         self.opened |= to == NodeState::Up;
-        self.effects.events.push(Event::NodeState {
-            node,
-            from,
-            to,
-            cause,
-        });
+        self.effects.events.push(Event::NodeState { node, from, to, cause });
     }
 
     /// Declares that a node rests, and sets the alarm for its end.
     fn rest(&mut self, node: NodeId, change: Option<Change>) {
         if let Some(change) = change {
             self.declare_state(node, change);
-            self.timers
-                .at(self.fleet.node(node).health.until, Alarm::Rested(node));
+            self.timers.at(self.fleet.node(node).health.until, Alarm::Rested(node));
         }
     }
 
@@ -891,9 +825,7 @@ impl Balancer {
             return;
         }
         let (now, settings) = (self.now, self.health);
-        let change = self
-            .fleet
-            .with_health(node, |health| health.eject(now, &settings, by_probes));
+        let change = self.fleet.with_health(node, |health| health.eject(now, &settings, by_probes));
         self.rest(node, Some(change));
     }
 
@@ -926,20 +858,14 @@ impl Balancer {
                 }
             }
             // The time was prolonged meanwhile.
-            None => self
-                .timers
-                .at(self.fleet.node(node).health.until, Alarm::Rested(node)),
+            None => self.timers.at(self.fleet.node(node).health.until, Alarm::Rested(node)),
         }
     }
 
     fn probe(&mut self, node: NodeId) {
         let number = self.fleet.with_health(node, |health| health.start_probe());
         self.effects.actions.push(Action::Probe(node, number));
-        self.timers.after(
-            self.now,
-            self.health.probe_timeout,
-            Alarm::ProbeTimeout(node, number),
-        );
+        self.timers.after(self.now, self.health.probe_timeout, Alarm::ProbeTimeout(node, number));
     }
 
     fn probed(&mut self, node: NodeId, number: u32, result: ProbeResult) {
@@ -956,10 +882,7 @@ impl Balancer {
 
     fn hear_probe(&mut self, node: NodeId, result: ProbeResult) {
         let (now, settings) = (self.now, self.health);
-        match self
-            .fleet
-            .with_health(node, |health| health.probed(result, &settings))
-        {
+        match self.fleet.with_health(node, |health| health.probed(result, &settings)) {
             Verdict::Eject => self.eject(node, true),
             Verdict::Return => {
                 let change = self.fleet.with_health(node, |health| health.come_back(now));
@@ -967,8 +890,7 @@ impl Balancer {
             }
             Verdict::Nothing => {
                 if self.fleet.node(node).state() == NodeState::Probing {
-                    self.timers
-                        .after(now, settings.probe_timeout, Alarm::Recheck(node));
+                    self.timers.after(now, settings.probe_timeout, Alarm::Recheck(node));
                 }
             }
         }
@@ -980,10 +902,7 @@ impl Balancer {
         let Some(every) = self.health.probe_every else {
             return;
         };
-        if matches!(
-            self.fleet.node(node).state(),
-            NodeState::Up | NodeState::Limited
-        ) {
+        if matches!(self.fleet.node(node).state(), NodeState::Up | NodeState::Limited) {
             self.probe(node);
         }
         let next = every.scale(0.9 + 0.2 * self.pause_rng.unit());
@@ -1088,14 +1007,12 @@ impl Balancer {
         self.homes = (0..self.routes.count())
             .map(|route| {
                 let route = self.routes.get(RouteId(route as u16));
-                route
-                    .to
-                    .iter()
-                    .flat_map(|&pool| Tier::ALL.map(|tier| (pool, tier)))
-                    .find(|&(pool, tier)| {
+                route.to.iter().flat_map(|&pool| Tier::ALL.map(|tier| (pool, tier))).find(
+                    |&(pool, tier)| {
                         let members = self.fleet.members(pool, tier);
                         members.iter().any(|&node| eligible(node, route.require))
-                    })
+                    },
+                )
             })
             .collect();
     }
@@ -1125,17 +1042,14 @@ fn purpose(
 ) -> bool {
     let phase = |key| requests.get(key).map(|live| live.phase);
     match *alarm {
-        Alarm::FirstToken(this) => tries
-            .get(this)
-            .is_some_and(|this| this.first_token.is_none() && this.closing.is_none()),
+        Alarm::FirstToken(this) => {
+            tries.get(this).is_some_and(|this| this.first_token.is_none() && this.closing.is_none())
+        }
         Alarm::Deadline(key) => phase(key).is_some_and(|phase| phase != Phase::Settled),
         Alarm::GiveUp(key, number) => phase(key) == Some(Phase::Waiting(number)),
         Alarm::Backoff(key) => phase(key) == Some(Phase::Backoff),
         Alarm::Rested(node) => {
-            matches!(
-                fleet.node(node).state(),
-                NodeState::Limited | NodeState::Ejected
-            )
+            matches!(fleet.node(node).state(), NodeState::Limited | NodeState::Ejected)
         }
         Alarm::Recheck(node) => fleet.node(node).state() == NodeState::Probing,
         Alarm::Patrol(node) => fleet.node(node).state() != NodeState::Gone,

@@ -591,11 +591,7 @@ impl Scored {
     /// A node chosen without a score.
     #[must_use]
     pub const fn unscored(node: NodeId) -> Scored {
-        Scored {
-            node,
-            score: f64::NAN,
-            terms: Terms::NONE,
-        }
+        Scored { node, score: f64::NAN, terms: Terms::NONE }
     }
 }
 
@@ -611,10 +607,7 @@ pub struct Terms {
 
 impl Terms {
     /// No terms.
-    pub const NONE: Terms = Terms {
-        terms: [(Term::Load, 0.0); TERMS_MAX],
-        len: 0,
-    };
+    pub const NONE: Terms = Terms { terms: [(Term::Load, 0.0); TERMS_MAX], len: 0 };
 
     /// Returns these terms and one more.
     ///
@@ -622,10 +615,7 @@ impl Terms {
     /// If there are already four.
     #[must_use]
     pub fn with(mut self, term: Term, value: f64) -> Terms {
-        assert!(
-            usize::from(self.len) < TERMS_MAX,
-            "a score has at most {TERMS_MAX} terms"
-        );
+        assert!(usize::from(self.len) < TERMS_MAX, "a score has at most {TERMS_MAX} terms");
         self.terms[usize::from(self.len)] = (term, value as f32);
         self.len += 1;
         self

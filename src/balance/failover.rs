@@ -53,10 +53,7 @@ pub struct Timeouts {
 
 impl Default for Timeouts {
     fn default() -> Timeouts {
-        Timeouts {
-            first_token: Some(Span::from_secs(30)),
-            total: Some(Span::from_secs(600)),
-        }
+        Timeouts { first_token: Some(Span::from_secs(30)), total: Some(Span::from_secs(600)) }
     }
 }
 
@@ -69,11 +66,7 @@ impl Retry {
             return Span::ZERO;
         }
         let doublings = u32::from(attempts.saturating_sub(1));
-        let most = self
-            .base
-            .0
-            .saturating_mul(1 << doublings.min(32))
-            .min(self.cap.0);
+        let most = self.base.0.saturating_mul(1 << doublings.min(32)).min(self.cap.0);
         Span((rng.unit() * most as f64) as u64)
     }
 
@@ -132,10 +125,7 @@ mod tests {
         let mut rng = Rng::stream(1, "pause");
         let failed = End::Failed(Failure::Reset);
         for attempts in 1..=40 {
-            let most = (0..200)
-                .map(|_| retry.pause(attempts, failed, &mut rng))
-                .max()
-                .unwrap();
+            let most = (0..200).map(|_| retry.pause(attempts, failed, &mut rng)).max().unwrap();
             assert!(most <= retry.cap);
             if attempts == 1 {
                 assert!(most <= retry.base && most > retry.base.scale(0.8));
@@ -149,17 +139,11 @@ mod tests {
         let retry = Retry::default();
         let reset = End::Failed(Failure::Reset);
         assert_eq!(retry.refusal(reset, 1, false, 0, 1), None);
-        assert_eq!(
-            retry.refusal(reset, 3, false, 0, 1),
-            Some(NoRetry::Attempts)
-        );
+        assert_eq!(retry.refusal(reset, 3, false, 0, 1), Some(NoRetry::Attempts));
         assert_eq!(retry.refusal(reset, 1, true, 0, 1), Some(NoRetry::Started));
         assert_eq!(retry.refusal(reset, 1, false, 3, 15), Some(NoRetry::Budget));
         assert_eq!(retry.refusal(reset, 1, false, 3, 20), None);
         let client = End::Failed(Failure::ClientError);
-        assert_eq!(
-            retry.refusal(client, 1, false, 0, 1),
-            Some(NoRetry::NotRetryable)
-        );
+        assert_eq!(retry.refusal(client, 1, false, 0, 1), Some(NoRetry::NotRetryable));
     }
 }

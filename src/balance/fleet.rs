@@ -179,12 +179,7 @@ impl Ledger {
         self.prompt += prompt;
         self.kv += prompt;
         self.output += expected_output;
-        Held {
-            prompt,
-            kv: prompt,
-            output: expected_output,
-            decoding: false,
-        }
+        Held { prompt, kv: prompt, output: expected_output, decoding: false }
     }
 
     fn first_token(&mut self, held: &mut Held) {
@@ -276,10 +271,7 @@ impl Node {
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.spec
-            .limits
-            .concurrency
-            .is_none_or(|limit| self.ledger.requests < limit)
+        self.spec.limits.concurrency.is_none_or(|limit| self.ledger.requests < limit)
     }
 }
 
@@ -306,10 +298,7 @@ impl Fleet {
     /// If a node names a pool that does not exist or has weight zero.
     #[must_use]
     pub fn new(pools: usize, specs: Vec<NodeSpec>) -> Fleet {
-        let mut fleet = Fleet {
-            nodes: Vec::with_capacity(specs.len()),
-            groups: Vec::new(),
-        };
+        let mut fleet = Fleet { nodes: Vec::with_capacity(specs.len()), groups: Vec::new() };
         fleet.groups.resize_with(pools, Default::default);
         for spec in specs {
             fleet.add(spec);
@@ -383,10 +372,7 @@ impl Fleet {
         let node = &mut self.nodes[id.index()];
         let home = (node.spec.pool, node.spec.tier);
         change(&mut node.spec);
-        assert!(
-            (node.spec.pool, node.spec.tier) == home,
-            "a node never changes its home"
-        );
+        assert!((node.spec.pool, node.spec.tier) == home, "a node never changes its home");
         assert!(node.spec.weight > 0, "a node has a weight of at least one");
         self.refresh(id);
     }

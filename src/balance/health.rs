@@ -156,18 +156,12 @@ impl Health {
         if now.since(self.back_at) > settings.eject_cap && self.state == NodeState::Up {
             self.ejections = 0;
         }
-        let time = settings
-            .eject_base
-            .0
-            .saturating_mul(1 << self.ejections.min(30));
+        let time = settings.eject_base.0.saturating_mul(1 << self.ejections.min(30));
         self.ejections += 1;
         // A later failure never brings an ejection's end forward.
         self.until = self.until.max(now + Span(time.min(settings.eject_cap.0)));
-        let cause = if by_probes {
-            Cause::Probes(self.bad_probes)
-        } else {
-            Cause::Failures(self.failures)
-        };
+        let cause =
+            if by_probes { Cause::Probes(self.bad_probes) } else { Cause::Failures(self.failures) };
         self.good_probes = 0;
         self.bad_probes = 0;
         self.go(NodeState::Ejected, cause)
@@ -175,9 +169,7 @@ impl Health {
 
     /// Leaves the node alone for as long as it asked. Returns `None` if it is not up.
     pub(super) fn limit(&mut self, now: Time, retry_after: Option<Span>) -> Option<Change> {
-        let pause = retry_after
-            .unwrap_or(RETRY_AFTER_DEFAULT)
-            .min(RETRY_AFTER_MAX);
+        let pause = retry_after.unwrap_or(RETRY_AFTER_DEFAULT).min(RETRY_AFTER_MAX);
         match self.state {
             NodeState::Up => {
                 self.until = self.until.max(now + pause);

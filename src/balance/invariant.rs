@@ -25,11 +25,8 @@ pub fn check(balancer: &Balancer) -> Result<(), String> {
 
 fn conservation(balancer: &Balancer) -> Result<(), String> {
     let totals = balancer.totals;
-    let live = balancer
-        .requests
-        .values()
-        .filter(|live| live.phase != Phase::Settled)
-        .count() as u64;
+    let live =
+        balancer.requests.values().filter(|live| live.phase != Phase::Settled).count() as u64;
     if totals.arrived != totals.settled + live {
         return Err(format!(
             "1: arrived {} != settled {} + {live}",
@@ -39,10 +36,7 @@ fn conservation(balancer: &Balancer) -> Result<(), String> {
     let waits = |live: &&super::balancer::Live| matches!(live.phase, Phase::Waiting(_));
     let waiting = balancer.requests.values().filter(waits).count();
     if waiting != balancer.lines.waiting as usize {
-        return Err(format!(
-            "1: {waiting} wait, {} are counted",
-            balancer.lines.waiting
-        ));
+        return Err(format!("1: {waiting} wait, {} are counted", balancer.lines.waiting));
     }
     if totals.dispatched != totals.ended + balancer.tries.len() as u64 {
         return Err(format!(
@@ -52,27 +46,17 @@ fn conservation(balancer: &Balancer) -> Result<(), String> {
             balancer.tries.len()
         ));
     }
-    let unfinished: usize = balancer
-        .requests
-        .values()
-        .map(|live| usize::from(live.unfinished))
-        .sum();
+    let unfinished: usize =
+        balancer.requests.values().map(|live| usize::from(live.unfinished)).sum();
     if unfinished != balancer.tries.len() {
         return Err(format!(
             "1: {unfinished} attempts by request, {} in all",
             balancer.tries.len()
         ));
     }
-    let retrying = balancer
-        .requests
-        .values()
-        .filter(|live| live.retrying)
-        .count() as u64;
+    let retrying = balancer.requests.values().filter(|live| live.retrying).count() as u64;
     if retrying != balancer.retrying {
-        return Err(format!(
-            "1: {retrying} retries under way, {} counted",
-            balancer.retrying
-        ));
+        return Err(format!("1: {retrying} retries under way, {} counted", balancer.retrying));
     }
     Ok(())
 }
@@ -85,18 +69,13 @@ fn ledgers(balancer: &Balancer) -> Result<(), String> {
     }
     for (index, node) in fleet.nodes().iter().enumerate() {
         if node.ledger != recount[index] {
-            return Err(format!(
-                "5: {} has {:?}, not {:?}",
-                index, recount[index], node.ledger
-            ));
+            return Err(format!("5: {} has {:?}, not {:?}", index, recount[index], node.ledger));
         }
         let id = NodeId(index as u32);
         let may = node.state() == NodeState::Up && node.has_room();
         let listed = fleet.open(node.spec.pool, node.spec.tier).contains(&id);
         if may != listed || may != fleet.is_open(id) {
-            return Err(format!(
-                "5: node {index} may serve: {may}; listed as open: {listed}"
-            ));
+            return Err(format!("5: node {index} may serve: {may}; listed as open: {listed}"));
         }
     }
     Ok(())
@@ -113,20 +92,16 @@ fn no_idling(balancer: &Balancer) -> Result<(), String> {
             let live = balancer.requests.get(place.key);
             live.is_some_and(|live| live.phase == Phase::Waiting(place.number))
         });
-        let open = route
-            .to
-            .iter()
-            .flat_map(|&pool| Tier::ALL.map(|tier| (pool, tier)))
-            .any(|(pool, tier)| {
+        let open = route.to.iter().flat_map(|&pool| Tier::ALL.map(|tier| (pool, tier))).any(
+            |(pool, tier)| {
                 let nodes = balancer.fleet.open(pool, tier).iter();
                 nodes
                     .map(|&node| balancer.fleet.node(node).spec.tags)
                     .any(|tags| tags & route.require == route.require)
-            });
+            },
+        );
         if someone && open {
-            return Err(format!(
-                "7: route {index} has someone waiting and an open node"
-            ));
+            return Err(format!("7: route {index} has someone waiting and an open node"));
         }
     }
     Ok(())
@@ -134,10 +109,7 @@ fn no_idling(balancer: &Balancer) -> Result<(), String> {
 
 fn bounds(balancer: &Balancer) -> Result<(), String> {
     if balancer.lines.waiting > balancer.queue.max {
-        return Err(format!(
-            "12: {} wait, {} may",
-            balancer.lines.waiting, balancer.queue.max
-        ));
+        return Err(format!("12: {} wait, {} may", balancer.lines.waiting, balancer.queue.max));
     }
     Ok(())
 }
@@ -145,10 +117,7 @@ fn bounds(balancer: &Balancer) -> Result<(), String> {
 fn little(balancer: &Balancer) -> Result<(), String> {
     let totals = balancer.totals;
     if totals.arrived == totals.settled && totals.area != totals.sojourn {
-        return Err(format!(
-            "13: area {} != sojourn {}",
-            totals.area, totals.sojourn
-        ));
+        return Err(format!("13: area {} != sojourn {}", totals.area, totals.sojourn));
     }
     Ok(())
 }

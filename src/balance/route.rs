@@ -49,9 +49,7 @@ impl Match {
 
     fn matches(&self, request: &Request) -> bool {
         (self.tenants.is_empty() || self.tenants.contains(&request.tenant))
-            && self
-                .priority
-                .is_none_or(|priority| priority == request.priority)
+            && self.priority.is_none_or(|priority| priority == request.priority)
             && self.prompt_min.is_none_or(|min| request.prompt >= min)
             && self.prompt_max.is_none_or(|max| request.prompt <= max)
     }
@@ -73,10 +71,7 @@ impl Routes {
     pub fn new(specs: Vec<RouteSpec>, classes: usize) -> Routes {
         let last = specs.last().expect("there is at least one route");
         assert!(last.when.is_total(), "the last route matches everything");
-        assert!(
-            specs.iter().all(|spec| !spec.to.is_empty()),
-            "a route names a pool"
-        );
+        assert!(specs.iter().all(|spec| !spec.to.is_empty()), "a route names a pool");
         let by_class = (0..classes)
             .map(|class| {
                 let class = ClassId(class as u16);
@@ -94,15 +89,9 @@ impl Routes {
     #[must_use]
     pub fn of(&self, request: &Request) -> RouteId {
         let last = RouteId((self.specs.len() - 1) as u16);
-        self.by_class
-            .get(request.class.index())
-            .map_or(last, |routes| {
-                routes
-                    .iter()
-                    .copied()
-                    .find(|&id| self.get(id).when.matches(request))
-                    .unwrap_or(last)
-            })
+        self.by_class.get(request.class.index()).map_or(last, |routes| {
+            routes.iter().copied().find(|&id| self.get(id).when.matches(request)).unwrap_or(last)
+        })
     }
 
     /// Returns the rule.
@@ -143,21 +132,11 @@ mod tests {
 
     #[test]
     fn first_match_wins_and_the_last_takes_the_rest() {
-        let route = |when| RouteSpec {
-            when,
-            to: vec![PoolId(0)],
-            require: 0,
-        };
+        let route = |when| RouteSpec { when, to: vec![PoolId(0)], require: 0 };
         let routes = Routes::new(
             vec![
-                route(Match {
-                    classes: vec![ClassId(1)],
-                    ..Match::default()
-                }),
-                route(Match {
-                    prompt_max: Some(Tokens(800)),
-                    ..Match::default()
-                }),
+                route(Match { classes: vec![ClassId(1)], ..Match::default() }),
+                route(Match { prompt_max: Some(Tokens(800)), ..Match::default() }),
                 route(Match::default()),
             ],
             2,
@@ -165,10 +144,6 @@ mod tests {
         assert_eq!(routes.of(&request(1, 10)), RouteId(0));
         assert_eq!(routes.of(&request(0, 800)), RouteId(1));
         assert_eq!(routes.of(&request(0, 801)), RouteId(2));
-        assert_eq!(
-            routes.of(&request(9, 10)),
-            RouteId(2),
-            "an unknown class takes the last route"
-        );
+        assert_eq!(routes.of(&request(9, 10)), RouteId(2), "an unknown class takes the last route");
     }
 }

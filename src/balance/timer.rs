@@ -68,10 +68,7 @@ impl Timers {
     /// Opens a lane, or gives an empty one a new span.
     fn new_lane(&mut self, span: Span) -> Option<usize> {
         if self.lanes.len() < LANES_MAX {
-            self.lanes.push(Lane {
-                span,
-                queue: VecDeque::new(),
-            });
+            self.lanes.push(Lane { span, queue: VecDeque::new() });
             return Some(self.lanes.len() - 1);
         }
         let place = self.lanes.iter().position(|lane| lane.queue.is_empty())?;

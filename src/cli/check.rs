@@ -40,10 +40,7 @@ impl Check {
         let scenario = load::scenario(file, &self.changes, self.color).map_err(|failure| {
             // A file that is not there is no usage error of `check`: it is what it reports on.
             if failure.kind == Kind::Usage {
-                Failure {
-                    kind: Kind::Invalid,
-                    ..failure
-                }
+                Failure { kind: Kind::Invalid, ..failure }
             } else {
                 failure
             }
@@ -64,22 +61,10 @@ fn explain(file: &str, scenario: &Scenario, expectations: usize) -> String {
         }
     };
     // Writing to a string does not fail.
-    let _ = writeln!(
-        text,
-        "  workload      {workload}; {} classes",
-        scenario.classes.len()
-    );
+    let _ = writeln!(text, "  workload      {workload}; {} classes", scenario.classes.len());
     for (index, pool) in config.pools.iter().enumerate() {
-        let nodes = config
-            .nodes
-            .iter()
-            .filter(|node| node.pool.index() == index)
-            .count();
-        let _ = writeln!(
-            text,
-            "  pool          {}: {nodes} nodes, {}",
-            pool.name, pool.strategy
-        );
+        let nodes = config.nodes.iter().filter(|node| node.pool.index() == index).count();
+        let _ = writeln!(text, "  pool          {}: {nodes} nodes, {}", pool.name, pool.strategy);
     }
     let _ = writeln!(text, "  routes        {}", config.routes.len());
     let _ = writeln!(text, "  faults        {}", scenario.faults.len());

@@ -33,13 +33,13 @@ impl Export {
             std::fs::create_dir_all(dir)?;
             let mut hlog = BufWriter::new(File::create(dir.join("latency.hlog"))?);
             export::hlog_begin(&mut hlog)?;
-            let mut csv = BufWriter::new(File::create(dir.join("intervals.csv"))?);
-            writeln!(csv, "{HEADER}")?;
-            Ok(Export {
-                dir: dir.to_owned(),
-                hlog,
-                csv,
-            })
+            let table = |name: &str| {
+                let mut file = BufWriter::new(File::create(dir.join(name))?);
+                writeln!(file, "{HEADER}")?;
+                Ok::<_, io::Error>(file)
+            };
+            let [all, classes, pools, nodes] = FILES.map(table);
+            Ok(Export { dir: dir.to_owned(), hlog, csv: [all?, classes?, pools?, nodes?] })
         };
         begin().map_err(failed)
     }
@@ -53,10 +53,7 @@ impl Export {
         let mut write = || {
             for interval in intervals {
                 let tag = tag(labels, interval.scope);
-                let entry = Tagged {
-                    tag: &tag,
-                    histogram: &interval.latency,
-                };
+                let entry = Tagged { tag: &tag, histogram: &interval.latency };
                 let length = interval.end.since(interval.start);
                 if !interval.latency.is_empty() {
                     export::hlog_add(&[entry], interval.start, length, &mut self.hlog)?;
@@ -77,8 +74,7 @@ impl Export {
     /// Writes what is known only at the end.
     pub(super) fn close(mut self, collector: &Collector) -> Result<(), Failure> {
         let dir = self.dir.clone();
-        self.finish(collector)
-            .map_err(|error| Failure::file("write into", &dir, &error))
+        self.finish(collector).map_err(|error| Failure::file("write into", &dir, &error))
     }
 
     fn finish(&mut self, collector: &Collector) -> io::Result<()> {
@@ -87,10 +83,7 @@ impl Export {
         let scopes = scopes(collector);
         let tagged: Vec<Tagged<'_>> = scopes
             .iter()
-            .map(|(tag, times)| Tagged {
-                tag,
-                histogram: times.histogram(),
-            })
+            .map(|(tag, times)| Tagged { tag, histogram: times.histogram() })
             .collect();
         let mut csv = BufWriter::new(File::create(self.dir.join("latency.csv"))?);
         export::csv(&tagged, &mut csv)?;
@@ -114,11 +107,7 @@ fn row(out: &mut impl Write, name: &str, interval: &Interval) -> io::Result<()> 
         if interval.latency.is_empty() {
             write!(out, ",")?;
         } else {
-            write!(
-                out,
-                ",{:.6}",
-                interval.latency.value_at_quantile(quantile) as f64 / 1e6
-            )?;
+            write!(out, ",{:.6}", interval.latency.value_at_quantile(quantile) as f64 / 1e6)?;
         }
     }
     let (input, output) = (interval.input, interval.output);
@@ -162,10 +151,7 @@ fn scopes(collector: &Collector) -> Vec<(String, &Times)> {
         group(&mut list, &tag(labels, Scope::Pool(at)), pool);
     }
     for (at, node) in collector.nodes().iter().enumerate() {
-        list.push((
-            format!("{} latency", tag(labels, Scope::Node(at))),
-            &node.latency,
-        ));
+        list.push((format!("{} latency", tag(labels, Scope::Node(at))), &node.latency));
     }
     list
 }

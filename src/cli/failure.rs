@@ -50,11 +50,7 @@ pub struct Failure {
 
 impl Failure {
     pub(super) fn new(kind: Kind, message: impl Into<String>) -> Failure {
-        Failure {
-            kind,
-            message: message.into(),
-            hint: None,
-        }
+        Failure { kind, message: message.into(), hint: None }
     }
 
     /// A failure whose text is drawn already and is printed as it is.
@@ -69,10 +65,7 @@ impl Failure {
     }
 
     pub(super) fn file(what: &str, path: &std::path::Path, error: &io::Error) -> Failure {
-        Failure::new(
-            Kind::Unexpected,
-            format!("cannot {what} {}: {error}", path.display()),
-        )
+        Failure::new(Kind::Unexpected, format!("cannot {what} {}: {error}", path.display()))
     }
 
     pub(super) fn tell(&self) {

@@ -40,11 +40,7 @@ impl List {
 // Writing to a string does not fail, so its results are dropped below.
 
 fn scenarios() -> String {
-    let width = scenario::BUILTIN
-        .iter()
-        .map(|(name, _)| name.len())
-        .max()
-        .unwrap_or(0);
+    let width = scenario::BUILTIN.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let mut text = String::new();
     for (name, source) in scenario::BUILTIN {
         let _ = writeln!(text, "{name:width$}  {}", question(source));
@@ -54,12 +50,8 @@ fn scenarios() -> String {
 
 /// The first comment of a scenario, as one line.
 fn question(source: &str) -> String {
-    let lines = source
-        .lines()
-        .take_while(|line| line.starts_with('#') && line.len() > 1);
-    let words: Vec<&str> = lines
-        .map(|line| line.trim_start_matches('#').trim())
-        .collect();
+    let lines = source.lines().take_while(|line| line.starts_with('#') && line.len() > 1);
+    let words: Vec<&str> = lines.map(|line| line.trim_start_matches('#').trim()).collect();
     words.join(" ").trim_start_matches("Question: ").to_owned()
 }
 
@@ -72,11 +64,8 @@ fn strategies() -> String {
         let _ = writeln!(text, "    source       {}", entry.source);
         for setting in entry.settings {
             let default = setting.kind.show(setting.default);
-            let _ = writeln!(
-                text,
-                "    setting      {} = {default}: {}",
-                setting.name, setting.about
-            );
+            let _ =
+                writeln!(text, "    setting      {} = {default}: {}", setting.name, setting.about);
         }
         text.push('\n');
     }
@@ -85,11 +74,7 @@ fn strategies() -> String {
 }
 
 fn faults() -> String {
-    let width = FaultKind::LIST
-        .iter()
-        .map(|(name, _)| name.len())
-        .max()
-        .unwrap_or(0);
+    let width = FaultKind::LIST.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let mut text = String::new();
     for (name, about) in FaultKind::LIST {
         let _ = writeln!(text, "{name:width$}  {about}");

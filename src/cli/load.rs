@@ -41,11 +41,7 @@ fn bytes(path: &Path) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     // One byte more than allowed is enough for the reader to say that it is too large.
     let most = scenario::BYTES_MAX as u64 + 1;
-    File::open(path)
-        .map_err(failed)?
-        .take(most)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
+    File::open(path).map_err(failed)?.take(most).read_to_end(&mut bytes).map_err(failed)?;
     Ok(bytes)
 }
 
@@ -62,34 +58,21 @@ pub(super) fn expectations(scenario: &Scenario, color: Color) -> Result<Vec<Expe
     for expect in &scenario.expectations {
         match Expectation::parse(&expect.text, &names) {
             Ok(expectation) => parsed.push(expectation),
-            Err(ExpectError {
-                at,
-                len,
-                reason,
-                help,
-            }) => {
+            Err(ExpectError { at, len, reason, help }) => {
                 let mut problem = Scenario::expect_problem(expect, at..at + len, reason);
                 problem.help = help;
                 problems.push(problem);
             }
         }
     }
-    if problems.is_empty() {
-        Ok(parsed)
-    } else {
-        Err(drawn(&scenario.problems(problems), color))
-    }
+    if problems.is_empty() { Ok(parsed) } else { Err(drawn(&scenario.problems(problems), color)) }
 }
 
 /// What expectations may be about.
 pub(super) fn names(scenario: &Scenario) -> Names {
     let labels = &scenario.labels;
     Names {
-        classes: labels
-            .classes
-            .iter()
-            .map(|class| class.name.clone())
-            .collect(),
+        classes: labels.classes.iter().map(|class| class.name.clone()).collect(),
         pools: labels.pools.clone(),
         nodes: labels.nodes.iter().map(|node| node.name.clone()).collect(),
     }
@@ -106,9 +89,7 @@ pub(super) struct Ready {
 
 /// Builds the simulation of a scenario.
 pub(super) fn simulation(scenario: &Scenario, color: Color) -> Result<Ready, Failure> {
-    scenario
-        .check_simulable()
-        .map_err(|problems| drawn(&problems, color))?;
+    scenario.check_simulable().map_err(|problems| drawn(&problems, color))?;
     let (source, notes) = source(scenario)?;
     let parts = Parts {
         config: scenario.balancer.clone(),
@@ -117,30 +98,19 @@ pub(super) fn simulation(scenario: &Scenario, color: Color) -> Result<Ready, Fai
         inter_token: scenario.inter_token,
     };
     let sim = Sim::new(parts, source).map_err(|errors| trace_failure(scenario, &errors))?;
-    Ok(Ready {
-        sim,
-        notes,
-        end: scenario.duration.map(|span| Time::ZERO + span),
-    })
+    Ok(Ready { sim, notes, end: scenario.duration.map(|span| Time::ZERO + span) })
 }
 
 fn source(scenario: &Scenario) -> Result<(Box<dyn Source>, Vec<String>), Failure> {
     let seed = scenario.seed;
     let mix = Mix::new(scenario.classes.clone(), seed);
-    let end = scenario
-        .duration
-        .map_or(Time::MAX, |span| Time::ZERO + span);
+    let end = scenario.duration.map_or(Time::MAX, |span| Time::ZERO + span);
     let count = scenario.requests.unwrap_or(u64::MAX);
     match &scenario.arrivals {
-        Arrivals::Poisson { rate } => Ok((
-            Box::new(Poisson::new(*rate, end, count, seed, mix)),
-            Vec::new(),
-        )),
-        Arrivals::Trace {
-            format,
-            path,
-            scale,
-        } => {
+        Arrivals::Poisson { rate } => {
+            Ok((Box::new(Poisson::new(*rate, end, count, seed, mix)), Vec::new()))
+        }
+        Arrivals::Trace { format, path, scale } => {
             let Some(path) = path else {
                 let why = format!("`{}` replays a trace, and no file is named", scenario.name);
                 let failure = Failure::new(Kind::Invalid, why);
@@ -158,10 +128,7 @@ fn source(scenario: &Scenario) -> Result<(Box<dyn Source>, Vec<String>), Failure
 
 fn open(path: &Path) -> Result<BufReader<File>, Failure> {
     let invalid = |why: String| {
-        Failure::new(
-            Kind::Invalid,
-            format!("cannot read the trace {}: {why}", path.display()),
-        )
+        Failure::new(Kind::Invalid, format!("cannot read the trace {}: {why}", path.display()))
     };
     if path.is_dir() {
         return Err(invalid("it is a folder".to_owned()));
@@ -173,16 +140,11 @@ fn open(path: &Path) -> Result<BufReader<File>, Failure> {
 /// The failure of a trace that cannot be read, every error with its place.
 pub(super) fn trace_failure(scenario: &Scenario, errors: &[TraceError]) -> Failure {
     let file = match &scenario.arrivals {
-        Arrivals::Trace {
-            path: Some(path), ..
-        } => path.as_str(),
+        Arrivals::Trace { path: Some(path), .. } => path.as_str(),
         _ => "the trace",
     };
     let lines = errors.iter().map(|error| {
-        format!(
-            "error: {}\n --> {file}:{}:{}\n",
-            error.reason, error.line, error.column
-        )
+        format!("error: {}\n --> {file}:{}:{}\n", error.reason, error.line, error.column)
     });
     Failure::drawn(Kind::Invalid, &lines.collect::<String>())
 }

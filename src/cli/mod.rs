@@ -96,11 +96,7 @@ impl Changes {
         list.extend(self.seed.map(Override::seed));
         list.extend(self.requests.map(Override::requests));
         list.extend(self.duration.as_deref().map(Override::duration));
-        list.extend(
-            self.trace
-                .as_ref()
-                .map(|path| Override::trace(&path.to_string_lossy())),
-        );
+        list.extend(self.trace.as_ref().map(|path| Override::trace(&path.to_string_lossy())));
         list
     }
 }
@@ -139,11 +135,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // clap's own printing knows where to (help to stdout) and whether to colour.
-            let code = if error.use_stderr() {
-                Kind::Usage.code()
-            } else {
-                0
-            };
+            let code = if error.use_stderr() { Kind::Usage.code() } else { 0 };
             let _ = error.print();
             return ExitCode::from(code);
         }

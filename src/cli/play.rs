@@ -59,23 +59,12 @@ pub(super) struct Play {
 }
 
 fn speed(text: &str) -> Result<f64, String> {
-    let speed: f64 = text
-        .parse()
-        .map_err(|_| "a number such as 4 or 0.5".to_owned())?;
-    if (0.01..=1e6).contains(&speed) {
-        Ok(speed)
-    } else {
-        Err("from 0.01 to 1000000".to_owned())
-    }
+    let speed: f64 = text.parse().map_err(|_| "a number such as 4 or 0.5".to_owned())?;
+    if (0.01..=1e6).contains(&speed) { Ok(speed) } else { Err("from 0.01 to 1000000".to_owned()) }
 }
 
 fn theme(text: &str) -> Result<ThemeName, String> {
-    let all = [
-        ThemeName::Dark,
-        ThemeName::Light,
-        ThemeName::Ansi,
-        ThemeName::Mono,
-    ];
+    let all = [ThemeName::Dark, ThemeName::Light, ThemeName::Ansi, ThemeName::Mono];
     let found = all.into_iter().find(|theme| theme.name() == text);
     found.ok_or_else(|| "one of dark, light, ansi, mono".to_owned())
 }
@@ -91,11 +80,7 @@ fn glyphs(text: &str) -> Result<Glyphs, String> {
 /// The theme for a terminal that says what it can.
 fn theme_of_terminal() -> ThemeName {
     let depth = std::env::var("COLORTERM").unwrap_or_default();
-    if matches!(depth.as_str(), "truecolor" | "24bit") {
-        ThemeName::Dark
-    } else {
-        ThemeName::Ansi
-    }
+    if matches!(depth.as_str(), "truecolor" | "24bit") { ThemeName::Dark } else { ThemeName::Ansi }
 }
 
 /// Returns whether a dashboard can be shown.
@@ -116,11 +101,7 @@ impl Play {
         load::expectations(&scenario, self.color)?;
         let run = Run::new(&scenario, self.color)?;
         let pace = Pace::Times(self.speed.unwrap_or(PACE));
-        let state = if self.paused {
-            RunState::Paused
-        } else {
-            RunState::Running
-        };
+        let state = if self.paused { RunState::Paused } else { RunState::Running };
         let slot = Arc::new(Slot::new());
         let (commands, inbox) = mpsc::channel();
         let engine = Engine::new(scenario, run, pace, state, Arc::clone(&slot), self.color);
@@ -142,10 +123,7 @@ impl Play {
     }
 
     fn options(&self) -> Options {
-        let mut options = Options {
-            no_color: no_color(),
-            ..Options::default()
-        };
+        let mut options = Options { no_color: no_color(), ..Options::default() };
         options.theme = self.theme.unwrap_or_else(theme_of_terminal);
         if let Some(glyphs) = self.glyphs {
             options.glyphs = glyphs;
@@ -167,22 +145,12 @@ impl Run {
     fn new(scenario: &Scenario, color: Color) -> Result<Run, Failure> {
         let load::Ready { sim, end, .. } = load::simulation(scenario, color)?;
         let collector = load::collector(scenario, Watch::Screen);
-        Ok(Run {
-            sim,
-            collector,
-            end,
-            broken: None,
-        })
+        Ok(Run { sim, collector, end, broken: None })
     }
 
     /// Handles one input. Returns whether there was one.
     fn step(&mut self) -> bool {
-        let Run {
-            sim,
-            collector,
-            broken,
-            ..
-        } = self;
+        let Run { sim, collector, broken, .. } = self;
         let mut sink = |now: Time, event: &Event| collector.fold(now, event);
         match sim.step(&mut |_, _| {}, &mut sink) {
             Ok(Step::Handled) => true,
@@ -255,11 +223,7 @@ impl Engine {
     fn drive(&mut self, inbox: &Receiver<Command>) {
         self.publish();
         loop {
-            let patience = if self.moves() {
-                Duration::ZERO
-            } else {
-                Duration::from_secs(3_600)
-            };
+            let patience = if self.moves() { Duration::ZERO } else { Duration::from_secs(3_600) };
             if self.obey(inbox, patience) == Go::Quit {
                 return;
             }
@@ -279,13 +243,9 @@ impl Engine {
     /// Obeys what has been commanded; waits for the first command while nothing moves.
     fn obey(&mut self, inbox: &Receiver<Command>, patience: Duration) -> Go {
         let first = if patience.is_zero() {
-            inbox
-                .try_recv()
-                .map_err(|error| error == TryRecvError::Disconnected)
+            inbox.try_recv().map_err(|error| error == TryRecvError::Disconnected)
         } else {
-            inbox
-                .recv_timeout(patience)
-                .map_err(|error| error == RecvTimeoutError::Disconnected)
+            inbox.recv_timeout(patience).map_err(|error| error == RecvTimeoutError::Disconnected)
         };
         let mut next = first;
         loop {
@@ -297,9 +257,7 @@ impl Engine {
                 }
                 Err(gone) => return if gone { Go::Quit } else { Go::On },
             }
-            next = inbox
-                .try_recv()
-                .map_err(|error| error == TryRecvError::Disconnected);
+            next = inbox.try_recv().map_err(|error| error == TryRecvError::Disconnected);
         }
     }
 
@@ -433,11 +391,7 @@ impl Engine {
 
     fn publish_as(&mut self, snapshot: Arc<Snapshot>) {
         let behind = self.target.since(snapshot.now);
-        let lag = if self.pace == Pace::Fastest || !self.moves() {
-            Span::ZERO
-        } else {
-            behind
-        };
+        let lag = if self.pace == Pace::Fastest || !self.moves() { Span::ZERO } else { behind };
         self.slot.publish(Arc::new(Frame {
             snapshot,
             mode: Mode::Sim,
@@ -468,7 +422,5 @@ enum Go {
 /// What a panic said.
 fn words(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("the engine failed")
-        .to_owned()
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("the engine failed").to_owned()
 }

@@ -42,18 +42,8 @@ impl Progress {
             Style::Auto => Style::None,
             other => other,
         };
-        let first = if style == Style::Bar {
-            BAR_EVERY
-        } else {
-            LINES_EVERY
-        };
-        Progress {
-            style,
-            end,
-            requests,
-            next: Instant::now() + first,
-            shown: false,
-        }
+        let first = if style == Style::Bar { BAR_EVERY } else { LINES_EVERY };
+        Progress { style, end, requests, next: Instant::now() + first, shown: false }
     }
 
     /// Shows the state if it is time to.
@@ -61,11 +51,8 @@ impl Progress {
         if self.style == Style::None || Instant::now() < self.next {
             return;
         }
-        let line = format!(
-            "{} requests, {now} simulated{}",
-            count(arrived),
-            self.share(now, arrived)
-        );
+        let line =
+            format!("{} requests, {now} simulated{}", count(arrived), self.share(now, arrived));
         let mut out = io::stderr().lock();
         let every = if self.style == Style::Bar {
             let _ = write!(out, "\r\x1b[2K{line}");
@@ -81,16 +68,12 @@ impl Progress {
 
     fn share(&self, now: Time, arrived: u64) -> String {
         let by_time = self.end.map(|end| now.seconds() / end.seconds().max(1e-9));
-        let by_count = self
-            .requests
-            .map(|requests| arrived as f64 / requests.max(1) as f64);
+        let by_count = self.requests.map(|requests| arrived as f64 / requests.max(1) as f64);
         let share = match (by_time, by_count) {
             (Some(a), Some(b)) => Some(a.max(b)),
             (a, b) => a.or(b),
         };
-        share.map_or_else(String::new, |share| {
-            format!(", {:.0} %", share.min(1.0) * 100.0)
-        })
+        share.map_or_else(String::new, |share| format!(", {:.0} %", share.min(1.0) * 100.0))
     }
 
     /// Wipes the line that is being rewritten.

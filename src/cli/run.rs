@@ -103,9 +103,7 @@ impl Run {
         let mut ready = load::simulation(&scenario, color)?;
         let notes = std::mem::take(&mut ready.notes);
         if !self.output.quiet {
-            notes
-                .iter()
-                .for_each(|note| output::warn(&format!("note: {note}")));
+            notes.iter().for_each(|note| output::warn(&format!("note: {note}")));
         }
         let done = self.simulate(&scenario, ready)?;
         let verdicts: Vec<Verdict> = gates.iter().map(|gate| gate.judge(&done.summary)).collect();
@@ -125,10 +123,8 @@ impl Run {
             return Ok(128_u8.saturating_add(signal as u8));
         }
         if done.arrived == 0 {
-            let failure = Failure::new(
-                Kind::Nothing,
-                "no request arrived: there was nothing to run",
-            );
+            let failure =
+                Failure::new(Kind::Nothing, "no request arrived: there was nothing to run");
             return Err(failure.hint("look at --duration, --requests and the trace"));
         }
         let failed = verdicts.iter().filter(|verdict| !verdict.held).count();
@@ -141,13 +137,8 @@ impl Run {
 
     fn gates(&self, scenario: &Scenario) -> Result<Vec<Gate>, Failure> {
         let own = load::expectations(scenario, self.output.color)?;
-        let mut gates: Vec<Gate> = own
-            .into_iter()
-            .map(|expectation| Gate {
-                expectation,
-                inverted: false,
-            })
-            .collect();
+        let mut gates: Vec<Gate> =
+            own.into_iter().map(|expectation| Gate { expectation, inverted: false }).collect();
         let names = load::names(scenario);
         for text in &self.output.fail_if {
             let expectation = Expectation::parse(text, &names).map_err(|error| {
@@ -159,20 +150,13 @@ impl Run {
                     None => failure,
                 }
             })?;
-            gates.push(Gate {
-                expectation,
-                inverted: true,
-            });
+            gates.push(Gate { expectation, inverted: true });
         }
         Ok(gates)
     }
 
     fn simulate(&self, scenario: &Scenario, ready: load::Ready) -> Result<Done, Failure> {
-        let watch = if self.output.export.is_some() {
-            Watch::Export
-        } else {
-            Watch::Report
-        };
+        let watch = if self.output.export.is_some() { Watch::Export } else { Watch::Report };
         let collector = load::collector(scenario, watch);
         let mut books = Books {
             collector,
@@ -181,11 +165,7 @@ impl Run {
             failed: None,
         };
         let signal = watch_signals()?;
-        let style = if self.output.quiet {
-            Style::None
-        } else {
-            self.output.progress
-        };
+        let style = if self.output.quiet { Style::None } else { self.output.progress };
         let mut progress = Progress::new(style, ready.end, scenario.requests);
         let mut sim = ready.sim;
         let start = Instant::now();
@@ -213,16 +193,9 @@ impl Run {
         let summary = books.close(sim.now(), complete)?;
         let signal = Some(signal.load(Ordering::Relaxed)).filter(|_| !complete);
         let rate = count((arrived as f64 / wall.max(1e-9)).round() as u64);
-        let speed = format!(
-            "{} requests simulated in {wall:.3} s: {rate} requests/s",
-            count(arrived)
-        );
-        Ok(Done {
-            summary,
-            arrived,
-            speed,
-            signal,
-        })
+        let speed =
+            format!("{} requests simulated in {wall:.3} s: {rate} requests/s", count(arrived));
+        Ok(Done { summary, arrived, speed, signal })
     }
 
     fn journal(&self, scenario: &Scenario) -> Result<Option<Journal>, Failure> {
@@ -234,11 +207,7 @@ impl Run {
         let file = BufWriter::new(File::create(&part).map_err(failed)?);
         let header = Header::new(&scenario.name, scenario.balancer.clone());
         let writer = Writer::new(file, &header).map_err(failed)?;
-        Ok(Some(Journal {
-            writer,
-            part,
-            path: path.clone(),
-        }))
+        Ok(Some(Journal { writer, part, path: path.clone() }))
     }
 }
 
@@ -272,16 +241,10 @@ fn step(
     sim: &mut crate::sim::Sim,
     books: &mut Books,
 ) -> Result<Step, Vec<crate::workload::TraceError>> {
-    let Books {
-        collector,
-        journal,
-        export,
-        failed,
-    } = books;
+    let Books { collector, journal, export, failed } = books;
     let Some(journal) = journal else {
-        let step = sim.step(&mut |_, _| {}, &mut |now, event: &Event| {
-            collector.fold(now, event)
-        })?;
+        let step =
+            sim.step(&mut |_, _| {}, &mut |now, event: &Event| collector.fold(now, event))?;
         drain(collector, export, failed, false);
         return Ok(step);
     };
@@ -322,12 +285,7 @@ fn drain(
 impl Books {
     /// Closes every book and returns the result.
     fn close(mut self, end: Time, complete: bool) -> Result<Summary, Failure> {
-        drain(
-            &mut self.collector,
-            &mut self.export,
-            &mut self.failed,
-            true,
-        );
+        drain(&mut self.collector, &mut self.export, &mut self.failed, true);
         if let Some(failure) = self.failed {
             return Err(failure);
         }
@@ -349,10 +307,7 @@ fn watch_signals() -> Result<Arc<AtomicUsize>, Failure> {
         let already = Arc::clone(&seen);
         let registered = signal_hook::flag::register_usize(signal, already, signal as usize);
         registered.map_err(|error| {
-            Failure::new(
-                Kind::Unexpected,
-                format!("cannot listen to signals: {error}"),
-            )
+            Failure::new(Kind::Unexpected, format!("cannot listen to signals: {error}"))
         })?;
     }
     Ok(seen)

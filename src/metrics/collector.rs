@@ -53,9 +53,7 @@ impl Times {
     fn record(&mut self, span: Span) {
         self.sum += u128::from(span.0);
         let micros = span.micros().min(MICROS_MAX);
-        self.histogram
-            .record(micros)
-            .expect("the histogram grows as needed");
+        self.histogram.record(micros).expect("the histogram grows as needed");
     }
 
     /// Returns the histogram, in microseconds.
@@ -82,13 +80,8 @@ impl Times {
     }
 
     fn quantile(&self, quantile: f64) -> Option<Span> {
-        (!self.histogram.is_empty()).then(|| {
-            Span(
-                self.histogram
-                    .value_at_quantile(quantile)
-                    .saturating_mul(1_000),
-            )
-        })
+        (!self.histogram.is_empty())
+            .then(|| Span(self.histogram.value_at_quantile(quantile).saturating_mul(1_000)))
     }
 }
 
@@ -229,11 +222,7 @@ impl Collector {
     /// A collector that has heard nothing yet, of a fleet as configured.
     #[must_use]
     pub fn new(labels: Labels, config: &Config, watch: Watch) -> Collector {
-        let nodes = config
-            .nodes
-            .iter()
-            .map(|spec| PerNode::new(spec.weight))
-            .collect();
+        let nodes = config.nodes.iter().map(|spec| PerNode::new(spec.weight)).collect();
         let strategies = config.pools.iter().map(|pool| pool.strategy).collect();
         Collector {
             watch,
@@ -318,9 +307,7 @@ impl Collector {
 
     /// Takes the ten-second intervals that closed since the last call; the open one too if `last`.
     pub fn take_intervals(&mut self, last: bool) -> Vec<Interval> {
-        self.intervals
-            .as_mut()
-            .map_or_else(Vec::new, |intervals| intervals.take(last))
+        self.intervals.as_mut().map_or_else(Vec::new, |intervals| intervals.take(last))
     }
 
     /// Returns whether [`Collector::take_intervals`] would return something.
@@ -346,16 +333,7 @@ impl Collector {
     }
 
     fn dispatched(&mut self, event: &Event) {
-        let Event::Dispatched {
-            attempt,
-            node,
-            kind,
-            arrived,
-            queued,
-            why,
-            ..
-        } = event
-        else {
+        let Event::Dispatched { attempt, node, kind, arrived, queued, why, .. } = event else {
             return;
         };
         self.waiting -= u64::from(*queued);
@@ -371,33 +349,16 @@ impl Collector {
             self.attempts.retries += u64::from(*kind == Kind::Retry);
         }
         if self.watch == Watch::Screen {
-            self.last = Some(Decision {
-                at: self.now,
-                request: attempt.request,
-                why: *why,
-            });
+            self.last = Some(Decision { at: self.now, request: attempt.request, why: *why });
         }
     }
 
     fn ended(&mut self, event: &Event) {
-        let Event::Ended {
-            node,
-            class,
-            end,
-            arrived,
-            dispatched,
-            usage,
-            cost,
-            ..
-        } = event
-        else {
+        let Event::Ended { node, class, end, arrived, dispatched, usage, cost, .. } = event else {
             return;
         };
         let took = self.now.since(*dispatched);
-        let (good, bad) = (
-            *end == End::Done,
-            !matches!(end, End::Done | End::Cancelled),
-        );
+        let (good, bad) = (*end == End::Done, !matches!(end, End::Done | End::Cancelled));
         let label = &self.labels.nodes[node.index()];
         let (capacity, pool) = (label.capacity, label.pool);
         let counts = self.counts(*arrived);
@@ -452,15 +413,9 @@ impl Collector {
         };
         self.window.add(&sample);
         let class = settled.class.index();
-        let pool = settled
-            .node
-            .map(|node| self.labels.nodes[node.index()].pool);
+        let pool = settled.node.map(|node| self.labels.nodes[node.index()].pool);
         if let Some(intervals) = &mut self.intervals {
-            let scopes = [
-                Some(Scope::All),
-                Some(Scope::Class(class)),
-                pool.map(Scope::Pool),
-            ];
+            let scopes = [Some(Scope::All), Some(Scope::Class(class)), pool.map(Scope::Pool)];
             for scope in scopes.into_iter().flatten() {
                 intervals.add(scope, &sample, settled.usage.input);
             }
@@ -468,11 +423,7 @@ impl Collector {
         if !self.counts(settled.arrived) {
             return;
         }
-        let slo = self
-            .labels
-            .classes
-            .get(class)
-            .map_or(Slo::default(), |class| class.slo);
+        let slo = self.labels.classes.get(class).map_or(Slo::default(), |class| class.slo);
         let good = settled.fate == Fate::Completed && outcome.keeps(&slo);
         self.all.settle(settled, &outcome, good);
         self.attempts.failovers += u64::from(settled.failover);
@@ -612,9 +563,7 @@ impl Collector {
     fn pool_rows(&self) -> Vec<PoolRow> {
         let row = |(index, name): (usize, &String)| {
             let of_pool = |at: &usize| self.labels.nodes[*at].pool == index;
-            let mut nodes = (0..self.nodes.len())
-                .filter(of_pool)
-                .map(|at| self.nodes[at].state);
+            let mut nodes = (0..self.nodes.len()).filter(of_pool).map(|at| self.nodes[at].state);
             let (mut there, mut up) = (0, 0);
             for state in &mut nodes {
                 there += u32::from(state != NodeState::Gone);
@@ -675,9 +624,7 @@ impl Collector {
             fault: node.faults > 0,
             in_flight: node.in_flight,
             capacity: label.capacity,
-            queued: label
-                .capacity
-                .map_or(0, |most| node.in_flight.saturating_sub(most)),
+            queued: label.capacity.map_or(0, |most| node.in_flight.saturating_sub(most)),
             utilisation,
             share: 0.0,
             requests_per_s: sums.count as f64 / seconds,
@@ -694,11 +641,7 @@ impl Collector {
     fn remember(&mut self, now: Time) {
         if now.since(self.before[1].at) >= WINDOW {
             self.before.swap(0, 1);
-            let nodes = self
-                .nodes
-                .iter()
-                .map(|node| (node.busy, node.dispatched))
-                .collect();
+            let nodes = self.nodes.iter().map(|node| (node.busy, node.dispatched)).collect();
             self.before[1] = Then { at: now, nodes };
         }
     }
@@ -734,15 +677,9 @@ impl Collector {
             cost_usd: costs(self.all.cost, hours, self.all.requests.arrived),
             goodput: self.all.goodput(span.seconds()),
             fairness_jain: self.fairness(),
-            classes: (0..self.classes.len())
-                .map(|at| self.class_summary(at, span))
-                .collect(),
-            pools: (0..self.pools.len())
-                .map(|at| self.pool_summary(at, span))
-                .collect(),
-            nodes: (0..self.nodes.len())
-                .map(|at| self.node_summary(at, end))
-                .collect(),
+            classes: (0..self.classes.len()).map(|at| self.class_summary(at, span)).collect(),
+            pools: (0..self.pools.len()).map(|at| self.pool_summary(at, span)).collect(),
+            nodes: (0..self.nodes.len()).map(|at| self.node_summary(at, end)).collect(),
         }
     }
 
@@ -782,12 +719,9 @@ impl Collector {
         let span = end.since(self.labels.warmup);
         let mut last = node.clone();
         last.integrate(end.max(node.busy_at), self.labels.warmup, label.capacity);
-        let utilisation = label
-            .capacity
-            .filter(|_| span > Span::ZERO)
-            .map(|capacity| {
-                (last.busy - last.busy_warm) as f64 / (f64::from(capacity.max(1)) * span.0 as f64)
-            });
+        let utilisation = label.capacity.filter(|_| span > Span::ZERO).map(|capacity| {
+            (last.busy - last.busy_warm) as f64 / (f64::from(capacity.max(1)) * span.0 as f64)
+        });
         NodeSummary {
             name: label.name.clone(),
             pool: self.labels.pools[label.pool].clone(),
@@ -830,19 +764,13 @@ impl Sojourn {
         let after = settled.usage.output.0.saturating_sub(1);
         let streamed = settled.first_token.is_some() && after > 0;
         let tpot = streamed.then(|| Span(now.since(first).0 / after));
-        Sojourn {
-            latency,
-            ttft: first.since(settled.arrived),
-            tpot,
-        }
+        Sojourn { latency, ttft: first.since(settled.arrived), tpot }
     }
 
     fn keeps(&self, slo: &Slo) -> bool {
         slo.total.is_none_or(|most| self.latency <= most)
             && slo.first_token.is_none_or(|most| self.ttft <= most)
-            && slo
-                .per_token
-                .is_none_or(|most| self.tpot.is_none_or(|tpot| tpot <= most))
+            && slo.per_token.is_none_or(|most| self.tpot.is_none_or(|tpot| tpot <= most))
     }
 }
 
@@ -864,11 +792,7 @@ impl Group {
 }
 
 fn share(part: u64, whole: u64) -> f64 {
-    if whole == 0 {
-        0.0
-    } else {
-        part as f64 / whole as f64
-    }
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
 fn costs(tokens: Cost, hours: Cost, requests: u64) -> Costs {
@@ -885,20 +809,14 @@ fn costs(tokens: Cost, hours: Cost, requests: u64) -> Costs {
 fn mark_slow(rows: &mut [NodeRow], pools: usize) {
     for pool in 0..pools {
         let of_pool = |row: &&NodeRow| row.pool.index() == pool;
-        let mut tails: Vec<Span> = rows
-            .iter()
-            .filter(of_pool)
-            .filter_map(|row| row.p99)
-            .collect();
+        let mut tails: Vec<Span> = rows.iter().filter(of_pool).filter_map(|row| row.p99).collect();
         if tails.len() < 3 {
             continue;
         }
         tails.sort_unstable();
         let median = tails[tails.len() / 2];
         for row in rows.iter_mut().filter(|row| row.pool.index() == pool) {
-            row.slow = row
-                .p99
-                .is_some_and(|p99| p99.0 > median.0.saturating_mul(SLOW_TIMES));
+            row.slow = row.p99.is_some_and(|p99| p99.0 > median.0.saturating_mul(SLOW_TIMES));
         }
     }
 }

@@ -23,15 +23,8 @@ pub(super) struct Past {
 
 impl Default for Past {
     fn default() -> Past {
-        let history = History {
-            bucket: BUCKET,
-            ..History::default()
-        };
-        Past {
-            history: Arc::new(history),
-            open: Time::ZERO,
-            letters: 0,
-        }
+        let history = History { bucket: BUCKET, ..History::default() };
+        Past { history: Arc::new(history), open: Time::ZERO, letters: 0 }
     }
 }
 
@@ -60,11 +53,7 @@ impl Past {
         if history.marks.len() >= MARKS_MAX {
             history.marks.remove(0);
         }
-        history.marks.push(MarkAt {
-            at,
-            letter,
-            by_person,
-        });
+        history.marks.push(MarkAt { at, letter, by_person });
         letter
     }
 
@@ -97,18 +86,12 @@ mod tests {
         let count = 100_000;
         for index in 0..count {
             let p99 = (index == 77_777).then_some(Span::from_secs(9));
-            past.close(Point {
-                p99,
-                ..Point::default()
-            });
+            past.close(Point { p99, ..Point::default() });
         }
         let history = past.history();
         assert!(history.points.len() < POINTS_MAX);
         let covered = history.bucket.0 * history.points.len() as u64;
         assert!(covered >= BUCKET.0 * count && covered < BUCKET.0 * count + 2 * history.bucket.0);
-        assert!(
-            history.points.iter().any(|point| point.p99.is_some()),
-            "the peak survives"
-        );
+        assert!(history.points.iter().any(|point| point.p99.is_some()), "the peak survives");
     }
 }

@@ -80,22 +80,24 @@ impl Intervals {
     }
 
     fn close(&mut self) {
-        self.closed
-            .extend(std::mem::take(&mut self.open).into_values());
+        self.closed.extend(std::mem::take(&mut self.open).into_values());
+    }
+
+    fn open(&mut self, scope: Scope) -> &mut Interval {
+        let start = self.start;
+        self.open.entry(scope).or_insert_with(|| Interval::new(scope, start))
+    }
+
+    /// Books the cost of an attempt to its class, pool and all.
+    pub(super) fn spend(&mut self, scope: Scope, cost: Cost) {
+        self.open(scope).cost += cost;
     }
 
     pub(super) fn add(&mut self, scope: Scope, sample: &Sample, input: Tokens) {
-        let start = self.start;
-        let interval = self
-            .open
-            .entry(scope)
-            .or_insert_with(|| Interval::new(scope, start));
+        let interval = self.open(scope);
         if let Some(latency) = sample.latency {
             let micros = latency.micros().min(1 << 47);
-            interval
-                .latency
-                .record(micros)
-                .expect("the histogram grows as needed");
+            interval.latency.record(micros).expect("the histogram grows as needed");
         }
         interval.ended += 1;
         interval.bad += u64::from(sample.bad);

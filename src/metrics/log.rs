@@ -37,15 +37,10 @@ impl Log {
     /// Hears an event; most are not worth an entry.
     pub(super) fn hear(&mut self, now: Time, event: &Event, labels: &Labels, past: &mut Past) {
         let draft = match event {
-            Event::Dispatched {
-                attempt,
-                node,
-                after: Some((from, end)),
-                ..
-            } => Some(retried(labels, attempt.request, *from, *node, *end)),
-            Event::NodeState {
-                node, to, cause, ..
-            } => Some(state(labels, *node, *to, *cause)),
+            Event::Dispatched { attempt, node, after: Some((from, end)), .. } => {
+                Some(retried(labels, attempt.request, *from, *node, *end))
+            }
+            Event::NodeState { node, to, cause, .. } => Some(state(labels, *node, *to, *cause)),
             Event::Settled(settled) => unserved(labels, settled),
             Event::Strategy { pool, from, to } => {
                 let name = labels.pools.get(pool.index()).map_or("?", String::as_str);
@@ -73,43 +68,17 @@ impl Log {
             self.entries.pop_front();
             self.dropped += 1;
         }
-        let Draft {
-            level,
-            mark,
-            node,
-            request,
-            text,
-            short,
-        } = draft;
-        self.entries.push_back(LogEntry {
-            at,
-            level,
-            mark,
-            node,
-            request,
-            count: 1,
-            text,
-            short,
-        });
+        let Draft { level, mark, node, request, text, short } = draft;
+        self.entries.push_back(LogEntry { at, level, mark, node, request, count: 1, text, short });
     }
 }
 
 fn name(labels: &Labels, node: NodeId) -> &str {
-    labels
-        .nodes
-        .get(node.index())
-        .map_or("?", |label| label.name.as_str())
+    labels.nodes.get(node.index()).map_or("?", |label| label.name.as_str())
 }
 
 fn info(level: LogLevel, node: Option<NodeId>, text: String, short: String) -> Draft {
-    Draft {
-        level,
-        mark: None,
-        node,
-        request: None,
-        text,
-        short,
-    }
+    Draft { level, mark: None, node, request: None, text, short }
 }
 
 fn retried(labels: &Labels, request: RequestId, from: NodeId, to: NodeId, end: End) -> Draft {
@@ -149,10 +118,7 @@ fn state(labels: &Labels, node: NodeId, to: NodeState, cause: Cause) -> Draft {
 }
 
 fn unserved(labels: &Labels, settled: &Settled) -> Option<Draft> {
-    let class = labels
-        .classes
-        .get(settled.class.index())
-        .map_or("?", |class| class.name.as_str());
+    let class = labels.classes.get(settled.class.index()).map_or("?", |class| class.name.as_str());
     let (level, words) = match settled.fate {
         Fate::Failed(end) => (LogLevel::Error, format!("failed: {}", end.words())),
         Fate::Rejected(reason) => (LogLevel::Error, format!("rejected: {}", reason.words())),
@@ -173,11 +139,7 @@ fn marked(labels: &Labels, now: Time, mark: &Mark, past: &mut Past) -> Draft {
         [first, rest @ ..] => format!("{} +{}", name(labels, *first), rest.len()),
     };
     let what = &mark.what;
-    let over = if mark.phase == MarkPhase::End && what != "heal" {
-        " is over"
-    } else {
-        ""
-    };
+    let over = if mark.phase == MarkPhase::End && what != "heal" { " is over" } else { "" };
     let text = format!("{who}: {what} on {nodes}{over}").replace("kill on", "kill");
     let text = text.replace("heal on", "heal");
     let short = text.replace("scenario: ", "");

@@ -171,9 +171,7 @@ impl Window {
             cost: sample.cost,
             node: sample.node,
             tokens: sample.tokens,
-            bucket: sample
-                .latency
-                .map_or(NO_BUCKET, |latency| bucket(latency.micros())),
+            bucket: sample.latency.map_or(NO_BUCKET, |latency| bucket(latency.micros())),
             bad: sample.bad,
             failover: sample.failover,
         };
@@ -183,11 +181,7 @@ impl Window {
 
     /// Forgets what is older than the window.
     pub(super) fn expire(&mut self, now: Time) {
-        while self
-            .ring
-            .front()
-            .is_some_and(|kept| now.since(kept.at) > WINDOW)
-        {
+        while self.ring.front().is_some_and(|kept| now.since(kept.at) > WINDOW) {
             self.drop_oldest();
         }
     }
@@ -238,15 +232,7 @@ mod tests {
             let at = Time::ZERO + Span::from_secs(second);
             let latency = Some(Span::from_millis(100));
             let (node, bad, failover) = (WHOLE, false, false);
-            window.add(&Sample {
-                at,
-                node,
-                latency,
-                bad,
-                failover,
-                tokens: 7,
-                cost: 5,
-            });
+            window.add(&Sample { at, node, latency, bad, failover, tokens: 7, cost: 5 });
         }
         assert_eq!(window.whole.count, 11, "seconds 19 to 29");
         assert_eq!(window.whole.tokens, 77);

@@ -101,29 +101,20 @@ impl Api {
         // Below a token an hour the answer would outlast any run.
         let speed = self.spec.tokens_per_second.sample(rng).max(1.0 / 3_600.0);
         let rest = Span::from_seconds((work.truth.output.0 - 1) as f64 / speed);
-        self.bench
-            .begin(now, work, Stage::Prefill(rest), ttft, Rank::Progress, diary);
+        self.bench.begin(now, work, Stage::Prefill(rest), ttft, Rank::Progress, diary);
     }
 
     /// Takes the request from the buckets. Returns the pause it is told if it does not fit.
     #[expect(clippy::option_option, reason = "a 429 may come without a time")]
     fn limited(&mut self, now: Time, work: &Work) -> Option<Option<Span>> {
         let tokens = (work.prompt + work.truth.output).0;
-        if self
-            .limits
-            .concurrency
-            .is_some_and(|limit| self.bench.len() >= limit as usize)
-        {
+        if self.limits.concurrency.is_some_and(|limit| self.bench.len() >= limit as usize) {
             return Some(None);
         }
-        let by_requests = self
-            .limits
-            .requests_per_minute
-            .map(|rate| self.requests.wait(now, 1, rate));
-        let by_tokens = self
-            .limits
-            .tokens_per_minute
-            .map(|rate| self.tokens.wait(now, tokens, rate));
+        let by_requests =
+            self.limits.requests_per_minute.map(|rate| self.requests.wait(now, 1, rate));
+        let by_tokens =
+            self.limits.tokens_per_minute.map(|rate| self.tokens.wait(now, tokens, rate));
         let wait = by_requests.max(by_tokens).unwrap_or(Span::ZERO);
         if wait > Span::ZERO {
             return Some(Some(wait));
@@ -171,10 +162,7 @@ impl Api {
         }
         let usage = self.used(now, &job);
         self.bench.end(key);
-        Some(Input::Finish(
-            job.work.attempt,
-            Outcome::Failed(Failure::Stalled, usage),
-        ))
+        Some(Input::Finish(job.work.attempt, Outcome::Failed(Failure::Stalled, usage)))
     }
 
     /// What a cut attempt has used so far.
@@ -185,11 +173,7 @@ impl Api {
         let output = job.work.truth.output.0;
         let done = 1.0 - self.bench.left(now, job).seconds() / rest.seconds().max(1e-9);
         let came = 1 + (done.clamp(0.0, 1.0) * (output - 1) as f64) as u64;
-        Usage {
-            input: job.work.prompt,
-            cached: Tokens::ZERO,
-            output: Tokens(came.min(output)),
-        }
+        Usage { input: job.work.prompt, cached: Tokens::ZERO, output: Tokens(came.min(output)) }
     }
 
     pub(super) fn abort(&mut self, now: Time, attempt: Attempt) -> Option<Usage> {
@@ -208,11 +192,8 @@ impl Api {
         diary: &mut impl Diary,
     ) {
         if crashed {
-            let resets: Vec<(Attempt, Usage)> = self
-                .bench
-                .jobs()
-                .map(|job| (job.work.attempt, self.used(now, job)))
-                .collect();
+            let resets: Vec<(Attempt, Usage)> =
+                self.bench.jobs().map(|job| (job.work.attempt, self.used(now, job))).collect();
             self.bench.clear();
             for (attempt, usage) in resets {
                 let reset = Outcome::Failed(Failure::Reset, usage);
@@ -255,9 +236,6 @@ mod tests {
         }
         assert_eq!(bucket.wait(now, 1, 60), Span::from_secs(1));
         assert_eq!(bucket.wait(now + Span::from_secs(1), 1, 60), Span::ZERO);
-        assert!(
-            bucket.wait(now, u64::MAX, 1) > Span::from_secs(3_600),
-            "no overflow"
-        );
+        assert!(bucket.wait(now, u64::MAX, 1) > Span::from_secs(3_600), "no overflow");
     }
 }

@@ -53,19 +53,10 @@ impl Answer {
 impl FaultKind {
     /// Every kind by the name scenarios use, with what it does in one line.
     pub const LIST: [(&'static str, &'static str); 4] = [
-        (
-            "crash",
-            "the node is gone: work is reset, connects are refused, probes fail",
-        ),
+        ("crash", "the node is gone: work is reset, connects are refused, probes fail"),
         ("hang", "the node accepts and never answers, probes neither"),
-        (
-            "slow",
-            "everything takes `factor` times as long; probes pass",
-        ),
-        (
-            "errors",
-            "a `share` of requests is answered 500 (or `status` 503, 429) at once",
-        ),
+        ("slow", "everything takes `factor` times as long; probes pass"),
+        ("errors", "a `share` of requests is answered 500 (or `status` 503, 429) at once"),
     ];
 
     /// Returns a few words for a log line: `slow x4`.

@@ -103,11 +103,7 @@ pub struct Work {
 impl Work {
     /// What it uses if it is served whole.
     const fn usage(&self) -> Usage {
-        Usage {
-            input: self.prompt,
-            cached: Tokens::ZERO,
-            output: self.truth.output,
-        }
+        Usage { input: self.prompt, cached: Tokens::ZERO, output: self.truth.output }
     }
 }
 
@@ -140,34 +136,18 @@ impl Node {
             }
         };
         let key = mix(Rng::stream(seed, "nodes").bits(), u64::from(id.0));
-        Node {
-            id,
-            key,
-            backend,
-            faults: Vec::new(),
-        }
+        Node { id, key, backend, faults: Vec::new() }
     }
 
     /// Takes an attempt, or refuses it.
     pub fn start(&mut self, now: Time, work: Work, diary: &mut impl Diary) {
-        let key = mix(
-            mix(work.truth.key, self.key),
-            u64::from(work.attempt.ordinal),
-        );
+        let key = mix(mix(work.truth.key, self.key), u64::from(work.attempt.ordinal));
         if self.crashed() {
             let refused = Outcome::Failed(Failure::Refused, Usage::default());
-            diary.enter(
-                now + REFUSED_AFTER,
-                Rank::Finish,
-                Due::Finish(work.attempt, refused),
-            );
+            diary.enter(now + REFUSED_AFTER, Rank::Finish, Due::Finish(work.attempt, refused));
         } else if let Some(answer) = self.error(key) {
             let answer = answer.outcome();
-            diary.enter(
-                now + ERROR_AFTER,
-                Rank::Finish,
-                Due::Finish(work.attempt, answer),
-            );
+            diary.enter(now + ERROR_AFTER, Rank::Finish, Due::Finish(work.attempt, answer));
         } else {
             let mut rng = Rng::from_key(key);
             match &mut self.backend {
@@ -184,11 +164,7 @@ impl Node {
             Backend::Api(api) => api.abort(now, attempt),
         };
         if let Some(usage) = usage {
-            diary.enter(
-                now,
-                Rank::Finish,
-                Due::Finish(attempt, Outcome::Aborted(usage)),
-            );
+            diary.enter(now, Rank::Finish, Due::Finish(attempt, Outcome::Aborted(usage)));
         }
     }
 
@@ -215,11 +191,7 @@ impl Node {
         } else {
             (PROBE_AFTER, ProbeResult::Healthy)
         };
-        diary.enter(
-            now + after,
-            Rank::Report,
-            Due::Probed(self.id, number, result),
-        );
+        diary.enter(now + after, Rank::Report, Due::Probed(self.id, number, result));
     }
 
     /// A fault begins.

@@ -33,27 +33,18 @@ pub(super) struct Slots {
 
 impl Slots {
     pub(super) fn new(node: NodeId, spec: Spec) -> Slots {
-        Slots {
-            spec,
-            bench: Bench::new(node),
-            queue: VecDeque::new(),
-        }
+        Slots { spec, bench: Bench::new(node), queue: VecDeque::new() }
     }
 
     pub(super) fn start(&mut self, now: Time, work: Work, rng: &mut Rng, diary: &mut impl Diary) {
         let service = Span::from_seconds(self.spec.service.sample(rng));
         if self.bench.len() < self.spec.servers as usize {
-            self.bench
-                .begin(now, work, (), service, Rank::Finish, diary);
+            self.bench.begin(now, work, (), service, Rank::Finish, diary);
         } else if self.queue.len() < self.spec.queue as usize {
             self.queue.push_back((work, service));
         } else {
             let full = Outcome::Failed(Failure::Overloaded, Usage::default());
-            diary.enter(
-                now + ERROR_AFTER,
-                Rank::Finish,
-                Due::Finish(work.attempt, full),
-            );
+            diary.enter(now + ERROR_AFTER, Rank::Finish, Due::Finish(work.attempt, full));
         }
     }
 
@@ -72,8 +63,7 @@ impl Slots {
 
     fn serve_next(&mut self, now: Time, diary: &mut impl Diary) {
         if let Some((work, service)) = self.queue.pop_front() {
-            self.bench
-                .begin(now, work, (), service, Rank::Finish, diary);
+            self.bench.begin(now, work, (), service, Rank::Finish, diary);
         }
     }
 
@@ -83,11 +73,7 @@ impl Slots {
         attempt: Attempt,
         diary: &mut impl Diary,
     ) -> Option<Usage> {
-        if let Some(place) = self
-            .queue
-            .iter()
-            .position(|(work, _)| work.attempt == attempt)
-        {
+        if let Some(place) = self.queue.iter().position(|(work, _)| work.attempt == attempt) {
             self.queue.remove(place);
             return Some(Usage::default());
         }

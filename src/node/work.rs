@@ -38,12 +38,7 @@ pub(super) struct Bench<S> {
 
 impl<S: Copy> Bench<S> {
     pub(super) fn new(node: NodeId) -> Bench<S> {
-        Bench {
-            node,
-            jobs: SlotMap::with_key(),
-            slow: 1.0,
-            frozen: false,
-        }
+        Bench { node, jobs: SlotMap::with_key(), slow: 1.0, frozen: false }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -60,13 +55,7 @@ impl<S: Copy> Bench<S> {
         rank: Rank,
         diary: &mut impl Diary,
     ) {
-        let job = Job {
-            work,
-            stage,
-            due: Time::ZERO,
-            left: Span::ZERO,
-            turn: 0,
-        };
+        let job = Job { work, stage, due: Time::ZERO, left: Span::ZERO, turn: 0 };
         let key = self.jobs.insert(job);
         self.schedule(now, key, ahead, rank, diary);
     }
@@ -81,11 +70,7 @@ impl<S: Copy> Bench<S> {
         diary: &mut impl Diary,
     ) {
         // Exactly as drawn at normal pace: scaling by one must not round.
-        let ahead = if self.slow > 1.0 || self.slow < 1.0 {
-            ahead.scale(self.slow)
-        } else {
-            ahead
-        };
+        let ahead = if self.slow > 1.0 || self.slow < 1.0 { ahead.scale(self.slow) } else { ahead };
         self.set(now, key, ahead, rank, diary);
     }
 
@@ -112,19 +97,12 @@ impl<S: Copy> Bench<S> {
 
     /// Returns the job of this attempt.
     pub(super) fn find(&self, attempt: Attempt) -> Option<(JobKey, Job<S>)> {
-        self.jobs
-            .iter()
-            .find(|(_, job)| job.work.attempt == attempt)
-            .map(|(key, job)| (key, *job))
+        self.jobs.iter().find(|(_, job)| job.work.attempt == attempt).map(|(key, job)| (key, *job))
     }
 
     /// Returns what is left to the job's milestone, at the pace of now.
     pub(super) fn left(&self, now: Time, job: &Job<S>) -> Span {
-        if self.frozen {
-            job.left
-        } else {
-            job.due.since(now)
-        }
+        if self.frozen { job.left } else { job.due.since(now) }
     }
 
     /// Ends every job and returns them in the order of their keys.
@@ -143,10 +121,7 @@ impl<S: Copy> Bench<S> {
     ) {
         let stretch = slow / self.slow;
         let keys: Vec<JobKey> = self.jobs.keys().collect();
-        let lefts: Vec<Span> = keys
-            .iter()
-            .map(|&key| self.left(now, &self.jobs[key]))
-            .collect();
+        let lefts: Vec<Span> = keys.iter().map(|&key| self.left(now, &self.jobs[key])).collect();
         let same = frozen == self.frozen && stretch.total_cmp(&1.0).is_eq();
         self.slow = slow;
         self.frozen = frozen;

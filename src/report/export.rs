@@ -63,28 +63,22 @@ pub fn hlog_add(
     let mut serializer = V2DeflateSerializer::new();
     // Without settings a builder writes no header.
     let mut log = IntervalLogWriterBuilder::new().begin_log_with(&mut out, &mut serializer)?;
-    let (start, length) = (
-        Duration::from_nanos(start.0),
-        Duration::from_nanos(length.0),
-    );
+    let (start, length) = (Duration::from_nanos(start.0), Duration::from_nanos(length.0));
     for entry in entries {
         let tag = tag(entry.tag);
-        log.write_histogram(entry.histogram, start, length, Tag::new(&tag))
-            .map_err(|error| match error {
+        log.write_histogram(entry.histogram, start, length, Tag::new(&tag)).map_err(|error| {
+            match error {
                 IntervalLogWriterError::IoError(error) => error,
                 IntervalLogWriterError::SerializeError(error) => io::Error::other(error),
-            })?;
+            }
+        })?;
     }
     Ok(())
 }
 
 fn tag(text: &str) -> String {
     let clean = |c: char| {
-        if c == ',' || c.is_whitespace() || c.is_control() {
-            '_'
-        } else {
-            c
-        }
+        if c == ',' || c.is_whitespace() || c.is_control() { '_' } else { c }
     };
     text.chars().map(clean).collect()
 }
@@ -102,9 +96,8 @@ pub fn hgrm(histogram: &Histogram<u64>, out: &mut dyn Write) -> io::Result<()> {
     )?;
     let mut total = 0;
     // The iterator would give one line at 100 % of nothing.
-    let points = histogram
-        .iter_quantiles(TICKS)
-        .take(if histogram.is_empty() { 0 } else { usize::MAX });
+    let points =
+        histogram.iter_quantiles(TICKS).take(if histogram.is_empty() { 0 } else { usize::MAX });
     for point in points {
         total += point.count_since_last_iteration();
         let value = point.value_iterated_to() as f64 / MILLI;
@@ -120,22 +113,13 @@ pub fn hgrm(histogram: &Histogram<u64>, out: &mut dyn Write) -> io::Result<()> {
 
 fn footer(histogram: &Histogram<u64>, out: &mut dyn Write) -> io::Result<()> {
     let (mean, deviation) = (histogram.mean() / MILLI, histogram.stdev() / MILLI);
-    writeln!(
-        out,
-        "#[Mean    = {mean:>12.3}, StdDeviation   = {deviation:>12.3}]"
-    )?;
+    writeln!(out, "#[Mean    = {mean:>12.3}, StdDeviation   = {deviation:>12.3}]")?;
     let (max, count) = (histogram.max() as f64 / MILLI, histogram.len());
-    writeln!(
-        out,
-        "#[Max     = {max:>12.3}, Total count    = {count:>12}]"
-    )?;
+    writeln!(out, "#[Max     = {max:>12.3}, Total count    = {count:>12}]")?;
     // A bucket resolves twice the decimal digits asked for, rounded up to a power of two.
     let sub_buckets = (2 * 10_u64.pow(u32::from(histogram.sigfig()))).next_power_of_two();
     let buckets = histogram.buckets();
-    writeln!(
-        out,
-        "#[Buckets = {buckets:>12}, SubBuckets     = {sub_buckets:>12}]"
-    )?;
+    writeln!(out, "#[Buckets = {buckets:>12}, SubBuckets     = {sub_buckets:>12}]")?;
     writeln!(out, "#[Unit    = milliseconds]")
 }
 
@@ -145,25 +129,14 @@ fn footer(histogram: &Histogram<u64>, out: &mut dyn Write) -> io::Result<()> {
 /// # Errors
 /// If `out` fails.
 pub fn csv(entries: &[Tagged<'_>], out: &mut dyn Write) -> io::Result<()> {
-    writeln!(
-        out,
-        "tag,count,min_s,mean_s,p50_s,p90_s,p95_s,p99_s,p999_s,max_s"
-    )?;
+    writeln!(out, "tag,count,min_s,mean_s,p50_s,p90_s,p95_s,p99_s,p999_s,max_s")?;
     for entry in entries {
         let histogram = entry.histogram;
         write!(out, "{},{}", quoted(entry.tag), histogram.len())?;
         let at = |quantile: f64| histogram.value_at_quantile(quantile) as f64;
         let (min, max) = (histogram.min() as f64, histogram.max() as f64);
-        for micros in [
-            min,
-            histogram.mean(),
-            at(0.5),
-            at(0.9),
-            at(0.95),
-            at(0.99),
-            at(0.999),
-            max,
-        ] {
+        for micros in [min, histogram.mean(), at(0.5), at(0.9), at(0.95), at(0.99), at(0.999), max]
+        {
             if histogram.is_empty() {
                 write!(out, ",")?;
             } else {
@@ -214,31 +187,17 @@ impl FileNames {
 /// Letters, digits, `-` and dots inside; everything else becomes `_`.
 fn stem(label: &str) -> String {
     let clean = |c: char| {
-        if c.is_ascii_alphanumeric() || "-_.".contains(c) {
-            c
-        } else {
-            '_'
-        }
+        if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' }
     };
     let text: String = label.chars().take(STEM_MAX).map(clean).collect();
     let text = text.trim_matches('.');
-    let device = text
-        .split('.')
-        .next()
-        .unwrap_or_default()
-        .to_ascii_lowercase();
+    let device = text.split('.').next().unwrap_or_default().to_ascii_lowercase();
     // Windows keeps these words for itself, whatever follows the first dot.
     let reserved = matches!(device.as_str(), "con" | "prn" | "aux" | "nul")
         || ["com", "lpt"].iter().any(|port| {
-            device
-                .strip_prefix(port)
-                .is_some_and(|rest| rest.len() == 1 && rest >= "0")
+            device.strip_prefix(port).is_some_and(|rest| rest.len() == 1 && rest >= "0")
         });
-    if text.is_empty() || reserved {
-        format!("_{text}")
-    } else {
-        text.to_owned()
-    }
+    if text.is_empty() || reserved { format!("_{text}") } else { text.to_owned() }
 }
 
 #[cfg(test)]
@@ -259,14 +218,8 @@ mod tests {
         let all = histogram((1..20_000).map(|n| n * n));
         let empty = histogram(std::iter::empty());
         let entries = [
-            Tagged {
-                tag: "latency",
-                histogram: &all,
-            },
-            Tagged {
-                tag: "class=a, b\n",
-                histogram: &empty,
-            },
+            Tagged { tag: "latency", histogram: &all },
+            Tagged { tag: "class=a, b\n", histogram: &empty },
         ];
         let mut bytes = Vec::new();
         hlog_begin(&mut bytes).unwrap();
@@ -275,20 +228,14 @@ mod tests {
             hlog_add(&[entry], start, Span::from_millis(600_500), &mut bytes).unwrap();
         }
         let text = String::from_utf8(bytes.clone()).unwrap();
-        assert!(
-            text.contains("#[StartTime: 0.000 (seconds since epoch)]"),
-            "{text}"
-        );
+        assert!(text.contains("#[StartTime: 0.000 (seconds since epoch)]"), "{text}");
         let read: Vec<_> = IntervalLogIterator::new(&bytes)
             .filter_map(|entry| match entry.unwrap() {
                 LogEntry::Interval(interval) => Some(interval),
                 _ => None,
             })
             .collect();
-        let tags: Vec<_> = read
-            .iter()
-            .map(|one| one.tag().unwrap().as_str().to_owned())
-            .collect();
+        let tags: Vec<_> = read.iter().map(|one| one.tag().unwrap().as_str().to_owned()).collect();
         assert_eq!(tags, ["latency", "class=a__b_"]);
         assert_eq!(read[0].duration(), Duration::from_millis(600_500));
         for (one, entry) in read.iter().zip(entries) {
@@ -302,9 +249,7 @@ mod tests {
     /// Base 64, which only this test reads.
     fn decode(text: &str) -> Vec<u8> {
         const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-        let digits = text
-            .bytes()
-            .filter_map(|c| LETTERS.iter().position(|letter| *letter == c));
+        let digits = text.bytes().filter_map(|c| LETTERS.iter().position(|letter| *letter == c));
         let (mut bytes, mut bits, mut held) = (Vec::new(), 0_u32, 0);
         for digit in digits {
             bits = bits << 6 | digit as u32;
@@ -326,19 +271,11 @@ mod tests {
             .lines()
             .skip(2)
             .take_while(|line| !line.starts_with('#'))
-            .map(|line| {
-                line.split_whitespace()
-                    .map(|cell| cell.parse().unwrap())
-                    .collect()
-            })
+            .map(|line| line.split_whitespace().map(|cell| cell.parse().unwrap()).collect())
             .collect();
         assert!(rows.is_sorted_by(|a, b| a[0] <= b[0] && a[1] <= b[1] && a[2] <= b[2]));
         let last = &rows[rows.len() - 1];
-        assert_eq!(
-            (last.len(), last[2] as u64),
-            (3, 10_000),
-            "all at 100 %, which has no odds"
-        );
+        assert_eq!((last.len(), last[2] as u64), (3, 10_000), "all at 100 %, which has no odds");
         assert!(rows[..rows.len() - 1].iter().all(|row| row.len() == 4));
         let median = rows.iter().find(|row| row[1] >= 0.5).unwrap();
         assert!((median[0] - 500.0).abs() < 1.0, "milliseconds: {median:?}");
@@ -348,30 +285,17 @@ mod tests {
     #[test]
     fn a_percentile_distribution_looks_like_those_of_other_tools() {
         let mut bytes = Vec::new();
-        hgrm(
-            &histogram([1_000, 2_000, 2_000, 40_000].into_iter()),
-            &mut bytes,
-        )
-        .unwrap();
+        hgrm(&histogram([1_000, 2_000, 2_000, 40_000].into_iter()), &mut bytes).unwrap();
         hgrm(&histogram(std::iter::empty()), &mut bytes).unwrap();
         insta::assert_snapshot!(String::from_utf8(bytes).unwrap());
     }
 
     #[test]
     fn csv_quotes_names_and_leaves_out_what_is_not_there() {
-        let (one, none) = (
-            histogram(std::iter::once(1_500)),
-            histogram(std::iter::empty()),
-        );
+        let (one, none) = (histogram(std::iter::once(1_500)), histogram(std::iter::empty()));
         let entries = [
-            Tagged {
-                tag: "node=a,\"b\"",
-                histogram: &one,
-            },
-            Tagged {
-                tag: "latency",
-                histogram: &none,
-            },
+            Tagged { tag: "node=a,\"b\"", histogram: &one },
+            Tagged { tag: "latency", histogram: &none },
         ];
         let mut bytes = Vec::new();
         csv(&entries, &mut bytes).unwrap();
@@ -402,9 +326,7 @@ mod tests {
         unique.dedup();
         assert_eq!(unique.len(), labels.len());
         assert!(
-            given
-                .iter()
-                .all(|name| !name.starts_with('.') && !name.contains(['/', '\\', ':']))
+            given.iter().all(|name| !name.starts_with('.') && !name.contains(['/', '\\', ':']))
         );
         assert_eq!(names.name(&"x".repeat(999), "csv").len(), STEM_MAX + 4);
         insta::assert_snapshot!(given.join("\n"));

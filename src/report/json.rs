@@ -16,10 +16,7 @@ struct Document<'a> {
 /// what has no sample is null.
 #[must_use]
 pub fn json(summary: &Summary, verdicts: &[Verdict]) -> String {
-    let document = Document {
-        summary,
-        expectations: verdicts,
-    };
+    let document = Document { summary, expectations: verdicts };
     let mut text =
         serde_json::to_string_pretty(&document).expect("plain data with text keys is JSON");
     text.push('\n');

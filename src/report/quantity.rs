@@ -56,21 +56,16 @@ pub fn dollars(value: Option<f64>) -> String {
         return NONE.to_owned();
     };
     let small = value != 0.0 && value.abs() < 0.99995;
-    let text = if small {
-        format!("{:.4}", value.abs())
-    } else {
-        format!("{:.2}", value.abs())
-    };
+    let text = if small { format!("{:.4}", value.abs()) } else { format!("{:.2}", value.abs()) };
     format!("{}${}", if value < 0.0 { "-" } else { "" }, grouped(&text))
 }
 
 /// A rate: `39.9/s`.
 #[must_use]
 pub fn per_second(value: Option<f64>) -> String {
-    value.filter(|value| value.is_finite()).map_or_else(
-        || NONE.to_owned(),
-        |value| format!("{}/s", grouped(&three_digits(value))),
-    )
+    value
+        .filter(|value| value.is_finite())
+        .map_or_else(|| NONE.to_owned(), |value| format!("{}/s", grouped(&three_digits(value))))
 }
 
 /// A number in the unit of a verdict.
@@ -136,16 +131,10 @@ mod tests {
             [count(0), count(999), count(1_000), count(1_234_567)],
             ["0", "999", "1,000", "1,234,567"]
         );
-        assert_eq!(
-            [share_of(1, 0), share_of(1, 3), share_of(0, 3)],
-            [NONE, "33.33 %", "0.00 %"]
-        );
+        assert_eq!([share_of(1, 0), share_of(1, 3), share_of(0, 3)], [NONE, "33.33 %", "0.00 %"]);
         assert_eq!(share_of(1, 1_000_000), "0.0001 %");
         let money = [0.0, 0.001_23, 0.999_99, 1_234.5].map(|value| dollars(Some(value)));
         assert_eq!(money, ["$0.00", "$0.0012", "$1.00", "$1,234.50"]);
-        assert_eq!(
-            [per_second(Some(39.94)), per_second(Some(12_345.0))],
-            ["39.9/s", "12,345/s"]
-        );
+        assert_eq!([per_second(Some(39.94)), per_second(Some(12_345.0))], ["39.9/s", "12,345/s"]);
     }
 }

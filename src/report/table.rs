@@ -21,11 +21,7 @@ impl Table {
         // Rows are indented, the title is not: its place is part of the first column.
         let heads: Vec<String> = heads.iter().map(ToString::to_string).collect();
         let headed = !heads.is_empty();
-        Table {
-            words,
-            rows: if headed { vec![heads] } else { Vec::new() },
-            headed,
-        }
+        Table { words, rows: if headed { vec![heads] } else { Vec::new() }, headed }
     }
 
     pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
@@ -41,17 +37,13 @@ impl Table {
         }
         let widths = self.widths();
         for row in &self.rows {
-            let cells = row
-                .iter()
-                .zip(&widths)
-                .enumerate()
-                .map(|(column, (cell, width))| {
-                    if column < self.words {
-                        format!("{cell:<width$}")
-                    } else {
-                        format!("{cell:>width$}")
-                    }
-                });
+            let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
+                if column < self.words {
+                    format!("{cell:<width$}")
+                } else {
+                    format!("{cell:>width$}")
+                }
+            });
             out.push_str(cells.collect::<Vec<_>>().join(GAP).trim_end());
             out.push('\n');
         }
@@ -69,9 +61,7 @@ impl Table {
 
 /// Text from outside as it may stand on a terminal: no line ends or other control characters.
 pub(super) fn clean(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// A name from outside, clean and not too long.

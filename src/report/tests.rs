@@ -27,31 +27,16 @@ fn node(name: &str, pool: &str, attempts: u64, failed: u64) -> NodeSummary {
         attempts,
         failed,
         utilisation: (failed > 0).then_some(0.734),
-        latency_s: if attempts > 0 {
-            times(0.61)
-        } else {
-            Latency::default()
-        },
-        cost_usd: Costs {
-            total: attempts as f64 * 0.0031,
-            ..Costs::default()
-        },
+        latency_s: if attempts > 0 { times(0.61) } else { Latency::default() },
+        cost_usd: Costs { total: attempts as f64 * 0.0031, ..Costs::default() },
     }
 }
 
 fn class(name: &str, arrived: u64) -> Class {
     Class {
         name: name.to_owned(),
-        requests: RequestCounts {
-            arrived,
-            completed: arrived,
-            ..RequestCounts::default()
-        },
-        latency_s: if arrived > 0 {
-            times(0.8)
-        } else {
-            Latency::default()
-        },
+        requests: RequestCounts { arrived, completed: arrived, ..RequestCounts::default() },
+        latency_s: if arrived > 0 { times(0.8) } else { Latency::default() },
         ..Class::default()
     }
 }
@@ -60,17 +45,10 @@ fn pool(name: &str, strategy: &str) -> Pool {
     Pool {
         name: name.to_owned(),
         strategy: strategy.to_owned(),
-        requests: RequestCounts {
-            arrived: 12_000,
-            completed: 12_000,
-            ..Default::default()
-        },
+        requests: RequestCounts { arrived: 12_000, completed: 12_000, ..Default::default() },
         latency_s: times(0.8),
         ttft_s: times(0.11),
-        cost_usd: Costs {
-            total: 61.2,
-            ..Costs::default()
-        },
+        cost_usd: Costs { total: 61.2, ..Costs::default() },
     }
 }
 
@@ -93,37 +71,16 @@ fn summary() -> Summary {
             cancelled: 1,
             in_flight: 19,
         },
-        attempts: Attempts {
-            total: 24_100,
-            retries: 80,
-            hedges: 20,
-            failovers: 50,
-        },
+        attempts: Attempts { total: 24_100, retries: 80, hedges: 20, failovers: 50 },
         latency_s: times(0.812),
         ttft_s: times(0.12),
         tpot_s: times(0.0081),
         queue_s: times(0.000_04),
-        tokens: TokenCounts {
-            input: 28_123_456,
-            cached_input: 2_123_456,
-            output: 5_012_345,
-        },
-        cost_usd: Costs {
-            total: 122.5,
-            per_1k_requests: Some(5.104),
-            tokens: 120.0,
-            hours: 2.5,
-        },
-        goodput: Goodput {
-            requests_per_s: Some(39.4),
-            slo_attainment: Some(0.9876),
-        },
+        tokens: TokenCounts { input: 28_123_456, cached_input: 2_123_456, output: 5_012_345 },
+        cost_usd: Costs { total: 122.5, per_1k_requests: Some(5.104), tokens: 120.0, hours: 2.5 },
+        goodput: Goodput { requests_per_s: Some(39.4), slo_attainment: Some(0.9876) },
         fairness_jain: Some(0.9912),
-        classes: vec![
-            class("high-risk", 4_000),
-            class("chat", 20_000),
-            class("unused", 0),
-        ],
+        classes: vec![class("high-risk", 4_000), class("chat", 20_000), class("unused", 0)],
         pools: vec![pool("light", "least_tokens"), pool("heavy", "peak_ewma")],
         nodes: vec![
             node("gpt-eu-1", "light", 12_100, 20),
@@ -134,10 +91,7 @@ fn summary() -> Summary {
 }
 
 fn verdicts(summary: &Summary) -> Vec<Verdict> {
-    let names = Names {
-        classes: vec!["unused".to_owned()],
-        ..Names::default()
-    };
+    let names = Names { classes: vec!["unused".to_owned()], ..Names::default() };
     [
         "p99 < 2s",
         "failed < 0.1%",
@@ -166,14 +120,7 @@ fn text_of_an_empty_interrupted_run_has_no_numbers_from_nothing() {
 fn of_many_nodes_the_busiest_and_the_worst_are_shown() {
     let mut summary = summary();
     summary.nodes = (0..200)
-        .map(|n| {
-            node(
-                &format!("node-{n:03}"),
-                "light",
-                1_000 - n,
-                u64::from(n % 40 == 39) * n,
-            )
-        })
+        .map(|n| node(&format!("node-{n:03}"), "light", 1_000 - n, u64::from(n % 40 == 39) * n))
         .collect();
     summary.nodes[0].name = "evil\u{1b}[31m\nname".repeat(9);
     let text = text(&summary, &[], &[]);
@@ -183,15 +130,10 @@ fn of_many_nodes_the_busiest_and_the_worst_are_shown() {
 #[test]
 fn a_measure_just_past_its_limit_does_not_look_like_the_limit() {
     let summary = Summary {
-        latency_s: Latency {
-            p99: Some(2.000_9),
-            ..Latency::default()
-        },
+        latency_s: Latency { p99: Some(2.000_9), ..Latency::default() },
         ..Summary::default()
     };
-    let verdict = Expectation::parse("p99 < 2s", &Names::default())
-        .unwrap()
-        .judge(&summary);
+    let verdict = Expectation::parse("p99 < 2s", &Names::default()).unwrap().judge(&summary);
     let text = text(&summary, &[verdict], &[]);
     assert!(text.contains("2.000900 s  2.000000 s"), "{text}");
 }

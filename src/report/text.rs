@@ -49,30 +49,18 @@ fn header(out: &mut String, summary: &Summary) {
     let simulated = seconds(Some(summary.simulated_s));
     table.row(["simulated".to_owned(), simulated]);
     if summary.warmup_s > 0.0 {
-        let warmup = format!(
-            "{}, left out of all that follows",
-            seconds(Some(summary.warmup_s))
-        );
+        let warmup = format!("{}, left out of all that follows", seconds(Some(summary.warmup_s)));
         table.row(["warm-up".to_owned(), warmup]);
     }
     table.write(out);
     if !summary.complete {
-        line(
-            out,
-            format_args!("  INCOMPLETE: the run was interrupted before its end"),
-        );
+        line(out, format_args!("  INCOMPLETE: the run was interrupted before its end"));
     }
 }
 
 fn requests(out: &mut String, summary: &Summary) {
-    let RequestCounts {
-        arrived,
-        completed,
-        failed,
-        rejected,
-        cancelled,
-        in_flight,
-    } = summary.requests;
+    let RequestCounts { arrived, completed, failed, rejected, cancelled, in_flight } =
+        summary.requests;
     let mut table = Table::new(1, &["Requests"]);
     table.row(["arrived".to_owned(), count(arrived)]);
     for (fate, number) in [
@@ -89,11 +77,7 @@ fn requests(out: &mut String, summary: &Summary) {
     let mut table = Table::new(1, &["Attempts"]);
     table.row(["all".to_owned(), count(attempts.total)]);
     for (kind, number) in [("retries", attempts.retries), ("hedges", attempts.hedges)] {
-        table.row([
-            kind.to_owned(),
-            count(number),
-            share_of(number, attempts.total),
-        ]);
+        table.row([kind.to_owned(), count(number), share_of(number, attempts.total)]);
     }
     let share = share_of(attempts.failovers, arrived);
     table.row(["failovers".to_owned(), count(attempts.failovers), share]);
@@ -109,15 +93,7 @@ fn times(out: &mut String, summary: &Summary) {
         ("time per token", &summary.tpot_s),
         ("queue", &summary.queue_s),
     ] {
-        let Latency {
-            mean,
-            p50,
-            p90,
-            p95,
-            p99,
-            p999,
-            max,
-        } = *times;
+        let Latency { mean, p50, p90, p95, p99, p999, max } = *times;
         let cells = [mean, p50, p90, p95, p99, p999, max].map(seconds);
         table.row(std::iter::once(what.to_owned()).chain(cells));
     }
@@ -140,41 +116,22 @@ fn money(out: &mut String, summary: &Summary) {
     let mut row = |what: &str, value: String| table.row([what.to_owned(), value]);
     row("requests that kept all", share(goodput.slo_attainment));
     row("goodput", per_second(goodput.requests_per_s));
-    let jain = summary
-        .fairness_jain
-        .map_or_else(|| NONE.to_owned(), |jain| format!("{jain:.4}"));
+    let jain = summary.fairness_jain.map_or_else(|| NONE.to_owned(), |jain| format!("{jain:.4}"));
     row("fairness (Jain, 1 is even)", jain);
     table.write(out);
 }
 
 fn fates(requests: RequestCounts) -> [String; 4] {
-    [
-        requests.arrived,
-        requests.completed,
-        requests.failed,
-        requests.rejected,
-    ]
-    .map(count)
+    [requests.arrived, requests.completed, requests.failed, requests.rejected].map(count)
 }
 
 fn classes(out: &mut String, summary: &Summary) {
     if summary.classes.is_empty() {
         return;
     }
-    let heads = [
-        "arrived",
-        "completed",
-        "failed",
-        "rejected",
-        "p50",
-        "p95",
-        "p99",
-        "ttft p99",
-    ];
-    let heads: Vec<&str> = std::iter::once("Classes")
-        .chain(heads)
-        .chain(["promises", "cost"])
-        .collect();
+    let heads = ["arrived", "completed", "failed", "rejected", "p50", "p95", "p99", "ttft p99"];
+    let heads: Vec<&str> =
+        std::iter::once("Classes").chain(heads).chain(["promises", "cost"]).collect();
     let mut table = Table::new(1, &heads);
     for class in summary.classes.iter().take(ROWS_MAX) {
         let Latency { p50, p95, p99, .. } = class.latency_s;
@@ -186,32 +143,15 @@ fn classes(out: &mut String, summary: &Summary) {
         table.row(cells);
     }
     table.write(out);
-    more(
-        out,
-        summary.classes.len().saturating_sub(ROWS_MAX),
-        "classes",
-    );
+    more(out, summary.classes.len().saturating_sub(ROWS_MAX), "classes");
 }
 
 fn pools(out: &mut String, summary: &Summary) {
     if summary.pools.is_empty() {
         return;
     }
-    let heads = [
-        "arrived",
-        "completed",
-        "failed",
-        "rejected",
-        "p50",
-        "p95",
-        "p99",
-        "ttft p99",
-    ];
-    let heads: Vec<&str> = ["Pools", "strategy"]
-        .into_iter()
-        .chain(heads)
-        .chain(["cost"])
-        .collect();
+    let heads = ["arrived", "completed", "failed", "rejected", "p50", "p95", "p99", "ttft p99"];
+    let heads: Vec<&str> = ["Pools", "strategy"].into_iter().chain(heads).chain(["cost"]).collect();
     let mut table = Table::new(2, &heads);
     for pool in summary.pools.iter().take(ROWS_MAX) {
         let Latency { p50, p95, p99, .. } = pool.latency_s;
@@ -244,20 +184,12 @@ fn nodes(out: &mut String, nodes: &[NodeSummary]) {
     if !worst.is_empty() {
         node_table(out, "Nodes with most failures", &worst);
     }
-    let only_worst = worst
-        .iter()
-        .filter(|node| !busiest.iter().any(|b| std::ptr::eq(*b, **node)));
-    more(
-        out,
-        nodes.len() - busiest.len() - only_worst.count(),
-        "nodes",
-    );
+    let only_worst = worst.iter().filter(|node| !busiest.iter().any(|b| std::ptr::eq(*b, **node)));
+    more(out, nodes.len() - busiest.len() - only_worst.count(), "nodes");
 }
 
 fn node_table(out: &mut String, title: &str, nodes: &[&NodeSummary]) {
-    let heads = [
-        title, "pool", "attempts", "share", "failed", "", "busy", "p50", "p99", "cost",
-    ];
+    let heads = [title, "pool", "attempts", "share", "failed", "", "busy", "p50", "p99", "cost"];
     let mut table = Table::new(2, &heads);
     for node in nodes {
         table.row([
@@ -278,10 +210,7 @@ fn node_table(out: &mut String, title: &str, nodes: &[&NodeSummary]) {
 
 fn more(out: &mut String, number: usize, what: &str) {
     if number > 0 {
-        line(
-            out,
-            format_args!("  and {number} more {what}, all in the JSON report"),
-        );
+        line(out, format_args!("  and {number} more {what}, all in the JSON report"));
     }
 }
 

@@ -56,27 +56,12 @@ pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>) -> Settings {
     part(walk, &mut table, "health", &mut settings, health);
     part(walk, &mut table, "queue", &mut settings, queue);
     if let Some(field) = table.take("instances")
-        && walk
-            .count(field, 1..=u64::MAX)
-            .is_some_and(|instances| instances > 1)
+        && walk.count(field, 1..=u64::MAX).is_some_and(|instances| instances > 1)
     {
-        walk.problem(
-            field.place(),
-            "`instances` above 1 is not in this version yet",
-        )
-        .label("not supported");
+        walk.problem(field.place(), "`instances` above 1 is not in this version yet")
+            .label("not supported");
     }
-    table.finish(
-        walk,
-        &[
-            "hedge",
-            "share",
-            "rate_limits",
-            "budgets",
-            "degrade",
-            "fairness",
-        ],
-    );
+    table.finish(walk, &["hedge", "share", "rate_limits", "budgets", "degrade", "fairness"]);
     settings
 }
 
@@ -88,9 +73,7 @@ fn part<T>(
     into: &mut T,
     read: fn(&mut Walk, &mut Table<'_>, &mut T) -> &'static [&'static str],
 ) {
-    let inner = table
-        .take(key)
-        .and_then(|field| walk.table(field, &format!("`{key}`")));
+    let inner = table.take(key).and_then(|field| walk.table(field, &format!("`{key}`")));
     if let Some(mut inner) = inner {
         let later = read(walk, &mut inner, into);
         inner.finish(walk, later);
@@ -99,9 +82,7 @@ fn part<T>(
 
 fn retry(walk: &mut Walk, table: &mut Table<'_>, into: &mut Settings) -> &'static [&'static str] {
     let retry = &mut into.retry;
-    let attempts = table
-        .take("attempts")
-        .and_then(|f| walk.count(f, 1..=u64::from(ATTEMPTS_MAX)));
+    let attempts = table.take("attempts").and_then(|f| walk.count(f, 1..=u64::from(ATTEMPTS_MAX)));
     keep(&mut retry.attempts, attempts.map(|attempts| attempts as u8));
     let budget = table.take("budget").and_then(|field| walk.upto(field, 1.0));
     keep(&mut retry.budget, budget.map(Ratio::from_f64));
@@ -111,20 +92,11 @@ fn retry(walk: &mut Walk, table: &mut Table<'_>, into: &mut Settings) -> &'stati
 
 fn backoff(walk: &mut Walk, table: &mut Table<'_>, into: &mut Retry) -> &'static [&'static str] {
     let base = table.take("base");
-    keep(
-        &mut into.base,
-        base.and_then(|field| walk.span(field, Span::ZERO..=Span::MAX)),
-    );
+    keep(&mut into.base, base.and_then(|field| walk.span(field, Span::ZERO..=Span::MAX)));
     let cap = table.take("cap");
-    keep(
-        &mut into.cap,
-        cap.and_then(|field| walk.span(field, Span::ZERO..=Span::MAX)),
-    );
+    keep(&mut into.cap, cap.and_then(|field| walk.span(field, Span::ZERO..=Span::MAX)));
     if let (Some(cap), true) = (cap.or(base), into.cap < into.base) {
-        let message = format!(
-            "`cap` ({}) must not be below `base` ({})",
-            into.cap, into.base
-        );
+        let message = format!("`cap` ({}) must not be below `base` ({})", into.cap, into.base);
         walk.problem(cap.place(), message);
     }
     &[]
@@ -140,10 +112,7 @@ fn timeouts(
     keep(&mut into.timeouts.total, read("total"));
     keep(&mut into.inter_token, read("inter_token"));
     let connect = read("connect");
-    keep(
-        &mut into.connect,
-        connect.map(|connect| connect.unwrap_or(Span::MAX)),
-    );
+    keep(&mut into.connect, connect.map(|connect| connect.unwrap_or(Span::MAX)));
     &[]
 }
 
@@ -162,13 +131,9 @@ fn probe(
     table: &mut Table<'_>,
     into: &mut HealthSettings,
 ) -> &'static [&'static str] {
-    let every = table
-        .take("every")
-        .and_then(|field| walk.span_or_none(field));
+    let every = table.take("every").and_then(|field| walk.span_or_none(field));
     keep(&mut into.probe_every, every);
-    let timeout = table
-        .take("timeout")
-        .and_then(|field| walk.positive_span(field));
+    let timeout = table.take("timeout").and_then(|field| walk.positive_span(field));
     keep(&mut into.probe_timeout, timeout);
     keep(&mut into.fall, times(walk, table.take("fall")));
     keep(&mut into.rise, times(walk, table.take("rise")));
@@ -180,40 +145,25 @@ fn eject(
     table: &mut Table<'_>,
     into: &mut HealthSettings,
 ) -> &'static [&'static str] {
-    keep(
-        &mut into.consecutive,
-        times(walk, table.take("consecutive")),
-    );
+    keep(&mut into.consecutive, times(walk, table.take("consecutive")));
     let base = table.take("base");
-    keep(
-        &mut into.eject_base,
-        base.and_then(|field| walk.positive_span(field)),
-    );
+    keep(&mut into.eject_base, base.and_then(|field| walk.positive_span(field)));
     let cap = table.take("cap");
-    keep(
-        &mut into.eject_cap,
-        cap.and_then(|field| walk.positive_span(field)),
-    );
+    keep(&mut into.eject_cap, cap.and_then(|field| walk.positive_span(field)));
     if let (Some(cap), true) = (cap.or(base), into.eject_cap < into.eject_base) {
         let (cap_is, base_is) = (into.eject_cap, into.eject_base);
         let message = format!("`cap` ({cap_is}) must not be below `base` ({base_is})");
         walk.problem(cap.place(), message);
     }
-    let share = table
-        .take("max_share")
-        .and_then(|field| walk.upto(field, 1.0));
+    let share = table.take("max_share").and_then(|field| walk.upto(field, 1.0));
     keep(&mut into.max_share, share.map(Ratio::from_f64));
     &[]
 }
 
 fn queue(walk: &mut Walk, table: &mut Table<'_>, into: &mut Settings) -> &'static [&'static str] {
-    let max = table
-        .take("max")
-        .and_then(|field| walk.count(field, 0..=QUEUE_MAX));
+    let max = table.take("max").and_then(|field| walk.count(field, 0..=QUEUE_MAX));
     keep(&mut into.queue.max, max.map(|max| max as u32));
-    let max_wait = table
-        .take("max_wait")
-        .and_then(|field| walk.span_or_none(field));
+    let max_wait = table.take("max_wait").and_then(|field| walk.span_or_none(field));
     keep(&mut into.queue.max_wait, max_wait);
     &[]
 }

@@ -5,34 +5,19 @@ use super::value::suggest;
 
 /// Name and text of every built-in scenario, in the order they are listed to people.
 pub static BUILTIN: &[(&str, &str)] = &[
-    (
-        "quickstart",
-        include_str!("../../scenarios/quickstart.toml"),
-    ),
+    ("quickstart", include_str!("../../scenarios/quickstart.toml")),
     ("failover", include_str!("../../scenarios/failover.toml")),
-    (
-        "azure-chat",
-        include_str!("../../scenarios/azure-chat.toml"),
-    ),
-    (
-        "mooncake-chat",
-        include_str!("../../scenarios/mooncake-chat.toml"),
-    ),
+    ("azure-chat", include_str!("../../scenarios/azure-chat.toml")),
+    ("mooncake-chat", include_str!("../../scenarios/mooncake-chat.toml")),
     ("mm1", include_str!("../../scenarios/mm1.toml")),
     ("mmk", include_str!("../../scenarios/mmk.toml")),
-    (
-        "bench-queue",
-        include_str!("../../scenarios/bench-queue.toml"),
-    ),
+    ("bench-queue", include_str!("../../scenarios/bench-queue.toml")),
 ];
 
 /// Returns the text of the built-in scenario of this name.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static str> {
-    BUILTIN
-        .iter()
-        .find(|(known, _)| *known == name)
-        .map(|(_, text)| *text)
+    BUILTIN.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
 }
 
 /// Returns a sentence that helps someone who named a scenario that is not there.

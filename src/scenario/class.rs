@@ -39,10 +39,7 @@ pub(super) struct Classes {
 }
 
 pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>) -> Classes {
-    let mut classes = Classes {
-        names: Names::new("class"),
-        ..Classes::default()
-    };
+    let mut classes = Classes { names: Names::new("class"), ..Classes::default() };
     for table in walk.tables(field, "class", CLASSES_MAX) {
         read_one(walk, table, &mut classes);
     }
@@ -71,39 +68,20 @@ fn read_one(walk: &mut Walk, mut table: Table<'_>, classes: &mut Classes) {
         Some(name)
     });
     let read = Read {
-        share: table
-            .take("share")
-            .and_then(|field| walk.above_zero(field, SHARE_MAX)),
-        priority: table
-            .take("priority")
-            .and_then(|field| walk.word(field, PRIORITIES)),
-        prompt: table
-            .take("prompt_tokens")
-            .and_then(|field| tokens(walk, field)),
-        output: table
-            .take("output_tokens")
-            .and_then(|field| tokens(walk, field)),
-        slo: table
-            .take("slo")
-            .map(|field| slo(walk, field))
-            .unwrap_or_default(),
-        deadline: table
-            .take("deadline")
-            .and_then(|field| walk.positive_span(field)),
+        share: table.take("share").and_then(|field| walk.above_zero(field, SHARE_MAX)),
+        priority: table.take("priority").and_then(|field| walk.word(field, PRIORITIES)),
+        prompt: table.take("prompt_tokens").and_then(|field| tokens(walk, field)),
+        output: table.take("output_tokens").and_then(|field| tokens(walk, field)),
+        slo: table.take("slo").map(|field| slo(walk, field)).unwrap_or_default(),
+        deadline: table.take("deadline").and_then(|field| walk.positive_span(field)),
     };
-    table.finish(
-        walk,
-        &["tenant", "region", "prefix", "session", "output_max"],
-    );
+    table.finish(walk, &["tenant", "region", "prefix", "session", "output_max"]);
     classes.push(name.unwrap_or_default(), read);
 }
 
 impl Classes {
     fn push(&mut self, name: &str, read: Read) {
-        self.labels.push(ClassLabel {
-            name: name.to_owned(),
-            slo: read.slo,
-        });
+        self.labels.push(ClassLabel { name: name.to_owned(), slo: read.slo });
         let law = |given: Option<Dist>, (p50, p95)| {
             given.or_else(|| Dist::lognormal_quantiles(p50, p95).ok())
         };
@@ -124,10 +102,7 @@ impl Classes {
 fn tokens(walk: &mut Walk, field: Field<'_>) -> Option<Dist> {
     let law = read_dist(walk, field, Unit::Plain)?;
     if law.mean() > LENGTH_MAX as f64 {
-        walk.must_be(
-            field,
-            &format!("at most {} tokens in the mean", digits(LENGTH_MAX)),
-        );
+        walk.must_be(field, &format!("at most {} tokens in the mean", digits(LENGTH_MAX)));
         return None;
     }
     Some(law)

@@ -14,14 +14,7 @@ pub(super) enum Unit {
     Plain,
 }
 
-const LAWS: &[&str] = &[
-    "constant",
-    "uniform",
-    "exponential",
-    "gamma",
-    "lognormal",
-    "weibull",
-];
+const LAWS: &[&str] = &["constant", "uniform", "exponential", "gamma", "lognormal", "weibull"];
 
 /// The parameters of a law with the fields they came from, so that an error can point at one.
 struct Parameters<'a, 'w> {
@@ -112,12 +105,7 @@ pub(super) fn read_or_zero(walk: &mut Walk, field: Field<'_>, unit: Unit) -> Opt
         return constant(walk, inner, unit);
     }
     let table = walk.table(inner, &format!("`{name}`"))?;
-    let mut parameters = Parameters {
-        table,
-        walk,
-        unit,
-        fields: Vec::new(),
-    };
+    let mut parameters = Parameters { table, walk, unit, fields: Vec::new() };
     let law = parameters.law(name);
     let Parameters { table, fields, .. } = parameters;
     table.finish(walk, &[]);

@@ -69,10 +69,7 @@ impl Kind {
 /// Reads a whole document.
 pub(super) fn read(text: &str) -> Result<Vec<Entry>, Vec<Problem>> {
     if text.len() > BYTES_MAX {
-        let message = format!(
-            "the file has {} bytes; at most {BYTES_MAX} are read",
-            text.len()
-        );
+        let message = format!("the file has {} bytes; at most {BYTES_MAX} are read", text.len());
         return Err(vec![Problem::new(Place::File, message)]);
     }
     if let Some(span) = too_deep(text) {

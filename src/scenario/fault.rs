@@ -13,15 +13,7 @@ pub const FAULTS_MAX: usize = 10_000;
 pub const FACTOR_MAX: f64 = 1e6;
 
 const KINDS: &[&str] = &["crash", "hang", "slow", "errors"];
-const LATER: &[&str] = &[
-    "random",
-    "partition",
-    "cold_start",
-    "drain",
-    "flap",
-    "stall",
-    "quota",
-];
+const LATER: &[&str] = &["random", "partition", "cold_start", "drain", "flap", "stall", "quota"];
 
 /// Reads the faults; `end` is the end of the run, where the file itself sets it.
 pub(super) fn read(
@@ -31,10 +23,7 @@ pub(super) fn read(
     end: Option<Span>,
 ) -> Vec<FaultSpec> {
     let tables = walk.tables(field, "fault", FAULTS_MAX);
-    tables
-        .into_iter()
-        .filter_map(|table| read_one(walk, table, fleet, end))
-        .collect()
+    tables.into_iter().filter_map(|table| read_one(walk, table, fleet, end)).collect()
 }
 
 fn read_one(
@@ -68,22 +57,14 @@ fn read_one(
             .help("write one of `crash`, `hang`, `slow`, `errors`");
     }
     if kinds.len() > 1 {
-        walk.problem(
-            kinds[1].place(),
-            "a fault is one of `crash`, `hang`, `slow`, `errors`",
-        )
-        .label("one too many")
-        .help("write a second `[[fault]]` with the same `at`");
+        walk.problem(kinds[1].place(), "a fault is one of `crash`, `hang`, `slow`, `errors`")
+            .label("one too many")
+            .help("write a second `[[fault]]` with the same `at`");
     }
     table.finish_as(walk, "fault", KINDS, LATER);
     let read = kinds.first().and_then(|field| kind(walk, *field, fleet));
     let ((kind, lasts, nodes), at) = read.zip(at)?;
-    Some(FaultSpec {
-        at: Time::ZERO + at,
-        lasts,
-        kind,
-        nodes,
-    })
+    Some(FaultSpec { at: Time::ZERO + at, lasts, kind, nodes })
 }
 
 type Read = (FaultKind, Option<Span>, Vec<NodeId>);
@@ -111,9 +92,7 @@ fn kind(walk: &mut Walk, field: Field<'_>, fleet: &Fleet) -> Option<Read> {
 }
 
 fn errors(walk: &mut Walk, table: &mut Table<'_>) -> Option<FaultKind> {
-    let share = table
-        .take("share")
-        .map_or(Some(1.0), |field| walk.above_zero(field, 1.0));
+    let share = table.take("share").map_or(Some(1.0), |field| walk.above_zero(field, 1.0));
     let status = table.take("status").map_or(Some(500), |field| {
         let status = walk.count(field, 0..=u64::MAX)?;
         if matches!(status, 500 | 503 | 429) {

@@ -138,9 +138,7 @@ impl Scenario {
         match std::str::from_utf8(text) {
             Ok(text) => Scenario::parse(name, file, text, overrides),
             Err(error) => {
-                let line = text[..error.valid_up_to()]
-                    .split(|&byte| byte == b'\n')
-                    .count();
+                let line = text[..error.valid_up_to()].split(|&byte| byte == b'\n').count();
                 let message = format!("the file is not UTF-8 text: see line {line}");
                 let problem = Problem::new(Place::File, message);
                 Err(Problems::new(file, Arc::from(""), vec![problem]))
@@ -169,11 +167,9 @@ impl Scenario {
         }
         let scenario = read_document(&mut walk, &document, name);
         match scenario {
-            Some(scenario) if walk.problems.is_empty() => Ok(Scenario {
-                file: file.to_owned(),
-                source,
-                ..scenario
-            }),
+            Some(scenario) if walk.problems.is_empty() => {
+                Ok(Scenario { file: file.to_owned(), source, ..scenario })
+            }
             _ => Err(Problems::new(file, source, walk.problems)),
         }
     }
@@ -231,9 +227,7 @@ struct Bounds<'a> {
 fn read_bounds<'a>(walk: &mut Walk, table: &mut Table<'a>) -> Bounds<'a> {
     let duration_field = table.take("duration");
     let duration = duration_field.and_then(|field| walk.positive_span(field));
-    let requests = table
-        .take("requests")
-        .and_then(|field| walk.count(field, 1..=REQUESTS_MAX));
+    let requests = table.take("requests").and_then(|field| walk.count(field, 1..=REQUESTS_MAX));
     let warmup_field = table.take("warmup");
     let warmup = warmup_field.and_then(|field| walk.span(field, Span::ZERO..=Span::MAX));
     if let (Some(duration), Some(warmup), Some(field)) = (duration, warmup, warmup_field)
@@ -245,15 +239,9 @@ fn read_bounds<'a>(walk: &mut Walk, table: &mut Table<'a>) -> Bounds<'a> {
             _ => field.place(),
         };
         let message = format!("`warmup` ({warmup}) must be shorter than `duration` ({duration})");
-        walk.problem(place, message)
-            .label("nothing would be measured");
+        walk.problem(place, message).label("nothing would be measured");
     }
-    Bounds {
-        duration,
-        duration_field,
-        requests,
-        warmup: warmup.unwrap_or_default(),
-    }
+    Bounds { duration, duration_field, requests, warmup: warmup.unwrap_or_default() }
 }
 
 /// A Poisson stream never ends by itself.
@@ -275,10 +263,7 @@ fn read_expects(walk: &mut Walk, field: Option<Field<'_>>) -> Vec<ExpectText> {
             if text.trim().is_empty() {
                 walk.must_be(field, "an expectation such as \"failed < 1%\"");
             }
-            expectations.push(ExpectText {
-                text: text.to_owned(),
-                place: field.place().clone(),
-            });
+            expectations.push(ExpectText { text: text.to_owned(), place: field.place().clone() });
         }
         table.finish(walk, &[]);
     }
@@ -302,11 +287,7 @@ fn read_workload(
 ) -> (Option<Arrivals>, bool) {
     // The gateway reads the same file and has no use for a workload.
     let live = fleet.reachable && !fleet.live.is_empty();
-    let field = if live {
-        top.take("workload")
-    } else {
-        top.need(walk, "workload")
-    };
+    let field = if live { top.take("workload") } else { top.need(walk, "workload") };
     let Some(field) = field else {
         return (Some(Arrivals::Poisson { rate: 1.0 }), true);
     };
@@ -319,14 +300,8 @@ fn read_workload(
 
 fn read_document(walk: &mut Walk, document: &[Entry], name: &str) -> Option<Scenario> {
     let mut top = Table::new("the scenario", &Place::File, document);
-    let title = top
-        .take("title")
-        .and_then(|field| walk.text(field))
-        .unwrap_or(name)
-        .to_owned();
-    let seed = top
-        .take("seed")
-        .and_then(|field| walk.count(field, 0..=u64::MAX));
+    let title = top.take("title").and_then(|field| walk.text(field)).unwrap_or(name).to_owned();
+    let seed = top.take("seed").and_then(|field| walk.count(field, 0..=u64::MAX));
     let bounds = read_bounds(walk, &mut top);
     let settings = balancer::read(walk, top.take("balancer"));
     let fleet = pool::read(walk, top.take("pool"));
@@ -334,26 +309,14 @@ fn read_document(walk: &mut Walk, document: &[Entry], name: &str) -> Option<Scen
     let routes = route::read(walk, top.take("route"), &fleet, &classes.names);
     let (arrivals, idle) = read_workload(walk, &mut top, &bounds, &fleet);
     // A run cut short on the command line may leave faults out.
-    let in_file = bounds
-        .duration_field
-        .is_some_and(|field| matches!(field.place(), Place::Span(_)));
+    let in_file =
+        bounds.duration_field.is_some_and(|field| matches!(field.place(), Place::Span(_)));
     let end = bounds.duration.filter(|_| in_file);
     let faults = fault::read(walk, top.take("fault"), &fleet, end);
     let expectations = read_expects(walk, top.take("expect"));
-    top.finish(
-        walk,
-        &["regions", "workflow", "session", "budget", "network"],
-    );
+    top.finish(walk, &["regions", "workflow", "session", "budget", "network"]);
     let seed = seed.unwrap_or(SEED_DEFAULT);
-    let parts = Parts {
-        settings,
-        fleet,
-        classes,
-        routes,
-        faults,
-        expectations,
-        idle,
-    };
+    let parts = Parts { settings, fleet, classes, routes, faults, expectations, idle };
     arrivals.map(|arrivals| assemble(name, title, seed, &bounds, arrivals, parts))
 }
 
@@ -376,24 +339,8 @@ fn config(
     expected_output: Vec<Tokens>,
     settings: &balancer::Settings,
 ) -> Config {
-    let balancer::Settings {
-        retry,
-        timeouts,
-        health,
-        queue,
-        ..
-    } = *settings;
-    Config {
-        seed,
-        pools,
-        nodes,
-        routes,
-        expected_output,
-        retry,
-        timeouts,
-        health,
-        queue,
-    }
+    let balancer::Settings { retry, timeouts, health, queue, .. } = *settings;
+    Config { seed, pools, nodes, routes, expected_output, retry, timeouts, health, queue }
 }
 
 fn assemble(
@@ -404,15 +351,7 @@ fn assemble(
     arrivals: Arrivals,
     parts: Parts,
 ) -> Scenario {
-    let Parts {
-        settings,
-        fleet,
-        classes,
-        routes,
-        faults,
-        expectations,
-        idle,
-    } = parts;
+    let Parts { settings, fleet, classes, routes, faults, expectations, idle } = parts;
     let live_only = fleet.live_only.into_iter();
     let live_only = live_only.map(|place| (place, "the node cannot be simulated"));
     let workload = idle.then_some((Place::File, "the scenario has no workload"));
@@ -444,13 +383,7 @@ fn assemble(
         faults,
         labels,
         expectations,
-        groups: fleet
-            .node_names
-            .list()
-            .iter()
-            .cloned()
-            .zip(fleet.named)
-            .collect(),
+        groups: fleet.node_names.list().iter().cloned().zip(fleet.named).collect(),
         models: fleet.models.list().to_vec(),
         regions: fleet.regions.list().to_vec(),
         inter_token,

@@ -15,10 +15,7 @@ pub(super) struct Names {
 
 impl Names {
     pub(super) fn new(what: &'static str) -> Names {
-        Names {
-            what,
-            ..Names::default()
-        }
+        Names { what, ..Names::default() }
     }
 
     /// Adds a name, or notes that it is taken.
@@ -61,18 +58,11 @@ impl Names {
         // The empty name stands for "not said" and cannot be referred to.
         let found = self.get(name).filter(|_| !name.is_empty());
         if found.is_none() {
-            let names = self
-                .list
-                .iter()
-                .map(String::as_str)
-                .filter(|name| !name.is_empty());
+            let names = self.list.iter().map(String::as_str).filter(|name| !name.is_empty());
             let help = suggest(self.what, name, names);
-            walk.problem(
-                field.place(),
-                format!("unknown {} {}", self.what, quote(name)),
-            )
-            .label(format!("names no {}", self.what))
-            .help(help);
+            walk.problem(field.place(), format!("unknown {} {}", self.what, quote(name)))
+                .label(format!("names no {}", self.what))
+                .help(help);
         }
         found
     }
@@ -87,9 +77,5 @@ impl Names {
 }
 
 fn plural(what: &str) -> String {
-    if what.ends_with('s') {
-        format!("{what}es")
-    } else {
-        format!("{what}s")
-    }
+    if what.ends_with('s') { format!("{what}es") } else { format!("{what}s") }
 }

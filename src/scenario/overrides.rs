@@ -40,19 +40,12 @@ impl Override {
                 value: value.trim().to_owned(),
                 given: Given::Set,
             }),
-            _ => Err(format!(
-                "{} is not PATH=VALUE; write for instance seed=9",
-                quote(text)
-            )),
+            _ => Err(format!("{} is not PATH=VALUE; write for instance seed=9", quote(text))),
         }
     }
 
     fn flag(name: &str, value: impl Into<String>) -> Override {
-        Override {
-            path: name.to_owned(),
-            value: value.into(),
-            given: Given::Flag,
-        }
+        Override { path: name.to_owned(), value: value.into(), given: Given::Flag }
     }
 
     /// `--seed N`.
@@ -96,10 +89,7 @@ impl Override {
     /// Writes the value into the document.
     pub(super) fn apply(&self, document: &mut Vec<Entry>) -> Result<(), Problem> {
         let place = self.place();
-        let text = || Value {
-            place: place.clone(),
-            kind: Kind::Text(self.value.clone()),
-        };
+        let text = || Value { place: place.clone(), kind: Kind::Text(self.value.clone()) };
         match (self.given, self.path.as_str()) {
             (Given::Flag, "strategy") => every_pool(document, &text(), &place),
             (Given::Flag, "trace") => trace(document, text(), &place),
@@ -123,11 +113,7 @@ fn find<'a>(entries: &'a mut [Entry], key: &str) -> Option<&'a mut Entry> {
 fn put(entries: &mut Vec<Entry>, key: &str, value: Value, place: &Place) {
     match find(entries, key) {
         Some(entry) => entry.value = value,
-        None => entries.push(Entry {
-            key: key.to_owned(),
-            place: place.clone(),
-            value,
-        }),
+        None => entries.push(Entry { key: key.to_owned(), place: place.clone(), value }),
     }
 }
 
@@ -153,10 +139,8 @@ fn trace(document: &mut [Entry], value: Value, place: &Place) -> Result<(), Prob
                 level = inner.as_mut_slice();
             }
             _ => {
-                let mut problem = Problem::new(
-                    place.clone(),
-                    "the workload of this scenario is not a trace",
-                );
+                let mut problem =
+                    Problem::new(place.clone(), "the workload of this scenario is not a trace");
                 problem.help(
                     "write `arrivals = { trace = { azure = {} } }` or `{ mooncake = {} }` in \
                      its `[workload]`, or leave `--trace` out",
@@ -165,14 +149,7 @@ fn trace(document: &mut [Entry], value: Value, place: &Place) -> Result<(), Prob
             }
         }
     }
-    if let Some(Entry {
-        value: Value {
-            kind: Kind::Table(format),
-            ..
-        },
-        ..
-    }) = level.first_mut()
-    {
+    if let Some(Entry { value: Value { kind: Kind::Table(format), .. }, .. }) = level.first_mut() {
         entries = Some(format);
     }
     if let Some(entries) = entries {
@@ -188,35 +165,18 @@ fn set(entries: &mut Vec<Entry>, path: &str, value: Value, place: &Place) -> Res
     };
     if find(entries, key).is_none() {
         let kind = Kind::Table(Vec::new());
-        put(
-            entries,
-            key,
-            Value {
-                place: place.clone(),
-                kind,
-            },
-            place,
-        );
+        put(entries, key, Value { place: place.clone(), kind }, place);
     }
     let Some(entry) = find(entries, key) else {
         return Ok(());
     };
     // `strategy = "peak_ewma"` is short for `{ peak_ewma = {} }`, which has room for settings.
     if let Kind::Text(word) = &entry.value.kind
-        && rest
-            .strip_prefix(word.as_str())
-            .is_some_and(|rest| rest.starts_with('.'))
+        && rest.strip_prefix(word.as_str()).is_some_and(|rest| rest.starts_with('.'))
     {
         let kind = Kind::Table(Vec::new());
-        let value = Value {
-            place: entry.value.place.clone(),
-            kind,
-        };
-        let inner = Entry {
-            key: word.clone(),
-            place: entry.value.place.clone(),
-            value,
-        };
+        let value = Value { place: entry.value.place.clone(), kind };
+        let inner = Entry { key: word.clone(), place: entry.value.place.clone(), value };
         entry.value.kind = Kind::Table(vec![inner]);
     }
     match &mut entry.value.kind {
@@ -237,10 +197,7 @@ fn set_item(
     place: &Place,
 ) -> Result<(), Problem> {
     let Some((word, rest)) = path.split_once('.') else {
-        let message = format!(
-            "{} is a list; name a value of one of its items",
-            quote(list)
-        );
+        let message = format!("{} is a list; name a value of one of its items", quote(list));
         return Err(Problem::new(place.clone(), message));
     };
     let by_name = items.iter().position(|item| name_of(item) == Some(word));

@@ -35,11 +35,8 @@ pub const PER_MINUTE_MAX: u64 = 1_000_000_000_000;
 /// Tokens a second of one stream go so far in the mean.
 pub const SPEED_MAX: f64 = 1e9;
 
-const TIERS: &[(&str, Tier)] = &[
-    ("primary", Tier::Primary),
-    ("backup", Tier::Backup),
-    ("secondary", Tier::Secondary),
-];
+const TIERS: &[(&str, Tier)] =
+    &[("primary", Tier::Primary), ("backup", Tier::Backup), ("secondary", Tier::Secondary)];
 
 /// What a pool is made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,11 +50,8 @@ pub enum PoolKind {
     Tool,
 }
 
-const KINDS: &[(&str, PoolKind)] = &[
-    ("llm", PoolKind::Llm),
-    ("agent", PoolKind::Agent),
-    ("tool", PoolKind::Tool),
-];
+const KINDS: &[(&str, PoolKind)] =
+    &[("llm", PoolKind::Llm), ("agent", PoolKind::Agent), ("tool", PoolKind::Tool)];
 
 /// How a node is reached for real.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -124,14 +118,9 @@ fn read_pool(walk: &mut Walk, mut table: Table<'_>, fleet: &mut Fleet) {
     let name = name(walk, &mut table, &mut fleet.pool_names);
     let kind = table.take("kind").and_then(|field| walk.word(field, KINDS));
     fleet.kinds.push(kind.unwrap_or_default());
-    let strategy = table
-        .need(walk, "strategy")
-        .and_then(|field| strategy::read(walk, field));
+    let strategy = table.need(walk, "strategy").and_then(|field| strategy::read(walk, field));
     if let Some(strategy) = strategy {
-        fleet.pools.push(PoolSpec {
-            name: name.clone(),
-            strategy,
-        });
+        fleet.pools.push(PoolSpec { name: name.clone(), strategy });
     }
     let pool = fleet.pool_names.len().saturating_sub(1);
     let nodes = table.take("node");
@@ -141,12 +130,9 @@ fn read_pool(walk: &mut Walk, mut table: Table<'_>, fleet: &mut Fleet) {
         |field| matches!(&field.value.kind, super::document::Kind::List(items) if items.is_empty()),
     );
     if empty {
-        walk.problem(
-            &nodes_field_place,
-            format!("pool {} has no nodes", quote(&name)),
-        )
-        .label("empty")
-        .help("write a `[[pool.node]]` under it");
+        walk.problem(&nodes_field_place, format!("pool {} has no nodes", quote(&name)))
+            .label("empty")
+            .help("write a `[[pool.node]]` under it");
     }
     for node in list {
         read_group(walk, node, fleet, pool);
@@ -188,11 +174,8 @@ fn read_group(walk: &mut Walk, mut table: Table<'_>, fleet: &mut Fleet, pool: us
     };
     if fleet.nodes.len() + number > NODES_MAX {
         let place = count_field.map_or(place, |field| field.place());
-        walk.problem(
-            place,
-            format!("the fleet has more than {} nodes", digits(NODES_MAX as u64)),
-        )
-        .label("one too many here");
+        walk.problem(place, format!("the fleet has more than {} nodes", digits(NODES_MAX as u64)))
+            .label("one too many here");
         return;
     }
     let first = fleet.nodes.len() as u32;
@@ -221,10 +204,7 @@ struct Parts {
 
 impl Fleet {
     fn add(&mut self, name: String, parts: &Parts) {
-        let spec = NodeSpec {
-            name: name.clone(),
-            ..parts.spec.clone()
-        };
+        let spec = NodeSpec { name: name.clone(), ..parts.spec.clone() };
         if parts.backend.is_none() {
             self.live_only.push(parts.place.clone());
         }
@@ -254,29 +234,14 @@ fn stand_in() -> Option<BackendSpec> {
 }
 
 fn read_parts(walk: &mut Walk, table: &mut Table<'_>, fleet: &mut Fleet, pool: usize) -> Parts {
-    let model = table
-        .take("model")
-        .and_then(|field| label(walk, field))
-        .unwrap_or_default();
-    let region = table
-        .take("region")
-        .and_then(|field| label(walk, field))
-        .unwrap_or_default();
+    let model = table.take("model").and_then(|field| label(walk, field)).unwrap_or_default();
+    let region = table.take("region").and_then(|field| label(walk, field)).unwrap_or_default();
     let tier = table.take("tier").and_then(|field| walk.word(field, TIERS));
-    let weight = table
-        .take("weight")
-        .and_then(|field| walk.count(field, 1..=WEIGHT_MAX));
+    let weight = table.take("weight").and_then(|field| walk.count(field, 1..=WEIGHT_MAX));
     let price = table.take("price").and_then(|field| prices(walk, field));
-    let hourly = table
-        .take("hourly_price")
-        .and_then(|field| walk.upto(field, PRICE_MAX));
-    let limits = table
-        .take("limits")
-        .map(|field| limits(walk, field))
-        .unwrap_or_default();
-    let tags = table
-        .take("tags")
-        .map_or(0, |field| tags(walk, field, &mut fleet.tags));
+    let hourly = table.take("hourly_price").and_then(|field| walk.upto(field, PRICE_MAX));
+    let limits = table.take("limits").map(|field| limits(walk, field)).unwrap_or_default();
+    let tags = table.take("tags").map_or(0, |field| tags(walk, field, &mut fleet.tags));
     let live = live(walk, table);
     let field = table.take("backend");
     let backend = field.and_then(|field| backend(walk, field, limits));
@@ -306,13 +271,7 @@ fn read_parts(walk: &mut Walk, table: &mut Table<'_>, fleet: &mut Fleet, pool: u
         hourly: hourly.map_or(0, |dollars| (dollars * 1e6).round() as u64),
         limits,
     };
-    Parts {
-        spec,
-        backend,
-        kind,
-        live,
-        place: table.place.clone(),
-    }
+    Parts { spec, backend, kind, live, place: table.place.clone() }
 }
 
 /// A text that is not empty.
@@ -337,11 +296,7 @@ fn prices(walk: &mut Walk, field: Field<'_>) -> Option<Prices> {
     // Without a price of their own, cached tokens cost what others cost.
     let cached_input = price(walk, table.take("cached_input")).unwrap_or(input);
     table.finish(walk, &["cache_write", "batch", "priority"]);
-    Some(Prices {
-        input,
-        cached_input,
-        output,
-    })
+    Some(Prices { input, cached_input, output })
 }
 
 fn limits(walk: &mut Walk, field: Field<'_>) -> Limits {
@@ -349,11 +304,8 @@ fn limits(walk: &mut Walk, field: Field<'_>) -> Limits {
         return Limits::default();
     };
     let concurrency = table.take("concurrency");
-    let mut per_minute = |key| {
-        table
-            .take(key)
-            .and_then(|field| walk.count(field, 1..=PER_MINUTE_MAX))
-    };
+    let mut per_minute =
+        |key| table.take(key).and_then(|field| walk.count(field, 1..=PER_MINUTE_MAX));
     let requests_per_minute = per_minute("requests_per_minute");
     let tokens_per_minute = per_minute("tokens_per_minute");
     let concurrency = concurrency.and_then(|field| walk.count(field, 1..=CONCURRENCY_MAX));
@@ -400,19 +352,12 @@ fn live(walk: &mut Walk, table: &mut Table<'_>) -> LiveNode {
             Place::Span(span) => Place::Hidden(span.clone()),
             _ => Place::File,
         };
-        walk.problem(
-            &place,
-            "`key_env` must be the name of an environment variable",
-        )
-        .help("the key itself does not belong into a scenario");
+        walk.problem(&place, "`key_env` must be the name of an environment variable")
+            .help("the key itself does not belong into a scenario");
         None
     });
     let dialect = table.take("dialect").and_then(|field| label(walk, field));
-    LiveNode {
-        url,
-        key_env,
-        dialect,
-    }
+    LiveNode { url, key_env, dialect }
 }
 
 fn backend(walk: &mut Walk, field: Field<'_>, limits: Limits) -> Option<BackendSpec> {
@@ -427,47 +372,27 @@ fn backend(walk: &mut Walk, field: Field<'_>, limits: Limits) -> Option<BackendS
 }
 
 fn api_backend(walk: &mut Walk, table: &mut Table<'_>, limits: Limits) -> Option<BackendSpec> {
-    let ttft = table
-        .need(walk, "ttft")
-        .and_then(|field| read_or_zero(walk, field, Unit::Time));
+    let ttft = table.need(walk, "ttft").and_then(|field| read_or_zero(walk, field, Unit::Time));
     let speed = table.need(walk, "tokens_per_second").and_then(|field| {
         let speed = read_dist(walk, field, Unit::Plain)?;
         if speed.mean() > SPEED_MAX {
-            walk.must_be(
-                field,
-                &format!("at most {} in the mean", digits(SPEED_MAX as u64)),
-            );
+            walk.must_be(field, &format!("at most {} in the mean", digits(SPEED_MAX as u64)));
         }
         Some(speed)
     });
     let (ttft, tokens_per_second) = ttft.zip(speed)?;
-    Some(BackendSpec::Api(
-        api::Spec {
-            ttft,
-            tokens_per_second,
-        },
-        limits,
-    ))
+    Some(BackendSpec::Api(api::Spec { ttft, tokens_per_second }, limits))
 }
 
 fn slots_backend(walk: &mut Walk, table: &mut Table<'_>) -> Option<BackendSpec> {
-    let servers = table
-        .need(walk, "servers")
-        .and_then(|field| walk.count(field, 1..=CONCURRENCY_MAX));
+    let servers =
+        table.need(walk, "servers").and_then(|field| walk.count(field, 1..=CONCURRENCY_MAX));
     // Without a bound the queue holds whatever comes, as the textbook has it.
     let queue = table
         .take("queue")
-        .map_or(Some(u64::from(u32::MAX)), |field| {
-            walk.count(field, 0..=u64::from(u32::MAX))
-        });
-    let service = table
-        .need(walk, "service")
-        .and_then(|field| read_dist(walk, field, Unit::Time));
+        .map_or(Some(u64::from(u32::MAX)), |field| walk.count(field, 0..=u64::from(u32::MAX)));
+    let service = table.need(walk, "service").and_then(|field| read_dist(walk, field, Unit::Time));
     let ((servers, queue), service) = servers.zip(queue).zip(service)?;
-    let spec = slots::Spec {
-        servers: servers as u32,
-        queue: queue as u32,
-        service,
-    };
+    let spec = slots::Spec { servers: servers as u32, queue: queue as u32, service };
     Some(BackendSpec::Slots(spec))
 }

@@ -52,12 +52,7 @@ impl Problem {
     /// A problem without label and help.
     #[must_use]
     pub fn new(place: Place, message: impl Into<String>) -> Problem {
-        Problem {
-            place,
-            message: message.into(),
-            label: None,
-            help: None,
-        }
+        Problem { place, message: message.into(), label: None, help: None }
     }
 
     /// Adds the words under the place.
@@ -90,11 +85,7 @@ impl Problems {
             Place::Span(span) | Place::Hidden(span) => (1, span.start),
             Place::Override(_) => (2, 0),
         });
-        Problems {
-            file: file.to_owned(),
-            source,
-            list,
-        }
+        Problems { file: file.to_owned(), source, list }
     }
 
     /// Returns the problems in file order, those of overrides last.
@@ -124,16 +115,11 @@ impl Problems {
     /// Draws all problems, at most [`DRAWN_MAX`] of them, with or without colour.
     #[must_use]
     pub fn draw(&self, color: bool) -> String {
-        let renderer = if color {
-            Renderer::styled()
-        } else {
-            Renderer::plain()
-        };
+        let renderer = if color { Renderer::styled() } else { Renderer::plain() };
         let renderer = renderer.decor_style(DecorStyle::Ascii);
         let drawn = self.list.iter().take(DRAWN_MAX);
-        let mut parts: Vec<String> = drawn
-            .map(|problem| self.draw_one(problem, &renderer))
-            .collect();
+        let mut parts: Vec<String> =
+            drawn.map(|problem| self.draw_one(problem, &renderer)).collect();
         if self.list.len() > DRAWN_MAX {
             parts.push(format!("and {} more", self.list.len() - DRAWN_MAX));
         }
@@ -152,9 +138,7 @@ impl Problems {
             Place::Span(span) => title.element(self.snippet(span, problem.label.as_deref())),
         }];
         if let Some(help) = &problem.help {
-            groups.push(Group::with_title(
-                Level::HELP.secondary_title(printable(help)),
-            ));
+            groups.push(Group::with_title(Level::HELP.secondary_title(printable(help))));
         }
         renderer.render(&groups)
     }
@@ -193,27 +177,18 @@ impl Window<'_> {
         let start = floor(source, span.start);
         let end = floor(source, span.end).max(start);
         let from = source[..start].rfind('\n').map_or(0, |newline| newline + 1);
-        let to = source[start..]
-            .find('\n')
-            .map_or(source.len(), |newline| start + newline);
+        let to = source[start..].find('\n').map_or(source.len(), |newline| start + newline);
         let text = source[from..to].trim_end_matches('\r');
         let last = text.len();
         let span = (start - from).min(last)..(end - from).min(last);
-        Window {
-            line: source[..from].matches('\n').count() + 1,
-            text,
-            span,
-        }
+        Window { line: source[..from].matches('\n').count() + 1, text, span }
     }
 }
 
 /// The last character boundary at or before `at`.
 fn floor(text: &str, at: usize) -> usize {
     let at = at.min(text.len());
-    (0..=at)
-        .rev()
-        .find(|&at| text.is_char_boundary(at))
-        .unwrap_or(0)
+    (0..=at).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
 }
 
 /// Escapes what a terminal would obey instead of show.
@@ -222,9 +197,7 @@ fn printable(text: &str) -> String {
         .flat_map(|c| {
             let escape = c.is_control() && c != '\n';
             let plain = (!escape).then_some(c);
-            plain
-                .into_iter()
-                .chain(escape.then(|| c.escape_default()).into_iter().flatten())
+            plain.into_iter().chain(escape.then(|| c.escape_default()).into_iter().flatten())
         })
         .collect()
 }

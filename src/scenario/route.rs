@@ -22,14 +22,8 @@ pub(super) fn read(
 ) -> Vec<RouteSpec> {
     if field.is_none() {
         // Without routes everything goes to all pools, in file order.
-        let to = (0..fleet.pool_names.len())
-            .map(|pool| PoolId(pool as u16))
-            .collect();
-        return vec![RouteSpec {
-            when: Match::default(),
-            to,
-            require: 0,
-        }];
+        let to = (0..fleet.pool_names.len()).map(|pool| PoolId(pool as u16)).collect();
+        return vec![RouteSpec { when: Match::default(), to, require: 0 }];
     }
     let mut routes: Vec<(RouteSpec, &Place)> = Vec::new();
     let before = walk.problems.len();
@@ -48,14 +42,9 @@ pub(super) fn read(
 /// Every route can match, and the last one matches everything.
 fn check_order(walk: &mut Walk, routes: &[(RouteSpec, &Place)]) {
     for (number, (route, place)) in routes.iter().enumerate() {
-        let earlier = routes[..number]
-            .iter()
-            .position(|(earlier, _)| covers(earlier, route));
+        let earlier = routes[..number].iter().position(|(earlier, _)| covers(earlier, route));
         if let Some(earlier) = earlier {
-            let message = format!(
-                "the route can never match: route {} takes it all",
-                earlier + 1
-            );
+            let message = format!("the route can never match: route {} takes it all", earlier + 1);
             walk.problem(place, message)
                 .label("never reached")
                 .help("the first match wins; move this route up or remove it");
@@ -81,40 +70,25 @@ fn covers(earlier: &RouteSpec, later: &RouteSpec) -> bool {
     ) && subset(
         a.tenants.is_empty(),
         b.tenants.is_empty(),
-        b.tenants
-            .iter()
-            .all(|tenant| a.tenants.binary_search(tenant).is_ok()),
+        b.tenants.iter().all(|tenant| a.tenants.binary_search(tenant).is_ok()),
     ) && (a.priority.is_none() || a.priority == b.priority)
-        && a.prompt_min
-            .is_none_or(|min| b.prompt_min.is_some_and(|least| least >= min))
-        && a.prompt_max
-            .is_none_or(|max| b.prompt_max.is_some_and(|most| most <= max))
+        && a.prompt_min.is_none_or(|min| b.prompt_min.is_some_and(|least| least >= min))
+        && a.prompt_max.is_none_or(|max| b.prompt_max.is_some_and(|most| most <= max))
 }
 
 fn read_one(walk: &mut Walk, table: &mut Table<'_>, fleet: &Fleet, classes: &Names) -> RouteSpec {
-    let when = table
-        .take("match")
-        .map(|field| conditions(walk, field, classes));
+    let when = table.take("match").map(|field| conditions(walk, field, classes));
     let to_field = table.need(walk, "to");
-    let to = to_field
-        .map(|field| pools(walk, field, &fleet.pool_names))
-        .unwrap_or_default();
-    let require = table
-        .take("require")
-        .map_or(0, |field| require(walk, field, fleet, &to));
-    RouteSpec {
-        when: when.unwrap_or_default(),
-        to,
-        require,
-    }
+    let to = to_field.map(|field| pools(walk, field, &fleet.pool_names)).unwrap_or_default();
+    let require = table.take("require").map_or(0, |field| require(walk, field, fleet, &to));
+    RouteSpec { when: when.unwrap_or_default(), to, require }
 }
 
 fn pools(walk: &mut Walk, field: Field<'_>, names: &Names) -> Vec<PoolId> {
     let mut pools: Vec<PoolId> = Vec::new();
     let items = walk.one_or_more(field, names.len().max(1) * 2);
     if items.is_empty() {
-        walk.problem(field.place(), "`to` names no pool")
-            .label("empty");
+        walk.problem(field.place(), "`to` names no pool").label("empty");
     }
     for item in items {
         let Some(pool) = names.find(walk, item) else {
@@ -122,8 +96,7 @@ fn pools(walk: &mut Walk, field: Field<'_>, names: &Names) -> Vec<PoolId> {
         };
         let pool = PoolId(pool as u16);
         if pools.contains(&pool) {
-            walk.problem(item.place(), "the pool is named twice")
-                .label("the second time");
+            walk.problem(item.place(), "the pool is named twice").label("the second time");
         } else {
             pools.push(pool);
         }
@@ -139,24 +112,18 @@ fn conditions(walk: &mut Walk, field: Field<'_>, classes: &Names) -> Match {
     if let Some(field) = table.take("class") {
         let items = walk.one_or_more(field, classes.len() * 2);
         not_empty(walk, field, items.len());
-        let found = items
-            .into_iter()
-            .filter_map(|item| classes.find(walk, item));
+        let found = items.into_iter().filter_map(|item| classes.find(walk, item));
         when.classes = found.map(|class| ClassId(class as u16)).collect();
     }
     if let Some(field) = table.take("tenant") {
         let items = walk.one_or_more(field, TENANTS_MAX);
         not_empty(walk, field, items.len());
-        let found = items
-            .into_iter()
-            .filter_map(|item| walk.count(item, 0..=u64::from(u32::MAX)));
+        let found = items.into_iter().filter_map(|item| walk.count(item, 0..=u64::from(u32::MAX)));
         when.tenants = found.map(|tenant| TenantId(tenant as u32)).collect();
         when.tenants.sort_unstable();
         when.tenants.dedup();
     }
-    when.priority = table
-        .take("priority")
-        .and_then(|field| walk.word(field, PRIORITIES));
+    when.priority = table.take("priority").and_then(|field| walk.word(field, PRIORITIES));
     if let Some(field) = table.take("prompt_tokens") {
         prompt(walk, field, &mut when);
     }
@@ -166,12 +133,9 @@ fn conditions(walk: &mut Walk, field: Field<'_>, classes: &Names) -> Match {
 
 fn not_empty(walk: &mut Walk, field: Field<'_>, items: usize) {
     if items == 0 {
-        walk.problem(
-            field.place(),
-            format!("`{}` names nothing: nothing would match", field.name),
-        )
-        .label("empty")
-        .help("leave it out to match any");
+        walk.problem(field.place(), format!("`{}` names nothing: nothing would match", field.name))
+            .label("empty")
+            .help("leave it out to match any");
     }
 }
 
@@ -179,9 +143,7 @@ fn prompt(walk: &mut Walk, field: Field<'_>, when: &mut Match) {
     let Some(mut table) = walk.table(field, "`prompt_tokens`") else {
         return;
     };
-    let min = table
-        .take("min")
-        .and_then(|field| walk.count(field, 0..=u64::MAX));
+    let min = table.take("min").and_then(|field| walk.count(field, 0..=u64::MAX));
     let max_field = table.take("max");
     let max = max_field.and_then(|field| walk.count(field, 0..=u64::MAX));
     if let (Some(min), Some(max), Some(field)) = (min, max, max_field)
@@ -207,16 +169,11 @@ fn require(walk: &mut Walk, field: Field<'_>, fleet: &Fleet, to: &[PoolId]) -> u
                 bits |= 1 << tag;
             }
         }
-        let served = fleet
-            .nodes
-            .iter()
-            .any(|node| to.contains(&node.pool) && node.tags & bits == bits);
+        let served =
+            fleet.nodes.iter().any(|node| to.contains(&node.pool) && node.tags & bits == bits);
         if bits != 0 && !to.is_empty() && !served {
-            walk.problem(
-                field.place(),
-                "no node of these pools has all the required tags",
-            )
-            .label("nothing could serve this route");
+            walk.problem(field.place(), "no node of these pools has all the required tags")
+                .label("nothing could serve this route");
         }
     }
     table.finish(walk, &["region", "model"]);

@@ -21,21 +21,12 @@ pub(super) fn read(walk: &mut Walk, field: Field<'_>) -> Option<StrategySpec> {
     for entry in entries {
         let known = spec.entry().settings;
         let Some(place) = known.iter().position(|setting| setting.name == entry.key) else {
-            let help = suggest(
-                "setting",
-                &entry.key,
-                known.iter().map(|setting| setting.name),
-            );
+            let help = suggest("setting", &entry.key, known.iter().map(|setting| setting.name));
             let message = format!("`{name}` has no setting {}", quote(&entry.key));
-            walk.problem(&entry.place, message)
-                .label("not a setting")
-                .help(help);
+            walk.problem(&entry.place, message).label("not a setting").help(help);
             continue;
         };
-        let value = Field {
-            name: &entry.key,
-            value: &entry.value,
-        };
+        let value = Field { name: &entry.key, value: &entry.value };
         set(walk, &mut spec, place, &known[place], value);
     }
     Some(spec)

@@ -327,17 +327,10 @@ fn every_builtin_reads_and_expects_something() {
 #[test]
 fn the_fleet_of_the_full_scenario_is_as_written() {
     let scenario = parse(FULL);
-    let names: Vec<&str> = scenario
-        .labels
-        .nodes
-        .iter()
-        .map(|node| node.name.as_str())
-        .collect();
+    let names: Vec<&str> = scenario.labels.nodes.iter().map(|node| node.name.as_str()).collect();
     assert_eq!(
         names,
-        [
-            "gpt-eu-1", "gpt-eu-2", "gpt-us", "local-1", "local-2", "local-3", "local-4"
-        ]
+        ["gpt-eu-1", "gpt-eu-2", "gpt-us", "local-1", "local-2", "local-3", "local-4"]
     );
     let node = &scenario.balancer.nodes[1];
     assert_eq!(node.weight, 2);
@@ -346,25 +339,16 @@ fn the_fleet_of_the_full_scenario_is_as_written() {
     assert_eq!(node.limits.tokens_per_minute, Some(300_000));
     assert_eq!(scenario.balancer.nodes[2].tier, Tier::Backup);
     assert_eq!(scenario.balancer.nodes[2].region, RegionId(1));
-    assert_eq!(
-        scenario.balancer.nodes[2].prices.cached_input,
-        Price::from_dollars(2.5)
-    );
+    assert_eq!(scenario.balancer.nodes[2].prices.cached_input, Price::from_dollars(2.5));
     assert_eq!(scenario.balancer.nodes[3].hourly, 1_200_000);
     assert_eq!(scenario.balancer.nodes[3].pool, PoolId(1));
     assert_eq!(scenario.labels.nodes[0].kind, "gpt-4o");
     assert_eq!(scenario.labels.nodes[3].kind, "slots");
     assert_eq!(scenario.labels.nodes[0].capacity, Some(64));
     assert_eq!(scenario.labels.nodes[3].capacity, Some(8));
-    assert_eq!(
-        scenario.balancer.pools[1].strategy.to_string(),
-        "power_of_two(choices 4)"
-    );
+    assert_eq!(scenario.balancer.pools[1].strategy.to_string(), "power_of_two(choices 4)");
     assert_eq!(scenario.kinds, [PoolKind::Llm, PoolKind::Tool]);
-    assert_eq!(
-        scenario.live[0].url.as_deref(),
-        Some("https://example.com/v1")
-    );
+    assert_eq!(scenario.live[0].url.as_deref(), Some("https://example.com/v1"));
     assert_eq!(scenario.live[0].key_env.as_deref(), Some("OPENAI_API_KEY"));
 }
 
@@ -388,10 +372,7 @@ fn the_rest_of_the_full_scenario_is_as_written() {
     assert_eq!(scenario.classes[0].priority, Priority::High);
     assert_eq!(scenario.classes[0].deadline, Some(Span::from_secs(30)));
     assert_eq!(balancer.expected_output[1], Tokens(100));
-    assert_eq!(
-        scenario.labels.classes[0].slo.per_token,
-        Some(Span::from_millis(60))
-    );
+    assert_eq!(scenario.labels.classes[0].slo.per_token, Some(Span::from_millis(60)));
     let kinds: Vec<FaultKind> = scenario.faults.iter().map(|fault| fault.kind).collect();
     let limited = Answer::RateLimited(Some(Span::from_secs(2)));
     assert_eq!(
@@ -403,11 +384,7 @@ fn the_rest_of_the_full_scenario_is_as_written() {
             FaultKind::Errors(Ratio(500_000), limited)
         ]
     );
-    let nodes: Vec<usize> = scenario
-        .faults
-        .iter()
-        .map(|fault| fault.nodes.len())
-        .collect();
+    let nodes: Vec<usize> = scenario.faults.iter().map(|fault| fault.nodes.len()).collect();
     assert_eq!(nodes, [1, 2, 2, 4]);
     assert_eq!(scenario.faults[1].lasts, None);
 }
@@ -419,10 +396,7 @@ fn without_routes_and_classes_there_is_one_of_each() {
     assert_eq!(scenario.balancer.routes[0].to, [PoolId(0)]);
     assert_eq!(scenario.title, "test");
     let law = scenario.classes[0].output;
-    assert_eq!(
-        scenario.balancer.expected_output,
-        [Tokens(law.mean().round() as u64)]
-    );
+    assert_eq!(scenario.balancer.expected_output, [Tokens(law.mean().round() as u64)]);
 }
 
 #[test]
@@ -449,37 +423,19 @@ fn overrides_reach_every_scalar() {
     assert_eq!(scenario.duration, Some(Span::from_secs(600)));
     let text = SMALL.replace("random", "power_of_two");
     let scenario = with(&text, &[set("pool.light.strategy.power_of_two.choices=3")]).unwrap();
-    assert_eq!(
-        scenario.balancer.pools[0].strategy.to_string(),
-        "power_of_two(choices 3)"
-    );
+    assert_eq!(scenario.balancer.pools[0].strategy.to_string(), "power_of_two(choices 3)");
 }
 
 #[test]
 fn flags_change_every_pool_and_the_trace() {
-    let scenario = with(
-        FULL,
-        &[Override::strategy("round_robin"), Override::seed(3)],
-    )
-    .unwrap();
-    let names: Vec<&str> = scenario
-        .balancer
-        .pools
-        .iter()
-        .map(|pool| pool.strategy.name())
-        .collect();
+    let scenario = with(FULL, &[Override::strategy("round_robin"), Override::seed(3)]).unwrap();
+    let names: Vec<&str> =
+        scenario.balancer.pools.iter().map(|pool| pool.strategy.name()).collect();
     assert_eq!(names, ["round_robin", "round_robin"]);
     let azure = find("azure-chat").unwrap();
     let scenario = with(azure, &[Override::trace("day.csv")]).unwrap();
     let path = Some("day.csv".to_owned());
-    assert_eq!(
-        scenario.arrivals,
-        Arrivals::Trace {
-            format: TraceFormat::Azure,
-            path,
-            scale: 1.0
-        }
-    );
+    assert_eq!(scenario.arrivals, Arrivals::Trace { format: TraceFormat::Azure, path, scale: 1.0 });
     assert_eq!(scenario.balancer.expected_output, [TRACE_OUTPUT]);
 }
 
@@ -509,11 +465,7 @@ fn draws_overrides() {
 
 #[test]
 fn draws_flags() {
-    let overrides = [
-        Override::strategy("p2x"),
-        Override::duration("1s"),
-        Override::requests(0),
-    ];
+    let overrides = [Override::strategy("p2x"), Override::duration("1s"), Override::requests(0)];
     let text = SMALL.replace("\"1m\"", "\"1m\"\nwarmup = \"10s\"");
     insta::assert_snapshot!(with(&text, &overrides).unwrap_err());
 }
@@ -524,9 +476,7 @@ fn draws_expectations_at_their_place() {
     let scenario = parse(&text);
     let mut problem =
         Scenario::expect_problem(&scenario.expectations[0], 5..9, "unknown metric `tftt`");
-    problem
-        .label("not a metric")
-        .help("a metric with a similar name exists: `ttft`");
+    problem.label("not a metric").help("a metric with a similar name exists: `ttft`");
     insta::assert_snapshot!(scenario.problems(vec![problem]));
 }
 
@@ -539,11 +489,7 @@ fn draws_what_cannot_be_simulated() {
 
 #[test]
 fn bytes_that_are_no_text_are_refused() {
-    let read = |bytes| {
-        Scenario::read("x", "x.toml", bytes, &[])
-            .unwrap_err()
-            .to_string()
-    };
+    let read = |bytes| Scenario::read("x", "x.toml", bytes, &[]).unwrap_err().to_string();
     insta::assert_snapshot!(read(b"\x7fELF\0\0") + "\n\n" + &read(b"seed = 1\n# gr\xfc\xdfe\n"));
     assert!(Scenario::read("x", "x.toml", SMALL.as_bytes(), &[]).is_ok());
     let mark = [b"\xef\xbb\xbf".as_slice(), SMALL.as_bytes()].concat();
@@ -562,11 +508,7 @@ fn no_more_than_fifty_problems_are_drawn() {
 fn positions_count_characters_from_one() {
     let text = "title = \"größer\"\nä = 1\n".to_owned() + SMALL;
     let problems = with(&text, &[]).unwrap_err();
-    let positions: Vec<_> = problems
-        .list()
-        .iter()
-        .map(|p| problems.position(p))
-        .collect();
+    let positions: Vec<_> = problems.list().iter().map(|p| problems.position(p)).collect();
     assert!(positions.contains(&Some((2, 1))), "{positions:?}");
     assert_eq!(problems.file(), "test.toml");
     assert!(problems.draw(true).contains("\u{1b}["));
@@ -577,9 +519,7 @@ fn large_fleets_are_read_and_larger_ones_refused() {
     let nodes = |count: usize| SMALL.replace("\"local\"", &format!("\"local\"\ncount = {count}"));
     assert_eq!(parse(&nodes(NODES_MAX)).balancer.nodes.len(), NODES_MAX);
     assert!(with(&nodes(NODES_MAX + 1), &[]).is_err());
-    let pools: String = (0..=POOLS_MAX)
-        .map(|n| format!("[[pool]]\nname = \"p{n}\"\n"))
-        .collect();
+    let pools: String = (0..=POOLS_MAX).map(|n| format!("[[pool]]\nname = \"p{n}\"\n")).collect();
     assert!(drawn(&pools).contains("at most 256"));
 }
 
@@ -629,9 +569,7 @@ fn run(scenario: &Scenario) -> crate::metrics::Summary {
         panic!("needs a trace");
     };
     let mix = Mix::new(scenario.classes.clone(), scenario.seed);
-    let end = scenario
-        .duration
-        .map_or(Time::MAX, |duration| Time::ZERO + duration);
+    let end = scenario.duration.map_or(Time::MAX, |duration| Time::ZERO + duration);
     let requests = scenario.requests.unwrap_or(u64::MAX);
     let source = Poisson::new(rate, end, requests, scenario.seed, mix);
     let parts = Parts {
@@ -642,9 +580,7 @@ fn run(scenario: &Scenario) -> crate::metrics::Summary {
     };
     let mut sim = Sim::new(parts, Box::new(source)).unwrap();
     let mut collector = Collector::new(scenario.labels.clone(), &scenario.balancer, Watch::Report);
-    while sim
-        .step(&mut |_, _| {}, &mut |now, event| collector.fold(now, event))
-        .unwrap()
+    while sim.step(&mut |_, _| {}, &mut |now, event| collector.fold(now, event)).unwrap()
         == Step::Handled
     {}
     collector.summary(sim.now(), true)
@@ -656,24 +592,13 @@ fn what_the_builtins_expect_holds() {
     for (name, text) in BUILTIN {
         let scenario = Scenario::parse(name, name, text, &[]).unwrap();
         let names = Names {
-            classes: scenario
-                .labels
-                .classes
-                .iter()
-                .map(|class| class.name.clone())
-                .collect(),
+            classes: scenario.labels.classes.iter().map(|class| class.name.clone()).collect(),
             pools: scenario.labels.pools.clone(),
-            nodes: scenario
-                .labels
-                .nodes
-                .iter()
-                .map(|node| node.name.clone())
-                .collect(),
+            nodes: scenario.labels.nodes.iter().map(|node| node.name.clone()).collect(),
         };
         let expectations = scenario.expectations.iter();
-        let parsed: Vec<Expectation> = expectations
-            .map(|expect| Expectation::parse(&expect.text, &names).unwrap())
-            .collect();
+        let parsed: Vec<Expectation> =
+            expectations.map(|expect| Expectation::parse(&expect.text, &names).unwrap()).collect();
         if matches!(scenario.arrivals, Arrivals::Trace { .. }) {
             continue;
         }

@@ -47,22 +47,14 @@ pub(super) struct Table<'a> {
 
 impl<'a> Table<'a> {
     pub(super) fn new(what: &str, place: &'a Place, entries: &'a [Entry]) -> Table<'a> {
-        Table {
-            what: what.to_owned(),
-            place,
-            entries,
-            asked: Vec::new(),
-        }
+        Table { what: what.to_owned(), place, entries, asked: Vec::new() }
     }
 
     /// Takes the value of a key, if it is there.
     pub(super) fn take(&mut self, key: &'static str) -> Option<Field<'a>> {
         self.asked.push(key);
         let entry = self.entries.iter().find(|entry| entry.key == key)?;
-        Some(Field {
-            name: &entry.key,
-            value: &entry.value,
-        })
+        Some(Field { name: &entry.key, value: &entry.value })
     }
 
     /// Takes the value of a key that must be there.
@@ -70,8 +62,7 @@ impl<'a> Table<'a> {
         let found = self.take(key);
         if found.is_none() {
             let message = format!("{} has no `{key}`", self.what);
-            walk.problem(self.place, message)
-                .label(format!("`{key}` is missing"));
+            walk.problem(self.place, message).label(format!("`{key}` is missing"));
         }
         found
     }
@@ -102,9 +93,7 @@ impl<'a> Table<'a> {
             }
             let message = format!("unknown {what} {} in {}", quote(key), self.what);
             let help = suggest(what, key, known.iter().copied());
-            walk.problem(&entry.place, message)
-                .label(format!("not a {what} here"))
-                .help(help);
+            walk.problem(&entry.place, message).label(format!("not a {what} here")).help(help);
         }
     }
 
@@ -116,9 +105,7 @@ impl<'a> Table<'a> {
 
     /// Returns whether there is a key that was not asked for.
     pub(super) fn any_unknown(&self) -> bool {
-        self.entries
-            .iter()
-            .any(|entry| !self.asked.contains(&entry.key.as_str()))
+        self.entries.iter().any(|entry| !self.asked.contains(&entry.key.as_str()))
     }
 
     /// Returns whether the key is there, without asking for it.
@@ -162,8 +149,7 @@ impl Walk {
     fn wrong_type(&mut self, field: Field<'_>, wanted: &str) {
         let found = field.value.kind.name();
         let message = format!("{} must be {wanted}, not {found}", quote(field.name));
-        self.problem(field.place(), message)
-            .label(format!("expected {wanted}"));
+        self.problem(field.place(), message).label(format!("expected {wanted}"));
     }
 
     /// Notes that a value is not what it has to be.
@@ -197,13 +183,7 @@ impl Walk {
             self.problem(field.place(), message).label("too many");
             return Vec::new();
         }
-        items
-            .iter()
-            .map(|value| Field {
-                name: field.name,
-                value,
-            })
-            .collect()
+        items.iter().map(|value| Field { name: field.name, value }).collect()
     }
 
     /// The items of a list, or the one value that stands alone.
@@ -233,10 +213,7 @@ impl Walk {
             return Vec::new();
         }
         let items = self.list(field, max);
-        items
-            .into_iter()
-            .filter_map(|item| self.table(item, &what))
-            .collect()
+        items.into_iter().filter_map(|item| self.table(item, &what)).collect()
     }
 
     /// The one key of a table like `{ poisson = { ... } }`, which says what the value is.
@@ -258,14 +235,10 @@ impl Walk {
             };
             // The second key is the one too many; one of the command line always comes last.
             let place = entries.get(1).map_or(field.place(), |entry| &entry.place);
-            self.problem(place, message)
-                .help(format!("write one of {}", join(known)));
+            self.problem(place, message).help(format!("write one of {}", join(known)));
             return None;
         };
-        let inner = Field {
-            name: &entry.key,
-            value: &entry.value,
-        };
+        let inner = Field { name: &entry.key, value: &entry.value };
         let name = self.known(&entry.place, what, &entry.key, known, later)?;
         Some((name, inner))
     }
@@ -286,9 +259,7 @@ impl Walk {
             } else {
                 let help = suggest(what, word, known.iter().copied());
                 let message = format!("unknown {what} {}", quote(word));
-                self.problem(place, message)
-                    .label(format!("not a {what}"))
-                    .help(help);
+                self.problem(place, message).label(format!("not a {what}")).help(help);
             }
         }
         found
@@ -303,10 +274,7 @@ impl Walk {
         let text = self.text(field)?;
         let names: Vec<&'static str> = words.iter().map(|(name, _)| *name).collect();
         let name = self.known(field.place(), field.name, text, &names, &[])?;
-        words
-            .iter()
-            .find(|(word, _)| *word == name)
-            .map(|(_, value)| *value)
+        words.iter().find(|(word, _)| *word == name).map(|(_, value)| *value)
     }
 
     pub(super) fn text<'a>(&mut self, field: Field<'a>) -> Option<&'a str> {
@@ -375,11 +343,7 @@ impl Walk {
 
     /// A duration above zero, or the word "none".
     pub(super) fn span_or_none(&mut self, field: Field<'_>) -> Option<Option<Span>> {
-        if field.is_word("none") {
-            Some(None)
-        } else {
-            self.positive_span(field).map(Some)
-        }
+        if field.is_word("none") { Some(None) } else { self.positive_span(field).map(Some) }
     }
 
     /// A finite number, written as whole number or float.
@@ -464,11 +428,7 @@ pub(super) fn digits(count: u64) -> String {
 
 /// A bound as people write it: 1_000_000 or 0.5.
 fn amount(bound: f64) -> String {
-    if bound.fract() == 0.0 {
-        digits(bound as u64)
-    } else {
-        bound.to_string()
-    }
+    if bound.fract() == 0.0 { digits(bound as u64) } else { bound.to_string() }
 }
 
 fn span_range(range: &RangeInclusive<Span>) -> String {
@@ -487,12 +447,7 @@ pub(super) fn suggest<'a>(
 ) -> String {
     let similar = known
         .clone()
-        .map(|name| {
-            (
-                strsim::jaro_winkler(&name.to_lowercase(), &word.to_lowercase()),
-                name,
-            )
-        })
+        .map(|name| (strsim::jaro_winkler(&name.to_lowercase(), &word.to_lowercase()), name))
         .filter(|(likeness, _)| *likeness > SIMILAR)
         .max_by(|a, b| a.0.total_cmp(&b.0));
     if let Some((_, name)) = similar {

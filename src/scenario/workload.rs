@@ -28,9 +28,8 @@ pub enum Arrivals {
     },
 }
 
-const LATER_ARRIVALS: &[&str] = &[
-    "gamma", "mmpp", "diurnal", "ramp", "users", "weibull", "constant", "burst",
-];
+const LATER_ARRIVALS: &[&str] =
+    &["gamma", "mmpp", "diurnal", "ramp", "users", "weibull", "constant", "burst"];
 const LATER_FORMATS: &[&str] = &["burstgpt", "bailian", "sessions", "csv"];
 
 pub(super) fn read(walk: &mut Walk, field: Field<'_>) -> Option<Arrivals> {
@@ -38,11 +37,7 @@ pub(super) fn read(walk: &mut Walk, field: Field<'_>) -> Option<Arrivals> {
     let arrivals = table.need(walk, "arrivals").and_then(|field| {
         let known = &["poisson", "trace"];
         let (name, inner) = walk.variant(field, "kind of arrivals", known, LATER_ARRIVALS)?;
-        if name == "poisson" {
-            poisson(walk, inner)
-        } else {
-            trace(walk, inner)
-        }
+        if name == "poisson" { poisson(walk, inner) } else { trace(walk, inner) }
     });
     table.finish(walk, &["sessions", "workflow", "prefix", "tenants"]);
     arrivals
@@ -50,9 +45,7 @@ pub(super) fn read(walk: &mut Walk, field: Field<'_>) -> Option<Arrivals> {
 
 fn poisson(walk: &mut Walk, field: Field<'_>) -> Option<Arrivals> {
     let mut table = walk.table(field, "`poisson`")?;
-    let rate = table
-        .need(walk, "rate")
-        .and_then(|field| walk.above_zero(field, RATE_MAX));
+    let rate = table.need(walk, "rate").and_then(|field| walk.above_zero(field, RATE_MAX));
     table.finish(walk, &[]);
     rate.map(|rate| Arrivals::Poisson { rate })
 }
@@ -61,11 +54,7 @@ fn trace(walk: &mut Walk, field: Field<'_>) -> Option<Arrivals> {
     let known = &["azure", "mooncake"];
     let (name, inner) = walk.variant(field, "trace format", known, LATER_FORMATS)?;
     let mut table = walk.table(inner, &format!("`{name}`"))?;
-    let format = if name == "azure" {
-        TraceFormat::Azure
-    } else {
-        TraceFormat::Mooncake
-    };
+    let format = if name == "azure" { TraceFormat::Azure } else { TraceFormat::Mooncake };
     let arrivals = source(walk, &mut table, format);
     table.finish(walk, &[]);
     arrivals
@@ -80,16 +69,10 @@ fn source(walk: &mut Walk, table: &mut Table<'_>, format: TraceFormat) -> Option
         }
         Some(path.to_owned())
     });
-    let scale = table
-        .take("scale")
-        .map_or(Some(1.0), |field| walk.above_zero(field, SCALE_MAX));
+    let scale = table.take("scale").map_or(Some(1.0), |field| walk.above_zero(field, SCALE_MAX));
     let path = match path {
         None => None,
         Some(path) => Some(path?),
     };
-    Some(Arrivals::Trace {
-        format,
-        path,
-        scale: scale?,
-    })
+    Some(Arrivals::Trace { format, path, scale: scale? })
 }

@@ -67,12 +67,7 @@ impl Agenda {
     pub(super) fn enter(&mut self, at: Time, rank: Rank, due: Due) {
         let number = self.entered;
         self.entered += 1;
-        self.heap.push(Reverse(Entry {
-            at,
-            rank,
-            number,
-            due,
-        }));
+        self.heap.push(Reverse(Entry { at, rank, number, due }));
     }
 
     /// Returns the time of the first entry.
@@ -82,17 +77,12 @@ impl Agenda {
 
     /// Takes what comes first: an entry, the next arrival or the next wake.
     pub(super) fn next(&mut self, arrival: Option<Time>, wake: Option<Time>) -> Option<Next> {
-        let entry = self
-            .heap
-            .peek()
-            .map(|Reverse(entry)| (entry.at, entry.rank));
+        let entry = self.heap.peek().map(|Reverse(entry)| (entry.at, entry.rank));
         let arrival = arrival.map(|at| (at, Rank::Arrive));
         let wake = wake.map(|at| (at, Rank::Wake));
         let first = [entry, arrival, wake].into_iter().flatten().min()?;
         if entry == Some(first) {
-            self.heap
-                .pop()
-                .map(|Reverse(entry)| Next::Due(entry.at, entry.due))
+            self.heap.pop().map(|Reverse(entry)| Next::Due(entry.at, entry.due))
         } else if arrival == Some(first) {
             Some(Next::Arrival)
         } else {
@@ -111,10 +101,7 @@ mod tests {
     fn capacity_is_freed_before_it_is_asked_for() {
         let mut agenda = Agenda::default();
         let finish = |id| {
-            let attempt = Attempt {
-                request: RequestId(id),
-                ordinal: 0,
-            };
+            let attempt = Attempt { request: RequestId(id), ordinal: 0 };
             Due::Finish(attempt, Outcome::Done(Usage::default()))
         };
         let at = Time(5);

@@ -68,9 +68,7 @@ pub struct Sim {
 
 impl std::fmt::Debug for Sim {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sim")
-            .field("world", &self.world)
-            .finish_non_exhaustive()
+        f.debug_struct("Sim").field("world", &self.world).finish_non_exhaustive()
     }
 }
 
@@ -83,10 +81,7 @@ impl Sim {
     /// # Panics
     /// If there is not exactly one back end a node, or the configuration contradicts itself.
     pub fn new(parts: Parts, mut source: Box<dyn Source>) -> Result<Sim, Vec<TraceError>> {
-        assert!(
-            parts.backends.len() == parts.config.nodes.len(),
-            "one back end a node"
-        );
+        assert!(parts.backends.len() == parts.config.nodes.len(), "one back end a node");
         let arrival = source.next()?;
         let seed = parts.config.seed;
         let nodes = parts.backends.iter().enumerate();
@@ -102,20 +97,8 @@ impl Sim {
         }
         let balancer = Balancer::new(parts.config);
         let (flights, faults) = (IdMap::default(), parts.faults);
-        let world = World {
-            now: Time::ZERO,
-            nodes,
-            agenda,
-            flights,
-            faults,
-        };
-        Ok(Sim {
-            balancer,
-            world,
-            source,
-            arrival,
-            moved: Time::ZERO,
-        })
+        let world = World { now: Time::ZERO, nodes, agenda, flights, faults };
+        Ok(Sim { balancer, world, source, arrival, moved: Time::ZERO })
     }
 
     /// Returns simulated time.
@@ -151,10 +134,7 @@ impl Sim {
             }
             sink(now, &event);
         }
-        effects
-            .actions
-            .drain(..)
-            .for_each(|action| self.world.carry_out(action));
+        effects.actions.drain(..).for_each(|action| self.world.carry_out(action));
         Ok(Step::Handled)
     }
 
@@ -181,11 +161,7 @@ impl Sim {
         }
         let arrival = self.arrival.as_ref().map(|arrival| arrival.at);
         let times = [self.world.agenda.first(), arrival, self.balancer.wake_at()];
-        times
-            .into_iter()
-            .flatten()
-            .min()
-            .map(|at| at.max(self.world.now))
+        times.into_iter().flatten().min().map(|at| at.max(self.world.now))
     }
 
     /// Finds what comes next and returns the balancer's input for it.
@@ -224,10 +200,7 @@ impl Sim {
         let arrival = std::mem::replace(&mut self.arrival, next).expect("an arrival is ready");
         // A source in disorder is the source's mistake; time goes on from where it is.
         let at = arrival.at.max(self.world.now);
-        let flight = Flight {
-            prompt: arrival.request.prompt,
-            truth: arrival.truth,
-        };
+        let flight = Flight { prompt: arrival.request.prompt, truth: arrival.truth };
         self.world.flights.insert(arrival.request.id, flight);
         Ok((at, Input::Arrive(arrival.request)))
     }
@@ -235,29 +208,18 @@ impl Sim {
 
 impl World {
     fn control(&mut self, control: Control) {
-        self.agenda
-            .enter(self.now, Rank::Control, Due::Control(Box::new(control)));
+        self.agenda.enter(self.now, Rank::Control, Due::Control(Box::new(control)));
     }
 
     fn mark(&mut self, phase: MarkPhase, node: NodeId, what: &str) {
         let (by, nodes, what) = (MarkBy::Person, vec![node], what.to_owned());
-        self.control(Control::Mark(Mark {
-            by,
-            nodes,
-            phase,
-            what,
-        }));
+        self.control(Control::Mark(Mark { by, nodes, phase, what }));
     }
 
     fn kill(&mut self, node: NodeId) {
         let number = self.faults.len() as u32;
         let kind = FaultKind::Crash;
-        self.faults.push(FaultSpec {
-            at: self.now,
-            lasts: None,
-            kind,
-            nodes: vec![node],
-        });
+        self.faults.push(FaultSpec { at: self.now, lasts: None, kind, nodes: vec![node] });
         self.nodes[node.index()].fault(self.now, number, kind, &mut self.agenda);
         self.mark(MarkPhase::Begin, node, "kill");
     }
@@ -303,11 +265,7 @@ impl World {
         match action {
             Action::Dispatch { attempt, node } => {
                 let flight = self.flights.get(attempt.request).expect("it is under way");
-                let work = Work {
-                    attempt,
-                    prompt: flight.prompt,
-                    truth: flight.truth,
-                };
+                let work = Work { attempt, prompt: flight.prompt, truth: flight.truth };
                 self.nodes[node.index()].start(self.now, work, &mut self.agenda);
             }
             Action::Abort { attempt, node } => {
@@ -325,10 +283,5 @@ impl World {
 
 fn scheduled(fault: &FaultSpec, phase: MarkPhase) -> Input {
     let (nodes, what) = (fault.nodes.clone(), fault.kind.words());
-    Input::Control(Control::Mark(Mark {
-        by: MarkBy::Scenario,
-        nodes,
-        phase,
-        what,
-    }))
+    Input::Control(Control::Mark(Mark { by: MarkBy::Scenario, nodes, phase, what }))
 }

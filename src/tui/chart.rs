@@ -23,11 +23,7 @@ const BRAILLE: [[u8; 2]; 4] = [[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 
 impl Dots {
     pub(super) fn new(columns: u16, rows: u16) -> Dots {
         let cells = vec![(0, Role::Text); usize::from(columns) * usize::from(rows)];
-        Dots {
-            columns,
-            rows,
-            cells,
-        }
+        Dots { columns, rows, cells }
     }
 
     pub(super) fn width(&self) -> u16 {
@@ -50,10 +46,7 @@ impl Dots {
 
     /// Draws a straight line between two dots.
     fn line(&mut self, from: (u16, u16), to: (u16, u16), role: Role) {
-        let (dx, dy) = (
-            i32::from(to.0) - i32::from(from.0),
-            i32::from(to.1) - i32::from(from.1),
-        );
+        let (dx, dy) = (i32::from(to.0) - i32::from(from.0), i32::from(to.1) - i32::from(from.1));
         let steps = dx.abs().max(dy.abs()).max(1);
         for step in 0..=steps {
             // Rounded to the nearest dot; both ends are hit exactly.
@@ -73,9 +66,7 @@ impl Dots {
     ) {
         let mut last: Option<(u16, u16)> = None;
         for (x, value) in values {
-            let here = value
-                .and_then(|value| scale.place(value, self.height()))
-                .map(|y| (x, y));
+            let here = value.and_then(|value| scale.place(value, self.height())).map(|y| (x, y));
             if let Some(here) = here {
                 self.line(last.unwrap_or(here), here, role);
             }
@@ -89,13 +80,9 @@ impl Dots {
             if *bits == 0 {
                 continue;
             }
-            let (x, y) = (
-                place % usize::from(self.columns),
-                place / usize::from(self.columns),
-            );
+            let (x, y) = (place % usize::from(self.columns), place / usize::from(self.columns));
             if let Some(cell) = buf.cell_mut((area.x + x as u16, area.y + y as u16)) {
-                cell.set_char(character(*bits, braille))
-                    .set_style(theme.style(*role));
+                cell.set_char(character(*bits, braille)).set_style(theme.style(*role));
             }
         }
     }
@@ -131,12 +118,7 @@ impl Scale {
         if high / low < 4.9 {
             (low, high) = (nice_below(low / 1.5), nice_above(high * 1.5));
         }
-        Some(Scale {
-            low,
-            high,
-            log: true,
-            step: 0.0,
-        })
+        Some(Scale { low, high, log: true, step: 0.0 })
     }
 
     /// A linear axis around the values between round numbers.
@@ -147,12 +129,7 @@ impl Scale {
         let step = nice_above(range / 4.0);
         let (low, high) = ((min / step).floor() * step, (max / step).ceil() * step);
         let high = if high > low { high } else { low + step };
-        (low.is_finite() && high.is_finite()).then_some(Scale {
-            low,
-            high,
-            log: false,
-            step,
-        })
+        (low.is_finite() && high.is_finite()).then_some(Scale { low, high, log: false, step })
     }
 
     /// Returns the row of dots of a value, from the top; values outside go to the edge.
@@ -166,9 +143,7 @@ impl Scale {
             (value - self.low) / (self.high - self.low)
         };
         let rows = f64::from(dots - 1);
-        share
-            .is_finite()
-            .then(|| ((1.0 - share.clamp(0.0, 1.0)) * rows).round() as u16)
+        share.is_finite().then(|| ((1.0 - share.clamp(0.0, 1.0)) * rows).round() as u16)
     }
 
     /// Returns the values worth a label, the two ends first.
@@ -176,11 +151,7 @@ impl Scale {
         let mut ticks = vec![self.high, self.low];
         let mut value = self.low;
         for _ in 0..40 {
-            value = if self.log {
-                nice_above(value * 1.01)
-            } else {
-                value + self.step
-            };
+            value = if self.log { nice_above(value * 1.01) } else { value + self.step };
             if value >= self.high * 0.999 {
                 break;
             }
@@ -191,12 +162,10 @@ impl Scale {
 }
 
 fn bounds(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
-    values
-        .filter(|value| value.is_finite())
-        .fold(None, |bounds, value| {
-            let (min, max): (f64, f64) = bounds.unwrap_or((value, value));
-            Some((min.min(value), max.max(value)))
-        })
+    values.filter(|value| value.is_finite()).fold(None, |bounds, value| {
+        let (min, max): (f64, f64) = bounds.unwrap_or((value, value));
+        Some((min.min(value), max.max(value)))
+    })
 }
 
 /// Returns the greatest of 1, 2, 5 times a power of ten that is at most `value`.
@@ -232,11 +201,7 @@ pub(super) struct Window {
 impl Window {
     pub(super) fn new(now: Time, range: Span, columns: u16) -> Window {
         let column = (range.0 / u64::from(columns.max(1))).max(1);
-        Window {
-            last: now.0 / column,
-            column,
-            columns,
-        }
+        Window { last: now.0 / column, column, columns }
     }
 
     /// Returns the column of dots of a time, if it is in sight.

@@ -45,12 +45,7 @@ pub(super) fn snapshot() -> Snapshot {
             in_flight: 131,
         },
         window: window(),
-        run: Figures {
-            p99: ms(1_402),
-            p50: ms(440),
-            p95: ms(1_010),
-            ..window()
-        },
+        run: Figures { p99: ms(1_402), p50: ms(440), p95: ms(1_010), ..window() },
         nodes: nodes(),
         pools: vec![PoolRow {
             id: PoolId(0),
@@ -109,11 +104,7 @@ fn up(id: u32, name: &str, kind: &str, load: (u32, u32, u32), share: f64) -> Nod
 fn nodes() -> Vec<NodeRow> {
     let large = "claude-large";
     vec![
-        NodeRow {
-            p50: ms(410),
-            p99: ms(1_620),
-            ..up(0, "h100-1", "llama-70b", (34, 48, 0), 0.21)
-        },
+        NodeRow { p50: ms(410), p99: ms(1_620), ..up(0, "h100-1", "llama-70b", (34, 48, 0), 0.21) },
         up(1, "h100-2", "llama-70b", (36, 48, 0), 0.22),
         NodeRow {
             state: NodeState::Ejected,
@@ -123,10 +114,7 @@ fn nodes() -> Vec<NodeRow> {
             error_share: 0.0,
             ..up(2, "h100-3", "llama-70b", (0, 48, 0), 0.0)
         },
-        NodeRow {
-            dollars_per_hour: 0.71,
-            ..up(3, "l4-1", "llama-8b", (9, 16, 0), 0.08)
-        },
+        NodeRow { dollars_per_hour: 0.71, ..up(3, "l4-1", "llama-8b", (9, 16, 0), 0.08) },
         NodeRow {
             slow: true,
             fault: true,
@@ -143,10 +131,7 @@ fn nodes() -> Vec<NodeRow> {
             dollars_per_hour: 0.71,
             ..up(5, "l4-3", "llama-8b", (2, 16, 0), 0.01)
         },
-        NodeRow {
-            dollars_per_hour: 21.4,
-            ..up(6, "api-east", large, (22, 64, 0), 0.24)
-        },
+        NodeRow { dollars_per_hour: 21.4, ..up(6, "api-east", large, (22, 64, 0), 0.24) },
         NodeRow {
             state: NodeState::Limited,
             p50: ms(660),
@@ -167,11 +152,7 @@ fn wave(step: u64, period: u64, height: f64) -> f64 {
 fn point(step: u64) -> Point {
     // Two faults: latency at 98 s, a crash at 103.7 s.
     let since = step.saturating_sub(1_037) as f64 / 10.0;
-    let shock = if step < 1_037 {
-        0.0
-    } else {
-        5.2 / (1.0 + since / 4.0)
-    };
+    let shock = if step < 1_037 { 0.0 } else { 5.2 / (1.0 + since / 4.0) };
     let slow = if step < 980 { 0.0 } else { 0.3 };
     let noise = wave(step / 7 * 7_919, 101, 0.06);
     let seconds = |value: f64| Some(Span::from_seconds(value));
@@ -188,28 +169,14 @@ fn point(step: u64) -> Point {
 }
 
 fn history() -> History {
-    let points = (0..1_334).map(|step| {
-        if step < 6 {
-            Point::default()
-        } else {
-            point(step)
-        }
-    });
+    let points = (0..1_334).map(|step| if step < 6 { Point::default() } else { point(step) });
     History {
         bucket: Span::from_millis(100),
         start: Time::ZERO,
         points: points.collect(),
         marks: vec![
-            MarkAt {
-                at: at(980),
-                letter: 'A',
-                by_person: false,
-            },
-            MarkAt {
-                at: at(1_037),
-                letter: 'B',
-                by_person: true,
-            },
+            MarkAt { at: at(980), letter: 'A', by_person: false },
+            MarkAt { at: at(1_037), letter: 'B', by_person: true },
         ],
     }
 }
@@ -229,38 +196,14 @@ fn entry(tenths: u64, level: LogLevel, text: &str, short: &str) -> LogEntry {
 
 fn log() -> Vec<LogEntry> {
     use LogLevel::{Error, Info, Injected, Warning};
-    let marked = |letter, entry| LogEntry {
-        mark: Some(letter),
-        ..entry
-    };
+    let marked = |letter, entry| LogEntry { mark: Some(letter), ..entry };
     let times = |count, entry| LogEntry { count, ..entry };
     vec![
-        entry(
-            402,
-            Info,
-            "chat: least_tokens -> peak_ewma",
-            "chat: peak_ewma",
-        ),
-        entry(
-            417,
-            Error,
-            "l4-3 down  5 failures in a row",
-            "l4-3 DOWN 5 failures",
-        ),
+        entry(402, Info, "chat: least_tokens -> peak_ewma", "chat: peak_ewma"),
+        entry(417, Error, "l4-3 down  5 failures in a row", "l4-3 DOWN 5 failures"),
         entry(661, Info, "l4-3 up  probes answered", "l4-3 up"),
-        marked(
-            'A',
-            entry(
-                980,
-                Injected,
-                "scenario: latency x4 on l4-2",
-                "scn: l4-2 latency x4",
-            ),
-        ),
-        marked(
-            'B',
-            entry(1_037, Injected, "you: crash h100-3", "you: crash h100-3"),
-        ),
+        marked('A', entry(980, Injected, "scenario: latency x4 on l4-2", "scn: l4-2 latency x4")),
+        marked('B', entry(1_037, Injected, "you: crash h100-3", "you: crash h100-3")),
         times(
             31,
             entry(
@@ -270,19 +213,9 @@ fn log() -> Vec<LogEntry> {
                 "h100-3->h100-2 refused",
             ),
         ),
-        entry(
-            1_040,
-            Error,
-            "h100-3 ejected  5 failures in a row",
-            "h100-3 EJECTED 5 failures",
-        ),
+        entry(1_040, Error, "h100-3 ejected  5 failures in a row", "h100-3 EJECTED 5 failures"),
         entry(1_094, Info, "l4-3 probing  rested for 30s", "l4-3 probing"),
-        entry(
-            1_112,
-            Warning,
-            "api-west limited  429, again in 2s",
-            "api-west limited 2s",
-        ),
+        entry(1_112, Warning, "api-west limited  429, again in 2s", "api-west limited 2s"),
         times(
             4,
             entry(
@@ -292,12 +225,7 @@ fn log() -> Vec<LogEntry> {
                 "api-west->api-east 429",
             ),
         ),
-        entry(
-            1_331,
-            Warning,
-            "l4-2 -> h100-1  no first token in 5s",
-            "l4-2->h100-1 timeout",
-        ),
+        entry(1_331, Warning, "l4-2 -> h100-1  no first token in 5s", "l4-2->h100-1 timeout"),
     ]
 }
 
@@ -305,9 +233,7 @@ fn decision() -> Decision {
     let score = |node: u32, score: f64, latency: f64, load: f64| Scored {
         node: NodeId(node),
         score,
-        terms: Terms::NONE
-            .with(Term::Latency, latency)
-            .with(Term::Load, load),
+        terms: Terms::NONE.with(Term::Latency, latency).with(Term::Load, load),
     };
     Decision {
         at: at(1_333),

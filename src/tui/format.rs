@@ -23,39 +23,23 @@ pub(super) fn seconds_or(span: Option<Span>, none: &str) -> String {
 
 /// A whole number in at most five columns: `412`, `9940`, `39.6k`, `1.2M`.
 pub(super) fn count(value: f64) -> String {
-    if value.abs() < 9_999.5 {
-        format!("{value:.0}")
-    } else {
-        scaled(value)
-    }
+    if value.abs() < 9_999.5 { format!("{value:.0}") } else { scaled(value) }
 }
 
 /// A rate in at most five columns, with a decimal while it is small: `4.1`, `98.7`, `412`.
 pub(super) fn rate(value: f64) -> String {
-    if value.abs() < 99.95 {
-        format!("{value:.1}")
-    } else {
-        count(value)
-    }
+    if value.abs() < 99.95 { format!("{value:.1}") } else { count(value) }
 }
 
 /// Dollars in at most six columns: `0.71`, `47.90`, `512.00`, `4120`, `39.6k`.
 pub(super) fn dollars(value: f64) -> String {
-    if value.abs() < 999.995 {
-        format!("{value:.2}")
-    } else {
-        count(value)
-    }
+    if value.abs() < 999.995 { format!("{value:.2}") } else { count(value) }
 }
 
 /// A share as a percentage in at most four columns: `7%`, `100%`.
 pub(super) fn percent(share: f64) -> String {
     let value = (share * 100.0).round();
-    if value.is_finite() {
-        format!("{:.0}%", value.clamp(-99.0, 999.0))
-    } else {
-        "?%".to_owned()
-    }
+    if value.is_finite() { format!("{:.0}%", value.clamp(-99.0, 999.0)) } else { "?%".to_owned() }
 }
 
 /// A share as a percentage with a decimal, without the sign: `0.9`, `12.5`, `100`.
@@ -98,11 +82,7 @@ pub(super) fn grouped(value: u64) -> String {
 
 /// Returns how many columns `text` takes.
 pub(super) fn width(text: &str) -> usize {
-    if text.is_ascii() {
-        text.len()
-    } else {
-        Text::raw(text).width()
-    }
+    if text.is_ascii() { text.len() } else { Text::raw(text).width() }
 }
 
 /// Shortens `text` to `max` columns, with `more` as its last where something was cut.
@@ -134,9 +114,7 @@ mod tests {
 
     #[test]
     fn numbers_keep_their_columns() {
-        for value in [
-            0.0, 0.04, 0.999, 9.99, 9.999, 99.94, 99.96, 999.6, 9_999.6, 1e5, 1e9, 1e17,
-        ] {
+        for value in [0.0, 0.04, 0.999, 9.99, 9.999, 99.94, 99.96, 999.6, 9_999.6, 1e5, 1e9, 1e17] {
             assert!(rate(value).len() <= 5, "{}", rate(value));
             assert!(count(value).len() <= 5, "{}", count(value));
             assert!(dollars(value).len() <= 6, "{}", dollars(value));

@@ -24,17 +24,11 @@ pub(super) struct Chord {
 }
 
 const fn key(c: char) -> Chord {
-    Chord {
-        code: KeyCode::Char(c),
-        ctrl: false,
-    }
+    Chord { code: KeyCode::Char(c), ctrl: false }
 }
 
 const fn ctrl(c: char) -> Chord {
-    Chord {
-        code: KeyCode::Char(c),
-        ctrl: true,
-    }
+    Chord { code: KeyCode::Char(c), ctrl: true }
 }
 
 const fn code(code: KeyCode) -> Chord {
@@ -43,10 +37,7 @@ const fn code(code: KeyCode) -> Chord {
 
 impl Chord {
     fn of(event: KeyEvent) -> Chord {
-        Chord {
-            code: event.code,
-            ctrl: event.modifiers.contains(KeyModifiers::CONTROL),
-        }
+        Chord { code: event.code, ctrl: event.modifiers.contains(KeyModifiers::CONTROL) }
     }
 
     /// Returns whether it needs Ctrl.
@@ -68,11 +59,7 @@ impl Chord {
             KeyCode::F(n) => format!("F{n}"),
             other => format!("{other:?}"),
         };
-        if self.ctrl {
-            format!("Ctrl-{name}")
-        } else {
-            name
-        }
+        if self.ctrl { format!("Ctrl-{name}") } else { name }
     }
 }
 
@@ -206,12 +193,7 @@ pub(super) struct Binding {
 }
 
 const fn bind(context: Context, action: Action, chords: &'static [Chord]) -> Binding {
-    Binding {
-        context,
-        action,
-        chords,
-        hint: None,
-    }
+    Binding { context, action, chords, hint: None }
 }
 
 const fn hinted(
@@ -221,12 +203,7 @@ const fn hinted(
     word: &'static str,
     rank: u8,
 ) -> Binding {
-    Binding {
-        context,
-        action,
-        chords,
-        hint: Some(Hint { word, rank }),
-    }
+    Binding { context, action, chords, hint: Some(Hint { word, rank }) }
 }
 
 use Context::{Always, Help, Live, Picker};
@@ -282,18 +259,12 @@ pub(super) static BINDINGS: &[Binding] = &[
 pub(super) fn action(context: Context, event: KeyEvent) -> Option<Action> {
     let chord = Chord::of(event);
     let here = |binding: &&Binding| matches!(binding.context, Always) || binding.context == context;
-    BINDINGS
-        .iter()
-        .filter(here)
-        .find(|b| b.chords.contains(&chord))
-        .map(|b| b.action)
+    BINDINGS.iter().filter(here).find(|b| b.chords.contains(&chord)).map(|b| b.action)
 }
 
 /// Returns the bindings that work here.
 pub(super) fn bindings(context: Context) -> impl Iterator<Item = &'static Binding> {
-    BINDINGS
-        .iter()
-        .filter(move |b| b.context == context || b.context == Always)
+    BINDINGS.iter().filter(move |b| b.context == context || b.context == Always)
 }
 
 #[cfg(test)]
@@ -303,9 +274,8 @@ mod tests {
     #[test]
     fn no_key_does_two_things_in_one_context() {
         for context in [Live, Help, Picker] {
-            let chords: Vec<Chord> = bindings(context)
-                .flat_map(|b| b.chords.iter().copied())
-                .collect();
+            let chords: Vec<Chord> =
+                bindings(context).flat_map(|b| b.chords.iter().copied()).collect();
             for (place, chord) in chords.iter().enumerate() {
                 assert!(!chords[..place].contains(chord), "{context:?} {chord:?}");
             }
@@ -316,11 +286,7 @@ mod tests {
     fn every_action_has_a_help_line_and_a_key() {
         for binding in BINDINGS {
             assert!(!binding.action.help().is_empty());
-            assert!(
-                binding.action.help().chars().count() <= 25,
-                "{:?}",
-                binding.action
-            );
+            assert!(binding.action.help().chars().count() <= 25, "{:?}", binding.action);
             assert!(!binding.chords.is_empty());
         }
     }

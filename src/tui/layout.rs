@@ -72,9 +72,7 @@ pub(super) fn help_overflow(model: &Model) -> usize {
 fn rows_of(model: &Model, panel: Panel, frame: u16) -> usize {
     let layout = live(model, screen(model)).unwrap_or_default();
     let found = layout.panels.iter().find(|(here, _)| *here == panel);
-    found.map_or(0, |(_, area)| {
-        usize::from(area.height.saturating_sub(frame))
-    })
+    found.map_or(0, |(_, area)| usize::from(area.height.saturating_sub(frame)))
 }
 
 fn screen(model: &Model) -> Rect {
@@ -143,41 +141,17 @@ fn chart_row(area: Rect) -> Vec<(Panel, Rect)> {
     }
     let (left, rest) = cut_columns(area, area.width / 2);
     let (middle, right) = cut_columns(rest, rest.width / 2);
-    vec![
-        (Panel::Latency, left),
-        (Panel::Cost, middle),
-        (Panel::Load, right),
-    ]
+    vec![(Panel::Latency, left), (Panel::Cost, middle), (Panel::Load, right)]
 }
 
 fn cut_rows(area: Rect, top: u16) -> (Rect, Rect) {
     let top = top.min(area.height);
-    let below = Rect {
-        y: area.y + top,
-        height: area.height - top,
-        ..area
-    };
-    (
-        Rect {
-            height: top,
-            ..area
-        },
-        below,
-    )
+    let below = Rect { y: area.y + top, height: area.height - top, ..area };
+    (Rect { height: top, ..area }, below)
 }
 
 fn cut_columns(area: Rect, left: u16) -> (Rect, Rect) {
     let left = left.min(area.width);
-    let right = Rect {
-        x: area.x + left,
-        width: area.width - left,
-        ..area
-    };
-    (
-        Rect {
-            width: left,
-            ..area
-        },
-        right,
-    )
+    let right = Rect { x: area.x + left, width: area.width - left, ..area };
+    (Rect { width: left, ..area }, right)
 }

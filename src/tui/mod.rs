@@ -110,13 +110,7 @@ pub fn run(feed: Arc<Slot>, commands: Sender<Command>, options: Options) -> io::
         let _ = wakes.send(Wake::Slot);
     });
     let model = Model::new(options.theme, options.glyphs, options.no_color);
-    let mut screen = Screen {
-        model,
-        terminal,
-        feed,
-        commands,
-        start: Instant::now(),
-    };
+    let mut screen = Screen { model, terminal, feed, commands, start: Instant::now() };
     let exit = screen.run(&inbox);
     screen.feed.forget();
     reader.store(true, Ordering::Relaxed);
@@ -155,11 +149,7 @@ impl Screen {
             if let Some(exit) = self.handle(wake)? {
                 return Ok(exit);
             }
-            due = Some(if at_once {
-                Instant::now()
-            } else {
-                drawn + PICTURE_EVERY
-            });
+            due = Some(if at_once { Instant::now() } else { drawn + PICTURE_EVERY });
         }
     }
 

@@ -171,10 +171,7 @@ impl SortKey {
     ];
 
     pub(super) fn next(self) -> SortKey {
-        let place = SortKey::ALL
-            .iter()
-            .position(|key| *key == self)
-            .unwrap_or(0);
+        let place = SortKey::ALL.iter().position(|key| *key == self).unwrap_or(0);
         SortKey::ALL[(place + 1) % SortKey::ALL.len()]
     }
 
@@ -328,18 +325,12 @@ impl Model {
 
     /// Returns whether the run stands still because someone wanted it to.
     pub(super) fn is_paused(&self) -> bool {
-        let shown = self
-            .frame
-            .as_ref()
-            .is_some_and(|frame| frame.state == RunState::Paused);
+        let shown = self.frame.as_ref().is_some_and(|frame| frame.state == RunState::Paused);
         self.ui.asked.paused.unwrap_or(shown)
     }
 
     pub(super) fn pace(&self) -> Option<Pace> {
-        self.ui
-            .asked
-            .pace
-            .or(self.frame.as_ref().map(|frame| frame.pace))
+        self.ui.asked.pace.or(self.frame.as_ref().map(|frame| frame.pace))
     }
 
     pub(super) fn mode(&self) -> Mode {
@@ -350,11 +341,7 @@ impl Model {
     pub(super) fn range(&self) -> Span {
         let now = self.snapshot().map_or(Time::ZERO, |snapshot| snapshot.now);
         let whole = now.since(Time::ZERO).max(Span::from_secs(10));
-        RANGES
-            .get(self.ui.range)
-            .copied()
-            .flatten()
-            .unwrap_or(whole)
+        RANGES.get(self.ui.range).copied().flatten().unwrap_or(whole)
     }
 
     /// Takes in a frame that came so long after the start of the screen.
@@ -368,9 +355,7 @@ impl Model {
     }
 
     fn show(&mut self, frame: Arc<Frame>, at: Duration) {
-        let due = self
-            .sorted_at
-            .is_none_or(|last| at.saturating_sub(last) >= SORT_EVERY);
+        let due = self.sorted_at.is_none_or(|last| at.saturating_sub(last) >= SORT_EVERY);
         // While a list is open the rows stay where they are.
         let sort = due && self.ui.overlay == Overlay::None;
         self.frame = Some(frame);
@@ -415,18 +400,10 @@ impl Model {
                 SortKey::Name => nodes[a].name.cmp(&nodes[b].name),
                 _ => values[a].total_cmp(&values[b]),
             };
-            let way = if key.descends() != reversed {
-                by_name.reverse()
-            } else {
-                by_name
-            };
+            let way = if key.descends() != reversed { by_name.reverse() } else { by_name };
             // Equal rows keep file order, whichever way the column is sorted.
             let file = a.cmp(&b);
-            way.then(if key == SortKey::File && reversed {
-                file.reverse()
-            } else {
-                file
-            })
+            way.then(if key == SortKey::File && reversed { file.reverse() } else { file })
         });
         self.ranks = order.iter().map(|&index| nodes[index].id).collect();
         self.order = order;
@@ -439,24 +416,13 @@ impl Model {
         };
         let nodes = &frame.snapshot.nodes;
         let same = nodes.len() == self.ranks.len()
-            && self
-                .order
-                .iter()
-                .zip(&self.ranks)
-                .all(|(&at, id)| nodes[at].id == *id);
+            && self.order.iter().zip(&self.ranks).all(|(&at, id)| nodes[at].id == *id);
         if same {
             return;
         }
-        let mut places: BTreeMap<NodeId, usize> = nodes
-            .iter()
-            .enumerate()
-            .map(|(place, row)| (row.id, place))
-            .collect();
-        let known = self
-            .ranks
-            .iter()
-            .filter_map(|id| places.remove(id))
-            .collect();
+        let mut places: BTreeMap<NodeId, usize> =
+            nodes.iter().enumerate().map(|(place, row)| (row.id, place)).collect();
+        let known = self.ranks.iter().filter_map(|id| places.remove(id)).collect();
         self.order = known;
         self.order.extend(places.into_values());
         self.ranks = self.order.iter().map(|&index| nodes[index].id).collect();

@@ -91,10 +91,7 @@ impl fmt::Debug for Slot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inner = self.lock();
         let full = inner.frame.is_some();
-        f.debug_struct("Slot")
-            .field("full", &full)
-            .field("closed", &inner.closed)
-            .finish()
+        f.debug_struct("Slot").field("full", &full).field("closed", &inner.closed).finish()
     }
 }
 

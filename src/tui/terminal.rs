@@ -49,10 +49,7 @@ impl Terminal {
         // Our themes do without colour themselves; crossterm's filter would also eat bold.
         crossterm::style::force_color_output(true);
         hook_panics();
-        let terminal = Terminal {
-            shown: Buffer::empty(Rect::ZERO),
-            stale: true,
-        };
+        let terminal = Terminal { shown: Buffer::empty(Rect::ZERO), stale: true };
         enter_modes()?;
         Ok(terminal)
     }
@@ -61,11 +58,7 @@ impl Terminal {
     pub(super) fn size() -> io::Result<(u16, u16)> {
         let (columns, rows) = size()?;
         let fits = u32::from(columns) * u32::from(rows) <= CELLS_MAX;
-        Ok(if fits {
-            (columns, rows)
-        } else {
-            (columns.min(1_000), rows.min(1_000))
-        })
+        Ok(if fits { (columns, rows) } else { (columns.min(1_000), rows.min(1_000)) })
     }
 
     /// Draws every cell next time.
@@ -81,12 +74,7 @@ impl Terminal {
         let mut bytes = Vec::with_capacity(16_384);
         queue!(bytes, BeginSynchronizedUpdate)?;
         if self.stale || self.shown.area != picture.area {
-            queue!(
-                bytes,
-                crossterm::style::ResetColor,
-                Clear(ClearType::All),
-                MoveTo(0, 0)
-            )?;
+            queue!(bytes, crossterm::style::ResetColor, Clear(ClearType::All), MoveTo(0, 0))?;
             self.shown = Buffer::empty(picture.area);
         }
         let changes = self.shown.diff(&picture);
@@ -179,10 +167,7 @@ pub(super) fn bytes(picture: &Buffer) -> io::Result<Vec<u8>> {
         let mut line = Vec::new();
         CrosstermBackend::new(&mut line).draw(cells)?;
         // The row is drawn from the left: the jump to its start is left out.
-        let jump = line
-            .iter()
-            .position(|byte| *byte == b'H')
-            .map_or(0, |end| end + 1);
+        let jump = line.iter().position(|byte| *byte == b'H').map_or(0, |end| end + 1);
         out.extend_from_slice(&line[jump..]);
         out.extend_from_slice(b"\x1b[0m\n");
     }

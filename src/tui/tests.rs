@@ -39,9 +39,7 @@ fn press(model: &mut Model, code: KeyCode) -> Vec<Effect> {
 }
 
 fn keys(model: &mut Model, keys: &str) -> Vec<Effect> {
-    keys.chars()
-        .flat_map(|key| press(model, KeyCode::Char(key)))
-        .collect()
+    keys.chars().flat_map(|key| press(model, KeyCode::Char(key))).collect()
 }
 
 fn render(model: &Model) -> Buffer {
@@ -108,14 +106,8 @@ fn ascii_picture_is_ascii() {
 
 #[test]
 fn empty_pictures() {
-    let empty = Frame {
-        snapshot: Arc::new(Snapshot::default()),
-        ..fixture::frame()
-    };
-    assert_snapshot!(
-        "empty_80x24",
-        text(&render(&model_of(empty.clone(), (80, 24))))
-    );
+    let empty = Frame { snapshot: Arc::new(Snapshot::default()), ..fixture::frame() };
+    assert_snapshot!("empty_80x24", text(&render(&model_of(empty.clone(), (80, 24)))));
     assert_snapshot!("empty_120x40", text(&render(&model_of(empty, (120, 40)))));
     let mut waiting = Model::new(ThemeName::Dark, Glyphs::Unicode, false);
     update(&mut waiting, Msg::Resize(80, 24));
@@ -126,18 +118,11 @@ fn empty_pictures() {
 fn styles_of_the_mono_theme() {
     let mut model = Model::new(ThemeName::Dark, Glyphs::Unicode, true);
     update(&mut model, Msg::Resize(80, 24));
-    update(
-        &mut model,
-        Msg::Frame(Arc::new(fixture::frame()), Duration::ZERO),
-    );
+    update(&mut model, Msg::Frame(Arc::new(fixture::frame()), Duration::ZERO));
     keys(&mut model, "sssssssssjj");
     let buf = render(&model);
     for cell in &buf.content {
-        assert_eq!(
-            (cell.fg, cell.bg),
-            (Color::Reset, Color::Reset),
-            "no colours at all"
-        );
+        assert_eq!((cell.fg, cell.bg), (Color::Reset, Color::Reset), "no colours at all");
     }
     let letter = |modifier: Modifier| match modifier {
         m if m.is_empty() => '.',
@@ -170,20 +155,10 @@ fn keys_become_commands() {
     let mut model = model((80, 24));
     let mut of = |pressed: &str| sent(&keys(&mut model, pressed));
     assert_eq!(of(" "), [Command::Pause(true)]);
-    assert_eq!(
-        of(" "),
-        [Command::Pause(false)],
-        "before a frame has told of the first"
-    );
-    assert_eq!(
-        of("]]"),
-        [8.0, 16.0].map(|times| Command::Pace(Pace::Times(times)))
-    );
+    assert_eq!(of(" "), [Command::Pause(false)], "before a frame has told of the first");
+    assert_eq!(of("]]"), [8.0, 16.0].map(|times| Command::Pace(Pace::Times(times))));
     assert_eq!(of("["), [Command::Pace(Pace::Times(8.0))]);
-    assert_eq!(
-        of("\\|"),
-        [Pace::Times(1.0), Pace::Fastest].map(Command::Pace)
-    );
+    assert_eq!(of("\\|"), [Pace::Times(1.0), Pace::Fastest].map(Command::Pace));
     assert_eq!(of(".>"), [Command::StepInput, Command::StepTick]);
     assert_eq!(of("R"), [Command::Restart]);
     assert_eq!(of("x"), [], "nothing is selected yet");
@@ -204,32 +179,15 @@ fn a_strategy_is_chosen_for_the_only_pool() {
 #[test]
 fn the_picker_asks_for_the_pool_where_there_are_several() {
     let mut snapshot = fixture::snapshot();
-    let second = PoolRow {
-        id: PoolId(1),
-        name: "code".to_owned(),
-        ..snapshot.pools[0].clone()
-    };
+    let second = PoolRow { id: PoolId(1), name: "code".to_owned(), ..snapshot.pools[0].clone() };
     snapshot.pools.push(second);
-    let frame = Frame {
-        snapshot: Arc::new(snapshot),
-        ..fixture::frame()
-    };
+    let frame = Frame { snapshot: Arc::new(snapshot), ..fixture::frame() };
     let mut model = model_of(frame, (80, 24));
     keys(&mut model, "aj");
     press(&mut model, KeyCode::Enter);
-    assert!(matches!(
-        model.ui.overlay,
-        Overlay::Strategies {
-            pool: PoolId(1),
-            ..
-        }
-    ));
+    assert!(matches!(model.ui.overlay, Overlay::Strategies { pool: PoolId(1), .. }));
     press(&mut model, KeyCode::Esc);
-    assert_eq!(
-        model.ui.overlay,
-        Overlay::Pools { at: 1 },
-        "Esc goes one step back"
-    );
+    assert_eq!(model.ui.overlay, Overlay::Pools { at: 1 }, "Esc goes one step back");
     press(&mut model, KeyCode::Esc);
     assert_eq!(model.ui.overlay, Overlay::None);
 }
@@ -238,22 +196,10 @@ fn the_picker_asks_for_the_pool_where_there_are_several() {
 fn quitting_tells_the_engine_but_not_a_gateway() {
     let mut model = model((80, 24));
     let leave = Effect::Leave(Exit::Quit);
-    assert_eq!(
-        keys(&mut model, "q"),
-        [Effect::Send(Command::Quit), leave.clone()]
-    );
-    let mut live = model_of(
-        Frame {
-            mode: Mode::Live,
-            ..fixture::frame()
-        },
-        (80, 24),
-    );
+    assert_eq!(keys(&mut model, "q"), [Effect::Send(Command::Quit), leave.clone()]);
+    let mut live = model_of(Frame { mode: Mode::Live, ..fixture::frame() }, (80, 24));
     assert_eq!(keys(&mut live, "q"), [leave]);
-    assert_eq!(
-        update(&mut live, Msg::Signal(15)),
-        [Effect::Leave(Exit::Signal(15))]
-    );
+    assert_eq!(update(&mut live, Msg::Signal(15)), [Effect::Leave(Exit::Signal(15))]);
     assert_eq!(Exit::Signal(15).code(), 143);
 }
 
@@ -269,25 +215,12 @@ fn escape_never_quits() {
 
 #[test]
 fn a_gateway_is_frozen_not_paused() {
-    let mut model = model_of(
-        Frame {
-            mode: Mode::Live,
-            ..fixture::frame()
-        },
-        (80, 24),
-    );
+    let mut model = model_of(Frame { mode: Mode::Live, ..fixture::frame() }, (80, 24));
     assert_eq!(keys(&mut model, " "), []);
     let mut later = fixture::snapshot();
     later.now = later.now + Span::from_secs(12);
-    let frame = Frame {
-        mode: Mode::Live,
-        snapshot: Arc::new(later),
-        ..fixture::frame()
-    };
-    update(
-        &mut model,
-        Msg::Frame(Arc::new(frame), Duration::from_secs(12)),
-    );
+    let frame = Frame { mode: Mode::Live, snapshot: Arc::new(later), ..fixture::frame() };
+    update(&mut model, Msg::Frame(Arc::new(frame), Duration::from_secs(12)));
     assert!(text(&render(&model)).contains("FROZEN 12s"));
     keys(&mut model, " ");
     assert!(text(&render(&model)).contains("02:25.4"));
@@ -305,17 +238,11 @@ fn rows_stay_while_a_second_passes() {
     frame.snapshot = Arc::new(snapshot);
     let frame = Arc::new(frame);
     let before = model.order.clone();
-    update(
-        &mut model,
-        Msg::Frame(Arc::clone(&frame), Duration::from_millis(900)),
-    );
+    update(&mut model, Msg::Frame(Arc::clone(&frame), Duration::from_millis(900)));
     assert_eq!(model.order, before);
     update(&mut model, Msg::Frame(frame, Duration::from_millis(1_000)));
     assert_eq!(model.order[0], 0);
-    assert_eq!(
-        model.ui.selected, selected,
-        "the selection is a node, not a row"
-    );
+    assert_eq!(model.ui.selected, selected, "the selection is a node, not a row");
 }
 
 #[test]
@@ -369,10 +296,7 @@ fn crowd(nodes: u32) -> Frame {
             ..pattern[id as usize % pattern.len()].clone()
         })
         .collect();
-    Frame {
-        snapshot: Arc::new(snapshot),
-        ..fixture::frame()
-    }
+    Frame { snapshot: Arc::new(snapshot), ..fixture::frame() }
 }
 
 /// A picture no honest engine would send.
@@ -464,14 +388,7 @@ fn any_key() -> impl Strategy<Value = KeyEvent> {
     let code = prop_oneof![3 => known.prop_map(KeyCode::Char), 2 => named];
     (code, any::<bool>()).prop_map(|(code, ctrl)| {
         let ctrl = ctrl && matches!(code, KeyCode::Char('u'));
-        KeyEvent::new(
-            code,
-            if ctrl {
-                KeyModifiers::CONTROL
-            } else {
-                KeyModifiers::NONE
-            },
-        )
+        KeyEvent::new(code, if ctrl { KeyModifiers::CONTROL } else { KeyModifiers::NONE })
     })
 }
 
@@ -541,15 +458,7 @@ fn pictures_for_people() {
         (ThemeName::Ansi, "ansi"),
         (ThemeName::Mono, "mono"),
     ] {
-        for size in [
-            (80, 24),
-            (100, 30),
-            (120, 30),
-            (120, 40),
-            (200, 60),
-            (70, 26),
-            (60, 16),
-        ] {
+        for size in [(80, 24), (100, 30), (120, 30), (120, 40), (200, 60), (70, 26), (60, 16)] {
             for (view, pressed) in [("live", by_p99), ("help", "?"), ("picker", "aj")] {
                 let mut model = model(size);
                 model.ui.theme = theme;
@@ -558,10 +467,7 @@ fn pictures_for_people() {
             }
         }
     }
-    let empty = Frame {
-        snapshot: Arc::new(Snapshot::default()),
-        ..fixture::frame()
-    };
+    let empty = Frame { snapshot: Arc::new(Snapshot::default()), ..fixture::frame() };
     save("empty-120x40-dark", &model_of(empty, (120, 40)));
     save("crowd-120x40-dark", &model_of(crowd(3_000), (120, 40)));
 }

@@ -185,12 +185,7 @@ const LIGHT: Palette = Palette {
 fn full(palette: &Palette, role: Role) -> Style {
     let on = |fg: Color| Style::new().fg(fg).bg(palette.ground);
     let strip = |fg: Color| Style::new().fg(fg).bg(palette.strip);
-    let badge = |bg: Color| {
-        Style::new()
-            .fg(palette.on_badge)
-            .bg(bg)
-            .add_modifier(Modifier::BOLD)
-    };
+    let badge = |bg: Color| Style::new().fg(palette.on_badge).bg(bg).add_modifier(Modifier::BOLD);
     match role {
         Role::Ground | Role::Text => on(palette.text),
         Role::Strong | Role::Title => on(palette.strong).add_modifier(Modifier::BOLD),

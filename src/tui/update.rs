@@ -122,11 +122,7 @@ fn look(model: &mut Model, action: Action) {
 fn quit(model: &Model) -> Vec<Effect> {
     let leave = Effect::Leave(Exit::Quit);
     // Leaving the screen of a gateway must not stop the gateway.
-    if model.mode() == Mode::Live {
-        vec![leave]
-    } else {
-        vec![Effect::Send(Command::Quit), leave]
-    }
+    if model.mode() == Mode::Live { vec![leave] } else { vec![Effect::Send(Command::Quit), leave] }
 }
 
 fn is_over(model: &Model) -> bool {
@@ -205,26 +201,16 @@ fn kill_or_heal(model: &mut Model) -> Vec<Effect> {
         model.ui.notice = Some("select a node first: j, k".to_owned());
         return Vec::new();
     };
-    let (word, command) = if fault {
-        ("healing", Command::Heal(id))
-    } else {
-        ("killing", Command::Kill(id))
-    };
+    let (word, command) =
+        if fault { ("healing", Command::Heal(id)) } else { ("killing", Command::Kill(id)) };
     model.ui.notice = Some(format!("{word} {name}"));
     vec![Effect::Send(command)]
 }
 
 fn open_picker(model: &mut Model) {
     let pools = model.snapshot().map_or(&[][..], |snapshot| &snapshot.pools);
-    let selected = model
-        .ui
-        .selected
-        .and_then(|id| model.node(id))
-        .map(|row| row.pool);
-    let here = pools
-        .iter()
-        .position(|pool| Some(pool.id) == selected)
-        .unwrap_or(0);
+    let selected = model.ui.selected.and_then(|id| model.node(id)).map(|row| row.pool);
+    let here = pools.iter().position(|pool| Some(pool.id) == selected).unwrap_or(0);
     match pools {
         [] => model.ui.notice = Some("there is no pool yet".to_owned()),
         [only] => open_strategies(model, only.id),
@@ -240,10 +226,7 @@ fn open_strategies(model: &mut Model, pool: PoolId) {
 fn accept(model: &mut Model) -> Vec<Effect> {
     match model.ui.overlay {
         Overlay::Pools { at } => {
-            let pool = model
-                .snapshot()
-                .and_then(|s| s.pools.get(at))
-                .map(|pool| pool.id);
+            let pool = model.snapshot().and_then(|s| s.pools.get(at)).map(|pool| pool.id);
             if let Some(pool) = pool {
                 open_strategies(model, pool);
             }
@@ -255,10 +238,7 @@ fn accept(model: &mut Model) -> Vec<Effect> {
 }
 
 fn take_strategy(model: &mut Model, pool: PoolId, at: usize) -> Vec<Effect> {
-    let Some(spec) = REGISTRY
-        .get(at)
-        .and_then(|entry| StrategySpec::named(entry.name))
-    else {
+    let Some(spec) = REGISTRY.get(at).and_then(|entry| StrategySpec::named(entry.name)) else {
         return Vec::new();
     };
     model.ui.overlay = Overlay::None;
@@ -269,16 +249,11 @@ fn take_strategy(model: &mut Model, pool: PoolId, at: usize) -> Vec<Effect> {
 
 /// Closes what lies on top: an overlay, then the expanded panel, then the selection.
 fn close(model: &mut Model) {
-    let many = model
-        .snapshot()
-        .is_some_and(|snapshot| snapshot.pools.len() > 1);
+    let many = model.snapshot().is_some_and(|snapshot| snapshot.pools.len() > 1);
     let ui = &mut model.ui;
     match ui.overlay {
         Overlay::Strategies { pool, .. } if many => {
-            let pools = model
-                .frame
-                .as_ref()
-                .map_or(&[][..], |frame| &frame.snapshot.pools);
+            let pools = model.frame.as_ref().map_or(&[][..], |frame| &frame.snapshot.pools);
             let at = pools.iter().position(|row| row.id == pool).unwrap_or(0);
             ui.overlay = Overlay::Pools { at };
         }
@@ -290,10 +265,7 @@ fn close(model: &mut Model) {
 
 fn focus(model: &mut Model, by: isize) {
     let panels = layout::panels(model);
-    let here = panels
-        .iter()
-        .position(|panel| *panel == model.ui.focus)
-        .unwrap_or(0);
+    let here = panels.iter().position(|panel| *panel == model.ui.focus).unwrap_or(0);
     let next = (here as isize + by).rem_euclid(panels.len().max(1) as isize) as usize;
     if let Some(panel) = panels.get(next) {
         model.ui.focus = *panel;
@@ -329,25 +301,15 @@ fn travel(model: &mut Model, action: Action) {
     match model.ui.overlay {
         Overlay::Help { top } => {
             let last = layout::help_overflow(model);
-            model.ui.overlay = Overlay::Help {
-                top: moved(action, top, last, 1),
-            };
+            model.ui.overlay = Overlay::Help { top: moved(action, top, last, 1) };
         }
         Overlay::Pools { at } => {
-            let last = model
-                .snapshot()
-                .map_or(0, |s| s.pools.len())
-                .saturating_sub(1);
-            model.ui.overlay = Overlay::Pools {
-                at: moved(action, at, last, 8),
-            };
+            let last = model.snapshot().map_or(0, |s| s.pools.len()).saturating_sub(1);
+            model.ui.overlay = Overlay::Pools { at: moved(action, at, last, 8) };
         }
         Overlay::Strategies { pool, at } => {
             let last = REGISTRY.len() - 1;
-            model.ui.overlay = Overlay::Strategies {
-                pool,
-                at: moved(action, at, last, 8),
-            };
+            model.ui.overlay = Overlay::Strategies { pool, at: moved(action, at, last, 8) };
         }
         Overlay::None if model.ui.focus == Panel::Log => travel_log(model, action),
         Overlay::None => travel_nodes(model, action),
@@ -386,9 +348,7 @@ fn travel_nodes(model: &mut Model, action: Action) {
         None if matches!(action, Action::First) => 0,
         None => model.ui.top.min(last),
     };
-    let id = model
-        .snapshot()
-        .map(|snapshot| snapshot.nodes[model.order[at]].id);
+    let id = model.snapshot().map(|snapshot| snapshot.nodes[model.order[at]].id);
     model.ui.selected = id;
 }
 
@@ -407,8 +367,5 @@ fn settle(model: &mut Model) {
     }
     model.ui.top = top;
     let entries = model.snapshot().map_or(0, |snapshot| snapshot.log.len());
-    model.ui.log_top = model
-        .ui
-        .log_top
-        .min(entries.saturating_sub(layout::log_rows(model)));
+    model.ui.log_top = model.ui.log_top.min(entries.saturating_sub(layout::log_rows(model)));
 }

@@ -28,19 +28,9 @@ impl Poisson {
     /// If the rate is not a finite number above zero.
     #[must_use]
     pub fn new(rate: f64, end: Time, count: u64, seed: u64, mix: Mix) -> Poisson {
-        assert!(
-            rate.is_finite() && rate > 0.0,
-            "a rate is a finite number above zero"
-        );
+        assert!(rate.is_finite() && rate > 0.0, "a rate is a finite number above zero");
         let rng = Rng::stream(seed, "arrivals");
-        Poisson {
-            gap: 1.0 / rate,
-            clock: 0.0,
-            end,
-            left: count,
-            rng,
-            mix,
-        }
+        Poisson { gap: 1.0 / rate, clock: 0.0, end, left: count, rng, mix }
     }
 }
 

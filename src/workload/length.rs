@@ -56,10 +56,7 @@ impl Mix {
                 Some(*sum)
             })
             .collect();
-        assert!(
-            shares.last().is_some_and(|total| *total > 0.0),
-            "some class has a share"
-        );
+        assert!(shares.last().is_some_and(|total| *total > 0.0), "some class has a share");
         Mix {
             classes,
             shares,
@@ -95,9 +92,7 @@ impl Mix {
             return 0;
         }
         let point = self.class_rng.unit() * self.shares[self.shares.len() - 1];
-        self.shares
-            .partition_point(|&sum| sum <= point)
-            .min(self.shares.len() - 1)
+        self.shares.partition_point(|&sum| sum <= point).min(self.shares.len() - 1)
     }
 
     fn make(
@@ -124,14 +119,7 @@ impl Mix {
             prefix,
         };
         let output = Tokens(output.0.max(1));
-        Arrival {
-            at,
-            request,
-            truth: Truth {
-                output,
-                key: mix(self.seed, id),
-            },
-        }
+        Arrival { at, request, truth: Truth { output, key: mix(self.seed, id) } }
     }
 }
 

@@ -1,11 +1,6 @@
 //! Small worlds for tests: a fleet, a workload and a run in a few words.
 
-#![allow(
-    dead_code,
-    unreachable_pub,
-    missing_docs,
-    reason = "every test binary uses a part of it"
-)]
+#![allow(dead_code, unreachable_pub, missing_docs, reason = "every test binary uses a part of it")]
 
 use plimsoll::balance::{
     Config, Event, HealthSettings, Input, Limits, Match, NodeSpec, PoolSpec, Prices, Priority,
@@ -39,30 +34,14 @@ pub fn config(nodes: usize, strategy: &str, seed: u64) -> Config {
     let strategy = StrategySpec::named(strategy).expect("a known strategy");
     Config {
         seed,
-        pools: vec![PoolSpec {
-            name: "pool".to_owned(),
-            strategy,
-        }],
+        pools: vec![PoolSpec { name: "pool".to_owned(), strategy }],
         nodes: (0..nodes).map(node).collect(),
-        routes: vec![RouteSpec {
-            when: Match::default(),
-            to: vec![PoolId(0)],
-            require: 0,
-        }],
+        routes: vec![RouteSpec { when: Match::default(), to: vec![PoolId(0)], require: 0 }],
         expected_output: vec![Tokens(200)],
-        retry: Retry {
-            budget: Ratio::ONE,
-            ..Retry::default()
-        },
-        timeouts: Timeouts {
-            first_token: None,
-            total: None,
-        },
+        retry: Retry { budget: Ratio::ONE, ..Retry::default() },
+        timeouts: Timeouts { first_token: None, total: None },
         health: HealthSettings::default(),
-        queue: Queue {
-            max: u32::MAX,
-            max_wait: None,
-        },
+        queue: Queue { max: u32::MAX, max_wait: None },
     }
 }
 
@@ -72,10 +51,7 @@ pub fn labels(config: &Config, backends: &[BackendSpec]) -> Labels {
         scenario: "test".to_owned(),
         seed: config.seed,
         warmup: Time::ZERO,
-        classes: vec![ClassLabel {
-            name: "default".to_owned(),
-            ..ClassLabel::default()
-        }],
+        classes: vec![ClassLabel { name: "default".to_owned(), ..ClassLabel::default() }],
         pools: config.pools.iter().map(|pool| pool.name.clone()).collect(),
         nodes: config
             .nodes
@@ -108,11 +84,7 @@ pub fn class() -> ClassSpec {
 
 /// Servers with a long queue.
 pub fn slots(servers: u32, service: Dist) -> BackendSpec {
-    BackendSpec::Slots(slots::Spec {
-        servers,
-        queue: u32::MAX,
-        service,
-    })
+    BackendSpec::Slots(slots::Spec { servers, queue: u32::MAX, service })
 }
 
 /// A run to be made.

@@ -24,11 +24,8 @@ pub(super) const ENTRY: Entry = Entry {
 struct Cheapest;
 
 fn dollars(ask: &Ask<'_>, node: NodeId) -> f64 {
-    let usage = Usage {
-        input: ask.request.prompt,
-        cached: Tokens::ZERO,
-        output: ask.expected_output,
-    };
+    let usage =
+        Usage { input: ask.request.prompt, cached: Tokens::ZERO, output: ask.expected_output };
     ask.node(node).spec.prices.of(&usage).dollars()
 }
 

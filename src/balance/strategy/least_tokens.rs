@@ -22,11 +22,7 @@ pub(super) const ENTRY: Entry = Entry {
         default: 250_000,
         about: "cost of a prompt token relative to an output token",
     }],
-    build: |spec| {
-        Box::new(LeastTokens {
-            prefill_weight: spec.get(0) as f64 / 1e6,
-        })
-    },
+    build: |spec| Box::new(LeastTokens { prefill_weight: spec.get(0) as f64 / 1e6 }),
 };
 
 #[derive(Debug)]
@@ -55,8 +51,6 @@ impl Strategy for LeastTokens {
 
     fn terms(&self, ask: &Ask<'_>, node: NodeId) -> Terms {
         let (prefill, decode) = self.parts(ask, node);
-        Terms::NONE
-            .with(Term::Prefill, prefill)
-            .with(Term::Decode, decode)
+        Terms::NONE.with(Term::Prefill, prefill).with(Term::Decode, decode)
     }
 }

@@ -196,16 +196,8 @@ pub(super) fn least(
         }
     }
     let (node, (score, _)) = best?;
-    why.chosen = Scored {
-        node,
-        score,
-        terms: Terms::NONE,
-    };
-    why.runner_up = second.map(|(node, score)| Scored {
-        node,
-        score,
-        terms: Terms::NONE,
-    });
+    why.chosen = Scored { node, score, terms: Terms::NONE };
+    why.runner_up = second.map(|(node, score)| Scored { node, score, terms: Terms::NONE });
     Some(node)
 }
 
@@ -295,9 +287,9 @@ impl SettingKind {
             SettingKind::Count { .. } => value.to_string(),
             SettingKind::Span { .. } => Span(value).to_string(),
             SettingKind::Ratio { .. } => (value as f64 / 1e6).to_string(),
-            SettingKind::Choice(words) => words
-                .get(value as usize)
-                .map_or_else(|| value.to_string(), ToString::to_string),
+            SettingKind::Choice(words) => {
+                words.get(value as usize).map_or_else(|| value.to_string(), ToString::to_string)
+            }
         }
     }
 }
@@ -321,10 +313,7 @@ impl StrategySpec {
         for (value, setting) in values.iter_mut().zip(REGISTRY[entry].settings) {
             *value = setting.default;
         }
-        Some(StrategySpec {
-            entry: entry as u8,
-            values,
-        })
+        Some(StrategySpec { entry: entry as u8, values })
     }
 
     /// Returns its entry in the registry.
@@ -386,11 +375,7 @@ impl fmt::Display for StrategySpec {
             .filter(|(setting, value)| *value != setting.default)
             .map(|(setting, value)| format!("{} {}", setting.name, setting.kind.show(value)))
             .collect();
-        if changed.is_empty() {
-            Ok(())
-        } else {
-            write!(f, "({})", changed.join(", "))
-        }
+        if changed.is_empty() { Ok(()) } else { write!(f, "({})", changed.join(", ")) }
     }
 }
 
@@ -403,10 +388,8 @@ impl fmt::Debug for StrategySpec {
 /// `{"peak_ewma": {"decay": 60000000000, "signal": 0}}`, settings in integer form.
 impl Serialize for StrategySpec {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let settings: BTreeMap<&str, u64> = self
-            .settings()
-            .map(|(setting, value)| (setting.name, value))
-            .collect();
+        let settings: BTreeMap<&str, u64> =
+            self.settings().map(|(setting, value)| (setting.name, value)).collect();
         BTreeMap::from([(self.name(), settings)]).serialize(serializer)
     }
 }
@@ -417,18 +400,12 @@ impl<'de> Deserialize<'de> for StrategySpec {
         let map = BTreeMap::<String, BTreeMap<String, u64>>::deserialize(deserializer)?;
         let mut entries = map.into_iter();
         let (Some((name, settings)), None) = (entries.next(), entries.next()) else {
-            return Err(D::Error::custom(
-                "a strategy is a table with one key, its name",
-            ));
+            return Err(D::Error::custom("a strategy is a table with one key, its name"));
         };
         let mut spec = StrategySpec::named(&name)
             .ok_or_else(|| D::Error::custom(format!("unknown strategy `{name}`")))?;
         for (key, value) in settings {
-            let place = spec
-                .entry()
-                .settings
-                .iter()
-                .position(|setting| setting.name == key);
+            let place = spec.entry().settings.iter().position(|setting| setting.name == key);
             let place = place
                 .ok_or_else(|| D::Error::custom(format!("`{name}` has no setting `{key}`")))?;
             spec.set(place, value)
@@ -447,12 +424,7 @@ mod tests {
         for (index, entry) in REGISTRY.iter().enumerate() {
             assert!(entry.settings.len() <= SETTINGS_MAX, "{}", entry.name);
             for setting in entry.settings {
-                assert_eq!(
-                    setting.kind.refuses(setting.default),
-                    None,
-                    "{}",
-                    setting.name
-                );
+                assert_eq!(setting.kind.refuses(setting.default), None, "{}", setting.name);
             }
             let spec = StrategySpec::named(entry.name).unwrap();
             assert_eq!(usize::from(spec.index()), index, "names are unique");

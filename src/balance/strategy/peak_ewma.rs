@@ -41,10 +41,7 @@ pub(super) const ENTRY: Entry = Entry {
         },
         Setting {
             name: "decay",
-            kind: SettingKind::Span {
-                min: Span::from_millis(100),
-                max: Span::from_secs(86_400),
-            },
+            kind: SettingKind::Span { min: Span::from_millis(100), max: Span::from_secs(86_400) },
             default: 60_000_000_000,
             about: "time constant of forgetting",
         },
@@ -81,15 +78,13 @@ impl PeakEwma {
     }
 
     fn latency(&self, ask: &Ask<'_>, node: NodeId) -> f64 {
-        self.nodes
-            .get(ask.node(node).seat as usize)
-            .map_or(0.0, |estimate| {
-                if estimate.latency > 0.0 {
-                    estimate.latency * self.weight(estimate.stamp, ask.now)
-                } else {
-                    0.0
-                }
-            })
+        self.nodes.get(ask.node(node).seat as usize).map_or(0.0, |estimate| {
+            if estimate.latency > 0.0 {
+                estimate.latency * self.weight(estimate.stamp, ask.now)
+            } else {
+                0.0
+            }
+        })
     }
 
     fn score(&self, ask: &Ask<'_>, node: NodeId) -> f64 {
@@ -114,10 +109,7 @@ impl PeakEwma {
         } else {
             old.latency * weight + latency * (1.0 - weight)
         };
-        self.nodes[seat] = Estimate {
-            latency: new,
-            stamp: now,
-        };
+        self.nodes[seat] = Estimate { latency: new, stamp: now };
     }
 }
 
@@ -137,12 +129,7 @@ impl Strategy for PeakEwma {
             Fact::FirstToken(node, took) if !self.total => {
                 self.sample(now, fleet.node(node).seat as usize, took.seconds());
             }
-            Fact::Ended {
-                node,
-                end,
-                took,
-                started,
-            } => {
+            Fact::Ended { node, end, took, started } => {
                 let seat = fleet.node(node).seat as usize;
                 if wasted(end) {
                     self.sample(now, seat, took.max(PENALTY).seconds());

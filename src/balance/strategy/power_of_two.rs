@@ -20,18 +20,11 @@ pub(super) const ENTRY: Entry = Entry {
     source: "Mitzenmacher 2001, The power of two choices in randomized load balancing",
     settings: &[Setting {
         name: "choices",
-        kind: SettingKind::Count {
-            min: 1,
-            max: CHOICES_MAX as u64,
-        },
+        kind: SettingKind::Count { min: 1, max: CHOICES_MAX as u64 },
         default: 2,
         about: "nodes drawn for a decision",
     }],
-    build: |spec| {
-        Box::new(PowerOfTwo {
-            choices: spec.get(0) as usize,
-        })
-    },
+    build: |spec| Box::new(PowerOfTwo { choices: spec.get(0) as usize }),
 };
 
 #[derive(Debug)]

@@ -27,10 +27,7 @@ impl Strategy for RoundRobin {
         let members = ask.members();
         let start = self.next.unwrap_or_else(|| rng.below(members.len())) % members.len();
         let (before, from) = members.split_at(start);
-        let turn = from
-            .iter()
-            .chain(before)
-            .position(|&node| ask.allows(node))?;
+        let turn = from.iter().chain(before).position(|&node| ask.allows(node))?;
         let seat = (start + turn) % members.len();
         self.next = Some(seat + 1);
         why.considered = turn as u32 + 1;

@@ -17,12 +17,7 @@ pub(super) const ENTRY: Entry = Entry {
     cost: "O(n)",
     source: "nginx, smooth weighted round robin",
     settings: &[],
-    build: |_| {
-        Box::new(WeightedRoundRobin {
-            credit: Vec::new(),
-            started: false,
-        })
-    },
+    build: |_| Box::new(WeightedRoundRobin { credit: Vec::new(), started: false }),
 };
 
 /// The random start is sought among so many picks at most.
@@ -64,10 +59,8 @@ impl Strategy for WeightedRoundRobin {
         self.credit.resize(ask.members().len(), 0);
         if !self.started {
             self.started = true;
-            let cycle: u64 = ask
-                .candidates()
-                .map(|node| u64::from(ask.node(node).spec.weight))
-                .sum();
+            let cycle: u64 =
+                ask.candidates().map(|node| u64::from(ask.node(node).spec.weight)).sum();
             for _ in 0..rng.below((cycle as usize).clamp(1, PHASES_MAX)) {
                 self.turn(ask);
             }

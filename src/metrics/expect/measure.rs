@@ -103,36 +103,16 @@ pub(super) const METRICS: [Entry; 33] = [
     ("hedges", Metric::Hedges, Unit::Count, RUN),
     ("failovers", Metric::Failovers, Unit::Count, RUN),
     ("tokens_input", Metric::TokensInput, Unit::Count, RUN),
-    (
-        "tokens_cached_input",
-        Metric::TokensCached,
-        Unit::Count,
-        RUN,
-    ),
+    ("tokens_cached_input", Metric::TokensCached, Unit::Count, RUN),
     ("tokens_output", Metric::TokensOutput, Unit::Count, RUN),
     ("cost", Metric::Cost, Unit::Dollars, ALL),
     ("cost_per_1k", Metric::CostPer1k, Unit::Dollars, GROUPS),
-    (
-        "cost_per_1k_requests",
-        Metric::CostPer1k,
-        Unit::Dollars,
-        GROUPS,
-    ),
+    ("cost_per_1k_requests", Metric::CostPer1k, Unit::Dollars, GROUPS),
     ("cost_tokens", Metric::CostTokens, Unit::Dollars, ALL),
-    (
-        "cost_hours",
-        Metric::CostHours,
-        Unit::Dollars,
-        RUN | POOL | NODE,
-    ),
+    ("cost_hours", Metric::CostHours, Unit::Dollars, RUN | POOL | NODE),
     ("goodput", Metric::Goodput, Unit::PerSecond, RUN | CLASS),
     ("throughput", Metric::Throughput, Unit::PerSecond, GROUPS),
-    (
-        "slo_attainment",
-        Metric::SloAttainment,
-        Unit::Share,
-        RUN | CLASS,
-    ),
+    ("slo_attainment", Metric::SloAttainment, Unit::Share, RUN | CLASS),
     ("fairness_jain", Metric::Fairness, Unit::Share, RUN),
     ("fairness", Metric::Fairness, Unit::Share, RUN),
     ("share", Metric::Share, Unit::Share, NODE),
@@ -171,10 +151,7 @@ impl View {
             Scope::Pool(name) => View::pool(summary, name)?,
             Scope::Node(name) => View::node(summary.nodes.iter().find(|node| node.name == *name)?),
         };
-        Some(View {
-            seconds: summary.simulated_s - summary.warmup_s,
-            ..view
-        })
+        Some(View { seconds: summary.simulated_s - summary.warmup_s, ..view })
     }
 
     fn run(summary: &Summary) -> View {
@@ -223,14 +200,8 @@ impl View {
     fn node(node: &NodeSummary) -> View {
         View {
             latency: node.latency_s,
-            requests: RequestCounts {
-                failed: node.failed,
-                ..RequestCounts::default()
-            },
-            attempts: Attempts {
-                total: node.attempts,
-                ..Attempts::default()
-            },
+            requests: RequestCounts { failed: node.failed, ..RequestCounts::default() },
+            attempts: Attempts { total: node.attempts, ..Attempts::default() },
             costs: node.cost_usd,
             share: Some(node.share),
             utilisation: node.utilisation,
@@ -273,14 +244,8 @@ impl View {
     }
 
     fn count(&self, metric: Metric) -> Option<u64> {
-        let RequestCounts {
-            arrived,
-            completed,
-            failed,
-            rejected,
-            cancelled,
-            in_flight,
-        } = self.requests;
+        let RequestCounts { arrived, completed, failed, rejected, cancelled, in_flight } =
+            self.requests;
         Some(match metric {
             Metric::Arrived => arrived,
             Metric::Completed => completed,

@@ -54,9 +54,7 @@ pub struct ExpectError {
 impl fmt::Display for ExpectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.reason)?;
-        self.help
-            .as_ref()
-            .map_or(Ok(()), |help| write!(f, "; {help}"))
+        self.help.as_ref().map_or(Ok(()), |help| write!(f, "; {help}"))
     }
 }
 
@@ -147,13 +145,7 @@ impl Expectation {
         });
         let order = value.and_then(|value| value.partial_cmp(&self.limit));
         let held = order.is_some_and(|order| self.op.holds(order));
-        Verdict {
-            text: self.text.clone(),
-            value,
-            limit: self.limit,
-            held,
-            unit: self.unit,
-        }
+        Verdict { text: self.text.clone(), value, limit: self.limit, held, unit: self.unit }
     }
 }
 

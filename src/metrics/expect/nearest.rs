@@ -7,12 +7,7 @@
 pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let word: Vec<char> = word.to_lowercase().chars().collect();
     known
-        .map(|known| {
-            (
-                distance(&word, &known.to_lowercase().chars().collect::<Vec<_>>()),
-                known,
-            )
-        })
+        .map(|known| (distance(&word, &known.to_lowercase().chars().collect::<Vec<_>>()), known))
         .filter(|(distance, known)| *distance <= (known.chars().count().max(3)) / 3)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, known)| known)
@@ -43,10 +38,7 @@ mod tests {
     #[test]
     fn distances_count_edits_and_swaps() {
         let between = |a: &str, b: &str| {
-            distance(
-                &a.chars().collect::<Vec<_>>(),
-                &b.chars().collect::<Vec<_>>(),
-            )
+            distance(&a.chars().collect::<Vec<_>>(), &b.chars().collect::<Vec<_>>())
         };
         assert_eq!(between("", "abc"), 3);
         assert_eq!(between("kitten", "sitting"), 3);

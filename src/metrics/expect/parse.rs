@@ -17,10 +17,7 @@ impl<'a> Piece<'a> {
         let text = &self.text[from..to];
         let trimmed = text.trim_start();
         let at = self.at + from + text.len() - trimmed.len();
-        Piece {
-            text: trimmed.trim_end(),
-            at,
-        }
+        Piece { text: trimmed.trim_end(), at }
     }
 
     fn from(self, from: usize) -> Piece<'a> {
@@ -36,12 +33,7 @@ impl<'a> Piece<'a> {
     }
 
     fn wrong(self, reason: String, help: Option<String>) -> ExpectError {
-        ExpectError {
-            at: self.at,
-            len: self.text.len(),
-            reason,
-            help,
-        }
+        ExpectError { at: self.at, len: self.text.len(), reason, help }
     }
 }
 
@@ -51,15 +43,7 @@ pub(super) fn expectation(text: &str, names: &Names) -> Result<Expectation, Expe
     let Subject { scope, entry, stat } = subject(left, names)?;
     let (_, metric, unit, _) = entry;
     let (limit, unit) = limit(right, unit)?;
-    Ok(Expectation {
-        text: whole.text.to_owned(),
-        scope,
-        metric,
-        stat,
-        op,
-        limit,
-        unit,
-    })
+    Ok(Expectation { text: whole.text.to_owned(), scope, metric, stat, op, limit, unit })
 }
 
 fn sides(whole: Piece<'_>) -> Result<(Piece<'_>, Op, Piece<'_>), ExpectError> {
@@ -114,11 +98,7 @@ fn subject(left: Piece<'_>, names: &Names) -> Result<Subject, ExpectError> {
         if entry.2 == Unit::Seconds {
             return Err(without_stat(left, entry));
         }
-        return Ok(Subject {
-            scope: scope(kind, rest, names, entry, word)?,
-            entry,
-            stat: None,
-        });
+        return Ok(Subject { scope: scope(kind, rest, names, entry, word)?, entry, stat: None });
     };
     // What stands before the stat is a metric with its scope before it, or the scope itself.
     let (before, candidate) = rest.map_or((None, word), Piece::last);
@@ -128,11 +108,7 @@ fn subject(left: Piece<'_>, names: &Names) -> Result<Subject, ExpectError> {
     match known {
         Some(entry) if entry.2 == Unit::Seconds && !named => {
             let scope = scope(kind, before, names, entry, candidate)?;
-            Ok(Subject {
-                scope,
-                entry,
-                stat: Some(stat),
-            })
+            Ok(Subject { scope, entry, stat: Some(stat) })
         }
         Some(entry) if !named && !names.has(candidate.text) => {
             let reason = format!("`{}` is one number and has no `{}`", entry.0, word.text);
@@ -140,11 +116,7 @@ fn subject(left: Piece<'_>, names: &Names) -> Result<Subject, ExpectError> {
         }
         _ => {
             let entry = METRICS[0];
-            Ok(Subject {
-                scope: scope(kind, rest, names, entry, word)?,
-                entry,
-                stat: Some(stat),
-            })
+            Ok(Subject { scope: scope(kind, rest, names, entry, word)?, entry, stat: Some(stat) })
         }
     }
 }
@@ -169,17 +141,11 @@ fn stat(path: Piece<'_>) -> (Option<Piece<'_>>, Option<Stat>, Piece<'_>) {
     if let Some(before) = path.text.strip_suffix("p99.9")
         && (before.is_empty() || before.trim_end().ends_with('.'))
     {
-        let rest = before
-            .trim_end()
-            .strip_suffix('.')
-            .map(|rest| path.cut(0, rest.len()));
+        let rest = before.trim_end().strip_suffix('.').map(|rest| path.cut(0, rest.len()));
         return (rest, Some(Stat::P999), path.from(before.len()));
     }
     let (rest, word) = path.last();
-    let stat = STATS
-        .iter()
-        .find(|(name, _)| *name == word.text)
-        .map(|(_, stat)| *stat);
+    let stat = STATS.iter().find(|(name, _)| *name == word.text).map(|(_, stat)| *stat);
     (rest, stat, word)
 }
 
@@ -193,28 +159,15 @@ fn metric(word: Piece<'_>, scoped: bool, names: &Names) -> Result<Entry, ExpectE
         return Ok(entry);
     }
     if names.has(word.text) {
-        let reason = format!(
-            "`{}` is a name; of what it measures nothing is said",
-            word.text
-        );
-        return Err(word.wrong(
-            reason,
-            Some(format!("write for instance `{}.p99`", word.text)),
-        ));
+        let reason = format!("`{}` is a name; of what it measures nothing is said", word.text);
+        return Err(word.wrong(reason, Some(format!("write for instance `{}.p99`", word.text))));
     }
-    if word
-        .text
-        .strip_prefix('p')
-        .is_some_and(|rest| rest.parse::<f64>().is_ok())
-    {
+    if word.text.strip_prefix('p').is_some_and(|rest| rest.parse::<f64>().is_ok()) {
         let reason = format!("`{}` is not measured", word.text);
         return Err(word.wrong(reason, Some(format!("there are {}", stat_names()))));
     }
     let what = if scoped { "metric or stat" } else { "metric" };
-    let known = METRICS
-        .iter()
-        .map(|entry| entry.0)
-        .chain(STATS.iter().map(|stat| stat.0));
+    let known = METRICS.iter().map(|entry| entry.0).chain(STATS.iter().map(|stat| stat.0));
     let help = nearest(word.text, known).map_or_else(
         || format!("metrics are {}", metric_names(RUN | CLASS | POOL | NODE)),
         |near| format!("did you mean `{near}`?"),
@@ -224,11 +177,7 @@ fn metric(word: Piece<'_>, scoped: bool, names: &Names) -> Result<Entry, ExpectE
 
 fn without_stat(left: Piece<'_>, entry: Entry) -> ExpectError {
     let reason = format!("which of the numbers of `{}` is meant?", entry.0);
-    let help = format!(
-        "write for instance `{}.p99`; there are {}",
-        left.text,
-        stat_names()
-    );
+    let help = format!("write for instance `{}.p99`; there are {}", left.text, stat_names());
     left.wrong(reason, Some(help))
 }
 
@@ -244,10 +193,7 @@ fn scope(
         Some(name) => named(kind, name, names)?,
         None if kind.is_some() => {
             let reason = "a name must follow the colon, and a dot the name".to_owned();
-            return Err(word.wrong(
-                reason,
-                Some("write for instance `class:chat.p99`".to_owned()),
-            ));
+            return Err(word.wrong(reason, Some("write for instance `class:chat.p99`".to_owned())));
         }
         None => (RUN, Scope::Run),
     };
@@ -274,10 +220,8 @@ fn named(kind: Option<u8>, name: Piece<'_>, names: &Names) -> Result<(u8, Scope)
         [] => Err(unknown(wanted, name, names)),
         [..] => {
             let kinds: Vec<&str> = found.iter().map(|kind| phrase(*kind)).collect();
-            let forms: Vec<String> = found
-                .iter()
-                .map(|kind| format!("`{}:{}`", prefix(*kind), name.text))
-                .collect();
+            let forms: Vec<String> =
+                found.iter().map(|kind| format!("`{}:{}`", prefix(*kind), name.text)).collect();
             let reason = format!("`{}` is {}", name.text, kinds.join(" and "));
             Err(name.wrong(reason, Some(format!("write {}", forms.join(" or ")))))
         }
@@ -286,15 +230,8 @@ fn named(kind: Option<u8>, name: Piece<'_>, names: &Names) -> Result<(u8, Scope)
 
 fn unknown(wanted: u8, name: Piece<'_>, names: &Names) -> ExpectError {
     let any = wanted == CLASS | POOL | NODE;
-    let what = if any {
-        "class, pool or node"
-    } else {
-        prefix(wanted)
-    };
-    let lists = names
-        .lists()
-        .into_iter()
-        .filter(|(kind, _)| wanted & kind != 0);
+    let what = if any { "class, pool or node" } else { prefix(wanted) };
+    let lists = names.lists().into_iter().filter(|(kind, _)| wanted & kind != 0);
     let known = lists.flat_map(|(_, list)| list.iter().map(String::as_str));
     // `tttf.p99`: what stands where a scope may stand was perhaps meant as a metric.
     let metrics = METRICS.iter().map(|entry| entry.0).filter(|_| any);
@@ -305,17 +242,11 @@ fn unknown(wanted: u8, name: Piece<'_>, names: &Names) -> ExpectError {
 
 impl Names {
     fn lists(&self) -> [(u8, &Vec<String>); 3] {
-        [
-            (CLASS, &self.classes),
-            (POOL, &self.pools),
-            (NODE, &self.nodes),
-        ]
+        [(CLASS, &self.classes), (POOL, &self.pools), (NODE, &self.nodes)]
     }
 
     fn has(&self, name: &str) -> bool {
-        self.lists()
-            .into_iter()
-            .any(|(_, list)| list.iter().any(|one| one == name))
+        self.lists().into_iter().any(|(_, list)| list.iter().any(|one| one == name))
     }
 }
 
@@ -344,10 +275,7 @@ fn stat_names() -> String {
 fn metric_names(scopes: u8) -> String {
     let first = |entry: &Entry| METRICS.into_iter().find(|other| other.1 == entry.1);
     let named = |entry: &&Entry| first(entry).is_some_and(|other| other.0 == entry.0);
-    let names = METRICS
-        .iter()
-        .filter(|entry| entry.3 & scopes != 0)
-        .filter(named);
+    let names = METRICS.iter().filter(|entry| entry.3 & scopes != 0).filter(named);
     names.map(|entry| entry.0).collect::<Vec<_>>().join(" ")
 }
 
@@ -378,14 +306,9 @@ fn limit(value: Piece<'_>, unit: Unit) -> Result<(f64, Unit), ExpectError> {
 fn duration(value: Piece<'_>) -> Result<f64, ExpectError> {
     if value.text.ends_with('%') || value.text.starts_with('$') {
         let reason = format!("`{}` is no duration", value.text);
-        return Err(value.wrong(
-            reason,
-            Some("write for instance `450ms` or `2s`".to_owned()),
-        ));
+        return Err(value.wrong(reason, Some("write for instance `450ms` or `2s`".to_owned())));
     }
-    Span::parse(value.text)
-        .map(Span::seconds)
-        .map_err(|reason| value.wrong(reason, None))
+    Span::parse(value.text).map(Span::seconds).map_err(|reason| value.wrong(reason, None))
 }
 
 /// A finite number from zero up, divided by ten so many times.
@@ -399,7 +322,5 @@ fn number_of(value: Piece<'_>, number: &str, tens: u32) -> Result<f64, ExpectErr
         return Err(value.wrong(reason, None));
     }
     // 0.1 % must be the float nearest to 1/1000, or `==` would miss one in a thousand.
-    Ok(format!("{plain}e-{tens}")
-        .parse()
-        .unwrap_or(parsed / 10_f64.powi(tens as i32)))
+    Ok(format!("{plain}e-{tens}").parse().unwrap_or(parsed / 10_f64.powi(tens as i32)))
 }

@@ -27,23 +27,13 @@ fn times(base: f64) -> Latency {
 }
 
 fn costs(total: f64) -> Costs {
-    Costs {
-        total,
-        per_1k_requests: Some(4.0),
-        tokens: total - 1.0,
-        hours: 1.0,
-    }
+    Costs { total, per_1k_requests: Some(4.0), tokens: total - 1.0, hours: 1.0 }
 }
 
 fn class() -> Class {
     Class {
         name: "chat".to_owned(),
-        requests: RequestCounts {
-            arrived: 10,
-            completed: 9,
-            failed: 1,
-            ..Default::default()
-        },
+        requests: RequestCounts { arrived: 10, completed: 9, failed: 1, ..Default::default() },
         latency_s: times(100.0),
         ttft_s: times(110.0),
         tpot_s: times(120.0),
@@ -88,10 +78,7 @@ fn requests() -> RequestCounts {
 }
 
 fn goodput() -> Goodput {
-    Goodput {
-        requests_per_s: Some(9.5),
-        slo_attainment: Some(0.95),
-    }
+    Goodput { requests_per_s: Some(9.5), slo_attainment: Some(0.95) }
 }
 
 fn summary() -> Summary {
@@ -99,39 +86,18 @@ fn summary() -> Summary {
         simulated_s: 130.0,
         warmup_s: 30.0,
         requests: requests(),
-        attempts: Attempts {
-            total: 1_200,
-            retries: 20,
-            hedges: 30,
-            failovers: 40,
-        },
+        attempts: Attempts { total: 1_200, retries: 20, hedges: 30, failovers: 40 },
         latency_s: times(10.0),
         ttft_s: times(20.0),
         tpot_s: times(30.0),
         queue_s: times(40.0),
-        tokens: TokenCounts {
-            input: 7_000,
-            cached_input: 600,
-            output: 5_000,
-        },
+        tokens: TokenCounts { input: 7_000, cached_input: 600, output: 5_000 },
         cost_usd: costs(12.0),
         goodput: goodput(),
         fairness_jain: Some(0.98),
-        classes: vec![
-            class(),
-            Class {
-                name: "both".to_owned(),
-                ..Class::default()
-            },
-        ],
+        classes: vec![class(), Class { name: "both".to_owned(), ..Class::default() }],
         pools: vec![pool()],
-        nodes: vec![
-            node(),
-            NodeSummary {
-                name: "llama:8b".to_owned(),
-                ..NodeSummary::default()
-            },
-        ],
+        nodes: vec![node(), NodeSummary { name: "llama:8b".to_owned(), ..NodeSummary::default() }],
         ..Summary::default()
     }
 }
@@ -142,10 +108,7 @@ fn value(text: &str) -> Option<f64> {
 }
 
 fn held(text: &str) -> bool {
-    Expectation::parse(text, &names())
-        .unwrap()
-        .judge(&summary())
-        .held
+    Expectation::parse(text, &names()).unwrap().judge(&summary()).held
 }
 
 #[test]
@@ -212,10 +175,8 @@ fn every_metric_is_read_from_its_place() {
         "gpt-4.1.attempts < 1",
         "gpt-4.1.cost < 1",
     ];
-    let lines: Vec<String> = subjects
-        .iter()
-        .map(|text| format!("{text} -> {}", value(text).unwrap()))
-        .collect();
+    let lines: Vec<String> =
+        subjects.iter().map(|text| format!("{text} -> {}", value(text).unwrap())).collect();
     insta::assert_snapshot!(lines.join("\n"));
 }
 
@@ -240,14 +201,9 @@ fn comparisons_hold_on_the_right_side_of_the_limit() {
     ] {
         assert!(held(text), "{text}");
     }
-    for text in [
-        "failed < 1",
-        "failed > 1",
-        "failed == 2",
-        "failed >= 2",
-        "failed <= 0",
-        "failed < 0.1%",
-    ] {
+    for text in
+        ["failed < 1", "failed > 1", "failed == 2", "failed >= 2", "failed <= 0", "failed < 0.1%"]
+    {
         assert!(!held(text), "{text}");
     }
 }
@@ -262,9 +218,7 @@ fn what_has_no_sample_keeps_no_promise() {
         "llama:8b.utilisation < 1",
         "high-risk.failed == 0",
     ] {
-        let verdict = Expectation::parse(text, &names())
-            .unwrap()
-            .judge(&summary());
+        let verdict = Expectation::parse(text, &names()).unwrap().judge(&summary());
         assert_eq!((verdict.value, verdict.held), (None, false), "{text}");
     }
 }
@@ -278,14 +232,9 @@ fn names_that_are_metrics_need_their_kind() {
 
 #[test]
 fn verdicts_print_as_the_contract_says() {
-    let verdict = Expectation::parse(" failed < 0.1% ", &names())
-        .unwrap()
-        .judge(&summary());
+    let verdict = Expectation::parse(" failed < 0.1% ", &names()).unwrap().judge(&summary());
     let json = serde_json::to_string(&verdict).unwrap();
-    assert_eq!(
-        json,
-        r#"{"text":"failed < 0.1%","value":0.001,"limit":0.001,"held":false}"#
-    );
+    assert_eq!(json, r#"{"text":"failed < 0.1%","value":0.001,"limit":0.001,"held":false}"#);
     assert_eq!(verdict.unit, Unit::Share);
 }
 
@@ -341,21 +290,10 @@ fn errors_point_at_what_is_wrong() {
         "ärger < 1",
     ];
     let told = |text: &str| {
-        let ExpectError {
-            at,
-            len,
-            reason,
-            help,
-        } = Expectation::parse(text, &names()).unwrap_err();
-        let line = format!(
-            "{text}\n{}{}",
-            " ".repeat(text[..at].chars().count()),
-            "^".repeat(len.max(1))
-        );
-        help.map_or_else(
-            || format!("{line} {reason}"),
-            |help| format!("{line} {reason}\n  {help}"),
-        )
+        let ExpectError { at, len, reason, help } = Expectation::parse(text, &names()).unwrap_err();
+        let line =
+            format!("{text}\n{}{}", " ".repeat(text[..at].chars().count()), "^".repeat(len.max(1)));
+        help.map_or_else(|| format!("{line} {reason}"), |help| format!("{line} {reason}\n  {help}"))
     };
     insta::assert_snapshot!(texts.map(told).join("\n\n"));
 }

@@ -16,15 +16,9 @@ use super::pools;
 pub(super) fn draw(model: &Model, with_pools: bool, area: Rect, buf: &mut Buffer) {
     let last = model.snapshot().and_then(|snapshot| snapshot.last);
     let title = [piece("Why this node?", Role::Title)];
-    let aside = last.map_or_else(String::new, |last| {
-        format!("req {}", grouped(last.request.0))
-    });
+    let aside = last.map_or_else(String::new, |last| format!("req {}", grouped(last.request.0)));
     let inner = pen::panel(model, Panel::Decision, area, buf, &title, &aside);
-    let inner = Rect {
-        x: inner.x + 1,
-        width: inner.width.saturating_sub(2),
-        ..inner
-    };
+    let inner = Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner };
     let mut rows = last.map_or_else(no_decision, |last| explain(model, &last));
     if with_pools {
         rows.push(Vec::new());
@@ -38,30 +32,19 @@ pub(super) fn draw(model: &Model, with_pools: bool, area: Rect, buf: &mut Buffer
 }
 
 fn no_decision() -> Vec<Vec<Piece>> {
-    vec![vec![piece(
-        "no request has been sent to a node yet",
-        Role::Dim,
-    )]]
+    vec![vec![piece("no request has been sent to a node yet", Role::Dim)]]
 }
 
 fn explain(model: &Model, last: &Decision) -> Vec<Vec<Piece>> {
     let why = &last.why;
-    let strategy = REGISTRY
-        .get(usize::from(why.strategy))
-        .map_or("?", |entry| entry.name);
+    let strategy = REGISTRY.get(usize::from(why.strategy)).map_or("?", |entry| entry.name);
     let pool = model.pool(why.pool).map_or("?", |pool| pool.name.as_str());
-    let looked = format!(
-        " looked at {} of {} open nodes",
-        why.considered, why.candidates
-    );
+    let looked = format!(" looked at {} of {} open nodes", why.considered, why.candidates);
     let dot = model.glyphs().dot;
     let mut rows = vec![vec![
         piece(strategy, Role::Strong),
         piece(looked, Role::Text),
-        piece(
-            format!(" {dot} {} {}", cut(pool, 12, "…"), why.tier.name()),
-            Role::Dim,
-        ),
+        piece(format!(" {dot} {} {}", cut(pool, 12, "…"), why.tier.name()), Role::Dim),
     ]];
     let terms = term_names(&[Some(&why.chosen), why.runner_up.as_ref()]);
     if terms.is_empty() && why.chosen.score.is_nan() {
@@ -96,10 +79,7 @@ fn plain(model: &Model, chosen: &Scored) -> Vec<Piece> {
     vec![
         piece(format!("{} ", model.glyphs().cursor), Role::Up),
         piece(name_of(model, chosen), Role::Strong),
-        piece(
-            "  its turn or its luck: this strategy keeps no scores",
-            Role::Dim,
-        ),
+        piece("  its turn or its luck: this strategy keeps no scores", Role::Dim),
     ]
 }
 
@@ -115,30 +95,19 @@ fn heading(terms: &[Term]) -> Vec<Piece> {
 fn scored(model: &Model, scored: &Scored, chosen: bool, terms: &[Term]) -> Vec<Piece> {
     let name = cut(&name_of(model, scored), 13, "…");
     let pad = " ".repeat(14usize.saturating_sub(width(&name)));
-    let (sign, role) = if chosen {
-        (model.glyphs().cursor, Role::Strong)
-    } else {
-        (" ", Role::Text)
-    };
+    let (sign, role) =
+        if chosen { (model.glyphs().cursor, Role::Strong) } else { (" ", Role::Text) };
     let mut pieces = vec![
         piece(format!("{sign} "), Role::Up),
         piece(format!("{name}{pad}"), role),
         piece(format!("{:>9}", figure(scored.score)), role),
     ];
     for term in terms {
-        let value = scored
-            .terms
-            .as_slice()
-            .iter()
-            .find(|(here, _)| here == term);
+        let value = scored.terms.as_slice().iter().find(|(here, _)| here == term);
         let text = value.map_or_else(String::new, |(_, value)| figure(f64::from(*value)));
         pieces.push(piece(format!("{text:>10}"), role));
     }
-    let word = if chosen {
-        ("  chosen", Role::Up)
-    } else {
-        ("  next best", Role::Dim)
-    };
+    let word = if chosen { ("  chosen", Role::Up) } else { ("  next best", Role::Dim) };
     pieces.push(piece(word.0, word.1));
     pieces
 }

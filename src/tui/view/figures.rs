@@ -21,11 +21,7 @@ const FAILOVERS_WARN: f64 = 10.0;
 const LATENCY_WARN: f64 = 1.5;
 
 pub(super) fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
-    let place = Rect {
-        x: area.x + 1,
-        width: area.width.saturating_sub(2),
-        ..area
-    };
+    let place = Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area };
     let Some(snapshot) = model.snapshot() else {
         return;
     };
@@ -34,20 +30,14 @@ pub(super) fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
 }
 
 fn plain(rank: u8, label: &str, value: String) -> Fact {
-    let pieces = vec![
-        piece(format!("{label} "), Role::Dim),
-        piece(value, Role::Strong),
-    ];
+    let pieces = vec![piece(format!("{label} "), Role::Dim), piece(value, Role::Strong)];
     Fact { pieces, rank }
 }
 
 /// A figure that is worth a look: in colour and with a sign.
 fn loud(rank: u8, label: &str, value: &str, role: Role, glyphs: &Set) -> Fact {
     let value = piece(format!("{value}{}", glyphs.rising), role);
-    Fact {
-        pieces: vec![piece(format!("{label} "), Role::Dim), value],
-        rank,
-    }
+    Fact { pieces: vec![piece(format!("{label} "), Role::Dim), value], rank }
 }
 
 fn facts(snapshot: &Snapshot, glyphs: &Set) -> Vec<Fact> {
@@ -69,10 +59,7 @@ fn facts(snapshot: &Snapshot, glyphs: &Set) -> Vec<Fact> {
 }
 
 fn latency(span: Option<Span>, glyphs: &Set) -> String {
-    span.map_or_else(
-        || glyphs.none.to_owned(),
-        |span| format!("{}s", seconds(span)),
-    )
+    span.map_or_else(|| glyphs.none.to_owned(), |span| format!("{}s", seconds(span)))
 }
 
 fn tail(window: &Figures, run: &Figures, glyphs: &Set) -> Fact {

@@ -29,25 +29,12 @@ pub(super) fn draw(model: &Model, top: usize, body: Rect, buf: &mut Buffer) {
     pen::clear(model, area, buf);
     let title = [piece("Keys", Role::Title)];
     let overflow = columns(area).1;
-    let aside = if overflow > 0 {
-        "j k scroll"
-    } else {
-        "Esc closes"
-    };
+    let aside = if overflow > 0 { "j k scroll" } else { "Esc closes" };
     let inner = pen::frame(model, true, area, buf, &title, aside);
-    let inner = Rect {
-        x: inner.x + 1,
-        width: inner.width.saturating_sub(2),
-        ..inner
-    };
+    let inner = Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner };
     for (column, lines) in columns(area).0.iter().enumerate() {
         let x = inner.x + column as u16 * (inner.width / 2);
-        let place = Rect {
-            x,
-            width: inner.width / 2,
-            height: text_rows(area),
-            ..inner
-        };
+        let place = Rect { x, width: inner.width / 2, height: text_rows(area), ..inner };
         let shown = lines.iter().skip(top.min(overflow));
         for (line, row) in shown.zip(0..place.height) {
             pen::line(buf, place, row, model.theme(), &pieces(line));
@@ -58,11 +45,7 @@ pub(super) fn draw(model: &Model, top: usize, body: Rect, buf: &mut Buffer) {
 
 /// Returns how many lines do not fit.
 pub(in crate::tui) fn overflow(_model: &Model, screen: Rect) -> usize {
-    let body = Rect {
-        y: 2,
-        height: screen.height.saturating_sub(3),
-        ..screen
-    };
+    let body = Rect { y: 2, height: screen.height.saturating_sub(3), ..screen };
     columns(place(body)).1
 }
 
@@ -85,10 +68,7 @@ fn text_rows(area: Rect) -> u16 {
 fn columns(area: Rect) -> ([Vec<Line>; 2], usize) {
     let columns = split();
     let longest = columns.iter().map(Vec::len).max().unwrap_or(0);
-    (
-        columns,
-        longest.saturating_sub(usize::from(text_rows(area))),
-    )
+    (columns, longest.saturating_sub(usize::from(text_rows(area))))
 }
 
 fn split() -> [Vec<Line>; 2] {
@@ -113,9 +93,8 @@ fn entries(group: Group) -> Vec<Line> {
     let mut seen: Vec<Action> = Vec::new();
     let mut lines: Vec<Line> = Vec::new();
     let order = [Context::Live, Context::Always, Context::Picker];
-    let bindings = order
-        .iter()
-        .flat_map(|context| BINDINGS.iter().filter(|b| b.context == *context));
+    let bindings =
+        order.iter().flat_map(|context| BINDINGS.iter().filter(|b| b.context == *context));
     for binding in bindings.filter(|binding| binding.action.group() == group) {
         if seen.contains(&binding.action) {
             continue;
@@ -125,10 +104,7 @@ fn entries(group: Group) -> Vec<Line> {
         let keys = keys(binding);
         let text = binding.action.help();
         match lines.last_mut() {
-            Some(Line::Entry {
-                keys: before,
-                text: same,
-            }) if *same == text => {
+            Some(Line::Entry { keys: before, text: same }) if *same == text => {
                 before.push(' ');
                 before.push_str(&keys);
             }
@@ -143,10 +119,7 @@ fn keys(binding: &Binding) -> String {
     let mut sharing = BINDINGS.iter().filter(|b| b.context == binding.context);
     let shared = sharing.any(|b| b.action != binding.action && b.action.help() == text);
     // A row for two actions has no room for their second names.
-    let chords = binding
-        .chords
-        .iter()
-        .filter(|chord| !shared || !chord.is_ctrl());
+    let chords = binding.chords.iter().filter(|chord| !shared || !chord.is_ctrl());
     let labels: Vec<String> = chords.map(|chord| chord.label()).collect();
     labels.join(" ")
 }
@@ -156,11 +129,7 @@ fn pieces(line: &Line) -> Vec<Piece> {
         Line::Heading(name) => vec![piece(*name, Role::Strong)],
         Line::Entry { keys, text } => {
             let pad = " ".repeat(KEYS.saturating_sub(width(keys)).max(1));
-            vec![
-                piece(keys, Role::Key),
-                piece(pad, Role::Text),
-                piece(*text, Role::Text),
-            ]
+            vec![piece(keys, Role::Key), piece(pad, Role::Text), piece(*text, Role::Text)]
         }
         Line::Blank => Vec::new(),
     }
@@ -177,10 +146,8 @@ fn legend(model: &Model, inner: Rect, buf: &mut Buffer) {
         (glyphs.down, "down", Role::Down),
         (glyphs.fault, "injected", Role::You),
     ];
-    let pieces: Vec<Piece> = words
-        .iter()
-        .map(|(glyph, word, role)| piece(format!("{glyph} {word}  "), *role))
-        .collect();
+    let pieces: Vec<Piece> =
+        words.iter().map(|(glyph, word, role)| piece(format!("{glyph} {word}  "), *role)).collect();
     if inner.height > 0 {
         pen::line(buf, inner, inner.height - 1, model.theme(), &pieces);
     }

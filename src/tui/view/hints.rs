@@ -16,18 +16,11 @@ const ALWAYS: u8 = 255;
 pub(super) fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     let theme = model.theme();
     buf.set_style(area, theme.style(Role::Strip));
-    let place = Rect {
-        x: area.x + 1,
-        width: area.width.saturating_sub(2),
-        ..area
-    };
-    let (fixed, rest): (Vec<Fact>, Vec<Fact>) = hints(model.context())
-        .into_iter()
-        .partition(|hint| hint.rank == ALWAYS);
-    let fixed_width: usize = fixed
-        .iter()
-        .map(|f| f.pieces.iter().map(|(t, _)| t.len()).sum::<usize>() + 1)
-        .sum();
+    let place = Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area };
+    let (fixed, rest): (Vec<Fact>, Vec<Fact>) =
+        hints(model.context()).into_iter().partition(|hint| hint.rank == ALWAYS);
+    let fixed_width: usize =
+        fixed.iter().map(|f| f.pieces.iter().map(|(t, _)| t.len()).sum::<usize>() + 1).sum();
     let room = usize::from(place.width).saturating_sub(fixed_width + 1);
     if let Some(notice) = &model.ui.notice {
         pen::put(
@@ -41,14 +34,8 @@ pub(super) fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     } else {
         pen::facts(buf, place, theme, &pen::fit(rest, room, 1), 1);
     }
-    let x = place
-        .right()
-        .saturating_sub(fixed_width.saturating_sub(1) as u16);
-    let at_right = Rect {
-        x,
-        width: place.right() - x,
-        ..place
-    };
+    let x = place.right().saturating_sub(fixed_width.saturating_sub(1) as u16);
+    let at_right = Rect { x, width: place.right() - x, ..place };
     pen::facts(buf, at_right, theme, &fixed, 1);
 }
 
@@ -61,18 +48,12 @@ fn hints(context: Context) -> Vec<Fact> {
         keys.push(piece(format!("{} ", label(binding)), Role::StripName));
         if !hint.word.is_empty() {
             keys.push(piece(hint.word, Role::Strip));
-            facts.push(Fact {
-                pieces: std::mem::take(&mut keys),
-                rank: hint.rank,
-            });
+            facts.push(Fact { pieces: std::mem::take(&mut keys), rank: hint.rank });
         }
     }
     facts
 }
 
 fn label(binding: &Binding) -> String {
-    binding
-        .chords
-        .first()
-        .map_or_else(String::new, |chord| chord.label())
+    binding.chords.first().map_or_else(String::new, |chord| chord.label())
 }

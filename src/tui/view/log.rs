@@ -19,28 +19,13 @@ pub(super) fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     let inner = pen::panel(model, Panel::Log, area, buf, &title, &aside(model));
     let entries = model.snapshot().map_or(&[][..], |snapshot| &snapshot.log);
     if entries.is_empty() {
-        let middle = Rect {
-            y: inner.y + inner.height / 2,
-            height: 1,
-            ..inner
-        };
+        let middle = Rect { y: inner.y + inner.height / 2, height: 1, ..inner };
         let style = model.theme().style(Role::Dim);
-        pen::centred(
-            buf,
-            middle.intersection(inner),
-            "nothing has happened yet",
-            style,
-        );
+        pen::centred(buf, middle.intersection(inner), "nothing has happened yet", style);
     }
     let shown = entries.iter().rev().skip(model.ui.log_top);
     for (entry, row) in shown.zip(0..inner.height) {
-        pen::line(
-            buf,
-            inner,
-            row,
-            model.theme(),
-            &row_of(entry, inner.width, model.glyphs()),
-        );
+        pen::line(buf, inner, row, model.theme(), &row_of(entry, inner.width, model.glyphs()));
     }
 }
 
@@ -60,29 +45,16 @@ fn row_of(entry: &LogEntry, width: u16, glyphs: &Set) -> Vec<Piece> {
     let role = role(entry.level);
     let clock = entry.at.to_string();
     // Minutes are on the state bar; the last four characters are seconds and tenths.
-    let clock = if long {
-        &clock
-    } else {
-        &clock[clock.len().saturating_sub(4)..]
-    };
+    let clock = if long { &clock } else { &clock[clock.len().saturating_sub(4)..] };
     let pad = if long { " " } else { "" };
     let mut pieces = vec![piece(format!("{pad}{clock} "), Role::Dim)];
     pieces.push(piece(sign(entry, long, glyphs), role));
     let text = if long { &entry.text } else { &entry.short };
-    let times = if entry.count > 1 {
-        format!(" {}{}", glyphs.times, entry.count)
-    } else {
-        String::new()
-    };
-    let used: usize = pieces
-        .iter()
-        .map(|(text, _)| crate::tui::format::width(text))
-        .sum();
+    let times =
+        if entry.count > 1 { format!(" {}{}", glyphs.times, entry.count) } else { String::new() };
+    let used: usize = pieces.iter().map(|(text, _)| crate::tui::format::width(text)).sum();
     let room = usize::from(width).saturating_sub(used + crate::tui::format::width(&times));
-    pieces.push(piece(
-        cut(&text.replace("->", glyphs.arrow), room, glyphs.more),
-        role,
-    ));
+    pieces.push(piece(cut(&text.replace("->", glyphs.arrow), room, glyphs.more), role));
     pieces.push(piece(times, Role::Dim));
     pieces
 }

@@ -90,15 +90,6 @@ fn too_small(model: &Model, area: Rect, buf: &mut Buffer) {
     ];
     let top = area.y + area.height.saturating_sub(lines.len() as u16) / 2;
     for (line, y) in lines.iter().zip(top..area.bottom()) {
-        pen::centred(
-            buf,
-            Rect {
-                y,
-                height: 1,
-                ..area
-            },
-            line,
-            model.theme().style(Role::Text),
-        );
+        pen::centred(buf, Rect { y, height: 1, ..area }, line, model.theme().style(Role::Text));
     }
 }

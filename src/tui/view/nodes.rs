@@ -35,15 +35,7 @@ impl Column {
         rank: u8,
         cell: fn(&mut Cell<'_>, &NodeRow),
     ) -> Column {
-        Column {
-            title,
-            sort,
-            min: size.0,
-            max: size.1,
-            rank,
-            right: false,
-            cell,
-        }
+        Column { title, sort, min: size.0, max: size.1, rank, right: false, cell }
     }
 
     const fn right(
@@ -53,15 +45,7 @@ impl Column {
         rank: u8,
         cell: fn(&mut Cell<'_>, &NodeRow),
     ) -> Column {
-        Column {
-            title,
-            sort,
-            min: size,
-            max: size,
-            rank,
-            right: true,
-            cell,
-        }
+        Column { title, sort, min: size, max: size, rank, right: true, cell }
     }
 }
 
@@ -107,11 +91,7 @@ pub(super) fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     let inner = pen::panel(model, Panel::Nodes, area, buf, &title, &aside(model, area));
     let places = places(model, inner.width.saturating_sub(1));
     header(model, inner, &places, buf);
-    let body = Rect {
-        y: inner.y + 1,
-        height: inner.height.saturating_sub(1),
-        ..inner
-    };
+    let body = Rect { y: inner.y + 1, height: inner.height.saturating_sub(1), ..inner };
     let Some(snapshot) = model.snapshot().filter(|_| rows > 0) else {
         empty(model, body, buf);
         return;
@@ -119,11 +99,7 @@ pub(super) fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     let visible = model.order.iter().skip(model.ui.top).zip(0..body.height);
     for (&index, line) in visible {
         let row = &snapshot.nodes[index];
-        let line = Rect {
-            y: body.y + line,
-            height: 1,
-            ..body
-        };
+        let line = Rect { y: body.y + line, height: 1, ..body };
         draw_row(model, row, line, &places, buf);
     }
     more_below(model, body, area, buf);
@@ -140,52 +116,22 @@ fn aside(model: &Model, area: Rect) -> String {
         return sort;
     }
     let last = (model.ui.top + height).min(model.order.len());
-    format!(
-        "{}-{last} of {} {} {sort}",
-        model.ui.top + 1,
-        model.order.len(),
-        glyphs.dot
-    )
+    format!("{}-{last} of {} {} {sort}", model.ui.top + 1, model.order.len(), glyphs.dot)
 }
 
 fn empty(model: &Model, body: Rect, buf: &mut Buffer) {
-    let middle = Rect {
-        y: body.y + body.height.saturating_sub(1) / 2,
-        height: 1,
-        ..body
-    };
-    let text = if model.frame.is_none() {
-        "waiting for the first picture"
-    } else {
-        "no nodes yet"
-    };
-    pen::centred(
-        buf,
-        middle.intersection(body),
-        text,
-        model.theme().style(Role::Dim),
-    );
+    let middle = Rect { y: body.y + body.height.saturating_sub(1) / 2, height: 1, ..body };
+    let text = if model.frame.is_none() { "waiting for the first picture" } else { "no nodes yet" };
+    pen::centred(buf, middle.intersection(body), text, model.theme().style(Role::Dim));
 }
 
 /// Says on the frame that there are rows below.
 fn more_below(model: &Model, body: Rect, area: Rect, buf: &mut Buffer) {
-    let below = model
-        .order
-        .len()
-        .saturating_sub(model.ui.top + usize::from(body.height));
+    let below = model.order.len().saturating_sub(model.ui.top + usize::from(body.height));
     if below > 0 && area.height > 1 {
         let text = format!(" {below} more {} ", model.glyphs().falling);
-        let place = Rect {
-            width: area.width.saturating_sub(2),
-            ..area
-        };
-        pen::right(
-            buf,
-            place,
-            area.height - 1,
-            &text,
-            model.theme().style(Role::Dim),
-        );
+        let place = Rect { width: area.width.saturating_sub(2), ..area };
+        pen::right(buf, place, area.height - 1, &text, model.theme().style(Role::Dim));
     }
 }
 
@@ -220,10 +166,7 @@ fn grow(model: &Model, shown: &mut [(&Column, u16)], left: &mut u16) {
             "KIND" => model.widths.kind,
             _ => continue,
         };
-        let wanted = column
-            .max
-            .min(longest.min(100) as u16)
-            .saturating_sub(*size);
+        let wanted = column.max.min(longest.min(100) as u16).saturating_sub(*size);
         let more = wanted.min(*left);
         *size += more;
         *left -= more;
@@ -233,9 +176,7 @@ fn grow(model: &Model, shown: &mut [(&Column, u16)], left: &mut u16) {
     let spare = if *left > air { *left - air } else { *left };
     let mut bars = spare;
     for _ in 0..12 {
-        for (column, size) in shown
-            .iter_mut()
-            .filter(|(c, _)| matches!(c.title, "UTIL" | "SHARE"))
+        for (column, size) in shown.iter_mut().filter(|(c, _)| matches!(c.title, "UTIL" | "SHARE"))
         {
             if bars > 0 && *size < column.max {
                 *size += 1;
@@ -263,24 +204,12 @@ fn header(model: &Model, inner: Rect, places: &[Place], buf: &mut Buffer) {
     for (column, x, size) in places {
         let sorted = column.sort == model.ui.sort && model.ui.sort != SortKey::File;
         let role = if sorted { Role::Strong } else { Role::Dim };
-        let place = Rect {
-            x: inner.x + x,
-            y: inner.y,
-            width: *size,
-            height: 1,
-        };
+        let place = Rect { x: inner.x + x, y: inner.y, width: *size, height: 1 };
         let style = model.theme().style(role);
         if column.right {
             pen::right(buf, place.intersection(inner), 0, column.title, style);
         } else {
-            pen::put(
-                buf,
-                place.intersection(inner),
-                place.x,
-                place.y,
-                column.title,
-                style,
-            );
+            pen::put(buf, place.intersection(inner), place.x, place.y, column.title, style);
         }
     }
 }
@@ -290,40 +219,16 @@ fn draw_row(model: &Model, row: &NodeRow, line: Rect, places: &[Place], buf: &mu
     let selected = model.ui.selected == Some(row.id);
     if selected {
         buf.set_style(line.intersection(buf.area), theme.style(Role::Selected));
-        pen::put(
-            buf,
-            line,
-            line.x,
-            line.y,
-            glyphs.cursor,
-            theme.on_selected(Role::Key),
-        );
+        pen::put(buf, line, line.x, line.y, glyphs.cursor, theme.on_selected(Role::Key));
     }
     if row.fault {
-        let style = if selected {
-            theme.on_selected(Role::You)
-        } else {
-            theme.style(Role::You)
-        };
+        let style = if selected { theme.on_selected(Role::You) } else { theme.style(Role::You) };
         pen::put(buf, line, line.x + 1, line.y, glyphs.fault, style);
     }
     for (column, x, size) in places {
-        let area = Rect {
-            x: line.x + x,
-            width: *size,
-            ..line
-        }
-        .intersection(line);
+        let area = Rect { x: line.x + x, width: *size, ..line }.intersection(line);
         let share_max = model.widths.share;
-        let mut cell = Cell {
-            area,
-            right: column.right,
-            selected,
-            theme,
-            glyphs,
-            share_max,
-            buf,
-        };
+        let mut cell = Cell { area, right: column.right, selected, theme, glyphs, share_max, buf };
         (column.cell)(&mut cell, row);
     }
 }
@@ -341,11 +246,7 @@ struct Cell<'a> {
 
 impl Cell<'_> {
     fn style(&self, role: Role) -> Style {
-        if self.selected {
-            self.theme.on_selected(role)
-        } else {
-            self.theme.style(role)
-        }
+        if self.selected { self.theme.on_selected(role) } else { self.theme.style(role) }
     }
 
     fn text(&mut self, text: &str, role: Role) {
@@ -361,10 +262,7 @@ impl Cell<'_> {
     /// A bar and its percentage. Whatever is above zero shows at least half a cell.
     fn bar(&mut self, filled: Option<f64>, value: Option<f64>, role: Role) {
         let length = self.area.width.saturating_sub(5);
-        let share = filled
-            .filter(|v| v.is_finite())
-            .unwrap_or(0.0)
-            .clamp(0.0, 1.0);
+        let share = filled.filter(|v| v.is_finite()).unwrap_or(0.0).clamp(0.0, 1.0);
         let least = if share > 0.0 { 1.0 } else { 0.0 };
         let halves = (share * f64::from(length) * 2.0).round().max(least) as u16;
         let [full, half, rest] = self.glyphs.bar;
@@ -379,11 +277,7 @@ impl Cell<'_> {
             x = pen::put(self.buf, self.area, x, self.area.y, glyph, style);
         }
         let text = value.map_or_else(|| self.glyphs.none.to_owned(), percent);
-        let style = self.style(if role == Role::BarHot {
-            Role::Warn
-        } else {
-            Role::Dim
-        });
+        let style = self.style(if role == Role::BarHot { Role::Warn } else { Role::Dim });
         pen::right(self.buf, self.area, 0, &text, style);
     }
 }
@@ -418,16 +312,8 @@ fn in_flight(cell: &mut Cell<'_>, row: &NodeRow) {
 }
 
 fn queue(cell: &mut Cell<'_>, row: &NodeRow) {
-    let role = if row.queued >= 10 {
-        Role::Warn
-    } else {
-        Role::Text
-    };
-    let text = if row.queued > 999 {
-        "999".to_owned()
-    } else {
-        row.queued.to_string()
-    };
+    let role = if row.queued >= 10 { Role::Warn } else { Role::Text };
+    let text = if row.queued > 999 { "999".to_owned() } else { row.queued.to_string() };
     cell.text(&text, role);
 }
 

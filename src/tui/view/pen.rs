@@ -93,12 +93,7 @@ pub(super) fn frame(
         })
         .collect();
     let used: usize = titles.iter().map(|(text, _)| width(text)).sum();
-    let inside = Rect {
-        x: area.x + 3,
-        width: room as u16,
-        height: 1,
-        ..area
-    };
+    let inside = Rect { x: area.x + 3, width: room as u16, height: 1, ..area };
     if area.width >= 8 && used > 0 {
         let taken = used.min(room) as u16;
         put(buf, area, area.x + 2, area.y, " ", border);
@@ -107,19 +102,10 @@ pub(super) fn frame(
     }
     if !aside.is_empty() && used + width(aside) + 4 <= room {
         let text = format!(" {aside} ");
-        let place = Rect {
-            x: area.x,
-            width: area.width.saturating_sub(2),
-            ..area
-        };
+        let place = Rect { x: area.x, width: area.width.saturating_sub(2), ..area };
         right(buf, place, 0, &text, theme.style(Role::Dim));
     }
-    Rect::new(
-        area.x + 1,
-        area.y + 1,
-        area.width.saturating_sub(2),
-        area.height.saturating_sub(2),
-    )
+    Rect::new(area.x + 1, area.y + 1, area.width.saturating_sub(2), area.height.saturating_sub(2))
 }
 
 fn outline(area: Rect, buf: &mut Buffer, glyphs: [&str; 6], style: Style) {
@@ -129,22 +115,8 @@ fn outline(area: Rect, buf: &mut Buffer, glyphs: [&str; 6], style: Style) {
     }
     let middle = flat.repeat(usize::from(area.width - 2));
     let (last, bottom) = (area.right() - 1, area.bottom() - 1);
-    put(
-        buf,
-        area,
-        area.x,
-        area.y,
-        &format!("{top_left}{middle}{top_right}"),
-        style,
-    );
-    put(
-        buf,
-        area,
-        area.x,
-        bottom,
-        &format!("{low_left}{middle}{low_right}"),
-        style,
-    );
+    put(buf, area, area.x, area.y, &format!("{top_left}{middle}{top_right}"), style);
+    put(buf, area, area.x, bottom, &format!("{low_left}{middle}{low_right}"), style);
     for y in area.y + 1..bottom {
         put(buf, area, area.x, y, upright, style);
         put(buf, area, last, y, upright, style);

@@ -18,11 +18,7 @@ pub(super) fn pools(model: &Model, at: usize, body: Rect, buf: &mut Buffer) {
     let pools = model.snapshot().map_or(&[][..], |snapshot| &snapshot.pools);
     let lines: Vec<Line> = pools
         .iter()
-        .map(|pool| Line {
-            name: pool.name.clone(),
-            text: pool.strategy.clone(),
-            now: false,
-        })
+        .map(|pool| Line { name: pool.name.clone(), text: pool.strategy.clone(), now: false })
         .collect();
     let inner = open(model, body, lines.len(), 0, buf, "Strategy of which pool?");
     list(model, &lines, at, inner, buf);
@@ -43,22 +39,10 @@ pub(super) fn strategies(model: &Model, pool: PoolId, at: usize, body: Rect, buf
     let title = format!("Strategy of pool {}", cut(name, 24, "…"));
     let inner = open(model, body, lines.len(), ABOUT, buf, &title);
     let split = inner.height.saturating_sub(ABOUT).max(1);
-    list(
-        model,
-        &lines,
-        at,
-        Rect {
-            height: split.min(inner.height),
-            ..inner
-        },
-        buf,
-    );
+    list(model, &lines, at, Rect { height: split.min(inner.height), ..inner }, buf);
     if let Some(entry) = REGISTRY.get(at) {
-        let below = Rect {
-            y: inner.y + split,
-            height: inner.height.saturating_sub(split),
-            ..inner
-        };
+        let below =
+            Rect { y: inner.y + split, height: inner.height.saturating_sub(split), ..inner };
         about(model, entry, below, buf);
     }
 }
@@ -85,75 +69,31 @@ fn open(model: &Model, body: Rect, lines: usize, more: u16, buf: &mut Buffer, ti
     let dot = model.glyphs().dot;
     let aside = format!("Enter takes {dot} Esc closes");
     let inner = pen::frame(model, true, area, buf, &title, &aside);
-    Rect {
-        x: inner.x + 1,
-        width: inner.width.saturating_sub(2),
-        ..inner
-    }
+    Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner }
 }
 
 fn list(model: &Model, lines: &[Line], at: usize, area: Rect, buf: &mut Buffer) {
     let (theme, glyphs) = (model.theme(), model.glyphs());
-    let names = lines
-        .iter()
-        .map(|line| width(&line.name))
-        .max()
-        .unwrap_or(0)
-        .min(24);
+    let names = lines.iter().map(|line| width(&line.name)).max().unwrap_or(0).min(24);
     let rows = usize::from(area.height).max(1);
-    let top = (at + 1)
-        .saturating_sub(rows)
-        .min(lines.len().saturating_sub(rows));
+    let top = (at + 1).saturating_sub(rows).min(lines.len().saturating_sub(rows));
     for ((place, line), row) in lines.iter().enumerate().skip(top).zip(0..area.height) {
         let selected = place == at;
-        let place = Rect {
-            y: area.y + row,
-            height: 1,
-            ..area
-        };
+        let place = Rect { y: area.y + row, height: 1, ..area };
         let style = |role| {
-            if selected {
-                theme.on_selected(role)
-            } else {
-                theme.style(role)
-            }
+            if selected { theme.on_selected(role) } else { theme.style(role) }
         };
         buf.set_style(place.intersection(buf.area), style(Role::Text));
         let sign = if selected { glyphs.cursor } else { " " };
         let sign_now = if line.now { glyphs.up } else { " " };
-        let x = pen::put(
-            buf,
-            place,
-            place.x,
-            place.y,
-            &format!("{sign} "),
-            style(Role::Key),
-        );
-        let x = pen::put(
-            buf,
-            place,
-            x,
-            place.y,
-            &format!("{sign_now} "),
-            style(Role::Up),
-        );
+        let x = pen::put(buf, place, place.x, place.y, &format!("{sign} "), style(Role::Key));
+        let x = pen::put(buf, place, x, place.y, &format!("{sign_now} "), style(Role::Up));
         let name = cut(&line.name, names, "…");
-        let role = if selected || line.now {
-            Role::Strong
-        } else {
-            Role::Text
-        };
+        let role = if selected || line.now { Role::Strong } else { Role::Text };
         pen::put(buf, place, x, place.y, &name, style(role));
         let x = x + names as u16 + 2;
         let room = usize::from(place.right().saturating_sub(x));
-        pen::put(
-            buf,
-            place,
-            x,
-            place.y,
-            &cut(&line.text, room, "…"),
-            style(Role::Text),
-        );
+        pen::put(buf, place, x, place.y, &cut(&line.text, room, "…"), style(Role::Text));
     }
 }
 
@@ -164,14 +104,8 @@ fn about(model: &Model, entry: &Entry, area: Rect, buf: &mut Buffer) {
         let label = if place == 0 { "when    " } else { "        " };
         rows.push(vec![piece(label, Role::Dim), piece(text, Role::Text)]);
     }
-    rows.push(vec![
-        piece("cost    ", Role::Dim),
-        piece(entry.cost, Role::Text),
-    ]);
-    rows.push(vec![
-        piece("source  ", Role::Dim),
-        piece(entry.source, Role::Dim),
-    ]);
+    rows.push(vec![piece("cost    ", Role::Dim), piece(entry.cost, Role::Text)]);
+    rows.push(vec![piece("source  ", Role::Dim), piece(entry.source, Role::Dim)]);
     for (row, y) in rows.iter().zip(0..area.height) {
         pen::line(buf, area, y, model.theme(), row);
     }

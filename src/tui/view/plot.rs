@@ -49,12 +49,7 @@ pub(super) fn latency(model: &Model, area: Rect, buf: &mut Buffer) {
     let mut series = Vec::new();
     for (name, value, role) in all.into_iter().filter(|(name, ..)| wanted(name)) {
         title.push(piece(format!(" {name}"), role));
-        series.push(Series {
-            value,
-            role,
-            label: name.to_owned(),
-            note: String::new(),
-        });
+        series.push(Series { value, role, label: name.to_owned(), note: String::new() });
     }
     let aside = if area.width >= 56 {
         format!("10s window {} {}", model.glyphs().dot, range_name(model))
@@ -62,17 +57,7 @@ pub(super) fn latency(model: &Model, area: Rect, buf: &mut Buffer) {
         range_name(model)
     };
     let inner = pen::panel(model, Panel::Latency, area, buf, &title, &aside);
-    draw(
-        model,
-        &Chart {
-            series,
-            log: true,
-            tick: seconds_tick,
-            axis: true,
-        },
-        inner,
-        buf,
-    );
+    draw(model, &Chart { series, log: true, tick: seconds_tick, axis: true }, inner, buf);
 }
 
 /// Seconds on the value axis, which are 1, 2 or 5 times a power of ten.
@@ -80,9 +65,7 @@ fn seconds_tick(value: f64) -> String {
     if value >= 1.0 {
         return count(value);
     }
-    seconds(Span::from_seconds(value))
-        .trim_end_matches('0')
-        .to_owned()
+    seconds(Span::from_seconds(value)).trim_end_matches('0').to_owned()
 }
 
 pub(super) fn cost(model: &Model, area: Rect, buf: &mut Buffer) {
@@ -133,48 +116,26 @@ struct Single {
 /// Draws two charts in one panel, one above the other, with the figures of now beside them.
 fn stacked(model: &Model, panel: Panel, pair: &[Single; 2], area: Rect, buf: &mut Buffer) {
     let dot = format!(" {} ", model.glyphs().dot);
-    let title = [
-        piece(pair[0].name, Role::Title),
-        piece(dot, Role::Dim),
-        piece(pair[1].name, Role::Title),
-    ];
+    let title =
+        [piece(pair[0].name, Role::Title), piece(dot, Role::Dim), piece(pair[1].name, Role::Title)];
     let inner = pen::panel(model, panel, area, buf, &title, &range_name(model));
     let [first, second] = pair;
     let top = inner.height.saturating_sub(1) / 2;
-    let upper = Rect {
-        height: top,
-        ..inner
-    };
-    let lower = Rect {
-        y: inner.y + top,
-        height: inner.height - top,
-        ..inner
-    };
+    let upper = Rect { height: top, ..inner };
+    let lower = Rect { y: inner.y + top, height: inner.height - top, ..inner };
     draw_single(model, first, false, upper, buf);
     draw_single(model, second, true, lower, buf);
 }
 
 fn draw_single(model: &Model, single: &Single, axis: bool, area: Rect, buf: &mut Buffer) {
-    let now = model
-        .snapshot()
-        .map(|snapshot| (single.now)(&snapshot.window));
+    let now = model.snapshot().map(|snapshot| (single.now)(&snapshot.window));
     let series = Series {
         value: single.value,
         role: single.role,
         label: now.map(single.show).unwrap_or_default(),
         note: change(model, single, now),
     };
-    draw(
-        model,
-        &Chart {
-            series: vec![series],
-            log: false,
-            tick: short,
-            axis,
-        },
-        area,
-        buf,
-    );
+    draw(model, &Chart { series: vec![series], log: false, tick: short, axis }, area, buf);
 }
 
 /// How much the figure has changed since the left edge of the chart.
@@ -184,9 +145,7 @@ fn change(model: &Model, single: &Single, now: Option<f64>) -> String {
     };
     let from = Time(snapshot.now.0.saturating_sub(model.range().0));
     let first = points(&snapshot.history).find(|(at, _)| *at >= from);
-    let before = first
-        .and_then(|(_, point)| (single.value)(point))
-        .unwrap_or(0.0);
+    let before = first.and_then(|(_, point)| (single.value)(point)).unwrap_or(0.0);
     let percent = (now / before - 1.0) * 100.0;
     if !percent.is_finite() || percent.abs() < 0.5 || percent.abs() > 999.0 {
         return String::new();
@@ -199,11 +158,7 @@ fn short(value: f64) -> String {
         return format!("{value:.1}");
     }
     let text = count(value);
-    if width(&text) < usize::from(AXIS) {
-        text
-    } else {
-        text.replace(".0", "")
-    }
+    if width(&text) < usize::from(AXIS) { text } else { text.replace(".0", "") }
 }
 
 /// Points and the times at which their buckets end.
@@ -217,21 +172,14 @@ fn points(history: &History) -> impl Iterator<Item = (Time, &Point)> {
 }
 
 fn range_name(model: &Model) -> String {
-    match crate::tui::model::RANGES
-        .get(model.ui.range)
-        .copied()
-        .flatten()
-    {
+    match crate::tui::model::RANGES.get(model.ui.range).copied().flatten() {
         Some(range) => range.to_string(),
         None => "whole run".to_owned(),
     }
 }
 
 fn draw(model: &Model, chart: &Chart, area: Rect, buf: &mut Buffer) {
-    let labels = chart
-        .series
-        .iter()
-        .flat_map(|series| [&series.label, &series.note]);
+    let labels = chart.series.iter().flat_map(|series| [&series.label, &series.note]);
     let label_width = labels.map(|label| width(label)).max().unwrap_or(0);
     // Charts above one another begin and end at the same columns.
     let label_width = label_width.max(if chart.log { 3 } else { 5 }) as u16 + 1;
@@ -263,28 +211,16 @@ fn draw(model: &Model, chart: &Chart, area: Rect, buf: &mut Buffer) {
 }
 
 fn no_data(model: &Model, area: Rect, buf: &mut Buffer) {
-    let middle = Rect {
-        y: area.y + area.height / 2,
-        height: 1,
-        ..area
-    };
+    let middle = Rect { y: area.y + area.height / 2, height: 1, ..area };
     let style = model.theme().style(Role::Dim);
     pen::centred(buf, middle.intersection(area), "no data yet", style);
 }
 
 fn scale(chart: &Chart, history: &History, window: &Window) -> Option<Scale> {
     let visible = || points(history).filter(|(at, _)| window.place(*at).is_some());
-    let values = visible().flat_map(|(_, point)| {
-        chart
-            .series
-            .iter()
-            .filter_map(|series| (series.value)(point))
-    });
-    if chart.log {
-        Scale::log(values)
-    } else {
-        Scale::linear(values)
-    }
+    let values = visible()
+        .flat_map(|(_, point)| chart.series.iter().filter_map(|series| (series.value)(point)));
+    if chart.log { Scale::log(values) } else { Scale::linear(values) }
 }
 
 /// Labels of the value axis, at least two rows apart, and one line across.
@@ -308,23 +244,11 @@ fn value_axis(
             continue;
         }
         taken.push(row);
-        let label = Rect {
-            width: AXIS - 1,
-            y: plot.y + row,
-            height: 1,
-            ..area
-        };
+        let label = Rect { width: AXIS - 1, y: plot.y + row, height: 1, ..area };
         pen::right(buf, label, 0, &(chart.tick)(value), theme.style(Role::Dim));
         if place >= 2 {
             let line = model.glyphs().grid.repeat(usize::from(plot.width));
-            pen::put(
-                buf,
-                plot,
-                plot.x,
-                plot.y + row,
-                &line,
-                theme.style(Role::Grid),
-            );
+            pen::put(buf, plot, plot.x, plot.y + row, &line, theme.style(Role::Grid));
         }
     }
 }
@@ -346,11 +270,7 @@ fn marks(
             pen::put(buf, plot, x, y, model.glyphs().mark, style);
         }
         if letters {
-            let below = Rect {
-                y: plot.bottom(),
-                height: 1,
-                ..plot
-            };
+            let below = Rect { y: plot.bottom(), height: 1, ..plot };
             let letter = mark.letter.to_string();
             pen::put(buf, below, x, below.y, &letter, style);
         }
@@ -401,20 +321,8 @@ fn end_labels(
     ends.sort_by_key(|(row, _)| *row);
     push_apart(&mut ends, plot.height);
     for (row, (label, role)) in ends {
-        let place = Rect {
-            x: plot.right() + 1,
-            y: plot.y + row,
-            width: 8,
-            height: 1,
-        };
-        pen::put(
-            buf,
-            place,
-            place.x,
-            place.y,
-            &label,
-            model.theme().style(role),
-        );
+        let place = Rect { x: plot.right() + 1, y: plot.y + row, width: 8, height: 1 };
+        pen::put(buf, place, place.x, place.y, &label, model.theme().style(role));
     }
 }
 
@@ -432,18 +340,10 @@ fn push_apart(ends: &mut [(u16, Piece)], height: u16) {
 }
 
 fn time_axis(model: &Model, plot: Rect, history: &History, window: &Window, buf: &mut Buffer) {
-    let row = Rect {
-        y: plot.bottom(),
-        height: 1,
-        ..plot
-    };
+    let row = Rect { y: plot.bottom(), height: 1, ..plot };
     let style = model.theme().style(Role::Dim);
-    let lettered: Vec<u16> = history
-        .marks
-        .iter()
-        .filter_map(|mark| window.place(mark.at))
-        .map(|dot| dot / 2)
-        .collect();
+    let lettered: Vec<u16> =
+        history.marks.iter().filter_map(|mark| window.place(mark.at)).map(|dot| dot / 2).collect();
     let is_free = |from: u16, to: u16| !lettered.iter().any(|x| (from..to).contains(x));
     let left = format!("-{}", model.range());
     if is_free(0, width(&left) as u16 + 1) {

@@ -13,11 +13,7 @@ use super::pen::{self, Piece, piece};
 pub(super) fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     let title = [piece("Pools and run", Role::Title)];
     let inner = pen::panel(model, Panel::Pools, area, buf, &title, "");
-    let inner = Rect {
-        x: inner.x + 1,
-        width: inner.width.saturating_sub(2),
-        ..inner
-    };
+    let inner = Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner };
     let mut lines = rows(model);
     lines.push(Vec::new());
     lines.extend(totals(model));
@@ -31,16 +27,9 @@ pub(super) fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
 pub(super) fn rows(model: &Model) -> Vec<Vec<Piece>> {
     const MOST: usize = 4;
     let pools = model.snapshot().map_or(&[][..], |snapshot| &snapshot.pools);
-    let mut rows: Vec<Vec<Piece>> = pools
-        .iter()
-        .take(MOST)
-        .map(|pool| row(pool, model))
-        .collect();
+    let mut rows: Vec<Vec<Piece>> = pools.iter().take(MOST).map(|pool| row(pool, model)).collect();
     if pools.len() > MOST {
-        rows.push(vec![piece(
-            format!("and {} more pools", pools.len() - MOST),
-            Role::Dim,
-        )]);
+        rows.push(vec![piece(format!("and {} more pools", pools.len() - MOST), Role::Dim)]);
     }
     rows
 }
@@ -60,9 +49,7 @@ fn row(pool: &PoolRow, model: &Model) -> Vec<Piece> {
 
 /// What has become of the requests.
 pub(super) fn totals(model: &Model) -> Vec<Vec<Piece>> {
-    let requests = model
-        .snapshot()
-        .map_or_else(Requests::default, |snapshot| snapshot.requests);
+    let requests = model.snapshot().map_or_else(Requests::default, |snapshot| snapshot.requests);
     let bad = |count: u64| if count > 0 { Role::Warn } else { Role::Text };
     vec![
         vec![
@@ -84,9 +71,7 @@ pub(super) fn totals(model: &Model) -> Vec<Vec<Piece>> {
 
 /// Figures of the whole run.
 fn figures(model: &Model) -> Vec<Vec<Piece>> {
-    let run = model
-        .snapshot()
-        .map_or_else(Figures::default, |snapshot| snapshot.run);
+    let run = model.snapshot().map_or_else(Figures::default, |snapshot| snapshot.run);
     let none = model.glyphs().none;
     vec![
         vec![

@@ -18,22 +18,11 @@ const LAG_SHOWN: Span = Span::from_millis(500);
 pub(super) fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     let theme = model.theme();
     buf.set_style(area, theme.style(Role::Strip));
-    let place = Rect {
-        x: area.x + 1,
-        width: area.width.saturating_sub(2),
-        ..area
-    };
+    let place = Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area };
     let Some(frame) = &model.frame else {
         let name = [fact(255, [piece(" PLIMSOLL ", Role::Badge)])];
         let x = pen::facts(buf, place, theme, &name, 1);
-        pen::put(
-            buf,
-            place,
-            x + 1,
-            area.y,
-            "waiting for the run",
-            theme.style(Role::StripDim),
-        );
+        pen::put(buf, place, x + 1, area.y, "waiting for the run", theme.style(Role::StripDim));
         return;
     };
     let left = pen::fit(facts(model, frame), usize::from(place.width), 1);
@@ -41,10 +30,7 @@ pub(super) fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
 }
 
 fn fact<const N: usize>(rank: u8, pieces: [Piece; N]) -> Fact {
-    Fact {
-        pieces: pieces.into(),
-        rank,
-    }
+    Fact { pieces: pieces.into(), rank }
 }
 
 fn labelled(rank: u8, label: &str, value: impl Into<String>) -> Fact {
@@ -55,24 +41,12 @@ fn labelled(rank: u8, label: &str, value: impl Into<String>) -> Fact {
 fn facts(model: &Model, frame: &Frame) -> Vec<Fact> {
     let snapshot = &frame.snapshot;
     let mut facts = vec![
-        fact(
-            255,
-            [piece(mode(frame.mode), Role::Badge), state(model, frame)],
-        ),
+        fact(255, [piece(mode(frame.mode), Role::Badge), state(model, frame)]),
         fact(250, [clock(frame)]),
-        fact(
-            200,
-            [piece(
-                format!(" {}", cut(&frame.scenario, 28, "…")),
-                Role::StripName,
-            )],
-        ),
+        fact(200, [piece(format!(" {}", cut(&frame.scenario, 28, "…")), Role::StripName)]),
     ];
     if !snapshot.pools.is_empty() {
-        facts.push(fact(
-            190,
-            [piece(cut(&strategy(snapshot), 28, "…"), Role::StripName)],
-        ));
+        facts.push(fact(190, [piece(cut(&strategy(snapshot), 28, "…"), Role::StripName)]));
     }
     facts.push(labelled(150, "seed", frame.seed.to_string()));
     if frame.lag > LAG_SHOWN {
@@ -103,10 +77,7 @@ const fn mode(mode: Mode) -> &'static str {
 fn state(model: &Model, frame: &Frame) -> Piece {
     let glyphs = model.glyphs();
     if model.ui.frozen {
-        let newest = model
-            .newer
-            .as_ref()
-            .map_or(frame.snapshot.now, |newer| newer.snapshot.now);
+        let newest = model.newer.as_ref().map_or(frame.snapshot.now, |newer| newer.snapshot.now);
         let age = newest.since(frame.snapshot.now).seconds();
         return piece(format!(" {} FROZEN {age:.0}s ", glyphs.pause), Role::Paused);
     }
@@ -114,16 +85,14 @@ fn state(model: &Model, frame: &Frame) -> Piece {
         RunState::Running if frame.mode == Mode::Live => {
             piece(format!(" {} LIVE ", glyphs.up), Role::Running)
         }
-        RunState::Running => piece(
-            format!(" {} RUN {} ", glyphs.run, pace(model, frame.pace)),
-            Role::Running,
-        ),
+        RunState::Running => {
+            piece(format!(" {} RUN {} ", glyphs.run, pace(model, frame.pace)), Role::Running)
+        }
         RunState::Paused => piece(format!(" {} PAUSED ", glyphs.pause), Role::Paused),
         RunState::Done => piece(format!(" {} DONE ", glyphs.done), Role::Done),
-        RunState::Failed(why) => piece(
-            format!(" {} FAILED {} ", glyphs.failed, cut(why, 30, glyphs.more)),
-            Role::Failed,
-        ),
+        RunState::Failed(why) => {
+            piece(format!(" {} FAILED {} ", glyphs.failed, cut(why, 30, glyphs.more)), Role::Failed)
+        }
     }
 }
 
@@ -160,15 +129,7 @@ fn strategy(snapshot: &Snapshot) -> String {
 
 fn nodes_up(snapshot: &Snapshot) -> Fact {
     let sum = |of: fn(&crate::metrics::PoolRow) -> u32| {
-        snapshot
-            .pools
-            .iter()
-            .map(|pool| u64::from(of(pool)))
-            .sum::<u64>()
+        snapshot.pools.iter().map(|pool| u64::from(of(pool))).sum::<u64>()
     };
-    labelled(
-        140,
-        "nodes up",
-        format!("{}/{}", sum(|pool| pool.up), sum(|pool| pool.nodes)),
-    )
+    labelled(140, "nodes up", format!("{}/{}", sum(|pool| pool.up), sum(|pool| pool.nodes)))
 }

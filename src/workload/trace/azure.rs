@@ -20,16 +20,10 @@ pub(super) fn header(line: &[u8]) -> Result<(), Flaw> {
         return Ok(());
     }
     if line.first().is_some_and(u8::is_ascii_digit) {
-        return Err(Flaw::new(
-            1,
-            format!("the header is missing; the first line is `{wanted}`"),
-        ));
+        return Err(Flaw::new(1, format!("the header is missing; the first line is `{wanted}`")));
     }
     // Which column is which is not known: errors about rows would only be noise.
-    Err(Flaw::last(
-        1,
-        format!("found `{}`; the first line must be `{wanted}`", shown(line)),
-    ))
+    Err(Flaw::last(1, format!("found `{}`; the first line must be `{wanted}`", shown(line))))
 }
 
 /// Parses one row. Allocates nothing if it is good.
@@ -50,12 +44,7 @@ fn fields(line: &[u8]) -> Result<Row, Flaw> {
         count += 1;
     }
     if count != HEADER.len() {
-        let column = if count > HEADER.len() {
-            starts[3]
-        } else {
-            line.len()
-        } as u64
-            + 1;
+        let column = if count > HEADER.len() { starts[3] } else { line.len() } as u64 + 1;
         let plural = if count == 1 { "" } else { "s" };
         let reason = format!("{count} field{plural}; wanted 3: {}", HEADER.join(","));
         return Err(Flaw::new(column, reason));
@@ -63,12 +52,7 @@ fn fields(line: &[u8]) -> Result<Row, Flaw> {
     let at = timestamp(&line[..starts[1] - 1])?;
     let prompt = count_of(line, starts[1], starts[2] - 1)?;
     let output = count_of(line, starts[2], line.len())?;
-    Ok(Row {
-        at,
-        prompt,
-        output,
-        prefix: Box::default(),
-    })
+    Ok(Row { at, prompt, output, prefix: Box::default() })
 }
 
 fn count_of(line: &[u8], from: usize, to: usize) -> Result<u64, Flaw> {
@@ -94,23 +78,15 @@ fn timestamp(field: &[u8]) -> Result<i128, Flaw> {
         return Err(wrong(at));
     }
     let number = |from: usize, to: usize| {
-        field[from..to]
-            .iter()
-            .fold(0_u64, |sum, digit| sum * 10 + u64::from(digit - b'0'))
+        field[from..to].iter().fold(0_u64, |sum, digit| sum * 10 + u64::from(digit - b'0'))
     };
     let (year, month, day) = (number(0, 4), number(5, 7), number(8, 10));
     if year < 1970 || month == 0 || month > 12 || day == 0 || day > days_in(year, month) {
-        return Err(Flaw::new(
-            1,
-            format!("`{}`: there is no such day", shown(field)),
-        ));
+        return Err(Flaw::new(1, format!("`{}`: there is no such day", shown(field))));
     }
     let (hour, minute, second) = (number(11, 13), number(14, 16), number(17, 19));
     if hour > 23 || minute > 59 || second > 59 {
-        return Err(Flaw::new(
-            12,
-            format!("`{}`: there is no such time of day", shown(field)),
-        ));
+        return Err(Flaw::new(12, format!("`{}`: there is no such time of day", shown(field))));
     }
     let fraction = fraction(&field[SHAPE.len()..]).ok_or_else(|| wrong(SHAPE.len()))?;
     let in_day = ((hour * 60 + minute) * 60 + second) * 1_000_000_000 + fraction;
@@ -120,19 +96,14 @@ fn timestamp(field: &[u8]) -> Result<i128, Flaw> {
 /// Nanoseconds from what follows the seconds: nothing, `.6805900`, `Z` or `+00:00`.
 fn fraction(rest: &[u8]) -> Option<u64> {
     let rest = rest.trim_ascii_end();
-    let rest = rest
-        .strip_suffix(b"+00:00")
-        .or(rest.strip_suffix(b"Z"))
-        .unwrap_or(rest);
+    let rest = rest.strip_suffix(b"+00:00").or(rest.strip_suffix(b"Z")).unwrap_or(rest);
     let Some(digits) = rest.strip_prefix(b".") else {
         return rest.is_empty().then_some(0);
     };
     if digits.is_empty() || digits.len() > 9 || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    let value = digits
-        .iter()
-        .fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'));
+    let value = digits.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'));
     Some(value * 10_u64.pow(9 - digits.len() as u32))
 }
 
@@ -196,9 +167,6 @@ mod tests {
             assert!(error.reason.contains("no such day"), "{day}");
         }
         let error = timestamp(b"2023-01-01 24:00:00").unwrap_err();
-        assert_eq!(
-            (error.column, error.reason.contains("time of day")),
-            (12, true)
-        );
+        assert_eq!((error.column, error.reason.contains("time of day")), (12, true));
     }
 }

@@ -55,11 +55,7 @@ mod tests {
     use super::*;
 
     fn found(ticks: &[u64], rows_each: usize) -> Option<Span> {
-        step(
-            ticks
-                .iter()
-                .flat_map(|at| std::iter::repeat_n(*at, rows_each)),
-        )
+        step(ticks.iter().flat_map(|at| std::iter::repeat_n(*at, rows_each)))
     }
 
     #[test]

@@ -29,20 +29,13 @@ pub(super) struct Lines {
 
 impl fmt::Debug for Lines {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lines")
-            .field("number", &self.number)
-            .finish_non_exhaustive()
+        f.debug_struct("Lines").field("number", &self.number).finish_non_exhaustive()
     }
 }
 
 impl Lines {
     pub(super) fn new(reader: Box<dyn BufRead + Send>) -> Lines {
-        Lines {
-            reader,
-            line: Vec::new(),
-            number: 0,
-            terminated: true,
-        }
+        Lines { reader, line: Vec::new(), number: 0, terminated: true }
     }
 
     /// The number of the line read last, from one; zero before the first.
@@ -65,9 +58,7 @@ impl Lines {
         loop {
             self.line.clear();
             let limit = LINE_MAX as u64 + 1;
-            let read = (&mut self.reader)
-                .take(limit)
-                .read_until(b'\n', &mut self.line);
+            let read = (&mut self.reader).take(limit).read_until(b'\n', &mut self.line);
             self.number += 1;
             if read.map_err(|error| unreadable(&error))? == 0 {
                 self.number -= 1;
@@ -97,14 +88,9 @@ impl Lines {
 
     fn look(&mut self) -> Result<(), Flaw> {
         if self.number == 1
-            && let Some((_, name)) = PACKED
-                .iter()
-                .find(|(magic, _)| self.line.starts_with(magic))
+            && let Some((_, name)) = PACKED.iter().find(|(magic, _)| self.line.starts_with(magic))
         {
-            return Err(Flaw::last(
-                1,
-                format!("this is a {name} file: unpack it first"),
-            ));
+            return Err(Flaw::last(1, format!("this is a {name} file: unpack it first")));
         }
         // Only lines that are too long are searched: others fail as rows, and say where.
         if self.line.len() <= LINE_MAX {

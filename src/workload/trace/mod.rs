@@ -54,11 +54,7 @@ pub struct TraceError {
 
 impl fmt::Display for TraceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "line {}, column {}: {}",
-            self.line, self.column, self.reason
-        )
+        write!(f, "line {}, column {}: {}", self.line, self.column, self.reason)
     }
 }
 
@@ -75,19 +71,11 @@ struct Flaw {
 
 impl Flaw {
     fn new(column: u64, reason: String) -> Flaw {
-        Flaw {
-            column,
-            reason,
-            last: false,
-        }
+        Flaw { column, reason, last: false }
     }
 
     fn last(column: u64, reason: String) -> Flaw {
-        Flaw {
-            column,
-            reason,
-            last: true,
-        }
+        Flaw { column, reason, last: true }
     }
 }
 
@@ -150,10 +138,7 @@ impl Trace {
         seed: u64,
         mix: Mix,
     ) -> Trace {
-        assert!(
-            scale.is_finite() && scale > 0.0,
-            "a time scale is a finite number above zero"
-        );
+        assert!(scale.is_finite() && scale > 0.0, "a time scale is a finite number above zero");
         Trace {
             lines: Lines::new(reader),
             format,
@@ -182,9 +167,7 @@ impl Trace {
         }
         self.grid.map_or_else(Vec::new, |step| {
             let jitter = "spread by a seeded uniform jitter";
-            vec![format!(
-                "timestamps lie on a {step} grid: requests are {jitter}"
-            )]
+            vec![format!("timestamps lie on a {step} grid: requests are {jitter}")]
         })
     }
 
@@ -263,16 +246,9 @@ impl Trace {
             return;
         };
         let from = first.at;
-        let gap = self
-            .ahead
-            .front()
-            .map_or(step.0, |next| next.at - from)
-            .min(step.0);
-        let mut offsets: Vec<u64> = self
-            .tick
-            .iter()
-            .map(|_| self.rng.below(gap.max(1) as usize) as u64)
-            .collect();
+        let gap = self.ahead.front().map_or(step.0, |next| next.at - from).min(step.0);
+        let mut offsets: Vec<u64> =
+            self.tick.iter().map(|_| self.rng.below(gap.max(1) as usize) as u64).collect();
         offsets.sort_unstable();
         for (row, offset) in self.tick.iter_mut().zip(offsets) {
             row.at = from.saturating_add(offset);
@@ -301,8 +277,7 @@ impl Trace {
         };
         let row = row.map_err(|mut flaw| {
             if !self.lines.terminated() {
-                flaw.reason
-                    .push_str(" (the last line has no line end: is the file cut off?)");
+                flaw.reason.push_str(" (the last line has no line end: is the file cut off?)");
             }
             flaw
         })?;
@@ -348,11 +323,7 @@ impl Trace {
             let last = flaw.last;
             let line = self.lines.number().max(1);
             if errors.len() < ERRORS_MAX {
-                errors.push(TraceError {
-                    line,
-                    column: flaw.column,
-                    reason: flaw.reason,
-                });
+                errors.push(TraceError { line, column: flaw.column, reason: flaw.reason });
             } else {
                 more += 1;
             }
@@ -366,11 +337,7 @@ impl Trace {
         }
         if more > 0 {
             let line = self.lines.number();
-            errors.push(TraceError {
-                line,
-                column: 1,
-                reason: format!("and {more} more errors"),
-            });
+            errors.push(TraceError { line, column: 1, reason: format!("and {more} more errors") });
         }
         self.left = 0;
         self.ahead.clear();
@@ -419,16 +386,9 @@ impl Source for Trace {
 fn tokens(field: &[u8]) -> Result<u64, String> {
     let digits = field.trim_ascii();
     if digits.is_empty() || digits.len() > 19 || !digits.iter().all(u8::is_ascii_digit) {
-        return Err(format!(
-            "`{}`: wanted a whole number of tokens",
-            shown(digits)
-        ));
+        return Err(format!("`{}`: wanted a whole number of tokens", shown(digits)));
     }
-    tokens_in_range(
-        digits
-            .iter()
-            .fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')),
-    )
+    tokens_in_range(digits.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')))
 }
 
 fn tokens_in_range(count: u64) -> Result<u64, String> {
@@ -440,10 +400,7 @@ fn tokens_in_range(count: u64) -> Result<u64, String> {
 
 fn not_text(error: std::str::Utf8Error) -> Flaw {
     let column = error.valid_up_to() as u64 + 1;
-    Flaw::new(
-        column,
-        "a byte that is not UTF-8: is this a text file?".to_owned(),
-    )
+    Flaw::new(column, "a byte that is not UTF-8: is this a text file?".to_owned())
 }
 
 /// Bytes as they may stand in a message: short, and without control characters.
@@ -451,10 +408,7 @@ fn shown(bytes: &[u8]) -> String {
     const LONGEST: usize = 48;
     let cut = &bytes[..bytes.len().min(LONGEST)];
     let dots = if bytes.len() > LONGEST { "…" } else { "" };
-    String::from_utf8_lossy(cut)
-        .escape_debug()
-        .chain(dots.chars())
-        .collect()
+    String::from_utf8_lossy(cut).escape_debug().chain(dots.chars()).collect()
 }
 
 #[cfg(test)]

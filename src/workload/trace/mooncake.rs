@@ -26,33 +26,21 @@ struct Record {
 pub(super) fn row(line: &[u8]) -> Result<Row, Flaw> {
     let text = std::str::from_utf8(line).map_err(not_text)?;
     if !text.trim_start().starts_with('{') {
-        return Err(Flaw::new(
-            1,
-            "wanted a JSON object such as {\"timestamp\": 0, …}".to_owned(),
-        ));
+        return Err(Flaw::new(1, "wanted a JSON object such as {\"timestamp\": 0, …}".to_owned()));
     }
     let record: Record = serde_json::from_str(text).map_err(|error| flaw(&error))?;
     if !(0.0..=MILLIS_MAX).contains(&record.timestamp) {
-        let reason = format!(
-            "`timestamp` is {}; wanted milliseconds from 0 up",
-            record.timestamp
-        );
+        let reason = format!("`timestamp` is {}; wanted milliseconds from 0 up", record.timestamp);
         return Err(Flaw::new(column_of(text, "timestamp"), reason));
     }
-    for (key, length) in [
-        ("input_length", record.input_length),
-        ("output_length", record.output_length),
-    ] {
+    for (key, length) in
+        [("input_length", record.input_length), ("output_length", record.output_length)]
+    {
         tokens_in_range(length).map_err(|reason| Flaw::new(column_of(text, key), reason))?;
     }
     let at = (record.timestamp * 1e6).round() as i128;
     let prefix = chain(record.hash_ids);
-    Ok(Row {
-        at,
-        prompt: record.input_length,
-        output: record.output_length,
-        prefix,
-    })
+    Ok(Row { at, prompt: record.input_length, output: record.output_length, prefix })
 }
 
 /// Turns block ids into hashes that each stand for the whole prompt up to their block.
@@ -68,9 +56,7 @@ fn chain(mut ids: Vec<u64>) -> Box<[u64]> {
 fn flaw(error: &serde_json::Error) -> Flaw {
     let text = error.to_string();
     // The line number in it is always 1, and the column has a place of its own.
-    let reason = text
-        .rfind(" at line ")
-        .map_or(text.as_str(), |at| &text[..at]);
+    let reason = text.rfind(" at line ").map_or(text.as_str(), |at| &text[..at]);
     Flaw::new((error.column() as u64).max(1), reason.to_owned())
 }
 
@@ -97,9 +83,6 @@ mod tests {
         let row =
             row(br#"{"timestamp": 1.5, "input_length": 2, "output_length": 3, "delay": [1]}"#);
         let row = row.unwrap();
-        assert_eq!(
-            (row.at, row.prompt, row.output, row.prefix.len()),
-            (1_500_000, 2, 3, 0)
-        );
+        assert_eq!((row.at, row.prompt, row.output, row.prefix.len()), (1_500_000, 2, 3, 0));
     }
 }

@@ -14,14 +14,7 @@ const HEADER: &str = "TIMESTAMP,ContextTokens,GeneratedTokens";
 fn mix(seed: u64) -> Mix {
     let law = Dist::constant(1.0).unwrap();
     let (name, priority) = ("all".to_owned(), Priority::Normal);
-    let class = ClassSpec {
-        name,
-        share: 1.0,
-        priority,
-        prompt: law,
-        output: law,
-        deadline: None,
-    };
+    let class = ClassSpec { name, share: 1.0, priority, prompt: law, output: law, deadline: None };
     Mix::new(vec![class], seed)
 }
 
@@ -53,19 +46,13 @@ fn nanos(arrivals: &[Arrival]) -> Vec<u64> {
 /// The errors of an Azure file with these rows, as (line, column, reason).
 fn azure_errors(rows: &str) -> Vec<(u64, u64, String)> {
     let errors = azure(format!("{HEADER}\n{rows}")).unwrap_err();
-    errors
-        .into_iter()
-        .map(|error| (error.line, error.column, error.reason))
-        .collect()
+    errors.into_iter().map(|error| (error.line, error.column, error.reason)).collect()
 }
 
 fn ticked(ticks: &[u64], rows: u64) -> String {
     let rest = "\"input_length\": 600, \"output_length\": 5, \"hash_ids\": [1, 2]";
     let row = |at| format!("{{\"timestamp\": {at}, {rest}}}\n");
-    ticks
-        .iter()
-        .flat_map(|at| (0..rows).map(move |_| row(at)))
-        .collect()
+    ticks.iter().flat_map(|at| (0..rows).map(move |_| row(at))).collect()
 }
 
 #[test]
@@ -76,10 +63,7 @@ fn azure_rows_become_arrivals_after_the_first() {
     );
     let arrivals = azure(text).unwrap();
     assert_eq!(nanos(&arrivals), [0, 4_314_579_000, 4_319_410_000]);
-    let lengths: Vec<_> = arrivals
-        .iter()
-        .map(|a| (a.request.prompt.0, a.truth.output.0))
-        .collect();
+    let lengths: Vec<_> = arrivals.iter().map(|a| (a.request.prompt.0, a.truth.output.0)).collect();
     assert_eq!(lengths, [(374, 44), (396, 1), (1, 7)]);
 }
 
@@ -104,20 +88,9 @@ fn scale_end_and_count_shape_the_stream() {
     );
     let with = |scale, end, count| {
         let reader = Box::new(bytes(text.clone()));
-        drain(&mut Trace::new(
-            reader,
-            TraceFormat::Azure,
-            scale,
-            end,
-            count,
-            1,
-            mix(1),
-        ))
+        drain(&mut Trace::new(reader, TraceFormat::Azure, scale, end, count, 1, mix(1)))
     };
-    assert_eq!(
-        nanos(&with(0.5, Time(5_000_000_000), u64::MAX).unwrap()),
-        [0, 5_000_000_000]
-    );
+    assert_eq!(nanos(&with(0.5, Time(5_000_000_000), u64::MAX).unwrap()), [0, 5_000_000_000]);
     assert_eq!(with(1.0, Time::MAX, 3).unwrap().len(), 3);
     assert!(with(1.0, Time::MAX, 4).is_err());
 }
@@ -129,23 +102,8 @@ fn wrong_rows_are_told_with_line_and_column() {
          2023-01-01 00:00:03,NaN,1\n2023-01-01 00:00:04,1,-1\n2023-01-01 00:00:05,1e999,1\n\
          2023-01-01 00:00:06,99999999999,1\nyesterday,1,1\n2023-01-01 00:00:07,,1\n",
     );
-    let places: Vec<_> = found
-        .iter()
-        .map(|(line, column, _)| (*line, *column))
-        .collect();
-    assert_eq!(
-        places,
-        [
-            (3, 22),
-            (4, 25),
-            (5, 21),
-            (6, 23),
-            (7, 21),
-            (8, 21),
-            (9, 1),
-            (10, 21)
-        ]
-    );
+    let places: Vec<_> = found.iter().map(|(line, column, _)| (*line, *column)).collect();
+    assert_eq!(places, [(3, 22), (4, 25), (5, 21), (6, 23), (7, 21), (8, 21), (9, 1), (10, 21)]);
     let has = |at: usize, word: &str| assert!(found[at].2.contains(word), "{:?}", found[at]);
     has(0, "2 fields; wanted 3");
     has(1, "4 fields");
@@ -168,10 +126,7 @@ fn time_that_goes_back_is_told_once_for_each_step_back() {
 #[test]
 fn missing_and_wrong_headers_are_told_apart() {
     let missing = azure("2023-01-01 00:00:00,1,1\n2023-01-01 00:00:01,x,1\n").unwrap_err();
-    assert!(
-        missing[0].reason.contains("header is missing"),
-        "{missing:?}"
-    );
+    assert!(missing[0].reason.contains("header is missing"), "{missing:?}");
     assert_eq!(missing.len(), 2, "rows are still looked at");
     let wrong = azure("time,in,out\n1,2,3\n4,5,6\n").unwrap_err();
     assert_eq!(wrong.len(), 1);
@@ -180,23 +135,12 @@ fn missing_and_wrong_headers_are_told_apart() {
 
 #[test]
 fn files_without_rows_are_errors() {
-    for (text, word) in [
-        ("", "empty"),
-        ("\n\n", "no request"),
-        (HEADER, "no request"),
-    ] {
+    for (text, word) in [("", "empty"), ("\n\n", "no request"), (HEADER, "no request")] {
         let errors = azure(text).unwrap_err();
-        assert!(
-            errors.len() == 1 && errors[0].reason.contains(word),
-            "{errors:?}"
-        );
+        assert!(errors.len() == 1 && errors[0].reason.contains(word), "{errors:?}");
     }
     assert!(mooncake("").unwrap_err()[0].reason.contains("empty"));
-    assert!(
-        mooncake(" \n").unwrap_err()[0]
-            .reason
-            .contains("no request")
-    );
+    assert!(mooncake(" \n").unwrap_err()[0].reason.contains("no request"));
 }
 
 #[test]
@@ -211,10 +155,7 @@ fn a_cut_off_last_line_is_an_error_that_says_so() {
     let cut = azure_errors("2023-01-01 00:00:00,1,1\n2023-01-01 00:0");
     assert!(cut.len() == 1 && cut[0].2.contains("cut off"), "{cut:?}");
     let cut = mooncake("{\"timestamp\": 0, \"input_length\": 1, \"outp").unwrap_err();
-    assert!(
-        cut.len() == 1 && cut[0].reason.contains("cut off"),
-        "{cut:?}"
-    );
+    assert!(cut.len() == 1 && cut[0].reason.contains("cut off"), "{cut:?}");
 }
 
 #[test]
@@ -253,13 +194,8 @@ fn an_endless_line_is_skipped_without_being_kept() {
     let mut trace = open(text, TraceFormat::Azure, 1.0, 1);
     let errors = drain(&mut trace).unwrap_err();
     assert!(errors[0].reason.contains("longer than 8 MiB"), "{errors:?}");
-    assert_eq!(
-        errors.iter().map(|error| error.line).collect::<Vec<_>>(),
-        [2, 4]
-    );
-    let zeros = open(io::repeat(0), TraceFormat::Mooncake, 1.0, 1)
-        .next()
-        .unwrap_err();
+    assert_eq!(errors.iter().map(|error| error.line).collect::<Vec<_>>(), [2, 4]);
+    let zeros = open(io::repeat(0), TraceFormat::Mooncake, 1.0, 1).next().unwrap_err();
     assert!(zeros[0].reason.contains("not a text file"), "{zeros:?}");
 }
 
@@ -275,10 +211,7 @@ fn an_unreadable_file_ends_the_search_for_errors() {
     let mut trace = open(text, TraceFormat::Azure, 1.0, 1);
     assert!(trace.next().unwrap().is_some());
     let errors = trace.next().unwrap_err();
-    assert!(
-        errors.len() == 1 && errors[0].reason.contains("the disk is gone"),
-        "{errors:?}"
-    );
+    assert!(errors.len() == 1 && errors[0].reason.contains("the disk is gone"), "{errors:?}");
     assert_eq!(trace.next(), Ok(None));
 }
 
@@ -315,10 +248,7 @@ fn rows_of_a_tick_are_spread_until_the_next_tick() {
     let in_tick = |tick: usize, from: u64, to: u64| {
         let times = nanos(&arrivals[tick * 50..(tick + 1) * 50]);
         let range = from * 1_000_000..to * 1_000_000;
-        assert!(
-            times.iter().all(|at| range.contains(at)),
-            "tick {tick}: {times:?}"
-        );
+        assert!(times.iter().all(|at| range.contains(at)), "tick {tick}: {times:?}");
         assert!(times[49] - times[0] > 2_000_000_000, "spread over the tick");
     };
     in_tick(0, 0, 3_000);
@@ -336,11 +266,7 @@ fn jitter_follows_the_seed_and_nothing_else() {
     assert_ne!(play(1), play(2));
     let mut asked = trace(1);
     asked.notes();
-    assert_eq!(
-        nanos(&drain(&mut asked).unwrap()),
-        play(1),
-        "asking for notes changes nothing"
-    );
+    assert_eq!(nanos(&drain(&mut asked).unwrap()), play(1), "asking for notes changes nothing");
 }
 
 #[test]
@@ -365,11 +291,7 @@ fn a_tick_that_does_not_fit_is_an_error() {
 fn errors_found_while_looking_for_a_grid_are_returned_once() {
     let mut trace = open(bytes("{}\n"), TraceFormat::Mooncake, 1.0, 1);
     assert!(trace.notes().is_empty());
-    assert!(
-        trace.next().unwrap_err()[0]
-            .reason
-            .contains("missing field")
-    );
+    assert!(trace.next().unwrap_err()[0].reason.contains("missing field"));
     assert_eq!(trace.next(), Ok(None));
 }
 
