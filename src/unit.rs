@@ -415,7 +415,7 @@ mod tests {
 
     #[test]
     fn an_hour_costs_the_hourly_price() {
-        assert_eq!(Cost::of_hours(1_200_000, Span::from_secs(3_600)).dollars(), 1.2);
+        assert_eq!(Cost::of_hours(1_200_000, Span::from_secs(3_600)), Cost(1_200_000_000_000));
         assert_eq!(Cost::of_hours(3_600, Span(1_000)), Cost(1));
     }
 

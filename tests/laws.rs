@@ -16,7 +16,7 @@ use plimsoll::unit::{
 use proptest::prelude::*;
 
 /// A thing that happens to the balancer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Op {
     Arrive { class: u16, prompt: u64, deadline_ms: Option<u64> },
     First(usize),

@@ -8,6 +8,9 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use super::balancer::{Balancer, Phase, RequestKey};
+use super::event::{Event, Fate, Reject};
+use super::timer::Alarm;
 use crate::unit::{RouteId, Span};
 
 /// The waiting room.
@@ -84,5 +87,70 @@ impl<K: Copy> Lines<K> {
     /// Returns every entry of a line, those of requests that have left included.
     pub(super) fn entries(&self, route: RouteId) -> impl Iterator<Item = &Place<K>> {
         self.lines[route.index()].iter()
+    }
+}
+
+/// The balancer's waiting room.
+impl Balancer {
+    /// Dispatches the request, or lets it wait, or turns it away.
+    pub(super) fn place_or_wait(&mut self, key: RequestKey) {
+        if self.place(key) {
+            return;
+        }
+        if self.lines.waiting >= self.queue.max {
+            return self.turn_away(key, Reject::QueueFull);
+        }
+        let route = self.requests[key].route;
+        let number = self.lines.join(route, key);
+        self.requests[key].phase = Phase::Waiting(number);
+        let request = self.requests[key].request.id;
+        self.effects.events.push(Event::Queued { request, route });
+        if let Some(wait) = self.queue.max_wait {
+            self.timers.after(self.now, wait, Alarm::GiveUp(key, number));
+        }
+    }
+
+    /// A request without an attempt is rejected; one with attempts failed as its last one did.
+    pub(super) fn turn_away(&mut self, key: RequestKey, reason: Reject) {
+        let fate = self.requests[key].last.map_or(Fate::Rejected(reason), Fate::Failed);
+        self.settle(key, fate);
+    }
+
+    /// Serves those who wait, in the order they came, as long as a node is open for them.
+    pub(super) fn serve_waiting(&mut self) {
+        if !std::mem::take(&mut self.opened) || self.lines.waiting == 0 {
+            return;
+        }
+        self.blocked.fill(false);
+        while let Some((route, key)) = self.next_in_line() {
+            if self.place(key) {
+                self.lines.serve(route);
+            } else {
+                self.blocked[route.index()] = true;
+            }
+        }
+    }
+
+    /// Returns the one that came first among the heads of all lines that are not blocked.
+    pub(super) fn next_in_line(&mut self) -> Option<(RouteId, RequestKey)> {
+        let requests = &self.requests;
+        let mut first: Option<(u64, RouteId, RequestKey)> = None;
+        for index in 0..self.blocked.len() {
+            if self.blocked[index] {
+                continue;
+            }
+            let route = RouteId(index as u16);
+            let head = self.lines.head(route, |place| {
+                requests
+                    .get(place.key)
+                    .is_some_and(|live| live.phase == Phase::Waiting(place.number))
+            });
+            if let Some(place) = head
+                && first.is_none_or(|(number, ..)| place.number < number)
+            {
+                first = Some((place.number, route, place.key));
+            }
+        }
+        first.map(|(_, route, key)| (route, key))
     }
 }

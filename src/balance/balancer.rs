@@ -15,11 +15,11 @@ use slotmap::{SlotMap, new_key_type};
 use super::admission::{Lines, Queue};
 use super::event::{
     Action, Attempt, Control, Effects, End, Event, Failure, Fate, FleetChange, Input, Kind,
-    NoRetry, Outcome, PeerLoad, ProbeResult, Progress, Reject, Scored, Settled, Stage, Usage, Why,
+    Outcome, PeerLoad, ProbeResult, Progress, Reject, Scored, Settled, Stage, Usage, Why,
 };
 use super::failover::{ATTEMPTS_MAX, Retry, Timeouts, blames_node, wasted};
 use super::fleet::{Fleet, Held, NodeSpec, NodeState, PoolSpec, Prices, Tier};
-use super::health::{Change, HealthSettings, Verdict};
+use super::health::HealthSettings;
 use super::request::Request;
 use super::route::{RouteSpec, Routes};
 use super::strategy::{Ask, Fact, Strategy, StrategySpec};
@@ -78,37 +78,37 @@ pub(super) struct Live {
     pub(super) route: RouteId,
     pub(super) phase: Phase,
     /// When the balancer first heard of it; never before `request.arrived`.
-    heard: Time,
-    attempts: u8,
+    pub(super) heard: Time,
+    pub(super) attempts: u8,
     /// Attempts that have not ended, by ordinal; null where there is none.
-    tries: [TryKey; ATTEMPTS_MAX as usize],
+    pub(super) tries: [TryKey; ATTEMPTS_MAX as usize],
     /// Attempts that have not ended.
     pub(super) unfinished: u8,
     /// Nodes tried, by ordinal.
-    tried: [NodeId; ATTEMPTS_MAX as usize],
-    dispatched: Option<Time>,
+    pub(super) tried: [NodeId; ATTEMPTS_MAX as usize],
+    pub(super) dispatched: Option<Time>,
     /// How the last attempt ended.
-    last: Option<End>,
+    pub(super) last: Option<End>,
     /// Whether it counts as a retry under way.
     pub(super) retrying: bool,
     /// Whether its last dispatch went lower than the first eligible tier.
-    spilled: bool,
+    pub(super) spilled: bool,
 }
 
 /// An attempt that has not ended yet.
 #[derive(Debug)]
 pub(super) struct Try {
-    request: RequestKey,
-    ordinal: u8,
+    pub(super) request: RequestKey,
+    pub(super) ordinal: u8,
     pub(super) node: NodeId,
-    dispatched: Time,
-    first_token: Option<Time>,
-    tokens: Tokens,
+    pub(super) dispatched: Time,
+    pub(super) first_token: Option<Time>,
+    pub(super) tokens: Tokens,
     pub(super) held: Held,
     /// Prices in force at dispatch: a change never reprices the past.
-    prices: Prices,
+    pub(super) prices: Prices,
     /// How it ended for the request, if the executor has yet to confirm.
-    closing: Option<End>,
+    pub(super) closing: Option<End>,
 }
 
 /// Sums that prove conservation and Little's law, in integers.
@@ -161,30 +161,30 @@ pub struct Balancer {
     pub(super) fleet: Fleet,
     pub(super) routes: Routes,
     /// By route: the first pool and tier with a node that may serve it; `None` if there is none.
-    homes: Vec<Option<(PoolId, Tier)>>,
-    specs: Vec<StrategySpec>,
-    strategies: Vec<[Box<dyn Strategy>; 3]>,
+    pub(super) homes: Vec<Option<(PoolId, Tier)>>,
+    pub(super) specs: Vec<StrategySpec>,
+    pub(super) strategies: Vec<[Box<dyn Strategy>; 3]>,
     pub(super) requests: SlotMap<RequestKey, Live>,
     pub(super) tries: SlotMap<TryKey, Try>,
-    index: IdMap<RequestKey>,
+    pub(super) index: IdMap<RequestKey>,
     pub(super) lines: Lines<RequestKey>,
-    timers: Timers,
+    pub(super) timers: Timers,
     outputs: Vec<OutputMean>,
-    peers: BTreeMap<PeerId, (Time, PeerLoad)>,
-    retry: Retry,
-    timeouts: Timeouts,
-    health: HealthSettings,
+    pub(super) peers: BTreeMap<PeerId, (Time, PeerLoad)>,
+    pub(super) retry: Retry,
+    pub(super) timeouts: Timeouts,
+    pub(super) health: HealthSettings,
     pub(super) queue: Queue,
-    strategy_rng: Rng,
-    pause_rng: Rng,
+    pub(super) strategy_rng: Rng,
+    pub(super) pause_rng: Rng,
     /// Whether a node may have opened during this call.
-    opened: bool,
+    pub(super) opened: bool,
     /// Routes whose head could not be served during this call.
-    blocked: Vec<bool>,
+    pub(super) blocked: Vec<bool>,
     /// Requests that are retries under way.
     pub(super) retrying: u64,
     pub(super) totals: Totals,
-    effects: Effects,
+    pub(super) effects: Effects,
 }
 
 impl Balancer {
@@ -315,7 +315,7 @@ impl Balancer {
 
     // ----- requests -----
 
-    fn arrive(&mut self, request: Request) {
+    pub(super) fn arrive(&mut self, request: Request) {
         self.totals.arrived += 1;
         self.effects.events.push(Event::Arrived {
             request: request.id,
@@ -351,7 +351,7 @@ impl Balancer {
         }
     }
 
-    fn set_deadline(&mut self, key: RequestKey) {
+    pub(super) fn set_deadline(&mut self, key: RequestKey) {
         let request = &self.requests[key].request;
         let own = request.deadline;
         let total = self.timeouts.total.map_or(Time::MAX, |total| request.arrived + total);
@@ -367,33 +367,9 @@ impl Balancer {
         self.timers.after(arrived, deadline.since(arrived), Alarm::Deadline(key));
     }
 
-    /// Dispatches the request, or lets it wait, or turns it away.
-    fn place_or_wait(&mut self, key: RequestKey) {
-        if self.place(key) {
-            return;
-        }
-        if self.lines.waiting >= self.queue.max {
-            return self.turn_away(key, Reject::QueueFull);
-        }
-        let route = self.requests[key].route;
-        let number = self.lines.join(route, key);
-        self.requests[key].phase = Phase::Waiting(number);
-        let request = self.requests[key].request.id;
-        self.effects.events.push(Event::Queued { request, route });
-        if let Some(wait) = self.queue.max_wait {
-            self.timers.after(self.now, wait, Alarm::GiveUp(key, number));
-        }
-    }
-
-    /// A request without an attempt is rejected; one with attempts failed as its last one did.
-    fn turn_away(&mut self, key: RequestKey, reason: Reject) {
-        let fate = self.requests[key].last.map_or(Fate::Rejected(reason), Fate::Failed);
-        self.settle(key, fate);
-    }
-
     /// Dispatches the request to the first pool and tier along its route with an open node. Nodes
     /// tried before come last.
-    fn place(&mut self, key: RequestKey) -> bool {
+    pub(super) fn place(&mut self, key: RequestKey) -> bool {
         if let Some((node, why)) = self.choose(key, true) {
             self.dispatch(key, node, why);
             return true;
@@ -407,7 +383,7 @@ impl Balancer {
         false
     }
 
-    fn choose(&mut self, key: RequestKey, elsewhere: bool) -> Option<(NodeId, Why)> {
+    pub(super) fn choose(&mut self, key: RequestKey, elsewhere: bool) -> Option<(NodeId, Why)> {
         let live = &self.requests[key];
         let route = self.routes.get(live.route);
         let tried = if elsewhere { usize::from(live.attempts) } else { 0 };
@@ -455,7 +431,7 @@ impl Balancer {
         None
     }
 
-    fn dispatch(&mut self, key: RequestKey, node: NodeId, why: Why) {
+    pub(super) fn dispatch(&mut self, key: RequestKey, node: NodeId, why: Why) {
         let live = &mut self.requests[key];
         let mean = self.outputs.get(live.request.class.index());
         let expected = mean.map_or(Tokens(1), |mean| mean.expected(live.request.output_max));
@@ -499,45 +475,7 @@ impl Balancer {
         }
     }
 
-    /// Serves those who wait, in the order they came, as long as a node is open for them.
-    fn serve_waiting(&mut self) {
-        if !std::mem::take(&mut self.opened) || self.lines.waiting == 0 {
-            return;
-        }
-        self.blocked.fill(false);
-        while let Some((route, key)) = self.next_in_line() {
-            if self.place(key) {
-                self.lines.serve(route);
-            } else {
-                self.blocked[route.index()] = true;
-            }
-        }
-    }
-
-    /// Returns the one that came first among the heads of all lines that are not blocked.
-    fn next_in_line(&mut self) -> Option<(RouteId, RequestKey)> {
-        let requests = &self.requests;
-        let mut first: Option<(u64, RouteId, RequestKey)> = None;
-        for index in 0..self.blocked.len() {
-            if self.blocked[index] {
-                continue;
-            }
-            let route = RouteId(index as u16);
-            let head = self.lines.head(route, |place| {
-                requests
-                    .get(place.key)
-                    .is_some_and(|live| live.phase == Phase::Waiting(place.number))
-            });
-            if let Some(place) = head
-                && first.is_none_or(|(number, ..)| place.number < number)
-            {
-                first = Some((place.number, route, place.key));
-            }
-        }
-        first.map(|(_, route, key)| (route, key))
-    }
-
-    fn cancel(&mut self, request: RequestId) {
+    pub(super) fn cancel(&mut self, request: RequestId) {
         match self.index.get(request).copied() {
             Some(key) if self.requests[key].phase != Phase::Settled => {
                 self.settle(key, Fate::Cancelled);
@@ -547,7 +485,7 @@ impl Balancer {
     }
 
     /// Brings a request to its final end. An open attempt is aborted.
-    fn settle(&mut self, key: RequestKey, fate: Fate) {
+    pub(super) fn settle(&mut self, key: RequestKey, fate: Fate) {
         let live = &mut self.requests[key];
         let phase = std::mem::replace(&mut live.phase, Phase::Settled);
         if std::mem::take(&mut live.retrying) {
@@ -574,7 +512,7 @@ impl Balancer {
     }
 
     /// Declares the final end and forgets the request, unless an aborted attempt is unconfirmed.
-    fn declare(
+    pub(super) fn declare(
         &mut self,
         key: RequestKey,
         fate: Fate,
@@ -607,7 +545,7 @@ impl Balancer {
         self.forget(key);
     }
 
-    fn forget(&mut self, key: RequestKey) {
+    pub(super) fn forget(&mut self, key: RequestKey) {
         let live = &self.requests[key];
         if live.phase == Phase::Settled && live.unfinished == 0 {
             self.index.remove(live.request.id);
@@ -618,18 +556,18 @@ impl Balancer {
     // ----- attempts -----
 
     /// Finds an attempt that has not ended.
-    fn find(&self, attempt: Attempt) -> Option<TryKey> {
+    pub(super) fn find(&self, attempt: Attempt) -> Option<TryKey> {
         let key = *self.index.get(attempt.request)?;
         let this = *self.requests[key].tries.get(usize::from(attempt.ordinal))?;
         self.tries.contains_key(this).then_some(this)
     }
 
-    fn late(&mut self, attempt: Option<Attempt>) {
+    pub(super) fn late(&mut self, attempt: Option<Attempt>) {
         self.totals.late_words += 1;
         self.effects.events.push(Event::LateWord { attempt });
     }
 
-    fn progress(&mut self, attempt: Attempt, progress: Progress) {
+    pub(super) fn progress(&mut self, attempt: Attempt, progress: Progress) {
         let current = self.find(attempt).filter(|&this| self.tries[this].closing.is_none());
         let Some(key) = current else {
             return self.late(Some(attempt));
@@ -651,7 +589,7 @@ impl Balancer {
     }
 
     /// Stops an attempt whose fate is decided. It stays on the ledger until confirmed.
-    fn abort(&mut self, key: TryKey, end: End) {
+    pub(super) fn abort(&mut self, key: TryKey, end: End) {
         let this = &mut self.tries[key];
         this.closing = Some(end);
         let (request, ordinal, node) = (this.request, this.ordinal, this.node);
@@ -661,7 +599,7 @@ impl Balancer {
     }
 
     /// Lets health and strategy hear how an attempt ended.
-    fn judge(&mut self, key: TryKey, end: End, retry_after: Option<Span>) {
+    pub(super) fn judge(&mut self, key: TryKey, end: End, retry_after: Option<Span>) {
         let this = &self.tries[key];
         let node = this.node;
         let fact = Fact::Ended {
@@ -686,7 +624,7 @@ impl Balancer {
         }
     }
 
-    fn finish(&mut self, attempt: Attempt, outcome: Outcome) {
+    pub(super) fn finish(&mut self, attempt: Attempt, outcome: Outcome) {
         let Some(key) = self.find(attempt) else {
             return self.late(Some(attempt));
         };
@@ -721,7 +659,7 @@ impl Balancer {
         }
     }
 
-    fn complete(&mut self, this: &Try, usage: Usage) {
+    pub(super) fn complete(&mut self, this: &Try, usage: Usage) {
         let live = &mut self.requests[this.request];
         live.phase = Phase::Settled;
         if std::mem::take(&mut live.retrying) {
@@ -733,35 +671,7 @@ impl Balancer {
         self.declare(this.request, Fate::Completed, false, this.first_token, usage);
     }
 
-    /// Tries a failed request again, or lets it fail.
-    fn try_again(&mut self, key: RequestKey, node: NodeId, end: End, started: bool) {
-        let under_way = self.under_way();
-        let live = &mut self.requests[key];
-        live.phase = Phase::Backoff;
-        live.last = Some(end);
-        let request = live.request.id;
-        let others = self.retrying - u64::from(live.retrying);
-        let mut refusal = self.retry.refusal(end, live.attempts, started, others, under_way);
-        let pause = self.retry.pause(live.attempts, end, &mut self.pause_rng);
-        if refusal.is_none() && self.now + pause >= live.request.deadline {
-            refusal = Some(NoRetry::Deadline);
-        }
-        if let Some(reason) = refusal {
-            self.effects.events.push(Event::RetryDenied { request, node, end, reason });
-            return self.settle(key, Fate::Failed(end));
-        }
-        if !std::mem::replace(&mut live.retrying, true) {
-            self.retrying += 1;
-        }
-        self.effects.events.push(Event::RetryPlanned { request, node, end, pause });
-        if pause == Span::ZERO {
-            self.place_or_wait(key);
-        } else {
-            self.timers.at(self.now + pause, Alarm::Backoff(key));
-        }
-    }
-
-    fn learn(&mut self, node: NodeId, fact: Fact) {
+    pub(super) fn learn(&mut self, node: NodeId, fact: Fact) {
         let spec = &self.fleet.node(node).spec;
         let strategy = &mut self.strategies[spec.pool.index()][spec.tier as usize];
         strategy.learn(self.now, &fact, &self.fleet);
@@ -769,7 +679,7 @@ impl Balancer {
 
     // ----- timers -----
 
-    fn wake(&mut self) {
+    pub(super) fn wake(&mut self) {
         while let Some(alarm) = self.timers.pop_due(self.now) {
             if purpose(&self.requests, &self.tries, &self.fleet, &alarm) {
                 self.ring(alarm);
@@ -777,7 +687,7 @@ impl Balancer {
         }
     }
 
-    fn ring(&mut self, alarm: Alarm) {
+    pub(super) fn ring(&mut self, alarm: Alarm) {
         match alarm {
             Alarm::FirstToken(this) => self.first_token_overdue(this),
             Alarm::Deadline(key) => self.settle(key, Fate::Failed(End::TimedOut(Stage::Total))),
@@ -792,139 +702,14 @@ impl Balancer {
         }
     }
 
-    fn first_token_overdue(&mut self, key: TryKey) {
-        let end = End::TimedOut(Stage::FirstToken);
-        let (request, node) = (self.tries[key].request, self.tries[key].node);
-        self.abort(key, end);
-        self.try_again(request, node, end, false);
-    }
-
-    fn settle_timers(&mut self) {
+    pub(super) fn settle_timers(&mut self) {
         let (requests, tries, fleet) = (&self.requests, &self.tries, &self.fleet);
         self.timers.settle(|alarm| purpose(requests, tries, fleet, alarm));
     }
 
-    // ----- health -----
-
-    fn declare_state(&mut self, node: NodeId, (from, to, cause): Change) {
-        self.opened |= to == NodeState::Up;
-        self.effects.events.push(Event::NodeState { node, from, to, cause });
-    }
-
-    /// Declares that a node rests, and sets the alarm for its end.
-    fn rest(&mut self, node: NodeId, change: Option<Change>) {
-        if let Some(change) = change {
-            self.declare_state(node, change);
-            self.timers.at(self.fleet.node(node).health.until, Alarm::Rested(node));
-        }
-    }
-
-    fn eject(&mut self, node: NodeId, by_probes: bool) {
-        let state = self.fleet.node(node).state();
-        if state != NodeState::Probing && !self.may_eject(node) {
-            return;
-        }
-        let (now, settings) = (self.now, self.health);
-        let change = self.fleet.with_health(node, |health| health.eject(now, &settings, by_probes));
-        self.rest(node, Some(change));
-    }
-
-    /// Returns whether one more node of the pool may be out.
-    fn may_eject(&self, node: NodeId) -> bool {
-        let pool = self.fleet.node(node).spec.pool;
-        let (mut size, mut out) = (0, 0);
-        for tier in Tier::ALL {
-            for &member in self.fleet.members(pool, tier) {
-                match self.fleet.node(member).state() {
-                    NodeState::Gone => {}
-                    NodeState::Ejected | NodeState::Probing => {
-                        size += 1;
-                        out += 1;
-                    }
-                    NodeState::Up | NodeState::Limited | NodeState::Draining => size += 1,
-                }
-            }
-        }
-        out < self.health.max_share.of(size).max(1)
-    }
-
-    fn rested(&mut self, node: NodeId) {
-        let now = self.now;
-        match self.fleet.with_health(node, |health| health.rested(now)) {
-            Some(change) => {
-                self.declare_state(node, change);
-                if change.1 == NodeState::Probing {
-                    self.probe(node);
-                }
-            }
-            // The time was prolonged meanwhile.
-            None => self.timers.at(self.fleet.node(node).health.until, Alarm::Rested(node)),
-        }
-    }
-
-    fn probe(&mut self, node: NodeId) {
-        let number = self.fleet.with_health(node, |health| health.start_probe());
-        self.effects.actions.push(Action::Probe(node, number));
-        self.timers.after(self.now, self.health.probe_timeout, Alarm::ProbeTimeout(node, number));
-    }
-
-    fn probed(&mut self, node: NodeId, number: u32, result: ProbeResult) {
-        let awaited = self.fleet.knows(node) && {
-            let health = &self.fleet.node(node).health;
-            health.probing && health.probe == number
-        };
-        if awaited {
-            self.hear_probe(node, result);
-        } else {
-            self.late(None);
-        }
-    }
-
-    fn hear_probe(&mut self, node: NodeId, result: ProbeResult) {
-        let (now, settings) = (self.now, self.health);
-        match self.fleet.with_health(node, |health| health.probed(result, &settings)) {
-            Verdict::Eject => self.eject(node, true),
-            Verdict::Return => {
-                let change = self.fleet.with_health(node, |health| health.come_back(now));
-                self.declare_state(node, change);
-            }
-            Verdict::Nothing => {
-                if self.fleet.node(node).state() == NodeState::Probing {
-                    self.timers.after(now, settings.probe_timeout, Alarm::Recheck(node));
-                }
-            }
-        }
-    }
-
-    /// Probes a node in service, and again after the interval, jittered by a tenth so that
-    /// balancers and nodes do not fall into step.
-    fn patrol(&mut self, node: NodeId) {
-        let Some(every) = self.health.probe_every else {
-            return;
-        };
-        if matches!(self.fleet.node(node).state(), NodeState::Up | NodeState::Limited) {
-            self.probe(node);
-        }
-        let next = every.scale(0.9 + 0.2 * self.pause_rng.unit());
-        self.timers.at(self.now + next, Alarm::Patrol(node));
-    }
-
-    fn start_patrols(&mut self) {
-        for node in 0..self.fleet.nodes().len() {
-            self.start_patrol(NodeId(node as u32));
-        }
-    }
-
-    fn start_patrol(&mut self, node: NodeId) {
-        if let Some(every) = self.health.probe_every {
-            let first = every.scale(self.pause_rng.unit());
-            self.timers.at(self.now + first, Alarm::Patrol(node));
-        }
-    }
-
     // ----- fleet, peers, people -----
 
-    fn hear_peer(&mut self, peer: PeerId, load: PeerLoad) {
+    pub(super) fn hear_peer(&mut self, peer: PeerId, load: PeerLoad) {
         let old = self.peers.get(&peer).map_or(0, |(_, old)| old.epoch);
         if load.epoch >= old {
             self.peers.insert(peer, (self.now, load));
@@ -934,7 +719,7 @@ impl Balancer {
     }
 
     /// Carries out a change of a node that exists; word about any other is late.
-    fn change_node(&mut self, node: NodeId, change: impl FnOnce(&mut Fleet)) -> bool {
+    pub(super) fn change_node(&mut self, node: NodeId, change: impl FnOnce(&mut Fleet)) -> bool {
         let known = self.fleet.knows(node) && self.fleet.node(node).state() != NodeState::Gone;
         if known {
             change(&mut self.fleet);
@@ -945,18 +730,18 @@ impl Balancer {
         known
     }
 
-    fn respec(&mut self, node: NodeId, change: impl FnOnce(&mut NodeSpec)) {
+    pub(super) fn respec(&mut self, node: NodeId, change: impl FnOnce(&mut NodeSpec)) {
         if self.change_node(node, |fleet| fleet.respec(node, change)) {
             self.declare_changed(node);
         }
     }
 
-    fn declare_changed(&mut self, node: NodeId) {
+    pub(super) fn declare_changed(&mut self, node: NodeId) {
         let spec = Box::new(self.fleet.node(node).spec.clone());
         self.effects.events.push(Event::NodeChanged { node, spec });
     }
 
-    fn change_fleet(&mut self, change: FleetChange) {
+    pub(super) fn change_fleet(&mut self, change: FleetChange) {
         match change {
             FleetChange::Add(spec) if spec.pool.index() >= self.specs.len() || spec.weight == 0 => {
                 self.late(None);
@@ -976,7 +761,7 @@ impl Balancer {
         self.find_homes();
     }
 
-    fn operate(&mut self, node: NodeId, to: NodeState) {
+    pub(super) fn operate(&mut self, node: NodeId, to: NodeState) {
         let mut change = None;
         self.change_node(node, |fleet| {
             change = fleet.with_health(node, |health| health.operate(to));
@@ -986,7 +771,7 @@ impl Balancer {
         }
     }
 
-    fn control(&mut self, control: Control) {
+    pub(super) fn control(&mut self, control: Control) {
         match control {
             Control::Strategy(pool, _) if pool.index() >= self.specs.len() => self.late(None),
             Control::Strategy(pool, to) => {
@@ -999,7 +784,7 @@ impl Balancer {
         }
     }
 
-    fn find_homes(&mut self) {
+    pub(super) fn find_homes(&mut self) {
         let eligible = |node: NodeId, require: u64| {
             let node = self.fleet.node(node);
             node.state() != NodeState::Gone && node.spec.tags & require == require

@@ -8,9 +8,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{End, Failure, NoRetry, Stage};
+use super::balancer::{Balancer, Phase, RequestKey, TryKey};
+use super::event::{End, Event, Failure, Fate, NoRetry, Stage};
+use super::timer::Alarm;
 use crate::rng::Rng;
-use crate::unit::{Ratio, Span};
+use crate::unit::{NodeId, Ratio, Span};
 
 /// However few requests are under way, so many may be retries.
 pub const RETRIES_MIN: u64 = 3;
@@ -113,6 +115,44 @@ pub(super) const fn blames_node(end: End) -> bool {
 /// is no sickness, because an attempt sent there is likely wasted.
 pub(super) const fn wasted(end: End) -> bool {
     blames_node(end) || matches!(end, End::RateLimited | End::Failed(Failure::Overloaded))
+}
+
+/// The balancer's second tries.
+impl Balancer {
+    /// Tries a failed request again, or lets it fail.
+    pub(super) fn try_again(&mut self, key: RequestKey, node: NodeId, end: End, started: bool) {
+        let under_way = self.under_way();
+        let live = &mut self.requests[key];
+        live.phase = Phase::Backoff;
+        live.last = Some(end);
+        let request = live.request.id;
+        let others = self.retrying - u64::from(live.retrying);
+        let mut refusal = self.retry.refusal(end, live.attempts, started, others, under_way);
+        let pause = self.retry.pause(live.attempts, end, &mut self.pause_rng);
+        if refusal.is_none() && self.now + pause >= live.request.deadline {
+            refusal = Some(NoRetry::Deadline);
+        }
+        if let Some(reason) = refusal {
+            self.effects.events.push(Event::RetryDenied { request, node, end, reason });
+            return self.settle(key, Fate::Failed(end));
+        }
+        if !std::mem::replace(&mut live.retrying, true) {
+            self.retrying += 1;
+        }
+        self.effects.events.push(Event::RetryPlanned { request, node, end, pause });
+        if pause == Span::ZERO {
+            self.place_or_wait(key);
+        } else {
+            self.timers.at(self.now + pause, Alarm::Backoff(key));
+        }
+    }
+
+    pub(super) fn first_token_overdue(&mut self, key: TryKey) {
+        let end = End::TimedOut(Stage::FirstToken);
+        let (request, node) = (self.tries[key].request, self.tries[key].node);
+        self.abort(key, end);
+        self.try_again(request, node, end, false);
+    }
 }
 
 #[cfg(test)]

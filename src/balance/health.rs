@@ -9,9 +9,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{Cause, ProbeResult};
-use super::fleet::NodeState;
-use crate::unit::{Ratio, Span, Time};
+use super::balancer::Balancer;
+use super::event::{Action, Cause, Event, ProbeResult};
+use super::fleet::{NodeState, Tier};
+use super::timer::Alarm;
+use crate::unit::{NodeId, Ratio, Span, Time};
 
 /// How the health of nodes is watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -265,4 +267,123 @@ pub(super) enum Verdict {
     Nothing,
     Eject,
     Return,
+}
+
+/// The balancer's dealings with health.
+impl Balancer {
+    pub(super) fn declare_state(&mut self, node: NodeId, (from, to, cause): Change) {
+        self.opened |= to == NodeState::Up;
+        self.effects.events.push(Event::NodeState { node, from, to, cause });
+    }
+
+    /// Declares that a node rests, and sets the alarm for its end.
+    pub(super) fn rest(&mut self, node: NodeId, change: Option<Change>) {
+        if let Some(change) = change {
+            self.declare_state(node, change);
+            self.timers.at(self.fleet.node(node).health.until, Alarm::Rested(node));
+        }
+    }
+
+    pub(super) fn eject(&mut self, node: NodeId, by_probes: bool) {
+        let state = self.fleet.node(node).state();
+        if state != NodeState::Probing && !self.may_eject(node) {
+            return;
+        }
+        let (now, settings) = (self.now, self.health);
+        let change = self.fleet.with_health(node, |health| health.eject(now, &settings, by_probes));
+        self.rest(node, Some(change));
+    }
+
+    /// Returns whether one more node of the pool may be out.
+    pub(super) fn may_eject(&self, node: NodeId) -> bool {
+        let pool = self.fleet.node(node).spec.pool;
+        let (mut size, mut out) = (0, 0);
+        for tier in Tier::ALL {
+            for &member in self.fleet.members(pool, tier) {
+                match self.fleet.node(member).state() {
+                    NodeState::Gone => {}
+                    NodeState::Ejected | NodeState::Probing => {
+                        size += 1;
+                        out += 1;
+                    }
+                    NodeState::Up | NodeState::Limited | NodeState::Draining => size += 1,
+                }
+            }
+        }
+        out < self.health.max_share.of(size).max(1)
+    }
+
+    pub(super) fn rested(&mut self, node: NodeId) {
+        let now = self.now;
+        match self.fleet.with_health(node, |health| health.rested(now)) {
+            Some(change) => {
+                self.declare_state(node, change);
+                if change.1 == NodeState::Probing {
+                    self.probe(node);
+                }
+            }
+            // The time was prolonged meanwhile.
+            None => self.timers.at(self.fleet.node(node).health.until, Alarm::Rested(node)),
+        }
+    }
+
+    pub(super) fn probe(&mut self, node: NodeId) {
+        let number = self.fleet.with_health(node, Health::start_probe);
+        self.effects.actions.push(Action::Probe(node, number));
+        self.timers.after(self.now, self.health.probe_timeout, Alarm::ProbeTimeout(node, number));
+    }
+
+    pub(super) fn probed(&mut self, node: NodeId, number: u32, result: ProbeResult) {
+        let awaited = self.fleet.knows(node) && {
+            let health = &self.fleet.node(node).health;
+            health.probing && health.probe == number
+        };
+        if awaited {
+            self.hear_probe(node, result);
+        } else {
+            self.late(None);
+        }
+    }
+
+    pub(super) fn hear_probe(&mut self, node: NodeId, result: ProbeResult) {
+        let (now, settings) = (self.now, self.health);
+        match self.fleet.with_health(node, |health| health.probed(result, &settings)) {
+            Verdict::Eject => self.eject(node, true),
+            Verdict::Return => {
+                let change = self.fleet.with_health(node, |health| health.come_back(now));
+                self.declare_state(node, change);
+            }
+            Verdict::Nothing => {
+                if self.fleet.node(node).state() == NodeState::Probing {
+                    self.timers.after(now, settings.probe_timeout, Alarm::Recheck(node));
+                }
+            }
+        }
+    }
+
+    /// Probes a node in service, and again after the interval, jittered by a tenth so that
+    /// balancers and nodes do not fall into step.
+    pub(super) fn patrol(&mut self, node: NodeId) {
+        let Some(every) = self.health.probe_every else {
+            return;
+        };
+        if matches!(self.fleet.node(node).state(), NodeState::Up | NodeState::Limited) {
+            self.probe(node);
+        }
+        let next = every.scale(0.9 + 0.2 * self.pause_rng.unit());
+        self.timers.at(self.now + next, Alarm::Patrol(node));
+    }
+
+    pub(super) fn start_patrols(&mut self) {
+        for node in 0..self.fleet.nodes().len() {
+            self.start_patrol(NodeId(node as u32));
+        }
+    }
+
+    pub(super) fn start_patrol(&mut self, node: NodeId) {
+        if let Some(every) = self.health.probe_every {
+            let first = every.scale(self.pause_rng.unit());
+            self.timers.at(self.now + first, Alarm::Patrol(node));
+        }
+    }
 }

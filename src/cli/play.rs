@@ -208,7 +208,10 @@ impl Engine {
     /// Runs until told to quit. Returns the report of what was simulated.
     fn run(mut self, inbox: &Receiver<Command>) -> Option<String> {
         match catch_unwind(AssertUnwindSafe(|| self.drive(inbox))) {
-            Ok(()) => Some(self.report()),
+            Ok(()) => {
+                self.slot.close();
+                Some(self.report())
+            }
             Err(panic) => {
                 // The screen stays up with the last picture and says what happened.
                 let snapshot = Arc::new(Snapshot::default());
@@ -251,7 +254,7 @@ impl Engine {
         loop {
             match next {
                 Ok(command) => {
-                    if self.carry_out(command) == Go::Quit {
+                    if self.carry_out(&command) == Go::Quit {
                         return Go::Quit;
                     }
                 }
@@ -261,9 +264,9 @@ impl Engine {
         }
     }
 
-    fn carry_out(&mut self, command: Command) -> Go {
+    fn carry_out(&mut self, command: &Command) -> Go {
         self.changed = true;
-        match command {
+        match *command {
             Command::Quit => return Go::Quit,
             Command::Pause(pause) => self.pause(pause),
             Command::Pace(pace) => {

@@ -70,7 +70,8 @@ impl<S: Copy> Bench<S> {
         diary: &mut impl Diary,
     ) {
         // Exactly as drawn at normal pace: scaling by one must not round.
-        let ahead = if self.slow > 1.0 || self.slow < 1.0 { ahead.scale(self.slow) } else { ahead };
+        let normal = self.slow.total_cmp(&1.0).is_eq();
+        let ahead = if normal { ahead } else { ahead.scale(self.slow) };
         self.set(now, key, ahead, rank, diary);
     }
 

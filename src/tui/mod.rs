@@ -40,10 +40,10 @@ mod tests;
 
 pub use glyph::Glyphs;
 pub use slot::Slot;
+pub use terminal::Terminal;
 pub use theme::ThemeName;
 
 use model::Model;
-use terminal::Terminal;
 use update::{Effect, Msg, update};
 
 /// How the screen is to look.

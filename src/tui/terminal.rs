@@ -37,15 +37,18 @@ const CELLS_MAX: u32 = 1_000_000;
 
 /// The terminal while it belongs to the screen.
 #[derive(Debug)]
-pub(super) struct Terminal {
+pub struct Terminal {
     shown: Buffer,
     /// Nothing on the terminal can be relied on.
     stale: bool,
 }
 
 impl Terminal {
-    /// Takes the terminal over.
-    pub(super) fn enter() -> io::Result<Terminal> {
+    /// Takes the terminal over: raw mode, alternate screen, hidden cursor, panic hook.
+    ///
+    /// # Errors
+    /// When the terminal cannot be written.
+    pub fn enter() -> io::Result<Terminal> {
         // Our themes do without colour themselves; crossterm's filter would also eat bold.
         crossterm::style::force_color_output(true);
         hook_panics();
@@ -67,7 +70,10 @@ impl Terminal {
     }
 
     /// Sends what has changed since the last time, in one write.
-    pub(super) fn show(&mut self, picture: Buffer) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// When the terminal cannot be written.
+    pub fn show(&mut self, picture: Buffer) -> io::Result<()> {
         if !self.stale && self.shown == picture {
             return Ok(());
         }
