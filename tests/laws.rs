@@ -6,9 +6,10 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 
 use plimsoll::balance::{
-    Action, Attempt, Balancer, Config, Control, Event, Failure, Fate, FleetChange, HealthSettings,
-    Input, Limits, Match, NodeReport, Outcome, PeerLoad, Priority, ProbeResult, Progress, Queue,
-    REGISTRY, Reject, Request, Retry, RouteSpec, StrategySpec, Tier, Timeouts, Usage, check,
+    Action, Attempt, Balancer, Config, Control, End, Event, Failure, Fate, FleetChange,
+    HealthSettings, Input, Limits, Match, NodeReport, Outcome, PeerLoad, Priority, ProbeResult,
+    Progress, Queue, REGISTRY, Reject, Request, Retry, RouteSpec, Stage, StrategySpec, Tier,
+    Timeouts, Usage, check,
 };
 use plimsoll::unit::{
     ClassId, NodeId, PeerId, PoolId, Ratio, RequestId, Span, TenantId, Time, Tokens,
@@ -311,7 +312,7 @@ impl Hands {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2_048, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_invariant_holds_after_every_input(
@@ -370,6 +371,15 @@ fn late_finish_changes_nothing() {
     // And a second word about it is late.
     balancer.handle(at, Input::Finish(attempt, Outcome::Done(usage)));
     assert_eq!(balancer.totals().late_words, 1);
+}
+
+#[test]
+fn a_deadline_that_has_passed_fails_at_once() {
+    let mut balancer = Balancer::new(common::config(1, "random", 1));
+    let late = Request { deadline: Time::ZERO, ..request(0) };
+    let fates = settled(&mut balancer, Time::ZERO + Span::from_secs(1), Input::Arrive(late));
+    assert_eq!(fates, [Fate::Failed(End::TimedOut(Stage::Total))]);
+    assert_eq!((balancer.totals().dispatched, balancer.under_way()), (0, 0));
 }
 
 #[test]

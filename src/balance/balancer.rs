@@ -345,26 +345,23 @@ impl Balancer {
         if self.homes[route.index()].is_none() {
             return self.settle(key, Fate::Rejected(Reject::NoNode));
         }
-        self.set_deadline(key);
-        if self.requests[key].phase != Phase::Settled {
+        if self.set_deadline(key) {
             self.place_or_wait(key);
+        } else {
+            self.settle(key, Fate::Failed(End::TimedOut(Stage::Total)));
         }
     }
 
-    pub(super) fn set_deadline(&mut self, key: RequestKey) {
-        let request = &self.requests[key].request;
-        let own = request.deadline;
+    /// Sets the deadline of a request. Returns whether it is still ahead.
+    pub(super) fn set_deadline(&mut self, key: RequestKey) -> bool {
+        let request = &mut self.requests[key].request;
         let total = self.timeouts.total.map_or(Time::MAX, |total| request.arrived + total);
-        let deadline = own.min(total);
-        if deadline == Time::MAX {
-            return;
+        request.deadline = request.deadline.min(total);
+        let (arrived, deadline) = (request.arrived, request.deadline);
+        if deadline > self.now && deadline < Time::MAX {
+            self.timers.after(arrived, deadline.since(arrived), Alarm::Deadline(key));
         }
-        if deadline <= self.now {
-            return self.settle(key, Fate::Failed(End::TimedOut(Stage::Total)));
-        }
-        let arrived = request.arrived;
-        self.requests[key].request.deadline = deadline;
-        self.timers.after(arrived, deadline.since(arrived), Alarm::Deadline(key));
+        deadline > self.now
     }
 
     /// Dispatches the request to the first pool and tier along its route with an open node. Nodes
