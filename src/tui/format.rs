@@ -31,9 +31,9 @@ pub(super) fn rate(value: f64) -> String {
     if value.abs() < 99.95 { format!("{value:.1}") } else { count(value) }
 }
 
-/// Dollars in at most six columns: `0.71`, `47.90`, `512.00`, `4120`, `39.6k`.
+/// Dollars in at most five columns: `0.71`, `47.90`, `512`, `4120`, `39.6k`.
 pub(super) fn dollars(value: f64) -> String {
-    if value.abs() < 999.995 { format!("{value:.2}") } else { count(value) }
+    if value.abs() < 99.995 { format!("{value:.2}") } else { count(value) }
 }
 
 /// A share as a percentage in at most four columns: `7%`, `100%`.
@@ -117,7 +117,7 @@ mod tests {
         for value in [0.0, 0.04, 0.999, 9.99, 9.999, 99.94, 99.96, 999.6, 9_999.6, 1e5, 1e9, 1e17] {
             assert!(rate(value).len() <= 5, "{}", rate(value));
             assert!(count(value).len() <= 5, "{}", count(value));
-            assert!(dollars(value).len() <= 6, "{}", dollars(value));
+            assert!(dollars(value).len() <= 5, "{}", dollars(value));
             assert!(seconds(Span::from_seconds(value)).len() <= 5);
             assert!(percent(value).len() <= 4, "{}", percent(value));
         }
