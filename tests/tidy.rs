@@ -19,13 +19,20 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("command", &["unit", "balance", "metrics"]),
     ("sim", &["unit", "rng", "id_map", "balance", "workload", "node"]),
     ("scenario", &["unit", "dist", "balance", "workload", "node", "metrics", "sim"]),
+    (
+        "live",
+        &[
+            "unit", "rng", "dist", "id_map", "balance", "workload", "node", "metrics", "journal",
+            "command",
+        ],
+    ),
     ("report", &["unit", "metrics"]),
     ("tui", &["unit", "balance", "metrics", "command"]),
     (
         "cli",
         &[
             "unit", "balance", "workload", "node", "metrics", "journal", "command", "sim",
-            "scenario", "report", "tui",
+            "scenario", "live", "report", "tui",
         ],
     ),
     ("main", &["cli"]),

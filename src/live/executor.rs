@@ -1,0 +1,85 @@
+//! Carries out the balancer's actions against real endpoints: a task an attempt, whose one word about
+//! the end goes to the inbox. What differs between a replay and a gateway is where answers go.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::task::AbortHandle;
+
+use super::driver::{Inbox, Word};
+use super::upstream::{Meter, Outlet, Sending, SharedClient};
+use crate::balance::{Attempt, Input, Outcome, Progress};
+use crate::unit::{NodeId, Tokens};
+
+/// Attempts under way.
+#[derive(Debug)]
+pub(super) struct Attempts {
+    client: SharedClient,
+    inbox: Inbox,
+    open: BTreeMap<Attempt, (AbortHandle, Arc<Meter>)>,
+}
+
+impl Attempts {
+    pub(super) const fn new(client: SharedClient, inbox: Inbox) -> Attempts {
+        Attempts { client, inbox, open: BTreeMap::new() }
+    }
+
+    /// Starts an attempt.
+    pub(super) fn start(
+        &mut self,
+        attempt: Attempt,
+        node: NodeId,
+        prompt: Tokens,
+        sending: Sending,
+        mut outlet: impl Outlet + 'static,
+    ) {
+        let meter = Arc::new(Meter::new(prompt));
+        let (client, inbox) = (Arc::clone(&self.client), self.inbox.clone());
+        let metered = Arc::clone(&meter);
+        let task = tokio::spawn(async move {
+            let outcome = client.attempt(node.index(), sending, &metered, &mut outlet).await;
+            end(&inbox, attempt, &metered, outcome);
+        });
+        self.open.insert(attempt, (task.abort_handle(), meter));
+    }
+
+    /// Stops an attempt and confirms it, unless it has just ended by itself.
+    pub(super) fn abort(&mut self, attempt: Attempt) {
+        if let Some((task, meter)) = self.open.get(&attempt) {
+            // The connection closes as soon as the task is dropped.
+            task.abort();
+            end(&self.inbox, attempt, meter, Outcome::Aborted(meter.usage()));
+        }
+    }
+
+    /// Forgets an attempt that has ended.
+    pub(super) fn forget(&mut self, attempt: Attempt) {
+        self.open.remove(&attempt);
+    }
+
+    /// Asks a node whether it is well.
+    pub(super) fn probe(&self, node: NodeId, number: u32) {
+        let (client, inbox) = (Arc::clone(&self.client), self.inbox.clone());
+        tokio::spawn(async move {
+            let result = client.probe(node.index()).await;
+            say(&inbox, Input::Probed(node, number, result));
+        });
+    }
+}
+
+/// Says how an attempt ended, if nobody has.
+fn end(inbox: &Inbox, attempt: Attempt, meter: &Meter, outcome: Outcome) {
+    if meter.claim() {
+        say(inbox, Input::Finish(attempt, outcome));
+    }
+}
+
+/// Says that the first token came.
+pub(super) fn first_token(inbox: &Inbox, attempt: Attempt) {
+    say(inbox, Input::Progress(attempt, Progress::FirstToken));
+}
+
+/// Puts an input into the inbox. When the owner has ended nobody needs it.
+pub(super) fn say(inbox: &Inbox, input: Input) {
+    let _ = inbox.send(Word::Input(input));
+}

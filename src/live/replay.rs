@@ -1,0 +1,311 @@
+//! Replay: a workload sent to real endpoints in real time, open loop, through the balancer.
+//!
+//! A request is sent when its time has come, whatever became of the ones before, and its latency
+//! counts from that time. Prompts are made up to the wanted number of tokens; equal prefix hashes
+//! give equal text, so prefix caches see what the trace says.
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use hyper::StatusCode;
+use tokio::time::sleep_until;
+
+use super::driver::{Clock, Host, Inbox, Word, drive, inbox};
+use super::executor::{Attempts, first_token, say};
+use super::upstream::{Outlet, Passed, Sending, SharedClient};
+use crate::balance::{Action, Attempt, Balancer, Config, Event, Input, Request};
+use crate::id_map::IdMap;
+use crate::rng::{Rng, mix};
+use crate::unit::{NodeId, Time, Tokens};
+use crate::workload::{Arrival, Source, TraceError, Truth};
+
+/// Tokens that a prefix hash stands for.
+const BLOCK: u64 = 512;
+
+/// Header of the exact number of prompt tokens, for mock servers.
+pub const INPUT_TOKENS: &str = "x-plimsoll-input-tokens";
+/// Header of the exact number of answer tokens, for mock servers.
+pub const OUTPUT_TOKENS: &str = "x-plimsoll-output-tokens";
+/// Header of the key of a request's draws, for mock servers.
+pub const KEY: &str = "x-plimsoll-key";
+/// Header of the ordinal of an attempt, for mock servers.
+pub const ORDINAL: &str = "x-plimsoll-ordinal";
+
+/// How a node wants to be asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ask {
+    /// The model's name there.
+    pub model: String,
+    /// Whether it understands `ignore_eos`, which gives exactly the wanted number of tokens. Hosted
+    /// APIs refuse what they do not know.
+    pub ignore_eos: bool,
+}
+
+/// Everything a replay is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The balancer's configuration.
+    pub config: Config,
+    /// Reaches the nodes.
+    pub client: SharedClient,
+    /// By node.
+    pub asks: Vec<Ask>,
+}
+
+/// Who watches a replay.
+pub trait Watcher {
+    /// Hears an input before the balancer does.
+    fn record(&mut self, now: Time, input: &Input);
+    /// Hears an event.
+    fn hear(&mut self, now: Time, event: &Event);
+    /// Is called ten times a second.
+    fn tick(&mut self, now: Time, balancer: &Balancer);
+}
+
+/// A way to end a replay before its time.
+#[derive(Clone, Debug)]
+pub struct Stop(Inbox);
+
+impl Stop {
+    /// Ends it now; attempts under way are dropped.
+    pub fn now(&self) {
+        let _ = self.0.send(Word::Stop);
+    }
+
+    /// Lets the balancer hear a word of the person at the screen.
+    pub fn control(&self, control: crate::balance::Control) {
+        say(&self.0, Input::Control(control));
+    }
+}
+
+/// What a replay came to.
+#[derive(Debug)]
+pub struct Done {
+    /// When the last request was settled.
+    pub end: Time,
+    /// Whether it came to its end.
+    pub complete: bool,
+    /// Why the workload broke off, if it did.
+    pub broken: Vec<TraceError>,
+}
+
+/// Replays a workload. `started` is handed a way to stop it.
+pub async fn replay(
+    parts: Parts,
+    source: Box<dyn Source>,
+    watcher: &mut impl Watcher,
+    started: impl FnOnce(Stop),
+) -> Done {
+    let (inbox, words) = inbox();
+    let clock = Clock::start();
+    started(Stop(inbox.clone()));
+    let (flights, arrivals) = std::sync::mpsc::channel();
+    let sender = tokio::spawn(send(source, clock, inbox.clone(), flights));
+    let mut host = Replay {
+        attempts: Attempts::new(parts.client, inbox.clone()),
+        asks: parts.asks,
+        inbox,
+        arrivals,
+        flights: IdMap::default(),
+        watcher,
+    };
+    let balancer = Balancer::new(parts.config);
+    let (balancer, end) = drive(balancer, clock, words, &mut host).await;
+    let complete = balancer.under_way() == 0 && sender.is_finished();
+    sender.abort();
+    let broken = sender.await.ok().and_then(Result::err).unwrap_or_default();
+    Done { end, complete: complete && broken.is_empty(), broken }
+}
+
+/// Lets requests arrive when their time has come.
+async fn send(
+    mut source: Box<dyn Source>,
+    clock: Clock,
+    inbox: Inbox,
+    flights: std::sync::mpsc::Sender<(crate::unit::RequestId, Flight)>,
+) -> Result<(), Vec<TraceError>> {
+    let ended = loop {
+        let Arrival { at, request, truth } = match source.next() {
+            Ok(Some(arrival)) => arrival,
+            Ok(None) => break Ok(()),
+            Err(errors) => break Err(errors),
+        };
+        sleep_until(clock.at(at)).await;
+        let flight = Flight { prompt: request.prompt, prefix: request.prefix.clone(), truth };
+        // First the facts for the executor, then the word for the balancer.
+        if flights.send((request.id, flight)).is_err() {
+            break Ok(());
+        }
+        say(&inbox, Input::Arrive(request));
+    };
+    let _ = inbox.send(Word::Last);
+    ended
+}
+
+/// A request under way, as only the executor knows it.
+#[derive(Debug)]
+struct Flight {
+    prompt: Tokens,
+    prefix: Box<[u64]>,
+    truth: Truth,
+}
+
+struct Replay<'a, W> {
+    attempts: Attempts,
+    asks: Vec<Ask>,
+    inbox: Inbox,
+    arrivals: std::sync::mpsc::Receiver<(crate::unit::RequestId, Flight)>,
+    flights: IdMap<Flight>,
+    watcher: &'a mut W,
+}
+
+impl<W: Watcher> Host for Replay<'_, W> {
+    fn record(&mut self, now: Time, input: &Input) {
+        if let Input::Arrive(Request { id, .. }) = input {
+            // Sent before the arrival itself, so it is there.
+            while let Ok((other, flight)) = self.arrivals.try_recv() {
+                self.flights.insert(other, flight);
+                if other == *id {
+                    break;
+                }
+            }
+        }
+        self.watcher.record(now, input);
+    }
+
+    fn hear(&mut self, now: Time, event: &Event) {
+        if let Event::Ended { attempt, .. } = event {
+            self.attempts.forget(*attempt);
+        }
+        self.watcher.hear(now, event);
+    }
+
+    fn carry_out(&mut self, _now: Time, action: Action) {
+        match action {
+            Action::Dispatch { attempt, node } => self.dispatch(attempt, node),
+            Action::Abort { attempt, .. } => self.attempts.abort(attempt),
+            Action::Probe(node, number) => self.attempts.probe(node, number),
+            Action::Answer(request, _) => {
+                self.flights.remove(request);
+            }
+        }
+    }
+
+    fn tick(&mut self, now: Time, balancer: &Balancer) {
+        self.watcher.tick(now, balancer);
+    }
+}
+
+impl<W> Replay<'_, W> {
+    fn dispatch(&mut self, attempt: Attempt, node: NodeId) {
+        let flight = self.flights.get(attempt.request).expect("it is under way");
+        let truth = flight.truth;
+        let sending = Sending {
+            body: body(&self.asks[node.index()], flight),
+            figures: vec![
+                (INPUT_TOKENS, flight.prompt.to_string()),
+                (OUTPUT_TOKENS, truth.output.to_string()),
+                (KEY, truth.key.to_string()),
+                (ORDINAL, attempt.ordinal.to_string()),
+            ],
+        };
+        let outlet = Nobody { attempt, inbox: self.inbox.clone() };
+        self.attempts.start(attempt, node, flight.prompt, sending, outlet);
+    }
+}
+
+/// Answers of a replay go nowhere.
+struct Nobody {
+    attempt: Attempt,
+    inbox: Inbox,
+}
+
+impl Outlet for Nobody {
+    async fn first_token(&mut self) -> bool {
+        first_token(&self.inbox, self.attempt);
+        true
+    }
+
+    async fn pass_on(&mut self, _piece: Passed<'_>) -> bool {
+        true
+    }
+
+    fn refused(&mut self, _status: StatusCode, _body: Bytes) {}
+}
+
+fn body(ask: &Ask, flight: &Flight) -> Bytes {
+    let mut body = serde_json::json!({
+        "model": ask.model,
+        "messages": [{ "role": "user", "content": prompt(flight) }],
+        "stream": true,
+        "stream_options": { "include_usage": true },
+        "max_tokens": flight.truth.output.0,
+    });
+    if ask.ignore_eos {
+        body["ignore_eos"] = true.into();
+    }
+    Bytes::from(body.to_string())
+}
+
+/// Short common words: with the space before them one token each in the usual vocabularies.
+const WORDS: [&str; 64] = [
+    "the", "of", "and", "to", "in", "is", "that", "it", "for", "was", "on", "are", "as", "with",
+    "they", "be", "at", "one", "have", "this", "from", "or", "had", "by", "not", "but", "some",
+    "what", "there", "we", "can", "out", "other", "were", "all", "your", "when", "up", "use",
+    "word", "how", "said", "an", "each", "she", "which", "do", "their", "time", "if", "will",
+    "way", "about", "many", "then", "them", "would", "like", "so", "these", "her", "long", "make",
+    "thing",
+];
+
+/// Text of about the wanted number of tokens: block by block from the prefix hashes, the rest from
+/// the request's own key.
+fn prompt(flight: &Flight) -> String {
+    let mut text = String::new();
+    let mut left = flight.prompt.0.max(1);
+    for &hash in &flight.prefix {
+        let block = left.min(BLOCK);
+        words(&mut text, hash, block);
+        left -= block;
+    }
+    words(&mut text, mix(flight.truth.key, 1), left);
+    text
+}
+
+fn words(text: &mut String, key: u64, count: u64) {
+    let mut rng = Rng::from_key(key);
+    for _ in 0..count {
+        let word = WORDS[rng.below(WORDS.len())];
+        // Writing to a string does not fail.
+        let _ = write!(text, " {word}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flight(prompt: u64, prefix: &[u64]) -> Flight {
+        let truth = Truth { output: Tokens(9), key: 77 };
+        Flight { prompt: Tokens(prompt), prefix: prefix.into(), truth }
+    }
+
+    #[test]
+    fn prompts_have_the_wanted_length_and_share_prefixes() {
+        let long = prompt(&flight(1_200, &[1, 2]));
+        assert_eq!(long.split_whitespace().count(), 1_200);
+        let other = prompt(&flight(1_100, &[1, 3]));
+        let shared = long.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
+        let block = prompt(&flight(512, &[1]));
+        assert!(shared >= block.len() && shared < block.len() + 40, "the first block is shared");
+        assert_eq!(prompt(&flight(300, &[1, 2])).split_whitespace().count(), 300);
+    }
+
+    #[test]
+    fn bodies_are_what_endpoints_take() {
+        let ask = Ask { model: "m".to_owned(), ignore_eos: false };
+        let value: serde_json::Value =
+            serde_json::from_slice(&body(&ask, &flight(3, &[]))).expect("JSON");
+        assert_eq!(value["max_tokens"], 9);
+        assert!(value.get("ignore_eos").is_none());
+    }
+}

@@ -1,0 +1,543 @@
+//! One attempt against a real endpoint: connect, send, read the answer, say how it ended.
+//!
+//! The client follows no redirect (it would hand keys and prompts to another host) and obeys no
+//! system proxy. Everything read has a limit. A stream counts as whole only if its terminal marker
+//! was seen; a gap between tokens longer than allowed ends it. Keys are never shown.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode, Uri};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client as HyperClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::timeout;
+
+use super::wire::answer::{Piece, piece, whole};
+use super::wire::sse::SseParser;
+use crate::balance::{Failure, Outcome, ProbeResult, Usage};
+use crate::unit::{Span, Tokens};
+
+/// No whole answer is larger.
+pub const BODY_MAX: usize = 16 << 20;
+/// No error answer is kept beyond this.
+pub const ERROR_MAX: usize = 64 << 10;
+/// An error answer has so long to arrive.
+const ERROR_PATIENCE: Duration = Duration::from_secs(5);
+/// After the terminal marker a connection has so long to end and be used again.
+const TAIL_PATIENCE: Duration = Duration::from_millis(50);
+/// A probe has so long, whatever the balancer thinks of it by then.
+const PROBE_PATIENCE: Duration = Duration::from_secs(10);
+/// Idle connections kept to one endpoint.
+const IDLE_MAX: usize = 256;
+/// Idle connections are kept so long.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// A key for an endpoint, which is never shown.
+#[derive(Clone)]
+pub struct Key(String);
+
+impl Key {
+    /// A key.
+    #[must_use]
+    pub fn new(key: String) -> Key {
+        Key(key)
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(..)")
+    }
+}
+
+/// How a node is reached.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// The base of its API, such as `https://api.example.com/v1`.
+    pub url: String,
+    /// Its key.
+    pub key: Option<Key>,
+}
+
+/// Why an endpoint cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadEndpoint {
+    /// Its place in the list.
+    pub node: usize,
+    /// Why.
+    pub reason: String,
+}
+
+#[derive(Debug)]
+struct Target {
+    chat: Uri,
+    models: Uri,
+    health: Option<Uri>,
+    authorization: Option<HeaderValue>,
+    loopback: bool,
+}
+
+/// Reaches the endpoints of a fleet.
+#[derive(Debug)]
+pub struct Client {
+    http: HyperClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    targets: Vec<Target>,
+    inter_token: Option<Duration>,
+}
+
+/// What an attempt has used so far, for whoever has to stop it.
+#[derive(Debug, Default)]
+pub struct Meter {
+    started: AtomicBool,
+    prompt: AtomicU64,
+    output: AtomicU64,
+    ended: AtomicBool,
+}
+
+impl Meter {
+    /// A meter of an attempt with so many prompt tokens.
+    #[must_use]
+    pub fn new(prompt: Tokens) -> Meter {
+        Meter { prompt: AtomicU64::new(prompt.0), ..Meter::default() }
+    }
+
+    /// Returns what was used: nothing before the first token.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        if !self.started.load(Ordering::Relaxed) {
+            return Usage::default();
+        }
+        Usage {
+            input: Tokens(self.prompt.load(Ordering::Relaxed)),
+            cached: Tokens::ZERO,
+            output: Tokens(self.output.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// Claims the one word about the end. Returns whether nobody had claimed it.
+    #[must_use]
+    pub fn claim(&self) -> bool {
+        !self.ended.swap(true, Ordering::Relaxed)
+    }
+}
+
+/// Where an answer goes while it comes in.
+pub trait Outlet: Send {
+    /// The first token has come. Returns whether the answer is still wanted; nothing may leave
+    /// before that.
+    fn first_token(&mut self) -> impl Future<Output = bool> + Send;
+    /// An event of the stream, or a whole answer. Returns whether there is still someone to take it.
+    fn pass_on(&mut self, piece: Passed<'_>) -> impl Future<Output = bool> + Send;
+    /// The endpoint refused, with this status and body.
+    fn refused(&mut self, status: StatusCode, body: Bytes);
+}
+
+/// Part of an answer on its way.
+#[derive(Clone, Copy, Debug)]
+pub enum Passed<'a> {
+    /// The data of an event; `bare` if it only carries usage.
+    Event {
+        /// The data.
+        data: &'a str,
+        /// Whether it has no choices.
+        bare: bool,
+    },
+    /// A whole answer.
+    Whole(&'a Bytes),
+}
+
+/// A request to be sent.
+#[derive(Clone, Debug)]
+pub struct Sending {
+    /// The JSON body.
+    pub body: Bytes,
+    /// Headers that only go to endpoints on this machine: exact figures for mock servers.
+    pub figures: Vec<(&'static str, String)>,
+}
+
+impl Client {
+    /// A client for these endpoints, by node.
+    ///
+    /// # Errors
+    /// Every endpoint that cannot be used.
+    pub fn new(
+        endpoints: &[Endpoint],
+        connect: Option<Duration>,
+        inter_token: Option<Duration>,
+    ) -> Result<Client, Vec<BadEndpoint>> {
+        let mut connector = HttpConnector::new();
+        connector.enforce_http(false);
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(connect);
+        let connector = HttpsConnectorBuilder::new()
+            .with_webpki_roots()
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(connector);
+        let http = HyperClient::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(IDLE_MAX)
+            .build(connector);
+        let (mut targets, mut bad) = (Vec::new(), Vec::new());
+        for (node, endpoint) in endpoints.iter().enumerate() {
+            match Target::new(endpoint) {
+                Ok(target) => targets.push(target),
+                Err(reason) => bad.push(BadEndpoint { node, reason }),
+            }
+        }
+        if bad.is_empty() { Ok(Client { http, targets, inter_token }) } else { Err(bad) }
+    }
+
+    /// Makes one attempt and returns how it ended. Dropping the future closes the connection.
+    pub async fn attempt(
+        &self,
+        node: usize,
+        sending: Sending,
+        meter: &Meter,
+        outlet: &mut impl Outlet,
+    ) -> Outcome {
+        let target = &self.targets[node];
+        let response = match self.http.request(target.chat_request(sending)).await {
+            Ok(response) => response,
+            Err(error) if error.is_connect() => return failed(Failure::Refused, meter),
+            Err(_) => return failed(Failure::Reset, meter),
+        };
+        if response.status() != StatusCode::OK {
+            return refusal(response, meter, outlet).await;
+        }
+        let kind = response.headers().get(header::CONTENT_TYPE);
+        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        if kind.starts_with("text/event-stream") {
+            self.read_stream(response.into_body(), meter, outlet).await
+        } else if kind.starts_with("application/json") {
+            read_whole(response.into_body(), meter, outlet).await
+        } else {
+            failed(Failure::Malformed, meter)
+        }
+    }
+
+    async fn read_stream(
+        &self,
+        mut body: Incoming,
+        meter: &Meter,
+        outlet: &mut impl Outlet,
+    ) -> Outcome {
+        let mut reading = Reading::default();
+        let mut parser = SseParser::default();
+        loop {
+            // Before the first token the balancer watches the time, afterwards we do.
+            let gap = self.inter_token.filter(|_| reading.started);
+            let frame = match within(gap, body.frame()).await {
+                None => return failed(Failure::Stalled, meter),
+                Some(Some(Ok(frame))) => frame,
+                Some(Some(Err(_))) => return failed(Failure::Reset, meter),
+                // A clean end without a terminal marker is a cut stream.
+                Some(None) if reading.finished => return reading.done(meter),
+                Some(None) => return failed(Failure::Malformed, meter),
+            };
+            let Ok(data) = frame.into_data() else { continue };
+            let mut events = Vec::new();
+            if parser.push(&data, &mut |event| events.push(event)).is_err() {
+                return failed(Failure::Malformed, meter);
+            }
+            for event in events {
+                match reading.take(&event.data, meter, outlet).await {
+                    Flow::On => {}
+                    Flow::Done => {
+                        // Reading on to the end lets the connection be used again.
+                        let _ = timeout(TAIL_PATIENCE, body.frame()).await;
+                        return reading.done(meter);
+                    }
+                    Flow::Failed(failure) => return failed(failure, meter),
+                    Flow::Unwanted => return Outcome::Aborted(meter.usage()),
+                }
+            }
+        }
+    }
+
+    /// Asks a node whether it is well: `/health` beside the API, or the list of models.
+    pub async fn probe(&self, node: usize) -> ProbeResult {
+        let target = &self.targets[node];
+        let asked = timeout(PROBE_PATIENCE, async {
+            if let Some(health) = &target.health {
+                match self.status(target, health.clone()).await? {
+                    StatusCode::NOT_FOUND => {}
+                    status => return Ok(status),
+                }
+            }
+            self.status(target, target.models.clone()).await
+        });
+        match asked.await {
+            Ok(Ok(status)) if status.is_success() => ProbeResult::Healthy,
+            Ok(Ok(status)) => ProbeResult::Failed(failure_of(status)),
+            Ok(Err(failure)) => ProbeResult::Failed(failure),
+            Err(_) => ProbeResult::Failed(Failure::Stalled),
+        }
+    }
+
+    async fn status(&self, target: &Target, uri: Uri) -> Result<StatusCode, Failure> {
+        let mut request = Request::new(Full::new(Bytes::new()));
+        *request.uri_mut() = uri;
+        if let Some(key) = &target.authorization {
+            request.headers_mut().insert(header::AUTHORIZATION, key.clone());
+        }
+        let answered = self.http.request(request).await;
+        answered
+            .map(|response| response.status())
+            .map_err(|error| if error.is_connect() { Failure::Refused } else { Failure::Reset })
+    }
+}
+
+impl Target {
+    fn new(endpoint: &Endpoint) -> Result<Target, String> {
+        let base = endpoint.url.trim_end_matches('/');
+        let uri: Uri = base.parse().map_err(|_| "this is not a URL".to_owned())?;
+        if !matches!(uri.scheme_str(), Some("http" | "https")) {
+            return Err("a URL begins with http:// or https://".to_owned());
+        }
+        let host = uri.host().filter(|host| !host.is_empty()).ok_or("the URL has no host")?;
+        if uri.query().is_some() || uri.authority().is_some_and(|all| all.as_str().contains('@')) {
+            return Err("a URL has no query and no user here; keys come from `key_env`".to_owned());
+        }
+        let join = |base: &str, path: &str| {
+            format!("{base}{path}").parse::<Uri>().map_err(|_| "this is not a URL".to_owned())
+        };
+        let authorization = endpoint
+            .key
+            .as_ref()
+            .map(|key| {
+                let value = HeaderValue::from_str(&format!("Bearer {}", key.0));
+                let mut value = value.map_err(|_| "the key has characters no header may have")?;
+                value.set_sensitive(true);
+                Ok::<_, String>(value)
+            })
+            .transpose()?;
+        let loopback = matches!(host, "localhost" | "[::1]") || host.starts_with("127.");
+        let root = base.strip_suffix("/v1");
+        Ok(Target {
+            chat: join(base, "/chat/completions")?,
+            models: join(base, "/models")?,
+            health: root.map(|root| join(root, "/health")).transpose()?,
+            authorization,
+            loopback,
+        })
+    }
+
+    fn chat_request(&self, sending: Sending) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(sending.body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.chat.clone();
+        let headers = request.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(
+            header::ACCEPT,
+            HeaderValue::from_static("text/event-stream, application/json"),
+        );
+        if let Some(key) = &self.authorization {
+            headers.insert(header::AUTHORIZATION, key.clone());
+        }
+        if self.loopback {
+            for (name, value) in sending.figures {
+                if let Ok(value) = HeaderValue::from_str(&value) {
+                    headers.insert(HeaderName::from_static(name), value);
+                }
+            }
+        }
+        request
+    }
+}
+
+/// What has been read of a stream.
+#[derive(Debug, Default)]
+struct Reading {
+    started: bool,
+    finished: bool,
+    usage: Option<Usage>,
+}
+
+enum Flow {
+    On,
+    Done,
+    Failed(Failure),
+    Unwanted,
+}
+
+impl Reading {
+    async fn take(&mut self, data: &str, meter: &Meter, outlet: &mut impl Outlet) -> Flow {
+        let (content, bare) = match piece(data) {
+            None => return Flow::Failed(Failure::Malformed),
+            Some(Piece::Error) => return Flow::Failed(Failure::ServerError),
+            Some(Piece::Done) => return Flow::Done,
+            Some(Piece::Chunk { content, finished, usage, bare }) => {
+                self.finished |= finished;
+                self.usage = usage.or(self.usage);
+                (content, bare)
+            }
+        };
+        if content {
+            meter.output.fetch_add(1, Ordering::Relaxed);
+            if !std::mem::replace(&mut self.started, true) {
+                meter.started.store(true, Ordering::Relaxed);
+                if !outlet.first_token().await {
+                    return Flow::Unwanted;
+                }
+            }
+        }
+        // Roles and other preliminaries wait for the first content: until then nothing is committed.
+        if outlet.pass_on(Passed::Event { data, bare }).await { Flow::On } else { Flow::Unwanted }
+    }
+
+    /// The end of a whole stream. Where it did not say what it used, chunks are counted.
+    fn done(&self, meter: &Meter) -> Outcome {
+        let counted = Usage {
+            input: Tokens(meter.prompt.load(Ordering::Relaxed)),
+            cached: Tokens::ZERO,
+            output: Tokens(meter.output.load(Ordering::Relaxed)),
+        };
+        Outcome::Done(self.usage.unwrap_or(counted))
+    }
+}
+
+async fn within<F: Future>(limit: Option<Duration>, future: F) -> Option<F::Output> {
+    match limit {
+        Some(limit) => timeout(limit, future).await.ok(),
+        None => Some(future.await),
+    }
+}
+
+fn failed(failure: Failure, meter: &Meter) -> Outcome {
+    Outcome::Failed(failure, meter.usage())
+}
+
+async fn read_whole(body: Incoming, meter: &Meter, outlet: &mut impl Outlet) -> Outcome {
+    let body = match http_body_util::Limited::new(body, BODY_MAX).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+            return failed(Failure::Malformed, meter);
+        }
+        Err(_) => return failed(Failure::Reset, meter),
+    };
+    let Some(usage) = whole(&body) else { return failed(Failure::Malformed, meter) };
+    let estimate = Usage {
+        input: Tokens(meter.prompt.load(Ordering::Relaxed)),
+        cached: Tokens::ZERO,
+        // About four bytes a token, as everywhere where nothing better is known.
+        output: Tokens(body.len() as u64 / 4),
+    };
+    outlet.pass_on(Passed::Whole(&body)).await;
+    Outcome::Done(usage.unwrap_or(estimate))
+}
+
+/// Reads an answer that is not 200.
+async fn refusal(response: Response<Incoming>, meter: &Meter, outlet: &mut impl Outlet) -> Outcome {
+    let status = response.status();
+    let retry_after = retry_after(response.headers());
+    let limited = http_body_util::Limited::new(response.into_body(), ERROR_MAX);
+    if let Ok(Ok(body)) = timeout(ERROR_PATIENCE, limited.collect()).await {
+        outlet.refused(status, body.to_bytes());
+    }
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        return Outcome::RateLimited { retry_after };
+    }
+    failed(failure_of(status), meter)
+}
+
+/// What a status means for health and retries.
+fn failure_of(status: StatusCode) -> Failure {
+    match status.as_u16() {
+        503 | 529 => Failure::Overloaded,
+        401..=403 => Failure::Unauthorized,
+        500..=599 | 408 | 425 => Failure::ServerError,
+        400..=499 => Failure::ClientError,
+        // A redirect is not followed, and 2xx without an answer is none.
+        _ => Failure::Malformed,
+    }
+}
+
+/// Reads the pause a 429 asks for, in milliseconds, seconds or as a date.
+fn retry_after(headers: &HeaderMap) -> Option<Span> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let millis = text("retry-after-ms").or_else(|| text("x-ms-retry-after-ms"));
+    if let Some(millis) = millis.and_then(|millis| millis.parse::<f64>().ok()) {
+        return Some(Span::from_seconds(millis / 1_000.0));
+    }
+    let after = text("retry-after")?;
+    if let Ok(seconds) = after.parse::<f64>() {
+        return Some(Span::from_seconds(seconds));
+    }
+    let date = httpdate::parse_http_date(after).ok()?;
+    let ahead = date.duration_since(SystemTime::now()).unwrap_or_default();
+    Some(Span::from_seconds(ahead.as_secs_f64()))
+}
+
+/// A client shared by the tasks of many attempts.
+pub type SharedClient = Arc<Client>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(list: &[(&'static str, &str)]) -> HeaderMap {
+        let pairs = list.iter().map(|(name, value)| {
+            (HeaderName::from_static(name), HeaderValue::from_str(value).expect("a value"))
+        });
+        pairs.collect()
+    }
+
+    #[test]
+    fn pauses_are_read_in_every_form() {
+        let read = |list: &[(&'static str, &str)]| retry_after(&headers(list));
+        assert_eq!(read(&[("retry-after", "2")]), Some(Span::from_secs(2)));
+        assert_eq!(read(&[("retry-after", "0.5")]), Some(Span::from_millis(500)));
+        let both = [("retry-after", "9"), ("retry-after-ms", "250")];
+        assert_eq!(read(&both), Some(Span::from_millis(250)));
+        assert_eq!(read(&[("x-ms-retry-after-ms", "70")]), Some(Span::from_millis(70)));
+        assert_eq!(read(&[("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT")]), Some(Span::ZERO));
+        assert_eq!(read(&[("retry-after", "soon")]), None);
+        assert_eq!(read(&[("retry-after", "-5")]), Some(Span::ZERO));
+        assert_eq!(read(&[]), None);
+    }
+
+    #[test]
+    fn endpoints_that_cannot_be_used_are_refused_and_keys_stay_hidden() {
+        let client = |url: &str, key: Option<&str>| {
+            let key = key.map(|key| Key::new(key.to_owned()));
+            Client::new(&[Endpoint { url: url.to_owned(), key }], None, None)
+        };
+        let good = client("https://api.example.com/v1", Some("sk-secret")).expect("it is good");
+        assert!(!format!("{good:?}").contains("sk-secret"));
+        for bad in
+            ["", "ftp://x/v1", "nonsense", "http:///v1", "http://u:p@h/v1", "http://h/v1?k=1"]
+        {
+            assert!(client(bad, None).is_err(), "{bad}");
+        }
+        let newline = client("http://h/v1", Some("a\nb")).expect_err("no such header");
+        assert!(!format!("{newline:?}").contains("a\\nb"));
+    }
+
+    #[test]
+    fn statuses_mean_what_the_field_agrees_on() {
+        for (status, failure) in [
+            (500, Failure::ServerError),
+            (502, Failure::ServerError),
+            (503, Failure::Overloaded),
+            (529, Failure::Overloaded),
+            (400, Failure::ClientError),
+            (404, Failure::ClientError),
+            (401, Failure::Unauthorized),
+            (307, Failure::Malformed),
+            (204, Failure::Malformed),
+        ] {
+            assert_eq!(failure_of(StatusCode::from_u16(status).expect("a status")), failure);
+        }
+    }
+}
