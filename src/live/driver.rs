@@ -75,6 +75,16 @@ pub trait Host {
     fn tick(&mut self, now: Time, balancer: &Balancer);
 }
 
+/// Who watches a run: a journal, a collector, a screen.
+pub trait Watcher {
+    /// Hears an input before the balancer does.
+    fn record(&mut self, now: Time, input: &Input);
+    /// Hears an event.
+    fn hear(&mut self, now: Time, event: &Event);
+    /// Is called every [`TICK`].
+    fn tick(&mut self, now: Time, balancer: &Balancer);
+}
+
 /// The interval of [`Host::tick`].
 pub const TICK: Duration = Duration::from_millis(100);
 

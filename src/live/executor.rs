@@ -38,6 +38,9 @@ impl Attempts {
         let metered = Arc::clone(&meter);
         let task = tokio::spawn(async move {
             let outcome = client.attempt(node.index(), sending, &metered, &mut outlet).await;
+            if matches!(outcome, Outcome::Done(_)) {
+                outlet.done();
+            }
             end(&inbox, attempt, &metered, outcome);
         });
         self.open.insert(attempt, (task.abort_handle(), meter));

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use tokio::time::sleep_until;
 
-use super::driver::{Clock, Host, Inbox, Word, drive, inbox};
+use super::driver::{Clock, Host, Inbox, Watcher, Word, drive, inbox};
 use super::executor::{Attempts, first_token, say};
 use super::upstream::{Outlet, Passed, Sending, SharedClient};
 use crate::balance::{Action, Attempt, Balancer, Config, Event, Input, Request};
@@ -50,16 +50,6 @@ pub struct Parts {
     pub client: SharedClient,
     /// By node.
     pub asks: Vec<Ask>,
-}
-
-/// Who watches a replay.
-pub trait Watcher {
-    /// Hears an input before the balancer does.
-    fn record(&mut self, now: Time, input: &Input);
-    /// Hears an event.
-    fn hear(&mut self, now: Time, event: &Event);
-    /// Is called ten times a second.
-    fn tick(&mut self, now: Time, balancer: &Balancer);
 }
 
 /// A way to end a replay before its time.

@@ -138,6 +138,8 @@ pub trait Outlet: Send {
     fn pass_on(&mut self, piece: Passed<'_>) -> impl Future<Output = bool> + Send;
     /// The endpoint refused, with this status and body.
     fn refused(&mut self, status: StatusCode, body: Bytes);
+    /// The answer is whole. Called before the balancer hears of it.
+    fn done(&mut self) {}
 }
 
 /// Part of an answer on its way.

@@ -1,0 +1,680 @@
+//! The gateway: an OpenAI-compatible front to a fleet, through the balancer.
+//!
+//! The point of no return of a stream is its first content: until then a failed attempt is tried
+//! again elsewhere and the client sees nothing of it; from then on its bytes come from one attempt
+//! only. Content leaves only after the balancer has acknowledged the first token, so a timeout that
+//! races with it is settled by the balancer alone. A stream ends with `[DONE]` only if the upstream's
+//! own end was seen; otherwise the client gets an error event and an abnormal end, since a clean one
+//! would look like a shorter answer. A client that goes away cancels its request in every phase.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Request as HttpRequest, Response, StatusCode};
+use serde_json::{Map, Value};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::driver::{Clock, Host, Inbox, Watcher, Word, drive, inbox};
+use super::executor::{Attempts, first_token, say};
+use super::http::{self, Body, Limits, Stop};
+use super::upstream::{Outlet, Passed, Sending, SharedClient};
+use super::wire::openai::{ChatRequest, DONE, ErrorBody, models};
+use crate::balance::{
+    Action, Attempt, Balancer, Config, End, Event, Failure, Fate, Input, NodeState, Priority,
+    Reject, Request, Stage,
+};
+use crate::id_map::IdMap;
+use crate::unit::{ClassId, NodeId, RequestId, TenantId, Time, Tokens};
+
+/// Pieces of an answer that wait for a slow client; beyond them the upstream is not read.
+const PIECES_MAX: usize = 64;
+/// Preliminary events held back before the first content.
+const HELD_MAX: usize = 64;
+
+/// The header that names a class.
+pub const CLASS: &str = "x-plimsoll-class";
+/// The header with the number of a request.
+pub const REQUEST_ID: &str = "x-plimsoll-request-id";
+/// The model name that leaves everything to the routes.
+pub const AUTO: &str = "auto";
+
+/// A class as clients may name it.
+#[derive(Clone, Debug)]
+pub struct ClassOption {
+    /// Its name, which is also a model name.
+    pub name: String,
+    /// How much its requests matter.
+    pub priority: Priority,
+    /// How long an answer is of use.
+    pub deadline: Option<crate::unit::Span>,
+}
+
+/// Everything a gateway is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The balancer's configuration.
+    pub config: Config,
+    /// Reaches the nodes.
+    pub client: SharedClient,
+    /// By node: the model's name there; empty to pass on what the client said.
+    pub models: Vec<String>,
+    /// Classes, by id. Not empty.
+    pub classes: Vec<ClassOption>,
+    /// The limits of connections.
+    pub limits: Limits,
+}
+
+/// A message to the connection of a client.
+#[derive(Debug)]
+enum ToClient {
+    /// The answer begins: from now on it comes from this node.
+    Begin(NodeId),
+    /// Bytes of a stream.
+    Piece(Bytes),
+    /// A whole answer from this node.
+    Whole(NodeId, Bytes),
+    /// No answer: status, body, seconds to stay away.
+    Refused(StatusCode, Bytes, Option<u64>),
+    /// The stream is whole.
+    End,
+    /// The stream is not whole.
+    Broken(Bytes),
+}
+
+/// A request under way, as the edge knows it. The body never enters the balancer.
+#[derive(Debug)]
+struct Guest {
+    body: Map<String, Value>,
+    prompt: Tokens,
+    streams: bool,
+    wants_usage: bool,
+    to: mpsc::Sender<ToClient>,
+}
+
+/// What an attempt left for the answer.
+#[derive(Debug)]
+enum Kept {
+    Whole(Bytes),
+    Events(Vec<Bytes>),
+    Refused(StatusCode, Bytes),
+}
+
+/// What connections and the owner of the balancer share. Every lock is held for a few instructions.
+#[derive(Debug)]
+struct Desk {
+    guests: Mutex<IdMap<Guest>>,
+    kept: Mutex<BTreeMap<Attempt, Kept>>,
+    next: AtomicU64,
+    ready: AtomicBool,
+    inbox: Inbox,
+    clock: Clock,
+    classes: Vec<ClassOption>,
+    /// Names a client may ask for.
+    models: Vec<String>,
+    /// The one model that every node serves, if there is one.
+    only_model: Option<String>,
+    limits: Limits,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What a panicking task left behind is whole: every change is one insert or one remove.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a gateway came to.
+#[derive(Debug)]
+pub struct Closed {
+    /// When it ended.
+    pub end: Time,
+}
+
+/// Serves until `stop` says otherwise, then lets running requests finish within the drain limit.
+pub async fn serve(
+    parts: Parts,
+    listener: TcpListener,
+    watcher: &mut impl Watcher,
+    stop: watch::Receiver<Stop>,
+) -> Closed {
+    let (inbox, words) = inbox();
+    let desk = Arc::new(Desk::new(&parts, inbox.clone()));
+    let clock = desk.clock;
+    let at_desk = Arc::clone(&desk);
+    let service = move |request| answer(Arc::clone(&at_desk), request);
+    let server = http::serve(listener, parts.limits, service, stop.clone());
+    let mut stop = stop;
+    let (closing, last) = (Arc::clone(&desk), inbox.clone());
+    tokio::spawn(async move {
+        // A controller that is gone means the end as well.
+        let _ = stop.wait_for(|stop| *stop != Stop::No).await;
+        closing.ready.store(false, Ordering::Relaxed);
+        let _ = server.await;
+        let _ = last.send(Word::Stop);
+    });
+    let mut host = Gateway {
+        attempts: Attempts::new(parts.client, inbox.clone()),
+        desk,
+        inbox,
+        models: parts.models,
+        commits: BTreeMap::new(),
+        committed: IdMap::default(),
+        winners: IdMap::default(),
+        watcher,
+    };
+    let (_, end) = drive(Balancer::new(parts.config), clock, words, &mut host).await;
+    Closed { end }
+}
+
+impl Desk {
+    fn new(parts: &Parts, inbox: Inbox) -> Desk {
+        let first = parts.models.first().filter(|model| !model.is_empty());
+        let only_model = first.filter(|first| parts.models.iter().all(|model| model == *first));
+        let mut models = vec![AUTO.to_owned()];
+        models.extend(parts.classes.iter().map(|class| class.name.clone()));
+        models.extend(only_model.cloned());
+        Desk {
+            guests: Mutex::default(),
+            kept: Mutex::default(),
+            next: AtomicU64::new(0),
+            ready: AtomicBool::new(true),
+            inbox,
+            clock: Clock::start(),
+            classes: parts.classes.clone(),
+            only_model: only_model.cloned(),
+            models,
+            limits: parts.limits,
+        }
+    }
+
+    /// Finds the class a request asks for, by header or by the model's name.
+    fn class(&self, model: &str, headers: &HeaderMap) -> Option<usize> {
+        let by_name = |name: &str| self.classes.iter().position(|class| class.name == name);
+        if let Some(named) = headers.get(CLASS) {
+            return named.to_str().ok().and_then(by_name);
+        }
+        let anything = model == AUTO || self.only_model.as_deref() == Some(model);
+        by_name(model).or_else(|| anything.then_some(0))
+    }
+}
+
+// ----- connections -----
+
+async fn answer(desk: Arc<Desk>, request: HttpRequest<Incoming>) -> Response<Body> {
+    let path = request.uri().path().to_owned();
+    match (request.method(), path.as_str()) {
+        (&Method::POST, "/v1/chat/completions") => chat(desk, request).await,
+        (&Method::GET, "/v1/models") => {
+            json(StatusCode::OK, models(desk.models.iter().map(String::as_str), 0))
+        }
+        (&Method::GET, "/healthz") => json(StatusCode::OK, "{\"status\":\"ok\"}"),
+        (&Method::GET, "/readyz") if desk.ready.load(Ordering::Relaxed) => {
+            json(StatusCode::OK, "{\"status\":\"ready\"}")
+        }
+        (&Method::GET, "/readyz") => {
+            json(StatusCode::SERVICE_UNAVAILABLE, "{\"status\":\"not ready\"}")
+        }
+        (_, "/v1/chat/completions" | "/v1/models" | "/healthz" | "/readyz") => error(
+            StatusCode::METHOD_NOT_ALLOWED,
+            ErrorBody::new("invalid_request_error", "method_not_allowed", "no such method here"),
+        ),
+        _ => error(
+            StatusCode::NOT_FOUND,
+            ErrorBody::new("invalid_request_error", "not_found", "there is nothing here"),
+        ),
+    }
+}
+
+fn json(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
+    http::answer(status, "application/json", body)
+}
+
+fn error(status: StatusCode, error: ErrorBody) -> Response<Body> {
+    json(status, error.json())
+}
+
+fn invalid(code: &'static str, message: String) -> Response<Body> {
+    error(StatusCode::BAD_REQUEST, ErrorBody::new("invalid_request_error", code, message))
+}
+
+async fn chat(desk: Arc<Desk>, request: HttpRequest<Incoming>) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    let body = match http::read_body(body, &desk.limits).await {
+        Ok(body) => body,
+        Err(failure) => {
+            let reason = format!("the body cannot be read: {failure:?}");
+            let body = ErrorBody::new("invalid_request_error", "bad_body", reason);
+            return closing(error(failure.status(), body));
+        }
+    };
+    let asked: ChatRequest = match serde_json::from_slice(&body) {
+        Ok(asked) => asked,
+        Err(why) => return invalid("bad_request", format!("this is no chat request: {why}")),
+    };
+    let Ok(Value::Object(fields)) = serde_json::from_slice(&body) else {
+        return invalid("bad_request", "this is no JSON object".to_owned());
+    };
+    let Some(class) = desk.class(&asked.model, &head.headers) else {
+        let message =
+            format!("there is no model `{}`; there are {}", asked.model, desk.models.join(", "));
+        let body = ErrorBody::new("invalid_request_error", "model_not_found", message);
+        return error(StatusCode::NOT_FOUND, body);
+    };
+    let (to, mut from) = mpsc::channel(PIECES_MAX);
+    let leave = arrive(&desk, class, &asked, fields, to);
+    let first = from.recv().await;
+    respond(first, from, leave)
+}
+
+/// Lets a request arrive. The guard cancels it when the client goes away.
+fn arrive(
+    desk: &Arc<Desk>,
+    class: usize,
+    asked: &ChatRequest,
+    body: Map<String, Value>,
+    to: mpsc::Sender<ToClient>,
+) -> Leave {
+    let id = RequestId(desk.next.fetch_add(1, Ordering::Relaxed));
+    let now = desk.clock.now();
+    let option = &desk.classes[class];
+    let prompt = Tokens(asked.prompt_tokens());
+    let guest =
+        Guest { body, prompt, streams: asked.streams(), wants_usage: asked.wants_usage(), to };
+    locked(&desk.guests).insert(id, guest);
+    let request = Request {
+        id,
+        arrived: now,
+        deadline: option.deadline.map_or(Time::MAX, |deadline| now + deadline),
+        class: ClassId(class as u16),
+        tenant: TenantId(0),
+        priority: option.priority,
+        prompt,
+        output_max: asked.output_max().map(Tokens),
+        session: None,
+        prefix: Box::default(),
+    };
+    say(&desk.inbox, Input::Arrive(request));
+    Leave { id, inbox: Some(desk.inbox.clone()) }
+}
+
+/// Cancels its request when dropped before the end.
+#[derive(Debug)]
+struct Leave {
+    id: RequestId,
+    inbox: Option<Inbox>,
+}
+
+impl Leave {
+    fn settled(&mut self) {
+        self.inbox = None;
+    }
+}
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        if let Some(inbox) = &self.inbox {
+            say(inbox, Input::Cancel(self.id));
+        }
+    }
+}
+
+fn respond(
+    first: Option<ToClient>,
+    from: mpsc::Receiver<ToClient>,
+    mut leave: Leave,
+) -> Response<Body> {
+    let id = leave.id;
+    let mut response = match first {
+        Some(ToClient::Begin(node)) => {
+            let body = http::stream(Some((from, leave)), step);
+            let mut response = Response::new(body);
+            let headers = response.headers_mut();
+            let events = HeaderValue::from_static("text/event-stream; charset=utf-8");
+            headers.insert(header::CONTENT_TYPE, events);
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+            by_node(headers, node);
+            response
+        }
+        Some(ToClient::Whole(node, body)) => {
+            leave.settled();
+            let mut response = json(StatusCode::OK, body);
+            by_node(response.headers_mut(), node);
+            response
+        }
+        Some(ToClient::Refused(status, body, pause)) => {
+            leave.settled();
+            refused(status, body, pause)
+        }
+        _ => {
+            leave.settled();
+            let body = ErrorBody::new("server_error", "stopping", "the gateway is stopping");
+            refused(StatusCode::SERVICE_UNAVAILABLE, body.json(), Some(1))
+        }
+    };
+    response.headers_mut().insert(HeaderName::from_static(REQUEST_ID), HeaderValue::from(id.0));
+    response
+}
+
+fn by_node(headers: &mut HeaderMap, node: NodeId) {
+    headers.insert(HeaderName::from_static("x-plimsoll-node-id"), HeaderValue::from(node.0));
+}
+
+/// Our own tries are used up, so the client's library should not multiply them.
+fn refused(status: StatusCode, body: Bytes, pause: Option<u64>) -> Response<Body> {
+    let mut response = json(status, body);
+    let headers = response.headers_mut();
+    let never = HeaderValue::from_static("false");
+    headers.insert(HeaderName::from_static("x-should-retry"), never);
+    if let Some(seconds) = pause {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+/// An answer after which the connection closes.
+fn closing(mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+type Streaming = Option<(mpsc::Receiver<ToClient>, Leave)>;
+
+/// The next piece of a stream. `None` as the state means that all has been said.
+async fn step(state: Streaming) -> io::Result<Option<(Bytes, Streaming)>> {
+    let Some((mut from, mut leave)) = state else { return Ok(None) };
+    match from.recv().await {
+        Some(ToClient::Piece(piece)) => Ok(Some((piece, Some((from, leave))))),
+        Some(ToClient::End) => {
+            leave.settled();
+            Ok(Some((Bytes::from_static(DONE.as_bytes()), None)))
+        }
+        Some(ToClient::Broken(event)) => {
+            leave.settled();
+            // The error event first; the next call finds the channel closed and breaks off.
+            Ok(Some((event, Some((from, leave)))))
+        }
+        _ => {
+            leave.settled();
+            Err(io::Error::other("the answer is not whole"))
+        }
+    }
+}
+
+// ----- the owner's side -----
+
+struct Gateway<'a, W> {
+    attempts: Attempts,
+    desk: Arc<Desk>,
+    inbox: Inbox,
+    models: Vec<String>,
+    /// Attempts that wait for their first token to be acknowledged.
+    commits: BTreeMap<Attempt, oneshot::Sender<()>>,
+    /// Requests whose answer has begun to leave.
+    committed: IdMap<NodeId>,
+    /// The attempt that answered, and its node.
+    winners: IdMap<(Attempt, NodeId)>,
+    watcher: &'a mut W,
+}
+
+impl<W: Watcher> Host for Gateway<'_, W> {
+    fn record(&mut self, now: Time, input: &Input) {
+        self.watcher.record(now, input);
+    }
+
+    fn hear(&mut self, now: Time, event: &Event) {
+        match event {
+            Event::FirstToken { attempt, node, .. } => {
+                if let Some(commit) = self.commits.remove(attempt) {
+                    self.committed.insert(attempt.request, *node);
+                    // The attempt may be on its way out; then nobody waits.
+                    let _ = commit.send(());
+                }
+            }
+            Event::Ended { attempt, node, end, .. } => {
+                self.attempts.forget(*attempt);
+                self.commits.remove(attempt);
+                if *end == End::Done {
+                    self.winners.insert(attempt.request, (*attempt, *node));
+                }
+            }
+            _ => {}
+        }
+        self.watcher.hear(now, event);
+    }
+
+    fn carry_out(&mut self, _now: Time, action: Action) {
+        match action {
+            Action::Dispatch { attempt, node } => self.dispatch(attempt, node),
+            Action::Abort { attempt, .. } => {
+                self.commits.remove(&attempt);
+                self.attempts.abort(attempt);
+            }
+            Action::Probe(node, number) => self.attempts.probe(node, number),
+            Action::Answer(request, fate) => self.answer(request, fate),
+        }
+    }
+
+    fn tick(&mut self, now: Time, balancer: &Balancer) {
+        let up = balancer.fleet().nodes().iter().any(|node| node.state() == NodeState::Up);
+        // Once it is stopping it is never ready again, and its connections see to that.
+        if self.desk.ready.load(Ordering::Relaxed) != up {
+            self.desk.ready.store(up, Ordering::Relaxed);
+        }
+        self.watcher.tick(now, balancer);
+    }
+}
+
+impl<W> Gateway<'_, W> {
+    fn dispatch(&mut self, attempt: Attempt, node: NodeId) {
+        let (sending, prompt, outlet) = {
+            let guests = locked(&self.desk.guests);
+            let guest = guests.get(attempt.request).expect("a request under way has a guest");
+            let (commit, committed) = oneshot::channel();
+            self.commits.insert(attempt, commit);
+            let outlet = ToGuest {
+                attempt,
+                node,
+                inbox: self.inbox.clone(),
+                desk: Arc::clone(&self.desk),
+                to: guest.to.clone(),
+                committed: Some(committed),
+                held: Vec::new(),
+                wants_usage: guest.wants_usage,
+            };
+            let body = body(guest, &self.models[node.index()]);
+            (Sending { body, figures: Vec::new() }, guest.prompt, outlet)
+        };
+        self.attempts.start(attempt, node, prompt, sending, outlet);
+    }
+
+    /// Tells the client how it ended. Sent by a task of its own: a slow client must not hold up the
+    /// balancer, and nobody else sends any more.
+    fn answer(&mut self, request: RequestId, fate: Fate) {
+        let guest = locked(&self.desk.guests).remove(request).expect("one answer a request");
+        let begun = self.committed.remove(request).is_some();
+        let winner = self.winners.remove(request);
+        let mut kept = self.take_kept(request);
+        let messages = match (fate, winner) {
+            (Fate::Completed, Some((attempt, node))) => {
+                whole(node, kept.remove(&attempt), begun)
+            }
+            _ if begun => vec![ToClient::Broken(broken(fate))],
+            _ => vec![refusal(fate, kept.into_values().next_back())],
+        };
+        tokio::spawn(async move {
+            for message in messages {
+                if guest.to.send(message).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Takes what the attempts of a request have left.
+    fn take_kept(&self, request: RequestId) -> BTreeMap<Attempt, Kept> {
+        let mut kept = locked(&self.desk.kept);
+        let first = Attempt { request, ordinal: 0 };
+        let mut taken = kept.split_off(&first);
+        let mut rest = taken.split_off(&Attempt { request: RequestId(request.0 + 1), ordinal: 0 });
+        kept.append(&mut rest);
+        taken
+    }
+}
+
+/// The messages of a whole answer.
+fn whole(node: NodeId, kept: Option<Kept>, begun: bool) -> Vec<ToClient> {
+    match kept {
+        Some(Kept::Whole(body)) => vec![ToClient::Whole(node, body)],
+        // A stream without content: nothing has left yet.
+        Some(Kept::Events(events)) if !begun => {
+            let mut messages = vec![ToClient::Begin(node)];
+            messages.extend(events.into_iter().map(ToClient::Piece));
+            messages.push(ToClient::End);
+            messages
+        }
+        _ => vec![ToClient::End],
+    }
+}
+
+/// The request's body as this node wants it.
+fn body(guest: &Guest, model: &str) -> Bytes {
+    let mut fields = guest.body.clone();
+    if !model.is_empty() {
+        fields.insert("model".to_owned(), model.into());
+    }
+    if guest.streams {
+        // Usage is asked for in any case: without it the cost would be a guess.
+        let options = fields.entry("stream_options").or_insert_with(|| Value::Object(Map::new()));
+        if let Value::Object(options) = options {
+            options.insert("include_usage".to_owned(), true.into());
+        }
+    }
+    Bytes::from(Value::Object(fields).to_string())
+}
+
+/// What an upstream said of a request it refused goes to the client only where the request itself
+/// is at fault; everything else is ours to word.
+fn refusal(fate: Fate, kept: Option<Kept>) -> ToClient {
+    if let (Fate::Failed(End::Failed(Failure::ClientError)), Some(Kept::Refused(status, body))) =
+        (fate, kept)
+    {
+        return ToClient::Refused(status, body, None);
+    }
+    let (status, error, pause) = worded(fate);
+    ToClient::Refused(status, error.json(), pause)
+}
+
+fn worded(fate: Fate) -> (StatusCode, ErrorBody, Option<u64>) {
+    let server = |code, message| ErrorBody::new("server_error", code, message);
+    match fate {
+        Fate::Rejected(Reject::NoNode) => {
+            let error = server("no_endpoint", "no endpoint may serve this request");
+            (StatusCode::SERVICE_UNAVAILABLE, error, None)
+        }
+        Fate::Rejected(Reject::QueueFull | Reject::WaitedTooLong) => {
+            let error = server("overloaded", "every endpoint is busy");
+            (StatusCode::SERVICE_UNAVAILABLE, error, Some(1))
+        }
+        Fate::Failed(End::TimedOut(Stage::FirstToken | Stage::Total)) => {
+            let error = server("upstream_timeout", "no endpoint answered in time");
+            (StatusCode::GATEWAY_TIMEOUT, error, None)
+        }
+        Fate::Failed(End::RateLimited) => {
+            let message = "every endpoint has reached its rate limit";
+            let error = ErrorBody::new("rate_limit_error", "rate_limit_exceeded", message);
+            (StatusCode::TOO_MANY_REQUESTS, error, Some(1))
+        }
+        Fate::Failed(End::Failed(Failure::Overloaded)) => {
+            let error = server("overloaded", "every endpoint is overloaded");
+            (StatusCode::SERVICE_UNAVAILABLE, error, Some(1))
+        }
+        Fate::Failed(_) | Fate::Completed | Fate::Cancelled => {
+            let error = server("bad_gateway", "no endpoint gave an answer");
+            (StatusCode::BAD_GATEWAY, error, None)
+        }
+    }
+}
+
+/// The error event of a stream that breaks off.
+fn broken(fate: Fate) -> Bytes {
+    let (_, error, _) = worded(fate);
+    let mut event = b"data: ".to_vec();
+    event.extend_from_slice(&error.json());
+    event.extend_from_slice(b"\n\n");
+    event.into()
+}
+
+/// Where the answer of an attempt goes: held back until committed, then to the client.
+struct ToGuest {
+    attempt: Attempt,
+    node: NodeId,
+    inbox: Inbox,
+    desk: Arc<Desk>,
+    to: mpsc::Sender<ToClient>,
+    /// Resolves when the balancer has acknowledged the first token. `None` once it has.
+    committed: Option<oneshot::Receiver<()>>,
+    held: Vec<Bytes>,
+    wants_usage: bool,
+}
+
+impl Outlet for ToGuest {
+    async fn first_token(&mut self) -> bool {
+        let Some(committed) = self.committed.take() else { return true };
+        first_token(&self.inbox, self.attempt);
+        if committed.await.is_err() || self.to.send(ToClient::Begin(self.node)).await.is_err() {
+            return false;
+        }
+        for piece in std::mem::take(&mut self.held) {
+            if self.to.send(ToClient::Piece(piece)).await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
+    async fn pass_on(&mut self, piece: Passed<'_>) -> bool {
+        match piece {
+            Passed::Whole(body) => {
+                locked(&self.desk.kept).insert(self.attempt, Kept::Whole(body.clone()));
+                true
+            }
+            // Only we asked for it.
+            Passed::Event { bare: true, .. } if !self.wants_usage => true,
+            Passed::Event { data, .. } => {
+                let event = event(data);
+                if self.committed.is_none() {
+                    return self.to.send(ToClient::Piece(event)).await.is_ok();
+                }
+                self.held.push(event);
+                self.held.len() <= HELD_MAX
+            }
+        }
+    }
+
+    fn refused(&mut self, status: StatusCode, body: Bytes) {
+        locked(&self.desk.kept).insert(self.attempt, Kept::Refused(status, body));
+    }
+
+    fn done(&mut self) {
+        if self.committed.is_some() && !self.held.is_empty() {
+            let events = Kept::Events(std::mem::take(&mut self.held));
+            locked(&self.desk.kept).insert(self.attempt, events);
+        }
+    }
+}
+
+/// The data of an event as it goes over the wire: one `data` line for each of its lines.
+fn event(data: &str) -> Bytes {
+    let mut bytes = Vec::with_capacity(data.len() + 8);
+    for line in data.split('\n') {
+        bytes.extend_from_slice(b"data: ");
+        bytes.extend_from_slice(line.as_bytes());
+        bytes.push(b'\n');
+    }
+    bytes.push(b'\n');
+    bytes.into()
+}
