@@ -18,13 +18,19 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("journal", &["unit", "balance"]),
     ("command", &["unit", "balance", "metrics"]),
     ("sim", &["unit", "rng", "id_map", "balance", "workload", "node"]),
+    (
+        "live",
+        &[
+            "unit", "rng", "dist", "balance", "workload", "node", "metrics", "journal", "command",
+        ],
+    ),
     ("scenario", &["unit", "dist", "balance", "workload", "node", "metrics", "sim"]),
     ("report", &["unit", "metrics"]),
     ("tui", &["unit", "balance", "metrics", "command"]),
     (
         "cli",
         &[
-            "unit", "balance", "workload", "node", "metrics", "journal", "command", "sim",
+            "unit", "balance", "workload", "node", "metrics", "journal", "command", "sim", "live",
             "scenario", "report", "tui",
         ],
     ),
