@@ -111,7 +111,9 @@ struct Desk {
     guests: Mutex<IdMap<Guest>>,
     kept: Mutex<BTreeMap<Attempt, Kept>>,
     next: AtomicU64,
+    /// Whether some node is up.
     ready: AtomicBool,
+    stopping: AtomicBool,
     inbox: Inbox,
     clock: Clock,
     classes: Vec<ClassOption>,
@@ -152,7 +154,7 @@ pub async fn serve(
     tokio::spawn(async move {
         // A controller that is gone means the end as well.
         let _ = stop.wait_for(|stop| *stop != Stop::No).await;
-        closing.ready.store(false, Ordering::Relaxed);
+        closing.stopping.store(true, Ordering::Relaxed);
         let _ = server.await;
         let _ = last.send(Word::Stop);
     });
@@ -182,6 +184,7 @@ impl Desk {
             kept: Mutex::default(),
             next: AtomicU64::new(0),
             ready: AtomicBool::new(true),
+            stopping: AtomicBool::new(false),
             inbox,
             clock: Clock::start(),
             classes: parts.classes.clone(),
@@ -189,6 +192,10 @@ impl Desk {
             models,
             limits: parts.limits,
         }
+    }
+
+    fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed) && !self.stopping.load(Ordering::Relaxed)
     }
 
     /// Finds the class a request asks for, by header or by the model's name.
@@ -212,7 +219,7 @@ async fn answer(desk: Arc<Desk>, request: HttpRequest<Incoming>) -> Response<Bod
             json(StatusCode::OK, models(desk.models.iter().map(String::as_str), 0))
         }
         (&Method::GET, "/healthz") => json(StatusCode::OK, "{\"status\":\"ok\"}"),
-        (&Method::GET, "/readyz") if desk.ready.load(Ordering::Relaxed) => {
+        (&Method::GET, "/readyz") if desk.is_ready() => {
             json(StatusCode::OK, "{\"status\":\"ready\"}")
         }
         (&Method::GET, "/readyz") => {
@@ -460,10 +467,7 @@ impl<W: Watcher> Host for Gateway<'_, W> {
 
     fn tick(&mut self, now: Time, balancer: &Balancer) {
         let up = balancer.fleet().nodes().iter().any(|node| node.state() == NodeState::Up);
-        // Once it is stopping it is never ready again, and its connections see to that.
-        if self.desk.ready.load(Ordering::Relaxed) != up {
-            self.desk.ready.store(up, Ordering::Relaxed);
-        }
+        self.desk.ready.store(up, Ordering::Relaxed);
         self.watcher.tick(now, balancer);
     }
 }
@@ -499,9 +503,7 @@ impl<W> Gateway<'_, W> {
         let winner = self.winners.remove(request);
         let mut kept = self.take_kept(request);
         let messages = match (fate, winner) {
-            (Fate::Completed, Some((attempt, node))) => {
-                whole(node, kept.remove(&attempt), begun)
-            }
+            (Fate::Completed, Some((attempt, node))) => whole(node, kept.remove(&attempt), begun),
             _ if begun => vec![ToClient::Broken(broken(fate))],
             _ => vec![refusal(fate, kept.into_values().next_back())],
         };

@@ -13,6 +13,7 @@ use tokio::time::sleep_until;
 use super::driver::{Clock, Host, Inbox, Watcher, Word, drive, inbox};
 use super::executor::{Attempts, first_token, say};
 use super::upstream::{Outlet, Passed, Sending, SharedClient};
+use super::wire::{INPUT_TOKENS, KEY, ORDINAL, OUTPUT_TOKENS};
 use crate::balance::{Action, Attempt, Balancer, Config, Event, Input, Request};
 use crate::id_map::IdMap;
 use crate::rng::{Rng, mix};
@@ -21,15 +22,6 @@ use crate::workload::{Arrival, Source, TraceError, Truth};
 
 /// Tokens that a prefix hash stands for.
 const BLOCK: u64 = 512;
-
-/// Header of the exact number of prompt tokens, for mock servers.
-pub const INPUT_TOKENS: &str = "x-plimsoll-input-tokens";
-/// Header of the exact number of answer tokens, for mock servers.
-pub const OUTPUT_TOKENS: &str = "x-plimsoll-output-tokens";
-/// Header of the key of a request's draws, for mock servers.
-pub const KEY: &str = "x-plimsoll-key";
-/// Header of the ordinal of an attempt, for mock servers.
-pub const ORDINAL: &str = "x-plimsoll-ordinal";
 
 /// How a node wants to be asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -48,6 +48,26 @@ pub(super) struct Api {
     node: NodeId,
 }
 
+/// What is left of a limit a minute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// The limit a minute.
+    pub limit: u64,
+    /// What fits now.
+    pub left: u64,
+    /// When all of it fits again.
+    pub full_in: Span,
+}
+
+/// What is left of the limits a minute, where there are such.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quota {
+    /// Requests.
+    pub requests: Option<Allowance>,
+    /// Tokens.
+    pub tokens: Option<Allowance>,
+}
+
 const MINUTE: Span = Span::from_secs(60);
 
 /// A generic cell rate algorithm: `empty_at` is when the bucket will be full again.
@@ -61,6 +81,12 @@ impl Bucket {
     fn wait(&self, now: Time, amount: u64, per_minute: u64) -> Span {
         let full_at = self.full_at.max(now) + cost(amount, per_minute);
         full_at.since(now + MINUTE)
+    }
+
+    fn allowance(&self, now: Time, limit: u64) -> Allowance {
+        let full_in = self.full_at.since(now);
+        let free = u128::from((MINUTE - full_in).0) * u128::from(limit) / u128::from(MINUTE.0);
+        Allowance { limit, left: u64::try_from(free).unwrap_or(limit), full_in }
     }
 
     fn take(&mut self, now: Time, amount: u64, per_minute: u64) {
@@ -176,6 +202,19 @@ impl Api {
         Usage { input: job.work.prompt, cached: Tokens::ZERO, output: Tokens(came.min(output)) }
     }
 
+    pub(super) fn came(&self, now: Time, key: JobKey) -> Option<Tokens> {
+        self.bench.job(key).map(|job| self.used(now, job).output)
+    }
+
+    pub(super) fn quota(&self, now: Time) -> Quota {
+        let of =
+            |bucket: &Bucket, limit: Option<u64>| limit.map(|rate| bucket.allowance(now, rate));
+        Quota {
+            requests: of(&self.requests, self.limits.requests_per_minute),
+            tokens: of(&self.tokens, self.limits.tokens_per_minute),
+        }
+    }
+
     pub(super) fn abort(&mut self, now: Time, attempt: Attempt) -> Option<Usage> {
         let (key, job) = self.bench.find(attempt)?;
         let usage = self.used(now, &job);
@@ -236,6 +275,9 @@ mod tests {
         }
         assert_eq!(bucket.wait(now, 1, 60), Span::from_secs(1));
         assert_eq!(bucket.wait(now + Span::from_secs(1), 1, 60), Span::ZERO);
+        let left = bucket.allowance(now, 60);
+        assert_eq!((left.limit, left.left, left.full_in), (60, 0, Span::from_secs(60)));
+        assert_eq!(bucket.allowance(now + Span::from_secs(15), 60).left, 15);
         assert!(bucket.wait(now, u64::MAX, 1) > Span::from_secs(3_600), "no overflow");
     }
 }

@@ -15,6 +15,7 @@ use crate::rng::{Rng, mix};
 use crate::unit::{NodeId, Span, Time, Tokens};
 use crate::workload::Truth;
 
+pub use api::{Allowance, Quota};
 pub use fault::{Answer, FaultKind, FaultSpec};
 pub use work::JobKey;
 
@@ -216,6 +217,25 @@ impl Node {
         any
     }
 
+    /// Returns how many tokens of an answer have come by now; `None` if it has no tokens on the way
+    /// or is over.
+    #[must_use]
+    pub fn came(&self, now: Time, job: JobKey) -> Option<Tokens> {
+        match &self.backend {
+            Backend::Slots(_) => None,
+            Backend::Api(api) => api.came(now, job),
+        }
+    }
+
+    /// Returns what is left of the limits a minute.
+    #[must_use]
+    pub fn quota(&self, now: Time) -> Quota {
+        match &self.backend {
+            Backend::Slots(_) => Quota::default(),
+            Backend::Api(api) => api.quota(now),
+        }
+    }
+
     /// Brings the work in progress in line with the faults that are on.
     fn suffer(&mut self, now: Time, diary: &mut impl Diary) {
         let crashed = self.crashed();
@@ -234,7 +254,9 @@ impl Node {
         self.faults.iter().any(|(_, kind)| which(kind))
     }
 
-    fn crashed(&self) -> bool {
+    /// Returns whether it is gone: a crash is on.
+    #[must_use]
+    pub fn crashed(&self) -> bool {
         self.has(|kind| matches!(kind, FaultKind::Crash))
     }
 
