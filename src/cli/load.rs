@@ -101,7 +101,7 @@ pub(super) fn simulation(scenario: &Scenario, color: Color) -> Result<Ready, Fai
     Ok(Ready { sim, notes, end: scenario.duration.map(|span| Time::ZERO + span) })
 }
 
-fn source(scenario: &Scenario) -> Result<(Box<dyn Source>, Vec<String>), Failure> {
+pub(super) fn source(scenario: &Scenario) -> Result<(Box<dyn Source>, Vec<String>), Failure> {
     let seed = scenario.seed;
     let mix = Mix::new(scenario.classes.clone(), seed);
     let end = scenario.duration.map_or(Time::MAX, |span| Time::ZERO + span);

@@ -3,7 +3,10 @@
 //! stdout is the result and nothing else; everything else goes to stderr. Exit codes are
 //! [`failure::Kind`]s.
 
+mod books;
 mod check;
+#[cfg(feature = "live")]
+mod endpoints;
 mod export;
 pub mod failure;
 mod journal;
@@ -13,7 +16,12 @@ mod output;
 #[cfg(feature = "tui")]
 mod play;
 mod progress;
+#[cfg(feature = "live")]
+mod replay;
+mod result;
 mod run;
+#[cfg(feature = "live")]
+mod serve;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -55,6 +63,12 @@ enum Command {
     Play(play::Play),
     /// Run a scenario headless and print its report
     Run(run::Run),
+    /// Send a scenario's workload to real endpoints, through the same balancer
+    #[cfg(feature = "live")]
+    Replay(replay::Replay),
+    /// Serve clients: an OpenAI-compatible gateway to a fleet
+    #[cfg(feature = "live")]
+    Serve(serve::Serve),
     /// Check scenarios: all problems at once, with line and column
     Check(check::Check),
     /// List what is built in
@@ -159,6 +173,10 @@ impl Command {
             #[cfg(feature = "tui")]
             Command::Play(play) => play.run(),
             Command::Run(run) => run.run(),
+            #[cfg(feature = "live")]
+            Command::Replay(replay) => replay.run(),
+            #[cfg(feature = "live")]
+            Command::Serve(serve) => serve.run(),
             Command::Check(check) => check.run(),
             Command::List(list) => list.run(),
             Command::Show(show) => show.run(),

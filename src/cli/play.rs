@@ -83,6 +83,11 @@ fn theme_of_terminal() -> ThemeName {
     if matches!(depth.as_str(), "truecolor" | "24bit") { ThemeName::Dark } else { ThemeName::Ansi }
 }
 
+/// How a screen looks where nothing else is asked for.
+pub(super) fn options() -> Options {
+    Options { theme: theme_of_terminal(), no_color: no_color(), ..Options::default() }
+}
+
 /// Returns whether a dashboard can be shown.
 pub(super) fn has_terminal() -> bool {
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
@@ -123,11 +128,9 @@ impl Play {
     }
 
     fn options(&self) -> Options {
-        let mut options = Options { no_color: no_color(), ..Options::default() };
-        options.theme = self.theme.unwrap_or_else(theme_of_terminal);
-        if let Some(glyphs) = self.glyphs {
-            options.glyphs = glyphs;
-        }
+        let mut options = options();
+        options.theme = self.theme.unwrap_or(options.theme);
+        options.glyphs = self.glyphs.unwrap_or(options.glyphs);
         options
     }
 }

@@ -1,0 +1,60 @@
+//! From a scenario to its real endpoints: URLs from the file, keys from the environment only.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::failure::{Failure, Kind};
+use crate::live::upstream::{Client, Endpoint, Key, SharedClient};
+use crate::scenario::Scenario;
+use crate::unit::Span;
+
+/// A client for the nodes of a scenario.
+pub(super) fn client(scenario: &Scenario) -> Result<SharedClient, Failure> {
+    let nodes = scenario.live.iter().zip(&scenario.balancer.nodes);
+    let mut endpoints = Vec::new();
+    let mut missing = Vec::new();
+    for (live, node) in nodes {
+        match &live.url {
+            Some(url) => endpoints.push(Endpoint { url: url.clone(), key: key(live, &node.name)? }),
+            None => missing.push(node.name.as_str()),
+        }
+    }
+    if !missing.is_empty() {
+        let names = missing.join(", ");
+        let failure = Failure::new(Kind::Invalid, format!("these nodes have no `url`: {names}"));
+        return Err(failure.hint(
+            "write `url = \"https://.../v1\"` for each, or let `plimsoll mock SCENARIO --out \
+             LIVE.toml` write one with mock servers",
+        ));
+    }
+    let connect = Some(scenario.connect).filter(|span| *span < Span::MAX).map(duration);
+    let client = Client::new(&endpoints, connect, scenario.inter_token.map(duration));
+    client.map(Arc::new).map_err(|bad| {
+        let lines = bad.iter().map(|bad| {
+            let name = &scenario.balancer.nodes[bad.node].name;
+            format!("node `{name}`: {}", bad.reason)
+        });
+        Failure::new(Kind::Invalid, lines.collect::<Vec<_>>().join("\n"))
+    })
+}
+
+fn duration(span: Span) -> Duration {
+    Duration::from_nanos(span.0)
+}
+
+fn key(live: &crate::scenario::LiveNode, node: &str) -> Result<Option<Key>, Failure> {
+    let Some(name) = &live.key_env else { return Ok(None) };
+    match std::env::var(name) {
+        Ok(key) if !key.trim().is_empty() => Ok(Some(Key::new(key.trim().to_owned()))),
+        _ => {
+            let message = format!("node `{node}` wants its key in ${name}, which is not set");
+            Err(Failure::new(Kind::Invalid, message))
+        }
+    }
+}
+
+/// The runtime of everything live.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    built.map_err(|error| Failure::new(Kind::Unexpected, format!("no runtime: {error}")))
+}

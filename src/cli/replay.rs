@@ -1,0 +1,269 @@
+//! `plimsoll replay`: the scenario's workload against real endpoints, in real time, through the same
+//! balancer, with the same report.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use clap::Args;
+
+use super::books::Books;
+use super::failure::{Failure, Kind};
+use super::progress::Progress;
+use super::result::{Finished, Output, watch_signals};
+use super::{Changes, endpoints, load};
+use crate::balance::{Balancer, Event, Input};
+use crate::live::driver::Watcher;
+use crate::live::replay::{self, Ask, Done, Parts, Stop};
+use crate::metrics::Watch;
+use crate::scenario::Scenario;
+use crate::unit::Time;
+
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct Replay {
+    /// A scenario whose nodes have a `url`
+    scenario: String,
+    #[command(flatten)]
+    changes: Changes,
+    /// Watch it in the dashboard
+    #[cfg(feature = "tui")]
+    #[arg(long)]
+    watch: bool,
+    #[command(flatten)]
+    output: Output,
+}
+
+impl Replay {
+    pub(super) fn run(&self) -> Result<u8, Failure> {
+        let color = self.output.color;
+        let scenario = load::scenario(&self.scenario, &self.changes, color)?;
+        let gates = self.output.gates(&scenario)?;
+        #[cfg(feature = "tui")]
+        if self.watch && !super::play::has_terminal() {
+            return Err(Failure::new(Kind::Usage, "--watch needs a terminal"));
+        }
+        let (source, notes) = load::source(&scenario)?;
+        notes.iter().for_each(|note| self.output.tell(&format!("note: {note}")));
+        let client = endpoints::client(&scenario)?;
+        let asks = asks(&scenario);
+        let parts = Parts { config: scenario.balancer.clone(), client, asks };
+        let (books, done, signal) = self.drive(&scenario, parts, source)?;
+        if !done.broken.is_empty() {
+            return Err(load::trace_failure(&scenario, &done.broken));
+        }
+        let summary = books.close(done.end, done.complete)?;
+        let arrived = summary.requests.arrived;
+        let signal = Some(signal).filter(|signal| *signal != 0 && !done.complete);
+        self.output.finish(&Finished { summary, arrived, signal }, &gates, &notes)
+    }
+
+    #[cfg(feature = "tui")]
+    fn drive(
+        &self,
+        scenario: &Scenario,
+        parts: Parts,
+        source: Box<dyn crate::workload::Source>,
+    ) -> Result<(Books, Done, usize), Failure> {
+        if self.watch {
+            return self.watched(scenario, parts, source);
+        }
+        self.plain(scenario, parts, source)
+    }
+
+    #[cfg(not(feature = "tui"))]
+    fn drive(
+        &self,
+        scenario: &Scenario,
+        parts: Parts,
+        source: Box<dyn crate::workload::Source>,
+    ) -> Result<(Books, Done, usize), Failure> {
+        self.plain(scenario, parts, source)
+    }
+
+    /// Without a screen.
+    fn plain(
+        &self,
+        scenario: &Scenario,
+        parts: Parts,
+        source: Box<dyn crate::workload::Source>,
+    ) -> Result<(Books, Done, usize), Failure> {
+        let books = Books::open(scenario, &self.output, Watch::Report)?;
+        let end = scenario.duration.map(|span| Time::ZERO + span);
+        let progress = Progress::new(self.output.style(), end, scenario.requests);
+        let signal = watch_signals()?;
+        let mut desk = Desk { books, progress, signal: Arc::clone(&signal), stop: None };
+        let runtime = endpoints::runtime()?;
+        let stop = Arc::new(Mutex::new(None));
+        let here = Arc::clone(&stop);
+        desk.stop = Some(stop);
+        let done = runtime.block_on(replay::replay(parts, source, &mut desk, move |stop| {
+            *here.lock().unwrap_or_else(PoisonError::into_inner) = Some(stop);
+        }));
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        desk.progress.clear();
+        Ok((desk.books, done, signal.load(Ordering::Relaxed)))
+    }
+}
+
+/// How each node wants to be asked.
+fn asks(scenario: &Scenario) -> Vec<Ask> {
+    let nodes = scenario.balancer.nodes.iter().zip(&scenario.live);
+    nodes
+        .map(|(node, live)| {
+            let model = scenario.models.get(node.model.index()).cloned().unwrap_or_default();
+            // Engines understand it; hosted APIs refuse what they do not know.
+            let engine = matches!(live.dialect.as_deref(), Some("vllm" | "llama.cpp" | "sglang"));
+            Ask { model, ignore_eos: engine }
+        })
+        .collect()
+}
+
+/// Watches a replay without a screen.
+struct Desk {
+    books: Books,
+    progress: Progress,
+    signal: Arc<AtomicUsize>,
+    stop: Option<Arc<Mutex<Option<Stop>>>>,
+}
+
+impl Watcher for Desk {
+    fn record(&mut self, now: Time, input: &Input) {
+        self.books.record(now, input);
+    }
+
+    fn hear(&mut self, now: Time, event: &Event) {
+        self.books.hear(now, event);
+    }
+
+    fn tick(&mut self, now: Time, balancer: &Balancer) {
+        self.books.drain(false);
+        self.progress.tick(now, balancer.totals().arrived);
+        if self.signal.load(Ordering::Relaxed) != 0 || self.books.has_failed() {
+            let stop =
+                self.stop.as_ref().map(|stop| stop.lock().unwrap_or_else(PoisonError::into_inner));
+            if let Some(stop) = stop.as_deref().and_then(Option::as_ref) {
+                stop.now();
+            }
+        }
+    }
+}
+
+#[cfg(feature = "tui")]
+mod watched {
+    //! A replay with a screen.
+
+    use super::*;
+    use crate::balance::Control;
+    use crate::command::{Command, Frame, Mode, Pace, RunState};
+    use crate::tui::{self, Slot};
+    use crate::unit::Span;
+
+    impl Replay {
+        pub(super) fn watched(
+            &self,
+            scenario: &Scenario,
+            parts: Parts,
+            source: Box<dyn crate::workload::Source>,
+        ) -> Result<(Books, Done, usize), Failure> {
+            let books = Books::open(scenario, &self.output, Watch::Screen)?;
+            let slot = Arc::new(Slot::new());
+            let (commands, inbox) = std::sync::mpsc::channel();
+            let frame = Frame {
+                snapshot: Arc::default(),
+                mode: Mode::Replay,
+                state: RunState::Running,
+                pace: Pace::Times(1.0),
+                lag: Span::ZERO,
+                scenario: scenario.name.clone(),
+                seed: scenario.seed,
+                end: scenario.duration.map(|span| Time::ZERO + span),
+            };
+            let desk = Screened { books, frame, slot: Arc::clone(&slot), inbox, stop: None };
+            let runtime = endpoints::runtime()?;
+            let engine = std::thread::spawn(move || run(desk, runtime, parts, source));
+            let options = super::super::play::options();
+            let shown = tui::run(slot, commands.clone(), options);
+            // The screen may be gone without having said so.
+            let _ = commands.send(Command::Quit);
+            let ended = engine.join();
+            let exit = shown.map_err(|error| {
+                Failure::new(Kind::Unexpected, format!("the terminal failed: {error}"))
+            })?;
+            let (books, done) =
+                ended.map_err(|_| Failure::new(Kind::Unexpected, "the replay broke off"))?;
+            let signal = match exit {
+                tui::Exit::Quit => 0,
+                tui::Exit::Signal(signal) => signal as usize,
+            };
+            Ok((books, done, signal))
+        }
+    }
+
+    fn run(
+        mut desk: Screened,
+        runtime: tokio::runtime::Runtime,
+        parts: Parts,
+        source: Box<dyn crate::workload::Source>,
+    ) -> (Books, Done) {
+        let cell: Arc<Mutex<Option<Stop>>> = Arc::default();
+        let here = Arc::clone(&cell);
+        desk.stop = Some(cell);
+        let done = runtime.block_on(replay::replay(parts, source, &mut desk, move |stop| {
+            *here.lock().unwrap_or_else(PoisonError::into_inner) = Some(stop);
+        }));
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        desk.frame.state = if done.complete { RunState::Done } else { RunState::Paused };
+        desk.publish(done.end);
+        desk.slot.close();
+        // The last picture stays until the person has seen enough.
+        while done.complete && !matches!(desk.inbox.recv(), Ok(Command::Quit) | Err(_)) {}
+        (desk.books, done)
+    }
+
+    /// Watches a replay for a screen.
+    struct Screened {
+        books: Books,
+        frame: Frame,
+        slot: Arc<Slot>,
+        inbox: Receiver<Command>,
+        stop: Option<Arc<Mutex<Option<Stop>>>>,
+    }
+
+    impl Screened {
+        fn publish(&mut self, now: Time) {
+            self.frame.snapshot = Arc::new(self.books.collector.snapshot(now));
+            self.slot.publish(Arc::new(self.frame.clone()));
+        }
+
+        fn obey(&self, command: &Command) {
+            let stop =
+                self.stop.as_ref().map(|stop| stop.lock().unwrap_or_else(PoisonError::into_inner));
+            let Some(stop) = stop.as_deref().and_then(Option::as_ref) else { return };
+            match command {
+                Command::Quit => stop.now(),
+                Command::Strategy(pool, spec) => stop.control(Control::Strategy(*pool, *spec)),
+                // Nothing can stop, slow or restart real time, and faults are the endpoints' own.
+                _ => {}
+            }
+        }
+    }
+
+    impl Watcher for Screened {
+        fn record(&mut self, now: Time, input: &Input) {
+            self.books.record(now, input);
+        }
+
+        fn hear(&mut self, now: Time, event: &Event) {
+            self.books.hear(now, event);
+        }
+
+        fn tick(&mut self, now: Time, _balancer: &Balancer) {
+            self.books.drain(false);
+            while let Ok(command) = self.inbox.try_recv() {
+                self.obey(&command);
+            }
+            self.publish(now);
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What commands that make a result share: where it goes, what it looks like, what must hold.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use clap::{Args, ValueEnum};
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use super::failure::{Failure, Kind};
+use super::progress::Style;
+use super::{Color, load, output};
+use crate::metrics::Summary;
+use crate::metrics::expect::{Expectation, Verdict};
+use crate::report;
+use crate::scenario::Scenario;
+
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Output")]
+pub(super) struct Output {
+    /// What the result looks like
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
+    /// Write the result to this file instead of stdout
+    #[arg(long, value_name = "PATH")]
+    pub(super) out: Option<PathBuf>,
+    /// Exit with 100 if this holds, such as 'chat.p99 > 2s' (repeatable)
+    #[arg(long, value_name = "EXPR")]
+    pub(super) fail_if: Vec<String>,
+    /// Write histograms (.hlog, .hgrm) and CSV by node, class and pool into this folder
+    #[arg(long, value_name = "DIR")]
+    pub(super) export: Option<PathBuf>,
+    /// Write the run's journal to this file
+    #[arg(long, value_name = "FILE")]
+    pub(super) journal: Option<PathBuf>,
+    /// How progress is shown on stderr
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) progress: Style,
+    /// Colours on stderr
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) color: Color,
+    /// Nothing on stderr but errors
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+}
+
+/// An expectation and which way round it is meant.
+pub(super) struct Gate {
+    pub(super) expectation: Expectation,
+    /// `--fail-if`: the run fails where the expression holds.
+    pub(super) inverted: bool,
+}
+
+impl Gate {
+    fn judge(&self, summary: &Summary) -> Verdict {
+        let mut verdict = self.expectation.judge(summary);
+        if self.inverted {
+            // What was never measured has not been shown to be right either way.
+            verdict.held = verdict.value.is_some() && !verdict.held;
+            verdict.text = format!("not {}", verdict.text);
+        }
+        verdict
+    }
+}
+
+/// What a run came to, on its way to the exit code.
+pub(super) struct Finished {
+    pub(super) summary: Summary,
+    /// Requests that arrived, warm-up included.
+    pub(super) arrived: u64,
+    /// The signal that interrupted it.
+    pub(super) signal: Option<usize>,
+}
+
+impl Output {
+    /// Parses the scenario's expectations and `--fail-if`.
+    pub(super) fn gates(&self, scenario: &Scenario) -> Result<Vec<Gate>, Failure> {
+        let own = load::expectations(scenario, self.color)?;
+        let mut gates: Vec<Gate> =
+            own.into_iter().map(|expectation| Gate { expectation, inverted: false }).collect();
+        let names = load::names(scenario);
+        for text in &self.fail_if {
+            let expectation = Expectation::parse(text, &names).map_err(|error| {
+                let caret = format!("{}{}", " ".repeat(error.at), "^".repeat(error.len.max(1)));
+                let message = format!("--fail-if: {}\n  |\n  | {text}\n  | {caret}", error.reason);
+                let failure = Failure::new(Kind::Usage, message);
+                match error.help {
+                    Some(help) => failure.hint(help),
+                    None => failure,
+                }
+            })?;
+            gates.push(Gate { expectation, inverted: true });
+        }
+        Ok(gates)
+    }
+
+    /// Writes the result and returns the exit code.
+    pub(super) fn finish(
+        &self,
+        done: &Finished,
+        gates: &[Gate],
+        notes: &[String],
+    ) -> Result<u8, Failure> {
+        let verdicts: Vec<Verdict> = gates.iter().map(|gate| gate.judge(&done.summary)).collect();
+        let result = match self.format {
+            Format::Text => report::text(&done.summary, &verdicts, notes),
+            Format::Json => report::json(&done.summary, &verdicts),
+        };
+        output::write(&result, self.out.as_deref())?;
+        exit(done, &verdicts)
+    }
+
+    /// Returns how progress is to be shown.
+    pub(super) fn style(&self) -> Style {
+        if self.quiet { Style::None } else { self.progress }
+    }
+
+    /// Says something on stderr, unless it is to be quiet.
+    pub(super) fn tell(&self, line: &str) {
+        if !self.quiet {
+            output::warn(line);
+        }
+    }
+}
+
+fn exit(done: &Finished, verdicts: &[Verdict]) -> Result<u8, Failure> {
+    if let Some(signal) = done.signal {
+        return Ok(128_u8.saturating_add(signal as u8));
+    }
+    if done.arrived == 0 {
+        let failure = Failure::new(Kind::Nothing, "no request arrived: there was nothing to run");
+        return Err(failure.hint("look at --duration, --requests and the trace"));
+    }
+    let failed = verdicts.iter().filter(|verdict| !verdict.held).count();
+    if failed > 0 {
+        let message = format!("{failed} of {} expectations failed", verdicts.len());
+        return Err(Failure::new(Kind::Expectation, message));
+    }
+    Ok(0)
+}
+
+/// Remembers the first SIGINT or SIGTERM; a second one ends the program at once.
+pub(super) fn watch_signals() -> Result<Arc<AtomicUsize>, Failure> {
+    let seen = Arc::new(AtomicUsize::new(0));
+    for signal in [SIGINT, SIGTERM] {
+        let already = Arc::clone(&seen);
+        let registered = signal_hook::flag::register_usize(signal, already, signal as usize);
+        registered.map_err(|error| {
+            Failure::new(Kind::Unexpected, format!("cannot listen to signals: {error}"))
+        })?;
+    }
+    Ok(seen)
+}
