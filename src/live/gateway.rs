@@ -227,11 +227,11 @@ async fn answer(desk: Arc<Desk>, request: HttpRequest<Incoming>) -> Response<Bod
         }
         (_, "/v1/chat/completions" | "/v1/models" | "/healthz" | "/readyz") => error(
             StatusCode::METHOD_NOT_ALLOWED,
-            ErrorBody::new("invalid_request_error", "method_not_allowed", "no such method here"),
+            &ErrorBody::new("invalid_request_error", "method_not_allowed", "no such method here"),
         ),
         _ => error(
             StatusCode::NOT_FOUND,
-            ErrorBody::new("invalid_request_error", "not_found", "there is nothing here"),
+            &ErrorBody::new("invalid_request_error", "not_found", "there is nothing here"),
         ),
     }
 }
@@ -240,12 +240,12 @@ fn json(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
     http::answer(status, "application/json", body)
 }
 
-fn error(status: StatusCode, error: ErrorBody) -> Response<Body> {
+fn error(status: StatusCode, error: &ErrorBody) -> Response<Body> {
     json(status, error.json())
 }
 
 fn invalid(code: &'static str, message: String) -> Response<Body> {
-    error(StatusCode::BAD_REQUEST, ErrorBody::new("invalid_request_error", code, message))
+    error(StatusCode::BAD_REQUEST, &ErrorBody::new("invalid_request_error", code, message))
 }
 
 async fn chat(desk: Arc<Desk>, request: HttpRequest<Incoming>) -> Response<Body> {
@@ -255,7 +255,7 @@ async fn chat(desk: Arc<Desk>, request: HttpRequest<Incoming>) -> Response<Body>
         Err(failure) => {
             let reason = format!("the body cannot be read: {failure:?}");
             let body = ErrorBody::new("invalid_request_error", "bad_body", reason);
-            return closing(error(failure.status(), body));
+            return closing(error(failure.status(), &body));
         }
     };
     let asked: ChatRequest = match serde_json::from_slice(&body) {
@@ -269,7 +269,7 @@ async fn chat(desk: Arc<Desk>, request: HttpRequest<Incoming>) -> Response<Body>
         let message =
             format!("there is no model `{}`; there are {}", asked.model, desk.models.join(", "));
         let body = ErrorBody::new("invalid_request_error", "model_not_found", message);
-        return error(StatusCode::NOT_FOUND, body);
+        return error(StatusCode::NOT_FOUND, &body);
     };
     let (to, mut from) = mpsc::channel(PIECES_MAX);
     let leave = arrive(&desk, class, &asked, fields, to);
