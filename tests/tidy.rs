@@ -20,9 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sim", &["unit", "rng", "id_map", "balance", "workload", "node"]),
     (
         "live",
-        &[
-            "unit", "rng", "dist", "balance", "workload", "node", "metrics", "journal", "command",
-        ],
+        &["unit", "rng", "dist", "balance", "workload", "node", "metrics", "journal", "command"],
     ),
     ("scenario", &["unit", "dist", "balance", "workload", "node", "metrics", "sim"]),
     ("report", &["unit", "metrics"]),

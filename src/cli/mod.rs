@@ -9,6 +9,8 @@ pub mod failure;
 mod journal;
 mod list;
 mod load;
+#[cfg(feature = "live")]
+mod mock;
 mod output;
 #[cfg(feature = "tui")]
 mod play;
@@ -55,6 +57,9 @@ enum Command {
     Play(play::Play),
     /// Run a scenario headless and print its report
     Run(run::Run),
+    /// Serve the nodes of a scenario as real OpenAI-compatible servers on loopback
+    #[cfg(feature = "live")]
+    Mock(mock::MockServers),
     /// Check scenarios: all problems at once, with line and column
     Check(check::Check),
     /// List what is built in
@@ -159,6 +164,8 @@ impl Command {
             #[cfg(feature = "tui")]
             Command::Play(play) => play.run(),
             Command::Run(run) => run.run(),
+            #[cfg(feature = "live")]
+            Command::Mock(mock) => mock.run(),
             Command::Check(check) => check.run(),
             Command::List(list) => list.run(),
             Command::Show(show) => show.run(),

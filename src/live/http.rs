@@ -297,7 +297,10 @@ async fn accept<S, Fut>(
 }
 
 /// Waits for a place and for a connection to fill it.
-async fn next(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+async fn next(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> (TcpStream, OwnedSemaphorePermit) {
     loop {
         // The semaphore is never closed.
         let Ok(place) = Arc::clone(places).acquire_owned().await else {

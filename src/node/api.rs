@@ -207,7 +207,8 @@ impl Api {
     }
 
     pub(super) fn quota(&self, now: Time) -> Quota {
-        let of = |bucket: &Bucket, limit: Option<u64>| limit.map(|rate| bucket.allowance(now, rate));
+        let of =
+            |bucket: &Bucket, limit: Option<u64>| limit.map(|rate| bucket.allowance(now, rate));
         Quota {
             requests: of(&self.requests, self.limits.requests_per_minute),
             tokens: of(&self.tokens, self.limits.tokens_per_minute),
