@@ -12,6 +12,8 @@ pub mod failure;
 mod journal;
 mod list;
 mod load;
+#[cfg(feature = "live")]
+mod mock;
 mod output;
 #[cfg(feature = "tui")]
 mod play;
@@ -69,6 +71,9 @@ enum Command {
     /// Serve clients: an OpenAI-compatible gateway to a fleet
     #[cfg(feature = "live")]
     Serve(serve::Serve),
+    /// Serve the nodes of a scenario as real OpenAI-compatible servers on loopback
+    #[cfg(feature = "live")]
+    Mock(mock::MockServers),
     /// Check scenarios: all problems at once, with line and column
     Check(check::Check),
     /// List what is built in
@@ -177,6 +182,8 @@ impl Command {
             Command::Replay(replay) => replay.run(),
             #[cfg(feature = "live")]
             Command::Serve(serve) => serve.run(),
+            #[cfg(feature = "live")]
+            Command::Mock(mock) => mock.run(),
             Command::Check(check) => check.run(),
             Command::List(list) => list.run(),
             Command::Show(show) => show.run(),

@@ -6,6 +6,8 @@
 //! to. What is left when no problem was found needs no further checks: building a run from a
 //! [`Scenario`] does not fail.
 
+#[cfg(feature = "live")]
+mod address;
 mod balancer;
 mod builtin;
 mod class;
@@ -26,6 +28,8 @@ mod workload;
 use std::ops::Range;
 use std::sync::Arc;
 
+#[cfg(feature = "live")]
+pub use address::with_urls;
 pub use balancer::{CONNECT_DEFAULT, QUEUE_MAX, TIMES_MAX};
 pub use builtin::{BUILTIN, find, suggestion};
 pub use class::{CLASSES_MAX, OUTPUT_DEFAULT, PROMPT_DEFAULT, SHARE_MAX};
@@ -172,6 +176,12 @@ impl Scenario {
             }
             _ => Err(Problems::new(file, source, walk.problems)),
         }
+    }
+
+    /// Returns the text it was read from, without what the command line changed.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.source
     }
 
     /// Checks that every node has a back end to simulate and that there is a workload.

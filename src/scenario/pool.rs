@@ -182,6 +182,13 @@ fn read_group(walk: &mut Walk, mut table: Table<'_>, fleet: &mut Fleet, pool: us
     let ids: Vec<NodeId> = (first..first + number as u32).map(NodeId).collect();
     fleet.node_names.add(walk, name, name_field.place());
     fleet.named.push(ids.clone());
+    let urls = parts.urls.len();
+    if urls > 1 && urls != number {
+        let message = format!("{urls} addresses for {number} nodes");
+        walk.problem(parts.urls_place.unwrap_or(place), message)
+            .label("one for all, or one for each");
+        return;
+    }
     for (place, id) in ids.into_iter().enumerate() {
         let mut own = name.to_owned();
         if count_field.is_some() {
@@ -189,21 +196,25 @@ fn read_group(walk: &mut Walk, mut table: Table<'_>, fleet: &mut Fleet, pool: us
             fleet.node_names.add(walk, &own, name_field.place());
             fleet.named.push(vec![id]);
         }
-        fleet.add(own, &parts);
+        let url = parts.urls.get(if urls == 1 { 0 } else { place });
+        fleet.add(own, &parts, url.cloned());
     }
 }
 
 /// What the nodes of a group have in common.
-struct Parts {
+struct Parts<'a> {
     spec: NodeSpec,
     backend: Option<BackendSpec>,
     kind: String,
     live: LiveNode,
+    /// One for all nodes, or one for each.
+    urls: Vec<String>,
+    urls_place: Option<&'a Place>,
     place: Place,
 }
 
 impl Fleet {
-    fn add(&mut self, name: String, parts: &Parts) {
+    fn add(&mut self, name: String, parts: &Parts<'_>, url: Option<String>) {
         let spec = NodeSpec { name: name.clone(), ..parts.spec.clone() };
         if parts.backend.is_none() {
             self.live_only.push(parts.place.clone());
@@ -220,7 +231,7 @@ impl Fleet {
         });
         self.nodes.push(spec);
         self.backends.extend(backend);
-        self.live.push(parts.live.clone());
+        self.live.push(LiveNode { url, ..parts.live.clone() });
     }
 }
 
@@ -233,7 +244,12 @@ fn stand_in() -> Option<BackendSpec> {
     Some(BackendSpec::Api(spec, Limits::default()))
 }
 
-fn read_parts(walk: &mut Walk, table: &mut Table<'_>, fleet: &mut Fleet, pool: usize) -> Parts {
+fn read_parts<'a>(
+    walk: &mut Walk,
+    table: &mut Table<'a>,
+    fleet: &mut Fleet,
+    pool: usize,
+) -> Parts<'a> {
     let model = table.take("model").and_then(|field| label(walk, field)).unwrap_or_default();
     let region = table.take("region").and_then(|field| label(walk, field)).unwrap_or_default();
     let tier = table.take("tier").and_then(|field| walk.word(field, TIERS));
@@ -242,6 +258,8 @@ fn read_parts(walk: &mut Walk, table: &mut Table<'_>, fleet: &mut Fleet, pool: u
     let hourly = table.take("hourly_price").and_then(|field| walk.upto(field, PRICE_MAX));
     let limits = table.take("limits").map(|field| limits(walk, field)).unwrap_or_default();
     let tags = table.take("tags").map_or(0, |field| tags(walk, field, &mut fleet.tags));
+    let urls_field = table.take("url");
+    let urls = urls_field.map(|field| urls(walk, field)).unwrap_or_default();
     let live = live(walk, table);
     let field = table.take("backend");
     let backend = field.and_then(|field| backend(walk, field, limits));
@@ -271,7 +289,8 @@ fn read_parts(walk: &mut Walk, table: &mut Table<'_>, fleet: &mut Fleet, pool: u
         hourly: hourly.map_or(0, |dollars| (dollars * 1e6).round() as u64),
         limits,
     };
-    Parts { spec, backend, kind, live, place: table.place.clone() }
+    let urls_place = urls_field.map(|field| field.place());
+    Parts { spec, backend, kind, live, urls, urls_place, place: table.place.clone() }
 }
 
 /// A text that is not empty.
@@ -333,15 +352,25 @@ fn tags(walk: &mut Walk, field: Field<'_>, names: &mut Names) -> u64 {
     bits
 }
 
-fn live(walk: &mut Walk, table: &mut Table<'_>) -> LiveNode {
-    let url = table.take("url").and_then(|field| {
-        let url = walk.text(field)?;
+/// The base address of a node, or a list with one for each node of a group.
+fn urls(walk: &mut Walk, field: Field<'_>) -> Vec<String> {
+    let mut urls = Vec::new();
+    let fields = walk.one_or_more(field, NODES_MAX);
+    if fields.is_empty() {
+        walk.must_be(field, "an address, or a list of some");
+    }
+    for field in fields {
+        let Some(url) = walk.text(field) else { continue };
         if url.starts_with("http://") || url.starts_with("https://") {
-            return Some(url.to_owned());
+            urls.push(url.to_owned());
+        } else {
+            walk.must_be(field, "an address that begins with http:// or https://");
         }
-        walk.must_be(field, "an address that begins with http:// or https://");
-        None
-    });
+    }
+    urls
+}
+
+fn live(walk: &mut Walk, table: &mut Table<'_>) -> LiveNode {
     let key_env = table.take("key_env").and_then(|field| {
         let name = walk.text(field)?;
         if !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
@@ -357,7 +386,7 @@ fn live(walk: &mut Walk, table: &mut Table<'_>) -> LiveNode {
         None
     });
     let dialect = table.take("dialect").and_then(|field| label(walk, field));
-    LiveNode { url, key_env, dialect }
+    LiveNode { url: None, key_env, dialect }
 }
 
 fn backend(walk: &mut Walk, field: Field<'_>, limits: Limits) -> Option<BackendSpec> {

@@ -1,0 +1,95 @@
+//! `plimsoll mock`: the nodes of a scenario as real OpenAI-compatible servers.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::failure::{Failure, Kind};
+use super::{Changes, Color, load, output};
+use crate::live::mock::{Mock, NodeName, Parts};
+use crate::scenario::{self, Scenario};
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct MockServers {
+    /// A file, or the name of a built-in scenario
+    scenario: String,
+    /// The port of the first node; each further node has the next one, the admin server the last
+    /// [default: free ports]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
+    /// Write the scenario with the address of each node filled in to this file
+    #[arg(long, value_name = "LIVE.toml")]
+    out: Option<PathBuf>,
+    /// Colours on stderr
+    #[arg(long, value_enum, default_value_t)]
+    color: Color,
+    #[command(flatten)]
+    changes: Changes,
+}
+
+impl MockServers {
+    pub(super) fn run(&self) -> Result<u8, Failure> {
+        let scenario = load::scenario(&self.scenario, &self.changes, self.color)?;
+        // A node without a back end has nothing to imitate.
+        scenario.check_simulable().map_err(|problems| load::drawn(&problems, self.color))?;
+        let failed = |error: std::io::Error| {
+            Failure::new(Kind::Unexpected, format!("cannot start the mock: {error}"))
+        };
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed)?;
+        runtime.block_on(async {
+            // Signals first: whoever reads the addresses may send one at once.
+            let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+            let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+            let mock = Mock::start(parts(&scenario)?, self.port).map_err(failed)?;
+            self.tell(&scenario, &mock)?;
+            let code = tokio::select! {
+                _ = interrupt.recv() => 130,
+                _ = terminate.recv() => 143,
+            };
+            mock.stop().await;
+            Ok(code)
+        })
+    }
+
+    /// Writes the addresses to the file first, then to stdout: who reads a line finds the file.
+    fn tell(&self, scenario: &Scenario, mock: &Mock) -> Result<(), Failure> {
+        let urls = mock.urls();
+        if let Some(path) = &self.out {
+            let text = scenario::with_urls(scenario.text(), &urls).map_err(|why| {
+                let failure = Failure::new(Kind::Usage, format!("cannot fill addresses in: {why}"));
+                failure.hint("--out writes the scenario as it is; leave out what changes its nodes")
+            })?;
+            output::replace(path, text.as_bytes())?;
+        }
+        let width = mock.nodes().iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+        let lines = mock.nodes().iter().zip(&urls);
+        let lines: String =
+            lines.map(|((name, _), url)| format!("{name:width$}  {url}\n")).collect();
+        output::print(&lines)?;
+        let _ = writeln!(std::io::stderr(), "admin: http://{}/admin/", mock.admin());
+        Ok(())
+    }
+}
+
+/// What the mock servers of a scenario are made of.
+fn parts(scenario: &Scenario) -> Result<Parts, Failure> {
+    let output = scenario.classes.first().map(|class| class.output);
+    let output = output.ok_or_else(|| Failure::new(Kind::Invalid, "the scenario has no class"))?;
+    let nodes = scenario.balancer.nodes.iter();
+    let name = |node: &crate::balance::NodeSpec| {
+        let model = scenario.models.get(node.model.index()).cloned().unwrap_or_default();
+        NodeName { node: node.name.clone(), model }
+    };
+    Ok(Parts {
+        seed: scenario.seed,
+        backends: scenario.backends.clone(),
+        names: nodes.map(name).collect(),
+        groups: scenario.groups.clone(),
+        faults: scenario.faults.clone(),
+        output,
+        limits: Parts::LIMITS,
+    })
+}

@@ -1,0 +1,375 @@
+//! The one owner of all mock nodes: the same `node::Node` as in the simulation, on the wall clock.
+//!
+//! HTTP handlers send words and hear through a watch of their own what became of their attempt: the
+//! newest state only, so a slow reader costs nothing. Nodes enter what will happen into an agenda, and
+//! a timer fires for its first entry. A node is told the time at which a thing was due, not the
+//! somewhat later one at which the timer fired, so lateness does not add up.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until};
+
+use super::Parts;
+use crate::balance::{Attempt, Failure, Input, Outcome, ProbeResult, Progress};
+use crate::node::{Diary, Due, FaultKind, FaultSpec, JobKey, Node, Quota, Rank, Work};
+use crate::unit::{NodeId, Span, Time, Tokens};
+
+/// A stream is looked at so often for new tokens: at most forty events a second.
+const TICK: Span = Span::from_millis(25);
+
+/// At most so many faults are on the schedule and asked for by hand, together.
+const FAULTS_MAX: usize = 20_000;
+
+/// What the owner is told.
+#[derive(Debug)]
+pub(super) enum Word {
+    /// A node gets an attempt.
+    Start(NodeId, Work, watch::Sender<Told>),
+    /// The client of an attempt went away.
+    Abort(NodeId, Attempt),
+    /// A health check. Never answered while the node hangs.
+    Probe(NodeId, oneshot::Sender<ProbeResult>),
+    /// Something goes wrong from now on; answered when it does, with `false` if there are too many.
+    Fault(FaultSpec, oneshot::Sender<bool>),
+    /// Every fault of these nodes ends.
+    Heal(Vec<NodeId>, oneshot::Sender<()>),
+    /// Begin anew: time zero is now.
+    Restart(oneshot::Sender<()>),
+    /// How many of what, by node.
+    Stats(oneshot::Sender<Vec<Counts>>),
+}
+
+/// What a handler knows of its attempt.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Told {
+    /// Tokens of the answer so far.
+    pub(super) came: Tokens,
+    /// How it ended.
+    pub(super) end: Option<Outcome>,
+    /// What was left of the node's limits when it was last looked at.
+    pub(super) quota: Quota,
+}
+
+/// What became of the attempts of a node: `started` is the sum of all others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Attempts the node was given.
+    pub started: u64,
+    /// Answered whole.
+    pub finished: u64,
+    /// Answered with an error: 429, 500 or 503.
+    pub refused: u64,
+    /// Cut off by a crash, or given to a crashed node.
+    pub reset: u64,
+    /// Left by their client.
+    pub aborted: u64,
+    /// Under way.
+    pub in_flight: u64,
+}
+
+/// Whether a node can be reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Power {
+    /// It is crashed now.
+    pub(super) down: bool,
+    /// How often it has crashed: short crashes are not to be overlooked.
+    pub(super) crashes: u64,
+}
+
+#[derive(Debug)]
+enum Entry {
+    Due(Due),
+    /// A stream is looked at for new tokens.
+    Tick(NodeId, JobKey, Attempt),
+}
+
+/// What will happen, in the order of the simulator's agenda: time, rank, number of entry.
+#[derive(Debug, Default)]
+struct Agenda {
+    entries: BTreeMap<(Time, Rank, u64), Entry>,
+    entered: u64,
+}
+
+impl Agenda {
+    fn put(&mut self, at: Time, rank: Rank, entry: Entry) {
+        self.entries.insert((at, rank, self.entered), entry);
+        self.entered += 1;
+    }
+
+    fn first(&self) -> Option<Time> {
+        self.entries.first_key_value().map(|((at, _, _), _)| *at)
+    }
+
+    /// Takes the first entry if it is due.
+    fn take(&mut self, now: Time) -> Option<(Time, Entry)> {
+        if self.first()? > now {
+            return None;
+        }
+        self.entries.pop_first().map(|((at, _, _), entry)| (at, entry))
+    }
+}
+
+impl Diary for Agenda {
+    fn enter(&mut self, at: Time, rank: Rank, due: Due) {
+        self.put(at, rank, Entry::Due(due));
+    }
+}
+
+#[derive(Debug)]
+struct Flight {
+    node: NodeId,
+    told: watch::Sender<Told>,
+}
+
+/// All nodes and what will happen to them.
+#[derive(Debug)]
+pub(super) struct Owner {
+    parts: Parts,
+    began: Instant,
+    nodes: Vec<Node>,
+    agenda: Agenda,
+    flights: BTreeMap<Attempt, Flight>,
+    probes: BTreeMap<u32, oneshot::Sender<ProbeResult>>,
+    probed: u32,
+    /// Those of the scenario, then those asked for by hand.
+    faults: Vec<FaultSpec>,
+    counts: Vec<Counts>,
+    power: Vec<watch::Sender<Power>>,
+}
+
+impl Owner {
+    /// The nodes at time zero; one power switch a node.
+    pub(super) fn new(parts: Parts, power: Vec<watch::Sender<Power>>) -> Owner {
+        let mut owner = Owner {
+            parts,
+            began: Instant::now(),
+            nodes: Vec::new(),
+            agenda: Agenda::default(),
+            flights: BTreeMap::new(),
+            probes: BTreeMap::new(),
+            probed: 0,
+            faults: Vec::new(),
+            counts: Vec::new(),
+            power,
+        };
+        owner.restart();
+        owner
+    }
+
+    /// Runs until nobody can say anything any more.
+    pub(super) async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Word>) {
+        loop {
+            self.settle();
+            let next = self.agenda.first().map(|at| self.instant(at));
+            tokio::select! {
+                // What is due goes first: a flood of words must not hold up the clock.
+                biased;
+                () = sleep_until(next.unwrap_or(self.began)), if next.is_some() => {}
+                word = inbox.recv() => match word {
+                    Some(word) => self.hear(word),
+                    None => return,
+                },
+            }
+        }
+    }
+
+    fn now(&self) -> Time {
+        Time(u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    fn instant(&self, at: Time) -> Instant {
+        // Further than a year ahead is not representable on every system, and soon enough.
+        const FAR: u64 = 365 * 86_400 * 1_000_000_000;
+        self.began + Duration::from_nanos(at.0.min(FAR))
+    }
+
+    /// Everything as at time zero. Attempts under way are forgotten: their handlers hear it from
+    /// their closed watch.
+    fn restart(&mut self) {
+        let seed = self.parts.seed;
+        let backends = self.parts.backends.iter().enumerate();
+        // Clients watch for stalls themselves.
+        let node = |(id, spec)| Node::new(NodeId(id as u32), spec, seed, None);
+        self.nodes = backends.map(node).collect();
+        self.counts = vec![Counts::default(); self.nodes.len()];
+        self.flights.clear();
+        self.probes.clear();
+        self.faults = self.parts.faults.clone();
+        self.agenda.entries.clear();
+        for (number, fault) in (0_u32..).zip(&self.faults) {
+            self.agenda.enter(fault.at, Rank::Fleet, Due::FaultBegins(number));
+            if let Some(lasts) = fault.lasts {
+                self.agenda.enter(fault.at + lasts, Rank::Fleet, Due::FaultEnds(number));
+            }
+        }
+        self.began = Instant::now();
+        let all: Vec<NodeId> = (0..self.nodes.len() as u32).map(NodeId).collect();
+        self.switch(&all);
+    }
+
+    /// Lets everything happen that is due.
+    fn settle(&mut self) {
+        let now = self.now();
+        while let Some((at, entry)) = self.agenda.take(now) {
+            match entry {
+                Entry::Due(due) => self.come_due(at, due),
+                Entry::Tick(node, job, attempt) => self.tick(at, node, job, attempt),
+            }
+        }
+    }
+
+    fn come_due(&mut self, at: Time, due: Due) {
+        match due {
+            Due::Job(node, job, turn) => {
+                let input = self.nodes[node.index()].fire(at, job, turn, &mut self.agenda);
+                match input {
+                    Some(Input::Progress(attempt, Progress::FirstToken)) => {
+                        self.tell(at, node, attempt, Tokens(1));
+                        self.agenda.put(at + TICK, Rank::Progress, Entry::Tick(node, job, attempt));
+                    }
+                    Some(Input::Finish(attempt, outcome)) => self.end(at, attempt, outcome),
+                    _ => {}
+                }
+            }
+            Due::Finish(attempt, outcome) => self.end(at, attempt, outcome),
+            Due::Probed(_, number, result) => {
+                if let Some(reply) = self.probes.remove(&number) {
+                    let _ = reply.send(result);
+                }
+            }
+            Due::FaultBegins(number) => self.begin_fault(at, number),
+            Due::FaultEnds(number) => self.end_fault(at, number),
+            Due::Control(_) => {}
+        }
+    }
+
+    fn tick(&mut self, at: Time, node: NodeId, job: JobKey, attempt: Attempt) {
+        if let Some(came) = self.nodes[node.index()].came(at, job) {
+            self.tell(at, node, attempt, came);
+            self.agenda.put(at + TICK, Rank::Progress, Entry::Tick(node, job, attempt));
+        }
+    }
+
+    fn tell(&self, at: Time, node: NodeId, attempt: Attempt, came: Tokens) {
+        if let Some(flight) = self.flights.get(&attempt) {
+            let quota = self.nodes[node.index()].quota(at);
+            flight.told.send_if_modified(|told| {
+                told.quota = quota;
+                let more = came > told.came;
+                told.came = told.came.max(came);
+                more
+            });
+        }
+    }
+
+    fn end(&mut self, at: Time, attempt: Attempt, outcome: Outcome) {
+        let Some(flight) = self.flights.remove(&attempt) else {
+            return;
+        };
+        let counts = &mut self.counts[flight.node.index()];
+        counts.in_flight -= 1;
+        match outcome {
+            Outcome::Done(_) => counts.finished += 1,
+            Outcome::Aborted(_) => counts.aborted += 1,
+            Outcome::Failed(Failure::Reset | Failure::Refused, _) => counts.reset += 1,
+            Outcome::Failed(..) | Outcome::RateLimited { .. } => counts.refused += 1,
+        }
+        let quota = self.nodes[flight.node.index()].quota(at);
+        flight.told.send_modify(|told| (told.end, told.quota) = (Some(outcome), quota));
+    }
+
+    fn hear(&mut self, word: Word) {
+        self.settle();
+        let now = self.now();
+        match word {
+            Word::Start(node, work, told) => {
+                let counts = &mut self.counts[node.index()];
+                counts.started += 1;
+                counts.in_flight += 1;
+                self.flights.insert(work.attempt, Flight { node, told });
+                self.nodes[node.index()].start(now, work, &mut self.agenda);
+            }
+            Word::Abort(node, attempt) => {
+                self.nodes[node.index()].abort(now, attempt, &mut self.agenda);
+            }
+            Word::Probe(node, reply) => self.probe(now, node, reply),
+            Word::Fault(fault, reply) => {
+                let _ = reply.send(self.fault(now, fault));
+            }
+            Word::Heal(nodes, reply) => {
+                for node in &nodes {
+                    self.nodes[node.index()].heal_all(now, &mut self.agenda);
+                }
+                self.switch(&nodes);
+                let _ = reply.send(());
+            }
+            Word::Restart(reply) => {
+                self.restart();
+                self.settle();
+                let _ = reply.send(());
+            }
+            Word::Stats(reply) => {
+                let _ = reply.send(self.counts.clone());
+            }
+        }
+    }
+
+    fn probe(&mut self, now: Time, node: NodeId, reply: oneshot::Sender<ProbeResult>) {
+        // Those who asked a hanging node and went away leave their question behind.
+        self.probes.retain(|_, reply| !reply.is_closed());
+        self.probed = self.probed.wrapping_add(1);
+        self.probes.insert(self.probed, reply);
+        self.nodes[node.index()].probe(now, self.probed, &mut self.agenda);
+    }
+
+    /// A fault asked for by hand. Returns whether it is on.
+    fn fault(&mut self, now: Time, fault: FaultSpec) -> bool {
+        if self.faults.len() >= FAULTS_MAX {
+            return false;
+        }
+        let number = self.faults.len() as u32;
+        if let Some(lasts) = fault.lasts {
+            self.agenda.enter(now + lasts, Rank::Fleet, Due::FaultEnds(number));
+        }
+        self.faults.push(FaultSpec { at: now, ..fault });
+        self.begin_fault(now, number);
+        // What a crash cuts off is over when the answer to this is read.
+        self.settle();
+        true
+    }
+
+    fn begin_fault(&mut self, at: Time, number: u32) {
+        let FaultSpec { kind, nodes, .. } = self.faults[number as usize].clone();
+        for node in &nodes {
+            self.nodes[node.index()].fault(at, number, kind, &mut self.agenda);
+            if kind == FaultKind::Crash {
+                self.power[node.index()].send_modify(|power| {
+                    *power = Power { down: true, crashes: power.crashes + 1 };
+                });
+            }
+        }
+        self.switch(&nodes);
+    }
+
+    fn end_fault(&mut self, at: Time, number: u32) {
+        let nodes = self.faults[number as usize].nodes.clone();
+        for node in &nodes {
+            self.nodes[node.index()].heal(at, number, &mut self.agenda);
+        }
+        self.switch(&nodes);
+    }
+
+    /// Brings the listeners of these nodes in line with their faults.
+    fn switch(&self, nodes: &[NodeId]) {
+        for node in nodes {
+            let down = self.nodes[node.index()].crashed();
+            self.power[node.index()].send_if_modified(|power| {
+                let changed = power.down != down;
+                power.down = down;
+                changed
+            });
+        }
+    }
+}
