@@ -79,6 +79,7 @@ pub async fn replay(
     started: impl FnOnce(Stop),
 ) -> Done {
     let (inbox, words) = inbox();
+    parts.client.start_mock().await;
     let clock = Clock::start();
     started(Stop(inbox.clone()));
     let (flights, arrivals) = std::sync::mpsc::channel();

@@ -81,6 +81,8 @@ struct Target {
     chat: Uri,
     models: Uri,
     health: Option<Uri>,
+    /// Where a mock server is told to start.
+    start: Option<Uri>,
     authorization: Option<HeaderValue>,
     loopback: bool,
 }
@@ -286,6 +288,17 @@ impl Client {
         }
     }
 
+    /// Tells a mock server that the run begins, so that its fault schedule counts from now. Other
+    /// servers on this machine do not know the call and are left as they are.
+    pub async fn start_mock(&self) {
+        let Some(target) = self.targets.iter().find(|target| target.loopback) else { return };
+        let Some(start) = &target.start else { return };
+        let mut request = Request::new(Full::new(Bytes::new()));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = start.clone();
+        let _ = timeout(ERROR_PATIENCE, self.http.request(request)).await;
+    }
+
     async fn status(&self, target: &Target, uri: Uri) -> Result<StatusCode, Failure> {
         let mut request = Request::new(Full::new(Bytes::new()));
         *request.uri_mut() = uri;
@@ -329,6 +342,7 @@ impl Target {
             chat: join(base, "/chat/completions")?,
             models: join(base, "/models")?,
             health: root.map(|root| join(root, "/health")).transpose()?,
+            start: root.map(|root| join(root, "/admin/start")).transpose()?,
             authorization,
             loopback,
         })
