@@ -256,15 +256,18 @@ async fn limits_answer_429_and_say_when_to_come_back() {
 #[tokio::test]
 async fn slots_queue_and_answer_whole_and_a_full_queue_is_503() {
     let slots =
-        "backend = { slots = { servers = 1, queue = 1, service = { constant = \"400ms\" } } }";
+        "backend = { slots = { servers = 1, queue = 1, service = { constant = \"20ms\" } } }";
     let mock = start(&text(slots, ""));
     let to = node(&mock);
+    // Nothing moves on until the queue was seen to be full.
+    call(mock.admin(), "/admin/fault", &json!({"node": "a", "hang": {}})).await;
     let (one, two) = (tokio::spawn(async move { call(to, CHAT, &chat(true)).await }), async {
         until(&mock, "in_flight", 1).await;
         let waiting = tokio::spawn(async move { call(to, CHAT, &chat(false)).await });
         until(&mock, "in_flight", 2).await;
         let third = call(to, CHAT, &chat(false)).await;
         assert_eq!((third.status, &third.json()["error"]["code"]), (503, &json!("overloaded")));
+        call(mock.admin(), "/admin/heal", &json!({})).await;
         waiting.await.expect("no panic")
     });
     let two = two.await;
@@ -475,7 +478,7 @@ async fn bad_requests_get_their_status_and_cost_nothing() {
 
 #[tokio::test]
 async fn slow_and_silent_clients_are_shown_the_door() {
-    let short = Duration::from_millis(150);
+    let short = Duration::from_millis(300);
     let limits = Limits { head: short, idle: short * 2, body: short, ..Parts::LIMITS };
     let mock = Mock::start(Parts { limits, ..parts(&api(QUICK)) }, None).expect("free ports");
     let to = node(&mock);

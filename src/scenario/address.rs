@@ -13,8 +13,8 @@ pub fn with_urls(text: &str, urls: &[String]) -> Result<String, String> {
         text.parse().map_err(|error: toml_edit::TomlError| error.message().to_owned())?;
     let mut left = urls.iter();
     let mut short = false;
-    for pool in tables(document.get_mut("pool")) {
-        for node in tables(pool.get_mut("node")) {
+    for pool in document.get_mut("pool").map(tables).unwrap_or_default() {
+        for node in pool.get_mut("node").map(tables).unwrap_or_default() {
             let count = node.get("count").and_then(Item::as_integer);
             let number = usize::try_from(count.unwrap_or(1)).unwrap_or(0);
             let own: Vec<&String> = left.by_ref().take(number).collect();
@@ -44,12 +44,12 @@ fn list(urls: &[&String]) -> Value {
 }
 
 /// The tables of an array, however it is written.
-fn tables(item: Option<&mut Item>) -> Vec<&mut dyn TableLike> {
+fn tables(item: &mut Item) -> Vec<&mut dyn TableLike> {
     match item {
-        Some(Item::ArrayOfTables(list)) => {
+        Item::ArrayOfTables(list) => {
             list.iter_mut().map(|table| table as &mut dyn TableLike).collect()
         }
-        Some(Item::Value(Value::Array(list))) => list
+        Item::Value(Value::Array(list)) => list
             .iter_mut()
             .filter_map(|value| value.as_inline_table_mut())
             .map(|table| table as &mut dyn TableLike)

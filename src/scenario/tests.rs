@@ -488,6 +488,24 @@ fn draws_what_cannot_be_simulated() {
 }
 
 #[test]
+fn a_group_has_one_address_or_one_for_each() {
+    let text = |url: &str| {
+        format!(
+            "[[pool]]\nname = \"a\"\nstrategy = \"random\"\n[[pool.node]]\nname = \"b\"\n\
+             count = 2\nurl = {url}\n"
+        )
+    };
+    let urls = |url: &str| -> Vec<_> {
+        parse(&text(url)).live.iter().filter_map(|node| node.url.clone()).collect()
+    };
+    assert_eq!(urls("\"http://x\""), ["http://x", "http://x"]);
+    assert_eq!(urls("[\"http://x\", \"http://y\"]"), ["http://x", "http://y"]);
+    for wrong in ["[]", "[\"http://x\", \"http://y\", \"http://z\"]", "[\"http://x\", \"y\"]"] {
+        assert!(Scenario::parse("x", "x.toml", &text(wrong), &[]).is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn bytes_that_are_no_text_are_refused() {
     let read = |bytes| Scenario::read("x", "x.toml", bytes, &[]).unwrap_err().to_string();
     insta::assert_snapshot!(read(b"\x7fELF\0\0") + "\n\n" + &read(b"seed = 1\n# gr\xfc\xdfe\n"));

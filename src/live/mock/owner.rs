@@ -214,14 +214,14 @@ impl Owner {
         let now = self.now();
         while let Some((at, entry)) = self.agenda.take(now) {
             match entry {
-                Entry::Due(due) => self.come_due(at, due),
+                Entry::Due(due) => self.come_due(at, &due),
                 Entry::Tick(node, job, attempt) => self.tick(at, node, job, attempt),
             }
         }
     }
 
-    fn come_due(&mut self, at: Time, due: Due) {
-        match due {
+    fn come_due(&mut self, at: Time, due: &Due) {
+        match *due {
             Due::Job(node, job, turn) => {
                 let input = self.nodes[node.index()].fire(at, job, turn, &mut self.agenda);
                 match input {
