@@ -58,6 +58,40 @@ pub struct Config {
     pub queue: Queue,
 }
 
+impl Config {
+    /// Says how the configuration contradicts itself, if it does. What a scenario makes never does;
+    /// a journal may have been edited.
+    ///
+    /// # Errors
+    /// A sentence about the first contradiction.
+    pub fn check(&self) -> Result<(), &'static str> {
+        let ids = usize::from(u16::MAX) + 1;
+        let pools = self.pools.len();
+        let names = |pools_of: &[PoolId]| {
+            !pools_of.is_empty() && pools_of.iter().all(|pool| pool.index() < pools)
+        };
+        let health = &self.health;
+        let spans = [health.probe_timeout, health.eject_base, health.eject_cap];
+        let rules = [
+            ((1..=ATTEMPTS_MAX).contains(&self.retry.attempts), "a request has 1 to 8 attempts"),
+            (
+                self.routes.last().is_some_and(|route| route.when.is_total()),
+                "the last route matches everything",
+            ),
+            (self.routes.len() <= ids && pools <= ids, "there are at most 65,536 pools and routes"),
+            (self.routes.iter().all(|route| names(&route.to)), "a route names pools that exist"),
+            (self.nodes.iter().all(|node| node.pool.index() < pools), "a node is in a pool"),
+            (self.nodes.iter().all(|node| node.weight > 0), "a node has a weight of at least one"),
+            // Timers that set themselves again must move on.
+            (
+                health.probe_every != Some(Span::ZERO) && !spans.contains(&Span::ZERO),
+                "the times of health checks are above zero",
+            ),
+        ];
+        rules.iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, rule)| Err(*rule))
+    }
+}
+
 /// Where a request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -191,14 +225,10 @@ impl Balancer {
     /// Builds the machine at time zero, every node up.
     ///
     /// # Panics
-    /// If the configuration contradicts itself: no route, a last route that is not total, a name
-    /// that refers to nothing, a weight of zero, attempts outside `1..=ATTEMPTS_MAX`.
+    /// If the configuration contradicts itself; see [`Config::check`].
     #[must_use]
     pub fn new(config: Config) -> Balancer {
-        assert!(
-            (1..=ATTEMPTS_MAX).contains(&config.retry.attempts),
-            "a request has 1 to {ATTEMPTS_MAX} attempts"
-        );
+        config.check().expect("a configuration does not contradict itself");
         let specs: Vec<StrategySpec> = config.pools.iter().map(|pool| pool.strategy).collect();
         let routes = Routes::new(config.routes, config.expected_output.len());
         let mut balancer = Balancer {
