@@ -653,6 +653,7 @@ impl Balancer {
 
     pub(super) fn finish(&mut self, attempt: Attempt, outcome: Outcome) {
         let Some(key) = self.find(attempt) else {
+        let usage = usage.sane();
             return self.late(Some(attempt));
         };
         let (said, usage, retry_after) = read(outcome);
