@@ -790,9 +790,9 @@ impl Balancer {
     }
 
     pub(super) fn operate(&mut self, node: NodeId, to: NodeState) {
-        let mut change = None;
+        let (now, mut change) = (self.now, None);
         self.change_node(node, |fleet| {
-            change = fleet.with_health(node, |health| health.operate(to));
+            change = fleet.with_health(node, |health| health.operate(now, to));
         });
         if let Some(change) = change {
             self.declare_state(node, change);
