@@ -372,9 +372,6 @@ impl Balancer {
         });
         let other = self.index.insert(id, key);
         assert!(other.is_none(), "request {} arrives while under way", id.0);
-        if self.homes[route.index()].is_none() {
-            return self.settle(key, Fate::Rejected(Reject::NoNode));
-        }
         if self.set_deadline(key) {
             self.place_or_wait(key);
         } else {
@@ -653,10 +650,10 @@ impl Balancer {
 
     pub(super) fn finish(&mut self, attempt: Attempt, outcome: Outcome) {
         let Some(key) = self.find(attempt) else {
-        let usage = usage.sane();
             return self.late(Some(attempt));
         };
         let (said, usage, retry_after) = read(outcome);
+        let usage = usage.sane();
         let closing = self.tries[key].closing;
         if closing.is_none() {
             self.judge(key, said, retry_after);
@@ -787,6 +784,7 @@ impl Balancer {
             FleetChange::Relimit(node, limits) => self.respec(node, |spec| spec.limits = limits),
         }
         self.find_homes();
+        self.turn_away_homeless();
     }
 
     pub(super) fn operate(&mut self, node: NodeId, to: NodeState) {
@@ -805,6 +803,8 @@ impl Balancer {
             Control::Strategy(pool, to) => {
                 let from = std::mem::replace(&mut self.specs[pool.index()], to);
                 self.strategies[pool.index()] = build(&to);
+                // What the old strategy let wait, the new one may take.
+                self.opened = true;
                 self.effects.events.push(Event::Strategy { pool, from, to });
             }
             Control::Weight(node, weight) => self.respec(node, |spec| spec.weight = weight.max(1)),
