@@ -1,14 +1,15 @@
 //! `plimsoll run`: one run, headless; the entry point for CI.
 
 use std::fs::File;
-use std::io::BufWriter;
-use std::path::PathBuf;
+use std::io::{self, BufWriter};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 
 use super::export::Export;
 use super::failure::{Failure, Kind};
@@ -202,12 +203,12 @@ impl Run {
         let Some(path) = &self.output.journal else {
             return Ok(None);
         };
-        let failed = |error| Failure::file("write", path, &error);
-        let part = output::beside(path);
-        let file = BufWriter::new(File::create(&part).map_err(failed)?);
+        let part = Part::new(path);
         let header = Header::new(&scenario.name, scenario.balancer.clone());
-        let writer = Writer::new(file, &header).map_err(failed)?;
-        Ok(Some(Journal { writer, part, path: path.clone() }))
+        let writer = File::create(&part.part)
+            .and_then(|file| Writer::new(BufWriter::new(file), &header))
+            .map_err(|error| part.failed(&error))?;
+        Ok(Some(Journal { writer, part }))
     }
 }
 
@@ -223,8 +224,40 @@ struct Done {
 
 struct Journal {
     writer: Writer<BufWriter<File>>,
+    part: Part,
+}
+
+/// A file that is written beside its place until it is whole.
+struct Part {
     part: PathBuf,
     path: PathBuf,
+}
+
+impl Part {
+    fn new(path: &Path) -> Part {
+        // A device or a pipe cannot be replaced, only written to.
+        let special = path.metadata().is_ok_and(|meta| !meta.is_file());
+        let part = if special { path.to_owned() } else { output::beside(path) };
+        Part { part, path: path.to_owned() }
+    }
+
+    /// The file is whole and takes its place.
+    fn keep(&self) -> io::Result<()> {
+        if self.part == self.path { Ok(()) } else { std::fs::rename(&self.part, &self.path) }
+    }
+
+    fn failed(&self, error: &io::Error) -> Failure {
+        Failure::file("write", &self.path, error)
+    }
+}
+
+impl Drop for Part {
+    /// A run that fails leaves no half file behind.
+    fn drop(&mut self) {
+        if self.part != self.path {
+            let _ = std::fs::remove_file(&self.part);
+        }
+    }
 }
 
 /// Everything that is kept of a run.
@@ -253,7 +286,7 @@ fn step(
     let mut record = |now: Time, input: &crate::balance::Input| {
         let mut journal = cell.borrow_mut();
         if let Err(error) = journal.writer.input(now, input) {
-            failed.get_or_insert_with(|| Failure::file("write", &journal.path, &error));
+            failed.get_or_insert_with(|| journal.part.failed(&error));
         }
     };
     let mut sink = |now: Time, event: &Event| {
@@ -292,9 +325,8 @@ impl Books {
         if let Some(export) = self.export {
             export.close(&self.collector)?;
         }
-        if let Some(Journal { writer, part, path }) = self.journal {
-            let written = writer.finish().and_then(|_| std::fs::rename(&part, &path));
-            written.map_err(|error| Failure::file("write", &path, &error))?;
+        if let Some(Journal { writer, part }) = self.journal {
+            writer.finish().and_then(|_| part.keep()).map_err(|error| part.failed(&error))?;
         }
         Ok(self.collector.summary(end, complete))
     }
@@ -303,9 +335,13 @@ impl Books {
 /// Remembers the first SIGINT or SIGTERM; a second one ends the program at once.
 fn watch_signals() -> Result<Arc<AtomicUsize>, Failure> {
     let seen = Arc::new(AtomicUsize::new(0));
+    let again = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
-        let already = Arc::clone(&seen);
-        let registered = signal_hook::flag::register_usize(signal, already, signal as usize);
+        // In this order: the first signal finds `again` unset and sets it.
+        let registered =
+            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&again))
+                .and_then(|_| flag::register(signal, Arc::clone(&again)))
+                .and_then(|_| flag::register_usize(signal, Arc::clone(&seen), signal as usize));
         registered.map_err(|error| {
             Failure::new(Kind::Unexpected, format!("cannot listen to signals: {error}"))
         })?;
