@@ -218,6 +218,18 @@ fn a_screen_changes_no_figure_of_the_report() {
     assert_eq!(plain, summary(Watch::Export, true));
 }
 
+#[test]
+fn a_run_in_which_nodes_hang_for_good_ends_with_its_last_event() {
+    let servers = common::slots(1, Dist::constant(1.0).expect("a law"));
+    let mut world = World::new(20, "random", &servers, 18.0, 500);
+    world.config.health.probe_every = Some(Span::from_secs(1));
+    let (at, nodes) = (Time::ZERO + Span::from_secs(20), vec![NodeId(3)]);
+    world.faults = vec![FaultSpec { at, lasts: None, kind: FaultKind::Hang, nodes }];
+    let summary = world.run();
+    assert!(summary.requests.in_flight > 0, "{:?}", summary.requests);
+    assert!(summary.simulated_s < 60.0, "the others are not probed for a day");
+}
+
 /// Changes one place of a journal: a number, a word, or a whole line.
 fn edit(lines: &mut Vec<String>, rng: &mut Rng) {
     const NUMBERS: [&str; 7] =

@@ -322,6 +322,21 @@ impl Balancer {
         self.index.get(request).is_some()
     }
 
+    /// Returns whether every request under way is with a node and no timer is set for it: time
+    /// alone changes nothing for any of them. Cost: all requests under way at worst.
+    #[must_use]
+    pub fn only_nodes_can_tell(&self) -> bool {
+        let timed = self.timeouts.first_token.is_some();
+        self.requests.values().all(|live| match live.phase {
+            Phase::Settled => true,
+            Phase::Waiting(_) | Phase::Backoff => false,
+            Phase::InFlight(this) => {
+                let started = self.tries[this].first_token.is_some();
+                live.request.deadline == Time::MAX && (started || !timed)
+            }
+        })
+    }
+
     /// Returns the fleet.
     #[must_use]
     pub const fn fleet(&self) -> &Fleet {
