@@ -246,6 +246,68 @@ fn an_interrupted_run_prints_what_it_has() {
     }
 }
 
+fn pipe(folder: &Path, name: &str) -> String {
+    let path = folder.join(name).to_string_lossy().into_owned();
+    assert!(Command::new("mkfifo").arg(&path).status().expect("mkfifo runs").success());
+    path
+}
+
+#[test]
+fn a_second_signal_ends_a_run_that_waits_for_its_trace() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let trace = pipe(folder.path(), "trace.csv");
+    let mut child = plimsoll(&["run", "azure-chat", "--trace", &trace])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    let mut writer = fs::OpenOptions::new().write(true).open(&trace).expect("a pipe");
+    writer.write_all(AZURE_ROWS.as_bytes()).expect("the program reads");
+    for _ in 0..2 {
+        std::thread::sleep(Duration::from_millis(400));
+        let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+        assert!(interrupt.expect("kill runs").success(), "it still waits");
+    }
+    assert_eq!(child.wait().expect("it ends").code(), Some(130));
+    drop(writer);
+}
+
+const AZURE_ROWS: &str = "TIMESTAMP,ContextTokens,GeneratedTokens\n\
+    2023-11-16 18:15:46.6805900,374,44\n2023-11-16 18:15:50.9951690,396,109\n";
+
+#[test]
+fn pipes_are_read_and_written_as_files_are() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let scenario = include_str!("../scenarios/mm1.toml");
+    let scenario = write(folder.path(), "mm1.toml", scenario.replace("1_000_000", "2_000"));
+    let stdin = fs::File::open(&scenario).expect("written above");
+    let mut cat = Command::new("cat").stdin(stdin).stdout(Stdio::piped()).spawn().expect("cat");
+    let output = plimsoll(&["run", "/dev/stdin", "--requests", "500", "--format", "json"])
+        .stdin(cat.stdout.take().expect("a pipe"))
+        .output()
+        .expect("the program starts");
+    assert!(cat.wait().expect("cat ends").success(), "{}", stderr(&output));
+    assert!(stdout(&output).contains("\"scenario\": \"stdin\""), "{}", stdout(&output));
+
+    let journal = pipe(folder.path(), "journal");
+    let reader = std::thread::spawn({
+        let journal = journal.clone();
+        move || fs::read(journal).map(|bytes| bytes.len())
+    });
+    run(&["run", "mm1", "--requests", "500", "--journal", &journal]);
+    assert!(!fs::metadata(&journal).expect("it is there").is_file(), "the pipe is still a pipe");
+    assert!(reader.join().expect("no panic").expect("a journal") > 10_000);
+}
+
+#[test]
+fn a_run_that_fails_leaves_no_half_journal() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let trace = write(folder.path(), "trace.csv", format!("{AZURE_ROWS}2023-11-16,7\n"));
+    let journal = folder.path().join("journal").to_string_lossy().into_owned();
+    refused(&["run", "azure-chat", "--trace", &trace, "--journal", &journal], 3, &["trace.csv:4"]);
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1, "only the trace");
+}
+
 #[test]
 fn a_broken_scenario_is_told_with_every_error_in_its_place() {
     let folder = tempfile::tempdir().expect("a folder");

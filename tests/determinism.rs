@@ -10,6 +10,7 @@ use plimsoll::dist::Dist;
 use plimsoll::journal::{Header, ReplayError, Writer, replay};
 use plimsoll::metrics::{Collector, Watch};
 use plimsoll::node::{Answer, BackendSpec, FaultKind, FaultSpec, api, slots};
+use plimsoll::rng::Rng;
 use plimsoll::unit::{NodeId, Price, Ratio, Span, Time};
 
 /// Two slots nodes and three hosted ones, every kind of fault, tight limits.
@@ -215,4 +216,77 @@ fn a_screen_changes_no_figure_of_the_report() {
     let plain = summary(Watch::Report, false);
     assert_eq!(plain, summary(Watch::Screen, true));
     assert_eq!(plain, summary(Watch::Export, true));
+}
+
+#[test]
+fn a_run_in_which_nodes_hang_for_good_ends_with_its_last_event() {
+    let servers = common::slots(1, Dist::constant(1.0).expect("a law"));
+    let mut world = World::new(20, "random", &servers, 18.0, 500);
+    world.config.health.probe_every = Some(Span::from_secs(1));
+    let (at, nodes) = (Time::ZERO + Span::from_secs(20), vec![NodeId(3)]);
+    world.faults = vec![FaultSpec { at, lasts: None, kind: FaultKind::Hang, nodes }];
+    let summary = world.run();
+    assert!(summary.requests.in_flight > 0, "{:?}", summary.requests);
+    assert!(summary.simulated_s < 60.0, "the others are not probed for a day");
+}
+
+/// Changes one place of a journal: a number, a word, or a whole line.
+fn edit(lines: &mut Vec<String>, rng: &mut Rng) {
+    const NUMBERS: [&str; 7] =
+        ["0", "1", "2", "255", "65535", "4294967295", "18446744073709551615"];
+    const WORDS: [(&str, &str); 6] = [
+        ("done", "aborted"),
+        ("finish", "progress"),
+        ("null", "0"),
+        ("null", "1"),
+        ("first_token", "tokens"),
+        ("healthy", "gone"),
+    ];
+    // Every other edit is of the header: it is one line of hundreds, and holds the most.
+    let place = if rng.below(2) == 0 { 0 } else { rng.below(lines.len()) };
+    let line = lines[place].clone();
+    match rng.below(8) {
+        0 => drop(lines.remove(place)),
+        1 => lines.insert(rng.below(lines.len()), line),
+        2 => {
+            let (word, other) = WORDS[rng.below(WORDS.len())];
+            lines[place] = line.replacen(word, other, 1);
+        }
+        _ => {
+            let digits = |c: char| c.is_ascii_digit();
+            let starts: Vec<usize> = line
+                .match_indices(digits)
+                .map(|(at, _)| at)
+                .filter(|&at| at == 0 || !line[..at].ends_with(digits))
+                .collect();
+            if !starts.is_empty() {
+                let from = starts[rng.below(starts.len())];
+                let end = line[from..].find(|c| !digits(c)).map_or(line.len(), |len| from + len);
+                let number = NUMBERS[rng.below(NUMBERS.len())];
+                lines[place] = format!("{}{number}{}", &line[..from], &line[end..]);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_edited_journal_is_replayed_or_refused_in_words() {
+    let (.., journal) = run(&stormy("least_tokens", 120));
+    let journal = String::from_utf8(journal).expect("JSON is text");
+    let lines: Vec<String> = journal.lines().map(str::to_owned).collect();
+    let mut rng = Rng::stream(1, "edits");
+    for _ in 0..2_000 {
+        let mut edited = lines.clone();
+        for _ in 0..=rng.below(4) {
+            edit(&mut edited, &mut rng);
+        }
+        let text = edited.join("\n") + "\n";
+        let replayed = std::panic::catch_unwind(|| replay(text.as_bytes(), &mut |_, _| {}));
+        assert!(replayed.is_ok(), "a panic, by this journal:\n{}", differing(&lines, &edited));
+    }
+}
+
+fn differing(lines: &[String], edited: &[String]) -> String {
+    let new = edited.iter().filter(|line| !lines.contains(line));
+    new.map(|line| format!("{line}\n")).collect()
 }

@@ -453,7 +453,9 @@ fn weights_are_kept_exactly_in_every_window() {
 
 #[test]
 fn a_node_that_fails_fast_does_not_attract() {
-    for strategy in ["least_connections", "least_tokens", "peak_ewma", "cheapest"] {
+    let strategies = ["least_connections", "least_tokens", "peak_ewma", "cheapest"];
+    let failures = [Failure::ServerError, Failure::Unauthorized];
+    for (strategy, failure) in strategies.into_iter().flat_map(|s| failures.map(|f| (s, f))) {
         let mut config = common::config(16, strategy, 3);
         // Ejection off: the success probability alone must do it.
         config.health.consecutive = u32::MAX;
@@ -469,7 +471,7 @@ fn a_node_that_fails_fast_does_not_attract() {
             };
             if node.0 == 0 {
                 to_bad += 1;
-                let failed = Outcome::Failed(Failure::ServerError, Usage::default());
+                let failed = Outcome::Failed(failure, Usage::default());
                 balancer.handle(now, Input::Finish(attempt, failed));
             } else {
                 open.push(attempt);
@@ -482,6 +484,6 @@ fn a_node_that_fails_fast_does_not_attract() {
             }
         }
         let share = f64::from(to_bad) / count as f64;
-        assert!(share < 0.02, "{strategy} sends {:.1} % to a failing node", share * 100.0);
+        assert!(share < 0.02, "{strategy} sends {:.1} % to a node: {failure:?}", share * 100.0);
     }
 }

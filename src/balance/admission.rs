@@ -94,6 +94,11 @@ impl<K: Copy> Lines<K> {
 impl Balancer {
     /// Dispatches the request, or lets it wait, or turns it away.
     pub(super) fn place_or_wait(&mut self, key: RequestKey) {
+        if self.homes[self.requests[key].route.index()].is_none() {
+            return self.turn_away(key, Reject::NoNode);
+        }
+        // This call may have opened a node already, and those who wait go first.
+        self.serve_waiting();
         if self.place(key) {
             return;
         }
@@ -116,6 +121,17 @@ impl Balancer {
         self.settle(key, fate);
     }
 
+    /// Turns away those who wait on a route that has lost its last node.
+    pub(super) fn turn_away_homeless(&mut self) {
+        for index in 0..self.homes.len() {
+            while self.homes[index].is_none()
+                && let Some(place) = self.head_of_line(RouteId(index as u16))
+            {
+                self.turn_away(place.key, Reject::NoNode);
+            }
+        }
+    }
+
     /// Serves those who wait, in the order they came, as long as a node is open for them.
     pub(super) fn serve_waiting(&mut self) {
         if !std::mem::take(&mut self.opened) || self.lines.waiting == 0 {
@@ -132,25 +148,27 @@ impl Balancer {
     }
 
     /// Returns the one that came first among the heads of all lines that are not blocked.
-    pub(super) fn next_in_line(&mut self) -> Option<(RouteId, RequestKey)> {
-        let requests = &self.requests;
+    fn next_in_line(&mut self) -> Option<(RouteId, RequestKey)> {
         let mut first: Option<(u64, RouteId, RequestKey)> = None;
         for index in 0..self.blocked.len() {
             if self.blocked[index] {
                 continue;
             }
             let route = RouteId(index as u16);
-            let head = self.lines.head(route, |place| {
-                requests
-                    .get(place.key)
-                    .is_some_and(|live| live.phase == Phase::Waiting(place.number))
-            });
-            if let Some(place) = head
+            if let Some(place) = self.head_of_line(route)
                 && first.is_none_or(|(number, ..)| place.number < number)
             {
                 first = Some((place.number, route, place.key));
             }
         }
         first.map(|(_, route, key)| (route, key))
+    }
+
+    fn head_of_line(&mut self, route: RouteId) -> Option<Place<RequestKey>> {
+        let requests = &self.requests;
+        self.lines.head(route, |place| {
+            let live = requests.get(place.key);
+            live.is_some_and(|live| live.phase == Phase::Waiting(place.number))
+        })
     }
 }

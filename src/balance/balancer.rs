@@ -58,6 +58,40 @@ pub struct Config {
     pub queue: Queue,
 }
 
+impl Config {
+    /// Says how the configuration contradicts itself, if it does. What a scenario makes never does;
+    /// a journal may have been edited.
+    ///
+    /// # Errors
+    /// A sentence about the first contradiction.
+    pub fn check(&self) -> Result<(), &'static str> {
+        let ids = usize::from(u16::MAX) + 1;
+        let pools = self.pools.len();
+        let names = |pools_of: &[PoolId]| {
+            !pools_of.is_empty() && pools_of.iter().all(|pool| pool.index() < pools)
+        };
+        let health = &self.health;
+        let spans = [health.probe_timeout, health.eject_base, health.eject_cap];
+        let rules = [
+            ((1..=ATTEMPTS_MAX).contains(&self.retry.attempts), "a request has 1 to 8 attempts"),
+            (
+                self.routes.last().is_some_and(|route| route.when.is_total()),
+                "the last route matches everything",
+            ),
+            (self.routes.len() <= ids && pools <= ids, "there are at most 65,536 pools and routes"),
+            (self.routes.iter().all(|route| names(&route.to)), "a route names pools that exist"),
+            (self.nodes.iter().all(|node| node.pool.index() < pools), "a node is in a pool"),
+            (self.nodes.iter().all(|node| node.weight > 0), "a node has a weight of at least one"),
+            // Timers that set themselves again must move on.
+            (
+                health.probe_every != Some(Span::ZERO) && !spans.contains(&Span::ZERO),
+                "the times of health checks are above zero",
+            ),
+        ];
+        rules.iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, rule)| Err(*rule))
+    }
+}
+
 /// Where a request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -191,14 +225,10 @@ impl Balancer {
     /// Builds the machine at time zero, every node up.
     ///
     /// # Panics
-    /// If the configuration contradicts itself: no route, a last route that is not total, a name
-    /// that refers to nothing, a weight of zero, attempts outside `1..=ATTEMPTS_MAX`.
+    /// If the configuration contradicts itself; see [`Config::check`].
     #[must_use]
     pub fn new(config: Config) -> Balancer {
-        assert!(
-            (1..=ATTEMPTS_MAX).contains(&config.retry.attempts),
-            "a request has 1 to {ATTEMPTS_MAX} attempts"
-        );
+        config.check().expect("a configuration does not contradict itself");
         let specs: Vec<StrategySpec> = config.pools.iter().map(|pool| pool.strategy).collect();
         let routes = Routes::new(config.routes, config.expected_output.len());
         let mut balancer = Balancer {
@@ -292,6 +322,21 @@ impl Balancer {
         self.index.get(request).is_some()
     }
 
+    /// Returns whether every request under way is with a node and no timer is set for it: time
+    /// alone changes nothing for any of them. Cost: all requests under way at worst.
+    #[must_use]
+    pub fn only_nodes_can_tell(&self) -> bool {
+        let timed = self.timeouts.first_token.is_some();
+        self.requests.values().all(|live| match live.phase {
+            Phase::Settled => true,
+            Phase::Waiting(_) | Phase::Backoff => false,
+            Phase::InFlight(this) => {
+                let started = self.tries[this].first_token.is_some();
+                live.request.deadline == Time::MAX && (started || !timed)
+            }
+        })
+    }
+
     /// Returns the fleet.
     #[must_use]
     pub const fn fleet(&self) -> &Fleet {
@@ -342,9 +387,6 @@ impl Balancer {
         });
         let other = self.index.insert(id, key);
         assert!(other.is_none(), "request {} arrives while under way", id.0);
-        if self.homes[route.index()].is_none() {
-            return self.settle(key, Fate::Rejected(Reject::NoNode));
-        }
         if self.set_deadline(key) {
             self.place_or_wait(key);
         } else {
@@ -626,6 +668,7 @@ impl Balancer {
             return self.late(Some(attempt));
         };
         let (said, usage, retry_after) = read(outcome);
+        let usage = usage.sane();
         let closing = self.tries[key].closing;
         if closing.is_none() {
             self.judge(key, said, retry_after);
@@ -756,12 +799,13 @@ impl Balancer {
             FleetChange::Relimit(node, limits) => self.respec(node, |spec| spec.limits = limits),
         }
         self.find_homes();
+        self.turn_away_homeless();
     }
 
     pub(super) fn operate(&mut self, node: NodeId, to: NodeState) {
-        let mut change = None;
+        let (now, mut change) = (self.now, None);
         self.change_node(node, |fleet| {
-            change = fleet.with_health(node, |health| health.operate(to));
+            change = fleet.with_health(node, |health| health.operate(now, to));
         });
         if let Some(change) = change {
             self.declare_state(node, change);
@@ -774,6 +818,8 @@ impl Balancer {
             Control::Strategy(pool, to) => {
                 let from = std::mem::replace(&mut self.specs[pool.index()], to);
                 self.strategies[pool.index()] = build(&to);
+                // What the old strategy let wait, the new one may take.
+                self.opened = true;
                 self.effects.events.push(Event::Strategy { pool, from, to });
             }
             Control::Weight(node, weight) => self.respec(node, |spec| spec.weight = weight.max(1)),

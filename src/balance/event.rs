@@ -70,6 +70,23 @@ pub struct Usage {
     pub output: Tokens,
 }
 
+/// No attempt counts for more tokens of a kind than this, whatever is said of it: so no sum over
+/// attempts overflows, and what was added to a ledger can be taken away again.
+pub(super) const TOKENS_MAX: Tokens = Tokens(u32::MAX as u64);
+
+impl Usage {
+    /// Nothing used.
+    pub const NONE: Usage =
+        Usage { input: Tokens::ZERO, cached: Tokens::ZERO, output: Tokens::ZERO };
+
+    /// Returns what may be believed of it: counts of a sane size, no more cached than there was.
+    #[must_use]
+    pub fn sane(self) -> Usage {
+        let input = self.input.min(TOKENS_MAX);
+        Usage { input, cached: self.cached.min(input), output: self.output.min(TOKENS_MAX) }
+    }
+}
+
 /// How an attempt ended, in the words of the executor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -111,10 +111,14 @@ pub(super) const fn blames_node(end: End) -> bool {
     }
 }
 
-/// Returns whether an end lowers the node's success probability: back-pressure does, although it
-/// is no sickness, because an attempt sent there is likely wasted.
+/// Returns whether an end lowers the node's success probability: back-pressure and a refused
+/// credential do, although they are no sickness, because an attempt sent there is likely wasted.
 pub(super) const fn wasted(end: End) -> bool {
-    blames_node(end) || matches!(end, End::RateLimited | End::Failed(Failure::Overloaded))
+    blames_node(end)
+        || matches!(
+            end,
+            End::RateLimited | End::Failed(Failure::Overloaded | Failure::Unauthorized)
+        )
 }
 
 /// The balancer's second tries.

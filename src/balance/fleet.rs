@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{NodeReport, Usage};
+use super::event::{NodeReport, TOKENS_MAX, Usage};
 use super::health::Health;
 use super::strategy::StrategySpec;
 use crate::unit::{Cost, ModelId, NodeId, PoolId, Price, RegionId, Span, Time, Tokens};
@@ -174,6 +174,7 @@ pub struct Ledger {
 
 impl Ledger {
     fn start(&mut self, prompt: Tokens, expected_output: Tokens) -> Held {
+        let (prompt, expected_output) = (prompt.min(TOKENS_MAX), expected_output.min(TOKENS_MAX));
         self.requests += 1;
         self.prefilling += 1;
         self.prompt += prompt;
@@ -193,7 +194,7 @@ impl Ledger {
 
     /// `so_far` tokens of the answer have come; `before` had come when last told.
     fn tokens(&mut self, held: &mut Held, before: Tokens, so_far: Tokens) {
-        let more = so_far.less(before);
+        let more = so_far.min(TOKENS_MAX).less(before);
         held.kv += more;
         self.kv += more;
         let fewer = more.min(held.output);

@@ -192,7 +192,12 @@ impl Health {
         }
         match self.state {
             NodeState::Limited => Some(self.go(NodeState::Up, Cause::LimitOver)),
-            NodeState::Ejected => Some(self.go(NodeState::Probing, Cause::Probing)),
+            NodeState::Ejected => {
+                // Answers to probes of before the ejection prove nothing.
+                self.good_probes = 0;
+                self.bad_probes = 0;
+                Some(self.go(NodeState::Probing, Cause::Probing))
+            }
             _ => None,
         }
     }
@@ -244,12 +249,19 @@ impl Health {
     }
 
     /// An operator's word. Returns `None` if it changes nothing or the node is gone.
-    pub(super) fn operate(&mut self, to: NodeState) -> Option<Change> {
+    pub(super) fn operate(&mut self, now: Time, to: NodeState) -> Option<Change> {
         if self.state == NodeState::Gone || self.state == to {
             return None;
         }
         if to == NodeState::Up && self.state != NodeState::Draining {
             return None;
+        }
+        if to == NodeState::Up {
+            // The operator vouches for it: no rest is owed, no failure is held against it.
+            self.until = now;
+            self.failures = 0;
+            self.bad_probes = 0;
+            self.success = 1.0;
         }
         self.probing = false;
         Some(self.go(to, Cause::Operator))
@@ -367,7 +379,10 @@ impl Balancer {
         let Some(every) = self.health.probe_every else {
             return;
         };
-        if matches!(self.fleet.node(node).state(), NodeState::Up | NodeState::Limited) {
+        let health = &self.fleet.node(node).health;
+        // A probe takes the place of the one before it: one that is not answered yet goes on, or a
+        // node that is probed more often than probes time out could hang unseen.
+        if matches!(health.state(), NodeState::Up | NodeState::Limited) && !health.probing {
             self.probe(node);
         }
         let next = every.scale(0.9 + 0.2 * self.pause_rng.unit());

@@ -55,6 +55,9 @@ impl Timers {
     /// Sets an alarm `span` after `from`; cheap if many use the same span.
     pub(super) fn after(&mut self, from: Time, span: Span, alarm: Alarm) {
         let at = from + span;
+        if at == Time::MAX {
+            return;
+        }
         let place = self.lanes.iter().position(|lane| lane.span == span);
         let place = place.or_else(|| self.new_lane(span));
         match place.map(|place| &mut self.lanes[place].queue) {
@@ -76,8 +79,12 @@ impl Timers {
         Some(place)
     }
 
-    /// Sets an alarm at a time of its own.
+    /// Sets an alarm at a time of its own. The end of time is never: an alarm there could set
+    /// another one at once, without end.
     pub(super) fn at(&mut self, at: Time, alarm: Alarm) {
+        if at == Time::MAX {
+            return;
+        }
         self.heap.push(Reverse((at, self.next, alarm)));
         self.next += 1;
     }

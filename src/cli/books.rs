@@ -1,8 +1,8 @@
 //! What is kept of a run, simulated or live: figures, journal, export.
 
 use std::fs::File;
-use std::io::BufWriter;
-use std::path::PathBuf;
+use std::io::{self, BufWriter};
+use std::path::{Path, PathBuf};
 
 use super::export::Export;
 use super::failure::Failure;
@@ -17,8 +17,40 @@ use crate::unit::Time;
 /// A journal in progress: written beside its place and moved there at the end.
 struct Journal {
     writer: Writer<BufWriter<File>>,
+    part: Part,
+}
+
+/// A file that is written beside its place until it is whole.
+struct Part {
     part: PathBuf,
     path: PathBuf,
+}
+
+impl Part {
+    fn new(path: &Path) -> Part {
+        // A device or a pipe cannot be replaced, only written to.
+        let special = path.metadata().is_ok_and(|meta| !meta.is_file());
+        let part = if special { path.to_owned() } else { output::beside(path) };
+        Part { part, path: path.to_owned() }
+    }
+
+    /// The file is whole and takes its place.
+    fn keep(&self) -> io::Result<()> {
+        if self.part == self.path { Ok(()) } else { std::fs::rename(&self.part, &self.path) }
+    }
+
+    fn failed(&self, error: &io::Error) -> Failure {
+        Failure::file("write", &self.path, error)
+    }
+}
+
+impl Drop for Part {
+    /// A run that fails leaves no half file behind.
+    fn drop(&mut self) {
+        if self.part != self.path {
+            let _ = std::fs::remove_file(&self.part);
+        }
+    }
 }
 
 /// Everything that is kept of a run.
@@ -59,8 +91,8 @@ impl Books {
     pub(super) fn record(&mut self, now: Time, input: &Input) {
         let Some(journal) = &mut self.journal else { return };
         if let Err(error) = journal.writer.input(now, input) {
-            let path = &journal.path;
-            self.failed.get_or_insert_with(|| Failure::file("write", path, &error));
+            let part = &journal.part;
+            self.failed.get_or_insert_with(|| part.failed(&error));
         }
     }
 
@@ -93,21 +125,20 @@ impl Books {
         if let Some(export) = self.export {
             export.close(&self.collector)?;
         }
-        if let Some(Journal { writer, part, path }) = self.journal {
-            let written = writer.finish().and_then(|_| std::fs::rename(&part, &path));
-            written.map_err(|error| Failure::file("write", &path, &error))?;
+        if let Some(Journal { writer, part }) = self.journal {
+            writer.finish().and_then(|_| part.keep()).map_err(|error| part.failed(&error))?;
         }
         Ok(self.collector.summary(end, complete))
     }
 }
 
 impl Journal {
-    fn new(scenario: &Scenario, path: &std::path::Path) -> Result<Journal, Failure> {
-        let failed = |error| Failure::file("write", path, &error);
-        let part = output::beside(path);
-        let file = BufWriter::new(File::create(&part).map_err(failed)?);
+    fn new(scenario: &Scenario, path: &Path) -> Result<Journal, Failure> {
+        let part = Part::new(path);
         let header = Header::new(&scenario.name, scenario.balancer.clone());
-        let writer = Writer::new(file, &header).map_err(failed)?;
-        Ok(Journal { writer, part, path: path.to_owned() })
+        let writer = File::create(&part.part)
+            .and_then(|file| Writer::new(BufWriter::new(file), &header))
+            .map_err(|error| part.failed(&error))?;
+        Ok(Journal { writer, part })
     }
 }

@@ -17,7 +17,8 @@ use crate::workload::{Mix, Poisson, Source, Trace, TraceError};
 pub(super) fn scenario(name: &str, changes: &Changes, color: Color) -> Result<Scenario, Failure> {
     let overrides = changes.overrides();
     let path = Path::new(name);
-    let read = if path.is_file() {
+    // A pipe is as good as a file: `plimsoll run <(generate)`.
+    let read = if path.exists() && !path.is_dir() {
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         Scenario::read(&stem, name, &bytes(path)?, &overrides)
     } else if let Some(text) = scenario::find(name) {

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use clap::{Args, ValueEnum};
 use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 
 use super::failure::{Failure, Kind};
 use super::progress::Style;
@@ -151,9 +152,13 @@ fn exit(done: &Finished, verdicts: &[Verdict]) -> Result<u8, Failure> {
 /// Remembers the first SIGINT or SIGTERM; a second one ends the program at once.
 pub(super) fn watch_signals() -> Result<Arc<AtomicUsize>, Failure> {
     let seen = Arc::new(AtomicUsize::new(0));
+    let again = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
-        let already = Arc::clone(&seen);
-        let registered = signal_hook::flag::register_usize(signal, already, signal as usize);
+        // In this order: the first signal finds `again` unset and sets it.
+        let registered =
+            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&again))
+                .and_then(|_| flag::register(signal, Arc::clone(&again)))
+                .and_then(|_| flag::register_usize(signal, Arc::clone(&seen), signal as usize));
         registered.map_err(|error| {
             Failure::new(Kind::Unexpected, format!("cannot listen to signals: {error}"))
         })?;

@@ -248,7 +248,7 @@ impl Collector {
 
     /// Hears an event. No allocation on the common path.
     pub fn fold(&mut self, now: Time, event: &Event) {
-        if now >= self.past.due() {
+        if self.watch == Watch::Screen && now >= self.past.due() {
             self.close_buckets(now);
         }
         if let Some(intervals) = &mut self.intervals {
@@ -374,7 +374,9 @@ impl Collector {
             tokens: usage.output.0.min(u64::from(u32::MAX)) as u32,
             cost: cost.0.min(u128::from(u64::MAX)) as u64,
         };
-        self.window.add(&sample);
+        if self.watch == Watch::Screen {
+            self.window.add(&sample);
+        }
         if let Some(intervals) = &mut self.intervals {
             intervals.add(Scope::Node(node.index()), &sample, usage.input);
             for scope in [Scope::All, Scope::Class(class.index()), Scope::Pool(pool)] {
@@ -411,7 +413,9 @@ impl Collector {
             tokens: settled.usage.output.0.min(u64::from(u32::MAX)) as u32,
             cost: 0,
         };
-        self.window.add(&sample);
+        if self.watch == Watch::Screen {
+            self.window.add(&sample);
+        }
         let class = settled.class.index();
         let pool = settled.node.map(|node| self.labels.nodes[node.index()].pool);
         if let Some(intervals) = &mut self.intervals {
@@ -516,7 +520,8 @@ impl Collector {
         micros as f64 / 1e6
     }
 
-    /// Returns the picture at `now`, which is not before the last event.
+    /// Returns the picture at `now`, which is not before the last event. Unless a screen was
+    /// announced, window and history are empty.
     pub fn snapshot(&mut self, now: Time) -> Snapshot {
         let now = now.max(self.now);
         if now >= self.past.due() {

@@ -70,7 +70,7 @@ pub struct Quota {
 
 const MINUTE: Span = Span::from_secs(60);
 
-/// A generic cell rate algorithm: `empty_at` is when the bucket will be full again.
+/// A generic cell rate algorithm: `full_at` is when the bucket will be full again.
 #[derive(Clone, Copy, Debug, Default)]
 struct Bucket {
     full_at: Time,
@@ -134,7 +134,10 @@ impl Api {
     #[expect(clippy::option_option, reason = "a 429 may come without a time")]
     fn limited(&mut self, now: Time, work: &Work) -> Option<Option<Span>> {
         let tokens = (work.prompt + work.truth.output).0;
-        if self.limits.concurrency.is_some_and(|limit| self.bench.len() >= limit as usize) {
+        let full = self.limits.concurrency.is_some_and(|limit| self.bench.len() >= limit as usize);
+        // More than the bucket holds never fits: there is no time to tell.
+        let too_large = self.limits.tokens_per_minute.is_some_and(|rate| tokens > rate);
+        if full || too_large {
             return Some(None);
         }
         let by_requests =
@@ -197,7 +200,8 @@ impl Api {
             return Usage::default();
         };
         let output = job.work.truth.output.0;
-        let done = 1.0 - self.bench.left(now, job).seconds() / rest.seconds().max(1e-9);
+        let left = self.bench.left_at_normal_pace(now, job);
+        let done = 1.0 - left.seconds() / rest.seconds().max(1e-9);
         let came = 1 + (done.clamp(0.0, 1.0) * (output - 1) as f64) as u64;
         Usage { input: job.work.prompt, cached: Tokens::ZERO, output: Tokens(came.min(output)) }
     }
@@ -244,19 +248,17 @@ impl Api {
             Stage::Decode(_) => Rank::Finish,
         };
         self.bench.pace(now, slow, hangs, rank, diary);
-        if hangs && self.hangs.is_none() {
-            self.hangs = Some(now);
-            self.watch_streams(now, diary);
-        } else if !hangs {
-            self.hangs = None;
-        }
+        self.hangs = hangs.then(|| self.hangs.unwrap_or(now));
+        self.watch_streams(now, diary);
     }
 
-    /// Sets the executor's inter-token timer on every stream that has begun.
+    /// While the node hangs, sets the executor's inter-token timer on every stream that has begun.
+    /// A change of pace moves every job to a new turn, so it is set again then.
     fn watch_streams(&self, now: Time, diary: &mut impl Diary) {
-        let Some(gap) = self.inter_token else { return };
+        let Some((since, gap)) = self.hangs.zip(self.inter_token) else { return };
+        let overdue = (since + gap).max(now);
         for (key, turn) in self.bench.turns(|stage| matches!(stage, Stage::Decode(_))) {
-            diary.enter(now + gap, Rank::Finish, Due::Job(self.node, key, turn));
+            diary.enter(overdue, Rank::Finish, Due::Job(self.node, key, turn));
         }
     }
 }
@@ -279,5 +281,68 @@ mod tests {
         assert_eq!((left.limit, left.left, left.full_in), (60, 0, Span::from_secs(60)));
         assert_eq!(bucket.allowance(now + Span::from_secs(15), 60).left, 15);
         assert!(bucket.wait(now, u64::MAX, 1) > Span::from_secs(3_600), "no overflow");
+    }
+
+    #[derive(Default)]
+    struct Pages(Vec<(Time, Due)>);
+
+    impl Diary for Pages {
+        fn enter(&mut self, at: Time, _: Rank, due: Due) {
+            self.0.push((at, due));
+        }
+    }
+
+    /// A node that takes 1 s to the first token and then gives 10 a second, at its second second,
+    /// in the middle of an answer of 41 tokens.
+    fn streaming(tokens_per_minute: Option<u64>) -> (Api, Pages, Attempt, Time) {
+        let law = |value| Dist::constant(value).expect("finite");
+        let spec = Spec { ttft: law(1.0), tokens_per_second: law(10.0) };
+        let limits = Limits { tokens_per_minute, ..Limits::default() };
+        let mut api = Api::new(NodeId(0), spec, limits, Some(Span::from_secs(5)));
+        let attempt = Attempt { request: crate::unit::RequestId(0), ordinal: 0 };
+        let truth = crate::workload::Truth { output: Tokens(41), key: 0 };
+        let work = Work { attempt, prompt: Tokens(100), truth };
+        let mut pages = Pages::default();
+        api.start(Time::ZERO, work, &mut Rng::from_key(0), &mut pages);
+        if let [(at, Due::Job(_, key, turn))] = pages.0[..] {
+            pages.0.clear();
+            let first = api.fire(at, key, turn, &mut pages);
+            assert_eq!(first, Some(Input::Progress(attempt, Progress::FirstToken)));
+        }
+        (api, pages, attempt, Time::ZERO + Span::from_secs(3))
+    }
+
+    #[test]
+    fn a_change_of_pace_does_not_hide_a_stall() {
+        let (mut api, mut pages, attempt, now) = streaming(None);
+        api.suffer(now, false, true, 1.0, &mut pages);
+        api.suffer(now + Span::from_secs(2), false, true, 4.0, &mut pages);
+        let fired = std::mem::take(&mut pages.0);
+        let fired = fired.into_iter().filter_map(|(at, due)| match due {
+            Due::Job(_, key, turn) => Some((at, api.fire(at, key, turn, &mut pages)?)),
+            _ => None,
+        });
+        let [(at, Input::Finish(ended, Outcome::Failed(Failure::Stalled, usage)))] =
+            fired.collect::<Vec<_>>()[..]
+        else {
+            panic!("the stream stalls")
+        };
+        assert_eq!((at, ended), (now + Span::from_secs(5), attempt), "since the hang began");
+        assert_eq!(usage.output, Tokens(21));
+    }
+
+    #[test]
+    fn a_slow_stream_has_used_what_has_come() {
+        let (mut api, mut pages, attempt, now) = streaming(None);
+        api.suffer(now, false, false, 4.0, &mut pages);
+        let usage = api.abort(now + Span::from_secs(4), attempt).expect("it is under way");
+        assert_eq!(usage.output, Tokens(31), "20 in two seconds, 10 more in four slow ones");
+    }
+
+    #[test]
+    fn what_never_fits_is_told_no_time() {
+        let (_, pages, attempt, _) = streaming(Some(140));
+        let limited = Outcome::RateLimited { retry_after: None };
+        assert_eq!(pages.0, [(Time::ZERO + ERROR_AFTER, Due::Finish(attempt, limited))]);
     }
 }

@@ -111,6 +111,11 @@ impl<S: Copy> Bench<S> {
         if self.frozen { job.left } else { job.due.since(now) }
     }
 
+    /// Returns how long the way to the job's milestone would take at normal pace.
+    pub(super) fn left_at_normal_pace(&self, now: Time, job: &Job<S>) -> Span {
+        self.left(now, job).scale(1.0 / self.slow)
+    }
+
     /// Ends every job and returns them in the order of their keys.
     pub(super) fn clear(&mut self) -> Vec<Job<S>> {
         self.jobs.drain().map(|(_, job)| job).collect()

@@ -60,6 +60,8 @@ pub(super) enum Next {
 pub(super) struct Agenda {
     heap: BinaryHeap<Reverse<Entry>>,
     entered: u64,
+    /// Answers to probes among the entries.
+    probes: usize,
 }
 
 impl Agenda {
@@ -67,12 +69,18 @@ impl Agenda {
     pub(super) fn enter(&mut self, at: Time, rank: Rank, due: Due) {
         let number = self.entered;
         self.entered += 1;
+        self.probes += usize::from(matches!(due, Due::Probed(..)));
         self.heap.push(Reverse(Entry { at, rank, number, due }));
     }
 
     /// Returns the time of the first entry.
     pub(super) fn first(&self) -> Option<Time> {
         self.heap.peek().map(|Reverse(entry)| entry.at)
+    }
+
+    /// Returns whether nothing will happen but answers to probes.
+    pub(super) fn at_rest(&self) -> bool {
+        self.heap.len() == self.probes
     }
 
     /// Takes what comes first: an entry, the next arrival or the next wake.
@@ -82,7 +90,9 @@ impl Agenda {
         let wake = wake.map(|at| (at, Rank::Wake));
         let first = [entry, arrival, wake].into_iter().flatten().min()?;
         if entry == Some(first) {
-            self.heap.pop().map(|Reverse(entry)| Next::Due(entry.at, entry.due))
+            let Reverse(entry) = self.heap.pop()?;
+            self.probes -= usize::from(matches!(entry.due, Due::Probed(..)));
+            Some(Next::Due(entry.at, entry.due))
         } else if arrival == Some(first) {
             Some(Next::Arrival)
         } else {

@@ -192,7 +192,9 @@ impl Sim {
     fn over(&self) -> bool {
         let unfinished = self.balancer.totals().dispatched - self.balancer.totals().ended;
         let idle = self.world.flights.is_empty() && unfinished == 0;
-        idle || self.world.now.since(self.moved) > STALL_MAX
+        // Where nodes hang for good, probes of the others would go on for ever.
+        let stuck = || self.world.agenda.at_rest() && self.balancer.only_nodes_can_tell();
+        idle || self.world.now.since(self.moved) > STALL_MAX || stuck()
     }
 
     fn arrive(&mut self) -> Result<(Time, Input), Vec<TraceError>> {
