@@ -105,7 +105,7 @@ pub async fn drive(
         if last && balancer.under_way() == 0 && totals.dispatched == totals.ended {
             return (balancer, now);
         }
-        let Some(next) = next(&balancer, &clock, &mut words, &mut ticks).await else {
+        let Some(next) = next(balancer.wake_at(), &clock, &mut words, &mut ticks).await else {
             return (balancer, now.max(clock.now()));
         };
         now = now.max(clock.now());
@@ -136,12 +136,11 @@ enum Next {
 /// Waits for the next word, wake or tick; `None` to end. A wake that is due comes first, so a full
 /// inbox cannot keep timers from going off.
 async fn next(
-    balancer: &Balancer,
+    wake: Option<Time>,
     clock: &Clock,
     words: &mut UnboundedReceiver<Word>,
     ticks: &mut tokio::time::Interval,
 ) -> Option<Next> {
-    let wake = balancer.wake_at();
     if wake.is_some_and(|at| at <= clock.now()) {
         return Some(Next::Input(Input::Wake));
     }

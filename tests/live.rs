@@ -1,0 +1,238 @@
+//! The second driver: the same core on the wall clock, against real sockets. Asserted are replay from
+//! the journal and conservation; how near the figures come to a simulation of the same scenario is
+//! printed, and asserted only in the test that is run by name on a quiet machine.
+
+use std::io::BufReader;
+use std::sync::Arc;
+use std::time::Duration;
+
+use plimsoll::balance::{Balancer, Event, Input, REGISTRY};
+use plimsoll::journal::{Header, Writer};
+use plimsoll::live::driver::Watcher;
+use plimsoll::live::mock::{Mock, NodeName, Parts as MockParts};
+use plimsoll::live::replay::{Ask, Done, Parts, replay};
+use plimsoll::live::upstream::{Client, Endpoint};
+use plimsoll::metrics::{Collector, Summary, Watch};
+use plimsoll::scenario::{Arrivals, Override, Scenario};
+use plimsoll::sim::{Parts as SimParts, Sim, Step};
+use plimsoll::unit::Time;
+use plimsoll::workload::{Mix, Poisson, Source};
+
+/// Four hosted nodes; one crashes, one hangs, one answers 429 for a while.
+const STORM: &str = r#"
+seed = 11
+requests = 2000
+[balancer]
+retry = { attempts = 4, backoff = { base = "20ms", cap = "200ms" }, budget = 0.5 }
+timeouts = { connect = "1s", first_token = "1s", inter_token = "1s", total = "20s" }
+health = { probe = { every = "1s", timeout = "500ms", fall = 2, rise = 1 }, eject = { consecutive = 3, base = "500ms", cap = "2s", max_share = 0.5 } }
+[[pool]]
+name = "p"
+[[pool.node]]
+name = "n"
+count = 4
+model = "m"
+price = { input = 1.0, output = 4.0 }
+limits = { concurrency = 64 }
+backend = { api = { ttft = { lognormal = { p50 = "120ms", p95 = "300ms" } }, tokens_per_second = { lognormal = { p50 = 300, p95 = 400 } } } }
+[[class]]
+name = "c"
+prompt_tokens = { lognormal = { p50 = 200, p95 = 600 } }
+output_tokens = { lognormal = { p50 = 60, p95 = 160 } }
+[workload]
+arrivals = { poisson = { rate = 130 } }
+[[fault]]
+at = "3s"
+crash = { node = "n-1", for = "2s" }
+[[fault]]
+at = "7s"
+hang = { node = "n-2", for = "1500ms" }
+[[fault]]
+at = "10s"
+errors = { node = "n-3", share = 1.0, status = 429, retry_after = "1s", for = "2s" }
+"#;
+
+fn scenario(strategy: &str, requests: u64) -> Scenario {
+    let changes = [Override::strategy(strategy), Override::requests(requests)];
+    Scenario::parse("storm", "storm.toml", STORM, &changes).expect("a scenario")
+}
+
+fn source(scenario: &Scenario) -> Box<dyn Source> {
+    let Arrivals::Poisson { rate } = scenario.arrivals else { panic!("Poisson arrivals") };
+    let mix = Mix::new(scenario.classes.clone(), scenario.seed);
+    let count = scenario.requests.expect("a limit");
+    Box::new(Poisson::new(rate, Time::MAX, count, scenario.seed, mix))
+}
+
+fn collector(scenario: &Scenario) -> Collector {
+    Collector::new(scenario.labels.clone(), &scenario.balancer, Watch::Report)
+}
+
+fn simulated(scenario: &Scenario) -> Summary {
+    let parts = SimParts {
+        config: scenario.balancer.clone(),
+        backends: scenario.backends.clone(),
+        faults: scenario.faults.clone(),
+        inter_token: scenario.inter_token,
+    };
+    let mut sim = Sim::new(parts, source(scenario)).expect("no trace");
+    let mut collector = collector(scenario);
+    let mut sink = |now: Time, event: &Event| collector.fold(now, event);
+    while sim.step(&mut |_, _| {}, &mut sink).expect("no trace") == Step::Handled {}
+    collector.summary(sim.now(), true)
+}
+
+fn mock(scenario: &Scenario) -> Mock {
+    let model = |index: usize| scenario.models[index].clone();
+    let nodes = scenario.balancer.nodes.iter();
+    let names =
+        nodes.map(|node| NodeName { node: node.name.clone(), model: model(node.model.index()) });
+    let parts = MockParts {
+        seed: scenario.seed,
+        names: names.collect(),
+        backends: scenario.backends.clone(),
+        groups: scenario.groups.clone(),
+        faults: scenario.faults.clone(),
+        output: scenario.classes[0].output,
+        limits: MockParts::LIMITS,
+    };
+    Mock::start(parts, None).expect("free ports")
+}
+
+/// Keeps the journal and the figures of a replay.
+struct Desk {
+    journal: Writer<Vec<u8>>,
+    collector: Collector,
+    arrived: u64,
+    settled: u64,
+    dispatched: u64,
+    ended: u64,
+}
+
+impl Watcher for Desk {
+    fn record(&mut self, now: Time, input: &Input) {
+        self.journal.input(now, input).expect("memory");
+    }
+
+    fn hear(&mut self, now: Time, event: &Event) {
+        match event {
+            Event::Arrived { .. } => self.arrived += 1,
+            Event::Settled(_) => self.settled += 1,
+            Event::Dispatched { .. } => self.dispatched += 1,
+            Event::Ended { .. } => self.ended += 1,
+            _ => {}
+        }
+        self.journal.event(now, event);
+        self.collector.fold(now, event);
+    }
+
+    fn tick(&mut self, _now: Time, balancer: &Balancer) {
+        plimsoll::balance::check(balancer).expect("every invariant holds");
+    }
+}
+
+async fn replayed(scenario: Scenario) -> (Summary, Desk, Done) {
+    let mock = mock(&scenario);
+    let endpoints: Vec<Endpoint> =
+        mock.urls().into_iter().map(|url| Endpoint { url, key: None }).collect();
+    let second = Some(Duration::from_secs(1));
+    let client = Client::new(&endpoints, second, second).expect("good endpoints");
+    let asks = vec![Ask { model: "m".to_owned(), ignore_eos: false }; endpoints.len()];
+    let parts = Parts { config: scenario.balancer.clone(), client: Arc::new(client), asks };
+    let header = Header::new("storm", scenario.balancer.clone());
+    let mut desk = Desk {
+        journal: Writer::new(Vec::new(), &header).expect("memory"),
+        collector: collector(&scenario),
+        arrived: 0,
+        settled: 0,
+        dispatched: 0,
+        ended: 0,
+    };
+    let done = replay(parts, source(&scenario), &mut desk, |_| {}).await;
+    mock.stop().await;
+    (desk.collector.summary(done.end, done.complete), desk, done)
+}
+
+/// What must hold of every replay.
+fn lawful(strategy: &str, requests: u64, desk: Desk, done: &Done) {
+    assert!(done.complete, "{strategy}");
+    assert_eq!((desk.arrived, desk.settled), (requests, requests), "{strategy}: conservation");
+    assert_eq!(desk.dispatched, desk.ended, "{strategy}: every attempt has its end");
+    let journal = desk.journal.finish().expect("memory");
+    let verified = plimsoll::journal::replay(BufReader::new(journal.as_slice()), &mut |_, _| {});
+    let verified = verified.unwrap_or_else(|error| panic!("{strategy}: {error}"));
+    assert!(verified.inputs > requests * 2, "{strategy}");
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime")
+}
+
+fn share(summary: &Summary, node: usize) -> f64 {
+    summary.nodes[node].share
+}
+
+/// (p50, p99, largest difference of a share) of a replay against its simulation, as differences.
+fn differences(live: &Summary, simulated: &Summary) -> (f64, f64, f64) {
+    let relative = |a: Option<f64>, b: Option<f64>| a.expect("samples") / b.expect("samples") - 1.0;
+    let shares = (0..4).map(|node| (share(live, node) - share(simulated, node)).abs());
+    (
+        relative(live.latency_s.p50, simulated.latency_s.p50),
+        relative(live.latency_s.p99, simulated.latency_s.p99),
+        shares.fold(0.0, f64::max),
+    )
+}
+
+#[test]
+fn a_replay_of_every_strategy_through_a_storm_is_lawful() {
+    let requests = 1_000;
+    runtime().block_on(async {
+        let runs: Vec<_> = REGISTRY
+            .iter()
+            .map(|entry| (entry.name, tokio::spawn(replayed(scenario(entry.name, requests)))))
+            .collect();
+        for (strategy, run) in runs {
+            let (live, desk, done) = run.await.expect("no panic");
+            let (p50, p99, share) = differences(&live, &simulated(&scenario(strategy, requests)));
+            println!(
+                "{strategy}: completed {}, p50 {:+.1} %, p99 {:+.1} %, shares within {:.1} points",
+                live.requests.completed,
+                p50 * 100.0,
+                p99 * 100.0,
+                share * 100.0
+            );
+            lawful(strategy, requests, desk, &done);
+            assert!(live.attempts.retries > 0, "{strategy}: the storm is felt");
+            assert!(live.requests.completed > requests * 9 / 10, "{strategy}: {:?}", live.requests);
+        }
+    });
+}
+
+#[test]
+#[ignore = "compares durations: run by name on a quiet machine, takes two minutes"]
+fn a_replay_agrees_with_the_simulation() {
+    let mut off = Vec::new();
+    for entry in REGISTRY {
+        let scenario = || scenario(entry.name, 2_000);
+        let (live, desk, done) = runtime().block_on(replayed(scenario()));
+        let simulated = simulated(&scenario());
+        let (p50, p99, share) = differences(&live, &simulated);
+        println!(
+            "{}: run {:.3} / {:.3} s, replay {:.3} / {:.3} s: p50 {:+.1} %, p99 {:+.1} %, shares \
+             within {:.2} points",
+            entry.name,
+            simulated.latency_s.p50.expect("samples"),
+            simulated.latency_s.p99.expect("samples"),
+            live.latency_s.p50.expect("samples"),
+            live.latency_s.p99.expect("samples"),
+            p50 * 100.0,
+            p99 * 100.0,
+            share * 100.0
+        );
+        lawful(entry.name, 2_000, desk, &done);
+        if p50.abs() > 0.05 || p99.abs() > 0.10 || share > 0.01 {
+            off.push(entry.name);
+        }
+    }
+    assert!(off.is_empty(), "beyond 5 % at p50, 10 % at p99 or a point of share: {off:?}");
+}
