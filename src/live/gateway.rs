@@ -11,11 +11,14 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request as HttpRequest, Response, StatusCode};
+use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -34,8 +37,10 @@ use crate::unit::{ClassId, NodeId, RequestId, TenantId, Time, Tokens};
 
 /// Pieces of an answer that wait for a slow client; beyond them the upstream is not read.
 const PIECES_MAX: usize = 64;
-/// Preliminary events held back before the first content.
-const HELD_MAX: usize = 64;
+/// Bytes of preliminary events held back before the first content.
+const HELD_MAX: usize = 256 << 10;
+/// At the stop, what has been aborted has so long to say so.
+const LAST_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The header that names a class.
 pub const CLASS: &str = "x-plimsoll-class";
@@ -87,10 +92,14 @@ enum ToClient {
     Broken(Bytes),
 }
 
+/// The fields of a request as the client wrote them: the order of the names in a schema matters to
+/// the answer, and numbers may have more digits than we could hold.
+type Fields = BTreeMap<String, Box<RawValue>>;
+
 /// A request under way, as the edge knows it. The body never enters the balancer.
 #[derive(Debug)]
 struct Guest {
-    body: Map<String, Value>,
+    body: Fields,
     prompt: Tokens,
     streams: bool,
     wants_usage: bool,
@@ -156,6 +165,10 @@ pub async fn serve(
         let _ = stop.wait_for(|stop| *stop != Stop::No).await;
         closing.stopping.store(true, Ordering::Relaxed);
         let _ = server.await;
+        // Every connection is closed, so every request is settled or cancelled: what is left is that
+        // aborted attempts say what they used.
+        let _ = last.send(Word::Last);
+        tokio::time::sleep(LAST_PATIENCE).await;
         let _ = last.send(Word::Stop);
     });
     let mut host = Gateway {
@@ -262,7 +275,7 @@ async fn chat(desk: Arc<Desk>, request: HttpRequest<Incoming>) -> Response<Body>
         Ok(asked) => asked,
         Err(why) => return invalid("bad_request", format!("this is no chat request: {why}")),
     };
-    let Ok(Value::Object(fields)) = serde_json::from_slice(&body) else {
+    let Ok(fields) = serde_json::from_slice::<Fields>(&body) else {
         return invalid("bad_request", "this is no JSON object".to_owned());
     };
     let Some(class) = desk.class(&asked.model, &head.headers) else {
@@ -282,7 +295,7 @@ fn arrive(
     desk: &Arc<Desk>,
     class: usize,
     asked: &ChatRequest,
-    body: Map<String, Value>,
+    body: Fields,
     to: mpsc::Sender<ToClient>,
 ) -> Leave {
     let id = RequestId(desk.next.fetch_add(1, Ordering::Relaxed));
@@ -337,7 +350,7 @@ fn respond(
     let id = leave.id;
     let mut response = match first {
         Some(ToClient::Begin(node)) => {
-            let body = http::stream(Some((from, leave)), step);
+            let body = http::stream(Streaming::Open(from, leave), step);
             let mut response = Response::new(body);
             let headers = response.headers_mut();
             let events = HeaderValue::from_static("text/event-stream; charset=utf-8");
@@ -388,25 +401,43 @@ fn closing(mut response: Response<Body>) -> Response<Body> {
     response
 }
 
-type Streaming = Option<(mpsc::Receiver<ToClient>, Leave)>;
+/// How far a stream to a client has come.
+#[derive(Debug)]
+enum Streaming {
+    /// More may follow.
+    Open(mpsc::Receiver<ToClient>, Leave),
+    /// All has been said.
+    Whole,
+    /// The error event has been said.
+    Broken,
+}
 
-/// The next piece of a stream. `None` as the state means that all has been said.
+/// The next piece of a stream.
 async fn step(state: Streaming) -> io::Result<Option<(Bytes, Streaming)>> {
-    let Some((mut from, mut leave)) = state else { return Ok(None) };
+    let broken = || Err(io::Error::other("the answer is not whole"));
+    let (mut from, mut leave) = match state {
+        Streaming::Open(from, leave) => (from, leave),
+        Streaming::Whole => return Ok(None),
+        Streaming::Broken => {
+            // The server writes out what it has when there is nothing more for the moment; an error
+            // at once would take the event with it.
+            tokio::task::yield_now().await;
+            return broken();
+        }
+    };
     match from.recv().await {
-        Some(ToClient::Piece(piece)) => Ok(Some((piece, Some((from, leave))))),
+        Some(ToClient::Piece(piece)) => Ok(Some((piece, Streaming::Open(from, leave)))),
         Some(ToClient::End) => {
             leave.settled();
-            Ok(Some((Bytes::from_static(DONE.as_bytes()), None)))
+            Ok(Some((Bytes::from_static(DONE.as_bytes()), Streaming::Whole)))
         }
         Some(ToClient::Broken(event)) => {
             leave.settled();
-            // The error event first; the next call finds the channel closed and breaks off.
-            Ok(Some((event, Some((from, leave)))))
+            Ok(Some((event, Streaming::Broken)))
         }
         _ => {
             leave.settled();
-            Err(io::Error::other("the answer is not whole"))
+            broken()
         }
     }
 }
@@ -487,10 +518,12 @@ impl<W> Gateway<'_, W> {
                 to: guest.to.clone(),
                 committed: Some(committed),
                 held: Vec::new(),
+                held_bytes: 0,
                 wants_usage: guest.wants_usage,
             };
             let body = body(guest, &self.models[node.index()]);
-            (Sending { body, figures: Vec::new() }, guest.prompt, outlet)
+            let sending = Sending { body, streams: guest.streams, figures: Vec::new() };
+            (sending, guest.prompt, outlet)
         };
         self.attempts.start(attempt, node, prompt, sending, outlet);
     }
@@ -542,20 +575,32 @@ fn whole(node: NodeId, kept: Option<Kept>, begun: bool) -> Vec<ToClient> {
     }
 }
 
+/// A field of a request as it goes upstream.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Field<'a> {
+    Said(&'a RawValue),
+    Model(&'a str),
+    Options(Map<String, Value>),
+}
+
 /// The request's body as this node wants it.
 fn body(guest: &Guest, model: &str) -> Bytes {
-    let mut fields = guest.body.clone();
+    let said = guest.body.iter().map(|(name, value)| (name.as_str(), Field::Said(value)));
+    let mut fields: BTreeMap<&str, Field<'_>> = said.collect();
     if !model.is_empty() {
-        fields.insert("model".to_owned(), model.into());
+        fields.insert("model", Field::Model(model));
     }
     if guest.streams {
         // Usage is asked for in any case: without it the cost would be a guess.
-        let options = fields.entry("stream_options").or_insert_with(|| Value::Object(Map::new()));
-        if let Value::Object(options) = options {
-            options.insert("include_usage".to_owned(), true.into());
-        }
+        let said = guest.body.get("stream_options").map(|options| options.get());
+        let said = said.and_then(|options| serde_json::from_str(options).ok());
+        let mut options: Map<String, Value> = said.unwrap_or_default();
+        options.insert("include_usage".to_owned(), true.into());
+        fields.insert("stream_options", Field::Options(options));
     }
-    Bytes::from(Value::Object(fields).to_string())
+    // Strings and what has been read as JSON can always be written.
+    serde_json::to_vec(&fields).unwrap_or_default().into()
 }
 
 /// What an upstream said of a request it refused goes to the client only where the request itself
@@ -564,10 +609,20 @@ fn refusal(fate: Fate, kept: Option<Kept>) -> ToClient {
     if let (Fate::Failed(End::Failed(Failure::ClientError)), Some(Kept::Refused(status, body))) =
         (fate, kept)
     {
-        return ToClient::Refused(status, body, None);
+        return ToClient::Refused(status, refused_because(body), None);
     }
     let (status, error, pause) = worded(fate);
     ToClient::Refused(status, error.json(), pause)
+}
+
+/// An error in the protocol's words as it is, and our own words in place of anything else.
+fn refused_because(said: Bytes) -> Bytes {
+    let object = serde_json::from_slice::<Map<String, Value>>(&said);
+    if object.is_ok_and(|object| object.contains_key("error")) {
+        return said;
+    }
+    let message = "the endpoint refused this request";
+    ErrorBody::new("invalid_request_error", "upstream_refused", message).json()
 }
 
 fn worded(fate: Fate) -> (StatusCode, ErrorBody, Option<u64>) {
@@ -620,28 +675,47 @@ struct ToGuest {
     /// Resolves when the balancer has acknowledged the first token. `None` once it has.
     committed: Option<oneshot::Receiver<()>>,
     held: Vec<Bytes>,
+    held_bytes: usize,
     wants_usage: bool,
 }
 
+impl ToGuest {
+    /// Sends to the client. A client that is gone has its request cancelled by its connection, and
+    /// only that ends the attempt: a word from here could come first and blame the node.
+    async fn send(&self, message: ToClient) {
+        if self.to.send(message).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Leaves something for the answer, if there will be one: an attempt that is being aborted may
+    /// still run for a moment, and what it left then would stay for ever.
+    fn keep(&self, kept: Kept) {
+        let guests = locked(&self.desk.guests);
+        if guests.get(self.attempt.request).is_some() {
+            locked(&self.desk.kept).insert(self.attempt, kept);
+        }
+    }
+}
+
 impl Outlet for ToGuest {
-    async fn first_token(&mut self) -> bool {
-        let Some(committed) = self.committed.take() else { return true };
+    async fn first_token(&mut self) {
+        let Some(committed) = self.committed.take() else { return };
         first_token(&self.inbox, self.attempt);
-        if committed.await.is_err() || self.to.send(ToClient::Begin(self.node)).await.is_err() {
-            return false;
+        if committed.await.is_err() {
+            // The balancer has decided otherwise and is about to stop this attempt.
+            return std::future::pending().await;
         }
+        self.send(ToClient::Begin(self.node)).await;
         for piece in std::mem::take(&mut self.held) {
-            if self.to.send(ToClient::Piece(piece)).await.is_err() {
-                return false;
-            }
+            self.send(ToClient::Piece(piece)).await;
         }
-        true
     }
 
     async fn pass_on(&mut self, piece: Passed<'_>) -> bool {
         match piece {
             Passed::Whole(body) => {
-                locked(&self.desk.kept).insert(self.attempt, Kept::Whole(body.clone()));
+                self.keep(Kept::Whole(body.clone()));
                 true
             }
             // Only we asked for it.
@@ -649,22 +723,24 @@ impl Outlet for ToGuest {
             Passed::Event { data, .. } => {
                 let event = event(data);
                 if self.committed.is_none() {
-                    return self.to.send(ToClient::Piece(event)).await.is_ok();
+                    self.send(ToClient::Piece(event)).await;
+                    return true;
                 }
+                self.held_bytes += event.len();
                 self.held.push(event);
-                self.held.len() <= HELD_MAX
+                self.held_bytes <= HELD_MAX
             }
         }
     }
 
     fn refused(&mut self, status: StatusCode, body: Bytes) {
-        locked(&self.desk.kept).insert(self.attempt, Kept::Refused(status, body));
+        self.keep(Kept::Refused(status, body));
     }
 
     fn done(&mut self) {
         if self.committed.is_some() && !self.held.is_empty() {
-            let events = Kept::Events(std::mem::take(&mut self.held));
-            locked(&self.desk.kept).insert(self.attempt, events);
+            let events = std::mem::take(&mut self.held);
+            self.keep(Kept::Events(events));
         }
     }
 }

@@ -14,6 +14,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -31,7 +32,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 
 /// A request's head must be whole so long after its first byte, and the first one so long after the
 /// connect.
@@ -52,6 +53,9 @@ pub const CONNECTIONS_MAX: usize = 4_096;
 /// Running requests are given so long when the server is asked to stop.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// A client that reads nothing for so long is given up.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// Pause after a failed accept: descriptors have run out, and only time brings them back.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// What is left of a body that is too large is read for so long, so that the refusal is heard and
@@ -67,6 +71,8 @@ pub struct Limits {
     pub idle: Duration,
     /// See [`BODY_TIMEOUT`].
     pub body: Duration,
+    /// See [`WRITE_TIMEOUT`].
+    pub write: Duration,
     /// See [`BODY_MAX`].
     pub body_max: usize,
     /// See [`HEAD_MAX`]. At least 8,192, which hyper wants.
@@ -85,6 +91,7 @@ impl Default for Limits {
             head: HEAD_TIMEOUT,
             idle: IDLE_TIMEOUT,
             body: BODY_TIMEOUT,
+            write: WRITE_TIMEOUT,
             body_max: BODY_MAX,
             head_max: HEAD_MAX,
             headers_max: HEADERS_MAX,
@@ -333,11 +340,14 @@ async fn connection<S, Fut>(
     // Small events must not wait for an acknowledgement; without it they are only slower.
     let _ = stream.set_nodelay(true);
     let gauge = Arc::new(Gauge::new());
-    let io = TokioIo::new(Metered { stream, gauge: Arc::clone(&gauge) });
+    let metered =
+        Metered { stream, gauge: Arc::clone(&gauge), patience: limits.write, stalled: None };
+    let io = TokioIo::new(metered);
     let measure = Arc::clone(&gauge);
     let handle = move |request: Request<Incoming>| {
         let (service, gauge) = (Arc::clone(&service), Arc::clone(&measure));
         async move {
+            gauge.speaks(request.version());
             let busy = Busy::new(gauge);
             let response = match refusal(&request) {
                 Some(refusal) => refusal,
@@ -354,7 +364,9 @@ async fn connection<S, Fut>(
         .max_buf_size(limits.head_max)
         .serve_connection(io, service_fn(handle));
     let reset = tokio::select! {
-        _ = &mut connection => return,
+        // An answer that breaks off lacks its last chunk; where there are no chunks only a reset
+        // tells it from a whole one.
+        ended = &mut connection => ended.is_err() && gauge.knows_no_chunks(),
         () = gauge.overdue(limits.head) => false,
         how = told(&mut stop) => {
             if how == Stop::Gently {
@@ -407,19 +419,31 @@ enum Phase {
 
 /// Knows what a connection is doing, for the limit on heads.
 #[derive(Debug)]
-struct Gauge(Mutex<Phase>);
+struct Gauge {
+    phase: Mutex<Phase>,
+    /// The client speaks HTTP/1.0.
+    old: AtomicBool,
+}
 
 impl Gauge {
     fn new() -> Gauge {
-        Gauge(Mutex::new(Phase::Head(Instant::now())))
+        Gauge { phase: Mutex::new(Phase::Head(Instant::now())), old: AtomicBool::new(false) }
+    }
+
+    fn speaks(&self, version: Version) {
+        self.old.store(version < Version::HTTP_11, Ordering::Relaxed);
+    }
+
+    fn knows_no_chunks(&self) -> bool {
+        self.old.load(Ordering::Relaxed)
     }
 
     fn set(&self, phase: Phase) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = phase;
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
     }
 
     fn phase(&self) -> Phase {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Bytes came in.
@@ -485,10 +509,32 @@ impl HttpBody for Watched {
     }
 }
 
-/// A stream that tells its gauge of bytes.
+/// A stream that tells its gauge of bytes, and that fails when nothing could be written for too long.
 struct Metered {
     stream: TcpStream,
     gauge: Arc<Gauge>,
+    patience: Duration,
+    /// Runs while the client has no room.
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl Metered {
+    fn watch<T>(
+        &mut self,
+        written: Poll<io::Result<T>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let patience = self.patience;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(patience)));
+        match stalled.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => Poll::Pending,
+        }
+    }
 }
 
 impl AsyncRead for Metered {
@@ -512,7 +558,8 @@ impl AsyncWrite for Metered {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.watch(written, cx)
     }
 
     fn poll_write_vectored(
@@ -520,7 +567,8 @@ impl AsyncWrite for Metered {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.watch(written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -185,6 +185,7 @@ impl<W> Replay<'_, W> {
         let truth = flight.truth;
         let sending = Sending {
             body: body(&self.asks[node.index()], flight),
+            streams: true,
             figures: vec![
                 (INPUT_TOKENS, flight.prompt.to_string()),
                 (OUTPUT_TOKENS, truth.output.to_string()),
@@ -204,9 +205,8 @@ struct Nobody {
 }
 
 impl Outlet for Nobody {
-    async fn first_token(&mut self) -> bool {
+    async fn first_token(&mut self) {
         first_token(&self.inbox, self.attempt);
-        true
     }
 
     async fn pass_on(&mut self, _piece: Passed<'_>) -> bool {

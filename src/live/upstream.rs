@@ -18,10 +18,10 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::wire::answer::{Piece, piece, whole};
-use super::wire::sse::SseParser;
+use super::wire::sse::{SseEvent, SseParser};
 use crate::balance::{Failure, Outcome, ProbeResult, Usage};
 use crate::unit::{Span, Tokens};
 
@@ -131,12 +131,13 @@ impl Meter {
     }
 }
 
-/// Where an answer goes while it comes in.
+/// Where an answer goes while it comes in. When nobody takes it any more its calls do not return:
+/// whoever lost the reader stops the attempt, and only that says how it ended.
 pub trait Outlet: Send {
-    /// The first token has come. Returns whether the answer is still wanted; nothing may leave
-    /// before that.
-    fn first_token(&mut self) -> impl Future<Output = bool> + Send;
-    /// An event of the stream, or a whole answer. Returns whether there is still someone to take it.
+    /// The first token has come. Nothing may leave before this returns.
+    fn first_token(&mut self) -> impl Future<Output = ()> + Send;
+    /// An event of the stream, or a whole answer. Returns whether it could be taken; `false` if
+    /// more came before the first token than is held back.
     fn pass_on(&mut self, piece: Passed<'_>) -> impl Future<Output = bool> + Send;
     /// The endpoint refused, with this status and body.
     fn refused(&mut self, status: StatusCode, body: Bytes);
@@ -163,6 +164,8 @@ pub enum Passed<'a> {
 pub struct Sending {
     /// The JSON body.
     pub body: Bytes,
+    /// Whether it asks for a stream; an answer of the other kind is none.
+    pub streams: bool,
     /// Headers that only go to endpoints on this machine: exact figures for mock servers.
     pub figures: Vec<(&'static str, String)>,
 }
@@ -210,19 +213,22 @@ impl Client {
         outlet: &mut impl Outlet,
     ) -> Outcome {
         let target = &self.targets[node];
+        let streams = sending.streams;
         let response = match self.http.request(target.chat_request(sending)).await {
             Ok(response) => response,
             Err(error) if error.is_connect() => return failed(Failure::Refused, meter),
             Err(_) => return failed(Failure::Reset, meter),
         };
         if response.status() != StatusCode::OK {
-            return refusal(response, meter, outlet).await;
+            return target.refusal(response, meter, outlet).await;
         }
         let kind = response.headers().get(header::CONTENT_TYPE);
         let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        if kind.starts_with("text/event-stream") {
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        // A whole answer in place of a stream would be an empty stream to the client's library.
+        if streams && kind.eq_ignore_ascii_case("text/event-stream") {
             self.read_stream(response.into_body(), meter, outlet).await
-        } else if kind.starts_with("application/json") {
+        } else if !streams && kind.eq_ignore_ascii_case("application/json") {
             read_whole(response.into_body(), meter, outlet).await
         } else {
             failed(Failure::Malformed, meter)
@@ -237,10 +243,12 @@ impl Client {
     ) -> Outcome {
         let mut reading = Reading::default();
         let mut parser = SseParser::default();
+        let mut last = Instant::now();
         loop {
-            // Before the first token the balancer watches the time, afterwards we do.
+            // Before the first token the balancer watches the time, afterwards we do. The time counts
+            // from the last event: comments and single bytes are no sign of an answer.
             let gap = self.inter_token.filter(|_| reading.started);
-            let frame = match within(gap, body.frame()).await {
+            let frame = match within(gap.map(|gap| last + gap), body.frame()).await {
                 None => return failed(Failure::Stalled, meter),
                 Some(Some(Ok(frame))) => frame,
                 Some(Some(Err(_))) => return failed(Failure::Reset, meter),
@@ -253,8 +261,9 @@ impl Client {
             if parser.push(&data, &mut |event| events.push(event)).is_err() {
                 return failed(Failure::Malformed, meter);
             }
+            let any = !events.is_empty();
             for event in events {
-                match reading.take(&event.data, meter, outlet).await {
+                match reading.take(&event, meter, outlet).await {
                     Flow::On => {}
                     Flow::Done => {
                         // Reading on to the end lets the connection be used again.
@@ -262,8 +271,11 @@ impl Client {
                         return reading.done(meter);
                     }
                     Flow::Failed(failure) => return failed(failure, meter),
-                    Flow::Unwanted => return Outcome::Aborted(meter.usage()),
                 }
+            }
+            if any {
+                // After they were passed on: the time a slow client takes is not the endpoint's.
+                last = Instant::now();
             }
         }
     }
@@ -372,6 +384,38 @@ impl Target {
     }
 }
 
+impl Target {
+    /// Reads an answer that is not 200.
+    async fn refusal(
+        &self,
+        response: Response<Incoming>,
+        meter: &Meter,
+        outlet: &mut impl Outlet,
+    ) -> Outcome {
+        let status = response.status();
+        let retry_after = retry_after(response.headers());
+        let limited = http_body_util::Limited::new(response.into_body(), ERROR_MAX);
+        let body = match timeout(ERROR_PATIENCE, limited.collect()).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            // What it said cannot be used; that it refused still counts.
+            _ => Bytes::new(),
+        };
+        let body = if self.shows_key(&body) { Bytes::new() } else { body };
+        outlet.refused(status, body);
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            return Outcome::RateLimited { retry_after };
+        }
+        failed(failure_of(status), meter)
+    }
+
+    /// Returns whether an answer repeats the key it was asked with.
+    fn shows_key(&self, body: &[u8]) -> bool {
+        let key =
+            self.authorization.as_ref().and_then(|key| key.as_bytes().strip_prefix(b"Bearer "));
+        key.is_some_and(|key| !key.is_empty() && body.windows(key.len()).any(|part| part == key))
+    }
+}
+
 /// What has been read of a stream.
 #[derive(Debug, Default)]
 struct Reading {
@@ -384,14 +428,21 @@ enum Flow {
     On,
     Done,
     Failed(Failure),
-    Unwanted,
 }
 
 impl Reading {
-    async fn take(&mut self, data: &str, meter: &Meter, outlet: &mut impl Outlet) -> Flow {
+    async fn take(&mut self, event: &SseEvent, meter: &Meter, outlet: &mut impl Outlet) -> Flow {
+        let data = event.data.as_str();
+        if event.name == "error" {
+            return Flow::Failed(Failure::ServerError);
+        }
         let (content, bare) = match piece(data) {
             None => return Flow::Failed(Failure::Malformed),
             Some(Piece::Error) => return Flow::Failed(Failure::ServerError),
+            // An end of nothing is no answer.
+            Some(Piece::Done) if !self.started && !self.finished => {
+                return Flow::Failed(Failure::Malformed);
+            }
             Some(Piece::Done) => return Flow::Done,
             Some(Piece::Chunk { content, finished, usage, bare }) => {
                 self.finished |= finished;
@@ -403,13 +454,15 @@ impl Reading {
             meter.output.fetch_add(1, Ordering::Relaxed);
             if !std::mem::replace(&mut self.started, true) {
                 meter.started.store(true, Ordering::Relaxed);
-                if !outlet.first_token().await {
-                    return Flow::Unwanted;
-                }
+                outlet.first_token().await;
             }
         }
         // Roles and other preliminaries wait for the first content: until then nothing is committed.
-        if outlet.pass_on(Passed::Event { data, bare }).await { Flow::On } else { Flow::Unwanted }
+        if outlet.pass_on(Passed::Event { data, bare }).await {
+            Flow::On
+        } else {
+            Flow::Failed(Failure::Malformed)
+        }
     }
 
     /// The end of a whole stream. Where it did not say what it used, chunks are counted.
@@ -423,9 +476,9 @@ impl Reading {
     }
 }
 
-async fn within<F: Future>(limit: Option<Duration>, future: F) -> Option<F::Output> {
-    match limit {
-        Some(limit) => timeout(limit, future).await.ok(),
+async fn within<F: Future>(until: Option<Instant>, future: F) -> Option<F::Output> {
+    match until {
+        Some(until) => timeout_at(until, future).await.ok(),
         None => Some(future.await),
     }
 }
@@ -451,20 +504,6 @@ async fn read_whole(body: Incoming, meter: &Meter, outlet: &mut impl Outlet) -> 
     };
     outlet.pass_on(Passed::Whole(&body)).await;
     Outcome::Done(usage.unwrap_or(estimate))
-}
-
-/// Reads an answer that is not 200.
-async fn refusal(response: Response<Incoming>, meter: &Meter, outlet: &mut impl Outlet) -> Outcome {
-    let status = response.status();
-    let retry_after = retry_after(response.headers());
-    let limited = http_body_util::Limited::new(response.into_body(), ERROR_MAX);
-    if let Ok(Ok(body)) = timeout(ERROR_PATIENCE, limited.collect()).await {
-        outlet.refused(status, body.to_bytes());
-    }
-    if status == StatusCode::TOO_MANY_REQUESTS {
-        return Outcome::RateLimited { retry_after };
-    }
-    failed(failure_of(status), meter)
 }
 
 /// What a status means for health and retries.

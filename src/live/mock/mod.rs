@@ -47,6 +47,7 @@ const LISTEN_PAUSE: Duration = Duration::from_millis(50);
 
 /// The limits of a mock's servers.
 const LIMITS: Limits = Limits {
+    write: http::WRITE_TIMEOUT,
     head: http::HEAD_TIMEOUT,
     idle: http::IDLE_TIMEOUT,
     body: Duration::from_secs(10),

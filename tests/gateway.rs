@@ -1,0 +1,864 @@
+//! The gateway over real sockets, between clients and endpoints that behave as badly as any do: what
+//! leaves is whole or says that it is not, no failure goes unnamed, and nobody's work is kept for a
+//! client that is gone. After each test the journal must replay and conserve requests.
+
+use std::io::BufReader;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use plimsoll::balance::{Balancer, End, Event, Failure, Fate, Input, Priority, Stage};
+use plimsoll::journal::{Header, Writer};
+use plimsoll::live::driver::Watcher;
+use plimsoll::live::gateway::{self, ClassOption, Parts};
+use plimsoll::live::http::{Limits, Stop};
+use plimsoll::live::upstream::{BODY_MAX, Client, Endpoint, Key};
+use plimsoll::live::wire::sse::EVENT_MAX;
+use plimsoll::scenario::Scenario;
+use plimsoll::unit::Time;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+/// Long enough for anything that is going to happen.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// A client that is gone is noticed far sooner; the bound is for busy machines.
+const NOTICED: Duration = Duration::from_secs(1);
+/// The key of every endpoint, and the client's own.
+const KEY: &str = "sk-upstream-secret";
+const CLIENT_KEY: &str = "sk-client-secret";
+
+const SETTINGS: &str = r#"
+retry = { attempts = 3, backoff = { base = "1ms", cap = "5ms" }, budget = 1.0 }
+timeouts = { connect = "1s", first_token = "600ms", inter_token = "400ms", total = "6s" }
+"#;
+
+// ----- an endpoint that follows a script -----
+
+/// What a scripted endpoint does, step by step, once it has read a request.
+#[derive(Clone, Debug)]
+enum Do {
+    Say(Vec<u8>),
+    Wait(u64),
+    /// The same bytes again and again, until the other side has had enough.
+    Flood(Vec<u8>),
+    /// Nothing until the other side goes away.
+    Hang,
+    Reset,
+}
+
+fn say(text: impl Into<Vec<u8>>) -> Do {
+    Do::Say(text.into())
+}
+
+#[derive(Debug, Default)]
+struct Log {
+    seen: Mutex<Vec<String>>,
+    /// When a hanging connection was left.
+    left: Mutex<Vec<Instant>>,
+    written: AtomicU64,
+}
+
+struct Upstream {
+    address: SocketAddr,
+    log: Arc<Log>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Upstream {
+    async fn start(script: Vec<Do>) -> Upstream {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let log = Arc::new(Log::default());
+        let shared = Arc::clone(&log);
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(follow(stream, script.clone(), Arc::clone(&shared)));
+            }
+        });
+        Upstream { address, log, task }
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/v1", self.address)
+    }
+
+    fn seen(&self) -> Vec<String> {
+        self.log.seen.lock().expect("no panic").clone()
+    }
+
+    fn body(&self) -> Value {
+        let seen = self.seen();
+        let (_, body) = seen[0].split_once("\r\n\r\n").expect("a head");
+        serde_json::from_str(body).expect("JSON")
+    }
+}
+
+async fn follow(mut stream: TcpStream, script: Vec<Do>, log: Arc<Log>) {
+    let Some(request) = read_request(&mut stream).await else { return };
+    log.seen.lock().expect("no panic").push(request);
+    for step in script {
+        match step {
+            Do::Say(bytes) if stream.write_all(&bytes).await.is_err() => return,
+            Do::Say(_) => {}
+            Do::Wait(millis) => sleep(Duration::from_millis(millis)).await,
+            Do::Flood(bytes) => {
+                while let Ok(count) = stream.write(&bytes).await {
+                    log.written.fetch_add(count as u64, Ordering::Relaxed);
+                }
+            }
+            Do::Hang => {
+                let mut rest = Vec::new();
+                let _ = stream.read_to_end(&mut rest).await;
+                log.left.lock().expect("no panic").push(Instant::now());
+            }
+            Do::Reset => {
+                // What was said should arrive before the reset does.
+                sleep(Duration::from_millis(20)).await;
+                stream.set_zero_linger().expect("a socket");
+                return;
+            }
+        }
+    }
+}
+
+async fn read_request(stream: &mut TcpStream) -> Option<String> {
+    let mut raw = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let count = stream.read(&mut buffer).await.ok().filter(|count| *count > 0)?;
+        raw.extend_from_slice(&buffer[..count]);
+        let text = String::from_utf8_lossy(&raw);
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length = head.to_lowercase().lines().find_map(|line| {
+            line.strip_prefix("content-length:")
+                .map(|length| length.trim().parse().expect("a length"))
+        });
+        if body.len() >= length.unwrap_or(0) {
+            return Some(text.into_owned());
+        }
+    }
+}
+
+const SSE: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
+const ROLE: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\"}}]}\n\n";
+const FINISH: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}],\"system_fingerprint\":\"fp\"}\n\n";
+const USAGE: &str =
+    "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":2}}\n\n";
+const DONE: &str = "data: [DONE]\n\n";
+
+fn word(text: &str) -> String {
+    format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n")
+}
+
+/// A whole stream.
+fn stream_of(text: &str) -> Vec<Do> {
+    vec![say([SSE, ROLE, &word(text), FINISH, USAGE, DONE].concat())]
+}
+
+fn http(status: &str, headers: &str, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\
+         connection: close\r\n{headers}\r\n{body}"
+    )
+}
+
+fn whole(usage: &str) -> String {
+    format!(
+        "{{\"id\":\"x\",\"choices\":[{{\"message\":{{\"content\":\"hi\"}},\"finish_reason\":\"stop\"}}]{usage}}}"
+    )
+}
+
+// ----- the gateway -----
+
+/// Keeps the journal, the ends and the fates.
+struct Desk {
+    journal: Writer<Vec<u8>>,
+    ends: Vec<End>,
+    fates: Vec<Fate>,
+    arrived: usize,
+    dispatched: usize,
+    under_way: Arc<AtomicU64>,
+}
+
+impl Watcher for Desk {
+    fn record(&mut self, now: Time, input: &Input) {
+        self.journal.input(now, input).expect("memory");
+    }
+
+    fn hear(&mut self, now: Time, event: &Event) {
+        match event {
+            Event::Arrived { .. } => self.arrived += 1,
+            Event::Settled(settled) => self.fates.push(settled.fate),
+            Event::Dispatched { .. } => self.dispatched += 1,
+            Event::Ended { end, .. } => self.ends.push(*end),
+            _ => {}
+        }
+        self.under_way.store((self.arrived - self.fates.len()) as u64, Ordering::Relaxed);
+        self.journal.event(now, event);
+    }
+
+    fn tick(&mut self, _now: Time, balancer: &Balancer) {
+        plimsoll::balance::check(balancer).expect("every invariant holds");
+    }
+}
+
+struct Gate {
+    address: SocketAddr,
+    stop: watch::Sender<Stop>,
+    under_way: Arc<AtomicU64>,
+    task: JoinHandle<Desk>,
+}
+
+fn text(nodes: usize, node: &str, settings: &str) -> String {
+    let nodes: String = (0..nodes)
+        .map(|index| {
+            format!("[[pool.node]]\nname = \"n{index}\"\nmodel = \"real-model\"\n{node}\nbackend = {{ api = {{ ttft = {{ constant = \"1ms\" }}, tokens_per_second = {{ constant = 400 }} }} }}\n")
+        })
+        .collect();
+    format!(
+        "duration = \"1h\"\n[balancer]\n{settings}\n[[pool]]\nname = \"p\"\nstrategy = \
+         \"round_robin\"\n{nodes}[[class]]\nname = \"c\"\noutput_tokens = {{ constant = 9 }}\n\
+         [workload]\narrivals = {{ poisson = {{ rate = 1 }} }}\n"
+    )
+}
+
+impl Gate {
+    async fn over(urls: &[String]) -> Gate {
+        Gate::with(urls, "", SETTINGS, Limits::default()).await
+    }
+
+    async fn with(urls: &[String], node: &str, settings: &str, limits: Limits) -> Gate {
+        let text = text(urls.len(), node, settings);
+        let scenario = Scenario::parse("test", "test.toml", &text, &[]).expect("a scenario");
+        let endpoints: Vec<Endpoint> = urls
+            .iter()
+            .map(|url| Endpoint { url: url.clone(), key: Some(Key::new(KEY.to_owned())) })
+            .collect();
+        let gap = scenario.inter_token.map(|span| Duration::from_nanos(span.0));
+        let client = Client::new(&endpoints, Some(Duration::from_secs(1)), gap).expect("good");
+        let class =
+            ClassOption { name: "c".to_owned(), priority: Priority::default(), deadline: None };
+        let header = Header::new("test", scenario.balancer.clone());
+        let parts = Parts {
+            config: scenario.balancer,
+            client: Arc::new(client),
+            models: vec!["real-model".to_owned(); urls.len()],
+            classes: vec![class],
+            limits,
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (stop, stopped) = watch::channel(Stop::No);
+        let under_way = Arc::new(AtomicU64::new(0));
+        let mut desk = Desk {
+            journal: Writer::new(Vec::new(), &header).expect("memory"),
+            ends: Vec::new(),
+            fates: Vec::new(),
+            arrived: 0,
+            dispatched: 0,
+            under_way: Arc::clone(&under_way),
+        };
+        let task = tokio::spawn(async move {
+            gateway::serve(parts, listener, &mut desk, stopped).await;
+            desk
+        });
+        Gate { address, stop, under_way, task }
+    }
+
+    /// Stops the gateway; what must hold of every run is asserted here.
+    async fn close(self) -> (Vec<End>, Vec<Fate>) {
+        self.stop.send_replace(Stop::Gently);
+        let desk = timeout(PATIENCE, self.task).await.expect("it stops").expect("no panic");
+        assert_eq!(desk.arrived, desk.fates.len(), "one fate a request");
+        assert_eq!(desk.dispatched, desk.ends.len(), "one end an attempt");
+        let journal = desk.journal.finish().expect("memory");
+        let shown = String::from_utf8_lossy(&journal);
+        assert!(!shown.contains(KEY) && !shown.contains(CLIENT_KEY), "no key in the journal");
+        let verified =
+            plimsoll::journal::replay(BufReader::new(journal.as_slice()), &mut |_, _| {});
+        verified.unwrap_or_else(|error| panic!("the journal replays: {error}"));
+        (desk.ends, desk.fates)
+    }
+
+    async fn ask(&self, body: &Value) -> Reply {
+        exchange(self.address, &post(&body.to_string())).await
+    }
+
+    /// Waits until no request is under way.
+    async fn empty(&self) {
+        let empty = async {
+            while self.under_way.load(Ordering::Relaxed) > 0 {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(PATIENCE, empty).await.expect("every request is settled");
+    }
+}
+
+// ----- a client -----
+
+fn post(body: &str) -> String {
+    let length = body.len();
+    format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {CLIENT_KEY}\r\n\
+         connection: close\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+    )
+}
+
+fn chat(stream: bool) -> Value {
+    json!({"model": "c", "messages": [{"role": "user", "content": "12345678"}], "stream": stream})
+}
+
+#[derive(Debug)]
+struct Reply {
+    status: u16,
+    head: String,
+    body: String,
+    /// Whether the body ended as HTTP says.
+    whole: bool,
+}
+
+impl Reply {
+    fn read(raw: &[u8]) -> Reply {
+        let text = String::from_utf8_lossy(raw);
+        assert!(!text.contains(KEY), "no key leaves: {text}");
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("a head: {text}"));
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
+        let head = head.to_lowercase();
+        let (body, whole) = if head.contains("transfer-encoding: chunked") {
+            unchunk(body)
+        } else {
+            (body.to_owned(), true)
+        };
+        Reply { status, head, body, whole }
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The text of a stream that must be whole.
+    fn text(&self) -> String {
+        assert_eq!(self.status, 200, "{self:?}");
+        assert!(self.whole && self.body.ends_with(DONE), "{self:?}");
+        words(&self.body)
+    }
+
+    /// The text of a stream that must say it is cut, in every way there is.
+    fn cut(&self) -> String {
+        assert_eq!(self.status, 200, "{self:?}");
+        assert!(!self.whole && !self.body.contains("[DONE]"), "no clean end: {self:?}");
+        let last = self.body.trim_end().rsplit("\n\n").next().expect("an event");
+        let error: Value = serde_json::from_str(last.strip_prefix("data: ").expect("an event"))
+            .unwrap_or_else(|error| panic!("{error}: {self:?}"));
+        assert!(error["error"]["message"].is_string(), "{self:?}");
+        words(&self.body)
+    }
+}
+
+fn words(body: &str) -> String {
+    body.split_terminator("\n\n")
+        .filter_map(|event| serde_json::from_str::<Value>(event.strip_prefix("data: ")?).ok())
+        .filter_map(|event| Some(event["choices"][0]["delta"]["content"].as_str()?.to_owned()))
+        .collect()
+}
+
+/// Takes the chunks apart; `false` if the last one is missing.
+fn unchunk(mut text: &str) -> (String, bool) {
+    let mut whole = String::new();
+    loop {
+        let Some((size, rest)) = text.split_once("\r\n") else { return (whole, false) };
+        let size = usize::from_str_radix(size, 16).expect("a size");
+        if size == 0 {
+            return (whole, true);
+        }
+        if rest.len() < size + 2 {
+            return (whole, false);
+        }
+        whole.push_str(&rest[..size]);
+        text = &rest[size + 2..];
+    }
+}
+
+async fn exchange(to: SocketAddr, request: &str) -> Reply {
+    let mut stream = TcpStream::connect(to).await.expect("a connection");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut raw = Vec::new();
+    let _ = timeout(PATIENCE, stream.read_to_end(&mut raw)).await.expect("an end in time");
+    Reply::read(&raw)
+}
+
+async fn get(to: SocketAddr, path: &str) -> Reply {
+    exchange(to, &format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")).await
+}
+
+// ----- what passes through -----
+
+#[tokio::test]
+async fn a_stream_passes_whole_and_only_the_model_changes() {
+    let up = Upstream::start(stream_of("hello")).await;
+    let gate = Gate::over(&[up.url()]).await;
+    // Names out of order and a number with more digits than a float has: both must survive.
+    let body = "{\"model\":\"c\",\"stream\":true,\"stream_options\":null,\"messages\":[{\"role\":\"user\",\
+                \"content\":\"hé\"}],\"big\":123456789012345678901234567890,\"schema\":{\"z\":1,\"a\":{\"y\":0.10}}}";
+    let reply = exchange(gate.address, &post(body)).await;
+    assert_eq!(reply.text(), "hello");
+    assert!(!reply.body.contains("usage"), "nobody asked for usage: {reply:?}");
+    assert!(reply.body.contains("system_fingerprint"), "unknown fields come back");
+    assert!(reply.head.contains("x-plimsoll-request-id: 0"), "{reply:?}");
+    assert!(reply.head.contains("content-type: text/event-stream"), "{reply:?}");
+    let raw = up.seen().remove(0);
+    assert!(raw.contains("{\"z\":1,\"a\":{\"y\":0.10}}"), "in the order it was written: {raw}");
+    assert!(raw.contains("123456789012345678901234567890"), "{raw}");
+    assert!(raw.contains(KEY) && !raw.contains(CLIENT_KEY), "our key, not the client's: {raw}");
+    let sent = up.body();
+    assert_eq!(sent["model"], "real-model");
+    assert_eq!(sent["stream_options"]["include_usage"], true);
+    let (ends, fates) = gate.close().await;
+    assert_eq!((ends, fates), (vec![End::Done], vec![Fate::Completed]));
+}
+
+#[tokio::test]
+async fn usage_reaches_who_asked_for_it_and_whole_answers_pass() {
+    let up = Upstream::start(stream_of("hello")).await;
+    let gate = Gate::over(&[up.url()]).await;
+    let mut asked = chat(true);
+    asked["stream_options"] = json!({"include_usage": true, "x": 1});
+    let reply = gate.ask(&asked).await;
+    assert_eq!(reply.text(), "hello");
+    assert!(reply.body.contains("\"completion_tokens\":2"), "{reply:?}");
+    assert_eq!(up.body()["stream_options"], json!({"include_usage": true, "x": 1}));
+    gate.close().await;
+
+    let answer = whole(",\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":2},\"new\":[1]");
+    let up = Upstream::start(vec![say(http("200 OK", "", &answer))]).await;
+    let gate = Gate::over(&[up.url()]).await;
+    let reply = gate.ask(&chat(false)).await;
+    assert_eq!((reply.status, reply.body.as_str()), (200, answer.as_str()));
+    assert!(up.body().get("stream_options").is_none());
+    let models = get(gate.address, "/v1/models").await.json();
+    assert_eq!(models["data"][1]["id"], "c");
+    let mut unknown = chat(false);
+    unknown["model"] = json!("gone");
+    let reply = gate.ask(&unknown).await;
+    assert_eq!(
+        (reply.status, reply.json()["error"]["code"].clone()),
+        (404, json!("model_not_found"))
+    );
+    assert_eq!(get(gate.address, "/readyz").await.status, 200);
+    gate.close().await;
+}
+
+// ----- cut streams -----
+
+/// Each way a stream can be cut, as what follows the part before it.
+fn cuts() -> Vec<(&'static str, Vec<Do>)> {
+    let half = "data: {\"choices\":[{\"delta\":{\"content\":\"never";
+    vec![
+        ("ends without a marker", vec![]),
+        ("reset inside an event", vec![say(half), Do::Reset]),
+        ("clean end inside an event", vec![say(half)]),
+        ("error event", vec![say("data: {\"error\":{\"message\":\"x\"}}\n\n"), Do::Hang]),
+        (
+            "named error event",
+            vec![say("event: error\ndata: {\"type\":\"overloaded\"}\n\n"), Do::Hang],
+        ),
+        (
+            "finish reason error",
+            vec![
+                say("data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"error\"}]}\n\n"),
+                say(DONE),
+            ],
+        ),
+        ("malformed JSON", vec![say("data: {\"id\":\"c\",\"choi\n\n"), Do::Hang]),
+        ("no text", vec![say(b"data: \xff\xfe\n\n".to_vec()), Do::Hang]),
+        ("stalls", vec![Do::Hang]),
+        ("only comments", (0..40).flat_map(|_| [say(": keep-alive\n\n"), Do::Wait(100)]).collect()),
+        ("byte by byte", (0..40).flat_map(|_| [say("d"), Do::Wait(100)]).collect()),
+    ]
+}
+
+fn after(part: &str, cut: &[Do]) -> Vec<Do> {
+    // A pause, so that the first part is not read together with the cut.
+    let mut script = vec![say([SSE, part].concat()), Do::Wait(50)];
+    script.extend_from_slice(cut);
+    script
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_cut_before_its_first_content_fails_over_unseen() {
+    let tasks = cuts().into_iter().map(|(what, cut)| {
+        tokio::spawn(async move {
+            let bad = Upstream::start(after(ROLE, &cut)).await;
+            let good = Upstream::start(stream_of("hello")).await;
+            let gate = Gate::over(&[bad.url(), good.url()]).await;
+            for _ in 0..2 {
+                assert_eq!(gate.ask(&chat(true)).await.text(), "hello", "{what}");
+            }
+            assert!(!bad.seen().is_empty(), "{what}");
+            let (ends, fates) = gate.close().await;
+            assert!(ends.len() > 2 && ends.iter().any(|end| *end != End::Done), "{what}: {ends:?}");
+            assert_eq!(fates, [Fate::Completed; 2], "{what}");
+        })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        task.await.expect("it holds");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_cut_after_its_first_content_never_ends_cleanly() {
+    let tasks = cuts().into_iter().map(|(what, cut)| {
+        tokio::spawn(async move {
+            let begun = [ROLE, &word("hel"), &word("lo")].concat();
+            let bad = Upstream::start(after(&begun, &cut)).await;
+            let gate = Gate::over(&[bad.url()]).await;
+            let reply = gate.ask(&chat(true)).await;
+            assert_eq!(reply.cut(), "hello", "{what}");
+            assert_eq!(bad.seen().len(), 1, "{what}: never tried again");
+            let (_, fates) = gate.close().await;
+            assert!(matches!(fates[..], [Fate::Failed(_)]), "{what}: {fates:?}");
+        })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        task.await.expect("it holds");
+    }
+}
+
+#[tokio::test]
+async fn a_cut_stream_resets_clients_that_know_no_chunks() {
+    let bad = Upstream::start(after(&word("hello"), &[])).await;
+    let gate = Gate::over(&[bad.url()]).await;
+    let mut stream = TcpStream::connect(gate.address).await.expect("a connection");
+    let request = post(&chat(true).to_string()).replace("HTTP/1.1", "HTTP/1.0");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut raw = Vec::new();
+    let read = timeout(PATIENCE, stream.read_to_end(&mut raw)).await.expect("in time");
+    assert!(read.is_err(), "a clean end would look like a shorter answer: {raw:?}");
+    gate.close().await;
+}
+
+// ----- endpoints that do not answer as they should -----
+
+/// Asks a gateway over one endpoint that follows `script`. Returns the answer and how it ended.
+async fn tried(script: Vec<Do>, stream: bool) -> (Reply, Vec<End>, usize) {
+    let up = Upstream::start(script).await;
+    let gate = Gate::over(&[up.url()]).await;
+    let reply = gate.ask(&chat(stream)).await;
+    let (ends, _) = gate.close().await;
+    (reply, ends, up.seen().len())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_bad_answer_has_its_end_and_its_status() {
+    let failed = End::Failed;
+    let html = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 6\r\n\r\n<html>";
+    let empty = [SSE, DONE].concat();
+    let other = Upstream::start(stream_of("stolen")).await;
+    let redirect = http("307 Temporary Redirect", &format!("location: {}\r\n", other.url()), "");
+    let many = "HTTP/1.1 200 OK\r\n".to_owned() + &"a: b\r\n".repeat(100_000);
+    let cases: Vec<(&str, bool, Vec<Do>, End, u16)> = vec![
+        ("hangs", true, vec![Do::Hang], End::TimedOut(Stage::FirstToken), 504),
+        ("redirect", true, vec![say(redirect)], failed(Failure::Malformed), 502),
+        ("html", true, vec![say(html)], failed(Failure::Malformed), 502),
+        (
+            "whole for a stream",
+            true,
+            vec![say(http("200 OK", "", &whole("")))],
+            failed(Failure::Malformed),
+            502,
+        ),
+        ("stream for a whole", false, stream_of("x"), failed(Failure::Malformed), 502),
+        ("an end of nothing", true, vec![say(empty)], failed(Failure::Malformed), 502),
+        (
+            "no JSON",
+            false,
+            vec![say(http("200 OK", "", "{\"choi"))],
+            failed(Failure::Malformed),
+            502,
+        ),
+        (
+            "short",
+            false,
+            vec![say(&http("200 OK", "", &whole(""))[..150])],
+            failed(Failure::Reset),
+            502,
+        ),
+        ("endless head", true, vec![say(many), Do::Hang], failed(Failure::Reset), 502),
+        ("no HTTP", true, vec![say("hello\r\n\r\n")], failed(Failure::Reset), 502),
+        ("500", true, vec![say(http("500 No", "", "{}"))], failed(Failure::ServerError), 502),
+        ("503", true, vec![say(http("503 No", "", "{}"))], failed(Failure::Overloaded), 503),
+        ("401", true, vec![say(http("401 No", "", KEY))], failed(Failure::Unauthorized), 502),
+    ];
+    let tasks = cases.into_iter().map(|(what, stream, script, end, status)| {
+        tokio::spawn(async move {
+            let (reply, ends, _) = tried(script, stream).await;
+            assert_eq!(reply.status, status, "{what}: {reply:?}");
+            assert!(reply.json()["error"]["code"].is_string(), "{what}");
+            assert!(reply.head.contains("x-should-retry: false"), "{what}");
+            assert!(ends.iter().all(|other| *other == end), "{what}: {ends:?}");
+        })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        task.await.expect("it holds");
+    }
+    assert!(other.seen().is_empty(), "a redirect is not followed");
+}
+
+#[tokio::test]
+async fn a_refused_connection_fails_over() {
+    let closed = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}/v1", closed.local_addr().expect("an address"));
+    drop(closed);
+    let good = Upstream::start(stream_of("hello")).await;
+    let gate = Gate::over(&[url, good.url()]).await;
+    for _ in 0..2 {
+        assert_eq!(gate.ask(&chat(true)).await.text(), "hello");
+    }
+    let (ends, _) = gate.close().await;
+    assert!(ends.contains(&End::Failed(Failure::Refused)), "{ends:?}");
+}
+
+#[tokio::test]
+async fn what_a_client_did_wrong_is_passed_on_once_and_blames_nobody() {
+    let said = "{\"error\":{\"message\":\"too long\",\"type\":\"invalid_request_error\"}}";
+    let (reply, ends, tries) = tried(vec![say(http("400 Bad", "", said))], true).await;
+    assert_eq!((reply.status, reply.body.as_str(), tries), (400, said, 1));
+    assert_eq!(ends, [End::Failed(Failure::ClientError)]);
+    // No JSON, too long, or with our key in it: the status stays, the words are ours.
+    let long = "x".repeat(100_000);
+    let echo = format!("{{\"error\":{{\"message\":\"bad key {KEY}\"}}}}");
+    for said in ["<html>", &long, &echo] {
+        let (reply, _, tries) = tried(vec![say(http("422 Bad", "", said))], false).await;
+        assert_eq!((reply.status, tries), (422, 1), "{reply:?}");
+        assert_eq!(reply.json()["error"]["code"], "upstream_refused");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_pause_a_429_can_ask_for_is_survived() {
+    let pauses = [
+        "",
+        "retry-after: 1\r\n",
+        "retry-after: 0.5\r\n",
+        "retry-after-ms: 50\r\n",
+        "x-ms-retry-after-ms: 50\r\n",
+        "retry-after: Wed, 21 Oct 2015 07:28:00 GMT\r\n",
+        "retry-after: Fri, 21 Oct 9999 07:28:00 GMT\r\n",
+        "retry-after: -5\r\n",
+        "retry-after: NaN\r\n",
+        "retry-after: inf\r\n",
+        "retry-after: 1e300\r\n",
+        "retry-after: soon\r\n",
+        "retry-after: \r\n",
+        "retry-after-ms: -1e999\r\n",
+    ];
+    for pause in pauses {
+        let bad = Upstream::start(vec![say(http("429 Slow down", pause, "{}"))]).await;
+        let good = Upstream::start(stream_of("hello")).await;
+        let gate = Gate::over(&[bad.url(), good.url()]).await;
+        for _ in 0..2 {
+            assert_eq!(gate.ask(&chat(true)).await.text(), "hello", "{pause}");
+        }
+        let (ends, _) = gate.close().await;
+        assert!(ends.contains(&End::RateLimited), "{pause}: {ends:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn endless_answers_are_cut_at_their_limits() {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{\"a\":\"";
+    let line = [SSE, "data: "].concat();
+    let held = [SSE, ROLE].concat();
+    let many = vec![b'x'; 64 << 10];
+    let endless = [
+        (head.to_owned(), many.clone(), false, BODY_MAX),
+        (line, many, true, EVENT_MAX),
+        (held, ROLE.repeat(100).into_bytes(), true, 1 << 20),
+    ];
+    for (head, flood, stream, limit) in endless {
+        let up = Upstream::start(vec![say(head), Do::Flood(flood)]).await;
+        let settings = SETTINGS.replace("attempts = 3", "attempts = 1").replace("600ms", "5s");
+        let gate = Gate::with(&[up.url()], "", &settings, Limits::default()).await;
+        let reply = gate.ask(&chat(stream)).await;
+        assert_eq!(reply.status, 502, "{reply:?}");
+        // The kernel's buffers hold some more than was read.
+        let written = up.log.written.load(Ordering::Relaxed) as usize;
+        assert!(written < limit + (16 << 20), "{written}");
+        let (ends, _) = gate.close().await;
+        assert_eq!(ends, [End::Failed(Failure::Malformed)]);
+    }
+}
+
+#[tokio::test]
+async fn usage_that_lies_costs_nothing_absurd() {
+    for usage in [
+        "",
+        ",\"usage\":null",
+        ",\"usage\":{\"prompt_tokens\":-4,\"completion_tokens\":-1}",
+        ",\"usage\":{\"prompt_tokens\":1e300,\"completion_tokens\":1e300}",
+        ",\"usage\":{\"prompt_tokens\":\"x\"}",
+    ] {
+        let (reply, ends, _) = tried(vec![say(http("200 OK", "", &whole(usage)))], false).await;
+        assert_eq!((reply.status, ends), (200, vec![End::Done]), "{usage}");
+    }
+}
+
+// ----- clients that go away -----
+
+/// Lets a client go away once the endpoint has begun, and returns how long the endpoint took to notice.
+async fn abandoned(what: &str, script: Vec<Do>, stream: bool) -> Duration {
+    let up = Upstream::start(script).await;
+    let gate =
+        Gate::with(&[up.url()], "", "timeouts = { first_token = \"30s\" }", Limits::default())
+            .await;
+    let mut client = TcpStream::connect(gate.address).await.expect("a connection");
+    client.write_all(post(&chat(stream).to_string()).as_bytes()).await.expect("sent");
+    while up.seen().is_empty() {
+        sleep(Duration::from_millis(1)).await;
+    }
+    sleep(Duration::from_millis(50)).await;
+    let gone = Instant::now();
+    drop(client);
+    let left = async {
+        while up.log.left.lock().expect("no panic").is_empty() {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(PATIENCE, left).await.unwrap_or_else(|_| panic!("{what}: the endpoint works on"));
+    let took = up.log.left.lock().expect("no panic")[0] - gone;
+    gate.empty().await;
+    let (ends, fates) = gate.close().await;
+    assert_eq!((ends, fates), (vec![End::Cancelled], vec![Fate::Cancelled]), "{what}");
+    println!("client gone, {what}: endpoint free after {:.1} ms", took.as_secs_f64() * 1e3);
+    assert!(took < NOTICED, "{what}: {took:?}");
+    took
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_goes_away_frees_its_endpoint_in_every_phase() {
+    let json = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 999\r\n\r\n{";
+    let begun = [SSE, ROLE, &word("hello")].concat();
+    abandoned("before headers", vec![Do::Hang], true).await;
+    abandoned("before headers, not streaming", vec![Do::Hang], false).await;
+    abandoned("before the first content", vec![say([SSE, ROLE].concat()), Do::Hang], true).await;
+    abandoned("inside the stream", vec![say(begun), Do::Hang], true).await;
+    abandoned("inside a whole answer", vec![say(json), Do::Hang], false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_leaves_a_talking_endpoint_is_a_cancel_and_no_fault() {
+    for _ in 0..20 {
+        let talk = (0..2_000).flat_map(|_| [say(word("a")), Do::Wait(1)]);
+        let script = std::iter::once(say(SSE)).chain(talk).collect();
+        let up = Upstream::start(script).await;
+        let gate = Gate::over(&[up.url()]).await;
+        let mut client = TcpStream::connect(gate.address).await.expect("a connection");
+        client.write_all(post(&chat(true).to_string()).as_bytes()).await.expect("sent");
+        let mut some = [0; 600];
+        client.read_exact(&mut some).await.expect("an answer that begins");
+        client.set_zero_linger().expect("a socket");
+        drop(client);
+        gate.empty().await;
+        let (ends, fates) = gate.close().await;
+        assert_eq!((ends, fates), (vec![End::Cancelled], vec![Fate::Cancelled]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_leaves_the_queue_never_reaches_an_endpoint() {
+    let up = Upstream::start(vec![Do::Hang]).await;
+    let settings = "timeouts = { first_token = \"30s\" }\nqueue = { max = 10, max_wait = \"20s\" }";
+    let gate =
+        Gate::with(&[up.url()], "limits = { concurrency = 1 }", settings, Limits::default()).await;
+    let mut clients = Vec::new();
+    for _ in 0..2 {
+        let mut client = TcpStream::connect(gate.address).await.expect("a connection");
+        client.write_all(post(&chat(true).to_string()).as_bytes()).await.expect("sent");
+        clients.push(client);
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(gate.under_way.load(Ordering::Relaxed), 2);
+    let gone = Instant::now();
+    drop(clients.pop());
+    while gate.under_way.load(Ordering::Relaxed) == 2 {
+        assert!(gone.elapsed() < NOTICED, "the place in the queue is kept");
+        sleep(Duration::from_millis(1)).await;
+    }
+    println!("client gone, in the queue: free after {:.1} ms", gone.elapsed().as_secs_f64() * 1e3);
+    drop(clients);
+    gate.empty().await;
+    assert_eq!(up.seen().len(), 1);
+    let (ends, fates) = gate.close().await;
+    assert_eq!((ends, fates), (vec![End::Cancelled], vec![Fate::Cancelled; 2]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_does_not_read_holds_the_endpoint_back_and_is_given_up() {
+    let event = word(&"a".repeat(4 << 10)).into_bytes();
+    let up = Upstream::start(vec![say([SSE, ROLE].concat()), Do::Flood(event)]).await;
+    let limits = Limits { write: Duration::from_secs(2), ..Limits::default() };
+    let gate = Gate::with(&[up.url()], "", "timeouts = { total = \"1h\" }", limits).await;
+    let mut client = TcpStream::connect(gate.address).await.expect("a connection");
+    client.write_all(post(&chat(true).to_string()).as_bytes()).await.expect("sent");
+    sleep(Duration::from_millis(1_000)).await;
+    let before = up.log.written.load(Ordering::Relaxed);
+    sleep(Duration::from_millis(500)).await;
+    let after = up.log.written.load(Ordering::Relaxed);
+    println!("a client that does not read: {:.1} MiB written upstream", after as f64 / 1_048_576.0);
+    assert_eq!(before, after, "the endpoint is not read further");
+    assert!(after < 32 << 20, "mostly the kernel's buffers: {after}");
+    gate.empty().await;
+    let (ends, fates) = gate.close().await;
+    assert_eq!((ends, fates), (vec![End::Cancelled], vec![Fate::Cancelled]));
+}
+
+// ----- the end -----
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_lets_streams_finish_and_takes_nobody_new() {
+    let script = vec![
+        say([SSE, ROLE, &word("hel")].concat()),
+        Do::Wait(500),
+        say([&word("lo"), FINISH, DONE].concat()),
+    ];
+    let up = Upstream::start(script).await;
+    let gate =
+        Gate::with(&[up.url()], "", SETTINGS.replace("400ms", "2s").as_str(), Limits::default())
+            .await;
+    let (address, body) = (gate.address, post(&chat(true).to_string()));
+    let running = tokio::spawn(async move { exchange(address, &body).await });
+    sleep(Duration::from_millis(150)).await;
+    gate.stop.send_replace(Stop::Gently);
+    sleep(Duration::from_millis(50)).await;
+    assert!(TcpStream::connect(address).await.is_err(), "nobody new");
+    assert_eq!(running.await.expect("no panic").text(), "hello");
+    let begun = Instant::now();
+    gate.close().await;
+    assert!(begun.elapsed() < Duration::from_millis(900), "it ends when the last stream has");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_at_once_resets_streams_and_ends_every_attempt() {
+    let up = Upstream::start(vec![say([SSE, &word("hel")].concat()), Do::Hang]).await;
+    let gate = Gate::with(&[up.url()], "", "", Limits::default()).await;
+    let (address, body) = (gate.address, post(&chat(true).to_string()));
+    let running = tokio::spawn(async move { exchange(address, &body).await });
+    sleep(Duration::from_millis(200)).await;
+    gate.stop.send_replace(Stop::Now);
+    assert!(!running.await.expect("no panic").whole);
+    let (ends, fates) = gate.close().await;
+    assert_eq!((ends, fates), (vec![End::Cancelled], vec![Fate::Cancelled]));
+}
