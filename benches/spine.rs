@@ -66,9 +66,9 @@ fn labels(config: &Config) -> Labels {
     }
 }
 
-fn run(nodes: usize, strategy: &str, requests: u64) -> u64 {
+fn run(nodes: usize, strategy: &str, requests: u64, watch: Watch) -> u64 {
     let config = config(nodes, strategy);
-    let mut collector = Collector::new(labels(&config), &config, Watch::Report);
+    let mut collector = Collector::new(labels(&config), &config, watch);
     let length = Dist::exponential(200.0).expect("a mean");
     let class = ClassSpec {
         name: "c".to_owned(),
@@ -95,12 +95,20 @@ fn run(nodes: usize, strategy: &str, requests: u64) -> u64 {
 fn simulate_1m_requests_10_nodes(bencher: divan::Bencher<'_, '_>, strategy: &str) {
     bencher
         .counter(divan::counter::ItemsCount::new(REQUESTS))
-        .bench(|| assert_eq!(run(10, strategy, REQUESTS), REQUESTS));
+        .bench(|| assert_eq!(run(10, strategy, REQUESTS, Watch::Report), REQUESTS));
+}
+
+/// With what a screen needs besides the report: window, history and log.
+#[divan::bench(args = ["round_robin", "least_connections", "power_of_two", "least_tokens", "peak_ewma"], sample_count = 3, sample_size = 1)]
+fn simulate_1m_requests_10_nodes_for_a_screen(bencher: divan::Bencher<'_, '_>, strategy: &str) {
+    bencher
+        .counter(divan::counter::ItemsCount::new(REQUESTS))
+        .bench(|| assert_eq!(run(10, strategy, REQUESTS, Watch::Screen), REQUESTS));
 }
 
 #[divan::bench(args = [10, 1_000, 10_000], sample_count = 3, sample_size = 1)]
 fn simulate_power_of_two_by_nodes(bencher: divan::Bencher<'_, '_>, nodes: usize) {
     bencher
         .counter(divan::counter::ItemsCount::new(REQUESTS))
-        .bench(|| assert_eq!(run(nodes, "power_of_two", REQUESTS), REQUESTS));
+        .bench(|| assert_eq!(run(nodes, "power_of_two", REQUESTS, Watch::Report), REQUESTS));
 }
