@@ -13,6 +13,7 @@ use plimsoll::journal::{Header, Writer};
 use plimsoll::live::driver::Watcher;
 use plimsoll::live::gateway::{self, ClassOption, Parts};
 use plimsoll::live::http::{Limits, Stop};
+use plimsoll::live::mock::{Mock, NodeName, Parts as MockParts};
 use plimsoll::live::upstream::{BODY_MAX, Client, Endpoint, Key};
 use plimsoll::live::wire::sse::EVENT_MAX;
 use plimsoll::scenario::Scenario;
@@ -861,4 +862,59 @@ async fn a_stop_at_once_resets_streams_and_ends_every_attempt() {
     assert!(!running.await.expect("no panic").whole);
     let (ends, fates) = gate.close().await;
     assert_eq!((ends, fates), (vec![End::Cancelled], vec![Fate::Cancelled]));
+}
+
+// ----- what the gateway costs -----
+
+fn mock() -> Mock {
+    let scenario = Scenario::parse("test", "test.toml", &text(1, "", ""), &[]).expect("a scenario");
+    let name = NodeName { node: "n0".to_owned(), model: "real-model".to_owned() };
+    let parts = MockParts {
+        seed: 1,
+        names: vec![name],
+        backends: scenario.backends,
+        groups: scenario.groups,
+        faults: Vec::new(),
+        output: scenario.classes[0].output,
+        limits: MockParts::LIMITS,
+    };
+    Mock::start(parts, None).expect("free ports")
+}
+
+/// The time to the first and to the last byte, in milliseconds.
+async fn timed(to: SocketAddr, request: &str) -> [f64; 2] {
+    let begun = Instant::now();
+    let mut stream = TcpStream::connect(to).await.expect("a connection");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut raw = vec![0; 1];
+    stream.read_exact(&mut raw).await.expect("an answer");
+    let first = begun.elapsed();
+    stream.read_to_end(&mut raw).await.expect("an end");
+    [first, begun.elapsed()].map(|took| took.as_secs_f64() * 1e3)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "compares durations: run by name on a quiet machine"]
+async fn what_the_gateway_costs() {
+    let mock = mock();
+    let gate = Gate::with(&mock.urls(), "", "", Limits::default()).await;
+    for stream in [true, false] {
+        let request = post(&chat(stream).to_string());
+        let mut over = [Vec::new(), Vec::new()];
+        for _ in 0..200 {
+            let without = timed(mock.nodes()[0].1, &request).await;
+            let with = timed(gate.address, &request).await;
+            (0..2).for_each(|end| over[end].push(with[end] - without[end]));
+            sleep(Duration::from_millis(5)).await;
+        }
+        for (end, mut over) in ["first", "last"].into_iter().zip(over) {
+            over.sort_by(f64::total_cmp);
+            println!(
+                "stream {stream}, {end} byte: p50 {:.2} ms, p99 {:.2} ms",
+                over[99], over[197]
+            );
+        }
+    }
+    gate.close().await;
+    mock.stop().await;
 }

@@ -1,0 +1,89 @@
+"""The official Python library against a gateway: what works works, what is cut raises."""
+
+import json
+import sys
+import time
+import urllib.request
+
+import openai
+from openai import OpenAI
+
+gateway, cut, admin = sys.argv[1:4]
+MESSAGES = [{"role": "user", "content": "Say something."}]
+
+
+def client(url):
+    return OpenAI(base_url=url, api_key="sk-client", timeout=20)
+
+
+def raises(kind, call):
+    try:
+        call()
+    except kind as error:
+        return error
+    raise AssertionError(f"nothing was raised instead of {kind.__name__}")
+
+
+def fault(path, body):
+    data = json.dumps(body).encode()
+    headers = {"content-type": "application/json"}
+    request = urllib.request.Request(admin.rstrip("/") + path, data, headers)
+    with urllib.request.urlopen(request, timeout=5):
+        pass
+
+
+def read(url, model, each=lambda text: None):
+    """Reads a stream; returns its text and why it ended."""
+    text, reason = "", None
+    for chunk in client(url).chat.completions.create(model=model, messages=MESSAGES, stream=True):
+        for choice in chunk.choices:
+            text += choice.delta.content or ""
+            reason = choice.finish_reason or reason
+            each(text)
+    return text, reason
+
+
+names = [model.id for model in client(gateway).models.list()]
+assert {"auto", "chat", "long", "m"} <= set(names), names
+
+whole = client(gateway).chat.completions.create(model="chat", messages=MESSAGES)
+assert whole.choices[0].message.content and whole.usage.completion_tokens == 40, whole
+
+text, reason = read(gateway, "chat")
+assert text and reason == "stop", (text, reason)
+
+options = {"include_usage": True}
+stream = client(gateway).chat.completions.create(
+    model="chat", messages=MESSAGES, stream=True, stream_options=options
+)
+assert [chunk.usage for chunk in stream][-1].completion_tokens == 40
+
+error = raises(openai.NotFoundError, lambda: read(gateway, "gone"))
+assert error.code == "model_not_found", error
+
+# A stream that its endpoint ends cleanly but not whole.
+error = raises(openai.APIError, lambda: read(cut, "chat"))
+
+# An endpoint that dies in the middle of a stream.
+crashed = []
+
+
+def crash(text):
+    if text and not crashed:
+        crashed.append(text)
+        fault("/fault", {"node": "slow", "crash": {}})
+
+
+error = raises(openai.APIError, lambda: read(gateway, "long", crash))
+assert crashed, "the stream had begun"
+fault("/heal", {})
+
+# Nobody has room: the error names itself, and the library does not multiply our tries.
+fault("/fault", {"node": "quick", "errors": {"status": 503}})
+begun = time.monotonic()
+error = raises(openai.InternalServerError, lambda: read(gateway, "chat"))
+assert error.status_code == 503 and error.code == "overloaded", error
+assert time.monotonic() - begun < 2, "the library tried again"
+fault("/heal", {})
+
+print(f"python: openai {openai.__version__}: all is well")
