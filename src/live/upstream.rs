@@ -32,13 +32,14 @@ pub const ERROR_MAX: usize = 64 << 10;
 /// An error answer has so long to arrive.
 const ERROR_PATIENCE: Duration = Duration::from_secs(5);
 /// After the terminal marker a connection has so long to end and be used again.
-const TAIL_PATIENCE: Duration = Duration::from_millis(50);
+const TAIL_PATIENCE: Duration = Duration::from_secs(1);
 /// A probe has so long, whatever the balancer thinks of it by then.
 const PROBE_PATIENCE: Duration = Duration::from_secs(10);
 /// Idle connections kept to one endpoint.
 const IDLE_MAX: usize = 256;
-/// Idle connections are kept so long.
-const IDLE: Duration = Duration::from_secs(30);
+/// Idle connections are kept so long: less than the five seconds after which small servers close
+/// theirs, because a request sent into a closing connection is lost.
+const IDLE: Duration = Duration::from_secs(4);
 
 /// A key for an endpoint, which is never shown.
 #[derive(Clone)]
@@ -266,8 +267,9 @@ impl Client {
                 match reading.take(&event, meter, outlet).await {
                     Flow::On => {}
                     Flow::Done => {
-                        // Reading on to the end lets the connection be used again.
-                        let _ = timeout(TAIL_PATIENCE, body.frame()).await;
+                        // Reading on to the end lets the connection be used again; the answer is
+                        // whole and does not wait for that.
+                        tokio::spawn(async move { timeout(TAIL_PATIENCE, body.frame()).await });
                         return reading.done(meter);
                     }
                     Flow::Failed(failure) => return failed(failure, meter),
@@ -593,6 +595,59 @@ mod tests {
             (204, Failure::Malformed),
         ] {
             assert_eq!(failure_of(StatusCode::from_u16(status).expect("a status")), failure);
+        }
+    }
+
+    /// Takes nothing anywhere.
+    struct Nowhere;
+
+    impl Outlet for Nowhere {
+        async fn first_token(&mut self) {}
+
+        async fn pass_on(&mut self, _piece: Passed<'_>) -> bool {
+            true
+        }
+
+        fn refused(&mut self, _status: StatusCode, _body: Bytes) {}
+    }
+
+    /// Answers every request of a connection with a stream whose end comes late.
+    async fn late_end(mut stream: tokio::net::TcpStream, late: Duration) {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let event =
+            "data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]}\n\n";
+        let text = format!("{event}data: [DONE]\n\n");
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\
+                    transfer-encoding: chunked\r\n\r\n";
+        let answer = format!("{head}{:x}\r\n{text}\r\n", text.len());
+        let mut buffer = [0; 4096];
+        while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {
+            if stream.write_all(answer.as_bytes()).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(late).await;
+            if stream.write_all(b"0\r\n\r\n").await.is_err() {
+                return;
+            }
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_late_end_of_a_stream_spoils_no_later_request() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}/v1", listener.local_addr().expect("an address"));
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(late_end(stream, Duration::from_millis(120)));
+            }
+        });
+        let client = Client::new(&[Endpoint { url, key: None }], None, None).expect("it is good");
+        for round in 0..40 {
+            let meter = Meter::new(Tokens(1));
+            let (body, figures) = (Bytes::from_static(b"{}"), Vec::new());
+            let sending = Sending { body, streams: true, figures };
+            let outcome = client.attempt(0, sending, &meter, &mut Nowhere).await;
+            assert!(matches!(outcome, Outcome::Done(_)), "round {round}: {outcome:?}");
         }
     }
 }

@@ -369,6 +369,7 @@ impl Collector {
             at: self.now,
             node: node.0,
             latency: good.then_some(took),
+            ttft: None,
             bad,
             failover: false,
             tokens: usage.output.0.min(u64::from(u32::MAX)) as u32,
@@ -408,6 +409,7 @@ impl Collector {
             at: self.now,
             node: u32::MAX,
             latency: (settled.fate == Fate::Completed).then_some(outcome.latency),
+            ttft: (settled.fate == Fate::Completed).then_some(outcome.ttft),
             bad: matches!(settled.fate, Fate::Failed(_) | Fate::Rejected(_)),
             failover: settled.failover,
             tokens: settled.usage.output.0.min(u64::from(u32::MAX)) as u32,
@@ -495,13 +497,14 @@ impl Collector {
         let seconds = now.seconds().min(WINDOW.seconds()).max(0.1);
         let whole = &self.window.whole;
         let [p50, p95, p99] = whole.latency.quantiles([0.5, 0.95, 0.99]);
+        let [ttft_p99] = whole.ttft.quantiles([0.99]);
         let spent = Cost(self.window.attempts.cost).dollars() / seconds * 3_600.0;
         Figures {
             requests_per_s: whole.count as f64 / seconds,
             p50,
             p95,
             p99,
-            ttft_p99: None,
+            ttft_p99,
             error_share: share(whole.bad, whole.count),
             dollars_per_hour: spent + self.hourly(),
             tokens_per_s: self.window.attempts.tokens as f64 / seconds,

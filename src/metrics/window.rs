@@ -89,6 +89,8 @@ pub(super) struct Sample {
     pub(super) node: u32,
     /// Latency, where it ended well.
     pub(super) latency: Option<Span>,
+    /// Time to the first token, of a request that ended well.
+    pub(super) ttft: Option<Span>,
     /// Whether it failed.
     pub(super) bad: bool,
     /// Whether it was served elsewhere than first intended.
@@ -106,6 +108,7 @@ struct Kept {
     node: u32,
     tokens: u32,
     bucket: u16,
+    ttft: u16,
     bad: bool,
     failover: bool,
 }
@@ -117,6 +120,7 @@ const WHOLE: u32 = u32::MAX;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sums {
     pub(super) latency: Coarse,
+    pub(super) ttft: Coarse,
     pub(super) count: u64,
     pub(super) bad: u64,
     pub(super) failovers: u64,
@@ -129,6 +133,9 @@ impl Sums {
         if kept.bucket != NO_BUCKET {
             self.latency.add(kept.bucket);
         }
+        if kept.ttft != NO_BUCKET {
+            self.ttft.add(kept.ttft);
+        }
         self.count += 1;
         self.bad += u64::from(kept.bad);
         self.failovers += u64::from(kept.failover);
@@ -139,6 +146,9 @@ impl Sums {
     fn take(&mut self, kept: &Kept) {
         if kept.bucket != NO_BUCKET {
             self.latency.take(kept.bucket);
+        }
+        if kept.ttft != NO_BUCKET {
+            self.ttft.take(kept.ttft);
         }
         self.count -= 1;
         self.bad -= u64::from(kept.bad);
@@ -172,6 +182,7 @@ impl Window {
             node: sample.node,
             tokens: sample.tokens,
             bucket: sample.latency.map_or(NO_BUCKET, |latency| bucket(latency.micros())),
+            ttft: sample.ttft.map_or(NO_BUCKET, |ttft| bucket(ttft.micros())),
             bad: sample.bad,
             failover: sample.failover,
         };
@@ -232,7 +243,16 @@ mod tests {
             let at = Time::ZERO + Span::from_secs(second);
             let latency = Some(Span::from_millis(100));
             let (node, bad, failover) = (WHOLE, false, false);
-            window.add(&Sample { at, node, latency, bad, failover, tokens: 7, cost: 5 });
+            window.add(&Sample {
+                at,
+                node,
+                latency,
+                ttft: None,
+                bad,
+                failover,
+                tokens: 7,
+                cost: 5,
+            });
         }
         assert_eq!(window.whole.count, 11, "seconds 19 to 29");
         assert_eq!(window.whole.tokens, 77);

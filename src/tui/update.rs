@@ -131,7 +131,8 @@ fn is_over(model: &Model) -> bool {
 }
 
 fn pause(model: &mut Model) -> Vec<Effect> {
-    if model.mode() == Mode::Live {
+    // Real time cannot be stopped, only the picture of it.
+    if model.mode() != Mode::Sim {
         if model.ui.frozen {
             model.thaw();
         } else {
@@ -188,14 +189,18 @@ fn step(model: &mut Model, command: Command) -> Vec<Effect> {
 }
 
 fn restart(model: &mut Model) -> Vec<Effect> {
-    if model.mode() == Mode::Live {
-        model.ui.notice = Some("a gateway is not restarted from here".to_owned());
+    if model.mode() != Mode::Sim {
+        model.ui.notice = Some("only a simulation can be restarted".to_owned());
         return Vec::new();
     }
     vec![Effect::Send(Command::Restart)]
 }
 
 fn kill_or_heal(model: &mut Model) -> Vec<Effect> {
+    if model.mode() != Mode::Sim {
+        model.ui.notice = Some("real endpoints are not killed from here".to_owned());
+        return Vec::new();
+    }
     let row = model.ui.selected.and_then(|id| model.node(id));
     let Some((id, fault, name)) = row.map(|row| (row.id, row.fault, row.name.clone())) else {
         model.ui.notice = Some("select a node first: j, k".to_owned());
