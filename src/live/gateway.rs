@@ -39,6 +39,8 @@ use crate::unit::{ClassId, NodeId, RequestId, TenantId, Time, Tokens};
 const PIECES_MAX: usize = 64;
 /// Bytes of preliminary events held back before the first content.
 const HELD_MAX: usize = 256 << 10;
+/// Between the error event of a cut stream and the break.
+const BREAK_PAUSE: Duration = Duration::from_millis(50);
 /// At the stop, what has been aborted has so long to say so.
 const LAST_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -419,9 +421,9 @@ async fn step(state: Streaming) -> io::Result<Option<(Bytes, Streaming)>> {
         Streaming::Open(from, leave) => (from, leave),
         Streaming::Whole => return Ok(None),
         Streaming::Broken => {
-            // The server writes out what it has when there is nothing more for the moment; an error
-            // at once would take the event with it.
-            tokio::task::yield_now().await;
+            // An error at once would take the event with it, here before it is written and in some
+            // libraries before it is read.
+            tokio::time::sleep(BREAK_PAUSE).await;
             return broken();
         }
     };
