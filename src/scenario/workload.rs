@@ -1,21 +1,22 @@
 //! `[workload]`: when requests arrive.
 
+use super::process;
 use super::value::{Field, Table, Walk};
-use crate::workload::TraceFormat;
+use crate::workload::{Process, TraceFormat};
 
-/// Requests a second go so far.
-pub const RATE_MAX: f64 = 1e7;
+pub use crate::workload::process::RATE_MAX;
 
 /// Gaps of a trace are stretched at most so many times.
 pub const SCALE_MAX: f64 = 1e6;
 
 /// When requests arrive.
+#[expect(clippy::large_enum_variant, reason = "one a run")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Arrivals {
-    /// Independently of each other.
+    /// By a law that makes up their times; a bare rate is the Poisson process.
     Poisson {
-        /// Requests a second.
-        rate: f64,
+        /// The law, with its rate.
+        rate: Process,
     },
     /// As they did in a recording.
     Trace {
@@ -28,26 +29,21 @@ pub enum Arrivals {
     },
 }
 
-const LATER_ARRIVALS: &[&str] =
-    &["gamma", "mmpp", "diurnal", "ramp", "users", "weibull", "constant", "burst"];
+const LATER_ARRIVALS: &[&str] = &["users", "constant", "burst"];
 const LATER_FORMATS: &[&str] = &["burstgpt", "bailian", "sessions", "csv"];
 
 pub(super) fn read(walk: &mut Walk, field: Field<'_>) -> Option<Arrivals> {
     let mut table = walk.table(field, "`[workload]`")?;
     let arrivals = table.need(walk, "arrivals").and_then(|field| {
-        let known = &["poisson", "trace"];
-        let (name, inner) = walk.variant(field, "kind of arrivals", known, LATER_ARRIVALS)?;
-        if name == "poisson" { poisson(walk, inner) } else { trace(walk, inner) }
+        let known: Vec<&str> = process::PROCESSES.into_iter().chain(["trace"]).collect();
+        let (name, inner) = walk.variant(field, "kind of arrivals", &known, LATER_ARRIVALS)?;
+        if name == "trace" {
+            return trace(walk, inner);
+        }
+        process::read(walk, name, inner).map(|rate| Arrivals::Poisson { rate })
     });
     table.finish(walk, &["sessions", "workflow", "prefix", "tenants"]);
     arrivals
-}
-
-fn poisson(walk: &mut Walk, field: Field<'_>) -> Option<Arrivals> {
-    let mut table = walk.table(field, "`poisson`")?;
-    let rate = table.need(walk, "rate").and_then(|field| walk.above_zero(field, RATE_MAX));
-    table.finish(walk, &[]);
-    rate.map(|rate| Arrivals::Poisson { rate })
 }
 
 fn trace(walk: &mut Walk, field: Field<'_>) -> Option<Arrivals> {
