@@ -119,6 +119,17 @@ const LAWS: &[&str] = &[
 ];
 
 #[test]
+fn every_trace_format_reads() {
+    use crate::workload::Scale;
+    for (name, format) in [("burstgpt", TraceFormat::BurstGpt), ("vidur", TraceFormat::Vidur)] {
+        let text = format!("{{ trace = {{ {name} = {{ scale = 0.5, length_scale = 2 }} }} }}");
+        let scenario = parse(&SMALL.replace("{ poisson = { rate = 10 } }", &text));
+        let scale = Scale { time: 0.5, length: 2.0 };
+        assert_eq!(scenario.arrivals, Arrivals::Trace { format, path: None, scale });
+    }
+}
+
+#[test]
 fn every_law_reads() {
     let lognormal = |mean, sigma| Dist::lognormal_mean(mean, sigma);
     let between = Dist::lognormal_between(("p10", 0.1, 1.0), ("p99", 0.99, 8.0)).unwrap();
@@ -174,6 +185,9 @@ const ARRIVALS: &[&str] = &[
     "{ diurnal = { mean = 1, peak_to_mean = 3, period = \"0s\" } }",
     "{ diurnal = { mean = 1, peak_to_mean = 1.5, amplitude = 0.5 } }",
     "{ steps = [] }",
+    "{ trace = { vidor = {} } }",
+    "{ trace = { burstgpt = { scale = 0, length_scale = nan } } }",
+    "{ trace = { vidur = { length_scal = 1e9 } } }",
     "{ steps = { at = \"0s\", rate = 1 } }",
     "{ steps = [{ at = \"1s\", rate = 1 }] }",
     "{ steps = [{ at = \"0s\", rate = 1 }, { at = \"0s\", rate = 1e9 }, { at = \"2s\" }, 7] }",
@@ -552,7 +566,10 @@ fn flags_change_every_pool_and_the_trace() {
     let azure = find("azure-chat").unwrap();
     let scenario = with(azure, &[Override::trace("day.csv")]).unwrap();
     let path = Some("day.csv".to_owned());
-    assert_eq!(scenario.arrivals, Arrivals::Trace { format: TraceFormat::Azure, path, scale: 1.0 });
+    assert_eq!(
+        scenario.arrivals,
+        Arrivals::Trace { format: TraceFormat::Azure, path, scale: 1.0.into() }
+    );
     assert_eq!(scenario.balancer.expected_output, [TRACE_OUTPUT]);
 }
 

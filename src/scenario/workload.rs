@@ -2,7 +2,7 @@
 
 use super::process;
 use super::value::{Field, Table, Walk};
-use crate::workload::{Process, TraceFormat};
+use crate::workload::{Process, Scale, TraceFormat};
 
 pub use crate::workload::process::RATE_MAX;
 
@@ -24,13 +24,20 @@ pub enum Arrivals {
         format: TraceFormat,
         /// Its file; without one the command line has to name it.
         path: Option<String>,
-        /// What gaps are multiplied by: 0.5 plays it twice as fast.
-        scale: f64,
+        /// What gaps and lengths are multiplied by.
+        scale: Scale,
     },
 }
 
+const FORMATS: [(&str, TraceFormat); 4] = [
+    ("azure", TraceFormat::Azure),
+    ("mooncake", TraceFormat::Mooncake),
+    ("burstgpt", TraceFormat::BurstGpt),
+    ("vidur", TraceFormat::Vidur),
+];
+
 const LATER_ARRIVALS: &[&str] = &["users", "constant", "burst"];
-const LATER_FORMATS: &[&str] = &["burstgpt", "bailian", "sessions", "csv"];
+const LATER_FORMATS: &[&str] = &["bailian", "sessions", "csv"];
 
 pub(super) fn read(walk: &mut Walk, field: Field<'_>) -> Option<Arrivals> {
     let mut table = walk.table(field, "`[workload]`")?;
@@ -47,11 +54,11 @@ pub(super) fn read(walk: &mut Walk, field: Field<'_>) -> Option<Arrivals> {
 }
 
 fn trace(walk: &mut Walk, field: Field<'_>) -> Option<Arrivals> {
-    let known = &["azure", "mooncake"];
-    let (name, inner) = walk.variant(field, "trace format", known, LATER_FORMATS)?;
+    let (name, inner) =
+        walk.variant(field, "trace format", &FORMATS.map(|(name, _)| name), LATER_FORMATS)?;
     let mut table = walk.table(inner, &format!("`{name}`"))?;
-    let format = if name == "azure" { TraceFormat::Azure } else { TraceFormat::Mooncake };
-    let arrivals = source(walk, &mut table, format);
+    let format = FORMATS.into_iter().find(|(known, _)| *known == name);
+    let arrivals = format.and_then(|(_, format)| source(walk, &mut table, format));
     table.finish(walk, &[]);
     arrivals
 }
@@ -65,10 +72,12 @@ fn source(walk: &mut Walk, table: &mut Table<'_>, format: TraceFormat) -> Option
         }
         Some(path.to_owned())
     });
-    let scale = table.take("scale").map_or(Some(1.0), |field| walk.above_zero(field, SCALE_MAX));
+    let mut scale =
+        |key| table.take(key).map_or(Some(1.0), |field| walk.above_zero(field, SCALE_MAX));
+    let (time, length) = (scale("scale"), scale("length_scale"));
     let path = match path {
         None => None,
         Some(path) => Some(path?),
     };
-    Some(Arrivals::Trace { format, path, scale: scale? })
+    Some(Arrivals::Trace { format, path, scale: Scale { time: time?, length: length? } })
 }

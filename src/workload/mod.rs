@@ -15,7 +15,7 @@ use crate::unit::{Time, Tokens};
 pub use arrival::Generated;
 pub use length::{ClassSpec, Mix};
 pub use process::Process;
-pub use trace::{Trace, TraceError, TraceFormat};
+pub use trace::{Scale, Trace, TraceError, TraceFormat};
 
 /// Generated arrivals where a bare rate is given: `Poisson::new(40.0, ...)`.
 pub type Poisson = Generated;
