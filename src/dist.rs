@@ -12,10 +12,13 @@ use rand_distr::{Distribution, Exp, Gamma, LogNormal, Uniform, Weibull};
 
 use crate::rng::Rng;
 
-/// The standard normal quantile of 95 %.
-const Z95: f64 = 1.644_853_626_951_472_2;
+/// A mixture has at most so many components.
+pub const COMPONENTS_MAX: usize = 4;
 
-/// A distribution of positive numbers.
+/// A table of quantiles has at most so many points.
+pub const POINTS_MAX: usize = 16;
+
+/// A distribution of positive numbers. It is a plain value: its tables are bounded.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dist {
     law: Law,
@@ -29,8 +32,25 @@ enum Law {
     Exponential(Exp<f64>),
     Gamma(Gamma<f64>),
     LogNormal(LogNormal<f64>),
+    /// A log-normal on top of a floor.
+    Shifted(f64, LogNormal<f64>),
     Weibull(Weibull<f64>),
+    /// The scale and one over the shape.
+    Pareto(f64, f64),
+    Mixture(Mixture),
+    Quantiles(Quantiles),
 }
+
+/// Log-normal components with their cumulated weights; unused places repeat the last one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Mixture {
+    shares: [f64; COMPONENTS_MAX],
+    parts: [LogNormal<f64>; COMPONENTS_MAX],
+}
+
+/// Points `(probability, value)`, both rising; unused places repeat the last one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Quantiles([(f64, f64); POINTS_MAX]);
 
 /// Why a distribution cannot be built: the parameter and what it has to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,16 +137,143 @@ impl Dist {
         Dist::new(Law::Gamma(law), mean, "mean")
     }
 
-    /// Log-normal given by its median and 95 % quantile: `sigma = ln(p95/p50) / 1.6449`.
+    /// Log-normal given by its median and 95 % quantile.
     ///
     /// # Errors
     /// If `p50` is not a finite number above zero or `p95` is not above it.
     pub fn lognormal_quantiles(p50: f64, p95: f64) -> Result<Dist, DistError> {
-        positive("p50", p50)?;
-        if !(p95.is_finite() && p95 > p50) {
-            return Err(DistError { parameter: "p95", wanted: "a finite number above `p50`" });
+        Dist::lognormal_between(("p50", 0.50, p50), ("p95", 0.95, p95))
+    }
+
+    /// Log-normal given by two quantiles `(name, probability, value)`, the lower one first:
+    /// `sigma = ln(high/low) / (z(high) - z(low))` and `mu = ln(low) - sigma z(low)`, where `z` is
+    /// the standard normal quantile.
+    ///
+    /// # Errors
+    /// If the lower value is not a finite number above zero or the higher one is not above it, or
+    /// the probabilities do not rise strictly inside zero and one.
+    pub fn lognormal_between(
+        low: (&'static str, f64, f64),
+        high: (&'static str, f64, f64),
+    ) -> Result<Dist, DistError> {
+        let (name, p_low, low) = low;
+        let (parameter, p_high, high) = high;
+        positive(name, low)?;
+        if !(p_low > 0.0 && p_high > p_low && p_high < 1.0) {
+            return Err(DistError { parameter, wanted: "a quantile above the other one" });
         }
-        Dist::lognormal(p50.ln(), (p95 / p50).ln() / Z95, "p95")
+        if !(high.is_finite() && high > low) {
+            let wanted = match name {
+                "p50" => "a finite number above `p50`",
+                _ => "a finite number above the lower quantile",
+            };
+            return Err(DistError { parameter, wanted });
+        }
+        let (z_low, z_high) = (normal_quantile(p_low), normal_quantile(p_high));
+        let sigma = (high / low).ln() / (z_high - z_low);
+        Dist::lognormal(low.ln() - sigma * z_low, sigma, parameter)
+    }
+
+    /// The same log-normal law on top of a floor: what cannot be faster than `shift`.
+    ///
+    /// # Errors
+    /// If this is no log-normal law or `shift` is negative or not finite.
+    pub fn shifted(self, shift: f64) -> Result<Dist, DistError> {
+        let wanted = "a finite number, zero or above";
+        if !(shift.is_finite() && shift >= 0.0) {
+            return Err(DistError { parameter: "shift", wanted });
+        }
+        match self.law {
+            Law::LogNormal(law) => Dist::new(Law::Shifted(shift, law), self.mean + shift, "shift"),
+            _ => Err(DistError { parameter: "shift", wanted: "used with a log-normal law" }),
+        }
+    }
+
+    /// A mixture of log-normal laws, each `(weight, law)`; weights are relative to each other. The
+    /// mean is the weighted mean.
+    ///
+    /// # Errors
+    /// If there is no part or more than [`COMPONENTS_MAX`], a part is no log-normal law, or a
+    /// weight is not a finite number above zero.
+    pub fn mixture(parts: &[(f64, Dist)]) -> Result<Dist, DistError> {
+        const PARAMETER: &str = "mixture";
+        let of = |dist: &Dist| match dist.law {
+            Law::LogNormal(law) => Ok(law),
+            _ => Err(DistError { parameter: PARAMETER, wanted: "made of log-normal laws" }),
+        };
+        let (Some((_, last)), true) = (parts.last(), parts.len() <= COMPONENTS_MAX) else {
+            return Err(DistError { parameter: PARAMETER, wanted: "a list of 1 to 4 laws" });
+        };
+        let mut mixture =
+            Mixture { shares: [1.0; COMPONENTS_MAX], parts: [of(last)?; COMPONENTS_MAX] };
+        for (weight, _) in parts {
+            positive("weight", *weight)?;
+        }
+        let total: f64 = parts.iter().map(|(weight, _)| weight).sum();
+        let (mut sum, mut mean) = (0.0, 0.0);
+        for (at, (weight, dist)) in parts.iter().enumerate() {
+            sum += weight / total;
+            mean += weight / total * dist.mean;
+            mixture.parts[at] = of(dist)?;
+            // The last share is one whatever rounding says.
+            mixture.shares[at] = if at + 1 == parts.len() { 1.0 } else { sum };
+        }
+        Dist::new(Law::Mixture(mixture), mean, "weight")
+    }
+
+    /// Pareto (type I): never below `min`, `P(X > x) = (min/x)^shape`, mean
+    /// `min * shape / (shape - 1)`.
+    ///
+    /// # Errors
+    /// If `min` is not a finite number above zero, or `shape` is not above one: the mean would be
+    /// infinite.
+    pub fn pareto(min: f64, shape: f64) -> Result<Dist, DistError> {
+        positive("min", min)?;
+        if !(shape.is_finite() && shape > 1.0) {
+            let wanted = "a finite number above 1, or the mean would be infinite";
+            return Err(DistError { parameter: "shape", wanted });
+        }
+        let mean = min * (shape / (shape - 1.0));
+        Dist::new(Law::Pareto(min, 1.0 / shape), mean, "shape")
+    }
+
+    /// A table of quantiles `(probability, value)`, linear between its points. The mean is the
+    /// area below the quantile function: `sum (p[i+1] - p[i]) * (v[i] + v[i+1]) / 2`.
+    ///
+    /// # Errors
+    /// If there are fewer than two points or more than [`POINTS_MAX`], probabilities do not rise
+    /// strictly from 0 to 1, or values are negative, not finite or fall.
+    pub fn quantiles(points: &[(f64, f64)]) -> Result<Dist, DistError> {
+        const PARAMETER: &str = "quantiles";
+        let refuse = |wanted| Err(DistError { parameter: PARAMETER, wanted });
+        let (Some(first), Some(last)) = (points.first(), points.last()) else {
+            return refuse("a list of 2 to 16 points");
+        };
+        if !(2..=POINTS_MAX).contains(&points.len()) {
+            return refuse("a list of 2 to 16 points");
+        }
+        let ends = |end: f64, wanted: f64| end.total_cmp(&wanted).is_eq();
+        if !ends(first.0.abs(), 0.0) || !ends(last.0, 1.0) {
+            return refuse("points from probability 0 to probability 1");
+        }
+        // A comparison with not-a-number is false.
+        if !points.windows(2).all(|pair| pair[0].0 < pair[1].0) {
+            return refuse("points in order, each probability once");
+        }
+        if !points.iter().all(|(_, value)| value.is_finite() && *value >= 0.0)
+            || !points.windows(2).all(|pair| pair[0].1 <= pair[1].1)
+        {
+            return refuse("finite values, zero or above, that do not fall");
+        }
+        if last.1 <= 0.0 {
+            return refuse("above zero at its end");
+        }
+        let area =
+            |pair: &[(f64, f64)]| (pair[1].0 - pair[0].0) * f64::midpoint(pair[0].1, pair[1].1);
+        let mean = points.windows(2).map(area).sum();
+        let mut table = [*last; POINTS_MAX];
+        table[..points.len()].copy_from_slice(points);
+        Dist::new(Law::Quantiles(Quantiles(table)), mean, PARAMETER)
     }
 
     /// Log-normal given by its mean and the standard deviation `sigma` of its logarithm.
@@ -175,12 +322,126 @@ impl Dist {
             Law::Exponential(law) => law.sample(rng),
             Law::Gamma(law) => law.sample(rng),
             Law::LogNormal(law) => law.sample(rng),
+            Law::Shifted(shift, law) => shift + law.sample(rng),
             Law::Weibull(law) => law.sample(rng),
+            // One minus a draw from [0, 1) is above zero.
+            Law::Pareto(min, power) => min * (1.0 - rng.unit()).powf(-power),
+            Law::Mixture(mixture) => mixture.sample(rng),
+            Law::Quantiles(table) => table.at(rng.unit()),
         };
         // A log-normal with an enormous sigma can overflow to infinity.
         value.min(f64::MAX)
     }
 }
+
+impl Mixture {
+    fn sample(&self, rng: &mut Rng) -> f64 {
+        let point = rng.unit();
+        let at = self.shares.partition_point(|share| *share <= point);
+        self.parts[at.min(COMPONENTS_MAX - 1)].sample(rng)
+    }
+}
+
+impl Quantiles {
+    /// The value of a probability below one.
+    fn at(&self, point: f64) -> f64 {
+        let next = self.0.partition_point(|(p, _)| *p <= point).clamp(1, POINTS_MAX - 1);
+        let ((p0, v0), (p1, v1)) = (self.0[next - 1], self.0[next]);
+        if p1 > p0 { v0 + (v1 - v0) * ((point - p0) / (p1 - p0)) } else { v1 }
+    }
+}
+
+/// The quantile of the standard normal law for `0 < p < 1` (Wichura, "Algorithm AS 241", Applied
+/// Statistics 37, 1988; relative error about 1e-16).
+#[must_use]
+pub fn normal_quantile(p: f64) -> f64 {
+    let from_middle = p - 0.5;
+    if from_middle.abs() <= 0.425 {
+        let r = 0.180_625 - from_middle * from_middle;
+        return from_middle * ratio(&MIDDLE, r);
+    }
+    let r = (-p.min(1.0 - p).ln()).sqrt();
+    let tail = if r <= 5.0 { ratio(&NEAR, r - 1.6) } else { ratio(&FAR, r - 5.0) };
+    tail.copysign(from_middle)
+}
+
+/// The quotient of two polynomials, coefficients from the constant up.
+fn ratio(terms: &[[f64; 8]; 2], r: f64) -> f64 {
+    let sum = |terms: &[f64; 8]| terms.iter().rev().fold(0.0, |sum, term| sum * r + term);
+    sum(&terms[0]) / sum(&terms[1])
+}
+
+/// AS 241 within 0.425 of the median.
+const MIDDLE: [[f64; 8]; 2] = [
+    [
+        3.387_132_872_796_366_5,
+        133.141_667_891_784_38,
+        1_971.590_950_306_551_3,
+        13_731.693_765_509_46,
+        45_921.953_931_549_87,
+        67_265.770_927_008_7,
+        33_430.575_583_588_13,
+        2_509.080_928_730_122_7,
+    ],
+    [
+        1.0,
+        42.313_330_701_600_91,
+        687.187_007_492_057_9,
+        5_394.196_021_424_751,
+        21_213.794_301_586_597,
+        39_307.895_800_092_71,
+        28_729.085_735_721_943,
+        5_226.495_278_852_545,
+    ],
+];
+
+/// AS 241 in the tails, down to about 1e-11.
+const NEAR: [[f64; 8]; 2] = [
+    [
+        1.423_437_110_749_683_5,
+        4.630_337_846_156_546,
+        5.769_497_221_460_691,
+        3.647_848_324_763_204_5,
+        1.270_458_252_452_368_4,
+        0.241_780_725_177_450_6,
+        0.022_723_844_989_269_184,
+        7.745_450_142_783_414e-4,
+    ],
+    [
+        1.0,
+        2.053_191_626_637_759,
+        1.676_384_830_183_803_8,
+        0.689_767_334_985_1,
+        0.148_103_976_427_480_08,
+        0.015_198_666_563_616_457,
+        5.475_938_084_995_345e-4,
+        1.050_750_071_644_416_9e-9,
+    ],
+];
+
+/// AS 241 beyond.
+const FAR: [[f64; 8]; 2] = [
+    [
+        6.657_904_643_501_103,
+        5.463_784_911_164_114,
+        1.784_826_539_917_291_3,
+        0.296_560_571_828_504_87,
+        0.026_532_189_526_576_124,
+        0.001_242_660_947_388_078_4,
+        2.711_555_568_743_487_6e-5,
+        2.010_334_399_292_288_1e-7,
+    ],
+    [
+        1.0,
+        0.599_832_206_555_888,
+        0.136_929_880_922_735_8,
+        0.014_875_361_290_850_615,
+        7.868_691_311_456_133e-4,
+        1.846_318_317_510_054_7e-5,
+        1.421_511_758_316_446e-7,
+        2.044_263_103_389_939_8e-15,
+    ],
+];
 
 /// The logarithm of the gamma function for `x > 0` (Lanczos, g = 7, nine terms; relative error
 /// below 1e-13).
@@ -224,6 +485,12 @@ mod tests {
         (mean, (squares / f64::from(n) - mean * mean).sqrt() / mean)
     }
 
+    /// Three quarters around 1, one quarter around 5: the mean is 2.
+    fn mixture() -> Dist {
+        let part = |mean, sigma| Dist::lognormal_mean(mean, sigma).unwrap();
+        Dist::mixture(&[(3.0, part(1.0, 0.2)), (1.0, part(5.0, 0.5))]).unwrap()
+    }
+
     #[test]
     fn samplers_have_the_moments_they_promise() {
         for (dist, cv) in [
@@ -234,6 +501,23 @@ mod tests {
             (Dist::gamma(2.0, 2.0).unwrap(), 2.0),
             (Dist::lognormal_mean(2.0, 0.5).unwrap(), ((0.25_f64).exp() - 1.0).sqrt()),
             (Dist::weibull(2.0, 2.0).unwrap(), 0.522_72),
+            // Pareto: cv^2 = 1 / (a (a - 2)).
+            (Dist::pareto(1.0, 6.0).unwrap(), 1.0 / 24.0_f64.sqrt()),
+            // The shift moves the mean from 2 to 4 and leaves the deviation.
+            (
+                Dist::lognormal_mean(2.0, 0.5).unwrap().shifted(2.0).unwrap(),
+                0.5 * ((0.25_f64).exp() - 1.0).sqrt(),
+            ),
+            // E X^2 = sum w m^2 e^(s^2).
+            (
+                mixture(),
+                ((0.75 * 0.04_f64.exp() + 0.25 * 25.0 * 0.25_f64.exp()) / 4.0 - 1.0).sqrt(),
+            ),
+            // Two uniform pieces: on [1, 3] and on [3, 9].
+            (
+                Dist::quantiles(&[(0.0, 1.0), (0.5, 3.0), (1.0, 9.0)]).unwrap(),
+                ((0.5 * (4.0 + 1.0 / 3.0) + 0.5 * (36.0 + 3.0)) / 16.0 - 1.0_f64).sqrt(),
+            ),
         ] {
             let (mean, sampled_cv) = moments(dist);
             assert!((mean / dist.mean() - 1.0).abs() < 0.02, "{dist:?}: mean {mean}");
@@ -252,6 +536,46 @@ mod tests {
     }
 
     #[test]
+    fn any_two_quantiles_give_the_same_law() {
+        let wanted = Dist::lognormal_mean(3.0, 0.8).unwrap();
+        let at = |p: f64| (3.0_f64.ln() - 0.32 + 0.8 * normal_quantile(p)).exp();
+        for (low, high) in [(0.1, 0.9), (0.5, 0.99), (0.9, 0.999)] {
+            let found =
+                Dist::lognormal_between(("low", low, at(low)), ("high", high, at(high))).unwrap();
+            assert!((found.mean() / wanted.mean() - 1.0).abs() < 1e-12, "{found:?}");
+        }
+    }
+
+    #[test]
+    fn normal_quantiles_are_those_of_the_tables() {
+        for (p, z) in [
+            (0.5, 0.0),
+            (0.9, 1.281_551_565_544_600_4),
+            (0.95, 1.644_853_626_951_472_2),
+            (0.99, 2.326_347_874_040_840_8),
+            (0.999, 3.090_232_306_167_813_5),
+            (1e-12, -7.034_483_825_301_131),
+        ] {
+            assert!((normal_quantile(p) - z).abs() < 1e-12 * (1.0 + z.abs()), "{p}");
+        }
+        // The tail is inside the double's reach on both sides.
+        assert!((normal_quantile(0.1) + normal_quantile(0.9)).abs() < 1e-12);
+    }
+
+    #[test]
+    fn tables_of_quantiles_are_straight_between_their_points() {
+        let Law::Quantiles(table) =
+            Dist::quantiles(&[(0.0, 1.0), (0.5, 10.0), (0.9, 10.0), (1.0, 99.0)]).unwrap().law
+        else {
+            panic!("a table");
+        };
+        for (p, value) in [(0.0, 1.0), (0.25, 5.5), (0.5, 10.0), (0.7, 10.0), (0.95, 54.5)] {
+            assert!((table.at(p) - value).abs() < 1e-9, "{p}: {}", table.at(p));
+        }
+        assert!(table.at(1.0 - f64::EPSILON) <= 99.0);
+    }
+
+    #[test]
     fn parameters_without_meaning_are_refused() {
         for bad in [f64::NAN, f64::INFINITY, -1.0] {
             assert!(Dist::constant(bad).is_err());
@@ -266,5 +590,25 @@ mod tests {
         assert!(Dist::lognormal_quantiles(2.0, 1.0).is_err());
         assert!(Dist::lognormal_mean(1.0, 1e200).is_err(), "the mean would be infinite");
         assert!(Dist::weibull(1.0, 1e-9).is_err());
+        let lognormal = Dist::lognormal_mean(1.0, 1.0).unwrap();
+        for bad in [f64::NAN, f64::INFINITY, -1.0] {
+            assert!(Dist::pareto(bad, 2.0).is_err());
+            assert!(Dist::pareto(1.0, bad).is_err());
+            assert!(lognormal.shifted(bad).is_err());
+            assert!(Dist::mixture(&[(bad, lognormal)]).is_err());
+            assert!(Dist::quantiles(&[(0.0, 0.0), (1.0, bad)]).is_err());
+            assert!(Dist::quantiles(&[(0.0, 0.0), (bad, 1.0), (1.0, 2.0)]).is_err());
+            assert!(Dist::lognormal_between(("p10", 0.1, 1.0), ("p90", 0.9, bad)).is_err());
+            assert!(Dist::lognormal_between(("p10", 0.1, 1.0), ("p90", bad, 2.0)).is_err());
+        }
+        assert!(Dist::pareto(1.0, 1.0).is_err(), "the mean would be infinite");
+        assert!(Dist::exponential(1.0).unwrap().shifted(1.0).is_err());
+        assert!(Dist::mixture(&[]).is_err());
+        assert!(Dist::mixture(&[(1.0, lognormal); COMPONENTS_MAX + 1]).is_err());
+        assert!(Dist::mixture(&[(1.0, Dist::exponential(1.0).unwrap())]).is_err());
+        assert!(Dist::quantiles(&[(0.0, 1.0)]).is_err());
+        assert!(Dist::quantiles(&[(0.1, 1.0), (1.0, 2.0)]).is_err());
+        assert!(Dist::quantiles(&[(0.0, 2.0), (1.0, 1.0)]).is_err());
+        assert!(Dist::quantiles(&[(0.0, 0.0), (1.0, 0.0)]).is_err(), "the mean is zero");
     }
 }

@@ -27,6 +27,10 @@ const ERROR_AFTER: Span = Span::from_millis(5);
 const PROBE_AFTER: Span = Span::from_millis(2);
 
 /// A simulated back end as configured.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one a node, and boxes would cost a step to the law of every draw"
+)]
 #[derive(Clone, Debug, PartialEq)]
 pub enum BackendSpec {
     /// A fixed number of servers with a bounded queue in front: M/G/k.
@@ -119,6 +123,10 @@ pub struct Node {
     faults: Vec<(u32, FaultKind)>,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one a node, and boxes would cost a step to the law of every draw"
+)]
 #[derive(Debug)]
 enum Backend {
     Slots(slots::Slots),

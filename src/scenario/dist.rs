@@ -2,7 +2,7 @@
 
 use super::document::Kind;
 use super::value::{Field, Table, Walk};
-use crate::dist::{Dist, DistError};
+use crate::dist::{COMPONENTS_MAX, Dist, DistError, POINTS_MAX};
 use crate::unit::Span;
 
 /// What the values of a distribution are.
@@ -14,7 +14,32 @@ pub(super) enum Unit {
     Plain,
 }
 
-const LAWS: &[&str] = &["constant", "uniform", "exponential", "gamma", "lognormal", "weibull"];
+const LAWS: &[&str] = &[
+    "constant",
+    "uniform",
+    "exponential",
+    "gamma",
+    "lognormal",
+    "weibull",
+    "pareto",
+    "mixture",
+    "quantiles",
+];
+
+/// Quantiles as a log-normal law may name two of them.
+const QUANTILES: [(&str, f64); 11] = [
+    ("p1", 0.01),
+    ("p5", 0.05),
+    ("p10", 0.10),
+    ("p25", 0.25),
+    ("p50", 0.50),
+    ("p75", 0.75),
+    ("p90", 0.90),
+    ("p95", 0.95),
+    ("p98", 0.98),
+    ("p99", 0.99),
+    ("p999", 0.999),
+];
 
 /// The parameters of a law with the fields they came from, so that an error can point at one.
 struct Parameters<'a, 'w> {
@@ -45,12 +70,39 @@ impl Parameters<'_, '_> {
     }
 
     fn lognormal(&mut self) -> Option<Result<Dist, DistError>> {
-        if self.table.has("mean") || self.table.has("sigma") {
+        let law = if self.table.has("mean") || self.table.has("sigma") {
             let both = Self::both(self.quantity("mean"), self.shape("sigma"));
-            return both.map(|(mean, sigma)| Dist::lognormal_mean(mean, sigma));
+            both.map(|(mean, sigma)| Dist::lognormal_mean(mean, sigma))
+        } else {
+            self.between()
+        };
+        if !self.table.has("shift") {
+            return law;
         }
-        let both = Self::both(self.quantity("p50"), self.quantity("p95"));
-        both.map(|(p50, p95)| Dist::lognormal_quantiles(p50, p95))
+        let shift = self.quantity("shift");
+        law.zip(shift).map(|(law, shift)| law?.shifted(shift))
+    }
+
+    /// A log-normal law by two of its quantiles; `p50` and `p95` are asked for if they are missing.
+    fn between(&mut self) -> Option<Result<Dist, DistError>> {
+        let named = |(name, _): &(&'static str, f64)| self.table.has(name);
+        let mut named: Vec<_> = QUANTILES.into_iter().filter(named).collect();
+        for usual in [("p50", 0.50), ("p95", 0.95), ("p99", 0.99)] {
+            if named.len() < 2 && !named.contains(&usual) {
+                named.push(usual);
+            }
+        }
+        named.sort_by(|a, b| a.1.total_cmp(&b.1));
+        let values: Vec<_> = named.iter().map(|(name, _)| self.quantity(name)).collect();
+        if let Some((name, _)) = named.get(2) {
+            let message = "a log-normal law has two quantiles, not more";
+            let place = self.table.key_place(name);
+            self.walk.problem(place, message).label("one too many");
+            return None;
+        }
+        let (low, high) =
+            ((named[0].0, named[0].1, values[0]?), (named[1].0, named[1].1, values[1]?));
+        Some(Dist::lognormal_between(low, high))
     }
 
     fn law(&mut self, name: &str) -> Option<Result<Dist, DistError>> {
@@ -65,6 +117,10 @@ impl Parameters<'_, '_> {
                 both.map(|(mean, cv)| Dist::gamma(mean, cv))
             }
             "lognormal" => self.lognormal(),
+            "pareto" => {
+                let both = Self::both(self.quantity("min"), self.shape("shape"));
+                both.map(|(min, shape)| Dist::pareto(min, shape))
+            }
             _ => {
                 let both = Self::both(self.quantity("mean"), self.shape("shape"));
                 both.map(|(mean, shape)| Dist::weibull(mean, shape))
@@ -100,22 +156,81 @@ pub(super) fn read_or_zero(walk: &mut Walk, field: Field<'_>, unit: Unit) -> Opt
         }
         return constant(walk, field, unit);
     }
-    let (name, inner) = walk.variant(field, "distribution", LAWS, &["empirical", "pareto"])?;
-    if name == "constant" {
-        return constant(walk, inner, unit);
+    let (name, inner) = walk.variant(field, "distribution", LAWS, &[])?;
+    match name {
+        "constant" => constant(walk, inner, unit),
+        "mixture" => mixture(walk, inner, unit),
+        "quantiles" => quantiles(walk, inner, unit),
+        _ => parametric(walk, name, inner, unit),
     }
+}
+
+/// A law with a table of parameters.
+fn parametric(walk: &mut Walk, name: &str, inner: Field<'_>, unit: Unit) -> Option<Dist> {
     let table = walk.table(inner, &format!("`{name}`"))?;
     let mut parameters = Parameters { table, walk, unit, fields: Vec::new() };
     let law = parameters.law(name);
     let Parameters { table, fields, .. } = parameters;
     table.finish(walk, &[]);
-    match law? {
-        Ok(law) => Some(law),
-        Err(error) => {
-            refuse(walk, inner, &fields, &error, unit);
-            None
-        }
+    checked(walk, inner, &fields, law?, unit)
+}
+
+fn checked(
+    walk: &mut Walk,
+    inner: Field<'_>,
+    fields: &[Field<'_>],
+    law: Result<Dist, DistError>,
+    unit: Unit,
+) -> Option<Dist> {
+    law.map_err(|error| refuse(walk, inner, fields, &error, unit)).ok()
+}
+
+/// `[{ weight = 0.7, lognormal = { ... } }, ...]`.
+fn mixture(walk: &mut Walk, field: Field<'_>, unit: Unit) -> Option<Dist> {
+    let items = walk.list(field, COMPONENTS_MAX);
+    if field.is_list_below(1) {
+        walk.must_be(field, "a list such as [{ weight = 0.9, lognormal = { ... } }, ...]");
     }
+    let part = |item| {
+        let mut table = walk.table(item, "a part of the mixture")?;
+        let weight = table.need(walk, "weight").and_then(|field| walk.above_zero(field, 1e9));
+        let law = table.need(walk, "lognormal");
+        let law = law.and_then(|law| parametric(walk, "lognormal", law, unit));
+        table.finish(walk, &[]);
+        weight.zip(law)
+    };
+    // Every part is looked at before one that is wrong ends it.
+    let parts: Vec<Option<(f64, Dist)>> = items.into_iter().map(part).collect();
+    let parts: Vec<(f64, Dist)> = parts.into_iter().collect::<Option<_>>()?;
+    if parts.is_empty() {
+        return None;
+    }
+    checked(walk, field, &[], Dist::mixture(&parts), unit)
+}
+
+/// `[[0.0, 1], [0.5, 10], [1.0, 99]]`.
+fn quantiles(walk: &mut Walk, field: Field<'_>, unit: Unit) -> Option<Dist> {
+    let items = walk.list(field, POINTS_MAX);
+    if field.is_list_below(2) {
+        walk.must_be(field, "a list of points such as [[0.0, 1], [0.5, 10], [1.0, 99]]");
+        return None;
+    }
+    let point = |item: Field<'_>| {
+        let [p, value] = walk.list(item, 2)[..] else {
+            if item.is_list_below(2) {
+                walk.must_be(item, "points [probability, value]");
+            }
+            return None;
+        };
+        let p = walk.upto(p, 1.0);
+        p.zip(quantity(walk, value, unit))
+    };
+    let points: Vec<Option<(f64, f64)>> = items.into_iter().map(point).collect();
+    let points: Vec<(f64, f64)> = points.into_iter().collect::<Option<_>>()?;
+    if points.is_empty() {
+        return None;
+    }
+    checked(walk, field, &[], Dist::quantiles(&points), unit)
 }
 
 fn constant(walk: &mut Walk, field: Field<'_>, unit: Unit) -> Option<Dist> {

@@ -18,6 +18,7 @@ mod names;
 mod overrides;
 mod pool;
 mod problem;
+mod process;
 mod route;
 mod strategy;
 #[cfg(test)]
@@ -74,7 +75,7 @@ pub struct Scenario {
     pub title: String,
     /// Seeds everything random.
     pub seed: u64,
-    /// When arrivals stop. Poisson arrivals have this or `requests`; a trace may have neither.
+    /// When arrivals stop. Arrivals that are made up have this or `requests`; a trace may have neither.
     pub duration: Option<Span>,
     /// At most so many requests arrive.
     pub requests: Option<u64>,
@@ -254,7 +255,7 @@ fn read_bounds<'a>(walk: &mut Walk, table: &mut Table<'a>) -> Bounds<'a> {
     Bounds { duration, duration_field, requests, warmup: warmup.unwrap_or_default() }
 }
 
-/// A Poisson stream never ends by itself.
+/// Arrivals that are made up never end by themselves.
 fn check_end(walk: &mut Walk, bounds: &Bounds<'_>, workload: Field<'_>, arrivals: &Arrivals) {
     let endless = bounds.duration.is_none() && bounds.requests.is_none();
     if endless && bounds.duration_field.is_none() && matches!(arrivals, Arrivals::Poisson { .. }) {
@@ -299,7 +300,7 @@ fn read_workload(
     let live = fleet.reachable && !fleet.live.is_empty();
     let field = if live { top.take("workload") } else { top.need(walk, "workload") };
     let Some(field) = field else {
-        return (Some(Arrivals::Poisson { rate: 1.0 }), true);
+        return (Some(Arrivals::Poisson { rate: 1.0.into() }), true);
     };
     let arrivals = workload::read(walk, field);
     if let Some(arrivals) = &arrivals {

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::balance::{Priority, Tier};
+use crate::dist::Dist;
 use crate::node::{Answer, FaultKind};
 use crate::unit::{ClassId, PoolId, Price, Ratio, RegionId, TenantId};
 use crate::workload::TraceFormat;
@@ -90,6 +91,136 @@ draws! {
     draws_control_characters: broken("\"light\"", "\"\\u001b[31m\"");
     draws_wide_characters: broken("\"random\"", "{ \"zufällig ✓\" = {} } # größer");
     draws_live: drawn(LIVE);
+    draws_laws: LAWS.iter().map(|text| law(text) + "\n\n").collect::<String>();
+    draws_arrivals: ARRIVALS.iter().map(|text| arrivals(text) + "\n\n").collect::<String>();
+}
+
+/// The problems of `SMALL` with another law of service.
+fn law(text: &str) -> String {
+    broken("{ constant = \"10ms\" }", text)
+}
+
+const LAWS: &[&str] = &[
+    "{ lognormal = { p10 = \"1s\" } }",
+    "{ lognormal = { p90 = \"1s\", p10 = \"2s\" } }",
+    "{ lognormal = { p10 = \"1s\", p50 = \"2s\", p90 = \"3s\" } }",
+    "{ lognormal = { p50 = \"1s\", p97 = \"2s\" } }",
+    "{ lognormal = { p50 = \"1s\", p99 = \"2s\", shift = 1 } }",
+    "{ pareto = { min = \"0s\", shape = 2 } }",
+    "{ pareto = { min = \"1s\", shape = 1 } }",
+    "{ paretto = { min = \"1s\", shape = 2 } }",
+    "{ mixture = [] }",
+    "{ mixture = [{ weight = 0, lognormal = { p50 = \"1s\", p99 = \"1s\" } }, { gamma = {} }] }",
+    "{ quantiles = [[0, \"1s\"]] }",
+    "{ quantiles = [[0, \"1s\"], [nan, \"2s\"], [1, 7], [1], 5] }",
+    "{ quantiles = [[0, \"1s\"], [0.5, \"2s\"]] }",
+    "{ quantiles = [[0, \"1s\"], [0.5, \"5s\"], [1, \"2s\"]] }",
+    "{ quantiles = [[0, \"0s\"], [1, \"0s\"]] }",
+];
+
+#[test]
+fn every_trace_format_reads() {
+    use crate::workload::Scale;
+    for (name, format) in [("burstgpt", TraceFormat::BurstGpt), ("vidur", TraceFormat::Vidur)] {
+        let text = format!("{{ trace = {{ {name} = {{ scale = 0.5, length_scale = 2 }} }} }}");
+        let scenario = parse(&SMALL.replace("{ poisson = { rate = 10 } }", &text));
+        let scale = Scale { time: 0.5, length: 2.0 };
+        assert_eq!(scenario.arrivals, Arrivals::Trace { format, path: None, scale });
+    }
+}
+
+#[test]
+fn every_law_reads() {
+    let lognormal = |mean, sigma| Dist::lognormal_mean(mean, sigma);
+    let between = Dist::lognormal_between(("p10", 0.1, 1.0), ("p99", 0.99, 8.0)).unwrap();
+    let mixture = [(9.0, lognormal(1.0, 0.5).unwrap()), (1.0, between)];
+    for (text, law) in [
+        ("{ lognormal = { p10 = \"1s\", p99 = \"8s\" } }", Ok(between)),
+        ("{ lognormal = { p99 = \"8s\", p10 = \"1s\", shift = \"2s\" } }", between.shifted(2.0)),
+        (
+            "{ lognormal = { mean = \"1s\", sigma = 0.5, shift = \"100ms\" } }",
+            lognormal(1.0, 0.5).and_then(|law| law.shifted(0.1)),
+        ),
+        ("{ pareto = { min = \"1s\", shape = 2.5 } }", Dist::pareto(1.0, 2.5)),
+        (
+            "{ mixture = [{ weight = 9, lognormal = { mean = \"1s\", sigma = 0.5 } }, \
+             { weight = 1, lognormal = { p10 = \"1s\", p99 = \"8s\" } }] }",
+            Dist::mixture(&mixture),
+        ),
+        (
+            "{ quantiles = [[0.0, \"1s\"], [0.5, \"10s\"], [1.0, \"99s\"]] }",
+            Dist::quantiles(&[(0.0, 1.0), (0.5, 10.0), (1.0, 99.0)]),
+        ),
+    ] {
+        let scenario = parse(&SMALL.replace("{ constant = \"10ms\" }", text));
+        let spec = format!("{:?}", scenario.backends);
+        assert!(spec.contains(&format!("{:?}", law.unwrap())), "{text}: {spec}");
+    }
+}
+
+/// The problems of `SMALL` with other arrivals.
+fn arrivals(text: &str) -> String {
+    broken("{ poisson = { rate = 10 } }", text)
+}
+
+const ARRIVALS: &[&str] = &[
+    "{ gama = { rate = 1, cv = 1 } }",
+    "{ gamma = { rate = -1, cv = 1 } }",
+    "{ gamma = { rate = 1, cv = nan } }",
+    "{ gamma = { rate = 1, cv = 1000, shape = 2 } }",
+    "{ weibull = { rate = 1e9, shape = 1 } }",
+    "{ weibull = { rate = 10, shpae = 1 } }",
+    "{ mmpp = { rates = [1], holds = [\"1s\"] } }",
+    "{ mmpp = { rates = [1, -2, inf], holds = [\"1s\", 2, \"1us\"] } }",
+    "{ mmpp = { rates = [1, 2], holds = [\"1s\"] } }",
+    "{ mmpp = { rates = [1, 2, 3], holds = [\"1s\", \"2s\"] } }",
+    "{ mmpp = { rates = [0, 0], holds = [\"1s\", \"2s\"] } }",
+    "{ mmpp = { rates = 5 } }",
+    "{ ramp = { from = 0, to = 0, over = \"5m\" } }",
+    "{ ramp = { from = -1, to = 5, over = \"0s\" } }",
+    "{ ramp = { from = 1, to = 2, over = 300 } }",
+    "{ diurnal = { mean = 1 } }",
+    "{ diurnal = { mean = 1, amplitude = 1.5 } }",
+    "{ diurnal = { mean = 0, peak_to_mean = 1.5 } }",
+    "{ diurnal = { mean = 1, peak_to_mean = 3, period = \"0s\" } }",
+    "{ diurnal = { mean = 1, peak_to_mean = 1.5, amplitude = 0.5 } }",
+    "{ steps = [] }",
+    "{ trace = { vidor = {} } }",
+    "{ trace = { burstgpt = { scale = 0, length_scale = nan } } }",
+    "{ trace = { vidur = { length_scal = 1e9 } } }",
+    "{ steps = { at = \"0s\", rate = 1 } }",
+    "{ steps = [{ at = \"1s\", rate = 1 }] }",
+    "{ steps = [{ at = \"0s\", rate = 1 }, { at = \"0s\", rate = 1e9 }, { at = \"2s\" }, 7] }",
+    "{ steps = [{ at = \"0s\", rate = 0 }, { at = \"1s\", rate = 0 }] }",
+];
+
+#[test]
+fn every_process_reads() {
+    use crate::workload::Process;
+    for (text, process) in [
+        ("{ gamma = { rate = 40, cv = 3 } }", Process::gamma(40.0, 3.0)),
+        ("{ weibull = { rate = 40, shape = 0.5 } }", Process::weibull(40.0, 0.5)),
+        (
+            "{ mmpp = { rates = [0, 40], holds = [\"10s\", \"500ms\"] } }",
+            Process::mmpp(&[(0.0, 10.0), (40.0, 0.5)]),
+        ),
+        ("{ ramp = { from = 0, to = 40, over = \"5m\" } }", Process::ramp(0.0, 40.0, 300.0)),
+        (
+            "{ diurnal = { mean = 40, peak_to_mean = 1.5 } }",
+            Process::diurnal(40.0, 0.5, 86_400.0, 43_200.0),
+        ),
+        (
+            "{ diurnal = { mean = 40, amplitude = 1, period = \"1h\", peak_at = \"0s\" } }",
+            Process::diurnal(40.0, 1.0, 3_600.0, 0.0),
+        ),
+        (
+            "{ steps = [{ at = \"0s\", rate = 1 }, { at = \"1m\", rate = 0 }] }",
+            Process::steps(&[(1.0, 0.0), (0.0, 60.0)]),
+        ),
+    ] {
+        let scenario = parse(&SMALL.replace("{ poisson = { rate = 10 } }", text));
+        assert_eq!(scenario.arrivals, Arrivals::Poisson { rate: process.unwrap() }, "{text}");
+    }
 }
 
 const ABSURD: &str = r#"
@@ -292,7 +423,7 @@ name = "chat"
 tenant = { zipf = { tenants = 20 } }
 region = { eu = 1 }
 [workload]
-arrivals = { diurnal = {} }
+arrivals = { users = {} }
 sessions = {}
 "#;
 
@@ -414,7 +545,7 @@ fn overrides_reach_every_scalar() {
     let scenario = with(SMALL, &overrides).unwrap();
     assert_eq!(scenario.seed, 9);
     assert_eq!(scenario.balancer.seed, 9);
-    assert_eq!(scenario.arrivals, Arrivals::Poisson { rate: 80.0 });
+    assert_eq!(scenario.arrivals, Arrivals::Poisson { rate: 80.0.into() });
     assert_eq!(scenario.balancer.pools[0].strategy.name(), "peak_ewma");
     assert_eq!(scenario.balancer.nodes.len(), 2);
     assert_eq!(scenario.balancer.nodes[1].weight, 3);
@@ -435,7 +566,10 @@ fn flags_change_every_pool_and_the_trace() {
     let azure = find("azure-chat").unwrap();
     let scenario = with(azure, &[Override::trace("day.csv")]).unwrap();
     let path = Some("day.csv".to_owned());
-    assert_eq!(scenario.arrivals, Arrivals::Trace { format: TraceFormat::Azure, path, scale: 1.0 });
+    assert_eq!(
+        scenario.arrivals,
+        Arrivals::Trace { format: TraceFormat::Azure, path, scale: 1.0.into() }
+    );
     assert_eq!(scenario.balancer.expected_output, [TRACE_OUTPUT]);
 }
 

@@ -123,6 +123,11 @@ impl<'a> Field<'a> {
         matches!(&self.value.kind, Kind::Text(text) if text == word)
     }
 
+    /// Returns whether it is a list of fewer than `count` items.
+    pub(super) fn is_list_below(&self, count: usize) -> bool {
+        matches!(&self.value.kind, Kind::List(items) if items.len() < count)
+    }
+
     pub(super) fn is_table(&self) -> bool {
         matches!(self.value.kind, Kind::Table(_))
     }

@@ -1,21 +1,22 @@
 //! `[workload]`: when requests arrive.
 
+use super::process;
 use super::value::{Field, Table, Walk};
-use crate::workload::TraceFormat;
+use crate::workload::{Process, Scale, TraceFormat};
 
-/// Requests a second go so far.
-pub const RATE_MAX: f64 = 1e7;
+pub use crate::workload::process::RATE_MAX;
 
 /// Gaps of a trace are stretched at most so many times.
 pub const SCALE_MAX: f64 = 1e6;
 
 /// When requests arrive.
+#[expect(clippy::large_enum_variant, reason = "one a run")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Arrivals {
-    /// Independently of each other.
+    /// By a law that makes up their times; a bare rate is the Poisson process.
     Poisson {
-        /// Requests a second.
-        rate: f64,
+        /// The law, with its rate.
+        rate: Process,
     },
     /// As they did in a recording.
     Trace {
@@ -23,39 +24,41 @@ pub enum Arrivals {
         format: TraceFormat,
         /// Its file; without one the command line has to name it.
         path: Option<String>,
-        /// What gaps are multiplied by: 0.5 plays it twice as fast.
-        scale: f64,
+        /// What gaps and lengths are multiplied by.
+        scale: Scale,
     },
 }
 
-const LATER_ARRIVALS: &[&str] =
-    &["gamma", "mmpp", "diurnal", "ramp", "users", "weibull", "constant", "burst"];
-const LATER_FORMATS: &[&str] = &["burstgpt", "bailian", "sessions", "csv"];
+const FORMATS: [(&str, TraceFormat); 4] = [
+    ("azure", TraceFormat::Azure),
+    ("mooncake", TraceFormat::Mooncake),
+    ("burstgpt", TraceFormat::BurstGpt),
+    ("vidur", TraceFormat::Vidur),
+];
+
+const LATER_ARRIVALS: &[&str] = &["users", "constant", "burst"];
+const LATER_FORMATS: &[&str] = &["bailian", "sessions", "csv"];
 
 pub(super) fn read(walk: &mut Walk, field: Field<'_>) -> Option<Arrivals> {
     let mut table = walk.table(field, "`[workload]`")?;
     let arrivals = table.need(walk, "arrivals").and_then(|field| {
-        let known = &["poisson", "trace"];
-        let (name, inner) = walk.variant(field, "kind of arrivals", known, LATER_ARRIVALS)?;
-        if name == "poisson" { poisson(walk, inner) } else { trace(walk, inner) }
+        let known: Vec<&str> = process::PROCESSES.into_iter().chain(["trace"]).collect();
+        let (name, inner) = walk.variant(field, "kind of arrivals", &known, LATER_ARRIVALS)?;
+        if name == "trace" {
+            return trace(walk, inner);
+        }
+        process::read(walk, name, inner).map(|rate| Arrivals::Poisson { rate })
     });
     table.finish(walk, &["sessions", "workflow", "prefix", "tenants"]);
     arrivals
 }
 
-fn poisson(walk: &mut Walk, field: Field<'_>) -> Option<Arrivals> {
-    let mut table = walk.table(field, "`poisson`")?;
-    let rate = table.need(walk, "rate").and_then(|field| walk.above_zero(field, RATE_MAX));
-    table.finish(walk, &[]);
-    rate.map(|rate| Arrivals::Poisson { rate })
-}
-
 fn trace(walk: &mut Walk, field: Field<'_>) -> Option<Arrivals> {
-    let known = &["azure", "mooncake"];
-    let (name, inner) = walk.variant(field, "trace format", known, LATER_FORMATS)?;
+    let (name, inner) =
+        walk.variant(field, "trace format", &FORMATS.map(|(name, _)| name), LATER_FORMATS)?;
     let mut table = walk.table(inner, &format!("`{name}`"))?;
-    let format = if name == "azure" { TraceFormat::Azure } else { TraceFormat::Mooncake };
-    let arrivals = source(walk, &mut table, format);
+    let format = FORMATS.into_iter().find(|(known, _)| *known == name);
+    let arrivals = format.and_then(|(_, format)| source(walk, &mut table, format));
     table.finish(walk, &[]);
     arrivals
 }
@@ -69,10 +72,12 @@ fn source(walk: &mut Walk, table: &mut Table<'_>, format: TraceFormat) -> Option
         }
         Some(path.to_owned())
     });
-    let scale = table.take("scale").map_or(Some(1.0), |field| walk.above_zero(field, SCALE_MAX));
+    let mut scale =
+        |key| table.take(key).map_or(Some(1.0), |field| walk.above_zero(field, SCALE_MAX));
+    let (time, length) = (scale("scale"), scale("length_scale"));
     let path = match path {
         None => None,
         Some(path) => Some(path?),
     };
-    Some(Arrivals::Trace { format, path, scale: scale? })
+    Some(Arrivals::Trace { format, path, scale: Scale { time: time?, length: length? } })
 }

@@ -70,8 +70,8 @@ impl Mix {
     /// Makes the next request, of drawn lengths.
     pub fn draw(&mut self, at: Time) -> Arrival {
         let class = self.class();
-        let prompt = length(self.classes[class].prompt, &mut self.length_rng);
-        let output = length(self.classes[class].output, &mut self.length_rng);
+        let prompt = length(&self.classes[class].prompt, &mut self.length_rng);
+        let output = length(&self.classes[class].output, &mut self.length_rng);
         self.make(at, class, prompt, output, Box::default())
     }
 
@@ -124,6 +124,6 @@ impl Mix {
 }
 
 /// Draws a number of tokens: rounded, at least one, at most [`LENGTH_MAX`].
-fn length(law: Dist, rng: &mut Rng) -> Tokens {
+fn length(law: &Dist, rng: &mut Rng) -> Tokens {
     Tokens((law.sample(rng).round() as u64).clamp(1, LENGTH_MAX))
 }

@@ -6,14 +6,19 @@
 
 pub mod arrival;
 pub mod length;
+pub mod process;
 pub mod trace;
 
 use crate::balance::Request;
 use crate::unit::{Time, Tokens};
 
-pub use arrival::Poisson;
+pub use arrival::Generated;
 pub use length::{ClassSpec, Mix};
-pub use trace::{Trace, TraceError, TraceFormat};
+pub use process::Process;
+pub use trace::{Scale, Trace, TraceError, TraceFormat};
+
+/// Generated arrivals where a bare rate is given: `Poisson::new(40.0, ...)`.
+pub type Poisson = Generated;
 
 /// What is true of a request but not known before it is answered. The balancer cannot name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,6 +9,7 @@
 //! jitter, in file order; [`Trace::notes`] says so. A trace without a grid is left alone.
 
 mod azure;
+mod columns;
 mod grid;
 mod lines;
 mod mooncake;
@@ -22,6 +23,7 @@ use super::{Arrival, Source};
 use crate::rng::Rng;
 use crate::unit::{Span, Time, Tokens};
 
+use columns::Columns;
 pub use lines::LINE_MAX;
 use lines::Lines;
 
@@ -39,6 +41,39 @@ pub enum TraceFormat {
     Azure,
     /// One JSON object a line: `timestamp` (ms), `input_length`, `output_length`, `hash_ids`.
     Mooncake,
+    /// CSV with the columns `Timestamp` (s), `Request tokens`, `Response tokens` among others; rows
+    /// without response tokens are failures and left out.
+    BurstGpt,
+    /// CSV with the columns `arrived_at` (s), `num_prefill_tokens`, `num_decode_tokens`.
+    Vidur,
+}
+
+impl TraceFormat {
+    /// What its header calls time, prompt and answer, if columns are found by name.
+    fn names(self) -> Option<columns::Names> {
+        match self {
+            TraceFormat::Azure | TraceFormat::Mooncake => None,
+            TraceFormat::BurstGpt => Some(columns::BURSTGPT),
+            TraceFormat::Vidur => Some(columns::VIDUR),
+        }
+    }
+}
+
+/// How a trace is stretched.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scale {
+    /// What gaps are multiplied by: 0.5 plays the trace twice as fast, at twice the rate.
+    pub time: f64,
+    /// What lengths of prompts and answers are multiplied by; prefix hashes stay, so that each
+    /// stands for as many times the tokens.
+    pub length: f64,
+}
+
+/// A bare number stretches the time.
+impl From<f64> for Scale {
+    fn from(time: f64) -> Scale {
+        Scale { time, length: 1.0 }
+    }
 }
 
 /// What is wrong with a trace, and where.
@@ -101,12 +136,16 @@ struct Timed {
 pub struct Trace {
     lines: Lines,
     format: TraceFormat,
-    scale: f64,
+    scale: Scale,
     end: Time,
     left: u64,
     mix: Mix,
     rng: Rng,
     header: bool,
+    /// Where the columns are, once a header has named them.
+    columns: Option<Columns>,
+    /// Rows left out because they tell of failures.
+    skipped: u64,
     /// Time of the first row.
     origin: Option<i128>,
     /// Time of the last row read, relative to the first.
@@ -123,22 +162,25 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// Reads `reader` until `end`, at most `count` rows. Gaps between rows are multiplied by
-    /// `scale`: 0.5 plays a trace twice as fast.
+    /// Reads `reader` until `end`, at most `count` rows. A bare number as `scale`
+    /// stretches the gaps between rows: 0.5 plays a trace twice as fast.
     ///
     /// # Panics
-    /// If `scale` is not a finite number above zero.
+    /// If a scale is not a finite number above zero.
     #[must_use]
     pub fn new(
         reader: Box<dyn BufRead + Send>,
         format: TraceFormat,
-        scale: f64,
+        scale: impl Into<Scale>,
         end: Time,
         count: u64,
         seed: u64,
         mix: Mix,
     ) -> Trace {
-        assert!(scale.is_finite() && scale > 0.0, "a time scale is a finite number above zero");
+        let scale = scale.into();
+        for scale in [scale.time, scale.length] {
+            assert!(scale.is_finite() && scale > 0.0, "a scale is a finite number above zero");
+        }
         Trace {
             lines: Lines::new(reader),
             format,
@@ -147,7 +189,9 @@ impl Trace {
             left: count,
             mix,
             rng: Rng::stream(seed, "trace jitter"),
-            header: format == TraceFormat::Azure,
+            header: format != TraceFormat::Mooncake,
+            columns: None,
+            skipped: 0,
             origin: None,
             newest: 0,
             ahead: VecDeque::new(),
@@ -165,10 +209,25 @@ impl Trace {
             self.pending = errors;
             self.left = 0;
         }
-        self.grid.map_or_else(Vec::new, |step| {
+        let mut notes = Vec::new();
+        if let Some(step) = self.grid {
             let jitter = "spread by a seeded uniform jitter";
-            vec![format!("timestamps lie on a {step} grid: requests are {jitter}")]
-        })
+            notes.push(format!("timestamps lie on a {step} grid: requests are {jitter}"));
+        }
+        if self.format == TraceFormat::BurstGpt {
+            let first = match self.skipped {
+                0 => String::new(),
+                count => format!(" ({count} in the first rows)"),
+            };
+            notes.push(format!("rows without response tokens failed and are left out{first}"));
+        }
+        notes
+    }
+
+    /// Returns how many rows have been left out so far because they tell of failures.
+    #[must_use]
+    pub fn skipped(&self) -> u64 {
+        self.skipped
     }
 
     /// Returns the step of the grid on which the timestamps lie, once the first rows are read.
@@ -264,24 +323,33 @@ impl Trace {
         if self.header {
             self.header = false;
             if self.advance()? {
-                azure::header(self.lines.line())?;
+                let line = self.lines.line();
+                match self.format.names() {
+                    Some(names) => self.columns = Some(columns::header(line, names)?),
+                    None => azure::header(line)?,
+                }
             }
         }
-        if !self.advance()? {
-            return Ok(None);
-        }
-        let line = self.lines.line();
-        let row = match self.format {
-            TraceFormat::Azure => azure::row(line),
-            TraceFormat::Mooncake => mooncake::row(line),
-        };
-        let row = row.map_err(|mut flaw| {
-            if !self.lines.terminated() {
-                flaw.reason.push_str(" (the last line has no line end: is the file cut off?)");
+        while self.advance()? {
+            let line = self.lines.line();
+            let row = match (self.format, &self.columns) {
+                (TraceFormat::Mooncake, _) => mooncake::row(line),
+                (_, Some(columns)) => columns::row(line, columns),
+                (_, None) => azure::row(line),
+            };
+            let row = row.map_err(|mut flaw| {
+                if !self.lines.terminated() {
+                    flaw.reason.push_str(" (the last line has no line end: is the file cut off?)");
+                }
+                flaw
+            })?;
+            if self.format == TraceFormat::BurstGpt && row.output == 0 {
+                self.skipped += 1;
+                continue;
             }
-            flaw
-        })?;
-        self.place(row).map(Some)
+            return self.place(row).map(Some);
+        }
+        Ok(None)
     }
 
     /// Reads a line. A file without any row is an error.
@@ -370,16 +438,22 @@ impl Source for Trace {
             self.left = 0;
             return Ok(None);
         };
-        let at = Time::ZERO + Span(at).scale(self.scale);
+        let at = Time::ZERO + Span(at).scale(self.scale.time);
         if at > self.end {
             self.left = 0;
             return Ok(None);
         }
         self.left -= 1;
         // A row without tokens is a request all the same: it costs at least one.
-        let (prompt, output) = (Tokens(row.prompt.max(1)), Tokens(row.output.max(1)));
+        let length = |count| stretched(count, self.scale.length);
+        let (prompt, output) = (length(row.prompt), length(row.output));
         Ok(Some(self.mix.given(at, prompt, output, row.prefix)))
     }
+}
+
+/// A length times the scale: rounded, at least one, at most [`LENGTH_MAX`].
+fn stretched(count: u64, scale: f64) -> Tokens {
+    Tokens(((count as f64 * scale).round() as u64).clamp(1, LENGTH_MAX))
 }
 
 /// Parses a number of tokens.

@@ -330,3 +330,76 @@ fn almost_mooncake() -> &'static str {
     "\\{\"timestamp\": -?[0-9]{1,22}(e[0-9]{1,3})?, \"input_length\": [0-9]{1,20}\
      , \"output_length\": [0-9]{1,3}\\}?"
 }
+
+fn csv(format: TraceFormat, text: &str) -> Result<Vec<Arrival>, Vec<TraceError>> {
+    drain(&mut open(bytes(text), format, 1.0, 1))
+}
+
+#[test]
+fn both_layouts_of_burstgpt_read_and_failures_are_left_out() {
+    let short = "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n\
+                 5,ChatGPT,472,18,490,Conversation log\n45.5,ChatGPT,10,0,10,API log\n\
+                 118,GPT-4,1087,230,1317,Conversation log\n";
+    let long = "Timestamp,Session ID,Elapsed time,Model,Request tokens,Response tokens,\
+                Total tokens,Log Type\n5,a,1.5,ChatGPT,472,18,490,Conversation log\n\
+                45.5,,,ChatGPT,10,0,10,API log\n118,b,2,GPT-4,1087,230,1317,API log\n";
+    for text in [short, long] {
+        let mut trace = open(bytes(text), TraceFormat::BurstGpt, 1.0, 1);
+        let told = "rows without response tokens failed and are left out (1 in the first rows)";
+        assert_eq!(trace.notes(), [told]);
+        let arrivals = drain(&mut trace).unwrap();
+        assert_eq!(nanos(&arrivals), [0, 113_000_000_000]);
+        let lengths: Vec<_> =
+            arrivals.iter().map(|a| (a.request.prompt.0, a.truth.output.0)).collect();
+        assert_eq!(lengths, [(472, 18), (1_087, 230)]);
+        assert_eq!(trace.skipped(), 1);
+    }
+    let failures = "Timestamp,Request tokens,Response tokens\n1,5,0\n";
+    let errors = csv(TraceFormat::BurstGpt, failures).unwrap_err();
+    assert!(errors[0].reason.contains("no request"), "{errors:?}");
+}
+
+#[test]
+fn whole_seconds_of_burstgpt_are_a_grid() {
+    let rows: String = (0..20).map(|at| format!("{at},5,5\n").repeat(3)).collect();
+    let text = format!("Timestamp,Request tokens,Response tokens\n{rows}");
+    let mut trace = open(bytes(text), TraceFormat::BurstGpt, 1.0, 1);
+    assert_eq!(trace.notes().len(), 2);
+    assert_eq!(trace.grid(), Some(Span::from_secs(1)));
+}
+
+#[test]
+fn vidur_rows_are_scaled_in_time_and_length() {
+    let text = "arrived_at,num_prefill_tokens,num_decode_tokens,pd_ratio\n\
+                0.25,100,3,33\n1.5,20000000,1,0\n";
+    let errors = csv(TraceFormat::Vidur, text).unwrap_err();
+    assert_eq!((errors[0].line, errors[0].column), (3, 5));
+    let text = text.replace("20000000", "16000000");
+    let scale = Scale { time: 2.0, length: 1.5 };
+    let reader = Box::new(bytes(text));
+    let mut trace = Trace::new(reader, TraceFormat::Vidur, scale, Time::MAX, u64::MAX, 1, mix(1));
+    let arrivals = drain(&mut trace).unwrap();
+    assert_eq!(nanos(&arrivals), [0, 2_500_000_000]);
+    let lengths: Vec<_> = arrivals.iter().map(|a| (a.request.prompt.0, a.truth.output.0)).collect();
+    assert_eq!(lengths, [(150, 5), (LENGTH_MAX, 2)]);
+}
+
+#[test]
+fn wrong_columns_and_rows_are_told() {
+    let errors = csv(TraceFormat::Vidur, "arrived_at,prefill\n1,2\n").unwrap_err();
+    assert_eq!(errors.len(), 1);
+    assert!(errors[0].reason.contains("no `num_prefill_tokens`"), "{errors:?}");
+    let rows = "nan,1,1\n-1,1,1\n1e999,1,1\n1,x,1\n1,1\n1,1,1,1\n2,1,1\n1,1,1\n";
+    let text = format!("arrived_at,num_prefill_tokens,num_decode_tokens\n{rows}");
+    let errors = csv(TraceFormat::Vidur, &text).unwrap_err();
+    let places: Vec<_> = errors.iter().map(|error| (error.line, error.column)).collect();
+    assert_eq!(places, [(2, 1), (3, 1), (4, 1), (5, 3), (6, 1), (7, 1), (9, 1)]);
+}
+
+proptest! {
+    #[test]
+    fn text_that_is_almost_a_table_never_panics(rows in "([-0-9.einfa]{0,6},){0,4}[0-9\\n]{0,40}") {
+        let _ = csv(TraceFormat::Vidur, &format!("{}\n{rows}", columns::VIDUR.join(",")));
+        let _ = csv(TraceFormat::BurstGpt, &format!("{}\n{rows}", columns::BURSTGPT.join(",")));
+    }
+}
