@@ -17,6 +17,7 @@ use super::failure::{Failure, Kind};
 use super::{Changes, Color, DEFAULT_SCENARIO, load, no_color, output};
 use crate::balance::{Control, Event};
 use crate::command::{Command, Frame, Mode, Pace, RunState};
+use crate::metrics::expect::{Expectation, Verdict};
 use crate::metrics::{Collector, Snapshot, Watch};
 use crate::report;
 use crate::scenario::Scenario;
@@ -103,13 +104,14 @@ impl Play {
         }
         // Everything that can be wrong is said before the screen is touched.
         let scenario = load::scenario(name, &self.changes, self.color)?;
-        load::expectations(&scenario, self.color)?;
+        let expectations = load::expectations(&scenario, self.color)?;
         let run = Run::new(&scenario, self.color)?;
         let pace = Pace::Times(self.speed.unwrap_or(PACE));
         let state = if self.paused { RunState::Paused } else { RunState::Running };
         let slot = Arc::new(Slot::new());
         let (commands, inbox) = mpsc::channel();
         let engine = Engine::new(scenario, run, pace, state, Arc::clone(&slot), self.color);
+        let engine = Engine { expectations, ..engine };
         let engine = thread::Builder::new()
             .name("engine".to_owned())
             .spawn(move || engine.run(&inbox))
@@ -170,6 +172,7 @@ impl Run {
 /// The engine: a run, and how it is being driven.
 struct Engine {
     scenario: Scenario,
+    expectations: Vec<Expectation>,
     run: Run,
     pace: Pace,
     state: RunState,
@@ -196,6 +199,7 @@ impl Engine {
         let now = Instant::now();
         Engine {
             scenario,
+            expectations: Vec::new(),
             run,
             pace,
             state,
@@ -415,7 +419,10 @@ impl Engine {
     fn report(&self) -> String {
         let complete = self.state == RunState::Done;
         let summary = self.run.collector.summary(self.run.sim.now(), complete);
-        report::text(&summary, &[], &[])
+        // A part of a run proves nothing about the whole.
+        let judged = if complete { self.expectations.as_slice() } else { &[] };
+        let verdicts: Vec<Verdict> = judged.iter().map(|one| one.judge(&summary)).collect();
+        report::text(&summary, &verdicts, &[])
     }
 }
 

@@ -67,7 +67,7 @@ impl Gate {
         if self.inverted {
             // What was never measured has not been shown to be right either way.
             verdict.held = verdict.value.is_some() && !verdict.held;
-            verdict.text = format!("not {}", verdict.text);
+            verdict.text = format!("fail if {}", verdict.text);
         }
         verdict
     }

@@ -100,8 +100,11 @@ fn state(labels: &Labels, node: NodeId, to: NodeState, cause: Cause) -> Draft {
         _ => LogLevel::Info,
     };
     let reason = match cause {
+        Cause::Failures(1) => "a failure".to_owned(),
         Cause::Failures(count) => format!("{count} failures in a row"),
+        Cause::Probes(1) => "a failed probe".to_owned(),
         Cause::Probes(count) => format!("{count} failed probes"),
+        Cause::Recovered(1) => "a good probe".to_owned(),
         Cause::Recovered(count) => format!("{count} good probes"),
         Cause::Probing => "rested".to_owned(),
         Cause::RateLimited(pause) => format!("429, pause {pause}"),

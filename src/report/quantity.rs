@@ -17,7 +17,7 @@ pub fn seconds(value: Option<f64>) -> String {
         v if v < 999.5e-6 => (v * 1e6, "µs"),
         v if v < 999.5e-3 => (v * 1e3, "ms"),
         v if v < 600.0 => (v, "s"),
-        v if v < 36_000.0 => (v / 60.0, "min"),
+        v if v < 7_200.0 => (v / 60.0, "min"),
         v => (v / 3_600.0, "h"),
     };
     format!("{} {unit}", three_digits(number))
@@ -117,6 +117,8 @@ mod tests {
             (12.345, "12.3 s"),
             (599.9, "600 s"),
             (912.0, "15.2 min"),
+            (7_199.0, "120 min"),
+            (31_260.0, "8.68 h"),
             (90_000.0, "25.0 h"),
         ] {
             assert_eq!(seconds(Some(value)), text);

@@ -91,7 +91,7 @@ fn times(out: &mut String, summary: &Summary) {
         ("latency", &summary.latency_s),
         ("time to first token", &summary.ttft_s),
         ("time per token", &summary.tpot_s),
-        ("queue", &summary.queue_s),
+        ("balancer queue", &summary.queue_s),
     ] {
         let Latency { mean, p50, p90, p95, p99, p999, max } = *times;
         let cells = [mean, p50, p90, p95, p99, p999, max].map(seconds);
@@ -112,7 +112,7 @@ fn money(out: &mut String, summary: &Summary) {
     row("of it hours of nodes", dollars(Some(costs.hours)));
     row("per 1,000 requests", dollars(costs.per_1k_requests));
     table.write(out);
-    let mut table = Table::new(1, &["Promises"]);
+    let mut table = Table::new(1, &["Promises (SLO)"]);
     let mut row = |what: &str, value: String| table.row([what.to_owned(), value]);
     row("requests that kept all", share(goodput.slo_attainment));
     row("goodput", per_second(goodput.requests_per_s));

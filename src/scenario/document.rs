@@ -84,9 +84,28 @@ pub(super) fn read(text: &str) -> Result<Vec<Entry>, Vec<Problem>> {
     if errors.is_empty() {
         Ok(table(document.into_inner(), &Place::Span))
     } else {
-        Err(errors.iter().map(|error| syntax(text, error)).collect())
+        Err(told_once(errors.iter().map(|error| syntax(text, error)).collect()))
     }
 }
+
+/// Of a list that is not written as one, only the first mistake: the others follow from it.
+fn told_once(mut problems: Vec<Problem>) -> Vec<Problem> {
+    let second = |problem: &Problem| problem.message.ends_with(SECOND);
+    if problems.iter().any(|problem| second(problem) && problem.help.is_some()) {
+        let mut told = false;
+        problems.retain(|problem| {
+            let first = problem.help.is_some() && !std::mem::replace(&mut told, true);
+            !second(problem) || first
+        });
+    }
+    problems
+}
+
+/// How the message about a repeated key ends.
+const SECOND: &str = "stands here for the second time";
+
+/// Parts of a scenario of which there may be several.
+const LISTS: &[&str] = &["pool", "node", "class", "route", "fault", "expect"];
 
 /// Reads one value of the command line; `None` if it is not TOML.
 pub(super) fn read_value(text: &str, place: &Place) -> Option<Value> {
@@ -103,13 +122,34 @@ fn syntax(text: &str, error: &toml::de::Error) -> Problem {
     };
     let found = text.get(span.clone()).unwrap_or_default();
     let message = match error.message() {
-        "duplicate key" => format!("{} stands here for the second time", quote(found)),
+        "duplicate key" => format!("{} {SECOND}", quote(found)),
         message if message.starts_with("string values must be quoted") && found.is_empty() => {
             "the value is missing".to_owned()
         }
         message => message.to_owned(),
     };
-    Problem::new(Place::Span(span), message)
+    let mut problem = Problem::new(Place::Span(span), message);
+    if let Some(help) = syntax_help(error.message(), found) {
+        problem.help(help);
+    }
+    problem
+}
+
+/// What to do about the mistakes that people make most.
+fn syntax_help(message: &str, found: &str) -> Option<String> {
+    if message == "duplicate key" && LISTS.contains(&found) {
+        let header = if found == "node" { "pool.node" } else { found };
+        return Some(format!(
+            "there may be several: write `[[{header}]]`, in two brackets, above each of them, the first too"
+        ));
+    }
+    let number = found.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
+    if let Some(percent) = number {
+        return Some(format!("a share is a number from 0 to 1: write {}", percent / 100.0));
+    }
+    let bare = message.starts_with("string values must be quoted") && !found.is_empty();
+    let word = found.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+    (bare && word).then(|| format!("write \"{found}\""))
 }
 
 type At<'a> = &'a dyn Fn(Range<usize>) -> Place;

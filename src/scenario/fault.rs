@@ -51,6 +51,12 @@ fn read_one(
     });
     let place = table.place;
 
+    if kinds.is_empty() && ["type", "kind", "node", "pool", "region"].iter().any(|k| table.has(k)) {
+        walk.problem(place, "the fault does not say what goes wrong in the way that is read here")
+            .label("its kind is a key")
+            .help("write for instance `slow = { node = \"...\", factor = 4, for = \"40s\" }`");
+        return None;
+    }
     if kinds.is_empty() && !table.any_unknown() {
         walk.problem(place, "the fault does not say what goes wrong")
             .label("nothing happens")

@@ -627,3 +627,26 @@ fn what_the_builtins_expect_holds() {
         }
     }
 }
+
+#[test]
+fn a_list_written_as_one_table_is_told_once_and_how_to_write_it() {
+    let shown = drawn("[pool]\nname = \"a\"\n[[pool]]\nname = \"b\"\n[[pool]]\nname = \"c\"\n");
+    assert_eq!(shown.matches("second time").count(), 1, "{shown}");
+    assert!(shown.contains("write `[[pool]]`, in two brackets"), "{shown}");
+}
+
+#[test]
+fn numbers_with_units_that_toml_does_not_know_are_explained() {
+    let shown = drawn("[[class]]\nshare = 80%\n");
+    assert!(shown.contains("write 0.8"), "{shown}");
+    let shown = drawn("duration = 5m\n");
+    assert!(shown.contains("write \"5m\""), "{shown}");
+}
+
+#[test]
+fn a_fault_whose_kind_is_a_value_is_explained_once() {
+    let shown =
+        drawn(&format!("{SMALL}[[fault]]\nat = \"1s\"\ntype = \"crash\"\nnode = \"local\"\n"));
+    assert_eq!(shown.matches("error:").count(), 1, "{shown}");
+    assert!(shown.contains("its kind is a key"), "{shown}");
+}

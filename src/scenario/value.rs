@@ -453,7 +453,13 @@ pub(super) fn suggest<'a>(
     if let Some((_, name)) = similar {
         return format!("a {what} with a similar name exists: `{name}`");
     }
-    let names: Vec<&str> = known.collect();
+    let mut names: Vec<&str> = Vec::new();
+    // A name that stands twice, which is a mistake of its own, is said once.
+    known.for_each(|name| {
+        if names.last() != Some(&name) {
+            names.push(name);
+        }
+    });
     if names.is_empty() {
         return format!("there is no {what} here");
     }

@@ -54,6 +54,8 @@ struct World {
     agenda: Agenda,
     flights: IdMap<Flight>,
     faults: Vec<FaultSpec>,
+    /// So many of them are the scenario's; the others are a person's.
+    scheduled: usize,
 }
 
 /// A simulation in progress.
@@ -97,7 +99,8 @@ impl Sim {
         }
         let balancer = Balancer::new(parts.config);
         let (flights, faults) = (IdMap::default(), parts.faults);
-        let world = World { now: Time::ZERO, nodes, agenda, flights, faults };
+        let scheduled = faults.len();
+        let world = World { now: Time::ZERO, nodes, agenda, flights, faults, scheduled };
         Ok(Sim { balancer, world, source, arrival, moved: Time::ZERO })
     }
 
@@ -222,8 +225,8 @@ impl World {
         let number = self.faults.len() as u32;
         let kind = FaultKind::Crash;
         self.faults.push(FaultSpec { at: self.now, lasts: None, kind, nodes: vec![node] });
-        self.nodes[node.index()].fault(self.now, number, kind, &mut self.agenda);
-        self.mark(MarkPhase::Begin, node, "kill");
+        // Said before what follows from it, as with a fault of the scenario.
+        self.agenda.enter(self.now, Rank::Fleet, Due::FaultBegins(number));
     }
 
     fn heal(&mut self, node: NodeId) {
@@ -250,7 +253,11 @@ impl World {
         for node in &fault.nodes {
             self.nodes[node.index()].fault(self.now, number, fault.kind, &mut self.agenda);
         }
-        scheduled(fault, MarkPhase::Begin)
+        let mut mark = scheduled(fault, MarkPhase::Begin);
+        if number as usize >= self.scheduled {
+            (mark.by, mark.what) = (MarkBy::Person, "kill".to_owned());
+        }
+        Input::Control(Control::Mark(mark))
     }
 
     /// Ends a fault; silent if every node was healed before.
@@ -260,7 +267,7 @@ impl World {
         for node in &fault.nodes {
             any |= self.nodes[node.index()].heal(self.now, number, &mut self.agenda);
         }
-        any.then(|| scheduled(fault, MarkPhase::End))
+        any.then(|| Input::Control(Control::Mark(scheduled(fault, MarkPhase::End))))
     }
 
     fn carry_out(&mut self, action: Action) {
@@ -283,7 +290,7 @@ impl World {
     }
 }
 
-fn scheduled(fault: &FaultSpec, phase: MarkPhase) -> Input {
+fn scheduled(fault: &FaultSpec, phase: MarkPhase) -> Mark {
     let (nodes, what) = (fault.nodes.clone(), fault.kind.words());
-    Input::Control(Control::Mark(Mark { by: MarkBy::Scenario, nodes, phase, what }))
+    Mark { by: MarkBy::Scenario, nodes, phase, what }
 }

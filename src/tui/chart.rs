@@ -124,6 +124,9 @@ impl Scale {
     /// A linear axis around the values between round numbers.
     pub(super) fn linear(values: impl Iterator<Item = f64>) -> Option<Scale> {
         let (min, max) = bounds(values)?;
+        if min == 0.0 && max == 0.0 {
+            return Some(Scale { low: 0.0, high: 1.0, log: false, step: 1.0 });
+        }
         // At least a tenth of the value in height: noise is not drawn as drama.
         let range = (max - min).max(max.abs() * 0.1).max(1e-6);
         let step = nice_above(range / 4.0);
@@ -222,7 +225,7 @@ mod tests {
         assert_eq!((scale.low, scale.high), (0.2, 5.0));
         let scale = Scale::linear([38.1, 47.9].into_iter()).unwrap();
         assert_eq!((scale.low, scale.high), (35.0, 50.0));
-        assert_eq!(Scale::linear([0.0].into_iter()).map(|s| s.low), Some(0.0));
+        assert_eq!(Scale::linear([0.0].into_iter()).map(|s| (s.low, s.high)), Some((0.0, 1.0)));
         assert_eq!(Scale::log([0.0, f64::NAN].into_iter()), None);
     }
 

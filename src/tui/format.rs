@@ -108,6 +108,18 @@ pub(super) fn cut(text: &str, max: usize, more: &str) -> String {
     out
 }
 
+/// Shortens a name in its middle: what tells `pool-node-17` from `pool-node-18` stands at the end.
+pub(super) fn cut_name(name: &str, max: usize, more: &str) -> String {
+    let clean: String = name.chars().filter(|c| !c.is_control()).collect();
+    // Wide characters and short columns are cut as other text is.
+    if !clean.is_ascii() || clean.len() <= max || max < 8 + width(more) {
+        return cut(&clean, max, more);
+    }
+    let tail = (max - width(more)) / 2;
+    let head = max - width(more) - tail;
+    format!("{}{more}{}", &clean[..head], &clean[clean.len() - tail..])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,5 +155,7 @@ mod tests {
         assert_eq!(cut("模型模型", 5, "…"), "模型…");
         assert_eq!(cut("ab\ncd", 9, "…"), "abcd");
         assert_eq!(cut("abc", 0, "…"), "");
+        assert_eq!(cut_name("gpt-eu-1", 12, "…"), "gpt-eu-1");
+        assert_eq!(cut_name("westeurope-h100-17", 12, "…"), "westeu…00-17");
     }
 }

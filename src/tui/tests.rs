@@ -162,8 +162,8 @@ fn keys_become_commands() {
     assert_eq!(of(".>"), [Command::StepInput, Command::StepTick]);
     assert_eq!(of("R"), [Command::Restart]);
     assert_eq!(of("x"), [], "nothing is selected yet");
-    assert_eq!(of("jx"), [Command::Kill(NodeId(0))]);
-    assert_eq!(of("jjx"), [Command::Heal(NodeId(2))], "its fault is on");
+    assert_eq!(of("jx"), [Command::Kill(NodeId(1))]);
+    assert_eq!(of("jx"), [Command::Heal(NodeId(2))], "its fault is on");
 }
 
 #[test]

@@ -198,7 +198,12 @@ fn restart(model: &mut Model) -> Vec<Effect> {
 fn kill_or_heal(model: &mut Model) -> Vec<Effect> {
     let row = model.ui.selected.and_then(|id| model.node(id));
     let Some((id, fault, name)) = row.map(|row| (row.id, row.fault, row.name.clone())) else {
-        model.ui.notice = Some("select a node first: j, k".to_owned());
+        travel_nodes(model, Action::Down);
+        let row = model.ui.selected.and_then(|id| model.node(id));
+        model.ui.notice = Some(row.map_or_else(
+            || "there is no node to kill".to_owned(),
+            |row| format!("{} is selected: x kills or heals it, j k select another", row.name),
+        ));
         return Vec::new();
     };
     let (word, command) =

@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 
 use crate::balance::{REGISTRY, Scored, Term};
 use crate::metrics::Decision;
-use crate::tui::format::{cut, grouped, width};
+use crate::tui::format::{cut, cut_name, grouped, width};
 use crate::tui::model::{Model, Panel};
 use crate::tui::theme::Role;
 
@@ -93,7 +93,7 @@ fn heading(terms: &[Term]) -> Vec<Piece> {
 }
 
 fn scored(model: &Model, scored: &Scored, chosen: bool, terms: &[Term]) -> Vec<Piece> {
-    let name = cut(&name_of(model, scored), 13, "…");
+    let name = cut_name(&name_of(model, scored), 13, "…");
     let pad = " ".repeat(14usize.saturating_sub(width(&name)));
     let (sign, role) =
         if chosen { (model.glyphs().cursor, Role::Strong) } else { (" ", Role::Text) };
@@ -117,6 +117,8 @@ fn figure(value: f64) -> String {
         v if v.is_nan() => "-".to_owned(),
         v if v.abs() >= 1e5 || (v.abs() < 1e-4 && v.abs() > 0.0) => format!("{v:.1e}"),
         v if v.abs() < 0.1 && v.abs() > 0.0 => format!("{v:.5}"),
+        v if v.abs() >= 1_000.0 => format!("{v:.0}"),
+        v if v.abs() >= 100.0 => format!("{v:.1}"),
         v => format!("{v:.3}"),
     }
 }

@@ -1,8 +1,10 @@
-//! The second row: the key figures of the last ten seconds, quiet while they are healthy.
+//! The second row: the key figures of the last ten seconds, quiet while they are healthy; of the
+//! whole run when it is over.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
+use crate::command::RunState;
 use crate::metrics::{Figures, Snapshot};
 use crate::tui::format::{count, dollars, percent_fine, rate, seconds};
 use crate::tui::glyph::Set;
@@ -25,7 +27,10 @@ pub(super) fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     let Some(snapshot) = model.snapshot() else {
         return;
     };
-    let facts = pen::fit(facts(snapshot, model.glyphs()), usize::from(place.width), 2);
+    let done = model.frame.as_ref().is_some_and(|frame| frame.state == RunState::Done);
+    let facts =
+        if done { whole(&snapshot.run, model.glyphs()) } else { facts(snapshot, model.glyphs()) };
+    let facts = pen::fit(facts, usize::from(place.width), 2);
     pen::facts(buf, place, model.theme(), &facts, 2);
 }
 
@@ -54,7 +59,23 @@ fn facts(snapshot: &Snapshot, glyphs: &Set) -> Vec<Fact> {
         plain(180, "$/h", dollars(window.dollars_per_hour)),
         plain(150, "tok/s", count(window.tokens_per_s)),
         failovers(window, glyphs),
-        plain(90, "TTFT p99", latency(window.ttft_p99, glyphs)),
+        plain(90, "TTFT p99 run", latency(snapshot.run.ttft_p99, glyphs)),
+    ]
+}
+
+/// The figures of a run that is over; its last ten seconds say little.
+fn whole(run: &Figures, glyphs: &Set) -> Vec<Fact> {
+    vec![
+        Fact { pieces: vec![piece("whole run", Role::Strong)], rank: 250 },
+        plain(150, "req/s", rate(run.requests_per_s)),
+        plain(200, "p50", latency(run.p50, glyphs)),
+        plain(190, "p95", latency(run.p95, glyphs)),
+        plain(230, "p99", latency(run.p99, glyphs)),
+        plain(210, "TTFT p99", latency(run.ttft_p99, glyphs)),
+        errors(run, glyphs),
+        plain(180, "$/h", dollars(run.dollars_per_hour)),
+        plain(140, "tok/s", count(run.tokens_per_s)),
+        plain(130, "failover/min", count(run.failovers_per_min)),
     ]
 }
 

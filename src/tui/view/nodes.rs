@@ -7,7 +7,9 @@ use ratatui::style::Style;
 
 use crate::balance::NodeState;
 use crate::metrics::NodeRow;
-use crate::tui::format::{count, cut, dollars, percent, percent_fine, rate, seconds_or, width};
+use crate::tui::format::{
+    count, cut, cut_name, dollars, percent, percent_fine, rate, seconds_or, width,
+};
 use crate::tui::glyph::Set;
 use crate::tui::model::{Model, Panel, SortKey};
 use crate::tui::theme::{Role, Theme};
@@ -51,7 +53,8 @@ impl Column {
 
 static COLUMNS: [Column; 13] = [
     Column::left("NODE", SortKey::Name, (8, 24), 250, |cell, row| {
-        cell.text(&row.name, Role::Text);
+        let name = cut_name(&row.name, usize::from(cell.area.width), cell.glyphs.more);
+        cell.text(&name, Role::Text);
     }),
     Column::left("KIND", SortKey::File, (8, 18), 45, |cell, row| {
         cell.text(&row.kind, Role::Dim);

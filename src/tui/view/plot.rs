@@ -307,7 +307,8 @@ fn end_labels(
     buf: &mut Buffer,
 ) {
     let mut ends: Vec<(u16, Piece)> = Vec::new();
-    for series in &chart.series {
+    // Lines that meet keep the order of their values: the last series is the uppermost.
+    for series in chart.series.iter().rev() {
         let visible = points(&snapshot.history).filter(|(at, _)| window.place(*at).is_some());
         let last = visible.last().and_then(|(_, point)| (series.value)(point));
         let Some(dot) = last.and_then(|value| scale.place(value, plot.height * 4)) else {
