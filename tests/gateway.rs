@@ -114,8 +114,11 @@ async fn follow(mut stream: TcpStream, script: Vec<Do>, log: Arc<Log>) {
             Do::Say(_) => {}
             Do::Wait(millis) => sleep(Duration::from_millis(millis)).await,
             Do::Flood(bytes) => {
-                while let Ok(count) = stream.write(&bytes).await {
+                // A full buffer takes part of an event: the rest of it comes next.
+                let mut at = 0;
+                while let Ok(count) = stream.write(&bytes[at..]).await {
                     log.written.fetch_add(count as u64, Ordering::Relaxed);
+                    at = (at + count) % bytes.len();
                 }
             }
             Do::Hang => {
