@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use clap::Args;
@@ -53,7 +53,7 @@ impl Replay {
             return Err(load::trace_failure(&scenario, &done.broken));
         }
         let summary = books.close(done.end, done.complete)?;
-        let arrived = summary.requests.arrived;
+        let arrived = done.arrived;
         let signal = Some(signal).filter(|signal| *signal != 0 && !done.complete);
         self.output.finish(&Finished { summary, arrived, signal }, &gates, &notes)
     }
@@ -92,18 +92,32 @@ impl Replay {
         let end = scenario.duration.map(|span| Time::ZERO + span);
         let progress = Progress::new(self.output.style(), end, scenario.requests);
         let signal = watch_signals()?;
-        let mut desk = Desk { books, progress, signal: Arc::clone(&signal), stop: None };
-        let runtime = endpoints::runtime()?;
-        let stop = Arc::new(Mutex::new(None));
-        let here = Arc::clone(&stop);
-        desk.stop = Some(stop);
-        let done = runtime.block_on(replay::replay(parts, source, &mut desk, move |stop| {
-            *here.lock().unwrap_or_else(PoisonError::into_inner) = Some(stop);
-        }));
-        runtime.shutdown_timeout(Duration::from_secs(1));
+        let stop = Brake::default();
+        let mut desk =
+            Desk { books, progress, signal: Arc::clone(&signal), stop: Arc::clone(&stop) };
+        let done = to_the_end(endpoints::runtime()?, parts, source, &mut desk, stop);
         desk.progress.clear();
         Ok((desk.books, done, signal.load(Ordering::Relaxed)))
     }
+}
+
+/// A way to stop the replay; empty until it has begun.
+type Brake = Arc<OnceLock<Stop>>;
+
+/// Runs a replay to its end on a runtime of its own.
+fn to_the_end(
+    runtime: tokio::runtime::Runtime,
+    parts: Parts,
+    source: Box<dyn crate::workload::Source>,
+    watcher: &mut impl Watcher,
+    brake: Brake,
+) -> Done {
+    let done = runtime.block_on(replay::replay(parts, source, watcher, move |stop| {
+        // A replay begins once.
+        let _ = brake.set(stop);
+    }));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    done
 }
 
 /// How each node wants to be asked.
@@ -124,7 +138,7 @@ struct Desk {
     books: Books,
     progress: Progress,
     signal: Arc<AtomicUsize>,
-    stop: Option<Arc<Mutex<Option<Stop>>>>,
+    stop: Brake,
 }
 
 impl Watcher for Desk {
@@ -139,12 +153,11 @@ impl Watcher for Desk {
     fn tick(&mut self, now: Time, balancer: &Balancer) {
         self.books.drain(false);
         self.progress.tick(now, balancer.totals().arrived);
-        if self.signal.load(Ordering::Relaxed) != 0 || self.books.has_failed() {
-            let stop =
-                self.stop.as_ref().map(|stop| stop.lock().unwrap_or_else(PoisonError::into_inner));
-            if let Some(stop) = stop.as_deref().and_then(Option::as_ref) {
-                stop.now();
-            }
+        let interrupted = self.signal.load(Ordering::Relaxed) != 0;
+        if (interrupted || self.books.has_failed())
+            && let Some(stop) = self.stop.get()
+        {
+            stop.now();
         }
     }
 }
@@ -179,7 +192,8 @@ mod watched {
                 seed: scenario.seed,
                 end: scenario.duration.map(|span| Time::ZERO + span),
             };
-            let desk = Screened { books, frame, slot: Arc::clone(&slot), inbox, stop: None };
+            let desk =
+                Screened { books, frame, slot: Arc::clone(&slot), inbox, stop: Brake::default() };
             let runtime = endpoints::runtime()?;
             let engine = std::thread::spawn(move || run(desk, runtime, parts, source));
             let options = super::super::play::options();
@@ -206,13 +220,8 @@ mod watched {
         parts: Parts,
         source: Box<dyn crate::workload::Source>,
     ) -> (Books, Done) {
-        let cell: Arc<Mutex<Option<Stop>>> = Arc::default();
-        let here = Arc::clone(&cell);
-        desk.stop = Some(cell);
-        let done = runtime.block_on(replay::replay(parts, source, &mut desk, move |stop| {
-            *here.lock().unwrap_or_else(PoisonError::into_inner) = Some(stop);
-        }));
-        runtime.shutdown_timeout(Duration::from_secs(1));
+        let stop = Arc::clone(&desk.stop);
+        let done = to_the_end(runtime, parts, source, &mut desk, stop);
         desk.frame.state = if done.complete { RunState::Done } else { RunState::Paused };
         desk.publish(done.end);
         desk.slot.close();
@@ -227,7 +236,7 @@ mod watched {
         frame: Frame,
         slot: Arc<Slot>,
         inbox: Receiver<Command>,
-        stop: Option<Arc<Mutex<Option<Stop>>>>,
+        stop: Brake,
     }
 
     impl Screened {
@@ -237,9 +246,7 @@ mod watched {
         }
 
         fn obey(&self, command: &Command) {
-            let stop =
-                self.stop.as_ref().map(|stop| stop.lock().unwrap_or_else(PoisonError::into_inner));
-            let Some(stop) = stop.as_deref().and_then(Option::as_ref) else { return };
+            let Some(stop) = self.stop.get() else { return };
             match command {
                 Command::Quit => stop.now(),
                 Command::Strategy(pool, spec) => stop.control(Control::Strategy(*pool, *spec)),

@@ -65,6 +65,8 @@ impl Stop {
 pub struct Done {
     /// When the last request was settled.
     pub end: Time,
+    /// Requests that arrived, warm-up included.
+    pub arrived: u64,
     /// Whether it came to its end.
     pub complete: bool,
     /// Why the workload broke off, if it did.
@@ -97,7 +99,8 @@ pub async fn replay(
     let complete = balancer.under_way() == 0 && sender.is_finished();
     sender.abort();
     let broken = sender.await.ok().and_then(Result::err).unwrap_or_default();
-    Done { end, complete: complete && broken.is_empty(), broken }
+    let arrived = balancer.totals().arrived;
+    Done { end, arrived, complete: complete && broken.is_empty(), broken }
 }
 
 /// Lets requests arrive when their time has come.
