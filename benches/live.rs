@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 
 use plimsoll::balance::{
     Action, Attempt, Balancer, Config, Event, HealthSettings, Input, Limits, Match, NodeSpec,
-    Outcome, PoolSpec, Prices, Priority, Queue, Request, Retry, RouteSpec, StrategySpec, Tier,
-    Timeouts, Usage,
+    Outcome, PoolSpec, Prices, Queue, Request, Retry, RouteSpec, StrategySpec, Tier, Timeouts,
+    Usage,
 };
 use plimsoll::live::driver::{Clock, Host, Inbox, Word, drive, inbox};
-use plimsoll::unit::{ClassId, ModelId, PoolId, RegionId, RequestId, TenantId, Time, Tokens};
+use plimsoll::unit::{ModelId, PoolId, RegionId, RequestId, Time, Tokens};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -77,18 +77,7 @@ fn balancer() -> Balancer {
 }
 
 fn arrival(id: u64, now: Time) -> Input {
-    Input::Arrive(Request {
-        id: RequestId(id),
-        arrived: now,
-        deadline: Time::MAX,
-        class: ClassId(0),
-        tenant: TenantId(0),
-        priority: Priority::Normal,
-        prompt: Tokens(500),
-        output_max: None,
-        session: None,
-        prefix: Box::default(),
-    })
+    Input::Arrive(Request { prompt: Tokens(500), ..Request::new(RequestId(id), now) })
 }
 
 fn finish(attempt: Attempt) -> Input {

@@ -11,7 +11,7 @@ use plimsoll::metrics::{ClassLabel, Collector, Labels, NodeLabel, Watch};
 use plimsoll::node::{BackendSpec, slots};
 use plimsoll::sim::{Parts, Sim, Step};
 use plimsoll::unit::{ModelId, PoolId, RegionId, Time, Tokens};
-use plimsoll::workload::{ClassSpec, Mix, Poisson};
+use plimsoll::workload::{ClassSpec, Mix, Open, Poisson};
 
 fn main() {
     divan::main();
@@ -84,7 +84,8 @@ fn run(nodes: usize, strategy: &str, requests: u64, watch: Watch) -> u64 {
     let spec = slots::Spec { servers: 1, queue: u32::MAX, service };
     let backends = vec![BackendSpec::Slots(spec); nodes];
     let parts = Parts { config, backends, faults: Vec::new(), inter_token: None };
-    let mut sim = Sim::new(parts, Box::new(source)).expect("a Poisson source does not fail");
+    let mut sim =
+        Sim::new(parts, Box::new(Open::new(source))).expect("a Poisson source does not fail");
     let mut sink = |now: Time, event: &Event| collector.fold(now, event);
     while sim.step(&mut |_, _| {}, &mut sink).expect("no trace") == Step::Handled {}
     let end = sim.now();

@@ -386,6 +386,10 @@ id!(
     RegionId(u16)
 );
 id!(
+    /// A workflow, in file order.
+    WorkflowId(u16)
+);
+id!(
     /// A tenant.
     TenantId(u32)
 );

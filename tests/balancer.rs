@@ -4,25 +4,14 @@ mod common;
 
 use plimsoll::balance::{
     Action, Attempt, Balancer, Config, Event, Failure, Fate, FleetChange, Input, Limits, NodeState,
-    Outcome, Priority, ProbeResult, Progress, Queue, Reject, Request, Usage, check,
+    Outcome, ProbeResult, Progress, Queue, Reject, Request, Usage, check,
 };
-use plimsoll::unit::{ClassId, NodeId, RequestId, Span, TenantId, Time, Tokens};
+use plimsoll::unit::{NodeId, RequestId, Span, Time, Tokens};
 
 const SERVER_ERROR: Outcome = Outcome::Failed(Failure::ServerError, Usage::NONE);
 
 fn request(id: u64) -> Request {
-    Request {
-        id: RequestId(id),
-        arrived: Time::ZERO,
-        deadline: Time::MAX,
-        class: ClassId(0),
-        tenant: TenantId(0),
-        priority: Priority::Normal,
-        prompt: Tokens(100),
-        output_max: None,
-        session: None,
-        prefix: Box::default(),
-    }
+    Request { prompt: Tokens(100), ..Request::new(RequestId(id), Time::ZERO) }
 }
 
 fn attempt(id: u64) -> Attempt {

@@ -7,13 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use plimsoll::balance::{
     Action, Attempt, Balancer, Config, Control, End, Event, Failure, Fate, FleetChange,
-    HealthSettings, Input, Limits, Match, NodeReport, Outcome, PeerLoad, Priority, ProbeResult,
-    Progress, Queue, REGISTRY, Reject, Request, Retry, RouteSpec, Stage, StrategySpec, Tier,
-    Timeouts, Usage, check,
+    HealthSettings, Input, Limits, Match, NodeReport, Outcome, PeerLoad, ProbeResult, Progress,
+    Queue, REGISTRY, Reject, Request, Retry, RouteSpec, Stage, StrategySpec, Tier, Timeouts, Usage,
+    check,
 };
-use plimsoll::unit::{
-    ClassId, NodeId, PeerId, PoolId, Ratio, RequestId, Span, TenantId, Time, Tokens,
-};
+use plimsoll::unit::{ClassId, NodeId, PeerId, PoolId, Ratio, RequestId, Span, Time, Tokens};
 use proptest::prelude::*;
 
 /// A thing that happens to the balancer.
@@ -203,16 +201,10 @@ impl Hands {
             Op::Arrive { class, prompt, deadline_ms } => {
                 let deadline = deadline_ms.map_or(Time::MAX, |ms| self.now + Span::from_millis(ms));
                 let request = Request {
-                    id: RequestId(self.next),
-                    arrived: self.now,
                     deadline,
                     class: ClassId(class),
-                    tenant: TenantId(0),
-                    priority: Priority::Normal,
                     prompt: Tokens(prompt),
-                    output_max: None,
-                    session: None,
-                    prefix: Box::default(),
+                    ..Request::new(RequestId(self.next), self.now)
                 };
                 self.next += 1;
                 self.feed(Input::Arrive(request));
@@ -330,18 +322,7 @@ proptest! {
 }
 
 fn request(id: u64) -> Request {
-    Request {
-        id: RequestId(id),
-        arrived: Time::ZERO,
-        deadline: Time::MAX,
-        class: ClassId(0),
-        tenant: TenantId(0),
-        priority: Priority::Normal,
-        prompt: Tokens(100),
-        output_max: None,
-        session: None,
-        prefix: Box::default(),
-    }
+    Request { prompt: Tokens(100), ..Request::new(RequestId(id), Time::ZERO) }
 }
 
 fn settled(balancer: &mut Balancer, now: Time, input: Input) -> Vec<Fate> {

@@ -16,7 +16,7 @@ use plimsoll::metrics::{Collector, Summary, Watch};
 use plimsoll::scenario::{Arrivals, Override, Scenario};
 use plimsoll::sim::{Parts as SimParts, Sim, Step};
 use plimsoll::unit::Time;
-use plimsoll::workload::{Mix, Poisson, Source};
+use plimsoll::workload::{Mix, Open, Poisson, Traffic};
 
 /// Four hosted nodes; one crashes, one hangs, one answers 429 for a while.
 const STORM: &str = r#"
@@ -57,11 +57,11 @@ fn scenario(strategy: &str, requests: u64) -> Scenario {
     Scenario::parse("storm", "storm.toml", STORM, &changes).expect("a scenario")
 }
 
-fn source(scenario: &Scenario) -> Box<dyn Source> {
-    let Arrivals::Poisson { rate } = scenario.arrivals else { panic!("Poisson arrivals") };
+fn traffic(scenario: &Scenario) -> Box<dyn Traffic> {
+    let Arrivals::Made(rate) = scenario.arrivals else { panic!("Poisson arrivals") };
     let mix = Mix::new(scenario.classes.clone(), scenario.seed);
     let count = scenario.requests.expect("a limit");
-    Box::new(Poisson::new(rate, Time::MAX, count, scenario.seed, mix))
+    Box::new(Open::new(Poisson::new(rate, Time::MAX, count, scenario.seed, mix)))
 }
 
 fn collector(scenario: &Scenario) -> Collector {
@@ -75,7 +75,7 @@ fn simulated(scenario: &Scenario) -> Summary {
         faults: scenario.faults.clone(),
         inter_token: scenario.inter_token,
     };
-    let mut sim = Sim::new(parts, source(scenario)).expect("no trace");
+    let mut sim = Sim::new(parts, traffic(scenario)).expect("no trace");
     let mut collector = collector(scenario);
     let mut sink = |now: Time, event: &Event| collector.fold(now, event);
     while sim.step(&mut |_, _| {}, &mut sink).expect("no trace") == Step::Handled {}
@@ -148,7 +148,7 @@ async fn replayed(scenario: Scenario) -> (Summary, Desk, Done) {
         dispatched: 0,
         ended: 0,
     };
-    let done = replay(parts, source(&scenario), &mut desk, |_| {}).await;
+    let done = replay(parts, traffic(&scenario), &mut desk, |_| {}).await;
     mock.stop().await;
     (desk.collector.summary(done.end, done.complete), desk, done)
 }

@@ -3,13 +3,12 @@
 mod common;
 
 use plimsoll::balance::{
-    Attempt, Balancer, Failure, Input, Match, Outcome, Priority, Progress, Request, RouteSpec,
-    Usage,
+    Attempt, Balancer, Failure, Input, Match, Outcome, Progress, Request, RouteSpec, Usage,
 };
 use plimsoll::metrics::{ClassLabel, Collector, Slo, Summary, Watch};
 
 use plimsoll::dist::Dist;
-use plimsoll::unit::{ClassId, PoolId, Price, RequestId, Span, TenantId, Time, Tokens};
+use plimsoll::unit::{ClassId, PoolId, Price, RequestId, Span, Time, Tokens};
 
 fn at(second: u64) -> Time {
     Time::ZERO + Span::from_secs(second)
@@ -17,16 +16,9 @@ fn at(second: u64) -> Time {
 
 fn request(id: u64, class: u16, second: u64) -> Input {
     Input::Arrive(Request {
-        id: RequestId(id),
-        arrived: at(second),
-        deadline: Time::MAX,
         class: ClassId(class),
-        tenant: TenantId(0),
-        priority: Priority::Normal,
         prompt: Tokens(100),
-        output_max: None,
-        session: None,
-        prefix: Box::default(),
+        ..Request::new(RequestId(id), at(second))
     })
 }
 

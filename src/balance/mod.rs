@@ -33,6 +33,6 @@ pub use fleet::{
 };
 pub use health::{HealthSettings, RETRY_AFTER_DEFAULT, RETRY_AFTER_MAX};
 pub use invariant::check;
-pub use request::{Priority, Request};
+pub use request::{JobStep, Priority, Request};
 pub use route::{Match, RouteSpec, Routes};
 pub use strategy::{Ask, Entry, Fact, REGISTRY, Setting, SettingKind, Strategy, StrategySpec};

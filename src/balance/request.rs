@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::unit::{ClassId, RequestId, TenantId, Time, Tokens};
+use crate::unit::{ClassId, RegionId, RequestId, TenantId, Time, Tokens, WorkflowId};
 
 /// How much a request matters when not everything can be served.
 #[derive(
@@ -48,8 +48,56 @@ pub struct Request {
     /// The conversation it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<u64>,
+    /// Where it comes from, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<RegionId>,
+    /// What else the edge knows of it, as a set of bits that stand for the scenario's attributes.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub attributes: u64,
+    /// The job it is a step of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobStep>,
     /// Chained hashes of the prompt's blocks: two requests share a prefix exactly as far as these
     /// agree. Empty where the edge does not know them.
     #[serde(default, skip_serializing_if = "<[u64]>::is_empty")]
     pub prefix: Box<[u64]>,
+}
+
+/// A step of a workflow's job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobStep {
+    /// The job's number in this run.
+    pub job: u64,
+    /// The workflow it runs.
+    pub workflow: WorkflowId,
+    /// The step of that workflow.
+    pub step: u16,
+}
+
+impl Request {
+    /// A request of which nothing more is known: of the first class and tenant, one token long,
+    /// for ever of use.
+    #[must_use]
+    pub fn new(id: RequestId, arrived: Time) -> Request {
+        Request {
+            id,
+            arrived,
+            deadline: Time::MAX,
+            class: ClassId(0),
+            tenant: TenantId(0),
+            priority: Priority::Normal,
+            prompt: Tokens(1),
+            output_max: None,
+            session: None,
+            region: None,
+            attributes: 0,
+            job: None,
+            prefix: Box::default(),
+        }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(bits: &u64) -> bool {
+    *bits == 0
 }

@@ -117,16 +117,9 @@ mod tests {
 
     fn request(class: u16, prompt: u64) -> Request {
         Request {
-            id: RequestId(0),
-            arrived: Time::ZERO,
-            deadline: Time::MAX,
             class: ClassId(class),
-            tenant: TenantId(0),
-            priority: Priority::Normal,
             prompt: Tokens(prompt),
-            output_max: None,
-            session: None,
-            prefix: Box::default(),
+            ..Request::new(RequestId(0), Time::ZERO)
         }
     }
 

@@ -54,10 +54,10 @@ fn explain(file: &str, scenario: &Scenario, expectations: usize) -> String {
     let config = &scenario.balancer;
     let mut text = format!("{file}: ok  {}\n", scenario.title);
     let workload = match &scenario.arrivals {
-        Arrivals::Poisson { rate } if rate.is_poisson() => {
-            format!("Poisson arrivals, {rate} a second")
+        Arrivals::Made(process) if process.is_poisson() => {
+            format!("Poisson arrivals, {process} a second")
         }
-        Arrivals::Poisson { rate } => format!("arrivals at {rate} a second"),
+        Arrivals::Made(process) => format!("arrivals at {process} a second"),
         Arrivals::Trace { format, path, .. } => {
             let path = path.as_deref().unwrap_or("(named with --trace)");
             format!("arrivals of a {format:?} trace, {path}")

@@ -11,7 +11,7 @@ use crate::metrics::{Collector, Watch};
 use crate::scenario::{self, Arrivals, Scenario};
 use crate::sim::{Parts, Sim};
 use crate::unit::Time;
-use crate::workload::{Mix, Poisson, Source, Trace, TraceError};
+use crate::workload::{Mix, Open, Poisson, Trace, TraceError, Traffic};
 
 /// Reads and checks a scenario: a path, or the name of a built-in one.
 pub(super) fn scenario(name: &str, changes: &Changes, color: Color) -> Result<Scenario, Failure> {
@@ -91,25 +91,26 @@ pub(super) struct Ready {
 /// Builds the simulation of a scenario.
 pub(super) fn simulation(scenario: &Scenario, color: Color) -> Result<Ready, Failure> {
     scenario.check_simulable().map_err(|problems| drawn(&problems, color))?;
-    let (source, notes) = source(scenario)?;
+    let (traffic, notes) = traffic(scenario)?;
     let parts = Parts {
         config: scenario.balancer.clone(),
         backends: scenario.backends.clone(),
         faults: scenario.faults.clone(),
         inter_token: scenario.inter_token,
     };
-    let sim = Sim::new(parts, source).map_err(|errors| trace_failure(scenario, &errors))?;
+    let sim = Sim::new(parts, traffic).map_err(|errors| trace_failure(scenario, &errors))?;
     Ok(Ready { sim, notes, end: scenario.duration.map(|span| Time::ZERO + span) })
 }
 
-pub(super) fn source(scenario: &Scenario) -> Result<(Box<dyn Source>, Vec<String>), Failure> {
+/// What a scenario plays, and what the person should know of it.
+pub(super) fn traffic(scenario: &Scenario) -> Result<(Box<dyn Traffic>, Vec<String>), Failure> {
     let seed = scenario.seed;
     let mix = Mix::new(scenario.classes.clone(), seed);
     let end = scenario.duration.map_or(Time::MAX, |span| Time::ZERO + span);
     let count = scenario.requests.unwrap_or(u64::MAX);
     match &scenario.arrivals {
-        Arrivals::Poisson { rate } => {
-            Ok((Box::new(Poisson::new(*rate, end, count, seed, mix)), Vec::new()))
+        Arrivals::Made(rate) => {
+            Ok((Box::new(Open::new(Poisson::new(*rate, end, count, seed, mix))), Vec::new()))
         }
         Arrivals::Trace { format, path, scale } => {
             let Some(path) = path else {
@@ -122,7 +123,7 @@ pub(super) fn source(scenario: &Scenario) -> Result<(Box<dyn Source>, Vec<String
             let file = open(Path::new(path))?;
             let mut trace = Trace::new(Box::new(file), *format, *scale, end, count, seed, mix);
             let notes = trace.notes();
-            Ok((Box::new(trace), notes))
+            Ok((Box::new(Open::new(trace)), notes))
         }
     }
 }

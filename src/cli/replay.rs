@@ -43,12 +43,12 @@ impl Replay {
         if self.watch && !super::play::has_terminal() {
             return Err(Failure::new(Kind::Usage, "--watch needs a terminal"));
         }
-        let (source, notes) = load::source(&scenario)?;
+        let (traffic, notes) = load::traffic(&scenario)?;
         notes.iter().for_each(|note| self.output.tell(&format!("note: {note}")));
         let client = endpoints::client(&scenario)?;
         let asks = asks(&scenario);
         let parts = Parts { config: scenario.balancer.clone(), client, asks };
-        let (books, done, signal) = self.drive(&scenario, parts, source)?;
+        let (books, done, signal) = self.drive(&scenario, parts, traffic)?;
         if !done.broken.is_empty() {
             return Err(load::trace_failure(&scenario, &done.broken));
         }
@@ -63,12 +63,12 @@ impl Replay {
         &self,
         scenario: &Scenario,
         parts: Parts,
-        source: Box<dyn crate::workload::Source>,
+        traffic: Box<dyn crate::workload::Traffic>,
     ) -> Result<(Books, Done, usize), Failure> {
         if self.watch {
-            return self.watched(scenario, parts, source);
+            return self.watched(scenario, parts, traffic);
         }
-        self.plain(scenario, parts, source)
+        self.plain(scenario, parts, traffic)
     }
 
     #[cfg(not(feature = "tui"))]
@@ -76,9 +76,9 @@ impl Replay {
         &self,
         scenario: &Scenario,
         parts: Parts,
-        source: Box<dyn crate::workload::Source>,
+        traffic: Box<dyn crate::workload::Traffic>,
     ) -> Result<(Books, Done, usize), Failure> {
-        self.plain(scenario, parts, source)
+        self.plain(scenario, parts, traffic)
     }
 
     /// Without a screen.
@@ -86,7 +86,7 @@ impl Replay {
         &self,
         scenario: &Scenario,
         parts: Parts,
-        source: Box<dyn crate::workload::Source>,
+        traffic: Box<dyn crate::workload::Traffic>,
     ) -> Result<(Books, Done, usize), Failure> {
         let books = Books::open(scenario, &self.output, Watch::Report)?;
         let end = scenario.duration.map(|span| Time::ZERO + span);
@@ -95,7 +95,7 @@ impl Replay {
         let stop = Brake::default();
         let mut desk =
             Desk { books, progress, signal: Arc::clone(&signal), stop: Arc::clone(&stop) };
-        let done = to_the_end(endpoints::runtime()?, parts, source, &mut desk, stop);
+        let done = to_the_end(endpoints::runtime()?, parts, traffic, &mut desk, stop);
         desk.progress.clear();
         Ok((desk.books, done, signal.load(Ordering::Relaxed)))
     }
@@ -108,11 +108,11 @@ type Brake = Arc<OnceLock<Stop>>;
 fn to_the_end(
     runtime: tokio::runtime::Runtime,
     parts: Parts,
-    source: Box<dyn crate::workload::Source>,
+    traffic: Box<dyn crate::workload::Traffic>,
     watcher: &mut impl Watcher,
     brake: Brake,
 ) -> Done {
-    let done = runtime.block_on(replay::replay(parts, source, watcher, move |stop| {
+    let done = runtime.block_on(replay::replay(parts, traffic, watcher, move |stop| {
         // A replay begins once.
         let _ = brake.set(stop);
     }));
@@ -177,7 +177,7 @@ mod watched {
             &self,
             scenario: &Scenario,
             parts: Parts,
-            source: Box<dyn crate::workload::Source>,
+            traffic: Box<dyn crate::workload::Traffic>,
         ) -> Result<(Books, Done, usize), Failure> {
             let books = Books::open(scenario, &self.output, Watch::Screen)?;
             let slot = Arc::new(Slot::new());
@@ -195,7 +195,7 @@ mod watched {
             let desk =
                 Screened { books, frame, slot: Arc::clone(&slot), inbox, stop: Brake::default() };
             let runtime = endpoints::runtime()?;
-            let engine = std::thread::spawn(move || run(desk, runtime, parts, source));
+            let engine = std::thread::spawn(move || run(desk, runtime, parts, traffic));
             let options = super::super::play::options();
             let shown = tui::run(slot, commands.clone(), options);
             // The screen may be gone without having said so.
@@ -218,10 +218,10 @@ mod watched {
         mut desk: Screened,
         runtime: tokio::runtime::Runtime,
         parts: Parts,
-        source: Box<dyn crate::workload::Source>,
+        traffic: Box<dyn crate::workload::Traffic>,
     ) -> (Books, Done) {
         let stop = Arc::clone(&desk.stop);
-        let done = to_the_end(runtime, parts, source, &mut desk, stop);
+        let done = to_the_end(runtime, parts, traffic, &mut desk, stop);
         desk.frame.state = if done.complete { RunState::Done } else { RunState::Paused };
         desk.publish(done.end);
         desk.slot.close();

@@ -33,7 +33,7 @@ use crate::balance::{
     Reject, Request, Stage,
 };
 use crate::id_map::IdMap;
-use crate::unit::{ClassId, NodeId, RequestId, TenantId, Time, Tokens};
+use crate::unit::{ClassId, NodeId, RequestId, Time, Tokens};
 
 /// Pieces of an answer that wait for a slow client; beyond them the upstream is not read.
 const PIECES_MAX: usize = 64;
@@ -308,16 +308,12 @@ fn arrive(
         Guest { body, prompt, streams: asked.streams(), wants_usage: asked.wants_usage(), to };
     locked(&desk.guests).insert(id, guest);
     let request = Request {
-        id,
-        arrived: now,
         deadline: option.deadline.map_or(Time::MAX, |deadline| now + deadline),
         class: ClassId(class as u16),
-        tenant: TenantId(0),
         priority: option.priority,
         prompt,
         output_max: asked.output_max().map(Tokens),
-        session: None,
-        prefix: Box::default(),
+        ..Request::new(id, now)
     };
     say(&desk.inbox, Input::Arrive(request));
     Leave { id, inbox: Some(desk.inbox.clone()) }

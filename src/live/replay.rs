@@ -1,24 +1,25 @@
-//! Replay: a workload sent to real endpoints in real time, open loop, through the balancer.
+//! Replay: a workload sent to real endpoints in real time, through the balancer.
 //!
-//! A request is sent when its time has come, whatever became of the ones before, and its latency
-//! counts from that time. Prompts are made up to the wanted number of tokens; equal prefix hashes
+//! A request is sent when its time has come, and its latency counts from that time. In an open loop
+//! that time is fixed, whatever became of the requests before; a closed loop hears of their ends. Prompts are made up to the wanted number of tokens; equal prefix hashes
 //! give equal text, so prefix caches see what the trace says.
 
 use std::fmt::Write as _;
 
 use bytes::Bytes;
 use hyper::StatusCode;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::sleep_until;
 
 use super::driver::{Clock, Host, Inbox, Watcher, Word, drive, inbox};
 use super::executor::{Attempts, first_token, say};
 use super::upstream::{Outlet, Passed, Sending, SharedClient};
 use super::wire::{INPUT_TOKENS, KEY, ORDINAL, OUTPUT_TOKENS};
-use crate::balance::{Action, Attempt, Balancer, Config, Event, Input, Request};
+use crate::balance::{Action, Attempt, Balancer, Config, Event, Fate, Input, Request};
 use crate::id_map::IdMap;
 use crate::rng::{Rng, mix};
-use crate::unit::{NodeId, Time, Tokens};
-use crate::workload::{Arrival, Source, TraceError, Truth};
+use crate::unit::{NodeId, RequestId, Time, Tokens};
+use crate::workload::{Arrival, TraceError, Traffic, Truth};
 
 /// Tokens that a prefix hash stands for.
 const BLOCK: u64 = 512;
@@ -76,7 +77,7 @@ pub struct Done {
 /// Replays a workload. `started` is handed a way to stop it.
 pub async fn replay(
     parts: Parts,
-    source: Box<dyn Source>,
+    traffic: Box<dyn Traffic>,
     watcher: &mut impl Watcher,
     started: impl FnOnce(Stop),
 ) -> Done {
@@ -85,44 +86,73 @@ pub async fn replay(
     let clock = Clock::start();
     started(Stop(inbox.clone()));
     let (flights, arrivals) = std::sync::mpsc::channel();
-    let sender = tokio::spawn(send(source, clock, inbox.clone(), flights));
+    let (fates, heard) = unbounded_channel();
+    let sender = tokio::spawn(send(traffic, clock, inbox.clone(), flights, heard));
     let mut host = Replay {
         attempts: Attempts::new(parts.client, inbox.clone()),
         asks: parts.asks,
         inbox,
         arrivals,
+        fates,
         flights: IdMap::default(),
         watcher,
     };
     let balancer = Balancer::new(parts.config);
     let (balancer, end) = drive(balancer, clock, words, &mut host).await;
-    let complete = balancer.under_way() == 0 && sender.is_finished();
-    sender.abort();
-    let broken = sender.await.ok().and_then(Result::err).unwrap_or_default();
+    let settled = balancer.under_way() == 0;
+    // The sender ends when nobody tells it of fates any more, if it has not already.
+    drop(host);
+    let (played, broken) = match sender.await {
+        Ok(Ok(played)) => (played, Vec::new()),
+        Ok(Err(errors)) => (false, errors),
+        Err(_) => (false, Vec::new()),
+    };
     let arrived = balancer.totals().arrived;
-    Done { end, arrived, complete: complete && broken.is_empty(), broken }
+    Done { end, arrived, complete: settled && played, broken }
 }
 
-/// Lets requests arrive when their time has come.
+/// Lets requests arrive when their time has come, and the traffic hear how they ended. Returns
+/// whether it was played to its end.
 async fn send(
-    mut source: Box<dyn Source>,
+    mut traffic: Box<dyn Traffic>,
     clock: Clock,
     inbox: Inbox,
-    flights: std::sync::mpsc::Sender<(crate::unit::RequestId, Flight)>,
-) -> Result<(), Vec<TraceError>> {
+    flights: std::sync::mpsc::Sender<(RequestId, Flight)>,
+    mut fates: UnboundedReceiver<(Time, RequestId, Fate)>,
+) -> Result<bool, Vec<TraceError>> {
+    let mut under_way = 0_u64;
     let ended = loop {
-        let Arrival { at, request, truth } = match source.next() {
-            Ok(Some(arrival)) => arrival,
-            Ok(None) => break Ok(()),
+        let at = match traffic.peek() {
+            Ok(at) => at,
             Err(errors) => break Err(errors),
         };
-        sleep_until(clock.at(at)).await;
-        let flight = Flight { prompt: request.prompt, prefix: request.prefix.clone(), truth };
-        // First the facts for the executor, then the word for the balancer.
-        if flights.send((request.id, flight)).is_err() {
-            break Ok(());
+        if at.is_none() && under_way == 0 {
+            break Ok(true);
         }
-        say(&inbox, Input::Arrive(request));
+        let due = async {
+            match at {
+                Some(at) => sleep_until(clock.at(at)).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            fate = fates.recv() => {
+                let Some((now, request, fate)) = fate else { break Ok(false) };
+                under_way -= 1;
+                traffic.settled(now, request, fate);
+            }
+            () = due => {
+                let Arrival { request, truth, .. } = traffic.take();
+                let flight = Flight { prompt: request.prompt, prefix: request.prefix.clone(), truth };
+                // First the facts for the executor, then the word for the balancer.
+                if flights.send((request.id, flight)).is_err() {
+                    break Ok(false);
+                }
+                under_way += 1;
+                say(&inbox, Input::Arrive(request));
+            }
+        }
     };
     let _ = inbox.send(Word::Last);
     ended
@@ -140,7 +170,8 @@ struct Replay<'a, W> {
     attempts: Attempts,
     asks: Vec<Ask>,
     inbox: Inbox,
-    arrivals: std::sync::mpsc::Receiver<(crate::unit::RequestId, Flight)>,
+    arrivals: std::sync::mpsc::Receiver<(RequestId, Flight)>,
+    fates: UnboundedSender<(Time, RequestId, Fate)>,
     flights: IdMap<Flight>,
     watcher: &'a mut W,
 }
@@ -166,13 +197,15 @@ impl<W: Watcher> Host for Replay<'_, W> {
         self.watcher.hear(now, event);
     }
 
-    fn carry_out(&mut self, _now: Time, action: Action) {
+    fn carry_out(&mut self, now: Time, action: Action) {
         match action {
             Action::Dispatch { attempt, node } => self.dispatch(attempt, node),
             Action::Abort { attempt, .. } => self.attempts.abort(attempt),
             Action::Probe(node, number) => self.attempts.probe(node, number),
-            Action::Answer(request, _) => {
+            Action::Answer(request, fate) => {
                 self.flights.remove(request);
+                // The sender is gone only when the run is over.
+                let _ = self.fates.send((now, request, fate));
             }
         }
     }

@@ -258,7 +258,7 @@ fn read_bounds<'a>(walk: &mut Walk, table: &mut Table<'a>) -> Bounds<'a> {
 /// Arrivals that are made up never end by themselves.
 fn check_end(walk: &mut Walk, bounds: &Bounds<'_>, workload: Field<'_>, arrivals: &Arrivals) {
     let endless = bounds.duration.is_none() && bounds.requests.is_none();
-    if endless && bounds.duration_field.is_none() && matches!(arrivals, Arrivals::Poisson { .. }) {
+    if endless && bounds.duration_field.is_none() && matches!(arrivals, Arrivals::Made(_)) {
         walk.problem(workload.place(), "the run has no end")
             .label("arrivals go on for ever")
             .help("write `duration = \"10m\"` or `requests = 100_000` at the top of the file");
@@ -284,7 +284,7 @@ fn read_expects(walk: &mut Walk, field: Option<Field<'_>>) -> Vec<ExpectText> {
 /// Expected lengths of answers, by class.
 fn expected_output(classes: &[ClassSpec], arrivals: &Arrivals) -> Vec<Tokens> {
     let of = |class: &ClassSpec| match arrivals {
-        Arrivals::Poisson { .. } => Tokens((class.output.mean().round() as u64).max(1)),
+        Arrivals::Made(_) => Tokens((class.output.mean().round() as u64).max(1)),
         Arrivals::Trace { .. } => TRACE_OUTPUT,
     };
     classes.iter().map(of).collect()
@@ -300,7 +300,7 @@ fn read_workload(
     let live = fleet.reachable && !fleet.live.is_empty();
     let field = if live { top.take("workload") } else { top.need(walk, "workload") };
     let Some(field) = field else {
-        return (Some(Arrivals::Poisson { rate: 1.0.into() }), true);
+        return (Some(Arrivals::Made(1.0.into())), true);
     };
     let arrivals = workload::read(walk, field);
     if let Some(arrivals) = &arrivals {

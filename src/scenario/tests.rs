@@ -219,7 +219,7 @@ fn every_process_reads() {
         ),
     ] {
         let scenario = parse(&SMALL.replace("{ poisson = { rate = 10 } }", text));
-        assert_eq!(scenario.arrivals, Arrivals::Poisson { rate: process.unwrap() }, "{text}");
+        assert_eq!(scenario.arrivals, Arrivals::Made(process.unwrap()), "{text}");
     }
 }
 
@@ -545,7 +545,7 @@ fn overrides_reach_every_scalar() {
     let scenario = with(SMALL, &overrides).unwrap();
     assert_eq!(scenario.seed, 9);
     assert_eq!(scenario.balancer.seed, 9);
-    assert_eq!(scenario.arrivals, Arrivals::Poisson { rate: 80.0.into() });
+    assert_eq!(scenario.arrivals, Arrivals::Made(80.0.into()));
     assert_eq!(scenario.balancer.pools[0].strategy.name(), "peak_ewma");
     assert_eq!(scenario.balancer.nodes.len(), 2);
     assert_eq!(scenario.balancer.nodes[1].weight, 3);
@@ -717,7 +717,7 @@ fn run(scenario: &Scenario) -> crate::metrics::Summary {
     use crate::metrics::{Collector, Watch};
     use crate::sim::{Parts, Sim, Step};
     use crate::workload::{Mix, Poisson};
-    let Arrivals::Poisson { rate } = scenario.arrivals else {
+    let Arrivals::Made(rate) = scenario.arrivals else {
         panic!("needs a trace");
     };
     let mix = Mix::new(scenario.classes.clone(), scenario.seed);
@@ -730,7 +730,7 @@ fn run(scenario: &Scenario) -> crate::metrics::Summary {
         faults: scenario.faults.clone(),
         inter_token: scenario.inter_token,
     };
-    let mut sim = Sim::new(parts, Box::new(source)).unwrap();
+    let mut sim = Sim::new(parts, Box::new(crate::workload::Open::new(source))).unwrap();
     let mut collector = Collector::new(scenario.labels.clone(), &scenario.balancer, Watch::Report);
     while sim.step(&mut |_, _| {}, &mut |now, event| collector.fold(now, event)).unwrap()
         == Step::Handled

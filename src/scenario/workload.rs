@@ -13,11 +13,8 @@ pub const SCALE_MAX: f64 = 1e6;
 #[expect(clippy::large_enum_variant, reason = "one a run")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Arrivals {
-    /// By a law that makes up their times; a bare rate is the Poisson process.
-    Poisson {
-        /// The law, with its rate.
-        rate: Process,
-    },
+    /// By a law that makes up their times.
+    Made(Process),
     /// As they did in a recording.
     Trace {
         /// Its format.
@@ -47,7 +44,7 @@ pub(super) fn read(walk: &mut Walk, field: Field<'_>) -> Option<Arrivals> {
         if name == "trace" {
             return trace(walk, inner);
         }
-        process::read(walk, name, inner).map(|rate| Arrivals::Poisson { rate })
+        process::read(walk, name, inner).map(Arrivals::Made)
     });
     table.finish(walk, &["sessions", "workflow", "prefix", "tenants"]);
     arrivals

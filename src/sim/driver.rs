@@ -6,7 +6,7 @@ use crate::balance::{Action, Balancer, Config, Control, Event, Input, Mark, Mark
 use crate::id_map::IdMap;
 use crate::node::{BackendSpec, Diary, Due, FaultKind, FaultSpec, Node, Rank, Work};
 use crate::unit::{NodeId, Span, Time, Tokens};
-use crate::workload::{Arrival, Source, TraceError, Truth};
+use crate::workload::{TraceError, Traffic, Truth};
 
 /// After the last arrival, a run in which nothing settles for so long is over.
 const STALL_MAX: Span = Span::from_secs(86_400);
@@ -62,8 +62,9 @@ struct World {
 pub struct Sim {
     balancer: Balancer,
     world: World,
-    source: Box<dyn Source>,
-    arrival: Option<Arrival>,
+    traffic: Box<dyn Traffic>,
+    /// When the next arrival comes, as things are.
+    arrival: Option<Time>,
     /// When something last settled or arrived.
     moved: Time,
 }
@@ -78,13 +79,13 @@ impl Sim {
     /// A simulation at time zero.
     ///
     /// # Errors
-    /// If the source fails on its first arrival.
+    /// If the traffic fails on its first arrival.
     ///
     /// # Panics
     /// If there is not exactly one back end a node, or the configuration contradicts itself.
-    pub fn new(parts: Parts, mut source: Box<dyn Source>) -> Result<Sim, Vec<TraceError>> {
+    pub fn new(parts: Parts, mut traffic: Box<dyn Traffic>) -> Result<Sim, Vec<TraceError>> {
         assert!(parts.backends.len() == parts.config.nodes.len(), "one back end a node");
-        let arrival = source.next()?;
+        let arrival = traffic.peek()?;
         let seed = parts.config.seed;
         let nodes = parts.backends.iter().enumerate();
         let nodes = nodes
@@ -101,7 +102,7 @@ impl Sim {
         let (flights, faults) = (IdMap::default(), parts.faults);
         let scheduled = faults.len();
         let world = World { now: Time::ZERO, nodes, agenda, flights, faults, scheduled };
-        Ok(Sim { balancer, world, source, arrival, moved: Time::ZERO })
+        Ok(Sim { balancer, world, traffic, arrival, moved: Time::ZERO })
     }
 
     /// Returns simulated time.
@@ -137,7 +138,17 @@ impl Sim {
             }
             sink(now, &event);
         }
-        effects.actions.drain(..).for_each(|action| self.world.carry_out(action));
+        let mut answered = false;
+        for action in effects.actions.drain(..) {
+            if let Action::Answer(request, fate) = action {
+                self.traffic.settled(now, request, fate);
+                answered = true;
+            }
+            self.world.carry_out(action);
+        }
+        if answered {
+            self.arrival = self.traffic.peek()?;
+        }
         Ok(Step::Handled)
     }
 
@@ -162,8 +173,7 @@ impl Sim {
         if self.arrival.is_none() && self.over() {
             return None;
         }
-        let arrival = self.arrival.as_ref().map(|arrival| arrival.at);
-        let times = [self.world.agenda.first(), arrival, self.balancer.wake_at()];
+        let times = [self.world.agenda.first(), self.arrival, self.balancer.wake_at()];
         times.into_iter().flatten().min().map(|at| at.max(self.world.now))
     }
 
@@ -173,8 +183,7 @@ impl Sim {
             if self.arrival.is_none() && self.over() {
                 return Ok(None);
             }
-            let arrival = self.arrival.as_ref().map(|arrival| arrival.at);
-            let Some(next) = self.world.agenda.next(arrival, self.balancer.wake_at()) else {
+            let Some(next) = self.world.agenda.next(self.arrival, self.balancer.wake_at()) else {
                 return Ok(None);
             };
             match next {
@@ -201,9 +210,9 @@ impl Sim {
     }
 
     fn arrive(&mut self) -> Result<(Time, Input), Vec<TraceError>> {
-        let next = self.source.next()?;
-        let arrival = std::mem::replace(&mut self.arrival, next).expect("an arrival is ready");
-        // A source in disorder is the source's mistake; time goes on from where it is.
+        let arrival = self.traffic.take();
+        self.arrival = self.traffic.peek()?;
+        // Traffic in disorder is its own mistake; time goes on from where it is.
         let at = arrival.at.max(self.world.now);
         let flight = Flight { prompt: arrival.request.prompt, truth: arrival.truth };
         self.world.flights.insert(arrival.request.id, flight);

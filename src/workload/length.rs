@@ -6,7 +6,7 @@
 use crate::balance::{Priority, Request};
 use crate::dist::Dist;
 use crate::rng::{Rng, mix};
-use crate::unit::{ClassId, RequestId, Span, TenantId, Time, Tokens};
+use crate::unit::{ClassId, RequestId, Span, Time, Tokens};
 
 use super::{Arrival, Truth};
 
@@ -107,16 +107,12 @@ impl Mix {
         self.next += 1;
         let spec = &self.classes[class];
         let request = Request {
-            id: RequestId(id),
-            arrived: at,
             deadline: spec.deadline.map_or(Time::MAX, |deadline| at + deadline),
             class: ClassId(class as u16),
-            tenant: TenantId(0),
             priority: spec.priority,
             prompt,
-            output_max: None,
-            session: None,
             prefix,
+            ..Request::new(RequestId(id), at)
         };
         let output = Tokens(output.0.max(1));
         Arrival { at, request, truth: Truth { output, key: mix(self.seed, id) } }

@@ -9,8 +9,8 @@ pub mod length;
 pub mod process;
 pub mod trace;
 
-use crate::balance::Request;
-use crate::unit::{Time, Tokens};
+use crate::balance::{Fate, Request};
+use crate::unit::{RequestId, Time, Tokens};
 
 pub use arrival::Generated;
 pub use length::{ClassSpec, Mix};
@@ -40,11 +40,67 @@ pub struct Arrival {
     pub truth: Truth,
 }
 
-/// Yields arrivals in order of time. Ids count up from zero.
+/// Yields arrivals in order of time, whatever becomes of them (an open loop). Ids count up from
+/// zero.
 pub trait Source: Send {
     /// Returns the next arrival, or `None` at the end.
     ///
     /// # Errors
     /// If a trace cannot be read any further, with every error found in the rest of it.
     fn next(&mut self) -> Result<Option<Arrival>, Vec<TraceError>>;
+}
+
+/// What a driver plays: arrivals in order of time, some of which may wait for answers (a closed
+/// loop). Ids count up from zero in order of arrival.
+pub trait Traffic: Send {
+    /// Returns when the next arrival comes. `None` if none comes as things are: never again, or
+    /// not before a request under way is settled.
+    ///
+    /// # Errors
+    /// If a trace cannot be read any further, with every error found in the rest of it.
+    fn peek(&mut self) -> Result<Option<Time>, Vec<TraceError>>;
+
+    /// Takes the arrival that [`Traffic::peek`] has just told of.
+    ///
+    /// # Panics
+    /// If it told of none.
+    fn take(&mut self) -> Arrival;
+
+    /// Hears how a request ended. What follows from it comes at `now` or later.
+    fn settled(&mut self, now: Time, request: RequestId, fate: Fate);
+}
+
+/// An open loop as traffic.
+pub struct Open<S> {
+    source: S,
+    held: Option<Arrival>,
+}
+
+impl<S: Source> Open<S> {
+    /// Plays a source.
+    #[must_use]
+    pub const fn new(source: S) -> Open<S> {
+        Open { source, held: None }
+    }
+}
+
+impl<S> std::fmt::Debug for Open<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Open").field("held", &self.held).finish_non_exhaustive()
+    }
+}
+
+impl<S: Source> Traffic for Open<S> {
+    fn peek(&mut self) -> Result<Option<Time>, Vec<TraceError>> {
+        if self.held.is_none() {
+            self.held = self.source.next()?;
+        }
+        Ok(self.held.as_ref().map(|arrival| arrival.at))
+    }
+
+    fn take(&mut self) -> Arrival {
+        self.held.take().expect("an arrival was told of")
+    }
+
+    fn settled(&mut self, _: Time, _: RequestId, _: Fate) {}
 }

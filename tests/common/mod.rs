@@ -11,7 +11,7 @@ use plimsoll::metrics::{ClassLabel, Collector, Labels, NodeLabel, Summary, Watch
 use plimsoll::node::{BackendSpec, FaultSpec, slots};
 use plimsoll::sim::{Parts, Sim, Step};
 use plimsoll::unit::{ModelId, PoolId, Ratio, RegionId, Span, Time, Tokens};
-use plimsoll::workload::{ClassSpec, Mix, Poisson};
+use plimsoll::workload::{ClassSpec, Mix, Open, Poisson};
 
 /// A node without limits.
 pub fn node(index: usize) -> NodeSpec {
@@ -129,7 +129,7 @@ impl World {
             faults: self.faults.clone(),
             inter_token: self.inter_token,
         };
-        Sim::new(parts, Box::new(source)).expect("a Poisson source does not fail")
+        Sim::new(parts, Box::new(Open::new(source))).expect("a Poisson source does not fail")
     }
 
     /// Runs to the end, checking the balancer after every input if `check` says so.
