@@ -65,7 +65,7 @@ fn balancer() -> Balancer {
     };
     Balancer::new(Config {
         seed: 7,
-        pools: vec![PoolSpec { name: "p".to_owned(), strategy }],
+        pools: vec![PoolSpec { name: "p".to_owned(), strategy, batch: None }],
         nodes: (0..10).map(node).collect(),
         routes: vec![RouteSpec { when: Match::default(), to: vec![PoolId(0)], require: 0 }],
         expected_output: vec![Tokens(200)],
@@ -73,6 +73,7 @@ fn balancer() -> Balancer {
         timeouts: Timeouts { first_token: None, total: None },
         health: HealthSettings::default(),
         queue: Queue::default(),
+        scale: Vec::new(),
     })
 }
 

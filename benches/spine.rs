@@ -10,7 +10,7 @@ use plimsoll::dist::Dist;
 use plimsoll::metrics::{ClassLabel, Collector, Labels, NodeLabel, Watch};
 use plimsoll::node::{BackendSpec, slots};
 use plimsoll::sim::{Parts, Sim, Step};
-use plimsoll::unit::{ModelId, PoolId, RegionId, Time, Tokens};
+use plimsoll::unit::{ModelId, PoolId, RegionId, Span, Time, Tokens};
 use plimsoll::workload::{ClassSpec, Mix, Open, Poisson};
 
 fn main() {
@@ -36,7 +36,7 @@ fn config(nodes: usize, strategy: &str) -> Config {
     };
     Config {
         seed: 7,
-        pools: vec![PoolSpec { name: "p".to_owned(), strategy }],
+        pools: vec![PoolSpec { name: "p".to_owned(), strategy, batch: None }],
         nodes: (0..nodes).map(node).collect(),
         routes: vec![RouteSpec { when: Match::default(), to: vec![PoolId(0)], require: 0 }],
         expected_output: vec![Tokens(200)],
@@ -44,6 +44,7 @@ fn config(nodes: usize, strategy: &str) -> Config {
         timeouts: Timeouts { first_token: None, total: None },
         health: HealthSettings::default(),
         queue: Queue::default(),
+        scale: Vec::new(),
     }
 }
 
@@ -63,6 +64,7 @@ fn labels(config: &Config) -> Labels {
                 ..NodeLabel::default()
             })
             .collect(),
+        groups: Vec::new(),
     }
 }
 
@@ -81,9 +83,10 @@ fn run(nodes: usize, strategy: &str, requests: u64, watch: Watch) -> u64 {
     let mix = Mix::new(vec![class], config.seed);
     let source = Poisson::new(0.8 * nodes as f64, Time::MAX, requests, config.seed, mix);
     let service = Dist::exponential(1.0).expect("a mean");
-    let spec = slots::Spec { servers: 1, queue: u32::MAX, service };
+    let spec = slots::Spec { servers: 1, queue: u32::MAX, service, per_item: Span::ZERO };
     let backends = vec![BackendSpec::Slots(spec); nodes];
-    let parts = Parts { config, backends, faults: Vec::new(), inter_token: None };
+    let parts =
+        Parts { config, backends, faults: Vec::new(), inter_token: None, cold_starts: Vec::new() };
     let mut sim =
         Sim::new(parts, Box::new(Open::new(source))).expect("a Poisson source does not fail");
     let mut sink = |now: Time, event: &Event| collector.fold(now, event);

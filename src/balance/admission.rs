@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::balancer::{Balancer, Phase, RequestKey};
 use super::event::{Event, Fate, Reject};
+use super::request::Request;
 use super::timer::Alarm;
-use crate::unit::{RouteId, Span};
+use crate::unit::{PoolId, RouteId, Span};
 
 /// The waiting room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +58,12 @@ impl<K: Copy> Lines<K> {
         self.joined
     }
 
+    /// Returns a number for a place elsewhere.
+    pub(super) fn number(&mut self) -> u64 {
+        self.joined += 1;
+        self.joined
+    }
+
     /// Leaves without being at the head; the entry is dropped later.
     pub(super) fn leave(&mut self) {
         self.waiting -= 1;
@@ -94,6 +101,11 @@ impl<K: Copy> Lines<K> {
 impl Balancer {
     /// Dispatches the request, or lets it wait, or turns it away.
     pub(super) fn place_or_wait(&mut self, key: RequestKey) {
+        self.place_or_wait_again(key, false);
+    }
+
+    /// The same for a request that may have been declared to wait before.
+    pub(super) fn place_or_wait_again(&mut self, key: RequestKey, queued: bool) {
         if self.homes[self.requests[key].route.index()].is_none() {
             return self.turn_away(key, Reject::NoNode);
         }
@@ -109,7 +121,9 @@ impl Balancer {
         let number = self.lines.join(route, key);
         self.requests[key].phase = Phase::Waiting(number);
         let request = self.requests[key].request.id;
-        self.effects.events.push(Event::Queued { request, route });
+        if !queued {
+            self.effects.events.push(Event::Queued { request, route });
+        }
         if let Some(wait) = self.queue.max_wait {
             self.timers.after(self.now, wait, Alarm::GiveUp(key, number));
         }
@@ -134,7 +148,10 @@ impl Balancer {
 
     /// Serves those who wait, in the order they came, as long as a node is open for them.
     pub(super) fn serve_waiting(&mut self) {
-        if !std::mem::take(&mut self.opened) || self.lines.waiting == 0 {
+        let opened = std::mem::take(&mut self.opened);
+        // A batch may have waited for it too.
+        self.due |= opened && !self.batchers.is_empty();
+        if !opened || self.lines.waiting == 0 {
             return;
         }
         self.blocked.fill(false);
@@ -162,6 +179,19 @@ impl Balancer {
             }
         }
         first.map(|(_, route, key)| (route, key))
+    }
+
+    /// Returns the requests that wait on a route, those held for a batch included.
+    pub(super) fn waiting_on(&self, route: RouteId) -> impl Iterator<Item = &Request> {
+        let waits = move |place: &Place<RequestKey>| {
+            let live = self.requests.get(place.key)?;
+            (live.phase == Phase::Waiting(place.number)).then_some(&live.request)
+        };
+        let pools = 0..self.batchers.len();
+        let held = pools.flat_map(|pool| self.held(PoolId(pool as u16)));
+        let held = held.map(|key| &self.requests[key]);
+        let held = held.filter(move |live| live.route == route).map(|live| &live.request);
+        self.lines.entries(route).filter_map(waits).chain(held)
     }
 
     fn head_of_line(&mut self, route: RouteId) -> Option<Place<RequestKey>> {

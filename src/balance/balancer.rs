@@ -13,15 +13,18 @@ use serde::{Deserialize, Serialize};
 use slotmap::{SlotMap, new_key_type};
 
 use super::admission::{Lines, Queue};
+use super::batch::Batcher;
 use super::event::{
     Action, Attempt, Control, Effects, End, Event, Failure, Fate, FleetChange, Input, Kind,
-    Outcome, PeerLoad, ProbeResult, Progress, Reject, Scored, Settled, Stage, Usage, Why,
+    Outcome, PeerLoad, ProbeResult, Progress, Reject, Scored, Settled, Stage, Together, Usage, Why,
 };
 use super::failover::{ATTEMPTS_MAX, Retry, Timeouts, blames_node, wasted};
 use super::fleet::{Fleet, Held, NodeSpec, NodeState, PoolSpec, Prices, Tier};
 use super::health::HealthSettings;
 use super::request::Request;
+use super::resize::Scaler;
 use super::route::{RouteSpec, Routes};
+use super::scale::ScaleSpec;
 use super::strategy::{Ask, Fact, Strategy, StrategySpec};
 use super::timer::{Alarm, Timers};
 use crate::id_map::IdMap;
@@ -56,6 +59,9 @@ pub struct Config {
     pub health: HealthSettings,
     /// The waiting room.
     pub queue: Queue,
+    /// Groups of nodes that grow and shrink.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scale: Vec<ScaleSpec>,
 }
 
 impl Config {
@@ -72,6 +78,7 @@ impl Config {
         };
         let health = &self.health;
         let spans = [health.probe_timeout, health.eject_base, health.eject_cap];
+        let batches = || self.pools.iter().filter_map(|pool| pool.batch);
         let rules = [
             ((1..=ATTEMPTS_MAX).contains(&self.retry.attempts), "a request has 1 to 8 attempts"),
             (
@@ -87,8 +94,29 @@ impl Config {
                 health.probe_every != Some(Span::ZERO) && !spans.contains(&Span::ZERO),
                 "the times of health checks are above zero",
             ),
+            (
+                batches().all(|batch| batch.size > 0 && batch.window > Span::ZERO),
+                "a batch has a size and a window above zero",
+            ),
+            (self.groups_fit(), "a scaled group has nodes of one pool, its own, and a target"),
         ];
         rules.iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, rule)| Err(*rule))
+    }
+
+    fn groups_fit(&self) -> bool {
+        let mut seen = vec![false; self.nodes.len()];
+        self.scale.len() <= usize::from(u16::MAX)
+            && self.scale.iter().all(|group| {
+                let first = group.nodes.first().and_then(|node| self.nodes.get(node.index()));
+                let ours = group.nodes.iter().all(|node| {
+                    let free = seen.get_mut(node.index());
+                    free.is_some_and(|seen| !std::mem::replace(seen, true))
+                        && first.is_some_and(|first| first.pool == self.nodes[node.index()].pool)
+                });
+                let most = group.max as usize <= group.nodes.len() && group.max > 0;
+                let start = (group.min..=group.max).contains(&group.start);
+                ours && most && start && group.target.value() > 0 && group.every > Span::ZERO
+            })
     }
 }
 
@@ -97,6 +125,8 @@ impl Config {
 pub(super) enum Phase {
     /// In line, at the place of this number.
     Waiting(u64),
+    /// Held for a batch of a pool; whether it was declared to wait before.
+    Held { pool: PoolId, number: u64, queued: bool },
     /// On a node.
     InFlight(TryKey),
     /// Between two attempts.
@@ -166,13 +196,13 @@ pub struct Totals {
 
 /// The mean length of answers, learnt from those seen.
 #[derive(Clone, Copy, Debug)]
-struct OutputMean {
+pub(super) struct OutputMean {
     sum: u64,
     count: u64,
 }
 
 impl OutputMean {
-    fn expected(self, most: Option<Tokens>) -> Tokens {
+    pub(super) fn expected(self, most: Option<Tokens>) -> Tokens {
         let mean = Tokens(self.sum / self.count);
         most.map_or(mean, |most| most.min(mean))
     }
@@ -203,7 +233,14 @@ pub struct Balancer {
     pub(super) index: IdMap<RequestKey>,
     pub(super) lines: Lines<RequestKey>,
     pub(super) timers: Timers,
-    outputs: Vec<OutputMean>,
+    pub(super) outputs: Vec<OutputMean>,
+    pub(super) scaler: Scaler,
+    /// By pool: the batch it gathers; empty if none does.
+    pub(super) batchers: Vec<Option<Batcher>>,
+    /// Whether a batch may have found a node during this call.
+    pub(super) due: bool,
+    /// Batches sent.
+    pub(super) batches: u64,
     pub(super) peers: BTreeMap<PeerId, (Time, PeerLoad)>,
     pub(super) retry: Retry,
     pub(super) timeouts: Timeouts,
@@ -222,7 +259,7 @@ pub struct Balancer {
 }
 
 impl Balancer {
-    /// Builds the machine at time zero, every node up.
+    /// Builds the machine at time zero, every node up that is not said to be off.
     ///
     /// # Panics
     /// If the configuration contradicts itself; see [`Config::check`].
@@ -233,6 +270,10 @@ impl Balancer {
         let routes = Routes::new(config.routes, config.expected_output.len());
         let mut balancer = Balancer {
             now: Time::ZERO,
+            scaler: Scaler::new(config.scale, config.nodes.len()),
+            batchers: Batcher::all(&config.pools),
+            due: false,
+            batches: 0,
             fleet: Fleet::new(config.pools.len(), config.nodes),
             homes: Vec::new(),
             strategies: specs.iter().map(build).collect(),
@@ -263,6 +304,7 @@ impl Balancer {
         };
         balancer.find_homes();
         balancer.start_patrols();
+        balancer.start_scaling();
         balancer.settle_timers();
         balancer
     }
@@ -293,7 +335,7 @@ impl Balancer {
             Input::Cancel(request) => self.cancel(request),
             Input::Wake => self.wake(),
         }
-        self.serve_waiting();
+        self.serve_all();
         self.settle_timers();
         &mut self.effects
     }
@@ -329,7 +371,7 @@ impl Balancer {
         let timed = self.timeouts.first_token.is_some();
         self.requests.values().all(|live| match live.phase {
             Phase::Settled => true,
-            Phase::Waiting(_) | Phase::Backoff => false,
+            Phase::Waiting(_) | Phase::Held { .. } | Phase::Backoff => false,
             Phase::InFlight(this) => {
                 let started = self.tries[this].first_token.is_some();
                 live.request.deadline == Time::MAX && (started || !timed)
@@ -409,20 +451,44 @@ impl Balancer {
     /// Dispatches the request to the first pool and tier along its route with an open node. Nodes
     /// tried before come last.
     pub(super) fn place(&mut self, key: RequestKey) -> bool {
+        if self.hold(key) {
+            return true;
+        }
         if let Some((node, why)) = self.choose(key, true) {
-            self.dispatch(key, node, why);
+            self.dispatch(key, node, why, None);
             return true;
         }
         if self.requests[key].attempts > 0
             && let Some((node, why)) = self.choose(key, false)
         {
-            self.dispatch(key, node, why);
+            self.dispatch(key, node, why, None);
             return true;
         }
         false
     }
 
     pub(super) fn choose(&mut self, key: RequestKey, elsewhere: bool) -> Option<(NodeId, Why)> {
+        let route = self.requests[key].route;
+        for place in 0..self.routes.get(route).to.len() {
+            let pool = self.routes.get(route).to[place];
+            // A pool that takes batches takes nothing else.
+            if self.batcher(pool).is_none()
+                && let Some(choice) = self.choose_in(key, pool, elsewhere, 1)
+            {
+                return Some(choice);
+            }
+        }
+        None
+    }
+
+    /// Chooses a node of a pool with room for so many.
+    pub(super) fn choose_in(
+        &mut self,
+        key: RequestKey,
+        pool: PoolId,
+        elsewhere: bool,
+        members: u32,
+    ) -> Option<(NodeId, Why)> {
         let live = &self.requests[key];
         let route = self.routes.get(live.route);
         let tried = if elsewhere { usize::from(live.attempts) } else { 0 };
@@ -430,47 +496,52 @@ impl Balancer {
             .outputs
             .get(live.request.class.index())
             .map_or(Tokens(1), |mean| mean.expected(live.request.output_max));
-        for &pool in &route.to {
-            for tier in Tier::ALL {
-                if self.fleet.open(pool, tier).is_empty() {
-                    continue;
-                }
-                let ask = Ask {
-                    now: self.now,
-                    request: &live.request,
-                    expected_output,
-                    fleet: &self.fleet,
-                    pool,
-                    tier,
-                    require: route.require,
-                    avoid: &live.tried[..tried],
-                };
-                let mut why = Why {
-                    route: live.route,
-                    pool,
-                    tier,
-                    strategy: self.specs[pool.index()].index(),
-                    candidates: ask.open_count() as u32,
-                    considered: 0,
-                    chosen: Scored::unscored(NodeId(u32::MAX)),
-                    runner_up: None,
-                };
-                let strategy = &mut self.strategies[pool.index()][tier as usize];
-                let Some(node) = strategy.pick(&ask, &mut self.strategy_rng, &mut why) else {
-                    continue;
-                };
-                assert!(ask.allows(node), "a strategy picks a candidate");
-                why.chosen.terms = strategy.terms(&ask, node);
-                if let Some(second) = &mut why.runner_up {
-                    second.terms = strategy.terms(&ask, second.node);
-                }
-                return Some((node, why));
+        for tier in Tier::ALL {
+            if self.fleet.open(pool, tier).is_empty() {
+                continue;
             }
+            let ask = Ask {
+                now: self.now,
+                request: &live.request,
+                expected_output,
+                fleet: &self.fleet,
+                pool,
+                tier,
+                require: route.require,
+                avoid: &live.tried[..tried],
+                members,
+            };
+            let mut why = Why {
+                route: live.route,
+                pool,
+                tier,
+                strategy: self.specs[pool.index()].index(),
+                candidates: ask.open_count() as u32,
+                considered: 0,
+                chosen: Scored::unscored(NodeId(u32::MAX)),
+                runner_up: None,
+            };
+            let strategy = &mut self.strategies[pool.index()][tier as usize];
+            let Some(node) = strategy.pick(&ask, &mut self.strategy_rng, &mut why) else {
+                continue;
+            };
+            assert!(ask.allows(node), "a strategy picks a candidate");
+            why.chosen.terms = strategy.terms(&ask, node);
+            if let Some(second) = &mut why.runner_up {
+                second.terms = strategy.terms(&ask, second.node);
+            }
+            return Some((node, why));
         }
         None
     }
 
-    pub(super) fn dispatch(&mut self, key: RequestKey, node: NodeId, why: Why) {
+    pub(super) fn dispatch(
+        &mut self,
+        key: RequestKey,
+        node: NodeId,
+        why: Why,
+        batch: Option<Together>,
+    ) {
         let live = &mut self.requests[key];
         let mean = self.outputs.get(live.request.class.index());
         let expected = mean.map_or(Tokens(1), |mean| mean.expected(live.request.output_max));
@@ -498,7 +569,7 @@ impl Balancer {
         live.spilled = self.homes[live.route.index()] != Some((why.pool, why.tier));
         self.totals.dispatched += 1;
         let attempt = Attempt { request: live.request.id, ordinal };
-        self.effects.actions.push(Action::Dispatch { attempt, node });
+        self.effects.actions.push(Action::Dispatch { attempt, node, batch });
         self.effects.events.push(Event::Dispatched {
             attempt,
             node,
@@ -506,7 +577,7 @@ impl Balancer {
             kind: if ordinal == 0 { Kind::First } else { Kind::Retry },
             after,
             arrived: live.request.arrived,
-            queued: matches!(before, Phase::Waiting(_)),
+            queued: matches!(before, Phase::Waiting(_) | Phase::Held { queued: true, .. }),
             why,
         });
         if let Some(limit) = self.timeouts.first_token {
@@ -533,6 +604,7 @@ impl Balancer {
         let (mut first_token, mut usage) = (None, Usage::default());
         match phase {
             Phase::Waiting(_) => self.lines.leave(),
+            Phase::Held { pool, .. } => self.release(key, pool),
             Phase::InFlight(this) => {
                 if let Fate::Failed(end) = fate {
                     self.abort(this, end);
@@ -546,7 +618,7 @@ impl Balancer {
             Phase::Backoff => {}
             Phase::Settled => unreachable!("a request has one fate"),
         }
-        let queued = matches!(phase, Phase::Waiting(_));
+        let queued = matches!(phase, Phase::Waiting(_) | Phase::Held { queued: true, .. });
         self.declare(key, fate, queued, first_token, usage);
     }
 
@@ -617,6 +689,9 @@ impl Balancer {
             this.first_token = Some(self.now);
             let took = self.now.since(this.dispatched);
             self.fleet.first_token(node, &mut this.held);
+            if !self.scaler.groups.is_empty() {
+                self.scaler.count_first(self.now, node, &self.requests[this.request].request);
+            }
             self.effects.events.push(Event::FirstToken { attempt, node, took });
             self.learn(node, Fact::FirstToken(node, took));
         }
@@ -675,6 +750,10 @@ impl Balancer {
         }
         let this = self.tries.remove(key).expect("found above");
         self.opened |= self.fleet.end(this.node, &this.held);
+        self.due |= !self.batchers.is_empty();
+        if !self.scaler.groups.is_empty() {
+            self.leave_if_empty(this.node);
+        }
         let live = &mut self.requests[this.request];
         live.unfinished -= 1;
         self.totals.ended += 1;
@@ -701,6 +780,9 @@ impl Balancer {
 
     pub(super) fn complete(&mut self, this: &Try, usage: Usage) {
         let live = &mut self.requests[this.request];
+        if this.first_token.is_none() && !self.scaler.groups.is_empty() {
+            self.scaler.count_first(self.now, this.node, &live.request);
+        }
         live.phase = Phase::Settled;
         if std::mem::take(&mut live.retrying) {
             self.retrying -= 1;
@@ -736,6 +818,8 @@ impl Balancer {
             Alarm::Rested(node) => self.rested(node),
             Alarm::Recheck(node) => self.probe(node),
             Alarm::Patrol(node) => self.patrol(node),
+            Alarm::Scale(group) => self.rescale(usize::from(group)),
+            Alarm::Window(pool) => self.window_over(pool),
             Alarm::ProbeTimeout(node, _) => {
                 self.hear_probe(node, ProbeResult::Failed(Failure::Stalled));
             }
@@ -792,6 +876,7 @@ impl Balancer {
                 self.start_patrol(node);
                 self.declare_changed(node);
             }
+            FleetChange::Ready(node) => self.ready(node),
             FleetChange::Drain(node) => self.operate(node, NodeState::Draining),
             FleetChange::Resume(node) => self.operate(node, NodeState::Up),
             FleetChange::Remove(node) => self.operate(node, NodeState::Gone),
@@ -803,6 +888,9 @@ impl Balancer {
     }
 
     pub(super) fn operate(&mut self, node: NodeId, to: NodeState) {
+        if !self.scaler.groups.is_empty() && self.overrule(node, to) {
+            return;
+        }
         let (now, mut change) = (self.now, None);
         self.change_node(node, |fleet| {
             change = fleet.with_health(node, |health| health.operate(now, to));
@@ -874,12 +962,16 @@ fn purpose(
             tries.get(this).is_some_and(|this| this.first_token.is_none() && this.closing.is_none())
         }
         Alarm::Deadline(key) => phase(key).is_some_and(|phase| phase != Phase::Settled),
-        Alarm::GiveUp(key, number) => phase(key) == Some(Phase::Waiting(number)),
+        Alarm::GiveUp(key, number) => match phase(key) {
+            Some(Phase::Waiting(place) | Phase::Held { number: place, .. }) => place == number,
+            _ => false,
+        },
         Alarm::Backoff(key) => phase(key) == Some(Phase::Backoff),
         Alarm::Rested(node) => {
             matches!(fleet.node(node).state(), NodeState::Limited | NodeState::Ejected)
         }
         Alarm::Recheck(node) => fleet.node(node).state() == NodeState::Probing,
+        Alarm::Scale(_) | Alarm::Window(_) => true,
         Alarm::Patrol(node) => fleet.node(node).state() != NodeState::Gone,
         Alarm::ProbeTimeout(node, number) => {
             let health = &fleet.node(node).health;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fleet::{Limits, NodeSpec, NodeState, Prices, Tier};
 use super::request::Request;
+use super::scale::Reason;
 use super::strategy::StrategySpec;
 use crate::unit::{
     ClassId, Cost, NodeId, PeerId, PoolId, Ratio, RequestId, RouteId, Span, TenantId, Time, Tokens,
@@ -211,6 +212,8 @@ pub enum FleetChange {
     Drain(NodeId),
     /// Take a drained node back into service.
     Resume(NodeId),
+    /// A node that was told to start has started: it serves.
+    Ready(NodeId),
     /// The node is gone. Its attempts stay open until the executor ends them.
     Remove(NodeId),
     /// New prices, from the next dispatch on.
@@ -274,6 +277,8 @@ pub enum Action {
         attempt: Attempt,
         /// Where to.
         node: NodeId,
+        /// The batch it is part of, in a pool that takes batches.
+        batch: Option<Together>,
     },
     /// Stop this attempt. The executor confirms with `Finish(_, Outcome::Aborted(_))`, or with
     /// whatever other outcome happened first.
@@ -285,8 +290,21 @@ pub enum Action {
     },
     /// Ask the node whether it is well, and answer with `Probed` and this number.
     Probe(NodeId, u32),
+    /// Start this node, and say [`FleetChange::Ready`] when it can serve.
+    Start(NodeId),
+    /// Stop this node: nothing is in flight on it. It need not be confirmed.
+    Stop(NodeId),
     /// Tell whoever asked how it ended.
     Answer(RequestId, Fate),
+}
+
+/// A batch: attempts dispatched to one node at one moment, one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Together {
+    /// Which, over all pools, from one.
+    pub number: u64,
+    /// So many attempts.
+    pub members: u32,
 }
 
 /// The one final end of a request.
@@ -489,6 +507,24 @@ pub enum Event {
         /// Its facts from now on.
         spec: Box<NodeSpec>,
     },
+    /// A group of nodes grows or shrinks; what each of its nodes does follows.
+    Scaled {
+        /// Which group.
+        group: u16,
+        /// Nodes that served or started before.
+        from: u32,
+        /// Nodes that serve or start from now on.
+        to: u32,
+        /// Why.
+        reason: Reason,
+    },
+    /// Requests left for a node together, after the events of their dispatch.
+    Batch {
+        /// The node.
+        node: NodeId,
+        /// So many requests.
+        members: u32,
+    },
     /// Word about an attempt or probe that is no longer current; it changed nothing.
     LateWord {
         /// About which try, if about one.
@@ -570,6 +606,10 @@ pub enum Cause {
     LimitOver,
     /// A person or an operator asked for it.
     Operator,
+    /// Its group grows or shrinks.
+    Scaled,
+    /// It has started.
+    Started,
 }
 
 /// Why this node: small enough to travel with every dispatch.

@@ -8,6 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::batch::BatchSpec;
 use super::event::{NodeReport, TOKENS_MAX, Usage};
 use super::health::Health;
 use super::strategy::StrategySpec;
@@ -108,6 +109,9 @@ pub struct PoolSpec {
     pub name: String,
     /// How it chooses among its nodes.
     pub strategy: StrategySpec,
+    /// Whether its requests are sent in batches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<BatchSpec>,
 }
 
 /// What a node may be asked to do now.
@@ -127,6 +131,10 @@ pub enum NodeState {
     Probing,
     /// Finishes what it has and gets nothing new.
     Draining,
+    /// Is being started; cannot serve yet.
+    Starting,
+    /// Is switched off; its group may start it.
+    Off,
     /// Is no longer part of the fleet.
     Gone,
 }
@@ -141,6 +149,8 @@ impl NodeState {
             NodeState::Ejected => "down",
             NodeState::Probing => "probing",
             NodeState::Draining => "draining",
+            NodeState::Starting => "starting",
+            NodeState::Off => "off",
             NodeState::Gone => "gone",
         }
     }

@@ -10,22 +10,26 @@
 
 mod admission;
 mod balancer;
+mod batch;
 mod event;
 mod failover;
 mod fleet;
 mod health;
 mod invariant;
 mod request;
+mod resize;
 mod route;
+mod scale;
 mod strategy;
 mod timer;
 
 pub use admission::Queue;
 pub use balancer::{Balancer, Config, Totals};
+pub use batch::BatchSpec;
 pub use event::{
     Action, Attempt, Cause, Control, Effects, End, Event, Failure, Fate, FleetChange, Input, Kind,
     Mark, MarkBy, MarkPhase, NoRetry, NodeReport, Outcome, PeerLoad, ProbeResult, Progress, Reject,
-    Scored, Settled, Stage, Term, Terms, Usage, Why,
+    Scored, Settled, Stage, Term, Terms, Together, Usage, Why,
 };
 pub use failover::{ATTEMPTS_MAX, RETRIES_MIN, Retry, Timeouts};
 pub use fleet::{
@@ -35,4 +39,5 @@ pub use health::{HealthSettings, RETRY_AFTER_DEFAULT, RETRY_AFTER_MAX};
 pub use invariant::check;
 pub use request::{JobStep, Priority, Request};
 pub use route::{Match, RouteSpec, Routes};
+pub use scale::{Reason, ScaleSpec, State, Stats, Target, Wanted, tick};
 pub use strategy::{Ask, Entry, Fact, REGISTRY, Setting, SettingKind, Strategy, StrategySpec};

@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 use super::balancer::{RequestKey, TryKey};
-use crate::unit::{NodeId, Span, Time};
+use crate::unit::{NodeId, PoolId, Span, Time};
 
 /// What to do when the time has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +30,10 @@ pub(super) enum Alarm {
     Patrol(NodeId),
     /// This probe should have been answered by now.
     ProbeTimeout(NodeId, u32),
+    /// Look at the size of this group of nodes.
+    Scale(u16),
+    /// The oldest of this pool's batch may have been held long enough.
+    Window(PoolId),
 }
 
 /// At most so many spans have a lane of their own.

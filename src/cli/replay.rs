@@ -37,7 +37,7 @@ pub(super) struct Replay {
 impl Replay {
     pub(super) fn run(&self) -> Result<u8, Failure> {
         let color = self.output.color;
-        let scenario = load::scenario(&self.scenario, &self.changes, color)?;
+        let scenario = load::scenario(&self.scenario, &self.changes, color)?.for_real_nodes();
         let gates = self.output.gates(&scenario)?;
         #[cfg(feature = "tui")]
         if self.watch && !super::play::has_terminal() {

@@ -40,7 +40,7 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(&self) -> Result<u8, Failure> {
-        let scenario = load::scenario(&self.config, &self.changes, self.color)?;
+        let scenario = load::scenario(&self.config, &self.changes, self.color)?.for_real_nodes();
         load::expectations(&scenario, self.color)?;
         let client = endpoints::client(&scenario)?;
         let limits = Limits::default();

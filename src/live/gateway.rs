@@ -484,13 +484,15 @@ impl<W: Watcher> Host for Gateway<'_, W> {
 
     fn carry_out(&mut self, _now: Time, action: Action) {
         match action {
-            Action::Dispatch { attempt, node } => self.dispatch(attempt, node),
+            Action::Dispatch { attempt, node, .. } => self.dispatch(attempt, node),
             Action::Abort { attempt, .. } => {
                 self.commits.remove(&attempt);
                 self.attempts.abort(attempt);
             }
             Action::Probe(node, number) => self.attempts.probe(node, number),
             Action::Answer(request, fate) => self.answer(request, fate),
+            // Real nodes are started and stopped by whoever runs them.
+            Action::Start(_) | Action::Stop(_) => {}
         }
     }
 

@@ -203,9 +203,11 @@ impl<W: Watcher> Host for Replay<'_, W> {
 
     fn carry_out(&mut self, now: Time, action: Action) {
         match action {
-            Action::Dispatch { attempt, node } => self.dispatch(attempt, node),
+            Action::Dispatch { attempt, node, .. } => self.dispatch(attempt, node),
             Action::Abort { attempt, .. } => self.attempts.abort(attempt),
             Action::Probe(node, number) => self.attempts.probe(node, number),
+            // Real nodes are started and stopped by whoever runs them.
+            Action::Start(_) | Action::Stop(_) => {}
             Action::Answer(request, fate) => {
                 self.flights.remove(request);
                 // The sender is gone only when the run is over.

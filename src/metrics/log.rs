@@ -48,6 +48,12 @@ impl Log {
                 let short = format!("{name}: {}", to.name());
                 Some(info(LogLevel::Injected, None, text, short))
             }
+            Event::Scaled { group, from, to, reason } => {
+                let name = labels.groups.get(usize::from(*group)).map_or("?", String::as_str);
+                let why = reason.target.words(reason.measured);
+                let text = format!("{name}: {from} → {to} nodes  {why}");
+                Some(info(LogLevel::Info, None, text, format!("{name}: {from} → {to} nodes")))
+            }
             Event::Mark(mark) => Some(marked(labels, now, mark, past)),
             _ => None,
         };
@@ -110,6 +116,8 @@ fn state(labels: &Labels, node: NodeId, to: NodeState, cause: Cause) -> Draft {
         Cause::RateLimited(pause) => format!("429, pause {pause}"),
         Cause::LimitOver => "pause over".to_owned(),
         Cause::Operator => "by an operator".to_owned(),
+        Cause::Scaled => "by its group".to_owned(),
+        Cause::Started => "started".to_owned(),
     };
     let node_name = name(labels, node);
     let word = match to {

@@ -7,6 +7,7 @@
 mod collector;
 pub mod expect;
 mod history;
+mod hours;
 mod interval;
 mod log;
 mod snapshot;
@@ -20,8 +21,8 @@ pub use snapshot::{
     Requests, Snapshot,
 };
 pub use summary::{
-    Attempts, Class, Costs, Goodput, Latency, NodeSummary, Pool, RequestCounts, Summary,
-    TokenCounts,
+    Attempts, Batches, Class, Costs, Goodput, GroupSummary, Hours, Latency, NodeSummary, Pool,
+    RequestCounts, Summary, TokenCounts,
 };
 
 use crate::balance::Prices;
@@ -42,6 +43,8 @@ pub struct Labels {
     pub pools: Vec<String>,
     /// By node.
     pub nodes: Vec<NodeLabel>,
+    /// Names of groups of nodes that grow and shrink.
+    pub groups: Vec<String>,
 }
 
 /// A class of requests.

@@ -50,6 +50,62 @@ pub struct Summary {
     pub pools: Vec<Pool>,
     /// By node, in file order.
     pub nodes: Vec<NodeSummary>,
+    /// Hours of all nodes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hours: Option<Hours>,
+    /// Groups of nodes that grow and shrink, in file order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<GroupSummary>,
+}
+
+/// How long nodes were paid for, from their start until they were off or gone, and how long of that
+/// they did nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Hours {
+    /// Hours paid for, of all nodes together.
+    pub node_hours: f64,
+    /// Those of them in which a node started.
+    pub starting_hours: f64,
+    /// Those of them in which a node was up and had nothing in flight.
+    pub idle_hours: f64,
+    /// Their share.
+    pub idle_share: Option<f64>,
+    /// What they cost, in dollars.
+    pub idle_usd: f64,
+}
+
+/// Batches of a pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Batches {
+    /// Batches sent, warm-up included.
+    pub count: u64,
+    /// Requests a batch.
+    pub mean_size: Option<f64>,
+}
+
+/// A group of nodes that grows and shrinks.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct GroupSummary {
+    /// Its name.
+    pub name: String,
+    /// Its pool.
+    pub pool: String,
+    /// The fewest nodes it wanted at a time.
+    pub nodes_least: u32,
+    /// Nodes paid for in the mean.
+    pub nodes_mean: f64,
+    /// The most it wanted at a time.
+    pub nodes_most: u32,
+    /// What it wanted at the end.
+    pub nodes_last: u32,
+    /// Steps up.
+    pub grown: u64,
+    /// Steps down.
+    pub shrunk: u64,
+    /// See above.
+    pub hours: Hours,
+    /// Hourly prices of its nodes, in dollars.
+    pub cost_usd: f64,
 }
 
 /// Requests by what became of them; `arrived` is the sum of the others.
@@ -169,6 +225,12 @@ pub struct Pool {
     pub ttft_s: Latency,
     /// Tokens of all attempts at their price, and hourly prices of its nodes.
     pub cost_usd: Costs,
+    /// Hours of its nodes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hours: Option<Hours>,
+    /// Its batches, if it takes batches.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batches: Option<Batches>,
 }
 
 /// A node. Its latency is of good attempts, from their dispatch.
@@ -190,4 +252,7 @@ pub struct NodeSummary {
     pub latency_s: Latency,
     /// Tokens at their price, and its hourly price.
     pub cost_usd: Costs,
+    /// Its hours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hours: Option<Hours>,
 }

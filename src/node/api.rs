@@ -301,7 +301,7 @@ mod tests {
         let mut api = Api::new(NodeId(0), spec, limits, Some(Span::from_secs(5)));
         let attempt = Attempt { request: crate::unit::RequestId(0), ordinal: 0 };
         let truth = crate::workload::Truth { output: Tokens(41), key: 0 };
-        let work = Work { attempt, prompt: Tokens(100), truth };
+        let work = Work { attempt, prompt: Tokens(100), truth, batch: None };
         let mut pages = Pages::default();
         api.start(Time::ZERO, work, &mut Rng::from_key(0), &mut pages);
         if let [(at, Due::Job(_, key, turn))] = pages.0[..] {

@@ -10,7 +10,9 @@ pub mod fault;
 pub mod slots;
 mod work;
 
-use crate::balance::{Attempt, Control, Failure, Input, Limits, Outcome, ProbeResult, Usage};
+use crate::balance::{
+    Attempt, Control, Failure, Input, Limits, Outcome, ProbeResult, Together, Usage,
+};
 use crate::rng::{Rng, mix};
 use crate::unit::{NodeId, Span, Time, Tokens};
 use crate::workload::Truth;
@@ -84,6 +86,8 @@ pub enum Due {
     FaultBegins(u32),
     /// The fault of this number ends.
     FaultEnds(u32),
+    /// The node of this start has started.
+    Ready(NodeId, u32),
     /// A person changes something.
     Control(Box<Control>),
 }
@@ -103,6 +107,8 @@ pub struct Work {
     pub prompt: Tokens,
     /// What is true of it.
     pub truth: Truth,
+    /// The batch it is part of.
+    pub batch: Option<Together>,
 }
 
 impl Work {

@@ -29,6 +29,7 @@ fn node(name: &str, pool: &str, attempts: u64, failed: u64) -> NodeSummary {
         utilisation: (failed > 0).then_some(0.734),
         latency_s: if attempts > 0 { times(0.61) } else { Latency::default() },
         cost_usd: Costs { total: attempts as f64 * 0.0031, ..Costs::default() },
+        hours: None,
     }
 }
 
@@ -49,6 +50,8 @@ fn pool(name: &str, strategy: &str) -> Pool {
         latency_s: times(0.8),
         ttft_s: times(0.11),
         cost_usd: Costs { total: 61.2, ..Costs::default() },
+        hours: None,
+        batches: None,
     }
 }
 
@@ -87,6 +90,8 @@ fn summary() -> Summary {
             node("gpt-eu-2", "light", 12_000, 0),
             node("self-hosted", "heavy", 0, 0),
         ],
+        hours: None,
+        groups: Vec::new(),
     }
 }
 

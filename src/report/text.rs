@@ -3,7 +3,9 @@
 use std::cmp::Reverse;
 use std::fmt::Write;
 
-use super::quantity::{NONE, count, dollars, in_unit, per_second, seconds, share, share_of};
+use super::quantity::{
+    NONE, count, dollars, in_unit, number, per_second, seconds, share, share_of,
+};
 use super::table::{Table, clean, name};
 use crate::metrics::expect::{Unit, Verdict};
 use crate::metrics::{Latency, NodeSummary, RequestCounts, Summary};
@@ -24,6 +26,8 @@ pub fn text(summary: &Summary, verdicts: &[Verdict], notes: &[String]) -> String
     money(&mut out, summary);
     classes(&mut out, summary);
     pools(&mut out, summary);
+    groups(&mut out, summary);
+    batches(&mut out, summary);
     nodes(&mut out, &summary.nodes);
     expectations(&mut out, verdicts);
     if !notes.is_empty() {
@@ -165,6 +169,53 @@ fn pools(out: &mut String, summary: &Summary) {
     more(out, summary.pools.len().saturating_sub(ROWS_MAX), "pools");
 }
 
+/// Groups that grow and shrink, and what their idle nodes cost.
+fn groups(out: &mut String, summary: &Summary) {
+    if summary.groups.is_empty() {
+        return;
+    }
+    let heads = ["pool", "nodes", "mean", "last", "up", "down", "node hours", "cost"];
+    let heads: Vec<&str> = std::iter::once("Autoscaling")
+        .chain(heads)
+        .chain(["starting", "idle", "idle cost"])
+        .collect();
+    let mut table = Table::new(2, &heads);
+    for group in summary.groups.iter().take(ROWS_MAX) {
+        let hours = &group.hours;
+        table.row([
+            name(&group.name),
+            name(&group.pool),
+            format!("{}–{}", group.nodes_least, group.nodes_most),
+            number(Some(group.nodes_mean)),
+            count(u64::from(group.nodes_last)),
+            count(group.grown),
+            count(group.shrunk),
+            number(Some(hours.node_hours)),
+            dollars(Some(group.cost_usd)),
+            share((hours.node_hours > 0.0).then(|| hours.starting_hours / hours.node_hours)),
+            share(hours.idle_share),
+            dollars(Some(hours.idle_usd)),
+        ]);
+    }
+    table.write(out);
+    more(out, summary.groups.len().saturating_sub(ROWS_MAX), "groups");
+}
+
+/// Pools that take batches.
+fn batches(out: &mut String, summary: &Summary) {
+    let mut table = Table::new(1, &["Batches", "sent", "requests a batch"]);
+    let mut any = false;
+    for pool in &summary.pools {
+        if let Some(batches) = pool.batches {
+            table.row([name(&pool.name), count(batches.count), number(batches.mean_size)]);
+            any = true;
+        }
+    }
+    if any {
+        table.write(out);
+    }
+}
+
 /// All nodes; of many, the busiest and those that failed most.
 fn nodes(out: &mut String, nodes: &[NodeSummary]) {
     if nodes.is_empty() {
@@ -243,7 +294,7 @@ fn compared(verdict: &Verdict) -> [String; 2] {
         Unit::Share => (100.0, " %"),
         Unit::Dollars => (1.0, " $"),
         Unit::PerSecond => (1.0, "/s"),
-        Unit::Count => (1.0, ""),
+        Unit::Count | Unit::Number => (1.0, ""),
     };
     [value, verdict.limit].map(|value| format!("{:.6}{unit}", value * factor))
 }

@@ -8,6 +8,7 @@
 
 #[cfg(feature = "live")]
 mod address;
+mod autoscale;
 mod balancer;
 mod builtin;
 mod class;
@@ -31,6 +32,10 @@ use std::sync::Arc;
 
 #[cfg(feature = "live")]
 pub use address::with_urls;
+pub use autoscale::{
+    BATCH_MAX, COLD_START_DEFAULT, DOWN_AFTER_DEFAULT, EVERY_DEFAULT, STEPS_DEFAULT, TARGET_MAX,
+    TOLERANCE_DEFAULT, UP_MAX,
+};
 pub use balancer::{CONNECT_DEFAULT, QUEUE_MAX, TIMES_MAX};
 pub use builtin::{BUILTIN, find, suggestion};
 pub use class::{CLASSES_MAX, OUTPUT_DEFAULT, PROMPT_DEFAULT, SHARE_MAX};
@@ -46,7 +51,8 @@ pub use route::{ROUTES_MAX, TENANTS_MAX};
 pub use value::{NAME_MAX, TEXT_MAX};
 pub use workload::{Arrivals, RATE_MAX, SCALE_MAX};
 
-use crate::balance::{Config, NodeSpec, PoolSpec, RouteSpec};
+use crate::balance::{Config, NodeSpec, PoolSpec, RouteSpec, ScaleSpec};
+use crate::dist::Dist;
 use crate::metrics::Labels;
 use crate::node::{BackendSpec, FaultSpec};
 use crate::unit::{NodeId, Span, Time, Tokens};
@@ -110,6 +116,8 @@ pub struct Scenario {
     /// An attempt ends when no connection stood after so long; `Span::MAX` is never. For the
     /// executor.
     pub connect: Span,
+    /// By node: seconds it takes to start; those left out are never started.
+    pub cold_starts: Vec<Dist>,
     file: String,
     source: Arc<str>,
     not_simulable: Vec<(Place, &'static str)>,
@@ -183,6 +191,17 @@ impl Scenario {
     #[must_use]
     pub fn text(&self) -> &str {
         &self.source
+    }
+
+    /// Returns the scenario for real nodes: they are started and stopped by whoever runs them, so
+    /// all of a group are up, and what a group wants is only said.
+    #[must_use]
+    pub fn for_real_nodes(mut self) -> Scenario {
+        for group in &mut self.balancer.scale {
+            group.advise = true;
+            group.start = group.max;
+        }
+        self
     }
 
     /// Checks that every node has a back end to simulate and that there is a workload.
@@ -348,10 +367,11 @@ fn config(
     nodes: Vec<NodeSpec>,
     routes: Vec<RouteSpec>,
     expected_output: Vec<Tokens>,
+    scale: Vec<ScaleSpec>,
     settings: &balancer::Settings,
 ) -> Config {
     let balancer::Settings { retry, timeouts, health, queue, .. } = *settings;
-    Config { seed, pools, nodes, routes, expected_output, retry, timeouts, health, queue }
+    Config { seed, pools, nodes, routes, expected_output, retry, timeouts, health, queue, scale }
 }
 
 fn assemble(
@@ -373,11 +393,12 @@ fn assemble(
         classes: classes.labels,
         pools: fleet.pool_names.list().to_vec(),
         nodes: fleet.labels,
+        groups: fleet.scale.iter().map(|group| group.name.clone()).collect(),
     };
     let expected_output = expected_output(&classes.specs, &arrivals);
     let (pools, nodes) = (fleet.pools, fleet.nodes);
     let (connect, inter_token) = (settings.connect, settings.inter_token);
-    let balancer = config(seed, pools, nodes, routes, expected_output, &settings);
+    let balancer = config(seed, pools, nodes, routes, expected_output, fleet.scale, &settings);
     Scenario {
         name: name.to_owned(),
         title,
@@ -399,6 +420,7 @@ fn assemble(
         regions: fleet.regions.list().to_vec(),
         inter_token,
         connect,
+        cold_starts: fleet.cold_starts,
         file: String::new(),
         source: Arc::from(""),
         not_simulable: live_only.chain(workload).collect(),

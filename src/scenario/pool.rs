@@ -1,15 +1,16 @@
 //! `[[pool]]` and `[[pool.node]]`: the fleet.
 
+use super::autoscale::{self, Autoscale};
 use super::dist::{Unit, read as read_dist, read_or_zero};
 use super::names::Names;
 use super::problem::{Place, quote};
 use super::strategy;
 use super::value::{Field, Table, Walk, digits};
-use crate::balance::{Limits, NodeSpec, PoolSpec, Prices, Tier};
+use crate::balance::{Limits, NodeSpec, PoolSpec, Prices, ScaleSpec, Tier};
 use crate::dist::Dist;
 use crate::metrics::NodeLabel;
 use crate::node::{BackendSpec, api, slots};
-use crate::unit::{ModelId, NodeId, PoolId, Price, RegionId};
+use crate::unit::{ModelId, NodeId, PoolId, Price, RegionId, Span};
 
 /// A scenario has at most so many pools.
 pub const POOLS_MAX: usize = 256;
@@ -76,6 +77,10 @@ pub(super) struct Fleet {
     pub(super) named: Vec<Vec<NodeId>>,
     pub(super) nodes: Vec<NodeSpec>,
     pub(super) backends: Vec<BackendSpec>,
+    /// Groups that grow and shrink.
+    pub(super) scale: Vec<ScaleSpec>,
+    /// By node: seconds it takes to start; empty where nothing is scaled.
+    pub(super) cold_starts: Vec<Dist>,
     pub(super) labels: Vec<NodeLabel>,
     pub(super) live: Vec<LiveNode>,
     /// Nodes without a back end to simulate.
@@ -96,6 +101,8 @@ pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>) -> Fleet {
         named: Vec::new(),
         nodes: Vec::new(),
         backends: Vec::new(),
+        scale: Vec::new(),
+        cold_starts: Vec::new(),
         labels: Vec::new(),
         live: Vec::new(),
         live_only: Vec::new(),
@@ -119,8 +126,9 @@ fn read_pool(walk: &mut Walk, mut table: Table<'_>, fleet: &mut Fleet) {
     let kind = table.take("kind").and_then(|field| walk.word(field, KINDS));
     fleet.kinds.push(kind.unwrap_or_default());
     let strategy = table.need(walk, "strategy").and_then(|field| strategy::read(walk, field));
+    let batch = table.take("batch").and_then(|field| autoscale::batch(walk, field));
     if let Some(strategy) = strategy {
-        fleet.pools.push(PoolSpec { name: name.clone(), strategy });
+        fleet.pools.push(PoolSpec { name: name.clone(), strategy, batch });
     }
     let pool = fleet.pool_names.len().saturating_sub(1);
     let nodes = table.take("node");
@@ -137,7 +145,7 @@ fn read_pool(walk: &mut Walk, mut table: Table<'_>, fleet: &mut Fleet) {
     for node in list {
         read_group(walk, node, fleet, pool);
     }
-    table.finish(walk, &["autoscale", "capacity", "max_wait"]);
+    table.finish(walk, &["capacity", "max_wait"]);
 }
 
 /// The name of a pool; a pool without one still takes a number.
@@ -161,16 +169,20 @@ fn read_group(walk: &mut Walk, mut table: Table<'_>, fleet: &mut Fleet, pool: us
     let name = name_field.and_then(|field| walk.name(field));
     let count_field = table.take("count");
     let count = count_field.map(|field| walk.count(field, 1..=NODES_MAX as u64));
+    let start = count_field.zip(count.flatten());
+    let scale_field = table.take("autoscale");
+    let scale = scale_field.map(|field| autoscale::read(walk, field, start));
     let parts = read_parts(walk, &mut table, fleet, pool);
     let place = table.place;
-    table.finish(walk, &["autoscale", "profile", "cache", "noise"]);
+    table.finish(walk, &["profile", "cache", "noise"]);
     let (Some(name), Some(name_field)) = (name, name_field) else {
         return;
     };
-    let number = match count {
-        None => 1,
-        Some(Some(count)) => count as usize,
-        Some(None) => return,
+    let number = match (&scale, count) {
+        (Some(None), _) | (_, Some(None)) => return,
+        (Some(Some(scale)), _) => scale.nodes(),
+        (None, Some(Some(count))) => count as usize,
+        (None, None) => 1,
     };
     if fleet.nodes.len() + number > NODES_MAX {
         let place = count_field.map_or(place, |field| field.place());
@@ -189,9 +201,13 @@ fn read_group(walk: &mut Walk, mut table: Table<'_>, fleet: &mut Fleet, pool: us
             .label("one for all, or one for each");
         return;
     }
+    if let Some(scale) = scale.flatten() {
+        fleet.scale(name, &ids, scale, count.flatten());
+    }
+    let numbered = count_field.is_some() || scale_field.is_some();
     for (place, id) in ids.into_iter().enumerate() {
         let mut own = name.to_owned();
-        if count_field.is_some() {
+        if numbered {
             own = format!("{name}-{}", place + 1);
             fleet.node_names.add(walk, &own, name_field.place());
             fleet.named.push(vec![id]);
@@ -214,6 +230,14 @@ struct Parts<'a> {
 }
 
 impl Fleet {
+    fn scale(&mut self, name: &str, nodes: &[NodeId], scale: Autoscale, start: Option<u64>) {
+        // Those before it that are not scaled never start.
+        self.cold_starts.resize(self.nodes.len(), scale.cold_start);
+        self.cold_starts.resize(self.nodes.len() + nodes.len(), scale.cold_start);
+        let start = start.map(|start| start as u32);
+        self.scale.push(scale.of(name, nodes.to_vec(), start));
+    }
+
     fn add(&mut self, name: String, parts: &Parts<'_>, url: Option<String>) {
         let spec = NodeSpec { name: name.clone(), ..parts.spec.clone() };
         if parts.backend.is_none() {
@@ -225,7 +249,14 @@ impl Fleet {
             pool: spec.pool.index(),
             tier: spec.tier,
             kind: parts.kind.clone(),
-            capacity: backend.as_ref().and_then(BackendSpec::capacity),
+            capacity: backend.as_ref().and_then(BackendSpec::capacity).map(|capacity| {
+                // Servers that take whole batches work on that many requests.
+                let slots = matches!(backend, Some(BackendSpec::Slots(_)));
+                let batch = self.pools.get(spec.pool.index()).and_then(|pool| pool.batch);
+                batch
+                    .filter(|_| slots)
+                    .map_or(capacity, |batch| capacity.saturating_mul(batch.size))
+            }),
             hourly: spec.hourly,
             prices: spec.prices,
         });
@@ -421,7 +452,11 @@ fn slots_backend(walk: &mut Walk, table: &mut Table<'_>) -> Option<BackendSpec> 
         .take("queue")
         .map_or(Some(u64::from(u32::MAX)), |field| walk.count(field, 0..=u64::from(u32::MAX)));
     let service = table.need(walk, "service").and_then(|field| read_dist(walk, field, Unit::Time));
+    let per_item = table
+        .take("per_item")
+        .map_or(Some(Span::ZERO), |field| walk.span(field, Span::ZERO..=Span::MAX));
     let ((servers, queue), service) = servers.zip(queue).zip(service)?;
-    let spec = slots::Spec { servers: servers as u32, queue: queue as u32, service };
+    let per_item = per_item?;
+    let spec = slots::Spec { servers: servers as u32, queue: queue as u32, service, per_item };
     Some(BackendSpec::Slots(spec))
 }

@@ -91,8 +91,56 @@ draws! {
     draws_control_characters: broken("\"light\"", "\"\\u001b[31m\"");
     draws_wide_characters: broken("\"random\"", "{ \"zufällig ✓\" = {} } # größer");
     draws_live: drawn(LIVE);
+    draws_autoscale: AUTOSCALES.iter().map(|text| autoscale(text) + "\n\n").collect::<String>();
+    draws_batches: BATCHES.iter().map(|text| broken("strategy", &format!("batch = {text}\nstrategy")) + "\n\n").collect::<String>();
     draws_laws: LAWS.iter().map(|text| law(text) + "\n\n").collect::<String>();
     draws_arrivals: ARRIVALS.iter().map(|text| arrivals(text) + "\n\n").collect::<String>();
+}
+
+/// The problems of `SMALL` with a group that is scaled.
+fn autoscale(text: &str) -> String {
+    broken("backend", &format!("{text}\nbackend"))
+}
+
+const AUTOSCALES: &[&str] = &[
+    "autoscale = {}",
+    "autoscale = { min = 9, max = 8, target = { in_flight = 1 } }",
+    "count = 9\nautoscale = { max = 8, target = { in_flight = 1 } }",
+    "count = 1\nautoscale = { min = 2, max = 8, target = { in_flight = 1 } }",
+    "autoscale = { max = 0, target = { tokens_in_flight = 0 }, every = \"0s\" }",
+    "autoscale = { max = 2, target = { ttft = 2 }, cold_start = \"-1s\", tolerance = 2 }",
+    "autoscale = { max = 2, target = { token_in_flight = 2 }, up_max = 0, down_max = 1.5 }",
+    "autoscale = { max = 2, target = { queue = 2, ttft = \"1s\" }, cold_strat = \"1s\" }",
+    "autoscale = { max = 2, target = { queue = 2 }, cold_start = { load = { weights_gb = 0 } } }",
+];
+
+const BATCHES: &[&str] = &[
+    "{ size = 8 }",
+    "{ size = 8, window = \"0s\" }",
+    "{ size = 0, window = 50 }",
+    "{ sise = 8, window = \"50ms\" }",
+    "8",
+];
+
+#[test]
+fn groups_and_batches_read() {
+    use crate::balance::{BatchSpec, Target};
+    let scaled = "autoscale = { max = 8, target = { ttft = \"2s\" }, cold_start = { load = \
+                  { weights_gb = 140, gb_per_s = 2, warm_up = \"20s\" } } }\nbackend";
+    let scenario = parse(&SMALL.replace("backend", scaled));
+    let group = &scenario.balancer.scale[0];
+    assert_eq!((group.start, group.min, group.max, group.nodes.len()), (1, 1, 8, 8));
+    assert_eq!(group.target, Target::Ttft(Span::from_secs(2)));
+    assert_eq!((group.every, group.down_after), (EVERY_DEFAULT, DOWN_AFTER_DEFAULT));
+    assert_eq!(group.off_at_start().len(), 7);
+    assert_eq!(scenario.cold_starts, vec![Dist::constant(90.0).unwrap(); 8], "140 / 2 + 20");
+    assert_eq!(scenario.labels.nodes[7].name, "local-8");
+    assert!(scenario.for_real_nodes().balancer.scale[0].off_at_start().is_empty());
+    let batched = "batch = { size = 8, window = \"50ms\" }\nstrategy";
+    let scenario = parse(&SMALL.replace("strategy", batched));
+    let batch = BatchSpec { size: 8, window: Span::from_millis(50) };
+    assert_eq!(scenario.balancer.pools[0].batch, Some(batch));
+    assert_eq!(scenario.labels.nodes[0].capacity, Some(16), "two servers of eight");
 }
 
 /// The problems of `SMALL` with another law of service.
@@ -413,10 +461,8 @@ name = "x"
 [[pool]]
 name = "light"
 strategy = "random"
-autoscale = {}
 [[pool.node]]
 name = "a"
-autoscale = {}
 backend = { engine = { profile = "x" } }
 [[class]]
 name = "chat"
@@ -729,6 +775,7 @@ fn run(scenario: &Scenario) -> crate::metrics::Summary {
         backends: scenario.backends.clone(),
         faults: scenario.faults.clone(),
         inter_token: scenario.inter_token,
+        cold_starts: scenario.cold_starts.clone(),
     };
     let mut sim = Sim::new(parts, Box::new(crate::workload::Open::new(source))).unwrap();
     let mut collector = Collector::new(scenario.labels.clone(), &scenario.balancer, Watch::Report);

@@ -2,7 +2,9 @@
 //! on simulated nodes.
 
 use super::agenda::{Agenda, Next};
+use super::cold::Starts;
 use crate::balance::{Action, Balancer, Config, Control, Event, Input, Mark, MarkBy, MarkPhase};
+use crate::dist::Dist;
 use crate::id_map::IdMap;
 use crate::node::{BackendSpec, Diary, Due, FaultKind, FaultSpec, Node, Rank, Work};
 use crate::unit::{NodeId, Span, Time, Tokens};
@@ -22,6 +24,8 @@ pub struct Parts {
     pub faults: Vec<FaultSpec>,
     /// The gap after which a stream counts as stalled.
     pub inter_token: Option<Span>,
+    /// By node: seconds it takes to start. Those left out start at once.
+    pub cold_starts: Vec<Dist>,
 }
 
 /// What a step came to.
@@ -52,6 +56,7 @@ struct World {
     now: Time,
     nodes: Vec<Node>,
     agenda: Agenda,
+    starts: Starts,
     flights: IdMap<Flight>,
     faults: Vec<FaultSpec>,
     /// So many of them are the scenario's; the others are a person's.
@@ -98,10 +103,11 @@ impl Sim {
                 agenda.enter(fault.at + lasts, Rank::Fleet, Due::FaultEnds(number as u32));
             }
         }
+        let starts = Starts::new(parts.cold_starts, seed);
         let balancer = Balancer::new(parts.config);
         let (flights, faults) = (IdMap::default(), parts.faults);
         let scheduled = faults.len();
-        let world = World { now: Time::ZERO, nodes, agenda, flights, faults, scheduled };
+        let world = World { now: Time::ZERO, nodes, agenda, starts, flights, faults, scheduled };
         Ok(Sim { balancer, world, traffic, arrival, moved: Time::ZERO })
     }
 
@@ -249,6 +255,10 @@ impl World {
             Due::Job(node, job, turn) => {
                 self.nodes[node.index()].fire(self.now, job, turn, &mut self.agenda)
             }
+            Due::Ready(node, start) => {
+                let crashed = self.nodes[node.index()].crashed();
+                self.starts.over(self.now, node, start, crashed, &mut self.agenda)
+            }
             Due::Finish(attempt, outcome) => Some(Input::Finish(attempt, outcome)),
             Due::Probed(node, number, result) => Some(Input::Probed(node, number, result)),
             Due::Control(control) => Some(Input::Control(*control)),
@@ -281,9 +291,10 @@ impl World {
 
     fn carry_out(&mut self, action: Action) {
         match action {
-            Action::Dispatch { attempt, node } => {
+            Action::Dispatch { attempt, node, batch } => {
                 let flight = self.flights.get(attempt.request).expect("it is under way");
-                let work = Work { attempt, prompt: flight.prompt, truth: flight.truth };
+                let Flight { prompt, truth } = *flight;
+                let work = Work { attempt, prompt, truth, batch };
                 self.nodes[node.index()].start(self.now, work, &mut self.agenda);
             }
             Action::Abort { attempt, node } => {
@@ -292,6 +303,8 @@ impl World {
             Action::Probe(node, number) => {
                 self.nodes[node.index()].probe(self.now, number, &mut self.agenda);
             }
+            Action::Start(node) => self.starts.begin(self.now, node, &mut self.agenda),
+            Action::Stop(node) => self.starts.call_off(node),
             Action::Answer(request, _) => {
                 self.flights.remove(request);
             }

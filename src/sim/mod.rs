@@ -2,6 +2,7 @@
 //! its actions, and hands every input and event on.
 
 mod agenda;
+mod cold;
 mod driver;
 
 pub use driver::{Parts, Sim, Step};

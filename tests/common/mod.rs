@@ -34,7 +34,7 @@ pub fn config(nodes: usize, strategy: &str, seed: u64) -> Config {
     let strategy = StrategySpec::named(strategy).expect("a known strategy");
     Config {
         seed,
-        pools: vec![PoolSpec { name: "pool".to_owned(), strategy }],
+        pools: vec![PoolSpec { name: "pool".to_owned(), strategy, batch: None }],
         nodes: (0..nodes).map(node).collect(),
         routes: vec![RouteSpec { when: Match::default(), to: vec![PoolId(0)], require: 0 }],
         expected_output: vec![Tokens(200)],
@@ -42,6 +42,7 @@ pub fn config(nodes: usize, strategy: &str, seed: u64) -> Config {
         timeouts: Timeouts { first_token: None, total: None },
         health: HealthSettings::default(),
         queue: Queue { max: u32::MAX, max_wait: None },
+        scale: Vec::new(),
     }
 }
 
@@ -67,6 +68,7 @@ pub fn labels(config: &Config, backends: &[BackendSpec]) -> Labels {
                 ..NodeLabel::default()
             })
             .collect(),
+        groups: config.scale.iter().map(|group| group.name.clone()).collect(),
     }
 }
 
@@ -84,7 +86,7 @@ pub fn class() -> ClassSpec {
 
 /// Servers with a long queue.
 pub fn slots(servers: u32, service: Dist) -> BackendSpec {
-    BackendSpec::Slots(slots::Spec { servers, queue: u32::MAX, service })
+    BackendSpec::Slots(slots::Spec { servers, queue: u32::MAX, service, per_item: Span::ZERO })
 }
 
 /// A run to be made.
@@ -96,6 +98,7 @@ pub struct World {
     pub requests: u64,
     pub inter_token: Option<Span>,
     pub class: ClassSpec,
+    pub cold_starts: Vec<Dist>,
 }
 
 impl World {
@@ -115,6 +118,7 @@ impl World {
             requests,
             inter_token: Some(Span::from_secs(5)),
             class: class(),
+            cold_starts: Vec::new(),
         }
     }
 
@@ -128,6 +132,7 @@ impl World {
             backends: self.backends.clone(),
             faults: self.faults.clone(),
             inter_token: self.inter_token,
+            cold_starts: self.cold_starts.clone(),
         };
         Sim::new(parts, Box::new(Open::new(source))).expect("a Poisson source does not fail")
     }

@@ -91,6 +91,8 @@ pub struct Ask<'a> {
     pub(super) require: u64,
     /// Nodes that were tried before and are not to be tried again now.
     pub(super) avoid: &'a [NodeId],
+    /// A node must have room for so many requests.
+    pub(super) members: u32,
 }
 
 impl Ask<'_> {
@@ -103,6 +105,7 @@ impl Ask<'_> {
     fn permits(&self, node: NodeId) -> bool {
         (self.require == 0 || self.fleet.node(node).spec.tags & self.require == self.require)
             && !self.avoid.contains(&node)
+            && (self.members <= 1 || self.fleet.node(node).fits(self.members))
     }
 
     /// Returns the candidates, in no particular order. Cost: all open nodes of the tier.

@@ -168,7 +168,12 @@ impl Ticket {
         let (send, told) = watch::channel(Told::default());
         let request = RequestId(desk.made.fetch_add(1, Ordering::Relaxed));
         let attempt = Attempt { request, ordinal: job.ordinal };
-        let work = Work { attempt, prompt: Tokens(job.input), truth: job.truth(desk, request) };
+        let work = Work {
+            attempt,
+            prompt: Tokens(job.input),
+            truth: job.truth(desk, request),
+            batch: None,
+        };
         // If the owner has gone, the watch is closed and says so.
         let _ = desk.inbox.send(Word::Start(node, work, send));
         Ticket { node, attempt, inbox: desk.inbox.clone(), told }

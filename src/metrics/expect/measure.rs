@@ -2,7 +2,7 @@
 
 use super::{Scope, Unit};
 use crate::metrics::summary::{
-    Attempts, Costs, Goodput, Latency, NodeSummary, RequestCounts, Summary, TokenCounts,
+    Attempts, Costs, Goodput, Hours, Latency, NodeSummary, RequestCounts, Summary, TokenCounts,
 };
 
 /// Something a run measures.
@@ -36,6 +36,13 @@ pub(super) enum Metric {
     Fairness,
     Share,
     Utilisation,
+    NodeHours,
+    IdleHours,
+    IdleShare,
+    IdleCost,
+    NodesLeast,
+    NodesMost,
+    BatchSize,
 }
 
 /// One number of a distribution.
@@ -80,12 +87,13 @@ pub(super) const POOL: u8 = 4;
 pub(super) const NODE: u8 = 8;
 const GROUPS: u8 = RUN | CLASS | POOL;
 const ALL: u8 = GROUPS | NODE;
+const PAID: u8 = RUN | POOL | NODE;
 
 /// Name, what it is, its unit, and the scopes for which it is measured.
 pub(super) type Entry = (&'static str, Metric, Unit, u8);
 
 /// Every metric; a second name of one follows the first.
-pub(super) const METRICS: [Entry; 33] = [
+pub(super) const METRICS: [Entry; 40] = [
     ("latency", Metric::Latency, Unit::Seconds, ALL),
     ("ttft", Metric::FirstToken, Unit::Seconds, GROUPS),
     ("tpot", Metric::PerToken, Unit::Seconds, RUN | CLASS),
@@ -119,7 +127,23 @@ pub(super) const METRICS: [Entry; 33] = [
     ("utilisation", Metric::Utilisation, Unit::Share, NODE),
     ("utilization", Metric::Utilisation, Unit::Share, NODE),
     ("requests", Metric::Arrived, Unit::Count, GROUPS),
+    ("node_hours", Metric::NodeHours, Unit::Number, PAID),
+    ("idle_hours", Metric::IdleHours, Unit::Number, PAID),
+    ("idle_share", Metric::IdleShare, Unit::Share, PAID),
+    ("idle_cost", Metric::IdleCost, Unit::Dollars, PAID),
+    ("nodes_least", Metric::NodesLeast, Unit::Count, RUN | POOL),
+    ("nodes_most", Metric::NodesMost, Unit::Count, RUN | POOL),
+    ("batch_size", Metric::BatchSize, Unit::Number, POOL),
 ];
+
+/// The fewest and the most nodes wanted by the scaled groups of a pool, or of all; `None` if there is
+/// no such group. Each counts with its own extremes, whenever they were.
+fn sizes(summary: &Summary, pool: Option<&str>) -> Option<(u64, u64)> {
+    let groups = summary.groups.iter().filter(|group| pool.is_none_or(|pool| group.pool == pool));
+    groups
+        .map(|group| (u64::from(group.nodes_least), u64::from(group.nodes_most)))
+        .reduce(|(least, most), (other_least, other_most)| (least + other_least, most + other_most))
+}
 
 /// What a summary says of one scope; what it does not say there is `None` or zero.
 #[derive(Clone, Copy, Debug, Default)]
@@ -136,6 +160,10 @@ pub(super) struct View {
     fairness: Option<f64>,
     share: Option<f64>,
     utilisation: Option<f64>,
+    hours: Option<Hours>,
+    /// Fewest and most nodes that scaled groups wanted.
+    nodes: Option<(u64, u64)>,
+    batch_size: Option<f64>,
     /// What `%` is a share of.
     whole: u64,
     /// Time over which requests were counted.
@@ -166,6 +194,8 @@ impl View {
             costs: summary.cost_usd,
             goodput: summary.goodput,
             fairness: summary.fairness_jain,
+            hours: summary.hours,
+            nodes: sizes(summary, None),
             whole: summary.requests.arrived,
             ..View::default()
         }
@@ -192,6 +222,9 @@ impl View {
             first_token: pool.ttft_s,
             requests: pool.requests,
             costs: pool.cost_usd,
+            hours: pool.hours,
+            nodes: sizes(summary, Some(name)),
+            batch_size: pool.batches.and_then(|batches| batches.mean_size),
             whole: pool.requests.arrived,
             ..View::default()
         })
@@ -205,6 +238,7 @@ impl View {
             costs: node.cost_usd,
             share: Some(node.share),
             utilisation: node.utilisation,
+            hours: node.hours,
             whole: node.attempts,
             ..View::default()
         }
@@ -217,6 +251,7 @@ impl View {
             Metric::Fairness => self.fairness,
             Metric::Share => self.share,
             Metric::Utilisation => self.utilisation,
+            Metric::IdleShare => self.hours?.idle_share,
             _ if self.whole == 0 => None,
             _ => Some(self.count(metric)? as f64 / self.whole as f64),
         }
@@ -235,6 +270,10 @@ impl View {
             Metric::CostHours => Some(self.costs.hours),
             Metric::Goodput => self.goodput.requests_per_s,
             Metric::Throughput => self.throughput(),
+            Metric::NodeHours => Some(self.hours?.node_hours),
+            Metric::IdleHours => Some(self.hours?.idle_hours),
+            Metric::IdleCost => Some(self.hours?.idle_usd),
+            Metric::BatchSize => self.batch_size,
             _ => self.count(metric).map(|count| count as f64),
         }
     }
@@ -261,6 +300,8 @@ impl View {
             Metric::TokensInput => self.tokens.input,
             Metric::TokensCached => self.tokens.cached_input,
             Metric::TokensOutput => self.tokens.output,
+            Metric::NodesLeast => self.nodes?.0,
+            Metric::NodesMost => self.nodes?.1,
             _ => return None,
         })
     }

@@ -103,6 +103,8 @@ pub enum Unit {
     Dollars,
     /// So many a second.
     PerSecond,
+    /// A number that need not be whole.
+    Number,
 }
 
 /// A checked expectation.

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::metrics::summary::{
-    Attempts, Class, Costs, Goodput, Latency, NodeSummary, Pool, RequestCounts, TokenCounts,
+    Attempts, Batches, Class, Costs, Goodput, Hours, Latency, NodeSummary, Pool, RequestCounts,
+    TokenCounts,
 };
 
 fn names() -> Names {
@@ -42,6 +43,16 @@ fn class() -> Class {
     }
 }
 
+fn hours(node_hours: f64) -> Hours {
+    Hours {
+        node_hours,
+        starting_hours: 0.1,
+        idle_hours: 0.5,
+        idle_share: Some(0.5 / node_hours),
+        idle_usd: 1.25,
+    }
+}
+
 fn pool() -> Pool {
     Pool {
         name: "light".to_owned(),
@@ -50,6 +61,8 @@ fn pool() -> Pool {
         latency_s: times(200.0),
         ttft_s: times(210.0),
         cost_usd: costs(3.0),
+        hours: Some(hours(2.0)),
+        batches: Some(Batches { count: 10, mean_size: Some(6.25) }),
     }
 }
 
@@ -63,6 +76,7 @@ fn node() -> NodeSummary {
         utilisation: Some(0.7),
         latency_s: times(300.0),
         cost_usd: costs(4.0),
+        hours: Some(hours(3.0)),
     }
 }
 
@@ -143,6 +157,12 @@ fn every_metric_is_read_from_its_place() {
         "tokens_input < 1",
         "tokens_cached_input < 1",
         "tokens_output < 1",
+        "light.node_hours < 3",
+        "light.idle_hours < 0.25",
+        "light.idle_share < 30%",
+        "light.idle_cost < $1",
+        "light.batch_size > 6.5",
+        "gpt-4.1.node_hours < 3.5",
         "cost < $1",
         "cost_per_1k < 1.5",
         "cost_per_1k_requests < $1",
