@@ -17,7 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("metrics", &["unit", "balance"]),
     ("journal", &["unit", "balance"]),
     ("command", &["unit", "balance", "metrics"]),
-    ("sim", &["unit", "rng", "id_map", "balance", "workload", "node"]),
+    ("sim", &["unit", "rng", "dist", "id_map", "balance", "workload", "node"]),
     ("scenario", &["unit", "dist", "balance", "workload", "node", "metrics", "sim"]),
     (
         "live",

@@ -18,15 +18,15 @@ use super::event::{
     Outcome, PeerLoad, ProbeResult, Progress, Reject, Scored, Settled, Stage, Usage, Why,
 };
 use super::failover::{ATTEMPTS_MAX, Retry, Timeouts, blames_node, wasted};
-use super::fleet::{Fleet, Held, NodeSpec, NodeState, PoolSpec, Prices, Tier};
+use super::fleet::{Fleet, Held, Locality, NodeSpec, NodeState, PoolSpec, Prices, Tier};
 use super::health::HealthSettings;
 use super::request::Request;
-use super::route::{RouteSpec, Routes};
+use super::route::{Degrading, LaneId, RouteSpec, Routes};
 use super::strategy::{Ask, Fact, Strategy, StrategySpec};
 use super::timer::{Alarm, Timers};
 use crate::id_map::IdMap;
 use crate::rng::Rng;
-use crate::unit::{NodeId, PeerId, PoolId, RequestId, RouteId, Span, Time, Tokens};
+use crate::unit::{NodeId, PeerId, PoolId, Ratio, RequestId, RouteId, Span, Time, Tokens};
 
 new_key_type! {
     /// Names a request that is not forgotten yet.
@@ -79,7 +79,15 @@ impl Config {
                 "the last route matches everything",
             ),
             (self.routes.len() <= ids && pools <= ids, "there are at most 65,536 pools and routes"),
-            (self.routes.iter().all(|route| names(&route.to)), "a route names pools that exist"),
+            (
+                self.routes.iter().all(|route| {
+                    let cheap = route.degrade.as_ref();
+                    names(&route.to) && cheap.is_none_or(|degrade| names(&degrade.to))
+                }),
+                "a route names pools that exist",
+            ),
+            (self.routes.iter().all(splits), "a route splits all its traffic among its own pools"),
+            (self.routes.iter().all(lacks_overlap), "a route degrades to pools not its own"),
             (self.nodes.iter().all(|node| node.pool.index() < pools), "a node is in a pool"),
             (self.nodes.iter().all(|node| node.weight > 0), "a node has a weight of at least one"),
             // Timers that set themselves again must move on.
@@ -90,6 +98,17 @@ impl Config {
         ];
         rules.iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, rule)| Err(*rule))
     }
+}
+
+fn splits(route: &RouteSpec) -> bool {
+    let sum: u64 = route.split.iter().map(|(_, share)| u64::from(share.0)).sum();
+    let own = route.split.iter().all(|(pool, _)| route.to.contains(pool));
+    route.split.is_empty() || (own && sum == u64::from(Ratio::ONE.0))
+}
+
+fn lacks_overlap(route: &RouteSpec) -> bool {
+    let cheap = route.degrade.iter().flat_map(|degrade| &degrade.to);
+    cheap.into_iter().all(|pool| !route.to.contains(pool))
 }
 
 /// Where a request is.
@@ -110,6 +129,8 @@ pub(super) enum Phase {
 pub(super) struct Live {
     pub(super) request: Request,
     pub(super) route: RouteId,
+    /// Its pools on that route.
+    pub(super) lane: LaneId,
     pub(super) phase: Phase,
     /// When the balancer first heard of it; never before `request.arrived`.
     pub(super) heard: Time,
@@ -127,6 +148,8 @@ pub(super) struct Live {
     pub(super) retrying: bool,
     /// Whether its last dispatch went lower than the first eligible tier.
     pub(super) spilled: bool,
+    /// Whether its last dispatch went to a pool its route degrades to.
+    pub(super) degraded: bool,
 }
 
 /// An attempt that has not ended yet.
@@ -194,9 +217,11 @@ pub struct Balancer {
     pub(super) now: Time,
     pub(super) fleet: Fleet,
     pub(super) routes: Routes,
-    /// By route: the first pool and tier with a node that may serve it; `None` if there is none.
+    /// By lane: the first pool and tier with a node that may serve it; `None` if there is none.
     pub(super) homes: Vec<Option<(PoolId, Tier)>>,
     pub(super) specs: Vec<StrategySpec>,
+    /// By pool.
+    localities: Vec<Locality>,
     pub(super) strategies: Vec<[Box<dyn Strategy>; 3]>,
     pub(super) requests: SlotMap<RequestKey, Live>,
     pub(super) tries: SlotMap<TryKey, Try>,
@@ -230,13 +255,16 @@ impl Balancer {
     pub fn new(config: Config) -> Balancer {
         config.check().expect("a configuration does not contradict itself");
         let specs: Vec<StrategySpec> = config.pools.iter().map(|pool| pool.strategy).collect();
-        let routes = Routes::new(config.routes, config.expected_output.len());
+        let localities = config.pools.iter().map(|pool| pool.locality).collect();
+        let key = Rng::stream(config.seed, "splits").bits();
+        let routes = Routes::new(config.routes, config.expected_output.len(), key);
         let mut balancer = Balancer {
             now: Time::ZERO,
             fleet: Fleet::new(config.pools.len(), config.nodes),
             homes: Vec::new(),
             strategies: specs.iter().map(build).collect(),
             specs,
+            localities,
             requests: SlotMap::with_key(),
             tries: SlotMap::with_key(),
             index: IdMap::default(),
@@ -370,9 +398,11 @@ impl Balancer {
             prompt: request.prompt,
         });
         let route = self.routes.of(&request);
+        let lane = self.routes.lane(route, &request);
         let id = request.id;
         let key = self.requests.insert(Live {
             route,
+            lane,
             phase: Phase::Backoff,
             heard: self.now,
             attempts: 0,
@@ -383,6 +413,7 @@ impl Balancer {
             last: None,
             retrying: false,
             spilled: false,
+            degraded: false,
             request,
         });
         let other = self.index.insert(id, key);
@@ -406,7 +437,7 @@ impl Balancer {
         deadline > self.now
     }
 
-    /// Dispatches the request to the first pool and tier along its route with an open node. Nodes
+    /// Dispatches the request to the first pool and tier along its lane with an open node. Nodes
     /// tried before come last.
     pub(super) fn place(&mut self, key: RequestKey) -> bool {
         if let Some((node, why)) = self.choose(key, true) {
@@ -430,8 +461,22 @@ impl Balancer {
             .outputs
             .get(live.request.class.index())
             .map_or(Tokens(1), |mean| mean.expected(live.request.output_max));
-        for &pool in &route.to {
-            for tier in Tier::ALL {
+        let (own, cheap) = self.routes.pools(live.lane);
+        let home = self.homes[live.lane as usize];
+        let (first, then) = match &route.degrade {
+            None => (own, cheap),
+            Some(degrade) => match degrade.when.now(own, home, self.lines.waiting, &self.fleet) {
+                Degrading::No => (own, &cheap[..0]),
+                Degrading::After => (own, cheap),
+                Degrading::Before => (cheap, own),
+            },
+        };
+        for &pool in first.iter().chain(then) {
+            let near = self.localities[pool.index()].first(live.request.region);
+            // Those nearby are asked alone, before all of the tier are.
+            let passes = || near.map(Some).into_iter().chain([None]);
+            for (tier, within) in Tier::ALL.into_iter().flat_map(|t| passes().map(move |w| (t, w)))
+            {
                 if self.fleet.open(pool, tier).is_empty() {
                     continue;
                 }
@@ -444,6 +489,7 @@ impl Balancer {
                     tier,
                     require: route.require,
                     avoid: &live.tried[..tried],
+                    within,
                 };
                 let mut why = Why {
                     route: live.route,
@@ -495,7 +541,9 @@ impl Balancer {
         live.unfinished += 1;
         let before = std::mem::replace(&mut live.phase, Phase::InFlight(this));
         live.dispatched.get_or_insert(self.now);
-        live.spilled = self.homes[live.route.index()] != Some((why.pool, why.tier));
+        live.degraded = self.routes.pools(live.lane).1.contains(&why.pool);
+        let home = self.homes[live.lane as usize];
+        live.spilled = !live.degraded && home != Some((why.pool, why.tier));
         self.totals.dispatched += 1;
         let attempt = Attempt { request: live.request.id, ordinal };
         self.effects.actions.push(Action::Dispatch { attempt, node });
@@ -578,6 +626,7 @@ impl Balancer {
             first_token,
             attempts: live.attempts,
             failover: fate == Fate::Completed && (elsewhere || live.spilled),
+            degraded: fate == Fate::Completed && live.degraded,
             queued,
             usage,
         }));
@@ -832,17 +881,15 @@ impl Balancer {
             let node = self.fleet.node(node);
             node.state() != NodeState::Gone && node.spec.tags & require == require
         };
-        self.homes = (0..self.routes.count())
-            .map(|route| {
-                let route = self.routes.get(RouteId(route as u16));
-                route.to.iter().flat_map(|&pool| Tier::ALL.map(|tier| (pool, tier))).find(
-                    |&(pool, tier)| {
-                        let members = self.fleet.members(pool, tier);
-                        members.iter().any(|&node| eligible(node, route.require))
-                    },
-                )
+        let home = |(lane, route): (LaneId, &RouteSpec)| {
+            let (own, cheap) = self.routes.pools(lane);
+            let pools = own.iter().chain(cheap);
+            pools.flat_map(|&pool| Tier::ALL.map(|tier| (pool, tier))).find(|&(pool, tier)| {
+                let members = self.fleet.members(pool, tier);
+                members.iter().any(|&node| eligible(node, route.require))
             })
-            .collect();
+        };
+        self.homes = self.routes.lanes().map(home).collect();
     }
 }
 

@@ -9,6 +9,7 @@
 
 use super::balancer::{Balancer, Phase};
 use super::fleet::{Ledger, NodeState, Tier};
+use super::route::Pressure;
 use crate::unit::{NodeId, RouteId};
 
 /// Recounts every invariant of a moment.
@@ -92,14 +93,17 @@ fn no_idling(balancer: &Balancer) -> Result<(), String> {
             let live = balancer.requests.get(place.key);
             live.is_some_and(|live| live.phase == Phase::Waiting(place.number))
         });
-        let open = route.to.iter().flat_map(|&pool| Tier::ALL.map(|tier| (pool, tier))).any(
-            |(pool, tier)| {
+        // With such a threshold, cheaper pools may stay open while few wait.
+        let degrade = route.degrade.as_ref();
+        let degrade = degrade.filter(|degrade| !matches!(degrade.when, Pressure::Waiting(_)));
+        let pools = route.to.iter().chain(degrade.iter().flat_map(|degrade| &degrade.to));
+        let open =
+            pools.flat_map(|&pool| Tier::ALL.map(|tier| (pool, tier))).any(|(pool, tier)| {
                 let nodes = balancer.fleet.open(pool, tier).iter();
                 nodes
                     .map(|&node| balancer.fleet.node(node).spec.tags)
                     .any(|tags| tags & route.require == route.require)
-            },
-        );
+            });
         if someone && open {
             return Err(format!("7: route {index} has someone waiting and an open node"));
         }

@@ -97,6 +97,7 @@ pub(super) fn simulation(scenario: &Scenario, color: Color) -> Result<Ready, Fai
         backends: scenario.backends.clone(),
         faults: scenario.faults.clone(),
         inter_token: scenario.inter_token,
+        network: scenario.network.clone(),
     };
     let sim = Sim::new(parts, traffic).map_err(|errors| trace_failure(scenario, &errors))?;
     Ok(Ready { sim, notes, end: scenario.duration.map(|span| Time::ZERO + span) })

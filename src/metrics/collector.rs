@@ -98,6 +98,7 @@ pub struct Group {
     /// See [`Summary`].
     pub queue: Times,
     good: u64,
+    degraded: u64,
     cost: Cost,
 }
 
@@ -111,6 +112,7 @@ impl Group {
             tpot: times(),
             queue: times(),
             good: 0,
+            degraded: 0,
             cost: Cost::ZERO,
         }
     }
@@ -433,6 +435,7 @@ impl Collector {
         let good = settled.fate == Fate::Completed && outcome.keeps(&slo);
         self.all.settle(settled, &outcome, good);
         self.attempts.failovers += u64::from(settled.failover);
+        self.attempts.degraded += u64::from(settled.degraded);
         if let Some(class) = self.classes.get_mut(class) {
             class.settle(settled, &outcome, good);
         }
@@ -705,6 +708,7 @@ impl Collector {
             tpot_s: class.tpot.latency(),
             cost_usd: costs(class.cost, Cost::ZERO, class.requests.arrived),
             goodput: class.goodput(span.seconds()),
+            degraded: class.degraded,
         }
     }
 
@@ -786,6 +790,7 @@ impl Group {
     fn settle(&mut self, settled: &Settled, sojourn: &Sojourn, good: bool) {
         self.requests.settle(&settled.fate);
         self.good += u64::from(good);
+        self.degraded += u64::from(settled.degraded);
         if let Some(dispatched) = settled.dispatched {
             self.queue.record(dispatched.since(settled.arrived));
         }

@@ -25,7 +25,7 @@ pub use summary::{
 };
 
 use crate::balance::Prices;
-use crate::unit::{Span, Time};
+use crate::unit::{NodeId, Span, Time};
 
 /// What people call things, and what is promised to them: the part of a scenario that folds need.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +42,8 @@ pub struct Labels {
     pub pools: Vec<String>,
     /// By node.
     pub nodes: Vec<NodeLabel>,
+    /// Regions with their nodes, in file order.
+    pub regions: Vec<(String, Vec<NodeId>)>,
 }
 
 /// A class of requests.

@@ -10,7 +10,9 @@ pub mod fault;
 pub mod slots;
 mod work;
 
-use crate::balance::{Attempt, Control, Failure, Input, Limits, Outcome, ProbeResult, Usage};
+use crate::balance::{
+    Attempt, Control, Failure, Input, Limits, Outcome, ProbeResult, Progress, Request, Usage,
+};
 use crate::rng::{Rng, mix};
 use crate::unit::{NodeId, Span, Time, Tokens};
 use crate::workload::Truth;
@@ -76,6 +78,16 @@ pub enum Rank {
 pub enum Due {
     /// A job of a node reaches its next milestone, unless it was rescheduled since (`turn`).
     Job(NodeId, JobKey, u32),
+    /// A request reaches the balancer.
+    Arrive(Box<Request>),
+    /// A dispatched attempt reaches its node.
+    Start(NodeId, Work),
+    /// An abort reaches the node of its attempt.
+    Abort(NodeId, Attempt),
+    /// A probe reaches its node.
+    Probe(NodeId, u32),
+    /// An attempt gets somewhere.
+    Progress(Attempt, Progress),
     /// An attempt ends so.
     Finish(Attempt, Outcome),
     /// A probe is answered.

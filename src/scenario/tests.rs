@@ -407,7 +407,6 @@ hedge = { after = "p95" }
 instances = 2
 share = { every = "200ms" }
 health = { slow_start = "30s" }
-[regions]
 [[workflow]]
 name = "x"
 [[pool]]
@@ -421,7 +420,6 @@ backend = { engine = { profile = "x" } }
 [[class]]
 name = "chat"
 tenant = { zipf = { tenants = 20 } }
-region = { eu = 1 }
 [workload]
 arrivals = { users = {} }
 sessions = {}
@@ -729,6 +727,7 @@ fn run(scenario: &Scenario) -> crate::metrics::Summary {
         backends: scenario.backends.clone(),
         faults: scenario.faults.clone(),
         inter_token: scenario.inter_token,
+        network: scenario.network.clone(),
     };
     let mut sim = Sim::new(parts, Box::new(crate::workload::Open::new(source))).unwrap();
     let mut collector = Collector::new(scenario.labels.clone(), &scenario.balancer, Watch::Report);

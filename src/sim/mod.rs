@@ -3,5 +3,7 @@
 
 mod agenda;
 mod driver;
+mod network;
 
 pub use driver::{Parts, Sim, Step};
+pub use network::{JITTER_MAX, NetworkSpec};

@@ -241,7 +241,13 @@ impl Owner {
             }
             Due::FaultBegins(number) => self.begin_fault(at, number),
             Due::FaultEnds(number) => self.end_fault(at, number),
-            Due::Control(_) => {}
+            // Clients and balancer are at the other end of a real network.
+            Due::Arrive(_)
+            | Due::Start(..)
+            | Due::Abort(..)
+            | Due::Probe(..)
+            | Due::Progress(..)
+            | Due::Control(_) => {}
         }
     }
 

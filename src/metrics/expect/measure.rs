@@ -23,6 +23,7 @@ pub(super) enum Metric {
     Retries,
     Hedges,
     Failovers,
+    Degraded,
     TokensInput,
     TokensCached,
     TokensOutput,
@@ -85,7 +86,7 @@ const ALL: u8 = GROUPS | NODE;
 pub(super) type Entry = (&'static str, Metric, Unit, u8);
 
 /// Every metric; a second name of one follows the first.
-pub(super) const METRICS: [Entry; 33] = [
+pub(super) const METRICS: [Entry; 34] = [
     ("latency", Metric::Latency, Unit::Seconds, ALL),
     ("ttft", Metric::FirstToken, Unit::Seconds, GROUPS),
     ("tpot", Metric::PerToken, Unit::Seconds, RUN | CLASS),
@@ -102,6 +103,7 @@ pub(super) const METRICS: [Entry; 33] = [
     ("retries", Metric::Retries, Unit::Count, RUN),
     ("hedges", Metric::Hedges, Unit::Count, RUN),
     ("failovers", Metric::Failovers, Unit::Count, RUN),
+    ("degraded", Metric::Degraded, Unit::Count, RUN | CLASS),
     ("tokens_input", Metric::TokensInput, Unit::Count, RUN),
     ("tokens_cached_input", Metric::TokensCached, Unit::Count, RUN),
     ("tokens_output", Metric::TokensOutput, Unit::Count, RUN),
@@ -178,6 +180,7 @@ impl View {
             first_token: class.ttft_s,
             per_token: class.tpot_s,
             requests: class.requests,
+            attempts: Attempts { degraded: class.degraded, ..Attempts::default() },
             costs: class.cost_usd,
             goodput: class.goodput,
             whole: class.requests.arrived,
@@ -258,6 +261,7 @@ impl View {
             Metric::Retries => self.attempts.retries,
             Metric::Hedges => self.attempts.hedges,
             Metric::Failovers => self.attempts.failovers,
+            Metric::Degraded => self.attempts.degraded,
             Metric::TokensInput => self.tokens.input,
             Metric::TokensCached => self.tokens.cached_input,
             Metric::TokensOutput => self.tokens.output,
