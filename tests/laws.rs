@@ -92,6 +92,7 @@ fn fleet(strategy: &str, seed: u64, patrol: bool) -> Config {
         when: Match { classes: classes.into_iter().map(ClassId).collect(), ..Match::default() },
         to: to.iter().copied().map(PoolId).collect(),
         require,
+        ..RouteSpec::default()
     };
     config.routes =
         vec![route(vec![0], &[0, 1], 0), route(vec![1], &[1], 1), route(vec![], &[1, 0], 0)];

@@ -73,6 +73,7 @@ fn run_recorded(
         backends: world.backends.clone(),
         faults: world.faults.clone(),
         inter_token: None,
+        network: None,
         cold_starts: world.cold_starts.clone(),
     };
     let mut sim = Sim::new(parts, Box::new(Open::new(source))).expect("it does not fail");

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use plimsoll::balance::Priority;
 use plimsoll::dist::Dist;
 use plimsoll::unit::{Span, Time};
-use plimsoll::workload::{Arrival, ClassSpec, Mix, Source, Trace, TraceFormat};
+use plimsoll::workload::{Arrival, ClassSpec, Mix, Origin, Source, Trace, TraceFormat};
 
 fn folder() -> PathBuf {
     std::env::var_os("PLIMSOLL_TRACES").map_or_else(
@@ -30,6 +30,7 @@ fn open(name: &str, format: TraceFormat) -> Option<Trace> {
         prompt: law,
         output: law,
         deadline: None,
+        origin: Origin::default(),
     };
     let mix = Mix::new(vec![class], 7);
     Some(Trace::new(Box::new(BufReader::new(file)), format, 1.0, Time::MAX, u64::MAX, 7, mix))

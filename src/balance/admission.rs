@@ -106,7 +106,7 @@ impl Balancer {
 
     /// The same for a request that may have been declared to wait before.
     pub(super) fn place_or_wait_again(&mut self, key: RequestKey, queued: bool) {
-        if self.homes[self.requests[key].route.index()].is_none() {
+        if self.homes[self.requests[key].lane as usize].is_none() {
             return self.turn_away(key, Reject::NoNode);
         }
         // This call may have opened a node already, and those who wait go first.
@@ -137,9 +137,12 @@ impl Balancer {
 
     /// Turns away those who wait on a route that has lost its last node.
     pub(super) fn turn_away_homeless(&mut self) {
-        for index in 0..self.homes.len() {
-            while self.homes[index].is_none()
-                && let Some(place) = self.head_of_line(RouteId(index as u16))
+        for index in 0..self.routes.count() {
+            let route = RouteId(index as u16);
+            // The lanes of a route differ in their order only.
+            let lane = self.routes.first_lane(route) as usize;
+            while self.homes[lane].is_none()
+                && let Some(place) = self.head_of_line(route)
             {
                 self.turn_away(place.key, Reject::NoNode);
             }

@@ -19,17 +19,17 @@ use super::event::{
     Outcome, PeerLoad, ProbeResult, Progress, Reject, Scored, Settled, Stage, Together, Usage, Why,
 };
 use super::failover::{ATTEMPTS_MAX, Retry, Timeouts, blames_node, wasted};
-use super::fleet::{Fleet, Held, NodeSpec, NodeState, PoolSpec, Prices, Tier};
+use super::fleet::{Fleet, Held, Locality, NodeSpec, NodeState, PoolSpec, Prices, Tier};
 use super::health::HealthSettings;
 use super::request::Request;
 use super::resize::Scaler;
-use super::route::{RouteSpec, Routes};
+use super::route::{Degrading, LaneId, RouteSpec, Routes};
 use super::scale::ScaleSpec;
 use super::strategy::{Ask, Fact, Strategy, StrategySpec};
 use super::timer::{Alarm, Timers};
 use crate::id_map::IdMap;
 use crate::rng::Rng;
-use crate::unit::{NodeId, PeerId, PoolId, RequestId, RouteId, Span, Time, Tokens};
+use crate::unit::{NodeId, PeerId, PoolId, Ratio, RequestId, RouteId, Span, Time, Tokens};
 
 new_key_type! {
     /// Names a request that is not forgotten yet.
@@ -86,7 +86,15 @@ impl Config {
                 "the last route matches everything",
             ),
             (self.routes.len() <= ids && pools <= ids, "there are at most 65,536 pools and routes"),
-            (self.routes.iter().all(|route| names(&route.to)), "a route names pools that exist"),
+            (
+                self.routes.iter().all(|route| {
+                    let cheap = route.degrade.as_ref();
+                    names(&route.to) && cheap.is_none_or(|degrade| names(&degrade.to))
+                }),
+                "a route names pools that exist",
+            ),
+            (self.routes.iter().all(splits), "a route splits all its traffic among its own pools"),
+            (self.routes.iter().all(lacks_overlap), "a route degrades to pools not its own"),
             (self.nodes.iter().all(|node| node.pool.index() < pools), "a node is in a pool"),
             (self.nodes.iter().all(|node| node.weight > 0), "a node has a weight of at least one"),
             // Timers that set themselves again must move on.
@@ -120,6 +128,17 @@ impl Config {
     }
 }
 
+fn splits(route: &RouteSpec) -> bool {
+    let sum: u64 = route.split.iter().map(|(_, share)| u64::from(share.0)).sum();
+    let own = route.split.iter().all(|(pool, _)| route.to.contains(pool));
+    route.split.is_empty() || (own && sum == u64::from(Ratio::ONE.0))
+}
+
+fn lacks_overlap(route: &RouteSpec) -> bool {
+    let cheap = route.degrade.iter().flat_map(|degrade| &degrade.to);
+    cheap.into_iter().all(|pool| !route.to.contains(pool))
+}
+
 /// Where a request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -140,6 +159,8 @@ pub(super) enum Phase {
 pub(super) struct Live {
     pub(super) request: Request,
     pub(super) route: RouteId,
+    /// Its pools on that route.
+    pub(super) lane: LaneId,
     pub(super) phase: Phase,
     /// When the balancer first heard of it; never before `request.arrived`.
     pub(super) heard: Time,
@@ -157,6 +178,8 @@ pub(super) struct Live {
     pub(super) retrying: bool,
     /// Whether its last dispatch went lower than the first eligible tier.
     pub(super) spilled: bool,
+    /// Whether its last dispatch went to a pool its route degrades to.
+    pub(super) degraded: bool,
 }
 
 /// An attempt that has not ended yet.
@@ -224,9 +247,11 @@ pub struct Balancer {
     pub(super) now: Time,
     pub(super) fleet: Fleet,
     pub(super) routes: Routes,
-    /// By route: the first pool and tier with a node that may serve it; `None` if there is none.
+    /// By lane: the first pool and tier with a node that may serve it; `None` if there is none.
     pub(super) homes: Vec<Option<(PoolId, Tier)>>,
     pub(super) specs: Vec<StrategySpec>,
+    /// By pool.
+    localities: Vec<Locality>,
     pub(super) strategies: Vec<[Box<dyn Strategy>; 3]>,
     pub(super) requests: SlotMap<RequestKey, Live>,
     pub(super) tries: SlotMap<TryKey, Try>,
@@ -267,7 +292,9 @@ impl Balancer {
     pub fn new(config: Config) -> Balancer {
         config.check().expect("a configuration does not contradict itself");
         let specs: Vec<StrategySpec> = config.pools.iter().map(|pool| pool.strategy).collect();
-        let routes = Routes::new(config.routes, config.expected_output.len());
+        let localities = config.pools.iter().map(|pool| pool.locality).collect();
+        let key = Rng::stream(config.seed, "splits").bits();
+        let routes = Routes::new(config.routes, config.expected_output.len(), key);
         let mut balancer = Balancer {
             now: Time::ZERO,
             scaler: Scaler::new(config.scale, config.nodes.len()),
@@ -278,6 +305,7 @@ impl Balancer {
             homes: Vec::new(),
             strategies: specs.iter().map(build).collect(),
             specs,
+            localities,
             requests: SlotMap::with_key(),
             tries: SlotMap::with_key(),
             index: IdMap::default(),
@@ -412,9 +440,11 @@ impl Balancer {
             prompt: request.prompt,
         });
         let route = self.routes.of(&request);
+        let lane = self.routes.lane(route, &request);
         let id = request.id;
         let key = self.requests.insert(Live {
             route,
+            lane,
             phase: Phase::Backoff,
             heard: self.now,
             attempts: 0,
@@ -425,6 +455,7 @@ impl Balancer {
             last: None,
             retrying: false,
             spilled: false,
+            degraded: false,
             request,
         });
         let other = self.index.insert(id, key);
@@ -448,7 +479,7 @@ impl Balancer {
         deadline > self.now
     }
 
-    /// Dispatches the request to the first pool and tier along its route with an open node. Nodes
+    /// Dispatches the request to the first pool and tier along its lane with an open node. Nodes
     /// tried before come last.
     pub(super) fn place(&mut self, key: RequestKey) -> bool {
         if self.hold(key) {
@@ -467,10 +498,12 @@ impl Balancer {
         false
     }
 
+    /// Chooses along the lane of the request, pool by pool.
     pub(super) fn choose(&mut self, key: RequestKey, elsewhere: bool) -> Option<(NodeId, Why)> {
-        let route = self.requests[key].route;
-        for place in 0..self.routes.get(route).to.len() {
-            let pool = self.routes.get(route).to[place];
+        let degrading = self.degrading(key);
+        let mut place = 0;
+        while let Some(pool) = self.pool_at(key, degrading, place) {
+            place += 1;
             // A pool that takes batches takes nothing else.
             if self.batcher(pool).is_none()
                 && let Some(choice) = self.choose_in(key, pool, elsewhere, 1)
@@ -479,6 +512,32 @@ impl Balancer {
             }
         }
         None
+    }
+
+    /// Returns whether the request may use cheaper pools now, and in which order.
+    pub(super) fn degrading(&self, key: RequestKey) -> Degrading {
+        let live = &self.requests[key];
+        let Some(degrade) = &self.routes.get(live.route).degrade else {
+            return Degrading::No;
+        };
+        let (own, _) = self.routes.pools(live.lane);
+        degrade.when.now(own, self.homes[live.lane as usize], self.lines.waiting, &self.fleet)
+    }
+
+    /// Returns the pool at this place of the order in which the request tries them.
+    pub(super) fn pool_at(
+        &self,
+        key: RequestKey,
+        degrading: Degrading,
+        place: usize,
+    ) -> Option<PoolId> {
+        let (own, cheap) = self.routes.pools(self.requests[key].lane);
+        let (first, then) = match degrading {
+            Degrading::No => (own, &cheap[..0]),
+            Degrading::After => (own, cheap),
+            Degrading::Before => (cheap, own),
+        };
+        first.iter().chain(then).nth(place).copied()
     }
 
     /// Chooses a node of a pool with room for so many.
@@ -496,7 +555,10 @@ impl Balancer {
             .outputs
             .get(live.request.class.index())
             .map_or(Tokens(1), |mean| mean.expected(live.request.output_max));
-        for tier in Tier::ALL {
+        let near = self.localities[pool.index()].first(live.request.region);
+        // Those nearby are asked alone, before all of the tier are.
+        let passes = || near.map(Some).into_iter().chain([None]);
+        for (tier, within) in Tier::ALL.into_iter().flat_map(|t| passes().map(move |w| (t, w))) {
             if self.fleet.open(pool, tier).is_empty() {
                 continue;
             }
@@ -510,6 +572,7 @@ impl Balancer {
                 require: route.require,
                 avoid: &live.tried[..tried],
                 members,
+                within,
             };
             let mut why = Why {
                 route: live.route,
@@ -566,7 +629,9 @@ impl Balancer {
         live.unfinished += 1;
         let before = std::mem::replace(&mut live.phase, Phase::InFlight(this));
         live.dispatched.get_or_insert(self.now);
-        live.spilled = self.homes[live.route.index()] != Some((why.pool, why.tier));
+        live.degraded = self.routes.pools(live.lane).1.contains(&why.pool);
+        let home = self.homes[live.lane as usize];
+        live.spilled = !live.degraded && home != Some((why.pool, why.tier));
         self.totals.dispatched += 1;
         let attempt = Attempt { request: live.request.id, ordinal };
         self.effects.actions.push(Action::Dispatch { attempt, node, batch });
@@ -650,6 +715,7 @@ impl Balancer {
             first_token,
             attempts: live.attempts,
             failover: fate == Fate::Completed && (elsewhere || live.spilled),
+            degraded: fate == Fate::Completed && live.degraded,
             queued,
             usage,
         }));
@@ -920,17 +986,15 @@ impl Balancer {
             let node = self.fleet.node(node);
             node.state() != NodeState::Gone && node.spec.tags & require == require
         };
-        self.homes = (0..self.routes.count())
-            .map(|route| {
-                let route = self.routes.get(RouteId(route as u16));
-                route.to.iter().flat_map(|&pool| Tier::ALL.map(|tier| (pool, tier))).find(
-                    |&(pool, tier)| {
-                        let members = self.fleet.members(pool, tier);
-                        members.iter().any(|&node| eligible(node, route.require))
-                    },
-                )
+        let home = |(lane, route): (LaneId, &RouteSpec)| {
+            let (own, cheap) = self.routes.pools(lane);
+            let pools = own.iter().chain(cheap);
+            pools.flat_map(|&pool| Tier::ALL.map(|tier| (pool, tier))).find(|&(pool, tier)| {
+                let members = self.fleet.members(pool, tier);
+                members.iter().any(|&node| eligible(node, route.require))
             })
-            .collect();
+        };
+        self.homes = self.routes.lanes().map(home).collect();
     }
 }
 

@@ -89,15 +89,15 @@ impl Balancer {
         open.any(|&node| self.fleet.node(node).spec.tags & require == require)
     }
 
-    /// Holds the request if the first pool along its route with room for it takes batches.
+    /// Holds the request if the first pool along its lane with room for it takes batches.
     pub(super) fn hold(&mut self, key: RequestKey) -> bool {
         if self.batchers.is_empty() {
             return false;
         }
-        let route = self.routes.get(self.requests[key].route);
+        let degrading = self.degrading(key);
         let full = |pool: PoolId| self.batcher(pool).is_some_and(Batcher::is_full);
-        let mut open = route.to.iter().filter(|&&pool| self.is_open_to(key, pool) && !full(pool));
-        let Some(pool) = open.next().copied() else {
+        let mut pools = (0..).map_while(|place| self.pool_at(key, degrading, place));
+        let Some(pool) = pools.find(|&pool| self.is_open_to(key, pool) && !full(pool)) else {
             return false;
         };
         let Some(batcher) = &mut self.batchers[pool.index()] else {

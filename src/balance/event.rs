@@ -5,6 +5,8 @@
 //! reports success by a return value but by another input. Metrics, screens, reports and logs are
 //! folds over events and nothing else. Every type here can be written to a journal and read back.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::fleet::{Limits, NodeSpec, NodeState, Prices, Tier};
@@ -535,7 +537,7 @@ pub enum Event {
 }
 
 /// What is to be known of a request at its final end.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 pub struct Settled {
     /// Which.
     pub request: RequestId,
@@ -559,10 +561,54 @@ pub struct Settled {
     pub attempts: u8,
     /// Served by another node than the first tried, or by a lower tier than the first eligible.
     pub failover: bool,
+    /// Completed by a pool its route degrades to.
+    pub degraded: bool,
     /// Whether it stood in line just before.
     pub queued: bool,
     /// Tokens of the winning attempt.
     pub usage: Usage,
+}
+
+/// As derived, but for `degraded`, which is left out where it is false: digests of journals are taken
+/// over this text, and those of fleets that never degrade stay what they were.
+impl fmt::Debug for Settled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Named one by one, so that no new field is forgotten.
+        let Settled {
+            request,
+            class,
+            tenant,
+            route,
+            node,
+            fate,
+            arrived,
+            dispatched,
+            first_token,
+            attempts,
+            failover,
+            degraded,
+            queued,
+            usage,
+        } = self;
+        let mut out = f.debug_struct("Settled");
+        out.field("request", request);
+        out.field("class", class);
+        out.field("tenant", tenant);
+        out.field("route", route);
+        out.field("node", node);
+        out.field("fate", fate);
+        out.field("arrived", arrived);
+        out.field("dispatched", dispatched);
+        out.field("first_token", first_token);
+        out.field("attempts", attempts);
+        out.field("failover", failover);
+        if *degraded {
+            out.field("degraded", degraded);
+        }
+        out.field("queued", queued);
+        out.field("usage", usage);
+        out.finish()
+    }
 }
 
 /// Which try a dispatch is.

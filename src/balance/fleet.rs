@@ -112,6 +112,40 @@ pub struct PoolSpec {
     /// Whether its requests are sent in batches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<BatchSpec>,
+    /// Which of its nodes come first because of where they are.
+    #[serde(default, skip_serializing_if = "Locality::is_anywhere")]
+    pub locality: Locality,
+}
+
+/// Which nodes of a tier come first because of where they are. Others serve only what finds none of
+/// them open; a place that must never be left is a matter of tags.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Locality {
+    /// It does not matter.
+    #[default]
+    Anywhere,
+    /// Those in the region the request comes from, if that is known.
+    Origin,
+    /// Those in this region: the balancer's, since every answer passes it.
+    Region(RegionId),
+}
+
+impl Locality {
+    /// Returns the region that comes first for requests from `origin`.
+    #[must_use]
+    pub const fn first(self, origin: Option<RegionId>) -> Option<RegionId> {
+        match self {
+            Locality::Anywhere => None,
+            Locality::Origin => origin,
+            Locality::Region(region) => Some(region),
+        }
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+    fn is_anywhere(&self) -> bool {
+        *self == Locality::Anywhere
+    }
 }
 
 /// What a node may be asked to do now.
@@ -256,6 +290,8 @@ pub struct Node {
     pub seat: u32,
     /// Its index in the open set, or `CLOSED`.
     open_at: u32,
+    /// What it adds to the capacity of its group.
+    capacity: u64,
     /// What it last said of itself, and when that was true.
     report: Option<(Time, NodeReport)>,
 }
@@ -293,7 +329,14 @@ pub(super) struct Group {
     members: Vec<NodeId>,
     /// Those that may be given work now, in no particular order.
     open: Vec<NodeId>,
+    /// Attempts in flight on all members.
+    in_flight: u64,
+    /// Attempts that members that are up may take at a time.
+    capacity: u64,
 }
+
+/// What a node without a limit adds to capacity: no fleet ever uses it up, and no sum overflows.
+const UNLIMITED: u64 = 1 << 40;
 
 /// All pools and nodes.
 #[derive(Clone, Debug)]
@@ -333,6 +376,7 @@ impl Fleet {
             health: Health::default(),
             seat,
             open_at: CLOSED,
+            capacity: 0,
             report: None,
         });
         self.refresh(id);
@@ -372,6 +416,15 @@ impl Fleet {
         &self.groups[pool.index()][tier as usize].open
     }
 
+    /// Returns attempts in flight on a pool, and how many its nodes that are up may take at a time.
+    #[must_use]
+    pub fn load(&self, pool: PoolId) -> (u64, u64) {
+        let groups = &self.groups[pool.index()];
+        groups.iter().fold((0, 0), |(in_flight, capacity), group| {
+            (in_flight + group.in_flight, capacity + group.capacity)
+        })
+    }
+
     /// Returns whether the node may be given work now: it is up and has room.
     #[must_use]
     pub fn is_open(&self, id: NodeId) -> bool {
@@ -407,6 +460,7 @@ impl Fleet {
 
     pub(super) fn start(&mut self, id: NodeId, prompt: Tokens, expected_output: Tokens) -> Held {
         let held = self.nodes[id.index()].ledger.start(prompt, expected_output);
+        self.group(id).in_flight += 1;
         self.refresh(id);
         held
     }
@@ -423,15 +477,30 @@ impl Fleet {
     pub(super) fn end(&mut self, id: NodeId, held: &Held) -> bool {
         let was_open = self.is_open(id);
         self.nodes[id.index()].ledger.end(held);
+        self.group(id).in_flight -= 1;
         self.refresh(id);
         !was_open && self.is_open(id)
+    }
+
+    fn group(&mut self, id: NodeId) -> &mut Group {
+        let spec = &self.nodes[id.index()].spec;
+        &mut self.groups[spec.pool.index()][spec.tier as usize]
     }
 
     /// Puts the node into or takes it out of its group's open set, as its state demands.
     fn refresh(&mut self, id: NodeId) {
         let node = &self.nodes[id.index()];
-        let wanted = node.state() == NodeState::Up && node.has_room();
+        let up = node.state() == NodeState::Up;
+        let capacity = node.spec.limits.concurrency.map_or(UNLIMITED, u64::from);
+        let (before, after) = (node.capacity, if up { capacity } else { 0 });
+        let wanted = up && node.has_room();
         let place = node.open_at;
+        if before != after {
+            self.nodes[id.index()].capacity = after;
+            let group = self.group(id);
+            group.capacity = group.capacity - before + after;
+        }
+        let node = &self.nodes[id.index()];
         if wanted == (place != CLOSED) {
             return;
         }

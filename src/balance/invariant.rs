@@ -10,6 +10,7 @@
 use super::balancer::{Balancer, Phase};
 use super::batch::Batcher;
 use super::fleet::{Ledger, NodeState, Tier};
+use super::route::Pressure;
 use crate::unit::{NodeId, PoolId, RouteId};
 
 /// Recounts every invariant of a moment.
@@ -103,17 +104,20 @@ fn no_idling(balancer: &Balancer) -> Result<(), String> {
             let live = balancer.requests.get(place.key);
             live.is_some_and(|live| live.phase == Phase::Waiting(place.number))
         });
+        // With such a threshold, cheaper pools may stay open while few wait.
+        let degrade = route.degrade.as_ref();
+        let degrade = degrade.filter(|degrade| !matches!(degrade.when, Pressure::Waiting(_)));
+        let pools = route.to.iter().chain(degrade.iter().flat_map(|degrade| &degrade.to));
         // A batch that is full may wait for more room than one of its nodes has.
         let takes = |pool: &&PoolId| balancer.batcher(**pool).is_none_or(|batch| !batch.is_full());
-        let open =
-            route.to.iter().filter(takes).flat_map(|&pool| Tier::ALL.map(|tier| (pool, tier))).any(
-                |(pool, tier)| {
-                    let nodes = balancer.fleet.open(pool, tier).iter();
-                    nodes
-                        .map(|&node| balancer.fleet.node(node).spec.tags)
-                        .any(|tags| tags & route.require == route.require)
-                },
-            );
+        let open = pools.filter(takes).flat_map(|&pool| Tier::ALL.map(|tier| (pool, tier))).any(
+            |(pool, tier)| {
+                let nodes = balancer.fleet.open(pool, tier).iter();
+                nodes
+                    .map(|&node| balancer.fleet.node(node).spec.tags)
+                    .any(|tags| tags & route.require == route.require)
+            },
+        );
         if someone && open {
             return Err(format!("7: route {index} has someone waiting and an open node"));
         }

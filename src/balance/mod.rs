@@ -33,11 +33,12 @@ pub use event::{
 };
 pub use failover::{ATTEMPTS_MAX, RETRIES_MIN, Retry, Timeouts};
 pub use fleet::{
-    Fleet, Ledger, Limits, Node, NodeSpec, NodeState, PoolSpec, Prices, REPORT_FRESH, Tier,
+    Fleet, Ledger, Limits, Locality, Node, NodeSpec, NodeState, PoolSpec, Prices, REPORT_FRESH,
+    Tier,
 };
 pub use health::{HealthSettings, RETRY_AFTER_DEFAULT, RETRY_AFTER_MAX};
 pub use invariant::check;
 pub use request::{JobStep, Priority, Request};
-pub use route::{Match, RouteSpec, Routes};
+pub use route::{Degrade, Match, Pressure, RouteSpec, Routes};
 pub use scale::{Reason, ScaleSpec, State, Stats, Target, Wanted, tick};
 pub use strategy::{Ask, Entry, Fact, REGISTRY, Setting, SettingKind, Strategy, StrategySpec};

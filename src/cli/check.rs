@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use clap::Args;
 
+use super::explain::{regions, routes};
 use super::failure::{Failure, Kind};
 use super::{Changes, Color, load, output};
 use crate::scenario::{Arrivals, Scenario};
@@ -70,6 +71,8 @@ fn explain(file: &str, scenario: &Scenario, expectations: usize) -> String {
         let _ = writeln!(text, "  pool          {}: {nodes} nodes, {}", pool.name, pool.strategy);
     }
     let _ = writeln!(text, "  routes        {}", config.routes.len());
+    text += &routes(scenario);
+    text += &regions(scenario);
     let _ = writeln!(text, "  faults        {}", scenario.faults.len());
     let _ = writeln!(text, "  expectations  {expectations}");
     text

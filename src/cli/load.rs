@@ -98,6 +98,7 @@ pub(super) fn simulation(scenario: &Scenario, color: Color) -> Result<Ready, Fai
         faults: scenario.faults.clone(),
         inter_token: scenario.inter_token,
         cold_starts: scenario.cold_starts.clone(),
+        network: scenario.network.clone(),
     };
     let sim = Sim::new(parts, traffic).map_err(|errors| trace_failure(scenario, &errors))?;
     Ok(Ready { sim, notes, end: scenario.duration.map(|span| Time::ZERO + span) })

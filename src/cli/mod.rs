@@ -7,6 +7,7 @@ mod books;
 mod check;
 #[cfg(feature = "live")]
 mod endpoints;
+mod explain;
 mod export;
 pub mod failure;
 mod journal;

@@ -14,6 +14,7 @@ use super::result::Output;
 use super::{Changes, Color, endpoints, load, output};
 use crate::balance::{Balancer, Event, Input};
 use crate::live::driver::Watcher;
+use crate::live::facts::Facts;
 use crate::live::gateway::{self, ClassOption, Parts};
 use crate::live::http::{Limits, Stop};
 use crate::metrics::Watch;
@@ -50,6 +51,10 @@ impl Serve {
             client,
             models: models(&scenario),
             classes,
+            facts: Facts {
+                regions: scenario.regions.clone(),
+                attributes: scenario.attributes.clone(),
+            },
             limits,
         };
         let kept = Output { journal: self.journal.clone(), ..Output::default() };

@@ -99,6 +99,7 @@ pub struct Group {
     /// See [`Summary`].
     pub queue: Times,
     good: u64,
+    degraded: u64,
     cost: Cost,
 }
 
@@ -112,6 +113,7 @@ impl Group {
             tpot: times(),
             queue: times(),
             good: 0,
+            degraded: 0,
             cost: Cost::ZERO,
         }
     }
@@ -464,6 +466,7 @@ impl Collector {
         let good = settled.fate == Fate::Completed && outcome.keeps(&slo);
         self.all.settle(settled, &outcome, good);
         self.attempts.failovers += u64::from(settled.failover);
+        self.attempts.degraded += u64::from(settled.degraded);
         if let Some(class) = self.classes.get_mut(class) {
             class.settle(settled, &outcome, good);
         }
@@ -747,6 +750,7 @@ impl Collector {
             tpot_s: class.tpot.latency(),
             cost_usd: costs(class.cost, Cost::ZERO, class.requests.arrived),
             goodput: class.goodput(span.seconds()),
+            degraded: class.degraded,
         }
     }
 
@@ -836,6 +840,7 @@ impl Group {
     fn settle(&mut self, settled: &Settled, sojourn: &Sojourn, good: bool) {
         self.requests.settle(&settled.fate);
         self.good += u64::from(good);
+        self.degraded += u64::from(settled.degraded);
         if let Some(dispatched) = settled.dispatched {
             self.queue.record(dispatched.since(settled.arrived));
         }

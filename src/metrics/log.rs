@@ -141,13 +141,20 @@ fn unserved(labels: &Labels, settled: &Settled) -> Option<Draft> {
     Some(draft)
 }
 
+/// A region by its name, where it is all of its nodes that something happened to.
+fn whole_region(labels: &Labels, nodes: &[NodeId]) -> Option<String> {
+    let (name, _) = labels.regions.iter().find(|(_, whole)| whole == nodes)?;
+    Some(format!("region {name} ({} nodes)", nodes.len()))
+}
+
 fn marked(labels: &Labels, now: Time, mark: &Mark, past: &mut Past) -> Draft {
     let by_person = mark.by == MarkBy::Person;
     let who = if by_person { "you" } else { "scenario" };
     let nodes = match mark.nodes.as_slice() {
         [] => "everything".to_owned(),
         [one] => name(labels, *one).to_owned(),
-        [first, rest @ ..] => format!("{} +{}", name(labels, *first), rest.len()),
+        nodes @ [first, rest @ ..] => whole_region(labels, nodes)
+            .unwrap_or_else(|| format!("{} +{}", name(labels, *first), rest.len())),
     };
     let what = &mark.what;
     let over = if mark.phase == MarkPhase::End && what != "heal" { " is over" } else { "" };

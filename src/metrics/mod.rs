@@ -26,7 +26,7 @@ pub use summary::{
 };
 
 use crate::balance::Prices;
-use crate::unit::{Span, Time};
+use crate::unit::{NodeId, Span, Time};
 
 /// What people call things, and what is promised to them: the part of a scenario that folds need.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +45,8 @@ pub struct Labels {
     pub nodes: Vec<NodeLabel>,
     /// Names of groups of nodes that grow and shrink.
     pub groups: Vec<String>,
+    /// Regions with their nodes, in file order.
+    pub regions: Vec<(String, Vec<NodeId>)>,
 }
 
 /// A class of requests.

@@ -137,6 +137,8 @@ pub struct Attempts {
     /// Requests served by another node than the first tried, or a lower tier than the first
     /// eligible.
     pub failovers: u64,
+    /// Requests completed by a pool their route degrades to.
+    pub degraded: u64,
 }
 
 /// A distribution of times in seconds; null without a sample.
@@ -208,6 +210,8 @@ pub struct Class {
     pub cost_usd: Costs,
     /// What was promised and kept.
     pub goodput: Goodput,
+    /// Requests completed by a pool their route degrades to.
+    pub degraded: u64,
 }
 
 /// A pool. Its requests are those whose last attempt it made.

@@ -11,7 +11,8 @@ pub mod slots;
 mod work;
 
 use crate::balance::{
-    Attempt, Control, Failure, Input, Limits, Outcome, ProbeResult, Together, Usage,
+    Attempt, Control, Failure, Input, Limits, Outcome, ProbeResult, Progress, Request, Together,
+    Usage,
 };
 use crate::rng::{Rng, mix};
 use crate::unit::{NodeId, Span, Time, Tokens};
@@ -78,6 +79,16 @@ pub enum Rank {
 pub enum Due {
     /// A job of a node reaches its next milestone, unless it was rescheduled since (`turn`).
     Job(NodeId, JobKey, u32),
+    /// A request reaches the balancer.
+    Arrive(Box<Request>),
+    /// A dispatched attempt reaches its node.
+    Start(NodeId, Work),
+    /// An abort reaches the node of its attempt.
+    Abort(NodeId, Attempt),
+    /// A probe reaches its node.
+    Probe(NodeId, u32),
+    /// An attempt gets somewhere.
+    Progress(Attempt, Progress),
     /// An attempt ends so.
     Finish(Attempt, Outcome),
     /// A probe is answered.

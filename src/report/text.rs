@@ -85,6 +85,11 @@ fn requests(out: &mut String, summary: &Summary) {
     }
     let share = share_of(attempts.failovers, arrived);
     table.row(["failovers".to_owned(), count(attempts.failovers), share]);
+    // Most fleets have no cheaper model to degrade to.
+    if attempts.degraded > 0 {
+        let share = share_of(attempts.degraded, arrived);
+        table.row(["degraded".to_owned(), count(attempts.degraded), share]);
+    }
     table.write(out);
 }
 

@@ -8,6 +8,7 @@ pub static BUILTIN: &[(&str, &str)] = &[
     ("quickstart", include_str!("../../scenarios/quickstart.toml")),
     ("failover", include_str!("../../scenarios/failover.toml")),
     ("scale-out", include_str!("../../scenarios/scale-out.toml")),
+    ("banking", include_str!("../../scenarios/banking.toml")),
     ("local-llama", include_str!("../../scenarios/local-llama.toml")),
     ("azure-chat", include_str!("../../scenarios/azure-chat.toml")),
     ("mooncake-chat", include_str!("../../scenarios/mooncake-chat.toml")),

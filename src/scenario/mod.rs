@@ -16,10 +16,12 @@ mod dist;
 mod document;
 mod fault;
 mod names;
+mod origin;
 mod overrides;
 mod pool;
 mod problem;
 mod process;
+mod region;
 mod route;
 mod strategy;
 #[cfg(test)]
@@ -41,12 +43,14 @@ pub use builtin::{BUILTIN, find, suggestion};
 pub use class::{CLASSES_MAX, OUTPUT_DEFAULT, PROMPT_DEFAULT, SHARE_MAX};
 pub use document::{BYTES_MAX, DEPTH_MAX};
 pub use fault::{FACTOR_MAX, FAULTS_MAX};
+pub use origin::ATTRIBUTES_MAX;
 pub use overrides::{Given, Override};
 pub use pool::{
     CONCURRENCY_MAX, LiveNode, NODES_MAX, PER_MINUTE_MAX, POOLS_MAX, PRICE_MAX, PoolKind,
     SPEED_MAX, TAGS_MAX, WEIGHT_MAX,
 };
 pub use problem::{DRAWN_MAX, Place, Problem, Problems};
+pub use region::{JITTER_DEFAULT, REGIONS_MAX, RTT_MAX};
 pub use route::{ROUTES_MAX, TENANTS_MAX};
 pub use value::{NAME_MAX, TEXT_MAX};
 pub use workload::{Arrivals, RATE_MAX, SCALE_MAX};
@@ -55,6 +59,7 @@ use crate::balance::{Config, NodeSpec, PoolSpec, RouteSpec, ScaleSpec};
 use crate::dist::Dist;
 use crate::metrics::Labels;
 use crate::node::{BackendSpec, FaultSpec};
+use crate::sim::NetworkSpec;
 use crate::unit::{NodeId, Span, Time, Tokens};
 use crate::workload::ClassSpec;
 use document::Entry;
@@ -111,6 +116,12 @@ pub struct Scenario {
     pub models: Vec<String>,
     /// By `RegionId`; the empty name is "not said".
     pub regions: Vec<String>,
+    /// Tags of nodes, by bit.
+    pub tags: Vec<String>,
+    /// Attributes of requests as `key=value`, by bit.
+    pub attributes: Vec<String>,
+    /// How far things are from each other, where the file says so. For the simulator.
+    pub network: Option<NetworkSpec>,
     /// An attempt ends when no token came for so long. For the executor.
     pub inter_token: Option<Span>,
     /// An attempt ends when no connection stood after so long; `Span::MAX` is never. For the
@@ -333,10 +344,18 @@ fn read_document(walk: &mut Walk, document: &[Entry], name: &str) -> Option<Scen
     let title = top.take("title").and_then(|field| walk.text(field)).unwrap_or(name).to_owned();
     let seed = top.take("seed").and_then(|field| walk.count(field, 0..=u64::MAX));
     let bounds = read_bounds(walk, &mut top);
-    let settings = balancer::read(walk, top.take("balancer"));
-    let fleet = pool::read(walk, top.take("pool"));
-    let classes = class::read(walk, top.take("class"));
-    let routes = route::read(walk, top.take("route"), &fleet, &classes.names);
+    let balancer = top.take("balancer");
+    let settings = balancer::read(walk, balancer);
+    let mut fleet = pool::read(walk, top.take("pool"));
+    let mut classes = class::read(walk, top.take("class"), &mut fleet);
+    let uses = std::mem::take(&mut fleet.region_uses);
+    let network = region::read(walk, top.take("regions"), balancer, &mut fleet, &uses);
+    let mut known = route::Known {
+        fleet: &mut fleet,
+        classes: &classes.names,
+        attributes: &mut classes.attributes,
+    };
+    let routes = route::read(walk, top.take("route"), &mut known);
     let (arrivals, idle) = read_workload(walk, &mut top, &bounds, &fleet);
     // A run cut short on the command line may leave faults out.
     let in_file =
@@ -344,9 +363,9 @@ fn read_document(walk: &mut Walk, document: &[Entry], name: &str) -> Option<Scen
     let end = bounds.duration.filter(|_| in_file);
     let faults = fault::read(walk, top.take("fault"), &fleet, end);
     let expectations = read_expects(walk, top.take("expect"));
-    top.finish(walk, &["regions", "workflow", "session", "budget", "network"]);
+    top.finish(walk, &["workflow", "session", "budget", "network"]);
     let seed = seed.unwrap_or(SEED_DEFAULT);
-    let parts = Parts { settings, fleet, classes, routes, faults, expectations, idle };
+    let parts = Parts { settings, fleet, classes, routes, network, faults, expectations, idle };
     arrivals.map(|arrivals| assemble(name, title, seed, &bounds, arrivals, parts))
 }
 
@@ -356,6 +375,7 @@ struct Parts {
     fleet: pool::Fleet,
     classes: class::Classes,
     routes: Vec<RouteSpec>,
+    network: Option<NetworkSpec>,
     faults: Vec<FaultSpec>,
     expectations: Vec<ExpectText>,
     idle: bool,
@@ -382,7 +402,7 @@ fn assemble(
     arrivals: Arrivals,
     parts: Parts,
 ) -> Scenario {
-    let Parts { settings, fleet, classes, routes, faults, expectations, idle } = parts;
+    let Parts { settings, fleet, classes, routes, network, faults, expectations, idle } = parts;
     let live_only = fleet.live_only.into_iter();
     let live_only = live_only.map(|place| (place, "the node cannot be simulated"));
     let workload = idle.then_some((Place::File, "the scenario has no workload"));
@@ -394,6 +414,7 @@ fn assemble(
         pools: fleet.pool_names.list().to_vec(),
         nodes: fleet.labels,
         groups: fleet.scale.iter().map(|group| group.name.clone()).collect(),
+        regions: region::nodes(&fleet.regions, &fleet.nodes),
     };
     let expected_output = expected_output(&classes.specs, &arrivals);
     let (pools, nodes) = (fleet.pools, fleet.nodes);
@@ -418,6 +439,9 @@ fn assemble(
         groups: fleet.node_names.list().iter().cloned().zip(fleet.named).collect(),
         models: fleet.models.list().to_vec(),
         regions: fleet.regions.list().to_vec(),
+        tags: fleet.tags.list().to_vec(),
+        attributes: classes.attributes.list().to_vec(),
+        network,
         inter_token,
         connect,
         cold_starts: fleet.cold_starts,

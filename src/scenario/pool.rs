@@ -4,9 +4,10 @@ use super::autoscale::{self, Autoscale};
 use super::dist::{Unit, read as read_dist, read_or_zero};
 use super::names::Names;
 use super::problem::{Place, quote};
+use super::region::Use;
 use super::strategy;
 use super::value::{Field, Table, Walk, digits};
-use crate::balance::{Limits, NodeSpec, PoolSpec, Prices, ScaleSpec, Tier};
+use crate::balance::{Limits, Locality, NodeSpec, PoolSpec, Prices, ScaleSpec, Tier};
 use crate::dist::Dist;
 use crate::metrics::NodeLabel;
 use crate::node::{BackendSpec, api, slots};
@@ -54,6 +55,13 @@ pub enum PoolKind {
 const KINDS: &[(&str, PoolKind)] =
     &[("llm", PoolKind::Llm), ("agent", PoolKind::Agent), ("tool", PoolKind::Tool)];
 
+/// The balancer's own region is found later.
+const LOCALITIES: &[(&str, Option<Locality>)] = &[
+    ("anywhere", Some(Locality::Anywhere)),
+    ("origin", Some(Locality::Origin)),
+    ("balancer", None),
+];
+
 /// How a node is reached for real.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LiveNode {
@@ -90,6 +98,10 @@ pub(super) struct Fleet {
     pub(super) regions: Names,
     pub(super) models: Names,
     pub(super) tags: Names,
+    /// Where a node names a region.
+    pub(super) region_uses: Vec<Use>,
+    /// Pools whose nodes near the balancer come first, and where they say so.
+    pub(super) near_balancer: Vec<(usize, Place)>,
 }
 
 pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>) -> Fleet {
@@ -110,6 +122,8 @@ pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>) -> Fleet {
         regions: Names::new("region"),
         models: Names::new("model"),
         tags: Names::new("tag"),
+        region_uses: Vec::new(),
+        near_balancer: Vec::new(),
     };
     if field.is_none() {
         walk.problem(&Place::File, "the scenario has no pools")
@@ -127,8 +141,16 @@ fn read_pool(walk: &mut Walk, mut table: Table<'_>, fleet: &mut Fleet) {
     fleet.kinds.push(kind.unwrap_or_default());
     let strategy = table.need(walk, "strategy").and_then(|field| strategy::read(walk, field));
     let batch = table.take("batch").and_then(|field| autoscale::batch(walk, field));
+    let locality = table.take("locality").and_then(|field| {
+        let locality = walk.word(field, LOCALITIES)?;
+        if locality.is_none() {
+            fleet.near_balancer.push((fleet.pools.len(), field.place().clone()));
+        }
+        locality
+    });
     if let Some(strategy) = strategy {
-        fleet.pools.push(PoolSpec { name: name.clone(), strategy, batch });
+        let locality = locality.unwrap_or_default();
+        fleet.pools.push(PoolSpec { name: name.clone(), strategy, batch, locality });
     }
     let pool = fleet.pool_names.len().saturating_sub(1);
     let nodes = table.take("node");
@@ -282,7 +304,12 @@ fn read_parts<'a>(
     pool: usize,
 ) -> Parts<'a> {
     let model = table.take("model").and_then(|field| label(walk, field)).unwrap_or_default();
-    let region = table.take("region").and_then(|field| label(walk, field)).unwrap_or_default();
+    let region_field = table.take("region");
+    let region = region_field.and_then(|field| label(walk, field)).unwrap_or_default();
+    let region_id = fleet.regions.intern(&region);
+    if let Some(field) = region_field.filter(|_| !region.is_empty()) {
+        fleet.region_uses.push((region_id, field.place().clone()));
+    }
     let tier = table.take("tier").and_then(|field| walk.word(field, TIERS));
     let weight = table.take("weight").and_then(|field| walk.count(field, 1..=WEIGHT_MAX));
     let price = table.take("price").and_then(|field| prices(walk, field));
@@ -314,7 +341,7 @@ fn read_parts<'a>(
         tier: tier.unwrap_or_default(),
         weight: weight.unwrap_or(1) as u32,
         model: ModelId(fleet.models.intern(&model) as u16),
-        region: RegionId(fleet.regions.intern(&region) as u16),
+        region: RegionId(region_id as u16),
         tags,
         prices: price.unwrap_or_default(),
         hourly: hourly.map_or(0, |dollars| (dollars * 1e6).round() as u64),

@@ -455,7 +455,6 @@ hedge = { after = "p95" }
 instances = 2
 share = { every = "200ms" }
 health = { slow_start = "30s" }
-[regions]
 [[workflow]]
 name = "x"
 [[pool]]
@@ -467,7 +466,6 @@ backend = { engine = { profile = "x" } }
 [[class]]
 name = "chat"
 tenant = { zipf = { tenants = 20 } }
-region = { eu = 1 }
 [workload]
 arrivals = { users = {} }
 sessions = {}
@@ -776,6 +774,7 @@ fn run(scenario: &Scenario) -> crate::metrics::Summary {
         faults: scenario.faults.clone(),
         inter_token: scenario.inter_token,
         cold_starts: scenario.cold_starts.clone(),
+        network: scenario.network.clone(),
     };
     let mut sim = Sim::new(parts, Box::new(crate::workload::Open::new(source))).unwrap();
     let mut collector = Collector::new(scenario.labels.clone(), &scenario.balancer, Watch::Report);

@@ -60,7 +60,7 @@ pub(super) enum Next {
 pub(super) struct Agenda {
     heap: BinaryHeap<Reverse<Entry>>,
     entered: u64,
-    /// Answers to probes among the entries.
+    /// Probes and answers to them among the entries.
     probes: usize,
 }
 
@@ -69,7 +69,7 @@ impl Agenda {
     pub(super) fn enter(&mut self, at: Time, rank: Rank, due: Due) {
         let number = self.entered;
         self.entered += 1;
-        self.probes += usize::from(matches!(due, Due::Probed(..)));
+        self.probes += usize::from(of_a_probe(&due));
         self.heap.push(Reverse(Entry { at, rank, number, due }));
     }
 
@@ -78,7 +78,7 @@ impl Agenda {
         self.heap.peek().map(|Reverse(entry)| entry.at)
     }
 
-    /// Returns whether nothing will happen but answers to probes.
+    /// Returns whether nothing will happen but probes and answers to them.
     pub(super) fn at_rest(&self) -> bool {
         self.heap.len() == self.probes
     }
@@ -91,7 +91,7 @@ impl Agenda {
         let first = [entry, arrival, wake].into_iter().flatten().min()?;
         if entry == Some(first) {
             let Reverse(entry) = self.heap.pop()?;
-            self.probes -= usize::from(matches!(entry.due, Due::Probed(..)));
+            self.probes -= usize::from(of_a_probe(&entry.due));
             Some(Next::Due(entry.at, entry.due))
         } else if arrival == Some(first) {
             Some(Next::Arrival)
@@ -99,6 +99,10 @@ impl Agenda {
             Some(Next::Wake(first.0))
         }
     }
+}
+
+const fn of_a_probe(due: &Due) -> bool {
+    matches!(due, Due::Probe(..) | Due::Probed(..))
 }
 
 #[cfg(test)]

@@ -3,11 +3,14 @@
 
 use super::agenda::{Agenda, Next};
 use super::cold::Starts;
-use crate::balance::{Action, Balancer, Config, Control, Event, Input, Mark, MarkBy, MarkPhase};
+use super::network::{Network, NetworkSpec};
+use crate::balance::{
+    Action, Attempt, Balancer, Config, Control, Event, Input, Mark, MarkBy, MarkPhase,
+};
 use crate::dist::Dist;
 use crate::id_map::IdMap;
 use crate::node::{BackendSpec, Diary, Due, FaultKind, FaultSpec, Node, Rank, Work};
-use crate::unit::{NodeId, Span, Time, Tokens};
+use crate::unit::{NodeId, RequestId, Span, Time, Tokens};
 use crate::workload::{TraceError, Traffic, Truth};
 
 /// After the last arrival, a run in which nothing settles for so long is over.
@@ -26,6 +29,8 @@ pub struct Parts {
     pub inter_token: Option<Span>,
     /// By node: seconds it takes to start. Those left out start at once.
     pub cold_starts: Vec<Dist>,
+    /// How long words are under way; `None` for no time at all.
+    pub network: Option<NetworkSpec>,
 }
 
 /// What a step came to.
@@ -37,9 +42,22 @@ pub enum Step {
     Done,
 }
 
-impl Diary for Agenda {
+/// The agenda as a node writes into it: its words reach the balancer after their way back.
+struct Post<'a> {
+    agenda: &'a mut Agenda,
+    network: Option<&'a Network>,
+    node: NodeId,
+}
+
+impl Diary for Post<'_> {
     fn enter(&mut self, at: Time, rank: Rank, due: Due) {
-        Agenda::enter(self, at, rank, due);
+        let back = self.network.map_or(Span::ZERO, |network| match &due {
+            Due::Finish(attempt, _) => network.attempt(self.node, *attempt).back,
+            Due::Probed(node, number, _) => network.probe(*node, *number).back,
+            // What happens at the node itself.
+            _ => Span::ZERO,
+        });
+        self.agenda.enter(at + back, rank, due);
     }
 }
 
@@ -57,6 +75,7 @@ struct World {
     nodes: Vec<Node>,
     agenda: Agenda,
     starts: Starts,
+    network: Option<Network>,
     flights: IdMap<Flight>,
     faults: Vec<FaultSpec>,
     /// So many of them are the scenario's; the others are a person's.
@@ -104,10 +123,15 @@ impl Sim {
             }
         }
         let starts = Starts::new(parts.cold_starts, seed);
+        let network = parts.network.map(|spec| {
+            let regions = parts.config.nodes.iter().map(|node| node.region).collect();
+            Network::new(spec, regions, seed)
+        });
         let balancer = Balancer::new(parts.config);
         let (flights, faults) = (IdMap::default(), parts.faults);
         let scheduled = faults.len();
-        let world = World { now: Time::ZERO, nodes, agenda, starts, flights, faults, scheduled };
+        let now = Time::ZERO;
+        let world = World { now, nodes, agenda, starts, network, flights, faults, scheduled };
         Ok(Sim { balancer, world, traffic, arrival, moved: Time::ZERO })
     }
 
@@ -193,7 +217,11 @@ impl Sim {
                 return Ok(None);
             };
             match next {
-                Next::Arrival => return self.arrive().map(Some),
+                Next::Arrival => {
+                    if let Some(input) = self.arrive()? {
+                        return Ok(Some(input));
+                    }
+                }
                 // The balancer may ask to be woken at once, never in the past.
                 Next::Wake(at) => return Ok(Some((at.max(self.world.now), Input::Wake))),
                 Next::Due(at, due) => {
@@ -215,14 +243,22 @@ impl Sim {
         idle || self.world.now.since(self.moved) > STALL_MAX || stuck()
     }
 
-    fn arrive(&mut self) -> Result<(Time, Input), Vec<TraceError>> {
+    /// Takes the next arrival. Returns it as an input, unless it has a way to go.
+    fn arrive(&mut self) -> Result<Option<(Time, Input)>, Vec<TraceError>> {
         let arrival = self.traffic.take();
         self.arrival = self.traffic.peek()?;
         // Traffic in disorder is its own mistake; time goes on from where it is.
         let at = arrival.at.max(self.world.now);
         let flight = Flight { prompt: arrival.request.prompt, truth: arrival.truth };
         self.world.flights.insert(arrival.request.id, flight);
-        Ok((at, Input::Arrive(arrival.request)))
+        let way = self.world.network.as_ref().map(|network| network.origin(&arrival.request));
+        let way = way.unwrap_or_default();
+        if way == Span::ZERO {
+            return Ok(Some((at, Input::Arrive(arrival.request))));
+        }
+        let due = Due::Arrive(Box::new(arrival.request));
+        self.world.agenda.enter(at + way, Rank::Arrive, due);
+        Ok(None)
     }
 }
 
@@ -245,34 +281,97 @@ impl World {
     }
 
     fn heal(&mut self, node: NodeId) {
-        if self.nodes[node.index()].heal_all(self.now, &mut self.agenda) {
+        let now = self.now;
+        let (there, mut post) = self.at(node);
+        if there.heal_all(now, &mut post) {
             self.mark(MarkPhase::End, node, "heal");
         }
     }
 
+    /// Returns a node, and the post for what it has to say.
+    fn at(&mut self, node: NodeId) -> (&mut Node, Post<'_>) {
+        let network = self.network.as_ref();
+        (&mut self.nodes[node.index()], Post { agenda: &mut self.agenda, network, node })
+    }
+
     fn come_due(&mut self, due: Due) -> Option<Input> {
+        let now = self.now;
         match due {
             Due::Job(node, job, turn) => {
-                self.nodes[node.index()].fire(self.now, job, turn, &mut self.agenda)
+                let (there, mut post) = self.at(node);
+                let said = there.fire(now, job, turn, &mut post)?;
+                return self.deliver(node, said);
             }
             Due::Ready(node, start) => {
                 let crashed = self.nodes[node.index()].crashed();
-                self.starts.over(self.now, node, start, crashed, &mut self.agenda)
+                return self.starts.over(now, node, start, crashed, &mut self.agenda);
             }
-            Due::Finish(attempt, outcome) => Some(Input::Finish(attempt, outcome)),
-            Due::Probed(node, number, result) => Some(Input::Probed(node, number, result)),
-            Due::Control(control) => Some(Input::Control(*control)),
-            Due::FaultBegins(number) => Some(self.begin_fault(number)),
-            Due::FaultEnds(number) => self.end_fault(number),
+            Due::Arrive(request) => return Some(Input::Arrive(*request)),
+            Due::Start(node, work) => {
+                let (there, mut post) = self.at(node);
+                there.start(now, work, &mut post);
+            }
+            Due::Abort(node, attempt) => {
+                let (there, mut post) = self.at(node);
+                there.abort(now, attempt, &mut post);
+            }
+            Due::Probe(node, number) => {
+                let (there, mut post) = self.at(node);
+                there.probe(now, number, &mut post);
+            }
+            Due::Progress(attempt, progress) => return Some(Input::Progress(attempt, progress)),
+            Due::Finish(attempt, outcome) => return Some(Input::Finish(attempt, outcome)),
+            Due::Probed(node, number, result) => return Some(Input::Probed(node, number, result)),
+            Due::Control(control) => return Some(Input::Control(*control)),
+            Due::FaultBegins(number) => return Some(self.begin_fault(number)),
+            Due::FaultEnds(number) => return self.end_fault(number),
+        }
+        None
+    }
+
+    /// Returns what a node says as an input, unless it has a way to go.
+    fn deliver(&mut self, node: NodeId, said: Input) -> Option<Input> {
+        let Some(network) = &self.network else {
+            return Some(said);
+        };
+        let (attempt, due) = match said {
+            Input::Progress(attempt, progress) => (attempt, Due::Progress(attempt, progress)),
+            Input::Finish(attempt, outcome) => (attempt, Due::Finish(attempt, outcome)),
+            said => return Some(said),
+        };
+        let back = network.attempt(node, attempt).back;
+        if back == Span::ZERO {
+            return self.come_due(due);
+        }
+        // Of one rank, so that the words of a node arrive in the order they were said: the first token
+        // of an answer of one token comes before its end.
+        self.agenda.enter(self.now + back, Rank::Finish, due);
+        None
+    }
+
+    /// Lets something reach a node: at once, or after its way.
+    fn send(&mut self, out: Span, due: Due) {
+        if out == Span::ZERO {
+            let said = self.come_due(due);
+            debug_assert!(said.is_none(), "a node says what it says through the agenda");
+        } else {
+            // In the order they were sent, and like arrivals after everything that frees capacity.
+            self.agenda.enter(self.now + out, Rank::Arrive, due);
         }
     }
 
+    fn out(&self, node: NodeId, attempt: Attempt) -> Span {
+        self.network.as_ref().map_or(Span::ZERO, |network| network.attempt(node, attempt).out)
+    }
+
     fn begin_fault(&mut self, number: u32) -> Input {
-        let fault = &self.faults[number as usize];
+        let fault = self.faults[number as usize].clone();
         for node in &fault.nodes {
-            self.nodes[node.index()].fault(self.now, number, fault.kind, &mut self.agenda);
+            let now = self.now;
+            let (there, mut post) = self.at(*node);
+            there.fault(now, number, fault.kind, &mut post);
         }
-        let mut mark = scheduled(fault, MarkPhase::Begin);
+        let mut mark = scheduled(&fault, MarkPhase::Begin);
         if number as usize >= self.scheduled {
             (mark.by, mark.what) = (MarkBy::Person, "kill".to_owned());
         }
@@ -281,12 +380,14 @@ impl World {
 
     /// Ends a fault; silent if every node was healed before.
     fn end_fault(&mut self, number: u32) -> Option<Input> {
-        let fault = &self.faults[number as usize];
+        let fault = self.faults[number as usize].clone();
         let mut any = false;
         for node in &fault.nodes {
-            any |= self.nodes[node.index()].heal(self.now, number, &mut self.agenda);
+            let now = self.now;
+            let (there, mut post) = self.at(*node);
+            any |= there.heal(now, number, &mut post);
         }
-        any.then(|| Input::Control(Control::Mark(scheduled(fault, MarkPhase::End))))
+        any.then(|| Input::Control(Control::Mark(scheduled(&fault, MarkPhase::End))))
     }
 
     fn carry_out(&mut self, action: Action) {
@@ -295,13 +396,20 @@ impl World {
                 let flight = self.flights.get(attempt.request).expect("it is under way");
                 let Flight { prompt, truth } = *flight;
                 let work = Work { attempt, prompt, truth, batch };
-                self.nodes[node.index()].start(self.now, work, &mut self.agenda);
+                // Those of a batch travel together.
+                let parcel = batch.map_or(attempt, |batch| Attempt {
+                    request: RequestId(batch.number),
+                    ordinal: u8::MAX,
+                });
+                self.send(self.out(node, parcel), Due::Start(node, work));
             }
             Action::Abort { attempt, node } => {
-                self.nodes[node.index()].abort(self.now, attempt, &mut self.agenda);
+                self.send(self.out(node, attempt), Due::Abort(node, attempt));
             }
             Action::Probe(node, number) => {
-                self.nodes[node.index()].probe(self.now, number, &mut self.agenda);
+                let network = self.network.as_ref();
+                let out = network.map_or(Span::ZERO, |network| network.probe(node, number).out);
+                self.send(out, Due::Probe(node, number));
             }
             Action::Start(node) => self.starts.begin(self.now, node, &mut self.agenda),
             Action::Stop(node) => self.starts.call_off(node),

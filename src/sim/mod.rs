@@ -4,5 +4,7 @@
 mod agenda;
 mod cold;
 mod driver;
+mod network;
 
 pub use driver::{Parts, Sim, Step};
+pub use network::{JITTER_MAX, NetworkSpec};

@@ -8,6 +8,7 @@ use crate::dist::Dist;
 use crate::rng::{Rng, mix};
 use crate::unit::{ClassId, RequestId, Span, Time, Tokens};
 
+use super::origin::Origin;
 use super::{Arrival, Truth};
 
 /// Lengths beyond this are cut: no model has a context so long.
@@ -28,6 +29,8 @@ pub struct ClassSpec {
     pub output: Dist,
     /// How long after arrival an answer stops being useful.
     pub deadline: Option<Span>,
+    /// Where they come from, and what else is known of them.
+    pub origin: Origin,
 }
 
 /// What is known of a prompt's beginning.
@@ -48,6 +51,7 @@ pub struct Mix {
     class_rng: Rng,
     length_rng: Rng,
     seed: u64,
+    origins: u64,
     next: u64,
 }
 
@@ -72,6 +76,7 @@ impl Mix {
             class_rng: Rng::stream(seed, "classes"),
             length_rng: Rng::stream(seed, "lengths"),
             seed: Rng::stream(seed, "truth").bits(),
+            origins: Rng::stream(seed, "origins").bits(),
             next: 0,
         }
     }
@@ -109,11 +114,14 @@ impl Mix {
         let id = self.next;
         self.next += 1;
         let spec = &self.classes[class];
+        let (region, attributes) = spec.origin.draw(mix(self.origins, id));
         let request = Request {
             deadline: spec.deadline.map_or(Time::MAX, |deadline| at + deadline),
             class: ClassId(class as u16),
             priority: spec.priority,
             prompt,
+            region,
+            attributes,
             prefix_block: if prefix.hashes.is_empty() { 0 } else { prefix.block },
             prefix: prefix.hashes,
             ..Request::new(RequestId(id), at)

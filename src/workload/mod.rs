@@ -6,6 +6,7 @@
 
 pub mod arrival;
 pub mod length;
+pub mod origin;
 pub mod process;
 pub mod trace;
 
@@ -14,6 +15,7 @@ use crate::unit::{RequestId, Time, Tokens};
 
 pub use arrival::Generated;
 pub use length::{ClassSpec, Mix};
+pub use origin::{Origin, Shares};
 pub use process::Process;
 pub use trace::{Scale, Trace, TraceError, TraceFormat};
 

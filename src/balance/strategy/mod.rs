@@ -17,7 +17,7 @@ use super::event::{End, Scored, Terms, Why};
 use super::fleet::{Fleet, Node, Tier};
 use super::request::Request;
 use crate::rng::Rng;
-use crate::unit::{NodeId, PoolId, Span, Time, Tokens};
+use crate::unit::{NodeId, PoolId, RegionId, Span, Time, Tokens};
 
 mod cheapest;
 mod least_connections;
@@ -93,6 +93,8 @@ pub struct Ask<'a> {
     pub(super) avoid: &'a [NodeId],
     /// A node must have room for so many requests.
     pub(super) members: u32,
+    /// The region a node must be in, while others are not asked.
+    pub(super) within: Option<RegionId>,
 }
 
 impl Ask<'_> {
@@ -104,6 +106,7 @@ impl Ask<'_> {
 
     fn permits(&self, node: NodeId) -> bool {
         (self.require == 0 || self.fleet.node(node).spec.tags & self.require == self.require)
+            && self.within.is_none_or(|region| self.fleet.node(node).spec.region == region)
             && !self.avoid.contains(&node)
             && (self.members <= 1 || self.fleet.node(node).fits(self.members))
     }

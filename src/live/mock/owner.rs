@@ -241,8 +241,15 @@ impl Owner {
             }
             Due::FaultBegins(number) => self.begin_fault(at, number),
             Due::FaultEnds(number) => self.end_fault(at, number),
-            // Mocks are started and stopped by hand.
-            Due::Control(_) | Due::Ready(..) => {}
+            // Clients and balancer are at the other end of a real network, and mocks are started and
+            // stopped by hand.
+            Due::Arrive(_)
+            | Due::Start(..)
+            | Due::Abort(..)
+            | Due::Probe(..)
+            | Due::Progress(..)
+            | Due::Control(_)
+            | Due::Ready(..) => {}
         }
     }
 

@@ -23,6 +23,7 @@ pub(super) enum Metric {
     Retries,
     Hedges,
     Failovers,
+    Degraded,
     TokensInput,
     TokensCached,
     TokensOutput,
@@ -93,7 +94,7 @@ const PAID: u8 = RUN | POOL | NODE;
 pub(super) type Entry = (&'static str, Metric, Unit, u8);
 
 /// Every metric; a second name of one follows the first.
-pub(super) const METRICS: [Entry; 40] = [
+pub(super) const METRICS: [Entry; 41] = [
     ("latency", Metric::Latency, Unit::Seconds, ALL),
     ("ttft", Metric::FirstToken, Unit::Seconds, GROUPS),
     ("tpot", Metric::PerToken, Unit::Seconds, RUN | CLASS),
@@ -110,6 +111,7 @@ pub(super) const METRICS: [Entry; 40] = [
     ("retries", Metric::Retries, Unit::Count, RUN),
     ("hedges", Metric::Hedges, Unit::Count, RUN),
     ("failovers", Metric::Failovers, Unit::Count, RUN),
+    ("degraded", Metric::Degraded, Unit::Count, RUN | CLASS),
     ("tokens_input", Metric::TokensInput, Unit::Count, RUN),
     ("tokens_cached_input", Metric::TokensCached, Unit::Count, RUN),
     ("tokens_output", Metric::TokensOutput, Unit::Count, RUN),
@@ -208,6 +210,7 @@ impl View {
             first_token: class.ttft_s,
             per_token: class.tpot_s,
             requests: class.requests,
+            attempts: Attempts { degraded: class.degraded, ..Attempts::default() },
             costs: class.cost_usd,
             goodput: class.goodput,
             whole: class.requests.arrived,
@@ -297,6 +300,7 @@ impl View {
             Metric::Retries => self.attempts.retries,
             Metric::Hedges => self.attempts.hedges,
             Metric::Failovers => self.attempts.failovers,
+            Metric::Degraded => self.attempts.degraded,
             Metric::TokensInput => self.tokens.input,
             Metric::TokensCached => self.tokens.cached_input,
             Metric::TokensOutput => self.tokens.output,

@@ -40,6 +40,7 @@ fn class() -> Class {
         tpot_s: times(120.0),
         cost_usd: costs(2.0),
         goodput: goodput(),
+        degraded: 1,
     }
 }
 
@@ -100,7 +101,7 @@ fn summary() -> Summary {
         simulated_s: 130.0,
         warmup_s: 30.0,
         requests: requests(),
-        attempts: Attempts { total: 1_200, retries: 20, hedges: 30, failovers: 40 },
+        attempts: Attempts { total: 1_200, retries: 20, hedges: 30, failovers: 40, degraded: 60 },
         latency_s: times(10.0),
         ttft_s: times(20.0),
         tpot_s: times(30.0),
@@ -154,6 +155,8 @@ fn every_metric_is_read_from_its_place() {
         "hedges < 1",
         "failovers < 1",
         "failovers < 1%",
+        "degraded < 1%",
+        "chat.degraded < 1%",
         "tokens_input < 1",
         "tokens_cached_input < 1",
         "tokens_output < 1",

@@ -7,14 +7,22 @@ use proptest::prelude::*;
 use super::*;
 use crate::balance::Priority;
 use crate::dist::Dist;
-use crate::workload::ClassSpec;
+use crate::workload::{ClassSpec, Origin};
 
 const HEADER: &str = "TIMESTAMP,ContextTokens,GeneratedTokens";
 
 fn mix(seed: u64) -> Mix {
     let law = Dist::constant(1.0).unwrap();
     let (name, priority) = ("all".to_owned(), Priority::Normal);
-    let class = ClassSpec { name, share: 1.0, priority, prompt: law, output: law, deadline: None };
+    let class = ClassSpec {
+        name,
+        share: 1.0,
+        priority,
+        prompt: law,
+        output: law,
+        deadline: None,
+        origin: Origin::default(),
+    };
     Mix::new(vec![class], seed)
 }
 
