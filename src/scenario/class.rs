@@ -3,13 +3,14 @@
 use super::dist::{Unit, read as read_dist};
 use super::names::Names;
 use super::problem::Place;
+use super::traffic;
 use super::value::{Field, Table, Walk, digits};
 use crate::balance::Priority;
 use crate::dist::Dist;
 use crate::metrics::{ClassLabel, Slo};
 use crate::unit::Span;
-use crate::workload::ClassSpec;
 use crate::workload::length::LENGTH_MAX;
+use crate::workload::{ClassSpec, Tenants};
 
 /// A scenario has at most so many classes.
 pub const CLASSES_MAX: usize = 256;
@@ -51,7 +52,7 @@ pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>) -> Classes {
 }
 
 /// What one class says; `None` is the default, or a problem.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct Read {
     share: Option<f64>,
     priority: Option<Priority>,
@@ -59,6 +60,7 @@ struct Read {
     output: Option<Dist>,
     slo: Slo,
     deadline: Option<Span>,
+    tenants: Option<Tenants>,
 }
 
 fn read_one(walk: &mut Walk, mut table: Table<'_>, classes: &mut Classes) {
@@ -74,8 +76,9 @@ fn read_one(walk: &mut Walk, mut table: Table<'_>, classes: &mut Classes) {
         output: table.take("output_tokens").and_then(|field| tokens(walk, field)),
         slo: table.take("slo").map(|field| slo(walk, field)).unwrap_or_default(),
         deadline: table.take("deadline").and_then(|field| walk.positive_span(field)),
+        tenants: table.take("tenant").and_then(|field| traffic::tenants(walk, field)),
     };
-    table.finish(walk, &["tenant", "region", "prefix", "session", "output_max"]);
+    table.finish(walk, &["region", "prefix", "session", "output_max"]);
     classes.push(name.unwrap_or_default(), read);
 }
 
@@ -94,6 +97,7 @@ impl Classes {
                 prompt,
                 output,
                 deadline: read.deadline,
+                tenants: read.tenants.unwrap_or_default(),
             });
         }
     }

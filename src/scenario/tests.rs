@@ -466,11 +466,9 @@ name = "a"
 backend = { engine = { profile = "x" } }
 [[class]]
 name = "chat"
-tenant = { zipf = { tenants = 20 } }
 region = { eu = 1 }
 [workload]
-arrivals = { users = {} }
-sessions = {}
+arrivals = { constant = {} }
 "#;
 
 const LIVE: &str = r#"

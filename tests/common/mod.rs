@@ -11,7 +11,7 @@ use plimsoll::metrics::{ClassLabel, Collector, Labels, NodeLabel, Summary, Watch
 use plimsoll::node::{BackendSpec, FaultSpec, slots};
 use plimsoll::sim::{Parts, Sim, Step};
 use plimsoll::unit::{ModelId, PoolId, Ratio, RegionId, Span, Time, Tokens};
-use plimsoll::workload::{ClassSpec, Mix, Open, Poisson};
+use plimsoll::workload::{ClassSpec, Mix, Open, Poisson, Tenants};
 
 /// A node without limits.
 pub fn node(index: usize) -> NodeSpec {
@@ -81,6 +81,7 @@ pub fn class() -> ClassSpec {
         prompt: Dist::exponential(300.0).expect("a mean"),
         output: Dist::exponential(100.0).expect("a mean"),
         deadline: None,
+        tenants: Tenants::default(),
     }
 }
 
