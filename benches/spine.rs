@@ -11,7 +11,7 @@ use plimsoll::metrics::{ClassLabel, Collector, Labels, NodeLabel, Watch};
 use plimsoll::node::{BackendSpec, slots};
 use plimsoll::sim::{Parts, Sim, Step};
 use plimsoll::unit::{ModelId, PoolId, RegionId, Span, Time, Tokens};
-use plimsoll::workload::{ClassSpec, Mix, Open, Origin, Poisson};
+use plimsoll::workload::{ClassSpec, Mix, Open, Origin, Poisson, Tenants};
 
 fn main() {
     divan::main();
@@ -90,6 +90,7 @@ fn run(nodes: usize, strategy: &str, requests: u64, watch: Watch) -> u64 {
         output: length,
         deadline: None,
         origin: Origin::default(),
+        tenants: Tenants::default(),
     };
     let mix = Mix::new(vec![class], config.seed);
     let source = Poisson::new(0.8 * nodes as f64, Time::MAX, requests, config.seed, mix);

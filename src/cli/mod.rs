@@ -25,6 +25,7 @@ mod result;
 mod run;
 #[cfg(feature = "live")]
 mod serve;
+mod traffic;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;

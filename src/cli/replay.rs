@@ -12,7 +12,7 @@ use super::books::Books;
 use super::failure::{Failure, Kind};
 use super::progress::Progress;
 use super::result::{Finished, Output, watch_signals};
-use super::{Changes, endpoints, load};
+use super::{Changes, endpoints, load, traffic};
 use crate::balance::{Balancer, Event, Input};
 use crate::live::driver::Watcher;
 use crate::live::replay::{self, Ask, Done, Parts, Stop};
@@ -43,7 +43,7 @@ impl Replay {
         if self.watch && !super::play::has_terminal() {
             return Err(Failure::new(Kind::Usage, "--watch needs a terminal"));
         }
-        let (traffic, notes) = load::traffic(&scenario)?;
+        let (traffic, notes) = traffic::traffic(&scenario)?;
         notes.iter().for_each(|note| self.output.tell(&format!("note: {note}")));
         let client = endpoints::client(&scenario)?;
         let asks = asks(&scenario);

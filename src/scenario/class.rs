@@ -5,13 +5,14 @@ use super::names::Names;
 use super::origin::{self, Known};
 use super::pool::Fleet;
 use super::problem::Place;
+use super::traffic;
 use super::value::{Field, Table, Walk, digits};
 use crate::balance::Priority;
 use crate::dist::Dist;
 use crate::metrics::{ClassLabel, Slo};
 use crate::unit::Span;
 use crate::workload::length::LENGTH_MAX;
-use crate::workload::{ClassSpec, Origin};
+use crate::workload::{ClassSpec, Origin, Tenants};
 
 /// A scenario has at most so many classes.
 pub const CLASSES_MAX: usize = 256;
@@ -66,6 +67,7 @@ struct Read {
     slo: Slo,
     deadline: Option<Span>,
     origin: Origin,
+    tenants: Option<Tenants>,
 }
 
 fn read_one(walk: &mut Walk, mut table: Table<'_>, classes: &mut Classes, fleet: &mut Fleet) {
@@ -90,8 +92,9 @@ fn read_one(walk: &mut Walk, mut table: Table<'_>, classes: &mut Classes, fleet:
             };
             origin::read(walk, region, attributes, known)
         },
+        tenants: table.take("tenant").and_then(|field| traffic::tenants(walk, field)),
     };
-    table.finish(walk, &["tenant", "prefix", "session", "output_max"]);
+    table.finish(walk, &["prefix", "session", "output_max"]);
     classes.push(name.unwrap_or_default(), read);
 }
 
@@ -111,6 +114,7 @@ impl Classes {
                 output,
                 deadline: read.deadline,
                 origin: read.origin,
+                tenants: read.tenants.unwrap_or_default(),
             });
         }
     }

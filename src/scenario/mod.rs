@@ -26,6 +26,7 @@ mod route;
 mod strategy;
 #[cfg(test)]
 mod tests;
+mod traffic;
 mod value;
 mod workload;
 
@@ -61,9 +62,10 @@ use crate::metrics::Labels;
 use crate::node::{BackendSpec, FaultSpec};
 use crate::sim::NetworkSpec;
 use crate::unit::{NodeId, Span, Time, Tokens};
-use crate::workload::ClassSpec;
+use crate::workload::{ClassSpec, SessionSpec};
 use document::Entry;
 use value::{Field, Table, Walk};
+use workload::Workload;
 
 /// The seed of a scenario that names none.
 pub const SEED_DEFAULT: u64 = 1;
@@ -104,6 +106,8 @@ pub struct Scenario {
     pub classes: Vec<ClassSpec>,
     /// When requests arrive.
     pub arrivals: Arrivals,
+    /// What arrivals begin, if not single requests.
+    pub sessions: Option<SessionSpec>,
     /// What goes wrong, in file order.
     pub faults: Vec<FaultSpec>,
     /// What metrics have to know.
@@ -288,7 +292,7 @@ fn read_bounds<'a>(walk: &mut Walk, table: &mut Table<'a>) -> Bounds<'a> {
 /// Arrivals that are made up never end by themselves.
 fn check_end(walk: &mut Walk, bounds: &Bounds<'_>, workload: Field<'_>, arrivals: &Arrivals) {
     let endless = bounds.duration.is_none() && bounds.requests.is_none();
-    if endless && bounds.duration_field.is_none() && matches!(arrivals, Arrivals::Made(_)) {
+    if endless && bounds.duration_field.is_none() && arrivals.endless() {
         walk.problem(workload.place(), "the run has no end")
             .label("arrivals go on for ever")
             .help("write `duration = \"10m\"` or `requests = 100_000` at the top of the file");
@@ -314,8 +318,10 @@ fn read_expects(walk: &mut Walk, field: Option<Field<'_>>) -> Vec<ExpectText> {
 /// Expected lengths of answers, by class.
 fn expected_output(classes: &[ClassSpec], arrivals: &Arrivals) -> Vec<Tokens> {
     let of = |class: &ClassSpec| match arrivals {
-        Arrivals::Made(_) => Tokens((class.output.mean().round() as u64).max(1)),
-        Arrivals::Trace { .. } => TRACE_OUTPUT,
+        Arrivals::Made(_) | Arrivals::Users(_) => {
+            Tokens((class.output.mean().round() as u64).max(1))
+        }
+        _ => TRACE_OUTPUT,
     };
     classes.iter().map(of).collect()
 }
@@ -325,18 +331,19 @@ fn read_workload(
     top: &mut Table<'_>,
     bounds: &Bounds<'_>,
     fleet: &pool::Fleet,
-) -> (Option<Arrivals>, bool) {
+) -> (Option<Workload>, bool) {
     // The gateway reads the same file and has no use for a workload.
     let live = fleet.reachable && !fleet.live.is_empty();
     let field = if live { top.take("workload") } else { top.need(walk, "workload") };
     let Some(field) = field else {
-        return (Some(Arrivals::Made(1.0.into())), true);
+        let idle = Workload { arrivals: Arrivals::Made(1.0.into()), sessions: None };
+        return (Some(idle), true);
     };
-    let arrivals = workload::read(walk, field);
-    if let Some(arrivals) = &arrivals {
-        check_end(walk, bounds, field, arrivals);
+    let workload = workload::read(walk, field);
+    if let Some(workload) = &workload {
+        check_end(walk, bounds, field, &workload.arrivals);
     }
-    (arrivals, false)
+    (workload, false)
 }
 
 fn read_document(walk: &mut Walk, document: &[Entry], name: &str) -> Option<Scenario> {
@@ -356,7 +363,7 @@ fn read_document(walk: &mut Walk, document: &[Entry], name: &str) -> Option<Scen
         attributes: &mut classes.attributes,
     };
     let routes = route::read(walk, top.take("route"), &mut known);
-    let (arrivals, idle) = read_workload(walk, &mut top, &bounds, &fleet);
+    let (workload, idle) = read_workload(walk, &mut top, &bounds, &fleet);
     // A run cut short on the command line may leave faults out.
     let in_file =
         bounds.duration_field.is_some_and(|field| matches!(field.place(), Place::Span(_)));
@@ -366,7 +373,7 @@ fn read_document(walk: &mut Walk, document: &[Entry], name: &str) -> Option<Scen
     top.finish(walk, &["workflow", "session", "budget", "network"]);
     let seed = seed.unwrap_or(SEED_DEFAULT);
     let parts = Parts { settings, fleet, classes, routes, network, faults, expectations, idle };
-    arrivals.map(|arrivals| assemble(name, title, seed, &bounds, arrivals, parts))
+    workload.map(|workload| assemble(name, title, seed, &bounds, workload, parts))
 }
 
 /// What the sections say.
@@ -399,9 +406,10 @@ fn assemble(
     title: String,
     seed: u64,
     bounds: &Bounds<'_>,
-    arrivals: Arrivals,
+    workload: Workload,
     parts: Parts,
 ) -> Scenario {
+    let Workload { arrivals, sessions } = workload;
     let Parts { settings, fleet, classes, routes, network, faults, expectations, idle } = parts;
     let live_only = fleet.live_only.into_iter();
     let live_only = live_only.map(|place| (place, "the node cannot be simulated"));
@@ -433,6 +441,7 @@ fn assemble(
         live: fleet.live,
         classes: classes.specs,
         arrivals,
+        sessions,
         faults,
         labels,
         expectations,

@@ -465,10 +465,8 @@ name = "a"
 backend = { engine = { profile = "x" } }
 [[class]]
 name = "chat"
-tenant = { zipf = { tenants = 20 } }
 [workload]
-arrivals = { users = {} }
-sessions = {}
+arrivals = { constant = {} }
 "#;
 
 const LIVE: &str = r#"

@@ -147,6 +147,12 @@ impl Sim {
         &self.balancer
     }
 
+    /// What a person should know of the traffic played so far.
+    #[must_use]
+    pub fn remarks(&self) -> Vec<String> {
+        self.traffic.remarks()
+    }
+
     /// Handles the one input that comes next. `record` hears the input, `sink` every event.
     ///
     /// # Errors

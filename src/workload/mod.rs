@@ -5,19 +5,25 @@
 //! purpose, so a change of strategy changes no arrival and no length.
 
 pub mod arrival;
+pub mod closed;
 pub mod length;
 pub mod origin;
 pub mod process;
+pub mod session;
+pub mod tenant;
 pub mod trace;
 
 use crate::balance::{Fate, Request};
 use crate::unit::{RequestId, Time, Tokens};
 
 pub use arrival::Generated;
+pub use closed::{Begin, Closed, Pace, Script, Users};
 pub use length::{ClassSpec, Mix};
 pub use origin::{Origin, Shares};
 pub use process::Process;
-pub use trace::{Scale, Trace, TraceError, TraceFormat};
+pub use session::SessionSpec;
+pub use tenant::Tenants;
+pub use trace::{CsvMap, Recordings, Scale, ServeGen, TimeUnit, Trace, TraceError, TraceFormat};
 
 /// Generated arrivals where a bare rate is given: `Poisson::new(40.0, ...)`.
 pub type Poisson = Generated;
@@ -50,6 +56,11 @@ pub trait Source: Send {
     /// # Errors
     /// If a trace cannot be read any further, with every error found in the rest of it.
     fn next(&mut self) -> Result<Option<Arrival>, Vec<TraceError>>;
+
+    /// What a person should know of what has been played so far, such as rows left out.
+    fn remarks(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// What a driver plays: arrivals in order of time, some of which may wait for answers (a closed
@@ -70,6 +81,11 @@ pub trait Traffic: Send {
 
     /// Hears how a request ended. What follows from it comes at `now` or later.
     fn settled(&mut self, now: Time, request: RequestId, fate: Fate);
+
+    /// What a person should know of what has been played so far, such as rows left out.
+    fn remarks(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// An open loop as traffic.
@@ -105,4 +121,8 @@ impl<S: Source> Traffic for Open<S> {
     }
 
     fn settled(&mut self, _: Time, _: RequestId, _: Fate) {}
+
+    fn remarks(&self) -> Vec<String> {
+        self.source.remarks()
+    }
 }

@@ -11,7 +11,7 @@ use plimsoll::metrics::{ClassLabel, Collector, Labels, NodeLabel, Summary, Watch
 use plimsoll::node::{BackendSpec, FaultSpec, slots};
 use plimsoll::sim::{NetworkSpec, Parts, Sim, Step};
 use plimsoll::unit::{ModelId, PoolId, Ratio, RegionId, Span, Time, Tokens};
-use plimsoll::workload::{ClassSpec, Mix, Open, Origin, Poisson};
+use plimsoll::workload::{ClassSpec, Mix, Open, Origin, Poisson, Tenants};
 
 /// A node without limits.
 pub fn node(index: usize) -> NodeSpec {
@@ -92,6 +92,7 @@ pub fn class() -> ClassSpec {
         output: Dist::exponential(100.0).expect("a mean"),
         deadline: None,
         origin: Origin::default(),
+        tenants: Tenants::default(),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::balance::Priority;
 use crate::workload::process::PIECES_MAX;
-use crate::workload::{ClassSpec, Origin};
+use crate::workload::{ClassSpec, Origin, Tenants};
 
 fn mix() -> Mix {
     let law = Dist::constant(1.0).unwrap();
@@ -16,6 +16,7 @@ fn mix() -> Mix {
         output: law,
         deadline: None,
         origin: Origin::default(),
+        tenants: Tenants::default(),
     };
     Mix::new(vec![class], 1)
 }
