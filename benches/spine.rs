@@ -55,6 +55,7 @@ fn labels(config: &Config) -> Labels {
         warmup: Time::ZERO,
         classes: vec![ClassLabel::default()],
         pools: vec!["p".to_owned()],
+        workflows: Vec::new(),
         nodes: config
             .nodes
             .iter()

@@ -12,7 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("dist", &["rng"]),
     ("id_map", &["unit"]),
     ("balance", &["unit", "rng", "id_map"]),
-    ("workload", &["unit", "rng", "dist", "balance"]),
+    ("workload", &["unit", "rng", "dist", "id_map", "balance"]),
     ("node", &["unit", "rng", "dist", "balance", "workload"]),
     ("metrics", &["unit", "balance"]),
     ("journal", &["unit", "balance"]),

@@ -333,6 +333,7 @@ impl Balancer {
             Input::Fleet(change) => self.change_fleet(change),
             Input::Control(control) => self.control(control),
             Input::Cancel(request) => self.cancel(request),
+            Input::Job(news) => self.effects.events.push(Event::Job(news)),
             Input::Wake => self.wake(),
         }
         self.serve_all();
@@ -410,6 +411,7 @@ impl Balancer {
             tenant: request.tenant,
             arrived: request.arrived,
             prompt: request.prompt,
+            job: request.job,
         });
         let route = self.routes.of(&request);
         let id = request.id;
@@ -652,6 +654,7 @@ impl Balancer {
             failover: fate == Fate::Completed && (elsewhere || live.spilled),
             queued,
             usage,
+            job: request.job,
         }));
         self.forget(key);
     }
@@ -767,6 +770,7 @@ impl Balancer {
             dispatched: this.dispatched,
             usage,
             cost: this.prices.of(&usage),
+            job: live.request.job,
         });
         if closing.is_some() {
             return self.forget(this.request);

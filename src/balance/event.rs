@@ -8,6 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::fleet::{Limits, NodeSpec, NodeState, Prices, Tier};
+use super::job::{JobNews, JobStep};
 use super::request::Request;
 use super::scale::Reason;
 use super::strategy::StrategySpec;
@@ -46,6 +47,9 @@ pub enum Input {
     Control(Control),
     /// The client went away.
     Cancel(RequestId),
+    /// Something happened to a job. The balancer repeats it as an event and otherwise takes no
+    /// notice.
+    Job(JobNews),
     /// The time asked for by `wake_at` has come.
     Wake,
 }
@@ -401,6 +405,8 @@ pub enum Event {
         arrived: Time,
         /// Tokens of its prompt.
         prompt: Tokens,
+        /// The job it is a step of.
+        job: Option<JobStep>,
     },
     /// No node may take it now, so it waits.
     Queued {
@@ -455,6 +461,8 @@ pub enum Event {
         usage: Usage,
         /// What they cost.
         cost: Cost,
+        /// The job the request is a step of.
+        job: Option<JobStep>,
     },
     /// A failed request will be tried again after `pause`.
     RetryPlanned {
@@ -532,6 +540,8 @@ pub enum Event {
     },
     /// Something happened outside the balancer.
     Mark(Mark),
+    /// Something happened to a job.
+    Job(JobNews),
 }
 
 /// What is to be known of a request at its final end.
@@ -563,6 +573,8 @@ pub struct Settled {
     pub queued: bool,
     /// Tokens of the winning attempt.
     pub usage: Usage,
+    /// The job it is a step of.
+    pub job: Option<JobStep>,
 }
 
 /// Which try a dispatch is.

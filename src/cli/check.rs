@@ -54,6 +54,9 @@ fn explain(file: &str, scenario: &Scenario, expectations: usize) -> String {
     let config = &scenario.balancer;
     let mut text = format!("{file}: ok  {}\n", scenario.title);
     let workload = match &scenario.arrivals {
+        Arrivals::Made(process) if scenario.starts_jobs() => {
+            format!("jobs start at {process} a second")
+        }
         Arrivals::Made(process) if process.is_poisson() => {
             format!("Poisson arrivals, {process} a second")
         }
@@ -65,6 +68,10 @@ fn explain(file: &str, scenario: &Scenario, expectations: usize) -> String {
     };
     // Writing to a string does not fail.
     let _ = writeln!(text, "  workload      {workload}; {} classes", scenario.classes.len());
+    for flow in &scenario.workflows {
+        let steps: Vec<&str> = flow.steps.iter().map(|step| step.name.as_str()).collect();
+        let _ = writeln!(text, "  workflow      {}: {}", flow.name, steps.join(", "));
+    }
     for (index, pool) in config.pools.iter().enumerate() {
         let nodes = config.nodes.iter().filter(|node| node.pool.index() == index).count();
         let _ = writeln!(text, "  pool          {}: {nodes} nodes, {}", pool.name, pool.strategy);

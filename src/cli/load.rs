@@ -11,7 +11,7 @@ use crate::metrics::{Collector, Watch};
 use crate::scenario::{self, Arrivals, Scenario};
 use crate::sim::{Parts, Sim};
 use crate::unit::Time;
-use crate::workload::{Mix, Open, Poisson, Trace, TraceError, Traffic};
+use crate::workload::{Jobs, Mix, Open, Poisson, Trace, TraceError, Traffic};
 
 /// Reads and checks a scenario: a path, or the name of a built-in one.
 pub(super) fn scenario(name: &str, changes: &Changes, color: Color) -> Result<Scenario, Failure> {
@@ -76,6 +76,7 @@ pub(super) fn names(scenario: &Scenario) -> Names {
         classes: labels.classes.iter().map(|class| class.name.clone()).collect(),
         pools: labels.pools.clone(),
         nodes: labels.nodes.iter().map(|node| node.name.clone()).collect(),
+        workflows: labels.workflows.iter().map(|flow| flow.name.clone()).collect(),
     }
 }
 
@@ -110,6 +111,11 @@ pub(super) fn traffic(scenario: &Scenario) -> Result<(Box<dyn Traffic>, Vec<Stri
     let end = scenario.duration.map_or(Time::MAX, |span| Time::ZERO + span);
     let count = scenario.requests.unwrap_or(u64::MAX);
     match &scenario.arrivals {
+        Arrivals::Made(process) if scenario.starts_jobs() => {
+            let starts = Poisson::new(*process, end, count, seed, mix);
+            let (flows, classes) = (scenario.workflows.clone(), scenario.classes.clone());
+            Ok((Box::new(Jobs::new(starts, flows, classes, seed)), Vec::new()))
+        }
         Arrivals::Made(rate) => {
             Ok((Box::new(Open::new(Poisson::new(*rate, end, count, seed, mix))), Vec::new()))
         }

@@ -25,6 +25,7 @@ mod strategy;
 #[cfg(test)]
 mod tests;
 mod value;
+mod workflow;
 mod workload;
 
 use std::ops::Range;
@@ -49,6 +50,7 @@ pub use pool::{
 pub use problem::{DRAWN_MAX, Place, Problem, Problems};
 pub use route::{ROUTES_MAX, TENANTS_MAX};
 pub use value::{NAME_MAX, TEXT_MAX};
+pub use workflow::WORKFLOWS_MAX;
 pub use workload::{Arrivals, RATE_MAX, SCALE_MAX};
 
 use crate::balance::{Config, NodeSpec, PoolSpec, RouteSpec, ScaleSpec};
@@ -56,7 +58,7 @@ use crate::dist::Dist;
 use crate::metrics::Labels;
 use crate::node::{BackendSpec, FaultSpec};
 use crate::unit::{NodeId, Span, Time, Tokens};
-use crate::workload::ClassSpec;
+use crate::workload::{ClassSpec, WorkflowSpec};
 use document::Entry;
 use value::{Field, Table, Walk};
 
@@ -83,7 +85,7 @@ pub struct Scenario {
     pub seed: u64,
     /// When arrivals stop. Arrivals that are made up have this or `requests`; a trace may have neither.
     pub duration: Option<Span>,
-    /// At most so many requests arrive.
+    /// At most so many requests arrive; where jobs start, so many jobs.
     pub requests: Option<u64>,
     /// What arrives earlier is left out of every statistic.
     pub warmup: Span,
@@ -97,8 +99,10 @@ pub struct Scenario {
     pub live: Vec<LiveNode>,
     /// By class.
     pub classes: Vec<ClassSpec>,
-    /// When requests arrive.
+    /// When requests arrive, or jobs start if a workflow has a share.
     pub arrivals: Arrivals,
+    /// By workflow.
+    pub workflows: Vec<WorkflowSpec>,
     /// What goes wrong, in file order.
     pub faults: Vec<FaultSpec>,
     /// What metrics have to know.
@@ -185,6 +189,12 @@ impl Scenario {
             }
             _ => Err(Problems::new(file, source, walk.problems)),
         }
+    }
+
+    /// Returns whether what arrives are jobs.
+    #[must_use]
+    pub fn starts_jobs(&self) -> bool {
+        self.workflows.iter().any(|workflow| workflow.share > 0.0)
     }
 
     /// Returns the text it was read from, without what the command line changed.
@@ -314,6 +324,7 @@ fn read_workload(
     top: &mut Table<'_>,
     bounds: &Bounds<'_>,
     fleet: &pool::Fleet,
+    flows: &mut workflow::Workflows,
 ) -> (Option<Arrivals>, bool) {
     // The gateway reads the same file and has no use for a workload.
     let live = fleet.reachable && !fleet.live.is_empty();
@@ -321,7 +332,7 @@ fn read_workload(
     let Some(field) = field else {
         return (Some(Arrivals::Made(1.0.into())), true);
     };
-    let arrivals = workload::read(walk, field);
+    let arrivals = workload::read(walk, field, flows);
     if let Some(arrivals) = &arrivals {
         check_end(walk, bounds, field, arrivals);
     }
@@ -337,16 +348,17 @@ fn read_document(walk: &mut Walk, document: &[Entry], name: &str) -> Option<Scen
     let fleet = pool::read(walk, top.take("pool"));
     let classes = class::read(walk, top.take("class"));
     let routes = route::read(walk, top.take("route"), &fleet, &classes.names);
-    let (arrivals, idle) = read_workload(walk, &mut top, &bounds, &fleet);
+    let mut flows = workflow::read(walk, top.take("workflow"), &classes.names);
+    let (arrivals, idle) = read_workload(walk, &mut top, &bounds, &fleet, &mut flows);
     // A run cut short on the command line may leave faults out.
     let in_file =
         bounds.duration_field.is_some_and(|field| matches!(field.place(), Place::Span(_)));
     let end = bounds.duration.filter(|_| in_file);
     let faults = fault::read(walk, top.take("fault"), &fleet, end);
     let expectations = read_expects(walk, top.take("expect"));
-    top.finish(walk, &["regions", "workflow", "session", "budget", "network"]);
+    top.finish(walk, &["regions", "session", "budget", "network"]);
     let seed = seed.unwrap_or(SEED_DEFAULT);
-    let parts = Parts { settings, fleet, classes, routes, faults, expectations, idle };
+    let parts = Parts { settings, fleet, classes, routes, flows, faults, expectations, idle };
     arrivals.map(|arrivals| assemble(name, title, seed, &bounds, arrivals, parts))
 }
 
@@ -356,6 +368,7 @@ struct Parts {
     fleet: pool::Fleet,
     classes: class::Classes,
     routes: Vec<RouteSpec>,
+    flows: workflow::Workflows,
     faults: Vec<FaultSpec>,
     expectations: Vec<ExpectText>,
     idle: bool,
@@ -382,7 +395,7 @@ fn assemble(
     arrivals: Arrivals,
     parts: Parts,
 ) -> Scenario {
-    let Parts { settings, fleet, classes, routes, faults, expectations, idle } = parts;
+    let Parts { settings, fleet, classes, routes, flows, faults, expectations, idle } = parts;
     let live_only = fleet.live_only.into_iter();
     let live_only = live_only.map(|place| (place, "the node cannot be simulated"));
     let workload = idle.then_some((Place::File, "the scenario has no workload"));
@@ -394,6 +407,7 @@ fn assemble(
         pools: fleet.pool_names.list().to_vec(),
         nodes: fleet.labels,
         groups: fleet.scale.iter().map(|group| group.name.clone()).collect(),
+        workflows: flows.labels,
     };
     let expected_output = expected_output(&classes.specs, &arrivals);
     let (pools, nodes) = (fleet.pools, fleet.nodes);
@@ -412,6 +426,7 @@ fn assemble(
         live: fleet.live,
         classes: classes.specs,
         arrivals,
+        workflows: flows.specs,
         faults,
         labels,
         expectations,

@@ -2,6 +2,7 @@
 
 use super::process;
 use super::value::{Field, Table, Walk};
+use super::workflow::{self, Workflows};
 use crate::workload::{Process, Scale, TraceFormat};
 
 pub use crate::workload::process::RATE_MAX;
@@ -36,7 +37,7 @@ const FORMATS: [(&str, TraceFormat); 4] = [
 const LATER_ARRIVALS: &[&str] = &["users", "constant", "burst"];
 const LATER_FORMATS: &[&str] = &["bailian", "sessions", "csv"];
 
-pub(super) fn read(walk: &mut Walk, field: Field<'_>) -> Option<Arrivals> {
+pub(super) fn read(walk: &mut Walk, field: Field<'_>, flows: &mut Workflows) -> Option<Arrivals> {
     let mut table = walk.table(field, "`[workload]`")?;
     let arrivals = table.need(walk, "arrivals").and_then(|field| {
         let known: Vec<&str> = process::PROCESSES.into_iter().chain(["trace"]).collect();
@@ -46,7 +47,17 @@ pub(super) fn read(walk: &mut Walk, field: Field<'_>) -> Option<Arrivals> {
         }
         process::read(walk, name, inner).map(Arrivals::Made)
     });
-    table.finish(walk, &["sessions", "workflow", "prefix", "tenants"]);
+    match table.take("workflow") {
+        Some(field) => {
+            workflow::started(walk, field, flows);
+            if matches!(arrivals, Some(Arrivals::Trace { .. })) {
+                walk.problem(field.place(), "a trace has requests of its own and starts no jobs")
+                    .help("let `arrivals` be made up, for instance { poisson = { rate = 1 } }");
+            }
+        }
+        None => workflow::check_started(walk, flows),
+    }
+    table.finish(walk, &["sessions", "prefix", "tenants"]);
     arrivals
 }
 

@@ -191,19 +191,26 @@ impl Generated {
     }
 }
 
-impl Source for Generated {
-    fn next(&mut self) -> Result<Option<Arrival>, Vec<TraceError>> {
+impl Generated {
+    /// Returns the next point in time, without making a request of it.
+    pub(super) fn next_time(&mut self) -> Option<Time> {
         if self.left == 0 {
-            return Ok(None);
+            return None;
         }
         let more = self.advance();
         let at = Time::ZERO + Span::from_seconds(self.clock);
         if !more || at > self.end {
             self.left = 0;
-            return Ok(None);
+            return None;
         }
         self.left -= 1;
-        Ok(Some(self.mix.draw(at)))
+        Some(at)
+    }
+}
+
+impl Source for Generated {
+    fn next(&mut self) -> Result<Option<Arrival>, Vec<TraceError>> {
+        Ok(self.next_time().map(|at| self.mix.draw(at)))
     }
 }
 

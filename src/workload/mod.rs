@@ -8,14 +8,16 @@ pub mod arrival;
 pub mod length;
 pub mod process;
 pub mod trace;
+pub mod workflow;
 
-use crate::balance::{Fate, Request};
+use crate::balance::{Fate, Input, JobNews, Request};
 use crate::unit::{RequestId, Time, Tokens};
 
 pub use arrival::Generated;
 pub use length::{ClassSpec, Mix};
 pub use process::Process;
 pub use trace::{Scale, Trace, TraceError, TraceFormat};
+pub use workflow::{Jobs, WorkflowSpec};
 
 /// Generated arrivals where a bare rate is given: `Poisson::new(40.0, ...)`.
 pub type Poisson = Generated;
@@ -50,6 +52,24 @@ pub trait Source: Send {
     fn next(&mut self) -> Result<Option<Arrival>, Vec<TraceError>>;
 }
 
+/// What traffic has to say beside its arrivals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// Something happened to a job.
+    Job(JobNews),
+    /// Nobody waits for this request any more.
+    Cancel(RequestId),
+}
+
+impl From<News> for Input {
+    fn from(news: News) -> Input {
+        match news {
+            News::Job(news) => Input::Job(news),
+            News::Cancel(request) => Input::Cancel(request),
+        }
+    }
+}
+
 /// What a driver plays: arrivals in order of time, some of which may wait for answers (a closed
 /// loop). Ids count up from zero in order of arrival.
 pub trait Traffic: Send {
@@ -68,6 +88,18 @@ pub trait Traffic: Send {
 
     /// Hears how a request ended. What follows from it comes at `now` or later.
     fn settled(&mut self, now: Time, request: RequestId, fate: Fate);
+
+    /// Returns when it has something to say beside arrivals, as things are: at once if that time has
+    /// passed. What is said may change every arrival to come, so it is said before those of its time.
+    fn news_at(&mut self) -> Option<Time> {
+        None
+    }
+
+    /// Says the next of what is to be said by `now`, for the balancer to hear.
+    fn news(&mut self, now: Time) -> Option<News> {
+        let _ = now;
+        None
+    }
 }
 
 /// An open loop as traffic.
