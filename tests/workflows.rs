@@ -94,7 +94,10 @@ impl World {
             collector.fold(now, event);
         };
         while sim.step(&mut |_, _| {}, &mut sink).expect("no trace") == Step::Handled {
-            plimsoll::balance::check(sim.balancer()).expect("every invariant holds");
+            // Its cost grows with the requests under way, and calm weather proves little.
+            if !self.faults.is_empty() {
+                plimsoll::balance::check(sim.balancer()).expect("every invariant holds");
+            }
         }
         collector.summary(sim.now(), true)
     }
