@@ -65,6 +65,7 @@ fn labels(config: &Config) -> Labels {
         classes: vec![ClassLabel::default()],
         pools: vec!["p".to_owned()],
         regions: Vec::new(),
+        workflows: Vec::new(),
         nodes: config
             .nodes
             .iter()

@@ -361,6 +361,7 @@ impl Balancer {
             Input::Fleet(change) => self.change_fleet(change),
             Input::Control(control) => self.control(control),
             Input::Cancel(request) => self.cancel(request),
+            Input::Job(news) => self.effects.events.push(Event::Job(news)),
             Input::Wake => self.wake(),
         }
         self.serve_all();
@@ -438,6 +439,7 @@ impl Balancer {
             tenant: request.tenant,
             arrived: request.arrived,
             prompt: request.prompt,
+            job: request.job,
         });
         let route = self.routes.of(&request);
         let lane = self.routes.lane(route, &request);
@@ -718,6 +720,7 @@ impl Balancer {
             degraded: fate == Fate::Completed && live.degraded,
             queued,
             usage,
+            job: request.job,
         }));
         self.forget(key);
     }
@@ -833,6 +836,7 @@ impl Balancer {
             dispatched: this.dispatched,
             usage,
             cost: this.prices.of(&usage),
+            job: live.request.job,
         });
         if closing.is_some() {
             return self.forget(this.request);

@@ -5,11 +5,10 @@
 //! reports success by a return value but by another input. Metrics, screens, reports and logs are
 //! folds over events and nothing else. Every type here can be written to a journal and read back.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use super::fleet::{Limits, NodeSpec, NodeState, Prices, Tier};
+use super::job::{JobNews, JobStep};
 use super::request::Request;
 use super::scale::Reason;
 use super::strategy::StrategySpec;
@@ -48,6 +47,9 @@ pub enum Input {
     Control(Control),
     /// The client went away.
     Cancel(RequestId),
+    /// Something happened to a job. The balancer repeats it as an event and otherwise takes no
+    /// notice.
+    Job(JobNews),
     /// The time asked for by `wake_at` has come.
     Wake,
 }
@@ -403,6 +405,8 @@ pub enum Event {
         arrived: Time,
         /// Tokens of its prompt.
         prompt: Tokens,
+        /// The job it is a step of.
+        job: Option<JobStep>,
     },
     /// No node may take it now, so it waits.
     Queued {
@@ -457,6 +461,8 @@ pub enum Event {
         usage: Usage,
         /// What they cost.
         cost: Cost,
+        /// The job the request is a step of.
+        job: Option<JobStep>,
     },
     /// A failed request will be tried again after `pause`.
     RetryPlanned {
@@ -534,10 +540,12 @@ pub enum Event {
     },
     /// Something happened outside the balancer.
     Mark(Mark),
+    /// Something happened to a job.
+    Job(JobNews),
 }
 
 /// What is to be known of a request at its final end.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Settled {
     /// Which.
     pub request: RequestId,
@@ -567,48 +575,8 @@ pub struct Settled {
     pub queued: bool,
     /// Tokens of the winning attempt.
     pub usage: Usage,
-}
-
-/// As derived, but for `degraded`, which is left out where it is false: digests of journals are taken
-/// over this text, and those of fleets that never degrade stay what they were.
-impl fmt::Debug for Settled {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Named one by one, so that no new field is forgotten.
-        let Settled {
-            request,
-            class,
-            tenant,
-            route,
-            node,
-            fate,
-            arrived,
-            dispatched,
-            first_token,
-            attempts,
-            failover,
-            degraded,
-            queued,
-            usage,
-        } = self;
-        let mut out = f.debug_struct("Settled");
-        out.field("request", request);
-        out.field("class", class);
-        out.field("tenant", tenant);
-        out.field("route", route);
-        out.field("node", node);
-        out.field("fate", fate);
-        out.field("arrived", arrived);
-        out.field("dispatched", dispatched);
-        out.field("first_token", first_token);
-        out.field("attempts", attempts);
-        out.field("failover", failover);
-        if *degraded {
-            out.field("degraded", degraded);
-        }
-        out.field("queued", queued);
-        out.field("usage", usage);
-        out.finish()
-    }
+    /// The job it is a step of.
+    pub job: Option<JobStep>,
 }
 
 /// Which try a dispatch is.

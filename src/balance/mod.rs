@@ -16,6 +16,7 @@ mod failover;
 mod fleet;
 mod health;
 mod invariant;
+mod job;
 mod request;
 mod resize;
 mod route;
@@ -38,7 +39,8 @@ pub use fleet::{
 };
 pub use health::{HealthSettings, RETRY_AFTER_DEFAULT, RETRY_AFTER_MAX};
 pub use invariant::check;
-pub use request::{JobStep, Priority, Request};
+pub use job::{JobFate, JobNews, JobPhase, JobStep};
+pub use request::{Priority, Request};
 pub use route::{Degrade, Match, Pressure, RouteSpec, Routes};
 pub use scale::{Reason, ScaleSpec, State, Stats, Target, Wanted, tick};
 pub use strategy::{Ask, Entry, Fact, REGISTRY, Setting, SettingKind, Strategy, StrategySpec};

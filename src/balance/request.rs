@@ -6,7 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::unit::{ClassId, RegionId, RequestId, TenantId, Time, Tokens, WorkflowId};
+use super::job::JobStep;
+use crate::unit::{ClassId, RegionId, RequestId, TenantId, Time, Tokens};
 
 /// How much a request matters when not everything can be served.
 #[derive(
@@ -65,17 +66,6 @@ pub struct Request {
     /// there is none.
     #[serde(default, skip_serializing_if = "is_none")]
     pub prefix_block: u32,
-}
-
-/// A step of a workflow's job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JobStep {
-    /// The job's number in this run.
-    pub job: u64,
-    /// The workflow it runs.
-    pub workflow: WorkflowId,
-    /// The step of that workflow.
-    pub step: u16,
 }
 
 impl Request {

@@ -59,6 +59,10 @@ fn explain(file: &str, scenario: &Scenario, expectations: usize) -> String {
     let workload = workload(scenario);
     // Writing to a string does not fail.
     let _ = writeln!(text, "  workload      {workload}; {} classes", scenario.classes.len());
+    for flow in &scenario.workflows {
+        let steps: Vec<&str> = flow.steps.iter().map(|step| step.name.as_str()).collect();
+        let _ = writeln!(text, "  workflow      {}: {}", flow.name, steps.join(", "));
+    }
     for (index, pool) in config.pools.iter().enumerate() {
         let nodes = config.nodes.iter().filter(|node| node.pool.index() == index).count();
         let _ = writeln!(text, "  pool          {}: {nodes} nodes, {}", pool.name, pool.strategy);

@@ -76,6 +76,7 @@ pub(super) fn names(scenario: &Scenario) -> Names {
         classes: labels.classes.iter().map(|class| class.name.clone()).collect(),
         pools: labels.pools.clone(),
         nodes: labels.nodes.iter().map(|node| node.name.clone()).collect(),
+        workflows: labels.workflows.iter().map(|flow| flow.name.clone()).collect(),
     }
 }
 

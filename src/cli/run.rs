@@ -57,7 +57,9 @@ impl Run {
     ) -> Result<(Finished, String, Vec<String>), Failure> {
         let mut books = Books::open(scenario, &self.output, Watch::Report)?;
         let signal = watch_signals()?;
-        let mut progress = Progress::new(self.output.style(), ready.end, scenario.requests);
+        // Jobs are counted by their starts, and it is not known how many requests they make.
+        let requests = scenario.requests.filter(|_| !scenario.starts_jobs());
+        let mut progress = Progress::new(self.output.style(), ready.end, requests);
         let mut sim = ready.sim;
         let start = Instant::now();
         let mut inputs = 0_u64;

@@ -13,8 +13,8 @@ use crate::scenario::{Arrivals, Scenario};
 use crate::unit::Time;
 use crate::workload::trace::servegen::{self, CLIENTS_MAX, Client};
 use crate::workload::{
-    Begin, Closed, Mix, Open, Poisson, Recordings, Scale, Script, ServeGen, Trace, TraceFormat,
-    Traffic,
+    Begin, Closed, Jobs, Mix, Open, Poisson, Recordings, Scale, Script, ServeGen, Trace,
+    TraceFormat, Traffic,
 };
 
 /// A reader holds so many bytes.
@@ -42,6 +42,11 @@ pub(super) fn traffic(scenario: &Scenario) -> Result<(Box<dyn Traffic>, Notes), 
         None => Script::Single,
     };
     match &scenario.arrivals {
+        Arrivals::Made(process) if scenario.starts_jobs() => {
+            let starts = Poisson::new(*process, end, count, seed, mix);
+            let (flows, classes) = (scenario.workflows.clone(), scenario.classes.clone());
+            Ok((Box::new(Jobs::new(starts, flows, classes, seed)), Vec::new()))
+        }
         Arrivals::Made(rate) if scenario.sessions.is_none() => {
             Ok((Box::new(Open::new(Poisson::new(*rate, end, count, seed, mix))), Vec::new()))
         }

@@ -119,15 +119,25 @@ async fn send(
 ) -> Result<bool, Vec<TraceError>> {
     let mut under_way = 0_u64;
     let ended = loop {
+        while let Some(news) = traffic.news(clock.now()) {
+            say(&inbox, news.into());
+        }
         let at = match traffic.peek() {
             Ok(at) => at,
             Err(errors) => break Err(errors),
         };
-        if at.is_none() && under_way == 0 {
+        let news_at = traffic.news_at();
+        if at.is_none() && news_at.is_none() && under_way == 0 {
             break Ok(true);
         }
+        // What is to be said may change every arrival to come.
+        let (arrives, due_at) = match (at, news_at) {
+            (Some(at), Some(news)) if news <= at => (false, Some(news)),
+            (Some(at), _) => (true, Some(at)),
+            (None, news) => (false, news),
+        };
         let due = async {
-            match at {
+            match due_at {
                 Some(at) => sleep_until(clock.at(at)).await,
                 None => std::future::pending().await,
             }
@@ -140,6 +150,9 @@ async fn send(
                 traffic.settled(now, request, fate);
             }
             () = due => {
+                if !arrives {
+                    continue;
+                }
                 let Arrival { request, truth, .. } = traffic.take();
                 let flight = Flight {
                     prompt: request.prompt,

@@ -5,6 +5,7 @@ use hdrhistogram::Histogram;
 use super::history::Past;
 use super::hours::{Clock, Paid, Sizes};
 use super::interval::{Interval, Intervals, Scope};
+use super::jobs::{JobBook, JobGroup};
 use super::log::Log;
 use super::snapshot::{Decision, Figures, NodeRow, Point, PoolRow, Requests, Snapshot};
 use super::summary::{
@@ -51,7 +52,12 @@ impl Times {
         Times { histogram, sum: 0 }
     }
 
-    fn record(&mut self, span: Span) {
+    /// For times of the run, of classes, pools and jobs.
+    pub(super) fn of_run() -> Times {
+        Times::new(DIGITS)
+    }
+
+    pub(super) fn record(&mut self, span: Span) {
         self.sum += u128::from(span.0);
         let micros = span.micros().min(MICROS_MAX);
         self.histogram.record(micros).expect("the histogram grows as needed");
@@ -63,7 +69,7 @@ impl Times {
         &self.histogram
     }
 
-    fn latency(&self) -> Latency {
+    pub(super) fn latency(&self) -> Latency {
         let count = self.histogram.len();
         if count == 0 {
             return Latency::default();
@@ -215,6 +221,8 @@ pub struct Collector {
     /// By pool: batches and requests in them, if it takes batches.
     batches: Vec<Option<(u64, u64)>>,
     intervals: Option<Intervals>,
+    /// Only where there are workflows.
+    jobs: Option<Box<JobBook>>,
     /// What utilisation and share of the last while are measured from.
     before: [Then; 2],
 }
@@ -257,6 +265,7 @@ impl Collector {
             batches: config.pools.iter().map(|pool| pool.batch.map(|_| (0, 0))).collect(),
             intervals: (watch == Watch::Export).then(Intervals::default),
             before: Default::default(),
+            jobs: JobBook::new(&labels),
             labels,
         }
     }
@@ -299,7 +308,11 @@ impl Collector {
             Event::FirstToken { .. }
             | Event::RetryPlanned { .. }
             | Event::RetryDenied { .. }
-            | Event::LateWord { .. } => {}
+            | Event::LateWord { .. }
+            | Event::Job(_) => {}
+        }
+        if let Some(jobs) = &mut self.jobs {
+            jobs.hear(now, event);
         }
         if self.watch == Watch::Screen {
             self.log.hear(now, event, &self.labels, &mut self.past);
@@ -328,6 +341,11 @@ impl Collector {
     #[must_use]
     pub fn nodes(&self) -> &[PerNode] {
         &self.nodes
+    }
+
+    /// Returns the figures of all jobs, then those of each workflow; none without workflows.
+    pub fn jobs(&self) -> impl Iterator<Item = &JobGroup> {
+        self.jobs.iter().flat_map(|jobs| jobs.groups())
     }
 
     /// Returns what things are called.
@@ -695,6 +713,8 @@ impl Collector {
     pub fn summary(&self, end: Time, complete: bool) -> Summary {
         let span = end.since(self.labels.warmup);
         let hours: Paid = (0..self.nodes.len()).map(|at| self.paid(at, end)).sum();
+        let jobs = self.jobs.as_ref().map(|jobs| jobs.summary(&self.labels));
+        let (jobs, workflows) = jobs.map_or((None, Vec::new()), |(all, by)| (Some(all), by));
         Summary {
             schema_version: 1,
             scenario: self.labels.scenario.clone(),
@@ -722,6 +742,8 @@ impl Collector {
             classes: (0..self.classes.len()).map(|at| self.class_summary(at, span)).collect(),
             pools: (0..self.pools.len()).map(|at| self.pool_summary(at, end)).collect(),
             nodes: (0..self.nodes.len()).map(|at| self.node_summary(at, end)).collect(),
+            jobs,
+            workflows,
             hours: Some(hours.hours()),
             groups: self.groups.iter().map(|group| self.group_summary(group, end)).collect(),
         }

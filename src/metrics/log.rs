@@ -5,7 +5,10 @@ use std::collections::VecDeque;
 
 use super::snapshot::{LOG_MAX, LogEntry, LogLevel};
 use super::{Labels, history::Past};
-use crate::balance::{Cause, End, Event, Fate, Mark, MarkBy, MarkPhase, NodeState, Settled};
+use crate::balance::{
+    Cause, End, Event, Fate, JobFate, JobNews, JobPhase, Mark, MarkBy, MarkPhase, NodeState,
+    Settled,
+};
 use crate::unit::{NodeId, RequestId, Span, Time};
 
 /// Like entries within so long are counted as one.
@@ -55,6 +58,7 @@ impl Log {
                 Some(info(LogLevel::Info, None, text, format!("{name}: {from} → {to} nodes")))
             }
             Event::Mark(mark) => Some(marked(labels, now, mark, past)),
+            Event::Job(news) => job_failed(labels, news),
             _ => None,
         };
         if let Some(draft) = draft {
@@ -145,6 +149,22 @@ fn unserved(labels: &Labels, settled: &Settled) -> Option<Draft> {
 fn whole_region(labels: &Labels, nodes: &[NodeId]) -> Option<String> {
     let (name, _) = labels.regions.iter().find(|(_, whole)| whole == nodes)?;
     Some(format!("region {name} ({} nodes)", nodes.len()))
+}
+
+fn job_failed(labels: &Labels, news: &JobNews) -> Option<Draft> {
+    let flow = labels.workflows.get(news.workflow.index())?;
+    let JobPhase::Ended { fate, .. } = news.what else { return None };
+    let words = match fate {
+        JobFate::Completed => return None,
+        JobFate::Failed(step) => {
+            let step = flow.steps.get(usize::from(step)).map_or("?", String::as_str);
+            format!("failed at {step}")
+        }
+        JobFate::TimedOut => "deadline passed".to_owned(),
+    };
+    let name = &flow.name;
+    let text = format!("{name} job {words}");
+    Some(info(LogLevel::Error, None, text, format!("{name} {words}")))
 }
 
 fn marked(labels: &Labels, now: Time, mark: &Mark, past: &mut Past) -> Draft {

@@ -9,6 +9,7 @@ pub mod expect;
 mod history;
 mod hours;
 mod interval;
+mod jobs;
 mod log;
 mod snapshot;
 mod summary;
@@ -16,13 +17,14 @@ mod window;
 
 pub use collector::{Collector, Group, PerNode, Times, Watch};
 pub use interval::{Interval, Scope};
+pub use jobs::JobGroup;
 pub use snapshot::{
     Decision, Figures, History, LOG_MAX, LogEntry, LogLevel, MarkAt, NodeRow, Point, PoolRow,
     Requests, Snapshot,
 };
 pub use summary::{
-    Attempts, Batches, Class, Costs, Goodput, GroupSummary, Hours, Latency, NodeSummary, Pool,
-    RequestCounts, Summary, TokenCounts,
+    Attempts, Batches, Class, Costs, Goodput, GroupSummary, Hours, JobCost, JobCounts, JobSummary,
+    Latency, NodeSummary, Pool, RequestCounts, StepSummary, Summary, TokenCounts, WorkflowSummary,
 };
 
 use crate::balance::Prices;
@@ -47,6 +49,17 @@ pub struct Labels {
     pub groups: Vec<String>,
     /// Regions with their nodes, in file order.
     pub regions: Vec<(String, Vec<NodeId>)>,
+    /// By workflow.
+    pub workflows: Vec<WorkflowLabel>,
+}
+
+/// A workflow.
+#[derive(Clone, Debug, Default)]
+pub struct WorkflowLabel {
+    /// Its name.
+    pub name: String,
+    /// Names of its steps.
+    pub steps: Vec<String>,
 }
 
 /// A class of requests.

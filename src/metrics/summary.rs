@@ -50,6 +50,12 @@ pub struct Summary {
     pub pools: Vec<Pool>,
     /// By node, in file order.
     pub nodes: Vec<NodeSummary>,
+    /// Jobs of all workflows; left out where there are no workflows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jobs: Option<JobSummary>,
+    /// By workflow, in file order; left out where there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub workflows: Vec<WorkflowSummary>,
     /// Hours of all nodes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hours: Option<Hours>,
@@ -259,4 +265,75 @@ pub struct NodeSummary {
     /// Its hours.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hours: Option<Hours>,
+}
+
+/// Jobs by what became of them; `started` is `completed + failed + in_flight`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct JobCounts {
+    /// All that started.
+    pub started: u64,
+    /// All steps are over.
+    pub completed: u64,
+    /// A step failed that may neither be skipped nor tried again, or the deadline passed.
+    pub failed: u64,
+    /// No end yet.
+    pub in_flight: u64,
+    /// Those of `failed` whose deadline passed.
+    pub timed_out: u64,
+}
+
+/// What jobs cost, in dollars: tokens of all attempts of all their requests at their price.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct JobCost {
+    /// All jobs that ended, exact in pico-dollars before it is shown.
+    pub total: f64,
+    /// The same, per job that ended.
+    pub mean: Option<f64>,
+}
+
+/// Jobs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct JobSummary {
+    /// By what became of them.
+    #[serde(flatten)]
+    pub jobs: JobCounts,
+    /// From the intended start to the end, completed jobs.
+    pub latency_s: Latency,
+    /// Requests per job that ended, all tries and nested calls.
+    pub requests_per_job: Option<f64>,
+    /// Dollars.
+    pub cost_usd: JobCost,
+}
+
+/// A workflow.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct WorkflowSummary {
+    /// Its name.
+    pub name: String,
+    /// Its jobs.
+    #[serde(rename = "jobs")]
+    pub all: JobSummary,
+    /// By step, in file order.
+    pub steps: Vec<StepSummary>,
+}
+
+/// A step of a workflow.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct StepSummary {
+    /// Its name.
+    pub name: String,
+    /// Jobs in which it is over.
+    pub runs: u64,
+    /// Instances that ran side by side in those.
+    pub instances: u64,
+    /// Those of `instances` that failed and were left out.
+    pub skipped: u64,
+    /// Its requests, all tries and nested calls.
+    pub requests: u64,
+    /// Those of `requests` that failed or were rejected.
+    pub failed: u64,
+    /// From the moment it could begin until all its instances were over.
+    pub latency_s: Latency,
+    /// Tokens of all attempts at their price.
+    pub cost_usd: f64,
 }

@@ -8,7 +8,9 @@ use super::quantity::{
 };
 use super::table::{Table, clean, name};
 use crate::metrics::expect::{Unit, Verdict};
-use crate::metrics::{Latency, NodeSummary, RequestCounts, Summary};
+use crate::metrics::{
+    JobCounts, JobSummary, Latency, NodeSummary, RequestCounts, Summary, WorkflowSummary,
+};
 
 /// Tables with more rows than this are cut.
 const ROWS_MAX: usize = 30;
@@ -24,6 +26,7 @@ pub fn text(summary: &Summary, verdicts: &[Verdict], notes: &[String]) -> String
     requests(&mut out, summary);
     times(&mut out, summary);
     money(&mut out, summary);
+    jobs(&mut out, summary);
     classes(&mut out, summary);
     pools(&mut out, summary);
     groups(&mut out, summary);
@@ -128,6 +131,57 @@ fn money(out: &mut String, summary: &Summary) {
     let jain = summary.fairness_jain.map_or_else(|| NONE.to_owned(), |jain| format!("{jain:.4}"));
     row("fairness (Jain, 1 is even)", jain);
     table.write(out);
+}
+
+fn jobs(out: &mut String, summary: &Summary) {
+    let Some(all) = &summary.jobs else {
+        return;
+    };
+    let heads = ["started", "completed", "failed", "of them late", "in flight", "p50", "p95"];
+    let heads: Vec<&str> =
+        std::iter::once("Jobs").chain(heads).chain(["p99", "requests/job", "cost/job"]).collect();
+    let mut table = Table::new(1, &heads);
+    for flow in summary.workflows.iter().take(ROWS_MAX) {
+        table.row(job_row(name(&flow.name), &flow.all));
+    }
+    if summary.workflows.len() > 1 {
+        table.row(job_row("all".to_owned(), all));
+    }
+    table.write(out);
+    more(out, summary.workflows.len().saturating_sub(ROWS_MAX), "workflows");
+    for flow in summary.workflows.iter().take(ROWS_MAX) {
+        steps(out, flow);
+    }
+}
+
+fn job_row(name: String, jobs: &JobSummary) -> Vec<String> {
+    let JobCounts { started, completed, failed, in_flight, timed_out } = jobs.jobs;
+    let Latency { p50, p95, p99, .. } = jobs.latency_s;
+    let mut cells = vec![name];
+    cells.extend([started, completed, failed, timed_out, in_flight].map(count));
+    cells.extend([p50, p95, p99].map(seconds));
+    let requests = jobs.requests_per_job;
+    cells.push(requests.map_or_else(|| NONE.to_owned(), |requests| format!("{requests:.2}")));
+    cells.push(dollars(jobs.cost_usd.mean));
+    cells
+}
+
+fn steps(out: &mut String, flow: &WorkflowSummary) {
+    let title = format!("Steps of {}", name(&flow.name));
+    let heads =
+        [&title, "runs", "instances", "skipped", "requests", "failed", "p50", "p95", "p99", "cost"];
+    let mut table = Table::new(1, &heads);
+    for step in flow.steps.iter().take(ROWS_MAX) {
+        let Latency { p50, p95, p99, .. } = step.latency_s;
+        let mut cells = vec![name(&step.name)];
+        let counts = [step.runs, step.instances, step.skipped, step.requests, step.failed];
+        cells.extend(counts.map(count));
+        cells.extend([p50, p95, p99].map(seconds));
+        cells.push(dollars(Some(step.cost_usd)));
+        table.row(cells);
+    }
+    table.write(out);
+    more(out, flow.steps.len().saturating_sub(ROWS_MAX), "steps");
 }
 
 fn fates(requests: RequestCounts) -> [String; 4] {

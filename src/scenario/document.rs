@@ -105,7 +105,7 @@ fn told_once(mut problems: Vec<Problem>) -> Vec<Problem> {
 const SECOND: &str = "stands here for the second time";
 
 /// Parts of a scenario of which there may be several.
-const LISTS: &[&str] = &["pool", "node", "class", "route", "fault", "expect"];
+const LISTS: &[&str] = &["pool", "node", "class", "route", "workflow", "fault", "expect"];
 
 /// Reads one value of the command line; `None` if it is not TOML.
 pub(super) fn read_value(text: &str, place: &Place) -> Option<Value> {

@@ -28,6 +28,7 @@ mod strategy;
 mod tests;
 mod traffic;
 mod value;
+mod workflow;
 mod workload;
 
 use std::ops::Range;
@@ -54,6 +55,7 @@ pub use problem::{DRAWN_MAX, Place, Problem, Problems};
 pub use region::{JITTER_DEFAULT, REGIONS_MAX, RTT_MAX};
 pub use route::{ROUTES_MAX, TENANTS_MAX};
 pub use value::{NAME_MAX, TEXT_MAX};
+pub use workflow::WORKFLOWS_MAX;
 pub use workload::{Arrivals, RATE_MAX, SCALE_MAX};
 
 use crate::balance::{Config, NodeSpec, PoolSpec, RouteSpec, ScaleSpec};
@@ -62,7 +64,7 @@ use crate::metrics::Labels;
 use crate::node::{BackendSpec, FaultSpec};
 use crate::sim::NetworkSpec;
 use crate::unit::{NodeId, Span, Time, Tokens};
-use crate::workload::{ClassSpec, SessionSpec};
+use crate::workload::{ClassSpec, SessionSpec, WorkflowSpec};
 use document::Entry;
 use value::{Field, Table, Walk};
 use workload::Workload;
@@ -90,7 +92,7 @@ pub struct Scenario {
     pub seed: u64,
     /// When arrivals stop. Arrivals that are made up have this or `requests`; a trace may have neither.
     pub duration: Option<Span>,
-    /// At most so many requests arrive.
+    /// At most so many requests arrive; where jobs start, so many jobs.
     pub requests: Option<u64>,
     /// What arrives earlier is left out of every statistic.
     pub warmup: Span,
@@ -104,10 +106,12 @@ pub struct Scenario {
     pub live: Vec<LiveNode>,
     /// By class.
     pub classes: Vec<ClassSpec>,
-    /// When requests arrive.
+    /// When requests arrive, or jobs start if a workflow has a share.
     pub arrivals: Arrivals,
     /// What arrivals begin, if not single requests.
     pub sessions: Option<SessionSpec>,
+    /// By workflow.
+    pub workflows: Vec<WorkflowSpec>,
     /// What goes wrong, in file order.
     pub faults: Vec<FaultSpec>,
     /// What metrics have to know.
@@ -200,6 +204,12 @@ impl Scenario {
             }
             _ => Err(Problems::new(file, source, walk.problems)),
         }
+    }
+
+    /// Returns whether what arrives are jobs.
+    #[must_use]
+    pub fn starts_jobs(&self) -> bool {
+        self.workflows.iter().any(|workflow| workflow.share > 0.0)
     }
 
     /// Returns the text it was read from, without what the command line changed.
@@ -331,6 +341,7 @@ fn read_workload(
     top: &mut Table<'_>,
     bounds: &Bounds<'_>,
     fleet: &pool::Fleet,
+    flows: &mut workflow::Workflows,
 ) -> (Option<Workload>, bool) {
     // The gateway reads the same file and has no use for a workload.
     let live = fleet.reachable && !fleet.live.is_empty();
@@ -339,7 +350,7 @@ fn read_workload(
         let idle = Workload { arrivals: Arrivals::Made(1.0.into()), sessions: None };
         return (Some(idle), true);
     };
-    let workload = workload::read(walk, field);
+    let workload = workload::read(walk, field, flows);
     if let Some(workload) = &workload {
         check_end(walk, bounds, field, &workload.arrivals);
     }
@@ -363,16 +374,18 @@ fn read_document(walk: &mut Walk, document: &[Entry], name: &str) -> Option<Scen
         attributes: &mut classes.attributes,
     };
     let routes = route::read(walk, top.take("route"), &mut known);
-    let (workload, idle) = read_workload(walk, &mut top, &bounds, &fleet);
+    let mut flows = workflow::read(walk, top.take("workflow"), &classes.names);
+    let (workload, idle) = read_workload(walk, &mut top, &bounds, &fleet, &mut flows);
     // A run cut short on the command line may leave faults out.
     let in_file =
         bounds.duration_field.is_some_and(|field| matches!(field.place(), Place::Span(_)));
     let end = bounds.duration.filter(|_| in_file);
     let faults = fault::read(walk, top.take("fault"), &fleet, end);
     let expectations = read_expects(walk, top.take("expect"));
-    top.finish(walk, &["workflow", "session", "budget", "network"]);
+    top.finish(walk, &["session", "budget", "network"]);
     let seed = seed.unwrap_or(SEED_DEFAULT);
-    let parts = Parts { settings, fleet, classes, routes, network, faults, expectations, idle };
+    let parts =
+        Parts { settings, fleet, classes, routes, network, flows, faults, expectations, idle };
     workload.map(|workload| assemble(name, title, seed, &bounds, workload, parts))
 }
 
@@ -383,6 +396,7 @@ struct Parts {
     classes: class::Classes,
     routes: Vec<RouteSpec>,
     network: Option<NetworkSpec>,
+    flows: workflow::Workflows,
     faults: Vec<FaultSpec>,
     expectations: Vec<ExpectText>,
     idle: bool,
@@ -410,7 +424,8 @@ fn assemble(
     parts: Parts,
 ) -> Scenario {
     let Workload { arrivals, sessions } = workload;
-    let Parts { settings, fleet, classes, routes, network, faults, expectations, idle } = parts;
+    let Parts { settings, fleet, classes, routes, network, flows, faults, expectations, idle } =
+        parts;
     let live_only = fleet.live_only.into_iter();
     let live_only = live_only.map(|place| (place, "the node cannot be simulated"));
     let workload = idle.then_some((Place::File, "the scenario has no workload"));
@@ -423,6 +438,7 @@ fn assemble(
         nodes: fleet.labels,
         groups: fleet.scale.iter().map(|group| group.name.clone()).collect(),
         regions: region::nodes(&fleet.regions, &fleet.nodes),
+        workflows: flows.labels,
     };
     let expected_output = expected_output(&classes.specs, &arrivals);
     let (pools, nodes) = (fleet.pools, fleet.nodes);
@@ -442,6 +458,7 @@ fn assemble(
         classes: classes.specs,
         arrivals,
         sessions,
+        workflows: flows.specs,
         faults,
         labels,
         expectations,

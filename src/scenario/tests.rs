@@ -93,6 +93,14 @@ draws! {
     draws_live: drawn(LIVE);
     draws_autoscale: AUTOSCALES.iter().map(|text| autoscale(text) + "\n\n").collect::<String>();
     draws_batches: BATCHES.iter().map(|text| broken("strategy", &format!("batch = {text}\nstrategy")) + "\n\n").collect::<String>();
+    draws_workflows: drawn(&format!("{SMALL}workflow = {{ clam = 0.5, claim = -1 }}\n{WORKFLOWS}"));
+    draws_workflow_cycles: drawn(&format!("{SMALL}workflow = \"loop\"\n{CYCLES}"));
+    draws_workflows_not_started: broken("[workload]", &format!("{CLAIM}[workload]"))
+        + "\n\n" + &broken("10 } }", "10 } }\nworkflow = \"claim\"")
+        + "\n\n" + &broken(
+            "arrivals = { poisson = { rate = 10 } }",
+            &format!("arrivals = {{ trace = {{ azure = {{}} }} }}\nworkflow = \"claim\"\n{CLAIM}"),
+        );
     draws_laws: LAWS.iter().map(|text| law(text) + "\n\n").collect::<String>();
     draws_arrivals: ARRIVALS.iter().map(|text| arrivals(text) + "\n\n").collect::<String>();
 }
@@ -141,6 +149,93 @@ fn groups_and_batches_read() {
     let batch = BatchSpec { size: 8, window: Span::from_millis(50) };
     assert_eq!(scenario.balancer.pools[0].batch, Some(batch));
     assert_eq!(scenario.labels.nodes[0].capacity, Some(16), "two servers of eight");
+}
+
+const CLAIM: &str = r#"
+[[workflow]]
+name = "claim"
+steps = [{ name = "only", route_class = "default" }]
+"#;
+
+const WORKFLOWS: &str = r#"
+[[class]]
+name = "writer"
+[[workflow]]
+name = "claim"
+deadline = "0s"
+steps = [
+  { name = "plan" },
+  { name = "plan", route_class = "wirter", after = ["plna"], fan_out = 0 },
+  { name = "write", route_class = "writer", after = ["plan", "plan"], on_failure = "retry" },
+  { name = "send", route_class = "writer", after = "write", fan_out = 1_001, on_failure = { retry = 101, then = "stop" } },
+  { name = "a b", route_class = "writer", calls = { class = "reader", count = -1, think = 5 }, context = "gorw" },
+  { nmae = "x", route_class = "writer", calls = {} },
+  7,
+]
+[[workflow]]
+name = "claim"
+steps = []
+[[workflow]]
+step = []
+"#;
+
+const CYCLES: &str = r#"
+[[workflow]]
+name = "loop"
+steps = [
+  { name = "a", route_class = "default", after = "c" },
+  { name = "b", route_class = "default", after = "a" },
+  { name = "c", route_class = "default", after = ["b"] },
+]
+[[workflow]]
+name = "self"
+steps = [
+  { name = "start", route_class = "default" },
+  { name = "again", route_class = "default", after = ["start", "again"] },
+]
+"#;
+
+#[test]
+fn every_word_of_a_workflow_reads() {
+    use crate::workload::workflow::{Context, OnFailure};
+    let text = format!(
+        "{SMALL}workflow = {{ claim = 3, other = 1 }}\n{}",
+        r#"
+[[class]]
+name = "a"
+[[class]]
+name = "b"
+[[workflow]]
+name = "claim"
+deadline = "2m"
+steps = [
+  { name = "last", route_class = "b", after = ["first"], on_failure = { retry = 2, then = "skip" }, context = "grow" },
+  { name = "first", route_class = "a", fan_out = { uniform = { min = 1, max = 5 } }, deadline = "30s", on_failure = "skip", calls = { class = "b", count = 3, think = "200ms" } },
+]
+[[workflow]]
+name = "other"
+[[workflow.steps]]
+name = "only"
+route_class = "a"
+"#
+    );
+    let scenario = parse(&text);
+    assert!(scenario.starts_jobs() && !parse(SMALL).starts_jobs());
+    let [claim, other] = &scenario.workflows[..] else { panic!("two workflows") };
+    assert!((claim.share - 3.0).abs() + (other.share - 1.0).abs() < 1e-12);
+    assert_eq!(claim.deadline, Some(Span::from_secs(120)));
+    let [last, first] = &claim.steps[..] else { panic!("two steps") };
+    assert_eq!((&last.after[..], &first.after[..]), (&[1][..], &[][..]));
+    assert_eq!((last.class, first.class), (ClassId(1), ClassId(0)));
+    assert_eq!((last.retries, last.on_failure, last.context), (2, OnFailure::Skip, Context::Grow));
+    assert_eq!((first.retries, first.on_failure), (0, OnFailure::Skip));
+    assert_eq!(first.deadline, Some(Span::from_secs(30)));
+    assert_eq!(first.fan_out, Dist::uniform(1.0, 5.0).unwrap());
+    let calls = first.calls.as_ref().unwrap();
+    assert_eq!((calls.class, calls.count), (ClassId(1), Dist::constant(3.0).unwrap()));
+    assert_eq!(calls.think, Dist::constant(0.2).unwrap());
+    assert_eq!(other.steps[0].on_failure, OnFailure::Fail);
+    assert_eq!(scenario.labels.workflows[0].steps, ["last", "first"]);
 }
 
 /// The problems of `SMALL` with another law of service.
@@ -455,7 +550,8 @@ hedge = { after = "p95" }
 instances = 2
 share = { every = "200ms" }
 health = { slow_start = "30s" }
-[[workflow]]
+[regions]
+[network]
 name = "x"
 [[pool]]
 name = "light"
@@ -758,7 +854,7 @@ proptest! {
 fn run(scenario: &Scenario) -> crate::metrics::Summary {
     use crate::metrics::{Collector, Watch};
     use crate::sim::{Parts, Sim, Step};
-    use crate::workload::{Mix, Poisson};
+    use crate::workload::{Jobs, Mix, Poisson, Traffic};
     let Arrivals::Made(rate) = scenario.arrivals else {
         panic!("needs a trace");
     };
@@ -766,6 +862,12 @@ fn run(scenario: &Scenario) -> crate::metrics::Summary {
     let end = scenario.duration.map_or(Time::MAX, |duration| Time::ZERO + duration);
     let requests = scenario.requests.unwrap_or(u64::MAX);
     let source = Poisson::new(rate, end, requests, scenario.seed, mix);
+    let traffic: Box<dyn Traffic> = if scenario.starts_jobs() {
+        let (flows, classes) = (scenario.workflows.clone(), scenario.classes.clone());
+        Box::new(Jobs::new(source, flows, classes, scenario.seed))
+    } else {
+        Box::new(crate::workload::Open::new(source))
+    };
     let parts = Parts {
         config: scenario.balancer.clone(),
         backends: scenario.backends.clone(),
@@ -774,7 +876,7 @@ fn run(scenario: &Scenario) -> crate::metrics::Summary {
         cold_starts: scenario.cold_starts.clone(),
         network: scenario.network.clone(),
     };
-    let mut sim = Sim::new(parts, Box::new(crate::workload::Open::new(source))).unwrap();
+    let mut sim = Sim::new(parts, traffic).unwrap();
     let mut collector = Collector::new(scenario.labels.clone(), &scenario.balancer, Watch::Report);
     while sim.step(&mut |_, _| {}, &mut |now, event| collector.fold(now, event)).unwrap()
         == Step::Handled
@@ -791,6 +893,7 @@ fn what_the_builtins_expect_holds() {
             classes: scenario.labels.classes.iter().map(|class| class.name.clone()).collect(),
             pools: scenario.labels.pools.clone(),
             nodes: scenario.labels.nodes.iter().map(|node| node.name.clone()).collect(),
+            workflows: scenario.workflows.iter().map(|flow| flow.name.clone()).collect(),
         };
         let expectations = scenario.expectations.iter();
         let parsed: Vec<Expectation> =

@@ -1,6 +1,7 @@
 //! `[workload]`: when requests arrive.
 
 use super::value::{Field, Table, Walk};
+use super::workflow::{self, Workflows};
 use super::{process, traffic};
 use crate::workload::{Begin, Pace, Process, Scale, SessionSpec, TraceFormat, Users};
 
@@ -85,7 +86,7 @@ const FORMATS: [(&str, TraceFormat); 5] = [
 
 const LATER_ARRIVALS: &[&str] = &["constant", "burst"];
 
-pub(super) fn read(walk: &mut Walk, field: Field<'_>) -> Option<Workload> {
+pub(super) fn read(walk: &mut Walk, field: Field<'_>, flows: &mut Workflows) -> Option<Workload> {
     let mut table = walk.table(field, "`[workload]`")?;
     let arrivals = table.need(walk, "arrivals").and_then(|field| {
         let known: Vec<&str> = process::PROCESSES.into_iter().chain(["users", "trace"]).collect();
@@ -104,7 +105,21 @@ pub(super) fn read(walk: &mut Walk, field: Field<'_>) -> Option<Workload> {
         }
         traffic::sessions(walk, field)
     });
-    table.finish(walk, &["workflow", "prefix", "tenants"]);
+    match table.take("workflow") {
+        Some(field) => {
+            workflow::started(walk, field, flows);
+            if arrivals.as_ref().is_some_and(|arrivals| !matches!(arrivals, Arrivals::Made(_))) {
+                walk.problem(field.place(), "jobs start by a process of their own")
+                    .help("let `arrivals` be made up, for instance { poisson = { rate = 1 } }");
+            }
+            if sessions.is_some() {
+                walk.problem(field.place(), "a job is no conversation")
+                    .help("leave out either `workflow` or `sessions`");
+            }
+        }
+        None => workflow::check_started(walk, flows),
+    }
+    table.finish(walk, &["prefix", "tenants"]);
     Some(Workload { arrivals: arrivals?, sessions })
 }
 

@@ -89,6 +89,8 @@ pub struct Sim {
     traffic: Box<dyn Traffic>,
     /// When the next arrival comes, as things are.
     arrival: Option<Time>,
+    /// When the traffic has something to say beside arrivals, as things are.
+    news: Option<Time>,
     /// When something last settled or arrived.
     moved: Time,
 }
@@ -109,7 +111,7 @@ impl Sim {
     /// If there is not exactly one back end a node, or the configuration contradicts itself.
     pub fn new(parts: Parts, mut traffic: Box<dyn Traffic>) -> Result<Sim, Vec<TraceError>> {
         assert!(parts.backends.len() == parts.config.nodes.len(), "one back end a node");
-        let arrival = traffic.peek()?;
+        let (arrival, news) = (traffic.peek()?, traffic.news_at());
         let seed = parts.config.seed;
         let nodes = parts.backends.iter().enumerate();
         let nodes = nodes
@@ -132,7 +134,7 @@ impl Sim {
         let scheduled = faults.len();
         let now = Time::ZERO;
         let world = World { now, nodes, agenda, starts, network, flights, faults, scheduled };
-        Ok(Sim { balancer, world, traffic, arrival, moved: Time::ZERO })
+        Ok(Sim { balancer, world, traffic, arrival, news, moved: Time::ZERO })
     }
 
     /// Returns simulated time.
@@ -183,7 +185,7 @@ impl Sim {
             self.world.carry_out(action);
         }
         if answered {
-            self.arrival = self.traffic.peek()?;
+            self.ask_traffic()?;
         }
         Ok(Step::Handled)
     }
@@ -206,23 +208,33 @@ impl Sim {
     /// Returns when the next input comes at the earliest; `None` when nothing is left to happen.
     #[must_use]
     pub fn next_at(&self) -> Option<Time> {
-        if self.arrival.is_none() && self.over() {
+        if self.arrival.is_none() && self.news.is_none() && self.over() {
             return None;
         }
-        let times = [self.world.agenda.first(), self.arrival, self.balancer.wake_at()];
+        let times = [self.world.agenda.first(), self.arrival, self.news, self.balancer.wake_at()];
         times.into_iter().flatten().min().map(|at| at.max(self.world.now))
     }
 
     /// Finds what comes next and returns the balancer's input for it.
     fn next(&mut self) -> Result<Option<(Time, Input)>, Vec<TraceError>> {
         loop {
-            if self.arrival.is_none() && self.over() {
+            if self.arrival.is_none() && self.news.is_none() && self.over() {
                 return Ok(None);
             }
-            let Some(next) = self.world.agenda.next(self.arrival, self.balancer.wake_at()) else {
+            let outside = [self.arrival, self.news].into_iter().flatten().min();
+            let Some(next) = self.world.agenda.next(outside, self.balancer.wake_at()) else {
                 return Ok(None);
             };
             match next {
+                // News may change what arrives, so it comes first.
+                Next::Arrival if self.news.is_some() && self.news <= outside => {
+                    let at = outside.unwrap_or_default().max(self.world.now);
+                    let news = self.traffic.news(at);
+                    self.ask_traffic()?;
+                    if let Some(news) = news {
+                        return Ok(Some((at, news.into())));
+                    }
+                }
                 Next::Arrival => {
                     if let Some(input) = self.arrive()? {
                         return Ok(Some(input));
@@ -249,10 +261,16 @@ impl Sim {
         idle || self.world.now.since(self.moved) > STALL_MAX || stuck()
     }
 
+    fn ask_traffic(&mut self) -> Result<(), Vec<TraceError>> {
+        self.arrival = self.traffic.peek()?;
+        self.news = self.traffic.news_at();
+        Ok(())
+    }
+
     /// Takes the next arrival. Returns it as an input, unless it has a way to go.
     fn arrive(&mut self) -> Result<Option<(Time, Input)>, Vec<TraceError>> {
         let arrival = self.traffic.take();
-        self.arrival = self.traffic.peek()?;
+        self.ask_traffic()?;
         // Traffic in disorder is its own mistake; time goes on from where it is.
         let at = arrival.at.max(self.world.now);
         let flight = Flight { prompt: arrival.request.prompt, truth: arrival.truth };

@@ -168,6 +168,6 @@ fn pick(shares: &[f64], rng: &mut Rng) -> usize {
 }
 
 /// Draws a number of tokens: rounded, at least one, at most [`LENGTH_MAX`].
-fn length(law: &Dist, rng: &mut Rng) -> Tokens {
+pub(super) fn length(law: &Dist, rng: &mut Rng) -> Tokens {
     Tokens((law.sample(rng).round() as u64).clamp(1, LENGTH_MAX))
 }

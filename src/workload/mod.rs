@@ -12,8 +12,9 @@ pub mod process;
 pub mod session;
 pub mod tenant;
 pub mod trace;
+pub mod workflow;
 
-use crate::balance::{Fate, Request};
+use crate::balance::{Fate, Input, JobNews, Request};
 use crate::unit::{RequestId, Time, Tokens};
 
 pub use arrival::Generated;
@@ -24,6 +25,7 @@ pub use process::Process;
 pub use session::SessionSpec;
 pub use tenant::Tenants;
 pub use trace::{CsvMap, Recordings, Scale, ServeGen, TimeUnit, Trace, TraceError, TraceFormat};
+pub use workflow::{Jobs, WorkflowSpec};
 
 /// Generated arrivals where a bare rate is given: `Poisson::new(40.0, ...)`.
 pub type Poisson = Generated;
@@ -63,6 +65,24 @@ pub trait Source: Send {
     }
 }
 
+/// What traffic has to say beside its arrivals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// Something happened to a job.
+    Job(JobNews),
+    /// Nobody waits for this request any more.
+    Cancel(RequestId),
+}
+
+impl From<News> for Input {
+    fn from(news: News) -> Input {
+        match news {
+            News::Job(news) => Input::Job(news),
+            News::Cancel(request) => Input::Cancel(request),
+        }
+    }
+}
+
 /// What a driver plays: arrivals in order of time, some of which may wait for answers (a closed
 /// loop). Ids count up from zero in order of arrival.
 pub trait Traffic: Send {
@@ -85,6 +105,18 @@ pub trait Traffic: Send {
     /// What a person should know of what has been played so far, such as rows left out.
     fn remarks(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// Returns when it has something to say beside arrivals, as things are: at once if that time has
+    /// passed. What is said may change every arrival to come, so it is said before those of its time.
+    fn news_at(&mut self) -> Option<Time> {
+        None
+    }
+
+    /// Says the next of what is to be said by `now`, for the balancer to hear.
+    fn news(&mut self, now: Time) -> Option<News> {
+        let _ = now;
+        None
     }
 }
 

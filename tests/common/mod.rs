@@ -64,6 +64,7 @@ pub fn labels(config: &Config, backends: &[BackendSpec]) -> Labels {
         regions: Vec::new(),
         classes: vec![ClassLabel { name: "default".to_owned(), ..ClassLabel::default() }],
         pools: config.pools.iter().map(|pool| pool.name.clone()).collect(),
+        workflows: Vec::new(),
         nodes: config
             .nodes
             .iter()

@@ -2,7 +2,8 @@
 
 use super::{Scope, Unit};
 use crate::metrics::summary::{
-    Attempts, Costs, Goodput, Hours, Latency, NodeSummary, RequestCounts, Summary, TokenCounts,
+    Attempts, Costs, Goodput, Hours, JobSummary, Latency, NodeSummary, RequestCounts, Summary,
+    TokenCounts,
 };
 
 /// Something a run measures.
@@ -44,6 +45,8 @@ pub(super) enum Metric {
     NodesLeast,
     NodesMost,
     BatchSize,
+    TimedOut,
+    CostMean,
 }
 
 /// One number of a distribution.
@@ -86,6 +89,7 @@ pub(super) const RUN: u8 = 1;
 pub(super) const CLASS: u8 = 2;
 pub(super) const POOL: u8 = 4;
 pub(super) const NODE: u8 = 8;
+pub(super) const JOBS: u8 = 16;
 const GROUPS: u8 = RUN | CLASS | POOL;
 const ALL: u8 = GROUPS | NODE;
 const PAID: u8 = RUN | POOL | NODE;
@@ -94,17 +98,17 @@ const PAID: u8 = RUN | POOL | NODE;
 pub(super) type Entry = (&'static str, Metric, Unit, u8);
 
 /// Every metric; a second name of one follows the first.
-pub(super) const METRICS: [Entry; 41] = [
-    ("latency", Metric::Latency, Unit::Seconds, ALL),
+pub(super) const METRICS: [Entry; 44] = [
+    ("latency", Metric::Latency, Unit::Seconds, ALL | JOBS),
     ("ttft", Metric::FirstToken, Unit::Seconds, GROUPS),
     ("tpot", Metric::PerToken, Unit::Seconds, RUN | CLASS),
     ("queue", Metric::Queue, Unit::Seconds, RUN),
     ("arrived", Metric::Arrived, Unit::Count, GROUPS),
-    ("completed", Metric::Completed, Unit::Count, GROUPS),
-    ("failed", Metric::Failed, Unit::Count, ALL),
+    ("completed", Metric::Completed, Unit::Count, GROUPS | JOBS),
+    ("failed", Metric::Failed, Unit::Count, ALL | JOBS),
     ("rejected", Metric::Rejected, Unit::Count, GROUPS),
     ("cancelled", Metric::Cancelled, Unit::Count, GROUPS),
-    ("in_flight", Metric::InFlight, Unit::Count, GROUPS),
+    ("in_flight", Metric::InFlight, Unit::Count, GROUPS | JOBS),
     ("errors", Metric::Errors, Unit::Count, ALL),
     ("error", Metric::Errors, Unit::Count, ALL),
     ("attempts", Metric::Attempts, Unit::Count, RUN | NODE),
@@ -115,13 +119,13 @@ pub(super) const METRICS: [Entry; 41] = [
     ("tokens_input", Metric::TokensInput, Unit::Count, RUN),
     ("tokens_cached_input", Metric::TokensCached, Unit::Count, RUN),
     ("tokens_output", Metric::TokensOutput, Unit::Count, RUN),
-    ("cost", Metric::Cost, Unit::Dollars, ALL),
+    ("cost", Metric::Cost, Unit::Dollars, ALL | JOBS),
     ("cost_per_1k", Metric::CostPer1k, Unit::Dollars, GROUPS),
     ("cost_per_1k_requests", Metric::CostPer1k, Unit::Dollars, GROUPS),
     ("cost_tokens", Metric::CostTokens, Unit::Dollars, ALL),
     ("cost_hours", Metric::CostHours, Unit::Dollars, RUN | POOL | NODE),
     ("goodput", Metric::Goodput, Unit::PerSecond, RUN | CLASS),
-    ("throughput", Metric::Throughput, Unit::PerSecond, GROUPS),
+    ("throughput", Metric::Throughput, Unit::PerSecond, GROUPS | JOBS),
     ("slo_attainment", Metric::SloAttainment, Unit::Share, RUN | CLASS),
     ("fairness_jain", Metric::Fairness, Unit::Share, RUN),
     ("fairness", Metric::Fairness, Unit::Share, RUN),
@@ -136,6 +140,9 @@ pub(super) const METRICS: [Entry; 41] = [
     ("nodes_least", Metric::NodesLeast, Unit::Count, RUN | POOL),
     ("nodes_most", Metric::NodesMost, Unit::Count, RUN | POOL),
     ("batch_size", Metric::BatchSize, Unit::Number, POOL),
+    ("started", Metric::Arrived, Unit::Count, JOBS),
+    ("timed_out", Metric::TimedOut, Unit::Count, JOBS),
+    ("cost_mean", Metric::CostMean, Unit::Dollars, JOBS),
 ];
 
 /// The fewest and the most nodes wanted by the scaled groups of a pool, or of all; `None` if there is
@@ -166,6 +173,8 @@ pub(super) struct View {
     /// Fewest and most nodes that scaled groups wanted.
     nodes: Option<(u64, u64)>,
     batch_size: Option<f64>,
+    timed_out: u64,
+    cost_mean: Option<f64>,
     /// What `%` is a share of.
     whole: u64,
     /// Time over which requests were counted.
@@ -180,6 +189,10 @@ impl View {
             Scope::Class(name) => View::class(summary, name)?,
             Scope::Pool(name) => View::pool(summary, name)?,
             Scope::Node(name) => View::node(summary.nodes.iter().find(|node| node.name == *name)?),
+            Scope::Jobs(None) => View::jobs(summary.jobs.as_ref()?),
+            Scope::Jobs(Some(name)) => {
+                View::jobs(&summary.workflows.iter().find(|flow| flow.name == *name)?.all)
+            }
         };
         Some(View { seconds: summary.simulated_s - summary.warmup_s, ..view })
     }
@@ -247,6 +260,25 @@ impl View {
         }
     }
 
+    fn jobs(jobs: &JobSummary) -> View {
+        let counts = jobs.jobs;
+        View {
+            latency: jobs.latency_s,
+            requests: RequestCounts {
+                arrived: counts.started,
+                completed: counts.completed,
+                failed: counts.failed,
+                in_flight: counts.in_flight,
+                ..RequestCounts::default()
+            },
+            costs: Costs { total: jobs.cost_usd.total, ..Costs::default() },
+            cost_mean: jobs.cost_usd.mean,
+            timed_out: counts.timed_out,
+            whole: counts.started,
+            ..View::default()
+        }
+    }
+
     /// The metric as a part of a whole.
     pub(super) fn share_of(&self, metric: Metric) -> Option<f64> {
         match metric {
@@ -268,6 +300,7 @@ impl View {
             Metric::PerToken => stat?.of(&self.per_token),
             Metric::Queue => stat?.of(&self.queue),
             Metric::Cost => Some(self.costs.total),
+            Metric::CostMean => self.cost_mean,
             Metric::CostPer1k => self.costs.per_1k_requests,
             Metric::CostTokens => Some(self.costs.tokens),
             Metric::CostHours => Some(self.costs.hours),
@@ -301,6 +334,7 @@ impl View {
             Metric::Hedges => self.attempts.hedges,
             Metric::Failovers => self.attempts.failovers,
             Metric::Degraded => self.attempts.degraded,
+            Metric::TimedOut => self.timed_out,
             Metric::TokensInput => self.tokens.input,
             Metric::TokensCached => self.tokens.cached_input,
             Metric::TokensOutput => self.tokens.output,
