@@ -61,6 +61,10 @@ pub struct Request {
     /// agree. Empty where the edge does not know them.
     #[serde(default, skip_serializing_if = "<[u64]>::is_empty")]
     pub prefix: Box<[u64]>,
+    /// Tokens that a hash of `prefix` stands for; the last one may stand for fewer. Zero where
+    /// there is none.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub prefix_block: u32,
 }
 
 /// A step of a workflow's job.
@@ -93,8 +97,14 @@ impl Request {
             attributes: 0,
             job: None,
             prefix: Box::default(),
+            prefix_block: 0,
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_none(block: &u32) -> bool {
+    *block == 0
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]

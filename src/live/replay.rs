@@ -21,9 +21,6 @@ use crate::rng::{Rng, mix};
 use crate::unit::{NodeId, RequestId, Time, Tokens};
 use crate::workload::{Arrival, TraceError, Traffic, Truth};
 
-/// Tokens that a prefix hash stands for.
-const BLOCK: u64 = 512;
-
 /// How a node wants to be asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ask {
@@ -144,7 +141,12 @@ async fn send(
             }
             () = due => {
                 let Arrival { request, truth, .. } = traffic.take();
-                let flight = Flight { prompt: request.prompt, prefix: request.prefix.clone(), truth };
+                let flight = Flight {
+                    prompt: request.prompt,
+                    prefix: request.prefix.clone(),
+                    block: request.prefix_block,
+                    truth,
+                };
                 // First the facts for the executor, then the word for the balancer.
                 if flights.send((request.id, flight)).is_err() {
                     break Ok(false);
@@ -163,6 +165,8 @@ async fn send(
 struct Flight {
     prompt: Tokens,
     prefix: Box<[u64]>,
+    /// Tokens a prefix hash stands for.
+    block: u32,
     truth: Truth,
 }
 
@@ -282,7 +286,7 @@ fn prompt(flight: &Flight) -> String {
     let mut text = String::new();
     let mut left = flight.prompt.0.max(1);
     for &hash in &flight.prefix {
-        let block = left.min(BLOCK);
+        let block = left.min(u64::from(flight.block));
         words(&mut text, hash, block);
         left -= block;
     }
@@ -305,7 +309,7 @@ mod tests {
 
     fn flight(prompt: u64, prefix: &[u64]) -> Flight {
         let truth = Truth { output: Tokens(9), key: 77 };
-        Flight { prompt: Tokens(prompt), prefix: prefix.into(), truth }
+        Flight { prompt: Tokens(prompt), prefix: prefix.into(), block: 512, truth }
     }
 
     #[test]

@@ -30,6 +30,15 @@ pub struct ClassSpec {
     pub deadline: Option<Span>,
 }
 
+/// What is known of a prompt's beginning.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Prefix {
+    /// Chained hashes of its blocks.
+    pub hashes: Box<[u64]>,
+    /// Tokens a hash stands for; without meaning where there is no hash.
+    pub block: u32,
+}
+
 /// Turns points in time into requests: draws class, lengths and key, and numbers them.
 #[derive(Clone, Debug)]
 pub struct Mix {
@@ -72,17 +81,11 @@ impl Mix {
         let class = self.class();
         let prompt = length(&self.classes[class].prompt, &mut self.length_rng);
         let output = length(&self.classes[class].output, &mut self.length_rng);
-        self.make(at, class, prompt, output, Box::default())
+        self.make(at, class, prompt, output, Prefix::default())
     }
 
     /// Makes the next request, of given lengths; the class is drawn.
-    pub fn given(
-        &mut self,
-        at: Time,
-        prompt: Tokens,
-        output: Tokens,
-        prefix: Box<[u64]>,
-    ) -> Arrival {
+    pub fn given(&mut self, at: Time, prompt: Tokens, output: Tokens, prefix: Prefix) -> Arrival {
         let class = self.class();
         self.make(at, class, prompt, output, prefix)
     }
@@ -101,7 +104,7 @@ impl Mix {
         class: usize,
         prompt: Tokens,
         output: Tokens,
-        prefix: Box<[u64]>,
+        prefix: Prefix,
     ) -> Arrival {
         let id = self.next;
         self.next += 1;
@@ -111,7 +114,8 @@ impl Mix {
             class: ClassId(class as u16),
             priority: spec.priority,
             prompt,
-            prefix,
+            prefix_block: if prefix.hashes.is_empty() { 0 } else { prefix.block },
+            prefix: prefix.hashes,
             ..Request::new(RequestId(id), at)
         };
         let output = Tokens(output.0.max(1));

@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io::BufRead;
 
-use super::length::{LENGTH_MAX, Mix};
+use super::length::{LENGTH_MAX, Mix, Prefix};
 use super::{Arrival, Source};
 use crate::rng::Rng;
 use crate::unit::{Span, Time, Tokens};
@@ -447,7 +447,8 @@ impl Source for Trace {
         // A row without tokens is a request all the same: it costs at least one.
         let length = |count| stretched(count, self.scale.length);
         let (prompt, output) = (length(row.prompt), length(row.output));
-        Ok(Some(self.mix.given(at, prompt, output, row.prefix)))
+        let block = length(mooncake::BLOCK).0 as u32;
+        Ok(Some(self.mix.given(at, prompt, output, Prefix { hashes: row.prefix, block })))
     }
 }
 

@@ -10,6 +10,9 @@ use serde::Deserialize;
 use super::{Flaw, Row, not_text, tokens_in_range};
 use crate::rng::mix;
 
+/// Tokens an id stands for.
+pub(super) const BLOCK: u64 = 512;
+
 /// Milliseconds beyond this (500 years) are not a time.
 const MILLIS_MAX: f64 = 1.6e13;
 
