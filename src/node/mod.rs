@@ -6,6 +6,7 @@
 //! same node see the same service time (common random numbers).
 
 pub mod api;
+pub mod engine;
 pub mod fault;
 pub mod slots;
 mod work;
