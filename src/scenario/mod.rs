@@ -13,6 +13,7 @@ mod builtin;
 mod class;
 mod dist;
 mod document;
+mod engine;
 mod fault;
 mod names;
 mod overrides;
@@ -321,6 +322,9 @@ fn read_document(walk: &mut Walk, document: &[Entry], name: &str) -> Option<Scen
     let classes = class::read(walk, top.take("class"));
     let routes = route::read(walk, top.take("route"), &fleet, &classes.names);
     let (arrivals, idle) = read_workload(walk, &mut top, &bounds, &fleet);
+    if matches!(arrivals, Some(Arrivals::Made(_))) {
+        engine::check_room(walk, &fleet.engines, &classes.specs);
+    }
     // A run cut short on the command line may leave faults out.
     let in_file =
         bounds.duration_field.is_some_and(|field| matches!(field.place(), Place::Span(_)));

@@ -1,6 +1,7 @@
 //! `[[pool]]` and `[[pool.node]]`: the fleet.
 
 use super::dist::{Unit, read as read_dist, read_or_zero};
+use super::engine;
 use super::names::Names;
 use super::problem::{Place, quote};
 use super::strategy;
@@ -78,6 +79,8 @@ pub(super) struct Fleet {
     pub(super) backends: Vec<BackendSpec>,
     pub(super) labels: Vec<NodeLabel>,
     pub(super) live: Vec<LiveNode>,
+    /// Engines, and where they stand.
+    pub(super) engines: Vec<(Place, crate::node::engine::Spec)>,
     /// Nodes without a back end to simulate.
     pub(super) live_only: Vec<Place>,
     /// Whether every node has a `url`.
@@ -99,6 +102,7 @@ pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>) -> Fleet {
         labels: Vec::new(),
         live: Vec::new(),
         live_only: Vec::new(),
+        engines: Vec::new(),
         reachable: true,
         regions: Names::new("region"),
         models: Names::new("model"),
@@ -162,6 +166,9 @@ fn read_group(walk: &mut Walk, mut table: Table<'_>, fleet: &mut Fleet, pool: us
     let count_field = table.take("count");
     let count = count_field.map(|field| walk.count(field, 1..=NODES_MAX as u64));
     let parts = read_parts(walk, &mut table, fleet, pool);
+    if let Some(BackendSpec::Engine(spec)) = &parts.backend {
+        fleet.engines.push((parts.place.clone(), *spec));
+    }
     let place = table.place;
     table.finish(walk, &["autoscale", "profile", "cache", "noise"]);
     let (Some(name), Some(name_field)) = (name, name_field) else {
@@ -275,6 +282,7 @@ fn read_parts<'a>(
         (_, false) => model.clone(),
         (Some(BackendSpec::Slots(_)), true) => "slots".to_owned(),
         (Some(BackendSpec::Api(..)), true) => "api".to_owned(),
+        (Some(BackendSpec::Engine(_)), true) => "engine".to_owned(),
         (None, true) => "live".to_owned(),
     };
     let spec = NodeSpec {
@@ -290,7 +298,8 @@ fn read_parts<'a>(
         limits,
     };
     let urls_place = urls_field.map(|field| field.place());
-    Parts { spec, backend, kind, live, urls, urls_place, place: table.place.clone() }
+    let place = table.place.clone();
+    Parts { spec, backend, kind, live, urls, urls_place, place }
 }
 
 /// A text that is not empty.
@@ -390,7 +399,11 @@ fn live(walk: &mut Walk, table: &mut Table<'_>) -> LiveNode {
 }
 
 fn backend(walk: &mut Walk, field: Field<'_>, limits: Limits) -> Option<BackendSpec> {
-    let (name, inner) = walk.variant(field, "kind of back end", &["api", "slots"], &["engine"])?;
+    let kinds = &["api", "engine", "slots"];
+    let (name, inner) = walk.variant(field, "kind of back end", kinds, &[])?;
+    if name == "engine" {
+        return engine::read(walk, inner).map(BackendSpec::Engine);
+    }
     let mut table = walk.table(inner, &format!("`{name}`"))?;
     let backend = match name {
         "api" => api_backend(walk, &mut table, limits),

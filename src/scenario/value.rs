@@ -282,6 +282,14 @@ impl Walk {
         words.iter().find(|(word, _)| *word == name).map(|(_, value)| *value)
     }
 
+    pub(super) fn truth(&mut self, field: Field<'_>) -> Option<bool> {
+        if let Kind::Truth(truth) = field.value.kind {
+            return Some(truth);
+        }
+        self.wrong_type(field, "true or false");
+        None
+    }
+
     pub(super) fn text<'a>(&mut self, field: Field<'a>) -> Option<&'a str> {
         let Kind::Text(text) = &field.value.kind else {
             self.wrong_type(field, "a string");

@@ -4,7 +4,7 @@
 use super::agenda::{Agenda, Next};
 use crate::balance::{Action, Balancer, Config, Control, Event, Input, Mark, MarkBy, MarkPhase};
 use crate::id_map::IdMap;
-use crate::node::{BackendSpec, Diary, Due, FaultKind, FaultSpec, Node, Rank, Work};
+use crate::node::{BackendSpec, Blocks, Diary, Due, FaultKind, FaultSpec, Node, Rank, Work};
 use crate::unit::{NodeId, Span, Time, Tokens};
 use crate::workload::{TraceError, Traffic, Truth};
 
@@ -40,10 +40,13 @@ impl Diary for Agenda {
 }
 
 /// A request under way, as only the executor knows it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Flight {
     prompt: Tokens,
     truth: Truth,
+    /// Kept only where some node asks for it.
+    prefix: Box<[u64]>,
+    prefix_block: u32,
 }
 
 /// The executor: simulated nodes and what will happen to them.
@@ -56,6 +59,8 @@ struct World {
     faults: Vec<FaultSpec>,
     /// So many of them are the scenario's; the others are a person's.
     scheduled: usize,
+    /// Whether some node wants to know the hashes of prompts.
+    keeps_prefixes: bool,
 }
 
 /// A simulation in progress.
@@ -101,7 +106,9 @@ impl Sim {
         let balancer = Balancer::new(parts.config);
         let (flights, faults) = (IdMap::default(), parts.faults);
         let scheduled = faults.len();
-        let world = World { now: Time::ZERO, nodes, agenda, flights, faults, scheduled };
+        let keeps_prefixes = parts.backends.iter().any(BackendSpec::keeps_prefixes);
+        let now = Time::ZERO;
+        let world = World { now, nodes, agenda, flights, faults, scheduled, keeps_prefixes };
         Ok(Sim { balancer, world, traffic, arrival, moved: Time::ZERO })
     }
 
@@ -214,7 +221,14 @@ impl Sim {
         self.arrival = self.traffic.peek()?;
         // Traffic in disorder is its own mistake; time goes on from where it is.
         let at = arrival.at.max(self.world.now);
-        let flight = Flight { prompt: arrival.request.prompt, truth: arrival.truth };
+        let request = &arrival.request;
+        let keeps = self.world.keeps_prefixes;
+        let flight = Flight {
+            prompt: request.prompt,
+            truth: arrival.truth,
+            prefix: if keeps { request.prefix.clone() } else { Box::default() },
+            prefix_block: request.prefix_block,
+        };
         self.world.flights.insert(arrival.request.id, flight);
         Ok((at, Input::Arrive(arrival.request)))
     }
@@ -249,6 +263,8 @@ impl World {
             Due::Job(node, job, turn) => {
                 self.nodes[node.index()].fire(self.now, job, turn, &mut self.agenda)
             }
+            Due::Step(node, number) => self.nodes[node.index()].step(number, &mut self.agenda),
+            Due::Progress(attempt, progress) => Some(Input::Progress(attempt, progress)),
             Due::Finish(attempt, outcome) => Some(Input::Finish(attempt, outcome)),
             Due::Probed(node, number, result) => Some(Input::Probed(node, number, result)),
             Due::Control(control) => Some(Input::Control(*control)),
@@ -284,7 +300,8 @@ impl World {
             Action::Dispatch { attempt, node } => {
                 let flight = self.flights.get(attempt.request).expect("it is under way");
                 let work = Work { attempt, prompt: flight.prompt, truth: flight.truth };
-                self.nodes[node.index()].start(self.now, work, &mut self.agenda);
+                let blocks = Blocks { hashes: &flight.prefix, tokens: flight.prefix_block };
+                self.nodes[node.index()].start(self.now, work, blocks, &mut self.agenda);
             }
             Action::Abort { attempt, node } => {
                 self.nodes[node.index()].abort(self.now, attempt, &mut self.agenda);
