@@ -150,10 +150,6 @@ pub struct Node {
     faults: Vec<(u32, FaultKind)>,
 }
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one a node, and boxes would cost a step to the law of every draw"
-)]
 #[derive(Debug)]
 enum Backend {
     Slots(slots::Slots),

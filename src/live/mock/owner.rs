@@ -224,14 +224,14 @@ impl Owner {
         match *due {
             Due::Job(node, job, turn) => {
                 let input = self.nodes[node.index()].fire(at, job, turn, &mut self.agenda);
-                self.say(at, input);
+                self.say(at, input.as_ref());
             }
             Due::Step(node, number) => {
                 let input = self.nodes[node.index()].step(number, &mut self.agenda);
-                self.say(at, input);
+                self.say(at, input.as_ref());
             }
             Due::Progress(attempt, progress) => {
-                self.say(at, Some(Input::Progress(attempt, progress)));
+                self.say(at, Some(&Input::Progress(attempt, progress)));
             }
             Due::Finish(attempt, outcome) => self.end(at, attempt, outcome),
             Due::Probed(_, number, result) => {
@@ -246,16 +246,16 @@ impl Owner {
     }
 
     /// Tells a handler what its node has said.
-    fn say(&mut self, at: Time, input: Option<Input>) {
+    fn say(&mut self, at: Time, input: Option<&Input>) {
         match input {
-            Some(Input::Progress(attempt, Progress::FirstToken)) => {
+            Some(&Input::Progress(attempt, Progress::FirstToken)) => {
                 let Some(node) = self.flights.get(&attempt).map(|flight| flight.node) else {
                     return;
                 };
                 self.tell(at, node, attempt, Tokens(1));
                 self.agenda.put(at + TICK, Rank::Progress, Entry::Tick(node, attempt));
             }
-            Some(Input::Finish(attempt, outcome)) => self.end(at, attempt, outcome),
+            Some(&Input::Finish(attempt, outcome)) => self.end(at, attempt, outcome),
             _ => {}
         }
     }
