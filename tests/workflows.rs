@@ -78,6 +78,8 @@ impl World {
             backends: self.backends.clone(),
             faults: self.faults.clone(),
             inter_token: Some(Span::from_secs(5)),
+            cold_starts: Vec::new(),
+            network: None,
         };
         let jobs = Jobs::new(starts, self.flows.clone(), classes, 7);
         Sim::new(parts, Box::new(jobs)).expect("a process does not fail")

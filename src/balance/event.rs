@@ -129,6 +129,9 @@ pub enum Failure {
     ClientError,
     /// The credential is at fault (401, 402, 403).
     Unauthorized,
+    /// The node could never hold a request of this length. Not blamed on the node; a larger one may
+    /// hold it.
+    TooLong,
 }
 
 impl Failure {
@@ -141,7 +144,10 @@ impl Failure {
             | Failure::ServerError
             | Failure::Stalled
             | Failure::Malformed => true,
-            Failure::Overloaded | Failure::ClientError | Failure::Unauthorized => false,
+            Failure::Overloaded
+            | Failure::ClientError
+            | Failure::Unauthorized
+            | Failure::TooLong => false,
         }
     }
 
@@ -163,6 +169,7 @@ impl Failure {
             Failure::Malformed => "malformed answer",
             Failure::ClientError => "client error",
             Failure::Unauthorized => "unauthorized",
+            Failure::TooLong => "too long for the node",
         }
     }
 }

@@ -206,8 +206,8 @@ impl Api {
         Usage { input: job.work.prompt, cached: Tokens::ZERO, output: Tokens(came.min(output)) }
     }
 
-    pub(super) fn came(&self, now: Time, key: JobKey) -> Option<Tokens> {
-        self.bench.job(key).map(|job| self.used(now, job).output)
+    pub(super) fn came(&self, now: Time, attempt: Attempt) -> Option<Tokens> {
+        self.bench.find(attempt).map(|(_, job)| self.used(now, &job).output)
     }
 
     pub(super) fn quota(&self, now: Time) -> Quota {

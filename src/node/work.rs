@@ -126,11 +126,6 @@ impl<S: Copy> Bench<S> {
         self.jobs.iter().find(|(_, job)| job.work.attempt == attempt).map(|(key, job)| (key, *job))
     }
 
-    /// Returns a job in progress.
-    pub(super) fn job(&self, key: JobKey) -> Option<&Job<S>> {
-        self.jobs.get(key)
-    }
-
     /// Returns what is left to the job's milestone, at the pace of now.
     pub(super) fn left(&self, now: Time, job: &Job<S>) -> Span {
         if self.frozen { job.left } else { job.due.since(now) }

@@ -18,6 +18,7 @@ pub static BUILTIN: &[(&str, &str)] = &[
     ("mm1", include_str!("../../scenarios/mm1.toml")),
     ("mmk", include_str!("../../scenarios/mmk.toml")),
     ("bench-queue", include_str!("../../scenarios/bench-queue.toml")),
+    ("bench-engine", include_str!("../../scenarios/bench-engine.toml")),
 ];
 
 /// Returns the text of the built-in scenario of this name.

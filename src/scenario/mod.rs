@@ -14,6 +14,7 @@ mod builtin;
 mod class;
 mod dist;
 mod document;
+mod engine;
 mod fault;
 mod names;
 mod origin;
@@ -21,6 +22,7 @@ mod overrides;
 mod pool;
 mod problem;
 mod process;
+mod profile;
 mod region;
 mod route;
 mod strategy;
@@ -52,6 +54,7 @@ pub use pool::{
     SPEED_MAX, TAGS_MAX, WEIGHT_MAX,
 };
 pub use problem::{DRAWN_MAX, Place, Problem, Problems};
+pub use profile::{PROFILES, profile};
 pub use region::{JITTER_DEFAULT, REGIONS_MAX, RTT_MAX};
 pub use route::{ROUTES_MAX, TENANTS_MAX};
 pub use value::{NAME_MAX, TEXT_MAX};
@@ -376,6 +379,10 @@ fn read_document(walk: &mut Walk, document: &[Entry], name: &str) -> Option<Scen
     let routes = route::read(walk, top.take("route"), &mut known);
     let mut flows = workflow::read(walk, top.take("workflow"), &classes.names);
     let (workload, idle) = read_workload(walk, &mut top, &bounds, &fleet, &mut flows);
+    let made = workload.as_ref().is_some_and(|workload| workload.arrivals.endless());
+    if made {
+        engine::check_room(walk, &fleet.engines, &classes.specs);
+    }
     // A run cut short on the command line may leave faults out.
     let in_file =
         bounds.duration_field.is_some_and(|field| matches!(field.place(), Place::Span(_)));

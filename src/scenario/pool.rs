@@ -2,6 +2,7 @@
 
 use super::autoscale::{self, Autoscale};
 use super::dist::{Unit, read as read_dist, read_or_zero};
+use super::engine;
 use super::names::Names;
 use super::problem::{Place, quote};
 use super::region::Use;
@@ -91,6 +92,8 @@ pub(super) struct Fleet {
     pub(super) cold_starts: Vec<Dist>,
     pub(super) labels: Vec<NodeLabel>,
     pub(super) live: Vec<LiveNode>,
+    /// Engines, and where they stand.
+    pub(super) engines: Vec<(Place, crate::node::engine::Spec)>,
     /// Nodes without a back end to simulate.
     pub(super) live_only: Vec<Place>,
     /// Whether every node has a `url`.
@@ -118,6 +121,7 @@ pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>) -> Fleet {
         labels: Vec::new(),
         live: Vec::new(),
         live_only: Vec::new(),
+        engines: Vec::new(),
         reachable: true,
         regions: Names::new("region"),
         models: Names::new("model"),
@@ -195,6 +199,9 @@ fn read_group(walk: &mut Walk, mut table: Table<'_>, fleet: &mut Fleet, pool: us
     let scale_field = table.take("autoscale");
     let scale = scale_field.map(|field| autoscale::read(walk, field, start));
     let parts = read_parts(walk, &mut table, fleet, pool);
+    if let Some(BackendSpec::Engine(spec)) = &parts.backend {
+        fleet.engines.push((parts.place.clone(), *spec));
+    }
     let place = table.place;
     table.finish(walk, &["profile", "cache", "noise"]);
     let (Some(name), Some(name_field)) = (name, name_field) else {
@@ -333,6 +340,7 @@ fn read_parts<'a>(
         (_, false) => model.clone(),
         (Some(BackendSpec::Slots(_)), true) => "slots".to_owned(),
         (Some(BackendSpec::Api(..)), true) => "api".to_owned(),
+        (Some(BackendSpec::Engine(_)), true) => "engine".to_owned(),
         (None, true) => "live".to_owned(),
     };
     let spec = NodeSpec {
@@ -348,7 +356,8 @@ fn read_parts<'a>(
         limits,
     };
     let urls_place = urls_field.map(|field| field.place());
-    Parts { spec, backend, kind, live, urls, urls_place, place: table.place.clone() }
+    let place = table.place.clone();
+    Parts { spec, backend, kind, live, urls, urls_place, place }
 }
 
 /// A text that is not empty.
@@ -448,7 +457,11 @@ fn live(walk: &mut Walk, table: &mut Table<'_>) -> LiveNode {
 }
 
 fn backend(walk: &mut Walk, field: Field<'_>, limits: Limits) -> Option<BackendSpec> {
-    let (name, inner) = walk.variant(field, "kind of back end", &["api", "slots"], &["engine"])?;
+    let kinds = &["api", "engine", "slots"];
+    let (name, inner) = walk.variant(field, "kind of back end", kinds, &[])?;
+    if name == "engine" {
+        return engine::read(walk, inner).map(BackendSpec::Engine);
+    }
     let mut table = walk.table(inner, &format!("`{name}`"))?;
     let backend = match name {
         "api" => api_backend(walk, &mut table, limits),

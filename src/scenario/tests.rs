@@ -558,7 +558,7 @@ name = "light"
 strategy = "random"
 [[pool.node]]
 name = "a"
-backend = { engine = { profile = "x" } }
+backend = { slots = { servers = 1, service = "1ms" } }
 [[class]]
 name = "chat"
 [workload]
@@ -576,6 +576,25 @@ key_env = "sk-123456"
 [[pool.node]]
 name = "b"
 "#;
+
+#[test]
+fn engines_that_cannot_be_are_refused_with_a_reason() {
+    let slots = r#"slots = { servers = 2, service = { constant = "10ms" } }"#;
+    let engine = |fields: &str| broken(slots, &format!("engine = {{ {fields} }}"));
+    let named = r#"profile = "llama-3.1-8b/h100/vllm""#;
+    assert_eq!(engine(named), "no problem");
+    for (fields, reason) in [
+        (r#"profile = "llama-3.1-8b/h100""#.to_owned(), "a profile with a similar name exists"),
+        (format!("{named}, kv_tokens = 100"), "holds 96 tokens, less than a prompt"),
+        (format!("{named}, kv_tokens = 8"), "`kv_tokens` must be from 16 (one block)"),
+        (format!("{named}, step_tokens = 100"), "`step_tokens` must be from 256 (`max_seqs`"),
+        (format!("{named}, prefix_cache = 1"), "`prefix_cache` must be true or false"),
+        ("f = 1, p1 = 1".to_owned(), "`engine` has no `kv_tokens`"),
+    ] {
+        let drawn = engine(&fields);
+        assert!(drawn.contains(reason), "{fields}: {drawn}");
+    }
+}
 
 #[test]
 fn every_builtin_reads_and_expects_something() {

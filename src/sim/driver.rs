@@ -9,7 +9,7 @@ use crate::balance::{
 };
 use crate::dist::Dist;
 use crate::id_map::IdMap;
-use crate::node::{BackendSpec, Diary, Due, FaultKind, FaultSpec, Node, Rank, Work};
+use crate::node::{BackendSpec, Blocks, Diary, Due, FaultKind, FaultSpec, Node, Rank, Work};
 use crate::unit::{NodeId, RequestId, Span, Time, Tokens};
 use crate::workload::{TraceError, Traffic, Truth};
 
@@ -50,8 +50,13 @@ struct Post<'a> {
 }
 
 impl Diary for Post<'_> {
-    fn enter(&mut self, at: Time, rank: Rank, due: Due) {
+    fn enter(&mut self, at: Time, mut rank: Rank, due: Due) {
         let back = self.network.map_or(Span::ZERO, |network| match &due {
+            Due::Progress(attempt, _) => {
+                // Of one rank, so that the words of a node arrive in the order they were said.
+                rank = Rank::Finish;
+                network.attempt(self.node, *attempt).back
+            }
             Due::Finish(attempt, _) => network.attempt(self.node, *attempt).back,
             Due::Probed(node, number, _) => network.probe(*node, *number).back,
             // What happens at the node itself.
@@ -62,10 +67,13 @@ impl Diary for Post<'_> {
 }
 
 /// A request under way, as only the executor knows it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Flight {
     prompt: Tokens,
     truth: Truth,
+    /// Kept only where some node asks for it.
+    prefix: Box<[u64]>,
+    prefix_block: u32,
 }
 
 /// The executor: simulated nodes and what will happen to them.
@@ -80,6 +88,8 @@ struct World {
     faults: Vec<FaultSpec>,
     /// So many of them are the scenario's; the others are a person's.
     scheduled: usize,
+    /// Whether some node wants to know the hashes of prompts.
+    keeps_prefixes: bool,
 }
 
 /// A simulation in progress.
@@ -132,8 +142,19 @@ impl Sim {
         let balancer = Balancer::new(parts.config);
         let (flights, faults) = (IdMap::default(), parts.faults);
         let scheduled = faults.len();
+        let keeps_prefixes = parts.backends.iter().any(BackendSpec::keeps_prefixes);
         let now = Time::ZERO;
-        let world = World { now, nodes, agenda, starts, network, flights, faults, scheduled };
+        let world = World {
+            now,
+            nodes,
+            agenda,
+            starts,
+            network,
+            flights,
+            faults,
+            scheduled,
+            keeps_prefixes,
+        };
         Ok(Sim { balancer, world, traffic, arrival, news, moved: Time::ZERO })
     }
 
@@ -273,7 +294,14 @@ impl Sim {
         self.ask_traffic()?;
         // Traffic in disorder is its own mistake; time goes on from where it is.
         let at = arrival.at.max(self.world.now);
-        let flight = Flight { prompt: arrival.request.prompt, truth: arrival.truth };
+        let request = &arrival.request;
+        let keeps = self.world.keeps_prefixes;
+        let flight = Flight {
+            prompt: request.prompt,
+            truth: arrival.truth,
+            prefix: if keeps { request.prefix.clone() } else { Box::default() },
+            prefix_block: request.prefix_block,
+        };
         self.world.flights.insert(arrival.request.id, flight);
         let way = self.world.network.as_ref().map(|network| network.origin(&arrival.request));
         let way = way.unwrap_or_default();
@@ -330,10 +358,21 @@ impl World {
                 let crashed = self.nodes[node.index()].crashed();
                 return self.starts.over(now, node, start, crashed, &mut self.agenda);
             }
+            Due::Step(node, number) => {
+                let (there, mut post) = self.at(node);
+                let said = there.step(number, &mut post)?;
+                return self.deliver(node, said);
+            }
             Due::Arrive(request) => return Some(Input::Arrive(*request)),
             Due::Start(node, work) => {
-                let (there, mut post) = self.at(node);
-                there.start(now, work, &mut post);
+                let flight = self.flights.get(work.attempt.request);
+                let blocks = flight.map_or_else(Blocks::default, |flight| Blocks {
+                    hashes: &flight.prefix,
+                    tokens: flight.prefix_block,
+                });
+                let network = self.network.as_ref();
+                let mut post = Post { agenda: &mut self.agenda, network, node };
+                self.nodes[node.index()].start(now, work, blocks, &mut post);
             }
             Due::Abort(node, attempt) => {
                 let (there, mut post) = self.at(node);
@@ -418,7 +457,7 @@ impl World {
         match action {
             Action::Dispatch { attempt, node, batch } => {
                 let flight = self.flights.get(attempt.request).expect("it is under way");
-                let Flight { prompt, truth } = *flight;
+                let (prompt, truth) = (flight.prompt, flight.truth);
                 let work = Work { attempt, prompt, truth, batch };
                 // Those of a batch travel together.
                 let parcel = batch.map_or(attempt, |batch| Attempt {

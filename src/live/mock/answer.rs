@@ -308,6 +308,11 @@ async fn failed(outcome: Outcome) -> Response<Body> {
             StatusCode::INTERNAL_SERVER_ERROR,
             &ErrorBody::new("server_error", "internal_error", "the mock node failed"),
         ),
+        Outcome::Failed(Failure::TooLong, _) => {
+            let message = "the node has no room for a request of this length";
+            let body = ErrorBody::new("invalid_request_error", "context_length_exceeded", message);
+            error(StatusCode::BAD_REQUEST, &body)
+        }
         Outcome::Failed(Failure::Overloaded, _) => error(
             StatusCode::SERVICE_UNAVAILABLE,
             &ErrorBody::new("server_error", "overloaded", "the mock node is overloaded"),
