@@ -19,7 +19,7 @@ mod overrides;
 mod pool;
 mod problem;
 mod process;
-mod profile;
+pub mod profile;
 mod route;
 mod strategy;
 #[cfg(test)]
@@ -43,7 +43,6 @@ pub use pool::{
     SPEED_MAX, TAGS_MAX, WEIGHT_MAX,
 };
 pub use problem::{DRAWN_MAX, Place, Problem, Problems};
-pub use profile::{PROFILES, profile};
 pub use route::{ROUTES_MAX, TENANTS_MAX};
 pub use value::{NAME_MAX, TEXT_MAX};
 pub use workload::{Arrivals, RATE_MAX, SCALE_MAX};
