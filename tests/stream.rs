@@ -52,6 +52,7 @@ fn play(bytes: u64) -> Option<u64> {
         prompt: law,
         output: law,
         deadline: None,
+        origin: plimsoll::workload::Origin::default(),
         tenants: Tenants::default(),
     };
     let map = CsvMap {

@@ -4,9 +4,10 @@
 //! of it; without a profile the law (`f`, `p1`) and the room (`kv_tokens`) have to be told. The bounds
 //! are those of the node model.
 
+use super::pool::named;
 use super::problem::{Place, quote};
-use super::profile::{PROFILES, profile};
-use super::value::{Field, Table, Walk, digits, suggest};
+use super::profile::{self, Profile};
+use super::value::{Field, Table, Walk, digits};
 use crate::node::engine::{
     BLOCK_MAX, COEFFICIENT_MAX, EXPERTS_MAX, KV_TOKENS_MAX, Law, Moe, Overhead, SCALE_MAX,
     SEQS_MAX, STEP_TOKENS_MAX, Spec,
@@ -14,14 +15,15 @@ use crate::node::engine::{
 use crate::workload::ClassSpec;
 
 /// Reads an engine.
-pub(super) fn read(walk: &mut Walk, field: Field<'_>) -> Option<Spec> {
+pub(super) fn read(walk: &mut Walk, field: Field<'_>) -> Option<Profile<Spec>> {
     let before = walk.problems.len();
     let mut table = walk.table(field, "`engine`")?;
-    let named = table.take("profile");
-    let base = named.and_then(|field| by_name(walk, field));
+    let named = named(walk, &mut table, profile::engine, profile::profiles().engine_names());
     // With a profile everything may be left out; one that is not known is no reason to ask for all.
     let bare = named.is_none();
-    let mut spec = base.unwrap_or_else(|| Spec::new(Law::default(), 1));
+    let base = named.flatten();
+    let hourly = base.as_ref().and_then(|profile| profile.hourly);
+    let mut spec = base.map_or_else(|| Spec::new(Law::default(), 1), |profile| profile.spec);
     let mut number = |table: &mut Table<'_>, key, needed: bool, into: &mut f64, max: f64| {
         let field = if needed { table.need(walk, key) } else { table.take(key) };
         if let Some(value) = field.and_then(|field| walk.upto(field, max)) {
@@ -67,18 +69,7 @@ pub(super) fn read(walk: &mut Walk, field: Field<'_>) -> Option<Spec> {
         walk.problem(place, error.to_string());
     }
     table.finish(walk, &["noise"]);
-    checked.ok()
-}
-
-fn by_name(walk: &mut Walk, field: Field<'_>) -> Option<Spec> {
-    let name = walk.text(field)?;
-    let found = profile(name);
-    if found.is_none() {
-        let help = suggest("profile", name, PROFILES.iter().copied());
-        let message = format!("unknown profile {}", quote(name));
-        walk.problem(field.place(), message).label("not a profile").help(help);
-    }
-    found
+    checked.ok().map(|spec| Profile { spec, prices: None, hourly })
 }
 
 fn count(

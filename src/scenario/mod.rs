@@ -22,7 +22,7 @@ mod overrides;
 mod pool;
 mod problem;
 mod process;
-mod profile;
+pub mod profile;
 mod region;
 mod route;
 mod strategy;
@@ -54,7 +54,6 @@ pub use pool::{
     SPEED_MAX, TAGS_MAX, WEIGHT_MAX,
 };
 pub use problem::{DRAWN_MAX, Place, Problem, Problems};
-pub use profile::{PROFILES, profile};
 pub use region::{JITTER_DEFAULT, REGIONS_MAX, RTT_MAX};
 pub use route::{ROUTES_MAX, TENANTS_MAX};
 pub use value::{NAME_MAX, TEXT_MAX};

@@ -5,9 +5,10 @@ use super::dist::{Unit, read as read_dist, read_or_zero};
 use super::engine;
 use super::names::Names;
 use super::problem::{Place, quote};
+use super::profile::{self, Profile};
 use super::region::Use;
 use super::strategy;
-use super::value::{Field, Table, Walk, digits};
+use super::value::{Field, Table, Walk, digits, suggest};
 use crate::balance::{Limits, Locality, NodeSpec, PoolSpec, Prices, ScaleSpec, Tier};
 use crate::dist::Dist;
 use crate::metrics::NodeLabel;
@@ -328,6 +329,11 @@ fn read_parts<'a>(
     let live = live(walk, table);
     let field = table.take("backend");
     let backend = field.and_then(|field| backend(walk, field, limits));
+    // A profile brings its price along where the node states none.
+    let (price, hourly) = backend
+        .as_ref()
+        .map_or((price, hourly), |profile| (price.or(profile.prices), hourly.or(profile.hourly)));
+    let backend = backend.map(|profile| profile.spec);
     fleet.reachable &= table.has("url");
     if field.is_none() && !table.has("url") {
         walk.problem(table.place, "the node has neither `backend` nor `url`")
@@ -456,32 +462,81 @@ fn live(walk: &mut Walk, table: &mut Table<'_>) -> LiveNode {
     LiveNode { url: None, key_env, dialect }
 }
 
-fn backend(walk: &mut Walk, field: Field<'_>, limits: Limits) -> Option<BackendSpec> {
+fn backend(walk: &mut Walk, field: Field<'_>, limits: Limits) -> Option<Profile<BackendSpec>> {
     let kinds = &["api", "engine", "slots"];
     let (name, inner) = walk.variant(field, "kind of back end", kinds, &[])?;
     if name == "engine" {
-        return engine::read(walk, inner).map(BackendSpec::Engine);
+        let engine = engine::read(walk, inner)?;
+        let Profile { spec, prices, hourly } = engine;
+        return Some(Profile { spec: BackendSpec::Engine(spec), prices, hourly });
     }
     let mut table = walk.table(inner, &format!("`{name}`"))?;
     let backend = match name {
         "api" => api_backend(walk, &mut table, limits),
-        _ => slots_backend(walk, &mut table),
+        _ => slots_backend(walk, &mut table).map(Profile::bare),
     };
-    table.finish(walk, &["profile", "cache"]);
+    table.finish(walk, &["cache"]);
     backend
 }
 
-fn api_backend(walk: &mut Walk, table: &mut Table<'_>, limits: Limits) -> Option<BackendSpec> {
-    let ttft = table.need(walk, "ttft").and_then(|field| read_or_zero(walk, field, Unit::Time));
-    let speed = table.need(walk, "tokens_per_second").and_then(|field| {
-        let speed = read_dist(walk, field, Unit::Plain)?;
-        if speed.mean() > SPEED_MAX {
-            walk.must_be(field, &format!("at most {} in the mean", digits(SPEED_MAX as u64)));
+/// The profile that a back end names, if it names one: `Some(None)` if there is none of that name.
+pub(super) fn named<'a, T>(
+    walk: &mut Walk,
+    table: &mut Table<'_>,
+    find: impl Fn(&str) -> Option<Profile<T>>,
+    names: impl Iterator<Item = &'a str> + Clone,
+) -> Option<Option<Profile<T>>> {
+    let field = table.take("profile")?;
+    let name = walk.text(field)?;
+    let profile = find(name);
+    if profile.is_none() {
+        let help = suggest("profile", name, names);
+        walk.problem(field.place(), format!("unknown profile {}", quote(name)))
+            .label("no profile of this kind")
+            .help(format!("{help}\nall profiles: plimsoll list profiles"));
+    }
+    Some(profile)
+}
+
+fn api_backend(
+    walk: &mut Walk,
+    table: &mut Table<'_>,
+    limits: Limits,
+) -> Option<Profile<BackendSpec>> {
+    let named = named(walk, table, profile::hosted, profile::profiles().hosted_names());
+    let ttft = table.take("ttft");
+    let speed = table.take("tokens_per_second");
+    let ttft = match (ttft, &named) {
+        (None, Some(profile)) => profile.as_ref().map(|profile| profile.spec.ttft.clone()),
+        (None, None) => {
+            table.need(walk, "ttft");
+            None
         }
-        Some(speed)
-    });
+        (Some(field), _) => read_or_zero(walk, field, Unit::Time),
+    };
+    let speed = match (speed, &named) {
+        (None, Some(profile)) => {
+            profile.as_ref().map(|profile| profile.spec.tokens_per_second.clone())
+        }
+        (None, None) => {
+            table.need(walk, "tokens_per_second");
+            None
+        }
+        (Some(field), _) => speed_law(walk, field),
+    };
     let (ttft, tokens_per_second) = ttft.zip(speed)?;
-    Some(BackendSpec::Api(api::Spec { ttft, tokens_per_second }, limits))
+    let spec = BackendSpec::Api(api::Spec { ttft, tokens_per_second }, limits);
+    let named = named.flatten();
+    let (prices, hourly) = named.map_or((None, None), |profile| (profile.prices, profile.hourly));
+    Some(Profile { spec, prices, hourly })
+}
+
+fn speed_law(walk: &mut Walk, field: Field<'_>) -> Option<Dist> {
+    let speed = read_dist(walk, field, Unit::Plain)?;
+    if speed.mean() > SPEED_MAX {
+        walk.must_be(field, &format!("at most {} in the mean", digits(SPEED_MAX as u64)));
+    }
+    Some(speed)
 }
 
 fn slots_backend(walk: &mut Walk, table: &mut Table<'_>) -> Option<BackendSpec> {
