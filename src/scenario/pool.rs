@@ -507,7 +507,7 @@ fn api_backend(
     let ttft = table.take("ttft");
     let speed = table.take("tokens_per_second");
     let ttft = match (ttft, &named) {
-        (None, Some(profile)) => profile.as_ref().map(|profile| profile.spec.ttft.clone()),
+        (None, Some(profile)) => profile.as_ref().map(|profile| profile.spec.ttft),
         (None, None) => {
             table.need(walk, "ttft");
             None
@@ -515,9 +515,7 @@ fn api_backend(
         (Some(field), _) => read_or_zero(walk, field, Unit::Time),
     };
     let speed = match (speed, &named) {
-        (None, Some(profile)) => {
-            profile.as_ref().map(|profile| profile.spec.tokens_per_second.clone())
-        }
+        (None, Some(profile)) => profile.as_ref().map(|profile| profile.spec.tokens_per_second),
         (None, None) => {
             table.need(walk, "tokens_per_second");
             None
