@@ -6,7 +6,9 @@ use std::io::{self, BufReader, Read};
 use plimsoll::balance::Priority;
 use plimsoll::dist::Dist;
 use plimsoll::unit::Time;
-use plimsoll::workload::{ClassSpec, CsvMap, Mix, Source, Tenants, TimeUnit, Trace, TraceFormat};
+use plimsoll::workload::{
+    ClassSpec, CsvMap, Mix, Origin, Source, Tenants, TimeUnit, Trace, TraceFormat,
+};
 
 /// Rows without end, made as they are read.
 struct Rows<F> {
@@ -52,7 +54,7 @@ fn play(bytes: u64) -> Option<u64> {
         prompt: law,
         output: law,
         deadline: None,
-        origin: plimsoll::workload::Origin::default(),
+        origin: Origin::default(),
         tenants: Tenants::default(),
     };
     let map = CsvMap {

@@ -48,6 +48,7 @@ fn play(traffic: Closed, config: &Config, backends: &[BackendSpec], keep: bool) 
         backends: backends.to_vec(),
         faults: Vec::new(),
         cold_starts: Vec::new(),
+        network: None,
         inter_token: None,
     };
     let mut sim = Sim::new(parts, Box::new(traffic)).expect("a loop that is made up");
