@@ -172,6 +172,9 @@ struct Kept {
     users: u32,
 }
 
+/// Requests and the tokens of their prompts that a step computes.
+type Chunks = Vec<(u64, u64)>;
+
 /// Token by token, and everything counted anew.
 struct Reference {
     spec: Spec,
@@ -182,7 +185,7 @@ struct Reference {
     cache: Vec<Kept>,
     gone: Vec<u64>,
     /// Chunks and the end of the step under way.
-    step: Option<(Vec<(u64, u64)>, (u64, f64))>,
+    step: Option<(Chunks, (u64, f64))>,
     slow: f64,
     hangs: Option<u64>,
     crashed: bool,

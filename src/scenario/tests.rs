@@ -550,7 +550,6 @@ hedge = { after = "p95" }
 instances = 2
 share = { every = "200ms" }
 health = { slow_start = "30s" }
-[regions]
 [network]
 name = "x"
 [[pool]]
