@@ -13,10 +13,10 @@ use plimsoll::dist::Dist;
 use plimsoll::journal::{Header, Writer, replay};
 use plimsoll::metrics::{Collector, Labels, Summary, Watch, WorkflowLabel};
 use plimsoll::node::{Answer, BackendSpec, FaultKind, FaultSpec, api};
-use plimsoll::sim::{Parts, Sim, Step};
-use plimsoll::unit::{ClassId, NodeId, Price, Ratio, Span, Time};
+use plimsoll::sim::{NetworkSpec, Parts, Sim, Step};
+use plimsoll::unit::{ClassId, NodeId, Price, Ratio, RegionId, Span, Time};
 use plimsoll::workload::workflow::{CallSpec, Context, OnFailure, StepSpec};
-use plimsoll::workload::{Jobs, Mix, Poisson, WorkflowSpec};
+use plimsoll::workload::{ClassSpec, Jobs, Mix, Origin, Poisson, Shares, WorkflowSpec};
 
 fn law(value: f64) -> Dist {
     Dist::constant(value).expect("a law")
@@ -44,6 +44,7 @@ struct World {
     flows: Vec<WorkflowSpec>,
     rate: f64,
     jobs: u64,
+    network: Option<NetworkSpec>,
 }
 
 impl World {
@@ -57,6 +58,7 @@ impl World {
             flows: vec![flow("flow", 1.0, steps)],
             rate: 50.0,
             jobs,
+            network: None,
         }
     }
 
@@ -70,7 +72,9 @@ impl World {
     }
 
     fn sim(&self) -> Sim {
-        let classes = vec![common::class()];
+        let regions = Shares::new(&[(RegionId(1), 1.0)]);
+        let origin = Origin { regions, ..Origin::default() };
+        let classes = vec![ClassSpec { origin, ..common::class() }];
         let mix = Mix::new(classes.clone(), 7);
         let starts = Poisson::new(self.rate, Time::MAX, self.jobs, 7, mix);
         let parts = Parts {
@@ -79,7 +83,7 @@ impl World {
             faults: self.faults.clone(),
             inter_token: Some(Span::from_secs(5)),
             cold_starts: Vec::new(),
-            network: None,
+            network: self.network.clone(),
         };
         let jobs = Jobs::new(starts, self.flows.clone(), classes, 7);
         Sim::new(parts, Box::new(jobs)).expect("a process does not fail")
@@ -160,7 +164,15 @@ fn stormy(strategy: &str) -> World {
     let mut report = flow("report", 0.7, vec![step("plan", &[], 1.0), research, write]);
     report.deadline = Some(Span::from_secs(20));
     let brittle = flow("brittle", 0.3, vec![step("all", &[], 3.0), step("end", &[0], 1.0)]);
-    World { config, backends, faults, flows: vec![report, brittle], rate: 2.5, jobs: 250 }
+    World {
+        config,
+        backends,
+        faults,
+        flows: vec![report, brittle],
+        rate: 2.5,
+        jobs: 250,
+        network: None,
+    }
 }
 
 #[track_caller]
@@ -357,4 +369,32 @@ fn what_started_in_warm_up_counts_for_nothing() {
     let jobs = collector.summary(sim.now(), true).jobs.expect("there are jobs").jobs;
     assert_eq!((jobs.started, jobs.completed + jobs.failed), (late, late));
     assert!((100..250).contains(&late));
+}
+
+/// Whoever is far away cancels late: a request may come in after its job is over, and is paid for.
+#[test]
+fn jobs_from_afar_are_paid_for_to_the_last_attempt() {
+    let mut world = stormy("random");
+    // Who is turned away at the door fails at once, while others are still on their way.
+    world.config.queue.max = 1;
+    let rtt = vec![Span::ZERO, Span::from_millis(800)];
+    world.network = Some(NetworkSpec { rtt, jitter: 0.5 });
+    let (mut over, mut after, mut cost) = (BTreeMap::new(), 0_u64, 0_u128);
+    let summary = world.run(|_, event| match event {
+        Event::Job(news) => {
+            if let JobPhase::Ended { requests, .. } = news.what {
+                over.insert(news.job, requests);
+            }
+        }
+        Event::Arrived { job: Some(step), .. } => after += u64::from(over.contains_key(&step.job)),
+        Event::Ended { cost: this, .. } => cost += this.0,
+        _ => {}
+    });
+    assert!(after > 0, "some requests come in too late");
+    assert_eq!(summary.requests.arrived, over.values().sum::<u64>());
+    let jobs = summary.jobs.expect("there are jobs");
+    assert_eq!(jobs.jobs.completed + jobs.jobs.failed, 250);
+    let dollars = plimsoll::unit::Cost(cost).dollars();
+    assert_eq!((jobs.cost_usd.total, summary.cost_usd.tokens), (dollars, dollars));
+    assert_eq!(summary.requests.in_flight, 0);
 }

@@ -80,6 +80,9 @@ fn workload(scenario: &Scenario) -> String {
     let place = || scenario.arrivals.path().unwrap_or("(named with --trace)");
     let seconds = |mean: f64| Span::from_seconds(mean);
     let arrivals = match &scenario.arrivals {
+        Arrivals::Made(process) if scenario.starts_jobs() => {
+            format!("jobs start at {process} a second")
+        }
         Arrivals::Made(process) if process.is_poisson() => {
             format!("Poisson arrivals, {process} a second")
         }

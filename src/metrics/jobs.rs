@@ -15,14 +15,15 @@ use crate::unit::{Cost, Time};
 /// A job that is not done with.
 #[derive(Clone, Copy, Debug, Default)]
 struct Open {
-    /// Requests that are not settled.
-    unsettled: u64,
+    /// Requests that are settled.
+    settled: u64,
     /// Attempts of settled requests.
     attempts: u64,
     /// Attempts that have ended.
     attempts_ended: u64,
     cost: Cost,
-    over: bool,
+    /// Requests in all, once it is over; some may not have come in by then.
+    requests: Option<u64>,
 }
 
 /// What is collected for all jobs, and for each workflow.
@@ -162,7 +163,7 @@ impl JobBook {
             }
             JobPhase::Ended { fate, requests } => {
                 let Some(open) = self.open.get_mut(&news.job) else { return };
-                open.over = true;
+                open.requests = Some(requests);
                 for group in [&mut self.all, &mut flow.jobs] {
                     group.requests += requests;
                     if fate == JobFate::Completed {
@@ -179,8 +180,9 @@ impl JobBook {
     }
 
     fn arrived(&mut self, at: &JobStep) {
-        let Some(open) = self.open.get_mut(&at.job) else { return };
-        open.unsettled += 1;
+        if !self.open.contains_key(&at.job) {
+            return;
+        }
         if let Some(step) = step_of(&mut self.flows, at) {
             step.requests += 1;
         }
@@ -198,7 +200,7 @@ impl JobBook {
 
     fn settled(&mut self, at: &JobStep, fate: Fate, attempts: u8) {
         let Some(open) = self.open.get_mut(&at.job) else { return };
-        open.unsettled = open.unsettled.saturating_sub(1);
+        open.settled += 1;
         open.attempts += u64::from(attempts);
         if let Some(step) = step_of(&mut self.flows, at) {
             step.failed += u64::from(matches!(fate, Fate::Failed(_) | Fate::Rejected(_)));
@@ -209,7 +211,8 @@ impl JobBook {
     /// Forgets a job if nothing of it is left to happen.
     fn close(&mut self, job: u64, workflow: usize) {
         let Some(open) = self.open.get(&job).copied() else { return };
-        if !open.over || open.unsettled > 0 || open.attempts_ended < open.attempts {
+        let all_settled = open.requests.is_some_and(|requests| open.settled >= requests);
+        if !all_settled || open.attempts_ended < open.attempts {
             return;
         }
         self.open.remove(&job);

@@ -17,7 +17,7 @@ use crate::balance::{
     Together, Usage,
 };
 use crate::rng::{Rng, mix};
-use crate::unit::{NodeId, Span, Time, Tokens};
+use crate::unit::{NodeId, RequestId, Span, Time, Tokens};
 use crate::workload::Truth;
 
 pub use api::{Allowance, Quota};
@@ -95,6 +95,8 @@ pub enum Due {
     Step(NodeId, u32),
     /// A request reaches the balancer.
     Arrive(Box<Request>),
+    /// Word that nobody waits for a request any more reaches the balancer.
+    Cancel(RequestId),
     /// A dispatched attempt reaches its node.
     Start(NodeId, Work),
     /// An abort reaches the node of its attempt.

@@ -11,7 +11,7 @@ use crate::dist::Dist;
 use crate::id_map::IdMap;
 use crate::node::{BackendSpec, Blocks, Diary, Due, FaultKind, FaultSpec, Node, Rank, Work};
 use crate::unit::{NodeId, RequestId, Span, Time, Tokens};
-use crate::workload::{TraceError, Traffic, Truth};
+use crate::workload::{News, TraceError, Traffic, Truth};
 
 /// After the last arrival, a run in which nothing settles for so long is over.
 const STALL_MAX: Span = Span::from_secs(86_400);
@@ -74,6 +74,8 @@ struct Flight {
     /// Kept only where some node asks for it.
     prefix: Box<[u64]>,
     prefix_block: u32,
+    /// How long it is under way to the balancer.
+    way: Span,
 }
 
 /// The executor: simulated nodes and what will happen to them.
@@ -252,8 +254,8 @@ impl Sim {
                     let at = outside.unwrap_or_default().max(self.world.now);
                     let news = self.traffic.news(at);
                     self.ask_traffic()?;
-                    if let Some(news) = news {
-                        return Ok(Some((at, news.into())));
+                    if let Some(input) = news.and_then(|news| self.world.hear(at, news)) {
+                        return Ok(Some((at, input)));
                     }
                 }
                 Next::Arrival => {
@@ -296,15 +298,16 @@ impl Sim {
         let at = arrival.at.max(self.world.now);
         let request = &arrival.request;
         let keeps = self.world.keeps_prefixes;
+        let way = self.world.network.as_ref().map(|network| network.origin(request));
+        let way = way.unwrap_or_default();
         let flight = Flight {
             prompt: request.prompt,
             truth: arrival.truth,
             prefix: if keeps { request.prefix.clone() } else { Box::default() },
             prefix_block: request.prefix_block,
+            way,
         };
         self.world.flights.insert(arrival.request.id, flight);
-        let way = self.world.network.as_ref().map(|network| network.origin(&arrival.request));
-        let way = way.unwrap_or_default();
         if way == Span::ZERO {
             return Ok(Some((at, Input::Arrive(arrival.request))));
         }
@@ -315,6 +318,19 @@ impl Sim {
 }
 
 impl World {
+    /// Hears news of the traffic. Returns it as an input, unless it has a way to go.
+    fn hear(&mut self, at: Time, news: News) -> Option<Input> {
+        if let News::Cancel(request) = news
+            && let Some(flight) = self.flights.get(request)
+            && flight.way > Span::ZERO
+        {
+            // The request itself may still be under way: word of it goes the same way, behind it.
+            self.agenda.enter(at + flight.way, Rank::Cancel, Due::Cancel(request));
+            return None;
+        }
+        Some(news.into())
+    }
+
     fn control(&mut self, control: Control) {
         self.agenda.enter(self.now, Rank::Control, Due::Control(Box::new(control)));
     }
@@ -364,6 +380,7 @@ impl World {
                 return self.deliver(node, said);
             }
             Due::Arrive(request) => return Some(Input::Arrive(*request)),
+            Due::Cancel(request) => return Some(Input::Cancel(request)),
             Due::Start(node, work) => {
                 let flight = self.flights.get(work.attempt.request);
                 let blocks = flight.map_or_else(Blocks::default, |flight| Blocks {

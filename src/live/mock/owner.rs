@@ -244,6 +244,7 @@ impl Owner {
             // Clients and balancer are at the other end of a real network, and mocks are started and
             // stopped by hand.
             Due::Arrive(_)
+            | Due::Cancel(_)
             | Due::Start(..)
             | Due::Abort(..)
             | Due::Probe(..)
