@@ -7,6 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::explain::Explanation;
 use super::fleet::{Limits, NodeSpec, NodeState, Prices, Tier};
 use super::request::Request;
 use super::strategy::StrategySpec;
@@ -410,6 +411,8 @@ pub enum Event {
         /// Why this node.
         why: Why,
     },
+    /// Why a node was chosen, in full, for those who asked. Comes before the dispatch.
+    Explained(Box<Explanation>),
     /// The first token of an answer arrived.
     FirstToken {
         /// The try.
@@ -613,7 +616,7 @@ impl Scored {
 }
 
 /// At most this many terms make up a score.
-pub(super) const TERMS_MAX: usize = 4;
+pub(super) const TERMS_MAX: usize = 6;
 
 /// The additive terms of a score.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -629,7 +632,7 @@ impl Terms {
     /// Returns these terms and one more.
     ///
     /// # Panics
-    /// If there are already four.
+    /// If there are already six.
     #[must_use]
     pub fn with(mut self, term: Term, value: f64) -> Terms {
         assert!(usize::from(self.len) < TERMS_MAX, "a score has at most {TERMS_MAX} terms");

@@ -283,6 +283,12 @@ pub(super) struct Group {
     members: Vec<NodeId>,
     /// Those that may be given work now, in no particular order.
     open: Vec<NodeId>,
+    /// Rises whenever a member, a weight or a price changes.
+    generation: u64,
+    /// Attempts in flight on the members.
+    requests: u64,
+    /// The largest weight a member has had.
+    weight_max: u32,
 }
 
 /// All pools and nodes.
@@ -317,6 +323,8 @@ impl Fleet {
         let group = &mut self.groups[spec.pool.index()][spec.tier as usize];
         let seat = group.members.len() as u32;
         group.members.push(id);
+        group.generation += 1;
+        group.weight_max = group.weight_max.max(spec.weight);
         self.nodes.push(Node {
             spec,
             ledger: Ledger::default(),
@@ -362,6 +370,25 @@ impl Fleet {
         &self.groups[pool.index()][tier as usize].open
     }
 
+    /// Returns a number that rises whenever a node of the tier joins, or its weight or prices
+    /// change: what was computed from them is then to be computed anew.
+    #[must_use]
+    pub fn generation(&self, pool: PoolId, tier: Tier) -> u64 {
+        self.groups[pool.index()][tier as usize].generation
+    }
+
+    /// Returns the attempts in flight on all nodes of the tier.
+    #[must_use]
+    pub fn in_flight(&self, pool: PoolId, tier: Tier) -> u64 {
+        self.groups[pool.index()][tier as usize].requests
+    }
+
+    /// Returns the largest weight that a node of the tier has had.
+    #[must_use]
+    pub fn weight_max(&self, pool: PoolId, tier: Tier) -> u32 {
+        self.groups[pool.index()][tier as usize].weight_max
+    }
+
     /// Returns whether the node may be given work now: it is up and has room.
     #[must_use]
     pub fn is_open(&self, id: NodeId) -> bool {
@@ -375,6 +402,10 @@ impl Fleet {
         change(&mut node.spec);
         assert!((node.spec.pool, node.spec.tier) == home, "a node never changes its home");
         assert!(node.spec.weight > 0, "a node has a weight of at least one");
+        let weight = node.spec.weight;
+        let group = &mut self.groups[home.0.index()][home.1 as usize];
+        group.generation += 1;
+        group.weight_max = group.weight_max.max(weight);
         self.refresh(id);
     }
 
@@ -396,7 +427,9 @@ impl Fleet {
     }
 
     pub(super) fn start(&mut self, id: NodeId, prompt: Tokens, expected_output: Tokens) -> Held {
-        let held = self.nodes[id.index()].ledger.start(prompt, expected_output);
+        let node = &mut self.nodes[id.index()];
+        let held = node.ledger.start(prompt, expected_output);
+        self.groups[node.spec.pool.index()][node.spec.tier as usize].requests += 1;
         self.refresh(id);
         held
     }
@@ -412,7 +445,9 @@ impl Fleet {
     /// Takes an attempt off the ledger. Returns whether this opened the node.
     pub(super) fn end(&mut self, id: NodeId, held: &Held) -> bool {
         let was_open = self.is_open(id);
-        self.nodes[id.index()].ledger.end(held);
+        let node = &mut self.nodes[id.index()];
+        node.ledger.end(held);
+        self.groups[node.spec.pool.index()][node.spec.tier as usize].requests -= 1;
         self.refresh(id);
         !was_open && self.is_open(id)
     }

@@ -11,6 +11,7 @@
 mod admission;
 mod balancer;
 mod event;
+mod explain;
 mod failover;
 mod fleet;
 mod health;
@@ -27,6 +28,7 @@ pub use event::{
     Mark, MarkBy, MarkPhase, NoRetry, NodeReport, Outcome, PeerLoad, ProbeResult, Progress, Reject,
     Scored, Settled, Stage, Term, Terms, Usage, Why,
 };
+pub use explain::{CANDIDATES_MAX, Candidate, Explain, Explanation, Filter, Verdict};
 pub use failover::{ATTEMPTS_MAX, RETRIES_MIN, Retry, Timeouts};
 pub use fleet::{
     Fleet, Ledger, Limits, Node, NodeSpec, NodeState, PoolSpec, Prices, REPORT_FRESH, Tier,
@@ -35,4 +37,7 @@ pub use health::{HealthSettings, RETRY_AFTER_DEFAULT, RETRY_AFTER_MAX};
 pub use invariant::check;
 pub use request::{JobStep, Priority, Request};
 pub use route::{Match, RouteSpec, Routes};
-pub use strategy::{Ask, Entry, Fact, REGISTRY, Setting, SettingKind, Strategy, StrategySpec};
+pub use strategy::{
+    Ask, Entry, Fact, Memo, REGISTRY, SCAN_MAX, Sent, Setting, SettingKind, Shortlist, Strategy,
+    StrategySpec,
+};

@@ -223,7 +223,7 @@ impl Collector {
     #[must_use]
     pub fn new(labels: Labels, config: &Config, watch: Watch) -> Collector {
         let nodes = config.nodes.iter().map(|spec| PerNode::new(spec.weight)).collect();
-        let strategies = config.pools.iter().map(|pool| pool.strategy).collect();
+        let strategies = config.pools.iter().map(|pool| pool.strategy.clone()).collect();
         Collector {
             watch,
             now: Time::ZERO,
@@ -263,9 +263,10 @@ impl Collector {
             Event::Settled(settled) => self.settled(settled),
             Event::NodeState { node, to, .. } => self.nodes[node.index()].state = *to,
             Event::NodeChanged { node, spec } => self.node_changed(*node, spec),
-            Event::Strategy { pool, to, .. } => self.strategies[pool.index()] = *to,
+            Event::Strategy { pool, to, .. } => self.strategies[pool.index()].clone_from(to),
             Event::Mark(mark) => self.marked(mark),
-            Event::FirstToken { .. }
+            Event::Explained(_)
+            | Event::FirstToken { .. }
             | Event::RetryPlanned { .. }
             | Event::RetryDenied { .. }
             | Event::LateWord { .. } => {}

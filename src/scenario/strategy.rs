@@ -71,6 +71,10 @@ fn set(
             let word = walk.known(field.place(), setting.name, word, words, &[])?;
             words.iter().position(|choice| *choice == word)? as u64
         }
+        SettingKind::Formula => {
+            spec.set_formula(walk.text(field)?);
+            return Some(());
+        }
     };
     if let Err(wanted) = spec.set(place, value) {
         walk.must_be(field, &wanted).help(setting.about);
