@@ -661,6 +661,24 @@ pub enum Term {
     Latency,
     /// Expected dollars.
     Dollars,
+    /// The queue, in the unit of the strategy.
+    Queue,
+    /// The KV cache, in the unit of the strategy.
+    Kv,
+    /// Predicted seconds to the first token.
+    Ttft,
+    /// Predicted seconds for each token after it.
+    Tpot,
+    /// Predicted seconds from the first token to the last.
+    Decoding,
+    /// Predicted seconds that other requests lose.
+    Others,
+    /// Seconds that wasted attempts are expected to cost.
+    Wasted,
+    /// Expected dollars, in seconds at the rate of exchange.
+    Price,
+    /// The value of a person's own formula.
+    Formula,
 }
 
 impl Term {
@@ -673,6 +691,15 @@ impl Term {
             Term::Decode => "decode",
             Term::Latency => "latency",
             Term::Dollars => "dollars",
+            Term::Queue => "queue",
+            Term::Kv => "kv",
+            Term::Ttft => "ttft",
+            Term::Tpot => "tpot",
+            Term::Decoding => "decoding",
+            Term::Others => "others",
+            Term::Wasted => "wasted",
+            Term::Price => "price",
+            Term::Formula => "formula",
         }
     }
 }

@@ -23,7 +23,8 @@ pub(super) const ENTRY: Entry = Entry {
 #[derive(Debug)]
 struct Cheapest;
 
-fn dollars(ask: &Ask<'_>, node: NodeId) -> f64 {
+/// What the request is expected to cost there.
+pub(super) fn dollars(ask: &Ask<'_>, node: NodeId) -> f64 {
     let usage =
         Usage { input: ask.request.prompt, cached: Tokens::ZERO, output: ask.expected_output };
     ask.node(node).spec.prices.of(&usage).dollars()

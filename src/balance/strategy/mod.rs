@@ -18,14 +18,37 @@ use super::request::Request;
 use crate::rng::Rng;
 use crate::unit::{ClassId, NodeId, PoolId, Span, Time, Tokens};
 
+mod budget_paced;
+mod c3;
+mod cache_aware_sglang;
 mod cheapest;
+mod consistent_hash;
+mod cost_latency;
+mod endpoint_picker;
+mod hashing;
+mod join_idle_queue;
+mod kv_overlap;
+mod latency_window;
 mod least_connections;
+mod least_kv;
 mod least_tokens;
+mod lmetric;
 mod peak_ewma;
 mod power_of_two;
+mod predict;
+mod prefix_cache_aware;
+mod prefix_index;
+mod prequal;
 mod random;
 mod round_robin;
+pub mod score;
+mod session_affinity;
+mod shortest_expected;
+mod slo_cheapest;
+mod smart;
 mod spec;
+mod weighted_least_connections;
+mod weighted_random;
 mod weighted_round_robin;
 
 pub use spec::{Entry, Setting, SettingKind, StrategySpec};
@@ -35,11 +58,31 @@ pub static REGISTRY: &[Entry] = &[
     round_robin::ENTRY,
     weighted_round_robin::ENTRY,
     random::ENTRY,
+    weighted_random::ENTRY,
     least_connections::ENTRY,
+    weighted_least_connections::ENTRY,
     power_of_two::ENTRY,
-    least_tokens::ENTRY,
+    join_idle_queue::ENTRY,
+    consistent_hash::ENTRY,
+    session_affinity::ENTRY,
     peak_ewma::ENTRY,
+    latency_window::ENTRY,
+    c3::ENTRY,
+    prequal::ENTRY,
+    least_tokens::ENTRY,
+    least_kv::ENTRY,
+    prefix_cache_aware::ENTRY,
+    cache_aware_sglang::ENTRY,
+    kv_overlap::ENTRY,
+    lmetric::ENTRY,
+    endpoint_picker::ENTRY,
     cheapest::ENTRY,
+    cost_latency::ENTRY,
+    slo_cheapest::ENTRY,
+    budget_paced::ENTRY,
+    shortest_expected::ENTRY,
+    smart::ENTRY,
+    score::ENTRY,
 ];
 
 /// Chooses among nodes that may all serve the request.
@@ -282,6 +325,11 @@ impl Default for Shortlist {
 }
 
 impl Shortlist {
+    /// Empties it.
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+
     /// Adds a node; silent beyond [`SCAN_MAX`].
     pub fn add(&mut self, node: NodeId) {
         if self.len < SCAN_MAX {
