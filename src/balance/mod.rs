@@ -39,5 +39,5 @@ pub use request::{JobStep, Priority, Request};
 pub use route::{Match, RouteSpec, Routes};
 pub use strategy::{
     Ask, Entry, Fact, Memo, REGISTRY, SCAN_MAX, Sent, Setting, SettingKind, Shortlist, Strategy,
-    StrategySpec,
+    StrategySpec, score,
 };

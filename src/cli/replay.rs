@@ -250,7 +250,7 @@ mod watched {
             match command {
                 Command::Quit => stop.now(),
                 Command::Strategy(pool, spec) => {
-                    stop.control(Control::Strategy(*pool, spec.clone()))
+                    stop.control(Control::Strategy(*pool, spec.clone()));
                 }
                 // Nothing can stop, slow or restart real time, and faults are the endpoints' own.
                 _ => {}
