@@ -49,7 +49,7 @@ fn a_node_that_fails_at_once_attracts_nobody() {
         let mut world = World::new(16, entry.name, &slots(4, exponential(0.5)), 60.0, 12_000);
         world.config.retry.attempts = 2;
         // Health must not help: the strategy alone has to keep away.
-        world.config.health.eject_consecutive = u32::MAX;
+        world.config.health.consecutive = u32::MAX;
         let kind = FaultKind::Errors(Ratio::ONE, Answer::ServerError);
         let nodes = vec![NodeId(3)];
         world.faults = vec![FaultSpec { at: Time::ZERO, lasts: None, kind, nodes }];

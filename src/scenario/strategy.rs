@@ -16,7 +16,8 @@ pub(super) fn read(walk: &mut Walk, field: Field<'_>) -> Option<StrategySpec> {
     let mut spec = StrategySpec::named(name)?;
     if name == "score" && !settings.is_table() {
         // `{ score = "..." }` is as good as `{ score = { formula = "..." } }`.
-        set(walk, &mut spec, 0, &spec.entry().settings[0], settings);
+        let formula = &spec.entry().settings[0];
+        set(walk, &mut spec, 0, formula, settings);
         return Some(spec);
     }
     let Kind::Table(entries) = &settings.value.kind else {
