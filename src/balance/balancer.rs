@@ -18,6 +18,7 @@ use super::event::{
     Action, Attempt, Control, Effects, End, Event, Failure, Fate, FleetChange, Input, Kind,
     Outcome, PeerLoad, ProbeResult, Progress, Reject, Scored, Settled, Stage, Together, Usage, Why,
 };
+use super::explain::{Explain, Explanation};
 use super::failover::{ATTEMPTS_MAX, Retry, Timeouts, blames_node, wasted};
 use super::fleet::{Fleet, Held, Locality, NodeSpec, NodeState, PoolSpec, Prices, Tier};
 use super::health::HealthSettings;
@@ -25,7 +26,7 @@ use super::request::Request;
 use super::resize::Scaler;
 use super::route::{Degrading, LaneId, RouteSpec, Routes};
 use super::scale::ScaleSpec;
-use super::strategy::{Ask, Fact, Strategy, StrategySpec};
+use super::strategy::{Ask, Fact, Memo, Sent, Strategy, StrategySpec};
 use super::timer::{Alarm, Timers};
 use crate::id_map::IdMap;
 use crate::rng::Rng;
@@ -139,6 +140,14 @@ fn lacks_overlap(route: &RouteSpec) -> bool {
     cheap.into_iter().all(|pool| !route.to.contains(pool))
 }
 
+/// A node chosen for a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Choice {
+    pub(super) node: NodeId,
+    why: Why,
+    memo: Option<Memo>,
+}
+
 /// Where a request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -194,6 +203,10 @@ pub(super) struct Try {
     pub(super) held: Held,
     /// Prices in force at dispatch: a change never reprices the past.
     pub(super) prices: Prices,
+    /// What its strategy is reminded of.
+    pub(super) sent: Sent,
+    /// Which strategy of its pool chose the node.
+    pub(super) tenure: u32,
     /// How it ended for the request, if the executor has yet to confirm.
     pub(super) closing: Option<End>,
 }
@@ -253,6 +266,11 @@ pub struct Balancer {
     /// By pool.
     localities: Vec<Locality>,
     pub(super) strategies: Vec<[Box<dyn Strategy>; 3]>,
+    /// By pool: how often its strategy was exchanged.
+    tenures: Vec<u32>,
+    explain: Explain,
+    /// Nodes looked at for the decision that is being explained.
+    looked_at: std::cell::RefCell<Vec<(NodeId, f64)>>,
     pub(super) requests: SlotMap<RequestKey, Live>,
     pub(super) tries: SlotMap<TryKey, Try>,
     pub(super) index: IdMap<RequestKey>,
@@ -291,7 +309,8 @@ impl Balancer {
     #[must_use]
     pub fn new(config: Config) -> Balancer {
         config.check().expect("a configuration does not contradict itself");
-        let specs: Vec<StrategySpec> = config.pools.iter().map(|pool| pool.strategy).collect();
+        let specs: Vec<StrategySpec> =
+            config.pools.iter().map(|pool| pool.strategy.clone()).collect();
         let localities = config.pools.iter().map(|pool| pool.locality).collect();
         let key = Rng::stream(config.seed, "splits").bits();
         let routes = Routes::new(config.routes, config.expected_output.len(), key);
@@ -304,6 +323,9 @@ impl Balancer {
             fleet: Fleet::new(config.pools.len(), config.nodes),
             homes: Vec::new(),
             strategies: specs.iter().map(build).collect(),
+            tenures: vec![0; specs.len()],
+            explain: Explain::Off,
+            looked_at: std::cell::RefCell::default(),
             specs,
             localities,
             requests: SlotMap::with_key(),
@@ -355,7 +377,9 @@ impl Balancer {
             Input::Finish(attempt, outcome) => self.finish(attempt, outcome),
             Input::Probed(node, number, result) => self.probed(node, number, result),
             Input::Report(node, report) => {
-                self.change_node(node, |fleet| fleet.report(node, now, report));
+                if self.change_node(node, |fleet| fleet.report(node, now, report)) {
+                    self.learn(node, &Fact::Report { node, report: &report });
+                }
             }
             Input::Peer(peer, load) => self.hear_peer(peer, load),
             Input::Fleet(change) => self.change_fleet(change),
@@ -419,14 +443,19 @@ impl Balancer {
     /// # Panics
     /// If there is no such pool.
     #[must_use]
-    pub fn strategy(&self, pool: PoolId) -> StrategySpec {
-        self.specs[pool.index()]
+    pub fn strategy(&self, pool: PoolId) -> &StrategySpec {
+        &self.specs[pool.index()]
     }
 
     /// Returns the sums that prove conservation and Little's law.
     #[must_use]
     pub const fn totals(&self) -> Totals {
         self.totals
+    }
+
+    /// Says whose decisions are to be explained from now on, by [`Event::Explained`].
+    pub fn explain(&mut self, whose: Explain) {
+        self.explain = whose;
     }
 
     // ----- requests -----
@@ -487,21 +516,21 @@ impl Balancer {
         if self.hold(key) {
             return true;
         }
-        if let Some((node, why)) = self.choose(key, true) {
-            self.dispatch(key, node, why, None);
+        if let Some(choice) = self.choose(key, true) {
+            self.dispatch(key, &choice, None);
             return true;
         }
         if self.requests[key].attempts > 0
-            && let Some((node, why)) = self.choose(key, false)
+            && let Some(choice) = self.choose(key, false)
         {
-            self.dispatch(key, node, why, None);
+            self.dispatch(key, &choice, None);
             return true;
         }
         false
     }
 
     /// Chooses along the lane of the request, pool by pool.
-    pub(super) fn choose(&mut self, key: RequestKey, elsewhere: bool) -> Option<(NodeId, Why)> {
+    pub(super) fn choose(&mut self, key: RequestKey, elsewhere: bool) -> Option<Choice> {
         let degrading = self.degrading(key);
         let mut place = 0;
         while let Some(pool) = self.pool_at(key, degrading, place) {
@@ -549,7 +578,7 @@ impl Balancer {
         pool: PoolId,
         elsewhere: bool,
         members: u32,
-    ) -> Option<(NodeId, Why)> {
+    ) -> Option<Choice> {
         let live = &self.requests[key];
         let route = self.routes.get(live.route);
         let tried = if elsewhere { usize::from(live.attempts) } else { 0 };
@@ -575,6 +604,7 @@ impl Balancer {
                 avoid: &live.tried[..tried],
                 members,
                 within,
+                listener: self.explain.wants(live.request.id).then_some(&self.looked_at),
             };
             let mut why = Why {
                 route: live.route,
@@ -595,18 +625,21 @@ impl Balancer {
             if let Some(second) = &mut why.runner_up {
                 second.terms = strategy.terms(&ask, second.node);
             }
-            return Some((node, why));
+            let memo = strategy.memo(&ask, node);
+            if ask.listener.is_some() {
+                let attempt = Attempt { request: live.request.id, ordinal: live.attempts };
+                let looked_at = self.looked_at.take();
+                let explanation =
+                    Explanation::of(&ask, strategy.as_ref(), attempt, &why, &looked_at);
+                self.effects.events.push(Event::Explained(Box::new(explanation)));
+            }
+            return Some(Choice { node, why, memo });
         }
         None
     }
 
-    pub(super) fn dispatch(
-        &mut self,
-        key: RequestKey,
-        node: NodeId,
-        why: Why,
-        batch: Option<Together>,
-    ) {
+    pub(super) fn dispatch(&mut self, key: RequestKey, choice: &Choice, batch: Option<Together>) {
+        let Choice { node, why, memo } = *choice;
         let live = &mut self.requests[key];
         let mean = self.outputs.get(live.request.class.index());
         let expected = mean.map_or(Tokens(1), |mean| mean.expected(live.request.output_max));
@@ -622,6 +655,8 @@ impl Balancer {
             tokens: Tokens::ZERO,
             held,
             prices: self.fleet.node(node).spec.prices,
+            sent: Sent { class: live.request.class, prompt: live.request.prompt, expected, memo },
+            tenure: self.tenures[why.pool.index()],
             closing: None,
         });
         let after = place.checked_sub(1).map(|last| live.tried[last]).zip(live.last);
@@ -650,6 +685,9 @@ impl Balancer {
         if let Some(limit) = self.timeouts.first_token {
             self.timers.after(self.now, limit, Alarm::FirstToken(this));
         }
+        let request = &self.requests[key].request;
+        let strategy = &mut self.strategies[why.pool.index()][why.tier as usize];
+        strategy.learn(self.now, &Fact::Dispatched { node, request }, &self.fleet);
     }
 
     pub(super) fn cancel(&mut self, request: RequestId) {
@@ -762,12 +800,16 @@ impl Balancer {
                 self.scaler.count_first(self.now, node, &self.requests[this.request].request);
             }
             self.effects.events.push(Event::FirstToken { attempt, node, took });
-            self.learn(node, Fact::FirstToken(node, took));
+            let sent = self.sent(key);
+            self.learn(node, &Fact::FirstToken { node, took, sent: &sent });
         }
         if let Progress::Tokens(so_far) = progress {
             let this = &mut self.tries[key];
             self.fleet.tokens(node, &mut this.held, this.tokens, so_far);
             this.tokens = this.tokens.max(so_far);
+            let took = self.now.since(this.first_token.unwrap_or(self.now));
+            let sent = self.sent(key);
+            self.learn(node, &Fact::Tokens { node, so_far, took, sent: &sent });
         }
     }
 
@@ -778,20 +820,23 @@ impl Balancer {
         let (request, ordinal, node) = (this.request, this.ordinal, this.node);
         let attempt = Attempt { request: self.requests[request].request.id, ordinal };
         self.effects.actions.push(Action::Abort { attempt, node });
-        self.judge(key, end, None);
+        self.judge(key, end, Usage::NONE, None);
     }
 
     /// Lets health and strategy hear how an attempt ended.
-    pub(super) fn judge(&mut self, key: TryKey, end: End, retry_after: Option<Span>) {
+    pub(super) fn judge(&mut self, key: TryKey, end: End, usage: Usage, retry_after: Option<Span>) {
         let this = &self.tries[key];
         let node = this.node;
+        let sent = self.sent(key);
         let fact = Fact::Ended {
             node,
             end,
             took: self.now.since(this.dispatched),
-            started: this.first_token.is_some(),
+            first_token: this.first_token.map(|at| at.since(this.dispatched)),
+            usage,
+            sent: &sent,
         };
-        self.learn(node, fact);
+        self.learn(node, &fact);
         let (now, settings) = (self.now, self.health);
         // A client that left, or a deadline that passed, says nothing about the node.
         if matches!(end, End::Cancelled | End::TimedOut(Stage::Total)) {
@@ -815,7 +860,7 @@ impl Balancer {
         let usage = usage.sane();
         let closing = self.tries[key].closing;
         if closing.is_none() {
-            self.judge(key, said, retry_after);
+            self.judge(key, said, usage, retry_after);
         }
         let this = self.tries.remove(key).expect("found above");
         self.opened |= self.fleet.end(this.node, &this.held);
@@ -863,10 +908,17 @@ impl Balancer {
         self.declare(this.request, Fate::Completed, false, this.first_token, usage);
     }
 
-    pub(super) fn learn(&mut self, node: NodeId, fact: Fact) {
+    /// What was known when an attempt was sent. A strategy is reminded of its own words only.
+    fn sent(&self, key: TryKey) -> Sent {
+        let this = &self.tries[key];
+        let current = self.tenures[self.fleet.node(this.node).spec.pool.index()];
+        Sent { memo: this.sent.memo.filter(|_| this.tenure == current), ..this.sent }
+    }
+
+    pub(super) fn learn(&mut self, node: NodeId, fact: &Fact<'_>) {
         let spec = &self.fleet.node(node).spec;
         let strategy = &mut self.strategies[spec.pool.index()][spec.tier as usize];
-        strategy.learn(self.now, &fact, &self.fleet);
+        strategy.learn(self.now, fact, &self.fleet);
     }
 
     // ----- timers -----
@@ -974,8 +1026,9 @@ impl Balancer {
         match control {
             Control::Strategy(pool, _) if pool.index() >= self.specs.len() => self.late(None),
             Control::Strategy(pool, to) => {
-                let from = std::mem::replace(&mut self.specs[pool.index()], to);
+                let from = std::mem::replace(&mut self.specs[pool.index()], to.clone());
                 self.strategies[pool.index()] = build(&to);
+                self.tenures[pool.index()] += 1;
                 // What the old strategy let wait, the new one may take.
                 self.opened = true;
                 self.effects.events.push(Event::Strategy { pool, from, to });

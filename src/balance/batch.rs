@@ -170,19 +170,20 @@ impl Balancer {
         if choice.is_none() && self.requests[head].attempts > 0 {
             choice = self.choose_in(head, pool, false, members);
         }
-        let Some((node, why)) = choice else {
+        let Some(choice) = choice else {
             if self.is_open_to(head, pool) {
                 return false;
             }
             self.send_away(head, pool);
             return true;
         };
+        let node = choice.node;
         let keys = self.companions(head, pool, node);
         self.batches += 1;
         let together = Together { number: self.batches, members: keys.len() as u32 };
         for &key in &keys {
             self.release(key, pool);
-            self.dispatch(key, node, why, Some(together));
+            self.dispatch(key, &choice, Some(together));
         }
         self.effects.events.push(Event::Batch { node, members: together.members });
         self.arm(pool);

@@ -7,6 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::explain::Explanation;
 use super::fleet::{Limits, NodeSpec, NodeState, Prices, Tier};
 use super::job::{JobNews, JobStep};
 use super::request::Request;
@@ -441,6 +442,8 @@ pub enum Event {
         /// Why this node.
         why: Why,
     },
+    /// Why a node was chosen, in full, for those who asked. Comes before the dispatch.
+    Explained(Box<Explanation>),
     /// The first token of an answer arrived.
     FirstToken {
         /// The try.
@@ -674,7 +677,7 @@ impl Scored {
 }
 
 /// At most this many terms make up a score.
-pub(super) const TERMS_MAX: usize = 4;
+pub(super) const TERMS_MAX: usize = 6;
 
 /// The additive terms of a score.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -690,7 +693,7 @@ impl Terms {
     /// Returns these terms and one more.
     ///
     /// # Panics
-    /// If there are already four.
+    /// If there are already six.
     #[must_use]
     pub fn with(mut self, term: Term, value: f64) -> Terms {
         assert!(usize::from(self.len) < TERMS_MAX, "a score has at most {TERMS_MAX} terms");
@@ -719,6 +722,24 @@ pub enum Term {
     Latency,
     /// Expected dollars.
     Dollars,
+    /// The queue, in the unit of the strategy.
+    Queue,
+    /// The KV cache, in the unit of the strategy.
+    Kv,
+    /// Predicted seconds to the first token.
+    Ttft,
+    /// Predicted seconds for each token after it.
+    Tpot,
+    /// Predicted seconds from the first token to the last.
+    Decoding,
+    /// Predicted seconds that other requests lose.
+    Others,
+    /// Seconds that wasted attempts are expected to cost.
+    Wasted,
+    /// Expected dollars, in seconds at the rate of exchange.
+    Price,
+    /// The value of a person's own formula.
+    Formula,
 }
 
 impl Term {
@@ -731,6 +752,15 @@ impl Term {
             Term::Decode => "decode",
             Term::Latency => "latency",
             Term::Dollars => "dollars",
+            Term::Queue => "queue",
+            Term::Kv => "kv",
+            Term::Ttft => "ttft",
+            Term::Tpot => "tpot",
+            Term::Decoding => "decoding",
+            Term::Others => "others",
+            Term::Wasted => "wasted",
+            Term::Price => "price",
+            Term::Formula => "formula",
         }
     }
 }

@@ -333,6 +333,10 @@ pub(super) struct Group {
     in_flight: u64,
     /// Attempts that members that are up may take at a time.
     capacity: u64,
+    /// Rises whenever a member, a weight or a price changes.
+    generation: u64,
+    /// The largest weight a member has had.
+    weight_max: u32,
 }
 
 /// What a node without a limit adds to capacity: no fleet ever uses it up, and no sum overflows.
@@ -370,6 +374,8 @@ impl Fleet {
         let group = &mut self.groups[spec.pool.index()][spec.tier as usize];
         let seat = group.members.len() as u32;
         group.members.push(id);
+        group.generation += 1;
+        group.weight_max = group.weight_max.max(spec.weight);
         self.nodes.push(Node {
             spec,
             ledger: Ledger::default(),
@@ -425,6 +431,25 @@ impl Fleet {
         })
     }
 
+    /// Returns a number that rises whenever a node of the tier joins, or its weight or prices
+    /// change: what was computed from them is then to be computed anew.
+    #[must_use]
+    pub fn generation(&self, pool: PoolId, tier: Tier) -> u64 {
+        self.groups[pool.index()][tier as usize].generation
+    }
+
+    /// Returns the attempts in flight on all nodes of the tier.
+    #[must_use]
+    pub fn in_flight(&self, pool: PoolId, tier: Tier) -> u64 {
+        self.groups[pool.index()][tier as usize].in_flight
+    }
+
+    /// Returns the largest weight that a node of the tier has had.
+    #[must_use]
+    pub fn weight_max(&self, pool: PoolId, tier: Tier) -> u32 {
+        self.groups[pool.index()][tier as usize].weight_max
+    }
+
     /// Returns whether the node may be given work now: it is up and has room.
     #[must_use]
     pub fn is_open(&self, id: NodeId) -> bool {
@@ -438,6 +463,10 @@ impl Fleet {
         change(&mut node.spec);
         assert!((node.spec.pool, node.spec.tier) == home, "a node never changes its home");
         assert!(node.spec.weight > 0, "a node has a weight of at least one");
+        let weight = node.spec.weight;
+        let group = &mut self.groups[home.0.index()][home.1 as usize];
+        group.generation += 1;
+        group.weight_max = group.weight_max.max(weight);
         self.refresh(id);
     }
 

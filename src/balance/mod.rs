@@ -12,6 +12,7 @@ mod admission;
 mod balancer;
 mod batch;
 mod event;
+mod explain;
 mod failover;
 mod fleet;
 mod health;
@@ -32,6 +33,7 @@ pub use event::{
     Mark, MarkBy, MarkPhase, NoRetry, NodeReport, Outcome, PeerLoad, ProbeResult, Progress, Reject,
     Scored, Settled, Stage, Term, Terms, Together, Usage, Why,
 };
+pub use explain::{CANDIDATES_MAX, Candidate, Explain, Explanation, Filter, Verdict};
 pub use failover::{ATTEMPTS_MAX, RETRIES_MIN, Retry, Timeouts};
 pub use fleet::{
     Fleet, Ledger, Limits, Locality, Node, NodeSpec, NodeState, PoolSpec, Prices, REPORT_FRESH,
@@ -43,4 +45,7 @@ pub use job::{JobFate, JobNews, JobPhase, JobStep};
 pub use request::{Priority, Request};
 pub use route::{Degrade, Match, Pressure, RouteSpec, Routes};
 pub use scale::{Reason, ScaleSpec, State, Stats, Target, Wanted, tick};
-pub use strategy::{Ask, Entry, Fact, REGISTRY, Setting, SettingKind, Strategy, StrategySpec};
+pub use strategy::{
+    Ask, Entry, Fact, Memo, REGISTRY, SCAN_MAX, Sent, Setting, SettingKind, Shortlist, Strategy,
+    StrategySpec, score,
+};

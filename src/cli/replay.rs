@@ -249,7 +249,9 @@ mod watched {
             let Some(stop) = self.stop.get() else { return };
             match command {
                 Command::Quit => stop.now(),
-                Command::Strategy(pool, spec) => stop.control(Control::Strategy(*pool, *spec)),
+                Command::Strategy(pool, spec) => {
+                    stop.control(Control::Strategy(*pool, spec.clone()));
+                }
                 // Nothing can stop, slow or restart real time, and faults are the endpoints' own.
                 _ => {}
             }

@@ -244,7 +244,7 @@ impl Collector {
             nodes[node.index()].state = NodeState::Off;
             nodes[node.index()].clock = Clock::new(Time::ZERO, NodeState::Off);
         }
-        let strategies = config.pools.iter().map(|pool| pool.strategy).collect();
+        let strategies = config.pools.iter().map(|pool| pool.strategy.clone()).collect();
         Collector {
             watch,
             now: Time::ZERO,
@@ -303,9 +303,10 @@ impl Collector {
                 *requests += u64::from(*members);
             }
             Event::NodeChanged { node, spec } => self.node_changed(*node, spec),
-            Event::Strategy { pool, to, .. } => self.strategies[pool.index()] = *to,
+            Event::Strategy { pool, to, .. } => self.strategies[pool.index()].clone_from(to),
             Event::Mark(mark) => self.marked(mark),
-            Event::FirstToken { .. }
+            Event::Explained(_)
+            | Event::FirstToken { .. }
             | Event::RetryPlanned { .. }
             | Event::RetryDenied { .. }
             | Event::LateWord { .. }
