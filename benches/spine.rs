@@ -4,12 +4,12 @@
 
 use plimsoll::balance::{
     Config, Event, HealthSettings, Limits, Match, NodeSpec, PoolSpec, Prices, Queue, Retry,
-    RouteSpec, StrategySpec, Tier, Timeouts,
+    RouteSpec, StrategySpec, Tier, Timeouts, View,
 };
 use plimsoll::dist::Dist;
 use plimsoll::metrics::{ClassLabel, Collector, Labels, NodeLabel, Watch};
 use plimsoll::node::{BackendSpec, slots};
-use plimsoll::sim::{Parts, Sim, Step};
+use plimsoll::sim::{Instances, Parts, Sim, Step};
 use plimsoll::unit::{ModelId, PoolId, RegionId, Time, Tokens};
 use plimsoll::workload::{ClassSpec, Mix, Open, Poisson};
 
@@ -44,6 +44,7 @@ fn config(nodes: usize, strategy: &str) -> Config {
         timeouts: Timeouts { first_token: None, total: None },
         health: HealthSettings::default(),
         queue: Queue::default(),
+        view: View::default(),
     }
 }
 
@@ -83,7 +84,13 @@ fn run(nodes: usize, strategy: &str, requests: u64, watch: Watch) -> u64 {
     let service = Dist::exponential(1.0).expect("a mean");
     let spec = slots::Spec { servers: 1, queue: u32::MAX, service };
     let backends = vec![BackendSpec::Slots(spec); nodes];
-    let parts = Parts { config, backends, faults: Vec::new(), inter_token: None };
+    let parts = Parts {
+        config,
+        backends,
+        faults: Vec::new(),
+        inter_token: None,
+        instances: Instances::default(),
+    };
     let mut sim =
         Sim::new(parts, Box::new(Open::new(source))).expect("a Poisson source does not fail");
     let mut sink = |now: Time, event: &Event| collector.fold(now, event);

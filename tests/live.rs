@@ -74,6 +74,7 @@ fn simulated(scenario: &Scenario) -> Summary {
         backends: scenario.backends.clone(),
         faults: scenario.faults.clone(),
         inter_token: scenario.inter_token,
+        instances: scenario.instances,
     };
     let mut sim = Sim::new(parts, traffic(scenario)).expect("no trace");
     let mut collector = collector(scenario);

@@ -7,25 +7,25 @@
 //! `fleet` (who is open), `strategy` (who is better), `failover` (again or not), `health` (who is
 //! well), `timer` (when).
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use slotmap::{SlotMap, new_key_type};
 
 use super::admission::{Lines, Queue};
 use super::event::{
     Action, Attempt, Control, Effects, End, Event, Failure, Fate, FleetChange, Input, Kind,
-    Outcome, PeerLoad, ProbeResult, Progress, Reject, Scored, Settled, Stage, Usage, Why,
+    NodeReport, Outcome, PeerLoad, ProbeResult, Progress, Reject, Scored, Settled, Stage, Usage,
+    Why,
 };
 use super::failover::{ATTEMPTS_MAX, Retry, Timeouts, blames_node, wasted};
 use super::fleet::{Fleet, Held, NodeSpec, NodeState, PoolSpec, Prices, Tier};
 use super::health::HealthSettings;
+use super::hearsay::View;
 use super::request::Request;
 use super::route::{RouteSpec, Routes};
 use super::strategy::{Ask, Fact, Strategy, StrategySpec};
 use super::timer::{Alarm, Timers};
 use crate::id_map::IdMap;
-use crate::rng::Rng;
+use crate::rng::{Rng, mix};
 use crate::unit::{NodeId, PeerId, PoolId, RequestId, RouteId, Span, Time, Tokens};
 
 new_key_type! {
@@ -56,6 +56,9 @@ pub struct Config {
     pub health: HealthSettings,
     /// The waiting room.
     pub queue: Queue,
+    /// Which of several balancers it is, and how long it believes what it is told.
+    #[serde(default, skip_serializing_if = "View::is_default")]
+    pub view: View,
 }
 
 impl Config {
@@ -204,7 +207,6 @@ pub struct Balancer {
     pub(super) lines: Lines<RequestKey>,
     pub(super) timers: Timers,
     outputs: Vec<OutputMean>,
-    pub(super) peers: BTreeMap<PeerId, (Time, PeerLoad)>,
     pub(super) retry: Retry,
     pub(super) timeouts: Timeouts,
     pub(super) health: HealthSettings,
@@ -231,6 +233,10 @@ impl Balancer {
         config.check().expect("a configuration does not contradict itself");
         let specs: Vec<StrategySpec> = config.pools.iter().map(|pool| pool.strategy).collect();
         let routes = Routes::new(config.routes, config.expected_output.len());
+        let seed = match config.view.instance {
+            0 => config.seed,
+            other => mix(config.seed, u64::from(other)),
+        };
         let mut balancer = Balancer {
             now: Time::ZERO,
             fleet: Fleet::new(config.pools.len(), config.nodes),
@@ -249,18 +255,18 @@ impl Balancer {
                 .iter()
                 .map(|tokens| OutputMean { sum: tokens.0, count: 1 })
                 .collect(),
-            peers: BTreeMap::new(),
             retry: config.retry,
             timeouts: config.timeouts,
             health: config.health,
             queue: config.queue,
-            strategy_rng: Rng::stream(config.seed, "strategy"),
-            pause_rng: Rng::stream(config.seed, "pauses"),
+            strategy_rng: Rng::stream(seed, "strategy"),
+            pause_rng: Rng::stream(seed, "pauses"),
             opened: false,
             retrying: 0,
             totals: Totals::default(),
             effects: Effects::default(),
         };
+        balancer.fleet.set_view(config.view);
         balancer.find_homes();
         balancer.start_patrols();
         balancer.settle_timers();
@@ -284,9 +290,7 @@ impl Balancer {
             Input::Progress(attempt, progress) => self.progress(attempt, progress),
             Input::Finish(attempt, outcome) => self.finish(attempt, outcome),
             Input::Probed(node, number, result) => self.probed(node, number, result),
-            Input::Report(node, report) => {
-                self.change_node(node, |fleet| fleet.report(node, now, report));
-            }
+            Input::Report(node, report) => self.hear_report(node, report),
             Input::Peer(peer, load) => self.hear_peer(peer, load),
             Input::Fleet(change) => self.change_fleet(change),
             Input::Control(control) => self.control(control),
@@ -474,7 +478,7 @@ impl Balancer {
         let live = &mut self.requests[key];
         let mean = self.outputs.get(live.request.class.index());
         let expected = mean.map_or(Tokens(1), |mean| mean.expected(live.request.output_max));
-        let held = self.fleet.start(node, live.request.prompt, expected);
+        let held = self.fleet.start(node, self.now, live.request.prompt, expected);
         let ordinal = live.attempts;
         let place = usize::from(ordinal);
         let this = self.tries.insert(Try {
@@ -674,7 +678,7 @@ impl Balancer {
             self.judge(key, said, retry_after);
         }
         let this = self.tries.remove(key).expect("found above");
-        self.opened |= self.fleet.end(this.node, &this.held);
+        self.opened |= self.fleet.end(this.node, self.now, &this.held);
         let live = &mut self.requests[this.request];
         live.unfinished -= 1;
         self.totals.ended += 1;
@@ -739,6 +743,7 @@ impl Balancer {
             Alarm::ProbeTimeout(node, _) => {
                 self.hear_probe(node, ProbeResult::Failed(Failure::Stalled));
             }
+            Alarm::Silence(peer, _) => self.fleet.silence(peer),
         }
     }
 
@@ -750,9 +755,18 @@ impl Balancer {
     // ----- fleet, peers, people -----
 
     pub(super) fn hear_peer(&mut self, peer: PeerId, load: PeerLoad) {
-        let old = self.peers.get(&peer).map_or(0, |(_, old)| old.epoch);
-        if load.epoch >= old {
-            self.peers.insert(peer, (self.now, load));
+        match self.fleet.hear_peer(peer, self.now, load) {
+            Some((number, until)) if until > self.now => {
+                self.timers.at(until, Alarm::Silence(peer, number));
+            }
+            Some(_) => self.fleet.silence(peer),
+            None => self.late(None),
+        }
+    }
+
+    pub(super) fn hear_report(&mut self, node: NodeId, report: NodeReport) {
+        if self.fleet.knows(node) && self.fleet.node(node).state() != NodeState::Gone {
+            self.fleet.hear_report(node, self.now, report);
         } else {
             self.late(None);
         }
@@ -885,5 +899,6 @@ fn purpose(
             let health = &fleet.node(node).health;
             health.probing && health.probe == number
         }
+        Alarm::Silence(peer, number) => fleet.hearsay().is_last_word(peer, number),
     }
 }

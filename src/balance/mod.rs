@@ -14,6 +14,7 @@ mod event;
 mod failover;
 mod fleet;
 mod health;
+mod hearsay;
 mod invariant;
 mod request;
 mod route;
@@ -24,14 +25,13 @@ pub use admission::Queue;
 pub use balancer::{Balancer, Config, Totals};
 pub use event::{
     Action, Attempt, Cause, Control, Effects, End, Event, Failure, Fate, FleetChange, Input, Kind,
-    Mark, MarkBy, MarkPhase, NoRetry, NodeReport, Outcome, PeerLoad, ProbeResult, Progress, Reject,
-    Scored, Settled, Stage, Term, Terms, Usage, Why,
+    Mark, MarkBy, MarkPhase, NoRetry, NodeReport, Outcome, PeerLoad, PeerNode, ProbeResult,
+    Progress, Reject, Scored, Settled, Stage, Term, Terms, Usage, Why,
 };
 pub use failover::{ATTEMPTS_MAX, RETRIES_MIN, Retry, Timeouts};
-pub use fleet::{
-    Fleet, Ledger, Limits, Node, NodeSpec, NodeState, PoolSpec, Prices, REPORT_FRESH, Tier,
-};
+pub use fleet::{Fleet, Ledger, Limits, Node, NodeSpec, NodeState, PoolSpec, Prices, Tier};
 pub use health::{HealthSettings, RETRY_AFTER_DEFAULT, RETRY_AFTER_MAX};
+pub use hearsay::{Load, PEER_FRESH, REPORT_FRESH, Signal, View};
 pub use invariant::check;
 pub use request::{JobStep, Priority, Request};
 pub use route::{Match, RouteSpec, Routes};

@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 use super::balancer::{RequestKey, TryKey};
-use crate::unit::{NodeId, Span, Time};
+use crate::unit::{NodeId, PeerId, Span, Time};
 
 /// What to do when the time has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +30,8 @@ pub(super) enum Alarm {
     Patrol(NodeId),
     /// This probe should have been answered by now.
     ProbeTimeout(NodeId, u32),
+    /// The peer's word of this number is too old by now.
+    Silence(PeerId, u32),
 }
 
 /// At most so many spans have a lane of their own.

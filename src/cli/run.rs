@@ -52,7 +52,7 @@ impl Run {
         scenario: &Scenario,
         ready: load::Ready,
     ) -> Result<(Finished, String), Failure> {
-        let mut books = Books::open(scenario, &self.output, Watch::Report)?;
+        let mut books = Books::open(scenario, &self.output, Watch::Report, false)?;
         let signal = watch_signals()?;
         let mut progress = Progress::new(self.output.style(), ready.end, scenario.requests);
         let mut sim = ready.sim;
@@ -69,7 +69,7 @@ impl Run {
             }
             inputs += 1;
             if inputs.is_multiple_of(LOOK_EVERY) {
-                progress.tick(sim.now(), sim.balancer().totals().arrived);
+                progress.tick(sim.now(), sim.totals().arrived);
                 if signal.load(Ordering::Relaxed) != 0 || books.has_failed() {
                     break false;
                 }
@@ -77,7 +77,7 @@ impl Run {
         };
         progress.clear();
         let wall = start.elapsed().as_secs_f64();
-        let arrived = sim.balancer().totals().arrived;
+        let arrived = sim.totals().arrived;
         let summary = books.close(sim.now(), complete)?;
         let signal = Some(signal.load(Ordering::Relaxed)).filter(|_| !complete);
         let rate = count((arrived as f64 / wall.max(1e-9)).round() as u64);

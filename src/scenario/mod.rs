@@ -31,7 +31,7 @@ use std::sync::Arc;
 
 #[cfg(feature = "live")]
 pub use address::with_urls;
-pub use balancer::{CONNECT_DEFAULT, QUEUE_MAX, TIMES_MAX};
+pub use balancer::{CONNECT_DEFAULT, EVERY_MIN, QUEUE_MAX, TIMES_MAX};
 pub use builtin::{BUILTIN, find, suggestion};
 pub use class::{CLASSES_MAX, OUTPUT_DEFAULT, PROMPT_DEFAULT, SHARE_MAX};
 pub use document::{BYTES_MAX, DEPTH_MAX};
@@ -49,6 +49,7 @@ pub use workload::{Arrivals, RATE_MAX, SCALE_MAX};
 use crate::balance::{Config, NodeSpec, PoolSpec, RouteSpec};
 use crate::metrics::Labels;
 use crate::node::{BackendSpec, FaultSpec};
+use crate::sim::Instances;
 use crate::unit::{NodeId, Span, Time, Tokens};
 use crate::workload::ClassSpec;
 use document::Entry;
@@ -110,6 +111,8 @@ pub struct Scenario {
     /// An attempt ends when no connection stood after so long; `Span::MAX` is never. For the
     /// executor.
     pub connect: Span,
+    /// How many balancers a simulation has, and what they are told.
+    pub instances: Instances,
     file: String,
     source: Arc<str>,
     not_simulable: Vec<(Place, &'static str)>,
@@ -351,7 +354,8 @@ fn config(
     settings: &balancer::Settings,
 ) -> Config {
     let balancer::Settings { retry, timeouts, health, queue, .. } = *settings;
-    Config { seed, pools, nodes, routes, expected_output, retry, timeouts, health, queue }
+    let view = settings.view();
+    Config { seed, pools, nodes, routes, expected_output, retry, timeouts, health, queue, view }
 }
 
 fn assemble(
@@ -399,6 +403,7 @@ fn assemble(
         regions: fleet.regions.list().to_vec(),
         inter_token,
         connect,
+        instances: settings.instances,
         file: String::new(),
         source: Arc::from(""),
         not_simulable: live_only.chain(workload).collect(),

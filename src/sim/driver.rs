@@ -2,9 +2,12 @@
 //! on simulated nodes.
 
 use super::agenda::{Agenda, Next};
-use crate::balance::{Action, Balancer, Config, Control, Event, Input, Mark, MarkBy, MarkPhase};
+use super::instances::{Balancers, Instances};
+use crate::balance::{
+    Action, Balancer, Config, Control, Effects, Event, Input, Mark, MarkBy, MarkPhase, Totals,
+};
 use crate::id_map::IdMap;
-use crate::node::{BackendSpec, Diary, Due, FaultKind, FaultSpec, Node, Rank, Work};
+use crate::node::{BackendSpec, Diary, Due, FaultKind, FaultSpec, Node, Rank, Tell, Work};
 use crate::unit::{NodeId, Span, Time, Tokens};
 use crate::workload::{TraceError, Traffic, Truth};
 
@@ -22,6 +25,8 @@ pub struct Parts {
     pub faults: Vec<FaultSpec>,
     /// The gap after which a stream counts as stalled.
     pub inter_token: Option<Span>,
+    /// How many balancers there are, and what they are told.
+    pub instances: Instances,
 }
 
 /// What a step came to.
@@ -60,7 +65,9 @@ struct World {
 
 /// A simulation in progress.
 pub struct Sim {
-    balancer: Balancer,
+    balancers: Balancers,
+    /// Kept for its capacity.
+    effects: Effects,
     world: World,
     traffic: Box<dyn Traffic>,
     /// When the next arrival comes, as things are.
@@ -98,11 +105,18 @@ impl Sim {
                 agenda.enter(fault.at + lasts, Rank::Fleet, Due::FaultEnds(number as u32));
             }
         }
-        let balancer = Balancer::new(parts.config);
+        let balancers = Balancers::new(&parts.config, &parts.instances);
+        let ticks = balancers.intervals().into_iter().zip([Tell::Share, Tell::Report]);
+        for (exchange, tell) in ticks {
+            if let Some(exchange) = exchange {
+                agenda.enter(Time::ZERO + exchange.every, Rank::Report, Due::Tell(tell));
+            }
+        }
         let (flights, faults) = (IdMap::default(), parts.faults);
         let scheduled = faults.len();
         let world = World { now: Time::ZERO, nodes, agenda, flights, faults, scheduled };
-        Ok(Sim { balancer, world, traffic, arrival, moved: Time::ZERO })
+        let effects = Effects::default();
+        Ok(Sim { balancers, effects, world, traffic, arrival, moved: Time::ZERO })
     }
 
     /// Returns simulated time.
@@ -111,10 +125,22 @@ impl Sim {
         self.world.now
     }
 
-    /// Returns the balancer.
+    /// Returns the balancer, the first if there are many.
     #[must_use]
-    pub const fn balancer(&self) -> &Balancer {
-        &self.balancer
+    pub fn balancer(&self) -> &Balancer {
+        &self.balancers.all()[0]
+    }
+
+    /// Returns every balancer.
+    #[must_use]
+    pub fn balancers(&self) -> &[Balancer] {
+        self.balancers.all()
+    }
+
+    /// Returns the sums over all balancers.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        self.balancers.totals()
     }
 
     /// Handles the one input that comes next. `record` hears the input, `sink` every event.
@@ -126,25 +152,35 @@ impl Sim {
         record: &mut impl FnMut(Time, &Input),
         sink: &mut impl FnMut(Time, &Event),
     ) -> Result<Step, Vec<TraceError>> {
-        let Some((now, input)) = self.next()? else {
+        let Some((now, to, input)) = self.next()? else {
             return Ok(Step::Done);
         };
         self.world.now = now;
         record(now, &input);
-        let effects = self.balancer.handle(now, input);
-        for event in effects.events.drain(..) {
+        let ended = match &input {
+            Input::Finish(attempt, _) => Some(attempt.request),
+            _ => None,
+        };
+        std::mem::swap(&mut self.effects, self.balancers.get_mut(to).handle(now, input));
+        for event in self.effects.events.drain(..) {
             if matches!(event, Event::Settled(_) | Event::Arrived { .. }) {
                 self.moved = now;
             }
-            sink(now, &event);
+            if let Some(event) = self.balancers.declare(to, event) {
+                sink(now, &event);
+            }
         }
         let mut answered = false;
-        for action in effects.actions.drain(..) {
+        for action in self.effects.actions.drain(..) {
             if let Action::Answer(request, fate) = action {
                 self.traffic.settled(now, request, fate);
+                self.balancers.forget(to, request);
                 answered = true;
             }
-            self.world.carry_out(action);
+            self.world.carry_out(to as u32, action);
+        }
+        if let Some(request) = ended {
+            self.balancers.forget(to, request);
         }
         if answered {
             self.arrival = self.traffic.peek()?;
@@ -173,27 +209,52 @@ impl Sim {
         if self.arrival.is_none() && self.over() {
             return None;
         }
-        let times = [self.world.agenda.first(), self.arrival, self.balancer.wake_at()];
+        if self.balancers.has_due() {
+            return Some(self.world.now);
+        }
+        let wake = self.balancers.wake_at().map(|(at, _)| at);
+        let times = [self.world.agenda.first(), self.arrival, wake];
         times.into_iter().flatten().min().map(|at| at.max(self.world.now))
     }
 
-    /// Finds what comes next and returns the balancer's input for it.
-    fn next(&mut self) -> Result<Option<(Time, Input)>, Vec<TraceError>> {
+    /// Finds what comes next and returns the input for it and whose it is.
+    fn next(&mut self) -> Result<Option<(Time, usize, Input)>, Vec<TraceError>> {
         loop {
             if self.arrival.is_none() && self.over() {
                 return Ok(None);
             }
-            let Some(next) = self.world.agenda.next(self.arrival, self.balancer.wake_at()) else {
+            if let Some((to, input)) = self.balancers.due() {
+                return Ok(Some((self.world.now, to, input)));
+            }
+            let (wake, sleeper) = self.balancers.wake_at().unzip();
+            let Some(next) = self.world.agenda.next(self.arrival, wake) else {
                 return Ok(None);
             };
             match next {
-                Next::Arrival => return self.arrive().map(Some),
+                Next::Arrival => {
+                    let (at, input) = self.arrive()?;
+                    return Ok(Some((at, self.balancers.address(&input), input)));
+                }
                 // The balancer may ask to be woken at once, never in the past.
-                Next::Wake(at) => return Ok(Some((at.max(self.world.now), Input::Wake))),
+                Next::Wake(at) => {
+                    return Ok(Some((
+                        at.max(self.world.now),
+                        sleeper.unwrap_or_default(),
+                        Input::Wake,
+                    )));
+                }
+                Next::Due(at, Due::Tell(tell)) => {
+                    self.world.now = at;
+                    self.tell(at, tell);
+                }
+                Next::Due(at, Due::Probed(by, node, number, result)) => {
+                    self.world.now = at;
+                    return Ok(Some((at, by as usize, Input::Probed(node, number, result))));
+                }
                 Next::Due(at, due) => {
                     self.world.now = at;
                     if let Some(input) = self.world.come_due(due) {
-                        return Ok(Some((at, input)));
+                        return Ok(Some((at, self.balancers.address(&input), input)));
                     }
                 }
             }
@@ -202,11 +263,35 @@ impl Sim {
 
     /// Returns whether, with no arrival to come, nothing more is worth waiting for.
     fn over(&self) -> bool {
-        let unfinished = self.balancer.totals().dispatched - self.balancer.totals().ended;
-        let idle = self.world.flights.is_empty() && unfinished == 0;
+        let idle = || {
+            let totals = self.balancers.totals();
+            self.world.flights.is_empty() && totals.dispatched == totals.ended
+        };
         // Where nodes hang for good, probes of the others would go on for ever.
-        let stuck = || self.world.agenda.at_rest() && self.balancer.only_nodes_can_tell();
-        idle || self.world.now.since(self.moved) > STALL_MAX || stuck()
+        let stuck = || self.world.agenda.at_rest() && self.balancers.only_nodes_can_tell();
+        idle() || self.world.now.since(self.moved) > STALL_MAX || stuck()
+    }
+
+    /// Reads what balancers are told, or lets it arrive.
+    fn tell(&mut self, now: Time, tell: Tell) {
+        let [share, reports] = self.balancers.intervals();
+        let (exchange, arrives) = match tell {
+            Tell::Share => {
+                self.balancers.read_shares();
+                (share, Tell::Shared)
+            }
+            Tell::Report => {
+                self.balancers.read_reports(now, &self.world.nodes);
+                (reports, Tell::Reported)
+            }
+            Tell::Shared => return self.balancers.deliver_shares(),
+            Tell::Reported => return self.balancers.deliver_reports(),
+        };
+        if let Some(exchange) = exchange {
+            let agenda = &mut self.world.agenda;
+            agenda.enter(now + exchange.delay, Rank::Report, Due::Tell(arrives));
+            agenda.enter(now + exchange.every, Rank::Report, Due::Tell(tell));
+        }
     }
 
     fn arrive(&mut self) -> Result<(Time, Input), Vec<TraceError>> {
@@ -250,10 +335,10 @@ impl World {
                 self.nodes[node.index()].fire(self.now, job, turn, &mut self.agenda)
             }
             Due::Finish(attempt, outcome) => Some(Input::Finish(attempt, outcome)),
-            Due::Probed(node, number, result) => Some(Input::Probed(node, number, result)),
             Due::Control(control) => Some(Input::Control(*control)),
             Due::FaultBegins(number) => Some(self.begin_fault(number)),
             Due::FaultEnds(number) => self.end_fault(number),
+            Due::Probed(..) | Due::Tell(_) => unreachable!("addressed before"),
         }
     }
 
@@ -279,7 +364,7 @@ impl World {
         any.then(|| Input::Control(Control::Mark(scheduled(fault, MarkPhase::End))))
     }
 
-    fn carry_out(&mut self, action: Action) {
+    fn carry_out(&mut self, by: u32, action: Action) {
         match action {
             Action::Dispatch { attempt, node } => {
                 let flight = self.flights.get(attempt.request).expect("it is under way");
@@ -290,7 +375,7 @@ impl World {
                 self.nodes[node.index()].abort(self.now, attempt, &mut self.agenda);
             }
             Action::Probe(node, number) => {
-                self.nodes[node.index()].probe(self.now, number, &mut self.agenda);
+                self.nodes[node.index()].probe(self.now, by, number, &mut self.agenda);
             }
             Action::Answer(request, _) => {
                 self.flights.remove(request);

@@ -3,5 +3,7 @@
 
 mod agenda;
 mod driver;
+mod instances;
 
 pub use driver::{Parts, Sim, Step};
+pub use instances::{Exchange, INSTANCES_MAX, Instances};

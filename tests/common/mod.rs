@@ -4,12 +4,12 @@
 
 use plimsoll::balance::{
     Config, Event, HealthSettings, Input, Limits, Match, NodeSpec, PoolSpec, Prices, Priority,
-    Queue, Retry, RouteSpec, StrategySpec, Tier, Timeouts,
+    Queue, Retry, RouteSpec, StrategySpec, Tier, Timeouts, View,
 };
 use plimsoll::dist::Dist;
 use plimsoll::metrics::{ClassLabel, Collector, Labels, NodeLabel, Summary, Watch};
 use plimsoll::node::{BackendSpec, FaultSpec, slots};
-use plimsoll::sim::{Parts, Sim, Step};
+use plimsoll::sim::{Instances, Parts, Sim, Step};
 use plimsoll::unit::{ModelId, PoolId, Ratio, RegionId, Span, Time, Tokens};
 use plimsoll::workload::{ClassSpec, Mix, Open, Poisson};
 
@@ -42,6 +42,7 @@ pub fn config(nodes: usize, strategy: &str, seed: u64) -> Config {
         timeouts: Timeouts { first_token: None, total: None },
         health: HealthSettings::default(),
         queue: Queue { max: u32::MAX, max_wait: None },
+        view: View::default(),
     }
 }
 
@@ -95,6 +96,7 @@ pub struct World {
     pub rate: f64,
     pub requests: u64,
     pub inter_token: Option<Span>,
+    pub instances: Instances,
     pub class: ClassSpec,
 }
 
@@ -114,6 +116,7 @@ impl World {
             rate,
             requests,
             inter_token: Some(Span::from_secs(5)),
+            instances: Instances::default(),
             class: class(),
         }
     }
@@ -128,6 +131,7 @@ impl World {
             backends: self.backends.clone(),
             faults: self.faults.clone(),
             inter_token: self.inter_token,
+            instances: self.instances,
         };
         Sim::new(parts, Box::new(Open::new(source))).expect("a Poisson source does not fail")
     }
@@ -148,7 +152,9 @@ impl World {
         };
         while sim.step(&mut record, &mut sink).expect("no trace") == Step::Handled {
             if check {
-                plimsoll::balance::check(sim.balancer()).expect("every invariant holds");
+                for balancer in sim.balancers() {
+                    plimsoll::balance::check(balancer).expect("every invariant holds");
+                }
             }
         }
         let end = sim.now();

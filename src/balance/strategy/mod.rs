@@ -15,6 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::event::{End, Scored, Terms, Why};
 use super::fleet::{Fleet, Node, Tier};
+use super::hearsay::Signal;
 use super::request::Request;
 use crate::rng::Rng;
 use crate::unit::{NodeId, PoolId, Span, Time, Tokens};
@@ -144,6 +145,12 @@ impl Ask<'_> {
     #[must_use]
     pub fn node(&self, id: NodeId) -> &Node {
         self.fleet.node(id)
+    }
+
+    /// Returns the requests on a node as a signal has them.
+    #[must_use]
+    pub fn requests(&self, signal: Signal, node: NodeId) -> f64 {
+        self.fleet.requests(signal, node, self.now) as f64
     }
 
     /// Divides a load-type cost by the probability that the node succeeds.
@@ -293,6 +300,14 @@ impl SettingKind {
         }
     }
 }
+
+/// The setting of strategies that go by requests in flight.
+const SIGNAL: Setting = Setting {
+    name: "signal",
+    kind: SettingKind::Choice(Signal::WORDS),
+    default: 0,
+    about: "whose count: own and peers', the node's report, or that and own since",
+};
 
 /// At most so many settings a strategy.
 const SETTINGS_MAX: usize = 4;

@@ -234,14 +234,14 @@ impl Owner {
                 }
             }
             Due::Finish(attempt, outcome) => self.end(at, attempt, outcome),
-            Due::Probed(_, number, result) => {
+            Due::Probed(_, _, number, result) => {
                 if let Some(reply) = self.probes.remove(&number) {
                     let _ = reply.send(result);
                 }
             }
             Due::FaultBegins(number) => self.begin_fault(at, number),
             Due::FaultEnds(number) => self.end_fault(at, number),
-            Due::Control(_) => {}
+            Due::Control(_) | Due::Tell(_) => {}
         }
     }
 
@@ -321,7 +321,7 @@ impl Owner {
         self.probes.retain(|_, reply| !reply.is_closed());
         self.probed = self.probed.wrapping_add(1);
         self.probes.insert(self.probed, reply);
-        self.nodes[node.index()].probe(now, self.probed, &mut self.agenda);
+        self.nodes[node.index()].probe(now, 0, self.probed, &mut self.agenda);
     }
 
     /// A fault asked for by hand. Returns whether it is on.
