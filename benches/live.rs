@@ -65,15 +65,25 @@ fn balancer() -> Balancer {
     };
     Balancer::new(Config {
         seed: 7,
-        pools: vec![PoolSpec { name: "p".to_owned(), strategy }],
+        pools: vec![PoolSpec {
+            name: "p".to_owned(),
+            strategy,
+            batch: None,
+            locality: plimsoll::balance::Locality::default(),
+        }],
         nodes: (0..10).map(node).collect(),
-        routes: vec![RouteSpec { when: Match::default(), to: vec![PoolId(0)], require: 0 }],
+        routes: vec![RouteSpec {
+            when: Match::default(),
+            to: vec![PoolId(0)],
+            ..RouteSpec::default()
+        }],
         expected_output: vec![Tokens(200)],
         retry: Retry::default(),
         timeouts: Timeouts { first_token: None, total: None },
         health: HealthSettings::default(),
         queue: Queue::default(),
         view: View::default(),
+        scale: Vec::new(),
     })
 }
 

@@ -3,15 +3,15 @@
 //! `cargo bench --bench spine`
 
 use plimsoll::balance::{
-    Config, Event, HealthSettings, Limits, Match, NodeSpec, PoolSpec, Prices, Queue, Retry,
-    RouteSpec, StrategySpec, Tier, Timeouts, View,
+    Config, Event, HealthSettings, Limits, Locality, Match, NodeSpec, PoolSpec, Prices, Queue,
+    Retry, RouteSpec, StrategySpec, Tier, Timeouts, View,
 };
 use plimsoll::dist::Dist;
 use plimsoll::metrics::{ClassLabel, Collector, Labels, NodeLabel, Watch};
 use plimsoll::node::{BackendSpec, slots};
 use plimsoll::sim::{Instances, Parts, Sim, Step};
-use plimsoll::unit::{ModelId, PoolId, RegionId, Time, Tokens};
-use plimsoll::workload::{ClassSpec, Mix, Open, Poisson};
+use plimsoll::unit::{ModelId, PoolId, RegionId, Span, Time, Tokens};
+use plimsoll::workload::{ClassSpec, Mix, Open, Origin, Poisson, Tenants};
 
 fn main() {
     divan::main();
@@ -36,15 +36,25 @@ fn config(nodes: usize, strategy: &str) -> Config {
     };
     Config {
         seed: 7,
-        pools: vec![PoolSpec { name: "p".to_owned(), strategy }],
+        pools: vec![PoolSpec {
+            name: "p".to_owned(),
+            strategy,
+            batch: None,
+            locality: Locality::default(),
+        }],
         nodes: (0..nodes).map(node).collect(),
-        routes: vec![RouteSpec { when: Match::default(), to: vec![PoolId(0)], require: 0 }],
+        routes: vec![RouteSpec {
+            when: Match::default(),
+            to: vec![PoolId(0)],
+            ..RouteSpec::default()
+        }],
         expected_output: vec![Tokens(200)],
         retry: Retry::default(),
         timeouts: Timeouts { first_token: None, total: None },
         health: HealthSettings::default(),
         queue: Queue::default(),
         view: View::default(),
+        scale: Vec::new(),
     }
 }
 
@@ -55,6 +65,8 @@ fn labels(config: &Config) -> Labels {
         warmup: Time::ZERO,
         classes: vec![ClassLabel::default()],
         pools: vec!["p".to_owned()],
+        regions: Vec::new(),
+        workflows: Vec::new(),
         nodes: config
             .nodes
             .iter()
@@ -64,6 +76,7 @@ fn labels(config: &Config) -> Labels {
                 ..NodeLabel::default()
             })
             .collect(),
+        groups: Vec::new(),
     }
 }
 
@@ -78,11 +91,13 @@ fn run(nodes: usize, strategy: &str, requests: u64, watch: Watch) -> u64 {
         prompt: length,
         output: length,
         deadline: None,
+        origin: Origin::default(),
+        tenants: Tenants::default(),
     };
     let mix = Mix::new(vec![class], config.seed);
     let source = Poisson::new(0.8 * nodes as f64, Time::MAX, requests, config.seed, mix);
     let service = Dist::exponential(1.0).expect("a mean");
-    let spec = slots::Spec { servers: 1, queue: u32::MAX, service };
+    let spec = slots::Spec { servers: 1, queue: u32::MAX, service, per_item: Span::ZERO };
     let backends = vec![BackendSpec::Slots(spec); nodes];
     let parts = Parts {
         config,
@@ -90,6 +105,8 @@ fn run(nodes: usize, strategy: &str, requests: u64, watch: Watch) -> u64 {
         faults: Vec::new(),
         inter_token: None,
         instances: Instances::default(),
+        cold_starts: Vec::new(),
+        network: None,
     };
     let mut sim =
         Sim::new(parts, Box::new(Open::new(source))).expect("a Poisson source does not fail");

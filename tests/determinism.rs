@@ -16,7 +16,8 @@ use plimsoll::unit::{NodeId, Price, Ratio, Span, Time};
 /// Two slots nodes and three hosted ones, every kind of fault, tight limits.
 fn stormy(strategy: &str, requests: u64) -> World {
     let service = Dist::lognormal_quantiles(0.2, 0.9).expect("a law");
-    let servers = BackendSpec::Slots(slots::Spec { servers: 4, queue: 6, service });
+    let servers =
+        BackendSpec::Slots(slots::Spec { servers: 4, queue: 6, service, per_item: Span::ZERO });
     let mut world = World::new(5, strategy, &servers, 25.0, requests);
     let spec = api::Spec {
         ttft: Dist::lognormal_quantiles(0.3, 1.0).expect("a law"),

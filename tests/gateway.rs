@@ -8,16 +8,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use plimsoll::balance::{Balancer, End, Event, Failure, Fate, Input, Priority, Stage};
+use plimsoll::balance::{Balancer, End, Event, Failure, Fate, Input, Priority, Request, Stage};
 use plimsoll::journal::{Header, Writer};
 use plimsoll::live::driver::Watcher;
+use plimsoll::live::facts::Facts;
 use plimsoll::live::gateway::{self, ClassOption, Parts};
 use plimsoll::live::http::{Limits, Stop};
 use plimsoll::live::mock::{Mock, NodeName, Parts as MockParts};
 use plimsoll::live::upstream::{BODY_MAX, Client, Endpoint, Key};
 use plimsoll::live::wire::sse::EVENT_MAX;
 use plimsoll::scenario::Scenario;
-use plimsoll::unit::Time;
+use plimsoll::unit::{RegionId, Time};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -194,10 +195,17 @@ struct Desk {
     arrived: usize,
     dispatched: usize,
     under_way: Arc<AtomicU64>,
+    asked: Asked,
 }
+
+/// Requests as the balancer heard of them.
+type Asked = Arc<Mutex<Vec<Request>>>;
 
 impl Watcher for Desk {
     fn record(&mut self, now: Time, input: &Input) {
+        if let Input::Arrive(request) = input {
+            self.asked.lock().expect("no panic").push(request.clone());
+        }
         self.journal.input(now, input).expect("memory");
     }
 
@@ -222,6 +230,7 @@ struct Gate {
     address: SocketAddr,
     stop: watch::Sender<Stop>,
     under_way: Arc<AtomicU64>,
+    asked: Asked,
     task: JoinHandle<Desk>,
 }
 
@@ -260,6 +269,7 @@ impl Gate {
             client: Arc::new(client),
             models: vec!["real-model".to_owned(); urls.len()],
             classes: vec![class],
+            facts: Facts { regions: scenario.regions, attributes: scenario.attributes },
             limits,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -273,12 +283,14 @@ impl Gate {
             arrived: 0,
             dispatched: 0,
             under_way: Arc::clone(&under_way),
+            asked: Asked::default(),
         };
+        let asked = Arc::clone(&desk.asked);
         let task = tokio::spawn(async move {
             gateway::serve(parts, listener, &mut desk, stopped).await;
             desk
         });
-        Gate { address, stop, under_way, task }
+        Gate { address, stop, under_way, asked, task }
     }
 
     /// Stops the gateway; what must hold of every run is asserted here.
@@ -432,6 +444,31 @@ async fn a_stream_passes_whole_and_only_the_model_changes() {
     assert_eq!(sent["stream_options"]["include_usage"], true);
     let (ends, fates) = gate.close().await;
     assert_eq!((ends, fates), (vec![End::Done], vec![Fate::Completed]));
+}
+
+#[tokio::test]
+async fn region_attributes_and_session_come_from_headers() {
+    let up = Upstream::start(stream_of("hello")).await;
+    let known = "[[class]]\nname = \"d\"\nattributes = { language = \"en\", risk = \"high\" }";
+    let settings = format!("{SETTINGS}\n{known}");
+    let gate = Gate::with(&[up.url()], "region = \"eu\"", &settings, Limits::default()).await;
+    let said = "x-plimsoll-region: eu\r\nx-plimsoll-attributes: risk=high, colour=red\r\n\
+                x-plimsoll-session: a\r\nconnection: close";
+    for headers in [said, "x-plimsoll-region: mars\r\nconnection: close"] {
+        let request = post(&chat(true).to_string()).replacen("connection: close", headers, 1);
+        assert_eq!(exchange(gate.address, &request).await.text(), "hello");
+    }
+    let mut body = chat(true);
+    body["user"] = json!("a");
+    assert_eq!(gate.ask(&body).await.text(), "hello");
+    let raw = up.seen().remove(0);
+    assert!(!raw.contains("x-plimsoll-region"), "the endpoint is not told: {raw}");
+    let asked = gate.asked.lock().expect("no panic").clone();
+    let [all, none, user] = asked.as_slice() else { panic!("three requests: {asked:?}") };
+    assert_eq!((all.region, all.attributes), (Some(RegionId(0)), 0b10));
+    assert_eq!((none.region, none.attributes, none.session), (None, 0, None));
+    assert!(user.session.is_some() && user.session == all.session, "{user:?}");
+    gate.close().await;
 }
 
 #[tokio::test]

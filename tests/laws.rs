@@ -92,6 +92,7 @@ fn fleet(strategy: &str, seed: u64, patrol: bool) -> Config {
         when: Match { classes: classes.into_iter().map(ClassId).collect(), ..Match::default() },
         to: to.iter().copied().map(PoolId).collect(),
         require,
+        ..RouteSpec::default()
     };
     config.routes =
         vec![route(vec![0], &[0, 1], 0), route(vec![1], &[1], 1), route(vec![], &[1, 0], 0)];
@@ -155,12 +156,13 @@ impl Hands {
         }
         for action in effects.actions.drain(..) {
             match action {
-                Action::Dispatch { attempt, node } => self.open.push((attempt, node)),
+                Action::Dispatch { attempt, node, .. } => self.open.push((attempt, node)),
                 Action::Abort { attempt, node } => {
                     assert!(self.open.contains(&(attempt, node)), "only what is open is aborted");
                     self.aborted.push(attempt);
                 }
                 Action::Probe(node, number) => self.probes.push((node, number)),
+                Action::Start(_) | Action::Stop(_) => panic!("nothing is scaled"),
                 Action::Answer(request, fate) => {
                     assert!(self.fates.insert(request, fate).is_none(), "one answer");
                 }
@@ -397,7 +399,7 @@ fn equal_loads_are_tied_by_a_fair_draw() {
         let mut counts = [0_u32; 8];
         for id in 0..8_000 {
             let effects = balancer.handle(Time::ZERO, Input::Arrive(request(id)));
-            let Some(Action::Dispatch { attempt, node }) = effects.actions.pop() else {
+            let Some(Action::Dispatch { attempt, node, .. }) = effects.actions.pop() else {
                 panic!("{} dispatches", entry.name)
             };
             counts[node.index()] += 1;
@@ -447,7 +449,7 @@ fn a_node_that_fails_fast_does_not_attract() {
         for id in 0..count {
             let now = Time::ZERO + Span::from_millis(10 * id);
             let effects = balancer.handle(now, Input::Arrive(request(id)));
-            let Some(Action::Dispatch { attempt, node }) = effects.actions.pop() else {
+            let Some(Action::Dispatch { attempt, node, .. }) = effects.actions.pop() else {
                 panic!("{strategy} dispatches")
             };
             if node.0 == 0 {

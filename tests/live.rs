@@ -75,6 +75,8 @@ fn simulated(scenario: &Scenario) -> Summary {
         faults: scenario.faults.clone(),
         inter_token: scenario.inter_token,
         instances: scenario.instances,
+        cold_starts: scenario.cold_starts.clone(),
+        network: None,
     };
     let mut sim = Sim::new(parts, traffic(scenario)).expect("no trace");
     let mut collector = collector(scenario);

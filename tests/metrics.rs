@@ -45,7 +45,7 @@ fn run() -> Summary {
     config.nodes[0].prices.output = Price(2_000_000);
     config.nodes[1].weight = 2;
     let first = Match { classes: vec![ClassId(0)], ..Match::default() };
-    let route = |when, pool| RouteSpec { when, to: vec![PoolId(pool)], require: 0 };
+    let route = |when, pool| RouteSpec { when, to: vec![PoolId(pool)], ..RouteSpec::default() };
     config.routes = vec![route(first, 0), route(Match::default(), 1)];
     config.expected_output = vec![Tokens(1); 2];
     config.retry.attempts = 1;

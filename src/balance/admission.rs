@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::balancer::{Balancer, Phase, RequestKey};
 use super::event::{Event, Fate, Reject};
+use super::request::Request;
 use super::timer::Alarm;
-use crate::unit::{RouteId, Span};
+use crate::unit::{PoolId, RouteId, Span};
 
 /// The waiting room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +58,12 @@ impl<K: Copy> Lines<K> {
         self.joined
     }
 
+    /// Returns a number for a place elsewhere.
+    pub(super) fn number(&mut self) -> u64 {
+        self.joined += 1;
+        self.joined
+    }
+
     /// Leaves without being at the head; the entry is dropped later.
     pub(super) fn leave(&mut self) {
         self.waiting -= 1;
@@ -94,7 +101,12 @@ impl<K: Copy> Lines<K> {
 impl Balancer {
     /// Dispatches the request, or lets it wait, or turns it away.
     pub(super) fn place_or_wait(&mut self, key: RequestKey) {
-        if self.homes[self.requests[key].route.index()].is_none() {
+        self.place_or_wait_again(key, false);
+    }
+
+    /// The same for a request that may have been declared to wait before.
+    pub(super) fn place_or_wait_again(&mut self, key: RequestKey, queued: bool) {
+        if self.homes[self.requests[key].lane as usize].is_none() {
             return self.turn_away(key, Reject::NoNode);
         }
         // This call may have opened a node already, and those who wait go first.
@@ -109,7 +121,9 @@ impl Balancer {
         let number = self.lines.join(route, key);
         self.requests[key].phase = Phase::Waiting(number);
         let request = self.requests[key].request.id;
-        self.effects.events.push(Event::Queued { request, route });
+        if !queued {
+            self.effects.events.push(Event::Queued { request, route });
+        }
         if let Some(wait) = self.queue.max_wait {
             self.timers.after(self.now, wait, Alarm::GiveUp(key, number));
         }
@@ -123,9 +137,12 @@ impl Balancer {
 
     /// Turns away those who wait on a route that has lost its last node.
     pub(super) fn turn_away_homeless(&mut self) {
-        for index in 0..self.homes.len() {
-            while self.homes[index].is_none()
-                && let Some(place) = self.head_of_line(RouteId(index as u16))
+        for index in 0..self.routes.count() {
+            let route = RouteId(index as u16);
+            // The lanes of a route differ in their order only.
+            let lane = self.routes.first_lane(route) as usize;
+            while self.homes[lane].is_none()
+                && let Some(place) = self.head_of_line(route)
             {
                 self.turn_away(place.key, Reject::NoNode);
             }
@@ -134,7 +151,10 @@ impl Balancer {
 
     /// Serves those who wait, in the order they came, as long as a node is open for them.
     pub(super) fn serve_waiting(&mut self) {
-        if !std::mem::take(&mut self.opened) || self.lines.waiting == 0 {
+        let opened = std::mem::take(&mut self.opened);
+        // A batch may have waited for it too.
+        self.due |= opened && !self.batchers.is_empty();
+        if !opened || self.lines.waiting == 0 {
             return;
         }
         self.blocked.fill(false);
@@ -162,6 +182,19 @@ impl Balancer {
             }
         }
         first.map(|(_, route, key)| (route, key))
+    }
+
+    /// Returns the requests that wait on a route, those held for a batch included.
+    pub(super) fn waiting_on(&self, route: RouteId) -> impl Iterator<Item = &Request> {
+        let waits = move |place: &Place<RequestKey>| {
+            let live = self.requests.get(place.key)?;
+            (live.phase == Phase::Waiting(place.number)).then_some(&live.request)
+        };
+        let pools = 0..self.batchers.len();
+        let held = pools.flat_map(|pool| self.held(PoolId(pool as u16)));
+        let held = held.map(|key| &self.requests[key]);
+        let held = held.filter(move |live| live.route == route).map(|live| &live.request);
+        self.lines.entries(route).filter_map(waits).chain(held)
     }
 
     fn head_of_line(&mut self, route: RouteId) -> Option<Place<RequestKey>> {

@@ -11,22 +11,26 @@ use serde::{Deserialize, Serialize};
 use slotmap::{SlotMap, new_key_type};
 
 use super::admission::{Lines, Queue};
+use super::batch::Batcher;
 use super::event::{
     Action, Attempt, Control, Effects, End, Event, Failure, Fate, FleetChange, Input, Kind,
-    NodeReport, Outcome, PeerLoad, ProbeResult, Progress, Reject, Scored, Settled, Stage, Usage,
-    Why,
+    NodeReport, Outcome, PeerLoad, ProbeResult, Progress, Reject, Scored, Settled, Stage, Together,
+    Usage, Why,
 };
+use super::explain::{Explain, Explanation};
 use super::failover::{ATTEMPTS_MAX, Retry, Timeouts, blames_node, wasted};
-use super::fleet::{Fleet, Held, NodeSpec, NodeState, PoolSpec, Prices, Tier};
+use super::fleet::{Fleet, Held, Locality, NodeSpec, NodeState, PoolSpec, Prices, Tier};
 use super::health::HealthSettings;
 use super::hearsay::View;
 use super::request::Request;
-use super::route::{RouteSpec, Routes};
-use super::strategy::{Ask, Fact, Strategy, StrategySpec};
+use super::resize::Scaler;
+use super::route::{Degrading, LaneId, RouteSpec, Routes};
+use super::scale::ScaleSpec;
+use super::strategy::{Ask, Fact, Memo, Sent, Strategy, StrategySpec};
 use super::timer::{Alarm, Timers};
 use crate::id_map::IdMap;
 use crate::rng::{Rng, mix};
-use crate::unit::{NodeId, PeerId, PoolId, RequestId, RouteId, Span, Time, Tokens};
+use crate::unit::{NodeId, PeerId, PoolId, Ratio, RequestId, RouteId, Span, Time, Tokens};
 
 new_key_type! {
     /// Names a request that is not forgotten yet.
@@ -59,6 +63,9 @@ pub struct Config {
     /// Which of several balancers it is, and how long it believes what it is told.
     #[serde(default, skip_serializing_if = "View::is_default")]
     pub view: View,
+    /// Groups of nodes that grow and shrink.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scale: Vec<ScaleSpec>,
 }
 
 impl Config {
@@ -75,6 +82,7 @@ impl Config {
         };
         let health = &self.health;
         let spans = [health.probe_timeout, health.eject_base, health.eject_cap];
+        let batches = || self.pools.iter().filter_map(|pool| pool.batch);
         let rules = [
             ((1..=ATTEMPTS_MAX).contains(&self.retry.attempts), "a request has 1 to 8 attempts"),
             (
@@ -82,7 +90,15 @@ impl Config {
                 "the last route matches everything",
             ),
             (self.routes.len() <= ids && pools <= ids, "there are at most 65,536 pools and routes"),
-            (self.routes.iter().all(|route| names(&route.to)), "a route names pools that exist"),
+            (
+                self.routes.iter().all(|route| {
+                    let cheap = route.degrade.as_ref();
+                    names(&route.to) && cheap.is_none_or(|degrade| names(&degrade.to))
+                }),
+                "a route names pools that exist",
+            ),
+            (self.routes.iter().all(splits), "a route splits all its traffic among its own pools"),
+            (self.routes.iter().all(lacks_overlap), "a route degrades to pools not its own"),
             (self.nodes.iter().all(|node| node.pool.index() < pools), "a node is in a pool"),
             (self.nodes.iter().all(|node| node.weight > 0), "a node has a weight of at least one"),
             // Timers that set themselves again must move on.
@@ -90,9 +106,49 @@ impl Config {
                 health.probe_every != Some(Span::ZERO) && !spans.contains(&Span::ZERO),
                 "the times of health checks are above zero",
             ),
+            (
+                batches().all(|batch| batch.size > 0 && batch.window > Span::ZERO),
+                "a batch has a size and a window above zero",
+            ),
+            (self.groups_fit(), "a scaled group has nodes of one pool, its own, and a target"),
         ];
         rules.iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, rule)| Err(*rule))
     }
+
+    fn groups_fit(&self) -> bool {
+        let mut seen = vec![false; self.nodes.len()];
+        self.scale.len() <= usize::from(u16::MAX)
+            && self.scale.iter().all(|group| {
+                let first = group.nodes.first().and_then(|node| self.nodes.get(node.index()));
+                let ours = group.nodes.iter().all(|node| {
+                    let free = seen.get_mut(node.index());
+                    free.is_some_and(|seen| !std::mem::replace(seen, true))
+                        && first.is_some_and(|first| first.pool == self.nodes[node.index()].pool)
+                });
+                let most = group.max as usize <= group.nodes.len() && group.max > 0;
+                let start = (group.min..=group.max).contains(&group.start);
+                ours && most && start && group.target.value() > 0 && group.every > Span::ZERO
+            })
+    }
+}
+
+fn splits(route: &RouteSpec) -> bool {
+    let sum: u64 = route.split.iter().map(|(_, share)| u64::from(share.0)).sum();
+    let own = route.split.iter().all(|(pool, _)| route.to.contains(pool));
+    route.split.is_empty() || (own && sum == u64::from(Ratio::ONE.0))
+}
+
+fn lacks_overlap(route: &RouteSpec) -> bool {
+    let cheap = route.degrade.iter().flat_map(|degrade| &degrade.to);
+    cheap.into_iter().all(|pool| !route.to.contains(pool))
+}
+
+/// A node chosen for a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Choice {
+    pub(super) node: NodeId,
+    why: Why,
+    memo: Option<Memo>,
 }
 
 /// Where a request is.
@@ -100,6 +156,8 @@ impl Config {
 pub(super) enum Phase {
     /// In line, at the place of this number.
     Waiting(u64),
+    /// Held for a batch of a pool; whether it was declared to wait before.
+    Held { pool: PoolId, number: u64, queued: bool },
     /// On a node.
     InFlight(TryKey),
     /// Between two attempts.
@@ -113,6 +171,8 @@ pub(super) enum Phase {
 pub(super) struct Live {
     pub(super) request: Request,
     pub(super) route: RouteId,
+    /// Its pools on that route.
+    pub(super) lane: LaneId,
     pub(super) phase: Phase,
     /// When the balancer first heard of it; never before `request.arrived`.
     pub(super) heard: Time,
@@ -130,6 +190,8 @@ pub(super) struct Live {
     pub(super) retrying: bool,
     /// Whether its last dispatch went lower than the first eligible tier.
     pub(super) spilled: bool,
+    /// Whether its last dispatch went to a pool its route degrades to.
+    pub(super) degraded: bool,
 }
 
 /// An attempt that has not ended yet.
@@ -144,6 +206,10 @@ pub(super) struct Try {
     pub(super) held: Held,
     /// Prices in force at dispatch: a change never reprices the past.
     pub(super) prices: Prices,
+    /// What its strategy is reminded of.
+    pub(super) sent: Sent,
+    /// Which strategy of its pool chose the node.
+    pub(super) tenure: u32,
     /// How it ended for the request, if the executor has yet to confirm.
     pub(super) closing: Option<End>,
 }
@@ -169,13 +235,13 @@ pub struct Totals {
 
 /// The mean length of answers, learnt from those seen.
 #[derive(Clone, Copy, Debug)]
-struct OutputMean {
+pub(super) struct OutputMean {
     sum: u64,
     count: u64,
 }
 
 impl OutputMean {
-    fn expected(self, most: Option<Tokens>) -> Tokens {
+    pub(super) fn expected(self, most: Option<Tokens>) -> Tokens {
         let mean = Tokens(self.sum / self.count);
         most.map_or(mean, |most| most.min(mean))
     }
@@ -197,16 +263,30 @@ pub struct Balancer {
     pub(super) now: Time,
     pub(super) fleet: Fleet,
     pub(super) routes: Routes,
-    /// By route: the first pool and tier with a node that may serve it; `None` if there is none.
+    /// By lane: the first pool and tier with a node that may serve it; `None` if there is none.
     pub(super) homes: Vec<Option<(PoolId, Tier)>>,
     pub(super) specs: Vec<StrategySpec>,
+    /// By pool.
+    localities: Vec<Locality>,
     pub(super) strategies: Vec<[Box<dyn Strategy>; 3]>,
+    /// By pool: how often its strategy was exchanged.
+    tenures: Vec<u32>,
+    explain: Explain,
+    /// Nodes looked at for the decision that is being explained.
+    looked_at: std::cell::RefCell<Vec<(NodeId, f64)>>,
     pub(super) requests: SlotMap<RequestKey, Live>,
     pub(super) tries: SlotMap<TryKey, Try>,
     pub(super) index: IdMap<RequestKey>,
     pub(super) lines: Lines<RequestKey>,
     pub(super) timers: Timers,
-    outputs: Vec<OutputMean>,
+    pub(super) outputs: Vec<OutputMean>,
+    pub(super) scaler: Scaler,
+    /// By pool: the batch it gathers; empty if none does.
+    pub(super) batchers: Vec<Option<Batcher>>,
+    /// Whether a batch may have found a node during this call.
+    pub(super) due: bool,
+    /// Batches sent.
+    pub(super) batches: u64,
     pub(super) retry: Retry,
     pub(super) timeouts: Timeouts,
     pub(super) health: HealthSettings,
@@ -224,25 +304,36 @@ pub struct Balancer {
 }
 
 impl Balancer {
-    /// Builds the machine at time zero, every node up.
+    /// Builds the machine at time zero, every node up that is not said to be off.
     ///
     /// # Panics
     /// If the configuration contradicts itself; see [`Config::check`].
     #[must_use]
     pub fn new(config: Config) -> Balancer {
         config.check().expect("a configuration does not contradict itself");
-        let specs: Vec<StrategySpec> = config.pools.iter().map(|pool| pool.strategy).collect();
-        let routes = Routes::new(config.routes, config.expected_output.len());
+        let specs: Vec<StrategySpec> =
+            config.pools.iter().map(|pool| pool.strategy.clone()).collect();
+        let localities = config.pools.iter().map(|pool| pool.locality).collect();
+        let key = Rng::stream(config.seed, "splits").bits();
+        let routes = Routes::new(config.routes, config.expected_output.len(), key);
         let seed = match config.view.instance {
             0 => config.seed,
             other => mix(config.seed, u64::from(other)),
         };
         let mut balancer = Balancer {
             now: Time::ZERO,
+            scaler: Scaler::new(config.scale, config.nodes.len()),
+            batchers: Batcher::all(&config.pools),
+            due: false,
+            batches: 0,
             fleet: Fleet::new(config.pools.len(), config.nodes),
             homes: Vec::new(),
             strategies: specs.iter().map(build).collect(),
+            tenures: vec![0; specs.len()],
+            explain: Explain::Off,
+            looked_at: std::cell::RefCell::default(),
             specs,
+            localities,
             requests: SlotMap::with_key(),
             tries: SlotMap::with_key(),
             index: IdMap::default(),
@@ -269,6 +360,7 @@ impl Balancer {
         balancer.fleet.set_view(config.view);
         balancer.find_homes();
         balancer.start_patrols();
+        balancer.start_scaling();
         balancer.settle_timers();
         balancer
     }
@@ -295,9 +387,10 @@ impl Balancer {
             Input::Fleet(change) => self.change_fleet(change),
             Input::Control(control) => self.control(control),
             Input::Cancel(request) => self.cancel(request),
+            Input::Job(news) => self.effects.events.push(Event::Job(news)),
             Input::Wake => self.wake(),
         }
-        self.serve_waiting();
+        self.serve_all();
         self.settle_timers();
         &mut self.effects
     }
@@ -333,7 +426,7 @@ impl Balancer {
         let timed = self.timeouts.first_token.is_some();
         self.requests.values().all(|live| match live.phase {
             Phase::Settled => true,
-            Phase::Waiting(_) | Phase::Backoff => false,
+            Phase::Waiting(_) | Phase::Held { .. } | Phase::Backoff => false,
             Phase::InFlight(this) => {
                 let started = self.tries[this].first_token.is_some();
                 live.request.deadline == Time::MAX && (started || !timed)
@@ -352,14 +445,19 @@ impl Balancer {
     /// # Panics
     /// If there is no such pool.
     #[must_use]
-    pub fn strategy(&self, pool: PoolId) -> StrategySpec {
-        self.specs[pool.index()]
+    pub fn strategy(&self, pool: PoolId) -> &StrategySpec {
+        &self.specs[pool.index()]
     }
 
     /// Returns the sums that prove conservation and Little's law.
     #[must_use]
     pub const fn totals(&self) -> Totals {
         self.totals
+    }
+
+    /// Says whose decisions are to be explained from now on, by [`Event::Explained`].
+    pub fn explain(&mut self, whose: Explain) {
+        self.explain = whose;
     }
 
     // ----- requests -----
@@ -372,11 +470,14 @@ impl Balancer {
             tenant: request.tenant,
             arrived: request.arrived,
             prompt: request.prompt,
+            job: request.job,
         });
         let route = self.routes.of(&request);
+        let lane = self.routes.lane(route, &request);
         let id = request.id;
         let key = self.requests.insert(Live {
             route,
+            lane,
             phase: Phase::Backoff,
             heard: self.now,
             attempts: 0,
@@ -387,6 +488,7 @@ impl Balancer {
             last: None,
             retrying: false,
             spilled: false,
+            degraded: false,
             request,
         });
         let other = self.index.insert(id, key);
@@ -410,23 +512,75 @@ impl Balancer {
         deadline > self.now
     }
 
-    /// Dispatches the request to the first pool and tier along its route with an open node. Nodes
+    /// Dispatches the request to the first pool and tier along its lane with an open node. Nodes
     /// tried before come last.
     pub(super) fn place(&mut self, key: RequestKey) -> bool {
-        if let Some((node, why)) = self.choose(key, true) {
-            self.dispatch(key, node, why);
+        if self.hold(key) {
+            return true;
+        }
+        if let Some(choice) = self.choose(key, true) {
+            self.dispatch(key, &choice, None);
             return true;
         }
         if self.requests[key].attempts > 0
-            && let Some((node, why)) = self.choose(key, false)
+            && let Some(choice) = self.choose(key, false)
         {
-            self.dispatch(key, node, why);
+            self.dispatch(key, &choice, None);
             return true;
         }
         false
     }
 
-    pub(super) fn choose(&mut self, key: RequestKey, elsewhere: bool) -> Option<(NodeId, Why)> {
+    /// Chooses along the lane of the request, pool by pool.
+    pub(super) fn choose(&mut self, key: RequestKey, elsewhere: bool) -> Option<Choice> {
+        let degrading = self.degrading(key);
+        let mut place = 0;
+        while let Some(pool) = self.pool_at(key, degrading, place) {
+            place += 1;
+            // A pool that takes batches takes nothing else.
+            if self.batcher(pool).is_none()
+                && let Some(choice) = self.choose_in(key, pool, elsewhere, 1)
+            {
+                return Some(choice);
+            }
+        }
+        None
+    }
+
+    /// Returns whether the request may use cheaper pools now, and in which order.
+    pub(super) fn degrading(&self, key: RequestKey) -> Degrading {
+        let live = &self.requests[key];
+        let Some(degrade) = &self.routes.get(live.route).degrade else {
+            return Degrading::No;
+        };
+        let (own, _) = self.routes.pools(live.lane);
+        degrade.when.now(own, self.homes[live.lane as usize], self.lines.waiting, &self.fleet)
+    }
+
+    /// Returns the pool at this place of the order in which the request tries them.
+    pub(super) fn pool_at(
+        &self,
+        key: RequestKey,
+        degrading: Degrading,
+        place: usize,
+    ) -> Option<PoolId> {
+        let (own, cheap) = self.routes.pools(self.requests[key].lane);
+        let (first, then) = match degrading {
+            Degrading::No => (own, &cheap[..0]),
+            Degrading::After => (own, cheap),
+            Degrading::Before => (cheap, own),
+        };
+        first.iter().chain(then).nth(place).copied()
+    }
+
+    /// Chooses a node of a pool with room for so many.
+    pub(super) fn choose_in(
+        &mut self,
+        key: RequestKey,
+        pool: PoolId,
+        elsewhere: bool,
+        members: u32,
+    ) -> Option<Choice> {
         let live = &self.requests[key];
         let route = self.routes.get(live.route);
         let tried = if elsewhere { usize::from(live.attempts) } else { 0 };
@@ -434,47 +588,60 @@ impl Balancer {
             .outputs
             .get(live.request.class.index())
             .map_or(Tokens(1), |mean| mean.expected(live.request.output_max));
-        for &pool in &route.to {
-            for tier in Tier::ALL {
-                if self.fleet.open(pool, tier).is_empty() {
-                    continue;
-                }
-                let ask = Ask {
-                    now: self.now,
-                    request: &live.request,
-                    expected_output,
-                    fleet: &self.fleet,
-                    pool,
-                    tier,
-                    require: route.require,
-                    avoid: &live.tried[..tried],
-                };
-                let mut why = Why {
-                    route: live.route,
-                    pool,
-                    tier,
-                    strategy: self.specs[pool.index()].index(),
-                    candidates: ask.open_count() as u32,
-                    considered: 0,
-                    chosen: Scored::unscored(NodeId(u32::MAX)),
-                    runner_up: None,
-                };
-                let strategy = &mut self.strategies[pool.index()][tier as usize];
-                let Some(node) = strategy.pick(&ask, &mut self.strategy_rng, &mut why) else {
-                    continue;
-                };
-                assert!(ask.allows(node), "a strategy picks a candidate");
-                why.chosen.terms = strategy.terms(&ask, node);
-                if let Some(second) = &mut why.runner_up {
-                    second.terms = strategy.terms(&ask, second.node);
-                }
-                return Some((node, why));
+        let near = self.localities[pool.index()].first(live.request.region);
+        // Those nearby are asked alone, before all of the tier are.
+        let passes = || near.map(Some).into_iter().chain([None]);
+        for (tier, within) in Tier::ALL.into_iter().flat_map(|t| passes().map(move |w| (t, w))) {
+            if self.fleet.open(pool, tier).is_empty() {
+                continue;
             }
+            let ask = Ask {
+                now: self.now,
+                request: &live.request,
+                expected_output,
+                fleet: &self.fleet,
+                pool,
+                tier,
+                require: route.require,
+                avoid: &live.tried[..tried],
+                members,
+                within,
+                listener: self.explain.wants(live.request.id).then_some(&self.looked_at),
+            };
+            let mut why = Why {
+                route: live.route,
+                pool,
+                tier,
+                strategy: self.specs[pool.index()].index(),
+                candidates: ask.open_count() as u32,
+                considered: 0,
+                chosen: Scored::unscored(NodeId(u32::MAX)),
+                runner_up: None,
+            };
+            let strategy = &mut self.strategies[pool.index()][tier as usize];
+            let Some(node) = strategy.pick(&ask, &mut self.strategy_rng, &mut why) else {
+                continue;
+            };
+            assert!(ask.allows(node), "a strategy picks a candidate");
+            why.chosen.terms = strategy.terms(&ask, node);
+            if let Some(second) = &mut why.runner_up {
+                second.terms = strategy.terms(&ask, second.node);
+            }
+            let memo = strategy.memo(&ask, node);
+            if ask.listener.is_some() {
+                let attempt = Attempt { request: live.request.id, ordinal: live.attempts };
+                let looked_at = self.looked_at.take();
+                let explanation =
+                    Explanation::of(&ask, strategy.as_ref(), attempt, &why, &looked_at);
+                self.effects.events.push(Event::Explained(Box::new(explanation)));
+            }
+            return Some(Choice { node, why, memo });
         }
         None
     }
 
-    pub(super) fn dispatch(&mut self, key: RequestKey, node: NodeId, why: Why) {
+    pub(super) fn dispatch(&mut self, key: RequestKey, choice: &Choice, batch: Option<Together>) {
+        let Choice { node, why, memo } = *choice;
         let live = &mut self.requests[key];
         let mean = self.outputs.get(live.request.class.index());
         let expected = mean.map_or(Tokens(1), |mean| mean.expected(live.request.output_max));
@@ -490,6 +657,8 @@ impl Balancer {
             tokens: Tokens::ZERO,
             held,
             prices: self.fleet.node(node).spec.prices,
+            sent: Sent { class: live.request.class, prompt: live.request.prompt, expected, memo },
+            tenure: self.tenures[why.pool.index()],
             closing: None,
         });
         let after = place.checked_sub(1).map(|last| live.tried[last]).zip(live.last);
@@ -499,10 +668,12 @@ impl Balancer {
         live.unfinished += 1;
         let before = std::mem::replace(&mut live.phase, Phase::InFlight(this));
         live.dispatched.get_or_insert(self.now);
-        live.spilled = self.homes[live.route.index()] != Some((why.pool, why.tier));
+        live.degraded = self.routes.pools(live.lane).1.contains(&why.pool);
+        let home = self.homes[live.lane as usize];
+        live.spilled = !live.degraded && home != Some((why.pool, why.tier));
         self.totals.dispatched += 1;
         let attempt = Attempt { request: live.request.id, ordinal };
-        self.effects.actions.push(Action::Dispatch { attempt, node });
+        self.effects.actions.push(Action::Dispatch { attempt, node, batch });
         self.effects.events.push(Event::Dispatched {
             attempt,
             node,
@@ -510,12 +681,15 @@ impl Balancer {
             kind: if ordinal == 0 { Kind::First } else { Kind::Retry },
             after,
             arrived: live.request.arrived,
-            queued: matches!(before, Phase::Waiting(_)),
+            queued: matches!(before, Phase::Waiting(_) | Phase::Held { queued: true, .. }),
             why,
         });
         if let Some(limit) = self.timeouts.first_token {
             self.timers.after(self.now, limit, Alarm::FirstToken(this));
         }
+        let request = &self.requests[key].request;
+        let strategy = &mut self.strategies[why.pool.index()][why.tier as usize];
+        strategy.learn(self.now, &Fact::Dispatched { node, request }, &self.fleet);
     }
 
     pub(super) fn cancel(&mut self, request: RequestId) {
@@ -537,6 +711,7 @@ impl Balancer {
         let (mut first_token, mut usage) = (None, Usage::default());
         match phase {
             Phase::Waiting(_) => self.lines.leave(),
+            Phase::Held { pool, .. } => self.release(key, pool),
             Phase::InFlight(this) => {
                 if let Fate::Failed(end) = fate {
                     self.abort(this, end);
@@ -550,7 +725,7 @@ impl Balancer {
             Phase::Backoff => {}
             Phase::Settled => unreachable!("a request has one fate"),
         }
-        let queued = matches!(phase, Phase::Waiting(_));
+        let queued = matches!(phase, Phase::Waiting(_) | Phase::Held { queued: true, .. });
         self.declare(key, fate, queued, first_token, usage);
     }
 
@@ -582,8 +757,10 @@ impl Balancer {
             first_token,
             attempts: live.attempts,
             failover: fate == Fate::Completed && (elsewhere || live.spilled),
+            degraded: fate == Fate::Completed && live.degraded,
             queued,
             usage,
+            job: request.job,
         }));
         self.forget(key);
     }
@@ -621,13 +798,20 @@ impl Balancer {
             this.first_token = Some(self.now);
             let took = self.now.since(this.dispatched);
             self.fleet.first_token(node, &mut this.held);
+            if !self.scaler.groups.is_empty() {
+                self.scaler.count_first(self.now, node, &self.requests[this.request].request);
+            }
             self.effects.events.push(Event::FirstToken { attempt, node, took });
-            self.learn(node, Fact::FirstToken(node, took));
+            let sent = self.sent(key);
+            self.learn(node, &Fact::FirstToken { node, took, sent: &sent });
         }
         if let Progress::Tokens(so_far) = progress {
             let this = &mut self.tries[key];
             self.fleet.tokens(node, &mut this.held, this.tokens, so_far);
             this.tokens = this.tokens.max(so_far);
+            let took = self.now.since(this.first_token.unwrap_or(self.now));
+            let sent = self.sent(key);
+            self.learn(node, &Fact::Tokens { node, so_far, took, sent: &sent });
         }
     }
 
@@ -638,20 +822,23 @@ impl Balancer {
         let (request, ordinal, node) = (this.request, this.ordinal, this.node);
         let attempt = Attempt { request: self.requests[request].request.id, ordinal };
         self.effects.actions.push(Action::Abort { attempt, node });
-        self.judge(key, end, None);
+        self.judge(key, end, Usage::NONE, None);
     }
 
     /// Lets health and strategy hear how an attempt ended.
-    pub(super) fn judge(&mut self, key: TryKey, end: End, retry_after: Option<Span>) {
+    pub(super) fn judge(&mut self, key: TryKey, end: End, usage: Usage, retry_after: Option<Span>) {
         let this = &self.tries[key];
         let node = this.node;
+        let sent = self.sent(key);
         let fact = Fact::Ended {
             node,
             end,
             took: self.now.since(this.dispatched),
-            started: this.first_token.is_some(),
+            first_token: this.first_token.map(|at| at.since(this.dispatched)),
+            usage,
+            sent: &sent,
         };
-        self.learn(node, fact);
+        self.learn(node, &fact);
         let (now, settings) = (self.now, self.health);
         // A client that left, or a deadline that passed, says nothing about the node.
         if matches!(end, End::Cancelled | End::TimedOut(Stage::Total)) {
@@ -675,10 +862,14 @@ impl Balancer {
         let usage = usage.sane();
         let closing = self.tries[key].closing;
         if closing.is_none() {
-            self.judge(key, said, retry_after);
+            self.judge(key, said, usage, retry_after);
         }
         let this = self.tries.remove(key).expect("found above");
         self.opened |= self.fleet.end(this.node, self.now, &this.held);
+        self.due |= !self.batchers.is_empty();
+        if !self.scaler.groups.is_empty() {
+            self.leave_if_empty(this.node);
+        }
         let live = &mut self.requests[this.request];
         live.unfinished -= 1;
         self.totals.ended += 1;
@@ -692,6 +883,7 @@ impl Balancer {
             dispatched: this.dispatched,
             usage,
             cost: this.prices.of(&usage),
+            job: live.request.job,
         });
         if closing.is_some() {
             return self.forget(this.request);
@@ -705,6 +897,9 @@ impl Balancer {
 
     pub(super) fn complete(&mut self, this: &Try, usage: Usage) {
         let live = &mut self.requests[this.request];
+        if this.first_token.is_none() && !self.scaler.groups.is_empty() {
+            self.scaler.count_first(self.now, this.node, &live.request);
+        }
         live.phase = Phase::Settled;
         if std::mem::take(&mut live.retrying) {
             self.retrying -= 1;
@@ -715,10 +910,17 @@ impl Balancer {
         self.declare(this.request, Fate::Completed, false, this.first_token, usage);
     }
 
-    pub(super) fn learn(&mut self, node: NodeId, fact: Fact) {
+    /// What was known when an attempt was sent. A strategy is reminded of its own words only.
+    fn sent(&self, key: TryKey) -> Sent {
+        let this = &self.tries[key];
+        let current = self.tenures[self.fleet.node(this.node).spec.pool.index()];
+        Sent { memo: this.sent.memo.filter(|_| this.tenure == current), ..this.sent }
+    }
+
+    pub(super) fn learn(&mut self, node: NodeId, fact: &Fact<'_>) {
         let spec = &self.fleet.node(node).spec;
         let strategy = &mut self.strategies[spec.pool.index()][spec.tier as usize];
-        strategy.learn(self.now, &fact, &self.fleet);
+        strategy.learn(self.now, fact, &self.fleet);
     }
 
     // ----- timers -----
@@ -740,6 +942,8 @@ impl Balancer {
             Alarm::Rested(node) => self.rested(node),
             Alarm::Recheck(node) => self.probe(node),
             Alarm::Patrol(node) => self.patrol(node),
+            Alarm::Scale(group) => self.rescale(usize::from(group)),
+            Alarm::Window(pool) => self.window_over(pool),
             Alarm::ProbeTimeout(node, _) => {
                 self.hear_probe(node, ProbeResult::Failed(Failure::Stalled));
             }
@@ -806,6 +1010,7 @@ impl Balancer {
                 self.start_patrol(node);
                 self.declare_changed(node);
             }
+            FleetChange::Ready(node) => self.ready(node),
             FleetChange::Drain(node) => self.operate(node, NodeState::Draining),
             FleetChange::Resume(node) => self.operate(node, NodeState::Up),
             FleetChange::Remove(node) => self.operate(node, NodeState::Gone),
@@ -817,6 +1022,9 @@ impl Balancer {
     }
 
     pub(super) fn operate(&mut self, node: NodeId, to: NodeState) {
+        if !self.scaler.groups.is_empty() && self.overrule(node, to) {
+            return;
+        }
         let (now, mut change) = (self.now, None);
         self.change_node(node, |fleet| {
             change = fleet.with_health(node, |health| health.operate(now, to));
@@ -830,8 +1038,9 @@ impl Balancer {
         match control {
             Control::Strategy(pool, _) if pool.index() >= self.specs.len() => self.late(None),
             Control::Strategy(pool, to) => {
-                let from = std::mem::replace(&mut self.specs[pool.index()], to);
+                let from = std::mem::replace(&mut self.specs[pool.index()], to.clone());
                 self.strategies[pool.index()] = build(&to);
+                self.tenures[pool.index()] += 1;
                 // What the old strategy let wait, the new one may take.
                 self.opened = true;
                 self.effects.events.push(Event::Strategy { pool, from, to });
@@ -846,17 +1055,15 @@ impl Balancer {
             let node = self.fleet.node(node);
             node.state() != NodeState::Gone && node.spec.tags & require == require
         };
-        self.homes = (0..self.routes.count())
-            .map(|route| {
-                let route = self.routes.get(RouteId(route as u16));
-                route.to.iter().flat_map(|&pool| Tier::ALL.map(|tier| (pool, tier))).find(
-                    |&(pool, tier)| {
-                        let members = self.fleet.members(pool, tier);
-                        members.iter().any(|&node| eligible(node, route.require))
-                    },
-                )
+        let home = |(lane, route): (LaneId, &RouteSpec)| {
+            let (own, cheap) = self.routes.pools(lane);
+            let pools = own.iter().chain(cheap);
+            pools.flat_map(|&pool| Tier::ALL.map(|tier| (pool, tier))).find(|&(pool, tier)| {
+                let members = self.fleet.members(pool, tier);
+                members.iter().any(|&node| eligible(node, route.require))
             })
-            .collect();
+        };
+        self.homes = self.routes.lanes().map(home).collect();
     }
 }
 
@@ -888,12 +1095,16 @@ fn purpose(
             tries.get(this).is_some_and(|this| this.first_token.is_none() && this.closing.is_none())
         }
         Alarm::Deadline(key) => phase(key).is_some_and(|phase| phase != Phase::Settled),
-        Alarm::GiveUp(key, number) => phase(key) == Some(Phase::Waiting(number)),
+        Alarm::GiveUp(key, number) => match phase(key) {
+            Some(Phase::Waiting(place) | Phase::Held { number: place, .. }) => place == number,
+            _ => false,
+        },
         Alarm::Backoff(key) => phase(key) == Some(Phase::Backoff),
         Alarm::Rested(node) => {
             matches!(fleet.node(node).state(), NodeState::Limited | NodeState::Ejected)
         }
         Alarm::Recheck(node) => fleet.node(node).state() == NodeState::Probing,
+        Alarm::Scale(_) | Alarm::Window(_) => true,
         Alarm::Patrol(node) => fleet.node(node).state() != NodeState::Gone,
         Alarm::ProbeTimeout(node, number) => {
             let health = &fleet.node(node).health;

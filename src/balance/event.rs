@@ -7,8 +7,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::explain::Explanation;
 use super::fleet::{Limits, NodeSpec, NodeState, Prices, Tier};
+use super::job::{JobNews, JobStep};
 use super::request::Request;
+use super::scale::Reason;
 use super::strategy::StrategySpec;
 use crate::unit::{
     ClassId, Cost, NodeId, PeerId, PoolId, Ratio, RequestId, RouteId, Span, TenantId, Time, Tokens,
@@ -45,6 +48,9 @@ pub enum Input {
     Control(Control),
     /// The client went away.
     Cancel(RequestId),
+    /// Something happened to a job. The balancer repeats it as an event and otherwise takes no
+    /// notice.
+    Job(JobNews),
     /// The time asked for by `wake_at` has come.
     Wake,
 }
@@ -124,6 +130,9 @@ pub enum Failure {
     ClientError,
     /// The credential is at fault (401, 402, 403).
     Unauthorized,
+    /// The node could never hold a request of this length. Not blamed on the node; a larger one may
+    /// hold it.
+    TooLong,
 }
 
 impl Failure {
@@ -136,7 +145,10 @@ impl Failure {
             | Failure::ServerError
             | Failure::Stalled
             | Failure::Malformed => true,
-            Failure::Overloaded | Failure::ClientError | Failure::Unauthorized => false,
+            Failure::Overloaded
+            | Failure::ClientError
+            | Failure::Unauthorized
+            | Failure::TooLong => false,
         }
     }
 
@@ -158,6 +170,7 @@ impl Failure {
             Failure::Malformed => "malformed answer",
             Failure::ClientError => "client error",
             Failure::Unauthorized => "unauthorized",
+            Failure::TooLong => "too long for the node",
         }
     }
 }
@@ -224,6 +237,8 @@ pub enum FleetChange {
     Drain(NodeId),
     /// Take a drained node back into service.
     Resume(NodeId),
+    /// A node that was told to start has started: it serves.
+    Ready(NodeId),
     /// The node is gone. Its attempts stay open until the executor ends them.
     Remove(NodeId),
     /// New prices, from the next dispatch on.
@@ -287,6 +302,8 @@ pub enum Action {
         attempt: Attempt,
         /// Where to.
         node: NodeId,
+        /// The batch it is part of, in a pool that takes batches.
+        batch: Option<Together>,
     },
     /// Stop this attempt. The executor confirms with `Finish(_, Outcome::Aborted(_))`, or with
     /// whatever other outcome happened first.
@@ -298,8 +315,21 @@ pub enum Action {
     },
     /// Ask the node whether it is well, and answer with `Probed` and this number.
     Probe(NodeId, u32),
+    /// Start this node, and say [`FleetChange::Ready`] when it can serve.
+    Start(NodeId),
+    /// Stop this node: nothing is in flight on it. It need not be confirmed.
+    Stop(NodeId),
     /// Tell whoever asked how it ended.
     Answer(RequestId, Fate),
+}
+
+/// A batch: attempts dispatched to one node at one moment, one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Together {
+    /// Which, over all pools, from one.
+    pub number: u64,
+    /// So many attempts.
+    pub members: u32,
 }
 
 /// The one final end of a request.
@@ -396,6 +426,8 @@ pub enum Event {
         arrived: Time,
         /// Tokens of its prompt.
         prompt: Tokens,
+        /// The job it is a step of.
+        job: Option<JobStep>,
     },
     /// No node may take it now, so it waits.
     Queued {
@@ -423,6 +455,8 @@ pub enum Event {
         /// Why this node.
         why: Why,
     },
+    /// Why a node was chosen, in full, for those who asked. Comes before the dispatch.
+    Explained(Box<Explanation>),
     /// The first token of an answer arrived.
     FirstToken {
         /// The try.
@@ -450,6 +484,8 @@ pub enum Event {
         usage: Usage,
         /// What they cost.
         cost: Cost,
+        /// The job the request is a step of.
+        job: Option<JobStep>,
     },
     /// A failed request will be tried again after `pause`.
     RetryPlanned {
@@ -502,6 +538,24 @@ pub enum Event {
         /// Its facts from now on.
         spec: Box<NodeSpec>,
     },
+    /// A group of nodes grows or shrinks; what each of its nodes does follows.
+    Scaled {
+        /// Which group.
+        group: u16,
+        /// Nodes that served or started before.
+        from: u32,
+        /// Nodes that serve or start from now on.
+        to: u32,
+        /// Why.
+        reason: Reason,
+    },
+    /// Requests left for a node together, after the events of their dispatch.
+    Batch {
+        /// The node.
+        node: NodeId,
+        /// So many requests.
+        members: u32,
+    },
     /// Word about an attempt or probe that is no longer current; it changed nothing.
     LateWord {
         /// About which try, if about one.
@@ -509,6 +563,8 @@ pub enum Event {
     },
     /// Something happened outside the balancer.
     Mark(Mark),
+    /// Something happened to a job.
+    Job(JobNews),
 }
 
 /// What is to be known of a request at its final end.
@@ -536,10 +592,14 @@ pub struct Settled {
     pub attempts: u8,
     /// Served by another node than the first tried, or by a lower tier than the first eligible.
     pub failover: bool,
+    /// Completed by a pool its route degrades to.
+    pub degraded: bool,
     /// Whether it stood in line just before.
     pub queued: bool,
     /// Tokens of the winning attempt.
     pub usage: Usage,
+    /// The job it is a step of.
+    pub job: Option<JobStep>,
 }
 
 /// Which try a dispatch is.
@@ -583,6 +643,10 @@ pub enum Cause {
     LimitOver,
     /// A person or an operator asked for it.
     Operator,
+    /// Its group grows or shrinks.
+    Scaled,
+    /// It has started.
+    Started,
 }
 
 /// Why this node: small enough to travel with every dispatch.
@@ -626,7 +690,7 @@ impl Scored {
 }
 
 /// At most this many terms make up a score.
-pub(super) const TERMS_MAX: usize = 4;
+pub(super) const TERMS_MAX: usize = 6;
 
 /// The additive terms of a score.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -642,7 +706,7 @@ impl Terms {
     /// Returns these terms and one more.
     ///
     /// # Panics
-    /// If there are already four.
+    /// If there are already six.
     #[must_use]
     pub fn with(mut self, term: Term, value: f64) -> Terms {
         assert!(usize::from(self.len) < TERMS_MAX, "a score has at most {TERMS_MAX} terms");
@@ -671,6 +735,24 @@ pub enum Term {
     Latency,
     /// Expected dollars.
     Dollars,
+    /// The queue, in the unit of the strategy.
+    Queue,
+    /// The KV cache, in the unit of the strategy.
+    Kv,
+    /// Predicted seconds to the first token.
+    Ttft,
+    /// Predicted seconds for each token after it.
+    Tpot,
+    /// Predicted seconds from the first token to the last.
+    Decoding,
+    /// Predicted seconds that other requests lose.
+    Others,
+    /// Seconds that wasted attempts are expected to cost.
+    Wasted,
+    /// Expected dollars, in seconds at the rate of exchange.
+    Price,
+    /// The value of a person's own formula.
+    Formula,
 }
 
 impl Term {
@@ -683,6 +765,15 @@ impl Term {
             Term::Decode => "decode",
             Term::Latency => "latency",
             Term::Dollars => "dollars",
+            Term::Queue => "queue",
+            Term::Kv => "kv",
+            Term::Ttft => "ttft",
+            Term::Tpot => "tpot",
+            Term::Decoding => "decoding",
+            Term::Others => "others",
+            Term::Wasted => "wasted",
+            Term::Price => "price",
+            Term::Formula => "formula",
         }
     }
 }

@@ -8,6 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::batch::BatchSpec;
 use super::event::{NodeReport, PeerLoad, PeerNode, TOKENS_MAX, Usage};
 use super::health::Health;
 use super::hearsay::{Hearsay, Load, Signal, View};
@@ -109,6 +110,43 @@ pub struct PoolSpec {
     pub name: String,
     /// How it chooses among its nodes.
     pub strategy: StrategySpec,
+    /// Whether its requests are sent in batches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<BatchSpec>,
+    /// Which of its nodes come first because of where they are.
+    #[serde(default, skip_serializing_if = "Locality::is_anywhere")]
+    pub locality: Locality,
+}
+
+/// Which nodes of a tier come first because of where they are. Others serve only what finds none of
+/// them open; a place that must never be left is a matter of tags.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Locality {
+    /// It does not matter.
+    #[default]
+    Anywhere,
+    /// Those in the region the request comes from, if that is known.
+    Origin,
+    /// Those in this region: the balancer's, since every answer passes it.
+    Region(RegionId),
+}
+
+impl Locality {
+    /// Returns the region that comes first for requests from `origin`.
+    #[must_use]
+    pub const fn first(self, origin: Option<RegionId>) -> Option<RegionId> {
+        match self {
+            Locality::Anywhere => None,
+            Locality::Origin => origin,
+            Locality::Region(region) => Some(region),
+        }
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+    fn is_anywhere(&self) -> bool {
+        *self == Locality::Anywhere
+    }
 }
 
 /// What a node may be asked to do now.
@@ -128,6 +166,10 @@ pub enum NodeState {
     Probing,
     /// Finishes what it has and gets nothing new.
     Draining,
+    /// Is being started; cannot serve yet.
+    Starting,
+    /// Is switched off; its group may start it.
+    Off,
     /// Is no longer part of the fleet.
     Gone,
 }
@@ -142,6 +184,8 @@ impl NodeState {
             NodeState::Ejected => "down",
             NodeState::Probing => "probing",
             NodeState::Draining => "draining",
+            NodeState::Starting => "starting",
+            NodeState::Off => "off",
             NodeState::Gone => "gone",
         }
     }
@@ -244,6 +288,8 @@ pub struct Node {
     pub seat: u32,
     /// Its index in the open set, or `CLOSED`.
     open_at: u32,
+    /// What it adds to the capacity of its group.
+    capacity: u64,
 }
 
 impl Node {
@@ -272,7 +318,18 @@ pub(super) struct Group {
     members: Vec<NodeId>,
     /// Those that may be given work now, in no particular order.
     open: Vec<NodeId>,
+    /// Attempts in flight on all members.
+    in_flight: u64,
+    /// Attempts that members that are up may take at a time.
+    capacity: u64,
+    /// Rises whenever a member, a weight or a price changes.
+    generation: u64,
+    /// The largest weight a member has had.
+    weight_max: u32,
 }
+
+/// What a node without a limit adds to capacity: no fleet ever uses it up, and no sum overflows.
+const UNLIMITED: u64 = 1 << 40;
 
 /// All pools and nodes.
 #[derive(Clone, Debug)]
@@ -311,12 +368,15 @@ impl Fleet {
         let group = &mut self.groups[spec.pool.index()][spec.tier as usize];
         let seat = group.members.len() as u32;
         group.members.push(id);
+        group.generation += 1;
+        group.weight_max = group.weight_max.max(spec.weight);
         self.nodes.push(Node {
             spec,
             ledger: Ledger::default(),
             health: Health::default(),
             seat,
             open_at: CLOSED,
+            capacity: 0,
         });
         self.refresh(id);
         id
@@ -355,6 +415,34 @@ impl Fleet {
         &self.groups[pool.index()][tier as usize].open
     }
 
+    /// Returns attempts in flight on a pool, and how many its nodes that are up may take at a time.
+    #[must_use]
+    pub fn pool_load(&self, pool: PoolId) -> (u64, u64) {
+        let groups = &self.groups[pool.index()];
+        groups.iter().fold((0, 0), |(in_flight, capacity), group| {
+            (in_flight + group.in_flight, capacity + group.capacity)
+        })
+    }
+
+    /// Returns a number that rises whenever a node of the tier joins, or its weight or prices
+    /// change: what was computed from them is then to be computed anew.
+    #[must_use]
+    pub fn generation(&self, pool: PoolId, tier: Tier) -> u64 {
+        self.groups[pool.index()][tier as usize].generation
+    }
+
+    /// Returns the attempts in flight on all nodes of the tier.
+    #[must_use]
+    pub fn tier_load(&self, pool: PoolId, tier: Tier) -> u64 {
+        self.groups[pool.index()][tier as usize].in_flight
+    }
+
+    /// Returns the largest weight that a node of the tier has had.
+    #[must_use]
+    pub fn weight_max(&self, pool: PoolId, tier: Tier) -> u32 {
+        self.groups[pool.index()][tier as usize].weight_max
+    }
+
     /// Returns whether the node may be given work now: it is up and has room.
     #[must_use]
     pub fn is_open(&self, id: NodeId) -> bool {
@@ -368,6 +456,10 @@ impl Fleet {
         change(&mut node.spec);
         assert!((node.spec.pool, node.spec.tier) == home, "a node never changes its home");
         assert!(node.spec.weight > 0, "a node has a weight of at least one");
+        let weight = node.spec.weight;
+        let group = &mut self.groups[home.0.index()][home.1 as usize];
+        group.generation += 1;
+        group.weight_max = group.weight_max.max(weight);
         self.refresh(id);
     }
 
@@ -425,7 +517,7 @@ impl Fleet {
 
     /// Returns what is in flight, for peers: nodes without anything are left out. Cost: all nodes.
     #[must_use]
-    pub fn in_flight(&self) -> Vec<PeerNode> {
+    pub fn ledgers(&self) -> Vec<PeerNode> {
         let busy = self.nodes.iter().enumerate().filter(|(_, node)| node.ledger.requests > 0);
         busy.map(|(id, Node { ledger, .. })| PeerNode {
             node: NodeId(id as u32),
@@ -457,6 +549,7 @@ impl Fleet {
         let ledger = &mut self.nodes[id.index()].ledger;
         let held = ledger.start(prompt, expected_output);
         self.hearsay.changed(id, now, ledger.requests);
+        self.group(id).in_flight += 1;
         self.refresh(id);
         held
     }
@@ -475,15 +568,30 @@ impl Fleet {
         let ledger = &mut self.nodes[id.index()].ledger;
         ledger.end(held);
         self.hearsay.changed(id, now, ledger.requests);
+        self.group(id).in_flight -= 1;
         self.refresh(id);
         !was_open && self.is_open(id)
+    }
+
+    fn group(&mut self, id: NodeId) -> &mut Group {
+        let spec = &self.nodes[id.index()].spec;
+        &mut self.groups[spec.pool.index()][spec.tier as usize]
     }
 
     /// Puts the node into or takes it out of its group's open set, as its state demands.
     fn refresh(&mut self, id: NodeId) {
         let node = &self.nodes[id.index()];
-        let wanted = node.state() == NodeState::Up && node.has_room();
+        let up = node.state() == NodeState::Up;
+        let capacity = node.spec.limits.concurrency.map_or(UNLIMITED, u64::from);
+        let (before, after) = (node.capacity, if up { capacity } else { 0 });
+        let wanted = up && node.has_room();
         let place = node.open_at;
+        if before != after {
+            self.nodes[id.index()].capacity = after;
+            let group = self.group(id);
+            group.capacity = group.capacity - before + after;
+        }
+        let node = &self.nodes[id.index()];
         if wanted == (place != CLOSED) {
             return;
         }

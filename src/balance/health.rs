@@ -256,6 +256,9 @@ impl Health {
         if to == NodeState::Up && self.state != NodeState::Draining {
             return None;
         }
+        if to == NodeState::Draining && self.state == NodeState::Off {
+            return None;
+        }
         if to == NodeState::Up {
             // The operator vouches for it: no rest is owed, no failure is held against it.
             self.until = now;
@@ -265,6 +268,28 @@ impl Health {
         }
         self.probing = false;
         Some(self.go(to, Cause::Operator))
+    }
+
+    /// Is off from the beginning.
+    pub(super) fn off(&mut self) {
+        self.state = NodeState::Off;
+    }
+
+    /// Its group grows or shrinks.
+    pub(super) fn scale(&mut self, now: Time, to: NodeState) -> Change {
+        self.probing = false;
+        if to == NodeState::Starting {
+            // A new process has no past.
+            *self = Health { state: self.state, probe: self.probe, ..Health::default() };
+        }
+        self.until = self.until.min(now);
+        self.go(to, Cause::Scaled)
+    }
+
+    /// It has started.
+    pub(super) fn started(&mut self, now: Time) -> Change {
+        self.back_at = now;
+        self.go(NodeState::Up, Cause::Started)
     }
 
     fn go(&mut self, to: NodeState, cause: Cause) -> Change {
@@ -313,7 +338,7 @@ impl Balancer {
         for tier in Tier::ALL {
             for &member in self.fleet.members(pool, tier) {
                 match self.fleet.node(member).state() {
-                    NodeState::Gone => {}
+                    NodeState::Gone | NodeState::Off | NodeState::Starting => {}
                     NodeState::Ejected | NodeState::Probing => {
                         size += 1;
                         out += 1;

@@ -4,12 +4,14 @@
 //! a request settles). 3 Time never goes back (asserted in `handle`). 5 Ledger: a node's counts
 //! equal its unfinished attempts, and it is open exactly when it is up and has room. 7 No idling:
 //! if a request waits, no node that may serve it is open. 11 and 13 (money, Little) are laws over
-//! whole runs. 12 Bounds: no more wait than the room holds. The check costs as much as there are
+//! whole runs. 12 Bounds: no more wait than the room holds. 14 What is off or starts has no work. The check costs as much as there are
 //! nodes and requests under way; tests call it after every input.
 
 use super::balancer::{Balancer, Phase};
+use super::batch::Batcher;
 use super::fleet::{Ledger, NodeState, Tier};
-use crate::unit::{NodeId, RouteId};
+use super::route::Pressure;
+use crate::unit::{NodeId, PoolId, RouteId};
 
 /// Recounts every invariant of a moment.
 ///
@@ -37,6 +39,12 @@ fn conservation(balancer: &Balancer) -> Result<(), String> {
     let waiting = balancer.requests.values().filter(waits).count();
     if waiting != balancer.lines.waiting as usize {
         return Err(format!("1: {waiting} wait, {} are counted", balancer.lines.waiting));
+    }
+    let held = |live: &&super::balancer::Live| matches!(live.phase, Phase::Held { .. });
+    let held = balancer.requests.values().filter(held).count();
+    let gathered: usize = balancer.batchers.iter().flatten().map(Batcher::len).sum();
+    if held != gathered {
+        return Err(format!("1: {held} are held, {gathered} are gathered"));
     }
     if totals.dispatched != totals.ended + balancer.tries.len() as u64 {
         return Err(format!(
@@ -72,6 +80,10 @@ fn ledgers(balancer: &Balancer) -> Result<(), String> {
             return Err(format!("5: {} has {:?}, not {:?}", index, recount[index], node.ledger));
         }
         let id = NodeId(index as u32);
+        let out = matches!(node.state(), NodeState::Off | NodeState::Starting);
+        if out && node.ledger.requests > 0 {
+            return Err(format!("14: {index} is {} and has work", node.state().name()));
+        }
         let may = node.state() == NodeState::Up && node.has_room();
         let listed = fleet.open(node.spec.pool, node.spec.tier).contains(&id);
         if may != listed || may != fleet.is_open(id) {
@@ -95,7 +107,13 @@ fn no_idling(balancer: &Balancer) -> Result<(), String> {
             let live = balancer.requests.get(place.key);
             live.is_some_and(|live| live.phase == Phase::Waiting(place.number))
         });
-        let open = route.to.iter().flat_map(|&pool| Tier::ALL.map(|tier| (pool, tier))).any(
+        // With such a threshold, cheaper pools may stay open while few wait.
+        let degrade = route.degrade.as_ref();
+        let degrade = degrade.filter(|degrade| !matches!(degrade.when, Pressure::Waiting(_)));
+        let pools = route.to.iter().chain(degrade.iter().flat_map(|degrade| &degrade.to));
+        // A batch that is full may wait for more room than one of its nodes has.
+        let takes = |pool: &&PoolId| balancer.batcher(**pool).is_none_or(|batch| !batch.is_full());
+        let open = pools.filter(takes).flat_map(|&pool| Tier::ALL.map(|tier| (pool, tier))).any(
             |(pool, tier)| {
                 let nodes = balancer.fleet.open(pool, tier).iter();
                 nodes

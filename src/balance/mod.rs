@@ -10,29 +10,43 @@
 
 mod admission;
 mod balancer;
+mod batch;
 mod event;
+mod explain;
 mod failover;
 mod fleet;
 mod health;
 mod hearsay;
 mod invariant;
+mod job;
 mod request;
+mod resize;
 mod route;
+mod scale;
 mod strategy;
 mod timer;
 
 pub use admission::Queue;
 pub use balancer::{Balancer, Config, Totals};
+pub use batch::BatchSpec;
 pub use event::{
     Action, Attempt, Cause, Control, Effects, End, Event, Failure, Fate, FleetChange, Input, Kind,
     Mark, MarkBy, MarkPhase, NoRetry, NodeReport, Outcome, PeerLoad, PeerNode, ProbeResult,
-    Progress, Reject, Scored, Settled, Stage, Term, Terms, Usage, Why,
+    Progress, Reject, Scored, Settled, Stage, Term, Terms, Together, Usage, Why,
 };
+pub use explain::{CANDIDATES_MAX, Candidate, Explain, Explanation, Filter, Verdict};
 pub use failover::{ATTEMPTS_MAX, RETRIES_MIN, Retry, Timeouts};
-pub use fleet::{Fleet, Ledger, Limits, Node, NodeSpec, NodeState, PoolSpec, Prices, Tier};
+pub use fleet::{
+    Fleet, Ledger, Limits, Locality, Node, NodeSpec, NodeState, PoolSpec, Prices, Tier,
+};
 pub use health::{HealthSettings, RETRY_AFTER_DEFAULT, RETRY_AFTER_MAX};
 pub use hearsay::{Load, PEER_FRESH, REPORT_FRESH, Signal, View};
 pub use invariant::check;
-pub use request::{JobStep, Priority, Request};
-pub use route::{Match, RouteSpec, Routes};
-pub use strategy::{Ask, Entry, Fact, REGISTRY, Setting, SettingKind, Strategy, StrategySpec};
+pub use job::{JobFate, JobNews, JobPhase, JobStep};
+pub use request::{Priority, Request};
+pub use route::{Degrade, Match, Pressure, RouteSpec, Routes};
+pub use scale::{Reason, ScaleSpec, State, Stats, Target, Wanted, tick};
+pub use strategy::{
+    Ask, Entry, Fact, Memo, REGISTRY, SCAN_MAX, Sent, Setting, SettingKind, Shortlist, Strategy,
+    StrategySpec, score,
+};

@@ -6,7 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::unit::{ClassId, RegionId, RequestId, TenantId, Time, Tokens, WorkflowId};
+use super::job::JobStep;
+use crate::unit::{ClassId, RegionId, RequestId, TenantId, Time, Tokens};
 
 /// How much a request matters when not everything can be served.
 #[derive(
@@ -61,17 +62,10 @@ pub struct Request {
     /// agree. Empty where the edge does not know them.
     #[serde(default, skip_serializing_if = "<[u64]>::is_empty")]
     pub prefix: Box<[u64]>,
-}
-
-/// A step of a workflow's job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JobStep {
-    /// The job's number in this run.
-    pub job: u64,
-    /// The workflow it runs.
-    pub workflow: WorkflowId,
-    /// The step of that workflow.
-    pub step: u16,
+    /// Tokens that a hash of `prefix` stands for; the last one may stand for fewer. Zero where
+    /// there is none.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub prefix_block: u32,
 }
 
 impl Request {
@@ -93,8 +87,14 @@ impl Request {
             attributes: 0,
             job: None,
             prefix: Box::default(),
+            prefix_block: 0,
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_none(block: &u32) -> bool {
+    *block == 0
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]

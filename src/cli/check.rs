@@ -4,9 +4,12 @@ use std::fmt::Write as _;
 
 use clap::Args;
 
+use super::explain::{regions, routes};
 use super::failure::{Failure, Kind};
 use super::{Changes, Color, load, output};
 use crate::scenario::{Arrivals, Scenario};
+use crate::unit::Span;
+use crate::workload::{Begin, Pace};
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
@@ -53,24 +56,66 @@ impl Check {
 fn explain(file: &str, scenario: &Scenario, expectations: usize) -> String {
     let config = &scenario.balancer;
     let mut text = format!("{file}: ok  {}\n", scenario.title);
-    let workload = match &scenario.arrivals {
-        Arrivals::Made(process) if process.is_poisson() => {
-            format!("Poisson arrivals, {process} a second")
-        }
-        Arrivals::Made(process) => format!("arrivals at {process} a second"),
-        Arrivals::Trace { format, path, .. } => {
-            let path = path.as_deref().unwrap_or("(named with --trace)");
-            format!("arrivals of a {format:?} trace, {path}")
-        }
-    };
+    let workload = workload(scenario);
     // Writing to a string does not fail.
     let _ = writeln!(text, "  workload      {workload}; {} classes", scenario.classes.len());
+    for flow in &scenario.workflows {
+        let steps: Vec<&str> = flow.steps.iter().map(|step| step.name.as_str()).collect();
+        let _ = writeln!(text, "  workflow      {}: {}", flow.name, steps.join(", "));
+    }
     for (index, pool) in config.pools.iter().enumerate() {
         let nodes = config.nodes.iter().filter(|node| node.pool.index() == index).count();
         let _ = writeln!(text, "  pool          {}: {nodes} nodes, {}", pool.name, pool.strategy);
     }
     let _ = writeln!(text, "  routes        {}", config.routes.len());
+    text += &routes(scenario);
+    text += &regions(scenario);
     let _ = writeln!(text, "  faults        {}", scenario.faults.len());
     let _ = writeln!(text, "  expectations  {expectations}");
     text
+}
+
+/// What arrives, in one line.
+fn workload(scenario: &Scenario) -> String {
+    let place = || scenario.arrivals.path().unwrap_or("(named with --trace)");
+    let seconds = |mean: f64| Span::from_seconds(mean);
+    let arrivals = match &scenario.arrivals {
+        Arrivals::Made(process) if scenario.starts_jobs() => {
+            format!("jobs start at {process} a second")
+        }
+        Arrivals::Made(process) if process.is_poisson() => {
+            format!("Poisson arrivals, {process} a second")
+        }
+        Arrivals::Made(process) => format!("arrivals at {process} a second"),
+        Arrivals::Users(users) => {
+            let think = seconds(users.think.mean());
+            format!("closed loop of {} users who think for {think} in the mean", users.count)
+        }
+        Arrivals::Trace { format, .. } => {
+            let title = format.title();
+            let article = if title == "Azure" { "an" } else { "a" };
+            format!("arrivals of {article} {title} trace, {}", place())
+        }
+        Arrivals::Recorded { pace, begin, .. } => {
+            let pace = match pace {
+                Pace::Think => "each request after answer and think time",
+                Pace::Recorded => "each request at its recorded time",
+            };
+            let begin = match begin {
+                Begin::Process(process) => format!("begun at {process} a second"),
+                Begin::Users(users) => format!("{} at a time", users.count),
+            };
+            format!("recorded sessions, {begin}, {pace}, {}", place())
+        }
+        Arrivals::ServeGen { rate, .. } => {
+            format!("laws of ServeGen's clients at {rate} times their rates, {}", place())
+        }
+    };
+    match &scenario.sessions {
+        Some(sessions) => {
+            let (turns, think) = (sessions.turns.mean(), seconds(sessions.think.mean()));
+            format!("{arrivals}, each a session of {turns:.1} turns {think} apart in the mean")
+        }
+        None => arrivals,
+    }
 }

@@ -153,5 +153,9 @@ fn scopes(collector: &Collector) -> Vec<(String, &Times)> {
     for (at, node) in collector.nodes().iter().enumerate() {
         list.push((format!("{} latency", tag(labels, Scope::Node(at))), &node.latency));
     }
+    let flows = labels.workflows.iter().map(|flow| format!("workflow={}", flow.name));
+    for (tag, jobs) in std::iter::once("all".to_owned()).chain(flows).zip(collector.jobs()) {
+        list.push((format!("{tag} jobs"), &jobs.latency));
+    }
     list
 }

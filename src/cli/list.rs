@@ -8,6 +8,7 @@ use super::failure::{Failure, Kind};
 use super::output;
 use crate::balance::REGISTRY;
 use crate::node::FaultKind;
+use crate::report::table::Table;
 use crate::scenario;
 
 #[derive(Debug, Args)]
@@ -24,6 +25,8 @@ enum What {
     Strategies,
     /// What can go wrong
     Faults,
+    /// Built-in back ends: engines and hosted models, with their figures and sources
+    Profiles,
 }
 
 impl List {
@@ -32,6 +35,7 @@ impl List {
             What::Scenarios => scenarios(),
             What::Strategies => strategies(),
             What::Faults => faults(),
+            What::Profiles => profiles(),
         };
         output::print(&text).map(|()| 0)
     }
@@ -81,6 +85,57 @@ fn faults() -> String {
     }
     text
 }
+
+fn profiles() -> String {
+    let all = scenario::profile::profiles();
+    let percent = |error: f64| format!("{:.1} %", error * 100.0);
+    let hourly =
+        |price: Option<f64>| price.map_or_else(|| "-".to_owned(), |usd| format!("${usd:.2}"));
+    let mut engines = Table::new(1, &["engine", "$/hour", "decode error", "prefill error", "date"]);
+    for engine in &all.engine {
+        let errors = [engine.decode_error, engine.prefill_error].map(percent);
+        let [decode, prefill] = errors;
+        let price = hourly(Some(engine.hourly_price));
+        engines.row([engine.name.clone(), price, decode, prefill, engine.date.clone()]);
+    }
+    let mut measured =
+        Table::new(1, &["measured engine", "$/hour", "streams", "TPOT error", "date"]);
+    for engine in &all.measured {
+        let streams = engine.streams.to_string();
+        let error = percent(engine.decode_error);
+        let price = hourly(engine.hourly_price);
+        measured.row([engine.name.clone(), price, streams, error, engine.date.clone()]);
+    }
+    let mut hosted = Table::new(
+        1,
+        &["hosted model", "TTFT mean", "tokens/s", "$/M in", "$/M out", "grade", "date"],
+    );
+    for model in &all.hosted {
+        let Some(profile) = scenario::profile::hosted(&model.name) else { continue };
+        let price = |usd: Option<f64>| usd.map_or_else(|| "-".to_owned(), |usd| format!("{usd}"));
+        hosted.row([
+            model.name.clone(),
+            format!("{:.2} s", profile.spec.ttft.mean()),
+            format!("{:.0}", profile.spec.tokens_per_second.mean()),
+            price(model.price.map(|price| price.input)),
+            price(model.price.map(|price| price.output)),
+            model.grade.clone(),
+            model.date.clone(),
+        ]);
+    }
+    let mut text = String::from(PROFILES_HEAD);
+    engines.write(&mut text);
+    hosted.write(&mut text);
+    measured.write(&mut text);
+    text
+}
+
+const PROFILES_HEAD: &str = "\
+Use one as `backend = { engine = { profile = \"...\" } }` or `{ api = { profile = \"...\" } }`; what
+stands beside the name takes the place of the profile's own. Engines are fits to AIConfigurator 0.12
+predictions of single steps; measured ones are fits to published runs and hold for prompts and answers
+of about the lengths in their names. Grades: A from raw requests, B published, C quoted.
+";
 
 #[derive(Debug, Args)]
 pub(super) struct Show {

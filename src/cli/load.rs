@@ -1,17 +1,17 @@
 //! From a name on the command line to a simulation that is ready to run.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::Read;
 use std::path::Path;
 
 use super::failure::{Failure, Kind};
-use super::{Changes, Color};
+use super::{Changes, Color, traffic};
 use crate::metrics::expect::{ExpectError, Expectation, Names};
 use crate::metrics::{Collector, Watch};
-use crate::scenario::{self, Arrivals, Scenario};
+use crate::scenario::{self, Scenario};
 use crate::sim::{Parts, Sim};
 use crate::unit::Time;
-use crate::workload::{Mix, Open, Poisson, Trace, TraceError, Traffic};
+use crate::workload::TraceError;
 
 /// Reads and checks a scenario: a path, or the name of a built-in one.
 pub(super) fn scenario(name: &str, changes: &Changes, color: Color) -> Result<Scenario, Failure> {
@@ -76,6 +76,7 @@ pub(super) fn names(scenario: &Scenario) -> Names {
         classes: labels.classes.iter().map(|class| class.name.clone()).collect(),
         pools: labels.pools.clone(),
         nodes: labels.nodes.iter().map(|node| node.name.clone()).collect(),
+        workflows: labels.workflows.iter().map(|flow| flow.name.clone()).collect(),
     }
 }
 
@@ -91,13 +92,15 @@ pub(super) struct Ready {
 /// Builds the simulation of a scenario.
 pub(super) fn simulation(scenario: &Scenario, color: Color) -> Result<Ready, Failure> {
     scenario.check_simulable().map_err(|problems| drawn(&problems, color))?;
-    let (traffic, notes) = traffic(scenario)?;
+    let (traffic, notes) = traffic::traffic(scenario)?;
     let parts = Parts {
         config: scenario.balancer.clone(),
         backends: scenario.backends.clone(),
         faults: scenario.faults.clone(),
         inter_token: scenario.inter_token,
         instances: scenario.instances,
+        cold_starts: scenario.cold_starts.clone(),
+        network: scenario.network.clone(),
     };
     let sim = Sim::new(parts, traffic).map_err(|errors| trace_failure(scenario, &errors))?;
     Ok(Ready { sim, notes, end: scenario.duration.map(|span| Time::ZERO + span) })
@@ -109,49 +112,13 @@ pub(super) fn one_balancer(scenario: &Scenario) -> Option<String> {
     many.then(|| "this is one balancer: `balancer.instances` counts in simulations only".to_owned())
 }
 
-/// What a scenario plays, and what the person should know of it.
-pub(super) fn traffic(scenario: &Scenario) -> Result<(Box<dyn Traffic>, Vec<String>), Failure> {
-    let seed = scenario.seed;
-    let mix = Mix::new(scenario.classes.clone(), seed);
-    let end = scenario.duration.map_or(Time::MAX, |span| Time::ZERO + span);
-    let count = scenario.requests.unwrap_or(u64::MAX);
-    match &scenario.arrivals {
-        Arrivals::Made(rate) => {
-            Ok((Box::new(Open::new(Poisson::new(*rate, end, count, seed, mix))), Vec::new()))
-        }
-        Arrivals::Trace { format, path, scale } => {
-            let Some(path) = path else {
-                let why = format!("`{}` replays a trace, and no file is named", scenario.name);
-                let failure = Failure::new(Kind::Invalid, why);
-                return Err(
-                    failure.hint("name it with --trace FILE; the README says where to get traces")
-                );
-            };
-            let file = open(Path::new(path))?;
-            let mut trace = Trace::new(Box::new(file), *format, *scale, end, count, seed, mix);
-            let notes = trace.notes();
-            Ok((Box::new(Open::new(trace)), notes))
-        }
-    }
-}
-
-fn open(path: &Path) -> Result<BufReader<File>, Failure> {
-    let invalid = |why: String| {
-        Failure::new(Kind::Invalid, format!("cannot read the trace {}: {why}", path.display()))
-    };
-    if path.is_dir() {
-        return Err(invalid("it is a folder".to_owned()));
-    }
-    let file = File::open(path).map_err(|error| invalid(error.to_string()))?;
-    Ok(BufReader::with_capacity(1 << 18, file))
-}
-
 /// The failure of a trace that cannot be read, every error with its place.
 pub(super) fn trace_failure(scenario: &Scenario, errors: &[TraceError]) -> Failure {
-    let file = match &scenario.arrivals {
-        Arrivals::Trace { path: Some(path), .. } => path.as_str(),
-        _ => "the trace",
-    };
+    trace_errors(scenario.arrivals.path().unwrap_or("the trace"), errors)
+}
+
+/// The same of a file.
+pub(super) fn trace_errors(file: &str, errors: &[TraceError]) -> Failure {
     let lines = errors.iter().map(|error| {
         format!("error: {}\n --> {file}:{}:{}\n", error.reason, error.line, error.column)
     });

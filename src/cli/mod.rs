@@ -7,6 +7,7 @@ mod books;
 mod check;
 #[cfg(feature = "live")]
 mod endpoints;
+mod explain;
 mod export;
 pub mod failure;
 mod journal;
@@ -24,6 +25,7 @@ mod result;
 mod run;
 #[cfg(feature = "live")]
 mod serve;
+mod traffic;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;

@@ -273,11 +273,11 @@ impl Engine {
 
     fn carry_out(&mut self, command: &Command) -> Go {
         self.changed = true;
-        match *command {
+        match command {
             Command::Quit => return Go::Quit,
-            Command::Pause(pause) => self.pause(pause),
+            Command::Pause(pause) => self.pause(*pause),
             Command::Pace(pace) => {
-                self.pace = pace;
+                self.pace = *pace;
                 self.repace();
             }
             Command::StepInput => {
@@ -289,10 +289,10 @@ impl Engine {
                 self.target = self.run.sim.now().max(self.target) + TICK;
                 self.advance_to(self.target, None);
             }
-            Command::Kill(node) => self.run.sim.kill(node),
-            Command::Heal(node) => self.run.sim.heal(node),
+            Command::Kill(node) => self.run.sim.kill(*node),
+            Command::Heal(node) => self.run.sim.heal(*node),
             Command::Strategy(pool, spec) => {
-                self.run.sim.control(Control::Strategy(pool, spec));
+                self.run.sim.control(Control::Strategy(*pool, spec.clone()));
             }
             Command::Restart => self.restart(),
         }

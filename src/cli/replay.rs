@@ -12,7 +12,7 @@ use super::books::Books;
 use super::failure::{Failure, Kind};
 use super::progress::Progress;
 use super::result::{Finished, Output, watch_signals};
-use super::{Changes, endpoints, load};
+use super::{Changes, endpoints, load, traffic};
 use crate::balance::{Balancer, Event, Input};
 use crate::live::driver::Watcher;
 use crate::live::replay::{self, Ask, Done, Parts, Stop};
@@ -37,13 +37,13 @@ pub(super) struct Replay {
 impl Replay {
     pub(super) fn run(&self) -> Result<u8, Failure> {
         let color = self.output.color;
-        let scenario = load::scenario(&self.scenario, &self.changes, color)?;
+        let scenario = load::scenario(&self.scenario, &self.changes, color)?.for_real_nodes();
         let gates = self.output.gates(&scenario)?;
         #[cfg(feature = "tui")]
         if self.watch && !super::play::has_terminal() {
             return Err(Failure::new(Kind::Usage, "--watch needs a terminal"));
         }
-        let (traffic, mut notes) = load::traffic(&scenario)?;
+        let (traffic, mut notes) = traffic::traffic(&scenario)?;
         notes.extend(load::one_balancer(&scenario));
         notes.iter().for_each(|note| self.output.tell(&format!("note: {note}")));
         let client = endpoints::client(&scenario)?;
@@ -250,7 +250,9 @@ mod watched {
             let Some(stop) = self.stop.get() else { return };
             match command {
                 Command::Quit => stop.now(),
-                Command::Strategy(pool, spec) => stop.control(Control::Strategy(*pool, *spec)),
+                Command::Strategy(pool, spec) => {
+                    stop.control(Control::Strategy(*pool, spec.clone()));
+                }
                 // Nothing can stop, slow or restart real time, and faults are the endpoints' own.
                 _ => {}
             }

@@ -39,22 +39,27 @@ impl Run {
         let scenario = load::scenario(name, &self.changes, color)?;
         let gates = self.output.gates(&scenario)?;
         let mut ready = load::simulation(&scenario, color)?;
-        let notes = std::mem::take(&mut ready.notes);
+        let mut notes = std::mem::take(&mut ready.notes);
         notes.iter().for_each(|note| self.output.tell(&format!("note: {note}")));
-        let (done, speed) = self.simulate(&scenario, ready)?;
+        let (done, speed, remarks) = self.simulate(&scenario, ready)?;
+        remarks.iter().for_each(|remark| self.output.tell(&format!("note: {remark}")));
+        notes.extend(remarks);
         self.output.tell(&speed);
         self.output.finish(&done, &gates, &notes)
     }
 
-    /// Runs to the end. Returns what it came to, and how fast it was in words.
+    /// Runs to the end. Returns what it came to, how fast it was in words, and what else there is
+    /// to know.
     fn simulate(
         &self,
         scenario: &Scenario,
         ready: load::Ready,
-    ) -> Result<(Finished, String), Failure> {
+    ) -> Result<(Finished, String, Vec<String>), Failure> {
         let mut books = Books::open(scenario, &self.output, Watch::Report, false)?;
         let signal = watch_signals()?;
-        let mut progress = Progress::new(self.output.style(), ready.end, scenario.requests);
+        // Jobs are counted by their starts, and it is not known how many requests they make.
+        let requests = scenario.requests.filter(|_| !scenario.starts_jobs());
+        let mut progress = Progress::new(self.output.style(), ready.end, requests);
         let mut sim = ready.sim;
         let start = Instant::now();
         let mut inputs = 0_u64;
@@ -83,7 +88,7 @@ impl Run {
         let rate = count((arrived as f64 / wall.max(1e-9)).round() as u64);
         let arrived_words = count(arrived);
         let speed = format!("{arrived_words} requests simulated in {wall:.3} s: {rate} requests/s");
-        Ok((Finished { summary, arrived, signal }, speed))
+        Ok((Finished { summary, arrived, signal }, speed, sim.remarks()))
     }
 }
 

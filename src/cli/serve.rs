@@ -14,6 +14,7 @@ use super::result::Output;
 use super::{Changes, Color, endpoints, load, output};
 use crate::balance::{Balancer, Event, Input};
 use crate::live::driver::Watcher;
+use crate::live::facts::Facts;
 use crate::live::gateway::{self, ClassOption, Parts};
 use crate::live::http::{Limits, Stop};
 use crate::metrics::Watch;
@@ -40,7 +41,7 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(&self) -> Result<u8, Failure> {
-        let scenario = load::scenario(&self.config, &self.changes, self.color)?;
+        let scenario = load::scenario(&self.config, &self.changes, self.color)?.for_real_nodes();
         load::expectations(&scenario, self.color)?;
         if let Some(note) = load::one_balancer(&scenario) {
             output::warn(&format!("note: {note}"));
@@ -53,6 +54,10 @@ impl Serve {
             client,
             models: models(&scenario),
             classes,
+            facts: Facts {
+                regions: scenario.regions.clone(),
+                attributes: scenario.attributes.clone(),
+            },
             limits,
         };
         let kept = Output { journal: self.journal.clone(), ..Output::default() };

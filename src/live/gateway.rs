@@ -25,6 +25,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::driver::{Clock, Host, Inbox, Watcher, Word, drive, inbox};
 use super::executor::{Attempts, first_token, say};
+use super::facts::Facts;
 use super::http::{self, Body, Limits, Stop};
 use super::upstream::{Outlet, Passed, Sending, SharedClient};
 use super::wire::openai::{ChatRequest, DONE, ErrorBody, models};
@@ -73,6 +74,8 @@ pub struct Parts {
     pub models: Vec<String>,
     /// Classes, by id. Not empty.
     pub classes: Vec<ClassOption>,
+    /// What clients may say of their requests.
+    pub facts: Facts,
     /// The limits of connections.
     pub limits: Limits,
 }
@@ -128,6 +131,7 @@ struct Desk {
     inbox: Inbox,
     clock: Clock,
     classes: Vec<ClassOption>,
+    facts: Facts,
     /// Names a client may ask for.
     models: Vec<String>,
     /// The one model that every node serves, if there is one.
@@ -203,6 +207,7 @@ impl Desk {
             inbox,
             clock: Clock::start(),
             classes: parts.classes.clone(),
+            facts: parts.facts.clone(),
             only_model: only_model.cloned(),
             models,
             limits: parts.limits,
@@ -287,7 +292,7 @@ async fn chat(desk: Arc<Desk>, request: HttpRequest<Incoming>) -> Response<Body>
         return error(StatusCode::NOT_FOUND, &body);
     };
     let (to, mut from) = mpsc::channel(PIECES_MAX);
-    let leave = arrive(&desk, class, &asked, fields, to);
+    let leave = arrive(&desk, class, &asked, &head.headers, fields, to);
     let first = from.recv().await;
     respond(first, from, leave)
 }
@@ -297,6 +302,7 @@ fn arrive(
     desk: &Arc<Desk>,
     class: usize,
     asked: &ChatRequest,
+    headers: &HeaderMap,
     body: Fields,
     to: mpsc::Sender<ToClient>,
 ) -> Leave {
@@ -313,6 +319,9 @@ fn arrive(
         priority: option.priority,
         prompt,
         output_max: asked.output_max().map(Tokens),
+        session: Facts::session(headers, asked.user.as_deref()),
+        region: desk.facts.region(headers),
+        attributes: desk.facts.attributes(headers),
         ..Request::new(id, now)
     };
     say(&desk.inbox, Input::Arrive(request));
@@ -484,13 +493,15 @@ impl<W: Watcher> Host for Gateway<'_, W> {
 
     fn carry_out(&mut self, _now: Time, action: Action) {
         match action {
-            Action::Dispatch { attempt, node } => self.dispatch(attempt, node),
+            Action::Dispatch { attempt, node, .. } => self.dispatch(attempt, node),
             Action::Abort { attempt, .. } => {
                 self.commits.remove(&attempt);
                 self.attempts.abort(attempt);
             }
             Action::Probe(node, number) => self.attempts.probe(node, number),
             Action::Answer(request, fate) => self.answer(request, fate),
+            // Real nodes are started and stopped by whoever runs them.
+            Action::Start(_) | Action::Stop(_) => {}
         }
     }
 

@@ -7,6 +7,7 @@
 
 pub mod driver;
 mod executor;
+pub mod facts;
 pub mod gateway;
 pub mod http;
 pub mod mock;

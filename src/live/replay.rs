@@ -21,9 +21,6 @@ use crate::rng::{Rng, mix};
 use crate::unit::{NodeId, RequestId, Time, Tokens};
 use crate::workload::{Arrival, TraceError, Traffic, Truth};
 
-/// Tokens that a prefix hash stands for.
-const BLOCK: u64 = 512;
-
 /// How a node wants to be asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ask {
@@ -122,15 +119,25 @@ async fn send(
 ) -> Result<bool, Vec<TraceError>> {
     let mut under_way = 0_u64;
     let ended = loop {
+        while let Some(news) = traffic.news(clock.now()) {
+            say(&inbox, news.into());
+        }
         let at = match traffic.peek() {
             Ok(at) => at,
             Err(errors) => break Err(errors),
         };
-        if at.is_none() && under_way == 0 {
+        let news_at = traffic.news_at();
+        if at.is_none() && news_at.is_none() && under_way == 0 {
             break Ok(true);
         }
+        // What is to be said may change every arrival to come.
+        let (arrives, due_at) = match (at, news_at) {
+            (Some(at), Some(news)) if news <= at => (false, Some(news)),
+            (Some(at), _) => (true, Some(at)),
+            (None, news) => (false, news),
+        };
         let due = async {
-            match at {
+            match due_at {
                 Some(at) => sleep_until(clock.at(at)).await,
                 None => std::future::pending().await,
             }
@@ -143,8 +150,16 @@ async fn send(
                 traffic.settled(now, request, fate);
             }
             () = due => {
+                if !arrives {
+                    continue;
+                }
                 let Arrival { request, truth, .. } = traffic.take();
-                let flight = Flight { prompt: request.prompt, prefix: request.prefix.clone(), truth };
+                let flight = Flight {
+                    prompt: request.prompt,
+                    prefix: request.prefix.clone(),
+                    block: request.prefix_block,
+                    truth,
+                };
                 // First the facts for the executor, then the word for the balancer.
                 if flights.send((request.id, flight)).is_err() {
                     break Ok(false);
@@ -163,6 +178,8 @@ async fn send(
 struct Flight {
     prompt: Tokens,
     prefix: Box<[u64]>,
+    /// Tokens a prefix hash stands for.
+    block: u32,
     truth: Truth,
 }
 
@@ -199,9 +216,11 @@ impl<W: Watcher> Host for Replay<'_, W> {
 
     fn carry_out(&mut self, now: Time, action: Action) {
         match action {
-            Action::Dispatch { attempt, node } => self.dispatch(attempt, node),
+            Action::Dispatch { attempt, node, .. } => self.dispatch(attempt, node),
             Action::Abort { attempt, .. } => self.attempts.abort(attempt),
             Action::Probe(node, number) => self.attempts.probe(node, number),
+            // Real nodes are started and stopped by whoever runs them.
+            Action::Start(_) | Action::Stop(_) => {}
             Action::Answer(request, fate) => {
                 self.flights.remove(request);
                 // The sender is gone only when the run is over.
@@ -282,7 +301,7 @@ fn prompt(flight: &Flight) -> String {
     let mut text = String::new();
     let mut left = flight.prompt.0.max(1);
     for &hash in &flight.prefix {
-        let block = left.min(BLOCK);
+        let block = left.min(u64::from(flight.block));
         words(&mut text, hash, block);
         left -= block;
     }
@@ -305,7 +324,7 @@ mod tests {
 
     fn flight(prompt: u64, prefix: &[u64]) -> Flight {
         let truth = Truth { output: Tokens(9), key: 77 };
-        Flight { prompt: Tokens(prompt), prefix: prefix.into(), truth }
+        Flight { prompt: Tokens(prompt), prefix: prefix.into(), block: 512, truth }
     }
 
     #[test]

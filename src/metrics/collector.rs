@@ -3,18 +3,20 @@
 use hdrhistogram::Histogram;
 
 use super::history::Past;
+use super::hours::{Clock, Paid, Sizes};
 use super::interval::{Interval, Intervals, Scope};
+use super::jobs::{JobBook, JobGroup};
 use super::log::Log;
 use super::snapshot::{Decision, Figures, NodeRow, Point, PoolRow, Requests, Snapshot};
 use super::summary::{
-    Attempts, Class, Costs, Goodput, Latency, NodeSummary, Pool, RequestCounts, Summary,
-    TokenCounts,
+    Attempts, Batches, Class, Costs, Goodput, GroupSummary, Latency, NodeSummary, Pool,
+    RequestCounts, Summary, TokenCounts,
 };
 use super::window::{Sample, Sums, WINDOW, Window};
 use super::{Labels, NodeLabel, Slo};
 use crate::balance::{
-    Config, End, Event, Fate, Kind, Mark, MarkBy, MarkPhase, NodeSpec, NodeState, Settled,
-    StrategySpec,
+    Config, End, Event, Fate, Kind, Mark, MarkBy, MarkPhase, NodeSpec, NodeState, ScaleSpec,
+    Settled, StrategySpec,
 };
 use crate::unit::{Cost, NodeId, PoolId, Span, Time};
 
@@ -50,7 +52,12 @@ impl Times {
         Times { histogram, sum: 0 }
     }
 
-    fn record(&mut self, span: Span) {
+    /// For times of the run, of classes, pools and jobs.
+    pub(super) fn of_run() -> Times {
+        Times::new(DIGITS)
+    }
+
+    pub(super) fn record(&mut self, span: Span) {
         self.sum += u128::from(span.0);
         let micros = span.micros().min(MICROS_MAX);
         self.histogram.record(micros).expect("the histogram grows as needed");
@@ -62,7 +69,7 @@ impl Times {
         &self.histogram
     }
 
-    fn latency(&self) -> Latency {
+    pub(super) fn latency(&self) -> Latency {
         let count = self.histogram.len();
         if count == 0 {
             return Latency::default();
@@ -98,6 +105,7 @@ pub struct Group {
     /// See [`Summary`].
     pub queue: Times,
     good: u64,
+    degraded: u64,
     cost: Cost,
 }
 
@@ -111,6 +119,7 @@ impl Group {
             tpot: times(),
             queue: times(),
             good: 0,
+            degraded: 0,
             cost: Cost::ZERO,
         }
     }
@@ -155,10 +164,11 @@ pub struct PerNode {
     busy_warm: u128,
     /// Dispatches over the run, warm-up included.
     dispatched: u64,
+    clock: Clock,
 }
 
 impl PerNode {
-    fn new(weight: u32) -> PerNode {
+    fn new(weight: u32, at: Time) -> PerNode {
         PerNode {
             latency: Times::new(NODE_DIGITS),
             attempts: 0,
@@ -172,6 +182,7 @@ impl PerNode {
             busy_at: Time::ZERO,
             busy_warm: 0,
             dispatched: 0,
+            clock: Clock::new(at, NodeState::Up),
         }
     }
 
@@ -206,7 +217,12 @@ pub struct Collector {
     past: Past,
     log: Log,
     last: Option<Decision>,
+    groups: Vec<Sizes>,
+    /// By pool: batches and requests in them, if it takes batches.
+    batches: Vec<Option<(u64, u64)>>,
     intervals: Option<Intervals>,
+    /// Only where there are workflows.
+    jobs: Option<Box<JobBook>>,
     /// What utilisation and share of the last while are measured from.
     before: [Then; 2],
 }
@@ -222,8 +238,13 @@ impl Collector {
     /// A collector that has heard nothing yet, of a fleet as configured.
     #[must_use]
     pub fn new(labels: Labels, config: &Config, watch: Watch) -> Collector {
-        let nodes = config.nodes.iter().map(|spec| PerNode::new(spec.weight)).collect();
-        let strategies = config.pools.iter().map(|pool| pool.strategy).collect();
+        let node = |spec: &NodeSpec| PerNode::new(spec.weight, Time::ZERO);
+        let mut nodes: Vec<PerNode> = config.nodes.iter().map(node).collect();
+        for node in config.scale.iter().flat_map(ScaleSpec::off_at_start) {
+            nodes[node.index()].state = NodeState::Off;
+            nodes[node.index()].clock = Clock::new(Time::ZERO, NodeState::Off);
+        }
+        let strategies = config.pools.iter().map(|pool| pool.strategy.clone()).collect();
         Collector {
             watch,
             now: Time::ZERO,
@@ -240,8 +261,11 @@ impl Collector {
             past: Past::default(),
             log: Log::default(),
             last: None,
+            groups: config.scale.iter().map(Sizes::new).collect(),
+            batches: config.pools.iter().map(|pool| pool.batch.map(|_| (0, 0))).collect(),
             intervals: (watch == Watch::Export).then(Intervals::default),
             before: Default::default(),
+            jobs: JobBook::new(&labels),
             labels,
         }
     }
@@ -261,14 +285,35 @@ impl Collector {
             Event::Dispatched { .. } => self.dispatched(event),
             Event::Ended { .. } => self.ended(event),
             Event::Settled(settled) => self.settled(settled),
-            Event::NodeState { node, to, .. } => self.nodes[node.index()].state = *to,
+            Event::NodeState { node, to, .. } => {
+                let node = &mut self.nodes[node.index()];
+                node.state = *to;
+                node.clock.state(now, self.labels.warmup, *to);
+            }
+            Event::Scaled { group, to, .. } => {
+                let counts = now >= self.labels.warmup;
+                if let Some(group) = self.groups.get_mut(usize::from(*group)) {
+                    group.scaled(counts, *to);
+                }
+            }
+            Event::Batch { node, members } => {
+                let pool = self.labels.nodes[node.index()].pool;
+                let (count, requests) = self.batches[pool].get_or_insert_default();
+                *count += 1;
+                *requests += u64::from(*members);
+            }
             Event::NodeChanged { node, spec } => self.node_changed(*node, spec),
-            Event::Strategy { pool, to, .. } => self.strategies[pool.index()] = *to,
+            Event::Strategy { pool, to, .. } => self.strategies[pool.index()].clone_from(to),
             Event::Mark(mark) => self.marked(mark),
-            Event::FirstToken { .. }
+            Event::Explained(_)
+            | Event::FirstToken { .. }
             | Event::RetryPlanned { .. }
             | Event::RetryDenied { .. }
-            | Event::LateWord { .. } => {}
+            | Event::LateWord { .. }
+            | Event::Job(_) => {}
+        }
+        if let Some(jobs) = &mut self.jobs {
+            jobs.hear(now, event);
         }
         if self.watch == Watch::Screen {
             self.log.hear(now, event, &self.labels, &mut self.past);
@@ -297,6 +342,11 @@ impl Collector {
     #[must_use]
     pub fn nodes(&self) -> &[PerNode] {
         &self.nodes
+    }
+
+    /// Returns the figures of all jobs, then those of each workflow; none without workflows.
+    pub fn jobs(&self) -> impl Iterator<Item = &JobGroup> {
+        self.jobs.iter().flat_map(|jobs| jobs.groups())
     }
 
     /// Returns what things are called.
@@ -342,6 +392,7 @@ impl Collector {
         let this = &mut self.nodes[node.index()];
         this.integrate(self.now, self.labels.warmup, capacity);
         this.in_flight += 1;
+        this.clock.busy(self.now, self.labels.warmup, true);
         this.dispatched += 1;
         if counts {
             this.attempts += 1;
@@ -365,6 +416,7 @@ impl Collector {
         let this = &mut self.nodes[node.index()];
         this.integrate(self.now, self.labels.warmup, capacity);
         this.in_flight -= 1;
+        this.clock.busy(self.now, self.labels.warmup, this.in_flight > 0);
         let sample = Sample {
             at: self.now,
             node: node.0,
@@ -433,6 +485,7 @@ impl Collector {
         let good = settled.fate == Fate::Completed && outcome.keeps(&slo);
         self.all.settle(settled, &outcome, good);
         self.attempts.failovers += u64::from(settled.failover);
+        self.attempts.degraded += u64::from(settled.degraded);
         if let Some(class) = self.classes.get_mut(class) {
             class.settle(settled, &outcome, good);
         }
@@ -444,7 +497,7 @@ impl Collector {
 
     fn node_changed(&mut self, node: NodeId, spec: &NodeSpec) {
         if node.index() == self.nodes.len() {
-            self.nodes.push(PerNode::new(spec.weight));
+            self.nodes.push(PerNode::new(spec.weight, self.now));
             self.labels.nodes.push(NodeLabel {
                 name: spec.name.clone(),
                 pool: spec.pool.index(),
@@ -517,7 +570,7 @@ impl Collector {
     fn hourly(&self) -> f64 {
         let there = self.nodes.iter().zip(&self.labels.nodes);
         let micros: u64 = there
-            .filter(|(node, _)| node.state != NodeState::Gone)
+            .filter(|(node, _)| !matches!(node.state, NodeState::Gone | NodeState::Off))
             .map(|(_, label)| label.hourly)
             .sum();
         micros as f64 / 1e6
@@ -574,7 +627,7 @@ impl Collector {
             let mut nodes = (0..self.nodes.len()).filter(of_pool).map(|at| self.nodes[at].state);
             let (mut there, mut up) = (0, 0);
             for state in &mut nodes {
-                there += u32::from(state != NodeState::Gone);
+                there += u32::from(!matches!(state, NodeState::Gone | NodeState::Off));
                 up += u32::from(state == NodeState::Up);
             }
             PoolRow {
@@ -660,7 +713,9 @@ impl Collector {
     #[must_use]
     pub fn summary(&self, end: Time, complete: bool) -> Summary {
         let span = end.since(self.labels.warmup);
-        let hours: Cost = (0..self.nodes.len()).map(|at| self.hours(at, span)).sum();
+        let hours: Paid = (0..self.nodes.len()).map(|at| self.paid(at, end)).sum();
+        let jobs = self.jobs.as_ref().map(|jobs| jobs.summary(&self.labels));
+        let (jobs, workflows) = jobs.map_or((None, Vec::new()), |(all, by)| (Some(all), by));
         Summary {
             schema_version: 1,
             scenario: self.labels.scenario.clone(),
@@ -682,17 +737,30 @@ impl Collector {
             tpot_s: self.all.tpot.latency(),
             queue_s: self.all.queue.latency(),
             tokens: self.tokens,
-            cost_usd: costs(self.all.cost, hours, self.all.requests.arrived),
+            cost_usd: costs(self.all.cost, hours.cost, self.all.requests.arrived),
             goodput: self.all.goodput(span.seconds()),
             fairness_jain: self.fairness(),
             classes: (0..self.classes.len()).map(|at| self.class_summary(at, span)).collect(),
-            pools: (0..self.pools.len()).map(|at| self.pool_summary(at, span)).collect(),
+            pools: (0..self.pools.len()).map(|at| self.pool_summary(at, end)).collect(),
             nodes: (0..self.nodes.len()).map(|at| self.node_summary(at, end)).collect(),
+            jobs,
+            workflows,
+            hours: Some(hours.hours()),
+            groups: self.groups.iter().map(|group| self.group_summary(group, end)).collect(),
         }
     }
 
-    fn hours(&self, at: usize, span: Span) -> Cost {
-        Cost::of_hours(self.labels.nodes[at].hourly, span)
+    /// Returns what a node was paid for.
+    fn paid(&self, at: usize, end: Time) -> Paid {
+        self.nodes[at].clock.total(end, self.labels.warmup, self.labels.nodes[at].hourly)
+    }
+
+    fn group_summary(&self, group: &Sizes, end: Time) -> GroupSummary {
+        let nodes = &group.spec.nodes;
+        let paid: Paid = nodes.iter().map(|node| self.paid(node.index(), end)).sum();
+        let pool = nodes.first().map(|node| self.labels.nodes[node.index()].pool);
+        let pool = pool.map_or_else(String::new, |pool| self.labels.pools[pool].clone());
+        group.summary(pool, &paid, end.since(self.labels.warmup))
     }
 
     fn class_summary(&self, at: usize, span: Span) -> Class {
@@ -705,20 +773,27 @@ impl Collector {
             tpot_s: class.tpot.latency(),
             cost_usd: costs(class.cost, Cost::ZERO, class.requests.arrived),
             goodput: class.goodput(span.seconds()),
+            degraded: class.degraded,
         }
     }
 
-    fn pool_summary(&self, at: usize, span: Span) -> Pool {
+    fn pool_summary(&self, at: usize, end: Time) -> Pool {
         let pool = &self.pools[at];
         let of_pool = (0..self.nodes.len()).filter(|&node| self.labels.nodes[node].pool == at);
-        let hours = of_pool.map(|node| self.hours(node, span)).sum();
+        let hours: Paid = of_pool.map(|node| self.paid(node, end)).sum();
+        let batches = self.batches[at].map(|(count, requests)| Batches {
+            count,
+            mean_size: (count > 0).then(|| requests as f64 / count as f64),
+        });
         Pool {
             name: self.labels.pools[at].clone(),
             strategy: self.strategies[at].to_string(),
             requests: pool.counts(),
             latency_s: pool.latency.latency(),
             ttft_s: pool.ttft.latency(),
-            cost_usd: costs(pool.cost, hours, pool.requests.arrived),
+            cost_usd: costs(pool.cost, hours.cost, pool.requests.arrived),
+            hours: Some(hours.hours()),
+            batches,
         }
     }
 
@@ -727,6 +802,7 @@ impl Collector {
         let span = end.since(self.labels.warmup);
         let mut last = node.clone();
         last.integrate(end.max(node.busy_at), self.labels.warmup, label.capacity);
+        let hours = self.paid(at, end);
         let utilisation = label.capacity.filter(|_| span > Span::ZERO).map(|capacity| {
             (last.busy - last.busy_warm) as f64 / (f64::from(capacity.max(1)) * span.0 as f64)
         });
@@ -738,7 +814,8 @@ impl Collector {
             failed: node.failed,
             utilisation,
             latency_s: node.latency.latency(),
-            cost_usd: costs(node.cost, self.hours(at, span), node.attempts),
+            cost_usd: costs(node.cost, hours.cost, node.attempts),
+            hours: Some(hours.hours()),
         }
     }
 
@@ -786,6 +863,7 @@ impl Group {
     fn settle(&mut self, settled: &Settled, sojourn: &Sojourn, good: bool) {
         self.requests.settle(&settled.fate);
         self.good += u64::from(good);
+        self.degraded += u64::from(settled.degraded);
         if let Some(dispatched) = settled.dispatched {
             self.queue.record(dispatched.since(settled.arrived));
         }

@@ -5,7 +5,10 @@ use std::collections::VecDeque;
 
 use super::snapshot::{LOG_MAX, LogEntry, LogLevel};
 use super::{Labels, history::Past};
-use crate::balance::{Cause, End, Event, Fate, Mark, MarkBy, MarkPhase, NodeState, Settled};
+use crate::balance::{
+    Cause, End, Event, Fate, JobFate, JobNews, JobPhase, Mark, MarkBy, MarkPhase, NodeState,
+    Settled,
+};
 use crate::unit::{NodeId, RequestId, Span, Time};
 
 /// Like entries within so long are counted as one.
@@ -48,7 +51,14 @@ impl Log {
                 let short = format!("{name}: {}", to.name());
                 Some(info(LogLevel::Injected, None, text, short))
             }
+            Event::Scaled { group, from, to, reason } => {
+                let name = labels.groups.get(usize::from(*group)).map_or("?", String::as_str);
+                let why = reason.target.words(reason.measured);
+                let text = format!("{name}: {from} → {to} nodes  {why}");
+                Some(info(LogLevel::Info, None, text, format!("{name}: {from} → {to} nodes")))
+            }
             Event::Mark(mark) => Some(marked(labels, now, mark, past)),
+            Event::Job(news) => job_failed(labels, news),
             _ => None,
         };
         if let Some(draft) = draft {
@@ -110,6 +120,8 @@ fn state(labels: &Labels, node: NodeId, to: NodeState, cause: Cause) -> Draft {
         Cause::RateLimited(pause) => format!("429, pause {pause}"),
         Cause::LimitOver => "pause over".to_owned(),
         Cause::Operator => "by an operator".to_owned(),
+        Cause::Scaled => "by its group".to_owned(),
+        Cause::Started => "started".to_owned(),
     };
     let node_name = name(labels, node);
     let word = match to {
@@ -133,13 +145,36 @@ fn unserved(labels: &Labels, settled: &Settled) -> Option<Draft> {
     Some(draft)
 }
 
+/// A region by its name, where it is all of its nodes that something happened to.
+fn whole_region(labels: &Labels, nodes: &[NodeId]) -> Option<String> {
+    let (name, _) = labels.regions.iter().find(|(_, whole)| whole == nodes)?;
+    Some(format!("region {name} ({} nodes)", nodes.len()))
+}
+
+fn job_failed(labels: &Labels, news: &JobNews) -> Option<Draft> {
+    let flow = labels.workflows.get(news.workflow.index())?;
+    let JobPhase::Ended { fate, .. } = news.what else { return None };
+    let words = match fate {
+        JobFate::Completed => return None,
+        JobFate::Failed(step) => {
+            let step = flow.steps.get(usize::from(step)).map_or("?", String::as_str);
+            format!("failed at {step}")
+        }
+        JobFate::TimedOut => "deadline passed".to_owned(),
+    };
+    let name = &flow.name;
+    let text = format!("{name} job {words}");
+    Some(info(LogLevel::Error, None, text, format!("{name} {words}")))
+}
+
 fn marked(labels: &Labels, now: Time, mark: &Mark, past: &mut Past) -> Draft {
     let by_person = mark.by == MarkBy::Person;
     let who = if by_person { "you" } else { "scenario" };
     let nodes = match mark.nodes.as_slice() {
         [] => "everything".to_owned(),
         [one] => name(labels, *one).to_owned(),
-        [first, rest @ ..] => format!("{} +{}", name(labels, *first), rest.len()),
+        nodes @ [first, rest @ ..] => whole_region(labels, nodes)
+            .unwrap_or_else(|| format!("{} +{}", name(labels, *first), rest.len())),
     };
     let what = &mark.what;
     let over = if mark.phase == MarkPhase::End && what != "heal" { " is over" } else { "" };

@@ -7,7 +7,9 @@
 mod collector;
 pub mod expect;
 mod history;
+mod hours;
 mod interval;
+mod jobs;
 mod log;
 mod snapshot;
 mod summary;
@@ -15,17 +17,18 @@ mod window;
 
 pub use collector::{Collector, Group, PerNode, Times, Watch};
 pub use interval::{Interval, Scope};
+pub use jobs::JobGroup;
 pub use snapshot::{
     Decision, Figures, History, LOG_MAX, LogEntry, LogLevel, MarkAt, NodeRow, Point, PoolRow,
     Requests, Snapshot,
 };
 pub use summary::{
-    Attempts, Class, Costs, Goodput, Latency, NodeSummary, Pool, RequestCounts, Summary,
-    TokenCounts,
+    Attempts, Batches, Class, Costs, Goodput, GroupSummary, Hours, JobCost, JobCounts, JobSummary,
+    Latency, NodeSummary, Pool, RequestCounts, StepSummary, Summary, TokenCounts, WorkflowSummary,
 };
 
 use crate::balance::Prices;
-use crate::unit::{Span, Time};
+use crate::unit::{NodeId, Span, Time};
 
 /// What people call things, and what is promised to them: the part of a scenario that folds need.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +45,21 @@ pub struct Labels {
     pub pools: Vec<String>,
     /// By node.
     pub nodes: Vec<NodeLabel>,
+    /// Names of groups of nodes that grow and shrink.
+    pub groups: Vec<String>,
+    /// Regions with their nodes, in file order.
+    pub regions: Vec<(String, Vec<NodeId>)>,
+    /// By workflow.
+    pub workflows: Vec<WorkflowLabel>,
+}
+
+/// A workflow.
+#[derive(Clone, Debug, Default)]
+pub struct WorkflowLabel {
+    /// Its name.
+    pub name: String,
+    /// Names of its steps.
+    pub steps: Vec<String>,
 }
 
 /// A class of requests.

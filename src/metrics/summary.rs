@@ -50,6 +50,68 @@ pub struct Summary {
     pub pools: Vec<Pool>,
     /// By node, in file order.
     pub nodes: Vec<NodeSummary>,
+    /// Jobs of all workflows; left out where there are no workflows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jobs: Option<JobSummary>,
+    /// By workflow, in file order; left out where there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub workflows: Vec<WorkflowSummary>,
+    /// Hours of all nodes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hours: Option<Hours>,
+    /// Groups of nodes that grow and shrink, in file order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<GroupSummary>,
+}
+
+/// How long nodes were paid for, from their start until they were off or gone, and how long of that
+/// they did nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Hours {
+    /// Hours paid for, of all nodes together.
+    pub node_hours: f64,
+    /// Those of them in which a node started.
+    pub starting_hours: f64,
+    /// Those of them in which a node was up and had nothing in flight.
+    pub idle_hours: f64,
+    /// Their share.
+    pub idle_share: Option<f64>,
+    /// What they cost, in dollars.
+    pub idle_usd: f64,
+}
+
+/// Batches of a pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Batches {
+    /// Batches sent, warm-up included.
+    pub count: u64,
+    /// Requests a batch.
+    pub mean_size: Option<f64>,
+}
+
+/// A group of nodes that grows and shrinks.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct GroupSummary {
+    /// Its name.
+    pub name: String,
+    /// Its pool.
+    pub pool: String,
+    /// The fewest nodes it wanted at a time.
+    pub nodes_least: u32,
+    /// Nodes paid for in the mean.
+    pub nodes_mean: f64,
+    /// The most it wanted at a time.
+    pub nodes_most: u32,
+    /// What it wanted at the end.
+    pub nodes_last: u32,
+    /// Steps up.
+    pub grown: u64,
+    /// Steps down.
+    pub shrunk: u64,
+    /// See above.
+    pub hours: Hours,
+    /// Hourly prices of its nodes, in dollars.
+    pub cost_usd: f64,
 }
 
 /// Requests by what became of them; `arrived` is the sum of the others.
@@ -81,6 +143,8 @@ pub struct Attempts {
     /// Requests served by another node than the first tried, or a lower tier than the first
     /// eligible.
     pub failovers: u64,
+    /// Requests completed by a pool their route degrades to.
+    pub degraded: u64,
 }
 
 /// A distribution of times in seconds; null without a sample.
@@ -152,6 +216,8 @@ pub struct Class {
     pub cost_usd: Costs,
     /// What was promised and kept.
     pub goodput: Goodput,
+    /// Requests completed by a pool their route degrades to.
+    pub degraded: u64,
 }
 
 /// A pool. Its requests are those whose last attempt it made.
@@ -169,6 +235,12 @@ pub struct Pool {
     pub ttft_s: Latency,
     /// Tokens of all attempts at their price, and hourly prices of its nodes.
     pub cost_usd: Costs,
+    /// Hours of its nodes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hours: Option<Hours>,
+    /// Its batches, if it takes batches.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batches: Option<Batches>,
 }
 
 /// A node. Its latency is of good attempts, from their dispatch.
@@ -190,4 +262,78 @@ pub struct NodeSummary {
     pub latency_s: Latency,
     /// Tokens at their price, and its hourly price.
     pub cost_usd: Costs,
+    /// Its hours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hours: Option<Hours>,
+}
+
+/// Jobs by what became of them; `started` is `completed + failed + in_flight`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct JobCounts {
+    /// All that started.
+    pub started: u64,
+    /// All steps are over.
+    pub completed: u64,
+    /// A step failed that may neither be skipped nor tried again, or the deadline passed.
+    pub failed: u64,
+    /// No end yet.
+    pub in_flight: u64,
+    /// Those of `failed` whose deadline passed.
+    pub timed_out: u64,
+}
+
+/// What jobs cost, in dollars: tokens of all attempts of all their requests at their price.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct JobCost {
+    /// All jobs that ended, exact in pico-dollars before it is shown.
+    pub total: f64,
+    /// The same, per job that ended.
+    pub mean: Option<f64>,
+}
+
+/// Jobs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct JobSummary {
+    /// By what became of them.
+    #[serde(flatten)]
+    pub jobs: JobCounts,
+    /// From the intended start to the end, completed jobs.
+    pub latency_s: Latency,
+    /// Requests per job that ended, all tries and nested calls.
+    pub requests_per_job: Option<f64>,
+    /// Dollars.
+    pub cost_usd: JobCost,
+}
+
+/// A workflow.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct WorkflowSummary {
+    /// Its name.
+    pub name: String,
+    /// Its jobs.
+    #[serde(rename = "jobs")]
+    pub all: JobSummary,
+    /// By step, in file order.
+    pub steps: Vec<StepSummary>,
+}
+
+/// A step of a workflow.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct StepSummary {
+    /// Its name.
+    pub name: String,
+    /// Jobs in which it is over.
+    pub runs: u64,
+    /// Instances that ran side by side in those.
+    pub instances: u64,
+    /// Those of `instances` that failed and were left out.
+    pub skipped: u64,
+    /// Its requests, all tries and nested calls.
+    pub requests: u64,
+    /// Those of `requests` that failed or were rejected.
+    pub failed: u64,
+    /// From the moment it could begin until all its instances were over.
+    pub latency_s: Latency,
+    /// Tokens of all attempts at their price.
+    pub cost_usd: f64,
 }

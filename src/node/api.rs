@@ -206,8 +206,8 @@ impl Api {
         Usage { input: job.work.prompt, cached: Tokens::ZERO, output: Tokens(came.min(output)) }
     }
 
-    pub(super) fn came(&self, now: Time, key: JobKey) -> Option<Tokens> {
-        self.bench.job(key).map(|job| self.used(now, job).output)
+    pub(super) fn came(&self, now: Time, attempt: Attempt) -> Option<Tokens> {
+        self.bench.find(attempt).map(|(_, job)| self.used(now, &job).output)
     }
 
     pub(super) fn quota(&self, now: Time) -> Quota {
@@ -312,7 +312,7 @@ mod tests {
         let mut api = Api::new(NodeId(0), spec, limits, Some(Span::from_secs(5)));
         let attempt = Attempt { request: crate::unit::RequestId(0), ordinal: 0 };
         let truth = crate::workload::Truth { output: Tokens(41), key: 0 };
-        let work = Work { attempt, prompt: Tokens(100), truth };
+        let work = Work { attempt, prompt: Tokens(100), truth, batch: None };
         let mut pages = Pages::default();
         api.start(Time::ZERO, work, &mut Rng::from_key(0), &mut pages);
         if let [(at, Due::Job(_, key, turn))] = pages.0[..] {

@@ -6,18 +6,22 @@
 //! same node see the same service time (common random numbers).
 
 pub mod api;
+mod cache;
+pub mod engine;
 pub mod fault;
 pub mod slots;
 mod work;
 
 use crate::balance::{
-    Attempt, Control, Failure, Input, Limits, NodeReport, Outcome, ProbeResult, Usage,
+    Attempt, Control, Failure, Input, Limits, NodeReport, Outcome, ProbeResult, Progress, Request,
+    Together, Usage,
 };
 use crate::rng::{Rng, mix};
-use crate::unit::{NodeId, Span, Time, Tokens};
+use crate::unit::{NodeId, RequestId, Span, Time, Tokens};
 use crate::workload::Truth;
 
 pub use api::{Allowance, Quota};
+pub use cache::ENTRIES_MAX;
 pub use fault::{Answer, FaultKind, FaultSpec};
 pub use work::JobKey;
 
@@ -39,6 +43,8 @@ pub enum BackendSpec {
     Slots(slots::Spec),
     /// A hosted model: time to first token and speed drawn for each request, limits answered 429.
     Api(api::Spec, Limits),
+    /// A self-hosted engine with continuous batching.
+    Engine(engine::Spec),
 }
 
 impl BackendSpec {
@@ -48,7 +54,14 @@ impl BackendSpec {
         match self {
             BackendSpec::Slots(spec) => Some(spec.servers),
             BackendSpec::Api(_, limits) => limits.concurrency,
+            BackendSpec::Engine(spec) => Some(spec.max_seqs),
         }
+    }
+
+    /// Returns whether it wants to know the hashes of prompts.
+    #[must_use]
+    pub const fn keeps_prefixes(&self) -> bool {
+        matches!(self, BackendSpec::Engine(spec) if spec.prefix_cache)
     }
 }
 
@@ -78,6 +91,20 @@ pub enum Rank {
 pub enum Due {
     /// A job of a node reaches its next milestone, unless it was rescheduled since (`turn`).
     Job(NodeId, JobKey, u32),
+    /// The steps of a node are over, unless they were put together anew since (by their number).
+    Step(NodeId, u32),
+    /// A request reaches the balancer.
+    Arrive(Box<Request>),
+    /// Word that nobody waits for a request any more reaches the balancer.
+    Cancel(RequestId),
+    /// A dispatched attempt reaches its node.
+    Start(NodeId, Work),
+    /// An abort reaches the node of its attempt.
+    Abort(NodeId, Attempt),
+    /// A probe of this balancer reaches its node.
+    Probe(u32, NodeId, u32),
+    /// An attempt gets so far.
+    Progress(Attempt, Progress),
     /// An attempt ends so.
     Finish(Attempt, Outcome),
     /// A probe of this balancer is answered.
@@ -86,6 +113,8 @@ pub enum Due {
     FaultBegins(u32),
     /// The fault of this number ends.
     FaultEnds(u32),
+    /// The node of this start has started.
+    Ready(NodeId, u32),
     /// A person changes something.
     Control(Box<Control>),
     /// Balancers are told something, or it is read for them.
@@ -120,6 +149,17 @@ pub struct Work {
     pub prompt: Tokens,
     /// What is true of it.
     pub truth: Truth,
+    /// The batch it is part of.
+    pub batch: Option<Together>,
+}
+
+/// What is known of the beginning of a prompt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Blocks<'a> {
+    /// Chained hashes of its blocks; see [`Request::prefix`](crate::balance::Request).
+    pub hashes: &'a [u64],
+    /// Tokens that a hash stands for; zero where there is none.
+    pub tokens: u32,
 }
 
 impl Work {
@@ -140,14 +180,11 @@ pub struct Node {
     faults: Vec<(u32, FaultKind)>,
 }
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one a node, and boxes would cost a step to the law of every draw"
-)]
 #[derive(Debug)]
 enum Backend {
     Slots(slots::Slots),
     Api(api::Api),
+    Engine(engine::Engine),
 }
 
 impl Node {
@@ -160,13 +197,16 @@ impl Node {
             BackendSpec::Api(spec, limits) => {
                 Backend::Api(api::Api::new(id, spec.clone(), *limits, inter_token))
             }
+            BackendSpec::Engine(spec) => {
+                Backend::Engine(engine::Engine::new(id, *spec, inter_token))
+            }
         };
         let key = mix(Rng::stream(seed, "nodes").bits(), u64::from(id.0));
         Node { id, key, backend, faults: Vec::new() }
     }
 
-    /// Takes an attempt, or refuses it.
-    pub fn start(&mut self, now: Time, work: Work, diary: &mut impl Diary) {
+    /// Takes an attempt, or refuses it. `blocks` is the beginning of its prompt, where that is known.
+    pub fn start(&mut self, now: Time, work: Work, blocks: Blocks<'_>, diary: &mut impl Diary) {
         let key = mix(mix(work.truth.key, self.key), u64::from(work.attempt.ordinal));
         if self.crashed() {
             let refused = Outcome::Failed(Failure::Refused, Usage::default());
@@ -179,6 +219,7 @@ impl Node {
             match &mut self.backend {
                 Backend::Slots(slots) => slots.start(now, work, &mut rng, diary),
                 Backend::Api(api) => api.start(now, work, &mut rng, diary),
+                Backend::Engine(engine) => engine.start(now, work, blocks, diary),
             }
         }
     }
@@ -188,6 +229,7 @@ impl Node {
         let usage = match &mut self.backend {
             Backend::Slots(slots) => slots.abort(now, attempt, diary),
             Backend::Api(api) => api.abort(now, attempt),
+            Backend::Engine(engine) => engine.abort(now, attempt, diary),
         };
         if let Some(usage) = usage {
             diary.enter(now, Rank::Finish, Due::Finish(attempt, Outcome::Aborted(usage)));
@@ -205,6 +247,15 @@ impl Node {
         match &mut self.backend {
             Backend::Slots(slots) => slots.fire(now, job, turn, diary),
             Backend::Api(api) => api.fire(now, job, turn, diary),
+            Backend::Engine(engine) => engine.fire(now, job, turn, diary),
+        }
+    }
+
+    /// Steps are over. Returns what the balancer hears of them first; more is entered for now.
+    pub fn step(&mut self, number: u32, diary: &mut impl Diary) -> Option<Input> {
+        match &mut self.backend {
+            Backend::Slots(_) | Backend::Api(_) => None,
+            Backend::Engine(engine) => engine.step(number, diary),
         }
     }
 
@@ -215,6 +266,7 @@ impl Node {
         let report = || match &self.backend {
             Backend::Slots(slots) => slots.report(),
             Backend::Api(api) => api.report(now),
+            Backend::Engine(engine) => engine.report(now),
         };
         (!silent).then(report)
     }
@@ -256,10 +308,11 @@ impl Node {
     /// Returns how many tokens of an answer have come by now; `None` if it has no tokens on the way
     /// or is over.
     #[must_use]
-    pub fn came(&self, now: Time, job: JobKey) -> Option<Tokens> {
+    pub fn came(&self, now: Time, attempt: Attempt) -> Option<Tokens> {
         match &self.backend {
             Backend::Slots(_) => None,
-            Backend::Api(api) => api.came(now, job),
+            Backend::Api(api) => api.came(now, attempt),
+            Backend::Engine(engine) => engine.came(now, attempt),
         }
     }
 
@@ -267,7 +320,7 @@ impl Node {
     #[must_use]
     pub fn quota(&self, now: Time) -> Quota {
         match &self.backend {
-            Backend::Slots(_) => Quota::default(),
+            Backend::Slots(_) | Backend::Engine(_) => Quota::default(),
             Backend::Api(api) => api.quota(now),
         }
     }
@@ -283,6 +336,7 @@ impl Node {
         match &mut self.backend {
             Backend::Slots(slots) => slots.suffer(now, crashed, hangs, slow, diary),
             Backend::Api(api) => api.suffer(now, crashed, hangs, slow, diary),
+            Backend::Engine(engine) => engine.suffer(now, crashed, hangs, slow, diary),
         }
     }
 

@@ -2,9 +2,11 @@
 //!
 //! An attempt takes a free server or waits its turn, first come first served; its service time is
 //! drawn from one law. There are no tokens on the way: the answer comes whole. A full queue answers
-//! 503 at once. This is the node that queueing theory has closed forms for.
+//! 503 at once. This is the node that queueing theory has closed forms for. Attempts that come as a
+//! batch are one job: one server, one draw of the service time and a constant for each further
+//! attempt, and all end together.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::work::{Bench, JobKey};
 use super::{Diary, Due, ERROR_AFTER, Rank, Work};
@@ -22,24 +24,34 @@ pub struct Spec {
     pub queue: u32,
     /// Seconds of service.
     pub service: Dist,
+    /// Time that each further attempt of a batch adds to it.
+    pub per_item: Span,
 }
+
+/// What is asked of a node at one time: an attempt, or the first of a batch.
+type Stage = Option<u64>;
 
 #[derive(Debug)]
 pub(super) struct Slots {
     spec: Spec,
-    bench: Bench<()>,
+    bench: Bench<Stage>,
     queue: VecDeque<(Work, Span)>,
+    /// By number of a batch: the attempts after the first.
+    others: BTreeMap<u64, Vec<Work>>,
 }
 
 impl Slots {
     pub(super) fn new(node: NodeId, spec: Spec) -> Slots {
-        Slots { spec, bench: Bench::new(node), queue: VecDeque::new() }
+        Slots { spec, bench: Bench::new(node), queue: VecDeque::new(), others: BTreeMap::new() }
     }
 
     pub(super) fn start(&mut self, now: Time, work: Work, rng: &mut Rng, diary: &mut impl Diary) {
+        if self.join(now, work, diary) {
+            return;
+        }
         let service = Span::from_seconds(self.spec.service.sample(rng));
         if self.bench.len() < self.spec.servers as usize {
-            self.bench.begin(now, work, (), service, Rank::Finish, diary);
+            self.begin(now, work, service, diary);
         } else if self.queue.len() < self.spec.queue as usize {
             self.queue.push_back((work, service));
         } else {
@@ -53,6 +65,29 @@ impl Slots {
         NodeReport { running, waiting, ..NodeReport::default() }
     }
 
+    fn begin(&mut self, now: Time, work: Work, service: Span, diary: &mut impl Diary) {
+        self.bench.begin(now, work, number(&work), service, Rank::Finish, diary);
+    }
+
+    /// Adds an attempt to the job of its batch. Returns whether there is one.
+    fn join(&mut self, now: Time, work: Work, diary: &mut impl Diary) -> bool {
+        let Some(batch) = number(&work) else {
+            return false;
+        };
+        // All of a batch come one after the other, so its job is the last in the queue or in service.
+        if let Some((first, service)) = self.queue.back_mut()
+            && number(first) == Some(batch)
+        {
+            *service += self.spec.per_item;
+        } else if let Some(key) = self.bench.in_stage(|stage| *stage == Some(batch)) {
+            self.bench.prolong(now, key, self.spec.per_item, Rank::Finish, diary);
+        } else {
+            return false;
+        }
+        self.others.entry(batch).or_default().push(work);
+        true
+    }
+
     pub(super) fn fire(
         &mut self,
         now: Time,
@@ -62,13 +97,22 @@ impl Slots {
     ) -> Option<Input> {
         let work = self.bench.current(job, turn)?.work;
         self.bench.end(job);
+        for other in self.rest(&work) {
+            let done = Outcome::Done(other.usage());
+            diary.enter(now, Rank::Finish, Due::Finish(other.attempt, done));
+        }
         self.serve_next(now, diary);
         Some(Input::Finish(work.attempt, Outcome::Done(work.usage())))
     }
 
+    /// Takes the attempts that are one job with this one.
+    fn rest(&mut self, work: &Work) -> Vec<Work> {
+        number(work).and_then(|batch| self.others.remove(&batch)).unwrap_or_default()
+    }
+
     fn serve_next(&mut self, now: Time, diary: &mut impl Diary) {
         if let Some((work, service)) = self.queue.pop_front() {
-            self.bench.begin(now, work, (), service, Rank::Finish, diary);
+            self.begin(now, work, service, diary);
         }
     }
 
@@ -78,13 +122,29 @@ impl Slots {
         attempt: Attempt,
         diary: &mut impl Diary,
     ) -> Option<Usage> {
-        if let Some(place) = self.queue.iter().position(|(work, _)| work.attempt == attempt) {
-            self.queue.remove(place);
+        let is = |work: &Work| work.attempt == attempt;
+        for others in self.others.values_mut() {
+            if let Some(place) = others.iter().position(is) {
+                others.remove(place);
+                return Some(Usage::default());
+            }
+        }
+        if let Some(place) = self.queue.iter().position(|(work, _)| is(work)) {
+            match heir(&mut self.others, &self.queue[place].0) {
+                Some(heir) => self.queue[place].0 = heir,
+                None => drop(self.queue.remove(place)),
+            }
             return Some(Usage::default());
         }
-        let (job, _) = self.bench.find(attempt)?;
-        self.bench.end(job);
-        self.serve_next(now, diary);
+        let (job, this) = self.bench.find(attempt)?;
+        if let Some(heir) = heir(&mut self.others, &this.work) {
+            // The server goes on with the others of the batch.
+            self.bench.hand_over(job, heir);
+        } else {
+            self.rest(&this.work);
+            self.bench.end(job);
+            self.serve_next(now, diary);
+        }
         Some(Usage::default())
     }
 
@@ -99,11 +159,22 @@ impl Slots {
         if crashed {
             let working = self.bench.clear();
             let waiting = self.queue.drain(..).map(|(work, _)| work);
-            for work in working.iter().map(|job| job.work).chain(waiting) {
+            let others = std::mem::take(&mut self.others).into_values().flatten();
+            for work in working.iter().map(|job| job.work).chain(waiting).chain(others) {
                 let reset = Outcome::Failed(Failure::Reset, Usage::default());
                 diary.enter(now, Rank::Finish, Due::Finish(work.attempt, reset));
             }
         }
-        self.bench.pace(now, slow, hangs, |()| Rank::Finish, diary);
+        self.bench.pace(now, slow, hangs, |_| Rank::Finish, diary);
     }
+}
+
+fn number(work: &Work) -> Stage {
+    work.batch.map(|batch| batch.number)
+}
+
+/// Takes the attempt that goes on in the place of the first of a batch.
+fn heir(others: &mut BTreeMap<u64, Vec<Work>>, first: &Work) -> Option<Work> {
+    let others = others.get_mut(&number(first)?)?;
+    (!others.is_empty()).then(|| others.remove(0))
 }

@@ -96,14 +96,34 @@ impl<S: Copy> Bench<S> {
         self.jobs.remove(key);
     }
 
+    /// Returns a job in such a stage, if there is one.
+    pub(super) fn in_stage(&self, which: impl Fn(&S) -> bool) -> Option<JobKey> {
+        self.jobs.iter().find(|(_, job)| which(&job.stage)).map(|(key, _)| key)
+    }
+
+    /// Moves a job's milestone away by `more` at normal pace.
+    pub(super) fn prolong(
+        &mut self,
+        now: Time,
+        key: JobKey,
+        more: Span,
+        rank: Rank,
+        diary: &mut impl Diary,
+    ) {
+        if more > Span::ZERO {
+            let left = self.left(now, &self.jobs[key]);
+            self.set(now, key, left + more.scale(self.slow), rank, diary);
+        }
+    }
+
+    /// The job goes on as another attempt's.
+    pub(super) fn hand_over(&mut self, key: JobKey, work: Work) {
+        self.jobs[key].work = work;
+    }
+
     /// Returns the job of this attempt.
     pub(super) fn find(&self, attempt: Attempt) -> Option<(JobKey, Job<S>)> {
         self.jobs.iter().find(|(_, job)| job.work.attempt == attempt).map(|(key, job)| (key, *job))
-    }
-
-    /// Returns a job in progress.
-    pub(super) fn job(&self, key: JobKey) -> Option<&Job<S>> {
-        self.jobs.get(key)
     }
 
     /// Returns what is left to the job's milestone, at the pace of now.

@@ -8,7 +8,7 @@
 pub mod export;
 mod json;
 pub mod quantity;
-mod table;
+pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 mod text;

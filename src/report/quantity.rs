@@ -68,6 +68,12 @@ pub fn per_second(value: Option<f64>) -> String {
         .map_or_else(|| NONE.to_owned(), |value| format!("{}/s", grouped(&three_digits(value))))
 }
 
+/// A number that need not be whole: `6.25`.
+#[must_use]
+pub fn number(value: Option<f64>) -> String {
+    value.map_or_else(|| NONE.to_owned(), |value| format!("{value:.2}"))
+}
+
 /// A number in the unit of a verdict.
 #[must_use]
 pub fn in_unit(value: Option<f64>, unit: Unit) -> String {
@@ -76,6 +82,7 @@ pub fn in_unit(value: Option<f64>, unit: Unit) -> String {
         Unit::Share => share(value),
         Unit::Dollars => dollars(value),
         Unit::PerSecond => per_second(value),
+        Unit::Number => number(value),
         Unit::Count => value.map_or_else(|| NONE.to_owned(), |value| count(value as u64)),
     }
 }

@@ -7,7 +7,7 @@ const GAP: &str = "  ";
 
 /// A table being filled.
 #[derive(Debug)]
-pub(super) struct Table {
+pub(crate) struct Table {
     /// How many of the first columns are words.
     words: usize,
     rows: Vec<Vec<String>>,
@@ -17,21 +17,21 @@ pub(super) struct Table {
 impl Table {
     /// A table whose first `words` columns are words. The first of `heads` is its title; without
     /// heads it has none.
-    pub(super) fn new(words: usize, heads: &[&str]) -> Table {
+    pub(crate) fn new(words: usize, heads: &[&str]) -> Table {
         // Rows are indented, the title is not: its place is part of the first column.
         let heads: Vec<String> = heads.iter().map(ToString::to_string).collect();
         let headed = !heads.is_empty();
         Table { words, rows: if headed { vec![heads] } else { Vec::new() }, headed }
     }
 
-    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         let mut cells: Vec<String> = cells.into_iter().collect();
         cells[0].insert_str(0, INDENT);
         self.rows.push(cells);
     }
 
     /// Appends the table to `out`, below an empty line if it has a title.
-    pub(super) fn write(&self, out: &mut String) {
+    pub(crate) fn write(&self, out: &mut String) {
         if self.headed {
             out.push('\n');
         }
@@ -60,12 +60,12 @@ impl Table {
 }
 
 /// Text from outside as it may stand on a terminal: no line ends or other control characters.
-pub(super) fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// A name from outside, clean and not too long.
-pub(super) fn name(text: &str) -> String {
+pub(crate) fn name(text: &str) -> String {
     let mut shown: String = clean(text).chars().take(NAME_MAX).collect();
     if text.chars().count() > NAME_MAX {
         shown.pop();

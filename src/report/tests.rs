@@ -3,8 +3,8 @@
 use super::{json, text};
 use crate::metrics::expect::{Expectation, Names, Verdict};
 use crate::metrics::{
-    Attempts, Class, Costs, Goodput, Latency, NodeSummary, Pool, RequestCounts, Summary,
-    TokenCounts,
+    Attempts, Class, Costs, Goodput, JobCost, JobCounts, JobSummary, Latency, NodeSummary, Pool,
+    RequestCounts, StepSummary, Summary, TokenCounts, WorkflowSummary,
 };
 
 fn times(base: f64) -> Latency {
@@ -29,6 +29,7 @@ fn node(name: &str, pool: &str, attempts: u64, failed: u64) -> NodeSummary {
         utilisation: (failed > 0).then_some(0.734),
         latency_s: if attempts > 0 { times(0.61) } else { Latency::default() },
         cost_usd: Costs { total: attempts as f64 * 0.0031, ..Costs::default() },
+        hours: None,
     }
 }
 
@@ -49,6 +50,8 @@ fn pool(name: &str, strategy: &str) -> Pool {
         latency_s: times(0.8),
         ttft_s: times(0.11),
         cost_usd: Costs { total: 61.2, ..Costs::default() },
+        hours: None,
+        batches: None,
     }
 }
 
@@ -71,7 +74,7 @@ fn summary() -> Summary {
             cancelled: 1,
             in_flight: 19,
         },
-        attempts: Attempts { total: 24_100, retries: 80, hedges: 20, failovers: 50 },
+        attempts: Attempts { total: 24_100, retries: 80, hedges: 20, failovers: 50, degraded: 30 },
         latency_s: times(0.812),
         ttft_s: times(0.12),
         tpot_s: times(0.0081),
@@ -87,7 +90,51 @@ fn summary() -> Summary {
             node("gpt-eu-2", "light", 12_000, 0),
             node("self-hosted", "heavy", 0, 0),
         ],
+        hours: None,
+        groups: Vec::new(),
+        jobs: None,
+        workflows: Vec::new(),
     }
+}
+
+/// Of two workflows, the second never ran.
+fn with_jobs() -> Summary {
+    let jobs =
+        JobCounts { started: 1_200, completed: 1_180, failed: 18, in_flight: 2, timed_out: 5 };
+    let all = JobSummary {
+        jobs,
+        latency_s: times(21.0),
+        requests_per_job: Some(6.004),
+        cost_usd: JobCost { total: 26.36, mean: Some(0.022) },
+    };
+    let step = |name: &str, instances, skipped| StepSummary {
+        name: name.to_owned(),
+        runs: 1_190,
+        instances,
+        skipped,
+        requests: instances + 40,
+        failed: skipped + 10,
+        latency_s: times(7.0),
+        cost_usd: 8.7,
+    };
+    let steps = vec![step("plan", 1_190, 0), step("research", 4_800, 31), step("write", 1_190, 0)];
+    let idle = StepSummary { name: "never".to_owned(), ..StepSummary::default() };
+    let flow = |name: &str, all, steps| WorkflowSummary { name: name.to_owned(), all, steps };
+    let (used, unused) =
+        (flow("report", all, steps), flow("idle", JobSummary::default(), vec![idle]));
+    Summary { jobs: Some(all), workflows: vec![used, unused], ..summary() }
+}
+
+#[test]
+fn jobs_are_shown_by_workflow_and_step() {
+    let summary = with_jobs();
+    let whole = text(&summary, &[], &[]);
+    let from = whole.find("\nJobs").unwrap();
+    let to = whole.find("\nClasses").unwrap();
+    let data: serde_json::Value = serde_json::from_str(&json(&summary, &[])).unwrap();
+    let data = serde_json::json!({ "jobs": data["jobs"], "workflow": data["workflows"][0] });
+    let data = serde_json::to_string_pretty(&data).unwrap();
+    insta::assert_snapshot!(format!("{}\n{data}", &whole[from..to]));
 }
 
 fn verdicts(summary: &Summary) -> Vec<Verdict> {

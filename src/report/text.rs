@@ -3,10 +3,14 @@
 use std::cmp::Reverse;
 use std::fmt::Write;
 
-use super::quantity::{NONE, count, dollars, in_unit, per_second, seconds, share, share_of};
+use super::quantity::{
+    NONE, count, dollars, in_unit, number, per_second, seconds, share, share_of,
+};
 use super::table::{Table, clean, name};
 use crate::metrics::expect::{Unit, Verdict};
-use crate::metrics::{Latency, NodeSummary, RequestCounts, Summary};
+use crate::metrics::{
+    JobCounts, JobSummary, Latency, NodeSummary, RequestCounts, Summary, WorkflowSummary,
+};
 
 /// Tables with more rows than this are cut.
 const ROWS_MAX: usize = 30;
@@ -22,8 +26,11 @@ pub fn text(summary: &Summary, verdicts: &[Verdict], notes: &[String]) -> String
     requests(&mut out, summary);
     times(&mut out, summary);
     money(&mut out, summary);
+    jobs(&mut out, summary);
     classes(&mut out, summary);
     pools(&mut out, summary);
+    groups(&mut out, summary);
+    batches(&mut out, summary);
     nodes(&mut out, &summary.nodes);
     expectations(&mut out, verdicts);
     if !notes.is_empty() {
@@ -81,6 +88,11 @@ fn requests(out: &mut String, summary: &Summary) {
     }
     let share = share_of(attempts.failovers, arrived);
     table.row(["failovers".to_owned(), count(attempts.failovers), share]);
+    // Most fleets have no cheaper model to degrade to.
+    if attempts.degraded > 0 {
+        let share = share_of(attempts.degraded, arrived);
+        table.row(["degraded".to_owned(), count(attempts.degraded), share]);
+    }
     table.write(out);
 }
 
@@ -119,6 +131,57 @@ fn money(out: &mut String, summary: &Summary) {
     let jain = summary.fairness_jain.map_or_else(|| NONE.to_owned(), |jain| format!("{jain:.4}"));
     row("fairness (Jain, 1 is even)", jain);
     table.write(out);
+}
+
+fn jobs(out: &mut String, summary: &Summary) {
+    let Some(all) = &summary.jobs else {
+        return;
+    };
+    let heads = ["started", "completed", "failed", "of them late", "in flight", "p50", "p95"];
+    let heads: Vec<&str> =
+        std::iter::once("Jobs").chain(heads).chain(["p99", "requests/job", "cost/job"]).collect();
+    let mut table = Table::new(1, &heads);
+    for flow in summary.workflows.iter().take(ROWS_MAX) {
+        table.row(job_row(name(&flow.name), &flow.all));
+    }
+    if summary.workflows.len() > 1 {
+        table.row(job_row("all".to_owned(), all));
+    }
+    table.write(out);
+    more(out, summary.workflows.len().saturating_sub(ROWS_MAX), "workflows");
+    for flow in summary.workflows.iter().take(ROWS_MAX) {
+        steps(out, flow);
+    }
+}
+
+fn job_row(name: String, jobs: &JobSummary) -> Vec<String> {
+    let JobCounts { started, completed, failed, in_flight, timed_out } = jobs.jobs;
+    let Latency { p50, p95, p99, .. } = jobs.latency_s;
+    let mut cells = vec![name];
+    cells.extend([started, completed, failed, timed_out, in_flight].map(count));
+    cells.extend([p50, p95, p99].map(seconds));
+    let requests = jobs.requests_per_job;
+    cells.push(requests.map_or_else(|| NONE.to_owned(), |requests| format!("{requests:.2}")));
+    cells.push(dollars(jobs.cost_usd.mean));
+    cells
+}
+
+fn steps(out: &mut String, flow: &WorkflowSummary) {
+    let title = format!("Steps of {}", name(&flow.name));
+    let heads =
+        [&title, "runs", "instances", "skipped", "requests", "failed", "p50", "p95", "p99", "cost"];
+    let mut table = Table::new(1, &heads);
+    for step in flow.steps.iter().take(ROWS_MAX) {
+        let Latency { p50, p95, p99, .. } = step.latency_s;
+        let mut cells = vec![name(&step.name)];
+        let counts = [step.runs, step.instances, step.skipped, step.requests, step.failed];
+        cells.extend(counts.map(count));
+        cells.extend([p50, p95, p99].map(seconds));
+        cells.push(dollars(Some(step.cost_usd)));
+        table.row(cells);
+    }
+    table.write(out);
+    more(out, flow.steps.len().saturating_sub(ROWS_MAX), "steps");
 }
 
 fn fates(requests: RequestCounts) -> [String; 4] {
@@ -163,6 +226,53 @@ fn pools(out: &mut String, summary: &Summary) {
     }
     table.write(out);
     more(out, summary.pools.len().saturating_sub(ROWS_MAX), "pools");
+}
+
+/// Groups that grow and shrink, and what their idle nodes cost.
+fn groups(out: &mut String, summary: &Summary) {
+    if summary.groups.is_empty() {
+        return;
+    }
+    let heads = ["pool", "nodes", "mean", "last", "up", "down", "node hours", "cost"];
+    let heads: Vec<&str> = std::iter::once("Autoscaling")
+        .chain(heads)
+        .chain(["starting", "idle", "idle cost"])
+        .collect();
+    let mut table = Table::new(2, &heads);
+    for group in summary.groups.iter().take(ROWS_MAX) {
+        let hours = &group.hours;
+        table.row([
+            name(&group.name),
+            name(&group.pool),
+            format!("{}–{}", group.nodes_least, group.nodes_most),
+            number(Some(group.nodes_mean)),
+            count(u64::from(group.nodes_last)),
+            count(group.grown),
+            count(group.shrunk),
+            number(Some(hours.node_hours)),
+            dollars(Some(group.cost_usd)),
+            share((hours.node_hours > 0.0).then(|| hours.starting_hours / hours.node_hours)),
+            share(hours.idle_share),
+            dollars(Some(hours.idle_usd)),
+        ]);
+    }
+    table.write(out);
+    more(out, summary.groups.len().saturating_sub(ROWS_MAX), "groups");
+}
+
+/// Pools that take batches.
+fn batches(out: &mut String, summary: &Summary) {
+    let mut table = Table::new(1, &["Batches", "sent", "requests a batch"]);
+    let mut any = false;
+    for pool in &summary.pools {
+        if let Some(batches) = pool.batches {
+            table.row([name(&pool.name), count(batches.count), number(batches.mean_size)]);
+            any = true;
+        }
+    }
+    if any {
+        table.write(out);
+    }
 }
 
 /// All nodes; of many, the busiest and those that failed most.
@@ -243,7 +353,7 @@ fn compared(verdict: &Verdict) -> [String; 2] {
         Unit::Share => (100.0, " %"),
         Unit::Dollars => (1.0, " $"),
         Unit::PerSecond => (1.0, "/s"),
-        Unit::Count => (1.0, ""),
+        Unit::Count | Unit::Number => (1.0, ""),
     };
     [value, verdict.limit].map(|value| format!("{:.6}{unit}", value * factor))
 }

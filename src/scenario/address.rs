@@ -15,7 +15,9 @@ pub fn with_urls(text: &str, urls: &[String]) -> Result<String, String> {
     let mut short = false;
     for pool in document.get_mut("pool").map(tables).unwrap_or_default() {
         for node in pool.get_mut("node").map(tables).unwrap_or_default() {
-            let count = node.get("count").and_then(Item::as_integer);
+            // A group that grows has as many nodes as it may ever have.
+            let most = node.get("autoscale").and_then(|rule| rule.get("max"));
+            let count = most.or_else(|| node.get("count")).and_then(Item::as_integer);
             let number = usize::try_from(count.unwrap_or(1)).unwrap_or(0);
             let own: Vec<&String> = left.by_ref().take(number).collect();
             short |= own.len() < number;

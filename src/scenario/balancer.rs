@@ -83,6 +83,8 @@ pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>) -> Settings {
     let Some(mut table) = table else {
         return settings;
     };
+    // Read together with `[regions]`.
+    let _ = table.take("region");
     part(walk, &mut table, "retry", &mut settings, retry);
     part(walk, &mut table, "timeouts", &mut settings, timeouts);
     part(walk, &mut table, "health", &mut settings, health);

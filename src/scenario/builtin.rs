@@ -7,6 +7,11 @@ use super::value::suggest;
 pub static BUILTIN: &[(&str, &str)] = &[
     ("quickstart", include_str!("../../scenarios/quickstart.toml")),
     ("failover", include_str!("../../scenarios/failover.toml")),
+    ("scale-out", include_str!("../../scenarios/scale-out.toml")),
+    ("banking", include_str!("../../scenarios/banking.toml")),
+    ("insurance", include_str!("../../scenarios/insurance.toml")),
+    ("healthcare", include_str!("../../scenarios/healthcare.toml")),
+    ("agents", include_str!("../../scenarios/agents.toml")),
     ("local-llama", include_str!("../../scenarios/local-llama.toml")),
     ("azure-chat", include_str!("../../scenarios/azure-chat.toml")),
     ("mooncake-chat", include_str!("../../scenarios/mooncake-chat.toml")),
@@ -15,6 +20,7 @@ pub static BUILTIN: &[(&str, &str)] = &[
     ("herd", include_str!("../../scenarios/herd.toml")),
     ("thousand-nodes", include_str!("../../scenarios/thousand-nodes.toml")),
     ("bench-queue", include_str!("../../scenarios/bench-queue.toml")),
+    ("bench-engine", include_str!("../../scenarios/bench-engine.toml")),
 ];
 
 /// Returns the text of the built-in scenario of this name.

@@ -2,14 +2,17 @@
 
 use super::dist::{Unit, read as read_dist};
 use super::names::Names;
+use super::origin::{self, Known};
+use super::pool::Fleet;
 use super::problem::Place;
+use super::traffic;
 use super::value::{Field, Table, Walk, digits};
 use crate::balance::Priority;
 use crate::dist::Dist;
 use crate::metrics::{ClassLabel, Slo};
 use crate::unit::Span;
-use crate::workload::ClassSpec;
 use crate::workload::length::LENGTH_MAX;
+use crate::workload::{ClassSpec, Origin, Tenants};
 
 /// A scenario has at most so many classes.
 pub const CLASSES_MAX: usize = 256;
@@ -36,12 +39,16 @@ pub(super) struct Classes {
     pub(super) names: Names,
     pub(super) specs: Vec<ClassSpec>,
     pub(super) labels: Vec<ClassLabel>,
+    /// `key=value`, by bit.
+    pub(super) attributes: Names,
 }
 
-pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>) -> Classes {
-    let mut classes = Classes { names: Names::new("class"), ..Classes::default() };
+pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>, fleet: &mut Fleet) -> Classes {
+    let names = Names::new("class");
+    let attributes = Names::new("request attribute");
+    let mut classes = Classes { names, attributes, ..Classes::default() };
     for table in walk.tables(field, "class", CLASSES_MAX) {
-        read_one(walk, table, &mut classes);
+        read_one(walk, table, &mut classes, fleet);
     }
     if field.is_none() {
         classes.names.add(walk, "default", &Place::File);
@@ -51,7 +58,7 @@ pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>) -> Classes {
 }
 
 /// What one class says; `None` is the default, or a problem.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct Read {
     share: Option<f64>,
     priority: Option<Priority>,
@@ -59,9 +66,11 @@ struct Read {
     output: Option<Dist>,
     slo: Slo,
     deadline: Option<Span>,
+    origin: Origin,
+    tenants: Option<Tenants>,
 }
 
-fn read_one(walk: &mut Walk, mut table: Table<'_>, classes: &mut Classes) {
+fn read_one(walk: &mut Walk, mut table: Table<'_>, classes: &mut Classes, fleet: &mut Fleet) {
     let name = table.need(walk, "name").and_then(|field| {
         let name = walk.name(field)?;
         classes.names.add(walk, name, field.place());
@@ -74,8 +83,18 @@ fn read_one(walk: &mut Walk, mut table: Table<'_>, classes: &mut Classes) {
         output: table.take("output_tokens").and_then(|field| tokens(walk, field)),
         slo: table.take("slo").map(|field| slo(walk, field)).unwrap_or_default(),
         deadline: table.take("deadline").and_then(|field| walk.positive_span(field)),
+        origin: {
+            let (region, attributes) = (table.take("region"), table.take("attributes"));
+            let known = &mut Known {
+                regions: &mut fleet.regions,
+                attributes: &mut classes.attributes,
+                uses: &mut fleet.region_uses,
+            };
+            origin::read(walk, region, attributes, known)
+        },
+        tenants: table.take("tenant").and_then(|field| traffic::tenants(walk, field)),
     };
-    table.finish(walk, &["tenant", "region", "prefix", "session", "output_max"]);
+    table.finish(walk, &["prefix", "session", "output_max"]);
     classes.push(name.unwrap_or_default(), read);
 }
 
@@ -94,6 +113,8 @@ impl Classes {
                 prompt,
                 output,
                 deadline: read.deadline,
+                origin: read.origin,
+                tenants: read.tenants.unwrap_or_default(),
             });
         }
     }

@@ -149,7 +149,7 @@ pub(super) fn read(walk: &mut Walk, field: Field<'_>, unit: Unit) -> Option<Dist
 /// Reads a distribution that may be the constant zero.
 pub(super) fn read_or_zero(walk: &mut Walk, field: Field<'_>, unit: Unit) -> Option<Dist> {
     if !field.is_table() {
-        if matches!(field.value.kind, Kind::Truth | Kind::Date | Kind::List(_)) {
+        if matches!(field.value.kind, Kind::Truth(_) | Kind::Date | Kind::List(_)) {
             walk.must_be(field, "a distribution or a constant")
                 .help("write for instance { lognormal = { p50 = ..., p95 = ... } }");
             return None;

@@ -37,7 +37,7 @@ pub(super) enum Kind {
     /// `None` if beyond 128 bits.
     Whole(Option<i128>),
     Number(f64),
-    Truth,
+    Truth(bool),
     Date,
     List(Vec<Value>),
     Table(Vec<Entry>),
@@ -58,7 +58,7 @@ impl Kind {
             Kind::Text(_) => "a string",
             Kind::Whole(_) => "a whole number",
             Kind::Number(_) => "a number",
-            Kind::Truth => "a truth value",
+            Kind::Truth(_) => "a truth value",
             Kind::Date => "a date",
             Kind::List(_) => "a list",
             Kind::Table(_) => "a table",
@@ -105,7 +105,7 @@ fn told_once(mut problems: Vec<Problem>) -> Vec<Problem> {
 const SECOND: &str = "stands here for the second time";
 
 /// Parts of a scenario of which there may be several.
-const LISTS: &[&str] = &["pool", "node", "class", "route", "fault", "expect"];
+const LISTS: &[&str] = &["pool", "node", "class", "route", "workflow", "fault", "expect"];
 
 /// Reads one value of the command line; `None` if it is not TOML.
 pub(super) fn read_value(text: &str, place: &Place) -> Option<Value> {
@@ -163,7 +163,7 @@ fn value(spanned: Spanned<DeValue<'_>>, at: At<'_>) -> Value {
         }
         // Not-a-number, infinities and numbers that overflow are refused where they are used.
         DeValue::Float(number) => Kind::Number(number.as_str().parse().unwrap_or(f64::NAN)),
-        DeValue::Boolean(_) => Kind::Truth,
+        DeValue::Boolean(truth) => Kind::Truth(truth),
         DeValue::Datetime(_) => Kind::Date,
         DeValue::Array(list) => Kind::List(list.into_iter().map(|item| value(item, at)).collect()),
         DeValue::Table(entries) => Kind::Table(table(entries, at)),

@@ -8,22 +8,29 @@
 
 #[cfg(feature = "live")]
 mod address;
+mod autoscale;
 mod balancer;
 mod builtin;
 mod class;
 mod dist;
 mod document;
+mod engine;
 mod fault;
 mod names;
+mod origin;
 mod overrides;
 mod pool;
 mod problem;
 mod process;
+pub mod profile;
+mod region;
 mod route;
 mod strategy;
 #[cfg(test)]
 mod tests;
+mod traffic;
 mod value;
+mod workflow;
 mod workload;
 
 use std::ops::Range;
@@ -31,29 +38,38 @@ use std::sync::Arc;
 
 #[cfg(feature = "live")]
 pub use address::with_urls;
+pub use autoscale::{
+    BATCH_MAX, COLD_START_DEFAULT, DOWN_AFTER_DEFAULT, EVERY_DEFAULT, STEPS_DEFAULT, TARGET_MAX,
+    TOLERANCE_DEFAULT, UP_MAX,
+};
 pub use balancer::{CONNECT_DEFAULT, EVERY_MIN, QUEUE_MAX, TIMES_MAX};
 pub use builtin::{BUILTIN, find, suggestion};
 pub use class::{CLASSES_MAX, OUTPUT_DEFAULT, PROMPT_DEFAULT, SHARE_MAX};
 pub use document::{BYTES_MAX, DEPTH_MAX};
 pub use fault::{FACTOR_MAX, FAULTS_MAX};
+pub use origin::ATTRIBUTES_MAX;
 pub use overrides::{Given, Override};
 pub use pool::{
     CONCURRENCY_MAX, LiveNode, NODES_MAX, PER_MINUTE_MAX, POOLS_MAX, PRICE_MAX, PoolKind,
     SPEED_MAX, TAGS_MAX, WEIGHT_MAX,
 };
 pub use problem::{DRAWN_MAX, Place, Problem, Problems};
+pub use region::{JITTER_DEFAULT, REGIONS_MAX, RTT_MAX};
 pub use route::{ROUTES_MAX, TENANTS_MAX};
 pub use value::{NAME_MAX, TEXT_MAX};
+pub use workflow::WORKFLOWS_MAX;
 pub use workload::{Arrivals, RATE_MAX, SCALE_MAX};
 
-use crate::balance::{Config, NodeSpec, PoolSpec, RouteSpec};
+use crate::balance::{Config, NodeSpec, PoolSpec, RouteSpec, ScaleSpec};
+use crate::dist::Dist;
 use crate::metrics::Labels;
 use crate::node::{BackendSpec, FaultSpec};
-use crate::sim::Instances;
+use crate::sim::{Instances, NetworkSpec};
 use crate::unit::{NodeId, Span, Time, Tokens};
-use crate::workload::ClassSpec;
+use crate::workload::{ClassSpec, SessionSpec, WorkflowSpec};
 use document::Entry;
 use value::{Field, Table, Walk};
+use workload::Workload;
 
 /// The seed of a scenario that names none.
 pub const SEED_DEFAULT: u64 = 1;
@@ -78,7 +94,7 @@ pub struct Scenario {
     pub seed: u64,
     /// When arrivals stop. Arrivals that are made up have this or `requests`; a trace may have neither.
     pub duration: Option<Span>,
-    /// At most so many requests arrive.
+    /// At most so many requests arrive; where jobs start, so many jobs.
     pub requests: Option<u64>,
     /// What arrives earlier is left out of every statistic.
     pub warmup: Span,
@@ -92,8 +108,12 @@ pub struct Scenario {
     pub live: Vec<LiveNode>,
     /// By class.
     pub classes: Vec<ClassSpec>,
-    /// When requests arrive.
+    /// When requests arrive, or jobs start if a workflow has a share.
     pub arrivals: Arrivals,
+    /// What arrivals begin, if not single requests.
+    pub sessions: Option<SessionSpec>,
+    /// By workflow.
+    pub workflows: Vec<WorkflowSpec>,
     /// What goes wrong, in file order.
     pub faults: Vec<FaultSpec>,
     /// What metrics have to know.
@@ -106,6 +126,12 @@ pub struct Scenario {
     pub models: Vec<String>,
     /// By `RegionId`; the empty name is "not said".
     pub regions: Vec<String>,
+    /// Tags of nodes, by bit.
+    pub tags: Vec<String>,
+    /// Attributes of requests as `key=value`, by bit.
+    pub attributes: Vec<String>,
+    /// How far things are from each other, where the file says so. For the simulator.
+    pub network: Option<NetworkSpec>,
     /// An attempt ends when no token came for so long. For the executor.
     pub inter_token: Option<Span>,
     /// An attempt ends when no connection stood after so long; `Span::MAX` is never. For the
@@ -113,6 +139,8 @@ pub struct Scenario {
     pub connect: Span,
     /// How many balancers a simulation has, and what they are told.
     pub instances: Instances,
+    /// By node: seconds it takes to start; those left out are never started.
+    pub cold_starts: Vec<Dist>,
     file: String,
     source: Arc<str>,
     not_simulable: Vec<(Place, &'static str)>,
@@ -182,10 +210,27 @@ impl Scenario {
         }
     }
 
+    /// Returns whether what arrives are jobs.
+    #[must_use]
+    pub fn starts_jobs(&self) -> bool {
+        self.workflows.iter().any(|workflow| workflow.share > 0.0)
+    }
+
     /// Returns the text it was read from, without what the command line changed.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.source
+    }
+
+    /// Returns the scenario for real nodes: they are started and stopped by whoever runs them, so
+    /// all of a group are up, and what a group wants is only said.
+    #[must_use]
+    pub fn for_real_nodes(mut self) -> Scenario {
+        for group in &mut self.balancer.scale {
+            group.advise = true;
+            group.start = group.max;
+        }
+        self
     }
 
     /// Checks that every node has a back end to simulate and that there is a workload.
@@ -261,7 +306,7 @@ fn read_bounds<'a>(walk: &mut Walk, table: &mut Table<'a>) -> Bounds<'a> {
 /// Arrivals that are made up never end by themselves.
 fn check_end(walk: &mut Walk, bounds: &Bounds<'_>, workload: Field<'_>, arrivals: &Arrivals) {
     let endless = bounds.duration.is_none() && bounds.requests.is_none();
-    if endless && bounds.duration_field.is_none() && matches!(arrivals, Arrivals::Made(_)) {
+    if endless && bounds.duration_field.is_none() && arrivals.endless() {
         walk.problem(workload.place(), "the run has no end")
             .label("arrivals go on for ever")
             .help("write `duration = \"10m\"` or `requests = 100_000` at the top of the file");
@@ -287,8 +332,10 @@ fn read_expects(walk: &mut Walk, field: Option<Field<'_>>) -> Vec<ExpectText> {
 /// Expected lengths of answers, by class.
 fn expected_output(classes: &[ClassSpec], arrivals: &Arrivals) -> Vec<Tokens> {
     let of = |class: &ClassSpec| match arrivals {
-        Arrivals::Made(_) => Tokens((class.output.mean().round() as u64).max(1)),
-        Arrivals::Trace { .. } => TRACE_OUTPUT,
+        Arrivals::Made(_) | Arrivals::Users(_) => {
+            Tokens((class.output.mean().round() as u64).max(1))
+        }
+        _ => TRACE_OUTPUT,
     };
     classes.iter().map(of).collect()
 }
@@ -298,18 +345,20 @@ fn read_workload(
     top: &mut Table<'_>,
     bounds: &Bounds<'_>,
     fleet: &pool::Fleet,
-) -> (Option<Arrivals>, bool) {
+    flows: &mut workflow::Workflows,
+) -> (Option<Workload>, bool) {
     // The gateway reads the same file and has no use for a workload.
     let live = fleet.reachable && !fleet.live.is_empty();
     let field = if live { top.take("workload") } else { top.need(walk, "workload") };
     let Some(field) = field else {
-        return (Some(Arrivals::Made(1.0.into())), true);
+        let idle = Workload { arrivals: Arrivals::Made(1.0.into()), sessions: None };
+        return (Some(idle), true);
     };
-    let arrivals = workload::read(walk, field);
-    if let Some(arrivals) = &arrivals {
-        check_end(walk, bounds, field, arrivals);
+    let workload = workload::read(walk, field, flows);
+    if let Some(workload) = &workload {
+        check_end(walk, bounds, field, &workload.arrivals);
     }
-    (arrivals, false)
+    (workload, false)
 }
 
 fn read_document(walk: &mut Walk, document: &[Entry], name: &str) -> Option<Scenario> {
@@ -317,21 +366,43 @@ fn read_document(walk: &mut Walk, document: &[Entry], name: &str) -> Option<Scen
     let title = top.take("title").and_then(|field| walk.text(field)).unwrap_or(name).to_owned();
     let seed = top.take("seed").and_then(|field| walk.count(field, 0..=u64::MAX));
     let bounds = read_bounds(walk, &mut top);
-    let settings = balancer::read(walk, top.take("balancer"));
-    let fleet = pool::read(walk, top.take("pool"));
-    let classes = class::read(walk, top.take("class"));
-    let routes = route::read(walk, top.take("route"), &fleet, &classes.names);
-    let (arrivals, idle) = read_workload(walk, &mut top, &bounds, &fleet);
+    let balancer = top.take("balancer");
+    let settings = balancer::read(walk, balancer);
+    let mut fleet = pool::read(walk, top.take("pool"));
+    let mut classes = class::read(walk, top.take("class"), &mut fleet);
+    let uses = std::mem::take(&mut fleet.region_uses);
+    let network = region::read(walk, top.take("regions"), balancer, &mut fleet, &uses);
+    if settings.instances.count > 1
+        && !fleet.scale.is_empty()
+        && let Some(field) = balancer
+    {
+        walk.problem(field.place(), "several balancers cannot scale one group of nodes")
+            .label("`instances` is above one")
+            .help("leave out `autoscale`, or let `instances` be 1");
+    }
+    let mut known = route::Known {
+        fleet: &mut fleet,
+        classes: &classes.names,
+        attributes: &mut classes.attributes,
+    };
+    let routes = route::read(walk, top.take("route"), &mut known);
+    let mut flows = workflow::read(walk, top.take("workflow"), &classes.names);
+    let (workload, idle) = read_workload(walk, &mut top, &bounds, &fleet, &mut flows);
+    let made = workload.as_ref().is_some_and(|workload| workload.arrivals.endless());
+    if made {
+        engine::check_room(walk, &fleet.engines, &classes.specs);
+    }
     // A run cut short on the command line may leave faults out.
     let in_file =
         bounds.duration_field.is_some_and(|field| matches!(field.place(), Place::Span(_)));
     let end = bounds.duration.filter(|_| in_file);
     let faults = fault::read(walk, top.take("fault"), &fleet, end);
     let expectations = read_expects(walk, top.take("expect"));
-    top.finish(walk, &["regions", "workflow", "session", "budget", "network"]);
+    top.finish(walk, &["session", "budget", "network"]);
     let seed = seed.unwrap_or(SEED_DEFAULT);
-    let parts = Parts { settings, fleet, classes, routes, faults, expectations, idle };
-    arrivals.map(|arrivals| assemble(name, title, seed, &bounds, arrivals, parts))
+    let parts =
+        Parts { settings, fleet, classes, routes, network, flows, faults, expectations, idle };
+    workload.map(|workload| assemble(name, title, seed, &bounds, workload, parts))
 }
 
 /// What the sections say.
@@ -340,6 +411,8 @@ struct Parts {
     fleet: pool::Fleet,
     classes: class::Classes,
     routes: Vec<RouteSpec>,
+    network: Option<NetworkSpec>,
+    flows: workflow::Workflows,
     faults: Vec<FaultSpec>,
     expectations: Vec<ExpectText>,
     idle: bool,
@@ -351,11 +424,24 @@ fn config(
     nodes: Vec<NodeSpec>,
     routes: Vec<RouteSpec>,
     expected_output: Vec<Tokens>,
+    scale: Vec<ScaleSpec>,
     settings: &balancer::Settings,
 ) -> Config {
     let balancer::Settings { retry, timeouts, health, queue, .. } = *settings;
     let view = settings.view();
-    Config { seed, pools, nodes, routes, expected_output, retry, timeouts, health, queue, view }
+    Config {
+        seed,
+        pools,
+        nodes,
+        routes,
+        expected_output,
+        retry,
+        timeouts,
+        health,
+        queue,
+        view,
+        scale,
+    }
 }
 
 fn assemble(
@@ -363,10 +449,12 @@ fn assemble(
     title: String,
     seed: u64,
     bounds: &Bounds<'_>,
-    arrivals: Arrivals,
+    workload: Workload,
     parts: Parts,
 ) -> Scenario {
-    let Parts { settings, fleet, classes, routes, faults, expectations, idle } = parts;
+    let Workload { arrivals, sessions } = workload;
+    let Parts { settings, fleet, classes, routes, network, flows, faults, expectations, idle } =
+        parts;
     let live_only = fleet.live_only.into_iter();
     let live_only = live_only.map(|place| (place, "the node cannot be simulated"));
     let workload = idle.then_some((Place::File, "the scenario has no workload"));
@@ -377,11 +465,14 @@ fn assemble(
         classes: classes.labels,
         pools: fleet.pool_names.list().to_vec(),
         nodes: fleet.labels,
+        groups: fleet.scale.iter().map(|group| group.name.clone()).collect(),
+        regions: region::nodes(&fleet.regions, &fleet.nodes),
+        workflows: flows.labels,
     };
     let expected_output = expected_output(&classes.specs, &arrivals);
     let (pools, nodes) = (fleet.pools, fleet.nodes);
     let (connect, inter_token) = (settings.connect, settings.inter_token);
-    let balancer = config(seed, pools, nodes, routes, expected_output, &settings);
+    let balancer = config(seed, pools, nodes, routes, expected_output, fleet.scale, &settings);
     Scenario {
         name: name.to_owned(),
         title,
@@ -395,15 +486,21 @@ fn assemble(
         live: fleet.live,
         classes: classes.specs,
         arrivals,
+        sessions,
+        workflows: flows.specs,
         faults,
         labels,
         expectations,
         groups: fleet.node_names.list().iter().cloned().zip(fleet.named).collect(),
         models: fleet.models.list().to_vec(),
         regions: fleet.regions.list().to_vec(),
+        tags: fleet.tags.list().to_vec(),
+        attributes: classes.attributes.list().to_vec(),
+        network,
         inter_token,
         connect,
         instances: settings.instances,
+        cold_starts: fleet.cold_starts,
         file: String::new(),
         source: Arc::from(""),
         not_simulable: live_only.chain(workload).collect(),

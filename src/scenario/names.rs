@@ -55,12 +55,17 @@ impl Names {
     /// Returns the number of the name a field refers to, or notes that there is none.
     pub(super) fn find(&self, walk: &mut Walk, field: Field<'_>) -> Option<usize> {
         let name = walk.text(field)?;
+        self.find_name(walk, name, field.place())
+    }
+
+    /// As `find`, for a name that is not the whole of a value.
+    pub(super) fn find_name(&self, walk: &mut Walk, name: &str, place: &Place) -> Option<usize> {
         // The empty name stands for "not said" and cannot be referred to.
         let found = self.get(name).filter(|_| !name.is_empty());
         if found.is_none() {
             let names = self.list.iter().map(String::as_str).filter(|name| !name.is_empty());
             let help = suggest(self.what, name, names);
-            walk.problem(field.place(), format!("unknown {} {}", self.what, quote(name)))
+            walk.problem(place, format!("unknown {} {}", self.what, quote(name)))
                 .label(format!("names no {}", self.what))
                 .help(help);
         }

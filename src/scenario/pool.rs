@@ -1,15 +1,19 @@
 //! `[[pool]]` and `[[pool.node]]`: the fleet.
 
+use super::autoscale::{self, Autoscale};
 use super::dist::{Unit, read as read_dist, read_or_zero};
+use super::engine;
 use super::names::Names;
 use super::problem::{Place, quote};
+use super::profile::{self, Profile};
+use super::region::Use;
 use super::strategy;
-use super::value::{Field, Table, Walk, digits};
-use crate::balance::{Limits, NodeSpec, PoolSpec, Prices, Tier};
+use super::value::{Field, Table, Walk, digits, suggest};
+use crate::balance::{Limits, Locality, NodeSpec, PoolSpec, Prices, ScaleSpec, Tier};
 use crate::dist::Dist;
 use crate::metrics::NodeLabel;
 use crate::node::{BackendSpec, api, slots};
-use crate::unit::{ModelId, NodeId, PoolId, Price, RegionId};
+use crate::unit::{ModelId, NodeId, PoolId, Price, RegionId, Span};
 
 /// A scenario has at most so many pools.
 pub const POOLS_MAX: usize = 256;
@@ -53,6 +57,13 @@ pub enum PoolKind {
 const KINDS: &[(&str, PoolKind)] =
     &[("llm", PoolKind::Llm), ("agent", PoolKind::Agent), ("tool", PoolKind::Tool)];
 
+/// The balancer's own region is found later.
+const LOCALITIES: &[(&str, Option<Locality>)] = &[
+    ("anywhere", Some(Locality::Anywhere)),
+    ("origin", Some(Locality::Origin)),
+    ("balancer", None),
+];
+
 /// How a node is reached for real.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LiveNode {
@@ -76,8 +87,14 @@ pub(super) struct Fleet {
     pub(super) named: Vec<Vec<NodeId>>,
     pub(super) nodes: Vec<NodeSpec>,
     pub(super) backends: Vec<BackendSpec>,
+    /// Groups that grow and shrink.
+    pub(super) scale: Vec<ScaleSpec>,
+    /// By node: seconds it takes to start; empty where nothing is scaled.
+    pub(super) cold_starts: Vec<Dist>,
     pub(super) labels: Vec<NodeLabel>,
     pub(super) live: Vec<LiveNode>,
+    /// Engines, and where they stand.
+    pub(super) engines: Vec<(Place, crate::node::engine::Spec)>,
     /// Nodes without a back end to simulate.
     pub(super) live_only: Vec<Place>,
     /// Whether every node has a `url`.
@@ -85,6 +102,10 @@ pub(super) struct Fleet {
     pub(super) regions: Names,
     pub(super) models: Names,
     pub(super) tags: Names,
+    /// Where a node names a region.
+    pub(super) region_uses: Vec<Use>,
+    /// Pools whose nodes near the balancer come first, and where they say so.
+    pub(super) near_balancer: Vec<(usize, Place)>,
 }
 
 pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>) -> Fleet {
@@ -96,13 +117,18 @@ pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>) -> Fleet {
         named: Vec::new(),
         nodes: Vec::new(),
         backends: Vec::new(),
+        scale: Vec::new(),
+        cold_starts: Vec::new(),
         labels: Vec::new(),
         live: Vec::new(),
         live_only: Vec::new(),
+        engines: Vec::new(),
         reachable: true,
         regions: Names::new("region"),
         models: Names::new("model"),
         tags: Names::new("tag"),
+        region_uses: Vec::new(),
+        near_balancer: Vec::new(),
     };
     if field.is_none() {
         walk.problem(&Place::File, "the scenario has no pools")
@@ -119,8 +145,17 @@ fn read_pool(walk: &mut Walk, mut table: Table<'_>, fleet: &mut Fleet) {
     let kind = table.take("kind").and_then(|field| walk.word(field, KINDS));
     fleet.kinds.push(kind.unwrap_or_default());
     let strategy = table.need(walk, "strategy").and_then(|field| strategy::read(walk, field));
+    let batch = table.take("batch").and_then(|field| autoscale::batch(walk, field));
+    let locality = table.take("locality").and_then(|field| {
+        let locality = walk.word(field, LOCALITIES)?;
+        if locality.is_none() {
+            fleet.near_balancer.push((fleet.pools.len(), field.place().clone()));
+        }
+        locality
+    });
     if let Some(strategy) = strategy {
-        fleet.pools.push(PoolSpec { name: name.clone(), strategy });
+        let locality = locality.unwrap_or_default();
+        fleet.pools.push(PoolSpec { name: name.clone(), strategy, batch, locality });
     }
     let pool = fleet.pool_names.len().saturating_sub(1);
     let nodes = table.take("node");
@@ -137,7 +172,7 @@ fn read_pool(walk: &mut Walk, mut table: Table<'_>, fleet: &mut Fleet) {
     for node in list {
         read_group(walk, node, fleet, pool);
     }
-    table.finish(walk, &["autoscale", "capacity", "max_wait"]);
+    table.finish(walk, &["capacity", "max_wait"]);
 }
 
 /// The name of a pool; a pool without one still takes a number.
@@ -161,16 +196,23 @@ fn read_group(walk: &mut Walk, mut table: Table<'_>, fleet: &mut Fleet, pool: us
     let name = name_field.and_then(|field| walk.name(field));
     let count_field = table.take("count");
     let count = count_field.map(|field| walk.count(field, 1..=NODES_MAX as u64));
+    let start = count_field.zip(count.flatten());
+    let scale_field = table.take("autoscale");
+    let scale = scale_field.map(|field| autoscale::read(walk, field, start));
     let parts = read_parts(walk, &mut table, fleet, pool);
+    if let Some(BackendSpec::Engine(spec)) = &parts.backend {
+        fleet.engines.push((parts.place.clone(), *spec));
+    }
     let place = table.place;
-    table.finish(walk, &["autoscale", "profile", "cache", "noise"]);
+    table.finish(walk, &["profile", "cache", "noise"]);
     let (Some(name), Some(name_field)) = (name, name_field) else {
         return;
     };
-    let number = match count {
-        None => 1,
-        Some(Some(count)) => count as usize,
-        Some(None) => return,
+    let number = match (&scale, count) {
+        (Some(None), _) | (_, Some(None)) => return,
+        (Some(Some(scale)), _) => scale.nodes(),
+        (None, Some(Some(count))) => count as usize,
+        (None, None) => 1,
     };
     if fleet.nodes.len() + number > NODES_MAX {
         let place = count_field.map_or(place, |field| field.place());
@@ -189,9 +231,13 @@ fn read_group(walk: &mut Walk, mut table: Table<'_>, fleet: &mut Fleet, pool: us
             .label("one for all, or one for each");
         return;
     }
+    if let Some(scale) = scale.flatten() {
+        fleet.scale(name, &ids, scale, count.flatten());
+    }
+    let numbered = count_field.is_some() || scale_field.is_some();
     for (place, id) in ids.into_iter().enumerate() {
         let mut own = name.to_owned();
-        if count_field.is_some() {
+        if numbered {
             own = format!("{name}-{}", place + 1);
             fleet.node_names.add(walk, &own, name_field.place());
             fleet.named.push(vec![id]);
@@ -214,6 +260,14 @@ struct Parts<'a> {
 }
 
 impl Fleet {
+    fn scale(&mut self, name: &str, nodes: &[NodeId], scale: Autoscale, start: Option<u64>) {
+        // Those before it that are not scaled never start.
+        self.cold_starts.resize(self.nodes.len(), scale.cold_start);
+        self.cold_starts.resize(self.nodes.len() + nodes.len(), scale.cold_start);
+        let start = start.map(|start| start as u32);
+        self.scale.push(scale.of(name, nodes.to_vec(), start));
+    }
+
     fn add(&mut self, name: String, parts: &Parts<'_>, url: Option<String>) {
         let spec = NodeSpec { name: name.clone(), ..parts.spec.clone() };
         if parts.backend.is_none() {
@@ -225,7 +279,14 @@ impl Fleet {
             pool: spec.pool.index(),
             tier: spec.tier,
             kind: parts.kind.clone(),
-            capacity: backend.as_ref().and_then(BackendSpec::capacity),
+            capacity: backend.as_ref().and_then(BackendSpec::capacity).map(|capacity| {
+                // Servers that take whole batches work on that many requests.
+                let slots = matches!(backend, Some(BackendSpec::Slots(_)));
+                let batch = self.pools.get(spec.pool.index()).and_then(|pool| pool.batch);
+                batch
+                    .filter(|_| slots)
+                    .map_or(capacity, |batch| capacity.saturating_mul(batch.size))
+            }),
             hourly: spec.hourly,
             prices: spec.prices,
         });
@@ -251,7 +312,12 @@ fn read_parts<'a>(
     pool: usize,
 ) -> Parts<'a> {
     let model = table.take("model").and_then(|field| label(walk, field)).unwrap_or_default();
-    let region = table.take("region").and_then(|field| label(walk, field)).unwrap_or_default();
+    let region_field = table.take("region");
+    let region = region_field.and_then(|field| label(walk, field)).unwrap_or_default();
+    let region_id = fleet.regions.intern(&region);
+    if let Some(field) = region_field.filter(|_| !region.is_empty()) {
+        fleet.region_uses.push((region_id, field.place().clone()));
+    }
     let tier = table.take("tier").and_then(|field| walk.word(field, TIERS));
     let weight = table.take("weight").and_then(|field| walk.count(field, 1..=WEIGHT_MAX));
     let price = table.take("price").and_then(|field| prices(walk, field));
@@ -263,6 +329,11 @@ fn read_parts<'a>(
     let live = live(walk, table);
     let field = table.take("backend");
     let backend = field.and_then(|field| backend(walk, field, limits));
+    // A profile brings its price along where the node states none.
+    let (price, hourly) = backend
+        .as_ref()
+        .map_or((price, hourly), |profile| (price.or(profile.prices), hourly.or(profile.hourly)));
+    let backend = backend.map(|profile| profile.spec);
     fleet.reachable &= table.has("url");
     if field.is_none() && !table.has("url") {
         walk.problem(table.place, "the node has neither `backend` nor `url`")
@@ -275,6 +346,7 @@ fn read_parts<'a>(
         (_, false) => model.clone(),
         (Some(BackendSpec::Slots(_)), true) => "slots".to_owned(),
         (Some(BackendSpec::Api(..)), true) => "api".to_owned(),
+        (Some(BackendSpec::Engine(_)), true) => "engine".to_owned(),
         (None, true) => "live".to_owned(),
     };
     let spec = NodeSpec {
@@ -283,14 +355,15 @@ fn read_parts<'a>(
         tier: tier.unwrap_or_default(),
         weight: weight.unwrap_or(1) as u32,
         model: ModelId(fleet.models.intern(&model) as u16),
-        region: RegionId(fleet.regions.intern(&region) as u16),
+        region: RegionId(region_id as u16),
         tags,
         prices: price.unwrap_or_default(),
         hourly: hourly.map_or(0, |dollars| (dollars * 1e6).round() as u64),
         limits,
     };
     let urls_place = urls_field.map(|field| field.place());
-    Parts { spec, backend, kind, live, urls, urls_place, place: table.place.clone() }
+    let place = table.place.clone();
+    Parts { spec, backend, kind, live, urls, urls_place, place }
 }
 
 /// A text that is not empty.
@@ -389,28 +462,79 @@ fn live(walk: &mut Walk, table: &mut Table<'_>) -> LiveNode {
     LiveNode { url: None, key_env, dialect }
 }
 
-fn backend(walk: &mut Walk, field: Field<'_>, limits: Limits) -> Option<BackendSpec> {
-    let (name, inner) = walk.variant(field, "kind of back end", &["api", "slots"], &["engine"])?;
+fn backend(walk: &mut Walk, field: Field<'_>, limits: Limits) -> Option<Profile<BackendSpec>> {
+    let kinds = &["api", "engine", "slots"];
+    let (name, inner) = walk.variant(field, "kind of back end", kinds, &[])?;
+    if name == "engine" {
+        let engine = engine::read(walk, inner)?;
+        let Profile { spec, prices, hourly } = engine;
+        return Some(Profile { spec: BackendSpec::Engine(spec), prices, hourly });
+    }
     let mut table = walk.table(inner, &format!("`{name}`"))?;
     let backend = match name {
         "api" => api_backend(walk, &mut table, limits),
-        _ => slots_backend(walk, &mut table),
+        _ => slots_backend(walk, &mut table).map(Profile::bare),
     };
-    table.finish(walk, &["profile", "cache"]);
+    table.finish(walk, &["cache"]);
     backend
 }
 
-fn api_backend(walk: &mut Walk, table: &mut Table<'_>, limits: Limits) -> Option<BackendSpec> {
-    let ttft = table.need(walk, "ttft").and_then(|field| read_or_zero(walk, field, Unit::Time));
-    let speed = table.need(walk, "tokens_per_second").and_then(|field| {
-        let speed = read_dist(walk, field, Unit::Plain)?;
-        if speed.mean() > SPEED_MAX {
-            walk.must_be(field, &format!("at most {} in the mean", digits(SPEED_MAX as u64)));
+/// The profile that a back end names, if it names one: `Some(None)` if there is none of that name.
+pub(super) fn named<'a, T>(
+    walk: &mut Walk,
+    table: &mut Table<'_>,
+    find: impl Fn(&str) -> Option<Profile<T>>,
+    names: impl Iterator<Item = &'a str> + Clone,
+) -> Option<Option<Profile<T>>> {
+    let field = table.take("profile")?;
+    let name = walk.text(field)?;
+    let profile = find(name);
+    if profile.is_none() {
+        let help = suggest("profile", name, names);
+        walk.problem(field.place(), format!("unknown profile {}", quote(name)))
+            .label("no profile of this kind")
+            .help(format!("{help}\nall profiles: plimsoll list profiles"));
+    }
+    Some(profile)
+}
+
+fn api_backend(
+    walk: &mut Walk,
+    table: &mut Table<'_>,
+    limits: Limits,
+) -> Option<Profile<BackendSpec>> {
+    let named = named(walk, table, profile::hosted, profile::profiles().hosted_names());
+    let ttft = table.take("ttft");
+    let speed = table.take("tokens_per_second");
+    let ttft = match (ttft, &named) {
+        (None, Some(profile)) => profile.as_ref().map(|profile| profile.spec.ttft),
+        (None, None) => {
+            table.need(walk, "ttft");
+            None
         }
-        Some(speed)
-    });
+        (Some(field), _) => read_or_zero(walk, field, Unit::Time),
+    };
+    let speed = match (speed, &named) {
+        (None, Some(profile)) => profile.as_ref().map(|profile| profile.spec.tokens_per_second),
+        (None, None) => {
+            table.need(walk, "tokens_per_second");
+            None
+        }
+        (Some(field), _) => speed_law(walk, field),
+    };
     let (ttft, tokens_per_second) = ttft.zip(speed)?;
-    Some(BackendSpec::Api(api::Spec { ttft, tokens_per_second }, limits))
+    let spec = BackendSpec::Api(api::Spec { ttft, tokens_per_second }, limits);
+    let named = named.flatten();
+    let (prices, hourly) = named.map_or((None, None), |profile| (profile.prices, profile.hourly));
+    Some(Profile { spec, prices, hourly })
+}
+
+fn speed_law(walk: &mut Walk, field: Field<'_>) -> Option<Dist> {
+    let speed = read_dist(walk, field, Unit::Plain)?;
+    if speed.mean() > SPEED_MAX {
+        walk.must_be(field, &format!("at most {} in the mean", digits(SPEED_MAX as u64)));
+    }
+    Some(speed)
 }
 
 fn slots_backend(walk: &mut Walk, table: &mut Table<'_>) -> Option<BackendSpec> {
@@ -421,7 +545,11 @@ fn slots_backend(walk: &mut Walk, table: &mut Table<'_>) -> Option<BackendSpec> 
         .take("queue")
         .map_or(Some(u64::from(u32::MAX)), |field| walk.count(field, 0..=u64::from(u32::MAX)));
     let service = table.need(walk, "service").and_then(|field| read_dist(walk, field, Unit::Time));
+    let per_item = table
+        .take("per_item")
+        .map_or(Some(Span::ZERO), |field| walk.span(field, Span::ZERO..=Span::MAX));
     let ((servers, queue), service) = servers.zip(queue).zip(service)?;
-    let spec = slots::Spec { servers: servers as u32, queue: queue as u32, service };
+    let per_item = per_item?;
+    let spec = slots::Spec { servers: servers as u32, queue: queue as u32, service, per_item };
     Some(BackendSpec::Slots(spec))
 }

@@ -2,11 +2,13 @@
 
 use super::class::PRIORITIES;
 use super::names::Names;
+use super::origin::{self, ATTRIBUTES_MAX};
 use super::pool::{Fleet, TAGS_MAX};
-use super::problem::Place;
+use super::problem::{Place, quote};
+use super::region::{self, REGIONS_MAX};
 use super::value::{Field, Table, Walk};
-use crate::balance::{Match, RouteSpec};
-use crate::unit::{ClassId, PoolId, TenantId, Tokens};
+use crate::balance::{Degrade, Match, Pressure, RouteSpec};
+use crate::unit::{ClassId, PoolId, Ratio, RegionId, TenantId, Tokens};
 
 /// A scenario has at most so many routes.
 pub const ROUTES_MAX: usize = 1_000;
@@ -14,23 +16,38 @@ pub const ROUTES_MAX: usize = 1_000;
 /// A route names at most so many tenants.
 pub const TENANTS_MAX: usize = 10_000;
 
+/// What routes refer to.
+pub(super) struct Known<'a> {
+    pub(super) fleet: &'a mut Fleet,
+    pub(super) classes: &'a Names,
+    /// `key=value`, by bit.
+    pub(super) attributes: &'a mut Names,
+}
+
+impl Known<'_> {
+    /// Requests of a gateway may come from anywhere and have any attribute, not only those that the
+    /// classes of the file draw.
+    fn open(&self) -> bool {
+        self.fleet.reachable && !self.fleet.live.is_empty()
+    }
+}
+
 pub(super) fn read(
     walk: &mut Walk,
     field: Option<Field<'_>>,
-    fleet: &Fleet,
-    classes: &Names,
+    known: &mut Known<'_>,
 ) -> Vec<RouteSpec> {
     if field.is_none() {
         // Without routes everything goes to all pools, in file order.
-        let to = (0..fleet.pool_names.len()).map(|pool| PoolId(pool as u16)).collect();
-        return vec![RouteSpec { when: Match::default(), to, require: 0 }];
+        let to = (0..known.fleet.pool_names.len()).map(|pool| PoolId(pool as u16)).collect();
+        return vec![RouteSpec { when: Match::default(), to, ..RouteSpec::default() }];
     }
     let mut routes: Vec<(RouteSpec, &Place)> = Vec::new();
     let before = walk.problems.len();
     for mut table in walk.tables(field, "route", ROUTES_MAX) {
-        let route = read_one(walk, &mut table, fleet, classes);
+        let route = read_one(walk, &mut table, known);
         routes.push((route, table.place));
-        table.finish(walk, &["degrade", "weight", "region"]);
+        table.finish(walk, &["weight", "mirror"]);
     }
     // Where a route could not be read, what it covers is not known.
     if walk.problems.len() == before {
@@ -74,14 +91,106 @@ fn covers(earlier: &RouteSpec, later: &RouteSpec) -> bool {
     ) && (a.priority.is_none() || a.priority == b.priority)
         && a.prompt_min.is_none_or(|min| b.prompt_min.is_some_and(|least| least >= min))
         && a.prompt_max.is_none_or(|max| b.prompt_max.is_some_and(|most| most <= max))
+        && a.attributes.iter().all(|wide| b.attributes.iter().any(|narrow| narrow & !wide == 0))
+        && (a.session.is_none() || a.session == b.session)
+        && subset(
+            a.regions.is_empty(),
+            b.regions.is_empty(),
+            b.regions.iter().all(|region| a.regions.contains(region)),
+        )
 }
 
-fn read_one(walk: &mut Walk, table: &mut Table<'_>, fleet: &Fleet, classes: &Names) -> RouteSpec {
-    let when = table.take("match").map(|field| conditions(walk, field, classes));
+fn read_one(walk: &mut Walk, table: &mut Table<'_>, known: &mut Known<'_>) -> RouteSpec {
+    let when = table.take("match").map(|field| conditions(walk, field, known));
+    let fleet = &*known.fleet;
+    let split_field = table.take("split");
+    let split = split_field.map(|field| split(walk, field, &fleet.pool_names)).unwrap_or_default();
+    // A split names pools as well as `to` does.
+    let to_field = if split_field.is_some() { table.take("to") } else { table.need(walk, "to") };
+    let mut to = to_field.map(|field| pools(walk, field, &fleet.pool_names)).unwrap_or_default();
+    for (pool, _) in &split {
+        if !to.contains(pool) {
+            to.push(*pool);
+        }
+    }
+    let degrade_field = table.take("degrade");
+    let degrade = degrade_field.and_then(|field| degrade(walk, field, fleet, &to));
+    let require = table.take("require").map_or(0, |field| {
+        let cheap = degrade_field.zip(degrade.as_ref());
+        require(walk, field, fleet, &to, cheap.map(|(field, degrade)| (field, &degrade.to[..])))
+    });
+    RouteSpec { when: when.unwrap_or_default(), to, require, split, degrade }
+}
+
+/// `{ "new-model" = 5, "old-model" = 95 }`: percent, in the order written.
+fn split(walk: &mut Walk, field: Field<'_>, names: &Names) -> Vec<(PoolId, Ratio)> {
+    let before = walk.problems.len();
+    let mut parts = Vec::new();
+    let list = walk.map(field, names.len().max(1) * 2);
+    for (name, place, share) in &list {
+        let pool = names.find_name(walk, name, place);
+        let percent = walk.upto(*share, 100.0);
+        if let Some((pool, percent)) = pool.zip(percent) {
+            parts.push((PoolId(pool as u16), Ratio::from_f64(percent / 100.0)));
+        }
+    }
+    let sum: u64 = parts.iter().map(|(_, share)| u64::from(share.0)).sum();
+    if walk.problems.len() == before && sum != u64::from(Ratio::ONE.0) {
+        let percent = sum as f64 / 1e4;
+        walk.problem(field.place(), format!("the shares of `split` sum to {percent}, not to 100"))
+            .label("percent of the requests")
+            .help("the pool that comes first is drawn by these shares");
+    }
+    parts
+}
+
+/// `{ to = ["cheap"], when = { waiting = 50 } }`.
+fn degrade(walk: &mut Walk, field: Field<'_>, fleet: &Fleet, own: &[PoolId]) -> Option<Degrade> {
+    let mut table = walk.table(field, "`degrade`")?;
     let to_field = table.need(walk, "to");
     let to = to_field.map(|field| pools(walk, field, &fleet.pool_names)).unwrap_or_default();
-    let require = table.take("require").map_or(0, |field| require(walk, field, fleet, &to));
-    RouteSpec { when: when.unwrap_or_default(), to, require }
+    if let Some((field, pool)) = to_field.zip(to.iter().find(|pool| own.contains(pool))) {
+        let name = quote(&fleet.pool_names.list()[pool.index()]);
+        walk.problem(field.place(), format!("the route uses pool {name} anyway"))
+            .label("not a step down");
+    }
+    let when = table.take("when").map(|field| pressure(walk, field, fleet, own));
+    table.finish(walk, &["max_share", "clamp"]);
+    let when = when.unwrap_or(Some(Pressure::NoRoom))?;
+    (!to.is_empty()).then_some(Degrade { to, when })
+}
+
+const PRESSURES: &[&str] = &["waiting", "in_flight", "utilisation"];
+
+fn pressure(walk: &mut Walk, field: Field<'_>, fleet: &Fleet, own: &[PoolId]) -> Option<Pressure> {
+    if field.is_word("no_room") {
+        return Some(Pressure::NoRoom);
+    }
+    let (name, inner) = walk.variant(field, "kind of pressure", PRESSURES, &["ttft", "budget"])?;
+    match name {
+        "waiting" => {
+            let least = walk.count(inner, 1..=u64::from(u32::MAX))?;
+            Some(Pressure::Waiting(least as u32))
+        }
+        "in_flight" => walk.count(inner, 1..=u64::MAX).map(Pressure::InFlight),
+        _ => {
+            let share = walk.above_zero(inner, 1.0)?;
+            let endless = fleet
+                .nodes
+                .iter()
+                .find(|node| own.contains(&node.pool) && node.limits.concurrency.is_none());
+            if let Some(node) = endless {
+                let name = quote(&node.name);
+                let message =
+                    format!("node {name} takes any number at a time: it has no utilisation");
+                walk.problem(inner.place(), message).label("never reached").help(
+                    "write `limits = { concurrency = ... }` for the nodes of the route's pools",
+                );
+                return None;
+            }
+            Some(Pressure::Utilisation(Ratio::from_f64(share)))
+        }
+    }
 }
 
 fn pools(walk: &mut Walk, field: Field<'_>, names: &Names) -> Vec<PoolId> {
@@ -104,15 +213,15 @@ fn pools(walk: &mut Walk, field: Field<'_>, names: &Names) -> Vec<PoolId> {
     pools
 }
 
-fn conditions(walk: &mut Walk, field: Field<'_>, classes: &Names) -> Match {
+fn conditions(walk: &mut Walk, field: Field<'_>, known: &mut Known<'_>) -> Match {
     let Some(mut table) = walk.table(field, "`match`") else {
         return Match::default();
     };
     let mut when = Match::default();
     if let Some(field) = table.take("class") {
-        let items = walk.one_or_more(field, classes.len() * 2);
+        let items = walk.one_or_more(field, known.classes.len() * 2);
         not_empty(walk, field, items.len());
-        let found = items.into_iter().filter_map(|item| classes.find(walk, item));
+        let found = items.into_iter().filter_map(|item| known.classes.find(walk, item));
         when.classes = found.map(|class| ClassId(class as u16)).collect();
     }
     if let Some(field) = table.take("tenant") {
@@ -127,8 +236,63 @@ fn conditions(walk: &mut Walk, field: Field<'_>, classes: &Names) -> Match {
     if let Some(field) = table.take("prompt_tokens") {
         prompt(walk, field, &mut when);
     }
-    table.finish(walk, &["region", "model", "session", "label", "budget"]);
+    if let Some(field) = table.take("attribute") {
+        when.attributes = attributes(walk, field, known);
+    }
+    when.session = table.take("session").and_then(|field| walk.truth(field));
+    if let Some(field) = table.take("region") {
+        when.regions = regions(walk, field, known);
+    }
+    table.finish(walk, &["model", "label", "budget"]);
     when
+}
+
+/// `{ language = ["de", "fr"], risk = "high" }`: one set of bits for each attribute.
+fn attributes(walk: &mut Walk, field: Field<'_>, known: &mut Known<'_>) -> Vec<u64> {
+    let mut sets = Vec::new();
+    let list = walk.map(field, ATTRIBUTES_MAX);
+    not_empty(walk, field, list.len());
+    for (key, place, field) in list {
+        let Some(key) = walk.name_at(key, place) else {
+            continue;
+        };
+        let items = walk.one_or_more(field, ATTRIBUTES_MAX);
+        not_empty(walk, field, items.len());
+        let mut bits = 0;
+        for item in items {
+            let Some(value) = walk.name(item) else {
+                continue;
+            };
+            let bit = if known.open() {
+                origin::bit(walk, known.attributes, key, value, item.place())
+            } else {
+                let pair = format!("{key}={value}");
+                let found = known.attributes.find_name(walk, &pair, item.place());
+                found.map(|bit| 1 << bit)
+            };
+            bits |= bit.unwrap_or(0);
+        }
+        if bits != 0 {
+            sets.push(bits);
+        }
+    }
+    sets
+}
+
+fn regions(walk: &mut Walk, field: Field<'_>, known: &mut Known<'_>) -> Vec<RegionId> {
+    let items = walk.one_or_more(field, REGIONS_MAX);
+    not_empty(walk, field, items.len());
+    let mut regions = Vec::new();
+    for item in items {
+        let region = if known.open() {
+            let name = walk.name(item);
+            name.and_then(|name| region::number(walk, &mut known.fleet.regions, name, item.place()))
+        } else {
+            known.fleet.regions.find(walk, item)
+        };
+        regions.extend(region.map(|region| RegionId(region as u16)));
+    }
+    regions
 }
 
 fn not_empty(walk: &mut Walk, field: Field<'_>, items: usize) {
@@ -158,7 +322,13 @@ fn prompt(walk: &mut Walk, field: Field<'_>, when: &mut Match) {
     when.prompt_max = max.map(Tokens);
 }
 
-fn require(walk: &mut Walk, field: Field<'_>, fleet: &Fleet, to: &[PoolId]) -> u64 {
+fn require(
+    walk: &mut Walk,
+    field: Field<'_>,
+    fleet: &Fleet,
+    to: &[PoolId],
+    cheap: Option<(Field<'_>, &[PoolId])>,
+) -> u64 {
     let Some(mut table) = walk.table(field, "`require`") else {
         return 0;
     };
@@ -169,11 +339,19 @@ fn require(walk: &mut Walk, field: Field<'_>, fleet: &Fleet, to: &[PoolId]) -> u
                 bits |= 1 << tag;
             }
         }
-        let served =
-            fleet.nodes.iter().any(|node| to.contains(&node.pool) && node.tags & bits == bits);
-        if bits != 0 && !to.is_empty() && !served {
+        let served = |to: &[PoolId]| {
+            fleet.nodes.iter().any(|node| to.contains(&node.pool) && node.tags & bits == bits)
+        };
+        if bits != 0 && !to.is_empty() && !served(to) {
             walk.problem(field.place(), "no node of these pools has all the required tags")
                 .label("nothing could serve this route");
+        }
+        if let Some((field, _)) = cheap.filter(|(_, cheap)| bits != 0 && !served(cheap)) {
+            walk.problem(
+                field.place(),
+                "no node of these pools has all the tags the route requires",
+            )
+            .label("could never take over");
         }
     }
     table.finish(walk, &["region", "model"]);

@@ -1,9 +1,9 @@
 //! `strategy = "random"` or `{ power_of_two = { choices = 4 } }`, checked against the registry.
 
 use super::document::Kind;
-use super::problem::quote;
+use super::problem::{Place, quote};
 use super::value::{Field, Walk, join, suggest};
-use crate::balance::{REGISTRY, Setting, SettingKind, StrategySpec};
+use crate::balance::{REGISTRY, Setting, SettingKind, StrategySpec, score};
 use crate::unit::Span;
 
 pub(super) fn read(walk: &mut Walk, field: Field<'_>) -> Option<StrategySpec> {
@@ -14,6 +14,12 @@ pub(super) fn read(walk: &mut Walk, field: Field<'_>) -> Option<StrategySpec> {
     }
     let (name, settings) = walk.variant(field, "strategy", &names, &[])?;
     let mut spec = StrategySpec::named(name)?;
+    if name == "score" && !settings.is_table() {
+        // `{ score = "..." }` is as good as `{ score = { formula = "..." } }`.
+        let formula = &spec.entry().settings[0];
+        set(walk, &mut spec, 0, formula, settings);
+        return Some(spec);
+    }
     let Kind::Table(entries) = &settings.value.kind else {
         walk.must_be(settings, "a table of settings");
         return None;
@@ -71,9 +77,37 @@ fn set(
             let word = walk.known(field.place(), setting.name, word, words, &[])?;
             words.iter().position(|choice| *choice == word)? as u64
         }
+        SettingKind::Formula => {
+            let formula = walk.text(field)?;
+            match score::check(formula) {
+                Ok(()) => spec.set_formula(formula),
+                Err(error) => refuse(walk, field, formula, &error),
+            }
+            return Some(());
+        }
     };
     if let Err(wanted) = spec.set(place, value) {
         walk.must_be(field, &wanted).help(setting.about);
     }
     Some(())
+}
+
+/// Tells what is wrong with a formula, with the term that was perhaps meant.
+fn refuse(walk: &mut Walk, field: Field<'_>, formula: &str, error: &score::FormulaError) {
+    let terms: Vec<&'static str> = score::TERMS.iter().map(|(term, _)| *term).collect();
+    let help = match &error.unknown {
+        Some(term) => suggest("term", term, terms.iter().copied()),
+        None => format!("terms are {}", join(&terms)),
+    };
+    let place = match field.place() {
+        // The text of a plain string begins after its quote; escapes would move what follows.
+        Place::Span(span) if span.len() == formula.len() + 2 => {
+            let from = span.start + 1 + error.at;
+            Place::Span(from..from + error.len)
+        }
+        other => other.clone(),
+    };
+    walk.problem(&place, format!("the formula is wrong: {}", error.reason))
+        .label("here")
+        .help(help);
 }

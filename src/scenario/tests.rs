@@ -92,8 +92,151 @@ draws! {
     draws_control_characters: broken("\"light\"", "\"\\u001b[31m\"");
     draws_wide_characters: broken("\"random\"", "{ \"zufällig ✓\" = {} } # größer");
     draws_live: drawn(LIVE);
+    draws_autoscale: AUTOSCALES.iter().map(|text| autoscale(text) + "\n\n").collect::<String>();
+    draws_batches: BATCHES.iter().map(|text| broken("strategy", &format!("batch = {text}\nstrategy")) + "\n\n").collect::<String>();
+    draws_workflows: drawn(&format!("{SMALL}workflow = {{ clam = 0.5, claim = -1 }}\n{WORKFLOWS}"));
+    draws_workflow_cycles: drawn(&format!("{SMALL}workflow = \"loop\"\n{CYCLES}"));
+    draws_workflows_not_started: broken("[workload]", &format!("{CLAIM}[workload]"))
+        + "\n\n" + &broken("10 } }", "10 } }\nworkflow = \"claim\"")
+        + "\n\n" + &broken(
+            "arrivals = { poisson = { rate = 10 } }",
+            &format!("arrivals = {{ trace = {{ azure = {{}} }} }}\nworkflow = \"claim\"\n{CLAIM}"),
+        );
     draws_laws: LAWS.iter().map(|text| law(text) + "\n\n").collect::<String>();
     draws_arrivals: ARRIVALS.iter().map(|text| arrivals(text) + "\n\n").collect::<String>();
+}
+
+/// The problems of `SMALL` with a group that is scaled.
+fn autoscale(text: &str) -> String {
+    broken("backend", &format!("{text}\nbackend"))
+}
+
+const AUTOSCALES: &[&str] = &[
+    "autoscale = {}",
+    "autoscale = { min = 9, max = 8, target = { in_flight = 1 } }",
+    "count = 9\nautoscale = { max = 8, target = { in_flight = 1 } }",
+    "count = 1\nautoscale = { min = 2, max = 8, target = { in_flight = 1 } }",
+    "autoscale = { max = 0, target = { tokens_in_flight = 0 }, every = \"0s\" }",
+    "autoscale = { max = 2, target = { ttft = 2 }, cold_start = \"-1s\", tolerance = 2 }",
+    "autoscale = { max = 2, target = { token_in_flight = 2 }, up_max = 0, down_max = 1.5 }",
+    "autoscale = { max = 2, target = { queue = 2, ttft = \"1s\" }, cold_strat = \"1s\" }",
+    "autoscale = { max = 2, target = { queue = 2 }, cold_start = { load = { weights_gb = 0 } } }",
+];
+
+const BATCHES: &[&str] = &[
+    "{ size = 8 }",
+    "{ size = 8, window = \"0s\" }",
+    "{ size = 0, window = 50 }",
+    "{ sise = 8, window = \"50ms\" }",
+    "8",
+];
+
+#[test]
+fn groups_and_batches_read() {
+    use crate::balance::{BatchSpec, Target};
+    let scaled = "autoscale = { max = 8, target = { ttft = \"2s\" }, cold_start = { load = \
+                  { weights_gb = 140, gb_per_s = 2, warm_up = \"20s\" } } }\nbackend";
+    let scenario = parse(&SMALL.replace("backend", scaled));
+    let group = &scenario.balancer.scale[0];
+    assert_eq!((group.start, group.min, group.max, group.nodes.len()), (1, 1, 8, 8));
+    assert_eq!(group.target, Target::Ttft(Span::from_secs(2)));
+    assert_eq!((group.every, group.down_after), (EVERY_DEFAULT, DOWN_AFTER_DEFAULT));
+    assert_eq!(group.off_at_start().len(), 7);
+    assert_eq!(scenario.cold_starts, vec![Dist::constant(90.0).unwrap(); 8], "140 / 2 + 20");
+    assert_eq!(scenario.labels.nodes[7].name, "local-8");
+    assert!(scenario.for_real_nodes().balancer.scale[0].off_at_start().is_empty());
+    let batched = "batch = { size = 8, window = \"50ms\" }\nstrategy";
+    let scenario = parse(&SMALL.replace("strategy", batched));
+    let batch = BatchSpec { size: 8, window: Span::from_millis(50) };
+    assert_eq!(scenario.balancer.pools[0].batch, Some(batch));
+    assert_eq!(scenario.labels.nodes[0].capacity, Some(16), "two servers of eight");
+}
+
+const CLAIM: &str = r#"
+[[workflow]]
+name = "claim"
+steps = [{ name = "only", route_class = "default" }]
+"#;
+
+const WORKFLOWS: &str = r#"
+[[class]]
+name = "writer"
+[[workflow]]
+name = "claim"
+deadline = "0s"
+steps = [
+  { name = "plan" },
+  { name = "plan", route_class = "wirter", after = ["plna"], fan_out = 0 },
+  { name = "write", route_class = "writer", after = ["plan", "plan"], on_failure = "retry" },
+  { name = "send", route_class = "writer", after = "write", fan_out = 1_001, on_failure = { retry = 101, then = "stop" } },
+  { name = "a b", route_class = "writer", calls = { class = "reader", count = -1, think = 5 }, context = "gorw" },
+  { nmae = "x", route_class = "writer", calls = {} },
+  7,
+]
+[[workflow]]
+name = "claim"
+steps = []
+[[workflow]]
+step = []
+"#;
+
+const CYCLES: &str = r#"
+[[workflow]]
+name = "loop"
+steps = [
+  { name = "a", route_class = "default", after = "c" },
+  { name = "b", route_class = "default", after = "a" },
+  { name = "c", route_class = "default", after = ["b"] },
+]
+[[workflow]]
+name = "self"
+steps = [
+  { name = "start", route_class = "default" },
+  { name = "again", route_class = "default", after = ["start", "again"] },
+]
+"#;
+
+#[test]
+fn every_word_of_a_workflow_reads() {
+    use crate::workload::workflow::{Context, OnFailure};
+    let text = format!(
+        "{SMALL}workflow = {{ claim = 3, other = 1 }}\n{}",
+        r#"
+[[class]]
+name = "a"
+[[class]]
+name = "b"
+[[workflow]]
+name = "claim"
+deadline = "2m"
+steps = [
+  { name = "last", route_class = "b", after = ["first"], on_failure = { retry = 2, then = "skip" }, context = "grow" },
+  { name = "first", route_class = "a", fan_out = { uniform = { min = 1, max = 5 } }, deadline = "30s", on_failure = "skip", calls = { class = "b", count = 3, think = "200ms" } },
+]
+[[workflow]]
+name = "other"
+[[workflow.steps]]
+name = "only"
+route_class = "a"
+"#
+    );
+    let scenario = parse(&text);
+    assert!(scenario.starts_jobs() && !parse(SMALL).starts_jobs());
+    let [claim, other] = &scenario.workflows[..] else { panic!("two workflows") };
+    assert!((claim.share - 3.0).abs() + (other.share - 1.0).abs() < 1e-12);
+    assert_eq!(claim.deadline, Some(Span::from_secs(120)));
+    let [last, first] = &claim.steps[..] else { panic!("two steps") };
+    assert_eq!((&last.after[..], &first.after[..]), (&[1][..], &[][..]));
+    assert_eq!((last.class, first.class), (ClassId(1), ClassId(0)));
+    assert_eq!((last.retries, last.on_failure, last.context), (2, OnFailure::Skip, Context::Grow));
+    assert_eq!((first.retries, first.on_failure), (0, OnFailure::Skip));
+    assert_eq!(first.deadline, Some(Span::from_secs(30)));
+    assert_eq!(first.fan_out, Dist::uniform(1.0, 5.0).unwrap());
+    let calls = first.calls.as_ref().unwrap();
+    assert_eq!((calls.class, calls.count), (ClassId(1), Dist::constant(3.0).unwrap()));
+    assert_eq!(calls.think, Dist::constant(0.2).unwrap());
+    assert_eq!(other.steps[0].on_failure, OnFailure::Fail);
+    assert_eq!(scenario.labels.workflows[0].steps, ["last", "first"]);
 }
 
 /// The problems of `SMALL` with another law of service.
@@ -422,24 +565,18 @@ duration = "1m"
 [balancer]
 hedge = { after = "p95" }
 health = { slow_start = "30s" }
-[regions]
-[[workflow]]
+[network]
 name = "x"
 [[pool]]
 name = "light"
 strategy = "random"
-autoscale = {}
 [[pool.node]]
 name = "a"
-autoscale = {}
-backend = { engine = { profile = "x" } }
+backend = { slots = { servers = 1, service = "1ms" } }
 [[class]]
 name = "chat"
-tenant = { zipf = { tenants = 20 } }
-region = { eu = 1 }
 [workload]
-arrivals = { users = {} }
-sessions = {}
+arrivals = { constant = {} }
 "#;
 
 const LIVE: &str = r#"
@@ -453,6 +590,25 @@ key_env = "sk-123456"
 [[pool.node]]
 name = "b"
 "#;
+
+#[test]
+fn engines_that_cannot_be_are_refused_with_a_reason() {
+    let slots = r#"slots = { servers = 2, service = { constant = "10ms" } }"#;
+    let engine = |fields: &str| broken(slots, &format!("engine = {{ {fields} }}"));
+    let named = r#"profile = "llama-3.1-8b/h100/vllm""#;
+    assert_eq!(engine(named), "no problem");
+    for (fields, reason) in [
+        (r#"profile = "llama-3.1-8b/h100""#.to_owned(), "a profile with a similar name exists"),
+        (format!("{named}, kv_tokens = 100"), "holds 96 tokens, less than a prompt"),
+        (format!("{named}, kv_tokens = 8"), "`kv_tokens` must be from 16 (one block)"),
+        (format!("{named}, step_tokens = 100"), "`step_tokens` must be from 256 (`max_seqs`"),
+        (format!("{named}, prefix_cache = 1"), "`prefix_cache` must be true or false"),
+        ("f = 1, p1 = 1".to_owned(), "`engine` has no `kv_tokens`"),
+    ] {
+        let drawn = engine(&fields);
+        assert!(drawn.contains(reason), "{fields}: {drawn}");
+    }
+}
 
 #[test]
 fn every_builtin_reads_and_expects_something() {
@@ -731,7 +887,7 @@ proptest! {
 fn run(scenario: &Scenario) -> crate::metrics::Summary {
     use crate::metrics::{Collector, Watch};
     use crate::sim::{Parts, Sim, Step};
-    use crate::workload::{Mix, Poisson};
+    use crate::workload::{Jobs, Mix, Poisson, Traffic};
     let Arrivals::Made(rate) = scenario.arrivals else {
         panic!("needs a trace");
     };
@@ -739,14 +895,22 @@ fn run(scenario: &Scenario) -> crate::metrics::Summary {
     let end = scenario.duration.map_or(Time::MAX, |duration| Time::ZERO + duration);
     let requests = scenario.requests.unwrap_or(u64::MAX);
     let source = Poisson::new(rate, end, requests, scenario.seed, mix);
+    let traffic: Box<dyn Traffic> = if scenario.starts_jobs() {
+        let (flows, classes) = (scenario.workflows.clone(), scenario.classes.clone());
+        Box::new(Jobs::new(source, flows, classes, scenario.seed))
+    } else {
+        Box::new(crate::workload::Open::new(source))
+    };
     let parts = Parts {
         config: scenario.balancer.clone(),
         backends: scenario.backends.clone(),
         faults: scenario.faults.clone(),
         inter_token: scenario.inter_token,
         instances: scenario.instances,
+        cold_starts: scenario.cold_starts.clone(),
+        network: scenario.network.clone(),
     };
-    let mut sim = Sim::new(parts, Box::new(crate::workload::Open::new(source))).unwrap();
+    let mut sim = Sim::new(parts, traffic).unwrap();
     let mut collector = Collector::new(scenario.labels.clone(), &scenario.balancer, Watch::Report);
     while sim.step(&mut |_, _| {}, &mut |now, event| collector.fold(now, event)).unwrap()
         == Step::Handled
@@ -763,6 +927,7 @@ fn what_the_builtins_expect_holds() {
             classes: scenario.labels.classes.iter().map(|class| class.name.clone()).collect(),
             pools: scenario.labels.pools.clone(),
             nodes: scenario.labels.nodes.iter().map(|node| node.name.clone()).collect(),
+            workflows: scenario.workflows.iter().map(|flow| flow.name.clone()).collect(),
         };
         let expectations = scenario.expectations.iter();
         let parsed: Vec<Expectation> =

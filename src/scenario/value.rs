@@ -128,6 +128,15 @@ impl<'a> Field<'a> {
         matches!(&self.value.kind, Kind::List(items) if items.len() < count)
     }
 
+    /// Returns the value of a key, if this is a table that has it.
+    pub(super) fn inside(&self, key: &str) -> Option<Field<'a>> {
+        let Kind::Table(entries) = &self.value.kind else {
+            return None;
+        };
+        let entry = entries.iter().find(|entry| entry.key == key)?;
+        Some(Field { name: &entry.key, value: &entry.value })
+    }
+
     pub(super) fn is_table(&self) -> bool {
         matches!(self.value.kind, Kind::Table(_))
     }
@@ -221,6 +230,37 @@ impl Walk {
         items.into_iter().filter_map(|item| self.table(item, &what)).collect()
     }
 
+    /// A table whose keys are names the file is free to choose, each with its place.
+    pub(super) fn map<'a>(
+        &mut self,
+        field: Field<'a>,
+        max: usize,
+    ) -> Vec<(&'a str, &'a Place, Field<'a>)> {
+        let Kind::Table(entries) = &field.value.kind else {
+            self.wrong_type(field, "a table");
+            return Vec::new();
+        };
+        if entries.len() > max {
+            let (name, max) = (quote(field.name), digits(max as u64));
+            self.problem(field.place(), format!("{name} has more than {max} keys"))
+                .label("too many");
+            return Vec::new();
+        }
+        let of = |entry: &'a Entry| {
+            (entry.key.as_str(), &entry.place, Field { name: &entry.key, value: &entry.value })
+        };
+        entries.iter().map(of).collect()
+    }
+
+    /// Truth or falsehood.
+    pub(super) fn truth(&mut self, field: Field<'_>) -> Option<bool> {
+        if let Kind::Truth(truth) = field.value.kind {
+            return Some(truth);
+        }
+        self.wrong_type(field, "true or false");
+        None
+    }
+
     /// The one key of a table like `{ poisson = { ... } }`, which says what the value is.
     pub(super) fn variant<'a>(
         &mut self,
@@ -302,14 +342,24 @@ impl Walk {
     /// A name that expectations and overrides can refer to.
     pub(super) fn name<'a>(&mut self, field: Field<'a>) -> Option<&'a str> {
         let text = self.text(field)?;
-        let fits = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
-        if text.is_empty() || text.chars().count() > NAME_MAX || !text.chars().all(fits) {
+        if !is_name(text) {
             let wanted = format!("a name: 1 to {NAME_MAX} letters, digits, `-` or `_`");
             let message = format!("{} must be {wanted}", quote(field.name));
             self.problem(field.place(), message).label("not a name");
             return None;
         }
         Some(text)
+    }
+
+    /// A key that is a name.
+    pub(super) fn name_at<'a>(&mut self, key: &'a str, place: &Place) -> Option<&'a str> {
+        if !is_name(key) {
+            let message =
+                format!("a key here must be a name: 1 to {NAME_MAX} letters, digits, `-` or `_`");
+            self.problem(place, message).label("not a name");
+            return None;
+        }
+        Some(key)
     }
 
     pub(super) fn span(&mut self, field: Field<'_>, range: RangeInclusive<Span>) -> Option<Span> {
@@ -416,6 +466,11 @@ impl Walk {
         self.must_be(field, &wanted);
         None
     }
+}
+
+fn is_name(text: &str) -> bool {
+    let fits = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
+    !text.is_empty() && text.chars().count() <= NAME_MAX && text.chars().all(fits)
 }
 
 /// A count as TOML allows it to be written: 1_000_000.

@@ -1,8 +1,9 @@
 //! `[workload]`: when requests arrive.
 
-use super::process;
 use super::value::{Field, Table, Walk};
-use crate::workload::{Process, Scale, TraceFormat};
+use super::workflow::{self, Workflows};
+use super::{process, traffic};
+use crate::workload::{Begin, Pace, Process, Scale, SessionSpec, TraceFormat, Users};
 
 pub use crate::workload::process::RATE_MAX;
 
@@ -10,11 +11,12 @@ pub use crate::workload::process::RATE_MAX;
 pub const SCALE_MAX: f64 = 1e6;
 
 /// When requests arrive.
-#[expect(clippy::large_enum_variant, reason = "one a run")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Arrivals {
     /// By a law that makes up their times.
     Made(Process),
+    /// By users who wait for answers and think.
+    Users(Users),
     /// As they did in a recording.
     Trace {
         /// Its format.
@@ -24,43 +26,138 @@ pub enum Arrivals {
         /// What gaps and lengths are multiplied by.
         scale: Scale,
     },
+    /// Recorded sessions, each request after the one before.
+    Recorded {
+        /// Their file; without one the command line has to name it.
+        path: Option<String>,
+        /// What times inside of a session and lengths are multiplied by.
+        scale: Scale,
+        /// When a session's requests are sent.
+        pace: Pace,
+        /// When sessions begin.
+        begin: Begin,
+    },
+    /// By the laws of ServeGen's clients.
+    ServeGen {
+        /// Their folder; without one the command line has to name it.
+        path: Option<String>,
+        /// What times and lengths are multiplied by.
+        scale: Scale,
+        /// What rates are multiplied by.
+        rate: f64,
+    },
 }
 
-const FORMATS: [(&str, TraceFormat); 4] = [
+impl Arrivals {
+    /// Whether they are made up by the scenario and never end by themselves.
+    #[must_use]
+    pub fn endless(&self) -> bool {
+        matches!(self, Arrivals::Made(_) | Arrivals::Users(_))
+    }
+
+    /// The file or folder they are read from, if they are and it is named.
+    #[must_use]
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Arrivals::Made(_) | Arrivals::Users(_) => None,
+            Arrivals::Trace { path, .. }
+            | Arrivals::Recorded { path, .. }
+            | Arrivals::ServeGen { path, .. } => path.as_deref(),
+        }
+    }
+}
+
+/// What the section says.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Workload {
+    pub(super) arrivals: Arrivals,
+    /// Arrivals begin conversations of this kind instead of single requests.
+    pub(super) sessions: Option<SessionSpec>,
+}
+
+/// Formats that need nothing but a file.
+const FORMATS: [(&str, TraceFormat); 5] = [
     ("azure", TraceFormat::Azure),
     ("mooncake", TraceFormat::Mooncake),
     ("burstgpt", TraceFormat::BurstGpt),
     ("vidur", TraceFormat::Vidur),
+    ("bailian", TraceFormat::Bailian),
 ];
 
-const LATER_ARRIVALS: &[&str] = &["users", "constant", "burst"];
-const LATER_FORMATS: &[&str] = &["bailian", "sessions", "csv"];
+const LATER_ARRIVALS: &[&str] = &["constant", "burst"];
 
-pub(super) fn read(walk: &mut Walk, field: Field<'_>) -> Option<Arrivals> {
+pub(super) fn read(walk: &mut Walk, field: Field<'_>, flows: &mut Workflows) -> Option<Workload> {
     let mut table = walk.table(field, "`[workload]`")?;
     let arrivals = table.need(walk, "arrivals").and_then(|field| {
-        let known: Vec<&str> = process::PROCESSES.into_iter().chain(["trace"]).collect();
+        let known: Vec<&str> = process::PROCESSES.into_iter().chain(["users", "trace"]).collect();
         let (name, inner) = walk.variant(field, "kind of arrivals", &known, LATER_ARRIVALS)?;
-        if name == "trace" {
-            return trace(walk, inner);
+        match name {
+            "trace" => trace(walk, inner),
+            "users" => traffic::users(walk, inner, true).map(Arrivals::Users),
+            _ => process::read(walk, name, inner).map(Arrivals::Made),
         }
-        process::read(walk, name, inner).map(Arrivals::Made)
     });
-    table.finish(walk, &["sessions", "workflow", "prefix", "tenants"]);
-    arrivals
+    let sessions = table.take("sessions").and_then(|field| {
+        if arrivals.as_ref().is_some_and(|arrivals| !arrivals.endless()) {
+            walk.problem(field.place(), "a trace says itself what follows what")
+                .label("sessions are made up")
+                .help("leave `sessions` out, or use arrivals that are made up");
+        }
+        traffic::sessions(walk, field)
+    });
+    match table.take("workflow") {
+        Some(field) => {
+            workflow::started(walk, field, flows);
+            if arrivals.as_ref().is_some_and(|arrivals| !matches!(arrivals, Arrivals::Made(_))) {
+                walk.problem(field.place(), "jobs start by a process of their own")
+                    .help("let `arrivals` be made up, for instance { poisson = { rate = 1 } }");
+            }
+            if sessions.is_some() {
+                walk.problem(field.place(), "a job is no conversation")
+                    .help("leave out either `workflow` or `sessions`");
+            }
+        }
+        None => workflow::check_started(walk, flows),
+    }
+    table.finish(walk, &["prefix", "tenants"]);
+    Some(Workload { arrivals: arrivals?, sessions })
 }
 
 fn trace(walk: &mut Walk, field: Field<'_>) -> Option<Arrivals> {
-    let (name, inner) =
-        walk.variant(field, "trace format", &FORMATS.map(|(name, _)| name), LATER_FORMATS)?;
+    let formats = FORMATS.each_ref().map(|(name, _)| *name);
+    let known: Vec<&str> = formats.into_iter().chain(["servegen", "sessions", "csv"]).collect();
+    let (name, inner) = walk.variant(field, "trace format", &known, &[])?;
     let mut table = walk.table(inner, &format!("`{name}`"))?;
-    let format = FORMATS.into_iter().find(|(known, _)| *known == name);
-    let arrivals = format.and_then(|(_, format)| source(walk, &mut table, format));
+    let source = source(walk, &mut table);
+    let arrivals = match name {
+        "servegen" => {
+            let rate = table.take("rate");
+            let rate = rate.map_or(Some(1.0), |field| walk.above_zero(field, SCALE_MAX));
+            let made = |((path, scale), rate)| Arrivals::ServeGen { path, scale, rate };
+            source.zip(rate).map(made)
+        }
+        "sessions" => {
+            let recorded = traffic::recorded(walk, &mut table);
+            let made =
+                |((path, scale), (pace, begin))| Arrivals::Recorded { path, scale, pace, begin };
+            source.zip(recorded).map(made)
+        }
+        _ => {
+            let plain = || FORMATS.into_iter().find(|(known, _)| *known == name);
+            let format = match name {
+                "csv" => traffic::csv(walk, &mut table).map(|map| TraceFormat::Csv(Box::new(map))),
+                _ => plain().map(|(_, format)| format),
+            };
+            let made = |((path, scale), format)| Arrivals::Trace { format, path, scale };
+            source.zip(format).map(made)
+        }
+    };
     table.finish(walk, &[]);
     arrivals
 }
 
-fn source(walk: &mut Walk, table: &mut Table<'_>, format: TraceFormat) -> Option<Arrivals> {
+/// The file, and how it is stretched.
+fn source(walk: &mut Walk, table: &mut Table<'_>) -> Option<(Option<String>, Scale)> {
     let path = table.take("path").map(|field| {
         let path = walk.text(field)?;
         if path.is_empty() {
@@ -76,5 +173,5 @@ fn source(walk: &mut Walk, table: &mut Table<'_>, format: TraceFormat) -> Option
         None => None,
         Some(path) => Some(path?),
     };
-    Some(Arrivals::Trace { format, path, scale: Scale { time: time?, length: length? } })
+    Some((path, Scale { time: time?, length: length? }))
 }

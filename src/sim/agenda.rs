@@ -45,7 +45,7 @@ impl Ord for Entry {
 }
 
 const fn is_chatter(due: &Due) -> bool {
-    matches!(due, Due::Probed(..) | Due::Tell(_))
+    matches!(due, Due::Probe(..) | Due::Probed(..) | Due::Tell(_))
 }
 
 /// What comes next.

@@ -2,14 +2,18 @@
 //! on simulated nodes.
 
 use super::agenda::{Agenda, Next};
+use super::cold::Starts;
 use super::instances::{Balancers, Instances};
+use super::network::{Network, NetworkSpec};
 use crate::balance::{
-    Action, Balancer, Config, Control, Effects, Event, Input, Mark, MarkBy, MarkPhase, Totals,
+    Action, Attempt, Balancer, Config, Control, Effects, Event, Input, Mark, MarkBy, MarkPhase,
+    Totals,
 };
+use crate::dist::Dist;
 use crate::id_map::IdMap;
-use crate::node::{BackendSpec, Diary, Due, FaultKind, FaultSpec, Node, Rank, Tell, Work};
-use crate::unit::{NodeId, Span, Time, Tokens};
-use crate::workload::{TraceError, Traffic, Truth};
+use crate::node::{BackendSpec, Blocks, Diary, Due, FaultKind, FaultSpec, Node, Rank, Tell, Work};
+use crate::unit::{NodeId, RequestId, Span, Time, Tokens};
+use crate::workload::{News, TraceError, Traffic, Truth};
 
 /// After the last arrival, a run in which nothing settles for so long is over.
 const STALL_MAX: Span = Span::from_secs(86_400);
@@ -27,6 +31,10 @@ pub struct Parts {
     pub inter_token: Option<Span>,
     /// How many balancers there are, and what they are told.
     pub instances: Instances,
+    /// By node: seconds it takes to start. Those left out start at once.
+    pub cold_starts: Vec<Dist>,
+    /// How long words are under way; `None` for no time at all.
+    pub network: Option<NetworkSpec>,
 }
 
 /// What a step came to.
@@ -38,17 +46,40 @@ pub enum Step {
     Done,
 }
 
-impl Diary for Agenda {
-    fn enter(&mut self, at: Time, rank: Rank, due: Due) {
-        Agenda::enter(self, at, rank, due);
+/// The agenda as a node writes into it: its words reach the balancer after their way back.
+struct Post<'a> {
+    agenda: &'a mut Agenda,
+    network: Option<&'a Network>,
+    node: NodeId,
+}
+
+impl Diary for Post<'_> {
+    fn enter(&mut self, at: Time, mut rank: Rank, due: Due) {
+        let back = self.network.map_or(Span::ZERO, |network| match &due {
+            Due::Progress(attempt, _) => {
+                // Of one rank, so that the words of a node arrive in the order they were said.
+                rank = Rank::Finish;
+                network.attempt(self.node, *attempt).back
+            }
+            Due::Finish(attempt, _) => network.attempt(self.node, *attempt).back,
+            Due::Probed(_, node, number, _) => network.probe(*node, *number).back,
+            // What happens at the node itself.
+            _ => Span::ZERO,
+        });
+        self.agenda.enter(at + back, rank, due);
     }
 }
 
 /// A request under way, as only the executor knows it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Flight {
     prompt: Tokens,
     truth: Truth,
+    /// Kept only where some node asks for it.
+    prefix: Box<[u64]>,
+    prefix_block: u32,
+    /// How long it is under way to the balancer.
+    way: Span,
 }
 
 /// The executor: simulated nodes and what will happen to them.
@@ -57,10 +88,14 @@ struct World {
     now: Time,
     nodes: Vec<Node>,
     agenda: Agenda,
+    starts: Starts,
+    network: Option<Network>,
     flights: IdMap<Flight>,
     faults: Vec<FaultSpec>,
     /// So many of them are the scenario's; the others are a person's.
     scheduled: usize,
+    /// Whether some node wants to know the hashes of prompts.
+    keeps_prefixes: bool,
 }
 
 /// A simulation in progress.
@@ -72,6 +107,8 @@ pub struct Sim {
     traffic: Box<dyn Traffic>,
     /// When the next arrival comes, as things are.
     arrival: Option<Time>,
+    /// When the traffic has something to say beside arrivals, as things are.
+    news: Option<Time>,
     /// When something last settled or arrived.
     moved: Time,
 }
@@ -92,7 +129,7 @@ impl Sim {
     /// If there is not exactly one back end a node, or the configuration contradicts itself.
     pub fn new(parts: Parts, mut traffic: Box<dyn Traffic>) -> Result<Sim, Vec<TraceError>> {
         assert!(parts.backends.len() == parts.config.nodes.len(), "one back end a node");
-        let arrival = traffic.peek()?;
+        let (arrival, news) = (traffic.peek()?, traffic.news_at());
         let seed = parts.config.seed;
         let nodes = parts.backends.iter().enumerate();
         let nodes = nodes
@@ -105,6 +142,11 @@ impl Sim {
                 agenda.enter(fault.at + lasts, Rank::Fleet, Due::FaultEnds(number as u32));
             }
         }
+        let starts = Starts::new(parts.cold_starts, seed);
+        let network = parts.network.map(|spec| {
+            let regions = parts.config.nodes.iter().map(|node| node.region).collect();
+            Network::new(spec, regions, seed)
+        });
         let balancers = Balancers::new(&parts.config, &parts.instances);
         let ticks = balancers.intervals().into_iter().zip([Tell::Share, Tell::Report]);
         for (exchange, tell) in ticks {
@@ -114,9 +156,21 @@ impl Sim {
         }
         let (flights, faults) = (IdMap::default(), parts.faults);
         let scheduled = faults.len();
-        let world = World { now: Time::ZERO, nodes, agenda, flights, faults, scheduled };
+        let keeps_prefixes = parts.backends.iter().any(BackendSpec::keeps_prefixes);
+        let now = Time::ZERO;
+        let world = World {
+            now,
+            nodes,
+            agenda,
+            starts,
+            network,
+            flights,
+            faults,
+            scheduled,
+            keeps_prefixes,
+        };
         let effects = Effects::default();
-        Ok(Sim { balancers, effects, world, traffic, arrival, moved: Time::ZERO })
+        Ok(Sim { balancers, effects, world, traffic, arrival, news, moved: Time::ZERO })
     }
 
     /// Returns simulated time.
@@ -141,6 +195,12 @@ impl Sim {
     #[must_use]
     pub fn totals(&self) -> Totals {
         self.balancers.totals()
+    }
+
+    /// What a person should know of the traffic played so far.
+    #[must_use]
+    pub fn remarks(&self) -> Vec<String> {
+        self.traffic.remarks()
     }
 
     /// Handles the one input that comes next. `record` hears the input, `sink` every event.
@@ -183,7 +243,7 @@ impl Sim {
             self.balancers.forget(to, request);
         }
         if answered {
-            self.arrival = self.traffic.peek()?;
+            self.ask_traffic()?;
         }
         Ok(Step::Handled)
     }
@@ -206,34 +266,45 @@ impl Sim {
     /// Returns when the next input comes at the earliest; `None` when nothing is left to happen.
     #[must_use]
     pub fn next_at(&self) -> Option<Time> {
-        if self.arrival.is_none() && self.over() {
+        if self.arrival.is_none() && self.news.is_none() && self.over() {
             return None;
         }
         if self.balancers.has_due() {
             return Some(self.world.now);
         }
         let wake = self.balancers.wake_at().map(|(at, _)| at);
-        let times = [self.world.agenda.first(), self.arrival, wake];
+        let times = [self.world.agenda.first(), self.arrival, self.news, wake];
         times.into_iter().flatten().min().map(|at| at.max(self.world.now))
     }
 
     /// Finds what comes next and returns the input for it and whose it is.
     fn next(&mut self) -> Result<Option<(Time, usize, Input)>, Vec<TraceError>> {
         loop {
-            if self.arrival.is_none() && self.over() {
+            if self.arrival.is_none() && self.news.is_none() && self.over() {
                 return Ok(None);
             }
             if let Some((to, input)) = self.balancers.due() {
                 return Ok(Some((self.world.now, to, input)));
             }
+            let outside = [self.arrival, self.news].into_iter().flatten().min();
             let (wake, sleeper) = self.balancers.wake_at().unzip();
-            let Some(next) = self.world.agenda.next(self.arrival, wake) else {
+            let Some(next) = self.world.agenda.next(outside, wake) else {
                 return Ok(None);
             };
             match next {
+                // News may change what arrives, so it comes first.
+                Next::Arrival if self.news.is_some() && self.news <= outside => {
+                    let at = outside.unwrap_or_default().max(self.world.now);
+                    let news = self.traffic.news(at);
+                    self.ask_traffic()?;
+                    if let Some(input) = news.and_then(|news| self.world.hear(at, news)) {
+                        return Ok(Some((at, self.balancers.address(&input), input)));
+                    }
+                }
                 Next::Arrival => {
-                    let (at, input) = self.arrive()?;
-                    return Ok(Some((at, self.balancers.address(&input), input)));
+                    if let Some((at, input)) = self.arrive()? {
+                        return Ok(Some((at, self.balancers.address(&input), input)));
+                    }
                 }
                 // The balancer may ask to be woken at once, never in the past.
                 Next::Wake(at) => {
@@ -294,18 +365,53 @@ impl Sim {
         }
     }
 
-    fn arrive(&mut self) -> Result<(Time, Input), Vec<TraceError>> {
-        let arrival = self.traffic.take();
+    fn ask_traffic(&mut self) -> Result<(), Vec<TraceError>> {
         self.arrival = self.traffic.peek()?;
+        self.news = self.traffic.news_at();
+        Ok(())
+    }
+
+    /// Takes the next arrival. Returns it as an input, unless it has a way to go.
+    fn arrive(&mut self) -> Result<Option<(Time, Input)>, Vec<TraceError>> {
+        let arrival = self.traffic.take();
+        self.ask_traffic()?;
         // Traffic in disorder is its own mistake; time goes on from where it is.
         let at = arrival.at.max(self.world.now);
-        let flight = Flight { prompt: arrival.request.prompt, truth: arrival.truth };
+        let request = &arrival.request;
+        let keeps = self.world.keeps_prefixes;
+        let way = self.world.network.as_ref().map(|network| network.origin(request));
+        let way = way.unwrap_or_default();
+        let flight = Flight {
+            prompt: request.prompt,
+            truth: arrival.truth,
+            prefix: if keeps { request.prefix.clone() } else { Box::default() },
+            prefix_block: request.prefix_block,
+            way,
+        };
         self.world.flights.insert(arrival.request.id, flight);
-        Ok((at, Input::Arrive(arrival.request)))
+        if way == Span::ZERO {
+            return Ok(Some((at, Input::Arrive(arrival.request))));
+        }
+        let due = Due::Arrive(Box::new(arrival.request));
+        self.world.agenda.enter(at + way, Rank::Arrive, due);
+        Ok(None)
     }
 }
 
 impl World {
+    /// Hears news of the traffic. Returns it as an input, unless it has a way to go.
+    fn hear(&mut self, at: Time, news: News) -> Option<Input> {
+        if let News::Cancel(request) = news
+            && let Some(flight) = self.flights.get(request)
+            && flight.way > Span::ZERO
+        {
+            // The request itself may still be under way: word of it goes the same way, behind it.
+            self.agenda.enter(at + flight.way, Rank::Cancel, Due::Cancel(request));
+            return None;
+        }
+        Some(news.into())
+    }
+
     fn control(&mut self, control: Control) {
         self.agenda.enter(self.now, Rank::Control, Due::Control(Box::new(control)));
     }
@@ -324,30 +430,109 @@ impl World {
     }
 
     fn heal(&mut self, node: NodeId) {
-        if self.nodes[node.index()].heal_all(self.now, &mut self.agenda) {
+        let now = self.now;
+        let (there, mut post) = self.at(node);
+        if there.heal_all(now, &mut post) {
             self.mark(MarkPhase::End, node, "heal");
         }
     }
 
+    /// Returns a node, and the post for what it has to say.
+    fn at(&mut self, node: NodeId) -> (&mut Node, Post<'_>) {
+        let network = self.network.as_ref();
+        (&mut self.nodes[node.index()], Post { agenda: &mut self.agenda, network, node })
+    }
+
     fn come_due(&mut self, due: Due) -> Option<Input> {
+        let now = self.now;
         match due {
             Due::Job(node, job, turn) => {
-                self.nodes[node.index()].fire(self.now, job, turn, &mut self.agenda)
+                let (there, mut post) = self.at(node);
+                let said = there.fire(now, job, turn, &mut post)?;
+                return self.deliver(node, said);
             }
-            Due::Finish(attempt, outcome) => Some(Input::Finish(attempt, outcome)),
-            Due::Control(control) => Some(Input::Control(*control)),
-            Due::FaultBegins(number) => Some(self.begin_fault(number)),
-            Due::FaultEnds(number) => self.end_fault(number),
+            Due::Ready(node, start) => {
+                let crashed = self.nodes[node.index()].crashed();
+                return self.starts.over(now, node, start, crashed, &mut self.agenda);
+            }
+            Due::Step(node, number) => {
+                let (there, mut post) = self.at(node);
+                let said = there.step(number, &mut post)?;
+                return self.deliver(node, said);
+            }
+            Due::Arrive(request) => return Some(Input::Arrive(*request)),
+            Due::Cancel(request) => return Some(Input::Cancel(request)),
+            Due::Start(node, work) => {
+                let flight = self.flights.get(work.attempt.request);
+                let blocks = flight.map_or_else(Blocks::default, |flight| Blocks {
+                    hashes: &flight.prefix,
+                    tokens: flight.prefix_block,
+                });
+                let network = self.network.as_ref();
+                let mut post = Post { agenda: &mut self.agenda, network, node };
+                self.nodes[node.index()].start(now, work, blocks, &mut post);
+            }
+            Due::Abort(node, attempt) => {
+                let (there, mut post) = self.at(node);
+                there.abort(now, attempt, &mut post);
+            }
+            Due::Probe(by, node, number) => {
+                let (there, mut post) = self.at(node);
+                there.probe(now, by, number, &mut post);
+            }
+            Due::Progress(attempt, progress) => return Some(Input::Progress(attempt, progress)),
+            Due::Finish(attempt, outcome) => return Some(Input::Finish(attempt, outcome)),
             Due::Probed(..) | Due::Tell(_) => unreachable!("addressed before"),
+            Due::Control(control) => return Some(Input::Control(*control)),
+            Due::FaultBegins(number) => return Some(self.begin_fault(number)),
+            Due::FaultEnds(number) => return self.end_fault(number),
+        }
+        None
+    }
+
+    /// Returns what a node says as an input, unless it has a way to go.
+    fn deliver(&mut self, node: NodeId, said: Input) -> Option<Input> {
+        let Some(network) = &self.network else {
+            return Some(said);
+        };
+        let (attempt, due) = match said {
+            Input::Progress(attempt, progress) => (attempt, Due::Progress(attempt, progress)),
+            Input::Finish(attempt, outcome) => (attempt, Due::Finish(attempt, outcome)),
+            said => return Some(said),
+        };
+        let back = network.attempt(node, attempt).back;
+        if back == Span::ZERO {
+            return self.come_due(due);
+        }
+        // Of one rank, so that the words of a node arrive in the order they were said: the first token
+        // of an answer of one token comes before its end.
+        self.agenda.enter(self.now + back, Rank::Finish, due);
+        None
+    }
+
+    /// Lets something reach a node: at once, or after its way.
+    fn send(&mut self, out: Span, due: Due) {
+        if out == Span::ZERO {
+            let said = self.come_due(due);
+            debug_assert!(said.is_none(), "a node says what it says through the agenda");
+        } else {
+            // In the order they were sent, and like arrivals after everything that frees capacity.
+            self.agenda.enter(self.now + out, Rank::Arrive, due);
         }
     }
 
+    fn out(&self, node: NodeId, attempt: Attempt) -> Span {
+        self.network.as_ref().map_or(Span::ZERO, |network| network.attempt(node, attempt).out)
+    }
+
     fn begin_fault(&mut self, number: u32) -> Input {
-        let fault = &self.faults[number as usize];
+        let fault = self.faults[number as usize].clone();
         for node in &fault.nodes {
-            self.nodes[node.index()].fault(self.now, number, fault.kind, &mut self.agenda);
+            let now = self.now;
+            let (there, mut post) = self.at(*node);
+            there.fault(now, number, fault.kind, &mut post);
         }
-        let mut mark = scheduled(fault, MarkPhase::Begin);
+        let mut mark = scheduled(&fault, MarkPhase::Begin);
         if number as usize >= self.scheduled {
             (mark.by, mark.what) = (MarkBy::Person, "kill".to_owned());
         }
@@ -356,27 +541,39 @@ impl World {
 
     /// Ends a fault; silent if every node was healed before.
     fn end_fault(&mut self, number: u32) -> Option<Input> {
-        let fault = &self.faults[number as usize];
+        let fault = self.faults[number as usize].clone();
         let mut any = false;
         for node in &fault.nodes {
-            any |= self.nodes[node.index()].heal(self.now, number, &mut self.agenda);
+            let now = self.now;
+            let (there, mut post) = self.at(*node);
+            any |= there.heal(now, number, &mut post);
         }
-        any.then(|| Input::Control(Control::Mark(scheduled(fault, MarkPhase::End))))
+        any.then(|| Input::Control(Control::Mark(scheduled(&fault, MarkPhase::End))))
     }
 
     fn carry_out(&mut self, by: u32, action: Action) {
         match action {
-            Action::Dispatch { attempt, node } => {
+            Action::Dispatch { attempt, node, batch } => {
                 let flight = self.flights.get(attempt.request).expect("it is under way");
-                let work = Work { attempt, prompt: flight.prompt, truth: flight.truth };
-                self.nodes[node.index()].start(self.now, work, &mut self.agenda);
+                let (prompt, truth) = (flight.prompt, flight.truth);
+                let work = Work { attempt, prompt, truth, batch };
+                // Those of a batch travel together.
+                let parcel = batch.map_or(attempt, |batch| Attempt {
+                    request: RequestId(batch.number),
+                    ordinal: u8::MAX,
+                });
+                self.send(self.out(node, parcel), Due::Start(node, work));
             }
             Action::Abort { attempt, node } => {
-                self.nodes[node.index()].abort(self.now, attempt, &mut self.agenda);
+                self.send(self.out(node, attempt), Due::Abort(node, attempt));
             }
             Action::Probe(node, number) => {
-                self.nodes[node.index()].probe(self.now, by, number, &mut self.agenda);
+                let network = self.network.as_ref();
+                let out = network.map_or(Span::ZERO, |network| network.probe(node, number).out);
+                self.send(out, Due::Probe(by, node, number));
             }
+            Action::Start(node) => self.starts.begin(self.now, node, &mut self.agenda),
+            Action::Stop(node) => self.starts.call_off(node),
             Action::Answer(request, _) => {
                 self.flights.remove(request);
             }

@@ -157,8 +157,9 @@ impl Balancers {
                 }
                 0
             }
-            // A mark is heard once; the others are addressed by whoever makes them.
+            // Marks and news of jobs are heard once; the others are addressed by whoever makes them.
             Input::Control(Control::Mark(_))
+            | Input::Job(_)
             | Input::Probed(..)
             | Input::Report(..)
             | Input::Peer(..)
@@ -212,7 +213,7 @@ impl Balancers {
 
     /// Every instance's requests in flight are read.
     pub(super) fn read_shares(&mut self) {
-        let read = self.all.iter().map(|balancer| balancer.fleet().in_flight()).collect();
+        let read = self.all.iter().map(|balancer| balancer.fleet().ledgers()).collect();
         self.share.under_way.push_back(read);
     }
 

@@ -2,8 +2,11 @@
 //! its actions, and hands every input and event on.
 
 mod agenda;
+mod cold;
 mod driver;
 mod instances;
+mod network;
 
 pub use driver::{Parts, Sim, Step};
 pub use instances::{Exchange, INSTANCES_MAX, Instances};
+pub use network::{JITTER_MAX, NetworkSpec};

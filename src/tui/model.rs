@@ -228,9 +228,9 @@ fn severity(row: &NodeRow) -> f64 {
         NodeState::Probing => 5.0,
         NodeState::Limited => 4.0,
         NodeState::Up if row.slow => 3.0,
-        NodeState::Draining => 2.0,
+        NodeState::Draining | NodeState::Starting => 2.0,
         NodeState::Up => 1.0,
-        NodeState::Gone => 0.0,
+        NodeState::Off | NodeState::Gone => 0.0,
     }
 }
 

@@ -191,19 +191,26 @@ impl Generated {
     }
 }
 
-impl Source for Generated {
-    fn next(&mut self) -> Result<Option<Arrival>, Vec<TraceError>> {
+impl Generated {
+    /// The next point in time, for what begins with more than one request.
+    pub(super) fn next_at(&mut self) -> Option<Time> {
         if self.left == 0 {
-            return Ok(None);
+            return None;
         }
         let more = self.advance();
         let at = Time::ZERO + Span::from_seconds(self.clock);
         if !more || at > self.end {
             self.left = 0;
-            return Ok(None);
+            return None;
         }
         self.left -= 1;
-        Ok(Some(self.mix.draw(at)))
+        Some(at)
+    }
+}
+
+impl Source for Generated {
+    fn next(&mut self) -> Result<Option<Arrival>, Vec<TraceError>> {
+        Ok(self.next_at().map(|at| self.mix.draw(at)))
     }
 }
 

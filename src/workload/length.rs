@@ -1,13 +1,16 @@
 //! Classes of requests and the lengths they draw.
 //!
 //! Each class has a share of the traffic and its own token lengths. Which class a request belongs
-//! to and how long it is come from two streams, so changing a length law moves no class.
+//! to and how long it is come from two streams, so changing a length law moves no class. What a
+//! source knows of a request it says in a [`Draft`]; what it leaves open is drawn here.
 
 use crate::balance::{Priority, Request};
 use crate::dist::Dist;
 use crate::rng::{Rng, mix};
-use crate::unit::{ClassId, RequestId, Span, Time, Tokens};
+use crate::unit::{ClassId, RequestId, Span, TenantId, Time, Tokens};
 
+use super::origin::Origin;
+use super::tenant::Tenants;
 use super::{Arrival, Truth};
 
 /// Lengths beyond this are cut: no model has a context so long.
@@ -28,9 +31,41 @@ pub struct ClassSpec {
     pub output: Dist,
     /// How long after arrival an answer stops being useful.
     pub deadline: Option<Span>,
+    /// Where they come from, and what else is known of them.
+    pub origin: Origin,
+    /// Who sends its requests.
+    pub tenants: Tenants,
 }
 
-/// Turns points in time into requests: draws class, lengths and key, and numbers them.
+/// What is known of a prompt's beginning.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Prefix {
+    /// Chained hashes of its blocks.
+    pub hashes: Box<[u64]>,
+    /// Tokens a hash stands for; without meaning where there is no hash.
+    pub block: u32,
+}
+
+/// What a source says of a request; what is `None` is drawn or left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Draft {
+    /// Tokens of the prompt; drawn by the law of its class.
+    pub prompt: Option<Tokens>,
+    /// Tokens of the answer; drawn by the law of its class.
+    pub output: Option<Tokens>,
+    /// How the prompt begins.
+    pub prefix: Prefix,
+    /// Its class, by number; drawn by the shares.
+    pub class: Option<usize>,
+    /// Who asks; drawn by the law of its class.
+    pub tenant: Option<TenantId>,
+    /// The conversation it belongs to.
+    pub session: Option<u64>,
+    /// The key of its [`Truth`]; made from its number.
+    pub key: Option<u64>,
+}
+
+/// Turns points in time into requests: draws class, lengths, tenant and key, and numbers them.
 #[derive(Clone, Debug)]
 pub struct Mix {
     classes: Vec<ClassSpec>,
@@ -38,7 +73,9 @@ pub struct Mix {
     shares: Vec<f64>,
     class_rng: Rng,
     length_rng: Rng,
+    tenant_rng: Rng,
     seed: u64,
+    origins: u64,
     next: u64,
 }
 
@@ -62,64 +99,75 @@ impl Mix {
             shares,
             class_rng: Rng::stream(seed, "classes"),
             length_rng: Rng::stream(seed, "lengths"),
+            tenant_rng: Rng::stream(seed, "tenants"),
             seed: Rng::stream(seed, "truth").bits(),
+            origins: Rng::stream(seed, "origins").bits(),
             next: 0,
         }
     }
 
-    /// Makes the next request, of drawn lengths.
+    /// Makes the next request, of which nothing is known.
     pub fn draw(&mut self, at: Time) -> Arrival {
-        let class = self.class();
-        let prompt = length(&self.classes[class].prompt, &mut self.length_rng);
-        let output = length(&self.classes[class].output, &mut self.length_rng);
-        self.make(at, class, prompt, output, Box::default())
+        self.make(at, Draft::default())
     }
 
-    /// Makes the next request, of given lengths; the class is drawn.
-    pub fn given(
-        &mut self,
-        at: Time,
-        prompt: Tokens,
-        output: Tokens,
-        prefix: Box<[u64]>,
-    ) -> Arrival {
-        let class = self.class();
-        self.make(at, class, prompt, output, prefix)
-    }
-
-    fn class(&mut self) -> usize {
-        if self.classes.len() == 1 {
-            return 0;
-        }
-        let point = self.class_rng.unit() * self.shares[self.shares.len() - 1];
-        self.shares.partition_point(|&sum| sum <= point).min(self.shares.len() - 1)
-    }
-
-    fn make(
-        &mut self,
-        at: Time,
-        class: usize,
-        prompt: Tokens,
-        output: Tokens,
-        prefix: Box<[u64]>,
-    ) -> Arrival {
+    /// Makes the next request: what the draft leaves open is drawn.
+    pub fn make(&mut self, at: Time, draft: Draft) -> Arrival {
+        let class = draft.class.unwrap_or_else(|| {
+            if self.classes.len() == 1 { 0 } else { pick(&self.shares, &mut self.class_rng) }
+        });
+        let spec = &self.classes[class];
+        let prompt = draft.prompt.unwrap_or_else(|| length(&spec.prompt, &mut self.length_rng));
+        let output = draft.output.unwrap_or_else(|| length(&spec.output, &mut self.length_rng));
+        let tenant = draft.tenant.unwrap_or_else(|| spec.tenants.draw(&mut self.tenant_rng));
         let id = self.next;
         self.next += 1;
-        let spec = &self.classes[class];
+        // A conversation stays where it is and what it is.
+        let who = draft.session.map_or(id, |session| mix(1, session));
+        let (region, attributes) = spec.origin.draw(mix(self.origins, who));
         let request = Request {
             deadline: spec.deadline.map_or(Time::MAX, |deadline| at + deadline),
             class: ClassId(class as u16),
+            tenant,
             priority: spec.priority,
             prompt,
-            prefix,
+            session: draft.session,
+            region,
+            attributes,
+            prefix_block: if draft.prefix.hashes.is_empty() { 0 } else { draft.prefix.block },
+            prefix: draft.prefix.hashes,
             ..Request::new(RequestId(id), at)
         };
-        let output = Tokens(output.0.max(1));
-        Arrival { at, request, truth: Truth { output, key: mix(self.seed, id) } }
+        let key = draft.key.unwrap_or_else(|| mix(self.seed, id));
+        Arrival { at, request, truth: Truth { output: Tokens(output.0.max(1)), key } }
+    }
+
+    /// Draws a class by the shares, and a tenant of it, from the generators of a conversation.
+    pub(super) fn cast(&self, rng: &mut Rng, tenant_rng: &mut Rng) -> (usize, TenantId) {
+        let class = pick(&self.shares, rng);
+        (class, self.classes[class].tenants.draw(tenant_rng))
+    }
+
+    /// Draws the lengths of a prompt and an answer of a class.
+    pub(super) fn lengths(&self, class: usize, rng: &mut Rng) -> (Tokens, Tokens) {
+        let spec = &self.classes[class];
+        let prompt = length(&spec.prompt, rng);
+        (prompt, length(&spec.output, rng))
+    }
+
+    /// The number of the class with this name.
+    pub(super) fn class_named(&self, name: &[u8]) -> Option<usize> {
+        self.classes.iter().position(|class| class.name.as_bytes() == name)
     }
 }
 
+/// Draws a place by cumulated shares, of which the last is the total.
+fn pick(shares: &[f64], rng: &mut Rng) -> usize {
+    let point = rng.unit() * shares[shares.len() - 1];
+    shares.partition_point(|&sum| sum <= point).min(shares.len() - 1)
+}
+
 /// Draws a number of tokens: rounded, at least one, at most [`LENGTH_MAX`].
-fn length(law: &Dist, rng: &mut Rng) -> Tokens {
+pub(super) fn length(law: &Dist, rng: &mut Rng) -> Tokens {
     Tokens((law.sample(rng).round() as u64).clamp(1, LENGTH_MAX))
 }

@@ -5,17 +5,27 @@
 //! purpose, so a change of strategy changes no arrival and no length.
 
 pub mod arrival;
+pub mod closed;
 pub mod length;
+pub mod origin;
 pub mod process;
+pub mod session;
+pub mod tenant;
 pub mod trace;
+pub mod workflow;
 
-use crate::balance::{Fate, Request};
+use crate::balance::{Fate, Input, JobNews, Request};
 use crate::unit::{RequestId, Time, Tokens};
 
 pub use arrival::Generated;
+pub use closed::{Begin, Closed, Pace, Script, Users};
 pub use length::{ClassSpec, Mix};
+pub use origin::{Origin, Shares};
 pub use process::Process;
-pub use trace::{Scale, Trace, TraceError, TraceFormat};
+pub use session::SessionSpec;
+pub use tenant::Tenants;
+pub use trace::{CsvMap, Recordings, Scale, ServeGen, TimeUnit, Trace, TraceError, TraceFormat};
+pub use workflow::{Jobs, WorkflowSpec};
 
 /// Generated arrivals where a bare rate is given: `Poisson::new(40.0, ...)`.
 pub type Poisson = Generated;
@@ -48,6 +58,29 @@ pub trait Source: Send {
     /// # Errors
     /// If a trace cannot be read any further, with every error found in the rest of it.
     fn next(&mut self) -> Result<Option<Arrival>, Vec<TraceError>>;
+
+    /// What a person should know of what has been played so far, such as rows left out.
+    fn remarks(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// What traffic has to say beside its arrivals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// Something happened to a job.
+    Job(JobNews),
+    /// Nobody waits for this request any more.
+    Cancel(RequestId),
+}
+
+impl From<News> for Input {
+    fn from(news: News) -> Input {
+        match news {
+            News::Job(news) => Input::Job(news),
+            News::Cancel(request) => Input::Cancel(request),
+        }
+    }
 }
 
 /// What a driver plays: arrivals in order of time, some of which may wait for answers (a closed
@@ -68,6 +101,23 @@ pub trait Traffic: Send {
 
     /// Hears how a request ended. What follows from it comes at `now` or later.
     fn settled(&mut self, now: Time, request: RequestId, fate: Fate);
+
+    /// What a person should know of what has been played so far, such as rows left out.
+    fn remarks(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Returns when it has something to say beside arrivals, as things are: at once if that time has
+    /// passed. What is said may change every arrival to come, so it is said before those of its time.
+    fn news_at(&mut self) -> Option<Time> {
+        None
+    }
+
+    /// Says the next of what is to be said by `now`, for the balancer to hear.
+    fn news(&mut self, now: Time) -> Option<News> {
+        let _ = now;
+        None
+    }
 }
 
 /// An open loop as traffic.
@@ -103,4 +153,8 @@ impl<S: Source> Traffic for Open<S> {
     }
 
     fn settled(&mut self, _: Time, _: RequestId, _: Fate) {}
+
+    fn remarks(&self) -> Vec<String> {
+        self.source.remarks()
+    }
 }

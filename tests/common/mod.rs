@@ -3,15 +3,15 @@
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "every test binary uses a part of it")]
 
 use plimsoll::balance::{
-    Config, Event, HealthSettings, Input, Limits, Match, NodeSpec, PoolSpec, Prices, Priority,
-    Queue, Retry, RouteSpec, StrategySpec, Tier, Timeouts, View,
+    Config, Event, HealthSettings, Input, Limits, Locality, Match, NodeSpec, PoolSpec, Prices,
+    Priority, Queue, Retry, RouteSpec, StrategySpec, Tier, Timeouts, View,
 };
 use plimsoll::dist::Dist;
 use plimsoll::metrics::{ClassLabel, Collector, Labels, NodeLabel, Summary, Watch};
 use plimsoll::node::{BackendSpec, FaultSpec, slots};
-use plimsoll::sim::{Instances, Parts, Sim, Step};
+use plimsoll::sim::{Instances, NetworkSpec, Parts, Sim, Step};
 use plimsoll::unit::{ModelId, PoolId, Ratio, RegionId, Span, Time, Tokens};
-use plimsoll::workload::{ClassSpec, Mix, Open, Poisson};
+use plimsoll::workload::{ClassSpec, Mix, Open, Origin, Poisson, Tenants};
 
 /// A node without limits.
 pub fn node(index: usize) -> NodeSpec {
@@ -34,15 +34,25 @@ pub fn config(nodes: usize, strategy: &str, seed: u64) -> Config {
     let strategy = StrategySpec::named(strategy).expect("a known strategy");
     Config {
         seed,
-        pools: vec![PoolSpec { name: "pool".to_owned(), strategy }],
+        pools: vec![PoolSpec {
+            name: "pool".to_owned(),
+            strategy,
+            batch: None,
+            locality: Locality::default(),
+        }],
         nodes: (0..nodes).map(node).collect(),
-        routes: vec![RouteSpec { when: Match::default(), to: vec![PoolId(0)], require: 0 }],
+        routes: vec![RouteSpec {
+            when: Match::default(),
+            to: vec![PoolId(0)],
+            ..RouteSpec::default()
+        }],
         expected_output: vec![Tokens(200)],
         retry: Retry { budget: Ratio::ONE, ..Retry::default() },
         timeouts: Timeouts { first_token: None, total: None },
         health: HealthSettings::default(),
         queue: Queue { max: u32::MAX, max_wait: None },
         view: View::default(),
+        scale: Vec::new(),
     }
 }
 
@@ -52,8 +62,10 @@ pub fn labels(config: &Config, backends: &[BackendSpec]) -> Labels {
         scenario: "test".to_owned(),
         seed: config.seed,
         warmup: Time::ZERO,
+        regions: Vec::new(),
         classes: vec![ClassLabel { name: "default".to_owned(), ..ClassLabel::default() }],
         pools: config.pools.iter().map(|pool| pool.name.clone()).collect(),
+        workflows: Vec::new(),
         nodes: config
             .nodes
             .iter()
@@ -68,6 +80,7 @@ pub fn labels(config: &Config, backends: &[BackendSpec]) -> Labels {
                 ..NodeLabel::default()
             })
             .collect(),
+        groups: config.scale.iter().map(|group| group.name.clone()).collect(),
     }
 }
 
@@ -80,12 +93,14 @@ pub fn class() -> ClassSpec {
         prompt: Dist::exponential(300.0).expect("a mean"),
         output: Dist::exponential(100.0).expect("a mean"),
         deadline: None,
+        origin: Origin::default(),
+        tenants: Tenants::default(),
     }
 }
 
 /// Servers with a long queue.
 pub fn slots(servers: u32, service: Dist) -> BackendSpec {
-    BackendSpec::Slots(slots::Spec { servers, queue: u32::MAX, service })
+    BackendSpec::Slots(slots::Spec { servers, queue: u32::MAX, service, per_item: Span::ZERO })
 }
 
 /// A run to be made.
@@ -98,6 +113,8 @@ pub struct World {
     pub inter_token: Option<Span>,
     pub instances: Instances,
     pub class: ClassSpec,
+    pub cold_starts: Vec<Dist>,
+    pub network: Option<NetworkSpec>,
 }
 
 impl World {
@@ -118,6 +135,8 @@ impl World {
             inter_token: Some(Span::from_secs(5)),
             instances: Instances::default(),
             class: class(),
+            cold_starts: Vec::new(),
+            network: None,
         }
     }
 
@@ -132,6 +151,8 @@ impl World {
             faults: self.faults.clone(),
             inter_token: self.inter_token,
             instances: self.instances,
+            cold_starts: self.cold_starts.clone(),
+            network: self.network.clone(),
         };
         Sim::new(parts, Box::new(Open::new(source))).expect("a Poisson source does not fail")
     }

@@ -24,7 +24,8 @@ pub(super) const ENTRY: Entry = Entry {
 #[derive(Debug)]
 struct Cheapest;
 
-fn dollars(ask: &Ask<'_>, node: NodeId) -> f64 {
+/// What the request is expected to cost there.
+pub(super) fn dollars(ask: &Ask<'_>, node: NodeId) -> f64 {
     let usage =
         Usage { input: ask.request.prompt, cached: Tokens::ZERO, output: ask.expected_output };
     ask.node(node).spec.prices.of(&usage).dollars()
@@ -32,7 +33,7 @@ fn dollars(ask: &Ask<'_>, node: NodeId) -> f64 {
 
 impl Strategy for Cheapest {
     fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
-        least(ask.candidates(), rng, why, |id| {
+        least(ask, ask.candidates(), rng, why, |id| {
             let node = ask.node(id);
             let load = least_connections::cost(ask, Signal::Own, id) / f64::from(node.spec.weight);
             (ask.against_failure(node, dollars(ask, id)), load)

@@ -38,7 +38,7 @@ pub(super) fn cost(ask: &Ask<'_>, signal: Signal, node: NodeId) -> f64 {
 
 impl Strategy for LeastConnections {
     fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
-        least(ask.candidates(), rng, why, |node| (cost(ask, self.signal, node), 0.0))
+        least(ask, ask.candidates(), rng, why, |node| (cost(ask, self.signal, node), 0.0))
     }
 
     fn terms(&self, ask: &Ask<'_>, node: NodeId) -> Terms {

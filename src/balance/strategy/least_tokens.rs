@@ -44,7 +44,7 @@ impl LeastTokens {
 
 impl Strategy for LeastTokens {
     fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
-        least(ask.candidates(), rng, why, |id| {
+        least(ask, ask.candidates(), rng, why, |id| {
             let (prefill, decode) = self.parts(ask, id);
             (ask.against_failure(ask.node(id), prefill + decode), 0.0)
         })

@@ -8,37 +8,82 @@
 //!
 //! Adding a strategy costs one file and one line in [`REGISTRY`].
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
 use std::fmt;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-use super::event::{End, Scored, Terms, Why};
-use super::fleet::{Fleet, Node, Tier};
+use super::event::{End, NodeReport, Scored, Terms, Usage, Why};
+use super::explain::Filter;
+use super::fleet::{Fleet, Node, NodeState, Tier};
 use super::hearsay::Signal;
 use super::request::Request;
 use crate::rng::Rng;
-use crate::unit::{NodeId, PoolId, Span, Time, Tokens};
+use crate::unit::{ClassId, NodeId, PoolId, RegionId, Span, Time, Tokens};
 
+mod budget_paced;
+mod c3;
+mod cache_aware_sglang;
 mod cheapest;
+mod consistent_hash;
+mod cost_latency;
+mod endpoint_picker;
+mod hashing;
+mod join_idle_queue;
+mod kv_overlap;
+mod latency_window;
 mod least_connections;
+mod least_kv;
 mod least_tokens;
+mod lmetric;
 mod peak_ewma;
 mod power_of_two;
+mod predict;
+mod prefix_cache_aware;
+mod prefix_index;
+mod prequal;
 mod random;
 mod round_robin;
+pub mod score;
+mod session_affinity;
+mod shortest_expected;
+mod slo_cheapest;
+mod smart;
+mod spec;
+mod weighted_least_connections;
+mod weighted_random;
 mod weighted_round_robin;
+
+pub use spec::{Entry, Setting, SettingKind, StrategySpec};
 
 /// All strategies, in the order they are listed to people.
 pub static REGISTRY: &[Entry] = &[
     round_robin::ENTRY,
     weighted_round_robin::ENTRY,
     random::ENTRY,
+    weighted_random::ENTRY,
     least_connections::ENTRY,
+    weighted_least_connections::ENTRY,
     power_of_two::ENTRY,
-    least_tokens::ENTRY,
+    join_idle_queue::ENTRY,
+    consistent_hash::ENTRY,
+    session_affinity::ENTRY,
     peak_ewma::ENTRY,
+    latency_window::ENTRY,
+    c3::ENTRY,
+    prequal::ENTRY,
+    least_tokens::ENTRY,
+    least_kv::ENTRY,
+    prefix_cache_aware::ENTRY,
+    cache_aware_sglang::ENTRY,
+    kv_overlap::ENTRY,
+    lmetric::ENTRY,
+    endpoint_picker::ENTRY,
     cheapest::ENTRY,
+    cost_latency::ENTRY,
+    slo_cheapest::ENTRY,
+    budget_paced::ENTRY,
+    shortest_expected::ENTRY,
+    smart::ENTRY,
+    score::ENTRY,
 ];
 
 /// Chooses among nodes that may all serve the request.
@@ -51,16 +96,64 @@ pub trait Strategy: Send + fmt::Debug {
         Terms::NONE
     }
 
+    /// Returns what it wants to be reminded of by every fact about the attempt it has just chosen
+    /// this node for: its prediction, say. Kept by the core, so a strategy that is exchanged loses
+    /// nothing and leaves nothing.
+    fn memo(&self, _ask: &Ask<'_>, _node: NodeId) -> Option<Memo> {
+        None
+    }
+
     /// Hears the facts about its nodes. Most strategies need none.
-    fn learn(&mut self, _now: Time, _fact: &Fact, _fleet: &Fleet) {}
+    fn learn(&mut self, _now: Time, _fact: &Fact<'_>, _fleet: &Fleet) {}
 }
 
-/// What a strategy hears about an attempt on one of its nodes.
+/// What a strategy may keep with an attempt.
+pub type Memo = [f32; 8];
+
+/// What was known when an attempt was sent.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Fact {
-    /// The first token came so long after the dispatch.
-    FirstToken(NodeId, Span),
-    /// It ended so long after the dispatch; `started` if its first token had come.
+pub struct Sent {
+    /// The request's class.
+    pub class: ClassId,
+    /// Tokens of its prompt.
+    pub prompt: Tokens,
+    /// Tokens its answer was expected to have.
+    pub expected: Tokens,
+    /// What the strategy wanted to be reminded of; `None` also if another strategy chose.
+    pub memo: Option<Memo>,
+}
+
+/// What a strategy hears about its nodes and the attempts on them.
+#[derive(Clone, Copy, Debug)]
+pub enum Fact<'a> {
+    /// An attempt was sent.
+    Dispatched {
+        /// The node.
+        node: NodeId,
+        /// The request.
+        request: &'a Request,
+    },
+    /// The first token came.
+    FirstToken {
+        /// The node.
+        node: NodeId,
+        /// How long after the dispatch.
+        took: Span,
+        /// What was known when it was sent.
+        sent: &'a Sent,
+    },
+    /// More tokens came. Told as often as the executor tells the core.
+    Tokens {
+        /// The node.
+        node: NodeId,
+        /// Tokens of the answer that have come.
+        so_far: Tokens,
+        /// How long after the first token.
+        took: Span,
+        /// What was known when it was sent.
+        sent: &'a Sent,
+    },
+    /// The fate of an attempt was decided: at its end, or when the core gave it up.
     Ended {
         /// The node.
         node: NodeId,
@@ -68,8 +161,19 @@ pub enum Fact {
         end: End,
         /// How long after the dispatch.
         took: Span,
-        /// Whether a first token had been reported.
-        started: bool,
+        /// How long after the dispatch the first token had come, if it had.
+        first_token: Option<Span>,
+        /// Tokens it used, as far as is known by now.
+        usage: Usage,
+        /// What was known when it was sent.
+        sent: &'a Sent,
+    },
+    /// A node said something of itself.
+    Report {
+        /// The node.
+        node: NodeId,
+        /// What it said.
+        report: &'a NodeReport,
     },
 }
 
@@ -92,6 +196,12 @@ pub struct Ask<'a> {
     pub(super) require: u64,
     /// Nodes that were tried before and are not to be tried again now.
     pub(super) avoid: &'a [NodeId],
+    /// A node must have room for so many requests.
+    pub(super) members: u32,
+    /// The region a node must be in, while others are not asked.
+    pub(super) within: Option<RegionId>,
+    /// Hears who was looked at and what was made of them, where somebody wants an explanation.
+    pub(super) listener: Option<&'a RefCell<Vec<(NodeId, f64)>>>,
 }
 
 impl Ask<'_> {
@@ -103,7 +213,24 @@ impl Ask<'_> {
 
     fn permits(&self, node: NodeId) -> bool {
         (self.require == 0 || self.fleet.node(node).spec.tags & self.require == self.require)
+            && self.within.is_none_or(|region| self.fleet.node(node).spec.region == region)
             && !self.avoid.contains(&node)
+            && (self.members <= 1 || self.fleet.node(node).fits(self.members))
+    }
+
+    /// Returns why the node is no candidate, if it is none.
+    #[must_use]
+    pub fn filter(&self, node: NodeId) -> Option<Filter> {
+        let state = self.node(node).state();
+        if state != NodeState::Up {
+            Some(Filter::State(state))
+        } else if !self.fleet.is_open(node) {
+            Some(Filter::Full)
+        } else if self.avoid.contains(&node) {
+            Some(Filter::Tried)
+        } else {
+            (!self.permits(node)).then_some(Filter::Tags)
+        }
     }
 
     /// Returns the candidates, in no particular order. Cost: all open nodes of the tier.
@@ -141,6 +268,40 @@ impl Ask<'_> {
         (count > 0).then(|| self.candidates().nth(rng.below(count)))?
     }
 
+    /// Puts the nodes worth a look into `list`: all candidates while at most [`SCAN_MAX`] nodes are
+    /// open, otherwise `choices` of them, drawn without replacement in proportion to weight. So the
+    /// cost of a decision stays bounded in fleets of any size.
+    pub fn shortlist(&self, choices: usize, list: &mut Shortlist, rng: &mut Rng) {
+        list.len = 0;
+        let open = self.fleet.open(self.pool, self.tier);
+        if open.len() <= SCAN_MAX {
+            self.candidates().for_each(|node| list.add(node));
+            return;
+        }
+        let heaviest = f64::from(self.fleet.weight_max(self.pool, self.tier).max(1));
+        // A repeated or refused draw is thrown away; the effort is bounded.
+        for _ in 0..8 * choices {
+            if list.len >= choices {
+                return;
+            }
+            let node = open[rng.below(open.len())];
+            let weight = f64::from(self.node(node).spec.weight);
+            if (weight >= heaviest || rng.unit() * heaviest < weight) && self.permits(node) {
+                list.add_once(node);
+            }
+        }
+        if list.len == 0 {
+            self.candidates().take(choices.min(SCAN_MAX)).for_each(|node| list.add(node));
+        }
+    }
+
+    /// Notes for an explanation that this node was looked at.
+    pub fn looked_at(&self, node: NodeId, score: f64) {
+        if let Some(listener) = self.listener {
+            listener.borrow_mut().push((node, score));
+        }
+    }
+
     /// Returns the node.
     #[must_use]
     pub fn node(&self, id: NodeId) -> &Node {
@@ -160,9 +321,54 @@ impl Ask<'_> {
     }
 }
 
+/// Up to so many open nodes are all looked at; of more, some are drawn.
+pub const SCAN_MAX: usize = 128;
+
+/// Nodes worth a look; see [`Ask::shortlist`].
+#[derive(Clone, Debug)]
+pub struct Shortlist {
+    nodes: [NodeId; SCAN_MAX],
+    len: usize,
+}
+
+impl Default for Shortlist {
+    fn default() -> Shortlist {
+        Shortlist { nodes: [NodeId(0); SCAN_MAX], len: 0 }
+    }
+}
+
+impl Shortlist {
+    /// Empties it.
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    /// Adds a node; silent beyond [`SCAN_MAX`].
+    pub fn add(&mut self, node: NodeId) {
+        if self.len < SCAN_MAX {
+            self.nodes[self.len] = node;
+            self.len += 1;
+        }
+    }
+
+    /// Adds a node unless it is in the list. Cost: the length of the list.
+    pub fn add_once(&mut self, node: NodeId) {
+        if !self.nodes().contains(&node) {
+            self.add(node);
+        }
+    }
+
+    /// Returns the nodes.
+    #[must_use]
+    pub fn nodes(&self) -> &[NodeId] {
+        &self.nodes[..self.len]
+    }
+}
+
 /// Picks the least of `nodes` by (`cost`, then tie-breaker), equals by a random draw, and notes
 /// winner, runner-up and how many were looked at.
 pub(super) fn least(
+    ask: &Ask<'_>,
     nodes: impl Iterator<Item = NodeId>,
     rng: &mut Rng,
     why: &mut Why,
@@ -174,6 +380,7 @@ pub(super) fn least(
     for node in nodes {
         why.considered += 1;
         let this = cost(node);
+        ask.looked_at(node, this.0);
         let Some((champion, least)) = best else {
             best = Some((node, this));
             ties = 1;
@@ -208,99 +415,6 @@ pub(super) fn least(
     Some(node)
 }
 
-/// A strategy as people see it: name, purpose, settings, source; and how to build it.
-#[derive(Debug)]
-pub struct Entry {
-    /// The name scenarios and the command line use.
-    pub name: &'static str,
-    /// What it does, in one line.
-    pub summary: &'static str,
-    /// When to use it, in one line.
-    pub when: &'static str,
-    /// Cost of one decision for n open nodes.
-    pub cost: &'static str,
-    /// Where it comes from.
-    pub source: &'static str,
-    /// What can be set.
-    pub settings: &'static [Setting],
-    /// Builds it for a tier of so many nodes.
-    build: fn(&StrategySpec) -> Box<dyn Strategy>,
-}
-
-/// Something that can be set about a strategy.
-#[derive(Debug)]
-pub struct Setting {
-    /// Its name in scenarios.
-    pub name: &'static str,
-    /// What values it takes.
-    pub kind: SettingKind,
-    /// The value if none is given, in the integer form of its kind.
-    pub default: u64,
-    /// What it does, in one line.
-    pub about: &'static str,
-}
-
-/// What values a setting takes. Every kind has an integer form, in which it is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SettingKind {
-    /// A whole number.
-    Count {
-        /// The least.
-        min: u64,
-        /// The greatest.
-        max: u64,
-    },
-    /// A duration; stored in nanoseconds.
-    Span {
-        /// The least.
-        min: Span,
-        /// The greatest.
-        max: Span,
-    },
-    /// A number from zero to `max`; stored in millionths.
-    Ratio {
-        /// The greatest, in millionths.
-        max: u64,
-    },
-    /// One of these words; stored as its index.
-    Choice(&'static [&'static str]),
-}
-
-impl SettingKind {
-    /// Returns what a value has to be, if `value` (in integer form) is not that.
-    #[must_use]
-    pub fn refuses(self, value: u64) -> Option<String> {
-        match self {
-            SettingKind::Count { min, max } if !(min..=max).contains(&value) => {
-                Some(format!("a whole number from {min} to {max}"))
-            }
-            SettingKind::Span { min, max } if !(min.0..=max.0).contains(&value) => {
-                Some(format!("a duration from {min} to {max}"))
-            }
-            SettingKind::Ratio { max } if value > max => {
-                Some(format!("a number from 0 to {}", max as f64 / 1e6))
-            }
-            SettingKind::Choice(words) if value >= words.len() as u64 => {
-                Some(format!("one of {}", words.join(", ")))
-            }
-            _ => None,
-        }
-    }
-
-    /// Returns the value as people write it.
-    #[must_use]
-    pub fn show(self, value: u64) -> String {
-        match self {
-            SettingKind::Count { .. } => value.to_string(),
-            SettingKind::Span { .. } => Span(value).to_string(),
-            SettingKind::Ratio { .. } => (value as f64 / 1e6).to_string(),
-            SettingKind::Choice(words) => {
-                words.get(value as usize).map_or_else(|| value.to_string(), ToString::to_string)
-            }
-        }
-    }
-}
-
 /// The setting of strategies that go by requests in flight.
 const SIGNAL: Setting = Setting {
     name: "signal",
@@ -308,156 +422,3 @@ const SIGNAL: Setting = Setting {
     default: 0,
     about: "whose count: own and peers', the node's report, or that and own since",
 };
-
-/// At most so many settings a strategy.
-const SETTINGS_MAX: usize = 4;
-
-/// A strategy by name, with its settings.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct StrategySpec {
-    entry: u8,
-    values: [u64; SETTINGS_MAX],
-}
-
-impl StrategySpec {
-    /// The strategy of this name with default settings, if there is one.
-    #[must_use]
-    pub fn named(name: &str) -> Option<StrategySpec> {
-        let entry = REGISTRY.iter().position(|entry| entry.name == name)?;
-        let mut values = [0; SETTINGS_MAX];
-        for (value, setting) in values.iter_mut().zip(REGISTRY[entry].settings) {
-            *value = setting.default;
-        }
-        Some(StrategySpec { entry: entry as u8, values })
-    }
-
-    /// Returns its entry in the registry.
-    #[must_use]
-    pub fn entry(&self) -> &'static Entry {
-        &REGISTRY[usize::from(self.entry)]
-    }
-
-    /// Returns the index of its entry in the registry.
-    #[must_use]
-    pub const fn index(&self) -> u8 {
-        self.entry
-    }
-
-    /// Returns its name.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        self.entry().name
-    }
-
-    /// Sets the setting of this place in the entry's list, in integer form.
-    ///
-    /// # Errors
-    /// What the value has to be, if it is not that.
-    ///
-    /// # Panics
-    /// If there is no such place.
-    pub fn set(&mut self, place: usize, value: u64) -> Result<(), String> {
-        if let Some(wanted) = self.entry().settings[place].kind.refuses(value) {
-            return Err(wanted);
-        }
-        self.values[place] = value;
-        Ok(())
-    }
-
-    /// Returns the setting of this place in integer form.
-    #[must_use]
-    pub const fn get(&self, place: usize) -> u64 {
-        self.values[place]
-    }
-
-    /// Builds the strategy, without memory of anything.
-    #[must_use]
-    pub fn build(&self) -> Box<dyn Strategy> {
-        (self.entry().build)(self)
-    }
-
-    fn settings(&self) -> impl Iterator<Item = (&'static Setting, u64)> {
-        self.entry().settings.iter().zip(self.values)
-    }
-}
-
-/// `least_tokens` or `peak_ewma(decay 60s, signal ttft)`: settings only where they differ.
-impl fmt::Display for StrategySpec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())?;
-        let changed: Vec<String> = self
-            .settings()
-            .filter(|(setting, value)| *value != setting.default)
-            .map(|(setting, value)| format!("{} {}", setting.name, setting.kind.show(value)))
-            .collect();
-        if changed.is_empty() { Ok(()) } else { write!(f, "({})", changed.join(", ")) }
-    }
-}
-
-impl fmt::Debug for StrategySpec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// `{"peak_ewma": {"decay": 60000000000, "signal": 0}}`, settings in integer form.
-impl Serialize for StrategySpec {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let settings: BTreeMap<&str, u64> =
-            self.settings().map(|(setting, value)| (setting.name, value)).collect();
-        BTreeMap::from([(self.name(), settings)]).serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for StrategySpec {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<StrategySpec, D::Error> {
-        use serde::de::Error;
-        let map = BTreeMap::<String, BTreeMap<String, u64>>::deserialize(deserializer)?;
-        let mut entries = map.into_iter();
-        let (Some((name, settings)), None) = (entries.next(), entries.next()) else {
-            return Err(D::Error::custom("a strategy is a table with one key, its name"));
-        };
-        let mut spec = StrategySpec::named(&name)
-            .ok_or_else(|| D::Error::custom(format!("unknown strategy `{name}`")))?;
-        for (key, value) in settings {
-            let place = spec.entry().settings.iter().position(|setting| setting.name == key);
-            let place = place
-                .ok_or_else(|| D::Error::custom(format!("`{name}` has no setting `{key}`")))?;
-            spec.set(place, value)
-                .map_err(|wanted| D::Error::custom(format!("`{key}` must be {wanted}")))?;
-        }
-        Ok(spec)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_entry_is_complete_and_builds() {
-        for (index, entry) in REGISTRY.iter().enumerate() {
-            assert!(entry.settings.len() <= SETTINGS_MAX, "{}", entry.name);
-            for setting in entry.settings {
-                assert_eq!(setting.kind.refuses(setting.default), None, "{}", setting.name);
-            }
-            let spec = StrategySpec::named(entry.name).unwrap();
-            assert_eq!(usize::from(spec.index()), index, "names are unique");
-            let _ = spec.build();
-            let json = serde_json::to_string(&spec).unwrap();
-            assert_eq!(serde_json::from_str::<StrategySpec>(&json).unwrap(), spec);
-        }
-        assert_eq!(StrategySpec::named("p2x"), None);
-    }
-
-    #[test]
-    fn settings_out_of_range_are_refused() {
-        let parse = serde_json::from_str::<StrategySpec>;
-        assert!(parse(r#"{"power_of_two":{"choices":0}}"#).is_err());
-        assert!(parse(r#"{"power_of_two":{"chioces":2}}"#).is_err());
-        assert!(parse(r#"{"power_of_two":{},"random":{}}"#).is_err());
-        assert!(parse("{}").is_err());
-        let spec = parse(r#"{"power_of_two":{"choices":4}}"#).unwrap();
-        assert_eq!(spec.to_string(), "power_of_two(choices 4)");
-    }
-}

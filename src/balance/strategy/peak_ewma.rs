@@ -116,7 +116,7 @@ impl PeakEwma {
 
 impl Strategy for PeakEwma {
     fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
-        least(ask.candidates(), rng, why, |id| {
+        least(ask, ask.candidates(), rng, why, |id| {
             (ask.against_failure(ask.node(id), self.score(ask, id)), 0.0)
         })
     }
@@ -125,21 +125,21 @@ impl Strategy for PeakEwma {
         Terms::NONE.with(Term::Latency, self.score(ask, node))
     }
 
-    fn learn(&mut self, now: Time, fact: &Fact, fleet: &Fleet) {
+    fn learn(&mut self, now: Time, fact: &Fact<'_>, fleet: &Fleet) {
         match *fact {
-            Fact::FirstToken(node, took) if !self.total => {
+            Fact::FirstToken { node, took, .. } if !self.total => {
                 self.sample(now, fleet.node(node).seat as usize, took.seconds());
             }
-            Fact::Ended { node, end, took, started } => {
+            Fact::Ended { node, end, took, first_token, .. } => {
                 let seat = fleet.node(node).seat as usize;
                 if wasted(end) {
                     self.sample(now, seat, took.max(PENALTY).seconds());
-                } else if end == End::Done && (self.total || !started) {
+                } else if end == End::Done && (self.total || first_token.is_none()) {
                     // An answer that did not stream has no first token of its own.
                     self.sample(now, seat, took.seconds());
                 }
             }
-            Fact::FirstToken(..) => {}
+            _ => {}
         }
     }
 }

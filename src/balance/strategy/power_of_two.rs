@@ -44,7 +44,7 @@ impl Strategy for PowerOfTwo {
     fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
         let cost = |node| (least_connections::cost(ask, self.signal, node), 0.0);
         if self.choices >= ask.open_count() {
-            return least(ask.candidates(), rng, why, cost);
+            return least(ask, ask.candidates(), rng, why, cost);
         }
         let mut drawn = [NodeId(u32::MAX); CHOICES_MAX];
         let mut count = 0;
@@ -60,7 +60,7 @@ impl Strategy for PowerOfTwo {
                 count += 1;
             }
         }
-        least(drawn[..count].iter().copied(), rng, why, cost)
+        least(ask, drawn[..count].iter().copied(), rng, why, cost)
     }
 
     fn terms(&self, ask: &Ask<'_>, node: NodeId) -> Terms {

@@ -22,6 +22,7 @@ impl Strategy for Random {
     fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
         let node = ask.draw(rng)?;
         why.considered = 1;
+        ask.looked_at(node, f64::NAN);
         why.chosen = Scored::unscored(node);
         Some(node)
     }

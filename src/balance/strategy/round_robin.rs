@@ -31,6 +31,7 @@ impl Strategy for RoundRobin {
         let seat = (start + turn) % members.len();
         self.next = Some(seat + 1);
         why.considered = turn as u32 + 1;
+        ask.looked_at(members[seat], f64::NAN);
         why.chosen = Scored::unscored(members[seat]);
         Some(members[seat])
     }

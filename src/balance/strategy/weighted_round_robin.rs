@@ -67,6 +67,7 @@ impl Strategy for WeightedRoundRobin {
         }
         let (node, considered) = self.turn(ask)?;
         why.considered = considered;
+        ask.looked_at(node, f64::NAN);
         why.chosen = Scored::unscored(node);
         Some(node)
     }

@@ -168,7 +168,12 @@ impl Ticket {
         let (send, told) = watch::channel(Told::default());
         let request = RequestId(desk.made.fetch_add(1, Ordering::Relaxed));
         let attempt = Attempt { request, ordinal: job.ordinal };
-        let work = Work { attempt, prompt: Tokens(job.input), truth: job.truth(desk, request) };
+        let work = Work {
+            attempt,
+            prompt: Tokens(job.input),
+            truth: job.truth(desk, request),
+            batch: None,
+        };
         // If the owner has gone, the watch is closed and says so.
         let _ = desk.inbox.send(Word::Start(node, work, send));
         Ticket { node, attempt, inbox: desk.inbox.clone(), told }
@@ -303,6 +308,11 @@ async fn failed(outcome: Outcome) -> Response<Body> {
             StatusCode::INTERNAL_SERVER_ERROR,
             &ErrorBody::new("server_error", "internal_error", "the mock node failed"),
         ),
+        Outcome::Failed(Failure::TooLong, _) => {
+            let message = "the node has no room for a request of this length";
+            let body = ErrorBody::new("invalid_request_error", "context_length_exceeded", message);
+            error(StatusCode::BAD_REQUEST, &body)
+        }
         Outcome::Failed(Failure::Overloaded, _) => error(
             StatusCode::SERVICE_UNAVAILABLE,
             &ErrorBody::new("server_error", "overloaded", "the mock node is overloaded"),

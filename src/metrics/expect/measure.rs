@@ -2,7 +2,8 @@
 
 use super::{Scope, Unit};
 use crate::metrics::summary::{
-    Attempts, Costs, Goodput, Latency, NodeSummary, RequestCounts, Summary, TokenCounts,
+    Attempts, Costs, Goodput, Hours, JobSummary, Latency, NodeSummary, RequestCounts, Summary,
+    TokenCounts,
 };
 
 /// Something a run measures.
@@ -23,6 +24,7 @@ pub(super) enum Metric {
     Retries,
     Hedges,
     Failovers,
+    Degraded,
     TokensInput,
     TokensCached,
     TokensOutput,
@@ -36,6 +38,15 @@ pub(super) enum Metric {
     Fairness,
     Share,
     Utilisation,
+    NodeHours,
+    IdleHours,
+    IdleShare,
+    IdleCost,
+    NodesLeast,
+    NodesMost,
+    BatchSize,
+    TimedOut,
+    CostMean,
 }
 
 /// One number of a distribution.
@@ -78,40 +89,43 @@ pub(super) const RUN: u8 = 1;
 pub(super) const CLASS: u8 = 2;
 pub(super) const POOL: u8 = 4;
 pub(super) const NODE: u8 = 8;
+pub(super) const JOBS: u8 = 16;
 const GROUPS: u8 = RUN | CLASS | POOL;
 const ALL: u8 = GROUPS | NODE;
+const PAID: u8 = RUN | POOL | NODE;
 
 /// Name, what it is, its unit, and the scopes for which it is measured.
 pub(super) type Entry = (&'static str, Metric, Unit, u8);
 
 /// Every metric; a second name of one follows the first.
-pub(super) const METRICS: [Entry; 33] = [
-    ("latency", Metric::Latency, Unit::Seconds, ALL),
+pub(super) const METRICS: [Entry; 44] = [
+    ("latency", Metric::Latency, Unit::Seconds, ALL | JOBS),
     ("ttft", Metric::FirstToken, Unit::Seconds, GROUPS),
     ("tpot", Metric::PerToken, Unit::Seconds, RUN | CLASS),
     ("queue", Metric::Queue, Unit::Seconds, RUN),
     ("arrived", Metric::Arrived, Unit::Count, GROUPS),
-    ("completed", Metric::Completed, Unit::Count, GROUPS),
-    ("failed", Metric::Failed, Unit::Count, ALL),
+    ("completed", Metric::Completed, Unit::Count, GROUPS | JOBS),
+    ("failed", Metric::Failed, Unit::Count, ALL | JOBS),
     ("rejected", Metric::Rejected, Unit::Count, GROUPS),
     ("cancelled", Metric::Cancelled, Unit::Count, GROUPS),
-    ("in_flight", Metric::InFlight, Unit::Count, GROUPS),
+    ("in_flight", Metric::InFlight, Unit::Count, GROUPS | JOBS),
     ("errors", Metric::Errors, Unit::Count, ALL),
     ("error", Metric::Errors, Unit::Count, ALL),
     ("attempts", Metric::Attempts, Unit::Count, RUN | NODE),
     ("retries", Metric::Retries, Unit::Count, RUN),
     ("hedges", Metric::Hedges, Unit::Count, RUN),
     ("failovers", Metric::Failovers, Unit::Count, RUN),
+    ("degraded", Metric::Degraded, Unit::Count, RUN | CLASS),
     ("tokens_input", Metric::TokensInput, Unit::Count, RUN),
     ("tokens_cached_input", Metric::TokensCached, Unit::Count, RUN),
     ("tokens_output", Metric::TokensOutput, Unit::Count, RUN),
-    ("cost", Metric::Cost, Unit::Dollars, ALL),
+    ("cost", Metric::Cost, Unit::Dollars, ALL | JOBS),
     ("cost_per_1k", Metric::CostPer1k, Unit::Dollars, GROUPS),
     ("cost_per_1k_requests", Metric::CostPer1k, Unit::Dollars, GROUPS),
     ("cost_tokens", Metric::CostTokens, Unit::Dollars, ALL),
     ("cost_hours", Metric::CostHours, Unit::Dollars, RUN | POOL | NODE),
     ("goodput", Metric::Goodput, Unit::PerSecond, RUN | CLASS),
-    ("throughput", Metric::Throughput, Unit::PerSecond, GROUPS),
+    ("throughput", Metric::Throughput, Unit::PerSecond, GROUPS | JOBS),
     ("slo_attainment", Metric::SloAttainment, Unit::Share, RUN | CLASS),
     ("fairness_jain", Metric::Fairness, Unit::Share, RUN),
     ("fairness", Metric::Fairness, Unit::Share, RUN),
@@ -119,7 +133,26 @@ pub(super) const METRICS: [Entry; 33] = [
     ("utilisation", Metric::Utilisation, Unit::Share, NODE),
     ("utilization", Metric::Utilisation, Unit::Share, NODE),
     ("requests", Metric::Arrived, Unit::Count, GROUPS),
+    ("node_hours", Metric::NodeHours, Unit::Number, PAID),
+    ("idle_hours", Metric::IdleHours, Unit::Number, PAID),
+    ("idle_share", Metric::IdleShare, Unit::Share, PAID),
+    ("idle_cost", Metric::IdleCost, Unit::Dollars, PAID),
+    ("nodes_least", Metric::NodesLeast, Unit::Count, RUN | POOL),
+    ("nodes_most", Metric::NodesMost, Unit::Count, RUN | POOL),
+    ("batch_size", Metric::BatchSize, Unit::Number, POOL),
+    ("started", Metric::Arrived, Unit::Count, JOBS),
+    ("timed_out", Metric::TimedOut, Unit::Count, JOBS),
+    ("cost_mean", Metric::CostMean, Unit::Dollars, JOBS),
 ];
+
+/// The fewest and the most nodes wanted by the scaled groups of a pool, or of all; `None` if there is
+/// no such group. Each counts with its own extremes, whenever they were.
+fn sizes(summary: &Summary, pool: Option<&str>) -> Option<(u64, u64)> {
+    let groups = summary.groups.iter().filter(|group| pool.is_none_or(|pool| group.pool == pool));
+    groups
+        .map(|group| (u64::from(group.nodes_least), u64::from(group.nodes_most)))
+        .reduce(|(least, most), (other_least, other_most)| (least + other_least, most + other_most))
+}
 
 /// What a summary says of one scope; what it does not say there is `None` or zero.
 #[derive(Clone, Copy, Debug, Default)]
@@ -136,6 +169,12 @@ pub(super) struct View {
     fairness: Option<f64>,
     share: Option<f64>,
     utilisation: Option<f64>,
+    hours: Option<Hours>,
+    /// Fewest and most nodes that scaled groups wanted.
+    nodes: Option<(u64, u64)>,
+    batch_size: Option<f64>,
+    timed_out: u64,
+    cost_mean: Option<f64>,
     /// What `%` is a share of.
     whole: u64,
     /// Time over which requests were counted.
@@ -150,6 +189,10 @@ impl View {
             Scope::Class(name) => View::class(summary, name)?,
             Scope::Pool(name) => View::pool(summary, name)?,
             Scope::Node(name) => View::node(summary.nodes.iter().find(|node| node.name == *name)?),
+            Scope::Jobs(None) => View::jobs(summary.jobs.as_ref()?),
+            Scope::Jobs(Some(name)) => {
+                View::jobs(&summary.workflows.iter().find(|flow| flow.name == *name)?.all)
+            }
         };
         Some(View { seconds: summary.simulated_s - summary.warmup_s, ..view })
     }
@@ -166,6 +209,8 @@ impl View {
             costs: summary.cost_usd,
             goodput: summary.goodput,
             fairness: summary.fairness_jain,
+            hours: summary.hours,
+            nodes: sizes(summary, None),
             whole: summary.requests.arrived,
             ..View::default()
         }
@@ -178,6 +223,7 @@ impl View {
             first_token: class.ttft_s,
             per_token: class.tpot_s,
             requests: class.requests,
+            attempts: Attempts { degraded: class.degraded, ..Attempts::default() },
             costs: class.cost_usd,
             goodput: class.goodput,
             whole: class.requests.arrived,
@@ -192,6 +238,9 @@ impl View {
             first_token: pool.ttft_s,
             requests: pool.requests,
             costs: pool.cost_usd,
+            hours: pool.hours,
+            nodes: sizes(summary, Some(name)),
+            batch_size: pool.batches.and_then(|batches| batches.mean_size),
             whole: pool.requests.arrived,
             ..View::default()
         })
@@ -205,7 +254,27 @@ impl View {
             costs: node.cost_usd,
             share: Some(node.share),
             utilisation: node.utilisation,
+            hours: node.hours,
             whole: node.attempts,
+            ..View::default()
+        }
+    }
+
+    fn jobs(jobs: &JobSummary) -> View {
+        let counts = jobs.jobs;
+        View {
+            latency: jobs.latency_s,
+            requests: RequestCounts {
+                arrived: counts.started,
+                completed: counts.completed,
+                failed: counts.failed,
+                in_flight: counts.in_flight,
+                ..RequestCounts::default()
+            },
+            costs: Costs { total: jobs.cost_usd.total, ..Costs::default() },
+            cost_mean: jobs.cost_usd.mean,
+            timed_out: counts.timed_out,
+            whole: counts.started,
             ..View::default()
         }
     }
@@ -217,6 +286,7 @@ impl View {
             Metric::Fairness => self.fairness,
             Metric::Share => self.share,
             Metric::Utilisation => self.utilisation,
+            Metric::IdleShare => self.hours?.idle_share,
             _ if self.whole == 0 => None,
             _ => Some(self.count(metric)? as f64 / self.whole as f64),
         }
@@ -230,11 +300,16 @@ impl View {
             Metric::PerToken => stat?.of(&self.per_token),
             Metric::Queue => stat?.of(&self.queue),
             Metric::Cost => Some(self.costs.total),
+            Metric::CostMean => self.cost_mean,
             Metric::CostPer1k => self.costs.per_1k_requests,
             Metric::CostTokens => Some(self.costs.tokens),
             Metric::CostHours => Some(self.costs.hours),
             Metric::Goodput => self.goodput.requests_per_s,
             Metric::Throughput => self.throughput(),
+            Metric::NodeHours => Some(self.hours?.node_hours),
+            Metric::IdleHours => Some(self.hours?.idle_hours),
+            Metric::IdleCost => Some(self.hours?.idle_usd),
+            Metric::BatchSize => self.batch_size,
             _ => self.count(metric).map(|count| count as f64),
         }
     }
@@ -258,9 +333,13 @@ impl View {
             Metric::Retries => self.attempts.retries,
             Metric::Hedges => self.attempts.hedges,
             Metric::Failovers => self.attempts.failovers,
+            Metric::Degraded => self.attempts.degraded,
+            Metric::TimedOut => self.timed_out,
             Metric::TokensInput => self.tokens.input,
             Metric::TokensCached => self.tokens.cached_input,
             Metric::TokensOutput => self.tokens.output,
+            Metric::NodesLeast => self.nodes?.0,
+            Metric::NodesMost => self.nodes?.1,
             _ => return None,
         })
     }

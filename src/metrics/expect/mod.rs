@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! expectation = [scope "."] metric ["." stat] op value
-//! scope       = NAME | "class:" NAME | "pool:" NAME | "node:" NAME
+//! scope       = NAME | "class:" NAME | "pool:" NAME | "node:" NAME | "jobs" | NAME ".jobs"
 //! stat        = mean | p50 | p90 | p95 | p99 | p999 | max
 //! op          = "<" | "<=" | ">" | ">=" | "=="
 //! value       = 2s | 450ms | 0.1% | $4.00 | 17 | 0.95
@@ -11,7 +11,8 @@
 //! Spaces are free. `latency`, `ttft`, `tpot` and `queue` have a stat and a duration; a stat alone
 //! means latency. A count compared with `%` is a share of the requests that arrived (for a node:
 //! of its attempts). What has no sample keeps no promise. Where a name is also that of a metric,
-//! the metric is meant; `class:latency.p99` says otherwise.
+//! the metric is meant; `class:latency.p99` says otherwise. `jobs` is about the jobs of all
+//! workflows, `report.jobs` about those of the workflow `report`.
 
 mod measure;
 mod nearest;
@@ -36,6 +37,8 @@ pub struct Names {
     pub pools: Vec<String>,
     /// Of nodes, groups expanded.
     pub nodes: Vec<String>,
+    /// Of workflows.
+    pub workflows: Vec<String>,
 }
 
 /// Why a text is no expectation.
@@ -67,6 +70,8 @@ enum Scope {
     Class(String),
     Pool(String),
     Node(String),
+    /// Of all workflows, or of one.
+    Jobs(Option<String>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +108,8 @@ pub enum Unit {
     Dollars,
     /// So many a second.
     PerSecond,
+    /// A number that need not be whole.
+    Number,
 }
 
 /// A checked expectation.

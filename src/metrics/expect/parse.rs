@@ -1,6 +1,6 @@
 //! Reads an expectation. Each piece keeps its place in the text, so that errors can point at it.
 
-use super::measure::{CLASS, Entry, METRICS, NODE, POOL, RUN, STATS, Stat};
+use super::measure::{CLASS, Entry, JOBS, METRICS, NODE, POOL, RUN, STATS, Stat};
 use super::nearest::nearest;
 use super::{ExpectError, Expectation, Names, Op, Scope, Unit};
 use crate::unit::Span;
@@ -158,6 +158,10 @@ fn metric(word: Piece<'_>, scoped: bool, names: &Names) -> Result<Entry, ExpectE
     if let Some(entry) = find(word.text) {
         return Ok(entry);
     }
+    if word.text == "jobs" && !names.workflows.is_empty() {
+        let reason = "of what jobs measure nothing is said".to_owned();
+        return Err(word.wrong(reason, Some("write for instance `jobs.p99`".to_owned())));
+    }
     if names.has(word.text) {
         let reason = format!("`{}` is a name; of what it measures nothing is said", word.text);
         return Err(word.wrong(reason, Some(format!("write for instance `{}.p99`", word.text))));
@@ -205,7 +209,31 @@ fn scope(
     Ok(scope)
 }
 
+/// Reads `jobs` and `NAME.jobs`, where there are workflows; `None` if it is something else.
+fn jobs(name: Piece<'_>, names: &Names) -> Option<Result<(u8, Scope), ExpectError>> {
+    let (flow, word) = name.last();
+    if word.text != "jobs" || (names.workflows.is_empty() && names.has(name.text)) {
+        return None;
+    }
+    if names.workflows.is_empty() {
+        let reason = "there are no jobs: the scenario starts no workflow".to_owned();
+        return Some(Err(word.wrong(reason, None)));
+    }
+    let Some(flow) = flow else { return Some(Ok((JOBS, Scope::Jobs(None)))) };
+    if names.workflows.iter().any(|known| known == flow.text) {
+        return Some(Ok((JOBS, Scope::Jobs(Some(flow.text.to_owned())))));
+    }
+    let near = nearest(flow.text, names.workflows.iter().map(String::as_str));
+    let help = near.map(|near| format!("did you mean `{near}.jobs`?"));
+    Some(Err(flow.wrong(format!("no workflow is called `{}`", flow.text), help)))
+}
+
 fn named(kind: Option<u8>, name: Piece<'_>, names: &Names) -> Result<(u8, Scope), ExpectError> {
+    if kind.is_none()
+        && let Some(found) = jobs(name, names)
+    {
+        return found;
+    }
     let wanted = kind.unwrap_or(CLASS | POOL | NODE);
     let found: Vec<u8> = names
         .lists()
@@ -236,7 +264,12 @@ fn unknown(wanted: u8, name: Piece<'_>, names: &Names) -> ExpectError {
     // `tttf.p99`: what stands where a scope may stand was perhaps meant as a metric.
     let metrics = METRICS.iter().map(|entry| entry.0).filter(|_| any);
     let near = nearest(name.text, known.chain(metrics));
-    let help = near.map(|near| format!("did you mean `{near}`?"));
+    let flows = names.workflows.iter().map(String::as_str).filter(|_| any);
+    let flow = nearest(name.text, flows).map(|flow| format!("{flow}.jobs"));
+    let jobs: Vec<String> = names.workflows.iter().map(|flow| format!("{flow}.jobs")).collect();
+    let known = jobs.iter().map(String::as_str).chain(jobs.first().map(|_| "jobs"));
+    let near = near.or_else(|| nearest(name.text, known.filter(|_| any))).map(str::to_owned);
+    let help = flow.or(near).map(|near| format!("did you mean `{near}`?"));
     name.wrong(format!("no {what} is called `{}`", name.text), help)
 }
 
@@ -255,6 +288,7 @@ fn phrase(kind: u8) -> &'static str {
         CLASS => "a class",
         POOL => "a pool",
         NODE => "a node",
+        JOBS => "jobs",
         _ => "the whole run",
     }
 }
@@ -273,7 +307,9 @@ fn stat_names() -> String {
 
 /// The metrics measured for any of these scopes, each by its first name.
 fn metric_names(scopes: u8) -> String {
-    let first = |entry: &Entry| METRICS.into_iter().find(|other| other.1 == entry.1);
+    let first = |entry: &Entry| {
+        METRICS.into_iter().find(|other| other.1 == entry.1 && other.3 & scopes != 0)
+    };
     let named = |entry: &&Entry| first(entry).is_some_and(|other| other.0 == entry.0);
     let names = METRICS.iter().filter(|entry| entry.3 & scopes != 0).filter(named);
     names.map(|entry| entry.0).collect::<Vec<_>>().join(" ")

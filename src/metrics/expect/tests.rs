@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::metrics::summary::{
-    Attempts, Class, Costs, Goodput, Latency, NodeSummary, Pool, RequestCounts, TokenCounts,
+    Attempts, Batches, Class, Costs, Goodput, Hours, Latency, NodeSummary, Pool, RequestCounts,
+    TokenCounts,
 };
 
 fn names() -> Names {
@@ -11,6 +12,7 @@ fn names() -> Names {
         classes: list(&["high-risk", "chat", "both", "latency"]),
         pools: list(&["light", "both"]),
         nodes: list(&["gpt-4.1", "llama:8b", "gpt-eu-1"]),
+        workflows: list(&["claim", "report"]),
     }
 }
 
@@ -39,6 +41,17 @@ fn class() -> Class {
         tpot_s: times(120.0),
         cost_usd: costs(2.0),
         goodput: goodput(),
+        degraded: 1,
+    }
+}
+
+fn hours(node_hours: f64) -> Hours {
+    Hours {
+        node_hours,
+        starting_hours: 0.1,
+        idle_hours: 0.5,
+        idle_share: Some(0.5 / node_hours),
+        idle_usd: 1.25,
     }
 }
 
@@ -50,6 +63,8 @@ fn pool() -> Pool {
         latency_s: times(200.0),
         ttft_s: times(210.0),
         cost_usd: costs(3.0),
+        hours: Some(hours(2.0)),
+        batches: Some(Batches { count: 10, mean_size: Some(6.25) }),
     }
 }
 
@@ -63,6 +78,7 @@ fn node() -> NodeSummary {
         utilisation: Some(0.7),
         latency_s: times(300.0),
         cost_usd: costs(4.0),
+        hours: Some(hours(3.0)),
     }
 }
 
@@ -86,7 +102,7 @@ fn summary() -> Summary {
         simulated_s: 130.0,
         warmup_s: 30.0,
         requests: requests(),
-        attempts: Attempts { total: 1_200, retries: 20, hedges: 30, failovers: 40 },
+        attempts: Attempts { total: 1_200, retries: 20, hedges: 30, failovers: 40, degraded: 60 },
         latency_s: times(10.0),
         ttft_s: times(20.0),
         tpot_s: times(30.0),
@@ -140,9 +156,17 @@ fn every_metric_is_read_from_its_place() {
         "hedges < 1",
         "failovers < 1",
         "failovers < 1%",
+        "degraded < 1%",
+        "chat.degraded < 1%",
         "tokens_input < 1",
         "tokens_cached_input < 1",
         "tokens_output < 1",
+        "light.node_hours < 3",
+        "light.idle_hours < 0.25",
+        "light.idle_share < 30%",
+        "light.idle_cost < $1",
+        "light.batch_size > 6.5",
+        "gpt-4.1.node_hours < 3.5",
         "cost < $1",
         "cost_per_1k < 1.5",
         "cost_per_1k_requests < $1",
@@ -307,4 +331,79 @@ proptest::proptest! {
             proptest::prop_assert!(text.get(error.at..error.at + error.len).is_some(), "{error:?}");
         }
     }
+}
+
+fn jobs() -> Summary {
+    use crate::metrics::summary::{JobCost, JobCounts, JobSummary, WorkflowSummary};
+    let group = |scale: u64| JobSummary {
+        jobs: JobCounts {
+            started: 100 * scale,
+            completed: 95 * scale,
+            failed: 4 * scale,
+            in_flight: scale,
+            timed_out: 3 * scale,
+        },
+        latency_s: times(10.0 * scale as f64),
+        requests_per_job: Some(5.0),
+        cost_usd: JobCost { total: 9.9 * scale as f64, mean: Some(0.1) },
+    };
+    let claim = WorkflowSummary { name: "claim".to_owned(), all: group(1), steps: Vec::new() };
+    Summary {
+        simulated_s: 100.0,
+        jobs: Some(group(2)),
+        workflows: vec![claim],
+        ..Summary::default()
+    }
+}
+
+#[test]
+fn jobs_are_measured_over_all_workflows_and_by_workflow() {
+    let summary = jobs();
+    for (text, value, unit) in [
+        ("jobs.p99 < 60s", 24.0, Unit::Seconds),
+        ("jobs.latency.mean < 60s", 20.0, Unit::Seconds),
+        ("claim.jobs.p99 < 60s", 14.0, Unit::Seconds),
+        ("claim . jobs . latency . max < 60s", 16.0, Unit::Seconds),
+        ("jobs.started > 1", 200.0, Unit::Count),
+        ("claim.jobs.completed > 1", 95.0, Unit::Count),
+        ("jobs.failed < 5%", 0.04, Unit::Share),
+        ("claim.jobs.timed_out < 5%", 0.03, Unit::Share),
+        ("jobs.in_flight < 5", 2.0, Unit::Count),
+        ("jobs.cost < $100", 19.8, Unit::Dollars),
+        ("claim.jobs.cost_mean < $0.20", 0.1, Unit::Dollars),
+        ("jobs.throughput > 1", 1.9, Unit::PerSecond),
+    ] {
+        let verdict = Expectation::parse(text, &names()).unwrap().judge(&summary);
+        assert_eq!(verdict.unit, unit, "{text}");
+        let found = verdict.value.unwrap();
+        assert!((found - value).abs() < 1e-9 && verdict.held, "{text}: {verdict:?}");
+    }
+    // A workflow of which nothing is known keeps no promise.
+    let verdict = Expectation::parse("report.jobs.p99 < 60s", &names()).unwrap().judge(&summary);
+    assert_eq!((verdict.value, verdict.held), (None, false));
+}
+
+#[test]
+fn mistakes_about_jobs_are_explained() {
+    let without = Names::default();
+    let told = |text: &str, names: &Names| {
+        let error = Expectation::parse(text, names).unwrap_err();
+        format!("{text}\n{}{} {error}\n", " ".repeat(error.at), "^".repeat(error.len.max(1)))
+    };
+    let mut lines: String = [
+        "clam.jobs.p99 < 1s",
+        "claim.p99 < 1s",
+        "job.p99 < 1s",
+        "jobs.ttft.p99 < 1s",
+        "jobs.rejected < 1%",
+        "chat.cost_mean < $1",
+        "jobs.timedout < 1",
+        "jobs.latency < 1s",
+        "claim.jobs < 1s",
+    ]
+    .iter()
+    .map(|text| told(text, &names()))
+    .collect();
+    lines += &told("jobs.p99 < 1s", &without);
+    insta::assert_snapshot!(lines);
 }

@@ -294,6 +294,8 @@ pub(super) fn state_of(row: &NodeRow, glyphs: &Set) -> (&'static str, &'static s
         NodeState::Ejected => (glyphs.down, "DOWN", Role::Down),
         NodeState::Probing => (glyphs.probing, "probing", Role::Note),
         NodeState::Draining => (glyphs.draining, "draining", Role::Note),
+        NodeState::Starting => (glyphs.probing, "starting", Role::Note),
+        NodeState::Off => (glyphs.gone, "off", Role::Dim),
         NodeState::Gone => (glyphs.gone, "gone", Role::Dim),
     }
 }

@@ -2,13 +2,22 @@
 
 use super::*;
 use crate::balance::Priority;
-use crate::workload::ClassSpec;
 use crate::workload::process::PIECES_MAX;
+use crate::workload::{ClassSpec, Origin, Tenants};
 
 fn mix() -> Mix {
     let law = Dist::constant(1.0).unwrap();
     let (name, priority) = ("all".to_owned(), Priority::Normal);
-    let class = ClassSpec { name, share: 1.0, priority, prompt: law, output: law, deadline: None };
+    let class = ClassSpec {
+        name,
+        share: 1.0,
+        priority,
+        prompt: law,
+        output: law,
+        deadline: None,
+        origin: Origin::default(),
+        tenants: Tenants::default(),
+    };
     Mix::new(vec![class], 1)
 }
 

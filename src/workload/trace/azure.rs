@@ -52,7 +52,7 @@ fn fields(line: &[u8]) -> Result<Row, Flaw> {
     let at = timestamp(&line[..starts[1] - 1])?;
     let prompt = count_of(line, starts[1], starts[2] - 1)?;
     let output = count_of(line, starts[2], line.len())?;
-    Ok(Row { at, prompt, output, prefix: Box::default() })
+    Ok(Row { at, prompt, output, ..Row::default() })
 }
 
 fn count_of(line: &[u8], from: usize, to: usize) -> Result<u64, Flaw> {
@@ -60,7 +60,7 @@ fn count_of(line: &[u8], from: usize, to: usize) -> Result<u64, Flaw> {
 }
 
 /// Nanoseconds since the start of 1970, as a signed 128-bit number: ten thousand years fit.
-fn timestamp(field: &[u8]) -> Result<i128, Flaw> {
+pub(super) fn timestamp(field: &[u8]) -> Result<i128, Flaw> {
     let wrong = |at: usize| {
         let wanted = "wanted a time such as 2023-11-16 18:15:46.6805900";
         Flaw::new(at as u64 + 1, format!("`{}`: {wanted}", shown(field)))

@@ -79,7 +79,7 @@ fn fields(line: &[u8], columns: &Columns) -> Result<Row, Flaw> {
         let reason = format!("`{}`: `{name}` is in seconds from 0 up", shown(at.1));
         Flaw::new(at.0 as u64 + 1, reason)
     })?;
-    Ok(Row { at, prompt: number(prompt)?, output: number(output)?, prefix: Box::default() })
+    Ok(Row { at, prompt: number(prompt)?, output: number(output)?, ..Row::default() })
 }
 
 /// Nanoseconds from decimal seconds.

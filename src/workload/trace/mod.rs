@@ -9,23 +9,34 @@
 //! jitter, in file order; [`Trace::notes`] says so. A trace without a grid is left alone.
 
 mod azure;
+mod bailian;
 mod columns;
+mod csv;
 mod grid;
 mod lines;
 mod mooncake;
+pub mod servegen;
+mod sessions;
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::BufRead;
 
-use super::length::{LENGTH_MAX, Mix};
+use super::length::{Draft, LENGTH_MAX, Mix, Prefix};
 use super::{Arrival, Source};
 use crate::rng::Rng;
-use crate::unit::{Span, Time, Tokens};
+use crate::unit::{Span, TenantId, Time, Tokens};
 
+pub use bailian::CHATS_MAX;
+use bailian::Chats;
 use columns::Columns;
+use csv::Csv;
+pub use csv::{CsvMap, TENANTS_MAX, TimeUnit};
 pub use lines::LINE_MAX;
 use lines::Lines;
+pub use servegen::ServeGen;
+pub use sessions::Recordings;
+pub(super) use sessions::{Agent, Recorded, Step};
 
 /// At most so many errors are told one by one; a last one counts the rest.
 pub const ERRORS_MAX: usize = 20;
@@ -35,7 +46,7 @@ pub const TICK_ROWS_MAX: usize = 100_000;
 pub const TICK_HASHES_MAX: usize = 16 * 1024 * 1024;
 
 /// Which format a trace has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TraceFormat {
     /// CSV with the columns `TIMESTAMP,ContextTokens,GeneratedTokens`.
     Azure,
@@ -46,13 +57,39 @@ pub enum TraceFormat {
     BurstGpt,
     /// CSV with the columns `arrived_at` (s), `num_prefill_tokens`, `num_decode_tokens`.
     Vidur,
+    /// One JSON object a line: `chat_id`, `parent_chat_id`, `timestamp` (s), `input_length`,
+    /// `output_length`, `hash_ids`.
+    Bailian,
+    /// CSV with columns of any name.
+    Csv(Box<CsvMap>),
 }
 
 impl TraceFormat {
-    /// What its header calls time, prompt and answer, if columns are found by name.
-    fn names(self) -> Option<columns::Names> {
+    /// What people call it.
+    #[must_use]
+    pub fn title(&self) -> &'static str {
         match self {
-            TraceFormat::Azure | TraceFormat::Mooncake => None,
+            TraceFormat::Azure => "Azure",
+            TraceFormat::Mooncake => "Mooncake",
+            TraceFormat::BurstGpt => "BurstGPT",
+            TraceFormat::Vidur => "Vidur",
+            TraceFormat::Bailian => "Bailian",
+            TraceFormat::Csv(_) => "CSV",
+        }
+    }
+
+    /// Whether the first line names the columns.
+    fn has_header(&self) -> bool {
+        !matches!(self, TraceFormat::Mooncake | TraceFormat::Bailian)
+    }
+
+    /// What its header calls time, prompt and answer, if columns are found by fixed names.
+    fn names(&self) -> Option<columns::Names> {
+        match self {
+            TraceFormat::Azure
+            | TraceFormat::Mooncake
+            | TraceFormat::Bailian
+            | TraceFormat::Csv(_) => None,
             TraceFormat::BurstGpt => Some(columns::BURSTGPT),
             TraceFormat::Vidur => Some(columns::VIDUR),
         }
@@ -114,14 +151,17 @@ impl Flaw {
     }
 }
 
-/// A row of either format.
-#[derive(Debug)]
+/// A row of any format.
+#[derive(Debug, Default)]
 struct Row {
     /// Nanoseconds since some moment; what counts is the difference to the first row.
     at: i128,
     prompt: u64,
     output: u64,
     prefix: Box<[u64]>,
+    session: Option<u64>,
+    tenant: Option<u32>,
+    class: Option<usize>,
 }
 
 /// A row and when it is played (before scaling), nanoseconds after the first row.
@@ -144,6 +184,10 @@ pub struct Trace {
     header: bool,
     /// Where the columns are, once a header has named them.
     columns: Option<Columns>,
+    /// The same of a table whose columns the scenario names.
+    csv: Option<Csv>,
+    /// Conversations of a trace whose rows name the request before.
+    chats: Chats,
     /// Rows left out because they tell of failures.
     skipped: u64,
     /// Time of the first row.
@@ -183,20 +227,22 @@ impl Trace {
         }
         Trace {
             lines: Lines::new(reader),
-            format,
             scale,
             end,
             left: count,
             mix,
             rng: Rng::stream(seed, "trace jitter"),
-            header: format != TraceFormat::Mooncake,
+            header: format.has_header(),
             columns: None,
+            csv: None,
+            chats: Chats::default(),
             skipped: 0,
             origin: None,
             newest: 0,
             ahead: VecDeque::new(),
             tick: VecDeque::new(),
             looked: format == TraceFormat::Azure,
+            format,
             grid: None,
             pending: Vec::new(),
         }
@@ -324,18 +370,23 @@ impl Trace {
             self.header = false;
             if self.advance()? {
                 let line = self.lines.line();
-                match self.format.names() {
-                    Some(names) => self.columns = Some(columns::header(line, names)?),
-                    None => azure::header(line)?,
+                match (&self.format, self.format.names()) {
+                    (TraceFormat::Csv(map), _) => {
+                        self.csv = Some(Csv::new(map.as_ref().clone(), line)?);
+                    }
+                    (_, Some(names)) => self.columns = Some(columns::header(line, names)?),
+                    _ => azure::header(line)?,
                 }
             }
         }
         while self.advance()? {
             let line = self.lines.line();
-            let row = match (self.format, &self.columns) {
-                (TraceFormat::Mooncake, _) => mooncake::row(line),
-                (_, Some(columns)) => columns::row(line, columns),
-                (_, None) => azure::row(line),
+            let row = match (&self.format, &self.columns, &mut self.csv) {
+                (TraceFormat::Mooncake, ..) => mooncake::row(line),
+                (TraceFormat::Bailian, ..) => bailian::row(line, &mut self.chats),
+                (_, _, Some(csv)) => csv.row(line, &self.mix),
+                (_, Some(columns), _) => columns::row(line, columns),
+                _ => azure::row(line),
             };
             let row = row.map_err(|mut flaw| {
                 if !self.lines.terminated() {
@@ -427,6 +478,14 @@ impl Trace {
 }
 
 impl Source for Trace {
+    fn remarks(&self) -> Vec<String> {
+        match self.skipped {
+            0 => Vec::new(),
+            1 => vec!["1 row without response tokens was left out".to_owned()],
+            count => vec![format!("{count} rows without response tokens were left out")],
+        }
+    }
+
     fn next(&mut self) -> Result<Option<Arrival>, Vec<TraceError>> {
         if !self.pending.is_empty() {
             return Err(std::mem::take(&mut self.pending));
@@ -447,7 +506,18 @@ impl Source for Trace {
         // A row without tokens is a request all the same: it costs at least one.
         let length = |count| stretched(count, self.scale.length);
         let (prompt, output) = (length(row.prompt), length(row.output));
-        Ok(Some(self.mix.given(at, prompt, output, row.prefix)))
+        let block =
+            if self.format == TraceFormat::Bailian { bailian::BLOCK } else { mooncake::BLOCK };
+        let draft = Draft {
+            prompt: Some(prompt),
+            output: Some(output),
+            prefix: Prefix { hashes: row.prefix, block: length(block).0 as u32 },
+            class: row.class,
+            tenant: row.tenant.map(TenantId),
+            session: row.session,
+            key: None,
+        };
+        Ok(Some(self.mix.make(at, draft)))
     }
 }
 

@@ -10,6 +10,9 @@ use serde::Deserialize;
 use super::{Flaw, Row, not_text, tokens_in_range};
 use crate::rng::mix;
 
+/// Tokens an id stands for.
+pub(super) const BLOCK: u64 = 512;
+
 /// Milliseconds beyond this (500 years) are not a time.
 const MILLIS_MAX: f64 = 1.6e13;
 
@@ -39,13 +42,14 @@ pub(super) fn row(line: &[u8]) -> Result<Row, Flaw> {
         tokens_in_range(length).map_err(|reason| Flaw::new(column_of(text, key), reason))?;
     }
     let at = (record.timestamp * 1e6).round() as i128;
-    let prefix = chain(record.hash_ids);
-    Ok(Row { at, prompt: record.input_length, output: record.output_length, prefix })
+    let (prompt, output) = (record.input_length, record.output_length);
+    Ok(Row { at, prompt, output, prefix: chain(0, record.hash_ids), ..Row::default() })
 }
 
-/// Turns block ids into hashes that each stand for the whole prompt up to their block.
-fn chain(mut ids: Vec<u64>) -> Box<[u64]> {
-    let mut hash = 0;
+/// Turns block ids into hashes that each stand for the whole prompt up to their block. Ids are
+/// comparable where they begin with the same hash.
+pub(super) fn chain(first: u64, mut ids: Vec<u64>) -> Box<[u64]> {
+    let mut hash = first;
     for id in &mut ids {
         hash = mix(hash, *id);
         *id = hash;
@@ -53,14 +57,14 @@ fn chain(mut ids: Vec<u64>) -> Box<[u64]> {
     ids.into_boxed_slice()
 }
 
-fn flaw(error: &serde_json::Error) -> Flaw {
+pub(super) fn flaw(error: &serde_json::Error) -> Flaw {
     let text = error.to_string();
     // The line number in it is always 1, and the column has a place of its own.
     let reason = text.rfind(" at line ").map_or(text.as_str(), |at| &text[..at]);
     Flaw::new((error.column() as u64).max(1), reason.to_owned())
 }
 
-fn column_of(text: &str, key: &str) -> u64 {
+pub(super) fn column_of(text: &str, key: &str) -> u64 {
     let quoted = format!("\"{key}\"");
     text.find(&quoted).map_or(1, |at| at as u64 + 1)
 }
@@ -71,11 +75,11 @@ mod tests {
 
     #[test]
     fn prefixes_agree_exactly_as_far_as_the_ids_do() {
-        let a = chain(vec![0, 1, 2, 3]);
-        let b = chain(vec![0, 1, 9, 3]);
+        let a = chain(0, vec![0, 1, 2, 3]);
+        let b = chain(0, vec![0, 1, 9, 3]);
         assert_eq!(a[..2], b[..2]);
         assert!(a[2..].iter().zip(&b[2..]).all(|(a, b)| a != b));
-        assert_eq!(chain(vec![0, 1])[..], a[..2]);
+        assert_eq!(chain(0, vec![0, 1])[..], a[..2]);
     }
 
     #[test]

@@ -7,14 +7,23 @@ use proptest::prelude::*;
 use super::*;
 use crate::balance::Priority;
 use crate::dist::Dist;
-use crate::workload::ClassSpec;
+use crate::workload::{ClassSpec, Origin, Tenants};
 
 const HEADER: &str = "TIMESTAMP,ContextTokens,GeneratedTokens";
 
 fn mix(seed: u64) -> Mix {
     let law = Dist::constant(1.0).unwrap();
     let (name, priority) = ("all".to_owned(), Priority::Normal);
-    let class = ClassSpec { name, share: 1.0, priority, prompt: law, output: law, deadline: None };
+    let class = ClassSpec {
+        name,
+        share: 1.0,
+        priority,
+        prompt: law,
+        output: law,
+        deadline: None,
+        origin: Origin::default(),
+        tenants: Tenants::default(),
+    };
     Mix::new(vec![class], seed)
 }
 
@@ -401,5 +410,103 @@ proptest! {
     fn text_that_is_almost_a_table_never_panics(rows in "([-0-9.einfa]{0,6},){0,4}[0-9\\n]{0,40}") {
         let _ = csv(TraceFormat::Vidur, &format!("{}\n{rows}", columns::VIDUR.join(",")));
         let _ = csv(TraceFormat::BurstGpt, &format!("{}\n{rows}", columns::BURSTGPT.join(",")));
+    }
+}
+
+fn map(unit: TimeUnit) -> CsvMap {
+    let name = |text: &str| Some(text.to_owned());
+    CsvMap {
+        time: "When".to_owned(),
+        unit,
+        input: "in".to_owned(),
+        output: "out".to_owned(),
+        session: name("chat"),
+        tenant: name("who"),
+        class: name("kind"),
+        separator: b';',
+    }
+}
+
+fn table(map: CsvMap, text: &str) -> Result<Vec<Arrival>, Vec<TraceError>> {
+    csv(TraceFormat::Csv(Box::new(map)), text)
+}
+
+#[test]
+fn any_table_reads_by_its_map() {
+    let text = "who;kind;\"out\";IN;more;when;chat\n\
+                acme;all;5;100;x;\"1700000000.25\";7\n\
+                \"b;c\";all;6;101;;1700000001.5;abc\nacme;all;7;102;;1700000001.5;7\n";
+    let arrivals = table(map(TimeUnit::Seconds), text).unwrap();
+    assert_eq!(nanos(&arrivals), [0, 1_250_000_000, 1_250_000_000]);
+    let facts: Vec<_> = arrivals
+        .iter()
+        .map(|a| (a.request.prompt.0, a.truth.output.0, a.request.tenant.0))
+        .collect();
+    assert_eq!(facts, [(100, 5, 0), (101, 6, 1), (102, 7, 0)], "names are numbered");
+    let sessions: Vec<_> = arrivals.iter().map(|arrival| arrival.request.session).collect();
+    assert_eq!((sessions[0], sessions[2]), (Some(7), Some(7)));
+    assert_ne!(sessions[1], Some(7));
+}
+
+#[test]
+fn times_of_a_table_are_in_its_unit() {
+    for (unit, first, second) in [
+        (TimeUnit::Seconds, "0.5", "2"),
+        (TimeUnit::Millis, "500", "2000.0"),
+        (TimeUnit::Micros, "500000", "2e6"),
+        (TimeUnit::Nanos, "500000000", "2000000000"),
+        (TimeUnit::Date, "2023-12-31 23:59:59.5", "2024-01-01T00:00:01Z"),
+    ] {
+        let bare = CsvMap { session: None, tenant: None, class: None, ..map(unit) };
+        let text = format!("when;in;out\n{first};1;1\n{second};1;1\n");
+        assert_eq!(nanos(&table(bare, &text).unwrap()), [0, 1_500_000_000], "{unit:?}");
+    }
+}
+
+#[test]
+fn bad_rows_of_a_table_are_told_with_their_place() {
+    let text = "when;in;out;chat;who;kind\n1;1;1;a;5;all\n2;-1;1;a;5;all\n2;1;999999999;a;5;all\n\
+                2;1;1;a;5;none\n2;1;1;a;bob;all\nsoon;1;1;a;5;all\n2;1;1;a;5\n\
+                0.5;1;1;a;5;all\n-3;1;1;a;5;all\n1e40;1;1;a;5;all\n";
+    let errors = table(map(TimeUnit::Seconds), text).unwrap_err();
+    let told: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    insta::assert_snapshot!(told.join("\n"));
+    let wrong = table(map(TimeUnit::Seconds), "when,in,out\n1,1,1\n").unwrap_err();
+    assert_eq!(wrong.len(), 1);
+    assert!(wrong[0].reason.contains("no column `When`"), "{wrong:?}");
+}
+
+#[test]
+fn bailian_rows_have_conversations_and_small_blocks() {
+    let row = |chat, parent, at: f64| {
+        format!(
+            "{{\"chat_id\": {chat}, \"parent_chat_id\": {parent}, \"timestamp\": {at}, \
+             \"input_length\": 33, \"output_length\": 2, \"hash_ids\": [1, 2, {chat}]}}\n"
+        )
+    };
+    let text = [row(5, -1, 61.0), row(6, -1, 61.25), row(9, 5, 70.5)].concat();
+    let arrivals = drain(&mut open(bytes(text), TraceFormat::Bailian, 1.0, 1)).unwrap();
+    assert_eq!(nanos(&arrivals), [0, 250_000_000, 9_500_000_000]);
+    let sessions: Vec<_> = arrivals.iter().map(|arrival| arrival.request.session).collect();
+    assert_eq!(sessions, [Some(5), Some(6), Some(5)]);
+    let (a, b) = (&arrivals[0].request, &arrivals[2].request);
+    assert_eq!((a.prefix_block, a.prefix.len()), (16, 3));
+    assert_eq!(a.prefix[..2], b.prefix[..2]);
+    assert_ne!(a.prefix[2], b.prefix[2]);
+}
+
+proptest! {
+    #[test]
+    fn text_that_is_almost_any_trace_never_panics(
+        rows in "([-0-9.a\";]{0,8};){0,6}[0-9\\n]{0,40}",
+        object in "\\{(\"(chat_id|timestamp|input_length|t|in|requests)\": ?[-0-9\\[{}e.]{0,5},?){0,5}\\}?",
+    ) {
+        let text = format!("when;in;out;chat;who;kind\n{rows}");
+        let _ = table(map(TimeUnit::Seconds), &text);
+        let _ = drain(&mut open(bytes(object.clone()), TraceFormat::Bailian, 1.0, 1));
+        let mut sessions = Recordings::new(Box::new(bytes(object.clone())), 1.0);
+        while let Ok(Some(_)) = sessions.next() {}
+        let _ = servegen::windows(Box::new(bytes(rows.replace(';', ","))));
+        let _ = servegen::dataset(&mut object.as_bytes());
     }
 }

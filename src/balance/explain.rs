@@ -1,0 +1,135 @@
+//! Explanations: what a strategy saw of every node when it chose one, in full.
+//!
+//! Made only for the requests that somebody asks about; free otherwise. An explanation is computed
+//! at the moment of the decision, from the very state it was made on, not reconstructed.
+
+use super::event::{Attempt, Terms, Why};
+use super::fleet::NodeState;
+use super::strategy::{Ask, Strategy};
+use crate::unit::{NodeId, RequestId, Time};
+
+/// Of larger tiers an explanation tells the nodes looked at and counts the others.
+pub const CANDIDATES_MAX: usize = 256;
+
+/// Whose decisions are explained.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Explain {
+    /// Nobody's.
+    #[default]
+    Off,
+    /// Those of one request.
+    One(RequestId),
+    /// All.
+    All,
+}
+
+impl Explain {
+    pub(super) fn wants(self, request: RequestId) -> bool {
+        match self {
+            Explain::Off => false,
+            Explain::One(one) => one == request,
+            Explain::All => true,
+        }
+    }
+}
+
+/// A decision in full.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explanation {
+    /// The try it was made for.
+    pub attempt: Attempt,
+    /// When.
+    pub at: Time,
+    /// What travels with the dispatch: route, pool, tier, strategy, winner and runner-up.
+    pub why: Why,
+    /// The nodes of the tier in file order, at most [`CANDIDATES_MAX`] of them.
+    pub candidates: Vec<Candidate>,
+    /// Nodes of the tier that are not in the list.
+    pub omitted: usize,
+}
+
+/// A node as a decision saw it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Candidate {
+    /// The node.
+    pub node: NodeId,
+    /// What became of it.
+    pub verdict: Verdict,
+    /// The additive terms of its score, before division by the success probability.
+    pub terms: Terms,
+    /// The probability that it succeeds, as far as is known.
+    pub success: f64,
+    /// Attempts in flight on it.
+    pub in_flight: u32,
+}
+
+/// What became of a node in a decision.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Verdict {
+    /// Chosen, with this score; not a number where the strategy does not score.
+    Chosen(f64),
+    /// Looked at, with this score.
+    LookedAt(f64),
+    /// Allowed, but not drawn or not reached.
+    NotDrawn,
+    /// Not allowed.
+    Filtered(Filter),
+}
+
+/// Why a node was not allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filter {
+    /// It is not up.
+    State(NodeState),
+    /// It has as much in flight as it may.
+    Full,
+    /// It lacks a tag that the route requires.
+    Tags,
+    /// It was tried before.
+    Tried,
+}
+
+impl Explanation {
+    pub(super) fn of(
+        ask: &Ask<'_>,
+        strategy: &dyn Strategy,
+        attempt: Attempt,
+        why: &Why,
+        looked_at: &[(NodeId, f64)],
+    ) -> Explanation {
+        let score_of =
+            |node| looked_at.iter().find(|(other, _)| *other == node).map(|(_, score)| *score);
+        let members = ask.members();
+        let of_interest = |node: NodeId| {
+            members.len() <= CANDIDATES_MAX || node == why.chosen.node || score_of(node).is_some()
+        };
+        let candidates: Vec<Candidate> = members
+            .iter()
+            .copied()
+            .filter(|&node| of_interest(node))
+            .take(CANDIDATES_MAX)
+            .map(|id| {
+                let node = ask.node(id);
+                let score = score_of(id);
+                let verdict = if id == why.chosen.node {
+                    Verdict::Chosen(score.unwrap_or(why.chosen.score))
+                } else if let Some(score) = score {
+                    Verdict::LookedAt(score)
+                } else if let Some(filter) = ask.filter(id) {
+                    Verdict::Filtered(filter)
+                } else {
+                    Verdict::NotDrawn
+                };
+                Candidate {
+                    node: id,
+                    verdict,
+                    terms: strategy.terms(ask, id),
+                    success: node.success(ask.now),
+                    in_flight: node.ledger.requests,
+                }
+            })
+            .collect();
+        let omitted = members.len() - candidates.len();
+        Explanation { attempt, at: ask.now, why: *why, candidates, omitted }
+    }
+}

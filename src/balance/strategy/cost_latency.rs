@@ -1,0 +1,59 @@
+//! Cost and latency in one score: predicted seconds plus dollars at a fixed rate of exchange.
+//!
+//! `cost = (TTFT + expected output * TPOT + exchange * dollars) / success probability`, in seconds. The
+//! exchange says how many seconds of waiting a dollar is worth; at 0 this is shortest_expected, at a very
+//! large value it is cheapest.
+
+use super::shortest_expected::{Eye, seconds};
+use super::{Ask, Entry, Fact, Memo, Setting, SettingKind, Strategy, cheapest};
+use crate::balance::event::{Term, Terms, Why};
+use crate::balance::fleet::Fleet;
+use crate::rng::Rng;
+use crate::unit::{NodeId, Time};
+
+pub(super) const ENTRY: Entry = Entry {
+    name: "cost_latency",
+    summary: "predicted seconds plus dollars at a fixed rate of exchange",
+    when: "one model at several prices and speeds, when you can say what a second is worth",
+    cost: "O(n) up to 128 nodes, O(1) beyond",
+    source: "scalarisation; shape x speed prediction",
+    settings: &[Setting {
+        name: "exchange",
+        kind: SettingKind::Ratio { max: 1_000_000_000_000 },
+        default: 1_000_000_000,
+        about: "seconds that a dollar is worth",
+    }],
+    build: |spec| Box::new(CostLatency { exchange: spec.ratio(0), eye: Eye::default() }),
+};
+
+#[derive(Debug)]
+struct CostLatency {
+    exchange: f64,
+    eye: Eye,
+}
+
+impl Strategy for CostLatency {
+    fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
+        let exchange = self.exchange;
+        self.eye.least(ask, rng, why, |id, prediction| {
+            let cost = seconds(ask, prediction) + exchange * cheapest::dollars(ask, id);
+            (ask.against_failure(ask.node(id), cost), 0.0)
+        })
+    }
+
+    fn terms(&self, ask: &Ask<'_>, node: NodeId) -> Terms {
+        let prediction = self.eye.predict(ask, node);
+        Terms::NONE
+            .with(Term::Ttft, prediction.ttft)
+            .with(Term::Decoding, seconds(ask, &prediction) - prediction.ttft)
+            .with(Term::Price, self.exchange * cheapest::dollars(ask, node))
+    }
+
+    fn memo(&self, ask: &Ask<'_>, node: NodeId) -> Option<Memo> {
+        Some(self.eye.memo(ask, node))
+    }
+
+    fn learn(&mut self, now: Time, fact: &Fact<'_>, fleet: &Fleet) {
+        self.eye.learn(now, fact, fleet);
+    }
+}

@@ -1,0 +1,113 @@
+//! KV overlap: as NVIDIA Dynamo's router, everything counted in blocks of the KV cache.
+//!
+//! `cost = prefill_scale * max(0, (active prefill tokens + prompt) / block - overlap_credit * matched
+//! blocks) + decode blocks`, the least wins; with a temperature above zero a node is drawn with
+//! probability `exp(-cost / (temperature * range of costs))`. Knows no speed, no answer length.
+
+use super::prefix_index::PrefixIndex;
+use super::{Ask, Entry, Fact, Setting, SettingKind, Shortlist, Strategy, least};
+use crate::balance::event::{Term, Terms, Why};
+use crate::balance::fleet::Fleet;
+use crate::rng::Rng;
+use crate::unit::{NodeId, Time};
+
+pub(super) const ENTRY: Entry = Entry {
+    name: "kv_overlap",
+    summary: "as Dynamo's KV router: prefill blocks less cached ones, plus decode blocks",
+    when: "to compare with Dynamo; similar engines with prefix caches",
+    cost: "O(n) up to 128 nodes, O(1) beyond",
+    source: "NVIDIA Dynamo kv-router",
+    settings: &[
+        Setting {
+            name: "prefill_scale",
+            kind: SettingKind::Ratio { max: 100_000_000 },
+            default: 1_000_000,
+            about: "cost of a block to prefill relative to one that decodes",
+        },
+        Setting {
+            name: "overlap_credit",
+            kind: SettingKind::Ratio { max: 100_000_000 },
+            default: 1_000_000,
+            about: "blocks taken off for a matched block",
+        },
+        Setting {
+            name: "temperature",
+            kind: SettingKind::Ratio { max: 100_000_000 },
+            default: 0,
+            about: "above zero nodes are drawn by their costs",
+        },
+    ],
+    build: |spec| {
+        Box::new(KvOverlap {
+            prefill_scale: spec.ratio(0),
+            credit: spec.ratio(1),
+            temperature: spec.ratio(2),
+            index: PrefixIndex::default(),
+            list: Shortlist::default(),
+        })
+    },
+};
+
+/// Tokens of a block of the KV cache.
+const BLOCK: f64 = 16.0;
+/// Nodes drawn in large tiers.
+const CHOICES: usize = 8;
+
+#[derive(Debug)]
+struct KvOverlap {
+    prefill_scale: f64,
+    credit: f64,
+    temperature: f64,
+    index: PrefixIndex,
+    list: Shortlist,
+}
+
+impl KvOverlap {
+    /// (prefill, decode) in blocks.
+    fn parts(&self, ask: &Ask<'_>, id: NodeId) -> (f64, f64) {
+        let ledger = &ask.node(id).ledger;
+        let prompt = ask.request.prompt;
+        let matched = prompt.less(self.index.uncached(ask.request, id)).0 as f64 / BLOCK;
+        let prefill = (ledger.prompt + prompt).0 as f64 / BLOCK - self.credit * matched;
+        (self.prefill_scale * prefill.max(0.0), ledger.kv.0 as f64 / BLOCK)
+    }
+}
+
+impl Strategy for KvOverlap {
+    fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
+        let mut list = std::mem::take(&mut self.list);
+        ask.shortlist(CHOICES, &mut list, rng);
+        self.index.look_up(ask, &mut list);
+        let cost = |id| {
+            let (prefill, decode) = self.parts(ask, id);
+            ask.against_failure(ask.node(id), prefill + decode)
+        };
+        let nodes = list.nodes().iter().copied();
+        let picked = if self.temperature > 0.0 {
+            let costs = || nodes.clone().map(cost);
+            let (low, high) = costs().fold((f64::INFINITY, 0.0_f64), |(low, high), cost| {
+                (low.min(cost), high.max(cost))
+            });
+            let heat = (self.temperature * (high - low)).max(f64::MIN_POSITIVE);
+            // The least of `cost - heat * Gumbel` is a draw from the softmax of `-cost / heat`.
+            let mut side = Rng::from_key(rng.bits());
+            let mut noise = || (-side.unit().max(f64::MIN_POSITIVE).ln()).ln();
+            least(ask, nodes, rng, why, |id| (cost(id) + heat * noise(), 0.0))
+        } else {
+            least(ask, nodes, rng, why, |id| (cost(id), 0.0))
+        };
+        self.list = list;
+        picked
+    }
+
+    fn terms(&self, ask: &Ask<'_>, node: NodeId) -> Terms {
+        let (prefill, decode) = self.parts(ask, node);
+        Terms::NONE.with(Term::Prefill, prefill).with(Term::Decode, decode)
+    }
+
+    fn learn(&mut self, _: Time, fact: &Fact<'_>, _: &Fleet) {
+        if let Fact::Dispatched { node, request } = *fact {
+            self.index.insert(request, node);
+        }
+    }
+}

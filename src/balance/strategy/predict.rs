@@ -1,0 +1,364 @@
+//! What a request is expected to take on a node, learnt from what others took: shape times speed.
+//!
+//! `TTFT = s o (w . x)`, `TPOT = v sqrt(o) (b . z)` in seconds. The shape (`w`, `b`: what tokens,
+//! requests and KV cost) is shared by all nodes of a model and learnt by least squares that forgets
+//! toward a prior; the speeds (`s`, `v`) are two numbers a node and follow within a few answers; `o` is
+//! the overdue factor of a node whose oldest unanswered request is late. Shapes drift over hours, speeds
+//! in seconds: one estimator cannot serve both. All features cause latency, and coefficients are kept at
+//! zero or above, so more load never looks faster.
+//!
+//! ```text
+//! x = [1, new/1e3, P/1e3, W, D/10, K/1e5]         new: tokens of this prompt not cached
+//! z = [1, (D+W+1)/10, (K+prompt+L/2)/1e5, min(P/1e3, 2)]
+//! P, W: prompt tokens and requests without a first token; D: requests decoding; K: KV tokens
+//! ```
+//!
+//! Learning: `A <- g A + (1-g) A0 + q x x'`, `a <- g a + (1-g) A0 w0 + q x y`, `w = A^-1 a`, with
+//! forgetting `g = exp(-dt / 240 s)` and weight `q = 1 / max(prediction, 0.05 s)^2`. Forgetting toward
+//! the prior keeps A positive definite for ever. Answers that do not stream teach their whole time as
+//! time to the first token.
+
+use super::{Ask, Fact, Memo, Sent};
+use crate::balance::event::End;
+use crate::balance::fleet::Fleet;
+use crate::unit::{NodeId, Span, Time, Tokens};
+
+/// Forgetting of a shape, in seconds.
+const SHAPE_FORGETS: f64 = 240.0;
+/// Speeds go back to that of the shape with this time constant, in seconds.
+const SPEED_FORGETS: f64 = 30.0;
+/// Speeds are recomputed for reading after so long.
+const REFRESH: Span = Span::from_millis(500);
+
+const W0: [f64; 6] = [0.02, 0.09, 0.09, 0.01, 0.01, 0.02];
+const W_PRECISION: [f64; 6] = [4.0, 4.0, 4.0, 1.0, 1.0, 1.0];
+const B0: [f64; 4] = [0.013, 0.0005, 0.008, 0.01];
+const B_PRECISION: [f64; 4] = [200.0, 40.0, 40.0, 40.0];
+
+/// Least squares that forget toward a prior.
+#[derive(Clone, Debug)]
+struct Shape<const N: usize> {
+    a: [[f64; N]; N],
+    v: [f64; N],
+    w: [f64; N],
+    prior: [f64; N],
+    precision: [f64; N],
+    stamp: Time,
+}
+
+impl<const N: usize> Shape<N> {
+    fn new(prior: [f64; N], precision: [f64; N]) -> Shape<N> {
+        let mut a = [[0.0; N]; N];
+        let mut v = [0.0; N];
+        for i in 0..N {
+            a[i][i] = precision[i];
+            v[i] = precision[i] * prior[i];
+        }
+        Shape { a, v, w: prior, prior, precision, stamp: Time::ZERO }
+    }
+
+    fn of(&self, x: &[f64; N]) -> f64 {
+        self.w.iter().zip(x).map(|(w, x)| w * x).sum::<f64>().max(1e-6)
+    }
+
+    /// Learns that features `x` took `y`.
+    fn learn(&mut self, now: Time, x: &[f64; N], y: f64, weight: f64) {
+        let keep = (-now.since(self.stamp).seconds() / SHAPE_FORGETS).exp();
+        self.stamp = now;
+        for i in 0..N {
+            for j in 0..N {
+                self.a[i][j] = keep * self.a[i][j] + weight * x[i] * x[j];
+            }
+            self.a[i][i] += (1.0 - keep) * self.precision[i];
+            self.v[i] = keep * self.v[i]
+                + (1.0 - keep) * self.precision[i] * self.prior[i]
+                + weight * x[i] * y;
+        }
+        self.solve();
+    }
+
+    /// `w = A^-1 v` by Cholesky; coefficients below zero become zero. Leaves `w` as it was if rounding
+    /// has made A indefinite.
+    fn solve(&mut self) {
+        let mut l = [[0.0; N]; N];
+        for i in 0..N {
+            for j in 0..=i {
+                let dot: f64 = (0..j).map(|k| l[i][k] * l[j][k]).sum();
+                if i == j {
+                    let square = self.a[i][i] - dot;
+                    if square.is_nan() || square <= 0.0 {
+                        return;
+                    }
+                    l[i][i] = square.sqrt();
+                } else {
+                    l[i][j] = (self.a[i][j] - dot) / l[j][j];
+                }
+            }
+        }
+        let mut w = self.v;
+        for i in 0..N {
+            let dot: f64 = (0..i).map(|k| l[i][k] * w[k]).sum();
+            w[i] = (w[i] - dot) / l[i][i];
+        }
+        for i in (0..N).rev() {
+            let dot: f64 = (i + 1..N).map(|k| l[k][i] * w[k]).sum();
+            w[i] = (w[i] - dot) / l[i][i];
+        }
+        for (to, from) in self.w.iter_mut().zip(w) {
+            *to = if from.is_finite() { from.max(0.0) } else { *to };
+        }
+    }
+}
+
+/// What is learnt of one node.
+#[derive(Clone, Copy, Debug)]
+struct Speed {
+    /// Logarithms of the factors.
+    g: f64,
+    h: f64,
+    stamp: Time,
+    /// The factors as of `read_at`.
+    s: f64,
+    v: f64,
+    read_at: Time,
+    /// Since when a request has been without its first token, if one is; and how long it was expected
+    /// to be.
+    pending: Option<(Time, f64)>,
+    /// When an answer was last heard.
+    heard: Option<Time>,
+}
+
+impl Default for Speed {
+    fn default() -> Speed {
+        Speed {
+            g: 0.0,
+            h: 0.0,
+            stamp: Time::ZERO,
+            s: 1.0,
+            v: 1.0,
+            read_at: Time::ZERO,
+            pending: None,
+            heard: None,
+        }
+    }
+}
+
+impl Speed {
+    fn fade(&mut self, now: Time) {
+        let keep = (-now.since(self.stamp).seconds() / SPEED_FORGETS).exp();
+        self.g *= keep;
+        self.h *= keep;
+        self.stamp = now;
+        (self.s, self.v, self.read_at) = (self.g.exp(), self.h.exp(), now);
+    }
+
+    fn overdue(&self, now: Time) -> f64 {
+        self.pending.map_or(1.0, |(since, expected)| {
+            (now.since(since).seconds() / (1.5 * expected.max(0.01))).clamp(1.0, 20.0)
+        })
+    }
+}
+
+/// What a request is expected to take on a node.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Prediction {
+    /// Seconds to the first token.
+    pub(super) ttft: f64,
+    /// Seconds for each token after it.
+    pub(super) tpot: f64,
+    /// Seconds that the other requests on the node lose.
+    pub(super) others: f64,
+}
+
+/// Learns from answers; see the file's head.
+#[derive(Debug, Default)]
+pub(super) struct Predictor {
+    /// By model.
+    shapes: Vec<(Shape<6>, Shape<4>)>,
+    /// By seat.
+    speeds: Vec<Speed>,
+    /// Smoothed logarithm of (seen / predicted) time to the first token, and samples it is made of.
+    calibration: (f64, u32),
+}
+
+fn features(ask: &Ask<'_>, id: NodeId, new: Tokens) -> ([f64; 6], [f64; 4]) {
+    let ledger = &ask.node(id).ledger;
+    let (p, w) = (ledger.prompt.0 as f64 / 1e3, f64::from(ledger.prefilling));
+    let (d, k) = (f64::from(ledger.decoding), ledger.kv.0 as f64);
+    let own = ask.request.prompt.0 as f64 + ask.expected_output.0 as f64 / 2.0;
+    let x = [1.0, new.0 as f64 / 1e3, p, w, d / 10.0, k / 1e5];
+    (x, [1.0, (d + w + 1.0) / 10.0, (k + own) / 1e5, p.min(2.0)])
+}
+
+impl Predictor {
+    /// Makes room for the nodes of the tier and brings their speeds up to date for reading.
+    pub(super) fn refresh(&mut self, ask: &Ask<'_>, nodes: &[NodeId]) {
+        for &id in nodes {
+            let node = ask.node(id);
+            let (seat, model) = (node.seat as usize, node.spec.model.index());
+            if self.speeds.len() <= seat {
+                self.speeds.resize(ask.members().len().max(seat + 1), Speed::default());
+            }
+            if self.shapes.len() <= model {
+                self.shapes.resize_with(model + 1, || {
+                    (Shape::new(W0, W_PRECISION), Shape::new(B0, B_PRECISION))
+                });
+            }
+            let speed = &mut self.speeds[seat];
+            if ask.now.since(speed.read_at) > REFRESH {
+                speed.fade(ask.now);
+            }
+        }
+    }
+
+    /// Predicts. `new` are the tokens of the prompt that the node has not cached. A node that was not
+    /// refreshed is taken to be as fast as its shape.
+    pub(super) fn predict(&self, ask: &Ask<'_>, id: NodeId, new: Tokens) -> Prediction {
+        let node = ask.node(id);
+        let Some((ttft, tpot)) = self.shapes.get(node.spec.model.index()) else {
+            return Prediction::default();
+        };
+        let (x, z) = features(ask, id, new);
+        let (s, v, o) = self
+            .speeds
+            .get(node.seat as usize)
+            .map_or((1.0, 1.0, 1.0), |speed| (speed.s, speed.v, speed.overdue(ask.now)));
+        let others = f64::from(node.ledger.requests);
+        let lost = if others > 0.0 {
+            let overlap = (ask.expected_output.0 as f64).min(node.ledger.output.0 as f64 / others);
+            let slower = v * (tpot.w[1] / 10.0 + tpot.w[2] * (z[2] - x[5]));
+            others * (overlap * slower + s * ttft.w[1] * x[1])
+        } else {
+            0.0
+        };
+        Prediction { ttft: s * o * ttft.of(&x), tpot: v * o.sqrt() * tpot.of(&z), others: lost }
+    }
+
+    /// What to keep with an attempt for learning.
+    pub(super) fn memo(ask: &Ask<'_>, id: NodeId, new: Tokens) -> Memo {
+        let (x, z) = features(ask, id, new);
+        [x[1], x[2], x[3], x[4], x[5], z[1], z[2], z[3]].map(|feature| feature as f32)
+    }
+
+    /// Returns by which factor times to the first token were off lately, as a ratio above one; one
+    /// while fewer than fifty were seen.
+    pub(super) fn off_by(&self) -> f64 {
+        let (bias, samples) = self.calibration;
+        if samples < 50 { 1.0 } else { bias.abs().exp() }
+    }
+
+    /// Returns when the node was last heard of.
+    pub(super) fn heard(&self, seat: usize) -> Option<Time> {
+        self.speeds.get(seat).and_then(|speed| speed.heard)
+    }
+
+    /// Learns from a fact about an attempt.
+    pub(super) fn learn(&mut self, now: Time, fact: &Fact<'_>, fleet: &Fleet) {
+        match *fact {
+            Fact::Dispatched { node, .. } => {
+                let member = fleet.node(node);
+                let model = member.spec.model.index();
+                let expected = self.shapes.get(model).map_or(1.0, |(ttft, _)| ttft.of(&[1.0; 6]));
+                if let Some(speed) = self.speeds.get_mut(member.seat as usize) {
+                    let expected = expected * speed.s;
+                    speed.pending.get_or_insert((now, expected));
+                }
+            }
+            Fact::FirstToken { node, took, sent } => {
+                self.answered(now, node, fleet);
+                self.first_token(now, node, took, sent, fleet);
+            }
+            Fact::Ended { node, end, took, first_token, usage, sent } => {
+                if first_token.is_none() {
+                    self.answered(now, node, fleet);
+                }
+                match (end, first_token) {
+                    (End::Done, Some(first)) if usage.output.0 > 1 => {
+                        let rest = Span(took.0.saturating_sub(first.0)).seconds();
+                        self.per_token(now, node, rest / (usage.output.0 - 1) as f64, sent, fleet);
+                    }
+                    (End::Done, None) => self.first_token(now, node, took, sent, fleet),
+                    _ => {}
+                }
+            }
+            Fact::Tokens { node, so_far, took, sent } if so_far.0 >= 16 => {
+                let each = took.seconds() / (so_far.0 - 1) as f64;
+                self.per_token(now, node, each, sent, fleet);
+            }
+            Fact::Tokens { .. } | Fact::Report { .. } => {}
+        }
+    }
+
+    /// A request got its first token or ended without one: others may still wait for theirs.
+    fn answered(&mut self, now: Time, id: NodeId, fleet: &Fleet) {
+        let node = fleet.node(id);
+        if let Some(speed) = self.speeds.get_mut(node.seat as usize) {
+            let expected = speed.pending.map_or(1.0, |(_, expected)| expected);
+            speed.pending = (node.ledger.prefilling > 1).then_some((now, expected));
+            speed.heard = Some(now);
+        }
+    }
+
+    fn first_token(&mut self, now: Time, id: NodeId, took: Span, sent: &Sent, fleet: &Fleet) {
+        let node = fleet.node(id);
+        let known = (self.shapes.get_mut(node.spec.model.index()))
+            .zip(self.speeds.get_mut(node.seat as usize));
+        let (Some(memo), Some(((shape, _), speed))) = (sent.memo, known) else { return };
+        let m = memo.map(f64::from);
+        let x = [1.0, m[0], m[1], m[2], m[3], m[4]];
+        let y = took.seconds().max(1e-6);
+        let expected = shape.of(&x);
+        speed.fade(now);
+        let (bias, samples) = self.calibration;
+        let off = (y / (expected * speed.s)).ln().clamp(-3.0, 3.0);
+        let gain = 1.0 / f64::from((samples + 1).min(200));
+        self.calibration = (bias + gain * (off - bias), (samples + 1).min(200));
+        speed.g += 0.2 * ((y / expected).ln().clamp(-1.5, 1.5) - speed.g);
+        speed.s = speed.g.exp();
+        let target = (y / speed.s).min(4.0 * expected);
+        shape.learn(now, &x, target, 1.0 / expected.max(0.05).powi(2));
+    }
+
+    fn per_token(&mut self, now: Time, id: NodeId, each: f64, sent: &Sent, fleet: &Fleet) {
+        let node = fleet.node(id);
+        let known = (self.shapes.get_mut(node.spec.model.index()))
+            .zip(self.speeds.get_mut(node.seat as usize));
+        let (Some(memo), Some(((_, shape), speed))) = (sent.memo, known) else { return };
+        let m = memo.map(f64::from);
+        let z = [1.0, m[5], m[6], m[7]];
+        let y = each.max(1e-7);
+        let expected = shape.of(&z);
+        speed.fade(now);
+        speed.h += 0.15 * ((y / expected).ln().clamp(-1.5, 1.5) - speed.h);
+        speed.v = speed.h.exp();
+        let target = (y / speed.v).min(4.0 * expected);
+        // Samples of this kind are plentiful and correlated.
+        shape.learn(now, &z, target, 0.05 / expected.max(1e-3).powi(2));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn least_squares_find_the_coefficients_and_go_back_to_the_prior() {
+        let mut shape = Shape::new(B0, B_PRECISION);
+        let truth = [0.03, 0.002, 0.02, 0.0];
+        let mut now = Time::ZERO;
+        for sample in 0..4_000_u32 {
+            now = now + Span::from_millis(10);
+            let part = |shift: u32| f64::from((sample >> shift) % 7) / 3.0;
+            let z = [1.0, part(0), part(1), part(2)];
+            let y: f64 = truth.iter().zip(z).map(|(w, z)| w * z).sum();
+            shape.learn(now, &z, y, 1e4);
+        }
+        for (found, wanted) in shape.w.iter().zip(truth) {
+            assert!((found - wanted).abs() < 2e-4, "{:?}", shape.w);
+        }
+        shape.learn(now + Span::from_secs(100_000), &[0.0; 4], 0.0, 0.0);
+        for (found, wanted) in shape.w.iter().zip(B0) {
+            assert!((found - wanted).abs() < 1e-9, "{:?}", shape.w);
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Smart: the least predicted cost to everybody, in seconds, with a way back when predictions fail.
+//!
+//! `cost = (ttft_weight * TTFT + L * TPOT + others * X + exchange * dollars) / p + (1 - p) / p * 3 C`
+//!
+//! TTFT, TPOT and X (the seconds that the node's other requests lose) are predicted by `predict`; L is the
+//! expected length of the answer, p the node's success probability, C the mean time of answers, so the
+//! second part is the price of a wasted attempt and another one. It is a model-based controller that is
+//! calibrated as it runs, no black box: every term is in the explanation.
+//!
+//! Way back: while times to the first token were lately off by more than a factor of two, the least
+//! outstanding tokens for the weight decide instead. Exploration: a node that has not been heard of for
+//! thirty seconds, has nothing in flight and does not fail is tried by a small share of requests that are
+//! not critical; speeds go back to the mean of their kind by themselves. In `shadow` mode the fallback
+//! decides always and predictions are only learnt and explained.
+
+use super::predict::Prediction;
+use super::shortest_expected::Eye;
+use super::{Ask, Entry, Fact, Memo, Setting, SettingKind, Shortlist, Strategy, cheapest, least};
+use crate::balance::event::{End, Scored, Term, Terms, Why};
+use crate::balance::fleet::Fleet;
+use crate::balance::request::Priority;
+use crate::rng::Rng;
+use crate::unit::{NodeId, Span, Time};
+
+pub(super) const ENTRY: Entry = Entry {
+    name: "smart",
+    summary: "the least predicted cost to all requests, learnt while it runs",
+    when: "nodes of unlike or changing speed, mixed lengths; little to gain on identical nodes",
+    cost: "O(n) up to 128 nodes, O(1) beyond",
+    source: "shape x speed: model-based control with online calibration",
+    settings: &[
+        Setting {
+            name: "ttft_weight",
+            kind: SettingKind::Ratio { max: 1_000_000_000 },
+            default: 3_000_000,
+            about: "worth of a second to the first token, in seconds of the whole answer",
+        },
+        Setting {
+            name: "others",
+            kind: SettingKind::Ratio { max: 10_000_000 },
+            default: 1_000_000,
+            about: "worth of a second that others lose; 0 is selfish",
+        },
+        Setting {
+            name: "exchange",
+            kind: SettingKind::Ratio { max: 1_000_000_000_000 },
+            default: 0,
+            about: "seconds that a dollar is worth",
+        },
+        Setting {
+            name: "explore",
+            kind: SettingKind::Ratio { max: 10_000 },
+            default: 5_000,
+            about: "share of requests that try a node not heard of, at most 0.01",
+        },
+        Setting {
+            name: "mode",
+            kind: SettingKind::Choice(&["on", "shadow"]),
+            default: 0,
+            about: "shadow: predict and explain, but decide by outstanding tokens",
+        },
+    ],
+    build: |spec| {
+        Box::new(Smart {
+            ttft_weight: spec.ratio(0),
+            others: spec.ratio(1),
+            exchange: spec.ratio(2),
+            explore: spec.ratio(3),
+            shadow: spec.get(4) == 1,
+            eye: Eye::default(),
+            list: Shortlist::default(),
+            mean: 1.0,
+        })
+    },
+};
+
+/// Predictions off by more than this lately are not used.
+const OFF_MAX: f64 = 2.0;
+/// Nodes looked at while predictions are not used.
+const FALLBACK_CHOICES: usize = 4;
+/// A node not heard of for so long may be explored.
+const FORGOTTEN: Span = Span::from_secs(30);
+
+#[derive(Debug)]
+struct Smart {
+    ttft_weight: f64,
+    others: f64,
+    exchange: f64,
+    explore: f64,
+    shadow: bool,
+    eye: Eye,
+    list: Shortlist,
+    /// Smoothed time of answers, in seconds.
+    mean: f64,
+}
+
+/// The additive terms, in seconds.
+struct Parts {
+    ttft: f64,
+    decode: f64,
+    others: f64,
+    dollars: f64,
+    wasted: f64,
+}
+
+impl Smart {
+    fn parts(&self, ask: &Ask<'_>, id: NodeId, prediction: &Prediction) -> Parts {
+        let success = ask.node(id).success(ask.now);
+        let dollars = if self.exchange > 0.0 { cheapest::dollars(ask, id) } else { 0.0 };
+        Parts {
+            ttft: self.ttft_weight * prediction.ttft,
+            decode: ask.expected_output.0 as f64 * prediction.tpot,
+            others: self.others * prediction.others,
+            dollars: self.exchange * dollars,
+            wasted: (1.0 - success) * 3.0 * self.mean,
+        }
+    }
+
+    fn fall_back(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
+        let mut list = std::mem::take(&mut self.list);
+        ask.shortlist(FALLBACK_CHOICES, &mut list, rng);
+        let picked = least(ask, list.nodes().iter().copied(), rng, why, |id| {
+            let node = ask.node(id);
+            let ledger = &node.ledger;
+            let prefill = 0.25 * (ledger.prompt + ask.request.prompt).0 as f64;
+            let tokens = prefill + (ledger.output + ask.expected_output).0 as f64;
+            (ask.against_failure(node, tokens / f64::from(node.spec.weight)), 0.0)
+        });
+        self.list = list;
+        picked
+    }
+
+    /// A node worth a try that nothing has been heard of for long.
+    fn forgotten(&self, ask: &Ask<'_>, rng: &mut Rng) -> Option<NodeId> {
+        if self.explore <= 0.0
+            || ask.request.priority <= Priority::High
+            || rng.unit() >= self.explore
+        {
+            return None;
+        }
+        let id = ask.draw(rng)?;
+        let node = ask.node(id);
+        let heard = self.eye.predictor.heard(node.seat as usize);
+        let long_ago = heard.is_none_or(|at| ask.now.since(at) > FORGOTTEN);
+        (long_ago && node.ledger.requests == 0 && node.success(ask.now) > 0.9).then_some(id)
+    }
+}
+
+impl Strategy for Smart {
+    fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
+        if self.shadow || self.eye.predictor.off_by() > OFF_MAX {
+            return self.fall_back(ask, rng, why);
+        }
+        if let Some(node) = self.forgotten(ask, rng) {
+            ask.looked_at(node, f64::NAN);
+            why.considered = 1;
+            why.chosen = Scored::unscored(node);
+            return Some(node);
+        }
+        let mut eye = std::mem::take(&mut self.eye);
+        let picked = eye.least(ask, rng, why, |id, prediction| {
+            let parts = self.parts(ask, id, prediction);
+            let Parts { ttft, decode, others, dollars, wasted } = parts;
+            let cost = ttft + decode + others + dollars + wasted;
+            (ask.against_failure(ask.node(id), cost), 0.0)
+        });
+        self.eye = eye;
+        picked
+    }
+
+    fn terms(&self, ask: &Ask<'_>, node: NodeId) -> Terms {
+        let parts = self.parts(ask, node, &self.eye.predict(ask, node));
+        let terms = Terms::NONE
+            .with(Term::Ttft, parts.ttft)
+            .with(Term::Decoding, parts.decode)
+            .with(Term::Others, parts.others)
+            .with(Term::Wasted, parts.wasted);
+        if self.exchange > 0.0 { terms.with(Term::Price, parts.dollars) } else { terms }
+    }
+
+    fn memo(&self, ask: &Ask<'_>, node: NodeId) -> Option<Memo> {
+        Some(self.eye.memo(ask, node))
+    }
+
+    fn learn(&mut self, now: Time, fact: &Fact<'_>, fleet: &Fleet) {
+        if let Fact::Ended { end: End::Done, took, .. } = *fact {
+            self.mean += 0.02 * (took.seconds() - self.mean);
+        }
+        self.eye.learn(now, fact, fleet);
+    }
+}

@@ -1,0 +1,98 @@
+//! What a client says of its request beside the body: where it comes from, what it is about, which
+//! conversation it belongs to.
+//!
+//! Names are those of the scenario. What it does not know is left out, as an edge in front may send
+//! more than the routes use; a hard constraint is then not met by mistake, since what is unknown
+//! matches no route that asks for it. The gateway believes what it is told: whoever must not choose
+//! a region has to have the header taken off in front.
+
+use hyper::header::HeaderMap;
+
+use crate::rng::mix;
+use crate::unit::RegionId;
+
+/// The header that names the region a request comes from.
+pub const REGION: &str = "x-plimsoll-region";
+/// The header with attributes: `language=de, risk=high`. It may stand more than once.
+pub const ATTRIBUTES: &str = "x-plimsoll-attributes";
+/// The header that names the conversation; without it the field `user` of the body does.
+pub const SESSION: &str = "x-plimsoll-session";
+
+/// Names that a scenario knows.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// By `RegionId`; the empty name is "not said".
+    pub regions: Vec<String>,
+    /// As `key=value`, by bit.
+    pub attributes: Vec<String>,
+}
+
+impl Facts {
+    /// Returns the region a request comes from, if it says one that is known.
+    #[must_use]
+    pub fn region(&self, headers: &HeaderMap) -> Option<RegionId> {
+        let name = headers.get(REGION)?.to_str().ok()?.trim();
+        let known = self.regions.iter().position(|region| !name.is_empty() && region == name)?;
+        u16::try_from(known).ok().map(RegionId)
+    }
+
+    /// Returns the attributes of a request that are known, as bits.
+    #[must_use]
+    pub fn attributes(&self, headers: &HeaderMap) -> u64 {
+        let said = headers.get_all(ATTRIBUTES).iter().filter_map(|value| value.to_str().ok());
+        let pairs = said.flat_map(|text| text.split(',')).map(str::trim);
+        let bit = |pair: &str| self.attributes.iter().take(64).position(|known| known == pair);
+        pairs.filter_map(bit).fold(0, |bits, bit| bits | 1 << bit)
+    }
+
+    /// Returns the conversation a request belongs to as a number: equal names give equal numbers.
+    #[must_use]
+    pub fn session(headers: &HeaderMap, user: Option<&str>) -> Option<u64> {
+        let header = headers.get(SESSION).map(hyper::header::HeaderValue::as_bytes);
+        let name = header.or(user.map(str::as_bytes)).filter(|name| !name.is_empty())?;
+        Some(name.iter().fold(name.len() as u64, |hash, byte| mix(hash, u64::from(*byte))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper::header::HeaderValue;
+
+    fn headers(list: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in list {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[test]
+    fn known_facts_are_read_and_others_left_out() {
+        let names = |list: &[&str]| list.iter().map(ToString::to_string).collect();
+        let facts = Facts {
+            regions: names(&["", "eu", "us"]),
+            attributes: names(&["language=de", "risk=high", "risk=low"]),
+        };
+        let said = headers(&[
+            (REGION, "us"),
+            (ATTRIBUTES, "language=de, colour=red"),
+            (ATTRIBUTES, "risk=low,"),
+        ]);
+        assert_eq!(facts.region(&said), Some(RegionId(2)));
+        assert_eq!(facts.attributes(&said), 0b101);
+        let odd = headers(&[(REGION, "mars"), (ATTRIBUTES, "=,,language")]);
+        assert_eq!((facts.region(&odd), facts.attributes(&odd)), (None, 0));
+        assert_eq!(facts.region(&headers(&[(REGION, "")])), None, "not said is no region");
+    }
+
+    #[test]
+    fn a_session_is_named_by_the_header_or_else_by_the_user() {
+        let a = headers(&[(SESSION, "a")]);
+        let none = headers(&[]);
+        assert_eq!(Facts::session(&a, Some("b")), Facts::session(&none, Some("a")));
+        assert_ne!(Facts::session(&none, Some("b")), Facts::session(&none, Some("a")));
+        assert_eq!(Facts::session(&none, None), None);
+        assert_eq!(Facts::session(&none, Some("")), None);
+    }
+}

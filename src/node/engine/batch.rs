@@ -1,0 +1,387 @@
+//! What is in a step: seats, KV blocks, chunks of prefill, and how long the same steps go on.
+
+use std::cmp::Reverse;
+
+use slotmap::Key;
+
+use super::spec::Prefill;
+use super::{Engine, FIRST, Instant, Job, LEAVE, Run, STALL, Stage};
+use crate::balance::{Input, Outcome, Progress, Usage};
+use crate::node::work::JobKey;
+use crate::node::{Diary, Due, Rank};
+use crate::unit::{Time, Tokens};
+
+/// One block in so many stays free at admission while others run, so that they can grow (vLLM: 1 %).
+const WATERMARK: u64 = 100;
+
+impl Job {
+    /// Blocks of its own beside those of the cache, once so many tokens are stored.
+    fn own_blocks(&self, stored: u64, block: u64) -> u64 {
+        stored.div_ceil(block) - self.held.len() as u64 * (self.unit / block)
+    }
+
+    /// The tokens it has stored while it decodes.
+    const fn stored(&self, counter: u64) -> u64 {
+        self.goal + (counter - self.joined)
+    }
+
+    /// The remainder of the counters at which it needs a new block.
+    const fn grows_at(&self, block: u64) -> usize {
+        ((self.joined % block + block - self.goal % block) % block) as usize
+    }
+
+    const fn ends_at(&self) -> u64 {
+        self.joined + (self.output - self.made)
+    }
+}
+
+impl Engine {
+    fn block(&self) -> u64 {
+        u64::from(self.spec.block)
+    }
+
+    /// Enters the end of the run under way.
+    pub(super) fn enter(&mut self, at: Time, diary: &mut impl Diary) {
+        self.number = self.number.wrapping_add(1);
+        diary.enter(at, Rank::Finish, Due::Step(self.node, self.number));
+    }
+
+    /// Something changed: it counts from the next step edge on.
+    pub(super) fn touch(&mut self, now: Time, diary: &mut impl Diary) {
+        if self.hangs.is_some() {
+            return;
+        }
+        let Some(run) = &mut self.run else {
+            self.compose(Instant::whole(now), diary);
+            return;
+        };
+        let edge = run.next_edge(now);
+        if edge == 0 {
+            let start = run.start;
+            self.sweep();
+            self.compose(start, diary);
+        } else if edge < run.steps {
+            run.steps = edge;
+            let at = run.edge(edge).at;
+            self.enter(at, diary);
+        }
+    }
+
+    /// Returns the KV blocks that decoding requests take in the next steps.
+    pub(super) fn growth(&self, steps: u64) -> u64 {
+        let block = self.block();
+        let whole = steps / block * u64::from(self.batch);
+        let from = self.counter % block;
+        let part = (0..steps % block).map(|step| self.grow[((from + step) % block) as usize]);
+        whole + part.map(u64::from).sum::<u64>()
+    }
+
+    /// Returns the most steps, up to `most`, for which the KV blocks last.
+    fn lasting(&self, most: u64, room: u64) -> u64 {
+        let block = self.block();
+        let batch = u64::from(self.batch);
+        if batch == 0 || (most / block + 1) * batch <= room {
+            return most;
+        }
+        let rounds = room / batch;
+        let mut left = room - rounds * batch;
+        let mut steps = rounds * block;
+        while steps < most {
+            let need = u64::from(self.grow[((self.counter + steps) % block) as usize]);
+            if need > left {
+                break;
+            }
+            left -= need;
+            steps += 1;
+        }
+        steps.min(most)
+    }
+
+    /// So many steps are over.
+    pub(super) fn advance(&mut self, steps: u64) {
+        self.used += self.growth(steps);
+        self.counter += steps;
+        self.kv += u64::from(self.batch) * steps;
+        self.cache.shrink(self.total - self.used);
+    }
+
+    /// Frees what those held whose clients have gone.
+    pub(super) fn sweep(&mut self) {
+        while let Some(key) = self.gone.pop() {
+            self.release(key);
+            self.forget(key);
+        }
+    }
+
+    /// Takes seat and blocks from a request.
+    fn release(&mut self, key: JobKey) {
+        let block = self.block();
+        let job = &self.jobs[key];
+        if job.stage == Stage::Decode {
+            let stored = job.stored(self.counter);
+            self.used -= job.own_blocks(stored, block);
+            self.kv -= stored + 1;
+            self.batch -= 1;
+            self.grow[job.grows_at(block)] -= 1;
+        } else {
+            self.used -= job.own_blocks(job.goal, block);
+            self.prefilling.retain(|other| *other != key);
+        }
+        // From the last to the first: see the cache.
+        for place in job.held.iter().rev() {
+            self.cache.unpin(*place);
+        }
+        let (before, behind) = (job.before, job.behind);
+        match self.jobs.get_mut(before) {
+            Some(other) => other.behind = behind,
+            None => self.first = behind,
+        }
+        match self.jobs.get_mut(behind) {
+            Some(other) => other.before = before,
+            None => self.last = before,
+        }
+        self.seated -= 1;
+        self.jobs[key].held.clear();
+    }
+
+    /// Ends the answers that are whole.
+    pub(super) fn end_answers(&mut self, edge: Instant, diary: &mut impl Diary) {
+        while let Some(&Reverse((end, _, key))) = self.ends.peek() {
+            if end > self.counter {
+                break;
+            }
+            self.ends.pop();
+            if self.current(end, key) {
+                self.end(key, edge, diary);
+            }
+        }
+    }
+
+    /// Returns whether this request still decodes and ends at this counter.
+    fn current(&self, end: u64, key: JobKey) -> bool {
+        let job = self.jobs.get(key);
+        job.is_some_and(|job| job.stage == Stage::Decode && job.ends_at() == end)
+    }
+
+    fn end(&mut self, key: JobKey, edge: Instant, diary: &mut impl Diary) {
+        self.release(key);
+        let job = &mut self.jobs[key];
+        let tail = job.output;
+        job.stage = Stage::Leaving;
+        let usage = Usage {
+            input: Tokens(job.prompt),
+            cached: Tokens(job.cached.unwrap_or(0)),
+            output: Tokens(job.output),
+        };
+        let attempt = job.attempt;
+        let tail = self.tail(tail);
+        if tail > 0.0 {
+            let due = Due::Job(self.node, key, LEAVE);
+            diary.enter(edge.after(tail).at, Rank::Finish, due);
+        } else {
+            self.forget(key);
+            self.heard.push(Input::Finish(attempt, Outcome::Done(usage)));
+        }
+    }
+
+    /// Books the prefill of the step that is over.
+    pub(super) fn end_chunks(&mut self, edge: Instant, diary: &mut impl Diary) {
+        let mut chunks = std::mem::take(&mut self.chunks);
+        for (key, new) in chunks.drain(..) {
+            let Some(job) = self.jobs.get_mut(key) else { continue };
+            job.done += new;
+            self.keep_blocks(key);
+            let job = &mut self.jobs[key];
+            if job.done < job.goal {
+                continue;
+            }
+            let begins = job.made == 0;
+            job.made += 1;
+            let (attempt, whole) = (job.attempt, job.made >= job.output);
+            if begins {
+                self.begin_answer(key, attempt, edge, diary);
+            }
+            if whole {
+                self.end(key, edge, diary);
+            } else {
+                self.decode(key);
+            }
+        }
+        self.chunks = chunks;
+    }
+
+    fn begin_answer(
+        &mut self,
+        key: JobKey,
+        attempt: crate::balance::Attempt,
+        edge: Instant,
+        diary: &mut impl Diary,
+    ) {
+        let tail = self.tail(1);
+        if tail > 0.0 {
+            let due = Due::Job(self.node, key, FIRST);
+            diary.enter(edge.after(tail).at, Rank::Finish, due);
+        } else {
+            self.heard.push(Input::Progress(attempt, Progress::FirstToken));
+        }
+    }
+
+    /// Gives the blocks of a prompt that are full to the cache; the request goes on using them. What
+    /// another request has put there meanwhile is shared from now on.
+    fn keep_blocks(&mut self, key: JobKey) {
+        let block = self.block();
+        let job = &mut self.jobs[key];
+        while let Some(mark) = job.marks.get(job.held.len())
+            && (job.held.len() as u64 + 1) * job.unit <= job.done
+        {
+            let blocks = job.unit / block;
+            let Some(place) = self.cache.keep(*mark, blocks as u32) else { break };
+            job.held.push(place);
+            self.used -= blocks;
+        }
+    }
+
+    /// A request whose prefill is over decodes from the next step on.
+    fn decode(&mut self, key: JobKey) {
+        let block = self.block();
+        self.prefilling.retain(|other| *other != key);
+        let job = &mut self.jobs[key];
+        job.stage = Stage::Decode;
+        job.joined = self.counter;
+        self.batch += 1;
+        self.kv += job.goal + 1;
+        self.grow[job.grows_at(block)] += 1;
+        self.ends.push(Reverse((job.ends_at(), job.seat, key)));
+    }
+
+    /// The request admitted last goes back to the front of the queue.
+    fn preempt(&mut self, edge: Instant, diary: &mut impl Diary) {
+        let key = self.last;
+        let counter = self.counter;
+        let job = &mut self.jobs[key];
+        if job.stage == Stage::Decode {
+            job.made += counter - job.joined;
+            // What release reads stays as it is: `joined` and `goal`.
+        }
+        let begun = job.made > 0;
+        job.quiet = edge.at;
+        self.release(key);
+        let job = &mut self.jobs[key];
+        job.stage = Stage::Waiting;
+        job.done = 0;
+        self.waiting.push_front(key);
+        if let Some(gap) = self.inter_token.filter(|_| begun) {
+            diary.enter(edge.at + gap, Rank::Finish, Due::Job(self.node, key, STALL));
+        }
+    }
+
+    /// Puts the next steps together. Nothing of them has passed yet, so it may be done again.
+    pub(super) fn compose(&mut self, edge: Instant, diary: &mut impl Diary) {
+        self.run = None;
+        let mut preempted = false;
+        while self.growth(1) > self.total - self.used - self.cache.pinned() && self.seated > 1 {
+            self.preempt(edge, diary);
+            preempted = true;
+        }
+        let mut budget = u64::from(self.spec.step_tokens.saturating_sub(self.batch));
+        let mut prefill = Prefill::default();
+        self.chunks.clear();
+        for place in 0..self.prefilling.len() {
+            budget -= self.chunk(self.prefilling[place], budget, &mut prefill);
+        }
+        while !preempted && budget > 0 && self.seated < self.spec.max_seqs {
+            let Some(&key) = self.waiting.front() else { break };
+            if !self.admit(key) {
+                break;
+            }
+            self.waiting.pop_front();
+            budget -= self.chunk(key, budget, &mut prefill);
+        }
+        if self.chunks.is_empty() && self.batch == 0 {
+            return;
+        }
+        let steps = match () {
+            () if !self.chunks.is_empty() => 1,
+            // Those in the queue could not be looked at in this step.
+            () if preempted => 1,
+            () => self.steady(),
+        };
+        let (first, more) = self.costs.step(prefill, self.batch, self.kv);
+        let run = Run { start: edge, steps, first: first * self.slow, more: more * self.slow };
+        self.run = Some(run);
+        let at = run.edge(steps).at;
+        self.enter(at, diary);
+    }
+
+    /// Gives a request its share of the step's tokens, and returns it.
+    fn chunk(&mut self, key: JobKey, budget: u64, prefill: &mut Prefill) -> u64 {
+        let job = &self.jobs[key];
+        let new = (job.goal - job.done).min(budget);
+        if new > 0 {
+            prefill.add(new, job.done);
+            self.chunks.push((key, new));
+        }
+        new
+    }
+
+    /// Gives a request a seat, if there are KV blocks for all it has to prefill.
+    fn admit(&mut self, key: JobKey) -> bool {
+        let block = self.block();
+        let job = &self.jobs[key];
+        let goal = job.prompt + job.made;
+        let mut idle = 0;
+        self.found.clear();
+        // At least one token is computed: it makes the next one.
+        for mark in job.marks.iter().take(((goal - 1) / job.unit) as usize) {
+            let Some((place, blocks)) = self.cache.find(*mark) else { break };
+            self.found.push(place);
+            idle += blocks;
+        }
+        let hit = self.found.len() as u64 * job.unit;
+        let need = goal.div_ceil(block) - hit / block;
+        let spare = if self.seated == 0 { 0 } else { self.total / WATERMARK };
+        let taken = self.used + self.cache.pinned() + idle + self.growth(1);
+        if need + spare > self.total.saturating_sub(taken) {
+            return false;
+        }
+        for place in &self.found {
+            self.cache.pin(*place);
+        }
+        self.used += need;
+        self.cache.shrink(self.total - self.used);
+        let last = self.last;
+        let job = &mut self.jobs[key];
+        job.held.extend(&self.found);
+        job.cached.get_or_insert(hit.min(job.prompt));
+        (job.stage, job.goal, job.done) = (Stage::Prefill, goal, hit);
+        (job.before, job.behind) = (last, JobKey::null());
+        job.seat = self.seats;
+        self.seats += 1;
+        match self.jobs.get_mut(last) {
+            Some(other) => other.behind = key,
+            None => self.first = key,
+        }
+        self.last = key;
+        self.seated += 1;
+        self.prefilling.push(key);
+        true
+    }
+
+    /// Returns how many steps the same requests decode: to the next end of an answer, or as long as
+    /// the KV blocks last.
+    fn steady(&mut self) -> u64 {
+        if self.ends.len() > 2 * self.batch as usize + 64 {
+            let mut ends = std::mem::take(&mut self.ends);
+            ends.retain(|&Reverse((end, _, key))| self.current(end, key));
+            self.ends = ends;
+        }
+        while let Some(&Reverse((end, _, key))) = self.ends.peek() {
+            if self.current(end, key) {
+                let room = self.total - self.used - self.cache.pinned();
+                return self.lasting(end - self.counter, room).max(1);
+            }
+            self.ends.pop();
+        }
+        1
+    }
+}

@@ -1,0 +1,508 @@
+//! A self-hosted inference engine with continuous batching, by the timing law of [`spec`](Spec).
+//!
+//! Requests wait first come first served for one of `max_seqs` seats and for KV blocks of their whole
+//! prompt. Each step gives every decoding request one token and the rest of its `step_tokens` to
+//! prefill, in order of admission and cut into chunks. The step that ends a prefill makes the first
+//! token. When the KV cache runs out, the request admitted last goes back to the front of the queue
+//! and is computed anew later, its tokens so far as part of its prompt, as in vLLM; the one admitted
+//! first never does, so a run always gets on. A request that would not fit alone fails at once with
+//! [`Failure::TooLong`].
+//!
+//! **How it is simulated.** One entry in the agenda a node, not one a request. While nobody prefills
+//! the next steps are a [`run`] in closed form: up to the next end of an answer or the step at which
+//! KV blocks run out, and cut at the next step edge when something comes in between. How many tokens
+//! a request has follows from one counter of steps a node. So a request costs its chunks, one end and
+//! at most one cut, each logarithmic in the batch, and nothing a token. What comes at the very time of
+//! an edge joins the step that begins there.
+//!
+//! **Prefix cache.** Requests that bring hashes of their prompt's blocks find what earlier ones left:
+//! those tokens are not computed, and are billed as cached input. At least one token is always
+//! computed. Blocks are kept when their chunk is done; answers leave none, for nobody tells their
+//! hashes. Hash blocks and KV blocks of different size meet at their least common multiple.
+//!
+//! **Faults.** A crash empties everything, the cache too. A hang stops the clock of the engine, in the
+//! middle of a step. A slow node takes longer from the next step on.
+//!
+//! Sources: vLLM's scheduler (chunked prefill, recompute, 1 % of blocks kept free at admission);
+//! processor sharing for what it must reproduce. Not modelled: swapping, speculative decoding, and
+//! more than one queue.
+
+mod batch;
+mod run;
+mod spec;
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+use slotmap::{Key, SlotMap};
+
+use super::cache::Cache;
+use super::work::JobKey;
+use super::{Blocks, Diary, Due, ERROR_AFTER, Rank, Work};
+use crate::balance::{Attempt, Failure, Input, NodeReport, Outcome, Progress, Usage};
+use crate::unit::{NodeId, Ratio, Span, Time, Tokens};
+use run::{Instant, Run};
+use spec::Costs;
+
+pub use spec::{
+    BLOCK_DEFAULT, BLOCK_MAX, COEFFICIENT_MAX, EXPERTS_MAX, KV_TOKENS_MAX, Law, Moe, Overhead,
+    SCALE_MAX, SEQS_DEFAULT, SEQS_MAX, STEP_MIN, STEP_TOKENS_DEFAULT, STEP_TOKENS_MAX, Spec,
+    SpecError,
+};
+
+/// So many lists of hashes are kept for the next requests.
+const SPARE_MAX: usize = 4_096;
+
+/// A request's overhead before the queue is over.
+const QUEUE: u32 = 0;
+/// Its first token reaches the client.
+const FIRST: u32 = 1;
+/// The end of its answer reaches the client.
+const LEAVE: u32 = 2;
+/// The client's patience with a silent stream is over.
+const STALL: u32 = 3;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Not yet in the queue.
+    Coming,
+    Waiting,
+    Prefill,
+    Decode,
+    /// Its answer is whole and on its way.
+    Leaving,
+}
+
+#[derive(Debug)]
+struct Job {
+    attempt: Attempt,
+    stage: Stage,
+    /// Its client has gone; its seat and blocks are free at the next step edge.
+    gone: bool,
+    /// Tokens of the prompt.
+    prompt: u64,
+    /// Tokens the answer will have.
+    output: u64,
+    /// Tokens made when it was last counted: at the last prefill.
+    made: u64,
+    /// The counter of steps when it began to decode.
+    joined: u64,
+    /// Tokens to prefill, and how many of them are there.
+    goal: u64,
+    done: u64,
+    /// Tokens of the prompt that were cached when it was first admitted.
+    cached: Option<u64>,
+    /// Since when no token comes although some came before.
+    quiet: Time,
+    /// Tokens of a mark.
+    unit: u64,
+    /// Hashes of its prompt, one a unit.
+    marks: Vec<u64>,
+    /// The entries of the cache it uses: those of its first marks.
+    held: Vec<u32>,
+    /// Its number in the order of admission, and its neighbours there.
+    seat: u64,
+    before: JobKey,
+    behind: JobKey,
+}
+
+#[derive(Debug)]
+pub(super) struct Engine {
+    node: NodeId,
+    spec: Spec,
+    costs: Costs,
+    /// The executor takes a stream for stalled after a gap of so long.
+    inter_token: Option<Span>,
+    slow: f64,
+    /// When the node began to hang, while it does.
+    hangs: Option<Time>,
+    jobs: SlotMap<JobKey, Job>,
+    waiting: VecDeque<JobKey>,
+    /// Those with a seat, from the first to the last admitted.
+    first: JobKey,
+    last: JobKey,
+    seated: u32,
+    /// Seats given so far.
+    seats: u64,
+    /// Those of them that prefill, in the same order.
+    prefilling: Vec<JobKey>,
+    /// Those whose client has gone.
+    gone: Vec<JobKey>,
+    /// The steps under way.
+    run: Option<Run>,
+    /// The number of its entry in the agenda; older ones mean nothing any more.
+    number: u32,
+    /// Prefill of the step under way.
+    chunks: Vec<(JobKey, u64)>,
+    /// Decoding requests, and the tokens they will read in the next step.
+    batch: u32,
+    kv: u64,
+    /// Steps made.
+    counter: u64,
+    /// By counter, modulo the block: decoding requests that need a new block in that step.
+    grow: Vec<u32>,
+    /// Decoding requests by the counter at which their answer is whole, then in order of admission.
+    /// Some have gone since.
+    ends: BinaryHeap<Reverse<(u64, u64, JobKey)>>,
+    /// KV blocks: all, and those of requests beside what they use of the cache.
+    total: u64,
+    used: u64,
+    cache: Cache,
+    heard: Vec<Input>,
+    found: Vec<u32>,
+    spare: Vec<(Vec<u64>, Vec<u32>)>,
+}
+
+impl Engine {
+    pub(super) fn new(node: NodeId, spec: Spec, inter_token: Option<Span>) -> Engine {
+        Engine {
+            node,
+            costs: Costs::new(&spec),
+            inter_token,
+            slow: 1.0,
+            hangs: None,
+            jobs: SlotMap::with_key(),
+            waiting: VecDeque::new(),
+            first: JobKey::null(),
+            last: JobKey::null(),
+            seated: 0,
+            seats: 0,
+            prefilling: Vec::new(),
+            gone: Vec::new(),
+            run: None,
+            number: 0,
+            chunks: Vec::new(),
+            batch: 0,
+            kv: 0,
+            counter: 0,
+            grow: vec![0; spec.block as usize],
+            ends: BinaryHeap::new(),
+            total: spec.kv_tokens / u64::from(spec.block),
+            used: 0,
+            cache: Cache::new(),
+            heard: Vec::new(),
+            found: Vec::new(),
+            spare: Vec::new(),
+            spec,
+        }
+    }
+
+    pub(super) fn start(
+        &mut self,
+        now: Time,
+        work: Work,
+        blocks: Blocks<'_>,
+        diary: &mut impl Diary,
+    ) {
+        let (prompt, output) = (work.prompt.0.max(1), work.truth.output.0.max(1));
+        // The last token of an answer is never read.
+        if prompt.saturating_add(output - 1) > self.spec.room() {
+            let outcome = Outcome::Failed(Failure::TooLong, Usage::default());
+            let due = Due::Finish(work.attempt, outcome);
+            return diary.enter(now + ERROR_AFTER, Rank::Finish, due);
+        }
+        let (mut marks, held) = self.spare.pop().unwrap_or_default();
+        let unit = self.mark(prompt, blocks, &mut marks);
+        let key = self.jobs.insert(Job {
+            attempt: work.attempt,
+            stage: Stage::Coming,
+            gone: false,
+            prompt,
+            output,
+            made: 0,
+            joined: 0,
+            goal: 0,
+            done: 0,
+            cached: None,
+            quiet: Time::ZERO,
+            unit,
+            marks,
+            held,
+            seat: 0,
+            before: JobKey::null(),
+            behind: JobKey::null(),
+        });
+        if self.spec.overhead.a0 > 0.0 {
+            let ahead = Span::from_seconds(self.spec.overhead.a0 / 1e3);
+            diary.enter(now + ahead, Rank::Progress, Due::Job(self.node, key, QUEUE));
+        } else {
+            self.queue(now, key, diary);
+        }
+    }
+
+    /// Picks the hashes that end with a KV block. Returns the tokens from one to the next.
+    fn mark(&self, prompt: u64, blocks: Blocks<'_>, marks: &mut Vec<u64>) -> u64 {
+        if !self.spec.prefix_cache || blocks.hashes.is_empty() || blocks.tokens == 0 {
+            return 1;
+        }
+        let (hash, block) = (u64::from(blocks.tokens), u64::from(self.spec.block));
+        let unit = hash / gcd(hash, block) * block;
+        let stride = (unit / hash) as usize;
+        let whole = (prompt / unit) as usize;
+        marks.extend(blocks.hashes.iter().skip(stride - 1).step_by(stride).take(whole));
+        unit
+    }
+
+    fn queue(&mut self, now: Time, key: JobKey, diary: &mut impl Diary) {
+        self.jobs[key].stage = Stage::Waiting;
+        self.waiting.push_back(key);
+        // Behind others it changes nothing: they could not be admitted either.
+        if self.waiting.len() == 1 && self.seated < self.spec.max_seqs {
+            self.touch(now, diary);
+        }
+    }
+
+    /// The end of a run. Returns what the balancer hears first; the rest is entered behind it.
+    pub(super) fn step(&mut self, number: u32, diary: &mut impl Diary) -> Option<Input> {
+        if number != self.number || self.hangs.is_some() {
+            return None;
+        }
+        let run = self.run.take()?;
+        let edge = run.edge(run.steps);
+        self.advance(run.steps);
+        self.sweep();
+        self.end_answers(edge, diary);
+        self.end_chunks(edge, diary);
+        self.compose(edge, diary);
+        let mut heard = std::mem::take(&mut self.heard);
+        let mut inputs = heard.drain(..);
+        let first = inputs.next();
+        for input in inputs {
+            let due = match input {
+                Input::Finish(attempt, outcome) => Due::Finish(attempt, outcome),
+                Input::Progress(attempt, progress) => Due::Progress(attempt, progress),
+                _ => continue,
+            };
+            diary.enter(edge.at, Rank::Finish, due);
+        }
+        self.heard = heard;
+        first
+    }
+
+    /// A request's own milestone.
+    pub(super) fn fire(
+        &mut self,
+        now: Time,
+        key: JobKey,
+        turn: u32,
+        diary: &mut impl Diary,
+    ) -> Option<Input> {
+        let job = self.jobs.get(key).filter(|job| !job.gone)?;
+        let attempt = job.attempt;
+        match turn {
+            QUEUE => {
+                self.queue(now, key, diary);
+                None
+            }
+            FIRST => Some(Input::Progress(attempt, Progress::FirstToken)),
+            LEAVE => {
+                let usage = self.used_by(now, key);
+                self.forget(key);
+                Some(Input::Finish(attempt, Outcome::Done(usage)))
+            }
+            _ => {
+                let since = match (self.hangs, job.stage) {
+                    (_, Stage::Leaving) => return None,
+                    (Some(since), _) => since,
+                    (None, Stage::Waiting | Stage::Prefill) => job.quiet,
+                    (None, _) => return None,
+                };
+                let begun = self.made(now, key) > 0;
+                if !begun || since + self.inter_token? > now {
+                    return None;
+                }
+                let usage = self.used_by(now, key);
+                self.leave(now, key, diary);
+                Some(Input::Finish(attempt, Outcome::Failed(Failure::Stalled, usage)))
+            }
+        }
+    }
+
+    pub(super) fn abort(
+        &mut self,
+        now: Time,
+        attempt: Attempt,
+        diary: &mut impl Diary,
+    ) -> Option<Usage> {
+        let key = self.find(attempt)?;
+        let usage = self.used_by(now, key);
+        self.leave(now, key, diary);
+        Some(usage)
+    }
+
+    /// Finds an attempt: those with a seat, then the queue from its front, where the oldest are.
+    fn find(&self, attempt: Attempt) -> Option<JobKey> {
+        let is = |key: &JobKey| self.jobs[*key].attempt == attempt && !self.jobs[*key].gone;
+        let seated = self.seated().find(is);
+        let queued = || self.waiting.iter().copied().find(is);
+        seated.or_else(queued).or_else(|| self.jobs.keys().find(is))
+    }
+
+    /// Those with a seat, from the first to the last admitted.
+    fn seated(&self) -> impl Iterator<Item = JobKey> {
+        std::iter::successors(Some(self.first), |key| Some(self.jobs[*key].behind))
+            .take(self.seated as usize)
+    }
+
+    /// A request goes before its answer is whole.
+    fn leave(&mut self, now: Time, key: JobKey, diary: &mut impl Diary) {
+        match self.jobs[key].stage {
+            Stage::Coming | Stage::Leaving => self.forget(key),
+            Stage::Waiting => {
+                let place = self.waiting.iter().position(|other| *other == key);
+                place.and_then(|place| self.waiting.remove(place));
+                self.forget(key);
+                if place == Some(0) {
+                    self.touch(now, diary);
+                }
+            }
+            Stage::Prefill | Stage::Decode => {
+                self.jobs[key].gone = true;
+                self.gone.push(key);
+                self.touch(now, diary);
+            }
+        }
+    }
+
+    fn forget(&mut self, key: JobKey) {
+        if let Some(mut job) = self.jobs.remove(key)
+            && job.marks.capacity() > 0
+            && self.spare.len() < SPARE_MAX
+        {
+            job.marks.clear();
+            job.held.clear();
+            self.spare.push((job.marks, job.held));
+        }
+    }
+
+    /// Returns the tokens made for a request by `now`, on the engine's clock.
+    fn made(&self, now: Time, key: JobKey) -> u64 {
+        let job = &self.jobs[key];
+        match job.stage {
+            Stage::Decode => {
+                let clock = self.hangs.unwrap_or(now);
+                let over = self.run.map_or(0, |run| run.over(clock));
+                (job.made + (self.counter - job.joined) + over).min(job.output)
+            }
+            Stage::Leaving => job.output,
+            _ => job.made,
+        }
+    }
+
+    fn used_by(&self, now: Time, key: JobKey) -> Usage {
+        let made = self.made(now, key);
+        if made == 0 {
+            return Usage::default();
+        }
+        let job = &self.jobs[key];
+        let cached = Tokens(job.cached.unwrap_or(0));
+        Usage { input: Tokens(job.prompt), cached, output: Tokens(made) }
+    }
+
+    /// Returns how many tokens of an answer have reached the client.
+    pub(super) fn came(&self, now: Time, attempt: Attempt) -> Option<Tokens> {
+        let key = self.find(attempt)?;
+        let late = self.tail(self.made(now, key));
+        let seen = Time(now.0.saturating_sub(late as u64));
+        Some(Tokens(self.made(seen, key)))
+    }
+
+    /// Nanoseconds until the n-th token is with the client.
+    fn tail(&self, tokens: u64) -> f64 {
+        let Overhead { a1, a2, .. } = self.spec.overhead;
+        (a1 + a2 * tokens as f64) * 1e6
+    }
+
+    pub(super) fn report(&self, now: Time) -> NodeReport {
+        let over = self.run.map_or(0, |run| run.over(self.hangs.unwrap_or(now)));
+        let used = self.used + self.cache.pinned() + self.growth(over);
+        NodeReport {
+            age: Span::ZERO,
+            running: self.seated,
+            waiting: u32::try_from(self.waiting.len()).unwrap_or(u32::MAX),
+            kv_used: Ratio((u128::from(used) * 1_000_000 / u128::from(self.total)) as u32),
+            requests_left: None,
+            tokens_left: None,
+        }
+    }
+
+    pub(super) fn suffer(
+        &mut self,
+        now: Time,
+        crashed: bool,
+        hangs: bool,
+        slow: f64,
+        diary: &mut impl Diary,
+    ) {
+        if crashed {
+            self.crash(now, diary);
+        }
+        let paced = slow.total_cmp(&self.slow).is_ne();
+        self.slow = slow;
+        match (self.hangs, hangs) {
+            (None, true) => self.freeze(now, diary),
+            (Some(since), false) => self.thaw(now, since, diary),
+            (None, false) if paced && self.run.is_some() => self.touch(now, diary),
+            _ => {}
+        }
+    }
+
+    fn crash(&mut self, now: Time, diary: &mut impl Diary) {
+        let mut order: Vec<JobKey> = self.seated().collect();
+        order.extend(&self.waiting);
+        let others = |key: &JobKey| matches!(self.jobs[*key].stage, Stage::Coming | Stage::Leaving);
+        order.extend(self.jobs.keys().filter(others));
+        for key in order {
+            if !self.jobs[key].gone {
+                let reset = Outcome::Failed(Failure::Reset, self.used_by(now, key));
+                diary.enter(now, Rank::Finish, Due::Finish(self.jobs[key].attempt, reset));
+            }
+        }
+        self.jobs.clear();
+        self.waiting.clear();
+        (self.first, self.last, self.seated) = (JobKey::null(), JobKey::null(), 0);
+        self.prefilling.clear();
+        self.gone.clear();
+        self.chunks.clear();
+        self.run = None;
+        (self.batch, self.kv, self.used) = (0, 0, 0);
+        self.grow.fill(0);
+        self.ends.clear();
+        self.cache.clear();
+    }
+
+    /// The step under way stops in its middle.
+    fn freeze(&mut self, now: Time, diary: &mut impl Diary) {
+        self.hangs = Some(now);
+        self.number = self.number.wrapping_add(1);
+        if let Some(run) = &mut self.run {
+            run.steps = run.next_edge(now).max(1);
+        }
+        let Some(gap) = self.inter_token else { return };
+        for key in self.seated().chain(self.waiting.iter().copied()) {
+            if self.made(now, key) > 0 {
+                diary.enter(now + gap, Rank::Finish, Due::Job(self.node, key, STALL));
+            }
+        }
+    }
+
+    /// It goes on from there.
+    fn thaw(&mut self, now: Time, since: Time, diary: &mut impl Diary) {
+        self.hangs = None;
+        match &mut self.run {
+            Some(run) => {
+                run.start.at = run.start.at + now.since(since);
+                let edge = run.edge(run.steps);
+                self.enter(edge.at.max(now), diary);
+            }
+            None => self.compose(Instant::whole(now), diary),
+        }
+    }
+}
+
+const fn gcd(mut a: u64, mut b: u64) -> u64 {
+    while b > 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}

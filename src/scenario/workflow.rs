@@ -1,0 +1,247 @@
+//! `[[workflow]]`: jobs of agents as graphs of steps.
+
+use super::dist::{Unit, read as read_dist, read_or_zero};
+use super::document::Kind;
+use super::names::Names;
+use super::problem::{Place, quote};
+use super::value::{Field, Table, Walk};
+use crate::dist::Dist;
+use crate::metrics::WorkflowLabel;
+use crate::unit::ClassId;
+use crate::workload::WorkflowSpec;
+use crate::workload::workflow::{
+    CALLS_MAX, CallSpec, Context, FAN_OUT_MAX, OnFailure, STEPS_MAX, StepSpec, TRIES_MAX, cycle,
+};
+
+/// A scenario has at most so many workflows.
+pub const WORKFLOWS_MAX: usize = 256;
+
+/// Shares of workflows go so far.
+const SHARE_MAX: f64 = super::class::SHARE_MAX;
+
+const POLICIES: &[(&str, OnFailure)] = &[("fail", OnFailure::Fail), ("skip", OnFailure::Skip)];
+
+const CONTEXTS: &[(&str, Context)] = &[("fresh", Context::Fresh), ("grow", Context::Grow)];
+
+/// What the `[[workflow]]` tables say.
+#[derive(Debug, Default)]
+pub(super) struct Workflows {
+    pub(super) names: Names,
+    /// None has a share until the workload names it.
+    pub(super) specs: Vec<WorkflowSpec>,
+    pub(super) labels: Vec<WorkflowLabel>,
+    /// Where the first of them stands.
+    first: Option<Place>,
+}
+
+pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>, classes: &Names) -> Workflows {
+    let mut flows = Workflows { names: Names::new("workflow"), ..Workflows::default() };
+    for mut table in walk.tables(field, "workflow", WORKFLOWS_MAX) {
+        flows.first.get_or_insert_with(|| table.place.clone());
+        read_one(walk, &mut table, classes, &mut flows);
+        table.finish(walk, &["region", "tenant", "slo"]);
+    }
+    flows
+}
+
+fn read_one(walk: &mut Walk, table: &mut Table<'_>, classes: &Names, flows: &mut Workflows) {
+    let name = table.need(walk, "name").and_then(|field| {
+        let name = walk.name(field)?;
+        flows.names.add(walk, name, field.place());
+        Some(name)
+    });
+    if name.is_none() {
+        flows.names.skip();
+    }
+    let name = name.unwrap_or_default().to_owned();
+    let deadline = table.take("deadline").and_then(|field| walk.positive_span(field));
+    let steps = table.need(walk, "steps").map(|field| read_steps(walk, field, &name, classes));
+    let steps = steps.unwrap_or_default();
+    let label = steps.iter().map(|step| step.name.clone()).collect();
+    flows.labels.push(WorkflowLabel { name: name.clone(), steps: label });
+    flows.specs.push(WorkflowSpec { name, share: 0.0, deadline, steps });
+}
+
+fn read_steps(walk: &mut Walk, field: Field<'_>, flow: &str, classes: &Names) -> Vec<StepSpec> {
+    if field.is_list_below(1) {
+        walk.problem(field.place(), format!("workflow {} has no steps", quote(flow)))
+            .label("empty")
+            .help("write for instance steps = [{ name = \"plan\", route_class = \"planner\" }]");
+        return Vec::new();
+    }
+    let mut names = Names::new("step");
+    let mut steps = Vec::new();
+    let mut after: Vec<Vec<Field<'_>>> = Vec::new();
+    for mut table in walk.tables(Some(field), "workflow.steps", STEPS_MAX) {
+        let (step, before) = read_step(walk, &mut table, classes, &mut names);
+        table.finish(walk, &["class", "pool", "tool", "pause"]);
+        after.push(before);
+        steps.extend(step);
+    }
+    // Steps may be named before they stand; a step that could not be read has its number too.
+    let found: Vec<Vec<(u16, Field<'_>)>> =
+        after.iter().map(|list| predecessors(walk, list, &names)).collect();
+    let graph: Vec<Vec<u16>> =
+        found.iter().map(|list| list.iter().map(|(step, _)| *step).collect()).collect();
+    if let Some(path) = cycle(&graph) {
+        let (last, first) = (path[path.len() - 2], path[path.len() - 1]);
+        let closing = found[usize::from(last)].iter().find(|(step, _)| *step == first);
+        let place = closing.map_or(field.place(), |(_, item)| item.place());
+        // The path leads from each step to one that comes before it; work flows the other way.
+        let flow_of = path.iter().rev().map(|&step| names.list()[usize::from(step)].as_str());
+        let shown = flow_of.collect::<Vec<_>>().join(" -> ");
+        walk.problem(place, format!("workflow {} has a cycle: {shown}", quote(flow)))
+            .label("closes the cycle")
+            .help("a step begins when all steps it comes after are over: none of these ever could");
+    }
+    for (step, after) in steps.iter_mut().zip(graph) {
+        step.after = after;
+    }
+    steps
+}
+
+fn predecessors<'a>(walk: &mut Walk, list: &[Field<'a>], names: &Names) -> Vec<(u16, Field<'a>)> {
+    let mut found: Vec<(u16, Field<'a>)> = Vec::new();
+    for item in list {
+        let Some(step) = names.find(walk, *item) else { continue };
+        if found.iter().any(|(other, _)| usize::from(*other) == step) {
+            walk.problem(item.place(), "the step is named twice").label("the second time");
+        } else {
+            found.push((step as u16, *item));
+        }
+    }
+    found
+}
+
+/// A step, and what it says it comes after. `None` where a law could not be read.
+fn read_step<'a>(
+    walk: &mut Walk,
+    table: &mut Table<'a>,
+    classes: &Names,
+    names: &mut Names,
+) -> (Option<StepSpec>, Vec<Field<'a>>) {
+    let name_field = table.need(walk, "name");
+    let name = name_field.and_then(|field| walk.name(field).map(|name| (name, field)));
+    match name {
+        Some((name, field)) => names.add(walk, name, field.place()),
+        None => names.skip(),
+    }
+    let class = table.need(walk, "route_class").and_then(|field| classes.find(walk, field));
+    let after = table.take("after");
+    let after = after.map(|field| walk.one_or_more(field, STEPS_MAX)).unwrap_or_default();
+    let fan_out = table
+        .take("fan_out")
+        .map_or_else(|| Dist::constant(1.0).ok(), |field| whole(walk, field, 1.0, FAN_OUT_MAX));
+    let deadline = table.take("deadline").and_then(|field| walk.positive_span(field));
+    let policy = table.take("on_failure").and_then(|field| policy(walk, field));
+    let (retries, on_failure) = policy.unwrap_or_default();
+    let calls = table.take("calls").and_then(|field| calls(walk, field, classes));
+    let context = table.take("context").and_then(|field| walk.word(field, CONTEXTS));
+    let step = fan_out.map(|fan_out| StepSpec {
+        name: name.map_or("", |(name, _)| name).to_owned(),
+        class: ClassId(class.unwrap_or_default() as u16),
+        after: Vec::new(),
+        fan_out,
+        deadline,
+        retries,
+        on_failure,
+        calls,
+        context: context.unwrap_or_default(),
+    });
+    (step, after)
+}
+
+/// A number or a law with a mean from `least` to `most`.
+fn whole(walk: &mut Walk, field: Field<'_>, least: f64, most: u64) -> Option<Dist> {
+    let law = if least > 0.0 {
+        read_dist(walk, field, Unit::Plain)?
+    } else {
+        read_or_zero(walk, field, Unit::Plain)?
+    };
+    if (least..=most as f64).contains(&law.mean()) {
+        return Some(law);
+    }
+    let mean = if field.is_table() { " in the mean" } else { "" };
+    let wanted = format!("from {least} to {}{mean}", super::value::digits(most));
+    walk.must_be(field, &wanted);
+    None
+}
+
+/// `"fail"`, `"skip"` or `{ retry = 2, then = "skip" }`.
+fn policy(walk: &mut Walk, field: Field<'_>) -> Option<(u32, OnFailure)> {
+    if !field.is_table() {
+        if field.is_word("retry") {
+            walk.must_be(field, "a number of tries: { retry = 2 }");
+            return None;
+        }
+        return policy_word(walk, field).map(|policy| (0, policy));
+    }
+    let mut table = walk.table(field, "`on_failure`")?;
+    let retries = table.need(walk, "retry").and_then(|field| walk.count(field, 0..=TRIES_MAX));
+    let then = table.take("then").and_then(|field| policy_word(walk, field));
+    table.finish(walk, &["pause", "backoff"]);
+    Some((retries? as u32, then.unwrap_or_default()))
+}
+
+fn policy_word(walk: &mut Walk, field: Field<'_>) -> Option<OnFailure> {
+    walk.word(Field { name: "policy", ..field }, POLICIES)
+}
+
+/// `{ class = "llm-call", count = 3, think = "200ms" }`.
+fn calls(walk: &mut Walk, field: Field<'_>, classes: &Names) -> Option<CallSpec> {
+    let mut table = walk.table(field, "`calls`")?;
+    let class = table.need(walk, "class").and_then(|field| classes.find(walk, field));
+    let count = table.need(walk, "count").and_then(|field| whole(walk, field, 0.0, CALLS_MAX));
+    let think = table
+        .take("think")
+        .map_or_else(|| Dist::constant(0.0).ok(), |field| read_or_zero(walk, field, Unit::Time));
+    table.finish(walk, &["parallel"]);
+    Some(CallSpec { class: ClassId(class? as u16), count: count?, think: think? })
+}
+
+/// Reads which workflows start: a name, or shares by name.
+pub(super) fn started(walk: &mut Walk, field: Field<'_>, flows: &mut Workflows) {
+    let Kind::Table(entries) = &field.value.kind else {
+        if let Some(flow) = flows.names.find(walk, field)
+            && let Some(spec) = flows.specs.get_mut(flow)
+        {
+            spec.share = 1.0;
+        }
+        return;
+    };
+    if entries.is_empty() {
+        walk.must_be(field, "a workflow, or shares such as { report = 0.7, claim = 0.3 }");
+    }
+    for entry in entries {
+        let value = Field { name: &entry.key, value: &entry.value };
+        let share = walk.above_zero(value, SHARE_MAX);
+        match flows.names.get(&entry.key).filter(|_| !entry.key.is_empty()) {
+            Some(flow) => {
+                if let Some(spec) = flows.specs.get_mut(flow) {
+                    spec.share = share.unwrap_or(1.0);
+                }
+            }
+            None => unknown(walk, &entry.place, &entry.key, &flows.names),
+        }
+    }
+}
+
+fn unknown(walk: &mut Walk, place: &Place, name: &str, names: &Names) {
+    let known = names.list().iter().map(String::as_str).filter(|name| !name.is_empty());
+    let help = super::value::suggest("workflow", name, known);
+    walk.problem(place, format!("unknown workflow {}", quote(name)))
+        .label("names no workflow")
+        .help(help);
+}
+
+/// Workflows of which none is started are a mistake.
+pub(super) fn check_started(walk: &mut Walk, flows: &Workflows) {
+    if let Some(first) = &flows.first
+        && flows.specs.iter().all(|spec| spec.share <= 0.0)
+    {
+        let name = flows.names.list().first().map_or("", String::as_str);
+        walk.problem(first, "no job ever starts: the workload names no workflow")
+            .label("not started")
+            .help(format!("write `workflow = \"{name}\"` under `[workload]`"));
+    }
+}

@@ -1,0 +1,93 @@
+//! Who asks: which tenant a request of a class belongs to.
+//!
+//! Production traffic is very unequal: of 162 clients of one model, six send half of the load
+//! (ServeGen, 2025). A Zipf law says so with one number: the k-th largest tenant has a share in
+//! proportion to `k^-exponent`. Tenants have numbers and no names; two classes with the same
+//! numbers share the tenants. Draws come from a stream of their own: naming tenants moves no
+//! arrival, no class and no length.
+
+use crate::rng::Rng;
+use crate::unit::TenantId;
+
+/// A law has at most so many tenants.
+pub const TENANTS_MAX: u32 = 100_000;
+
+/// The exponent goes so far: at ten the first tenant has all but a thousandth.
+pub const EXPONENT_MAX: f64 = 10.0;
+
+/// Whose requests these are.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Tenants {
+    /// All of one tenant.
+    One(TenantId),
+    /// Of tenants numbered from zero, the largest first: their cumulated shares, the last is one.
+    Zipf(Box<[f64]>),
+}
+
+impl Default for Tenants {
+    fn default() -> Tenants {
+        Tenants::One(TenantId(0))
+    }
+}
+
+impl Tenants {
+    /// A Zipf law over `count` tenants (1 to [`TENANTS_MAX`]) with an exponent from zero, where all
+    /// are alike, to [`EXPONENT_MAX`]. `None` if a parameter is out of range.
+    #[must_use]
+    pub fn zipf(count: u32, exponent: f64) -> Option<Tenants> {
+        if !(1..=TENANTS_MAX).contains(&count) || !(0.0..=EXPONENT_MAX).contains(&exponent) {
+            return None;
+        }
+        let weights = (1..=count).map(|rank| f64::from(rank).powf(-exponent));
+        let total: f64 = weights.clone().sum();
+        let shares = weights.scan(0.0, |sum, weight| {
+            *sum += weight / total;
+            Some(*sum)
+        });
+        Some(Tenants::Zipf(shares.collect()))
+    }
+
+    /// Draws a tenant; nothing is drawn where there is only one.
+    pub(super) fn draw(&self, rng: &mut Rng) -> TenantId {
+        match self {
+            Tenants::One(tenant) => *tenant,
+            Tenants::Zipf(shares) => {
+                let point = rng.unit();
+                let place = shares.partition_point(|sum| *sum <= point);
+                TenantId(place.min(shares.len() - 1) as u32)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_follow_the_rank() {
+        let law = Tenants::zipf(20, 1.1).unwrap();
+        let total: f64 = (1..=20).map(|rank| f64::from(rank).powf(-1.1)).sum();
+        let mut rng = Rng::stream(1, "tenants");
+        let mut counts = [0_u32; 20];
+        for _ in 0..200_000 {
+            counts[law.draw(&mut rng).index()] += 1;
+        }
+        // 19 degrees of freedom: 43.8 is the 99.9 % point.
+        let off = |(rank, count): (usize, &u32)| {
+            let wanted = 200_000.0 * (rank as f64 + 1.0).powf(-1.1) / total;
+            (f64::from(*count) - wanted).powi(2) / wanted
+        };
+        let chi2: f64 = counts.iter().enumerate().map(off).sum();
+        assert!(chi2 < 43.8, "chi-square {chi2} for {counts:?}");
+    }
+
+    #[test]
+    fn laws_out_of_range_are_refused() {
+        assert_eq!(Tenants::zipf(0, 1.0), None);
+        assert_eq!(Tenants::zipf(TENANTS_MAX + 1, 1.0), None);
+        assert_eq!(Tenants::zipf(5, -0.1), None);
+        assert_eq!(Tenants::zipf(5, f64::NAN), None);
+        assert!(Tenants::zipf(TENANTS_MAX, EXPONENT_MAX).is_some());
+    }
+}

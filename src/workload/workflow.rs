@@ -1,0 +1,601 @@
+//! Jobs of agents: steps over agent, LLM and tool pools, one after the other or side by side.
+//!
+//! What starts at a point of the arrival process is a job. It runs a workflow: a graph of steps
+//! without a cycle. A step begins when every step it comes `after` is over (a join), and runs
+//! `fan_out` instances side by side. An instance makes a request of the step's class and then, one
+//! after the other, its nested `calls`, each after a pause to think; it is over when the last of
+//! them is answered. Each of these requests is routed like any other; an agent's node is held for
+//! the agent's own request, not while its nested calls are under way, since the balancer knows
+//! requests and no sessions on nodes.
+//!
+//! An instance that fails (a request of it is not answered in full, or its deadline passes while
+//! it thinks) fails the job, is left out, or is tried again. When a job ends early, what it has
+//! under way is cancelled: nobody waits for it any more.
+//!
+//! Every draw has a key of its own (job, step, instance, call), so neither strategy nor timing
+//! changes what a job asks. A later try asks the same and is answered anew.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+
+use super::arrival::Generated;
+use super::length::{ClassSpec, LENGTH_MAX, length};
+use super::{Arrival, News, TraceError, Traffic, Truth};
+use crate::balance::{Fate, JobFate, JobNews, JobPhase, JobStep, Request};
+use crate::dist::Dist;
+use crate::id_map::IdMap;
+use crate::rng::{Rng, mix};
+use crate::unit::{ClassId, RequestId, Span, Time, Tokens, WorkflowId};
+
+/// A workflow has at most so many steps.
+pub const STEPS_MAX: usize = 256;
+
+/// A step runs at most so many instances side by side; draws beyond are cut.
+pub const FAN_OUT_MAX: u64 = 1_000;
+
+/// An instance makes at most so many nested calls; draws beyond are cut.
+pub const CALLS_MAX: u64 = 1_000;
+
+/// An instance is tried again at most so many times.
+pub const TRIES_MAX: u64 = 100;
+
+/// A workflow as configured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkflowSpec {
+    /// Its name.
+    pub name: String,
+    /// Its share of the jobs, relative to the other workflows; zero if none starts.
+    pub share: f64,
+    /// How long a job may take from its start.
+    pub deadline: Option<Span>,
+    /// Its steps; at least one.
+    pub steps: Vec<StepSpec>,
+}
+
+/// A step of a workflow.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepSpec {
+    /// Its name.
+    pub name: String,
+    /// The class of its requests, which says how long they are and where they go.
+    pub class: ClassId,
+    /// The steps that must be over before it begins.
+    pub after: Vec<u16>,
+    /// Instances side by side: rounded, at least one, at most [`FAN_OUT_MAX`].
+    pub fan_out: Dist,
+    /// How long one try of an instance may take, nested calls included.
+    pub deadline: Option<Span>,
+    /// How many more times an instance that failed is tried, at once.
+    pub retries: u32,
+    /// What happens when its last try has failed.
+    pub on_failure: OnFailure,
+    /// Requests that an instance makes after its first one.
+    pub calls: Option<CallSpec>,
+    /// What its prompts begin with.
+    pub context: Context,
+}
+
+/// Requests nested in a step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallSpec {
+    /// Their class.
+    pub class: ClassId,
+    /// How many there are: rounded, at most [`CALLS_MAX`]; may be zero.
+    pub count: Dist,
+    /// Seconds before each of them.
+    pub think: Dist,
+}
+
+/// What becomes of a job when an instance of a step has failed for good.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFailure {
+    /// The job fails.
+    #[default]
+    Fail,
+    /// The instance is over, without output.
+    Skip,
+}
+
+/// What the prompts of a step begin with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Context {
+    /// Nothing: their class says how long they are.
+    #[default]
+    Fresh,
+    /// The answers of the steps it comes after and those of its own instance so far, on top of what
+    /// their class says.
+    Grow,
+}
+
+/// Finds a cycle: the steps on it, in an order in which each comes after the next, the first again
+/// at the end. `after` says, by step, which steps it comes after.
+///
+/// # Panics
+/// If a step comes after one that does not exist.
+#[must_use]
+pub fn cycle(after: &[Vec<u16>]) -> Option<Vec<u16>> {
+    // By step: not seen, on the path, or done with.
+    let mut seen = vec![0_u8; after.len()];
+    (0..after.len()).find_map(|step| visit(after, step as u16, &mut seen, &mut Vec::new()))
+}
+
+/// As deep as there are steps, which are [`STEPS_MAX`] at most.
+fn visit(after: &[Vec<u16>], step: u16, seen: &mut [u8], path: &mut Vec<u16>) -> Option<Vec<u16>> {
+    match seen[usize::from(step)] {
+        0 => {}
+        1 => {
+            let from = path.iter().position(|&other| other == step).unwrap_or(0);
+            return Some(path[from..].iter().copied().chain([step]).collect());
+        }
+        _ => return None,
+    }
+    seen[usize::from(step)] = 1;
+    path.push(step);
+    let found = after[usize::from(step)].iter().find_map(|&next| visit(after, next, seen, path));
+    path.pop();
+    seen[usize::from(step)] = 2;
+    found
+}
+
+/// An instance of a step of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    job: u64,
+    step: u16,
+    instance: u32,
+}
+
+/// What comes at a time; entries of one time keep their order.
+type Line = BinaryHeap<Reverse<(Time, u64, Place)>>;
+
+#[derive(Clone, Debug)]
+struct Instance {
+    /// Tries begun.
+    tries: u32,
+    /// When its present try stops being useful.
+    deadline: Time,
+    /// The request it is at: zero is its own, then come nested calls.
+    call: u32,
+    /// Nested calls in all.
+    calls: u32,
+    /// Tokens of the answers of its present try.
+    output: Tokens,
+    /// What it has under way.
+    request: Option<RequestId>,
+}
+
+#[derive(Clone, Debug)]
+struct Step {
+    /// Steps it waits for.
+    waits: usize,
+    began: Time,
+    /// Instances that are not over.
+    left: u32,
+    count: u32,
+    skipped: u32,
+    /// Tokens that its prompts begin with.
+    context: Tokens,
+    /// Tokens of the answers of its instances.
+    output: Tokens,
+    /// While it runs.
+    instances: Vec<Instance>,
+}
+
+#[derive(Debug)]
+struct Job {
+    workflow: usize,
+    started: Time,
+    deadline: Time,
+    /// Steps that are not over.
+    open: usize,
+    requests: u64,
+    steps: Vec<Step>,
+}
+
+impl Job {
+    fn news(&self, job: u64, what: JobPhase) -> News {
+        let workflow = WorkflowId(self.workflow as u16);
+        News::Job(JobNews { job, workflow, started: self.started, what })
+    }
+
+    fn instance(&mut self, place: Place) -> &mut Instance {
+        &mut self.steps[usize::from(place.step)].instances[place.instance as usize]
+    }
+}
+
+/// A workflow and, by step, the steps that come after it.
+#[derive(Debug)]
+struct Flow {
+    spec: WorkflowSpec,
+    next: Vec<Vec<u16>>,
+}
+
+/// A request under way.
+#[derive(Clone, Copy, Debug)]
+struct Flight {
+    place: Place,
+    output: Tokens,
+}
+
+/// Jobs that start at the points of a process, as traffic. Its memory grows with the jobs under
+/// way, not with their number.
+#[derive(Debug)]
+pub struct Jobs {
+    starts: Generated,
+    next_start: Option<Time>,
+    flows: Vec<Flow>,
+    /// Cumulated shares; the last is the total.
+    shares: Vec<f64>,
+    flow_rng: Rng,
+    classes: Vec<ClassSpec>,
+    seed: u64,
+    jobs: BTreeMap<u64, Job>,
+    started: u64,
+    requests: u64,
+    flights: IdMap<Flight>,
+    /// Requests to come.
+    ready: Line,
+    /// Deadlines that pass while an instance thinks.
+    late: Line,
+    entered: u64,
+    news: VecDeque<News>,
+}
+
+/// Kinds of draws that are no request's; requests have the number of their call.
+const FAN_OUT: u64 = u64::MAX;
+const CALLS: u64 = u64::MAX - 1;
+const THINK: u64 = 1 << 32;
+
+/// Keys the draw of where a job comes from.
+const ORIGIN: u64 = 0x6f72_6967;
+
+impl Jobs {
+    /// Jobs of these workflows, started when `starts` has a point. Of `starts` only the times count.
+    ///
+    /// # Panics
+    /// If no workflow has a share, or one has no steps, a cycle, or names a class or step that does
+    /// not exist.
+    #[must_use]
+    pub fn new(
+        starts: Generated,
+        workflows: Vec<WorkflowSpec>,
+        classes: Vec<ClassSpec>,
+        seed: u64,
+    ) -> Jobs {
+        let cumulated = workflows.iter().scan(0.0, |sum, workflow| {
+            *sum += workflow.share;
+            Some(*sum)
+        });
+        let shares: Vec<f64> = cumulated.collect();
+        assert!(shares.last().is_some_and(|total| *total > 0.0), "some workflow has a share");
+        let known = |class: ClassId| class.index() < classes.len();
+        for workflow in &workflows {
+            assert!(!workflow.steps.is_empty(), "a workflow has steps");
+            let mut steps = workflow.steps.iter();
+            let named = steps.all(|step| {
+                known(step.class) && step.calls.as_ref().is_none_or(|c| known(c.class))
+            });
+            assert!(named, "steps name classes that exist");
+            let after: Vec<Vec<u16>> = workflow.steps.iter().map(|s| s.after.clone()).collect();
+            assert!(cycle(&after).is_none(), "a workflow has no cycle");
+        }
+        let mut jobs = Jobs {
+            starts,
+            next_start: None,
+            flows: workflows.into_iter().map(Flow::new).collect(),
+            shares,
+            flow_rng: Rng::stream(seed, "workflows"),
+            classes,
+            seed: Rng::stream(seed, "jobs").bits(),
+            jobs: BTreeMap::new(),
+            started: 0,
+            requests: 0,
+            flights: IdMap::default(),
+            ready: Line::new(),
+            late: Line::new(),
+            entered: 0,
+            news: VecDeque::new(),
+        };
+        jobs.next_start = jobs.starts.next_at();
+        jobs
+    }
+
+    /// The key of a draw.
+    fn key(&self, place: Place, draw: u64) -> u64 {
+        let inside = u64::from(place.step) << 32 | u64::from(place.instance);
+        mix(mix(mix(self.seed, place.job), inside), draw)
+    }
+
+    /// Draws a whole number for a place.
+    fn number(&self, law: &Dist, place: Place, draw: u64, range: (u64, u64)) -> u32 {
+        let mut rng = Rng::from_key(self.key(place, draw));
+        (law.sample(&mut rng).round() as u64).clamp(range.0, range.1) as u32
+    }
+
+    fn enter(&mut self, at: Time, place: Place) -> Reverse<(Time, u64, Place)> {
+        self.entered += 1;
+        Reverse((at, self.entered, place))
+    }
+
+    fn start(&mut self, at: Time) {
+        let workflow = if self.shares.len() == 1 {
+            0
+        } else {
+            let point = self.flow_rng.unit() * self.shares[self.shares.len() - 1];
+            self.shares.partition_point(|&sum| sum <= point).min(self.shares.len() - 1)
+        };
+        let spec = &self.flows[workflow].spec;
+        let step = |spec: &StepSpec| Step {
+            waits: spec.after.len(),
+            began: at,
+            left: 0,
+            count: 0,
+            skipped: 0,
+            context: Tokens::ZERO,
+            output: Tokens::ZERO,
+            instances: Vec::new(),
+        };
+        let job = Job {
+            workflow,
+            started: at,
+            deadline: spec.deadline.map_or(Time::MAX, |deadline| at + deadline),
+            open: spec.steps.len(),
+            requests: 0,
+            steps: spec.steps.iter().map(step).collect(),
+        };
+        let number = self.started;
+        self.started += 1;
+        self.news.push_back(job.news(number, JobPhase::Started));
+        let first = |(_, step): &(usize, &Step)| step.waits == 0;
+        let first: Vec<usize> =
+            job.steps.iter().enumerate().filter(first).map(|(at, _)| at).collect();
+        self.jobs.insert(number, job);
+        for step in first {
+            self.begin(number, step as u16, at);
+        }
+    }
+
+    /// Begins a step whose time has come.
+    fn begin(&mut self, job: u64, step: u16, now: Time) {
+        let place = Place { job, step, instance: 0 };
+        let this = &self.jobs[&job];
+        let spec = &self.flows[this.workflow].spec.steps[usize::from(step)];
+        let count = self.number(&spec.fan_out, place, FAN_OUT, (1, FAN_OUT_MAX));
+        let said = spec.after.iter().map(|&before| this.steps[usize::from(before)].output);
+        let said = said.fold(Tokens::ZERO, std::ops::Add::add);
+        let context = if spec.context == Context::Grow { said } else { Tokens::ZERO };
+        let instance = |instance| {
+            let place = Place { instance, ..place };
+            let count = |calls: &CallSpec| self.number(&calls.count, place, CALLS, (0, CALLS_MAX));
+            let calls = spec.calls.as_ref().map_or(0, count);
+            let (output, request) = (Tokens::ZERO, None);
+            Instance { tries: 0, deadline: Time::MAX, call: 0, calls, output, request }
+        };
+        let instances: Vec<Instance> = (0..count).map(instance).collect();
+        let this = self.jobs.get_mut(&job).expect("it is under way");
+        let state = &mut this.steps[usize::from(step)];
+        (state.began, state.left, state.count) = (now, count, count);
+        (state.context, state.instances) = (context, instances);
+        for instance in 0..count {
+            self.attempt(Place { instance, ..place }, now);
+        }
+    }
+
+    /// Begins a try of an instance.
+    fn attempt(&mut self, place: Place, now: Time) {
+        let job = self.jobs.get_mut(&place.job).expect("it is under way");
+        let spec = &self.flows[job.workflow].spec.steps[usize::from(place.step)];
+        let deadline = spec.deadline.map_or(Time::MAX, |deadline| now + deadline);
+        let deadline = deadline.min(job.deadline);
+        let instance = job.instance(place);
+        instance.tries += 1;
+        (instance.call, instance.output, instance.deadline) = (0, Tokens::ZERO, deadline);
+        let entry = self.enter(now, place);
+        self.ready.push(entry);
+    }
+
+    /// Goes on after an answer.
+    fn answered(&mut self, place: Place, output: Tokens, now: Time) {
+        let job = self.jobs.get_mut(&place.job).expect("it is under way");
+        let workflow = job.workflow;
+        let instance = job.instance(place);
+        instance.output += output;
+        instance.call += 1;
+        let (call, deadline) = (u64::from(instance.call), instance.deadline);
+        if instance.call > instance.calls {
+            return self.over(place, false, now);
+        }
+        let spec = &self.flows[workflow].spec.steps[usize::from(place.step)];
+        let mut rng = Rng::from_key(self.key(place, THINK + call));
+        let think = spec.calls.as_ref().map_or(0.0, |calls| calls.think.sample(&mut rng));
+        let at = now + Span::from_seconds(think);
+        // Before the next call nothing is under way that the balancer could end.
+        if at >= deadline {
+            let entry = self.enter(deadline.max(now), place);
+            self.late.push(entry);
+        } else {
+            let entry = self.enter(at, place);
+            self.ready.push(entry);
+        }
+    }
+
+    /// A try has failed.
+    fn failed(&mut self, place: Place, now: Time) {
+        let job = self.jobs.get_mut(&place.job).expect("it is under way");
+        let spec = &self.flows[job.workflow].spec.steps[usize::from(place.step)];
+        let (retries, on_failure) = (spec.retries, spec.on_failure);
+        if now >= job.deadline {
+            self.end(place.job, JobFate::TimedOut);
+        } else if job.instance(place).tries <= retries {
+            self.attempt(place, now);
+        } else if on_failure == OnFailure::Skip {
+            self.over(place, true, now);
+        } else {
+            self.end(place.job, JobFate::Failed(place.step));
+        }
+    }
+
+    /// An instance is over.
+    fn over(&mut self, place: Place, skipped: bool, now: Time) {
+        let Place { job: number, step, .. } = place;
+        let job = self.jobs.get_mut(&number).expect("it is under way");
+        let output = job.instance(place).output;
+        let state = &mut job.steps[usize::from(step)];
+        state.left -= 1;
+        if skipped {
+            state.skipped += 1;
+        } else {
+            state.output += output;
+        }
+        if state.left > 0 {
+            return;
+        }
+        state.instances = Vec::new();
+        let (began, instances, skipped) = (state.began, state.count, state.skipped);
+        let what = JobPhase::StepOver { step, began, instances, skipped };
+        self.news.push_back(job.news(number, what));
+        job.open -= 1;
+        if job.open == 0 {
+            return self.end(number, JobFate::Completed);
+        }
+        let workflow = job.workflow;
+        for at in 0..self.flows[workflow].next[usize::from(step)].len() {
+            let next = self.flows[workflow].next[usize::from(step)][at];
+            let job = self.jobs.get_mut(&number).expect("it is under way");
+            let waits = &mut job.steps[usize::from(next)].waits;
+            *waits -= 1;
+            if *waits == 0 {
+                self.begin(number, next, now);
+            }
+        }
+    }
+
+    /// Ends a job; what it has under way is cancelled, what was to come never does.
+    fn end(&mut self, number: u64, fate: JobFate) {
+        let job = self.jobs.remove(&number).expect("a job ends once");
+        let what = JobPhase::Ended { fate, requests: job.requests };
+        self.news.push_back(job.news(number, what));
+        let instances = job.steps.iter().flat_map(|step| &step.instances);
+        for request in instances.filter_map(|instance| instance.request) {
+            self.flights.remove(request);
+            self.news.push_back(News::Cancel(request));
+        }
+    }
+
+    fn request(&mut self, place: Place, at: Time) -> Arrival {
+        let id = RequestId(self.requests);
+        self.requests += 1;
+        let this = &self.jobs[&place.job];
+        let state = &this.steps[usize::from(place.step)];
+        let instance = &state.instances[place.instance as usize];
+        let spec = &self.flows[this.workflow].spec.steps[usize::from(place.step)];
+        let nested = spec.calls.as_ref().filter(|_| instance.call > 0);
+        let class_id = nested.map_or(spec.class, |calls| calls.class);
+        let class = &self.classes[class_id.index()];
+        let key = self.key(place, u64::from(instance.call));
+        let prompt = length(&class.prompt, &mut Rng::from_key(key));
+        let mut rng = Rng::from_key(mix(key, u64::from(instance.tries)));
+        let output = length(&class.output, &mut rng);
+        let said = match spec.context {
+            Context::Grow => state.context + instance.output,
+            Context::Fresh => Tokens::ZERO,
+        };
+        let useful = class.deadline.map_or(Time::MAX, |deadline| at + deadline);
+        let workflow = WorkflowId(this.workflow as u16);
+        // All steps of a job come from one place and one tenant.
+        let origin = mix(mix(self.seed, place.job), ORIGIN);
+        let (region, attributes) = class.origin.draw(origin);
+        let request = Request {
+            region,
+            attributes,
+            tenant: class.tenants.draw(&mut Rng::from_key(mix(origin, 1))),
+            deadline: useful.min(instance.deadline),
+            class: class_id,
+            priority: class.priority,
+            prompt: (prompt + said).min(Tokens(LENGTH_MAX)),
+            job: Some(JobStep { job: place.job, workflow, step: place.step }),
+            ..Request::new(id, at)
+        };
+        let job = self.jobs.get_mut(&place.job).expect("it is under way");
+        job.requests += 1;
+        job.instance(place).request = Some(id);
+        self.flights.insert(id, Flight { place, output });
+        Arrival { at, request, truth: Truth { output, key: rng.bits() } }
+    }
+}
+
+impl Flow {
+    fn new(spec: WorkflowSpec) -> Flow {
+        let mut next = vec![Vec::new(); spec.steps.len()];
+        for (step, this) in spec.steps.iter().enumerate() {
+            for &before in &this.after {
+                next[usize::from(before)].push(step as u16);
+            }
+        }
+        Flow { spec, next }
+    }
+}
+
+/// Drops what is of no use any more from the front of a line and returns the time of the rest.
+fn front(line: &mut Line, jobs: &BTreeMap<u64, Job>) -> Option<Time> {
+    while let Some(Reverse((at, _, place))) = line.peek() {
+        if jobs.contains_key(&place.job) {
+            return Some(*at);
+        }
+        line.pop();
+    }
+    None
+}
+
+impl Traffic for Jobs {
+    fn peek(&mut self) -> Result<Option<Time>, Vec<TraceError>> {
+        Ok(front(&mut self.ready, &self.jobs))
+    }
+
+    fn take(&mut self) -> Arrival {
+        let Reverse((at, _, place)) = self.ready.pop().expect("an arrival was told of");
+        self.request(place, at)
+    }
+
+    fn settled(&mut self, now: Time, request: RequestId, fate: Fate) {
+        // Of a job that is over nothing is waited for.
+        let Some(Flight { place, output }) = self.flights.remove(request) else { return };
+        let job = self.jobs.get_mut(&place.job).expect("its requests go with a job");
+        job.instance(place).request = None;
+        if fate == Fate::Completed {
+            self.answered(place, output, now);
+        } else {
+            self.failed(place, now);
+        }
+    }
+
+    fn news_at(&mut self) -> Option<Time> {
+        if !self.news.is_empty() {
+            return Some(Time::ZERO);
+        }
+        let late = front(&mut self.late, &self.jobs);
+        [late, self.next_start].into_iter().flatten().min()
+    }
+
+    fn news(&mut self, now: Time) -> Option<News> {
+        while self.news.is_empty() {
+            let late = front(&mut self.late, &self.jobs).filter(|at| *at <= now);
+            let start = self.next_start.filter(|at| *at <= now);
+            match (late, start) {
+                (Some(late), start) if start.is_none_or(|start| late <= start) => {
+                    let Reverse((at, _, place)) = self.late.pop()?;
+                    self.failed(place, at);
+                }
+                (_, Some(start)) => {
+                    self.next_start = self.starts.next_at();
+                    self.start(start);
+                }
+                _ => return None,
+            }
+        }
+        self.news.pop_front()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,349 @@
+//! Jobs without a fleet: whoever answers here is the test.
+
+use super::*;
+use crate::balance::{End, Failure, Priority, Reject};
+use crate::workload::length::Mix;
+
+fn law(value: f64) -> Dist {
+    Dist::constant(value).unwrap()
+}
+
+fn class(name: &str) -> ClassSpec {
+    ClassSpec {
+        name: name.to_owned(),
+        share: 1.0,
+        priority: Priority::Normal,
+        prompt: Dist::exponential(300.0).unwrap(),
+        output: Dist::exponential(100.0).unwrap(),
+        deadline: None,
+        origin: crate::workload::Origin::default(),
+        tenants: crate::workload::Tenants::default(),
+    }
+}
+
+fn step(name: &str, after: &[u16]) -> StepSpec {
+    StepSpec {
+        name: name.to_owned(),
+        class: ClassId(0),
+        after: after.to_vec(),
+        fan_out: law(1.0),
+        deadline: None,
+        retries: 0,
+        on_failure: OnFailure::Fail,
+        calls: None,
+        context: Context::Fresh,
+    }
+}
+
+fn flow(steps: Vec<StepSpec>) -> WorkflowSpec {
+    WorkflowSpec { name: "flow".to_owned(), share: 1.0, deadline: None, steps }
+}
+
+fn jobs(count: u64, flows: Vec<WorkflowSpec>) -> Jobs {
+    let classes = vec![class("a"), class("b")];
+    let mix = Mix::new(classes.clone(), 7);
+    Jobs::new(Generated::new(1.0, Time::MAX, count, 7, mix), flows, classes, 7)
+}
+
+/// What was heard of a run of jobs.
+#[derive(Default)]
+struct Heard {
+    arrivals: Vec<Arrival>,
+    news: Vec<(Time, JobNews)>,
+    cancelled: Vec<RequestId>,
+}
+
+impl Heard {
+    fn ends(&self) -> Vec<(u64, JobFate, u64)> {
+        let end = |(_, news): &(Time, JobNews)| match news.what {
+            JobPhase::Ended { fate, requests } => Some((news.job, fate, requests)),
+            _ => None,
+        };
+        self.news.iter().filter_map(end).collect()
+    }
+}
+
+/// Plays jobs; `answer` says when after its arrival a request settles, and how.
+fn play(mut jobs: Jobs, mut answer: impl FnMut(&Arrival) -> (Span, Fate)) -> Heard {
+    let mut heard = Heard::default();
+    let mut under_way: BTreeMap<(Time, RequestId), Fate> = BTreeMap::new();
+    let mut now = Time::ZERO;
+    loop {
+        let settles = under_way.keys().next().map(|(at, _)| *at);
+        let (news, arrives) = (jobs.news_at(), jobs.peek().unwrap());
+        let times = [news, settles, arrives];
+        let Some(first) = times.into_iter().flatten().min() else { return heard };
+        now = now.max(first);
+        if news.is_some_and(|at| at <= now) {
+            match jobs.news(now) {
+                Some(News::Job(news)) => heard.news.push((now, news)),
+                Some(News::Cancel(request)) => {
+                    heard.cancelled.push(request);
+                    let before = under_way.len();
+                    under_way.retain(|(_, other), _| *other != request);
+                    assert_eq!(under_way.len() + 1, before, "only what is under way is cancelled");
+                    jobs.settled(now, request, Fate::Cancelled);
+                }
+                None => {}
+            }
+        } else if settles == Some(first) {
+            let ((_, request), fate) = under_way.pop_first().unwrap();
+            jobs.settled(now, request, fate);
+        } else {
+            let arrival = jobs.take();
+            assert_eq!(arrival.request.id.0, heard.arrivals.len() as u64, "ids count up");
+            let (after, fate) = answer(&arrival);
+            let due = now + after;
+            // As the balancer would: nothing lives longer than its deadline.
+            let late = due > arrival.request.deadline;
+            let timed_out = Fate::Failed(End::TimedOut(crate::balance::Stage::Total));
+            let fate = if late { timed_out } else { fate };
+            under_way.insert((due.min(arrival.request.deadline), arrival.request.id), fate);
+            heard.arrivals.push(arrival);
+        }
+    }
+}
+
+const SECOND: Span = Span::from_secs(1);
+const BROKEN: Fate = Fate::Failed(End::Failed(Failure::Reset));
+
+fn at(arrival: &Arrival) -> (u64, u16) {
+    let job = arrival.request.job.unwrap();
+    (job.job, job.step)
+}
+
+#[test]
+fn cycles_are_found_and_graphs_without_one_are_left_alone() {
+    assert_eq!(cycle(&[vec![0]]), Some(vec![0, 0]));
+    assert_eq!(cycle(&[vec![1], vec![2], vec![0]]), Some(vec![0, 1, 2, 0]));
+    assert_eq!(cycle(&[vec![], vec![0, 2], vec![1]]), Some(vec![1, 2, 1]));
+    let mut rng = Rng::stream(1, "graphs");
+    for _ in 0..200 {
+        // Edges go to earlier steps only, so there is no cycle; one edge back makes one.
+        let count = 2 + rng.below(20);
+        let mut after: Vec<Vec<u16>> = (0..count)
+            .map(|step| (0..step as u16).filter(|_| rng.below(3) == 0).collect())
+            .collect();
+        assert_eq!(cycle(&after), None);
+        let (early, late) = (rng.below(count - 1), count - 1);
+        after[late].push(early as u16);
+        after[early].push(late as u16);
+        let path = cycle(&after).expect("there is one");
+        assert_eq!(path.first(), path.last());
+        assert!(path.windows(2).all(|pair| after[usize::from(pair[0])].contains(&pair[1])));
+    }
+}
+
+#[test]
+fn a_step_begins_when_all_before_it_are_over() {
+    let mut join = step("join", &[1, 2]);
+    join.fan_out = law(3.0);
+    let steps = vec![step("first", &[]), step("left", &[0]), step("right", &[0]), join];
+    let heard = play(jobs(50, vec![flow(steps)]), |arrival| {
+        let (_, step) = at(arrival);
+        (Span::from_secs([1, 2, 5, 1][usize::from(step)]), Fate::Completed)
+    });
+    assert_eq!(heard.arrivals.len(), 50 * 6);
+    let mut ends = heard.ends();
+    ends.sort_unstable_by_key(|end| end.0);
+    let all: Vec<_> = (0..50).map(|job| (job, JobFate::Completed, 6)).collect();
+    assert_eq!(ends, all, "every job ends once");
+    for (now, news) in &heard.news {
+        let took = now.since(news.started);
+        match news.what {
+            JobPhase::Started => assert_eq!(took, Span::ZERO),
+            JobPhase::StepOver { step: 3, began, instances, skipped } => {
+                assert_eq!(began.since(news.started), Span::from_secs(6), "after the slower one");
+                assert_eq!((instances, skipped), (3, 0));
+            }
+            JobPhase::StepOver { .. } => {}
+            JobPhase::Ended { .. } => assert_eq!(took, Span::from_secs(7)),
+        }
+    }
+}
+
+/// What jobs ask and what the truth of it is, whenever they ask it.
+fn asked(pace: u64) -> Vec<(u64, u16, u16, Tokens, Truth)> {
+    let mut fan = step("fan", &[0]);
+    fan.fan_out = Dist::uniform(1.0, 9.0).unwrap();
+    fan.calls = Some(CallSpec {
+        class: ClassId(1),
+        count: Dist::uniform(0.0, 5.0).unwrap(),
+        think: Dist::exponential(1.0).unwrap(),
+    });
+    let mut other = flow(vec![step("only", &[])]);
+    other.share = 0.5;
+    let flows = vec![flow(vec![step("first", &[]), fan]), other];
+    let mut order = Rng::stream(pace, "order");
+    let heard = play(jobs(200, flows), |_| {
+        (Span::from_millis(1 + order.below(pace as usize * 1_000) as u64), Fate::Completed)
+    });
+    let mut all: Vec<_> = heard
+        .arrivals
+        .iter()
+        .map(|arrival| {
+            let (job, step) = at(arrival);
+            (job, step, arrival.request.class.0, arrival.request.prompt, arrival.truth)
+        })
+        .collect();
+    all.sort_unstable_by_key(|one| (one.0, one.1, one.4.key));
+    all
+}
+
+#[test]
+fn timing_changes_nothing_that_is_asked() {
+    let slow = asked(60);
+    assert_eq!(asked(1), slow);
+    assert!(slow.len() > 1_000, "{}", slow.len());
+    let mut keys: Vec<u64> = slow.iter().map(|one| one.4.key).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    assert_eq!(keys.len(), slow.len(), "no two requests share their truth");
+    assert!(slow.iter().any(|one| one.2 == 1), "nested calls have their own class");
+}
+
+#[test]
+fn nested_calls_come_one_after_the_other() {
+    let mut agent = step("agent", &[]);
+    agent.calls = Some(CallSpec { class: ClassId(1), count: law(3.0), think: law(2.0) });
+    agent.context = Context::Grow;
+    let heard = play(jobs(1, vec![flow(vec![agent])]), |_| (SECOND, Fate::Completed));
+    let start = heard.arrivals[0].at;
+    let after: Vec<Span> = heard.arrivals.iter().map(|one| one.at.since(start)).collect();
+    assert_eq!(after, [0, 3, 6, 9].map(Span::from_secs));
+    assert_eq!(heard.ends(), [(0, JobFate::Completed, 4)]);
+    // What was said comes before what is asked.
+    let fresh = {
+        let mut agent = step("agent", &[]);
+        agent.calls = Some(CallSpec { class: ClassId(1), count: law(3.0), think: law(2.0) });
+        play(jobs(1, vec![flow(vec![agent])]), |_| (SECOND, Fate::Completed))
+    };
+    let mut said = Tokens::ZERO;
+    for (grown, fresh) in heard.arrivals.iter().zip(&fresh.arrivals) {
+        assert_eq!(grown.request.prompt, fresh.request.prompt + said);
+        assert_eq!(grown.truth, fresh.truth);
+        said += grown.truth.output;
+    }
+}
+
+#[test]
+fn a_growing_context_holds_what_the_steps_before_have_said() {
+    let mut fan = step("fan", &[]);
+    fan.fan_out = law(4.0);
+    let mut last = step("last", &[0]);
+    last.context = Context::Grow;
+    let heard = play(jobs(1, vec![flow(vec![fan, last])]), |_| (SECOND, Fate::Completed));
+    let said = heard.arrivals[..4].iter().map(|one| one.truth.output.0).sum::<u64>();
+    assert!(heard.arrivals[4].request.prompt > Tokens(said));
+}
+
+#[test]
+fn a_failure_ends_the_job_and_cancels_the_rest() {
+    let mut fan = step("fan", &[]);
+    fan.fan_out = law(4.0);
+    let steps = vec![fan, step("beside", &[]), step("never", &[0])];
+    let mut first = true;
+    let heard = play(jobs(1, vec![flow(steps)]), |_| {
+        let fate = if std::mem::take(&mut first) { BROKEN } else { Fate::Completed };
+        (if fate == BROKEN { SECOND } else { Span::from_secs(2) }, fate)
+    });
+    assert_eq!(heard.ends(), [(0, JobFate::Failed(0), 5)]);
+    assert_eq!(heard.cancelled.len(), 4, "the others of the step and the one beside it");
+    assert_eq!(heard.arrivals.len(), 5, "what comes after never begins");
+}
+
+#[test]
+fn what_may_fail_is_skipped_and_its_output_is_missing() {
+    let mut fan = step("fan", &[]);
+    (fan.fan_out, fan.on_failure) = (law(4.0), OnFailure::Skip);
+    let mut last = step("last", &[0]);
+    last.context = Context::Grow;
+    for good in 0..=4_u64 {
+        let flow = flow(vec![fan.clone(), last.clone()]);
+        let heard = play(jobs(1, vec![flow]), |arrival| {
+            let rejected = Fate::Rejected(Reject::QueueFull);
+            (
+                SECOND,
+                if (good..4).contains(&arrival.request.id.0) { rejected } else { Fate::Completed },
+            )
+        });
+        let over = heard.news.iter().find_map(|(_, news)| match news.what {
+            JobPhase::StepOver { step: 0, instances, skipped, .. } => Some((instances, skipped)),
+            _ => None,
+        });
+        assert_eq!(over, Some((4, 4 - good as u32)));
+        assert_eq!(heard.ends(), [(0, JobFate::Completed, 5)]);
+    }
+}
+
+#[test]
+fn a_retry_asks_the_same_and_gets_another_answer() {
+    let mut only = step("only", &[]);
+    only.retries = 2;
+    for (failures, fate) in [(2, JobFate::Completed), (3, JobFate::Failed(0))] {
+        let heard = play(jobs(1, vec![flow(vec![only.clone()])]), |arrival| {
+            (SECOND, if arrival.request.id.0 < failures { BROKEN } else { Fate::Completed })
+        });
+        assert_eq!(heard.ends(), [(0, fate, 3)]);
+        let asked: Vec<Tokens> = heard.arrivals.iter().map(|one| one.request.prompt).collect();
+        assert!(asked.iter().all(|prompt| *prompt == asked[0]));
+        assert_ne!(heard.arrivals[0].truth.key, heard.arrivals[1].truth.key);
+    }
+}
+
+#[test]
+fn deadlines_bound_a_try_and_the_job_whatever_they_wait_for() {
+    let mut thinks = step("thinks", &[]);
+    thinks.calls = Some(CallSpec { class: ClassId(1), count: law(1.0), think: law(100.0) });
+    thinks.deadline = Some(Span::from_secs(5));
+    thinks.on_failure = OnFailure::Skip;
+    // Its own deadline passes while it thinks, and the next step begins at that moment.
+    let heard = play(jobs(1, vec![flow(vec![thinks.clone(), step("next", &[0])])]), |_| {
+        (SECOND, Fate::Completed)
+    });
+    let began = heard.arrivals[1].at.since(heard.arrivals[0].at);
+    assert_eq!((began, heard.ends()), (Span::from_secs(5), vec![(0, JobFate::Completed, 2)]));
+    // The job's deadline passes first: nothing is skipped any more.
+    let late = WorkflowSpec { deadline: Some(Span::from_secs(3)), ..flow(vec![thinks.clone()]) };
+    let heard = play(jobs(1, vec![late.clone()]), |_| (SECOND, Fate::Completed));
+    let (end, news) = heard.news[heard.news.len() - 1];
+    assert_eq!(end.since(news.started), Span::from_secs(3));
+    assert_eq!(heard.ends(), [(0, JobFate::TimedOut, 1)]);
+    // A request is told the nearer of the two.
+    let heard = play(jobs(1, vec![late]), |_| (Span::from_secs(60), Fate::Completed));
+    let request = &heard.arrivals[0].request;
+    assert_eq!(request.deadline.since(request.arrived), Span::from_secs(3));
+    assert_eq!(heard.ends(), [(0, JobFate::TimedOut, 1)]);
+    // Each try has the whole time of its step.
+    let mut tries = step("tries", &[]);
+    (tries.deadline, tries.retries) = (Some(Span::from_secs(5)), 2);
+    let heard = play(jobs(1, vec![flow(vec![tries])]), |_| (Span::from_secs(60), Fate::Completed));
+    let start = heard.arrivals[0].at;
+    let after: Vec<Span> = heard.arrivals.iter().map(|one| one.at.since(start)).collect();
+    assert_eq!(after, [0, 5, 10].map(Span::from_secs));
+}
+
+#[test]
+fn no_job_is_remembered_when_all_are_over() {
+    let mut fan = step("fan", &[]);
+    (fan.fan_out, fan.retries) = (law(3.0), 1);
+    let mut jobs = jobs(300, vec![flow(vec![fan, step("last", &[0])])]);
+    let mut under_way = Vec::new();
+    let mut count = 0_u64;
+    loop {
+        let now = jobs.news_at().into_iter().chain(jobs.peek().unwrap()).min();
+        let Some(now) = now else {
+            let Some((at, request)) = under_way.pop() else { break };
+            count += 1;
+            let fate = if count.is_multiple_of(3) { BROKEN } else { Fate::Completed };
+            jobs.settled(at, request, fate);
+            continue;
+        };
+        while jobs.news(now).is_some() {}
+        while jobs.peek().unwrap().is_some() {
+            let arrival = jobs.take();
+            under_way.push((arrival.at, arrival.request.id));
+        }
+    }
+    assert!(jobs.jobs.is_empty() && jobs.flights.is_empty() && jobs.late.is_empty());
+}
