@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use plimsoll::balance::{
     Action, Attempt, Balancer, Config, Event, HealthSettings, Input, Limits, Match, NodeSpec,
     Outcome, PoolSpec, Prices, Queue, Request, Retry, RouteSpec, StrategySpec, Tier, Timeouts,
-    Usage,
+    Usage, View,
 };
 use plimsoll::live::driver::{Clock, Host, Inbox, Word, drive, inbox};
 use plimsoll::unit::{ModelId, PoolId, RegionId, RequestId, Time, Tokens};
@@ -82,6 +82,7 @@ fn balancer() -> Balancer {
         timeouts: Timeouts { first_token: None, total: None },
         health: HealthSettings::default(),
         queue: Queue::default(),
+        view: View::default(),
         scale: Vec::new(),
     })
 }

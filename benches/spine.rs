@@ -4,12 +4,12 @@
 
 use plimsoll::balance::{
     Config, Event, HealthSettings, Limits, Locality, Match, NodeSpec, PoolSpec, Prices, Queue,
-    Retry, RouteSpec, StrategySpec, Tier, Timeouts,
+    Retry, RouteSpec, StrategySpec, Tier, Timeouts, View,
 };
 use plimsoll::dist::Dist;
 use plimsoll::metrics::{ClassLabel, Collector, Labels, NodeLabel, Watch};
 use plimsoll::node::{BackendSpec, slots};
-use plimsoll::sim::{Parts, Sim, Step};
+use plimsoll::sim::{Instances, Parts, Sim, Step};
 use plimsoll::unit::{ModelId, PoolId, RegionId, Span, Time, Tokens};
 use plimsoll::workload::{ClassSpec, Mix, Open, Origin, Poisson, Tenants};
 
@@ -53,6 +53,7 @@ fn config(nodes: usize, strategy: &str) -> Config {
         timeouts: Timeouts { first_token: None, total: None },
         health: HealthSettings::default(),
         queue: Queue::default(),
+        view: View::default(),
         scale: Vec::new(),
     }
 }
@@ -103,6 +104,7 @@ fn run(nodes: usize, strategy: &str, requests: u64, watch: Watch) -> u64 {
         backends,
         faults: Vec::new(),
         inter_token: None,
+        instances: Instances::default(),
         cold_starts: Vec::new(),
         network: None,
     };

@@ -151,6 +151,13 @@ fn an_expectation_that_fails_is_exit_code_100() {
 }
 
 #[test]
+fn a_journal_of_several_balancers_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("journal").to_string_lossy().into_owned();
+    refused(&["run", "herd", "--journal", &path], 2, &["one balancer", "balancer.instances=1"]);
+}
+
+#[test]
 fn results_go_to_files_whole() {
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().join("result.json").to_string_lossy().into_owned();

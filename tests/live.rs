@@ -74,6 +74,7 @@ fn simulated(scenario: &Scenario) -> Summary {
         backends: scenario.backends.clone(),
         faults: scenario.faults.clone(),
         inter_token: scenario.inter_token,
+        instances: scenario.instances,
         cold_starts: scenario.cold_starts.clone(),
         network: None,
     };

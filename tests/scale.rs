@@ -74,6 +74,7 @@ fn run_recorded(
         faults: world.faults.clone(),
         inter_token: None,
         network: None,
+        instances: plimsoll::sim::Instances::default(),
         cold_starts: world.cold_starts.clone(),
     };
     let mut sim = Sim::new(parts, Box::new(Open::new(source))).expect("it does not fail");

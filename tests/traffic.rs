@@ -49,6 +49,7 @@ fn play(traffic: Closed, config: &Config, backends: &[BackendSpec], keep: bool) 
         faults: Vec::new(),
         cold_starts: Vec::new(),
         network: None,
+        instances: plimsoll::sim::Instances::default(),
         inter_token: None,
     };
     let mut sim = Sim::new(parts, Box::new(traffic)).expect("a loop that is made up");

@@ -78,6 +78,7 @@ impl World {
         let mix = Mix::new(classes.clone(), 7);
         let starts = Poisson::new(self.rate, Time::MAX, self.jobs, 7, mix);
         let parts = Parts {
+            instances: plimsoll::sim::Instances::default(),
             config: self.config.clone(),
             backends: self.backends.clone(),
             faults: self.faults.clone(),

@@ -7,8 +7,6 @@
 //! `fleet` (who is open), `strategy` (who is better), `failover` (again or not), `health` (who is
 //! well), `timer` (when).
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use slotmap::{SlotMap, new_key_type};
 
@@ -16,12 +14,14 @@ use super::admission::{Lines, Queue};
 use super::batch::Batcher;
 use super::event::{
     Action, Attempt, Control, Effects, End, Event, Failure, Fate, FleetChange, Input, Kind,
-    Outcome, PeerLoad, ProbeResult, Progress, Reject, Scored, Settled, Stage, Together, Usage, Why,
+    NodeReport, Outcome, PeerLoad, ProbeResult, Progress, Reject, Scored, Settled, Stage, Together,
+    Usage, Why,
 };
 use super::explain::{Explain, Explanation};
 use super::failover::{ATTEMPTS_MAX, Retry, Timeouts, blames_node, wasted};
 use super::fleet::{Fleet, Held, Locality, NodeSpec, NodeState, PoolSpec, Prices, Tier};
 use super::health::HealthSettings;
+use super::hearsay::View;
 use super::request::Request;
 use super::resize::Scaler;
 use super::route::{Degrading, LaneId, RouteSpec, Routes};
@@ -29,7 +29,7 @@ use super::scale::ScaleSpec;
 use super::strategy::{Ask, Fact, Memo, Sent, Strategy, StrategySpec};
 use super::timer::{Alarm, Timers};
 use crate::id_map::IdMap;
-use crate::rng::Rng;
+use crate::rng::{Rng, mix};
 use crate::unit::{NodeId, PeerId, PoolId, Ratio, RequestId, RouteId, Span, Time, Tokens};
 
 new_key_type! {
@@ -60,6 +60,9 @@ pub struct Config {
     pub health: HealthSettings,
     /// The waiting room.
     pub queue: Queue,
+    /// Which of several balancers it is, and how long it believes what it is told.
+    #[serde(default, skip_serializing_if = "View::is_default")]
+    pub view: View,
     /// Groups of nodes that grow and shrink.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scale: Vec<ScaleSpec>,
@@ -284,7 +287,6 @@ pub struct Balancer {
     pub(super) due: bool,
     /// Batches sent.
     pub(super) batches: u64,
-    pub(super) peers: BTreeMap<PeerId, (Time, PeerLoad)>,
     pub(super) retry: Retry,
     pub(super) timeouts: Timeouts,
     pub(super) health: HealthSettings,
@@ -314,6 +316,10 @@ impl Balancer {
         let localities = config.pools.iter().map(|pool| pool.locality).collect();
         let key = Rng::stream(config.seed, "splits").bits();
         let routes = Routes::new(config.routes, config.expected_output.len(), key);
+        let seed = match config.view.instance {
+            0 => config.seed,
+            other => mix(config.seed, u64::from(other)),
+        };
         let mut balancer = Balancer {
             now: Time::ZERO,
             scaler: Scaler::new(config.scale, config.nodes.len()),
@@ -340,18 +346,18 @@ impl Balancer {
                 .iter()
                 .map(|tokens| OutputMean { sum: tokens.0, count: 1 })
                 .collect(),
-            peers: BTreeMap::new(),
             retry: config.retry,
             timeouts: config.timeouts,
             health: config.health,
             queue: config.queue,
-            strategy_rng: Rng::stream(config.seed, "strategy"),
-            pause_rng: Rng::stream(config.seed, "pauses"),
+            strategy_rng: Rng::stream(seed, "strategy"),
+            pause_rng: Rng::stream(seed, "pauses"),
             opened: false,
             retrying: 0,
             totals: Totals::default(),
             effects: Effects::default(),
         };
+        balancer.fleet.set_view(config.view);
         balancer.find_homes();
         balancer.start_patrols();
         balancer.start_scaling();
@@ -376,11 +382,7 @@ impl Balancer {
             Input::Progress(attempt, progress) => self.progress(attempt, progress),
             Input::Finish(attempt, outcome) => self.finish(attempt, outcome),
             Input::Probed(node, number, result) => self.probed(node, number, result),
-            Input::Report(node, report) => {
-                if self.change_node(node, |fleet| fleet.report(node, now, report)) {
-                    self.learn(node, &Fact::Report { node, report: &report });
-                }
-            }
+            Input::Report(node, report) => self.hear_report(node, report),
             Input::Peer(peer, load) => self.hear_peer(peer, load),
             Input::Fleet(change) => self.change_fleet(change),
             Input::Control(control) => self.control(control),
@@ -643,7 +645,7 @@ impl Balancer {
         let live = &mut self.requests[key];
         let mean = self.outputs.get(live.request.class.index());
         let expected = mean.map_or(Tokens(1), |mean| mean.expected(live.request.output_max));
-        let held = self.fleet.start(node, live.request.prompt, expected);
+        let held = self.fleet.start(node, self.now, live.request.prompt, expected);
         let ordinal = live.attempts;
         let place = usize::from(ordinal);
         let this = self.tries.insert(Try {
@@ -863,7 +865,7 @@ impl Balancer {
             self.judge(key, said, usage, retry_after);
         }
         let this = self.tries.remove(key).expect("found above");
-        self.opened |= self.fleet.end(this.node, &this.held);
+        self.opened |= self.fleet.end(this.node, self.now, &this.held);
         self.due |= !self.batchers.is_empty();
         if !self.scaler.groups.is_empty() {
             self.leave_if_empty(this.node);
@@ -945,6 +947,7 @@ impl Balancer {
             Alarm::ProbeTimeout(node, _) => {
                 self.hear_probe(node, ProbeResult::Failed(Failure::Stalled));
             }
+            Alarm::Silence(peer, _) => self.fleet.silence(peer),
         }
     }
 
@@ -956,9 +959,18 @@ impl Balancer {
     // ----- fleet, peers, people -----
 
     pub(super) fn hear_peer(&mut self, peer: PeerId, load: PeerLoad) {
-        let old = self.peers.get(&peer).map_or(0, |(_, old)| old.epoch);
-        if load.epoch >= old {
-            self.peers.insert(peer, (self.now, load));
+        match self.fleet.hear_peer(peer, self.now, load) {
+            Some((number, until)) if until > self.now => {
+                self.timers.at(until, Alarm::Silence(peer, number));
+            }
+            Some(_) => self.fleet.silence(peer),
+            None => self.late(None),
+        }
+    }
+
+    pub(super) fn hear_report(&mut self, node: NodeId, report: NodeReport) {
+        if self.fleet.knows(node) && self.fleet.node(node).state() != NodeState::Gone {
+            self.fleet.hear_report(node, self.now, report);
         } else {
             self.late(None);
         }
@@ -1098,5 +1110,6 @@ fn purpose(
             let health = &fleet.node(node).health;
             health.probing && health.probe == number
         }
+        Alarm::Silence(peer, number) => fleet.hearsay().is_last_word(peer, number),
     }
 }

@@ -210,8 +210,21 @@ pub struct PeerLoad {
     pub age: Span,
     /// Rises when the peer restarts; figures of an older epoch are ignored.
     pub epoch: u64,
-    /// In flight on each node, by node.
-    pub nodes: Vec<(NodeId, u32, Tokens)>,
+    /// Nodes on which it has something in flight, in ascending order.
+    pub nodes: Vec<PeerNode>,
+}
+
+/// What another balancer instance has in flight on one node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerNode {
+    /// The node.
+    pub node: NodeId,
+    /// Requests.
+    pub requests: u32,
+    /// Prompt tokens of those without a first token.
+    pub prompt: Tokens,
+    /// Tokens still expected of answers.
+    pub output: Tokens,
 }
 
 /// A change of the fleet.

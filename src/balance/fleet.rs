@@ -9,10 +9,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::batch::BatchSpec;
-use super::event::{NodeReport, TOKENS_MAX, Usage};
+use super::event::{NodeReport, PeerLoad, PeerNode, TOKENS_MAX, Usage};
 use super::health::Health;
+use super::hearsay::{Hearsay, Load, Signal, View};
 use super::strategy::StrategySpec;
-use crate::unit::{Cost, ModelId, NodeId, PoolId, Price, RegionId, Span, Time, Tokens};
+use crate::unit::{Cost, ModelId, NodeId, PeerId, PoolId, Price, RegionId, Time, Tokens};
 
 /// The order of failover inside a pool.
 #[derive(
@@ -274,9 +275,6 @@ impl Ledger {
 
 const CLOSED: u32 = u32::MAX;
 
-/// A report older than this counts as absent: unknown is not zero.
-pub const REPORT_FRESH: Span = Span::from_secs(10);
-
 /// A node of the running fleet.
 #[derive(Clone, Debug)]
 pub struct Node {
@@ -292,8 +290,6 @@ pub struct Node {
     open_at: u32,
     /// What it adds to the capacity of its group.
     capacity: u64,
-    /// What it last said of itself, and when that was true.
-    report: Option<(Time, NodeReport)>,
 }
 
 impl Node {
@@ -308,13 +304,6 @@ impl Node {
     #[must_use]
     pub fn success(&self, now: Time) -> f64 {
         self.health.success(now)
-    }
-
-    /// Returns what it last said of itself, unless that is older than [`REPORT_FRESH`].
-    #[must_use]
-    pub fn report(&self, now: Time) -> Option<&NodeReport> {
-        let (at, report) = self.report.as_ref()?;
-        (now.since(*at) <= REPORT_FRESH).then_some(report)
     }
 
     pub(super) fn has_room(&self) -> bool {
@@ -347,6 +336,9 @@ const UNLIMITED: u64 = 1 << 40;
 pub struct Fleet {
     nodes: Vec<Node>,
     groups: Vec<[Group; 3]>,
+    /// What others say of the nodes' load.
+    hearsay: Hearsay,
+    view: View,
 }
 
 impl Fleet {
@@ -356,7 +348,9 @@ impl Fleet {
     /// If a node names a pool that does not exist or has weight zero.
     #[must_use]
     pub fn new(pools: usize, specs: Vec<NodeSpec>) -> Fleet {
-        let mut fleet = Fleet { nodes: Vec::with_capacity(specs.len()), groups: Vec::new() };
+        let (groups, hearsay) = (Vec::new(), Hearsay::default());
+        let nodes = Vec::with_capacity(specs.len());
+        let mut fleet = Fleet { nodes, groups, hearsay, view: View::default() };
         fleet.groups.resize_with(pools, Default::default);
         for spec in specs {
             fleet.add(spec);
@@ -383,7 +377,6 @@ impl Fleet {
             seat,
             open_at: CLOSED,
             capacity: 0,
-            report: None,
         });
         self.refresh(id);
         id
@@ -424,7 +417,7 @@ impl Fleet {
 
     /// Returns attempts in flight on a pool, and how many its nodes that are up may take at a time.
     #[must_use]
-    pub fn load(&self, pool: PoolId) -> (u64, u64) {
+    pub fn pool_load(&self, pool: PoolId) -> (u64, u64) {
         let groups = &self.groups[pool.index()];
         groups.iter().fold((0, 0), |(in_flight, capacity), group| {
             (in_flight + group.in_flight, capacity + group.capacity)
@@ -440,7 +433,7 @@ impl Fleet {
 
     /// Returns the attempts in flight on all nodes of the tier.
     #[must_use]
-    pub fn in_flight(&self, pool: PoolId, tier: Tier) -> u64 {
+    pub fn tier_load(&self, pool: PoolId, tier: Tier) -> u64 {
         self.groups[pool.index()][tier as usize].in_flight
     }
 
@@ -470,10 +463,69 @@ impl Fleet {
         self.refresh(id);
     }
 
+    /// Says how long it believes what it is told.
+    pub(super) const fn set_view(&mut self, view: View) {
+        self.view = view;
+    }
+
     /// Remembers what a node said of itself, dated by the report's age.
-    pub(super) fn report(&mut self, id: NodeId, now: Time, report: NodeReport) {
-        let at = Time(now.0.saturating_sub(report.age.0));
-        self.nodes[id.index()].report = Some((at, report));
+    pub(super) fn hear_report(&mut self, id: NodeId, now: Time, report: NodeReport) {
+        let own = self.node(id).ledger.requests;
+        self.hearsay.hear_report(id, now, report, own);
+    }
+
+    /// Remembers what a peer has in flight. Returns the number of its word and when it counts no
+    /// more; `None` if it comes too late to count.
+    pub(super) fn hear_peer(
+        &mut self,
+        peer: PeerId,
+        now: Time,
+        load: PeerLoad,
+    ) -> Option<(u32, Time)> {
+        let (number, at) = self.hearsay.hear_peer(peer, now, load, self.nodes.len())?;
+        Some((number, at + self.view.peers_fresh))
+    }
+
+    /// Returns what was heard, for the parts that date it.
+    pub(super) const fn hearsay(&self) -> &Hearsay {
+        &self.hearsay
+    }
+
+    /// A peer has been silent for too long.
+    pub(super) fn silence(&mut self, peer: PeerId) {
+        self.hearsay.silence(peer);
+    }
+
+    /// Returns what a node last said of itself, unless that is too old; see [`View`].
+    #[must_use]
+    pub fn report(&self, id: NodeId, now: Time) -> Option<&NodeReport> {
+        self.hearsay.report(id, now, self.view.reports_fresh)
+    }
+
+    /// Returns what is in flight on a node: the own ledger and what fresh peers tell.
+    #[must_use]
+    pub fn load(&self, id: NodeId) -> Load {
+        self.hearsay.load(id, &self.node(id).ledger)
+    }
+
+    /// Returns the requests on a node as a signal has them.
+    #[must_use]
+    pub fn requests(&self, signal: Signal, id: NodeId, now: Time) -> u64 {
+        let ledger = &self.node(id).ledger;
+        self.hearsay.requests(signal, id, ledger, now, self.view.reports_fresh)
+    }
+
+    /// Returns what is in flight, for peers: nodes without anything are left out. Cost: all nodes.
+    #[must_use]
+    pub fn ledgers(&self) -> Vec<PeerNode> {
+        let busy = self.nodes.iter().enumerate().filter(|(_, node)| node.ledger.requests > 0);
+        busy.map(|(id, Node { ledger, .. })| PeerNode {
+            node: NodeId(id as u32),
+            requests: ledger.requests,
+            prompt: ledger.prompt,
+            output: ledger.output,
+        })
+        .collect()
     }
 
     /// Gives access to a node's health and brings the open set up to date after it.
@@ -487,8 +539,16 @@ impl Fleet {
         result
     }
 
-    pub(super) fn start(&mut self, id: NodeId, prompt: Tokens, expected_output: Tokens) -> Held {
-        let held = self.nodes[id.index()].ledger.start(prompt, expected_output);
+    pub(super) fn start(
+        &mut self,
+        id: NodeId,
+        now: Time,
+        prompt: Tokens,
+        expected_output: Tokens,
+    ) -> Held {
+        let ledger = &mut self.nodes[id.index()].ledger;
+        let held = ledger.start(prompt, expected_output);
+        self.hearsay.changed(id, now, ledger.requests);
         self.group(id).in_flight += 1;
         self.refresh(id);
         held
@@ -503,9 +563,11 @@ impl Fleet {
     }
 
     /// Takes an attempt off the ledger. Returns whether this opened the node.
-    pub(super) fn end(&mut self, id: NodeId, held: &Held) -> bool {
+    pub(super) fn end(&mut self, id: NodeId, now: Time, held: &Held) -> bool {
         let was_open = self.is_open(id);
-        self.nodes[id.index()].ledger.end(held);
+        let ledger = &mut self.nodes[id.index()].ledger;
+        ledger.end(held);
+        self.hearsay.changed(id, now, ledger.requests);
         self.group(id).in_flight -= 1;
         self.refresh(id);
         !was_open && self.is_open(id)

@@ -90,6 +90,9 @@ fn ledgers(balancer: &Balancer) -> Result<(), String> {
             return Err(format!("5: node {index} may serve: {may}; listed as open: {listed}"));
         }
     }
+    if !fleet.hearsay().adds_up() {
+        return Err("5: the sums over peers are not what the peers said".to_owned());
+    }
     Ok(())
 }
 

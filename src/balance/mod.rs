@@ -16,6 +16,7 @@ mod explain;
 mod failover;
 mod fleet;
 mod health;
+mod hearsay;
 mod invariant;
 mod job;
 mod request;
@@ -30,16 +31,16 @@ pub use balancer::{Balancer, Config, Totals};
 pub use batch::BatchSpec;
 pub use event::{
     Action, Attempt, Cause, Control, Effects, End, Event, Failure, Fate, FleetChange, Input, Kind,
-    Mark, MarkBy, MarkPhase, NoRetry, NodeReport, Outcome, PeerLoad, ProbeResult, Progress, Reject,
-    Scored, Settled, Stage, Term, Terms, Together, Usage, Why,
+    Mark, MarkBy, MarkPhase, NoRetry, NodeReport, Outcome, PeerLoad, PeerNode, ProbeResult,
+    Progress, Reject, Scored, Settled, Stage, Term, Terms, Together, Usage, Why,
 };
 pub use explain::{CANDIDATES_MAX, Candidate, Explain, Explanation, Filter, Verdict};
 pub use failover::{ATTEMPTS_MAX, RETRIES_MIN, Retry, Timeouts};
 pub use fleet::{
-    Fleet, Ledger, Limits, Locality, Node, NodeSpec, NodeState, PoolSpec, Prices, REPORT_FRESH,
-    Tier,
+    Fleet, Ledger, Limits, Locality, Node, NodeSpec, NodeState, PoolSpec, Prices, Tier,
 };
 pub use health::{HealthSettings, RETRY_AFTER_DEFAULT, RETRY_AFTER_MAX};
+pub use hearsay::{Load, PEER_FRESH, REPORT_FRESH, Signal, View};
 pub use invariant::check;
 pub use job::{JobFate, JobNews, JobPhase, JobStep};
 pub use request::{Priority, Request};

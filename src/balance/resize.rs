@@ -228,13 +228,14 @@ impl Balancer {
             answered_tokens: group.answered,
             ..Stats::default()
         };
-        for &node in &group.spec.nodes {
-            let node = self.fleet.node(node);
+        for &id in &group.spec.nodes {
+            let node = self.fleet.node(id);
             stats.in_flight += u64::from(node.ledger.requests);
             stats.tokens += node.ledger.kv.0 + node.ledger.output.0;
             stats.unanswered += u64::from(node.ledger.prefilling);
             stats.unanswered_tokens += node.ledger.prompt.0;
-            stats.queued += node.report(self.now).map_or(0, |report| u64::from(report.waiting));
+            let report = self.fleet.report(id, self.now);
+            stats.queued += report.map_or(0, |report| u64::from(report.waiting));
         }
         for index in 0..self.routes.count() {
             let route = RouteId(index as u16);

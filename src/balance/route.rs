@@ -84,7 +84,7 @@ impl Pressure {
     ) -> Degrading {
         let load = || {
             own.iter().fold((0, 0), |(in_flight, capacity), pool| {
-                let (more, room) = fleet.load(*pool);
+                let (more, room) = fleet.pool_load(*pool);
                 (in_flight + more, capacity + room)
             })
         };

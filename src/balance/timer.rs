@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 use super::balancer::{RequestKey, TryKey};
-use crate::unit::{NodeId, PoolId, Span, Time};
+use crate::unit::{NodeId, PeerId, PoolId, Span, Time};
 
 /// What to do when the time has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +30,8 @@ pub(super) enum Alarm {
     Patrol(NodeId),
     /// This probe should have been answered by now.
     ProbeTimeout(NodeId, u32),
+    /// The peer's word of this number is too old by now.
+    Silence(PeerId, u32),
     /// Look at the size of this group of nodes.
     Scale(u16),
     /// The oldest of this pool's batch may have been held long enough.

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 
 use super::export::Export;
-use super::failure::Failure;
+use super::failure::{Failure, Kind};
 use super::result::Output;
 use super::{load, output};
 use crate::balance::{Event, Input};
@@ -63,12 +63,21 @@ pub(super) struct Books {
 }
 
 impl Books {
-    /// Opens the books that the command line asks for.
+    /// Opens the books that the command line asks for. A run that is not `live` may have several
+    /// balancers, and then has no journal.
     pub(super) fn open(
         scenario: &Scenario,
         output: &Output,
         watch: Watch,
+        live: bool,
     ) -> Result<Books, Failure> {
+        if output.journal.is_some() && scenario.instances.count > 1 && !live {
+            let failure = Failure::new(
+                Kind::Usage,
+                "a journal is of one balancer, and this scenario has several",
+            );
+            return Err(failure.hint("`--set balancer.instances=1` runs it with one"));
+        }
         let watch = if output.export.is_some() { Watch::Export } else { watch };
         Ok(Books {
             collector: load::collector(scenario, watch),

@@ -98,11 +98,18 @@ pub(super) fn simulation(scenario: &Scenario, color: Color) -> Result<Ready, Fai
         backends: scenario.backends.clone(),
         faults: scenario.faults.clone(),
         inter_token: scenario.inter_token,
+        instances: scenario.instances,
         cold_starts: scenario.cold_starts.clone(),
         network: scenario.network.clone(),
     };
     let sim = Sim::new(parts, traffic).map_err(|errors| trace_failure(scenario, &errors))?;
     Ok(Ready { sim, notes, end: scenario.duration.map(|span| Time::ZERO + span) })
+}
+
+/// What to say where a scenario with several balancers is run for real.
+pub(super) fn one_balancer(scenario: &Scenario) -> Option<String> {
+    let many = scenario.instances.count > 1;
+    many.then(|| "this is one balancer: `balancer.instances` counts in simulations only".to_owned())
 }
 
 /// The failure of a trace that cannot be read, every error with its place.

@@ -43,7 +43,8 @@ impl Replay {
         if self.watch && !super::play::has_terminal() {
             return Err(Failure::new(Kind::Usage, "--watch needs a terminal"));
         }
-        let (traffic, notes) = traffic::traffic(&scenario)?;
+        let (traffic, mut notes) = traffic::traffic(&scenario)?;
+        notes.extend(load::one_balancer(&scenario));
         notes.iter().for_each(|note| self.output.tell(&format!("note: {note}")));
         let client = endpoints::client(&scenario)?;
         let asks = asks(&scenario);
@@ -88,7 +89,7 @@ impl Replay {
         parts: Parts,
         traffic: Box<dyn crate::workload::Traffic>,
     ) -> Result<(Books, Done, usize), Failure> {
-        let books = Books::open(scenario, &self.output, Watch::Report)?;
+        let books = Books::open(scenario, &self.output, Watch::Report, true)?;
         let end = scenario.duration.map(|span| Time::ZERO + span);
         let progress = Progress::new(self.output.style(), end, scenario.requests);
         let signal = watch_signals()?;
@@ -179,7 +180,7 @@ mod watched {
             parts: Parts,
             traffic: Box<dyn crate::workload::Traffic>,
         ) -> Result<(Books, Done, usize), Failure> {
-            let books = Books::open(scenario, &self.output, Watch::Screen)?;
+            let books = Books::open(scenario, &self.output, Watch::Screen, true)?;
             let slot = Arc::new(Slot::new());
             let (commands, inbox) = std::sync::mpsc::channel();
             let frame = Frame {

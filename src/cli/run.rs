@@ -55,7 +55,7 @@ impl Run {
         scenario: &Scenario,
         ready: load::Ready,
     ) -> Result<(Finished, String, Vec<String>), Failure> {
-        let mut books = Books::open(scenario, &self.output, Watch::Report)?;
+        let mut books = Books::open(scenario, &self.output, Watch::Report, false)?;
         let signal = watch_signals()?;
         // Jobs are counted by their starts, and it is not known how many requests they make.
         let requests = scenario.requests.filter(|_| !scenario.starts_jobs());
@@ -74,7 +74,7 @@ impl Run {
             }
             inputs += 1;
             if inputs.is_multiple_of(LOOK_EVERY) {
-                progress.tick(sim.now(), sim.balancer().totals().arrived);
+                progress.tick(sim.now(), sim.totals().arrived);
                 if signal.load(Ordering::Relaxed) != 0 || books.has_failed() {
                     break false;
                 }
@@ -82,7 +82,7 @@ impl Run {
         };
         progress.clear();
         let wall = start.elapsed().as_secs_f64();
-        let arrived = sim.balancer().totals().arrived;
+        let arrived = sim.totals().arrived;
         let summary = books.close(sim.now(), complete)?;
         let signal = Some(signal.load(Ordering::Relaxed)).filter(|_| !complete);
         let rate = count((arrived as f64 / wall.max(1e-9)).round() as u64);

@@ -43,6 +43,9 @@ impl Serve {
     pub(super) fn run(&self) -> Result<u8, Failure> {
         let scenario = load::scenario(&self.config, &self.changes, self.color)?.for_real_nodes();
         load::expectations(&scenario, self.color)?;
+        if let Some(note) = load::one_balancer(&scenario) {
+            output::warn(&format!("note: {note}"));
+        }
         let client = endpoints::client(&scenario)?;
         let limits = Limits::default();
         let classes = classes(&scenario);
@@ -58,7 +61,7 @@ impl Serve {
             limits,
         };
         let kept = Output { journal: self.journal.clone(), ..Output::default() };
-        let mut desk = Desk { books: Books::open(&scenario, &kept, Watch::Report)? };
+        let mut desk = Desk { books: Books::open(&scenario, &kept, Watch::Report, true)? };
         let runtime = endpoints::runtime()?;
         let (end, signal) = runtime.block_on(serve(self.listen, parts, &mut desk))?;
         runtime.shutdown_timeout(std::time::Duration::from_secs(1));

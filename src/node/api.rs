@@ -11,7 +11,7 @@
 
 use super::work::{Bench, Job, JobKey};
 use super::{Diary, Due, ERROR_AFTER, Rank, Work};
-use crate::balance::{Attempt, Failure, Input, Limits, Outcome, Progress, Usage};
+use crate::balance::{Attempt, Failure, Input, Limits, NodeReport, Outcome, Progress, Usage};
 use crate::dist::Dist;
 use crate::rng::Rng;
 use crate::unit::{NodeId, Span, Time, Tokens};
@@ -216,6 +216,17 @@ impl Api {
         Quota {
             requests: of(&self.requests, self.limits.requests_per_minute),
             tokens: of(&self.tokens, self.limits.tokens_per_minute),
+        }
+    }
+
+    /// What it works on, and what is left of its quota.
+    pub(super) fn report(&self, now: Time) -> NodeReport {
+        let quota = self.quota(now);
+        NodeReport {
+            running: self.bench.len() as u32,
+            requests_left: quota.requests.map(|left| left.left),
+            tokens_left: quota.tokens.map(|left| Tokens(left.left)),
+            ..NodeReport::default()
         }
     }
 

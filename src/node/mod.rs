@@ -101,14 +101,14 @@ pub enum Due {
     Start(NodeId, Work),
     /// An abort reaches the node of its attempt.
     Abort(NodeId, Attempt),
-    /// A probe reaches its node.
-    Probe(NodeId, u32),
+    /// A probe of this balancer reaches its node.
+    Probe(u32, NodeId, u32),
     /// An attempt gets so far.
     Progress(Attempt, Progress),
     /// An attempt ends so.
     Finish(Attempt, Outcome),
-    /// A probe is answered.
-    Probed(NodeId, u32, ProbeResult),
+    /// A probe of this balancer is answered.
+    Probed(u32, NodeId, u32, ProbeResult),
     /// The fault of this number begins.
     FaultBegins(u32),
     /// The fault of this number ends.
@@ -117,6 +117,21 @@ pub enum Due {
     Ready(NodeId, u32),
     /// A person changes something.
     Control(Box<Control>),
+    /// Balancers are told something, or it is read for them.
+    Tell(Tell),
+}
+
+/// A step of what balancers are told at intervals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tell {
+    /// What each balancer has in flight is read.
+    Share,
+    /// What was read arrives at the others.
+    Shared,
+    /// Nodes say what they have.
+    Report,
+    /// What they said arrives.
+    Reported,
 }
 
 /// Where a node enters what will happen.
@@ -244,8 +259,20 @@ impl Node {
         }
     }
 
-    /// Answers a probe, unless it hangs.
-    pub fn probe(&self, now: Time, number: u32, diary: &mut impl Diary) {
+    /// Returns what it says of itself; a node that is down or hangs says nothing.
+    #[must_use]
+    pub fn report(&self, now: Time) -> Option<NodeReport> {
+        let silent = self.has(|kind| matches!(kind, FaultKind::Crash | FaultKind::Hang));
+        let report = || match &self.backend {
+            Backend::Slots(slots) => slots.report(),
+            Backend::Api(api) => api.report(now),
+            Backend::Engine(engine) => engine.report(now),
+        };
+        (!silent).then(report)
+    }
+
+    /// Answers a probe of a balancer, unless it hangs.
+    pub fn probe(&self, now: Time, by: u32, number: u32, diary: &mut impl Diary) {
         let (after, result) = if self.crashed() {
             (REFUSED_AFTER, ProbeResult::Failed(Failure::Refused))
         } else if self.has(|kind| matches!(kind, FaultKind::Hang)) {
@@ -253,7 +280,7 @@ impl Node {
         } else {
             (PROBE_AFTER, ProbeResult::Healthy)
         };
-        diary.enter(now + after, Rank::Report, Due::Probed(self.id, number, result));
+        diary.enter(now + after, Rank::Report, Due::Probed(by, self.id, number, result));
     }
 
     /// A fault begins.
@@ -286,15 +313,6 @@ impl Node {
             Backend::Slots(_) => None,
             Backend::Api(api) => api.came(now, attempt),
             Backend::Engine(engine) => engine.came(now, attempt),
-        }
-    }
-
-    /// Returns what it would say of itself now, if it is a node that says anything.
-    #[must_use]
-    pub fn report(&self, now: Time) -> Option<NodeReport> {
-        match &self.backend {
-            Backend::Slots(_) | Backend::Api(_) => None,
-            Backend::Engine(engine) => Some(engine.report(now)),
         }
     }
 

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::work::{Bench, JobKey};
 use super::{Diary, Due, ERROR_AFTER, Rank, Work};
-use crate::balance::{Attempt, Failure, Input, Outcome, Usage};
+use crate::balance::{Attempt, Failure, Input, NodeReport, Outcome, Usage};
 use crate::dist::Dist;
 use crate::rng::Rng;
 use crate::unit::{NodeId, Span, Time};
@@ -58,6 +58,11 @@ impl Slots {
             let full = Outcome::Failed(Failure::Overloaded, Usage::default());
             diary.enter(now + ERROR_AFTER, Rank::Finish, Due::Finish(work.attempt, full));
         }
+    }
+
+    pub(super) fn report(&self) -> NodeReport {
+        let (running, waiting) = (self.bench.len() as u32, self.queue.len() as u32);
+        NodeReport { running, waiting, ..NodeReport::default() }
     }
 
     fn begin(&mut self, now: Time, work: Work, service: Span, diary: &mut impl Diary) {

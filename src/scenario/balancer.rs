@@ -1,7 +1,8 @@
-//! `[balancer]`: retries, timeouts, health and the waiting room.
+//! `[balancer]`: retries, timeouts, health, the waiting room, and how many balancers there are.
 
 use super::value::{Field, Table, Walk};
-use crate::balance::{ATTEMPTS_MAX, HealthSettings, Queue, Retry, Timeouts};
+use crate::balance::{ATTEMPTS_MAX, HealthSettings, Queue, Retry, Timeouts, View};
+use crate::sim::{Exchange, INSTANCES_MAX, Instances};
 use crate::unit::{Ratio, Span};
 
 /// At most so many requests may wait.
@@ -13,6 +14,18 @@ pub const TIMES_MAX: u64 = 1_000_000;
 /// The connect timeout, if none is given.
 pub const CONNECT_DEFAULT: Span = Span::from_secs(2);
 
+/// Nothing is told more often than this.
+pub const EVERY_MIN: Span = Span::from_millis(1);
+
+/// What balancers tell each other takes so long, if nothing is said.
+const SHARE_DELAY: Span = Span::from_millis(5);
+
+/// A report of a node takes so long, if nothing is said.
+const REPORT_DELAY: Span = Span::from_millis(20);
+
+/// What is told at an interval counts for so many intervals after it has come.
+const FRESH_TIMES: u64 = 3;
+
 /// What `[balancer]` says.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Settings {
@@ -23,6 +36,7 @@ pub(super) struct Settings {
     /// `Span::MAX` is never.
     pub(super) connect: Span,
     pub(super) inter_token: Option<Span>,
+    pub(super) instances: Instances,
 }
 
 impl Default for Settings {
@@ -34,6 +48,24 @@ impl Default for Settings {
             queue: Queue::default(),
             connect: CONNECT_DEFAULT,
             inter_token: None,
+            instances: Instances::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// How long a balancer believes what it is told at these intervals.
+    pub(super) fn view(&self) -> View {
+        let usual = View::default();
+        let fresh = |exchange: Option<Exchange>, usual: Span| {
+            let Some(Exchange { every, delay }) = exchange else { return usual };
+            let times = every.0.saturating_mul(FRESH_TIMES).saturating_add(delay.0);
+            usual.max(Span(times))
+        };
+        View {
+            instance: usual.instance,
+            peers_fresh: fresh(self.instances.share, usual.peers_fresh),
+            reports_fresh: fresh(self.instances.reports, usual.reports_fresh),
         }
     }
 }
@@ -57,14 +89,25 @@ pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>) -> Settings {
     part(walk, &mut table, "timeouts", &mut settings, timeouts);
     part(walk, &mut table, "health", &mut settings, health);
     part(walk, &mut table, "queue", &mut settings, queue);
-    if let Some(field) = table.take("instances")
-        && walk.count(field, 1..=u64::MAX).is_some_and(|instances| instances > 1)
-    {
-        walk.problem(field.place(), "`instances` above 1 is not in this version yet")
-            .label("not supported");
-    }
-    table.finish(walk, &["hedge", "share", "rate_limits", "budgets", "degrade", "fairness"]);
+    let instances = &mut settings.instances;
+    let count = table.take("instances").and_then(|field| walk.count(field, 1..=INSTANCES_MAX));
+    keep(&mut instances.count, count.map(|count| count as u32));
+    instances.share = exchange(walk, table.take("share"), SHARE_DELAY);
+    instances.reports = exchange(walk, table.take("reports"), REPORT_DELAY);
+    table.finish(walk, &["hedge", "rate_limits", "budgets", "degrade", "fairness"]);
     settings
+}
+
+/// Reads `{ every = "200ms", delay = "5ms" }`.
+fn exchange(walk: &mut Walk, field: Option<Field<'_>>, delay: Span) -> Option<Exchange> {
+    let field = field?;
+    let mut table = walk.table(field, &format!("`{}`", field.name))?;
+    let every = table.need(walk, "every");
+    let every = every.and_then(|field| walk.span(field, EVERY_MIN..=Span::MAX));
+    let given = table.take("delay");
+    let delay = given.map_or(Some(delay), |field| walk.span(field, Span::ZERO..=Span::MAX));
+    table.finish(walk, &[]);
+    Some(Exchange { every: every?, delay: delay? })
 }
 
 /// Reads a table inside a table.

@@ -17,6 +17,8 @@ pub static BUILTIN: &[(&str, &str)] = &[
     ("mooncake-chat", include_str!("../../scenarios/mooncake-chat.toml")),
     ("mm1", include_str!("../../scenarios/mm1.toml")),
     ("mmk", include_str!("../../scenarios/mmk.toml")),
+    ("herd", include_str!("../../scenarios/herd.toml")),
+    ("thousand-nodes", include_str!("../../scenarios/thousand-nodes.toml")),
     ("bench-queue", include_str!("../../scenarios/bench-queue.toml")),
     ("bench-engine", include_str!("../../scenarios/bench-engine.toml")),
 ];

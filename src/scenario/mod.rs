@@ -42,7 +42,7 @@ pub use autoscale::{
     BATCH_MAX, COLD_START_DEFAULT, DOWN_AFTER_DEFAULT, EVERY_DEFAULT, STEPS_DEFAULT, TARGET_MAX,
     TOLERANCE_DEFAULT, UP_MAX,
 };
-pub use balancer::{CONNECT_DEFAULT, QUEUE_MAX, TIMES_MAX};
+pub use balancer::{CONNECT_DEFAULT, EVERY_MIN, QUEUE_MAX, TIMES_MAX};
 pub use builtin::{BUILTIN, find, suggestion};
 pub use class::{CLASSES_MAX, OUTPUT_DEFAULT, PROMPT_DEFAULT, SHARE_MAX};
 pub use document::{BYTES_MAX, DEPTH_MAX};
@@ -64,7 +64,7 @@ use crate::balance::{Config, NodeSpec, PoolSpec, RouteSpec, ScaleSpec};
 use crate::dist::Dist;
 use crate::metrics::Labels;
 use crate::node::{BackendSpec, FaultSpec};
-use crate::sim::NetworkSpec;
+use crate::sim::{Instances, NetworkSpec};
 use crate::unit::{NodeId, Span, Time, Tokens};
 use crate::workload::{ClassSpec, SessionSpec, WorkflowSpec};
 use document::Entry;
@@ -137,6 +137,8 @@ pub struct Scenario {
     /// An attempt ends when no connection stood after so long; `Span::MAX` is never. For the
     /// executor.
     pub connect: Span,
+    /// How many balancers a simulation has, and what they are told.
+    pub instances: Instances,
     /// By node: seconds it takes to start; those left out are never started.
     pub cold_starts: Vec<Dist>,
     file: String,
@@ -370,6 +372,14 @@ fn read_document(walk: &mut Walk, document: &[Entry], name: &str) -> Option<Scen
     let mut classes = class::read(walk, top.take("class"), &mut fleet);
     let uses = std::mem::take(&mut fleet.region_uses);
     let network = region::read(walk, top.take("regions"), balancer, &mut fleet, &uses);
+    if settings.instances.count > 1
+        && !fleet.scale.is_empty()
+        && let Some(field) = balancer
+    {
+        walk.problem(field.place(), "several balancers cannot scale one group of nodes")
+            .label("`instances` is above one")
+            .help("leave out `autoscale`, or let `instances` be 1");
+    }
     let mut known = route::Known {
         fleet: &mut fleet,
         classes: &classes.names,
@@ -418,7 +428,20 @@ fn config(
     settings: &balancer::Settings,
 ) -> Config {
     let balancer::Settings { retry, timeouts, health, queue, .. } = *settings;
-    Config { seed, pools, nodes, routes, expected_output, retry, timeouts, health, queue, scale }
+    let view = settings.view();
+    Config {
+        seed,
+        pools,
+        nodes,
+        routes,
+        expected_output,
+        retry,
+        timeouts,
+        health,
+        queue,
+        view,
+        scale,
+    }
 }
 
 fn assemble(
@@ -476,6 +499,7 @@ fn assemble(
         network,
         inter_token,
         connect,
+        instances: settings.instances,
         cold_starts: fleet.cold_starts,
         file: String::new(),
         source: Arc::from(""),

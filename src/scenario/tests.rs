@@ -85,6 +85,7 @@ draws! {
     draws_faults: drawn(FAULTS);
     draws_distributions: drawn(DISTRIBUTIONS);
     draws_later_words: drawn(LATER);
+    draws_instances: drawn(INSTANCES);
     draws_syntax: drawn("seed = \nduration = \"1m\n[[pool]\n");
     draws_duplicate_key: drawn("seed = 1\nseed = 2\n");
 
@@ -543,12 +544,26 @@ output_tokens = { lognormal = { p50 = 10, p95 = "1s", p99 = 3 } }
 arrivals = { poisson = { rate = 1 } }
 "#;
 
+const INSTANCES: &str = r#"
+duration = "1m"
+[balancer]
+instances = 65
+share = { delay = "5ms" }
+reports = { every = "0s", dealy = "1s" }
+[[pool]]
+name = "light"
+strategy = { power_of_two = { signal = "reportd" } }
+[[pool.node]]
+name = "a"
+backend = { slots = { servers = 1, service = { constant = "1s" } } }
+[workload]
+arrivals = { poisson = { rate = 1 } }
+"#;
+
 const LATER: &str = r#"
 duration = "1m"
 [balancer]
 hedge = { after = "p95" }
-instances = 2
-share = { every = "200ms" }
 health = { slow_start = "30s" }
 [network]
 name = "x"
@@ -891,6 +906,7 @@ fn run(scenario: &Scenario) -> crate::metrics::Summary {
         backends: scenario.backends.clone(),
         faults: scenario.faults.clone(),
         inter_token: scenario.inter_token,
+        instances: scenario.instances,
         cold_starts: scenario.cold_starts.clone(),
         network: scenario.network.clone(),
     };
@@ -925,6 +941,23 @@ fn what_the_builtins_expect_holds() {
             assert!(verdict.held, "{name}: {verdict:?}");
         }
     }
+}
+
+#[test]
+fn instances_and_what_they_are_told() {
+    use crate::sim::{Exchange, Instances};
+    use crate::unit::Span;
+    let with = |line: &str| with(&format!("{SMALL}\n[balancer]\n{line}\n"), &[]);
+    let alone = with("").expect("a scenario");
+    assert_eq!(alone.instances, Instances::default());
+    assert!(alone.balancer.view.is_default());
+    let many = with("instances = 3\nshare = { every = \"200ms\" }\nreports = { every = \"1m\" }");
+    let many = many.expect("a scenario");
+    let (every, delay) = (Span::from_millis(200), Span::from_millis(5));
+    assert_eq!(many.instances.count, 3);
+    assert_eq!(many.instances.share, Some(Exchange { every, delay }));
+    assert_eq!(many.balancer.view.peers_fresh, crate::balance::PEER_FRESH);
+    assert_eq!(many.balancer.view.reports_fresh, Span::from_secs(180) + Span::from_millis(20));
 }
 
 #[test]

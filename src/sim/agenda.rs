@@ -44,6 +44,10 @@ impl Ord for Entry {
     }
 }
 
+const fn is_chatter(due: &Due) -> bool {
+    matches!(due, Due::Probe(..) | Due::Probed(..) | Due::Tell(_))
+}
+
 /// What comes next.
 #[derive(Debug)]
 pub(super) enum Next {
@@ -60,8 +64,9 @@ pub(super) enum Next {
 pub(super) struct Agenda {
     heap: BinaryHeap<Reverse<Entry>>,
     entered: u64,
-    /// Probes and answers to them among the entries.
-    probes: usize,
+    /// Entries that change nothing for a request under way: answers to probes, and what balancers
+    /// are told at intervals.
+    chatter: usize,
 }
 
 impl Agenda {
@@ -69,7 +74,7 @@ impl Agenda {
     pub(super) fn enter(&mut self, at: Time, rank: Rank, due: Due) {
         let number = self.entered;
         self.entered += 1;
-        self.probes += usize::from(of_a_probe(&due));
+        self.chatter += usize::from(is_chatter(&due));
         self.heap.push(Reverse(Entry { at, rank, number, due }));
     }
 
@@ -78,9 +83,9 @@ impl Agenda {
         self.heap.peek().map(|Reverse(entry)| entry.at)
     }
 
-    /// Returns whether nothing will happen but probes and answers to them.
+    /// Returns whether nothing will happen that matters to a request under way.
     pub(super) fn at_rest(&self) -> bool {
-        self.heap.len() == self.probes
+        self.heap.len() == self.chatter
     }
 
     /// Takes what comes first: an entry, the next arrival or the next wake.
@@ -91,7 +96,7 @@ impl Agenda {
         let first = [entry, arrival, wake].into_iter().flatten().min()?;
         if entry == Some(first) {
             let Reverse(entry) = self.heap.pop()?;
-            self.probes -= usize::from(of_a_probe(&entry.due));
+            self.chatter -= usize::from(is_chatter(&entry.due));
             Some(Next::Due(entry.at, entry.due))
         } else if arrival == Some(first) {
             Some(Next::Arrival)
@@ -99,10 +104,6 @@ impl Agenda {
             Some(Next::Wake(first.0))
         }
     }
-}
-
-const fn of_a_probe(due: &Due) -> bool {
-    matches!(due, Due::Probe(..) | Due::Probed(..))
 }
 
 #[cfg(test)]

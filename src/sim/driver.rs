@@ -3,13 +3,15 @@
 
 use super::agenda::{Agenda, Next};
 use super::cold::Starts;
+use super::instances::{Balancers, Instances};
 use super::network::{Network, NetworkSpec};
 use crate::balance::{
-    Action, Attempt, Balancer, Config, Control, Event, Input, Mark, MarkBy, MarkPhase,
+    Action, Attempt, Balancer, Config, Control, Effects, Event, Input, Mark, MarkBy, MarkPhase,
+    Totals,
 };
 use crate::dist::Dist;
 use crate::id_map::IdMap;
-use crate::node::{BackendSpec, Blocks, Diary, Due, FaultKind, FaultSpec, Node, Rank, Work};
+use crate::node::{BackendSpec, Blocks, Diary, Due, FaultKind, FaultSpec, Node, Rank, Tell, Work};
 use crate::unit::{NodeId, RequestId, Span, Time, Tokens};
 use crate::workload::{News, TraceError, Traffic, Truth};
 
@@ -27,6 +29,8 @@ pub struct Parts {
     pub faults: Vec<FaultSpec>,
     /// The gap after which a stream counts as stalled.
     pub inter_token: Option<Span>,
+    /// How many balancers there are, and what they are told.
+    pub instances: Instances,
     /// By node: seconds it takes to start. Those left out start at once.
     pub cold_starts: Vec<Dist>,
     /// How long words are under way; `None` for no time at all.
@@ -58,7 +62,7 @@ impl Diary for Post<'_> {
                 network.attempt(self.node, *attempt).back
             }
             Due::Finish(attempt, _) => network.attempt(self.node, *attempt).back,
-            Due::Probed(node, number, _) => network.probe(*node, *number).back,
+            Due::Probed(_, node, number, _) => network.probe(*node, *number).back,
             // What happens at the node itself.
             _ => Span::ZERO,
         });
@@ -96,7 +100,9 @@ struct World {
 
 /// A simulation in progress.
 pub struct Sim {
-    balancer: Balancer,
+    balancers: Balancers,
+    /// Kept for its capacity.
+    effects: Effects,
     world: World,
     traffic: Box<dyn Traffic>,
     /// When the next arrival comes, as things are.
@@ -141,7 +147,13 @@ impl Sim {
             let regions = parts.config.nodes.iter().map(|node| node.region).collect();
             Network::new(spec, regions, seed)
         });
-        let balancer = Balancer::new(parts.config);
+        let balancers = Balancers::new(&parts.config, &parts.instances);
+        let ticks = balancers.intervals().into_iter().zip([Tell::Share, Tell::Report]);
+        for (exchange, tell) in ticks {
+            if let Some(exchange) = exchange {
+                agenda.enter(Time::ZERO + exchange.every, Rank::Report, Due::Tell(tell));
+            }
+        }
         let (flights, faults) = (IdMap::default(), parts.faults);
         let scheduled = faults.len();
         let keeps_prefixes = parts.backends.iter().any(BackendSpec::keeps_prefixes);
@@ -157,7 +169,8 @@ impl Sim {
             scheduled,
             keeps_prefixes,
         };
-        Ok(Sim { balancer, world, traffic, arrival, news, moved: Time::ZERO })
+        let effects = Effects::default();
+        Ok(Sim { balancers, effects, world, traffic, arrival, news, moved: Time::ZERO })
     }
 
     /// Returns simulated time.
@@ -166,10 +179,22 @@ impl Sim {
         self.world.now
     }
 
-    /// Returns the balancer.
+    /// Returns the balancer, the first if there are many.
     #[must_use]
-    pub const fn balancer(&self) -> &Balancer {
-        &self.balancer
+    pub fn balancer(&self) -> &Balancer {
+        &self.balancers.all()[0]
+    }
+
+    /// Returns every balancer.
+    #[must_use]
+    pub fn balancers(&self) -> &[Balancer] {
+        self.balancers.all()
+    }
+
+    /// Returns the sums over all balancers.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        self.balancers.totals()
     }
 
     /// What a person should know of the traffic played so far.
@@ -187,25 +212,35 @@ impl Sim {
         record: &mut impl FnMut(Time, &Input),
         sink: &mut impl FnMut(Time, &Event),
     ) -> Result<Step, Vec<TraceError>> {
-        let Some((now, input)) = self.next()? else {
+        let Some((now, to, input)) = self.next()? else {
             return Ok(Step::Done);
         };
         self.world.now = now;
         record(now, &input);
-        let effects = self.balancer.handle(now, input);
-        for event in effects.events.drain(..) {
+        let ended = match &input {
+            Input::Finish(attempt, _) => Some(attempt.request),
+            _ => None,
+        };
+        std::mem::swap(&mut self.effects, self.balancers.get_mut(to).handle(now, input));
+        for event in self.effects.events.drain(..) {
             if matches!(event, Event::Settled(_) | Event::Arrived { .. }) {
                 self.moved = now;
             }
-            sink(now, &event);
+            if let Some(event) = self.balancers.declare(to, event) {
+                sink(now, &event);
+            }
         }
         let mut answered = false;
-        for action in effects.actions.drain(..) {
+        for action in self.effects.actions.drain(..) {
             if let Action::Answer(request, fate) = action {
                 self.traffic.settled(now, request, fate);
+                self.balancers.forget(to, request);
                 answered = true;
             }
-            self.world.carry_out(action);
+            self.world.carry_out(to as u32, action);
+        }
+        if let Some(request) = ended {
+            self.balancers.forget(to, request);
         }
         if answered {
             self.ask_traffic()?;
@@ -234,18 +269,26 @@ impl Sim {
         if self.arrival.is_none() && self.news.is_none() && self.over() {
             return None;
         }
-        let times = [self.world.agenda.first(), self.arrival, self.news, self.balancer.wake_at()];
+        if self.balancers.has_due() {
+            return Some(self.world.now);
+        }
+        let wake = self.balancers.wake_at().map(|(at, _)| at);
+        let times = [self.world.agenda.first(), self.arrival, self.news, wake];
         times.into_iter().flatten().min().map(|at| at.max(self.world.now))
     }
 
-    /// Finds what comes next and returns the balancer's input for it.
-    fn next(&mut self) -> Result<Option<(Time, Input)>, Vec<TraceError>> {
+    /// Finds what comes next and returns the input for it and whose it is.
+    fn next(&mut self) -> Result<Option<(Time, usize, Input)>, Vec<TraceError>> {
         loop {
             if self.arrival.is_none() && self.news.is_none() && self.over() {
                 return Ok(None);
             }
+            if let Some((to, input)) = self.balancers.due() {
+                return Ok(Some((self.world.now, to, input)));
+            }
             let outside = [self.arrival, self.news].into_iter().flatten().min();
-            let Some(next) = self.world.agenda.next(outside, self.balancer.wake_at()) else {
+            let (wake, sleeper) = self.balancers.wake_at().unzip();
+            let Some(next) = self.world.agenda.next(outside, wake) else {
                 return Ok(None);
             };
             match next {
@@ -255,20 +298,34 @@ impl Sim {
                     let news = self.traffic.news(at);
                     self.ask_traffic()?;
                     if let Some(input) = news.and_then(|news| self.world.hear(at, news)) {
-                        return Ok(Some((at, input)));
+                        return Ok(Some((at, self.balancers.address(&input), input)));
                     }
                 }
                 Next::Arrival => {
-                    if let Some(input) = self.arrive()? {
-                        return Ok(Some(input));
+                    if let Some((at, input)) = self.arrive()? {
+                        return Ok(Some((at, self.balancers.address(&input), input)));
                     }
                 }
                 // The balancer may ask to be woken at once, never in the past.
-                Next::Wake(at) => return Ok(Some((at.max(self.world.now), Input::Wake))),
+                Next::Wake(at) => {
+                    return Ok(Some((
+                        at.max(self.world.now),
+                        sleeper.unwrap_or_default(),
+                        Input::Wake,
+                    )));
+                }
+                Next::Due(at, Due::Tell(tell)) => {
+                    self.world.now = at;
+                    self.tell(at, tell);
+                }
+                Next::Due(at, Due::Probed(by, node, number, result)) => {
+                    self.world.now = at;
+                    return Ok(Some((at, by as usize, Input::Probed(node, number, result))));
+                }
                 Next::Due(at, due) => {
                     self.world.now = at;
                     if let Some(input) = self.world.come_due(due) {
-                        return Ok(Some((at, input)));
+                        return Ok(Some((at, self.balancers.address(&input), input)));
                     }
                 }
             }
@@ -277,11 +334,35 @@ impl Sim {
 
     /// Returns whether, with no arrival to come, nothing more is worth waiting for.
     fn over(&self) -> bool {
-        let unfinished = self.balancer.totals().dispatched - self.balancer.totals().ended;
-        let idle = self.world.flights.is_empty() && unfinished == 0;
+        let idle = || {
+            let totals = self.balancers.totals();
+            self.world.flights.is_empty() && totals.dispatched == totals.ended
+        };
         // Where nodes hang for good, probes of the others would go on for ever.
-        let stuck = || self.world.agenda.at_rest() && self.balancer.only_nodes_can_tell();
-        idle || self.world.now.since(self.moved) > STALL_MAX || stuck()
+        let stuck = || self.world.agenda.at_rest() && self.balancers.only_nodes_can_tell();
+        idle() || self.world.now.since(self.moved) > STALL_MAX || stuck()
+    }
+
+    /// Reads what balancers are told, or lets it arrive.
+    fn tell(&mut self, now: Time, tell: Tell) {
+        let [share, reports] = self.balancers.intervals();
+        let (exchange, arrives) = match tell {
+            Tell::Share => {
+                self.balancers.read_shares();
+                (share, Tell::Shared)
+            }
+            Tell::Report => {
+                self.balancers.read_reports(now, &self.world.nodes);
+                (reports, Tell::Reported)
+            }
+            Tell::Shared => return self.balancers.deliver_shares(),
+            Tell::Reported => return self.balancers.deliver_reports(),
+        };
+        if let Some(exchange) = exchange {
+            let agenda = &mut self.world.agenda;
+            agenda.enter(now + exchange.delay, Rank::Report, Due::Tell(arrives));
+            agenda.enter(now + exchange.every, Rank::Report, Due::Tell(tell));
+        }
     }
 
     fn ask_traffic(&mut self) -> Result<(), Vec<TraceError>> {
@@ -395,13 +476,13 @@ impl World {
                 let (there, mut post) = self.at(node);
                 there.abort(now, attempt, &mut post);
             }
-            Due::Probe(node, number) => {
+            Due::Probe(by, node, number) => {
                 let (there, mut post) = self.at(node);
-                there.probe(now, number, &mut post);
+                there.probe(now, by, number, &mut post);
             }
             Due::Progress(attempt, progress) => return Some(Input::Progress(attempt, progress)),
             Due::Finish(attempt, outcome) => return Some(Input::Finish(attempt, outcome)),
-            Due::Probed(node, number, result) => return Some(Input::Probed(node, number, result)),
+            Due::Probed(..) | Due::Tell(_) => unreachable!("addressed before"),
             Due::Control(control) => return Some(Input::Control(*control)),
             Due::FaultBegins(number) => return Some(self.begin_fault(number)),
             Due::FaultEnds(number) => return self.end_fault(number),
@@ -470,7 +551,7 @@ impl World {
         any.then(|| Input::Control(Control::Mark(scheduled(&fault, MarkPhase::End))))
     }
 
-    fn carry_out(&mut self, action: Action) {
+    fn carry_out(&mut self, by: u32, action: Action) {
         match action {
             Action::Dispatch { attempt, node, batch } => {
                 let flight = self.flights.get(attempt.request).expect("it is under way");
@@ -489,7 +570,7 @@ impl World {
             Action::Probe(node, number) => {
                 let network = self.network.as_ref();
                 let out = network.map_or(Span::ZERO, |network| network.probe(node, number).out);
-                self.send(out, Due::Probe(node, number));
+                self.send(out, Due::Probe(by, node, number));
             }
             Action::Start(node) => self.starts.begin(self.now, node, &mut self.agenda),
             Action::Stop(node) => self.starts.call_off(node),

@@ -4,7 +4,9 @@
 mod agenda;
 mod cold;
 mod driver;
+mod instances;
 mod network;
 
 pub use driver::{Parts, Sim, Step};
+pub use instances::{Exchange, INSTANCES_MAX, Instances};
 pub use network::{JITTER_MAX, NetworkSpec};

@@ -4,12 +4,12 @@
 
 use plimsoll::balance::{
     Config, Event, HealthSettings, Input, Limits, Locality, Match, NodeSpec, PoolSpec, Prices,
-    Priority, Queue, Retry, RouteSpec, StrategySpec, Tier, Timeouts,
+    Priority, Queue, Retry, RouteSpec, StrategySpec, Tier, Timeouts, View,
 };
 use plimsoll::dist::Dist;
 use plimsoll::metrics::{ClassLabel, Collector, Labels, NodeLabel, Summary, Watch};
 use plimsoll::node::{BackendSpec, FaultSpec, slots};
-use plimsoll::sim::{NetworkSpec, Parts, Sim, Step};
+use plimsoll::sim::{Instances, NetworkSpec, Parts, Sim, Step};
 use plimsoll::unit::{ModelId, PoolId, Ratio, RegionId, Span, Time, Tokens};
 use plimsoll::workload::{ClassSpec, Mix, Open, Origin, Poisson, Tenants};
 
@@ -51,6 +51,7 @@ pub fn config(nodes: usize, strategy: &str, seed: u64) -> Config {
         timeouts: Timeouts { first_token: None, total: None },
         health: HealthSettings::default(),
         queue: Queue { max: u32::MAX, max_wait: None },
+        view: View::default(),
         scale: Vec::new(),
     }
 }
@@ -110,6 +111,7 @@ pub struct World {
     pub rate: f64,
     pub requests: u64,
     pub inter_token: Option<Span>,
+    pub instances: Instances,
     pub class: ClassSpec,
     pub cold_starts: Vec<Dist>,
     pub network: Option<NetworkSpec>,
@@ -131,6 +133,7 @@ impl World {
             rate,
             requests,
             inter_token: Some(Span::from_secs(5)),
+            instances: Instances::default(),
             class: class(),
             cold_starts: Vec::new(),
             network: None,
@@ -147,6 +150,7 @@ impl World {
             backends: self.backends.clone(),
             faults: self.faults.clone(),
             inter_token: self.inter_token,
+            instances: self.instances,
             cold_starts: self.cold_starts.clone(),
             network: self.network.clone(),
         };
@@ -169,7 +173,9 @@ impl World {
         };
         while sim.step(&mut record, &mut sink).expect("no trace") == Step::Handled {
             if check {
-                plimsoll::balance::check(sim.balancer()).expect("every invariant holds");
+                for balancer in sim.balancers() {
+                    plimsoll::balance::check(balancer).expect("every invariant holds");
+                }
             }
         }
         let end = sim.now();

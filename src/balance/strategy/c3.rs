@@ -54,7 +54,7 @@ impl C3 {
         let node = ask.node(id);
         let (response, service) = self.nodes.get(node.seat as usize).copied().unwrap_or((0.0, 0.0));
         let own = f64::from(node.ledger.requests);
-        let waiting = node.report(ask.now).map_or(0.0, |report| f64::from(report.waiting));
+        let waiting = ask.fleet.report(id, ask.now).map_or(0.0, |report| f64::from(report.waiting));
         let queue = 1.0 + own * self.clients + waiting;
         (response - service, queue.powi(3) * service)
     }

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::balance::event::{Term, Terms, Why};
 use crate::balance::fleet::Fleet;
+use crate::balance::hearsay::Signal;
 use crate::rng::Rng;
 use crate::unit::{NodeId, Time};
 
@@ -75,14 +76,16 @@ impl Strategy for CacheAware {
             let matched = self.index.match_rate(ask.request, id);
             // Matches above the threshold come first, the longest of them foremost.
             let matched = if imbalanced || matched <= threshold { 0.0 } else { matched };
-            let load = least_connections::cost(ask, id);
+            let load = least_connections::cost(ask, Signal::Own, id);
             (if matched > 0.0 { 1.0 - matched } else { 1.0 + load }, load)
         })
     }
 
     fn terms(&self, ask: &Ask<'_>, node: NodeId) -> Terms {
         let new = self.index.uncached(ask.request, node).0 as f64;
-        Terms::NONE.with(Term::Load, least_connections::load(ask, node)).with(Term::Prefill, new)
+        Terms::NONE
+            .with(Term::Load, least_connections::load(ask, Signal::Own, node))
+            .with(Term::Prefill, new)
     }
 
     fn learn(&mut self, _: Time, fact: &Fact<'_>, _: &Fleet) {

@@ -7,6 +7,7 @@
 
 use super::{Ask, Entry, Strategy, least, least_connections};
 use crate::balance::event::{Term, Terms, Usage, Why};
+use crate::balance::hearsay::Signal;
 use crate::rng::Rng;
 use crate::unit::{NodeId, Tokens};
 
@@ -34,7 +35,7 @@ impl Strategy for Cheapest {
     fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
         least(ask, ask.candidates(), rng, why, |id| {
             let node = ask.node(id);
-            let load = least_connections::cost(ask, id) / f64::from(node.spec.weight);
+            let load = least_connections::cost(ask, Signal::Own, id) / f64::from(node.spec.weight);
             (ask.against_failure(node, dollars(ask, id)), load)
         })
     }

@@ -14,6 +14,7 @@
 use super::hashing::{KEYS, Key, distance};
 use super::{Ask, Entry, Setting, SettingKind, Strategy, least, least_connections};
 use crate::balance::event::{Scored, Term, Terms, Why};
+use crate::balance::hearsay::Signal;
 use crate::rng::{Rng, mix};
 use crate::unit::NodeId;
 
@@ -159,7 +160,7 @@ impl ConsistentHash {
             return true;
         }
         let node = ask.node(id);
-        let total = ask.fleet.in_flight(ask.pool, ask.tier) as f64;
+        let total = ask.fleet.tier_load(ask.pool, ask.tier) as f64;
         let share = f64::from(node.spec.weight) / self.weights;
         f64::from(node.ledger.requests) < (self.bound * (total + 1.0) * share).max(1.0).ceil()
     }
@@ -190,6 +191,6 @@ impl Strategy for ConsistentHash {
     }
 
     fn terms(&self, ask: &Ask<'_>, node: NodeId) -> Terms {
-        Terms::NONE.with(Term::Load, least_connections::load(ask, node))
+        Terms::NONE.with(Term::Load, least_connections::load(ask, Signal::Own, node))
     }
 }

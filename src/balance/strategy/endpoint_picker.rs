@@ -46,7 +46,8 @@ struct EndpointPicker {
 
 fn queue(ask: &Ask<'_>, id: NodeId) -> f64 {
     let node = ask.node(id);
-    node.report(ask.now)
+    ask.fleet
+        .report(id, ask.now)
         .map_or_else(|| f64::from(node.ledger.requests), |report| f64::from(report.waiting))
 }
 
@@ -57,8 +58,9 @@ impl EndpointPicker {
         let node = ask.node(id);
         let spread = longest - shortest;
         let by_queue = if spread > 0.0 { (longest - queue(ask, id)) / spread } else { 1.0 };
-        let used = node
-            .report(ask.now)
+        let used = ask
+            .fleet
+            .report(id, ask.now)
             .map_or_else(|| node.ledger.kv.0 as f64 / held, |report| report.kv_used.value());
         [by_queue, 1.0 - used, self.index.match_rate(ask.request, id)]
     }

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use super::{Ask, Entry, Fact, Setting, SettingKind, Strategy, least, least_connections};
 use crate::balance::event::{Scored, Term, Terms, Why};
 use crate::balance::fleet::Fleet;
+use crate::balance::hearsay::Signal;
 use crate::rng::Rng;
 use crate::unit::{NodeId, Time};
 
@@ -97,12 +98,12 @@ impl Strategy for JoinIdleQueue {
         let drawn = [ask.draw(rng)?, ask.draw(rng)?];
         let drawn = if drawn[0] == drawn[1] { &drawn[..1] } else { &drawn[..] };
         least(ask, drawn.iter().copied(), rng, why, |node| {
-            (least_connections::cost(ask, node), 0.0)
+            (least_connections::cost(ask, Signal::Own, node), 0.0)
         })
     }
 
     fn terms(&self, ask: &Ask<'_>, node: NodeId) -> Terms {
-        Terms::NONE.with(Term::Load, least_connections::load(ask, node))
+        Terms::NONE.with(Term::Load, least_connections::load(ask, Signal::Own, node))
     }
 
     fn learn(&mut self, _: Time, fact: &Fact<'_>, fleet: &Fleet) {

@@ -1,10 +1,13 @@
 //! Least connections: the node with the fewest requests in flight (join the shortest queue).
 //!
 //! `cost = (requests in flight + 1) / success probability`. A request counts from dispatch to the
-//! end of its answer, so decoding streams count too.
+//! end of its answer, so decoding streams count too. Whose count that is, `signal` says: with
+//! several balancers a full scan over old reports herds, each sending to the node that looked best
+//! to all of them, unless what it sent since is added (`reported+own`).
 
-use super::{Ask, Entry, Strategy, least};
+use super::{Ask, Entry, SIGNAL, Strategy, least};
 use crate::balance::event::{Term, Terms, Why};
+use crate::balance::hearsay::Signal;
 use crate::rng::Rng;
 use crate::unit::NodeId;
 
@@ -14,29 +17,31 @@ pub(super) const ENTRY: Entry = Entry {
     when: "one balancer, similar nodes, requests of unlike length",
     cost: "O(n)",
     source: "join the shortest queue; HAProxy leastconn",
-    settings: &[],
-    build: |_| Box::new(LeastConnections),
+    settings: &[SIGNAL],
+    build: |spec| Box::new(LeastConnections { signal: Signal::of(spec.get(0)) }),
 };
 
 #[derive(Debug)]
-struct LeastConnections;
+struct LeastConnections {
+    signal: Signal,
+}
 
 /// Requests in flight if this one is added.
-pub(super) fn load(ask: &Ask<'_>, node: NodeId) -> f64 {
-    f64::from(ask.node(node).ledger.requests + 1)
+pub(super) fn load(ask: &Ask<'_>, signal: Signal, node: NodeId) -> f64 {
+    ask.requests(signal, node) + 1.0
 }
 
 /// The load as a cost.
-pub(super) fn cost(ask: &Ask<'_>, node: NodeId) -> f64 {
-    ask.against_failure(ask.node(node), load(ask, node))
+pub(super) fn cost(ask: &Ask<'_>, signal: Signal, node: NodeId) -> f64 {
+    ask.against_failure(ask.node(node), load(ask, signal, node))
 }
 
 impl Strategy for LeastConnections {
     fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
-        least(ask, ask.candidates(), rng, why, |node| (cost(ask, node), 0.0))
+        least(ask, ask.candidates(), rng, why, |node| (cost(ask, self.signal, node), 0.0))
     }
 
     fn terms(&self, ask: &Ask<'_>, node: NodeId) -> Terms {
-        Terms::NONE.with(Term::Load, load(ask, node))
+        Terms::NONE.with(Term::Load, load(ask, self.signal, node))
     }
 }

@@ -35,7 +35,7 @@ fn held(ask: &Ask<'_>, id: NodeId) -> f64 {
 
 fn cost(ask: &Ask<'_>, id: NodeId) -> (f64, f64) {
     let node = ask.node(id);
-    let used = node.report(ask.now).map_or(0.0, |report| report.kv_used.value());
+    let used = ask.fleet.report(id, ask.now).map_or(0.0, |report| report.kv_used.value());
     // One is added so that an empty cache does not hide that a node fails.
     (ask.against_failure(node, 1.0 + used), ask.against_failure(node, held(ask, id)))
 }

@@ -2,7 +2,8 @@
 //!
 //! `cost = (a * (prompt tokens not answered + this prompt) + tokens still to come + tokens expected
 //! of this answer) / weight / success probability`, where `a` is the price of a prefill token in
-//! decode tokens. Expected lengths are class means. On nodes of unlike speed set `weight` to the
+//! decode tokens. Expected lengths are class means; what peers have in
+//! flight counts as well. On nodes of unlike speed set `weight` to the
 //! relative capacity; without it tokens are no better than requests.
 
 use super::{Ask, Entry, Setting, SettingKind, Strategy, least};
@@ -33,10 +34,10 @@ struct LeastTokens {
 impl LeastTokens {
     /// (prefill, decode) in decode-token equivalents, for a node of weight one.
     fn parts(&self, ask: &Ask<'_>, node: NodeId) -> (f64, f64) {
-        let node = ask.node(node);
-        let weight = f64::from(node.spec.weight);
-        let prefill = (node.ledger.prompt + ask.request.prompt).0 as f64 * self.prefill_weight;
-        let decode = (node.ledger.output + ask.expected_output).0 as f64;
+        let load = ask.fleet.load(node);
+        let weight = f64::from(ask.node(node).spec.weight);
+        let prefill = (load.prompt + ask.request.prompt).0 as f64 * self.prefill_weight;
+        let decode = (load.output + ask.expected_output).0 as f64;
         (prefill / weight, decode / weight)
     }
 }

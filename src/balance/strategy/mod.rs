@@ -14,6 +14,7 @@ use std::fmt;
 use super::event::{End, NodeReport, Scored, Terms, Usage, Why};
 use super::explain::Filter;
 use super::fleet::{Fleet, Node, NodeState, Tier};
+use super::hearsay::Signal;
 use super::request::Request;
 use crate::rng::Rng;
 use crate::unit::{ClassId, NodeId, PoolId, RegionId, Span, Time, Tokens};
@@ -307,6 +308,12 @@ impl Ask<'_> {
         self.fleet.node(id)
     }
 
+    /// Returns the requests on a node as a signal has them.
+    #[must_use]
+    pub fn requests(&self, signal: Signal, node: NodeId) -> f64 {
+        self.fleet.requests(signal, node, self.now) as f64
+    }
+
     /// Divides a load-type cost by the probability that the node succeeds.
     #[must_use]
     pub fn against_failure(&self, node: &Node, cost: f64) -> f64 {
@@ -407,3 +414,11 @@ pub(super) fn least(
     why.runner_up = second.map(|(node, score)| Scored { node, score, terms: Terms::NONE });
     Some(node)
 }
+
+/// The setting of strategies that go by requests in flight.
+const SIGNAL: Setting = Setting {
+    name: "signal",
+    kind: SettingKind::Choice(Signal::WORDS),
+    default: 0,
+    about: "whose count: own and peers', the node's report, or that and own since",
+};

@@ -16,6 +16,7 @@ use super::{Ask, Entry, Fact, Setting, SettingKind, Strategy, least};
 use crate::balance::event::{End, Term, Terms, Why};
 use crate::balance::failover::wasted;
 use crate::balance::fleet::Fleet;
+use crate::balance::hearsay::Signal;
 use crate::rng::Rng;
 use crate::unit::{NodeId, Span, Time};
 
@@ -89,7 +90,7 @@ impl PeakEwma {
 
     fn score(&self, ask: &Ask<'_>, node: NodeId) -> f64 {
         let latency = self.latency(ask, node);
-        let in_flight = f64::from(ask.node(node).ledger.requests);
+        let in_flight = ask.requests(Signal::Own, node);
         if latency <= 0.0 && in_flight > 0.0 {
             PENALTY.seconds() * (in_flight + 1.0)
         } else {

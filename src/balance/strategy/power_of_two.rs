@@ -4,8 +4,9 @@
 //! `rho^(2^k - 1)` (Mitzenmacher 2001; Vvedenskaya 1996): nearly as good as a full scan at constant
 //! cost, and it does not herd on old figures. `choices` draws more than two.
 
-use super::{Ask, Entry, Setting, SettingKind, Strategy, least, least_connections};
+use super::{Ask, Entry, SIGNAL, Setting, SettingKind, Strategy, least, least_connections};
 use crate::balance::event::{Term, Terms, Why};
+use crate::balance::hearsay::Signal;
 use crate::rng::Rng;
 use crate::unit::NodeId;
 
@@ -18,23 +19,30 @@ pub(super) const ENTRY: Entry = Entry {
     when: "very many nodes, or several balancers with old figures; use 4 to 8 choices on mixed nodes",
     cost: "O(choices)",
     source: "Mitzenmacher 2001, The power of two choices in randomized load balancing",
-    settings: &[Setting {
-        name: "choices",
-        kind: SettingKind::Count { min: 1, max: CHOICES_MAX as u64 },
-        default: 2,
-        about: "nodes drawn for a decision",
-    }],
-    build: |spec| Box::new(PowerOfTwo { choices: spec.get(0) as usize }),
+    settings: &[
+        Setting {
+            name: "choices",
+            kind: SettingKind::Count { min: 1, max: CHOICES_MAX as u64 },
+            default: 2,
+            about: "nodes drawn for a decision",
+        },
+        SIGNAL,
+    ],
+    build: |spec| {
+        let signal = Signal::of(spec.get(1));
+        Box::new(PowerOfTwo { choices: spec.get(0) as usize, signal })
+    },
 };
 
 #[derive(Debug)]
 struct PowerOfTwo {
     choices: usize,
+    signal: Signal,
 }
 
 impl Strategy for PowerOfTwo {
     fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
-        let cost = |node| (least_connections::cost(ask, node), 0.0);
+        let cost = |node| (least_connections::cost(ask, self.signal, node), 0.0);
         if self.choices >= ask.open_count() {
             return least(ask, ask.candidates(), rng, why, cost);
         }
@@ -56,6 +64,6 @@ impl Strategy for PowerOfTwo {
     }
 
     fn terms(&self, ask: &Ask<'_>, node: NodeId) -> Terms {
-        Terms::NONE.with(Term::Load, least_connections::load(ask, node))
+        Terms::NONE.with(Term::Load, least_connections::load(ask, self.signal, node))
     }
 }

@@ -11,6 +11,7 @@ use super::{Ask, Entry, Fact, Setting, SettingKind, Strategy, least, least_conne
 use crate::balance::event::{End, Scored, Term, Terms, Why};
 use crate::balance::failover::wasted;
 use crate::balance::fleet::Fleet;
+use crate::balance::hearsay::Signal;
 use crate::rng::Rng;
 use crate::unit::{NodeId, Span, Time};
 
@@ -124,7 +125,7 @@ impl Strategy for Prequal {
         let Some((place, answer)) = best.map(|(place, answer)| (place, *answer)) else {
             let node = ask.draw(rng)?;
             return least(ask, std::iter::once(node), rng, why, |node| {
-                (least_connections::cost(ask, node), 0.0)
+                (least_connections::cost(ask, Signal::Own, node), 0.0)
             });
         };
         self.pool[place].uses += 1;
@@ -140,7 +141,7 @@ impl Strategy for Prequal {
     fn terms(&self, ask: &Ask<'_>, node: NodeId) -> Terms {
         let seat = ask.node(node).seat as usize;
         Terms::NONE
-            .with(Term::Load, least_connections::load(ask, node))
+            .with(Term::Load, least_connections::load(ask, Signal::Own, node))
             .with(Term::Latency, self.latencies.get(seat).copied().unwrap_or(0.0))
     }
 

@@ -8,6 +8,7 @@
 use super::hashing::{Key, distance};
 use super::{Ask, Entry, Setting, SettingKind, Shortlist, Strategy, least, least_connections};
 use crate::balance::event::{Term, Terms, Why};
+use crate::balance::hearsay::Signal;
 use crate::rng::Rng;
 use crate::unit::NodeId;
 
@@ -38,8 +39,9 @@ impl Strategy for SessionAffinity {
             let mut list = std::mem::take(&mut self.list);
             ask.shortlist(2, &mut list, rng);
             let nodes = list.nodes().iter().copied();
-            let picked =
-                least(ask, nodes, rng, why, |node| (least_connections::cost(ask, node), 0.0));
+            let picked = least(ask, nodes, rng, why, |node| {
+                (least_connections::cost(ask, Signal::Own, node), 0.0)
+            });
             self.list = list;
             return picked;
         }
@@ -54,7 +56,7 @@ impl Strategy for SessionAffinity {
     }
 
     fn terms(&self, ask: &Ask<'_>, node: NodeId) -> Terms {
-        Terms::NONE.with(Term::Load, least_connections::load(ask, node))
+        Terms::NONE.with(Term::Load, least_connections::load(ask, Signal::Own, node))
     }
 }
 
@@ -63,6 +65,6 @@ pub(super) fn cap(ask: &Ask<'_>, c: f64) -> f64 {
     if c <= 0.0 {
         return f64::INFINITY;
     }
-    let total = ask.fleet.in_flight(ask.pool, ask.tier) as f64;
+    let total = ask.fleet.tier_load(ask.pool, ask.tier) as f64;
     (c * (total + 1.0) / ask.open_count().max(1) as f64).max(1.0).ceil()
 }

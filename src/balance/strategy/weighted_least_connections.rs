@@ -5,6 +5,7 @@
 
 use super::{Ask, Entry, Setting, SettingKind, Shortlist, Strategy, least, least_connections};
 use crate::balance::event::{Term, Terms, Why};
+use crate::balance::hearsay::Signal;
 use crate::rng::Rng;
 use crate::unit::NodeId;
 
@@ -38,7 +39,7 @@ impl WeightedLeastConnections {
     fn load(&self, ask: &Ask<'_>, node: NodeId) -> f64 {
         let weight = f64::from(ask.node(node).spec.weight);
         let share = if self.bias.total_cmp(&1.0).is_eq() { weight } else { weight.powf(self.bias) };
-        least_connections::load(ask, node) / share
+        least_connections::load(ask, Signal::Own, node) / share
     }
 }
 

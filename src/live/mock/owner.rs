@@ -234,7 +234,7 @@ impl Owner {
                 self.say(at, Some(&Input::Progress(attempt, progress)));
             }
             Due::Finish(attempt, outcome) => self.end(at, attempt, outcome),
-            Due::Probed(_, number, result) => {
+            Due::Probed(_, _, number, result) => {
                 if let Some(reply) = self.probes.remove(&number) {
                     let _ = reply.send(result);
                 }
@@ -249,6 +249,7 @@ impl Owner {
             | Due::Abort(..)
             | Due::Probe(..)
             | Due::Control(_)
+            | Due::Tell(_)
             | Due::Ready(..) => {}
         }
     }
@@ -346,7 +347,7 @@ impl Owner {
         self.probes.retain(|_, reply| !reply.is_closed());
         self.probed = self.probed.wrapping_add(1);
         self.probes.insert(self.probed, reply);
-        self.nodes[node.index()].probe(now, self.probed, &mut self.agenda);
+        self.nodes[node.index()].probe(now, 0, self.probed, &mut self.agenda);
     }
 
     /// A fault asked for by hand. Returns whether it is on.
