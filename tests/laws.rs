@@ -395,19 +395,18 @@ fn who_waits_too_long_is_turned_away_and_a_full_room_turns_away_at_once() {
 fn equal_loads_are_tied_by_a_fair_draw() {
     // Catches the commonest bug of routers: the first of equal minima takes everything.
     for entry in REGISTRY {
-        let mut balancer = Balancer::new(common::config(8, entry.name, 3));
         let mut counts = [0_u32; 8];
-        for id in 0..8_000 {
+        for id in 0..1_600 {
+            // Each on a machine of its own: what was learnt from one answer breaks no tie of the next.
+            let mut balancer = Balancer::new(common::config(8, entry.name, id));
             let effects = balancer.handle(Time::ZERO, Input::Arrive(request(id)));
-            let Some(Action::Dispatch { attempt, node, .. }) = effects.actions.pop() else {
+            let Some(Action::Dispatch { node, .. }) = effects.actions.pop() else {
                 panic!("{} dispatches", entry.name)
             };
             counts[node.index()] += 1;
-            let done = Outcome::Done(Usage::default());
-            balancer.handle(Time::ZERO, Input::Finish(attempt, done));
         }
         // 7 degrees of freedom: 29.9 is the 99.99 % point.
-        let chi2: f64 = counts.iter().map(|&n| (f64::from(n) - 1e3).powi(2) / 1e3).sum();
+        let chi2: f64 = counts.iter().map(|&n| (f64::from(n) - 200.0).powi(2) / 200.0).sum();
         assert!(chi2 < 29.9, "{}: chi-square {chi2} for {counts:?}", entry.name);
     }
 }

@@ -58,10 +58,13 @@ impl JoinIdleQueue {
         }
     }
 
-    /// New nodes are idle: all of them at the start, or after a change of strategy.
-    fn meet(&mut self, ask: &Ask<'_>) {
+    /// New nodes are idle: all of them at the start, or after a change of strategy. They enter in a
+    /// random order, so that balancers that start together do not march in step.
+    fn meet(&mut self, ask: &Ask<'_>, rng: &mut Rng) {
         let members = ask.members();
-        for &node in &members[self.known.min(members.len())..] {
+        let new = &members[self.known.min(members.len())..];
+        let (before, from) = new.split_at(rng.below(new.len().max(1)).min(new.len()));
+        for &node in from.iter().chain(before) {
             if ask.node(node).ledger.requests < self.target {
                 self.enter(node, ask.node(node).seat as usize);
             }
@@ -73,7 +76,7 @@ impl JoinIdleQueue {
 impl Strategy for JoinIdleQueue {
     fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
         if self.known < ask.members().len() {
-            self.meet(ask);
+            self.meet(ask, rng);
         }
         for _ in 0..STALE_MAX {
             let Some(node) = self.idle.pop_front() else { break };

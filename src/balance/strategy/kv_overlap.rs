@@ -5,7 +5,7 @@
 //! probability `exp(-cost / (temperature * range of costs))`. Knows no speed, no answer length.
 
 use super::prefix_index::PrefixIndex;
-use super::{Ask, Entry, Fact, Setting, SettingKind, Shortlist, Strategy, least};
+use super::{Ask, Entry, Fact, Setting, SettingKind, Shortlist, Strategy, Usual, least};
 use crate::balance::event::{Term, Terms, Why};
 use crate::balance::fleet::Fleet;
 use crate::rng::Rng;
@@ -44,6 +44,7 @@ pub(super) const ENTRY: Entry = Entry {
             temperature: spec.ratio(2),
             index: PrefixIndex::default(),
             list: Shortlist::default(),
+            usual: Usual::default(),
         })
     },
 };
@@ -60,6 +61,7 @@ struct KvOverlap {
     temperature: f64,
     index: PrefixIndex,
     list: Shortlist,
+    usual: Usual,
 }
 
 impl KvOverlap {
@@ -80,7 +82,7 @@ impl Strategy for KvOverlap {
         self.index.look_up(ask, &mut list);
         let cost = |id| {
             let (prefill, decode) = self.parts(ask, id);
-            ask.against_failure(ask.node(id), prefill + decode)
+            self.usual.against_failure(ask, id, prefill + decode)
         };
         let nodes = list.nodes().iter().copied();
         let picked = if self.temperature > 0.0 {
@@ -97,6 +99,7 @@ impl Strategy for KvOverlap {
             least(ask, nodes, rng, why, |id| (cost(id), 0.0))
         };
         self.list = list;
+        self.usual.learn(why);
         picked
     }
 

@@ -5,7 +5,7 @@
 //! tuned. It knows no speed of nodes. Tokens that the node is known to have cached are not new.
 
 use super::prefix_index::PrefixIndex;
-use super::{Ask, Entry, Fact, Shortlist, Strategy, least};
+use super::{Ask, Entry, Fact, Shortlist, Strategy, Usual, least};
 use crate::balance::event::{Term, Terms, Why};
 use crate::balance::fleet::Fleet;
 use crate::rng::Rng;
@@ -18,16 +18,17 @@ pub(super) const ENTRY: Entry = Entry {
     cost: "O(n) up to 128 nodes, O(1) beyond",
     source: "LMetric, arXiv 2603.15202",
     settings: &[],
-    build: |_| Box::new(Lmetric { index: PrefixIndex::default(), list: Shortlist::default() }),
+    build: |_| Box::<Lmetric>::default(),
 };
 
 /// Nodes drawn in large tiers.
 const CHOICES: usize = 8;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Lmetric {
     index: PrefixIndex,
     list: Shortlist,
+    usual: Usual,
 }
 
 impl Lmetric {
@@ -45,9 +46,10 @@ impl Strategy for Lmetric {
         self.index.look_up(ask, &mut list);
         let picked = least(ask, list.nodes().iter().copied(), rng, why, |id| {
             let (prefill, batch) = self.parts(ask, id);
-            (ask.against_failure(ask.node(id), prefill * batch), 0.0)
+            (self.usual.against_failure(ask, id, prefill * batch), 0.0)
         });
         self.list = list;
+        self.usual.learn(why);
         picked
     }
 

@@ -321,6 +321,29 @@ impl Ask<'_> {
     }
 }
 
+/// What decisions usually cost: the price of an attempt that fails.
+///
+/// A cost may be next to nothing on an empty node, and next to nothing divided by any probability is
+/// next to nothing: so a node that fails is also charged for the attempt that is then to be made
+/// elsewhere, `cost / p + (1 - p) / p * 3 * usual`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Usual(f64);
+
+impl Usual {
+    /// The cost with what failures are expected to cost.
+    pub(super) fn against_failure(self, ask: &Ask<'_>, id: NodeId, cost: f64) -> f64 {
+        let success = ask.node(id).success(ask.now);
+        (cost + (1.0 - success) * 3.0 * self.0) / success
+    }
+
+    /// Remembers what was chosen.
+    pub(super) fn learn(&mut self, why: &Why) {
+        if why.chosen.score.is_finite() {
+            self.0 += 0.05 * (why.chosen.score - self.0);
+        }
+    }
+}
+
 /// Up to so many open nodes are all looked at; of more, some are drawn.
 pub const SCAN_MAX: usize = 128;
 
