@@ -41,12 +41,12 @@ fn probabilities_have_closed_forms_for_one_two_and_four_degrees() {
         let four = 1.0 - w * (3.0 - w * w) / 2.0;
         for (df, p) in [(1, one), (2, 1.0 - s), (4, four)] {
             assert!((student_p(t, df) - p).abs() < 1e-13, "t {t} df {df}: {}", student_p(t, df));
-            assert_eq!(student_p(t, df), student_p(-t, df), "it is two-sided");
+            assert!(student_p(t, df).total_cmp(&student_p(-t, df)).is_eq(), "it is two-sided");
         }
     }
     // A far tail keeps its digits: 1 - s has none left there.
     assert!(close(student_p(1e8, 2), 1e-16, 1e-9), "{:e}", student_p(1e8, 2));
-    assert_eq!(student_p(f64::INFINITY, 3), 0.0);
+    assert!(student_p(f64::INFINITY, 3) <= 0.0);
 }
 
 #[test]
