@@ -30,6 +30,8 @@ pub mod workload;
 
 #[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "scenario")]
+pub mod lab;
 #[cfg(feature = "live")]
 pub mod live;
 #[cfg(feature = "scenario")]

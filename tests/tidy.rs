@@ -26,13 +26,14 @@ const ARROWS: &[(&str, &[&str])] = &[
             "command",
         ],
     ),
-    ("report", &["unit", "metrics"]),
+    ("lab", &["rng", "metrics"]),
+    ("report", &["unit", "metrics", "lab"]),
     ("tui", &["unit", "balance", "metrics", "command"]),
     (
         "cli",
         &[
             "unit", "balance", "workload", "node", "metrics", "journal", "command", "sim",
-            "scenario", "live", "report", "tui",
+            "scenario", "lab", "live", "report", "tui",
         ],
     ),
     ("main", &["cli"]),

@@ -8,25 +8,48 @@ use super::failure::{Failure, Kind};
 use super::{Changes, Color, traffic};
 use crate::metrics::expect::{ExpectError, Expectation, Names};
 use crate::metrics::{Collector, Watch};
-use crate::scenario::{self, Scenario};
+use crate::scenario::{self, Override, Scenario};
 use crate::sim::{Parts, Sim};
 use crate::unit::Time;
 use crate::workload::TraceError;
 
 /// Reads and checks a scenario: a path, or the name of a built-in one.
 pub(super) fn scenario(name: &str, changes: &Changes, color: Color) -> Result<Scenario, Failure> {
-    let overrides = changes.overrides();
-    let path = Path::new(name);
-    // A pipe is as good as a file: `plimsoll run <(generate)`.
-    let read = if path.exists() && !path.is_dir() {
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        Scenario::read(&stem, name, &bytes(path)?, &overrides)
-    } else if let Some(text) = scenario::find(name) {
-        Scenario::parse(name, &format!("{name}.toml (built in)"), text, &overrides)
-    } else {
-        return Err(not_found(name, path));
-    };
-    read.map_err(|problems| drawn(&problems, color))
+    Source::open(name)?.scenario(&changes.overrides(), color)
+}
+
+/// The text of a scenario, from which several can be made.
+pub(super) struct Source {
+    name: String,
+    file: String,
+    bytes: Vec<u8>,
+}
+
+impl Source {
+    /// Reads a path, or finds a built-in scenario.
+    pub(super) fn open(name: &str) -> Result<Source, Failure> {
+        let path = Path::new(name);
+        // A pipe is as good as a file: `plimsoll run <(generate)`.
+        if path.exists() && !path.is_dir() {
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            Ok(Source { name: stem, file: name.to_owned(), bytes: bytes(path)? })
+        } else if let Some(text) = scenario::find(name) {
+            let file = format!("{name}.toml (built in)");
+            Ok(Source { name: name.to_owned(), file, bytes: text.as_bytes().to_vec() })
+        } else {
+            Err(not_found(name, path))
+        }
+    }
+
+    /// Checks it with these changes; problems are drawn.
+    pub(super) fn scenario(
+        &self,
+        overrides: &[Override],
+        color: Color,
+    ) -> Result<Scenario, Failure> {
+        Scenario::read(&self.name, &self.file, &self.bytes, overrides)
+            .map_err(|problems| drawn(&problems, color))
+    }
 }
 
 fn not_found(name: &str, path: &Path) -> Failure {

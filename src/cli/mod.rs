@@ -5,6 +5,7 @@
 
 mod books;
 mod check;
+mod compare;
 #[cfg(feature = "live")]
 mod endpoints;
 mod explain;
@@ -56,6 +57,7 @@ const EXAMPLES: &str = "Examples:
   plimsoll run my.toml --fail-if 'p99 > 2s'  the CI check: exit code 100 if it fails
   plimsoll run azure-chat --trace AzureLLMInferenceTrace_conv.csv
   plimsoll play my.toml --strategy least_tokens
+  plimsoll compare my.toml --strategies scenario,least_tokens,'power_of_two(choices=4)'
 
 Exit codes: 0 done, 1 unexpected failure, 2 usage, 3 scenario or trace invalid, 4 nothing to run,
 100 an expectation failed, 101 not deterministic, 130 and 143 interrupted.";
@@ -67,6 +69,8 @@ enum Command {
     Play(play::Play),
     /// Run a scenario headless and print its report
     Run(run::Run),
+    /// Compare strategies: the same seeds for all, differences with intervals, verdicts in words
+    Compare(compare::Compare),
     /// Send a scenario's workload to real endpoints, through the same balancer
     #[cfg(feature = "live")]
     Replay(replay::Replay),
@@ -180,6 +184,7 @@ impl Command {
             #[cfg(feature = "tui")]
             Command::Play(play) => play.run(),
             Command::Run(run) => run.run(),
+            Command::Compare(compare) => compare.run(),
             #[cfg(feature = "live")]
             Command::Replay(replay) => replay.run(),
             #[cfg(feature = "live")]

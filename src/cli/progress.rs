@@ -48,11 +48,25 @@ impl Progress {
 
     /// Shows the state if it is time to.
     pub(super) fn tick(&mut self, now: Time, arrived: u64) {
-        if self.style == Style::None || Instant::now() < self.next {
-            return;
+        if self.is_due() {
+            let share = self.share(now, arrived);
+            self.show(&format!("{} requests, {now} simulated{share}", count(arrived)));
         }
-        let line =
-            format!("{} requests, {now} simulated{}", count(arrived), self.share(now, arrived));
+    }
+
+    /// Shows how many of many runs are done, if it is time to.
+    pub(super) fn runs(&mut self, done: usize, of: usize) {
+        if self.is_due() {
+            let share = 100.0 * done as f64 / of.max(1) as f64;
+            self.show(&format!("{done} of {of} runs, {share:.0} %"));
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        self.style != Style::None && Instant::now() >= self.next
+    }
+
+    fn show(&mut self, line: &str) {
         let mut out = io::stderr().lock();
         let every = if self.style == Style::Bar {
             let _ = write!(out, "\r\x1b[2K{line}");

@@ -10,6 +10,8 @@ const GAP: &str = "  ";
 pub(crate) struct Table {
     /// How many of the first columns are words.
     words: usize,
+    /// Whether the last column is words too.
+    last: bool,
     rows: Vec<Vec<String>>,
     headed: bool,
 }
@@ -21,7 +23,13 @@ impl Table {
         // Rows are indented, the title is not: its place is part of the first column.
         let heads: Vec<String> = heads.iter().map(ToString::to_string).collect();
         let headed = !heads.is_empty();
-        Table { words, rows: if headed { vec![heads] } else { Vec::new() }, headed }
+        Table { words, last: false, rows: if headed { vec![heads] } else { Vec::new() }, headed }
+    }
+
+    /// The last column is words too.
+    pub(super) fn last_is_words(mut self) -> Table {
+        self.last = true;
+        self
     }
 
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
@@ -38,7 +46,8 @@ impl Table {
         let widths = self.widths();
         for row in &self.rows {
             let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
-                if column < self.words {
+                let is_last = self.last && column + 1 == widths.len();
+                if column < self.words || is_last {
                     format!("{cell:<width$}")
                 } else {
                     format!("{cell:>width$}")

@@ -66,7 +66,7 @@ impl Override {
         Override::flag("duration", duration)
     }
 
-    /// `--strategy NAME`: of every pool.
+    /// `--strategy NAME` or `--strategy 'NAME(SETTING=VALUE, …)'`: of every pool.
     #[must_use]
     pub fn strategy(name: &str) -> Override {
         Override::flag("strategy", name)
@@ -91,7 +91,10 @@ impl Override {
         let place = self.place();
         let text = || Value { place: place.clone(), kind: Kind::Text(self.value.clone()) };
         match (self.given, self.path.as_str()) {
-            (Given::Flag, "strategy") => every_pool(document, &text(), &place),
+            (Given::Flag, "strategy") => {
+                let value = with_settings(&self.value, &place).unwrap_or_else(text);
+                every_pool(document, &value, &place)
+            }
             (Given::Flag, "trace") => trace(document, text(), &place),
             _ => {
                 if self.path.split('.').count() > DEPTH_MAX as usize {
@@ -115,6 +118,23 @@ fn put(entries: &mut Vec<Entry>, key: &str, value: Value, place: &Place) {
         Some(entry) => entry.value = value,
         None => entries.push(Entry { key: key.to_owned(), place: place.clone(), value }),
     }
+}
+
+/// `power_of_two(choices=4)` as the table `{ power_of_two = { choices = 4 } }`; `None` of anything
+/// else, which then is a name.
+fn with_settings(text: &str, place: &Place) -> Option<Value> {
+    let (name, settings) = text.trim().strip_suffix(')')?.split_once('(')?;
+    let table = |entries| Value { place: place.clone(), kind: Kind::Table(entries) };
+    let entry =
+        |key: &str, value| Entry { key: key.trim().to_owned(), place: place.clone(), value };
+    let mut inner = Vec::new();
+    for setting in settings.split(',').filter(|setting| !setting.trim().is_empty()) {
+        let (key, value) = setting.split_once('=')?;
+        let value = value.trim();
+        let plain = || Value { place: place.clone(), kind: Kind::Text(value.to_owned()) };
+        inner.push(entry(key, read_value(value, place).unwrap_or_else(plain)));
+    }
+    Some(table(vec![entry(name, table(inner))]))
 }
 
 fn every_pool(document: &mut [Entry], value: &Value, place: &Place) -> Result<(), Problem> {

@@ -1,0 +1,470 @@
+//! A comparison of strategies, from the runs it is made of: plain data, printed key for key by
+//! `--format json`.
+//!
+//! One observation is the difference to the baseline within one seed. The headline metrics of all
+//! strategies are one family of hypotheses and the other metrics another; in each, Holm's procedure
+//! keeps the probability of any false "better" or "worse" at 5 %. Every difference has the interval
+//! at the level of its step, so the verdict and the interval always agree. (Holm's procedure has no
+//! simultaneous intervals that say more than the verdict for what it rejects: Guilbaud, Biom. J. 50,
+//! 2008. These intervals are exact where nothing is rejected, and never wider than Bonferroni's.)
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::metric::{Better, Metric};
+use super::statistics::{holm, moments, student_p, student_t};
+use crate::metrics::expect::Unit;
+
+/// What intervals cover.
+pub const CONFIDENCE: f64 = 0.95;
+const ALPHA: f64 = 1.0 - CONFIDENCE;
+/// Differences below this part of what is compared are rounding.
+const ROUNDING: f64 = 1e-9;
+/// A difference that is the same in every seed has no spread to test against. With so many seeds it
+/// counts as certain; with fewer it may well be chance where numbers are counts.
+const CONSTANT_SEEDS: usize = 5;
+/// A difference "could have been seen" if a test would have found it with probability 0.8; this is
+/// twice the other tail.
+const MISSED_TWICE: f64 = 0.4;
+
+/// What is compared.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The scenario's name.
+    pub scenario: String,
+    /// Names of strategies.
+    pub strategies: Vec<String>,
+    /// Which of them the others are held against.
+    pub baseline: usize,
+    /// One run a strategy with each.
+    pub seeds: Vec<u64>,
+    /// What is measured.
+    pub metrics: Vec<Metric>,
+}
+
+impl Plan {
+    /// Returns how many runs there are.
+    #[must_use]
+    pub fn runs(&self) -> usize {
+        self.strategies.len() * self.seeds.len()
+    }
+
+    /// Returns strategy and seed of a run, by index. Seeds come one after the other, so that a
+    /// comparison which is interrupted has whole seeds.
+    #[must_use]
+    pub fn cell(&self, run: usize) -> (usize, usize) {
+        (run % self.strategies.len(), run / self.strategies.len())
+    }
+}
+
+/// What is kept of a run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Run {
+    /// By metric.
+    pub values: Vec<Option<f64>>,
+    /// Requests that arrived, warm-up included.
+    pub arrived: u64,
+    /// Whether every expectation of the scenario held; `None` if there is none.
+    pub held: Option<bool>,
+}
+
+/// A comparison.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Comparison {
+    /// 1.
+    pub schema_version: u32,
+    /// `compare`.
+    pub kind: &'static str,
+    /// The scenario's name.
+    pub scenario: String,
+    /// Whether all runs came to their end.
+    pub complete: bool,
+    /// The seeds.
+    pub seeds: Vec<u64>,
+    /// How many runs.
+    pub runs: Runs,
+    /// The strategy that the others are held against.
+    pub baseline: String,
+    /// What intervals cover: 0.95.
+    pub confidence: f64,
+    /// What was measured.
+    pub metrics: Vec<Measured>,
+    /// By strategy, as they were named.
+    pub strategies: Vec<StrategyResult>,
+    /// By strategy but the baseline, and metric.
+    pub differences: Vec<Difference>,
+}
+
+/// How many runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Runs {
+    /// That were to be made.
+    pub planned: usize,
+    /// That came to their end.
+    pub done: usize,
+}
+
+/// A metric, as a result names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Measured {
+    /// As in expectations.
+    pub name: String,
+    /// For people.
+    pub label: String,
+    /// `s`, `usd`, `share`, `per_s` or `count`.
+    #[serde(serialize_with = "unit_word")]
+    pub unit: Unit,
+    /// `lower`, `higher` or `neither`.
+    #[serde(serialize_with = "better_word")]
+    pub better: Better,
+    /// Whether it is one of the few that decide.
+    pub headline: bool,
+}
+
+fn unit_word<S: serde::Serializer>(unit: &Unit, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(match unit {
+        Unit::Seconds => "s",
+        Unit::Count => "count",
+        Unit::Number => "number",
+        Unit::Share => "share",
+        Unit::Dollars => "usd",
+        Unit::PerSecond => "per_s",
+    })
+}
+
+fn better_word<S: serde::Serializer>(better: &Better, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(match better {
+        Better::Lower => "lower",
+        Better::Higher => "higher",
+        Better::Neither => "neither",
+    })
+}
+
+/// A strategy.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StrategyResult {
+    /// Its name.
+    pub name: String,
+    /// Runs that came to their end.
+    pub runs: usize,
+    /// Runs in which every expectation of the scenario held; null if there is none.
+    pub expectations_held: Option<usize>,
+    /// Seeds in which no other strategy had a lower p99 latency and some had a higher one.
+    pub seeds_won: usize,
+    /// Whether no other strategy was both cheaper and quicker at p99; null without both.
+    pub pareto: Option<bool>,
+    /// By name of metric.
+    pub metrics: BTreeMap<String, Value>,
+}
+
+/// A metric of a strategy over the seeds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Value {
+    /// Mean over the seeds; null if it was never measured.
+    pub mean: Option<f64>,
+    /// Half the width of the 95 % interval of the mean, not adjusted; null of fewer than two.
+    pub half_width: Option<f64>,
+    /// By seed.
+    pub values: Vec<Option<f64>>,
+}
+
+/// Both ends of an interval.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Interval {
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+impl Interval {
+    /// Returns whether zero lies outside.
+    #[must_use]
+    pub fn excludes_zero(&self) -> bool {
+        self.low > 0.0 || self.high < 0.0
+    }
+}
+
+/// A strategy against the baseline in one metric: strategy minus baseline.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Difference {
+    /// The strategy.
+    pub strategy: String,
+    /// The metric.
+    pub metric: String,
+    /// Seeds in which both were measured.
+    pub seeds: usize,
+    /// Mean of the baseline over these seeds.
+    pub baseline: f64,
+    /// Mean difference.
+    pub mean: f64,
+    /// The interval that the verdict rests on, adjusted; null of fewer than two seeds.
+    pub interval: Option<Interval>,
+    /// The 95 % interval of this difference by itself, not adjusted.
+    pub interval_alone: Option<Interval>,
+    /// Two-sided p-value of the paired t-test, not adjusted.
+    pub p: Option<f64>,
+    /// The same after Holm.
+    pub p_adjusted: Option<f64>,
+    /// The smallest difference that a test at the adjusted level would have found four times out of
+    /// five.
+    pub detectable: Option<f64>,
+    /// Seeds in which the strategy was better; where neither way is, had more.
+    pub won: usize,
+    /// Seeds in which it was worse; where neither way is, had less.
+    pub lost: usize,
+    /// In words.
+    pub verdict: Verdict,
+}
+
+/// What a difference comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// More than luck, in the right direction.
+    Better,
+    /// More than luck, in the wrong direction.
+    Worse,
+    /// More than luck, upwards, of a metric that has no right direction.
+    More,
+    /// More than luck, downwards, of a metric that has no right direction.
+    Less,
+    /// What difference there is may be luck: a longer run or more seeds would tell.
+    NoDifference,
+    /// Equal in every seed.
+    Same,
+    /// Too few seeds to say.
+    Unknown,
+}
+
+impl Verdict {
+    /// Returns the verdict in words.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Verdict::Better => "better",
+            Verdict::Worse => "worse",
+            Verdict::More => "more",
+            Verdict::Less => "less",
+            Verdict::NoDifference => "no difference at this length",
+            Verdict::Same => "the same in every seed",
+            Verdict::Unknown => "too few seeds to say",
+        }
+    }
+}
+
+/// Compares runs: `runs[seed * strategies + strategy]`, `None` where one did not come to its end.
+///
+/// # Panics
+/// If there are not exactly as many runs as planned, or a run has not one value a metric.
+#[must_use]
+pub fn compare(plan: &Plan, runs: &[Option<Run>]) -> Comparison {
+    assert!(runs.len() == plan.runs(), "one run a strategy and seed");
+    let done = runs.iter().flatten().count();
+    Comparison {
+        schema_version: 1,
+        kind: "compare",
+        scenario: plan.scenario.clone(),
+        complete: done == runs.len(),
+        seeds: plan.seeds.clone(),
+        runs: Runs { planned: runs.len(), done },
+        baseline: plan.strategies[plan.baseline].clone(),
+        confidence: CONFIDENCE,
+        metrics: plan.metrics.iter().map(measured).collect(),
+        strategies: strategies(plan, runs),
+        differences: differences(plan, runs),
+    }
+}
+
+fn measured(metric: &Metric) -> Measured {
+    let Metric { name, label, unit, better, headline, .. } = metric.clone();
+    Measured { name, label, unit, better, headline }
+}
+
+/// The values of one metric of one strategy, by seed.
+fn column(plan: &Plan, runs: &[Option<Run>], strategy: usize, metric: usize) -> Vec<Option<f64>> {
+    let own = runs.iter().skip(strategy).step_by(plan.strategies.len());
+    own.map(|run| run.as_ref().and_then(|run| run.values[metric])).collect()
+}
+
+fn strategies(plan: &Plan, runs: &[Option<Run>]) -> Vec<StrategyResult> {
+    let won = seeds_won(plan, runs);
+    let mut list: Vec<StrategyResult> = (0..plan.strategies.len())
+        .map(|at| {
+            let own = runs.iter().skip(at).step_by(plan.strategies.len()).flatten();
+            let (mut count, mut held, mut hoped) = (0, 0, false);
+            for run in own {
+                count += 1;
+                hoped |= run.held.is_some();
+                held += usize::from(run.held == Some(true));
+            }
+            let values = plan.metrics.iter().enumerate();
+            StrategyResult {
+                name: plan.strategies[at].clone(),
+                runs: count,
+                expectations_held: hoped.then_some(held),
+                seeds_won: won[at],
+                pareto: None,
+                metrics: values
+                    .map(|(m, metric)| (metric.name.clone(), value(column(plan, runs, at, m))))
+                    .collect(),
+            }
+        })
+        .collect();
+    mark_front(&mut list);
+    list
+}
+
+fn value(values: Vec<Option<f64>>) -> Value {
+    let known: Vec<f64> = values.iter().flatten().copied().collect();
+    let moments = moments(&known);
+    Value {
+        mean: (moments.n > 0).then_some(moments.mean),
+        half_width: moments.half_width(ALPHA),
+        values,
+    }
+}
+
+/// In how many seeds each strategy had the lowest p99 latency. A seed in which all were the same was
+/// won by nobody.
+fn seeds_won(plan: &Plan, runs: &[Option<Run>]) -> Vec<usize> {
+    let mut won = vec![0; plan.strategies.len()];
+    let Some(metric) = plan.metrics.iter().position(|metric| metric.name == "p99") else {
+        return won;
+    };
+    for seed in runs.chunks(plan.strategies.len()) {
+        let values: Vec<Option<f64>> =
+            seed.iter().map(|run| run.as_ref().and_then(|run| run.values[metric])).collect();
+        let known = || values.iter().flatten().copied();
+        let Some(least) = known().min_by(f64::total_cmp) else { continue };
+        if known().all(|value| gap(least, value) == 0.0) {
+            continue;
+        }
+        for (strategy, value) in values.iter().enumerate() {
+            won[strategy] += usize::from(value.is_some_and(|value| gap(least, value) == 0.0));
+        }
+    }
+    won
+}
+
+/// Marks strategies that no other beats in both cost and p99 latency.
+fn mark_front(list: &mut [StrategyResult]) {
+    let mean = |result: &StrategyResult, metric: &str| {
+        result.metrics.get(metric).and_then(|value| value.mean)
+    };
+    let points: Vec<Option<(f64, f64)>> =
+        list.iter().map(|one| mean(one, "cost_per_1k").zip(mean(one, "p99"))).collect();
+    for (result, own) in list.iter_mut().zip(&points) {
+        result.pareto = own.map(|(cost, p99)| {
+            !points.iter().flatten().any(|&(other_cost, other_p99)| {
+                other_cost <= cost && other_p99 <= p99 && (other_cost < cost || other_p99 < p99)
+            })
+        });
+    }
+}
+
+/// `to - from`, where what is rounding counts as nothing.
+fn gap(from: f64, to: f64) -> f64 {
+    let gap = to - from;
+    if gap.abs() <= ROUNDING * from.abs().max(to.abs()) { 0.0 } else { gap }
+}
+
+/// A difference before its family is judged.
+struct Open {
+    difference: Difference,
+    metric: usize,
+    /// Standard error and degrees of freedom, where there is a test.
+    test: Option<(f64, usize)>,
+}
+
+fn differences(plan: &Plan, runs: &[Option<Run>]) -> Vec<Difference> {
+    let mut list: Vec<Open> = Vec::new();
+    for strategy in (0..plan.strategies.len()).filter(|at| *at != plan.baseline) {
+        for metric in 0..plan.metrics.len() {
+            let base = column(plan, runs, plan.baseline, metric);
+            let own = column(plan, runs, strategy, metric);
+            let pairs: Vec<(f64, f64)> =
+                base.into_iter().zip(own).filter_map(|(base, own)| base.zip(own)).collect();
+            if !pairs.is_empty() {
+                list.push(open(plan, strategy, metric, &pairs));
+            }
+        }
+    }
+    for headline in [true, false] {
+        let in_family =
+            |one: &Open| one.difference.p.filter(|_| plan.metrics[one.metric].headline == headline);
+        let family: Vec<f64> = list.iter().filter_map(in_family).collect();
+        let mut steps = holm(&family, ALPHA).into_iter();
+        for one in &mut list {
+            if in_family(one).is_some()
+                && let Some(step) = steps.next()
+            {
+                judge(one, step, plan.metrics[one.metric].better);
+            }
+        }
+    }
+    list.into_iter().map(|one| one.difference).collect()
+}
+
+fn open(plan: &Plan, strategy: usize, metric: usize, pairs: &[(f64, f64)]) -> Open {
+    let gaps: Vec<f64> = pairs.iter().map(|&(base, own)| gap(base, own)).collect();
+    let base: Vec<f64> = pairs.iter().map(|&(base, _)| base).collect();
+    let found = moments(&gaps);
+    let (up, down) = (
+        gaps.iter().filter(|gap| **gap > 0.0).count(),
+        gaps.iter().filter(|gap| **gap < 0.0).count(),
+    );
+    let lower = plan.metrics[metric].better == Better::Lower;
+    let (won, lost) = if lower { (down, up) } else { (up, down) };
+    let same = up + down == 0;
+    // Equal differences may differ in their last bits.
+    let constant = found.sd <= ROUNDING * found.mean.abs();
+    let testable = found.n >= 2 && (same || !constant || found.n >= CONSTANT_SEEDS);
+    let error = if constant { 0.0 } else { found.standard_error() };
+    let test = testable.then(|| (error, found.n - 1));
+    let p = test.map(|(error, df)| match error {
+        _ if same => 1.0,
+        0.0 => 0.0,
+        error => student_p(found.mean / error, df),
+    });
+    let difference = Difference {
+        strategy: plan.strategies[strategy].clone(),
+        metric: plan.metrics[metric].name.clone(),
+        seeds: found.n,
+        baseline: moments(&base).mean,
+        mean: found.mean,
+        interval: None,
+        interval_alone: test.map(|test| around(found.mean, test, ALPHA)),
+        p,
+        p_adjusted: None,
+        detectable: None,
+        won,
+        lost,
+        verdict: Verdict::Unknown,
+    };
+    Open { difference, metric, test }
+}
+
+fn around(mean: f64, (error, df): (f64, usize), alpha: f64) -> Interval {
+    let half = student_t(alpha, df) * error;
+    Interval { low: mean - half, high: mean + half }
+}
+
+fn judge(one: &mut Open, step: super::Step, better: Better) {
+    let Some(test) = one.test else { return };
+    let difference = &mut one.difference;
+    difference.p_adjusted = Some(step.adjusted);
+    difference.interval = Some(around(difference.mean, test, step.level));
+    let (error, df) = test;
+    difference.detectable = Some((student_t(step.level, df) + student_t(MISSED_TWICE, df)) * error);
+    let up = difference.mean > 0.0;
+    difference.verdict = match better {
+        _ if difference.won + difference.lost == 0 => Verdict::Same,
+        _ if !step.rejected => Verdict::NoDifference,
+        Better::Neither if up => Verdict::More,
+        Better::Neither => Verdict::Less,
+        better if up == (better == Better::Higher) => Verdict::Better,
+        _ => Verdict::Worse,
+    };
+}
