@@ -124,12 +124,15 @@ fn play(spec: Spec, ops: &[(Time, Op)], gap: Option<Span>) -> (Log, u64) {
         if let Some(input) = input {
             note(&mut log, at, input);
         }
-        let report = node.report(at).expect("an engine says something");
-        assert!(report.kv_used <= Ratio::ONE, "never more than there is: {report:?}");
-        assert!(report.running <= spec.max_seqs);
+        // One that has crashed or hangs says nothing.
+        if let Some(report) = node.report(at) {
+            assert!(report.kv_used <= Ratio::ONE, "never more than there is: {report:?}");
+            assert!(report.running <= spec.max_seqs);
+        }
     }
-    let report = node.report(Time::MAX).expect("an engine says something");
-    assert_eq!((report.running, report.waiting, report.kv_used), (0, 0, Ratio::ZERO));
+    if let Some(report) = node.report(Time::MAX) {
+        assert_eq!((report.running, report.waiting, report.kv_used), (0, 0, Ratio::ZERO));
+    }
     (log, agenda.entered)
 }
 

@@ -1,5 +1,7 @@
 //! The collector: one fold over events for reports, screens and exports.
 
+use std::collections::BTreeMap;
+
 use hdrhistogram::Histogram;
 
 use super::history::Past;
@@ -208,6 +210,8 @@ pub struct Collector {
     pools: Vec<Group>,
     nodes: Vec<PerNode>,
     strategies: Vec<StrategySpec>,
+    /// Why requests had no whole answer.
+    unserved: BTreeMap<&'static str, u64>,
     attempts: Attempts,
     tokens: TokenCounts,
     /// Since the start, warm-up included.
@@ -253,6 +257,7 @@ impl Collector {
             pools: vec![Group::new(); labels.pools.len()],
             nodes,
             strategies,
+            unserved: BTreeMap::new(),
             attempts: Attempts::default(),
             tokens: TokenCounts::default(),
             total: Requests::default(),
@@ -484,6 +489,9 @@ impl Collector {
         let slo = self.labels.classes.get(class).map_or(Slo::default(), |class| class.slo);
         let good = settled.fate == Fate::Completed && outcome.keeps(&slo);
         self.all.settle(settled, &outcome, good);
+        if let Some(reason) = reason(&settled.fate) {
+            *self.unserved.entry(reason).or_default() += 1;
+        }
         self.attempts.failovers += u64::from(settled.failover);
         self.attempts.degraded += u64::from(settled.degraded);
         if let Some(class) = self.classes.get_mut(class) {
@@ -731,6 +739,7 @@ impl Collector {
                 .map(|(pool, strategy)| (pool.clone(), strategy.to_string()))
                 .collect(),
             requests: self.all.counts(),
+            unserved: self.unserved.clone(),
             attempts: self.attempts,
             latency_s: self.all.latency.latency(),
             ttft_s: self.all.ttft.latency(),
@@ -904,5 +913,15 @@ fn mark_slow(rows: &mut [NodeRow], pools: usize) {
         for row in rows.iter_mut().filter(|row| row.pool.index() == pool) {
             row.slow = row.p99.is_some_and(|p99| p99.0 > median.0.saturating_mul(SLOW_TIMES));
         }
+    }
+}
+
+/// Why a request had no whole answer, in the words of the log; `None` if it had one.
+fn reason(fate: &Fate) -> Option<&'static str> {
+    match fate {
+        Fate::Completed => None,
+        Fate::Failed(end) => Some(end.words()),
+        Fate::Rejected(reject) => Some(reject.words()),
+        Fate::Cancelled => Some(End::Cancelled.words()),
     }
 }

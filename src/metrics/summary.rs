@@ -26,6 +26,9 @@ pub struct Summary {
     pub strategies: BTreeMap<String, String>,
     /// Requests by what became of them.
     pub requests: RequestCounts,
+    /// Why requests had no whole answer: the last word on each.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub unserved: BTreeMap<&'static str, u64>,
     /// Attempts.
     pub attempts: Attempts,
     /// From the intended arrival to the last token, completed requests.

@@ -74,6 +74,7 @@ fn summary() -> Summary {
             cancelled: 1,
             in_flight: 19,
         },
+        unserved: [("connect refused", 3), ("queue full", 2)].into(),
         attempts: Attempts { total: 24_100, retries: 80, hedges: 20, failovers: 50, degraded: 30 },
         latency_s: times(0.812),
         ttft_s: times(0.12),

@@ -80,6 +80,15 @@ fn requests(out: &mut String, summary: &Summary) {
         table.row([fate.to_owned(), count(number), share_of(number, arrived)]);
     }
     table.write(out);
+    if !summary.unserved.is_empty() {
+        let mut reasons: Vec<(&&str, &u64)> = summary.unserved.iter().collect();
+        reasons.sort_by_key(|(_, number)| Reverse(**number));
+        let mut table = Table::new(1, &["Without a whole answer"]);
+        for (reason, &number) in reasons {
+            table.row([(*reason).to_owned(), count(number), share_of(number, arrived)]);
+        }
+        table.write(out);
+    }
     let attempts = summary.attempts;
     let mut table = Table::new(1, &["Attempts"]);
     table.row(["all".to_owned(), count(attempts.total)]);

@@ -883,66 +883,6 @@ proptest! {
     }
 }
 
-/// Runs a scenario that needs no trace to its end.
-fn run(scenario: &Scenario) -> crate::metrics::Summary {
-    use crate::metrics::{Collector, Watch};
-    use crate::sim::{Parts, Sim, Step};
-    use crate::workload::{Jobs, Mix, Poisson, Traffic};
-    let Arrivals::Made(rate) = scenario.arrivals else {
-        panic!("needs a trace");
-    };
-    let mix = Mix::new(scenario.classes.clone(), scenario.seed);
-    let end = scenario.duration.map_or(Time::MAX, |duration| Time::ZERO + duration);
-    let requests = scenario.requests.unwrap_or(u64::MAX);
-    let source = Poisson::new(rate, end, requests, scenario.seed, mix);
-    let traffic: Box<dyn Traffic> = if scenario.starts_jobs() {
-        let (flows, classes) = (scenario.workflows.clone(), scenario.classes.clone());
-        Box::new(Jobs::new(source, flows, classes, scenario.seed))
-    } else {
-        Box::new(crate::workload::Open::new(source))
-    };
-    let parts = Parts {
-        config: scenario.balancer.clone(),
-        backends: scenario.backends.clone(),
-        faults: scenario.faults.clone(),
-        inter_token: scenario.inter_token,
-        instances: scenario.instances,
-        cold_starts: scenario.cold_starts.clone(),
-        network: scenario.network.clone(),
-    };
-    let mut sim = Sim::new(parts, traffic).unwrap();
-    let mut collector = Collector::new(scenario.labels.clone(), &scenario.balancer, Watch::Report);
-    while sim.step(&mut |_, _| {}, &mut |now, event| collector.fold(now, event)).unwrap()
-        == Step::Handled
-    {}
-    collector.summary(sim.now(), true)
-}
-
-#[test]
-fn what_the_builtins_expect_holds() {
-    use crate::metrics::expect::{Expectation, Names};
-    for (name, text) in BUILTIN {
-        let scenario = Scenario::parse(name, name, text, &[]).unwrap();
-        let names = Names {
-            classes: scenario.labels.classes.iter().map(|class| class.name.clone()).collect(),
-            pools: scenario.labels.pools.clone(),
-            nodes: scenario.labels.nodes.iter().map(|node| node.name.clone()).collect(),
-            workflows: scenario.workflows.iter().map(|flow| flow.name.clone()).collect(),
-        };
-        let expectations = scenario.expectations.iter();
-        let parsed: Vec<Expectation> =
-            expectations.map(|expect| Expectation::parse(&expect.text, &names).unwrap()).collect();
-        if matches!(scenario.arrivals, Arrivals::Trace { .. }) {
-            continue;
-        }
-        let summary = run(&scenario);
-        for expectation in parsed {
-            let verdict = expectation.judge(&summary);
-            assert!(verdict.held, "{name}: {verdict:?}");
-        }
-    }
-}
-
 #[test]
 fn instances_and_what_they_are_told() {
     use crate::sim::{Exchange, Instances};
