@@ -25,11 +25,27 @@ struct Entry {
     younger: u32,
 }
 
+/// A slot of the table. The tag says where it belongs and nearly whose it is, so that hardly any
+/// entry is touched only to be told apart.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    tag: u32,
+    /// The entry, or `NONE`.
+    place: u32,
+}
+
+const EMPTY: Slot = Slot { tag: 0, place: NONE };
+
+/// The well-mixed high bits of a multiplication.
+const fn tag(hash: u64) -> u32 {
+    (hash.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
+}
+
 /// Blocks of prompts by hash.
 #[derive(Debug)]
 pub(super) struct Cache {
-    /// Places of entries, or `NONE`; a power of two of them, at most half taken.
-    table: Vec<u32>,
+    /// Slots, a power of two of them, at most half taken.
+    table: Vec<Slot>,
     entries: Vec<Entry>,
     free: u32,
     oldest: u32,
@@ -64,19 +80,21 @@ impl Cache {
         self.pinned
     }
 
-    fn home(&self, hash: u64) -> usize {
-        let bits = self.table.len().trailing_zeros();
-        // The high bits of the product are the well-mixed ones.
-        (hash.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - bits)) as usize
+    /// Where a tag belongs. There are at most `2 * ENTRIES_MAX` slots, fewer than tags.
+    fn home(&self, tag: u32) -> usize {
+        (tag >> (32 - self.table.len().trailing_zeros())) as usize
     }
 
     /// Returns where in the table this hash stands or would stand.
     fn seek(&self, hash: u64) -> usize {
         let mask = self.table.len() - 1;
-        let mut at = self.home(hash);
+        let tag = tag(hash);
+        let mut at = self.home(tag);
         loop {
-            let place = self.table[at];
-            if place == NONE || self.entries[place as usize].hash == hash {
+            let slot = self.table[at];
+            if slot.place == NONE
+                || (slot.tag == tag && self.entries[slot.place as usize].hash == hash)
+            {
                 return at;
             }
             at = (at + 1) & mask;
@@ -88,7 +106,7 @@ impl Cache {
         if self.len == 0 {
             return None;
         }
-        let place = self.table[self.seek(hash)];
+        let place = self.table[self.seek(hash)].place;
         if place == NONE {
             return None;
         }
@@ -159,7 +177,7 @@ impl Cache {
             place
         };
         let at = self.seek(hash);
-        self.table[at] = place;
+        self.table[at] = Slot { tag: tag(hash), place };
         self.len += 1;
         self.blocks += u64::from(blocks);
         self.pinned += u64::from(blocks);
@@ -168,10 +186,10 @@ impl Cache {
 
     fn grow(&mut self) {
         let size = (self.table.len() * 2).max(64);
-        let old = std::mem::replace(&mut self.table, vec![NONE; size]);
-        for place in old.into_iter().filter(|&place| place != NONE) {
-            let at = self.seek(self.entries[place as usize].hash);
-            self.table[at] = place;
+        let old = std::mem::replace(&mut self.table, vec![EMPTY; size]);
+        for slot in old.into_iter().filter(|slot| slot.place != NONE) {
+            let at = self.seek(self.entries[slot.place as usize].hash);
+            self.table[at] = slot;
         }
     }
 
@@ -202,18 +220,18 @@ impl Cache {
         let mut at = hole;
         loop {
             at = (at + 1) & mask;
-            let place = self.table[at];
-            if place == NONE {
+            let slot = self.table[at];
+            if slot.place == NONE {
                 break;
             }
-            let home = self.home(self.entries[place as usize].hash);
+            let home = self.home(slot.tag);
             // It may move if the hole is not before its home, going round.
             if (at.wrapping_sub(home) & mask) >= (at.wrapping_sub(hole) & mask) {
-                self.table[hole] = place;
+                self.table[hole] = slot;
                 hole = at;
             }
         }
-        self.table[hole] = NONE;
+        self.table[hole] = EMPTY;
     }
 
     /// Forgets everything.
