@@ -656,7 +656,7 @@ impl Balancer {
             first_token: None,
             tokens: Tokens::ZERO,
             held,
-            prices: self.fleet.node(node).spec.prices,
+            prices: self.fleet.node(node).prices(),
             sent: Sent { class: live.request.class, prompt: live.request.prompt, expected, memo },
             tenure: self.tenures[why.pool.index()],
             closing: None,
@@ -913,13 +913,13 @@ impl Balancer {
     /// What was known when an attempt was sent. A strategy is reminded of its own words only.
     fn sent(&self, key: TryKey) -> Sent {
         let this = &self.tries[key];
-        let current = self.tenures[self.fleet.node(this.node).spec.pool.index()];
+        let current = self.tenures[self.fleet.node(this.node).home().0.index()];
         Sent { memo: this.sent.memo.filter(|_| this.tenure == current), ..this.sent }
     }
 
     pub(super) fn learn(&mut self, node: NodeId, fact: &Fact<'_>) {
-        let spec = &self.fleet.node(node).spec;
-        let strategy = &mut self.strategies[spec.pool.index()][spec.tier as usize];
+        let (pool, tier) = self.fleet.node(node).home();
+        let strategy = &mut self.strategies[pool.index()][tier as usize];
         strategy.learn(self.now, fact, &self.fleet);
     }
 
@@ -995,7 +995,7 @@ impl Balancer {
     }
 
     pub(super) fn declare_changed(&mut self, node: NodeId) {
-        let spec = Box::new(self.fleet.node(node).spec.clone());
+        let spec = self.fleet.node(node).spec.clone();
         self.effects.events.push(Event::NodeChanged { node, spec });
     }
 

@@ -275,11 +275,12 @@ impl Ledger {
 
 const CLOSED: u32 = u32::MAX;
 
-/// A node of the running fleet.
+/// A node of the running fleet. What every request asks of it lies together: among ten thousand
+/// nodes the next one is in no cache.
 #[derive(Clone, Debug)]
 pub struct Node {
     /// Its configuration now.
-    pub spec: NodeSpec,
+    pub spec: Box<NodeSpec>,
     /// What this balancer has in flight on it.
     pub ledger: Ledger,
     /// Its health.
@@ -290,6 +291,12 @@ pub struct Node {
     open_at: u32,
     /// What it adds to the capacity of its group.
     capacity: u64,
+    /// Its pool and tier, as configured for good.
+    home: (PoolId, Tier),
+    /// Attempts at a time, as configured now.
+    limit: Option<u32>,
+    /// What it charges, as configured now.
+    prices: Prices,
 }
 
 impl Node {
@@ -307,7 +314,17 @@ impl Node {
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.spec.limits.concurrency.is_none_or(|limit| self.ledger.requests < limit)
+        self.limit.is_none_or(|limit| self.ledger.requests < limit)
+    }
+
+    /// Returns its pool and tier.
+    pub(super) const fn home(&self) -> (PoolId, Tier) {
+        self.home
+    }
+
+    /// Returns what it charges.
+    pub(super) const fn prices(&self) -> Prices {
+        self.prices
     }
 }
 
@@ -371,7 +388,10 @@ impl Fleet {
         group.generation += 1;
         group.weight_max = group.weight_max.max(spec.weight);
         self.nodes.push(Node {
-            spec,
+            home: (spec.pool, spec.tier),
+            limit: spec.limits.concurrency,
+            prices: spec.prices,
+            spec: Box::new(spec),
             ledger: Ledger::default(),
             health: Health::default(),
             seat,
@@ -452,9 +472,10 @@ impl Fleet {
     /// Changes a node's configuration, except for its pool and tier, which are its home.
     pub(super) fn respec(&mut self, id: NodeId, change: impl FnOnce(&mut NodeSpec)) {
         let node = &mut self.nodes[id.index()];
-        let home = (node.spec.pool, node.spec.tier);
+        let home = node.home;
         change(&mut node.spec);
         assert!((node.spec.pool, node.spec.tier) == home, "a node never changes its home");
+        (node.limit, node.prices) = (node.spec.limits.concurrency, node.spec.prices);
         assert!(node.spec.weight > 0, "a node has a weight of at least one");
         let weight = node.spec.weight;
         let group = &mut self.groups[home.0.index()][home.1 as usize];
@@ -574,15 +595,15 @@ impl Fleet {
     }
 
     fn group(&mut self, id: NodeId) -> &mut Group {
-        let spec = &self.nodes[id.index()].spec;
-        &mut self.groups[spec.pool.index()][spec.tier as usize]
+        let (pool, tier) = self.nodes[id.index()].home;
+        &mut self.groups[pool.index()][tier as usize]
     }
 
     /// Puts the node into or takes it out of its group's open set, as its state demands.
     fn refresh(&mut self, id: NodeId) {
         let node = &self.nodes[id.index()];
         let up = node.state() == NodeState::Up;
-        let capacity = node.spec.limits.concurrency.map_or(UNLIMITED, u64::from);
+        let capacity = node.limit.map_or(UNLIMITED, u64::from);
         let (before, after) = (node.capacity, if up { capacity } else { 0 });
         let wanted = up && node.has_room();
         let place = node.open_at;
@@ -595,7 +616,8 @@ impl Fleet {
         if wanted == (place != CLOSED) {
             return;
         }
-        let open = &mut self.groups[node.spec.pool.index()][node.spec.tier as usize].open;
+        let (pool, tier) = node.home;
+        let open = &mut self.groups[pool.index()][tier as usize].open;
         if wanted {
             self.nodes[id.index()].open_at = open.len() as u32;
             open.push(id);

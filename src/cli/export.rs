@@ -81,10 +81,10 @@ impl Export {
         self.hlog.flush()?;
         self.csv.iter_mut().try_for_each(Write::flush)?;
         let scopes = scopes(collector);
-        let tagged: Vec<Tagged<'_>> = scopes
-            .iter()
-            .map(|(tag, times)| Tagged { tag, histogram: times.histogram() })
-            .collect();
+        let scopes: Vec<_> =
+            scopes.into_iter().map(|(tag, times)| (tag, times.histogram())).collect();
+        let tagged: Vec<Tagged<'_>> =
+            scopes.iter().map(|(tag, histogram)| Tagged { tag, histogram }).collect();
         let mut csv = BufWriter::new(File::create(self.dir.join("latency.csv"))?);
         export::csv(&tagged, &mut csv)?;
         csv.flush()?;

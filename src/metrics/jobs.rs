@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use super::collector::Times;
 use super::summary::{JobCost, JobCounts, JobSummary, StepSummary, WorkflowSummary};
+use super::times::Times;
 use super::{Labels, WorkflowLabel};
 use crate::balance::{Event, Fate, JobFate, JobNews, JobPhase, JobStep};
 use crate::unit::{Cost, Time};

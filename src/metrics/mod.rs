@@ -13,9 +13,10 @@ mod jobs;
 mod log;
 mod snapshot;
 mod summary;
+mod times;
 mod window;
 
-pub use collector::{Collector, Group, PerNode, Times, Watch};
+pub use collector::{Collector, Group, PerNode, Watch};
 pub use interval::{Interval, Scope};
 pub use jobs::JobGroup;
 pub use snapshot::{
@@ -26,6 +27,7 @@ pub use summary::{
     Attempts, Batches, Class, Costs, Goodput, GroupSummary, Hours, JobCost, JobCounts, JobSummary,
     Latency, NodeSummary, Pool, RequestCounts, StepSummary, Summary, TokenCounts, WorkflowSummary,
 };
+pub use times::Times;
 
 use crate::balance::Prices;
 use crate::unit::{NodeId, Span, Time};

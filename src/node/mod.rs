@@ -12,6 +12,8 @@ pub mod fault;
 pub mod slots;
 mod work;
 
+use std::sync::Arc;
+
 use crate::balance::{
     Attempt, Control, Failure, Input, Limits, NodeReport, Outcome, ProbeResult, Progress, Request,
     Together, Usage,
@@ -183,8 +185,9 @@ pub struct Node {
 #[derive(Debug)]
 enum Backend {
     Slots(slots::Slots),
-    Api(api::Api),
-    Engine(engine::Engine),
+    // In boxes, so that ten thousand of the small kind are small.
+    Api(Box<api::Api>),
+    Engine(Box<engine::Engine>),
 }
 
 impl Node {
@@ -192,13 +195,39 @@ impl Node {
     /// takes a stream for stalled.
     #[must_use]
     pub fn new(id: NodeId, spec: &BackendSpec, seed: u64, inter_token: Option<Span>) -> Node {
+        Node::like(None, id, spec, seed, inter_token)
+    }
+
+    /// Nodes as [`Node::new`] makes them, by id; neighbours with equal specs share one.
+    #[must_use]
+    pub fn all(specs: &[BackendSpec], seed: u64, inter_token: Option<Span>) -> Vec<Node> {
+        let mut nodes: Vec<Node> = Vec::with_capacity(specs.len());
+        for (id, spec) in specs.iter().enumerate() {
+            nodes.push(Node::like(nodes.last(), NodeId(id as u32), spec, seed, inter_token));
+        }
+        nodes
+    }
+
+    fn like(
+        other: Option<&Node>,
+        id: NodeId,
+        spec: &BackendSpec,
+        seed: u64,
+        inter_token: Option<Span>,
+    ) -> Node {
         let backend = match spec {
-            BackendSpec::Slots(spec) => Backend::Slots(slots::Slots::new(id, spec.clone())),
+            BackendSpec::Slots(spec) => {
+                let shared = match other.map(|other| &other.backend) {
+                    Some(Backend::Slots(other)) if **other.spec() == *spec => other.spec().clone(),
+                    _ => Arc::new(spec.clone()),
+                };
+                Backend::Slots(slots::Slots::new(id, shared))
+            }
             BackendSpec::Api(spec, limits) => {
-                Backend::Api(api::Api::new(id, spec.clone(), *limits, inter_token))
+                Backend::Api(Box::new(api::Api::new(id, spec.clone(), *limits, inter_token)))
             }
             BackendSpec::Engine(spec) => {
-                Backend::Engine(engine::Engine::new(id, *spec, inter_token))
+                Backend::Engine(Box::new(engine::Engine::new(id, *spec, inter_token)))
             }
         };
         let key = mix(Rng::stream(seed, "nodes").bits(), u64::from(id.0));

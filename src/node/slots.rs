@@ -7,6 +7,7 @@
 //! attempt, and all end together.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use super::work::{Bench, JobKey};
 use super::{Diary, Due, ERROR_AFTER, Rank, Work};
@@ -33,7 +34,8 @@ type Stage = Option<u64>;
 
 #[derive(Debug)]
 pub(super) struct Slots {
-    spec: Spec,
+    /// Shared by the nodes of a kind: a law is large, and all of them ask for the same.
+    spec: Arc<Spec>,
     bench: Bench<Stage>,
     queue: VecDeque<(Work, Span)>,
     /// By number of a batch: the attempts after the first.
@@ -41,8 +43,13 @@ pub(super) struct Slots {
 }
 
 impl Slots {
-    pub(super) fn new(node: NodeId, spec: Spec) -> Slots {
+    pub(super) fn new(node: NodeId, spec: Arc<Spec>) -> Slots {
         Slots { spec, bench: Bench::new(node), queue: VecDeque::new(), others: BTreeMap::new() }
+    }
+
+    /// Returns its spec, for others of its kind.
+    pub(super) const fn spec(&self) -> &Arc<Spec> {
+        &self.spec
     }
 
     pub(super) fn start(&mut self, now: Time, work: Work, rng: &mut Rng, diary: &mut impl Diary) {

@@ -4,43 +4,29 @@
 //! fleet < arrive < cancel < control < wake`, so that capacity is freed before it is asked for and
 //! timers see everything else first. This is the only place where ties are broken.
 
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use crate::node::{Due, Rank};
 use crate::unit::Time;
 
-#[derive(Debug)]
+/// What the heap moves about: when, and at which place it is written what. The latter stays where it
+/// is, because in a large fleet entries are moved a dozen times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Entry {
     at: Time,
-    rank: Rank,
-    number: u64,
-    due: Due,
+    /// The rank, then the number of entry.
+    order: u64,
+    place: u32,
 }
+
+/// Numbers of entry have so many bits: enough for centuries.
+const NUMBER_BITS: u32 = 60;
 
 impl Entry {
-    fn key(&self) -> (Time, Rank, u64) {
-        (self.at, self.rank, self.number)
-    }
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Entry) -> bool {
-        self.key() == other.key()
-    }
-}
-
-impl Eq for Entry {}
-
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Entry) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Entry {
-    fn cmp(&self, other: &Entry) -> Ordering {
-        self.key().cmp(&other.key())
+    /// The number of its rank.
+    const fn rank(self) -> u8 {
+        (self.order >> NUMBER_BITS) as u8
     }
 }
 
@@ -63,6 +49,10 @@ pub(super) enum Next {
 #[derive(Debug, Default)]
 pub(super) struct Agenda {
     heap: BinaryHeap<Reverse<Entry>>,
+    /// What will happen, by place; `None` where a place is free.
+    dues: Vec<Option<Due>>,
+    /// Free places; the last one that became free is the first to be used again.
+    free: Vec<u32>,
     entered: u64,
     /// Entries that change nothing for a request under way: answers to probes, and what balancers
     /// are told at intervals.
@@ -75,7 +65,15 @@ impl Agenda {
         let number = self.entered;
         self.entered += 1;
         self.chatter += usize::from(is_chatter(&due));
-        self.heap.push(Reverse(Entry { at, rank, number, due }));
+        let place = if let Some(place) = self.free.pop() {
+            self.dues[place as usize] = Some(due);
+            place
+        } else {
+            self.dues.push(Some(due));
+            (self.dues.len() - 1) as u32
+        };
+        let order = (rank as u64) << NUMBER_BITS | number;
+        self.heap.push(Reverse(Entry { at, order, place }));
     }
 
     /// Returns the time of the first entry.
@@ -90,14 +88,16 @@ impl Agenda {
 
     /// Takes what comes first: an entry, the next arrival or the next wake.
     pub(super) fn next(&mut self, arrival: Option<Time>, wake: Option<Time>) -> Option<Next> {
-        let entry = self.heap.peek().map(|Reverse(entry)| (entry.at, entry.rank));
-        let arrival = arrival.map(|at| (at, Rank::Arrive));
-        let wake = wake.map(|at| (at, Rank::Wake));
+        let entry = self.heap.peek().map(|Reverse(entry)| (entry.at, entry.rank()));
+        let arrival = arrival.map(|at| (at, Rank::Arrive as u8));
+        let wake = wake.map(|at| (at, Rank::Wake as u8));
         let first = [entry, arrival, wake].into_iter().flatten().min()?;
         if entry == Some(first) {
             let Reverse(entry) = self.heap.pop()?;
-            self.chatter -= usize::from(is_chatter(&entry.due));
-            Some(Next::Due(entry.at, entry.due))
+            self.free.push(entry.place);
+            let due = self.dues[entry.place as usize].take()?;
+            self.chatter -= usize::from(is_chatter(&due));
+            Some(Next::Due(entry.at, due))
         } else if arrival == Some(first) {
             Some(Next::Arrival)
         } else {

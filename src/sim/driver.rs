@@ -131,10 +131,7 @@ impl Sim {
         assert!(parts.backends.len() == parts.config.nodes.len(), "one back end a node");
         let (arrival, news) = (traffic.peek()?, traffic.news_at());
         let seed = parts.config.seed;
-        let nodes = parts.backends.iter().enumerate();
-        let nodes = nodes
-            .map(|(id, spec)| Node::new(NodeId(id as u32), spec, seed, parts.inter_token))
-            .collect();
+        let nodes = Node::all(&parts.backends, seed, parts.inter_token);
         let mut agenda = Agenda::default();
         for (number, fault) in parts.faults.iter().enumerate() {
             agenda.enter(fault.at, Rank::Fleet, Due::FaultBegins(number as u32));
@@ -222,12 +219,12 @@ impl Sim {
             _ => None,
         };
         std::mem::swap(&mut self.effects, self.balancers.get_mut(to).handle(now, input));
-        for event in self.effects.events.drain(..) {
+        for event in &mut self.effects.events {
             if matches!(event, Event::Settled(_) | Event::Arrived { .. }) {
                 self.moved = now;
             }
-            if let Some(event) = self.balancers.declare(to, event) {
-                sink(now, &event);
+            if self.balancers.declare(to, event) {
+                sink(now, event);
             }
         }
         let mut answered = false;

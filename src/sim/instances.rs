@@ -183,24 +183,27 @@ impl Balancers {
         }
     }
 
-    /// Returns an event as all balancers together declare it, if they do.
-    pub(super) fn declare(&mut self, at: usize, event: Event) -> Option<Event> {
+    /// Makes an event what all balancers together declare. Returns whether they do.
+    pub(super) fn declare(&mut self, at: usize, event: &mut Event) -> bool {
         if self.alone() {
-            return Some(event);
+            return true;
         }
         match event {
-            Event::NodeState { node, cause, .. } => {
+            Event::NodeState { node, from, to, .. } => {
                 let states = self.all.iter().map(Balancer::fleet);
-                let states = states.filter(|fleet| fleet.knows(node));
-                let to = states.map(|fleet| fleet.node(node).state()).max()?;
+                let states = states.filter(|fleet| fleet.knows(*node));
+                let Some(worst) = states.map(|fleet| fleet.node(*node).state()).max() else {
+                    return false;
+                };
                 if self.shown.len() <= node.index() {
                     self.shown.resize(node.index() + 1, NodeState::Up);
                 }
-                let from = std::mem::replace(&mut self.shown[node.index()], to);
-                (from != to).then_some(Event::NodeState { node, from, to, cause })
+                *from = std::mem::replace(&mut self.shown[node.index()], worst);
+                *to = worst;
+                from != to
             }
-            Event::Strategy { .. } | Event::NodeChanged { .. } | Event::Mark(_) if at > 0 => None,
-            event => Some(event),
+            Event::Strategy { .. } | Event::NodeChanged { .. } | Event::Mark(_) => at == 0,
+            _ => true,
         }
     }
 

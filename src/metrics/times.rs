@@ -1,0 +1,253 @@
+//! Distributions of times: exact sums, and quantiles from an HdrHistogram or from a sketch of it.
+//!
+//! In large fleets every node has few samples, and a full histogram a node costs more memory than all
+//! else together. There a node has a [`Sketch`] instead: log-linear buckets, 16 an octave as in the
+//! window of the last ten seconds, kept only for the octaves seen. Its quantiles are within 3.2 %;
+//! counts, sums, means and the largest value are exact. Buckets of an octave share a cache line.
+
+use std::borrow::Cow;
+
+use hdrhistogram::Histogram;
+
+use super::summary::Latency;
+use crate::unit::Span;
+
+/// Times longer than this, in microseconds, count as this: four years.
+const MICROS_MAX: u64 = 1 << 47;
+/// Significant digits of times of the run, of classes and of pools; and of nodes.
+const DIGITS: u8 = 3;
+const NODE_DIGITS: u8 = 2;
+/// Up to so many nodes each have an HdrHistogram; of more, each has a sketch.
+pub(super) const EXACT_NODES_MAX: usize = 256;
+
+/// A distribution of times in microseconds, and an exact sum of nanoseconds.
+#[derive(Clone, Debug)]
+pub struct Times {
+    sum: u128,
+    counts: Counts,
+}
+
+#[derive(Clone, Debug)]
+enum Counts {
+    Histogram(Box<Histogram<u64>>),
+    Sketch(Sketch),
+}
+
+impl Times {
+    fn new(digits: u8) -> Times {
+        let histogram = Histogram::new(digits).expect("one to five digits");
+        Times { counts: Counts::Histogram(Box::new(histogram)), sum: 0 }
+    }
+
+    /// For times of the run, of classes, pools and jobs.
+    pub(super) fn of_run() -> Times {
+        Times::new(DIGITS)
+    }
+
+    /// For times of one of so many nodes.
+    pub(super) fn of_node(nodes: usize) -> Times {
+        if nodes <= EXACT_NODES_MAX {
+            Times::new(NODE_DIGITS)
+        } else {
+            Times { counts: Counts::Sketch(Sketch::default()), sum: 0 }
+        }
+    }
+
+    pub(super) fn record(&mut self, span: Span) {
+        self.sum += u128::from(span.0);
+        let micros = span.micros().min(MICROS_MAX);
+        match &mut self.counts {
+            Counts::Histogram(histogram) => {
+                histogram.record(micros).expect("the histogram grows as needed");
+            }
+            Counts::Sketch(sketch) => sketch.record(micros),
+        }
+    }
+
+    /// Returns the histogram, in microseconds. That of a node of a large fleet is made from its
+    /// sketch: every value is the middle of its bucket.
+    #[must_use]
+    pub fn histogram(&self) -> Cow<'_, Histogram<u64>> {
+        match &self.counts {
+            Counts::Histogram(histogram) => Cow::Borrowed(histogram),
+            Counts::Sketch(sketch) => Cow::Owned(sketch.histogram()),
+        }
+    }
+
+    fn count(&self) -> u64 {
+        match &self.counts {
+            Counts::Histogram(histogram) => histogram.len(),
+            Counts::Sketch(sketch) => sketch.total,
+        }
+    }
+
+    fn micros(&self, quantile: f64) -> u64 {
+        match &self.counts {
+            Counts::Histogram(histogram) => histogram.value_at_quantile(quantile),
+            Counts::Sketch(sketch) => sketch.quantile(quantile),
+        }
+    }
+
+    pub(super) fn latency(&self) -> Latency {
+        let count = self.count();
+        if count == 0 {
+            return Latency::default();
+        }
+        let at = |quantile| Some(self.micros(quantile) as f64 / 1e6);
+        Latency {
+            mean: Some(self.sum as f64 / count as f64 / 1e9),
+            p50: at(0.5),
+            p90: at(0.9),
+            p95: at(0.95),
+            p99: at(0.99),
+            p999: at(0.999),
+            max: at(1.0),
+        }
+    }
+
+    pub(super) fn quantile(&self, quantile: f64) -> Option<Span> {
+        (self.count() > 0).then(|| Span(self.micros(quantile).saturating_mul(1_000)))
+    }
+}
+
+/// Buckets of an octave; one cache line.
+const STEPS: usize = 16;
+const STEP_BITS: u32 = 4;
+
+/// Counts by log-linear buckets.
+#[derive(Clone, Debug, Default)]
+struct Sketch {
+    /// The octave of the first of `counts`; below 16 microseconds there is but one octave.
+    first: u32,
+    /// By octave; empty until the first sample.
+    counts: Vec<[u32; STEPS]>,
+    total: u64,
+    max: u64,
+}
+
+impl Sketch {
+    fn record(&mut self, micros: u64) {
+        self.total += 1;
+        self.max = self.max.max(micros);
+        let (octave, step) = bucket(micros);
+        if self.counts.is_empty() {
+            self.first = octave;
+        } else if octave < self.first {
+            let more = (self.first - octave) as usize;
+            self.counts.splice(0..0, std::iter::repeat_n([0; STEPS], more));
+            self.first = octave;
+        }
+        let place = (octave - self.first) as usize;
+        if place >= self.counts.len() {
+            // Not twice as much as before: memory is what this is for.
+            self.counts.reserve_exact(place + 1 - self.counts.len());
+            self.counts.resize(place + 1, [0; STEPS]);
+        }
+        let count = &mut self.counts[place][step];
+        *count = count.saturating_add(1);
+    }
+
+    fn buckets(&self) -> impl Iterator<Item = (u64, u32)> + '_ {
+        let octaves = (self.first..).zip(&self.counts);
+        octaves.flat_map(|(octave, counts)| {
+            (0..).zip(counts).map(move |(step, &count)| (middle(octave, step), count))
+        })
+    }
+
+    /// Returns the middle of the bucket in which so large a share of the values has come, but no
+    /// more than the largest value.
+    fn quantile(&self, quantile: f64) -> u64 {
+        let wanted = ((quantile * self.total as f64).ceil() as u64).clamp(1, self.total.max(1));
+        if wanted == self.total {
+            return self.max;
+        }
+        let mut seen = 0;
+        let found = self.buckets().find(|(_, count)| {
+            seen += u64::from(*count);
+            seen >= wanted
+        });
+        found.map_or(self.max, |(micros, _)| micros.min(self.max))
+    }
+
+    fn histogram(&self) -> Histogram<u64> {
+        let mut histogram = Histogram::new(NODE_DIGITS).expect("one to five digits");
+        for (micros, count) in self.buckets().filter(|(_, count)| *count > 0) {
+            let micros = micros.min(self.max);
+            histogram.record_n(micros, count.into()).expect("the histogram grows as needed");
+        }
+        histogram
+    }
+}
+
+/// Returns octave and step of a value.
+const fn bucket(micros: u64) -> (u32, usize) {
+    if micros < STEPS as u64 {
+        return (0, micros as usize);
+    }
+    let octave = 63 - micros.leading_zeros() - STEP_BITS;
+    (octave + 1, (micros >> octave) as usize - STEPS)
+}
+
+/// Returns the value in the middle of a bucket.
+const fn middle(octave: u32, step: usize) -> u64 {
+    if octave == 0 {
+        return step as u64;
+    }
+    let width = 1 << (octave - 1);
+    (STEPS + step) as u64 * width + width / 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dist::Dist;
+    use crate::rng::Rng;
+
+    /// Against the exact histogram, whose own error is below a per cent.
+    #[test]
+    fn a_sketch_is_within_its_precision() {
+        let law = Dist::lognormal_mean(0.3, 2.0).expect("a law");
+        let mut rng = Rng::stream(1, "times");
+        let (mut sketch, mut exact) = (Times::of_node(EXACT_NODES_MAX + 1), Times::of_run());
+        for _ in 0..50_000 {
+            let span = Span::from_seconds(law.sample(&mut rng));
+            sketch.record(span);
+            exact.record(span);
+        }
+        let (ours, theirs) = (sketch.latency(), exact.latency());
+        assert_eq!(ours.mean, theirs.mean, "the mean is exact");
+        let pairs = [
+            (ours.p50, theirs.p50),
+            (ours.p90, theirs.p90),
+            (ours.p99, theirs.p99),
+            (ours.p999, theirs.p999),
+            (ours.max, theirs.max),
+        ];
+        for (ours, theirs) in pairs {
+            let ratio = ours.expect("a value") / theirs.expect("a value");
+            assert!((ratio - 1.0).abs() < 0.034, "{ours:?} for {theirs:?}");
+        }
+        let made = sketch.histogram();
+        assert_eq!(made.len(), 50_000);
+        let ratio = made.value_at_quantile(0.9) as f64 / 1e6 / theirs.p90.expect("a value");
+        assert!((ratio - 1.0).abs() < 0.045, "{ratio}");
+    }
+
+    #[test]
+    fn a_sketch_takes_every_time() {
+        let mut times = Times::of_node(10_000);
+        assert_eq!(times.latency(), Latency::default());
+        for span in [1_000_000, 0, 20_000, u64::MAX, 15_000, 16_000] {
+            times.record(Span(span));
+        }
+        assert_eq!(times.count(), 6);
+        assert_eq!(times.micros(0.0), 0);
+        assert_eq!(times.micros(0.5), 16, "the third of six");
+        assert_eq!(times.micros(1.0), MICROS_MAX);
+        for micros in (0..200).chain((0..47).map(|bits| 3 << bits)) {
+            let (octave, step) = bucket(micros);
+            let off = middle(octave, step).abs_diff(micros);
+            assert!(off * 32 <= micros, "{micros} is {off} from the middle of its bucket");
+        }
+    }
+}
