@@ -22,6 +22,7 @@ pub static BUILTIN: &[(&str, &str)] = &[
     ("mooncake-chat", include_str!("../../scenarios/mooncake-chat.toml")),
     ("mm1", include_str!("../../scenarios/mm1.toml")),
     ("mmk", include_str!("../../scenarios/mmk.toml")),
+    ("hetero", include_str!("../../scenarios/hetero.toml")),
     ("herd", include_str!("../../scenarios/herd.toml")),
     ("thousand-nodes", include_str!("../../scenarios/thousand-nodes.toml")),
     ("bench-queue", include_str!("../../scenarios/bench-queue.toml")),

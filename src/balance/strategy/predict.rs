@@ -29,6 +29,10 @@ const SHAPE_FORGETS: f64 = 240.0;
 const SPEED_FORGETS: f64 = 30.0;
 /// Speeds are recomputed for reading after so long.
 const REFRESH: Span = Span::from_millis(500);
+/// Words of a node's progress closer together than this teach nothing new.
+const PROGRESS_EVERY: Span = Span::from_millis(50);
+/// Predictions are stale when so long no answer was heard.
+const STALE: Span = Span::from_secs(60);
 
 const W0: [f64; 6] = [0.02, 0.09, 0.09, 0.01, 0.01, 0.02];
 const W_PRECISION: [f64; 6] = [4.0, 4.0, 4.0, 1.0, 1.0, 1.0];
@@ -121,11 +125,13 @@ struct Speed {
     s: f64,
     v: f64,
     read_at: Time,
-    /// Since when a request has been without its first token, if one is; and how long it was expected
-    /// to be.
+    /// Since when surely a request has been without its first token, if one is; and how long the
+    /// latest of them was expected to be.
     pending: Option<(Time, f64)>,
     /// When an answer was last heard.
     heard: Option<Time>,
+    /// When progress was last learnt from.
+    progress: Time,
 }
 
 impl Default for Speed {
@@ -139,6 +145,7 @@ impl Default for Speed {
             read_at: Time::ZERO,
             pending: None,
             heard: None,
+            progress: Time::ZERO,
         }
     }
 }
@@ -179,6 +186,8 @@ pub(super) struct Predictor {
     speeds: Vec<Speed>,
     /// Smoothed logarithm of (seen / predicted) time to the first token, and samples it is made of.
     calibration: (f64, u32),
+    /// When an answer was last heard from any node.
+    heard: Option<Time>,
 }
 
 fn features(ask: &Ask<'_>, id: NodeId, new: Tokens) -> ([f64; 6], [f64; 4]) {
@@ -188,6 +197,12 @@ fn features(ask: &Ask<'_>, id: NodeId, new: Tokens) -> ([f64; 6], [f64; 4]) {
     let own = ask.request.prompt.0 as f64 + ask.expected_output.0 as f64 / 2.0;
     let x = [1.0, new.0 as f64 / 1e3, p, w, d / 10.0, k / 1e5];
     (x, [1.0, (d + w + 1.0) / 10.0, (k + own) / 1e5, p.min(2.0)])
+}
+
+/// The features of the time to the first token as they were kept.
+fn ttft_features(memo: Memo) -> [f64; 6] {
+    let m = memo.map(f64::from);
+    [1.0, m[0], m[1], m[2], m[3], m[4]]
 }
 
 impl Predictor {
@@ -247,6 +262,11 @@ impl Predictor {
         if samples < 50 { 1.0 } else { bias.abs().exp() }
     }
 
+    /// Returns whether answers were heard, but none for long: predictions are of another time.
+    pub(super) fn is_stale(&self, now: Time) -> bool {
+        self.heard.is_some_and(|at| now.since(at) > STALE)
+    }
+
     /// Returns when the node was last heard of.
     pub(super) fn heard(&self, seat: usize) -> Option<Time> {
         self.speeds.get(seat).and_then(|speed| speed.heard)
@@ -255,22 +275,34 @@ impl Predictor {
     /// Learns from a fact about an attempt.
     pub(super) fn learn(&mut self, now: Time, fact: &Fact<'_>, fleet: &Fleet) {
         match *fact {
-            Fact::Dispatched { node, .. } => {
+            Fact::Dispatched { node, request } => {
                 let member = fleet.node(node);
-                let model = member.spec.model.index();
-                let expected = self.shapes.get(model).map_or(1.0, |(ttft, _)| ttft.of(&[1.0; 6]));
-                if let Some(speed) = self.speeds.get_mut(member.seat as usize) {
-                    let expected = expected * speed.s;
-                    speed.pending.get_or_insert((now, expected));
+                let known = (self.shapes.get(member.spec.model.index()))
+                    .zip(self.speeds.get_mut(member.seat as usize));
+                if let Some(((ttft, _), speed)) = known {
+                    let ledger = &member.ledger;
+                    let own = request.prompt.0 as f64;
+                    // The ledger holds this one by now.
+                    let x = [
+                        1.0,
+                        own / 1e3,
+                        (ledger.prompt.0 as f64 - own).max(0.0) / 1e3,
+                        f64::from(ledger.prefilling) - 1.0,
+                        f64::from(ledger.decoding) / 10.0,
+                        (ledger.kv.0 as f64 - own).max(0.0) / 1e5,
+                    ];
+                    let since = speed.pending.map_or(now, |(since, _)| since);
+                    speed.pending = Some((since, ttft.of(&x) * speed.s));
                 }
             }
             Fact::FirstToken { node, took, sent } => {
-                self.answered(now, node, fleet);
+                self.answered(now, node, fleet, 0);
                 self.first_token(now, node, took, sent, fleet);
             }
             Fact::Ended { node, end, took, first_token, usage, sent } => {
                 if first_token.is_none() {
-                    self.answered(now, node, fleet);
+                    // This one is on the ledger still.
+                    self.answered(now, node, fleet, 1);
                 }
                 match (end, first_token) {
                     (End::Done, Some(first)) if usage.output.0 > 1 => {
@@ -278,24 +310,52 @@ impl Predictor {
                         self.per_token(now, node, rest / (usage.output.0 - 1) as f64, sent, fleet);
                     }
                     (End::Done, None) => self.first_token(now, node, took, sent, fleet),
+                    (End::TimedOut(_) | End::Cancelled, None) => {
+                        self.at_least(now, node, took, sent, fleet);
+                    }
                     _ => {}
                 }
             }
             Fact::Tokens { node, so_far, took, sent } if so_far.0 >= 16 => {
-                let each = took.seconds() / (so_far.0 - 1) as f64;
-                self.per_token(now, node, each, sent, fleet);
+                let speed = self.speeds.get_mut(fleet.node(node).seat as usize);
+                if let Some(speed) = speed
+                    && now.since(speed.progress) >= PROGRESS_EVERY
+                {
+                    speed.progress = now;
+                    let each = took.seconds() / (so_far.0 - 1) as f64;
+                    self.per_token(now, node, each, sent, fleet);
+                }
             }
             Fact::Tokens { .. } | Fact::Report { .. } => {}
         }
     }
 
-    /// A request got its first token or ended without one: others may still wait for theirs.
-    fn answered(&mut self, now: Time, id: NodeId, fleet: &Fleet) {
+    /// A request got its first token or ended without one: others may still wait for theirs. Since
+    /// when is not known, but they were sent before now and the others were served first. `own` is
+    /// one if the ledger still holds the request.
+    fn answered(&mut self, now: Time, id: NodeId, fleet: &Fleet, own: u32) {
         let node = fleet.node(id);
+        self.heard = Some(now);
         if let Some(speed) = self.speeds.get_mut(node.seat as usize) {
             let expected = speed.pending.map_or(1.0, |(_, expected)| expected);
-            speed.pending = (node.ledger.prefilling > 1).then_some((now, expected));
+            speed.pending = (node.ledger.prefilling > own).then_some((now, expected));
             speed.heard = Some(now);
+        }
+    }
+
+    /// Nobody waited for the first token any longer: it would have taken longer than this. That says
+    /// nothing if it was expected to.
+    fn at_least(&mut self, now: Time, id: NodeId, took: Span, sent: &Sent, fleet: &Fleet) {
+        let node = fleet.node(id);
+        let known =
+            (self.shapes.get(node.spec.model.index())).zip(self.speeds.get_mut(node.seat as usize));
+        let (Some(memo), Some(((shape, _), speed))) = (sent.memo, known) else { return };
+        let expected = shape.of(&ttft_features(memo));
+        speed.fade(now);
+        let error = (took.seconds().max(1e-6) / expected).ln().clamp(-1.5, 1.5);
+        if error > speed.g {
+            speed.g += 0.2 * (error - speed.g);
+            speed.s = speed.g.exp();
         }
     }
 
@@ -304,8 +364,7 @@ impl Predictor {
         let known = (self.shapes.get_mut(node.spec.model.index()))
             .zip(self.speeds.get_mut(node.seat as usize));
         let (Some(memo), Some(((shape, _), speed))) = (sent.memo, known) else { return };
-        let m = memo.map(f64::from);
-        let x = [1.0, m[0], m[1], m[2], m[3], m[4]];
+        let x = ttft_features(memo);
         let y = took.seconds().max(1e-6);
         let expected = shape.of(&x);
         speed.fade(now);

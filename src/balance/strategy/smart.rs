@@ -7,15 +7,15 @@
 //! second part is the price of a wasted attempt and another one. It is a model-based controller that is
 //! calibrated as it runs, no black box: every term is in the explanation.
 //!
-//! Way back: while times to the first token were lately off by more than a factor of two, the least
-//! outstanding tokens for the weight decide instead. Exploration: a node that has not been heard of for
+//! Way back: while times to the first token were lately off by more than a factor of two, or no answer
+//! was heard for a minute, the least outstanding tokens for the weight decide instead. Exploration: a node that has not been heard of for
 //! thirty seconds, has nothing in flight and does not fail is tried by a small share of requests that are
 //! not critical; speeds go back to the mean of their kind by themselves. In `shadow` mode the fallback
 //! decides always and predictions are only learnt and explained.
 
 use super::predict::Prediction;
 use super::shortest_expected::Eye;
-use super::{Ask, Entry, Fact, Memo, Setting, SettingKind, Shortlist, Strategy, cheapest, least};
+use super::{Ask, Entry, Fact, Memo, Setting, SettingKind, Strategy, cheapest};
 use crate::balance::event::{End, Scored, Term, Terms, Why};
 use crate::balance::fleet::Fleet;
 use crate::balance::request::Priority;
@@ -68,7 +68,6 @@ pub(super) const ENTRY: Entry = Entry {
             explore: spec.ratio(3),
             shadow: spec.get(4) == 1,
             eye: Eye::default(),
-            list: Shortlist::default(),
             mean: 1.0,
         })
     },
@@ -76,8 +75,6 @@ pub(super) const ENTRY: Entry = Entry {
 
 /// Predictions off by more than this lately are not used.
 const OFF_MAX: f64 = 2.0;
-/// Nodes looked at while predictions are not used.
-const FALLBACK_CHOICES: usize = 4;
 /// A node not heard of for so long may be explored.
 const FORGOTTEN: Span = Span::from_secs(30);
 
@@ -89,7 +86,6 @@ struct Smart {
     explore: f64,
     shadow: bool,
     eye: Eye,
-    list: Shortlist,
     /// Smoothed time of answers, in seconds.
     mean: f64,
 }
@@ -117,17 +113,14 @@ impl Smart {
     }
 
     fn fall_back(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
-        let mut list = std::mem::take(&mut self.list);
-        ask.shortlist(FALLBACK_CHOICES, &mut list, rng);
-        let picked = least(ask, list.nodes().iter().copied(), rng, why, |id| {
+        // The predictor looks all the same: what is sent now is what it learns from.
+        self.eye.least(ask, rng, why, |id, _| {
             let node = ask.node(id);
             let ledger = &node.ledger;
             let prefill = 0.25 * (ledger.prompt + ask.request.prompt).0 as f64;
             let tokens = prefill + (ledger.output + ask.expected_output).0 as f64;
             (ask.against_failure(node, tokens / f64::from(node.spec.weight)), 0.0)
-        });
-        self.list = list;
-        picked
+        })
     }
 
     /// A node worth a try that nothing has been heard of for long.
@@ -148,7 +141,8 @@ impl Smart {
 
 impl Strategy for Smart {
     fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
-        if self.shadow || self.eye.predictor.off_by() > OFF_MAX {
+        let predictor = &self.eye.predictor;
+        if self.shadow || predictor.off_by() > OFF_MAX || predictor.is_stale(ask.now) {
             return self.fall_back(ask, rng, why);
         }
         if let Some(node) = self.forgotten(ask, rng) {
