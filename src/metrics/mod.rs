@@ -8,6 +8,7 @@ mod collector;
 pub mod expect;
 mod history;
 mod hours;
+mod inquiry;
 mod interval;
 mod jobs;
 mod log;
@@ -16,6 +17,7 @@ mod summary;
 mod window;
 
 pub use collector::{Collector, Group, PerNode, Times, Watch};
+pub use inquiry::{Arrival, Inquiry, Tried};
 pub use interval::{Interval, Scope};
 pub use jobs::JobGroup;
 pub use snapshot::{
