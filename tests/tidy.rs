@@ -27,7 +27,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("lab", &["rng", "metrics"]),
-    ("report", &["unit", "metrics", "lab"]),
+    ("report", &["unit", "balance", "metrics", "lab"]),
     ("tui", &["unit", "balance", "metrics", "command"]),
     (
         "cli",

@@ -460,6 +460,19 @@ impl Balancer {
         self.explain = whose;
     }
 
+    /// Lets a pool choose by a strategy that is not in the registry: `make` builds one for each of
+    /// its three tiers. Reports go on calling it by the name in the configuration, and a journal
+    /// does not know of it.
+    ///
+    /// # Panics
+    /// If there is no such pool.
+    pub fn use_strategy(&mut self, pool: PoolId, mut make: impl FnMut() -> Box<dyn Strategy>) {
+        self.strategies[pool.index()] = [make(), make(), make()];
+        self.tenures[pool.index()] += 1;
+        // What the old strategy let wait, the new one may take.
+        self.opened = true;
+    }
+
     // ----- requests -----
 
     pub(super) fn arrive(&mut self, request: Request) {
@@ -581,6 +594,7 @@ impl Balancer {
         elsewhere: bool,
         members: u32,
     ) -> Option<Choice> {
+        let asked = self.asked(key, pool, members);
         let live = &self.requests[key];
         let route = self.routes.get(live.route);
         let tried = if elsewhere { usize::from(live.attempts) } else { 0 };
@@ -606,8 +620,12 @@ impl Balancer {
                 avoid: &live.tried[..tried],
                 members,
                 within,
-                listener: self.explain.wants(live.request.id).then_some(&self.looked_at),
+                listener: asked.map(|_| &self.looked_at),
             };
+            if asked.is_some() {
+                // Whom it looked at elsewhere and did not choose is not asked about.
+                self.looked_at.borrow_mut().clear();
+            }
             let mut why = Why {
                 route: live.route,
                 pool,
@@ -628,8 +646,7 @@ impl Balancer {
                 second.terms = strategy.terms(&ask, second.node);
             }
             let memo = strategy.memo(&ask, node);
-            if ask.listener.is_some() {
-                let attempt = Attempt { request: live.request.id, ordinal: live.attempts };
+            if let Some(attempt) = asked {
                 let looked_at = self.looked_at.take();
                 let explanation =
                     Explanation::of(&ask, strategy.as_ref(), attempt, &why, &looked_at);
@@ -638,6 +655,18 @@ impl Balancer {
             return Some(Choice { node, why, memo });
         }
         None
+    }
+
+    /// Returns the try whose decision somebody wants explained: the request's own, or that of one
+    /// which may go along in its batch.
+    fn asked(&self, key: RequestKey, pool: PoolId, members: u32) -> Option<Attempt> {
+        if self.explain == Explain::Off {
+            return None;
+        }
+        let along = (members > 1).then(|| self.held(pool)).into_iter().flatten();
+        let mut lives = std::iter::once(key).chain(along).map(|key| &self.requests[key]);
+        let live = lives.find(|live| self.explain.wants(live.request.id))?;
+        Some(Attempt { request: live.request.id, ordinal: live.attempts })
     }
 
     pub(super) fn dispatch(&mut self, key: RequestKey, choice: &Choice, batch: Option<Together>) {

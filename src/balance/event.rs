@@ -731,6 +731,8 @@ pub enum Term {
     Prefill,
     /// Tokens still expected to come.
     Decode,
+    /// What of the prompt is not cached, in the unit of the strategy.
+    Prefix,
     /// Expected seconds.
     Latency,
     /// Expected dollars.
@@ -763,6 +765,7 @@ impl Term {
             Term::Load => "load",
             Term::Prefill => "prefill",
             Term::Decode => "decode",
+            Term::Prefix => "prefix",
             Term::Latency => "latency",
             Term::Dollars => "dollars",
             Term::Queue => "queue",
@@ -776,6 +779,37 @@ impl Term {
             Term::Formula => "formula",
         }
     }
+
+    /// Returns what it is counted in; `None` for a number that only its strategy understands.
+    #[must_use]
+    pub const fn unit(self) -> Option<TermUnit> {
+        match self {
+            Term::Load => Some(TermUnit::Requests),
+            Term::Prefill | Term::Decode => Some(TermUnit::Tokens),
+            Term::Dollars => Some(TermUnit::Dollars),
+            Term::Latency
+            | Term::Ttft
+            | Term::Tpot
+            | Term::Decoding
+            | Term::Others
+            | Term::Wasted
+            | Term::Price => Some(TermUnit::Seconds),
+            Term::Prefix | Term::Queue | Term::Kv | Term::Formula => None,
+        }
+    }
+}
+
+/// What a term of a score is counted in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TermUnit {
+    /// Requests.
+    Requests,
+    /// Tokens.
+    Tokens,
+    /// Seconds.
+    Seconds,
+    /// Dollars.
+    Dollars,
 }
 
 /// What one call of `handle` wants done and declares to have happened, in order.

@@ -6,7 +6,7 @@
 use super::event::{Attempt, Terms, Why};
 use super::fleet::NodeState;
 use super::strategy::{Ask, Strategy};
-use crate::unit::{NodeId, RequestId, Time};
+use crate::unit::{NodeId, RequestId, Time, Tokens};
 
 /// Of larger tiers an explanation tells the nodes looked at and counts the others.
 pub const CANDIDATES_MAX: usize = 256;
@@ -40,6 +40,8 @@ pub struct Explanation {
     pub attempt: Attempt,
     /// When.
     pub at: Time,
+    /// Tokens the answer is expected to have.
+    pub expected_output: Tokens,
     /// What travels with the dispatch: route, pool, tier, strategy, winner and runner-up.
     pub why: Why,
     /// The nodes of the tier in file order, at most [`CANDIDATES_MAX`] of them.
@@ -81,8 +83,10 @@ pub enum Verdict {
 pub enum Filter {
     /// It is not up.
     State(NodeState),
-    /// It has as much in flight as it may.
+    /// It has as much in flight as it may, or too much for the whole batch.
     Full,
+    /// It is not in the region whose nodes were asked alone.
+    Region,
     /// It lacks a tag that the route requires.
     Tags,
     /// It was tried before.
@@ -97,17 +101,34 @@ impl Explanation {
         why: &Why,
         looked_at: &[(NodeId, f64)],
     ) -> Explanation {
-        let score_of =
-            |node| looked_at.iter().find(|(other, _)| *other == node).map(|(_, score)| *score);
-        let members = ask.members();
-        let of_interest = |node: NodeId| {
-            members.len() <= CANDIDATES_MAX || node == why.chosen.node || score_of(node).is_some()
+        // Of a node looked at twice the last word counts.
+        let mut scores = looked_at.to_vec();
+        scores.reverse();
+        scores.sort_by_key(|(node, _)| *node);
+        scores.dedup_by_key(|(node, _)| *node);
+        let score_of = |node: NodeId| {
+            let place = scores.binary_search_by_key(&node, |(other, _)| *other).ok()?;
+            Some(scores[place].1)
         };
-        let candidates: Vec<Candidate> = members
-            .iter()
-            .copied()
-            .filter(|&node| of_interest(node))
-            .take(CANDIDATES_MAX)
+        let members = ask.members();
+        let mut shown = members.to_vec();
+        if shown.len() > CANDIDATES_MAX {
+            // The winner, then those looked at, the best first, then the others.
+            let rank = |node: NodeId| match score_of(node) {
+                _ if node == why.chosen.node => (0, 0.0),
+                Some(score) => (1, score),
+                None => (2, 0.0),
+            };
+            shown.retain(|&node| rank(node).0 < 2);
+            shown.sort_by(|&a, &b| {
+                let (a, b) = (rank(a), rank(b));
+                a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
+            });
+            shown.truncate(CANDIDATES_MAX);
+            shown.sort_unstable();
+        }
+        let candidates: Vec<Candidate> = shown
+            .into_iter()
             .map(|id| {
                 let node = ask.node(id);
                 let score = score_of(id);
@@ -130,6 +151,7 @@ impl Explanation {
             })
             .collect();
         let omitted = members.len() - candidates.len();
-        Explanation { attempt, at: ask.now, why: *why, candidates, omitted }
+        let expected_output = ask.expected_output;
+        Explanation { attempt, at: ask.now, expected_output, why: *why, candidates, omitted }
     }
 }

@@ -32,7 +32,7 @@ pub use batch::BatchSpec;
 pub use event::{
     Action, Attempt, Cause, Control, Effects, End, Event, Failure, Fate, FleetChange, Input, Kind,
     Mark, MarkBy, MarkPhase, NoRetry, NodeReport, Outcome, PeerLoad, PeerNode, ProbeResult,
-    Progress, Reject, Scored, Settled, Stage, Term, Terms, Together, Usage, Why,
+    Progress, Reject, Scored, Settled, Stage, Term, TermUnit, Terms, Together, Usage, Why,
 };
 pub use explain::{CANDIDATES_MAX, Candidate, Explain, Explanation, Filter, Verdict};
 pub use failover::{ATTEMPTS_MAX, RETRIES_MIN, Retry, Timeouts};

@@ -10,7 +10,7 @@ use super::result::Output;
 use super::{load, output};
 use crate::balance::{Event, Input};
 use crate::journal::{Header, Writer};
-use crate::metrics::{Collector, Summary, Watch};
+use crate::metrics::{Collector, Inquiry, Summary, Watch};
 use crate::scenario::Scenario;
 use crate::unit::Time;
 
@@ -56,6 +56,8 @@ impl Drop for Part {
 /// Everything that is kept of a run.
 pub(super) struct Books {
     pub(super) collector: Collector,
+    /// A question about one request.
+    pub(super) inquiry: Option<Inquiry>,
     journal: Option<Journal>,
     export: Option<Export>,
     /// The first thing that could not be written.
@@ -81,6 +83,7 @@ impl Books {
         let watch = if output.export.is_some() { Watch::Export } else { watch };
         Ok(Books {
             collector: load::collector(scenario, watch),
+            inquiry: None,
             journal: output
                 .journal
                 .as_ref()
@@ -109,6 +112,9 @@ impl Books {
     pub(super) fn hear(&mut self, now: Time, event: &Event) {
         if let Some(journal) = &mut self.journal {
             journal.writer.event(now, event);
+        }
+        if let Some(inquiry) = &mut self.inquiry {
+            inquiry.fold(now, event);
         }
         self.collector.fold(now, event);
     }

@@ -77,7 +77,8 @@ fn degrades(scenario: &Scenario, degrade: &Degrade) -> String {
     format!("degrades to {to} {when}")
 }
 
-fn conditions(scenario: &Scenario, when: &Match) -> String {
+/// What a route matches.
+pub(super) fn conditions(scenario: &Scenario, when: &Match) -> String {
     let mut list = Vec::new();
     if !when.classes.is_empty() {
         let classes = when.classes.iter().map(|class| scenario.classes[class.index()].name.clone());

@@ -56,7 +56,11 @@ impl Replay {
         let summary = books.close(done.end, done.complete)?;
         let arrived = done.arrived;
         let signal = Some(signal).filter(|signal| *signal != 0 && !done.complete);
-        self.output.finish(&Finished { summary, arrived, signal }, &gates, &notes)
+        self.output.finish(
+            &Finished { summary, arrived, signal, stories: Vec::new() },
+            &gates,
+            &notes,
+        )
     }
 
     #[cfg(feature = "tui")]

@@ -13,7 +13,7 @@ use super::progress::Style;
 use super::{Color, load, output};
 use crate::metrics::Summary;
 use crate::metrics::expect::{Expectation, Verdict};
-use crate::report;
+use crate::report::{self, explanation::Story};
 use crate::scenario::Scenario;
 
 #[derive(Clone, Debug, Default, Args)]
@@ -80,6 +80,8 @@ pub(super) struct Finished {
     pub(super) arrived: u64,
     /// The signal that interrupted it.
     pub(super) signal: Option<usize>,
+    /// What was asked about single requests.
+    pub(super) stories: Vec<Story>,
 }
 
 impl Output {
@@ -113,8 +115,11 @@ impl Output {
     ) -> Result<u8, Failure> {
         let verdicts: Vec<Verdict> = gates.iter().map(|gate| gate.judge(&done.summary)).collect();
         let result = match self.format {
-            Format::Text => report::text(&done.summary, &verdicts, notes),
-            Format::Json => report::json(&done.summary, &verdicts),
+            Format::Text => {
+                let stories = report::explanation::text(&done.stories);
+                report::text(&done.summary, &verdicts, notes) + &stories
+            }
+            Format::Json => report::json(&done.summary, &verdicts, &done.stories),
         };
         output::write(&result, self.out.as_deref())?;
         exit(done, &verdicts)

@@ -7,16 +7,17 @@ use std::time::Instant;
 use clap::Args;
 
 use super::books::Books;
-use super::failure::Failure;
+use super::failure::{Failure, Kind};
 use super::progress::Progress;
 use super::result::{Finished, Output, watch_signals};
-use super::{Changes, DEFAULT_SCENARIO, load};
-use crate::balance::{Event, Input};
-use crate::metrics::Watch;
+use super::{Changes, DEFAULT_SCENARIO, explain, load};
+use crate::balance::{Event, Explain, Input};
+use crate::metrics::{Inquiry, Watch};
+use crate::report::explanation::{Names, Story};
 use crate::report::quantity::count;
 use crate::scenario::Scenario;
 use crate::sim::{Sim, Step};
-use crate::unit::Time;
+use crate::unit::{RequestId, Time};
 use crate::workload::TraceError;
 
 /// Signals and progress are looked at after so many inputs.
@@ -30,6 +31,9 @@ pub(super) struct Run {
     changes: Changes,
     #[command(flatten)]
     output: Output,
+    /// Tell why this request went where it went: its number, from 0 in order of arrival
+    #[arg(long, value_name = "REQUEST", help_heading = "Output")]
+    explain: Option<u64>,
 }
 
 impl Run {
@@ -61,6 +65,10 @@ impl Run {
         let requests = scenario.requests.filter(|_| !scenario.starts_jobs());
         let mut progress = Progress::new(self.output.style(), ready.end, requests);
         let mut sim = ready.sim;
+        if let Some(request) = self.explain.map(RequestId) {
+            books.inquiry = Some(Inquiry::new(request));
+            sim.explain(Explain::One(request));
+        }
         let start = Instant::now();
         let mut inputs = 0_u64;
         let complete = loop {
@@ -83,13 +91,38 @@ impl Run {
         progress.clear();
         let wall = start.elapsed().as_secs_f64();
         let arrived = sim.totals().arrived;
+        let inquiry = books.inquiry.take();
         let summary = books.close(sim.now(), complete)?;
+        let story = inquiry.map(|inquiry| story(scenario, &inquiry, arrived)).transpose()?;
+        let stories = story.into_iter().collect();
         let signal = Some(signal.load(Ordering::Relaxed)).filter(|_| !complete);
         let rate = count((arrived as f64 / wall.max(1e-9)).round() as u64);
         let arrived_words = count(arrived);
         let speed = format!("{arrived_words} requests simulated in {wall:.3} s: {rate} requests/s");
-        Ok((Finished { summary, arrived, signal }, speed, sim.remarks()))
+        Ok((Finished { summary, arrived, signal, stories }, speed, sim.remarks()))
     }
+}
+
+/// Puts names to what was heard of the request that was asked about.
+fn story(scenario: &Scenario, inquiry: &Inquiry, arrived: u64) -> Result<Story, Failure> {
+    let config = &scenario.balancer;
+    let routes = config.routes.iter().map(|route| explain::conditions(scenario, &route.when));
+    let strategies = config.pools.iter().map(|pool| pool.strategy.to_string());
+    let names = Names {
+        labels: &scenario.labels,
+        routes: &routes.collect::<Vec<_>>(),
+        strategies: &strategies.collect::<Vec<_>>(),
+    };
+    Story::of(inquiry, names).ok_or_else(|| {
+        let id = inquiry.request.0;
+        let failure = Failure::new(Kind::Usage, format!("--explain: request {id} never arrived"));
+        match arrived.checked_sub(1) {
+            Some(last) => failure.hint(format!("{arrived} requests arrived: 0 to {last}")),
+            None => {
+                failure.hint("no request arrived: look at --duration, --requests and the trace")
+            }
+        }
+    })
 }
 
 /// One step, with everything that listens. Inputs come before the events they cause.

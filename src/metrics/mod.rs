@@ -8,6 +8,7 @@ mod collector;
 pub mod expect;
 mod history;
 mod hours;
+mod inquiry;
 mod interval;
 mod jobs;
 mod log;
@@ -17,6 +18,7 @@ mod times;
 mod window;
 
 pub use collector::{Collector, Group, PerNode, Watch};
+pub use inquiry::{Arrival, Inquiry, Tried};
 pub use interval::{Interval, Scope};
 pub use jobs::JobGroup;
 pub use snapshot::{

@@ -1,7 +1,9 @@
-//! The result as JSON: the summary's keys, then `expectations` (schema version 1).
+//! The result as JSON: the summary's keys, then `expectations` (schema version 1), then
+//! `explanations` where somebody asked for some.
 
 use serde::Serialize;
 
+use super::explanation::Story;
 use crate::metrics::Summary;
 use crate::metrics::expect::Verdict;
 
@@ -10,13 +12,15 @@ struct Document<'a> {
     #[serde(flatten)]
     summary: &'a Summary,
     expectations: &'a [Verdict],
+    #[serde(skip_serializing_if = "<[Story]>::is_empty")]
+    explanations: &'a [Story],
 }
 
 /// Writes the result as indented JSON with a line end. Keys are in the order of [`Summary`];
 /// what has no sample is null.
 #[must_use]
-pub fn json(summary: &Summary, verdicts: &[Verdict]) -> String {
-    let document = Document { summary, expectations: verdicts };
+pub fn json(summary: &Summary, verdicts: &[Verdict], explanations: &[Story]) -> String {
+    let document = Document { summary, expectations: verdicts, explanations };
     let mut text =
         serde_json::to_string_pretty(&document).expect("plain data with text keys is JSON");
     text.push('\n');

@@ -5,6 +5,7 @@
 //! depends on the wall clock, so the same run gives the same bytes.
 
 pub mod compare;
+pub mod explanation;
 #[cfg(feature = "cli")]
 pub mod export;
 mod json;

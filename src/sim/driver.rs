@@ -6,13 +6,13 @@ use super::cold::Starts;
 use super::instances::{Balancers, Instances};
 use super::network::{Network, NetworkSpec};
 use crate::balance::{
-    Action, Attempt, Balancer, Config, Control, Effects, Event, Input, Mark, MarkBy, MarkPhase,
-    Totals,
+    Action, Attempt, Balancer, Config, Control, Effects, Event, Explain, Input, Mark, MarkBy,
+    MarkPhase, Strategy, Totals,
 };
 use crate::dist::Dist;
 use crate::id_map::IdMap;
 use crate::node::{BackendSpec, Blocks, Diary, Due, FaultKind, FaultSpec, Node, Rank, Tell, Work};
-use crate::unit::{NodeId, RequestId, Span, Time, Tokens};
+use crate::unit::{NodeId, PoolId, RequestId, Span, Time, Tokens};
 use crate::workload::{News, TraceError, Traffic, Truth};
 
 /// After the last arrival, a run in which nothing settles for so long is over.
@@ -248,6 +248,20 @@ impl Sim {
     /// Lets the person at the screen change something now.
     pub fn control(&mut self, control: Control) {
         self.world.control(control);
+    }
+
+    /// Says whose decisions every balancer is to explain from now on.
+    pub fn explain(&mut self, whose: Explain) {
+        self.balancers.each(|balancer| balancer.explain(whose));
+    }
+
+    /// Lets a pool choose by a strategy of one's own, in every balancer; see
+    /// [`Balancer::use_strategy`].
+    ///
+    /// # Panics
+    /// If there is no such pool.
+    pub fn use_strategy(&mut self, pool: PoolId, mut make: impl FnMut() -> Box<dyn Strategy>) {
+        self.balancers.each(|balancer| balancer.use_strategy(pool, &mut make));
     }
 
     /// Crashes a node until it is healed.

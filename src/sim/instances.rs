@@ -106,6 +106,10 @@ impl Balancers {
         &mut self.all[at]
     }
 
+    pub(super) fn each(&mut self, change: impl FnMut(&mut Balancer)) {
+        self.all.iter_mut().for_each(change);
+    }
+
     fn alone(&self) -> bool {
         self.all.len() == 1
     }

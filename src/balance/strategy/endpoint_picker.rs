@@ -94,7 +94,7 @@ impl Strategy for EndpointPicker {
         Terms::NONE
             .with(Term::Queue, by_queue * (1.0 - queue))
             .with(Term::Kv, by_kv * (1.0 - kv))
-            .with(Term::Prefill, by_prefix * (1.0 - prefix))
+            .with(Term::Prefix, by_prefix * (1.0 - prefix))
     }
 
     fn learn(&mut self, _: Time, fact: &Fact<'_>, _: &Fleet) {

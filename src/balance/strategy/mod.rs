@@ -228,8 +228,14 @@ impl Ask<'_> {
             Some(Filter::Full)
         } else if self.avoid.contains(&node) {
             Some(Filter::Tried)
+        } else if self.permits(node) {
+            None
+        } else if self.node(node).spec.tags & self.require != self.require {
+            Some(Filter::Tags)
+        } else if self.within.is_some_and(|region| self.node(node).spec.region != region) {
+            Some(Filter::Region)
         } else {
-            (!self.permits(node)).then_some(Filter::Tags)
+            Some(Filter::Full)
         }
     }
 

@@ -1,0 +1,79 @@
+//! What is to be told of one request: how it came, every decision about it in full, how it ended.
+//!
+//! A fold over events like every other, but kept apart from the collector: it remembers one request
+//! and costs nothing where nobody asks.
+
+use crate::balance::{Attempt, End, Event, Explanation, Settled};
+use crate::unit::{ClassId, RequestId, Time, Tokens};
+
+/// A question about one request, and what has been heard of it so far.
+#[derive(Clone, Debug)]
+pub struct Inquiry {
+    /// Which.
+    pub request: RequestId,
+    /// How it came, once it has.
+    pub arrival: Option<Arrival>,
+    /// Its attempts, by ordinal.
+    pub tries: Vec<Tried>,
+    /// Its final end, once there is one.
+    pub settled: Option<(Time, Settled)>,
+    /// A decision whose dispatch has not been heard of.
+    decided: Option<Box<Explanation>>,
+}
+
+/// How a request came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// When it was meant to.
+    pub at: Time,
+    /// Its class.
+    pub class: ClassId,
+    /// Tokens of its prompt.
+    pub prompt: Tokens,
+}
+
+/// An attempt.
+#[derive(Clone, Debug)]
+pub struct Tried {
+    /// Which.
+    pub attempt: Attempt,
+    /// Why its node was chosen.
+    pub explanation: Box<Explanation>,
+    /// When and how it ended, once it has.
+    pub ended: Option<(Time, End)>,
+}
+
+impl Inquiry {
+    /// A question about this request.
+    #[must_use]
+    pub const fn new(request: RequestId) -> Inquiry {
+        Inquiry { request, arrival: None, tries: Vec::new(), settled: None, decided: None }
+    }
+
+    /// Hears an event.
+    pub fn fold(&mut self, now: Time, event: &Event) {
+        match event {
+            Event::Arrived { request, class, arrived, prompt, .. } if *request == self.request => {
+                self.arrival = Some(Arrival { at: *arrived, class: *class, prompt: *prompt });
+            }
+            Event::Explained(explanation) if explanation.attempt.request == self.request => {
+                self.decided = Some(explanation.clone());
+            }
+            Event::Dispatched { attempt, .. } if attempt.request == self.request => {
+                if let Some(explanation) = self.decided.take() {
+                    self.tries.push(Tried { attempt: *attempt, explanation, ended: None });
+                }
+            }
+            Event::Ended { attempt, end, .. } if attempt.request == self.request => {
+                let this = self.tries.iter_mut().find(|tried| tried.attempt == *attempt);
+                if let Some(this) = this {
+                    this.ended = Some((now, *end));
+                }
+            }
+            Event::Settled(settled) if settled.request == self.request => {
+                self.settled = Some((now, *settled));
+            }
+            _ => {}
+        }
+    }
+}
