@@ -372,7 +372,6 @@ fn figure(value: Option<f64>, unit: Option<&str>) -> String {
         Some("dollars") => dollars(Some(value)),
         Some("tokens") if value >= 100.0 => format!("{} tok", count(value.round() as u64)),
         Some("tokens") => format!("{} tok", short(value)),
-        Some("requests") => short(value),
         _ => short(value),
     }
 }
@@ -380,8 +379,8 @@ fn figure(value: Option<f64>, unit: Option<&str>) -> String {
 /// Four digits that matter, without zeros at the end.
 fn short(value: f64) -> String {
     let digits = match value.abs() {
-        v if v == 0.0 => return "0".to_owned(),
-        v if v >= 1e6 || v < 1e-4 => return format!("{value:.3e}"),
+        0.0 => return "0".to_owned(),
+        v if !(1e-4..1e6).contains(&v) => return format!("{value:.3e}"),
         v if v >= 1_000.0 => 0,
         v if v >= 1.0 => 3,
         _ => 5,
