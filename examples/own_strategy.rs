@@ -29,7 +29,7 @@ count = 6
 [pool.node.backend.slots]
 servers = 4
 queue = 1_000
-service = { exponential = "1s" }
+service = { exponential = { mean = "1s" } }
 
 [[pool.node]]
 name = "old"
@@ -37,7 +37,7 @@ count = 2
 [pool.node.backend.slots]
 servers = 4
 queue = 1_000
-service = { exponential = "3s" }
+service = { exponential = { mean = "3s" } }
 
 [workload.arrivals]
 poisson = { rate = 22 }
