@@ -61,7 +61,7 @@ impl Strategy for SessionAffinity {
 }
 
 /// The load from which a node is passed over: `c (total + 1) / n`, at least one.
-pub(super) fn cap(ask: &Ask<'_>, c: f64) -> f64 {
+fn cap(ask: &Ask<'_>, c: f64) -> f64 {
     if c <= 0.0 {
         return f64::INFINITY;
     }

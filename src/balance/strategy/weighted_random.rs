@@ -26,7 +26,7 @@ const TRIES: usize = 16;
 struct WeightedRandom;
 
 /// Draws a candidate with a probability in proportion to its weight.
-pub(super) fn draw(ask: &Ask<'_>, rng: &mut Rng) -> Option<NodeId> {
+fn draw(ask: &Ask<'_>, rng: &mut Rng) -> Option<NodeId> {
     let heaviest = f64::from(ask.fleet.weight_max(ask.pool, ask.tier).max(1));
     for _ in 0..TRIES {
         let node = ask.draw(rng)?;
