@@ -13,9 +13,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use plimsoll::balance::{
-    Action, Attempt, Balancer, Config, Event, HealthSettings, Input, Limits, Match, NodeSpec,
-    Outcome, PoolSpec, Prices, Queue, Request, Retry, RouteSpec, StrategySpec, Tier, Timeouts,
-    Usage, View,
+    Action, Attempt, Balancer, Config, Event, Input, Limits, NodeSpec, Outcome, PoolSpec, Prices,
+    Request, RouteSpec, StrategySpec, Tier, Timeouts, Usage,
 };
 use plimsoll::live::driver::{Clock, Host, Inbox, Word, drive, inbox};
 use plimsoll::unit::{ModelId, PoolId, RegionId, RequestId, Time, Tokens};
@@ -63,27 +62,13 @@ fn balancer() -> Balancer {
         hourly: 0,
         limits: Limits::default(),
     };
+    let pools = vec![PoolSpec::new("p", strategy)];
+    let routes = vec![RouteSpec { to: vec![PoolId(0)], ..RouteSpec::default() }];
     Balancer::new(Config {
         seed: 7,
-        pools: vec![PoolSpec {
-            name: "p".to_owned(),
-            strategy,
-            batch: None,
-            locality: plimsoll::balance::Locality::default(),
-        }],
-        nodes: (0..10).map(node).collect(),
-        routes: vec![RouteSpec {
-            when: Match::default(),
-            to: vec![PoolId(0)],
-            ..RouteSpec::default()
-        }],
         expected_output: vec![Tokens(200)],
-        retry: Retry::default(),
         timeouts: Timeouts { first_token: None, total: None },
-        health: HealthSettings::default(),
-        queue: Queue::default(),
-        view: View::default(),
-        scale: Vec::new(),
+        ..Config::new(pools, (0..10).map(node).collect(), routes)
     })
 }
 

@@ -3,13 +3,12 @@
 //! `cargo bench --bench spine`
 
 use plimsoll::balance::{
-    Config, Event, HealthSettings, Limits, Locality, Match, NodeSpec, PoolSpec, Prices, Queue,
-    Retry, RouteSpec, StrategySpec, Tier, Timeouts, View,
+    Config, Event, Limits, NodeSpec, PoolSpec, Prices, RouteSpec, StrategySpec, Tier, Timeouts,
 };
 use plimsoll::dist::Dist;
 use plimsoll::metrics::{ClassLabel, Collector, Labels, NodeLabel, Watch};
 use plimsoll::node::{BackendSpec, slots};
-use plimsoll::sim::{Instances, Parts, Sim, Step};
+use plimsoll::sim::{Parts, Sim, Step};
 use plimsoll::unit::{ModelId, PoolId, RegionId, Span, Time, Tokens};
 use plimsoll::workload::{ClassSpec, Mix, Open, Origin, Poisson, Tenants};
 
@@ -34,27 +33,13 @@ fn config(nodes: usize, strategy: &str) -> Config {
         hourly: 0,
         limits: Limits::default(),
     };
+    let pools = vec![PoolSpec::new("p", strategy)];
+    let routes = vec![RouteSpec { to: vec![PoolId(0)], ..RouteSpec::default() }];
     Config {
         seed: 7,
-        pools: vec![PoolSpec {
-            name: "p".to_owned(),
-            strategy,
-            batch: None,
-            locality: Locality::default(),
-        }],
-        nodes: (0..nodes).map(node).collect(),
-        routes: vec![RouteSpec {
-            when: Match::default(),
-            to: vec![PoolId(0)],
-            ..RouteSpec::default()
-        }],
         expected_output: vec![Tokens(200)],
-        retry: Retry::default(),
         timeouts: Timeouts { first_token: None, total: None },
-        health: HealthSettings::default(),
-        queue: Queue::default(),
-        view: View::default(),
-        scale: Vec::new(),
+        ..Config::new(pools, (0..nodes).map(node).collect(), routes)
     }
 }
 
@@ -99,15 +84,7 @@ fn run(nodes: usize, strategy: &str, requests: u64, watch: Watch) -> u64 {
     let service = Dist::exponential(1.0).expect("a mean");
     let spec = slots::Spec { servers: 1, queue: u32::MAX, service, per_item: Span::ZERO };
     let backends = vec![BackendSpec::Slots(spec); nodes];
-    let parts = Parts {
-        config,
-        backends,
-        faults: Vec::new(),
-        inter_token: None,
-        instances: Instances::default(),
-        cold_starts: Vec::new(),
-        network: None,
-    };
+    let parts = Parts::new(config, backends);
     let mut sim =
         Sim::new(parts, Box::new(Open::new(source))).expect("a Poisson source does not fail");
     let mut sink = |now: Time, event: &Event| collector.fold(now, event);

@@ -110,13 +110,12 @@ fn run(own: bool) -> Summary {
     let mix = Mix::new(scenario.classes.clone(), scenario.seed);
     let source = Poisson::new(process, end, u64::MAX, scenario.seed, mix);
     let parts = Parts {
-        config: scenario.balancer.clone(),
-        backends: scenario.backends,
         faults: scenario.faults,
         inter_token: scenario.inter_token,
         instances: scenario.instances,
         cold_starts: scenario.cold_starts,
         network: scenario.network,
+        ..Parts::new(scenario.balancer.clone(), scenario.backends)
     };
     let mut collector = Collector::new(scenario.labels, &scenario.balancer, Watch::Report);
     let traffic = Box::new(Open::new(source));

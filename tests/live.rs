@@ -70,13 +70,11 @@ fn collector(scenario: &Scenario) -> Collector {
 
 fn simulated(scenario: &Scenario) -> Summary {
     let parts = SimParts {
-        config: scenario.balancer.clone(),
-        backends: scenario.backends.clone(),
         faults: scenario.faults.clone(),
         inter_token: scenario.inter_token,
         instances: scenario.instances,
         cold_starts: scenario.cold_starts.clone(),
-        network: None,
+        ..SimParts::new(scenario.balancer.clone(), scenario.backends.clone())
     };
     let mut sim = Sim::new(parts, traffic(scenario)).expect("no trace");
     let mut collector = collector(scenario);

@@ -69,13 +69,9 @@ fn run_recorded(
     let mix = Mix::new(vec![world.class.clone()], seed);
     let source = Poisson::new(process, Time::MAX, world.requests, seed, mix);
     let parts = Parts {
-        config: world.config.clone(),
-        backends: world.backends.clone(),
         faults: world.faults.clone(),
-        inter_token: None,
-        network: None,
-        instances: plimsoll::sim::Instances::default(),
         cold_starts: world.cold_starts.clone(),
+        ..Parts::new(world.config.clone(), world.backends.clone())
     };
     let mut sim = Sim::new(parts, Box::new(Open::new(source))).expect("it does not fail");
     let labels = common::labels(&world.config, &world.backends);

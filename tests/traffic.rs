@@ -43,15 +43,7 @@ struct Played {
 }
 
 fn play(traffic: Closed, config: &Config, backends: &[BackendSpec], keep: bool) -> Played {
-    let parts = Parts {
-        config: config.clone(),
-        backends: backends.to_vec(),
-        faults: Vec::new(),
-        cold_starts: Vec::new(),
-        network: None,
-        instances: plimsoll::sim::Instances::default(),
-        inter_token: None,
-    };
+    let parts = Parts::new(config.clone(), backends.to_vec());
     let mut sim = Sim::new(parts, Box::new(traffic)).expect("a loop that is made up");
     let mut collector = Collector::new(labels(config, backends), config, Watch::Report);
     let (mut requests, mut settled) = (Vec::new(), 0);

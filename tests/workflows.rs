@@ -78,13 +78,10 @@ impl World {
         let mix = Mix::new(classes.clone(), 7);
         let starts = Poisson::new(self.rate, Time::MAX, self.jobs, 7, mix);
         let parts = Parts {
-            instances: plimsoll::sim::Instances::default(),
-            config: self.config.clone(),
-            backends: self.backends.clone(),
             faults: self.faults.clone(),
             inter_token: Some(Span::from_secs(5)),
-            cold_starts: Vec::new(),
             network: self.network.clone(),
+            ..Parts::new(self.config.clone(), self.backends.clone())
         };
         let jobs = Jobs::new(starts, self.flows.clone(), classes, 7);
         Sim::new(parts, Box::new(jobs)).expect("a process does not fail")

@@ -7,11 +7,11 @@
 //! `fleet` (who is open), `strategy` (who is better), `failover` (again or not), `health` (who is
 //! well), `timer` (when).
 
-use serde::{Deserialize, Serialize};
 use slotmap::{SlotMap, new_key_type};
 
 use super::admission::{Lines, Queue};
 use super::batch::Batcher;
+use super::config::Config;
 use super::event::{
     Action, Attempt, Control, Effects, End, Event, Failure, Fate, FleetChange, Input, Kind,
     NodeReport, Outcome, PeerLoad, ProbeResult, Progress, Reject, Scored, Settled, Stage, Together,
@@ -19,128 +19,22 @@ use super::event::{
 };
 use super::explain::{Explain, Explanation};
 use super::failover::{ATTEMPTS_MAX, Retry, Timeouts, blames_node, wasted};
-use super::fleet::{Fleet, Held, Locality, NodeSpec, NodeState, PoolSpec, Prices, Tier};
+use super::fleet::{Fleet, Held, Locality, NodeSpec, NodeState, Prices, Tier};
 use super::health::HealthSettings;
-use super::hearsay::View;
 use super::request::Request;
 use super::resize::Scaler;
 use super::route::{Degrading, LaneId, RouteSpec, Routes};
-use super::scale::ScaleSpec;
 use super::strategy::{Ask, Fact, Memo, Sent, Strategy, StrategySpec};
 use super::timer::{Alarm, Timers};
 use crate::id_map::IdMap;
 use crate::rng::{Rng, mix};
-use crate::unit::{NodeId, PeerId, PoolId, Ratio, RequestId, RouteId, Span, Time, Tokens};
+use crate::unit::{NodeId, PeerId, PoolId, RequestId, RouteId, Span, Time, Tokens};
 
 new_key_type! {
     /// Names a request that is not forgotten yet.
     pub(super) struct RequestKey;
     /// Names an attempt that has not ended yet.
     pub(super) struct TryKey;
-}
-
-/// Everything the machine is built from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Config {
-    /// Seeds its random draws: ties, pauses, samples.
-    pub seed: u64,
-    /// Pools, by id.
-    pub pools: Vec<PoolSpec>,
-    /// Nodes, by id.
-    pub nodes: Vec<NodeSpec>,
-    /// Routes, by id; the last matches everything.
-    pub routes: Vec<RouteSpec>,
-    /// By class: tokens an answer is expected to have before any was seen.
-    pub expected_output: Vec<Tokens>,
-    /// How failed requests are tried again.
-    pub retry: Retry,
-    /// The balancer's own timers.
-    pub timeouts: Timeouts,
-    /// How the health of nodes is watched.
-    pub health: HealthSettings,
-    /// The waiting room.
-    pub queue: Queue,
-    /// Which of several balancers it is, and how long it believes what it is told.
-    #[serde(default, skip_serializing_if = "View::is_default")]
-    pub view: View,
-    /// Groups of nodes that grow and shrink.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub scale: Vec<ScaleSpec>,
-}
-
-impl Config {
-    /// Says how the configuration contradicts itself, if it does. What a scenario makes never does;
-    /// a journal may have been edited.
-    ///
-    /// # Errors
-    /// A sentence about the first contradiction.
-    pub fn check(&self) -> Result<(), &'static str> {
-        let ids = usize::from(u16::MAX) + 1;
-        let pools = self.pools.len();
-        let names = |pools_of: &[PoolId]| {
-            !pools_of.is_empty() && pools_of.iter().all(|pool| pool.index() < pools)
-        };
-        let health = &self.health;
-        let spans = [health.probe_timeout, health.eject_base, health.eject_cap];
-        let batches = || self.pools.iter().filter_map(|pool| pool.batch);
-        let rules = [
-            ((1..=ATTEMPTS_MAX).contains(&self.retry.attempts), "a request has 1 to 8 attempts"),
-            (
-                self.routes.last().is_some_and(|route| route.when.is_total()),
-                "the last route matches everything",
-            ),
-            (self.routes.len() <= ids && pools <= ids, "there are at most 65,536 pools and routes"),
-            (
-                self.routes.iter().all(|route| {
-                    let cheap = route.degrade.as_ref();
-                    names(&route.to) && cheap.is_none_or(|degrade| names(&degrade.to))
-                }),
-                "a route names pools that exist",
-            ),
-            (self.routes.iter().all(splits), "a route splits all its traffic among its own pools"),
-            (self.routes.iter().all(lacks_overlap), "a route degrades to pools not its own"),
-            (self.nodes.iter().all(|node| node.pool.index() < pools), "a node is in a pool"),
-            (self.nodes.iter().all(|node| node.weight > 0), "a node has a weight of at least one"),
-            // Timers that set themselves again must move on.
-            (
-                health.probe_every != Some(Span::ZERO) && !spans.contains(&Span::ZERO),
-                "the times of health checks are above zero",
-            ),
-            (
-                batches().all(|batch| batch.size > 0 && batch.window > Span::ZERO),
-                "a batch has a size and a window above zero",
-            ),
-            (self.groups_fit(), "a scaled group has nodes of one pool, its own, and a target"),
-        ];
-        rules.iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, rule)| Err(*rule))
-    }
-
-    fn groups_fit(&self) -> bool {
-        let mut seen = vec![false; self.nodes.len()];
-        self.scale.len() <= usize::from(u16::MAX)
-            && self.scale.iter().all(|group| {
-                let first = group.nodes.first().and_then(|node| self.nodes.get(node.index()));
-                let ours = group.nodes.iter().all(|node| {
-                    let free = seen.get_mut(node.index());
-                    free.is_some_and(|seen| !std::mem::replace(seen, true))
-                        && first.is_some_and(|first| first.pool == self.nodes[node.index()].pool)
-                });
-                let most = group.max as usize <= group.nodes.len() && group.max > 0;
-                let start = (group.min..=group.max).contains(&group.start);
-                ours && most && start && group.target.value() > 0 && group.every > Span::ZERO
-            })
-    }
-}
-
-fn splits(route: &RouteSpec) -> bool {
-    let sum: u64 = route.split.iter().map(|(_, share)| u64::from(share.0)).sum();
-    let own = route.split.iter().all(|(pool, _)| route.to.contains(pool));
-    route.split.is_empty() || (own && sum == u64::from(Ratio::ONE.0))
-}
-
-fn lacks_overlap(route: &RouteSpec) -> bool {
-    let cheap = route.degrade.iter().flat_map(|degrade| &degrade.to);
-    cheap.into_iter().all(|pool| !route.to.contains(pool))
 }
 
 /// A node chosen for a request.

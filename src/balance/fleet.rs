@@ -118,6 +118,14 @@ pub struct PoolSpec {
     pub locality: Locality,
 }
 
+impl PoolSpec {
+    /// Returns a pool that sends no batches and does not mind where its nodes are.
+    #[must_use]
+    pub fn new(name: &str, strategy: StrategySpec) -> PoolSpec {
+        PoolSpec { name: name.to_owned(), strategy, batch: None, locality: Locality::Anywhere }
+    }
+}
+
 /// Which nodes of a tier come first because of where they are. Others serve only what finds none of
 /// them open; a place that must never be left is a matter of tags.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,6 +11,7 @@
 mod admission;
 mod balancer;
 mod batch;
+mod config;
 mod event;
 mod explain;
 mod failover;
@@ -27,8 +28,9 @@ mod strategy;
 mod timer;
 
 pub use admission::Queue;
-pub use balancer::{Balancer, Config, Totals};
+pub use balancer::{Balancer, Totals};
 pub use batch::BatchSpec;
+pub use config::Config;
 pub use event::{
     Action, Attempt, Cause, Control, Effects, End, Event, Failure, Fate, FleetChange, Input, Kind,
     Mark, MarkBy, MarkPhase, NoRetry, NodeReport, Outcome, PeerLoad, PeerNode, ProbeResult,

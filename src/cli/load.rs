@@ -117,13 +117,12 @@ pub(super) fn simulation(scenario: &Scenario, color: Color) -> Result<Ready, Fai
     scenario.check_simulable().map_err(|problems| drawn(&problems, color))?;
     let (traffic, notes) = traffic::traffic(scenario)?;
     let parts = Parts {
-        config: scenario.balancer.clone(),
-        backends: scenario.backends.clone(),
         faults: scenario.faults.clone(),
         inter_token: scenario.inter_token,
         instances: scenario.instances,
         cold_starts: scenario.cold_starts.clone(),
         network: scenario.network.clone(),
+        ..Parts::new(scenario.balancer.clone(), scenario.backends.clone())
     };
     let sim = Sim::new(parts, traffic).map_err(|errors| trace_failure(scenario, &errors))?;
     Ok(Ready { sim, notes, end: scenario.duration.map(|span| Time::ZERO + span) })

@@ -431,9 +431,6 @@ fn config(
     let view = settings.view();
     Config {
         seed,
-        pools,
-        nodes,
-        routes,
         expected_output,
         retry,
         timeouts,
@@ -441,6 +438,7 @@ fn config(
         queue,
         view,
         scale,
+        ..Config::new(pools, nodes, routes)
     }
 }
 

@@ -3,8 +3,8 @@
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "every test binary uses a part of it")]
 
 use plimsoll::balance::{
-    Config, Event, HealthSettings, Input, Limits, Locality, Match, NodeSpec, PoolSpec, Prices,
-    Priority, Queue, Retry, RouteSpec, StrategySpec, Tier, Timeouts, View,
+    Config, Event, Input, Limits, NodeSpec, PoolSpec, Prices, Priority, Queue, Retry, RouteSpec,
+    StrategySpec, Tier, Timeouts,
 };
 use plimsoll::dist::Dist;
 use plimsoll::metrics::{ClassLabel, Collector, Labels, NodeLabel, Summary, Watch};
@@ -32,27 +32,15 @@ pub fn node(index: usize) -> NodeSpec {
 /// One pool of `nodes` nodes, no timeouts.
 pub fn config(nodes: usize, strategy: &str, seed: u64) -> Config {
     let strategy = StrategySpec::named(strategy).expect("a known strategy");
+    let pools = vec![PoolSpec::new("pool", strategy)];
+    let routes = vec![RouteSpec { to: vec![PoolId(0)], ..RouteSpec::default() }];
     Config {
         seed,
-        pools: vec![PoolSpec {
-            name: "pool".to_owned(),
-            strategy,
-            batch: None,
-            locality: Locality::default(),
-        }],
-        nodes: (0..nodes).map(node).collect(),
-        routes: vec![RouteSpec {
-            when: Match::default(),
-            to: vec![PoolId(0)],
-            ..RouteSpec::default()
-        }],
         expected_output: vec![Tokens(200)],
         retry: Retry { budget: Ratio::ONE, ..Retry::default() },
         timeouts: Timeouts { first_token: None, total: None },
-        health: HealthSettings::default(),
         queue: Queue { max: u32::MAX, max_wait: None },
-        view: View::default(),
-        scale: Vec::new(),
+        ..Config::new(pools, (0..nodes).map(node).collect(), routes)
     }
 }
 
@@ -146,13 +134,12 @@ impl World {
         let mix = Mix::new(vec![self.class.clone()], seed);
         let source = Poisson::new(self.rate, Time::MAX, self.requests, seed, mix);
         let parts = Parts {
-            config: self.config.clone(),
-            backends: self.backends.clone(),
             faults: self.faults.clone(),
             inter_token: self.inter_token,
             instances: self.instances,
             cold_starts: self.cold_starts.clone(),
             network: self.network.clone(),
+            ..Parts::new(self.config.clone(), self.backends.clone())
         };
         Sim::new(parts, Box::new(Open::new(source))).expect("a Poisson source does not fail")
     }
