@@ -6,6 +6,9 @@ mod common;
 use common::{World, slots};
 use plimsoll::dist::Dist;
 use plimsoll::metrics::Summary;
+use plimsoll::node::{BackendSpec, FaultKind, FaultSpec};
+use plimsoll::rng::Rng;
+use plimsoll::unit::{NodeId, Span, Time};
 
 const REQUESTS: u64 = 1_000_000;
 
@@ -106,5 +109,84 @@ fn least_connections_joins_the_shortest_queue() {
     for (nodes, rho, exact) in [(2, 0.8, 2.955_74), (10, 0.8, 1.361)] {
         let summary = single_servers(nodes, "least_connections", rho);
         assert_near(&format!("shortest of {nodes} at {rho}"), summary.latency_s.mean, exact);
+    }
+}
+
+/// Erlang B: with no room to wait, `B(k, a) = (a^k/k!) / sum over i of a^i/i!` of the requests are
+/// turned away, whatever the law of service times.
+#[test]
+fn no_room_to_wait_loses_what_erlang_b_says() {
+    let gamma = || Dist::gamma(1.0, 2.0).expect("a law");
+    let laws = [exponential(), exponential(), gamma(), exponential(), exponential()];
+    let cases = [
+        (2, 0.8, 0.329_897),
+        (10, 0.8, 0.121_661),
+        (10, 0.9, 0.167_963),
+        (50, 0.9, 0.054_104),
+        (100, 0.95, 0.048_804),
+    ];
+    for ((k, rho, exact), law) in cases.into_iter().zip(laws) {
+        // The cap is the balancer's: the node itself would take any number.
+        let mut world = World::new(1, "random", &slots(k, law), rho * f64::from(k), REQUESTS);
+        world.config.nodes[0].limits.concurrency = Some(k);
+        world.config.queue.max = 0;
+        let summary = world.run();
+        let lost = summary.requests.rejected as f64 / summary.requests.arrived as f64;
+        assert_near(&format!("M/G/{k}/{k} loss at {rho}"), Some(lost), exact);
+        let carried = rho * (1.0 - exact);
+        assert_near("its utilisation", summary.nodes[0].utilisation, carried);
+    }
+}
+
+/// A server that breaks down at rate f, idle or not, and is repaired at rate r, its work resumed:
+/// `T = ((r+f)^2 + f) / ((r+f)(r - lambda(r+f)))`.
+#[test]
+fn a_server_that_breaks_down_has_its_mean() {
+    for (rate, f, r, exact, requests) in
+        [(0.5, 0.01, 0.1, 4.464_646, 3 * REQUESTS), (0.7, 0.1, 1.0, 5.177_866, REQUESTS)]
+    {
+        let mut world = World::new(1, "random", &slots(1, exponential()), rate, requests);
+        let until = Time::ZERO + Span::from_seconds(requests as f64 / rate);
+        world.faults = breakdowns(f, r, until);
+        let summary = world.run();
+        assert_near(&format!("M/M/1, breakdowns {f}/{r}"), summary.latency_s.mean, exact);
+    }
+}
+
+/// A node that hangs keeps its work and goes on with it.
+fn breakdowns(f: f64, r: f64, until: Time) -> Vec<FaultSpec> {
+    let mut rng = Rng::stream(11, "breakdowns");
+    let [up, down] = [f, r].map(|rate| Dist::exponential(1.0 / rate).expect("a mean"));
+    let (mut at, mut faults) = (Time::ZERO, Vec::new());
+    while at < until {
+        at = at + Span::from_seconds(up.sample(&mut rng));
+        let lasts = Span::from_seconds(down.sample(&mut rng));
+        let nodes = vec![NodeId(0)];
+        faults.push(FaultSpec { at, lasts: Some(lasts), kind: FaultKind::Hang, nodes });
+        at = at + lasts;
+    }
+    faults
+}
+
+/// Processor sharing is insensitive: T = 1/(1 - rho) whatever the law of work.
+#[test]
+fn m_g_1_processor_sharing_depends_on_the_mean_only() {
+    use plimsoll::node::engine::{Law, Spec};
+    // A millisecond a token for each in the batch and nothing else: a thousand tokens are one second
+    // of work, and steps are short against it.
+    let law = Law { d1: 1.0, ..Law::default() };
+    let spec = Spec { max_seqs: 1 << 16, step_tokens: 1 << 20, ..Spec::new(law, 1 << 40) };
+    let backend = BackendSpec::Engine(spec.checked().expect("within bounds"));
+    for (name, output, rho, exact) in [
+        ("constant", Dist::constant(1_000.0), 0.8, 5.0),
+        ("exponential", Dist::exponential(1_000.0), 0.8, 5.0),
+        // A long tail takes longer to show its mean, the more so the higher the load.
+        ("gamma of c 2", Dist::gamma(1_000.0, 2.0), 0.5, 2.0),
+    ] {
+        let mut world = World::new(1, "random", &backend, rho, REQUESTS / 2);
+        world.class.prompt = Dist::constant(1.0).expect("a law");
+        world.class.output = output.expect("a law");
+        let summary = world.run();
+        assert_near(&format!("M/G/1-PS, {name}"), summary.latency_s.mean, exact);
     }
 }

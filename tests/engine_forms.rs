@@ -6,9 +6,11 @@ mod common;
 use common::World;
 use plimsoll::balance::Event;
 use plimsoll::dist::Dist;
+use plimsoll::metrics::Watch;
 use plimsoll::node::BackendSpec;
 use plimsoll::node::engine::{Law, Spec};
-use plimsoll::unit::Time;
+use plimsoll::sim::{Parts, Sim, Step};
+use plimsoll::unit::{Span, Time};
 
 const REQUESTS: u64 = 600_000;
 /// Student's t at 99.9 % (both sides) with 19 degrees of freedom.
@@ -94,5 +96,36 @@ fn without_a_cost_of_company_everyone_is_alone() {
             1.0,
             0.002,
         );
+    }
+}
+
+/// `B` users who ask anew as soon as they are answered keep `B` sequences in the batch: it makes
+/// `B / (F + d1 B)` tokens a millisecond.
+#[test]
+fn identical_users_make_the_throughput_of_their_batch() {
+    use plimsoll::metrics::Collector;
+    use plimsoll::workload::{Begin, Closed, Mix, Script, Users};
+    for (count, f, d1) in [(1, 6.5, 0.1), (8, 6.5, 0.1), (64, 6.5, 0.1), (256, 10.0, 0.4)] {
+        let backend = decode_only(f, d1);
+        let config = common::config(1, "random", 7);
+        let mut class = common::class();
+        class.prompt = Dist::constant(1.0).expect("a law");
+        class.output = Dist::constant(500.0).expect("a law");
+        let users = Users { count, think: Dist::constant(0.0).expect("a law"), ramp: Span::ZERO };
+        let asked = u64::from(count) * 200;
+        let mix = Mix::new(vec![class], 7);
+        let traffic = Closed::new(Begin::Users(users), Script::Single, Time::MAX, asked, 7, mix);
+        let parts = Parts::new(config.clone(), vec![backend.clone()]);
+        let mut sim = Sim::new(parts, Box::new(traffic)).expect("a loop that is made up");
+        let labels = common::labels(&config, &[backend]);
+        let mut collector = Collector::new(labels, &config, Watch::Report);
+        let mut sink = |now: Time, event: &Event| collector.fold(now, event);
+        while sim.step(&mut |_, _| {}, &mut sink).expect("no trace") == Step::Handled {}
+        let summary = collector.summary(sim.now(), true);
+        let made = summary.tokens.output as f64 / (sim.now().seconds() * 1e3);
+        let exact = f64::from(count) / (f + d1 * f64::from(count));
+        println!("{count} users: {made:.6} tokens/ms, form {exact:.6}");
+        // The prompt of each round takes a part of one step of its five hundred.
+        assert!((made / exact - 1.0).abs() < 0.005, "{count} users: {made}, form {exact}");
     }
 }
