@@ -14,9 +14,11 @@
 mod common;
 
 use common::{World, slots};
+use plimsoll::balance::NodeState;
 use plimsoll::dist::Dist;
+use plimsoll::node::{FaultKind, FaultSpec};
 use plimsoll::sim::{Exchange, Instances};
-use plimsoll::unit::{Span, Time};
+use plimsoll::unit::{NodeId, Span, Time};
 
 const NODES: usize = 100;
 const LOAD: f64 = 0.9;
@@ -133,6 +135,53 @@ fn many_balancers_keep_every_invariant_and_repeat_bit_for_bit() {
         events
     };
     assert!(run(true) == run(false));
+}
+
+/// A node crashes: each balancer finds out for itself, sends nothing there once it knows, and all of
+/// them use it again after it is back.
+#[test]
+fn every_balancer_ejects_a_crashed_node_for_itself() {
+    const DEAD: NodeId = NodeId(3);
+    let mut world = world(PAIR, 4, 60_000);
+    let every = Some(Exchange { every: Span::from_secs(1), delay: Span::from_millis(50) });
+    world.instances = Instances { count: 4, share: every, reports: None };
+    // Success probability keeps traffic off it so well that five failures in a row take minutes.
+    world.config.health.consecutive = 1;
+    let [at, lasts] = [60, 120].map(Span::from_secs);
+    let kind = FaultKind::Crash;
+    world.faults =
+        vec![FaultSpec { at: Time::ZERO + at, lasts: Some(lasts), kind, nodes: vec![DEAD] }];
+    // What they declare together: a node is down as soon as one of them knows.
+    let (mut states, mut last, mut after) = (Vec::new(), Time::ZERO, 0);
+    let watch = |now: Time, event: &plimsoll::balance::Event| match event {
+        plimsoll::balance::Event::NodeState { node: DEAD, to, .. } => states.push((now, *to)),
+        plimsoll::balance::Event::Dispatched { node: DEAD, .. } => {
+            if now < Time::ZERO + at + lasts {
+                last = now;
+            } else {
+                after += 1;
+            }
+        }
+        _ => {}
+    };
+    let (summary, sim) = world.run_with(|_, _| {}, watch, false);
+    let down = states.iter().find(|(_, to)| *to == NodeState::Ejected).expect("it is found out");
+    assert!(down.0 > Time::ZERO + at, "{states:?}");
+    let late = last.since(Time::ZERO + at);
+    assert!(late < Span::from_secs(10), "the last finds out {late} after the crash");
+    assert_eq!(states.last().expect("it comes back").1, NodeState::Up);
+    assert!(after > 100, "{after} attempts after it came back");
+    let requests = summary.requests;
+    assert_eq!(requests.completed + requests.failed, 60_000);
+    assert!(requests.failed < 60, "{} failed", requests.failed);
+    for balancer in sim.balancers() {
+        assert_eq!(balancer.fleet().node(DEAD).state(), NodeState::Up);
+    }
+    let totals = sim.totals();
+    assert_eq!(totals.dispatched, totals.ended);
+    for balancer in sim.balancers() {
+        plimsoll::balance::check(balancer).expect("every invariant holds");
+    }
 }
 
 /// All of it, longer: minutes without optimisation.

@@ -7,6 +7,7 @@ use clap::Args;
 use super::explain::{regions, routes};
 use super::failure::{Failure, Kind};
 use super::{Changes, Color, load, output};
+use crate::balance::ScaleSpec;
 use crate::scenario::{Arrivals, Scenario};
 use crate::unit::Span;
 use crate::workload::{Begin, Pace};
@@ -66,6 +67,16 @@ fn explain(file: &str, scenario: &Scenario, expectations: usize) -> String {
     for (index, pool) in config.pools.iter().enumerate() {
         let nodes = config.nodes.iter().filter(|node| node.pool.index() == index).count();
         let _ = writeln!(text, "  pool          {}: {nodes} nodes, {}", pool.name, pool.strategy);
+        if let Some(batch) = &pool.batch {
+            let (size, window) = (batch.size, batch.window);
+            let _ = writeln!(text, "    batches     up to {size}, within {window}");
+        }
+    }
+    for group in &config.scale {
+        let ScaleSpec { name, min, max, start, target, every, .. } = group;
+        let held = target.words(target.value());
+        let begins = format!("{min} to {max} nodes, {start} at first");
+        let _ = writeln!(text, "  autoscale     {name}: {begins}; {held}, looked at every {every}");
     }
     let _ = writeln!(text, "  routes        {}", config.routes.len());
     text += &routes(scenario);
