@@ -11,8 +11,11 @@ const SESSIONS: u64 = 1_000;
 #[derive(Debug)]
 pub struct Wheel {
     pub balancer: Balancer,
-    in_flight: u64,
     next: u64,
+    /// The next to get its first token.
+    started: u64,
+    /// The next to end.
+    oldest: u64,
     now: Time,
     gap: Span,
 }
@@ -24,9 +27,12 @@ impl Wheel {
         // In flight for about a second, whatever the size of the fleet.
         let gap = Span(1_000_000_000 / in_flight);
         let balancer = Balancer::new(config);
-        let mut wheel = Wheel { balancer, in_flight, next: 0, now: Time::ZERO, gap };
+        let mut wheel = Wheel { balancer, next: 0, started: 0, oldest: 0, now: Time::ZERO, gap };
         while wheel.next < in_flight {
             wheel.arrive();
+            if wheel.next.is_multiple_of(2) {
+                wheel.first_token();
+            }
         }
         wheel
     }
@@ -47,14 +53,16 @@ impl Wheel {
         self.feed(Input::Arrive(request));
     }
 
-    /// The request in the middle of those in flight gets its first token.
+    /// The oldest request without a first token gets it.
     pub fn first_token(&mut self) {
-        self.feed(Input::Progress(attempt(self.next - self.in_flight / 2), Progress::FirstToken));
+        self.feed(Input::Progress(attempt(self.started), Progress::FirstToken));
+        self.started += 1;
     }
 
     /// The oldest request ends.
     pub fn finish(&mut self) {
-        let id = self.next - 1 - self.in_flight;
+        let id = self.oldest;
+        self.oldest += 1;
         let output = Tokens(50 + id * 13 % 300);
         let usage = Usage { input: Tokens(100 + id * 37 % 900), cached: Tokens::ZERO, output };
         self.feed(Input::Finish(attempt(id), Outcome::Done(usage)));
