@@ -5,7 +5,8 @@
 //! only. Content leaves only after the balancer has acknowledged the first token, so a timeout that
 //! races with it is settled by the balancer alone. A stream ends with `[DONE]` only if the upstream's
 //! own end was seen; otherwise the client gets an error event and an abnormal end, since a clean one
-//! would look like a shorter answer. A client that goes away cancels its request in every phase.
+//! would look like a shorter answer. Of two attempts of a hedged request only the one acknowledged first
+//! says anything. A client that goes away cancels its request in every phase.
 
 use std::collections::BTreeMap;
 use std::io;
