@@ -958,3 +958,62 @@ async fn what_the_gateway_costs() {
     gate.close().await;
     mock.stop().await;
 }
+
+// ----- hedges -----
+
+fn hedged() -> String {
+    format!("{SETTINGS}hedge = {{ after = \"80ms\", budget = 1.0 }}\n")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_late_first_token_is_overtaken_and_the_client_hears_one_voice() {
+    let late = |text: &str| [vec![Do::Wait(300)], stream_of(text)].concat();
+    let role_only = vec![say([SSE, ROLE].concat()), Do::Hang];
+    let answer = || vec![say(http("200 OK", "", &whole("")))];
+    let cases = [
+        // One never speaks, or only clears its throat; both speak at the same moment.
+        ("silence", true, vec![Do::Hang], stream_of("b")),
+        ("a role", true, role_only, stream_of("b")),
+        ("a race", true, late("a"), [vec![Do::Wait(220)], stream_of("b")].concat()),
+        ("a whole answer", false, vec![Do::Hang], answer()),
+    ];
+    let tasks = cases.into_iter().map(|(what, stream, one, other)| {
+        tokio::spawn(async move {
+            let (one, other) = (Upstream::start(one).await, Upstream::start(other).await);
+            let urls = [one.url(), other.url()];
+            let gate = Gate::with(&urls, "", &hedged(), Limits::default()).await;
+            for _ in 0..4 {
+                let reply = gate.ask(&chat(stream)).await;
+                assert_eq!(reply.status, 200, "{what}: {reply:?}");
+                if stream {
+                    let text = reply.text();
+                    assert!(["a", "b"].contains(&text.as_str()), "{what}: {text}");
+                }
+            }
+            let (ends, fates) = gate.close().await;
+            assert_eq!(fates, [Fate::Completed; 4], "{what}");
+            let count = |end| ends.iter().filter(|other| **other == end).count();
+            assert_eq!(count(End::Done), 4, "{what}: {ends:?}");
+            assert!(count(End::Outrun) > 0, "{what}: {ends:?}");
+            assert_eq!(count(End::Outrun) + 4, ends.len(), "{what}: {ends:?}");
+        })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        task.await.expect("it holds");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_of_the_request_is_passed_on_whichever_attempt_heard_it_last() {
+    let error = "{\"error\":{\"message\":\"no\",\"type\":\"x\",\"code\":\"mine\"}}";
+    let refuses = |wait| vec![Do::Wait(wait), say(http("400 Bad Request", "", error))];
+    let (slow, broken) = (refuses(300), vec![Do::Wait(20), say(http("500 No", "", "{}"))]);
+    let (slow, broken) = (Upstream::start(slow).await, Upstream::start(broken).await);
+    let urls = [slow.url(), broken.url()];
+    let gate = Gate::with(&urls, "", &hedged(), Limits::default()).await;
+    for _ in 0..2 {
+        let reply = gate.ask(&chat(true)).await;
+        assert_eq!((reply.status, reply.json()["error"]["code"].as_str()), (400, Some("mine")));
+    }
+    gate.close().await;
+}

@@ -7,11 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use plimsoll::balance::{
     Action, Attempt, Balancer, Config, Control, End, Event, Failure, Fate, FleetChange,
-    HealthSettings, Input, Limits, Match, NodeReport, Outcome, PeerLoad, ProbeResult, Progress,
-    Queue, REGISTRY, Reject, Request, Retry, RouteSpec, Stage, StrategySpec, Tier, Timeouts, Usage,
-    check,
+    HealthSettings, HedgeAfter, HedgeSpec, Input, Limits, Match, NodeReport, Outcome, PeerLoad,
+    ProbeResult, Progress, Queue, REGISTRY, Reject, Request, Retry, RouteSpec, Stage, StrategySpec,
+    Tier, Timeouts, Usage, check,
 };
-use plimsoll::unit::{ClassId, NodeId, PeerId, PoolId, Ratio, RequestId, Span, Time, Tokens};
+use plimsoll::unit::{
+    ClassId, NodeId, PeerId, PoolId, Ratio, RegionId, RequestId, Span, Time, Tokens,
+};
+
+use common::attempts::Laws;
 use proptest::prelude::*;
 
 /// A thing that happens to the balancer.
@@ -86,6 +90,7 @@ fn fleet(strategy: &str, seed: u64, patrol: bool) -> Config {
         node.tier = tiers[index % 4];
         node.weight = 1 + index as u32 % 3;
         node.tags = u64::from(index % 2 == 0);
+        node.region = RegionId(index as u16 % 3);
         node.limits = Limits { concurrency: Some(1 + index as u32 % 2), ..Limits::default() };
     }
     let route = |classes: Vec<u16>, to: &[u16], require| RouteSpec {
@@ -111,6 +116,27 @@ fn fleet(strategy: &str, seed: u64, patrol: bool) -> Config {
     config
 }
 
+/// Every way to try twice, by the bits of a number.
+fn second_tries(config: &mut Config, bits: u64) {
+    let after = match bits & 3 {
+        0 => None,
+        1 => Some(HedgeAfter::Quantile(Ratio::from_f64(0.9))),
+        _ => Some(HedgeAfter::Fixed(Span::from_millis(300))),
+    };
+    let budget = if bits & 4 == 0 { Ratio::ONE } else { Ratio::from_f64(0.3) };
+    let prompt_max = (bits & 8 == 0).then_some(Tokens(2_000));
+    config.hedge =
+        after.map(|after| HedgeSpec { after, budget, saturation: Ratio::ONE, prompt_max });
+    config.retry.resume = bits & 16 == 0;
+    config.retry.token_budget = (bits & 32 == 0).then_some(Ratio::from_f64(0.4));
+    if bits & 64 == 0 {
+        config.retry.minimum_useful = Span::from_millis(400);
+    }
+    if bits & 128 == 0 {
+        config.timeouts.first_token = None;
+    }
+}
+
 /// A balancer with an executor that remembers what it was asked to do.
 struct Hands {
     balancer: Balancer,
@@ -122,11 +148,13 @@ struct Hands {
     fates: BTreeMap<RequestId, Fate>,
     settled: BTreeSet<RequestId>,
     ended: BTreeSet<Attempt>,
+    laws: Laws,
 }
 
 impl Hands {
     fn new(config: Config) -> Hands {
         Hands {
+            laws: Laws::new(&config),
             balancer: Balancer::new(config),
             now: Time::ZERO,
             next: 0,
@@ -140,8 +168,10 @@ impl Hands {
     }
 
     fn feed(&mut self, input: Input) {
-        let effects = self.balancer.handle(self.now, input);
-        for event in effects.events.drain(..) {
+        self.laws.record(&input);
+        let effects = std::mem::take(self.balancer.handle(self.now, input));
+        for event in effects.events {
+            self.laws.hear(self.now, &event, Some(&self.balancer));
             match event {
                 Event::Settled(settled) => {
                     assert!(self.settled.insert(settled.request), "one fate");
@@ -154,7 +184,7 @@ impl Hands {
                 _ => {}
             }
         }
-        for action in effects.actions.drain(..) {
+        for action in effects.actions {
             match action {
                 Action::Dispatch { attempt, node, .. } => self.open.push((attempt, node)),
                 Action::Abort { attempt, node } => {
@@ -315,7 +345,9 @@ proptest! {
         patrol in any::<bool>(),
         ops in prop::collection::vec(op(), 1..120),
     ) {
-        let mut hands = Hands::new(fleet(REGISTRY[strategy].name, seed, patrol));
+        let mut config = fleet(REGISTRY[strategy].name, seed, patrol);
+        second_tries(&mut config, seed);
+        let mut hands = Hands::new(config);
         for op in ops {
             hands.apply(op);
         }

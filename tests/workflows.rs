@@ -132,6 +132,8 @@ fn stormy(strategy: &str) -> World {
             output: Price::from_dollars(10.0),
         };
     }
+    // Long enough that some jobs run out of time.
+    config.health.eject_base = Span::from_secs(30);
     config.timeouts.first_token = Some(Span::from_secs(2));
     config.timeouts.total = Some(Span::from_secs(15));
     config.queue.max = 30;

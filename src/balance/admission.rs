@@ -127,11 +127,13 @@ impl Balancer {
         if let Some(wait) = self.queue.max_wait {
             self.timers.after(self.now, wait, Alarm::GiveUp(key, number));
         }
+        self.give_up_in_time(key, number);
     }
 
     /// A request without an attempt is rejected; one with attempts failed as its last one did.
     pub(super) fn turn_away(&mut self, key: RequestKey, reason: Reject) {
-        let fate = self.requests[key].last.map_or(Fate::Rejected(reason), Fate::Failed);
+        let fate =
+            self.requests[key].last.map_or(Fate::Rejected(reason), |(_, end)| Fate::Failed(end));
         self.settle(key, fate);
     }
 

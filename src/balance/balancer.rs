@@ -18,17 +18,19 @@ use super::event::{
     Usage, Why,
 };
 use super::explain::{Explain, Explanation};
-use super::failover::{ATTEMPTS_MAX, Retry, Timeouts, blames_node, wasted};
+use super::failover::{ATTEMPTS_MAX, Amount, Retry, Timeouts, blames_node, wasted};
 use super::fleet::{Fleet, Held, Locality, NodeSpec, NodeState, Prices, Tier};
 use super::health::HealthSettings;
+use super::hedge::Hedger;
 use super::request::Request;
 use super::resize::Scaler;
 use super::route::{Degrading, LaneId, RouteSpec, Routes};
+use super::spill::Spill;
 use super::strategy::{Ask, Fact, Memo, Sent, Strategy, StrategySpec};
 use super::timer::{Alarm, Timers};
 use crate::id_map::IdMap;
 use crate::rng::{Rng, mix};
-use crate::unit::{NodeId, PeerId, PoolId, RequestId, RouteId, Span, Time, Tokens};
+use crate::unit::{NodeId, PeerId, PoolId, RegionId, RequestId, RouteId, Span, Time, Tokens};
 
 new_key_type! {
     /// Names a request that is not forgotten yet.
@@ -52,12 +54,45 @@ pub(super) enum Phase {
     Waiting(u64),
     /// Held for a batch of a pool; whether it was declared to wait before.
     Held { pool: PoolId, number: u64, queued: bool },
-    /// On a node.
-    InFlight(TryKey),
+    /// On a node, or on two.
+    InFlight(Running),
     /// Between two attempts.
     Backoff,
     /// At its end; kept only until aborted attempts are confirmed.
     Settled,
+}
+
+/// The attempts of a request that may still answer it: one, or two while it is hedged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Running {
+    pub(super) one: TryKey,
+    pub(super) other: Option<TryKey>,
+}
+
+impl Running {
+    pub(super) const fn one(this: TryKey) -> Running {
+        Running { one: this, other: None }
+    }
+
+    pub(super) fn keys(self) -> impl Iterator<Item = TryKey> {
+        [self.one].into_iter().chain(self.other)
+    }
+
+    /// Returns what goes on without this one, if anything.
+    pub(super) fn without(self, this: TryKey) -> Option<Running> {
+        self.keys().find(|&key| key != this).map(Running::one)
+    }
+}
+
+/// Which nodes of a pool may be chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// All.
+    Anywhere,
+    /// Those that the request has not been on.
+    Untried,
+    /// Of those, the ones in another region than this.
+    Beyond(RegionId),
 }
 
 /// A request that is not forgotten yet.
@@ -78,14 +113,18 @@ pub(super) struct Live {
     /// Nodes tried, by ordinal.
     pub(super) tried: [NodeId; ATTEMPTS_MAX as usize],
     pub(super) dispatched: Option<Time>,
-    /// How the last attempt ended.
-    pub(super) last: Option<End>,
+    /// The node of the attempt that ended last, and how it ended.
+    pub(super) last: Option<(NodeId, End)>,
     /// Whether it counts as a retry under way.
     pub(super) retrying: bool,
-    /// Whether its last dispatch went lower than the first eligible tier.
-    pub(super) spilled: bool,
-    /// Whether its last dispatch went to a pool its route degrades to.
-    pub(super) degraded: bool,
+    /// Whether an alarm for a hedge is set.
+    pub(super) armed: bool,
+    /// Whether it had its hedge.
+    pub(super) hedged: bool,
+    /// Tokens that reached the client before its answer was cut and goes on elsewhere.
+    pub(super) resumed: Tokens,
+    /// When the first of them came.
+    pub(super) begun: Option<Time>,
 }
 
 /// An attempt that has not ended yet.
@@ -106,6 +145,12 @@ pub(super) struct Try {
     pub(super) tenure: u32,
     /// How it ended for the request, if the executor has yet to confirm.
     pub(super) closing: Option<End>,
+    /// Whether it went lower than the first eligible tier.
+    pub(super) spilled: bool,
+    /// Whether it went to a pool that the route degrades to.
+    pub(super) degraded: bool,
+    /// Whether it was sent beside another one.
+    pub(super) hedge: bool,
 }
 
 /// Sums that prove conservation and Little's law, in integers.
@@ -192,9 +237,14 @@ pub struct Balancer {
     /// Routes whose head could not be served during this call.
     pub(super) blocked: Vec<bool>,
     /// Requests that are retries under way.
-    pub(super) retrying: u64,
+    pub(super) retrying: Amount,
+    /// All that are.
+    pub(super) under_way: Amount,
     pub(super) totals: Totals,
     pub(super) effects: Effects,
+    /// Only where requests are hedged.
+    pub(super) hedger: Option<Box<Hedger>>,
+    pub(super) spill: Spill,
 }
 
 impl Balancer {
@@ -214,6 +264,7 @@ impl Balancer {
             0 => config.seed,
             other => mix(config.seed, u64::from(other)),
         };
+        let spill = Spill::new(&config.pools, config.seed);
         let mut balancer = Balancer {
             now: Time::ZERO,
             scaler: Scaler::new(config.scale, config.nodes.len()),
@@ -247,9 +298,12 @@ impl Balancer {
             strategy_rng: Rng::stream(seed, "strategy"),
             pause_rng: Rng::stream(seed, "pauses"),
             opened: false,
-            retrying: 0,
+            retrying: Amount::default(),
+            under_way: Amount::default(),
             totals: Totals::default(),
             effects: Effects::default(),
+            hedger: config.hedge.map(|spec| Box::new(Hedger::new(spec))),
+            spill,
         };
         balancer.fleet.set_view(config.view);
         balancer.find_homes();
@@ -321,9 +375,9 @@ impl Balancer {
         self.requests.values().all(|live| match live.phase {
             Phase::Settled => true,
             Phase::Waiting(_) | Phase::Held { .. } | Phase::Backoff => false,
-            Phase::InFlight(this) => {
-                let started = self.tries[this].first_token.is_some();
-                live.request.deadline == Time::MAX && (started || !timed)
+            Phase::InFlight(running) => {
+                let started = self.tries[running.one].first_token.is_some();
+                live.request.deadline == Time::MAX && (started || !(timed || live.armed))
             }
         })
     }
@@ -379,6 +433,7 @@ impl Balancer {
             prompt: request.prompt,
             job: request.job,
         });
+        self.under_way += Amount::of(&request);
         let route = self.routes.of(&request);
         let lane = self.routes.lane(route, &request);
         let id = request.id;
@@ -394,8 +449,10 @@ impl Balancer {
             dispatched: None,
             last: None,
             retrying: false,
-            spilled: false,
-            degraded: false,
+            armed: false,
+            hedged: false,
+            resumed: Tokens::ZERO,
+            begun: None,
             request,
         });
         let other = self.index.insert(id, key);
@@ -407,7 +464,7 @@ impl Balancer {
         }
     }
 
-    /// Sets the deadline of a request. Returns whether it is still ahead.
+    /// Sets the deadline of a request. Returns whether an attempt may still start.
     pub(super) fn set_deadline(&mut self, key: RequestKey) -> bool {
         let request = &mut self.requests[key].request;
         let total = self.timeouts.total.map_or(Time::MAX, |total| request.arrived + total);
@@ -416,7 +473,7 @@ impl Balancer {
         if deadline > self.now && deadline < Time::MAX {
             self.timers.after(arrived, deadline.since(arrived), Alarm::Deadline(key));
         }
-        deadline > self.now
+        !self.too_late(&self.requests[key].request)
     }
 
     /// Dispatches the request to the first pool and tier along its lane with an open node. Nodes
@@ -425,12 +482,12 @@ impl Balancer {
         if self.hold(key) {
             return true;
         }
-        if let Some(choice) = self.choose(key, true) {
+        if let Some(choice) = self.choose(key, Reach::Untried) {
             self.dispatch(key, &choice, None);
             return true;
         }
         if self.requests[key].attempts > 0
-            && let Some(choice) = self.choose(key, false)
+            && let Some(choice) = self.choose(key, Reach::Anywhere)
         {
             self.dispatch(key, &choice, None);
             return true;
@@ -439,14 +496,23 @@ impl Balancer {
     }
 
     /// Chooses along the lane of the request, pool by pool.
-    pub(super) fn choose(&mut self, key: RequestKey, elsewhere: bool) -> Option<Choice> {
-        let degrading = self.degrading(key);
+    fn choose(&mut self, key: RequestKey, reach: Reach) -> Option<Choice> {
+        self.choose_among(key, self.degrading(key), reach)
+    }
+
+    /// The same among the pools that it may use so.
+    pub(super) fn choose_among(
+        &mut self,
+        key: RequestKey,
+        degrading: Degrading,
+        reach: Reach,
+    ) -> Option<Choice> {
         let mut place = 0;
         while let Some(pool) = self.pool_at(key, degrading, place) {
             place += 1;
             // A pool that takes batches takes nothing else.
             if self.batcher(pool).is_none()
-                && let Some(choice) = self.choose_in(key, pool, elsewhere, 1)
+                && let Some(choice) = self.choose_in(key, pool, reach, 1)
             {
                 return Some(choice);
             }
@@ -485,21 +551,23 @@ impl Balancer {
         &mut self,
         key: RequestKey,
         pool: PoolId,
-        elsewhere: bool,
+        reach: Reach,
         members: u32,
     ) -> Option<Choice> {
         let asked = self.asked(key, pool, members);
+        let order = self.tier_order(key, pool);
         let live = &self.requests[key];
         let route = self.routes.get(live.route);
-        let tried = if elsewhere { usize::from(live.attempts) } else { 0 };
-        let expected_output = self
-            .outputs
-            .get(live.request.class.index())
-            .map_or(Tokens(1), |mean| mean.expected(live.request.output_max));
+        let (tried, beyond) = match reach {
+            Reach::Anywhere => (0, None),
+            Reach::Untried => (live.attempts, None),
+            Reach::Beyond(region) => (live.attempts, Some(region)),
+        };
+        let expected_output = self.expected(live);
         let near = self.localities[pool.index()].first(live.request.region);
         // Those nearby are asked alone, before all of the tier are.
         let passes = || near.map(Some).into_iter().chain([None]);
-        for (tier, within) in Tier::ALL.into_iter().flat_map(|t| passes().map(move |w| (t, w))) {
+        for (tier, within) in order.into_iter().flat_map(|t| passes().map(move |w| (t, w))) {
             if self.fleet.open(pool, tier).is_empty() {
                 continue;
             }
@@ -511,10 +579,11 @@ impl Balancer {
                 pool,
                 tier,
                 require: route.require,
-                avoid: &live.tried[..tried],
+                avoid: &live.tried[..usize::from(tried)],
                 members,
                 within,
                 listener: asked.map(|_| &self.looked_at),
+                beyond,
             };
             if asked.is_some() {
                 // Whom it looked at elsewhere and did not choose is not asked about.
@@ -563,14 +632,32 @@ impl Balancer {
         Some(Attempt { request: live.request.id, ordinal: live.attempts })
     }
 
+    /// Returns the tokens that an answer is expected still to have.
+    fn expected(&self, live: &Live) -> Tokens {
+        let mean = self.outputs.get(live.request.class.index());
+        let whole = mean.map_or(Tokens(1), |mean| mean.expected(live.request.output_max));
+        if live.resumed > Tokens::ZERO { whole.less(live.resumed).max(Tokens(1)) } else { whole }
+    }
+
     pub(super) fn dispatch(&mut self, key: RequestKey, choice: &Choice, batch: Option<Together>) {
         let Choice { node, why, memo } = *choice;
+        let expected = self.expected(&self.requests[key]);
         let live = &mut self.requests[key];
-        let mean = self.outputs.get(live.request.class.index());
-        let expected = mean.map_or(Tokens(1), |mean| mean.expected(live.request.output_max));
         let held = self.fleet.start(node, self.now, live.request.prompt, expected);
         let ordinal = live.attempts;
         let place = usize::from(ordinal);
+        // A dispatch beside another one is a hedge.
+        let running = match live.phase {
+            Phase::InFlight(running) => Some(running.one),
+            _ => None,
+        };
+        let kind = match (running, ordinal) {
+            (Some(_), _) => Kind::Hedge,
+            (None, 0) => Kind::First,
+            (None, _) => Kind::Retry,
+        };
+        let degraded = self.routes.pools(live.lane).1.contains(&why.pool);
+        let home = self.homes[live.lane as usize];
         let this = self.tries.insert(Try {
             request: key,
             ordinal,
@@ -583,32 +670,44 @@ impl Balancer {
             sent: Sent { class: live.request.class, prompt: live.request.prompt, expected, memo },
             tenure: self.tenures[why.pool.index()],
             closing: None,
+            spilled: !degraded && home != Some((why.pool, why.tier)),
+            degraded,
+            hedge: kind == Kind::Hedge,
         });
-        let after = place.checked_sub(1).map(|last| live.tried[last]).zip(live.last);
+        let after = live.last.filter(|_| kind == Kind::Retry);
         live.tries[place] = this;
         live.tried[place] = node;
         live.attempts += 1;
         live.unfinished += 1;
-        let before = std::mem::replace(&mut live.phase, Phase::InFlight(this));
+        let running = running.map_or(Running::one(this), |one| Running { one, other: Some(this) });
+        let before = std::mem::replace(&mut live.phase, Phase::InFlight(running));
         live.dispatched.get_or_insert(self.now);
-        live.degraded = self.routes.pools(live.lane).1.contains(&why.pool);
-        let home = self.homes[live.lane as usize];
-        live.spilled = !live.degraded && home != Some((why.pool, why.tier));
         self.totals.dispatched += 1;
         let attempt = Attempt { request: live.request.id, ordinal };
-        self.effects.actions.push(Action::Dispatch { attempt, node, batch });
+        let resumed = live.resumed;
+        self.effects.actions.push(Action::Dispatch { attempt, node, batch, resumed });
         self.effects.events.push(Event::Dispatched {
             attempt,
             node,
             class: live.request.class,
-            kind: if ordinal == 0 { Kind::First } else { Kind::Retry },
+            kind,
             after,
             arrived: live.request.arrived,
             queued: matches!(before, Phase::Waiting(_) | Phase::Held { queued: true, .. }),
             why,
+            resumed,
         });
         if let Some(limit) = self.timeouts.first_token {
             self.timers.after(self.now, limit, Alarm::FirstToken(this));
+        }
+        if let Some(hedger) = &mut self.hedger {
+            if kind == Kind::First {
+                hedger.earn(self.tries[this].sent.prompt);
+            }
+            // Those of a batch are one job of their node, and what hedges have is no hedge again.
+            if kind != Kind::Hedge && batch.is_none() {
+                self.arm_hedge(this, why.pool);
+            }
         }
         let request = &self.requests[key].request;
         let strategy = &mut self.strategies[why.pool.index()][why.tier as usize];
@@ -628,31 +727,28 @@ impl Balancer {
     pub(super) fn settle(&mut self, key: RequestKey, fate: Fate) {
         let live = &mut self.requests[key];
         let phase = std::mem::replace(&mut live.phase, Phase::Settled);
-        if std::mem::take(&mut live.retrying) {
-            self.retrying -= 1;
-        }
-        let (mut first_token, mut usage) = (None, Usage::default());
+        let (mut first_token, mut usage) = (live.begun, Usage::default());
+        usage.output = live.resumed;
         match phase {
             Phase::Waiting(_) => self.lines.leave(),
             Phase::Held { pool, .. } => self.release(key, pool),
-            Phase::InFlight(this) => {
-                if let Fate::Failed(end) = fate {
-                    self.abort(this, end);
-                } else {
-                    self.abort(this, End::Cancelled);
-                }
-                let this = &self.tries[this];
-                first_token = this.first_token;
-                usage.output = this.tokens;
+            Phase::InFlight(running) => {
+                let end = if let Fate::Failed(end) = fate { end } else { End::Cancelled };
+                running.keys().for_each(|this| self.abort(this, end));
+                // Where there are two, neither has begun.
+                let this = &self.tries[running.one];
+                first_token = first_token.or(this.first_token);
+                usage.output += this.tokens;
             }
             Phase::Backoff => {}
             Phase::Settled => unreachable!("a request has one fate"),
         }
         let queued = matches!(phase, Phase::Waiting(_) | Phase::Held { queued: true, .. });
-        self.declare(key, fate, queued, first_token, usage);
+        self.declare(key, fate, queued, first_token, usage, None);
     }
 
-    /// Declares the final end and forgets the request, unless an aborted attempt is unconfirmed.
+    /// Declares the final end, by the attempt that answered if one did, and forgets the request,
+    /// unless an aborted attempt is unconfirmed.
     pub(super) fn declare(
         &mut self,
         key: RequestKey,
@@ -660,30 +756,33 @@ impl Balancer {
         queued: bool,
         first_token: Option<Time>,
         usage: Usage,
+        by: Option<&Try>,
     ) {
+        self.release_budget(key);
         let live = &self.requests[key];
         let request = &live.request;
         self.totals.settled += 1;
         self.totals.sojourn += u128::from(self.now.since(live.heard).0);
-        let last = usize::from(live.attempts).checked_sub(1);
-        let elsewhere = last.is_some_and(|last| live.tried[last] != live.tried[0]);
+        let last = usize::from(live.attempts).checked_sub(1).map(|last| live.tried[last]);
+        let elsewhere = |by: &Try| by.node != live.tried[0];
         self.effects.actions.push(Action::Answer(request.id, fate));
         self.effects.events.push(Event::Settled(Settled {
             request: request.id,
             class: request.class,
             tenant: request.tenant,
             route: live.route,
-            node: last.map(|last| live.tried[last]),
+            node: by.map(|by| by.node).or(last),
             fate,
             arrived: request.arrived,
             dispatched: live.dispatched,
             first_token,
             attempts: live.attempts,
-            failover: fate == Fate::Completed && (elsewhere || live.spilled),
-            degraded: fate == Fate::Completed && live.degraded,
+            failover: by.is_some_and(|by| by.spilled || elsewhere(by)),
+            degraded: by.is_some_and(|by| by.degraded),
             queued,
             usage,
             job: request.job,
+            hedge: by.is_some_and(|by| by.hedge),
         }));
         self.forget(key);
     }
@@ -727,6 +826,8 @@ impl Balancer {
             self.effects.events.push(Event::FirstToken { attempt, node, took });
             let sent = self.sent(key);
             self.learn(node, &Fact::FirstToken { node, took, sent: &sent });
+            self.learn_first_token(key, None);
+            self.outrun(self.tries[key].request, key);
         }
         if let Progress::Tokens(so_far) = progress {
             let this = &mut self.tries[key];
@@ -745,6 +846,9 @@ impl Balancer {
         let (request, ordinal, node) = (this.request, this.ordinal, this.node);
         let attempt = Attempt { request: self.requests[request].request.id, ordinal };
         self.effects.actions.push(Action::Abort { attempt, node });
+        if this.first_token.is_none() {
+            self.learn_first_token(key, Some(end));
+        }
         self.judge(key, end, Usage::NONE, None);
     }
 
@@ -763,8 +867,9 @@ impl Balancer {
         };
         self.learn(node, &fact);
         let (now, settings) = (self.now, self.health);
-        // A client that left, or a deadline that passed, says nothing about the node.
-        if matches!(end, End::Cancelled | End::TimedOut(Stage::Total)) {
+        // A client that left, a deadline that passed, another node that was faster: none of them says
+        // that the node is ill.
+        if matches!(end, End::Cancelled | End::TimedOut(Stage::Total) | End::Outrun) {
             return;
         }
         self.fleet.with_health(node, |health| health.outcome(now, wasted(end)));
@@ -786,6 +891,9 @@ impl Balancer {
         let closing = self.tries[key].closing;
         if closing.is_none() {
             self.judge(key, said, usage, retry_after);
+            if said == End::Done && self.tries[key].first_token.is_none() {
+                self.learn_first_token(key, None);
+            }
         }
         let this = self.tries.remove(key).expect("found above");
         self.opened |= self.fleet.end(this.node, self.now, &this.held);
@@ -812,25 +920,29 @@ impl Balancer {
             return self.forget(this.request);
         }
         if end == End::Done {
+            self.outrun(this.request, key);
             self.complete(&this, usage);
         } else {
-            self.try_again(this.request, this.node, end, this.first_token.is_some());
+            let came =
+                this.first_token.map(|at| (at, usage.output.max(this.tokens).max(Tokens(1))));
+            self.failed(key, this.request, (this.node, end), came);
         }
     }
 
-    pub(super) fn complete(&mut self, this: &Try, usage: Usage) {
+    pub(super) fn complete(&mut self, this: &Try, mut usage: Usage) {
         let live = &mut self.requests[this.request];
         if this.first_token.is_none() && !self.scaler.groups.is_empty() {
             self.scaler.count_first(self.now, this.node, &live.request);
         }
         live.phase = Phase::Settled;
-        if std::mem::take(&mut live.retrying) {
-            self.retrying -= 1;
-        }
+        let first_token = live.begun.or(this.first_token);
+        // Of an answer that was cut and went on, the client has both parts.
+        usage.output += live.resumed;
+        usage.input = usage.input.less(live.resumed);
         if let Some(mean) = self.outputs.get_mut(live.request.class.index()) {
             mean.learn(usage.output);
         }
-        self.declare(this.request, Fate::Completed, false, this.first_token, usage);
+        self.declare(this.request, Fate::Completed, false, first_token, usage, Some(this));
     }
 
     /// What was known when an attempt was sent. A strategy is reminded of its own words only.
@@ -871,6 +983,7 @@ impl Balancer {
                 self.hear_probe(node, ProbeResult::Failed(Failure::Stalled));
             }
             Alarm::Silence(peer, _) => self.fleet.silence(peer),
+            Alarm::Hedge(this) => self.hedge(this),
         }
     }
 
@@ -1034,5 +1147,8 @@ fn purpose(
             health.probing && health.probe == number
         }
         Alarm::Silence(peer, number) => fleet.hearsay().is_last_word(peer, number),
+        Alarm::Hedge(this) => tries.get(this).is_some_and(|this| {
+            this.first_token.is_none() && this.closing.is_none() && requests[this.request].armed
+        }),
     }
 }

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::balancer::{Balancer, Phase, RequestKey};
+use super::balancer::{Balancer, Phase, Reach, RequestKey};
 use super::event::{Event, Together};
 use super::fleet::{Node, PoolSpec, Tier};
 use super::timer::Alarm;
@@ -117,6 +117,7 @@ impl Balancer {
         if let Some(wait) = self.queue.max_wait {
             self.timers.after(self.now, window + wait, Alarm::GiveUp(key, number));
         }
+        self.give_up_in_time(key, number);
         true
     }
 
@@ -166,9 +167,9 @@ impl Balancer {
             return false;
         };
         let members = batcher.len() as u32;
-        let mut choice = self.choose_in(head, pool, true, members);
+        let mut choice = self.choose_in(head, pool, Reach::Untried, members);
         if choice.is_none() && self.requests[head].attempts > 0 {
-            choice = self.choose_in(head, pool, false, members);
+            choice = self.choose_in(head, pool, Reach::Anywhere, members);
         }
         let Some(choice) = choice else {
             if self.is_open_to(head, pool) {

@@ -10,6 +10,7 @@ use super::failover::{ATTEMPTS_MAX, Retry, Timeouts};
 use super::fleet::{NodeSpec, PoolSpec};
 use super::health::HealthSettings;
 use super::hearsay::View;
+use super::hedge::{HedgeAfter, HedgeSpec};
 use super::route::RouteSpec;
 use super::scale::ScaleSpec;
 use crate::unit::{PoolId, Ratio, Span, Tokens};
@@ -41,6 +42,9 @@ pub struct Config {
     /// Groups of nodes that grow and shrink.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scale: Vec<ScaleSpec>,
+    /// When requests are hedged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hedge: Option<HedgeSpec>,
 }
 
 impl Config {
@@ -60,6 +64,7 @@ impl Config {
             queue: Queue::default(),
             view: View::default(),
             scale: Vec::new(),
+            hedge: None,
         }
     }
 
@@ -103,6 +108,10 @@ impl Config {
             (
                 batches().all(|batch| batch.size > 0 && batch.window > Span::ZERO),
                 "a batch has a size and a window above zero",
+            ),
+            (
+                self.hedge.is_none_or(|hedge| hedge.after != HedgeAfter::Fixed(Span::ZERO)),
+                "a hedge comes after some time",
             ),
             (self.groups_fit(), "a scaled group has nodes of one pool, its own, and a target"),
         ];

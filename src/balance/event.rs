@@ -304,6 +304,9 @@ pub enum Action {
         node: NodeId,
         /// The batch it is part of, in a pool that takes batches.
         batch: Option<Together>,
+        /// Tokens of the answer that have reached the client already: they end the prompt, and the
+        /// answer goes on after them.
+        resumed: Tokens,
     },
     /// Stop this attempt. The executor confirms with `Finish(_, Outcome::Aborted(_))`, or with
     /// whatever other outcome happened first.
@@ -360,6 +363,8 @@ pub enum End {
     TimedOut(Stage),
     /// The client went away.
     Cancelled,
+    /// The other attempt of a hedged request was faster; this one was given up.
+    Outrun,
 }
 
 impl End {
@@ -373,6 +378,7 @@ impl End {
             End::TimedOut(Stage::FirstToken) => "first-token timeout",
             End::TimedOut(Stage::Total) => "deadline passed",
             End::Cancelled => "client gone",
+            End::Outrun => "another attempt was faster",
         }
     }
 }
@@ -444,9 +450,9 @@ pub enum Event {
         node: NodeId,
         /// The request's class.
         class: ClassId,
-        /// First try or retry.
+        /// First try, retry or hedge.
         kind: Kind,
-        /// The node of the try before this one, and how that ended.
+        /// The node of the try before a retry, and how that ended.
         after: Option<(NodeId, End)>,
         /// When the request was meant to arrive.
         arrived: Time,
@@ -454,6 +460,8 @@ pub enum Event {
         queued: bool,
         /// Why this node.
         why: Why,
+        /// Tokens of the answer that came from nodes before: here is the seam.
+        resumed: Tokens,
     },
     /// Why a node was chosen, in full, for those who asked. Comes before the dispatch.
     Explained(Box<Explanation>),
@@ -565,6 +573,15 @@ pub enum Event {
     Mark(Mark),
     /// Something happened to a job.
     Job(JobNews),
+    /// A request whose first token is late is not hedged.
+    HedgeDenied {
+        /// Which.
+        request: RequestId,
+        /// The node that is late.
+        node: NodeId,
+        /// Why not.
+        reason: NoHedge,
+    },
 }
 
 /// What is to be known of a request at its final end.
@@ -578,7 +595,7 @@ pub struct Settled {
     pub tenant: TenantId,
     /// The route it took.
     pub route: RouteId,
-    /// The node of its last attempt.
+    /// The node that answered; of requests without an answer, that of the last attempt.
     pub node: Option<NodeId>,
     /// How it ended.
     pub fate: Fate,
@@ -590,16 +607,20 @@ pub struct Settled {
     pub first_token: Option<Time>,
     /// Attempts made.
     pub attempts: u8,
-    /// Served by another node than the first tried, or by a lower tier than the first eligible.
+    /// Served by another node than the first tried, a hedge's included, or by a lower tier than the
+    /// first eligible.
     pub failover: bool,
     /// Completed by a pool its route degrades to.
     pub degraded: bool,
     /// Whether it stood in line just before.
     pub queued: bool,
-    /// Tokens of the winning attempt.
+    /// Tokens of the winning attempt; with those that came before the seam, if it went on where
+    /// another one was cut.
     pub usage: Usage,
     /// The job it is a step of.
     pub job: Option<JobStep>,
+    /// Completed by a hedge.
+    pub hedge: bool,
 }
 
 /// Which try a dispatch is.
@@ -609,6 +630,8 @@ pub enum Kind {
     First,
     /// A later one, after a failure.
     Retry,
+    /// One beside another that has no first token yet.
+    Hedge,
 }
 
 /// Why a failed request is not tried again.
@@ -624,6 +647,23 @@ pub enum NoRetry {
     Budget,
     /// The deadline would pass first.
     Deadline,
+    /// Retries under way have too many prompt tokens already.
+    Tokens,
+}
+
+/// Why a request whose first token is late is not hedged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoHedge {
+    /// The pools are too busy for work that may be in vain.
+    Saturated,
+    /// The budget of hedges is used up.
+    Budget,
+    /// No other node is open for it.
+    NoNode,
+    /// The deadline is too near.
+    Deadline,
+    /// It has had as many attempts as a request may have at all.
+    Attempts,
 }
 
 /// Why a node changed state.

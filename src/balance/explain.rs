@@ -91,6 +91,8 @@ pub enum Filter {
     Tags,
     /// It was tried before.
     Tried,
+    /// It is in the region of the node that is late: a hedge goes elsewhere first.
+    Domain,
 }
 
 impl Explanation {

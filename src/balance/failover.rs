@@ -2,17 +2,20 @@
 //!
 //! A request is tried again only before its first token reached the client, elsewhere first, after
 //! a full-jitter pause (`U(0, min(cap, base * 2^retries))`, Brooker 2015), while attempts and time
-//! are left, and while the retries under way stay within a share of all requests under way (the
-//! form of budget Envoy uses: it needs no window, so it also works when requests last minutes).
-//! It never chooses a node.
+//! are left, and while the retries under way stay within a share of all requests under way, and their
+//! prompt tokens within a share of all prompt tokens under way (the form of budget Envoy uses: it
+//! needs no window, so it also works when requests last minutes). With many balancers each keeps its
+//! own share, so all together keep it too. Where it is asked for, an answer that was cut after its
+//! first token goes on elsewhere, from what has come of it. It never chooses a node.
 
 use serde::{Deserialize, Serialize};
 
 use super::balancer::{Balancer, Phase, RequestKey, TryKey};
-use super::event::{End, Event, Failure, Fate, NoRetry, Stage};
+use super::event::{End, Event, Failure, Fate, NoRetry, Stage, TOKENS_MAX};
+use super::request::Request;
 use super::timer::Alarm;
 use crate::rng::Rng;
-use crate::unit::{NodeId, Ratio, Span};
+use crate::unit::{NodeId, Ratio, Span, Time, Tokens};
 
 /// However few requests are under way, so many may be retries.
 pub const RETRIES_MIN: u64 = 3;
@@ -31,6 +34,55 @@ pub struct Retry {
     pub cap: Span,
     /// Share of the requests under way that may be retries, or [`RETRIES_MIN`] if that is more.
     pub budget: Ratio,
+    /// Share of the prompt tokens under way that may be those of retries, unless fewer than
+    /// [`RETRIES_MIN`] retries are under way. `None` is no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_budget: Option<Ratio>,
+    /// No attempt starts with less time than this before the deadline of its request.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub minimum_useful: Span,
+    /// Whether an answer that was cut after its first token goes on elsewhere: what has come of it
+    /// is then part of the prompt. For executors that can do so.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub resume: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(span: &Span) -> bool {
+    *span == Span::ZERO
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_false(truth: &bool) -> bool {
+    !*truth
+}
+
+/// Requests and their prompt tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Amount {
+    pub(super) requests: u64,
+    pub(super) prompts: u64,
+}
+
+impl Amount {
+    /// One request. No prompt counts for more than any attempt does, so no sum overflows.
+    pub(super) fn of(request: &Request) -> Amount {
+        Amount { requests: 1, prompts: request.prompt.min(TOKENS_MAX).0 }
+    }
+}
+
+impl std::ops::AddAssign for Amount {
+    fn add_assign(&mut self, more: Amount) {
+        self.requests += more.requests;
+        self.prompts += more.prompts;
+    }
+}
+
+impl std::ops::SubAssign for Amount {
+    fn sub_assign(&mut self, less: Amount) {
+        self.requests -= less.requests;
+        self.prompts -= less.prompts;
+    }
 }
 
 impl Default for Retry {
@@ -40,6 +92,9 @@ impl Default for Retry {
             base: Span::from_millis(50),
             cap: Span::from_secs(2),
             budget: Ratio(200_000),
+            token_budget: None,
+            minimum_useful: Span::ZERO,
+            resume: false,
         }
     }
 }
@@ -73,29 +128,33 @@ impl Retry {
     }
 
     /// Returns why a request that ended so may not be tried again, or `None` if it may.
-    /// `retrying` of `under_way` requests are retries at the moment.
+    /// `others` of all `under_way` are retries at the moment.
     pub(super) fn refusal(
         &self,
         end: End,
         attempts: u8,
         started: bool,
-        retrying: u64,
-        under_way: u64,
+        (this, others, under_way): (Amount, Amount, Amount),
     ) -> Option<NoRetry> {
         let retryable = match end {
             End::Failed(failure) => failure.worth_another_try(),
             End::RateLimited | End::TimedOut(Stage::FirstToken) => true,
             End::TimedOut(Stage::Total) => return Some(NoRetry::Deadline),
-            End::Done | End::Cancelled => false,
+            End::Done | End::Cancelled | End::Outrun => false,
         };
         if !retryable {
             Some(NoRetry::NotRetryable)
-        } else if started {
+        } else if started && !self.resume {
             Some(NoRetry::Started)
         } else if attempts >= self.attempts {
             Some(NoRetry::Attempts)
-        } else if retrying >= self.budget.of(under_way).max(RETRIES_MIN) {
+        } else if others.requests >= self.budget.of(under_way.requests).max(RETRIES_MIN) {
             Some(NoRetry::Budget)
+        } else if others.requests >= RETRIES_MIN
+            && let Some(budget) = self.token_budget
+            && others.prompts + this.prompts > budget.of(under_way.prompts)
+        {
+            Some(NoRetry::Tokens)
         } else {
             None
         }
@@ -107,7 +166,11 @@ pub(super) const fn blames_node(end: End) -> bool {
     match end {
         End::Failed(failure) => failure.blames_node(),
         End::TimedOut(Stage::FirstToken) => true,
-        End::Done | End::RateLimited | End::TimedOut(Stage::Total) | End::Cancelled => false,
+        End::Done
+        | End::RateLimited
+        | End::TimedOut(Stage::Total)
+        | End::Cancelled
+        | End::Outrun => false,
     }
 }
 
@@ -123,17 +186,69 @@ pub(super) const fn wasted(end: End) -> bool {
 
 /// The balancer's second tries.
 impl Balancer {
+    /// Returns whether an attempt that starts now would be of no use.
+    pub(super) fn too_late(&self, request: &Request) -> bool {
+        self.now + self.retry.minimum_useful >= request.deadline
+    }
+
+    /// Sees to it that a request at this place of a line is not served when it is of no use any more.
+    pub(super) fn give_up_in_time(&mut self, key: RequestKey, number: u64) {
+        let deadline = self.requests[key].request.deadline;
+        if self.retry.minimum_useful > Span::ZERO && deadline < Time::MAX {
+            let least = self.retry.minimum_useful.0;
+            let at = Time(deadline.0.saturating_sub(least)).max(self.now);
+            self.timers.at(at, Alarm::GiveUp(key, number));
+        }
+    }
+
+    /// A request is under way no longer.
+    pub(super) fn release_budget(&mut self, key: RequestKey) {
+        let live = &mut self.requests[key];
+        let amount = Amount::of(&live.request);
+        self.under_way -= amount;
+        if std::mem::take(&mut live.retrying) {
+            self.retrying -= amount;
+        }
+    }
+
+    /// An attempt has failed and is closed or gone; `came` is when its first token came and how many
+    /// have. If another attempt of its request goes on, that one decides.
+    pub(super) fn failed(
+        &mut self,
+        this: TryKey,
+        key: RequestKey,
+        (node, end): (NodeId, End),
+        came: Option<(Time, Tokens)>,
+    ) {
+        let live = &mut self.requests[key];
+        live.last = Some((node, end));
+        if let Phase::InFlight(running) = live.phase
+            && let Some(rest) = running.without(this)
+        {
+            live.phase = Phase::InFlight(rest);
+            return;
+        }
+        self.try_again(key, node, end, came);
+    }
+
     /// Tries a failed request again, or lets it fail.
-    pub(super) fn try_again(&mut self, key: RequestKey, node: NodeId, end: End, started: bool) {
-        let under_way = self.under_way();
+    fn try_again(&mut self, key: RequestKey, node: NodeId, end: End, came: Option<(Time, Tokens)>) {
         let live = &mut self.requests[key];
         live.phase = Phase::Backoff;
-        live.last = Some(end);
         let request = live.request.id;
-        let others = self.retrying - u64::from(live.retrying);
-        let mut refusal = self.retry.refusal(end, live.attempts, started, others, under_way);
-        let pause = self.retry.pause(live.attempts, end, &mut self.pause_rng);
-        if refusal.is_none() && self.now + pause >= live.request.deadline {
+        let this = Amount::of(&live.request);
+        let mut others = self.retrying;
+        if live.retrying {
+            others -= this;
+        }
+        // A hedge is none of the tries that may fail.
+        let tries = live.attempts - u8::from(live.hedged);
+        let tries = if live.attempts >= ATTEMPTS_MAX { ATTEMPTS_MAX } else { tries };
+        let amounts = (this, others, self.under_way);
+        let mut refusal = self.retry.refusal(end, tries, came.is_some(), amounts);
+        let pause = self.retry.pause(tries, end, &mut self.pause_rng);
+        let least = pause + self.retry.minimum_useful;
+        if refusal.is_none() && self.now + least >= live.request.deadline {
             refusal = Some(NoRetry::Deadline);
         }
         if let Some(reason) = refusal {
@@ -141,7 +256,10 @@ impl Balancer {
             return self.settle(key, Fate::Failed(end));
         }
         if !std::mem::replace(&mut live.retrying, true) {
-            self.retrying += 1;
+            self.retrying += this;
+        }
+        if let Some((first_token, tokens)) = came {
+            self.go_on_from(key, first_token, tokens);
         }
         self.effects.events.push(Event::RetryPlanned { request, node, end, pause });
         if pause == Span::ZERO {
@@ -151,11 +269,28 @@ impl Balancer {
         }
     }
 
-    pub(super) fn first_token_overdue(&mut self, key: TryKey) {
+    /// So many tokens of the answer have reached the client: the next attempt goes on from there.
+    fn go_on_from(&mut self, key: RequestKey, first_token: Time, tokens: Tokens) {
+        let live = &mut self.requests[key];
+        let before = Amount::of(&live.request);
+        live.begun.get_or_insert(first_token);
+        live.resumed += tokens;
+        live.request.prompt = (live.request.prompt + tokens).min(TOKENS_MAX);
+        if let Some(most) = &mut live.request.output_max {
+            *most = most.less(tokens).max(Tokens(1));
+        }
+        let after = Amount::of(&live.request);
+        for sum in [&mut self.under_way, &mut self.retrying] {
+            *sum -= before;
+            *sum += after;
+        }
+    }
+
+    pub(super) fn first_token_overdue(&mut self, this: TryKey) {
         let end = End::TimedOut(Stage::FirstToken);
-        let (request, node) = (self.tries[key].request, self.tries[key].node);
-        self.abort(key, end);
-        self.try_again(request, node, end, false);
+        let (request, node) = (self.tries[this].request, self.tries[this].node);
+        self.abort(this, end);
+        self.failed(this, request, (node, end), None);
     }
 }
 
@@ -182,12 +317,27 @@ mod tests {
     fn refusals_name_their_reason() {
         let retry = Retry::default();
         let reset = End::Failed(Failure::Reset);
-        assert_eq!(retry.refusal(reset, 1, false, 0, 1), None);
-        assert_eq!(retry.refusal(reset, 3, false, 0, 1), Some(NoRetry::Attempts));
-        assert_eq!(retry.refusal(reset, 1, true, 0, 1), Some(NoRetry::Started));
-        assert_eq!(retry.refusal(reset, 1, false, 3, 15), Some(NoRetry::Budget));
-        assert_eq!(retry.refusal(reset, 1, false, 3, 20), None);
+        let of = |requests, prompts| Amount { requests, prompts };
+        let few = (of(1, 100), of(0, 0), of(1, 100));
+        assert_eq!(retry.refusal(reset, 1, false, few), None);
+        assert_eq!(retry.refusal(reset, 3, false, few), Some(NoRetry::Attempts));
+        assert_eq!(retry.refusal(reset, 1, true, few), Some(NoRetry::Started));
+        let at = |under_way| (of(1, 100), of(3, 300), of(under_way, 2_000));
+        assert_eq!(retry.refusal(reset, 1, false, at(15)), Some(NoRetry::Budget));
+        assert_eq!(retry.refusal(reset, 1, false, at(20)), None);
         let client = End::Failed(Failure::ClientError);
-        assert_eq!(retry.refusal(client, 1, false, 0, 1), Some(NoRetry::NotRetryable));
+        assert_eq!(retry.refusal(client, 1, false, few), Some(NoRetry::NotRetryable));
+        let resume = Retry { resume: true, ..retry };
+        assert_eq!(resume.refusal(reset, 1, true, few), None);
+        assert_eq!(resume.refusal(client, 1, true, few), Some(NoRetry::NotRetryable));
+        // Four of a hundred requests, but 40 % of all prompt tokens.
+        let tokens = Retry { token_budget: Some(Ratio::from_f64(0.2)), ..retry };
+        let long = (of(1, 20_000), of(3, 200), of(100, 50_000));
+        assert_eq!(tokens.refusal(reset, 1, false, long), Some(NoRetry::Tokens));
+        assert_eq!(retry.refusal(reset, 1, false, long), None);
+        let fits = (of(1, 9_800), of(3, 200), of(100, 50_000));
+        assert_eq!(tokens.refusal(reset, 1, false, fits), None);
+        let first = (of(1, 20_000), of(2, 200), of(100, 50_000));
+        assert_eq!(tokens.refusal(reset, 1, false, first), None, "a few are always allowed");
     }
 }

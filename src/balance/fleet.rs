@@ -13,7 +13,7 @@ use super::event::{NodeReport, PeerLoad, PeerNode, TOKENS_MAX, Usage};
 use super::health::Health;
 use super::hearsay::{Hearsay, Load, Signal, View};
 use super::strategy::StrategySpec;
-use crate::unit::{Cost, ModelId, NodeId, PeerId, PoolId, Price, RegionId, Time, Tokens};
+use crate::unit::{Cost, ModelId, NodeId, PeerId, PoolId, Price, Ratio, RegionId, Time, Tokens};
 
 /// The order of failover inside a pool.
 #[derive(
@@ -116,13 +116,23 @@ pub struct PoolSpec {
     /// Which of its nodes come first because of where they are.
     #[serde(default, skip_serializing_if = "Locality::is_anywhere")]
     pub locality: Locality,
+    /// How much more than its load a tier is built for: it keeps `min(1, factor * healthy share)` of
+    /// the load, by capacity, and the next tier takes the rest. `None`: all it has room for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overprovision: Option<Ratio>,
 }
 
 impl PoolSpec {
     /// Returns a pool that sends no batches and does not mind where its nodes are.
     #[must_use]
     pub fn new(name: &str, strategy: StrategySpec) -> PoolSpec {
-        PoolSpec { name: name.to_owned(), strategy, batch: None, locality: Locality::Anywhere }
+        PoolSpec {
+            name: name.to_owned(),
+            strategy,
+            batch: None,
+            locality: Locality::Anywhere,
+            overprovision: None,
+        }
     }
 }
 
@@ -364,6 +374,8 @@ pub struct Fleet {
     /// What others say of the nodes' load.
     hearsay: Hearsay,
     view: View,
+    /// Rises whenever a node changes state, joins, or is configured anew.
+    health_generation: u64,
 }
 
 impl Fleet {
@@ -375,7 +387,8 @@ impl Fleet {
     pub fn new(pools: usize, specs: Vec<NodeSpec>) -> Fleet {
         let (groups, hearsay) = (Vec::new(), Hearsay::default());
         let nodes = Vec::with_capacity(specs.len());
-        let mut fleet = Fleet { nodes, groups, hearsay, view: View::default() };
+        let view = View::default();
+        let mut fleet = Fleet { nodes, groups, hearsay, view, health_generation: 0 };
         fleet.groups.resize_with(pools, Default::default);
         for spec in specs {
             fleet.add(spec);
@@ -392,6 +405,7 @@ impl Fleet {
         let id = NodeId(u32::try_from(self.nodes.len()).expect("fewer than 2^32 nodes"));
         let group = &mut self.groups[spec.pool.index()][spec.tier as usize];
         let seat = group.members.len() as u32;
+        self.health_generation += 1;
         group.members.push(id);
         group.generation += 1;
         group.weight_max = group.weight_max.max(spec.weight);
@@ -459,6 +473,11 @@ impl Fleet {
         self.groups[pool.index()][tier as usize].generation
     }
 
+    /// Returns a number that rises whenever a node changes state, joins, or is configured anew.
+    pub(super) const fn health_generation(&self) -> u64 {
+        self.health_generation
+    }
+
     /// Returns the attempts in flight on all nodes of the tier.
     #[must_use]
     pub fn tier_load(&self, pool: PoolId, tier: Tier) -> u64 {
@@ -479,6 +498,7 @@ impl Fleet {
 
     /// Changes a node's configuration, except for its pool and tier, which are its home.
     pub(super) fn respec(&mut self, id: NodeId, change: impl FnOnce(&mut NodeSpec)) {
+        self.health_generation += 1;
         let node = &mut self.nodes[id.index()];
         let home = node.home;
         change(&mut node.spec);
@@ -563,7 +583,10 @@ impl Fleet {
         id: NodeId,
         change: impl FnOnce(&mut Health) -> T,
     ) -> T {
-        let result = change(&mut self.nodes[id.index()].health);
+        let health = &mut self.nodes[id.index()].health;
+        let before = health.state();
+        let result = change(health);
+        self.health_generation += u64::from(before != health.state());
         self.refresh(id);
         result
     }

@@ -45,7 +45,10 @@ impl Default for HealthSettings {
             fall: 3,
             rise: 2,
             consecutive: 5,
-            eject_base: Span::from_secs(30),
+            // A rest that outlasts what made it necessary is a loss of capacity of its own: after a
+            // short one, `tests/metastable.rs`, it is what keeps a fleet at 80 % load from
+            // coming back within a minute. Rests of nodes that stay ill double soon enough.
+            eject_base: Span::from_secs(5),
             eject_cap: Span::from_secs(300),
             max_share: Ratio(500_000),
         }

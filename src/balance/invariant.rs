@@ -4,11 +4,14 @@
 //! a request settles). 3 Time never goes back (asserted in `handle`). 5 Ledger: a node's counts
 //! equal its unfinished attempts, and it is open exactly when it is up and has room. 7 No idling:
 //! if a request waits, no node that may serve it is open. 11 and 13 (money, Little) are laws over
-//! whole runs. 12 Bounds: no more wait than the room holds. 14 What is off or starts has no work. The check costs as much as there are
-//! nodes and requests under way; tests call it after every input.
+//! whole runs. 12 Bounds: no more wait than the room holds. 14 What is off or starts has no work.
+//! 18 Hedges: at most two attempts of a request run, on two nodes, and none beside one that has begun.
+//! The check costs as much as there are nodes and requests under way; tests call it after every
+//! input.
 
-use super::balancer::{Balancer, Phase};
+use super::balancer::{Balancer, Phase, Running, TryKey};
 use super::batch::Batcher;
+use super::failover::Amount;
 use super::fleet::{Ledger, NodeState, Tier};
 use super::route::Pressure;
 use crate::unit::{NodeId, PoolId, RouteId};
@@ -20,6 +23,8 @@ use crate::unit::{NodeId, PoolId, RouteId};
 pub fn check(balancer: &Balancer) -> Result<(), String> {
     conservation(balancer)?;
     ledgers(balancer)?;
+    budgets(balancer)?;
+    running(balancer)?;
     no_idling(balancer)?;
     bounds(balancer)?;
     little(balancer)
@@ -62,9 +67,54 @@ fn conservation(balancer: &Balancer) -> Result<(), String> {
             balancer.tries.len()
         ));
     }
-    let retrying = balancer.requests.values().filter(|live| live.retrying).count() as u64;
-    if retrying != balancer.retrying {
-        return Err(format!("1: {retrying} retries under way, {} counted", balancer.retrying));
+    Ok(())
+}
+
+/// What budgets are shares of is what there is.
+fn budgets(balancer: &Balancer) -> Result<(), String> {
+    let under_way = || balancer.requests.values().filter(|live| live.phase != Phase::Settled);
+    let sum = |retries: bool| {
+        let mut sum = Amount::default();
+        let counts = under_way().filter(|live| live.retrying || !retries);
+        counts.for_each(|live| sum += Amount::of(&live.request));
+        sum
+    };
+    for (recount, counted) in [(sum(false), balancer.under_way), (sum(true), balancer.retrying)] {
+        if recount != counted {
+            return Err(format!("1: {recount:?} under way, {counted:?} counted"));
+        }
+    }
+    Ok(())
+}
+
+/// A request has two attempts in flight only as long as neither has begun, on two nodes, one of
+/// them its hedge; and those it has no use for any more are being given up.
+fn running(balancer: &Balancer) -> Result<(), String> {
+    for (key, live) in &balancer.requests {
+        let id = live.request.id.0;
+        let running = match live.phase {
+            Phase::InFlight(running) => Some(running),
+            _ => None,
+        };
+        let open =
+            |this: &&TryKey| balancer.tries.get(**this).is_some_and(|this| this.closing.is_none());
+        let open: Vec<TryKey> = live.tries.iter().filter(open).copied().collect();
+        let mut said: Vec<TryKey> = running.into_iter().flat_map(Running::keys).collect();
+        said.sort_by_key(|this| balancer.tries.get(*this).map(|this| this.ordinal));
+        if open != said {
+            return Err(format!(
+                "2: request {id} has {} attempts open, {} run",
+                open.len(),
+                said.len()
+            ));
+        }
+        let [one, other] = open[..] else { continue };
+        let (one, other) = (&balancer.tries[one], &balancer.tries[other]);
+        let begun = one.first_token.or(other.first_token).is_some();
+        let theirs = one.request == key && other.request == key;
+        if one.node == other.node || one.hedge == other.hedge || begun || !theirs || !live.hedged {
+            return Err(format!("18: request {id} runs on {} and {}", one.node.0, other.node.0));
+        }
     }
     Ok(())
 }

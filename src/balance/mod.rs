@@ -18,12 +18,14 @@ mod failover;
 mod fleet;
 mod health;
 mod hearsay;
+mod hedge;
 mod invariant;
 mod job;
 mod request;
 mod resize;
 mod route;
 mod scale;
+mod spill;
 mod strategy;
 mod timer;
 
@@ -33,8 +35,9 @@ pub use batch::BatchSpec;
 pub use config::Config;
 pub use event::{
     Action, Attempt, Cause, Control, Effects, End, Event, Failure, Fate, FleetChange, Input, Kind,
-    Mark, MarkBy, MarkPhase, NoRetry, NodeReport, Outcome, PeerLoad, PeerNode, ProbeResult,
-    Progress, Reject, Scored, Settled, Stage, Term, TermUnit, Terms, Together, Usage, Why,
+    Mark, MarkBy, MarkPhase, NoHedge, NoRetry, NodeReport, Outcome, PeerLoad, PeerNode,
+    ProbeResult, Progress, Reject, Scored, Settled, Stage, Term, TermUnit, Terms, Together, Usage,
+    Why,
 };
 pub use explain::{CANDIDATES_MAX, Candidate, Explain, Explanation, Filter, Verdict};
 pub use failover::{ATTEMPTS_MAX, RETRIES_MIN, Retry, Timeouts};
@@ -43,6 +46,7 @@ pub use fleet::{
 };
 pub use health::{HealthSettings, RETRY_AFTER_DEFAULT, RETRY_AFTER_MAX};
 pub use hearsay::{Load, PEER_FRESH, REPORT_FRESH, Signal, View};
+pub use hedge::{HEDGE_SAMPLES_MIN, HEDGES_BURST, HedgeAfter, HedgeSpec};
 pub use invariant::check;
 pub use job::{JobFate, JobNews, JobPhase, JobStep};
 pub use request::{Priority, Request};

@@ -36,6 +36,8 @@ pub(super) enum Alarm {
     Scale(u16),
     /// The oldest of this pool's batch may have been held long enough.
     Window(PoolId),
+    /// The first token is late enough for a second attempt beside this one.
+    Hedge(TryKey),
 }
 
 /// At most so many spans have a lane of their own.

@@ -7,7 +7,7 @@ use clap::Args;
 use super::explain::{regions, routes};
 use super::failure::{Failure, Kind};
 use super::{Changes, Color, load, output};
-use crate::balance::ScaleSpec;
+use crate::balance::{Config, HedgeAfter, HedgeSpec, ScaleSpec};
 use crate::scenario::{Arrivals, Scenario};
 use crate::unit::Span;
 use crate::workload::{Begin, Pace};
@@ -81,8 +81,34 @@ fn explain(file: &str, scenario: &Scenario, expectations: usize) -> String {
     let _ = writeln!(text, "  routes        {}", config.routes.len());
     text += &routes(scenario);
     text += &regions(scenario);
+    text += &attempts(config);
     let _ = writeln!(text, "  faults        {}", scenario.faults.len());
     let _ = writeln!(text, "  expectations  {expectations}");
+    text
+}
+
+/// What is said of second attempts beyond the usual.
+fn attempts(config: &Config) -> String {
+    let mut text = String::new();
+    if let Some(HedgeSpec { after, budget, saturation, prompt_max }) = config.hedge {
+        let after = match after {
+            HedgeAfter::Fixed(span) => span.to_string(),
+            HedgeAfter::Quantile(which) => {
+                format!("p{} of the time to first token", which.value() * 100.0)
+            }
+        };
+        let longest =
+            prompt_max.map_or(String::new(), |most| format!(", prompts up to {most} tokens"));
+        let (budget, full) = (budget.value() * 100.0, saturation.value() * 100.0);
+        let _ = writeln!(
+            text,
+            "  hedges        after {after}, up to {budget} % of first attempts, below {full} % \
+             utilisation{longest}"
+        );
+    }
+    if config.retry.resume {
+        let _ = writeln!(text, "  resume        cut answers go on elsewhere; in simulations only");
+    }
     text
 }
 

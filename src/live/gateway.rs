@@ -5,7 +5,8 @@
 //! only. Content leaves only after the balancer has acknowledged the first token, so a timeout that
 //! races with it is settled by the balancer alone. A stream ends with `[DONE]` only if the upstream's
 //! own end was seen; otherwise the client gets an error event and an abnormal end, since a clean one
-//! would look like a shorter answer. A client that goes away cancels its request in every phase.
+//! would look like a shorter answer. Of two attempts of a hedged request only the one acknowledged first
+//! says anything. A client that goes away cancels its request in every phase.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -27,7 +28,7 @@ use super::driver::{Clock, Host, Inbox, Watcher, Word, drive, inbox};
 use super::executor::{Attempts, first_token, say};
 use super::facts::Facts;
 use super::http::{self, Body, Limits, Stop};
-use super::upstream::{Outlet, Passed, Sending, SharedClient};
+use super::upstream::{Outlet, Passed, Sending, SharedClient, failure_of};
 use super::wire::openai::{ChatRequest, DONE, ErrorBody, models};
 use crate::balance::{
     Action, Attempt, Balancer, Config, End, Event, Failure, Fate, Input, NodeState, Priority,
@@ -547,7 +548,7 @@ impl<W> Gateway<'_, W> {
         let messages = match (fate, winner) {
             (Fate::Completed, Some((attempt, node))) => whole(node, kept.remove(&attempt), begun),
             _ if begun => vec![ToClient::Broken(broken(fate))],
-            _ => vec![refusal(fate, kept.into_values().next_back())],
+            _ => vec![refusal(fate, kept)],
         };
         tokio::spawn(async move {
             for message in messages {
@@ -614,9 +615,17 @@ fn body(guest: &Guest, model: &str) -> Bytes {
 
 /// What an upstream said of a request it refused goes to the client only where the request itself
 /// is at fault; everything else is ours to word.
-fn refusal(fate: Fate, kept: Option<Kept>) -> ToClient {
-    if let (Fate::Failed(End::Failed(Failure::ClientError)), Some(Kept::Refused(status, body))) =
-        (fate, kept)
+fn refusal(fate: Fate, kept: BTreeMap<Attempt, Kept>) -> ToClient {
+    // Of a hedged request the last attempt to fail need not be the last to be sent.
+    let at_fault = kept.into_values().rev().find_map(|kept| match kept {
+        Kept::Refused(status, body) => {
+            let limited = status == StatusCode::TOO_MANY_REQUESTS;
+            (!limited && failure_of(status) == Failure::ClientError).then_some((status, body))
+        }
+        _ => None,
+    });
+    if let (Fate::Failed(End::Failed(Failure::ClientError)), Some((status, body))) =
+        (fate, at_fault)
     {
         return ToClient::Refused(status, refused_because(body), None);
     }

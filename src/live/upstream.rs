@@ -509,7 +509,7 @@ async fn read_whole(body: Incoming, meter: &Meter, outlet: &mut impl Outlet) -> 
 }
 
 /// What a status means for health and retries.
-fn failure_of(status: StatusCode) -> Failure {
+pub(super) fn failure_of(status: StatusCode) -> Failure {
     match status.as_u16() {
         503 | 529 => Failure::Overloaded,
         401..=403 => Failure::Unauthorized,

@@ -16,10 +16,10 @@ use super::times::Times;
 use super::window::{Sample, Sums, WINDOW, Window};
 use super::{Labels, NodeLabel, Slo};
 use crate::balance::{
-    Config, End, Event, Fate, Kind, Mark, MarkBy, MarkPhase, NodeSpec, NodeState, ScaleSpec,
-    Settled, StrategySpec,
+    Config, End, Event, Fate, Kind, Mark, MarkBy, MarkPhase, NoRetry, NodeSpec, NodeState,
+    ScaleSpec, Settled, StrategySpec,
 };
-use crate::unit::{Cost, NodeId, PoolId, Span, Time};
+use crate::unit::{Cost, NodeId, PoolId, Span, Time, Tokens};
 
 /// A node is slow if its p99 is so many times the median of its pool.
 const SLOW_TIMES: u64 = 3;
@@ -261,6 +261,12 @@ impl Collector {
             Event::NodeChanged { node, spec } => self.node_changed(*node, spec),
             Event::Strategy { pool, to, .. } => self.strategies[pool.index()].clone_from(to),
             Event::Mark(mark) => self.marked(mark),
+            Event::RetryDenied { reason: NoRetry::Budget | NoRetry::Tokens, .. } => {
+                self.attempts.retries_denied += u64::from(now >= self.labels.warmup);
+            }
+            Event::HedgeDenied { .. } => {
+                self.attempts.hedges_denied += u64::from(now >= self.labels.warmup);
+            }
             Event::Explained(_)
             | Event::FirstToken { .. }
             | Event::RetryPlanned { .. }
@@ -339,7 +345,8 @@ impl Collector {
     }
 
     fn dispatched(&mut self, event: &Event) {
-        let Event::Dispatched { attempt, node, kind, arrived, queued, why, .. } = event else {
+        let Event::Dispatched { attempt, node, kind, arrived, queued, why, resumed, .. } = event
+        else {
             return;
         };
         self.waiting -= u64::from(*queued);
@@ -353,6 +360,8 @@ impl Collector {
             this.attempts += 1;
             self.attempts.total += 1;
             self.attempts.retries += u64::from(*kind == Kind::Retry);
+            self.attempts.hedges += u64::from(*kind == Kind::Hedge);
+            self.attempts.resumed += u64::from(*resumed > Tokens::ZERO);
         }
         if self.watch == Watch::Screen {
             self.last = Some(Decision { at: self.now, request: attempt.request, why: *why });
@@ -364,7 +373,8 @@ impl Collector {
             return;
         };
         let took = self.now.since(*dispatched);
-        let (good, bad) = (*end == End::Done, !matches!(end, End::Done | End::Cancelled));
+        let (good, bad) =
+            (*end == End::Done, !matches!(end, End::Done | End::Cancelled | End::Outrun));
         let counts = self.counts(*arrived);
         let this = &mut self.nodes[node.index()];
         let pool = this.pool as usize;
@@ -443,6 +453,7 @@ impl Collector {
         }
         self.attempts.failovers += u64::from(settled.failover);
         self.attempts.degraded += u64::from(settled.degraded);
+        self.attempts.hedge_wins += u64::from(settled.hedge);
         if let Some(class) = self.classes.get_mut(class) {
             class.settle(settled, &outcome, good);
         }

@@ -148,6 +148,24 @@ pub struct Attempts {
     pub failovers: u64,
     /// Requests completed by a pool their route degrades to.
     pub degraded: u64,
+    /// Requests completed by a hedge.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub hedge_wins: u64,
+    /// Late first tokens without a hedge: the pools were busy, the budget was used up, or no other
+    /// node was open.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub hedges_denied: u64,
+    /// Failed requests that were not tried again for want of budget.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub retries_denied: u64,
+    /// Retries that went on where an answer had been cut.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub resumed: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// A distribution of times in seconds; null without a sample.

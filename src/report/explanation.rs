@@ -211,6 +211,7 @@ const fn reason(filter: Filter) -> &'static str {
         Filter::Region => "another region",
         Filter::Tags => "lacks a tag",
         Filter::Tried => "tried before",
+        Filter::Domain => "same region",
     }
 }
 

@@ -75,7 +75,14 @@ fn summary() -> Summary {
             in_flight: 19,
         },
         unserved: [("connect refused", 3), ("queue full", 2)].into(),
-        attempts: Attempts { total: 24_100, retries: 80, hedges: 20, failovers: 50, degraded: 30 },
+        attempts: Attempts {
+            total: 24_100,
+            retries: 80,
+            hedges: 20,
+            failovers: 50,
+            degraded: 30,
+            ..Attempts::default()
+        },
         latency_s: times(0.812),
         ttft_s: times(0.12),
         tpot_s: times(0.0081),

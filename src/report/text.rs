@@ -97,6 +97,17 @@ fn requests(out: &mut String, summary: &Summary) {
     }
     let share = share_of(attempts.failovers, arrived);
     table.row(["failovers".to_owned(), count(attempts.failovers), share]);
+    // Most fleets neither hedge nor go on where an answer was cut, and few retries lack a budget.
+    for (kind, number, whole) in [
+        ("hedges that won", attempts.hedge_wins, attempts.hedges),
+        ("hedges denied", attempts.hedges_denied, arrived),
+        ("retries denied", attempts.retries_denied, arrived),
+        ("resumed", attempts.resumed, attempts.total),
+    ] {
+        if number > 0 {
+            table.row([kind.to_owned(), count(number), share_of(number, whole)]);
+        }
+    }
     // Most fleets have no cheaper model to degrade to.
     if attempts.degraded > 0 {
         let share = share_of(attempts.degraded, arrived);

@@ -1,7 +1,8 @@
 //! `[balancer]`: retries, timeouts, health, the waiting room, and how many balancers there are.
 
+use super::hedge;
 use super::value::{Field, Table, Walk};
-use crate::balance::{ATTEMPTS_MAX, HealthSettings, Queue, Retry, Timeouts, View};
+use crate::balance::{ATTEMPTS_MAX, HealthSettings, HedgeSpec, Queue, Retry, Timeouts, View};
 use crate::sim::{Exchange, INSTANCES_MAX, Instances};
 use crate::unit::{Ratio, Span};
 
@@ -37,6 +38,7 @@ pub(super) struct Settings {
     pub(super) connect: Span,
     pub(super) inter_token: Option<Span>,
     pub(super) instances: Instances,
+    pub(super) hedge: Option<HedgeSpec>,
 }
 
 impl Default for Settings {
@@ -49,6 +51,7 @@ impl Default for Settings {
             connect: CONNECT_DEFAULT,
             inter_token: None,
             instances: Instances::default(),
+            hedge: None,
         }
     }
 }
@@ -94,7 +97,8 @@ pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>) -> Settings {
     keep(&mut instances.count, count.map(|count| count as u32));
     instances.share = exchange(walk, table.take("share"), SHARE_DELAY);
     instances.reports = exchange(walk, table.take("reports"), REPORT_DELAY);
-    table.finish(walk, &["hedge", "rate_limits", "budgets", "degrade", "fairness"]);
+    settings.hedge = hedge::read(walk, table.take("hedge"));
+    table.finish(walk, &["rate_limits", "budgets", "degrade", "fairness"]);
     settings
 }
 
@@ -131,6 +135,12 @@ fn retry(walk: &mut Walk, table: &mut Table<'_>, into: &mut Settings) -> &'stati
     keep(&mut retry.attempts, attempts.map(|attempts| attempts as u8));
     let budget = table.take("budget").and_then(|field| walk.upto(field, 1.0));
     keep(&mut retry.budget, budget.map(Ratio::from_f64));
+    let tokens = table.take("token_budget").and_then(|field| walk.upto(field, 1.0));
+    keep(&mut retry.token_budget, tokens.map(|share| Some(Ratio::from_f64(share))));
+    let least = table.take("minimum_useful");
+    let least = least.and_then(|field| walk.span(field, Span::ZERO..=Span::MAX));
+    keep(&mut retry.minimum_useful, least);
+    keep(&mut retry.resume, table.take("resume").and_then(|field| walk.truth(field)));
     part(walk, table, "backoff", retry, backoff);
     &[]
 }

@@ -16,6 +16,7 @@ mod dist;
 mod document;
 mod engine;
 mod fault;
+mod hedge;
 mod names;
 mod origin;
 mod overrides;
@@ -223,13 +224,15 @@ impl Scenario {
     }
 
     /// Returns the scenario for real nodes: they are started and stopped by whoever runs them, so
-    /// all of a group are up, and what a group wants is only said.
+    /// all of a group are up, and what a group wants is only said. A cut answer does not go on.
     #[must_use]
     pub fn for_real_nodes(mut self) -> Scenario {
         for group in &mut self.balancer.scale {
             group.advise = true;
             group.start = group.max;
         }
+        // No protocol of models says how an answer goes on from the middle.
+        self.balancer.retry.resume = false;
         self
     }
 
@@ -427,7 +430,7 @@ fn config(
     scale: Vec<ScaleSpec>,
     settings: &balancer::Settings,
 ) -> Config {
-    let balancer::Settings { retry, timeouts, health, queue, .. } = *settings;
+    let balancer::Settings { retry, timeouts, health, queue, hedge, .. } = *settings;
     let view = settings.view();
     Config {
         seed,
@@ -438,6 +441,7 @@ fn config(
         queue,
         view,
         scale,
+        hedge,
         ..Config::new(pools, nodes, routes)
     }
 }

@@ -13,7 +13,7 @@ use crate::balance::{Limits, Locality, NodeSpec, PoolSpec, Prices, ScaleSpec, Ti
 use crate::dist::Dist;
 use crate::metrics::NodeLabel;
 use crate::node::{BackendSpec, api, slots};
-use crate::unit::{ModelId, NodeId, PoolId, Price, RegionId, Span};
+use crate::unit::{ModelId, NodeId, PoolId, Price, Ratio, RegionId, Span};
 
 /// A scenario has at most so many pools.
 pub const POOLS_MAX: usize = 256;
@@ -38,6 +38,9 @@ pub const PER_MINUTE_MAX: u64 = 1_000_000_000_000;
 
 /// Tokens a second of one stream go so far in the mean.
 pub const SPEED_MAX: f64 = 1e9;
+
+/// Tiers are built for so many times their load at most.
+const OVERPROVISION_MAX: f64 = 100.0;
 
 const TIERS: &[(&str, Tier)] =
     &[("primary", Tier::Primary), ("backup", Tier::Backup), ("secondary", Tier::Secondary)];
@@ -153,9 +156,23 @@ fn read_pool(walk: &mut Walk, mut table: Table<'_>, fleet: &mut Fleet) {
         }
         locality
     });
+    let overprovision = table.take("overprovision").and_then(|field| {
+        let factor = walk.number(field)?;
+        if !(1.0..=OVERPROVISION_MAX).contains(&factor) {
+            walk.must_be(field, "a number from 1 to 100")
+                .label("a tier keeps this times the share of it that is healthy");
+            return None;
+        }
+        Some(Ratio::from_f64(factor))
+    });
     if let Some(strategy) = strategy {
         let locality = locality.unwrap_or_default();
-        fleet.pools.push(PoolSpec { name: name.clone(), strategy, batch, locality });
+        fleet.pools.push(PoolSpec {
+            batch,
+            locality,
+            overprovision,
+            ..PoolSpec::new(&name, strategy)
+        });
     }
     let pool = fleet.pool_names.len().saturating_sub(1);
     let nodes = table.take("node");

@@ -563,7 +563,6 @@ arrivals = { poisson = { rate = 1 } }
 const LATER: &str = r#"
 duration = "1m"
 [balancer]
-hedge = { after = "p95" }
 health = { slow_start = "30s" }
 [network]
 name = "x"

@@ -581,9 +581,12 @@ impl World {
 
     fn carry_out(&mut self, by: u32, action: Action) {
         match action {
-            Action::Dispatch { attempt, node, batch } => {
+            Action::Dispatch { attempt, node, batch, resumed } => {
                 let flight = self.flights.get(attempt.request).expect("it is under way");
-                let (prompt, truth) = (flight.prompt, flight.truth);
+                let (prompt, mut truth) = (flight.prompt + resumed, flight.truth);
+                if resumed > Tokens::ZERO {
+                    truth.output = truth.output.less(resumed).max(Tokens(1));
+                }
                 let work = Work { attempt, prompt, truth, batch };
                 // Those of a batch travel together.
                 let parcel = batch.map_or(attempt, |batch| Attempt {

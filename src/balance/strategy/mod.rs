@@ -202,6 +202,8 @@ pub struct Ask<'a> {
     pub(super) within: Option<RegionId>,
     /// Hears who was looked at and what was made of them, where somebody wants an explanation.
     pub(super) listener: Option<&'a RefCell<Vec<(NodeId, f64)>>>,
+    /// The region a node must not be in, while others are asked.
+    pub(super) beyond: Option<RegionId>,
 }
 
 impl Ask<'_> {
@@ -215,6 +217,7 @@ impl Ask<'_> {
         (self.require == 0 || self.fleet.node(node).spec.tags & self.require == self.require)
             && self.within.is_none_or(|region| self.fleet.node(node).spec.region == region)
             && !self.avoid.contains(&node)
+            && self.beyond.is_none_or(|region| self.fleet.node(node).spec.region != region)
             && (self.members <= 1 || self.fleet.node(node).fits(self.members))
     }
 
@@ -234,6 +237,8 @@ impl Ask<'_> {
             Some(Filter::Tags)
         } else if self.within.is_some_and(|region| self.node(node).spec.region != region) {
             Some(Filter::Region)
+        } else if self.beyond.is_some_and(|region| self.node(node).spec.region == region) {
+            Some(Filter::Domain)
         } else {
             Some(Filter::Full)
         }

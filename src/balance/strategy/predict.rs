@@ -310,7 +310,7 @@ impl Predictor {
                         self.per_token(now, node, rest / (usage.output.0 - 1) as f64, sent, fleet);
                     }
                     (End::Done, None) => self.first_token(now, node, took, sent, fleet),
-                    (End::TimedOut(_) | End::Cancelled, None) => {
+                    (End::TimedOut(_) | End::Cancelled | End::Outrun, None) => {
                         self.at_least(now, node, took, sent, fleet);
                     }
                     _ => {}

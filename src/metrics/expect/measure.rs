@@ -23,6 +23,8 @@ pub(super) enum Metric {
     Attempts,
     Retries,
     Hedges,
+    HedgeWins,
+    Resumed,
     Failovers,
     Degraded,
     TokensInput,
@@ -98,7 +100,7 @@ const PAID: u8 = RUN | POOL | NODE;
 pub(super) type Entry = (&'static str, Metric, Unit, u8);
 
 /// Every metric; a second name of one follows the first.
-pub(super) const METRICS: [Entry; 44] = [
+pub(super) const METRICS: [Entry; 46] = [
     ("latency", Metric::Latency, Unit::Seconds, ALL | JOBS),
     ("ttft", Metric::FirstToken, Unit::Seconds, GROUPS),
     ("tpot", Metric::PerToken, Unit::Seconds, RUN | CLASS),
@@ -114,6 +116,8 @@ pub(super) const METRICS: [Entry; 44] = [
     ("attempts", Metric::Attempts, Unit::Count, RUN | NODE),
     ("retries", Metric::Retries, Unit::Count, RUN),
     ("hedges", Metric::Hedges, Unit::Count, RUN),
+    ("hedge_wins", Metric::HedgeWins, Unit::Count, RUN),
+    ("resumed", Metric::Resumed, Unit::Count, RUN),
     ("failovers", Metric::Failovers, Unit::Count, RUN),
     ("degraded", Metric::Degraded, Unit::Count, RUN | CLASS),
     ("tokens_input", Metric::TokensInput, Unit::Count, RUN),
@@ -332,6 +336,8 @@ impl View {
             Metric::Attempts => self.attempts.total,
             Metric::Retries => self.attempts.retries,
             Metric::Hedges => self.attempts.hedges,
+            Metric::HedgeWins => self.attempts.hedge_wins,
+            Metric::Resumed => self.attempts.resumed,
             Metric::Failovers => self.attempts.failovers,
             Metric::Degraded => self.attempts.degraded,
             Metric::TimedOut => self.timed_out,

@@ -102,7 +102,14 @@ fn summary() -> Summary {
         simulated_s: 130.0,
         warmup_s: 30.0,
         requests: requests(),
-        attempts: Attempts { total: 1_200, retries: 20, hedges: 30, failovers: 40, degraded: 60 },
+        attempts: Attempts {
+            total: 1_200,
+            retries: 20,
+            hedges: 30,
+            failovers: 40,
+            degraded: 60,
+            ..Attempts::default()
+        },
         latency_s: times(10.0),
         ttft_s: times(20.0),
         tpot_s: times(30.0),

@@ -1,0 +1,370 @@
+//! Hedging: a second attempt beside one whose first token is late (Dean and Barroso, "The Tail at
+//! Scale", 2013).
+//!
+//! The delay is a fixed span, or a quantile of the time to the first token that the machine has
+//! learnt of requests of the same class in the same pool. The first token wins; the other attempt is
+//! given up, stays on its node's ledger until confirmed, and is paid for. A hedge goes to another
+//! node, in another region first where nodes say where they are, and never to a cheaper pool that a
+//! route degrades to. It needs room in its budget (a share of first attempts and of their prompt
+//! tokens), and there is none while anybody waits or the pools are busy: a hedge is then in the way
+//! of somebody's first attempt, and hedging on a delay that load made long feeds on itself.
+//! What fails is not hedged here: that is `failover`. A hedge is no retry, and a request has one.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::balancer::{Balancer, Choice, Phase, Reach, RequestKey, Running, Try, TryKey};
+use super::event::{End, Event, NoHedge, Stage};
+use super::failover::ATTEMPTS_MAX;
+use super::route::Degrading;
+use super::timer::Alarm;
+use crate::unit::{ClassId, NodeId, PoolId, Ratio, RegionId, Span, Tokens};
+
+/// A quantile is not believed before so many samples of its class and pool.
+pub const HEDGE_SAMPLES_MIN: u32 = 100;
+
+/// After a quiet time so many hedges may come at once, beyond what their budget lets through.
+pub const HEDGES_BURST: u64 = 10;
+
+/// Prompt tokens that may come at once in hedges; so no longer prompt is ever hedged.
+const TOKENS_BURST: u64 = 200_000;
+
+/// A region that nodes do not name.
+const NOWHERE: RegionId = RegionId(0);
+
+/// When requests are hedged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HedgeSpec {
+    /// How long after its dispatch an attempt without a first token is hedged.
+    pub after: HedgeAfter,
+    /// Hedges are at most this share of first attempts, and their prompt tokens at most this share
+    /// of theirs, but for [`HEDGES_BURST`].
+    pub budget: Ratio,
+    /// None while attempts in flight are this share of what the nodes of the route's pools may take
+    /// at a time. Nodes without such a limit are never used up.
+    pub saturation: Ratio,
+    /// Longer prompts are not hedged.
+    pub prompt_max: Option<Tokens>,
+}
+
+/// The delay of a hedge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HedgeAfter {
+    /// Always this.
+    Fixed(Span),
+    /// This quantile of the time from dispatch to first token, by class and pool. An answer that
+    /// does not stream has its first token with its last.
+    Quantile(Ratio),
+}
+
+/// What the machine knows of hedging.
+#[derive(Debug)]
+pub(super) struct Hedger {
+    spec: HedgeSpec,
+    purse: Purse,
+    /// Only where a quantile is asked for.
+    first_tokens: BTreeMap<(PoolId, ClassId), Delays>,
+}
+
+impl Hedger {
+    pub(super) fn new(spec: HedgeSpec) -> Hedger {
+        Hedger { spec, purse: Purse::default(), first_tokens: BTreeMap::new() }
+    }
+
+    /// A first attempt was dispatched.
+    pub(super) fn earn(&mut self, prompt: Tokens) {
+        self.purse.earn(self.spec.budget, prompt);
+    }
+
+    /// Returns how long a first token of such a request may take before it is hedged, if that is
+    /// known and it may be at all.
+    fn delay(&self, pool: PoolId, class: ClassId, prompt: Tokens) -> Option<Span> {
+        if self.spec.prompt_max.is_some_and(|most| prompt > most) {
+            return None;
+        }
+        match self.spec.after {
+            HedgeAfter::Fixed(span) => Some(span),
+            HedgeAfter::Quantile(_) => self.first_tokens.get(&(pool, class))?.quantile,
+        }
+    }
+
+    /// A first token came, or was given up after so long. That it was given up moves no quantile
+    /// that is below: it was late for that one, and where above it would have been does not matter.
+    pub(super) fn learn(&mut self, pool: PoolId, class: ClassId, took: Span) {
+        if let HedgeAfter::Quantile(which) = self.spec.after {
+            self.first_tokens.entry((pool, class)).or_default().learn(took, which);
+        }
+    }
+}
+
+/// What hedges may still use: filled by first attempts, used up by hedges. It needs no clock, so it
+/// also holds when requests last minutes. In millionths of requests and tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Purse {
+    requests: u64,
+    tokens: u64,
+}
+
+impl Purse {
+    const ONE: u64 = Ratio::ONE.0 as u64;
+
+    fn earn(&mut self, share: Ratio, prompt: Tokens) {
+        let share = u64::from(share.0);
+        self.requests = (self.requests + share).min(HEDGES_BURST * Self::ONE);
+        let tokens = share.saturating_mul(prompt.0);
+        self.tokens = self.tokens.saturating_add(tokens).min(TOKENS_BURST * Self::ONE);
+    }
+
+    fn affords(&self, prompt: Tokens) -> bool {
+        self.requests >= Self::ONE && self.tokens >= prompt.0.saturating_mul(Self::ONE)
+    }
+
+    fn spend(&mut self, prompt: Tokens) {
+        self.requests -= Self::ONE;
+        self.tokens -= prompt.0 * Self::ONE;
+    }
+}
+
+/// Buckets an octave.
+const STEPS: u32 = 8;
+const STEP_BITS: u32 = 3;
+/// Beyond so many microseconds (twelve days) all times are alike.
+const MICROS_MAX: u64 = (1 << 40) - 1;
+const BUCKETS: usize = ((40 - STEP_BITS + 1) * STEPS) as usize;
+/// So many samples weigh in at most; the older half of them counts half, and so on.
+const SAMPLES_MAX: u32 = 4_096;
+/// The quantile is found anew every so many samples.
+const REFRESH: u32 = 16;
+
+/// A quantile of recent times, to within an eighth: log-linear buckets, halved when they are full, so
+/// that it follows a drift.
+#[derive(Clone, Debug)]
+struct Delays {
+    counts: Box<[u16; BUCKETS]>,
+    total: u32,
+    stale: u32,
+    quantile: Option<Span>,
+}
+
+impl Default for Delays {
+    fn default() -> Delays {
+        Delays { counts: Box::new([0; BUCKETS]), total: 0, stale: 0, quantile: None }
+    }
+}
+
+impl Delays {
+    fn learn(&mut self, took: Span, which: Ratio) {
+        self.counts[bucket(took.micros().min(MICROS_MAX))] += 1;
+        self.total += 1;
+        self.stale += 1;
+        if self.total >= SAMPLES_MAX {
+            self.counts.iter_mut().for_each(|count| *count /= 2);
+            self.total = self.counts.iter().map(|&count| u32::from(count)).sum();
+        }
+        if self.total >= HEDGE_SAMPLES_MIN && self.stale >= REFRESH {
+            self.stale = 0;
+            self.quantile = Some(self.find(which));
+        }
+    }
+
+    /// Returns the upper end of the bucket of the quantile: rather late than early.
+    fn find(&self, which: Ratio) -> Span {
+        let wanted = u64::from(self.total) * u64::from(which.0);
+        let mut seen = 0;
+        let place = self.counts.iter().position(|&count| {
+            seen += u64::from(count) * u64::from(Ratio::ONE.0);
+            seen >= wanted
+        });
+        Span(upper(place.unwrap_or(BUCKETS - 1)).saturating_mul(1_000))
+    }
+}
+
+/// Returns the bucket of a time in microseconds.
+const fn bucket(micros: u64) -> usize {
+    if micros < STEPS as u64 {
+        return micros as usize;
+    }
+    let octave = 63 - micros.leading_zeros() - STEP_BITS;
+    // The leading one of the shifted value counts a whole octave.
+    ((octave * STEPS) as u64 + (micros >> octave)) as usize
+}
+
+/// Returns the first time, in microseconds, that is beyond a bucket.
+const fn upper(bucket: usize) -> u64 {
+    let (bucket, steps) = (bucket as u64 + 1, STEPS as u64);
+    if bucket <= 2 * steps {
+        return bucket;
+    }
+    let octave = bucket / steps - 1;
+    (steps + bucket % steps) << octave
+}
+
+/// The balancer's second attempts.
+impl Balancer {
+    /// Sets the alarm for a second attempt beside the one just dispatched.
+    pub(super) fn arm_hedge(&mut self, this: TryKey, pool: PoolId) {
+        let Some(hedger) = &self.hedger else { return };
+        let live = &mut self.requests[self.tries[this].request];
+        live.armed = false;
+        // Of an answer that goes on, part has reached the client: its own pace is what counts.
+        if live.hedged || live.resumed > Tokens::ZERO {
+            return;
+        }
+        let request = &live.request;
+        let Some(delay) = hedger.delay(pool, request.class, request.prompt) else { return };
+        if self.now + delay >= request.deadline {
+            return;
+        }
+        live.armed = true;
+        match hedger.spec.after {
+            HedgeAfter::Fixed(span) => self.timers.after(self.now, span, Alarm::Hedge(this)),
+            // A span of its own nearly every time.
+            HedgeAfter::Quantile(_) => self.timers.at(self.now + delay, Alarm::Hedge(this)),
+        }
+    }
+
+    /// The first token is late.
+    pub(super) fn hedge(&mut self, this: TryKey) {
+        let Try { request: key, node, .. } = self.tries[this];
+        self.requests[key].armed = false;
+        match self.hedged_choice(key, node) {
+            Ok(choice) => {
+                let live = &mut self.requests[key];
+                live.hedged = true;
+                if let Some(hedger) = &mut self.hedger {
+                    hedger.purse.spend(live.request.prompt);
+                }
+                self.dispatch(key, &choice, None);
+            }
+            Err(reason) => {
+                let request = self.requests[key].request.id;
+                self.effects.events.push(Event::HedgeDenied { request, node, reason });
+            }
+        }
+    }
+
+    fn hedged_choice(&mut self, key: RequestKey, late: NodeId) -> Result<Choice, NoHedge> {
+        let Some(hedger) = &self.hedger else { return Err(NoHedge::Budget) };
+        let live = &self.requests[key];
+        if live.attempts >= ATTEMPTS_MAX {
+            return Err(NoHedge::Attempts);
+        }
+        if self.too_late(&live.request) {
+            return Err(NoHedge::Deadline);
+        }
+        if self.lines.waiting > 0 || self.is_saturated(key, hedger.spec.saturation) {
+            return Err(NoHedge::Saturated);
+        }
+        if !hedger.purse.affords(live.request.prompt) {
+            return Err(NoHedge::Budget);
+        }
+        // What takes down one node of a region may be what makes another one late.
+        let region = self.fleet.node(late).spec.region;
+        let beyond = (region != NOWHERE).then_some(Reach::Beyond(region));
+        let mut reaches = beyond.into_iter().chain([Reach::Untried]);
+        reaches
+            .find_map(|reach| self.choose_among(key, Degrading::No, reach))
+            .ok_or(NoHedge::NoNode)
+    }
+
+    fn is_saturated(&self, key: RequestKey, most: Ratio) -> bool {
+        let (own, _) = self.routes.pools(self.requests[key].lane);
+        let (in_flight, capacity) = own.iter().fold((0, 0), |(in_flight, capacity), pool| {
+            let (more, room) = self.fleet.pool_load(*pool);
+            (in_flight + more, capacity + room)
+        });
+        u128::from(in_flight) * u128::from(Ratio::ONE.0)
+            >= u128::from(capacity) * u128::from(most.0)
+    }
+
+    /// An attempt was the first to give its first token, or a whole answer: the other one is given
+    /// up.
+    pub(super) fn outrun(&mut self, key: RequestKey, winner: TryKey) {
+        let Phase::InFlight(running) = self.requests[key].phase else { return };
+        if let Some(other) = running.without(winner) {
+            self.requests[key].phase = Phase::InFlight(Running::one(winner));
+            self.abort(other.one, End::Outrun);
+        }
+    }
+
+    /// Tells the hedger how long a first token took, or how long it had not come when its attempt was
+    /// given up.
+    pub(super) fn learn_first_token(&mut self, this: TryKey, gave_up: Option<End>) {
+        let Some(hedger) = &mut self.hedger else { return };
+        let this = &self.tries[this];
+        // A hedge that lost was given up early: it says nothing of late ones.
+        let counts = match gave_up {
+            None | Some(End::TimedOut(Stage::FirstToken)) => true,
+            Some(End::Outrun) => !this.hedge,
+            Some(_) => false,
+        };
+        if counts {
+            let pool = self.fleet.node(this.node).home().0;
+            hedger.learn(pool, this.sent.class, self.now.since(this.dispatched));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::Rng;
+
+    #[test]
+    fn buckets_are_an_eighth_wide_and_without_gaps() {
+        for micros in (0..5_000).chain((0..39).map(|bits| (1_u64 << bits) + 1)) {
+            let place = bucket(micros);
+            let (below, above) = (place.checked_sub(1).map_or(0, upper), upper(place));
+            assert!((below..above).contains(&micros), "{micros} in {below}..{above}");
+            assert!((above - below) * 8 <= micros.max(8), "{micros} in {below}..{above}");
+        }
+        assert!(bucket(MICROS_MAX) < BUCKETS);
+    }
+
+    #[test]
+    fn a_quantile_is_found_and_follows_a_drift() {
+        let mut delays = Delays::default();
+        let mut rng = Rng::stream(1, "delays");
+        let p95 = Ratio::from_f64(0.95);
+        for sample in 0..HEDGE_SAMPLES_MIN {
+            assert_eq!(delays.quantile, None, "not before {sample} samples");
+            delays.learn(Span::from_seconds(rng.unit()), p95);
+        }
+        for scale in [1.0, 7.0, 0.2] {
+            for _ in 0..20_000 {
+                delays.learn(Span::from_seconds(scale * rng.unit()), p95);
+            }
+            let ratio = delays.quantile.expect("enough samples").seconds() / (0.95 * scale);
+            assert!((0.98..1.15).contains(&ratio), "{ratio} at {scale}");
+        }
+    }
+
+    #[test]
+    fn the_purse_holds_its_share_and_its_burst() {
+        let mut purse = Purse::default();
+        let share = Ratio::from_f64(0.1);
+        let mut hedges = 0;
+        for _ in 0..1_000 {
+            purse.earn(share, Tokens(500));
+            if purse.affords(Tokens(500)) {
+                purse.spend(Tokens(500));
+                hedges += 1;
+            }
+        }
+        assert_eq!(hedges, 100, "a tenth, of requests and of tokens alike");
+        for _ in 0..1_000_000 {
+            purse.earn(share, Tokens(5_000));
+        }
+        let spent = (0..).take_while(|_| {
+            let affords = purse.affords(Tokens(100));
+            if affords {
+                purse.spend(Tokens(100));
+            }
+            affords
+        });
+        assert_eq!(spent.count() as u64, HEDGES_BURST);
+        assert!(!purse.affords(Tokens(TOKENS_BURST + 1)));
+    }
+}
