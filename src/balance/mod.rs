@@ -50,5 +50,5 @@ pub use route::{Degrade, Match, Pressure, RouteSpec, Routes};
 pub use scale::{Reason, ScaleSpec, State, Stats, Target, Wanted, tick};
 pub use strategy::{
     Ask, Entry, Fact, Memo, REGISTRY, SCAN_MAX, Sent, Setting, SettingKind, Shortlist, Strategy,
-    StrategySpec, score,
+    StrategySpec, score, usable,
 };

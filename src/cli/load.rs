@@ -128,6 +128,23 @@ pub(super) fn simulation(scenario: &Scenario, color: Color) -> Result<Ready, Fai
     Ok(Ready { sim, notes, end: scenario.duration.map(|span| Time::ZERO + span) })
 }
 
+/// Fails if a pool chooses by a bound: `who` has no truth to read.
+#[cfg(feature = "live")]
+pub(super) fn no_bound(scenario: &Scenario, who: &str) -> Result<(), Failure> {
+    let Some(pool) = scenario.balancer.pools.iter().find(|pool| pool.strategy.entry().is_bound())
+    else {
+        return Ok(());
+    };
+    let strategy = pool.strategy.name();
+    let message = format!(
+        "pool `{}` chooses by `{strategy}`, which reads the truth: {who} has none to read",
+        pool.name
+    );
+    Err(Failure::new(Kind::Invalid, message).hint(format!(
+        "`{strategy}` is a bound for run, play and compare; choose another with --strategy NAME"
+    )))
+}
+
 /// What to say where a scenario with several balancers is run for real.
 pub(super) fn one_balancer(scenario: &Scenario) -> Option<String> {
     let many = scenario.instances.count > 1;

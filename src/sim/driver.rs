@@ -5,6 +5,7 @@ use super::agenda::{Agenda, Next};
 use super::cold::Starts;
 use super::instances::{Balancers, Instances};
 use super::network::{Network, NetworkSpec};
+use super::oracle::{Eyes, Sight};
 use crate::balance::{
     Action, Attempt, Balancer, Config, Control, Effects, Event, Explain, Input, Mark, MarkBy,
     MarkPhase, Strategy, Totals,
@@ -89,14 +90,16 @@ impl Diary for Post<'_> {
 
 /// A request under way, as only the executor knows it.
 #[derive(Clone, Debug)]
-struct Flight {
-    prompt: Tokens,
-    truth: Truth,
+pub(super) struct Flight {
+    pub(super) prompt: Tokens,
+    pub(super) truth: Truth,
     /// Kept only where some node asks for it.
-    prefix: Box<[u64]>,
-    prefix_block: u32,
+    pub(super) prefix: Box<[u64]>,
+    pub(super) prefix_block: u32,
     /// How long it is under way to the balancer.
     way: Span,
+    /// Attempts dispatched; counted only while an oracle watches.
+    pub(super) tries: u8,
 }
 
 /// The executor: simulated nodes and what will happen to them.
@@ -113,6 +116,10 @@ struct World {
     scheduled: usize,
     /// Whether some node wants to know the hashes of prompts.
     keeps_prefixes: bool,
+    /// Whether an oracle watches: then more is noted.
+    watched: bool,
+    /// Attempts under way to their nodes.
+    on_way: Vec<(NodeId, Work)>,
 }
 
 /// A simulation in progress.
@@ -128,6 +135,8 @@ pub struct Sim {
     news: Option<Time>,
     /// When something last settled or arrived.
     moved: Time,
+    /// The eyes of oracles, if some pool has one.
+    sight: Option<Sight>,
 }
 
 impl std::fmt::Debug for Sim {
@@ -182,9 +191,25 @@ impl Sim {
             faults,
             scheduled,
             keeps_prefixes,
+            watched: false,
+            on_way: Vec::new(),
         };
         let effects = Effects::default();
-        Ok(Sim { balancers, effects, world, traffic, arrival, news, moved: Time::ZERO })
+        let moved = Time::ZERO;
+        let mut sim = Sim { balancers, effects, world, traffic, arrival, news, moved, sight: None };
+        for (pool, spec) in parts.config.pools.iter().enumerate() {
+            if spec.strategy.entry().is_bound() {
+                let sight = sim.watch();
+                sim.use_strategy(PoolId(pool as u16), || sight.oracle());
+            }
+        }
+        Ok(sim)
+    }
+
+    /// Lets an oracle watch. Returns its sight.
+    fn watch(&mut self) -> Sight {
+        self.world.watched = true;
+        self.sight.get_or_insert_default().clone()
     }
 
     /// Returns simulated time.
@@ -235,8 +260,21 @@ impl Sim {
             Input::Finish(attempt, _) => Some(attempt.request),
             _ => None,
         };
+        if let Some(sight) = &self.sight {
+            self.world.exchange(&mut sight.eyes());
+        }
         std::mem::swap(&mut self.effects, self.balancers.get_mut(to).handle(now, input));
+        if let Some(sight) = &self.sight {
+            self.world.exchange(&mut sight.eyes());
+        }
         for event in &mut self.effects.events {
+            if let Event::Strategy { pool, to: spec, .. } = event
+                && spec.entry().is_bound()
+            {
+                self.world.watched = true;
+                let sight = self.sight.get_or_insert_default();
+                self.balancers.get_mut(to).use_strategy(*pool, || sight.oracle());
+            }
             if matches!(event, Event::Settled(_) | Event::Arrived { .. }) {
                 self.moved = now;
             }
@@ -415,6 +453,7 @@ impl Sim {
             prefix: if keeps { request.prefix.clone() } else { Box::default() },
             prefix_block: request.prefix_block,
             way,
+            tries: 0,
         };
         self.world.flights.insert(arrival.request.id, flight);
         if way == Span::ZERO {
@@ -427,6 +466,14 @@ impl Sim {
 }
 
 impl World {
+    /// Opens the eyes of oracles, or shuts them.
+    fn exchange(&mut self, eyes: &mut Eyes) {
+        std::mem::swap(&mut self.nodes, &mut eyes.nodes);
+        std::mem::swap(&mut self.flights, &mut eyes.flights);
+        std::mem::swap(&mut self.on_way, &mut eyes.on_way);
+        eyes.sent.clear();
+    }
+
     /// Hears news of the traffic. Returns it as an input, unless it has a way to go.
     fn hear(&mut self, at: Time, news: News) -> Option<Input> {
         if let News::Cancel(request) = news
@@ -491,6 +538,9 @@ impl World {
             Due::Arrive(request) => return Some(Input::Arrive(*request)),
             Due::Cancel(request) => return Some(Input::Cancel(request)),
             Due::Start(node, work) => {
+                if !self.on_way.is_empty() {
+                    self.on_way.retain(|(_, other)| other.attempt != work.attempt);
+                }
                 let flight = self.flights.get(work.attempt.request);
                 let blocks = flight.map_or_else(Blocks::default, |flight| Blocks {
                     hashes: &flight.prefix,
@@ -579,6 +629,16 @@ impl World {
         any.then(|| Input::Control(Control::Mark(scheduled(&fault, MarkPhase::End))))
     }
 
+    /// Notes an attempt for the oracles.
+    fn note(&mut self, node: NodeId, work: Work, out: Span) {
+        if let Some(flight) = self.flights.get_mut(work.attempt.request) {
+            flight.tries = work.attempt.ordinal.saturating_add(1);
+        }
+        if out > Span::ZERO {
+            self.on_way.push((node, work));
+        }
+    }
+
     fn carry_out(&mut self, by: u32, action: Action) {
         match action {
             Action::Dispatch { attempt, node, batch } => {
@@ -590,7 +650,11 @@ impl World {
                     request: RequestId(batch.number),
                     ordinal: u8::MAX,
                 });
-                self.send(self.out(node, parcel), Due::Start(node, work));
+                let out = self.out(node, parcel);
+                if self.watched {
+                    self.note(node, work, out);
+                }
+                self.send(out, Due::Start(node, work));
             }
             Action::Abort { attempt, node } => {
                 self.send(self.out(node, attempt), Due::Abort(node, attempt));

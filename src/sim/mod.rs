@@ -6,6 +6,7 @@ mod cold;
 mod driver;
 mod instances;
 mod network;
+mod oracle;
 
 pub use driver::{Parts, Sim, Step};
 pub use instances::{Exchange, INSTANCES_MAX, Instances};
