@@ -11,6 +11,7 @@ use slotmap::{SlotMap, new_key_type};
 
 use super::admission::{Lines, Queue};
 use super::batch::Batcher;
+use super::choose::{InHand, Models};
 use super::config::Config;
 use super::event::{
     Action, Attempt, Control, Effects, End, Event, Failure, Fate, FleetChange, Input, Kind,
@@ -28,7 +29,7 @@ use super::strategy::{Ask, Fact, Memo, Sent, Strategy, StrategySpec};
 use super::timer::{Alarm, Timers};
 use crate::id_map::IdMap;
 use crate::rng::{Rng, mix};
-use crate::unit::{NodeId, PeerId, PoolId, RequestId, RouteId, Span, Time, Tokens};
+use crate::unit::{Cost, NodeId, PeerId, PoolId, RequestId, RouteId, Span, Time, Tokens};
 
 new_key_type! {
     /// Names a request that is not forgotten yet.
@@ -86,6 +87,12 @@ pub(super) struct Live {
     pub(super) spilled: bool,
     /// Whether its last dispatch went to a pool its route degrades to.
     pub(super) degraded: bool,
+    /// The ordinal at which the model it asks now was asked first; above zero in cascades only.
+    pub(super) step: u8,
+    /// The best answer that was not good enough.
+    pub(super) in_hand: Option<Box<InHand>>,
+    /// What ended attempts cost.
+    pub(super) spent: Cost,
 }
 
 /// An attempt that has not ended yet.
@@ -165,7 +172,7 @@ pub struct Balancer {
     pub(super) strategies: Vec<[Box<dyn Strategy>; 3]>,
     /// By pool: how often its strategy was exchanged.
     tenures: Vec<u32>,
-    explain: Explain,
+    pub(super) explain: Explain,
     /// Nodes looked at for the decision that is being explained.
     looked_at: std::cell::RefCell<Vec<(NodeId, f64)>>,
     pub(super) requests: SlotMap<RequestKey, Live>,
@@ -195,6 +202,8 @@ pub struct Balancer {
     pub(super) retrying: u64,
     pub(super) totals: Totals,
     pub(super) effects: Effects,
+    /// What routes that choose a model have learnt; `None` where none does.
+    pub(super) models: Option<Box<Models>>,
 }
 
 impl Balancer {
@@ -209,11 +218,13 @@ impl Balancer {
             config.pools.iter().map(|pool| pool.strategy.clone()).collect();
         let localities = config.pools.iter().map(|pool| pool.locality).collect();
         let key = Rng::stream(config.seed, "splits").bits();
-        let routes = Routes::new(config.routes, config.expected_output.len(), key);
+        let classes = config.expected_output.len();
         let seed = match config.view.instance {
             0 => config.seed,
             other => mix(config.seed, u64::from(other)),
         };
+        let models = Models::new(&config.routes, classes, seed);
+        let routes = Routes::new(config.routes, classes, key);
         let mut balancer = Balancer {
             now: Time::ZERO,
             scaler: Scaler::new(config.scale, config.nodes.len()),
@@ -250,6 +261,7 @@ impl Balancer {
             retrying: 0,
             totals: Totals::default(),
             effects: Effects::default(),
+            models,
         };
         balancer.fleet.set_view(config.view);
         balancer.find_homes();
@@ -283,6 +295,8 @@ impl Balancer {
             Input::Cancel(request) => self.cancel(request),
             Input::Job(news) => self.effects.events.push(Event::Job(news)),
             Input::Wake => self.wake(),
+            Input::Feedback(request, quality) => self.hear_feedback(request, quality),
+            Input::Graded(grade) => self.effects.events.push(Event::Graded(grade)),
         }
         self.serve_all();
         self.settle_timers();
@@ -326,6 +340,12 @@ impl Balancer {
                 live.request.deadline == Time::MAX && (started || !timed)
             }
         })
+    }
+
+    /// Returns the node of an attempt that has not ended.
+    #[must_use]
+    pub fn node_of(&self, attempt: Attempt) -> Option<NodeId> {
+        self.find(attempt).map(|this| self.tries[this].node)
     }
 
     /// Returns the fleet.
@@ -380,7 +400,10 @@ impl Balancer {
             job: request.job,
         });
         let route = self.routes.of(&request);
-        let lane = self.routes.lane(route, &request);
+        let mut lane = self.routes.lane(route, &request);
+        if self.models.is_some() {
+            lane += self.choose_model(route, &request);
+        }
         let id = request.id;
         let key = self.requests.insert(Live {
             route,
@@ -396,6 +419,9 @@ impl Balancer {
             retrying: false,
             spilled: false,
             degraded: false,
+            step: 0,
+            in_hand: None,
+            spent: Cost::ZERO,
             request,
         });
         let other = self.index.insert(id, key);
@@ -601,7 +627,11 @@ impl Balancer {
             attempt,
             node,
             class: live.request.class,
-            kind: if ordinal == 0 { Kind::First } else { Kind::Retry },
+            kind: match ordinal {
+                0 => Kind::First,
+                _ if ordinal == live.step => Kind::Escalation,
+                _ => Kind::Retry,
+            },
             after,
             arrived: live.request.arrived,
             queued: matches!(before, Phase::Waiting(_) | Phase::Held { queued: true, .. }),
@@ -649,6 +679,13 @@ impl Balancer {
             Phase::Settled => unreachable!("a request has one fate"),
         }
         let queued = matches!(phase, Phase::Waiting(_) | Phase::Held { queued: true, .. });
+        if let Some(in_hand) = &self.requests[key].in_hand
+            && fate != Fate::Cancelled
+        {
+            // Better than nothing.
+            let usage = in_hand.usage();
+            return self.declare(key, Fate::Completed, queued, None, usage);
+        }
         self.declare(key, fate, queued, first_token, usage);
     }
 
@@ -666,25 +703,35 @@ impl Balancer {
         self.totals.settled += 1;
         self.totals.sojourn += u128::from(self.now.since(live.heard).0);
         let last = usize::from(live.attempts).checked_sub(1);
-        let elsewhere = last.is_some_and(|last| live.tried[last] != live.tried[0]);
+        let first = usize::from(live.step);
+        let elsewhere =
+            last.is_some_and(|last| last >= first && live.tried[last] != live.tried[first]);
+        let in_hand = live.in_hand.as_ref().filter(|_| fate == Fate::Completed);
+        let node = in_hand.map(|in_hand| in_hand.node());
+        let node = node.or_else(|| last.map(|last| live.tried[last]));
+        let whole = fate == Fate::Completed && in_hand.is_none();
         self.effects.actions.push(Action::Answer(request.id, fate));
         self.effects.events.push(Event::Settled(Settled {
             request: request.id,
             class: request.class,
             tenant: request.tenant,
             route: live.route,
-            node: last.map(|last| live.tried[last]),
+            node,
             fate,
             arrived: request.arrived,
             dispatched: live.dispatched,
             first_token,
             attempts: live.attempts,
-            failover: fate == Fate::Completed && (elsewhere || live.spilled),
-            degraded: fate == Fate::Completed && live.degraded,
+            failover: whole && (elsewhere || live.spilled),
+            degraded: whole && live.degraded,
             queued,
             usage,
             job: request.job,
+            spent: live.spent,
         }));
+        if let Some(node) = node.filter(|_| self.models.is_some() && fate == Fate::Completed) {
+            self.await_feedback(key, node);
+        }
         self.forget(key);
     }
 
@@ -782,6 +829,7 @@ impl Balancer {
             return self.late(Some(attempt));
         };
         let (said, usage, retry_after) = read(outcome);
+        let score = if let Outcome::Scored(_, score) = outcome { Some(score) } else { None };
         let usage = usage.sane();
         let closing = self.tries[key].closing;
         if closing.is_none() {
@@ -797,6 +845,8 @@ impl Balancer {
         live.unfinished -= 1;
         self.totals.ended += 1;
         let end = closing.unwrap_or(said);
+        let cost = this.prices.of(&usage);
+        live.spent += cost;
         self.effects.events.push(Event::Ended {
             attempt,
             node: this.node,
@@ -805,16 +855,17 @@ impl Balancer {
             arrived: live.request.arrived,
             dispatched: this.dispatched,
             usage,
-            cost: this.prices.of(&usage),
+            cost,
             job: live.request.job,
         });
         if closing.is_some() {
             return self.forget(this.request);
         }
-        if end == End::Done {
+        if end != End::Done {
+            let begun = this.first_token.is_some() && !self.withholds(this.request, this.node);
+            self.try_again(this.request, this.node, end, begun);
+        } else if score.is_none() || !self.escalate(&this, usage, score) {
             self.complete(&this, usage);
-        } else {
-            self.try_again(this.request, this.node, end, this.first_token.is_some());
         }
     }
 
@@ -824,13 +875,17 @@ impl Balancer {
             self.scaler.count_first(self.now, this.node, &live.request);
         }
         live.phase = Phase::Settled;
+        live.in_hand = None;
         if std::mem::take(&mut live.retrying) {
             self.retrying -= 1;
         }
         if let Some(mean) = self.outputs.get_mut(live.request.class.index()) {
             mean.learn(usage.output);
         }
-        self.declare(this.request, Fate::Completed, false, this.first_token, usage);
+        // What was withheld reaches the client whole.
+        let withheld = self.withholds(this.request, this.node);
+        let first_token = this.first_token.filter(|_| !withheld);
+        self.declare(this.request, Fate::Completed, false, first_token, usage);
     }
 
     /// What was known when an attempt was sent. A strategy is reminded of its own words only.
@@ -997,7 +1052,7 @@ fn build(spec: &StrategySpec) -> [Box<dyn Strategy>; 3] {
 /// Reads an outcome as an end, with usage and the pause a 429 asked for.
 fn read(outcome: Outcome) -> (End, Usage, Option<Span>) {
     match outcome {
-        Outcome::Done(usage) => (End::Done, usage, None),
+        Outcome::Done(usage) | Outcome::Scored(usage, _) => (End::Done, usage, None),
         Outcome::Failed(failure, usage) => (End::Failed(failure), usage, None),
         Outcome::RateLimited { retry_after } => (End::RateLimited, Usage::default(), retry_after),
         // Nobody asked for the abort, so to the request it is a broken connection.

@@ -131,8 +131,13 @@ impl Balancer {
         live.last = Some(end);
         let request = live.request.id;
         let others = self.retrying - u64::from(live.retrying);
-        let mut refusal = self.retry.refusal(end, live.attempts, started, others, under_way);
-        let pause = self.retry.pause(live.attempts, end, &mut self.pause_rng);
+        // Each model of a cascade has its own attempts, within those of the request.
+        let attempts = live.attempts - live.step;
+        let mut refusal = self.retry.refusal(end, attempts, started, others, under_way);
+        if refusal.is_none() && live.attempts >= ATTEMPTS_MAX {
+            refusal = Some(NoRetry::Attempts);
+        }
+        let pause = self.retry.pause(attempts, end, &mut self.pause_rng);
         if refusal.is_none() && self.now + pause >= live.request.deadline {
             refusal = Some(NoRetry::Deadline);
         }

@@ -11,6 +11,7 @@
 mod admission;
 mod balancer;
 mod batch;
+mod choose;
 mod config;
 mod event;
 mod explain;
@@ -30,10 +31,11 @@ mod timer;
 pub use admission::Queue;
 pub use balancer::{Balancer, Totals};
 pub use batch::BatchSpec;
+pub use choose::{ANSWERS_MAX, ArmView, CHOICES_MAX, Choose, ModelChoice, ModelWhy, SCORES_MAX};
 pub use config::Config;
 pub use event::{
-    Action, Attempt, Cause, Control, Effects, End, Event, Failure, Fate, FleetChange, Input, Kind,
-    Mark, MarkBy, MarkPhase, NoRetry, NodeReport, Outcome, PeerLoad, PeerNode, ProbeResult,
+    Action, Attempt, Cause, Control, Effects, End, Event, Failure, Fate, FleetChange, Grade, Input,
+    Kind, Mark, MarkBy, MarkPhase, NoRetry, NodeReport, Outcome, PeerLoad, PeerNode, ProbeResult,
     Progress, Reject, Scored, Settled, Stage, Term, TermUnit, Terms, Together, Usage, Why,
 };
 pub use explain::{CANDIDATES_MAX, Candidate, Explain, Explanation, Filter, Verdict};

@@ -20,7 +20,7 @@ use crate::balance::{
     Together, Usage,
 };
 use crate::rng::{Rng, mix};
-use crate::unit::{NodeId, RequestId, Span, Time, Tokens};
+use crate::unit::{NodeId, Ratio, RequestId, Span, Time, Tokens};
 use crate::workload::Truth;
 
 pub use api::{Allowance, Quota};
@@ -123,6 +123,8 @@ pub enum Due {
     Control(Box<Control>),
     /// Balancers are told something, or it is read for them.
     Tell(Tell),
+    /// This balancer hears how good an answer was.
+    Feedback(u32, RequestId, Ratio),
 }
 
 /// A step of what balancers are told at intervals.

@@ -95,6 +95,7 @@ fn summary() -> Summary {
         groups: Vec::new(),
         jobs: None,
         workflows: Vec::new(),
+        ..Summary::default()
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::agenda::{Agenda, Next};
 use super::cold::Starts;
+use super::grades::Grades;
 use super::instances::{Balancers, Instances};
 use super::network::{Network, NetworkSpec};
 use super::oracle::{Eyes, Sight};
@@ -13,8 +14,8 @@ use crate::balance::{
 use crate::dist::Dist;
 use crate::id_map::IdMap;
 use crate::node::{BackendSpec, Blocks, Diary, Due, FaultKind, FaultSpec, Node, Rank, Tell, Work};
-use crate::unit::{NodeId, PoolId, RequestId, Span, Time, Tokens};
-use crate::workload::{News, TraceError, Traffic, Truth};
+use crate::unit::{ClassId, NodeId, PoolId, RequestId, Span, Time, Tokens};
+use crate::workload::{News, QualitySpec, TraceError, Traffic, Truth};
 
 /// After the last arrival, a run in which nothing settles for so long is over.
 const STALL_MAX: Span = Span::from_secs(86_400);
@@ -36,6 +37,8 @@ pub struct Parts {
     pub cold_starts: Vec<Dist>,
     /// How long words are under way; `None` for no time at all.
     pub network: Option<NetworkSpec>,
+    /// How good answers are, where that is known.
+    pub quality: Option<QualitySpec>,
 }
 
 impl Parts {
@@ -51,6 +54,7 @@ impl Parts {
             instances: Instances::default(),
             cold_starts: Vec::new(),
             network: None,
+            quality: None,
         }
     }
 }
@@ -92,6 +96,7 @@ impl Diary for Post<'_> {
 #[derive(Clone, Debug)]
 pub(super) struct Flight {
     pub(super) prompt: Tokens,
+    pub(super) class: ClassId,
     pub(super) truth: Truth,
     /// Kept only where some node asks for it.
     pub(super) prefix: Box<[u64]>,
@@ -137,6 +142,8 @@ pub struct Sim {
     moved: Time,
     /// The eyes of oracles, if some pool has one.
     sight: Option<Sight>,
+    /// How good answers are.
+    grades: Option<Grades>,
 }
 
 impl std::fmt::Debug for Sim {
@@ -170,6 +177,7 @@ impl Sim {
             let regions = parts.config.nodes.iter().map(|node| node.region).collect();
             Network::new(spec, regions, seed)
         });
+        let grades = parts.quality.map(|spec| Grades::new(spec, &parts.config));
         let balancers = Balancers::new(&parts.config, &parts.instances);
         let ticks = balancers.intervals().into_iter().zip([Tell::Share, Tell::Report]);
         for (exchange, tell) in ticks {
@@ -196,7 +204,8 @@ impl Sim {
         };
         let effects = Effects::default();
         let moved = Time::ZERO;
-        let mut sim = Sim { balancers, effects, world, traffic, arrival, news, moved, sight: None };
+        let mut sim =
+            Sim { balancers, effects, world, traffic, arrival, news, moved, sight: None, grades };
         for (pool, spec) in parts.config.pools.iter().enumerate() {
             if spec.strategy.entry().is_bound() {
                 let sight = sim.watch();
@@ -251,10 +260,16 @@ impl Sim {
         record: &mut impl FnMut(Time, &Input),
         sink: &mut impl FnMut(Time, &Event),
     ) -> Result<Step, Vec<TraceError>> {
-        let Some((now, to, input)) = self.next()? else {
+        let Some((now, to, mut input)) = self.next()? else {
             return Ok(Step::Done);
         };
         self.world.now = now;
+        if let (Some(grades), Input::Finish(attempt, outcome)) = (&self.grades, &mut input)
+            && let Some(flight) = self.world.flights.get(attempt.request)
+        {
+            let node = self.balancers.all()[to].node_of(*attempt);
+            grades.score(now, flight, node, outcome);
+        }
         record(now, &input);
         let ended = match &input {
             Input::Finish(attempt, _) => Some(attempt.request),
@@ -277,6 +292,12 @@ impl Sim {
             }
             if matches!(event, Event::Settled(_) | Event::Arrived { .. }) {
                 self.moved = now;
+            }
+            if let (Some(grades), Event::Settled(settled)) = (&mut self.grades, &*event)
+                && let Some(flight) = self.world.flights.get(settled.request)
+                && let Some((after, due)) = grades.settled(now, to as u32, settled, flight)
+            {
+                self.world.agenda.enter(now + after, Rank::Report, due);
             }
             if self.balancers.declare(to, event) {
                 sink(now, event);
@@ -332,6 +353,9 @@ impl Sim {
     /// Returns when the next input comes at the earliest; `None` when nothing is left to happen.
     #[must_use]
     pub fn next_at(&self) -> Option<Time> {
+        if self.grades.as_ref().is_some_and(Grades::has_next) {
+            return Some(self.world.now);
+        }
         if self.arrival.is_none() && self.news.is_none() && self.over() {
             return None;
         }
@@ -345,6 +369,9 @@ impl Sim {
 
     /// Finds what comes next and returns the input for it and whose it is.
     fn next(&mut self) -> Result<Option<(Time, usize, Input)>, Vec<TraceError>> {
+        if let Some((to, input)) = self.grades.as_mut().and_then(Grades::next) {
+            return Ok(Some((self.world.now, to, input)));
+        }
         loop {
             if self.arrival.is_none() && self.news.is_none() && self.over() {
                 return Ok(None);
@@ -387,6 +414,10 @@ impl Sim {
                 Next::Due(at, Due::Probed(by, node, number, result)) => {
                     self.world.now = at;
                     return Ok(Some((at, by as usize, Input::Probed(node, number, result))));
+                }
+                Next::Due(at, Due::Feedback(by, request, quality)) => {
+                    self.world.now = at;
+                    return Ok(Some((at, by as usize, Input::Feedback(request, quality))));
                 }
                 Next::Due(at, due) => {
                     self.world.now = at;
@@ -449,6 +480,7 @@ impl Sim {
         let way = way.unwrap_or_default();
         let flight = Flight {
             prompt: request.prompt,
+            class: request.class,
             truth: arrival.truth,
             prefix: if keeps { request.prefix.clone() } else { Box::default() },
             prefix_block: request.prefix_block,
@@ -560,7 +592,7 @@ impl World {
             }
             Due::Progress(attempt, progress) => return Some(Input::Progress(attempt, progress)),
             Due::Finish(attempt, outcome) => return Some(Input::Finish(attempt, outcome)),
-            Due::Probed(..) | Due::Tell(_) => unreachable!("addressed before"),
+            Due::Probed(..) | Due::Tell(_) | Due::Feedback(..) => unreachable!("addressed before"),
             Due::Control(control) => return Some(Input::Control(*control)),
             Due::FaultBegins(number) => return Some(self.begin_fault(number)),
             Due::FaultEnds(number) => return self.end_fault(number),

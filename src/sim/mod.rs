@@ -4,6 +4,7 @@
 mod agenda;
 mod cold;
 mod driver;
+mod grades;
 mod instances;
 mod network;
 mod oracle;

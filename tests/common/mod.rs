@@ -69,6 +69,7 @@ pub fn labels(config: &Config, backends: &[BackendSpec]) -> Labels {
             })
             .collect(),
         groups: config.scale.iter().map(|group| group.name.clone()).collect(),
+        ..Labels::default()
     }
 }
 
@@ -83,6 +84,7 @@ pub fn class() -> ClassSpec {
         deadline: None,
         origin: Origin::default(),
         tenants: Tenants::default(),
+        complexity: None,
     }
 }
 
