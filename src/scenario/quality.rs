@@ -142,3 +142,6 @@ fn by_class(walk: &mut Walk, field: Field<'_>, classes: &Names) -> Option<ByClas
     }
     Some(table.into_iter().flatten().collect())
 }
+
+#[cfg(test)]
+mod tests;

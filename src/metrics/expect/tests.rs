@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::metrics::summary::{
-    Attempts, Batches, Class, Costs, Goodput, Hours, Latency, NodeSummary, Pool, RequestCounts,
-    TokenCounts,
+    Attempts, Batches, Class, Costs, Goodput, Hours, Latency, NodeSummary, Pool, Quality,
+    RequestCounts, RouteSummary, TokenCounts,
 };
 
 fn names() -> Names {
