@@ -62,6 +62,7 @@ fn labels(config: &Config) -> Labels {
             })
             .collect(),
         groups: Vec::new(),
+        ..Labels::default()
     }
 }
 
@@ -78,6 +79,7 @@ fn run(nodes: usize, strategy: &str, requests: u64, watch: Watch) -> u64 {
         deadline: None,
         origin: Origin::default(),
         tenants: Tenants::default(),
+        complexity: None,
     };
     let mix = Mix::new(vec![class], config.seed);
     let source = Poisson::new(0.8 * nodes as f64, Time::MAX, requests, config.seed, mix);

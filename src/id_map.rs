@@ -96,7 +96,8 @@ impl<V> IdMap<V> {
         }
     }
 
-    fn get_mut(&mut self, id: RequestId) -> Option<&mut V> {
+    /// Returns the value of this request, to be changed.
+    pub fn get_mut(&mut self, id: RequestId) -> Option<&mut V> {
         let place = self.place(id.0);
         match self.ring.get_mut(place) {
             Some(Some((there, value))) if *there == id.0 => Some(value),

@@ -192,6 +192,9 @@ pub fn replay(
     }
     // A journal may have been edited: what would make the balancer refuse is said instead.
     header.config.check().map_err(|reason| lines.malformed(&not_kept(reason)))?;
+    if header.config.pools.iter().any(|pool| pool.strategy.entry().is_bound()) {
+        return Err(lines.malformed("it read the truth (`oracle`), which no journal holds"));
+    }
     let mut balancer = Balancer::new(header.config.clone());
     let mut digest = Digest::default();
     let mut done = Replayed { header, inputs: 0, events: 0, digests: 0 };

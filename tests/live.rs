@@ -6,7 +6,7 @@ use std::io::BufReader;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plimsoll::balance::{Balancer, Event, Input, REGISTRY};
+use plimsoll::balance::{Balancer, Event, Input, usable};
 use plimsoll::journal::{Header, Writer};
 use plimsoll::live::driver::Watcher;
 use plimsoll::live::mock::{Mock, NodeName, Parts as MockParts};
@@ -189,7 +189,7 @@ fn a_replay_of_every_strategy_through_a_storm_is_lawful() {
     let requests = 1_000;
     runtime().block_on(async {
         // A few at a time: all at once would measure the machine they share.
-        for some in REGISTRY.chunks(10) {
+        for some in usable().chunks(10) {
             let runs: Vec<_> = some
                 .iter()
                 .map(|entry| (entry.name, tokio::spawn(replayed(scenario(entry.name, requests)))))
@@ -216,7 +216,7 @@ fn a_replay_of_every_strategy_through_a_storm_is_lawful() {
 #[ignore = "compares durations: run by name on a quiet machine, takes two minutes"]
 fn a_replay_agrees_with_the_simulation() {
     let mut off = Vec::new();
-    for entry in REGISTRY {
+    for entry in usable() {
         let scenario = || scenario(entry.name, 2_000);
         let (live, desk, done) = runtime().block_on(replayed(scenario()));
         let simulated = simulated(&scenario());

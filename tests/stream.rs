@@ -56,6 +56,7 @@ fn play(bytes: u64) -> Option<u64> {
         deadline: None,
         origin: Origin::default(),
         tenants: Tenants::default(),
+        complexity: None,
     };
     let map = CsvMap {
         time: "t".to_owned(),

@@ -34,6 +34,7 @@ fn mix() -> Mix {
         deadline: None,
         origin: Origin::default(),
         tenants: Tenants::default(),
+        complexity: None,
     };
     Mix::new(vec![class], 7)
 }

@@ -141,7 +141,7 @@ impl Balancer {
     pub(super) fn turn_away_homeless(&mut self) {
         for index in 0..self.routes.count() {
             let route = RouteId(index as u16);
-            // The lanes of a route differ in their order only.
+            // The first lane of a route has all of its pools.
             let lane = self.routes.first_lane(route) as usize;
             while self.homes[lane].is_none()
                 && let Some(place) = self.head_of_line(route)

@@ -11,6 +11,7 @@ use slotmap::{SlotMap, new_key_type};
 
 use super::admission::{Lines, Queue};
 use super::batch::Batcher;
+use super::choose::{InHand, Models};
 use super::config::Config;
 use super::event::{
     Action, Attempt, Control, Effects, End, Event, Failure, Fate, FleetChange, Input, Kind,
@@ -22,6 +23,7 @@ use super::failover::{ATTEMPTS_MAX, Amount, Retry, Timeouts, blames_node, wasted
 use super::fleet::{Fleet, Held, Locality, NodeSpec, NodeState, Prices, Tier};
 use super::health::HealthSettings;
 use super::hedge::Hedger;
+use super::output::OutputMean;
 use super::request::Request;
 use super::resize::Scaler;
 use super::route::{Degrading, LaneId, RouteSpec, Routes};
@@ -30,7 +32,7 @@ use super::strategy::{Ask, Fact, Memo, Sent, Strategy, StrategySpec};
 use super::timer::{Alarm, Timers};
 use crate::id_map::IdMap;
 use crate::rng::{Rng, mix};
-use crate::unit::{NodeId, PeerId, PoolId, RegionId, RequestId, RouteId, Span, Time, Tokens};
+use crate::unit::{Cost, NodeId, PeerId, PoolId, RegionId, RequestId, RouteId, Span, Time, Tokens};
 
 new_key_type! {
     /// Names a request that is not forgotten yet.
@@ -125,6 +127,12 @@ pub(super) struct Live {
     pub(super) resumed: Tokens,
     /// When the first of them came.
     pub(super) begun: Option<Time>,
+    /// The ordinal at which the model it asks now was asked first; above zero in cascades only.
+    pub(super) step: u8,
+    /// The best answer that was not good enough.
+    pub(super) in_hand: Option<Box<InHand>>,
+    /// What ended attempts cost.
+    pub(super) spent: Cost,
 }
 
 /// An attempt that has not ended yet.
@@ -172,30 +180,6 @@ pub struct Totals {
     pub sojourn: u128,
 }
 
-/// The mean length of answers, learnt from those seen.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct OutputMean {
-    sum: u64,
-    count: u64,
-}
-
-impl OutputMean {
-    pub(super) fn expected(self, most: Option<Tokens>) -> Tokens {
-        let mean = Tokens(self.sum / self.count);
-        most.map_or(mean, |most| most.min(mean))
-    }
-
-    fn learn(&mut self, output: Tokens) {
-        // Halving both keeps the mean, bounds the sum and lets the mean follow a drift.
-        if self.count >= 1 << 20 {
-            self.sum /= 2;
-            self.count /= 2;
-        }
-        self.sum = self.sum.saturating_add(output.0);
-        self.count += 1;
-    }
-}
-
 /// The machine. See the module's contract.
 #[derive(Debug)]
 pub struct Balancer {
@@ -210,7 +194,7 @@ pub struct Balancer {
     pub(super) strategies: Vec<[Box<dyn Strategy>; 3]>,
     /// By pool: how often its strategy was exchanged.
     tenures: Vec<u32>,
-    explain: Explain,
+    pub(super) explain: Explain,
     /// Nodes looked at for the decision that is being explained.
     looked_at: std::cell::RefCell<Vec<(NodeId, f64)>>,
     pub(super) requests: SlotMap<RequestKey, Live>,
@@ -245,6 +229,8 @@ pub struct Balancer {
     /// Only where requests are hedged.
     pub(super) hedger: Option<Box<Hedger>>,
     pub(super) spill: Spill,
+    /// What routes that choose a model have learnt; `None` where none does.
+    pub(super) models: Option<Box<Models>>,
 }
 
 impl Balancer {
@@ -259,12 +245,14 @@ impl Balancer {
             config.pools.iter().map(|pool| pool.strategy.clone()).collect();
         let localities = config.pools.iter().map(|pool| pool.locality).collect();
         let key = Rng::stream(config.seed, "splits").bits();
-        let routes = Routes::new(config.routes, config.expected_output.len(), key);
+        let classes = config.expected_output.len();
         let seed = match config.view.instance {
             0 => config.seed,
             other => mix(config.seed, u64::from(other)),
         };
         let spill = Spill::new(&config.pools, config.seed);
+        let models = Models::new(&config.routes, classes, seed);
+        let routes = Routes::new(config.routes, classes, key);
         let mut balancer = Balancer {
             now: Time::ZERO,
             scaler: Scaler::new(config.scale, config.nodes.len()),
@@ -286,11 +274,7 @@ impl Balancer {
             blocked: vec![false; routes.count()],
             routes,
             timers: Timers::default(),
-            outputs: config
-                .expected_output
-                .iter()
-                .map(|tokens| OutputMean { sum: tokens.0, count: 1 })
-                .collect(),
+            outputs: config.expected_output.iter().map(|tokens| OutputMean::new(*tokens)).collect(),
             retry: config.retry,
             timeouts: config.timeouts,
             health: config.health,
@@ -304,6 +288,7 @@ impl Balancer {
             effects: Effects::default(),
             hedger: config.hedge.map(|spec| Box::new(Hedger::new(spec))),
             spill,
+            models,
         };
         balancer.fleet.set_view(config.view);
         balancer.find_homes();
@@ -337,6 +322,8 @@ impl Balancer {
             Input::Cancel(request) => self.cancel(request),
             Input::Job(news) => self.effects.events.push(Event::Job(news)),
             Input::Wake => self.wake(),
+            Input::Feedback(request, quality) => self.hear_feedback(request, quality),
+            Input::Graded(grade) => self.effects.events.push(Event::Graded(grade)),
         }
         self.serve_all();
         self.settle_timers();
@@ -380,6 +367,12 @@ impl Balancer {
                 live.request.deadline == Time::MAX && (started || !(timed || live.armed))
             }
         })
+    }
+
+    /// Returns the node of an attempt that has not ended.
+    #[must_use]
+    pub fn node_of(&self, attempt: Attempt) -> Option<NodeId> {
+        self.find(attempt).map(|this| self.tries[this].node)
     }
 
     /// Returns the fleet.
@@ -435,7 +428,10 @@ impl Balancer {
         });
         self.under_way += Amount::of(&request);
         let route = self.routes.of(&request);
-        let lane = self.routes.lane(route, &request);
+        let mut lane = self.routes.lane(route, &request);
+        if self.models.is_some() {
+            lane += self.choose_model(route, &request);
+        }
         let id = request.id;
         let key = self.requests.insert(Live {
             route,
@@ -453,6 +449,9 @@ impl Balancer {
             hedged: false,
             resumed: Tokens::ZERO,
             begun: None,
+            step: 0,
+            in_hand: None,
+            spent: Cost::ZERO,
             request,
         });
         let other = self.index.insert(id, key);
@@ -690,7 +689,7 @@ impl Balancer {
             attempt,
             node,
             class: live.request.class,
-            kind,
+            kind: if ordinal > 0 && ordinal == live.step { Kind::Escalation } else { kind },
             after,
             arrived: live.request.arrived,
             queued: matches!(before, Phase::Waiting(_) | Phase::Held { queued: true, .. }),
@@ -744,6 +743,13 @@ impl Balancer {
             Phase::Settled => unreachable!("a request has one fate"),
         }
         let queued = matches!(phase, Phase::Waiting(_) | Phase::Held { queued: true, .. });
+        if let Some(in_hand) = &self.requests[key].in_hand
+            && fate != Fate::Cancelled
+        {
+            // Better than nothing.
+            let usage = in_hand.usage();
+            return self.declare(key, Fate::Completed, queued, None, usage, None);
+        }
         self.declare(key, fate, queued, first_token, usage, None);
     }
 
@@ -764,14 +770,18 @@ impl Balancer {
         self.totals.settled += 1;
         self.totals.sojourn += u128::from(self.now.since(live.heard).0);
         let last = usize::from(live.attempts).checked_sub(1).map(|last| live.tried[last]);
-        let elsewhere = |by: &Try| by.node != live.tried[0];
+        let first = usize::from(live.step);
+        let elsewhere = |by: &Try| usize::from(by.ordinal) >= first && by.node != live.tried[first];
+        let in_hand = live.in_hand.as_ref().filter(|_| fate == Fate::Completed);
+        let in_hand = in_hand.map(|in_hand| in_hand.node());
+        let node = by.map(|by| by.node).or(in_hand).or(last);
         self.effects.actions.push(Action::Answer(request.id, fate));
         self.effects.events.push(Event::Settled(Settled {
             request: request.id,
             class: request.class,
             tenant: request.tenant,
             route: live.route,
-            node: by.map(|by| by.node).or(last),
+            node,
             fate,
             arrived: request.arrived,
             dispatched: live.dispatched,
@@ -783,7 +793,11 @@ impl Balancer {
             usage,
             job: request.job,
             hedge: by.is_some_and(|by| by.hedge),
+            spent: live.spent,
         }));
+        if let Some(node) = node.filter(|_| self.models.is_some() && fate == Fate::Completed) {
+            self.await_feedback(key, node);
+        }
         self.forget(key);
     }
 
@@ -887,6 +901,7 @@ impl Balancer {
             return self.late(Some(attempt));
         };
         let (said, usage, retry_after) = read(outcome);
+        let score = if let Outcome::Scored(_, score) = outcome { Some(score) } else { None };
         let usage = usage.sane();
         let closing = self.tries[key].closing;
         if closing.is_none() {
@@ -905,6 +920,8 @@ impl Balancer {
         live.unfinished -= 1;
         self.totals.ended += 1;
         let end = closing.unwrap_or(said);
+        let cost = this.prices.of(&usage);
+        live.spent += cost;
         self.effects.events.push(Event::Ended {
             attempt,
             node: this.node,
@@ -913,19 +930,22 @@ impl Balancer {
             arrived: live.request.arrived,
             dispatched: this.dispatched,
             usage,
-            cost: this.prices.of(&usage),
+            cost,
             job: live.request.job,
         });
         if closing.is_some() {
             return self.forget(this.request);
         }
-        if end == End::Done {
-            self.outrun(this.request, key);
-            self.complete(&this, usage);
-        } else {
+        if end != End::Done {
             let came =
                 this.first_token.map(|at| (at, usage.output.max(this.tokens).max(Tokens(1))));
-            self.failed(key, this.request, (this.node, end), came);
+            // What is withheld has reached nobody.
+            let came = came.filter(|_| !self.withholds(this.request, this.node));
+            return self.failed(key, this.request, (this.node, end), came);
+        }
+        self.outrun(this.request, key);
+        if score.is_none() || !self.escalate(&this, usage, score) {
+            self.complete(&this, usage);
         }
     }
 
@@ -935,6 +955,7 @@ impl Balancer {
             self.scaler.count_first(self.now, this.node, &live.request);
         }
         live.phase = Phase::Settled;
+        live.in_hand = None;
         let first_token = live.begun.or(this.first_token);
         // Of an answer that was cut and went on, the client has both parts.
         usage.output += live.resumed;
@@ -942,6 +963,9 @@ impl Balancer {
         if let Some(mean) = self.outputs.get_mut(live.request.class.index()) {
             mean.learn(usage.output);
         }
+        // What was withheld reaches the client whole.
+        let withheld = self.withholds(this.request, this.node);
+        let first_token = first_token.filter(|_| !withheld);
         self.declare(this.request, Fate::Completed, false, first_token, usage, Some(this));
     }
 
@@ -1110,7 +1134,7 @@ fn build(spec: &StrategySpec) -> [Box<dyn Strategy>; 3] {
 /// Reads an outcome as an end, with usage and the pause a 429 asked for.
 fn read(outcome: Outcome) -> (End, Usage, Option<Span>) {
     match outcome {
-        Outcome::Done(usage) => (End::Done, usage, None),
+        Outcome::Done(usage) | Outcome::Scored(usage, _) => (End::Done, usage, None),
         Outcome::Failed(failure, usage) => (End::Failed(failure), usage, None),
         Outcome::RateLimited { retry_after } => (End::RateLimited, Usage::default(), retry_after),
         // Nobody asked for the abort, so to the request it is a broken connection.

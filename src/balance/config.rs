@@ -97,6 +97,12 @@ impl Config {
                 "a route names pools that exist",
             ),
             (self.routes.iter().all(splits), "a route splits all its traffic among its own pools"),
+            (
+                self.routes
+                    .iter()
+                    .all(|route| route.choose.as_ref().is_none_or(|choose| choose.fits(route))),
+                "a route chooses among 2 to 8 pools (2 by complexity), and does not split",
+            ),
             (self.routes.iter().all(lacks_overlap), "a route degrades to pools not its own"),
             (self.nodes.iter().all(|node| node.pool.index() < pools), "a node is in a pool"),
             (self.nodes.iter().all(|node| node.weight > 0), "a node has a weight of at least one"),

@@ -7,6 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::choose::ModelChoice;
 use super::explain::Explanation;
 use super::fleet::{Limits, NodeSpec, NodeState, Prices, Tier};
 use super::job::{JobNews, JobStep};
@@ -53,6 +54,29 @@ pub enum Input {
     Job(JobNews),
     /// The time asked for by `wake_at` has come.
     Wake,
+    /// How good the answer to a request was, from zero to one, in the word of whoever asked. Comes
+    /// after its end, if it comes.
+    Feedback(RequestId, Ratio),
+    /// How good an answer is in truth. The balancer repeats it as an event and otherwise takes no
+    /// notice: it is for reports of simulations.
+    Graded(Grade),
+}
+
+/// How good a delivered answer is in truth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grade {
+    /// Whose answer.
+    pub request: RequestId,
+    /// The class of the request.
+    pub class: ClassId,
+    /// The route it took.
+    pub route: RouteId,
+    /// The node that gave it.
+    pub node: NodeId,
+    /// When the request was meant to arrive.
+    pub arrived: Time,
+    /// From zero, useless, to one, as good as can be.
+    pub quality: Ratio,
 }
 
 /// How far an attempt has come.
@@ -108,6 +132,8 @@ pub enum Outcome {
     },
     /// The attempt was aborted as asked; what it had used by then.
     Aborted(Usage),
+    /// A whole answer, and how good its scorer finds it, from zero to one.
+    Scored(Usage, Ratio),
 }
 
 /// Why an attempt or a probe failed.
@@ -582,6 +608,32 @@ pub enum Event {
         /// Why not.
         reason: NoHedge,
     },
+    /// Why a pool of its route comes first for a request; only where an explanation is wanted.
+    Model(Box<ModelChoice>),
+    /// An answer was not good enough: the next pool of a cascade is asked.
+    Escalated {
+        /// Whose.
+        request: RequestId,
+        /// The node that gave it.
+        node: NodeId,
+        /// What its scorer made of it.
+        score: Ratio,
+        /// The pool that is asked next.
+        to: PoolId,
+    },
+    /// A bandit heard how good an answer was.
+    Feedback {
+        /// Whose.
+        request: RequestId,
+        /// The class of the request.
+        class: ClassId,
+        /// The pool that gave it.
+        pool: PoolId,
+        /// From zero to one.
+        quality: Ratio,
+    },
+    /// How good a delivered answer is in truth.
+    Graded(Grade),
 }
 
 /// What is to be known of a request at its final end.
@@ -621,6 +673,8 @@ pub struct Settled {
     pub job: Option<JobStep>,
     /// Completed by a hedge.
     pub hedge: bool,
+    /// What its attempts had cost by then; those that were aborted last may add to it.
+    pub spent: Cost,
 }
 
 /// Which try a dispatch is.
@@ -632,6 +686,8 @@ pub enum Kind {
     Retry,
     /// One beside another that has no first token yet.
     Hedge,
+    /// One of another model, after an answer that was not good enough.
+    Escalation,
 }
 
 /// Why a failed request is not tried again.

@@ -241,11 +241,14 @@ impl Balancer {
         if live.retrying {
             others -= this;
         }
-        // A hedge is none of the tries that may fail.
-        let tries = live.attempts - u8::from(live.hedged);
+        // A hedge is none of the tries that may fail, and each model of a cascade has its own.
+        let tries = live.attempts - live.step - u8::from(live.hedged);
         let tries = if live.attempts >= ATTEMPTS_MAX { ATTEMPTS_MAX } else { tries };
         let amounts = (this, others, self.under_way);
         let mut refusal = self.retry.refusal(end, tries, came.is_some(), amounts);
+        if refusal.is_none() && live.attempts >= ATTEMPTS_MAX {
+            refusal = Some(NoRetry::Attempts);
+        }
         let pause = self.retry.pause(tries, end, &mut self.pause_rng);
         let least = pause + self.retry.minimum_useful;
         if refusal.is_none() && self.now + least >= live.request.deadline {

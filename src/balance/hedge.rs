@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::balancer::{Balancer, Choice, Phase, Reach, RequestKey, Running, Try, TryKey};
+use super::choose::Choose;
 use super::event::{End, Event, NoHedge, Stage};
 use super::failover::ATTEMPTS_MAX;
 use super::route::Degrading;
@@ -210,6 +211,10 @@ impl Balancer {
         live.armed = false;
         // Of an answer that goes on, part has reached the client: its own pace is what counts.
         if live.hedged || live.resumed > Tokens::ZERO {
+            return;
+        }
+        // A cascade withholds answers until they are whole: an early first token is worth nothing.
+        if matches!(self.routes.get(live.route).choose, Some(Choose::Cascade { .. })) {
             return;
         }
         let request = &live.request;

@@ -11,6 +11,7 @@
 mod admission;
 mod balancer;
 mod batch;
+mod choose;
 mod config;
 mod event;
 mod explain;
@@ -21,6 +22,7 @@ mod hearsay;
 mod hedge;
 mod invariant;
 mod job;
+mod output;
 mod request;
 mod resize;
 mod route;
@@ -32,10 +34,11 @@ mod timer;
 pub use admission::Queue;
 pub use balancer::{Balancer, Totals};
 pub use batch::BatchSpec;
+pub use choose::{ANSWERS_MAX, ArmView, CHOICES_MAX, Choose, ModelChoice, ModelWhy, SCORES_MAX};
 pub use config::Config;
 pub use event::{
-    Action, Attempt, Cause, Control, Effects, End, Event, Failure, Fate, FleetChange, Input, Kind,
-    Mark, MarkBy, MarkPhase, NoHedge, NoRetry, NodeReport, Outcome, PeerLoad, PeerNode,
+    Action, Attempt, Cause, Control, Effects, End, Event, Failure, Fate, FleetChange, Grade, Input,
+    Kind, Mark, MarkBy, MarkPhase, NoHedge, NoRetry, NodeReport, Outcome, PeerLoad, PeerNode,
     ProbeResult, Progress, Reject, Scored, Settled, Stage, Term, TermUnit, Terms, Together, Usage,
     Why,
 };
@@ -54,5 +57,5 @@ pub use route::{Degrade, Match, Pressure, RouteSpec, Routes};
 pub use scale::{Reason, ScaleSpec, State, Stats, Target, Wanted, tick};
 pub use strategy::{
     Ask, Entry, Fact, Memo, REGISTRY, SCAN_MAX, Sent, Setting, SettingKind, Shortlist, Strategy,
-    StrategySpec, score,
+    StrategySpec, score, usable,
 };

@@ -66,6 +66,9 @@ pub struct Request {
     /// there is none.
     #[serde(default, skip_serializing_if = "is_none")]
     pub prefix_block: u32,
+    /// How hard it is, in thousandths of any scale on which more is harder, if the edge can tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub complexity: Option<u32>,
 }
 
 impl Request {
@@ -88,7 +91,15 @@ impl Request {
             job: None,
             prefix: Box::default(),
             prefix_block: 0,
+            complexity: None,
         }
+    }
+
+    /// Returns how hard it is, in thousandths: its complexity, or else its prompt in thousands of
+    /// tokens, for want of anything better.
+    #[must_use]
+    pub fn hardness(&self) -> u32 {
+        self.complexity.unwrap_or_else(|| u32::try_from(self.prompt.0).unwrap_or(u32::MAX))
     }
 }
 

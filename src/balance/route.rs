@@ -12,6 +12,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::choose::Choose;
 use super::fleet::{Fleet, Tier};
 use super::request::{Priority, Request};
 use crate::rng::mix;
@@ -33,6 +34,16 @@ pub struct RouteSpec {
     /// Which pools take over under pressure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub degrade: Option<Degrade>,
+    /// How one of `to` is chosen for each request. Not together with `split`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub choose: Option<Choose>,
+}
+
+impl RouteSpec {
+    /// Returns how many lanes it has.
+    fn lanes(&self) -> usize {
+        if self.choose.is_some() { self.to.len() } else { self.split.len().max(1) }
+    }
 }
 
 /// Pools of a cheaper or smaller model that take over under pressure.
@@ -162,7 +173,8 @@ pub struct Routes {
     specs: Vec<RouteSpec>,
     by_class: Vec<Vec<RouteId>>,
     lanes: Vec<Lane>,
-    /// By route: its first lane. A route has one lane, or one for each part of its split.
+    /// By route: its first lane. A route has one lane, or one for each part of its split, or one for
+    /// each pool it chooses from.
     first_lane: Vec<LaneId>,
     /// Keys the draws of splits.
     key: u64,
@@ -184,6 +196,14 @@ impl Lane {
     fn new(spec: &RouteSpec, first: Option<PoolId>) -> Lane {
         let others = spec.to.iter().copied().filter(|pool| Some(*pool) != first);
         let mut pools: Vec<PoolId> = first.into_iter().chain(others).collect();
+        let own = pools.len();
+        pools.extend(spec.degrade.iter().flat_map(|degrade| &degrade.to));
+        Lane { pools, own }
+    }
+
+    /// The lane of a route that begins at this place of its pools.
+    fn from(spec: &RouteSpec, place: usize) -> Lane {
+        let mut pools = spec.to[place..].to_vec();
         let own = pools.len();
         pools.extend(spec.degrade.iter().flat_map(|degrade| &degrade.to));
         Lane { pools, own }
@@ -212,9 +232,18 @@ impl Routes {
         let (mut lanes, mut first_lane) = (Vec::new(), Vec::new());
         for spec in &specs {
             first_lane.push(lanes.len() as LaneId);
-            lanes.extend(spec.split.iter().map(|(pool, _)| Lane::new(spec, Some(*pool))));
-            if spec.split.is_empty() {
-                lanes.push(Lane::new(spec, None));
+            match &spec.choose {
+                // What was asked and found wanting is not asked again.
+                Some(Choose::Cascade { .. }) => {
+                    lanes.extend((0..spec.to.len()).map(|place| Lane::from(spec, place)));
+                }
+                Some(_) => lanes.extend(spec.to.iter().map(|pool| Lane::new(spec, Some(*pool)))),
+                None => {
+                    lanes.extend(spec.split.iter().map(|(pool, _)| Lane::new(spec, Some(*pool))));
+                    if spec.split.is_empty() {
+                        lanes.push(Lane::new(spec, None));
+                    }
+                }
             }
         }
         Routes { specs, by_class, lanes, first_lane, key }
@@ -255,9 +284,7 @@ impl Routes {
     /// Returns every lane with the route it belongs to.
     pub(super) fn lanes(&self) -> impl Iterator<Item = (LaneId, &RouteSpec)> {
         let routes = self.specs.iter().zip(&self.first_lane);
-        routes.flat_map(|(spec, first)| {
-            (*first..).take(spec.split.len().max(1)).map(move |lane| (lane, spec))
-        })
+        routes.flat_map(|(spec, first)| (*first..).take(spec.lanes()).map(move |lane| (lane, spec)))
     }
 
     /// Returns the first route that matches. Requests of a class beyond those compiled for take

@@ -10,7 +10,7 @@ use super::failure::{Failure, Kind};
 use super::progress::{Progress, Style};
 use super::result::watch_signals;
 use super::{Changes, Color, load, output};
-use crate::balance::{Event, Input, REGISTRY};
+use crate::balance::{Event, Input, StrategySpec, usable};
 use crate::lab::{self, Halt, Metric, Plan, Run};
 use crate::metrics::Watch;
 use crate::metrics::expect::Expectation;
@@ -138,12 +138,15 @@ impl Compare {
             let message = format!("there are no {} seeds from {first} upwards", self.seeds);
             return Err(Failure::new(Kind::Usage, message));
         };
+        let bounds = strategies.iter().enumerate().filter(|(_, name)| is_bound(name, &scenario));
+        let bounds = bounds.map(|(at, _)| at).collect();
         let plan = Plan {
             scenario: scenario.name.clone(),
             strategies,
             baseline,
             seeds: (first..=last).collect(),
             metrics: bench.metrics.clone(),
+            bounds,
         };
         match self.aa {
             Some(tries) => self.alarms(plan, tries, &bench),
@@ -161,7 +164,7 @@ impl Compare {
                     .hint("write for instance --strategies random,least_tokens"));
             }
             if word == "all" {
-                list.extend(REGISTRY.iter().map(|entry| entry.name.to_owned()));
+                list.extend(usable().iter().map(|entry| entry.name.to_owned()));
             } else {
                 list.push(word);
             }
@@ -336,6 +339,15 @@ fn nothing(runs: &[Option<Run>]) -> Result<(), Failure> {
         return Err(failure.hint("look at --duration, --requests and the trace"));
     }
     Ok(())
+}
+
+/// Returns whether a strategy, or one of those the scenario writes, only bounds what is possible.
+fn is_bound(name: &str, scenario: &Scenario) -> bool {
+    if name == AS_WRITTEN {
+        return scenario.balancer.pools.iter().any(|pool| pool.strategy.entry().is_bound());
+    }
+    let bare = name.split('(').next().unwrap_or(name);
+    StrategySpec::named(bare).is_some_and(|spec| spec.entry().is_bound())
 }
 
 fn strategy_override(name: &str) -> Option<Override> {

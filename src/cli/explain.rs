@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::balance::{Degrade, Match, Pressure, Priority, RouteSpec};
+use crate::balance::{Choose, Degrade, Match, Pressure, Priority, RouteSpec};
 use crate::scenario::Scenario;
 use crate::unit::{PoolId, Span};
 
@@ -52,6 +52,9 @@ fn route_line(scenario: &Scenario, route: &RouteSpec) -> String {
             let _ = write!(text, "; then {}", pools(scenario, &route.to));
         }
     }
+    if let Some(choose) = &route.choose {
+        let _ = write!(text, "; {}", chooses(choose));
+    }
     if let Some(degrade) = &route.degrade {
         let _ = write!(text, "; {}", degrades(scenario, degrade));
     }
@@ -60,6 +63,22 @@ fn route_line(scenario: &Scenario, route: &RouteSpec) -> String {
         let _ = write!(text, "; only nodes with {}", short(&tags, ", "));
     }
     text
+}
+
+fn chooses(choose: &Choose) -> String {
+    match choose {
+        Choose::Complexity { strong_share, window } => format!(
+            "the hardest {}% of the last {window} go to the second first",
+            strong_share.value() * 100.0
+        ),
+        Choose::Cascade { accept } => {
+            format!("the next one if an answer scores below {}", accept.value())
+        }
+        Choose::Bandit { worth, memory, .. } => format!(
+            "a bandit chooses: a good answer is worth ${}, {memory} words are remembered",
+            *worth as f64 / 1e6
+        ),
+    }
 }
 
 fn degrades(scenario: &Scenario, degrade: &Degrade) -> String {

@@ -6,6 +6,8 @@ use std::path::Path;
 
 use super::failure::{Failure, Kind};
 use super::{Changes, Color, traffic};
+#[cfg(feature = "live")]
+use crate::balance::{Choose, RouteSpec};
 use crate::metrics::expect::{ExpectError, Expectation, Names};
 use crate::metrics::{Collector, Watch};
 use crate::scenario::{self, Override, Scenario};
@@ -100,6 +102,7 @@ pub(super) fn names(scenario: &Scenario) -> Names {
         pools: labels.pools.clone(),
         nodes: labels.nodes.iter().map(|node| node.name.clone()).collect(),
         workflows: labels.workflows.iter().map(|flow| flow.name.clone()).collect(),
+        routes: labels.routes.clone(),
     }
 }
 
@@ -122,10 +125,46 @@ pub(super) fn simulation(scenario: &Scenario, color: Color) -> Result<Ready, Fai
         instances: scenario.instances,
         cold_starts: scenario.cold_starts.clone(),
         network: scenario.network.clone(),
+        quality: scenario.quality.clone(),
         ..Parts::new(scenario.balancer.clone(), scenario.backends.clone())
     };
     let sim = Sim::new(parts, traffic).map_err(|errors| trace_failure(scenario, &errors))?;
     Ok(Ready { sim, notes, end: scenario.duration.map(|span| Time::ZERO + span) })
+}
+
+/// Fails if a pool chooses by a bound: `who` has no truth to read.
+#[cfg(feature = "live")]
+pub(super) fn no_bound(scenario: &Scenario, who: &str) -> Result<(), Failure> {
+    let Some(pool) = scenario.balancer.pools.iter().find(|pool| pool.strategy.entry().is_bound())
+    else {
+        return Ok(());
+    };
+    let strategy = pool.strategy.name();
+    let message = format!(
+        "pool `{}` chooses by `{strategy}`, which reads the truth: {who} has none to read",
+        pool.name
+    );
+    Err(Failure::new(Kind::Invalid, message).hint(format!(
+        "`{strategy}` is a bound for run, play and compare; choose another with --strategy NAME"
+    )))
+}
+
+/// Fails if a route chooses by how good answers are: nobody says so outside a simulation.
+#[cfg(feature = "live")]
+pub(super) fn no_grades(scenario: &Scenario, who: &str) -> Result<(), Failure> {
+    let word = |route: &RouteSpec| match route.choose.as_ref()? {
+        Choose::Complexity { .. } => None,
+        Choose::Cascade { .. } => Some("cascade"),
+        Choose::Bandit { .. } => Some("bandit"),
+    };
+    let Some(word) = scenario.balancer.routes.iter().find_map(word) else {
+        return Ok(());
+    };
+    let message =
+        format!("a route chooses by `{word}`: {who} has nobody who says how good answers are");
+    let failure = Failure::new(Kind::Invalid, message);
+    Err(failure
+        .hint("`complexity` and plain order work here; the others are for run, play and compare"))
 }
 
 /// What to say where a scenario with several balancers is run for real.

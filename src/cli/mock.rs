@@ -32,6 +32,7 @@ pub(super) struct MockServers {
 impl MockServers {
     pub(super) fn run(&self) -> Result<u8, Failure> {
         let scenario = load::scenario(&self.scenario, &self.changes, self.color)?;
+        load::no_bound(&scenario, "a mock")?;
         // A node without a back end has nothing to imitate.
         scenario.check_simulable().map_err(|problems| load::drawn(&problems, self.color))?;
         let failed = |error: std::io::Error| {

@@ -39,6 +39,8 @@ impl Replay {
         let color = self.output.color;
         let scenario = load::scenario(&self.scenario, &self.changes, color)?.for_real_nodes();
         let gates = self.output.gates(&scenario)?;
+        load::no_bound(&scenario, "a replay")?;
+        load::no_grades(&scenario, "a replay")?;
         #[cfg(feature = "tui")]
         if self.watch && !super::play::has_terminal() {
             return Err(Failure::new(Kind::Usage, "--watch needs a terminal"));

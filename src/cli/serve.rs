@@ -43,6 +43,8 @@ impl Serve {
     pub(super) fn run(&self) -> Result<u8, Failure> {
         let scenario = load::scenario(&self.config, &self.changes, self.color)?.for_real_nodes();
         load::expectations(&scenario, self.color)?;
+        load::no_bound(&scenario, "a gateway")?;
+        load::no_grades(&scenario, "a gateway")?;
         if let Some(note) = load::one_balancer(&scenario) {
             output::warn(&format!("note: {note}"));
         }

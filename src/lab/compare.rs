@@ -41,6 +41,8 @@ pub struct Plan {
     pub seeds: Vec<u64>,
     /// What is measured.
     pub metrics: Vec<Metric>,
+    /// Which of the strategies only bound what is possible: they win nothing.
+    pub bounds: Vec<usize>,
 }
 
 impl Plan {
@@ -156,6 +158,9 @@ pub struct StrategyResult {
     pub pareto: Option<bool>,
     /// By name of metric.
     pub metrics: BTreeMap<String, Value>,
+    /// Whether it only bounds what is possible; such a one is left out of `seeds_won` and `pareto`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub bound: bool,
 }
 
 /// A metric of a strategy over the seeds.
@@ -309,6 +314,7 @@ fn strategies(plan: &Plan, runs: &[Option<Run>]) -> Vec<StrategyResult> {
                 metrics: values
                     .map(|(m, metric)| (metric.name.clone(), value(column(plan, runs, at, m))))
                     .collect(),
+                bound: plan.bounds.contains(&at),
             }
         })
         .collect();
@@ -335,7 +341,7 @@ fn seeds_won(plan: &Plan, runs: &[Option<Run>]) -> Vec<usize> {
     };
     for seed in runs.chunks(plan.strategies.len()) {
         let values: Vec<Option<f64>> =
-            seed.iter().map(|run| run.as_ref().and_then(|run| run.values[metric])).collect();
+            of_seed(plan, seed).map(|run| run.and_then(|run| run.values[metric])).collect();
         let known = || values.iter().flatten().copied();
         let Some(least) = known().min_by(f64::total_cmp) else { continue };
         if known().all(|value| gap(least, value) == 0.0) {
@@ -348,13 +354,21 @@ fn seeds_won(plan: &Plan, runs: &[Option<Run>]) -> Vec<usize> {
     won
 }
 
+/// The runs of a seed, without those of bounds.
+fn of_seed<'a>(plan: &'a Plan, runs: &'a [Option<Run>]) -> impl Iterator<Item = Option<&'a Run>> {
+    let real = |at| !plan.bounds.contains(&at);
+    runs.iter().enumerate().map(move |(at, run)| run.as_ref().filter(|_| real(at)))
+}
+
 /// Marks strategies that no other beats in both cost and p99 latency.
 fn mark_front(list: &mut [StrategyResult]) {
     let mean = |result: &StrategyResult, metric: &str| {
         result.metrics.get(metric).and_then(|value| value.mean)
     };
-    let points: Vec<Option<(f64, f64)>> =
-        list.iter().map(|one| mean(one, "cost_per_1k").zip(mean(one, "p99"))).collect();
+    let points: Vec<Option<(f64, f64)>> = list
+        .iter()
+        .map(|one| mean(one, "cost_per_1k").zip(mean(one, "p99")).filter(|_| !one.bound))
+        .collect();
     for (result, own) in list.iter_mut().zip(&points) {
         result.pareto = own.map(|(cost, p99)| {
             !points.iter().flatten().any(|&(other_cost, other_p99)| {

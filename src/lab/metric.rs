@@ -86,7 +86,7 @@ const HEADLINES: [&str; 6] =
 type Row = (&'static str, &'static str, Unit, Better, fn(&Summary) -> Option<f64>);
 
 /// The metrics of a whole run.
-const RUN: [Row; 27] = [
+const RUN: [Row; 28] = [
     ("latency.mean", "mean latency", Unit::Seconds, Better::Lower, |s| s.latency_s.mean),
     ("p50", "p50 latency", Unit::Seconds, Better::Lower, |s| s.latency_s.p50),
     ("p95", "p95 latency", Unit::Seconds, Better::Lower, |s| s.latency_s.p95),
@@ -130,6 +130,9 @@ const RUN: [Row; 27] = [
     }),
     ("fairness_jain", "evenness (Jain)", Unit::Share, Better::Neither, |s| s.fairness_jain),
     ("share_max", "busiest node's share", Unit::Share, Better::Neither, busiest),
+    ("quality", "quality of answers", Unit::Share, Better::Higher, |s| {
+        s.quality.as_ref().and_then(|quality| quality.mean)
+    }),
 ];
 
 type ClassRow = (&'static str, &'static str, Unit, Better, fn(&Class) -> Option<f64>);

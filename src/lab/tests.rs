@@ -133,6 +133,7 @@ fn plan(strategies: &[&str], seeds: usize, metrics: &[&str]) -> Plan {
         baseline: 0,
         seeds: (0..seeds as u64).collect(),
         metrics,
+        bounds: Vec::new(),
     }
 }
 

@@ -15,6 +15,9 @@ use crate::unit::RegionId;
 pub const REGION: &str = "x-plimsoll-region";
 /// The header with attributes: `language=de, risk=high`. It may stand more than once.
 pub const ATTRIBUTES: &str = "x-plimsoll-attributes";
+/// The header that says how hard a request is: a number from zero up, on any scale of the client's
+/// choice. Without it a prompt counts as hard as it is long.
+pub const COMPLEXITY: &str = "x-plimsoll-complexity";
 /// The header that names the conversation; without it the field `user` of the body does.
 pub const SESSION: &str = "x-plimsoll-session";
 
@@ -43,6 +46,14 @@ impl Facts {
         let pairs = said.flat_map(|text| text.split(',')).map(str::trim);
         let bit = |pair: &str| self.attributes.iter().take(64).position(|known| known == pair);
         pairs.filter_map(bit).fold(0, |bits, bit| bits | 1 << bit)
+    }
+
+    /// Returns how hard a request is, in thousandths, if its client says so.
+    #[must_use]
+    pub fn complexity(headers: &HeaderMap) -> Option<u32> {
+        let said: f64 = headers.get(COMPLEXITY)?.to_str().ok()?.trim().parse().ok()?;
+        // A cast saturates.
+        (said.is_finite() && said >= 0.0).then(|| (said * 1e3).round() as u32)
     }
 
     /// Returns the conversation a request belongs to as a number: equal names give equal numbers.
@@ -84,6 +95,17 @@ mod tests {
         let odd = headers(&[(REGION, "mars"), (ATTRIBUTES, "=,,language")]);
         assert_eq!((facts.region(&odd), facts.attributes(&odd)), (None, 0));
         assert_eq!(facts.region(&headers(&[(REGION, "")])), None, "not said is no region");
+    }
+
+    #[test]
+    fn a_client_may_say_how_hard_its_request_is() {
+        let said = |value| Facts::complexity(&headers(&[(COMPLEXITY, value)]));
+        assert_eq!(said(" 0.73 "), Some(730));
+        assert_eq!(said("1e99"), Some(u32::MAX));
+        for odd in ["hard", "-1", "inf", "NaN", ""] {
+            assert_eq!(said(odd), None, "{odd}");
+        }
+        assert_eq!(Facts::complexity(&headers(&[])), None);
     }
 
     #[test]

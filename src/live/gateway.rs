@@ -323,6 +323,7 @@ fn arrive(
         session: Facts::session(headers, asked.user.as_deref()),
         region: desk.facts.region(headers),
         attributes: desk.facts.attributes(headers),
+        complexity: Facts::complexity(headers),
         ..Request::new(id, now)
     };
     say(&desk.inbox, Input::Arrive(request));

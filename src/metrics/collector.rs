@@ -7,10 +7,11 @@ use super::hours::{Clock, Paid, Sizes};
 use super::interval::{Interval, Intervals, Scope};
 use super::jobs::{JobBook, JobGroup};
 use super::log::Log;
+use super::quality::Qualities;
 use super::snapshot::{Decision, Figures, NodeRow, Point, PoolRow, Requests, Snapshot};
 use super::summary::{
     Attempts, Batches, Class, Costs, Goodput, GroupSummary, NodeSummary, Pool, RequestCounts,
-    Summary, TokenCounts,
+    RouteSummary, Summary, TokenCounts,
 };
 use super::times::Times;
 use super::window::{Sample, Sums, WINDOW, Window};
@@ -177,6 +178,10 @@ pub struct Collector {
     jobs: Option<Box<JobBook>>,
     /// What utilisation and share of the last while are measured from.
     before: [Then; 2],
+    /// By route; empty where routes are not reported.
+    routes: Vec<Group>,
+    /// Only where it is known how good answers are.
+    quality: Option<Box<Qualities>>,
 }
 
 /// Busy time and dispatches by node at some moment.
@@ -222,6 +227,8 @@ impl Collector {
             intervals: (watch == Watch::Export).then(Intervals::default),
             before: Default::default(),
             jobs: JobBook::new(&labels),
+            routes: vec![Group::new(); labels.routes.len()],
+            quality: Qualities::new(&labels),
             labels,
         }
     }
@@ -267,7 +274,26 @@ impl Collector {
             Event::HedgeDenied { .. } => {
                 self.attempts.hedges_denied += u64::from(now >= self.labels.warmup);
             }
+            Event::Graded(grade) if self.counts(grade.arrived) => {
+                if let Some(quality) = &mut self.quality {
+                    quality.graded(grade);
+                }
+            }
+            Event::Escalated { .. } if now >= self.labels.warmup => {
+                if let Some(quality) = &mut self.quality {
+                    quality.escalated += 1;
+                }
+            }
+            Event::Feedback { .. } if now >= self.labels.warmup => {
+                if let Some(quality) = &mut self.quality {
+                    quality.feedback += 1;
+                }
+            }
             Event::Explained(_)
+            | Event::Model(_)
+            | Event::Graded(_)
+            | Event::Escalated { .. }
+            | Event::Feedback { .. }
             | Event::FirstToken { .. }
             | Event::RetryPlanned { .. }
             | Event::RetryDenied { .. }
@@ -460,6 +486,11 @@ impl Collector {
         if let Some(pool) = pool {
             self.pools[pool].requests.arrive();
             self.pools[pool].settle(settled, &outcome, good);
+        }
+        if let Some(route) = self.routes.get_mut(settled.route.index()) {
+            route.requests.arrive();
+            route.settle(settled, &outcome, good);
+            route.cost += settled.spent;
         }
     }
 
@@ -718,6 +749,8 @@ impl Collector {
             workflows,
             hours: Some(hours.hours()),
             groups: self.groups.iter().map(|group| self.group_summary(group, end)).collect(),
+            quality: self.quality.as_ref().map(|quality| quality.summary()),
+            routes: (0..self.routes.len()).map(|at| self.route_summary(at)).collect(),
         }
     }
 
@@ -745,6 +778,22 @@ impl Collector {
             cost_usd: costs(class.cost, Cost::ZERO, class.requests.arrived),
             goodput: class.goodput(span.seconds()),
             degraded: class.degraded,
+            quality: self.quality.as_ref().and_then(|quality| quality.class(at)),
+        }
+    }
+
+    fn route_summary(&self, at: usize) -> RouteSummary {
+        let route = &self.routes[at];
+        let quality = self.quality.as_ref().map(|quality| quality.route(at));
+        let (quality, models) = quality.unwrap_or_default();
+        RouteSummary {
+            name: self.labels.routes[at].clone(),
+            requests: route.counts(),
+            latency_s: route.latency.latency(),
+            ttft_s: route.ttft.latency(),
+            cost_usd: costs(route.cost, Cost::ZERO, route.requests.arrived),
+            quality,
+            models,
         }
     }
 

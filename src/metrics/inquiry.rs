@@ -3,8 +3,8 @@
 //! A fold over events like every other, but kept apart from the collector: it remembers one request
 //! and costs nothing where nobody asks.
 
-use crate::balance::{Attempt, End, Event, Explanation, Settled};
-use crate::unit::{ClassId, RequestId, Time, Tokens};
+use crate::balance::{Attempt, End, Event, Explanation, ModelChoice, Settled};
+use crate::unit::{ClassId, NodeId, PoolId, Ratio, RequestId, Time, Tokens};
 
 /// A question about one request, and what has been heard of it so far.
 #[derive(Clone, Debug)]
@@ -19,6 +19,10 @@ pub struct Inquiry {
     pub settled: Option<(Time, Settled)>,
     /// A decision whose dispatch has not been heard of.
     decided: Option<Box<Explanation>>,
+    /// Why a pool of its route comes first, if the route chooses.
+    pub model: Option<Box<ModelChoice>>,
+    /// Answers that were not good enough: when, of which node, the score, and who was asked next.
+    pub escalations: Vec<(Time, NodeId, Ratio, PoolId)>,
 }
 
 /// How a request came.
@@ -47,7 +51,15 @@ impl Inquiry {
     /// A question about this request.
     #[must_use]
     pub const fn new(request: RequestId) -> Inquiry {
-        Inquiry { request, arrival: None, tries: Vec::new(), settled: None, decided: None }
+        Inquiry {
+            request,
+            arrival: None,
+            tries: Vec::new(),
+            settled: None,
+            decided: None,
+            model: None,
+            escalations: Vec::new(),
+        }
     }
 
     /// Hears an event.
@@ -69,6 +81,12 @@ impl Inquiry {
                 if let Some(this) = this {
                     this.ended = Some((now, *end));
                 }
+            }
+            Event::Model(choice) if choice.request == self.request => {
+                self.model = Some(choice.clone());
+            }
+            Event::Escalated { request, node, score, to } if *request == self.request => {
+                self.escalations.push((now, *node, *score, *to));
             }
             Event::Settled(settled) if settled.request == self.request => {
                 self.settled = Some((now, *settled));

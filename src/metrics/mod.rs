@@ -12,6 +12,7 @@ mod inquiry;
 mod interval;
 mod jobs;
 mod log;
+mod quality;
 mod snapshot;
 mod summary;
 mod times;
@@ -27,7 +28,8 @@ pub use snapshot::{
 };
 pub use summary::{
     Attempts, Batches, Class, Costs, Goodput, GroupSummary, Hours, JobCost, JobCounts, JobSummary,
-    Latency, NodeSummary, Pool, RequestCounts, StepSummary, Summary, TokenCounts, WorkflowSummary,
+    Latency, ModelQuality, NodeSummary, Pool, Quality, RequestCounts, RouteSummary, StepSummary,
+    Summary, TokenCounts, WorkflowSummary,
 };
 pub use times::Times;
 
@@ -55,6 +57,10 @@ pub struct Labels {
     pub regions: Vec<(String, Vec<NodeId>)>,
     /// By workflow.
     pub workflows: Vec<WorkflowLabel>,
+    /// Models by node, where it is known how good their answers are; else empty.
+    pub models: Vec<String>,
+    /// Names of routes, where routes are reported; else empty.
+    pub routes: Vec<String>,
 }
 
 /// A workflow.

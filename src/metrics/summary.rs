@@ -65,6 +65,61 @@ pub struct Summary {
     /// Groups of nodes that grow and shrink, in file order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<GroupSummary>,
+    /// How good delivered answers were; left out where that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quality: Option<Quality>,
+    /// By route, in file order; left out where routes have no names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<RouteSummary>,
+}
+
+/// How good delivered answers were.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Quality {
+    /// Answers of which it is known.
+    pub answers: u64,
+    /// Mean quality: the share of good answers where each is good or not.
+    pub mean: Option<f64>,
+    /// Answers that a cascade did not accept, after warm-up.
+    pub escalated: u64,
+    /// Words of clients about answers that a bandit heard, after warm-up.
+    pub feedback: u64,
+    /// By model, in the order of their first node.
+    pub models: Vec<ModelQuality>,
+}
+
+/// How good the delivered answers of a model were.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct ModelQuality {
+    /// Its name.
+    pub model: String,
+    /// Answers of which it is known.
+    pub answers: u64,
+    /// Their share of all.
+    pub share: f64,
+    /// Mean quality.
+    pub mean: Option<f64>,
+}
+
+/// A route.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct RouteSummary {
+    /// Its name.
+    pub name: String,
+    /// Requests by what became of them, counted at their end.
+    pub requests: RequestCounts,
+    /// See [`Summary`].
+    pub latency_s: Latency,
+    /// See [`Summary`].
+    pub ttft_s: Latency,
+    /// Tokens of all attempts of its requests up to their end, at their price.
+    pub cost_usd: Costs,
+    /// Mean quality of its answers, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quality: Option<f64>,
+    /// Its answers by model, where quality is known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<ModelQuality>,
 }
 
 /// How long nodes were paid for, from their start until they were off or gone, and how long of that
@@ -239,6 +294,9 @@ pub struct Class {
     pub goodput: Goodput,
     /// Requests completed by a pool their route degrades to.
     pub degraded: u64,
+    /// Mean quality of its answers, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quality: Option<f64>,
 }
 
 /// A pool. Its requests are those whose last attempt it made.

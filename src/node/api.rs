@@ -123,11 +123,49 @@ impl Api {
                 Due::Finish(work.attempt, limited),
             );
         }
+        let (ttft, rest) = self.times(&work, rng);
+        self.bench.begin(now, work, Stage::Prefill(rest), ttft, Rank::Progress, diary);
+    }
+
+    /// Returns when an attempt would be whole, in seconds from now; `None` if it would be refused as
+    /// things are. Streams do not disturb each other.
+    pub(super) fn outlook(
+        &self,
+        now: Time,
+        work: &Work,
+        before: usize,
+        rng: &mut Rng,
+    ) -> Option<f64> {
+        let slow = self.bench.slow()?;
+        let room =
+            self.limits.concurrency.is_none_or(|limit| self.bench.len() + before < limit as usize);
+        if !room || self.pause(now, work) != Some(Span::ZERO) {
+            return None;
+        }
+        let (ttft, rest) = self.times(work, rng);
+        Some((ttft + rest).seconds() * slow)
+    }
+
+    /// Draws how long an attempt takes to its first token, and from there to its last.
+    fn times(&self, work: &Work, rng: &mut Rng) -> (Span, Span) {
         let ttft = Span::from_seconds(self.spec.ttft.sample(rng));
         // Below a token an hour the answer would outlast any run.
         let speed = self.spec.tokens_per_second.sample(rng).max(1.0 / 3_600.0);
-        let rest = Span::from_seconds((work.truth.output.0 - 1) as f64 / speed);
-        self.bench.begin(now, work, Stage::Prefill(rest), ttft, Rank::Progress, diary);
+        (ttft, Span::from_seconds((work.truth.output.0 - 1) as f64 / speed))
+    }
+
+    /// Returns how long until the buckets have room for a request; `None` if they never have.
+    fn pause(&self, now: Time, work: &Work) -> Option<Span> {
+        let tokens = (work.prompt + work.truth.output).0;
+        // More than the bucket holds never fits: there is no time to tell.
+        if self.limits.tokens_per_minute.is_some_and(|rate| tokens > rate) {
+            return None;
+        }
+        let by_requests =
+            self.limits.requests_per_minute.map(|rate| self.requests.wait(now, 1, rate));
+        let by_tokens =
+            self.limits.tokens_per_minute.map(|rate| self.tokens.wait(now, tokens, rate));
+        Some(by_requests.max(by_tokens).unwrap_or(Span::ZERO))
     }
 
     /// Takes the request from the buckets. Returns the pause it is told if it does not fit.
@@ -135,16 +173,9 @@ impl Api {
     fn limited(&mut self, now: Time, work: &Work) -> Option<Option<Span>> {
         let tokens = (work.prompt + work.truth.output).0;
         let full = self.limits.concurrency.is_some_and(|limit| self.bench.len() >= limit as usize);
-        // More than the bucket holds never fits: there is no time to tell.
-        let too_large = self.limits.tokens_per_minute.is_some_and(|rate| tokens > rate);
-        if full || too_large {
+        let Some(wait) = self.pause(now, work).filter(|_| !full) else {
             return Some(None);
-        }
-        let by_requests =
-            self.limits.requests_per_minute.map(|rate| self.requests.wait(now, 1, rate));
-        let by_tokens =
-            self.limits.tokens_per_minute.map(|rate| self.tokens.wait(now, tokens, rate));
-        let wait = by_requests.max(by_tokens).unwrap_or(Span::ZERO);
+        };
         if wait > Span::ZERO {
             return Some(Some(wait));
         }

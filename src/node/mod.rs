@@ -9,6 +9,7 @@ pub mod api;
 mod cache;
 pub mod engine;
 pub mod fault;
+mod outlook;
 pub mod slots;
 mod work;
 
@@ -19,12 +20,13 @@ use crate::balance::{
     Together, Usage,
 };
 use crate::rng::{Rng, mix};
-use crate::unit::{NodeId, RequestId, Span, Time, Tokens};
+use crate::unit::{NodeId, Ratio, RequestId, Span, Time, Tokens};
 use crate::workload::Truth;
 
 pub use api::{Allowance, Quota};
 pub use cache::ENTRIES_MAX;
 pub use fault::{Answer, FaultKind, FaultSpec};
+pub use outlook::Outlook;
 pub use work::JobKey;
 
 /// A refused connect or an error answer takes this long.
@@ -121,6 +123,8 @@ pub enum Due {
     Control(Box<Control>),
     /// Balancers are told something, or it is read for them.
     Tell(Tell),
+    /// This balancer hears how good an answer was.
+    Feedback(u32, RequestId, Ratio),
 }
 
 /// A step of what balancers are told at intervals.
@@ -236,7 +240,7 @@ impl Node {
 
     /// Takes an attempt, or refuses it. `blocks` is the beginning of its prompt, where that is known.
     pub fn start(&mut self, now: Time, work: Work, blocks: Blocks<'_>, diary: &mut impl Diary) {
-        let key = mix(mix(work.truth.key, self.key), u64::from(work.attempt.ordinal));
+        let key = self.draws(&work);
         if self.crashed() {
             let refused = Outcome::Failed(Failure::Refused, Usage::default());
             diary.enter(now + REFUSED_AFTER, Rank::Finish, Due::Finish(work.attempt, refused));
@@ -304,7 +308,7 @@ impl Node {
     pub fn probe(&self, now: Time, by: u32, number: u32, diary: &mut impl Diary) {
         let (after, result) = if self.crashed() {
             (REFUSED_AFTER, ProbeResult::Failed(Failure::Refused))
-        } else if self.has(|kind| matches!(kind, FaultKind::Hang)) {
+        } else if self.hangs() {
             return;
         } else {
             (PROBE_AFTER, ProbeResult::Healthy)
@@ -357,7 +361,7 @@ impl Node {
     /// Brings the work in progress in line with the faults that are on.
     fn suffer(&mut self, now: Time, diary: &mut impl Diary) {
         let crashed = self.crashed();
-        let hangs = self.has(|kind| matches!(kind, FaultKind::Hang));
+        let hangs = self.hangs();
         let slow = self.faults.iter().fold(1.0, |slow, (_, kind)| match kind {
             FaultKind::Slow(factor) => slow * factor,
             _ => slow,

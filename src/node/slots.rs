@@ -56,7 +56,7 @@ impl Slots {
         if self.join(now, work, diary) {
             return;
         }
-        let service = Span::from_seconds(self.spec.service.sample(rng));
+        let service = self.service(rng);
         if self.bench.len() < self.spec.servers as usize {
             self.begin(now, work, service, diary);
         } else if self.queue.len() < self.spec.queue as usize {
@@ -70,6 +70,32 @@ impl Slots {
     pub(super) fn report(&self) -> NodeReport {
         let (running, waiting) = (self.bench.len() as u32, self.queue.len() as u32);
         NodeReport { running, waiting, ..NodeReport::default() }
+    }
+
+    /// Returns when a new attempt would be whole, in seconds from now, behind `before` others that
+    /// are on their way; `None` if it would fail. What it takes is `service`, drawn already, as
+    /// theirs is. First come, first served: nobody loses by it.
+    pub(super) fn outlook(&self, now: Time, before: &[Span], service: Span) -> Option<f64> {
+        let slow = self.bench.slow()?;
+        let seconds = |span: &Span| span.seconds() * slow;
+        let mut free: Vec<f64> =
+            self.bench.jobs().map(|job| self.bench.left(now, job).seconds()).collect();
+        free.resize(self.spec.servers as usize, 0.0);
+        let waiting = self.queue.iter().map(|(_, service)| service).chain(before);
+        if waiting.clone().count() >= free.len() - self.bench.len() + self.spec.queue as usize {
+            return None;
+        }
+        for service in waiting {
+            let first = free.iter_mut().min_by(|a, b| a.total_cmp(b))?;
+            *first += seconds(service);
+        }
+        let first = free.iter().copied().min_by(f64::total_cmp)?;
+        Some(first + seconds(&service))
+    }
+
+    /// Draws what an attempt takes, as [`Slots::start`] will.
+    pub(super) fn service(&self, rng: &mut Rng) -> Span {
+        Span::from_seconds(self.spec.service.sample(rng))
     }
 
     fn begin(&mut self, now: Time, work: Work, service: Span, diary: &mut impl Diary) {

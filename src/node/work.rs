@@ -45,6 +45,11 @@ impl<S: Copy> Bench<S> {
         self.jobs.len()
     }
 
+    /// Returns how many times as long everything takes; `None` while nothing moves.
+    pub(super) fn slow(&self) -> Option<f64> {
+        (!self.frozen).then_some(self.slow)
+    }
+
     /// Begins a job whose first milestone is `ahead` at normal pace.
     pub(super) fn begin(
         &mut self,

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::choice::{self, EscalationStory, ModelStory};
 use super::quantity::{NONE, count, dollars, seconds, share};
 use super::table::{Table, clean, name};
 use crate::balance::{
@@ -47,6 +48,12 @@ pub struct Story {
     pub settled_s: Option<f64>,
     /// Its attempts, in order.
     pub attempts: Vec<Decision>,
+    /// Why a model comes first, if its route chooses one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelStory>,
+    /// Answers that were not good enough.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub escalations: Vec<EscalationStory>,
 }
 
 /// The decision of one attempt.
@@ -131,6 +138,8 @@ impl Story {
             fate: settled.map(|(_, settled)| fate(settled.fate)),
             settled_s: settled.map(|(at, _)| at.seconds()),
             attempts: inquiry.tries.iter().map(|tried| Decision::of(tried, names)).collect(),
+            model: inquiry.model.as_ref().map(|choice| ModelStory::of(choice, names.labels)),
+            escalations: choice::escalations(inquiry, names.labels),
         })
     }
 }
@@ -249,6 +258,7 @@ fn tell(out: &mut String, story: &Story) {
     });
     table.row(["fate".to_owned(), format!("{fate}{after}")]);
     table.write(out);
+    choice::tell(out, story);
     if story.attempts.is_empty() {
         out.push_str("  no node was ever chosen for it\n");
     }

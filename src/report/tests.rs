@@ -102,6 +102,7 @@ fn summary() -> Summary {
         groups: Vec::new(),
         jobs: None,
         workflows: Vec::new(),
+        ..Summary::default()
     }
 }
 

@@ -26,6 +26,7 @@ pub fn text(summary: &Summary, verdicts: &[Verdict], notes: &[String]) -> String
     requests(&mut out, summary);
     times(&mut out, summary);
     money(&mut out, summary);
+    quality(&mut out, summary);
     jobs(&mut out, summary);
     classes(&mut out, summary);
     pools(&mut out, summary);
@@ -151,6 +152,57 @@ fn money(out: &mut String, summary: &Summary) {
     let jain = summary.fairness_jain.map_or_else(|| NONE.to_owned(), |jain| format!("{jain:.4}"));
     row("fairness (Jain, 1 is even)", jain);
     table.write(out);
+}
+
+/// How good answers were, and what came of each route that has a name.
+fn quality(out: &mut String, summary: &Summary) {
+    if let Some(quality) = &summary.quality {
+        let mut table = Table::new(2, &["Quality of answers"]);
+        let mut row = |what: &str, value: String| table.row([what.to_owned(), value]);
+        let answers = count(quality.answers);
+        row("good", format!("{} of {answers}", share(quality.mean)));
+        for class in summary.classes.iter().filter(|class| class.quality.is_some()) {
+            row(&format!("of class {}", name(&class.name)), share(class.quality));
+        }
+        for one in quality.models.iter().take(ROWS_MAX) {
+            let part = share(Some(one.share));
+            row(
+                &format!("of {}", name(&one.model)),
+                format!("{}, {part} of answers", share(one.mean)),
+            );
+        }
+        if quality.escalated > 0 {
+            row("not accepted", count(quality.escalated));
+        }
+        if quality.feedback > 0 {
+            row("words of clients", count(quality.feedback));
+        }
+        table.write(out);
+    }
+    if summary.routes.is_empty() {
+        return;
+    }
+    let heads =
+        ["Routes", "requests", "completed", "good", "cost per 1k", "mean", "p95", "  models"];
+    let mut table = Table::new(1, &heads);
+    for route in summary.routes.iter().take(ROWS_MAX) {
+        let models = route
+            .models
+            .iter()
+            .map(|one| format!("{} {:.1} %", name(&one.model), one.share * 100.0));
+        table.row([
+            name(&route.name),
+            count(route.requests.arrived),
+            count(route.requests.completed),
+            share(route.quality),
+            dollars(route.cost_usd.per_1k_requests),
+            seconds(route.latency_s.mean),
+            seconds(route.latency_s.p95),
+            format!("  {}", models.collect::<Vec<_>>().join(", ")),
+        ]);
+    }
+    table.last_is_words().write(out);
+    more(out, summary.routes.len().saturating_sub(ROWS_MAX), "routes");
 }
 
 fn jobs(out: &mut String, summary: &Summary) {

@@ -17,6 +17,9 @@ use crate::workload::{ClassSpec, Origin, Tenants};
 /// A scenario has at most so many classes.
 pub const CLASSES_MAX: usize = 256;
 
+/// Requests are so hard in the mean at most.
+pub const COMPLEXITY_MAX: f64 = 1_000.0;
+
 /// Shares go so far.
 pub const SHARE_MAX: f64 = 1e9;
 
@@ -68,6 +71,7 @@ struct Read {
     deadline: Option<Span>,
     origin: Origin,
     tenants: Option<Tenants>,
+    complexity: Option<Dist>,
 }
 
 fn read_one(walk: &mut Walk, mut table: Table<'_>, classes: &mut Classes, fleet: &mut Fleet) {
@@ -93,6 +97,7 @@ fn read_one(walk: &mut Walk, mut table: Table<'_>, classes: &mut Classes, fleet:
             origin::read(walk, region, attributes, known)
         },
         tenants: table.take("tenant").and_then(|field| traffic::tenants(walk, field)),
+        complexity: table.take("complexity").and_then(|field| complexity(walk, field)),
     };
     table.finish(walk, &["prefix", "session", "output_max"]);
     classes.push(name.unwrap_or_default(), read);
@@ -115,6 +120,7 @@ impl Classes {
                 deadline: read.deadline,
                 origin: read.origin,
                 tenants: read.tenants.unwrap_or_default(),
+                complexity: read.complexity,
             });
         }
     }
@@ -124,6 +130,16 @@ fn tokens(walk: &mut Walk, field: Field<'_>) -> Option<Dist> {
     let law = read_dist(walk, field, Unit::Plain)?;
     if law.mean() > LENGTH_MAX as f64 {
         walk.must_be(field, &format!("at most {} tokens in the mean", digits(LENGTH_MAX)));
+        return None;
+    }
+    Some(law)
+}
+
+/// How hard requests are, on any scale: it is kept in thousandths.
+fn complexity(walk: &mut Walk, field: Field<'_>) -> Option<Dist> {
+    let law = read_dist(walk, field, Unit::Plain)?;
+    if law.mean() > COMPLEXITY_MAX {
+        walk.must_be(field, &format!("at most {COMPLEXITY_MAX} in the mean"));
         return None;
     }
     Some(law)

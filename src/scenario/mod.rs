@@ -11,6 +11,7 @@ mod address;
 mod autoscale;
 mod balancer;
 mod builtin;
+mod choose;
 mod class;
 mod dist;
 mod document;
@@ -24,6 +25,7 @@ mod pool;
 mod problem;
 mod process;
 pub mod profile;
+mod quality;
 mod region;
 mod route;
 mod strategy;
@@ -45,7 +47,10 @@ pub use autoscale::{
 };
 pub use balancer::{CONNECT_DEFAULT, EVERY_MIN, QUEUE_MAX, TIMES_MAX};
 pub use builtin::{BUILTIN, find, suggestion};
-pub use class::{CLASSES_MAX, OUTPUT_DEFAULT, PROMPT_DEFAULT, SHARE_MAX};
+pub use choose::{
+    ACCEPT_DEFAULT, MEMORY_DEFAULT, MEMORY_MAX, PRIOR_DEFAULT, WINDOW_DEFAULT, WORTH_MAX,
+};
+pub use class::{CLASSES_MAX, COMPLEXITY_MAX, OUTPUT_DEFAULT, PROMPT_DEFAULT, SHARE_MAX};
 pub use document::{BYTES_MAX, DEPTH_MAX};
 pub use fault::{FACTOR_MAX, FAULTS_MAX};
 pub use origin::ATTRIBUTES_MAX;
@@ -55,6 +60,7 @@ pub use pool::{
     SPEED_MAX, TAGS_MAX, WEIGHT_MAX,
 };
 pub use problem::{DRAWN_MAX, Place, Problem, Problems};
+pub use quality::{AUC_DEFAULT, CHANGES_MAX, FEEDBACK_AFTER};
 pub use region::{JITTER_DEFAULT, REGIONS_MAX, RTT_MAX};
 pub use route::{ROUTES_MAX, TENANTS_MAX};
 pub use value::{NAME_MAX, TEXT_MAX};
@@ -67,7 +73,7 @@ use crate::metrics::Labels;
 use crate::node::{BackendSpec, FaultSpec};
 use crate::sim::{Instances, NetworkSpec};
 use crate::unit::{NodeId, Span, Time, Tokens};
-use crate::workload::{ClassSpec, SessionSpec, WorkflowSpec};
+use crate::workload::{ClassSpec, QualitySpec, SessionSpec, WorkflowSpec};
 use document::Entry;
 use value::{Field, Table, Walk};
 use workload::Workload;
@@ -142,6 +148,8 @@ pub struct Scenario {
     pub instances: Instances,
     /// By node: seconds it takes to start; those left out are never started.
     pub cold_starts: Vec<Dist>,
+    /// How good answers are, where the file says so. For the simulator.
+    pub quality: Option<QualitySpec>,
     file: String,
     source: Arc<str>,
     not_simulable: Vec<(Place, &'static str)>,
@@ -383,12 +391,14 @@ fn read_document(walk: &mut Walk, document: &[Entry], name: &str) -> Option<Scen
             .label("`instances` is above one")
             .help("leave out `autoscale`, or let `instances` be 1");
     }
+    let quality = quality::read(walk, top.take("quality"), &fleet.models, &classes.names);
     let mut known = route::Known {
         fleet: &mut fleet,
         classes: &classes.names,
         attributes: &mut classes.attributes,
+        quality: quality.as_ref(),
     };
-    let routes = route::read(walk, top.take("route"), &mut known);
+    let (routes, route_names) = route::read(walk, top.take("route"), &mut known);
     let mut flows = workflow::read(walk, top.take("workflow"), &classes.names);
     let (workload, idle) = read_workload(walk, &mut top, &bounds, &fleet, &mut flows);
     let made = workload.as_ref().is_some_and(|workload| workload.arrivals.endless());
@@ -403,8 +413,19 @@ fn read_document(walk: &mut Walk, document: &[Entry], name: &str) -> Option<Scen
     let expectations = read_expects(walk, top.take("expect"));
     top.finish(walk, &["session", "budget", "network"]);
     let seed = seed.unwrap_or(SEED_DEFAULT);
-    let parts =
-        Parts { settings, fleet, classes, routes, network, flows, faults, expectations, idle };
+    let parts = Parts {
+        settings,
+        fleet,
+        classes,
+        routes,
+        route_names,
+        network,
+        flows,
+        faults,
+        expectations,
+        idle,
+        quality,
+    };
     workload.map(|workload| assemble(name, title, seed, &bounds, workload, parts))
 }
 
@@ -414,11 +435,14 @@ struct Parts {
     fleet: pool::Fleet,
     classes: class::Classes,
     routes: Vec<RouteSpec>,
+    /// Empty if none has a name.
+    route_names: Vec<String>,
     network: Option<NetworkSpec>,
     flows: workflow::Workflows,
     faults: Vec<FaultSpec>,
     expectations: Vec<ExpectText>,
     idle: bool,
+    quality: Option<QualitySpec>,
 }
 
 fn config(
@@ -446,6 +470,12 @@ fn config(
     }
 }
 
+/// Names of models, by node.
+fn models_of(models: &names::Names, nodes: &[NodeSpec]) -> Vec<String> {
+    let name = |node: &NodeSpec| models.list().get(node.model.index()).cloned();
+    nodes.iter().map(|node| name(node).unwrap_or_default()).collect()
+}
+
 fn assemble(
     name: &str,
     title: String,
@@ -455,11 +485,14 @@ fn assemble(
     parts: Parts,
 ) -> Scenario {
     let Workload { arrivals, sessions } = workload;
-    let Parts { settings, fleet, classes, routes, network, flows, faults, expectations, idle } =
-        parts;
+    let Parts {
+        settings, fleet, classes, routes, network, flows, faults, expectations, idle, ..
+    } = parts;
     let live_only = fleet.live_only.into_iter();
     let live_only = live_only.map(|place| (place, "the node cannot be simulated"));
     let workload = idle.then_some((Place::File, "the scenario has no workload"));
+    let models =
+        if parts.quality.is_some() { models_of(&fleet.models, &fleet.nodes) } else { Vec::new() };
     let labels = Labels {
         scenario: name.to_owned(),
         seed,
@@ -470,6 +503,8 @@ fn assemble(
         groups: fleet.scale.iter().map(|group| group.name.clone()).collect(),
         regions: region::nodes(&fleet.regions, &fleet.nodes),
         workflows: flows.labels,
+        models,
+        routes: parts.route_names,
     };
     let expected_output = expected_output(&classes.specs, &arrivals);
     let (pools, nodes) = (fleet.pools, fleet.nodes);
@@ -503,6 +538,7 @@ fn assemble(
         connect,
         instances: settings.instances,
         cold_starts: fleet.cold_starts,
+        quality: parts.quality,
         file: String::new(),
         source: Arc::from(""),
         not_simulable: live_only.chain(workload).collect(),

@@ -1,5 +1,6 @@
 //! `[[route]]`: which requests go to which pools.
 
+use super::choose;
 use super::class::PRIORITIES;
 use super::names::Names;
 use super::origin::{self, ATTRIBUTES_MAX};
@@ -9,6 +10,7 @@ use super::region::{self, REGIONS_MAX};
 use super::value::{Field, Table, Walk};
 use crate::balance::{Degrade, Match, Pressure, RouteSpec};
 use crate::unit::{ClassId, PoolId, Ratio, RegionId, TenantId, Tokens};
+use crate::workload::QualitySpec;
 
 /// A scenario has at most so many routes.
 pub const ROUTES_MAX: usize = 1_000;
@@ -22,6 +24,8 @@ pub(super) struct Known<'a> {
     pub(super) classes: &'a Names,
     /// `key=value`, by bit.
     pub(super) attributes: &'a mut Names,
+    /// What is known of the quality of answers.
+    pub(super) quality: Option<&'a QualitySpec>,
 }
 
 impl Known<'_> {
@@ -32,19 +36,32 @@ impl Known<'_> {
     }
 }
 
+/// Returns the routes, and what they are called if one of them has a name.
 pub(super) fn read(
     walk: &mut Walk,
     field: Option<Field<'_>>,
     known: &mut Known<'_>,
-) -> Vec<RouteSpec> {
+) -> (Vec<RouteSpec>, Vec<String>) {
     if field.is_none() {
         // Without routes everything goes to all pools, in file order.
         let to = (0..known.fleet.pool_names.len()).map(|pool| PoolId(pool as u16)).collect();
-        return vec![RouteSpec { when: Match::default(), to, ..RouteSpec::default() }];
+        let all = RouteSpec { when: Match::default(), to, ..RouteSpec::default() };
+        return (vec![all], Vec::new());
     }
     let mut routes: Vec<(RouteSpec, &Place)> = Vec::new();
     let before = walk.problems.len();
-    for mut table in walk.tables(field, "route", ROUTES_MAX) {
+    let mut names = Names::new("route");
+    let mut named = false;
+    for (number, mut table) in walk.tables(field, "route", ROUTES_MAX).into_iter().enumerate() {
+        match table.take("name").and_then(|field| Some((walk.name(field)?, field))) {
+            Some((name, field)) => {
+                named = true;
+                names.add(walk, name, field.place());
+            }
+            None => {
+                names.intern(&format!("route {}", number + 1));
+            }
+        }
         let route = read_one(walk, &mut table, known);
         routes.push((route, table.place));
         table.finish(walk, &["weight", "mirror"]);
@@ -53,7 +70,8 @@ pub(super) fn read(
     if walk.problems.len() == before {
         check_order(walk, &routes);
     }
-    routes.into_iter().map(|(route, _)| route).collect()
+    let names = if named { names.list().to_vec() } else { Vec::new() };
+    (routes.into_iter().map(|(route, _)| route).collect(), names)
 }
 
 /// Every route can match, and the last one matches everything.
@@ -113,13 +131,20 @@ fn read_one(walk: &mut Walk, table: &mut Table<'_>, known: &mut Known<'_>) -> Ro
             to.push(*pool);
         }
     }
+    let choose_field = table.take("choose");
+    if let Some((field, _)) = choose_field.zip(split_field) {
+        walk.problem(field.place(), "a route that chooses does not split")
+            .label("there is a `split` too")
+            .help("leave one of them out");
+    }
+    let choose = choose_field.and_then(|field| choose::read(walk, field, to.len(), known.quality));
     let degrade_field = table.take("degrade");
     let degrade = degrade_field.and_then(|field| degrade(walk, field, fleet, &to));
     let require = table.take("require").map_or(0, |field| {
         let cheap = degrade_field.zip(degrade.as_ref());
         require(walk, field, fleet, &to, cheap.map(|(field, degrade)| (field, &degrade.to[..])))
     });
-    RouteSpec { when: when.unwrap_or_default(), to, require, split, degrade }
+    RouteSpec { when: when.unwrap_or_default(), to, require, split, degrade, choose }
 }
 
 /// `{ "new-model" = 5, "old-model" = 95 }`: percent, in the order written.

@@ -3,8 +3,10 @@
 
 use super::agenda::{Agenda, Next};
 use super::cold::Starts;
+use super::grades::Grades;
 use super::instances::{Balancers, Instances};
 use super::network::{Network, NetworkSpec};
+use super::oracle::{Eyes, Sight};
 use crate::balance::{
     Action, Attempt, Balancer, Config, Control, Effects, Event, Explain, Input, Mark, MarkBy,
     MarkPhase, Strategy, Totals,
@@ -12,8 +14,8 @@ use crate::balance::{
 use crate::dist::Dist;
 use crate::id_map::IdMap;
 use crate::node::{BackendSpec, Blocks, Diary, Due, FaultKind, FaultSpec, Node, Rank, Tell, Work};
-use crate::unit::{NodeId, PoolId, RequestId, Span, Time, Tokens};
-use crate::workload::{News, TraceError, Traffic, Truth};
+use crate::unit::{ClassId, NodeId, PoolId, RequestId, Span, Time, Tokens};
+use crate::workload::{News, QualitySpec, TraceError, Traffic, Truth};
 
 /// After the last arrival, a run in which nothing settles for so long is over.
 const STALL_MAX: Span = Span::from_secs(86_400);
@@ -35,6 +37,8 @@ pub struct Parts {
     pub cold_starts: Vec<Dist>,
     /// How long words are under way; `None` for no time at all.
     pub network: Option<NetworkSpec>,
+    /// How good answers are, where that is known.
+    pub quality: Option<QualitySpec>,
 }
 
 impl Parts {
@@ -50,6 +54,7 @@ impl Parts {
             instances: Instances::default(),
             cold_starts: Vec::new(),
             network: None,
+            quality: None,
         }
     }
 }
@@ -89,14 +94,17 @@ impl Diary for Post<'_> {
 
 /// A request under way, as only the executor knows it.
 #[derive(Clone, Debug)]
-struct Flight {
-    prompt: Tokens,
-    truth: Truth,
+pub(super) struct Flight {
+    pub(super) prompt: Tokens,
+    pub(super) class: ClassId,
+    pub(super) truth: Truth,
     /// Kept only where some node asks for it.
-    prefix: Box<[u64]>,
-    prefix_block: u32,
+    pub(super) prefix: Box<[u64]>,
+    pub(super) prefix_block: u32,
     /// How long it is under way to the balancer.
     way: Span,
+    /// Attempts dispatched; counted only while an oracle watches.
+    pub(super) tries: u8,
 }
 
 /// The executor: simulated nodes and what will happen to them.
@@ -113,6 +121,10 @@ struct World {
     scheduled: usize,
     /// Whether some node wants to know the hashes of prompts.
     keeps_prefixes: bool,
+    /// Whether an oracle watches: then more is noted.
+    watched: bool,
+    /// Attempts under way to their nodes.
+    on_way: Vec<(NodeId, Work)>,
 }
 
 /// A simulation in progress.
@@ -128,6 +140,10 @@ pub struct Sim {
     news: Option<Time>,
     /// When something last settled or arrived.
     moved: Time,
+    /// The eyes of oracles, if some pool has one.
+    sight: Option<Sight>,
+    /// How good answers are.
+    grades: Option<Grades>,
 }
 
 impl std::fmt::Debug for Sim {
@@ -161,6 +177,7 @@ impl Sim {
             let regions = parts.config.nodes.iter().map(|node| node.region).collect();
             Network::new(spec, regions, seed)
         });
+        let grades = parts.quality.map(|spec| Grades::new(spec, &parts.config));
         let balancers = Balancers::new(&parts.config, &parts.instances);
         let ticks = balancers.intervals().into_iter().zip([Tell::Share, Tell::Report]);
         for (exchange, tell) in ticks {
@@ -182,9 +199,26 @@ impl Sim {
             faults,
             scheduled,
             keeps_prefixes,
+            watched: false,
+            on_way: Vec::new(),
         };
         let effects = Effects::default();
-        Ok(Sim { balancers, effects, world, traffic, arrival, news, moved: Time::ZERO })
+        let moved = Time::ZERO;
+        let mut sim =
+            Sim { balancers, effects, world, traffic, arrival, news, moved, sight: None, grades };
+        for (pool, spec) in parts.config.pools.iter().enumerate() {
+            if spec.strategy.entry().is_bound() {
+                let sight = sim.watch();
+                sim.use_strategy(PoolId(pool as u16), || sight.oracle());
+            }
+        }
+        Ok(sim)
+    }
+
+    /// Lets an oracle watch. Returns its sight.
+    fn watch(&mut self) -> Sight {
+        self.world.watched = true;
+        self.sight.get_or_insert_default().clone()
     }
 
     /// Returns simulated time.
@@ -226,19 +260,44 @@ impl Sim {
         record: &mut impl FnMut(Time, &Input),
         sink: &mut impl FnMut(Time, &Event),
     ) -> Result<Step, Vec<TraceError>> {
-        let Some((now, to, input)) = self.next()? else {
+        let Some((now, to, mut input)) = self.next()? else {
             return Ok(Step::Done);
         };
         self.world.now = now;
+        if let (Some(grades), Input::Finish(attempt, outcome)) = (&self.grades, &mut input)
+            && let Some(flight) = self.world.flights.get(attempt.request)
+        {
+            let node = self.balancers.all()[to].node_of(*attempt);
+            grades.score(now, flight, node, outcome);
+        }
         record(now, &input);
         let ended = match &input {
             Input::Finish(attempt, _) => Some(attempt.request),
             _ => None,
         };
+        if let Some(sight) = &self.sight {
+            self.world.exchange(&mut sight.eyes());
+        }
         std::mem::swap(&mut self.effects, self.balancers.get_mut(to).handle(now, input));
+        if let Some(sight) = &self.sight {
+            self.world.exchange(&mut sight.eyes());
+        }
         for event in &mut self.effects.events {
+            if let Event::Strategy { pool, to: spec, .. } = event
+                && spec.entry().is_bound()
+            {
+                self.world.watched = true;
+                let sight = self.sight.get_or_insert_default();
+                self.balancers.get_mut(to).use_strategy(*pool, || sight.oracle());
+            }
             if matches!(event, Event::Settled(_) | Event::Arrived { .. }) {
                 self.moved = now;
+            }
+            if let (Some(grades), Event::Settled(settled)) = (&mut self.grades, &*event)
+                && let Some(flight) = self.world.flights.get(settled.request)
+                && let Some((after, due)) = grades.settled(now, to as u32, settled, flight)
+            {
+                self.world.agenda.enter(now + after, Rank::Report, due);
             }
             if self.balancers.declare(to, event) {
                 sink(now, event);
@@ -294,6 +353,9 @@ impl Sim {
     /// Returns when the next input comes at the earliest; `None` when nothing is left to happen.
     #[must_use]
     pub fn next_at(&self) -> Option<Time> {
+        if self.grades.as_ref().is_some_and(Grades::has_next) {
+            return Some(self.world.now);
+        }
         if self.arrival.is_none() && self.news.is_none() && self.over() {
             return None;
         }
@@ -307,6 +369,9 @@ impl Sim {
 
     /// Finds what comes next and returns the input for it and whose it is.
     fn next(&mut self) -> Result<Option<(Time, usize, Input)>, Vec<TraceError>> {
+        if let Some((to, input)) = self.grades.as_mut().and_then(Grades::next) {
+            return Ok(Some((self.world.now, to, input)));
+        }
         loop {
             if self.arrival.is_none() && self.news.is_none() && self.over() {
                 return Ok(None);
@@ -349,6 +414,10 @@ impl Sim {
                 Next::Due(at, Due::Probed(by, node, number, result)) => {
                     self.world.now = at;
                     return Ok(Some((at, by as usize, Input::Probed(node, number, result))));
+                }
+                Next::Due(at, Due::Feedback(by, request, quality)) => {
+                    self.world.now = at;
+                    return Ok(Some((at, by as usize, Input::Feedback(request, quality))));
                 }
                 Next::Due(at, due) => {
                     self.world.now = at;
@@ -411,10 +480,12 @@ impl Sim {
         let way = way.unwrap_or_default();
         let flight = Flight {
             prompt: request.prompt,
+            class: request.class,
             truth: arrival.truth,
             prefix: if keeps { request.prefix.clone() } else { Box::default() },
             prefix_block: request.prefix_block,
             way,
+            tries: 0,
         };
         self.world.flights.insert(arrival.request.id, flight);
         if way == Span::ZERO {
@@ -427,6 +498,14 @@ impl Sim {
 }
 
 impl World {
+    /// Opens the eyes of oracles, or shuts them.
+    fn exchange(&mut self, eyes: &mut Eyes) {
+        std::mem::swap(&mut self.nodes, &mut eyes.nodes);
+        std::mem::swap(&mut self.flights, &mut eyes.flights);
+        std::mem::swap(&mut self.on_way, &mut eyes.on_way);
+        eyes.sent.clear();
+    }
+
     /// Hears news of the traffic. Returns it as an input, unless it has a way to go.
     fn hear(&mut self, at: Time, news: News) -> Option<Input> {
         if let News::Cancel(request) = news
@@ -491,6 +570,9 @@ impl World {
             Due::Arrive(request) => return Some(Input::Arrive(*request)),
             Due::Cancel(request) => return Some(Input::Cancel(request)),
             Due::Start(node, work) => {
+                if !self.on_way.is_empty() {
+                    self.on_way.retain(|(_, other)| other.attempt != work.attempt);
+                }
                 let flight = self.flights.get(work.attempt.request);
                 let blocks = flight.map_or_else(Blocks::default, |flight| Blocks {
                     hashes: &flight.prefix,
@@ -510,7 +592,7 @@ impl World {
             }
             Due::Progress(attempt, progress) => return Some(Input::Progress(attempt, progress)),
             Due::Finish(attempt, outcome) => return Some(Input::Finish(attempt, outcome)),
-            Due::Probed(..) | Due::Tell(_) => unreachable!("addressed before"),
+            Due::Probed(..) | Due::Tell(_) | Due::Feedback(..) => unreachable!("addressed before"),
             Due::Control(control) => return Some(Input::Control(*control)),
             Due::FaultBegins(number) => return Some(self.begin_fault(number)),
             Due::FaultEnds(number) => return self.end_fault(number),
@@ -579,6 +661,16 @@ impl World {
         any.then(|| Input::Control(Control::Mark(scheduled(&fault, MarkPhase::End))))
     }
 
+    /// Notes an attempt for the oracles.
+    fn note(&mut self, node: NodeId, work: Work, out: Span) {
+        if let Some(flight) = self.flights.get_mut(work.attempt.request) {
+            flight.tries = work.attempt.ordinal.saturating_add(1);
+        }
+        if out > Span::ZERO {
+            self.on_way.push((node, work));
+        }
+    }
+
     fn carry_out(&mut self, by: u32, action: Action) {
         match action {
             Action::Dispatch { attempt, node, batch, resumed } => {
@@ -593,7 +685,11 @@ impl World {
                     request: RequestId(batch.number),
                     ordinal: u8::MAX,
                 });
-                self.send(self.out(node, parcel), Due::Start(node, work));
+                let out = self.out(node, parcel);
+                if self.watched {
+                    self.note(node, work, out);
+                }
+                self.send(out, Due::Start(node, work));
             }
             Action::Abort { attempt, node } => {
                 self.send(self.out(node, attempt), Due::Abort(node, attempt));

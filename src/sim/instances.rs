@@ -167,6 +167,8 @@ impl Balancers {
             | Input::Probed(..)
             | Input::Report(..)
             | Input::Peer(..)
+            | Input::Feedback(..)
+            | Input::Graded(_)
             | Input::Wake => 0,
         }
     }

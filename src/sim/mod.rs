@@ -4,8 +4,10 @@
 mod agenda;
 mod cold;
 mod driver;
+mod grades;
 mod instances;
 mod network;
+mod oracle;
 
 pub use driver::{Parts, Sim, Step};
 pub use instances::{Exchange, INSTANCES_MAX, Instances};

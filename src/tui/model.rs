@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::balance::{NodeState, REGISTRY};
+use crate::balance::{NodeState, usable};
 use crate::command::{Frame, Mode, Pace, RunState};
 use crate::metrics::{NodeRow, PoolRow, Snapshot};
 use crate::unit::{NodeId, PoolId, Span, Time};
@@ -428,11 +428,11 @@ impl Model {
         self.ranks = self.order.iter().map(|&index| nodes[index].id).collect();
     }
 
-    /// Returns the place in the registry of the strategy a pool uses now.
+    /// Returns the place in the list of the strategy a pool uses now.
     pub(super) fn strategy_of(&self, pool: PoolId) -> Option<usize> {
         let shown = &self.pool(pool)?.strategy;
         let name = shown.split('(').next().unwrap_or(shown);
-        REGISTRY.iter().position(|entry| entry.name == name)
+        usable().iter().position(|entry| entry.name == name)
     }
 }
 

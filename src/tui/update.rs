@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crossterm::event::KeyEvent;
 
-use crate::balance::{REGISTRY, StrategySpec};
+use crate::balance::{StrategySpec, usable};
 use crate::command::{Command, Frame, Mode, Pace, RunState};
 use crate::unit::PoolId;
 
@@ -248,7 +248,7 @@ fn accept(model: &mut Model) -> Vec<Effect> {
 }
 
 fn take_strategy(model: &mut Model, pool: PoolId, at: usize) -> Vec<Effect> {
-    let Some(spec) = REGISTRY.get(at).and_then(|entry| StrategySpec::named(entry.name)) else {
+    let Some(spec) = usable().get(at).and_then(|entry| StrategySpec::named(entry.name)) else {
         return Vec::new();
     };
     model.ui.overlay = Overlay::None;
@@ -318,7 +318,7 @@ fn travel(model: &mut Model, action: Action) {
             model.ui.overlay = Overlay::Pools { at: moved(action, at, last, 8) };
         }
         Overlay::Strategies { pool, at } => {
-            let last = REGISTRY.len() - 1;
+            let last = usable().len() - 1;
             model.ui.overlay = Overlay::Strategies { pool, at: moved(action, at, last, 8) };
         }
         Overlay::None if model.ui.focus == Panel::Log => travel_log(model, action),

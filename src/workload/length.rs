@@ -35,6 +35,16 @@ pub struct ClassSpec {
     pub origin: Origin,
     /// Who sends its requests.
     pub tenants: Tenants,
+    /// How hard its requests are, on any scale; `None` where nobody can tell.
+    pub complexity: Option<Dist>,
+}
+
+impl ClassSpec {
+    /// Draws how hard a request is, in thousandths.
+    pub(super) fn hardness(&self, key: u64) -> Option<u32> {
+        let law = self.complexity.as_ref()?;
+        Some((law.sample(&mut Rng::from_key(key)) * 1e3).round() as u32)
+    }
 }
 
 /// What is known of a prompt's beginning.
@@ -76,6 +86,7 @@ pub struct Mix {
     tenant_rng: Rng,
     seed: u64,
     origins: u64,
+    hardness: u64,
     next: u64,
 }
 
@@ -102,6 +113,7 @@ impl Mix {
             tenant_rng: Rng::stream(seed, "tenants"),
             seed: Rng::stream(seed, "truth").bits(),
             origins: Rng::stream(seed, "origins").bits(),
+            hardness: Rng::stream(seed, "complexity").bits(),
             next: 0,
         }
     }
@@ -136,6 +148,7 @@ impl Mix {
             attributes,
             prefix_block: if draft.prefix.hashes.is_empty() { 0 } else { draft.prefix.block },
             prefix: draft.prefix.hashes,
+            complexity: spec.hardness(mix(self.hardness, id)),
             ..Request::new(RequestId(id), at)
         };
         let key = draft.key.unwrap_or_else(|| mix(self.seed, id));

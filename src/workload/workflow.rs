@@ -249,6 +249,9 @@ const THINK: u64 = 1 << 32;
 /// Keys the draw of where a job comes from.
 const ORIGIN: u64 = 0x6f72_6967;
 
+/// Keys the draw of how hard a call is.
+const HARDNESS: u64 = 0x6861_7264;
+
 impl Jobs {
     /// Jobs of these workflows, started when `starts` has a point. Of `starts` only the times count.
     ///
@@ -514,6 +517,7 @@ impl Jobs {
             priority: class.priority,
             prompt: (prompt + said).min(Tokens(LENGTH_MAX)),
             job: Some(JobStep { job: place.job, workflow, step: place.step }),
+            complexity: class.hardness(mix(key, HARDNESS)),
             ..Request::new(id, at)
         };
         let job = self.jobs.get_mut(&place.job).expect("it is under way");

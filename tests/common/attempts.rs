@@ -94,6 +94,7 @@ impl Laws {
                         assert!(worth_another_try(end), "{end:?} is not tried again");
                         assert!(known.tries.iter().any(|(node, ..)| *node == from));
                     }
+                    Kind::Escalation => panic!("nobody asks several models here"),
                     Kind::Hedge => {
                         assert_eq!(*after, None);
                         // An attempt that is given up may not be confirmed yet.

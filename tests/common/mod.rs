@@ -71,6 +71,7 @@ pub fn labels(config: &Config, backends: &[BackendSpec]) -> Labels {
             })
             .collect(),
         groups: config.scale.iter().map(|group| group.name.clone()).collect(),
+        ..Labels::default()
     }
 }
 
@@ -85,6 +86,7 @@ pub fn class() -> ClassSpec {
         deadline: None,
         origin: Origin::default(),
         tenants: Tenants::default(),
+        complexity: None,
     }
 }
 

@@ -34,6 +34,7 @@ mod least_connections;
 mod least_kv;
 mod least_tokens;
 mod lmetric;
+mod oracle;
 mod peak_ewma;
 mod power_of_two;
 mod predict;
@@ -84,7 +85,15 @@ pub static REGISTRY: &[Entry] = &[
     shortest_expected::ENTRY,
     smart::ENTRY,
     score::ENTRY,
+    oracle::ENTRY,
 ];
+
+/// Returns the strategies of [`REGISTRY`] that a balancer can really use: all but the bound, which
+/// stands last.
+#[must_use]
+pub fn usable() -> &'static [Entry] {
+    &REGISTRY[..REGISTRY.len() - 1]
+}
 
 /// Chooses among nodes that may all serve the request.
 pub trait Strategy: Send + fmt::Debug {

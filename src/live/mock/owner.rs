@@ -250,6 +250,7 @@ impl Owner {
             | Due::Probe(..)
             | Due::Control(_)
             | Due::Tell(_)
+            | Due::Feedback(..)
             | Due::Ready(..) => {}
         }
     }
@@ -295,7 +296,7 @@ impl Owner {
         let counts = &mut self.counts[flight.node.index()];
         counts.in_flight -= 1;
         match outcome {
-            Outcome::Done(_) => counts.finished += 1,
+            Outcome::Done(_) | Outcome::Scored(..) => counts.finished += 1,
             Outcome::Aborted(_) => counts.aborted += 1,
             Outcome::Failed(Failure::Reset | Failure::Refused, _) => counts.reset += 1,
             Outcome::Failed(..) | Outcome::RateLimited { .. } => counts.refused += 1,

@@ -49,6 +49,8 @@ pub(super) enum Metric {
     BatchSize,
     TimedOut,
     CostMean,
+    Quality,
+    Escalated,
 }
 
 /// One number of a distribution.
@@ -92,7 +94,8 @@ pub(super) const CLASS: u8 = 2;
 pub(super) const POOL: u8 = 4;
 pub(super) const NODE: u8 = 8;
 pub(super) const JOBS: u8 = 16;
-const GROUPS: u8 = RUN | CLASS | POOL;
+pub(super) const ROUTE: u8 = 32;
+const GROUPS: u8 = RUN | CLASS | POOL | ROUTE;
 const ALL: u8 = GROUPS | NODE;
 const PAID: u8 = RUN | POOL | NODE;
 
@@ -100,7 +103,7 @@ const PAID: u8 = RUN | POOL | NODE;
 pub(super) type Entry = (&'static str, Metric, Unit, u8);
 
 /// Every metric; a second name of one follows the first.
-pub(super) const METRICS: [Entry; 46] = [
+pub(super) const METRICS: [Entry; 48] = [
     ("latency", Metric::Latency, Unit::Seconds, ALL | JOBS),
     ("ttft", Metric::FirstToken, Unit::Seconds, GROUPS),
     ("tpot", Metric::PerToken, Unit::Seconds, RUN | CLASS),
@@ -147,6 +150,8 @@ pub(super) const METRICS: [Entry; 46] = [
     ("started", Metric::Arrived, Unit::Count, JOBS),
     ("timed_out", Metric::TimedOut, Unit::Count, JOBS),
     ("cost_mean", Metric::CostMean, Unit::Dollars, JOBS),
+    ("quality", Metric::Quality, Unit::Share, RUN | CLASS | ROUTE),
+    ("escalated", Metric::Escalated, Unit::Count, RUN),
 ];
 
 /// The fewest and the most nodes wanted by the scaled groups of a pool, or of all; `None` if there is
@@ -179,6 +184,8 @@ pub(super) struct View {
     batch_size: Option<f64>,
     timed_out: u64,
     cost_mean: Option<f64>,
+    quality: Option<f64>,
+    escalated: u64,
     /// What `%` is a share of.
     whole: u64,
     /// Time over which requests were counted.
@@ -193,6 +200,7 @@ impl View {
             Scope::Class(name) => View::class(summary, name)?,
             Scope::Pool(name) => View::pool(summary, name)?,
             Scope::Node(name) => View::node(summary.nodes.iter().find(|node| node.name == *name)?),
+            Scope::Route(name) => View::route(summary, name)?,
             Scope::Jobs(None) => View::jobs(summary.jobs.as_ref()?),
             Scope::Jobs(Some(name)) => {
                 View::jobs(&summary.workflows.iter().find(|flow| flow.name == *name)?.all)
@@ -215,6 +223,8 @@ impl View {
             fairness: summary.fairness_jain,
             hours: summary.hours,
             nodes: sizes(summary, None),
+            quality: summary.quality.as_ref().and_then(|quality| quality.mean),
+            escalated: summary.quality.as_ref().map_or(0, |quality| quality.escalated),
             whole: summary.requests.arrived,
             ..View::default()
         }
@@ -230,7 +240,21 @@ impl View {
             attempts: Attempts { degraded: class.degraded, ..Attempts::default() },
             costs: class.cost_usd,
             goodput: class.goodput,
+            quality: class.quality,
             whole: class.requests.arrived,
+            ..View::default()
+        })
+    }
+
+    fn route(summary: &Summary, name: &str) -> Option<View> {
+        let route = summary.routes.iter().find(|route| route.name == name)?;
+        Some(View {
+            latency: route.latency_s,
+            first_token: route.ttft_s,
+            requests: route.requests,
+            costs: route.cost_usd,
+            quality: route.quality,
+            whole: route.requests.arrived,
             ..View::default()
         })
     }
@@ -289,6 +313,7 @@ impl View {
             Metric::SloAttainment => self.goodput.slo_attainment,
             Metric::Fairness => self.fairness,
             Metric::Share => self.share,
+            Metric::Quality => self.quality,
             Metric::Utilisation => self.utilisation,
             Metric::IdleShare => self.hours?.idle_share,
             _ if self.whole == 0 => None,
@@ -346,6 +371,7 @@ impl View {
             Metric::TokensOutput => self.tokens.output,
             Metric::NodesLeast => self.nodes?.0,
             Metric::NodesMost => self.nodes?.1,
+            Metric::Escalated => self.escalated,
             _ => return None,
         })
     }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! expectation = [scope "."] metric ["." stat] op value
-//! scope       = NAME | "class:" NAME | "pool:" NAME | "node:" NAME | "jobs" | NAME ".jobs"
+//! scope       = NAME | "class:" NAME | "pool:" NAME | "node:" NAME | "route:" NAME
+//!             | "jobs" | NAME ".jobs"
 //! stat        = mean | p50 | p90 | p95 | p99 | p999 | max
 //! op          = "<" | "<=" | ">" | ">=" | "=="
 //! value       = 2s | 450ms | 0.1% | $4.00 | 17 | 0.95
@@ -12,7 +13,8 @@
 //! means latency. A count compared with `%` is a share of the requests that arrived (for a node:
 //! of its attempts). What has no sample keeps no promise. Where a name is also that of a metric,
 //! the metric is meant; `class:latency.p99` says otherwise. `jobs` is about the jobs of all
-//! workflows, `report.jobs` about those of the workflow `report`.
+//! workflows, `report.jobs` about those of the workflow `report`. `quality` is the mean quality of
+//! answers, and may be written `quality.mean`.
 
 mod measure;
 mod nearest;
@@ -39,6 +41,8 @@ pub struct Names {
     pub nodes: Vec<String>,
     /// Of workflows.
     pub workflows: Vec<String>,
+    /// Of routes; empty if none has a name.
+    pub routes: Vec<String>,
 }
 
 /// Why a text is no expectation.
@@ -72,6 +76,7 @@ enum Scope {
     Node(String),
     /// Of all workflows, or of one.
     Jobs(Option<String>),
+    Route(String),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Reads an expectation. Each piece keeps its place in the text, so that errors can point at it.
 
-use super::measure::{CLASS, Entry, JOBS, METRICS, NODE, POOL, RUN, STATS, Stat};
+use super::measure::{CLASS, Entry, JOBS, METRICS, Metric, NODE, POOL, ROUTE, RUN, STATS, Stat};
 use super::nearest::nearest;
 use super::{ExpectError, Expectation, Names, Op, Scope, Unit};
 use crate::unit::Span;
@@ -106,6 +106,11 @@ fn subject(left: Piece<'_>, names: &Names) -> Result<Subject, ExpectError> {
     // After `class:` and the like the first word is a name, whatever else it may mean.
     let named = kind.is_some() && before.is_none();
     match known {
+        // `quality.mean` is the one number that quality is.
+        Some(entry) if entry.1 == Metric::Quality && stat == Stat::Mean && !named => {
+            let scope = scope(kind, before, names, entry, candidate)?;
+            Ok(Subject { scope, entry, stat: None })
+        }
         Some(entry) if entry.2 == Unit::Seconds && !named => {
             let scope = scope(kind, before, names, entry, candidate)?;
             Ok(Subject { scope, entry, stat: Some(stat) })
@@ -130,6 +135,7 @@ fn kind(left: Piece<'_>) -> (Option<u8>, Piece<'_>) {
         "class" => CLASS,
         "pool" => POOL,
         "node" => NODE,
+        "route" => ROUTE,
         _ => return (None, left),
     };
     (Some(kind), left.from(colon + 1))
@@ -234,7 +240,7 @@ fn named(kind: Option<u8>, name: Piece<'_>, names: &Names) -> Result<(u8, Scope)
     {
         return found;
     }
-    let wanted = kind.unwrap_or(CLASS | POOL | NODE);
+    let wanted = kind.unwrap_or(CLASS | POOL | NODE | ROUTE);
     let found: Vec<u8> = names
         .lists()
         .into_iter()
@@ -245,6 +251,7 @@ fn named(kind: Option<u8>, name: Piece<'_>, names: &Names) -> Result<(u8, Scope)
         [CLASS] => Ok((CLASS, Scope::Class(name.text.to_owned()))),
         [POOL] => Ok((POOL, Scope::Pool(name.text.to_owned()))),
         [NODE] => Ok((NODE, Scope::Node(name.text.to_owned()))),
+        [ROUTE] => Ok((ROUTE, Scope::Route(name.text.to_owned()))),
         [] => Err(unknown(wanted, name, names)),
         [..] => {
             let kinds: Vec<&str> = found.iter().map(|kind| phrase(*kind)).collect();
@@ -257,7 +264,7 @@ fn named(kind: Option<u8>, name: Piece<'_>, names: &Names) -> Result<(u8, Scope)
 }
 
 fn unknown(wanted: u8, name: Piece<'_>, names: &Names) -> ExpectError {
-    let any = wanted == CLASS | POOL | NODE;
+    let any = wanted == CLASS | POOL | NODE | ROUTE;
     let what = if any { "class, pool or node" } else { prefix(wanted) };
     let lists = names.lists().into_iter().filter(|(kind, _)| wanted & kind != 0);
     let known = lists.flat_map(|(_, list)| list.iter().map(String::as_str));
@@ -274,8 +281,8 @@ fn unknown(wanted: u8, name: Piece<'_>, names: &Names) -> ExpectError {
 }
 
 impl Names {
-    fn lists(&self) -> [(u8, &Vec<String>); 3] {
-        [(CLASS, &self.classes), (POOL, &self.pools), (NODE, &self.nodes)]
+    fn lists(&self) -> [(u8, &Vec<String>); 4] {
+        [(CLASS, &self.classes), (POOL, &self.pools), (NODE, &self.nodes), (ROUTE, &self.routes)]
     }
 
     fn has(&self, name: &str) -> bool {
@@ -289,6 +296,7 @@ fn phrase(kind: u8) -> &'static str {
         POOL => "a pool",
         NODE => "a node",
         JOBS => "jobs",
+        ROUTE => "a route",
         _ => "the whole run",
     }
 }
@@ -297,6 +305,7 @@ fn prefix(kind: u8) -> &'static str {
     match kind {
         CLASS => "class",
         POOL => "pool",
+        ROUTE => "route",
         _ => "node",
     }
 }

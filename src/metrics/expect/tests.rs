@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::metrics::summary::{
-    Attempts, Batches, Class, Costs, Goodput, Hours, Latency, NodeSummary, Pool, RequestCounts,
-    TokenCounts,
+    Attempts, Batches, Class, Costs, Goodput, Hours, Latency, NodeSummary, Pool, Quality,
+    RequestCounts, RouteSummary, TokenCounts,
 };
 
 fn names() -> Names {
@@ -13,6 +13,7 @@ fn names() -> Names {
         pools: list(&["light", "both"]),
         nodes: list(&["gpt-4.1", "llama:8b", "gpt-eu-1"]),
         workflows: list(&["claim", "report"]),
+        routes: list(&["canary"]),
     }
 }
 
@@ -42,6 +43,7 @@ fn class() -> Class {
         cost_usd: costs(2.0),
         goodput: goodput(),
         degraded: 1,
+        quality: Some(0.85),
     }
 }
 
@@ -120,6 +122,14 @@ fn summary() -> Summary {
         fairness_jain: Some(0.98),
         classes: vec![class(), Class { name: "both".to_owned(), ..Class::default() }],
         pools: vec![pool()],
+        quality: Some(Quality { mean: Some(0.93), escalated: 70, ..Quality::default() }),
+        routes: vec![RouteSummary {
+            name: "canary".to_owned(),
+            latency_s: times(0.5),
+            cost_usd: costs(3.0),
+            quality: Some(0.91),
+            ..RouteSummary::default()
+        }],
         nodes: vec![node(), NodeSummary { name: "llama:8b".to_owned(), ..NodeSummary::default() }],
         ..Summary::default()
     }
@@ -165,6 +175,13 @@ fn every_metric_is_read_from_its_place() {
         "failovers < 1%",
         "degraded < 1%",
         "chat.degraded < 1%",
+        "quality > 0.9",
+        "quality.mean > 90%",
+        "chat.quality.mean > 0.9",
+        "route:canary.quality > 0.9",
+        "canary.p99 < 1s",
+        "route:canary.cost_per_1k < $4",
+        "escalated < 10%",
         "tokens_input < 1",
         "tokens_cached_input < 1",
         "tokens_output < 1",

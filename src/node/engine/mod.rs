@@ -28,6 +28,7 @@
 //! more than one queue.
 
 mod batch;
+mod outlook;
 mod run;
 mod spec;
 

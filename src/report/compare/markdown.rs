@@ -24,7 +24,8 @@ pub fn markdown(result: &Comparison) -> String {
     head(&mut out, &heads, |at| at == 0);
     for one in &result.strategies {
         let mark = if one.name == result.baseline { " (baseline)" } else { "" };
-        let mut cells = vec![format!("`{}`{mark}", cell(&one.name))];
+        let bound = if one.bound { " (bound)" } else { "" };
+        let mut cells = vec![format!("`{}`{mark}{bound}", cell(&one.name))];
         cells.extend(metrics.iter().map(|metric| mean(one, metric)));
         cells.push(format!("{}/{}", one.seeds_won, one.runs));
         cells.push(if one.pareto == Some(true) { "on the front" } else { "" }.to_owned());

@@ -12,6 +12,7 @@ pub use markdown::markdown;
 pub use text::{alarms, text};
 
 use super::quantity::{NONE, dollars, in_unit, per_second, seconds, share};
+use super::table::clean;
 use crate::lab::{Comparison, Difference, Measured, StrategyResult, Verdict};
 use crate::metrics::expect::Unit;
 
@@ -31,6 +32,12 @@ fn seeds_in_words(seeds: &[u64]) -> String {
         [one] => format!("1 seed ({one})"),
         [first, .., last] => format!("{} seeds ({first} to {last})", seeds.len()),
     }
+}
+
+/// The name of a strategy, marked where it only bounds what is possible.
+fn title(result: &Comparison, name: &str) -> String {
+    let bound = result.strategies.iter().any(|one| one.bound && one.name == name);
+    format!("{}{}", clean(name), if bound { " (bound)" } else { "" })
 }
 
 /// A mean over the seeds and half the width of its interval: `1.24 s ± 0.03`.
@@ -144,6 +151,13 @@ fn notes(result: &Comparison) -> Vec<String> {
         notes.push("one seed says nothing of luck: use --seeds 10 for verdicts".to_owned());
     } else if result.seeds.len() < 5 {
         notes.push("with fewer than five seeds only large differences can be seen".to_owned());
+    }
+    for one in result.strategies.iter().filter(|one| one.bound) {
+        notes.push(format!(
+            "{} reads the truth, which nobody has outside a simulation: it shows what is left to \
+             gain, wins nothing and cannot be used",
+            clean(&one.name)
+        ));
     }
     notes.push(
         "latency is of completed requests: read it beside the share that was not served".to_owned(),

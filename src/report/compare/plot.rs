@@ -36,6 +36,7 @@ pub(super) fn write(out: &mut String, result: &Comparison) {
     for (at, point) in points.iter().enumerate() {
         let letter = LETTERS.get(at).map_or(' ', |&letter| char::from(letter));
         let front = if point.strategy.pareto == Some(true) { "  on the front" } else { "" };
+        let front = if point.strategy.bound { "  a bound" } else { front };
         table.row([
             format!("{letter} {}", clean(&point.strategy.name)),
             seconds(Some(point.p99)),

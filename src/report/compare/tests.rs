@@ -16,6 +16,7 @@ fn comparison(seeds: usize) -> (Plan, Vec<Option<Run>>) {
         baseline: 0,
         seeds: (7..7 + seeds as u64).collect(),
         metrics: names.iter().filter_map(metric).collect(),
+        bounds: Vec::new(),
     };
     // A wobble that is all strategies' (the seed's luck) and one that is their own.
     let wobble = |at: usize| ((at * 7 + 3) % 5) as f64 / 100.0;

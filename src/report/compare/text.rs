@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::super::quantity::{count, in_unit, share_of};
 use super::super::table::{Table, clean, name};
 use super::{
-    change, family, headlines, interval, is_nothing, known, mean, notes, plot, verdict, won,
+    change, family, headlines, interval, is_nothing, known, mean, notes, plot, title, verdict, won,
 };
 use crate::lab::{Alarms, Comparison, Measured, Verdict};
 
@@ -54,7 +54,7 @@ fn means(out: &mut String, result: &Comparison) {
     }
     let mut table = Table::new(1, &heads);
     for one in &result.strategies {
-        let mut cells = vec![clean(&one.name)];
+        let mut cells = vec![title(result, &one.name)];
         cells.extend(metrics.iter().map(|metric| mean(one, metric)));
         cells.push(format!("{}/{}", one.seeds_won, one.runs));
         if hopes {
@@ -85,7 +85,7 @@ fn against(out: &mut String, result: &Comparison) {
             Table::new(1, &[metric.label.as_str(), "change", "interval", "won", "  verdict"]);
         for one in result.differences.iter().filter(|one| one.metric == metric.name) {
             table.row([
-                clean(&one.strategy),
+                title(result, &one.strategy),
                 change(one.mean, one, metric.unit),
                 interval(one, metric.unit),
                 won(one),
@@ -98,7 +98,7 @@ fn against(out: &mut String, result: &Comparison) {
 
 /// Every metric of every strategy.
 fn everything(out: &mut String, result: &Comparison) {
-    let names: Vec<String> = result.strategies.iter().map(|one| clean(&one.name)).collect();
+    let names: Vec<String> = result.strategies.iter().map(|one| title(result, &one.name)).collect();
     let mut heads = vec!["Every metric"];
     heads.extend(names.iter().map(String::as_str));
     let mut table = Table::new(1, &heads);

@@ -3,7 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use crate::balance::{Entry, REGISTRY};
+use crate::balance::{Entry, usable};
 use crate::tui::format::{cut, width};
 use crate::tui::model::Model;
 use crate::tui::theme::Role;
@@ -26,7 +26,7 @@ pub(super) fn pools(model: &Model, at: usize, body: Rect, buf: &mut Buffer) {
 
 pub(super) fn strategies(model: &Model, pool: PoolId, at: usize, body: Rect, buf: &mut Buffer) {
     let now = model.strategy_of(pool);
-    let lines: Vec<Line> = REGISTRY
+    let lines: Vec<Line> = usable()
         .iter()
         .enumerate()
         .map(|(place, entry)| Line {
@@ -40,7 +40,7 @@ pub(super) fn strategies(model: &Model, pool: PoolId, at: usize, body: Rect, buf
     let inner = open(model, body, lines.len(), ABOUT, buf, &title);
     let split = inner.height.saturating_sub(ABOUT).max(1);
     list(model, &lines, at, Rect { height: split.min(inner.height), ..inner }, buf);
-    if let Some(entry) = REGISTRY.get(at) {
+    if let Some(entry) = usable().get(at) {
         let below =
             Rect { y: inner.y + split, height: inner.height.saturating_sub(split), ..inner };
         about(model, entry, below, buf);

@@ -17,6 +17,7 @@ fn mix() -> Mix {
         deadline: None,
         origin: Origin::default(),
         tenants: Tenants::default(),
+        complexity: None,
     };
     Mix::new(vec![class], 1)
 }

@@ -497,6 +497,7 @@ mod tests {
             output: law,
             deadline: None,
             tenants: Tenants::default(),
+            complexity: None,
             origin: crate::workload::Origin::default(),
         };
         Mix::new(vec![class], 1)

@@ -23,6 +23,7 @@ fn mix(seed: u64) -> Mix {
         deadline: None,
         origin: Origin::default(),
         tenants: Tenants::default(),
+        complexity: None,
     };
     Mix::new(vec![class], seed)
 }

@@ -1,0 +1,202 @@
+//! An engine played forward with the true lengths of all it has.
+//!
+//! The same steps as those of the engine: seats and KV blocks in order of arrival, prefill in chunks
+//! beside decoding, runs of decode steps in closed form. Left out: the part of a step that is over
+//! already, blocks as against tokens, what prefills leave in the prefix cache, and preemption. The cost
+//! is `n log n` in the requests it has.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+use super::spec::Prefill;
+use super::{Engine, Stage};
+use crate::node::outlook::Outlook;
+use crate::node::{Blocks, Work};
+use crate::unit::Time;
+
+/// A request to prefill.
+#[derive(Clone, Copy, Debug)]
+struct Coming {
+    /// Tokens to hold in the end, and how many of them are there.
+    goal: u64,
+    done: u64,
+    /// Tokens to make after them.
+    left: u64,
+    /// Whether it has its seat.
+    seated: bool,
+}
+
+/// What is played.
+#[derive(Clone, Debug, Default)]
+struct Play {
+    /// Steps over, and nanoseconds.
+    counter: u64,
+    nanos: f64,
+    /// By counter of their end: what they hold then. `true` for the one that is asked about.
+    decoding: BinaryHeap<Reverse<(u64, u64, bool)>>,
+    /// Tokens that those who decode read in the next step.
+    kv: u64,
+    /// Tokens held by those who prefill.
+    filled: u64,
+    coming: VecDeque<Coming>,
+    /// Whether the last of those who come is asked about.
+    asked: bool,
+    /// When all others end, in sum, and when the one does.
+    others: f64,
+    own: f64,
+}
+
+impl Engine {
+    pub(in crate::node) fn outlook(
+        &self,
+        now: Time,
+        before: &[Work],
+        work: &Work,
+        blocks: Blocks<'_>,
+    ) -> Option<Outlook> {
+        let (prompt, output) = (work.prompt.0.max(1), work.truth.output.0.max(1));
+        if prompt.saturating_add(output - 1) > self.spec.room() {
+            return None;
+        }
+        let mut without = self.position(now);
+        let unknown = |work: &Work| {
+            let (goal, left) = (work.prompt.0.max(1), work.truth.output.0.max(1));
+            Coming { goal, done: 0, left, seated: false }
+        };
+        without.coming.extend(before.iter().map(unknown));
+        let mut with = without.clone();
+        let done = self.cached(prompt, blocks);
+        with.coming.push_back(Coming { goal: prompt, done, left: output, seated: false });
+        with.asked = true;
+        self.play(&mut without);
+        self.play(&mut with);
+        let overhead = self.spec.overhead.a0 * 1e6 + self.tail(output);
+        let seconds = |nanos: f64| nanos * self.slow / 1e9;
+        Some(Outlook {
+            own: seconds(with.own) + overhead / 1e9,
+            others: seconds(with.others - without.others).max(0.0),
+        })
+    }
+
+    /// Tokens of a prompt that the cache has now.
+    fn cached(&self, prompt: u64, blocks: Blocks<'_>) -> u64 {
+        let mut marks = Vec::new();
+        let unit = self.mark(prompt, blocks, &mut marks);
+        let most = ((prompt - 1) / unit) as usize;
+        let found = marks.iter().take(most).take_while(|mark| self.cache.find(**mark).is_some());
+        found.count() as u64 * unit
+    }
+
+    /// Where it stands.
+    fn position(&self, now: Time) -> Play {
+        let mut play = Play::default();
+        let mut queued = Vec::new();
+        for key in self.seated().chain(self.waiting.iter().copied()) {
+            let job = &self.jobs[key];
+            if job.gone {
+                continue;
+            }
+            if job.stage == Stage::Decode {
+                let made = self.made(now, key);
+                let left = (job.output - made).max(1);
+                let stored = job.prompt + made;
+                play.kv += stored + 1;
+                play.decoding.push(Reverse((left, stored + left + 1, false)));
+            } else {
+                let seated = job.stage == Stage::Prefill;
+                let goal = job.prompt + job.made;
+                let left = job.output - job.made;
+                play.filled += if seated { goal } else { 0 };
+                let coming = Coming { goal, done: if seated { job.done } else { 0 }, left, seated };
+                if seated { play.coming.push_back(coming) } else { queued.push(coming) }
+            }
+        }
+        play.coming.extend(queued);
+        let coming = self.jobs.values().filter(|job| job.stage == Stage::Coming && !job.gone);
+        play.coming.extend(coming.map(|job| Coming {
+            goal: job.prompt,
+            done: 0,
+            left: job.output,
+            seated: false,
+        }));
+        play
+    }
+
+    /// Plays it to the end of all it has.
+    fn play(&self, play: &mut Play) {
+        let room = self.spec.room();
+        let mut chunks: Vec<(usize, u64)> = Vec::new();
+        loop {
+            let batch = play.decoding.len() as u32;
+            let mut budget = u64::from(self.spec.step_tokens.saturating_sub(batch));
+            let mut prefill = Prefill::default();
+            let mut seats = (self.spec.max_seqs as usize).saturating_sub(play.decoding.len());
+            chunks.clear();
+            for (place, one) in play.coming.iter_mut().enumerate() {
+                let fits = play.kv + play.filled + one.goal <= room;
+                let empty = play.decoding.is_empty() && place == 0;
+                if budget == 0 || seats == 0 || !(one.seated || fits || empty) {
+                    break;
+                }
+                seats -= 1;
+                if !std::mem::replace(&mut one.seated, true) {
+                    play.filled += one.goal;
+                }
+                let new = (one.goal - one.done).min(budget);
+                budget -= new;
+                prefill.add(new, one.done);
+                chunks.push((place, new));
+            }
+            let (first, more) = self.costs.step(prefill, batch, play.kv);
+            let steps = match play.decoding.peek() {
+                _ if !chunks.is_empty() => 1,
+                Some(Reverse((end, ..))) => (end - play.counter).max(1),
+                None => return,
+            };
+            let k = steps as f64;
+            play.nanos += k * first + more * (k * (k - 1.0) / 2.0);
+            play.counter += steps;
+            play.kv += u64::from(batch) * steps;
+            while let Some(&Reverse((end, held, asked))) = play.decoding.peek() {
+                if end > play.counter {
+                    break;
+                }
+                play.decoding.pop();
+                play.kv -= held;
+                play.end(asked);
+            }
+            play.fill(&chunks);
+        }
+    }
+}
+
+impl Play {
+    fn end(&mut self, asked: bool) {
+        if asked {
+            self.own = self.nanos;
+        } else {
+            self.others += self.nanos;
+        }
+    }
+
+    /// Books the prefill of a step. Those done with it are the first in line.
+    fn fill(&mut self, chunks: &[(usize, u64)]) {
+        for (place, new) in chunks {
+            self.coming[*place].done += new;
+        }
+        while let Some(one) = self.coming.front().filter(|one| one.seated && one.done >= one.goal) {
+            let one = *one;
+            self.coming.pop_front();
+            let asked = self.asked && self.coming.is_empty();
+            self.filled -= one.goal;
+            // The step that ends a prefill makes the first token.
+            if one.left <= 1 {
+                self.end(asked);
+            } else {
+                let left = one.left - 1;
+                self.kv += one.goal + 1;
+                self.decoding.push(Reverse((self.counter + left, one.goal + 1 + left, asked)));
+            }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! What an attempt would cost on a node if nothing more came: what only an oracle may ask.
+//!
+//! The node is played forward, with the true lengths of all it has, once with the attempt and once
+//! without: the attempt's own seconds to its last token, and the seconds by which all others end
+//! later. Faults that are on stay on; those to come are not seen. Servers and streams are exact; what
+//! an engine leaves out is told in `engine::outlook`. Nothing here changes a node.
+
+use super::{Backend, Blocks, FaultKind, Node, Work};
+use crate::rng::{Rng, mix};
+use crate::unit::{Span, Time};
+
+/// What an attempt would cost, in seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Outlook {
+    /// From now to its own last token.
+    pub own: f64,
+    /// By which the others end later, in sum.
+    pub others: f64,
+}
+
+impl Node {
+    /// Returns what an attempt would cost that started now, behind those `before` it which are on
+    /// their way; `None` if it would fail.
+    #[must_use]
+    pub fn outlook(
+        &self,
+        now: Time,
+        before: &[Work],
+        work: &Work,
+        blocks: Blocks<'_>,
+    ) -> Option<Outlook> {
+        let key = self.draws(work);
+        if self.crashed() || self.hangs() || self.error(key).is_some() {
+            return None;
+        }
+        let alone = |own| Outlook { own, others: 0.0 };
+        match &self.backend {
+            Backend::Slots(slots) => {
+                let service = |work: &Work| slots.service(&mut Rng::from_key(self.draws(work)));
+                let before: Vec<Span> = before.iter().map(service).collect();
+                slots.outlook(now, &before, service(work)).map(alone)
+            }
+            Backend::Api(api) => {
+                api.outlook(now, work, before.len(), &mut Rng::from_key(key)).map(alone)
+            }
+            Backend::Engine(engine) => engine.outlook(now, before, work, blocks),
+        }
+    }
+
+    /// Keys the draws of an attempt.
+    pub(super) fn draws(&self, work: &Work) -> u64 {
+        mix(mix(work.truth.key, self.key), u64::from(work.attempt.ordinal))
+    }
+
+    pub(super) fn hangs(&self) -> bool {
+        self.has(|kind| matches!(kind, FaultKind::Hang))
+    }
+}

@@ -1,0 +1,147 @@
+//! `[quality]`: how good the answers of each model are, who scores them and who says so.
+
+use super::dist::{Unit, read as read_dist};
+use super::names::Names;
+use super::value::{Field, Walk};
+use crate::dist::Dist;
+use crate::unit::{Ratio, Span, Time};
+use crate::workload::QualitySpec;
+use crate::workload::quality::ByClass;
+
+/// Qualities change at most so often.
+pub const CHANGES_MAX: usize = 1_000;
+
+/// A scorer that is right where nothing else is said.
+pub const AUC_DEFAULT: f64 = 1.0;
+
+/// The mean time after which feedback comes where nothing else is said, in seconds.
+pub const FEEDBACK_AFTER: f64 = 60.0;
+
+/// Whether a scorer has something to score.
+pub(super) fn known_scorer(quality: Option<&QualitySpec>) -> bool {
+    quality.is_some_and(|quality| quality.models.iter().any(|times| !times.is_empty()))
+}
+
+pub(super) fn read(
+    walk: &mut Walk,
+    field: Option<Field<'_>>,
+    models: &Names,
+    classes: &Names,
+) -> Option<QualitySpec> {
+    let mut table = walk.table(field?, "`[quality]`")?;
+    let mut spec =
+        QualitySpec { models: vec![Vec::new(); models.len()], auc: AUC_DEFAULT, feedback: None };
+    if let Some(field) = table.need(walk, "models") {
+        qualities(walk, field, Time::ZERO, models, classes, &mut spec);
+    }
+    if let Some(field) = table.take("scorer")
+        && let Some(mut inner) = walk.table(field, "`scorer`")
+    {
+        if let Some(field) = inner.need(walk, "auc")
+            && let Some(auc) = walk.number(field)
+        {
+            if (0.5..=1.0).contains(&auc) {
+                spec.auc = auc;
+            } else {
+                walk.must_be(field, "from 0.5 (no better than a coin) to 1 (always right)");
+            }
+        }
+        inner.finish(walk, &[]);
+    }
+    if let Some(field) = table.take("feedback")
+        && let Some(mut inner) = walk.table(field, "`feedback`")
+    {
+        let share = inner.need(walk, "share").and_then(|field| walk.above_zero(field, 1.0));
+        let after = inner.take("after").and_then(|field| read_dist(walk, field, Unit::Time));
+        let after = after.or_else(|| Dist::exponential(FEEDBACK_AFTER).ok());
+        inner.finish(walk, &[]);
+        spec.feedback = share.map(Ratio::from_f64).zip(after);
+    }
+    changes(walk, table.take("change"), models, classes, &mut spec);
+    table.finish(walk, &[]);
+    Some(spec)
+}
+
+/// `change = [{ at = "10m", models = { ... } }]`, in order of time.
+fn changes(
+    walk: &mut Walk,
+    field: Option<Field<'_>>,
+    models: &Names,
+    classes: &Names,
+    spec: &mut QualitySpec,
+) {
+    let mut last = Span::ZERO;
+    for mut table in walk.tables(field, "change", CHANGES_MAX) {
+        let at = table.need(walk, "at").and_then(|field| {
+            let at = walk.positive_span(field)?;
+            if at < last {
+                walk.must_be(field, &format!("{last} or later: changes are in order of time"));
+                return None;
+            }
+            last = at;
+            Some(at)
+        });
+        if let Some(field) = table.need(walk, "models") {
+            let at = Time::ZERO + at.unwrap_or_default();
+            qualities(walk, field, at, models, classes, spec);
+        }
+        table.finish(walk, &[]);
+    }
+}
+
+/// `{ "gpt-4o" = { easy = 0.98, hard = 0.93 }, "small" = 0.7 }`.
+fn qualities(
+    walk: &mut Walk,
+    field: Field<'_>,
+    at: Time,
+    models: &Names,
+    classes: &Names,
+    spec: &mut QualitySpec,
+) {
+    let list = walk.map(field, models.len().max(1) * 2);
+    if list.is_empty() {
+        walk.problem(field.place(), "`models` names no model").label("empty");
+    }
+    for (name, place, value) in list {
+        let model = models.find_name(walk, name, place);
+        let by_class = by_class(walk, value, classes);
+        let Some((model, by_class)) = model.zip(by_class) else { continue };
+        if at > Time::ZERO && spec.models[model].is_empty() {
+            walk.problem(place, "how good its answers are before that is not said")
+                .label("only a change is known")
+                .help("name the model under `models` of `[quality]` too");
+        }
+        spec.models[model].push((at, by_class));
+    }
+}
+
+/// One number for all classes, or one for each.
+fn by_class(walk: &mut Walk, field: Field<'_>, classes: &Names) -> Option<ByClass> {
+    if !field.is_table() {
+        let all = walk.upto(field, 1.0)?;
+        return Some(vec![all; classes.len()]);
+    }
+    let mut table: Vec<Option<f64>> = vec![None; classes.len()];
+    let before = walk.problems.len();
+    for (name, place, value) in walk.map(field, classes.len().max(1) * 2) {
+        let class = classes.find_name(walk, name, place);
+        let quality = walk.upto(value, 1.0);
+        if let Some((class, quality)) = class.zip(quality) {
+            table[class] = Some(quality);
+        }
+    }
+    if walk.problems.len() > before {
+        return None;
+    }
+    if let Some(missing) = table.iter().position(Option::is_none) {
+        let name = &classes.list()[missing];
+        walk.problem(field.place(), format!("nothing is said of class `{name}`"))
+            .label("a number for each class")
+            .help("or one number for all of them");
+        return None;
+    }
+    Some(table.into_iter().flatten().collect())
+}
+
+#[cfg(test)]
+mod tests;
