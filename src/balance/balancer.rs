@@ -9,7 +9,7 @@
 
 use slotmap::{SlotMap, new_key_type};
 
-use super::admission::{Lines, Queue};
+use super::admission::{Lines, Placed, Queue};
 use super::batch::Batcher;
 use super::config::Config;
 use super::event::{
@@ -20,6 +20,8 @@ use super::event::{
 use super::explain::{Explain, Explanation};
 use super::failover::{ATTEMPTS_MAX, Amount, Retry, Timeouts, blames_node, wasted};
 use super::fleet::{Fleet, Held, Locality, NodeSpec, NodeState, Prices, Tier};
+use super::forecast::Forecast;
+use super::gate::Gate;
 use super::health::HealthSettings;
 use super::hedge::Hedger;
 use super::request::Request;
@@ -216,7 +218,7 @@ pub struct Balancer {
     pub(super) requests: SlotMap<RequestKey, Live>,
     pub(super) tries: SlotMap<TryKey, Try>,
     pub(super) index: IdMap<RequestKey>,
-    pub(super) lines: Lines<RequestKey>,
+    pub(super) lines: Lines,
     pub(super) timers: Timers,
     pub(super) outputs: Vec<OutputMean>,
     pub(super) scaler: Scaler,
@@ -245,6 +247,12 @@ pub struct Balancer {
     /// Only where requests are hedged.
     pub(super) hedger: Option<Box<Hedger>>,
     pub(super) spill: Spill,
+    /// Foretells waits, where somebody wants that.
+    pub(super) forecast: Option<Box<Forecast>>,
+    /// Limits of tenants, pools and nodes, where there are any.
+    pub(super) gate: Option<Box<Gate>>,
+    /// Whether attempts are booked with the gate or the waiting room.
+    keeps_books: bool,
 }
 
 impl Balancer {
@@ -255,6 +263,8 @@ impl Balancer {
     #[must_use]
     pub fn new(config: Config) -> Balancer {
         config.check().expect("a configuration does not contradict itself");
+        let gate = Gate::new(&config);
+        let quotas = config.admission.counts_quotas(&config.nodes);
         let specs: Vec<StrategySpec> =
             config.pools.iter().map(|pool| pool.strategy.clone()).collect();
         let localities = config.pools.iter().map(|pool| pool.locality).collect();
@@ -266,6 +276,8 @@ impl Balancer {
         };
         let spill = Spill::new(&config.pools, config.seed);
         let mut balancer = Balancer {
+            keeps_books: gate.is_some() || config.admission.waiting.fair,
+            gate,
             now: Time::ZERO,
             scaler: Scaler::new(config.scale, config.nodes.len()),
             batchers: Batcher::all(&config.pools),
@@ -282,7 +294,8 @@ impl Balancer {
             requests: SlotMap::with_key(),
             tries: SlotMap::with_key(),
             index: IdMap::default(),
-            lines: Lines::new(routes.count()),
+            lines: Lines::new(routes.count(), config.admission.room(routes.count())),
+            forecast: config.admission.forecast(routes.count(), config.expected_output.len()),
             blocked: vec![false; routes.count()],
             routes,
             timers: Timers::default(),
@@ -306,6 +319,9 @@ impl Balancer {
             spill,
         };
         balancer.fleet.set_view(config.view);
+        if quotas {
+            balancer.fleet.keep_quotas();
+        }
         balancer.find_homes();
         balancer.start_patrols();
         balancer.start_scaling();
@@ -457,10 +473,14 @@ impl Balancer {
         });
         let other = self.index.insert(id, key);
         assert!(other.is_none(), "request {} arrives while under way", id.0);
-        if self.set_deadline(key) {
-            self.place_or_wait(key);
-        } else {
+        if !self.set_deadline(key) {
             self.settle(key, Fate::Failed(End::TimedOut(Stage::Total)));
+        } else if self.gate.is_some()
+            && let Some(reason) = self.knock(key)
+        {
+            self.turn_away(key, reason);
+        } else {
+            self.place_or_wait(key);
         }
     }
 
@@ -478,21 +498,27 @@ impl Balancer {
 
     /// Dispatches the request to the first pool and tier along its lane with an open node. Nodes
     /// tried before come last.
-    pub(super) fn place(&mut self, key: RequestKey) -> bool {
+    pub(super) fn place(&mut self, key: RequestKey) -> Placed {
+        if self.gate.is_some() && self.is_held_back(key) {
+            return Placed::HeldBack;
+        }
         if self.hold(key) {
-            return true;
+            return Placed::Yes;
         }
-        if let Some(choice) = self.choose(key, Reach::Untried) {
-            self.dispatch(key, &choice, None);
-            return true;
+        let mut choice = self.choose(key, Reach::Untried);
+        if choice.is_none() && self.requests[key].attempts > 0 {
+            choice = self.choose(key, Reach::Anywhere);
         }
-        if self.requests[key].attempts > 0
-            && let Some(choice) = self.choose(key, Reach::Anywhere)
+        let Some(choice) = choice else {
+            return Placed::No;
+        };
+        if self.gate.is_some()
+            && let Some(reason) = self.overspends(key, &choice)
         {
-            self.dispatch(key, &choice, None);
-            return true;
+            return Placed::Refused(reason);
         }
-        false
+        self.dispatch(key, &choice, None);
+        Placed::Yes
     }
 
     /// Chooses along the lane of the request, pool by pool.
@@ -512,6 +538,7 @@ impl Balancer {
             place += 1;
             // A pool that takes batches takes nothing else.
             if self.batcher(pool).is_none()
+                && (self.gate.is_none() || self.pool_takes(key, pool))
                 && let Some(choice) = self.choose_in(key, pool, reach, 1)
             {
                 return Some(choice);
@@ -617,6 +644,9 @@ impl Balancer {
             }
             return Some(Choice { node, why, memo });
         }
+        if self.fleet.has_quotas() {
+            self.await_quota(key, pool);
+        }
         None
     }
 
@@ -712,6 +742,9 @@ impl Balancer {
         let request = &self.requests[key].request;
         let strategy = &mut self.strategies[why.pool.index()][why.tier as usize];
         strategy.learn(self.now, &Fact::Dispatched { node, request }, &self.fleet);
+        if self.keeps_books {
+            self.book(this);
+        }
     }
 
     pub(super) fn cancel(&mut self, request: RequestId) {
@@ -727,10 +760,11 @@ impl Balancer {
     pub(super) fn settle(&mut self, key: RequestKey, fate: Fate) {
         let live = &mut self.requests[key];
         let phase = std::mem::replace(&mut live.phase, Phase::Settled);
+        let route = live.route;
         let (mut first_token, mut usage) = (live.begun, Usage::default());
         usage.output = live.resumed;
         match phase {
-            Phase::Waiting(_) => self.lines.leave(),
+            Phase::Waiting(_) => self.lines.leave(route, key),
             Phase::Held { pool, .. } => self.release(key, pool),
             Phase::InFlight(running) => {
                 let end = if let Fate::Failed(end) = fate { end } else { End::Cancelled };
@@ -784,6 +818,9 @@ impl Balancer {
             job: request.job,
             hedge: by.is_some_and(|by| by.hedge),
         }));
+        if self.gate.is_some() {
+            self.leave_gate(key, fate, usage);
+        }
         self.forget(key);
     }
 
@@ -901,6 +938,9 @@ impl Balancer {
         if !self.scaler.groups.is_empty() {
             self.leave_if_empty(this.node);
         }
+        if self.keeps_books {
+            self.unbook(&this, &usage);
+        }
         let live = &mut self.requests[this.request];
         live.unfinished -= 1;
         self.totals.ended += 1;
@@ -939,6 +979,9 @@ impl Balancer {
         // Of an answer that was cut and went on, the client has both parts.
         usage.output += live.resumed;
         usage.input = usage.input.less(live.resumed);
+        if let Some(forecast) = &mut self.forecast {
+            forecast.took(live.request.class, self.now.since(this.dispatched));
+        }
         if let Some(mean) = self.outputs.get_mut(live.request.class.index()) {
             mean.learn(usage.output);
         }
@@ -984,6 +1027,7 @@ impl Balancer {
             }
             Alarm::Silence(peer, _) => self.fleet.silence(peer),
             Alarm::Hedge(this) => self.hedge(this),
+            Alarm::Allowance => self.allowance(),
         }
     }
 
@@ -1140,7 +1184,7 @@ fn purpose(
             matches!(fleet.node(node).state(), NodeState::Limited | NodeState::Ejected)
         }
         Alarm::Recheck(node) => fleet.node(node).state() == NodeState::Probing,
-        Alarm::Scale(_) | Alarm::Window(_) => true,
+        Alarm::Scale(_) | Alarm::Window(_) | Alarm::Allowance => true,
         Alarm::Patrol(node) => fleet.node(node).state() != NodeState::Gone,
         Alarm::ProbeTimeout(node, number) => {
             let health = &fleet.node(node).health;

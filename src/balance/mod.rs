@@ -16,11 +16,14 @@ mod event;
 mod explain;
 mod failover;
 mod fleet;
+mod forecast;
+mod gate;
 mod health;
 mod hearsay;
 mod hedge;
 mod invariant;
 mod job;
+mod limits;
 mod request;
 mod resize;
 mod route;
@@ -28,8 +31,9 @@ mod scale;
 mod spill;
 mod strategy;
 mod timer;
+mod waiting;
 
-pub use admission::Queue;
+pub use admission::{Admission, Queue};
 pub use balancer::{Balancer, Totals};
 pub use batch::BatchSpec;
 pub use config::Config;
@@ -49,6 +53,7 @@ pub use hearsay::{Load, PEER_FRESH, REPORT_FRESH, Signal, View};
 pub use hedge::{HEDGE_SAMPLES_MIN, HEDGES_BURST, HedgeAfter, HedgeSpec};
 pub use invariant::check;
 pub use job::{JobFate, JobNews, JobPhase, JobStep};
+pub use limits::{TenantLimits, Tenants};
 pub use request::{Priority, Request};
 pub use route::{Degrade, Match, Pressure, RouteSpec, Routes};
 pub use scale::{Reason, ScaleSpec, State, Stats, Target, Wanted, tick};
@@ -56,3 +61,4 @@ pub use strategy::{
     Ask, Entry, Fact, Memo, REGISTRY, SCAN_MAX, Sent, Setting, SettingKind, Shortlist, Strategy,
     StrategySpec, score,
 };
+pub use waiting::{MIN_SHARE_MAX, Order, Waiting};
