@@ -6,17 +6,20 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 
 use plimsoll::balance::{
-    Action, Attempt, Balancer, Config, Control, End, Event, Failure, Fate, FleetChange,
-    HealthSettings, HedgeAfter, HedgeSpec, Input, Limits, Match, NodeReport, Outcome, PeerLoad,
-    ProbeResult, Progress, Queue, REGISTRY, Reject, Request, Retry, RouteSpec, Stage, StrategySpec,
-    Tier, Timeouts, Usage, check,
+    Action, Admission, Attempt, Balancer, Config, Control, End, Event, Failure, Fate, FleetChange,
+    HealthSettings, HedgeAfter, HedgeSpec, Input, Limits, Match, NodeReport, Order, Outcome,
+    PeerLoad, Priority, ProbeResult, Progress, Queue, REGISTRY, Reject, Request, Retry, RouteSpec,
+    Stage, StrategySpec, TenantLimits, Tenants, Tier, Timeouts, Usage, Waiting, check,
 };
 use plimsoll::unit::{
-    ClassId, NodeId, PeerId, PoolId, Ratio, RegionId, RequestId, Span, Time, Tokens,
+    ClassId, NodeId, PeerId, PoolId, Ratio, RegionId, RequestId, Span, TenantId, Time, Tokens,
 };
 
 use common::attempts::Laws;
 use proptest::prelude::*;
+
+const PRIORITIES: [Priority; 4] =
+    [Priority::Critical, Priority::High, Priority::Normal, Priority::Sheddable];
 
 /// A thing that happens to the balancer.
 #[derive(Clone, Copy, Debug)]
@@ -137,6 +140,27 @@ fn second_tries(config: &mut Config, bits: u64) {
     }
 }
 
+/// One of the ways in which those who come and wait may be treated.
+fn admission(kind: usize) -> Admission {
+    let order = match kind % 4 {
+        0 => Order::Fifo,
+        1 => Order::Edf,
+        2 => Order::Shortest { ageing: 100 },
+        _ => Order::AdaptiveLifo { after: Span::from_secs(1) },
+    };
+    let bands = (kind & 4 != 0).then_some(Ratio::from_f64(0.1));
+    let waiting = Waiting { order, bands, fair: kind & 8 != 0, early_rejection: kind & 16 != 0 };
+    let limits = Limits {
+        concurrency: Some(2),
+        requests_per_minute: Some(30),
+        tokens_per_minute: Some(60_000),
+    };
+    let each = TenantLimits { limits, budget: Some(10_000), ..TenantLimits::default() };
+    let named = vec![(TenantId(1), TenantLimits { weight: 3, ..TenantLimits::default() })];
+    let tenants = if kind & 32 != 0 { Tenants { each, named } } else { Tenants::default() };
+    Admission { waiting, tenants, quotas: kind & 64 != 0 }
+}
+
 /// A balancer with an executor that remembers what it was asked to do.
 struct Hands {
     balancer: Balancer,
@@ -236,6 +260,8 @@ impl Hands {
                     deadline,
                     class: ClassId(class),
                     prompt: Tokens(prompt),
+                    tenant: TenantId(prompt as u32 % 3),
+                    priority: PRIORITIES[prompt as usize % 4],
                     ..Request::new(RequestId(self.next), self.now)
                 };
                 self.next += 1;
@@ -343,10 +369,21 @@ proptest! {
         strategy in 0..REGISTRY.len(),
         seed in any::<u64>(),
         patrol in any::<bool>(),
+        rules in 0_usize..256,
         ops in prop::collection::vec(op(), 1..120),
     ) {
         let mut config = fleet(REGISTRY[strategy].name, seed, patrol);
         second_tries(&mut config, seed);
+        // Half of the runs are plain.
+        if rules < 128 {
+            config.admission = admission(rules);
+            if rules & 64 != 0 {
+                config.pools[0].limits.concurrency = Some(2);
+                config.pools[1].limits.tokens_per_minute = Some(20_000);
+                config.nodes[0].limits.requests_per_minute = Some(3);
+                config.nodes[1].limits.tokens_per_minute = Some(8_000);
+            }
+        }
         let mut hands = Hands::new(config);
         for op in ops {
             hands.apply(op);

@@ -1,18 +1,24 @@
-//! Admission: bounded waiting with a give-up time.
+//! Admission: who may come in, and bounded waiting with a give-up time.
 //!
 //! A request that no node may take now stands in the line of its route, first come first served,
 //! until a node opens, its time is up, or its client leaves. The room is bounded over all lines.
 //! Entries of requests that have left are dropped when they come to the head, so leaving is O(1).
+//! Other orders than that of coming are in `waiting`, and what would come too late in `forecast`.
 
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::balancer::{Balancer, Phase, RequestKey};
+use super::balancer::Balancer;
 use super::event::{Event, Fate, Reject};
+use super::fleet::NodeSpec;
+use super::forecast::{Due, Forecast};
+use super::limits::Tenants;
 use super::request::Request;
 use super::timer::Alarm;
-use crate::unit::{PoolId, RouteId, Span};
+use super::under_way::{Phase, RequestKey};
+use super::waiting::{Guest, Order, Room, Waiting};
+use crate::unit::{PoolId, RouteId, Span, Time, Tokens};
 
 /// The waiting room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,33 +35,98 @@ impl Default for Queue {
     }
 }
 
+/// Who may come in, and how those who wait are served. Nothing of it is on by itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admission {
+    /// How those who wait are served.
+    #[serde(default)]
+    pub waiting: Waiting,
+    /// What tenants may take.
+    #[serde(default, skip_serializing_if = "Tenants::is_default")]
+    pub tenants: Tenants,
+    /// Whether nodes' limits a minute are kept here too, so that nothing is sent to a node that
+    /// would answer 429.
+    #[serde(default)]
+    pub quotas: bool,
+}
+
+impl Admission {
+    pub(super) fn is_default(&self) -> bool {
+        *self == Admission::default()
+    }
+
+    /// Returns whether some node has limits a minute that are to be kept here.
+    pub(super) fn counts_quotas(&self, nodes: &[NodeSpec]) -> bool {
+        self.quotas && nodes.iter().any(|node| node.limits.by_the_minute())
+    }
+
+    pub(super) fn forecast(&self, routes: usize, classes: usize) -> Option<Box<Forecast>> {
+        self.waiting.early_rejection.then(|| Box::new(Forecast::new(routes, classes)))
+    }
+
+    /// Returns the room for those who wait, where lines do not do.
+    pub(super) fn room(&self, routes: usize) -> Option<Box<Room>> {
+        let Waiting { order, bands, fair, .. } = self.waiting;
+        let holds = self.tenants.all().any(|tenant| tenant.limits.concurrency.is_some());
+        let plain = order == Order::Fifo && bands.is_none() && !fair && !holds;
+        (!plain).then(|| {
+            let mut room = Room::new(self.waiting, routes, holds);
+            for (tenant, limits) in &self.tenants.named {
+                room.weigh(*tenant, limits.weight);
+            }
+            Box::new(room)
+        })
+    }
+}
+
+/// What became of a request that looked for a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Placed {
+    /// It has one, or is held for a batch.
+    Yes,
+    /// None is open for it now.
+    No,
+    /// Its tenant has as much under way as it may.
+    HeldBack,
+    /// It may not be served at all.
+    Refused(Reject),
+}
+
 /// A place in line: which request, and its number in the order of joining over all lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place<K> {
-    pub(super) key: K,
+pub(super) struct Place {
+    pub(super) key: RequestKey,
     pub(super) number: u64,
 }
 
-/// One line a route.
-#[derive(Clone, Debug)]
-pub(super) struct Lines<K> {
-    lines: Vec<VecDeque<Place<K>>>,
+/// One line a route; or a room, where more than the order of coming matters.
+#[derive(Debug)]
+pub(super) struct Lines {
+    lines: Vec<VecDeque<Place>>,
+    pub(super) room: Option<Box<Room>>,
     joined: u64,
     /// Requests that wait; entries of those that left are not counted.
     pub(super) waiting: u32,
+    /// By route.
+    by_route: Vec<u32>,
 }
 
-impl<K: Copy> Lines<K> {
-    pub(super) fn new(routes: usize) -> Lines<K> {
-        Lines { lines: (0..routes).map(|_| VecDeque::new()).collect(), joined: 0, waiting: 0 }
+impl Lines {
+    pub(super) fn new(routes: usize, room: Option<Box<Room>>) -> Lines {
+        let lines = (0..routes).map(|_| VecDeque::new()).collect();
+        Lines { lines, room, joined: 0, waiting: 0, by_route: vec![0; routes] }
     }
 
     /// Joins the line and returns the number of the place.
-    pub(super) fn join(&mut self, route: RouteId, key: K) -> u64 {
-        self.joined += 1;
+    pub(super) fn join(&mut self, now: Time, guest: &Guest) -> u64 {
+        let number = self.number();
         self.waiting += 1;
-        self.lines[route.index()].push_back(Place { key, number: self.joined });
-        self.joined
+        self.by_route[guest.route.index()] += 1;
+        match &mut self.room {
+            Some(room) => room.join(now, &Guest { number, ..*guest }),
+            None => self.lines[guest.route.index()].push_back(Place { key: guest.key, number }),
+        }
+        number
     }
 
     /// Returns a number for a place elsewhere.
@@ -64,17 +135,20 @@ impl<K: Copy> Lines<K> {
         self.joined
     }
 
-    /// Leaves without being at the head; the entry is dropped later.
-    pub(super) fn leave(&mut self) {
+    /// Leaves without being at the head; the entry of a plain line is dropped later.
+    pub(super) fn leave(&mut self, route: RouteId, key: RequestKey) {
         self.waiting -= 1;
+        self.by_route[route.index()] -= 1;
+        if let Some(room) = &mut self.room {
+            room.leave(key);
+        }
     }
 
     /// Returns the first of the line that still waits, dropping those that do not.
-    pub(super) fn head(
-        &mut self,
-        route: RouteId,
-        waits: impl Fn(&Place<K>) -> bool,
-    ) -> Option<Place<K>> {
+    fn head(&mut self, route: RouteId, waits: impl Fn(&Place) -> bool) -> Option<Place> {
+        if let Some(room) = &self.room {
+            return room.entries(route).next().map(|(key, number)| Place { key, number });
+        }
         let line = &mut self.lines[route.index()];
         while let Some(place) = line.front() {
             if waits(place) {
@@ -85,15 +159,31 @@ impl<K: Copy> Lines<K> {
         None
     }
 
-    /// Takes the head off the line: it is being served.
-    pub(super) fn serve(&mut self, route: RouteId) {
-        self.lines[route.index()].pop_front().expect("the line has a head");
+    /// Takes the next one out: it is being served.
+    fn serve(&mut self, route: RouteId, key: RequestKey) {
+        match &mut self.room {
+            Some(room) => room.serve(key),
+            None => {
+                self.lines[route.index()].pop_front().expect("the line has a head");
+            }
+        }
         self.waiting -= 1;
+        self.by_route[route.index()] -= 1;
     }
 
     /// Returns every entry of a line, those of requests that have left included.
-    pub(super) fn entries(&self, route: RouteId) -> impl Iterator<Item = &Place<K>> {
-        self.lines[route.index()].iter()
+    pub(super) fn entries(&self, route: RouteId) -> impl Iterator<Item = Place> {
+        let room = self.room.iter().flat_map(move |room| room.entries(route));
+        let room = room.map(|(key, number)| Place { key, number });
+        self.lines[route.index()].iter().copied().chain(room)
+    }
+
+    /// Returns about how many would be served before the guest, itself included.
+    fn ahead(&self, now: Time, guest: &Guest) -> u64 {
+        match &self.room {
+            Some(room) => room.ahead(now, guest),
+            None => u64::from(self.by_route[guest.route.index()]) + 1,
+        }
     }
 }
 
@@ -111,14 +201,47 @@ impl Balancer {
         }
         // This call may have opened a node already, and those who wait go first.
         self.serve_waiting();
-        if self.place(key) {
-            return;
+        let route = self.requests[key].route;
+        if self.lines.by_route[route.index()] > 0 && self.has_quotas() {
+            // A node may be open for this one and not for those before it.
+            self.opened = true;
+            return self.wait(key, queued);
         }
-        if self.lines.waiting >= self.queue.max {
+        match self.place(key) {
+            Placed::Yes => {}
+            Placed::No => self.wait(key, queued),
+            Placed::Refused(reason) => self.turn_away(key, reason),
+            Placed::HeldBack => {
+                self.hold_back(key);
+                self.wait(key, queued);
+            }
+        }
+    }
+
+    /// Lets a tenant's requests wait until one of its attempts ends.
+    fn hold_back(&mut self, key: RequestKey) {
+        if let Some(room) = &mut self.lines.room {
+            room.park(self.requests[key].request.tenant, true);
+        }
+    }
+
+    /// Lets a request wait, unless there is no room for it or no use in it.
+    fn wait(&mut self, key: RequestKey, queued: bool) {
+        let guest = self.guest(key);
+        if let Some(forecast) = &self.forecast {
+            let due = self.due_of(key);
+            if forecast.too_late(self.now, self.lines.ahead(self.now, &guest), &due) {
+                return self.turn_away(key, Reject::TooLate);
+            }
+        }
+        if self.lines.waiting >= self.queue.max && !self.make_room(&guest) {
             return self.turn_away(key, Reject::QueueFull);
         }
-        let route = self.requests[key].route;
-        let number = self.lines.join(route, key);
+        let route = guest.route;
+        if self.forecast.is_some() {
+            self.expect(&guest);
+        }
+        let number = self.lines.join(self.now, &guest);
         self.requests[key].phase = Phase::Waiting(number);
         let request = self.requests[key].request.id;
         if !queued {
@@ -128,6 +251,66 @@ impl Balancer {
             self.timers.after(self.now, wait, Alarm::GiveUp(key, number));
         }
         self.give_up_in_time(key, number);
+    }
+
+    /// What a room has to know of a request.
+    fn guest(&self, key: RequestKey) -> Guest {
+        let live = &self.requests[key];
+        let request = &live.request;
+        let mean = self.outputs.get(request.class.index());
+        Guest {
+            key,
+            number: 0,
+            route: live.route,
+            tenant: request.tenant,
+            priority: request.priority,
+            deadline: request.deadline,
+            prompt: request.prompt,
+            expected: mean.map_or(Tokens(1), |mean| mean.expected(request.output_max)),
+        }
+    }
+
+    /// In a full room somebody may have to give way to the guest. Returns whether there is a place.
+    fn make_room(&mut self, guest: &Guest) -> bool {
+        let room = self.lines.room.as_ref();
+        let victim = room.and_then(|room| room.victim(guest.priority, guest.tenant));
+        let Some(victim) = victim.filter(|_| self.queue.max > 0) else {
+            return false;
+        };
+        self.turn_away(victim, Reject::Displaced);
+        true
+    }
+
+    /// The band of a request for the forecast.
+    fn band(&self, key: RequestKey) -> usize {
+        match &self.lines.room {
+            Some(room) => usize::from(room.band(self.requests[key].request.priority)),
+            None => 0,
+        }
+    }
+
+    fn due_of(&self, key: RequestKey) -> Due {
+        let live = &self.requests[key];
+        let request = &live.request;
+        Due {
+            route: live.route,
+            band: self.band(key),
+            class: request.class,
+            deadline: request.deadline,
+            patience: request.deadline.since(request.arrived),
+        }
+    }
+
+    /// Tells the forecast that somebody comes to wait where perhaps nobody did.
+    fn expect(&mut self, guest: &Guest) {
+        let band = self.band(guest.key);
+        let alone = match &self.lines.room {
+            Some(room) => room.counts[band] == 0,
+            None => self.lines.by_route[guest.route.index()] == 0,
+        };
+        if let Some(forecast) = self.forecast.as_mut().filter(|_| alone) {
+            forecast.begins(self.now, guest.route, band);
+        }
     }
 
     /// A request without an attempt is rejected; one with attempts failed as its last one did.
@@ -151,7 +334,7 @@ impl Balancer {
         }
     }
 
-    /// Serves those who wait, in the order they came, as long as a node is open for them.
+    /// Serves those who wait, in their order, as long as a node is open for them.
     pub(super) fn serve_waiting(&mut self) {
         let opened = std::mem::take(&mut self.opened);
         // A batch may have waited for it too.
@@ -161,16 +344,27 @@ impl Balancer {
         }
         self.blocked.fill(false);
         while let Some((route, key)) = self.next_in_line() {
-            if self.place(key) {
-                self.lines.serve(route);
-            } else {
-                self.blocked[route.index()] = true;
+            match self.place(key) {
+                Placed::Yes => {
+                    self.lines.serve(route, key);
+                    let band = self.forecast.is_some().then(|| self.band(key));
+                    if let Some((forecast, band)) = self.forecast.as_mut().zip(band) {
+                        forecast.served(self.now, route, band);
+                    }
+                }
+                Placed::No => self.blocked[route.index()] = true,
+                Placed::Refused(reason) => self.turn_away(key, reason),
+                Placed::HeldBack => self.hold_back(key),
             }
         }
     }
 
-    /// Returns the one that came first among the heads of all lines that are not blocked.
+    /// Returns the next of the room, or the one that came first among the heads of all lines; never
+    /// one of a route that is blocked.
     fn next_in_line(&mut self) -> Option<(RouteId, RequestKey)> {
+        if let Some(room) = &mut self.lines.room {
+            return room.next(self.now, &self.blocked);
+        }
         let mut first: Option<(u64, RouteId, RequestKey)> = None;
         for index in 0..self.blocked.len() {
             if self.blocked[index] {
@@ -188,7 +382,7 @@ impl Balancer {
 
     /// Returns the requests that wait on a route, those held for a batch included.
     pub(super) fn waiting_on(&self, route: RouteId) -> impl Iterator<Item = &Request> {
-        let waits = move |place: &Place<RequestKey>| {
+        let waits = move |place: Place| {
             let live = self.requests.get(place.key)?;
             (live.phase == Phase::Waiting(place.number)).then_some(&live.request)
         };
@@ -199,7 +393,7 @@ impl Balancer {
         self.lines.entries(route).filter_map(waits).chain(held)
     }
 
-    fn head_of_line(&mut self, route: RouteId) -> Option<Place<RequestKey>> {
+    fn head_of_line(&mut self, route: RouteId) -> Option<Place> {
         let requests = &self.requests;
         self.lines.head(route, |place| {
             let live = requests.get(place.key);

@@ -7,11 +7,11 @@
 //! `fleet` (who is open), `strategy` (who is better), `failover` (again or not), `health` (who is
 //! well), `timer` (when).
 
-use slotmap::{SlotMap, new_key_type};
+use slotmap::SlotMap;
 
-use super::admission::{Lines, Queue};
+use super::admission::{Lines, Placed, Queue};
 use super::batch::Batcher;
-use super::choose::{InHand, Models};
+use super::choose::Models;
 use super::config::Config;
 use super::event::{
     Action, Attempt, Control, Effects, End, Event, Failure, Fate, FleetChange, Input, Kind,
@@ -20,7 +20,9 @@ use super::event::{
 };
 use super::explain::{Explain, Explanation};
 use super::failover::{ATTEMPTS_MAX, Amount, Retry, Timeouts, blames_node, wasted};
-use super::fleet::{Fleet, Held, Locality, NodeSpec, NodeState, Prices, Tier};
+use super::fleet::{Fleet, Locality, NodeSpec, NodeState, Tier};
+use super::forecast::Forecast;
+use super::gate::Gate;
 use super::health::HealthSettings;
 use super::hedge::Hedger;
 use super::output::OutputMean;
@@ -28,157 +30,12 @@ use super::request::Request;
 use super::resize::Scaler;
 use super::route::{Degrading, LaneId, RouteSpec, Routes};
 use super::spill::Spill;
-use super::strategy::{Ask, Fact, Memo, Sent, Strategy, StrategySpec};
+use super::strategy::{Ask, Fact, Sent, Strategy, StrategySpec};
 use super::timer::{Alarm, Timers};
+use super::under_way::{Choice, Live, Phase, Reach, RequestKey, Running, Totals, Try, TryKey};
 use crate::id_map::IdMap;
 use crate::rng::{Rng, mix};
-use crate::unit::{Cost, NodeId, PeerId, PoolId, RegionId, RequestId, RouteId, Span, Time, Tokens};
-
-new_key_type! {
-    /// Names a request that is not forgotten yet.
-    pub(super) struct RequestKey;
-    /// Names an attempt that has not ended yet.
-    pub(super) struct TryKey;
-}
-
-/// A node chosen for a request.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Choice {
-    pub(super) node: NodeId,
-    why: Why,
-    memo: Option<Memo>,
-}
-
-/// Where a request is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// In line, at the place of this number.
-    Waiting(u64),
-    /// Held for a batch of a pool; whether it was declared to wait before.
-    Held { pool: PoolId, number: u64, queued: bool },
-    /// On a node, or on two.
-    InFlight(Running),
-    /// Between two attempts.
-    Backoff,
-    /// At its end; kept only until aborted attempts are confirmed.
-    Settled,
-}
-
-/// The attempts of a request that may still answer it: one, or two while it is hedged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Running {
-    pub(super) one: TryKey,
-    pub(super) other: Option<TryKey>,
-}
-
-impl Running {
-    pub(super) const fn one(this: TryKey) -> Running {
-        Running { one: this, other: None }
-    }
-
-    pub(super) fn keys(self) -> impl Iterator<Item = TryKey> {
-        [self.one].into_iter().chain(self.other)
-    }
-
-    /// Returns what goes on without this one, if anything.
-    pub(super) fn without(self, this: TryKey) -> Option<Running> {
-        self.keys().find(|&key| key != this).map(Running::one)
-    }
-}
-
-/// Which nodes of a pool may be chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reach {
-    /// All.
-    Anywhere,
-    /// Those that the request has not been on.
-    Untried,
-    /// Of those, the ones in another region than this.
-    Beyond(RegionId),
-}
-
-/// A request that is not forgotten yet.
-#[derive(Debug)]
-pub(super) struct Live {
-    pub(super) request: Request,
-    pub(super) route: RouteId,
-    /// Its pools on that route.
-    pub(super) lane: LaneId,
-    pub(super) phase: Phase,
-    /// When the balancer first heard of it; never before `request.arrived`.
-    pub(super) heard: Time,
-    pub(super) attempts: u8,
-    /// Attempts that have not ended, by ordinal; null where there is none.
-    pub(super) tries: [TryKey; ATTEMPTS_MAX as usize],
-    /// Attempts that have not ended.
-    pub(super) unfinished: u8,
-    /// Nodes tried, by ordinal.
-    pub(super) tried: [NodeId; ATTEMPTS_MAX as usize],
-    pub(super) dispatched: Option<Time>,
-    /// The node of the attempt that ended last, and how it ended.
-    pub(super) last: Option<(NodeId, End)>,
-    /// Whether it counts as a retry under way.
-    pub(super) retrying: bool,
-    /// Whether an alarm for a hedge is set.
-    pub(super) armed: bool,
-    /// Whether it had its hedge.
-    pub(super) hedged: bool,
-    /// Tokens that reached the client before its answer was cut and goes on elsewhere.
-    pub(super) resumed: Tokens,
-    /// When the first of them came.
-    pub(super) begun: Option<Time>,
-    /// The ordinal at which the model it asks now was asked first; above zero in cascades only.
-    pub(super) step: u8,
-    /// The best answer that was not good enough.
-    pub(super) in_hand: Option<Box<InHand>>,
-    /// What ended attempts cost.
-    pub(super) spent: Cost,
-}
-
-/// An attempt that has not ended yet.
-#[derive(Debug)]
-pub(super) struct Try {
-    pub(super) request: RequestKey,
-    pub(super) ordinal: u8,
-    pub(super) node: NodeId,
-    pub(super) dispatched: Time,
-    pub(super) first_token: Option<Time>,
-    pub(super) tokens: Tokens,
-    pub(super) held: Held,
-    /// Prices in force at dispatch: a change never reprices the past.
-    pub(super) prices: Prices,
-    /// What its strategy is reminded of.
-    pub(super) sent: Sent,
-    /// Which strategy of its pool chose the node.
-    pub(super) tenure: u32,
-    /// How it ended for the request, if the executor has yet to confirm.
-    pub(super) closing: Option<End>,
-    /// Whether it went lower than the first eligible tier.
-    pub(super) spilled: bool,
-    /// Whether it went to a pool that the route degrades to.
-    pub(super) degraded: bool,
-    /// Whether it was sent beside another one.
-    pub(super) hedge: bool,
-}
-
-/// Sums that prove conservation and Little's law, in integers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// Requests that came.
-    pub arrived: u64,
-    /// Requests at their end.
-    pub settled: u64,
-    /// Attempts dispatched.
-    pub dispatched: u64,
-    /// Attempts ended.
-    pub ended: u64,
-    /// Words that came too late to change anything.
-    pub late_words: u64,
-    /// Requests in the system, integrated over time: request-nanoseconds.
-    pub area: u128,
-    /// Times in the system, summed over settled requests: nanoseconds.
-    pub sojourn: u128,
-}
+use crate::unit::{Cost, NodeId, PeerId, PoolId, RequestId, Span, Time, Tokens};
 
 /// The machine. See the module's contract.
 #[derive(Debug)]
@@ -200,7 +57,7 @@ pub struct Balancer {
     pub(super) requests: SlotMap<RequestKey, Live>,
     pub(super) tries: SlotMap<TryKey, Try>,
     pub(super) index: IdMap<RequestKey>,
-    pub(super) lines: Lines<RequestKey>,
+    pub(super) lines: Lines,
     pub(super) timers: Timers,
     pub(super) outputs: Vec<OutputMean>,
     pub(super) scaler: Scaler,
@@ -231,6 +88,12 @@ pub struct Balancer {
     pub(super) spill: Spill,
     /// What routes that choose a model have learnt; `None` where none does.
     pub(super) models: Option<Box<Models>>,
+    /// Foretells waits, where somebody wants that.
+    pub(super) forecast: Option<Box<Forecast>>,
+    /// Limits of tenants, pools and nodes, where there are any.
+    pub(super) gate: Option<Box<Gate>>,
+    /// Whether attempts are booked with the gate or the waiting room.
+    keeps_books: bool,
 }
 
 impl Balancer {
@@ -241,6 +104,8 @@ impl Balancer {
     #[must_use]
     pub fn new(config: Config) -> Balancer {
         config.check().expect("a configuration does not contradict itself");
+        let gate = Gate::new(&config);
+        let quotas = config.admission.counts_quotas(&config.nodes);
         let specs: Vec<StrategySpec> =
             config.pools.iter().map(|pool| pool.strategy.clone()).collect();
         let localities = config.pools.iter().map(|pool| pool.locality).collect();
@@ -254,6 +119,8 @@ impl Balancer {
         let models = Models::new(&config.routes, classes, seed);
         let routes = Routes::new(config.routes, classes, key);
         let mut balancer = Balancer {
+            keeps_books: gate.is_some() || config.admission.waiting.fair,
+            gate,
             now: Time::ZERO,
             scaler: Scaler::new(config.scale, config.nodes.len()),
             batchers: Batcher::all(&config.pools),
@@ -270,7 +137,8 @@ impl Balancer {
             requests: SlotMap::with_key(),
             tries: SlotMap::with_key(),
             index: IdMap::default(),
-            lines: Lines::new(routes.count()),
+            lines: Lines::new(routes.count(), config.admission.room(routes.count())),
+            forecast: config.admission.forecast(routes.count(), config.expected_output.len()),
             blocked: vec![false; routes.count()],
             routes,
             timers: Timers::default(),
@@ -291,6 +159,9 @@ impl Balancer {
             models,
         };
         balancer.fleet.set_view(config.view);
+        if quotas {
+            balancer.fleet.keep_quotas();
+        }
         balancer.find_homes();
         balancer.start_patrols();
         balancer.start_scaling();
@@ -456,10 +327,14 @@ impl Balancer {
         });
         let other = self.index.insert(id, key);
         assert!(other.is_none(), "request {} arrives while under way", id.0);
-        if self.set_deadline(key) {
-            self.place_or_wait(key);
-        } else {
+        if !self.set_deadline(key) {
             self.settle(key, Fate::Failed(End::TimedOut(Stage::Total)));
+        } else if self.gate.is_some()
+            && let Some(reason) = self.knock(key)
+        {
+            self.turn_away(key, reason);
+        } else {
+            self.place_or_wait(key);
         }
     }
 
@@ -477,21 +352,27 @@ impl Balancer {
 
     /// Dispatches the request to the first pool and tier along its lane with an open node. Nodes
     /// tried before come last.
-    pub(super) fn place(&mut self, key: RequestKey) -> bool {
+    pub(super) fn place(&mut self, key: RequestKey) -> Placed {
+        if self.gate.is_some() && self.is_held_back(key) {
+            return Placed::HeldBack;
+        }
         if self.hold(key) {
-            return true;
+            return Placed::Yes;
         }
-        if let Some(choice) = self.choose(key, Reach::Untried) {
-            self.dispatch(key, &choice, None);
-            return true;
+        let mut choice = self.choose(key, Reach::Untried);
+        if choice.is_none() && self.requests[key].attempts > 0 {
+            choice = self.choose(key, Reach::Anywhere);
         }
-        if self.requests[key].attempts > 0
-            && let Some(choice) = self.choose(key, Reach::Anywhere)
+        let Some(choice) = choice else {
+            return Placed::No;
+        };
+        if self.gate.is_some()
+            && let Some(reason) = self.overspends(key, &choice)
         {
-            self.dispatch(key, &choice, None);
-            return true;
+            return Placed::Refused(reason);
         }
-        false
+        self.dispatch(key, &choice, None);
+        Placed::Yes
     }
 
     /// Chooses along the lane of the request, pool by pool.
@@ -511,6 +392,7 @@ impl Balancer {
             place += 1;
             // A pool that takes batches takes nothing else.
             if self.batcher(pool).is_none()
+                && (self.gate.is_none() || self.pool_takes(key, pool))
                 && let Some(choice) = self.choose_in(key, pool, reach, 1)
             {
                 return Some(choice);
@@ -616,6 +498,9 @@ impl Balancer {
             }
             return Some(Choice { node, why, memo });
         }
+        if self.fleet.has_quotas() {
+            self.await_quota(key, pool);
+        }
         None
     }
 
@@ -711,6 +596,9 @@ impl Balancer {
         let request = &self.requests[key].request;
         let strategy = &mut self.strategies[why.pool.index()][why.tier as usize];
         strategy.learn(self.now, &Fact::Dispatched { node, request }, &self.fleet);
+        if self.keeps_books {
+            self.book(this);
+        }
     }
 
     pub(super) fn cancel(&mut self, request: RequestId) {
@@ -726,10 +614,11 @@ impl Balancer {
     pub(super) fn settle(&mut self, key: RequestKey, fate: Fate) {
         let live = &mut self.requests[key];
         let phase = std::mem::replace(&mut live.phase, Phase::Settled);
+        let route = live.route;
         let (mut first_token, mut usage) = (live.begun, Usage::default());
         usage.output = live.resumed;
         match phase {
-            Phase::Waiting(_) => self.lines.leave(),
+            Phase::Waiting(_) => self.lines.leave(route, key),
             Phase::Held { pool, .. } => self.release(key, pool),
             Phase::InFlight(running) => {
                 let end = if let Fate::Failed(end) = fate { end } else { End::Cancelled };
@@ -797,6 +686,9 @@ impl Balancer {
         }));
         if let Some(node) = node.filter(|_| self.models.is_some() && fate == Fate::Completed) {
             self.await_feedback(key, node);
+        }
+        if self.gate.is_some() {
+            self.leave_gate(key, fate, usage);
         }
         self.forget(key);
     }
@@ -916,6 +808,9 @@ impl Balancer {
         if !self.scaler.groups.is_empty() {
             self.leave_if_empty(this.node);
         }
+        if self.keeps_books {
+            self.unbook(&this, &usage);
+        }
         let live = &mut self.requests[this.request];
         live.unfinished -= 1;
         self.totals.ended += 1;
@@ -960,6 +855,9 @@ impl Balancer {
         // Of an answer that was cut and went on, the client has both parts.
         usage.output += live.resumed;
         usage.input = usage.input.less(live.resumed);
+        if let Some(forecast) = &mut self.forecast {
+            forecast.took(live.request.class, self.now.since(this.dispatched));
+        }
         if let Some(mean) = self.outputs.get_mut(live.request.class.index()) {
             mean.learn(usage.output);
         }
@@ -1008,6 +906,7 @@ impl Balancer {
             }
             Alarm::Silence(peer, _) => self.fleet.silence(peer),
             Alarm::Hedge(this) => self.hedge(this),
+            Alarm::Allowance => self.allowance(),
         }
     }
 
@@ -1164,7 +1063,7 @@ fn purpose(
             matches!(fleet.node(node).state(), NodeState::Limited | NodeState::Ejected)
         }
         Alarm::Recheck(node) => fleet.node(node).state() == NodeState::Probing,
-        Alarm::Scale(_) | Alarm::Window(_) => true,
+        Alarm::Scale(_) | Alarm::Window(_) | Alarm::Allowance => true,
         Alarm::Patrol(node) => fleet.node(node).state() != NodeState::Gone,
         Alarm::ProbeTimeout(node, number) => {
             let health = &fleet.node(node).health;

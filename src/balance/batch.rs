@@ -12,10 +12,11 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::balancer::{Balancer, Phase, Reach, RequestKey};
+use super::balancer::Balancer;
 use super::event::{Event, Together};
 use super::fleet::{Node, PoolSpec, Tier};
 use super::timer::Alarm;
+use super::under_way::{Phase, Reach, RequestKey};
 use crate::unit::{NodeId, PoolId, Span, Time};
 
 /// How a pool wants its requests in batches.

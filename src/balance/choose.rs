@@ -25,12 +25,14 @@ use std::collections::VecDeque;
 use rand_distr::{Beta, Distribution};
 use serde::{Deserialize, Serialize};
 
-use super::balancer::{Balancer, Phase, RequestKey, Try};
+use super::admission::Placed;
+use super::balancer::Balancer;
 use super::event::{Event, Fate, Usage};
 use super::failover::ATTEMPTS_MAX;
 use super::fleet::{NodeState, Tier};
 use super::request::{Priority, Request};
 use super::route::{LaneId, RouteSpec};
+use super::under_way::{Phase, RequestKey, Try};
 use crate::id_map::IdMap;
 use crate::rng::{Rng, mix};
 use crate::unit::{ClassId, NodeId, PoolId, Ratio, RequestId, RouteId, Tokens};
@@ -398,7 +400,7 @@ impl Balancer {
         self.effects.events.push(Event::Escalated { request, node, score, to });
         // Those who wait go first.
         self.serve_waiting();
-        if !self.place(key) {
+        if self.place(key) != Placed::Yes {
             // Better than a place in line is what is in hand.
             self.settle(key, Fate::Completed);
         }

@@ -5,14 +5,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::admission::Queue;
+use super::admission::{Admission, Queue};
 use super::failover::{ATTEMPTS_MAX, Retry, Timeouts};
-use super::fleet::{NodeSpec, PoolSpec};
+use super::fleet::{Limits, NodeSpec, PoolSpec};
 use super::health::HealthSettings;
 use super::hearsay::View;
 use super::hedge::{HedgeAfter, HedgeSpec};
 use super::route::RouteSpec;
 use super::scale::ScaleSpec;
+use super::waiting::MIN_SHARE_MAX;
 use crate::unit::{PoolId, Ratio, Span, Tokens};
 
 /// Everything the machine is built from.
@@ -45,6 +46,9 @@ pub struct Config {
     /// When requests are hedged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hedge: Option<HedgeSpec>,
+    /// Who may come in, and how those who wait are served.
+    #[serde(default, skip_serializing_if = "Admission::is_default")]
+    pub admission: Admission,
 }
 
 impl Config {
@@ -65,6 +69,7 @@ impl Config {
             view: View::default(),
             scale: Vec::new(),
             hedge: None,
+            admission: Admission::default(),
         }
     }
 
@@ -118,6 +123,19 @@ impl Config {
             (
                 self.hedge.is_none_or(|hedge| hedge.after != HedgeAfter::Fixed(Span::ZERO)),
                 "a hedge comes after some time",
+            ),
+            (
+                self.admission.waiting.bands.is_none_or(|share| share <= MIN_SHARE_MAX),
+                "a priority is owed at most a quarter",
+            ),
+            (
+                self.admission.tenants.named.is_sorted_by(|a, b| a.0 < b.0)
+                    && self.admission.tenants.all().all(|tenant| tenant.weight > 0),
+                "tenants are named in order, once each, with a weight above zero",
+            ),
+            (
+                self.pools.iter().all(|p| p.batch.is_none() || p.limits == Limits::default()),
+                "a pool that takes batches has no limits of its own",
             ),
             (self.groups_fit(), "a scaled group has nodes of one pool, its own, and a target"),
         ];

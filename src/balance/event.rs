@@ -429,6 +429,15 @@ pub enum Reject {
     WaitedTooLong,
     /// No node of its route may ever serve it: a hard constraint fails closed.
     NoNode,
+    /// It would have been served after its deadline, as far as can be foretold.
+    TooLate,
+    /// It gave up its place in a full waiting room to one more important or of a tenant with fewer.
+    Displaced,
+    /// Its tenant's limit of requests or tokens a minute is used up; there is room for it after
+    /// so long.
+    TenantRate(Span),
+    /// Its tenant's money for the day is spent; the next day begins after so long.
+    Budget(Span),
 }
 
 impl Reject {
@@ -439,6 +448,10 @@ impl Reject {
             Reject::QueueFull => "queue full",
             Reject::WaitedTooLong => "waited too long",
             Reject::NoNode => "no node may serve it",
+            Reject::TooLate => "would come too late",
+            Reject::Displaced => "gave way in the queue",
+            Reject::TenantRate(_) => "tenant over its rate limit",
+            Reject::Budget(_) => "tenant over its budget",
         }
     }
 }

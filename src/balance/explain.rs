@@ -93,6 +93,8 @@ pub enum Filter {
     Tried,
     /// It is in the region of the node that is late: a hedge goes elsewhere first.
     Domain,
+    /// Its limits a minute are used up.
+    Quota,
 }
 
 impl Explanation {

@@ -10,10 +10,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::balancer::{Balancer, Phase, RequestKey, TryKey};
+use super::balancer::Balancer;
 use super::event::{End, Event, Failure, Fate, NoRetry, Stage, TOKENS_MAX};
 use super::request::Request;
 use super::timer::Alarm;
+use super::under_way::{Phase, RequestKey, TryKey};
 use crate::rng::Rng;
 use crate::unit::{NodeId, Ratio, Span, Time, Tokens};
 

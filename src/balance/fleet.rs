@@ -12,8 +12,11 @@ use super::batch::BatchSpec;
 use super::event::{NodeReport, PeerLoad, PeerNode, TOKENS_MAX, Usage};
 use super::health::Health;
 use super::hearsay::{Hearsay, Load, Signal, View};
+use super::limits::Quota;
 use super::strategy::StrategySpec;
-use crate::unit::{Cost, ModelId, NodeId, PeerId, PoolId, Price, Ratio, RegionId, Time, Tokens};
+use crate::unit::{
+    Cost, ModelId, NodeId, PeerId, PoolId, Price, Ratio, RegionId, Span, Time, Tokens,
+};
 
 /// The order of failover inside a pool.
 #[derive(
@@ -120,10 +123,26 @@ pub struct PoolSpec {
     /// the load, by capacity, and the next tier takes the rest. `None`: all it has room for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overprovision: Option<Ratio>,
+    /// What all its nodes together may be asked to take. What is beyond it goes to the next pool, or
+    /// waits.
+    #[serde(default, skip_serializing_if = "Limits::are_none")]
+    pub limits: Limits,
+}
+
+impl Limits {
+    fn are_none(&self) -> bool {
+        *self == Limits::default()
+    }
+
+    /// Returns whether anything is limited by the minute.
+    #[must_use]
+    pub fn by_the_minute(&self) -> bool {
+        self.requests_per_minute.is_some() || self.tokens_per_minute.is_some()
+    }
 }
 
 impl PoolSpec {
-    /// Returns a pool that sends no batches and does not mind where its nodes are.
+    /// Returns a pool that sends no batches, does not mind where its nodes are and has no limits.
     #[must_use]
     pub fn new(name: &str, strategy: StrategySpec) -> PoolSpec {
         PoolSpec {
@@ -132,6 +151,7 @@ impl PoolSpec {
             batch: None,
             locality: Locality::Anywhere,
             overprovision: None,
+            limits: Limits::default(),
         }
     }
 }
@@ -376,6 +396,8 @@ pub struct Fleet {
     view: View,
     /// Rises whenever a node changes state, joins, or is configured anew.
     health_generation: u64,
+    /// By node, where limits a minute are kept here; empty where not.
+    quotas: Vec<Quota>,
 }
 
 impl Fleet {
@@ -387,8 +409,8 @@ impl Fleet {
     pub fn new(pools: usize, specs: Vec<NodeSpec>) -> Fleet {
         let (groups, hearsay) = (Vec::new(), Hearsay::default());
         let nodes = Vec::with_capacity(specs.len());
-        let view = View::default();
-        let mut fleet = Fleet { nodes, groups, hearsay, view, health_generation: 0 };
+        let (view, quotas) = (View::default(), Vec::new());
+        let mut fleet = Fleet { nodes, groups, hearsay, view, health_generation: 0, quotas };
         fleet.groups.resize_with(pools, Default::default);
         for spec in specs {
             fleet.add(spec);
@@ -420,8 +442,46 @@ impl Fleet {
             open_at: CLOSED,
             capacity: 0,
         });
+        if !self.quotas.is_empty() {
+            self.quotas.push(Quota::new(&self.node(id).spec.limits));
+        }
         self.refresh(id);
         id
+    }
+
+    // ----- limits a minute -----
+
+    /// Keeps the nodes' limits a minute from now on: a node whose quota is used up is no candidate.
+    pub(super) fn keep_quotas(&mut self) {
+        self.quotas = self.nodes.iter().map(|node| Quota::new(&node.spec.limits)).collect();
+    }
+
+    pub(super) const fn has_quotas(&self) -> bool {
+        !self.quotas.is_empty()
+    }
+
+    /// Returns how long until a node's quota suffices for so many tokens.
+    pub(super) fn quota_wait(&self, id: NodeId, now: Time, tokens: u64) -> Span {
+        self.quotas.get(id.index()).map_or(Span::ZERO, |quota| quota.wait(now, tokens))
+    }
+
+    pub(super) fn take_quota(&mut self, id: NodeId, now: Time, tokens: u64) {
+        if let Some(quota) = self.quotas.get_mut(id.index()) {
+            quota.take(now, tokens);
+        }
+    }
+
+    pub(super) fn settle_quota(
+        &mut self,
+        id: NodeId,
+        now: Time,
+        taken_at: Time,
+        taken: u64,
+        used: u64,
+    ) {
+        if let Some(quota) = self.quotas.get_mut(id.index()) {
+            quota.settle(now, taken_at, taken, used);
+        }
     }
 
     /// Returns the node.
@@ -503,6 +563,9 @@ impl Fleet {
         let home = node.home;
         change(&mut node.spec);
         assert!((node.spec.pool, node.spec.tier) == home, "a node never changes its home");
+        if let Some(quota) = self.quotas.get_mut(id.index()) {
+            quota.relimit(&node.spec.limits);
+        }
         (node.limit, node.prices) = (node.spec.limits.concurrency, node.spec.prices);
         assert!(node.spec.weight > 0, "a node has a weight of at least one");
         let weight = node.spec.weight;
@@ -520,6 +583,9 @@ impl Fleet {
     /// Remembers what a node said of itself, dated by the report's age.
     pub(super) fn hear_report(&mut self, id: NodeId, now: Time, report: NodeReport) {
         let own = self.node(id).ledger.requests;
+        if let Some(quota) = self.quotas.get_mut(id.index()) {
+            quota.hear(now, report.requests_left, report.tokens_left);
+        }
         self.hearsay.hear_report(id, now, report, own);
     }
 

@@ -14,12 +14,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::balancer::{Balancer, Choice, Phase, Reach, RequestKey, Running, Try, TryKey};
+use super::balancer::Balancer;
 use super::choose::Choose;
 use super::event::{End, Event, NoHedge, Stage};
 use super::failover::ATTEMPTS_MAX;
 use super::route::Degrading;
 use super::timer::Alarm;
+use super::under_way::{Choice, Phase, Reach, RequestKey, Running, Try, TryKey};
 use crate::unit::{ClassId, NodeId, PoolId, Ratio, RegionId, Span, Tokens};
 
 /// A quantile is not believed before so many samples of its class and pool.
@@ -269,9 +270,15 @@ impl Balancer {
         let region = self.fleet.node(late).spec.region;
         let beyond = (region != NOWHERE).then_some(Reach::Beyond(region));
         let mut reaches = beyond.into_iter().chain([Reach::Untried]);
-        reaches
-            .find_map(|reach| self.choose_among(key, Degrading::No, reach))
-            .ok_or(NoHedge::NoNode)
+        let choice = reaches.find_map(|reach| self.choose_among(key, Degrading::No, reach));
+        let choice = choice.ok_or(NoHedge::NoNode)?;
+        // What its tenant may have under way or spend holds for the second attempt too.
+        if self.gate.is_some()
+            && (self.is_held_back(key) || self.overspends(key, &choice).is_some())
+        {
+            return Err(NoHedge::Budget);
+        }
+        Ok(choice)
     }
 
     fn is_saturated(&self, key: RequestKey, most: Ratio) -> bool {

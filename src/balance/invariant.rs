@@ -3,17 +3,19 @@
 //! 1 Conservation: arrived = waiting + in flight + in back-off + settled. 2 One fate (asserted where
 //! a request settles). 3 Time never goes back (asserted in `handle`). 5 Ledger: a node's counts
 //! equal its unfinished attempts, and it is open exactly when it is up and has room. 7 No idling:
-//! if a request waits, no node that may serve it is open. 11 and 13 (money, Little) are laws over
-//! whole runs. 12 Bounds: no more wait than the room holds. 14 What is off or starts has no work.
-//! 18 Hedges: at most two attempts of a request run, on two nodes, and none beside one that has begun.
-//! The check costs as much as there are nodes and requests under way; tests call it after every
-//! input.
+//! if a request waits, no node that may serve it is open, or a limit of its pool or tenant holds it
+//! back. 11 and 13 (money, Little) are laws over whole runs. 12 Bounds: no more wait than the room
+//! holds. 14 What is off or starts has no work. 15 Tenants: what their books say is under way is, at
+//! what it is expected to cost, and no more than they may have. 18 Hedges: at most two attempts of a
+//! request run, on two nodes, and none beside one that has begun. The check costs as much as there
+//! are nodes and requests under way; tests call it after every input.
 
-use super::balancer::{Balancer, Phase, Running, TryKey};
+use super::balancer::Balancer;
 use super::batch::Batcher;
 use super::failover::Amount;
 use super::fleet::{Ledger, NodeState, Tier};
 use super::route::Pressure;
+use super::under_way::{Phase, Running, TryKey};
 use crate::unit::{NodeId, PoolId, RouteId};
 
 /// Recounts every invariant of a moment.
@@ -27,6 +29,10 @@ pub fn check(balancer: &Balancer) -> Result<(), String> {
     running(balancer)?;
     no_idling(balancer)?;
     bounds(balancer)?;
+    balancer.gate_adds_up()?;
+    if balancer.lines.room.as_ref().is_some_and(|room| !room.adds_up()) {
+        return Err("1: the waiting room does not add up".to_owned());
+    }
     little(balancer)
 }
 
@@ -40,12 +46,12 @@ fn conservation(balancer: &Balancer) -> Result<(), String> {
             totals.arrived, totals.settled
         ));
     }
-    let waits = |live: &&super::balancer::Live| matches!(live.phase, Phase::Waiting(_));
+    let waits = |live: &&super::under_way::Live| matches!(live.phase, Phase::Waiting(_));
     let waiting = balancer.requests.values().filter(waits).count();
     if waiting != balancer.lines.waiting as usize {
         return Err(format!("1: {waiting} wait, {} are counted", balancer.lines.waiting));
     }
-    let held = |live: &&super::balancer::Live| matches!(live.phase, Phase::Held { .. });
+    let held = |live: &&super::under_way::Live| matches!(live.phase, Phase::Held { .. });
     let held = balancer.requests.values().filter(held).count();
     let gathered: usize = balancer.batchers.iter().flatten().map(Batcher::len).sum();
     if held != gathered {
@@ -155,14 +161,26 @@ fn no_idling(balancer: &Balancer) -> Result<(), String> {
         let route = balancer.routes.get(id);
         let someone = balancer.lines.entries(id).any(|place| {
             let live = balancer.requests.get(place.key);
-            live.is_some_and(|live| live.phase == Phase::Waiting(place.number))
+            live.is_some_and(|live| {
+                let waits = live.phase == Phase::Waiting(place.number);
+                // Who is held back for its tenant's sake does not wait for a node.
+                let room = balancer.lines.room.as_ref();
+                waits && room.is_none_or(|room| !room.is_parked(live.request.tenant))
+            })
         });
+        if balancer.has_quotas() {
+            // Whether one fits is a matter of its size and place: `gate` sets an alarm for it.
+            continue;
+        }
         // With such a threshold, cheaper pools may stay open while few wait.
         let degrade = route.degrade.as_ref();
         let degrade = degrade.filter(|degrade| !matches!(degrade.when, Pressure::Waiting(_)));
         let pools = route.to.iter().chain(degrade.iter().flat_map(|degrade| &degrade.to));
         // A batch that is full may wait for more room than one of its nodes has.
-        let takes = |pool: &&PoolId| balancer.batcher(**pool).is_none_or(|batch| !batch.is_full());
+        let takes = |pool: &&PoolId| {
+            balancer.batcher(**pool).is_none_or(|batch| !batch.is_full())
+                && balancer.pool_has_room(**pool)
+        };
         let open = pools.filter(takes).flat_map(|&pool| Tier::ALL.map(|tier| (pool, tier))).any(
             |(pool, tier)| {
                 let nodes = balancer.fleet.open(pool, tier).iter();

@@ -17,11 +17,14 @@ mod event;
 mod explain;
 mod failover;
 mod fleet;
+mod forecast;
+mod gate;
 mod health;
 mod hearsay;
 mod hedge;
 mod invariant;
 mod job;
+mod limits;
 mod output;
 mod request;
 mod resize;
@@ -30,9 +33,11 @@ mod scale;
 mod spill;
 mod strategy;
 mod timer;
+mod under_way;
+mod waiting;
 
-pub use admission::Queue;
-pub use balancer::{Balancer, Totals};
+pub use admission::{Admission, Queue};
+pub use balancer::Balancer;
 pub use batch::BatchSpec;
 pub use choose::{ANSWERS_MAX, ArmView, CHOICES_MAX, Choose, ModelChoice, ModelWhy, SCORES_MAX};
 pub use config::Config;
@@ -52,6 +57,7 @@ pub use hearsay::{Load, PEER_FRESH, REPORT_FRESH, Signal, View};
 pub use hedge::{HEDGE_SAMPLES_MIN, HEDGES_BURST, HedgeAfter, HedgeSpec};
 pub use invariant::check;
 pub use job::{JobFate, JobNews, JobPhase, JobStep};
+pub use limits::{TenantLimits, Tenants};
 pub use request::{Priority, Request};
 pub use route::{Degrade, Match, Pressure, RouteSpec, Routes};
 pub use scale::{Reason, ScaleSpec, State, Stats, Target, Wanted, tick};
@@ -59,3 +65,5 @@ pub use strategy::{
     Ask, Entry, Fact, Memo, REGISTRY, SCAN_MAX, Sent, Setting, SettingKind, Shortlist, Strategy,
     StrategySpec, score, usable,
 };
+pub use under_way::Totals;
+pub use waiting::{MIN_SHARE_MAX, Order, Waiting};

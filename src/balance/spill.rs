@@ -7,8 +7,9 @@
 //! requests go is drawn from a hash of the session, or of the request where there is none, so a
 //! conversation moves once. A tier that was drawn and has no room is passed over as ever.
 
-use super::balancer::{Balancer, RequestKey};
+use super::balancer::Balancer;
 use super::fleet::{Fleet, NodeState, PoolSpec, Tier};
+use super::under_way::RequestKey;
 use crate::rng::{Rng, mix};
 use crate::unit::{NodeId, PoolId, Ratio};
 

@@ -8,7 +8,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-use super::balancer::{RequestKey, TryKey};
+use super::under_way::{RequestKey, TryKey};
 use crate::unit::{NodeId, PeerId, PoolId, Span, Time};
 
 /// What to do when the time has come.
@@ -38,6 +38,8 @@ pub(super) enum Alarm {
     Window(PoolId),
     /// The first token is late enough for a second attempt beside this one.
     Hedge(TryKey),
+    /// A limit a minute may have room again.
+    Allowance,
 }
 
 /// At most so many spans have a lane of their own.

@@ -7,7 +7,7 @@ use clap::Args;
 use super::explain::{regions, routes};
 use super::failure::{Failure, Kind};
 use super::{Changes, Color, load, output};
-use crate::balance::{Config, HedgeAfter, HedgeSpec, ScaleSpec};
+use crate::balance::{Config, HedgeAfter, HedgeSpec, Order, ScaleSpec, Waiting};
 use crate::scenario::{Arrivals, Scenario};
 use crate::unit::Span;
 use crate::workload::{Begin, Pace};
@@ -78,6 +78,9 @@ fn explain(file: &str, scenario: &Scenario, expectations: usize) -> String {
         let begins = format!("{min} to {max} nodes, {start} at first");
         let _ = writeln!(text, "  autoscale     {name}: {begins}; {held}, looked at every {every}");
     }
+    if let Some(line) = queue(config) {
+        let _ = writeln!(text, "  queue         {line}");
+    }
     let _ = writeln!(text, "  routes        {}", config.routes.len());
     text += &routes(scenario);
     text += &regions(scenario);
@@ -110,6 +113,24 @@ fn attempts(config: &Config) -> String {
         let _ = writeln!(text, "  resume        cut answers go on elsewhere; in simulations only");
     }
     text
+}
+
+/// How those who wait are served, where it is not plainly in the order they came.
+fn queue(config: &Config) -> Option<String> {
+    let Waiting { order, bands, fair, early_rejection } = config.admission.waiting;
+    let order = match order {
+        Order::Fifo => None,
+        Order::Edf => Some("earliest deadline first".to_owned()),
+        Order::Shortest { ageing } => {
+            Some(format!("shortest first, a second of waiting worth {ageing} tokens"))
+        }
+        Order::AdaptiveLifo { after } => Some(format!("last come first after {after} of waiting")),
+    };
+    let bands = bands.map(|share| format!("by priority, each owed {} %", share.value() * 100.0));
+    let fair = fair.then(|| "tenants share by tokens".to_owned());
+    let early = early_rejection.then(|| "what would come too late is turned away".to_owned());
+    let parts: Vec<String> = [bands, fair, order, early].into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 /// What arrives, in one line.

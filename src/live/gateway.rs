@@ -644,6 +644,11 @@ fn refused_because(said: Bytes) -> Bytes {
     ErrorBody::new("invalid_request_error", "upstream_refused", message).json()
 }
 
+/// Seconds for `Retry-After`: at least one, rounded up.
+fn whole_seconds(wait: crate::unit::Span) -> u64 {
+    wait.0.div_ceil(1_000_000_000).max(1)
+}
+
 fn worded(fate: Fate) -> (StatusCode, ErrorBody, Option<u64>) {
     let server = |code, message| ErrorBody::new("server_error", code, message);
     match fate {
@@ -651,9 +656,22 @@ fn worded(fate: Fate) -> (StatusCode, ErrorBody, Option<u64>) {
             let error = server("no_endpoint", "no endpoint may serve this request");
             (StatusCode::SERVICE_UNAVAILABLE, error, None)
         }
-        Fate::Rejected(Reject::QueueFull | Reject::WaitedTooLong) => {
+        Fate::Rejected(
+            Reject::QueueFull | Reject::WaitedTooLong | Reject::TooLate | Reject::Displaced,
+        ) => {
             let error = server("overloaded", "every endpoint is busy");
             (StatusCode::SERVICE_UNAVAILABLE, error, Some(1))
+        }
+        Fate::Rejected(Reject::TenantRate(wait)) => {
+            let message = "you have reached your rate limit";
+            let error = ErrorBody::new("rate_limit_error", "rate_limit_exceeded", message);
+            (StatusCode::TOO_MANY_REQUESTS, error, Some(whole_seconds(wait)))
+        }
+        // As providers word it: no time soon will help, so the pause is that of the next day.
+        Fate::Rejected(Reject::Budget(wait)) => {
+            let message = "you have spent your budget for the day";
+            let error = ErrorBody::new("insufficient_quota", "budget_exceeded", message);
+            (StatusCode::TOO_MANY_REQUESTS, error, Some(whole_seconds(wait)))
         }
         Fate::Failed(End::TimedOut(Stage::FirstToken | Stage::Total)) => {
             let error = server("upstream_timeout", "no endpoint answered in time");

@@ -1,8 +1,10 @@
 //! `[balancer]`: retries, timeouts, health, the waiting room, and how many balancers there are.
 
-use super::hedge;
 use super::value::{Field, Table, Walk};
-use crate::balance::{ATTEMPTS_MAX, HealthSettings, HedgeSpec, Queue, Retry, Timeouts, View};
+use super::{admission, hedge};
+use crate::balance::{
+    ATTEMPTS_MAX, HealthSettings, HedgeSpec, Queue, Retry, Tenants, Timeouts, View,
+};
 use crate::sim::{Exchange, INSTANCES_MAX, Instances};
 use crate::unit::{Ratio, Span};
 
@@ -28,7 +30,7 @@ const REPORT_DELAY: Span = Span::from_millis(20);
 const FRESH_TIMES: u64 = 3;
 
 /// What `[balancer]` says.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) retry: Retry,
     pub(super) timeouts: Timeouts,
@@ -39,6 +41,9 @@ pub(super) struct Settings {
     pub(super) inter_token: Option<Span>,
     pub(super) instances: Instances,
     pub(super) hedge: Option<HedgeSpec>,
+    pub(super) said: admission::Said,
+    pub(super) tenants: Tenants,
+    pub(super) quotas: bool,
 }
 
 impl Default for Settings {
@@ -52,6 +57,9 @@ impl Default for Settings {
             inter_token: None,
             instances: Instances::default(),
             hedge: None,
+            said: admission::Said::default(),
+            tenants: Tenants::default(),
+            quotas: true,
         }
     }
 }
@@ -92,13 +100,16 @@ pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>) -> Settings {
     part(walk, &mut table, "timeouts", &mut settings, timeouts);
     part(walk, &mut table, "health", &mut settings, health);
     part(walk, &mut table, "queue", &mut settings, queue);
+    let tenants = table.take("tenants").and_then(|field| admission::each(walk, field));
+    keep(&mut settings.tenants.each, tenants);
+    keep(&mut settings.quotas, table.take("quotas").and_then(|field| walk.truth(field)));
     let instances = &mut settings.instances;
     let count = table.take("instances").and_then(|field| walk.count(field, 1..=INSTANCES_MAX));
     keep(&mut instances.count, count.map(|count| count as u32));
     instances.share = exchange(walk, table.take("share"), SHARE_DELAY);
     instances.reports = exchange(walk, table.take("reports"), REPORT_DELAY);
     settings.hedge = hedge::read(walk, table.take("hedge"));
-    table.finish(walk, &["rate_limits", "budgets", "degrade", "fairness"]);
+    table.finish(walk, &["degrade"]);
     settings
 }
 
@@ -220,5 +231,6 @@ fn queue(walk: &mut Walk, table: &mut Table<'_>, into: &mut Settings) -> &'stati
     keep(&mut into.queue.max, max.map(|max| max as u32));
     let max_wait = table.take("max_wait").and_then(|field| walk.span_or_none(field));
     keep(&mut into.queue.max_wait, max_wait);
+    into.said = admission::waiting(walk, table);
     &[]
 }

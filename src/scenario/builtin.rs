@@ -18,6 +18,7 @@ pub static BUILTIN: &[(&str, &str)] = &[
     ("code-bursts", include_str!("../../scenarios/code-bursts.toml")),
     ("long-context", include_str!("../../scenarios/long-context.toml")),
     ("metastable", include_str!("../../scenarios/metastable.toml")),
+    ("overload", include_str!("../../scenarios/overload.toml")),
     ("local-llama", include_str!("../../scenarios/local-llama.toml")),
     ("azure-chat", include_str!("../../scenarios/azure-chat.toml")),
     ("mooncake-chat", include_str!("../../scenarios/mooncake-chat.toml")),

@@ -8,6 +8,7 @@
 
 #[cfg(feature = "live")]
 mod address;
+mod admission;
 mod autoscale;
 mod balancer;
 mod builtin;
@@ -41,6 +42,9 @@ use std::sync::Arc;
 
 #[cfg(feature = "live")]
 pub use address::with_urls;
+pub use admission::{
+    AGEING_DEFAULT, AGEING_MAX, LIFO_AFTER_DEFAULT, MIN_SHARE_DEFAULT, TENANT_WEIGHT_MAX,
+};
 pub use autoscale::{
     BATCH_MAX, COLD_START_DEFAULT, DOWN_AFTER_DEFAULT, EVERY_DEFAULT, STEPS_DEFAULT, TARGET_MAX,
     TOLERANCE_DEFAULT, UP_MAX,
@@ -378,9 +382,12 @@ fn read_document(walk: &mut Walk, document: &[Entry], name: &str) -> Option<Scen
     let seed = top.take("seed").and_then(|field| walk.count(field, 0..=u64::MAX));
     let bounds = read_bounds(walk, &mut top);
     let balancer = top.take("balancer");
-    let settings = balancer::read(walk, balancer);
+    let mut settings = balancer::read(walk, balancer);
+    settings.tenants = admission::named(walk, top.take("tenant"), settings.tenants.each);
     let mut fleet = pool::read(walk, top.take("pool"));
     let mut classes = class::read(walk, top.take("class"), &mut fleet);
+    let priorities = classes.specs.iter().map(|class| class.priority);
+    admission::default_bands(&mut settings.said, priorities);
     let uses = std::mem::take(&mut fleet.region_uses);
     let network = region::read(walk, top.take("regions"), balancer, &mut fleet, &uses);
     if settings.instances.count > 1
@@ -411,7 +418,7 @@ fn read_document(walk: &mut Walk, document: &[Entry], name: &str) -> Option<Scen
     let end = bounds.duration.filter(|_| in_file);
     let faults = fault::read(walk, top.take("fault"), &fleet, end);
     let expectations = read_expects(walk, top.take("expect"));
-    top.finish(walk, &["session", "budget", "network"]);
+    top.finish(walk, &["session", "network"]);
     let seed = seed.unwrap_or(SEED_DEFAULT);
     let parts = Parts {
         settings,
@@ -455,6 +462,7 @@ fn config(
     settings: &balancer::Settings,
 ) -> Config {
     let balancer::Settings { retry, timeouts, health, queue, hedge, .. } = *settings;
+    let tenants = settings.tenants.clone();
     let view = settings.view();
     Config {
         seed,
@@ -466,6 +474,7 @@ fn config(
         view,
         scale,
         hedge,
+        admission: admission::admission(&settings.said, tenants, settings.quotas),
         ..Config::new(pools, nodes, routes)
     }
 }

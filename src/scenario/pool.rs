@@ -165,11 +165,19 @@ fn read_pool(walk: &mut Walk, mut table: Table<'_>, fleet: &mut Fleet) {
         }
         Some(Ratio::from_f64(factor))
     });
+    let limits_field = table.take("limits");
+    let limits = limits_field.map(|field| limits(walk, field)).unwrap_or_default();
+    if let Some(field) = limits_field.filter(|_| batch.is_some()) {
+        walk.problem(field.place(), "a pool that takes batches has no limits of its own")
+            .label("`batch` is set too")
+            .help("limit its nodes, or its tenants");
+    }
     if let Some(strategy) = strategy {
         let locality = locality.unwrap_or_default();
         fleet.pools.push(PoolSpec {
             batch,
             locality,
+            limits,
             overprovision,
             ..PoolSpec::new(&name, strategy)
         });
@@ -412,13 +420,19 @@ fn limits(walk: &mut Walk, field: Field<'_>) -> Limits {
     let Some(mut table) = walk.table(field, "`limits`") else {
         return Limits::default();
     };
+    let limits = limits_in(walk, &mut table);
+    table.finish(walk, &["output_tokens_per_minute", "requests_per_day"]);
+    limits
+}
+
+/// Limits that stand in a table with other words.
+pub(super) fn limits_in(walk: &mut Walk, table: &mut Table<'_>) -> Limits {
     let concurrency = table.take("concurrency");
     let mut per_minute =
         |key| table.take(key).and_then(|field| walk.count(field, 1..=PER_MINUTE_MAX));
     let requests_per_minute = per_minute("requests_per_minute");
     let tokens_per_minute = per_minute("tokens_per_minute");
     let concurrency = concurrency.and_then(|field| walk.count(field, 1..=CONCURRENCY_MAX));
-    table.finish(walk, &["output_tokens_per_minute", "requests_per_day"]);
     Limits {
         concurrency: concurrency.map(|concurrency| concurrency as u32),
         requests_per_minute,

@@ -86,6 +86,7 @@ draws! {
     draws_distributions: drawn(DISTRIBUTIONS);
     draws_later_words: drawn(LATER);
     draws_instances: drawn(INSTANCES);
+    draws_admission: drawn(ADMISSION);
     draws_syntax: drawn("seed = \nduration = \"1m\n[[pool]\n");
     draws_duplicate_key: drawn("seed = 1\nseed = 2\n");
 
@@ -553,6 +554,31 @@ reports = { every = "0s", dealy = "1s" }
 [[pool]]
 name = "light"
 strategy = { power_of_two = { signal = "reportd" } }
+[[pool.node]]
+name = "a"
+backend = { slots = { servers = 1, service = { constant = "1s" } } }
+[workload]
+arrivals = { poisson = { rate = 1 } }
+"#;
+
+const ADMISSION: &str = r#"
+duration = "1m"
+[balancer]
+queue = { order = "eddf", bands = { min_share = 0.5 }, fair = "token", early_rejection = 1 }
+tenants = { concurrency = 0, budget_per_day = -1, tokens_per_minut = 5 }
+quotas = "yes"
+[[tenant]]
+tenant = [0, 1]
+weight = 0
+[[tenant]]
+tenant = 1
+[[tenant]]
+weight = 2
+[[pool]]
+name = "light"
+strategy = "random"
+batch = { size = 4, window = "1s" }
+limits = { concurrency = 5 }
 [[pool.node]]
 name = "a"
 backend = { slots = { servers = 1, service = { constant = "1s" } } }

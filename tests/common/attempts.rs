@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use plimsoll::balance::{
-    Balancer, Config, End, Event, Fate, HEDGES_BURST, Input, Kind, RETRIES_MIN, Request, Tier,
+    Balancer, Config, End, Event, Fate, HEDGES_BURST, Input, Kind, Limits, RETRIES_MIN, Request,
+    Tier,
 };
 use plimsoll::unit::{NodeId, Ratio, Span, Time, Tokens};
 
@@ -177,6 +178,11 @@ impl Laws {
         let fleet = balancer.fleet();
         let region = fleet.node(late).spec.region;
         if region.0 == 0 || fleet.node(to).spec.region != region {
+            return;
+        }
+        let limited = |pool: &plimsoll::balance::PoolSpec| pool.limits != Limits::default();
+        if self.config.admission.quotas || self.config.pools.iter().any(limited) {
+            // An open node may have no quota left for it, or its pool no place.
             return;
         }
         let class = known.request.class;

@@ -228,6 +228,12 @@ impl Ask<'_> {
             && !self.avoid.contains(&node)
             && self.beyond.is_none_or(|region| self.fleet.node(node).spec.region != region)
             && (self.members <= 1 || self.fleet.node(node).fits(self.members))
+            && self.has_quota(node)
+    }
+
+    fn has_quota(&self, node: NodeId) -> bool {
+        let tokens = self.request.prompt.0.saturating_add(self.expected_output.0);
+        self.fleet.quota_wait(node, self.now, tokens) == Span::ZERO
     }
 
     /// Returns why the node is no candidate, if it is none.
@@ -248,6 +254,8 @@ impl Ask<'_> {
             Some(Filter::Region)
         } else if self.beyond.is_some_and(|region| self.node(node).spec.region == region) {
             Some(Filter::Domain)
+        } else if !self.has_quota(node) {
+            Some(Filter::Quota)
         } else {
             Some(Filter::Full)
         }

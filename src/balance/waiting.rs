@@ -1,0 +1,541 @@
+//! The waiting room of those who ask for more than first come, first served: bands by priority,
+//! fair shares between tenants, and an order among the requests of one tenant.
+//!
+//! A *flow* is the requests of one tenant, band and route that wait. Among flows the band decides
+//! first. Bands are served in the order of priority, but each that has someone waiting is owed a
+//! minimum share of what the room serves, so that none starves: it gains that share of a turn with
+//! every request served, and goes first once it has gained a whole one. Inside a band the tenant with the
+//! smallest virtual counter is next (VTC: Sheng et al., Fairness in Serving Large Language Models,
+//! OSDI 2024): a counter grows by `prompt + 2 * output` tokens over the tenant's weight, and a tenant that
+//! comes back is lifted to those who wait, so that idling earns nothing. The answer is charged as
+//! expected at dispatch and corrected by what came. Two tenants that both wait all the time are never
+//! further apart than twice the larger of what one prompt and what all answers in flight are worth.
+//! Inside a flow the order decides.
+//!
+//! A room that is full makes place for the more important: the worst of the lowest band gives way;
+//! between tenants of one band it is the longest flow that loses its last (McKenney, Stochastic
+//! Fairness Queueing, 1990).
+//!
+//! It never looks at a node: whether a place may be served now is the balancer's business.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use slotmap::SecondaryMap;
+
+use super::event::TOKENS_MAX;
+use super::request::Priority;
+use super::under_way::RequestKey;
+use crate::unit::{Ratio, RouteId, Span, TenantId, Time, Tokens};
+
+/// Who of a tenant comes first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// Who came first.
+    #[default]
+    Fifo,
+    /// Whose deadline is first (EDF); without one, last.
+    Edf,
+    /// Who has the least work, `prompt + 2 * expected output` tokens, less so many tokens for each
+    /// second waited: with zero, a long one may wait for ever.
+    Shortest {
+        /// Tokens a second.
+        ageing: u32,
+    },
+    /// Who came first; but who came last while somebody has been waiting for longer than this:
+    /// those can still be served in time (Maurer, Fail at Scale, 2015).
+    AdaptiveLifo {
+        /// How long.
+        after: Span,
+    },
+}
+
+/// How those who wait are served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// Who of a tenant comes first.
+    pub order: Order,
+    /// The share of the served that every priority with someone waiting is owed; `None` if
+    /// priorities do not matter. At most a quarter: there are four.
+    pub bands: Option<Ratio>,
+    /// Whether tenants have equal shares by tokens, or shares in proportion to their weights.
+    pub fair: bool,
+    /// Whether who would wait longer than its deadline allows is turned away at once.
+    pub early_rejection: bool,
+}
+
+/// The largest share a band can be owed.
+pub const MIN_SHARE_MAX: Ratio = Ratio(250_000);
+
+const BANDS: usize = 4;
+
+/// A turn, in the unit of credits.
+const TURN: u32 = Ratio::ONE.0;
+
+/// What a token of a prompt and one of an answer count: the decode of a token takes a whole step.
+const PROMPT_WEIGHT: u64 = 1;
+const OUTPUT_WEIGHT: u64 = 2;
+
+/// A counter counts this many to a token at weight one.
+const COUNTS: u64 = 1_000;
+
+/// Returns the service that tokens stand for.
+pub(super) fn service(prompt: Tokens, output: Tokens) -> u64 {
+    let most = TOKENS_MAX;
+    PROMPT_WEIGHT * prompt.min(most).0 + OUTPUT_WEIGHT * output.min(most).0
+}
+
+/// Values by tenant. The small numbers of scenarios are an index, others a key.
+#[derive(Debug)]
+pub(super) struct ByTenant<T> {
+    dense: Vec<T>,
+    sparse: BTreeMap<TenantId, T>,
+}
+
+const DENSE: usize = 1 << 17;
+
+impl<T: Default> ByTenant<T> {
+    pub(super) fn new() -> ByTenant<T> {
+        ByTenant { dense: Vec::new(), sparse: BTreeMap::new() }
+    }
+
+    /// Returns the value, the default one if there was none.
+    pub(super) fn at(&mut self, tenant: TenantId) -> &mut T {
+        let index = tenant.index();
+        if index >= DENSE {
+            return self.sparse.entry(tenant).or_default();
+        }
+        if index >= self.dense.len() {
+            self.dense.resize_with(index + 1, T::default);
+        }
+        &mut self.dense[index]
+    }
+
+    /// Returns the value, if there is one.
+    pub(super) fn get(&self, tenant: TenantId) -> Option<&T> {
+        self.dense.get(tenant.index()).or_else(|| self.sparse.get(&tenant))
+    }
+
+    /// Returns all values that were asked for, and perhaps more of small numbers.
+    pub(super) fn values(&self) -> impl Iterator<Item = &T> {
+        self.dense.iter().chain(self.sparse.values())
+    }
+}
+
+/// The place of a flow among those of its band: counter, key and number of its first.
+type Rank = (u64, u128, u64);
+
+/// A request that comes to wait.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Guest {
+    pub(super) key: RequestKey,
+    /// Its number in the order of joining.
+    pub(super) number: u64,
+    pub(super) route: RouteId,
+    pub(super) tenant: TenantId,
+    pub(super) priority: Priority,
+    pub(super) deadline: Time,
+    pub(super) prompt: Tokens,
+    pub(super) expected: Tokens,
+}
+
+/// Where a request stands.
+#[derive(Clone, Copy, Debug)]
+struct Spot {
+    flow: u32,
+    place: (u128, u64),
+}
+
+#[derive(Debug, Default)]
+struct Flow {
+    band: u8,
+    route: RouteId,
+    tenant: TenantId,
+    places: BTreeMap<(u128, u64), RequestKey>,
+    /// As it is listed in its band; `None` while it is not.
+    rank: Option<Rank>,
+}
+
+#[derive(Debug)]
+struct Account {
+    /// What it was served.
+    counter: u64,
+    weight: u32,
+    waiting: u32,
+    flows: Vec<u32>,
+    /// Whether something of its own, not a node, holds it back.
+    parked: bool,
+}
+
+impl Default for Account {
+    fn default() -> Account {
+        Account { counter: 0, weight: 1, waiting: 0, flows: Vec::new(), parked: false }
+    }
+}
+
+/// Everyone who waits.
+#[derive(Debug)]
+pub(super) struct Room {
+    rules: Waiting,
+    /// Whether tenants have flows of their own.
+    by_tenant: bool,
+    flows: Vec<Flow>,
+    free: Vec<u32>,
+    names: BTreeMap<(u8, RouteId, TenantId), u32>,
+    spots: SecondaryMap<RequestKey, Spot>,
+    /// By band: flows that may be served, the next one first.
+    listed: [BTreeSet<(Rank, u32)>; BANDS],
+    /// By band: flows by their length; kept only if tenants have flows of their own.
+    lengths: [BTreeSet<(usize, u32)>; BANDS],
+    /// By band: how many wait, and tenants who do.
+    pub(super) counts: [u32; BANDS],
+    credits: [u32; BANDS],
+    /// By route: flows that are listed.
+    ready: Vec<u32>,
+    accounts: ByTenant<Account>,
+    /// Tenants with someone waiting.
+    tenants: u32,
+    /// The counter of the tenant served last.
+    last: u64,
+    /// Since when somebody has waited without a break.
+    since: Option<Time>,
+    /// Whether who came last is first now.
+    reversed: bool,
+}
+
+impl Room {
+    /// An empty room for so many routes. Tenants have flows of their own if they share fairly or
+    /// `by_tenant` says that something may hold one of them back.
+    pub(super) fn new(rules: Waiting, routes: usize, by_tenant: bool) -> Room {
+        Room {
+            rules,
+            by_tenant: by_tenant || rules.fair,
+            flows: Vec::new(),
+            free: Vec::new(),
+            names: BTreeMap::new(),
+            spots: SecondaryMap::new(),
+            listed: Default::default(),
+            lengths: Default::default(),
+            counts: [0; BANDS],
+            credits: [0; BANDS],
+            ready: vec![0; routes],
+            accounts: ByTenant::new(),
+            tenants: 0,
+            last: 0,
+            since: None,
+            reversed: false,
+        }
+    }
+
+    /// Says how much a tenant's tokens weigh. At least one.
+    pub(super) fn weigh(&mut self, tenant: TenantId, weight: u32) {
+        self.accounts.at(tenant).weight = weight.max(1);
+    }
+
+    /// Returns the band of a priority.
+    pub(super) fn band(&self, priority: Priority) -> u8 {
+        if self.rules.bands.is_some() { priority as u8 } else { 0 }
+    }
+
+    /// What the order goes by; the number of joining decides where this does not.
+    fn order_key(&self, now: Time, guest: &Guest) -> u128 {
+        match self.rules.order {
+            Order::Fifo | Order::AdaptiveLifo { .. } => 0,
+            Order::Edf => u128::from(guest.deadline.0),
+            // work - ageing * wait, where now drops out: in billionths of a token.
+            Order::Shortest { ageing } => {
+                u128::from(service(guest.prompt, guest.expected)) * 1_000_000_000
+                    + u128::from(ageing) * u128::from(now.0)
+            }
+        }
+    }
+
+    /// Lets a request wait.
+    pub(super) fn join(&mut self, now: Time, guest: &Guest) {
+        let band = self.band(guest.priority);
+        let tenant = if self.by_tenant { guest.tenant } else { TenantId(0) };
+        self.since.get_or_insert(now);
+        self.counts[usize::from(band)] += 1;
+        if self.accounts.at(tenant).waiting == 0 {
+            self.lift(tenant);
+            self.tenants += 1;
+        }
+        self.accounts.at(tenant).waiting += 1;
+        let flow = self.flow(band, guest.route, tenant);
+        let place = (self.order_key(now, guest), guest.number);
+        self.spots.insert(guest.key, Spot { flow, place });
+        self.resize(flow, |places| {
+            places.insert(place, guest.key);
+        });
+    }
+
+    /// Time without anyone waiting is no merit: the counter begins where the others are.
+    fn lift(&mut self, tenant: TenantId) {
+        if !self.rules.fair {
+            return;
+        }
+        let waiting = self.listed.iter().filter_map(|band| band.first());
+        let least = waiting.map(|((counter, ..), _)| *counter).min().unwrap_or(self.last);
+        let account = self.accounts.at(tenant);
+        account.counter = account.counter.max(least);
+    }
+
+    fn flow(&mut self, band: u8, route: RouteId, tenant: TenantId) -> u32 {
+        if let Some(&flow) = self.names.get(&(band, route, tenant)) {
+            return flow;
+        }
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.flows.push(Flow::default());
+            (self.flows.len() - 1) as u32
+        });
+        let flow = &mut self.flows[id as usize];
+        (flow.band, flow.route, flow.tenant) = (band, route, tenant);
+        self.names.insert((band, route, tenant), id);
+        self.accounts.at(tenant).flows.push(id);
+        id
+    }
+
+    /// Changes the places of a flow and brings everything about it up to date.
+    fn resize(&mut self, id: u32, change: impl FnOnce(&mut BTreeMap<(u128, u64), RequestKey>)) {
+        let flow = &mut self.flows[id as usize];
+        let (band, before) = (usize::from(flow.band), flow.places.len());
+        change(&mut flow.places);
+        let after = flow.places.len();
+        if self.by_tenant {
+            self.lengths[band].remove(&(before, id));
+            if after > 0 {
+                self.lengths[band].insert((after, id));
+            }
+        }
+        self.list(id);
+        let flow = &self.flows[id as usize];
+        if after == 0 {
+            self.names.remove(&(flow.band, flow.route, flow.tenant));
+            self.accounts.at(flow.tenant).flows.retain(|other| *other != id);
+            self.free.push(id);
+        }
+    }
+
+    /// Lists a flow in its band as it now ranks, or not at all.
+    fn list(&mut self, id: u32) {
+        let flow = &mut self.flows[id as usize];
+        let account = self.accounts.at(flow.tenant);
+        let first = if self.reversed {
+            flow.places.last_key_value()
+        } else {
+            flow.places.first_key_value()
+        };
+        let counter = if self.rules.fair { account.counter } else { 0 };
+        let rank = first.filter(|_| !account.parked).map(|(&(key, number), _)| {
+            (counter, key, if self.reversed { !number } else { number })
+        });
+        if rank == flow.rank {
+            return;
+        }
+        let band = &mut self.listed[usize::from(flow.band)];
+        if let Some(before) = std::mem::replace(&mut flow.rank, rank) {
+            band.remove(&(before, id));
+            self.ready[flow.route.index()] -= 1;
+        }
+        if let Some(rank) = rank {
+            band.insert((rank, id));
+            self.ready[flow.route.index()] += 1;
+        }
+    }
+
+    fn list_tenant(&mut self, tenant: TenantId) {
+        for at in 0..self.accounts.at(tenant).flows.len() {
+            let id = self.accounts.at(tenant).flows[at];
+            self.list(id);
+        }
+    }
+
+    /// Takes a request out, whether it is served or leaves.
+    pub(super) fn leave(&mut self, key: RequestKey) {
+        let spot = self.spots.remove(key).expect("who leaves has waited");
+        let flow = &self.flows[spot.flow as usize];
+        let (band, tenant) = (usize::from(flow.band), flow.tenant);
+        self.counts[band] -= 1;
+        let account = self.accounts.at(tenant);
+        account.waiting -= 1;
+        if account.waiting == 0 {
+            self.tenants -= 1;
+        }
+        self.resize(spot.flow, |places| {
+            places.remove(&spot.place);
+        });
+        if self.counts[band] == 0 {
+            self.credits[band] = 0;
+        }
+        if self.spots.is_empty() {
+            self.since = None;
+        }
+    }
+
+    /// Takes a request out that is being served: its band has had a turn.
+    pub(super) fn serve(&mut self, key: RequestKey) {
+        let spot = self.spots[key];
+        let flow = &self.flows[spot.flow as usize];
+        let (band, tenant) = (usize::from(flow.band), flow.tenant);
+        if let Some(share) = self.rules.bands {
+            for other in 0..BANDS {
+                if self.counts[other] > 0 {
+                    self.credits[other] += share.0;
+                }
+            }
+            self.credits[band] = self.credits[band].saturating_sub(TURN);
+        }
+        self.last = self.accounts.at(tenant).counter;
+        self.leave(key);
+    }
+
+    /// Returns who is next on a route that is not blocked.
+    pub(super) fn next(&mut self, now: Time, blocked: &[bool]) -> Option<(RouteId, RequestKey)> {
+        if let Order::AdaptiveLifo { after } = self.rules.order {
+            self.turn_round(self.since.is_some_and(|since| now.since(since) > after));
+        }
+        // Without this a hundred flows would be walked to learn that no node is open.
+        if !self.ready.iter().zip(blocked).any(|(ready, blocked)| *ready > 0 && !blocked) {
+            return None;
+        }
+        let owed = (0..BANDS).filter(|&band| self.credits[band] >= TURN);
+        let owed = owed.max_by_key(|&band| self.credits[band]);
+        owed.into_iter().chain(0..BANDS).find_map(|band| {
+            let flows = self.listed[band].iter().map(|(_, id)| &self.flows[*id as usize]);
+            let flow = flows.into_iter().find(|flow| !blocked[flow.route.index()])?;
+            Some((flow.route, self.head(flow)?))
+        })
+    }
+
+    fn head(&self, flow: &Flow) -> Option<RequestKey> {
+        let places = &flow.places;
+        let head = if self.reversed { places.last_key_value() } else { places.first_key_value() };
+        head.map(|(_, key)| *key)
+    }
+
+    fn turn_round(&mut self, reversed: bool) {
+        if std::mem::replace(&mut self.reversed, reversed) != reversed {
+            (0..self.flows.len()).for_each(|id| self.list(id as u32));
+        }
+    }
+
+    /// Returns who gives way to a request of this tenant and priority in a room that is full, if
+    /// somebody does.
+    pub(super) fn victim(&self, priority: Priority, tenant: TenantId) -> Option<RequestKey> {
+        let band = usize::from(self.band(priority));
+        let lowest = (band + 1..BANDS).rev().find(|&lower| self.counts[lower] > 0);
+        let (lowest, own) = match lowest {
+            Some(lowest) => (lowest, 0),
+            // Among equals, who takes the most places loses one.
+            None if self.by_tenant => {
+                (band, self.accounts.get(tenant).map_or(0, |account| account.waiting as usize))
+            }
+            None => return None,
+        };
+        let longest = if self.by_tenant {
+            let (_, id) = self.lengths[lowest].last()?;
+            &self.flows[*id as usize]
+        } else {
+            let flows = self.flows.iter().filter(|flow| usize::from(flow.band) == lowest);
+            flows.max_by_key(|flow| flow.places.len())?
+        };
+        if longest.places.len() <= own + usize::from(lowest == band) {
+            return None;
+        }
+        let places = &longest.places;
+        let worst = if self.reversed { places.first_key_value() } else { places.last_key_value() };
+        worst.map(|(_, key)| *key)
+    }
+
+    /// Returns about how many would be served before this guest if it came to wait, itself
+    /// included.
+    pub(super) fn ahead(&self, now: Time, guest: &Guest) -> u64 {
+        let band = self.band(guest.priority);
+        let count = u64::from(self.counts[usize::from(band)]);
+        if self.reversed {
+            return 1;
+        }
+        if self.rules.fair {
+            // Each of the others is served about as often as this tenant.
+            let own = self.accounts.get(guest.tenant).map_or(0, |account| account.waiting);
+            let others = u64::from(self.tenants) + u64::from(own == 0);
+            return (count + 1).min((u64::from(own) + 1) * others);
+        }
+        match self.rules.order {
+            Order::Fifo | Order::AdaptiveLifo { .. } => count + 1,
+            Order::Edf | Order::Shortest { .. } => {
+                let key = (self.order_key(now, guest), guest.number);
+                let tenant = if self.by_tenant { guest.tenant } else { TenantId(0) };
+                let flow = self.names.get(&(band, guest.route, tenant));
+                let flow = flow.map(|id| &self.flows[*id as usize].places);
+                // Counting takes as long as there are places: a few hundred say enough.
+                let before = flow.map_or(0, |places| places.range(..key).take(LOOK).count());
+                if before == LOOK { count + 1 } else { before as u64 + 1 }
+            }
+        }
+    }
+
+    /// Holds back a tenant, or no longer.
+    pub(super) fn park(&mut self, tenant: TenantId, parked: bool) {
+        if std::mem::replace(&mut self.accounts.at(tenant).parked, parked) == parked {
+            return;
+        }
+        if !parked && self.accounts.at(tenant).waiting > 0 {
+            self.lift(tenant);
+        }
+        self.list_tenant(tenant);
+    }
+
+    /// Returns whether the tenant is held back.
+    pub(super) fn is_parked(&self, tenant: TenantId) -> bool {
+        self.accounts.get(tenant).is_some_and(|account| account.parked)
+    }
+
+    /// Books service of a tenant, and service that was booked before and did not happen.
+    pub(super) fn charge(&mut self, tenant: TenantId, more: u64, less: u64) {
+        if !self.rules.fair || more == less {
+            return;
+        }
+        let account = self.accounts.at(tenant);
+        let counts = |service: u64| service.saturating_mul(COUNTS) / u64::from(account.weight);
+        let counter = account.counter.saturating_add(counts(more));
+        account.counter = counter.saturating_sub(counts(less));
+        self.list_tenant(tenant);
+    }
+
+    /// Returns those who wait on a route, with the number of their place.
+    pub(super) fn entries(&self, route: RouteId) -> impl Iterator<Item = (RequestKey, u64)> + '_ {
+        let flows = self.flows.iter().filter(move |flow| flow.route == route);
+        flows.flat_map(|flow| flow.places.iter().map(|((_, number), key)| (*key, *number)))
+    }
+
+    /// Recounts everything.
+    pub(super) fn adds_up(&self) -> bool {
+        let mut counts = [0; BANDS];
+        let mut ready = vec![0; self.ready.len()];
+        for (id, flow) in self.flows.iter().enumerate() {
+            counts[usize::from(flow.band)] += flow.places.len() as u32;
+            let parked = self.is_parked(flow.tenant);
+            if flow.rank.is_some() != (!flow.places.is_empty() && !parked) {
+                return false;
+            }
+            if let Some(rank) = flow.rank {
+                ready[flow.route.index()] += 1;
+                if !self.listed[usize::from(flow.band)].contains(&(rank, id as u32)) {
+                    return false;
+                }
+            }
+        }
+        let listed: usize = self.listed.iter().map(BTreeSet::len).sum();
+        let waiting: u32 = self.accounts.values().map(|account| account.waiting).sum();
+        counts == self.counts
+            && ready == self.ready
+            && listed == ready.iter().sum::<u32>() as usize
+            && waiting == counts.iter().sum::<u32>()
+            && waiting as usize == self.spots.len()
+    }
+}
+
+/// At most so many places are counted to guess a wait.
+const LOOK: usize = 256;
