@@ -350,6 +350,9 @@ pub enum Action {
     Stop(NodeId),
     /// Tell whoever asked how it ended.
     Answer(RequestId, Fate),
+    /// Ask the node for one token, and answer with `Probed` and this number: an engine may say it is
+    /// well and be wedged.
+    Generate(NodeId, u32),
 }
 
 /// A batch: attempts dispatched to one node at one moment, one after the other.
