@@ -17,11 +17,13 @@ mod event;
 mod explain;
 mod failover;
 mod fleet;
+mod guard;
 mod health;
 mod hearsay;
 mod hedge;
 mod invariant;
 mod job;
+mod outlier;
 mod output;
 mod request;
 mod resize;
@@ -47,11 +49,13 @@ pub use failover::{ATTEMPTS_MAX, RETRIES_MIN, Retry, Timeouts};
 pub use fleet::{
     Fleet, Ledger, Limits, Locality, Node, NodeSpec, NodeState, PoolSpec, Prices, Tier,
 };
+pub use guard::{Generate, Guard};
 pub use health::{HealthSettings, RETRY_AFTER_DEFAULT, RETRY_AFTER_MAX};
 pub use hearsay::{Load, PEER_FRESH, REPORT_FRESH, Signal, View};
 pub use hedge::{HEDGE_SAMPLES_MIN, HEDGES_BURST, HedgeAfter, HedgeSpec};
 pub use invariant::check;
 pub use job::{JobFate, JobNews, JobPhase, JobStep};
+pub use outlier::{Outlier, PEERS_SLOW, PEERS_SUCCESS, WINDOW_MAX};
 pub use request::{Priority, Request};
 pub use route::{Degrade, Match, Pressure, RouteSpec, Routes};
 pub use scale::{Reason, ScaleSpec, State, Stats, Target, Wanted, tick};

@@ -38,6 +38,8 @@ pub(super) enum Alarm {
     Window(PoolId),
     /// The first token is late enough for a second attempt beside this one.
     Hedge(TryKey),
+    /// Ask this node for a token.
+    Generate(NodeId),
 }
 
 /// At most so many spans have a lane of their own.

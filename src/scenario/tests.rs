@@ -563,7 +563,7 @@ arrivals = { poisson = { rate = 1 } }
 const LATER: &str = r#"
 duration = "1m"
 [balancer]
-health = { slow_start = "30s" }
+health = { breaker = {} }
 [network]
 name = "x"
 [[pool]]
