@@ -199,6 +199,7 @@ fn in_any_storm_ejected_nodes_get_nothing_and_states_follow_their_rules() {
                 Some(Outlier { slow: Some(Ratio(3_000_000)), ..Outlier::default() });
             health.guard.slow_start = Some(Span::from_secs(10));
             health.guard.probation = Some(2);
+            health.guard.credential = Some(Span::from_secs(10));
             if panic {
                 health.max_share = Ratio::ONE;
                 health.guard.panic = Some(Ratio(700_000));
@@ -289,6 +290,7 @@ fn half_open_lets_one_request_through() {
 fn refused_credentials_rest_and_clients_mistakes_are_nobodys_fault() {
     let run = |answer| {
         let mut world = World::new(4, "round_robin", &hosted(), 20.0, 10_000);
+        world.config.health.guard.credential = Some(Span::from_secs(60));
         world.faults = vec![fault(0, None, FaultKind::Errors(Ratio::ONE, answer), &[1])];
         let mut changes = Vec::new();
         let summary = play(&world, Vec::new(), None, |_, event| {

@@ -13,7 +13,8 @@
 //!   preference, so no request waits for it.
 //! - *Panic*: while fewer than this share of a tier is well, ejected nodes serve too, and strategies go
 //!   by success probability: the news is then more likely wrong than half of the fleet dead (Envoy).
-//! - *Credentials*: 401, 402 and 403 let the node rest, longer each time; that is no ejection.
+//! - *Credentials*: 401, 402 and 403 let the node rest, if asked for, longer each time; that is no
+//!   ejection.
 //! - *Silence*: if nothing at all came from a node during a whole first-token timeout, while as many
 //!   requests wait for it as failures in a row would eject it, it hangs and is ejected.
 
@@ -38,7 +39,8 @@ pub struct Guard {
     pub half_open: bool,
     /// Whether a node that is silent for a whole first-token timeout is ejected at once.
     pub silence: bool,
-    /// How long a node rests after the first 401, 402 or 403; twice as long each further time.
+    /// How long a node rests after the first 401, 402 or 403; twice as long each further time. `None`
+    /// lets it rest not at all: where it is the only one, a request would wait for it in vain.
     pub credential: Option<Span>,
     /// How nodes worse than their peers are found.
     pub outlier: Option<Outlier>,
@@ -66,7 +68,7 @@ impl Default for Guard {
         Guard {
             half_open: true,
             silence: true,
-            credential: Some(Span::from_secs(60)),
+            credential: None,
             outlier: None,
             slow_start: None,
             probation: None,

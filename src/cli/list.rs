@@ -99,8 +99,11 @@ A fault hits a `node` (or a group of them), a `pool`, a `region` or all nodes wi
     at = \"3m\"
     slow = { pool = \"light\", count = 1, factor = 4, for = \"40s\" }
     [[fault]]
-    random = { crash = { pool = \"light\" }, each = true, every = { weibull = { mean = \"30m\", shape = 0.7 } }, \
-lasts = { lognormal = { p50 = \"40s\", p95 = \"5m\" } } }
+    [fault.random]
+    crash = { pool = \"light\" }
+    each = true
+    every = { weibull = { mean = \"30m\", shape = 0.7 } }
+    lasts = { lognormal = { p50 = \"40s\", p95 = \"5m\" } }
 `every` counts from the end of one to the beginning of the next; with `each` every node has its own.
 ";
 
