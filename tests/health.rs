@@ -360,8 +360,9 @@ fn a_new_node_never_gets_twice_its_share_while_it_starts() {
             }
             while let Some((end, attempt)) = ends.front().copied().filter(|(end, _)| *end <= now) {
                 ends.pop_front();
+                let before = balancer.fleet().nodes().get(8).map(|node| node.ledger.requests);
                 balancer.handle(end.max(now), Input::Finish(attempt, Outcome::Done(Usage::NONE)));
-                proved |= id > 550 && balancer.fleet().nodes()[8].ledger.requests == 0;
+                proved |= before > balancer.fleet().nodes().get(8).map(|node| node.ledger.requests);
             }
             let request = Request {
                 session: Some(id % 997),
@@ -372,7 +373,7 @@ fn a_new_node_never_gets_twice_its_share_while_it_starts() {
             for action in &effects.actions {
                 if let Action::Dispatch { attempt, node, .. } = action {
                     ends.push_back((now + Span::from_secs(1), *attempt));
-                    if id >= 500 && id < 2_000 {
+                    if id >= 500 {
                         all += 1;
                         own += u64::from(*node == NodeId(8));
                     }
@@ -380,9 +381,10 @@ fn a_new_node_never_gets_twice_its_share_while_it_starts() {
             }
             let fair = all as f64 / 9.0;
             assert!(own as f64 <= 2.0 * fair + 3.0, "{}: {own} of {all} after {id}", entry.name);
+            // Answers take a second: until the first of them it is on trial.
             if !proved && id >= 500 {
-                let there = &balancer.fleet().nodes()[8];
-                assert!(there.ledger.requests <= 2 || own > 2, "{}", entry.name);
+                let there = balancer.fleet().nodes()[8].ledger.requests;
+                assert!(there <= 2, "{}: {there} at a time", entry.name);
             }
         }
         assert!(own > 0, "{}: it is used", entry.name);

@@ -192,7 +192,7 @@ impl Hands {
                     self.aborted.push(attempt);
                 }
                 Action::Probe(node, number) | Action::Generate(node, number) => {
-                    self.probes.push((node, number))
+                    self.probes.push((node, number));
                 }
                 Action::Start(_) | Action::Stop(_) => panic!("nothing is scaled"),
                 Action::Answer(request, fate) => {

@@ -19,7 +19,7 @@ use super::event::{
     Usage, Why,
 };
 use super::explain::{Explain, Explanation};
-use super::failover::{ATTEMPTS_MAX, Amount, Retry, Timeouts, blames_node, wasted};
+use super::failover::{ATTEMPTS_MAX, Amount, Retry, Timeouts};
 use super::fleet::{Fleet, Held, Locality, NodeSpec, NodeState, Prices, Tier};
 use super::guard::Ramp;
 use super::health::HealthSettings;
@@ -34,9 +34,7 @@ use super::strategy::{Ask, Fact, Memo, Sent, Strategy, StrategySpec};
 use super::timer::{Alarm, Timers};
 use crate::id_map::IdMap;
 use crate::rng::{Rng, mix};
-use crate::unit::{
-    ClassId, Cost, NodeId, PeerId, PoolId, RegionId, RequestId, RouteId, Span, Time, Tokens,
-};
+use crate::unit::{Cost, NodeId, PeerId, PoolId, RegionId, RequestId, RouteId, Span, Time, Tokens};
 
 new_key_type! {
     /// Names a request that is not forgotten yet.
@@ -913,48 +911,7 @@ impl Balancer {
         };
         let (dispatched, streamed) = (this.dispatched, this.first_token.is_some());
         self.learn(node, &fact);
-        let (now, settings) = (self.now, self.health);
-        // A client that left, a deadline that passed, another node that was faster: none of them says
-        // that the node is ill.
-        if matches!(end, End::Cancelled | End::TimedOut(Stage::Total) | End::Outrun) {
-            return;
-        }
-        self.fleet.with_health(node, |health| health.outcome(now, wasted(end)));
-        if end == End::Done {
-            self.trust(node);
-            if !streamed {
-                self.time_first(node, sent.class, now.since(dispatched));
-            }
-        }
-        let blamed = blames_node(end);
-        // Back-pressure, credentials and clients' mistakes are no sickness, and no health either.
-        if let Some(detector) = &mut self.detector
-            && (blamed || end == End::Done)
-        {
-            let home = self.fleet.node(node).home();
-            let cause = detector.ended(node, home, !blamed);
-            self.eject_outlier(node, cause);
-        }
-        if end == End::TimedOut(Stage::FirstToken) && self.is_silent(node, dispatched) {
-            let cause = Cause::Silent(now.since(dispatched));
-            self.eject_outlier(node, Some(cause));
-        }
-        if end == End::Failed(Failure::Unauthorized)
-            && let Some(base) = settings.guard.credential
-        {
-            let change = self.fleet.with_health(node, |health| health.refused(now, base));
-            self.rest(node, change);
-        }
-        let tried_out = settings.guard.half_open && self.fleet.node(node).on_trial();
-        if end == End::RateLimited {
-            let change = self.fleet.with_health(node, |health| health.limit(now, retry_after));
-            self.rest(node, change);
-        } else if blamed {
-            let enough = self.fleet.with_health(node, |health| health.blame(&settings));
-            if enough || tried_out {
-                self.eject(node, false);
-            }
-        }
+        self.hear_end(node, end, sent.class, (dispatched, streamed), retry_after);
     }
 
     pub(super) fn finish(&mut self, attempt: Attempt, outcome: Outcome) {
@@ -1031,15 +988,6 @@ impl Balancer {
         let withheld = self.withholds(this.request, this.node);
         let first_token = first_token.filter(|_| !withheld);
         self.declare(this.request, Fate::Completed, false, first_token, usage, Some(this));
-    }
-
-    /// Lets the detector hear how long a node took to its first token, or to a whole answer.
-    fn time_first(&mut self, node: NodeId, class: ClassId, took: Span) {
-        if let Some(detector) = &mut self.detector {
-            let home = self.fleet.node(node).home();
-            let cause = detector.first_token(node, home, class, took);
-            self.eject_outlier(node, cause);
-        }
     }
 
     /// What was known when an attempt was sent. A strategy is reminded of its own words only.

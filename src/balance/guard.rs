@@ -21,10 +21,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::balancer::Balancer;
-use super::event::{Cause, Event};
+use super::event::{Cause, End, Event, Failure, Stage};
+use super::failover::{blames_node, wasted};
 use super::fleet::{NodeState, Tier};
 use super::outlier::Outlier;
-use crate::unit::{NodeId, PoolId, Ratio, Span, Time};
+use crate::unit::{ClassId, NodeId, PoolId, Ratio, Span, Time};
 
 /// A node in slow start begins with this share of its fair share.
 const RAMP_MIN: f64 = 0.1;
@@ -109,6 +110,69 @@ fn ramp(since: Span, over: Span) -> f64 {
 }
 
 impl Balancer {
+    /// Hears how an attempt of a class ended that was dispatched then, and whether its first token had
+    /// come: what it says of the health of its node, if anything.
+    pub(super) fn hear_end(
+        &mut self,
+        node: NodeId,
+        end: End,
+        class: ClassId,
+        (dispatched, streamed): (Time, bool),
+        retry_after: Option<Span>,
+    ) {
+        let (now, settings) = (self.now, self.health);
+        // A client that left, a deadline that passed, another node that was faster: none of them says
+        // that the node is ill.
+        if matches!(end, End::Cancelled | End::TimedOut(Stage::Total) | End::Outrun) {
+            return;
+        }
+        self.fleet.with_health(node, |health| health.outcome(now, wasted(end)));
+        if end == End::Done {
+            self.trust(node);
+            if !streamed {
+                self.time_first(node, class, now.since(dispatched));
+            }
+        }
+        let blamed = blames_node(end);
+        // Back-pressure, credentials and clients' mistakes are no sickness, and no health either.
+        if let Some(detector) = &mut self.detector
+            && (blamed || end == End::Done)
+        {
+            let home = self.fleet.node(node).home();
+            let cause = detector.ended(node, home, !blamed);
+            self.eject_outlier(node, cause);
+        }
+        if end == End::TimedOut(Stage::FirstToken) && self.is_silent(node, dispatched) {
+            let cause = Cause::Silent(now.since(dispatched));
+            self.eject_outlier(node, Some(cause));
+        }
+        if end == End::Failed(Failure::Unauthorized)
+            && let Some(base) = settings.guard.credential
+        {
+            let change = self.fleet.with_health(node, |health| health.refused(now, base));
+            self.rest(node, change);
+        }
+        let tried_out = settings.guard.half_open && self.fleet.node(node).on_trial();
+        if end == End::RateLimited {
+            let change = self.fleet.with_health(node, |health| health.limit(now, retry_after));
+            self.rest(node, change);
+        } else if blamed {
+            let enough = self.fleet.with_health(node, |health| health.blame(&settings));
+            if enough || tried_out {
+                self.eject(node, false);
+            }
+        }
+    }
+
+    /// Lets the detector hear how long a node took to its first token, or to a whole answer.
+    pub(super) fn time_first(&mut self, node: NodeId, class: ClassId, took: Span) {
+        if let Some(detector) = &mut self.detector {
+            let home = self.fleet.node(node).home();
+            let cause = detector.first_token(node, home, class, took);
+            self.eject_outlier(node, cause);
+        }
+    }
+
     /// A node has come into service: new, or back from an ejection.
     pub(super) fn welcome(&mut self, node: NodeId, cause: Cause) {
         let guard = self.health.guard;
