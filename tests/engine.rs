@@ -95,7 +95,7 @@ fn play(spec: Spec, ops: &[(Time, Op)], gap: Option<Span>) -> (Log, u64) {
     while let Some(((at, _, _), entry)) = agenda.entries.pop_first() {
         let input = match entry {
             Entry::Due(Due::Job(_, key, turn)) => node.fire(at, key, turn, &mut agenda),
-            Entry::Due(Due::Step(_, number)) => node.step(number, &mut agenda),
+            Entry::Due(Due::Step(_, number)) => node.step(at, number, &mut agenda),
             Entry::Due(Due::Progress(attempt, progress)) => {
                 Some(Input::Progress(attempt, progress))
             }

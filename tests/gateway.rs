@@ -915,6 +915,7 @@ fn mock() -> Mock {
         backends: scenario.backends,
         groups: scenario.groups,
         faults: Vec::new(),
+        fault_rules: Vec::new(),
         output: scenario.classes[0].output,
         limits: MockParts::LIMITS,
     };

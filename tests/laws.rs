@@ -215,7 +215,9 @@ impl Hands {
                     assert!(self.open.contains(&(attempt, node)), "only what is open is aborted");
                     self.aborted.push(attempt);
                 }
-                Action::Probe(node, number) => self.probes.push((node, number)),
+                Action::Probe(node, number) | Action::Generate(node, number) => {
+                    self.probes.push((node, number));
+                }
                 Action::Start(_) | Action::Stop(_) => panic!("nothing is scaled"),
                 Action::Answer(request, fate) => {
                     assert!(self.fates.insert(request, fate).is_none(), "one answer");

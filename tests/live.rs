@@ -94,6 +94,7 @@ fn mock(scenario: &Scenario) -> Mock {
         backends: scenario.backends.clone(),
         groups: scenario.groups.clone(),
         faults: scenario.faults.clone(),
+        fault_rules: Vec::new(),
         output: scenario.classes[0].output,
         limits: MockParts::LIMITS,
     };

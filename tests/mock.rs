@@ -47,6 +47,7 @@ fn parts(text: &str) -> Parts {
         backends: scenario.backends,
         groups: scenario.groups,
         faults: scenario.faults,
+        fault_rules: Vec::new(),
         output: scenario.classes[0].output,
         limits: Parts::LIMITS,
     }

@@ -14,17 +14,19 @@ use super::batch::Batcher;
 use super::choose::Models;
 use super::config::Config;
 use super::event::{
-    Action, Attempt, Control, Effects, End, Event, Failure, Fate, FleetChange, Input, Kind,
+    Action, Attempt, Cause, Control, Effects, End, Event, Failure, Fate, FleetChange, Input, Kind,
     NodeReport, Outcome, PeerLoad, ProbeResult, Progress, Reject, Scored, Settled, Stage, Together,
     Usage, Why,
 };
 use super::explain::{Explain, Explanation};
-use super::failover::{ATTEMPTS_MAX, Amount, Retry, Timeouts, blames_node, wasted};
+use super::failover::{ATTEMPTS_MAX, Amount, Retry, Timeouts};
 use super::fleet::{Fleet, Locality, NodeSpec, NodeState, Tier};
 use super::forecast::Forecast;
 use super::gate::Gate;
+use super::guard::Ramp;
 use super::health::HealthSettings;
 use super::hedge::Hedger;
+use super::outlier::Detector;
 use super::output::OutputMean;
 use super::request::Request;
 use super::resize::Scaler;
@@ -70,6 +72,11 @@ pub struct Balancer {
     pub(super) retry: Retry,
     pub(super) timeouts: Timeouts,
     pub(super) health: HealthSettings,
+    /// Nodes in slow start, and those of them that have had their share for now.
+    pub(super) ramps: Vec<Ramp>,
+    pub(super) held_back: Vec<NodeId>,
+    /// Finds nodes that are worse than their peers, where that is asked for.
+    pub(super) detector: Option<Box<Detector>>,
     pub(super) queue: Queue,
     pub(super) strategy_rng: Rng,
     pub(super) pause_rng: Rng,
@@ -143,6 +150,13 @@ impl Balancer {
             routes,
             timers: Timers::default(),
             outputs: config.expected_output.iter().map(|tokens| OutputMean::new(*tokens)).collect(),
+            ramps: Vec::new(),
+            held_back: Vec::new(),
+            detector: config
+                .health
+                .guard
+                .outlier
+                .map(|outlier| Box::new(Detector::new(outlier, config.pools.len()))),
             retry: config.retry,
             timeouts: config.timeouts,
             health: config.health,
@@ -162,6 +176,7 @@ impl Balancer {
         if quotas {
             balancer.fleet.keep_quotas();
         }
+        balancer.fleet.set_panic(config.health.guard.panic);
         balancer.find_homes();
         balancer.start_patrols();
         balancer.start_scaling();
@@ -448,7 +463,13 @@ impl Balancer {
         let near = self.localities[pool.index()].first(live.request.region);
         // Those nearby are asked alone, before all of the tier are.
         let passes = || near.map(Some).into_iter().chain([None]);
-        for (tier, within) in order.into_iter().flat_map(|t| passes().map(move |w| (t, w))) {
+        let places = order.into_iter().flat_map(|t| passes().map(move |w| (t, w)));
+        // Where nobody is held back by a slow start, nobody is asked twice.
+        let held = [&self.held_back[..], &[]];
+        let held = if self.held_back.is_empty() { &held[1..] } else { &held[..] };
+        for (tier, within, held_back) in
+            places.flat_map(|(t, w)| held.iter().map(move |held| (t, w, *held)))
+        {
             if self.fleet.open(pool, tier).is_empty() {
                 continue;
             }
@@ -461,6 +482,7 @@ impl Balancer {
                 tier,
                 require: route.require,
                 avoid: &live.tried[..usize::from(tried)],
+                held_back,
                 members,
                 within,
                 listener: asked.map(|_| &self.looked_at),
@@ -479,12 +501,14 @@ impl Balancer {
                 considered: 0,
                 chosen: Scored::unscored(NodeId(u32::MAX)),
                 runner_up: None,
+                panic: false,
             };
             let strategy = &mut self.strategies[pool.index()][tier as usize];
             let Some(node) = strategy.pick(&ask, &mut self.strategy_rng, &mut why) else {
                 continue;
             };
             assert!(ask.allows(node), "a strategy picks a candidate");
+            why.panic = self.fleet.node(node).state() != NodeState::Up;
             why.chosen.terms = strategy.terms(&ask, node);
             if let Some(second) = &mut why.runner_up {
                 second.terms = strategy.terms(&ask, second.node);
@@ -592,6 +616,9 @@ impl Balancer {
             if kind != Kind::Hedge && batch.is_none() {
                 self.arm_hedge(this, why.pool);
             }
+        }
+        if !self.ramps.is_empty() {
+            self.earn(node);
         }
         let request = &self.requests[key].request;
         let strategy = &mut self.strategies[why.pool.index()][why.tier as usize];
@@ -722,6 +749,7 @@ impl Balancer {
         };
         let this = &mut self.tries[key];
         let node = this.node;
+        self.fleet.hear(node, self.now);
         if this.first_token.is_none() {
             this.first_token = Some(self.now);
             let took = self.now.since(this.dispatched);
@@ -732,6 +760,8 @@ impl Balancer {
             self.effects.events.push(Event::FirstToken { attempt, node, took });
             let sent = self.sent(key);
             self.learn(node, &Fact::FirstToken { node, took, sent: &sent });
+            self.trust(node);
+            self.time_first(node, sent.class, took);
             self.learn_first_token(key, None);
             self.outrun(self.tries[key].request, key);
         }
@@ -771,21 +801,9 @@ impl Balancer {
             usage,
             sent: &sent,
         };
+        let (dispatched, streamed) = (this.dispatched, this.first_token.is_some());
         self.learn(node, &fact);
-        let (now, settings) = (self.now, self.health);
-        // A client that left, a deadline that passed, another node that was faster: none of them says
-        // that the node is ill.
-        if matches!(end, End::Cancelled | End::TimedOut(Stage::Total) | End::Outrun) {
-            return;
-        }
-        self.fleet.with_health(node, |health| health.outcome(now, wasted(end)));
-        if end == End::RateLimited {
-            let change = self.fleet.with_health(node, |health| health.limit(now, retry_after));
-            self.rest(node, change);
-        } else if blames_node(end) && self.fleet.with_health(node, |health| health.blame(&settings))
-        {
-            self.eject(node, false);
-        }
+        self.hear_end(node, end, sent.class, (dispatched, streamed), retry_after);
     }
 
     pub(super) fn finish(&mut self, attempt: Attempt, outcome: Outcome) {
@@ -803,6 +821,9 @@ impl Balancer {
             }
         }
         let this = self.tries.remove(key).expect("found above");
+        if !matches!(outcome, Outcome::Aborted(_)) {
+            self.fleet.hear(this.node, self.now);
+        }
         self.opened |= self.fleet.end(this.node, self.now, &this.held);
         self.due |= !self.batchers.is_empty();
         if !self.scaler.groups.is_empty() {
@@ -899,6 +920,7 @@ impl Balancer {
             Alarm::Rested(node) => self.rested(node),
             Alarm::Recheck(node) => self.probe(node),
             Alarm::Patrol(node) => self.patrol(node),
+            Alarm::Generate(node) => self.ask_for_token(node),
             Alarm::Scale(group) => self.rescale(usize::from(group)),
             Alarm::Window(pool) => self.window_over(pool),
             Alarm::ProbeTimeout(node, _) => {
@@ -968,6 +990,7 @@ impl Balancer {
                 self.opened = true;
                 self.start_patrol(node);
                 self.declare_changed(node);
+                self.welcome(node, Cause::Started);
             }
             FleetChange::Ready(node) => self.ready(node),
             FleetChange::Drain(node) => self.operate(node, NodeState::Draining),
@@ -1064,7 +1087,7 @@ fn purpose(
         }
         Alarm::Recheck(node) => fleet.node(node).state() == NodeState::Probing,
         Alarm::Scale(_) | Alarm::Window(_) | Alarm::Allowance => true,
-        Alarm::Patrol(node) => fleet.node(node).state() != NodeState::Gone,
+        Alarm::Patrol(node) | Alarm::Generate(node) => fleet.node(node).state() != NodeState::Gone,
         Alarm::ProbeTimeout(node, number) => {
             let health = &fleet.node(node).health;
             health.probing && health.probe == number

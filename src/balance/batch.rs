@@ -73,7 +73,7 @@ impl Batcher {
 impl Node {
     /// Returns whether a batch of so many finds room, or as much room as there ever is.
     pub(super) fn fits(&self, members: u32) -> bool {
-        let limit = self.spec.limits.concurrency.unwrap_or(u32::MAX);
+        let limit = self.limit().unwrap_or(u32::MAX);
         limit.saturating_sub(self.ledger.requests) >= members.min(limit)
     }
 }

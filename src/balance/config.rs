@@ -116,6 +116,7 @@ impl Config {
                 health.probe_every != Some(Span::ZERO) && !spans.contains(&Span::ZERO),
                 "the times of health checks are above zero",
             ),
+            (health.guard.is_sound(), "the times and counts of health checks are above zero"),
             (
                 batches().all(|batch| batch.size > 0 && batch.window > Span::ZERO),
                 "a batch has a size and a window above zero",

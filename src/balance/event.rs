@@ -350,6 +350,9 @@ pub enum Action {
     Stop(NodeId),
     /// Tell whoever asked how it ended.
     Answer(RequestId, Fate),
+    /// Ask the node for one token, and answer with `Probed` and this number: an engine may say it is
+    /// well and be wedged.
+    Generate(NodeId, u32),
 }
 
 /// A batch: attempts dispatched to one node at one moment, one after the other.
@@ -647,6 +650,15 @@ pub enum Event {
     },
     /// How good a delivered answer is in truth.
     Graded(Grade),
+    /// So few nodes of a tier are well that ejected ones serve too, or that is over.
+    Panic {
+        /// The pool.
+        pool: PoolId,
+        /// The tier.
+        tier: Tier,
+        /// Whether it begins.
+        on: bool,
+    },
 }
 
 /// What is to be known of a request at its final end.
@@ -756,6 +768,18 @@ pub enum Cause {
     Scaled,
     /// It has started.
     Started,
+    /// Its success rate, and that of its peers.
+    SuccessRate(Ratio, Ratio),
+    /// The share of its requests that failed.
+    FailureShare(Ratio),
+    /// The share of its first tokens that were slow, and that of its peers.
+    SlowShare(Ratio, Ratio),
+    /// It said nothing for so long while requests waited for it.
+    Silent(Span),
+    /// It refused the credential; it is left alone for so long.
+    Credential(Span),
+    /// So many probes for a token failed.
+    NoToken(u32),
 }
 
 /// Why this node: small enough to travel with every dispatch.
@@ -777,6 +801,8 @@ pub struct Why {
     pub chosen: Scored,
     /// The next best of those looked at.
     pub runner_up: Option<Scored>,
+    /// Whether the winner is ejected, and serves only because too few nodes are well.
+    pub panic: bool,
 }
 
 /// A node and what the strategy made of it.

@@ -95,6 +95,8 @@ pub enum Filter {
     Domain,
     /// Its limits a minute are used up.
     Quota,
+    /// It is in slow start and has had its share for now.
+    SlowStart,
 }
 
 impl Explanation {

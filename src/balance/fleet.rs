@@ -213,6 +213,18 @@ pub enum NodeState {
 }
 
 impl NodeState {
+    /// Returns whether it serves, or will as soon as a pause it asked for is over.
+    #[must_use]
+    pub const fn is_in_service(self) -> bool {
+        matches!(self, NodeState::Up | NodeState::Limited)
+    }
+
+    /// Returns whether it was ejected and is not back.
+    #[must_use]
+    pub const fn is_ejected(self) -> bool {
+        matches!(self, NodeState::Ejected | NodeState::Probing)
+    }
+
     /// Returns the word a table shows.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -335,9 +347,30 @@ pub struct Node {
     limit: Option<u32>,
     /// What it charges, as configured now.
     prices: Prices,
+    /// While it is on trial: attempts at a time.
+    trial: Option<u32>,
 }
 
 impl Node {
+    /// Returns whether it has yet to prove itself.
+    pub(super) const fn on_trial(&self) -> bool {
+        self.trial.is_some()
+    }
+
+    /// Returns how many attempts it takes at a time now.
+    pub(super) const fn limit(&self) -> Option<u32> {
+        self.limit
+    }
+
+    /// Sets it from what is configured and what its trial allows.
+    fn find_limit(&mut self) {
+        let configured = self.spec.limits.concurrency;
+        self.limit = match (configured, self.trial) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+    }
+
     /// Returns its state.
     #[must_use]
     pub const fn state(&self) -> NodeState {
@@ -381,6 +414,13 @@ pub(super) struct Group {
     generation: u64,
     /// The largest weight a member has had.
     weight_max: u32,
+    /// Weights of members that are up.
+    up_weight: u64,
+    /// Members in service, and members that are ejected.
+    well: u32,
+    ill: u32,
+    /// Too few are well: ejected ones serve too.
+    panic: bool,
 }
 
 /// What a node without a limit adds to capacity: no fleet ever uses it up, and no sum overflows.
@@ -398,7 +438,14 @@ pub struct Fleet {
     health_generation: u64,
     /// By node, where limits a minute are kept here; empty where not.
     quotas: Vec<Quota>,
+    /// Below this share of well nodes a tier panics.
+    panic: Option<Ratio>,
+    /// Where panic began or ended and nobody has said so yet.
+    panics: Vec<(PoolId, Tier, bool)>,
 }
+
+/// Panic ends when the share of well nodes is above its threshold by so much.
+const CALM: f64 = 0.1;
 
 impl Fleet {
     /// Builds a fleet in which every node is up.
@@ -409,8 +456,16 @@ impl Fleet {
     pub fn new(pools: usize, specs: Vec<NodeSpec>) -> Fleet {
         let (groups, hearsay) = (Vec::new(), Hearsay::default());
         let nodes = Vec::with_capacity(specs.len());
-        let (view, quotas) = (View::default(), Vec::new());
-        let mut fleet = Fleet { nodes, groups, hearsay, view, health_generation: 0, quotas };
+        let mut fleet = Fleet {
+            nodes,
+            groups,
+            hearsay,
+            view: View::default(),
+            health_generation: 0,
+            quotas: Vec::new(),
+            panic: None,
+            panics: Vec::new(),
+        };
         fleet.groups.resize_with(pools, Default::default);
         for spec in specs {
             fleet.add(spec);
@@ -431,6 +486,8 @@ impl Fleet {
         group.members.push(id);
         group.generation += 1;
         group.weight_max = group.weight_max.max(spec.weight);
+        group.up_weight += u64::from(spec.weight);
+        group.well += 1;
         self.nodes.push(Node {
             home: (spec.pool, spec.tier),
             limit: spec.limits.concurrency,
@@ -441,6 +498,7 @@ impl Fleet {
             seat,
             open_at: CLOSED,
             capacity: 0,
+            trial: None,
         });
         if !self.quotas.is_empty() {
             self.quotas.push(Quota::new(&self.node(id).spec.limits));
@@ -561,15 +619,20 @@ impl Fleet {
         self.health_generation += 1;
         let node = &mut self.nodes[id.index()];
         let home = node.home;
+        let before = node.spec.weight;
         change(&mut node.spec);
         assert!((node.spec.pool, node.spec.tier) == home, "a node never changes its home");
         if let Some(quota) = self.quotas.get_mut(id.index()) {
             quota.relimit(&node.spec.limits);
         }
-        (node.limit, node.prices) = (node.spec.limits.concurrency, node.spec.prices);
+        node.prices = node.spec.prices;
+        node.find_limit();
         assert!(node.spec.weight > 0, "a node has a weight of at least one");
-        let weight = node.spec.weight;
+        let (weight, up) = (node.spec.weight, node.state() == NodeState::Up);
         let group = &mut self.groups[home.0.index()][home.1 as usize];
+        if up {
+            group.up_weight = group.up_weight - u64::from(before) + u64::from(weight);
+        }
         group.generation += 1;
         group.weight_max = group.weight_max.max(weight);
         self.refresh(id);
@@ -649,12 +712,84 @@ impl Fleet {
         id: NodeId,
         change: impl FnOnce(&mut Health) -> T,
     ) -> T {
-        let health = &mut self.nodes[id.index()].health;
-        let before = health.state();
-        let result = change(health);
-        self.health_generation += u64::from(before != health.state());
+        let node = &mut self.nodes[id.index()];
+        let before = node.state();
+        let result = change(&mut node.health);
+        let after = node.state();
+        if before != after {
+            self.health_generation += 1;
+            self.recount(id, before, after);
+        }
         self.refresh(id);
         result
+    }
+
+    /// Keeps count of who is well, and begins or ends panic.
+    fn recount(&mut self, id: NodeId, before: NodeState, after: NodeState) {
+        let node = &mut self.nodes[id.index()];
+        if after != NodeState::Up && node.trial.take().is_some() {
+            node.find_limit();
+        }
+        let (weight, (pool, tier), panic) = (u64::from(node.spec.weight), node.home, self.panic);
+        let group = &mut self.groups[pool.index()][tier as usize];
+        group.well =
+            group.well + u32::from(after.is_in_service()) - u32::from(before.is_in_service());
+        group.ill = group.ill + u32::from(after.is_ejected()) - u32::from(before.is_ejected());
+        let up = |state| if state == NodeState::Up { weight } else { 0 };
+        group.up_weight = group.up_weight + up(after) - up(before);
+        let Some(threshold) = panic else { return };
+        let share = f64::from(group.well) / f64::from((group.well + group.ill).max(1));
+        let calm = (threshold.value() + CALM).min(1.0);
+        let on = if group.panic { share < calm } else { share < threshold.value() };
+        if on != group.panic {
+            group.panic = on;
+            self.panics.push((pool, tier, on));
+            for at in 0..self.members(pool, tier).len() {
+                self.refresh(self.members(pool, tier)[at]);
+            }
+        }
+    }
+
+    /// Says below which share of well nodes a tier panics.
+    pub(super) const fn set_panic(&mut self, panic: Option<Ratio>) {
+        self.panic = panic;
+    }
+
+    /// Takes the news where panic began or ended.
+    pub(super) fn take_panics(&mut self) -> Vec<(PoolId, Tier, bool)> {
+        std::mem::take(&mut self.panics)
+    }
+
+    /// Returns whether so few nodes of the tier are well that ejected ones serve too.
+    #[must_use]
+    pub fn panics(&self, pool: PoolId, tier: Tier) -> bool {
+        self.groups[pool.index()][tier as usize].panic
+    }
+
+    /// Returns the weights of the nodes of a tier that are up.
+    pub(super) fn up_weight(&self, (pool, tier): (PoolId, Tier)) -> u64 {
+        self.groups[pool.index()][tier as usize].up_weight
+    }
+
+    /// Lets a node have so many attempts at a time until it has proved itself; `None` ends that.
+    pub(super) fn try_out(&mut self, id: NodeId, trial: Option<u32>) {
+        let node = &mut self.nodes[id.index()];
+        node.trial = trial;
+        node.find_limit();
+        self.refresh(id);
+    }
+
+    /// Something came from a node.
+    pub(super) fn hear(&mut self, id: NodeId, now: Time) {
+        self.nodes[id.index()].health.heard = now;
+    }
+
+    /// Returns whether a node may be given work as far as its state is concerned.
+    #[must_use]
+    pub fn serves(&self, id: NodeId) -> bool {
+        let node = &self.nodes[id.index()];
+        let state = node.state();
+        state == NodeState::Up || (state.is_ejected() && self.panics(node.home.0, node.home.1))
     }
 
     pub(super) fn start(
@@ -699,7 +834,7 @@ impl Fleet {
     /// Puts the node into or takes it out of its group's open set, as its state demands.
     fn refresh(&mut self, id: NodeId) {
         let node = &self.nodes[id.index()];
-        let up = node.state() == NodeState::Up;
+        let up = self.serves(id);
         let capacity = node.limit.map_or(UNLIMITED, u64::from);
         let (before, after) = (node.capacity, if up { capacity } else { 0 });
         let wanted = up && node.has_room();

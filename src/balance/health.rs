@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::balancer::Balancer;
 use super::event::{Action, Cause, Event, ProbeResult};
 use super::fleet::{NodeState, Tier};
+use super::guard::Guard;
 use super::timer::Alarm;
 use crate::unit::{NodeId, Ratio, Span, Time};
 
@@ -35,6 +36,9 @@ pub struct HealthSettings {
     pub eject_cap: Span,
     /// At most this share of a pool's nodes is ejected at a time, but at least one node may be.
     pub max_share: Ratio,
+    /// How nodes that are new, come back or may be sick are treated.
+    #[serde(default, skip_serializing_if = "Guard::is_default")]
+    pub guard: Guard,
 }
 
 impl Default for HealthSettings {
@@ -51,6 +55,7 @@ impl Default for HealthSettings {
             eject_base: Span::from_secs(5),
             eject_cap: Span::from_secs(300),
             max_share: Ratio(500_000),
+            guard: Guard::default(),
         }
     }
 }
@@ -59,6 +64,9 @@ impl Default for HealthSettings {
 pub const RETRY_AFTER_DEFAULT: Span = Span::from_secs(1);
 /// A node is never left alone longer than this, whatever it asked for.
 pub const RETRY_AFTER_MAX: Span = Span::from_secs(600);
+
+/// So many probes for a token in a row that fail eject.
+const NO_TOKENS_MAX: u32 = 2;
 
 /// Weight of the newest outcome in the success probability.
 const GAIN: f64 = 0.15;
@@ -88,6 +96,13 @@ pub(super) struct Health {
     success_at: Time,
     /// When it last came back from an ejection.
     back_at: Time,
+    /// When anything last came from it.
+    pub(super) heard: Time,
+    /// Refusals of the credential without a success between them.
+    refusals: u32,
+    /// Whether the newest probe asks for a token, and how many such have failed in a row.
+    generating: bool,
+    no_tokens: u32,
 }
 
 impl Default for Health {
@@ -104,6 +119,10 @@ impl Default for Health {
             success: 1.0,
             success_at: Time::ZERO,
             back_at: Time::ZERO,
+            heard: Time::ZERO,
+            refusals: 0,
+            generating: false,
+            no_tokens: 0,
         }
     }
 }
@@ -141,6 +160,7 @@ impl Health {
         }
         if !wasted {
             self.failures = 0;
+            self.refusals = 0;
         }
     }
 
@@ -150,12 +170,36 @@ impl Health {
         self.state == NodeState::Up && self.failures >= settings.consecutive
     }
 
+    /// The failure of a request: `Failures`; or of probes.
+    const fn cause(&self, by_probes: bool) -> Cause {
+        if by_probes && self.generating && self.state.is_in_service() {
+            Cause::NoToken(self.no_tokens)
+        } else if by_probes {
+            Cause::Probes(self.bad_probes)
+        } else {
+            Cause::Failures(self.failures)
+        }
+    }
+
+    /// The credential was refused. Returns `None` if the node is not up.
+    pub(super) fn refused(&mut self, now: Time, base: Span) -> Option<Change> {
+        let time = base.0.saturating_mul(1 << self.refusals.min(30));
+        let pause = Span(time).min(RETRY_AFTER_MAX);
+        if !matches!(self.state, NodeState::Up | NodeState::Limited) {
+            return None;
+        }
+        self.refusals = self.refusals.saturating_add(1);
+        self.until = self.until.max(now + pause);
+        (self.state == NodeState::Up).then(|| self.go(NodeState::Limited, Cause::Credential(pause)))
+    }
+
     /// Ejects the node for a time that doubles with every ejection.
     pub(super) fn eject(
         &mut self,
         now: Time,
         settings: &HealthSettings,
         by_probes: bool,
+        cause: Option<Cause>,
     ) -> Change {
         // An ejection long after the last one starts from the beginning.
         if now.since(self.back_at) > settings.eject_cap && self.state == NodeState::Up {
@@ -165,8 +209,8 @@ impl Health {
         self.ejections += 1;
         // A later failure never brings an ejection's end forward.
         self.until = self.until.max(now + Span(time.min(settings.eject_cap.0)));
-        let cause =
-            if by_probes { Cause::Probes(self.bad_probes) } else { Cause::Failures(self.failures) };
+        let cause = cause.unwrap_or(self.cause(by_probes));
+        self.no_tokens = 0;
         self.good_probes = 0;
         self.bad_probes = 0;
         self.go(NodeState::Ejected, cause)
@@ -206,7 +250,8 @@ impl Health {
     }
 
     /// Starts a probe and returns its number.
-    pub(super) fn start_probe(&mut self) -> u32 {
+    pub(super) fn start_probe(&mut self, generating: bool) -> u32 {
+        self.generating = generating;
         self.probe = self.probe.wrapping_add(1);
         self.probing = true;
         self.probe
@@ -215,6 +260,16 @@ impl Health {
     /// Hears the answer to the newest probe. Returns what should follow.
     pub(super) fn probed(&mut self, result: ProbeResult, settings: &HealthSettings) -> Verdict {
         self.probing = false;
+        if self.generating && self.state.is_in_service() {
+            // A node may say it is well and not be: good answers to the one kind of probe do not make up
+            // for bad ones to the other.
+            self.no_tokens = match result {
+                ProbeResult::Healthy => 0,
+                ProbeResult::Failed(_) => self.no_tokens.saturating_add(1),
+            };
+            let sick = self.state == NodeState::Up && self.no_tokens >= NO_TOKENS_MAX;
+            return if sick { Verdict::Eject } else { Verdict::Nothing };
+        }
         match (result, self.state) {
             (ProbeResult::Healthy, state) => {
                 self.bad_probes = 0;
@@ -314,6 +369,14 @@ impl Balancer {
     pub(super) fn declare_state(&mut self, node: NodeId, (from, to, cause): Change) {
         self.opened |= to == NodeState::Up;
         self.effects.events.push(Event::NodeState { node, from, to, cause });
+        self.declare_panic();
+        if to == NodeState::Up {
+            self.welcome(node, cause);
+        } else if to == NodeState::Ejected
+            && let Some(detector) = &mut self.detector
+        {
+            detector.forget(node, self.fleet.node(node).home());
+        }
     }
 
     /// Declares that a node rests, and sets the alarm for its end.
@@ -325,12 +388,24 @@ impl Balancer {
     }
 
     pub(super) fn eject(&mut self, node: NodeId, by_probes: bool) {
+        self.eject_for(node, by_probes, None);
+    }
+
+    /// Ejects a node that is up for this cause, if one more may be out.
+    pub(super) fn eject_outlier(&mut self, node: NodeId, cause: Option<Cause>) {
+        if cause.is_some() && self.fleet.node(node).state() == NodeState::Up {
+            self.eject_for(node, false, cause);
+        }
+    }
+
+    fn eject_for(&mut self, node: NodeId, by_probes: bool, cause: Option<Cause>) {
         let state = self.fleet.node(node).state();
         if state != NodeState::Probing && !self.may_eject(node) {
             return;
         }
         let (now, settings) = (self.now, self.health);
-        let change = self.fleet.with_health(node, |health| health.eject(now, &settings, by_probes));
+        let change =
+            self.fleet.with_health(node, |health| health.eject(now, &settings, by_probes, cause));
         self.rest(node, Some(change));
     }
 
@@ -368,9 +443,33 @@ impl Balancer {
     }
 
     pub(super) fn probe(&mut self, node: NodeId) {
-        let number = self.fleet.with_health(node, Health::start_probe);
-        self.effects.actions.push(Action::Probe(node, number));
-        self.timers.after(self.now, self.health.probe_timeout, Alarm::ProbeTimeout(node, number));
+        // One that is coming back has to prove that it makes tokens, where that can be asked.
+        let back = self.fleet.node(node).state() == NodeState::Probing;
+        self.probe_for(node, back && self.health.guard.generate.is_some());
+    }
+
+    fn probe_for(&mut self, node: NodeId, token: bool) {
+        let number = self.fleet.with_health(node, |health| health.start_probe(token));
+        let generate = self.health.guard.generate.filter(|_| token);
+        let (action, timeout) = match generate {
+            Some(generate) => (Action::Generate(node, number), generate.timeout),
+            None => (Action::Probe(node, number), self.health.probe_timeout),
+        };
+        self.effects.actions.push(action);
+        self.timers.after(self.now, timeout, Alarm::ProbeTimeout(node, number));
+    }
+
+    /// Asks a node in service for a token, and again after the interval.
+    pub(super) fn ask_for_token(&mut self, node: NodeId) {
+        let Some(generate) = self.health.guard.generate else {
+            return;
+        };
+        let health = &self.fleet.node(node).health;
+        if health.state().is_in_service() && !health.probing {
+            self.probe_for(node, true);
+        }
+        let next = generate.every.scale(0.9 + 0.2 * self.pause_rng.unit());
+        self.timers.at(self.now + next, Alarm::Generate(node));
     }
 
     pub(super) fn probed(&mut self, node: NodeId, number: u32, result: ProbeResult) {
@@ -427,6 +526,10 @@ impl Balancer {
         if let Some(every) = self.health.probe_every {
             let first = every.scale(self.pause_rng.unit());
             self.timers.at(self.now + first, Alarm::Patrol(node));
+        }
+        if let Some(generate) = self.health.guard.generate {
+            let first = generate.every.scale(self.pause_rng.unit());
+            self.timers.at(self.now + first, Alarm::Generate(node));
         }
     }
 }

@@ -140,7 +140,7 @@ fn ledgers(balancer: &Balancer) -> Result<(), String> {
         if out && node.ledger.requests > 0 {
             return Err(format!("14: {index} is {} and has work", node.state().name()));
         }
-        let may = node.state() == NodeState::Up && node.has_room();
+        let may = fleet.serves(id) && node.has_room();
         let listed = fleet.open(node.spec.pool, node.spec.tier).contains(&id);
         if may != listed || may != fleet.is_open(id) {
             return Err(format!("5: node {index} may serve: {may}; listed as open: {listed}"));

@@ -40,6 +40,8 @@ pub(super) enum Alarm {
     Hedge(TryKey),
     /// A limit a minute may have room again.
     Allowance,
+    /// Ask this node for a token.
+    Generate(NodeId),
 }
 
 /// At most so many spans have a lane of their own.

@@ -85,7 +85,8 @@ fn explain(file: &str, scenario: &Scenario, expectations: usize) -> String {
     text += &routes(scenario);
     text += &regions(scenario);
     text += &attempts(config);
-    let _ = writeln!(text, "  faults        {}", scenario.faults.len());
+    let _ =
+        writeln!(text, "  faults        {}", scenario.faults.len() + scenario.fault_rules.len());
     let _ = writeln!(text, "  expectations  {expectations}");
     text
 }

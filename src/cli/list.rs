@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use super::failure::{Failure, Kind};
 use super::output;
 use crate::balance::REGISTRY;
-use crate::node::FaultKind;
+use crate::node::fault::{LANGUAGE, Param};
 use crate::report::table::Table;
 use crate::scenario;
 
@@ -78,13 +78,34 @@ fn strategies() -> String {
 }
 
 fn faults() -> String {
-    let width = FaultKind::LIST.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    let mut text = String::new();
-    for (name, about) in FaultKind::LIST {
-        let _ = writeln!(text, "{name:width$}  {about}");
+    let mut text = String::from(FAULTS_HEAD);
+    for word in LANGUAGE {
+        let _ = writeln!(text, "\n{}\n    {}", word.name, word.about);
+        let _ = writeln!(text, "    models       {}", word.models);
+        for Param { name, default, about, .. } in word.params {
+            let _ = match default {
+                Some(default) => writeln!(text, "    parameter    {name} = {default}: {about}"),
+                None => writeln!(text, "    parameter    {name}: {about}"),
+            };
+        }
     }
     text
 }
+
+const FAULTS_HEAD: &str = "\
+A fault hits a `node` (or a group of them), a `pool`, a `region` or all nodes with a `tag`; with
+`count = 3` or `count = \"30%\"` so many of those, drawn from a stream of its own.
+    [[fault]]
+    at = \"3m\"
+    slow = { pool = \"light\", count = 1, factor = 4, for = \"40s\" }
+    [[fault]]
+    [fault.random]
+    crash = { pool = \"light\" }
+    each = true
+    every = { weibull = { mean = \"30m\", shape = 0.7 } }
+    lasts = { lognormal = { p50 = \"40s\", p95 = \"5m\" } }
+`every` counts from the end of one to the beginning of the next; with `each` every node has its own.
+";
 
 fn profiles() -> String {
     let all = scenario::profile::profiles();

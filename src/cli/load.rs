@@ -12,7 +12,7 @@ use crate::metrics::expect::{ExpectError, Expectation, Names};
 use crate::metrics::{Collector, Watch};
 use crate::scenario::{self, Override, Scenario};
 use crate::sim::{Parts, Sim};
-use crate::unit::Time;
+use crate::unit::{Span, Time};
 use crate::workload::TraceError;
 
 /// Reads and checks a scenario: a path, or the name of a built-in one.
@@ -121,6 +121,8 @@ pub(super) fn simulation(scenario: &Scenario, color: Color) -> Result<Ready, Fai
     let (traffic, notes) = traffic::traffic(scenario)?;
     let parts = Parts {
         faults: scenario.faults.clone(),
+        fault_rules: scenario.fault_rules.clone(),
+        connect: (scenario.connect < Span::MAX).then_some(scenario.connect),
         inter_token: scenario.inter_token,
         instances: scenario.instances,
         cold_starts: scenario.cold_starts.clone(),

@@ -90,6 +90,7 @@ fn parts(scenario: &Scenario) -> Result<Parts, Failure> {
         names: nodes.map(name).collect(),
         groups: scenario.groups.clone(),
         faults: scenario.faults.clone(),
+        fault_rules: scenario.fault_rules.clone(),
         output,
         limits: Parts::LIMITS,
     })

@@ -4,11 +4,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use hyper::StatusCode;
 use tokio::task::AbortHandle;
 
 use super::driver::{Inbox, Word};
-use super::upstream::{Meter, Outlet, Sending, SharedClient};
-use crate::balance::{Attempt, Input, Outcome, Progress};
+use super::upstream::{Meter, Outlet, Passed, Sending, SharedClient};
+use super::wire::OUTPUT_TOKENS;
+use crate::balance::{Attempt, Input, Outcome, ProbeResult, Progress};
 use crate::unit::{NodeId, Tokens};
 
 /// Attempts under way.
@@ -68,6 +71,44 @@ impl Attempts {
             say(&inbox, Input::Probed(node, number, result));
         });
     }
+
+    /// Asks a node for one token of this model.
+    pub(super) fn generate(&self, node: NodeId, number: u32, model: &str) {
+        let (client, inbox) = (Arc::clone(&self.client), self.inbox.clone());
+        let body = serde_json::json!({
+            "model": model,
+            "messages": [{ "role": "user", "content": "1" }],
+            "max_tokens": 1,
+        });
+        let figures = vec![(OUTPUT_TOKENS, "1".to_owned())];
+        let sending = Sending { body: body.to_string().into(), streams: false, figures };
+        tokio::spawn(async move {
+            let meter = Meter::new(Tokens(1));
+            let outcome = client.attempt(node.index(), sending, &meter, &mut Nobody).await;
+            let result = match outcome {
+                Outcome::Failed(failure, _) => ProbeResult::Failed(failure),
+                // A node that asks for a pause is alive.
+                Outcome::Done(_)
+                | Outcome::Scored(..)
+                | Outcome::RateLimited { .. }
+                | Outcome::Aborted(_) => ProbeResult::Healthy,
+            };
+            say(&inbox, Input::Probed(node, number, result));
+        });
+    }
+}
+
+/// Who reads the answer to a probe.
+struct Nobody;
+
+impl Outlet for Nobody {
+    async fn first_token(&mut self) {}
+
+    async fn pass_on(&mut self, _: Passed<'_>) -> bool {
+        true
+    }
+
+    fn refused(&mut self, _: StatusCode, _: Bytes) {}
 }
 
 /// Says how an attempt ended, if nobody has.

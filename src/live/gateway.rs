@@ -501,6 +501,9 @@ impl<W: Watcher> Host for Gateway<'_, W> {
                 self.attempts.abort(attempt);
             }
             Action::Probe(node, number) => self.attempts.probe(node, number),
+            Action::Generate(node, number) => {
+                self.attempts.generate(node, number, &self.models[node.index()]);
+            }
             Action::Answer(request, fate) => self.answer(request, fate),
             // Real nodes are started and stopped by whoever runs them.
             Action::Start(_) | Action::Stop(_) => {}

@@ -219,6 +219,9 @@ impl<W: Watcher> Host for Replay<'_, W> {
             Action::Dispatch { attempt, node, .. } => self.dispatch(attempt, node),
             Action::Abort { attempt, .. } => self.attempts.abort(attempt),
             Action::Probe(node, number) => self.attempts.probe(node, number),
+            Action::Generate(node, number) => {
+                self.attempts.generate(node, number, &self.asks[node.index()].model);
+            }
             // Real nodes are started and stopped by whoever runs them.
             Action::Start(_) | Action::Stop(_) => {}
             Action::Answer(request, fate) => {

@@ -298,6 +298,7 @@ impl Collector {
             | Event::RetryPlanned { .. }
             | Event::RetryDenied { .. }
             | Event::LateWord { .. }
+            | Event::Panic { .. }
             | Event::Job(_) => {}
         }
         if let Some(jobs) = &mut self.jobs {
@@ -388,6 +389,7 @@ impl Collector {
             self.attempts.retries += u64::from(*kind == Kind::Retry);
             self.attempts.hedges += u64::from(*kind == Kind::Hedge);
             self.attempts.resumed += u64::from(*resumed > Tokens::ZERO);
+            self.attempts.panic += u64::from(why.panic);
         }
         if self.watch == Watch::Screen {
             self.last = Some(Decision { at: self.now, request: attempt.request, why: *why });

@@ -9,7 +9,7 @@ use crate::balance::{
     Cause, End, Event, Fate, JobFate, JobNews, JobPhase, Mark, MarkBy, MarkPhase, NodeState,
     Settled,
 };
-use crate::unit::{NodeId, RequestId, Span, Time};
+use crate::unit::{NodeId, Ratio, RequestId, Span, Time};
 
 /// Like entries within so long are counted as one.
 const LIKE: Span = Span::from_secs(1);
@@ -50,6 +50,14 @@ impl Log {
                 let text = format!("{name}: strategy {from} → {to}");
                 let short = format!("{name}: {}", to.name());
                 Some(info(LogLevel::Injected, None, text, short))
+            }
+            Event::Panic { pool, tier, on } => {
+                let name = labels.pools.get(pool.index()).map_or("?", String::as_str);
+                let word = if *on { "PANIC" } else { "calm again" };
+                let why = if *on { "ejected nodes serve too" } else { "enough nodes are well" };
+                let text = format!("{name} {}: {word}  {why}", tier.name());
+                let level = if *on { LogLevel::Error } else { LogLevel::Info };
+                Some(info(level, None, text, format!("{name}: {word}")))
             }
             Event::Scaled { group, from, to, reason } => {
                 let name = labels.groups.get(usize::from(*group)).map_or("?", String::as_str);
@@ -122,6 +130,16 @@ fn state(labels: &Labels, node: NodeId, to: NodeState, cause: Cause) -> Draft {
         Cause::Operator => "by an operator".to_owned(),
         Cause::Scaled => "by its group".to_owned(),
         Cause::Started => "started".to_owned(),
+        Cause::SuccessRate(own, peers) => {
+            format!("success {} %, peers {} %", percent(own), percent(peers))
+        }
+        Cause::FailureShare(share) => format!("{} % failed", percent(share)),
+        Cause::SlowShare(own, peers) => {
+            format!("{} % slow, peers {} %", percent(own), percent(peers))
+        }
+        Cause::Silent(span) => format!("silent for {span}"),
+        Cause::Credential(pause) => format!("credential refused, pause {pause}"),
+        Cause::NoToken(count) => format!("{count} probes without a token"),
     };
     let node_name = name(labels, node);
     let word = match to {
@@ -130,6 +148,10 @@ fn state(labels: &Labels, node: NodeId, to: NodeState, cause: Cause) -> Draft {
     };
     let text = format!("{node_name} {word}  {reason}");
     info(level, Some(node), text, format!("{node_name} {word}"))
+}
+
+fn percent(share: Ratio) -> f64 {
+    (share.value() * 100.0).round()
 }
 
 fn unserved(labels: &Labels, settled: &Settled) -> Option<Draft> {

@@ -216,6 +216,9 @@ pub struct Attempts {
     /// Retries that went on where an answer had been cut.
     #[serde(skip_serializing_if = "is_zero")]
     pub resumed: u64,
+    /// Dispatches to ejected nodes, because too few of their tier were well.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub panic: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]

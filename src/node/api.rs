@@ -9,8 +9,8 @@
 //! What an attempt had used when it was cut: nothing before the first token; afterwards its prompt
 //! and the tokens that had come.
 
-use super::work::{Bench, Job, JobKey};
-use super::{Diary, Due, ERROR_AFTER, Rank, Work};
+use super::work::{self, Bench, Job, JobKey};
+use super::{Diary, Due, ERROR_AFTER, Pace, Rank, State, Work};
 use crate::balance::{Attempt, Failure, Input, Limits, NodeReport, Outcome, Progress, Usage};
 use crate::dist::Dist;
 use crate::rng::Rng;
@@ -34,9 +34,17 @@ enum Stage {
     Decode(Span),
 }
 
+impl work::Stage for Stage {
+    fn has_begun(&self) -> bool {
+        matches!(self, Stage::Decode(_))
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Api {
     spec: Spec,
+    /// Its limits as configured, and as they are.
+    configured: Limits,
     limits: Limits,
     requests: Bucket,
     tokens: Bucket,
@@ -104,6 +112,7 @@ impl Api {
     pub(super) fn new(node: NodeId, spec: Spec, limits: Limits, inter_token: Option<Span>) -> Api {
         Api {
             spec,
+            configured: limits,
             limits,
             requests: Bucket::default(),
             tokens: Bucket::default(),
@@ -114,7 +123,14 @@ impl Api {
         }
     }
 
-    pub(super) fn start(&mut self, now: Time, work: Work, rng: &mut Rng, diary: &mut impl Diary) {
+    pub(super) fn start(
+        &mut self,
+        now: Time,
+        work: Work,
+        stretch: f64,
+        rng: &mut Rng,
+        diary: &mut impl Diary,
+    ) {
         if let Some(retry_after) = self.limited(now, &work) {
             let limited = Outcome::RateLimited { retry_after };
             return diary.enter(
@@ -124,6 +140,7 @@ impl Api {
             );
         }
         let (ttft, rest) = self.times(&work, rng);
+        let [ttft, rest] = [ttft, rest].map(|span| Pace::scale(span, stretch));
         self.bench.begin(now, work, Stage::Prefill(rest), ttft, Rank::Progress, diary);
     }
 
@@ -136,14 +153,14 @@ impl Api {
         before: usize,
         rng: &mut Rng,
     ) -> Option<f64> {
-        let slow = self.bench.slow()?;
+        let pace = self.bench.moves()?;
         let room =
             self.limits.concurrency.is_none_or(|limit| self.bench.len() + before < limit as usize);
         if !room || self.pause(now, work) != Some(Span::ZERO) {
             return None;
         }
         let (ttft, rest) = self.times(work, rng);
-        Some((ttft + rest).seconds() * slow)
+        Some(ttft.seconds() * pace.first + rest.seconds() * pace.further)
     }
 
     /// Draws how long an attempt takes to its first token, and from there to its last.
@@ -268,15 +285,14 @@ impl Api {
         Some(usage)
     }
 
-    pub(super) fn suffer(
-        &mut self,
-        now: Time,
-        crashed: bool,
-        hangs: bool,
-        slow: f64,
-        diary: &mut impl Diary,
-    ) {
-        if crashed {
+    pub(super) fn suffer(&mut self, now: Time, state: &State, diary: &mut impl Diary) {
+        let (usual, now_are) = (&self.configured, &state.limits);
+        self.limits = Limits {
+            concurrency: now_are.concurrency.or(usual.concurrency),
+            requests_per_minute: now_are.requests_per_minute.or(usual.requests_per_minute),
+            tokens_per_minute: now_are.tokens_per_minute.or(usual.tokens_per_minute),
+        };
+        if state.reset {
             let resets: Vec<(Attempt, Usage)> =
                 self.bench.jobs().map(|job| (job.work.attempt, self.used(now, job))).collect();
             self.bench.clear();
@@ -289,8 +305,8 @@ impl Api {
             Stage::Prefill(_) => Rank::Progress,
             Stage::Decode(_) => Rank::Finish,
         };
-        self.bench.pace(now, slow, hangs, rank, diary);
-        self.hangs = hangs.then(|| self.hangs.unwrap_or(now));
+        self.bench.pace(now, state.pace, state.hangs, rank, diary);
+        self.hangs = state.hangs.then(|| self.hangs.unwrap_or(now));
         self.watch_streams(now, diary);
     }
 
@@ -345,7 +361,7 @@ mod tests {
         let truth = crate::workload::Truth { output: Tokens(41), key: 0 };
         let work = Work { attempt, prompt: Tokens(100), truth, batch: None };
         let mut pages = Pages::default();
-        api.start(Time::ZERO, work, &mut Rng::from_key(0), &mut pages);
+        api.start(Time::ZERO, work, 1.0, &mut Rng::from_key(0), &mut pages);
         if let [(at, Due::Job(_, key, turn))] = pages.0[..] {
             pages.0.clear();
             let first = api.fire(at, key, turn, &mut pages);
@@ -354,11 +370,17 @@ mod tests {
         (api, pages, attempt, Time::ZERO + Span::from_secs(3))
     }
 
+    /// A node that hangs, or does not, at this pace.
+    fn state(hangs: bool, slow: f64) -> State {
+        let pace = Pace { first: slow, further: slow };
+        State { reset: false, hangs, pace, limits: Limits::default() }
+    }
+
     #[test]
     fn a_change_of_pace_does_not_hide_a_stall() {
         let (mut api, mut pages, attempt, now) = streaming(None);
-        api.suffer(now, false, true, 1.0, &mut pages);
-        api.suffer(now + Span::from_secs(2), false, true, 4.0, &mut pages);
+        api.suffer(now, &state(true, 1.0), &mut pages);
+        api.suffer(now + Span::from_secs(2), &state(true, 4.0), &mut pages);
         let fired = std::mem::take(&mut pages.0);
         let fired = fired.into_iter().filter_map(|(at, due)| match due {
             Due::Job(_, key, turn) => Some((at, api.fire(at, key, turn, &mut pages)?)),
@@ -376,7 +398,7 @@ mod tests {
     #[test]
     fn a_slow_stream_has_used_what_has_come() {
         let (mut api, mut pages, attempt, now) = streaming(None);
-        api.suffer(now, false, false, 4.0, &mut pages);
+        api.suffer(now, &state(false, 4.0), &mut pages);
         let usage = api.abort(now + Span::from_secs(4), attempt).expect("it is under way");
         assert_eq!(usage.output, Tokens(31), "20 in two seconds, 10 more in four slow ones");
     }

@@ -11,13 +11,14 @@ pub mod engine;
 pub mod fault;
 mod outlook;
 pub mod slots;
+mod trouble;
 mod work;
 
 use std::sync::Arc;
 
 use crate::balance::{
-    Attempt, Control, Failure, Input, Limits, NodeReport, Outcome, ProbeResult, Progress, Request,
-    Together, Usage,
+    Attempt, Control, Failure, FleetChange, Input, Limits, NodeReport, Outcome, ProbeResult,
+    Progress, Request, Together, Usage,
 };
 use crate::rng::{Rng, mix};
 use crate::unit::{NodeId, Ratio, RequestId, Span, Time, Tokens};
@@ -25,9 +26,11 @@ use crate::workload::Truth;
 
 pub use api::{Allowance, Quota};
 pub use cache::ENTRIES_MAX;
-pub use fault::{Answer, FaultKind, FaultSpec};
+pub use fault::{Answer, Cut, FaultKind, FaultRule, FaultSpec, ProbeLie, ReportLie, Schedule};
 pub use outlook::Outlook;
 pub use work::JobKey;
+
+use trouble::{Bent, Trouble};
 
 /// A refused connect or an error answer takes this long.
 const REFUSED_AFTER: Span = Span::from_millis(1);
@@ -125,6 +128,12 @@ pub enum Due {
     Tell(Tell),
     /// This balancer hears how good an answer was.
     Feedback(u32, RequestId, Ratio),
+    /// Whoever waits for a node that does nothing about an attempt has no more patience.
+    GiveUp(NodeId, Attempt),
+    /// A probe of this balancer that asks for a token reaches its node.
+    Generate(u32, NodeId, u32),
+    /// The fleet changes by a fault.
+    Change(Box<FleetChange>),
 }
 
 /// A step of what balancers are told at intervals.
@@ -184,6 +193,40 @@ pub struct Node {
     backend: Backend,
     /// Faults that are on, by number.
     faults: Vec<(u32, FaultKind)>,
+    /// What they have in their hands; `None` until there was a fault.
+    trouble: Option<Box<Trouble>>,
+    /// How long the executor waits for a connection, and for the next token; `Span::MAX` is for ever.
+    patience: [Span; 2],
+}
+
+/// What faults make of a node.
+#[derive(Clone, Copy, Debug)]
+struct State {
+    /// What it had is reset.
+    reset: bool,
+    /// It stands still.
+    hangs: bool,
+    /// So many times as long take first tokens, and further ones.
+    pace: Pace,
+    /// It takes so much instead of what its spec says.
+    limits: Limits,
+}
+
+/// How many times as long first tokens take, and further ones.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Pace {
+    first: f64,
+    further: f64,
+}
+
+impl Pace {
+    const NORMAL: Pace = Pace { first: 1.0, further: 1.0 };
+
+    /// Returns what takes so long at normal pace and `factor` times as long at this one. Exactly as
+    /// it was at normal pace: scaling by one must not round.
+    fn scale(span: Span, factor: f64) -> Span {
+        if factor.total_cmp(&1.0).is_eq() { span } else { span.scale(factor) }
+    }
 }
 
 #[derive(Debug)]
@@ -235,38 +278,112 @@ impl Node {
             }
         };
         let key = mix(Rng::stream(seed, "nodes").bits(), u64::from(id.0));
-        Node { id, key, backend, faults: Vec::new() }
+        let patience = [Span::MAX, inter_token.unwrap_or(Span::MAX)];
+        Node { id, key, backend, faults: Vec::new(), trouble: None, patience }
+    }
+
+    /// Says how long the executor waits for a connection; `Span::MAX`, as long as nothing is said, is
+    /// for ever.
+    pub const fn set_connect(&mut self, connect: Span) {
+        self.patience[0] = connect;
     }
 
     /// Takes an attempt, or refuses it. `blocks` is the beginning of its prompt, where that is known.
-    pub fn start(&mut self, now: Time, work: Work, blocks: Blocks<'_>, diary: &mut impl Diary) {
+    pub fn start(&mut self, now: Time, mut work: Work, blocks: Blocks<'_>, diary: &mut impl Diary) {
         let key = self.draws(&work);
-        if self.crashed() {
-            let refused = Outcome::Failed(Failure::Refused, Usage::default());
-            diary.enter(now + REFUSED_AFTER, Rank::Finish, Due::Finish(work.attempt, refused));
-        } else if let Some(answer) = self.error(key) {
-            let answer = answer.outcome();
-            diary.enter(now + ERROR_AFTER, Rank::Finish, Due::Finish(work.attempt, answer));
-        } else {
-            let mut rng = Rng::from_key(key);
-            match &mut self.backend {
-                Backend::Slots(slots) => slots.start(now, work, &mut rng, diary),
-                Backend::Api(api) => api.start(now, work, &mut rng, diary),
-                Backend::Engine(engine) => engine.start(now, work, blocks, diary),
+        let mut stretch = 1.0;
+        if !self.faults.is_empty() {
+            match self.meet(now, &mut work, key, diary) {
+                Some(factor) => stretch = factor,
+                None => return,
             }
         }
+        let mut rng = Rng::from_key(key);
+        let diary = &mut Bent { trouble: self.trouble.as_deref_mut(), diary };
+        match &mut self.backend {
+            Backend::Slots(slots) => slots.start(now, work, stretch, &mut rng, diary),
+            Backend::Api(api) => api.start(now, work, stretch, &mut rng, diary),
+            Backend::Engine(engine) => engine.start(now, work, stretch, blocks, diary),
+        }
+    }
+
+    /// Returns the error that a fault answers this attempt with, if one does.
+    #[must_use]
+    pub fn refusal(&self, work: &Work) -> Option<Answer> {
+        self.error(self.draws(work))
+    }
+
+    /// An attempt meets the faults that are on. Returns how many times as long it takes; `None` if
+    /// it does not get as far as the back end.
+    fn meet(
+        &mut self,
+        now: Time,
+        work: &mut Work,
+        key: u64,
+        diary: &mut impl Diary,
+    ) -> Option<f64> {
+        let attempt = work.attempt;
+        let mut refuse = |after: Span, outcome: Outcome| {
+            diary.enter(now + after, Rank::Finish, Due::Finish(attempt, outcome));
+        };
+        let failed = |failure| Outcome::Failed(failure, Usage::default());
+        if self.crashed() {
+            refuse(REFUSED_AFTER, failed(Failure::Refused));
+            return None;
+        }
+        if self.has(|kind| matches!(kind, FaultKind::BlackHole)) {
+            let patience = self.patience[0];
+            self.trouble().hold(now, attempt, patience, failed(Failure::Refused), diary);
+            return None;
+        }
+        if self.has(|kind| matches!(kind, FaultKind::ColdStart)) {
+            refuse(ERROR_AFTER, failed(Failure::Overloaded));
+            return None;
+        }
+        if let Some(answer) = self.error(key) {
+            refuse(ERROR_AFTER, answer.outcome());
+            return None;
+        }
+        let mut stretch = 1.0;
+        for at in 0..self.faults.len() {
+            let (number, kind) = self.faults[at];
+            match kind {
+                FaultKind::Gray(share, factor) if hits(key, number, share) => stretch *= factor,
+                FaultKind::Cut(share, how, tokens) if hits(key, number, share) => {
+                    let most = if how == Cut::ErrorEvent { 1 } else { u64::from(tokens.max(1)) };
+                    work.truth.output = work.truth.output.min(Tokens(most));
+                    self.trouble().cut(attempt, how);
+                }
+                _ => {}
+            }
+        }
+        Some(stretch)
+    }
+
+    fn trouble(&mut self) -> &mut Trouble {
+        let (id, inter_token) = (self.id, self.patience[1]);
+        self.trouble.get_or_insert_with(|| Box::new(Trouble::new(id, inter_token)))
     }
 
     /// Stops an attempt, and confirms it; silent if it has already ended.
     pub fn abort(&mut self, now: Time, attempt: Attempt, diary: &mut impl Diary) {
-        let usage = match &mut self.backend {
+        let held = self.trouble.as_mut().and_then(|trouble| trouble.abort(attempt));
+        let usage = held.or_else(|| match &mut self.backend {
             Backend::Slots(slots) => slots.abort(now, attempt, diary),
             Backend::Api(api) => api.abort(now, attempt),
             Backend::Engine(engine) => engine.abort(now, attempt, diary),
-        };
-        if let Some(usage) = usage {
+        });
+        if let Some(usage) = usage
+            && self.trouble.as_mut().is_none_or(|trouble| trouble.aborted(attempt))
+        {
             diary.enter(now, Rank::Finish, Due::Finish(attempt, Outcome::Aborted(usage)));
         }
+    }
+
+    /// Whoever waits for a node that does nothing about an attempt has no more patience. Returns what
+    /// the balancer hears of it, unless the attempt is over.
+    pub fn give_up(&mut self, attempt: Attempt) -> Option<Input> {
+        self.trouble.as_mut()?.give_up(attempt)
     }
 
     /// A job reaches its milestone. Returns what the balancer hears of it, if anything.
@@ -277,56 +394,137 @@ impl Node {
         turn: u32,
         diary: &mut impl Diary,
     ) -> Option<Input> {
-        match &mut self.backend {
-            Backend::Slots(slots) => slots.fire(now, job, turn, diary),
-            Backend::Api(api) => api.fire(now, job, turn, diary),
-            Backend::Engine(engine) => engine.fire(now, job, turn, diary),
-        }
+        let mut diary = Bent { trouble: self.trouble.as_deref_mut(), diary };
+        let said = match &mut self.backend {
+            Backend::Slots(slots) => slots.fire(now, job, turn, &mut diary),
+            Backend::Api(api) => api.fire(now, job, turn, &mut diary),
+            Backend::Engine(engine) => engine.fire(now, job, turn, &mut diary),
+        };
+        diary.heard(now, said)
     }
 
-    /// Steps are over. Returns what the balancer hears of them first; more is entered for now.
-    pub fn step(&mut self, number: u32, diary: &mut impl Diary) -> Option<Input> {
-        match &mut self.backend {
+    /// Steps are over at `now`. Returns what the balancer hears of them first; more is entered.
+    pub fn step(&mut self, now: Time, number: u32, diary: &mut impl Diary) -> Option<Input> {
+        let mut diary = Bent { trouble: self.trouble.as_deref_mut(), diary };
+        let said = match &mut self.backend {
             Backend::Slots(_) | Backend::Api(_) => None,
-            Backend::Engine(engine) => engine.step(number, diary),
-        }
+            Backend::Engine(engine) => engine.step(number, &mut diary),
+        };
+        diary.heard(now, said)
     }
 
     /// Returns what it says of itself; a node that is down or hangs says nothing.
     #[must_use]
     pub fn report(&self, now: Time) -> Option<NodeReport> {
-        let silent = self.has(|kind| matches!(kind, FaultKind::Crash | FaultKind::Hang));
-        let report = || match &self.backend {
+        if self.faults.is_empty() {
+            return Some(self.true_report(now));
+        }
+        if self.has(|kind| {
+            let missing = FaultKind::Reports(ReportLie::Missing);
+            kind.is_silent() || *kind == FaultKind::Crash || *kind == missing
+        }) {
+            return None;
+        }
+        if self.has(|kind| *kind == FaultKind::Reports(ReportLie::Absurd)) {
+            return Some(NodeReport {
+                running: u32::MAX,
+                waiting: u32::MAX,
+                kv_used: Ratio(u32::MAX),
+                requests_left: Some(u64::MAX),
+                tokens_left: Some(Tokens(u64::MAX)),
+                ..NodeReport::default()
+            });
+        }
+        let stale = self.trouble.as_ref().and_then(|trouble| trouble.report);
+        Some(stale.unwrap_or_else(|| self.true_report(now)))
+    }
+
+    fn true_report(&self, now: Time) -> NodeReport {
+        match &self.backend {
             Backend::Slots(slots) => slots.report(),
             Backend::Api(api) => api.report(now),
             Backend::Engine(engine) => engine.report(now),
-        };
-        (!silent).then(report)
+        }
     }
 
     /// Answers a probe of a balancer, unless it hangs.
     pub fn probe(&self, now: Time, by: u32, number: u32, diary: &mut impl Diary) {
-        let (after, result) = if self.crashed() {
-            (REFUSED_AFTER, ProbeResult::Failed(Failure::Refused))
-        } else if self.hangs() {
-            return;
-        } else {
-            (PROBE_AFTER, ProbeResult::Healthy)
+        let lie = self.faults.iter().rev().find_map(|(_, kind)| match kind {
+            FaultKind::Probes(lie) => Some(*lie),
+            _ => None,
+        });
+        let result = match lie {
+            Some(ProbeLie::Green) => Some(ProbeResult::Healthy),
+            _ if self.hangs() => None,
+            _ if self.crashed() => Some(ProbeResult::Failed(Failure::Refused)),
+            _ if lie == Some(ProbeLie::Red) || self.loads() => {
+                Some(ProbeResult::Failed(Failure::ServerError))
+            }
+            _ => Some(ProbeResult::Healthy),
         };
+        self.answer_probe(now, by, number, result, diary);
+    }
+
+    /// Answers a probe that asks for one token, unless it hangs.
+    pub fn generate(&self, now: Time, by: u32, number: u32, diary: &mut impl Diary) {
+        let key = mix(mix(self.key, u64::from(by)), u64::from(number));
+        let result = if self.hangs() {
+            None
+        } else if self.crashed() {
+            Some(ProbeResult::Failed(Failure::Refused))
+        } else if self.loads() {
+            Some(ProbeResult::Failed(Failure::Overloaded))
+        } else {
+            let answer = self.error(key).map(Answer::outcome);
+            Some(match answer {
+                Some(Outcome::Failed(failure, _)) => ProbeResult::Failed(failure),
+                // A node that asks for a pause is alive.
+                _ => ProbeResult::Healthy,
+            })
+        };
+        self.answer_probe(now, by, number, result, diary);
+    }
+
+    fn answer_probe(
+        &self,
+        now: Time,
+        by: u32,
+        number: u32,
+        result: Option<ProbeResult>,
+        diary: &mut impl Diary,
+    ) {
+        let Some(result) = result else { return };
+        let refused = result == ProbeResult::Failed(Failure::Refused);
+        let after = if refused { REFUSED_AFTER } else { PROBE_AFTER };
         diary.enter(now + after, Rank::Report, Due::Probed(by, self.id, number, result));
+    }
+
+    fn loads(&self) -> bool {
+        self.has(|kind| matches!(kind, FaultKind::ColdStart))
     }
 
     /// A fault begins.
     pub fn fault(&mut self, now: Time, number: u32, kind: FaultKind, diary: &mut impl Diary) {
+        if kind == FaultKind::Reports(ReportLie::Stale) {
+            let report = self.true_report(now);
+            self.trouble().report = Some(report);
+        }
+        self.trouble();
         self.faults.push((number, kind));
-        self.suffer(now, diary);
+        if kind == FaultKind::CacheLoss {
+            if let Backend::Engine(engine) = &mut self.backend {
+                engine.lose_cache();
+            }
+            return;
+        }
+        self.suffer(now, kind == FaultKind::ColdStart, diary);
     }
 
     /// A fault ends. Returns whether it was on.
     pub fn heal(&mut self, now: Time, number: u32, diary: &mut impl Diary) -> bool {
         let before = self.faults.len();
         self.faults.retain(|(other, _)| *other != number);
-        self.suffer(now, diary);
+        self.healed(now, diary);
         self.faults.len() < before
     }
 
@@ -334,8 +532,23 @@ impl Node {
     pub fn heal_all(&mut self, now: Time, diary: &mut impl Diary) -> bool {
         let any = !self.faults.is_empty();
         self.faults.clear();
-        self.suffer(now, diary);
+        self.healed(now, diary);
         any
+    }
+
+    fn healed(&mut self, now: Time, diary: &mut impl Diary) {
+        let stale = FaultKind::Reports(ReportLie::Stale);
+        if !self.has(|kind| *kind == stale)
+            && let Some(trouble) = &mut self.trouble
+        {
+            trouble.report = None;
+        }
+        self.suffer(now, false, diary);
+    }
+
+    /// Returns the faults that are on, in the order they began.
+    pub fn faults(&self) -> impl Iterator<Item = FaultKind> + '_ {
+        self.faults.iter().map(|(_, kind)| *kind)
     }
 
     /// Returns how many tokens of an answer have come by now; `None` if it has no tokens on the way
@@ -358,18 +571,39 @@ impl Node {
         }
     }
 
-    /// Brings the work in progress in line with the faults that are on.
-    fn suffer(&mut self, now: Time, diary: &mut impl Diary) {
-        let crashed = self.crashed();
-        let hangs = self.hangs();
-        let slow = self.faults.iter().fold(1.0, |slow, (_, kind)| match kind {
-            FaultKind::Slow(factor) => slow * factor,
-            _ => slow,
-        });
+    /// Brings the work in progress in line with the faults that are on; `reset` loses all of it.
+    fn suffer(&mut self, now: Time, reset: bool, diary: &mut impl Diary) {
+        let mut state = State {
+            reset: reset || self.crashed(),
+            hangs: self.hangs(),
+            pace: Pace::NORMAL,
+            limits: Limits::default(),
+        };
+        for (_, kind) in &self.faults {
+            match kind {
+                FaultKind::Slow(factor) => {
+                    state.pace.first *= factor;
+                    state.pace.further *= factor;
+                }
+                FaultKind::Pace(first, further) => {
+                    state.pace.first *= first;
+                    state.pace.further *= further;
+                }
+                FaultKind::Capacity(limits) => {
+                    let all = &mut state.limits;
+                    all.concurrency = limits.concurrency.or(all.concurrency);
+                    let requests = limits.requests_per_minute;
+                    all.requests_per_minute = requests.or(all.requests_per_minute);
+                    all.tokens_per_minute = limits.tokens_per_minute.or(all.tokens_per_minute);
+                }
+                _ => {}
+            }
+        }
+        let diary = &mut Bent { trouble: self.trouble.as_deref_mut(), diary };
         match &mut self.backend {
-            Backend::Slots(slots) => slots.suffer(now, crashed, hangs, slow, diary),
-            Backend::Api(api) => api.suffer(now, crashed, hangs, slow, diary),
-            Backend::Engine(engine) => engine.suffer(now, crashed, hangs, slow, diary),
+            Backend::Slots(slots) => slots.suffer(now, &state, diary),
+            Backend::Api(api) => api.suffer(now, &state, diary),
+            Backend::Engine(engine) => engine.suffer(now, &state, diary),
         }
     }
 
@@ -386,11 +620,20 @@ impl Node {
     /// Returns the error that this attempt is answered with, if a fault says so.
     fn error(&self, key: u64) -> Option<Answer> {
         self.faults.iter().find_map(|(number, kind)| match kind {
-            FaultKind::Errors(share, answer) => {
-                let draw = Rng::from_key(mix(key, u64::from(*number) + 1)).unit();
-                (draw < share.value()).then_some(*answer)
-            }
+            FaultKind::Errors(share, answer) => hits(key, *number, *share).then_some(*answer),
             _ => None,
         })
+    }
+}
+
+/// Draws whether the fault of this number hits the attempt of this key.
+fn hits(key: u64, number: u32, share: Ratio) -> bool {
+    Rng::from_key(mix(key, u64::from(number) + 1)).unit() < share.value()
+}
+
+impl FaultKind {
+    /// Returns whether nothing is heard of the node and what it has stands still.
+    const fn is_silent(&self) -> bool {
+        matches!(self, FaultKind::Hang | FaultKind::BlackHole)
     }
 }

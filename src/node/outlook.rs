@@ -5,7 +5,7 @@
 //! later. Faults that are on stay on; those to come are not seen. Servers and streams are exact; what
 //! an engine leaves out is told in `engine::outlook`. Nothing here changes a node.
 
-use super::{Backend, Blocks, FaultKind, Node, Work};
+use super::{Backend, Blocks, FaultKind, Node, Pace, Work, hits};
 use crate::rng::{Rng, mix};
 use crate::unit::{Span, Time};
 
@@ -30,18 +30,21 @@ impl Node {
         blocks: Blocks<'_>,
     ) -> Option<Outlook> {
         let key = self.draws(work);
-        if self.crashed() || self.hangs() || self.error(key).is_some() {
-            return None;
-        }
+        let stretch = self.prospect(key)?;
         let alone = |own| Outlook { own, others: 0.0 };
         match &self.backend {
             Backend::Slots(slots) => {
-                let service = |work: &Work| slots.service(&mut Rng::from_key(self.draws(work)));
+                let service = |work: &Work| {
+                    let key = self.draws(work);
+                    let stretch = self.prospect(key).unwrap_or(1.0);
+                    Pace::scale(slots.service(&mut Rng::from_key(key)), stretch)
+                };
                 let before: Vec<Span> = before.iter().map(service).collect();
                 slots.outlook(now, &before, service(work)).map(alone)
             }
             Backend::Api(api) => {
-                api.outlook(now, work, before.len(), &mut Rng::from_key(key)).map(alone)
+                let own = api.outlook(now, work, before.len(), &mut Rng::from_key(key))?;
+                Some(alone(own * stretch))
             }
             Backend::Engine(engine) => engine.outlook(now, before, work, blocks),
         }
@@ -52,7 +55,23 @@ impl Node {
         mix(mix(work.truth.key, self.key), u64::from(work.attempt.ordinal))
     }
 
+    /// Returns how many times as long the attempt of these draws takes by faults that are on; `None`
+    /// if they let it fail.
+    fn prospect(&self, key: u64) -> Option<f64> {
+        if self.faults.is_empty() {
+            return Some(1.0);
+        }
+        if self.crashed() || self.hangs() || self.loads() || self.error(key).is_some() {
+            return None;
+        }
+        self.faults.iter().try_fold(1.0, |stretch, (number, kind)| match kind {
+            FaultKind::Gray(share, factor) if hits(key, *number, *share) => Some(stretch * factor),
+            FaultKind::Cut(share, ..) if hits(key, *number, *share) => None,
+            _ => Some(stretch),
+        })
+    }
+
     pub(super) fn hangs(&self) -> bool {
-        self.has(|kind| matches!(kind, FaultKind::Hang))
+        self.has(FaultKind::is_silent)
     }
 }

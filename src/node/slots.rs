@@ -9,8 +9,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::work::{Bench, JobKey};
-use super::{Diary, Due, ERROR_AFTER, Rank, Work};
+use super::work::{self, Bench, JobKey};
+use super::{Diary, Due, ERROR_AFTER, Pace, Rank, State, Work};
 use crate::balance::{Attempt, Failure, Input, NodeReport, Outcome, Usage};
 use crate::dist::Dist;
 use crate::rng::Rng;
@@ -32,10 +32,19 @@ pub struct Spec {
 /// What is asked of a node at one time: an attempt, or the first of a batch.
 type Stage = Option<u64>;
 
+impl work::Stage for Stage {
+    /// Answers come whole.
+    fn has_begun(&self) -> bool {
+        false
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Slots {
     /// Shared by the nodes of a kind: a law is large, and all of them ask for the same.
     spec: Arc<Spec>,
+    /// Servers there are now.
+    servers: u32,
     bench: Bench<Stage>,
     queue: VecDeque<(Work, Span)>,
     /// By number of a batch: the attempts after the first.
@@ -44,7 +53,9 @@ pub(super) struct Slots {
 
 impl Slots {
     pub(super) fn new(node: NodeId, spec: Arc<Spec>) -> Slots {
-        Slots { spec, bench: Bench::new(node), queue: VecDeque::new(), others: BTreeMap::new() }
+        let servers = spec.servers;
+        let (queue, others) = (VecDeque::new(), BTreeMap::new());
+        Slots { spec, servers, bench: Bench::new(node), queue, others }
     }
 
     /// Returns its spec, for others of its kind.
@@ -52,12 +63,19 @@ impl Slots {
         &self.spec
     }
 
-    pub(super) fn start(&mut self, now: Time, work: Work, rng: &mut Rng, diary: &mut impl Diary) {
+    pub(super) fn start(
+        &mut self,
+        now: Time,
+        work: Work,
+        stretch: f64,
+        rng: &mut Rng,
+        diary: &mut impl Diary,
+    ) {
         if self.join(now, work, diary) {
             return;
         }
-        let service = self.service(rng);
-        if self.bench.len() < self.spec.servers as usize {
+        let service = Pace::scale(self.service(rng), stretch);
+        if self.bench.len() < self.servers as usize {
             self.begin(now, work, service, diary);
         } else if self.queue.len() < self.spec.queue as usize {
             self.queue.push_back((work, service));
@@ -76,11 +94,11 @@ impl Slots {
     /// are on their way; `None` if it would fail. What it takes is `service`, drawn already, as
     /// theirs is. First come, first served: nobody loses by it.
     pub(super) fn outlook(&self, now: Time, before: &[Span], service: Span) -> Option<f64> {
-        let slow = self.bench.slow()?;
+        let slow = self.bench.moves()?.first;
         let seconds = |span: &Span| span.seconds() * slow;
         let mut free: Vec<f64> =
             self.bench.jobs().map(|job| self.bench.left(now, job).seconds()).collect();
-        free.resize(self.spec.servers as usize, 0.0);
+        free.resize(free.len().max(self.servers as usize), 0.0);
         let waiting = self.queue.iter().map(|(_, service)| service).chain(before);
         if waiting.clone().count() >= free.len() - self.bench.len() + self.spec.queue as usize {
             return None;
@@ -144,7 +162,9 @@ impl Slots {
     }
 
     fn serve_next(&mut self, now: Time, diary: &mut impl Diary) {
-        if let Some((work, service)) = self.queue.pop_front() {
+        if self.bench.len() < self.servers as usize
+            && let Some((work, service)) = self.queue.pop_front()
+        {
             self.begin(now, work, service, diary);
         }
     }
@@ -181,15 +201,8 @@ impl Slots {
         Some(Usage::default())
     }
 
-    pub(super) fn suffer(
-        &mut self,
-        now: Time,
-        crashed: bool,
-        hangs: bool,
-        slow: f64,
-        diary: &mut impl Diary,
-    ) {
-        if crashed {
+    pub(super) fn suffer(&mut self, now: Time, state: &State, diary: &mut impl Diary) {
+        if state.reset {
             let working = self.bench.clear();
             let waiting = self.queue.drain(..).map(|(work, _)| work);
             let others = std::mem::take(&mut self.others).into_values().flatten();
@@ -198,7 +211,11 @@ impl Slots {
                 diary.enter(now, Rank::Finish, Due::Finish(work.attempt, reset));
             }
         }
-        self.bench.pace(now, slow, hangs, |_| Rank::Finish, diary);
+        self.bench.pace(now, state.pace, state.hangs, |_| Rank::Finish, diary);
+        self.servers = state.limits.concurrency.unwrap_or(self.spec.servers);
+        while self.bench.len() < self.servers as usize && !self.queue.is_empty() {
+            self.serve_next(now, diary);
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 
 use slotmap::{SlotMap, new_key_type};
 
-use super::{Diary, Due, Rank, Work};
+use super::{Diary, Due, Pace, Rank, Work};
 use crate::balance::Attempt;
 use crate::unit::{NodeId, Span, Time};
 
@@ -26,28 +26,38 @@ pub(super) struct Job<S> {
     turn: u32,
 }
 
+/// How far a job has come.
+pub(super) trait Stage: Copy {
+    /// Returns whether its first token has come.
+    fn has_begun(&self) -> bool;
+}
+
 /// The jobs in progress on a node.
 #[derive(Debug)]
 pub(super) struct Bench<S> {
     node: NodeId,
     jobs: SlotMap<JobKey, Job<S>>,
-    /// Everything takes so many times as long.
-    slow: f64,
+    pace: Pace,
     frozen: bool,
 }
 
-impl<S: Copy> Bench<S> {
+impl<S: Stage> Bench<S> {
     pub(super) fn new(node: NodeId) -> Bench<S> {
-        Bench { node, jobs: SlotMap::with_key(), slow: 1.0, frozen: false }
+        Bench { node, jobs: SlotMap::with_key(), pace: Pace::NORMAL, frozen: false }
+    }
+
+    /// How many times as long a job at this stage takes to its milestone.
+    fn slow(&self, stage: &S) -> f64 {
+        if stage.has_begun() { self.pace.further } else { self.pace.first }
     }
 
     pub(super) fn len(&self) -> usize {
         self.jobs.len()
     }
 
-    /// Returns how many times as long everything takes; `None` while nothing moves.
-    pub(super) fn slow(&self) -> Option<f64> {
-        (!self.frozen).then_some(self.slow)
+    /// Returns its pace; `None` while nothing moves.
+    pub(super) fn moves(&self) -> Option<Pace> {
+        (!self.frozen).then_some(self.pace)
     }
 
     /// Begins a job whose first milestone is `ahead` at normal pace.
@@ -74,9 +84,7 @@ impl<S: Copy> Bench<S> {
         rank: Rank,
         diary: &mut impl Diary,
     ) {
-        // Exactly as drawn at normal pace: scaling by one must not round.
-        let normal = self.slow.total_cmp(&1.0).is_eq();
-        let ahead = if normal { ahead } else { ahead.scale(self.slow) };
+        let ahead = Pace::scale(ahead, self.slow(&self.jobs[key].stage));
         self.set(now, key, ahead, rank, diary);
     }
 
@@ -117,7 +125,8 @@ impl<S: Copy> Bench<S> {
     ) {
         if more > Span::ZERO {
             let left = self.left(now, &self.jobs[key]);
-            self.set(now, key, left + more.scale(self.slow), rank, diary);
+            let more = more.scale(self.slow(&self.jobs[key].stage));
+            self.set(now, key, left + more, rank, diary);
         }
     }
 
@@ -138,7 +147,7 @@ impl<S: Copy> Bench<S> {
 
     /// Returns how long the way to the job's milestone would take at normal pace.
     pub(super) fn left_at_normal_pace(&self, now: Time, job: &Job<S>) -> Span {
-        self.left(now, job).scale(1.0 / self.slow)
+        self.left(now, job).scale(1.0 / self.slow(&job.stage))
     }
 
     /// Ends every job and returns them in the order of their keys.
@@ -150,22 +159,26 @@ impl<S: Copy> Bench<S> {
     pub(super) fn pace(
         &mut self,
         now: Time,
-        slow: f64,
+        pace: Pace,
         frozen: bool,
         rank: impl Fn(&S) -> Rank,
         diary: &mut impl Diary,
     ) {
-        let stretch = slow / self.slow;
-        let keys: Vec<JobKey> = self.jobs.keys().collect();
-        let lefts: Vec<Span> = keys.iter().map(|&key| self.left(now, &self.jobs[key])).collect();
-        let same = frozen == self.frozen && stretch.total_cmp(&1.0).is_eq();
-        self.slow = slow;
-        self.frozen = frozen;
+        let before = std::mem::replace(&mut self.pace, pace);
+        let same = frozen == self.frozen && before == pace;
         if same {
             return;
         }
+        let keys: Vec<JobKey> = self.jobs.keys().collect();
+        let lefts: Vec<Span> = keys.iter().map(|&key| self.left(now, &self.jobs[key])).collect();
+        self.frozen = frozen;
         for (key, left) in keys.into_iter().zip(lefts) {
-            let rank = rank(&self.jobs[key].stage);
+            let stage = &self.jobs[key].stage;
+            let stretch = match stage.has_begun() {
+                true => pace.further / before.further,
+                false => pace.first / before.first,
+            };
+            let rank = rank(stage);
             self.set(now, key, left.scale(stretch), rank, diary);
         }
     }

@@ -222,6 +222,7 @@ const fn reason(filter: Filter) -> &'static str {
         Filter::Tried => "tried before",
         Filter::Domain => "same region",
         Filter::Quota => "quota used up",
+        Filter::SlowStart => "in slow start",
     }
 }
 

@@ -96,6 +96,10 @@ fn requests(out: &mut String, summary: &Summary) {
     for (kind, number) in [("retries", attempts.retries), ("hedges", attempts.hedges)] {
         table.row([kind.to_owned(), count(number), share_of(number, attempts.total)]);
     }
+    if attempts.panic > 0 {
+        let share = share_of(attempts.panic, attempts.total);
+        table.row(["in panic".to_owned(), count(attempts.panic), share]);
+    }
     let share = share_of(attempts.failovers, arrived);
     table.row(["failovers".to_owned(), count(attempts.failovers), share]);
     // Most fleets neither hedge nor go on where an answer was cut, and few retries lack a budget.

@@ -3,7 +3,8 @@
 use super::value::{Field, Table, Walk};
 use super::{admission, hedge};
 use crate::balance::{
-    ATTEMPTS_MAX, HealthSettings, HedgeSpec, Queue, Retry, Tenants, Timeouts, View,
+    ATTEMPTS_MAX, Generate, Guard, HealthSettings, HedgeSpec, Outlier, Queue, Retry, Tenants,
+    Timeouts, View, WINDOW_MAX,
 };
 use crate::sim::{Exchange, INSTANCES_MAX, Instances};
 use crate::unit::{Ratio, Span};
@@ -19,6 +20,13 @@ pub const CONNECT_DEFAULT: Span = Span::from_secs(2);
 
 /// Nothing is told more often than this.
 pub const EVERY_MIN: Span = Span::from_millis(1);
+
+/// How often a node is asked for a token, and how long it may take, if nothing is said.
+const GENERATE_EVERY: Span = Span::from_secs(30);
+const GENERATE_TIMEOUT: Span = Span::from_secs(10);
+
+/// Slow is at most so many times the median.
+const SLOW_MAX: f64 = 1_000.0;
 
 /// What balancers tell each other takes so long, if nothing is said.
 const SHARE_DELAY: Span = Span::from_millis(5);
@@ -185,7 +193,56 @@ fn timeouts(
 fn health(walk: &mut Walk, table: &mut Table<'_>, into: &mut Settings) -> &'static [&'static str] {
     part(walk, table, "probe", &mut into.health, probe);
     part(walk, table, "eject", &mut into.health, eject);
-    &["slow_start", "breaker"]
+    part(walk, table, "generate", &mut into.health.guard, generate);
+    part(walk, table, "outlier", &mut into.health.guard, outlier);
+    let guard = &mut into.health.guard;
+    let mut span = |key| table.take(key).and_then(|field| walk.span_or_none(field));
+    keep(&mut guard.slow_start, span("slow_start"));
+    keep(&mut guard.credential, span("credential"));
+    keep(&mut guard.half_open, table.take("half_open").and_then(|field| walk.truth(field)));
+    keep(&mut guard.silence, table.take("silence").and_then(|field| walk.truth(field)));
+    if let Some(probation) = times(walk, table.take("probation")) {
+        guard.probation = Some(probation);
+    }
+    if let Some(panic) = table.take("panic").and_then(|field| walk.upto(field, 1.0)) {
+        guard.panic = Some(Ratio::from_f64(panic)).filter(|panic| *panic > Ratio::ZERO);
+    }
+    &["breaker"]
+}
+
+fn generate(walk: &mut Walk, table: &mut Table<'_>, into: &mut Guard) -> &'static [&'static str] {
+    let mut generate = Generate { every: GENERATE_EVERY, timeout: GENERATE_TIMEOUT };
+    let mut read = |key| table.take(key).and_then(|field| walk.positive_span(field));
+    keep(&mut generate.every, read("every"));
+    keep(&mut generate.timeout, read("timeout"));
+    into.generate = Some(generate);
+    &[]
+}
+
+fn outlier(walk: &mut Walk, table: &mut Table<'_>, into: &mut Guard) -> &'static [&'static str] {
+    let mut outlier = Outlier::default();
+    let window = table.take("window");
+    let most = u64::from(WINDOW_MAX);
+    keep(&mut outlier.window, window.and_then(|f| walk.count(f, 1..=most)).map(|n| n as u32));
+    let volume = table.take("volume");
+    keep(&mut outlier.volume, volume.and_then(|f| walk.count(f, 1..=most)).map(|n| n as u32));
+    if let (Some(field), true) = (volume.or(window), outlier.volume > outlier.window) {
+        let (volume, window) = (outlier.volume, outlier.window);
+        let message = format!("`volume` ({volume}) must not be above `window` ({window})");
+        walk.problem(field.place(), message).label("no node would ever be judged");
+    }
+    let mut share = |key| table.take(key).and_then(|field| walk.upto(field, 1.0));
+    keep(&mut outlier.margin, share("margin").map(Ratio::from_f64));
+    keep(&mut outlier.failures, share("failures").map(Ratio::from_f64));
+    if let Some(field) = table.take("slow") {
+        let times = walk.number(field);
+        match times.filter(|times| (1.0..=SLOW_MAX).contains(times)) {
+            Some(times) => outlier.slow = Some(Ratio((times * 1e6).round() as u32)),
+            None => drop(walk.must_be(field, "a number from 1 to 1_000")),
+        }
+    }
+    into.outlier = Some(outlier);
+    &[]
 }
 
 fn times(walk: &mut Walk, field: Option<Field<'_>>) -> Option<u32> {

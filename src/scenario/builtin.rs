@@ -7,6 +7,7 @@ use super::value::suggest;
 pub static BUILTIN: &[(&str, &str)] = &[
     ("quickstart", include_str!("../../scenarios/quickstart.toml")),
     ("failover", include_str!("../../scenarios/failover.toml")),
+    ("gray-failure", include_str!("../../scenarios/gray-failure.toml")),
     ("scale-out", include_str!("../../scenarios/scale-out.toml")),
     ("banking", include_str!("../../scenarios/banking.toml")),
     ("insurance", include_str!("../../scenarios/insurance.toml")),

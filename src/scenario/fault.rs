@@ -1,19 +1,35 @@
 //! `[[fault]]`: what goes wrong with which nodes, when, and for how long.
+//!
+//! What can be said of a fault is in [`LANGUAGE`]; here it is read with its places, and so is what is
+//! said of all faults alike: targets, `at` and `for`, or `random`.
 
+use super::dist::{self, Unit};
+use super::document::Kind;
 use super::pool::Fleet;
 use super::problem::Place;
-use super::value::{Field, Table, Walk};
-use crate::node::{Answer, FaultKind, FaultSpec};
-use crate::unit::{NodeId, Ratio, Span, Time};
+use super::value::{Field, Table, Walk, join};
+use crate::dist::Dist;
+use crate::node::fault::{Built, Param, ParamKind, STATUSES, Value, Values, Word};
+use crate::node::fault::{FaultKind, FaultRule, FaultSpec, LANGUAGE};
+use crate::unit::{NodeId, Span, Time};
+
+pub use crate::node::fault::FACTOR_MAX;
 
 /// A scenario has at most so many faults.
 pub const FAULTS_MAX: usize = 10_000;
 
-/// A slow node takes at most so many times as long.
-pub const FACTOR_MAX: f64 = 1e6;
+/// What goes wrong in a scenario.
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    /// Once each.
+    pub(super) specs: Vec<FaultSpec>,
+    /// Again and again.
+    pub(super) rules: Vec<FaultRule>,
+}
 
-const KINDS: &[&str] = &["crash", "hang", "slow", "errors"];
-const LATER: &[&str] = &["random", "partition", "cold_start", "drain", "flap", "stall", "quota"];
+fn kinds() -> Vec<&'static str> {
+    LANGUAGE.iter().map(|word| word.name).collect()
+}
 
 /// Reads the faults; `end` is the end of the run, where the file itself sets it.
 pub(super) fn read(
@@ -21,21 +37,32 @@ pub(super) fn read(
     field: Option<Field<'_>>,
     fleet: &Fleet,
     end: Option<Span>,
-) -> Vec<FaultSpec> {
-    let tables = walk.tables(field, "fault", FAULTS_MAX);
-    tables.into_iter().filter_map(|table| read_one(walk, table, fleet, end)).collect()
+) -> Faults {
+    let mut faults = Faults::default();
+    for table in walk.tables(field, "fault", FAULTS_MAX) {
+        let place = table.place;
+        if table.has("random") {
+            let _ = read_random(walk, table, fleet, &mut faults);
+        } else {
+            let _ = read_one(walk, table, fleet, end, &mut faults);
+        }
+        if faults.rules.len() > FAULTS_MAX {
+            let message = format!("these are more than {FAULTS_MAX} faults");
+            walk.problem(place, message).label("one for each node");
+            break;
+        }
+    }
+    faults
 }
 
+/// A fault on the schedule.
 fn read_one(
     walk: &mut Walk,
     mut table: Table<'_>,
     fleet: &Fleet,
     end: Option<Span>,
-) -> Option<FaultSpec> {
-    if table.has("random") {
-        walk.not_yet(table.key_place("random"), "random");
-        return None;
-    }
+    faults: &mut Faults,
+) -> Option<()> {
     let at_field = table.need(walk, "at");
     let at = at_field.and_then(|field| walk.span(field, Span::ZERO..=Span::MAX));
     if let (Some(at), Some(end), Some(field)) = (at, end, at_field)
@@ -44,90 +71,247 @@ fn read_one(
         let message = format!("the fault begins when the run is over (`duration` is {end})");
         walk.problem(field.place(), message).label("too late");
     }
-    let mut kinds: Vec<Field<'_>> = KINDS.iter().filter_map(|kind| table.take(kind)).collect();
-    kinds.sort_by_key(|field| match field.place() {
+    let kind = the_kind(walk, &mut table, "`[[fault]]`")?;
+    let all = kinds();
+    table.finish_as(walk, "fault", &all, &[]);
+    let read = kind.and_then(|(word, field)| said(walk, word, field, fleet, true));
+    let (said, at) = read.zip(at)?;
+    let from = Time::ZERO + at;
+    let until = said.lasts.map_or(Time::MAX, |lasts| from + lasts);
+    let whole = |kind| FaultSpec { at: from, lasts: said.lasts, kind, nodes: said.nodes.clone() };
+    let (kind, on, off) = match said.built {
+        Built::Lasting(kind) if said.count.is_none() => {
+            faults.specs.push(whole(kind));
+            return Some(());
+        }
+        // Once, with nodes that are drawn: it ends when nothing of it may begin any more.
+        Built::Lasting(kind) => (kind, Span::MAX, Span::MAX),
+        Built::Cycle { kind, on, off } => (kind, on, off),
+    };
+    faults.rules.push(FaultRule {
+        kind,
+        nodes: said.nodes,
+        count: said.count,
+        from,
+        until,
+        at_once: true,
+        every: Dist::constant(off.seconds()).ok()?,
+        lasts: Dist::constant(on.seconds()).ok()?,
+    });
+    Some(())
+}
+
+/// A fault at random: `random = { crash = { pool = "light" }, every = ..., lasts = ... }`.
+fn read_random(
+    walk: &mut Walk,
+    mut table: Table<'_>,
+    fleet: &Fleet,
+    faults: &mut Faults,
+) -> Option<()> {
+    let from = table.take("at").map_or(Some(Span::ZERO), |f| walk.span(f, Span::ZERO..=Span::MAX));
+    let field = table.take("random")?;
+    table.finish(walk, &[]);
+    let mut inner = walk.table(field, "`random`")?;
+    let mut law = |walk: &mut Walk, key| {
+        let field = inner.need(walk, key)?;
+        dist::read(walk, field, Unit::Time)
+    };
+    let (every, lasts) = (law(walk, "every"), law(walk, "lasts"));
+    let each = inner.take("each").map_or(Some(false), |field| walk.truth(field));
+    let kind = the_kind(walk, &mut inner, "`random`")?;
+    let all = kinds();
+    inner.finish_as(walk, "fault", &all, &[]);
+    let (word, field) = kind?;
+    let said = said(walk, word, field, fleet, false)?;
+    let Built::Lasting(kind) = said.built else {
+        let message = format!("`{}` has a rhythm of its own", word.name);
+        walk.problem(field.place(), message)
+            .label("cannot be drawn at random")
+            .help("give it an `at` instead of `random`");
+        return None;
+    };
+    let (every, lasts, from, each) = (every?, lasts?, Time::ZERO + from?, each?);
+    let rule = |nodes| FaultRule {
+        kind,
+        nodes,
+        count: said.count.filter(|_| !each),
+        from,
+        until: Time::MAX,
+        at_once: false,
+        every,
+        lasts,
+    };
+    if each {
+        faults.rules.extend(said.nodes.iter().map(|node| rule(vec![*node])));
+    } else {
+        faults.rules.push(rule(said.nodes.clone()));
+    }
+    Some(())
+}
+
+type Found<'a> = Option<(&'static Word, Field<'a>)>;
+
+/// Takes the one key that says what goes wrong. `None` if nothing more is worth saying.
+fn the_kind<'a>(walk: &mut Walk, table: &mut Table<'a>, what: &str) -> Option<Found<'a>> {
+    let found = |word: &'static Word| table.take(word.name).map(|field| (word, field));
+    let mut kinds: Vec<(&'static Word, Field<'a>)> = LANGUAGE.iter().filter_map(found).collect();
+    kinds.sort_by_key(|(_, field)| match field.place() {
         Place::Span(span) => span.start,
         _ => usize::MAX,
     });
     let place = table.place;
-
     if kinds.is_empty() && ["type", "kind", "node", "pool", "region"].iter().any(|k| table.has(k)) {
         walk.problem(place, "the fault does not say what goes wrong in the way that is read here")
             .label("its kind is a key")
             .help("write for instance `slow = { node = \"...\", factor = 4, for = \"40s\" }`");
         return None;
     }
+    let list = "`crash`, `hang`, `slow`, `errors` or another of `plimsoll list faults`";
     if kinds.is_empty() && !table.any_unknown() {
         walk.problem(place, "the fault does not say what goes wrong")
             .label("nothing happens")
-            .help("write one of `crash`, `hang`, `slow`, `errors`");
+            .help(format!("write one of {list}"));
     }
-    if kinds.len() > 1 {
-        walk.problem(kinds[1].place(), "a fault is one of `crash`, `hang`, `slow`, `errors`")
+    if let [_, (_, second), ..] = kinds.as_slice() {
+        let message = format!("{what} has one fault: {list}");
+        walk.problem(second.place(), message)
             .label("one too many")
             .help("write a second `[[fault]]` with the same `at`");
     }
-    table.finish_as(walk, "fault", KINDS, LATER);
-    let read = kinds.first().and_then(|field| kind(walk, *field, fleet));
-    let ((kind, lasts, nodes), at) = read.zip(at)?;
-    Some(FaultSpec { at: Time::ZERO + at, lasts, kind, nodes })
+    Some(kinds.first().copied())
 }
 
-type Read = (FaultKind, Option<Span>, Vec<NodeId>);
+/// What is said of one fault.
+struct Said {
+    built: Built,
+    lasts: Option<Span>,
+    nodes: Vec<NodeId>,
+    /// With so many of them, which are drawn.
+    count: Option<u32>,
+}
 
-fn kind(walk: &mut Walk, field: Field<'_>, fleet: &Fleet) -> Option<Read> {
+fn said(
+    walk: &mut Walk,
+    word: &'static Word,
+    field: Field<'_>,
+    fleet: &Fleet,
+    planned: bool,
+) -> Option<Said> {
     let mut table = walk.table(field, &format!("`{}`", field.name))?;
     let nodes = target(walk, &mut table, fleet);
-    let lasts = table.take("for").map(|field| walk.positive_span(field));
-    let kind = match field.name {
-        "crash" => Some(FaultKind::Crash),
-        "hang" => Some(FaultKind::Hang),
-        "slow" => table
-            .need(walk, "factor")
-            .and_then(|field| walk.above_zero(field, FACTOR_MAX))
-            .map(FaultKind::Slow),
-        _ => errors(walk, &mut table),
+    let count_field = table.take("count");
+    let lasts = match table.take("for") {
+        Some(field) if !planned => {
+            walk.problem(field.place(), "how long a random fault lasts is drawn")
+                .label("not here")
+                .help("say it with `lasts`, beside `every`");
+            None
+        }
+        lasts => lasts.map(|field| walk.positive_span(field)),
     };
+    let place = table.place;
+    let (mut values, mut fields, mut sound) = (Values::default(), Vec::new(), true);
+    for param in word.params {
+        let field = match param.default {
+            None => table.need(walk, param.name),
+            Some(_) => table.take(param.name),
+        };
+        let Some(field) = field else {
+            sound &= param.default.is_some();
+            continue;
+        };
+        fields.push(field);
+        match value(walk, param, field) {
+            Some(value) => values.set(param.name, value),
+            None => sound = false,
+        }
+    }
+    // What is missing or does not go together shows only where the values are known.
+    let built = sound.then(|| word.build(&values));
     table.finish(walk, &[]);
+    let built = match built? {
+        Ok(built) => built,
+        Err(wrong) => {
+            let field = fields.iter().find(|field| field.name == wrong.param);
+            let place = field.map_or(place, |field| field.place());
+            walk.problem(place, wrong.message).label(wrong.label).help(wrong.help);
+            return None;
+        }
+    };
+    let nodes = nodes?;
+    let count = match count_field {
+        Some(field) => Some(part(walk, field, nodes.len() as u32)?),
+        None => None,
+    };
+    let (Built::Lasting(kind) | Built::Cycle { kind, .. }) = built;
+    check_effect(walk, place, kind, &nodes, fleet)?;
     let lasts = match lasts {
         None => None,
         Some(lasts) => Some(lasts?),
     };
-    let (kind, nodes) = kind.zip(nodes)?;
-    Some((kind, lasts, nodes))
+    Some(Said { built, lasts, nodes, count })
 }
 
-fn errors(walk: &mut Walk, table: &mut Table<'_>) -> Option<FaultKind> {
-    let share = table.take("share").map_or(Some(1.0), |field| walk.above_zero(field, 1.0));
-    let status = table.take("status").map_or(Some(500), |field| {
-        let status = walk.count(field, 0..=u64::MAX)?;
-        if matches!(status, 500 | 503 | 429) {
-            return Some(status);
-        }
-        walk.must_be(field, "500, 503 or 429");
-        None
-    });
-    let retry_field = table.take("retry_after");
-    let retry_after = retry_field.and_then(|field| walk.positive_span(field));
-    if let (Some(field), Some(500 | 503)) = (retry_field, status) {
-        walk.problem(field.place(), "`retry_after` belongs to status 429 only")
-            .label("has no effect")
-            .help("write `status = 429`, or leave `retry_after` out");
+/// A fault that none of its nodes can suffer is a mistake.
+fn check_effect(
+    walk: &mut Walk,
+    place: &Place,
+    kind: FaultKind,
+    nodes: &[NodeId],
+    fleet: &Fleet,
+) -> Option<()> {
+    let mut backends = nodes.iter().filter_map(|node| fleet.backends.get(node.index()));
+    if backends.any(|backend| kind.touches(backend)) {
+        return Some(());
     }
-    let answer = match status? {
-        429 => Answer::RateLimited(retry_after),
-        503 => Answer::Overloaded,
-        _ => Answer::ServerError,
-    };
-    Some(FaultKind::Errors(Ratio::from_f64(share?), answer))
+    walk.problem(place, format!("the fault changes nothing ({})", kind.words()))
+        .label("no such node can suffer it");
+    None
 }
 
-/// The nodes a fault is about: one name of a node, a group, a pool or a region.
+/// `count = 3`, or `count = "30%"` of so many.
+fn part(walk: &mut Walk, field: Field<'_>, all: u32) -> Option<u32> {
+    if let Kind::Text(text) = &field.value.kind {
+        let percent = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
+        if let Some(percent) = percent.filter(|percent| *percent > 0.0 && *percent <= 100.0) {
+            return Some(((f64::from(all) * percent / 100.0).round() as u32).clamp(1, all.max(1)));
+        }
+        walk.must_be(field, "a whole number, or a share such as \"30%\"");
+        return None;
+    }
+    walk.count(field, 1..=u64::from(all.max(1))).map(|count| count as u32)
+}
+
+fn value(walk: &mut Walk, param: &Param, field: Field<'_>) -> Option<Value> {
+    match param.kind {
+        ParamKind::Share => walk.above_zero(field, 1.0).map(Value::Number),
+        ParamKind::Factor => walk.above_zero(field, FACTOR_MAX).map(Value::Number),
+        ParamKind::Dollars => walk.upto(field, super::PRICE_MAX).map(Value::Number),
+        ParamKind::Span => walk.positive_span(field).map(Value::Span),
+        ParamKind::Whole(min, max) => walk.count(field, min..=max).map(Value::Whole),
+        ParamKind::Status => {
+            let status = walk.count(field, 0..=u64::MAX)?;
+            if STATUSES.iter().any(|one| u64::from(*one) == status) {
+                return Some(Value::Whole(status));
+            }
+            let list: Vec<String> = STATUSES.iter().map(u16::to_string).collect();
+            walk.must_be(field, &format!("one of {}", list.join(", ")));
+            None
+        }
+        ParamKind::Word(words) => {
+            let numbered: Vec<(&'static str, usize)> =
+                words.iter().enumerate().map(|(place, word)| (*word, place)).collect();
+            walk.word(field, &numbered).map(Value::Word)
+        }
+    }
+}
+
+/// The nodes a fault is about: one name of a node, a group, a pool, a region or a tag.
 fn target(walk: &mut Walk, table: &mut Table<'_>, fleet: &Fleet) -> Option<Vec<NodeId>> {
-    let named = [table.take("node"), table.take("pool"), table.take("region")];
-    let given: Vec<Field<'_>> = named.into_iter().flatten().collect();
+    const KEYS: [&str; 4] = ["node", "pool", "region", "tag"];
+    let given: Vec<Field<'_>> = KEYS.into_iter().filter_map(|key| table.take(key)).collect();
     let [field] = given.as_slice() else {
-        let message = "a fault names one of `node`, `pool` and `region`";
+        let message = format!("a fault names one of {}", join(&KEYS));
         let place = given.get(1).map_or(table.place, |field| field.place());
         walk.problem(place, message);
         return None;
@@ -144,6 +328,10 @@ fn target(walk: &mut Walk, table: &mut Table<'_>, fleet: &Fleet) -> Option<Vec<N
         "pool" => {
             let pool = fleet.pool_names.find(walk, *field)?;
             Some(select(&|node| fleet.nodes[node].pool.index() == pool))
+        }
+        "tag" => {
+            let tag = fleet.tags.find(walk, *field)?;
+            Some(select(&|node| fleet.nodes[node].tags >> tag & 1 == 1))
         }
         _ => {
             let region = fleet.regions.find(walk, *field)?;

@@ -74,7 +74,7 @@ pub use workload::{Arrivals, RATE_MAX, SCALE_MAX};
 use crate::balance::{Config, NodeSpec, PoolSpec, RouteSpec, ScaleSpec};
 use crate::dist::Dist;
 use crate::metrics::Labels;
-use crate::node::{BackendSpec, FaultSpec};
+use crate::node::{BackendSpec, FaultRule, FaultSpec};
 use crate::sim::{Instances, NetworkSpec};
 use crate::unit::{NodeId, Span, Time, Tokens};
 use crate::workload::{ClassSpec, QualitySpec, SessionSpec, WorkflowSpec};
@@ -127,6 +127,8 @@ pub struct Scenario {
     pub workflows: Vec<WorkflowSpec>,
     /// What goes wrong, in file order.
     pub faults: Vec<FaultSpec>,
+    /// What goes wrong again and again, in file order.
+    pub fault_rules: Vec<FaultRule>,
     /// What metrics have to know.
     pub labels: Labels,
     /// What has to hold in the end, in file order, not yet parsed.
@@ -446,7 +448,7 @@ struct Parts {
     route_names: Vec<String>,
     network: Option<NetworkSpec>,
     flows: workflow::Workflows,
-    faults: Vec<FaultSpec>,
+    faults: fault::Faults,
     expectations: Vec<ExpectText>,
     idle: bool,
     quality: Option<QualitySpec>,
@@ -534,7 +536,8 @@ fn assemble(
         arrivals,
         sessions,
         workflows: flows.specs,
-        faults,
+        faults: faults.specs,
+        fault_rules: faults.rules,
         labels,
         expectations,
         groups: fleet.node_names.list().iter().cloned().zip(fleet.named).collect(),

@@ -512,6 +512,19 @@ at = "1s"
 crash = {}
 [[fault]]
 random = { crash = { pool = "light" } }
+[[fault]]
+random = { flap = { pool = "light" }, every = "5m", lasts = "10s" }
+[[fault]]
+random = { crash = { pool = "light", for = "3s" }, every = "5m", lasts = "10s" }
+[[fault]]
+at = "1s"
+probes = { node = "local", say = "blue" }
+[[fault]]
+at = "1s"
+cache_loss = { node = "local" }
+[[fault]]
+at = "1s"
+crash = { pool = "light", count = "130%" }
 "#;
 
 const DISTRIBUTIONS: &str = r#"
@@ -589,7 +602,7 @@ arrivals = { poisson = { rate = 1 } }
 const LATER: &str = r#"
 duration = "1m"
 [balancer]
-health = { slow_start = "30s" }
+health = { breaker = {} }
 [network]
 name = "x"
 [[pool]]

@@ -7,7 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::node::{Due, Rank};
+use crate::node::{Diary, Due, Rank};
 use crate::unit::Time;
 
 /// What the heap moves about: when, and at which place it is written what. The latter stays where it
@@ -31,7 +31,7 @@ impl Entry {
 }
 
 const fn is_chatter(due: &Due) -> bool {
-    matches!(due, Due::Probe(..) | Due::Probed(..) | Due::Tell(_))
+    matches!(due, Due::Probe(..) | Due::Generate(..) | Due::Probed(..) | Due::Tell(_))
 }
 
 /// What comes next.
@@ -43,6 +43,12 @@ pub(super) enum Next {
     Arrival,
     /// The balancer's wake.
     Wake(Time),
+}
+
+impl Diary for Agenda {
+    fn enter(&mut self, at: Time, rank: Rank, due: Due) {
+        Agenda::enter(self, at, rank, due);
+    }
 }
 
 /// What will happen.

@@ -8,12 +8,15 @@ use super::instances::{Balancers, Instances};
 use super::network::{Network, NetworkSpec};
 use super::oracle::{Eyes, Sight};
 use crate::balance::{
-    Action, Attempt, Balancer, Config, Control, Effects, Event, Explain, Input, Mark, MarkBy,
-    MarkPhase, Strategy, Totals,
+    Action, Attempt, Balancer, Config, Control, Effects, Event, Explain, FleetChange, Input, Mark,
+    MarkBy, MarkPhase, Prices, Strategy, Totals,
 };
 use crate::dist::Dist;
 use crate::id_map::IdMap;
-use crate::node::{BackendSpec, Blocks, Diary, Due, FaultKind, FaultSpec, Node, Rank, Tell, Work};
+use crate::node::{
+    BackendSpec, Blocks, Diary, Due, FaultKind, FaultRule, FaultSpec, Node, Rank, Schedule, Tell,
+    Work,
+};
 use crate::unit::{ClassId, NodeId, PoolId, RequestId, Span, Time, Tokens};
 use crate::workload::{News, QualitySpec, TraceError, Traffic, Truth};
 
@@ -39,6 +42,10 @@ pub struct Parts {
     pub network: Option<NetworkSpec>,
     /// How good answers are, where that is known.
     pub quality: Option<QualitySpec>,
+    /// Faults that happen again and again.
+    pub fault_rules: Vec<FaultRule>,
+    /// How long the executor waits for a connection; `None` is for ever.
+    pub connect: Option<Span>,
 }
 
 impl Parts {
@@ -55,6 +62,8 @@ impl Parts {
             cold_starts: Vec::new(),
             network: None,
             quality: None,
+            fault_rules: Vec::new(),
+            connect: None,
         }
     }
 }
@@ -116,9 +125,9 @@ struct World {
     starts: Starts,
     network: Option<Network>,
     flights: IdMap<Flight>,
-    faults: Vec<FaultSpec>,
-    /// So many of them are the scenario's; the others are a person's.
-    scheduled: usize,
+    faults: Schedule,
+    /// By node, as configured; empty where no fault changes them.
+    prices: Vec<Prices>,
     /// Whether some node wants to know the hashes of prompts.
     keeps_prefixes: bool,
     /// Whether an oracle watches: then more is noted.
@@ -164,14 +173,18 @@ impl Sim {
         assert!(parts.backends.len() == parts.config.nodes.len(), "one back end a node");
         let (arrival, news) = (traffic.peek()?, traffic.news_at());
         let seed = parts.config.seed;
-        let nodes = Node::all(&parts.backends, seed, parts.inter_token);
-        let mut agenda = Agenda::default();
-        for (number, fault) in parts.faults.iter().enumerate() {
-            agenda.enter(fault.at, Rank::Fleet, Due::FaultBegins(number as u32));
-            if let Some(lasts) = fault.lasts {
-                agenda.enter(fault.at + lasts, Rank::Fleet, Due::FaultEnds(number as u32));
-            }
+        let mut nodes = Node::all(&parts.backends, seed, parts.inter_token);
+        if let Some(connect) = parts.connect {
+            nodes.iter_mut().for_each(|node| node.set_connect(connect));
         }
+        let kinds = parts.faults.iter().map(|fault| fault.kind);
+        let mut kinds = kinds.chain(parts.fault_rules.iter().map(|rule| rule.kind));
+        let prices = match kinds.any(|kind| matches!(kind, FaultKind::Reprice(_))) {
+            true => parts.config.nodes.iter().map(|node| node.prices).collect(),
+            false => Vec::new(),
+        };
+        let mut agenda = Agenda::default();
+        let faults = Schedule::new(parts.faults, parts.fault_rules, seed, &mut agenda);
         let starts = Starts::new(parts.cold_starts, seed);
         let network = parts.network.map(|spec| {
             let regions = parts.config.nodes.iter().map(|node| node.region).collect();
@@ -185,8 +198,7 @@ impl Sim {
                 agenda.enter(Time::ZERO + exchange.every, Rank::Report, Due::Tell(tell));
             }
         }
-        let (flights, faults) = (IdMap::default(), parts.faults);
-        let scheduled = faults.len();
+        let flights = IdMap::default();
         let keeps_prefixes = parts.backends.iter().any(BackendSpec::keeps_prefixes);
         let now = Time::ZERO;
         let world = World {
@@ -197,7 +209,7 @@ impl Sim {
             network,
             flights,
             faults,
-            scheduled,
+            prices,
             keeps_prefixes,
             watched: false,
             on_way: Vec::new(),
@@ -342,7 +354,20 @@ impl Sim {
 
     /// Crashes a node until it is healed.
     pub fn kill(&mut self, node: NodeId) {
-        self.world.kill(node);
+        self.fault(FaultSpec {
+            at: self.now(),
+            lasts: None,
+            kind: FaultKind::Crash,
+            nodes: vec![node],
+        });
+    }
+
+    /// Lets something go wrong as soon as the time of the fault has come, at once if that is past.
+    /// Prices that a fault changes by hand stay as they are when it ends.
+    pub fn fault(&mut self, fault: FaultSpec) {
+        let at = fault.at.max(self.now());
+        // Said before what follows from it, as with a fault of the scenario.
+        self.world.faults.by_hand(FaultSpec { at, ..fault }, &mut self.world.agenda);
     }
 
     /// Ends every fault of a node.
@@ -528,19 +553,49 @@ impl World {
         self.control(Control::Mark(Mark { by, nodes, phase, what }));
     }
 
-    fn kill(&mut self, node: NodeId) {
-        let number = self.faults.len() as u32;
-        let kind = FaultKind::Crash;
-        self.faults.push(FaultSpec { at: self.now, lasts: None, kind, nodes: vec![node] });
-        // Said before what follows from it, as with a fault of the scenario.
-        self.agenda.enter(self.now, Rank::Fleet, Due::FaultBegins(number));
-    }
-
     fn heal(&mut self, node: NodeId) {
         let now = self.now;
+        let of_fleet: Vec<FaultKind> =
+            self.nodes[node.index()].faults().filter(FaultKind::is_of_fleet).collect();
         let (there, mut post) = self.at(node);
         if there.heal_all(now, &mut post) {
+            of_fleet.into_iter().for_each(|kind| self.undo(node, kind));
             self.mark(MarkPhase::End, node, "heal");
+        }
+    }
+
+    fn change(&mut self, change: FleetChange) {
+        self.agenda.enter(self.now, Rank::Fleet, Due::Change(Box::new(change)));
+    }
+
+    /// A fault that happens to what the balancer is told begins.
+    fn tell_fleet(&mut self, node: NodeId, kind: FaultKind) {
+        match kind {
+            FaultKind::Reprice(prices) => self.change(FleetChange::Reprice(node, prices)),
+            FaultKind::Drain => self.change(FleetChange::Drain(node)),
+            _ => {}
+        }
+    }
+
+    /// Such a fault of a node has ended: what still lasts counts, or what is configured.
+    fn undo(&mut self, node: NodeId, kind: FaultKind) {
+        let mut others = self.nodes[node.index()].faults();
+        match kind {
+            FaultKind::Reprice(_) => {
+                let last = others.filter_map(|kind| match kind {
+                    FaultKind::Reprice(prices) => Some(prices),
+                    _ => None,
+                });
+                let prices = last.last().or_else(|| self.prices.get(node.index()).copied());
+                if let Some(prices) = prices {
+                    self.change(FleetChange::Reprice(node, prices));
+                }
+            }
+            FaultKind::Drain if !others.any(|kind| kind == FaultKind::Drain) => {
+                drop(others);
+                self.change(FleetChange::Resume(node));
+            }
+            _ => {}
         }
     }
 
@@ -564,7 +619,7 @@ impl World {
             }
             Due::Step(node, number) => {
                 let (there, mut post) = self.at(node);
-                let said = there.step(number, &mut post)?;
+                let said = there.step(now, number, &mut post)?;
                 return self.deliver(node, said);
             }
             Due::Arrive(request) => return Some(Input::Arrive(*request)),
@@ -590,6 +645,12 @@ impl World {
                 let (there, mut post) = self.at(node);
                 there.probe(now, by, number, &mut post);
             }
+            Due::Generate(by, node, number) => {
+                let (there, mut post) = self.at(node);
+                there.generate(now, by, number, &mut post);
+            }
+            Due::GiveUp(node, attempt) => return self.nodes[node.index()].give_up(attempt),
+            Due::Change(change) => return Some(Input::Fleet(*change)),
             Due::Progress(attempt, progress) => return Some(Input::Progress(attempt, progress)),
             Due::Finish(attempt, outcome) => return Some(Input::Finish(attempt, outcome)),
             Due::Probed(..) | Due::Tell(_) | Due::Feedback(..) => unreachable!("addressed before"),
@@ -636,29 +697,42 @@ impl World {
     }
 
     fn begin_fault(&mut self, number: u32) -> Input {
-        let fault = self.faults[number as usize].clone();
+        let fault = self.faults.fault(number).clone();
         for node in &fault.nodes {
             let now = self.now;
             let (there, mut post) = self.at(*node);
             there.fault(now, number, fault.kind, &mut post);
+            self.tell_fleet(*node, fault.kind);
         }
         let mut mark = scheduled(&fault, MarkPhase::Begin);
-        if number as usize >= self.scheduled {
-            (mark.by, mark.what) = (MarkBy::Person, "kill".to_owned());
+        if self.faults.is_by_hand(number) {
+            mark.by = MarkBy::Person;
+            if fault.kind == FaultKind::Crash {
+                mark.what = "kill".to_owned();
+            }
         }
         Input::Control(Control::Mark(mark))
     }
 
     /// Ends a fault; silent if every node was healed before.
     fn end_fault(&mut self, number: u32) -> Option<Input> {
-        let fault = self.faults[number as usize].clone();
+        let fault = self.faults.fault(number).clone();
         let mut any = false;
         for node in &fault.nodes {
             let now = self.now;
             let (there, mut post) = self.at(*node);
-            any |= there.heal(now, number, &mut post);
+            let ended = there.heal(now, number, &mut post);
+            if ended && fault.kind.is_of_fleet() {
+                self.undo(*node, fault.kind);
+            }
+            any |= ended;
         }
-        any.then(|| Input::Control(Control::Mark(scheduled(&fault, MarkPhase::End))))
+        self.faults.over(self.now, number, &mut self.agenda);
+        let mut mark = scheduled(&fault, MarkPhase::End);
+        if self.faults.is_by_hand(number) {
+            mark.by = MarkBy::Person;
+        }
+        any.then_some(Input::Control(Control::Mark(mark)))
     }
 
     /// Notes an attempt for the oracles.
@@ -698,6 +772,11 @@ impl World {
                 let network = self.network.as_ref();
                 let out = network.map_or(Span::ZERO, |network| network.probe(node, number).out);
                 self.send(out, Due::Probe(by, node, number));
+            }
+            Action::Generate(node, number) => {
+                let network = self.network.as_ref();
+                let out = network.map_or(Span::ZERO, |network| network.probe(node, number).out);
+                self.send(out, Due::Generate(by, node, number));
             }
             Action::Start(node) => self.starts.begin(self.now, node, &mut self.agenda),
             Action::Stop(node) => self.starts.call_off(node),

@@ -247,6 +247,7 @@ fn decision() -> Decision {
             considered: 2,
             chosen: score(0, 0.61, 0.41, 0.2),
             runner_up: Some(score(6, 1.94, 0.66, 1.28)),
+            panic: false,
         },
     }
 }

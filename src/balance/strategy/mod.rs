@@ -13,7 +13,7 @@ use std::fmt;
 
 use super::event::{End, NodeReport, Scored, Terms, Usage, Why};
 use super::explain::Filter;
-use super::fleet::{Fleet, Node, NodeState, Tier};
+use super::fleet::{Fleet, Node, Tier};
 use super::hearsay::Signal;
 use super::request::Request;
 use crate::rng::Rng;
@@ -205,6 +205,8 @@ pub struct Ask<'a> {
     pub(super) require: u64,
     /// Nodes that were tried before and are not to be tried again now.
     pub(super) avoid: &'a [NodeId],
+    /// Nodes in slow start that have had their share for now.
+    pub(super) held_back: &'a [NodeId],
     /// A node must have room for so many requests.
     pub(super) members: u32,
     /// The region a node must be in, while others are not asked.
@@ -227,6 +229,7 @@ impl Ask<'_> {
             && self.within.is_none_or(|region| self.fleet.node(node).spec.region == region)
             && !self.avoid.contains(&node)
             && self.beyond.is_none_or(|region| self.fleet.node(node).spec.region != region)
+            && !self.held_back.contains(&node)
             && (self.members <= 1 || self.fleet.node(node).fits(self.members))
             && self.has_quota(node)
     }
@@ -240,12 +243,14 @@ impl Ask<'_> {
     #[must_use]
     pub fn filter(&self, node: NodeId) -> Option<Filter> {
         let state = self.node(node).state();
-        if state != NodeState::Up {
+        if !self.fleet.serves(node) {
             Some(Filter::State(state))
         } else if !self.fleet.is_open(node) {
             Some(Filter::Full)
         } else if self.avoid.contains(&node) {
             Some(Filter::Tried)
+        } else if self.held_back.contains(&node) {
+            Some(Filter::SlowStart)
         } else if self.permits(node) {
             None
         } else if self.node(node).spec.tags & self.require != self.require {

@@ -4,6 +4,7 @@
 //! `{"node": "azure-eu", "slow": {"factor": 4, "for": "10s"}}`; without `for` they last until they are
 //! healed. `node` is a node or a group of nodes; `{}` heals all.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
@@ -13,45 +14,18 @@ use serde::{Deserialize, Serialize};
 use super::answer::{Desk, body, invalid, json, wrong_method};
 use super::owner::{Counts, Word};
 use crate::live::http::Body;
-use crate::node::{Answer, FaultKind, FaultSpec};
-use crate::unit::{NodeId, Ratio, Span, Time};
-
-/// A slow node takes at most so many times as long.
-const FACTOR_MAX: f64 = 1e6;
+use crate::node::FaultSpec;
+use crate::node::fault::{
+    Built, FACTOR_MAX, LANGUAGE, Param, ParamKind, STATUSES, Value, Values, Word as Kind,
+};
+use crate::unit::{NodeId, Span, Time};
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct FaultBody {
     node: String,
-    crash: Option<Lasting>,
-    hang: Option<Lasting>,
-    slow: Option<Slow>,
-    errors: Option<Errors>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Lasting {
-    #[serde(rename = "for")]
-    lasts: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Slow {
-    factor: f64,
-    #[serde(rename = "for")]
-    lasts: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Errors {
-    share: Option<f64>,
-    status: Option<u16>,
-    retry_after: Option<String>,
-    #[serde(rename = "for")]
-    lasts: Option<String>,
+    /// The kind of the fault, with what is said of it.
+    #[serde(flatten)]
+    kinds: BTreeMap<String, BTreeMap<String, serde_json::Value>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -126,38 +100,75 @@ fn nodes(desk: &Desk, name: &str) -> Result<Vec<NodeId>, String> {
 impl FaultBody {
     fn read(self, desk: &Desk) -> Result<FaultSpec, String> {
         let nodes = nodes(desk, &self.node)?;
-        let (kind, lasts) = match (self.crash, self.hang, self.slow, self.errors) {
-            (Some(crash), None, None, None) => (FaultKind::Crash, crash.lasts),
-            (None, Some(hang), None, None) => (FaultKind::Hang, hang.lasts),
-            (None, None, Some(slow), None) => {
-                if !(slow.factor > 0.0 && slow.factor <= FACTOR_MAX) {
-                    return Err(format!("`factor` must be above 0 and at most {FACTOR_MAX}"));
-                }
-                (FaultKind::Slow(slow.factor), slow.lasts)
-            }
-            (None, None, None, Some(errors)) => (errors.kind()?, errors.lasts),
-            _ => return Err("a fault is one of `crash`, `hang`, `slow`, `errors`".to_owned()),
+        let mut kinds = self.kinds.into_iter();
+        let (Some((name, mut said)), None) = (kinds.next(), kinds.next()) else {
+            return Err("a fault has one kind, such as `crash`, beside its `node`".to_owned());
         };
-        let lasts = lasts.map(|lasts| span(&lasts)).transpose()?;
-        Ok(FaultSpec { at: Time::ZERO, lasts, kind, nodes })
+        let word = Kind::find(&name).ok_or_else(|| {
+            let names: Vec<&str> = LANGUAGE.iter().map(|word| word.name).collect();
+            format!("there is no fault `{name}`; there is {}", names.join(", "))
+        })?;
+        let lasts = match said.remove("for") {
+            Some(lasts) => Some(span(lasts.as_str().unwrap_or_default())?),
+            None => None,
+        };
+        let mut values = Values::default();
+        for param in word.params {
+            match said.remove(param.name) {
+                Some(given) => values.set(param.name, value(param, &given)?),
+                None if param.default.is_none() => {
+                    return Err(format!("`{name}` has no `{}`", param.name));
+                }
+                None => {}
+            }
+        }
+        if let Some(unknown) = said.keys().next() {
+            return Err(format!("`{name}` knows no `{unknown}`"));
+        }
+        match word.build(&values) {
+            Ok(Built::Lasting(kind)) => Ok(FaultSpec { at: Time::ZERO, lasts, kind, nodes }),
+            Ok(Built::Cycle { .. }) => Err(format!("`{name}` needs a scenario to keep time")),
+            Err(wrong) => Err(wrong.message.to_owned()),
+        }
     }
 }
 
-impl Errors {
-    fn kind(&self) -> Result<FaultKind, String> {
-        let share = self.share.unwrap_or(1.0);
-        if !(share > 0.0 && share <= 1.0) {
-            return Err("`share` must be above 0 and at most 1".to_owned());
+/// Reads a parameter of a fault.
+fn value(param: &Param, given: &serde_json::Value) -> Result<Value, String> {
+    let number = given.as_f64();
+    let whole = given.as_u64();
+    let (value, wanted) = match param.kind {
+        ParamKind::Share => (
+            number.filter(|share| *share > 0.0 && *share <= 1.0).map(Value::Number),
+            "above 0 and at most 1".to_owned(),
+        ),
+        ParamKind::Factor => (
+            number.filter(|factor| *factor > 0.0 && *factor <= FACTOR_MAX).map(Value::Number),
+            format!("above 0 and at most {FACTOR_MAX}"),
+        ),
+        ParamKind::Dollars => (
+            number.filter(|dollars| (0.0..=1e6).contains(dollars)).map(Value::Number),
+            "from 0 to 1,000,000".to_owned(),
+        ),
+        ParamKind::Span => {
+            return span(given.as_str().unwrap_or_default()).map(Value::Span);
         }
-        let retry_after = self.retry_after.as_deref().map(span).transpose()?;
-        let answer = match self.status.unwrap_or(500) {
-            500 => Answer::ServerError,
-            503 => Answer::Overloaded,
-            429 => Answer::RateLimited(retry_after),
-            _ => return Err("`status` must be 500, 503 or 429".to_owned()),
-        };
-        Ok(FaultKind::Errors(Ratio::from_f64(share), answer))
-    }
+        ParamKind::Whole(min, max) => (
+            whole.filter(|whole| (min..=max).contains(whole)).map(Value::Whole),
+            format!("a whole number from {min} to {max}"),
+        ),
+        ParamKind::Status => (
+            whole
+                .filter(|whole| STATUSES.iter().any(|one| u64::from(*one) == *whole))
+                .map(Value::Whole),
+            format!("one of {STATUSES:?}"),
+        ),
+        ParamKind::Word(words) => (
+            words.iter().position(|word| given.as_str() == Some(word)).map(Value::Word),
+            format!("one of {words:?}"),
+        ),
+    };
+    value.ok_or_else(|| format!("`{}` must be {wanted}", param.name))
 }
 
 fn span(text: &str) -> Result<Span, String> {

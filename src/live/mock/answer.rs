@@ -6,13 +6,14 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{CACHE_CONTROL, CONNECTION, HeaderMap, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::sleep;
 
 use super::owner::{Told, Word};
 use super::{NodeName, Parts, admin};
@@ -21,7 +22,7 @@ use crate::dist::Dist;
 use crate::live::http::{self, Body, Limits};
 use crate::live::wire::openai::{self, ChatRequest, DONE, ErrorBody, FinishReason, Head, Usage};
 use crate::live::wire::{INPUT_TOKENS, KEY, NODE, ORDINAL, OUTPUT_TOKENS};
-use crate::node::{Allowance, Quota, Work};
+use crate::node::{Allowance, Answer, Quota, Work};
 use crate::rng::{Rng, mix};
 use crate::unit::{NodeId, RequestId, Span, Tokens};
 use crate::workload::Truth;
@@ -32,6 +33,8 @@ const OUTPUT_MAX: u64 = 1 << 20;
 const INPUT_MAX: u64 = crate::workload::length::LENGTH_MAX;
 /// An event has at most so many tokens, so that clients with a limit on events read it.
 const EVENT_TOKENS: u64 = 1_024;
+/// What was said before a stream breaks has so long to leave.
+const BREAK_AFTER: Duration = Duration::from_millis(20);
 
 /// What the mock says: words of four bytes with their blank, so that each is one token by
 /// [`crate::live::wire::estimate_tokens`] too.
@@ -280,7 +283,7 @@ async fn chat(desk: &Desk, node: NodeId, request: Request<Incoming>) -> Response
             let state = Telling { ticket, job, head, usage, sent: 0, stage: Stage::Begin };
             events(http::stream(state, Telling::next))
         }
-        Some(outcome) => failed(outcome).await,
+        Some(outcome) => failed(outcome, told.answer).await,
     };
     quota_headers(response.headers_mut(), &told.quota);
     response
@@ -300,26 +303,45 @@ fn events(body: Body) -> Response<Body> {
     response
 }
 
-/// The answer to an attempt that failed before its first token.
-async fn failed(outcome: Outcome) -> Response<Body> {
+/// The answer to an attempt that failed before its first token; `answer` is what a fault says.
+async fn failed(outcome: Outcome, answer: Option<Answer>) -> Response<Body> {
+    if let Some(answer) = answer {
+        return refused(answer);
+    }
     match outcome {
         Outcome::RateLimited { retry_after } => limited(retry_after),
-        Outcome::Failed(Failure::ServerError, _) => error(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            &ErrorBody::new("server_error", "internal_error", "the mock node failed"),
-        ),
+        Outcome::Failed(Failure::ServerError, _) => refused(Answer::ServerError),
         Outcome::Failed(Failure::TooLong, _) => {
             let message = "the node has no room for a request of this length";
             let body = ErrorBody::new("invalid_request_error", "context_length_exceeded", message);
             error(StatusCode::BAD_REQUEST, &body)
         }
-        Outcome::Failed(Failure::Overloaded, _) => error(
-            StatusCode::SERVICE_UNAVAILABLE,
-            &ErrorBody::new("server_error", "overloaded", "the mock node is overloaded"),
-        ),
+        Outcome::Failed(Failure::Overloaded, _) => refused(Answer::Overloaded),
         // Crashed: the connection is being reset, and nothing is to be said on it before.
         _ => std::future::pending().await,
     }
+}
+
+/// The answer of a fault.
+fn refused(answer: Answer) -> Response<Body> {
+    let (kind, code, message) = match answer {
+        Answer::RateLimited(retry_after) => return limited(retry_after),
+        Answer::SpendCap => ("requests", "insufficient_quota", "the money of the key is spent"),
+        Answer::Overloaded | Answer::Status(503 | 529) => {
+            ("server_error", "overloaded", "the mock node is overloaded")
+        }
+        Answer::Status(401..=403) => {
+            ("invalid_request_error", "invalid_api_key", "the mock node refuses the key")
+        }
+        Answer::Status(400..=499) => {
+            ("invalid_request_error", "invalid_request", "the mock node refuses the request")
+        }
+        Answer::ServerError | Answer::Status(_) => {
+            ("server_error", "internal_error", "the mock node failed")
+        }
+    };
+    let status = StatusCode::from_u16(answer.status());
+    error(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), &ErrorBody::new(kind, code, message))
 }
 
 fn limited(retry_after: Option<Span>) -> Response<Body> {
@@ -422,8 +444,17 @@ impl Telling {
                 out.extend_from_slice(DONE.as_bytes());
                 self.stage = Stage::Over;
             }
-            // Crashed: the connection is being reset.
-            Some(_) => std::future::pending().await,
+            // The words before it first.
+            Some(Outcome::Failed(_, used)) if used.output.0 > self.sent => {
+                self.words(&mut out, used.output.0);
+            }
+            // Ends as if it were over, without its last events.
+            Some(Outcome::Failed(Failure::Malformed, _)) => return Ok(None),
+            Some(_) => {
+                // If it crashed, the connection is being reset.
+                sleep(BREAK_AFTER).await;
+                return Err(io::ErrorKind::ConnectionReset.into());
+            }
         }
         Ok(Some((out.into(), self)))
     }

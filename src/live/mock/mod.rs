@@ -11,6 +11,10 @@
 //! schedule is the start of the mock, or the last `/admin/start`, with which a replay makes both
 //! clocks agree: then all nodes are fresh, faults by hand are forgotten and counts are zero.
 //!
+//! Every fault of the language can be carried out here, with three differences: a mock cannot drop
+//! packets, so behind a black hole it accepts and is silent; it says nothing of itself but in headers,
+//! so reports are as ever; and prices and drains are the balancer's business, so nothing happens.
+//!
 //! A crash resets every connection and closes the listener, so that new connections are refused; the
 //! port stays reserved and opens again when the node is healed.
 
@@ -30,7 +34,7 @@ use tokio::time::sleep;
 
 use super::http::{self, Limits, Stop};
 use crate::dist::Dist;
-use crate::node::{BackendSpec, FaultSpec};
+use crate::node::{BackendSpec, FaultRule, FaultSpec};
 use crate::unit::NodeId;
 use answer::Desk;
 pub use owner::Counts;
@@ -71,6 +75,8 @@ pub struct Parts {
     pub groups: Vec<(String, Vec<NodeId>)>,
     /// Faults on the schedule.
     pub faults: Vec<FaultSpec>,
+    /// Faults that happen again and again.
+    pub fault_rules: Vec<FaultRule>,
     /// Tokens of answers whose request says nothing of them.
     pub output: Dist,
     /// See [`Limits`]; [`Parts::LIMITS`] as a rule.

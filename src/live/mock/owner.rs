@@ -13,13 +13,15 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Parts;
 use crate::balance::{Attempt, Failure, Input, Outcome, ProbeResult, Progress};
-use crate::node::{Blocks, Diary, Due, FaultKind, FaultSpec, Node, Quota, Rank, Work};
+use crate::node::{
+    Answer, Blocks, Diary, Due, FaultKind, FaultSpec, Node, Quota, Rank, Schedule, Work,
+};
 use crate::unit::{NodeId, Span, Time, Tokens};
 
 /// A stream is looked at so often for new tokens: at most forty events a second.
 const TICK: Span = Span::from_millis(25);
 
-/// At most so many faults are on the schedule and asked for by hand, together.
+/// At most so many faults are asked for by hand.
 const FAULTS_MAX: usize = 20_000;
 
 /// What the owner is told.
@@ -50,6 +52,8 @@ pub(super) struct Told {
     pub(super) end: Option<Outcome>,
     /// What was left of the node's limits when it was last looked at.
     pub(super) quota: Quota,
+    /// The error that a fault answers it with.
+    pub(super) answer: Option<Answer>,
 }
 
 /// What became of the attempts of a node: `started` is the sum of all others.
@@ -133,8 +137,9 @@ pub(super) struct Owner {
     flights: BTreeMap<Attempt, Flight>,
     probes: BTreeMap<u32, oneshot::Sender<ProbeResult>>,
     probed: u32,
-    /// Those of the scenario, then those asked for by hand.
-    faults: Vec<FaultSpec>,
+    faults: Schedule,
+    /// So many were asked for by hand.
+    by_hand: usize,
     counts: Vec<Counts>,
     power: Vec<watch::Sender<Power>>,
 }
@@ -150,7 +155,8 @@ impl Owner {
             flights: BTreeMap::new(),
             probes: BTreeMap::new(),
             probed: 0,
-            faults: Vec::new(),
+            faults: Schedule::default(),
+            by_hand: 0,
             counts: Vec::new(),
             power,
         };
@@ -196,14 +202,10 @@ impl Owner {
         self.counts = vec![Counts::default(); self.nodes.len()];
         self.flights.clear();
         self.probes.clear();
-        self.faults = self.parts.faults.clone();
         self.agenda.entries.clear();
-        for (number, fault) in (0_u32..).zip(&self.faults) {
-            self.agenda.enter(fault.at, Rank::Fleet, Due::FaultBegins(number));
-            if let Some(lasts) = fault.lasts {
-                self.agenda.enter(fault.at + lasts, Rank::Fleet, Due::FaultEnds(number));
-            }
-        }
+        let (faults, rules) = (self.parts.faults.clone(), self.parts.fault_rules.clone());
+        self.faults = Schedule::new(faults, rules, seed, &mut self.agenda);
+        self.by_hand = 0;
         self.began = Instant::now();
         let all: Vec<NodeId> = (0..self.nodes.len() as u32).map(NodeId).collect();
         self.switch(&all);
@@ -227,7 +229,7 @@ impl Owner {
                 self.say(at, input.as_ref());
             }
             Due::Step(node, number) => {
-                let input = self.nodes[node.index()].step(number, &mut self.agenda);
+                let input = self.nodes[node.index()].step(at, number, &mut self.agenda);
                 self.say(at, input.as_ref());
             }
             Due::Progress(attempt, progress) => {
@@ -238,6 +240,10 @@ impl Owner {
                 if let Some(reply) = self.probes.remove(&number) {
                     let _ = reply.send(result);
                 }
+            }
+            Due::GiveUp(node, attempt) => {
+                let input = self.nodes[node.index()].give_up(attempt);
+                self.say(at, input.as_ref());
             }
             Due::FaultBegins(number) => self.begin_fault(at, number),
             Due::FaultEnds(number) => self.end_fault(at, number),
@@ -251,6 +257,8 @@ impl Owner {
             | Due::Control(_)
             | Due::Tell(_)
             | Due::Feedback(..)
+            | Due::Generate(..)
+            | Due::Change(_)
             | Due::Ready(..) => {}
         }
     }
@@ -313,6 +321,11 @@ impl Owner {
                 let counts = &mut self.counts[node.index()];
                 counts.started += 1;
                 counts.in_flight += 1;
+                let answer = self.nodes[node.index()].refusal(&work);
+                told.send_if_modified(|told| {
+                    told.answer = answer;
+                    false
+                });
                 self.flights.insert(work.attempt, Flight { node, told });
                 // Nobody counts the blocks of a text: a mock finds no prompt again.
                 let blocks = Blocks::default();
@@ -353,27 +366,24 @@ impl Owner {
 
     /// A fault asked for by hand. Returns whether it is on.
     fn fault(&mut self, now: Time, fault: FaultSpec) -> bool {
-        if self.faults.len() >= FAULTS_MAX {
+        if self.by_hand >= FAULTS_MAX {
             return false;
         }
-        let number = self.faults.len() as u32;
-        if let Some(lasts) = fault.lasts {
-            self.agenda.enter(now + lasts, Rank::Fleet, Due::FaultEnds(number));
-        }
-        self.faults.push(FaultSpec { at: now, ..fault });
-        self.begin_fault(now, number);
+        self.by_hand += 1;
+        self.faults.by_hand(FaultSpec { at: now, ..fault }, &mut self.agenda);
         // What a crash cuts off is over when the answer to this is read.
         self.settle();
         true
     }
 
     fn begin_fault(&mut self, at: Time, number: u32) {
-        let FaultSpec { kind, nodes, .. } = self.faults[number as usize].clone();
+        let FaultSpec { kind, nodes, .. } = self.faults.fault(number).clone();
         for node in &nodes {
             self.nodes[node.index()].fault(at, number, kind, &mut self.agenda);
-            if kind == FaultKind::Crash {
+            if matches!(kind, FaultKind::Crash | FaultKind::ColdStart) {
                 self.power[node.index()].send_modify(|power| {
-                    *power = Power { down: true, crashes: power.crashes + 1 };
+                    let down = kind == FaultKind::Crash;
+                    *power = Power { down, crashes: power.crashes + 1 };
                 });
             }
         }
@@ -381,11 +391,12 @@ impl Owner {
     }
 
     fn end_fault(&mut self, at: Time, number: u32) {
-        let nodes = self.faults[number as usize].nodes.clone();
+        let nodes = self.faults.fault(number).nodes.clone();
         for node in &nodes {
             self.nodes[node.index()].heal(at, number, &mut self.agenda);
         }
         self.switch(&nodes);
+        self.faults.over(at, number, &mut self.agenda);
     }
 
     /// Brings the listeners of these nodes in line with their faults.

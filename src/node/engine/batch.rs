@@ -8,7 +8,7 @@ use super::spec::Prefill;
 use super::{Engine, FIRST, Instant, Job, LEAVE, Run, STALL, Stage};
 use crate::balance::{Input, Outcome, Progress, Usage};
 use crate::node::work::JobKey;
-use crate::node::{Diary, Due, Rank};
+use crate::node::{Diary, Due, Pace, Rank};
 use crate::unit::{Time, Tokens};
 
 /// One block in so many stays free at admission while others run, so that they can grow (vLLM: 1 %).
@@ -289,7 +289,7 @@ impl Engine {
         for place in 0..self.prefilling.len() {
             budget -= self.chunk(self.prefilling[place], budget, &mut prefill);
         }
-        while !preempted && budget > 0 && self.seated < self.spec.max_seqs {
+        while !preempted && budget > 0 && self.seated < self.seats_max {
             let Some(&key) = self.waiting.front() else { break };
             if !self.admit(key) {
                 break;
@@ -307,7 +307,15 @@ impl Engine {
             () => self.steady(),
         };
         let (first, more) = self.costs.step(prefill, self.batch, self.kv);
-        let run = Run { start: edge, steps, first: first * self.slow, more: more * self.slow };
+        let Pace { first: slow, further } = self.pace;
+        let run = if slow.total_cmp(&further).is_eq() || self.chunks.is_empty() {
+            Run { start: edge, steps, first: first * further, more: more * further }
+        } else {
+            // What prefill adds to the step is slow in its way, the rest of it in its own.
+            let (rest, _) = self.costs.step(Prefill::default(), self.batch, self.kv);
+            let first = rest * further + (first - rest).max(0.0) * slow;
+            Run { start: edge, steps, first, more: more * further }
+        };
         self.run = Some(run);
         let at = run.edge(steps).at;
         self.enter(at, diary);

@@ -39,7 +39,7 @@ use slotmap::{Key, SlotMap};
 
 use super::cache::Cache;
 use super::work::JobKey;
-use super::{Blocks, Diary, Due, ERROR_AFTER, Rank, Work};
+use super::{Blocks, Diary, Due, ERROR_AFTER, Pace, Rank, State, Work};
 use crate::balance::{Attempt, Failure, Input, NodeReport, Outcome, Progress, Usage};
 use crate::unit::{NodeId, Ratio, Span, Time, Tokens};
 use run::{Instant, Run};
@@ -114,7 +114,9 @@ pub(super) struct Engine {
     costs: Costs,
     /// The executor takes a stream for stalled after a gap of so long.
     inter_token: Option<Span>,
-    slow: f64,
+    pace: Pace,
+    /// Requests at a time, now.
+    seats_max: u32,
     /// When the node began to hang, while it does.
     hangs: Option<Time>,
     jobs: SlotMap<JobKey, Job>,
@@ -160,7 +162,8 @@ impl Engine {
             node,
             costs: Costs::new(&spec),
             inter_token,
-            slow: 1.0,
+            pace: Pace::NORMAL,
+            seats_max: spec.max_seqs,
             hangs: None,
             jobs: SlotMap::with_key(),
             waiting: VecDeque::new(),
@@ -192,6 +195,7 @@ impl Engine {
         &mut self,
         now: Time,
         work: Work,
+        stretch: f64,
         blocks: Blocks<'_>,
         diary: &mut impl Diary,
     ) {
@@ -223,12 +227,24 @@ impl Engine {
             before: JobKey::null(),
             behind: JobKey::null(),
         });
-        if self.spec.overhead.a0 > 0.0 {
-            let ahead = Span::from_seconds(self.spec.overhead.a0 / 1e3);
+        let late = if stretch > 1.0 { (stretch - 1.0) * self.alone(prompt, output) } else { 0.0 };
+        if self.spec.overhead.a0 > 0.0 || late > 0.0 {
+            let ahead = Span::from_seconds(self.spec.overhead.a0 / 1e3 + late);
             diary.enter(now + ahead, Rank::Progress, Due::Job(self.node, key, QUEUE));
         } else {
             self.queue(now, key, diary);
         }
+    }
+
+    /// Returns the seconds that a request takes on the engine alone: by so much a gray failure is
+    /// measured, which holds a request up before it is queued.
+    fn alone(&self, prompt: u64, output: u64) -> f64 {
+        let mut prefill = spec::Prefill::default();
+        prefill.add(prompt, 0);
+        let (first, _) = self.costs.step(prefill, 0, 0);
+        let (step, more) = self.costs.step(spec::Prefill::default(), 1, prompt);
+        let steps = output.saturating_sub(1) as f64;
+        (first + steps * step + more * steps * steps / 2.0) / 1e9
     }
 
     /// Picks the hashes that end with a KV block. Returns the tokens from one to the next.
@@ -248,7 +264,7 @@ impl Engine {
         self.jobs[key].stage = Stage::Waiting;
         self.waiting.push_back(key);
         // Behind others it changes nothing: they could not be admitted either.
-        if self.waiting.len() == 1 && self.seated < self.spec.max_seqs {
+        if self.waiting.len() == 1 && self.seated < self.seats_max {
             self.touch(now, diary);
         }
     }
@@ -427,25 +443,28 @@ impl Engine {
         }
     }
 
-    pub(super) fn suffer(
-        &mut self,
-        now: Time,
-        crashed: bool,
-        hangs: bool,
-        slow: f64,
-        diary: &mut impl Diary,
-    ) {
-        if crashed {
+    pub(super) fn suffer(&mut self, now: Time, state: &State, diary: &mut impl Diary) {
+        if state.reset {
             self.crash(now, diary);
         }
-        let paced = slow.total_cmp(&self.slow).is_ne();
-        self.slow = slow;
-        match (self.hangs, hangs) {
+        let seats = state.limits.concurrency.unwrap_or(self.spec.max_seqs);
+        // Each request gets a token a step, so there are never more seats than tokens.
+        let seats = seats.min(self.spec.step_tokens);
+        let changed = state.pace != self.pace || seats > self.seats_max;
+        (self.pace, self.seats_max) = (state.pace, seats);
+        match (self.hangs, state.hangs) {
             (None, true) => self.freeze(now, diary),
             (Some(since), false) => self.thaw(now, since, diary),
-            (None, false) if paced && self.run.is_some() => self.touch(now, diary),
+            (None, false) if changed && (self.run.is_some() || !self.waiting.is_empty()) => {
+                self.touch(now, diary);
+            }
             _ => {}
         }
+    }
+
+    /// Every entry of the prefix cache that no request uses is lost.
+    pub(super) fn lose_cache(&mut self) {
+        self.cache.shrink(0);
     }
 
     fn crash(&mut self, now: Time, diary: &mut impl Diary) {

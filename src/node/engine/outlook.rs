@@ -71,7 +71,7 @@ impl Engine {
         self.play(&mut without);
         self.play(&mut with);
         let overhead = self.spec.overhead.a0 * 1e6 + self.tail(output);
-        let seconds = |nanos: f64| nanos * self.slow / 1e9;
+        let seconds = |nanos: f64| nanos * self.pace.further / 1e9;
         Some(Outlook {
             own: seconds(with.own) + overhead / 1e9,
             others: seconds(with.others - without.others).max(0.0),
@@ -130,7 +130,7 @@ impl Engine {
             let batch = play.decoding.len() as u32;
             let mut budget = u64::from(self.spec.step_tokens.saturating_sub(batch));
             let mut prefill = Prefill::default();
-            let mut seats = (self.spec.max_seqs as usize).saturating_sub(play.decoding.len());
+            let mut seats = (self.seats_max as usize).saturating_sub(play.decoding.len());
             chunks.clear();
             for (place, one) in play.coming.iter_mut().enumerate() {
                 let fits = play.kv + play.filled + one.goal <= room;

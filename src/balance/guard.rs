@@ -1,0 +1,251 @@
+//! What the core does with nodes that are new, that come back, or that may be sick for a reason that is
+//! not theirs: half-open, probation, slow start, panic, refused credentials, silence.
+//!
+//! It only ever takes nodes away or gives back what the health checker took; hard constraints (tags,
+//! limits, drains) are not its business, and it never chooses a node.
+//!
+//! - *Half-open*: a node that comes back from an ejection gets one request at a time until one has
+//!   succeeded; a failure ejects it again at once. (SGLang's router lets unlimited requests through.)
+//! - *Probation*: a new node gets at most so many at a time until its first success.
+//! - *Slow start*: for so long a new or returning node is held back as soon as it has had more than its
+//!   share, which grows linearly from a tenth of the fair one: each dispatch in its tier gives it a part
+//!   of one, as Envoy scales weights. Where only such nodes are open they are used nevertheless: a
+//!   preference, so no request waits for it.
+//! - *Panic*: while fewer than this share of a tier is well, ejected nodes serve too, and strategies go
+//!   by success probability: the news is then more likely wrong than half of the fleet dead (Envoy).
+//! - *Credentials*: 401, 402 and 403 let the node rest, if asked for, longer each time; that is no
+//!   ejection.
+//! - *Silence*: if nothing at all came from a node during a whole first-token timeout, while as many
+//!   requests wait for it as failures in a row would eject it, it hangs and is ejected.
+
+use serde::{Deserialize, Serialize};
+
+use super::balancer::Balancer;
+use super::event::{Cause, End, Event, Failure, Stage};
+use super::failover::{blames_node, wasted};
+use super::fleet::{NodeState, Tier};
+use super::outlier::Outlier;
+use crate::unit::{ClassId, NodeId, PoolId, Ratio, Span, Time};
+
+/// A node in slow start begins with this share of its fair share.
+const RAMP_MIN: f64 = 0.1;
+
+/// It saves up at most so many dispatches.
+const CREDIT_MAX: f64 = 2.0;
+
+/// How nodes that are new, come back or may be sick are treated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guard {
+    /// Whether a node that comes back from an ejection gets one request at a time until one succeeds.
+    pub half_open: bool,
+    /// Whether a node that is silent for a whole first-token timeout is ejected at once.
+    pub silence: bool,
+    /// How long a node rests after the first 401, 402 or 403; twice as long each further time. `None`
+    /// lets it rest not at all: where it is the only one, a request would wait for it in vain.
+    pub credential: Option<Span>,
+    /// How nodes worse than their peers are found.
+    pub outlier: Option<Outlier>,
+    /// For so long new and returning nodes get less than their share.
+    pub slow_start: Option<Span>,
+    /// A new node gets at most so many requests at a time until its first success.
+    pub probation: Option<u32>,
+    /// Below this share of well nodes in a tier, ejected ones serve too.
+    pub panic: Option<Ratio>,
+    /// Probes that ask for one token.
+    pub generate: Option<Generate>,
+}
+
+/// Probes that ask for one token: they cost money, and find engines that are wedged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Generate {
+    /// How often.
+    pub every: Span,
+    /// One that is not answered for so long has failed.
+    pub timeout: Span,
+}
+
+impl Default for Guard {
+    fn default() -> Guard {
+        Guard {
+            half_open: true,
+            silence: true,
+            credential: None,
+            outlier: None,
+            slow_start: None,
+            probation: None,
+            panic: None,
+            generate: None,
+        }
+    }
+}
+
+impl Guard {
+    pub(super) fn is_default(&self) -> bool {
+        *self == Guard::default()
+    }
+
+    /// Says how it contradicts itself, if it does.
+    pub(super) fn is_sound(&self) -> bool {
+        let generate = self.generate;
+        generate.is_none_or(|it| it.every > Span::ZERO && it.timeout > Span::ZERO)
+            && self.slow_start != Some(Span::ZERO)
+            && self.credential != Some(Span::ZERO)
+            && self.probation != Some(0)
+    }
+}
+
+/// A node in slow start.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ramp {
+    node: NodeId,
+    home: (PoolId, Tier),
+    since: Time,
+    /// Dispatches it may have.
+    credit: f64,
+}
+
+/// Returns the part of its fair share that a node gets so long after it came.
+fn ramp(since: Span, over: Span) -> f64 {
+    (since.seconds() / over.seconds()).clamp(RAMP_MIN, 1.0)
+}
+
+impl Balancer {
+    /// Hears how an attempt of a class ended that was dispatched then, and whether its first token had
+    /// come: what it says of the health of its node, if anything.
+    pub(super) fn hear_end(
+        &mut self,
+        node: NodeId,
+        end: End,
+        class: ClassId,
+        (dispatched, streamed): (Time, bool),
+        retry_after: Option<Span>,
+    ) {
+        let (now, settings) = (self.now, self.health);
+        // A client that left, a deadline that passed, another node that was faster: none of them says
+        // that the node is ill.
+        if matches!(end, End::Cancelled | End::TimedOut(Stage::Total) | End::Outrun) {
+            return;
+        }
+        self.fleet.with_health(node, |health| health.outcome(now, wasted(end)));
+        if end == End::Done {
+            self.trust(node);
+            if !streamed {
+                self.time_first(node, class, now.since(dispatched));
+            }
+        }
+        let blamed = blames_node(end);
+        // Back-pressure, credentials and clients' mistakes are no sickness, and no health either.
+        if let Some(detector) = &mut self.detector
+            && (blamed || end == End::Done)
+        {
+            let home = self.fleet.node(node).home();
+            let cause = detector.ended(node, home, !blamed);
+            self.eject_outlier(node, cause);
+        }
+        if end == End::TimedOut(Stage::FirstToken) && self.is_silent(node, dispatched) {
+            let cause = Cause::Silent(now.since(dispatched));
+            self.eject_outlier(node, Some(cause));
+        }
+        if end == End::Failed(Failure::Unauthorized)
+            && let Some(base) = settings.guard.credential
+        {
+            let change = self.fleet.with_health(node, |health| health.refused(now, base));
+            self.rest(node, change);
+        }
+        let tried_out = settings.guard.half_open && self.fleet.node(node).on_trial();
+        if end == End::RateLimited {
+            let change = self.fleet.with_health(node, |health| health.limit(now, retry_after));
+            self.rest(node, change);
+        } else if blamed {
+            let enough = self.fleet.with_health(node, |health| health.blame(&settings));
+            if enough || tried_out {
+                self.eject(node, false);
+            }
+        }
+    }
+
+    /// Lets the detector hear how long a node took to its first token, or to a whole answer.
+    pub(super) fn time_first(&mut self, node: NodeId, class: ClassId, took: Span) {
+        if let Some(detector) = &mut self.detector {
+            let home = self.fleet.node(node).home();
+            let cause = detector.first_token(node, home, class, took);
+            self.eject_outlier(node, cause);
+        }
+    }
+
+    /// A node has come into service: new, or back from an ejection.
+    pub(super) fn welcome(&mut self, node: NodeId, cause: Cause) {
+        let guard = self.health.guard;
+        let trial = match cause {
+            Cause::Recovered(_) => guard.half_open.then_some(1),
+            Cause::Started => guard.probation,
+            _ => return,
+        };
+        self.fleet.try_out(node, trial);
+        if guard.slow_start.is_some() {
+            let home = self.fleet.node(node).home();
+            self.ramps.retain(|ramp| ramp.node != node);
+            self.ramps.push(Ramp { node, home, since: self.now, credit: 1.0 });
+        }
+    }
+
+    /// Something good came from a node: it is no longer on trial.
+    pub(super) fn trust(&mut self, node: NodeId) {
+        if self.fleet.node(node).on_trial() {
+            self.fleet.try_out(node, None);
+            self.opened = true;
+        }
+    }
+
+    /// A request goes to a node of this home: those of them in slow start earn their part of it.
+    pub(super) fn earn(&mut self, node: NodeId) {
+        let Some(over) = self.health.guard.slow_start else { return };
+        let (now, fleet) = (self.now, &self.fleet);
+        let home = fleet.node(node).home();
+        self.ramps.retain(|ramp| {
+            let there = fleet.node(ramp.node);
+            there.state() == NodeState::Up && now.since(ramp.since) < over
+        });
+        let all = fleet.up_weight(home).max(1) as f64;
+        for this in self.ramps.iter_mut().filter(|this| this.home == home) {
+            let part = f64::from(fleet.node(this.node).spec.weight) / all;
+            this.credit += ramp(now.since(this.since), over) * part;
+            this.credit = this.credit.min(CREDIT_MAX);
+            if this.node == node {
+                this.credit -= 1.0;
+            }
+        }
+        self.held_back.clear();
+        let held = self.ramps.iter().filter(|this| this.credit < 1.0).map(|this| this.node);
+        self.held_back.extend(held);
+    }
+
+    /// Declares where panic began or ended.
+    pub(super) fn declare_panic(&mut self) {
+        for (pool, tier, on) in self.fleet.take_panics() {
+            self.opened |= on;
+            self.effects.events.push(Event::Panic { pool, tier, on });
+        }
+    }
+
+    /// Returns whether a node that has just missed a first token said nothing since `dispatched`.
+    pub(super) fn is_silent(&self, node: NodeId, dispatched: Time) -> bool {
+        let there = self.fleet.node(node);
+        self.health.guard.silence
+            && there.health.heard <= dispatched
+            && there.ledger.prefilling >= self.health.consecutive
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ramp_never_falls() {
+        let over = Span::from_secs(30);
+        let parts: Vec<f64> = (0..40).map(|s| ramp(Span::from_secs(s), over)).collect();
+        assert!(parts.is_sorted(), "{parts:?}");
+        assert!(parts[0] < 0.11 && parts[39] > 0.99, "{parts:?}");
+    }
+}

@@ -1,0 +1,144 @@
+//! Attempts that a fault has in its hands: those whose answer is to be cut, and those that nobody works
+//! on and that only somebody's patience ends.
+//!
+//! A back end knows nothing of it: what it says passes here on its way out. Nodes without such faults
+//! have none of this.
+
+use std::collections::BTreeMap;
+
+use super::{Cut, Diary, Due, Rank};
+use crate::balance::{Attempt, Failure, Input, NodeReport, Outcome, Progress, Usage};
+use crate::unit::{NodeId, Span, Time};
+
+/// What faults have in their hands at a node.
+#[derive(Debug)]
+pub(super) struct Trouble {
+    node: NodeId,
+    /// The gap after which a stream counts as stalled; `Span::MAX` is never.
+    inter_token: Span,
+    /// Answers that will be cut; `None` once the attempt has ended and its back end has not.
+    cuts: BTreeMap<Attempt, Option<Cut>>,
+    /// Attempts without work, and how they end if nobody aborts them before.
+    limbo: BTreeMap<Attempt, Outcome>,
+    /// What it says of itself while that is stale.
+    pub(super) report: Option<NodeReport>,
+}
+
+impl Trouble {
+    pub(super) fn new(node: NodeId, inter_token: Span) -> Trouble {
+        let (cuts, limbo) = (BTreeMap::new(), BTreeMap::new());
+        Trouble { node, inter_token, cuts, limbo, report: None }
+    }
+
+    /// The answer to this attempt will be cut.
+    pub(super) fn cut(&mut self, attempt: Attempt, how: Cut) {
+        self.cuts.insert(attempt, Some(how));
+    }
+
+    /// Nobody works on the attempt; after `patience` it ends so.
+    pub(super) fn hold(
+        &mut self,
+        now: Time,
+        attempt: Attempt,
+        patience: Span,
+        end: Outcome,
+        diary: &mut impl Diary,
+    ) {
+        self.limbo.insert(attempt, end);
+        if now + patience < Time::MAX {
+            diary.enter(now + patience, Rank::Finish, Due::GiveUp(self.node, attempt));
+        }
+    }
+
+    /// Somebody's patience is over.
+    pub(super) fn give_up(&mut self, attempt: Attempt) -> Option<Input> {
+        self.limbo.remove(&attempt).map(|end| Input::Finish(attempt, end))
+    }
+
+    /// The attempt is aborted. Returns its usage if nobody worked on it.
+    pub(super) fn abort(&mut self, attempt: Attempt) -> Option<Usage> {
+        self.limbo.remove(&attempt).map(|end| match end {
+            Outcome::Failed(_, usage) => usage,
+            _ => Usage::NONE,
+        })
+    }
+
+    /// A back end has aborted the attempt. Returns whether anybody is to hear of it.
+    pub(super) fn aborted(&mut self, attempt: Attempt) -> bool {
+        self.cuts.remove(&attempt) != Some(None)
+    }
+
+    /// What a back end says at `at` becomes what is heard of it, if anything is.
+    pub(super) fn bend(&mut self, at: Time, said: Input, diary: &mut impl Diary) -> Option<Input> {
+        match said {
+            Input::Progress(attempt, Progress::FirstToken) => match self.cuts.get_mut(&attempt) {
+                Some(cut @ Some(Cut::ErrorEvent)) => {
+                    *cut = None;
+                    let failed = Outcome::Failed(Failure::ServerError, Usage::NONE);
+                    Some(Input::Finish(attempt, failed))
+                }
+                Some(None) => None,
+                _ => Some(said),
+            },
+            Input::Finish(attempt, outcome) => {
+                let cut = self.cuts.remove(&attempt);
+                let (how, usage) = match (cut, outcome) {
+                    (Some(None), _) => return None,
+                    (Some(Some(how)), Outcome::Done(usage)) => (how, usage),
+                    _ => return Some(said),
+                };
+                let failure = match how {
+                    Cut::Reset => Failure::Reset,
+                    Cut::Truncate => Failure::Malformed,
+                    // An answer that came whole, not as a stream.
+                    Cut::ErrorEvent => Failure::ServerError,
+                    Cut::Stall => {
+                        let stalled = Outcome::Failed(Failure::Stalled, usage);
+                        self.hold(at, attempt, self.inter_token, stalled, diary);
+                        return None;
+                    }
+                };
+                Some(Input::Finish(attempt, Outcome::Failed(failure, usage)))
+            }
+            said => Some(said),
+        }
+    }
+}
+
+/// The diary as a back end writes into it: its words about attempts are bent, if there is trouble.
+pub(super) struct Bent<'a, D> {
+    pub(super) trouble: Option<&'a mut Trouble>,
+    pub(super) diary: &'a mut D,
+}
+
+impl<D: Diary> Diary for Bent<'_, D> {
+    fn enter(&mut self, at: Time, rank: Rank, due: Due) {
+        let Some(trouble) = &mut self.trouble else {
+            return self.diary.enter(at, rank, due);
+        };
+        let said = match due {
+            Due::Progress(attempt, progress) => Input::Progress(attempt, progress),
+            Due::Finish(attempt, outcome) => Input::Finish(attempt, outcome),
+            due => return self.diary.enter(at, rank, due),
+        };
+        match trouble.bend(at, said, self.diary) {
+            Some(Input::Progress(attempt, progress)) => {
+                self.diary.enter(at, rank, Due::Progress(attempt, progress));
+            }
+            Some(Input::Finish(attempt, outcome)) => {
+                self.diary.enter(at, rank, Due::Finish(attempt, outcome));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl<D: Diary> Bent<'_, D> {
+    /// Bends what a back end answers instead of entering it.
+    pub(super) fn heard(&mut self, now: Time, said: Option<Input>) -> Option<Input> {
+        match &mut self.trouble {
+            None => said,
+            Some(trouble) => trouble.bend(now, said?, self.diary),
+        }
+    }
+}
