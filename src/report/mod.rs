@@ -7,6 +7,7 @@
 pub mod chaos;
 pub mod choice;
 pub mod compare;
+pub mod decisions;
 pub mod explanation;
 #[cfg(feature = "cli")]
 pub mod export;
