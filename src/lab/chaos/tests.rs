@@ -125,7 +125,7 @@ fn a_wrong_figure_is_found() {
         &["I24"],
         changed(|event| {
             if let Event::Ended { cost, .. } = event {
-                *cost = *cost + Cost(1);
+                *cost += Cost(1);
             }
         }),
     );

@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::watch::{Broken, Counts, Witness, ensure};
-use crate::balance::{Event, Explain, Fate, Input, NodeState};
+use crate::balance::{Balancer, Event, Explain, Fate, Input, NodeState};
 use crate::journal::{Header, Writer, replay};
 use crate::metrics::{Collector, Summary, Watch};
 use crate::scenario::Scenario;
@@ -235,7 +235,7 @@ impl Bench<'_> {
             let mut sink = |now: Time, event: &Event| twin.hear(now, event);
             match calm_sim.step(&mut |_, _| {}, &mut sink) {
                 Ok(Step::Handled) => {
-                    let waiting = calm_sim.balancers().iter().map(|one| one.waiting()).sum::<u32>();
+                    let waiting = calm_sim.balancers().iter().map(Balancer::waiting).sum::<u32>();
                     most_waiting = most_waiting.max(waiting);
                 }
                 Ok(Step::Done) => break,

@@ -44,7 +44,8 @@ impl Broken {
 /// Fails with an invariant unless a condition holds.
 macro_rules! ensure {
     ($holds:expr, $invariant:literal, $($said:tt)+) => {
-        if !$holds {
+        let holds: bool = $holds;
+        if !holds {
             return Err(Broken::new($invariant, format!($($said)+)));
         }
     };
@@ -555,16 +556,16 @@ impl<'a> Witness<'a> {
         let name = &self.config.nodes.get(node.index()).map_or("?", |spec| spec.name.as_str());
         let seen = &mut self.nodes[node.index()];
         ensure!(seen.state == from, "I14", "{name} was {} and not {from:?}", seen.state.name());
-        let legal = matches!(
-            (from, to),
-            (Up, Ejected | Limited | Draining | Gone)
-                | (Limited, Up | Ejected | Draining | Gone)
-                | (Ejected, Probing | Draining | Gone)
-                | (Probing, Up | Ejected | Draining | Gone)
-                | (Draining, Up | Off | Gone)
-                | (Off, Starting | Gone)
-                | (Starting, Up | Off | Draining | Gone)
-        );
+        let legal = match from {
+            Up => matches!(to, Ejected | Limited | Draining | Gone),
+            Limited => matches!(to, Up | Ejected | Draining | Gone),
+            Ejected => matches!(to, Probing | Draining | Gone),
+            Probing => matches!(to, Up | Ejected | Draining | Gone),
+            Draining => matches!(to, Up | Off | Gone),
+            Off => matches!(to, Starting | Gone),
+            Starting => matches!(to, Up | Off | Draining | Gone),
+            Gone => false,
+        };
         ensure!(legal, "I14", "{name} goes from {} to {}", from.name(), to.name());
         if from == Ejected && to == Probing {
             let early = self.now < seen.rests;

@@ -25,6 +25,7 @@ pub(super) fn pools(seed: u64, plan: &mut Plan) -> Value {
     let mut dice = Dice::new(seed, "fleet");
     let tagged = plan.swarm.on("tags", 0.3);
     let tiers = plan.swarm.on("tiers", 0.4);
+    let overprovision = tiers && plan.swarm.on("overprovision", 0.3);
     let prices = plan.swarm.on("prices", 0.6);
     let weights = plan.swarm.on("weights", 0.4);
     let limits = plan.swarm.on("limits", 0.5);
@@ -49,7 +50,7 @@ pub(super) fn pools(seed: u64, plan: &mut Plan) -> Value {
         if near && dice.chance(0.7) {
             table.set("locality", text(dice.pick(&["anywhere", "origin", "balancer"])));
         }
-        if tiers && plan.swarm.on("overprovision", 0.3) {
+        if overprovision && dice.chance(0.7) {
             table.set("overprovision", plain(dice.whole(10, 30) as f64 / 10.0));
         }
         let groups = dice.whole(1, 3);

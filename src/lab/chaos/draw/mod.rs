@@ -98,7 +98,9 @@ pub fn draw(seed: u64) -> Drawn {
     document.set("title", text(format_args!("chaos, seed {seed}")));
     document.set("seed", plain(seed));
     document.set("duration", text(format_args!("{seconds}s")));
-    document.set("requests", plain(dice.log_whole(100, REQUESTS_MAX)));
+    // Where things must heal, requests go on coming until they have.
+    let requests = if gentle { 2 * REQUESTS_MAX } else { dice.log_whole(100, REQUESTS_MAX) };
+    document.set("requests", plain(requests));
     if plan.swarm.on("warm-up", 0.1) {
         document.set("warmup", dice.span(100, seconds * 300));
     }

@@ -59,7 +59,8 @@ pub(super) fn workload(seed: u64, plan: &mut Plan, document: &mut Table) {
     // A route may send everything to the least of the pools.
     let least = plan.pools.iter().map(|pool| pool.capacity).fold(f64::INFINITY, f64::min);
     let load = if plan.gentle { dice.log(0.05, 0.4) } else { dice.log(0.2, 4.0) };
-    let rate = (least * load).clamp(0.2, 200.0);
+    let most = if plan.gentle { 1_200.0 / plan.seconds as f64 } else { 200.0 };
+    let rate = (least * load).clamp(0.2, most);
     let jobs = !plan.classes.is_empty() && plan.swarm.on("jobs", 0.15);
     let users = !jobs && plan.swarm.on("users", 0.2);
     let sessions = !jobs && plan.swarm.on("conversations", 0.25);
