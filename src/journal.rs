@@ -203,10 +203,14 @@ impl std::fmt::Display for ReplayError {
         match self {
             ReplayError::Io(error) => write!(f, "cannot read the journal: {error}"),
             ReplayError::Malformed { line, reason } => write!(f, "line {line}: {reason}"),
-            ReplayError::Touched { line, good } => write!(
-                f,
-                "line {line}: what stands between line {good} and here is not what was written"
-            ),
+            ReplayError::Touched { line, good } => {
+                write!(f, "line {line}: what stands ")?;
+                match good {
+                    0 => write!(f, "before it")?,
+                    good => write!(f, "between line {good} and it")?,
+                }
+                write!(f, " is not what was written")
+            }
             ReplayError::Diverged { line, inputs } => write!(
                 f,
                 "line {line}: the replay diverges within the {DIGEST_EVERY} inputs up to {inputs}"
