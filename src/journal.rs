@@ -3,7 +3,10 @@
 //! The first line is a header with the balancer's configuration; every further line is one input,
 //! as JSON: `[1500000, {"finish": [{"request": 3, "ordinal": 0}, {"done": ...}]}]`. Every so many
 //! inputs, and at the end, a line `{"digest": ...}` holds a hash of all effects so far, so a
-//! replay proves that it decides as the run did, and says where it first does not.
+//! replay proves that it decides as the run did, and says where it first does not. Beside it stands
+//! a hash of all lines before, so that a byte that was changed, a line that is missing and lines
+//! that changed places are found even where they change no decision. It finds accidents, not
+//! forgers: whoever can write the file can write the hash. That is what a decision log is for.
 
 use std::io::{self, BufRead, Read, Write};
 
@@ -23,7 +26,7 @@ pub const LINE_MAX: usize = 16 << 20;
 pub struct Header {
     /// The format: `plimsoll journal`.
     pub format: String,
-    /// Its version: 1.
+    /// Its version: 2. In version 1 lines were not hashed.
     pub version: u32,
     /// The scenario's name.
     pub scenario: String,
@@ -32,12 +35,18 @@ pub struct Header {
 }
 
 const FORMAT: &str = "plimsoll journal";
+const VERSION: u32 = 2;
 
 impl Header {
     /// The header of a run of this configuration.
     #[must_use]
     pub fn new(scenario: &str, config: Config) -> Header {
-        Header { format: FORMAT.to_owned(), version: 1, scenario: scenario.to_owned(), config }
+        Header {
+            format: FORMAT.to_owned(),
+            version: VERSION,
+            scenario: scenario.to_owned(),
+            config,
+        }
     }
 }
 
@@ -45,10 +54,16 @@ impl Header {
 #[serde(untagged)]
 enum Line {
     Input(Time, Input),
-    Digest { digest: u64, inputs: u64 },
+    Digest {
+        digest: u64,
+        inputs: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lines: Option<u64>,
+    },
 }
 
-/// A running hash of events: FNV-1a over their printed form, which shows every field.
+/// A running hash, FNV-1a: of events over their printed form, which shows every field; of lines over
+/// their bytes.
 #[derive(Clone, Debug)]
 struct Digest(u64);
 
@@ -60,14 +75,18 @@ impl Default for Digest {
 
 impl std::fmt::Write for Digest {
     fn write_str(&mut self, text: &str) -> std::fmt::Result {
-        for byte in text.bytes() {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
+        self.bytes(text.as_bytes());
         Ok(())
     }
 }
 
 impl Digest {
+    fn bytes(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
     fn event(&mut self, now: Time, event: &Event) {
         use std::fmt::Write as _;
         write!(self, "{}{event:?}", now.0).expect("a digest takes everything");
@@ -79,6 +98,9 @@ impl Digest {
 pub struct Writer<W: Write> {
     out: W,
     digest: Digest,
+    lines: Digest,
+    /// The line that is being written; kept for its room.
+    line: Vec<u8>,
     inputs: u64,
 }
 
@@ -87,10 +109,19 @@ impl<W: Write> Writer<W> {
     ///
     /// # Errors
     /// If the header cannot be written.
-    pub fn new(mut out: W, header: &Header) -> io::Result<Writer<W>> {
-        serde_json::to_writer(&mut out, header)?;
-        out.write_all(b"\n")?;
-        Ok(Writer { out, digest: Digest::default(), inputs: 0 })
+    pub fn new(out: W, header: &Header) -> io::Result<Writer<W>> {
+        let (digest, lines) = (Digest::default(), Digest::default());
+        let mut writer = Writer { out, digest, lines, line: Vec::new(), inputs: 0 };
+        writer.write(header)?;
+        Ok(writer)
+    }
+
+    fn write(&mut self, line: &impl Serialize) -> io::Result<()> {
+        self.line.clear();
+        serde_json::to_writer(&mut self.line, line)?;
+        self.line.push(b'\n');
+        self.lines.bytes(&self.line);
+        self.out.write_all(&self.line)
     }
 
     /// Notes an input.
@@ -102,8 +133,7 @@ impl<W: Write> Writer<W> {
             self.write_digest()?;
         }
         self.inputs += 1;
-        serde_json::to_writer(&mut self.out, &(now, input))?;
-        self.out.write_all(b"\n")
+        self.write(&(now, input))
     }
 
     /// Notes an event.
@@ -112,9 +142,8 @@ impl<W: Write> Writer<W> {
     }
 
     fn write_digest(&mut self) -> io::Result<()> {
-        let line = Line::Digest { digest: self.digest.0, inputs: self.inputs };
-        serde_json::to_writer(&mut self.out, &line)?;
-        self.out.write_all(b"\n")
+        let (digest, lines) = (self.digest.0, Some(self.lines.0));
+        self.write(&Line::Digest { digest, inputs: self.inputs, lines })
     }
 
     /// Ends the journal and returns what it was written to.
@@ -153,6 +182,13 @@ pub enum ReplayError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The lines are not those that were written: one was changed, is missing or is elsewhere.
+    Touched {
+        /// The line with the hash that differs, from one.
+        line: u64,
+        /// The line with the last hash that did not.
+        good: u64,
+    },
     /// The replay decided differently.
     Diverged {
         /// The line with the digest that differs, from one.
@@ -167,6 +203,14 @@ impl std::fmt::Display for ReplayError {
         match self {
             ReplayError::Io(error) => write!(f, "cannot read the journal: {error}"),
             ReplayError::Malformed { line, reason } => write!(f, "line {line}: {reason}"),
+            ReplayError::Touched { line, good } => {
+                write!(f, "line {line}: what stands ")?;
+                match good {
+                    0 => write!(f, "before it")?,
+                    good => write!(f, "between line {good} and it")?,
+                }
+                write!(f, " is not what was written")
+            }
             ReplayError::Diverged { line, inputs } => write!(
                 f,
                 "line {line}: the replay diverges within the {DIGEST_EVERY} inputs up to {inputs}"
@@ -185,11 +229,12 @@ pub fn replay(
     reader: impl BufRead,
     sink: &mut impl FnMut(Time, &Event),
 ) -> Result<Replayed, ReplayError> {
-    let mut lines = Lines { reader, buffer: Vec::new(), number: 0 };
+    let mut lines = Lines { reader, buffer: Vec::new(), number: 0, before: Digest::default() };
     let header: Header = lines.read()?.ok_or_else(|| lines.malformed("the journal is empty"))?;
-    if header.format != FORMAT || header.version != 1 {
-        return Err(lines.malformed("this is not a plimsoll journal of version 1"));
+    if header.format != FORMAT || !(1..=VERSION).contains(&header.version) {
+        return Err(lines.malformed("this is not a plimsoll journal of version 1 or 2"));
     }
+    let hashed = header.version >= 2;
     // A journal may have been edited: what would make the balancer refuse is said instead.
     header.config.check().map_err(|reason| lines.malformed(&not_kept(reason)))?;
     if header.config.pools.iter().any(|pool| pool.strategy.entry().is_bound()) {
@@ -198,7 +243,7 @@ pub fn replay(
     let mut balancer = Balancer::new(header.config.clone());
     let mut digest = Digest::default();
     let mut done = Replayed { header, inputs: 0, events: 0, digests: 0 };
-    let (mut now, mut closed) = (Time::ZERO, false);
+    let (mut now, mut closed, mut good) = (Time::ZERO, false, 0);
     while let Some(line) = lines.read::<Line>()? {
         closed = false;
         match line {
@@ -218,7 +263,14 @@ pub fn replay(
                     sink(now, &event);
                 }
             }
-            Line::Digest { digest: said, inputs } => {
+            Line::Digest { digest: said, inputs, lines: hash } => {
+                if hash.is_some_and(|hash| hash != lines.before.0) {
+                    return Err(ReplayError::Touched { line: lines.number, good });
+                }
+                if hashed && hash.is_none() {
+                    return Err(lines.malformed("a digest has no hash of the lines before it"));
+                }
+                good = lines.number;
                 if said != digest.0 || inputs != done.inputs {
                     let line = lines.number;
                     return Err(ReplayError::Diverged { line, inputs: done.inputs });
@@ -239,6 +291,8 @@ struct Lines<R> {
     reader: R,
     buffer: Vec<u8>,
     number: u64,
+    /// Hash of the lines before the last one that was read.
+    before: Digest,
 }
 
 impl<R: BufRead> Lines<R> {
@@ -247,6 +301,7 @@ impl<R: BufRead> Lines<R> {
     }
 
     fn read<T: for<'de> Deserialize<'de>>(&mut self) -> Result<Option<T>, ReplayError> {
+        self.before.bytes(&self.buffer);
         self.buffer.clear();
         self.number += 1;
         let most = LINE_MAX as u64;

@@ -204,9 +204,9 @@ fn exports_and_journals_are_written_and_read() {
     let touched = text.replacen("\"done\":{\"input\":", "\"done\":{\"input\":1", 1);
     assert_ne!(text, touched);
     let touched = write(folder.path(), "touched", touched);
-    refused(&["journal", "verify", &touched], 101, &["diverges"]);
+    refused(&["journal", "verify", &touched], 101, &["not what was written"]);
     let cut = write(folder.path(), "cut", &text[..text.len() / 2]);
-    refused(&["journal", "verify", &cut], 3, &["line"]);
+    refused(&["journal", "verify", &cut], 101, &["line"]);
     refused(&["journal", "verify", "/no/such/journal"], 1, &["cannot read"]);
 }
 
@@ -430,4 +430,59 @@ fn help_reads_as_before() {
     let run = definition.find_subcommand_mut("run").expect("run");
     insta::assert_snapshot!("help_run", run.render_help().to_string());
     insta::assert_snapshot!("strategies", stdout(&self::run(&["list", "strategies"])));
+}
+
+#[test]
+fn the_decision_log_is_written_and_what_is_touched_is_found() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("log.jsonl").to_string_lossy().into_owned();
+    let output = run(&["run", "failover", "--duration", "250s", "--log", &path]);
+    assert!(stderr(&output).contains("the last hash is"), "{}", stderr(&output));
+    let plain = run(&["run", "failover", "--duration", "250s"]);
+    assert_eq!(output.stdout, plain.stdout, "a log changes nothing");
+    let text = fs::read_to_string(&path).expect("a log");
+    let streamed = run(&["run", "failover", "--duration", "250s", "--format", "ndjson"]);
+    assert_eq!(stdout(&streamed), text, "as a result it is the same");
+    for what in ["arrival", "decision", "attempt", "outcome", "retry", "node", "mark"] {
+        assert!(text.contains(&format!("\"what\":\"{what}\"")), "no {what}");
+    }
+    let verified = run(&["journal", "verify", &path]);
+    assert!(stdout(&verified).contains("as they were written"), "{}", stderr(&verified));
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let middle = lines.len() / 2;
+    let touched = |name: &str, text: &str, says: &str| {
+        let path = write(folder.path(), name, text);
+        refused(&["journal", "verify", &path], 101, &[says]);
+    };
+    let line = format!("line {}: ", middle + 1);
+    let mut other = lines.clone();
+    let changed = other[middle].replacen(':', ";", 2);
+    other[middle] = &changed;
+    touched("changed", &other.concat(), &line);
+    let mut other = lines.clone();
+    other.remove(middle);
+    touched("removed", &other.concat(), &line);
+    let mut other = lines.clone();
+    other.swap(middle, middle + 1);
+    touched("swapped", &other.concat(), &line);
+    touched("torn", &text[..text.len() - 20], &format!("line {}: ", lines.len()));
+    let foreign = write(folder.path(), "foreign", "a,b\n1,2\n");
+    refused(&["journal", "verify", &foreign], 3, &["line 1"]);
+    refused(&["run", "mm1", "--format", "ndjson", "--log", &path], 2, &["--out"]);
+}
+
+#[test]
+fn chaos_holds_and_draws_the_same_scenario_again() {
+    let output = run(&["chaos", "--seeds", "16", "--format", "json"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let result: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((&result["held"], &result["violation"]), (&16.into(), &serde_json::Value::Null));
+    let again = run(&["chaos", "--seeds", "16", "--format", "json", "--threads", "3"]);
+    assert_eq!(output.stdout, again.stdout, "whatever the number of threads");
+    let folder = tempfile::tempdir().expect("a folder");
+    let drawn = run(&["chaos", "--seed", "5", "--show"]);
+    let path = write(folder.path(), "drawn.toml", &drawn.stdout);
+    assert_eq!(code(&run(&["run", &path])), 0, "what is drawn is a file that runs");
+    refused(&["chaos", "--seeds", "0"], 2, &["0"]);
+    refused(&["chaos", "--first", "18446744073709551615", "--seeds", "2"], 2, &["no 2 seeds"]);
 }

@@ -291,3 +291,26 @@ fn differing(lines: &[String], edited: &[String]) -> String {
     let new = edited.iter().filter(|line| !lines.contains(line));
     new.map(|line| format!("{line}\n")).collect()
 }
+
+#[test]
+fn every_kind_of_touch_of_a_journal_is_found() {
+    let (_, _, journal) = run(&stormy("least_tokens", 60));
+    let verify = |bytes: &[u8]| replay(BufReader::new(bytes), &mut |_, _| {});
+    assert!(verify(&journal).is_ok());
+    // A byte that decides nothing is as good as any other.
+    for place in (0..journal.len()).step_by(7) {
+        let mut touched = journal.clone();
+        touched[place] ^= 1;
+        assert!(verify(&touched).is_err(), "byte {place}");
+    }
+    let lines: Vec<&[u8]> = journal.split_inclusive(|byte| *byte == b'\n').collect();
+    for place in (0..lines.len()).step_by(5) {
+        let mut fewer = lines.clone();
+        fewer.remove(place);
+        assert!(verify(&fewer.concat()).is_err(), "line {place} removed");
+        let mut swapped = lines.clone();
+        swapped.swap(place, (place + 1) % lines.len());
+        assert!(verify(&swapped.concat()).is_err(), "line {place} exchanged");
+    }
+    assert!(verify(&journal[..journal.len() - 9]).is_err(), "cut off");
+}

@@ -384,6 +384,12 @@ impl Node {
         self.health.success(now)
     }
 
+    /// Returns when the rest that it last took, after an ejection or a 429, is or was over.
+    #[must_use]
+    pub const fn rests_until(&self) -> Time {
+        self.health.until
+    }
+
     pub(super) fn has_room(&self) -> bool {
         self.limit.is_none_or(|limit| self.ledger.requests < limit)
     }

@@ -1,18 +1,21 @@
 //! What must always hold, numbered, and a check that recounts it from scratch.
 //!
-//! 1 Conservation: arrived = waiting + in flight + in back-off + settled. 2 One fate (asserted where
-//! a request settles). 3 Time never goes back (asserted in `handle`). 5 Ledger: a node's counts
-//! equal its unfinished attempts, and it is open exactly when it is up and has room. 7 No idling:
-//! if a request waits, no node that may serve it is open, or a limit of its pool or tenant holds it
-//! back. 11 and 13 (money, Little) are laws over whole runs. 12 Bounds: no more wait than the room
-//! holds. 14 What is off or starts has no work. 15 Tenants: what their books say is under way is, at
-//! what it is expected to cost, and no more than they may have. 18 Hedges: at most two attempts of a
-//! request run, on two nodes, and none beside one that has begun. The check costs as much as there
-//! are nodes and requests under way; tests call it after every input.
+//! What one look at the machine can tell is here; what needs history is a fold over events in
+//! `lab::chaos`, where all numbers are listed. I01 conservation: who arrived waits, is held, is in
+//! flight, is in back-off or is settled. I02 one fate (asserted where a request settles). I03 the
+//! attempts that run are those that are not being given up. I04 a node's ledger is what its
+//! unfinished attempts hold, and what is off or starts has no work. I05 a node is open exactly when
+//! it serves and has room. I06 no more wait than the room holds. I16 what budgets are shares of is
+//! what there is. I17 attempts are at most as many as allowed. I18 at most two attempts of a request
+//! run, on two nodes, and none beside one that has begun. I26 tenants: what their books say is under
+//! way is, at what it is expected to cost, and no more than they may have. I31 time never goes back
+//! (asserted in `handle`). I34 no idling: if a request waits, no node that may serve it is open, or a
+//! limit of its pool or tenant holds it back. I39 Little's law in integers. The check costs as much
+//! as there are nodes and requests under way; tests and `plimsoll chaos` call it after every input.
 
 use super::balancer::Balancer;
 use super::batch::Batcher;
-use super::failover::Amount;
+use super::failover::{ATTEMPTS_MAX, Amount};
 use super::fleet::{Ledger, NodeState, Tier};
 use super::route::Pressure;
 use super::under_way::{Phase, Running, TryKey};
@@ -31,7 +34,7 @@ pub fn check(balancer: &Balancer) -> Result<(), String> {
     bounds(balancer)?;
     balancer.gate_adds_up()?;
     if balancer.lines.room.as_ref().is_some_and(|room| !room.adds_up()) {
-        return Err("1: the waiting room does not add up".to_owned());
+        return Err("I01: the waiting room does not add up".to_owned());
     }
     little(balancer)
 }
@@ -42,24 +45,24 @@ fn conservation(balancer: &Balancer) -> Result<(), String> {
         balancer.requests.values().filter(|live| live.phase != Phase::Settled).count() as u64;
     if totals.arrived != totals.settled + live {
         return Err(format!(
-            "1: arrived {} != settled {} + {live}",
+            "I01: arrived {} != settled {} + {live}",
             totals.arrived, totals.settled
         ));
     }
     let waits = |live: &&super::under_way::Live| matches!(live.phase, Phase::Waiting(_));
     let waiting = balancer.requests.values().filter(waits).count();
     if waiting != balancer.lines.waiting as usize {
-        return Err(format!("1: {waiting} wait, {} are counted", balancer.lines.waiting));
+        return Err(format!("I01: {waiting} wait, {} are counted", balancer.lines.waiting));
     }
     let held = |live: &&super::under_way::Live| matches!(live.phase, Phase::Held { .. });
     let held = balancer.requests.values().filter(held).count();
     let gathered: usize = balancer.batchers.iter().flatten().map(Batcher::len).sum();
     if held != gathered {
-        return Err(format!("1: {held} are held, {gathered} are gathered"));
+        return Err(format!("I01: {held} are held, {gathered} are gathered"));
     }
     if totals.dispatched != totals.ended + balancer.tries.len() as u64 {
         return Err(format!(
-            "1: dispatched {} != ended {} + unfinished {}",
+            "I01: dispatched {} != ended {} + unfinished {}",
             totals.dispatched,
             totals.ended,
             balancer.tries.len()
@@ -69,7 +72,7 @@ fn conservation(balancer: &Balancer) -> Result<(), String> {
         balancer.requests.values().map(|live| usize::from(live.unfinished)).sum();
     if unfinished != balancer.tries.len() {
         return Err(format!(
-            "1: {unfinished} attempts by request, {} in all",
+            "I01: {unfinished} attempts by request, {} in all",
             balancer.tries.len()
         ));
     }
@@ -87,7 +90,7 @@ fn budgets(balancer: &Balancer) -> Result<(), String> {
     };
     for (recount, counted) in [(sum(false), balancer.under_way), (sum(true), balancer.retrying)] {
         if recount != counted {
-            return Err(format!("1: {recount:?} under way, {counted:?} counted"));
+            return Err(format!("I16: {recount:?} under way, {counted:?} counted"));
         }
     }
     Ok(())
@@ -98,6 +101,12 @@ fn budgets(balancer: &Balancer) -> Result<(), String> {
 fn running(balancer: &Balancer) -> Result<(), String> {
     for (key, live) in &balancer.requests {
         let id = live.request.id.0;
+        // A cascade asks every model as often as any request may be tried.
+        let tries = if live.step > 0 { ATTEMPTS_MAX } else { balancer.retry.attempts };
+        let most = (tries + u8::from(live.hedged)).min(ATTEMPTS_MAX);
+        if live.attempts > most {
+            return Err(format!("I17: request {id} has {} attempts of {most}", live.attempts));
+        }
         let running = match live.phase {
             Phase::InFlight(running) => Some(running),
             _ => None,
@@ -109,7 +118,7 @@ fn running(balancer: &Balancer) -> Result<(), String> {
         said.sort_by_key(|this| balancer.tries.get(*this).map(|this| this.ordinal));
         if open != said {
             return Err(format!(
-                "2: request {id} has {} attempts open, {} run",
+                "I03: request {id} has {} attempts open, {} run",
                 open.len(),
                 said.len()
             ));
@@ -119,7 +128,7 @@ fn running(balancer: &Balancer) -> Result<(), String> {
         let begun = one.first_token.or(other.first_token).is_some();
         let theirs = one.request == key && other.request == key;
         if one.node == other.node || one.hedge == other.hedge || begun || !theirs || !live.hedged {
-            return Err(format!("18: request {id} runs on {} and {}", one.node.0, other.node.0));
+            return Err(format!("I18: request {id} runs on {} and {}", one.node.0, other.node.0));
         }
     }
     Ok(())
@@ -133,21 +142,21 @@ fn ledgers(balancer: &Balancer) -> Result<(), String> {
     }
     for (index, node) in fleet.nodes().iter().enumerate() {
         if node.ledger != recount[index] {
-            return Err(format!("5: {} has {:?}, not {:?}", index, recount[index], node.ledger));
+            return Err(format!("I04: node {} has {:?}, not {:?}", index, recount[index], node.ledger));
         }
         let id = NodeId(index as u32);
         let out = matches!(node.state(), NodeState::Off | NodeState::Starting);
         if out && node.ledger.requests > 0 {
-            return Err(format!("14: {index} is {} and has work", node.state().name()));
+            return Err(format!("I04: node {index} is {} and has work", node.state().name()));
         }
         let may = fleet.serves(id) && node.has_room();
         let listed = fleet.open(node.spec.pool, node.spec.tier).contains(&id);
         if may != listed || may != fleet.is_open(id) {
-            return Err(format!("5: node {index} may serve: {may}; listed as open: {listed}"));
+            return Err(format!("I05: node {index} may serve: {may}; listed as open: {listed}"));
         }
     }
     if !fleet.hearsay().adds_up() {
-        return Err("5: the sums over peers are not what the peers said".to_owned());
+        return Err("I04: the sums over peers are not what the peers said".to_owned());
     }
     Ok(())
 }
@@ -190,7 +199,7 @@ fn no_idling(balancer: &Balancer) -> Result<(), String> {
             },
         );
         if someone && open {
-            return Err(format!("7: route {index} has someone waiting and an open node"));
+            return Err(format!("I34: route {index} has someone waiting and an open node"));
         }
     }
     Ok(())
@@ -198,7 +207,7 @@ fn no_idling(balancer: &Balancer) -> Result<(), String> {
 
 fn bounds(balancer: &Balancer) -> Result<(), String> {
     if balancer.lines.waiting > balancer.queue.max {
-        return Err(format!("12: {} wait, {} may", balancer.lines.waiting, balancer.queue.max));
+        return Err(format!("I06: {} wait, {} may", balancer.lines.waiting, balancer.queue.max));
     }
     Ok(())
 }
@@ -206,7 +215,7 @@ fn bounds(balancer: &Balancer) -> Result<(), String> {
 fn little(balancer: &Balancer) -> Result<(), String> {
     let totals = balancer.totals;
     if totals.arrived == totals.settled && totals.area != totals.sojourn {
-        return Err(format!("13: area {} != sojourn {}", totals.area, totals.sojourn));
+        return Err(format!("I39: area {} != sojourn {}", totals.area, totals.sojourn));
     }
     Ok(())
 }

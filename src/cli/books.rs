@@ -1,16 +1,17 @@
 //! What is kept of a run, simulated or live: figures, journal, export.
 
 use std::fs::File;
-use std::io::{self, BufWriter};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use super::export::Export;
 use super::failure::{Failure, Kind};
-use super::result::Output;
+use super::result::{Format, Output};
 use super::{load, output};
 use crate::balance::{Event, Input};
 use crate::journal::{Header, Writer};
 use crate::metrics::{Collector, Inquiry, Summary, Watch};
+use crate::report::decisions;
 use crate::scenario::Scenario;
 use crate::unit::Time;
 
@@ -18,6 +19,16 @@ use crate::unit::Time;
 struct Journal {
     writer: Writer<BufWriter<File>>,
     part: Part,
+}
+
+/// A decision log in progress, and the file it is written to; none for stdout.
+struct Decisions {
+    log: decisions::Log<Box<dyn Write + Send>>,
+    part: Option<Part>,
+    /// Written out after every step, since it may be wanted when the program is gone.
+    live: bool,
+    /// Nothing is said of it at the end.
+    quiet: bool,
 }
 
 /// A file that is written beside its place until it is whole.
@@ -32,6 +43,11 @@ impl Part {
         let special = path.metadata().is_ok_and(|meta| !meta.is_file());
         let part = if special { path.to_owned() } else { output::beside(path) };
         Part { part, path: path.to_owned() }
+    }
+
+    /// A file that is written where it belongs from the beginning.
+    fn in_place(path: &Path) -> Part {
+        Part { part: path.to_owned(), path: path.to_owned() }
     }
 
     /// The file is whole and takes its place.
@@ -59,6 +75,7 @@ pub(super) struct Books {
     /// A question about one request.
     pub(super) inquiry: Option<Inquiry>,
     journal: Option<Journal>,
+    decisions: Option<Decisions>,
     export: Option<Export>,
     /// The first thing that could not be written.
     failed: Option<Failure>,
@@ -89,14 +106,15 @@ impl Books {
                 .as_ref()
                 .map(|path| Journal::new(scenario, path))
                 .transpose()?,
+            decisions: Decisions::open(scenario, output, live)?,
             export: output.export.as_deref().map(Export::new).transpose()?,
             failed: None,
         })
     }
 
     /// Returns whether something could not be written.
-    pub(super) const fn has_failed(&self) -> bool {
-        self.failed.is_some()
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.is_some() || self.decisions.as_ref().is_some_and(|one| one.log.has_failed())
     }
 
     /// Hears an input before the balancer does.
@@ -112,6 +130,9 @@ impl Books {
     pub(super) fn hear(&mut self, now: Time, event: &Event) {
         if let Some(journal) = &mut self.journal {
             journal.writer.event(now, event);
+        }
+        if let Some(decisions) = &mut self.decisions {
+            decisions.hear(now, event);
         }
         if let Some(inquiry) = &mut self.inquiry {
             inquiry.fold(now, event);
@@ -140,10 +161,68 @@ impl Books {
         if let Some(export) = self.export {
             export.close(&self.collector)?;
         }
+        if let Some(decisions) = self.decisions {
+            decisions.close(end, complete)?;
+        }
         if let Some(Journal { writer, part }) = self.journal {
             writer.finish().and_then(|_| part.keep()).map_err(|error| part.failed(&error))?;
         }
         Ok(self.collector.summary(end, complete))
+    }
+}
+
+impl Decisions {
+    /// Opens the log that `--log` names, or the one that is the result.
+    fn open(
+        scenario: &Scenario,
+        output: &Output,
+        live: bool,
+    ) -> Result<Option<Decisions>, Failure> {
+        let is_result = output.format == Format::Ndjson;
+        if is_result && output.log.is_some() {
+            let failure =
+                Failure::new(Kind::Usage, "`--format ndjson` is the decision log already");
+            return Err(failure.hint("leave out --log, and name the file with --out"));
+        }
+        let path = if is_result { output.out.as_deref() } else { output.log.as_deref() };
+        let part = path.map(|path| if live { Part::in_place(path) } else { Part::new(path) });
+        let out: Box<dyn Write + Send> = match &part {
+            Some(part) => {
+                let file = File::create(&part.part).map_err(|error| part.failed(&error))?;
+                Box::new(BufWriter::new(file))
+            }
+            None if is_result => Box::new(BufWriter::new(io::stdout())),
+            None => return Ok(None),
+        };
+        let text = scenario.text();
+        let log = decisions::Log::new(out, &scenario.labels, text, &scenario.balancer);
+        Ok(Some(Decisions { log, part, live, quiet: output.quiet }))
+    }
+
+    fn hear(&mut self, now: Time, event: &Event) {
+        self.log.hear(now, event);
+        if self.live {
+            self.log.flush();
+        }
+    }
+
+    fn close(self, end: Time, complete: bool) -> Result<(), Failure> {
+        let Decisions { log, part, quiet, .. } = self;
+        let finished = log.finish(end, complete);
+        match (&part, finished) {
+            // Whoever reads along may have read enough.
+            (None, Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            (None, Err(error)) => Err(Failure::file("write to", Path::new("stdout"), &error)),
+            (None, Ok(_)) => Ok(()),
+            (Some(part), finished) => {
+                let (lines, hash) = finished.map_err(|error| part.failed(&error))?;
+                part.keep().map_err(|error| part.failed(&error))?;
+                if !quiet {
+                    output::warn(&format!("decision log: {lines} lines, the last hash is {hash}"));
+                }
+                Ok(())
+            }
+        }
     }
 }
 

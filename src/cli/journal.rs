@@ -1,14 +1,16 @@
-//! `plimsoll journal verify`: replays a journal and compares every decision.
+//! `plimsoll journal verify`: replays a journal and compares every decision, or looks whether a
+//! decision log is as it was written.
 
 use std::fs::File;
-use std::io::BufReader;
-use std::path::PathBuf;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
 use super::failure::{Failure, Kind};
 use super::output;
 use crate::journal::{ReplayError, replay};
+use crate::report::decisions;
 use crate::report::quantity::count;
 
 #[derive(Debug, Args)]
@@ -19,34 +21,65 @@ pub(super) struct Journal {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Replay a journal and compare every decision
+    /// Replay a journal and compare every decision; or verify the hashes of a decision log
     Verify {
-        /// The journal
+        /// The journal or decision log
         file: PathBuf,
     },
 }
 
+/// So much of a file is looked at to know what it is.
+const BEGINNING: usize = 1 << 12;
+
 impl Journal {
     pub(super) fn run(&self) -> Result<u8, Failure> {
         let Command::Verify { file } = &self.command;
-        let opened = File::open(file).map_err(|error| Failure::file("read", file, &error))?;
-        match replay(BufReader::new(opened), &mut |_, _| {}) {
-            Ok(done) => {
-                let (inputs, events) = (count(done.inputs), count(done.events));
-                let name = &done.header.scenario;
-                output::print(&format!(
-                    "{name}: {inputs} inputs replayed to the same {events} events\n"
-                ))?;
-                Ok(0)
-            }
-            Err(error) => {
-                let kind = match error {
-                    ReplayError::Io(_) => Kind::Unexpected,
-                    ReplayError::Malformed { .. } => Kind::Invalid,
-                    ReplayError::Diverged { .. } => Kind::Diverged,
-                };
-                Err(Failure::new(kind, format!("{}: {error}", file.display())))
-            }
-        }
+        let failed = |error| Failure::file("read", file, &error);
+        let opened = File::open(file).map_err(failed)?;
+        let mut reader = BufReader::with_capacity(1 << 16, opened);
+        let beginning = reader.fill_buf().map_err(failed)?;
+        let first = beginning.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let said = if decisions::is_log(first) {
+            log(file, reader)
+        } else {
+            // A journal may have been touched in its first line, too.
+            let begins = &first[..first.len().min(BEGINNING)];
+            let known = [&b"plimsoll journal"[..], b"\"config\"", b"\"scenario\""]
+                .iter()
+                .any(|word| begins.windows(word.len()).any(|window| window == *word));
+            journal(file, reader, known)
+        }?;
+        output::print(&said)?;
+        Ok(0)
     }
+}
+
+fn log(file: &Path, reader: impl BufRead) -> Result<String, Failure> {
+    let verified = decisions::verify(reader).map_err(|fault| {
+        let kind = match fault {
+            decisions::Fault::Io(_) => Kind::Unexpected,
+            decisions::Fault::Line(..) => Kind::Diverged,
+        };
+        Failure::new(kind, format!("{}: {fault}", file.display()))
+    })?;
+    let decisions::Verified { scenario, lines, hash, complete } = verified;
+    let part = if complete { "" } else { ", of a run that was interrupted" };
+    let lines = count(lines);
+    Ok(format!("{scenario}: {lines} lines as they were written{part}\nlast hash {hash}\n"))
+}
+
+fn journal(file: &Path, reader: impl BufRead, known: bool) -> Result<String, Failure> {
+    let done = replay(reader, &mut |_, _| {}).map_err(|error| {
+        let kind = match error {
+            ReplayError::Io(_) => Kind::Unexpected,
+            ReplayError::Malformed { line: 1, .. } if !known => Kind::Invalid,
+            ReplayError::Malformed { .. }
+            | ReplayError::Touched { .. }
+            | ReplayError::Diverged { .. } => Kind::Diverged,
+        };
+        Failure::new(kind, format!("{}: {error}", file.display()))
+    })?;
+    let (inputs, events) = (count(done.inputs), count(done.events));
+    let name = &done.header.scenario;
+    Ok(format!("{name}: {inputs} inputs replayed to the same {events} events\n"))
 }

@@ -4,6 +4,7 @@
 //! [`failure::Kind`]s.
 
 mod books;
+mod chaos;
 mod check;
 mod compare;
 #[cfg(feature = "live")]
@@ -34,7 +35,8 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::scenario::Override;
+use crate::scenario::{Override, Scenario};
+use crate::sim::Sim;
 use failure::{Failure, Kind};
 
 /// The scenario that runs when none is named.
@@ -60,7 +62,7 @@ const EXAMPLES: &str = "Examples:
   plimsoll compare my.toml --strategies scenario,least_tokens,'power_of_two(choices=4)'
 
 Exit codes: 0 done, 1 unexpected failure, 2 usage, 3 scenario or trace invalid, 4 nothing to run,
-100 an expectation failed, 101 not deterministic, 130 and 143 interrupted.";
+100 an expectation failed, 101 not deterministic or an invariant broken, 130 and 143 interrupted.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -86,6 +88,8 @@ enum Command {
     List(list::List),
     /// Print a built-in scenario
     Show(list::Show),
+    /// Random fleets, strategies, settings, traffic and faults; every invariant after every event
+    Chaos(chaos::Chaos),
     /// Work with journals of runs
     Journal(journal::Journal),
 }
@@ -194,6 +198,7 @@ impl Command {
             Command::Check(check) => check.run(),
             Command::List(list) => list.run(),
             Command::Show(show) => show.run(),
+            Command::Chaos(chaos) => chaos.run(),
             Command::Journal(journal) => journal.run(),
         }
     }
@@ -205,6 +210,14 @@ fn run_default() -> Result<u8, Failure> {
         return play::Play::default().run();
     }
     run::Run::default().run()
+}
+
+/// Builds the simulation of a scenario, as `plimsoll run` does.
+///
+/// # Errors
+/// If it cannot be simulated, or its trace cannot be read.
+pub fn simulation(scenario: &Scenario) -> Result<Sim, Failure> {
+    load::simulation(scenario, Color::Never).map(|ready| ready.sim)
 }
 
 /// Returns the command line's definition, for tests.

@@ -34,6 +34,9 @@ pub(super) struct Output {
     /// Write the run's journal to this file
     #[arg(long, value_name = "FILE")]
     pub(super) journal: Option<PathBuf>,
+    /// Write every decision and outcome to this file, a line of JSON each, chained by hashes
+    #[arg(long, value_name = "FILE")]
+    pub(super) log: Option<PathBuf>,
     /// How progress is shown on stderr
     #[arg(long, value_enum, default_value_t)]
     pub(super) progress: Style,
@@ -52,6 +55,8 @@ pub(super) enum Format {
     Text,
     /// For programs
     Json,
+    /// The decision log, a line of JSON for every decision and outcome
+    Ndjson,
 }
 
 /// An expectation and which way round it is meant.
@@ -120,6 +125,8 @@ impl Output {
                 report::text(&done.summary, &verdicts, notes) + &stories
             }
             Format::Json => report::json(&done.summary, &verdicts, &done.stories),
+            // It was written as it came.
+            Format::Ndjson => return exit(done, &verdicts),
         };
         output::write(&result, self.out.as_deref())?;
         exit(done, &verdicts)

@@ -34,6 +34,9 @@ pub(super) struct Serve {
     /// Write the journal to this file
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
+    /// Write every decision and outcome to this file, a line of JSON each, chained by hashes
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
     /// Colours on stderr
     #[arg(long, value_enum, default_value_t)]
     color: Color,
@@ -62,7 +65,8 @@ impl Serve {
             },
             limits,
         };
-        let kept = Output { journal: self.journal.clone(), ..Output::default() };
+        let kept =
+            Output { journal: self.journal.clone(), log: self.log.clone(), ..Output::default() };
         let mut desk = Desk { books: Books::open(&scenario, &kept, Watch::Report, true)? };
         let runtime = endpoints::runtime()?;
         let (end, signal) = runtime.block_on(serve(self.listen, parts, &mut desk))?;

@@ -11,6 +11,7 @@
 //! nothing else; what comes out does not depend on how many there are.
 
 mod alarm;
+pub mod chaos;
 mod compare;
 mod metric;
 mod statistics;

@@ -4,8 +4,10 @@
 //! expectations, or a histogram. Nothing is computed that is not a matter of display, and nothing
 //! depends on the wall clock, so the same run gives the same bytes.
 
+pub mod chaos;
 pub mod choice;
 pub mod compare;
+pub mod decisions;
 pub mod explanation;
 #[cfg(feature = "cli")]
 pub mod export;

@@ -386,8 +386,12 @@ fn read_document(walk: &mut Walk, document: &[Entry], name: &str) -> Option<Scen
     let balancer = top.take("balancer");
     let mut settings = balancer::read(walk, balancer);
     settings.tenants = admission::named(walk, top.take("tenant"), settings.tenants.each);
-    let mut fleet = pool::read(walk, top.take("pool"));
-    let mut classes = class::read(walk, top.take("class"), &mut fleet);
+    // A list without an item says as much as none.
+    let said = |field: Option<Field<'_>>| field.is_some_and(|field| !field.is_list_below(1));
+    let pools = top.take("pool");
+    let mut fleet = pool::read(walk, pools.filter(|_| said(pools)));
+    let given = top.take("class");
+    let mut classes = class::read(walk, given.filter(|_| said(given)), &mut fleet);
     let priorities = classes.specs.iter().map(|class| class.priority);
     admission::default_bands(&mut settings.said, priorities);
     let uses = std::mem::take(&mut fleet.region_uses);
@@ -407,7 +411,9 @@ fn read_document(walk: &mut Walk, document: &[Entry], name: &str) -> Option<Scen
         attributes: &mut classes.attributes,
         quality: quality.as_ref(),
     };
-    let (routes, route_names) = route::read(walk, top.take("route"), &mut known);
+    let given = top.take("route");
+    let (routes, route_names) =
+        route::read(walk, given.filter(|_| said(given)), &mut known);
     let mut flows = workflow::read(walk, top.take("workflow"), &classes.names);
     let (workload, idle) = read_workload(walk, &mut top, &bounds, &fleet, &mut flows);
     let made = workload.as_ref().is_some_and(|workload| workload.arrivals.endless());

@@ -98,8 +98,14 @@ impl Strategy for KvOverlap {
         } else {
             least(ask, nodes, rng, why, |id| (cost(id), 0.0))
         };
+        let mut plain = *why;
+        if let (Some(node), true) = (picked, self.temperature > 0.0) {
+            // The noise is as large as costs differ, and these depend on what is learnt here: with
+            // it both would grow without end.
+            plain.chosen.score = cost(node);
+        }
         self.list = list;
-        self.usual.learn(why);
+        self.usual.learn(ask, &plain);
         picked
     }
 

@@ -49,7 +49,7 @@ impl Strategy for Lmetric {
             (self.usual.against_failure(ask, id, prefill * batch), 0.0)
         });
         self.list = list;
-        self.usual.learn(why);
+        self.usual.learn(ask, why);
         picked
     }
 

@@ -369,10 +369,14 @@ impl Usual {
         (cost + (1.0 - success) * 3.0 * self.0) / success
     }
 
-    /// Remembers what was chosen.
-    pub(super) fn learn(&mut self, why: &Why) {
-        if why.chosen.score.is_finite() {
-            self.0 += 0.05 * (why.chosen.score - self.0);
+    /// Remembers the cost of the node that was chosen: what was expected of failures comes off
+    /// again, or the memory would feed on itself and grow without end while every node fails.
+    pub(super) fn learn(&mut self, ask: &Ask<'_>, why: &Why) {
+        let (node, score) = (why.chosen.node, why.chosen.score);
+        if score.is_finite() && ask.fleet.knows(node) {
+            let success = ask.node(node).success(ask.now);
+            let cost = score * success - (1.0 - success) * 3.0 * self.0;
+            self.0 += 0.05 * (cost - self.0);
         }
     }
 }

@@ -1,0 +1,226 @@
+//! Draws of a fleet: pools, strategies with any settings, nodes of every kind, limits, prices, tags.
+
+use super::dice::{Dice, span};
+use super::{Plan, Pool};
+use crate::balance::{REGISTRY, SettingKind};
+use crate::lab::chaos::tree::{Table, Value, list, plain, text, variant};
+
+/// Tags that nodes may have.
+pub(super) const TAGS: [&str; 2] = ["phi", "gpu"];
+
+/// Formulas for the strategy that takes one.
+const FORMULAS: [&str; 4] = [
+    "in_flight",
+    "ttft + 0.02 * output_tokens * tpot + 300 * dollars",
+    "random",
+    "(prefilling + 1) / weight + kv_tokens * 0.001",
+];
+
+const HOSTED: [&str; 2] = ["anthropic/claude-3.5-haiku", "openai/gpt-4o-mini"];
+const ENGINES: [&str; 3] =
+    ["llama-3.1-8b/h100/vllm", "llama-3.1-8b/a100/vllm", "llama-3.1-8b/l40s/vllm"];
+
+/// Draws all pools; notes in the plan what the rest of the scenario needs to know.
+pub(super) fn pools(seed: u64, plan: &mut Plan) -> Value {
+    let mut dice = Dice::new(seed, "fleet");
+    let tagged = plan.swarm.on("tags", 0.3);
+    let tiers = plan.swarm.on("tiers", 0.4);
+    let overprovision = tiers && plan.swarm.on("overprovision", 0.3);
+    let prices = plan.swarm.on("prices", 0.6);
+    let weights = plan.swarm.on("weights", 0.4);
+    let limits = plan.swarm.on("limits", 0.5);
+    let quotas = plan.swarm.on("quotas", 0.2);
+    let batches = plan.swarm.on("batches", 0.12);
+    let kinds = kinds(plan);
+    let scaled = !plan.many && plan.swarm.on("autoscale", 0.15);
+    let near = !plan.regions.is_empty() && plan.swarm.on("locality", 0.5);
+    let count = if plan.swarm.on("several pools", 0.5) { dice.whole(2, 4) } else { 1 };
+    let mut tables = Vec::new();
+    for number in 1..=count {
+        let mut pool = Pool { name: format!("p{number}"), ..Pool::default() };
+        let mut table = Table::default().with("name", text(&pool.name));
+        if dice.chance(0.3) {
+            table.set("kind", text(dice.pick(&["llm", "agent", "tool"])));
+        }
+        table.set("strategy", strategy(&mut dice));
+        if batches && dice.chance(0.6) {
+            let batch = Table::default().with("size", plain(dice.whole(2, 8)));
+            table.set("batch", batch.with("window", dice.span(5, 500)));
+        }
+        if near && dice.chance(0.7) {
+            table.set("locality", text(dice.pick(&["anywhere", "origin", "balancer"])));
+        }
+        if overprovision && dice.chance(0.7) {
+            table.set("overprovision", plain(dice.whole(10, 30) as f64 / 10.0));
+        }
+        let groups = dice.whole(1, 3);
+        let mut nodes = Vec::new();
+        for group in 0..groups {
+            let name = format!("{}{}", pool.name, char::from(b'a' + group as u8));
+            let mut node = Table::default().with("name", text(&name));
+            let copies = dice.whole(1, 4);
+            let grows = scaled && dice.chance(0.5);
+            if grows {
+                let max = copies + dice.whole(1, 3);
+                node.set("count", plain(copies));
+                node.set("autoscale", autoscale(&mut dice, max));
+            } else if copies > 1 {
+                node.set("count", plain(copies));
+            }
+            if tiers {
+                node.set("tier", text(dice.pick(&["primary", "primary", "backup", "secondary"])));
+            }
+            if weights {
+                node.set("weight", plain(dice.log_whole(1, 20)));
+            }
+            if prices {
+                let price = Table::default().with("input", dice.share(0.0, 5.0));
+                node.set("price", price.with("output", dice.share(0.0, 20.0)));
+            }
+            if dice.chance(0.2) {
+                node.set("hourly_price", dice.share(0.0, 9.0));
+            }
+            if tagged {
+                let tags: Vec<&str> = TAGS.into_iter().filter(|_| dice.chance(0.6)).collect();
+                node.set("tags", list(tags.iter().map(text)));
+                pool.tags.push(tags);
+            }
+            if !plan.regions.is_empty() {
+                node.set("region", text(dice.pick(&plan.regions)));
+            }
+            let kind = dice.pick(&kinds);
+            let (backend, mut each) = backend(&mut dice, kind);
+            let mut limit = Table::default();
+            if limits {
+                let most = dice.log_whole(1, 32);
+                limit.set("concurrency", plain(most));
+                each = each.min(most as f64 * 2.0);
+            } else {
+                pool.endless = true;
+            }
+            if quotas && kind == "api" {
+                let most = dice.log_whole(60, 3_000);
+                limit.set("requests_per_minute", plain(most));
+                each = each.min(most as f64 / 60.0);
+                if dice.chance(0.3) {
+                    limit.set("tokens_per_minute", plain(dice.log_whole(20_000, 2_000_000)));
+                }
+            }
+            if !limit.is_empty() {
+                node.set("limits", limit);
+            }
+            node.set("backend", backend);
+            pool.capacity += each * copies as f64;
+            pool.groups.push(name);
+            nodes.push(Value::Table(node));
+        }
+        table.set("node", Value::List(nodes));
+        tables.push(Value::Table(table));
+        plan.pools.push(pool);
+    }
+    Value::List(tables)
+}
+
+/// Kinds of back ends that a scenario has, at least one.
+fn kinds(plan: &mut Plan) -> Vec<&'static str> {
+    let mut kinds = Vec::new();
+    for (kind, p) in [("slots", 0.6), ("api", 0.6), ("engine", 0.35)] {
+        if plan.swarm.on(kind, p) {
+            kinds.push(kind);
+        }
+    }
+    if kinds.is_empty() {
+        kinds.push("slots");
+    }
+    kinds
+}
+
+/// A back end, and about how many requests a second it serves.
+fn backend(dice: &mut Dice, kind: &str) -> (Value, f64) {
+    match kind {
+        "slots" => {
+            let (servers, service) = (dice.log_whole(1, 16), dice.millis(20, 1_500));
+            let mut slots = Table::default().with("servers", plain(servers));
+            if dice.chance(0.6) {
+                slots.set("queue", plain(dice.log_whole(0, 100)));
+            }
+            slots.set("service", dice.law(service));
+            if dice.chance(0.1) {
+                slots.set("per_item", dice.span(1, 50));
+            }
+            (variant("slots", slots), 700.0 * servers as f64 / service as f64)
+        }
+        "api" => {
+            if dice.chance(0.2) {
+                let api = Table::default().with("profile", text(dice.pick(&HOSTED)));
+                return (variant("api", api), 10.0);
+            }
+            let first = dice.millis(50, 2_000);
+            let speed = dice.log_whole(20, 300);
+            let api = Table::default().with("ttft", dice.law(first));
+            let api = api.with("tokens_per_second", plain(speed));
+            (variant("api", api), 10.0)
+        }
+        _ => {
+            if dice.chance(0.5) {
+                let engine = Table::default().with("profile", text(dice.pick(&ENGINES)));
+                return (variant("engine", engine), 2.0);
+            }
+            let mut engine = Table::default()
+                .with("f", dice.share(2.0, 20.0))
+                .with("p1", dice.share(10.0, 100.0))
+                .with("d1", dice.share(0.001, 0.2))
+                .with("kv_tokens", plain(dice.log_whole(20_000, 500_000)));
+            if dice.chance(0.5) {
+                engine.set("max_seqs", plain(dice.log_whole(1, 128)));
+            }
+            if dice.chance(0.5) {
+                engine.set("prefix_cache", plain(dice.chance(0.5)));
+            }
+            (variant("engine", engine), 1.0)
+        }
+    }
+}
+
+fn autoscale(dice: &mut Dice, max: u64) -> Table {
+    let target = match dice.whole(0, 3) {
+        0 => variant("in_flight", plain(dice.whole(1, 10))),
+        1 => variant("queue", plain(dice.whole(1, 10))),
+        2 => variant("ttft", dice.span(100, 5_000)),
+        _ => variant("tokens_in_flight", plain(dice.log_whole(500, 50_000))),
+    };
+    Table::default()
+        .with("min", plain(dice.whole(0, 1)))
+        .with("max", plain(max))
+        .with("target", target)
+        .with("cold_start", dice.span(1, 10_000))
+        .with("every", dice.span(500, 10_000))
+        .with("down_after", dice.span(0, 20_000))
+}
+
+/// Any strategy, sometimes with settings anywhere in their range.
+fn strategy(dice: &mut Dice) -> Value {
+    let entry = &REGISTRY[dice.whole(0, REGISTRY.len() as u64 - 1) as usize];
+    let mut settings = Table::default();
+    for setting in entry.settings {
+        if !dice.chance(0.4) {
+            continue;
+        }
+        let value = match setting.kind {
+            SettingKind::Count { min, max } => {
+                // Far above the usual value nothing new happens, only slowly.
+                let most = max.min((setting.default.saturating_mul(8)).max(min + 8));
+                plain(dice.log_whole(min, most))
+            }
+            SettingKind::Span { min, max } => {
+                let (least, most) = (min.0.div_ceil(1_000_000), max.0 / 1_000_000);
+                span(dice.millis(least.max(1), most.clamp(1, 120_000)))
+            }
+            SettingKind::Ratio { max } => dice.share(0.0, (max as f64 / 1e6).min(100.0)),
+            SettingKind::Choice(words) => text(dice.pick(words)),
+            SettingKind::Formula => text(dice.pick(&FORMULAS)),
+        };
+        settings.set(setting.name, value);
+    }
+    if settings.is_empty() { text(entry.name) } else { variant(entry.name, settings) }
+}

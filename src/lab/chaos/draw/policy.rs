@@ -1,0 +1,202 @@
+//! Draws of what the balancer does: retries, timers, health, the waiting room, routes, regions.
+
+use super::dice::{Dice, span};
+use super::{Plan, fleet};
+use crate::lab::chaos::tree::{Table, Value, list, plain, text, variant};
+
+pub(super) fn balancer(seed: u64, plan: &mut Plan) -> Table {
+    let mut table = Table::default();
+    if !plan.regions.is_empty() {
+        table.set("region", text(plan.regions[0]));
+    }
+    if plan.swarm.on("retry", 0.7) {
+        let mut retry = retry(&mut Dice::new(seed, "retry settings"));
+        second_tries(seed, plan, &mut retry);
+        table.set("retry", retry);
+    }
+    if plan.swarm.on("hedges", 0.25) {
+        table.set("hedge", hedge(&mut Dice::new(seed, "hedge settings")));
+    }
+    if plan.swarm.on("timeouts", 0.6) {
+        table.set("timeouts", timeouts(&mut Dice::new(seed, "timeout settings")));
+    }
+    if plan.swarm.on("health", 0.7) {
+        table.set("health", health(&mut Dice::new(seed, "health settings"), plan));
+    }
+    if plan.swarm.on("queue", 0.7) {
+        let mut dice = Dice::new(seed, "queue settings");
+        let mut queue = Table::default().with("max", plain(dice.log_whole(0, 300)));
+        let wait = if dice.chance(0.2) { text("none") } else { dice.span(10, 20_000) };
+        queue.set("max_wait", wait);
+        table.set("queue", queue);
+    }
+    if plan.many {
+        let mut dice = Dice::new(seed, "instances");
+        table.set("instances", plain(dice.whole(2, 4)));
+        if dice.chance(0.5) {
+            table.set("share", exchange(&mut dice));
+        }
+    }
+    if plan.swarm.on("reports", 0.25) {
+        table.set("reports", exchange(&mut Dice::new(seed, "reports")));
+    }
+    table
+}
+
+fn exchange(dice: &mut Dice) -> Table {
+    Table::default().with("every", dice.span(50, 2_000)).with("delay", dice.span(0, 500))
+}
+
+fn retry(dice: &mut Dice) -> Table {
+    let base = dice.millis(0, 500);
+    let backoff =
+        Table::default().with("base", span(base)).with("cap", span(base + dice.millis(0, 2_000)));
+    Table::default()
+        .with("attempts", plain(dice.whole(1, 8)))
+        .with("budget", dice.share(0.0, 1.0))
+        .with("backoff", backoff)
+}
+
+/// What retries may be told beyond their number and pauses.
+fn second_tries(seed: u64, plan: &mut Plan, retry: &mut Table) {
+    let mut dice = Dice::new(seed, "second tries");
+    if plan.swarm.on("token budgets", 0.2) {
+        retry.set("token_budget", dice.share(0.0, 1.0));
+    }
+    if plan.swarm.on("least useful time", 0.2) {
+        retry.set("minimum_useful", dice.span(1, 2_000));
+    }
+    if plan.swarm.on("resumed answers", 0.2) {
+        retry.set("resume", plain(true));
+    }
+}
+
+fn hedge(dice: &mut Dice) -> Table {
+    let after =
+        if dice.chance(0.6) { dice.span(10, 3_000) } else { text(dice.pick(&["p50", "p95"])) };
+    let mut hedge = Table::default().with("after", after);
+    if dice.chance(0.7) {
+        hedge.set("budget", dice.share(0.0, 1.0));
+    }
+    if dice.chance(0.7) {
+        hedge.set("saturation", dice.share(0.0, 1.0));
+    }
+    if dice.chance(0.3) {
+        hedge.set("prompt_max", plain(dice.log_whole(10, 10_000)));
+    }
+    hedge
+}
+
+fn timeouts(dice: &mut Dice) -> Table {
+    let mut table = Table::default();
+    for (name, least, most) in
+        [("first_token", 200, 20_000), ("total", 500, 60_000), ("inter_token", 200, 10_000)]
+    {
+        match dice.whole(0, 3) {
+            0 => {}
+            1 => table.set(name, text("none")),
+            _ => table.set(name, dice.span(least, most)),
+        }
+    }
+    table
+}
+
+fn health(dice: &mut Dice, plan: &mut Plan) -> Table {
+    let mut table = Table::default();
+    if plan.swarm.on("probes", 0.5) {
+        let probe = Table::default()
+            .with("every", dice.span(500, 10_000))
+            .with("timeout", dice.span(50, 2_000))
+            .with("fall", plain(dice.whole(1, 5)))
+            .with("rise", plain(dice.whole(1, 4)));
+        table.set("probe", probe);
+    }
+    let base = dice.millis(100, 10_000);
+    let eject = Table::default()
+        .with("consecutive", plain(dice.log_whole(1, 20)))
+        .with("base", span(base))
+        .with("cap", span(base + dice.millis(0, 10_000)))
+        .with("max_share", dice.share(0.0, 1.0));
+    table.set("eject", eject);
+    table
+}
+
+/// How far regions are from the balancer, which is in the first.
+pub(super) fn regions(seed: u64, plan: &Plan) -> Table {
+    let mut dice = Dice::new(seed, "distances");
+    let mut row = Table::default();
+    for region in &plan.regions {
+        row.set(region, dice.span(0, 200));
+    }
+    let table = Table::default().with("rtt", variant(plan.regions[0], row));
+    table.with("jitter", dice.share(0.0, 0.5))
+}
+
+/// Routes: some with conditions, each of another kind so that none covers the next, and one for all.
+pub(super) fn routes(seed: u64, plan: &mut Plan) -> Option<Value> {
+    if !plan.swarm.on("routes", 0.5) {
+        return None;
+    }
+    let requires = plan.swarm.on("require", 0.5);
+    let degrades = plan.swarm.on("degrade", 0.4);
+    let splits = plan.swarm.on("split", 0.3);
+    let mut dice = Dice::new(seed, "routes");
+    let mut tables = Vec::new();
+    for kind in ["class", "priority", "prompt", "session", "tenant", "all"] {
+        let when = match kind {
+            "class" => plan.classes.first().map(|class| ("class", text(class))),
+            "priority" => Some(("priority", text(dice.pick(&["high", "normal", "sheddable"])))),
+            "prompt" => {
+                let most = Table::default().with("max", plain(dice.log_whole(10, 2_000)));
+                Some(("prompt_tokens", most.into()))
+            }
+            "session" => Some(("session", plain(true))),
+            _ => Some(("tenant", plain(0))),
+        };
+        let mut table = Table::default();
+        if kind == "all" {
+            table.set("match", Table::default());
+        } else {
+            let Some((key, value)) = when.filter(|_| dice.chance(0.25)) else { continue };
+            table.set("match", Table::default().with(key, value));
+        }
+        let mut order: Vec<usize> = (0..plan.pools.len()).collect();
+        for place in (1..order.len()).rev() {
+            order.swap(place, dice.whole(0, place as u64) as usize);
+        }
+        let own = dice.whole(1, order.len() as u64) as usize;
+        let (own, others) = order.split_at(own);
+        let named = |pools: &[usize]| list(pools.iter().map(|at| text(&plan.pools[*at].name)));
+        table.set("to", named(own));
+        let cheap = degrades && !others.is_empty() && dice.chance(0.6);
+        if splits && own.len() > 1 && dice.chance(0.6) {
+            let percent = dice.whole(0, 100);
+            let split = Table::default()
+                .with(&plan.pools[own[0]].name, plain(percent))
+                .with(&plan.pools[own[1]].name, plain(100 - percent));
+            table.set("split", split);
+        }
+        if cheap {
+            let endless = own.iter().any(|at| plan.pools[*at].endless);
+            let when = match dice.whole(0, if endless { 2 } else { 3 }) {
+                0 => text("no_room"),
+                1 => variant("waiting", plain(dice.log_whole(1, 50))),
+                2 => variant("in_flight", plain(dice.log_whole(1, 50))),
+                _ => variant("utilisation", dice.share(0.1, 1.0)),
+            };
+            table.set("degrade", Table::default().with("to", named(others)).with("when", when));
+        }
+        if requires && dice.chance(0.7) {
+            let tag = dice.pick(&fleet::TAGS);
+            let has = |pools: &[usize]| {
+                let mut groups = pools.iter().flat_map(|at| &plan.pools[*at].tags);
+                groups.any(|tags| tags.contains(&tag))
+            };
+            if has(own) && (!cheap || has(others)) {
+                table.set("require", Table::default().with("tags", list([text(tag)])));
+            }
+        }
+        tables.push(Value::Table(table));
+    }
+    Some(Value::List(tables))
+}

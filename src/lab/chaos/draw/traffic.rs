@@ -1,0 +1,208 @@
+//! Draws of what comes and of what goes wrong: classes, arrivals of every process, closed loops,
+//! conversations, jobs; and faults that overlap and end.
+
+use super::Plan;
+use super::dice::{Dice, span};
+use crate::lab::chaos::tree::{Table, Value, list, plain, text, variant};
+
+pub(super) fn classes(seed: u64, plan: &mut Plan) -> Option<Value> {
+    if !plan.swarm.on("classes", 0.7) {
+        return None;
+    }
+    let priorities = plan.swarm.on("priorities", 0.5);
+    let tenants = plan.swarm.on("tenants", 0.4);
+    let deadlines = plan.swarm.on("deadlines", 0.4);
+    let mut dice = Dice::new(seed, "classes");
+    let mut tables = Vec::new();
+    for number in 1..=dice.whole(1, 3) {
+        let name = format!("c{number}");
+        let mut table = Table::default().with("name", text(&name));
+        if dice.chance(0.5) {
+            table.set("share", dice.share(0.1, 2.0));
+        }
+        if priorities {
+            let words = ["critical", "high", "normal", "sheddable"];
+            table.set("priority", text(dice.pick(&words)));
+        }
+        if tenants {
+            let tenant = if dice.chance(0.4) {
+                plain(dice.whole(0, 3))
+            } else {
+                let zipf = Table::default().with("tenants", plain(dice.log_whole(1, 20)));
+                variant("zipf", zipf.with("exponent", dice.share(0.0, 2.0)))
+            };
+            table.set("tenant", tenant);
+        }
+        if !plan.regions.is_empty() && dice.chance(0.7) {
+            let region = dice.pick(&plan.regions);
+            table.set("region", variant(region, plain(1)));
+        }
+        let (prompt, output) = (dice.log_whole(1, 3_000), dice.log_whole(1, 400));
+        table.set("prompt_tokens", dice.count_law(prompt));
+        table.set("output_tokens", dice.count_law(output));
+        if deadlines && dice.chance(0.7) {
+            table.set("deadline", dice.span(100, 30_000));
+        }
+        if dice.chance(0.3) {
+            let slo = Table::default().with("first_token", dice.span(50, 5_000));
+            table.set("slo", slo.with("total", dice.span(500, 30_000)));
+        }
+        plan.classes.push(name);
+        tables.push(Value::Table(table));
+    }
+    Some(Value::List(tables))
+}
+
+/// Sets the workload, and the workflows it starts.
+pub(super) fn workload(seed: u64, plan: &mut Plan, document: &mut Table) {
+    let mut dice = Dice::new(seed, "workload");
+    // A route may send everything to the least of the pools.
+    let least = plan.pools.iter().map(|pool| pool.capacity).fold(f64::INFINITY, f64::min);
+    let load = if plan.gentle { dice.log(0.05, 0.4) } else { dice.log(0.2, 4.0) };
+    let most = if plan.gentle { 1_200.0 / plan.seconds as f64 } else { 200.0 };
+    let rate = (least * load).clamp(0.2, most);
+    let jobs = !plan.classes.is_empty() && plan.swarm.on("jobs", 0.15);
+    let users = !jobs && plan.swarm.on("users", 0.2);
+    let sessions = !jobs && plan.swarm.on("conversations", 0.25);
+    let mut workload = Table::default();
+    if jobs {
+        document.set("workflow", list([Value::Table(workflow(&mut dice, plan))]));
+    }
+    let arrivals = if users {
+        let count = ((rate * 3.0) as u64).clamp(1, 60);
+        let think = dice.millis(10, 5_000);
+        let table = Table::default().with("count", plain(count)).with("think", dice.law(think));
+        variant("users", table.with("ramp", dice.span(0, 5_000)))
+    } else {
+        let shrunk = if jobs { rate / 6.0 } else { rate };
+        arrivals(&mut dice, shrunk)
+    };
+    workload.set("arrivals", arrivals);
+    if sessions {
+        let mut table = Table::default().with("turns", dice.count_law(4));
+        let think = dice.millis(10, 5_000);
+        table.set("think", dice.law(think));
+        if dice.chance(0.5) {
+            table.set("system_tokens", plain(dice.whole(0, 500)));
+        }
+        workload.set("sessions", table);
+    }
+    if jobs {
+        workload.set("workflow", text("w1"));
+    }
+    document.set("workload", workload);
+}
+
+fn rate(value: f64) -> Value {
+    plain((value * 100.0).ceil() / 100.0)
+}
+
+fn arrivals(dice: &mut Dice, mean: f64) -> Value {
+    match dice.whole(0, 6) {
+        0 | 1 => variant("poisson", Table::default().with("rate", rate(mean))),
+        2 => {
+            let cv = dice.share(0.2, 4.0);
+            variant("gamma", Table::default().with("rate", rate(mean)).with("cv", cv))
+        }
+        3 => {
+            let shape = dice.share(0.5, 2.0);
+            variant("weibull", Table::default().with("rate", rate(mean)).with("shape", shape))
+        }
+        4 => {
+            let rates = list([rate(mean * 0.3), rate(mean * 2.0)]);
+            let holds = list([dice.span(500, 20_000), dice.span(500, 5_000)]);
+            variant("mmpp", Table::default().with("rates", rates).with("holds", holds))
+        }
+        5 => {
+            let table =
+                Table::default().with("from", rate(mean * 0.2)).with("to", rate(mean * 1.5));
+            variant("ramp", table.with("over", dice.span(5_000, 60_000)))
+        }
+        _ => {
+            let table = Table::default().with("mean", rate(mean));
+            let table = table.with("amplitude", dice.share(0.0, 1.0));
+            variant("diurnal", table.with("period", dice.span(10_000, 60_000)))
+        }
+    }
+}
+
+fn workflow(dice: &mut Dice, plan: &Plan) -> Table {
+    let mut steps: Vec<Value> = Vec::new();
+    let count = dice.whole(1, 4);
+    for number in 1..=count {
+        let mut step = Table::default().with("name", text(format_args!("s{number}")));
+        step.set("route_class", text(dice.pick(&plan.classes)));
+        if number > 1 {
+            step.set("after", list([text(format_args!("s{}", dice.whole(1, number - 1)))]));
+        }
+        if dice.chance(0.4) {
+            step.set("fan_out", dice.count_law(2));
+        }
+        if dice.chance(0.3) {
+            let retry = Table::default().with("retry", plain(dice.whole(0, 2)));
+            step.set("on_failure", retry.with("then", text(dice.pick(&["fail", "skip"]))));
+        }
+        if dice.chance(0.3) {
+            step.set("deadline", dice.span(500, 20_000));
+        }
+        steps.push(Value::Table(step));
+    }
+    let mut flow = Table::default().with("name", text("w1"));
+    if dice.chance(0.4) {
+        flow.set("deadline", dice.span(1_000, 60_000));
+    }
+    flow.with("steps", Value::List(steps))
+}
+
+/// Up to four faults with overlapping windows; all are over at one moment, after which what they
+/// broke must heal.
+pub(super) fn faults(seed: u64, plan: &mut Plan) -> Option<Value> {
+    let mut kinds = Vec::new();
+    for kind in ["crash", "hang", "slow", "errors"] {
+        if plan.swarm.on(kind, 0.5) {
+            kinds.push(kind);
+        }
+    }
+    let mut dice = Dice::new(seed, "faults");
+    let count = dice.whole(0, 4);
+    if kinds.is_empty() || count == 0 {
+        return None;
+    }
+    let horizon = plan.seconds * 1_000;
+    // In a case that must heal there is time for it.
+    let healed = if plan.gentle { (horizon / 8).min(25_000) } else { horizon * 9 / 10 };
+    let mut tables = Vec::new();
+    for _ in 0..count {
+        let at = dice.whole(0, healed - 2);
+        let kind = dice.pick(&kinds);
+        let mut inner = target(&mut dice, plan);
+        match kind {
+            "slow" => {
+                let factor = dice.log(0.5, 20.0);
+                inner.set("factor", plain((factor * 10.0).round() / 10.0 + 0.1));
+            }
+            "errors" => {
+                inner.set("share", dice.share(0.05, 1.0));
+                let status = dice.pick(&[500, 503, 429]);
+                inner.set("status", plain(status));
+                if status == 429 && dice.chance(0.5) {
+                    inner.set("retry_after", dice.span(100, 5_000));
+                }
+            }
+            _ => {}
+        }
+        // Most last to the healing moment.
+        let lasts = if dice.chance(0.5) { healed - at } else { dice.whole(1, healed - at) };
+        inner.set("for", span(lasts));
+        tables.push(Value::Table(Table::default().with("at", span(at)).with(kind, inner)));
+    }
+    Some(Value::List(tables))
+}
+
+fn target(dice: &mut Dice, plan: &Plan) -> Table {
+    let pool = &plan.pools[dice.whole(0, plan.pools.len() as u64 - 1) as usize];
+    if dice.chance(0.3) {
+        return Table::default().with("pool", text(&pool.name));
+    }
+    Table::default().with("node", text(dice.pick(&pool.groups)))
+}

@@ -1,0 +1,226 @@
+//! The checker checked: what is spoilt is found, and made small; what failed once holds.
+
+use std::collections::BTreeSet;
+
+use super::{Bench, INVARIANTS, Outcome, Violation, draw};
+use crate::balance::{Ask, Event, Fate, NodeState, REGISTRY, Scored, Strategy, Why};
+use crate::cli::simulation;
+use crate::rng::Rng;
+use crate::scenario::Scenario;
+use crate::sim::Sim;
+use crate::unit::{Cost, NodeId, PoolId, Time};
+
+fn make(scenario: &Scenario) -> Result<Sim, String> {
+    simulation(scenario).map_err(|failure| failure.to_string())
+}
+
+const HONEST: Bench<'static> = Bench { make: &make, tamper: None };
+
+#[test]
+fn every_seed_draws_a_scenario_and_features_are_on_and_off() {
+    let (mut features, mut strategies) = (BTreeSet::new(), BTreeSet::new());
+    let mut always: Option<BTreeSet<&str>> = None;
+    for seed in 0..400 {
+        let drawn = draw(seed);
+        let text = drawn.document.to_string();
+        let scenario = Scenario::parse("chaos", "chaos", &text, &[]);
+        let scenario = scenario.unwrap_or_else(|problems| panic!("{}", problems.draw(false)));
+        strategies.extend(scenario.balancer.pools.iter().map(|pool| pool.strategy.name()));
+        features.extend(drawn.features.iter().copied());
+        let on: BTreeSet<&str> = drawn.features.iter().copied().collect();
+        always =
+            Some(always.map_or(on.clone(), |always| always.intersection(&on).copied().collect()));
+        assert_eq!(text, draw(seed).document.to_string(), "the same seed, the same scenario");
+    }
+    assert_eq!(strategies.len(), REGISTRY.len(), "every strategy is drawn");
+    assert_eq!(always, Some(BTreeSet::new()), "no feature is always on");
+    assert!(features.len() >= 30, "{features:?}");
+}
+
+#[test]
+fn seeds_hold() {
+    for seed in 0..24 {
+        let text = draw(seed).document.to_string();
+        match HONEST.trial(&text, seed.is_multiple_of(4)) {
+            Outcome::Held(_) => {}
+            other => panic!("seed {seed}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn what_failed_once_holds() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).expect("the cases") {
+        let path = entry.expect("an entry").path();
+        let text = std::fs::read_to_string(&path).expect("text");
+        match HONEST.trial(&text, true) {
+            Outcome::Held(_) => count += 1,
+            other => panic!("{}: {other:?}", path.display()),
+        }
+    }
+    assert!(count > 0);
+}
+
+#[test]
+fn invariants_are_told_apart() {
+    let numbers: BTreeSet<&str> = INVARIANTS.iter().map(|(number, _)| *number).collect();
+    assert_eq!(numbers.len(), INVARIANTS.len());
+    assert!(INVARIANTS.is_sorted());
+}
+
+/// The first violation that a spoilt stream of events has among the seeds.
+fn found(tamper: &(dyn Fn(Time, &Event) -> Vec<Event> + Sync)) -> (u64, Violation) {
+    let bench = Bench { tamper: Some(tamper), ..HONEST };
+    for seed in 0..40 {
+        if let Outcome::Broken(violation) = bench.trial(&draw(seed).document.to_string(), false) {
+            return (seed, violation);
+        }
+    }
+    panic!("nobody noticed");
+}
+
+#[track_caller]
+fn finds(invariants: &[&str], tamper: impl Fn(Time, &Event) -> Vec<Event> + Sync) {
+    let (seed, violation) = found(&tamper);
+    let broken = &violation.broken;
+    assert!(invariants.contains(&broken.invariant.as_str()), "seed {seed}: {violation:?}");
+}
+
+#[test]
+fn a_lost_event_is_found() {
+    let none_of = |gone: fn(&Event) -> bool| {
+        move |_: Time, event: &Event| if gone(event) { Vec::new() } else { vec![event.clone()] }
+    };
+    finds(&["I01"], none_of(|event| matches!(event, Event::Arrived { .. })));
+    finds(&["I01", "I03"], none_of(|event| matches!(event, Event::Dispatched { .. })));
+    finds(&["I01", "I18"], none_of(|event| matches!(event, Event::Ended { .. })));
+    finds(&["I01"], none_of(|event| matches!(event, Event::Settled(_))));
+    let up = |event: &Event| matches!(event, Event::NodeState { to: NodeState::Up, .. });
+    finds(&["I07", "I14"], none_of(up));
+    finds(&["I03"], none_of(|event| matches!(event, Event::RetryPlanned { .. })));
+}
+
+#[test]
+fn an_event_told_twice_is_found() {
+    let twice = |which: fn(&Event) -> bool| {
+        move |_: Time, event: &Event| vec![event.clone(); 1 + usize::from(which(event))]
+    };
+    finds(&["I02"], twice(|event| matches!(event, Event::Settled(_))));
+    finds(&["I03"], twice(|event| matches!(event, Event::Ended { .. })));
+    finds(&["I03"], twice(|event| matches!(event, Event::FirstToken { .. })));
+}
+
+#[test]
+fn a_wrong_figure_is_found() {
+    let changed = |change: fn(&mut Event)| {
+        move |_: Time, event: &Event| {
+            let mut event = event.clone();
+            change(&mut event);
+            vec![event]
+        }
+    };
+    finds(
+        &["I24"],
+        changed(|event| {
+            if let Event::Ended { cost, .. } = event {
+                *cost += Cost(1);
+            }
+        }),
+    );
+    finds(
+        &["I18"],
+        changed(|event| {
+            if let Event::Settled(settled) = event {
+                settled.fate = Fate::Cancelled;
+            }
+        }),
+    );
+    finds(
+        &["I44"],
+        changed(|event| {
+            if let Event::Dispatched { why, .. } = event {
+                why.chosen.node = NodeId(u32::MAX);
+            }
+        }),
+    );
+    finds(
+        &["I03"],
+        changed(|event| {
+            if let Event::Dispatched { attempt, .. } = event {
+                attempt.ordinal += 1;
+            }
+        }),
+    );
+}
+
+/// Lets one in fifty wait although nodes are open.
+#[derive(Debug)]
+struct Lazy(u64);
+
+impl Strategy for Lazy {
+    fn pick(&mut self, ask: &Ask<'_>, _: &mut Rng, why: &mut Why) -> Option<NodeId> {
+        self.0 += 1;
+        let node = ask.candidates().min().filter(|_| !self.0.is_multiple_of(50))?;
+        why.chosen = Scored::unscored(node);
+        Some(node)
+    }
+}
+
+/// Now and then chooses the first node of the tier, whether it is open or not.
+#[derive(Debug)]
+struct Blind(u64);
+
+impl Strategy for Blind {
+    fn pick(&mut self, ask: &Ask<'_>, _: &mut Rng, why: &mut Why) -> Option<NodeId> {
+        self.0 += 1;
+        let blind = self.0.is_multiple_of(20);
+        let node = if blind { ask.members().first().copied() } else { ask.candidates().min() }?;
+        why.chosen = Scored::unscored(node);
+        Some(node)
+    }
+}
+
+/// A strategy that breaks a rule is found, and the case made small, however it was drawn.
+#[track_caller]
+fn caught(strategy: fn() -> Box<dyn Strategy>, invariants: &[&str]) {
+    let spoilt = move |scenario: &Scenario| {
+        let mut sim = make(scenario)?;
+        for pool in 0..scenario.balancer.pools.len() {
+            sim.use_strategy(PoolId(pool as u16), strategy);
+        }
+        Ok(sim)
+    };
+    let bench = Bench { make: &spoilt, tamper: None };
+    let mut seeds = (0..60).map(|seed| (seed, draw(seed).document));
+    let (seed, document, violation) = seeds
+        .find_map(|(seed, document)| match bench.trial(&document.to_string(), false) {
+            Outcome::Broken(violation) => Some((seed, document, violation)),
+            _ => None,
+        })
+        .expect("it is noticed");
+    let broken = &violation.broken;
+    assert!(invariants.contains(&broken.invariant.as_str()), "seed {seed}: {violation:?}");
+    let case = bench.shrink(&document, &violation, false, &|| false);
+    assert_eq!(case.violation.broken.invariant, broken.invariant, "it fails as before");
+    let text = case.document.to_string();
+    assert!(matches!(bench.trial(&text, false), Outcome::Broken(_)), "it is a file that fails");
+    assert!(
+        matches!(HONEST.trial(&text, false), Outcome::Held(_)),
+        "only the strategy is to blame"
+    );
+    let (before, after) = (document.to_string().lines().count(), text.lines().count());
+    assert!(after <= 25 && after < before, "{before} lines become {after}:\n{text}");
+    assert_eq!(text.matches("[[pool]]").count(), 1, "{text}");
+}
+
+#[test]
+fn a_strategy_that_idles_is_found_and_the_case_is_small() {
+    caught(|| Box::new(Lazy(0)), &["I34"]);
+}
+
+#[test]
+fn a_strategy_that_chooses_a_closed_node_is_found_and_the_case_is_small() {
+    caught(|| Box::new(Blind(0)), &["I52"]);
+}

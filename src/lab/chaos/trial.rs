@@ -1,0 +1,462 @@
+//! One case: a scenario is run, every invariant is looked at after every input, and what the run
+//! came to is held against other ways to count it.
+//!
+//! At the end: nothing is left over, the collector counted what the fold counted, no figure is
+//! infinite or no number. A thorough trial makes the run again with every decision explained and
+//! wants the same events, and replays its journal. Where faults end early enough and the load is
+//! feasible, which a twin without faults shows, everything must have healed (liveness). A panic
+//! anywhere is a broken invariant too: the core asserts what it relies on.
+
+use std::cell::RefCell;
+use std::fmt::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::watch::{Broken, Counts, Witness, ensure};
+use crate::balance::{Balancer, Event, Explain, Fate, Input, NodeState};
+use crate::journal::{Header, Writer, replay};
+use crate::metrics::{Collector, Summary, Watch};
+use crate::scenario::Scenario;
+use crate::sim::{Sim, Step};
+use crate::unit::{Span, Time};
+
+/// A case with more inputs than this does not end.
+const INPUTS_MAX: u64 = 2_000_000;
+
+/// After the last fault there is at least so much time to heal, whatever the settings.
+const HEAL_MIN: Span = Span::from_secs(10);
+
+/// So many requests must have come after the time to heal, or nothing is claimed of them.
+const SAMPLE_MIN: u64 = 20;
+
+/// Load is feasible up to this utilisation of the busiest node.
+const FEASIBLE: f64 = 0.6;
+
+/// Builds the simulation of a scenario.
+pub type Make<'a> = &'a (dyn Fn(&Scenario) -> Result<Sim, String> + Sync);
+
+/// Changes what the watch hears: to prove that it would find out.
+pub type Tamper<'a> = &'a (dyn Fn(Time, &Event) -> Vec<Event> + Sync);
+
+/// How cases are run.
+#[derive(Clone, Copy)]
+pub struct Bench<'a> {
+    /// Builds simulations.
+    pub make: Make<'a>,
+    /// Spoils the events, in tests.
+    pub tamper: Option<Tamper<'a>>,
+}
+
+impl std::fmt::Debug for Bench<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bench").finish_non_exhaustive()
+    }
+}
+
+/// How a case violates an invariant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which invariant, and what contradicts it.
+    pub broken: Broken,
+    /// When, in simulated time.
+    pub at: Time,
+}
+
+/// What a case without a violation came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Done {
+    /// What happened.
+    pub counts: Counts,
+    /// Inputs, and so checks of everything.
+    pub inputs: u64,
+    /// Whether it was made again and its journal replayed.
+    pub thorough: bool,
+    /// Whether it had to heal, and did.
+    pub healed: bool,
+}
+
+/// What became of a case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything held.
+    Held(Done),
+    /// Something did not.
+    Broken(Violation),
+    /// It is not a scenario, and why.
+    Unreadable(String),
+}
+
+impl Bench<'_> {
+    /// Runs a case. `thorough` makes it again with observers, and replays its journal.
+    #[must_use]
+    pub fn trial(&self, text: &str, thorough: bool) -> Outcome {
+        let scenario = match Scenario::parse("chaos", "chaos.toml", text, &[]) {
+            Ok(scenario) => scenario,
+            Err(problems) => return Outcome::Unreadable(problems.draw(false)),
+        };
+        let clock = RefCell::new(Time::ZERO);
+        let run = || self.judge(&scenario, thorough, &clock);
+        match catch_unwind(AssertUnwindSafe(run)) {
+            Ok(Ok(done)) => Outcome::Held(done),
+            Ok(Err(broken)) => Outcome::Broken(Violation { broken, at: *clock.borrow() }),
+            Err(panic) => {
+                let said = panic
+                    .downcast_ref::<String>()
+                    .map(String::as_str)
+                    .or_else(|| panic.downcast_ref::<&str>().copied())
+                    .unwrap_or("a panic");
+                let broken = Broken::new("I52", format!("panic: {said}"));
+                Outcome::Broken(Violation { broken, at: *clock.borrow() })
+            }
+        }
+    }
+
+    fn judge(
+        &self,
+        scenario: &Scenario,
+        thorough: bool,
+        clock: &RefCell<Time>,
+    ) -> Result<Done, Broken> {
+        let mut run = Run::new(scenario, thorough);
+        let mut sim = self.sim(scenario)?;
+        let counts = self.play(scenario, &mut sim, &mut run, clock)?;
+        let summary = run.collector.summary(sim.now(), true);
+        totals(&summary, &counts, scenario)?;
+        finite(&summary)?;
+        if thorough {
+            self.again(scenario, &run)?;
+            replays(&mut run)?;
+        }
+        let healed = self.heals(scenario, &run, &sim)?;
+        Ok(Done { counts, inputs: run.inputs, thorough, healed })
+    }
+
+    fn sim(&self, scenario: &Scenario) -> Result<Sim, Broken> {
+        (self.make)(scenario).map_err(|said| Broken::new("I52", said))
+    }
+
+    /// Runs to the end and looks at everything after every input.
+    fn play(
+        &self,
+        scenario: &Scenario,
+        sim: &mut Sim,
+        run: &mut Run,
+        clock: &RefCell<Time>,
+    ) -> Result<Counts, Broken> {
+        let mut witness = Witness::new(&scenario.balancer, sim.balancers());
+        loop {
+            let mut failed = Ok(());
+            let books = RefCell::new((&mut witness, &mut *run, &mut failed));
+            let mut record = |now: Time, input: &Input| {
+                let (witness, run, failed) = &mut *books.borrow_mut();
+                *clock.borrow_mut() = now;
+                run.record(now, input);
+                if failed.is_ok() {
+                    **failed = witness.input(now, input);
+                }
+            };
+            let mut sink = |now: Time, event: &Event| {
+                let (witness, run, failed) = &mut *books.borrow_mut();
+                run.hear(now, event);
+                let mut hear = |event: &Event| {
+                    if failed.is_ok() {
+                        **failed = witness.event(now, event);
+                    }
+                };
+                match self.tamper {
+                    None => hear(event),
+                    Some(tamper) => tamper(now, event).iter().for_each(hear),
+                }
+            };
+            let step = sim.step(&mut record, &mut sink);
+            failed?;
+            match step {
+                Ok(Step::Handled) => witness.compare(sim.balancers(), sim.totals())?,
+                Ok(Step::Done) => break,
+                Err(_) => return Err(Broken::new("I52", "the traffic cannot be read")),
+            }
+            run.inputs += 1;
+            ensure!(run.inputs < INPUTS_MAX, "I31", "the run does not end: {} inputs", run.inputs);
+        }
+        witness.end(sim.balancers())?;
+        ensure!(
+            witness.cost().0 == run.cost,
+            "I24",
+            "all attempts cost {} and not {} pico-dollars",
+            witness.cost().0,
+            run.cost
+        );
+        Ok(witness.counts)
+    }
+
+    /// The same run with every decision explained gives the same events.
+    fn again(&self, scenario: &Scenario, first: &Run) -> Result<(), Broken> {
+        let mut sim = self.sim(scenario)?;
+        sim.explain(Explain::All);
+        let mut digest = Digest::default();
+        let mut unlike = None;
+        loop {
+            let mut sink = |now: Time, event: &Event| match event {
+                Event::Explained(explanation) => {
+                    let chosen = explanation.why.chosen.node;
+                    let verdict = |candidate: &&crate::balance::Candidate| {
+                        matches!(candidate.verdict, crate::balance::Verdict::Chosen(_))
+                    };
+                    let told: Vec<_> = explanation.candidates.iter().filter(verdict).collect();
+                    if told.len() != 1 || told[0].node != chosen {
+                        unlike.get_or_insert(explanation.attempt);
+                    }
+                }
+                event => digest.event(now, event),
+            };
+            match sim.step(&mut |_, _| {}, &mut sink) {
+                Ok(Step::Handled) => {}
+                Ok(Step::Done) => break,
+                Err(_) => return Err(Broken::new("I52", "the traffic cannot be read")),
+            }
+        }
+        if let Some(attempt) = unlike {
+            let id = attempt.request.0;
+            return Err(Broken::new("I44", format!("request {id}: explained and record differ")));
+        }
+        let (a, b) = (first.digest.as_ref().map(|digest| digest.0), Some(digest.0));
+        ensure!(a == b, "I28", "the same run, observed, gives other events");
+        Ok(())
+    }
+
+    /// Says whether the case had to heal; fails if it did not.
+    fn heals(&self, scenario: &Scenario, run: &Run, sim: &Sim) -> Result<bool, Broken> {
+        let Some((healed, rested, end)) = window(scenario) else { return Ok(false) };
+        let mut twin = Run::new(scenario, false);
+        let mut calm = scenario.clone();
+        calm.faults.clear();
+        let mut calm_sim = self.sim(&calm)?;
+        let mut most_waiting = 0;
+        loop {
+            let mut sink = |now: Time, event: &Event| twin.hear(now, event);
+            match calm_sim.step(&mut |_, _| {}, &mut sink) {
+                Ok(Step::Handled) => {
+                    let waiting = calm_sim.balancers().iter().map(Balancer::waiting).sum::<u32>();
+                    most_waiting = most_waiting.max(waiting);
+                }
+                Ok(Step::Done) => break,
+                Err(_) => return Ok(false),
+            }
+        }
+        let summary = twin.collector.summary(calm_sim.now(), true);
+        let busiest = summary.nodes.iter().filter_map(|node| node.utilisation).fold(0.0, f64::max);
+        let calm_share = twin.completed(rested, end);
+        let feasible = busiest <= FEASIBLE
+            && most_waiting == 0
+            && twin.states == 0
+            && calm_share.is_some_and(|share| share >= 0.99);
+        if !feasible {
+            return Ok(false);
+        }
+        // Closed loops may have sent less; what counts is what became of what came.
+        let Some(share) = run.completed(rested, end) else { return Ok(false) };
+        ensure!(
+            share >= 0.95 * calm_share.unwrap_or(1.0),
+            "I49",
+            "all faults were over at {healed}; of what came from {rested} to {end} only {:.1} % \
+             were completed, {:.1} % without faults",
+            share * 100.0,
+            calm_share.unwrap_or(1.0) * 100.0
+        );
+        for balancer in sim.balancers().iter().filter(|_| sim.now() >= rested) {
+            for (at, node) in balancer.fleet().nodes().iter().enumerate() {
+                let sick = matches!(node.state(), NodeState::Ejected | NodeState::Probing);
+                ensure!(
+                    !sick,
+                    "I49",
+                    "all faults were over at {healed}; node {at} is still {} at {}",
+                    node.state().name(),
+                    sim.now()
+                );
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// When all faults are over, when all must have healed, and when arrivals stop; `None` where
+/// nothing is claimed.
+fn window(scenario: &Scenario) -> Option<(Time, Time, Time)> {
+    let end = Time::ZERO + scenario.duration?;
+    let first = scenario.faults.iter().map(|fault| fault.at).min()?;
+    let over = scenario.faults.iter().map(|fault| Some(fault.at + fault.lasts?));
+    let healed = over.collect::<Option<Vec<Time>>>()?.into_iter().max()?;
+    let health = &scenario.balancer.health;
+    // The last ejection runs out, probes come back, and what has piled up is worked off.
+    let probes = Span(health.probe_timeout.0.saturating_mul(2 * u64::from(health.rise) + 2));
+    let backlog = Span(healed.since(first).0.saturating_mul(2));
+    let rested =
+        [health.eject_cap, probes, backlog, HEAL_MIN].iter().fold(healed, |at, &more| at + more);
+    (rested < end).then_some((healed, rested, end))
+}
+
+/// What is kept of a run beside the witness.
+struct Run {
+    collector: Collector,
+    inputs: u64,
+    cost: u128,
+    digest: Option<Digest>,
+    journal: Option<Writer<Vec<u8>>>,
+    /// By request: when it came and whether it was completed.
+    came: Vec<(Time, bool)>,
+    /// Changes of state of nodes that are not those of scaling.
+    states: u64,
+}
+
+impl Run {
+    fn new(scenario: &Scenario, thorough: bool) -> Run {
+        let header = Header::new(&scenario.name, scenario.balancer.clone());
+        let journal = || Writer::new(Vec::new(), &header).expect("memory takes everything");
+        Run {
+            collector: Collector::new(scenario.labels.clone(), &scenario.balancer, Watch::Report),
+            inputs: 0,
+            cost: 0,
+            digest: thorough.then(Digest::default),
+            journal: (thorough && scenario.instances.count == 1).then(journal),
+            came: Vec::new(),
+            states: 0,
+        }
+    }
+
+    fn record(&mut self, now: Time, input: &Input) {
+        if let Some(journal) = &mut self.journal {
+            journal.input(now, input).expect("memory takes everything");
+        }
+    }
+
+    fn hear(&mut self, now: Time, event: &Event) {
+        if let Some(digest) = &mut self.digest {
+            digest.event(now, event);
+        }
+        if let Some(journal) = &mut self.journal {
+            journal.event(now, event);
+        }
+        match event {
+            Event::Ended { cost, .. } => self.cost += cost.0,
+            Event::Settled(settled) => {
+                self.came.push((settled.arrived, settled.fate == Fate::Completed));
+            }
+            Event::NodeState { to: NodeState::Ejected | NodeState::Limited, .. } => {
+                self.states += 1;
+            }
+            _ => {}
+        }
+        self.collector.fold(now, event);
+    }
+
+    /// The share completed of what came in a stretch of time, if enough came.
+    fn completed(&self, from: Time, to: Time) -> Option<f64> {
+        let within = self.came.iter().filter(|(at, _)| (from..to).contains(at));
+        let (mut all, mut good) = (0_u64, 0_u64);
+        for (_, completed) in within {
+            all += 1;
+            good += u64::from(*completed);
+        }
+        (all >= SAMPLE_MIN).then(|| good as f64 / all as f64)
+    }
+}
+
+/// The collector counted what the fold counted.
+fn totals(summary: &Summary, counts: &Counts, scenario: &Scenario) -> Result<(), Broken> {
+    if scenario.warmup > Span::ZERO {
+        return Ok(());
+    }
+    let requests = &summary.requests;
+    let pairs = [
+        ("arrived", requests.arrived, counts.arrived),
+        ("completed", requests.completed, counts.completed),
+        ("failed", requests.failed, counts.failed),
+        ("rejected", requests.rejected, counts.rejected),
+        ("cancelled", requests.cancelled, counts.cancelled),
+        ("in flight", requests.in_flight, 0),
+        ("attempts", summary.attempts.total, counts.dispatched),
+        ("retries", summary.attempts.retries, counts.retries),
+        ("hedges", summary.attempts.hedges, counts.hedges),
+        ("input tokens", summary.tokens.input, counts.input),
+        ("output tokens", summary.tokens.output, counts.output),
+        (
+            "attempts by node",
+            summary.nodes.iter().map(|node| node.attempts).sum(),
+            counts.dispatched,
+        ),
+        (
+            "requests by class",
+            summary.classes.iter().map(|class| class.requests.arrived).sum(),
+            counts.arrived,
+        ),
+        (
+            "completed by class",
+            summary.classes.iter().map(|class| class.requests.completed).sum(),
+            counts.completed,
+        ),
+    ];
+    for (what, reported, told) in pairs {
+        ensure!(reported == told, "I43", "{what}: the report has {reported}, events tell {told}");
+    }
+    let (reported, told) = (summary.cost_usd.tokens, crate::unit::Cost(counts.cost).dollars());
+    let near = (reported - told).abs() <= 1e-9 * told.max(1e-9);
+    ensure!(near, "I24", "the report has {reported} dollars, events tell {told}");
+    for node in &summary.nodes {
+        let busy = node.utilisation.unwrap_or(0.0);
+        ensure!((0.0..=1.0 + 1e-9).contains(&busy), "I39", "node {} is used {busy}", node.name);
+    }
+    Ok(())
+}
+
+/// No figure of a report is infinite or no number.
+fn finite(summary: &Summary) -> Result<(), Broken> {
+    // JSON has no such numbers and would show them as null; the debug form shows them.
+    let shown = format!("{summary:?}");
+    for word in ["NaN", ": inf", "(inf", "-inf"] {
+        if let Some(at) = shown.find(word) {
+            let from = shown[..at].rfind(',').unwrap_or(0);
+            let said = format!("the report has {}", shown[from..at + word.len()].trim());
+            return Err(Broken::new("I48", said));
+        }
+    }
+    Ok(())
+}
+
+/// The journal of the run replays to the same events.
+fn replays(run: &mut Run) -> Result<(), Broken> {
+    let Some(journal) = run.journal.take() else { return Ok(()) };
+    let journal = journal.finish().expect("memory takes everything");
+    let mut digest = Digest::default();
+    let replayed = replay(journal.as_slice(), &mut |now, event| digest.event(now, event));
+    let replayed = replayed.map_err(|error| Broken::new("I33", error.to_string()))?;
+    ensure!(
+        replayed.inputs == run.inputs && Some(digest.0) == run.digest.as_ref().map(|own| own.0),
+        "I33",
+        "the journal replays to other events"
+    );
+    Ok(())
+}
+
+/// A running hash of events: FNV-1a over their printed form.
+struct Digest(u64);
+
+impl Default for Digest {
+    fn default() -> Digest {
+        Digest(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl std::fmt::Write for Digest {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        for byte in text.bytes() {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        Ok(())
+    }
+}
+
+impl Digest {
+    fn event(&mut self, now: Time, event: &Event) {
+        // Writing to a hash does not fail.
+        let _ = write!(self, "{}{event:?}", now.0);
+    }
+}
