@@ -26,7 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "command",
         ],
     ),
-    ("lab", &["unit", "rng", "balance", "metrics", "journal", "sim", "scenario"]),
+    ("lab", &["unit", "rng", "balance", "node", "metrics", "journal", "sim", "scenario"]),
     ("report", &["unit", "balance", "metrics", "lab"]),
     ("tui", &["unit", "balance", "metrics", "command"]),
     (

@@ -96,10 +96,20 @@ impl Balancer {
             return false;
         }
         let degrading = self.degrading(key);
-        let full = |pool: PoolId| self.batcher(pool).is_some_and(Batcher::is_full);
-        let mut pools = (0..).map_while(|place| self.pool_at(key, degrading, place));
-        let Some(pool) = pools.find(|&pool| self.is_open_to(key, pool) && !full(pool)) else {
-            return false;
+        let mut place = 0;
+        let pool = loop {
+            let Some(pool) = self.pool_at(key, degrading, place) else {
+                return false;
+            };
+            place += 1;
+            // A pool that has as much as it may take is passed over, as it is without batches.
+            let full = self.batcher(pool).is_some_and(Batcher::is_full);
+            if !full
+                && self.is_open_to(key, pool)
+                && (self.gate.is_none() || self.pool_takes(key, pool))
+            {
+                break pool;
+            }
         };
         let Some(batcher) = &mut self.batchers[pool.index()] else {
             return false;

@@ -322,7 +322,10 @@ impl Balancer {
         }
         let in_flight: u32 = gate.tenants.values().map(|tenant| tenant.in_flight).sum();
         if in_flight as usize != self.tries.len() {
-            return Err(format!("I26: {in_flight} attempts by tenant, {} in all", self.tries.len()));
+            return Err(format!(
+                "I26: {in_flight} attempts by tenant, {} in all",
+                self.tries.len()
+            ));
         }
         for (id, (count, cost)) in counts {
             let Some(tenant) = gate.tenants.get(id) else {
@@ -333,7 +336,10 @@ impl Balancer {
             }
             let most = tenant.limits.limits.concurrency;
             if self.batchers.is_empty() && most.is_some_and(|most| count > most) {
-                return Err(format!("I26: tenant {} has {count} attempts, may have {most:?}", id.0));
+                return Err(format!(
+                    "I26: tenant {} has {count} attempts, may have {most:?}",
+                    id.0
+                ));
             }
         }
         Ok(())

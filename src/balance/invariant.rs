@@ -142,7 +142,10 @@ fn ledgers(balancer: &Balancer) -> Result<(), String> {
     }
     for (index, node) in fleet.nodes().iter().enumerate() {
         if node.ledger != recount[index] {
-            return Err(format!("I04: node {} has {:?}, not {:?}", index, recount[index], node.ledger));
+            return Err(format!(
+                "I04: node {} has {:?}, not {:?}",
+                index, recount[index], node.ledger
+            ));
         }
         let id = NodeId(index as u32);
         let out = matches!(node.state(), NodeState::Off | NodeState::Starting);

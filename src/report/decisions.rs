@@ -107,6 +107,7 @@ impl<W: Write> Log<W> {
                     "pool": name(&self.names.pools, why.pool.index()),
                     "tier": why.tier.name(),
                     "strategy": name(&self.names.strategies, why.pool.index()),
+                    "panic": why.panic,
                     "candidates": why.candidates,
                     "considered": why.considered,
                     "chosen": scored(&self.names, &why.chosen),
@@ -174,10 +175,30 @@ impl<W: Write> Log<W> {
                 self.names.nodes[at.index()].clone_from(&spec.name);
                 ("changed", json!({ "node": spec.name, "weight": spec.weight }))
             }
+            Event::Escalated { request, node: at, score, to } => (
+                "escalation",
+                json!({
+                    "request": request.0,
+                    "node": node(*at),
+                    "score": score.value(),
+                    "to": name(&self.names.pools, to.index()),
+                }),
+            ),
+            Event::HedgeDenied { request, reason, .. } => {
+                ("no_hedge", json!({ "request": request.0, "why": word(reason) }))
+            }
+            Event::Panic { pool, tier, on } => (
+                "panic",
+                json!({
+                    "pool": name(&self.names.pools, pool.index()),
+                    "tier": tier.name(),
+                    "on": on,
+                }),
+            ),
             Event::Mark(mark) => (
                 "mark",
                 json!({
-                    "what": mark.what,
+                    "fault": mark.what,
                     "phase": word(&mark.phase),
                     "by": word(&mark.by),
                     "nodes": mark.nodes.iter().map(|at| node(*at)).collect::<Vec<_>>(),

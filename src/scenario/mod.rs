@@ -412,8 +412,7 @@ fn read_document(walk: &mut Walk, document: &[Entry], name: &str) -> Option<Scen
         quality: quality.as_ref(),
     };
     let given = top.take("route");
-    let (routes, route_names) =
-        route::read(walk, given.filter(|_| said(given)), &mut known);
+    let (routes, route_names) = route::read(walk, given.filter(|_| said(given)), &mut known);
     let mut flows = workflow::read(walk, top.take("workflow"), &classes.names);
     let (workload, idle) = read_workload(walk, &mut top, &bounds, &fleet, &mut flows);
     let made = workload.as_ref().is_some_and(|workload| workload.arrivals.endless());

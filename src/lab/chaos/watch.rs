@@ -5,13 +5,13 @@
 //! [`INVARIANTS`](super::INVARIANTS). With several balancers, what one of them knows of a node is
 //! not in the events, so what depends on it is checked with one balancer only.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::balance::{
-    ATTEMPTS_MAX, Balancer, Cause, Config, End, Event, Fate, Input, Kind, NodeState, Prices,
-    RETRIES_MIN, RETRY_AFTER_MAX, Reject, Settled, Stage, Totals, Why, check,
+    ATTEMPTS_MAX, Balancer, Cause, Config, End, Event, Fate, Input, Kind, Limits, NodeState,
+    Prices, RETRIES_MIN, RETRY_AFTER_MAX, Reject, Settled, Stage, Tier, Totals, Why, check,
 };
-use crate::unit::{Cost, NodeId, Ratio, RequestId, Time, Tokens};
+use crate::unit::{Cost, NodeId, PoolId, Ratio, RequestId, Time, Tokens};
 
 /// An invariant that does not hold: its number, and the figures that contradict it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +63,8 @@ struct Seen {
     parked: Time,
     /// When the machine last said that its rest is over.
     rests: Time,
+    /// It came back or is new, and has had no success since: it may take less than it could.
+    on_trial: bool,
 }
 
 /// What the events said of an attempt.
@@ -86,6 +88,10 @@ struct Life {
     /// A retry is planned and not dispatched yet.
     planned: bool,
     hedged: bool,
+    /// An answer was not good enough, and another model is to be asked.
+    escalated: bool,
+    /// How often that was so.
+    steps: usize,
     retrying: bool,
     settled: bool,
 }
@@ -143,6 +149,8 @@ pub(super) struct Witness<'a> {
     nodes: Vec<Seen>,
     requests: HashMap<RequestId, Life>,
     retrying: u64,
+    /// Tiers in which ejected nodes serve too.
+    panics: BTreeSet<(PoolId, Tier)>,
     pub(super) counts: Counts,
 }
 
@@ -156,6 +164,7 @@ impl<'a> Witness<'a> {
             prices: node.spec.prices,
             parked: Time::ZERO,
             rests: Time::ZERO,
+            on_trial: false,
         };
         Witness {
             config,
@@ -164,6 +173,7 @@ impl<'a> Witness<'a> {
             nodes: balancers[0].fleet().nodes().iter().map(seen).collect(),
             requests: HashMap::new(),
             retrying: 0,
+            panics: BTreeSet::new(),
             counts: Counts::default(),
         }
     }
@@ -183,6 +193,8 @@ impl<'a> Witness<'a> {
                 attempts: Vec::new(),
                 planned: false,
                 hedged: false,
+                escalated: false,
+                steps: 0,
                 retrying: false,
                 settled: false,
             };
@@ -241,6 +253,19 @@ impl<'a> Witness<'a> {
                 self.counts.output += usage.output.0;
                 self.counts.cost += cost.0;
             }
+            Event::Escalated { request, .. } => {
+                let life = self.life(*request, "asks another model")?;
+                life.escalated = true;
+                life.steps += 1;
+            }
+            Event::Panic { pool, tier, on } if self.alone => {
+                let changed = if *on {
+                    self.panics.insert((*pool, *tier))
+                } else {
+                    self.panics.remove(&(*pool, *tier))
+                };
+                ensure!(changed, "I08", "panic in pool {} is told twice", pool.0);
+            }
             Event::RetryPlanned { request, end, .. } => self.retry_planned(*request, *end)?,
             Event::RetryDenied { request, .. } => {
                 self.life(*request, "is denied a retry")?;
@@ -257,6 +282,7 @@ impl<'a> Witness<'a> {
                         prices: Prices::default(),
                         parked: Time::ZERO,
                         rests: Time::ZERO,
+                        on_trial: true,
                     };
                     self.nodes.push(seen);
                 }
@@ -307,6 +333,7 @@ impl<'a> Witness<'a> {
             Kind::First => place == 0,
             Kind::Retry => place > 0 && life.planned,
             Kind::Hedge => place > 0 && !life.planned,
+            Kind::Escalation => place > 0 && life.escalated,
         };
         ensure!(
             fits,
@@ -323,7 +350,9 @@ impl<'a> Witness<'a> {
             ensure!(sound, "I18", "request {} is hedged twice, late or where it is", id.0);
             life.hedged = true;
         }
-        let most = usize::from((config.retry.attempts + u8::from(life.hedged)).min(ATTEMPTS_MAX));
+        // A cascade asks every model as often as any request may be tried.
+        let tries = if life.steps > 0 { ATTEMPTS_MAX } else { config.retry.attempts };
+        let most = usize::from((tries + u8::from(life.hedged)).min(ATTEMPTS_MAX));
         ensure!(place < most, "I17", "request {} has {} attempts of {most}", id.0, place + 1);
         ensure!(
             now + config.retry.minimum_useful < life.deadline,
@@ -338,7 +367,7 @@ impl<'a> Witness<'a> {
             let waited = now.since(since);
             ensure!(waited <= most, "I35", "request {} waited {waited} of {most}", id.0);
         }
-        life.planned = false;
+        (life.planned, life.escalated) = (false, false);
         life.attempts.push(Tried { node, prices, first_token: false, end: None });
         self.counts.retries += u64::from(kind == Kind::Retry);
         self.counts.hedges += u64::from(kind == Kind::Hedge);
@@ -392,7 +421,9 @@ impl<'a> Witness<'a> {
             let mut terms = scored.terms.as_slice().iter();
             terms.all(|(_, value)| value.is_finite()) && !scored.score.is_infinite()
         };
-        let own = self.config.pools[spec.pool.index()].strategy.name() == "score";
+        // A formula may come to anything, and the oracle knows who will never answer.
+        let strategy = &self.config.pools[spec.pool.index()].strategy;
+        let own = strategy.name() == "score" || strategy.entry().is_bound();
         ensure!(
             own || finite(&why.chosen),
             "I48",
@@ -401,7 +432,11 @@ impl<'a> Witness<'a> {
         );
         if self.alone {
             let state = seen.state;
-            ensure!(state == NodeState::Up, "I07", "{who}: the node is {}", state.name());
+            let panic = self.panics.contains(&(why.pool, why.tier));
+            let ill = state.is_ejected();
+            ensure!(why.panic == ill, "I08", "{who}: the record says panic: {}", why.panic);
+            ensure!(!ill || panic, "I07", "{who}: the node is {} in peace", state.name());
+            ensure!(ill || state == NodeState::Up, "I07", "{who}: the node is {}", state.name());
             ensure!(
                 seen.limit.is_none_or(|limit| seen.in_flight < limit),
                 "I05",
@@ -420,7 +455,10 @@ impl<'a> Witness<'a> {
         let tried = |node: NodeId| life.attempts.iter().any(|this| this.node == node);
         let route = &self.config.routes[why.route.index()];
         let batches = route.to.iter().any(|pool| self.config.pools[pool.index()].batch.is_some());
-        if !self.alone || !tried(node) || batches {
+        // Limits a minute and of pools depend on the size of a request.
+        let limited = self.config.pools.iter().any(|pool| pool.limits != Limits::default())
+            || self.config.nodes.iter().any(|node| node.limits.by_the_minute());
+        if !self.alone || !tried(node) || batches || limited {
             return None;
         }
         let other = self.config.nodes.iter().enumerate().find(|(other, spec)| {
@@ -428,6 +466,7 @@ impl<'a> Witness<'a> {
             route.to.contains(&spec.pool)
                 && spec.tags & route.require == route.require
                 && seen.state == NodeState::Up
+                && !seen.on_trial
                 && seen.limit.is_none_or(|limit| seen.in_flight < limit)
                 && !tried(NodeId(*other as u32))
         });
@@ -445,6 +484,7 @@ impl<'a> Witness<'a> {
         ensure!(this.end.is_none(), "I03", "attempt {place} of request {} ends twice", id.0);
         this.end = Some(end);
         let seen = &mut self.nodes[node.index()];
+        seen.on_trial &= end != End::Done;
         ensure!(seen.in_flight > 0, "I04", "node {} ends more than it began", node.0);
         seen.in_flight -= 1;
         Ok(())
@@ -500,9 +540,11 @@ impl<'a> Witness<'a> {
             settled.attempts
         );
         let winners = life.attempts.iter().filter(|this| this.end == Some(End::Done)).count();
-        let wanted = usize::from(settled.fate == Fate::Completed);
+        let completed = settled.fate == Fate::Completed;
+        // Answers that were not good enough are whole answers too, and may be delivered in the end.
+        let wanted = usize::from(completed).max(life.steps)..=usize::from(completed) + life.steps;
         ensure!(
-            winners == wanted,
+            wanted.contains(&winners) && (!completed || winners > 0),
             "I18",
             "request {who} is {:?} and has {winners} whole answers",
             settled.fate
@@ -575,7 +617,9 @@ impl<'a> Witness<'a> {
             ensure!(self.now >= seen.parked, "I11", "{name} returns before {}", seen.parked);
         }
         seen.state = to;
+        seen.on_trial = to == Up && matches!(from, Probing | Starting);
         match cause {
+            Cause::Credential(pause) => seen.parked = seen.parked.max(self.now + pause),
             Cause::RateLimited(pause) => {
                 self.counts.limited += 1;
                 ensure!(pause <= RETRY_AFTER_MAX, "I11", "{name} is parked for {pause}");
@@ -669,7 +713,12 @@ impl<'a> Witness<'a> {
     }
 
     /// What must hold when nothing is left to happen.
-    pub(super) fn end(&self, balancers: &[Balancer]) -> Result<(), Broken> {
+    ///
+    /// A stream that `stalls` for good ends only by a timer, and there may be none.
+    pub(super) fn end(&self, balancers: &[Balancer], stalls: bool) -> Result<(), Broken> {
+        if stalls && balancers.iter().all(Balancer::only_nodes_can_tell) {
+            return Ok(());
+        }
         let counts = &self.counts;
         let open = counts.arrived - counts.settled();
         ensure!(open == 0, "I49", "{open} requests never get an end");

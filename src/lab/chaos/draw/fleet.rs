@@ -26,6 +26,7 @@ pub(super) fn pools(seed: u64, plan: &mut Plan) -> Value {
     let tagged = plan.swarm.on("tags", 0.3);
     let tiers = plan.swarm.on("tiers", 0.4);
     let overprovision = tiers && plan.swarm.on("overprovision", 0.3);
+    let pool_limits = plan.swarm.on("pool limits", 0.2);
     let prices = plan.swarm.on("prices", 0.6);
     let weights = plan.swarm.on("weights", 0.4);
     let limits = plan.swarm.on("limits", 0.5);
@@ -52,6 +53,10 @@ pub(super) fn pools(seed: u64, plan: &mut Plan) -> Value {
         }
         if overprovision && dice.chance(0.7) {
             table.set("overprovision", plain(dice.whole(10, 30) as f64 / 10.0));
+        }
+        if pool_limits && table.get("batch").is_none() && dice.chance(0.7) {
+            let limits = Table::default().with("concurrency", plain(dice.log_whole(1, 40)));
+            table.set("limits", limits);
         }
         let groups = dice.whole(1, 3);
         let mut nodes = Vec::new();

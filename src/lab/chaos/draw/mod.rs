@@ -110,8 +110,9 @@ pub fn draw(seed: u64) -> Drawn {
     }
     document.set("pool", fleet::pools(seed, &mut plan));
     document.set_some("class", traffic::classes(seed, &mut plan));
+    document.set_some("tenant", policy::tenants(seed, &mut plan));
     document.set_some("route", policy::routes(seed, &mut plan));
     traffic::workload(seed, &mut plan, &mut document);
-    document.set_some("fault", traffic::faults(seed, &mut plan));
+    traffic::faults(seed, &mut plan, &mut document);
     Drawn { document, features: plan.swarm.on }
 }

@@ -28,7 +28,17 @@ pub(super) fn balancer(seed: u64, plan: &mut Plan) -> Table {
         let mut queue = Table::default().with("max", plain(dice.log_whole(0, 300)));
         let wait = if dice.chance(0.2) { text("none") } else { dice.span(10, 20_000) };
         queue.set("max_wait", wait);
+        order(&mut dice, plan, &mut queue);
         table.set("queue", queue);
+    }
+    if plan.swarm.on("tenant limits", 0.2) {
+        let limits = tenant_limits(&mut Dice::new(seed, "tenant limits"), true);
+        if !limits.is_empty() {
+            table.set("tenants", limits);
+        }
+    }
+    if plan.swarm.on("quotas left to nodes", 0.3) {
+        table.set("quotas", plain(false));
     }
     if plan.many {
         let mut dice = Dice::new(seed, "instances");
@@ -41,6 +51,61 @@ pub(super) fn balancer(seed: u64, plan: &mut Plan) -> Table {
         table.set("reports", exchange(&mut Dice::new(seed, "reports")));
     }
     table
+}
+
+/// Who of those who wait is served first.
+fn order(dice: &mut Dice, plan: &mut Plan, queue: &mut Table) {
+    if plan.swarm.on("queue order", 0.4) {
+        let order = match dice.whole(0, 3) {
+            0 => text("edf"),
+            1 => variant(
+                "shortest",
+                Table::default().with("ageing", plain(dice.log_whole(0, 1_000))),
+            ),
+            2 => variant("adaptive_lifo", Table::default().with("after", dice.span(0, 5_000))),
+            _ => text("fifo"),
+        };
+        queue.set("order", order);
+    }
+    if plan.swarm.on("bands", 0.3) {
+        queue.set("bands", Table::default().with("min_share", dice.share(0.0, 0.25)));
+    }
+    if plan.swarm.on("fair", 0.3) {
+        queue.set("fair", text("tokens"));
+    }
+    if plan.swarm.on("early rejection", 0.2) {
+        queue.set("early_rejection", plain(true));
+    }
+}
+
+/// What tenants may take.
+fn tenant_limits(dice: &mut Dice, dear: bool) -> Table {
+    let mut table = Table::default();
+    if dice.chance(0.6) {
+        table.set("concurrency", plain(dice.log_whole(1, 20)));
+    }
+    if dice.chance(0.3) {
+        table.set("requests_per_minute", plain(dice.log_whole(5, 1_000)));
+    }
+    if dice.chance(0.3) {
+        table.set("tokens_per_minute", plain(dice.log_whole(1_000, 1_000_000)));
+    }
+    if dear && dice.chance(0.4) {
+        table.set("budget_per_day", dice.share(0.01, 2.0));
+    }
+    table
+}
+
+/// `[[tenant]]` tables.
+pub(super) fn tenants(seed: u64, plan: &mut Plan) -> Option<Value> {
+    if !plan.swarm.on("named tenants", 0.15) {
+        return None;
+    }
+    let mut dice = Dice::new(seed, "named tenants");
+    let mut table = tenant_limits(&mut dice, true);
+    table.set("tenant", list([plain(0), plain(1)]));
+    table.set("weight", plain(dice.log_whole(1, 10)));
+    Some(list([Value::Table(table)]))
 }
 
 fn exchange(dice: &mut Dice) -> Table {
@@ -118,7 +183,44 @@ fn health(dice: &mut Dice, plan: &mut Plan) -> Table {
         .with("cap", span(base + dice.millis(0, 10_000)))
         .with("max_share", dice.share(0.0, 1.0));
     table.set("eject", eject);
+    guards(dice, plan, &mut table);
     table
+}
+
+/// How nodes that are new, come back or are worse than their peers are treated.
+fn guards(dice: &mut Dice, plan: &mut Plan, table: &mut Table) {
+    if plan.swarm.on("outlier", 0.3) {
+        let window = dice.log_whole(1, 64);
+        let outlier = Table::default()
+            .with("window", plain(window))
+            .with("volume", plain(dice.log_whole(1, window)))
+            .with("margin", dice.share(0.0, 1.0))
+            .with("failures", dice.share(0.0, 1.0))
+            .with("slow", dice.share(1.0, 10.0));
+        table.set("outlier", outlier);
+    }
+    if plan.swarm.on("slow start", 0.3) {
+        table.set("slow_start", dice.span(10, 20_000));
+    }
+    if plan.swarm.on("probation", 0.3) {
+        table.set("probation", plain(dice.whole(1, 4)));
+    }
+    if plan.swarm.on("panic", 0.3) {
+        table.set("panic", dice.share(0.0, 1.0));
+    }
+    if plan.swarm.on("credentials", 0.2) {
+        table.set("credential", dice.span(100, 10_000));
+    }
+    if plan.swarm.on("generate", 0.2) {
+        let generate = Table::default().with("every", dice.span(500, 20_000));
+        table.set("generate", generate.with("timeout", dice.span(100, 5_000)));
+    }
+    if plan.swarm.on("no half-open", 0.3) {
+        table.set("half_open", plain(false));
+    }
+    if plan.swarm.on("no silence", 0.3) {
+        table.set("silence", plain(false));
+    }
 }
 
 /// How far regions are from the balancer, which is in the first.

@@ -4,6 +4,8 @@
 use super::Plan;
 use super::dice::{Dice, span};
 use crate::lab::chaos::tree::{Table, Value, list, plain, text, variant};
+use crate::node::fault::{LANGUAGE, Param, ParamKind, STATUSES};
+use crate::scenario::Scenario;
 
 pub(super) fn classes(seed: u64, plan: &mut Plan) -> Option<Value> {
     if !plan.swarm.on("classes", 0.7) {
@@ -154,49 +156,74 @@ fn workflow(dice: &mut Dice, plan: &Plan) -> Table {
     flow.with("steps", Value::List(steps))
 }
 
-/// Up to four faults with overlapping windows; all are over at one moment, after which what they
-/// broke must heal.
-pub(super) fn faults(seed: u64, plan: &mut Plan) -> Option<Value> {
+/// Adds up to four faults of the language of faults, with overlapping windows; all are over at one
+/// moment, after which what they broke must heal.
+pub(super) fn faults(seed: u64, plan: &mut Plan, document: &mut Table) {
     let mut kinds = Vec::new();
-    for kind in ["crash", "hang", "slow", "errors"] {
-        if plan.swarm.on(kind, 0.5) {
-            kinds.push(kind);
+    for word in LANGUAGE {
+        // The four that all others are variations of are on more often.
+        let usual = matches!(word.name, "crash" | "hang" | "slow" | "errors");
+        if plan.swarm.on(word.name, if usual { 0.4 } else { 0.12 }) {
+            kinds.push(word);
         }
     }
+    let random = !plan.gentle && plan.swarm.on("random faults", 0.2);
     let mut dice = Dice::new(seed, "faults");
-    let count = dice.whole(0, 4);
-    if kinds.is_empty() || count == 0 {
-        return None;
+    let count = if plan.gentle { dice.whole(1, 4) } else { dice.whole(0, 4) };
+    if kinds.is_empty() {
+        return;
     }
     let horizon = plan.seconds * 1_000;
     // In a case that must heal there is time for it.
     let healed = if plan.gentle { (horizon / 8).min(25_000) } else { horizon * 9 / 10 };
-    let mut tables = Vec::new();
+    let mut tables: Vec<Value> = Vec::new();
     for _ in 0..count {
+        let word = dice.pick(&kinds);
         let at = dice.whole(0, healed - 2);
-        let kind = dice.pick(&kinds);
         let mut inner = target(&mut dice, plan);
-        match kind {
-            "slow" => {
-                let factor = dice.log(0.5, 20.0);
-                inner.set("factor", plain((factor * 10.0).round() / 10.0 + 0.1));
+        for param in word.params {
+            if param.default.is_none() || dice.chance(0.6) {
+                inner.set(param.name, value(&mut dice, param));
             }
-            "errors" => {
-                inner.set("share", dice.share(0.05, 1.0));
-                let status = dice.pick(&[500, 503, 429]);
-                inner.set("status", plain(status));
-                if status == 429 && dice.chance(0.5) {
-                    inner.set("retry_after", dice.span(100, 5_000));
-                }
-            }
-            _ => {}
         }
-        // Most last to the healing moment.
-        let lasts = if dice.chance(0.5) { healed - at } else { dice.whole(1, healed - at) };
-        inner.set("for", span(lasts));
-        tables.push(Value::Table(Table::default().with("at", span(at)).with(kind, inner)));
+        let mut table = Table::default();
+        if random && dice.chance(0.5) {
+            let often = Table::default().with(word.name, inner);
+            let often = often.with("every", dice.law(healed / 2)).with("lasts", dice.law(2_000));
+            table.set("random", often);
+        } else {
+            // Most last to the healing moment.
+            let lasts = if dice.chance(0.5) { healed - at } else { dice.whole(1, healed - at) };
+            inner.set("for", span(lasts));
+            table = table.with("at", span(at)).with(word.name, inner);
+        }
+        // What its nodes cannot suffer, or does not go together, is refused by the reader.
+        let mut all = tables.clone();
+        all.push(Value::Table(table));
+        let with = document.clone().with("fault", Value::List(all.clone()));
+        if Scenario::parse("chaos", "chaos", &with.to_string(), &[]).is_ok() {
+            tables = all;
+        }
     }
-    Some(Value::List(tables))
+    if !tables.is_empty() {
+        document.set("fault", Value::List(tables));
+    }
+}
+
+/// A parameter of a fault, anywhere in its range.
+fn value(dice: &mut Dice, param: &Param) -> Value {
+    match param.kind {
+        ParamKind::Share => dice.share(0.05, 1.0),
+        ParamKind::Factor => {
+            let factor = dice.log(0.5, 20.0);
+            plain((factor * 10.0).round() / 10.0 + 0.1)
+        }
+        ParamKind::Span => dice.span(100, 10_000),
+        ParamKind::Status => plain(dice.pick(STATUSES)),
+        ParamKind::Whole(least, most) => plain(dice.log_whole(least, most.min(1_000))),
+        ParamKind::Dollars => dice.share(0.0, 20.0),
+        ParamKind::Word(words) => text(dice.pick(words)),
+    }
 }
 
 fn target(dice: &mut Dice, plan: &Plan) -> Table {
