@@ -175,6 +175,8 @@ pub struct Replayed {
 pub enum ReplayError {
     /// The journal could not be read.
     Io(io::Error),
+    /// The run read what no journal holds: its strategy is a bound for simulations.
+    Bound,
     /// A line is not what it should be.
     Malformed {
         /// Which, from one.
@@ -202,6 +204,9 @@ impl std::fmt::Display for ReplayError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             ReplayError::Io(error) => write!(f, "cannot read the journal: {error}"),
+            ReplayError::Bound => {
+                write!(f, "line 1: it read the truth (`oracle`), which no journal holds")
+            }
             ReplayError::Malformed { line, reason } => write!(f, "line {line}: {reason}"),
             ReplayError::Touched { line, good } => {
                 write!(f, "line {line}: what stands ")?;
@@ -238,7 +243,7 @@ pub fn replay(
     // A journal may have been edited: what would make the balancer refuse is said instead.
     header.config.check().map_err(|reason| lines.malformed(&not_kept(reason)))?;
     if header.config.pools.iter().any(|pool| pool.strategy.entry().is_bound()) {
-        return Err(lines.malformed("it read the truth (`oracle`), which no journal holds"));
+        return Err(ReplayError::Bound);
     }
     let mut balancer = Balancer::new(header.config.clone());
     let mut digest = Digest::default();

@@ -72,6 +72,7 @@ fn journal(file: &Path, reader: impl BufRead, known: bool) -> Result<String, Fai
     let done = replay(reader, &mut |_, _| {}).map_err(|error| {
         let kind = match error {
             ReplayError::Io(_) => Kind::Unexpected,
+            ReplayError::Bound => Kind::Invalid,
             ReplayError::Malformed { line: 1, .. } if !known => Kind::Invalid,
             ReplayError::Malformed { .. }
             | ReplayError::Touched { .. }
