@@ -103,7 +103,8 @@ fn play(bytes: u64) -> Option<u64> {
             assert_eq!(arrival.request.id.0, count);
             count += 1;
         }
-        assert!(count * 400 > bytes, "{count} rows");
+        // Rows grow with their numbers, to some 440 bytes.
+        assert!(count * 500 > bytes, "{count} rows");
     }
     Some((peak()? - before) / 1024)
 }
