@@ -344,6 +344,9 @@ impl Balancer {
         }
         self.blocked.fill(false);
         while let Some((route, key)) = self.next_in_line() {
+            if self.expire(key) {
+                continue;
+            }
             match self.place(key) {
                 Placed::Yes => {
                     self.lines.serve(route, key);

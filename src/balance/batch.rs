@@ -177,7 +177,10 @@ impl Balancer {
         let Some(head) = batcher.line.front().map(|head| head.key) else {
             return false;
         };
-        let members = batcher.len() as u32;
+        if self.expire(head) {
+            return true;
+        }
+        let members = self.batcher(pool).map_or(0, Batcher::len) as u32;
         let mut choice = self.choose_in(head, pool, Reach::Untried, members);
         if choice.is_none() && self.requests[head].attempts > 0 {
             choice = self.choose_in(head, pool, Reach::Anywhere, members);
@@ -215,8 +218,11 @@ impl Balancer {
         };
         let again = tried(head);
         let goes = |&key: &RequestKey| {
-            let require = self.routes.get(self.requests[key].route).require;
-            spec.tags & require == require && (again || !tried(key))
+            let live = &self.requests[key];
+            let require = self.routes.get(live.route).require;
+            spec.tags & require == require
+                && (again || !tried(key))
+                && !self.too_late(&live.request)
         };
         let line = self.batcher(pool).into_iter().flat_map(|batcher| &batcher.line);
         line.map(|held| held.key).filter(goes).take(free as usize).collect()

@@ -11,7 +11,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::balancer::Balancer;
-use super::event::{End, Event, Failure, Fate, NoRetry, Stage, TOKENS_MAX};
+use super::event::{End, Event, Failure, Fate, NoRetry, Reject, Stage, TOKENS_MAX};
 use super::request::Request;
 use super::timer::Alarm;
 use super::under_way::{Phase, RequestKey, TryKey};
@@ -190,6 +190,19 @@ impl Balancer {
     /// Returns whether an attempt that starts now would be of no use.
     pub(super) fn too_late(&self, request: &Request) -> bool {
         self.now + self.retry.minimum_useful >= request.deadline
+    }
+
+    /// Gives up a request for which it is too late when its turn comes: a node may open at the very
+    /// moment of its deadline, before the alarm is heard. Returns whether it did.
+    pub(super) fn expire(&mut self, key: RequestKey) -> bool {
+        let request = &self.requests[key].request;
+        let late = self.too_late(request);
+        if late && self.now >= request.deadline {
+            self.settle(key, Fate::Failed(End::TimedOut(Stage::Total)));
+        } else if late {
+            self.turn_away(key, Reject::WaitedTooLong);
+        }
+        late
     }
 
     /// Sees to it that a request at this place of a line is not served when it is of no use any more.

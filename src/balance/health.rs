@@ -367,7 +367,8 @@ pub(super) enum Verdict {
 /// The balancer's dealings with health.
 impl Balancer {
     pub(super) fn declare_state(&mut self, node: NodeId, (from, to, cause): Change) {
-        self.opened |= to == NodeState::Up;
+        // Back in service; or ejected amid a panic, and no longer held to the one of its trial.
+        self.opened |= self.fleet.is_open(node);
         self.effects.events.push(Event::NodeState { node, from, to, cause });
         self.declare_panic();
         if to == NodeState::Up {
