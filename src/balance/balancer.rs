@@ -20,7 +20,7 @@ use super::event::{
 };
 use super::explain::{Explain, Explanation};
 use super::failover::{ATTEMPTS_MAX, Amount, Retry, Timeouts};
-use super::fleet::{Fleet, Locality, NodeSpec, NodeState, Tier};
+use super::fleet::{Fleet, Locality, Node, NodeSpec, NodeState, Tier};
 use super::forecast::Forecast;
 use super::gate::Gate;
 use super::guard::Ramp;
@@ -240,19 +240,35 @@ impl Balancer {
         self.index.get(request).is_some()
     }
 
-    /// Returns whether every request under way is with a node and no timer is set for it: time
-    /// alone changes nothing for any of them. Cost: all requests under way at worst.
+    /// Returns whether time alone changes nothing for any request under way: each is with a node and
+    /// no timer is set for it, or waits behind such ones without end. Cost: all requests under way
+    /// and all nodes at worst.
     #[must_use]
     pub fn only_nodes_can_tell(&self) -> bool {
         let timed = self.timeouts.first_token.is_some();
         self.requests.values().all(|live| match live.phase {
             Phase::Settled => true,
-            Phase::Waiting(_) | Phase::Held { .. } | Phase::Backoff => false,
+            Phase::Waiting(_) => live.request.deadline == Time::MAX && self.waits_for_others(),
+            Phase::Held { .. } | Phase::Backoff => false,
             Phase::InFlight(running) => {
                 let started = self.tries[running.one].first_token.is_some();
                 live.request.deadline == Time::MAX && (started || !(timed || live.armed))
             }
         })
+    }
+
+    /// Returns whether who waits does so until an attempt of somebody else ends, for ever if none
+    /// does: no node will come back or start, no quota fill and nobody give up.
+    fn waits_for_others(&self) -> bool {
+        let stays = |node: &Node| {
+            use NodeState::{Draining, Gone, Off, Up};
+            matches!(node.state(), Up | Draining | Off | Gone)
+        };
+        self.queue.max_wait.is_none()
+            && self.scaler.groups.is_empty()
+            && self.ramps.is_empty()
+            && !self.has_quotas()
+            && self.fleet.nodes().iter().all(stays)
     }
 
     /// Returns the node of an attempt that has not ended.

@@ -23,6 +23,10 @@ use crate::unit::{Span, Time};
 /// A case with more inputs than this does not end.
 const INPUTS_MAX: u64 = 2_000_000;
 
+/// After so long without a word of any request nothing more is expected of it: no setting that is
+/// drawn lasts half as long. Probes, reports and faults that come back may go on for ever.
+const SILENCE_MAX: Span = Span::from_secs(3_600);
+
 /// After the last fault there is at least so much time to heal, whatever the settings.
 const HEAL_MIN: Span = Span::from_secs(10);
 
@@ -179,6 +183,10 @@ impl Bench<'_> {
                 Err(_) => return Err(Broken::new("I52", "the traffic cannot be read")),
             }
             run.inputs += 1;
+            if sim.now().since(run.heard) > SILENCE_MAX {
+                run.silent = true;
+                break;
+            }
             ensure!(run.inputs < INPUTS_MAX, "I31", "the run does not end: {} inputs", run.inputs);
         }
         let kinds = scenario.faults.iter().map(|fault| fault.kind);
@@ -201,7 +209,9 @@ impl Bench<'_> {
         sim.explain(Explain::All);
         let mut digest = Digest::default();
         let mut unlike = None;
-        loop {
+        let mut steps = 0;
+        while !(first.silent && steps == first.inputs) {
+            steps += 1;
             let mut sink = |now: Time, event: &Event| match event {
                 Event::Explained(explanation) => {
                     let chosen = explanation.why.chosen.node;
@@ -322,6 +332,10 @@ fn window(scenario: &Scenario) -> Option<(Time, Time, Time)> {
 struct Run {
     collector: Collector,
     inputs: u64,
+    /// When a request or the executor of one said something for the last time.
+    heard: Time,
+    /// Whether the run was left because nobody said anything any more.
+    silent: bool,
     cost: u128,
     digest: Option<Digest>,
     journal: Option<Writer<Vec<u8>>>,
@@ -345,6 +359,8 @@ impl Run {
         Run {
             collector: Collector::new(scenario.labels.clone(), &scenario.balancer, Watch::Report),
             inputs: 0,
+            heard: Time::ZERO,
+            silent: false,
             cost: 0,
             digest: thorough.then(Digest::default),
             journal: (thorough && scenario.instances.count == 1 && !reads_truth).then(journal),
@@ -356,6 +372,9 @@ impl Run {
     }
 
     fn record(&mut self, now: Time, input: &Input) {
+        if matches!(input, Input::Arrive(_) | Input::Progress(..) | Input::Finish(..)) {
+            self.heard = now;
+        }
         if let Some(journal) = &mut self.journal {
             journal.input(now, input).expect("memory takes everything");
         }
