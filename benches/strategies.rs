@@ -2,7 +2,9 @@
 //! life. Every strategy, on fleets of 16 and 10,000 nodes with one or two requests in flight on the
 //! mean node.
 //!
-//! `cargo bench --bench strategies`. The aim is an arrival below 1 µs on 16 nodes and below 2 µs on 10,000,
+//! `cargo bench --bench strategies` for time; `cargo bench --bench strategies -- instructions` for machine
+//! instructions of an arrival, counted by callgrind (needs `valgrind`), which do not vary with what else
+//! the machine does. `-- instructions NAME` counts for one strategy. The aim is an arrival below 1 µs on 16 nodes and below 2 µs on 10,000,
 //! except for strategies that look at every node by what they are (`scan` in the name of the case).
 
 #[path = "../tests/common/mod.rs"]
@@ -11,12 +13,66 @@ mod common;
 mod wheel;
 
 use std::fmt;
+use std::process::Command;
 
 use plimsoll::balance::{Entry, REGISTRY};
 use wheel::Wheel;
 
 fn main() {
-    divan::main();
+    // Cargo adds `--bench`.
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words[..] {
+        ["instructions"] => instructions(""),
+        ["instructions", name] => instructions(name),
+        ["counted", name, nodes] => count(name, nodes.parse().expect("a number of nodes")),
+        _ => divan::main(),
+    }
+}
+
+/// So many arrivals are counted in a case.
+const COUNTED: u32 = 500;
+
+/// Prints how many instructions an arrival takes, of every strategy whose name has `part` in it.
+fn instructions(part: &str) {
+    println!("{:<24}{:>10}{:>10}   instructions per arrival", "strategy", 16, 10_000);
+    for entry in REGISTRY.iter().filter(|entry| entry.name.contains(part)) {
+        let few = callgrind(entry.name, 16);
+        // A scan of 10,000 nodes says nothing that a scan of 16 does not, and takes minutes.
+        let many = (!scans(entry)).then(|| callgrind(entry.name, 10_000).to_string());
+        let many = many.unwrap_or_else(|| "scan".to_owned());
+        println!("{:<24}{few:>10}{many:>10}", entry.name);
+    }
+}
+
+/// Runs one case under callgrind, which counts inside [`counted`] only.
+fn callgrind(name: &str, nodes: usize) -> u64 {
+    let own = std::env::current_exe().expect("this program");
+    let mut valgrind = Command::new("valgrind");
+    valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--collect-atstart=no"]);
+    valgrind.arg("--toggle-collect=*counted_arrival*");
+    let output = valgrind.arg(own).args(["counted", name, &nodes.to_string()]).output();
+    let said = output.expect("valgrind runs; is it installed?").stderr;
+    let said = String::from_utf8_lossy(&said);
+    let count = said.split("Collected : ").nth(1).and_then(|rest| rest.lines().next());
+    let count: Option<u64> = count.and_then(|count| count.trim().parse().ok());
+    count.unwrap_or_else(|| panic!("no count of {name}: {said}")) / u64::from(COUNTED)
+}
+
+/// The case that callgrind looks at.
+fn count(name: &str, nodes: usize) {
+    let entry = REGISTRY.iter().find(|entry| entry.name == name).expect("a strategy");
+    let mut wheel = warm(&Case { entry, nodes });
+    for _ in 0..COUNTED {
+        wheel.first_token();
+        wheel.finish();
+        counted_arrival(&mut wheel);
+    }
+}
+
+#[inline(never)]
+fn counted_arrival(wheel: &mut Wheel) {
+    wheel.arrive();
 }
 
 struct Case {
@@ -26,10 +82,14 @@ struct Case {
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scans = self.entry.cost.starts_with("O(n)") && !self.entry.cost.contains("up to");
-        let mark = if scans { " scan" } else { "" };
+        let mark = if scans(self.entry) { " scan" } else { "" };
         write!(f, "{} {}{mark}", self.entry.name, self.nodes)
     }
+}
+
+/// Returns whether the strategy looks at every node by what it is.
+fn scans(entry: &Entry) -> bool {
+    entry.cost.starts_with("O(n)") && !entry.cost.contains("up to")
 }
 
 fn cases() -> impl Iterator<Item = Case> {

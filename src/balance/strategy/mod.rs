@@ -26,6 +26,7 @@ mod cheapest;
 mod consistent_hash;
 mod cost_latency;
 mod endpoint_picker;
+mod formula;
 mod hashing;
 mod join_idle_queue;
 mod kv_overlap;
@@ -101,6 +102,7 @@ pub trait Strategy: Send + fmt::Debug {
     fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId>;
 
     /// Returns the additive terms of this node's score for this request; none if it does not score.
+    /// Asked after `pick`, about the same request.
     fn terms(&self, _ask: &Ask<'_>, _node: NodeId) -> Terms {
         Terms::NONE
     }

@@ -5,8 +5,7 @@
 //! `ln`, `sqrt`, ...). It is compiled once. The value is divided by the success probability of the node, as
 //! every load-type cost is; a value that is no number loses against every other.
 
-use exmex::{Express, FlatEx};
-
+use super::formula::{Formula, LANES, compile};
 use super::predict::Prediction;
 use super::shortest_expected::Eye;
 use super::{Ask, Entry, Fact, Memo, Setting, SettingKind, Strategy, StrategySpec, cheapest};
@@ -15,14 +14,10 @@ use crate::balance::fleet::Fleet;
 use crate::rng::Rng;
 use crate::unit::{NodeId, Time};
 
+pub use super::formula::{FormulaError, LENGTH_MAX, check};
+
 /// The formula that is used where none is given.
 pub const DEFAULT: &str = "ttft + output_tokens * tpot";
-
-/// A formula is at most so many bytes long.
-pub const LENGTH_MAX: usize = 1_000;
-
-/// Brackets go so deep.
-const DEPTH_MAX: usize = 32;
 
 /// What a formula may name, with unit and meaning.
 pub const TERMS: &[(&str, &str)] = &[
@@ -59,98 +54,50 @@ pub(super) const ENTRY: Entry = Entry {
     build,
 };
 
-/// A formula that cannot be, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FormulaError {
-    /// Where in the text, in bytes.
-    pub at: usize,
-    /// How long the place is.
-    pub len: usize,
-    /// What is wrong.
-    pub reason: String,
-    /// A name that is close, if one is unknown.
-    pub unknown: Option<String>,
-}
-
-type Compiled = (FlatEx<f64>, Vec<usize>);
-
-/// Compiles a formula: the expression, and for each of its variables the index in [`TERMS`].
-fn compile(text: &str) -> Result<Compiled, FormulaError> {
-    let whole = |reason: String| FormulaError { at: 0, len: text.len(), reason, unknown: None };
-    if text.trim().is_empty() {
-        return Err(whole("the formula is empty".to_owned()));
-    }
-    if text.len() > LENGTH_MAX {
-        return Err(whole(format!("a formula has at most {LENGTH_MAX} bytes")));
-    }
-    if let Some((at, c)) = text.char_indices().find(|(_, c)| !c.is_ascii() || c.is_control()) {
-        let reason = "not a character of a formula".to_owned();
-        return Err(FormulaError { at, len: c.len_utf8(), reason, unknown: None });
-    }
-    let mut depth = 0_usize;
-    for (at, c) in text.char_indices() {
-        match c {
-            '(' => depth += 1,
-            ')' if depth == 0 => {
-                let reason = "nothing to close".to_owned();
-                return Err(FormulaError { at, len: 1, reason, unknown: None });
-            }
-            ')' => depth -= 1,
-            _ => {}
-        }
-        if depth > DEPTH_MAX {
-            let reason = format!("brackets go {DEPTH_MAX} deep at most");
-            return Err(FormulaError { at, len: 1, reason, unknown: None });
-        }
-    }
-    let compiled = FlatEx::<f64>::parse(text).map_err(|error| whole(error.to_string()))?;
-    let mut places = Vec::new();
-    for name in compiled.var_names() {
-        let Some(place) = TERMS.iter().position(|(term, _)| term == name) else {
-            let at = text.find(name.as_str()).unwrap_or(0);
-            let reason = format!("unknown term `{name}`");
-            return Err(FormulaError { at, len: name.len(), reason, unknown: Some(name.clone()) });
-        };
-        places.push(place);
-    }
-    Ok((compiled, places))
-}
-
-/// Says what is wrong with a formula, if anything is.
-///
-/// # Errors
-/// The first mistake, with its place.
-pub fn check(text: &str) -> Result<(), FormulaError> {
-    compile(text).map(|_| ())
-}
-
 fn build(spec: &StrategySpec) -> Box<dyn Strategy> {
     // A formula is checked where it is read; one out of an edited journal may still be wrong.
     let compiled = spec.formula().and_then(|text| compile(text).ok());
     let compiled = compiled.or_else(|| compile(DEFAULT).ok());
-    let (formula, places) = compiled.expect("the default formula compiles");
-    Box::new(Score { formula, places, eye: Eye::default() })
+    let formula = compiled.expect("the default formula compiles");
+    Box::new(Score {
+        draws: formula.names(|place| place == TERMS.len() - 1),
+        predicts: formula.names(|place| place < 3),
+        formula,
+        eye: Eye::default(),
+        values: Vec::new(),
+    })
 }
 
 #[derive(Debug)]
 struct Score {
-    formula: FlatEx<f64>,
-    /// By variable of the formula: its term.
-    places: Vec<usize>,
+    formula: Formula,
+    /// Whether the formula names `random`, and whether it names what is predicted.
+    draws: bool,
+    predicts: bool,
     eye: Eye,
+    /// By place on the shortlist of the last decision.
+    values: Vec<f64>,
 }
 
 impl Score {
-    fn value(&self, ask: &Ask<'_>, id: NodeId, prediction: &Prediction, draw: f64) -> f64 {
+    /// Returns a term for a node.
+    fn term(
+        eye: &Eye,
+        ask: &Ask<'_>,
+        id: NodeId,
+        prediction: &Prediction,
+        draw: f64,
+        place: usize,
+    ) -> f64 {
         let node = ask.node(id);
         let ledger = &node.ledger;
-        let term = |place: usize| match place {
+        match place {
             0 => prediction.ttft,
             1 => prediction.tpot,
             2 => prediction.others,
             3 => cheapest::dollars(ask, id),
             4 => ask.request.prompt.0 as f64,
-            5 => self.eye.index.uncached(ask.request, id).0 as f64,
+            5 => eye.index.uncached(ask.request, id).0 as f64,
             6 => ask.expected_output.0 as f64,
             7 => f64::from(ledger.requests),
             8 => f64::from(ledger.prefilling),
@@ -161,25 +108,35 @@ impl Score {
             13 => f64::from(node.spec.weight),
             14 => node.success(ask.now),
             _ => draw,
-        };
-        let mut values = [0.0; TERMS.len()];
-        for (value, &place) in values.iter_mut().zip(&self.places) {
-            *value = term(place);
         }
-        let value = self.formula.eval(&values[..self.places.len()]).unwrap_or(f64::NAN);
-        if value.is_nan() { f64::INFINITY } else { value }
+    }
+
+    /// Works the formula out for each of the nodes.
+    fn work_out(&mut self, ask: &Ask<'_>, nodes: &[NodeId], mut side: Option<Rng>) {
+        self.values.clear();
+        for eight in nodes.chunks(LANES) {
+            for (lane, &id) in eight.iter().enumerate() {
+                let prediction = self.predicts.then(|| self.eye.predict(ask, id));
+                let prediction = prediction.unwrap_or_default();
+                let draw = side.as_mut().map_or(0.0, Rng::unit);
+                let eye = &self.eye;
+                self.formula.set(lane, |at| Self::term(eye, ask, id, &prediction, draw, at));
+            }
+            self.values.extend_from_slice(&self.formula.work_out()[..eight.len()]);
+        }
     }
 }
 
 impl Strategy for Score {
     fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
-        let draws = self.places.contains(&(TERMS.len() - 1));
-        let mut side = if draws { Rng::from_key(rng.bits()) } else { Rng::from_key(0) };
+        let side = self.draws.then(|| Rng::from_key(rng.bits()));
         let mut list = std::mem::take(&mut self.eye.list);
         self.eye.look(ask, &mut list, rng);
-        let picked = super::least(ask, list.nodes().iter().copied(), rng, why, |id| {
-            let prediction = self.eye.predict(ask, id);
-            let value = self.value(ask, id, &prediction, side.unit());
+        self.work_out(ask, list.nodes(), side);
+        let mut values = self.values.iter().copied();
+        let nodes = list.nodes().iter().copied();
+        let picked = super::least(ask, nodes, rng, why, |id| {
+            let value = values.next().unwrap_or(f64::INFINITY);
             // Below zero a division would turn the penalty into a bonus.
             let cost = if value > 0.0 { ask.against_failure(ask.node(id), value) } else { value };
             (cost, 0.0)
@@ -188,9 +145,11 @@ impl Strategy for Score {
         picked
     }
 
-    fn terms(&self, ask: &Ask<'_>, node: NodeId) -> Terms {
-        let prediction = self.eye.predict(ask, node);
-        Terms::NONE.with(Term::Formula, self.value(ask, node, &prediction, 0.5))
+    fn terms(&self, _: &Ask<'_>, node: NodeId) -> Terms {
+        // Whom the decision did not look at has no value.
+        let place = self.eye.list.nodes().iter().position(|&id| id == node);
+        let value = place.and_then(|place| self.values.get(place));
+        value.map_or(Terms::NONE, |&value| Terms::NONE.with(Term::Formula, value))
     }
 
     fn memo(&self, ask: &Ask<'_>, node: NodeId) -> Option<Memo> {
@@ -199,22 +158,5 @@ impl Strategy for Score {
 
     fn learn(&mut self, now: Time, fact: &Fact<'_>, fleet: &Fleet) {
         self.eye.learn(now, fact, fleet);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn formulas_are_checked_with_their_place() {
-        assert_eq!(check(DEFAULT), Ok(()));
-        assert_eq!(check("ttft + 0.02 * output_tokens * tpot + 300 * dollars"), Ok(()));
-        let error = check("ttft + latenzy").unwrap_err();
-        assert_eq!((error.at, error.len), (7, 7));
-        for wrong in ["", "  ", "ttft +", "ttft)", "((ttft", "ttft tpot +", &"(".repeat(100), "é"]
-        {
-            assert!(check(wrong).is_err(), "{wrong}");
-        }
     }
 }
