@@ -226,6 +226,17 @@ impl Ask<'_> {
         self.fleet.is_open(node) && self.permits(node)
     }
 
+    /// Returns whether every open node of the tier is a candidate.
+    fn takes_any(&self) -> bool {
+        self.require == 0
+            && self.within.is_none()
+            && self.avoid.is_empty()
+            && self.beyond.is_none()
+            && self.held_back.is_empty()
+            && self.members <= 1
+            && !self.fleet.has_quotas()
+    }
+
     fn permits(&self, node: NodeId) -> bool {
         (self.require == 0 || self.fleet.node(node).spec.tags & self.require == self.require)
             && self.within.is_none_or(|region| self.fleet.node(node).spec.region == region)
@@ -237,6 +248,9 @@ impl Ask<'_> {
     }
 
     fn has_quota(&self, node: NodeId) -> bool {
+        if !self.fleet.has_quotas() {
+            return true;
+        }
         let tokens = self.request.prompt.0.saturating_add(self.expected_output.0);
         self.fleet.quota_wait(node, self.now, tokens) == Span::ZERO
     }
@@ -271,7 +285,8 @@ impl Ask<'_> {
     /// Returns the candidates, in no particular order. Cost: all open nodes of the tier.
     pub fn candidates(&self) -> impl Iterator<Item = NodeId> + '_ {
         let open = self.fleet.open(self.pool, self.tier);
-        open.iter().copied().filter(|&node| self.permits(node))
+        let any = self.takes_any();
+        open.iter().copied().filter(move |&node| any || self.permits(node))
     }
 
     /// Returns all nodes of the tier in file order, candidates or not.
