@@ -1,4 +1,5 @@
-//! Laws of strategies: what every one of them must keep, and what its kind promises.
+//! Laws of strategies: what every one of them must keep, and what its kind promises. How they do with sick
+//! nodes and old figures is in `conformance.rs`, that load never attracts in `monotone.rs`.
 
 mod common;
 
@@ -10,59 +11,10 @@ use plimsoll::balance::{
     StrategySpec, Usage, Verdict,
 };
 use plimsoll::dist::Dist;
-use plimsoll::node::{Answer, FaultKind, FaultSpec};
-use plimsoll::unit::{NodeId, Ratio, RequestId, Span, Time, Tokens};
-
-/// Those that choose by key, turn or chance and so send a failing node its turns: keeping it out is the
-/// health checker's work.
-const BLIND: &[&str] = &[
-    "round_robin",
-    "weighted_round_robin",
-    "random",
-    "weighted_random",
-    "consistent_hash",
-    "session_affinity",
-];
+use plimsoll::unit::{NodeId, RequestId, Span, Time, Tokens};
 
 fn exponential(mean: f64) -> Dist {
     Dist::exponential(mean).expect("a mean")
-}
-
-/// Dispatches by node over a run.
-fn shares(world: &World) -> Vec<u64> {
-    let mut counts = vec![0; world.config.nodes.len()];
-    world.run_with(
-        |_, _| {},
-        |_, event| {
-            if let Event::Dispatched { node, .. } = event {
-                counts[node.index()] += 1;
-            }
-        },
-        false,
-    );
-    counts
-}
-
-#[test]
-fn a_node_that_fails_at_once_attracts_nobody() {
-    for entry in REGISTRY.iter().filter(|entry| !BLIND.contains(&entry.name)) {
-        let mut world = World::new(16, entry.name, &slots(4, exponential(0.5)), 60.0, 12_000);
-        world.config.retry.attempts = 2;
-        // Health must not help: the strategy alone has to keep away.
-        world.config.health.consecutive = u32::MAX;
-        let kind = FaultKind::Errors(Ratio::ONE, Answer::ServerError);
-        let nodes = vec![NodeId(3)];
-        world.faults = vec![FaultSpec { at: Time::ZERO, lasts: None, kind, nodes }];
-        let counts = shares(&world);
-        let share = counts[3] as f64 / counts.iter().sum::<u64>() as f64;
-        // Two draws of which one must be taken cannot do better than 1/n^2 and a few.
-        let most = if matches!(entry.name, "power_of_two" | "prequal" | "join_idle_queue") {
-            0.03
-        } else {
-            0.02
-        };
-        assert!(share <= most, "{}: {:.1} %", entry.name, share * 100.0);
-    }
 }
 
 #[test]
@@ -191,33 +143,5 @@ fn explanations_tell_what_became_of_every_node() {
             let chosen = verdict(explanation.why.chosen.node.0);
             assert!(matches!(chosen, Verdict::Chosen(_)), "{}: {chosen:?}", entry.name);
         }
-    }
-}
-
-#[test]
-fn a_node_that_slows_down_loses_its_share() {
-    // Those that measure or predict; 16 nodes, one becomes six times as slow after a minute.
-    for name in ["peak_ewma", "latency_window", "least_connections", "shortest_expected", "smart"] {
-        let mut world = World::new(8, name, &slots(8, exponential(1.0)), 24.0, 6_000);
-        let nodes = vec![NodeId(3)];
-        let kind = FaultKind::Slow(6.0);
-        let at = Time::ZERO + Span::from_secs(60);
-        world.faults = vec![FaultSpec { at, lasts: None, kind, nodes }];
-        let mut counts = [[0_u64; 8]; 2];
-        world.run_with(
-            |_, _| {},
-            |now, event| {
-                if let Event::Dispatched { node, .. } = event {
-                    let late = now.since(at) > Span::from_secs(20);
-                    if now < at || late {
-                        counts[usize::from(late)][node.index()] += 1;
-                    }
-                }
-            },
-            false,
-        );
-        let share = |counts: [u64; 8]| counts[3] as f64 / counts.iter().sum::<u64>() as f64;
-        let (before, after) = (share(counts[0]), share(counts[1]));
-        assert!(after < 0.5 * before, "{name}: {before:.3} before, {after:.3} after");
     }
 }
