@@ -37,6 +37,8 @@ pub enum Command {
     Restart,
     /// End the run.
     Quit,
+    /// Explain every decision in full from now on, or none: the screen shows them, or does no more.
+    Explain(bool),
 }
 
 /// What a screen shows: a picture of the run and how the run is being driven.

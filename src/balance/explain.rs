@@ -99,6 +99,23 @@ pub enum Filter {
     SlowStart,
 }
 
+impl Filter {
+    /// Returns the words for people.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Filter::State(state) => state.name(),
+            Filter::Full => "full",
+            Filter::Region => "another region",
+            Filter::Tags => "lacks a tag",
+            Filter::Tried => "tried before",
+            Filter::Domain => "same region",
+            Filter::Quota => "quota used up",
+            Filter::SlowStart => "in slow start",
+        }
+    }
+}
+
 impl Explanation {
     pub(super) fn of(
         ask: &Ask<'_>,

@@ -15,7 +15,7 @@ use clap::Args;
 
 use super::failure::{Failure, Kind};
 use super::{Changes, Color, DEFAULT_SCENARIO, load, no_color, output};
-use crate::balance::{Control, Event};
+use crate::balance::{Control, Event, Explain};
 use crate::command::{Command, Frame, Mode, Pace, RunState};
 use crate::metrics::expect::{Expectation, Verdict};
 use crate::metrics::{Collector, Snapshot, Watch};
@@ -185,6 +185,8 @@ struct Engine {
     /// Whether something changed since the last frame.
     changed: bool,
     color: Color,
+    /// Whether the screen shows decisions.
+    explain: bool,
 }
 
 impl Engine {
@@ -209,6 +211,7 @@ impl Engine {
             published: now,
             changed: true,
             color,
+            explain: false,
         }
     }
 
@@ -295,8 +298,18 @@ impl Engine {
                 self.run.sim.control(Control::Strategy(*pool, spec.clone()));
             }
             Command::Restart => self.restart(),
+            Command::Explain(wanted) => self.explain(*wanted),
         }
         Go::On
+    }
+
+    /// Lets decisions be explained for as long as the screen shows them.
+    fn explain(&mut self, wanted: bool) {
+        self.explain = wanted;
+        self.run.sim.explain(if wanted { Explain::All } else { Explain::Off });
+        if !wanted {
+            self.run.collector.forget_decisions();
+        }
     }
 
     fn pause(&mut self, pause: bool) {
@@ -323,6 +336,7 @@ impl Engine {
         match Run::new(&self.scenario, self.color) {
             Ok(run) => {
                 self.run = run;
+                self.explain(self.explain);
                 self.state = RunState::Running;
                 self.target = Time::ZERO;
                 self.paced = Instant::now();

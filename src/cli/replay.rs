@@ -174,7 +174,7 @@ mod watched {
     //! A replay with a screen.
 
     use super::*;
-    use crate::balance::Control;
+    use crate::balance::{Control, Explain};
     use crate::command::{Command, Frame, Mode, Pace, RunState};
     use crate::tui::{self, Slot};
     use crate::unit::Span;
@@ -252,12 +252,18 @@ mod watched {
             self.slot.publish(Arc::new(self.frame.clone()));
         }
 
-        fn obey(&self, command: &Command) {
-            let Some(stop) = self.stop.get() else { return };
+        fn obey(&mut self, command: &Command) {
+            let Some(stop) = self.stop.get().cloned() else { return };
             match command {
                 Command::Quit => stop.now(),
                 Command::Strategy(pool, spec) => {
                     stop.control(Control::Strategy(*pool, spec.clone()));
+                }
+                Command::Explain(wanted) => {
+                    stop.explain(if *wanted { Explain::All } else { Explain::Off });
+                    if !wanted {
+                        self.books.collector.forget_decisions();
+                    }
                 }
                 // Nothing can stop, slow or restart real time, and faults are the endpoints' own.
                 _ => {}

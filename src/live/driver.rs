@@ -25,7 +25,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep_until};
 
-use crate::balance::{Action, Balancer, Event, Input};
+use crate::balance::{Action, Balancer, Event, Explain, Input};
 use crate::unit::{Span, Time};
 
 /// Wall time as the balancer sees it: nanoseconds since the run began.
@@ -65,6 +65,8 @@ pub enum Word {
     Last,
     /// End now.
     Stop,
+    /// Explain decisions like this from now on.
+    Explain(Explain),
 }
 
 /// A way to the owner's inbox.
@@ -133,6 +135,10 @@ pub async fn drive(
                 host.tick(now, &balancer);
                 continue;
             }
+            Next::Explain(whose) => {
+                balancer.explain(whose);
+                continue;
+            }
         };
         host.record(now, &input);
         let effects = balancer.handle(now, input);
@@ -145,6 +151,7 @@ enum Next {
     Input(Input),
     Last,
     Tick,
+    Explain(Explain),
 }
 
 /// Waits for the next word, wake or tick; `None` to end. A wake that is due comes first, so a full
@@ -171,6 +178,7 @@ async fn next(
             Word::Input(input) => Some(Next::Input(input)),
             Word::Last => Some(Next::Last),
             Word::Stop => None,
+            Word::Explain(whose) => Some(Next::Explain(whose)),
         },
         // A timer may fire a moment early; the balancer is woken when the time has come.
         () = timer => Some(Next::Input(Input::Wake)),

@@ -15,7 +15,7 @@ use super::driver::{Clock, Host, Inbox, Watcher, Word, drive, inbox};
 use super::executor::{Attempts, first_token, say};
 use super::upstream::{Outlet, Passed, Sending, SharedClient};
 use super::wire::{INPUT_TOKENS, KEY, ORDINAL, OUTPUT_TOKENS};
-use crate::balance::{Action, Attempt, Balancer, Config, Event, Fate, Input, Request};
+use crate::balance::{Action, Attempt, Balancer, Config, Event, Explain, Fate, Input, Request};
 use crate::id_map::IdMap;
 use crate::rng::{Rng, mix};
 use crate::unit::{NodeId, RequestId, Time, Tokens};
@@ -55,6 +55,11 @@ impl Stop {
     /// Lets the balancer hear a word of the person at the screen.
     pub fn control(&self, control: crate::balance::Control) {
         say(&self.0, Input::Control(control));
+    }
+
+    /// Lets decisions be explained from now on, or no more.
+    pub fn explain(&self, whose: Explain) {
+        let _ = self.0.send(Word::Explain(whose));
     }
 }
 

@@ -8,6 +8,7 @@ use super::interval::{Interval, Intervals, Scope};
 use super::jobs::{JobBook, JobGroup};
 use super::log::Log;
 use super::quality::Qualities;
+use super::recent::Recent;
 use super::snapshot::{Decision, Figures, NodeRow, Point, PoolRow, Requests, Snapshot};
 use super::summary::{
     Attempts, Batches, Class, Costs, Goodput, GroupSummary, NodeSummary, Pool, RequestCounts,
@@ -182,6 +183,8 @@ pub struct Collector {
     routes: Vec<Group>,
     /// Only where it is known how good answers are.
     quality: Option<Box<Qualities>>,
+    /// What was explained lately.
+    recent: Recent,
 }
 
 /// Busy time and dispatches by node at some moment.
@@ -229,6 +232,7 @@ impl Collector {
             jobs: JobBook::new(&labels),
             routes: vec![Group::new(); labels.routes.len()],
             quality: Qualities::new(&labels),
+            recent: Recent::default(),
             labels,
         }
     }
@@ -288,6 +292,9 @@ impl Collector {
                 if let Some(quality) = &mut self.quality {
                     quality.feedback += 1;
                 }
+            }
+            Event::Explained(explanation) if self.watch == Watch::Screen => {
+                self.recent.hear(explanation);
             }
             Event::Explained(_)
             | Event::Model(_)
@@ -603,7 +610,13 @@ impl Collector {
             log: self.log.entries(),
             log_dropped: self.log.dropped,
             last: self.last,
+            decisions: self.recent.decisions(),
         }
+    }
+
+    /// Forgets the decisions that were explained: nobody looks at them any more.
+    pub fn forget_decisions(&mut self) {
+        self.recent.forget();
     }
 
     fn run_figures(&self, now: Time) -> Figures {

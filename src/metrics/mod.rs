@@ -13,6 +13,7 @@ mod interval;
 mod jobs;
 mod log;
 mod quality;
+mod recent;
 mod snapshot;
 mod summary;
 mod times;
@@ -22,6 +23,7 @@ pub use collector::{Collector, Group, PerNode, Watch};
 pub use inquiry::{Arrival, Inquiry, Tried};
 pub use interval::{Interval, Scope};
 pub use jobs::JobGroup;
+pub use recent::DECISIONS_MAX;
 pub use snapshot::{
     Decision, Figures, History, LOG_MAX, LogEntry, LogLevel, MarkAt, NodeRow, Point, PoolRow,
     Requests, Snapshot,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::balance::{Fate, NodeState, Tier, Why};
+use crate::balance::{Explanation, Fate, NodeState, Tier, Why};
 use crate::unit::{NodeId, PoolId, RequestId, Span, Time};
 
 /// The whole picture.
@@ -33,6 +33,10 @@ pub struct Snapshot {
     /// The last decision.
     #[serde(skip)]
     pub last: Option<Decision>,
+    /// The newest decisions in full, oldest first, at most
+    /// [`DECISIONS_MAX`](super::DECISIONS_MAX). Empty unless somebody asked for explanations.
+    #[serde(skip)]
+    pub decisions: Vec<Arc<Explanation>>,
 }
 
 /// The log keeps so many entries.

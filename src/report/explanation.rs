@@ -11,9 +11,7 @@ use serde::Serialize;
 use super::choice::{self, EscalationStory, ModelStory};
 use super::quantity::{NONE, count, dollars, seconds, share};
 use super::table::{Table, clean, name};
-use crate::balance::{
-    Candidate, End, Explanation, Fate, Filter, REGISTRY, Term, TermUnit, Verdict,
-};
+use crate::balance::{Candidate, End, Explanation, Fate, REGISTRY, Term, TermUnit, Verdict};
 use crate::metrics::{Inquiry, Labels, Tried};
 use crate::unit::NodeId;
 
@@ -180,7 +178,7 @@ impl Row {
             Verdict::Chosen(score) => ("chosen", Some(score), None),
             Verdict::LookedAt(score) => ("looked_at", Some(score), None),
             Verdict::NotDrawn => ("not_drawn", None, None),
-            Verdict::Filtered(filter) => ("filtered", None, Some(reason(filter))),
+            Verdict::Filtered(filter) => ("filtered", None, Some(filter.words())),
         };
         let part = |(term, value): &(Term, f32)| Part {
             term: term.name(),
@@ -210,19 +208,6 @@ const fn word(unit: TermUnit) -> &'static str {
         TermUnit::Tokens => "tokens",
         TermUnit::Seconds => "seconds",
         TermUnit::Dollars => "dollars",
-    }
-}
-
-const fn reason(filter: Filter) -> &'static str {
-    match filter {
-        Filter::State(state) => state.name(),
-        Filter::Full => "full",
-        Filter::Region => "another region",
-        Filter::Tags => "lacks a tag",
-        Filter::Tried => "tried before",
-        Filter::Domain => "same region",
-        Filter::Quota => "quota used up",
-        Filter::SlowStart => "in slow start",
     }
 }
 

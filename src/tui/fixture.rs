@@ -3,13 +3,15 @@
 
 use std::sync::Arc;
 
-use crate::balance::{NodeState, Scored, Term, Terms, Tier, Why};
+use crate::balance::{
+    Attempt, Candidate, Explanation, Filter, NodeState, Scored, Term, Terms, Tier, Verdict, Why,
+};
 use crate::command::{Frame, Mode, Pace, RunState};
 use crate::metrics::{
     Decision, Figures, History, LogEntry, LogLevel, MarkAt, NodeRow, Point, PoolRow, Requests,
     Snapshot,
 };
-use crate::unit::{NodeId, PoolId, RequestId, RouteId, Span, Time};
+use crate::unit::{NodeId, PoolId, RequestId, RouteId, Span, Time, Tokens};
 
 const fn ms(millis: u64) -> Option<Span> {
     Some(Span::from_millis(millis))
@@ -58,6 +60,7 @@ pub(super) fn snapshot() -> Snapshot {
         log: log(),
         log_dropped: 40,
         last: Some(decision()),
+        decisions: Vec::new(),
     }
 }
 
@@ -249,5 +252,72 @@ fn decision() -> Decision {
             runner_up: Some(score(6, 1.94, 0.66, 1.28)),
             panic: false,
         },
+    }
+}
+
+/// The frame with decisions explained: most by a score of three terms, one by turn.
+pub(super) fn explained() -> Frame {
+    let mut snapshot = snapshot();
+    snapshot.decisions = (0..40).map(|place| Arc::new(explanation(place))).collect();
+    Frame { snapshot: Arc::new(snapshot), ..frame() }
+}
+
+fn explanation(place: u64) -> Explanation {
+    let by_turn = place == 37;
+    let attempt = Attempt { request: RequestId(55_279 + place), ordinal: u8::from(place == 38) };
+    let filtered = |node| match node {
+        2 => Some(Filter::State(NodeState::Ejected)),
+        4 => Some(Filter::Full),
+        7 => Some(Filter::State(NodeState::Limited)),
+        _ => None,
+    };
+    // Ties come up every now and then.
+    let shift = |node: u32| f64::from((place as u32 * 5 + node * 3) % 7) / 10.0;
+    let terms = |node: u32| {
+        let other = if node.is_multiple_of(2) { 0.31 } else { 0.18 };
+        Terms::NONE
+            .with(Term::Ttft, 0.2 + shift(node))
+            .with(Term::Decoding, 1.4 + f64::from(node) / 5.0)
+            .with(Term::Others, other)
+    };
+    let success = |node| if node == 6 { 0.83 } else { 1.0 };
+    let score = |node: u32| {
+        let sum: f64 = terms(node).as_slice().iter().map(|(_, value)| f64::from(*value)).sum();
+        sum / success(node)
+    };
+    let mut open: Vec<u32> = (0..8).filter(|node| filtered(*node).is_none()).collect();
+    open.sort_by(|a, b| score(*a).total_cmp(&score(*b)));
+    let scored = |node| Scored { node: NodeId(node), score: score(node), terms: terms(node) };
+    let candidate = |node: u32| {
+        let verdict = match filtered(node) {
+            Some(filter) => Verdict::Filtered(filter),
+            None if by_turn && node != open[0] => Verdict::NotDrawn,
+            None if by_turn => Verdict::Chosen(f64::NAN),
+            None if node == open[0] => Verdict::Chosen(score(node)),
+            None => Verdict::LookedAt(score(node)),
+        };
+        Candidate {
+            node: NodeId(node),
+            verdict,
+            terms: if by_turn { Terms::NONE } else { terms(node) },
+            success: success(node),
+            in_flight: 3 * node + 2,
+        }
+    };
+    let why = Why {
+        strategy: if by_turn { 0 } else { 26 },
+        candidates: open.len() as u32,
+        considered: if by_turn { 1 } else { open.len() as u32 },
+        chosen: if by_turn { Scored::unscored(NodeId(open[0])) } else { scored(open[0]) },
+        runner_up: (!by_turn).then(|| scored(open[1])),
+        ..decision().why
+    };
+    Explanation {
+        attempt,
+        at: at(1_294 + place),
+        expected_output: Tokens(214),
+        why,
+        candidates: (0..8).map(candidate).collect(),
+        omitted: 0,
     }
 }

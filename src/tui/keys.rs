@@ -12,6 +12,8 @@ pub(super) enum Context {
     Help,
     /// In a list to choose from.
     Picker,
+    /// In the inspector of decisions: much works as in the live screen.
+    Inspector,
     /// Everywhere.
     Always,
 }
@@ -91,6 +93,8 @@ pub(super) enum Action {
     Sort,
     Reverse,
     Lines,
+    Why,
+    Pin,
     Help,
     Accept,
     Close,
@@ -142,6 +146,8 @@ impl Action {
             Action::ZoomIn | Action::ZoomOut | Action::ZoomReset => "time range, reset",
             Action::Sort | Action::Reverse => "next sort column, reverse",
             Action::Lines => "which percentile lines",
+            Action::Why => "why this node? decisions",
+            Action::Pin => "in why: pin or follow",
             Action::Help => "this help",
             Action::Accept => "take the selected line",
             Action::Close => "close; never quits",
@@ -206,7 +212,38 @@ const fn hinted(
     Binding { context, action, chords, hint: Some(Hint { word, rank }) }
 }
 
-use Context::{Always, Help, Live, Picker};
+impl Action {
+    /// Returns whether the key of the live screen does the same in the inspector.
+    const fn is_common(self) -> bool {
+        matches!(
+            self,
+            Action::Pause
+                | Action::Slower
+                | Action::Faster
+                | Action::Normal
+                | Action::Fastest
+                | Action::StepInput
+                | Action::StepTick
+                | Action::Choose
+                | Action::Restart
+                | Action::First
+                | Action::Last
+                | Action::PageUp
+                | Action::PageDown
+                | Action::Help
+        )
+    }
+}
+
+impl Binding {
+    fn works_in(&self, context: Context) -> bool {
+        self.context == context
+            || self.context == Always
+            || (context == Inspector && self.context == Live && self.action.is_common())
+    }
+}
+
+use Context::{Always, Help, Inspector, Live, Picker};
 
 /// The key map, in the order of the help.
 #[rustfmt::skip]
@@ -236,6 +273,11 @@ pub(super) static BINDINGS: &[Binding] = &[
     hinted(Live, Action::Sort, &[key('s')], "sort", 80),
     bind(Live, Action::Reverse, &[key('S')]),
     hinted(Live, Action::Lines, &[key('p')], "lines", 45),
+    hinted(Live, Action::Why, &[key('w')], "why", 85),
+    hinted(Inspector, Action::Down, &[key('j'), code(KeyCode::Down)], "", 185),
+    hinted(Inspector, Action::Up, &[key('k'), code(KeyCode::Up)], "older, newer", 185),
+    hinted(Inspector, Action::Pin, &[key('w')], "pin/follow", 188),
+    hinted(Inspector, Action::Close, &[code(KeyCode::Esc)], "back", 192),
     hinted(Help, Action::Down, &[key('j'), code(KeyCode::Down)], "", 50),
     hinted(Help, Action::Up, &[key('k'), code(KeyCode::Up)], "scroll", 50),
     hinted(Picker, Action::Down, &[key('j'), code(KeyCode::Down)], "", 150),
@@ -258,13 +300,13 @@ pub(super) static BINDINGS: &[Binding] = &[
 /// Returns what a key does here.
 pub(super) fn action(context: Context, event: KeyEvent) -> Option<Action> {
     let chord = Chord::of(event);
-    let here = |binding: &&Binding| matches!(binding.context, Always) || binding.context == context;
+    let here = |binding: &&Binding| binding.works_in(context);
     BINDINGS.iter().filter(here).find(|b| b.chords.contains(&chord)).map(|b| b.action)
 }
 
 /// Returns the bindings that work here.
 pub(super) fn bindings(context: Context) -> impl Iterator<Item = &'static Binding> {
-    BINDINGS.iter().filter(move |b| b.context == context || b.context == Always)
+    BINDINGS.iter().filter(move |binding| binding.works_in(context))
 }
 
 #[cfg(test)]
@@ -273,7 +315,7 @@ mod tests {
 
     #[test]
     fn no_key_does_two_things_in_one_context() {
-        for context in [Live, Help, Picker] {
+        for context in [Live, Help, Picker, Inspector] {
             let chords: Vec<Chord> =
                 bindings(context).flat_map(|b| b.chords.iter().copied()).collect();
             for (place, chord) in chords.iter().enumerate() {
@@ -293,7 +335,7 @@ mod tests {
 
     #[test]
     fn quitting_works_everywhere_and_escape_never_quits() {
-        for context in [Live, Help, Picker] {
+        for context in [Live, Help, Picker, Inspector] {
             let press = |code| action(context, KeyEvent::new(code, KeyModifiers::NONE));
             assert_eq!(press(KeyCode::Char('q')), Some(Action::Quit));
             assert_eq!(press(KeyCode::Esc), Some(Action::Close));

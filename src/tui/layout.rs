@@ -20,6 +20,10 @@ const WIDE: u16 = 180;
 const CHART_ROWS: u16 = 8;
 /// Text panels below the charts get no more rows than this.
 const TEXT_ROWS: u16 = 18;
+/// The list of decisions has no use for more columns than this.
+const DECISIONS_WIDTH: u16 = 66;
+/// From this many columns on the inspector has its two parts side by side.
+const SIDE_BY_SIDE: u16 = 170;
 /// Two rows of panels below the nodes need so many rows.
 const TWO_ROWS: u16 = 18;
 
@@ -62,6 +66,25 @@ pub(super) fn node_rows(model: &Model) -> usize {
 /// Returns how many entries of the log are in sight.
 pub(super) fn log_rows(model: &Model) -> usize {
     rows_of(model, Panel::Log, 2)
+}
+
+/// Where the inspector has its list of decisions, and the one that is shown: side by side if there is
+/// room for it.
+pub(super) fn inspector(body: Rect, nodes: usize) -> (Rect, Rect) {
+    if body.width >= SIDE_BY_SIDE {
+        return cut_columns(body, DECISIONS_WIDTH);
+    }
+    // All nodes in one tier is the most there can be: so nothing jumps from one decision to the next.
+    let rows = nodes.saturating_add(8).min(u16::MAX as usize) as u16;
+    let most = (body.height * 2 / 3).max(body.height.saturating_sub(9));
+    let (detail, list) = cut_rows(body, rows.clamp(8, most.max(8)));
+    (list, detail)
+}
+
+/// Returns how many decisions are in sight in the inspector.
+pub(super) fn decision_rows(model: &Model) -> usize {
+    let body = whole(model, screen(model)).unwrap_or_default().body;
+    usize::from(inspector(body, model.order.len()).0.height.saturating_sub(2))
 }
 
 /// Returns how many lines of the help do not fit.

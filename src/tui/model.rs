@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::balance::{NodeState, usable};
+use crate::balance::{Explanation, NodeState, usable};
 use crate::command::{Frame, Mode, Pace, RunState};
 use crate::metrics::{NodeRow, PoolRow, Snapshot};
 use crate::unit::{NodeId, PoolId, Span, Time};
@@ -67,6 +67,15 @@ pub(super) struct Ui {
     /// What was asked of the engine and not yet seen in a frame.
     pub(super) asked: Asked,
     pub(super) notice: Option<String>,
+    /// The inspector, while it is open.
+    pub(super) inspector: Option<Inspector>,
+}
+
+/// The inspector: it follows the newest decision until one is pinned.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Inspector {
+    /// Kept here, since it may leave the ring while somebody is reading.
+    pub(super) pinned: Option<Arc<Explanation>>,
 }
 
 /// What was asked of the engine and not yet answered; forgotten after a few frames, because an
@@ -281,6 +290,7 @@ impl Model {
                 frozen: false,
                 asked: Asked::default(),
                 notice: None,
+                inspector: None,
             },
             closed: false,
             ranks: Vec::new(),
@@ -302,6 +312,7 @@ impl Model {
 
     pub(super) fn context(&self) -> Context {
         match self.ui.overlay {
+            Overlay::None if self.ui.inspector.is_some() => Context::Inspector,
             Overlay::None => Context::Live,
             Overlay::Help { .. } => Context::Help,
             Overlay::Pools { .. } | Overlay::Strategies { .. } => Context::Picker,
@@ -314,6 +325,25 @@ impl Model {
 
     pub(super) fn pool(&self, id: PoolId) -> Option<&PoolRow> {
         self.snapshot()?.pools.iter().find(|row| row.id == id)
+    }
+
+    /// Returns the decisions that were explained lately, newest first.
+    pub(super) fn decisions(&self) -> impl ExactSizeIterator<Item = &Arc<Explanation>> {
+        self.snapshot().map_or(&[][..], |snapshot| &snapshot.decisions).iter().rev()
+    }
+
+    /// Returns the decision the inspector shows: the pinned one, or else the newest.
+    pub(super) fn inspected(&self) -> Option<&Arc<Explanation>> {
+        let pinned = self.ui.inspector.as_ref().and_then(|open| open.pinned.as_ref());
+        pinned.or_else(|| self.decisions().next())
+    }
+
+    /// Returns its place in the list; `None` if it has left the ring.
+    pub(super) fn inspected_row(&self) -> Option<usize> {
+        let shown = self.inspected()?;
+        let same =
+            |other: &Arc<Explanation>| (other.attempt, other.at) == (shown.attempt, shown.at);
+        self.decisions().position(same)
     }
 
     /// Returns the place of the selected node among the rows.

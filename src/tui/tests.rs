@@ -18,7 +18,7 @@ use super::model::{Model, Overlay, Panel, RANGE_DEFAULT, SortKey};
 use super::theme::ThemeName;
 use super::update::{Effect, Msg, update};
 use super::{Exit, view};
-use crate::balance::{NodeState, StrategySpec};
+use crate::balance::{NodeState, StrategySpec, Term, Terms};
 use crate::command::{Command, Frame, Mode, Pace, RunState};
 use crate::metrics::{LogEntry, LogLevel, NodeRow, PoolRow, Snapshot};
 use crate::unit::{NodeId, PoolId, Span, Time};
@@ -86,6 +86,54 @@ fn help_pictures() {
 fn picker_pictures() {
     assert_snapshot!("picker_80x24", picture((80, 24), "aj"));
     assert_snapshot!("picker_120x40", picture((120, 40), "aj"));
+}
+
+fn inspector(size: (u16, u16), pressed: &str) -> Model {
+    let mut model = model_of(fixture::explained(), size);
+    keys(&mut model, pressed);
+    model
+}
+
+#[test]
+fn inspector_pictures() {
+    let picture = |size, pressed| text(&render(&inspector(size, pressed)));
+    assert_snapshot!("why_80x24", picture((80, 24), "w"));
+    assert_snapshot!("why_120x40", picture((120, 40), "wjj"));
+    assert_snapshot!("why_200x60", picture((200, 60), "wj"));
+    assert_snapshot!("why_60x16", picture((60, 16), "w"));
+    assert_snapshot!("why_turn_120x40", picture((120, 40), "wjjT"));
+    let mut empty = model((80, 24));
+    keys(&mut empty, "w");
+    assert_snapshot!("why_empty_80x24", text(&render(&empty)));
+}
+
+#[test]
+fn decisions_are_explained_only_while_the_inspector_is_open() {
+    let mut model = model((80, 24));
+    assert_eq!(sent(&keys(&mut model, "w")), [Command::Explain(true)]);
+    assert_eq!(sent(&keys(&mut model, "wjkG ")), [Command::Pause(true)]);
+    assert_eq!(sent(&press(&mut model, KeyCode::Esc)), [Command::Explain(false)]);
+    assert_eq!(sent(&press(&mut model, KeyCode::Esc)), []);
+}
+
+#[test]
+fn a_pinned_decision_stays_and_the_newest_is_followed_again() {
+    let mut model = inspector((120, 40), "w");
+    let request = |model: &Model| model.inspected().map(|one| one.attempt.request.0);
+    let newest = request(&model);
+    keys(&mut model, "jj");
+    let third = request(&model);
+    assert_eq!(third, newest.map(|id| id - 2));
+    // Another frame, in which it has left the ring.
+    let mut snapshot = (*fixture::explained().snapshot).clone();
+    snapshot.decisions.drain(..39);
+    let frame = Frame { snapshot: Arc::new(snapshot), ..fixture::frame() };
+    update(&mut model, Msg::Frame(Arc::new(frame), Duration::ZERO));
+    assert_eq!((request(&model), model.inspected_row()), (third, None));
+    keys(&mut model, "w");
+    assert_eq!(request(&model), newest);
+    keys(&mut model, "jkg");
+    assert!(model.ui.inspector.as_ref().is_some_and(|open| open.pinned.is_none()));
 }
 
 #[test]
@@ -354,6 +402,20 @@ fn huge(snapshot: &mut Snapshot, number: f64) {
         row.p99 = Some(Span::MAX);
         row.tokens_per_s = number;
     }
+    snapshot.decisions.clone_from(&fixture::explained().snapshot.decisions);
+    for one in &mut snapshot.decisions {
+        let one = Arc::make_mut(one);
+        one.at = Time::MAX;
+        one.omitted = usize::MAX / 2;
+        one.why.chosen.score = number;
+        one.why.chosen.node = NodeId(u32::MAX);
+        one.why.strategy = u8::MAX;
+        for node in &mut one.candidates {
+            node.success = number;
+            node.in_flight = u32::MAX;
+            node.terms = Terms::NONE.with(Term::Ttft, number).with(Term::Kv, -number);
+        }
+    }
     for pool in &mut snapshot.pools {
         pool.name = "🦀".repeat(40);
         pool.strategy = "unknown(strategy)".to_owned();
@@ -371,7 +433,7 @@ fn huge(snapshot: &mut Snapshot, number: f64) {
 }
 
 fn any_key() -> impl Strategy<Value = KeyEvent> {
-    let known = prop::sample::select(" []\\|.>xaRkjgGezpsS+-=?tTu".chars().collect::<Vec<_>>());
+    let known = prop::sample::select(" []\\|.>xaRkjgGezpsS+-=?tTuw".chars().collect::<Vec<_>>());
     let named = prop::sample::select(vec![
         KeyCode::Enter,
         KeyCode::Esc,

@@ -11,9 +11,9 @@ use crate::command::{Command, Frame, Mode, Pace, RunState};
 use crate::unit::PoolId;
 
 use super::Exit;
-use super::keys::{self, Action};
+use super::keys::{self, Action, Context};
 use super::layout;
-use super::model::{Model, Overlay, Panel, RANGE_DEFAULT, RANGES};
+use super::model::{Inspector, Model, Overlay, Panel, RANGE_DEFAULT, RANGES};
 
 /// Something that happened.
 #[derive(Clone, Debug)]
@@ -88,6 +88,15 @@ fn press(model: &mut Model, event: KeyEvent) -> Vec<Effect> {
         Action::Restart => restart(model),
         Action::KillOrHeal => kill_or_heal(model),
         Action::Accept => accept(model),
+        Action::Why => inspect(model),
+        Action::Pin => {
+            pin(model);
+            Vec::new()
+        }
+        Action::Close if model.context() == Context::Inspector => {
+            model.ui.inspector = None;
+            vec![Effect::Send(Command::Explain(false))]
+        }
         other => {
             look(model, other);
             Vec::new()
@@ -217,6 +226,34 @@ fn kill_or_heal(model: &mut Model) -> Vec<Effect> {
     vec![Effect::Send(command)]
 }
 
+/// Opens the inspector; decisions are explained only while it is open.
+fn inspect(model: &mut Model) -> Vec<Effect> {
+    model.ui.inspector = Some(Inspector::default());
+    vec![Effect::Send(Command::Explain(true))]
+}
+
+/// Holds the decision that is shown, or follows the newest again.
+fn pin(model: &mut Model) {
+    let shown = model.inspected().cloned();
+    if let Some(open) = &mut model.ui.inspector {
+        open.pinned = if open.pinned.is_none() { shown } else { None };
+    }
+}
+
+/// Moves through the decisions, newest first. Who goes back to the first follows again.
+fn travel_decisions(model: &mut Model, action: Action) {
+    let Some(last) = model.decisions().len().checked_sub(1) else {
+        return;
+    };
+    let page = layout::decision_rows(model).max(1);
+    // One that has left the ring was older than all that are there.
+    let at = moved(action, model.inspected_row().unwrap_or(last), last, page);
+    let chosen = model.decisions().nth(at).cloned();
+    if let Some(open) = &mut model.ui.inspector {
+        open.pinned = if matches!(action, Action::First) { None } else { chosen };
+    }
+}
+
 fn open_picker(model: &mut Model) {
     let pools = model.snapshot().map_or(&[][..], |snapshot| &snapshot.pools);
     let selected = model.ui.selected.and_then(|id| model.node(id)).map(|row| row.pool);
@@ -321,6 +358,7 @@ fn travel(model: &mut Model, action: Action) {
             let last = usable().len() - 1;
             model.ui.overlay = Overlay::Strategies { pool, at: moved(action, at, last, 8) };
         }
+        Overlay::None if model.ui.inspector.is_some() => travel_decisions(model, action),
         Overlay::None if model.ui.focus == Panel::Log => travel_log(model, action),
         Overlay::None => travel_nodes(model, action),
     }

@@ -112,7 +112,7 @@ fn scored(model: &Model, scored: &Scored, chosen: bool, terms: &[Term]) -> Vec<P
     pieces
 }
 
-fn figure(value: f64) -> String {
+pub(super) fn figure(value: f64) -> String {
     match value {
         v if v.is_nan() => "-".to_owned(),
         v if v.abs() >= 1e5 || (v.abs() < 1e-4 && v.abs() > 0.0) => format!("{v:.1e}"),

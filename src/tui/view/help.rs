@@ -92,7 +92,7 @@ fn split() -> [Vec<Line>; 2] {
 fn entries(group: Group) -> Vec<Line> {
     let mut seen: Vec<Action> = Vec::new();
     let mut lines: Vec<Line> = Vec::new();
-    let order = [Context::Live, Context::Always, Context::Picker];
+    let order = [Context::Live, Context::Inspector, Context::Always, Context::Picker];
     let bindings =
         order.iter().flat_map(|context| BINDINGS.iter().filter(|b| b.context == *context));
     for binding in bindings.filter(|binding| binding.action.group() == group) {

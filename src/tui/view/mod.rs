@@ -12,6 +12,7 @@ mod decision;
 mod figures;
 pub(super) mod help;
 mod hints;
+mod inspector;
 mod log;
 mod nodes;
 mod pen;
@@ -30,8 +31,12 @@ pub(super) fn view(model: &Model, area: Rect, buf: &mut Buffer) {
     };
     state_bar::draw(model, layout.strip, buf);
     figures::draw(model, layout.figures, buf);
-    for (panel, place) in &layout.panels {
-        draw_panel(model, &layout, *panel, *place, buf);
+    if model.ui.inspector.is_some() {
+        inspector::draw(model, layout.body, buf);
+    } else {
+        for (panel, place) in &layout.panels {
+            draw_panel(model, &layout, *panel, *place, buf);
+        }
     }
     draw_overlay(model, layout.body, buf);
     hints::draw(model, layout.hints, buf);
