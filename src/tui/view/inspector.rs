@@ -183,8 +183,10 @@ struct Columns {
     figure: usize,
     success: bool,
     in_flight: bool,
-    /// Columns of the bar; none if there is no room, or nothing to be compared.
+    /// Columns of the bar; none if there is no room, or the terms do not add up to the score.
     bar: usize,
+    /// Some strategies compare a product, or something else that the terms go into.
+    adds_up: bool,
     /// The greatest sum of terms that is drawn in full.
     full: f64,
 }
@@ -198,20 +200,27 @@ impl Columns {
             }
         }
         let scored = one.candidates.iter().any(|node| score(node).is_some());
-        // Terms without a common unit are not added up.
-        let unit = terms.first().and_then(|term| term.unit());
-        let common = unit.is_some() && terms.iter().all(|term| term.unit() == unit);
+        let adds_up = one.candidates.iter().any(adds_up);
         // What is far beyond would make all others invisible.
         let mut sums: Vec<f64> = one.candidates.iter().map(sum).filter(|s| s.is_finite()).collect();
         sums.sort_by(f64::total_cmp);
         let middle = sums.get(sums.len() / 2).copied().unwrap_or(0.0);
         let full = sums.last().copied().unwrap_or(0.0).min(4.0 * middle);
-        let (name, figure, bar) = (16, 11, 0);
-        let mut columns =
-            Columns { terms, scored, name, figure, success: true, in_flight: true, bar, full };
+        let (name, figure, bar) = (16, 12, 0);
+        let mut columns = Columns {
+            terms,
+            scored,
+            name,
+            figure,
+            success: true,
+            in_flight: true,
+            bar,
+            adds_up,
+            full,
+        };
         columns.fit(usize::from(area.width));
         let room = usize::from(area.width).saturating_sub(columns.width() + 2);
-        if scored && common && room >= BAR.1 {
+        if adds_up && room >= BAR.1 {
             columns.bar = room.min(BAR.0);
         }
         columns
@@ -241,6 +250,12 @@ impl Columns {
 
 fn sum(node: &Candidate) -> f64 {
     node.terms.as_slice().iter().map(|(_, value)| f64::from(*value)).sum()
+}
+
+/// Whether the score is the sum of the terms over the probability of success.
+fn adds_up(node: &Candidate) -> bool {
+    let terms = sum(node) / node.success;
+    score(node).is_some_and(|score| (score - terms).abs() <= 1e-3 * score.abs())
 }
 
 fn score(node: &Candidate) -> Option<f64> {
@@ -281,7 +296,7 @@ fn draw_candidates(model: &Model, one: &Arc<Explanation>, area: Rect, buf: &mut 
     if rest > 0 {
         let words = format!("  and {rest} more nodes of the tier");
         pen::line(buf, area, y, model.theme(), &[piece(words, Role::Dim)]);
-    } else if columns.scored && usize::from(area.height) > usize::from(y) + 2 {
+    } else if columns.adds_up && usize::from(area.height) > usize::from(y) + 2 {
         let words = "  the score is the sum over the chance of success; the least wins";
         pen::line(buf, area, y + 1, model.theme(), &[piece(words, Role::Dim)]);
     } else if !columns.scored && usize::from(area.height) > usize::from(y) + 2 {
