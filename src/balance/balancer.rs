@@ -1069,12 +1069,15 @@ fn build(spec: &StrategySpec) -> [Box<dyn Strategy>; 3] {
     [spec.build(), spec.build(), spec.build()]
 }
 
-/// Reads an outcome as an end, with usage and the pause a 429 asked for.
+/// Reads an outcome as an end, with usage and the pause the node asked for.
 fn read(outcome: Outcome) -> (End, Usage, Option<Span>) {
     match outcome {
         Outcome::Done(usage) | Outcome::Scored(usage, _) => (End::Done, usage, None),
         Outcome::Failed(failure, usage) => (End::Failed(failure), usage, None),
         Outcome::RateLimited { retry_after } => (End::RateLimited, Usage::default(), retry_after),
+        Outcome::Busy { retry_after } => {
+            (End::Failed(Failure::Overloaded), Usage::default(), Some(retry_after))
+        }
         // Nobody asked for the abort, so to the request it is a broken connection.
         Outcome::Aborted(usage) => (End::Failed(Failure::Reset), usage, None),
     }

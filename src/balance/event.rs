@@ -134,6 +134,12 @@ pub enum Outcome {
     Aborted(Usage),
     /// A whole answer, and how good its scorer finds it, from zero to one.
     Scored(Usage, Ratio),
+    /// The node has no room and said for how long it wants to be left alone (503 or 529 with
+    /// `Retry-After`). Without a time it is a failure, [`Failure::Overloaded`].
+    Busy {
+        /// How long.
+        retry_after: Span,
+    },
 }
 
 /// Why an attempt or a probe failed.
@@ -780,6 +786,8 @@ pub enum Cause {
     Credential(Span),
     /// So many probes for a token failed.
     NoToken(u32),
+    /// It has no room (503, 529) and asked to be left alone for so long.
+    Busy(Span),
 }
 
 /// Why this node: small enough to travel with every dispatch.

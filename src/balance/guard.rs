@@ -153,8 +153,10 @@ impl Balancer {
             self.rest(node, change);
         }
         let tried_out = settings.guard.half_open && self.fleet.node(node).on_trial();
-        if end == End::RateLimited {
-            let change = self.fleet.with_health(node, |health| health.limit(now, retry_after));
+        let busy = end == End::Failed(Failure::Overloaded);
+        if end == End::RateLimited || (busy && retry_after.is_some()) {
+            let change =
+                self.fleet.with_health(node, |health| health.limit(now, retry_after, busy));
             self.rest(node, change);
         } else if blamed {
             let enough = self.fleet.with_health(node, |health| health.blame(&settings));

@@ -2,8 +2,8 @@
 //!
 //! A node is ejected after so many blamed failures in a row, for a time that doubles with every
 //! ejection up to a cap; then it is probed and returns after so many good answers in a row. Where
-//! active probing is asked for, failed probes eject too. A node that answers 429 is not sick: it is
-//! left alone until the time it asked for. Beside that every node has a success probability that
+//! active probing is asked for, failed probes eject too. A node that answers 429, or 503
+//! with a time, is not sick: it is left alone until the time it asked for. Beside that every node has a success probability that
 //! load-type costs are divided by, so that a node which fails fast never looks attractive.
 //! The checker never looks at load and never chooses a node.
 
@@ -216,13 +216,20 @@ impl Health {
         self.go(NodeState::Ejected, cause)
     }
 
-    /// Leaves the node alone for as long as it asked. Returns `None` if it is not up.
-    pub(super) fn limit(&mut self, now: Time, retry_after: Option<Span>) -> Option<Change> {
+    /// Leaves the node alone for as long as it asked, because of a 429 or because it is `busy`.
+    /// Returns `None` if it is not up.
+    pub(super) fn limit(
+        &mut self,
+        now: Time,
+        retry_after: Option<Span>,
+        busy: bool,
+    ) -> Option<Change> {
         let pause = retry_after.unwrap_or(RETRY_AFTER_DEFAULT).min(RETRY_AFTER_MAX);
         match self.state {
             NodeState::Up => {
                 self.until = self.until.max(now + pause);
-                Some(self.go(NodeState::Limited, Cause::RateLimited(pause)))
+                let cause = if busy { Cause::Busy(pause) } else { Cause::RateLimited(pause) };
+                Some(self.go(NodeState::Limited, cause))
             }
             NodeState::Limited => {
                 self.until = self.until.max(now + pause);
