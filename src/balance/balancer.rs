@@ -252,6 +252,7 @@ impl Balancer {
             Phase::Held { .. } | Phase::Backoff => false,
             Phase::InFlight(running) => {
                 let started = self.tries[running.one].first_token.is_some();
+                let timed = timed && !live.request.whole;
                 live.request.deadline == Time::MAX && (started || !(timed || live.armed))
             }
         })
@@ -354,12 +355,15 @@ impl Balancer {
             step: 0,
             in_hand: None,
             spent: Cost::ZERO,
+            refused: 0,
             request,
         });
         let other = self.index.insert(id, key);
         assert!(other.is_none(), "request {} arrives while under way", id.0);
         if !self.set_deadline(key) {
             self.settle(key, Fate::Failed(End::TimedOut(Stage::Total)));
+        } else if self.requests[key].request.again > 0 && !self.admits_again(key) {
+            self.turn_away(key, Reject::RetryBudget);
         } else if self.gate.is_some()
             && let Some(reason) = self.knock(key)
         {
@@ -387,7 +391,7 @@ impl Balancer {
         if self.gate.is_some() && self.is_held_back(key) {
             return Placed::HeldBack;
         }
-        if self.hold(key) {
+        if self.requests[key].refused == 0 && self.hold(key) {
             return Placed::Yes;
         }
         let mut choice = self.choose(key, Reach::Untried);
@@ -503,6 +507,7 @@ impl Balancer {
                 within,
                 listener: asked.map(|_| &self.looked_at),
                 beyond,
+                refused: (live.refused, &live.tried),
             };
             if asked.is_some() {
                 // Whom it looked at elsewhere and did not choose is not asked about.
@@ -621,7 +626,9 @@ impl Balancer {
             why,
             resumed,
         });
-        if let Some(limit) = self.timeouts.first_token {
+        if let Some(limit) = self.timeouts.first_token
+            && !self.requests[key].request.whole
+        {
             self.timers.after(self.now, limit, Alarm::FirstToken(this));
         }
         if let Some(hedger) = &mut self.hedger {
@@ -719,7 +726,10 @@ impl Balancer {
             dispatched: live.dispatched,
             first_token,
             attempts: live.attempts,
-            failover: by.is_some_and(|by| by.spilled || elsewhere(by)),
+            // A hedge that was only faster is none: nothing had failed.
+            failover: by.is_some_and(|by| {
+                (by.spilled || elsewhere(by)) && !(by.hedge && live.last.is_none())
+            }),
             degraded: by.is_some_and(|by| by.degraded),
             queued,
             usage,

@@ -160,7 +160,8 @@ pub enum Failure {
     Malformed,
     /// The request itself is at fault (400, 404, 413, 422). Never blamed on the node.
     ClientError,
-    /// The credential is at fault (401, 402, 403).
+    /// The credential is at fault (401, 402, 403), or what it may spend is spent: it is not tried
+    /// again with any node that is asked with the same one.
     Unauthorized,
     /// The node could never hold a request of this length. Not blamed on the node; a larger one may
     /// hold it.
@@ -422,7 +423,7 @@ impl End {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
-    /// From dispatch to the first token (or to the whole answer, if it does not stream).
+    /// From dispatch to the first token. An answer that comes whole has none.
     FirstToken,
     /// From arrival to the end, over all attempts.
     Total,
@@ -447,6 +448,8 @@ pub enum Reject {
     TenantRate(Span),
     /// Its tenant's money for the day is spent; the next day begins after so long.
     Budget(Span),
+    /// Whoever asks tries again, and too many retries are under way already.
+    RetryBudget,
 }
 
 impl Reject {
@@ -461,6 +464,7 @@ impl Reject {
             Reject::Displaced => "gave way in the queue",
             Reject::TenantRate(_) => "tenant over its rate limit",
             Reject::Budget(_) => "tenant over its budget",
+            Reject::RetryBudget => "too many retries under way",
         }
     }
 }
@@ -690,8 +694,8 @@ pub struct Settled {
     pub first_token: Option<Time>,
     /// Attempts made.
     pub attempts: u8,
-    /// Served by another node than the first tried, a hedge's included, or by a lower tier than the
-    /// first eligible.
+    /// Served by another node than the first tried, or by a lower tier than the first eligible. Not if
+    /// that was a hedge and nothing had failed: see `hedge`.
     pub failover: bool,
     /// Completed by a pool its route degrades to.
     pub degraded: bool,

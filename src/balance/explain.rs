@@ -93,6 +93,8 @@ pub enum Filter {
     Tried,
     /// It is in the region of the node that is late: a hedge goes elsewhere first.
     Domain,
+    /// It is asked with a credential that was refused to this request.
+    Credential,
     /// Its limits a minute are used up.
     Quota,
     /// It is in slow start and has had its share for now.

@@ -15,7 +15,7 @@ use super::hearsay::{Hearsay, Load, Signal, View};
 use super::limits::Quota;
 use super::strategy::StrategySpec;
 use crate::unit::{
-    Cost, ModelId, NodeId, PeerId, PoolId, Price, Ratio, RegionId, Span, Time, Tokens,
+    Cost, CredentialId, ModelId, NodeId, PeerId, PoolId, Price, Ratio, RegionId, Span, Time, Tokens,
 };
 
 /// The order of failover inside a pool.
@@ -104,6 +104,10 @@ pub struct NodeSpec {
     pub hourly: u64,
     /// What it can take.
     pub limits: Limits,
+    /// The credential it is asked with, where others may be asked with it too. `None` is one of its
+    /// own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<CredentialId>,
 }
 
 /// A pool as configured.

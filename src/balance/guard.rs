@@ -13,8 +13,8 @@
 //!   preference, so no request waits for it.
 //! - *Panic*: while fewer than this share of a tier is well, ejected nodes serve too, and strategies go
 //!   by success probability: the news is then more likely wrong than half of the fleet dead (Envoy).
-//! - *Credentials*: 401, 402 and 403 let the node rest, if asked for, longer each time; that is no
-//!   ejection.
+//! - *Credentials*: 401, 402 and 403, or money that is spent, let the node rest, if asked for, longer
+//!   each time, with all nodes that are asked with the same credential; that is no ejection.
 //! - *Silence*: if nothing at all came from a node during a whole first-token timeout, while as many
 //!   requests wait for it as failures in a row would eject it, it hangs and is ejected.
 
@@ -149,8 +149,7 @@ impl Balancer {
         if end == End::Failed(Failure::Unauthorized)
             && let Some(base) = settings.guard.credential
         {
-            let change = self.fleet.with_health(node, |health| health.refused(now, base));
-            self.rest(node, change);
+            self.rest_credential(node, base);
         }
         let tried_out = settings.guard.half_open && self.fleet.node(node).on_trial();
         let busy = end == End::Failed(Failure::Overloaded);

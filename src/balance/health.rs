@@ -193,6 +193,28 @@ impl Health {
         (self.state == NodeState::Up).then(|| self.go(NodeState::Limited, Cause::Credential(pause)))
     }
 
+    /// Returns how often in a row the credential was refused, and until when the node rests.
+    pub(super) const fn refusal(&self) -> (u32, Time) {
+        (self.refusals, self.until)
+    }
+
+    /// The credential was refused by another node that is asked with it. Returns `None` if this one is
+    /// not up, or need not rest.
+    pub(super) fn refused_elsewhere(
+        &mut self,
+        now: Time,
+        refusals: u32,
+        until: Time,
+    ) -> Option<Change> {
+        if !matches!(self.state, NodeState::Up | NodeState::Limited) || until <= now {
+            return None;
+        }
+        self.refusals = self.refusals.max(refusals);
+        self.until = self.until.max(until);
+        let pause = self.until.since(now);
+        (self.state == NodeState::Up).then(|| self.go(NodeState::Limited, Cause::Credential(pause)))
+    }
+
     /// Ejects the node for a time that doubles with every ejection.
     pub(super) fn eject(
         &mut self,

@@ -110,6 +110,9 @@ fn attempts(config: &Config) -> String {
              utilisation{longest}"
         );
     }
+    if !config.retry.clients {
+        let _ = writeln!(text, "  retries       of clients and jobs take from no budget");
+    }
     if config.retry.resume {
         let _ = writeln!(text, "  resume        cut answers go on elsewhere; in simulations only");
     }

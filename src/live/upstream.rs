@@ -21,6 +21,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::wire::answer::{Piece, piece, whole};
+use super::wire::refusal::is_of_credential;
 use super::wire::sse::{SseEvent, SseParser};
 use crate::balance::{Failure, Outcome, ProbeResult, RETRY_AFTER_MAX, Usage};
 use crate::unit::{Span, Tokens};
@@ -402,6 +403,10 @@ impl Target {
             // What it said cannot be used; that it refused still counts.
             _ => Bytes::new(),
         };
+        if is_of_credential(status, &body) {
+            // It is ours, so what is said of it is none of the client's business.
+            return failed(Failure::Unauthorized, meter);
+        }
         let body = if self.shows_key(&body) { Bytes::new() } else { body };
         outlet.refused(status, body);
         match (failure_of(status), retry_after) {
@@ -563,7 +568,7 @@ mod tests {
         assert_eq!(read(&[("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT")]), Some(Span::ZERO));
         assert_eq!(read(&[("retry-after", "soon")]), None);
         assert_eq!(read(&[("retry-after", "-5")]), Some(Span::ZERO));
-        for absurd in ["1e300", "inf", "Fri, 21 Oct 9999 07:28:00 GMT"] {
+        for absurd in ["1e300", "inf", "Thu, 21 Oct 9999 07:28:00 GMT"] {
             assert_eq!(read(&[("retry-after", absurd)]), Some(RETRY_AFTER_MAX), "{absurd}");
         }
         let nonsense = [("retry-after-ms", "NaN"), ("retry-after", "2")];

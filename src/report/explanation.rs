@@ -221,6 +221,7 @@ const fn reason(filter: Filter) -> &'static str {
         Filter::Tags => "lacks a tag",
         Filter::Tried => "tried before",
         Filter::Domain => "same region",
+        Filter::Credential => "credential refused",
         Filter::Quota => "quota used up",
         Filter::SlowStart => "in slow start",
     }

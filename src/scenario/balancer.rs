@@ -160,6 +160,7 @@ fn retry(walk: &mut Walk, table: &mut Table<'_>, into: &mut Settings) -> &'stati
     let least = least.and_then(|field| walk.span(field, Span::ZERO..=Span::MAX));
     keep(&mut retry.minimum_useful, least);
     keep(&mut retry.resume, table.take("resume").and_then(|field| walk.truth(field)));
+    keep(&mut retry.clients, table.take("clients").and_then(|field| walk.truth(field)));
     part(walk, table, "backoff", retry, backoff);
     &[]
 }

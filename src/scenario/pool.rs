@@ -13,7 +13,7 @@ use crate::balance::{Limits, Locality, NodeSpec, PoolSpec, Prices, ScaleSpec, Ti
 use crate::dist::Dist;
 use crate::metrics::NodeLabel;
 use crate::node::{BackendSpec, api, slots};
-use crate::unit::{ModelId, NodeId, PoolId, Price, Ratio, RegionId, Span};
+use crate::unit::{CredentialId, ModelId, NodeId, PoolId, Price, Ratio, RegionId, Span};
 
 /// A scenario has at most so many pools.
 pub const POOLS_MAX: usize = 256;
@@ -107,6 +107,7 @@ pub(super) struct Fleet {
     pub(super) tags: Names,
     /// Where a node names a region.
     pub(super) region_uses: Vec<Use>,
+    pub(super) credentials: Names,
     /// Pools whose nodes near the balancer come first, and where they say so.
     pub(super) near_balancer: Vec<(usize, Place)>,
 }
@@ -130,6 +131,7 @@ pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>) -> Fleet {
         regions: Names::new("region"),
         models: Names::new("model"),
         tags: Names::new("tag"),
+        credentials: Names::new("credential"),
         region_uses: Vec::new(),
         near_balancer: Vec::new(),
     };
@@ -352,6 +354,10 @@ fn read_parts<'a>(
     let urls_field = table.take("url");
     let urls = urls_field.map(|field| urls(walk, field)).unwrap_or_default();
     let live = live(walk, table);
+    // Nodes whose keys come from one place have one credential.
+    let named = table.take("credential").and_then(|field| label(walk, field));
+    let credential = named.as_ref().or(live.key_env.as_ref());
+    let credential = credential.map(|name| CredentialId(fleet.credentials.intern(name) as u16));
     let field = table.take("backend");
     let backend = field.and_then(|field| backend(walk, field, limits));
     // A profile brings its price along where the node states none.
@@ -385,6 +391,7 @@ fn read_parts<'a>(
         prices: price.unwrap_or_default(),
         hourly: hourly.map_or(0, |dollars| (dollars * 1e6).round() as u64),
         limits,
+        credential,
     };
     let urls_place = urls_field.map(|field| field.place());
     let place = table.place.clone();

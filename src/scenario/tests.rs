@@ -960,3 +960,25 @@ fn a_fault_whose_kind_is_a_value_is_explained_once() {
     assert_eq!(shown.matches("error:").count(), 1, "{shown}");
     assert!(shown.contains("its kind is a key"), "{shown}");
 }
+
+#[test]
+fn nodes_share_a_credential_by_name_or_by_the_place_of_their_key() {
+    let node = |name: &str, rest: &str| {
+        format!("[[pool.node]]\nname = \"{name}\"\nurl = \"http://x/v1\"\n{rest}\n")
+    };
+    let nodes = [
+        node("a", "key_env = \"KEY\""),
+        node("b", "credential = \"KEY\""),
+        node("c", "key_env = \"KEY\"\ncredential = \"other\""),
+        node("d", ""),
+    ];
+    let text = SMALL.replacen("[[pool.node]]\n", &format!("{}[[pool.node]]\n", nodes.concat()), 1);
+    let nodes = parse(&text).balancer.nodes;
+    let of = |at: usize| nodes[at].credential;
+    assert!(of(0).is_some() && of(0) == of(1), "{nodes:?}");
+    assert!(of(2).is_some() && of(2) != of(0) && of(3).is_none() && of(4).is_none(), "{nodes:?}");
+}
+
+draws! {
+    a_credential_has_a_name: broken("[[pool.node]]", "[[pool.node]]\ncredential = \"\"");
+}

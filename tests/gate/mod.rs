@@ -238,9 +238,11 @@ pub fn text(nodes: usize, node: &str, settings: &str) -> String {
             format!("[[pool.node]]\nname = \"n{index}\"\nmodel = \"real-model\"\n{node}\nbackend = {{ api = {{ ttft = {{ constant = \"1ms\" }}, tokens_per_second = {{ constant = 400 }} }} }}\n")
         })
         .collect();
+    // What stands after `[[pool]]` is of the pool.
+    let (settings, pool) = settings.split_once("[[pool]]").unwrap_or((settings, ""));
     format!(
         "duration = \"1h\"\n[balancer]\n{settings}\n[[pool]]\nname = \"p\"\nstrategy = \
-         \"round_robin\"\n{nodes}[[class]]\nname = \"c\"\noutput_tokens = {{ constant = 9 }}\n\
+         \"round_robin\"\n{pool}\n{nodes}[[class]]\nname = \"c\"\noutput_tokens = {{ constant = 9 }}\n\
          [workload]\narrivals = {{ poisson = {{ rate = 1 }} }}\n"
     )
 }
