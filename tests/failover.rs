@@ -8,16 +8,16 @@ use std::collections::BTreeMap;
 use common::attempts::{Laws, hedges_in_every_window, ms};
 use common::{World, slots};
 use plimsoll::balance::{
-    Action, Attempt, Balancer, Config, End, Event, Failure, Fate, FleetChange, HedgeAfter,
-    HedgeSpec, Input, Kind, Limits, NoHedge, NoRetry, NodeState, Outcome, Progress, Reject,
-    Request, Retry, Settled, Stage, Tier, Timeouts, Usage, check,
+    Action, Attempt, Balancer, Config, End, Event, Failure, Fate, FleetChange, HealthSettings,
+    HedgeAfter, HedgeSpec, Input, Kind, Limits, Match, NoHedge, NoRetry, NodeState, Outcome,
+    Progress, Reject, Request, Retry, RouteSpec, Settled, Stage, Tier, Timeouts, Usage, check,
 };
 use plimsoll::dist::Dist;
 use plimsoll::metrics::Summary;
 use plimsoll::node::{BackendSpec, FaultKind, FaultSpec, api};
 use plimsoll::sim::{Parts, Sim, Step};
 use plimsoll::unit::{
-    ClassId, CredentialId, NodeId, Ratio, RegionId, RequestId, Span, Time, Tokens,
+    ClassId, CredentialId, NodeId, PoolId, Ratio, RegionId, RequestId, Span, Time, Tokens,
 };
 use plimsoll::workload::workflow::{Context, OnFailure, StepSpec};
 use plimsoll::workload::{Jobs, Mix, Poisson, WorkflowSpec};
@@ -844,5 +844,78 @@ fn a_hedge_that_was_only_faster_is_no_failover() {
         story.finish(0, 1, Outcome::Done(usage(100, 1)));
         let settled = story.settled().expect("an answer");
         assert_eq!((settled.hedge, settled.failover), (true, failover));
+    }
+}
+
+// ----- ejections -----
+
+/// The times at which four nodes that failed at the same moment have rested.
+fn rested(jitter: f64, seed: u64) -> Vec<Time> {
+    let mut config = common::config(4, "round_robin", seed);
+    config.health = HealthSettings {
+        consecutive: 1,
+        max_share: Ratio::ONE,
+        eject_jitter: Ratio::from_f64(jitter),
+        ..HealthSettings::default()
+    };
+    config.retry.attempts = 1;
+    let mut story = Story::new(config);
+    for id in 0..4 {
+        story.arrive(id, 100);
+    }
+    for id in 0..4 {
+        story.finish(id, 0, RESET);
+    }
+    let mut times = Vec::new();
+    while times.len() < 4 {
+        story.now = story.balancer.wake_at().expect("they rest").max(story.now);
+        story.feed(Input::Wake);
+        let probing =
+            |event: &&Event| matches!(event, Event::NodeState { to: NodeState::Probing, .. });
+        times.extend(story.events.iter().filter(probing).map(|_| story.now));
+    }
+    times
+}
+
+#[test]
+fn nodes_that_were_ejected_together_do_not_come_back_together() {
+    let base = HealthSettings::default().eject_base;
+    assert_eq!(rested(0.0, 1), [Time::ZERO + base; 4]);
+    let usual = HealthSettings::default().eject_jitter.value();
+    assert!(usual > 0.0, "so it is where nothing is said");
+    for seed in 0..20 {
+        let times = rested(usual, seed);
+        let spans = times.iter().map(|at| at.since(Time::ZERO).seconds() / base.seconds());
+        assert!(spans.clone().all(|span| (1.0..=1.0 + usual).contains(&span)), "{times:?}");
+        assert!(times.windows(2).all(|pair| pair[0] < pair[1]), "all apart: {times:?}");
+    }
+}
+
+#[test]
+fn a_pool_may_watch_health_in_its_own_way() {
+    let mut config = common::config(2, "round_robin", 1);
+    config.nodes[1].pool = PoolId(1);
+    config.expected_output = vec![Tokens(1); 2];
+    let mut touchy = config.pools[0].clone();
+    touchy.health = Some(Box::new(HealthSettings { consecutive: 1, ..config.health }));
+    config.pools.push(touchy);
+    config.retry.attempts = 1;
+    let to = |class: Option<u16>, pool| RouteSpec {
+        when: Match { classes: class.map(ClassId).into_iter().collect(), ..Match::default() },
+        to: vec![PoolId(pool)],
+        ..RouteSpec::default()
+    };
+    config.routes = vec![to(Some(1), 1), to(None, 0)];
+    let mut story = Story::new(config);
+    for id in 0..8 {
+        let class = ClassId((id % 2) as u16);
+        let request = Request::new(RequestId(id), story.now);
+        story.feed(Input::Arrive(Request { class, ..request }));
+        if !story.dispatched().is_empty() {
+            story.finish(id, 0, RESET);
+        }
+        let state = |node| story.balancer.fleet().node(NodeId(node)).state();
+        assert_eq!(state(0), NodeState::Up, "four failures are not five");
+        assert_eq!(state(1) == NodeState::Ejected, id > 0, "one is enough");
     }
 }

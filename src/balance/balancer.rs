@@ -26,7 +26,7 @@ use super::gate::Gate;
 use super::guard::Ramp;
 use super::health::HealthSettings;
 use super::hedge::Hedger;
-use super::outlier::Detector;
+use super::outlier::{Detector, Outlier};
 use super::output::OutputMean;
 use super::request::Request;
 use super::resize::Scaler;
@@ -37,7 +37,7 @@ use super::timer::{Alarm, Timers};
 use super::under_way::{Choice, Live, Phase, Reach, RequestKey, Running, Totals, Try, TryKey};
 use crate::id_map::IdMap;
 use crate::rng::{Rng, mix};
-use crate::unit::{Cost, NodeId, PeerId, PoolId, RequestId, Span, Time, Tokens};
+use crate::unit::{Cost, NodeId, PeerId, PoolId, Ratio, RequestId, Span, Time, Tokens};
 
 /// The machine. See the module's contract.
 #[derive(Debug)]
@@ -72,6 +72,8 @@ pub struct Balancer {
     pub(super) retry: Retry,
     pub(super) timeouts: Timeouts,
     pub(super) health: HealthSettings,
+    /// By pool, where one has settings of its own; empty where none has.
+    pub(super) pool_health: Vec<Option<Box<HealthSettings>>>,
     /// Nodes in slow start, and those of them that have had their share for now.
     pub(super) ramps: Vec<Ramp>,
     pub(super) held_back: Vec<NodeId>,
@@ -80,6 +82,7 @@ pub struct Balancer {
     pub(super) queue: Queue,
     pub(super) strategy_rng: Rng,
     pub(super) pause_rng: Rng,
+    pub(super) eject_rng: Rng,
     /// Whether a node may have opened during this call.
     pub(super) opened: bool,
     /// Routes whose head could not be served during this call.
@@ -122,6 +125,13 @@ impl Balancer {
             0 => config.seed,
             other => mix(config.seed, u64::from(other)),
         };
+        let guards =
+            config.pools.iter().map(|pool| pool.health.as_deref().unwrap_or(&config.health).guard);
+        let outliers: Vec<Option<Outlier>> = guards.clone().map(|guard| guard.outlier).collect();
+        let panics: Vec<Option<Ratio>> = guards.map(|guard| guard.panic).collect();
+        let own = config.pools.iter().any(|pool| pool.health.is_some());
+        let pool_health =
+            config.pools.iter().filter(|_| own).map(|pool| pool.health.clone()).collect();
         let spill = Spill::new(&config.pools, config.seed);
         let models = Models::new(&config.routes, classes, seed);
         let routes = Routes::new(config.routes, classes, key);
@@ -152,17 +162,18 @@ impl Balancer {
             outputs: config.expected_output.iter().map(|tokens| OutputMean::new(*tokens)).collect(),
             ramps: Vec::new(),
             held_back: Vec::new(),
-            detector: config
-                .health
-                .guard
-                .outlier
-                .map(|outlier| Box::new(Detector::new(outlier, config.pools.len()))),
+            detector: outliers
+                .iter()
+                .any(Option::is_some)
+                .then(|| Box::new(Detector::new(outliers))),
             retry: config.retry,
             timeouts: config.timeouts,
             health: config.health,
+            pool_health,
             queue: config.queue,
             strategy_rng: Rng::stream(seed, "strategy"),
             pause_rng: Rng::stream(seed, "pauses"),
+            eject_rng: Rng::stream(seed, "ejections"),
             opened: false,
             retrying: Amount::default(),
             under_way: Amount::default(),
@@ -176,7 +187,7 @@ impl Balancer {
         if quotas {
             balancer.fleet.keep_quotas();
         }
-        balancer.fleet.set_panic(config.health.guard.panic);
+        balancer.fleet.set_panic(panics);
         balancer.find_homes();
         balancer.start_patrols();
         balancer.start_scaling();

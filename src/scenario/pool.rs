@@ -1,6 +1,7 @@
 //! `[[pool]]` and `[[pool.node]]`: the fleet.
 
 use super::autoscale::{self, Autoscale};
+use super::balancer;
 use super::dist::{Unit, read as read_dist, read_or_zero};
 use super::engine;
 use super::names::Names;
@@ -9,7 +10,9 @@ use super::profile::{self, Profile};
 use super::region::Use;
 use super::strategy;
 use super::value::{Field, Table, Walk, digits, suggest};
-use crate::balance::{Limits, Locality, NodeSpec, PoolSpec, Prices, ScaleSpec, Tier};
+use crate::balance::{
+    HealthSettings, Limits, Locality, NodeSpec, PoolSpec, Prices, ScaleSpec, Tier,
+};
 use crate::dist::Dist;
 use crate::metrics::NodeLabel;
 use crate::node::{BackendSpec, api, slots};
@@ -112,7 +115,8 @@ pub(super) struct Fleet {
     pub(super) near_balancer: Vec<(usize, Place)>,
 }
 
-pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>) -> Fleet {
+/// Reads the pools. How health is watched in all of them is known by now.
+pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>, health: &HealthSettings) -> Fleet {
     let mut fleet = Fleet {
         pool_names: Names::new("pool"),
         pools: Vec::new(),
@@ -140,12 +144,12 @@ pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>) -> Fleet {
             .help("write at least one `[[pool]]` with a `[[pool.node]]` under it");
     }
     for table in walk.tables(field, "pool", POOLS_MAX) {
-        read_pool(walk, table, &mut fleet);
+        read_pool(walk, table, &mut fleet, health);
     }
     fleet
 }
 
-fn read_pool(walk: &mut Walk, mut table: Table<'_>, fleet: &mut Fleet) {
+fn read_pool(walk: &mut Walk, mut table: Table<'_>, fleet: &mut Fleet, health: &HealthSettings) {
     let name = name(walk, &mut table, &mut fleet.pool_names);
     let kind = table.take("kind").and_then(|field| walk.word(field, KINDS));
     fleet.kinds.push(kind.unwrap_or_default());
@@ -167,6 +171,7 @@ fn read_pool(walk: &mut Walk, mut table: Table<'_>, fleet: &mut Fleet) {
         }
         Some(Ratio::from_f64(factor))
     });
+    let health = balancer::health_of_pool(walk, &mut table, health);
     let limits_field = table.take("limits");
     let limits = limits_field.map(|field| limits(walk, field)).unwrap_or_default();
     if let Some(field) = limits_field.filter(|_| batch.is_some()) {
@@ -181,6 +186,7 @@ fn read_pool(walk: &mut Walk, mut table: Table<'_>, fleet: &mut Fleet) {
             locality,
             limits,
             overprovision,
+            health,
             ..PoolSpec::new(&name, strategy)
         });
     }

@@ -655,7 +655,7 @@ impl<'a> Witness<'a> {
                 }
             }
         }
-        let most = self.config.health.max_share.of(size).max(1);
+        let most = self.config.health_in(pool).max_share.of(size).max(1);
         ensure!(out <= most, "I09", "{out} nodes of {size} are ejected, {most} may be");
         Ok(())
     }
