@@ -61,6 +61,7 @@ fn balancer() -> Balancer {
         prices: Prices::default(),
         hourly: 0,
         limits: Limits::default(),
+        credential: None,
     };
     let pools = vec![PoolSpec::new("p", strategy)];
     let routes = vec![RouteSpec { to: vec![PoolId(0)], ..RouteSpec::default() }];

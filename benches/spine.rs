@@ -32,6 +32,7 @@ fn config(nodes: usize, strategy: &str) -> Config {
         prices: Prices::default(),
         hourly: 0,
         limits: Limits::default(),
+        credential: None,
     };
     let pools = vec![PoolSpec::new("p", strategy)];
     let routes = vec![RouteSpec { to: vec![PoolId(0)], ..RouteSpec::default() }];

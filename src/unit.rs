@@ -397,6 +397,10 @@ id!(
     /// Another balancer instance in front of the same fleet.
     PeerId(u16)
 );
+id!(
+    /// A credential that nodes share, numbered by first mention.
+    CredentialId(u16)
+);
 
 /// A request: numbered by the driver in order of arrival, unique in a run.
 #[derive(

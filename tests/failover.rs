@@ -8,15 +8,17 @@ use std::collections::BTreeMap;
 use common::attempts::{Laws, hedges_in_every_window, ms};
 use common::{World, slots};
 use plimsoll::balance::{
-    Action, Attempt, Balancer, Config, End, Event, Failure, Fate, FleetChange, HedgeAfter,
-    HedgeSpec, Input, Kind, Limits, NoHedge, NoRetry, Outcome, Progress, Request, Retry, Settled,
-    Tier, Timeouts, Usage, check,
+    Action, Attempt, Balancer, Config, End, Event, Failure, Fate, FleetChange, HealthSettings,
+    HedgeAfter, HedgeSpec, Input, Kind, Limits, Match, NoHedge, NoRetry, NodeState, Outcome,
+    Progress, Reject, Request, Retry, RouteSpec, Settled, Stage, Tier, Timeouts, Usage, check,
 };
 use plimsoll::dist::Dist;
 use plimsoll::metrics::Summary;
 use plimsoll::node::{BackendSpec, FaultKind, FaultSpec, api};
 use plimsoll::sim::{Parts, Sim, Step};
-use plimsoll::unit::{ClassId, NodeId, Ratio, RegionId, RequestId, Span, Time, Tokens};
+use plimsoll::unit::{
+    ClassId, CredentialId, NodeId, PoolId, Ratio, RegionId, RequestId, Span, Time, Tokens,
+};
 use plimsoll::workload::workflow::{Context, OnFailure, StepSpec};
 use plimsoll::workload::{Jobs, Mix, Poisson, WorkflowSpec};
 
@@ -151,7 +153,7 @@ fn the_first_token_wins_and_the_loser_is_charged_until_it_is_gone() {
         let settled = story.settled().expect("it is over");
         assert_eq!(settled.node, Some(nodes[usize::from(winner)]));
         assert_eq!((settled.fate, settled.attempts), (Fate::Completed, 2));
-        assert_eq!((settled.hedge, settled.failover), (winner == 1, winner == 1));
+        assert_eq!((settled.hedge, settled.failover), (winner == 1, false));
         assert_eq!(settled.usage, usage(100, 20));
         // It was heard too late: what it used is booked all the same.
         story.finish(0, loser, Outcome::Done(usage(100, 3)));
@@ -659,4 +661,261 @@ fn the_deadline_of_a_job_bounds_every_attempt_of_its_steps() {
         laws.hedges,
         laws.retries
     );
+}
+
+// ----- credentials -----
+
+const REFUSED: Outcome = Outcome::Failed(Failure::Unauthorized, Usage::NONE);
+
+/// A node for each name of a credential; retries at once.
+fn with_credentials(names: &[Option<u16>]) -> Config {
+    let mut config = common::config(names.len(), "round_robin", 1);
+    for (node, name) in config.nodes.iter_mut().zip(names) {
+        node.credential = name.map(CredentialId);
+    }
+    (config.retry.base, config.retry.cap) = (Span::ZERO, Span::ZERO);
+    config.retry.attempts = 8;
+    config
+}
+
+#[test]
+fn a_refused_credential_is_tried_again_nowhere() {
+    // Whoever is asked first: then one with another credential, then nobody.
+    let config = with_credentials(&[Some(0), Some(0), Some(1), Some(1)]);
+    let mut story = Story::new(config.clone());
+    let of = |node: NodeId| config.nodes[node.index()].credential;
+    for id in 0..8 {
+        story.arrive(id, 100);
+        let [(0, first)] = story.dispatched()[..] else { panic!("one attempt") };
+        story.finish(id, 0, REFUSED);
+        let [(1, second)] = story.dispatched()[..] else { panic!("another credential") };
+        assert_ne!(of(first), of(second));
+        story.finish(id, 1, REFUSED);
+        assert_eq!(story.dispatched(), []);
+        let settled = story.settled().expect("no third credential");
+        assert_eq!(settled.fate, Fate::Failed(End::Failed(Failure::Unauthorized)));
+    }
+    // A node that names none has one of its own.
+    let mut story = Story::new(with_credentials(&[None, None]));
+    story.arrive(0, 100);
+    story.finish(0, 0, REFUSED);
+    assert_eq!(story.dispatched().len(), 1);
+    story.finish(0, 1, REFUSED);
+    assert_eq!(story.settled().expect("none is left").attempts, 2);
+}
+
+/// It would stand in the way of those that the open node serves.
+#[test]
+fn who_was_refused_does_not_wait_for_another_credential() {
+    let mut config = with_credentials(&[Some(0), Some(1)]);
+    config.nodes[1].limits.concurrency = Some(1);
+    let mut story = Story::new(config);
+    for id in 0..8 {
+        story.arrive(id, 100);
+        match story.dispatched()[..] {
+            // It stays busy.
+            [(0, NodeId(1))] => {}
+            [(0, NodeId(0))] => {
+                story.finish(id, 0, REFUSED);
+                let busy = story.in_flight(NodeId(1)) == 1;
+                assert_eq!(story.settled().is_some(), busy, "at once");
+                assert_eq!(story.dispatched().is_empty(), busy);
+            }
+            ref other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn nodes_with_one_credential_rest_together() {
+    let mut config = with_credentials(&[Some(0), Some(0), Some(1)]);
+    config.health.guard.credential = Some(Span::from_secs(10));
+    let mut story = Story::new(config);
+    let mut refused = false;
+    for id in 0..12 {
+        story.arrive(id, 100);
+        let (_, node) = story.dispatched()[0];
+        assert!(!refused || node == NodeId(2), "the credential rests");
+        if node == NodeId(2) {
+            story.finish(id, 0, Outcome::Done(usage(100, 1)));
+        } else {
+            story.finish(id, 0, REFUSED);
+            refused = true;
+            let rest = story
+                .events
+                .iter()
+                .filter(|event| matches!(event, Event::NodeState { to: NodeState::Limited, .. }));
+            assert_eq!(rest.count(), 2, "both of its nodes: {:?}", story.events);
+            story.finish(id, 1, Outcome::Done(usage(100, 1)));
+        }
+    }
+    assert!(refused);
+    story.pass(10_000);
+    let up = |node| story.balancer.fleet().node(NodeId(node)).state() == NodeState::Up;
+    assert!(up(0) && up(1), "both come back");
+}
+
+// ----- what whoever asks tries again -----
+
+impl Story {
+    fn arrive_again(&mut self, id: u64, again: u8) {
+        let request = Request::new(RequestId(id), self.now);
+        self.feed(Input::Arrive(Request { prompt: Tokens(100), again, ..request }));
+    }
+
+    fn turned_away(&self) -> bool {
+        self.settled().is_some_and(|it| it.fate == Fate::Rejected(Reject::RetryBudget))
+    }
+}
+
+#[test]
+fn retries_of_clients_take_from_the_same_budget() {
+    let mut config = common::config(1, "round_robin", 1);
+    config.retry.budget = Ratio::from_f64(0.2);
+    let mut story = Story::new(config.clone());
+    for id in 0..30 {
+        story.arrive_again(id, 0);
+    }
+    // A fifth of all under way, those that try again among them: 7 of 37.
+    let mut admitted = 0;
+    for id in 30..60 {
+        story.arrive_again(id, 1);
+        assert_eq!(story.turned_away(), story.dispatched().is_empty());
+        admitted += u64::from(!story.turned_away());
+    }
+    assert_eq!(admitted, 7);
+    // There is none left for our own retries either.
+    story.finish(0, 0, RESET);
+    assert!(story.settled().is_some_and(|settled| settled.attempts == 1));
+    // One that ends makes room for one.
+    story.finish(30, 0, Outcome::Done(usage(100, 1)));
+    story.arrive_again(60, 3);
+    assert!(!story.turned_away());
+    story.arrive_again(61, 3);
+    assert!(story.turned_away());
+    // New requests are none of its business, and one may say that it is not to be so.
+    story.arrive_again(62, 0);
+    assert!(!story.turned_away());
+    config.retry.clients = false;
+    let mut story = Story::new(config);
+    for id in 0..50 {
+        story.arrive_again(id, 1);
+        assert!(!story.turned_away());
+    }
+}
+
+// ----- answers that come whole -----
+
+#[test]
+fn an_answer_that_comes_whole_is_not_held_to_a_first_token() {
+    let mut config = common::config(2, "round_robin", 1);
+    config.timeouts =
+        Timeouts { first_token: Some(Span::from_secs(2)), total: Some(Span::from_secs(10)) };
+    let mut story = Story::new(config);
+    let request = Request::new(RequestId(0), story.now);
+    story.feed(Input::Arrive(Request { whole: true, ..request }));
+    story.pass(9_999);
+    assert_eq!(story.balancer.totals().dispatched, 1, "nobody loses patience");
+    assert_eq!(story.balancer.under_way(), 1);
+    story.pass(10_000);
+    let settled = story.settled().expect("the deadline holds");
+    assert_eq!(settled.fate, Fate::Failed(End::TimedOut(Stage::Total)));
+    story.arrive(1, 100);
+    story.pass(12_500);
+    assert!(
+        story.balancer.totals().dispatched > 2,
+        "a stream without a first token is tried again"
+    );
+}
+
+// ----- what counts as failover -----
+
+#[test]
+fn a_hedge_that_was_only_faster_is_no_failover() {
+    for (fails, failover) in [(false, false), (true, true)] {
+        let mut story = Story::new(hedged(1.0));
+        story.arrive(0, 100);
+        story.pass(300);
+        assert_eq!(story.dispatched().len(), 1, "the hedge");
+        if fails {
+            story.finish(0, 0, RESET);
+        }
+        story.first_token(0, 1);
+        story.finish(0, 1, Outcome::Done(usage(100, 1)));
+        let settled = story.settled().expect("an answer");
+        assert_eq!((settled.hedge, settled.failover), (true, failover));
+    }
+}
+
+// ----- ejections -----
+
+/// The times at which four nodes that failed at the same moment have rested.
+fn rested(jitter: f64, seed: u64) -> Vec<Time> {
+    let mut config = common::config(4, "round_robin", seed);
+    config.health = HealthSettings {
+        consecutive: 1,
+        max_share: Ratio::ONE,
+        eject_jitter: Ratio::from_f64(jitter),
+        ..HealthSettings::default()
+    };
+    config.retry.attempts = 1;
+    let mut story = Story::new(config);
+    for id in 0..4 {
+        story.arrive(id, 100);
+    }
+    for id in 0..4 {
+        story.finish(id, 0, RESET);
+    }
+    let mut times = Vec::new();
+    while times.len() < 4 {
+        story.now = story.balancer.wake_at().expect("they rest").max(story.now);
+        story.feed(Input::Wake);
+        let probing =
+            |event: &&Event| matches!(event, Event::NodeState { to: NodeState::Probing, .. });
+        times.extend(story.events.iter().filter(probing).map(|_| story.now));
+    }
+    times
+}
+
+#[test]
+fn nodes_that_were_ejected_together_do_not_come_back_together() {
+    let base = HealthSettings::default().eject_base;
+    assert_eq!(rested(0.0, 1), [Time::ZERO + base; 4]);
+    let usual = HealthSettings::default().eject_jitter.value();
+    assert!(usual > 0.0, "so it is where nothing is said");
+    for seed in 0..20 {
+        let times = rested(usual, seed);
+        let spans = times.iter().map(|at| at.since(Time::ZERO).seconds() / base.seconds());
+        assert!(spans.clone().all(|span| (1.0..=1.0 + usual).contains(&span)), "{times:?}");
+        assert!(times.windows(2).all(|pair| pair[0] < pair[1]), "all apart: {times:?}");
+    }
+}
+
+#[test]
+fn a_pool_may_watch_health_in_its_own_way() {
+    let mut config = common::config(2, "round_robin", 1);
+    config.nodes[1].pool = PoolId(1);
+    config.expected_output = vec![Tokens(1); 2];
+    let mut touchy = config.pools[0].clone();
+    touchy.health = Some(Box::new(HealthSettings { consecutive: 1, ..config.health }));
+    config.pools.push(touchy);
+    config.retry.attempts = 1;
+    let to = |class: Option<u16>, pool| RouteSpec {
+        when: Match { classes: class.map(ClassId).into_iter().collect(), ..Match::default() },
+        to: vec![PoolId(pool)],
+        ..RouteSpec::default()
+    };
+    config.routes = vec![to(Some(1), 1), to(None, 0)];
+    let mut story = Story::new(config);
+    for id in 0..8 {
+        let class = ClassId((id % 2) as u16);
+        let request = Request::new(RequestId(id), story.now);
+        story.feed(Input::Arrive(Request { class, ..request }));
+        if !story.dispatched().is_empty() {
+            story.finish(id, 0, RESET);
+        }
+        let state = |node| story.balancer.fleet().node(NodeId(node)).state();
+        assert_eq!(state(0), NodeState::Up, "four failures are not five");
+        assert_eq!(state(1) == NodeState::Ejected, id > 0, "one is enough");
+    }
 }

@@ -12,7 +12,8 @@ use plimsoll::balance::{
     Stage, StrategySpec, TenantLimits, Tenants, Tier, Timeouts, Usage, Waiting, check,
 };
 use plimsoll::unit::{
-    ClassId, NodeId, PeerId, PoolId, Ratio, RegionId, RequestId, Span, TenantId, Time, Tokens,
+    ClassId, CredentialId, NodeId, PeerId, PoolId, Ratio, RegionId, RequestId, Span, TenantId,
+    Time, Tokens,
 };
 
 use common::attempts::Laws;
@@ -94,6 +95,7 @@ fn fleet(strategy: &str, seed: u64, patrol: bool) -> Config {
         node.weight = 1 + index as u32 % 3;
         node.tags = u64::from(index % 2 == 0);
         node.region = RegionId(index as u16 % 3);
+        node.credential = (index > 0).then_some(CredentialId(index as u16 % 2));
         node.limits = Limits { concurrency: Some(1 + index as u32 % 2), ..Limits::default() };
     }
     let route = |classes: Vec<u16>, to: &[u16], require| RouteSpec {
@@ -264,6 +266,8 @@ impl Hands {
                     prompt: Tokens(prompt),
                     tenant: TenantId(prompt as u32 % 3),
                     priority: PRIORITIES[prompt as usize % 4],
+                    whole: prompt % 5 == 0,
+                    again: (prompt % 7 / 5) as u8,
                     ..Request::new(RequestId(self.next), self.now)
                 };
                 self.next += 1;

@@ -116,6 +116,7 @@ fn complexity_sends_the_wanted_share_while_the_traffic_drifts() {
         prices: Default::default(),
         hourly: 0,
         limits: Default::default(),
+        credential: None,
     };
     let strategy = StrategySpec::named("random").expect("it is listed");
     let pools = ["weak", "strong"].map(|name| PoolSpec::new(name, strategy.clone()));

@@ -201,6 +201,9 @@ impl Balancer {
         }
         // This call may have opened a node already, and those who wait go first.
         self.serve_waiting();
+        if self.requests[key].refused != 0 {
+            return self.place_or_fail(key);
+        }
         let route = self.requests[key].route;
         if self.lines.by_route[route.index()] > 0 && self.has_quotas() {
             // A node may be open for this one and not for those before it.

@@ -26,7 +26,7 @@ use super::gate::Gate;
 use super::guard::Ramp;
 use super::health::HealthSettings;
 use super::hedge::Hedger;
-use super::outlier::Detector;
+use super::outlier::{Detector, Outlier};
 use super::output::OutputMean;
 use super::request::Request;
 use super::resize::Scaler;
@@ -37,7 +37,7 @@ use super::timer::{Alarm, Timers};
 use super::under_way::{Choice, Live, Phase, Reach, RequestKey, Running, Totals, Try, TryKey};
 use crate::id_map::IdMap;
 use crate::rng::{Rng, mix};
-use crate::unit::{Cost, NodeId, PeerId, PoolId, RequestId, Span, Time, Tokens};
+use crate::unit::{Cost, NodeId, PeerId, PoolId, Ratio, RequestId, Span, Time, Tokens};
 
 /// The machine. See the module's contract.
 #[derive(Debug)]
@@ -72,6 +72,8 @@ pub struct Balancer {
     pub(super) retry: Retry,
     pub(super) timeouts: Timeouts,
     pub(super) health: HealthSettings,
+    /// By pool, where one has settings of its own; empty where none has.
+    pub(super) pool_health: Vec<Option<Box<HealthSettings>>>,
     /// Nodes in slow start, and those of them that have had their share for now.
     pub(super) ramps: Vec<Ramp>,
     pub(super) held_back: Vec<NodeId>,
@@ -80,6 +82,7 @@ pub struct Balancer {
     pub(super) queue: Queue,
     pub(super) strategy_rng: Rng,
     pub(super) pause_rng: Rng,
+    pub(super) eject_rng: Rng,
     /// Whether a node may have opened during this call.
     pub(super) opened: bool,
     /// Routes whose head could not be served during this call.
@@ -122,6 +125,13 @@ impl Balancer {
             0 => config.seed,
             other => mix(config.seed, u64::from(other)),
         };
+        let guards =
+            config.pools.iter().map(|pool| pool.health.as_deref().unwrap_or(&config.health).guard);
+        let outliers: Vec<Option<Outlier>> = guards.clone().map(|guard| guard.outlier).collect();
+        let panics: Vec<Option<Ratio>> = guards.map(|guard| guard.panic).collect();
+        let own = config.pools.iter().any(|pool| pool.health.is_some());
+        let pool_health =
+            config.pools.iter().filter(|_| own).map(|pool| pool.health.clone()).collect();
         let spill = Spill::new(&config.pools, config.seed);
         let models = Models::new(&config.routes, classes, seed);
         let routes = Routes::new(config.routes, classes, key);
@@ -152,17 +162,18 @@ impl Balancer {
             outputs: config.expected_output.iter().map(|tokens| OutputMean::new(*tokens)).collect(),
             ramps: Vec::new(),
             held_back: Vec::new(),
-            detector: config
-                .health
-                .guard
-                .outlier
-                .map(|outlier| Box::new(Detector::new(outlier, config.pools.len()))),
+            detector: outliers
+                .iter()
+                .any(Option::is_some)
+                .then(|| Box::new(Detector::new(outliers))),
             retry: config.retry,
             timeouts: config.timeouts,
             health: config.health,
+            pool_health,
             queue: config.queue,
             strategy_rng: Rng::stream(seed, "strategy"),
             pause_rng: Rng::stream(seed, "pauses"),
+            eject_rng: Rng::stream(seed, "ejections"),
             opened: false,
             retrying: Amount::default(),
             under_way: Amount::default(),
@@ -176,7 +187,7 @@ impl Balancer {
         if quotas {
             balancer.fleet.keep_quotas();
         }
-        balancer.fleet.set_panic(config.health.guard.panic);
+        balancer.fleet.set_panic(panics);
         balancer.find_homes();
         balancer.start_patrols();
         balancer.start_scaling();
@@ -252,6 +263,7 @@ impl Balancer {
             Phase::Held { .. } | Phase::Backoff => false,
             Phase::InFlight(running) => {
                 let started = self.tries[running.one].first_token.is_some();
+                let timed = timed && !live.request.whole;
                 live.request.deadline == Time::MAX && (started || !(timed || live.armed))
             }
         })
@@ -354,12 +366,15 @@ impl Balancer {
             step: 0,
             in_hand: None,
             spent: Cost::ZERO,
+            refused: 0,
             request,
         });
         let other = self.index.insert(id, key);
         assert!(other.is_none(), "request {} arrives while under way", id.0);
         if !self.set_deadline(key) {
             self.settle(key, Fate::Failed(End::TimedOut(Stage::Total)));
+        } else if self.requests[key].request.again > 0 && !self.admits_again(key) {
+            self.turn_away(key, Reject::RetryBudget);
         } else if self.gate.is_some()
             && let Some(reason) = self.knock(key)
         {
@@ -387,7 +402,7 @@ impl Balancer {
         if self.gate.is_some() && self.is_held_back(key) {
             return Placed::HeldBack;
         }
-        if self.hold(key) {
+        if self.requests[key].refused == 0 && self.hold(key) {
             return Placed::Yes;
         }
         let mut choice = self.choose(key, Reach::Untried);
@@ -503,6 +518,7 @@ impl Balancer {
                 within,
                 listener: asked.map(|_| &self.looked_at),
                 beyond,
+                refused: (live.refused, &live.tried),
             };
             if asked.is_some() {
                 // Whom it looked at elsewhere and did not choose is not asked about.
@@ -621,7 +637,9 @@ impl Balancer {
             why,
             resumed,
         });
-        if let Some(limit) = self.timeouts.first_token {
+        if let Some(limit) = self.timeouts.first_token
+            && !self.requests[key].request.whole
+        {
             self.timers.after(self.now, limit, Alarm::FirstToken(this));
         }
         if let Some(hedger) = &mut self.hedger {
@@ -719,7 +737,10 @@ impl Balancer {
             dispatched: live.dispatched,
             first_token,
             attempts: live.attempts,
-            failover: by.is_some_and(|by| by.spilled || elsewhere(by)),
+            // A hedge that was only faster is none: nothing had failed.
+            failover: by.is_some_and(|by| {
+                (by.spilled || elsewhere(by)) && !(by.hedge && live.last.is_none())
+            }),
             degraded: by.is_some_and(|by| by.degraded),
             queued,
             usage,
@@ -1069,12 +1090,15 @@ fn build(spec: &StrategySpec) -> [Box<dyn Strategy>; 3] {
     [spec.build(), spec.build(), spec.build()]
 }
 
-/// Reads an outcome as an end, with usage and the pause a 429 asked for.
+/// Reads an outcome as an end, with usage and the pause the node asked for.
 fn read(outcome: Outcome) -> (End, Usage, Option<Span>) {
     match outcome {
         Outcome::Done(usage) | Outcome::Scored(usage, _) => (End::Done, usage, None),
         Outcome::Failed(failure, usage) => (End::Failed(failure), usage, None),
         Outcome::RateLimited { retry_after } => (End::RateLimited, Usage::default(), retry_after),
+        Outcome::Busy { retry_after } => {
+            (End::Failed(Failure::Overloaded), Usage::default(), Some(retry_after))
+        }
         // Nobody asked for the abort, so to the request it is a broken connection.
         Outcome::Aborted(usage) => (End::Failed(Failure::Reset), usage, None),
     }

@@ -84,8 +84,6 @@ impl Config {
         let names = |pools_of: &[PoolId]| {
             !pools_of.is_empty() && pools_of.iter().all(|pool| pool.index() < pools)
         };
-        let health = &self.health;
-        let spans = [health.probe_timeout, health.eject_base, health.eject_cap];
         let batches = || self.pools.iter().filter_map(|pool| pool.batch);
         let rules = [
             ((1..=ATTEMPTS_MAX).contains(&self.retry.attempts), "a request has 1 to 8 attempts"),
@@ -111,12 +109,10 @@ impl Config {
             (self.routes.iter().all(lacks_overlap), "a route degrades to pools not its own"),
             (self.nodes.iter().all(|node| node.pool.index() < pools), "a node is in a pool"),
             (self.nodes.iter().all(|node| node.weight > 0), "a node has a weight of at least one"),
-            // Timers that set themselves again must move on.
             (
-                health.probe_every != Some(Span::ZERO) && !spans.contains(&Span::ZERO),
-                "the times of health checks are above zero",
+                self.watches().all(HealthSettings::is_sound),
+                "the times and counts of health checks are above zero",
             ),
-            (health.guard.is_sound(), "the times and counts of health checks are above zero"),
             (
                 batches().all(|batch| batch.size > 0 && batch.window > Span::ZERO),
                 "a batch has a size and a window above zero",
@@ -141,6 +137,21 @@ impl Config {
             (self.groups_fit(), "a scaled group has nodes of one pool, its own, and a target"),
         ];
         rules.iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, rule)| Err(*rule))
+    }
+
+    /// Returns how health is watched: in general, and in pools that say so themselves.
+    pub(crate) fn watches(&self) -> impl Iterator<Item = &HealthSettings> {
+        let own = self.pools.iter().filter_map(|pool| pool.health.as_deref());
+        std::iter::once(&self.health).chain(own)
+    }
+
+    /// Returns how the health of a pool's nodes is watched.
+    ///
+    /// # Panics
+    /// If there is no such pool.
+    #[must_use]
+    pub fn health_in(&self, pool: PoolId) -> &HealthSettings {
+        self.pools[pool.index()].health.as_deref().unwrap_or(&self.health)
     }
 
     fn groups_fit(&self) -> bool {

@@ -134,6 +134,12 @@ pub enum Outcome {
     Aborted(Usage),
     /// A whole answer, and how good its scorer finds it, from zero to one.
     Scored(Usage, Ratio),
+    /// The node has no room and said for how long it wants to be left alone (503 or 529 with
+    /// `Retry-After`). Without a time it is a failure, [`Failure::Overloaded`].
+    Busy {
+        /// How long.
+        retry_after: Span,
+    },
 }
 
 /// Why an attempt or a probe failed.
@@ -154,7 +160,8 @@ pub enum Failure {
     Malformed,
     /// The request itself is at fault (400, 404, 413, 422). Never blamed on the node.
     ClientError,
-    /// The credential is at fault (401, 402, 403).
+    /// The credential is at fault (401, 402, 403), or what it may spend is spent: it is not tried
+    /// again with any node that is asked with the same one.
     Unauthorized,
     /// The node could never hold a request of this length. Not blamed on the node; a larger one may
     /// hold it.
@@ -416,7 +423,7 @@ impl End {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
-    /// From dispatch to the first token (or to the whole answer, if it does not stream).
+    /// From dispatch to the first token. An answer that comes whole has none.
     FirstToken,
     /// From arrival to the end, over all attempts.
     Total,
@@ -441,6 +448,8 @@ pub enum Reject {
     TenantRate(Span),
     /// Its tenant's money for the day is spent; the next day begins after so long.
     Budget(Span),
+    /// Whoever asks tries again, and too many retries are under way already.
+    RetryBudget,
 }
 
 impl Reject {
@@ -455,6 +464,7 @@ impl Reject {
             Reject::Displaced => "gave way in the queue",
             Reject::TenantRate(_) => "tenant over its rate limit",
             Reject::Budget(_) => "tenant over its budget",
+            Reject::RetryBudget => "too many retries under way",
         }
     }
 }
@@ -684,8 +694,8 @@ pub struct Settled {
     pub first_token: Option<Time>,
     /// Attempts made.
     pub attempts: u8,
-    /// Served by another node than the first tried, a hedge's included, or by a lower tier than the
-    /// first eligible.
+    /// Served by another node than the first tried, or by a lower tier than the first eligible. Not if
+    /// that was a hedge and nothing had failed: see `hedge`.
     pub failover: bool,
     /// Completed by a pool its route degrades to.
     pub degraded: bool,
@@ -780,6 +790,8 @@ pub enum Cause {
     Credential(Span),
     /// So many probes for a token failed.
     NoToken(u32),
+    /// It has no room (503, 529) and asked to be left alone for so long.
+    Busy(Span),
 }
 
 /// Why this node: small enough to travel with every dispatch.

@@ -93,6 +93,8 @@ pub enum Filter {
     Tried,
     /// It is in the region of the node that is late: a hedge goes elsewhere first.
     Domain,
+    /// It is asked with a credential that was refused to this request.
+    Credential,
     /// Its limits a minute are used up.
     Quota,
     /// It is in slow start and has had its share for now.
@@ -110,6 +112,7 @@ impl Filter {
             Filter::Tags => "lacks a tag",
             Filter::Tried => "tried before",
             Filter::Domain => "same region",
+            Filter::Credential => "credential refused",
             Filter::Quota => "quota used up",
             Filter::SlowStart => "in slow start",
         }

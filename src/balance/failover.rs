@@ -4,7 +4,9 @@
 //! a full-jitter pause (`U(0, min(cap, base * 2^retries))`, Brooker 2015), while attempts and time
 //! are left, and while the retries under way stay within a share of all requests under way, and their
 //! prompt tokens within a share of all prompt tokens under way (the form of budget Envoy uses: it
-//! needs no window, so it also works when requests last minutes). With many balancers each keeps its
+//! needs no window, so it also works when requests last minutes). What whoever asks tries again, a
+//! step of a job or a client's library, takes from the same budget, and is turned away at the door when
+//! that is empty. With many balancers each keeps its
 //! own share, so all together keep it too. Where it is asked for, an answer that was cut after its
 //! first token goes on elsewhere, from what has come of it. It never chooses a node.
 
@@ -46,6 +48,19 @@ pub struct Retry {
     /// is then part of the prompt. For executors that can do so.
     #[serde(default, skip_serializing_if = "is_false")]
     pub resume: bool,
+    /// Whether requests that say they are tried again by whoever asks, [`Request::again`], are retries
+    /// under way like our own, and are turned away while there are too many of them.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub clients: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_true(truth: &bool) -> bool {
+    *truth
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
@@ -96,6 +111,7 @@ impl Default for Retry {
             token_budget: None,
             minimum_useful: Span::ZERO,
             resume: false,
+            clients: true,
         }
     }
 }
@@ -149,7 +165,14 @@ impl Retry {
             Some(NoRetry::Started)
         } else if attempts >= self.attempts {
             Some(NoRetry::Attempts)
-        } else if others.requests >= self.budget.of(under_way.requests).max(RETRIES_MIN) {
+        } else {
+            self.over_budget((this, others, under_way))
+        }
+    }
+
+    /// Returns which budget has no room for one more retry, if one has not.
+    fn over_budget(&self, (this, others, under_way): (Amount, Amount, Amount)) -> Option<NoRetry> {
+        if others.requests >= self.budget.of(under_way.requests).max(RETRIES_MIN) {
             Some(NoRetry::Budget)
         } else if others.requests >= RETRIES_MIN
             && let Some(budget) = self.token_budget
@@ -215,6 +238,22 @@ impl Balancer {
         }
     }
 
+    /// Whoever asks tries again: that takes from the same budget as our own retries. Returns whether
+    /// there is room for it.
+    pub(super) fn admits_again(&mut self, key: RequestKey) -> bool {
+        if !self.retry.clients {
+            return true;
+        }
+        let live = &mut self.requests[key];
+        let this = Amount::of(&live.request);
+        if self.retry.over_budget((this, self.retrying, self.under_way)).is_some() {
+            return false;
+        }
+        live.retrying = true;
+        self.retrying += this;
+        true
+    }
+
     /// A request is under way no longer.
     pub(super) fn release_budget(&mut self, key: RequestKey) {
         let live = &mut self.requests[key];
@@ -236,6 +275,9 @@ impl Balancer {
     ) {
         let live = &mut self.requests[key];
         live.last = Some((node, end));
+        if end == End::Failed(Failure::Unauthorized) {
+            live.note_refusal(node);
+        }
         if let Phase::InFlight(running) = live.phase
             && let Some(rest) = running.without(this)
         {
@@ -263,6 +305,10 @@ impl Balancer {
         if refusal.is_none() && live.attempts >= ATTEMPTS_MAX {
             refusal = Some(NoRetry::Attempts);
         }
+        if refusal.is_none() && live.refused != 0 && !self.has_other_credential(key) {
+            refusal = Some(NoRetry::NotRetryable);
+        }
+        let live = &mut self.requests[key];
         let pause = self.retry.pause(tries, end, &mut self.pause_rng);
         let least = pause + self.retry.minimum_useful;
         if refusal.is_none() && self.now + least >= live.request.deadline {

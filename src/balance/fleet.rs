@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use super::batch::BatchSpec;
 use super::event::{NodeReport, PeerLoad, PeerNode, TOKENS_MAX, Usage};
-use super::health::Health;
+use super::health::{Health, HealthSettings};
 use super::hearsay::{Hearsay, Load, Signal, View};
 use super::limits::Quota;
 use super::strategy::StrategySpec;
 use crate::unit::{
-    Cost, ModelId, NodeId, PeerId, PoolId, Price, Ratio, RegionId, Span, Time, Tokens,
+    Cost, CredentialId, ModelId, NodeId, PeerId, PoolId, Price, Ratio, RegionId, Span, Time, Tokens,
 };
 
 /// The order of failover inside a pool.
@@ -104,6 +104,10 @@ pub struct NodeSpec {
     pub hourly: u64,
     /// What it can take.
     pub limits: Limits,
+    /// The credential it is asked with, where others may be asked with it too. `None` is one of its
+    /// own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<CredentialId>,
 }
 
 /// A pool as configured.
@@ -127,6 +131,9 @@ pub struct PoolSpec {
     /// waits.
     #[serde(default, skip_serializing_if = "Limits::are_none")]
     pub limits: Limits,
+    /// How the health of its nodes is watched, where that is not as in all pools.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Box<HealthSettings>>,
 }
 
 impl Limits {
@@ -152,6 +159,7 @@ impl PoolSpec {
             locality: Locality::Anywhere,
             overprovision: None,
             limits: Limits::default(),
+            health: None,
         }
     }
 }
@@ -444,8 +452,8 @@ pub struct Fleet {
     health_generation: u64,
     /// By node, where limits a minute are kept here; empty where not.
     quotas: Vec<Quota>,
-    /// Below this share of well nodes a tier panics.
-    panic: Option<Ratio>,
+    /// By pool: below this share of well nodes a tier panics. Empty where none ever does.
+    panic: Vec<Option<Ratio>>,
     /// Where panic began or ended and nobody has said so yet.
     panics: Vec<(PoolId, Tier, bool)>,
 }
@@ -469,7 +477,7 @@ impl Fleet {
             view: View::default(),
             health_generation: 0,
             quotas: Vec::new(),
-            panic: None,
+            panic: Vec::new(),
             panics: Vec::new(),
         };
         fleet.groups.resize_with(pools, Default::default);
@@ -736,7 +744,8 @@ impl Fleet {
         if after != NodeState::Up && node.trial.take().is_some() {
             node.find_limit();
         }
-        let (weight, (pool, tier), panic) = (u64::from(node.spec.weight), node.home, self.panic);
+        let (weight, (pool, tier)) = (u64::from(node.spec.weight), node.home);
+        let panic = self.panic.get(pool.index()).copied().flatten();
         let group = &mut self.groups[pool.index()][tier as usize];
         group.well =
             group.well + u32::from(after.is_in_service()) - u32::from(before.is_in_service());
@@ -756,8 +765,8 @@ impl Fleet {
         }
     }
 
-    /// Says below which share of well nodes a tier panics.
-    pub(super) const fn set_panic(&mut self, panic: Option<Ratio>) {
+    /// Says by pool below which share of well nodes a tier panics.
+    pub(super) fn set_panic(&mut self, panic: Vec<Option<Ratio>>) {
         self.panic = panic;
     }
 

@@ -13,8 +13,8 @@
 //!   preference, so no request waits for it.
 //! - *Panic*: while fewer than this share of a tier is well, ejected nodes serve too, and strategies go
 //!   by success probability: the news is then more likely wrong than half of the fleet dead (Envoy).
-//! - *Credentials*: 401, 402 and 403 let the node rest, if asked for, longer each time; that is no
-//!   ejection.
+//! - *Credentials*: 401, 402 and 403, or money that is spent, let the node rest, if asked for, longer
+//!   each time, with all nodes that are asked with the same credential; that is no ejection.
 //! - *Silence*: if nothing at all came from a node during a whole first-token timeout, while as many
 //!   requests wait for it as failures in a row would eject it, it hangs and is ejected.
 
@@ -100,6 +100,7 @@ pub(super) struct Ramp {
     node: NodeId,
     home: (PoolId, Tier),
     since: Time,
+    over: Span,
     /// Dispatches it may have.
     credit: f64,
 }
@@ -120,7 +121,7 @@ impl Balancer {
         (dispatched, streamed): (Time, bool),
         retry_after: Option<Span>,
     ) {
-        let (now, settings) = (self.now, self.health);
+        let (now, settings) = (self.now, *self.health_of(node));
         // A client that left, a deadline that passed, another node that was faster: none of them says
         // that the node is ill.
         if matches!(end, End::Cancelled | End::TimedOut(Stage::Total) | End::Outrun) {
@@ -149,12 +150,13 @@ impl Balancer {
         if end == End::Failed(Failure::Unauthorized)
             && let Some(base) = settings.guard.credential
         {
-            let change = self.fleet.with_health(node, |health| health.refused(now, base));
-            self.rest(node, change);
+            self.rest_credential(node, base);
         }
         let tried_out = settings.guard.half_open && self.fleet.node(node).on_trial();
-        if end == End::RateLimited {
-            let change = self.fleet.with_health(node, |health| health.limit(now, retry_after));
+        let busy = end == End::Failed(Failure::Overloaded);
+        if end == End::RateLimited || (busy && retry_after.is_some()) {
+            let change =
+                self.fleet.with_health(node, |health| health.limit(now, retry_after, busy));
             self.rest(node, change);
         } else if blamed {
             let enough = self.fleet.with_health(node, |health| health.blame(&settings));
@@ -175,17 +177,17 @@ impl Balancer {
 
     /// A node has come into service: new, or back from an ejection.
     pub(super) fn welcome(&mut self, node: NodeId, cause: Cause) {
-        let guard = self.health.guard;
+        let guard = self.health_of(node).guard;
         let trial = match cause {
             Cause::Recovered(_) => guard.half_open.then_some(1),
             Cause::Started => guard.probation,
             _ => return,
         };
         self.fleet.try_out(node, trial);
-        if guard.slow_start.is_some() {
+        if let Some(over) = guard.slow_start {
             let home = self.fleet.node(node).home();
             self.ramps.retain(|ramp| ramp.node != node);
-            self.ramps.push(Ramp { node, home, since: self.now, credit: 1.0 });
+            self.ramps.push(Ramp { node, home, since: self.now, over, credit: 1.0 });
         }
     }
 
@@ -199,17 +201,16 @@ impl Balancer {
 
     /// A request goes to a node of this home: those of them in slow start earn their part of it.
     pub(super) fn earn(&mut self, node: NodeId) {
-        let Some(over) = self.health.guard.slow_start else { return };
         let (now, fleet) = (self.now, &self.fleet);
         let home = fleet.node(node).home();
         self.ramps.retain(|ramp| {
             let there = fleet.node(ramp.node);
-            there.state() == NodeState::Up && now.since(ramp.since) < over
+            there.state() == NodeState::Up && now.since(ramp.since) < ramp.over
         });
         let all = fleet.up_weight(home).max(1) as f64;
         for this in self.ramps.iter_mut().filter(|this| this.home == home) {
             let part = f64::from(fleet.node(this.node).spec.weight) / all;
-            this.credit += ramp(now.since(this.since), over) * part;
+            this.credit += ramp(now.since(this.since), this.over) * part;
             this.credit = this.credit.min(CREDIT_MAX);
             if this.node == node {
                 this.credit -= 1.0;
@@ -230,10 +231,10 @@ impl Balancer {
 
     /// Returns whether a node that has just missed a first token said nothing since `dispatched`.
     pub(super) fn is_silent(&self, node: NodeId, dispatched: Time) -> bool {
-        let there = self.fleet.node(node);
-        self.health.guard.silence
+        let (there, settings) = (self.fleet.node(node), self.health_of(node));
+        settings.guard.silence
             && there.health.heard <= dispatched
-            && there.ledger.prefilling >= self.health.consecutive
+            && there.ledger.prefilling >= settings.consecutive
     }
 }
 

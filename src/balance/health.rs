@@ -2,8 +2,8 @@
 //!
 //! A node is ejected after so many blamed failures in a row, for a time that doubles with every
 //! ejection up to a cap; then it is probed and returns after so many good answers in a row. Where
-//! active probing is asked for, failed probes eject too. A node that answers 429 is not sick: it is
-//! left alone until the time it asked for. Beside that every node has a success probability that
+//! active probing is asked for, failed probes eject too. A node that answers 429, or 503
+//! with a time, is not sick: it is left alone until the time it asked for. Beside that every node has a success probability that
 //! load-type costs are divided by, so that a node which fails fast never looks attractive.
 //! The checker never looks at load and never chooses a node.
 
@@ -39,6 +39,39 @@ pub struct HealthSettings {
     /// How nodes that are new, come back or may be sick are treated.
     #[serde(default, skip_serializing_if = "Guard::is_default")]
     pub guard: Guard,
+    /// An ejection is longer by up to this share of its time, drawn anew each time, so that nodes which
+    /// failed together do not come back together. The cap holds all the same.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub eject_jitter: Ratio,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(share: &Ratio) -> bool {
+    *share == Ratio::ZERO
+}
+
+impl HealthSettings {
+    /// Returns how long an ejection lasts after so many before it; `draw` is uniform from zero to one.
+    fn rest(&self, ejections: u32, draw: f64) -> Span {
+        let time = self.eject_base.0.saturating_mul(1 << ejections.min(30));
+        let time = Span(time).min(self.eject_cap);
+        let jitter = self.eject_jitter.value();
+        if jitter == 0.0 {
+            return time;
+        }
+        // What the cap cuts off would be jitter again: below it there is room for all of it.
+        let time = time.min(self.eject_cap.scale(1.0 / (1.0 + jitter)));
+        time.scale(1.0 + jitter * draw).min(self.eject_cap)
+    }
+
+    /// Says how it contradicts itself, if it does.
+    pub(super) fn is_sound(&self) -> bool {
+        // Timers that set themselves again must move on.
+        let spans = [self.probe_timeout, self.eject_base, self.eject_cap];
+        self.probe_every != Some(Span::ZERO)
+            && !spans.contains(&Span::ZERO)
+            && self.guard.is_sound()
+    }
 }
 
 impl Default for HealthSettings {
@@ -56,6 +89,7 @@ impl Default for HealthSettings {
             eject_cap: Span::from_secs(300),
             max_share: Ratio(500_000),
             guard: Guard::default(),
+            eject_jitter: Ratio(100_000),
         }
     }
 }
@@ -193,11 +227,33 @@ impl Health {
         (self.state == NodeState::Up).then(|| self.go(NodeState::Limited, Cause::Credential(pause)))
     }
 
-    /// Ejects the node for a time that doubles with every ejection.
+    /// Returns how often in a row the credential was refused, and until when the node rests.
+    pub(super) const fn refusal(&self) -> (u32, Time) {
+        (self.refusals, self.until)
+    }
+
+    /// The credential was refused by another node that is asked with it. Returns `None` if this one is
+    /// not up, or need not rest.
+    pub(super) fn refused_elsewhere(
+        &mut self,
+        now: Time,
+        refusals: u32,
+        until: Time,
+    ) -> Option<Change> {
+        if !matches!(self.state, NodeState::Up | NodeState::Limited) || until <= now {
+            return None;
+        }
+        self.refusals = self.refusals.max(refusals);
+        self.until = self.until.max(until);
+        let pause = self.until.since(now);
+        (self.state == NodeState::Up).then(|| self.go(NodeState::Limited, Cause::Credential(pause)))
+    }
+
+    /// Ejects the node for a time that doubles with every ejection; `draw` is its jitter.
     pub(super) fn eject(
         &mut self,
         now: Time,
-        settings: &HealthSettings,
+        (settings, draw): (&HealthSettings, f64),
         by_probes: bool,
         cause: Option<Cause>,
     ) -> Change {
@@ -205,10 +261,10 @@ impl Health {
         if now.since(self.back_at) > settings.eject_cap && self.state == NodeState::Up {
             self.ejections = 0;
         }
-        let time = settings.eject_base.0.saturating_mul(1 << self.ejections.min(30));
+        let time = settings.rest(self.ejections, draw);
         self.ejections += 1;
         // A later failure never brings an ejection's end forward.
-        self.until = self.until.max(now + Span(time.min(settings.eject_cap.0)));
+        self.until = self.until.max(now + time);
         let cause = cause.unwrap_or(self.cause(by_probes));
         self.no_tokens = 0;
         self.good_probes = 0;
@@ -216,13 +272,20 @@ impl Health {
         self.go(NodeState::Ejected, cause)
     }
 
-    /// Leaves the node alone for as long as it asked. Returns `None` if it is not up.
-    pub(super) fn limit(&mut self, now: Time, retry_after: Option<Span>) -> Option<Change> {
+    /// Leaves the node alone for as long as it asked, because of a 429 or because it is `busy`.
+    /// Returns `None` if it is not up.
+    pub(super) fn limit(
+        &mut self,
+        now: Time,
+        retry_after: Option<Span>,
+        busy: bool,
+    ) -> Option<Change> {
         let pause = retry_after.unwrap_or(RETRY_AFTER_DEFAULT).min(RETRY_AFTER_MAX);
         match self.state {
             NodeState::Up => {
                 self.until = self.until.max(now + pause);
-                Some(self.go(NodeState::Limited, Cause::RateLimited(pause)))
+                let cause = if busy { Cause::Busy(pause) } else { Cause::RateLimited(pause) };
+                Some(self.go(NodeState::Limited, cause))
             }
             NodeState::Limited => {
                 self.until = self.until.max(now + pause);
@@ -366,6 +429,15 @@ pub(super) enum Verdict {
 
 /// The balancer's dealings with health.
 impl Balancer {
+    /// Returns how the health of this node is watched: as its pool says, or as all are.
+    pub(super) fn health_of(&self, node: NodeId) -> &HealthSettings {
+        if self.pool_health.is_empty() {
+            return &self.health;
+        }
+        let (pool, _) = self.fleet.node(node).home();
+        self.pool_health[pool.index()].as_deref().unwrap_or(&self.health)
+    }
+
     pub(super) fn declare_state(&mut self, node: NodeId, (from, to, cause): Change) {
         // Back in service; or ejected amid a panic, and no longer held to the one of its trial.
         self.opened |= self.fleet.is_open(node);
@@ -404,9 +476,11 @@ impl Balancer {
         if state != NodeState::Probing && !self.may_eject(node) {
             return;
         }
-        let (now, settings) = (self.now, self.health);
-        let change =
-            self.fleet.with_health(node, |health| health.eject(now, &settings, by_probes, cause));
+        let (now, settings) = (self.now, *self.health_of(node));
+        let draw = self.eject_rng.unit();
+        let change = self
+            .fleet
+            .with_health(node, |health| health.eject(now, (&settings, draw), by_probes, cause));
         self.rest(node, Some(change));
     }
 
@@ -426,7 +500,7 @@ impl Balancer {
                 }
             }
         }
-        out < self.health.max_share.of(size).max(1)
+        out < self.health_of(node).max_share.of(size).max(1)
     }
 
     pub(super) fn rested(&mut self, node: NodeId) {
@@ -446,15 +520,15 @@ impl Balancer {
     pub(super) fn probe(&mut self, node: NodeId) {
         // One that is coming back has to prove that it makes tokens, where that can be asked.
         let back = self.fleet.node(node).state() == NodeState::Probing;
-        self.probe_for(node, back && self.health.guard.generate.is_some());
+        self.probe_for(node, back && self.health_of(node).guard.generate.is_some());
     }
 
     fn probe_for(&mut self, node: NodeId, token: bool) {
         let number = self.fleet.with_health(node, |health| health.start_probe(token));
-        let generate = self.health.guard.generate.filter(|_| token);
+        let generate = self.health_of(node).guard.generate.filter(|_| token);
         let (action, timeout) = match generate {
             Some(generate) => (Action::Generate(node, number), generate.timeout),
-            None => (Action::Probe(node, number), self.health.probe_timeout),
+            None => (Action::Probe(node, number), self.health_of(node).probe_timeout),
         };
         self.effects.actions.push(action);
         self.timers.after(self.now, timeout, Alarm::ProbeTimeout(node, number));
@@ -462,7 +536,7 @@ impl Balancer {
 
     /// Asks a node in service for a token, and again after the interval.
     pub(super) fn ask_for_token(&mut self, node: NodeId) {
-        let Some(generate) = self.health.guard.generate else {
+        let Some(generate) = self.health_of(node).guard.generate else {
             return;
         };
         let health = &self.fleet.node(node).health;
@@ -486,7 +560,7 @@ impl Balancer {
     }
 
     pub(super) fn hear_probe(&mut self, node: NodeId, result: ProbeResult) {
-        let (now, settings) = (self.now, self.health);
+        let (now, settings) = (self.now, *self.health_of(node));
         match self.fleet.with_health(node, |health| health.probed(result, &settings)) {
             Verdict::Eject => self.eject(node, true),
             Verdict::Return => {
@@ -504,7 +578,7 @@ impl Balancer {
     /// Probes a node in service, and again after the interval, jittered by a tenth so that
     /// balancers and nodes do not fall into step.
     pub(super) fn patrol(&mut self, node: NodeId) {
-        let Some(every) = self.health.probe_every else {
+        let Some(every) = self.health_of(node).probe_every else {
             return;
         };
         let health = &self.fleet.node(node).health;
@@ -524,11 +598,11 @@ impl Balancer {
     }
 
     pub(super) fn start_patrol(&mut self, node: NodeId) {
-        if let Some(every) = self.health.probe_every {
+        if let Some(every) = self.health_of(node).probe_every {
             let first = every.scale(self.pause_rng.unit());
             self.timers.at(self.now + first, Alarm::Patrol(node));
         }
-        if let Some(generate) = self.health.guard.generate {
+        if let Some(generate) = self.health_of(node).guard.generate {
             let first = generate.every.scale(self.pause_rng.unit());
             self.timers.at(self.now + first, Alarm::Generate(node));
         }

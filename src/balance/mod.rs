@@ -13,6 +13,7 @@ mod balancer;
 mod batch;
 mod choose;
 mod config;
+mod credential;
 mod event;
 mod explain;
 mod failover;

@@ -122,7 +122,8 @@ impl Sums {
 /// What is remembered of all nodes.
 #[derive(Debug)]
 pub(super) struct Detector {
-    settings: Outlier,
+    /// By pool; `None` where nobody is looked for.
+    settings: Vec<Option<Outlier>>,
     /// By node: answers that were good, first tokens that were slow.
     windows: Vec<[Bits; 2]>,
     sums: Vec<[[Sums; 2]; 3]>,
@@ -131,7 +132,9 @@ pub(super) struct Detector {
 }
 
 impl Detector {
-    pub(super) fn new(settings: Outlier, pools: usize) -> Detector {
+    /// A detector of what is asked for by pool.
+    pub(super) fn new(settings: Vec<Option<Outlier>>) -> Detector {
+        let pools = settings.len();
         let (sums, medians) = (vec![[[Sums::default(); 2]; 3]; pools], vec![Vec::new(); pools]);
         Detector { settings, windows: Vec::new(), sums, medians }
     }
@@ -150,7 +153,7 @@ impl Detector {
         (pool, tier): (PoolId, Tier),
         good: bool,
     ) -> Option<Cause> {
-        let settings = self.settings;
+        let settings = self.settings[pool.index()]?;
         let mut window = self.window(node)[0];
         let sums = &mut self.sums[pool.index()][tier as usize][0];
         sums.push(&mut window, good, &settings);
@@ -178,7 +181,7 @@ impl Detector {
         class: ClassId,
         took: Span,
     ) -> Option<Cause> {
-        let settings = self.settings;
+        let settings = self.settings[pool.index()]?;
         let times = settings.slow?;
         let medians = &mut self.medians[pool.index()];
         if medians.len() <= class.index() {
@@ -212,7 +215,7 @@ impl Detector {
 
     /// The node has left service: what it did before says nothing of what it does afterwards.
     pub(super) fn forget(&mut self, node: NodeId, (pool, tier): (PoolId, Tier)) {
-        let volume = self.settings.volume;
+        let Some(Outlier { volume, .. }) = self.settings[pool.index()] else { return };
         let windows = std::mem::take(self.window(node));
         let sums = &mut self.sums[pool.index()][tier as usize];
         for (sums, window) in sums.iter_mut().zip(windows) {
@@ -241,7 +244,7 @@ mod tests {
     /// Requests that the first of eight nodes gets until it is found out; peers fail `base` of theirs.
     fn found(p: f64, base: f64, seed: u64, most: u32) -> Option<u32> {
         let mut rng = Rng::stream(seed, "test");
-        let mut detector = Detector::new(Outlier::default(), 1);
+        let mut detector = Detector::new(vec![Some(Outlier::default())]);
         for count in 1..=most {
             for node in 0..8 {
                 let fails = if node == 0 { p } else { base };
@@ -283,7 +286,7 @@ mod tests {
 
     #[test]
     fn few_peers_or_few_requests_prove_nothing() {
-        let mut detector = Detector::new(Outlier::default(), 1);
+        let mut detector = Detector::new(vec![Some(Outlier::default())]);
         for _ in 0..100 {
             for node in 0..u32::from(PEERS_SUCCESS as u16) {
                 assert_eq!(
@@ -306,7 +309,7 @@ mod tests {
         for (share, most) in [(0.3, 120), (0.6, 40), (1.0, 25)] {
             let mut rng = Rng::stream(5, "test");
             let settings = Outlier { slow: Some(Ratio(3_000_000)), ..Outlier::default() };
-            let mut detector = Detector::new(settings, 1);
+            let mut detector = Detector::new(vec![Some(settings)]);
             let mut found = None;
             for count in 1..=500 {
                 for node in 0..8 {

@@ -69,6 +69,13 @@ pub struct Request {
     /// How hard it is, in thousandths of any scale on which more is harder, if the edge can tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub complexity: Option<u32>,
+    /// Whether its answer comes whole, without a first token before the end.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub whole: bool,
+    /// How often whoever asks has asked the same before, as far as they say so: a step of a job that
+    /// is tried again, a client's library that repeats a request. Zero for a new request.
+    #[serde(default, skip_serializing_if = "is_new")]
+    pub again: u8,
 }
 
 impl Request {
@@ -92,6 +99,8 @@ impl Request {
             prefix: Box::default(),
             prefix_block: 0,
             complexity: None,
+            whole: false,
+            again: 0,
         }
     }
 
@@ -106,6 +115,16 @@ impl Request {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
 fn is_none(block: &u32) -> bool {
     *block == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_false(truth: &bool) -> bool {
+    !*truth
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_new(again: &u8) -> bool {
+    *again == 0
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]

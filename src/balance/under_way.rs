@@ -113,6 +113,8 @@ pub(super) struct Live {
     pub(super) in_hand: Option<Box<InHand>>,
     /// What ended attempts cost.
     pub(super) spent: Cost,
+    /// By ordinal, as a bit: whether that node refused its credential.
+    pub(super) refused: u8,
 }
 
 /// An attempt that has not ended yet.

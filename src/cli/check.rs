@@ -7,7 +7,7 @@ use clap::Args;
 use super::explain::{regions, routes};
 use super::failure::{Failure, Kind};
 use super::{Changes, Color, load, output};
-use crate::balance::{Config, HedgeAfter, HedgeSpec, Order, ScaleSpec, Waiting};
+use crate::balance::{Config, HealthSettings, HedgeAfter, HedgeSpec, Order, ScaleSpec, Waiting};
 use crate::scenario::{Arrivals, Scenario};
 use crate::unit::Span;
 use crate::workload::{Begin, Pace};
@@ -67,6 +67,9 @@ fn explain(file: &str, scenario: &Scenario, expectations: usize) -> String {
     for (index, pool) in config.pools.iter().enumerate() {
         let nodes = config.nodes.iter().filter(|node| node.pool.index() == index).count();
         let _ = writeln!(text, "  pool          {}: {nodes} nodes, {}", pool.name, pool.strategy);
+        if let Some(health) = &pool.health {
+            let _ = writeln!(text, "    health      its own: {}", watched(health));
+        }
         if let Some(batch) = &pool.batch {
             let (size, window) = (batch.size, batch.window);
             let _ = writeln!(text, "    batches     up to {size}, within {window}");
@@ -91,6 +94,17 @@ fn explain(file: &str, scenario: &Scenario, expectations: usize) -> String {
     text
 }
 
+/// How a pool watches health in its own way: the words in which it may differ that matter most.
+fn watched(health: &HealthSettings) -> String {
+    let HealthSettings { consecutive, eject_base, eject_cap, eject_jitter, .. } = health;
+    let jitter = eject_jitter.value() * 100.0;
+    let probes =
+        health.probe_every.map_or(String::new(), |every| format!(", probed every {every}"));
+    format!(
+        "ejected after {consecutive} failures for {eject_base} to {eject_cap}, jitter {jitter} %{probes}"
+    )
+}
+
 /// What is said of second attempts beyond the usual.
 fn attempts(config: &Config) -> String {
     let mut text = String::new();
@@ -109,6 +123,9 @@ fn attempts(config: &Config) -> String {
             "  hedges        after {after}, up to {budget} % of first attempts, below {full} % \
              utilisation{longest}"
         );
+    }
+    if !config.retry.clients {
+        let _ = writeln!(text, "  retries       of clients and jobs take from no budget");
     }
     if config.retry.resume {
         let _ = writeln!(text, "  resume        cut answers go on elsewhere; in simulations only");

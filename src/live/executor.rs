@@ -91,6 +91,7 @@ impl Attempts {
                 Outcome::Done(_)
                 | Outcome::Scored(..)
                 | Outcome::RateLimited { .. }
+                | Outcome::Busy { .. }
                 | Outcome::Aborted(_) => ProbeResult::Healthy,
             };
             say(&inbox, Input::Probed(node, number, result));

@@ -1,5 +1,5 @@
 //! What a client says of its request beside the body: where it comes from, what it is about, which
-//! conversation it belongs to.
+//! conversation it belongs to, whether it was sent before.
 //!
 //! Names are those of the scenario. What it does not know is left out, as an edge in front may send
 //! more than the routes use; a hard constraint is then not met by mistake, since what is unknown
@@ -20,6 +20,11 @@ pub const ATTRIBUTES: &str = "x-plimsoll-attributes";
 pub const COMPLEXITY: &str = "x-plimsoll-complexity";
 /// The header that names the conversation; without it the field `user` of the body does.
 pub const SESSION: &str = "x-plimsoll-session";
+/// The header that says how often the client has sent this request before: 1 is the first retry. Where
+/// it is absent the one counts that the SDKs of OpenAI and Anthropic send, [`SDK_RETRY`].
+pub const RETRY: &str = "x-plimsoll-retry";
+/// What SDKs made by Stainless send with every request: 0 is a new one.
+pub const SDK_RETRY: &str = "x-stainless-retry-count";
 
 /// Names that a scenario knows.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +59,16 @@ impl Facts {
         let said: f64 = headers.get(COMPLEXITY)?.to_str().ok()?.trim().parse().ok()?;
         // A cast saturates.
         (said.is_finite() && said >= 0.0).then(|| (said * 1e3).round() as u32)
+    }
+
+    /// Returns how often its client has sent a request before, as far as it says so. What is no number
+    /// is not said.
+    #[must_use]
+    pub fn again(headers: &HeaderMap) -> u8 {
+        let said =
+            |name: &str| -> Option<u32> { headers.get(name)?.to_str().ok()?.trim().parse().ok() };
+        let said = said(RETRY).or_else(|| said(SDK_RETRY)).unwrap_or(0);
+        u8::try_from(said).unwrap_or(u8::MAX)
     }
 
     /// Returns the conversation a request belongs to as a number: equal names give equal numbers.
@@ -106,6 +121,19 @@ mod tests {
             assert_eq!(said(odd), None, "{odd}");
         }
         assert_eq!(Facts::complexity(&headers(&[])), None);
+    }
+
+    #[test]
+    fn a_client_may_say_that_it_tries_again() {
+        let said = |list: &[(&'static str, &'static str)]| Facts::again(&headers(list));
+        assert_eq!(said(&[(SDK_RETRY, "0")]), 0);
+        assert_eq!(said(&[(SDK_RETRY, "2")]), 2);
+        assert_eq!(said(&[(SDK_RETRY, "2"), (RETRY, "1")]), 1, "ours counts");
+        assert_eq!(said(&[(RETRY, "4000000000")]), u8::MAX);
+        for odd in ["", "-1", "often", "99999999999999999999"] {
+            assert_eq!(said(&[(RETRY, odd)]), 0, "{odd}");
+        }
+        assert_eq!(said(&[]), 0);
     }
 
     #[test]

@@ -31,8 +31,8 @@ use super::http::{self, Body, Limits, Stop};
 use super::upstream::{Outlet, Passed, Sending, SharedClient, failure_of};
 use super::wire::openai::{ChatRequest, DONE, ErrorBody, models};
 use crate::balance::{
-    Action, Attempt, Balancer, Config, End, Event, Failure, Fate, Input, NodeState, Priority,
-    Reject, Request, Stage,
+    Action, Attempt, Balancer, Cause, Config, End, Event, Failure, Fate, Input, NodeState,
+    Priority, Reject, Request, Stage,
 };
 use crate::id_map::IdMap;
 use crate::unit::{ClassId, NodeId, RequestId, Time, Tokens};
@@ -186,6 +186,8 @@ pub async fn serve(
         commits: BTreeMap::new(),
         committed: IdMap::default(),
         winners: IdMap::default(),
+        away: BTreeMap::new(),
+        nodes: parts.config.nodes.len(),
         watcher,
     };
     let (_, end) = drive(Balancer::new(parts.config), clock, words, &mut host).await;
@@ -324,6 +326,8 @@ fn arrive(
         region: desk.facts.region(headers),
         attributes: desk.facts.attributes(headers),
         complexity: Facts::complexity(headers),
+        whole: !asked.streams(),
+        again: Facts::again(headers),
         ..Request::new(id, now)
     };
     say(&desk.inbox, Input::Arrive(request));
@@ -400,6 +404,8 @@ fn refused(status: StatusCode, body: Bytes, pause: Option<u64>) -> Response<Body
     headers.insert(HeaderName::from_static("x-should-retry"), never);
     if let Some(seconds) = pause {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        let millis = HeaderValue::from(seconds.saturating_mul(1_000));
+        headers.insert(HeaderName::from_static("retry-after-ms"), millis);
     }
     response
 }
@@ -464,6 +470,9 @@ struct Gateway<'a, W> {
     committed: IdMap<NodeId>,
     /// The attempt that answered, and its node.
     winners: IdMap<(Attempt, NodeId)>,
+    /// Nodes that do not serve, and until when they rest, if they have to.
+    away: BTreeMap<NodeId, Option<Time>>,
+    nodes: usize,
     watcher: &'a mut W,
 }
 
@@ -488,12 +497,22 @@ impl<W: Watcher> Host for Gateway<'_, W> {
                     self.winners.insert(attempt.request, (*attempt, *node));
                 }
             }
+            Event::NodeState { to: NodeState::Up, node, .. } => drop(self.away.remove(node)),
+            Event::NodeState { node, cause, .. } => {
+                let pause = match *cause {
+                    Cause::RateLimited(pause) | Cause::Busy(pause) | Cause::Credential(pause) => {
+                        Some(now + pause)
+                    }
+                    _ => None,
+                };
+                self.away.insert(*node, pause);
+            }
             _ => {}
         }
         self.watcher.hear(now, event);
     }
 
-    fn carry_out(&mut self, _now: Time, action: Action) {
+    fn carry_out(&mut self, now: Time, action: Action) {
         match action {
             Action::Dispatch { attempt, node, .. } => self.dispatch(attempt, node),
             Action::Abort { attempt, .. } => {
@@ -504,7 +523,7 @@ impl<W: Watcher> Host for Gateway<'_, W> {
             Action::Generate(node, number) => {
                 self.attempts.generate(node, number, &self.models[node.index()]);
             }
-            Action::Answer(request, fate) => self.answer(request, fate),
+            Action::Answer(request, fate) => self.answer(now, request, fate),
             // Real nodes are started and stopped by whoever runs them.
             Action::Start(_) | Action::Stop(_) => {}
         }
@@ -544,7 +563,7 @@ impl<W> Gateway<'_, W> {
 
     /// Tells the client how it ended. Sent by a task of its own: a slow client must not hold up the
     /// balancer, and nobody else sends any more.
-    fn answer(&mut self, request: RequestId, fate: Fate) {
+    fn answer(&mut self, now: Time, request: RequestId, fate: Fate) {
         let guest = locked(&self.desk.guests).remove(request).expect("one answer a request");
         let begun = self.committed.remove(request).is_some();
         let winner = self.winners.remove(request);
@@ -552,7 +571,7 @@ impl<W> Gateway<'_, W> {
         let messages = match (fate, winner) {
             (Fate::Completed, Some((attempt, node))) => whole(node, kept.remove(&attempt), begun),
             _ if begun => vec![ToClient::Broken(broken(fate))],
-            _ => vec![refusal(fate, kept)],
+            _ => vec![refusal(fate, kept, self.next_node(now))],
         };
         tokio::spawn(async move {
             for message in messages {
@@ -561,6 +580,14 @@ impl<W> Gateway<'_, W> {
                 }
             }
         });
+    }
+
+    /// Returns how long until a node serves again: for busy clients a second, unless every node is away
+    /// and some have said until when.
+    fn next_node(&self, now: Time) -> u64 {
+        let away = self.away.len() >= self.nodes;
+        let first = self.away.values().filter_map(|until| *until).min().filter(|_| away);
+        first.map_or(1, |until| whole_seconds(until.since(now)))
     }
 
     /// Takes what the attempts of a request have left.
@@ -619,7 +646,7 @@ fn body(guest: &Guest, model: &str) -> Bytes {
 
 /// What an upstream said of a request it refused goes to the client only where the request itself
 /// is at fault; everything else is ours to word.
-fn refusal(fate: Fate, kept: BTreeMap<Attempt, Kept>) -> ToClient {
+fn refusal(fate: Fate, kept: BTreeMap<Attempt, Kept>, next_node: u64) -> ToClient {
     // Of a hedged request the last attempt to fail need not be the last to be sent.
     let at_fault = kept.into_values().rev().find_map(|kept| match kept {
         Kept::Refused(status, body) => {
@@ -633,7 +660,7 @@ fn refusal(fate: Fate, kept: BTreeMap<Attempt, Kept>) -> ToClient {
     {
         return ToClient::Refused(status, refused_because(body), None);
     }
-    let (status, error, pause) = worded(fate);
+    let (status, error, pause) = worded(fate, next_node);
     ToClient::Refused(status, error.json(), pause)
 }
 
@@ -652,7 +679,9 @@ fn whole_seconds(wait: crate::unit::Span) -> u64 {
     wait.0.div_ceil(1_000_000_000).max(1)
 }
 
-fn worded(fate: Fate) -> (StatusCode, ErrorBody, Option<u64>) {
+/// What a client is told of a fate: status, error, seconds to stay away. A node will serve after
+/// `next_node` seconds.
+fn worded(fate: Fate, next_node: u64) -> (StatusCode, ErrorBody, Option<u64>) {
     let server = |code, message| ErrorBody::new("server_error", code, message);
     match fate {
         Fate::Rejected(Reject::NoNode) => {
@@ -663,7 +692,11 @@ fn worded(fate: Fate) -> (StatusCode, ErrorBody, Option<u64>) {
             Reject::QueueFull | Reject::WaitedTooLong | Reject::TooLate | Reject::Displaced,
         ) => {
             let error = server("overloaded", "every endpoint is busy");
-            (StatusCode::SERVICE_UNAVAILABLE, error, Some(1))
+            (StatusCode::SERVICE_UNAVAILABLE, error, Some(next_node))
+        }
+        Fate::Rejected(Reject::RetryBudget) => {
+            let error = server("retry_budget_exhausted", "too many requests are tried again");
+            (StatusCode::SERVICE_UNAVAILABLE, error, Some(next_node))
         }
         Fate::Rejected(Reject::TenantRate(wait)) => {
             let message = "you have reached your rate limit";
@@ -683,11 +716,16 @@ fn worded(fate: Fate) -> (StatusCode, ErrorBody, Option<u64>) {
         Fate::Failed(End::RateLimited) => {
             let message = "every endpoint has reached its rate limit";
             let error = ErrorBody::new("rate_limit_error", "rate_limit_exceeded", message);
-            (StatusCode::TOO_MANY_REQUESTS, error, Some(1))
+            (StatusCode::TOO_MANY_REQUESTS, error, Some(next_node))
         }
         Fate::Failed(End::Failed(Failure::Overloaded)) => {
             let error = server("overloaded", "every endpoint is overloaded");
-            (StatusCode::SERVICE_UNAVAILABLE, error, Some(1))
+            (StatusCode::SERVICE_UNAVAILABLE, error, Some(next_node))
+        }
+        // The client's own credential is not what is wrong.
+        Fate::Failed(End::Failed(Failure::Unauthorized)) => {
+            let message = "the endpoints refuse the gateway's credentials, or their money is spent";
+            (StatusCode::BAD_GATEWAY, server("upstream_credentials", message), None)
         }
         Fate::Failed(_) | Fate::Completed | Fate::Cancelled => {
             let error = server("bad_gateway", "no endpoint gave an answer");
@@ -698,7 +736,7 @@ fn worded(fate: Fate) -> (StatusCode, ErrorBody, Option<u64>) {
 
 /// The error event of a stream that breaks off.
 fn broken(fate: Fate) -> Bytes {
-    let (_, error, _) = worded(fate);
+    let (_, error, _) = worded(fate, 1);
     let mut event = b"data: ".to_vec();
     event.extend_from_slice(&error.json());
     event.extend_from_slice(b"\n\n");

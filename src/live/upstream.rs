@@ -21,8 +21,9 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::wire::answer::{Piece, piece, whole};
+use super::wire::refusal::is_of_credential;
 use super::wire::sse::{SseEvent, SseParser};
-use crate::balance::{Failure, Outcome, ProbeResult, Usage};
+use crate::balance::{Failure, Outcome, ProbeResult, RETRY_AFTER_MAX, Usage};
 use crate::unit::{Span, Tokens};
 
 /// No whole answer is larger.
@@ -402,12 +403,17 @@ impl Target {
             // What it said cannot be used; that it refused still counts.
             _ => Bytes::new(),
         };
+        if is_of_credential(status, &body) {
+            // It is ours, so what is said of it is none of the client's business.
+            return failed(Failure::Unauthorized, meter);
+        }
         let body = if self.shows_key(&body) { Bytes::new() } else { body };
         outlet.refused(status, body);
-        if status == StatusCode::TOO_MANY_REQUESTS {
-            return Outcome::RateLimited { retry_after };
+        match (failure_of(status), retry_after) {
+            _ if status == StatusCode::TOO_MANY_REQUESTS => Outcome::RateLimited { retry_after },
+            (Failure::Overloaded, Some(retry_after)) => Outcome::Busy { retry_after },
+            (failure, _) => failed(failure, meter),
         }
-        failed(failure_of(status), meter)
     }
 
     /// Returns whether an answer repeats the key it was asked with.
@@ -520,20 +526,21 @@ pub(super) fn failure_of(status: StatusCode) -> Failure {
     }
 }
 
-/// Reads the pause a 429 asks for, in milliseconds, seconds or as a date.
+/// Reads the pause an answer asks for, in milliseconds, seconds or as a date: at most
+/// [`RETRY_AFTER_MAX`], whatever it says.
 fn retry_after(headers: &HeaderMap) -> Option<Span> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    let millis = text("retry-after-ms").or_else(|| text("x-ms-retry-after-ms"));
-    if let Some(millis) = millis.and_then(|millis| millis.parse::<f64>().ok()) {
-        return Some(Span::from_seconds(millis / 1_000.0));
-    }
-    let after = text("retry-after")?;
-    if let Ok(seconds) = after.parse::<f64>() {
-        return Some(Span::from_seconds(seconds));
-    }
-    let date = httpdate::parse_http_date(after).ok()?;
-    let ahead = date.duration_since(SystemTime::now()).unwrap_or_default();
-    Some(Span::from_seconds(ahead.as_secs_f64()))
+    let number = |text: &str| text.parse::<f64>().ok().filter(|number| !number.is_nan());
+    let millis = ["retry-after-ms", "x-ms-retry-after-ms"].into_iter().filter_map(text);
+    let seconds = millis.filter_map(number).next().map(|millis| millis / 1_000.0);
+    let seconds = seconds.or_else(|| {
+        let after = text("retry-after")?;
+        number(after).or_else(|| {
+            let date = httpdate::parse_http_date(after).ok()?;
+            Some(date.duration_since(SystemTime::now()).unwrap_or_default().as_secs_f64())
+        })
+    });
+    seconds.map(|seconds| Span::from_seconds(seconds).min(RETRY_AFTER_MAX))
 }
 
 /// A client shared by the tasks of many attempts.
@@ -561,6 +568,11 @@ mod tests {
         assert_eq!(read(&[("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT")]), Some(Span::ZERO));
         assert_eq!(read(&[("retry-after", "soon")]), None);
         assert_eq!(read(&[("retry-after", "-5")]), Some(Span::ZERO));
+        for absurd in ["1e300", "inf", "Thu, 21 Oct 9999 07:28:00 GMT"] {
+            assert_eq!(read(&[("retry-after", absurd)]), Some(RETRY_AFTER_MAX), "{absurd}");
+        }
+        let nonsense = [("retry-after-ms", "NaN"), ("retry-after", "2")];
+        assert_eq!(read(&nonsense), Some(Span::from_secs(2)));
         assert_eq!(read(&[]), None);
     }
 

@@ -139,6 +139,7 @@ fn state(labels: &Labels, node: NodeId, to: NodeState, cause: Cause) -> Draft {
         }
         Cause::Silent(span) => format!("silent for {span}"),
         Cause::Credential(pause) => format!("credential refused, pause {pause}"),
+        Cause::Busy(pause) => format!("no room, pause {pause}"),
         Cause::NoToken(count) => format!("{count} probes without a token"),
     };
     let node_name = name(labels, node);

@@ -377,15 +377,21 @@ pub fn verify(mut reader: impl BufRead) -> Result<Verified, Fault> {
         let read = (&mut reader).take(most).read_until(b'\n', &mut line).map_err(Fault::Io)?;
         let number = done.lines + 1;
         let fault = |reason: &str| Fault::Line(number, reason.to_owned());
+        // A program that is killed leaves such a log, and somebody who cuts it does: what is there is
+        // as it was written, what is missing nobody knows.
+        let cut = |reason: &str| match done.lines {
+            0 => fault(reason),
+            lines => fault(&format!("{reason}; the {lines} lines before are as they were written")),
+        };
         if read == 0 {
-            return if ended { Ok(done) } else { Err(fault("the log ends without its last line")) };
+            return if ended { Ok(done) } else { Err(cut("the log ends without its last line")) };
         }
         if ended {
             return Err(fault("there is more after the last line"));
         }
         if line.pop() != Some(b'\n') {
             let long = read as u64 == most;
-            return Err(fault(if long { "it is too long" } else { "it is cut off" }));
+            return Err(if long { fault("it is too long") } else { cut("it is cut off") });
         }
         let changed = || fault("it is not as it was written");
         let tail = SEAM.len() + HEX + 2;

@@ -3,8 +3,8 @@
 use super::value::{Field, Table, Walk};
 use super::{admission, hedge};
 use crate::balance::{
-    ATTEMPTS_MAX, Generate, Guard, HealthSettings, HedgeSpec, Outlier, Queue, Retry, Tenants,
-    Timeouts, View, WINDOW_MAX,
+    ATTEMPTS_MAX, Generate, Guard, HealthSettings, HedgeSpec, Queue, Retry, Tenants, Timeouts,
+    View, WINDOW_MAX,
 };
 use crate::sim::{Exchange, INSTANCES_MAX, Instances};
 use crate::unit::{Ratio, Span};
@@ -106,7 +106,7 @@ pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>) -> Settings {
     let _ = table.take("region");
     part(walk, &mut table, "retry", &mut settings, retry);
     part(walk, &mut table, "timeouts", &mut settings, timeouts);
-    part(walk, &mut table, "health", &mut settings, health);
+    part(walk, &mut table, "health", &mut settings.health, health);
     part(walk, &mut table, "queue", &mut settings, queue);
     let tenants = table.take("tenants").and_then(|field| admission::each(walk, field));
     keep(&mut settings.tenants.each, tenants);
@@ -160,6 +160,7 @@ fn retry(walk: &mut Walk, table: &mut Table<'_>, into: &mut Settings) -> &'stati
     let least = least.and_then(|field| walk.span(field, Span::ZERO..=Span::MAX));
     keep(&mut retry.minimum_useful, least);
     keep(&mut retry.resume, table.take("resume").and_then(|field| walk.truth(field)));
+    keep(&mut retry.clients, table.take("clients").and_then(|field| walk.truth(field)));
     part(walk, table, "backoff", retry, backoff);
     &[]
 }
@@ -190,12 +191,27 @@ fn timeouts(
     &[]
 }
 
-fn health(walk: &mut Walk, table: &mut Table<'_>, into: &mut Settings) -> &'static [&'static str] {
-    part(walk, table, "probe", &mut into.health, probe);
-    part(walk, table, "eject", &mut into.health, eject);
-    part(walk, table, "generate", &mut into.health.guard, generate);
-    part(walk, table, "outlier", &mut into.health.guard, outlier);
-    let guard = &mut into.health.guard;
+/// Reads the `health` of a pool: what it says goes before what all pools have, word by word.
+pub(super) fn health_of_pool(
+    walk: &mut Walk,
+    table: &mut Table<'_>,
+    of_all: &HealthSettings,
+) -> Option<Box<HealthSettings>> {
+    let mut own = *of_all;
+    part(walk, table, "health", &mut own, health);
+    (own != *of_all).then(|| Box::new(own))
+}
+
+fn health(
+    walk: &mut Walk,
+    table: &mut Table<'_>,
+    into: &mut HealthSettings,
+) -> &'static [&'static str] {
+    part(walk, table, "probe", into, probe);
+    part(walk, table, "eject", into, eject);
+    part(walk, table, "generate", &mut into.guard, generate);
+    part(walk, table, "outlier", &mut into.guard, outlier);
+    let guard = &mut into.guard;
     let mut span = |key| table.take(key).and_then(|field| walk.span_or_none(field));
     keep(&mut guard.slow_start, span("slow_start"));
     keep(&mut guard.credential, span("credential"));
@@ -211,7 +227,8 @@ fn health(walk: &mut Walk, table: &mut Table<'_>, into: &mut Settings) -> &'stat
 }
 
 fn generate(walk: &mut Walk, table: &mut Table<'_>, into: &mut Guard) -> &'static [&'static str] {
-    let mut generate = Generate { every: GENERATE_EVERY, timeout: GENERATE_TIMEOUT };
+    let usual = Generate { every: GENERATE_EVERY, timeout: GENERATE_TIMEOUT };
+    let mut generate = into.generate.unwrap_or(usual);
     let mut read = |key| table.take(key).and_then(|field| walk.positive_span(field));
     keep(&mut generate.every, read("every"));
     keep(&mut generate.timeout, read("timeout"));
@@ -220,7 +237,7 @@ fn generate(walk: &mut Walk, table: &mut Table<'_>, into: &mut Guard) -> &'stati
 }
 
 fn outlier(walk: &mut Walk, table: &mut Table<'_>, into: &mut Guard) -> &'static [&'static str] {
-    let mut outlier = Outlier::default();
+    let mut outlier = into.outlier.unwrap_or_default();
     let window = table.take("window");
     let most = u64::from(WINDOW_MAX);
     keep(&mut outlier.window, window.and_then(|f| walk.count(f, 1..=most)).map(|n| n as u32));
@@ -280,6 +297,8 @@ fn eject(
     }
     let share = table.take("max_share").and_then(|field| walk.upto(field, 1.0));
     keep(&mut into.max_share, share.map(Ratio::from_f64));
+    let jitter = table.take("jitter").and_then(|field| walk.upto(field, 1.0));
+    keep(&mut into.eject_jitter, jitter.map(Ratio::from_f64));
     &[]
 }
 

@@ -389,7 +389,7 @@ fn read_document(walk: &mut Walk, document: &[Entry], name: &str) -> Option<Scen
     // A list without an item says as much as none.
     let said = |field: Option<Field<'_>>| field.is_some_and(|field| !field.is_list_below(1));
     let pools = top.take("pool");
-    let mut fleet = pool::read(walk, pools.filter(|_| said(pools)));
+    let mut fleet = pool::read(walk, pools.filter(|_| said(pools)), &settings.health);
     let given = top.take("class");
     let mut classes = class::read(walk, given.filter(|_| said(given)), &mut fleet);
     let priorities = classes.specs.iter().map(|class| class.priority);

@@ -1,6 +1,7 @@
 //! `[[pool]]` and `[[pool.node]]`: the fleet.
 
 use super::autoscale::{self, Autoscale};
+use super::balancer;
 use super::dist::{Unit, read as read_dist, read_or_zero};
 use super::engine;
 use super::names::Names;
@@ -9,11 +10,13 @@ use super::profile::{self, Profile};
 use super::region::Use;
 use super::strategy;
 use super::value::{Field, Table, Walk, digits, suggest};
-use crate::balance::{Limits, Locality, NodeSpec, PoolSpec, Prices, ScaleSpec, Tier};
+use crate::balance::{
+    HealthSettings, Limits, Locality, NodeSpec, PoolSpec, Prices, ScaleSpec, Tier,
+};
 use crate::dist::Dist;
 use crate::metrics::NodeLabel;
 use crate::node::{BackendSpec, api, slots};
-use crate::unit::{ModelId, NodeId, PoolId, Price, Ratio, RegionId, Span};
+use crate::unit::{CredentialId, ModelId, NodeId, PoolId, Price, Ratio, RegionId, Span};
 
 /// A scenario has at most so many pools.
 pub const POOLS_MAX: usize = 256;
@@ -107,11 +110,13 @@ pub(super) struct Fleet {
     pub(super) tags: Names,
     /// Where a node names a region.
     pub(super) region_uses: Vec<Use>,
+    pub(super) credentials: Names,
     /// Pools whose nodes near the balancer come first, and where they say so.
     pub(super) near_balancer: Vec<(usize, Place)>,
 }
 
-pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>) -> Fleet {
+/// Reads the pools. How health is watched in all of them is known by now.
+pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>, health: &HealthSettings) -> Fleet {
     let mut fleet = Fleet {
         pool_names: Names::new("pool"),
         pools: Vec::new(),
@@ -130,6 +135,7 @@ pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>) -> Fleet {
         regions: Names::new("region"),
         models: Names::new("model"),
         tags: Names::new("tag"),
+        credentials: Names::new("credential"),
         region_uses: Vec::new(),
         near_balancer: Vec::new(),
     };
@@ -138,12 +144,12 @@ pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>) -> Fleet {
             .help("write at least one `[[pool]]` with a `[[pool.node]]` under it");
     }
     for table in walk.tables(field, "pool", POOLS_MAX) {
-        read_pool(walk, table, &mut fleet);
+        read_pool(walk, table, &mut fleet, health);
     }
     fleet
 }
 
-fn read_pool(walk: &mut Walk, mut table: Table<'_>, fleet: &mut Fleet) {
+fn read_pool(walk: &mut Walk, mut table: Table<'_>, fleet: &mut Fleet, health: &HealthSettings) {
     let name = name(walk, &mut table, &mut fleet.pool_names);
     let kind = table.take("kind").and_then(|field| walk.word(field, KINDS));
     fleet.kinds.push(kind.unwrap_or_default());
@@ -165,6 +171,7 @@ fn read_pool(walk: &mut Walk, mut table: Table<'_>, fleet: &mut Fleet) {
         }
         Some(Ratio::from_f64(factor))
     });
+    let health = balancer::health_of_pool(walk, &mut table, health);
     let limits_field = table.take("limits");
     let limits = limits_field.map(|field| limits(walk, field)).unwrap_or_default();
     if let Some(field) = limits_field.filter(|_| batch.is_some()) {
@@ -179,6 +186,7 @@ fn read_pool(walk: &mut Walk, mut table: Table<'_>, fleet: &mut Fleet) {
             locality,
             limits,
             overprovision,
+            health,
             ..PoolSpec::new(&name, strategy)
         });
     }
@@ -352,6 +360,10 @@ fn read_parts<'a>(
     let urls_field = table.take("url");
     let urls = urls_field.map(|field| urls(walk, field)).unwrap_or_default();
     let live = live(walk, table);
+    // Nodes whose keys come from one place have one credential.
+    let named = table.take("credential").and_then(|field| label(walk, field));
+    let credential = named.as_ref().or(live.key_env.as_ref());
+    let credential = credential.map(|name| CredentialId(fleet.credentials.intern(name) as u16));
     let field = table.take("backend");
     let backend = field.and_then(|field| backend(walk, field, limits));
     // A profile brings its price along where the node states none.
@@ -385,6 +397,7 @@ fn read_parts<'a>(
         prices: price.unwrap_or_default(),
         hourly: hourly.map_or(0, |dollars| (dollars * 1e6).round() as u64),
         limits,
+        credential,
     };
     let urls_place = urls_field.map(|field| field.place());
     let place = table.place.clone();

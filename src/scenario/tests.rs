@@ -960,3 +960,56 @@ fn a_fault_whose_kind_is_a_value_is_explained_once() {
     assert_eq!(shown.matches("error:").count(), 1, "{shown}");
     assert!(shown.contains("its kind is a key"), "{shown}");
 }
+
+#[test]
+fn what_a_pool_says_of_health_goes_before_what_all_pools_have() {
+    let text = format!(
+        "[balancer]\nhealth = {{ eject = {{ consecutive = 9, base = \"7s\" }}, outlier = {{ window = 30 \
+         }}, panic = 0.4 }}\n{}",
+        SMALL.trim_start().replacen("duration", "# duration", 1)
+    );
+    let text = format!("duration = \"1m\"\n{text}");
+    let of_pool = |health: &str| {
+        let strategy = "strategy = \"random\"";
+        let pool = format!("{strategy}\nhealth = {health}");
+        parse(&text.replacen(strategy, &pool, 1)).balancer
+    };
+    let own = of_pool(
+        "{ eject = { consecutive = 2, jitter = 0.3 }, outlier = { volume = 9 }, panic = 0 }",
+    );
+    let (all, own) = (own.health, *own.health_in(PoolId(0)));
+    assert_eq!((all.consecutive, own.consecutive), (9, 2));
+    assert_eq!((own.eject_base, own.eject_jitter), (Span::from_secs(7), Ratio(300_000)));
+    let outlier = own.guard.outlier.expect("it is looked for");
+    assert_eq!((outlier.window, outlier.volume), (30, 9));
+    assert_eq!((all.guard.panic, own.guard.panic), (Some(Ratio(400_000)), None));
+    assert_eq!(all.eject_jitter, Ratio(100_000), "a tenth where nothing is said");
+    // Nothing new is as good as nothing.
+    assert_eq!(of_pool("{ eject = { consecutive = 9 } }").pools[0].health, None);
+}
+
+#[test]
+fn nodes_share_a_credential_by_name_or_by_the_place_of_their_key() {
+    let node = |name: &str, rest: &str| {
+        format!("[[pool.node]]\nname = \"{name}\"\nurl = \"http://x/v1\"\n{rest}\n")
+    };
+    let nodes = [
+        node("a", "key_env = \"KEY\""),
+        node("b", "credential = \"KEY\""),
+        node("c", "key_env = \"KEY\"\ncredential = \"other\""),
+        node("d", ""),
+    ];
+    let text = SMALL.replacen("[[pool.node]]\n", &format!("{}[[pool.node]]\n", nodes.concat()), 1);
+    let nodes = parse(&text).balancer.nodes;
+    let of = |at: usize| nodes[at].credential;
+    assert!(of(0).is_some() && of(0) == of(1), "{nodes:?}");
+    assert!(of(2).is_some() && of(2) != of(0) && of(3).is_none() && of(4).is_none(), "{nodes:?}");
+}
+
+draws! {
+    health_of_a_pool_has_the_words_of_all: broken(
+        "strategy = \"random\"",
+        "strategy = \"random\"\nhealth = { eject = { consecutiv = 2, jitter = 2 } }",
+    );
+    a_credential_has_a_name: broken("[[pool.node]]", "[[pool.node]]\ncredential = \"\"");
+}

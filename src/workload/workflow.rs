@@ -503,6 +503,7 @@ impl Jobs {
             Context::Grow => state.context + instance.output,
             Context::Fresh => Tokens::ZERO,
         };
+        let retried = u8::try_from(instance.tries.saturating_sub(1)).unwrap_or(u8::MAX);
         let useful = class.deadline.map_or(Time::MAX, |deadline| at + deadline);
         let workflow = WorkflowId(this.workflow as u16);
         // All steps of a job come from one place and one tenant.
@@ -518,6 +519,8 @@ impl Jobs {
             prompt: (prompt + said).min(Tokens(LENGTH_MAX)),
             job: Some(JobStep { job: place.job, workflow, step: place.step }),
             complexity: class.hardness(mix(key, HARDNESS)),
+            // Calls that follow an admitted one go on with it; they repeat nothing by themselves.
+            again: if instance.call == 0 { retried } else { 0 },
             ..Request::new(id, at)
         };
         let job = self.jobs.get_mut(&place.job).expect("it is under way");

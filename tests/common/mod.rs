@@ -28,6 +28,7 @@ pub fn node(index: usize) -> NodeSpec {
         prices: Prices::default(),
         hourly: 0,
         limits: Limits::default(),
+        credential: None,
     }
 }
 

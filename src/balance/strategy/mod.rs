@@ -217,6 +217,8 @@ pub struct Ask<'a> {
     pub(super) listener: Option<&'a RefCell<Vec<(NodeId, f64)>>>,
     /// The region a node must not be in, while others are asked.
     pub(super) beyond: Option<RegionId>,
+    /// The nodes tried, and by bit which of them refused their credential.
+    pub(super) refused: (u8, &'a [NodeId]),
 }
 
 impl Ask<'_> {
@@ -234,6 +236,7 @@ impl Ask<'_> {
             && self.beyond.is_none()
             && self.held_back.is_empty()
             && self.members <= 1
+            && self.refused.0 == 0
             && !self.fleet.has_quotas()
     }
 
@@ -243,8 +246,14 @@ impl Ask<'_> {
             && !self.avoid.contains(&node)
             && self.beyond.is_none_or(|region| self.fleet.node(node).spec.region != region)
             && !self.held_back.contains(&node)
+            && !self.is_refused(node)
             && (self.members <= 1 || self.fleet.node(node).fits(self.members))
             && self.has_quota(node)
+    }
+
+    fn is_refused(&self, node: NodeId) -> bool {
+        let (refused, tried) = self.refused;
+        refused != 0 && self.fleet.is_refused(node, refused, tried)
     }
 
     fn has_quota(&self, node: NodeId) -> bool {
@@ -269,6 +278,8 @@ impl Ask<'_> {
             Some(Filter::SlowStart)
         } else if self.permits(node) {
             None
+        } else if self.is_refused(node) {
+            Some(Filter::Credential)
         } else if self.node(node).spec.tags & self.require != self.require {
             Some(Filter::Tags)
         } else if self.within.is_some_and(|region| self.node(node).spec.region != region) {

@@ -142,6 +142,7 @@ mod tests {
             prices: crate::balance::Prices::default(),
             hourly: 0,
             limits: crate::balance::Limits::default(),
+            credential: None,
         };
         let strategy = StrategySpec::named("weighted_round_robin").expect("it is registered");
         let routes =

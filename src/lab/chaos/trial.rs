@@ -12,13 +12,13 @@ use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::watch::{Broken, Counts, Witness, ensure};
-use crate::balance::{Event, Explain, Fate, Input, NodeState, StrategySpec};
+use crate::balance::{Event, Explain, Fate, HealthSettings, Input, NodeState, StrategySpec};
 use crate::journal::{Header, Writer, replay};
 use crate::metrics::{Collector, Summary, Watch};
 use crate::node::{Cut, FaultKind};
 use crate::scenario::Scenario;
 use crate::sim::{Sim, Step};
-use crate::unit::{Span, Time};
+use crate::unit::{PoolId, Span, Time};
 
 /// A case with more inputs than this does not end.
 const INPUTS_MAX: u64 = 2_000_000;
@@ -269,9 +269,13 @@ impl Bench<'_> {
             share * 100.0,
             calm_share * 100.0
         );
+        let config = &scenario.balancer;
+        let outliers = config.watches().any(|health| health.guard.outlier.is_some());
         for balancer in sim.balancers().iter().filter(|_| sim.now() >= rested) {
             for (at, node) in balancer.fleet().nodes().iter().enumerate() {
                 let sick = matches!(node.state(), NodeState::Ejected | NodeState::Probing);
+                // A node that is well may still be ejected for being the slowest of its peers.
+                let sick = sick && (!outliers || node.rests_until() <= rested);
                 ensure!(
                     !sick,
                     "I49",
@@ -319,12 +323,18 @@ fn window(scenario: &Scenario) -> Option<(Time, Time, Time)> {
     let first = scenario.faults.iter().map(|fault| fault.at).min()?;
     let over = scenario.faults.iter().map(|fault| Some(fault.at + fault.lasts?));
     let healed = over.collect::<Option<Vec<Time>>>()?.into_iter().max()?;
-    let health = &scenario.balancer.health;
+    let pools = (0..scenario.balancer.pools.len()).map(|pool| PoolId(pool as u16));
+    let health = pools.map(|pool| scenario.balancer.health_in(pool));
     // The last ejection runs out, probes come back, and what has piled up is worked off.
-    let probes = Span(health.probe_timeout.0.saturating_mul(2 * u64::from(health.rise) + 2));
+    let probes = |health: &HealthSettings| {
+        Span(health.probe_timeout.0.saturating_mul(2 * u64::from(health.rise) + 2))
+    };
+    let (eject_cap, probes) = (
+        health.clone().map(|health| health.eject_cap).max().unwrap_or_default(),
+        health.map(probes).max().unwrap_or_default(),
+    );
     let backlog = Span(healed.since(first).0.saturating_mul(2));
-    let rested =
-        [health.eject_cap, probes, backlog, HEAL_MIN].iter().fold(healed, |at, &more| at + more);
+    let rested = [eject_cap, probes, backlog, HEAL_MIN].iter().fold(healed, |at, &more| at + more);
     (rested < end).then_some((healed, rested, end))
 }
 

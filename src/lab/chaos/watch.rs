@@ -620,7 +620,7 @@ impl<'a> Witness<'a> {
         seen.on_trial = to == Up && matches!(from, Probing | Starting);
         match cause {
             Cause::Credential(pause) => seen.parked = seen.parked.max(self.now + pause),
-            Cause::RateLimited(pause) => {
+            Cause::RateLimited(pause) | Cause::Busy(pause) => {
                 self.counts.limited += 1;
                 ensure!(pause <= RETRY_AFTER_MAX, "I11", "{name} is parked for {pause}");
                 seen.parked = seen.parked.max(self.now + pause);
@@ -655,7 +655,7 @@ impl<'a> Witness<'a> {
                 }
             }
         }
-        let most = self.config.health.max_share.of(size).max(1);
+        let most = self.config.health_in(pool).max_share.of(size).max(1);
         ensure!(out <= most, "I09", "{out} nodes of {size} are ejected, {most} may be");
         Ok(())
     }

@@ -307,7 +307,9 @@ impl Owner {
             Outcome::Done(_) | Outcome::Scored(..) => counts.finished += 1,
             Outcome::Aborted(_) => counts.aborted += 1,
             Outcome::Failed(Failure::Reset | Failure::Refused, _) => counts.reset += 1,
-            Outcome::Failed(..) | Outcome::RateLimited { .. } => counts.refused += 1,
+            Outcome::Failed(..) | Outcome::RateLimited { .. } | Outcome::Busy { .. } => {
+                counts.refused += 1;
+            }
         }
         let quota = self.nodes[flight.node.index()].quota(at);
         flight.told.send_modify(|told| (told.end, told.quota) = (Some(outcome), quota));

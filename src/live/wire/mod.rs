@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod openai;
+pub mod refusal;
 pub mod sse;
 
 /// Tokens of the prompt, exactly. For servers that would have to estimate them otherwise.
