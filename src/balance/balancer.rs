@@ -26,6 +26,7 @@ use super::gate::Gate;
 use super::guard::Ramp;
 use super::health::HealthSettings;
 use super::hedge::Hedger;
+use super::limiter::Limiters;
 use super::outlier::Detector;
 use super::output::OutputMean;
 use super::request::Request;
@@ -101,6 +102,8 @@ pub struct Balancer {
     pub(super) gate: Option<Box<Gate>>,
     /// Whether attempts are booked with the gate or the waiting room.
     keeps_books: bool,
+    /// Only where some pool's nodes have limiters.
+    pub(super) limiters: Option<Box<Limiters>>,
 }
 
 impl Balancer {
@@ -112,6 +115,7 @@ impl Balancer {
     pub fn new(config: Config) -> Balancer {
         config.check().expect("a configuration does not contradict itself");
         let gate = Gate::new(&config);
+        let limiters = Limiters::new(&config);
         let quotas = config.admission.counts_quotas(&config.nodes);
         let specs: Vec<StrategySpec> =
             config.pools.iter().map(|pool| pool.strategy.clone()).collect();
@@ -171,12 +175,14 @@ impl Balancer {
             hedger: config.hedge.map(|spec| Box::new(Hedger::new(spec))),
             spill,
             models,
+            limiters,
         };
         balancer.fleet.set_view(config.view);
         if quotas {
             balancer.fleet.keep_quotas();
         }
         balancer.fleet.set_panic(config.health.guard.panic);
+        balancer.limit_all();
         balancer.find_homes();
         balancer.start_patrols();
         balancer.start_scaling();
@@ -597,6 +603,7 @@ impl Balancer {
             spilled: !degraded && home != Some((why.pool, why.tier)),
             degraded,
             hedge: kind == Kind::Hedge,
+            crowd: self.fleet.node(node).ledger.requests,
         });
         let after = live.last.filter(|_| kind == Kind::Retry);
         live.tries[place] = this;
@@ -819,6 +826,9 @@ impl Balancer {
         };
         let (dispatched, streamed) = (this.dispatched, this.first_token.is_some());
         self.learn(node, &fact);
+        if self.limiters.is_some() {
+            self.limit_by_end(key, end);
+        }
         self.hear_end(node, end, sent.class, (dispatched, streamed), retry_after);
     }
 
@@ -1003,6 +1013,7 @@ impl Balancer {
             }
             FleetChange::Add(spec) => {
                 let node = self.fleet.add(*spec);
+                self.limit(node);
                 self.opened = true;
                 self.start_patrol(node);
                 self.declare_changed(node);

@@ -138,6 +138,14 @@ impl Config {
                 self.pools.iter().all(|p| p.batch.is_none() || p.limits == Limits::default()),
                 "a pool that takes batches has no limits of its own",
             ),
+            (
+                self.pools.iter().filter_map(|pool| pool.limiter).all(|spec| spec.is_sound()),
+                "a limiter begins within its bounds, of which the least is one",
+            ),
+            (
+                self.pools.iter().all(|pool| pool.batch.is_none() || pool.limiter.is_none()),
+                "a pool that takes batches has no limiter",
+            ),
             (self.groups_fit(), "a scaled group has nodes of one pool, its own, and a target"),
         ];
         rules.iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, rule)| Err(*rule))

@@ -659,6 +659,28 @@ pub enum Event {
         /// Whether it begins.
         on: bool,
     },
+    /// The limiter of a node lets it take another number of attempts at a time.
+    Limit {
+        /// The node.
+        node: NodeId,
+        /// So many from now on.
+        limit: u32,
+        /// So many when it was last worth a line.
+        before: u32,
+        /// Why.
+        cause: LimitCause,
+        /// Whether it is worth a line: a quarter away from `before`.
+        notable: bool,
+    },
+}
+
+/// Why a limiter changes its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitCause {
+    /// First tokens took so many times what they take on an idle node, in the mean.
+    Ratio(Ratio),
+    /// Back-pressure: an attempt ended so.
+    Pressed(End),
 }
 
 /// What is to be known of a request at its final end.

@@ -302,8 +302,11 @@ impl Balancer {
     }
 
     /// Tells the hedger how long a first token took, or how long it had not come when its attempt was
-    /// given up.
+    /// given up; what took its time tells its node's limiter too.
     pub(super) fn learn_first_token(&mut self, this: TryKey, gave_up: Option<End>) {
+        if self.limiters.is_some() && gave_up.is_none() {
+            self.limit_by_answer(this);
+        }
         let Some(hedger) = &mut self.hedger else { return };
         let this = &self.tries[this];
         // A hedge that lost was given up early: it says nothing of late ones.

@@ -139,6 +139,8 @@ pub(super) struct Try {
     pub(super) degraded: bool,
     /// Whether it was sent beside another one.
     pub(super) hedge: bool,
+    /// Attempts on its node when it was sent, itself included.
+    pub(super) crowd: u32,
 }
 
 /// Sums that prove conservation and Little's law, in integers.

@@ -7,6 +7,7 @@ use super::hours::{Clock, Paid, Sizes};
 use super::interval::{Interval, Intervals, Scope};
 use super::jobs::{JobBook, JobGroup};
 use super::log::Log;
+use super::pressure::Pressures;
 use super::quality::Qualities;
 use super::recent::Recent;
 use super::snapshot::{Decision, Figures, NodeRow, Point, PoolRow, Requests, Snapshot};
@@ -185,6 +186,7 @@ pub struct Collector {
     quality: Option<Box<Qualities>>,
     /// What was explained lately.
     recent: Recent,
+    pressures: Pressures,
 }
 
 /// Busy time and dispatches by node at some moment.
@@ -233,6 +235,7 @@ impl Collector {
             routes: vec![Group::new(); labels.routes.len()],
             quality: Qualities::new(&labels),
             recent: Recent::default(),
+            pressures: Pressures::new(config),
             labels,
         }
     }
@@ -272,6 +275,7 @@ impl Collector {
             Event::NodeChanged { node, spec } => self.node_changed(*node, spec),
             Event::Strategy { pool, to, .. } => self.strategies[pool.index()].clone_from(to),
             Event::Mark(mark) => self.marked(mark),
+            Event::Limit { .. } => self.pressures.hear(event),
             Event::RetryDenied { reason: NoRetry::Budget | NoRetry::Tokens, .. } => {
                 self.attempts.retries_denied += u64::from(now >= self.labels.warmup);
             }
@@ -851,6 +855,7 @@ impl Collector {
             latency_s: node.latency.latency(),
             cost_usd: costs(node.cost, hours.cost, node.attempts),
             hours: Some(hours.hours()),
+            limit: self.pressures.limit(at),
         }
     }
 

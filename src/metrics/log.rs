@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 use super::snapshot::{LOG_MAX, LogEntry, LogLevel};
 use super::{Labels, history::Past};
 use crate::balance::{
-    Cause, End, Event, Fate, JobFate, JobNews, JobPhase, Mark, MarkBy, MarkPhase, NodeState,
-    Settled,
+    Cause, End, Event, Fate, JobFate, JobNews, JobPhase, LimitCause, Mark, MarkBy, MarkPhase,
+    NodeState, Settled,
 };
 use crate::unit::{NodeId, Ratio, RequestId, Span, Time};
 
@@ -58,6 +58,9 @@ impl Log {
                 let text = format!("{name} {}: {word}  {why}", tier.name());
                 let level = if *on { LogLevel::Error } else { LogLevel::Info };
                 Some(info(level, None, text, format!("{name}: {word}")))
+            }
+            Event::Limit { node, limit, before, cause, notable: true } => {
+                Some(limited(labels, *node, *before, *limit, *cause))
             }
             Event::Scaled { group, from, to, reason } => {
                 let name = labels.groups.get(usize::from(*group)).map_or("?", String::as_str);
@@ -148,6 +151,16 @@ fn state(labels: &Labels, node: NodeId, to: NodeState, cause: Cause) -> Draft {
     };
     let text = format!("{node_name} {word}  {reason}");
     info(level, Some(node), text, format!("{node_name} {word}"))
+}
+
+fn limited(labels: &Labels, node: NodeId, from: u32, to: u32, cause: LimitCause) -> Draft {
+    let why = match cause {
+        LimitCause::Ratio(ratio) => format!("first tokens {:.1} times idle", ratio.value()),
+        LimitCause::Pressed(end) => end.words().to_owned(),
+    };
+    let name = name(labels, node);
+    let text = format!("{name}: limit {from} → {to}  {why}");
+    info(LogLevel::Info, Some(node), text, format!("{name}: limit {to}"))
 }
 
 fn percent(share: Ratio) -> f64 {

@@ -347,6 +347,20 @@ pub struct NodeSummary {
     /// Its hours.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hours: Option<Hours>,
+    /// How many attempts at a time its limiter let it take, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<LimitSummary>,
+}
+
+/// What a limiter found, over the whole run, warm-up included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LimitSummary {
+    /// At the end.
+    pub last: u32,
+    /// The lowest.
+    pub least: u32,
+    /// The highest.
+    pub most: u32,
 }
 
 /// Jobs by what became of them; `started` is `completed + failed + in_flight`.

@@ -195,6 +195,10 @@ impl<W: Write> Log<W> {
                     "on": on,
                 }),
             ),
+            Event::Limit { node: at, limit, before, cause, notable: true } => (
+                "limit",
+                json!({ "node": node(*at), "from": before, "to": limit, "why": word(cause) }),
+            ),
             Event::Mark(mark) => (
                 "mark",
                 json!({

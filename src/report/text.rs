@@ -33,6 +33,7 @@ pub fn text(summary: &Summary, verdicts: &[Verdict], notes: &[String]) -> String
     groups(&mut out, summary);
     batches(&mut out, summary);
     nodes(&mut out, &summary.nodes);
+    limits(&mut out, &summary.nodes);
     expectations(&mut out, verdicts);
     if !notes.is_empty() {
         out.push('\n');
@@ -392,6 +393,22 @@ fn node_table(out: &mut String, title: &str, nodes: &[&NodeSummary]) {
         ]);
     }
     table.write(out);
+}
+
+/// What limiters found; of many nodes the first.
+fn limits(out: &mut String, nodes: &[NodeSummary]) {
+    let limited = || nodes.iter().filter_map(|node| Some((node, node.limit?)));
+    let number = limited().count();
+    if number == 0 {
+        return;
+    }
+    let mut table = Table::new(1, &["Limits found", "at the end", "least", "most"]);
+    for (node, limit) in limited().take(ROWS_MAX) {
+        let cells = [limit.last, limit.least, limit.most].map(|limit| count(u64::from(limit)));
+        table.row(std::iter::once(name(&node.name)).chain(cells));
+    }
+    table.write(out);
+    more(out, number.saturating_sub(ROWS_MAX), "nodes with limiters");
 }
 
 fn more(out: &mut String, number: usize, what: &str) {

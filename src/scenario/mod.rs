@@ -19,6 +19,7 @@ mod document;
 mod engine;
 mod fault;
 mod hedge;
+mod limiter;
 mod names;
 mod origin;
 mod overrides;
