@@ -11,7 +11,8 @@ use super::choose::ModelChoice;
 use super::explain::Explanation;
 use super::fleet::{Limits, NodeSpec, NodeState, Prices, Tier};
 use super::job::{JobNews, JobStep};
-use super::request::Request;
+use super::ladder::Rung;
+use super::request::{Priority, Request};
 use super::scale::Reason;
 use super::strategy::StrategySpec;
 use crate::unit::{
@@ -333,6 +334,8 @@ pub enum Action {
         /// Tokens of the answer that have reached the client already: they end the prompt, and the
         /// answer goes on after them.
         resumed: Tokens,
+        /// What the answer is clamped to, those tokens included; lower than what the client allows.
+        clamp: Option<Tokens>,
     },
     /// Stop this attempt. The executor confirms with `Finish(_, Outcome::Aborted(_))`, or with
     /// whatever other outcome happened first.
@@ -441,6 +444,8 @@ pub enum Reject {
     TenantRate(Span),
     /// Its tenant's money for the day is spent; the next day begins after so long.
     Budget(Span),
+    /// Its nodes are too full for a request of its priority.
+    Shed,
 }
 
 impl Reject {
@@ -455,6 +460,7 @@ impl Reject {
             Reject::Displaced => "gave way in the queue",
             Reject::TenantRate(_) => "tenant over its rate limit",
             Reject::Budget(_) => "tenant over its budget",
+            Reject::Shed => "shed under load",
         }
     }
 }
@@ -672,6 +678,30 @@ pub enum Event {
         /// Whether it is worth a line: a quarter away from `before`.
         notable: bool,
     },
+    /// Requests of a priority are shed on a route, or that is over.
+    Shedding {
+        /// The route.
+        route: RouteId,
+        /// Whose requests.
+        priority: Priority,
+        /// Whether it begins.
+        on: bool,
+        /// The saturation of the route.
+        saturation: Ratio,
+    },
+    /// A route steps onto another rung of the ladder of degradation.
+    Rung {
+        /// The route.
+        route: RouteId,
+        /// Before.
+        from: Rung,
+        /// From now on.
+        to: Rung,
+        /// The saturation of the route.
+        saturation: Ratio,
+        /// The threshold it has passed: of the rung gone up to, or of the one left downwards.
+        threshold: Ratio,
+    },
 }
 
 /// Why a limiter changes its limit.
@@ -722,6 +752,8 @@ pub struct Settled {
     pub hedge: bool,
     /// What its attempts had cost by then; those that were aborted last may add to it.
     pub spent: Cost,
+    /// The last rung of the ladder of degradation that changed what became of it.
+    pub touched: Rung,
 }
 
 /// Which try a dispatch is.
@@ -767,6 +799,8 @@ pub enum NoHedge {
     Deadline,
     /// It has had as many attempts as a request may have at all.
     Attempts,
+    /// The ladder of degradation has given up hedges.
+    Degraded,
 }
 
 /// Why a node changed state.

@@ -9,6 +9,7 @@ use super::choose::InHand;
 use super::event::{End, Why};
 use super::failover::ATTEMPTS_MAX;
 use super::fleet::{Held, Prices};
+use super::ladder::Rung;
 use super::request::Request;
 use super::route::LaneId;
 use super::strategy::{Memo, Sent};
@@ -113,6 +114,10 @@ pub(super) struct Live {
     pub(super) in_hand: Option<Box<InHand>>,
     /// What ended attempts cost.
     pub(super) spent: Cost,
+    /// The last rung of the ladder that changed what becomes of it.
+    pub(super) touched: Rung,
+    /// What its answer is clamped to.
+    pub(super) clamp: Option<Tokens>,
 }
 
 /// An attempt that has not ended yet.

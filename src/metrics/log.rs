@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 
+use super::pressure::{change, route_name};
 use super::snapshot::{LOG_MAX, LogEntry, LogLevel};
 use super::{Labels, history::Past};
 use crate::balance::{
@@ -62,6 +63,7 @@ impl Log {
             Event::Limit { node, limit, before, cause, notable: true } => {
                 Some(limited(labels, *node, *before, *limit, *cause))
             }
+            Event::Shedding { .. } | Event::Rung { .. } => pressed(labels, event),
             Event::Scaled { group, from, to, reason } => {
                 let name = labels.groups.get(usize::from(*group)).map_or("?", String::as_str);
                 let why = reason.target.words(reason.measured);
@@ -151,6 +153,14 @@ fn state(labels: &Labels, node: NodeId, to: NodeState, cause: Cause) -> Draft {
     };
     let text = format!("{node_name} {word}  {reason}");
     info(level, Some(node), text, format!("{node_name} {word}"))
+}
+
+fn pressed(labels: &Labels, event: &Event) -> Option<Draft> {
+    let (route, what, saturation) = change(event)?;
+    let route = route_name(labels, route, labels.routes.len());
+    let route = if route.is_empty() { route } else { format!("{route}: ") };
+    let text = format!("{route}{what}  saturation {:.2}", saturation.value());
+    Some(info(LogLevel::Warning, None, text, format!("{route}{what}")))
 }
 
 fn limited(labels: &Labels, node: NodeId, from: u32, to: u32, cause: LimitCause) -> Draft {

@@ -22,6 +22,7 @@ mod hedge;
 mod limiter;
 mod names;
 mod origin;
+mod overload;
 mod overrides;
 mod pool;
 mod problem;
@@ -483,6 +484,8 @@ fn config(
         scale,
         hedge,
         admission: admission::admission(&settings.said, tenants, settings.quotas),
+        shed: settings.shed,
+        degrade: settings.degrade,
         ..Config::new(pools, nodes, routes)
     }
 }
