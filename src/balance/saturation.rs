@@ -97,7 +97,8 @@ pub(super) struct Pressed {
 }
 
 impl Pressed {
-    /// Sets who is shed and returns the priorities for which that is new, the least important first.
+    /// Sets who is shed and returns the priorities for which that is new: the least important first
+    /// where it begins, the most important first where it ends.
     fn shed(&mut self, spec: &ShedSpec) -> impl Iterator<Item = (Priority, bool)> + use<> {
         let now = self.saturation;
         let mut news = [None; 4];
@@ -111,7 +112,8 @@ impl Pressed {
                 now >= at.value()
             };
             if std::mem::replace(&mut self.shed[place], on) != on {
-                news[3 - place] = Some((priority, on));
+                // Never some of both: they have the same saturation and rising thresholds.
+                news[if on { 3 - place } else { place }] = Some((priority, on));
             }
         }
         news.into_iter().flatten()
@@ -314,6 +316,14 @@ mod tests {
         let wanted = on.map(|(who, at)| (who, true, at)).into_iter();
         let wanted = wanted.chain(off.map(|(who, at)| (who, false, at)));
         assert_eq!(told, wanted.collect::<Vec<_>>());
+        // With one threshold for all it is the same.
+        let spec = ShedSpec { at: [Some(Ratio::ONE); 4], ..spec };
+        this.saturation = 1.0;
+        let on: Vec<_> = this.shed(&spec).collect();
+        assert_eq!(on, [Sheddable, Normal, High, Critical].map(|who| (who, true)));
+        this.saturation = 0.0;
+        let off: Vec<_> = this.shed(&spec).collect();
+        assert_eq!(off, [Critical, High, Normal, Sheddable].map(|who| (who, false)));
     }
 
     #[test]

@@ -43,17 +43,17 @@ fn thresholds<const N: usize>(
         }
     }
     // What is not said gives way to what is.
-    for place in 0..N {
+    for (place, said) in said.iter().enumerate() {
         let (before, after) = at.split_at_mut(place);
         let low = before.iter().flatten().max().copied();
-        if let (Some(this), Some(low), false) = (&mut after[0], low, said[place]) {
+        if let (Some(this), Some(low), false) = (&mut after[0], low, said) {
             *this = (*this).max(low);
         }
     }
-    for place in (0..N).rev() {
+    for (place, said) in said.iter().enumerate().rev() {
         let (before, after) = at.split_at_mut(place + 1);
         let high = after.iter().flatten().min().copied();
-        if let (Some(this), Some(high), false) = (&mut before[place], high, said[place]) {
+        if let (Some(this), Some(high), false) = (&mut before[place], high, said) {
             *this = (*this).min(high);
         }
     }

@@ -323,8 +323,11 @@ fn window(scenario: &Scenario) -> Option<(Time, Time, Time)> {
     // The last ejection runs out, probes come back, and what has piled up is worked off.
     let probes = Span(health.probe_timeout.0.saturating_mul(2 * u64::from(health.rise) + 2));
     let backlog = Span(healed.since(first).0.saturating_mul(2));
-    let rested =
-        [health.eject_cap, probes, backlog, HEAL_MIN].iter().fold(healed, |at, &more| at + more);
+    // Every rung of the ladder is stood on for a while on the way down.
+    let ladder = scenario.balancer.degrade.map_or(Span::ZERO, |spec| Span(spec.stay.0 * 7));
+    let rested = [health.eject_cap, probes, backlog, ladder, HEAL_MIN]
+        .iter()
+        .fold(healed, |at, &more| at + more);
     (rested < end).then_some((healed, rested, end))
 }
 
