@@ -5,6 +5,7 @@
 mod gate;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -12,16 +13,17 @@ use gate::{
     CLIENT_KEY, DONE, Do, FINISH, Gate, KEY, PATIENCE, ROLE, Reply, SETTINGS, SSE, Upstream, chat,
     exchange, get, http, post, say, stream_of, text, whole, word,
 };
-use plimsoll::balance::{End, Failure, Fate, Stage};
+use plimsoll::balance::{End, Failure, Fate, Reject, Stage};
 use plimsoll::live::http::{Limits, Stop};
 use plimsoll::live::mock::{Mock, NodeName, Parts as MockParts};
 use plimsoll::live::upstream::BODY_MAX;
 use plimsoll::live::wire::sse::EVENT_MAX;
 use plimsoll::scenario::Scenario;
 use plimsoll::unit::RegionId;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 /// A client that is gone is noticed far sooner; the bound is for busy machines.
@@ -451,6 +453,76 @@ async fn a_client_that_leaves_the_queue_never_reaches_an_endpoint() {
     assert_eq!(up.seen().len(), 1);
     let (ends, fates) = gate.close().await;
     assert_eq!((ends, fates), (vec![End::Cancelled], vec![Fate::Cancelled; 2]));
+}
+
+/// One request keeps a quarter of the only endpoint busy, which is enough for these thresholds.
+async fn pressed(settings: &str) -> (Upstream, Arc<Gate>, JoinHandle<Reply>) {
+    let mut script = vec![Do::Wait(2_000)];
+    script.extend(stream_of("hello"));
+    let up = Upstream::start(script).await;
+    let settings = format!("timeouts = {{ first_token = \"6s\" }}\n{settings}");
+    let node = "limits = { concurrency = 4 }";
+    let gate = Arc::new(Gate::with(&[up.url()], node, &settings, Limits::default()).await);
+    let first = Arc::clone(&gate);
+    let first = tokio::spawn(async move { first.ask(&chat(true)).await });
+    sleep(Duration::from_millis(1_000)).await;
+    (up, gate, first)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn under_load_answers_are_clamped_in_the_body_that_leaves() {
+    let settings = "degrade = { hedges = \"none\", queue = \"none\", shed = \"none\", clamp = 0.02, \
+                    cheaper = \"none\", reject = \"none\", hysteresis = 0.01, stay = \"1ms\", \
+                    max_tokens = 50 }";
+    let (up, gate, first) = pressed(settings).await;
+    let asked = |said: Value| {
+        let mut body = chat(true);
+        body.as_object_mut().expect("an object").extend(said.as_object().expect("one").clone());
+        body
+    };
+    let bodies = [
+        asked(json!({"user": "none"})),
+        asked(json!({"user": "old", "max_tokens": 400})),
+        asked(json!({"user": "new", "max_completion_tokens": 400, "max_tokens": null})),
+        asked(json!({"user": "few", "max_completion_tokens": 20})),
+    ];
+    // The fourth waits for a place, and is clamped when it gets one.
+    let [a, b, c, d] = &bodies;
+    let replies = tokio::join!(gate.ask(a), gate.ask(b), gate.ask(c), gate.ask(d));
+    for reply in [first.await.expect("no panic"), replies.0, replies.1, replies.2, replies.3] {
+        assert_eq!(reply.text(), "hello");
+    }
+    let body = |raw: &String| -> Value {
+        let (_, body) = raw.split_once("\r\n\r\n").expect("a head");
+        serde_json::from_str(body).expect("JSON")
+    };
+    let seen: Vec<Value> = up.seen().iter().map(body).collect();
+    let limits = |user: &str| {
+        let this = seen.iter().find(|body| body["user"] == user).expect("it was sent");
+        (this["max_tokens"].clone(), this["max_completion_tokens"].clone())
+    };
+    assert_eq!(limits("none"), (json!(50), Value::Null));
+    assert_eq!(limits("old"), (json!(50), Value::Null));
+    assert_eq!(limits("new"), (Value::Null, json!(50)));
+    assert_eq!(limits("few"), (Value::Null, json!(20)));
+    assert!(seen[0].get("max_tokens").is_none(), "before there was any load");
+    let gate = Arc::into_inner(gate).expect("nobody else has it");
+    gate.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_shed_is_told_when_to_come_again() {
+    let settings = "shed = { normal = 0.02, sheddable = 0.02, hysteresis = 0.01 }";
+    let (up, gate, first) = pressed(settings).await;
+    let reply = gate.ask(&chat(true)).await;
+    assert_eq!(reply.status, 503);
+    assert!(reply.head.contains("retry-after: 1"), "{reply:?}");
+    assert!(reply.body.contains("overloaded"), "{reply:?}");
+    assert_eq!(first.await.expect("no panic").text(), "hello");
+    assert_eq!(up.seen().len(), 1);
+    let gate = Arc::into_inner(gate).expect("nobody else has it");
+    let (_, fates) = gate.close().await;
+    assert!(fates.contains(&Fate::Rejected(Reject::Shed)), "{fates:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

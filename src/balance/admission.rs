@@ -13,6 +13,7 @@ use super::balancer::Balancer;
 use super::event::{Event, Fate, Reject};
 use super::fleet::NodeSpec;
 use super::forecast::{Due, Forecast};
+use super::ladder::Rung;
 use super::limits::Tenants;
 use super::request::Request;
 use super::timer::Alarm;
@@ -171,6 +172,11 @@ impl Lines {
         self.by_route[route.index()] -= 1;
     }
 
+    /// Returns how many wait on a route.
+    pub(super) fn waiting_on(&self, route: RouteId) -> u32 {
+        self.by_route[route.index()]
+    }
+
     /// Returns every entry of a line, those of requests that have left included.
     pub(super) fn entries(&self, route: RouteId) -> impl Iterator<Item = Place> {
         let room = self.room.iter().flat_map(move |room| room.entries(route));
@@ -237,10 +243,23 @@ impl Balancer {
                 return self.turn_away(key, Reject::TooLate);
             }
         }
-        if self.lines.waiting >= self.queue.max && !self.make_room(&guest) {
+        let route = guest.route;
+        let mut max_wait = self.queue.max_wait;
+        if self.overload.is_some()
+            && let Some(left) = self.shortened(route)
+        {
+            self.touch(key, Rung::Queue);
+            let most = left.of(u64::from(self.queue.max));
+            if u64::from(self.lines.waiting_on(route)) >= most
+                && !self.make_room(&guest, Some(route))
+            {
+                return self.turn_away(key, Reject::QueueFull);
+            }
+            max_wait = max_wait.map(|wait| Span(left.of(wait.0)));
+        }
+        if self.lines.waiting >= self.queue.max && !self.make_room(&guest, None) {
             return self.turn_away(key, Reject::QueueFull);
         }
-        let route = guest.route;
         if self.forecast.is_some() {
             self.expect(&guest);
         }
@@ -250,7 +269,7 @@ impl Balancer {
         if !queued {
             self.effects.events.push(Event::Queued { request, route });
         }
-        if let Some(wait) = self.queue.max_wait {
+        if let Some(wait) = max_wait {
             self.timers.after(self.now, wait, Alarm::GiveUp(key, number));
         }
         self.give_up_in_time(key, number);
@@ -273,10 +292,12 @@ impl Balancer {
         }
     }
 
-    /// In a full room somebody may have to give way to the guest. Returns whether there is a place.
-    fn make_room(&mut self, guest: &Guest) -> bool {
+    /// In a full room somebody may have to give way to the guest, somebody of a route if only that is
+    /// full. Returns whether there is a place.
+    fn make_room(&mut self, guest: &Guest, of: Option<RouteId>) -> bool {
         let room = self.lines.room.as_ref();
         let victim = room.and_then(|room| room.victim(guest.priority, guest.tenant));
+        let victim = victim.filter(|key| of.is_none_or(|route| self.requests[*key].route == route));
         let Some(victim) = victim.filter(|_| self.queue.max > 0) else {
             return false;
         };

@@ -26,11 +26,14 @@ use super::gate::Gate;
 use super::guard::Ramp;
 use super::health::HealthSettings;
 use super::hedge::Hedger;
+use super::ladder::Rung;
+use super::limiter::Limiters;
 use super::outlier::{Detector, Outlier};
 use super::output::OutputMean;
 use super::request::Request;
 use super::resize::Scaler;
 use super::route::{Degrading, LaneId, RouteSpec, Routes};
+use super::saturation::Overload;
 use super::spill::Spill;
 use super::strategy::{Ask, Fact, Sent, Strategy, StrategySpec};
 use super::timer::{Alarm, Timers};
@@ -104,6 +107,10 @@ pub struct Balancer {
     pub(super) gate: Option<Box<Gate>>,
     /// Whether attempts are booked with the gate or the waiting room.
     keeps_books: bool,
+    /// Only where some pool's nodes have limiters.
+    pub(super) limiters: Option<Box<Limiters>>,
+    /// What is done about load, where something is.
+    pub(super) overload: Option<Box<Overload>>,
 }
 
 impl Balancer {
@@ -115,6 +122,8 @@ impl Balancer {
     pub fn new(config: Config) -> Balancer {
         config.check().expect("a configuration does not contradict itself");
         let gate = Gate::new(&config);
+        let limiters = Limiters::new(&config);
+        let overload = Overload::new(&config);
         let quotas = config.admission.counts_quotas(&config.nodes);
         let specs: Vec<StrategySpec> =
             config.pools.iter().map(|pool| pool.strategy.clone()).collect();
@@ -182,12 +191,15 @@ impl Balancer {
             hedger: config.hedge.map(|spec| Box::new(Hedger::new(spec))),
             spill,
             models,
+            limiters,
+            overload,
         };
         balancer.fleet.set_view(config.view);
         if quotas {
             balancer.fleet.keep_quotas();
         }
         balancer.fleet.set_panic(panics);
+        balancer.limit_all();
         balancer.find_homes();
         balancer.start_patrols();
         balancer.start_scaling();
@@ -279,6 +291,7 @@ impl Balancer {
         self.queue.max_wait.is_none()
             && self.scaler.groups.is_empty()
             && self.ramps.is_empty()
+            && self.overload.is_none()
             && !self.has_quotas()
             && self.fleet.nodes().iter().all(stays)
     }
@@ -367,6 +380,8 @@ impl Balancer {
             in_hand: None,
             spent: Cost::ZERO,
             refused: 0,
+            touched: Rung::Calm,
+            clamp: None,
             request,
         });
         let other = self.index.insert(id, key);
@@ -375,6 +390,10 @@ impl Balancer {
             self.settle(key, Fate::Failed(End::TimedOut(Stage::Total)));
         } else if self.requests[key].request.again > 0 && !self.admits_again(key) {
             self.turn_away(key, Reject::RetryBudget);
+        } else if self.overload.is_some()
+            && let Some(reason) = self.sheds(key)
+        {
+            self.turn_away(key, reason);
         } else if self.gate.is_some()
             && let Some(reason) = self.knock(key)
         {
@@ -450,6 +469,11 @@ impl Balancer {
     /// Returns whether the request may use cheaper pools now, and in which order.
     pub(super) fn degrading(&self, key: RequestKey) -> Degrading {
         let live = &self.requests[key];
+        if self.overload.is_some()
+            && let Some(degrading) = self.cheaper(live.route)
+        {
+            return degrading;
+        }
         let Some(degrade) = &self.routes.get(live.route).degrade else {
             return Degrading::No;
         };
@@ -469,6 +493,7 @@ impl Balancer {
             Degrading::No => (own, &cheap[..0]),
             Degrading::After => (own, cheap),
             Degrading::Before => (cheap, own),
+            Degrading::Next => (&own[1..], &own[..1]),
         };
         first.iter().chain(then).nth(place).copied()
     }
@@ -581,6 +606,7 @@ impl Balancer {
 
     pub(super) fn dispatch(&mut self, key: RequestKey, choice: &Choice, batch: Option<Together>) {
         let Choice { node, why, memo } = *choice;
+        let lowered = self.overload.is_some() && self.lower(key, why.pool);
         let expected = self.expected(&self.requests[key]);
         let live = &mut self.requests[key];
         let held = self.fleet.start(node, self.now, live.request.prompt, expected);
@@ -596,7 +622,7 @@ impl Balancer {
             (None, 0) => Kind::First,
             (None, _) => Kind::Retry,
         };
-        let degraded = self.routes.pools(live.lane).1.contains(&why.pool);
+        let degraded = lowered || self.routes.pools(live.lane).1.contains(&why.pool);
         let home = self.homes[live.lane as usize];
         let this = self.tries.insert(Try {
             request: key,
@@ -613,6 +639,7 @@ impl Balancer {
             spilled: !degraded && home != Some((why.pool, why.tier)),
             degraded,
             hedge: kind == Kind::Hedge,
+            crowd: self.fleet.node(node).ledger.requests,
         });
         let after = live.last.filter(|_| kind == Kind::Retry);
         live.tries[place] = this;
@@ -624,8 +651,8 @@ impl Balancer {
         live.dispatched.get_or_insert(self.now);
         self.totals.dispatched += 1;
         let attempt = Attempt { request: live.request.id, ordinal };
-        let resumed = live.resumed;
-        self.effects.actions.push(Action::Dispatch { attempt, node, batch, resumed });
+        let (resumed, clamp) = (live.resumed, live.clamp);
+        self.effects.actions.push(Action::Dispatch { attempt, node, batch, resumed, clamp });
         self.effects.events.push(Event::Dispatched {
             attempt,
             node,
@@ -747,6 +774,7 @@ impl Balancer {
             job: request.job,
             hedge: by.is_some_and(|by| by.hedge),
             spent: live.spent,
+            touched: live.touched,
         }));
         if let Some(node) = node.filter(|_| self.models.is_some() && fate == Fate::Completed) {
             self.await_feedback(key, node);
@@ -840,6 +868,9 @@ impl Balancer {
         };
         let (dispatched, streamed) = (this.dispatched, this.first_token.is_some());
         self.learn(node, &fact);
+        if self.limiters.is_some() {
+            self.limit_by_end(key, end);
+        }
         self.hear_end(node, end, sent.class, (dispatched, streamed), retry_after);
     }
 
@@ -916,7 +947,9 @@ impl Balancer {
         if let Some(forecast) = &mut self.forecast {
             forecast.took(live.request.class, self.now.since(this.dispatched));
         }
-        if let Some(mean) = self.outputs.get_mut(live.request.class.index()) {
+        // How long a clamped answer would have been nobody knows.
+        let whole = live.clamp.is_none_or(|most| usage.output < most);
+        if let Some(mean) = self.outputs.get_mut(live.request.class.index()).filter(|_| whole) {
             mean.learn(usage.output);
         }
         // What was withheld reaches the client whole.
@@ -966,6 +999,7 @@ impl Balancer {
             Alarm::Silence(peer, _) => self.fleet.silence(peer),
             Alarm::Hedge(this) => self.hedge(this),
             Alarm::Allowance => self.allowance(),
+            Alarm::Saturation => self.look_at_saturation(),
         }
     }
 
@@ -1024,6 +1058,7 @@ impl Balancer {
             }
             FleetChange::Add(spec) => {
                 let node = self.fleet.add(*spec);
+                self.limit(node);
                 self.opened = true;
                 self.start_patrol(node);
                 self.declare_changed(node);
@@ -1126,7 +1161,7 @@ fn purpose(
             matches!(fleet.node(node).state(), NodeState::Limited | NodeState::Ejected)
         }
         Alarm::Recheck(node) => fleet.node(node).state() == NodeState::Probing,
-        Alarm::Scale(_) | Alarm::Window(_) | Alarm::Allowance => true,
+        Alarm::Scale(_) | Alarm::Window(_) | Alarm::Allowance | Alarm::Saturation => true,
         Alarm::Patrol(node) | Alarm::Generate(node) => fleet.node(node).state() != NodeState::Gone,
         Alarm::ProbeTimeout(node, number) => {
             let health = &fleet.node(node).health;

@@ -11,7 +11,9 @@ use super::fleet::{Limits, NodeSpec, PoolSpec};
 use super::health::HealthSettings;
 use super::hearsay::View;
 use super::hedge::{HedgeAfter, HedgeSpec};
+use super::ladder::DegradeSpec;
 use super::route::RouteSpec;
+use super::saturation::ShedSpec;
 use super::scale::ScaleSpec;
 use super::waiting::MIN_SHARE_MAX;
 use crate::unit::{PoolId, Ratio, Span, Tokens};
@@ -49,6 +51,12 @@ pub struct Config {
     /// Who may come in, and how those who wait are served.
     #[serde(default, skip_serializing_if = "Admission::is_default")]
     pub admission: Admission,
+    /// Whose requests are turned away under load.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shed: Option<ShedSpec>,
+    /// What else is given up under load, step by step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub degrade: Option<DegradeSpec>,
 }
 
 impl Config {
@@ -70,6 +78,8 @@ impl Config {
             scale: Vec::new(),
             hedge: None,
             admission: Admission::default(),
+            shed: None,
+            degrade: None,
         }
     }
 
@@ -133,6 +143,22 @@ impl Config {
             (
                 self.pools.iter().all(|p| p.batch.is_none() || p.limits == Limits::default()),
                 "a pool that takes batches has no limits of its own",
+            ),
+            (
+                self.pools.iter().filter_map(|pool| pool.limiter).all(|spec| spec.is_sound()),
+                "a limiter begins within its bounds, of which the least is one",
+            ),
+            (
+                self.pools.iter().all(|pool| pool.batch.is_none() || pool.limiter.is_none()),
+                "a pool that takes batches has no limiter",
+            ),
+            (
+                self.shed.is_none_or(|spec| spec.is_sound()),
+                "who matters more is shed later, and shedding can end",
+            ),
+            (
+                self.degrade.is_none_or(|spec| spec.is_sound()),
+                "the rungs of a ladder rise, and can be left",
             ),
             (self.groups_fit(), "a scaled group has nodes of one pool, its own, and a target"),
         ];

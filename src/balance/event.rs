@@ -11,7 +11,8 @@ use super::choose::ModelChoice;
 use super::explain::Explanation;
 use super::fleet::{Limits, NodeSpec, NodeState, Prices, Tier};
 use super::job::{JobNews, JobStep};
-use super::request::Request;
+use super::ladder::Rung;
+use super::request::{Priority, Request};
 use super::scale::Reason;
 use super::strategy::StrategySpec;
 use crate::unit::{
@@ -340,6 +341,8 @@ pub enum Action {
         /// Tokens of the answer that have reached the client already: they end the prompt, and the
         /// answer goes on after them.
         resumed: Tokens,
+        /// What the answer is clamped to, those tokens included; lower than what the client allows.
+        clamp: Option<Tokens>,
     },
     /// Stop this attempt. The executor confirms with `Finish(_, Outcome::Aborted(_))`, or with
     /// whatever other outcome happened first.
@@ -450,6 +453,8 @@ pub enum Reject {
     Budget(Span),
     /// Whoever asks tries again, and too many retries are under way already.
     RetryBudget,
+    /// Its nodes are too full for a request of its priority.
+    Shed,
 }
 
 impl Reject {
@@ -465,6 +470,7 @@ impl Reject {
             Reject::TenantRate(_) => "tenant over its rate limit",
             Reject::Budget(_) => "tenant over its budget",
             Reject::RetryBudget => "too many retries under way",
+            Reject::Shed => "shed under load",
         }
     }
 }
@@ -669,6 +675,52 @@ pub enum Event {
         /// Whether it begins.
         on: bool,
     },
+    /// The limiter of a node lets it take another number of attempts at a time.
+    Limit {
+        /// The node.
+        node: NodeId,
+        /// So many from now on.
+        limit: u32,
+        /// So many when it was last worth a line.
+        before: u32,
+        /// Why.
+        cause: LimitCause,
+        /// Whether it is worth a line: a quarter away from `before`.
+        notable: bool,
+    },
+    /// Requests of a priority are shed on a route, or that is over.
+    Shedding {
+        /// The route.
+        route: RouteId,
+        /// Whose requests.
+        priority: Priority,
+        /// Whether it begins.
+        on: bool,
+        /// The saturation of the route.
+        saturation: Ratio,
+    },
+    /// A route steps onto another rung of the ladder of degradation.
+    Rung {
+        /// The route.
+        route: RouteId,
+        /// Before.
+        from: Rung,
+        /// From now on.
+        to: Rung,
+        /// The saturation of the route.
+        saturation: Ratio,
+        /// The threshold it has passed: of the rung gone up to, or of the one left downwards.
+        threshold: Ratio,
+    },
+}
+
+/// Why a limiter changes its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitCause {
+    /// First tokens took so many times what they take on an idle node, in the mean.
+    Ratio(Ratio),
+    /// Back-pressure: an attempt ended so.
+    Pressed(End),
 }
 
 /// What is to be known of a request at its final end.
@@ -710,6 +762,8 @@ pub struct Settled {
     pub hedge: bool,
     /// What its attempts had cost by then; those that were aborted last may add to it.
     pub spent: Cost,
+    /// The last rung of the ladder of degradation that changed what became of it.
+    pub touched: Rung,
 }
 
 /// Which try a dispatch is.
@@ -755,6 +809,8 @@ pub enum NoHedge {
     Deadline,
     /// It has had as many attempts as a request may have at all.
     Attempts,
+    /// The ladder of degradation has given up hedges.
+    Degraded,
 }
 
 /// Why a node changed state.

@@ -12,6 +12,7 @@ use super::batch::BatchSpec;
 use super::event::{NodeReport, PeerLoad, PeerNode, TOKENS_MAX, Usage};
 use super::health::{Health, HealthSettings};
 use super::hearsay::{Hearsay, Load, Signal, View};
+use super::limiter::LimiterSpec;
 use super::limits::Quota;
 use super::strategy::StrategySpec;
 use crate::unit::{
@@ -134,6 +135,10 @@ pub struct PoolSpec {
     /// How the health of its nodes is watched, where that is not as in all pools.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<Box<HealthSettings>>,
+    /// How it is found out how many attempts each of its nodes takes at a time, beside what is
+    /// configured. Not together with `batch`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limiter: Option<LimiterSpec>,
 }
 
 impl Limits {
@@ -160,6 +165,7 @@ impl PoolSpec {
             overprovision: None,
             limits: Limits::default(),
             health: None,
+            limiter: None,
         }
     }
 }
@@ -357,6 +363,8 @@ pub struct Node {
     prices: Prices,
     /// While it is on trial: attempts at a time.
     trial: Option<u32>,
+    /// Attempts at a time as its limiter has found out, where it has one.
+    adaptive: Option<u32>,
 }
 
 impl Node {
@@ -370,13 +378,15 @@ impl Node {
         self.limit
     }
 
-    /// Sets it from what is configured and what its trial allows.
+    /// Returns how many its limiter lets it take, if it has one.
+    pub(super) const fn adaptive(&self) -> Option<u32> {
+        self.adaptive
+    }
+
+    /// Sets it from what is configured, what its trial allows and what its limiter says.
     fn find_limit(&mut self) {
-        let configured = self.spec.limits.concurrency;
-        self.limit = match (configured, self.trial) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
+        let all = [self.spec.limits.concurrency, self.trial, self.adaptive];
+        self.limit = all.into_iter().flatten().min();
     }
 
     /// Returns its state.
@@ -513,6 +523,7 @@ impl Fleet {
             open_at: CLOSED,
             capacity: 0,
             trial: None,
+            adaptive: None,
         });
         if !self.quotas.is_empty() {
             self.quotas.push(Quota::new(&self.node(id).spec.limits));
@@ -792,6 +803,17 @@ impl Fleet {
         node.trial = trial;
         node.find_limit();
         self.refresh(id);
+    }
+
+    /// Lets a node have so many attempts at a time as its limiter says. Returns whether this opened
+    /// the node.
+    pub(super) fn adapt(&mut self, id: NodeId, adaptive: Option<u32>) -> bool {
+        let was_open = self.is_open(id);
+        let node = &mut self.nodes[id.index()];
+        node.adaptive = adaptive;
+        node.find_limit();
+        self.refresh(id);
+        !was_open && self.is_open(id)
     }
 
     /// Something came from a node.

@@ -252,6 +252,9 @@ impl Balancer {
     }
 
     fn hedged_choice(&mut self, key: RequestKey, late: NodeId) -> Result<Choice, NoHedge> {
+        if self.overload.is_some() && self.drops_hedge(key) {
+            return Err(NoHedge::Degraded);
+        }
         let Some(hedger) = &self.hedger else { return Err(NoHedge::Budget) };
         let live = &self.requests[key];
         if live.attempts >= ATTEMPTS_MAX {
@@ -302,8 +305,15 @@ impl Balancer {
     }
 
     /// Tells the hedger how long a first token took, or how long it had not come when its attempt was
-    /// given up.
+    /// given up; limiters and saturation go by it too.
     pub(super) fn learn_first_token(&mut self, this: TryKey, gave_up: Option<End>) {
+        if self.limiters.is_some() && gave_up.is_none() {
+            self.limit_by_answer(this);
+        }
+        let late = Some(End::TimedOut(Stage::FirstToken));
+        if self.overload.is_some() && (gave_up.is_none() || gave_up == late) {
+            self.pace(this);
+        }
         let Some(hedger) = &mut self.hedger else { return };
         let this = &self.tries[this];
         // A hedge that lost was given up early: it says nothing of late ones.

@@ -9,8 +9,9 @@
 //! what there is. I17 attempts are at most as many as allowed. I18 at most two attempts of a request
 //! run, on two nodes, and none beside one that has begun. I26 tenants: what their books say is under
 //! way is, at what it is expected to cost, and no more than they may have. I31 time never goes back
-//! (asserted in `handle`). I34 no idling: if a request waits, no node that may serve it is open, or a
-//! limit of its pool or tenant holds it back. I39 Little's law in integers. The check costs as much
+//! (asserted in `handle`). I37 nobody is shed before somebody who matters less. I34 no idling: if a request waits, no node that may serve it is open, or a
+//! limit of its pool or tenant holds it back. I39 Little's law in integers. I54 what a limiter found is within its bounds and in
+//! force. The check costs as much
 //! as there are nodes and requests under way; tests and `plimsoll chaos` call it after every input.
 
 use super::balancer::Balancer;
@@ -33,6 +34,8 @@ pub fn check(balancer: &Balancer) -> Result<(), String> {
     no_idling(balancer)?;
     bounds(balancer)?;
     balancer.gate_adds_up()?;
+    balancer.limits_add_up()?;
+    balancer.sheds_in_order()?;
     if balancer.lines.room.as_ref().is_some_and(|room| !room.adds_up()) {
         return Err("I01: the waiting room does not add up".to_owned());
     }

@@ -26,17 +26,21 @@ mod hearsay;
 mod hedge;
 mod invariant;
 mod job;
+mod ladder;
+mod limiter;
 mod limits;
 mod outlier;
 mod output;
 mod request;
 mod resize;
 mod route;
+mod saturation;
 mod scale;
 mod spill;
 mod strategy;
 mod timer;
 mod under_way;
+mod unloaded;
 mod waiting;
 
 pub use admission::{Admission, Queue};
@@ -46,9 +50,9 @@ pub use choose::{ANSWERS_MAX, ArmView, CHOICES_MAX, Choose, ModelChoice, ModelWh
 pub use config::Config;
 pub use event::{
     Action, Attempt, Cause, Control, Effects, End, Event, Failure, Fate, FleetChange, Grade, Input,
-    Kind, Mark, MarkBy, MarkPhase, NoHedge, NoRetry, NodeReport, Outcome, PeerLoad, PeerNode,
-    ProbeResult, Progress, Reject, Scored, Settled, Stage, Term, TermUnit, Terms, Together, Usage,
-    Why,
+    Kind, LimitCause, Mark, MarkBy, MarkPhase, NoHedge, NoRetry, NodeReport, Outcome, PeerLoad,
+    PeerNode, ProbeResult, Progress, Reject, Scored, Settled, Stage, Term, TermUnit, Terms,
+    Together, Usage, Why,
 };
 pub use explain::{CANDIDATES_MAX, Candidate, Explain, Explanation, Filter, Verdict};
 pub use failover::{ATTEMPTS_MAX, RETRIES_MIN, Retry, Timeouts};
@@ -61,10 +65,13 @@ pub use hearsay::{Load, PEER_FRESH, REPORT_FRESH, Signal, View};
 pub use hedge::{HEDGE_SAMPLES_MIN, HEDGES_BURST, HedgeAfter, HedgeSpec};
 pub use invariant::check;
 pub use job::{JobFate, JobNews, JobPhase, JobStep};
+pub use ladder::{DegradeSpec, Rung};
+pub use limiter::{LIMITER_MAX, LIMITER_WINDOW_MIN, LimiterLaw, LimiterSpec};
 pub use limits::{TenantLimits, Tenants};
 pub use outlier::{Outlier, PEERS_SLOW, PEERS_SUCCESS, WINDOW_MAX};
 pub use request::{Priority, Request};
 pub use route::{Degrade, Match, Pressure, RouteSpec, Routes};
+pub use saturation::{SATURATION_EVERY, SATURATION_MAX, ShedSpec};
 pub use scale::{Reason, ScaleSpec, State, Stats, Target, Wanted, tick};
 pub use strategy::{
     Ask, Entry, Fact, Memo, REGISTRY, SCAN_MAX, Sent, Setting, SettingKind, Shortlist, Strategy,

@@ -81,6 +81,8 @@ pub(super) enum Degrading {
     After,
     /// The cheaper pools first.
     Before,
+    /// The route's own pools only, the second one first and the first one last.
+    Next,
 }
 
 impl Pressure {

@@ -42,6 +42,8 @@ pub(super) enum Alarm {
     Allowance,
     /// Ask this node for a token.
     Generate(NodeId),
+    /// Look at how full the nodes are.
+    Saturation,
 }
 
 /// At most so many spans have a lane of their own.

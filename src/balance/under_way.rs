@@ -9,6 +9,7 @@ use super::choose::InHand;
 use super::event::{End, Why};
 use super::failover::ATTEMPTS_MAX;
 use super::fleet::{Held, Prices};
+use super::ladder::Rung;
 use super::request::Request;
 use super::route::LaneId;
 use super::strategy::{Memo, Sent};
@@ -115,6 +116,10 @@ pub(super) struct Live {
     pub(super) spent: Cost,
     /// By ordinal, as a bit: whether that node refused its credential.
     pub(super) refused: u8,
+    /// The last rung of the ladder that changed what becomes of it.
+    pub(super) touched: Rung,
+    /// What its answer is clamped to.
+    pub(super) clamp: Option<Tokens>,
 }
 
 /// An attempt that has not ended yet.
@@ -141,6 +146,8 @@ pub(super) struct Try {
     pub(super) degraded: bool,
     /// Whether it was sent beside another one.
     pub(super) hedge: bool,
+    /// Attempts on its node when it was sent, itself included.
+    pub(super) crowd: u32,
 }
 
 /// Sums that prove conservation and Little's law, in integers.

@@ -7,9 +7,12 @@ use clap::Args;
 use super::explain::{regions, routes};
 use super::failure::{Failure, Kind};
 use super::{Changes, Color, load, output};
-use crate::balance::{Config, HealthSettings, HedgeAfter, HedgeSpec, Order, ScaleSpec, Waiting};
+use crate::balance::{
+    Config, HealthSettings, HedgeAfter, HedgeSpec, LimiterLaw, LimiterSpec, Order, Rung, ScaleSpec,
+    Waiting,
+};
 use crate::scenario::{Arrivals, Scenario};
-use crate::unit::Span;
+use crate::unit::{Ratio, Span};
 use crate::workload::{Begin, Pace};
 
 #[derive(Debug, Args)]
@@ -74,6 +77,13 @@ fn explain(file: &str, scenario: &Scenario, expectations: usize) -> String {
             let (size, window) = (batch.size, batch.window);
             let _ = writeln!(text, "    batches     up to {size}, within {window}");
         }
+        if let Some(LimiterSpec { law, initial, min, max }) = pool.limiter {
+            let law = match law {
+                LimiterLaw::Aimd { .. } => "AIMD",
+                LimiterLaw::Gradient { .. } => "gradient",
+            };
+            let _ = writeln!(text, "    limiter     {law} a node, from {initial}, {min} to {max}");
+        }
     }
     for group in &config.scale {
         let ScaleSpec { name, min, max, start, target, every, .. } = group;
@@ -127,8 +137,32 @@ fn attempts(config: &Config) -> String {
     if !config.retry.clients {
         let _ = writeln!(text, "  retries       of clients and jobs take from no budget");
     }
+    text += &overload(config);
     if config.retry.resume {
         let _ = writeln!(text, "  resume        cut answers go on elsewhere; in simulations only");
+    }
+    text
+}
+
+/// What is shed and given up under load.
+fn overload(config: &Config) -> String {
+    let mut text = String::new();
+    let list = |of: &mut dyn Iterator<Item = (&str, Option<Ratio>)>| {
+        let some = of.filter_map(|(name, at)| Some(format!("{name} at {}", at?.value())));
+        some.collect::<Vec<_>>().join(", ")
+    };
+    if let Some(spec) = config.shed {
+        let names = ["critical", "high", "normal", "sheddable"];
+        let at = list(&mut names.into_iter().zip(spec.at).rev());
+        let _ = writeln!(text, "  shed          {at} of saturation");
+    }
+    if let Some(spec) = config.degrade {
+        let at = list(&mut Rung::ALL.map(Rung::name).into_iter().zip(spec.at));
+        let (stay, most) = (spec.stay, spec.max_tokens);
+        let _ = writeln!(
+            text,
+            "  degrade       {at} of saturation; {stay} a rung, clamped to {most} tokens"
+        );
     }
     text
 }

@@ -514,7 +514,7 @@ impl<W: Watcher> Host for Gateway<'_, W> {
 
     fn carry_out(&mut self, now: Time, action: Action) {
         match action {
-            Action::Dispatch { attempt, node, .. } => self.dispatch(attempt, node),
+            Action::Dispatch { attempt, node, clamp, .. } => self.dispatch(attempt, node, clamp),
             Action::Abort { attempt, .. } => {
                 self.commits.remove(&attempt);
                 self.attempts.abort(attempt);
@@ -537,7 +537,7 @@ impl<W: Watcher> Host for Gateway<'_, W> {
 }
 
 impl<W> Gateway<'_, W> {
-    fn dispatch(&mut self, attempt: Attempt, node: NodeId) {
+    fn dispatch(&mut self, attempt: Attempt, node: NodeId, clamp: Option<Tokens>) {
         let (sending, prompt, outlet) = {
             let guests = locked(&self.desk.guests);
             let guest = guests.get(attempt.request).expect("a request under way has a guest");
@@ -554,7 +554,7 @@ impl<W> Gateway<'_, W> {
                 held_bytes: 0,
                 wants_usage: guest.wants_usage,
             };
-            let body = body(guest, &self.models[node.index()]);
+            let body = body(guest, &self.models[node.index()], clamp);
             let sending = Sending { body, streams: guest.streams, figures: Vec::new() };
             (sending, guest.prompt, outlet)
         };
@@ -623,10 +623,15 @@ enum Field<'a> {
     Said(&'a RawValue),
     Model(&'a str),
     Options(Map<String, Value>),
+    Most(u64),
 }
 
-/// The request's body as this node wants it.
-fn body(guest: &Guest, model: &str) -> Bytes {
+/// The two names of the limit of an answer, the older one first.
+const MAX_TOKENS: [&str; 2] = ["max_tokens", "max_completion_tokens"];
+
+/// The request's body as this node wants it. A clamp lowers what limits the answer, whatever it is
+/// called there, and where nothing does it is the older name that every engine knows.
+fn body(guest: &Guest, model: &str, clamp: Option<Tokens>) -> Bytes {
     let said = guest.body.iter().map(|(name, value)| (name.as_str(), Field::Said(value)));
     let mut fields: BTreeMap<&str, Field<'_>> = said.collect();
     if !model.is_empty() {
@@ -639,6 +644,22 @@ fn body(guest: &Guest, model: &str) -> Bytes {
         let mut options: Map<String, Value> = said.unwrap_or_default();
         options.insert("include_usage".to_owned(), true.into());
         fields.insert("stream_options", Field::Options(options));
+    }
+    if let Some(Tokens(most)) = clamp {
+        let said = |name: &str| {
+            let said = guest.body.get(name)?;
+            serde_json::from_str::<Option<u64>>(said.get()).ok().flatten()
+        };
+        let mut limited = false;
+        for name in MAX_TOKENS {
+            if let Some(said) = said(name) {
+                fields.insert(name, Field::Most(said.min(most)));
+                limited = true;
+            }
+        }
+        if !limited {
+            fields.insert(MAX_TOKENS[0], Field::Most(most));
+        }
     }
     // Strings and what has been read as JSON can always be written.
     serde_json::to_vec(&fields).unwrap_or_default().into()
@@ -689,7 +710,11 @@ fn worded(fate: Fate, next_node: u64) -> (StatusCode, ErrorBody, Option<u64>) {
             (StatusCode::SERVICE_UNAVAILABLE, error, None)
         }
         Fate::Rejected(
-            Reject::QueueFull | Reject::WaitedTooLong | Reject::TooLate | Reject::Displaced,
+            Reject::QueueFull
+            | Reject::WaitedTooLong
+            | Reject::TooLate
+            | Reject::Displaced
+            | Reject::Shed,
         ) => {
             let error = server("overloaded", "every endpoint is busy");
             (StatusCode::SERVICE_UNAVAILABLE, error, Some(next_node))

@@ -221,7 +221,7 @@ impl<W: Watcher> Host for Replay<'_, W> {
 
     fn carry_out(&mut self, now: Time, action: Action) {
         match action {
-            Action::Dispatch { attempt, node, .. } => self.dispatch(attempt, node),
+            Action::Dispatch { attempt, node, clamp, .. } => self.dispatch(attempt, node, clamp),
             Action::Abort { attempt, .. } => self.attempts.abort(attempt),
             Action::Probe(node, number) => self.attempts.probe(node, number),
             Action::Generate(node, number) => {
@@ -243,11 +243,12 @@ impl<W: Watcher> Host for Replay<'_, W> {
 }
 
 impl<W> Replay<'_, W> {
-    fn dispatch(&mut self, attempt: Attempt, node: NodeId) {
+    fn dispatch(&mut self, attempt: Attempt, node: NodeId, clamp: Option<Tokens>) {
         let flight = self.flights.get(attempt.request).expect("it is under way");
-        let truth = flight.truth;
+        let mut truth = flight.truth;
+        truth.output = clamp.map_or(truth.output, |most| most.min(truth.output));
         let sending = Sending {
-            body: body(&self.asks[node.index()], flight),
+            body: body(&self.asks[node.index()], flight, truth.output),
             streams: true,
             figures: vec![
                 (INPUT_TOKENS, flight.prompt.to_string()),
@@ -279,13 +280,13 @@ impl Outlet for Nobody {
     fn refused(&mut self, _status: StatusCode, _body: Bytes) {}
 }
 
-fn body(ask: &Ask, flight: &Flight) -> Bytes {
+fn body(ask: &Ask, flight: &Flight, most: Tokens) -> Bytes {
     let mut body = serde_json::json!({
         "model": ask.model,
         "messages": [{ "role": "user", "content": prompt(flight) }],
         "stream": true,
         "stream_options": { "include_usage": true },
-        "max_tokens": flight.truth.output.0,
+        "max_tokens": most.0,
     });
     if ask.ignore_eos {
         body["ignore_eos"] = true.into();
@@ -350,7 +351,7 @@ mod tests {
     fn bodies_are_what_endpoints_take() {
         let ask = Ask { model: "m".to_owned(), ignore_eos: false };
         let value: serde_json::Value =
-            serde_json::from_slice(&body(&ask, &flight(3, &[]))).expect("JSON");
+            serde_json::from_slice(&body(&ask, &flight(3, &[]), Tokens(9))).expect("JSON");
         assert_eq!(value["max_tokens"], 9);
         assert!(value.get("ignore_eos").is_none());
     }

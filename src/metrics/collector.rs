@@ -7,6 +7,7 @@ use super::hours::{Clock, Paid, Sizes};
 use super::interval::{Interval, Intervals, Scope};
 use super::jobs::{JobBook, JobGroup};
 use super::log::Log;
+use super::pressure::Pressures;
 use super::quality::Qualities;
 use super::recent::Recent;
 use super::snapshot::{Decision, Figures, NodeRow, Point, PoolRow, Requests, Snapshot};
@@ -18,7 +19,7 @@ use super::times::Times;
 use super::window::{Sample, Sums, WINDOW, Window};
 use super::{Labels, NodeLabel, Slo};
 use crate::balance::{
-    Config, End, Event, Fate, Kind, Mark, MarkBy, MarkPhase, NoRetry, NodeSpec, NodeState,
+    Config, End, Event, Fate, Kind, Mark, MarkBy, MarkPhase, NoRetry, NodeSpec, NodeState, Rung,
     ScaleSpec, Settled, StrategySpec,
 };
 use crate::unit::{Cost, NodeId, PoolId, Span, Time, Tokens};
@@ -185,6 +186,7 @@ pub struct Collector {
     quality: Option<Box<Qualities>>,
     /// What was explained lately.
     recent: Recent,
+    pressures: Pressures,
 }
 
 /// Busy time and dispatches by node at some moment.
@@ -233,6 +235,7 @@ impl Collector {
             routes: vec![Group::new(); labels.routes.len()],
             quality: Qualities::new(&labels),
             recent: Recent::default(),
+            pressures: Pressures::new(config),
             labels,
         }
     }
@@ -272,6 +275,9 @@ impl Collector {
             Event::NodeChanged { node, spec } => self.node_changed(*node, spec),
             Event::Strategy { pool, to, .. } => self.strategies[pool.index()].clone_from(to),
             Event::Mark(mark) => self.marked(mark),
+            Event::Limit { .. } | Event::Shedding { .. } | Event::Rung { .. } => {
+                self.pressures.hear(now, event, &self.labels);
+            }
             Event::RetryDenied { reason: NoRetry::Budget | NoRetry::Tokens, .. } => {
                 self.attempts.retries_denied += u64::from(now >= self.labels.warmup);
             }
@@ -476,6 +482,9 @@ impl Collector {
             for scope in scopes.into_iter().flatten() {
                 intervals.add(scope, &sample, settled.usage.input);
             }
+        }
+        if settled.touched > Rung::Calm {
+            self.pressures.touched(settled.touched);
         }
         if !self.counts(settled.arrived) {
             return;
@@ -766,6 +775,7 @@ impl Collector {
             groups: self.groups.iter().map(|group| self.group_summary(group, end)).collect(),
             quality: self.quality.as_ref().map(|quality| quality.summary()),
             routes: (0..self.routes.len()).map(|at| self.route_summary(at)).collect(),
+            overload: self.pressures.summary(end),
         }
     }
 
@@ -851,6 +861,7 @@ impl Collector {
             latency_s: node.latency.latency(),
             cost_usd: costs(node.cost, hours.cost, node.attempts),
             hours: Some(hours.hours()),
+            limit: self.pressures.limit(at),
         }
     }
 

@@ -3,11 +3,12 @@
 
 use std::collections::VecDeque;
 
+use super::pressure::{change, route_name};
 use super::snapshot::{LOG_MAX, LogEntry, LogLevel};
 use super::{Labels, history::Past};
 use crate::balance::{
-    Cause, End, Event, Fate, JobFate, JobNews, JobPhase, Mark, MarkBy, MarkPhase, NodeState,
-    Settled,
+    Cause, End, Event, Fate, JobFate, JobNews, JobPhase, LimitCause, Mark, MarkBy, MarkPhase,
+    NodeState, Settled,
 };
 use crate::unit::{NodeId, Ratio, RequestId, Span, Time};
 
@@ -59,6 +60,10 @@ impl Log {
                 let level = if *on { LogLevel::Error } else { LogLevel::Info };
                 Some(info(level, None, text, format!("{name}: {word}")))
             }
+            Event::Limit { node, limit, before, cause, notable: true } => {
+                Some(limited(labels, *node, *before, *limit, *cause))
+            }
+            Event::Shedding { .. } | Event::Rung { .. } => pressed(labels, event),
             Event::Scaled { group, from, to, reason } => {
                 let name = labels.groups.get(usize::from(*group)).map_or("?", String::as_str);
                 let why = reason.target.words(reason.measured);
@@ -149,6 +154,24 @@ fn state(labels: &Labels, node: NodeId, to: NodeState, cause: Cause) -> Draft {
     };
     let text = format!("{node_name} {word}  {reason}");
     info(level, Some(node), text, format!("{node_name} {word}"))
+}
+
+fn pressed(labels: &Labels, event: &Event) -> Option<Draft> {
+    let (route, what, saturation) = change(event)?;
+    let route = route_name(labels, route, labels.routes.len());
+    let route = if route.is_empty() { route } else { format!("{route}: ") };
+    let text = format!("{route}{what}  saturation {:.2}", saturation.value());
+    Some(info(LogLevel::Warning, None, text, format!("{route}{what}")))
+}
+
+fn limited(labels: &Labels, node: NodeId, from: u32, to: u32, cause: LimitCause) -> Draft {
+    let why = match cause {
+        LimitCause::Ratio(ratio) => format!("first tokens {:.1} times idle", ratio.value()),
+        LimitCause::Pressed(end) => end.words().to_owned(),
+    };
+    let name = name(labels, node);
+    let text = format!("{name}: limit {from} → {to}  {why}");
+    info(LogLevel::Info, Some(node), text, format!("{name}: limit {to}"))
 }
 
 fn percent(share: Ratio) -> f64 {

@@ -12,6 +12,7 @@ mod inquiry;
 mod interval;
 mod jobs;
 mod log;
+mod pressure;
 mod quality;
 mod recent;
 mod snapshot;
@@ -30,8 +31,8 @@ pub use snapshot::{
 };
 pub use summary::{
     Attempts, Batches, Class, Costs, Goodput, GroupSummary, Hours, JobCost, JobCounts, JobSummary,
-    Latency, ModelQuality, NodeSummary, Pool, Quality, RequestCounts, RouteSummary, StepSummary,
-    Summary, TokenCounts, WorkflowSummary,
+    Latency, LimitSummary, ModelQuality, NodeSummary, Overload, Pool, Pressure, Quality,
+    RequestCounts, RouteSummary, RungSummary, StepSummary, Summary, TokenCounts, WorkflowSummary,
 };
 pub use times::Times;
 

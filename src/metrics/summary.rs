@@ -71,6 +71,46 @@ pub struct Summary {
     /// By route, in file order; left out where routes have no names.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<RouteSummary>,
+    /// What was shed and given up under load; left out where nothing of it is configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overload: Option<Overload>,
+}
+
+/// What was shed and given up under load, over the whole run, warm-up included.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Overload {
+    /// Rungs of the ladder of degradation that were stood on, the lowest first.
+    pub rungs: Vec<RungSummary>,
+    /// What changed when, the first thousand.
+    pub changes: Vec<Pressure>,
+    /// Those that came after them.
+    pub changes_omitted: u64,
+}
+
+/// A rung of the ladder of degradation.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct RungSummary {
+    /// Its name.
+    pub rung: &'static str,
+    /// How often a route stepped up to it.
+    pub entered: u64,
+    /// How long routes stood on it, summed over routes.
+    pub stood_s: f64,
+    /// Requests that it was the last to touch.
+    pub requests: u64,
+}
+
+/// A change of who is shed or of what is given up.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Pressure {
+    /// When.
+    pub at_s: f64,
+    /// On which route; empty where there is one only.
+    pub route: String,
+    /// What, in a few words.
+    pub what: String,
+    /// The saturation of the route then.
+    pub saturation: f64,
 }
 
 /// How good delivered answers were.
@@ -347,6 +387,20 @@ pub struct NodeSummary {
     /// Its hours.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hours: Option<Hours>,
+    /// How many attempts at a time its limiter let it take, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<LimitSummary>,
+}
+
+/// What a limiter found, over the whole run, warm-up included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LimitSummary {
+    /// At the end.
+    pub last: u32,
+    /// The lowest.
+    pub least: u32,
+    /// The highest.
+    pub most: u32,
 }
 
 /// Jobs by what became of them; `started` is `completed + failed + in_flight`.

@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::balance::{Attempt, Config, Event, Fate, Scored};
+use crate::balance::{Attempt, Config, Event, Fate, Rung, Scored};
 use crate::metrics::Labels;
 use crate::unit::{NodeId, Time};
 
@@ -141,7 +141,7 @@ impl<W: Write> Log<W> {
                     Fate::Rejected(reason) => Some(reason.words()),
                     Fate::Completed | Fate::Cancelled => None,
                 };
-                let body = json!({
+                let mut body = json!({
                     "request": settled.request.0,
                     "fate": word(&settled.fate),
                     "why": why,
@@ -151,6 +151,9 @@ impl<W: Write> Log<W> {
                     "failover": settled.failover,
                     "degraded": settled.degraded,
                 });
+                if settled.touched > Rung::Calm {
+                    body["rung"] = settled.touched.name().into();
+                }
                 ("outcome", body)
             }
             Event::NodeState { node: at, from, to, cause } => (
@@ -194,6 +197,29 @@ impl<W: Write> Log<W> {
                     "tier": tier.name(),
                     "on": on,
                 }),
+            ),
+            Event::Shedding { route, priority, on, saturation } => (
+                "shedding",
+                json!({
+                    "route": route.0,
+                    "priority": word(priority),
+                    "on": on,
+                    "saturation": saturation.value(),
+                }),
+            ),
+            Event::Rung { route, from, to, saturation, threshold } => (
+                "rung",
+                json!({
+                    "route": route.0,
+                    "from": from.name(),
+                    "to": to.name(),
+                    "saturation": saturation.value(),
+                    "threshold": threshold.value(),
+                }),
+            ),
+            Event::Limit { node: at, limit, before, cause, notable: true } => (
+                "limit",
+                json!({ "node": node(*at), "from": before, "to": limit, "why": word(cause) }),
             ),
             Event::Mark(mark) => (
                 "mark",

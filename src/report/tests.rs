@@ -30,6 +30,7 @@ fn node(name: &str, pool: &str, attempts: u64, failed: u64) -> NodeSummary {
         latency_s: if attempts > 0 { times(0.61) } else { Latency::default() },
         cost_usd: Costs { total: attempts as f64 * 0.0031, ..Costs::default() },
         hours: None,
+        limit: None,
     }
 }
 

@@ -33,6 +33,8 @@ pub fn text(summary: &Summary, verdicts: &[Verdict], notes: &[String]) -> String
     groups(&mut out, summary);
     batches(&mut out, summary);
     nodes(&mut out, &summary.nodes);
+    limits(&mut out, &summary.nodes);
+    overload(&mut out, summary);
     expectations(&mut out, verdicts);
     if !notes.is_empty() {
         out.push('\n');
@@ -392,6 +394,54 @@ fn node_table(out: &mut String, title: &str, nodes: &[&NodeSummary]) {
         ]);
     }
     table.write(out);
+}
+
+/// What was shed and given up, and when.
+fn overload(out: &mut String, summary: &Summary) {
+    let Some(overload) = &summary.overload else {
+        return;
+    };
+    if !overload.rungs.is_empty() {
+        let mut table = Table::new(1, &["Degradation", "times", "for", "requests"]);
+        for rung in &overload.rungs {
+            let stood = seconds(Some(rung.stood_s));
+            let cells = [count(rung.entered), stood, count(rung.requests)];
+            table.row(std::iter::once(rung.rung.to_owned()).chain(cells));
+        }
+        table.write(out);
+    }
+    if overload.changes.is_empty() {
+        return;
+    }
+    let mut table = Table::new(1, &["Under load", "saturation", "  what"]);
+    for change in overload.changes.iter().take(ROWS_MAX) {
+        let saturation = format!("{:.2}", change.saturation);
+        let what = match change.route.as_str() {
+            "" => change.what.clone(),
+            route => format!("{}: {}", name(route), change.what),
+        };
+        table.row([seconds(Some(change.at_s)), saturation, format!("  {what}")]);
+    }
+    table.last_is_words().write(out);
+    let shown = overload.changes.len().min(ROWS_MAX);
+    let rest = overload.changes.len() - shown + overload.changes_omitted as usize;
+    more(out, rest, "changes");
+}
+
+/// What limiters found; of many nodes the first.
+fn limits(out: &mut String, nodes: &[NodeSummary]) {
+    let limited = || nodes.iter().filter_map(|node| Some((node, node.limit?)));
+    let number = limited().count();
+    if number == 0 {
+        return;
+    }
+    let mut table = Table::new(1, &["Limits found", "at the end", "least", "most"]);
+    for (node, limit) in limited().take(ROWS_MAX) {
+        let cells = [limit.last, limit.least, limit.most].map(|limit| count(u64::from(limit)));
+        table.row(std::iter::once(name(&node.name)).chain(cells));
+    }
+    table.write(out);
+    more(out, number.saturating_sub(ROWS_MAX), "nodes with limiters");
 }
 
 fn more(out: &mut String, number: usize, what: &str) {

@@ -1,10 +1,10 @@
 //! `[balancer]`: retries, timeouts, health, the waiting room, and how many balancers there are.
 
 use super::value::{Field, Table, Walk};
-use super::{admission, hedge};
+use super::{admission, hedge, overload};
 use crate::balance::{
-    ATTEMPTS_MAX, Generate, Guard, HealthSettings, HedgeSpec, Queue, Retry, Tenants, Timeouts,
-    View, WINDOW_MAX,
+    ATTEMPTS_MAX, DegradeSpec, Generate, Guard, HealthSettings, HedgeSpec, Queue, Retry, ShedSpec,
+    Tenants, Timeouts, View, WINDOW_MAX,
 };
 use crate::sim::{Exchange, INSTANCES_MAX, Instances};
 use crate::unit::{Ratio, Span};
@@ -52,6 +52,8 @@ pub(super) struct Settings {
     pub(super) said: admission::Said,
     pub(super) tenants: Tenants,
     pub(super) quotas: bool,
+    pub(super) shed: Option<ShedSpec>,
+    pub(super) degrade: Option<DegradeSpec>,
 }
 
 impl Default for Settings {
@@ -68,6 +70,8 @@ impl Default for Settings {
             said: admission::Said::default(),
             tenants: Tenants::default(),
             quotas: true,
+            shed: None,
+            degrade: None,
         }
     }
 }
@@ -117,7 +121,9 @@ pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>) -> Settings {
     instances.share = exchange(walk, table.take("share"), SHARE_DELAY);
     instances.reports = exchange(walk, table.take("reports"), REPORT_DELAY);
     settings.hedge = hedge::read(walk, table.take("hedge"));
-    table.finish(walk, &["degrade"]);
+    settings.shed = overload::shed(walk, table.take("shed"));
+    settings.degrade = overload::degrade(walk, table.take("degrade"));
+    table.finish(walk, &[]);
     settings
 }
 

@@ -19,8 +19,10 @@ mod document;
 mod engine;
 mod fault;
 mod hedge;
+mod limiter;
 mod names;
 mod origin;
+mod overload;
 mod overrides;
 mod pool;
 mod problem;
@@ -482,6 +484,8 @@ fn config(
         scale,
         hedge,
         admission: admission::admission(&settings.said, tenants, settings.quotas),
+        shed: settings.shed,
+        degrade: settings.degrade,
         ..Config::new(pools, nodes, routes)
     }
 }

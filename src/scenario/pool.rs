@@ -4,6 +4,7 @@ use super::autoscale::{self, Autoscale};
 use super::balancer;
 use super::dist::{Unit, read as read_dist, read_or_zero};
 use super::engine;
+use super::limiter;
 use super::names::Names;
 use super::problem::{Place, quote};
 use super::profile::{self, Profile};
@@ -179,6 +180,12 @@ fn read_pool(walk: &mut Walk, mut table: Table<'_>, fleet: &mut Fleet, health: &
             .label("`batch` is set too")
             .help("limit its nodes, or its tenants");
     }
+    let limiter_field = table.take("limiter");
+    let limiter = limiter_field.and_then(|field| limiter::read(walk, field));
+    if let Some(field) = limiter_field.filter(|_| batch.is_some() && limiter.is_some()) {
+        walk.problem(field.place(), "a pool that takes batches has no limiter")
+            .label("`batch` is set too");
+    }
     if let Some(strategy) = strategy {
         let locality = locality.unwrap_or_default();
         fleet.pools.push(PoolSpec {
@@ -187,6 +194,7 @@ fn read_pool(walk: &mut Walk, mut table: Table<'_>, fleet: &mut Fleet, health: &
             limits,
             overprovision,
             health,
+            limiter,
             ..PoolSpec::new(&name, strategy)
         });
     }

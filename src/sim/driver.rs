@@ -747,9 +747,10 @@ impl World {
 
     fn carry_out(&mut self, by: u32, action: Action) {
         match action {
-            Action::Dispatch { attempt, node, batch, resumed } => {
+            Action::Dispatch { attempt, node, batch, resumed, clamp } => {
                 let flight = self.flights.get(attempt.request).expect("it is under way");
                 let (prompt, mut truth) = (flight.prompt + resumed, flight.truth);
+                truth.output = clamp.map_or(truth.output, |most| most.min(truth.output));
                 if resumed > Tokens::ZERO {
                     truth.output = truth.output.less(resumed).max(Tokens(1));
                 }

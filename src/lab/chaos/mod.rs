@@ -8,6 +8,7 @@
 //! in the same way. The lab does not know how a simulation is built: it is given a closure.
 
 mod draw;
+mod pressed;
 mod shrink;
 #[cfg(all(test, feature = "cli"))]
 mod tests;
@@ -53,12 +54,15 @@ pub const INVARIANTS: &[(&str, &str)] = &[
     ("I33", "the journal replays to the same decisions"),
     ("I34", "nobody waits while a node that may serve them is open"),
     ("I35", "nobody is served who waited longer than allowed"),
+    ("I37", "who matters less is shed first, and comes in again last"),
     ("I39", "Little's law holds in integers, and no node is used more than wholly"),
     ("I43", "the report counts what the events tell"),
     ("I44", "the record of a decision names the node, pool and tier that were chosen"),
     ("I48", "no figure is infinite or no number"),
     ("I49", "when faults are over, all that was broken heals and every request gets an end"),
     ("I52", "nothing panics"),
+    ("I54", "what a limiter finds is within its bounds, and kept"),
+    ("I55", "the ladder is gone up and down rung by rung, for its reasons and never hastily"),
 ];
 
 /// Returns an invariant in a sentence.

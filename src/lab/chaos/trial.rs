@@ -334,7 +334,10 @@ fn window(scenario: &Scenario) -> Option<(Time, Time, Time)> {
         health.map(probes).max().unwrap_or_default(),
     );
     let backlog = Span(healed.since(first).0.saturating_mul(2));
-    let rested = [eject_cap, probes, backlog, HEAL_MIN].iter().fold(healed, |at, &more| at + more);
+    // Every rung of the ladder is stood on for a while on the way down.
+    let ladder = scenario.balancer.degrade.map_or(Span::ZERO, |spec| Span(spec.stay.0 * 7));
+    let rests = [eject_cap, probes, backlog, ladder, HEAL_MIN];
+    let rested = rests.iter().fold(healed, |at, &more| at + more);
     (rested < end).then_some((healed, rested, end))
 }
 

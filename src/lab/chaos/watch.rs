@@ -7,9 +7,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::pressed::Pressed;
 use crate::balance::{
     ATTEMPTS_MAX, Balancer, Cause, Config, End, Event, Fate, Input, Kind, Limits, NodeState,
-    Prices, RETRIES_MIN, RETRY_AFTER_MAX, Reject, Settled, Stage, Tier, Totals, Why, check,
+    Prices, Priority, RETRIES_MIN, RETRY_AFTER_MAX, Reject, Settled, Stage, Tier, Totals, Why,
+    check,
 };
 use crate::unit::{Cost, NodeId, PoolId, Ratio, RequestId, Time, Tokens};
 
@@ -58,6 +60,8 @@ struct Seen {
     state: NodeState,
     in_flight: u32,
     limit: Option<u32>,
+    /// What its limiter found.
+    adaptive: Option<u32>,
     prices: Prices,
     /// No dispatch before this: it asked for it with a 429.
     parked: Time,
@@ -65,6 +69,13 @@ struct Seen {
     rests: Time,
     /// It came back or is new, and has had no success since: it may take less than it could.
     on_trial: bool,
+}
+
+impl Seen {
+    /// Whether it takes one more.
+    fn has_room(&self) -> bool {
+        [self.limit, self.adaptive].into_iter().flatten().all(|limit| self.in_flight < limit)
+    }
 }
 
 /// What the events said of an attempt.
@@ -92,6 +103,7 @@ struct Life {
     escalated: bool,
     /// How often that was so.
     steps: usize,
+    priority: Priority,
     retrying: bool,
     settled: bool,
 }
@@ -151,6 +163,7 @@ pub(super) struct Witness<'a> {
     retrying: u64,
     /// Tiers in which ejected nodes serve too.
     panics: BTreeSet<(PoolId, Tier)>,
+    pressed: Pressed<'a>,
     pub(super) counts: Counts,
 }
 
@@ -161,6 +174,7 @@ impl<'a> Witness<'a> {
             state: node.state(),
             in_flight: 0,
             limit: node.spec.limits.concurrency,
+            adaptive: found(config, node.spec.pool),
             prices: node.spec.prices,
             parked: Time::ZERO,
             rests: Time::ZERO,
@@ -174,6 +188,7 @@ impl<'a> Witness<'a> {
             requests: HashMap::new(),
             retrying: 0,
             panics: BTreeSet::new(),
+            pressed: Pressed::new(config),
             counts: Counts::default(),
         }
     }
@@ -195,6 +210,7 @@ impl<'a> Witness<'a> {
                 hedged: false,
                 escalated: false,
                 steps: 0,
+                priority: request.priority,
                 retrying: false,
                 settled: false,
             };
@@ -266,6 +282,15 @@ impl<'a> Witness<'a> {
                 };
                 ensure!(changed, "I08", "panic in pool {} is told twice", pool.0);
             }
+            Event::Limit { node, limit, .. } => {
+                let limiter = self.config.pools[self.pool_of(*node).index()].limiter;
+                let within = limiter.is_some_and(|spec| (spec.min..=spec.max).contains(limit));
+                ensure!(within, "I54", "the limit {limit} of node {} is out of bounds", node.0);
+                self.nodes[node.index()].adaptive = Some(*limit);
+            }
+            Event::Shedding { .. } | Event::Rung { .. } if self.alone => {
+                self.pressed.hear(now, event)?;
+            }
             Event::RetryPlanned { request, end, .. } => self.retry_planned(*request, *end)?,
             Event::RetryDenied { request, .. } => {
                 self.life(*request, "is denied a retry")?;
@@ -279,6 +304,7 @@ impl<'a> Witness<'a> {
                         state: NodeState::Up,
                         in_flight: 0,
                         limit: None,
+                        adaptive: found(self.config, spec.pool),
                         prices: Prices::default(),
                         parked: Time::ZERO,
                         rests: Time::ZERO,
@@ -292,6 +318,10 @@ impl<'a> Witness<'a> {
             _ => {}
         }
         Ok(())
+    }
+
+    fn pool_of(&self, node: NodeId) -> PoolId {
+        self.config.nodes.get(node.index()).map_or(PoolId(0), |spec| spec.pool)
     }
 
     /// A request that was heard of and has no end yet.
@@ -321,7 +351,11 @@ impl<'a> Witness<'a> {
         seen.in_flight += 1;
         let prices = seen.prices;
         self.counts.dispatched += 1;
+        let shed = self.alone && !queued && place == 0;
+        let shed = shed.then(|| self.pressed.shed(why.route));
         let life = self.life(id, "is dispatched")?;
+        let comes_in = life.heard < now || shed.is_none_or(|shed| !shed.contains(&life.priority));
+        ensure!(comes_in, "I37", "request {} comes in while its priority is shed", id.0);
         ensure!(
             place == life.attempts.len(),
             "I03",
@@ -438,11 +472,12 @@ impl<'a> Witness<'a> {
             ensure!(!ill || panic, "I07", "{who}: the node is {} in peace", state.name());
             ensure!(ill || state == NodeState::Up, "I07", "{who}: the node is {}", state.name());
             ensure!(
-                seen.limit.is_none_or(|limit| seen.in_flight < limit),
+                seen.has_room(),
                 "I05",
-                "{who}: it has {} in flight of {:?}",
+                "{who}: it has {} in flight of {:?}, its limiter says {:?}",
                 seen.in_flight,
-                seen.limit
+                seen.limit,
+                seen.adaptive
             );
             ensure!(seen.parked <= self.now, "I11", "{who}: it is parked until {}", seen.parked);
         }
@@ -467,7 +502,7 @@ impl<'a> Witness<'a> {
                 && spec.tags & route.require == route.require
                 && seen.state == NodeState::Up
                 && !seen.on_trial
-                && seen.limit.is_none_or(|limit| seen.in_flight < limit)
+                && seen.has_room()
                 && !tried(NodeId(*other as u32))
         });
         other.map(|(other, _)| other as u32)
@@ -527,6 +562,11 @@ impl<'a> Witness<'a> {
     fn settled(&mut self, settled: &Settled) -> Result<(), Broken> {
         let (now, config) = (self.now, self.config);
         let id = settled.request;
+        if self.alone
+            && let Some(life) = self.requests.get(&id)
+        {
+            self.pressed.settled(settled, life.priority)?;
+        }
         let life = self.life(id, "gets a second end")?;
         life.settled = true;
         let who = id.0;
@@ -558,7 +598,7 @@ impl<'a> Witness<'a> {
                 );
                 if reason == Reject::WaitedTooLong {
                     let waited = now.since(life.heard);
-                    let most = config.queue.max_wait;
+                    let most = super::pressed::least_wait(config);
                     let useless = now + config.retry.minimum_useful >= life.deadline;
                     let long = useless || most.is_some_and(|most| waited >= most);
                     ensure!(long, "I06", "request {who} waited {waited}, it may wait {most:?}");
@@ -742,6 +782,11 @@ impl<'a> Witness<'a> {
     pub(super) const fn cost(&self) -> Cost {
         Cost(self.counts.cost)
     }
+}
+
+/// What a limiter of a pool begins with, if it has any.
+fn found(config: &Config, pool: PoolId) -> Option<u32> {
+    config.pools[pool.index()].limiter.map(|limiter| limiter.initial)
 }
 
 fn broken<T>(invariant: &str, said: String) -> Result<T, Broken> {

@@ -81,6 +81,7 @@ fn node() -> NodeSummary {
         latency_s: times(300.0),
         cost_usd: costs(4.0),
         hours: Some(hours(3.0)),
+        limit: None,
     }
 }
 

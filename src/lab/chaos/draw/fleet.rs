@@ -27,6 +27,8 @@ pub(super) fn pools(seed: u64, plan: &mut Plan) -> Value {
     let tiers = plan.swarm.on("tiers", 0.4);
     let overprovision = tiers && plan.swarm.on("overprovision", 0.3);
     let pool_limits = plan.swarm.on("pool limits", 0.2);
+    let limiters = plan.swarm.on("limiters", 0.25);
+    let mut limiter_dice = Dice::new(seed, "limiter settings");
     let prices = plan.swarm.on("prices", 0.6);
     let weights = plan.swarm.on("weights", 0.4);
     let limits = plan.swarm.on("limits", 0.5);
@@ -57,6 +59,9 @@ pub(super) fn pools(seed: u64, plan: &mut Plan) -> Value {
         if pool_limits && table.get("batch").is_none() && dice.chance(0.7) {
             let limits = Table::default().with("concurrency", plain(dice.log_whole(1, 40)));
             table.set("limits", limits);
+        }
+        if limiters && table.get("batch").is_none() && limiter_dice.chance(0.7) {
+            table.set("limiter", limiter(&mut limiter_dice));
         }
         let groups = dice.whole(1, 3);
         let mut nodes = Vec::new();
@@ -124,6 +129,29 @@ pub(super) fn pools(seed: u64, plan: &mut Plan) -> Value {
         plan.pools.push(pool);
     }
     Value::List(tables)
+}
+
+/// A limiter of either kind, sometimes with settings anywhere in their range.
+fn limiter(dice: &mut Dice) -> Value {
+    let aimd = dice.chance(0.5);
+    let law = if aimd { "aimd" } else { "gradient" };
+    if dice.chance(0.3) {
+        return text(law);
+    }
+    let initial = dice.log_whole(1, 40);
+    let mut table = Table::default()
+        .with("initial", plain(initial))
+        .with("min", plain(dice.log_whole(1, initial)))
+        .with("max", plain(dice.log_whole(initial, 200)));
+    if aimd {
+        table.set("above", dice.share(1.05, 5.0));
+        table.set("cut", dice.share(0.1, 0.99));
+    } else {
+        table.set("tolerance", dice.share(1.0, 4.0));
+        table.set("queue", plain(dice.log_whole(0, 10)));
+        table.set("smoothing", dice.share(0.05, 1.0));
+    }
+    variant(law, table)
 }
 
 /// Kinds of back ends that a scenario has, at least one.

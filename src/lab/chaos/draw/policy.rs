@@ -31,6 +31,12 @@ pub(super) fn balancer(seed: u64, plan: &mut Plan) -> Table {
         order(&mut dice, plan, &mut queue);
         table.set("queue", queue);
     }
+    if plan.swarm.on("shedding", 0.25) {
+        table.set("shed", shed(&mut Dice::new(seed, "shed settings")));
+    }
+    if plan.swarm.on("ladder", 0.25) {
+        table.set("degrade", ladder(&mut Dice::new(seed, "ladder settings")));
+    }
     if plan.swarm.on("tenant limits", 0.2) {
         let limits = tenant_limits(&mut Dice::new(seed, "tenant limits"), true);
         if !limits.is_empty() {
@@ -49,6 +55,46 @@ pub(super) fn balancer(seed: u64, plan: &mut Plan) -> Table {
     }
     if plan.swarm.on("reports", 0.25) {
         table.set("reports", exchange(&mut Dice::new(seed, "reports")));
+    }
+    table
+}
+
+/// Thresholds that rise by the order of these names, and the hysteresis that fits the lowest.
+fn thresholds(dice: &mut Dice, table: &mut Table, names: &[&str]) {
+    let mut at: Vec<u64> = names.iter().map(|_| dice.whole(5, 150)).collect();
+    at.sort_unstable();
+    for (name, percent) in names.iter().zip(&at) {
+        table.set(name, plain(*percent as f64 / 100.0));
+    }
+    table.set("hysteresis", plain(dice.whole(0, (at[0] - 1).min(100)) as f64 / 100.0));
+}
+
+/// Who is shed when.
+fn shed(dice: &mut Dice) -> Table {
+    let mut table = Table::default();
+    if dice.chance(0.7) {
+        let most = dice.whole(1, 4) as usize;
+        let names = ["sheddable", "normal", "high", "critical"];
+        thresholds(dice, &mut table, &names[..most]);
+        names[most..].iter().for_each(|name| table.set(name, text("none")));
+    }
+    table
+}
+
+/// When what is given up.
+fn ladder(dice: &mut Dice) -> Table {
+    let mut table = Table::default().with("stay", dice.span(50, 5_000));
+    if dice.chance(0.7) {
+        let names = ["hedges", "queue", "shed", "clamp", "cheaper", "reject"];
+        let (on, off): (Vec<&str>, Vec<&str>) = names.into_iter().partition(|_| dice.chance(0.7));
+        off.iter().for_each(|name| table.set(name, text("none")));
+        if !on.is_empty() {
+            thresholds(dice, &mut table, &on);
+        }
+    }
+    if dice.chance(0.5) {
+        table.set("places", dice.share(0.0, 1.0));
+        table.set("max_tokens", plain(dice.log_whole(1, 300)));
     }
     table
 }

@@ -1,0 +1,341 @@
+//! How full the nodes of a route are, as one number, and who is shed because of it.
+//!
+//! The number is found every [`SATURATION_EVERY`] for each route, over its own pools (not those it
+//! degrades to), and smoothed over two seconds; it goes from zero to two.
+//!
+//! - Where every node that is up has a limit of attempts, configured or found by a limiter, it is
+//!   `(in flight + waiting) / (capacity + room)`: attempts in flight on those pools; requests that wait
+//!   on routes that share a pool with this one; the sum of the limits; and as room, half the capacity,
+//!   or the whole waiting room if that is smaller. So at two thirds the nodes are full and at one whoever
+//!   comes waits for half a service or so: thresholds of less than one shed a line, not idle nodes. It
+//!   is two while somebody waits and no node is up.
+//! - Where some node takes any number, nobody waits here and only time can tell: it is how much longer
+//!   first tokens take than on an idle node (see `unloaded`), by pool and weighed by what is in flight.
+//!   At one they take twice as long.
+//!
+//! Shedding by criticality (Beyer et al., Site Reliability Engineering, 2016, chapter 21): a request
+//! that arrives is turned away if the saturation of its route is at or above the threshold of its
+//! priority, until it is below it by the hysteresis. Less important priorities never have a higher
+//! threshold, so what is shed first comes back last. Who waits or is on a node already stays. The same
+//! number drives the ladder of `ladder`. All of it is off, and then costs one branch, unless asked for.
+
+use serde::{Deserialize, Serialize};
+
+use super::balancer::Balancer;
+use super::config::Config;
+use super::event::{Event, Reject};
+use super::ladder::{DegradeSpec, Rung};
+use super::request::Priority;
+use super::timer::Alarm;
+use super::under_way::{RequestKey, TryKey};
+use super::unloaded::Unloaded;
+use crate::unit::{PoolId, Ratio, RouteId, Span, Time};
+
+/// How often saturation is found.
+pub const SATURATION_EVERY: Span = Span::from_millis(250);
+
+/// The weight of the newest value: two seconds.
+const NEWEST: f64 = 0.125;
+
+/// More than so much is as bad as so much.
+pub const SATURATION_MAX: Ratio = Ratio(2_000_000);
+
+/// The weight of the newest first token among those of its pool.
+const NEWEST_RATIO: f64 = 1.0 / 16.0;
+
+/// From here on a sum of capacities has a node without a limit in it.
+const UNLIMITED: u64 = 1 << 40;
+
+/// Below this it is as good as calm.
+const CALM: f64 = 0.001;
+
+/// Who is shed when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShedSpec {
+    /// By priority, the most important first: at and above this saturation its requests are turned
+    /// away. `None` is never. None is below the next one.
+    pub at: [Option<Ratio>; 4],
+    /// They come in again when the saturation is so much below that.
+    pub hysteresis: Ratio,
+}
+
+impl Default for ShedSpec {
+    fn default() -> ShedSpec {
+        let at = [None, Some(Ratio(1_000_000)), Some(Ratio(850_000)), Some(Ratio(700_000))];
+        ShedSpec { at, hysteresis: Ratio(100_000) }
+    }
+}
+
+impl ShedSpec {
+    /// Whether less important priorities go first.
+    pub(super) fn is_sound(&self) -> bool {
+        let at = self.at.map(|at| at.map_or(u32::MAX, |at| at.0));
+        at.is_sorted_by(|more, less| more >= less) && at[3] > self.hysteresis.0
+    }
+}
+
+/// What is known of one pool.
+#[derive(Debug)]
+struct Pace {
+    unloaded: Unloaded,
+    /// How many times longer than on an idle node first tokens take.
+    ratio: f64,
+}
+
+/// What is known of one route.
+#[derive(Debug)]
+pub(super) struct Pressed {
+    pools: Vec<PoolId>,
+    /// Routes that share a pool with it, itself included.
+    peers: Vec<RouteId>,
+    saturation: f64,
+    /// By priority.
+    shed: [bool; 4],
+    pub(super) rung: Rung,
+    /// When it came to this rung.
+    pub(super) since: Time,
+}
+
+impl Pressed {
+    /// Sets who is shed and returns the priorities for which that is new: the least important first
+    /// where it begins, the most important first where it ends.
+    fn shed(&mut self, spec: &ShedSpec) -> impl Iterator<Item = (Priority, bool)> + use<> {
+        let now = self.saturation;
+        let mut news = [None; 4];
+        for priority in [Priority::Sheddable, Priority::Normal, Priority::High, Priority::Critical]
+        {
+            let place = priority as usize;
+            let Some(at) = spec.at[place] else { continue };
+            let on = if self.shed[place] {
+                now >= at.value() - spec.hysteresis.value()
+            } else {
+                now >= at.value()
+            };
+            if std::mem::replace(&mut self.shed[place], on) != on {
+                // Never some of both: they have the same saturation and rising thresholds.
+                news[if on { 3 - place } else { place }] = Some((priority, on));
+            }
+        }
+        news.into_iter().flatten()
+    }
+}
+
+/// What is done about load.
+#[derive(Debug)]
+pub(super) struct Overload {
+    pub(super) shed: Option<ShedSpec>,
+    pub(super) degrade: Option<DegradeSpec>,
+    /// By pool.
+    paces: Vec<Pace>,
+    /// By route.
+    pub(super) routes: Vec<Pressed>,
+    /// Whether an alarm is set.
+    armed: bool,
+}
+
+impl Overload {
+    /// What is done about load, if anything is.
+    pub(super) fn new(config: &Config) -> Option<Box<Overload>> {
+        if config.shed.is_none() && config.degrade.is_none() {
+            return None;
+        }
+        let specs = &config.routes;
+        let shares = |a: usize, b: usize| specs[a].to.iter().any(|pool| specs[b].to.contains(pool));
+        let pressed = |at: usize| Pressed {
+            pools: specs[at].to.clone(),
+            peers: (0..specs.len()).filter(|b| shares(at, *b)).map(|b| RouteId(b as u16)).collect(),
+            saturation: 0.0,
+            shed: [false; 4],
+            rung: Rung::Calm,
+            since: Time::ZERO,
+        };
+        let pace = || Pace { unloaded: Unloaded::default(), ratio: 1.0 };
+        Some(Box::new(Overload {
+            shed: config.shed,
+            degrade: config.degrade,
+            paces: config.pools.iter().map(|_| pace()).collect(),
+            routes: (0..specs.len()).map(pressed).collect(),
+            armed: false,
+        }))
+    }
+}
+
+impl Balancer {
+    /// Returns why a request that arrives is turned away because of load, if it is.
+    pub(super) fn sheds(&mut self, key: RequestKey) -> Option<Reject> {
+        let live = &self.requests[key];
+        let (route, priority) = (live.route, live.request.priority);
+        let overload = self.overload.as_mut()?;
+        if !std::mem::replace(&mut overload.armed, true) {
+            self.timers.after(self.now, SATURATION_EVERY, Alarm::Saturation);
+        }
+        let this = &overload.routes[route.index()];
+        let shed = this.shed[priority as usize];
+        let by = overload.degrade.and_then(|spec| this.rung.rejects(&spec, priority));
+        if let Some(rung) = by {
+            self.touch(key, rung);
+        }
+        (shed || by.is_some()).then_some(Reject::Shed)
+    }
+
+    /// Hears how long a first token took, or how long it had not come when its attempt was given up.
+    pub(super) fn pace(&mut self, key: TryKey) {
+        let this = &self.tries[key];
+        let (pool, _) = self.fleet.node(this.node).home();
+        let took = self.now.since(this.dispatched);
+        let Some(overload) = &mut self.overload else { return };
+        let pace = &mut overload.paces[pool.index()];
+        pace.unloaded.learn(this.crowd, this.sent.prompt, took);
+        let ratio = pace.unloaded.ratio(this.sent.prompt, took).unwrap_or(1.0);
+        // One that is late for ever says no more than one that is late.
+        pace.ratio += NEWEST_RATIO * (ratio.min(10.0) - pace.ratio);
+    }
+
+    /// Looks at every route and does what its saturation asks for.
+    pub(super) fn look_at_saturation(&mut self) {
+        let Some(mut overload) = self.overload.take() else { return };
+        for (pool, pace) in overload.paces.iter_mut().enumerate() {
+            if self.fleet.pool_load(PoolId(pool as u16)).0 == 0 {
+                pace.ratio = 1.0;
+            }
+        }
+        let mut calm = self.under_way() == 0;
+        for at in 0..overload.routes.len() {
+            let route = RouteId(at as u16);
+            let newest = self.saturation_now(&overload, at);
+            let this = &mut overload.routes[at];
+            this.saturation += NEWEST * (newest - this.saturation);
+            let saturation = Ratio::from_f64(this.saturation);
+            for (priority, on) in overload.shed.iter().flat_map(|spec| this.shed(spec)) {
+                self.effects.events.push(Event::Shedding { route, priority, on, saturation });
+            }
+            let step = overload
+                .degrade
+                .and_then(|spec| this.rung.step(&spec, saturation, self.now.since(this.since)));
+            if let Some((to, threshold)) = step {
+                let from = std::mem::replace(&mut this.rung, to);
+                this.since = self.now;
+                // Whoever waits may use other pools now.
+                self.opened = true;
+                let event = Event::Rung { route, from, to, saturation, threshold };
+                self.effects.events.push(event);
+            }
+            let sheds = this.shed.contains(&true) || this.rung > Rung::Calm;
+            calm &= !sheds && this.saturation < CALM;
+        }
+        overload.armed = !calm;
+        if overload.armed {
+            self.timers.after(self.now, SATURATION_EVERY, Alarm::Saturation);
+        }
+        self.overload = Some(overload);
+    }
+
+    /// The saturation of a route at this moment.
+    fn saturation_now(&self, overload: &Overload, at: usize) -> f64 {
+        let this = &overload.routes[at];
+        let (mut in_flight, mut capacity, mut slow) = (0, 0, 0.0);
+        for pool in &this.pools {
+            let (more, room) = self.fleet.pool_load(*pool);
+            in_flight += more;
+            capacity += room;
+            slow += more as f64 * overload.paces[pool.index()].ratio;
+        }
+        let waiting: u64 =
+            this.peers.iter().map(|peer| u64::from(self.lines.waiting_on(*peer))).sum();
+        let there = (in_flight + waiting) as f64;
+        let value = if capacity == 0 {
+            if there > 0.0 { f64::INFINITY } else { 0.0 }
+        } else if capacity < UNLIMITED {
+            let room = (capacity / 2).min(u64::from(self.queue.max));
+            there / (capacity + room) as f64
+        } else if in_flight == 0 {
+            0.0
+        } else {
+            slow / in_flight as f64 - 1.0
+        };
+        value.clamp(0.0, SATURATION_MAX.value())
+    }
+
+    /// Returns the saturation of a route as last found; zero where nothing is done about it.
+    #[must_use]
+    pub fn saturation(&self, route: RouteId) -> Ratio {
+        let this = self.overload.as_ref().map(|overload| &overload.routes[route.index()]);
+        Ratio::from_f64(this.map_or(0.0, |this| this.saturation))
+    }
+
+    /// Checks that nobody is shed for whom there is no threshold, nor before somebody who matters
+    /// less.
+    pub(super) fn sheds_in_order(&self) -> Result<(), String> {
+        let Some(overload) = &self.overload else { return Ok(()) };
+        for (at, this) in overload.routes.iter().enumerate() {
+            let order = this.shed.is_sorted();
+            let asked = overload.shed.unwrap_or(ShedSpec { at: [None; 4], ..ShedSpec::default() });
+            let wanted = this.shed.iter().zip(asked.at).all(|(on, at)| !on || at.is_some());
+            let range = (0.0..=SATURATION_MAX.value()).contains(&this.saturation);
+            let rung = this.rung == Rung::Calm
+                || overload.degrade.is_some_and(|spec| spec.threshold(this.rung).is_some());
+            if !order || !wanted || !range || !rung {
+                return Err(format!(
+                    "I37: route {at} at {}: shed {:?}",
+                    this.saturation, this.shed
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_important_goes_first_and_comes_back_last() {
+        let mut this = Pressed {
+            pools: Vec::new(),
+            peers: Vec::new(),
+            saturation: 0.0,
+            shed: [false; 4],
+            rung: Rung::Calm,
+            since: Time::ZERO,
+        };
+        let spec = ShedSpec {
+            at: [1.2, 1.0, 0.85, 0.7].map(Ratio::from_f64).map(Some),
+            ..ShedSpec::default()
+        };
+        let mut told = Vec::new();
+        let up = (0..150).map(|percent| f64::from(percent) / 100.0);
+        for saturation in up.clone().chain(up.rev()) {
+            this.saturation = saturation;
+            told.extend(this.shed(&spec).map(|(priority, on)| (priority, on, saturation)));
+            assert!(this.shed.is_sorted());
+        }
+        use Priority::{Critical, High, Normal, Sheddable};
+        let on = [(Sheddable, 0.7), (Normal, 0.85), (High, 1.0), (Critical, 1.2)];
+        let off = [(Critical, 1.09), (High, 0.89), (Normal, 0.74), (Sheddable, 0.59)];
+        let wanted = on.map(|(who, at)| (who, true, at)).into_iter();
+        let wanted = wanted.chain(off.map(|(who, at)| (who, false, at)));
+        assert_eq!(told, wanted.collect::<Vec<_>>());
+        // With one threshold for all it is the same.
+        let spec = ShedSpec { at: [Some(Ratio::ONE); 4], ..spec };
+        this.saturation = 1.0;
+        let on: Vec<_> = this.shed(&spec).collect();
+        assert_eq!(on, [Sheddable, Normal, High, Critical].map(|who| (who, true)));
+        this.saturation = 0.0;
+        let off: Vec<_> = this.shed(&spec).collect();
+        assert_eq!(off, [Critical, High, Normal, Sheddable].map(|who| (who, false)));
+    }
+
+    #[test]
+    fn whoever_matters_more_has_no_lower_threshold() {
+        let of = |at: [f64; 4]| ShedSpec {
+            at: at.map(|at| (at > 0.0).then(|| Ratio::from_f64(at))),
+            ..ShedSpec::default()
+        };
+        assert!(ShedSpec::default().is_sound());
+        assert!(of([0.0, 0.0, 0.0, 0.0]).is_sound() && of([1.0, 1.0, 1.0, 1.0]).is_sound());
+        assert!(!of([0.9, 1.0, 0.5, 0.5]).is_sound());
+        assert!(!of([1.0, 0.0, 0.5, 0.5]).is_sound(), "never is higher than any");
+        assert!(!of([0.0, 0.0, 0.0, 0.05]).is_sound(), "it would never end");
+    }
+}

@@ -1,0 +1,140 @@
+//! How long a first token takes where nothing else is in the way: what makes times of requests of all
+//! lengths comparable.
+//!
+//! A long prompt takes long on an idle node too, so a time to the first token says nothing of load by
+//! itself; divided by what that prompt takes on an idle node it does. Samples are kept apart by how many
+//! attempts their node had when they were sent, in octaves: one, two or three, four to seven, and so
+//! on. In each octave a line `a + b * prompt` is fitted by least squares that forget (a sample counts
+//! half after forty others of its octave), with neither coefficient below zero; of all lines the lowest
+//! at the prompt in question is taken. So nothing fades by time: an estimate that is too low makes its
+//! user send less, which brings samples of the lowest octaves and puts it right; one that is too high
+//! is undercut by any octave in which less was seen. A cached prefix counts as prompt here, so a hit
+//! looks like an unloaded node, never like a loaded one.
+//!
+//! It only estimates. What becomes of a ratio is for `limiter` and `saturation` to say.
+
+use crate::unit::{Span, Tokens};
+
+/// Octaves of attempts in flight; whatever is above shares the last.
+const OCTAVES: usize = 12;
+
+/// A sample counts so much less with every later one of its octave.
+const KEEP: f64 = 1.0 - 1.0 / 64.0;
+
+/// An octave counts from so many samples on. Few suffice, since an error corrects itself.
+const SEEN_MIN: f64 = 2.9;
+
+/// No first token is expected sooner than this.
+const LEAST: f64 = 1e-6;
+
+/// Sums of a line through (thousands of prompt tokens, seconds), older samples counting less.
+#[derive(Clone, Copy, Debug, Default)]
+struct Line {
+    n: f64,
+    x: f64,
+    y: f64,
+    xx: f64,
+    xy: f64,
+}
+
+impl Line {
+    fn learn(&mut self, x: f64, y: f64) {
+        self.n = self.n * KEEP + 1.0;
+        self.x = self.x * KEEP + x;
+        self.y = self.y * KEEP + y;
+        self.xx = self.xx * KEEP + x * x;
+        self.xy = self.xy * KEEP + x * y;
+    }
+
+    fn at(&self, x: f64) -> f64 {
+        let spread = self.n * self.xx - self.x * self.x;
+        // Prompts of one length tell no slope.
+        if spread <= 1e-9 * self.n * self.xx {
+            return self.y / self.n;
+        }
+        let slope = (self.n * self.xy - self.x * self.y) / spread;
+        if slope <= 0.0 {
+            return self.y / self.n;
+        }
+        let start = (self.y - slope * self.x) / self.n;
+        if start >= 0.0 { start + slope * x } else { self.xy / self.xx * x }
+    }
+}
+
+/// What is learnt; see the file's head.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Unloaded {
+    octaves: [Line; OCTAVES],
+}
+
+impl Unloaded {
+    /// A first token came after so long; its node had so many attempts when it was asked, this one
+    /// included.
+    pub(super) fn learn(&mut self, crowd: u32, prompt: Tokens, took: Span) {
+        let octave = (crowd.max(1).ilog2() as usize).min(OCTAVES - 1);
+        self.octaves[octave].learn(prompt.0 as f64 / 1e3, took.seconds());
+    }
+
+    /// Returns how many times longer than on an idle node that is for such a prompt; `None` while too
+    /// little is known.
+    pub(super) fn ratio(&self, prompt: Tokens, took: Span) -> Option<f64> {
+        let x = prompt.0 as f64 / 1e3;
+        let known = self.octaves.iter().filter(|line| line.n >= SEEN_MIN);
+        let least = known.map(|line| line.at(x)).reduce(f64::min)?;
+        Some(took.seconds() / least.max(LEAST))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A node that takes 20 ms and 90 ms for every thousand tokens.
+    fn idle(prompt: u64) -> Span {
+        Span::from_seconds(0.02 + 0.09 * prompt as f64 / 1e3)
+    }
+
+    #[test]
+    fn long_prompts_do_not_look_like_load() {
+        let mut unloaded = Unloaded::default();
+        assert_eq!(unloaded.ratio(Tokens(100), idle(100)), None, "nothing is known yet");
+        for prompt in (0..200).map(|i| 50 + i * 37 % 4_000) {
+            unloaded.learn(1, Tokens(prompt), idle(prompt));
+            // A crowded node takes three times as long.
+            unloaded.learn(9, Tokens(prompt), Span(idle(prompt).0 * 3));
+        }
+        for prompt in [10, 500, 30_000] {
+            let ratio = unloaded.ratio(Tokens(prompt), idle(prompt)).expect("enough is known");
+            assert!((ratio - 1.0).abs() < 1e-6, "{ratio} at {prompt}");
+        }
+        let slow = unloaded.ratio(Tokens(500), Span(idle(500).0 * 3)).expect("enough is known");
+        assert!((slow - 3.0).abs() < 1e-6, "{slow}");
+    }
+
+    #[test]
+    fn what_is_too_low_is_put_right_where_little_is_sent() {
+        let mut unloaded = Unloaded::default();
+        for _ in 0..4 {
+            unloaded.learn(2, Tokens(100), Span::from_millis(10));
+            unloaded.learn(20, Tokens(100), Span::from_millis(100));
+        }
+        let ratio = |unloaded: &Unloaded| {
+            unloaded.ratio(Tokens(100), Span::from_millis(100)).expect("enough is known")
+        };
+        assert!((ratio(&unloaded) - 10.0).abs() < 1e-9);
+        for _ in 0..400 {
+            unloaded.learn(2, Tokens(100), Span::from_millis(50));
+        }
+        assert!((ratio(&unloaded) - 2.0).abs() < 0.05);
+    }
+
+    #[test]
+    fn no_slope_and_no_start_is_below_zero() {
+        let mut line = Line::default();
+        [(1.0, 3.0), (2.0, 2.0), (3.0, 1.0)].into_iter().for_each(|(x, y)| line.learn(x, y));
+        assert!((line.at(9.0) - line.at(0.0)).abs() < 1e-12, "no longer prompt is quicker");
+        let mut line = Line::default();
+        [(2.0, 0.1), (3.0, 2.0), (4.0, 5.0)].into_iter().for_each(|(x, y)| line.learn(x, y));
+        assert!(line.at(0.5) > 0.0, "no prompt takes less than nothing");
+    }
+}

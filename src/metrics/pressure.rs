@@ -1,0 +1,146 @@
+//! What the balancer did about load: the limits that limiters found, who was shed, and how far the
+//! ladder of degradation was climbed.
+//!
+//! A fold over events, over the whole run, warm-up included. With several balancers the last word of
+//! any of them counts.
+
+use std::collections::BTreeMap;
+
+use super::Labels;
+use super::summary::{LimitSummary, Overload, Pressure, RungSummary};
+use crate::balance::{Config, Event, Priority, Rung};
+use crate::unit::{NodeId, Ratio, RouteId, Span, Time};
+
+/// So many changes are kept, the first ones.
+const CHANGES_MAX: usize = 1_000;
+
+/// What was heard; empty and without cost where nothing of it is configured.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pressures {
+    limits: BTreeMap<NodeId, LimitSummary>,
+    /// Only where something is shed or given up.
+    book: Option<Box<Book>>,
+}
+
+/// What was shed and given up.
+#[derive(Clone, Debug)]
+struct Book {
+    /// By route: its rung, and since when.
+    routes: Vec<(Rung, Time)>,
+    /// By rung: how long routes stood on it, and how often they stepped up to it.
+    stood: [(Span, u64); 7],
+    /// By rung: requests it touched last.
+    touched: [u64; 7],
+    changes: Vec<Pressure>,
+    omitted: u64,
+}
+
+/// Returns what a route is called, nothing if there is one only.
+pub(super) fn route_name(labels: &Labels, route: RouteId, routes: usize) -> String {
+    match labels.routes.get(route.index()) {
+        _ if routes < 2 => String::new(),
+        Some(name) => name.clone(),
+        None => format!("route {}", route.index() + 1),
+    }
+}
+
+impl Pressures {
+    pub(super) fn new(config: &Config) -> Pressures {
+        let limit = |(at, spec): (usize, &crate::balance::NodeSpec)| {
+            let limiter = config.pools[spec.pool.index()].limiter?;
+            let limit = limiter.initial;
+            Some((NodeId(at as u32), LimitSummary { last: limit, least: limit, most: limit }))
+        };
+        let book = || Book {
+            routes: vec![(Rung::Calm, Time::ZERO); config.routes.len()],
+            stood: [(Span::ZERO, 0); 7],
+            touched: [0; 7],
+            changes: Vec::new(),
+            omitted: 0,
+        };
+        let any = config.shed.is_some() || config.degrade.is_some();
+        let limits = config.nodes.iter().enumerate().filter_map(limit).collect();
+        Pressures { limits, book: any.then(|| Box::new(book())) }
+    }
+
+    /// A request was touched by a rung.
+    pub(super) fn touched(&mut self, rung: Rung) {
+        if let Some(book) = &mut self.book {
+            book.touched[rung as usize] += 1;
+        }
+    }
+
+    pub(super) fn hear(&mut self, now: Time, event: &Event, labels: &Labels) {
+        if let (Some(book), Some(change)) = (&mut self.book, change(event)) {
+            if let Event::Rung { route, from, to, .. } = event {
+                let (_, since) = std::mem::replace(&mut book.routes[route.index()], (*to, now));
+                let stood = &mut book.stood[*from as usize].0;
+                *stood = Span(stood.0 + now.since(since).0);
+                book.stood[*to as usize].1 += u64::from(to > from);
+            }
+            if book.changes.len() < CHANGES_MAX {
+                let (route, what, saturation) = change;
+                let route = route_name(labels, route, book.routes.len());
+                let at_s = now.seconds();
+                book.changes.push(Pressure { at_s, route, what, saturation: saturation.value() });
+            } else {
+                book.omitted += 1;
+            }
+        }
+        if let Event::Limit { node, limit, .. } = event {
+            let limit = *limit;
+            let known = LimitSummary { last: limit, least: limit, most: limit };
+            let this = self.limits.entry(*node).or_insert(known);
+            this.last = limit;
+            (this.least, this.most) = (this.least.min(limit), this.most.max(limit));
+        }
+    }
+
+    /// Returns what was shed and given up until `end`.
+    pub(super) fn summary(&self, end: Time) -> Option<Overload> {
+        let book = self.book.as_ref()?;
+        let mut stood = book.stood;
+        for (rung, since) in &book.routes {
+            let sum = &mut stood[*rung as usize].0;
+            *sum = Span(sum.0 + end.since(*since).0);
+        }
+        let rungs = Rung::ALL.map(|rung| {
+            let (span, entered) = stood[rung as usize];
+            RungSummary {
+                rung: rung.name(),
+                entered,
+                stood_s: span.seconds(),
+                requests: book.touched[rung as usize],
+            }
+        });
+        let rungs = rungs.into_iter().filter(|rung| rung.entered > 0 || rung.requests > 0);
+        let changes = book.changes.clone();
+        Some(Overload { rungs: rungs.collect(), changes, changes_omitted: book.omitted })
+    }
+
+    /// Returns the limit of a node as its limiter has it, if it has one.
+    pub(super) fn limit(&self, node: usize) -> Option<LimitSummary> {
+        self.limits.get(&NodeId(node as u32)).copied()
+    }
+}
+
+/// What a change of pressure says, if the event is one.
+pub(super) fn change(event: &Event) -> Option<(RouteId, String, Ratio)> {
+    match event {
+        Event::Shedding { route, priority, on, saturation } => {
+            let who = match priority {
+                Priority::Critical => "critical",
+                Priority::High => "high",
+                Priority::Normal => "normal",
+                Priority::Sheddable => "sheddable",
+            };
+            let what = if *on { "shed" } else { "comes in again" };
+            Some((*route, format!("{who} {what}"), *saturation))
+        }
+        Event::Rung { route, from, to, saturation, .. } => {
+            let way = if to > from { "up" } else { "down" };
+            Some((*route, format!("{way} to {}: {}", to.name(), to.words()), *saturation))
+        }
+        _ => None,
+    }
+}
