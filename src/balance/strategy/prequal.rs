@@ -4,10 +4,11 @@
 //! enter a pool of [`POOL_MAX`]. Answers older than a second, or used too often, leave it. A node with more
 //! in flight than the [`QUANTILE`] of those seen lately is hot. If any node in the pool is cold, the cold
 //! one with the least latency gets the request, else the hot one with the least in flight (Wydrowski et
-//! al., NSDI 2024). The core has the in-flight counts and measures latencies, so a probe is answered from
+//! al., NSDI 2024). A node's latency is the median of what requests took that found about as many in
+//! flight there as there are now: a node is not fast because it was idle a second ago. The core has the in-flight counts and measures latencies, so a probe is answered from
 //! there and costs no round trip: what remains of Prequal is its rule and the age of its answers.
 
-use super::{Ask, Entry, Fact, Setting, SettingKind, Strategy, least, least_connections};
+use super::{Ask, Entry, Fact, Memo, Setting, SettingKind, Strategy, least, least_connections};
 use crate::balance::event::{End, Scored, Term, Terms, Why};
 use crate::balance::failover::wasted;
 use crate::balance::fleet::Fleet;
@@ -49,6 +50,9 @@ const SEEN: usize = 64;
 const AGE_MAX: Span = Span::from_secs(1);
 /// An answer is used so often at most.
 const USES_MAX: u32 = 3;
+/// Latencies remembered for a node, and those of them that a median is taken of.
+const SAMPLES: usize = 16;
+const NEAR: usize = 5;
 /// A failure counts as a latency of at least so many seconds.
 const PENALTY: f64 = 5.0;
 
@@ -69,8 +73,46 @@ struct Prequal {
     seen: [u32; SEEN],
     seen_len: usize,
     seen_at: usize,
-    /// By seat: smoothed seconds to the first token; zero while not known.
-    latencies: Vec<f64>,
+    /// By seat.
+    latencies: Vec<Latencies>,
+}
+
+/// What the last requests of a node took, and how many others they found there.
+#[derive(Clone, Copy, Debug, Default)]
+struct Latencies {
+    /// In flight, and seconds to the first token.
+    samples: [(f32, f32); SAMPLES],
+    len: usize,
+    at: usize,
+}
+
+impl Latencies {
+    fn learn(&mut self, in_flight: f32, seconds: f64) {
+        self.samples[self.at] = (in_flight, seconds as f32);
+        self.at = (self.at + 1) % SAMPLES;
+        self.len = (self.len + 1).min(SAMPLES);
+    }
+
+    /// The median of those that found about so many in flight; zero while nothing is known. What they
+    /// took is scaled by the loads, in proportion: without that a node that was full when it was last
+    /// heard of stays slow for ever, as nobody asks it again, and one that fills up now looks fast
+    /// until the first of those who wait there is answered.
+    fn at(&self, in_flight: u32) -> f64 {
+        let mut samples = self.samples;
+        let samples = &mut samples[..self.len];
+        let distance = |(found, _): &(f32, f32)| (found - in_flight as f32).abs();
+        let near = samples.len().min(NEAR);
+        if near == 0 {
+            return 0.0;
+        }
+        samples.select_nth_unstable_by(near - 1, |a, b| distance(a).total_cmp(&distance(b)));
+        for (found, seconds) in &mut samples[..near] {
+            *seconds *= (in_flight as f32 + 1.0) / (*found + 1.0);
+        }
+        let (_, median, _) =
+            samples[..near].select_nth_unstable_by(near / 2, |a, b| a.1.total_cmp(&b.1));
+        f64::from(median.1)
+    }
 }
 
 impl Prequal {
@@ -79,7 +121,7 @@ impl Prequal {
             let Some(id) = ask.draw(rng) else { return };
             let node = ask.node(id);
             let in_flight = node.ledger.requests;
-            let latency = self.latencies.get(node.seat as usize).copied().unwrap_or(0.0);
+            let latency = self.latency(node.seat as usize, in_flight);
             let latency = ask.against_failure(node, latency.max(1e-6));
             self.pool.retain(|answer| answer.node != id);
             self.pool.push(Answer { node: id, in_flight, latency, at: ask.now, uses: 0 });
@@ -87,6 +129,10 @@ impl Prequal {
             self.seen_at = (self.seen_at + 1) % SEEN;
             self.seen_len = (self.seen_len + 1).min(SEEN);
         }
+    }
+
+    fn latency(&self, seat: usize, in_flight: u32) -> f64 {
+        self.latencies.get(seat).map_or(0.0, |latencies| latencies.at(in_flight))
     }
 
     /// The load above which a node is hot.
@@ -138,25 +184,49 @@ impl Strategy for Prequal {
         Some(answer.node)
     }
 
-    fn terms(&self, ask: &Ask<'_>, node: NodeId) -> Terms {
-        let seat = ask.node(node).seat as usize;
+    fn terms(&self, ask: &Ask<'_>, id: NodeId) -> Terms {
+        let node = ask.node(id);
         Terms::NONE
-            .with(Term::Load, least_connections::load(ask, Signal::Own, node))
-            .with(Term::Latency, self.latencies.get(seat).copied().unwrap_or(0.0))
+            .with(Term::Load, least_connections::load(ask, Signal::Own, id))
+            .with(Term::Latency, self.latency(node.seat as usize, node.ledger.requests))
+    }
+
+    fn memo(&self, ask: &Ask<'_>, id: NodeId) -> Option<Memo> {
+        let mut memo = Memo::default();
+        memo[0] = ask.node(id).ledger.requests as f32;
+        Some(memo)
     }
 
     fn learn(&mut self, _: Time, fact: &Fact<'_>, fleet: &Fleet) {
-        let Fact::Ended { node, end, took, first_token, .. } = *fact else { return };
+        let Fact::Ended { node, end, took, first_token, sent, .. } = *fact else { return };
         let sample = match end {
             End::Done => first_token.unwrap_or(took).seconds(),
             end if wasted(end) => took.seconds().max(PENALTY),
             _ => return,
         };
+        let Some(memo) = sent.memo else { return };
         let seat = fleet.node(node).seat as usize;
         if self.latencies.len() <= seat {
-            self.latencies.resize(seat + 1, 0.0);
+            self.latencies.resize(seat + 1, Latencies::default());
         }
-        let old = self.latencies[seat];
-        self.latencies[seat] = if old > 0.0 { old + 0.2 * (sample - old) } else { sample };
+        self.latencies[seat].learn(memo[0], sample);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_latency_is_that_of_the_load_of_now() {
+        let mut node = Latencies::default();
+        assert!(node.at(0) <= 0.0);
+        (0..8).for_each(|_| node.learn(0.0, 0.1));
+        (0..8).for_each(|_| node.learn(10.0, 2.0));
+        assert!((node.at(0) - 0.1).abs() < 1e-6 && (node.at(10) - 2.0).abs() < 1e-6);
+        // Where nothing was seen it is taken to be in proportion; the oldest are forgotten.
+        assert!((node.at(21) - 4.0).abs() < 1e-6);
+        (0..8).for_each(|_| node.learn(10.0, 3.3));
+        assert!((node.at(0) - 2.0 / 11.0).abs() < 0.2);
     }
 }
