@@ -10,8 +10,10 @@
 //!   comes waits for half a service or so: thresholds of less than one shed a line, not idle nodes. It
 //!   is two while somebody waits and no node is up.
 //! - Where some node takes any number, nobody waits here and only time can tell: it is how much longer
-//!   first tokens take than on an idle node (see `unloaded`), by pool and weighed by what is in flight.
-//!   At one they take twice as long.
+//!   first tokens take than they do on the same node when it is idle (see `unloaded`), by pool and
+//!   weighed by what is in flight. At one they take twice as long. An attempt that was alone on its
+//!   node counts as one that load did not hold up, whatever it took: misses of a prefix cache and
+//!   hosted models that vary are no load.
 //!
 //! Shedding by criticality (Beyer et al., Site Reliability Engineering, 2016, chapter 21): a request
 //! that arrives is turned away if the saturation of its route is at or above the threshold of its
@@ -74,14 +76,6 @@ impl ShedSpec {
     }
 }
 
-/// What is known of one pool.
-#[derive(Debug)]
-struct Pace {
-    unloaded: Unloaded,
-    /// How many times longer than on an idle node first tokens take.
-    ratio: f64,
-}
-
 /// What is known of one route.
 #[derive(Debug)]
 pub(super) struct Pressed {
@@ -125,8 +119,10 @@ impl Pressed {
 pub(super) struct Overload {
     pub(super) shed: Option<ShedSpec>,
     pub(super) degrade: Option<DegradeSpec>,
-    /// By pool.
-    paces: Vec<Pace>,
+    /// By node.
+    unloaded: Vec<Unloaded>,
+    /// By pool: how many times longer than on an idle node first tokens take.
+    ratios: Vec<f64>,
     /// By route.
     pub(super) routes: Vec<Pressed>,
     /// Whether an alarm is set.
@@ -149,11 +145,11 @@ impl Overload {
             rung: Rung::Calm,
             since: Time::ZERO,
         };
-        let pace = || Pace { unloaded: Unloaded::default(), ratio: 1.0 };
         Some(Box::new(Overload {
             shed: config.shed,
             degrade: config.degrade,
-            paces: config.pools.iter().map(|_| pace()).collect(),
+            unloaded: vec![Unloaded::default(); config.nodes.len()],
+            ratios: vec![1.0; config.pools.len()],
             routes: (0..specs.len()).map(pressed).collect(),
             armed: false,
         }))
@@ -181,22 +177,27 @@ impl Balancer {
     /// Hears how long a first token took, or how long it had not come when its attempt was given up.
     pub(super) fn pace(&mut self, key: TryKey) {
         let this = &self.tries[key];
-        let (pool, _) = self.fleet.node(this.node).home();
+        let (node, (pool, _)) = (this.node.index(), self.fleet.node(this.node).home());
         let took = self.now.since(this.dispatched);
         let Some(overload) = &mut self.overload else { return };
-        let pace = &mut overload.paces[pool.index()];
-        pace.unloaded.learn(this.crowd, this.sent.prompt, took);
-        let ratio = pace.unloaded.ratio(this.sent.prompt, took).unwrap_or(1.0);
+        if overload.unloaded.len() <= node {
+            overload.unloaded.resize_with(node + 1, Unloaded::default);
+        }
+        let unloaded = &mut overload.unloaded[node];
+        unloaded.learn(this.crowd, this.sent.prompt, took);
+        let ratio = unloaded.ratio(this.sent.prompt, took).filter(|_| this.crowd > 1);
         // One that is late for ever says no more than one that is late.
-        pace.ratio += NEWEST_RATIO * (ratio.min(10.0) - pace.ratio);
+        let ratio = ratio.unwrap_or(1.0).min(10.0);
+        let mean = &mut overload.ratios[pool.index()];
+        *mean += NEWEST_RATIO * (ratio - *mean);
     }
 
     /// Looks at every route and does what its saturation asks for.
     pub(super) fn look_at_saturation(&mut self) {
         let Some(mut overload) = self.overload.take() else { return };
-        for (pool, pace) in overload.paces.iter_mut().enumerate() {
+        for (pool, ratio) in overload.ratios.iter_mut().enumerate() {
             if self.fleet.pool_load(PoolId(pool as u16)).0 == 0 {
-                pace.ratio = 1.0;
+                *ratio = 1.0;
             }
         }
         let mut calm = self.under_way() == 0;
@@ -238,7 +239,7 @@ impl Balancer {
             let (more, room) = self.fleet.pool_load(*pool);
             in_flight += more;
             capacity += room;
-            slow += more as f64 * overload.paces[pool.index()].ratio;
+            slow += more as f64 * overload.ratios[pool.index()];
         }
         let waiting: u64 =
             this.peers.iter().map(|peer| u64::from(self.lines.waiting_on(*peer))).sum();
