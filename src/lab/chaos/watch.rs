@@ -9,9 +9,9 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::pressed::Pressed;
 use crate::balance::{
-    ATTEMPTS_MAX, Balancer, Cause, Config, End, Event, Fate, Input, Kind, Limits, NodeState,
-    Prices, Priority, RETRIES_MIN, RETRY_AFTER_MAX, Reject, Settled, Stage, Tier, Totals, Why,
-    check,
+    ATTEMPTS_MAX, Balancer, Cause, Config, End, Event, Failure, Fate, Input, Kind, Limits,
+    NodeState, Prices, Priority, RETRIES_MIN, RETRY_AFTER_MAX, Reject, Settled, Stage, Tier,
+    Totals, Why, check,
 };
 use crate::unit::{Cost, NodeId, PoolId, Ratio, RequestId, Time, Tokens};
 
@@ -347,6 +347,8 @@ impl<'a> Witness<'a> {
         self.eligible(id, node, why)?;
         let (now, config) = (self.now, self.config);
         let again = self.tried_again(id, node, why);
+        let refused = self.requests.get(&id).is_some_and(|life| self.was_refused(life, node));
+        ensure!(!refused, "I07", "request {} goes to {} with a refused credential", id.0, node.0);
         let seen = &mut self.nodes[node.index()];
         seen.in_flight += 1;
         let prices = seen.prices;
@@ -504,8 +506,19 @@ impl<'a> Witness<'a> {
                 && !seen.on_trial
                 && seen.has_room()
                 && !tried(NodeId(*other as u32))
+                && !self.was_refused(life, NodeId(*other as u32))
         });
         other.map(|(other, _)| other as u32)
+    }
+
+    /// Whether the request was refused where the same credential is used.
+    fn was_refused(&self, life: &Life, node: NodeId) -> bool {
+        let credential = |node: NodeId| self.config.nodes.get(node.index())?.credential;
+        life.attempts.iter().any(|this| {
+            let refused = this.end == Some(End::Failed(Failure::Unauthorized));
+            let same = credential(node).is_some_and(|own| credential(this.node) == Some(own));
+            refused && (this.node == node || same)
+        })
     }
 
     fn ended(&mut self, id: RequestId, place: usize, node: NodeId, end: End) -> Result<(), Broken> {

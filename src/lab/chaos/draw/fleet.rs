@@ -1,7 +1,7 @@
 //! Draws of a fleet: pools, strategies with any settings, nodes of every kind, limits, prices, tags.
 
 use super::dice::{Dice, span};
-use super::{Plan, Pool};
+use super::{Plan, Pool, policy};
 use crate::balance::{REGISTRY, SettingKind};
 use crate::lab::chaos::tree::{Table, Value, list, plain, text, variant};
 
@@ -29,6 +29,9 @@ pub(super) fn pools(seed: u64, plan: &mut Plan) -> Value {
     let pool_limits = plan.swarm.on("pool limits", 0.2);
     let limiters = plan.swarm.on("limiters", 0.25);
     let mut limiter_dice = Dice::new(seed, "limiter settings");
+    let own_health = plan.swarm.on("health by pool", 0.2);
+    let credentials = plan.swarm.on("shared credentials", 0.2);
+    let mut side = Dice::new(seed, "health and credentials of pools");
     let prices = plan.swarm.on("prices", 0.6);
     let weights = plan.swarm.on("weights", 0.4);
     let limits = plan.swarm.on("limits", 0.5);
@@ -63,6 +66,9 @@ pub(super) fn pools(seed: u64, plan: &mut Plan) -> Value {
         if limiters && table.get("batch").is_none() && limiter_dice.chance(0.7) {
             table.set("limiter", limiter(&mut limiter_dice));
         }
+        if own_health && side.chance(0.6) {
+            table.set("health", policy::own_health(&mut side));
+        }
         let groups = dice.whole(1, 3);
         let mut nodes = Vec::new();
         for group in 0..groups {
@@ -86,6 +92,9 @@ pub(super) fn pools(seed: u64, plan: &mut Plan) -> Value {
             if prices {
                 let price = Table::default().with("input", dice.share(0.0, 5.0));
                 node.set("price", price.with("output", dice.share(0.0, 20.0)));
+            }
+            if credentials {
+                node.set("credential", text(side.pick(&["one", "other"])));
             }
             if dice.chance(0.2) {
                 node.set("hourly_price", dice.share(0.0, 9.0));

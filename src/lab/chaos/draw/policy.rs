@@ -180,6 +180,9 @@ fn second_tries(seed: u64, plan: &mut Plan, retry: &mut Table) {
     if plan.swarm.on("resumed answers", 0.2) {
         retry.set("resume", plain(true));
     }
+    if plan.swarm.on("clients try freely", 0.2) {
+        retry.set("clients", plain(false));
+    }
 }
 
 fn hedge(dice: &mut Dice) -> Table {
@@ -222,28 +225,58 @@ fn health(dice: &mut Dice, plan: &mut Plan) -> Table {
             .with("rise", plain(dice.whole(1, 4)));
         table.set("probe", probe);
     }
+    table.set("eject", eject(dice));
+    guards(dice, plan, &mut table);
+    table
+}
+
+fn eject(dice: &mut Dice) -> Table {
     let base = dice.millis(100, 10_000);
-    let eject = Table::default()
+    Table::default()
         .with("consecutive", plain(dice.log_whole(1, 20)))
         .with("base", span(base))
         .with("cap", span(base + dice.millis(0, 10_000)))
-        .with("max_share", dice.share(0.0, 1.0));
-    table.set("eject", eject);
-    guards(dice, plan, &mut table);
+        .with("max_share", dice.share(0.0, 1.0))
+        .with("jitter", dice.share(0.0, 1.0))
+}
+
+fn outlier(dice: &mut Dice) -> Table {
+    let window = dice.log_whole(1, 64);
+    Table::default()
+        .with("window", plain(window))
+        .with("volume", plain(dice.log_whole(1, window)))
+        .with("margin", dice.share(0.0, 1.0))
+        .with("failures", dice.share(0.0, 1.0))
+        .with("slow", dice.share(1.0, 10.0))
+}
+
+/// How a pool's nodes are watched where that is not as in the others.
+pub(super) fn own_health(dice: &mut Dice) -> Table {
+    let mut table = Table::default();
+    if dice.chance(0.5) {
+        table.set("eject", eject(dice));
+    }
+    if dice.chance(0.3) {
+        table.set("outlier", outlier(dice));
+    }
+    if dice.chance(0.3) {
+        table.set("panic", dice.share(0.0, 1.0));
+    }
+    for word in ["half_open", "silence"] {
+        if dice.chance(0.3) {
+            table.set(word, plain(dice.chance(0.5)));
+        }
+    }
+    if dice.chance(0.3) {
+        table.set("slow_start", dice.span(10, 20_000));
+    }
     table
 }
 
 /// How nodes that are new, come back or are worse than their peers are treated.
 fn guards(dice: &mut Dice, plan: &mut Plan, table: &mut Table) {
     if plan.swarm.on("outlier", 0.3) {
-        let window = dice.log_whole(1, 64);
-        let outlier = Table::default()
-            .with("window", plain(window))
-            .with("volume", plain(dice.log_whole(1, window)))
-            .with("margin", dice.share(0.0, 1.0))
-            .with("failures", dice.share(0.0, 1.0))
-            .with("slow", dice.share(1.0, 10.0));
-        table.set("outlier", outlier);
+        table.set("outlier", outlier(dice));
     }
     if plan.swarm.on("slow start", 0.3) {
         table.set("slow_start", dice.span(10, 20_000));
