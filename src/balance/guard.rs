@@ -125,6 +125,10 @@ impl Balancer {
         // A client that left, a deadline that passed, another node that was faster: none of them says
         // that the node is ill.
         if matches!(end, End::Cancelled | End::TimedOut(Stage::Total) | End::Outrun) {
+            // Nor that it is well; but where no try ever lasts, a trial would not end either.
+            if self.fleet.node(node).health.back_for(now) >= settings.eject_base {
+                self.trust(node);
+            }
             return;
         }
         self.fleet.with_health(node, |health| health.outcome(now, wasted(end)));

@@ -407,6 +407,11 @@ impl Health {
         self.go(to, Cause::Scaled)
     }
 
+    /// Returns since how long ago it has been in service without a break.
+    pub(super) fn back_for(&self, now: Time) -> Span {
+        now.since(self.back_at)
+    }
+
     /// It has started.
     pub(super) fn started(&mut self, now: Time) -> Change {
         self.back_at = now;

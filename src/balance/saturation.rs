@@ -45,6 +45,10 @@ pub const SATURATION_MAX: Ratio = Ratio(2_000_000);
 /// The weight of the newest first token among those of its pool.
 const NEWEST_RATIO: f64 = 1.0 / 16.0;
 
+/// When no first token came for so long, what is known fades: where all are turned away none comes, and
+/// nothing would ever say that the load is gone while long answers still run.
+const DEAF: Span = Span::from_secs(5);
+
 /// From here on a sum of capacities has a node without a limit in it.
 const UNLIMITED: u64 = 1 << 40;
 
@@ -74,6 +78,15 @@ impl ShedSpec {
         let at = self.at.map(|at| at.map_or(u32::MAX, |at| at.0));
         at.is_sorted_by(|more, less| more >= less) && at[3] > self.hysteresis.0
     }
+}
+
+/// What is known of one pool.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    /// How many times longer than on an idle node first tokens take.
+    ratio: f64,
+    /// When one came last.
+    heard: Time,
 }
 
 /// What is known of one route.
@@ -121,8 +134,8 @@ pub(super) struct Overload {
     pub(super) degrade: Option<DegradeSpec>,
     /// By node.
     unloaded: Vec<Unloaded>,
-    /// By pool: how many times longer than on an idle node first tokens take.
-    ratios: Vec<f64>,
+    /// By pool.
+    paces: Vec<Pace>,
     /// By route.
     pub(super) routes: Vec<Pressed>,
     /// Whether an alarm is set.
@@ -149,7 +162,7 @@ impl Overload {
             shed: config.shed,
             degrade: config.degrade,
             unloaded: vec![Unloaded::default(); config.nodes.len()],
-            ratios: vec![1.0; config.pools.len()],
+            paces: vec![Pace { ratio: 1.0, heard: Time::ZERO }; config.pools.len()],
             routes: (0..specs.len()).map(pressed).collect(),
             armed: false,
         }))
@@ -188,16 +201,19 @@ impl Balancer {
         let ratio = unloaded.ratio(this.sent.prompt, took).filter(|_| this.crowd > 1);
         // One that is late for ever says no more than one that is late.
         let ratio = ratio.unwrap_or(1.0).min(10.0);
-        let mean = &mut overload.ratios[pool.index()];
-        *mean += NEWEST_RATIO * (ratio - *mean);
+        let pace = &mut overload.paces[pool.index()];
+        pace.heard = self.now;
+        pace.ratio += NEWEST_RATIO * (ratio - pace.ratio);
     }
 
     /// Looks at every route and does what its saturation asks for.
     pub(super) fn look_at_saturation(&mut self) {
         let Some(mut overload) = self.overload.take() else { return };
-        for (pool, ratio) in overload.ratios.iter_mut().enumerate() {
+        for (pool, pace) in overload.paces.iter_mut().enumerate() {
             if self.fleet.pool_load(PoolId(pool as u16)).0 == 0 {
-                *ratio = 1.0;
+                pace.ratio = 1.0;
+            } else if self.now.since(pace.heard) >= DEAF {
+                pace.ratio += NEWEST * (1.0 - pace.ratio);
             }
         }
         let mut calm = self.under_way() == 0;
@@ -239,7 +255,7 @@ impl Balancer {
             let (more, room) = self.fleet.pool_load(*pool);
             in_flight += more;
             capacity += room;
-            slow += more as f64 * overload.ratios[pool.index()];
+            slow += more as f64 * overload.paces[pool.index()].ratio;
         }
         let waiting: u64 =
             this.peers.iter().map(|peer| u64::from(self.lines.waiting_on(*peer))).sum();
