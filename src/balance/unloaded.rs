@@ -37,6 +37,10 @@ struct Line {
     xx: f64,
     xy: f64,
     yy: f64,
+    /// What these come to: start and slope of the line, and twice its standard error.
+    start: f64,
+    slope: f64,
+    error: f64,
 }
 
 impl Line {
@@ -47,18 +51,20 @@ impl Line {
         self.xx = self.xx * KEEP + x * x;
         self.xy = self.xy * KEEP + x * y;
         self.yy = self.yy * KEEP + y * y;
-    }
-
-    /// What the line says, not better than is sure.
-    fn surely(&self, x: f64) -> f64 {
-        let (start, slope) = self.line();
+        (self.start, self.slope) = self.line();
+        let (start, slope) = (self.start, self.slope);
         // The sum of squares that the line leaves.
         let left = self.yy
             + self.n * start * start
             + slope * slope * self.xx
             + 2.0 * (start * slope * self.x - start * self.y - slope * self.xy);
         let variance = left.max(0.0) / (self.n - 2.0).max(0.5);
-        start + slope * x + 2.0 * (variance / self.n).sqrt()
+        self.error = 2.0 * (variance / self.n).sqrt();
+    }
+
+    /// What the line says, not better than is sure.
+    fn surely(&self, x: f64) -> f64 {
+        self.start + self.slope * x + self.error
     }
 
     /// Where it starts, and its slope.
