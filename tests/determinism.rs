@@ -5,12 +5,13 @@ mod common;
 use std::io::BufReader;
 
 use common::World;
-use plimsoll::balance::{Event, Limits, Prices, REGISTRY, StrategySpec};
+use plimsoll::balance::{Event, Explain, Input, Limits, Prices, REGISTRY, StrategySpec};
 use plimsoll::dist::Dist;
 use plimsoll::journal::{Header, ReplayError, Writer, replay};
 use plimsoll::metrics::{Collector, Watch};
 use plimsoll::node::{Answer, BackendSpec, FaultKind, FaultSpec, api, slots};
 use plimsoll::rng::Rng;
+use plimsoll::sim::Step;
 use plimsoll::unit::{NodeId, Price, Ratio, Span, Time};
 
 /// Two slots nodes and three hosted ones, every kind of fault, tight limits.
@@ -120,6 +121,30 @@ fn the_same_seed_gives_the_same_run_and_its_journal_replays() {
         assert_eq!(done.events, events.len() as u64);
         assert_eq!(replayed, events, "{strategy}: the journal is the run");
     }
+}
+
+/// Who asks why changes nothing, and the journal of such a run replays without anybody asking.
+#[test]
+fn an_explained_run_has_the_same_journal() {
+    let world = stormy("power_of_two", 300);
+    let (_, _, journal) = run(&world);
+    let header = Header::new("stormy", world.config.clone());
+    let written = std::cell::RefCell::new(Writer::new(Vec::new(), &header).expect("memory"));
+    let mut sim = world.sim();
+    sim.explain(Explain::All);
+    let mut explained = 0;
+    let mut record = |now: Time, input: &Input| {
+        written.borrow_mut().input(now, input).expect("memory");
+    };
+    let mut sink = |now: Time, event: &Event| {
+        explained += u64::from(matches!(event, Event::Explained(_)));
+        written.borrow_mut().event(now, event);
+    };
+    while sim.step(&mut record, &mut sink).expect("no trace") == Step::Handled {}
+    assert!(explained > 300, "{explained} decisions were explained");
+    let written = written.into_inner().finish().expect("memory");
+    replay(BufReader::new(written.as_slice()), &mut |_, _| {}).expect("it replays");
+    assert_eq!(written, journal);
 }
 
 #[test]

@@ -8,12 +8,11 @@
 //! anywhere is a broken invariant too: the core asserts what it relies on.
 
 use std::cell::RefCell;
-use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::watch::{Broken, Counts, Witness, ensure};
 use crate::balance::{Event, Explain, Fate, HealthSettings, Input, NodeState, StrategySpec};
-use crate::journal::{Header, Writer, replay};
+use crate::journal::{Digest, Header, Writer, replay};
 use crate::metrics::{Collector, Summary, Watch};
 use crate::node::{Cut, FaultKind};
 use crate::scenario::Scenario;
@@ -235,8 +234,11 @@ impl Bench<'_> {
             let id = attempt.request.0;
             return Err(Broken::new("I44", format!("request {id}: explained and record differ")));
         }
-        let (a, b) = (first.digest.as_ref().map(|digest| digest.0), Some(digest.0));
-        ensure!(a == b, "I28", "the same run, observed, gives other events");
+        ensure!(
+            first.digest.as_ref() == Some(&digest),
+            "I28",
+            "the same run, observed, gives other events"
+        );
         Ok(())
     }
 
@@ -508,34 +510,9 @@ fn replays(run: &mut Run) -> Result<(), Broken> {
     let replayed = replay(journal.as_slice(), &mut |now, event| digest.event(now, event));
     let replayed = replayed.map_err(|error| Broken::new("I33", error.to_string()))?;
     ensure!(
-        replayed.inputs == run.inputs && Some(digest.0) == run.digest.as_ref().map(|own| own.0),
+        replayed.inputs == run.inputs && Some(&digest) == run.digest.as_ref(),
         "I33",
         "the journal replays to other events"
     );
     Ok(())
-}
-
-/// A running hash of events: FNV-1a over their printed form.
-struct Digest(u64);
-
-impl Default for Digest {
-    fn default() -> Digest {
-        Digest(0xcbf2_9ce4_8422_2325)
-    }
-}
-
-impl std::fmt::Write for Digest {
-    fn write_str(&mut self, text: &str) -> std::fmt::Result {
-        for byte in text.bytes() {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-        Ok(())
-    }
-}
-
-impl Digest {
-    fn event(&mut self, now: Time, event: &Event) {
-        // Writing to a hash does not fail.
-        let _ = write!(self, "{}{event:?}", now.0);
-    }
 }
