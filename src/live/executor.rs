@@ -20,11 +20,13 @@ pub(super) struct Attempts {
     client: SharedClient,
     inbox: Inbox,
     open: BTreeMap<Attempt, (AbortHandle, Arc<Meter>)>,
+    /// The last question for one token of each node.
+    asking: BTreeMap<NodeId, AbortHandle>,
 }
 
 impl Attempts {
     pub(super) const fn new(client: SharedClient, inbox: Inbox) -> Attempts {
-        Attempts { client, inbox, open: BTreeMap::new() }
+        Attempts { client, inbox, open: BTreeMap::new(), asking: BTreeMap::new() }
     }
 
     /// Starts an attempt.
@@ -72,8 +74,9 @@ impl Attempts {
         });
     }
 
-    /// Asks a node for one token of this model.
-    pub(super) fn generate(&self, node: NodeId, number: u32, model: &str) {
+    /// Asks a node for one token of this model. What it was asked before is given up: the balancer has
+    /// stopped waiting for it, and a node that hangs would keep every connection.
+    pub(super) fn generate(&mut self, node: NodeId, number: u32, model: &str) {
         let (client, inbox) = (Arc::clone(&self.client), self.inbox.clone());
         let body = serde_json::json!({
             "model": model,
@@ -82,7 +85,7 @@ impl Attempts {
         });
         let figures = vec![(OUTPUT_TOKENS, "1".to_owned())];
         let sending = Sending { body: body.to_string().into(), streams: false, figures };
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             let meter = Meter::new(Tokens(1));
             let outcome = client.attempt(node.index(), sending, &meter, &mut Nobody).await;
             let result = match outcome {
@@ -96,6 +99,9 @@ impl Attempts {
             };
             say(&inbox, Input::Probed(node, number, result));
         });
+        if let Some(before) = self.asking.insert(node, task.abort_handle()) {
+            before.abort();
+        }
     }
 }
 
