@@ -73,8 +73,12 @@ impl Batcher {
 impl Node {
     /// Returns whether a batch of so many finds room, or as much room as there ever is.
     pub(super) fn fits(&self, members: u32) -> bool {
-        let limit = self.limit().unwrap_or(u32::MAX);
-        limit.saturating_sub(self.ledger.requests) >= members.min(limit)
+        self.free() >= members.min(self.limit().unwrap_or(u32::MAX))
+    }
+
+    /// Returns how many more attempts it takes now.
+    fn free(&self) -> u32 {
+        self.limit().map_or(u32::MAX, |limit| limit.saturating_sub(self.ledger.requests))
     }
 }
 
@@ -208,10 +212,7 @@ impl Balancer {
     /// Returns the oldest of the batch and those that may go with it to its node.
     fn companions(&self, head: RequestKey, pool: PoolId, node: NodeId) -> Vec<RequestKey> {
         let spec = &self.fleet.node(node).spec;
-        let free = spec
-            .limits
-            .concurrency
-            .map_or(u32::MAX, |limit| limit.saturating_sub(self.fleet.node(node).ledger.requests));
+        let free = self.fleet.node(node).free();
         let tried = |key: RequestKey| {
             let live = &self.requests[key];
             live.tried[..usize::from(live.attempts)].contains(&node)

@@ -764,7 +764,9 @@ impl Fleet {
         let up = |state| if state == NodeState::Up { weight } else { 0 };
         group.up_weight = group.up_weight + up(after) - up(before);
         let Some(threshold) = panic else { return };
-        let share = f64::from(group.well) / f64::from((group.well + group.ill).max(1));
+        // Where nobody is left to be well or ill, nobody is ill.
+        let all = group.well + group.ill;
+        let share = if all == 0 { 1.0 } else { f64::from(group.well) / f64::from(all) };
         let calm = (threshold.value() + CALM).min(1.0);
         let on = if group.panic { share < calm } else { share < threshold.value() };
         if on != group.panic {

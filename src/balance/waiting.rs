@@ -73,6 +73,9 @@ const BANDS: usize = 4;
 /// A turn, in the unit of credits.
 const TURN: u32 = Ratio::ONE.0;
 
+/// A band is owed two turns at most.
+const CREDITS_MAX: u32 = 2 * TURN;
+
 /// What a token of a prompt and one of an answer count: the decode of a token takes a whole step.
 const PROMPT_WEIGHT: u64 = 1;
 const OUTPUT_WEIGHT: u64 = 2;
@@ -381,7 +384,8 @@ impl Room {
         if let Some(share) = self.rules.bands {
             for other in 0..BANDS {
                 if self.counts[other] > 0 {
-                    self.credits[other] += share.0;
+                    // A band that nobody can serve now is not owed more and more.
+                    self.credits[other] = (self.credits[other] + share.0).min(CREDITS_MAX);
                 }
             }
             self.credits[band] = self.credits[band].saturating_sub(TURN);
@@ -539,3 +543,46 @@ impl Room {
 
 /// At most so many places are counted to guess a wait.
 const LOOK: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use slotmap::SlotMap;
+
+    use super::*;
+
+    #[test]
+    fn a_band_that_cannot_be_served_is_owed_two_turns_at_most() {
+        let rules = Waiting { bands: Some(Ratio::from_f64(0.25)), ..Waiting::default() };
+        let mut room = Room::new(rules, 2, false);
+        let mut keys: SlotMap<RequestKey, ()> = SlotMap::with_key();
+        let mut number = 0;
+        let mut guest = |route: u16, priority| {
+            number += 1;
+            Guest {
+                key: keys.insert(()),
+                number,
+                route: RouteId(route),
+                tenant: TenantId(0),
+                priority,
+                deadline: Time::MAX,
+                prompt: Tokens(1),
+                expected: Tokens(1),
+            }
+        };
+        let waits = |room: &mut Room, guest: &Guest| room.join(Time::ZERO, guest);
+        (0..9).for_each(|_| waits(&mut room, &guest(1, Priority::Sheddable)));
+        let mut served = |room: &mut Room, blocked: bool| {
+            waits(room, &guest(0, Priority::Critical));
+            let (route, key) = room.next(Time::ZERO, &[false, blocked]).expect("somebody waits");
+            room.serve(key);
+            assert!(room.adds_up());
+            route
+        };
+        // So many quarters of a turn would be more than the books can hold.
+        for _ in 0..20_000 {
+            assert_eq!(served(&mut room, true), RouteId(0));
+        }
+        let late: Vec<u16> = (0..6).map(|_| served(&mut room, false).0).collect();
+        assert_eq!(late, [1, 1, 0, 0, 0, 1]);
+    }
+}
