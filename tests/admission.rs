@@ -4,15 +4,15 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{class, config, labels, slots};
+use common::{class, class_labels, config, finish, labels, slots};
 use plimsoll::balance::{
     BatchSpec, Config, Event, Fate, Limits, Order, Priority, Queue, Reject, TenantLimits, Tenants,
-    Timeouts, Waiting, check,
+    Timeouts, Waiting,
 };
 use plimsoll::dist::Dist;
-use plimsoll::metrics::{ClassLabel, Collector, Slo, Summary, Watch};
+use plimsoll::metrics::{Collector, Labels, Slo, Summary, Watch};
 use plimsoll::node::{BackendSpec, api};
-use plimsoll::sim::{Parts, Sim, Step};
+use plimsoll::sim::{Parts, Sim};
 use plimsoll::unit::{Ratio, Span, TenantId, Time, Tokens};
 use plimsoll::workload::{ClassSpec, Mix, Open, Poisson, Tenants as Law};
 
@@ -50,29 +50,17 @@ impl World {
         World { config, backend: slots(1, service), classes, slo: Slo::default(), rate, requests }
     }
 
-    fn run_with(&self, checked: bool, mut watch: impl FnMut(Time, &Event)) -> Summary {
+    fn run_with(&self, checked: bool, watch: impl FnMut(Time, &Event)) -> Summary {
         let seed = self.config.seed;
         let backends = vec![self.backend.clone(); self.config.nodes.len()];
         let mix = Mix::new(self.classes.clone(), seed);
         let source = Poisson::new(self.rate, Time::MAX, self.requests, seed, mix);
         let parts = Parts::new(self.config.clone(), backends.clone());
         let mut sim = Sim::new(parts, Box::new(Open::new(source))).expect("no trace");
-        let mut labels = labels(&self.config, &backends);
-        let label = |class: &ClassSpec| ClassLabel { name: class.name.clone(), slo: self.slo };
-        labels.classes = self.classes.iter().map(label).collect();
-        let mut collector = Collector::new(labels, &self.config, Watch::Report);
-        let mut sink = |now: Time, event: &Event| {
-            watch(now, event);
-            collector.fold(now, event);
-        };
-        while sim.step(&mut |_, _| {}, &mut sink).expect("no trace") == Step::Handled {
-            if checked {
-                for balancer in sim.balancers() {
-                    check(balancer).expect("every invariant holds");
-                }
-            }
-        }
-        collector.summary(sim.now(), true)
+        let classes = class_labels(&self.classes, self.slo);
+        let labels = Labels { classes, ..labels(&self.config, &backends) };
+        let collector = Collector::new(labels, &self.config, Watch::Report);
+        finish(&mut sim, collector, |_, _| {}, watch, checked)
     }
 
     fn run(&self) -> Summary {

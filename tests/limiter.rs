@@ -4,11 +4,10 @@
 mod common;
 
 use common::{World, slots};
-use plimsoll::balance::{Event, LimiterLaw, LimiterSpec, NodeState, Queue, check};
+use plimsoll::balance::{Event, LimiterLaw, LimiterSpec, NodeState, Queue};
 use plimsoll::dist::Dist;
-use plimsoll::metrics::{Collector, Summary, Watch};
+use plimsoll::metrics::Summary;
 use plimsoll::node::{FaultKind, FaultSpec};
-use plimsoll::sim::Step;
 use plimsoll::unit::{NodeId, Span, Time};
 
 const LAWS: [LimiterLaw; 2] = [LimiterLaw::AIMD, LimiterLaw::GRADIENT];
@@ -23,27 +22,15 @@ fn world(servers: u32, service: Dist, rate: f64, requests: u64, law: LimiterLaw)
 
 /// Runs it with every invariant checked and returns the limits, each with its time.
 fn run(world: &World) -> (Summary, Vec<(Time, u32)>) {
-    let mut collector = Collector::new(
-        common::labels(&world.config, &world.backends),
-        &world.config,
-        Watch::Report,
-    );
-    let mut sim = world.sim();
     let mut limits = Vec::new();
-    loop {
-        let mut sink = |now: Time, event: &Event| {
-            collector.fold(now, event);
-            if let Event::Limit { limit, .. } = event {
-                limits.push((now, *limit));
-            }
-        };
-        if sim.step(&mut |_, _| {}, &mut sink).expect("no trace") == Step::Done {
-            break;
+    let watch = |now: Time, event: &Event| {
+        if let Event::Limit { limit, .. } = event {
+            limits.push((now, *limit));
         }
-        check(&sim.balancers()[0]).expect("every invariant holds");
-    }
+    };
+    let (summary, sim) = world.run_with(|_, _| {}, watch, true);
     assert_eq!(sim.balancers()[0].fleet().node(NodeId(0)).state(), NodeState::Up);
-    (collector.summary(sim.now(), true), limits)
+    (summary, limits)
 }
 
 fn exponential() -> Dist {

@@ -3,15 +3,15 @@
 
 mod common;
 
-use common::{class, config, labels, slots};
+use common::{class, class_labels, config, finish, labels, slots};
 use plimsoll::balance::{
     Config, DegradeSpec, End, Event, Fate, HedgeAfter, HedgeSpec, NoHedge, PoolSpec, Priority,
-    Queue, Reject, RouteSpec, Rung, Settled, ShedSpec, StrategySpec, check,
+    Queue, Reject, RouteSpec, Rung, Settled, ShedSpec, StrategySpec,
 };
 use plimsoll::dist::Dist;
-use plimsoll::metrics::{ClassLabel, Collector, Slo, Summary, Watch};
+use plimsoll::metrics::{Collector, Labels, Slo, Summary, Watch};
 use plimsoll::node::{BackendSpec, FaultKind, FaultSpec};
-use plimsoll::sim::{Parts, Sim, Step};
+use plimsoll::sim::{Parts, Sim};
 use plimsoll::unit::{NodeId, PoolId, Ratio, Span, Time, Tokens};
 use plimsoll::workload::{ClassSpec, Mix, Open, Poisson};
 
@@ -52,7 +52,7 @@ impl World {
     }
 
     /// Runs it, every invariant checked after every input, and lets somebody watch.
-    fn run(&self, mut watch: impl FnMut(Time, &Event)) -> Summary {
+    fn run(&self, watch: impl FnMut(Time, &Event)) -> Summary {
         let seed = self.config.seed;
         let backends = vec![self.backend.clone(); self.config.nodes.len()];
         let mix = Mix::new(self.classes.clone(), seed);
@@ -60,19 +60,11 @@ impl World {
         let faults = self.faults.clone();
         let parts = Parts { faults, ..Parts::new(self.config.clone(), backends.clone()) };
         let mut sim = Sim::new(parts, Box::new(Open::new(source))).expect("no trace");
-        let mut labels = labels(&self.config, &backends);
         let slo = Slo { total: Some(Span::from_secs(20)), ..Slo::default() };
-        let label = |class: &ClassSpec| ClassLabel { name: class.name.clone(), slo };
-        labels.classes = self.classes.iter().map(label).collect();
-        let mut collector = Collector::new(labels, &self.config, Watch::Report);
-        let mut sink = |now: Time, event: &Event| {
-            watch(now, event);
-            collector.fold(now, event);
-        };
-        while sim.step(&mut |_, _| {}, &mut sink).expect("no trace") == Step::Handled {
-            check(&sim.balancers()[0]).expect("every invariant holds");
-        }
-        let summary = collector.summary(sim.now(), true);
+        let classes = class_labels(&self.classes, slo);
+        let labels = Labels { classes, ..labels(&self.config, &backends) };
+        let collector = Collector::new(labels, &self.config, Watch::Report);
+        let summary = finish(&mut sim, collector, |_, _| {}, watch, true);
         let counts = summary.requests;
         assert_eq!(counts.arrived, self.requests);
         assert_eq!(counts.in_flight, 0);

@@ -173,32 +173,29 @@ impl Balancer {
 
     /// Returns whether a request has no hedge because of the ladder.
     pub(super) fn drops_hedge(&mut self, key: RequestKey) -> bool {
-        let drops =
-            self.rung(self.requests[key].route) >= Rung::Hedges && self.has_rung(Rung::Hedges);
+        let drops = self.gives_up(self.requests[key].route, Rung::Hedges).is_some();
         if drops {
             self.touch(key, Rung::Hedges);
         }
         drops
     }
 
-    /// Whether a rung is not left out.
-    fn has_rung(&self, rung: Rung) -> bool {
-        let spec = self.overload.as_ref().and_then(|overload| overload.degrade);
-        spec.is_some_and(|spec| spec.threshold(rung).is_some())
+    /// Returns the ladder if a route stands on this rung or above it, and the rung is not left out.
+    fn gives_up(&self, route: RouteId, rung: Rung) -> Option<&DegradeSpec> {
+        let overload = self.overload.as_deref()?;
+        let spec = overload.degrade.as_ref()?;
+        let on = overload.routes[route.index()].rung >= rung && spec.threshold(rung).is_some();
+        on.then_some(spec)
     }
 
     /// Returns what is left of the queue for a route that stands on such a rung.
     pub(super) fn shortened(&self, route: RouteId) -> Option<Ratio> {
-        let spec = self.overload.as_ref()?.degrade?;
-        let on = self.rung(route) >= Rung::Queue && self.has_rung(Rung::Queue);
-        on.then_some(spec.queue)
+        self.gives_up(route, Rung::Queue).map(|spec| spec.queue)
     }
 
     /// Returns whether the cheaper pools come first for a route, or its second one does.
     pub(super) fn cheaper(&self, route: RouteId) -> Option<Degrading> {
-        if self.rung(route) < Rung::Cheaper || !self.has_rung(Rung::Cheaper) {
-            return None;
-        }
+        self.gives_up(route, Rung::Cheaper)?;
         let spec = self.routes.get(route);
         match &spec.degrade {
             Some(_) => Some(Degrading::Before),
@@ -211,10 +208,7 @@ impl Balancer {
     /// another pool because of it.
     pub(super) fn lower(&mut self, key: RequestKey, pool: PoolId) -> bool {
         let (route, lane) = (self.requests[key].route, self.requests[key].lane);
-        let rung = self.rung(route);
-        if rung >= Rung::Clamp && self.has_rung(Rung::Clamp) {
-            let spec = self.overload.as_ref().and_then(|overload| overload.degrade);
-            let most = spec.unwrap_or_default().max_tokens;
+        if let Some(most) = self.gives_up(route, Rung::Clamp).map(|spec| spec.max_tokens) {
             let live = &mut self.requests[key];
             if live.request.output_max.is_none_or(|max| max > most) {
                 live.request.output_max = Some(most);

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 
+use super::compare::bounded;
 use super::failure::{Failure, Kind};
 use super::progress::{Progress, Style};
 use super::result::watch_signals;
@@ -49,7 +50,8 @@ pub(super) struct Chaos {
     #[arg(long, value_name = "PATH", help_heading = "Output")]
     out: Option<PathBuf>,
     /// So many cases at a time [default: one a core]
-    #[arg(long, visible_alias = "jobs", short = 'j', value_name = "N", help_heading = "Output")]
+    #[arg(long, visible_alias = "jobs", short = 'j', value_name = "N", help_heading = "Output",
+          value_parser = bounded::<{ lab::THREADS_MAX }>)]
     threads: Option<usize>,
     /// How progress is shown on stderr
     #[arg(long, value_enum, default_value_t, help_heading = "Output")]

@@ -99,7 +99,7 @@ enum Format {
 }
 
 /// A whole number from 1 to `MAX`.
-fn bounded<const MAX: usize>(text: &str) -> Result<usize, String> {
+pub(super) fn bounded<const MAX: usize>(text: &str) -> Result<usize, String> {
     match text.replace('_', "").parse() {
         Ok(number) if (1..=MAX).contains(&number) => Ok(number),
         _ => Err(format!("it must be a whole number from 1 to {MAX}")),

@@ -90,24 +90,12 @@ fn wrong(walk: &mut Walk, place: &Place, message: String) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::of_one_node;
     use super::super::{Problems, Scenario};
     use super::*;
 
     fn with(limiter: &str) -> Result<Scenario, Problems> {
-        let text = format!(
-            r#"duration = "1m"
-[[pool]]
-name = "light"
-strategy = "random"
-limiter = {limiter}
-[[pool.node]]
-name = "local"
-backend = {{ slots = {{ servers = 2, service = {{ constant = "10ms" }} }} }}
-[workload]
-arrivals = {{ poisson = {{ rate = 10 }} }}
-"#
-        );
-        Scenario::parse("test", "test.toml", &text, &[])
+        of_one_node("", &format!("limiter = {limiter}\n"))
     }
 
     fn limiter(words: &str) -> Option<LimiterSpec> {

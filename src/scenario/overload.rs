@@ -141,30 +141,13 @@ pub(super) fn degrade(walk: &mut Walk, field: Option<Field<'_>>) -> Option<Degra
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Problems, Scenario};
+    use super::super::tests::of_one_node;
     use super::*;
     use crate::unit::Span;
 
-    fn with(balancer: &str) -> Result<Scenario, Problems> {
-        let text = format!(
-            r#"duration = "1m"
-[balancer]
-{balancer}
-[[pool]]
-name = "light"
-strategy = "random"
-[[pool.node]]
-name = "local"
-backend = {{ slots = {{ servers = 2, service = {{ constant = "10ms" }} }} }}
-[workload]
-arrivals = {{ poisson = {{ rate = 10 }} }}
-"#
-        );
-        Scenario::parse("test", "test.toml", &text, &[])
-    }
-
     fn read(balancer: &str) -> (Option<ShedSpec>, Option<DegradeSpec>) {
-        let config = with(balancer).unwrap_or_else(|problems| panic!("{problems}")).balancer;
+        let config =
+            of_one_node(balancer, "").unwrap_or_else(|problems| panic!("{problems}")).balancer;
         config.check().expect("it does not contradict itself");
         (config.shed, config.degrade)
     }
@@ -202,7 +185,7 @@ arrivals = {{ poisson = {{ rate = 10 }} }}
             "degrade = { queue = 0.9, shed = 0.7, max_tokens = 0 }",
             "degrade = { hedges = 3, stay = \"0s\", places = 2, cached = 1 }",
         ];
-        let drawn = wrong.map(|words| with(words).expect_err("it is wrong").to_string());
+        let drawn = wrong.map(|words| of_one_node(words, "").expect_err("it is wrong").to_string());
         insta::assert_snapshot!(drawn.join("\n\n"));
     }
 }

@@ -26,6 +26,18 @@ backend = { slots = { servers = 2, service = { constant = "10ms" } } }
 arrivals = { poisson = { rate = 10 } }
 "#;
 
+/// A scenario of one node that says this of its balancer and of its pool.
+pub(super) fn of_one_node(balancer: &str, pool: &str) -> Result<Scenario, Problems> {
+    let balancer =
+        if balancer.is_empty() { String::new() } else { format!("[balancer]\n{balancer}\n") };
+    let text = SMALL.trim_start().replacen("[[pool]]", &format!("{balancer}[[pool]]"), 1).replacen(
+        "[[pool.node]]",
+        &format!("{pool}[[pool.node]]"),
+        1,
+    );
+    Scenario::parse("test", "test.toml", &text, &[])
+}
+
 fn parse(text: &str) -> Scenario {
     Scenario::parse("test", "test.toml", text, &[]).unwrap_or_else(|problems| panic!("{problems}"))
 }

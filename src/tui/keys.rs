@@ -215,23 +215,17 @@ const fn hinted(
 impl Action {
     /// Returns whether the key of the live screen does the same in the inspector.
     const fn is_common(self) -> bool {
-        matches!(
-            self,
-            Action::Pause
-                | Action::Slower
-                | Action::Faster
-                | Action::Normal
-                | Action::Fastest
-                | Action::StepInput
-                | Action::StepTick
-                | Action::Choose
-                | Action::Restart
-                | Action::First
-                | Action::Last
-                | Action::PageUp
-                | Action::PageDown
-                | Action::Help
-        )
+        matches!(self.group(), Group::Time)
+            || matches!(
+                self,
+                Action::Choose
+                    | Action::Restart
+                    | Action::First
+                    | Action::Last
+                    | Action::PageUp
+                    | Action::PageDown
+                    | Action::Help
+            )
     }
 }
 

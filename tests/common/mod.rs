@@ -9,7 +9,7 @@ use plimsoll::balance::{
     StrategySpec, Tier, Timeouts,
 };
 use plimsoll::dist::Dist;
-use plimsoll::metrics::{ClassLabel, Collector, Labels, NodeLabel, Summary, Watch};
+use plimsoll::metrics::{ClassLabel, Collector, Labels, NodeLabel, Slo, Summary, Watch};
 use plimsoll::node::{BackendSpec, FaultSpec, slots};
 use plimsoll::sim::{Instances, NetworkSpec, Parts, Sim, Step};
 use plimsoll::unit::{ModelId, PoolId, Ratio, RegionId, Span, Time, Tokens};
@@ -74,6 +74,33 @@ pub fn labels(config: &Config, backends: &[BackendSpec]) -> Labels {
         groups: config.scale.iter().map(|group| group.name.clone()).collect(),
         ..Labels::default()
     }
+}
+
+/// The labels of these classes, which all promise the same.
+pub fn class_labels(classes: &[ClassSpec], slo: Slo) -> Vec<ClassLabel> {
+    classes.iter().map(|class| ClassLabel { name: class.name.clone(), slo }).collect()
+}
+
+/// Runs a simulation to its end, checking its balancers after every input if `check` says so.
+pub fn finish(
+    sim: &mut Sim,
+    mut collector: Collector,
+    mut record: impl FnMut(Time, &Input),
+    mut watch: impl FnMut(Time, &Event),
+    check: bool,
+) -> Summary {
+    let mut sink = |now: Time, event: &Event| {
+        watch(now, event);
+        collector.fold(now, event);
+    };
+    while sim.step(&mut record, &mut sink).expect("no trace") == Step::Handled {
+        if check {
+            for balancer in sim.balancers() {
+                plimsoll::balance::check(balancer).expect("every invariant holds");
+            }
+        }
+    }
+    collector.summary(sim.now(), true)
 }
 
 /// A class of short requests.
@@ -158,20 +185,8 @@ impl World {
     ) -> (Summary, Sim) {
         let mut sim = self.sim();
         let labels = labels(&self.config, &self.backends);
-        let mut collector = Collector::new(labels, &self.config, Watch::Report);
-        let mut sink = |now: Time, event: &Event| {
-            watch(now, event);
-            collector.fold(now, event);
-        };
-        while sim.step(&mut record, &mut sink).expect("no trace") == Step::Handled {
-            if check {
-                for balancer in sim.balancers() {
-                    plimsoll::balance::check(balancer).expect("every invariant holds");
-                }
-            }
-        }
-        let end = sim.now();
-        (collector.summary(end, true), sim)
+        let collector = Collector::new(labels, &self.config, Watch::Report);
+        (finish(&mut sim, collector, &mut record, &mut watch, check), sim)
     }
 
     /// Runs to the end.

@@ -38,7 +38,7 @@ pub(super) fn balancer(seed: u64, plan: &mut Plan) -> Table {
         table.set("degrade", ladder(&mut Dice::new(seed, "ladder settings")));
     }
     if plan.swarm.on("tenant limits", 0.2) {
-        let limits = tenant_limits(&mut Dice::new(seed, "tenant limits"), true);
+        let limits = tenant_limits(&mut Dice::new(seed, "tenant limits"));
         if !limits.is_empty() {
             table.set("tenants", limits);
         }
@@ -125,7 +125,7 @@ fn order(dice: &mut Dice, plan: &mut Plan, queue: &mut Table) {
 }
 
 /// What tenants may take.
-fn tenant_limits(dice: &mut Dice, dear: bool) -> Table {
+fn tenant_limits(dice: &mut Dice) -> Table {
     let mut table = Table::default();
     if dice.chance(0.6) {
         table.set("concurrency", plain(dice.log_whole(1, 20)));
@@ -136,7 +136,7 @@ fn tenant_limits(dice: &mut Dice, dear: bool) -> Table {
     if dice.chance(0.3) {
         table.set("tokens_per_minute", plain(dice.log_whole(1_000, 1_000_000)));
     }
-    if dear && dice.chance(0.4) {
+    if dice.chance(0.4) {
         table.set("budget_per_day", dice.share(0.01, 2.0));
     }
     table
@@ -148,7 +148,7 @@ pub(super) fn tenants(seed: u64, plan: &mut Plan) -> Option<Value> {
         return None;
     }
     let mut dice = Dice::new(seed, "named tenants");
-    let mut table = tenant_limits(&mut dice, true);
+    let mut table = tenant_limits(&mut dice);
     table.set("tenant", list([plain(0), plain(1)]));
     table.set("weight", plain(dice.log_whole(1, 10)));
     Some(list([Value::Table(table)]))
