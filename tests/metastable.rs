@@ -8,7 +8,8 @@ use std::cell::RefCell;
 use common::World;
 use common::attempts::{Laws, ms};
 use plimsoll::balance::{
-    Config, Event, Fate, PoolSpec, Retry, RouteSpec, Settled, StrategySpec, Timeouts,
+    Config, Event, Fate, LimiterLaw, LimiterSpec, PoolSpec, Retry, RouteSpec, Settled,
+    StrategySpec, Timeouts,
 };
 use plimsoll::dist::Dist;
 use plimsoll::node::{BackendSpec, FaultKind, FaultSpec, slots};
@@ -110,6 +111,17 @@ fn the_defaults_come_back_with_a_blind_strategy_too() {
             let [before, after] = goodput(&world, patience);
             assert!(after >= 0.95 * before, "at {rate}, seed {seed}: {after} after {before}");
         }
+    }
+}
+
+/// With a limiter the lines are here and not at the nodes, so that every node works on them.
+#[test]
+fn a_blind_strategy_comes_back_within_a_minute_with_a_limiter() {
+    for (rate, seed) in [(70.0, 1), (70.0, 7), (80.0, 1), (80.0, 2), (80.0, 7)] {
+        let mut world = defaults("round_robin", rate, seed);
+        world.config.pools[0].limiter = Some(LimiterSpec::new(LimiterLaw::AIMD));
+        let [before, after] = goodput(&world, PATIENCE);
+        assert!(after >= 0.95 * before, "at {rate}, seed {seed}: {after} after {before}");
     }
 }
 

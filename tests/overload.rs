@@ -120,7 +120,7 @@ fn nodes_without_limits_are_not_flooded() {
     assert!(after > 0.9 * before, "{before} without, {after} with");
     let critical = |of: &Summary| of.classes[0].goodput.slo_attainment.expect("some ended");
     let (before, after) = (critical(&flooded), critical(&summary));
-    assert!(before < 0.5 && after > 0.97, "{before} without, {after} with");
+    assert!(before < 0.5 && after > 0.9, "{before} without, {after} with");
 }
 
 fn ladder() -> DegradeSpec {

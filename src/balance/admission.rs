@@ -273,6 +273,9 @@ impl Balancer {
             self.timers.after(self.now, wait, Alarm::GiveUp(key, number));
         }
         self.give_up_in_time(key, number);
+        if self.overload.is_some() {
+            self.watch_saturation();
+        }
     }
 
     /// What a room has to know of a request.

@@ -38,6 +38,7 @@ use super::spill::Spill;
 use super::strategy::{Ask, Fact, Sent, Strategy, StrategySpec};
 use super::timer::{Alarm, Timers};
 use super::under_way::{Choice, Live, Phase, Reach, RequestKey, Running, Totals, Try, TryKey};
+use super::unloaded::Unloaded;
 use crate::id_map::IdMap;
 use crate::rng::{Rng, mix};
 use crate::unit::{Cost, NodeId, PeerId, PoolId, Ratio, RequestId, Span, Time, Tokens};
@@ -111,6 +112,8 @@ pub struct Balancer {
     pub(super) limiters: Option<Box<Limiters>>,
     /// What is done about load, where something is.
     pub(super) overload: Option<Box<Overload>>,
+    /// By node: how long first tokens take without load; empty where nobody asks.
+    pub(super) unloaded: Vec<Unloaded>,
 }
 
 impl Balancer {
@@ -193,6 +196,7 @@ impl Balancer {
             models,
             limiters,
             overload,
+            unloaded: Vec::new(),
         };
         balancer.fleet.set_view(config.view);
         if quotas {
@@ -219,6 +223,9 @@ impl Balancer {
         let in_system = self.totals.arrived - self.totals.settled;
         self.totals.area += u128::from(in_system) * u128::from(now.since(self.now).0);
         self.now = now;
+        if self.overload.as_ref().is_some_and(|overload| overload.next <= now) {
+            self.catch_up_on_saturation();
+        }
         match input {
             Input::Arrive(request) => self.arrive(request),
             Input::Progress(attempt, progress) => self.progress(attempt, progress),
@@ -999,7 +1006,7 @@ impl Balancer {
             Alarm::Silence(peer, _) => self.fleet.silence(peer),
             Alarm::Hedge(this) => self.hedge(this),
             Alarm::Allowance => self.allowance(),
-            Alarm::Saturation => self.look_at_saturation(),
+            Alarm::Saturation => self.saturation_due(),
         }
     }
 

@@ -42,10 +42,15 @@ pub(super) struct Forecast {
     services: Vec<Service>,
 }
 
-/// Moves a mean an n-th of the way to a sample; while few are seen, it is their plain mean.
-fn approach(mean: u64, sample: u64, seen: u32, n: u32) -> u64 {
-    let n = u64::from(seen.clamp(1, n));
-    if sample >= mean { mean + (sample - mean) / n } else { mean - (mean - sample) / n }
+/// A sample moves a mean by this part of the way to it.
+const PART: u64 = 64;
+
+/// Moves a mean towards a sample; while few are seen, it is their plain mean.
+fn approach(mean: u64, sample: u64, seen: u32) -> u64 {
+    let way = sample.abs_diff(mean);
+    let seen = u64::from(seen.max(1));
+    let step = if seen < PART { way / seen } else { way / PART };
+    if sample >= mean { mean + step } else { mean - step }
 }
 
 impl Forecast {
@@ -63,7 +68,7 @@ impl Forecast {
     pub(super) fn served(&mut self, now: Time, route: RouteId, band: usize) {
         let pace = &mut self.paces[route.index()][band];
         pace.seen = pace.seen.saturating_add(1);
-        pace.gap = approach(pace.gap, now.since(pace.last).0, pace.seen, 64);
+        pace.gap = approach(pace.gap, now.since(pace.last).0, pace.seen);
         pace.last = now;
     }
 
@@ -74,9 +79,9 @@ impl Forecast {
             // The first has no mean to deviate from.
             if service.seen > 1 {
                 let off = took.0.abs_diff(service.mean);
-                service.deviation = approach(service.deviation, off, service.seen - 1, 64);
+                service.deviation = approach(service.deviation, off, service.seen - 1);
             }
-            service.mean = approach(service.mean, took.0, service.seen, 64);
+            service.mean = approach(service.mean, took.0, service.seen);
         }
     }
 

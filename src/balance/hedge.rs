@@ -10,8 +10,6 @@
 //! of somebody's first attempt, and hedging on a delay that load made long feeds on itself.
 //! What fails is not hedged here: that is `failover`. A hedge is no retry, and a request has one.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use super::balancer::Balancer;
@@ -66,13 +64,13 @@ pub enum HedgeAfter {
 pub(super) struct Hedger {
     spec: HedgeSpec,
     purse: Purse,
-    /// Only where a quantile is asked for.
-    first_tokens: BTreeMap<(PoolId, ClassId), Delays>,
+    /// By pool, then class, as far as they were heard of. Only where a quantile is asked for.
+    first_tokens: Vec<Vec<Delays>>,
 }
 
 impl Hedger {
     pub(super) fn new(spec: HedgeSpec) -> Hedger {
-        Hedger { spec, purse: Purse::default(), first_tokens: BTreeMap::new() }
+        Hedger { spec, purse: Purse::default(), first_tokens: Vec::new() }
     }
 
     /// A first attempt was dispatched.
@@ -88,7 +86,9 @@ impl Hedger {
         }
         match self.spec.after {
             HedgeAfter::Fixed(span) => Some(span),
-            HedgeAfter::Quantile(_) => self.first_tokens.get(&(pool, class))?.quantile,
+            HedgeAfter::Quantile(_) => {
+                self.first_tokens.get(pool.index())?.get(class.index())?.quantile()
+            }
         }
     }
 
@@ -96,7 +96,15 @@ impl Hedger {
     /// that is below: it was late for that one, and where above it would have been does not matter.
     pub(super) fn learn(&mut self, pool: PoolId, class: ClassId, took: Span) {
         if let HedgeAfter::Quantile(which) = self.spec.after {
-            self.first_tokens.entry((pool, class)).or_default().learn(took, which);
+            let (pool, class) = (pool.index(), class.index());
+            if self.first_tokens.len() <= pool {
+                self.first_tokens.resize_with(pool + 1, Vec::new);
+            }
+            let classes = &mut self.first_tokens[pool];
+            if classes.len() <= class {
+                classes.resize_with(class + 1, Delays::default);
+            }
+            classes[class].learn(took, which);
         }
     }
 }
@@ -137,49 +145,52 @@ const MICROS_MAX: u64 = (1 << 40) - 1;
 const BUCKETS: usize = ((40 - STEP_BITS + 1) * STEPS) as usize;
 /// So many samples weigh in at most; the older half of them counts half, and so on.
 const SAMPLES_MAX: u32 = 4_096;
-/// The quantile is found anew every so many samples.
-const REFRESH: u32 = 16;
 
 /// A quantile of recent times, to within an eighth: log-linear buckets, halved when they are full, so
 /// that it follows a drift.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Delays {
-    counts: Box<[u16; BUCKETS]>,
+    /// Empty before the first.
+    counts: Vec<u16>,
     total: u32,
-    stale: u32,
-    quantile: Option<Span>,
-}
-
-impl Default for Delays {
-    fn default() -> Delays {
-        Delays { counts: Box::new([0; BUCKETS]), total: 0, stale: 0, quantile: None }
-    }
+    /// The bucket of the quantile, and how many are in it and those before it.
+    place: usize,
+    up_to: u32,
 }
 
 impl Delays {
     fn learn(&mut self, took: Span, which: Ratio) {
-        self.counts[bucket(took.micros().min(MICROS_MAX))] += 1;
+        if self.counts.is_empty() {
+            self.counts = vec![0; BUCKETS];
+        }
+        let bucket = bucket(took.micros().min(MICROS_MAX));
+        self.counts[bucket] += 1;
         self.total += 1;
-        self.stale += 1;
+        self.up_to += u32::from(bucket <= self.place);
         if self.total >= SAMPLES_MAX {
             self.counts.iter_mut().for_each(|count| *count /= 2);
-            self.total = self.counts.iter().map(|&count| u32::from(count)).sum();
+            let sum = |counts: &[u16]| counts.iter().map(|&count| u32::from(count)).sum();
+            self.total = sum(&self.counts);
+            self.up_to = sum(&self.counts[..=self.place]);
         }
-        if self.total >= HEDGE_SAMPLES_MIN && self.stale >= REFRESH {
-            self.stale = 0;
-            self.quantile = Some(self.find(which));
+        // The first bucket with as many up to it as the quantile wants: never far from the one before.
+        let wanted = u64::from(self.total) * u64::from(which.0);
+        let enough = |count: u32| u64::from(count) * u64::from(Ratio::ONE.0) >= wanted;
+        while self.place + 1 < BUCKETS && !enough(self.up_to) {
+            self.place += 1;
+            self.up_to += u32::from(self.counts[self.place]);
+        }
+        while self.place > 0 && enough(self.up_to - u32::from(self.counts[self.place])) {
+            self.up_to -= u32::from(self.counts[self.place]);
+            self.place -= 1;
         }
     }
 
-    /// Returns the upper end of the bucket of the quantile: rather late than early.
-    fn find(&self, which: Ratio) -> Span {
-        let wanted = u64::from(self.total) * u64::from(which.0);
-        let mut seen = 0;
-        let place = self.counts.iter().position(|&count| {
-            seen += u64::from(count) * u64::from(Ratio::ONE.0);
-            seen >= wanted
-        });
-        Span(upper(place.unwrap_or(BUCKETS - 1)).saturating_mul(1_000))
+    /// Returns the upper end of the bucket of the quantile: rather late than early; `None` while there
+    /// are few samples.
+    fn quantile(&self) -> Option<Span> {
+        let known = self.total >= HEDGE_SAMPLES_MIN;
+        known.then(|| Span(upper(self.place).saturating_mul(1_000)))
     }
 }
 
@@ -224,11 +235,8 @@ impl Balancer {
             return;
         }
         live.armed = true;
-        match hedger.spec.after {
-            HedgeAfter::Fixed(span) => self.timers.after(self.now, span, Alarm::Hedge(this)),
-            // A span of its own nearly every time.
-            HedgeAfter::Quantile(_) => self.timers.at(self.now + delay, Alarm::Hedge(this)),
-        }
+        // A quantile is the end of a bucket: the same span for long.
+        self.timers.after(self.now, delay, Alarm::Hedge(this));
     }
 
     /// The first token is late.
@@ -307,12 +315,8 @@ impl Balancer {
     /// Tells the hedger how long a first token took, or how long it had not come when its attempt was
     /// given up; limiters and saturation go by it too.
     pub(super) fn learn_first_token(&mut self, this: TryKey, gave_up: Option<End>) {
-        if self.limiters.is_some() && gave_up.is_none() {
-            self.limit_by_answer(this);
-        }
-        let late = Some(End::TimedOut(Stage::FirstToken));
-        if self.overload.is_some() && (gave_up.is_none() || gave_up == late) {
-            self.pace(this);
+        if self.limiters.is_some() || self.overload.is_some() {
+            self.weigh_first_token(this, gave_up);
         }
         let Some(hedger) = &mut self.hedger else { return };
         let this = &self.tries[this];
@@ -351,14 +355,14 @@ mod tests {
         let mut rng = Rng::stream(1, "delays");
         let p95 = Ratio::from_f64(0.95);
         for sample in 0..HEDGE_SAMPLES_MIN {
-            assert_eq!(delays.quantile, None, "not before {sample} samples");
+            assert_eq!(delays.quantile(), None, "not before {sample} samples");
             delays.learn(Span::from_seconds(rng.unit()), p95);
         }
         for scale in [1.0, 7.0, 0.2] {
             for _ in 0..20_000 {
                 delays.learn(Span::from_seconds(scale * rng.unit()), p95);
             }
-            let ratio = delays.quantile.expect("enough samples").seconds() / (0.95 * scale);
+            let ratio = delays.quantile().expect("enough samples").seconds() / (0.95 * scale);
             assert!((0.98..1.15).contains(&ratio), "{ratio} at {scale}");
         }
     }

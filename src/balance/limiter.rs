@@ -24,8 +24,7 @@ use super::balancer::Balancer;
 use super::config::Config;
 use super::event::{End, Event, Failure, LimitCause, Stage};
 use super::under_way::TryKey;
-use super::unloaded::Unloaded;
-use crate::unit::{NodeId, Ratio, Span, Time, Tokens};
+use crate::unit::{NodeId, Ratio, Time};
 
 /// A window has at least so many answers.
 pub const LIMITER_WINDOW_MIN: u32 = 8;
@@ -139,7 +138,6 @@ struct Limiter {
     long: Option<f64>,
     /// What was sent before this counts no more.
     cut: Time,
-    unloaded: Unloaded,
 }
 
 /// What is known of an attempt that tells something.
@@ -148,26 +146,24 @@ struct Sample {
     dispatched: Time,
     /// Attempts on the node when it was sent, itself included.
     crowd: u32,
-    prompt: Tokens,
-    took: Span,
+    /// How many times longer than on an idle node its first token took.
+    ratio: f64,
 }
 
 impl Limiter {
     fn new(spec: LimiterSpec) -> Limiter {
         let (limit, whole) = (f64::from(spec.initial), spec.initial);
-        let (window, long, unloaded) = (Window::default(), None, Unloaded::default());
-        Limiter { spec, limit, whole, told: whole, window, long, cut: Time::ZERO, unloaded }
+        let (window, long) = (Window::default(), None);
+        Limiter { spec, limit, whole, told: whole, window, long, cut: Time::ZERO }
     }
 
     /// A first token came. Returns why the limit is another one, if it is.
     fn answer(&mut self, now: Time, sample: &Sample) -> Option<LimitCause> {
-        self.unloaded.learn(sample.crowd, sample.prompt, sample.took);
         if sample.dispatched < self.cut {
             return None;
         }
-        let ratio = self.unloaded.ratio(sample.prompt, sample.took).unwrap_or(1.0);
         self.window.answers += 1;
-        self.window.ratios += ratio;
+        self.window.ratios += sample.ratio;
         self.window.busiest = self.window.busiest.max(sample.crowd);
         if self.window.answers < self.whole.max(LIMITER_WINDOW_MIN) {
             return None;
@@ -232,6 +228,11 @@ impl Limiters {
         let any = specs.iter().any(Option::is_some);
         any.then(|| Box::new(Limiters { specs, nodes: Vec::new() }))
     }
+
+    /// Returns whether the node has one.
+    pub(super) fn has(&self, node: NodeId) -> bool {
+        matches!(self.nodes.get(node.index()), Some(Some(_)))
+    }
 }
 
 impl Balancer {
@@ -254,16 +255,13 @@ impl Balancer {
         }
     }
 
-    /// Tells the limiter of its node how long a first token took.
-    pub(super) fn limit_by_answer(&mut self, key: TryKey) {
+    /// Tells the limiter of its node how many times longer than on an idle node a first token took,
+    /// if that is known.
+    pub(super) fn limit_by_answer(&mut self, key: TryKey, ratio: Option<f64>) {
         let now = self.now;
         let this = &self.tries[key];
-        let sample = Sample {
-            dispatched: this.dispatched,
-            crowd: this.crowd,
-            prompt: this.sent.prompt,
-            took: now.since(this.dispatched),
-        };
+        let (dispatched, crowd, ratio) = (this.dispatched, this.crowd, ratio.unwrap_or(1.0));
+        let sample = Sample { dispatched, crowd, ratio };
         let node = this.node;
         let Some(limiter) = self.limiter(node) else { return };
         if let Some(cause) = limiter.answer(now, &sample) {
@@ -333,43 +331,30 @@ impl Balancer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::unit::Span;
 
-    fn sample(at: u64, crowd: u32, millis: u64) -> Sample {
-        let (dispatched, took) = (Time::ZERO + Span::from_millis(at), Span::from_millis(millis));
-        Sample { dispatched, crowd, prompt: Tokens(100), took }
-    }
-
-    /// A limiter that knows that an idle node takes 100 ms.
-    fn limiter(law: LimiterLaw) -> Limiter {
-        let mut limiter = Limiter::new(LimiterSpec::new(law));
-        for _ in 0..10 {
-            limiter.unloaded.learn(1, Tokens(100), Span::from_millis(100));
-        }
-        limiter
-    }
-
-    fn answers(limiter: &mut Limiter, at: &mut u64, count: u32, crowd: u32, millis: u64) {
+    fn answers(limiter: &mut Limiter, at: &mut u64, count: u32, crowd: u32, ratio: f64) {
         for _ in 0..count {
             *at += 1;
-            let now = Time::ZERO + Span::from_millis(*at + millis);
             // Sent just before, so that what was sent since a cut counts.
-            limiter.answer(now, &sample(*at + millis, crowd, millis));
+            let now = Time::ZERO + Span::from_millis(*at);
+            limiter.answer(now, &Sample { dispatched: now, crowd, ratio });
         }
     }
 
     /// `n` windows of as many answers as the limit add `n`; half as many in flight add nothing.
     #[test]
     fn aimd_adds_one_a_limit_of_answers_and_cuts_a_tenth() {
-        let mut limiter = limiter(LimiterLaw::AIMD);
+        let mut limiter = Limiter::new(LimiterSpec::new(LimiterLaw::AIMD));
         let mut at = 0;
-        answers(&mut limiter, &mut at, 20 + 21 + 21, 10, 150);
+        answers(&mut limiter, &mut at, 20 + 21 + 21, 10, 1.5);
         assert_eq!(limiter.whole, 21, "ten are half of 20 and less than half of 21");
-        answers(&mut limiter, &mut at, 21, 21, 150);
+        answers(&mut limiter, &mut at, 21, 21, 1.5);
         assert_eq!(limiter.whole, 22);
-        answers(&mut limiter, &mut at, 22, 22, 250);
+        answers(&mut limiter, &mut at, 22, 22, 2.5);
         assert!((limiter.limit - 0.9 * 22.0).abs() < 1e-9);
         for _ in 0..10_000 {
-            answers(&mut limiter, &mut at, 1, 20, 100_000);
+            answers(&mut limiter, &mut at, 1, 20, 1_000.0);
         }
         assert_eq!(limiter.whole, 1, "never below its least");
     }
@@ -377,7 +362,7 @@ mod tests {
     #[test]
     fn back_pressure_cuts_once_a_round() {
         for law in [LimiterLaw::AIMD, LimiterLaw::GRADIENT] {
-            let mut limiter = limiter(law);
+            let mut limiter = Limiter::new(LimiterSpec::new(law));
             let at = |millis| Time::ZERO + Span::from_millis(millis);
             assert!(limiter.press(at(10), at(5)));
             assert!(!limiter.press(at(11), at(6)), "that was sent before the cut");
@@ -394,12 +379,12 @@ mod tests {
     /// With a constant gradient the limit ends at `queue / (1 - g)`.
     #[test]
     fn the_gradient_ends_where_its_equation_says() {
-        let mut limiter = limiter(LimiterLaw::GRADIENT);
+        let mut limiter = Limiter::new(LimiterSpec::new(LimiterLaw::GRADIENT));
         let mut at = 0;
         for _ in 0..40_000 {
             let crowd = limiter.whole;
             // Twice as long: g = 1.5 / 2.
-            answers(&mut limiter, &mut at, 1, crowd, 200);
+            answers(&mut limiter, &mut at, 1, crowd, 2.0);
         }
         assert!((limiter.limit - 16.0).abs() < 0.01, "{}", limiter.limit);
     }
@@ -407,15 +392,15 @@ mod tests {
     /// A node of twelve servers takes `n / 12` times as long: the limit ends at `1.5 * 12 + 4`.
     #[test]
     fn the_gradient_finds_the_servers_of_a_node() {
-        let mut limiter = limiter(LimiterLaw::GRADIENT);
+        let mut limiter = Limiter::new(LimiterSpec::new(LimiterLaw::GRADIENT));
         let mut at = 0;
         for _ in 0..60_000 {
             let crowd = limiter.whole;
-            answers(&mut limiter, &mut at, 1, crowd, 100 * u64::from(crowd.max(12)) / 12);
+            answers(&mut limiter, &mut at, 1, crowd, f64::from(crowd.max(12)) / 12.0);
         }
         assert!((limiter.limit - 22.0).abs() < 1.0, "{}", limiter.limit);
         for _ in 0..2_000 {
-            answers(&mut limiter, &mut at, 1, 3, 100);
+            answers(&mut limiter, &mut at, 1, 3, 1.0);
         }
         assert!(limiter.limit >= 21.0, "calm changes nothing");
     }

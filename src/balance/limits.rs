@@ -117,6 +117,9 @@ impl Bucket {
         if self.per_minute == 0 {
             return Span::MAX;
         }
+        if over == 0 {
+            return Span::ZERO;
+        }
         Span(u64::try_from(over.div_ceil(u128::from(self.per_minute))).unwrap_or(u64::MAX))
     }
 

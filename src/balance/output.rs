@@ -7,17 +7,18 @@ use crate::unit::Tokens;
 pub(super) struct OutputMean {
     sum: u64,
     count: u64,
+    /// What these come to: asked for several times a request, learnt once.
+    mean: Tokens,
 }
 
 impl OutputMean {
     /// Begins with what is expected before any was seen.
     pub(super) const fn new(expected: Tokens) -> OutputMean {
-        OutputMean { sum: expected.0, count: 1 }
+        OutputMean { sum: expected.0, count: 1, mean: expected }
     }
 
     pub(super) fn expected(self, most: Option<Tokens>) -> Tokens {
-        let mean = Tokens(self.sum / self.count);
-        most.map_or(mean, |most| most.min(mean))
+        most.map_or(self.mean, |most| most.min(self.mean))
     }
 
     pub(super) fn learn(&mut self, output: Tokens) {
@@ -28,5 +29,6 @@ impl OutputMean {
         }
         self.sum = self.sum.saturating_add(output.0);
         self.count += 1;
+        self.mean = Tokens(self.sum / self.count);
     }
 }

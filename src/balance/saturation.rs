@@ -1,7 +1,9 @@
 //! How full the nodes of a route are, as one number, and who is shed because of it.
 //!
 //! The number is found every [`SATURATION_EVERY`] for each route, over its own pools (not those it
-//! degrades to), and smoothed over two seconds; it goes from zero to two.
+//! degrades to), and smoothed over two seconds; it goes from zero to two. While nobody waits and nobody
+//! is shed, nothing depends on it before somebody arrives: the machine is not woken for it then, and
+//! makes up at its next input for the times it did not look.
 //!
 //! - Where every node that is up has a limit of attempts, configured or found by a limiter, it is
 //!   `(in flight + waiting) / (capacity + room)`: attempts in flight on those pools; requests that wait
@@ -30,7 +32,6 @@ use super::ladder::{DegradeSpec, Rung};
 use super::request::Priority;
 use super::timer::Alarm;
 use super::under_way::{RequestKey, TryKey};
-use super::unloaded::Unloaded;
 use crate::unit::{PoolId, Ratio, RouteId, Span, Time};
 
 /// How often saturation is found.
@@ -51,6 +52,10 @@ const DEAF: Span = Span::from_secs(5);
 
 /// From here on a sum of capacities has a node without a limit in it.
 const UNLIMITED: u64 = 1 << 40;
+
+/// What was not looked at for longer is made up for from here on: where nothing happened for so long,
+/// all came to rest long before.
+const LOOK_BACK: Span = Span::from_secs(100);
 
 /// Below this it is as good as calm.
 const CALM: f64 = 0.001;
@@ -104,6 +109,11 @@ pub(super) struct Pressed {
 }
 
 impl Pressed {
+    /// Whether somebody is treated differently because of load.
+    fn sheds(&self) -> bool {
+        self.shed.contains(&true) || self.rung > Rung::Calm
+    }
+
     /// Sets who is shed and returns the priorities for which that is new: the least important first
     /// where it begins, the most important first where it ends.
     fn shed(&mut self, spec: &ShedSpec) -> impl Iterator<Item = (Priority, bool)> + use<> {
@@ -132,13 +142,13 @@ impl Pressed {
 pub(super) struct Overload {
     pub(super) shed: Option<ShedSpec>,
     pub(super) degrade: Option<DegradeSpec>,
-    /// By node.
-    unloaded: Vec<Unloaded>,
     /// By pool.
     paces: Vec<Pace>,
     /// By route.
     pub(super) routes: Vec<Pressed>,
-    /// Whether an alarm is set.
+    /// When it is found next; never while all is calm and nothing is under way.
+    pub(super) next: Time,
+    /// Whether an alarm is set for that.
     armed: bool,
 }
 
@@ -161,11 +171,17 @@ impl Overload {
         Some(Box::new(Overload {
             shed: config.shed,
             degrade: config.degrade,
-            unloaded: vec![Unloaded::default(); config.nodes.len()],
             paces: vec![Pace { ratio: 1.0, heard: Time::ZERO }; config.pools.len()],
             routes: (0..specs.len()).map(pressed).collect(),
+            next: Time::MAX,
             armed: false,
         }))
+    }
+}
+
+impl Overload {
+    fn sheds(&self) -> bool {
+        self.routes.iter().any(Pressed::sheds)
     }
 }
 
@@ -175,9 +191,7 @@ impl Balancer {
         let live = &self.requests[key];
         let (route, priority) = (live.route, live.request.priority);
         let overload = self.overload.as_mut()?;
-        if !std::mem::replace(&mut overload.armed, true) {
-            self.timers.after(self.now, SATURATION_EVERY, Alarm::Saturation);
-        }
+        overload.next = overload.next.min(self.now + SATURATION_EVERY);
         let this = &overload.routes[route.index()];
         let shed = this.shed[priority as usize];
         let by = overload.degrade.and_then(|spec| this.rung.rejects(&spec, priority));
@@ -187,40 +201,67 @@ impl Balancer {
         (shed || by.is_some()).then_some(Reject::Shed)
     }
 
-    /// Hears how long a first token took, or how long it had not come when its attempt was given up.
-    pub(super) fn pace(&mut self, key: TryKey) {
+    /// Hears how many times longer than on an idle node a first token took, or had not come when its
+    /// attempt was given up; `None` if that is not known.
+    pub(super) fn pace(&mut self, key: TryKey, ratio: Option<f64>) {
         let this = &self.tries[key];
-        let (node, (pool, _)) = (this.node.index(), self.fleet.node(this.node).home());
-        let took = self.now.since(this.dispatched);
+        let (pool, _) = self.fleet.node(this.node).home();
         let Some(overload) = &mut self.overload else { return };
-        if overload.unloaded.len() <= node {
-            overload.unloaded.resize_with(node + 1, Unloaded::default);
-        }
-        let unloaded = &mut overload.unloaded[node];
-        unloaded.learn(this.crowd, this.sent.prompt, took);
-        let ratio = unloaded.ratio(this.sent.prompt, took).filter(|_| this.crowd > 1);
         // One that is late for ever says no more than one that is late.
-        let ratio = ratio.unwrap_or(1.0).min(10.0);
+        let ratio = ratio.filter(|_| this.crowd > 1).unwrap_or(1.0).min(10.0);
         let pace = &mut overload.paces[pool.index()];
         pace.heard = self.now;
         pace.ratio += NEWEST_RATIO * (ratio - pace.ratio);
     }
 
-    /// Looks at every route and does what its saturation asks for.
-    pub(super) fn look_at_saturation(&mut self) {
+    /// Does what was due since the last input. Nothing has happened in between, so that is as if it
+    /// had been done in time, but that what becomes different is so from now on.
+    pub(super) fn catch_up_on_saturation(&mut self) {
         let Some(mut overload) = self.overload.take() else { return };
+        overload.next = overload.next.max(Time(self.now.0.saturating_sub(LOOK_BACK.0)));
+        while overload.next <= self.now {
+            let at = overload.next;
+            let calm = self.look_at_saturation(&mut overload, at);
+            let from = if overload.sheds() { self.now } else { at };
+            overload.next = if calm { Time::MAX } else { from + SATURATION_EVERY };
+        }
+        self.overload = Some(overload);
+        self.watch_saturation();
+    }
+
+    /// Sees to it that saturation is found in time, if somebody may depend on it.
+    pub(super) fn watch_saturation(&mut self) {
+        let waiting = self.lines.waiting > 0;
+        let Some(overload) = &mut self.overload else { return };
+        if overload.next < Time::MAX && !overload.armed && (waiting || overload.sheds()) {
+            overload.armed = true;
+            self.timers.at(overload.next, Alarm::Saturation);
+        }
+    }
+
+    /// The time to look has come: that was done when the machine woke.
+    pub(super) fn saturation_due(&mut self) {
+        if let Some(overload) = &mut self.overload {
+            overload.armed = false;
+        }
+        self.watch_saturation();
+    }
+
+    /// Looks at every route, as it was at `at`, and does what its saturation asks for. Returns whether
+    /// all is calm.
+    fn look_at_saturation(&mut self, overload: &mut Overload, at: Time) -> bool {
         for (pool, pace) in overload.paces.iter_mut().enumerate() {
             if self.fleet.pool_load(PoolId(pool as u16)).0 == 0 {
                 pace.ratio = 1.0;
-            } else if self.now.since(pace.heard) >= DEAF {
+            } else if at.since(pace.heard) >= DEAF {
                 pace.ratio += NEWEST * (1.0 - pace.ratio);
             }
         }
         let mut calm = self.under_way() == 0;
-        for at in 0..overload.routes.len() {
-            let route = RouteId(at as u16);
-            let newest = self.saturation_now(&overload, at);
-            let this = &mut overload.routes[at];
+        for index in 0..overload.routes.len() {
+            let route = RouteId(index as u16);
+            let newest = self.saturation_now(overload, index);
+            let this = &mut overload.routes[index];
             this.saturation += NEWEST * (newest - this.saturation);
             let saturation = Ratio::from_f64(this.saturation);
             for (priority, on) in overload.shed.iter().flat_map(|spec| this.shed(spec)) {
@@ -237,14 +278,9 @@ impl Balancer {
                 let event = Event::Rung { route, from, to, saturation, threshold };
                 self.effects.events.push(event);
             }
-            let sheds = this.shed.contains(&true) || this.rung > Rung::Calm;
-            calm &= !sheds && this.saturation < CALM;
+            calm &= !this.sheds() && this.saturation < CALM;
         }
-        overload.armed = !calm;
-        if overload.armed {
-            self.timers.after(self.now, SATURATION_EVERY, Alarm::Saturation);
-        }
-        self.overload = Some(overload);
+        calm
     }
 
     /// The saturation of a route at this moment.

@@ -2,8 +2,9 @@
 //!
 //! Most timers are set a constant span ahead, so each such span has a lane, a queue that is in
 //! order by construction: setting one is O(1). What does not fit goes to a heap. A timer is never
-//! removed when it loses its purpose; instead the front of every lane is cleared of those, and as
-//! the front belongs to the oldest request still under way, lanes stay as short as the traffic is.
+//! removed when it loses its purpose; instead it is dropped when it comes first, or when it is its
+//! lane's turn to have its front cleared. As the front belongs to the oldest request still under way,
+//! lanes stay as short as the traffic is.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -52,17 +53,42 @@ const LANES_MAX: usize = 12;
 #[derive(Debug)]
 struct Lane {
     span: Span,
+    /// When the first of the queue goes off; the end of time if there is none.
+    first: Time,
     queue: VecDeque<(Time, Alarm)>,
 }
 
+impl Lane {
+    fn pop(&mut self) -> Option<Alarm> {
+        let popped = self.queue.pop_front();
+        self.first = self.queue.front().map_or(Time::MAX, |(at, _)| *at);
+        popped.map(|(_, alarm)| alarm)
+    }
+}
+
+/// The place of the heap among the lanes: behind them.
+const HEAP: usize = usize::MAX;
+
 /// All timers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Timers {
     lanes: Vec<Lane>,
     heap: BinaryHeap<Reverse<(Time, u64, Alarm)>>,
     /// Number of the next entry of the heap: equal times go off in the order they were set.
     next: u64,
+    /// When the earliest alarm goes off, and the lane it is in. Equal times go off lane by lane, then
+    /// by age.
+    earliest: (Time, usize),
     wake_at: Option<Time>,
+    /// The lane whose front is cleared next.
+    turn: usize,
+}
+
+impl Default for Timers {
+    fn default() -> Timers {
+        let (lanes, heap) = (Vec::new(), BinaryHeap::new());
+        Timers { lanes, heap, next: 0, earliest: (Time::MAX, HEAP), wake_at: None, turn: 0 }
+    }
 }
 
 impl Timers {
@@ -74,23 +100,26 @@ impl Timers {
         }
         let place = self.lanes.iter().position(|lane| lane.span == span);
         let place = place.or_else(|| self.new_lane(span));
-        match place.map(|place| &mut self.lanes[place].queue) {
-            Some(queue) if queue.back().is_none_or(|(last, _)| *last <= at) => {
-                queue.push_back((at, alarm));
+        match place.map(|place| (place, &mut self.lanes[place])) {
+            Some((place, lane)) if lane.queue.back().is_none_or(|(last, _)| *last <= at) => {
+                lane.first = lane.first.min(at);
+                self.earliest = self.earliest.min((lane.first, place));
+                lane.queue.push_back((at, alarm));
             }
             _ => self.at(at, alarm),
         }
     }
 
-    /// Opens a lane, or gives an empty one a new span.
+    /// Gives an empty lane a new span, or opens one.
     fn new_lane(&mut self, span: Span) -> Option<usize> {
-        if self.lanes.len() < LANES_MAX {
-            self.lanes.push(Lane { span, queue: VecDeque::new() });
-            return Some(self.lanes.len() - 1);
+        if let Some(place) = self.lanes.iter().position(|lane| lane.queue.is_empty()) {
+            self.lanes[place].span = span;
+            return Some(place);
         }
-        let place = self.lanes.iter().position(|lane| lane.queue.is_empty())?;
-        self.lanes[place].span = span;
-        Some(place)
+        (self.lanes.len() < LANES_MAX).then(|| {
+            self.lanes.push(Lane { span, first: Time::MAX, queue: VecDeque::new() });
+            self.lanes.len() - 1
+        })
     }
 
     /// Sets an alarm at a time of its own. The end of time is never: an alarm there could set
@@ -100,47 +129,54 @@ impl Timers {
             return;
         }
         self.heap.push(Reverse((at, self.next, alarm)));
+        self.earliest = self.earliest.min((at, HEAP));
         self.next += 1;
     }
 
-    /// Takes the earliest alarm that is due. Equal times go off lane by lane, then by age.
+    /// Takes the first alarm out of a lane, or the heap.
+    fn pop(&mut self, lane: usize) -> Option<Alarm> {
+        let alarm = match self.lanes.get_mut(lane) {
+            Some(lane) => lane.pop(),
+            None => self.heap.pop().map(|Reverse((.., alarm))| alarm),
+        };
+        if lane == self.earliest.1 {
+            let heap = self.heap.peek().map_or(Time::MAX, |Reverse((at, ..))| *at);
+            let lanes = self.lanes.iter().enumerate().map(|(place, lane)| (lane.first, place));
+            self.earliest = lanes.fold((heap, HEAP), Ord::min);
+        }
+        alarm
+    }
+
+    /// Takes the earliest alarm that is due.
     pub(super) fn pop_due(&mut self, now: Time) -> Option<Alarm> {
-        let lane = (0..self.lanes.len())
-            .filter_map(|lane| self.lanes[lane].queue.front().map(|(at, _)| (*at, lane)))
-            .min();
-        let heap = self.heap.peek().map(|Reverse((at, ..))| *at);
-        match (lane, heap) {
-            (Some((at, lane)), heap) if at <= now && heap.is_none_or(|heap| at <= heap) => {
-                self.lanes[lane].queue.pop_front().map(|(_, alarm)| alarm)
-            }
-            (_, Some(at)) if at <= now => self.heap.pop().map(|Reverse((.., alarm))| alarm),
-            _ => None,
+        let (at, lane) = self.earliest;
+        if at <= now { self.pop(lane) } else { None }
+    }
+
+    fn first_of(&self, lane: usize) -> Option<&Alarm> {
+        match self.lanes.get(lane) {
+            Some(lane) => lane.queue.front().map(|(_, alarm)| alarm),
+            None => self.heap.peek().map(|Reverse((.., alarm))| alarm),
         }
     }
 
     /// Drops alarms without a purpose from the fronts and finds the next time to wake.
     pub(super) fn settle(&mut self, has_purpose: impl Fn(&Alarm) -> bool) {
-        let mut earliest = Time::MAX;
-        let mut any = false;
-        for lane in &mut self.lanes {
-            while let Some((at, alarm)) = lane.queue.front() {
-                if has_purpose(alarm) {
-                    earliest = earliest.min(*at);
-                    any = true;
-                    break;
-                }
-                lane.queue.pop_front();
-            }
+        // One lane at a time: who looked at all of them would do so at every step of every request.
+        self.turn = if self.turn + 1 < self.lanes.len() { self.turn + 1 } else { 0 };
+        while self.turn < self.lanes.len()
+            && self.first_of(self.turn).is_some_and(|alarm| !has_purpose(alarm))
+        {
+            self.pop(self.turn);
         }
-        while let Some(Reverse((at, _, alarm))) = self.heap.peek() {
-            if has_purpose(alarm) {
-                earliest = earliest.min(*at);
-                any = true;
-                break;
-            }
-            self.heap.pop();
-        }
-        self.wake_at = any.then_some(earliest);
+        self.wake_at = loop {
+            let (at, lane) = self.earliest;
+            match self.first_of(lane) {
+                None => break None,
+                Some(alarm) if has_purpose(alarm) => break Some(at),
+                Some(_) => self.pop(lane),
+            };
+        };
     }
 
     /// Returns when the earliest alarm goes off, as of the last `settle`.

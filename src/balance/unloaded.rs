@@ -12,9 +12,14 @@
 //! is undercut by any octave in which less was seen. A cached prefix counts as prompt here, so a hit
 //! looks like an unloaded node, never like a loaded one.
 //!
+//! A first token that never came says nothing of an idle node and is not learnt from.
+//!
 //! It only estimates. What becomes of a ratio is for `limiter` and `saturation` to say.
 
-use crate::unit::{Span, Tokens};
+use super::balancer::Balancer;
+use super::event::{End, Stage};
+use super::under_way::TryKey;
+use crate::unit::{NodeId, Span, Tokens};
 
 /// Octaves of attempts in flight; whatever is above shares the last.
 const OCTAVES: usize = 12;
@@ -58,8 +63,8 @@ impl Line {
             + self.n * start * start
             + slope * slope * self.xx
             + 2.0 * (start * slope * self.x - start * self.y - slope * self.xy);
-        let variance = left.max(0.0) / (self.n - 2.0).max(0.5);
-        self.error = 2.0 * (variance / self.n).sqrt();
+        let freedom = (self.n - 2.0).max(0.5);
+        self.error = 2.0 * (left.max(0.0) / (freedom * self.n)).sqrt();
     }
 
     /// What the line says, not better than is sure.
@@ -88,6 +93,8 @@ impl Line {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Unloaded {
     octaves: [Line; OCTAVES],
+    /// Octaves with enough samples, one bit each.
+    known: u16,
 }
 
 impl Unloaded {
@@ -95,16 +102,50 @@ impl Unloaded {
     /// included.
     pub(super) fn learn(&mut self, crowd: u32, prompt: Tokens, took: Span) {
         let octave = (crowd.max(1).ilog2() as usize).min(OCTAVES - 1);
-        self.octaves[octave].learn(prompt.0 as f64 / 1e3, took.seconds());
+        let line = &mut self.octaves[octave];
+        line.learn(prompt.0 as f64 / 1e3, took.seconds());
+        self.known |= u16::from(line.n >= SEEN_MIN) << octave;
     }
 
     /// Returns how many times longer than on an idle node that is for such a prompt; `None` while too
     /// little is known.
     pub(super) fn ratio(&self, prompt: Tokens, took: Span) -> Option<f64> {
         let x = prompt.0 as f64 / 1e3;
-        let known = self.octaves.iter().filter(|line| line.n >= SEEN_MIN);
-        let least = known.map(|line| line.surely(x)).reduce(f64::min)?;
-        Some(took.seconds() / least.max(LEAST))
+        let (mut known, mut least) = (self.known, f64::INFINITY);
+        while known != 0 {
+            least = least.min(self.octaves[known.trailing_zeros() as usize].surely(x));
+            known &= known - 1;
+        }
+        (self.known != 0).then(|| took.seconds() / least.max(LEAST))
+    }
+}
+
+impl Balancer {
+    /// Lets limiters and saturation hear how many times longer than on an idle node a first token took,
+    /// or had not come when its attempt was given up.
+    pub(super) fn weigh_first_token(&mut self, key: TryKey, gave_up: Option<End>) {
+        let this = &self.tries[key];
+        let NodeId(node) = this.node;
+        let late = gave_up == Some(End::TimedOut(Stage::FirstToken));
+        let limited = self.limiters.as_ref().is_some_and(|limiters| limiters.has(this.node));
+        if (gave_up.is_some() && !late) || !(limited || self.overload.is_some()) {
+            return;
+        }
+        if self.unloaded.len() <= node as usize {
+            self.unloaded.resize_with(node as usize + 1, Unloaded::default);
+        }
+        let unloaded = &mut self.unloaded[node as usize];
+        let took = self.now.since(this.dispatched);
+        if !late {
+            unloaded.learn(this.crowd, this.sent.prompt, took);
+        }
+        let ratio = unloaded.ratio(this.sent.prompt, took);
+        if limited && !late {
+            self.limit_by_answer(key, ratio);
+        }
+        if self.overload.is_some() {
+            self.pace(key, ratio);
+        }
     }
 }
 

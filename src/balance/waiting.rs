@@ -106,12 +106,16 @@ impl<T: Default> ByTenant<T> {
     /// Returns the value, the default one if there was none.
     pub(super) fn at(&mut self, tenant: TenantId) -> &mut T {
         let index = tenant.index();
+        if index < self.dense.len() { &mut self.dense[index] } else { self.make(tenant) }
+    }
+
+    #[cold]
+    fn make(&mut self, tenant: TenantId) -> &mut T {
+        let index = tenant.index();
         if index >= DENSE {
             return self.sparse.entry(tenant).or_default();
         }
-        if index >= self.dense.len() {
-            self.dense.resize_with(index + 1, T::default);
-        }
+        self.dense.resize_with(index + 1, T::default);
         &mut self.dense[index]
     }
 
@@ -502,10 +506,15 @@ impl Room {
             return;
         }
         let account = self.accounts.at(tenant);
-        let counts = |service: u64| service.saturating_mul(COUNTS) / u64::from(account.weight);
+        let counts = |service: u64| match service.saturating_mul(COUNTS) {
+            counts if account.weight == 1 => counts,
+            counts => counts / u64::from(account.weight),
+        };
         let counter = account.counter.saturating_add(counts(more));
         account.counter = counter.saturating_sub(counts(less));
-        self.list_tenant(tenant);
+        if account.waiting > 0 {
+            self.list_tenant(tenant);
+        }
     }
 
     /// Returns those who wait on a route, with the number of their place.
