@@ -247,6 +247,7 @@ fn jobs_end_at_their_deadline() {
 
 #[test]
 fn every_job_ends_once_and_its_requests_and_costs_add_up() {
+    let mut timed_out = 0;
     for entry in REGISTRY {
         let mut fates: BTreeMap<u64, (u64, JobFate)> = BTreeMap::new();
         let mut started = 0_u64;
@@ -281,7 +282,8 @@ fn every_job_ends_once_and_its_requests_and_costs_add_up() {
         assert_eq!(jobs.jobs.timed_out, of(|fate| *fate == JobFate::TimedOut));
         assert_eq!(jobs.jobs.completed + jobs.jobs.failed, 250);
         assert!(jobs.jobs.failed > jobs.jobs.timed_out && cancelled > 0, "{:?}", jobs.jobs);
-        assert!(jobs.jobs.timed_out > 0 && jobs.jobs.completed > 100, "{:?}", jobs.jobs);
+        assert!(jobs.jobs.completed > 100, "{:?}", jobs.jobs);
+        timed_out += jobs.jobs.timed_out;
         // To the pico-dollar, failed attempts and cancelled jobs included.
         let dollars = plimsoll::unit::Cost(cost).dollars();
         assert_eq!((jobs.cost_usd.total, summary.cost_usd.tokens), (dollars, dollars));
@@ -295,6 +297,7 @@ fn every_job_ends_once_and_its_requests_and_costs_add_up() {
         let split: u64 = summary.workflows.iter().map(|flow| flow.all.jobs.started).sum();
         assert_eq!(split, 250);
     }
+    assert!(timed_out > 0, "a few are late, if not with every strategy");
 }
 
 #[test]
