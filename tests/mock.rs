@@ -385,6 +385,18 @@ async fn errors_come_as_the_fault_says() {
 }
 
 #[tokio::test]
+async fn of_faults_that_overlap_the_one_in_front_answers() {
+    let mock = start(&api(QUICK));
+    for fault in [json!({"errors": {"status": 401}}), json!({"cold_start": {}})] {
+        let mut fault = fault;
+        fault["node"] = json!("a");
+        assert_eq!(call(mock.admin(), "/admin/fault", &fault).await.status, 200);
+    }
+    // A process that loads knows no keys yet; so it is in the simulator.
+    assert_eq!(call(node(&mock), CHAT, &chat(true)).await.status, 503);
+}
+
+#[tokio::test]
 async fn the_schedule_begins_again_when_it_is_started_anew() {
     let fault = "[[fault]]\nat = \"0s\"\nerrors = { node = \"a\", for = \"1h\" }\n";
     let mock = start(&text(&format!("backend = {{ api = {QUICK} }}"), fault));

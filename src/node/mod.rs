@@ -289,13 +289,20 @@ impl Node {
     }
 
     /// Takes an attempt, or refuses it. `blocks` is the beginning of its prompt, where that is known.
-    pub fn start(&mut self, now: Time, mut work: Work, blocks: Blocks<'_>, diary: &mut impl Diary) {
+    /// Returns the error that a fault answers it with, if one does: what is entered tells no status.
+    pub fn start(
+        &mut self,
+        now: Time,
+        mut work: Work,
+        blocks: Blocks<'_>,
+        diary: &mut impl Diary,
+    ) -> Option<Answer> {
         let key = self.draws(&work);
         let mut stretch = 1.0;
         if !self.faults.is_empty() {
             match self.meet(now, &mut work, key, diary) {
-                Some(factor) => stretch = factor,
-                None => return,
+                Ok(factor) => stretch = factor,
+                Err(answer) => return answer,
             }
         }
         let mut rng = Rng::from_key(key);
@@ -305,23 +312,20 @@ impl Node {
             Backend::Api(api) => api.start(now, work, stretch, &mut rng, diary),
             Backend::Engine(engine) => engine.start(now, work, stretch, blocks, diary),
         }
+        None
     }
 
-    /// Returns the error that a fault answers this attempt with, if one does.
-    #[must_use]
-    pub fn refusal(&self, work: &Work) -> Option<Answer> {
-        self.error(self.draws(work))
-    }
-
-    /// An attempt meets the faults that are on. Returns how many times as long it takes; `None` if
-    /// it does not get as far as the back end.
+    /// An attempt meets the faults that are on. Returns how many times as long it takes.
+    ///
+    /// # Errors
+    /// If it does not get as far as the back end: what it is answered, if it is answered an error.
     fn meet(
         &mut self,
         now: Time,
         work: &mut Work,
         key: u64,
         diary: &mut impl Diary,
-    ) -> Option<f64> {
+    ) -> Result<f64, Option<Answer>> {
         let attempt = work.attempt;
         let mut refuse = |after: Span, outcome: Outcome| {
             diary.enter(now + after, Rank::Finish, Due::Finish(attempt, outcome));
@@ -329,20 +333,20 @@ impl Node {
         let failed = |failure| Outcome::Failed(failure, Usage::default());
         if self.crashed() {
             refuse(REFUSED_AFTER, failed(Failure::Refused));
-            return None;
+            return Err(None);
         }
         if self.has(|kind| matches!(kind, FaultKind::BlackHole)) {
             let patience = self.patience[0];
             self.trouble().hold(now, attempt, patience, failed(Failure::Refused), diary);
-            return None;
+            return Err(None);
         }
         if self.has(|kind| matches!(kind, FaultKind::ColdStart)) {
             refuse(ERROR_AFTER, failed(Failure::Overloaded));
-            return None;
+            return Err(None);
         }
         if let Some(answer) = self.error(key) {
             refuse(ERROR_AFTER, answer.outcome());
-            return None;
+            return Err(Some(answer));
         }
         let mut stretch = 1.0;
         for at in 0..self.faults.len() {
@@ -357,7 +361,7 @@ impl Node {
                 _ => {}
             }
         }
-        Some(stretch)
+        Ok(stretch)
     }
 
     fn trouble(&mut self) -> &mut Trouble {

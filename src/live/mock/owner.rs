@@ -323,15 +323,15 @@ impl Owner {
                 let counts = &mut self.counts[node.index()];
                 counts.started += 1;
                 counts.in_flight += 1;
-                let answer = self.nodes[node.index()].refusal(&work);
+                // Nobody counts the blocks of a text: a mock finds no prompt again.
+                let blocks = Blocks::default();
+                let there = &mut self.nodes[node.index()];
+                let answer = there.start(now, work, blocks, &mut self.agenda);
                 told.send_if_modified(|told| {
                     told.answer = answer;
                     false
                 });
                 self.flights.insert(work.attempt, Flight { node, told });
-                // Nobody counts the blocks of a text: a mock finds no prompt again.
-                let blocks = Blocks::default();
-                self.nodes[node.index()].start(now, work, blocks, &mut self.agenda);
             }
             Word::Abort(node, attempt) => {
                 self.nodes[node.index()].abort(now, attempt, &mut self.agenda);
