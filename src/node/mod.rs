@@ -9,6 +9,7 @@ pub mod api;
 mod cache;
 pub mod engine;
 pub mod fault;
+mod front;
 mod outlook;
 pub mod slots;
 mod trouble;
@@ -30,6 +31,7 @@ pub use fault::{Answer, Cut, FaultKind, FaultRule, FaultSpec, ProbeLie, ReportLi
 pub use outlook::Outlook;
 pub use work::JobKey;
 
+use front::Front;
 use trouble::{Bent, Trouble};
 
 /// A refused connect or an error answer takes this long.
@@ -331,22 +333,26 @@ impl Node {
             diary.enter(now + after, Rank::Finish, Due::Finish(attempt, outcome));
         };
         let failed = |failure| Outcome::Failed(failure, Usage::default());
-        if self.crashed() {
-            refuse(REFUSED_AFTER, failed(Failure::Refused));
-            return Err(None);
-        }
-        if self.has(|kind| matches!(kind, FaultKind::BlackHole)) {
-            let patience = self.patience[0];
-            self.trouble().hold(now, attempt, patience, failed(Failure::Refused), diary);
-            return Err(None);
-        }
-        if self.has(|kind| matches!(kind, FaultKind::ColdStart)) {
-            refuse(ERROR_AFTER, failed(Failure::Overloaded));
-            return Err(None);
-        }
-        if let Some(answer) = self.error(key) {
-            refuse(ERROR_AFTER, answer.outcome());
-            return Err(Some(answer));
+        match self.front(Some(key)) {
+            Front::Gone => {
+                refuse(REFUSED_AFTER, failed(Failure::Refused));
+                return Err(None);
+            }
+            Front::Lost => {
+                let patience = self.patience[0];
+                self.trouble().hold(now, attempt, patience, failed(Failure::Refused), diary);
+                return Err(None);
+            }
+            Front::Loading => {
+                refuse(ERROR_AFTER, failed(Failure::Overloaded));
+                return Err(None);
+            }
+            Front::Error(answer) => {
+                refuse(ERROR_AFTER, answer.outcome());
+                return Err(Some(answer));
+            }
+            // Where it hangs it is accepted, and stands still with all the others.
+            Front::Hung | Front::Open => {}
         }
         let mut stretch = 1.0;
         for at in 0..self.faults.len() {
@@ -423,10 +429,8 @@ impl Node {
         if self.faults.is_empty() {
             return Some(self.true_report(now));
         }
-        if self.has(|kind| {
-            let missing = FaultKind::Reports(ReportLie::Missing);
-            kind.is_silent() || *kind == FaultKind::Crash || *kind == missing
-        }) {
+        let missing = FaultKind::Reports(ReportLie::Missing);
+        if self.front(None).is_silent() || self.has(|kind| *kind == missing) {
             return None;
         }
         if self.has(|kind| *kind == FaultKind::Reports(ReportLie::Absurd)) {
@@ -457,14 +461,15 @@ impl Node {
             FaultKind::Probes(lie) => Some(*lie),
             _ => None,
         });
-        let result = match lie {
-            Some(ProbeLie::Green) => Some(ProbeResult::Healthy),
-            _ if self.hangs() => None,
-            _ if self.crashed() => Some(ProbeResult::Failed(Failure::Refused)),
-            _ if lie == Some(ProbeLie::Red) || self.loads() => {
+        let result = match (lie, self.front(None)) {
+            (Some(ProbeLie::Green), _) | (None, Front::Error(_) | Front::Open) => {
+                Some(ProbeResult::Healthy)
+            }
+            (_, Front::Gone) => Some(ProbeResult::Failed(Failure::Refused)),
+            (_, Front::Lost | Front::Hung) => None,
+            (Some(ProbeLie::Red), _) | (_, Front::Loading) => {
                 Some(ProbeResult::Failed(Failure::ServerError))
             }
-            _ => Some(ProbeResult::Healthy),
         };
         self.answer_probe(now, by, number, result, diary);
     }
@@ -472,19 +477,16 @@ impl Node {
     /// Answers a probe that asks for one token, unless it hangs.
     pub fn generate(&self, now: Time, by: u32, number: u32, diary: &mut impl Diary) {
         let key = mix(mix(self.key, u64::from(by)), u64::from(number));
-        let result = if self.hangs() {
-            None
-        } else if self.crashed() {
-            Some(ProbeResult::Failed(Failure::Refused))
-        } else if self.loads() {
-            Some(ProbeResult::Failed(Failure::Overloaded))
-        } else {
-            let answer = self.error(key).map(Answer::outcome);
-            Some(match answer {
-                Some(Outcome::Failed(failure, _)) => ProbeResult::Failed(failure),
+        let result = match self.front(Some(key)) {
+            Front::Gone => Some(ProbeResult::Failed(Failure::Refused)),
+            Front::Lost | Front::Hung => None,
+            Front::Loading => Some(ProbeResult::Failed(Failure::Overloaded)),
+            Front::Error(answer) => Some(match answer.outcome() {
+                Outcome::Failed(failure, _) => ProbeResult::Failed(failure),
                 // A node that asks for a pause is alive.
                 _ => ProbeResult::Healthy,
-            })
+            }),
+            Front::Open => Some(ProbeResult::Healthy),
         };
         self.answer_probe(now, by, number, result, diary);
     }
@@ -501,10 +503,6 @@ impl Node {
         let refused = result == ProbeResult::Failed(Failure::Refused);
         let after = if refused { REFUSED_AFTER } else { PROBE_AFTER };
         diary.enter(now + after, Rank::Report, Due::Probed(by, self.id, number, result));
-    }
-
-    fn loads(&self) -> bool {
-        self.has(|kind| matches!(kind, FaultKind::ColdStart))
     }
 
     /// A fault begins.
@@ -579,7 +577,7 @@ impl Node {
     fn suffer(&mut self, now: Time, reset: bool, diary: &mut impl Diary) {
         let mut state = State {
             reset: reset || self.crashed(),
-            hangs: self.hangs(),
+            hangs: self.has(FaultKind::is_silent),
             pace: Pace::NORMAL,
             limits: Limits::default(),
         };
@@ -619,14 +617,6 @@ impl Node {
     #[must_use]
     pub fn crashed(&self) -> bool {
         self.has(|kind| matches!(kind, FaultKind::Crash))
-    }
-
-    /// Returns the error that this attempt is answered with, if a fault says so.
-    fn error(&self, key: u64) -> Option<Answer> {
-        self.faults.iter().find_map(|(number, kind)| match kind {
-            FaultKind::Errors(share, answer) => hits(key, *number, *share).then_some(*answer),
-            _ => None,
-        })
     }
 }
 

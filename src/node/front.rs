@@ -1,0 +1,57 @@
+//! What stands in front of a node's back end while faults are on.
+//!
+//! Of faults that overlap the one furthest in front decides, and it decides for all alike: attempts,
+//! probes, reports, and an oracle's question. Faults of the back end itself, as a slow node is, do not
+//! stand in front of it; nothing here changes a node.
+
+use super::{Answer, FaultKind, Node, hits};
+
+/// What is met first, in the order in which it is met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Front {
+    /// Its host is gone, and refuses connects. Before lost packets, since all who had work there have
+    /// heard of a crash, and a mock server that has crashed has no port on which to be silent.
+    Gone,
+    /// Packets are lost: no connect succeeds.
+    Lost,
+    /// It accepts and says nothing, whatever it would say.
+    Hung,
+    /// Its process loads: 503.
+    Loading,
+    /// It answers this error.
+    Error(Answer),
+    /// Nothing: the back end.
+    Open,
+}
+
+impl Front {
+    /// Returns whether nobody hears anything of the node itself.
+    pub(super) const fn is_silent(self) -> bool {
+        matches!(self, Front::Gone | Front::Lost | Front::Hung)
+    }
+}
+
+impl Node {
+    /// Returns what somebody who comes now meets. `key` keys the draws of an attempt, or of a probe
+    /// that asks for a token; who asks for health alone has none, and meets no errors of requests.
+    pub(super) fn front(&self, key: Option<u64>) -> Front {
+        let on = |wanted: FaultKind| self.has(|kind| *kind == wanted);
+        match () {
+            () if self.faults.is_empty() => Front::Open,
+            () if on(FaultKind::Crash) => Front::Gone,
+            () if on(FaultKind::BlackHole) => Front::Lost,
+            () if on(FaultKind::Hang) => Front::Hung,
+            () if on(FaultKind::ColdStart) => Front::Loading,
+            () => key.and_then(|key| self.error(key)).map_or(Front::Open, Front::Error),
+        }
+    }
+
+    /// Returns the error that a fault answers the attempt of this key with; of several, the one that
+    /// began first.
+    fn error(&self, key: u64) -> Option<Answer> {
+        self.faults.iter().find_map(|(number, kind)| match kind {
+            FaultKind::Errors(share, answer) => hits(key, *number, *share).then_some(*answer),
+            _ => None,
+        })
+    }
+}

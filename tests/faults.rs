@@ -1,0 +1,112 @@
+//! Faults of one node that overlap: what stands in front of it is the same for whoever asks.
+
+use std::collections::BTreeMap;
+
+use plimsoll::balance::{Attempt, Failure, Input, Limits, Outcome, ProbeResult};
+use plimsoll::dist::Dist;
+use plimsoll::node::{Answer, BackendSpec, Blocks, Diary, Due, FaultKind, Node, Rank, Work, api};
+use plimsoll::unit::{NodeId, Ratio, RequestId, Time, Tokens};
+use plimsoll::workload::Truth;
+
+/// What will happen to one node, in order.
+#[derive(Default)]
+struct Pages {
+    entries: BTreeMap<(Time, Rank, u64), Due>,
+    entered: u64,
+}
+
+impl Diary for Pages {
+    fn enter(&mut self, at: Time, rank: Rank, due: Due) {
+        self.entries.insert((at, rank, self.entered), due);
+        self.entered += 1;
+    }
+}
+
+impl Pages {
+    /// Plays to the end of all there is. Returns how each attempt ended, and when.
+    fn play(&mut self, node: &mut Node) -> BTreeMap<u64, (Time, Outcome)> {
+        let mut ends = BTreeMap::new();
+        while let Some(((at, ..), due)) = self.entries.pop_first() {
+            let said = match due {
+                Due::Job(_, job, turn) => node.fire(at, job, turn, self),
+                Due::Step(_, number) => node.step(at, number, self),
+                Due::Finish(attempt, outcome) => Some(Input::Finish(attempt, outcome)),
+                Due::GiveUp(_, attempt) => node.give_up(attempt),
+                _ => None,
+            };
+            if let Some(Input::Finish(attempt, outcome)) = said {
+                assert!(ends.insert(attempt.request.0, (at, outcome)).is_none(), "it ends once");
+            }
+        }
+        ends
+    }
+}
+
+/// A hosted model that takes a second to the first token and gives ten a second.
+fn hosted() -> Node {
+    let law = |value| Dist::constant(value).expect("a law");
+    let spec = api::Spec { ttft: law(1.0), tokens_per_second: law(10.0) };
+    Node::new(NodeId(0), &BackendSpec::Api(spec, Limits::default()), 1, None)
+}
+
+fn work(number: u64, prompt: u64, output: u64) -> Work {
+    let attempt = Attempt { request: RequestId(number), ordinal: 0 };
+    let truth = Truth { output: Tokens(output), key: number };
+    Work { attempt, prompt: Tokens(prompt), truth, batch: None }
+}
+
+/// A node with these faults, which began in this order.
+fn with(mut node: Node, faults: &[FaultKind]) -> Node {
+    for (number, kind) in faults.iter().enumerate() {
+        node.fault(Time::ZERO, number as u32, *kind, &mut Pages::default());
+    }
+    node
+}
+
+#[test]
+fn requests_and_probes_meet_the_same_fault() {
+    let kinds = [
+        FaultKind::Crash,
+        FaultKind::BlackHole,
+        FaultKind::Hang,
+        FaultKind::ColdStart,
+        FaultKind::Errors(Ratio::ONE, Answer::Status(401)),
+    ];
+    for (place, stronger) in kinds.iter().enumerate() {
+        for weaker in &kinds[place..] {
+            for faults in [[*stronger, *weaker], [*weaker, *stronger]] {
+                let mut node = with(hosted(), &faults);
+                let mut pages = Pages::default();
+                node.start(Time::ZERO, work(1, 10, 10), Blocks::default(), &mut pages);
+                let request = pages.play(&mut node).get(&1).map(|(_, outcome)| *outcome);
+                let probed = |pages: Pages| match pages.entries.into_values().next() {
+                    Some(Due::Probed(.., result)) => Some(result),
+                    _ => None,
+                };
+                let [mut token, mut health] = [Pages::default(), Pages::default()];
+                node.generate(Time::ZERO, 0, 1, &mut token);
+                node.probe(Time::ZERO, 0, 1, &mut health);
+                let (token, health) = (probed(token), probed(health));
+                let failure = match stronger {
+                    FaultKind::Crash => Some(Failure::Refused),
+                    FaultKind::ColdStart => Some(Failure::Overloaded),
+                    FaultKind::Errors(..) => Some(Failure::Unauthorized),
+                    _ => None,
+                };
+                let request = request.map(|outcome| match outcome {
+                    Outcome::Failed(failure, _) => failure,
+                    other => panic!("{faults:?}: {other:?}"),
+                });
+                assert_eq!(request, failure, "a request: {faults:?}");
+                assert_eq!(token, failure.map(ProbeResult::Failed), "a token: {faults:?}");
+                // Who asks for health is no request, and meets no errors of requests.
+                let well = matches!(stronger, FaultKind::Errors(..));
+                assert_eq!(health.is_some(), failure.is_some(), "health: {faults:?}");
+                assert_eq!(health == Some(ProbeResult::Healthy), well, "health: {faults:?}");
+                let asked = work(2, 10, 10);
+                let foreseen = node.outlook(Time::ZERO, &[], &asked, Blocks::default());
+                assert_eq!(foreseen, None, "foreseen: {faults:?}");
+            }
+        }
+    }
+}
