@@ -1,10 +1,13 @@
-//! Faults of one node that overlap: what stands in front of it is the same for whoever asks.
+//! Faults of one node that overlap: what stands in front of it is the same for whoever asks, and
+//! of two cuts the earlier one happens.
 
 use std::collections::BTreeMap;
 
 use plimsoll::balance::{Attempt, Failure, Input, Limits, Outcome, ProbeResult};
 use plimsoll::dist::Dist;
-use plimsoll::node::{Answer, BackendSpec, Blocks, Diary, Due, FaultKind, Node, Rank, Work, api};
+use plimsoll::node::{
+    Answer, BackendSpec, Blocks, Cut, Diary, Due, FaultKind, Node, Rank, Work, api,
+};
 use plimsoll::unit::{NodeId, Ratio, RequestId, Time, Tokens};
 use plimsoll::workload::Truth;
 
@@ -107,6 +110,31 @@ fn requests_and_probes_meet_the_same_fault() {
                 let foreseen = node.outlook(Time::ZERO, &[], &asked, Blocks::default());
                 assert_eq!(foreseen, None, "foreseen: {faults:?}");
             }
+        }
+    }
+}
+
+#[test]
+fn of_two_cuts_the_earlier_one_happens() {
+    let cut = |how, tokens| FaultKind::Cut(Ratio::ONE, how, tokens);
+    let early = [
+        (cut(Cut::Reset, 5), cut(Cut::Truncate, 50), Failure::Reset, 5),
+        (cut(Cut::Truncate, 5), cut(Cut::Reset, 50), Failure::Malformed, 5),
+        // Beyond the end of the answer, too.
+        (cut(Cut::Reset, 300), cut(Cut::Truncate, 400), Failure::Reset, 100),
+        // Before the first token.
+        (cut(Cut::ErrorEvent, 0), cut(Cut::Reset, 1), Failure::ServerError, 0),
+    ];
+    for (first, second, wanted, output) in early {
+        for faults in [[first, second], [second, first]] {
+            let mut node = with(hosted(), &faults);
+            let mut pages = Pages::default();
+            node.start(Time::ZERO, work(1, 10, 100), Blocks::default(), &mut pages);
+            let ends = pages.play(&mut node);
+            let Some((_, Outcome::Failed(failure, usage))) = ends.get(&1) else {
+                panic!("{faults:?}: {ends:?}")
+            };
+            assert_eq!((*failure, usage.output), (wanted, Tokens(output)), "{faults:?}");
         }
     }
 }

@@ -355,17 +355,22 @@ impl Node {
             Front::Hung | Front::Open => {}
         }
         let mut stretch = 1.0;
-        for at in 0..self.faults.len() {
-            let (number, kind) = self.faults[at];
-            match kind {
-                FaultKind::Gray(share, factor) if hits(key, number, share) => stretch *= factor,
-                FaultKind::Cut(share, how, tokens) if hits(key, number, share) => {
-                    let most = if how == Cut::ErrorEvent { 1 } else { u64::from(tokens.max(1)) };
-                    work.truth.output = work.truth.output.min(Tokens(most));
-                    self.trouble().cut(attempt, how);
+        // After so many tokens, and how: of several cuts the earliest, of equal ones the first to
+        // begin.
+        let mut cut: Option<(u32, Cut)> = None;
+        for (number, kind) in &self.faults {
+            match *kind {
+                FaultKind::Gray(share, factor) if hits(key, *number, share) => stretch *= factor,
+                FaultKind::Cut(share, how, tokens) if hits(key, *number, share) => {
+                    let after = if how == Cut::ErrorEvent { 0 } else { tokens.max(1) };
+                    cut = cut.filter(|(before, _)| *before <= after).or(Some((after, how)));
                 }
                 _ => {}
             }
+        }
+        if let Some((after, how)) = cut {
+            work.truth.output = work.truth.output.min(Tokens(u64::from(after.max(1))));
+            self.trouble().cut(attempt, how);
         }
         Ok(stretch)
     }
