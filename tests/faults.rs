@@ -1,10 +1,11 @@
-//! Faults of one node that overlap: what stands in front of it is the same for whoever asks, and
-//! of two cuts the earlier one happens.
+//! Faults of one node that overlap: what stands in front of it is the same for whoever asks, of two
+//! cuts the earlier one happens, and what the node foresees under them comes true.
 
 use std::collections::BTreeMap;
 
 use plimsoll::balance::{Attempt, Failure, Input, Limits, Outcome, ProbeResult};
 use plimsoll::dist::Dist;
+use plimsoll::node::engine::{Law, Spec};
 use plimsoll::node::{
     Answer, BackendSpec, Blocks, Cut, Diary, Due, FaultKind, Node, Rank, Work, api,
 };
@@ -135,6 +136,48 @@ fn of_two_cuts_the_earlier_one_happens() {
                 panic!("{faults:?}: {ends:?}")
             };
             assert_eq!((*failure, usage.output), (wanted, Tokens(output)), "{faults:?}");
+        }
+    }
+}
+
+#[test]
+fn an_engine_foresees_whom_a_gray_failure_holds_up() {
+    let law = Law { f: 11.0, p1: 100.0, p2: 0.01, d1: 0.04, d2: 0.07, moe: None };
+    let spec = Spec { step_tokens: 512, prefix_cache: false, ..Spec::new(law, 300_000) };
+    let works = [work(1, 1_000, 200), work(2, 900, 300), work(3, 400, 700), work(4, 3_000, 150)];
+    let gray = FaultKind::Gray(Ratio::ONE, 2.5);
+    let pace = FaultKind::Pace(3.0, 1.5);
+    for faults in [vec![], vec![gray], vec![pace], vec![pace, gray]] {
+        let fresh = || with(Node::new(NodeId(0), &BackendSpec::Engine(spec), 1, None), &faults);
+        let play = |works: &[Work]| {
+            let (mut node, mut pages) = (fresh(), Pages::default());
+            for work in works {
+                node.start(Time::ZERO, *work, Blocks::default(), &mut pages);
+            }
+            let ends = pages.play(&mut node);
+            ends.into_iter().map(|(number, (at, _))| (number, at.since(Time::ZERO).seconds()))
+        };
+        for asked in 0..works.len() {
+            // Some are there, and some on their way to it.
+            for there in 0..=asked {
+                let (mut node, mut pages) = (fresh(), Pages::default());
+                for work in &works[..there] {
+                    node.start(Time::ZERO, *work, Blocks::default(), &mut pages);
+                }
+                let (before, blocks) = (&works[there..asked], Blocks::default());
+                let foreseen = node.outlook(Time::ZERO, before, &works[asked], blocks);
+                let foreseen = foreseen.expect("it will be served");
+                let with: BTreeMap<u64, f64> = play(&works[..=asked]).collect();
+                let without: f64 = play(&works[..asked]).map(|(_, end)| end).sum();
+                let own = with[&works[asked].attempt.request.0];
+                let others = with.values().sum::<f64>() - own - without;
+                let near = |foreseen: f64, true_: f64| (foreseen - true_).abs() < 1e-6;
+                assert!(near(foreseen.own, own), "{faults:?} {asked} {there}: {foreseen:?}, {own}");
+                assert!(
+                    near(foreseen.others, others),
+                    "{faults:?} {asked}: {foreseen:?}, {others}"
+                );
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use plimsoll::dist::Dist;
 use plimsoll::node::engine::{Law, Spec};
 use plimsoll::node::{BackendSpec, FaultKind, FaultSpec};
 use plimsoll::sim::{Exchange, Instances, NetworkSpec};
-use plimsoll::unit::{NodeId, Span, Time};
+use plimsoll::unit::{NodeId, Ratio, Span, Time};
 
 /// An engine of generation 0 (fast), 1 or 2 (slow), as in the scenario `hetero`.
 fn engine(generation: usize) -> BackendSpec {
@@ -73,7 +73,21 @@ fn behind_servers_everything_comes_as_foreseen() {
 #[test]
 fn an_engine_left_alone_answers_as_foreseen() {
     // So few that hardly any two meet: what is left is the playing itself.
-    let pairs = foreseen(&world("oracle", 0.2, 500, 3));
+    comes_as_foreseen(&world("oracle", 0.2, 500, 3));
+}
+
+#[test]
+fn an_engine_that_is_slow_in_part_answers_as_foreseen() {
+    for kind in [FaultKind::Pace(4.0, 1.0), FaultKind::Gray(Ratio::from_f64(0.5), 3.0)] {
+        let mut world = world("oracle", 0.05, 300, 3);
+        let nodes = (0..world.backends.len() as u32).map(NodeId).collect();
+        world.faults = vec![FaultSpec { at: Time::ZERO, lasts: None, kind, nodes }];
+        comes_as_foreseen(&world);
+    }
+}
+
+fn comes_as_foreseen(world: &World) {
+    let pairs = foreseen(world);
     let off = |(own, took): &(f64, f64)| (own / took - 1.0).abs();
     let mean = pairs.iter().map(off).sum::<f64>() / pairs.len() as f64;
     assert!(mean < 0.02, "off by {mean} in the mean");

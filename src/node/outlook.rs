@@ -47,7 +47,11 @@ impl Node {
                 let own = api.outlook(now, work, before.len(), &mut Rng::from_key(key))?;
                 Some(alone(own * stretch))
             }
-            Backend::Engine(engine) => engine.outlook(now, before, work, blocks),
+            Backend::Engine(engine) => {
+                let slowed = |work: &Work| (*work, self.prospect(self.draws(work)).unwrap_or(1.0));
+                let before: Vec<(Work, f64)> = before.iter().map(slowed).collect();
+                engine.outlook(now, &before, work, stretch, blocks)
+            }
         }
     }
 

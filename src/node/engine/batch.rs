@@ -306,19 +306,24 @@ impl Engine {
             () if preempted => 1,
             () => self.steady(),
         };
-        let (first, more) = self.costs.step(prefill, self.batch, self.kv);
-        let Pace { first: slow, further } = self.pace;
-        let run = if slow.total_cmp(&further).is_eq() || self.chunks.is_empty() {
-            Run { start: edge, steps, first: first * further, more: more * further }
-        } else {
-            // What prefill adds to the step is slow in its way, the rest of it in its own.
-            let (rest, _) = self.costs.step(Prefill::default(), self.batch, self.kv);
-            let first = rest * further + (first - rest).max(0.0) * slow;
-            Run { start: edge, steps, first, more: more * further }
-        };
+        let (first, more) = self.step_time(prefill, self.batch, self.kv);
+        let run = Run { start: edge, steps, first, more };
         self.run = Some(run);
         let at = run.edge(steps).at;
         self.enter(at, diary);
+    }
+
+    /// Returns what a step takes at the pace of now, in nanoseconds, and by how much each further step
+    /// of a run without prefill takes longer. `batch` requests decode and read `kv` tokens.
+    pub(super) fn step_time(&self, prefill: Prefill, batch: u32, kv: u64) -> (f64, f64) {
+        let (first, more) = self.costs.step(prefill, batch, kv);
+        let Pace { first: slow, further } = self.pace;
+        if slow.total_cmp(&further).is_eq() || prefill.new == 0 {
+            return (first * further, more * further);
+        }
+        // What prefill adds to the step is slow in its way, the rest of it in its own.
+        let (rest, _) = self.costs.step(Prefill::default(), batch, kv);
+        (rest * further + (first - rest).max(0.0) * slow, more * further)
     }
 
     /// Gives a request its share of the step's tokens, and returns it.

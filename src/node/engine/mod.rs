@@ -78,6 +78,8 @@ enum Stage {
 struct Job {
     attempt: Attempt,
     stage: Stage,
+    /// When it is in the queue for the first time.
+    queued: Time,
     /// Its client has gone; its seat and blocks are free at the next step edge.
     gone: bool,
     /// Tokens of the prompt.
@@ -208,9 +210,11 @@ impl Engine {
         }
         let (mut marks, held) = self.spare.pop().unwrap_or_default();
         let unit = self.mark(prompt, blocks, &mut marks);
+        let ahead = self.ahead(prompt, output, stretch);
         let key = self.jobs.insert(Job {
             attempt: work.attempt,
             stage: Stage::Coming,
+            queued: now + ahead,
             gone: false,
             prompt,
             output,
@@ -227,13 +231,18 @@ impl Engine {
             before: JobKey::null(),
             behind: JobKey::null(),
         });
-        let late = if stretch > 1.0 { (stretch - 1.0) * self.alone(prompt, output) } else { 0.0 };
-        if self.spec.overhead.a0 > 0.0 || late > 0.0 {
-            let ahead = Span::from_seconds(self.spec.overhead.a0 / 1e3 + late);
+        if ahead > Span::ZERO {
             diary.enter(now + ahead, Rank::Progress, Due::Job(self.node, key, QUEUE));
         } else {
             self.queue(now, key, diary);
         }
+    }
+
+    /// Returns how long a request takes to the queue: its overhead, and what a gray failure that lets
+    /// it take `stretch` times as long holds it up.
+    fn ahead(&self, prompt: u64, output: u64, stretch: f64) -> Span {
+        let late = if stretch > 1.0 { (stretch - 1.0) * self.alone(prompt, output) } else { 0.0 };
+        Span::from_seconds(self.spec.overhead.a0 / 1e3 + late)
     }
 
     /// Returns the seconds that a request takes on the engine alone: by so much a gray failure is

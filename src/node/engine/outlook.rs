@@ -1,13 +1,15 @@
 //! An engine played forward with the true lengths of all it has.
 //!
-//! The same steps as those of the engine: seats and KV blocks in order of arrival, prefill in chunks
-//! beside decoding, runs of decode steps in closed form. Left out: the part of a step that is over
+//! The same steps as those of the engine, at its pace of now: seats and KV blocks in order of arrival,
+//! prefill in chunks beside decoding, runs of decode steps in closed form. Who has overhead before the
+//! queue, or is held up by a gray failure, comes when that is over. Left out: the part of a step that is over
 //! already, blocks as against tokens, what prefills leave in the prefix cache, and preemption. The cost
 //! is `n log n` in the requests it has.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
+use super::run::{Instant, Run};
 use super::spec::Prefill;
 use super::{Engine, Stage};
 use crate::node::outlook::Outlook;
@@ -24,6 +26,10 @@ struct Coming {
     left: u64,
     /// Whether it has its seat.
     seated: bool,
+    /// Nanoseconds from the beginning to when it is in the queue.
+    from: f64,
+    /// Whether it is the one that is asked about.
+    asked: bool,
 }
 
 /// What is played.
@@ -38,43 +44,43 @@ struct Play {
     kv: u64,
     /// Tokens held by those who prefill.
     filled: u64,
+    /// In the order in which they are in the queue.
     coming: VecDeque<Coming>,
-    /// Whether the last of those who come is asked about.
-    asked: bool,
     /// When all others end, in sum, and when the one does.
     others: f64,
     own: f64,
 }
 
 impl Engine {
+    /// Those `before` it are on their way; with each of them, and for itself, how many times as long
+    /// a gray failure lets it take.
     pub(in crate::node) fn outlook(
         &self,
         now: Time,
-        before: &[Work],
+        before: &[(Work, f64)],
         work: &Work,
+        stretch: f64,
         blocks: Blocks<'_>,
     ) -> Option<Outlook> {
         let (prompt, output) = (work.prompt.0.max(1), work.truth.output.0.max(1));
         if prompt.saturating_add(output - 1) > self.spec.room() {
             return None;
         }
-        let mut without = self.position(now);
-        let unknown = |work: &Work| {
+        let coming = |work: &Work, stretch| {
             let (goal, left) = (work.prompt.0.max(1), work.truth.output.0.max(1));
-            Coming { goal, done: 0, left, seated: false }
+            let from = self.ahead(goal, left, stretch).0 as f64;
+            Coming { goal, done: 0, left, seated: false, from, asked: false }
         };
-        without.coming.extend(before.iter().map(unknown));
+        let mut without = self.position(now);
+        without.coming.extend(before.iter().map(|(work, stretch)| coming(work, *stretch)));
         let mut with = without.clone();
         let done = self.cached(prompt, blocks);
-        with.coming.push_back(Coming { goal: prompt, done, left: output, seated: false });
-        with.asked = true;
+        with.coming.push_back(Coming { done, asked: true, ..coming(work, stretch) });
         self.play(&mut without);
         self.play(&mut with);
-        let overhead = self.spec.overhead.a0 * 1e6 + self.tail(output);
-        let seconds = |nanos: f64| nanos * self.pace.further / 1e9;
         Some(Outlook {
-            own: seconds(with.own) + overhead / 1e9,
-            others: seconds(with.others - without.others).max(0.0),
+            own: (with.own + self.tail(output)) / 1e9,
+            others: ((with.others - without.others) / 1e9).max(0.0),
         })
     }
 
@@ -107,7 +113,8 @@ impl Engine {
                 let goal = job.prompt + job.made;
                 let left = job.output - job.made;
                 play.filled += if seated { goal } else { 0 };
-                let coming = Coming { goal, done: if seated { job.done } else { 0 }, left, seated };
+                let done = if seated { job.done } else { 0 };
+                let coming = Coming { goal, done, left, seated, from: 0.0, asked: false };
                 if seated { play.coming.push_back(coming) } else { queued.push(coming) }
             }
         }
@@ -118,6 +125,8 @@ impl Engine {
             done: 0,
             left: job.output,
             seated: false,
+            from: job.queued.since(now).0 as f64,
+            asked: false,
         }));
         play
     }
@@ -125,6 +134,8 @@ impl Engine {
     /// Plays it to the end of all it has.
     fn play(&self, play: &mut Play) {
         let room = self.spec.room();
+        // Equal ones in the order they are told: the engine hears of them in that order.
+        play.coming.make_contiguous().sort_by(|a, b| a.from.total_cmp(&b.from));
         let mut chunks: Vec<(usize, u64)> = Vec::new();
         loop {
             let batch = play.decoding.len() as u32;
@@ -135,7 +146,8 @@ impl Engine {
             for (place, one) in play.coming.iter_mut().enumerate() {
                 let fits = play.kv + play.filled + one.goal <= room;
                 let empty = play.decoding.is_empty() && place == 0;
-                if budget == 0 || seats == 0 || !(one.seated || fits || empty) {
+                let there = one.from <= play.nanos;
+                if budget == 0 || seats == 0 || !there || !(one.seated || fits || empty) {
                     break;
                 }
                 seats -= 1;
@@ -147,11 +159,22 @@ impl Engine {
                 prefill.add(new, one.done);
                 chunks.push((place, new));
             }
-            let (first, more) = self.costs.step(prefill, batch, play.kv);
-            let steps = match play.decoding.peek() {
+            let (first, more) = self.step_time(prefill, batch, play.kv);
+            // Who is in the queue next, if somebody is not yet: at a step edge that may change the rest.
+            let next = play.coming.iter().map(|one| one.from).find(|from| *from > play.nanos);
+            let steps = match (play.decoding.peek(), next) {
                 _ if !chunks.is_empty() => 1,
-                Some(Reverse((end, ..))) => (end - play.counter).max(1),
-                None => return,
+                (Some(Reverse((end, ..))), next) => {
+                    let steps = (end - play.counter).max(1);
+                    let run = Run { start: Instant::whole(Time::ZERO), steps, first, more };
+                    let edge = |from: f64| run.next_edge(Time((from - play.nanos).ceil() as u64));
+                    next.map_or(steps, edge).max(1)
+                }
+                (None, Some(from)) => {
+                    play.nanos = from;
+                    continue;
+                }
+                (None, None) => return,
             };
             let k = steps as f64;
             play.nanos += k * first + more * (k * (k - 1.0) / 2.0);
@@ -187,15 +210,14 @@ impl Play {
         while let Some(one) = self.coming.front().filter(|one| one.seated && one.done >= one.goal) {
             let one = *one;
             self.coming.pop_front();
-            let asked = self.asked && self.coming.is_empty();
             self.filled -= one.goal;
             // The step that ends a prefill makes the first token.
             if one.left <= 1 {
-                self.end(asked);
+                self.end(one.asked);
             } else {
                 let left = one.left - 1;
                 self.kv += one.goal + 1;
-                self.decoding.push(Reverse((self.counter + left, one.goal + 1 + left, asked)));
+                self.decoding.push(Reverse((self.counter + left, one.goal + 1 + left, one.asked)));
             }
         }
     }
