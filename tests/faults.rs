@@ -7,9 +7,9 @@ use plimsoll::balance::{Attempt, Failure, Input, Limits, Outcome, ProbeResult};
 use plimsoll::dist::Dist;
 use plimsoll::node::engine::{Law, Spec};
 use plimsoll::node::{
-    Answer, BackendSpec, Blocks, Cut, Diary, Due, FaultKind, Node, Rank, Work, api,
+    Answer, BackendSpec, Blocks, Cut, Diary, Due, FaultKind, Node, Rank, Work, api, slots,
 };
-use plimsoll::unit::{NodeId, Ratio, RequestId, Time, Tokens};
+use plimsoll::unit::{NodeId, Ratio, RequestId, Span, Time, Tokens};
 use plimsoll::workload::Truth;
 
 /// What will happen to one node, in order.
@@ -177,6 +177,38 @@ fn an_engine_foresees_whom_a_gray_failure_holds_up() {
                     near(foreseen.others, others),
                     "{faults:?} {asked}: {foreseen:?}, {others}"
                 );
+            }
+        }
+    }
+}
+
+#[test]
+fn servers_that_a_fault_takes_away_are_foreseen_gone() {
+    // While more are in service than servers are left, who ends first frees none.
+    let service = Dist::gamma(1.0, 1.5).expect("a law");
+    let spec = slots::Spec { servers: 4, queue: 3, service, per_item: Span::ZERO };
+    for seed in 0..20 {
+        for (left, there) in (1..=5).flat_map(|left| (0..=8).map(move |there| (left, there))) {
+            let mut node = Node::new(NodeId(0), &BackendSpec::Slots(spec.clone()), seed, None);
+            let mut pages = Pages::default();
+            for number in 0..there {
+                node.start(Time::ZERO, work(number, 1, 1), Blocks::default(), &mut pages);
+            }
+            let limits = Limits { concurrency: Some(left), ..Limits::default() };
+            node.fault(Time::ZERO, 0, FaultKind::Capacity(limits), &mut pages);
+            let asked = work(there, 1, 1);
+            let foreseen = node.outlook(Time::ZERO, &[], &asked, Blocks::default());
+            node.start(Time::ZERO, asked, Blocks::default(), &mut pages);
+            match (foreseen, pages.play(&mut node)[&there]) {
+                (Some(foreseen), (at, Outcome::Done(_))) => {
+                    let own = at.since(Time::ZERO).seconds();
+                    assert!(
+                        (foreseen.own - own).abs() < 1e-6,
+                        "{left} {there}: {foreseen:?} {own}"
+                    );
+                }
+                (None, (_, Outcome::Failed(Failure::Overloaded, _))) => {}
+                other => panic!("{left} {there}: {other:?}"),
             }
         }
     }

@@ -96,13 +96,19 @@ impl Slots {
     pub(super) fn outlook(&self, now: Time, before: &[Span], service: Span) -> Option<f64> {
         let slow = self.bench.moves()?.first;
         let seconds = |span: &Span| span.seconds() * slow;
-        let mut free: Vec<f64> =
-            self.bench.jobs().map(|job| self.bench.left(now, job).seconds()).collect();
-        free.resize(free.len().max(self.servers as usize), 0.0);
+        let (busy, servers) = (self.bench.len(), self.servers as usize);
         let waiting = self.queue.iter().map(|(_, service)| service).chain(before);
-        if waiting.clone().count() >= free.len() - self.bench.len() + self.spec.queue as usize {
+        let ahead = waiting.clone().count();
+        if ahead >= servers.saturating_sub(busy) + self.spec.queue as usize {
             return None;
         }
+        let mut free: Vec<f64> =
+            self.bench.jobs().map(|job| self.bench.left(now, job).seconds()).collect();
+        // While more are in service than there are servers, whoever ends first frees none.
+        free.sort_by(f64::total_cmp);
+        free.drain(..busy.saturating_sub(servers));
+        // Of servers without end no more than may be used.
+        free.resize(servers.min(free.len() + ahead + 1), 0.0);
         for service in waiting {
             let first = free.iter_mut().min_by(|a, b| a.total_cmp(b))?;
             *first += seconds(service);
