@@ -512,11 +512,10 @@ impl Node {
 
     /// A fault begins.
     pub fn fault(&mut self, now: Time, number: u32, kind: FaultKind, diary: &mut impl Diary) {
-        if kind == FaultKind::Reports(ReportLie::Stale) {
-            let report = self.true_report(now);
-            self.trouble().report = Some(report);
-        }
-        self.trouble();
+        let stale = kind == FaultKind::Reports(ReportLie::Stale);
+        let report = stale.then(|| self.true_report(now));
+        let trouble = self.trouble();
+        trouble.report = report.or(trouble.report);
         self.faults.push((number, kind));
         if kind == FaultKind::CacheLoss {
             if let Backend::Engine(engine) = &mut self.backend {
