@@ -1,11 +1,13 @@
 //! Faults of one node that overlap: what stands in front of it is the same for whoever asks, of two
-//! cuts the earlier one happens, and what the node foresees under them comes true.
+//! cuts the earlier one happens, and what the node foresees under them comes true. And the language
+//! they are written in.
 
 use std::collections::BTreeMap;
 
 use plimsoll::balance::{Attempt, Failure, Input, Limits, Outcome, ProbeResult};
 use plimsoll::dist::Dist;
 use plimsoll::node::engine::{Law, Spec};
+use plimsoll::node::fault::{LANGUAGE, ParamKind, Usual, Value, Values};
 use plimsoll::node::{
     Answer, BackendSpec, Blocks, Cut, Diary, Due, FaultKind, Node, Rank, Work, api, slots,
 };
@@ -210,6 +212,40 @@ fn servers_that_a_fault_takes_away_are_foreseen_gone() {
                 (None, (_, Outcome::Failed(Failure::Overloaded, _))) => {}
                 other => panic!("{left} {there}: {other:?}"),
             }
+        }
+    }
+}
+
+#[test]
+fn what_is_usual_may_be_said_and_what_is_not_must_be() {
+    for word in LANGUAGE {
+        let (mut said, mut must) = (Values::default(), false);
+        for param in word.params {
+            let usual = match param.default {
+                Some(Usual::Is(usual)) => usual,
+                Some(Usual::Unsaid(_)) => continue,
+                None => {
+                    must = true;
+                    Value::Word(0)
+                }
+            };
+            let fits = match (param.kind, usual) {
+                (ParamKind::Number(bounds), Value::Number(number)) => bounds.allow(number),
+                (ParamKind::Whole(min, max), Value::Whole(whole)) => (min..=max).contains(&whole),
+                (ParamKind::Status, Value::Whole(status)) => Value::status(status).is_some(),
+                (ParamKind::Span, Value::Span(span)) => span > Span::ZERO,
+                (ParamKind::Word(words), Value::Word(place)) => place < words.len(),
+                _ => false,
+            };
+            assert!(fits, "{} {}: {usual:?}", word.name, param.name);
+            said.set(param.name, usual);
+        }
+        let unsaid = word.build(&Values::default());
+        match word.name {
+            // Which of its parameters are said is part of what they say.
+            "slow" | "capacity" => assert!(unsaid.is_err()),
+            _ if must => assert!(unsaid.is_err() && word.build(&said).is_ok(), "{}", word.name),
+            _ => assert_eq!(unsaid, word.build(&said), "{}", word.name),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::pool::Fleet;
 use super::problem::Place;
 use super::value::{Field, Table, Walk, join};
 use crate::dist::Dist;
-use crate::node::fault::{Built, Param, ParamKind, STATUSES, Value, Values, Word};
+use crate::node::fault::{Bounds, Built, Param, ParamKind, Value, Values, Word};
 use crate::node::fault::{FaultKind, FaultRule, FaultSpec, LANGUAGE};
 use crate::unit::{NodeId, Span, Time};
 
@@ -284,19 +284,18 @@ fn part(walk: &mut Walk, field: Field<'_>, all: u32) -> Option<u32> {
 
 fn value(walk: &mut Walk, param: &Param, field: Field<'_>) -> Option<Value> {
     match param.kind {
-        ParamKind::Share => walk.above_zero(field, 1.0).map(Value::Number),
-        ParamKind::Factor => walk.above_zero(field, FACTOR_MAX).map(Value::Number),
-        ParamKind::Dollars => walk.upto(field, super::PRICE_MAX).map(Value::Number),
+        ParamKind::Number(Bounds { zero: false, max }) => {
+            walk.above_zero(field, max).map(Value::Number)
+        }
+        ParamKind::Number(Bounds { zero: true, max }) => walk.upto(field, max).map(Value::Number),
         ParamKind::Span => walk.positive_span(field).map(Value::Span),
         ParamKind::Whole(min, max) => walk.count(field, min..=max).map(Value::Whole),
         ParamKind::Status => {
-            let status = walk.count(field, 0..=u64::MAX)?;
-            if STATUSES.iter().any(|one| u64::from(*one) == status) {
-                return Some(Value::Whole(status));
+            let status = Value::status(walk.count(field, 0..=u64::MAX)?);
+            if status.is_none() {
+                walk.must_be(field, &Value::statuses());
             }
-            let list: Vec<String> = STATUSES.iter().map(u16::to_string).collect();
-            walk.must_be(field, &format!("one of {}", list.join(", ")));
-            None
+            status
         }
         ParamKind::Word(words) => {
             let numbered: Vec<(&'static str, usize)> =

@@ -31,8 +31,7 @@ pub const TAGS_MAX: usize = 64;
 /// Weights go so far.
 pub const WEIGHT_MAX: u64 = 1_000_000;
 
-/// Prices go so far, in dollars per million tokens or an hour.
-pub const PRICE_MAX: f64 = 1e6;
+pub use crate::node::fault::PRICE_MAX;
 
 /// Attempts at a time on one node go so far.
 pub const CONCURRENCY_MAX: u64 = 1_000_000;

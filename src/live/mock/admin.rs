@@ -15,9 +15,7 @@ use super::answer::{Desk, body, invalid, json, wrong_method};
 use super::owner::{Counts, Word};
 use crate::live::http::Body;
 use crate::node::FaultSpec;
-use crate::node::fault::{
-    Built, FACTOR_MAX, LANGUAGE, Param, ParamKind, STATUSES, Value, Values, Word as Kind,
-};
+use crate::node::fault::{Built, LANGUAGE, Param, ParamKind, Value, Values, Word as Kind};
 use crate::unit::{NodeId, Span, Time};
 
 #[derive(Debug, Deserialize)]
@@ -138,18 +136,9 @@ fn value(param: &Param, given: &serde_json::Value) -> Result<Value, String> {
     let number = given.as_f64();
     let whole = given.as_u64();
     let (value, wanted) = match param.kind {
-        ParamKind::Share => (
-            number.filter(|share| *share > 0.0 && *share <= 1.0).map(Value::Number),
-            "above 0 and at most 1".to_owned(),
-        ),
-        ParamKind::Factor => (
-            number.filter(|factor| *factor > 0.0 && *factor <= FACTOR_MAX).map(Value::Number),
-            format!("above 0 and at most {FACTOR_MAX}"),
-        ),
-        ParamKind::Dollars => (
-            number.filter(|dollars| (0.0..=1e6).contains(dollars)).map(Value::Number),
-            "from 0 to 1,000,000".to_owned(),
-        ),
+        ParamKind::Number(bounds) => {
+            (number.filter(|number| bounds.allow(*number)).map(Value::Number), bounds.to_string())
+        }
         ParamKind::Span => {
             return span(given.as_str().unwrap_or_default()).map(Value::Span);
         }
@@ -157,12 +146,7 @@ fn value(param: &Param, given: &serde_json::Value) -> Result<Value, String> {
             whole.filter(|whole| (min..=max).contains(whole)).map(Value::Whole),
             format!("a whole number from {min} to {max}"),
         ),
-        ParamKind::Status => (
-            whole
-                .filter(|whole| STATUSES.iter().any(|one| u64::from(*one) == *whole))
-                .map(Value::Whole),
-            format!("one of {STATUSES:?}"),
-        ),
+        ParamKind::Status => (whole.and_then(Value::status), Value::statuses()),
         ParamKind::Word(words) => (
             words.iter().position(|word| given.as_str() == Some(word)).map(Value::Word),
             format!("one of {words:?}"),

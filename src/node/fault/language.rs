@@ -1,8 +1,11 @@
 //! The fault language: every fault by its name, its parameters, and what of the world it stands for.
 //!
 //! One list for all who read or show faults: scenarios (which add the place of a mistake), the admin
-//! call of mock servers, and people. Whom a fault hits and for how long is said beside it, alike for
-//! all: `node`, `pool`, `region` or `tag`, `count` of those, and `for`.
+//! call of mock servers, and people. What a parameter may be, and what it is if nothing is said, stands
+//! here alone. Whom a fault hits and for how long is said beside it, alike for all: `node`, `pool`,
+//! `region` or `tag`, `count` of those, and `for`.
+
+use std::fmt;
 
 use super::{Answer, Cut, FaultKind, ProbeLie, ReportLie};
 use crate::balance::{Limits, Prices};
@@ -10,6 +13,9 @@ use crate::unit::{Price, Ratio, Span};
 
 /// A slow node takes at most so many times as long.
 pub const FACTOR_MAX: f64 = 1e6;
+
+/// Prices go so far, in dollars per million tokens or an hour.
+pub const PRICE_MAX: f64 = 1e6;
 
 /// A stream is cut after at most so many tokens.
 pub const TOKENS_MAX: u64 = 100_000_000;
@@ -32,7 +38,7 @@ pub struct Word {
     pub models: &'static str,
     /// What may be said of it beside targets and times.
     pub params: &'static [Param],
-    build: fn(&Values) -> Result<Built, Wrong>,
+    build: fn(&Said<'_>) -> Result<Built, Wrong>,
 }
 
 /// A parameter of a fault.
@@ -42,27 +48,77 @@ pub struct Param {
     pub name: &'static str,
     /// What it is.
     pub kind: ParamKind,
-    /// What it is if nothing is said, as a scenario would write it; `None` where it must be said.
-    pub default: Option<&'static str>,
+    /// What it is if nothing is said; `None` where it must be said.
+    pub default: Option<Usual>,
     /// What it means.
     pub about: &'static str,
 }
 
+/// What a parameter is if nothing is said; shown as a scenario would write it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Usual {
+    /// As if this were said; not for words, which must be.
+    Is(Value),
+    /// No value has this effect.
+    Unsaid(&'static str),
+}
+
+impl fmt::Display for Usual {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Usual::Is(Value::Number(number)) => number.fmt(f),
+            Usual::Is(Value::Span(span)) => span.fmt(f),
+            Usual::Is(Value::Whole(whole)) => whole.fmt(f),
+            Usual::Is(Value::Word(place)) => place.fmt(f),
+            Usual::Unsaid(words) => words.fmt(f),
+        }
+    }
+}
+
+/// What a number may be: up to and including `max`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bounds {
+    /// Whether it may be zero; it is never below.
+    pub zero: bool,
+    /// The most it may be.
+    pub max: f64,
+}
+
+impl Bounds {
+    /// A share of requests.
+    pub const SHARE: Bounds = Bounds { zero: false, max: 1.0 };
+    /// So many times as long.
+    pub const FACTOR: Bounds = Bounds { zero: false, max: FACTOR_MAX };
+    /// Dollars per million tokens.
+    pub const DOLLARS: Bounds = Bounds { zero: true, max: PRICE_MAX };
+
+    /// Returns whether a number may be said.
+    #[must_use]
+    pub fn allow(self, number: f64) -> bool {
+        (number > 0.0 || self.zero && number >= 0.0) && number <= self.max
+    }
+}
+
+impl fmt::Display for Bounds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.zero {
+            true => write!(f, "a number from 0 to {}", self.max),
+            false => write!(f, "a number above 0, at most {}", self.max),
+        }
+    }
+}
+
 /// What a parameter is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ParamKind {
-    /// A number above 0, at most 1.
-    Share,
-    /// A number above 0, at most [`FACTOR_MAX`].
-    Factor,
+    /// A number.
+    Number(Bounds),
     /// A duration above zero.
     Span,
     /// One of [`STATUSES`].
     Status,
     /// A whole number of this range.
     Whole(u64, u64),
-    /// Dollars per million tokens, zero or above.
-    Dollars,
     /// One of these words.
     Word(&'static [&'static str]),
 }
@@ -70,7 +126,7 @@ pub enum ParamKind {
 /// The value of a parameter; its reader has checked it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value {
-    /// Of a share, a factor or dollars.
+    /// Of a number.
     Number(f64),
     /// Of a duration.
     Span(Span),
@@ -78,6 +134,21 @@ pub enum Value {
     Whole(u64),
     /// Of a word: its place among those that may be said.
     Word(usize),
+}
+
+impl Value {
+    /// Returns a status, if an error may have it: one of [`STATUSES`].
+    #[must_use]
+    pub fn status(status: u64) -> Option<Value> {
+        STATUSES.iter().any(|one| u64::from(*one) == status).then_some(Value::Whole(status))
+    }
+
+    /// Returns what a status must be, in words.
+    #[must_use]
+    pub fn statuses() -> String {
+        let list: Vec<String> = STATUSES.iter().map(u16::to_string).collect();
+        format!("one of {}", list.join(", "))
+    }
 }
 
 /// The parameters that are given.
@@ -93,18 +164,47 @@ impl Values {
     fn get(&self, name: &str) -> Option<Value> {
         self.0.iter().find(|(other, _)| *other == name).map(|(_, value)| *value)
     }
+}
 
-    fn number(&self, name: &str) -> Option<f64> {
-        match self.get(name)? {
-            Value::Number(number) => Some(number),
-            _ => None,
+/// What is said of a fault: what is given, and what is usual where nothing is.
+struct Said<'a> {
+    given: &'a Values,
+    params: &'static [Param],
+}
+
+/// A parameter that must be said is not.
+const MISSING: Wrong = Wrong {
+    param: "",
+    message: "a parameter of the fault is missing",
+    label: "says too little",
+    help: "see `plimsoll list faults`",
+};
+
+impl Said<'_> {
+    fn gives(&self, name: &str) -> bool {
+        self.given.get(name).is_some()
+    }
+
+    fn get(&self, name: &str) -> Option<Value> {
+        let param = || self.params.iter().find(|param| param.name == name);
+        self.given.get(name).or_else(|| match param()?.default? {
+            Usual::Is(value) => Some(value),
+            Usual::Unsaid(_) => None,
+        })
+    }
+
+    fn number(&self, name: &str) -> Result<f64, Wrong> {
+        match self.get(name) {
+            Some(Value::Number(number)) => Ok(number),
+            _ => Err(MISSING),
         }
     }
 
-    fn share(&self) -> Ratio {
-        self.number("share").map_or(Ratio::ONE, Ratio::from_f64)
+    fn share(&self) -> Result<Ratio, Wrong> {
+        self.number("share").map(Ratio::from_f64)
     }
 
+    /// Returns a duration, if there is one.
     fn span(&self, name: &str) -> Option<Span> {
         match self.get(name)? {
             Value::Span(span) => Some(span),
@@ -112,6 +212,7 @@ impl Values {
         }
     }
 
+    /// Returns a whole number or a status, if there is one.
     fn whole(&self, name: &str) -> Option<u64> {
         match self.get(name)? {
             Value::Whole(whole) => Some(whole),
@@ -119,10 +220,11 @@ impl Values {
         }
     }
 
-    fn word(&self, name: &str) -> usize {
+    /// Returns what stands at the place of the word.
+    fn word<T: Copy>(&self, name: &str, meanings: &[T]) -> Result<T, Wrong> {
         match self.get(name) {
-            Some(Value::Word(word)) => word,
-            _ => 0,
+            Some(Value::Word(place)) => meanings.get(place).copied().ok_or(MISSING),
+            _ => Err(MISSING),
         }
     }
 }
@@ -168,47 +270,53 @@ impl Word {
     /// # Errors
     /// If they do not go together, or one is missing that must be there.
     pub fn build(&self, values: &Values) -> Result<Built, Wrong> {
-        (self.build)(values)
+        (self.build)(&Said { given: values, params: self.params })
     }
 }
 
-const SHARE: Param = Param {
-    name: "share",
-    kind: ParamKind::Share,
-    default: Some("1"),
-    about: "of the requests, drawn for each",
-};
+const SHARE: Param = share(1.0);
 
 const TOKENS: Param = Param {
     name: "tokens",
     kind: ParamKind::Whole(1, TOKENS_MAX),
-    default: Some("10"),
+    default: Some(Usual::Is(Value::Whole(10))),
     about: "so many come before",
 };
 
 const RETRY_AFTER: Param = Param {
     name: "retry_after",
     kind: ParamKind::Span,
-    default: Some("none"),
+    default: Some(Usual::Unsaid("none")),
     about: "the pause a 429 asks for",
 };
 
 const DOWN: &str = "so long it is gone";
 
 const fn limit(name: &'static str, about: &'static str) -> Param {
-    Param { name, kind: ParamKind::Whole(1, LIMIT_MAX), default: Some("as before"), about }
+    let default = Some(Usual::Unsaid("as before"));
+    Param { name, kind: ParamKind::Whole(1, LIMIT_MAX), default, about }
+}
+
+const fn number(name: &'static str, bounds: Bounds, usual: f64, about: &'static str) -> Param {
+    let default = Some(Usual::Is(Value::Number(usual)));
+    Param { name, kind: ParamKind::Number(bounds), default, about }
 }
 
 const fn price(name: &'static str, about: &'static str) -> Param {
-    Param { name, kind: ParamKind::Dollars, default: Some("0"), about }
+    number(name, Bounds::DOLLARS, 0.0, about)
 }
 
-const fn factor(name: &'static str, default: Option<&'static str>, about: &'static str) -> Param {
-    Param { name, kind: ParamKind::Factor, default, about }
+const fn share(usual: f64) -> Param {
+    number("share", Bounds::SHARE, usual, "of the requests, drawn for each")
 }
 
-const fn span(name: &'static str, default: &'static str, about: &'static str) -> Param {
-    Param { name, kind: ParamKind::Span, default: Some(default), about }
+const fn factor(name: &'static str, usual: f64, about: &'static str) -> Param {
+    number(name, Bounds::FACTOR, usual, about)
+}
+
+const fn span(name: &'static str, seconds: u64, about: &'static str) -> Param {
+    let default = Some(Usual::Is(Value::Span(Span::from_secs(seconds))));
+    Param { name, kind: ParamKind::Span, default, about }
 }
 
 /// All faults, in the order they are listed to people.
@@ -232,9 +340,9 @@ pub static LANGUAGE: &[Word] = &[
         about: "everything takes `factor` times as long; probes pass",
         models: "throttled, overcommitted or half broken hardware (F05)",
         params: &[
-            factor("factor", Some("1"), "on everything"),
-            factor("ttft", Some("1"), "on the time to the first token"),
-            factor("itl", Some("1"), "on the time of every further token"),
+            factor("factor", 1.0, "on everything"),
+            factor("ttft", 1.0, "on the time to the first token"),
+            factor("itl", 1.0, "on the time of every further token"),
         ],
         build: slow,
     },
@@ -247,7 +355,7 @@ pub static LANGUAGE: &[Word] = &[
             Param {
                 name: "status",
                 kind: ParamKind::Status,
-                default: Some("500"),
+                default: Some(Usual::Is(Value::Whole(500))),
                 about: "400-404, 408, 413, 422, 429, 500, 502-504 or 529",
             },
             RETRY_AFTER,
@@ -268,7 +376,7 @@ pub static LANGUAGE: &[Word] = &[
         params: &[SHARE, RETRY_AFTER],
         build: |values| {
             let answer = Answer::RateLimited(values.span("retry_after"));
-            Ok(Built::Lasting(FaultKind::Errors(values.share(), answer)))
+            Ok(Built::Lasting(FaultKind::Errors(values.share()?, answer)))
         },
     },
     Word {
@@ -282,19 +390,9 @@ pub static LANGUAGE: &[Word] = &[
         name: "gray",
         about: "a `share` of requests takes `factor` times as long; probes pass",
         models: "gray failure (F06); failing instead of slow is `errors` with a `share`",
-        params: &[
-            Param {
-                name: "share",
-                kind: ParamKind::Share,
-                default: Some("0.3"),
-                about: "of the requests, drawn for each",
-            },
-            factor("factor", Some("10"), "on the time of those"),
-        ],
+        params: &[share(0.3), factor("factor", 10.0, "on the time of those")],
         build: |values| {
-            let share = values.number("share").map_or(Ratio(300_000), Ratio::from_f64);
-            let factor = values.number("factor").unwrap_or(10.0);
-            Ok(Built::Lasting(FaultKind::Gray(share, factor)))
+            Ok(Built::Lasting(FaultKind::Gray(values.share()?, values.number("factor")?)))
         },
     },
     Word {
@@ -315,18 +413,15 @@ pub static LANGUAGE: &[Word] = &[
         name: "flap",
         about: "the link comes and goes: lost for `down`, there for `up`",
         models: "flapping link or node (F39)",
-        params: &[
-            span("up", "10s", "so long it is there"),
-            span("down", "5s", "so long it is lost"),
-        ],
-        build: |values| Ok(cycle(values, FaultKind::BlackHole, [10, 5])),
+        params: &[span("up", 10, "so long it is there"), span("down", 5, "so long it is lost")],
+        build: |values| cycle(values, FaultKind::BlackHole),
     },
     Word {
         name: "restart_loop",
         about: "the node crashes again and again: gone for `down`, there for `up`",
         models: "crash loop (F08)",
-        params: &[span("up", "20s", "so long it serves"), span("down", "5s", DOWN)],
-        build: |values| Ok(cycle(values, FaultKind::Crash, [20, 5])),
+        params: &[span("up", 20, "so long it serves"), span("down", 5, DOWN)],
+        build: |values| cycle(values, FaultKind::Crash),
     },
     Word {
         name: "cold_start",
@@ -347,28 +442,28 @@ pub static LANGUAGE: &[Word] = &[
         about: "the connection of a `share` of answers is reset after `tokens` tokens",
         models: "reset in mid-stream (F22)",
         params: &[SHARE, TOKENS],
-        build: |values| Ok(cut(values, Cut::Reset)),
+        build: |values| cut(values, Cut::Reset),
     },
     Word {
         name: "truncate",
         about: "a `share` of answers ends after `tokens` tokens without its last events",
         models: "truncated stream (F23)",
         params: &[SHARE, TOKENS],
-        build: |values| Ok(cut(values, Cut::Truncate)),
+        build: |values| cut(values, Cut::Truncate),
     },
     Word {
         name: "error_event",
         about: "a `share` of answers is 200 with an error as its first event",
         models: "error inside a 200 (F26)",
         params: &[SHARE],
-        build: |values| Ok(cut(values, Cut::ErrorEvent)),
+        build: |values| cut(values, Cut::ErrorEvent),
     },
     Word {
         name: "stall",
         about: "a `share` of answers stops after `tokens` tokens and never goes on",
         models: "stalled stream (F27)",
         params: &[SHARE, TOKENS],
-        build: |values| Ok(cut(values, Cut::Stall)),
+        build: |values| cut(values, Cut::Stall),
     },
     Word {
         name: "capacity",
@@ -392,7 +487,7 @@ pub static LANGUAGE: &[Word] = &[
             about: "what they are answered; a probe for a token is not deceived",
         }],
         build: |values| {
-            let lie = [ProbeLie::Green, ProbeLie::Red][values.word("say").min(1)];
+            let lie = values.word("say", &[ProbeLie::Green, ProbeLie::Red])?;
             Ok(Built::Lasting(FaultKind::Probes(lie)))
         },
     },
@@ -408,7 +503,7 @@ pub static LANGUAGE: &[Word] = &[
         }],
         build: |values| {
             let lies = [ReportLie::Missing, ReportLie::Stale, ReportLie::Absurd];
-            Ok(Built::Lasting(FaultKind::Reports(lies[values.word("are").min(2)])))
+            Ok(Built::Lasting(FaultKind::Reports(values.word("are", &lies)?)))
         },
     },
     Word {
@@ -421,8 +516,8 @@ pub static LANGUAGE: &[Word] = &[
             price("output", "dollars per million tokens of answers"),
         ],
         build: |values| {
-            let of = |name| Price::from_dollars(values.number(name).unwrap_or(0.0));
-            let (input, cached_input, output) = (of("input"), of("cached_input"), of("output"));
+            let of = |name| values.number(name).map(Price::from_dollars);
+            let (input, cached_input, output) = (of("input")?, of("cached_input")?, of("output")?);
             Ok(Built::Lasting(FaultKind::Reprice(Prices { input, cached_input, output })))
         },
     },
@@ -435,30 +530,25 @@ pub static LANGUAGE: &[Word] = &[
     },
 ];
 
-fn slow(values: &Values) -> Result<Built, Wrong> {
-    let all = values.number("factor");
-    let (ttft, itl) = (values.number("ttft"), values.number("itl"));
-    let kind = match (all, ttft, itl) {
-        (Some(factor), None, None) => FaultKind::Slow(factor),
-        (None, None, None) => {
-            return Err(Wrong {
-                param: "",
-                message: "`slow` has no `factor`",
-                label: "`factor` is missing",
-                help: "write `factor`, or `ttft` and `itl`",
-            });
-        }
-        _ => {
-            let all = all.unwrap_or(1.0);
-            FaultKind::Pace(all * ttft.unwrap_or(1.0), all * itl.unwrap_or(1.0))
-        }
-    };
-    Ok(Built::Lasting(kind))
+fn slow(values: &Said<'_>) -> Result<Built, Wrong> {
+    let in_part = values.gives("ttft") || values.gives("itl");
+    if !in_part && !values.gives("factor") {
+        return Err(Wrong {
+            param: "",
+            message: "`slow` has no `factor`",
+            label: "`factor` is missing",
+            help: "write `factor`, or `ttft` and `itl`",
+        });
+    }
+    let all = values.number("factor")?;
+    let (ttft, itl) = (values.number("ttft")?, values.number("itl")?);
+    let pace = FaultKind::Pace(all * ttft, all * itl);
+    Ok(Built::Lasting(if in_part { pace } else { FaultKind::Slow(all) }))
 }
 
-fn errors(values: &Values) -> Result<Built, Wrong> {
+fn errors(values: &Said<'_>) -> Result<Built, Wrong> {
     let retry_after = values.span("retry_after");
-    let answer = match values.whole("status").unwrap_or(500) {
+    let answer = match values.whole("status").ok_or(MISSING)? {
         429 => Answer::RateLimited(retry_after),
         _ if retry_after.is_some() => {
             return Err(Wrong {
@@ -472,21 +562,21 @@ fn errors(values: &Values) -> Result<Built, Wrong> {
         500 => Answer::ServerError,
         other => Answer::Status(other as u16),
     };
-    Ok(Built::Lasting(FaultKind::Errors(values.share(), answer)))
+    Ok(Built::Lasting(FaultKind::Errors(values.share()?, answer)))
 }
 
-fn cycle(values: &Values, kind: FaultKind, [up, down]: [u64; 2]) -> Built {
-    let off = values.span("up").unwrap_or(Span::from_secs(up));
-    let on = values.span("down").unwrap_or(Span::from_secs(down));
-    Built::Cycle { kind, on, off }
+fn cycle(values: &Said<'_>, kind: FaultKind) -> Result<Built, Wrong> {
+    let (off, on) = values.span("up").zip(values.span("down")).ok_or(MISSING)?;
+    Ok(Built::Cycle { kind, on, off })
 }
 
-fn cut(values: &Values, cut: Cut) -> Built {
-    let tokens = values.whole("tokens").unwrap_or(10) as u32;
-    Built::Lasting(FaultKind::Cut(values.share(), cut, tokens))
+fn cut(values: &Said<'_>, cut: Cut) -> Result<Built, Wrong> {
+    // An error event is the first there is, and has no `tokens`.
+    let tokens = values.whole("tokens").unwrap_or(0) as u32;
+    Ok(Built::Lasting(FaultKind::Cut(values.share()?, cut, tokens)))
 }
 
-fn capacity(values: &Values) -> Result<Built, Wrong> {
+fn capacity(values: &Said<'_>) -> Result<Built, Wrong> {
     let limits = Limits {
         concurrency: values.whole("concurrency").map(|limit| limit as u32),
         requests_per_minute: values.whole("requests_per_minute"),

@@ -7,7 +7,8 @@ mod language;
 mod schedule;
 
 pub use language::{
-    Built, FACTOR_MAX, LANGUAGE, Param, ParamKind, STATUSES, TOKENS_MAX, Value, Values, Word, Wrong,
+    Bounds, Built, FACTOR_MAX, LANGUAGE, PRICE_MAX, Param, ParamKind, STATUSES, TOKENS_MAX, Usual,
+    Value, Values, Word, Wrong,
 };
 pub use schedule::{FaultRule, GAP_MIN, OCCURRENCES_MAX, Schedule};
 

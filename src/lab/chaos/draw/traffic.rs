@@ -4,7 +4,7 @@
 use super::Plan;
 use super::dice::{Dice, span};
 use crate::lab::chaos::tree::{Table, Value, list, plain, text, variant};
-use crate::node::fault::{LANGUAGE, Param, ParamKind, STATUSES};
+use crate::node::fault::{Bounds, LANGUAGE, Param, ParamKind, STATUSES};
 use crate::scenario::Scenario;
 
 pub(super) fn classes(seed: u64, plan: &mut Plan) -> Option<Value> {
@@ -213,15 +213,15 @@ pub(super) fn faults(seed: u64, plan: &mut Plan, document: &mut Table) {
 /// A parameter of a fault, anywhere in its range.
 fn value(dice: &mut Dice, param: &Param) -> Value {
     match param.kind {
-        ParamKind::Share => dice.share(0.05, 1.0),
-        ParamKind::Factor => {
+        ParamKind::Number(Bounds::SHARE) => dice.share(0.05, 1.0),
+        ParamKind::Number(Bounds::DOLLARS) => dice.share(0.0, 20.0),
+        ParamKind::Number(_) => {
             let factor = dice.log(0.5, 20.0);
             plain((factor * 10.0).round() / 10.0 + 0.1)
         }
         ParamKind::Span => dice.span(100, 10_000),
         ParamKind::Status => plain(dice.pick(STATUSES)),
         ParamKind::Whole(least, most) => plain(dice.log_whole(least, most.min(1_000))),
-        ParamKind::Dollars => dice.share(0.0, 20.0),
         ParamKind::Word(words) => text(dice.pick(words)),
     }
 }
