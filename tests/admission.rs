@@ -4,7 +4,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{class, class_labels, config, finish, labels, slots};
+use common::{class, class_labels, config, constant, exponential, finish, hosted, labels, slots};
 use plimsoll::balance::{
     BatchSpec, Config, Event, Fate, Limits, Order, Priority, Queue, Reject, TenantLimits, Tenants,
     Timeouts, Waiting,
@@ -15,14 +15,6 @@ use plimsoll::node::{BackendSpec, api};
 use plimsoll::sim::{Parts, Sim};
 use plimsoll::unit::{Ratio, Span, TenantId, Time, Tokens};
 use plimsoll::workload::{ClassSpec, Mix, Open, Poisson, Tenants as Law};
-
-fn exponential(mean: f64) -> Dist {
-    Dist::exponential(mean).expect("a mean")
-}
-
-fn constant(value: f64) -> Dist {
-    Dist::constant(value).expect("a value")
-}
 
 /// Nodes that take one request at a time, and classes.
 struct World {
@@ -163,7 +155,7 @@ fn the_shortest_first_waits_less_in_the_mean() {
         let classes = vec![with("short", 100.0), with("long", 2_000.0)];
         let mut world = World::new(1, constant(1.0), classes, 1.0, 20_000);
         let (ttft, tokens_per_second) = (constant(0.1), constant(1_000.0));
-        world.backend = BackendSpec::Api(api::Spec { ttft, tokens_per_second }, Limits::default());
+        world.backend = hosted(ttft, tokens_per_second);
         world.rate = 0.8;
         world.config.expected_output = vec![Tokens(100), Tokens(2_000)];
         world.config.admission.waiting.order = order;
@@ -206,7 +198,7 @@ fn tenants_share_by_tokens_within_the_bound() {
     let classes = vec![with("many", 0, 100.0, 0.9), with("long", 1, 700.0, 0.1)];
     let mut world = World::new(4, constant(1.0), classes, 60.0, 12_000);
     let (ttft, tokens_per_second) = (constant(0.2), constant(500.0));
-    world.backend = BackendSpec::Api(api::Spec { ttft, tokens_per_second }, Limits::default());
+    world.backend = hosted(ttft, tokens_per_second);
     world.config.expected_output = vec![Tokens(100), Tokens(700)];
     world.config.admission.waiting.fair = true;
     for (weight, times) in [(1, 1.0), (3, 3.0)] {
@@ -323,7 +315,7 @@ fn rates_and_budgets_of_tenants_turn_away() {
     }];
     let mut world = World::new(4, constant(0.1), classes, 4.0, 4_000);
     let (ttft, tokens_per_second) = (constant(0.1), constant(1_000.0));
-    world.backend = BackendSpec::Api(api::Spec { ttft, tokens_per_second }, Limits::default());
+    world.backend = hosted(ttft, tokens_per_second);
     world.config.nodes.iter_mut().for_each(|node| {
         node.limits.concurrency = None;
         node.prices.input = plimsoll::unit::Price::from_dollars(1.0);

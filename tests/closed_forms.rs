@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{World, slots};
+use common::{World, exponential, slots};
 use plimsoll::dist::Dist;
 use plimsoll::metrics::Summary;
 use plimsoll::node::{BackendSpec, FaultKind, FaultSpec};
@@ -12,13 +12,9 @@ use plimsoll::unit::{NodeId, Span, Time};
 
 const REQUESTS: u64 = 1_000_000;
 
-fn exponential() -> Dist {
-    Dist::exponential(1.0).expect("a mean")
-}
-
 /// `nodes` single servers under `strategy` at load `rho`.
 fn single_servers(nodes: usize, strategy: &str, rho: f64) -> Summary {
-    World::new(nodes, strategy, &slots(1, exponential()), rho * nodes as f64, REQUESTS).run()
+    World::new(nodes, strategy, &slots(1, exponential(1.0)), rho * nodes as f64, REQUESTS).run()
 }
 
 fn assert_near(what: &str, simulated: Option<f64>, exact: f64) {
@@ -44,7 +40,7 @@ fn m_m_1_has_its_mean_and_its_tail() {
 #[test]
 fn m_m_k_at_the_node_has_its_mean() {
     for (k, rho, exact) in [(2, 0.8, 2.777_778), (10, 0.8, 1.204_590), (50, 0.9, 1.072_773)] {
-        let backend = slots(k, exponential());
+        let backend = slots(k, exponential(1.0));
         let summary = World::new(1, "random", &backend, rho * f64::from(k), REQUESTS).run();
         assert_near(&format!("M/M/{k} mean at {rho}"), summary.latency_s.mean, exact);
     }
@@ -53,7 +49,7 @@ fn m_m_k_at_the_node_has_its_mean() {
 /// The same queue inside the balancer: k nodes that take one request at a time.
 #[test]
 fn m_m_k_in_the_balancer_has_its_mean() {
-    let mut world = World::new(10, "random", &slots(1, exponential()), 8.0, REQUESTS);
+    let mut world = World::new(10, "random", &slots(1, exponential(1.0)), 8.0, REQUESTS);
     for node in &mut world.config.nodes {
         node.limits.concurrency = Some(1);
     }
@@ -117,7 +113,7 @@ fn least_connections_joins_the_shortest_queue() {
 #[test]
 fn no_room_to_wait_loses_what_erlang_b_says() {
     let gamma = || Dist::gamma(1.0, 2.0).expect("a law");
-    let laws = [exponential(), exponential(), gamma(), exponential(), exponential()];
+    let laws = [exponential(1.0), exponential(1.0), gamma(), exponential(1.0), exponential(1.0)];
     let cases = [
         (2, 0.8, 0.329_897),
         (10, 0.8, 0.121_661),
@@ -145,7 +141,7 @@ fn a_server_that_breaks_down_has_its_mean() {
     for (rate, f, r, exact, requests) in
         [(0.5, 0.01, 0.1, 4.464_646, 3 * REQUESTS), (0.7, 0.1, 1.0, 5.177_866, REQUESTS)]
     {
-        let mut world = World::new(1, "random", &slots(1, exponential()), rate, requests);
+        let mut world = World::new(1, "random", &slots(1, exponential(1.0)), rate, requests);
         let until = Time::ZERO + Span::from_seconds(requests as f64 / rate);
         world.faults = breakdowns(f, r, until);
         let summary = world.run();

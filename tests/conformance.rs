@@ -7,10 +7,9 @@
 
 mod common;
 
-use common::{World, slots};
-use plimsoll::balance::{Event, Limits, REGISTRY, StrategySpec};
-use plimsoll::dist::Dist;
-use plimsoll::node::{Answer, BackendSpec, FaultKind, FaultSpec, api};
+use common::{World, constant, exponential, slots};
+use plimsoll::balance::{Event, REGISTRY, StrategySpec};
+use plimsoll::node::{Answer, BackendSpec, FaultKind, FaultSpec};
 use plimsoll::sim::{Exchange, Instances};
 use plimsoll::unit::{NodeId, Ratio, Span, Time};
 
@@ -20,10 +19,6 @@ const SICK: NodeId = NodeId(3);
 /// By turn or by chance: nothing that becomes of a request is an input of theirs, so keeping a node out that
 /// fails is left to the health checker.
 const BLIND: &[&str] = &["round_robin", "weighted_round_robin", "random", "weighted_random"];
-
-fn exponential(mean: f64) -> Dist {
-    Dist::exponential(mean).expect("a mean")
-}
 
 /// Dispatches to the sick node and to all, from one time until another.
 fn dispatches(world: &World, from: f64, until: f64) -> (u64, u64) {
@@ -75,9 +70,7 @@ fn a_node_that_fails_at_once_gets_at_most_a_fiftieth() {
 
 /// A hosted model: half a second to the first token, then fifty a second, 2.5 s a request.
 fn hosted() -> BackendSpec {
-    let speed = Dist::constant(50.0).expect("finite");
-    let spec = api::Spec { ttft: exponential(0.5), tokens_per_second: speed };
-    BackendSpec::Api(spec, Limits::default())
+    common::hosted(exponential(0.5), constant(50.0))
 }
 
 /// What a strategy may still send to a node that became slow, as a share of what is fair, where that is

@@ -14,7 +14,7 @@ use plimsoll::balance::{
 };
 use plimsoll::dist::Dist;
 use plimsoll::metrics::Summary;
-use plimsoll::node::{BackendSpec, FaultKind, FaultSpec, api};
+use plimsoll::node::{FaultKind, FaultSpec};
 use plimsoll::sim::{Parts, Sim, Step};
 use plimsoll::unit::{
     ClassId, CredentialId, NodeId, PoolId, Ratio, RegionId, RequestId, Span, Time, Tokens,
@@ -285,8 +285,7 @@ fn where_no_other_node_is_open_nothing_is_hedged() {
 
 /// Hosted models whose first token is late now and then.
 fn tail(ttft: Dist) -> World {
-    let speed = Dist::constant(100.0).expect("a law");
-    let backend = BackendSpec::Api(api::Spec { ttft, tokens_per_second: speed }, Limits::default());
+    let backend = common::hosted(ttft, common::constant(100.0));
     let mut world = World::new(8, "random", &backend, 40.0, 20_000);
     for node in &mut world.config.nodes {
         node.limits.concurrency = Some(64);

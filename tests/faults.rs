@@ -2,6 +2,8 @@
 //! cuts the earlier one happens, and what the node foresees under them comes true. And the language
 //! they are written in.
 
+mod common;
+
 use std::collections::BTreeMap;
 
 use plimsoll::balance::{Attempt, Failure, Input, Limits, Outcome, ProbeResult};
@@ -9,7 +11,7 @@ use plimsoll::dist::Dist;
 use plimsoll::node::engine::{Law, Spec};
 use plimsoll::node::fault::{LANGUAGE, ParamKind, Usual, Value, Values};
 use plimsoll::node::{
-    Answer, BackendSpec, Blocks, Cut, Diary, Due, FaultKind, Node, Rank, Work, api, slots,
+    Answer, BackendSpec, Blocks, Cut, Diary, Due, FaultKind, Node, Rank, Work, slots,
 };
 use plimsoll::unit::{NodeId, Ratio, RequestId, Span, Time, Tokens};
 use plimsoll::workload::Truth;
@@ -50,9 +52,7 @@ impl Pages {
 
 /// A hosted model that takes a second to the first token and gives ten a second.
 fn hosted() -> Node {
-    let law = |value| Dist::constant(value).expect("a law");
-    let spec = api::Spec { ttft: law(1.0), tokens_per_second: law(10.0) };
-    Node::new(NodeId(0), &BackendSpec::Api(spec, Limits::default()), 1, None)
+    Node::new(NodeId(0), &common::hosted(common::constant(1.0), common::constant(10.0)), 1, None)
 }
 
 fn work(number: u64, prompt: u64, output: u64) -> Work {

@@ -4,7 +4,7 @@ mod common;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use common::{World, node, slots};
+use common::{World, constant, exponential, node, slots};
 use plimsoll::balance::{
     Action, Attempt, Balancer, Cause, End, Event, Failure, FleetChange, Input, Mark, NodeState,
     Outcome, Outlier, REGISTRY, Request, RouteSpec, Settled, Tier, Usage,
@@ -12,7 +12,7 @@ use plimsoll::balance::{
 use plimsoll::dist::Dist;
 use plimsoll::metrics::{Collector, Summary, Watch};
 use plimsoll::node::fault::{Built, LANGUAGE, Value, Values};
-use plimsoll::node::{Answer, BackendSpec, Cut, FaultKind, FaultRule, FaultSpec, api};
+use plimsoll::node::{Answer, BackendSpec, Cut, FaultKind, FaultRule, FaultSpec};
 use plimsoll::sim::{Parts, Sim, Step};
 use plimsoll::unit::{NodeId, PoolId, Ratio, RequestId, Span, Time, Tokens};
 use plimsoll::workload::{Mix, Open, Poisson};
@@ -21,15 +21,9 @@ fn at(seconds: u64) -> Time {
     Time::ZERO + Span::from_secs(seconds)
 }
 
-fn law(seconds: f64) -> Dist {
-    Dist::exponential(seconds).expect("a mean")
-}
-
 /// A hosted model: half a second to the first token, fifty a second.
 fn hosted() -> BackendSpec {
-    let constant = |value| Dist::constant(value).expect("finite");
-    let spec = api::Spec { ttft: constant(0.5), tokens_per_second: constant(50.0) };
-    BackendSpec::Api(spec, plimsoll::balance::Limits::default())
+    common::hosted(constant(0.5), constant(50.0))
 }
 
 fn fault(from: u64, lasts: Option<u64>, kind: FaultKind, nodes: &[u32]) -> FaultSpec {
@@ -334,7 +328,7 @@ fn a_gray_node_loses_its_share_and_the_sooner_the_worse_it_is() {
 #[test]
 fn a_new_node_never_gets_twice_its_share_while_it_starts() {
     for entry in REGISTRY {
-        let mut world = World::new(8, entry.name, &slots(1, law(1.0)), 1.0, 1);
+        let mut world = World::new(8, entry.name, &slots(1, exponential(1.0)), 1.0, 1);
         world.config.health.guard.slow_start = Some(Span::from_secs(30));
         world.config.health.guard.probation = Some(2);
         let mut balancer = Balancer::new(world.config);
@@ -391,7 +385,7 @@ fn every_fault_of_the_language_keeps_the_books() {
             "price" => values.set("input", Value::Number(5.0)),
             _ => {}
         }
-        for backend in [hosted(), slots(2, law(0.5))] {
+        for backend in [hosted(), slots(2, exponential(0.5))] {
             let mut world = World::new(4, "least_connections", &backend, 6.0, 400);
             world.config.timeouts.first_token = Some(Span::from_secs(4));
             world.config.timeouts.total = Some(Span::from_secs(60));

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{World, slots};
+use common::{World, exponential, slots};
 use plimsoll::balance::{Event, LimiterLaw, LimiterSpec, NodeState, Queue};
 use plimsoll::dist::Dist;
 use plimsoll::metrics::Summary;
@@ -33,10 +33,6 @@ fn run(world: &World) -> (Summary, Vec<(Time, u32)>) {
     (summary, limits)
 }
 
-fn exponential() -> Dist {
-    Dist::exponential(1.0).expect("a mean")
-}
-
 /// Three times what the node can serve comes. A limit below the servers would leave some idle, one
 /// far above them would only move the line into the node.
 #[test]
@@ -44,7 +40,7 @@ fn limits_settle_near_the_servers_of_a_node() {
     for law in LAWS {
         for servers in [4, 16] {
             let rate = 3.0 * f64::from(servers);
-            let (summary, limits) = run(&world(servers, exponential(), rate, 6_000, law));
+            let (summary, limits) = run(&world(servers, exponential(1.0), rate, 6_000, law));
             let half = summary.simulated_s / 2.0;
             let late = limits.iter().filter(|(at, _)| at.seconds() > half);
             let limits: Vec<u32> = late.map(|(_, limit)| *limit).collect();
@@ -87,7 +83,7 @@ fn limits_follow_a_slowdown_and_recover() {
 #[test]
 fn the_same_run_finds_the_same_limits() {
     for law in LAWS {
-        let world = world(4, exponential(), 12.0, 1_000, law);
+        let world = world(4, exponential(1.0), 12.0, 1_000, law);
         assert_eq!(run(&world), run(&world));
     }
 }
@@ -96,7 +92,7 @@ fn the_same_run_finds_the_same_limits() {
 #[test]
 fn calm_is_as_without_a_limiter() {
     for law in LAWS {
-        let mut with = world(16, exponential(), 4.0, 2_000, law);
+        let mut with = world(16, exponential(1.0), 4.0, 2_000, law);
         let (mut limited, _) = run(&with);
         with.config.pools[0].limiter = None;
         let (free, _) = run(&with);

@@ -5,27 +5,20 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{World, slots};
+use common::{World, exponential, slots};
 use plimsoll::balance::{
     Degrade, End, Event, Fate, Locality, Match, Pressure, RouteSpec, Settled, Timeouts,
 };
 use plimsoll::dist::Dist;
-use plimsoll::node::{Answer, BackendSpec, FaultKind, FaultSpec, api};
+use plimsoll::node::{Answer, BackendSpec, FaultKind, FaultSpec};
 use plimsoll::sim::NetworkSpec;
 use plimsoll::unit::{ClassId, NodeId, PoolId, Ratio, RegionId, Span, Time};
 use plimsoll::workload::Shares;
 use proptest::prelude::*;
 
-fn exponential(mean: f64) -> Dist {
-    Dist::exponential(mean).expect("a mean")
-}
-
 fn hosted() -> BackendSpec {
-    let spec = api::Spec {
-        ttft: Dist::lognormal_quantiles(0.3, 1.0).expect("a law"),
-        tokens_per_second: Dist::uniform(60.0, 90.0).expect("a law"),
-    };
-    BackendSpec::Api(spec, plimsoll::balance::Limits::default())
+    let ttft = Dist::lognormal_quantiles(0.3, 1.0).expect("a law");
+    common::hosted(ttft, Dist::uniform(60.0, 90.0).expect("a law"))
 }
 
 /// Every request's end, by its number.

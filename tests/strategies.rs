@@ -5,17 +5,12 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{World, slots};
+use common::{World, exponential, slots};
 use plimsoll::balance::{
     Action, Balancer, Event, Explain, Filter, Input, NodeState, Outcome, REGISTRY, Request,
     StrategySpec, Usage, Verdict,
 };
-use plimsoll::dist::Dist;
 use plimsoll::unit::{NodeId, RequestId, Span, Time, Tokens};
-
-fn exponential(mean: f64) -> Dist {
-    Dist::exponential(mean).expect("a mean")
-}
 
 #[test]
 fn equals_are_drawn_from_at_random() {

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{class, config, labels, slots};
+use common::{class, config, constant, exponential, labels, slots};
 use plimsoll::balance::{Config, Event, Input, Request};
 use plimsoll::dist::Dist;
 use plimsoll::metrics::{Collector, Summary, Watch};
@@ -13,14 +13,6 @@ use plimsoll::workload::{
     Begin, ClassSpec, Closed, Mix, Pace, Process, Recordings, Script, SessionSpec, Tenants,
     Traffic, Users,
 };
-
-fn exponential(mean: f64) -> Dist {
-    Dist::exponential(mean).expect("a mean")
-}
-
-fn constant(value: f64) -> Dist {
-    Dist::constant(value).expect("a constant")
-}
 
 fn users(count: u32, think: Dist) -> Begin {
     Begin::Users(Users { count, think, ramp: Span::ZERO })

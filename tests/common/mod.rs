@@ -10,7 +10,7 @@ use plimsoll::balance::{
 };
 use plimsoll::dist::Dist;
 use plimsoll::metrics::{ClassLabel, Collector, Labels, NodeLabel, Slo, Summary, Watch};
-use plimsoll::node::{BackendSpec, FaultSpec, slots};
+use plimsoll::node::{BackendSpec, FaultSpec, api, slots};
 use plimsoll::sim::{Instances, NetworkSpec, Parts, Sim, Step};
 use plimsoll::unit::{ModelId, PoolId, Ratio, RegionId, Span, Time, Tokens};
 use plimsoll::workload::{ClassSpec, Mix, Open, Origin, Poisson, Tenants};
@@ -116,6 +116,21 @@ pub fn class() -> ClassSpec {
         tenants: Tenants::default(),
         complexity: None,
     }
+}
+
+/// An exponential law of this mean.
+pub fn exponential(mean: f64) -> Dist {
+    Dist::exponential(mean).expect("a mean")
+}
+
+/// A law of one value.
+pub fn constant(value: f64) -> Dist {
+    Dist::constant(value).expect("a value")
+}
+
+/// A hosted model without limits: seconds to its first token, and tokens a second after it.
+pub fn hosted(ttft: Dist, tokens_per_second: Dist) -> BackendSpec {
+    BackendSpec::Api(api::Spec { ttft, tokens_per_second }, Limits::default())
 }
 
 /// Servers with a long queue.
