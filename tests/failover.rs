@@ -6,11 +6,12 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use common::attempts::{Laws, hedges_in_every_window, ms};
+use common::story::{RESET, Story, usage};
 use common::{World, slots};
 use plimsoll::balance::{
-    Action, Attempt, Balancer, Config, End, Event, Failure, Fate, FleetChange, HealthSettings,
-    HedgeAfter, HedgeSpec, Input, Kind, Limits, Match, NoHedge, NoRetry, NodeState, Outcome,
-    Progress, Reject, Request, Retry, RouteSpec, Settled, Stage, Tier, Timeouts, Usage, check,
+    Action, Balancer, Config, End, Event, Failure, Fate, FleetChange, HealthSettings, HedgeAfter,
+    HedgeSpec, Input, Kind, Limits, Match, NoHedge, NoRetry, NodeState, Outcome, Reject, Request,
+    Retry, RouteSpec, Stage, Tier, Timeouts, Usage, check,
 };
 use plimsoll::dist::Dist;
 use plimsoll::metrics::Summary;
@@ -21,8 +22,6 @@ use plimsoll::unit::{
 };
 use plimsoll::workload::workflow::{Context, OnFailure, StepSpec};
 use plimsoll::workload::{Jobs, Mix, Poisson, WorkflowSpec};
-
-const RESET: Outcome = Outcome::Failed(Failure::Reset, Usage::NONE);
 
 fn hedge(after: HedgeAfter, budget: f64) -> HedgeSpec {
     let budget = Ratio::from_f64(budget);
@@ -37,98 +36,6 @@ fn hedged(budget: f64) -> Config {
     }
     config.hedge = Some(hedge(HedgeAfter::Fixed(Span::from_millis(300)), budget));
     config
-}
-
-/// A balancer at its clock, and what it last wanted done and declared.
-struct Story {
-    balancer: Balancer,
-    laws: Laws,
-    now: Time,
-    actions: Vec<Action>,
-    events: Vec<Event>,
-}
-
-impl Story {
-    fn new(config: Config) -> Story {
-        let laws = Laws::new(&config);
-        let (actions, events) = (Vec::new(), Vec::new());
-        Story { balancer: Balancer::new(config), laws, now: Time::ZERO, actions, events }
-    }
-
-    fn feed(&mut self, input: Input) {
-        self.laws.record(&input);
-        let effects = std::mem::take(self.balancer.handle(self.now, input));
-        (self.actions, self.events) = (effects.actions, effects.events);
-        for event in &self.events {
-            self.laws.hear(self.now, event, Some(&self.balancer));
-        }
-        check(&self.balancer).expect("every invariant holds");
-    }
-
-    fn arrive(&mut self, id: u64, prompt: u64) {
-        let request = Request::new(RequestId(id), self.now);
-        self.feed(Input::Arrive(Request { prompt: Tokens(prompt), ..request }));
-    }
-
-    fn finish(&mut self, id: u64, ordinal: u8, outcome: Outcome) {
-        self.feed(Input::Finish(attempt(id, ordinal), outcome));
-    }
-
-    fn first_token(&mut self, id: u64, ordinal: u8) {
-        self.feed(Input::Progress(attempt(id, ordinal), Progress::FirstToken));
-    }
-
-    /// Wakes the balancer whenever it asks; what it last did stays to be seen.
-    fn pass(&mut self, millis: u64) {
-        let until = ms(millis);
-        while let Some(at) = self.balancer.wake_at().filter(|at| *at <= until) {
-            self.now = self.now.max(at);
-            self.feed(Input::Wake);
-        }
-        self.now = until;
-    }
-
-    fn dispatched(&self) -> Vec<(u8, NodeId)> {
-        let started = self.actions.iter().filter_map(|action| match action {
-            Action::Dispatch { attempt, node, .. } => Some((attempt.ordinal, *node)),
-            _ => None,
-        });
-        started.collect()
-    }
-
-    fn aborted(&self) -> Vec<u8> {
-        let stopped = self.actions.iter().filter_map(|action| match action {
-            Action::Abort { attempt, .. } => Some(attempt.ordinal),
-            _ => None,
-        });
-        stopped.collect()
-    }
-
-    fn settled(&self) -> Option<&Settled> {
-        self.events.iter().find_map(|event| match event {
-            Event::Settled(settled) => Some(settled),
-            _ => None,
-        })
-    }
-
-    fn denied(&self) -> Option<NoHedge> {
-        self.events.iter().find_map(|event| match event {
-            Event::HedgeDenied { reason, .. } => Some(*reason),
-            _ => None,
-        })
-    }
-
-    fn in_flight(&self, node: NodeId) -> u32 {
-        self.balancer.fleet().node(node).ledger.requests
-    }
-}
-
-fn attempt(request: u64, ordinal: u8) -> Attempt {
-    Attempt { request: RequestId(request), ordinal }
-}
-
-fn usage(input: u64, output: u64) -> Usage {
-    Usage { input: Tokens(input), cached: Tokens::ZERO, output: Tokens(output) }
 }
 
 // ----- hedges -----

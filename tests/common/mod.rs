@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "every test binary uses a part of it")]
 
 pub mod attempts;
+pub mod story;
 
 use plimsoll::balance::{
     Config, Event, Input, Limits, NodeSpec, PoolSpec, Prices, Priority, Queue, Retry, RouteSpec,
