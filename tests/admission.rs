@@ -4,16 +4,17 @@ mod common;
 
 use std::collections::BTreeMap;
 
+use common::story::Story;
 use common::{class, class_labels, config, constant, exponential, finish, hosted, labels, slots};
 use plimsoll::balance::{
-    BatchSpec, Config, Event, Fate, Limits, Order, Priority, Queue, Reject, TenantLimits, Tenants,
-    Timeouts, Waiting,
+    BatchSpec, Config, Event, Fate, Input, Limits, Match, Order, Outcome, Priority, Queue, Reject,
+    Request, RouteSpec, TenantLimits, Tenants, Timeouts, Usage, Waiting,
 };
 use plimsoll::dist::Dist;
 use plimsoll::metrics::{Collector, Labels, Slo, Summary, Watch};
 use plimsoll::node::{BackendSpec, api};
 use plimsoll::sim::{Parts, Sim};
-use plimsoll::unit::{Ratio, Span, TenantId, Time, Tokens};
+use plimsoll::unit::{ClassId, PoolId, Ratio, RequestId, Span, TenantId, Time, Tokens};
 use plimsoll::workload::{ClassSpec, Mix, Open, Poisson, Tenants as Law};
 
 /// Nodes that take one request at a time, and classes.
@@ -347,6 +348,49 @@ fn rates_and_budgets_of_tenants_turn_away() {
     let most = 60.0 + summary.simulated_s + 1.0;
     assert!(f64::from(served[0]) <= most && f64::from(served[0]) > 0.98 * most, "{served:?}");
     assert!(rate > 500 && budget > 1_000, "{rate} over the rate, {budget} over the budget");
+}
+
+/// Nobody waited on a route for long while others waited elsewhere: that nobody was served there says
+/// nothing of how long one would wait.
+#[test]
+fn calm_on_a_route_foretells_no_wait() {
+    for elsewhere in [false, true] {
+        let mut config = config(2, "round_robin", 1);
+        config.nodes[1].pool = PoolId(1);
+        config.nodes.iter_mut().for_each(|node| node.limits.concurrency = Some(1));
+        config.pools.push(config.pools[0].clone());
+        config.expected_output = vec![Tokens(1); 2];
+        config.admission.waiting =
+            Waiting { bands: Some(Ratio::ZERO), early_rejection: true, ..Waiting::default() };
+        let of = |class: Option<u16>, pool| RouteSpec {
+            when: Match { classes: class.map(ClassId).into_iter().collect(), ..Match::default() },
+            to: vec![PoolId(pool)],
+            ..RouteSpec::default()
+        };
+        config.routes = vec![of(Some(0), 0), of(None, 1)];
+        let mut story = Story::new(config);
+        let arrive = |story: &mut Story, id: u64, class: u16, deadline: u64| {
+            let deadline = story.now + Span::from_secs(deadline);
+            let request = Request::new(RequestId(id), story.now);
+            story.feed(Input::Arrive(Request { class: ClassId(class), deadline, ..request }));
+        };
+        let hour = 3_600;
+        if elsewhere {
+            // One is served there and one waits, all the time.
+            (1_000..1_002).for_each(|id| arrive(&mut story, id, 0, hour));
+        }
+        // Twenty are served in turn, a second each.
+        (0..20).for_each(|id| arrive(&mut story, id, 1, hour));
+        for id in 0..20 {
+            story.now = story.now + Span::from_secs(1);
+            story.finish(id, 0, Outcome::Done(Usage::NONE));
+        }
+        story.now = story.now + Span::from_secs(1_000);
+        for id in 20..24 {
+            arrive(&mut story, id, 1, 30);
+            assert_eq!(story.settled(), None, "request {id}, others wait elsewhere: {elsewhere}");
+        }
+    }
 }
 
 /// What contradicts itself is refused.

@@ -237,6 +237,7 @@ impl Balancer {
     /// Lets a request wait, unless there is no room for it or no use in it.
     fn wait(&mut self, key: RequestKey, queued: bool) {
         let guest = self.guest(key);
+        self.expect(&guest);
         if let Some(forecast) = &self.forecast {
             let due = self.due_of(key);
             if forecast.too_late(self.now, self.lines.ahead(self.now, &guest), &due) {
@@ -259,9 +260,6 @@ impl Balancer {
         }
         if self.lines.waiting >= self.queue.max && !self.make_room(&guest, None) {
             return self.turn_away(key, Reject::QueueFull);
-        }
-        if self.forecast.is_some() {
-            self.expect(&guest);
         }
         let number = self.lines.join(self.now, &guest);
         self.requests[key].phase = Phase::Waiting(number);
@@ -328,12 +326,16 @@ impl Balancer {
         }
     }
 
-    /// Tells the forecast that somebody comes to wait where perhaps nobody did.
+    /// Tells the forecast, before it is asked, that somebody comes to wait where perhaps nobody did:
+    /// that nobody was served while nobody waited foretells nothing.
     fn expect(&mut self, guest: &Guest) {
+        if self.forecast.is_none() {
+            return;
+        }
         let band = self.band(guest.key);
         let alone = match &self.lines.room {
-            Some(room) => room.counts[band] == 0,
-            None => self.lines.by_route[guest.route.index()] == 0,
+            Some(room) => room.waiting_in(guest.route, band) == 0,
+            None => self.lines.waiting_on(guest.route) == 0,
         };
         if let Some(forecast) = self.forecast.as_mut().filter(|_| alone) {
             forecast.begins(self.now, guest.route, band);

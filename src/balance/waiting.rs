@@ -164,6 +164,13 @@ struct Flow {
     rank: Option<Rank>,
 }
 
+/// Those who wait in one band of one route.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Crowd {
+    waiting: u32,
+    flows: u32,
+}
+
 #[derive(Debug)]
 struct Account {
     /// What it was served.
@@ -195,14 +202,14 @@ pub(super) struct Room {
     listed: [BTreeSet<(Rank, u32)>; BANDS],
     /// By band: flows by their length; kept only if tenants have flows of their own.
     lengths: [BTreeSet<(usize, u32)>; BANDS],
-    /// By band: how many wait, and tenants who do.
-    pub(super) counts: [u32; BANDS],
+    /// By band: how many wait.
+    counts: [u32; BANDS],
+    /// By route, then band: how many wait, and flows they are in.
+    places: Vec<[Crowd; BANDS]>,
     credits: [u32; BANDS],
     /// By route: flows that are listed.
     ready: Vec<u32>,
     accounts: ByTenant<Account>,
-    /// Tenants with someone waiting.
-    tenants: u32,
     /// The counter of the tenant served last.
     last: u64,
     /// Since when somebody has waited without a break.
@@ -225,10 +232,10 @@ impl Room {
             listed: Default::default(),
             lengths: Default::default(),
             counts: [0; BANDS],
+            places: vec![[Crowd::default(); BANDS]; routes],
             credits: [0; BANDS],
             ready: vec![0; routes],
             accounts: ByTenant::new(),
-            tenants: 0,
             last: 0,
             since: None,
             reversed: false,
@@ -266,7 +273,6 @@ impl Room {
         self.counts[usize::from(band)] += 1;
         if self.accounts.at(tenant).waiting == 0 {
             self.lift(tenant);
-            self.tenants += 1;
         }
         self.accounts.at(tenant).waiting += 1;
         let flow = self.flow(band, guest.route, tenant);
@@ -309,6 +315,9 @@ impl Room {
         let (band, before) = (usize::from(flow.band), flow.places.len());
         change(&mut flow.places);
         let after = flow.places.len();
+        let crowd = &mut self.places[flow.route.index()][band];
+        crowd.waiting = crowd.waiting - before as u32 + after as u32;
+        crowd.flows = crowd.flows - u32::from(before > 0) + u32::from(after > 0);
         if self.by_tenant {
             self.lengths[band].remove(&(before, id));
             if after > 0 {
@@ -364,11 +373,7 @@ impl Room {
         let flow = &self.flows[spot.flow as usize];
         let (band, tenant) = (usize::from(flow.band), flow.tenant);
         self.counts[band] -= 1;
-        let account = self.accounts.at(tenant);
-        account.waiting -= 1;
-        if account.waiting == 0 {
-            self.tenants -= 1;
-        }
+        self.accounts.at(tenant).waiting -= 1;
         self.resize(spot.flow, |places| {
             places.remove(&spot.place);
         });
@@ -456,30 +461,37 @@ impl Room {
         worst.map(|(_, key)| *key)
     }
 
-    /// Returns about how many would be served before this guest if it came to wait, itself
-    /// included.
+    /// Returns how many wait in a band of a route.
+    pub(super) fn waiting_in(&self, route: RouteId, band: usize) -> u32 {
+        self.places[route.index()][band].waiting
+    }
+
+    /// Returns about how many of its band and route would be served before this guest if it came to
+    /// wait now, itself included.
     pub(super) fn ahead(&self, now: Time, guest: &Guest) -> u64 {
-        let band = self.band(guest.priority);
-        let count = u64::from(self.counts[usize::from(band)]);
         if self.reversed {
             return 1;
         }
+        let band = self.band(guest.priority);
+        let crowd = self.places[guest.route.index()][usize::from(band)];
+        let all = u64::from(crowd.waiting) + 1;
+        let tenant = if self.by_tenant { guest.tenant } else { TenantId(0) };
+        let flow = self.names.get(&(band, guest.route, tenant));
+        let flow = flow.map(|id| &self.flows[*id as usize].places);
         if self.rules.fair {
             // Each of the others is served about as often as this tenant.
-            let own = self.accounts.get(guest.tenant).map_or(0, |account| account.waiting);
-            let others = u64::from(self.tenants) + u64::from(own == 0);
-            return (count + 1).min((u64::from(own) + 1) * others);
+            let own = flow.map_or(0, |places| places.len() as u64);
+            let tenants = u64::from(crowd.flows) + u64::from(own == 0);
+            return all.min((own + 1) * tenants);
         }
         match self.rules.order {
-            Order::Fifo | Order::AdaptiveLifo { .. } => count + 1,
+            Order::Fifo | Order::AdaptiveLifo { .. } => all,
             Order::Edf | Order::Shortest { .. } => {
-                let key = (self.order_key(now, guest), guest.number);
-                let tenant = if self.by_tenant { guest.tenant } else { TenantId(0) };
-                let flow = self.names.get(&(band, guest.route, tenant));
-                let flow = flow.map(|id| &self.flows[*id as usize].places);
+                // It has no number yet, and among equals it would be the last.
+                let place = (self.order_key(now, guest), u64::MAX);
                 // Counting takes as long as there are places: a few hundred say enough.
-                let before = flow.map_or(0, |places| places.range(..key).take(LOOK).count());
-                if before == LOOK { count + 1 } else { before as u64 + 1 }
+                let before = flow.map_or(0, |places| places.range(..place).take(LOOK).count());
+                if before == LOOK { all } else { before as u64 + 1 }
             }
         }
     }
@@ -526,9 +538,13 @@ impl Room {
     /// Recounts everything.
     pub(super) fn adds_up(&self) -> bool {
         let mut counts = [0; BANDS];
+        let mut places = vec![[Crowd::default(); BANDS]; self.places.len()];
         let mut ready = vec![0; self.ready.len()];
         for (id, flow) in self.flows.iter().enumerate() {
             counts[usize::from(flow.band)] += flow.places.len() as u32;
+            let crowd = &mut places[flow.route.index()][usize::from(flow.band)];
+            crowd.waiting += flow.places.len() as u32;
+            crowd.flows += u32::from(!flow.places.is_empty());
             let parked = self.is_parked(flow.tenant);
             if flow.rank.is_some() != (!flow.places.is_empty() && !parked) {
                 return false;
@@ -543,6 +559,7 @@ impl Room {
         let listed: usize = self.listed.iter().map(BTreeSet::len).sum();
         let waiting: u32 = self.accounts.values().map(|account| account.waiting).sum();
         counts == self.counts
+            && places == self.places
             && ready == self.ready
             && listed == ready.iter().sum::<u32>() as usize
             && waiting == counts.iter().sum::<u32>()
@@ -559,6 +576,61 @@ mod tests {
 
     use super::*;
 
+    /// A request of tenant zero, of the highest priority and without a deadline.
+    fn guest(keys: &mut SlotMap<RequestKey, ()>, number: u64, route: u16) -> Guest {
+        Guest {
+            key: keys.insert(()),
+            number,
+            route: RouteId(route),
+            tenant: TenantId(0),
+            priority: Priority::Critical,
+            deadline: Time::MAX,
+            prompt: Tokens(1),
+            expected: Tokens(1),
+        }
+    }
+
+    #[test]
+    fn those_ahead_are_of_the_same_route_and_band() {
+        let rules = Waiting { bands: Some(Ratio::ZERO), ..Waiting::default() };
+        for rules in [rules, Waiting { fair: true, ..rules }] {
+            let mut room = Room::new(rules, 2, false);
+            let mut keys: SlotMap<RequestKey, ()> = SlotMap::with_key();
+            let mut own = Vec::new();
+            for number in 0..9 {
+                let elsewhere = guest(&mut keys, 3 * number, 1);
+                let lower =
+                    Guest { priority: Priority::High, ..guest(&mut keys, 3 * number + 1, 0) };
+                let same = guest(&mut keys, 3 * number + 2, 0);
+                assert_eq!(room.ahead(Time::ZERO, &same), number + 1, "{rules:?}");
+                assert_eq!(room.waiting_in(RouteId(0), 0), number as u32);
+                own.push(same.key);
+                [elsewhere, lower, same].iter().for_each(|guest| room.join(Time::ZERO, guest));
+                assert!(room.adds_up());
+            }
+            // Of two tenants the one without a line is served every other time.
+            let other = Guest { tenant: TenantId(1), ..guest(&mut keys, 99, 0) };
+            assert_eq!(room.ahead(Time::ZERO, &other), if rules.fair { 2 } else { 10 });
+            own.iter().for_each(|key| room.leave(*key));
+            assert!(room.adds_up());
+            assert_eq!(room.ahead(Time::ZERO, &other), 1, "{rules:?}");
+        }
+    }
+
+    #[test]
+    fn who_comes_last_is_behind_its_equals() {
+        for order in [Order::Edf, Order::Shortest { ageing: 0 }] {
+            let mut room = Room::new(Waiting { order, ..Waiting::default() }, 1, false);
+            let mut keys: SlotMap<RequestKey, ()> = SlotMap::with_key();
+            for number in 0..9 {
+                // As one that asks it has no number yet.
+                let asks = guest(&mut keys, 0, 0);
+                assert_eq!(room.ahead(Time::ZERO, &asks), number + 1, "{order:?}");
+                room.join(Time::ZERO, &Guest { number: number + 1, ..asks });
+            }
+        }
+    }
+
     #[test]
     fn a_band_that_cannot_be_served_is_owed_two_turns_at_most() {
         let rules = Waiting { bands: Some(Ratio::from_f64(0.25)), ..Waiting::default() };
@@ -567,16 +639,7 @@ mod tests {
         let mut number = 0;
         let mut guest = |route: u16, priority| {
             number += 1;
-            Guest {
-                key: keys.insert(()),
-                number,
-                route: RouteId(route),
-                tenant: TenantId(0),
-                priority,
-                deadline: Time::MAX,
-                prompt: Tokens(1),
-                expected: Tokens(1),
-            }
+            Guest { priority, ..guest(&mut keys, number, route) }
         };
         let waits = |room: &mut Room, guest: &Guest| room.join(Time::ZERO, guest);
         (0..9).for_each(|_| waits(&mut room, &guest(1, Priority::Sheddable)));
