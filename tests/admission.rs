@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 use common::story::Story;
 use common::{class, class_labels, config, constant, exponential, finish, hosted, labels, slots};
 use plimsoll::balance::{
-    BatchSpec, Config, Event, Fate, Input, Limits, Match, Order, Outcome, Priority, Queue, Reject,
-    Request, RouteSpec, TenantLimits, Tenants, Timeouts, Usage, Waiting,
+    BatchSpec, Config, DegradeSpec, Event, Fate, Input, Limits, Match, Order, Outcome, Priority,
+    Queue, Reject, Request, RouteSpec, Rung, TenantLimits, Tenants, Timeouts, Usage, Waiting,
 };
 use plimsoll::dist::Dist;
 use plimsoll::metrics::{Collector, Labels, Slo, Summary, Watch};
 use plimsoll::node::{BackendSpec, api};
 use plimsoll::sim::{Parts, Sim};
-use plimsoll::unit::{ClassId, PoolId, Ratio, RequestId, Span, TenantId, Time, Tokens};
+use plimsoll::unit::{ClassId, PoolId, Ratio, RequestId, RouteId, Span, TenantId, Time, Tokens};
 use plimsoll::workload::{ClassSpec, Mix, Open, Poisson, Tenants as Law};
 
 /// Nodes that take one request at a time, and classes.
@@ -391,6 +391,44 @@ fn calm_on_a_route_foretells_no_wait() {
             assert_eq!(story.settled(), None, "request {id}, others wait elsewhere: {elsewhere}");
         }
     }
+}
+
+/// Where the line of a route was shortened, who matters more takes the place of who matters less on
+/// this very route, however long the lines of others are.
+#[test]
+fn a_shortened_line_makes_place_on_its_own_route() {
+    let mut config = config(2, "round_robin", 1);
+    config.nodes[1].pool = PoolId(1);
+    config.nodes.iter_mut().for_each(|node| node.limits.concurrency = Some(1));
+    config.pools.push(config.pools[0].clone());
+    config.expected_output = vec![Tokens(1); 2];
+    config.queue = Queue { max: 16, max_wait: None };
+    config.admission.waiting.bands = Some(Ratio::ZERO);
+    let mut at = [None; 6];
+    at[Rung::Queue as usize - 1] = Some(Ratio::from_f64(0.7));
+    config.degrade = Some(DegradeSpec { at, ..DegradeSpec::default() });
+    let of = |class: Option<u16>, pool| RouteSpec {
+        when: Match { classes: class.map(ClassId).into_iter().collect(), ..Match::default() },
+        to: vec![PoolId(pool)],
+        ..RouteSpec::default()
+    };
+    config.routes = vec![of(Some(0), 0), of(None, 1)];
+    let mut story = Story::new(config);
+    let arrive = |story: &mut Story, id: u64, class: u16, priority| {
+        let request = Request::new(RequestId(id), story.now);
+        story.feed(Input::Arrive(Request { class: ClassId(class), priority, ..request }));
+    };
+    // Four wait here, a quarter of sixteen, and more elsewhere.
+    (0..5).for_each(|id| arrive(&mut story, id, 0, Priority::Sheddable));
+    (10..18).for_each(|id| arrive(&mut story, id, 1, Priority::Sheddable));
+    story.pass(20_000);
+    assert_eq!(story.balancer.rung(RouteId(0)), Rung::Queue);
+    arrive(&mut story, 20, 0, Priority::Critical);
+    let settled = story.settled().expect("somebody gives way");
+    assert_eq!((settled.request, settled.fate), (RequestId(4), Fate::Rejected(Reject::Displaced)));
+    arrive(&mut story, 21, 0, Priority::Sheddable);
+    let settled = story.settled().expect("nobody gives way to it");
+    assert_eq!((settled.request, settled.fate), (RequestId(21), Fate::Rejected(Reject::QueueFull)));
 }
 
 /// What contradicts itself is refused.

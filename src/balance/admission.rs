@@ -297,8 +297,7 @@ impl Balancer {
     /// full. Returns whether there is a place.
     fn make_room(&mut self, guest: &Guest, of: Option<RouteId>) -> bool {
         let room = self.lines.room.as_ref();
-        let victim = room.and_then(|room| room.victim(guest.priority, guest.tenant));
-        let victim = victim.filter(|key| of.is_none_or(|route| self.requests[*key].route == route));
+        let victim = room.and_then(|room| room.victim(guest.priority, guest.tenant, of));
         let Some(victim) = victim.filter(|_| self.queue.max > 0) else {
             return false;
         };

@@ -433,25 +433,30 @@ impl Room {
         }
     }
 
-    /// Returns who gives way to a request of this tenant and priority in a room that is full, if
-    /// somebody does.
-    pub(super) fn victim(&self, priority: Priority, tenant: TenantId) -> Option<RequestKey> {
+    /// Returns who gives way to a request of this tenant and priority in a room that is full, or
+    /// where a route has no place left, somebody of that route; if somebody does.
+    pub(super) fn victim(
+        &self,
+        priority: Priority,
+        tenant: TenantId,
+        of: Option<RouteId>,
+    ) -> Option<RequestKey> {
         let band = usize::from(self.band(priority));
-        let lowest = (band + 1..BANDS).rev().find(|&lower| self.counts[lower] > 0);
+        let waiting = |band| of.map_or(self.counts[band], |route| self.waiting_in(route, band));
+        let lowest = (band + 1..BANDS).rev().find(|&lower| waiting(lower) > 0);
         let (lowest, own) = match lowest {
             Some(lowest) => (lowest, 0),
             // Among equals, who takes the most places loses one.
-            None if self.by_tenant => {
-                (band, self.accounts.get(tenant).map_or(0, |account| account.waiting as usize))
-            }
+            None if self.by_tenant => (band, self.own(tenant, band, of)),
             None => return None,
         };
+        let there = |flow: &&Flow| of.is_none_or(|route| flow.route == route);
         let longest = if self.by_tenant {
-            let (_, id) = self.lengths[lowest].last()?;
-            &self.flows[*id as usize]
+            let flows = self.lengths[lowest].iter().rev();
+            flows.map(|(_, id)| &self.flows[*id as usize]).find(there)?
         } else {
             let flows = self.flows.iter().filter(|flow| usize::from(flow.band) == lowest);
-            flows.max_by_key(|flow| flow.places.len())?
+            flows.filter(there).max_by_key(|flow| flow.places.len())?
         };
         if longest.places.len() <= own + usize::from(lowest == band) {
             return None;
@@ -459,6 +464,15 @@ impl Room {
         let places = &longest.places;
         let worst = if self.reversed { places.first_key_value() } else { places.last_key_value() };
         worst.map(|(_, key)| *key)
+    }
+
+    /// Returns how many places a tenant takes: all, or those of a band where only a route counts.
+    fn own(&self, tenant: TenantId, band: usize, of: Option<RouteId>) -> usize {
+        let Some(route) = of else {
+            return self.accounts.get(tenant).map_or(0, |account| account.waiting as usize);
+        };
+        let flow = self.names.get(&(band as u8, route, tenant));
+        flow.map_or(0, |id| self.flows[*id as usize].places.len())
     }
 
     /// Returns how many wait in a band of a route.
