@@ -4,6 +4,7 @@ mod common;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use common::story::{RESET, Story};
 use common::{World, constant, exponential, node, slots};
 use plimsoll::balance::{
     Action, Attempt, Balancer, Cause, End, Event, Failure, FleetChange, Input, Mark, NodeState,
@@ -499,4 +500,66 @@ fn a_wedged_engine_is_found_by_asking_for_a_token() {
     let (when, cause) = run(true).expect("it gives no token");
     assert!(when <= at(20 + 2 * 11 + 5), "{when}");
     assert_eq!(cause, Cause::NoToken(2));
+}
+
+// ----- nodes on trial -----
+
+/// A new node and one that comes back: neither has proved itself by saying 429.
+#[test]
+fn a_refusal_does_not_end_a_trial() {
+    for new in [false, true] {
+        let mut config = common::config(1, "round_robin", 1);
+        config.retry.attempts = 1;
+        config.health.consecutive = 1;
+        config.health.guard.probation = Some(1);
+        let mut story = Story::new(config);
+        let mut node = NodeId(0);
+        story.arrive(0, 100);
+        if new {
+            story.finish(0, 0, Outcome::Done(Usage::NONE));
+            story.feed(Input::Fleet(FleetChange::Drain(node)));
+            node = NodeId(1);
+            story.feed(Input::Fleet(FleetChange::Add(Box::new(common::node(1)))));
+        } else {
+            story.finish(0, 0, RESET);
+            story.bring_back(node);
+        }
+        story.arrive(1, 100);
+        story.arrive(2, 100);
+        assert_eq!(story.in_flight(node), 1, "new {new}: one at a time");
+        story.finish(1, 0, Outcome::RateLimited { retry_after: None });
+        assert_eq!(story.state(node), NodeState::Limited);
+        while story.state(node) == NodeState::Limited {
+            story.now = story.balancer.wake_at().expect("the pause ends");
+            story.feed(Input::Wake);
+        }
+        story.arrive(3, 100);
+        assert_eq!(story.in_flight(node), 1, "new {new}: still one at a time");
+        story.finish(2, 0, Outcome::Done(Usage::NONE));
+        story.arrive(4, 100);
+        assert_eq!(story.in_flight(node), 2, "new {new}: it has proved itself");
+    }
+}
+
+/// Half-open is for nodes that were ejected: a new one may fail as often as any.
+#[test]
+fn probation_only_bounds_how_many_a_new_node_gets() {
+    let mut config = common::config(1, "round_robin", 1);
+    config.retry.attempts = 1;
+    config.health.guard.probation = Some(2);
+    let most = config.health.consecutive;
+    let mut story = Story::new(config);
+    story.feed(Input::Fleet(FleetChange::Drain(NodeId(0))));
+    story.feed(Input::Fleet(FleetChange::Add(Box::new(node(1)))));
+    for failures in 1..=u64::from(most) {
+        story.arrive(failures, 100);
+        story.finish(failures, 0, RESET);
+        let ejected = story.state(NodeId(1)) == NodeState::Ejected;
+        assert_eq!(ejected, failures == u64::from(most), "after {failures}");
+    }
+    // Once it is back, one is enough.
+    story.bring_back(NodeId(1));
+    story.arrive(9, 100);
+    story.finish(9, 0, RESET);
+    assert_eq!(story.state(NodeId(1)), NodeState::Ejected);
 }

@@ -337,6 +337,24 @@ impl Ledger {
     }
 }
 
+/// How a node has yet to prove itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trial {
+    /// It comes back from an ejection: one attempt at a time, and a failure ejects it again.
+    HalfOpen,
+    /// It is new: so many attempts at a time.
+    Probation(u32),
+}
+
+impl Trial {
+    const fn most(self) -> u32 {
+        match self {
+            Trial::HalfOpen => 1,
+            Trial::Probation(most) => most,
+        }
+    }
+}
+
 const CLOSED: u32 = u32::MAX;
 
 /// A node of the running fleet. What every request asks of it lies together: among ten thousand
@@ -361,16 +379,16 @@ pub struct Node {
     limit: Option<u32>,
     /// What it charges, as configured now.
     prices: Prices,
-    /// While it is on trial: attempts at a time.
-    trial: Option<u32>,
+    /// While it is on trial.
+    trial: Option<Trial>,
     /// Attempts at a time as its limiter has found out, where it has one.
     adaptive: Option<u32>,
 }
 
 impl Node {
-    /// Returns whether it has yet to prove itself.
-    pub(super) const fn on_trial(&self) -> bool {
-        self.trial.is_some()
+    /// Returns how it has yet to prove itself, if it has.
+    pub(super) const fn trial(&self) -> Option<Trial> {
+        self.trial
     }
 
     /// Returns how many attempts it takes at a time now.
@@ -385,7 +403,8 @@ impl Node {
 
     /// Sets it from what is configured, what its trial allows and what its limiter says.
     fn find_limit(&mut self) {
-        let all = [self.spec.limits.concurrency, self.trial, self.adaptive];
+        let trial = self.trial.map(Trial::most);
+        let all = [self.spec.limits.concurrency, trial, self.adaptive];
         self.limit = all.into_iter().flatten().min();
     }
 
@@ -752,7 +771,8 @@ impl Fleet {
     /// Keeps count of who is well, and begins or ends panic.
     fn recount(&mut self, id: NodeId, before: NodeState, after: NodeState) {
         let node = &mut self.nodes[id.index()];
-        if after != NodeState::Up && node.trial.take().is_some() {
+        // A pause that it asked for proves nothing.
+        if !after.is_in_service() && node.trial.take().is_some() {
             node.find_limit();
         }
         let (weight, (pool, tier)) = (u64::from(node.spec.weight), node.home);
@@ -799,8 +819,8 @@ impl Fleet {
         self.groups[pool.index()][tier as usize].up_weight
     }
 
-    /// Lets a node have so many attempts at a time until it has proved itself; `None` ends that.
-    pub(super) fn try_out(&mut self, id: NodeId, trial: Option<u32>) {
+    /// Puts a node on trial until it has proved itself or leaves service; `None` ends that.
+    pub(super) fn try_out(&mut self, id: NodeId, trial: Option<Trial>) {
         let node = &mut self.nodes[id.index()];
         node.trial = trial;
         node.find_limit();

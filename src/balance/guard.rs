@@ -6,7 +6,8 @@
 //!
 //! - *Half-open*: a node that comes back from an ejection gets one request at a time until one has
 //!   succeeded; a failure ejects it again at once. (SGLang's router lets unlimited requests through.)
-//! - *Probation*: a new node gets at most so many at a time until its first success.
+//! - *Probation*: a new node gets at most so many at a time until its first success; it may fail as often
+//!   as any.
 //! - *Slow start*: for so long a new or returning node is held back as soon as it has had more than its
 //!   share, which grows linearly from a tenth of the fair one: each dispatch in its tier gives it a part
 //!   of one, as Envoy scales weights. Where only such nodes are open they are used nevertheless: a
@@ -23,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use super::balancer::Balancer;
 use super::event::{Cause, End, Event, Failure, Stage};
 use super::failover::{blames_node, wasted};
-use super::fleet::{NodeState, Tier};
+use super::fleet::{NodeState, Tier, Trial};
 use super::outlier::Outlier;
 use crate::unit::{ClassId, NodeId, PoolId, Ratio, Span, Time};
 
@@ -156,7 +157,8 @@ impl Balancer {
         {
             self.rest_credential(node, base);
         }
-        let tried_out = settings.guard.half_open && self.fleet.node(node).on_trial();
+        let there = self.fleet.node(node);
+        let half_open = there.state() == NodeState::Up && there.trial() == Some(Trial::HalfOpen);
         let busy = end == End::Failed(Failure::Overloaded);
         if end == End::RateLimited || (busy && retry_after.is_some()) {
             let change =
@@ -164,7 +166,7 @@ impl Balancer {
             self.rest(node, change);
         } else if blamed {
             let enough = self.fleet.with_health(node, |health| health.blame(&settings));
-            if enough || tried_out {
+            if enough || half_open {
                 self.eject(node, false);
             }
         }
@@ -183,8 +185,8 @@ impl Balancer {
     pub(super) fn welcome(&mut self, node: NodeId, cause: Cause) {
         let guard = self.health_of(node).guard;
         let trial = match cause {
-            Cause::Recovered(_) => guard.half_open.then_some(1),
-            Cause::Started => guard.probation,
+            Cause::Recovered(_) => guard.half_open.then_some(Trial::HalfOpen),
+            Cause::Started => guard.probation.map(Trial::Probation),
             _ => return,
         };
         self.fleet.try_out(node, trial);
@@ -197,7 +199,7 @@ impl Balancer {
 
     /// Something good came from a node: it is no longer on trial.
     pub(super) fn trust(&mut self, node: NodeId) {
-        if self.fleet.node(node).on_trial() {
+        if self.fleet.node(node).trial().is_some() {
             self.fleet.try_out(node, None);
             self.opened = true;
         }

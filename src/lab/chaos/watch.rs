@@ -670,7 +670,12 @@ impl<'a> Witness<'a> {
             ensure!(self.now >= seen.parked, "I11", "{name} returns before {}", seen.parked);
         }
         seen.state = to;
-        seen.on_trial = to == Up && matches!(from, Probing | Starting);
+        // A pause does not end a trial.
+        seen.on_trial = match (from, to) {
+            (Probing | Starting, Up) => true,
+            (Up, Limited) | (Limited, Up) => seen.on_trial,
+            _ => false,
+        };
         match cause {
             Cause::Credential(pause) => seen.parked = seen.parked.max(self.now + pause),
             Cause::RateLimited(pause) | Cause::Busy(pause) => {
