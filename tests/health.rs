@@ -4,11 +4,12 @@ mod common;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use common::story::{RESET, Story, attempt, usage};
 use common::story::{RESET, Story};
 use common::{World, constant, exponential, node, slots};
 use plimsoll::balance::{
     Action, Attempt, Balancer, Cause, End, Event, Failure, FleetChange, Input, Mark, NodeState,
-    Outcome, Outlier, REGISTRY, Request, RouteSpec, Settled, Tier, Usage,
+    Outcome, Outlier, ProbeResult, REGISTRY, Request, RouteSpec, Settled, Tier, Usage,
 };
 use plimsoll::dist::Dist;
 use plimsoll::metrics::{Collector, Summary, Watch};
@@ -562,4 +563,78 @@ fn probation_only_bounds_how_many_a_new_node_gets() {
     story.arrive(9, 100);
     story.finish(9, 0, RESET);
     assert_eq!(story.state(NodeId(1)), NodeState::Ejected);
+}
+
+// ----- the past of a node -----
+
+/// Five nodes that are only judged by their windows.
+fn judged() -> Story {
+    let mut config = common::config(5, "round_robin", 1);
+    config.retry.attempts = 1;
+    config.health.consecutive = u32::MAX;
+    config.health.guard.half_open = false;
+    config.health.guard.outlier = Some(Outlier::default());
+    Story::new(config)
+}
+
+/// Each node in service has a request; those of node zero end as `good` says.
+fn round(story: &mut Story, good: bool) {
+    let first = story.balancer.totals().arrived;
+    let in_service = |node: &u32| story.state(NodeId(*node)) == NodeState::Up;
+    for id in first..first + (0..5).filter(in_service).count() as u64 {
+        story.arrive(id, 100);
+        let (_, node) = story.dispatched()[0];
+        let done = Outcome::Done(usage(100, 1));
+        story.finish(id, 0, if node == NodeId(0) && !good { RESET } else { done });
+    }
+}
+
+#[test]
+fn a_node_that_was_out_of_service_is_judged_anew() {
+    for drained in [false, true] {
+        let mut story = judged();
+        (0..19).for_each(|count| round(&mut story, count < 3));
+        if drained {
+            story.feed(Input::Fleet(FleetChange::Drain(NodeId(0))));
+            story.feed(Input::Fleet(FleetChange::Resume(NodeId(0))));
+        }
+        round(&mut story, false);
+        let kept = story.state(NodeId(0)) == NodeState::Up;
+        assert_eq!(kept, drained, "seventeen of twenty, or one of one");
+    }
+}
+
+#[test]
+fn a_node_that_is_gone_is_nobodys_peer() {
+    for gone in [false, true] {
+        let mut story = judged();
+        (0..20).for_each(|_| round(&mut story, true));
+        if gone {
+            story.feed(Input::Fleet(FleetChange::Remove(NodeId(4))));
+        }
+        (0..60).for_each(|count| round(&mut story, count % 2 == 0));
+        let kept = story.state(NodeId(0)) == NodeState::Up;
+        assert_eq!(kept, gone, "three peers are too few to judge by");
+    }
+}
+
+#[test]
+fn what_ends_after_an_ejection_is_not_held_against_a_node_that_is_back() {
+    let mut story = judged();
+    (0..300).for_each(|id| story.arrive(id, 100));
+    let node_of = |story: &Story, id| story.balancer.node_of(attempt(id, 0));
+    let own: Vec<u64> = (0..300).filter(|id| node_of(&story, *id) == Some(NodeId(0))).collect();
+    let (some, rest) = own.split_at(30);
+    some.iter().for_each(|id| story.finish(*id, 0, RESET));
+    assert_eq!(story.state(NodeId(0)), NodeState::Ejected, "after twenty of sixty");
+    while story.state(NodeId(0)) != NodeState::Probing {
+        story.now = story.balancer.wake_at().expect("a rest ends");
+        story.feed(Input::Wake);
+    }
+    let [Action::Probe(_, number)] = story.actions[..] else { panic!("{:?}", story.actions) };
+    rest.iter().for_each(|id| story.finish(*id, 0, RESET));
+    story.feed(Input::Probed(NodeId(0), number, ProbeResult::Healthy));
+    story.bring_back(NodeId(0));
+    round(&mut story, false);
+    assert_eq!(story.state(NodeId(0)), NodeState::Up);
 }

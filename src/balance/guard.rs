@@ -143,6 +143,7 @@ impl Balancer {
         // Back-pressure, credentials and clients' mistakes are no sickness, and no health either.
         if let Some(detector) = &mut self.detector
             && (blamed || end == End::Done)
+            && self.fleet.node(node).state().is_in_service()
         {
             let home = self.fleet.node(node).home();
             let cause = detector.ended(node, home, !blamed);
@@ -174,7 +175,9 @@ impl Balancer {
 
     /// Lets the detector hear how long a node took to its first token, or to a whole answer.
     pub(super) fn time_first(&mut self, node: NodeId, class: ClassId, took: Span) {
-        if let Some(detector) = &mut self.detector {
+        if let Some(detector) = &mut self.detector
+            && self.fleet.node(node).state().is_in_service()
+        {
             let home = self.fleet.node(node).home();
             let cause = detector.first_token(node, home, class, took);
             self.eject_outlier(node, cause);

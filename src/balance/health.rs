@@ -450,7 +450,7 @@ impl Balancer {
         self.declare_panic();
         if to == NodeState::Up {
             self.welcome(node, cause);
-        } else if to == NodeState::Ejected
+        } else if !to.is_in_service()
             && let Some(detector) = &mut self.detector
         {
             detector.forget(node, self.fleet.node(node).home());

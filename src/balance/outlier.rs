@@ -213,7 +213,8 @@ impl Detector {
             .then(|| Cause::SlowShare(Ratio::from_f64(share), Ratio::from_f64(peers)))
     }
 
-    /// The node has left service: what it did before says nothing of what it does afterwards.
+    /// The node has left service: what it did before says nothing of what it does afterwards, nor of
+    /// its peers.
     pub(super) fn forget(&mut self, node: NodeId, (pool, tier): (PoolId, Tier)) {
         let Some(Outlier { volume, .. }) = self.settings[pool.index()] else { return };
         let windows = std::mem::take(self.window(node));
