@@ -11,14 +11,14 @@ use common::{World, slots};
 use plimsoll::balance::{
     Action, Balancer, Config, End, Event, Failure, Fate, FleetChange, HealthSettings, HedgeAfter,
     HedgeSpec, Input, Kind, Limits, Match, NoHedge, NoRetry, NodeState, Outcome, Reject, Request,
-    Retry, RouteSpec, Stage, Tier, Timeouts, Usage, check,
+    Retry, RouteSpec, Stage, TenantLimits, Tenants, Tier, Timeouts, Usage, check,
 };
 use plimsoll::dist::Dist;
 use plimsoll::metrics::Summary;
 use plimsoll::node::{FaultKind, FaultSpec};
 use plimsoll::sim::{Parts, Sim, Step};
 use plimsoll::unit::{
-    ClassId, CredentialId, NodeId, PoolId, Ratio, RegionId, RequestId, Span, Time, Tokens,
+    ClassId, CredentialId, NodeId, PoolId, Price, Ratio, RegionId, RequestId, Span, Time, Tokens,
 };
 use plimsoll::workload::workflow::{Context, OnFailure, StepSpec};
 use plimsoll::workload::{Jobs, Mix, Poisson, WorkflowSpec};
@@ -372,6 +372,31 @@ fn a_cut_answer_goes_on_elsewhere_and_both_parts_are_paid() {
         let settled = story.settled().expect("it is over");
         assert_eq!((settled.usage, settled.first_token), (usage(100, 100), Some(ms(500))));
         assert!(settled.failover && story.laws.resumed == 1);
+    }
+}
+
+/// What came already is neither expected nor paid again, and the limit of an answer is of the whole.
+#[test]
+fn what_is_left_of_a_cut_answer_is_what_is_expected() {
+    for (expected, most, came, left) in [(100, None, 60, 40), (200, Some(100), 40, 60)] {
+        let mut config = common::config(2, "round_robin", 1);
+        (config.retry.base, config.retry.cap, config.retry.resume) = (Span::ZERO, Span::ZERO, true);
+        config.expected_output = vec![Tokens(expected)];
+        // A token of an answer costs a micro-dollar.
+        for node in &mut config.nodes {
+            node.prices.output = Price::from_dollars(1.0);
+        }
+        let each = TenantLimits { budget: Some(came + left), ..TenantLimits::default() };
+        config.admission.tenants = Tenants { each, named: Vec::new() };
+        let mut story = Story::new(config);
+        let request = Request::new(RequestId(0), story.now);
+        let output_max = most.map(Tokens);
+        story.feed(Input::Arrive(Request { prompt: Tokens(100), output_max, ..request }));
+        story.first_token(0, 0);
+        story.finish(0, 0, Outcome::Failed(Failure::Reset, usage(100, came)));
+        let [(1, node)] = story.dispatched()[..] else { panic!("{:?}", story.events) };
+        let there = story.balancer.fleet().node(node).ledger;
+        assert_eq!(there.output, Tokens(left), "of {expected}, {most:?} at most, {came} came");
     }
 }
 

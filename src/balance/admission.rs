@@ -15,11 +15,10 @@ use super::fleet::NodeSpec;
 use super::forecast::{Due, Forecast};
 use super::ladder::Rung;
 use super::limits::Tenants;
-use super::request::Request;
 use super::timer::Alarm;
-use super::under_way::{Phase, RequestKey};
+use super::under_way::{Live, Phase, RequestKey};
 use super::waiting::{Guest, Order, Room, Waiting};
-use crate::unit::{PoolId, RouteId, Span, Time, Tokens};
+use crate::unit::{PoolId, RouteId, Span, Time};
 
 /// The waiting room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -280,7 +279,6 @@ impl Balancer {
     fn guest(&self, key: RequestKey) -> Guest {
         let live = &self.requests[key];
         let request = &live.request;
-        let mean = self.outputs.get(request.class.index());
         Guest {
             key,
             number: 0,
@@ -289,7 +287,7 @@ impl Balancer {
             priority: request.priority,
             deadline: request.deadline,
             prompt: request.prompt,
-            expected: mean.map_or(Tokens(1), |mean| mean.expected(request.output_max)),
+            expected: self.expected(live),
         }
     }
 
@@ -412,15 +410,15 @@ impl Balancer {
     }
 
     /// Returns the requests that wait on a route, those held for a batch included.
-    pub(super) fn waiting_on(&self, route: RouteId) -> impl Iterator<Item = &Request> {
+    pub(super) fn waiting_on(&self, route: RouteId) -> impl Iterator<Item = &Live> {
         let waits = move |place: Place| {
             let live = self.requests.get(place.key)?;
-            (live.phase == Phase::Waiting(place.number)).then_some(&live.request)
+            (live.phase == Phase::Waiting(place.number)).then_some(live)
         };
         let pools = 0..self.batchers.len();
         let held = pools.flat_map(|pool| self.held(PoolId(pool as u16)));
         let held = held.map(|key| &self.requests[key]);
-        let held = held.filter(move |live| live.route == route).map(|live| &live.request);
+        let held = held.filter(move |live| live.route == route);
         self.lines.entries(route).filter_map(waits).chain(held)
     }
 

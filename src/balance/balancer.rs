@@ -29,7 +29,7 @@ use super::hedge::Hedger;
 use super::ladder::Rung;
 use super::limiter::Limiters;
 use super::outlier::{Detector, Outlier};
-use super::output::OutputMean;
+use super::output::{OutputMean, expected};
 use super::request::Request;
 use super::resize::Scaler;
 use super::route::{Degrading, LaneId, RouteSpec, Routes};
@@ -605,10 +605,8 @@ impl Balancer {
     }
 
     /// Returns the tokens that an answer is expected still to have.
-    fn expected(&self, live: &Live) -> Tokens {
-        let mean = self.outputs.get(live.request.class.index());
-        let whole = mean.map_or(Tokens(1), |mean| mean.expected(live.request.output_max));
-        if live.resumed > Tokens::ZERO { whole.less(live.resumed).max(Tokens(1)) } else { whole }
+    pub(super) fn expected(&self, live: &Live) -> Tokens {
+        expected(&self.outputs, &live.request, live.resumed)
     }
 
     pub(super) fn dispatch(&mut self, key: RequestKey, choice: &Choice, batch: Option<Together>) {

@@ -30,6 +30,7 @@ use super::balancer::Balancer;
 use super::event::{Event, Fate, Usage};
 use super::failover::ATTEMPTS_MAX;
 use super::fleet::{NodeState, Tier};
+use super::output::expected;
 use super::request::{Priority, Request};
 use super::route::{LaneId, RouteSpec};
 use super::under_way::{Phase, RequestKey, Try};
@@ -319,8 +320,7 @@ impl Balancer {
             }
             (Choose::Bandit { worth, prior, .. }, Some(Chooser::Arms(classes))) => {
                 let class = request.class.index().min(classes.len() - 1);
-                let mean = self.outputs.get(request.class.index());
-                let expected = mean.map_or(Tokens(1), |mean| mean.expected(request.output_max));
+                let expected = expected(&self.outputs, request, Tokens::ZERO);
                 let usage = Usage { input: request.prompt, cached: Tokens::ZERO, output: expected };
                 let fleet = &self.fleet;
                 let dollars = |pool: PoolId| {

@@ -113,12 +113,10 @@ fn expected_cost(prices: &Prices, prompt: Tokens, expected: Tokens) -> Cost {
 }
 
 impl Balancer {
-    /// Tokens a request is expected to use.
+    /// Tokens the next attempt of a request is expected to use.
     pub(super) fn expected_tokens(&self, key: RequestKey) -> u64 {
-        let request = &self.requests[key].request;
-        let mean = self.outputs.get(request.class.index());
-        let output = mean.map_or(Tokens(1), |mean| mean.expected(request.output_max));
-        request.prompt.0.saturating_add(output.0)
+        let live = &self.requests[key];
+        live.request.prompt.0.saturating_add(self.expected(live).0)
     }
 
     /// Returns why a request that arrives may not come in, and books it if it may.
@@ -233,8 +231,7 @@ impl Balancer {
         let prices = self.fleet.node(choice.node).prices();
         let live = &self.requests[key];
         let (now, id, prompt) = (self.now, live.request.tenant, live.request.prompt);
-        let mean = self.outputs.get(live.request.class.index());
-        let expected = mean.map_or(Tokens(1), |mean| mean.expected(live.request.output_max));
+        let expected = self.expected(live);
         let gate = self.gate.as_mut().filter(|gate| gate.counts_tenants)?;
         let cost = expected_cost(&prices, prompt, expected);
         gate.tenant(id).purse.refusal(now, cost).map(Reject::Budget)

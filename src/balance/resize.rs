@@ -15,7 +15,7 @@ use super::health::Health;
 use super::request::Request;
 use super::scale::{self, ScaleSpec, State, Stats, Wanted};
 use super::timer::Alarm;
-use crate::unit::{NodeId, RouteId, Time, Tokens};
+use crate::unit::{NodeId, RouteId, Time};
 
 /// A group of nodes that grows and shrinks.
 #[derive(Debug)]
@@ -240,10 +240,9 @@ impl Balancer {
         for index in 0..self.routes.count() {
             let route = RouteId(index as u16);
             if self.is_due(route) == Some(number) {
-                for request in self.waiting_on(route) {
-                    let output = self.outputs.get(request.class.index());
-                    let output = output.map_or(Tokens(1), |mean| mean.expected(request.output_max));
-                    let prompt = request.prompt.0.min(TOKENS_MAX.0);
+                for live in self.waiting_on(route) {
+                    let output = self.expected(live);
+                    let prompt = live.request.prompt.0.min(TOKENS_MAX.0);
                     stats.waiting += 1;
                     stats.tokens = stats.tokens.saturating_add(prompt + output.0);
                     stats.unanswered += 1;
