@@ -123,7 +123,7 @@ impl Host for Post {
 
     fn hear(&mut self, _now: Time, _event: &Event) {}
 
-    fn carry_out(&mut self, _now: Time, action: Action) {
+    fn carry_out(&mut self, _now: Time, action: Action, _: &Balancer) {
         let (Action::Dispatch { attempt: Attempt { request, .. }, .. }
         | Action::Answer(request, _)) = action
         else {

@@ -638,3 +638,33 @@ fn what_ends_after_an_ejection_is_not_held_against_a_node_that_is_back() {
     round(&mut story, false);
     assert_eq!(story.state(NodeId(0)), NodeState::Up);
 }
+
+// ----- who rests -----
+
+#[test]
+fn the_first_back_is_the_one_whose_rest_ends_first() {
+    let mut config = common::config(2, "round_robin", 1);
+    config.retry.attempts = 1;
+    let mut story = Story::new(config);
+    (0..4).for_each(|id| story.arrive(id, 100));
+    let of = |node| {
+        let own = |id: &u64| story.balancer.node_of(attempt(*id, 0)) == Some(NodeId(node));
+        (0..4).filter(own).collect::<Vec<u64>>()
+    };
+    let (one, other) = (of(0), of(1));
+    let mut limit = |id: u64, seconds: u64| {
+        let retry_after = Some(Span::from_secs(seconds));
+        story.finish(id, 0, Outcome::RateLimited { retry_after });
+        story.balancer.first_back()
+    };
+    assert_eq!(limit(one[0], 20), None, "the other one serves");
+    assert_eq!(limit(other[0], 30), Some(at(20)));
+    assert_eq!(limit(one[1], 40), Some(at(30)), "the first one asked for more");
+    assert_eq!(limit(other[1], 5), Some(at(30)), "and the other one for less");
+    story.feed(Input::Fleet(FleetChange::Remove(NodeId(1))));
+    assert_eq!(story.balancer.first_back(), Some(at(40)), "it never comes back");
+    story.pass(40_000);
+    assert_eq!(story.balancer.first_back(), None, "it is back");
+    story.feed(Input::Fleet(FleetChange::Remove(NodeId(0))));
+    assert_eq!(story.balancer.first_back(), None, "nobody knows");
+}

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::balancer::Balancer;
 use super::event::{Action, Cause, Event, ProbeResult};
-use super::fleet::{NodeState, Tier};
+use super::fleet::{Node, NodeState, Tier};
 use super::guard::Guard;
 use super::timer::Alarm;
 use crate::unit::{NodeId, Ratio, Span, Time};
@@ -506,6 +506,19 @@ impl Balancer {
             }
         }
         out < self.health_of(node).max_share.of(size).max(1)
+    }
+
+    /// Returns when the first of the nodes that rest may be back, where none serves now; a time that
+    /// is over is that of a node which is being probed. `None` if some node serves, or none rests.
+    /// Cost: all nodes.
+    #[must_use]
+    pub fn first_back(&self) -> Option<Time> {
+        let nodes = self.fleet.nodes();
+        if (0..nodes.len()).any(|node| self.fleet.serves(NodeId(node as u32))) {
+            return None;
+        }
+        let rests = |state: NodeState| state == NodeState::Limited || state.is_ejected();
+        nodes.iter().filter(|node| rests(node.state())).map(Node::rests_until).min()
     }
 
     pub(super) fn rested(&mut self, node: NodeId) {

@@ -25,7 +25,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep_until};
 
-use crate::balance::{Action, Balancer, Event, Explain, Input};
+use crate::balance::{Action, Balancer, Effects, Event, Explain, Input};
 use crate::unit::{Span, Time};
 
 /// Wall time as the balancer sees it: nanoseconds since the run began.
@@ -85,8 +85,8 @@ pub trait Host {
     fn record(&mut self, now: Time, input: &Input);
     /// Hears an event.
     fn hear(&mut self, now: Time, event: &Event);
-    /// Carries out an action; what comes of it goes to the inbox.
-    fn carry_out(&mut self, now: Time, action: Action);
+    /// Carries out an action of a balancer; what comes of it goes to the inbox.
+    fn carry_out(&mut self, now: Time, action: Action, balancer: &Balancer);
     /// Is called every [`TICK`].
     fn tick(&mut self, now: Time, balancer: &Balancer);
 }
@@ -114,6 +114,7 @@ pub async fn drive(
 ) -> (Balancer, Time) {
     let mut now = Time::ZERO;
     let mut last = false;
+    let mut effects = Effects::default();
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -141,9 +142,9 @@ pub async fn drive(
             }
         };
         host.record(now, &input);
-        let effects = balancer.handle(now, input);
+        std::mem::swap(&mut effects, balancer.handle(now, input));
         effects.events.drain(..).for_each(|event| host.hear(now, &event));
-        effects.actions.drain(..).for_each(|action| host.carry_out(now, action));
+        effects.actions.drain(..).for_each(|action| host.carry_out(now, action, &balancer));
     }
 }
 

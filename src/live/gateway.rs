@@ -31,8 +31,8 @@ use super::http::{self, Body, Limits, Stop};
 use super::upstream::{Outlet, Passed, Sending, SharedClient, failure_of};
 use super::wire::openai::{ChatRequest, DONE, ErrorBody, models};
 use crate::balance::{
-    Action, Attempt, Balancer, Cause, Config, End, Event, Failure, Fate, Input, NodeState,
-    Priority, Reject, Request, Stage,
+    Action, Attempt, Balancer, Config, End, Event, Failure, Fate, Input, NodeState, Priority,
+    Reject, Request, Stage,
 };
 use crate::id_map::IdMap;
 use crate::unit::{ClassId, NodeId, RequestId, Time, Tokens};
@@ -186,8 +186,6 @@ pub async fn serve(
         commits: BTreeMap::new(),
         committed: IdMap::default(),
         winners: IdMap::default(),
-        away: BTreeMap::new(),
-        nodes: parts.config.nodes.len(),
         watcher,
     };
     let (_, end) = drive(Balancer::new(parts.config), clock, words, &mut host).await;
@@ -470,9 +468,6 @@ struct Gateway<'a, W> {
     committed: IdMap<NodeId>,
     /// The attempt that answered, and its node.
     winners: IdMap<(Attempt, NodeId)>,
-    /// Nodes that do not serve, and until when they rest, if they have to.
-    away: BTreeMap<NodeId, Option<Time>>,
-    nodes: usize,
     watcher: &'a mut W,
 }
 
@@ -497,22 +492,12 @@ impl<W: Watcher> Host for Gateway<'_, W> {
                     self.winners.insert(attempt.request, (*attempt, *node));
                 }
             }
-            Event::NodeState { to: NodeState::Up, node, .. } => drop(self.away.remove(node)),
-            Event::NodeState { node, cause, .. } => {
-                let pause = match *cause {
-                    Cause::RateLimited(pause) | Cause::Busy(pause) | Cause::Credential(pause) => {
-                        Some(now + pause)
-                    }
-                    _ => None,
-                };
-                self.away.insert(*node, pause);
-            }
             _ => {}
         }
         self.watcher.hear(now, event);
     }
 
-    fn carry_out(&mut self, now: Time, action: Action) {
+    fn carry_out(&mut self, now: Time, action: Action, balancer: &Balancer) {
         match action {
             Action::Dispatch { attempt, node, clamp, .. } => self.dispatch(attempt, node, clamp),
             Action::Abort { attempt, .. } => {
@@ -523,7 +508,7 @@ impl<W: Watcher> Host for Gateway<'_, W> {
             Action::Generate(node, number) => {
                 self.attempts.generate(node, number, &self.models[node.index()]);
             }
-            Action::Answer(request, fate) => self.answer(now, request, fate),
+            Action::Answer(request, fate) => self.answer(request, fate, next_node(now, balancer)),
             // Real nodes are started and stopped by whoever runs them.
             Action::Start(_) | Action::Stop(_) => {}
         }
@@ -561,9 +546,10 @@ impl<W> Gateway<'_, W> {
         self.attempts.start(attempt, node, prompt, sending, outlet);
     }
 
-    /// Tells the client how it ended. Sent by a task of its own: a slow client must not hold up the
+    /// Tells the client how it ended, and if it is to come back, that a node serves after so many
+    /// seconds. Sent by a task of its own: a slow client must not hold up the
     /// balancer, and nobody else sends any more.
-    fn answer(&mut self, now: Time, request: RequestId, fate: Fate) {
+    fn answer(&mut self, request: RequestId, fate: Fate, next_node: u64) {
         let guest = locked(&self.desk.guests).remove(request).expect("one answer a request");
         let begun = self.committed.remove(request).is_some();
         let winner = self.winners.remove(request);
@@ -571,7 +557,7 @@ impl<W> Gateway<'_, W> {
         let messages = match (fate, winner) {
             (Fate::Completed, Some((attempt, node))) => whole(node, kept.remove(&attempt), begun),
             _ if begun => vec![ToClient::Broken(broken(fate))],
-            _ => vec![refusal(fate, kept, self.next_node(now))],
+            _ => vec![refusal(fate, kept, next_node)],
         };
         tokio::spawn(async move {
             for message in messages {
@@ -580,14 +566,6 @@ impl<W> Gateway<'_, W> {
                 }
             }
         });
-    }
-
-    /// Returns how long until a node serves again: for busy clients a second, unless every node is away
-    /// and some have said until when.
-    fn next_node(&self, now: Time) -> u64 {
-        let away = self.away.len() >= self.nodes;
-        let first = self.away.values().filter_map(|until| *until).min().filter(|_| away);
-        first.map_or(1, |until| whole_seconds(until.since(now)))
     }
 
     /// Takes what the attempts of a request have left.
@@ -599,6 +577,12 @@ impl<W> Gateway<'_, W> {
         kept.append(&mut rest);
         taken
     }
+}
+
+/// Returns how many seconds until a node serves again: one where all are only busy, or where nobody
+/// knows.
+fn next_node(now: Time, balancer: &Balancer) -> u64 {
+    balancer.first_back().map_or(1, |until| whole_seconds(until.since(now)))
 }
 
 /// The messages of a whole answer.

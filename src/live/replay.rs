@@ -219,7 +219,7 @@ impl<W: Watcher> Host for Replay<'_, W> {
         self.watcher.hear(now, event);
     }
 
-    fn carry_out(&mut self, now: Time, action: Action) {
+    fn carry_out(&mut self, now: Time, action: Action, _: &Balancer) {
         match action {
             Action::Dispatch { attempt, node, clamp, .. } => self.dispatch(attempt, node, clamp),
             Action::Abort { attempt, .. } => self.attempts.abort(attempt),
