@@ -66,12 +66,11 @@ fn of(name: &str, priority: Priority, share: f64) -> ClassSpec {
 }
 
 fn four() -> Vec<ClassSpec> {
-    [Priority::Critical, Priority::High, Priority::Normal, Priority::Sheddable]
+    Priority::ALL
         .into_iter()
-        .zip(["critical", "high", "normal", "sheddable"])
-        .map(|(priority, name)| ClassSpec {
+        .map(|priority| ClassSpec {
             deadline: Some(Span::from_secs(20)),
-            ..of(name, priority, 1.0)
+            ..of(priority.name(), priority, 1.0)
         })
         .collect()
 }

@@ -19,9 +19,6 @@ use plimsoll::unit::{
 use common::attempts::Laws;
 use proptest::prelude::*;
 
-const PRIORITIES: [Priority; 4] =
-    [Priority::Critical, Priority::High, Priority::Normal, Priority::Sheddable];
-
 /// A thing that happens to the balancer.
 #[derive(Clone, Copy, Debug)]
 enum Op {
@@ -265,7 +262,7 @@ impl Hands {
                     class: ClassId(class),
                     prompt: Tokens(prompt),
                     tenant: TenantId(prompt as u32 % 3),
-                    priority: PRIORITIES[prompt as usize % 4],
+                    priority: Priority::ALL[prompt as usize % 4],
                     whole: prompt % 5 == 0,
                     again: (prompt % 7 / 5) as u8,
                     ..Request::new(RequestId(self.next), self.now)

@@ -15,13 +15,6 @@ use plimsoll::sim::{Parts, Sim};
 use plimsoll::unit::{NodeId, PoolId, Ratio, Span, Time, Tokens};
 use plimsoll::workload::{ClassSpec, Mix, Open, Poisson};
 
-const PRIORITIES: [(&str, Priority); 4] = [
-    ("critical", Priority::Critical),
-    ("high", Priority::High),
-    ("normal", Priority::Normal),
-    ("sheddable", Priority::Sheddable),
-];
-
 /// Ten nodes, each of which serves one request a second, and classes of these shares.
 struct World {
     config: Config,
@@ -37,15 +30,19 @@ impl World {
         let mut config = config(10, "least_connections", 7);
         config.nodes.iter_mut().for_each(|node| node.limits.concurrency = Some(1));
         config.queue = Queue { max: 1_000, max_wait: None };
-        let of = |((name, priority), share): ((&str, Priority), f64)| ClassSpec {
-            name: name.to_owned(),
+        let of = |(priority, share): (Priority, f64)| ClassSpec {
+            name: priority.name().to_owned(),
             share,
             priority,
             deadline: Some(Span::from_secs(20)),
             ..class()
         };
-        let classes: Vec<ClassSpec> =
-            PRIORITIES.into_iter().zip(shares).filter(|(_, share)| *share > 0.0).map(of).collect();
+        let classes: Vec<ClassSpec> = Priority::ALL
+            .into_iter()
+            .zip(shares)
+            .filter(|(_, share)| *share > 0.0)
+            .map(of)
+            .collect();
         config.expected_output = vec![Tokens(100); classes.len()];
         let backend = slots(1, Dist::exponential(1.0).expect("a mean"));
         World { config, backend, classes, faults: Vec::new(), rate, requests }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::admission::{Admission, Queue};
 use super::failover::{ATTEMPTS_MAX, Retry, Timeouts};
-use super::fleet::{Limits, NodeSpec, PoolSpec};
+use super::fleet::{NodeSpec, PoolSpec};
 use super::health::HealthSettings;
 use super::hearsay::View;
 use super::hedge::{HedgeAfter, HedgeSpec};
@@ -141,7 +141,7 @@ impl Config {
                 "tenants are named in order, once each, with a weight above zero",
             ),
             (
-                self.pools.iter().all(|p| p.batch.is_none() || p.limits == Limits::default()),
+                self.pools.iter().all(|p| p.batch.is_none() || p.limits.are_none()),
                 "a pool that takes batches has no limits of its own",
             ),
             (

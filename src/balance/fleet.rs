@@ -142,7 +142,9 @@ pub struct PoolSpec {
 }
 
 impl Limits {
-    fn are_none(&self) -> bool {
+    /// Returns whether nothing is limited.
+    #[must_use]
+    pub fn are_none(&self) -> bool {
         *self == Limits::default()
     }
 
@@ -466,8 +468,9 @@ pub(super) struct Group {
     panic: bool,
 }
 
-/// What a node without a limit adds to capacity: no fleet ever uses it up, and no sum overflows.
-const UNLIMITED: u64 = 1 << 40;
+/// What a node without a limit adds to capacity: no fleet ever uses it up, and no sum overflows. From
+/// here on a sum of capacities has such a node in it.
+pub(super) const UNLIMITED: u64 = 1 << 40;
 
 /// All pools and nodes.
 #[derive(Clone, Debug)]

@@ -7,6 +7,7 @@
 //! more than half of what the request had at its arrival, so that a class in a hurry is not turned
 //! away for good by one slow answer. It never decides about a request that need not wait.
 
+use super::waiting::BANDS;
 use crate::unit::{ClassId, RouteId, Span, Time};
 
 /// As many services must have been seen before a wait is foretold.
@@ -15,8 +16,6 @@ const SEEN_MIN: u32 = 16;
 /// A silence this many times shorter than the present one is taken for the gap at least: when
 /// capacity is lost, nothing is served that could tell.
 const SILENCE: u64 = 8;
-
-const BANDS: usize = 4;
 
 /// Gaps between services.
 #[derive(Clone, Copy, Debug, Default)]

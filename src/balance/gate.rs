@@ -66,14 +66,13 @@ impl Gate {
     /// The books, if there is anything to keep.
     pub(super) fn new(config: &Config) -> Option<Box<Gate>> {
         let rules = &config.admission.tenants;
-        let limited = |limits: &Limits| *limits != Limits::default();
-        let pools = config.pools.iter().any(|pool| limited(&pool.limits));
+        let pools = config.pools.iter().any(|pool| !pool.limits.are_none());
         let quotas = config.admission.counts_quotas(&config.nodes);
         if rules.are_free() && !pools && !quotas {
             return None;
         }
         let gate = |limits: &Limits| {
-            limited(limits)
+            (!limits.are_none())
                 .then(|| PoolGate { concurrency: limits.concurrency, quota: Quota::new(limits) })
         };
         let pools = if pools {
@@ -131,8 +130,7 @@ impl Balancer {
         if let Some(until) = tenant.purse.refusal(now, Cost(1)) {
             return Some(Reject::Budget(until));
         }
-        let Limits { requests_per_minute, tokens_per_minute, .. } = tenant.limits.limits;
-        if requests_per_minute.is_some() || tokens_per_minute.is_some() {
+        if tenant.limits.limits.by_the_minute() {
             let wait = tenant.quota.wait(now, tokens);
             if wait > Span::ZERO {
                 return Some(Reject::TenantRate(wait));

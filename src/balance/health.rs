@@ -219,7 +219,7 @@ impl Health {
     pub(super) fn refused(&mut self, now: Time, base: Span) -> Option<Change> {
         let time = base.0.saturating_mul(1 << self.refusals.min(30));
         let pause = Span(time).min(RETRY_AFTER_MAX);
-        if !matches!(self.state, NodeState::Up | NodeState::Limited) {
+        if !self.state.is_in_service() {
             return None;
         }
         self.refusals = self.refusals.saturating_add(1);
@@ -240,7 +240,7 @@ impl Health {
         refusals: u32,
         until: Time,
     ) -> Option<Change> {
-        if !matches!(self.state, NodeState::Up | NodeState::Limited) || until <= now {
+        if !self.state.is_in_service() || until <= now {
             return None;
         }
         self.refusals = self.refusals.max(refusals);
@@ -602,7 +602,7 @@ impl Balancer {
         let health = &self.fleet.node(node).health;
         // A probe takes the place of the one before it: one that is not answered yet goes on, or a
         // node that is probed more often than probes time out could hang unseen.
-        if matches!(health.state(), NodeState::Up | NodeState::Limited) && !health.probing {
+        if health.state().is_in_service() && !health.probing {
             self.probe(node);
         }
         let next = every.scale(0.9 + 0.2 * self.pause_rng.unit());

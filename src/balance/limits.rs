@@ -55,7 +55,7 @@ impl Tenants {
 
     /// Returns whether nothing of any tenant is limited.
     pub(super) fn are_free(&self) -> bool {
-        self.all().all(|tenant| tenant.limits == Limits::default() && tenant.budget.is_none())
+        self.all().all(|tenant| tenant.limits.are_none() && tenant.budget.is_none())
     }
 
     /// Returns what a tenant may take.

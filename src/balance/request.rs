@@ -26,6 +26,23 @@ pub enum Priority {
     Sheddable,
 }
 
+impl Priority {
+    /// All of them, the most important first.
+    pub const ALL: [Priority; 4] =
+        [Priority::Critical, Priority::High, Priority::Normal, Priority::Sheddable];
+
+    /// Returns the word of scenarios and reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Priority::Critical => "critical",
+            Priority::High => "high",
+            Priority::Normal => "normal",
+            Priority::Sheddable => "sheddable",
+        }
+    }
+}
+
 /// What is known of a request at arrival.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {

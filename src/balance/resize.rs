@@ -163,7 +163,7 @@ impl Balancer {
         let state = |node: NodeId| self.fleet.node(node).state();
         let starting = nodes.iter().rev().filter(|&&node| state(node) == NodeState::Starting);
         let mut serving: Vec<NodeId> = nodes.iter().rev().copied().collect();
-        serving.retain(|&node| matches!(state(node), NodeState::Up | NodeState::Limited));
+        serving.retain(|&node| state(node).is_in_service());
         // The sort is stable: of equals the last of the file goes first.
         serving.sort_by_key(|&node| self.fleet.node(node).ledger.requests);
         let starting = starting.map(|&node| (node, NodeState::Off));

@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use super::balancer::Balancer;
 use super::config::Config;
 use super::event::{Event, Reject};
+use super::fleet::UNLIMITED;
 use super::ladder::{DegradeSpec, Rung};
 use super::request::Priority;
 use super::timer::Alarm;
@@ -49,9 +50,6 @@ const NEWEST_RATIO: f64 = 1.0 / 16.0;
 /// When no first token came for so long, what is known fades: where all are turned away none comes, and
 /// nothing would ever say that the load is gone while long answers still run.
 const DEAF: Span = Span::from_secs(5);
-
-/// From here on a sum of capacities has a node without a limit in it.
-const UNLIMITED: u64 = 1 << 40;
 
 /// What was not looked at for longer is made up for from here on: where nothing happened for so long,
 /// all came to rest long before.
@@ -119,8 +117,7 @@ impl Pressed {
     fn shed(&mut self, spec: &ShedSpec) -> impl Iterator<Item = (Priority, bool)> + use<> {
         let now = self.saturation;
         let mut news = [None; 4];
-        for priority in [Priority::Sheddable, Priority::Normal, Priority::High, Priority::Critical]
-        {
+        for priority in Priority::ALL.into_iter().rev() {
             let place = priority as usize;
             let Some(at) = spec.at[place] else { continue };
             let on = if self.shed[place] {

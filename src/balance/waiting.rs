@@ -68,7 +68,8 @@ pub struct Waiting {
 /// The largest share a band can be owed.
 pub const MIN_SHARE_MAX: Ratio = Ratio(250_000);
 
-const BANDS: usize = 4;
+/// There is one for each priority, the most important first.
+pub(super) const BANDS: usize = Priority::ALL.len();
 
 /// A turn, in the unit of credits.
 const TURN: u32 = Ratio::ONE.0;

@@ -8,8 +8,8 @@ use super::explain::{regions, routes};
 use super::failure::{Failure, Kind};
 use super::{Changes, Color, load, output};
 use crate::balance::{
-    Config, HealthSettings, HedgeAfter, HedgeSpec, LimiterLaw, LimiterSpec, Order, Rung, ScaleSpec,
-    Waiting,
+    Config, HealthSettings, HedgeAfter, HedgeSpec, LimiterLaw, LimiterSpec, Order, Priority, Rung,
+    ScaleSpec, Waiting,
 };
 use crate::scenario::{Arrivals, Scenario};
 use crate::unit::{Ratio, Span};
@@ -152,7 +152,7 @@ fn overload(config: &Config) -> String {
         some.collect::<Vec<_>>().join(", ")
     };
     if let Some(spec) = config.shed {
-        let names = ["critical", "high", "normal", "sheddable"];
+        let names = Priority::ALL.map(Priority::name);
         let at = list(&mut names.into_iter().zip(spec.at).rev());
         let _ = writeln!(text, "  shed          {at} of saturation");
     }

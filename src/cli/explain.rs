@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::balance::{Choose, Degrade, Match, Pressure, Priority, RouteSpec};
+use crate::balance::{Choose, Degrade, Match, Pressure, RouteSpec};
 use crate::scenario::Scenario;
 use crate::unit::{PoolId, Span};
 
@@ -111,13 +111,7 @@ pub(super) fn conditions(scenario: &Scenario, when: &Match) -> String {
         list.push(format!("tenant {}", short(&tenants, " or ")));
     }
     if let Some(priority) = when.priority {
-        let word = match priority {
-            Priority::Critical => "critical",
-            Priority::High => "high",
-            Priority::Normal => "normal",
-            Priority::Sheddable => "sheddable",
-        };
-        list.push(format!("priority {word}"));
+        list.push(format!("priority {}", priority.name()));
     }
     match (when.prompt_min, when.prompt_max) {
         (Some(min), Some(max)) => list.push(format!("prompts of {} to {} tokens", min.0, max.0)),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::Labels;
 use super::summary::{LimitSummary, Overload, Pressure, RungSummary};
-use crate::balance::{Config, Event, Priority, Rung};
+use crate::balance::{Config, Event, Rung};
 use crate::unit::{NodeId, Ratio, RouteId, Span, Time};
 
 /// So many changes are kept, the first ones.
@@ -128,12 +128,7 @@ impl Pressures {
 pub(super) fn change(event: &Event) -> Option<(RouteId, String, Ratio)> {
     match event {
         Event::Shedding { route, priority, on, saturation } => {
-            let who = match priority {
-                Priority::Critical => "critical",
-                Priority::High => "high",
-                Priority::Normal => "normal",
-                Priority::Sheddable => "sheddable",
-            };
+            let who = priority.name();
             let what = if *on { "shed" } else { "comes in again" };
             Some((*route, format!("{who} {what}"), *saturation))
         }

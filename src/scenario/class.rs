@@ -29,12 +29,10 @@ pub const PROMPT_DEFAULT: (f64, f64) = (500.0, 2_000.0);
 /// Answer tokens of a class that does not say: median and 95 % quantile of a log-normal law.
 pub const OUTPUT_DEFAULT: (f64, f64) = (150.0, 500.0);
 
-pub(super) const PRIORITIES: &[(&str, Priority)] = &[
-    ("critical", Priority::Critical),
-    ("high", Priority::High),
-    ("normal", Priority::Normal),
-    ("sheddable", Priority::Sheddable),
-];
+/// Reads a priority.
+pub(super) fn priority(walk: &mut Walk, field: Field<'_>) -> Option<Priority> {
+    walk.word(field, &Priority::ALL.map(|priority| (priority.name(), priority)))
+}
 
 /// What the `[[class]]` tables say.
 #[derive(Debug, Default)]
@@ -82,7 +80,7 @@ fn read_one(walk: &mut Walk, mut table: Table<'_>, classes: &mut Classes, fleet:
     });
     let read = Read {
         share: table.take("share").and_then(|field| walk.above_zero(field, SHARE_MAX)),
-        priority: table.take("priority").and_then(|field| walk.word(field, PRIORITIES)),
+        priority: table.take("priority").and_then(|field| priority(walk, field)),
         prompt: table.take("prompt_tokens").and_then(|field| tokens(walk, field)),
         output: table.take("output_tokens").and_then(|field| tokens(walk, field)),
         slo: table.take("slo").map(|field| slo(walk, field)).unwrap_or_default(),

@@ -1,7 +1,7 @@
 //! `shed` and `degrade` of `[balancer]`: who is turned away under load, and what else is given up.
 
 use super::value::{Field, Table, Walk};
-use crate::balance::{DegradeSpec, Rung, SATURATION_MAX, ShedSpec};
+use crate::balance::{DegradeSpec, Priority, Rung, SATURATION_MAX, ShedSpec};
 use crate::unit::{Ratio, Tokens};
 
 /// Answers are clamped to so many tokens at most.
@@ -9,9 +9,6 @@ const TOKENS_MAX: u64 = 1_000_000;
 
 /// The hysteresis goes so far.
 const HYSTERESIS_MAX: f64 = 1.0;
-
-/// Priorities, the most important first.
-const PRIORITIES: [&str; 4] = ["critical", "high", "normal", "sheddable"];
 
 /// A threshold: a saturation, or "none" for never.
 fn threshold(walk: &mut Walk, field: Field<'_>) -> Option<Option<Ratio>> {
@@ -98,7 +95,7 @@ pub(super) fn shed(walk: &mut Walk, field: Option<Field<'_>>) -> Option<ShedSpec
     let field = field.filter(|field| !field.is_word("none"))?;
     let mut table = walk.table(field, "`shed`")?;
     let usual = ShedSpec::default();
-    let mut names = PRIORITIES;
+    let mut names = Priority::ALL.map(Priority::name);
     names.reverse();
     let mut at = usual.at;
     at.reverse();

@@ -1,7 +1,7 @@
 //! `[[route]]`: which requests go to which pools.
 
 use super::choose;
-use super::class::PRIORITIES;
+use super::class::priority;
 use super::names::Names;
 use super::origin::{self, ATTRIBUTES_MAX};
 use super::pool::{Fleet, TAGS_MAX};
@@ -257,7 +257,7 @@ fn conditions(walk: &mut Walk, field: Field<'_>, known: &mut Known<'_>) -> Match
         when.tenants.sort_unstable();
         when.tenants.dedup();
     }
-    when.priority = table.take("priority").and_then(|field| walk.word(field, PRIORITIES));
+    when.priority = table.take("priority").and_then(|field| priority(walk, field));
     if let Some(field) = table.take("prompt_tokens") {
         prompt(walk, field, &mut when);
     }

@@ -7,10 +7,6 @@ use super::watch::{Broken, ensure};
 use crate::balance::{Config, Event, Fate, Priority, Reject, Rung, Settled};
 use crate::unit::{RouteId, Span, Time};
 
-/// Priorities, the most important first.
-const PRIORITIES: [Priority; 4] =
-    [Priority::Critical, Priority::High, Priority::Normal, Priority::Sheddable];
-
 /// The fold.
 #[derive(Debug)]
 pub(super) struct Pressed<'a> {
@@ -55,8 +51,8 @@ impl<'a> Pressed<'a> {
                 let changed = if *on { shed.insert(*priority) } else { shed.remove(priority) };
                 ensure!(changed, "I37", "that {priority:?} is shed is told twice");
                 // Whoever matters less and has a threshold is shed as long as this one is.
-                let below = PRIORITIES.iter().filter(|other| *other > priority);
-                let above = PRIORITIES.iter().filter(|other| *other < priority);
+                let below = Priority::ALL.iter().filter(|other| *other > priority);
+                let above = Priority::ALL.iter().filter(|other| *other < priority);
                 let sound = if *on {
                     below.into_iter().all(|other| shed.contains(other))
                 } else {

@@ -9,9 +9,9 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::pressed::Pressed;
 use crate::balance::{
-    ATTEMPTS_MAX, Balancer, Cause, Config, End, Event, Failure, Fate, Input, Kind, Limits,
-    NodeState, Prices, Priority, RETRIES_MIN, RETRY_AFTER_MAX, Reject, Settled, Stage, Tier,
-    Totals, Why, check,
+    ATTEMPTS_MAX, Balancer, Cause, Config, End, Event, Failure, Fate, Input, Kind, NodeState,
+    Prices, Priority, RETRIES_MIN, RETRY_AFTER_MAX, Reject, Settled, Stage, Tier, Totals, Why,
+    check,
 };
 use crate::unit::{Cost, NodeId, PoolId, Ratio, RequestId, Time, Tokens};
 
@@ -493,7 +493,7 @@ impl<'a> Witness<'a> {
         let route = &self.config.routes[why.route.index()];
         let batches = route.to.iter().any(|pool| self.config.pools[pool.index()].batch.is_some());
         // Limits a minute and of pools depend on the size of a request.
-        let limited = self.config.pools.iter().any(|pool| pool.limits != Limits::default())
+        let limited = self.config.pools.iter().any(|pool| !pool.limits.are_none())
             || self.config.nodes.iter().any(|node| node.limits.by_the_minute());
         if !self.alone || !tried(node) || batches || limited {
             return None;

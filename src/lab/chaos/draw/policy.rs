@@ -2,6 +2,7 @@
 
 use super::dice::{Dice, span};
 use super::{Plan, fleet};
+use crate::balance::Priority;
 use crate::lab::chaos::tree::{Table, Value, list, plain, text, variant};
 
 pub(super) fn balancer(seed: u64, plan: &mut Plan) -> Table {
@@ -74,7 +75,8 @@ fn shed(dice: &mut Dice) -> Table {
     let mut table = Table::default();
     if dice.chance(0.7) {
         let most = dice.whole(1, 4) as usize;
-        let names = ["sheddable", "normal", "high", "critical"];
+        let mut names = Priority::ALL.map(Priority::name);
+        names.reverse();
         thresholds(dice, &mut table, &names[..most]);
         names[most..].iter().for_each(|name| table.set(name, text("none")));
     }

@@ -3,6 +3,7 @@
 
 use super::Plan;
 use super::dice::{Dice, span};
+use crate::balance::Priority;
 use crate::lab::chaos::tree::{Table, Value, list, plain, text, variant};
 use crate::node::fault::{Bounds, LANGUAGE, Param, ParamKind, STATUSES};
 use crate::scenario::Scenario;
@@ -23,7 +24,7 @@ pub(super) fn classes(seed: u64, plan: &mut Plan) -> Option<Value> {
             table.set("share", dice.share(0.1, 2.0));
         }
         if priorities {
-            let words = ["critical", "high", "normal", "sheddable"];
+            let words = Priority::ALL.map(Priority::name);
             table.set("priority", text(dice.pick(&words)));
         }
         if tenants {
