@@ -5,7 +5,6 @@ mod common;
 use std::collections::{BTreeMap, VecDeque};
 
 use common::story::{RESET, Story, attempt, usage};
-use common::story::{RESET, Story};
 use common::{World, constant, exponential, node, slots};
 use plimsoll::balance::{
     Action, Attempt, Balancer, Cause, End, Event, Failure, FleetChange, Input, Mark, NodeState,
