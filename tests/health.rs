@@ -564,6 +564,31 @@ fn probation_only_bounds_how_many_a_new_node_gets() {
     assert_eq!(story.state(NodeId(1)), NodeState::Ejected);
 }
 
+/// What was sent before an ejection says nothing of the node that came back from it, however late it
+/// fails.
+#[test]
+fn what_was_sent_before_an_ejection_does_not_eject_again() {
+    for half_open in [true, false] {
+        let mut config = common::config(1, "round_robin", 1);
+        config.retry.attempts = 1;
+        config.health.consecutive = 2;
+        config.health.guard.half_open = half_open;
+        let mut story = Story::new(config);
+        (0..6).for_each(|id| story.arrive(id, 100));
+        (0..2).for_each(|id| story.finish(id, 0, RESET));
+        story.bring_back(NodeId(0));
+        story.now = story.now + Span::from_millis(1);
+        story.arrive(6, 100);
+        for id in 2..6 {
+            story.finish(id, 0, RESET);
+            assert_eq!(story.state(NodeId(0)), NodeState::Up, "half-open {half_open}: after {id}");
+        }
+        story.finish(6, 0, RESET);
+        let ejected = story.state(NodeId(0)) == NodeState::Ejected;
+        assert_eq!(ejected, half_open, "its own failure counts");
+    }
+}
+
 // ----- the past of a node -----
 
 /// Five nodes that are only judged by their windows.

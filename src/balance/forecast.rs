@@ -97,9 +97,10 @@ impl Forecast {
         Span(service.mean.saturating_add(2 * service.deviation).min(patience.0 / 2))
     }
 
-    /// Returns whether the last of `ahead` would be served too late for its deadline.
+    /// Returns whether the last of `ahead` would be served too late for its deadline. Never for the
+    /// first of them: were it turned away as well, nothing would ever show that times have changed.
     pub(super) fn too_late(&self, now: Time, ahead: u64, at: &Due) -> bool {
-        if at.deadline == Time::MAX {
+        if at.deadline == Time::MAX || ahead <= 1 {
             return false;
         }
         let wait = self.wait(now, at.route, at.band, ahead);
@@ -145,5 +146,8 @@ mod tests {
         assert!(!forecast.too_late(now, 21, &Due { deadline: Time::MAX, ..due(20) }));
         let later = now + Span::from_secs(8);
         assert!(forecast.too_late(later, 9, &due(26)), "nothing was served for long");
+        let hours = now + Span::from_secs(7_200);
+        assert!(forecast.too_late(hours, 2, &due(7_300)));
+        assert!(!forecast.too_late(hours, 1, &due(7_300)), "somebody has to try");
     }
 }

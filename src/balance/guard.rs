@@ -139,7 +139,8 @@ impl Balancer {
                 self.time_first(node, class, now.since(dispatched));
             }
         }
-        let blamed = blames_node(end);
+        // A failure of what was sent before an ejection does not say that the node came back ill.
+        let blamed = blames_node(end) && self.fleet.node(node).health.is_back_at(dispatched);
         // Back-pressure, credentials and clients' mistakes are no sickness, and no health either.
         if let Some(detector) = &mut self.detector
             && (blamed || end == End::Done)
@@ -149,7 +150,7 @@ impl Balancer {
             let cause = detector.ended(node, home, !blamed);
             self.eject_outlier(node, cause);
         }
-        if end == End::TimedOut(Stage::FirstToken) && self.is_silent(node, dispatched) {
+        if blamed && end == End::TimedOut(Stage::FirstToken) && self.is_silent(node, dispatched) {
             let cause = Cause::Silent(now.since(dispatched));
             self.eject_outlier(node, Some(cause));
         }

@@ -407,6 +407,11 @@ impl Health {
         self.go(to, Cause::Scaled)
     }
 
+    /// Returns whether it had come back from its last ejection by then.
+    pub(super) fn is_back_at(&self, time: Time) -> bool {
+        self.back_at <= time
+    }
+
     /// Returns since how long ago it has been in service without a break.
     pub(super) fn back_for(&self, now: Time) -> Span {
         now.since(self.back_at)
