@@ -669,19 +669,16 @@ impl Balancer {
             why,
             resumed,
         });
-        if let Some(limit) = self.timeouts.first_token
-            && !self.requests[key].request.whole
+        if let Some(hedger) = &mut self.hedger
+            && kind == Kind::First
         {
-            self.timers.after(self.now, limit, Alarm::FirstToken(this));
+            hedger.earn(self.tries[this].sent.prompt);
         }
-        if let Some(hedger) = &mut self.hedger {
-            if kind == Kind::First {
-                hedger.earn(self.tries[this].sent.prompt);
-            }
-            // Those of a batch are one job of their node, and what hedges have is no hedge again.
-            if kind != Kind::Hedge && batch.is_none() {
-                self.arm_hedge(this, why.pool);
-            }
+        // Those of a batch are one job of their node, and what hedges have is no hedge again.
+        let hedges = self.hedger.is_some() && kind != Kind::Hedge && batch.is_none();
+        // Where a hedge is due before the first token is, few ever need the second alarm.
+        if !(hedges && self.arm_hedge(this, why.pool)) {
+            self.time_first_token(this);
         }
         if !self.ramps.is_empty() {
             self.earn(node);
@@ -1173,8 +1170,8 @@ fn purpose(
             health.probing && health.probe == number
         }
         Alarm::Silence(peer, number) => fleet.hearsay().is_last_word(peer, number),
-        Alarm::Hedge(this) => tries.get(this).is_some_and(|this| {
-            this.first_token.is_none() && this.closing.is_none() && requests[this.request].armed
-        }),
+        Alarm::Hedge(this) => {
+            tries.get(this).is_some_and(|this| this.first_token.is_none() && this.closing.is_none())
+        }
     }
 }

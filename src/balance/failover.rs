@@ -349,6 +349,16 @@ impl Balancer {
         }
     }
 
+    /// Sets the alarm for when an attempt is given up without a first token.
+    pub(super) fn time_first_token(&mut self, this: TryKey) {
+        let (request, dispatched) = (self.tries[this].request, self.tries[this].dispatched);
+        if let Some(limit) = self.timeouts.first_token
+            && !self.requests[request].request.whole
+        {
+            self.timers.after(dispatched, limit, Alarm::FirstToken(this));
+        }
+    }
+
     pub(super) fn first_token_overdue(&mut self, this: TryKey) {
         let end = End::TimedOut(Stage::FirstToken);
         let (request, node) = (self.tries[this].request, self.tries[this].node);

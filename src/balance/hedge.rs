@@ -216,33 +216,37 @@ const fn upper(bucket: usize) -> u64 {
 
 /// The balancer's second attempts.
 impl Balancer {
-    /// Sets the alarm for a second attempt beside the one just dispatched.
-    pub(super) fn arm_hedge(&mut self, this: TryKey, pool: PoolId) {
-        let Some(hedger) = &self.hedger else { return };
+    /// Sets the alarm for a second attempt beside the one just dispatched, if it is due before that one
+    /// is given up. Returns whether it did: the time for the first token is then set when it rings.
+    pub(super) fn arm_hedge(&mut self, this: TryKey, pool: PoolId) -> bool {
+        let Some(hedger) = &self.hedger else { return false };
         let live = &mut self.requests[self.tries[this].request];
         live.armed = false;
         // Of an answer that goes on, part has reached the client: its own pace is what counts.
         if live.hedged || live.resumed > Tokens::ZERO {
-            return;
+            return false;
         }
         // A cascade withholds answers until they are whole: an early first token is worth nothing.
         if matches!(self.routes.get(live.route).choose, Some(Choose::Cascade { .. })) {
-            return;
+            return false;
         }
         let request = &live.request;
-        let Some(delay) = hedger.delay(pool, request.class, request.prompt) else { return };
-        if self.now + delay >= request.deadline {
-            return;
+        let Some(delay) = hedger.delay(pool, request.class, request.prompt) else { return false };
+        let given_up = self.timeouts.first_token.filter(|_| !request.whole);
+        if self.now + delay >= request.deadline || given_up.is_some_and(|limit| delay >= limit) {
+            return false;
         }
         live.armed = true;
         // A quantile is the end of a bucket: the same span for long.
         self.timers.after(self.now, delay, Alarm::Hedge(this));
+        true
     }
 
     /// The first token is late.
     pub(super) fn hedge(&mut self, this: TryKey) {
         let Try { request: key, node, .. } = self.tries[this];
         self.requests[key].armed = false;
+        self.time_first_token(this);
         match self.hedged_choice(key, node) {
             Ok(choice) => {
                 let live = &mut self.requests[key];

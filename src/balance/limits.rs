@@ -98,6 +98,9 @@ impl Bucket {
 
     /// Lets it fill up to `now`.
     fn flow(&mut self, now: Time) {
+        if now == self.at && self.level > 0 {
+            return;
+        }
         let came = u128::from(now.since(self.at).0) * u128::from(self.per_minute);
         if came >= self.level {
             self.full = now;

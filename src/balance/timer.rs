@@ -66,6 +66,9 @@ impl Lane {
     }
 }
 
+/// Every so many steps the front of one lane is cleared.
+const CLEAR_EVERY: u32 = 8;
+
 /// The place of the heap among the lanes: behind them.
 const HEAP: usize = usize::MAX;
 
@@ -80,14 +83,16 @@ pub(super) struct Timers {
     /// by age.
     earliest: (Time, usize),
     wake_at: Option<Time>,
-    /// The lane whose front is cleared next.
+    /// Calls of `settle`, and the lane whose front was cleared last.
+    steps: u32,
     turn: usize,
 }
 
 impl Default for Timers {
     fn default() -> Timers {
         let (lanes, heap) = (Vec::new(), BinaryHeap::new());
-        Timers { lanes, heap, next: 0, earliest: (Time::MAX, HEAP), wake_at: None, turn: 0 }
+        let earliest = (Time::MAX, HEAP);
+        Timers { lanes, heap, next: 0, earliest, wake_at: None, steps: 0, turn: 0 }
     }
 }
 
@@ -162,12 +167,14 @@ impl Timers {
 
     /// Drops alarms without a purpose from the fronts and finds the next time to wake.
     pub(super) fn settle(&mut self, has_purpose: impl Fn(&Alarm) -> bool) {
-        // One lane at a time: who looked at all of them would do so at every step of every request.
-        self.turn = if self.turn + 1 < self.lanes.len() { self.turn + 1 } else { 0 };
-        while self.turn < self.lanes.len()
-            && self.first_of(self.turn).is_some_and(|alarm| !has_purpose(alarm))
-        {
-            self.pop(self.turn);
+        // One lane, and that only now and then: who looked at all of them every time would do so at
+        // every step of every request.
+        self.steps = self.steps.wrapping_add(1);
+        if self.steps.is_multiple_of(CLEAR_EVERY) && !self.lanes.is_empty() {
+            self.turn = (self.turn + 1) % self.lanes.len();
+            while self.first_of(self.turn).is_some_and(|alarm| !has_purpose(alarm)) {
+                self.pop(self.turn);
+            }
         }
         self.wake_at = loop {
             let (at, lane) = self.earliest;

@@ -30,6 +30,10 @@ const KEEP: f64 = 1.0 - 1.0 / 64.0;
 /// An octave counts from so many samples on.
 const SEEN_MIN: f64 = 2.9;
 
+/// With so many samples a line is worked out anew every so many.
+const SURE: f64 = 16.0;
+const STALE_MAX: u8 = 4;
+
 /// No first token is expected sooner than this.
 const LEAST: f64 = 1e-6;
 
@@ -46,6 +50,8 @@ struct Line {
     start: f64,
     slope: f64,
     error: f64,
+    /// Samples since these were worked out.
+    stale: u8,
 }
 
 impl Line {
@@ -56,6 +62,11 @@ impl Line {
         self.xx = self.xx * KEEP + x * x;
         self.xy = self.xy * KEEP + x * y;
         self.yy = self.yy * KEEP + y * y;
+        // A sample among many moves the line by little: it is worked out for every fourth then.
+        self.stale = (self.stale + 1) % STALE_MAX;
+        if self.stale != 0 && self.n >= SURE {
+            return;
+        }
         (self.start, self.slope) = self.line();
         let (start, slope) = (self.start, self.slope);
         // The sum of squares that the line leaves.
