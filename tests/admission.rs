@@ -447,3 +447,48 @@ fn a_configuration_that_contradicts_itself_is_refused() {
     wrong.admission.tenants.named = twice;
     assert!(wrong.check().is_err());
 }
+
+/// Whoever shares and whatever goes first among tenants and bands: of one tenant and class those who
+/// wait are served in the order in which they came to wait.
+#[test]
+fn of_one_tenant_and_class_who_came_first_is_served_first() {
+    let fair = Waiting { fair: true, ..Waiting::default() };
+    let banded = Waiting { bands: Some(Ratio::from_f64(0.05)), ..fair };
+    for (waiting, concurrency) in [
+        (Waiting::default(), None),
+        (fair, None),
+        (banded, None),
+        (banded, Some(1)),
+        (Waiting { early_rejection: true, ..banded }, Some(2)),
+    ] {
+        let tenants = Law::zipf(5, 0.8).expect("a law");
+        let classes =
+            four().into_iter().map(|class| ClassSpec { tenants: tenants.clone(), ..class });
+        let mut world = World::new(3, exponential(1.0), classes.collect(), 4.0, 6_000);
+        world.config.queue = Queue { max: 60, max_wait: Some(Span::from_secs(15)) };
+        world.config.admission.waiting = waiting;
+        world.config.admission.tenants.each.limits.concurrency = concurrency;
+        let mut who = BTreeMap::new();
+        let mut lines: BTreeMap<_, Vec<RequestId>> = BTreeMap::new();
+        let mut served = 0;
+        world.run_with(true, |_, event| match event {
+            Event::Arrived { request, class, tenant, .. } => {
+                who.insert(*request, (*tenant, *class));
+            }
+            Event::Queued { request, .. } => {
+                lines.entry(who[request]).or_default().push(*request);
+            }
+            Event::Dispatched { attempt, queued: true, .. } => {
+                let line = lines.get_mut(&who[&attempt.request]).expect("it was in line");
+                assert_eq!(line.remove(0), attempt.request, "{waiting:?}");
+                served += 1;
+            }
+            Event::Settled(settled) => {
+                let line = lines.entry(who[&settled.request]).or_default();
+                line.retain(|other| *other != settled.request);
+            }
+            _ => {}
+        });
+        assert!(served > 1_000, "{served} of those who waited were served");
+    }
+}
