@@ -65,7 +65,11 @@ fn goodput(world: &World, patience: u64) -> [f64; 2] {
         },
         false,
     );
-    counts.map(Count::share)
+    let [before, after] = counts.map(Count::share);
+    let strategy = world.config.pools[0].strategy.name();
+    let (rate, seed, part) = (world.rate, world.config.seed, after / before);
+    println!("{strategy} at {rate} % load, seed {seed}, {patience} s later: {part:.3} of before");
+    [before, after]
 }
 
 /// Requests of a window and those of them that were of use.

@@ -29,6 +29,7 @@ pub static BUILTIN: &[(&str, &str)] = &[
     ("herd", include_str!("../../scenarios/herd.toml")),
     ("thousand-nodes", include_str!("../../scenarios/thousand-nodes.toml")),
     ("bench-queue", include_str!("../../scenarios/bench-queue.toml")),
+    ("bench-guarded", include_str!("../../scenarios/bench-guarded.toml")),
     ("bench-engine", include_str!("../../scenarios/bench-engine.toml")),
 ];
 
