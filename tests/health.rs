@@ -665,6 +665,21 @@ fn what_ends_after_an_ejection_is_not_held_against_a_node_that_is_back() {
 
 // ----- who rests -----
 
+/// A node that serves, but has used up what it may in this minute.
+#[test]
+fn the_first_back_is_the_quota_that_somebody_waits_for() {
+    let mut config = common::config(1, "round_robin", 1);
+    config.admission.quotas = true;
+    config.nodes[0].limits.requests_per_minute = Some(1);
+    let mut story = Story::new(config);
+    story.arrive(0, 100);
+    assert_eq!(story.balancer.first_back(), None, "nobody waits");
+    story.arrive(1, 100);
+    assert_eq!(story.balancer.first_back(), Some(at(60)));
+    story.feed(Input::Cancel(RequestId(1)));
+    assert_eq!(story.balancer.first_back(), None, "nobody waits any more");
+}
+
 #[test]
 fn the_first_back_is_the_one_whose_rest_ends_first() {
     let mut config = common::config(2, "round_robin", 1);

@@ -215,6 +215,12 @@ impl Balancer {
         }
     }
 
+    /// Returns when a quota that somebody waits for may suffice, if somebody does.
+    pub(super) fn next_allowance(&self) -> Option<Time> {
+        let wakes = self.gate.as_ref().map(|gate| gate.wakes);
+        wakes.filter(|at| *at < Time::MAX && self.lines.waiting > 0)
+    }
+
     /// Somebody's quota may suffice now.
     pub(super) fn allowance(&mut self) {
         if let Some(gate) = &mut self.gate {

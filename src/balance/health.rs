@@ -514,13 +514,14 @@ impl Balancer {
     }
 
     /// Returns when the first of the nodes that rest may be back, where none serves now; a time that
-    /// is over is that of a node which is being probed. `None` if some node serves, or none rests.
+    /// is over is that of a node which is being probed. Where some node serves, when a limit a minute
+    /// that somebody waits for has room again. `None` if none rests and nobody waits for that.
     /// Cost: all nodes.
     #[must_use]
     pub fn first_back(&self) -> Option<Time> {
         let nodes = self.fleet.nodes();
         if (0..nodes.len()).any(|node| self.fleet.serves(NodeId(node as u32))) {
-            return None;
+            return self.next_allowance();
         }
         let rests = |state: NodeState| state == NodeState::Limited || state.is_ejected();
         nodes.iter().filter(|node| rests(node.state())).map(Node::rests_until).min()
