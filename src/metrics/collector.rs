@@ -614,6 +614,7 @@ impl Collector {
             window: self.figures(now),
             run: self.run_figures(now),
             pools: self.pool_rows(),
+            pressed: self.pressures.pressed(&self.labels),
             nodes,
             history: self.past.history(),
             log: self.log.entries(),

@@ -27,7 +27,7 @@ pub use jobs::JobGroup;
 pub use recent::DECISIONS_MAX;
 pub use snapshot::{
     Decision, Figures, History, LOG_MAX, LogEntry, LogLevel, MarkAt, NodeRow, Point, PoolRow,
-    Requests, Snapshot,
+    PressedRow, Requests, Snapshot,
 };
 pub use summary::{
     Attempts, Batches, Class, Costs, Goodput, GroupSummary, Hours, JobCost, JobCounts, JobSummary,

@@ -7,8 +7,9 @@
 use std::collections::BTreeMap;
 
 use super::Labels;
+use super::snapshot::PressedRow;
 use super::summary::{LimitSummary, Overload, Pressure, RungSummary};
-use crate::balance::{Config, Event, Rung};
+use crate::balance::{Config, Event, Priority, Rung};
 use crate::unit::{NodeId, Ratio, RouteId, Span, Time};
 
 /// So many changes are kept, the first ones.
@@ -22,11 +23,20 @@ pub(super) struct Pressures {
     book: Option<Box<Book>>,
 }
 
+/// How a route stands.
+#[derive(Clone, Copy, Debug)]
+struct Standing {
+    rung: Rung,
+    /// When it came to the rung.
+    since: Time,
+    /// By priority.
+    shed: [bool; 4],
+}
+
 /// What was shed and given up.
 #[derive(Clone, Debug)]
 struct Book {
-    /// By route: its rung, and since when.
-    routes: Vec<(Rung, Time)>,
+    routes: Vec<Standing>,
     /// By rung: how long routes stood on it, and how often they stepped up to it.
     stood: [(Span, u64); 7],
     /// By rung: requests it touched last.
@@ -52,7 +62,10 @@ impl Pressures {
             Some((NodeId(at as u32), LimitSummary { last: limit, least: limit, most: limit }))
         };
         let book = || Book {
-            routes: vec![(Rung::Calm, Time::ZERO); config.routes.len()],
+            routes: vec![
+                Standing { rung: Rung::Calm, since: Time::ZERO, shed: [false; 4] };
+                config.routes.len()
+            ],
             stood: [(Span::ZERO, 0); 7],
             touched: [0; 7],
             changes: Vec::new(),
@@ -73,10 +86,14 @@ impl Pressures {
     pub(super) fn hear(&mut self, now: Time, event: &Event, labels: &Labels) {
         if let (Some(book), Some(change)) = (&mut self.book, change(event)) {
             if let Event::Rung { route, from, to, .. } = event {
-                let (_, since) = std::mem::replace(&mut book.routes[route.index()], (*to, now));
+                let this = &mut book.routes[route.index()];
                 let stood = &mut book.stood[*from as usize].0;
-                *stood = Span(stood.0 + now.since(since).0);
+                *stood = Span(stood.0 + now.since(this.since).0);
+                (this.rung, this.since) = (*to, now);
                 book.stood[*to as usize].1 += u64::from(to > from);
+            }
+            if let Event::Shedding { route, priority, on, .. } = event {
+                book.routes[route.index()].shed[*priority as usize] = *on;
             }
             if book.changes.len() < CHANGES_MAX {
                 let (route, what, saturation) = change;
@@ -100,9 +117,9 @@ impl Pressures {
     pub(super) fn summary(&self, end: Time) -> Option<Overload> {
         let book = self.book.as_ref()?;
         let mut stood = book.stood;
-        for (rung, since) in &book.routes {
-            let sum = &mut stood[*rung as usize].0;
-            *sum = Span(sum.0 + end.since(*since).0);
+        for this in &book.routes {
+            let sum = &mut stood[this.rung as usize].0;
+            *sum = Span(sum.0 + end.since(this.since).0);
         }
         let rungs = Rung::ALL.map(|rung| {
             let (span, entered) = stood[rung as usize];
@@ -116,6 +133,27 @@ impl Pressures {
         let rungs = rungs.into_iter().filter(|rung| rung.entered > 0 || rung.requests > 0);
         let changes = book.changes.clone();
         Some(Overload { rungs: rungs.collect(), changes, changes_omitted: book.omitted })
+    }
+
+    /// Returns the routes that stand on a rung or shed somebody, the worst first.
+    pub(super) fn pressed(&self, labels: &Labels) -> Vec<PressedRow> {
+        let Some(book) = &self.book else { return Vec::new() };
+        let routes = book.routes.iter().enumerate();
+        let mut pressed: Vec<(usize, &Standing)> = routes
+            .filter(|(_, this)| this.rung > Rung::Calm || this.shed.contains(&true))
+            .collect();
+        pressed.sort_by_key(|(_, this)| std::cmp::Reverse((this.rung, this.shed)));
+        let row = |(at, this): (usize, &Standing)| PressedRow {
+            route: route_name(labels, RouteId(at as u16), book.routes.len()),
+            rung: (this.rung > Rung::Calm).then(|| this.rung.name()),
+            shed: Priority::ALL
+                .into_iter()
+                .rev()
+                .filter(|priority| this.shed[*priority as usize])
+                .map(Priority::name)
+                .collect(),
+        };
+        pressed.into_iter().map(row).collect()
     }
 
     /// Returns the limit of a node as its limiter has it, if it has one.

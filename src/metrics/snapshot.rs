@@ -24,6 +24,8 @@ pub struct Snapshot {
     pub nodes: Vec<NodeRow>,
     /// One row a pool, in file order.
     pub pools: Vec<PoolRow>,
+    /// Routes that stand on a rung of the ladder of degradation or shed somebody now, the worst first.
+    pub pressed: Vec<PressedRow>,
     /// How it came here: closed buckets, oldest first, bounded.
     pub history: Arc<History>,
     /// The newest entries of the log, oldest first, at most [`LOG_MAX`].
@@ -37,6 +39,17 @@ pub struct Snapshot {
     /// [`DECISIONS_MAX`](super::DECISIONS_MAX). Empty unless somebody asked for explanations.
     #[serde(skip)]
     pub decisions: Vec<Arc<Explanation>>,
+}
+
+/// What load makes a route do now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PressedRow {
+    /// The route; empty if there is one only.
+    pub route: String,
+    /// The rung it stands on; `None` if none.
+    pub rung: Option<&'static str>,
+    /// The priorities that are shed, the least important first.
+    pub shed: Vec<&'static str>,
 }
 
 /// The log keeps so many entries.

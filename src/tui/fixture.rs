@@ -56,6 +56,7 @@ pub(super) fn snapshot() -> Snapshot {
             nodes: 8,
             up: 5,
         }],
+        pressed: Vec::new(),
         history: Arc::new(history()),
         log: log(),
         log_dropped: 40,

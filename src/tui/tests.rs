@@ -20,7 +20,7 @@ use super::update::{Effect, Msg, update};
 use super::{Exit, view};
 use crate::balance::{NodeState, StrategySpec, Term, Terms};
 use crate::command::{Command, Frame, Mode, Pace, RunState};
-use crate::metrics::{LogEntry, LogLevel, NodeRow, PoolRow, Snapshot};
+use crate::metrics::{LogEntry, LogLevel, NodeRow, PoolRow, PressedRow, Snapshot};
 use crate::unit::{NodeId, PoolId, Span, Time};
 
 fn model_of(frame: Frame, size: (u16, u16)) -> Model {
@@ -57,6 +57,29 @@ fn text(buf: &Buffer) -> String {
         writeln!(out, "{}", row.trim_end()).unwrap();
     }
     out
+}
+
+#[test]
+fn what_load_makes_routes_do_stands_in_the_first_row() {
+    let row = |route: &str, rung, shed: &[&'static str]| PressedRow {
+        route: route.to_owned(),
+        rung,
+        shed: shed.to_vec(),
+    };
+    let one = vec![row("", Some("clamp"), &["sheddable", "normal"])];
+    let two = vec![row("chat", Some("queue"), &[]), row("search", None, &["sheddable"])];
+    for (pressed, words) in [
+        (one, "ladder clamp, sheds sheddable, normal"),
+        (two, "chat: ladder queue +1"),
+        (vec![row("", None, &["sheddable"])], "sheds sheddable"),
+    ] {
+        let mut frame = fixture::frame();
+        Arc::make_mut(&mut frame.snapshot).pressed = pressed;
+        for size in [(120, 40), (80, 24)] {
+            let screen = text(&render(&model_of(frame.clone(), size)));
+            assert!(screen.lines().next().expect("a row").contains(words), "{screen}");
+        }
+    }
 }
 
 fn picture(size: (u16, u16), pressed: &str) -> String {

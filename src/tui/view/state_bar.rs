@@ -49,6 +49,7 @@ fn facts(model: &Model, frame: &Frame) -> Vec<Fact> {
         facts.push(fact(190, [piece(cut(&strategy(snapshot), 28, "…"), Role::StripName)]));
     }
     facts.push(labelled(150, "seed", frame.seed.to_string()));
+    facts.extend(pressed(snapshot));
     if frame.lag > LAG_SHOWN {
         facts.push(fact(
             180,
@@ -125,6 +126,23 @@ fn strategy(snapshot: &Snapshot) -> String {
         [only] => only.strategy.clone(),
         [first, others @ ..] => format!("{} +{}", first.strategy, others.len()),
     }
+}
+
+/// What load makes the worst route do, and how many others do something.
+fn pressed(snapshot: &Snapshot) -> Option<Fact> {
+    let [worst, others @ ..] = snapshot.pressed.as_slice() else { return None };
+    let mut words = Vec::new();
+    if let Some(rung) = worst.rung {
+        words.push(format!("ladder {rung}"));
+    }
+    if !worst.shed.is_empty() {
+        words.push(format!("sheds {}", worst.shed.join(", ")));
+    }
+    let route = if worst.route.is_empty() { String::new() } else { format!("{}: ", worst.route) };
+    let others = if others.is_empty() { String::new() } else { format!(" +{}", others.len()) };
+    let text = format!(" {}{}{others}", cut(&route, 20, "…"), words.join(", "));
+    // What happens matters more than what it is called.
+    Some(fact(205, [piece(text, Role::Warn)]))
 }
 
 fn nodes_up(snapshot: &Snapshot) -> Fact {
