@@ -22,7 +22,7 @@ const HONEST: Bench<'static> = Bench { make: &make, tamper: None };
 fn every_seed_draws_a_scenario_and_features_are_on_and_off() {
     let (mut features, mut strategies) = (BTreeSet::new(), BTreeSet::new());
     let mut always: Option<BTreeSet<&str>> = None;
-    for seed in 0..80 {
+    for seed in 0..400 {
         let drawn = draw(seed);
         let text = drawn.document.to_string();
         let scenario = Scenario::parse("chaos", "chaos", &text, &[]);
