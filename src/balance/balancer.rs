@@ -1150,7 +1150,7 @@ fn purpose(
 ) -> bool {
     let phase = |key| requests.get(key).map(|live| live.phase);
     match *alarm {
-        Alarm::FirstToken(this) => {
+        Alarm::FirstToken(this) | Alarm::Hedge(this) => {
             tries.get(this).is_some_and(|this| this.first_token.is_none() && this.closing.is_none())
         }
         Alarm::Deadline(key) => phase(key).is_some_and(|phase| phase != Phase::Settled),
@@ -1170,8 +1170,5 @@ fn purpose(
             health.probing && health.probe == number
         }
         Alarm::Silence(peer, number) => fleet.hearsay().is_last_word(peer, number),
-        Alarm::Hedge(this) => {
-            tries.get(this).is_some_and(|this| this.first_token.is_none() && this.closing.is_none())
-        }
     }
 }

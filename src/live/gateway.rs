@@ -508,7 +508,7 @@ impl<W: Watcher> Host for Gateway<'_, W> {
             Action::Generate(node, number) => {
                 self.attempts.generate(node, number, &self.models[node.index()]);
             }
-            Action::Answer(request, fate) => self.answer(request, fate, next_node(now, balancer)),
+            Action::Answer(request, fate) => self.answer(now, request, fate, balancer),
             // Real nodes are started and stopped by whoever runs them.
             Action::Start(_) | Action::Stop(_) => {}
         }
@@ -546,10 +546,9 @@ impl<W> Gateway<'_, W> {
         self.attempts.start(attempt, node, prompt, sending, outlet);
     }
 
-    /// Tells the client how it ended, and if it is to come back, that a node serves after so many
-    /// seconds. Sent by a task of its own: a slow client must not hold up the
-    /// balancer, and nobody else sends any more.
-    fn answer(&mut self, request: RequestId, fate: Fate, next_node: u64) {
+    /// Tells the client how it ended, and when to come back if it may. Sent by a task of its own: a slow
+    /// client must not hold up the balancer, and nobody else sends any more.
+    fn answer(&mut self, now: Time, request: RequestId, fate: Fate, balancer: &Balancer) {
         let guest = locked(&self.desk.guests).remove(request).expect("one answer a request");
         let begun = self.committed.remove(request).is_some();
         let winner = self.winners.remove(request);
@@ -557,7 +556,7 @@ impl<W> Gateway<'_, W> {
         let messages = match (fate, winner) {
             (Fate::Completed, Some((attempt, node))) => whole(node, kept.remove(&attempt), begun),
             _ if begun => vec![ToClient::Broken(broken(fate))],
-            _ => vec![refusal(fate, kept, next_node)],
+            _ => vec![refusal(fate, kept, next_node(now, balancer))],
         };
         tokio::spawn(async move {
             for message in messages {
