@@ -349,24 +349,30 @@ fn rates_and_budgets_of_tenants_turn_away() {
     assert!(rate > 500 && budget > 1_000, "{rate} over the rate, {budget} over the budget");
 }
 
+/// The first class has a node of its own, and so have all others.
+fn two_routes() -> Config {
+    let mut config = config(2, "round_robin", 1);
+    config.nodes[1].pool = PoolId(1);
+    config.nodes.iter_mut().for_each(|node| node.limits.concurrency = Some(1));
+    config.pools.push(config.pools[0].clone());
+    config.expected_output = vec![Tokens(1); 2];
+    let of = |class: Option<u16>, pool| RouteSpec {
+        when: Match { classes: class.map(ClassId).into_iter().collect(), ..Match::default() },
+        to: vec![PoolId(pool)],
+        ..RouteSpec::default()
+    };
+    config.routes = vec![of(Some(0), 0), of(None, 1)];
+    config
+}
+
 /// Nobody waited on a route for long while others waited elsewhere: that nobody was served there says
 /// nothing of how long one would wait.
 #[test]
 fn calm_on_a_route_foretells_no_wait() {
     for elsewhere in [false, true] {
-        let mut config = config(2, "round_robin", 1);
-        config.nodes[1].pool = PoolId(1);
-        config.nodes.iter_mut().for_each(|node| node.limits.concurrency = Some(1));
-        config.pools.push(config.pools[0].clone());
-        config.expected_output = vec![Tokens(1); 2];
+        let mut config = two_routes();
         config.admission.waiting =
             Waiting { bands: Some(Ratio::ZERO), early_rejection: true, ..Waiting::default() };
-        let of = |class: Option<u16>, pool| RouteSpec {
-            when: Match { classes: class.map(ClassId).into_iter().collect(), ..Match::default() },
-            to: vec![PoolId(pool)],
-            ..RouteSpec::default()
-        };
-        config.routes = vec![of(Some(0), 0), of(None, 1)];
         let mut story = Story::new(config);
         let arrive = |story: &mut Story, id: u64, class: u16, deadline: u64| {
             let deadline = story.now + Span::from_secs(deadline);
@@ -396,22 +402,12 @@ fn calm_on_a_route_foretells_no_wait() {
 /// this very route, however long the lines of others are.
 #[test]
 fn a_shortened_line_makes_place_on_its_own_route() {
-    let mut config = config(2, "round_robin", 1);
-    config.nodes[1].pool = PoolId(1);
-    config.nodes.iter_mut().for_each(|node| node.limits.concurrency = Some(1));
-    config.pools.push(config.pools[0].clone());
-    config.expected_output = vec![Tokens(1); 2];
+    let mut config = two_routes();
     config.queue = Queue { max: 16, max_wait: None };
     config.admission.waiting.bands = Some(Ratio::ZERO);
     let mut at = [None; 6];
     at[Rung::Queue as usize - 1] = Some(Ratio::from_f64(0.7));
     config.degrade = Some(DegradeSpec { at, ..DegradeSpec::default() });
-    let of = |class: Option<u16>, pool| RouteSpec {
-        when: Match { classes: class.map(ClassId).into_iter().collect(), ..Match::default() },
-        to: vec![PoolId(pool)],
-        ..RouteSpec::default()
-    };
-    config.routes = vec![of(Some(0), 0), of(None, 1)];
     let mut story = Story::new(config);
     let arrive = |story: &mut Story, id: u64, class: u16, priority| {
         let request = Request::new(RequestId(id), story.now);
