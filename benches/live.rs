@@ -125,7 +125,7 @@ impl Host for Post {
 
     fn carry_out(&mut self, _now: Time, action: Action, _: &Balancer) {
         let (Action::Dispatch { attempt: Attempt { request, .. }, .. }
-        | Action::Answer(request, _)) = action
+        | Action::Answer { request, .. }) = action
         else {
             return;
         };
@@ -180,7 +180,7 @@ async fn ask(
         nanos.push(begun.elapsed().as_nanos() as u64);
         let begun = Instant::now();
         let _ = inbox.send(Word::Input(finish(attempt)));
-        let Some(Action::Answer(..)) = from.recv().await else { break };
+        let Some(Action::Answer { .. }) = from.recv().await else { break };
         nanos.push(begun.elapsed().as_nanos() as u64);
         // As any task that has more to do than this: others get their turn.
         tokio::task::yield_now().await;
@@ -224,7 +224,9 @@ async fn take(
         };
         nanos.push(begun.elapsed().as_nanos() as u64);
         let begun = Instant::now();
-        let Some(Action::Answer(..)) = handle(&balancer, clock, |_| finish(attempt)) else { break };
+        let Some(Action::Answer { .. }) = handle(&balancer, clock, |_| finish(attempt)) else {
+            break;
+        };
         nanos.push(begun.elapsed().as_nanos() as u64);
         tokio::task::yield_now().await;
     }

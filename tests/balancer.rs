@@ -3,8 +3,8 @@
 mod common;
 
 use plimsoll::balance::{
-    Action, Attempt, Balancer, Config, Event, Failure, Fate, FleetChange, Input, Limits, NodeState,
-    Outcome, ProbeResult, Progress, Queue, Reject, Request, Usage, check,
+    Action, Attempt, Balancer, Config, End, Event, Failure, Fate, FleetChange, Input, Limits,
+    NodeState, Outcome, ProbeResult, Progress, Queue, Reject, Request, Stage, Usage, check,
 };
 use plimsoll::unit::{NodeId, RequestId, Span, Time, Tokens};
 
@@ -78,11 +78,20 @@ impl Story {
 
     fn fates(&self) -> Vec<Fate> {
         let answers = self.actions.iter().filter_map(|action| match action {
-            Action::Answer(_, fate) => Some(*fate),
+            Action::Answer { fate, .. } => Some(*fate),
             _ => None,
         });
         answers.collect()
     }
+}
+
+/// What the balancer says of an answer: whose it is, and whether it had begun.
+fn answer(story: &Story) -> (Fate, Option<u8>, bool) {
+    let answers = story.actions.iter().filter_map(|action| match action {
+        Action::Answer { fate, by, begun, .. } => Some((*fate, by.map(|by| by.ordinal), *begun)),
+        _ => None,
+    });
+    answers.last().expect("it is answered")
 }
 
 /// One node that takes one attempt at a time.
@@ -101,6 +110,41 @@ fn who_waits_goes_before_who_tries_again() {
     story.arrive(1);
     story.finish(0, SERVER_ERROR);
     assert_eq!(story.dispatched(), [1], "the failed one goes to the end of the line");
+}
+
+#[test]
+fn an_answer_names_the_attempt_it_comes_from_and_says_whether_it_had_begun() {
+    let mut config = common::config(2, "round_robin", 1);
+    (config.retry.base, config.retry.cap, config.retry.resume) = (Span::ZERO, Span::ZERO, false);
+    config.timeouts.total = Some(Span::from_secs(60));
+    let mut story = Story::new(config);
+    let first_token =
+        |ordinal| Input::Progress(Attempt { request: RequestId(0), ordinal }, Progress::FirstToken);
+    let second = Attempt { request: RequestId(0), ordinal: 1 };
+    // One that comes whole, and one that fails, is tried again and streams.
+    story.arrive(0);
+    story.finish(0, Outcome::Done(Usage::NONE));
+    assert_eq!(answer(&story), (Fate::Completed, Some(0), false));
+    story.arrive(0);
+    story.finish(0, SERVER_ERROR);
+    story.feed(first_token(1));
+    story.feed(Input::Finish(second, Outcome::Done(Usage::NONE)));
+    assert_eq!(answer(&story), (Fate::Completed, Some(1), true));
+    // Cut off by its node, by the deadline, and left by its client.
+    story.arrive(0);
+    story.feed(first_token(0));
+    story.finish(0, SERVER_ERROR);
+    let failed = Fate::Failed(End::Failed(Failure::ServerError));
+    assert_eq!(answer(&story), (failed, Some(0), true));
+    story.arrive(0);
+    story.finish(0, SERVER_ERROR);
+    story.feed(first_token(1));
+    story.pass(61);
+    assert_eq!(answer(&story), (Fate::Failed(End::TimedOut(Stage::Total)), Some(1), true));
+    story.feed(Input::Finish(second, Outcome::Aborted(Usage::NONE)));
+    story.arrive(0);
+    story.feed(Input::Cancel(RequestId(0)));
+    assert_eq!(answer(&story), (Fate::Cancelled, None, false));
 }
 
 #[test]

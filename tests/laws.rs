@@ -171,6 +171,8 @@ struct Hands {
     fates: BTreeMap<RequestId, Fate>,
     settled: BTreeSet<RequestId>,
     ended: BTreeSet<Attempt>,
+    /// Attempts whose first token was acknowledged.
+    begun: BTreeSet<Attempt>,
     laws: Laws,
 }
 
@@ -187,6 +189,7 @@ impl Hands {
             fates: BTreeMap::new(),
             settled: BTreeSet::new(),
             ended: BTreeSet::new(),
+            begun: BTreeSet::new(),
         }
     }
 
@@ -204,6 +207,9 @@ impl Hands {
                     assert!(order.is_sorted(), "causality: {order:?}");
                 }
                 Event::Ended { attempt, .. } => assert!(self.ended.insert(attempt), "one end"),
+                Event::FirstToken { attempt, .. } => {
+                    assert!(self.begun.insert(attempt), "one first token");
+                }
                 _ => {}
             }
         }
@@ -218,8 +224,15 @@ impl Hands {
                     self.probes.push((node, number));
                 }
                 Action::Start(_) | Action::Stop(_) => panic!("nothing is scaled"),
-                Action::Answer(request, fate) => {
+                Action::Answer { request, fate, by, begun } => {
                     assert!(self.fates.insert(request, fate).is_none(), "one answer");
+                    let first = self.begun.iter().rfind(|attempt| attempt.request == request);
+                    assert_eq!(begun, first.is_some(), "what has begun is known");
+                    match (fate, by) {
+                        (Fate::Completed, Some(by)) => assert!(self.ended.contains(&by), "whose"),
+                        (Fate::Completed, None) => panic!("somebody has answered"),
+                        (_, by) => assert_eq!(by.as_ref(), first, "whose answer is cut off"),
+                    }
                 }
             }
         }

@@ -383,6 +383,7 @@ impl Balancer {
             hedged: false,
             resumed: Tokens::ZERO,
             begun: None,
+            begun_by: None,
             step: 0,
             in_hand: None,
             spent: Cost::ZERO,
@@ -752,9 +753,15 @@ impl Balancer {
         let first = usize::from(live.step);
         let elsewhere = |by: &Try| usize::from(by.ordinal) >= first && by.node != live.tried[first];
         let in_hand = live.in_hand.as_ref().filter(|_| fate == Fate::Completed);
-        let in_hand = in_hand.map(|in_hand| in_hand.node());
-        let node = by.map(|by| by.node).or(in_hand).or(last);
-        self.effects.actions.push(Action::Answer(request.id, fate));
+        let node = by.map(|by| by.node).or(in_hand.map(|in_hand| in_hand.node())).or(last);
+        let whole = by.map(|by| by.ordinal).or(in_hand.map(|in_hand| in_hand.ordinal()));
+        let ordinal = whole.or(live.begun_by);
+        self.effects.actions.push(Action::Answer {
+            request: request.id,
+            fate,
+            by: ordinal.map(|ordinal| Attempt { request: request.id, ordinal }),
+            begun: live.begun_by.is_some(),
+        });
         self.effects.events.push(Event::Settled(Settled {
             request: request.id,
             class: request.class,
@@ -830,7 +837,11 @@ impl Balancer {
             self.trust(node);
             self.time_first(node, sent.class, took);
             self.learn_first_token(key, None);
-            self.outrun(self.tries[key].request, key);
+            let request = self.tries[key].request;
+            if !self.withholds(request, node) {
+                self.requests[request].begun_by = Some(attempt.ordinal);
+            }
+            self.outrun(request, key);
         }
         if let Progress::Tokens(so_far) = progress {
             let this = &mut self.tries[key];

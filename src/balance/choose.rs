@@ -150,6 +150,8 @@ pub struct ArmView {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct InHand {
     node: NodeId,
+    /// The attempt that gave it.
+    ordinal: u8,
     usage: Usage,
     score: Ratio,
 }
@@ -157,6 +159,10 @@ pub(super) struct InHand {
 impl InHand {
     pub(super) const fn node(&self) -> NodeId {
         self.node
+    }
+
+    pub(super) const fn ordinal(&self) -> u8 {
+        self.ordinal
     }
 
     pub(super) const fn usage(&self) -> Usage {
@@ -389,7 +395,8 @@ impl Balancer {
         let (to, lane) = (spec.to[next], self.routes.first_lane(live.route) + next as LaneId);
         let live = &mut self.requests[key];
         if live.in_hand.as_ref().is_none_or(|other| other.score <= score) {
-            live.in_hand = Some(Box::new(InHand { node: this.node, usage, score }));
+            let (node, ordinal) = (this.node, this.ordinal);
+            live.in_hand = Some(Box::new(InHand { node, ordinal, usage, score }));
         }
         live.lane = lane;
         live.step = live.attempts;

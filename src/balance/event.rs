@@ -359,7 +359,18 @@ pub enum Action {
     /// Stop this node: nothing is in flight on it. It need not be confirmed.
     Stop(NodeId),
     /// Tell whoever asked how it ended.
-    Answer(RequestId, Fate),
+    Answer {
+        /// Whose answer.
+        request: RequestId,
+        /// How it ended.
+        fate: Fate,
+        /// The attempt whose answer it is: a whole one, or one that had begun and is cut off. `None`
+        /// where the client has got nothing of any answer and gets none.
+        by: Option<Attempt>,
+        /// Whether some of an answer may have reached the client: a first token was acknowledged, and
+        /// the answer was not withheld.
+        begun: bool,
+    },
     /// Ask the node for one token, and answer with `Probed` and this number: an engine may say it is
     /// well and be wedged.
     Generate(NodeId, u32),

@@ -108,6 +108,8 @@ pub(super) struct Live {
     pub(super) resumed: Tokens,
     /// When the first of them came.
     pub(super) begun: Option<Time>,
+    /// The ordinal of the attempt whose answer has begun to reach the client.
+    pub(super) begun_by: Option<u8>,
     /// The ordinal at which the model it asks now was asked first; above zero in cascades only.
     pub(super) step: u8,
     /// The best answer that was not good enough.

@@ -508,7 +508,7 @@ impl<W: Watcher> Host for Gateway<'_, W> {
             Action::Generate(node, number) => {
                 self.attempts.generate(node, number, &self.models[node.index()]);
             }
-            Action::Answer(request, fate) => self.answer(now, request, fate, balancer),
+            Action::Answer { request, fate, .. } => self.answer(now, request, fate, balancer),
             // Real nodes are started and stopped by whoever runs them.
             Action::Start(_) | Action::Stop(_) => {}
         }

@@ -229,7 +229,7 @@ impl<W: Watcher> Host for Replay<'_, W> {
             }
             // Real nodes are started and stopped by whoever runs them.
             Action::Start(_) | Action::Stop(_) => {}
-            Action::Answer(request, fate) => {
+            Action::Answer { request, fate, .. } => {
                 self.flights.remove(request);
                 // The sender is gone only when the run is over.
                 let _ = self.fates.send((now, request, fate));

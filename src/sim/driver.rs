@@ -317,7 +317,7 @@ impl Sim {
         }
         let mut answered = false;
         for action in self.effects.actions.drain(..) {
-            if let Action::Answer(request, fate) = action {
+            if let Action::Answer { request, fate, .. } = action {
                 self.traffic.settled(now, request, fate);
                 self.balancers.forget(to, request);
                 answered = true;
@@ -781,7 +781,7 @@ impl World {
             }
             Action::Start(node) => self.starts.begin(self.now, node, &mut self.agenda),
             Action::Stop(node) => self.starts.call_off(node),
-            Action::Answer(request, _) => {
+            Action::Answer { request, .. } => {
                 self.flights.remove(request);
             }
         }
