@@ -83,7 +83,7 @@ impl Default for HealthSettings {
             rise: 2,
             consecutive: 5,
             // A rest that outlasts what made it necessary is a loss of capacity of its own: after a
-            // short one, `tests/metastable.rs`, it is what keeps a fleet at 80 % load from
+            // short one, `tests/core/metastable.rs`, it is what keeps a fleet at 80 % load from
             // coming back within a minute. Rests of nodes that stay ill double soon enough.
             eject_base: Span::from_secs(5),
             eject_cap: Span::from_secs(300),

@@ -1,4 +1,4 @@
-//! Tests of the trace readers over small inline files; real ones: `tests/traces.rs`.
+//! Tests of the trace readers over small inline files; real ones: `tests/core/traces.rs`.
 
 use std::io::{self, BufReader, Cursor, Read};
 

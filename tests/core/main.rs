@@ -1,0 +1,33 @@
+//! The deterministic half as one test program: laws, closed forms, stories. One program links the
+//! crate once.
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../common/wheel.rs"]
+mod wheel;
+
+mod admission;
+mod allocations;
+mod balancer;
+mod closed_forms;
+mod conformance;
+mod determinism;
+mod engine;
+mod engine_forms;
+mod failover;
+mod faults;
+mod health;
+mod herd;
+mod laws;
+mod limiter;
+mod metastable;
+mod metrics;
+mod monotone;
+mod overload;
+mod regions;
+mod scale;
+mod smart;
+mod strategies;
+mod traces;
+mod traffic;
+mod workflows;

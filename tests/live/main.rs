@@ -1,0 +1,13 @@
+//! Real sockets on loopback: replays, mock servers, the gateway. What is asserted is replay from the
+//! journal and conservation, never a duration.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod gate;
+
+mod back_pressure;
+mod gateway;
+mod mock;
+mod oracle;
+mod parity;
+mod serve;
