@@ -15,7 +15,7 @@ mod wheel;
 use std::fmt;
 use std::process::Command;
 
-use plimsoll::balance::{Entry, REGISTRY};
+use plimsoll::balance::{REGISTRY, StrategyDef};
 use wheel::Wheel;
 
 fn main() {
@@ -76,7 +76,7 @@ fn counted_arrival(wheel: &mut Wheel) {
 }
 
 struct Case {
-    entry: &'static Entry,
+    entry: &'static StrategyDef,
     nodes: usize,
 }
 
@@ -88,7 +88,7 @@ impl fmt::Display for Case {
 }
 
 /// Returns whether the strategy looks at every node by what it is.
-fn scans(entry: &Entry) -> bool {
+fn scans(entry: &StrategyDef) -> bool {
     entry.cost.starts_with("O(n)") && !entry.cost.contains("up to")
 }
 

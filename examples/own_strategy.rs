@@ -6,7 +6,9 @@
 //! The strategy is given the nodes that may serve a request, with everything the balancer knows of
 //! them, and hears what came of its choices. It never sees how long an answer will really take.
 
-use plimsoll::balance::{Ask, End, Fact, Fleet, REGISTRY, Scored, Strategy, Term, Terms, Why};
+use plimsoll::balance::{
+    End, Fact, Fleet, PickContext, REGISTRY, Scored, Strategy, Term, Terms, Why,
+};
 use plimsoll::metrics::{Collector, Summary, Watch};
 use plimsoll::rng::Rng;
 use plimsoll::scenario::{Arrivals, Scenario};
@@ -53,20 +55,20 @@ struct OwnPace {
 }
 
 impl OwnPace {
-    fn cost(&self, ask: &Ask<'_>, id: NodeId) -> f64 {
-        let node = ask.node(id);
+    fn cost(&self, context: &PickContext<'_>, id: NodeId) -> f64 {
+        let node = context.node(id);
         let seconds = self.seconds.get(node.seat as usize).copied().unwrap_or(0.0);
-        ask.against_failure(node, seconds.max(1e-3) * f64::from(node.ledger.requests + 1))
+        context.against_failure(node, seconds.max(1e-3) * f64::from(node.ledger.requests + 1))
     }
 }
 
 impl Strategy for OwnPace {
-    fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
+    fn pick(&mut self, context: &PickContext<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
         let mut best: Option<Scored> = None;
         let mut ties = 0;
-        for node in ask.candidates() {
-            let score = self.cost(ask, node);
-            ask.looked_at(node, score); // For explanations; costs nothing when nobody asks.
+        for node in context.candidates() {
+            let score = self.cost(context, node);
+            context.looked_at(node, score); // For explanations; costs nothing when nobody asks.
             why.considered += 1;
             let this = Scored { score, ..Scored::unscored(node) };
             match best {
@@ -85,8 +87,8 @@ impl Strategy for OwnPace {
         Some(why.chosen.node)
     }
 
-    fn terms(&self, ask: &Ask<'_>, node: NodeId) -> Terms {
-        Terms::NONE.with(Term::Latency, self.cost(ask, node))
+    fn terms(&self, context: &PickContext<'_>, node: NodeId) -> Terms {
+        Terms::NONE.with(Term::Latency, self.cost(context, node))
     }
 
     fn learn(&mut self, _now: Time, fact: &Fact<'_>, fleet: &Fleet) {

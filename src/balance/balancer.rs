@@ -35,7 +35,7 @@ use super::resize::Scaler;
 use super::route::{Degrading, LaneId, RouteSpec, Routes};
 use super::saturation::Overload;
 use super::spill::Spill;
-use super::strategy::{Ask, Fact, Sent, Strategy, StrategySpec};
+use super::strategy::{DispatchFacts, Fact, PickContext, Strategy, StrategySpec};
 use super::timer::{Alarm, Timers};
 use super::under_way::{Choice, Live, Phase, Reach, RequestKey, Running, Totals, Try, TryKey};
 use super::unloaded::Unloaded;
@@ -537,7 +537,7 @@ impl Balancer {
             if self.fleet.open(pool, tier).is_empty() {
                 continue;
             }
-            let ask = Ask {
+            let context = PickContext {
                 now: self.now,
                 request: &live.request,
                 expected_output,
@@ -562,27 +562,27 @@ impl Balancer {
                 pool,
                 tier,
                 strategy: self.specs[pool.index()].index(),
-                candidates: ask.open_count() as u32,
+                candidates: context.open_count() as u32,
                 considered: 0,
                 chosen: Scored::unscored(NodeId(u32::MAX)),
                 runner_up: None,
                 panic: false,
             };
             let strategy = &mut self.strategies[pool.index()][tier as usize];
-            let Some(node) = strategy.pick(&ask, &mut self.strategy_rng, &mut why) else {
+            let Some(node) = strategy.pick(&context, &mut self.strategy_rng, &mut why) else {
                 continue;
             };
-            assert!(ask.allows(node), "a strategy picks a candidate");
+            assert!(context.allows(node), "a strategy picks a candidate");
             why.panic = self.fleet.node(node).state() != NodeState::Up;
-            why.chosen.terms = strategy.terms(&ask, node);
+            why.chosen.terms = strategy.terms(&context, node);
             if let Some(second) = &mut why.runner_up {
-                second.terms = strategy.terms(&ask, second.node);
+                second.terms = strategy.terms(&context, second.node);
             }
-            let memo = strategy.memo(&ask, node);
+            let memo = strategy.memo(&context, node);
             if let Some(attempt) = asked {
                 let looked_at = self.looked_at.take();
                 let explanation =
-                    Explanation::of(&ask, strategy.as_ref(), attempt, &why, &looked_at);
+                    Explanation::of(&context, strategy.as_ref(), attempt, &why, &looked_at);
                 self.effects.events.push(Event::Explained(Box::new(explanation)));
             }
             return Some(Choice { node, why, memo });
@@ -639,7 +639,12 @@ impl Balancer {
             tokens: Tokens::ZERO,
             held,
             prices: self.fleet.node(node).prices(),
-            sent: Sent { class: live.request.class, prompt: live.request.prompt, expected, memo },
+            sent: DispatchFacts {
+                class: live.request.class,
+                prompt: live.request.prompt,
+                expected,
+                memo,
+            },
             tenure: self.tenures[why.pool.index()],
             closing: None,
             spilled: !degraded && home != Some((why.pool, why.tier)),
@@ -972,10 +977,10 @@ impl Balancer {
     }
 
     /// What was known when an attempt was sent. A strategy is reminded of its own words only.
-    fn sent(&self, key: TryKey) -> Sent {
+    fn sent(&self, key: TryKey) -> DispatchFacts {
         let this = &self.tries[key];
         let current = self.tenures[self.fleet.node(this.node).home().0.index()];
-        Sent { memo: this.sent.memo.filter(|_| this.tenure == current), ..this.sent }
+        DispatchFacts { memo: this.sent.memo.filter(|_| this.tenure == current), ..this.sent }
     }
 
     pub(super) fn learn(&mut self, node: NodeId, fact: &Fact<'_>) {

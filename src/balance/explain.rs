@@ -5,7 +5,7 @@
 
 use super::event::{Attempt, Terms, Why};
 use super::fleet::NodeState;
-use super::strategy::{Ask, Strategy};
+use super::strategy::{PickContext, Strategy};
 use crate::unit::{NodeId, RequestId, Time, Tokens};
 
 /// Of larger tiers an explanation tells the nodes looked at and counts the others.
@@ -121,7 +121,7 @@ impl Filter {
 
 impl Explanation {
     pub(super) fn of(
-        ask: &Ask<'_>,
+        context: &PickContext<'_>,
         strategy: &dyn Strategy,
         attempt: Attempt,
         why: &Why,
@@ -136,7 +136,7 @@ impl Explanation {
             let place = scores.binary_search_by_key(&node, |(other, _)| *other).ok()?;
             Some(scores[place].1)
         };
-        let members = ask.members();
+        let members = context.members();
         let mut shown = members.to_vec();
         if shown.len() > CANDIDATES_MAX {
             // The winner, then those looked at, the best first, then the others.
@@ -156,13 +156,13 @@ impl Explanation {
         let candidates: Vec<Candidate> = shown
             .into_iter()
             .map(|id| {
-                let node = ask.node(id);
+                let node = context.node(id);
                 let score = score_of(id);
                 let verdict = if id == why.chosen.node {
                     Verdict::Chosen(score.unwrap_or(why.chosen.score))
                 } else if let Some(score) = score {
                     Verdict::LookedAt(score)
-                } else if let Some(filter) = ask.filter(id) {
+                } else if let Some(filter) = context.filter(id) {
                     Verdict::Filtered(filter)
                 } else {
                     Verdict::NotDrawn
@@ -170,14 +170,14 @@ impl Explanation {
                 Candidate {
                     node: id,
                     verdict,
-                    terms: strategy.terms(ask, id),
-                    success: node.success(ask.now),
+                    terms: strategy.terms(context, id),
+                    success: node.success(context.now),
                     in_flight: node.ledger.requests,
                 }
             })
             .collect();
         let omitted = members.len() - candidates.len();
-        let expected_output = ask.expected_output;
-        Explanation { attempt, at: ask.now, expected_output, why: *why, candidates, omitted }
+        let expected_output = context.expected_output;
+        Explanation { attempt, at: context.now, expected_output, why: *why, candidates, omitted }
     }
 }

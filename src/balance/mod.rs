@@ -74,8 +74,8 @@ pub use route::{Degrade, Match, Pressure, RouteSpec, Routes};
 pub use saturation::{SATURATION_EVERY, SATURATION_MAX, ShedSpec};
 pub use scale::{Reason, ScaleSpec, State, Stats, Target, Wanted, tick};
 pub use strategy::{
-    Ask, Entry, Fact, Memo, REGISTRY, SCAN_MAX, Sent, Setting, SettingKind, Shortlist, Strategy,
-    StrategySpec, score, usable,
+    DispatchFacts, Fact, Memo, PickContext, REGISTRY, SCAN_MAX, Setting, SettingKind, Shortlist,
+    Strategy, StrategyDef, StrategySpec, score, usable,
 };
 pub use under_way::Totals;
 pub use waiting::{MIN_SHARE_MAX, Order, Waiting};

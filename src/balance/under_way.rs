@@ -12,7 +12,7 @@ use super::fleet::{Held, Prices};
 use super::ladder::Rung;
 use super::request::Request;
 use super::route::LaneId;
-use super::strategy::{Memo, Sent};
+use super::strategy::{DispatchFacts, Memo};
 use crate::unit::{Cost, NodeId, PoolId, RegionId, RouteId, Time, Tokens};
 
 new_key_type! {
@@ -137,7 +137,7 @@ pub(super) struct Try {
     /// Prices in force at dispatch: a change never reprices the past.
     pub(super) prices: Prices,
     /// What its strategy is reminded of.
-    pub(super) sent: Sent,
+    pub(super) sent: DispatchFacts,
     /// Which strategy of its pool chose the node.
     pub(super) tenure: u32,
     /// How it ended for the request, if the executor has yet to confirm.

@@ -17,7 +17,7 @@ pub(super) fn read(walk: &mut Walk, field: Field<'_>) -> Option<StrategySpec> {
     if name == "score" && !settings.is_table() {
         // `{ score = "..." }` is as good as `{ score = { formula = "..." } }`.
         let formula = &spec.entry().settings[0];
-        set(walk, &mut spec, 0, formula, settings);
+        set(walk, &mut spec, formula, settings);
         return Some(spec);
     }
     let Kind::Table(entries) = &settings.value.kind else {
@@ -26,14 +26,14 @@ pub(super) fn read(walk: &mut Walk, field: Field<'_>) -> Option<StrategySpec> {
     };
     for entry in entries {
         let known = spec.entry().settings;
-        let Some(place) = known.iter().position(|setting| setting.name == entry.key) else {
+        let Some(setting) = known.iter().find(|setting| setting.name == entry.key) else {
             let help = suggest("setting", &entry.key, known.iter().map(|setting| setting.name));
             let message = format!("`{name}` has no setting {}", quote(&entry.key));
             walk.problem(&entry.place, message).label("not a setting").help(help);
             continue;
         };
         let value = Field { name: &entry.key, value: &entry.value };
-        set(walk, &mut spec, place, &known[place], value);
+        set(walk, &mut spec, setting, value);
     }
     Some(spec)
 }
@@ -61,7 +61,6 @@ fn named(
 fn set(
     walk: &mut Walk,
     spec: &mut StrategySpec,
-    place: usize,
     setting: &Setting,
     field: Field<'_>,
 ) -> Option<()> {
@@ -86,7 +85,7 @@ fn set(
             return Some(());
         }
     };
-    if let Err(wanted) = spec.set(place, value) {
+    if let Err(wanted) = spec.set(setting.name, value) {
         walk.must_be(field, &wanted).help(setting.about);
     }
     Some(())

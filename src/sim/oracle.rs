@@ -19,7 +19,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::driver::Flight;
-use crate::balance::{Ask, Attempt, Fact, Fleet, Request, Scored, Strategy, Term, Terms, Why};
+use crate::balance::{
+    Attempt, Fact, Fleet, PickContext, Request, Scored, Strategy, Term, Terms, Why,
+};
 use crate::id_map::IdMap;
 use crate::node::{Blocks, Node, Outlook, Work};
 use crate::rng::Rng;
@@ -79,15 +81,15 @@ fn cost(outlook: Option<Outlook>) -> f64 {
 }
 
 impl Strategy for Oracle {
-    fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
+    fn pick(&mut self, context: &PickContext<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
         let eyes = self.sight.eyes();
         let mut best: Option<(NodeId, f64)> = None;
         let mut second: Option<(NodeId, f64)> = None;
         let mut ties = 0;
-        for node in ask.candidates() {
+        for node in context.candidates() {
             why.considered += 1;
-            let this = cost(eyes.outlook(ask.now, ask.request, node));
-            ask.looked_at(node, this);
+            let this = cost(eyes.outlook(context.now, context.request, node));
+            context.looked_at(node, this);
             match best {
                 Some((_, least)) if this > least => {
                     if second.is_none_or(|(_, cost)| this < cost) {
@@ -114,8 +116,8 @@ impl Strategy for Oracle {
         Some(node)
     }
 
-    fn terms(&self, ask: &Ask<'_>, node: NodeId) -> Terms {
-        match self.sight.eyes().outlook(ask.now, ask.request, node) {
+    fn terms(&self, context: &PickContext<'_>, node: NodeId) -> Terms {
+        match self.sight.eyes().outlook(context.now, context.request, node) {
             Some(Outlook { own, others }) => {
                 Terms::NONE.with(Term::Latency, own).with(Term::Others, others)
             }

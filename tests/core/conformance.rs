@@ -161,9 +161,9 @@ const PEERS: &[&str] = &[
 #[test]
 fn old_figures_cost_no_more_than_is_stated() {
     let named = |name| StrategySpec::named(name).expect("it is listed");
-    let set = |name, place, signal| {
+    let set = |name, signal| {
         let mut spec = named(name);
-        spec.set(place, signal).expect("a signal");
+        spec.set("signal", signal).expect("a signal");
         spec
     };
     let listed = REGISTRY.iter().map(|entry| {
@@ -176,9 +176,9 @@ fn old_figures_cost_no_more_than_is_stated() {
         (named(entry.name), by)
     });
     let others = [
-        (set("least_connections", 0, 1), By::Reports),
-        (set("least_connections", 0, 2), By::Fused),
-        (set("power_of_two", 1, 1), By::ReportsOfTwo),
+        (set("least_connections", 1), By::Reports),
+        (set("least_connections", 2), By::Fused),
+        (set("power_of_two", 1), By::ReportsOfTwo),
     ];
     for (spec, by) in listed.chain(others) {
         let mean = |count, every: Option<f64>| {

@@ -23,8 +23,7 @@ const LOAD: f64 = 0.9;
 /// Random: M/M/1 at this load.
 const RANDOM: f64 = 10.0;
 
-/// The places of `signal` in the lists of settings, and its words.
-const SIGNAL: [(&str, usize); 2] = [("least_connections", 0), ("power_of_two", 1)];
+/// Words of the setting `signal`, by place.
 const REPORTED: u64 = 1;
 const FUSED: u64 = 2;
 
@@ -43,8 +42,7 @@ fn own_only(strategy: &str, instances: u32, requests: u64) -> f64 {
 /// The mean where nodes report every `every` service times.
 fn reported(strategy: &str, signal: u64, instances: u32, every: f64, requests: u64) -> f64 {
     let mut world = world(strategy, instances, requests);
-    let (_, place) = SIGNAL.into_iter().find(|(name, _)| *name == strategy).expect("it is known");
-    world.config.pools[0].strategy.set(place, signal).expect("a signal");
+    world.config.pools[0].strategy.set("signal", signal).expect("a signal");
     world.config.view.reports_fresh = Span::from_secs(100);
     let every = Span::from_seconds(every);
     world.instances.reports = Some(Exchange { every, delay: Span::ZERO });
@@ -118,7 +116,7 @@ fn peers_that_share_their_load_see_as_one() {
 fn many_balancers_keep_every_invariant_and_repeat_bit_for_bit() {
     let run = |check| {
         let mut world = world(PAIR, 5, 3_000);
-        world.config.pools[0].strategy.set(1, FUSED).expect("a signal");
+        world.config.pools[0].strategy.set("signal", FUSED).expect("a signal");
         let every = Some(Exchange { every: Span::from_millis(300), delay: Span::from_millis(40) });
         world.instances = Instances { count: 5, share: every, reports: every };
         let mut events = Vec::new();

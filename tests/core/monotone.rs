@@ -381,20 +381,20 @@ fn near(a: f64, b: f64) -> bool {
 /// happens to a node is no input of theirs.
 fn strategies() -> Vec<(StrategySpec, bool)> {
     let named = |name: &str| StrategySpec::named(name).expect("it is listed");
-    let set = |name: &str, place, value| {
+    let set = |name: &str, setting: &str, value| {
         let mut spec = named(name);
-        spec.set(place, value).expect("a value");
+        spec.set(setting, value).expect("a value");
         (spec, false)
     };
     let mut others = vec![
-        set("least_connections", 0, 1),
-        set("least_connections", 0, 2),
-        set("power_of_two", 1, 1),
-        set("power_of_two", 1, 2),
-        set("peak_ewma", 0, 1),
-        set("smart", 4, 1),
+        set("least_connections", "signal", 1),
+        set("least_connections", "signal", 2),
+        set("power_of_two", "signal", 1),
+        set("power_of_two", "signal", 2),
+        set("peak_ewma", "signal", 1),
+        set("smart", "mode", 1),
     ];
-    let (unbound, _) = set("consistent_hash", 2, 0);
+    let (unbound, _) = set("consistent_hash", "bound", 0);
     others.push((unbound, true));
     let listed = REGISTRY.iter().map(|entry| (named(entry.name), BLIND.contains(&entry.name)));
     listed.chain(others).collect()

@@ -71,7 +71,7 @@ fn keys_stay_and_only_those_of_a_lost_node_move() {
     let named = |name| StrategySpec::named(name).expect("it is listed");
     let hash = |method| {
         let mut spec = named("consistent_hash");
-        spec.set(0, method).expect("a method");
+        spec.set("method", method).expect("a method");
         spec
     };
     for spec in [named("session_affinity"), hash(0), hash(1), hash(2)] {
@@ -93,7 +93,7 @@ fn keys_stay_and_only_those_of_a_lost_node_move() {
 #[test]
 fn a_bounded_hash_never_exceeds_its_bound() {
     let mut spec = StrategySpec::named("consistent_hash").expect("it is listed");
-    spec.set(2, 1_250_000).expect("a bound");
+    spec.set("bound", 1_250_000).expect("a bound");
     let mut world = World::new(10, "random", &slots(1, exponential(1.0)), 1.0, 1);
     world.config.pools[0].strategy = spec;
     let mut balancer = Balancer::new(world.config);

@@ -6,7 +6,7 @@ use std::io::BufReader;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plimsoll::balance::{Balancer, Entry, Event, Input, usable};
+use plimsoll::balance::{Balancer, Event, Input, StrategyDef, usable};
 use plimsoll::journal::{Header, Writer};
 use plimsoll::live::driver::Watcher;
 use plimsoll::live::mock::{Mock, NodeName, Parts as MockParts};
@@ -196,8 +196,9 @@ fn differences(live: &Summary, simulated: &Summary) -> (f64, f64, f64) {
 #[test]
 fn a_replay_of_every_strategy_through_a_storm_is_lawful() {
     let requests = 600;
-    let start =
-        |entry: &'static Entry| (entry.name, tokio::spawn(replayed(squall(entry.name, requests))));
+    let start = |entry: &'static StrategyDef| {
+        (entry.name, tokio::spawn(replayed(squall(entry.name, requests))))
+    };
     runtime().block_on(async {
         // A few at a time: all at once would measure the machine they share.
         for some in usable().chunks(10) {

@@ -7,13 +7,13 @@
 //! dearer until spending is back.
 
 use super::shortest_expected::{Eye, seconds};
-use super::{Ask, Entry, Fact, Memo, Setting, SettingKind, Strategy, cheapest};
+use super::{Fact, Memo, PickContext, Setting, SettingKind, Strategy, StrategyDef, cheapest};
 use crate::balance::event::{Term, Terms, Why};
 use crate::balance::fleet::Fleet;
 use crate::rng::Rng;
 use crate::unit::{NodeId, Time};
 
-pub(super) const ENTRY: Entry = Entry {
+pub(super) const DEF: StrategyDef = StrategyDef {
     name: "budget_paced",
     summary: "the fastest that a budget of dollars an hour allows",
     when: "a fixed budget, dear fast and cheap slow nodes of one model",
@@ -35,8 +35,8 @@ pub(super) const ENTRY: Entry = Entry {
     ],
     build: |spec| {
         Box::new(BudgetPaced {
-            per_second: spec.ratio(0).max(1e-6) / 3_600.0,
-            stiffness: spec.ratio(1),
+            per_second: spec.ratio("dollars_per_hour").max(1e-6) / 3_600.0,
+            stiffness: spec.ratio("stiffness"),
             debt: 0.0,
             stamp: Time::ZERO,
             eye: Eye::default(),
@@ -68,25 +68,25 @@ impl BudgetPaced {
 }
 
 impl Strategy for BudgetPaced {
-    fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
-        self.book(ask.now, 0.0);
+    fn pick(&mut self, context: &PickContext<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
+        self.book(context.now, 0.0);
         let rate = self.rate();
-        self.eye.least(ask, rng, why, |id, prediction| {
-            let cost = seconds(ask, prediction) + rate * cheapest::dollars(ask, id);
-            (ask.against_failure(ask.node(id), cost), 0.0)
+        self.eye.pick_least(context, rng, why, |id, prediction| {
+            let cost = seconds(context, prediction) + rate * cheapest::dollars(context, id);
+            (context.against_failure(context.node(id), cost), 0.0)
         })
     }
 
-    fn terms(&self, ask: &Ask<'_>, node: NodeId) -> Terms {
-        let prediction = self.eye.predict(ask, node);
+    fn terms(&self, context: &PickContext<'_>, node: NodeId) -> Terms {
+        let prediction = self.eye.predict(context, node);
         Terms::NONE
             .with(Term::Ttft, prediction.ttft)
-            .with(Term::Decoding, seconds(ask, &prediction) - prediction.ttft)
-            .with(Term::Price, self.rate() * cheapest::dollars(ask, node))
+            .with(Term::Decoding, seconds(context, &prediction) - prediction.ttft)
+            .with(Term::Price, self.rate() * cheapest::dollars(context, node))
     }
 
-    fn memo(&self, ask: &Ask<'_>, node: NodeId) -> Option<Memo> {
-        Some(self.eye.memo(ask, node))
+    fn memo(&self, context: &PickContext<'_>, node: NodeId) -> Option<Memo> {
+        Some(self.eye.memo(context, node))
     }
 
     fn learn(&mut self, now: Time, fact: &Fact<'_>, fleet: &Fleet) {

@@ -5,14 +5,14 @@
 //! balancer has there, `clients` the number of balancers. The cube makes long queues disproportionately
 //! bad. The service time is taken to be the response time over the requests that were in flight.
 
-use super::{Ask, Entry, Fact, Setting, SettingKind, Strategy, least};
+use super::{Fact, PickContext, Setting, SettingKind, Strategy, StrategyDef, pick_least};
 use crate::balance::event::{End, Term, Terms, Why};
 use crate::balance::failover::wasted;
 use crate::balance::fleet::Fleet;
 use crate::rng::Rng;
 use crate::unit::{NodeId, Time};
 
-pub(super) const ENTRY: Entry = Entry {
+pub(super) const DEF: StrategyDef = StrategyDef {
     name: "c3",
     summary: "response time plus the cube of the queue, in service times",
     when: "replicated stores and tools with short requests; reports of queue length help",
@@ -33,7 +33,11 @@ pub(super) const ENTRY: Entry = Entry {
         },
     ],
     build: |spec| {
-        Box::new(C3 { clients: spec.get(0) as f64, gain: spec.ratio(1), nodes: Vec::new() })
+        Box::new(C3 {
+            clients: spec.count("clients") as f64,
+            gain: spec.ratio("smoothing"),
+            nodes: Vec::new(),
+        })
     },
 };
 
@@ -50,31 +54,32 @@ struct C3 {
 
 impl C3 {
     /// (response, queue) terms of the score.
-    fn parts(&self, ask: &Ask<'_>, id: NodeId) -> (f64, f64) {
-        let node = ask.node(id);
+    fn parts(&self, context: &PickContext<'_>, id: NodeId) -> (f64, f64) {
+        let node = context.node(id);
         let (response, service) = self.nodes.get(node.seat as usize).copied().unwrap_or((0.0, 0.0));
         let own = f64::from(node.ledger.requests);
-        let waiting = ask.fleet.report(id, ask.now).map_or(0.0, |report| f64::from(report.waiting));
+        let waiting =
+            context.fleet.report(id, context.now).map_or(0.0, |report| f64::from(report.waiting));
         let queue = 1.0 + own * self.clients + waiting;
         (response - service, queue.powi(3) * service)
     }
 }
 
 impl Strategy for C3 {
-    fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
-        least(ask, ask.candidates(), rng, why, |id| {
-            let (response, queue) = self.parts(ask, id);
-            let node = ask.node(id);
+    fn pick(&mut self, context: &PickContext<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
+        pick_least(context, context.candidates(), rng, why, |id| {
+            let (response, queue) = self.parts(context, id);
+            let node = context.node(id);
             // Equals, and nodes not known yet, by load.
             (
-                ask.against_failure(node, (response + queue).max(0.0)),
+                context.against_failure(node, (response + queue).max(0.0)),
                 f64::from(node.ledger.requests),
             )
         })
     }
 
-    fn terms(&self, ask: &Ask<'_>, node: NodeId) -> Terms {
-        let (response, queue) = self.parts(ask, node);
+    fn terms(&self, context: &PickContext<'_>, node: NodeId) -> Terms {
+        let (response, queue) = self.parts(context, node);
         Terms::NONE.with(Term::Latency, response).with(Term::Queue, queue)
     }
 

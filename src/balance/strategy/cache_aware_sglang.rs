@@ -7,7 +7,8 @@
 
 use super::prefix_index::PrefixIndex;
 use super::{
-    Ask, Entry, Fact, Setting, SettingKind, Shortlist, Strategy, least, least_connections,
+    Fact, PickContext, Setting, SettingKind, Shortlist, Strategy, StrategyDef, least_connections,
+    pick_least,
 };
 use crate::balance::event::{Term, Terms, Why};
 use crate::balance::fleet::Fleet;
@@ -15,7 +16,7 @@ use crate::balance::hearsay::Signal;
 use crate::rng::Rng;
 use crate::unit::{NodeId, Time};
 
-pub(super) const ENTRY: Entry = Entry {
+pub(super) const DEF: StrategyDef = StrategyDef {
     name: "cache_aware_sglang",
     summary: "as the SGLang router: longest prefix match while balanced, else least loaded",
     when: "to compare with SGLang; otherwise prefix_cache_aware",
@@ -43,9 +44,9 @@ pub(super) const ENTRY: Entry = Entry {
     ],
     build: |spec| {
         Box::new(CacheAware {
-            threshold: spec.ratio(0),
-            abs: spec.get(1) as f64,
-            rel: spec.ratio(2),
+            threshold: spec.ratio("threshold"),
+            abs: spec.count("abs") as f64,
+            rel: spec.ratio("rel"),
             index: PrefixIndex::default(),
             list: Shortlist::default(),
         })
@@ -62,29 +63,29 @@ struct CacheAware {
 }
 
 impl Strategy for CacheAware {
-    fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
-        let loads = || ask.candidates().map(|id| f64::from(ask.node(id).ledger.requests));
+    fn pick(&mut self, context: &PickContext<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
+        let loads = || context.candidates().map(|id| f64::from(context.node(id).ledger.requests));
         let most = loads().fold(0.0, f64::max);
         let fewest = loads().fold(f64::INFINITY, f64::min);
         let imbalanced = most - fewest > self.abs && most > self.rel * fewest;
         let mut list = std::mem::take(&mut self.list);
         list.clear();
-        self.index.look_up(ask, &mut list);
+        self.index.look_up(context, &mut list);
         self.list = list;
         let threshold = self.threshold;
-        least(ask, ask.candidates(), rng, why, |id| {
-            let matched = self.index.match_rate(ask.request, id);
+        pick_least(context, context.candidates(), rng, why, |id| {
+            let matched = self.index.match_rate(context.request, id);
             // Matches above the threshold come first, the longest of them foremost.
             let matched = if imbalanced || matched <= threshold { 0.0 } else { matched };
-            let load = least_connections::cost(ask, Signal::Own, id);
+            let load = least_connections::cost(context, Signal::Own, id);
             (if matched > 0.0 { 1.0 - matched } else { 1.0 + load }, load)
         })
     }
 
-    fn terms(&self, ask: &Ask<'_>, node: NodeId) -> Terms {
-        let new = self.index.uncached(ask.request, node).0 as f64;
+    fn terms(&self, context: &PickContext<'_>, node: NodeId) -> Terms {
+        let new = self.index.uncached(context.request, node).0 as f64;
         Terms::NONE
-            .with(Term::Load, least_connections::load(ask, Signal::Own, node))
+            .with(Term::Load, least_connections::load(context, Signal::Own, node))
             .with(Term::Prefill, new)
     }
 

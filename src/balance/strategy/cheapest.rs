@@ -5,13 +5,13 @@
 //! A node with an hourly price costs nothing more for one more request, so owned hardware is filled
 //! before anything is bought. Cheap nodes fill up: give them a concurrency limit.
 
-use super::{Ask, Entry, Strategy, least, least_connections};
+use super::{PickContext, Strategy, StrategyDef, least_connections, pick_least};
 use crate::balance::event::{Term, Terms, Usage, Why};
 use crate::balance::hearsay::Signal;
 use crate::rng::Rng;
 use crate::unit::{NodeId, Tokens};
 
-pub(super) const ENTRY: Entry = Entry {
+pub(super) const DEF: StrategyDef = StrategyDef {
     name: "cheapest",
     summary: "cost-based: the node where this request costs least, equals by load",
     when: "one model at several prices, with concurrency limits on the cheap ones",
@@ -25,22 +25,26 @@ pub(super) const ENTRY: Entry = Entry {
 struct Cheapest;
 
 /// What the request is expected to cost there.
-pub(super) fn dollars(ask: &Ask<'_>, node: NodeId) -> f64 {
-    let usage =
-        Usage { input: ask.request.prompt, cached: Tokens::ZERO, output: ask.expected_output };
-    ask.node(node).spec.prices.of(&usage).dollars()
+pub(super) fn dollars(context: &PickContext<'_>, node: NodeId) -> f64 {
+    let usage = Usage {
+        input: context.request.prompt,
+        cached: Tokens::ZERO,
+        output: context.expected_output,
+    };
+    context.node(node).spec.prices.of(&usage).dollars()
 }
 
 impl Strategy for Cheapest {
-    fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
-        least(ask, ask.candidates(), rng, why, |id| {
-            let node = ask.node(id);
-            let load = least_connections::cost(ask, Signal::Own, id) / f64::from(node.spec.weight);
-            (ask.against_failure(node, dollars(ask, id)), load)
+    fn pick(&mut self, context: &PickContext<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
+        pick_least(context, context.candidates(), rng, why, |id| {
+            let node = context.node(id);
+            let load =
+                least_connections::cost(context, Signal::Own, id) / f64::from(node.spec.weight);
+            (context.against_failure(node, dollars(context, id)), load)
         })
     }
 
-    fn terms(&self, ask: &Ask<'_>, node: NodeId) -> Terms {
-        Terms::NONE.with(Term::Dollars, dollars(ask, node))
+    fn terms(&self, context: &PickContext<'_>, node: NodeId) -> Terms {
+        Terms::NONE.with(Term::Dollars, dollars(context, node))
     }
 }

@@ -12,13 +12,15 @@
 //! weight changes; nodes that are down keep their place, so their keys come back.
 
 use super::hashing::{KEYS, Key, distance};
-use super::{Ask, Entry, Setting, SettingKind, Strategy, least, least_connections};
+use super::{
+    PickContext, Setting, SettingKind, Strategy, StrategyDef, least_connections, pick_least,
+};
 use crate::balance::event::{Scored, Term, Terms, Why};
 use crate::balance::hearsay::Signal;
 use crate::rng::{Rng, mix};
 use crate::unit::NodeId;
 
-pub(super) const ENTRY: Entry = Entry {
+pub(super) const DEF: StrategyDef = StrategyDef {
     name: "consistent_hash",
     summary: "the same key goes to the same node: ring, Maglev or rendezvous, loads bounded",
     when: "caches by tenant, session or prompt, several balancers that must agree",
@@ -46,9 +48,9 @@ pub(super) const ENTRY: Entry = Entry {
     ],
     build: |spec| {
         Box::new(ConsistentHash {
-            method: spec.get(0),
-            key: Key::of(spec.get(1)),
-            bound: spec.ratio(2),
+            method: spec.choice("method"),
+            key: Key::of(spec.choice("key")),
+            bound: spec.ratio("bound"),
             generation: None,
             points: Vec::new(),
             table: Vec::new(),
@@ -83,14 +85,14 @@ struct ConsistentHash {
 }
 
 impl ConsistentHash {
-    fn rebuild(&mut self, ask: &Ask<'_>) {
-        let generation = ask.fleet.generation(ask.pool, ask.tier);
+    fn rebuild(&mut self, context: &PickContext<'_>) {
+        let generation = context.fleet.generation(context.pool, context.tier);
         if self.generation == Some(generation) {
             return;
         }
         self.generation = Some(generation);
-        let members = ask.members();
-        let weight = |node: NodeId| f64::from(ask.node(node).spec.weight);
+        let members = context.members();
+        let weight = |node: NodeId| f64::from(context.node(node).spec.weight);
         self.weights = members.iter().map(|&node| weight(node)).sum();
         match self.method {
             0 => {
@@ -104,21 +106,21 @@ impl ConsistentHash {
                 }
                 self.points.sort_unstable();
             }
-            1 => self.fill(ask),
+            1 => self.fill(context),
             _ => {}
         }
     }
 
     /// Fills the Maglev table: in each round a node takes `weight / largest weight` slots, the next
     /// free ones of its own permutation of the table.
-    fn fill(&mut self, ask: &Ask<'_>) {
-        let members = ask.members();
+    fn fill(&mut self, context: &PickContext<'_>) {
+        let members = context.members();
         let wanted = members.len() * 100;
         let size = TABLES.into_iter().find(|&size| size >= wanted).unwrap_or(TABLES[2]);
         let free = NodeId(u32::MAX);
         self.table.clear();
         self.table.resize(size, free);
-        let heaviest = f64::from(ask.fleet.weight_max(ask.pool, ask.tier).max(1));
+        let heaviest = f64::from(context.fleet.weight_max(context.pool, context.tier).max(1));
         let hash = |node: NodeId, salt| mix(mix(salt, u64::from(node.0)), 0x6d61_676c);
         let mut turns: Vec<(usize, usize, f64)> = members
             .iter()
@@ -131,7 +133,7 @@ impl ConsistentHash {
         let mut left = size;
         while left > 0 {
             for (&node, (at, skip, credit)) in members.iter().zip(&mut turns) {
-                *credit += f64::from(ask.node(node).spec.weight) / heaviest;
+                *credit += f64::from(context.node(node).spec.weight) / heaviest;
                 if *credit < 1.0 || left == 0 {
                     continue;
                 }
@@ -155,42 +157,45 @@ impl ConsistentHash {
         }
     }
 
-    fn has_room(&self, ask: &Ask<'_>, id: NodeId) -> bool {
+    fn has_room(&self, context: &PickContext<'_>, id: NodeId) -> bool {
         if self.bound <= 0.0 {
             return true;
         }
-        let node = ask.node(id);
-        let total = ask.fleet.tier_load(ask.pool, ask.tier) as f64;
+        let node = context.node(id);
+        let total = context.fleet.tier_load(context.pool, context.tier) as f64;
         let share = f64::from(node.spec.weight) / self.weights;
         f64::from(node.ledger.requests) < (self.bound * (total + 1.0) * share).max(1.0).ceil()
     }
 }
 
 impl Strategy for ConsistentHash {
-    fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
-        self.rebuild(ask);
-        let key = self.key.hash(ask.request);
+    fn pick(&mut self, context: &PickContext<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
+        self.rebuild(context);
+        let key = self.key.hash(context.request);
         if self.method != 2 {
             for jump in 0..JUMPS {
                 let node = self.home(if jump == 0 { key } else { mix(key, jump) });
                 why.considered += 1;
-                if ask.allows(node)
-                    && self.has_room(ask, node)
-                    && ask.node(node).success(ask.now) > 0.5
+                if context.allows(node)
+                    && self.has_room(context, node)
+                    && context.node(node).success(context.now) > 0.5
                 {
-                    ask.looked_at(node, f64::NAN);
+                    context.looked_at(node, f64::NAN);
                     why.chosen = Scored::unscored(node);
                     return Some(node);
                 }
             }
         }
-        least(ask, ask.candidates(), rng, why, |id| {
-            let full = f64::from(u8::from(!self.has_room(ask, id)));
-            (full * 1e9 + ask.against_failure(ask.node(id), distance(ask, key, id)), 0.0)
+        pick_least(context, context.candidates(), rng, why, |id| {
+            let full = f64::from(u8::from(!self.has_room(context, id)));
+            (
+                full * 1e9 + context.against_failure(context.node(id), distance(context, key, id)),
+                0.0,
+            )
         })
     }
 
-    fn terms(&self, ask: &Ask<'_>, node: NodeId) -> Terms {
-        Terms::NONE.with(Term::Load, least_connections::load(ask, Signal::Own, node))
+    fn terms(&self, context: &PickContext<'_>, node: NodeId) -> Terms {
+        Terms::NONE.with(Term::Load, least_connections::load(context, Signal::Own, node))
     }
 }

@@ -5,13 +5,13 @@
 //! large value it is cheapest.
 
 use super::shortest_expected::{Eye, seconds};
-use super::{Ask, Entry, Fact, Memo, Setting, SettingKind, Strategy, cheapest};
+use super::{Fact, Memo, PickContext, Setting, SettingKind, Strategy, StrategyDef, cheapest};
 use crate::balance::event::{Term, Terms, Why};
 use crate::balance::fleet::Fleet;
 use crate::rng::Rng;
 use crate::unit::{NodeId, Time};
 
-pub(super) const ENTRY: Entry = Entry {
+pub(super) const DEF: StrategyDef = StrategyDef {
     name: "cost_latency",
     summary: "predicted seconds plus dollars at a fixed rate of exchange",
     when: "one model at several prices and speeds, when you can say what a second is worth",
@@ -23,7 +23,7 @@ pub(super) const ENTRY: Entry = Entry {
         default: 1_000_000_000,
         about: "seconds that a dollar is worth",
     }],
-    build: |spec| Box::new(CostLatency { exchange: spec.ratio(0), eye: Eye::default() }),
+    build: |spec| Box::new(CostLatency { exchange: spec.ratio("exchange"), eye: Eye::default() }),
 };
 
 #[derive(Debug)]
@@ -33,24 +33,24 @@ struct CostLatency {
 }
 
 impl Strategy for CostLatency {
-    fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
+    fn pick(&mut self, context: &PickContext<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
         let exchange = self.exchange;
-        self.eye.least(ask, rng, why, |id, prediction| {
-            let cost = seconds(ask, prediction) + exchange * cheapest::dollars(ask, id);
-            (ask.against_failure(ask.node(id), cost), 0.0)
+        self.eye.pick_least(context, rng, why, |id, prediction| {
+            let cost = seconds(context, prediction) + exchange * cheapest::dollars(context, id);
+            (context.against_failure(context.node(id), cost), 0.0)
         })
     }
 
-    fn terms(&self, ask: &Ask<'_>, node: NodeId) -> Terms {
-        let prediction = self.eye.predict(ask, node);
+    fn terms(&self, context: &PickContext<'_>, node: NodeId) -> Terms {
+        let prediction = self.eye.predict(context, node);
         Terms::NONE
             .with(Term::Ttft, prediction.ttft)
-            .with(Term::Decoding, seconds(ask, &prediction) - prediction.ttft)
-            .with(Term::Price, self.exchange * cheapest::dollars(ask, node))
+            .with(Term::Decoding, seconds(context, &prediction) - prediction.ttft)
+            .with(Term::Price, self.exchange * cheapest::dollars(context, node))
     }
 
-    fn memo(&self, ask: &Ask<'_>, node: NodeId) -> Option<Memo> {
-        Some(self.eye.memo(ask, node))
+    fn memo(&self, context: &PickContext<'_>, node: NodeId) -> Option<Memo> {
+        Some(self.eye.memo(context, node))
     }
 
     fn learn(&mut self, now: Time, fact: &Fact<'_>, fleet: &Fleet) {

@@ -6,7 +6,9 @@
 //! shares have no common unit (queues of 0 and 1 score as far apart as 0 and 500): a baseline.
 
 use super::prefix_index::PrefixIndex;
-use super::{Ask, Entry, Fact, Setting, SettingKind, Shortlist, Strategy, least};
+use super::{
+    Fact, PickContext, Setting, SettingKind, Shortlist, Strategy, StrategyDef, pick_least,
+};
 use crate::balance::event::{Term, Terms, Why};
 use crate::balance::fleet::Fleet;
 use crate::rng::Rng;
@@ -14,7 +16,7 @@ use crate::unit::{NodeId, Time};
 
 const WEIGHT: SettingKind = SettingKind::Ratio { max: 1_000_000_000 };
 
-pub(super) const ENTRY: Entry = Entry {
+pub(super) const DEF: StrategyDef = StrategyDef {
     name: "endpoint_picker",
     summary: "as the Gateway API inference extension: weighted scores of queue, KV and prefix",
     when: "to compare with llm-d and the inference gateway",
@@ -27,7 +29,7 @@ pub(super) const ENTRY: Entry = Entry {
     ],
     build: |spec| {
         Box::new(EndpointPicker {
-            weights: [spec.ratio(0), spec.ratio(1), spec.ratio(2)],
+            weights: [spec.ratio("queue"), spec.ratio("kv"), spec.ratio("prefix")],
             index: PrefixIndex::default(),
             list: Shortlist::default(),
             range: (0.0, 0.0, 1.0),
@@ -44,52 +46,53 @@ struct EndpointPicker {
     range: (f64, f64, f64),
 }
 
-fn queue(ask: &Ask<'_>, id: NodeId) -> f64 {
-    let node = ask.node(id);
-    ask.fleet
-        .report(id, ask.now)
+fn queue(context: &PickContext<'_>, id: NodeId) -> f64 {
+    let node = context.node(id);
+    context
+        .fleet
+        .report(id, context.now)
         .map_or_else(|| f64::from(node.ledger.requests), |report| f64::from(report.waiting))
 }
 
 impl EndpointPicker {
     /// Scores from 0 to 1: queue, KV, prefix.
-    fn scores(&self, ask: &Ask<'_>, id: NodeId) -> [f64; 3] {
+    fn scores(&self, context: &PickContext<'_>, id: NodeId) -> [f64; 3] {
         let (shortest, longest, held) = self.range;
-        let node = ask.node(id);
+        let node = context.node(id);
         let spread = longest - shortest;
-        let by_queue = if spread > 0.0 { (longest - queue(ask, id)) / spread } else { 1.0 };
-        let used = ask
+        let by_queue = if spread > 0.0 { (longest - queue(context, id)) / spread } else { 1.0 };
+        let used = context
             .fleet
-            .report(id, ask.now)
+            .report(id, context.now)
             .map_or_else(|| node.ledger.kv.0 as f64 / held, |report| report.kv_used.value());
-        [by_queue, 1.0 - used, self.index.match_rate(ask.request, id)]
+        [by_queue, 1.0 - used, self.index.match_rate(context.request, id)]
     }
 }
 
 impl Strategy for EndpointPicker {
-    fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
+    fn pick(&mut self, context: &PickContext<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
         let mut list = std::mem::take(&mut self.list);
         list.clear();
-        self.index.look_up(ask, &mut list);
+        self.index.look_up(context, &mut list);
         self.list = list;
-        let queues = || ask.candidates().map(|id| queue(ask, id));
-        let held = ask.candidates().map(|id| ask.node(id).ledger.kv.0).max()?;
+        let queues = || context.candidates().map(|id| queue(context, id));
+        let held = context.candidates().map(|id| context.node(id).ledger.kv.0).max()?;
         self.range = (
             queues().fold(f64::INFINITY, f64::min),
             queues().fold(0.0, f64::max),
             held.max(1) as f64,
         );
         let all: f64 = self.weights.iter().sum();
-        least(ask, ask.candidates(), rng, why, |id| {
-            let scores = self.scores(ask, id);
+        pick_least(context, context.candidates(), rng, why, |id| {
+            let scores = self.scores(context, id);
             let good: f64 =
                 scores.iter().zip(&self.weights).map(|(score, weight)| score * weight).sum();
-            (ask.against_failure(ask.node(id), 1.0 + all - good), 0.0)
+            (context.against_failure(context.node(id), 1.0 + all - good), 0.0)
         })
     }
 
-    fn terms(&self, ask: &Ask<'_>, node: NodeId) -> Terms {
-        let [queue, kv, prefix] = self.scores(ask, node);
+    fn terms(&self, context: &PickContext<'_>, node: NodeId) -> Terms {
+        let [queue, kv, prefix] = self.scores(context, node);
         let [by_queue, by_kv, by_prefix] = self.weights;
         Terms::NONE
             .with(Term::Queue, by_queue * (1.0 - queue))

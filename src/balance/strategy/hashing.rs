@@ -4,7 +4,7 @@
 //! hashing orders nodes by `-weight / ln(u)`, where `u` is a uniform hash of (key, node): exact
 //! weights, least disruption (Thaler and Ravishankar 1998; weighted by Schindelhauer 2005).
 
-use super::Ask;
+use super::PickContext;
 use crate::balance::request::Request;
 use crate::rng::mix;
 use crate::unit::NodeId;
@@ -56,7 +56,7 @@ fn uniform(key: u64, node: NodeId) -> f64 {
 }
 
 /// Returns how much a key dislikes a node: the least wins.
-pub(super) fn distance(ask: &Ask<'_>, key: u64, node: NodeId) -> f64 {
-    let weight = f64::from(ask.node(node).spec.weight);
+pub(super) fn distance(context: &PickContext<'_>, key: u64, node: NodeId) -> f64 {
+    let weight = f64::from(context.node(node).spec.weight);
     -uniform(key, node).ln() / weight
 }

@@ -6,14 +6,16 @@
 
 use std::collections::VecDeque;
 
-use super::{Ask, Entry, Fact, Setting, SettingKind, Strategy, least, least_connections};
+use super::{
+    Fact, PickContext, Setting, SettingKind, Strategy, StrategyDef, least_connections, pick_least,
+};
 use crate::balance::event::{Scored, Term, Terms, Why};
 use crate::balance::fleet::Fleet;
 use crate::balance::hearsay::Signal;
 use crate::rng::Rng;
 use crate::unit::{NodeId, Time};
 
-pub(super) const ENTRY: Entry = Entry {
+pub(super) const DEF: StrategyDef = StrategyDef {
     name: "join_idle_queue",
     summary: "a node known to be idle, else the better of two drawn at random",
     when: "very many nodes with room to spare; decisions must not scan",
@@ -27,7 +29,7 @@ pub(super) const ENTRY: Entry = Entry {
     }],
     build: |spec| {
         Box::new(JoinIdleQueue {
-            target: spec.get(0) as u32,
+            target: spec.count("target") as u32,
             idle: VecDeque::new(),
             queued: Vec::new(),
             known: 0,
@@ -60,13 +62,13 @@ impl JoinIdleQueue {
 
     /// New nodes are idle: all of them at the start, or after a change of strategy. They enter in a
     /// random order, so that balancers that start together do not march in step.
-    fn meet(&mut self, ask: &Ask<'_>, rng: &mut Rng) {
-        let members = ask.members();
+    fn meet(&mut self, context: &PickContext<'_>, rng: &mut Rng) {
+        let members = context.members();
         let new = &members[self.known.min(members.len())..];
         let (before, from) = new.split_at(rng.below(new.len().max(1)).min(new.len()));
         for &node in from.iter().chain(before) {
-            if ask.node(node).ledger.requests < self.target {
-                self.enter(node, ask.node(node).seat as usize);
+            if context.node(node).ledger.requests < self.target {
+                self.enter(node, context.node(node).seat as usize);
             }
         }
         self.known = members.len();
@@ -74,39 +76,39 @@ impl JoinIdleQueue {
 }
 
 impl Strategy for JoinIdleQueue {
-    fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
-        if self.known < ask.members().len() {
-            self.meet(ask, rng);
+    fn pick(&mut self, context: &PickContext<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
+        if self.known < context.members().len() {
+            self.meet(context, rng);
         }
         for _ in 0..STALE_MAX {
             let Some(node) = self.idle.pop_front() else { break };
-            let seat = ask.node(node).seat as usize;
+            let seat = context.node(node).seat as usize;
             self.queued[seat] = false;
             why.considered += 1;
-            if ask.node(node).ledger.requests >= self.target {
+            if context.node(node).ledger.requests >= self.target {
                 continue;
             }
-            if !ask.allows(node) || ask.node(node).success(ask.now) < 0.5 {
+            if !context.allows(node) || context.node(node).success(context.now) < 0.5 {
                 // Idle, but not for this request: it stays for others.
                 self.enter(node, seat);
                 continue;
             }
-            if ask.node(node).ledger.requests + 1 < self.target {
+            if context.node(node).ledger.requests + 1 < self.target {
                 self.enter(node, seat);
             }
-            ask.looked_at(node, f64::NAN);
+            context.looked_at(node, f64::NAN);
             why.chosen = Scored::unscored(node);
             return Some(node);
         }
-        let drawn = [ask.draw(rng)?, ask.draw(rng)?];
+        let drawn = [context.draw(rng)?, context.draw(rng)?];
         let drawn = if drawn[0] == drawn[1] { &drawn[..1] } else { &drawn[..] };
-        least(ask, drawn.iter().copied(), rng, why, |node| {
-            (least_connections::cost(ask, Signal::Own, node), 0.0)
+        pick_least(context, drawn.iter().copied(), rng, why, |node| {
+            (least_connections::cost(context, Signal::Own, node), 0.0)
         })
     }
 
-    fn terms(&self, ask: &Ask<'_>, node: NodeId) -> Terms {
-        Terms::NONE.with(Term::Load, least_connections::load(ask, Signal::Own, node))
+    fn terms(&self, context: &PickContext<'_>, node: NodeId) -> Terms {
+        Terms::NONE.with(Term::Load, least_connections::load(context, Signal::Own, node))
     }
 
     fn learn(&mut self, _: Time, fact: &Fact<'_>, fleet: &Fleet) {

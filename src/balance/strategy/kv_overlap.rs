@@ -5,13 +5,16 @@
 //! probability `exp(-cost / (temperature * range of costs))`. Knows no speed, no answer length.
 
 use super::prefix_index::PrefixIndex;
-use super::{Ask, Entry, Fact, Setting, SettingKind, Shortlist, Strategy, Usual, least};
+use super::{
+    Fact, PickContext, Setting, SettingKind, Shortlist, Strategy, StrategyDef, TypicalCost,
+    pick_least,
+};
 use crate::balance::event::{Term, Terms, Why};
 use crate::balance::fleet::Fleet;
 use crate::rng::Rng;
 use crate::unit::{NodeId, Time};
 
-pub(super) const ENTRY: Entry = Entry {
+pub(super) const DEF: StrategyDef = StrategyDef {
     name: "kv_overlap",
     summary: "as Dynamo's KV router: prefill blocks less cached ones, plus decode blocks",
     when: "to compare with Dynamo; similar engines with prefix caches",
@@ -39,12 +42,12 @@ pub(super) const ENTRY: Entry = Entry {
     ],
     build: |spec| {
         Box::new(KvOverlap {
-            prefill_scale: spec.ratio(0),
-            credit: spec.ratio(1),
-            temperature: spec.ratio(2),
+            prefill_scale: spec.ratio("prefill_scale"),
+            credit: spec.ratio("overlap_credit"),
+            temperature: spec.ratio("temperature"),
             index: PrefixIndex::default(),
             list: Shortlist::default(),
-            usual: Usual::default(),
+            typical: TypicalCost::default(),
         })
     },
 };
@@ -61,28 +64,28 @@ struct KvOverlap {
     temperature: f64,
     index: PrefixIndex,
     list: Shortlist,
-    usual: Usual,
+    typical: TypicalCost,
 }
 
 impl KvOverlap {
     /// (prefill, decode) in blocks.
-    fn parts(&self, ask: &Ask<'_>, id: NodeId) -> (f64, f64) {
-        let ledger = &ask.node(id).ledger;
-        let prompt = ask.request.prompt;
-        let matched = prompt.less(self.index.uncached(ask.request, id)).0 as f64 / BLOCK;
+    fn parts(&self, context: &PickContext<'_>, id: NodeId) -> (f64, f64) {
+        let ledger = &context.node(id).ledger;
+        let prompt = context.request.prompt;
+        let matched = prompt.less(self.index.uncached(context.request, id)).0 as f64 / BLOCK;
         let prefill = (ledger.prompt + prompt).0 as f64 / BLOCK - self.credit * matched;
         (self.prefill_scale * prefill.max(0.0), ledger.kv.0 as f64 / BLOCK)
     }
 }
 
 impl Strategy for KvOverlap {
-    fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
+    fn pick(&mut self, context: &PickContext<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
         let mut list = std::mem::take(&mut self.list);
-        ask.shortlist(CHOICES, &mut list, rng);
-        self.index.look_up(ask, &mut list);
+        context.shortlist(CHOICES, &mut list, rng);
+        self.index.look_up(context, &mut list);
         let cost = |id| {
-            let (prefill, decode) = self.parts(ask, id);
-            self.usual.against_failure(ask, id, prefill + decode)
+            let (prefill, decode) = self.parts(context, id);
+            self.typical.against_failure(context, id, prefill + decode)
         };
         let nodes = list.nodes().iter().copied();
         let picked = if self.temperature > 0.0 {
@@ -94,9 +97,9 @@ impl Strategy for KvOverlap {
             // The least of `cost - heat * Gumbel` is a draw from the softmax of `-cost / heat`.
             let mut side = Rng::from_key(rng.bits());
             let mut noise = || (-side.unit().max(f64::MIN_POSITIVE).ln()).ln();
-            least(ask, nodes, rng, why, |id| (cost(id) + heat * noise(), 0.0))
+            pick_least(context, nodes, rng, why, |id| (cost(id) + heat * noise(), 0.0))
         } else {
-            least(ask, nodes, rng, why, |id| (cost(id), 0.0))
+            pick_least(context, nodes, rng, why, |id| (cost(id), 0.0))
         };
         let mut plain = *why;
         if let (Some(node), true) = (picked, self.temperature > 0.0) {
@@ -105,12 +108,12 @@ impl Strategy for KvOverlap {
             plain.chosen.score = cost(node);
         }
         self.list = list;
-        self.usual.learn(ask, &plain);
+        self.typical.learn(context, &plain);
         picked
     }
 
-    fn terms(&self, ask: &Ask<'_>, node: NodeId) -> Terms {
-        let (prefill, decode) = self.parts(ask, node);
+    fn terms(&self, context: &PickContext<'_>, node: NodeId) -> Terms {
+        let (prefill, decode) = self.parts(context, node);
         Terms::NONE.with(Term::Prefill, prefill).with(Term::Decode, decode)
     }
 

@@ -7,14 +7,14 @@
 //! and overwrites only the tenth, the sample is the whole latency per output token, only time-outs
 //! count as failures (with 1,000 s), and requests in flight are not seen.
 
-use super::{Ask, Entry, Fact, Setting, SettingKind, Strategy, least};
+use super::{Fact, PickContext, Setting, SettingKind, Strategy, StrategyDef, pick_least};
 use crate::balance::event::{End, Term, Terms, Why};
 use crate::balance::failover::wasted;
 use crate::balance::fleet::Fleet;
 use crate::rng::Rng;
 use crate::unit::{NodeId, Span, Time};
 
-pub(super) const ENTRY: Entry = Entry {
+pub(super) const DEF: StrategyDef = StrategyDef {
     name: "latency_window",
     summary: "latency-based: the least mean latency of a sliding window",
     when: "hosted APIs whose latency drifts slowly; compat = on shows what LiteLLM would do",
@@ -48,10 +48,10 @@ pub(super) const ENTRY: Entry = Entry {
     ],
     build: |spec| {
         Box::new(LatencyWindow {
-            window: spec.get(0) as usize,
-            buffer: spec.ratio(1),
-            ttl: Span(spec.get(2)),
-            compat: spec.get(3) == 1,
+            window: spec.count("window") as usize,
+            buffer: spec.ratio("buffer"),
+            ttl: spec.span("ttl"),
+            compat: spec.is("compat", "on"),
             nodes: Vec::new(),
         })
     },
@@ -121,32 +121,32 @@ impl LatencyWindow {
         }
     }
 
-    fn cost(&self, ask: &Ask<'_>, id: NodeId) -> f64 {
-        let node = ask.node(id);
-        let mean = self.mean(ask.now, node.seat as usize);
+    fn cost(&self, context: &PickContext<'_>, id: NodeId) -> f64 {
+        let node = context.node(id);
+        let mean = self.mean(context.now, node.seat as usize);
         if self.compat {
             return mean;
         }
         // A node not known yet is tried once at a time.
         let in_flight = f64::from(node.ledger.requests);
         let mean = if mean <= 0.0 && in_flight > 0.0 { PENALTY } else { mean };
-        ask.against_failure(node, mean * (in_flight + 1.0))
+        context.against_failure(node, mean * (in_flight + 1.0))
     }
 }
 
 impl Strategy for LatencyWindow {
-    fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
-        let best = ask.candidates().map(|id| self.cost(ask, id)).min_by(f64::total_cmp)?;
+    fn pick(&mut self, context: &PickContext<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
+        let best = context.candidates().map(|id| self.cost(context, id)).min_by(f64::total_cmp)?;
         let limit = best * (1.0 + self.buffer);
         // All within the buffer cost the same, so that equals are drawn from at random.
-        least(ask, ask.candidates(), rng, why, |id| {
-            let cost = self.cost(ask, id);
+        pick_least(context, context.candidates(), rng, why, |id| {
+            let cost = self.cost(context, id);
             (if cost <= limit { best } else { cost }, 0.0)
         })
     }
 
-    fn terms(&self, ask: &Ask<'_>, node: NodeId) -> Terms {
-        Terms::NONE.with(Term::Latency, self.cost(ask, node))
+    fn terms(&self, context: &PickContext<'_>, node: NodeId) -> Terms {
+        Terms::NONE.with(Term::Latency, self.cost(context, node))
     }
 
     fn learn(&mut self, now: Time, fact: &Fact<'_>, fleet: &Fleet) {

@@ -5,20 +5,20 @@
 //! several balancers a full scan over old reports herds, each sending to the node that looked best
 //! to all of them, unless what it sent since is added (`reported+own`).
 
-use super::{Ask, Entry, SIGNAL, Strategy, least};
+use super::{PickContext, SIGNAL, Strategy, StrategyDef, pick_least};
 use crate::balance::event::{Term, Terms, Why};
 use crate::balance::hearsay::Signal;
 use crate::rng::Rng;
 use crate::unit::NodeId;
 
-pub(super) const ENTRY: Entry = Entry {
+pub(super) const DEF: StrategyDef = StrategyDef {
     name: "least_connections",
     summary: "the node with the fewest requests in flight",
     when: "one balancer, similar nodes, requests of unlike length",
     cost: "O(n)",
     source: "join the shortest queue; HAProxy leastconn",
     settings: &[SIGNAL],
-    build: |spec| Box::new(LeastConnections { signal: Signal::of(spec.get(0)) }),
+    build: |spec| Box::new(LeastConnections { signal: Signal::of(spec.choice("signal")) }),
 };
 
 #[derive(Debug)]
@@ -27,21 +27,23 @@ struct LeastConnections {
 }
 
 /// Requests in flight if this one is added.
-pub(super) fn load(ask: &Ask<'_>, signal: Signal, node: NodeId) -> f64 {
-    ask.requests(signal, node) + 1.0
+pub(super) fn load(context: &PickContext<'_>, signal: Signal, node: NodeId) -> f64 {
+    context.requests(signal, node) + 1.0
 }
 
 /// The load as a cost.
-pub(super) fn cost(ask: &Ask<'_>, signal: Signal, node: NodeId) -> f64 {
-    ask.against_failure(ask.node(node), load(ask, signal, node))
+pub(super) fn cost(context: &PickContext<'_>, signal: Signal, node: NodeId) -> f64 {
+    context.against_failure(context.node(node), load(context, signal, node))
 }
 
 impl Strategy for LeastConnections {
-    fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
-        least(ask, ask.candidates(), rng, why, |node| (cost(ask, self.signal, node), 0.0))
+    fn pick(&mut self, context: &PickContext<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
+        pick_least(context, context.candidates(), rng, why, |node| {
+            (cost(context, self.signal, node), 0.0)
+        })
     }
 
-    fn terms(&self, ask: &Ask<'_>, node: NodeId) -> Terms {
-        Terms::NONE.with(Term::Load, load(ask, self.signal, node))
+    fn terms(&self, context: &PickContext<'_>, node: NodeId) -> Terms {
+        Terms::NONE.with(Term::Load, load(context, self.signal, node))
     }
 }

@@ -6,12 +6,12 @@
 //! flight counts as well. On nodes of unlike speed set `weight` to the
 //! relative capacity; without it tokens are no better than requests.
 
-use super::{Ask, Entry, Setting, SettingKind, Strategy, least};
+use super::{PickContext, Setting, SettingKind, Strategy, StrategyDef, pick_least};
 use crate::balance::event::{Term, Terms, Why};
 use crate::rng::Rng;
 use crate::unit::NodeId;
 
-pub(super) const ENTRY: Entry = Entry {
+pub(super) const DEF: StrategyDef = StrategyDef {
     name: "least_tokens",
     summary: "the node with the fewest outstanding tokens, relative to its weight",
     when: "prompts and answers of very unlike length; weight = relative capacity of the node",
@@ -23,7 +23,7 @@ pub(super) const ENTRY: Entry = Entry {
         default: 250_000,
         about: "cost of a prompt token relative to an output token",
     }],
-    build: |spec| Box::new(LeastTokens { prefill_weight: spec.get(0) as f64 / 1e6 }),
+    build: |spec| Box::new(LeastTokens { prefill_weight: spec.ratio("prefill_weight") }),
 };
 
 #[derive(Debug)]
@@ -33,25 +33,25 @@ struct LeastTokens {
 
 impl LeastTokens {
     /// (prefill, decode) in decode-token equivalents, for a node of weight one.
-    fn parts(&self, ask: &Ask<'_>, node: NodeId) -> (f64, f64) {
-        let load = ask.fleet.load(node);
-        let weight = f64::from(ask.node(node).spec.weight);
-        let prefill = (load.prompt + ask.request.prompt).0 as f64 * self.prefill_weight;
-        let decode = (load.output + ask.expected_output).0 as f64;
+    fn parts(&self, context: &PickContext<'_>, node: NodeId) -> (f64, f64) {
+        let load = context.fleet.load(node);
+        let weight = f64::from(context.node(node).spec.weight);
+        let prefill = (load.prompt + context.request.prompt).0 as f64 * self.prefill_weight;
+        let decode = (load.output + context.expected_output).0 as f64;
         (prefill / weight, decode / weight)
     }
 }
 
 impl Strategy for LeastTokens {
-    fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
-        least(ask, ask.candidates(), rng, why, |id| {
-            let (prefill, decode) = self.parts(ask, id);
-            (ask.against_failure(ask.node(id), prefill + decode), 0.0)
+    fn pick(&mut self, context: &PickContext<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
+        pick_least(context, context.candidates(), rng, why, |id| {
+            let (prefill, decode) = self.parts(context, id);
+            (context.against_failure(context.node(id), prefill + decode), 0.0)
         })
     }
 
-    fn terms(&self, ask: &Ask<'_>, node: NodeId) -> Terms {
-        let (prefill, decode) = self.parts(ask, node);
+    fn terms(&self, context: &PickContext<'_>, node: NodeId) -> Terms {
+        let (prefill, decode) = self.parts(context, node);
         Terms::NONE.with(Term::Prefill, prefill).with(Term::Decode, decode)
     }
 }

@@ -5,13 +5,13 @@
 //! tuned. It knows no speed of nodes. Tokens that the node is known to have cached are not new.
 
 use super::prefix_index::PrefixIndex;
-use super::{Ask, Entry, Fact, Shortlist, Strategy, Usual, least};
+use super::{Fact, PickContext, Shortlist, Strategy, StrategyDef, TypicalCost, pick_least};
 use crate::balance::event::{Term, Terms, Why};
 use crate::balance::fleet::Fleet;
 use crate::rng::Rng;
 use crate::unit::{NodeId, Time};
 
-pub(super) const ENTRY: Entry = Entry {
+pub(super) const DEF: StrategyDef = StrategyDef {
     name: "lmetric",
     summary: "the least product of new prefill tokens and batch size",
     when: "similar nodes; a strong simple default for time to first token",
@@ -28,33 +28,33 @@ const CHOICES: usize = 8;
 struct Lmetric {
     index: PrefixIndex,
     list: Shortlist,
-    usual: Usual,
+    typical: TypicalCost,
 }
 
 impl Lmetric {
-    fn parts(&self, ask: &Ask<'_>, id: NodeId) -> (f64, f64) {
-        let ledger = &ask.node(id).ledger;
-        let new = self.index.uncached(ask.request, id);
+    fn parts(&self, context: &PickContext<'_>, id: NodeId) -> (f64, f64) {
+        let ledger = &context.node(id).ledger;
+        let new = self.index.uncached(context.request, id);
         ((ledger.prompt + new).0.max(1) as f64, f64::from(ledger.requests + 1))
     }
 }
 
 impl Strategy for Lmetric {
-    fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
+    fn pick(&mut self, context: &PickContext<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
         let mut list = std::mem::take(&mut self.list);
-        ask.shortlist(CHOICES, &mut list, rng);
-        self.index.look_up(ask, &mut list);
-        let picked = least(ask, list.nodes().iter().copied(), rng, why, |id| {
-            let (prefill, batch) = self.parts(ask, id);
-            (self.usual.against_failure(ask, id, prefill * batch), 0.0)
+        context.shortlist(CHOICES, &mut list, rng);
+        self.index.look_up(context, &mut list);
+        let picked = pick_least(context, list.nodes().iter().copied(), rng, why, |id| {
+            let (prefill, batch) = self.parts(context, id);
+            (self.typical.against_failure(context, id, prefill * batch), 0.0)
         });
         self.list = list;
-        self.usual.learn(ask, why);
+        self.typical.learn(context, why);
         picked
     }
 
-    fn terms(&self, ask: &Ask<'_>, node: NodeId) -> Terms {
-        let (prefill, batch) = self.parts(ask, node);
+    fn terms(&self, context: &PickContext<'_>, node: NodeId) -> Terms {
+        let (prefill, batch) = self.parts(context, node);
         Terms::NONE.with(Term::Prefill, prefill).with(Term::Load, batch)
     }
 

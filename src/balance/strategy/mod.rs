@@ -6,12 +6,12 @@
 //! (requests, tokens, seconds, dollars), lower is better, ties are broken by a random draw, and
 //! load-type costs are divided by the node's success probability.
 //!
-//! Adding a strategy costs one file and one line in [`REGISTRY`].
+//! Adding a strategy costs one file, one `mod` line here and one line in [`REGISTRY`].
 
 use std::cell::RefCell;
 use std::fmt;
 
-use super::event::{End, NodeReport, Scored, Terms, Usage, Why};
+use super::event::{End, Scored, Terms, Usage, Why};
 use super::explain::Filter;
 use super::fleet::{Fleet, Node, Tier};
 use super::hearsay::Signal;
@@ -43,6 +43,7 @@ mod prefix_cache_aware;
 mod prefix_index;
 mod prequal;
 mod random;
+mod registry;
 mod round_robin;
 pub mod score;
 mod session_affinity;
@@ -54,63 +55,24 @@ mod weighted_least_connections;
 mod weighted_random;
 mod weighted_round_robin;
 
-pub use spec::{Entry, Setting, SettingKind, StrategySpec};
-
-/// All strategies, in the order they are listed to people.
-pub static REGISTRY: &[Entry] = &[
-    round_robin::ENTRY,
-    weighted_round_robin::ENTRY,
-    random::ENTRY,
-    weighted_random::ENTRY,
-    least_connections::ENTRY,
-    weighted_least_connections::ENTRY,
-    power_of_two::ENTRY,
-    join_idle_queue::ENTRY,
-    consistent_hash::ENTRY,
-    session_affinity::ENTRY,
-    peak_ewma::ENTRY,
-    latency_window::ENTRY,
-    c3::ENTRY,
-    prequal::ENTRY,
-    least_tokens::ENTRY,
-    least_kv::ENTRY,
-    prefix_cache_aware::ENTRY,
-    cache_aware_sglang::ENTRY,
-    kv_overlap::ENTRY,
-    lmetric::ENTRY,
-    endpoint_picker::ENTRY,
-    cheapest::ENTRY,
-    cost_latency::ENTRY,
-    slo_cheapest::ENTRY,
-    budget_paced::ENTRY,
-    shortest_expected::ENTRY,
-    smart::ENTRY,
-    score::ENTRY,
-    oracle::ENTRY,
-];
-
-/// Returns the strategies of [`REGISTRY`] that a balancer can really use: all but the bound, which
-/// stands last.
-#[must_use]
-pub fn usable() -> &'static [Entry] {
-    &REGISTRY[..REGISTRY.len() - 1]
-}
+pub use registry::{REGISTRY, usable};
+pub use spec::{Setting, SettingKind, StrategyDef, StrategySpec};
 
 /// Chooses among nodes that may all serve the request.
 pub trait Strategy: Send + fmt::Debug {
     /// Picks one candidate and notes in `why` whom it looked at. `None` means: let it wait.
-    fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId>;
+    fn pick(&mut self, context: &PickContext<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId>;
 
     /// Returns the additive terms of this node's score for this request; none if it does not score.
     /// Asked after `pick`, about the same request.
-    fn terms(&self, _ask: &Ask<'_>, _node: NodeId) -> Terms {
+    fn terms(&self, _context: &PickContext<'_>, _node: NodeId) -> Terms {
         Terms::NONE
     }
 
     /// Returns what it wants to be reminded of by every fact about the attempt it has just chosen
     /// this node for: its prediction, say. Kept by the core, so a strategy that is exchanged loses
     /// nothing and leaves nothing.
-    fn memo(&self, _ask: &Ask<'_>, _node: NodeId) -> Option<Memo> {
+    fn memo(&self, _context: &PickContext<'_>, _node: NodeId) -> Option<Memo> {
         None
     }
 
@@ -123,7 +85,7 @@ pub type Memo = [f32; 8];
 
 /// What was known when an attempt was sent.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Sent {
+pub struct DispatchFacts {
     /// The request's class.
     pub class: ClassId,
     /// Tokens of its prompt.
@@ -151,7 +113,7 @@ pub enum Fact<'a> {
         /// How long after the dispatch.
         took: Span,
         /// What was known when it was sent.
-        sent: &'a Sent,
+        sent: &'a DispatchFacts,
     },
     /// More tokens came. Told as often as the executor tells the core.
     Tokens {
@@ -162,7 +124,7 @@ pub enum Fact<'a> {
         /// How long after the first token.
         took: Span,
         /// What was known when it was sent.
-        sent: &'a Sent,
+        sent: &'a DispatchFacts,
     },
     /// The fate of an attempt was decided: at its end, or when the core gave it up.
     Ended {
@@ -177,20 +139,13 @@ pub enum Fact<'a> {
         /// Tokens it used, as far as is known by now.
         usage: Usage,
         /// What was known when it was sent.
-        sent: &'a Sent,
-    },
-    /// A node said something of itself.
-    Report {
-        /// The node.
-        node: NodeId,
-        /// What it said.
-        report: &'a NodeReport,
+        sent: &'a DispatchFacts,
     },
 }
 
 /// A question to a strategy: the request and the nodes that may serve it.
 #[derive(Debug)]
-pub struct Ask<'a> {
+pub struct PickContext<'a> {
     /// Now.
     pub now: Time,
     /// The request.
@@ -221,7 +176,7 @@ pub struct Ask<'a> {
     pub(super) refused: (u8, &'a [NodeId]),
 }
 
-impl Ask<'_> {
+impl PickContext<'_> {
     /// Returns whether this node of the tier is a candidate.
     #[must_use]
     pub fn allows(&self, node: NodeId) -> bool {
@@ -382,27 +337,27 @@ impl Ask<'_> {
     }
 }
 
-/// What decisions usually cost: the price of an attempt that fails.
+/// What a decision typically costs: the price of an attempt that fails.
 ///
 /// A cost may be next to nothing on an empty node, and next to nothing divided by any probability is
 /// next to nothing: so a node that fails is also charged for the attempt that is then to be made
-/// elsewhere, `cost / p + (1 - p) / p * 3 * usual`.
+/// elsewhere, `cost / p + (1 - p) / p * 3 * typical`.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Usual(f64);
+pub(super) struct TypicalCost(f64);
 
-impl Usual {
+impl TypicalCost {
     /// The cost with what failures are expected to cost.
-    pub(super) fn against_failure(self, ask: &Ask<'_>, id: NodeId, cost: f64) -> f64 {
-        let success = ask.node(id).success(ask.now);
+    pub(super) fn against_failure(self, context: &PickContext<'_>, id: NodeId, cost: f64) -> f64 {
+        let success = context.node(id).success(context.now);
         (cost + (1.0 - success) * 3.0 * self.0) / success
     }
 
     /// Remembers the cost of the node that was chosen: what was expected of failures comes off
     /// again, or the memory would feed on itself and grow without end while every node fails.
-    pub(super) fn learn(&mut self, ask: &Ask<'_>, why: &Why) {
+    pub(super) fn learn(&mut self, context: &PickContext<'_>, why: &Why) {
         let (node, score) = (why.chosen.node, why.chosen.score);
-        if score.is_finite() && ask.fleet.knows(node) {
-            let success = ask.node(node).success(ask.now);
+        if score.is_finite() && context.fleet.knows(node) {
+            let success = context.node(node).success(context.now);
             let cost = score * success - (1.0 - success) * 3.0 * self.0;
             self.0 += 0.05 * (cost - self.0);
         }
@@ -412,7 +367,7 @@ impl Usual {
 /// Up to so many open nodes are all looked at; of more, some are drawn.
 pub const SCAN_MAX: usize = 128;
 
-/// Nodes worth a look; see [`Ask::shortlist`].
+/// Nodes worth a look; see [`PickContext::shortlist`].
 #[derive(Clone, Debug)]
 pub struct Shortlist {
     nodes: [NodeId; SCAN_MAX],
@@ -455,8 +410,8 @@ impl Shortlist {
 
 /// Picks the least of `nodes` by (`cost`, then tie-breaker), equals by a random draw, and notes
 /// winner, runner-up and how many were looked at.
-pub(super) fn least(
-    ask: &Ask<'_>,
+pub(super) fn pick_least(
+    context: &PickContext<'_>,
     nodes: impl Iterator<Item = NodeId>,
     rng: &mut Rng,
     why: &mut Why,
@@ -468,7 +423,7 @@ pub(super) fn least(
     for node in nodes {
         why.considered += 1;
         let this = cost(node);
-        ask.looked_at(node, this.0);
+        context.looked_at(node, this.0);
         let Some((champion, least)) = best else {
             best = Some((node, this));
             ties = 1;

@@ -3,14 +3,14 @@
 //! built here, which knows nothing and draws uniformly. Nothing but a simulation may use it: a gateway
 //! and a replay refuse it, and its journals cannot be verified.
 
-use super::{Ask, Entry, Strategy};
+use super::{PickContext, Strategy, StrategyDef};
 use crate::balance::event::{Scored, Why};
 use crate::rng::Rng;
 use crate::unit::NodeId;
 
 const NAME: &str = "oracle";
 
-pub(super) const ENTRY: Entry = Entry {
+pub(super) const DEF: StrategyDef = StrategyDef {
     name: NAME,
     summary: "a bound, simulation only: knows true lengths, speeds and remaining work",
     when: "to see how much better any strategy could be; never to serve",
@@ -21,7 +21,7 @@ pub(super) const ENTRY: Entry = Entry {
     build: |_| Box::new(Blind),
 };
 
-impl Entry {
+impl StrategyDef {
     /// Returns whether it only bounds what is possible: it reads what no balancer can know.
     #[must_use]
     pub fn is_bound(&self) -> bool {
@@ -33,10 +33,10 @@ impl Entry {
 struct Blind;
 
 impl Strategy for Blind {
-    fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
-        let node = ask.draw(rng)?;
+    fn pick(&mut self, context: &PickContext<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
+        let node = context.draw(rng)?;
         why.considered = 1;
-        ask.looked_at(node, f64::NAN);
+        context.looked_at(node, f64::NAN);
         why.chosen = Scored::unscored(node);
         Some(node)
     }

@@ -12,7 +12,7 @@
 //! the first token (whole answers measure their own length, not the node), and the decay is 60 s
 //! (with 10 s the estimate is gone before a long answer ends).
 
-use super::{Ask, Entry, Fact, Setting, SettingKind, Strategy, least};
+use super::{Fact, PickContext, Setting, SettingKind, Strategy, StrategyDef, pick_least};
 use crate::balance::event::{End, Term, Terms, Why};
 use crate::balance::failover::wasted;
 use crate::balance::fleet::Fleet;
@@ -27,7 +27,7 @@ const PENALTY: Span = Span::from_secs(5);
 
 const SIGNALS: &[&str] = &["ttft", "total"];
 
-pub(super) const ENTRY: Entry = Entry {
+pub(super) const DEF: StrategyDef = StrategyDef {
     name: "peak_ewma",
     summary: "latency-based: the least expected latency, peaks remembered",
     when: "nodes of unknown or changing speed, answers of similar length",
@@ -49,8 +49,8 @@ pub(super) const ENTRY: Entry = Entry {
     ],
     build: |spec| {
         Box::new(PeakEwma {
-            total: spec.get(0) == 1,
-            decay: Span(spec.get(1)).seconds(),
+            total: spec.is("signal", "total"),
+            decay: spec.span("decay").seconds(),
             nodes: Vec::new(),
         })
     },
@@ -78,19 +78,19 @@ impl PeakEwma {
         (-to.since(from).seconds() / self.decay).exp()
     }
 
-    fn latency(&self, ask: &Ask<'_>, node: NodeId) -> f64 {
-        self.nodes.get(ask.node(node).seat as usize).map_or(0.0, |estimate| {
+    fn latency(&self, context: &PickContext<'_>, node: NodeId) -> f64 {
+        self.nodes.get(context.node(node).seat as usize).map_or(0.0, |estimate| {
             if estimate.latency > 0.0 {
-                estimate.latency * self.weight(estimate.stamp, ask.now)
+                estimate.latency * self.weight(estimate.stamp, context.now)
             } else {
                 0.0
             }
         })
     }
 
-    fn score(&self, ask: &Ask<'_>, node: NodeId) -> f64 {
-        let latency = self.latency(ask, node);
-        let in_flight = ask.requests(Signal::Own, node);
+    fn score(&self, context: &PickContext<'_>, node: NodeId) -> f64 {
+        let latency = self.latency(context, node);
+        let in_flight = context.requests(Signal::Own, node);
         if latency <= 0.0 && in_flight > 0.0 {
             PENALTY.seconds() * (in_flight + 1.0)
         } else {
@@ -115,14 +115,14 @@ impl PeakEwma {
 }
 
 impl Strategy for PeakEwma {
-    fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
-        least(ask, ask.candidates(), rng, why, |id| {
-            (ask.against_failure(ask.node(id), self.score(ask, id)), 0.0)
+    fn pick(&mut self, context: &PickContext<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
+        pick_least(context, context.candidates(), rng, why, |id| {
+            (context.against_failure(context.node(id), self.score(context, id)), 0.0)
         })
     }
 
-    fn terms(&self, ask: &Ask<'_>, node: NodeId) -> Terms {
-        Terms::NONE.with(Term::Latency, self.score(ask, node))
+    fn terms(&self, context: &PickContext<'_>, node: NodeId) -> Terms {
+        Terms::NONE.with(Term::Latency, self.score(context, node))
     }
 
     fn learn(&mut self, now: Time, fact: &Fact<'_>, fleet: &Fleet) {

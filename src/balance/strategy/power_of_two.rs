@@ -4,7 +4,9 @@
 //! `rho^(2^k - 1)` (Mitzenmacher 2001; Vvedenskaya 1996): nearly as good as a full scan at constant
 //! cost, and it does not herd on old figures. `choices` draws more than two.
 
-use super::{Ask, Entry, SIGNAL, Setting, SettingKind, Strategy, least, least_connections};
+use super::{
+    PickContext, SIGNAL, Setting, SettingKind, Strategy, StrategyDef, least_connections, pick_least,
+};
 use crate::balance::event::{Term, Terms, Why};
 use crate::balance::hearsay::Signal;
 use crate::rng::Rng;
@@ -13,7 +15,7 @@ use crate::unit::NodeId;
 /// No more nodes are drawn than this.
 const CHOICES_MAX: usize = 64;
 
-pub(super) const ENTRY: Entry = Entry {
+pub(super) const DEF: StrategyDef = StrategyDef {
     name: "power_of_two",
     summary: "of two nodes drawn at random, the one with fewer requests in flight",
     when: "very many nodes, or several balancers with old figures; use 4 to 8 choices on mixed nodes",
@@ -29,8 +31,8 @@ pub(super) const ENTRY: Entry = Entry {
         SIGNAL,
     ],
     build: |spec| {
-        let signal = Signal::of(spec.get(1));
-        Box::new(PowerOfTwo { choices: spec.get(0) as usize, signal })
+        let signal = Signal::of(spec.choice("signal"));
+        Box::new(PowerOfTwo { choices: spec.count("choices") as usize, signal })
     },
 };
 
@@ -41,10 +43,10 @@ struct PowerOfTwo {
 }
 
 impl Strategy for PowerOfTwo {
-    fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
-        let cost = |node| (least_connections::cost(ask, self.signal, node), 0.0);
-        if self.choices >= ask.open_count() {
-            return least(ask, ask.candidates(), rng, why, cost);
+    fn pick(&mut self, context: &PickContext<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
+        let cost = |node| (least_connections::cost(context, self.signal, node), 0.0);
+        if self.choices >= context.open_count() {
+            return pick_least(context, context.candidates(), rng, why, cost);
         }
         let mut drawn = [NodeId(u32::MAX); CHOICES_MAX];
         let mut count = 0;
@@ -54,16 +56,16 @@ impl Strategy for PowerOfTwo {
             if count == self.choices {
                 break;
             }
-            let node = ask.draw(rng)?;
+            let node = context.draw(rng)?;
             if !drawn[..count].contains(&node) {
                 drawn[count] = node;
                 count += 1;
             }
         }
-        least(ask, drawn[..count].iter().copied(), rng, why, cost)
+        pick_least(context, drawn[..count].iter().copied(), rng, why, cost)
     }
 
-    fn terms(&self, ask: &Ask<'_>, node: NodeId) -> Terms {
-        Terms::NONE.with(Term::Load, least_connections::load(ask, self.signal, node))
+    fn terms(&self, context: &PickContext<'_>, node: NodeId) -> Terms {
+        Terms::NONE.with(Term::Load, least_connections::load(context, self.signal, node))
     }
 }

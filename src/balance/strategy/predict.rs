@@ -18,7 +18,7 @@
 //! the prior keeps A positive definite for ever. Answers that do not stream teach their whole time as
 //! time to the first token.
 
-use super::{Ask, Fact, Memo, Sent};
+use super::{DispatchFacts, Fact, Memo, PickContext};
 use crate::balance::event::End;
 use crate::balance::fleet::Fleet;
 use crate::unit::{NodeId, Span, Time, Tokens};
@@ -190,11 +190,11 @@ pub(super) struct Predictor {
     heard: Option<Time>,
 }
 
-fn features(ask: &Ask<'_>, id: NodeId, new: Tokens) -> ([f64; 6], [f64; 4]) {
-    let ledger = &ask.node(id).ledger;
+fn features(context: &PickContext<'_>, id: NodeId, new: Tokens) -> ([f64; 6], [f64; 4]) {
+    let ledger = &context.node(id).ledger;
     let (p, w) = (ledger.prompt.0 as f64 / 1e3, f64::from(ledger.prefilling));
     let (d, k) = (f64::from(ledger.decoding), ledger.kv.0 as f64);
-    let own = ask.request.prompt.0 as f64 + ask.expected_output.0 as f64 / 2.0;
+    let own = context.request.prompt.0 as f64 + context.expected_output.0 as f64 / 2.0;
     let x = [1.0, new.0 as f64 / 1e3, p, w, d / 10.0, k / 1e5];
     (x, [1.0, (d + w + 1.0) / 10.0, (k + own) / 1e5, p.min(2.0)])
 }
@@ -207,12 +207,12 @@ fn ttft_features(memo: Memo) -> [f64; 6] {
 
 impl Predictor {
     /// Makes room for the nodes of the tier and brings their speeds up to date for reading.
-    pub(super) fn refresh(&mut self, ask: &Ask<'_>, nodes: &[NodeId]) {
+    pub(super) fn refresh(&mut self, context: &PickContext<'_>, nodes: &[NodeId]) {
         for &id in nodes {
-            let node = ask.node(id);
+            let node = context.node(id);
             let (seat, model) = (node.seat as usize, node.spec.model.index());
             if self.speeds.len() <= seat {
-                self.speeds.resize(ask.members().len().max(seat + 1), Speed::default());
+                self.speeds.resize(context.members().len().max(seat + 1), Speed::default());
             }
             if self.shapes.len() <= model {
                 self.shapes.resize_with(model + 1, || {
@@ -220,27 +220,28 @@ impl Predictor {
                 });
             }
             let speed = &mut self.speeds[seat];
-            if ask.now.since(speed.read_at) > REFRESH {
-                speed.fade(ask.now);
+            if context.now.since(speed.read_at) > REFRESH {
+                speed.fade(context.now);
             }
         }
     }
 
     /// Predicts. `new` are the tokens of the prompt that the node has not cached. A node that was not
     /// refreshed is taken to be as fast as its shape.
-    pub(super) fn predict(&self, ask: &Ask<'_>, id: NodeId, new: Tokens) -> Prediction {
-        let node = ask.node(id);
+    pub(super) fn predict(&self, context: &PickContext<'_>, id: NodeId, new: Tokens) -> Prediction {
+        let node = context.node(id);
         let Some((ttft, tpot)) = self.shapes.get(node.spec.model.index()) else {
             return Prediction::default();
         };
-        let (x, z) = features(ask, id, new);
+        let (x, z) = features(context, id, new);
         let (s, v, o) = self
             .speeds
             .get(node.seat as usize)
-            .map_or((1.0, 1.0, 1.0), |speed| (speed.s, speed.v, speed.overdue(ask.now)));
+            .map_or((1.0, 1.0, 1.0), |speed| (speed.s, speed.v, speed.overdue(context.now)));
         let others = f64::from(node.ledger.requests);
         let lost = if others > 0.0 {
-            let overlap = (ask.expected_output.0 as f64).min(node.ledger.output.0 as f64 / others);
+            let overlap =
+                (context.expected_output.0 as f64).min(node.ledger.output.0 as f64 / others);
             let slower = v * (tpot.w[1] / 10.0 + tpot.w[2] * (z[2] - x[5]));
             others * (overlap * slower + s * ttft.w[1] * x[1])
         } else {
@@ -250,8 +251,8 @@ impl Predictor {
     }
 
     /// What to keep with an attempt for learning.
-    pub(super) fn memo(ask: &Ask<'_>, id: NodeId, new: Tokens) -> Memo {
-        let (x, z) = features(ask, id, new);
+    pub(super) fn memo(context: &PickContext<'_>, id: NodeId, new: Tokens) -> Memo {
+        let (x, z) = features(context, id, new);
         [x[1], x[2], x[3], x[4], x[5], z[1], z[2], z[3]].map(|feature| feature as f32)
     }
 
@@ -326,7 +327,7 @@ impl Predictor {
                     self.per_token(now, node, each, sent, fleet);
                 }
             }
-            Fact::Tokens { .. } | Fact::Report { .. } => {}
+            Fact::Tokens { .. } => {}
         }
     }
 
@@ -345,7 +346,7 @@ impl Predictor {
 
     /// Nobody waited for the first token any longer: it would have taken longer than this. That says
     /// nothing if it was expected to.
-    fn at_least(&mut self, now: Time, id: NodeId, took: Span, sent: &Sent, fleet: &Fleet) {
+    fn at_least(&mut self, now: Time, id: NodeId, took: Span, sent: &DispatchFacts, fleet: &Fleet) {
         let node = fleet.node(id);
         let known =
             (self.shapes.get(node.spec.model.index())).zip(self.speeds.get_mut(node.seat as usize));
@@ -359,7 +360,14 @@ impl Predictor {
         }
     }
 
-    fn first_token(&mut self, now: Time, id: NodeId, took: Span, sent: &Sent, fleet: &Fleet) {
+    fn first_token(
+        &mut self,
+        now: Time,
+        id: NodeId,
+        took: Span,
+        sent: &DispatchFacts,
+        fleet: &Fleet,
+    ) {
         let node = fleet.node(id);
         let known = (self.shapes.get_mut(node.spec.model.index()))
             .zip(self.speeds.get_mut(node.seat as usize));
@@ -378,7 +386,7 @@ impl Predictor {
         shape.learn(now, &x, target, 1.0 / expected.max(0.05).powi(2));
     }
 
-    fn per_token(&mut self, now: Time, id: NodeId, each: f64, sent: &Sent, fleet: &Fleet) {
+    fn per_token(&mut self, now: Time, id: NodeId, each: f64, sent: &DispatchFacts, fleet: &Fleet) {
         let node = fleet.node(id);
         let known = (self.shapes.get_mut(node.spec.model.index()))
             .zip(self.speeds.get_mut(node.seat as usize));

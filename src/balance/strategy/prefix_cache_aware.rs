@@ -6,13 +6,15 @@
 //! are nodes drawn by load and the two that hold most of the prefix.
 
 use super::prefix_index::PrefixIndex;
-use super::{Ask, Entry, Fact, Setting, SettingKind, Shortlist, Strategy, least};
+use super::{
+    Fact, PickContext, Setting, SettingKind, Shortlist, Strategy, StrategyDef, pick_least,
+};
 use crate::balance::event::{Term, Terms, Why};
 use crate::balance::fleet::Fleet;
 use crate::rng::Rng;
 use crate::unit::{NodeId, Time};
 
-pub(super) const ENTRY: Entry = Entry {
+pub(super) const DEF: StrategyDef = StrategyDef {
     name: "prefix_cache_aware",
     summary: "the fewest outstanding tokens, cached ones of the prompt not counted",
     when: "engines with prefix caches and prompts that share beginnings",
@@ -26,7 +28,7 @@ pub(super) const ENTRY: Entry = Entry {
     }],
     build: |spec| {
         Box::new(PrefixCacheAware {
-            prefill_weight: spec.ratio(0),
+            prefill_weight: spec.ratio("prefill_weight"),
             index: PrefixIndex::default(),
             list: Shortlist::default(),
         })
@@ -44,31 +46,31 @@ struct PrefixCacheAware {
 }
 
 impl PrefixCacheAware {
-    fn parts(&self, ask: &Ask<'_>, id: NodeId) -> (f64, f64) {
-        let node = ask.node(id);
+    fn parts(&self, context: &PickContext<'_>, id: NodeId) -> (f64, f64) {
+        let node = context.node(id);
         let weight = f64::from(node.spec.weight);
-        let new = self.index.uncached(ask.request, id);
+        let new = self.index.uncached(context.request, id);
         let prefill = (node.ledger.prompt + new).0 as f64 * self.prefill_weight;
-        let decode = (node.ledger.output + ask.expected_output).0 as f64;
+        let decode = (node.ledger.output + context.expected_output).0 as f64;
         (prefill / weight, decode / weight)
     }
 }
 
 impl Strategy for PrefixCacheAware {
-    fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
+    fn pick(&mut self, context: &PickContext<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
         let mut list = std::mem::take(&mut self.list);
-        ask.shortlist(CHOICES, &mut list, rng);
-        self.index.look_up(ask, &mut list);
-        let picked = least(ask, list.nodes().iter().copied(), rng, why, |id| {
-            let (prefill, decode) = self.parts(ask, id);
-            (ask.against_failure(ask.node(id), prefill + decode), 0.0)
+        context.shortlist(CHOICES, &mut list, rng);
+        self.index.look_up(context, &mut list);
+        let picked = pick_least(context, list.nodes().iter().copied(), rng, why, |id| {
+            let (prefill, decode) = self.parts(context, id);
+            (context.against_failure(context.node(id), prefill + decode), 0.0)
         });
         self.list = list;
         picked
     }
 
-    fn terms(&self, ask: &Ask<'_>, node: NodeId) -> Terms {
-        let (prefill, decode) = self.parts(ask, node);
+    fn terms(&self, context: &PickContext<'_>, node: NodeId) -> Terms {
+        let (prefill, decode) = self.parts(context, node);
         Terms::NONE.with(Term::Prefill, prefill).with(Term::Decode, decode)
     }
 

@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::{Ask, Shortlist};
+use super::{PickContext, Shortlist};
 use crate::balance::request::Request;
 use crate::unit::{NodeId, Tokens};
 
@@ -50,10 +50,10 @@ fn grid(blocks: usize) -> impl DoubleEndedIterator<Item = usize> + ExactSizeIter
 
 impl PrefixIndex {
     /// Finds who holds how much of the request's prompt, and adds the two that hold most to the list.
-    pub(super) fn look_up(&mut self, ask: &Ask<'_>, list: &mut Shortlist) {
+    pub(super) fn look_up(&mut self, context: &PickContext<'_>, list: &mut Shortlist) {
         self.found.clear();
-        self.found_for = Some(ask.request.id);
-        let prefix = &ask.request.prefix;
+        self.found_for = Some(context.request.id);
+        let prefix = &context.request.prefix;
         if prefix.is_empty() || self.entries.is_empty() {
             return;
         }
@@ -86,7 +86,7 @@ impl PrefixIndex {
             step *= 2;
         }
         let holders = self.found.iter().map(|(node, _)| *node);
-        holders.filter(|&node| ask.allows(node)).take(2).for_each(|node| list.add_once(node));
+        holders.filter(|&node| context.allows(node)).take(2).for_each(|node| list.add_once(node));
     }
 
     /// Returns how many tokens of the request the node has not seen. Of a request not looked up all.

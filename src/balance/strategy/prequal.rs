@@ -8,7 +8,10 @@
 //! flight there as there are now: a node is not fast because it was idle a second ago. The core has the in-flight counts and measures latencies, so a probe is answered from
 //! there and costs no round trip: what remains of Prequal is its rule and the age of its answers.
 
-use super::{Ask, Entry, Fact, Memo, Setting, SettingKind, Strategy, least, least_connections};
+use super::{
+    Fact, Memo, PickContext, Setting, SettingKind, Strategy, StrategyDef, least_connections,
+    pick_least,
+};
 use crate::balance::event::{End, Scored, Term, Terms, Why};
 use crate::balance::failover::wasted;
 use crate::balance::fleet::Fleet;
@@ -16,7 +19,7 @@ use crate::balance::hearsay::Signal;
 use crate::rng::Rng;
 use crate::unit::{NodeId, Span, Time};
 
-pub(super) const ENTRY: Entry = Entry {
+pub(super) const DEF: StrategyDef = StrategyDef {
     name: "prequal",
     summary: "from a pool of recent probes, the fastest of the nodes that are not hot",
     when: "very many nodes with unlike background load, short requests",
@@ -30,7 +33,7 @@ pub(super) const ENTRY: Entry = Entry {
     }],
     build: |spec| {
         Box::new(Prequal {
-            probes: spec.get(0) as usize,
+            probes: spec.count("probes") as usize,
             pool: Vec::with_capacity(POOL_MAX + 8),
             seen: [0; SEEN],
             seen_len: 0,
@@ -116,15 +119,15 @@ impl Latencies {
 }
 
 impl Prequal {
-    fn probe(&mut self, ask: &Ask<'_>, rng: &mut Rng) {
+    fn probe(&mut self, context: &PickContext<'_>, rng: &mut Rng) {
         for _ in 0..self.probes {
-            let Some(id) = ask.draw(rng) else { return };
-            let node = ask.node(id);
+            let Some(id) = context.draw(rng) else { return };
+            let node = context.node(id);
             let in_flight = node.ledger.requests;
             let latency = self.latency(node.seat as usize, in_flight);
-            let latency = ask.against_failure(node, latency.max(1e-6));
+            let latency = context.against_failure(node, latency.max(1e-6));
             self.pool.retain(|answer| answer.node != id);
-            self.pool.push(Answer { node: id, in_flight, latency, at: ask.now, uses: 0 });
+            self.pool.push(Answer { node: id, in_flight, latency, at: context.now, uses: 0 });
             self.seen[self.seen_at] = in_flight;
             self.seen_at = (self.seen_at + 1) % SEEN;
             self.seen_len = (self.seen_len + 1).min(SEEN);
@@ -153,11 +156,11 @@ impl Prequal {
 }
 
 impl Strategy for Prequal {
-    fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
-        self.tidy(ask.now);
-        self.probe(ask, rng);
+    fn pick(&mut self, context: &PickContext<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
+        self.tidy(context.now);
+        self.probe(context, rng);
         let hot = self.threshold();
-        let usable = self.pool.iter().enumerate().filter(|(_, answer)| ask.allows(answer.node));
+        let usable = self.pool.iter().enumerate().filter(|(_, answer)| context.allows(answer.node));
         let best = usable.min_by(|(_, a), (_, b)| {
             let key = |answer: &Answer| {
                 let is_hot = answer.in_flight > hot;
@@ -169,31 +172,31 @@ impl Strategy for Prequal {
         });
         why.considered = self.pool.len() as u32;
         let Some((place, answer)) = best.map(|(place, answer)| (place, *answer)) else {
-            let node = ask.draw(rng)?;
-            return least(ask, std::iter::once(node), rng, why, |node| {
-                (least_connections::cost(ask, Signal::Own, node), 0.0)
+            let node = context.draw(rng)?;
+            return pick_least(context, std::iter::once(node), rng, why, |node| {
+                (least_connections::cost(context, Signal::Own, node), 0.0)
             });
         };
         self.pool[place].uses += 1;
         self.pool[place].in_flight += 1;
         for other in &self.pool {
-            ask.looked_at(other.node, other.latency);
+            context.looked_at(other.node, other.latency);
         }
         let score = answer.latency;
         why.chosen = Scored { score, ..Scored::unscored(answer.node) };
         Some(answer.node)
     }
 
-    fn terms(&self, ask: &Ask<'_>, id: NodeId) -> Terms {
-        let node = ask.node(id);
+    fn terms(&self, context: &PickContext<'_>, id: NodeId) -> Terms {
+        let node = context.node(id);
         Terms::NONE
-            .with(Term::Load, least_connections::load(ask, Signal::Own, id))
+            .with(Term::Load, least_connections::load(context, Signal::Own, id))
             .with(Term::Latency, self.latency(node.seat as usize, node.ledger.requests))
     }
 
-    fn memo(&self, ask: &Ask<'_>, id: NodeId) -> Option<Memo> {
+    fn memo(&self, context: &PickContext<'_>, id: NodeId) -> Option<Memo> {
         let mut memo = Memo::default();
-        memo[0] = ask.node(id).ledger.requests as f32;
+        memo[0] = context.node(id).ledger.requests as f32;
         Some(memo)
     }
 

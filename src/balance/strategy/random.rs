@@ -1,11 +1,11 @@
 //! Random: any candidate, each with the same probability. Never herds, never learns.
 
-use super::{Ask, Entry, Strategy};
+use super::{PickContext, Strategy, StrategyDef};
 use crate::balance::event::{Scored, Why};
 use crate::rng::Rng;
 use crate::unit::NodeId;
 
-pub(super) const ENTRY: Entry = Entry {
+pub(super) const DEF: StrategyDef = StrategyDef {
     name: "random",
     summary: "any node, each with the same probability",
     when: "many balancers that know nothing of each other; a baseline",
@@ -19,10 +19,10 @@ pub(super) const ENTRY: Entry = Entry {
 struct Random;
 
 impl Strategy for Random {
-    fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
-        let node = ask.draw(rng)?;
+    fn pick(&mut self, context: &PickContext<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
+        let node = context.draw(rng)?;
         why.considered = 1;
-        ask.looked_at(node, f64::NAN);
+        context.looked_at(node, f64::NAN);
         why.chosen = Scored::unscored(node);
         Some(node)
     }

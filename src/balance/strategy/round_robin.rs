@@ -1,11 +1,11 @@
 //! Round robin: each node in turn. Blind to load, speed and price.
 
-use super::{Ask, Entry, Strategy};
+use super::{PickContext, Strategy, StrategyDef};
 use crate::balance::event::{Scored, Why};
 use crate::rng::Rng;
 use crate::unit::NodeId;
 
-pub(super) const ENTRY: Entry = Entry {
+pub(super) const DEF: StrategyDef = StrategyDef {
     name: "round_robin",
     summary: "each node in turn",
     when: "identical nodes and requests of similar size; the baseline to beat",
@@ -23,15 +23,15 @@ struct RoundRobin {
 }
 
 impl Strategy for RoundRobin {
-    fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
-        let members = ask.members();
+    fn pick(&mut self, context: &PickContext<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
+        let members = context.members();
         let start = self.next.unwrap_or_else(|| rng.below(members.len())) % members.len();
         let (before, from) = members.split_at(start);
-        let turn = from.iter().chain(before).position(|&node| ask.allows(node))?;
+        let turn = from.iter().chain(before).position(|&node| context.allows(node))?;
         let seat = (start + turn) % members.len();
         self.next = Some(seat + 1);
         why.considered = turn as u32 + 1;
-        ask.looked_at(members[seat], f64::NAN);
+        context.looked_at(members[seat], f64::NAN);
         why.chosen = Scored::unscored(members[seat]);
         Some(members[seat])
     }

@@ -8,7 +8,9 @@
 use super::formula::{Formula, LANES, compile};
 use super::predict::Prediction;
 use super::shortest_expected::Eye;
-use super::{Ask, Entry, Fact, Memo, Setting, SettingKind, Strategy, StrategySpec, cheapest};
+use super::{
+    Fact, Memo, PickContext, Setting, SettingKind, Strategy, StrategyDef, StrategySpec, cheapest,
+};
 use crate::balance::event::{Term, Terms, Why};
 use crate::balance::fleet::Fleet;
 use crate::rng::Rng;
@@ -39,7 +41,7 @@ pub const TERMS: &[(&str, &str)] = &[
     ("random", "a uniform draw from 0 to 1 for each node"),
 ];
 
-pub(super) const ENTRY: Entry = Entry {
+pub(super) const DEF: StrategyDef = StrategyDef {
     name: "score",
     summary: "your own formula over documented terms, the least value wins",
     when: "none of the others says what you want",
@@ -83,22 +85,22 @@ impl Score {
     /// Returns a term for a node.
     fn term(
         eye: &Eye,
-        ask: &Ask<'_>,
+        context: &PickContext<'_>,
         id: NodeId,
         prediction: &Prediction,
         draw: f64,
         place: usize,
     ) -> f64 {
-        let node = ask.node(id);
+        let node = context.node(id);
         let ledger = &node.ledger;
         match place {
             0 => prediction.ttft,
             1 => prediction.tpot,
             2 => prediction.others,
-            3 => cheapest::dollars(ask, id),
-            4 => ask.request.prompt.0 as f64,
-            5 => eye.index.uncached(ask.request, id).0 as f64,
-            6 => ask.expected_output.0 as f64,
+            3 => cheapest::dollars(context, id),
+            4 => context.request.prompt.0 as f64,
+            5 => eye.index.uncached(context.request, id).0 as f64,
+            6 => context.expected_output.0 as f64,
             7 => f64::from(ledger.requests),
             8 => f64::from(ledger.prefilling),
             9 => f64::from(ledger.decoding),
@@ -106,21 +108,21 @@ impl Score {
             11 => ledger.output.0 as f64,
             12 => ledger.kv.0 as f64,
             13 => f64::from(node.spec.weight),
-            14 => node.success(ask.now),
+            14 => node.success(context.now),
             _ => draw,
         }
     }
 
     /// Works the formula out for each of the nodes.
-    fn work_out(&mut self, ask: &Ask<'_>, nodes: &[NodeId], mut side: Option<Rng>) {
+    fn work_out(&mut self, context: &PickContext<'_>, nodes: &[NodeId], mut side: Option<Rng>) {
         self.values.clear();
         for eight in nodes.chunks(LANES) {
             for (lane, &id) in eight.iter().enumerate() {
-                let prediction = self.predicts.then(|| self.eye.predict(ask, id));
+                let prediction = self.predicts.then(|| self.eye.predict(context, id));
                 let prediction = prediction.unwrap_or_default();
                 let draw = side.as_mut().map_or(0.0, Rng::unit);
                 let eye = &self.eye;
-                self.formula.set(lane, |at| Self::term(eye, ask, id, &prediction, draw, at));
+                self.formula.set(lane, |at| Self::term(eye, context, id, &prediction, draw, at));
             }
             self.values.extend_from_slice(&self.formula.work_out()[..eight.len()]);
         }
@@ -128,32 +130,33 @@ impl Score {
 }
 
 impl Strategy for Score {
-    fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
+    fn pick(&mut self, context: &PickContext<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
         let side = self.draws.then(|| Rng::from_key(rng.bits()));
         let mut list = std::mem::take(&mut self.eye.list);
-        self.eye.look(ask, &mut list, rng);
-        self.work_out(ask, list.nodes(), side);
+        self.eye.look(context, &mut list, rng);
+        self.work_out(context, list.nodes(), side);
         let mut values = self.values.iter().copied();
         let nodes = list.nodes().iter().copied();
-        let picked = super::least(ask, nodes, rng, why, |id| {
+        let picked = super::pick_least(context, nodes, rng, why, |id| {
             let value = values.next().unwrap_or(f64::INFINITY);
             // Below zero a division would turn the penalty into a bonus.
-            let cost = if value > 0.0 { ask.against_failure(ask.node(id), value) } else { value };
+            let cost =
+                if value > 0.0 { context.against_failure(context.node(id), value) } else { value };
             (cost, 0.0)
         });
         self.eye.list = list;
         picked
     }
 
-    fn terms(&self, _: &Ask<'_>, node: NodeId) -> Terms {
+    fn terms(&self, _: &PickContext<'_>, node: NodeId) -> Terms {
         // Whom the decision did not look at has no value.
         let place = self.eye.list.nodes().iter().position(|&id| id == node);
         let value = place.and_then(|place| self.values.get(place));
         value.map_or(Terms::NONE, |&value| Terms::NONE.with(Term::Formula, value))
     }
 
-    fn memo(&self, ask: &Ask<'_>, node: NodeId) -> Option<Memo> {
-        Some(self.eye.memo(ask, node))
+    fn memo(&self, context: &PickContext<'_>, node: NodeId) -> Option<Memo> {
+        Some(self.eye.memo(context, node))
     }
 
     fn learn(&mut self, now: Time, fact: &Fact<'_>, fleet: &Fleet) {

@@ -6,13 +6,16 @@
 //! next in its order. Requests without a session go to the better of two drawn at random.
 
 use super::hashing::{Key, distance};
-use super::{Ask, Entry, Setting, SettingKind, Shortlist, Strategy, least, least_connections};
+use super::{
+    PickContext, Setting, SettingKind, Shortlist, Strategy, StrategyDef, least_connections,
+    pick_least,
+};
 use crate::balance::event::{Term, Terms, Why};
 use crate::balance::hearsay::Signal;
 use crate::rng::Rng;
 use crate::unit::NodeId;
 
-pub(super) const ENTRY: Entry = Entry {
+pub(super) const DEF: StrategyDef = StrategyDef {
     name: "session_affinity",
     summary: "a conversation stays with its node",
     when: "long multi-turn sessions on engines with prefix caches",
@@ -24,7 +27,9 @@ pub(super) const ENTRY: Entry = Entry {
         default: 2_000_000,
         about: "a node with more than so many times the mean load is passed over; 0 for never",
     }],
-    build: |spec| Box::new(SessionAffinity { spill: spec.ratio(0), list: Shortlist::default() }),
+    build: |spec| {
+        Box::new(SessionAffinity { spill: spec.ratio("spill"), list: Shortlist::default() })
+    },
 };
 
 #[derive(Debug)]
@@ -34,37 +39,37 @@ struct SessionAffinity {
 }
 
 impl Strategy for SessionAffinity {
-    fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
-        if ask.request.session.is_none() {
+    fn pick(&mut self, context: &PickContext<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
+        if context.request.session.is_none() {
             let mut list = std::mem::take(&mut self.list);
-            ask.shortlist(2, &mut list, rng);
+            context.shortlist(2, &mut list, rng);
             let nodes = list.nodes().iter().copied();
-            let picked = least(ask, nodes, rng, why, |node| {
-                (least_connections::cost(ask, Signal::Own, node), 0.0)
+            let picked = pick_least(context, nodes, rng, why, |node| {
+                (least_connections::cost(context, Signal::Own, node), 0.0)
             });
             self.list = list;
             return picked;
         }
-        let key = Key::Session.hash(ask.request);
-        let cap = cap(ask, self.spill);
-        least(ask, ask.candidates(), rng, why, |id| {
-            let node = ask.node(id);
+        let key = Key::Session.hash(context.request);
+        let cap = cap(context, self.spill);
+        pick_least(context, context.candidates(), rng, why, |id| {
+            let node = context.node(id);
             let over = f64::from(u8::from(f64::from(node.ledger.requests) >= cap));
             // Nodes over the bound come after all others; a node that fails is farther away.
-            (over * 1e9 + ask.against_failure(node, distance(ask, key, id)), 0.0)
+            (over * 1e9 + context.against_failure(node, distance(context, key, id)), 0.0)
         })
     }
 
-    fn terms(&self, ask: &Ask<'_>, node: NodeId) -> Terms {
-        Terms::NONE.with(Term::Load, least_connections::load(ask, Signal::Own, node))
+    fn terms(&self, context: &PickContext<'_>, node: NodeId) -> Terms {
+        Terms::NONE.with(Term::Load, least_connections::load(context, Signal::Own, node))
     }
 }
 
 /// The load from which a node is passed over: `c (total + 1) / n`, at least one.
-fn cap(ask: &Ask<'_>, c: f64) -> f64 {
+fn cap(context: &PickContext<'_>, c: f64) -> f64 {
     if c <= 0.0 {
         return f64::INFINITY;
     }
-    let total = ask.fleet.tier_load(ask.pool, ask.tier) as f64;
-    (c * (total + 1.0) / ask.open_count().max(1) as f64).max(1.0).ceil()
+    let total = context.fleet.tier_load(context.pool, context.tier) as f64;
+    (c * (total + 1.0) / context.open_count().max(1) as f64).max(1.0).ceil()
 }

@@ -5,13 +5,13 @@
 
 use super::predict::{Prediction, Predictor};
 use super::prefix_index::PrefixIndex;
-use super::{Ask, Entry, Fact, Memo, Shortlist, Strategy, least};
+use super::{Fact, Memo, PickContext, Shortlist, Strategy, StrategyDef, pick_least};
 use crate::balance::event::{Term, Terms, Why};
 use crate::balance::fleet::Fleet;
 use crate::rng::Rng;
 use crate::unit::{NodeId, Time};
 
-pub(super) const ENTRY: Entry = Entry {
+pub(super) const DEF: StrategyDef = StrategyDef {
     name: "shortest_expected",
     summary: "the node on which this request is predicted to be done first",
     when: "nodes of unlike or changing speed, when each request counts for itself only",
@@ -35,35 +35,35 @@ pub(super) struct Eye {
 
 impl Eye {
     /// Picks the node with the least `cost`, which is given the prediction.
-    pub(super) fn least(
+    pub(super) fn pick_least(
         &mut self,
-        ask: &Ask<'_>,
+        context: &PickContext<'_>,
         rng: &mut Rng,
         why: &mut Why,
         mut cost: impl FnMut(NodeId, &Prediction) -> (f64, f64),
     ) -> Option<NodeId> {
         let mut list = std::mem::take(&mut self.list);
-        self.look(ask, &mut list, rng);
-        let picked = least(ask, list.nodes().iter().copied(), rng, why, |id| {
-            cost(id, &self.predict(ask, id))
+        self.look(context, &mut list, rng);
+        let picked = pick_least(context, list.nodes().iter().copied(), rng, why, |id| {
+            cost(id, &self.predict(context, id))
         });
         self.list = list;
         picked
     }
 
     /// Finds the nodes worth a look and makes the predictor ready for them.
-    pub(super) fn look(&mut self, ask: &Ask<'_>, list: &mut Shortlist, rng: &mut Rng) {
-        ask.shortlist(CHOICES, list, rng);
-        self.index.look_up(ask, list);
-        self.predictor.refresh(ask, list.nodes());
+    pub(super) fn look(&mut self, context: &PickContext<'_>, list: &mut Shortlist, rng: &mut Rng) {
+        context.shortlist(CHOICES, list, rng);
+        self.index.look_up(context, list);
+        self.predictor.refresh(context, list.nodes());
     }
 
-    pub(super) fn predict(&self, ask: &Ask<'_>, id: NodeId) -> Prediction {
-        self.predictor.predict(ask, id, self.index.uncached(ask.request, id))
+    pub(super) fn predict(&self, context: &PickContext<'_>, id: NodeId) -> Prediction {
+        self.predictor.predict(context, id, self.index.uncached(context.request, id))
     }
 
-    pub(super) fn memo(&self, ask: &Ask<'_>, id: NodeId) -> Memo {
-        Predictor::memo(ask, id, self.index.uncached(ask.request, id))
+    pub(super) fn memo(&self, context: &PickContext<'_>, id: NodeId) -> Memo {
+        Predictor::memo(context, id, self.index.uncached(context.request, id))
     }
 
     pub(super) fn learn(&mut self, now: Time, fact: &Fact<'_>, fleet: &Fleet) {
@@ -75,8 +75,8 @@ impl Eye {
 }
 
 /// Expected seconds of the whole answer.
-pub(super) fn seconds(ask: &Ask<'_>, prediction: &Prediction) -> f64 {
-    prediction.ttft + ask.expected_output.0 as f64 * prediction.tpot
+pub(super) fn seconds(context: &PickContext<'_>, prediction: &Prediction) -> f64 {
+    prediction.ttft + context.expected_output.0 as f64 * prediction.tpot
 }
 
 #[derive(Debug)]
@@ -85,20 +85,20 @@ struct ShortestExpected {
 }
 
 impl Strategy for ShortestExpected {
-    fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
-        self.eye.least(ask, rng, why, |id, prediction| {
-            (ask.against_failure(ask.node(id), seconds(ask, prediction)), 0.0)
+    fn pick(&mut self, context: &PickContext<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
+        self.eye.pick_least(context, rng, why, |id, prediction| {
+            (context.against_failure(context.node(id), seconds(context, prediction)), 0.0)
         })
     }
 
-    fn terms(&self, ask: &Ask<'_>, node: NodeId) -> Terms {
-        let prediction = self.eye.predict(ask, node);
-        let decode = seconds(ask, &prediction) - prediction.ttft;
+    fn terms(&self, context: &PickContext<'_>, node: NodeId) -> Terms {
+        let prediction = self.eye.predict(context, node);
+        let decode = seconds(context, &prediction) - prediction.ttft;
         Terms::NONE.with(Term::Ttft, prediction.ttft).with(Term::Decoding, decode)
     }
 
-    fn memo(&self, ask: &Ask<'_>, node: NodeId) -> Option<Memo> {
-        Some(self.eye.memo(ask, node))
+    fn memo(&self, context: &PickContext<'_>, node: NodeId) -> Option<Memo> {
+        Some(self.eye.memo(context, node))
     }
 
     fn learn(&mut self, now: Time, fact: &Fact<'_>, fleet: &Fleet) {

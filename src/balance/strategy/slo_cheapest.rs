@@ -7,13 +7,13 @@
 
 use super::predict::Prediction;
 use super::shortest_expected::{Eye, seconds};
-use super::{Ask, Entry, Fact, Memo, Setting, SettingKind, Strategy, cheapest};
+use super::{Fact, Memo, PickContext, Setting, SettingKind, Strategy, StrategyDef, cheapest};
 use crate::balance::event::{Term, Terms, Why};
 use crate::balance::fleet::Fleet;
 use crate::rng::Rng;
 use crate::unit::{NodeId, Span, Time};
 
-pub(super) const ENTRY: Entry = Entry {
+pub(super) const DEF: StrategyDef = StrategyDef {
     name: "slo_cheapest",
     summary: "the cheapest node that is predicted to keep the objective",
     when: "cheap slow and dear fast nodes of one model, with a latency objective",
@@ -35,8 +35,8 @@ pub(super) const ENTRY: Entry = Entry {
     ],
     build: |spec| {
         Box::new(SloCheapest {
-            first_token: Span(spec.get(0)).seconds(),
-            per_token: Span(spec.get(1)).seconds(),
+            first_token: spec.span("first_token").seconds(),
+            per_token: spec.span("per_token").seconds(),
             eye: Eye::default(),
             over: Vec::new(),
         })
@@ -65,37 +65,37 @@ impl SloCheapest {
 }
 
 impl Strategy for SloCheapest {
-    fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
-        if self.over.len() < ask.members().len() {
-            self.over.resize(ask.members().len(), false);
+    fn pick(&mut self, context: &PickContext<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
+        if self.over.len() < context.members().len() {
+            self.over.resize(context.members().len(), false);
         }
         let mut eye = std::mem::take(&mut self.eye);
         let mut over = std::mem::take(&mut self.over);
-        let picked = eye.least(ask, rng, why, |id, prediction| {
-            let node = ask.node(id);
+        let picked = eye.pick_least(context, rng, why, |id, prediction| {
+            let node = context.node(id);
             let was_over = &mut over[node.seat as usize];
             *was_over = self.share(prediction) > if *was_over { BACK } else { 1.0 };
-            let seconds = ask.against_failure(node, seconds(ask, prediction));
-            if *was_over || node.success(ask.now) < 0.9 {
+            let seconds = context.against_failure(node, seconds(context, prediction));
+            if *was_over || node.success(context.now) < 0.9 {
                 (FAR + seconds, 0.0)
             } else {
-                (cheapest::dollars(ask, id), seconds)
+                (cheapest::dollars(context, id), seconds)
             }
         });
         (self.eye, self.over) = (eye, over);
         picked
     }
 
-    fn terms(&self, ask: &Ask<'_>, node: NodeId) -> Terms {
-        let prediction = self.eye.predict(ask, node);
+    fn terms(&self, context: &PickContext<'_>, node: NodeId) -> Terms {
+        let prediction = self.eye.predict(context, node);
         Terms::NONE
             .with(Term::Ttft, prediction.ttft)
             .with(Term::Tpot, prediction.tpot)
-            .with(Term::Dollars, cheapest::dollars(ask, node))
+            .with(Term::Dollars, cheapest::dollars(context, node))
     }
 
-    fn memo(&self, ask: &Ask<'_>, node: NodeId) -> Option<Memo> {
-        Some(self.eye.memo(ask, node))
+    fn memo(&self, context: &PickContext<'_>, node: NodeId) -> Option<Memo> {
+        Some(self.eye.memo(context, node))
     }
 
     fn learn(&mut self, now: Time, fact: &Fact<'_>, fleet: &Fleet) {

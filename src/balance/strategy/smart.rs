@@ -15,14 +15,14 @@
 
 use super::predict::Prediction;
 use super::shortest_expected::Eye;
-use super::{Ask, Entry, Fact, Memo, Setting, SettingKind, Strategy, cheapest};
+use super::{Fact, Memo, PickContext, Setting, SettingKind, Strategy, StrategyDef, cheapest};
 use crate::balance::event::{End, Scored, Term, Terms, Why};
 use crate::balance::fleet::Fleet;
 use crate::balance::request::Priority;
 use crate::rng::Rng;
 use crate::unit::{NodeId, Span, Time};
 
-pub(super) const ENTRY: Entry = Entry {
+pub(super) const DEF: StrategyDef = StrategyDef {
     name: "smart",
     summary: "the least predicted cost to all requests, learnt while it runs",
     when: "nodes of unlike or changing speed, mixed lengths; little to gain on identical nodes",
@@ -62,11 +62,11 @@ pub(super) const ENTRY: Entry = Entry {
     ],
     build: |spec| {
         Box::new(Smart {
-            ttft_weight: spec.ratio(0),
-            others: spec.ratio(1),
-            exchange: spec.ratio(2),
-            explore: spec.ratio(3),
-            shadow: spec.get(4) == 1,
+            ttft_weight: spec.ratio("ttft_weight"),
+            others: spec.ratio("others"),
+            exchange: spec.ratio("exchange"),
+            explore: spec.ratio("explore"),
+            shadow: spec.is("mode", "shadow"),
             eye: Eye::default(),
             mean: 1.0,
         })
@@ -100,70 +100,75 @@ struct Parts {
 }
 
 impl Smart {
-    fn parts(&self, ask: &Ask<'_>, id: NodeId, prediction: &Prediction) -> Parts {
-        let success = ask.node(id).success(ask.now);
-        let dollars = if self.exchange > 0.0 { cheapest::dollars(ask, id) } else { 0.0 };
+    fn parts(&self, context: &PickContext<'_>, id: NodeId, prediction: &Prediction) -> Parts {
+        let success = context.node(id).success(context.now);
+        let dollars = if self.exchange > 0.0 { cheapest::dollars(context, id) } else { 0.0 };
         Parts {
             ttft: self.ttft_weight * prediction.ttft,
-            decode: ask.expected_output.0 as f64 * prediction.tpot,
+            decode: context.expected_output.0 as f64 * prediction.tpot,
             others: self.others * prediction.others,
             dollars: self.exchange * dollars,
             wasted: (1.0 - success) * 3.0 * self.mean,
         }
     }
 
-    fn fall_back(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
+    fn fall_back(
+        &mut self,
+        context: &PickContext<'_>,
+        rng: &mut Rng,
+        why: &mut Why,
+    ) -> Option<NodeId> {
         // The predictor looks all the same: what is sent now is what it learns from.
-        self.eye.least(ask, rng, why, |id, _| {
-            let node = ask.node(id);
+        self.eye.pick_least(context, rng, why, |id, _| {
+            let node = context.node(id);
             let ledger = &node.ledger;
-            let prefill = 0.25 * (ledger.prompt + ask.request.prompt).0 as f64;
-            let tokens = prefill + (ledger.output + ask.expected_output).0 as f64;
-            (ask.against_failure(node, tokens / f64::from(node.spec.weight)), 0.0)
+            let prefill = 0.25 * (ledger.prompt + context.request.prompt).0 as f64;
+            let tokens = prefill + (ledger.output + context.expected_output).0 as f64;
+            (context.against_failure(node, tokens / f64::from(node.spec.weight)), 0.0)
         })
     }
 
     /// A node worth a try that nothing has been heard of for long.
-    fn forgotten(&self, ask: &Ask<'_>, rng: &mut Rng) -> Option<NodeId> {
+    fn forgotten(&self, context: &PickContext<'_>, rng: &mut Rng) -> Option<NodeId> {
         if self.explore <= 0.0
-            || ask.request.priority <= Priority::High
+            || context.request.priority <= Priority::High
             || rng.unit() >= self.explore
         {
             return None;
         }
-        let id = ask.draw(rng)?;
-        let node = ask.node(id);
+        let id = context.draw(rng)?;
+        let node = context.node(id);
         let heard = self.eye.predictor.heard(node.seat as usize);
-        let long_ago = heard.is_none_or(|at| ask.now.since(at) > FORGOTTEN);
-        (long_ago && node.ledger.requests == 0 && node.success(ask.now) > 0.9).then_some(id)
+        let long_ago = heard.is_none_or(|at| context.now.since(at) > FORGOTTEN);
+        (long_ago && node.ledger.requests == 0 && node.success(context.now) > 0.9).then_some(id)
     }
 }
 
 impl Strategy for Smart {
-    fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
+    fn pick(&mut self, context: &PickContext<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
         let predictor = &self.eye.predictor;
-        if self.shadow || predictor.off_by() > OFF_MAX || predictor.is_stale(ask.now) {
-            return self.fall_back(ask, rng, why);
+        if self.shadow || predictor.off_by() > OFF_MAX || predictor.is_stale(context.now) {
+            return self.fall_back(context, rng, why);
         }
-        if let Some(node) = self.forgotten(ask, rng) {
-            ask.looked_at(node, f64::NAN);
+        if let Some(node) = self.forgotten(context, rng) {
+            context.looked_at(node, f64::NAN);
             why.considered = 1;
             why.chosen = Scored::unscored(node);
             return Some(node);
         }
         let mut eye = std::mem::take(&mut self.eye);
-        let picked = eye.least(ask, rng, why, |id, prediction| {
-            let parts = self.parts(ask, id, prediction);
+        let picked = eye.pick_least(context, rng, why, |id, prediction| {
+            let parts = self.parts(context, id, prediction);
             let Parts { ttft, decode, others, dollars, wasted } = parts;
             let cost = ttft + decode + others + dollars + wasted;
-            (ask.against_failure(ask.node(id), cost), 0.0)
+            (context.against_failure(context.node(id), cost), 0.0)
         });
         self.eye = eye;
         picked
     }
 
-    fn terms(&self, ask: &Ask<'_>, node: NodeId) -> Terms {
-        let parts = self.parts(ask, node, &self.eye.predict(ask, node));
+    fn terms(&self, context: &PickContext<'_>, node: NodeId) -> Terms {
+        let parts = self.parts(context, node, &self.eye.predict(context, node));
         let terms = Terms::NONE
             .with(Term::Ttft, parts.ttft)
             .with(Term::Decoding, parts.decode)
@@ -172,8 +177,8 @@ impl Strategy for Smart {
         if self.exchange > 0.0 { terms.with(Term::Price, parts.dollars) } else { terms }
     }
 
-    fn memo(&self, ask: &Ask<'_>, node: NodeId) -> Option<Memo> {
-        Some(self.eye.memo(ask, node))
+    fn memo(&self, context: &PickContext<'_>, node: NodeId) -> Option<Memo> {
+        Some(self.eye.memo(context, node))
     }
 
     fn learn(&mut self, now: Time, fact: &Fact<'_>, fleet: &Fleet) {

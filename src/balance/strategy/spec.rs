@@ -1,18 +1,18 @@
-//! Strategies by name: the entry that people see, its settings, and the spec that a scenario, a
-//! journal or a person names one by.
+//! A strategy with its settings: the definition that people see, and the spec that a scenario, a
+//! journal or a person makes of it. Settings are read by name, once, when a strategy is built.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
-use super::{REGISTRY, Strategy};
+use super::Strategy;
 use crate::unit::Span;
 
 /// A strategy as people see it: name, purpose, settings, source; and how to build it.
 #[derive(Debug)]
-pub struct Entry {
+pub struct StrategyDef {
     /// The name scenarios and the command line use.
     pub name: &'static str,
     /// What it does, in one line.
@@ -110,63 +110,59 @@ impl SettingKind {
 pub(super) const SETTINGS_MAX: usize = 8;
 
 /// A strategy by name, with its settings.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct StrategySpec {
-    entry: u8,
+    def: &'static StrategyDef,
+    /// Its place in the registry.
+    index: u8,
+    /// In integer form, in the order of the settings of `def`.
     values: [u64; SETTINGS_MAX],
     /// The setting of kind [`SettingKind::Formula`], where there is one.
     formula: Option<Arc<str>>,
 }
 
 impl StrategySpec {
-    /// The strategy of this name with default settings, if there is one.
-    #[must_use]
-    pub fn named(name: &str) -> Option<StrategySpec> {
-        let entry = REGISTRY.iter().position(|entry| entry.name == name)?;
+    /// The strategy at this place of the registry, with default settings.
+    pub(super) fn new(index: u8, def: &'static StrategyDef) -> StrategySpec {
         let mut values = [0; SETTINGS_MAX];
-        for (value, setting) in values.iter_mut().zip(REGISTRY[entry].settings) {
+        for (value, setting) in values.iter_mut().zip(def.settings) {
             *value = setting.default;
         }
-        Some(StrategySpec { entry: entry as u8, values, formula: None })
+        StrategySpec { def, index, values, formula: None }
     }
 
     /// Returns its entry in the registry.
     #[must_use]
-    pub fn entry(&self) -> &'static Entry {
-        &REGISTRY[usize::from(self.entry)]
+    pub const fn entry(&self) -> &'static StrategyDef {
+        self.def
     }
 
     /// Returns the index of its entry in the registry.
     #[must_use]
     pub const fn index(&self) -> u8 {
-        self.entry
+        self.index
     }
 
     /// Returns its name.
     #[must_use]
-    pub fn name(&self) -> &'static str {
-        self.entry().name
+    pub const fn name(&self) -> &'static str {
+        self.def.name
     }
 
-    /// Sets the setting of this place in the entry's list, in integer form.
+    /// Sets the setting of this name, in integer form.
     ///
     /// # Errors
     /// What the value has to be, if it is not that.
     ///
     /// # Panics
-    /// If there is no such place.
-    pub fn set(&mut self, place: usize, value: u64) -> Result<(), String> {
-        if let Some(wanted) = self.entry().settings[place].kind.refuses(value) {
+    /// If the strategy has no such setting.
+    pub fn set(&mut self, name: &str, value: u64) -> Result<(), String> {
+        let place = self.place(name);
+        if let Some(wanted) = self.def.settings[place].kind.refuses(value) {
             return Err(wanted);
         }
         self.values[place] = value;
         Ok(())
-    }
-
-    /// Returns the setting of this place in integer form.
-    #[must_use]
-    pub const fn get(&self, place: usize) -> u64 {
-        self.values[place]
     }
 
     /// Sets the formula.
@@ -180,22 +176,69 @@ impl StrategySpec {
         self.formula.as_deref()
     }
 
-    /// Returns a number of kind [`SettingKind::Ratio`].
-    #[must_use]
-    pub fn ratio(&self, place: usize) -> f64 {
-        self.values[place] as f64 / 1e6
+    // What strategies are built from. A name or a kind that the definition does not have is a
+    // mistake in the strategy itself: every strategy is built once in a test.
+
+    /// Returns a whole number.
+    pub(super) fn count(&self, name: &str) -> u64 {
+        self.value(name, |kind| matches!(kind, SettingKind::Count { .. }))
+    }
+
+    /// Returns a duration.
+    pub(super) fn span(&self, name: &str) -> Span {
+        Span(self.value(name, |kind| matches!(kind, SettingKind::Span { .. })))
+    }
+
+    /// Returns a number.
+    pub(super) fn ratio(&self, name: &str) -> f64 {
+        self.value(name, |kind| matches!(kind, SettingKind::Ratio { .. })) as f64 / 1e6
+    }
+
+    /// Returns the place of a word among its choices.
+    pub(super) fn choice(&self, name: &str) -> u64 {
+        self.value(name, |kind| matches!(kind, SettingKind::Choice(_)))
+    }
+
+    /// Returns whether a setting is this one of its words.
+    pub(super) fn is(&self, name: &str, word: &str) -> bool {
+        let chosen = self.choice(name) as usize;
+        let SettingKind::Choice(words) = self.def.settings[self.place(name)].kind else {
+            return false;
+        };
+        assert!(words.contains(&word), "`{name}` of `{}` is never `{word}`", self.name());
+        words[chosen] == word
+    }
+
+    fn value(&self, name: &str, fits: fn(SettingKind) -> bool) -> u64 {
+        let place = self.place(name);
+        let kind = self.def.settings[place].kind;
+        assert!(fits(kind), "`{name}` of `{}` is read as what it is not: {kind:?}", self.name());
+        self.values[place]
+    }
+
+    fn place(&self, name: &str) -> usize {
+        let place = self.def.settings.iter().position(|setting| setting.name == name);
+        place.unwrap_or_else(|| panic!("`{}` has no setting `{name}`", self.name()))
     }
 
     /// Builds the strategy, without memory of anything.
     #[must_use]
     pub fn build(&self) -> Box<dyn Strategy> {
-        (self.entry().build)(self)
+        (self.def.build)(self)
     }
 
     fn settings(&self) -> impl Iterator<Item = (&'static Setting, u64)> {
-        self.entry().settings.iter().zip(self.values)
+        self.def.settings.iter().zip(self.values)
     }
 }
+
+impl PartialEq for StrategySpec {
+    fn eq(&self, other: &StrategySpec) -> bool {
+        (self.index, &self.values, &self.formula) == (other.index, &other.values, &other.formula)
+    }
+}
+
+impl Eq for StrategySpec {}
 
 /// `least_tokens` or `peak_ewma(decay 60s, signal ttft)`: settings only where they differ.
 impl fmt::Display for StrategySpec {
@@ -222,7 +265,7 @@ impl fmt::Debug for StrategySpec {
 /// A setting as a journal writes it.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
-enum Value {
+pub(super) enum SettingValue {
     Number(u64),
     Formula(String),
 }
@@ -230,75 +273,15 @@ enum Value {
 /// `{"peak_ewma": {"decay": 60000000000, "signal": 0}}`, settings in integer form.
 impl Serialize for StrategySpec {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let settings: BTreeMap<&str, Value> = self
+        let settings: BTreeMap<&str, SettingValue> = self
             .settings()
             .map(|(setting, value)| match (setting.kind, &self.formula) {
                 (SettingKind::Formula, Some(formula)) => {
-                    (setting.name, Value::Formula(formula.to_string()))
+                    (setting.name, SettingValue::Formula(formula.to_string()))
                 }
-                _ => (setting.name, Value::Number(value)),
+                _ => (setting.name, SettingValue::Number(value)),
             })
             .collect();
         BTreeMap::from([(self.name(), settings)]).serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for StrategySpec {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<StrategySpec, D::Error> {
-        use serde::de::Error;
-        let map = BTreeMap::<String, BTreeMap<String, Value>>::deserialize(deserializer)?;
-        let mut entries = map.into_iter();
-        let (Some((name, settings)), None) = (entries.next(), entries.next()) else {
-            return Err(D::Error::custom("a strategy is a table with one key, its name"));
-        };
-        let mut spec = StrategySpec::named(&name)
-            .ok_or_else(|| D::Error::custom(format!("unknown strategy `{name}`")))?;
-        for (key, value) in settings {
-            let place = spec.entry().settings.iter().position(|setting| setting.name == key);
-            let place = place
-                .ok_or_else(|| D::Error::custom(format!("`{name}` has no setting `{key}`")))?;
-            match (value, spec.entry().settings[place].kind) {
-                (Value::Formula(formula), SettingKind::Formula) => spec.set_formula(&formula),
-                (Value::Formula(_), _) => {
-                    return Err(D::Error::custom(format!("`{key}` is a number")));
-                }
-                (Value::Number(value), _) => spec
-                    .set(place, value)
-                    .map_err(|wanted| D::Error::custom(format!("`{key}` must be {wanted}")))?,
-            }
-        }
-        Ok(spec)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_entry_is_complete_and_builds() {
-        for (index, entry) in REGISTRY.iter().enumerate() {
-            assert!(entry.settings.len() <= SETTINGS_MAX, "{}", entry.name);
-            for setting in entry.settings {
-                assert_eq!(setting.kind.refuses(setting.default), None, "{}", setting.name);
-            }
-            let spec = StrategySpec::named(entry.name).unwrap();
-            assert_eq!(usize::from(spec.index()), index, "names are unique");
-            let _ = spec.build();
-            let json = serde_json::to_string(&spec).unwrap();
-            assert_eq!(serde_json::from_str::<StrategySpec>(&json).unwrap(), spec);
-        }
-        assert_eq!(StrategySpec::named("p2x"), None);
-    }
-
-    #[test]
-    fn settings_out_of_range_are_refused() {
-        let parse = serde_json::from_str::<StrategySpec>;
-        assert!(parse(r#"{"power_of_two":{"choices":0}}"#).is_err());
-        assert!(parse(r#"{"power_of_two":{"chioces":2}}"#).is_err());
-        assert!(parse(r#"{"power_of_two":{},"random":{}}"#).is_err());
-        assert!(parse("{}").is_err());
-        let spec = parse(r#"{"power_of_two":{"choices":4}}"#).unwrap();
-        assert_eq!(spec.to_string(), "power_of_two(choices 4)");
     }
 }

@@ -4,12 +4,12 @@
 //! no table that a change of weight would make stale. After [`TRIES`] refusals all candidates are
 //! summed and one is drawn by inversion, so the probabilities are exact.
 
-use super::{Ask, Entry, Strategy};
+use super::{PickContext, Strategy, StrategyDef};
 use crate::balance::event::{Scored, Why};
 use crate::rng::Rng;
 use crate::unit::NodeId;
 
-pub(super) const ENTRY: Entry = Entry {
+pub(super) const DEF: StrategyDef = StrategyDef {
     name: "weighted_random",
     summary: "any node, with a probability in proportion to its weight",
     when: "many balancers that know nothing of each other, nodes of known capacity",
@@ -26,19 +26,19 @@ const TRIES: usize = 16;
 struct WeightedRandom;
 
 /// Draws a candidate with a probability in proportion to its weight.
-fn draw(ask: &Ask<'_>, rng: &mut Rng) -> Option<NodeId> {
-    let heaviest = f64::from(ask.fleet.weight_max(ask.pool, ask.tier).max(1));
+fn draw(context: &PickContext<'_>, rng: &mut Rng) -> Option<NodeId> {
+    let heaviest = f64::from(context.fleet.weight_max(context.pool, context.tier).max(1));
     for _ in 0..TRIES {
-        let node = ask.draw(rng)?;
-        let weight = f64::from(ask.node(node).spec.weight);
+        let node = context.draw(rng)?;
+        let weight = f64::from(context.node(node).spec.weight);
         if weight >= heaviest || rng.unit() * heaviest < weight {
             return Some(node);
         }
     }
-    let weight = |node| f64::from(ask.node(node).spec.weight);
-    let mut point = rng.unit() * ask.candidates().map(weight).sum::<f64>();
+    let weight = |node| f64::from(context.node(node).spec.weight);
+    let mut point = rng.unit() * context.candidates().map(weight).sum::<f64>();
     let mut last = None;
-    for node in ask.candidates() {
+    for node in context.candidates() {
         last = Some(node);
         point -= weight(node);
         if point < 0.0 {
@@ -49,9 +49,9 @@ fn draw(ask: &Ask<'_>, rng: &mut Rng) -> Option<NodeId> {
 }
 
 impl Strategy for WeightedRandom {
-    fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
-        let node = draw(ask, rng)?;
-        ask.looked_at(node, f64::NAN);
+    fn pick(&mut self, context: &PickContext<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
+        let node = draw(context, rng)?;
+        context.looked_at(node, f64::NAN);
         why.considered = 1;
         why.chosen = Scored::unscored(node);
         Some(node)

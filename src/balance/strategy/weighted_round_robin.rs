@@ -13,12 +13,12 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::{Ask, Entry, SCAN_MAX, Strategy};
+use super::{PickContext, SCAN_MAX, Strategy, StrategyDef};
 use crate::balance::event::{Scored, Why};
 use crate::rng::Rng;
 use crate::unit::NodeId;
 
-pub(super) const ENTRY: Entry = Entry {
+pub(super) const DEF: StrategyDef = StrategyDef {
     name: "weighted_round_robin",
     summary: "turns in proportion to weight, interleaved (smooth)",
     when: "nodes of known, stable capacity; give each its capacity as weight",
@@ -49,16 +49,16 @@ struct WeightedRoundRobin {
 }
 
 impl WeightedRoundRobin {
-    fn turn(&mut self, ask: &Ask<'_>) -> Option<(NodeId, u32)> {
+    fn turn(&mut self, context: &PickContext<'_>) -> Option<(NodeId, u32)> {
         let mut total = 0;
         let mut considered = 0;
         let mut best: Option<(NodeId, usize)> = None;
-        for &node in ask.members() {
-            if !ask.allows(node) {
+        for &node in context.members() {
+            if !context.allows(node) {
                 continue;
             }
-            let seat = ask.node(node).seat as usize;
-            let weight = i64::from(ask.node(node).spec.weight);
+            let seat = context.node(node).seat as usize;
+            let weight = i64::from(context.node(node).spec.weight);
             considered += 1;
             total += weight;
             self.credit[seat] += weight;
@@ -75,9 +75,9 @@ impl WeightedRoundRobin {
 impl WeightedRoundRobin {
     /// The turn of a node with the earliest deadline that may have it. A node that may not loses its
     /// turn, as it gains nothing while it is closed in a small tier.
-    fn earliest(&mut self, ask: &Ask<'_>, rng: &mut Rng) -> Option<(NodeId, u32)> {
-        let turn = |node: NodeId| TURN / u64::from(ask.node(node).spec.weight);
-        for &node in &ask.members()[self.deadlines.len()..] {
+    fn earliest(&mut self, context: &PickContext<'_>, rng: &mut Rng) -> Option<(NodeId, u32)> {
+        let turn = |node: NodeId| TURN / u64::from(context.node(node).spec.weight);
+        for &node in &context.members()[self.deadlines.len()..] {
             let first = (rng.unit() * turn(node) as f64) as u64;
             self.deadlines.push(Reverse((self.now.saturating_add(first), node)));
         }
@@ -86,35 +86,35 @@ impl WeightedRoundRobin {
             let Reverse((deadline, node)) = *next;
             self.now = deadline;
             *next = Reverse((deadline.saturating_add(turn(node)), node));
-            if ask.allows(node) {
+            if context.allows(node) {
                 return Some((node, passed as u32));
             }
         }
-        ask.draw(rng).map(|node| (node, PASSED_MAX as u32 + 1))
+        context.draw(rng).map(|node| (node, PASSED_MAX as u32 + 1))
     }
 }
 
 impl Strategy for WeightedRoundRobin {
-    fn pick(&mut self, ask: &Ask<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
-        if ask.members().len() > SCAN_MAX {
-            let (node, considered) = self.earliest(ask, rng)?;
+    fn pick(&mut self, context: &PickContext<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
+        if context.members().len() > SCAN_MAX {
+            let (node, considered) = self.earliest(context, rng)?;
             why.considered = considered;
-            ask.looked_at(node, f64::NAN);
+            context.looked_at(node, f64::NAN);
             why.chosen = Scored::unscored(node);
             return Some(node);
         }
-        self.credit.resize(ask.members().len(), 0);
+        self.credit.resize(context.members().len(), 0);
         if !self.started {
             self.started = true;
             let cycle: u64 =
-                ask.candidates().map(|node| u64::from(ask.node(node).spec.weight)).sum();
+                context.candidates().map(|node| u64::from(context.node(node).spec.weight)).sum();
             for _ in 0..rng.below((cycle as usize).clamp(1, PHASES_MAX)) {
-                self.turn(ask);
+                self.turn(context);
             }
         }
-        let (node, considered) = self.turn(ask)?;
+        let (node, considered) = self.turn(context)?;
         why.considered = considered;
-        ask.looked_at(node, f64::NAN);
+        context.looked_at(node, f64::NAN);
         why.chosen = Scored::unscored(node);
         Some(node)
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Bench, INVARIANTS, Outcome, Violation, draw};
 use crate::balance::{
-    Ask, Event, Fate, NodeState, Priority, REGISTRY, Reject, Scored, Settled, Strategy, Why,
+    Event, Fate, NodeState, PickContext, Priority, REGISTRY, Reject, Scored, Settled, Strategy, Why,
 };
 use crate::cli::simulation;
 use crate::rng::Rng;
@@ -217,9 +217,9 @@ fn a_wrong_word_about_load_is_found() {
 struct Lazy(u64);
 
 impl Strategy for Lazy {
-    fn pick(&mut self, ask: &Ask<'_>, _: &mut Rng, why: &mut Why) -> Option<NodeId> {
+    fn pick(&mut self, context: &PickContext<'_>, _: &mut Rng, why: &mut Why) -> Option<NodeId> {
         self.0 += 1;
-        let node = ask.candidates().min().filter(|_| !self.0.is_multiple_of(50))?;
+        let node = context.candidates().min().filter(|_| !self.0.is_multiple_of(50))?;
         why.chosen = Scored::unscored(node);
         Some(node)
     }
@@ -230,10 +230,11 @@ impl Strategy for Lazy {
 struct Blind(u64);
 
 impl Strategy for Blind {
-    fn pick(&mut self, ask: &Ask<'_>, _: &mut Rng, why: &mut Why) -> Option<NodeId> {
+    fn pick(&mut self, context: &PickContext<'_>, _: &mut Rng, why: &mut Why) -> Option<NodeId> {
         self.0 += 1;
         let blind = self.0.is_multiple_of(20);
-        let node = if blind { ask.members().first().copied() } else { ask.candidates().min() }?;
+        let node =
+            if blind { context.members().first().copied() } else { context.candidates().min() }?;
         why.chosen = Scored::unscored(node);
         Some(node)
     }

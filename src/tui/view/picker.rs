@@ -3,7 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use crate::balance::{Entry, usable};
+use crate::balance::{StrategyDef, usable};
 use crate::tui::format::{cut, width};
 use crate::tui::model::Model;
 use crate::tui::theme::Role;
@@ -97,7 +97,7 @@ fn list(model: &Model, lines: &[Line], at: usize, area: Rect, buf: &mut Buffer) 
     }
 }
 
-fn about(model: &Model, entry: &Entry, area: Rect, buf: &mut Buffer) {
+fn about(model: &Model, entry: &StrategyDef, area: Rect, buf: &mut Buffer) {
     let mut rows: Vec<Vec<Piece>> = vec![Vec::new()];
     let words = wrap(entry.when, usize::from(area.width).saturating_sub(8));
     for (place, text) in words.into_iter().take(2).enumerate() {
