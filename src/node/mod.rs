@@ -5,6 +5,7 @@
 //! its noise from a stream keyed by (request, node), so two strategies that send a request to the
 //! same node see the same service time (common random numbers).
 
+mod agenda;
 pub mod api;
 mod cache;
 pub mod engine;
@@ -25,6 +26,7 @@ use crate::rng::{Rng, mix};
 use crate::unit::{NodeId, Ratio, RequestId, Span, Time, Tokens};
 use crate::workload::Truth;
 
+pub use agenda::{Agenda, Next};
 pub use api::{Allowance, Quota};
 pub use cache::ENTRIES_MAX;
 pub use fault::{Answer, Cut, FaultKind, FaultRule, FaultSpec, ProbeLie, ReportLie, Schedule};
@@ -136,6 +138,8 @@ pub enum Due {
     Generate(u32, NodeId, u32),
     /// The fleet changes by a fault.
     Change(Box<FleetChange>),
+    /// A stream that somebody reads is looked at for new tokens.
+    Look(NodeId, Attempt),
 }
 
 /// A step of what balancers are told at intervals.

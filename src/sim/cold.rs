@@ -4,10 +4,9 @@
 //! whatever else happens. A node that is crashed when its start should be over starts once more.
 //! Whether a node should start is not decided here.
 
-use super::agenda::Agenda;
 use crate::balance::{FleetChange, Input};
 use crate::dist::Dist;
-use crate::node::{Due, Rank};
+use crate::node::{Agenda, Diary, Due, Rank};
 use crate::rng::{Rng, mix};
 use crate::unit::{NodeId, Span, Time};
 

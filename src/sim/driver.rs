@@ -1,7 +1,6 @@
 //! The driver: five lines of loop around the balancer, and the executor that carries out its actions
 //! on simulated nodes.
 
-use super::agenda::{Agenda, Next};
 use super::cold::Starts;
 use super::grades::Grades;
 use super::instances::{Balancers, Instances};
@@ -14,8 +13,8 @@ use crate::balance::{
 use crate::dist::Dist;
 use crate::id_map::IdMap;
 use crate::node::{
-    BackendSpec, Blocks, Diary, Due, FaultKind, FaultRule, FaultSpec, Node, Rank, Schedule, Tell,
-    Work,
+    Agenda, BackendSpec, Blocks, Diary, Due, FaultKind, FaultRule, FaultSpec, Next, Node, Rank,
+    Schedule, Tell, Work,
 };
 use crate::unit::{ClassId, NodeId, PoolId, RequestId, Span, Time, Tokens};
 use crate::workload::{News, QualitySpec, TraceError, Traffic, Truth};
@@ -654,6 +653,7 @@ impl World {
             Due::Progress(attempt, progress) => return Some(Input::Progress(attempt, progress)),
             Due::Finish(attempt, outcome) => return Some(Input::Finish(attempt, outcome)),
             Due::Probed(..) | Due::Tell(_) | Due::Feedback(..) => unreachable!("addressed before"),
+            Due::Look(..) => unreachable!("nobody reads a simulated stream"),
             Due::Control(control) => return Some(Input::Control(*control)),
             Due::FaultBegins(number) => return Some(self.begin_fault(number)),
             Due::FaultEnds(number) => return self.end_fault(number),

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 use super::Parts;
 use crate::balance::{Attempt, Failure, Input, Outcome, ProbeResult, Progress};
 use crate::node::{
-    Answer, Blocks, Diary, Due, FaultKind, FaultSpec, Node, Quota, Rank, Schedule, Work,
+    Agenda, Answer, Blocks, Diary, Due, FaultKind, FaultSpec, Node, Quota, Rank, Schedule, Work,
 };
 use crate::unit::{NodeId, Span, Time, Tokens};
 
@@ -80,45 +80,6 @@ pub(super) struct Power {
     pub(super) down: bool,
     /// How often it has crashed: short crashes are not to be overlooked.
     pub(super) crashes: u64,
-}
-
-#[derive(Debug)]
-enum Entry {
-    Due(Due),
-    /// A stream is looked at for new tokens.
-    Tick(NodeId, Attempt),
-}
-
-/// What will happen, in the order of the simulator's agenda: time, rank, number of entry.
-#[derive(Debug, Default)]
-struct Agenda {
-    entries: BTreeMap<(Time, Rank, u64), Entry>,
-    entered: u64,
-}
-
-impl Agenda {
-    fn put(&mut self, at: Time, rank: Rank, entry: Entry) {
-        self.entries.insert((at, rank, self.entered), entry);
-        self.entered += 1;
-    }
-
-    fn first(&self) -> Option<Time> {
-        self.entries.first_key_value().map(|((at, _, _), _)| *at)
-    }
-
-    /// Takes the first entry if it is due.
-    fn take(&mut self, now: Time) -> Option<(Time, Entry)> {
-        if self.first()? > now {
-            return None;
-        }
-        self.entries.pop_first().map(|((at, _, _), entry)| (at, entry))
-    }
-}
-
-impl Diary for Agenda {
-    fn enter(&mut self, at: Time, rank: Rank, due: Due) {
-        self.put(at, rank, Entry::Due(due));
-    }
 }
 
 #[derive(Debug)]
@@ -202,7 +163,7 @@ impl Owner {
         self.counts = vec![Counts::default(); self.nodes.len()];
         self.flights.clear();
         self.probes.clear();
-        self.agenda.entries.clear();
+        self.agenda = Agenda::default();
         let (faults, rules) = (self.parts.faults.clone(), self.parts.fault_rules.clone());
         self.faults = Schedule::new(faults, rules, seed, &mut self.agenda);
         self.by_hand = 0;
@@ -214,11 +175,8 @@ impl Owner {
     /// Lets everything happen that is due.
     fn settle(&mut self) {
         let now = self.now();
-        while let Some((at, entry)) = self.agenda.take(now) {
-            match entry {
-                Entry::Due(due) => self.come_due(at, &due),
-                Entry::Tick(node, attempt) => self.tick(at, node, attempt),
-            }
+        while let Some((at, due)) = self.agenda.take(now) {
+            self.come_due(at, &due);
         }
     }
 
@@ -245,6 +203,7 @@ impl Owner {
                 let input = self.nodes[node.index()].give_up(attempt);
                 self.say(at, input.as_ref());
             }
+            Due::Look(node, attempt) => self.look(at, node, attempt),
             Due::FaultBegins(number) => self.begin_fault(at, number),
             Due::FaultEnds(number) => self.end_fault(at, number),
             // Clients and balancer are at the other end of a real network, and mocks are started and
@@ -271,17 +230,17 @@ impl Owner {
                     return;
                 };
                 self.tell(at, node, attempt, Tokens(1));
-                self.agenda.put(at + TICK, Rank::Progress, Entry::Tick(node, attempt));
+                self.agenda.enter(at + TICK, Rank::Progress, Due::Look(node, attempt));
             }
             Some(&Input::Finish(attempt, outcome)) => self.end(at, attempt, outcome),
             _ => {}
         }
     }
 
-    fn tick(&mut self, at: Time, node: NodeId, attempt: Attempt) {
+    fn look(&mut self, at: Time, node: NodeId, attempt: Attempt) {
         if let Some(came) = self.nodes[node.index()].came(at, attempt) {
             self.tell(at, node, attempt, came);
-            self.agenda.put(at + TICK, Rank::Progress, Entry::Tick(node, attempt));
+            self.agenda.enter(at + TICK, Rank::Progress, Due::Look(node, attempt));
         }
     }
 

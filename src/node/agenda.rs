@@ -1,4 +1,4 @@
-//! The agenda: what will happen, and the one order in which it does.
+//! The agenda: what will happen, and the one order in which it does, simulated and in mock servers alike.
 //!
 //! Things happen in order of (time, rank, number of entry). Ranks are `finish < progress < report <
 //! fleet < arrive < cancel < control < wake`, so that capacity is freed before it is asked for and
@@ -7,7 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::node::{Diary, Due, Rank};
+use super::{Diary, Due, Rank};
 use crate::unit::Time;
 
 /// What the heap moves about: when, and at which place it is written what. The latter stays where it
@@ -36,7 +36,7 @@ const fn is_chatter(due: &Due) -> bool {
 
 /// What comes next.
 #[derive(Debug)]
-pub(super) enum Next {
+pub enum Next {
     /// An entry of the agenda.
     Due(Time, Due),
     /// The arrival that the driver holds ready.
@@ -45,15 +45,9 @@ pub(super) enum Next {
     Wake(Time),
 }
 
-impl Diary for Agenda {
-    fn enter(&mut self, at: Time, rank: Rank, due: Due) {
-        Agenda::enter(self, at, rank, due);
-    }
-}
-
 /// What will happen.
 #[derive(Debug, Default)]
-pub(super) struct Agenda {
+pub struct Agenda {
     heap: BinaryHeap<Reverse<Entry>>,
     /// What will happen, by place; `None` where a place is free.
     dues: Vec<Option<Due>>,
@@ -65,9 +59,8 @@ pub(super) struct Agenda {
     chatter: usize,
 }
 
-impl Agenda {
-    /// Enters something.
-    pub(super) fn enter(&mut self, at: Time, rank: Rank, due: Due) {
+impl Diary for Agenda {
+    fn enter(&mut self, at: Time, rank: Rank, due: Due) {
         let number = self.entered;
         self.entered += 1;
         self.chatter += usize::from(is_chatter(&due));
@@ -81,29 +74,45 @@ impl Agenda {
         let order = (rank as u64) << NUMBER_BITS | number;
         self.heap.push(Reverse(Entry { at, order, place }));
     }
+}
 
+impl Agenda {
     /// Returns the time of the first entry.
-    pub(super) fn first(&self) -> Option<Time> {
+    #[must_use]
+    pub fn first(&self) -> Option<Time> {
         self.heap.peek().map(|Reverse(entry)| entry.at)
     }
 
+    /// Takes the first entry if its time has come.
+    pub fn take(&mut self, now: Time) -> Option<(Time, Due)> {
+        if self.first()? > now {
+            return None;
+        }
+        self.pop()
+    }
+
+    fn pop(&mut self) -> Option<(Time, Due)> {
+        let Reverse(entry) = self.heap.pop()?;
+        self.free.push(entry.place);
+        let due = self.dues[entry.place as usize].take()?;
+        self.chatter -= usize::from(is_chatter(&due));
+        Some((entry.at, due))
+    }
+
     /// Returns whether nothing will happen that matters to a request under way.
-    pub(super) fn at_rest(&self) -> bool {
+    #[must_use]
+    pub fn at_rest(&self) -> bool {
         self.heap.len() == self.chatter
     }
 
     /// Takes what comes first: an entry, the next arrival or the next wake.
-    pub(super) fn next(&mut self, arrival: Option<Time>, wake: Option<Time>) -> Option<Next> {
+    pub fn next(&mut self, arrival: Option<Time>, wake: Option<Time>) -> Option<Next> {
         let entry = self.heap.peek().map(|Reverse(entry)| (entry.at, entry.rank()));
         let arrival = arrival.map(|at| (at, Rank::Arrive as u8));
         let wake = wake.map(|at| (at, Rank::Wake as u8));
         let first = [entry, arrival, wake].into_iter().flatten().min()?;
         if entry == Some(first) {
-            let Reverse(entry) = self.heap.pop()?;
-            self.free.push(entry.place);
-            let due = self.dues[entry.place as usize].take()?;
-            self.chatter -= usize::from(is_chatter(&due));
-            Some(Next::Due(entry.at, due))
+            self.pop().map(|(at, due)| Next::Due(at, due))
         } else if arrival == Some(first) {
             Some(Next::Arrival)
         } else {
@@ -141,5 +150,18 @@ mod tests {
         assert_eq!(order, ["2", "3", "1", "arrival", "arrival"]);
         assert!(matches!(agenda.next(None, Some(at)), Some(Next::Wake(_))));
         assert!(agenda.next(None, None).is_none());
+    }
+
+    #[test]
+    fn nothing_is_taken_before_its_time() {
+        let mut agenda = Agenda::default();
+        agenda.enter(Time(5), Rank::Report, Due::FaultEnds(2));
+        agenda.enter(Time(5), Rank::Fleet, Due::FaultEnds(3));
+        agenda.enter(Time(4), Rank::Wake, Due::FaultEnds(1));
+        assert_eq!(agenda.take(Time(3)), None);
+        let taken: Vec<_> = std::iter::from_fn(|| agenda.take(Time(5))).collect();
+        let end = |number| Due::FaultEnds(number);
+        assert_eq!(taken, [(Time(4), end(1)), (Time(5), end(2)), (Time(5), end(3))]);
+        assert_eq!(agenda.take(Time::MAX), None);
     }
 }
