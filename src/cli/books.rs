@@ -10,7 +10,7 @@ use super::result::{Format, Output};
 use super::{load, output};
 use crate::balance::{Event, Input};
 use crate::journal::{Header, Writer};
-use crate::metrics::{Collector, Inquiry, Summary, Watch};
+use crate::metrics::{Collector, RequestTrace, Summary, Watch};
 use crate::report::decisions;
 use crate::scenario::Scenario;
 use crate::unit::Time;
@@ -73,7 +73,7 @@ impl Drop for Part {
 pub(super) struct Books {
     pub(super) collector: Collector,
     /// A question about one request.
-    pub(super) inquiry: Option<Inquiry>,
+    pub(super) trace: Option<RequestTrace>,
     journal: Option<Journal>,
     decisions: Option<Decisions>,
     export: Option<Export>,
@@ -100,7 +100,7 @@ impl Books {
         let watch = if output.export.is_some() { Watch::Export } else { watch };
         Ok(Books {
             collector: load::collector(scenario, watch),
-            inquiry: None,
+            trace: None,
             journal: output
                 .journal
                 .as_ref()
@@ -134,8 +134,8 @@ impl Books {
         if let Some(decisions) = &mut self.decisions {
             decisions.hear(now, event);
         }
-        if let Some(inquiry) = &mut self.inquiry {
-            inquiry.fold(now, event);
+        if let Some(trace) = &mut self.trace {
+            trace.fold(now, event);
         }
         self.collector.fold(now, event);
     }

@@ -12,7 +12,7 @@ use super::progress::Progress;
 use super::result::{Finished, Output, watch_signals};
 use super::{Changes, DEFAULT_SCENARIO, explain, load};
 use crate::balance::{Event, Explain, Input};
-use crate::metrics::{Inquiry, Watch};
+use crate::metrics::{RequestTrace, Watch};
 use crate::report::explanation::{Names, Story};
 use crate::report::quantity::count;
 use crate::scenario::Scenario;
@@ -66,7 +66,7 @@ impl Run {
         let mut progress = Progress::new(self.output.style(), ready.end, requests);
         let mut sim = ready.sim;
         if let Some(request) = self.explain.map(RequestId) {
-            books.inquiry = Some(Inquiry::new(request));
+            books.trace = Some(RequestTrace::new(request));
             sim.explain(Explain::One(request));
         }
         let start = Instant::now();
@@ -91,9 +91,9 @@ impl Run {
         progress.clear();
         let wall = start.elapsed().as_secs_f64();
         let arrived = sim.totals().arrived;
-        let inquiry = books.inquiry.take();
+        let trace = books.trace.take();
         let summary = books.close(sim.now(), complete)?;
-        let story = inquiry.map(|inquiry| story(scenario, &inquiry, arrived)).transpose()?;
+        let story = trace.map(|trace| story(scenario, &trace, arrived)).transpose()?;
         let stories = story.into_iter().collect();
         let signal = Some(signal.load(Ordering::Relaxed)).filter(|_| !complete);
         let rate = count((arrived as f64 / wall.max(1e-9)).round() as u64);
@@ -104,7 +104,7 @@ impl Run {
 }
 
 /// Puts names to what was heard of the request that was asked about.
-fn story(scenario: &Scenario, inquiry: &Inquiry, arrived: u64) -> Result<Story, Failure> {
+fn story(scenario: &Scenario, trace: &RequestTrace, arrived: u64) -> Result<Story, Failure> {
     let config = &scenario.balancer;
     let routes = config.routes.iter().map(|route| explain::conditions(scenario, &route.when));
     let strategies = config.pools.iter().map(|pool| pool.strategy.to_string());
@@ -113,8 +113,8 @@ fn story(scenario: &Scenario, inquiry: &Inquiry, arrived: u64) -> Result<Story, 
         routes: &routes.collect::<Vec<_>>(),
         strategies: &strategies.collect::<Vec<_>>(),
     };
-    Story::of(inquiry, names).ok_or_else(|| {
-        let id = inquiry.request.0;
+    Story::of(trace, names).ok_or_else(|| {
+        let id = trace.request.0;
         let failure = Failure::new(Kind::Usage, format!("--explain: request {id} never arrived"));
         match arrived.checked_sub(1) {
             Some(last) => failure.hint(format!("{arrived} requests arrived: 0 to {last}")),

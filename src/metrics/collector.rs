@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::history::Past;
+use super::counts::RequestCounts;
+use super::history::HistoryBuckets;
 use super::hours::{Clock, Paid, Sizes};
 use super::interval::{Interval, Intervals, Scope};
 use super::jobs::{JobBook, JobGroup};
@@ -10,10 +11,10 @@ use super::log::Log;
 use super::pressure::Pressures;
 use super::quality::Qualities;
 use super::recent::Recent;
-use super::snapshot::{Decision, Figures, NodeRow, Point, PoolRow, Requests, Snapshot};
+use super::snapshot::{Decision, Figures, NodeRow, Point, PoolRow, Snapshot};
 use super::summary::{
-    Attempts, Batches, Class, Costs, Goodput, GroupSummary, NodeSummary, Pool, RequestCounts,
-    RouteSummary, Summary, TokenCounts,
+    Attempts, Batches, Class, Costs, Goodput, GroupSummary, NodeSummary, Pool, RouteSummary,
+    Summary, TokenCounts,
 };
 use super::times::Times;
 use super::window::{Sample, Sums, WINDOW, Window};
@@ -41,7 +42,7 @@ pub enum Watch {
 /// What is collected for all requests, and for each class and pool.
 #[derive(Clone, Debug)]
 pub struct Group {
-    requests: Requests,
+    requests: RequestCounts,
     /// See [`Summary`].
     pub latency: Times,
     /// See [`Summary`].
@@ -59,7 +60,7 @@ impl Group {
     fn new() -> Group {
         let times = Times::of_run;
         Group {
-            requests: Requests::default(),
+            requests: RequestCounts::default(),
             latency: times(),
             ttft: times(),
             tpot: times(),
@@ -70,20 +71,8 @@ impl Group {
         }
     }
 
-    fn counts(&self) -> RequestCounts {
-        let requests = self.requests;
-        RequestCounts {
-            arrived: requests.arrived,
-            completed: requests.completed,
-            failed: requests.failed,
-            rejected: requests.rejected,
-            cancelled: requests.cancelled,
-            in_flight: requests.in_flight,
-        }
-    }
-
     fn goodput(&self, seconds: f64) -> Goodput {
-        let ended = self.requests.arrived - self.requests.in_flight;
+        let ended = self.requests.ended();
         Goodput {
             requests_per_s: (seconds > 0.0).then(|| self.good as f64 / seconds),
             slo_attainment: (ended > 0).then(|| self.good as f64 / ended as f64),
@@ -166,10 +155,10 @@ pub struct Collector {
     attempts: Attempts,
     tokens: TokenCounts,
     /// Since the start, warm-up included.
-    total: Requests,
+    total: RequestCounts,
     waiting: u64,
     window: Window,
-    past: Past,
+    past: HistoryBuckets,
     log: Log,
     last: Option<Decision>,
     groups: Vec<Sizes>,
@@ -179,7 +168,7 @@ pub struct Collector {
     /// Only where there are workflows.
     jobs: Option<Box<JobBook>>,
     /// What utilisation and share of the last while are measured from.
-    before: [Then; 2],
+    before: [RateBaseline; 2],
     /// By route; empty where routes are not reported.
     routes: Vec<Group>,
     /// Only where it is known how good answers are.
@@ -191,7 +180,7 @@ pub struct Collector {
 
 /// Busy time and dispatches by node at some moment.
 #[derive(Clone, Debug, Default)]
-struct Then {
+struct RateBaseline {
     at: Time,
     nodes: Vec<(u128, u64)>,
 }
@@ -221,10 +210,10 @@ impl Collector {
             unserved: BTreeMap::new(),
             attempts: Attempts::default(),
             tokens: TokenCounts::default(),
-            total: Requests::default(),
+            total: RequestCounts::default(),
             waiting: 0,
             window: Window::default(),
-            past: Past::default(),
+            past: HistoryBuckets::default(),
             log: Log::default(),
             last: None,
             groups: config.scale.iter().map(Sizes::new).collect(),
@@ -461,7 +450,7 @@ impl Collector {
     fn settled(&mut self, settled: &Settled) {
         self.waiting -= u64::from(settled.queued);
         self.total.settle(&settled.fate);
-        let outcome = Sojourn::of(self.now, settled);
+        let outcome = RequestTimes::of(self.now, settled);
         let sample = Sample {
             at: self.now,
             node: u32::MAX,
@@ -632,14 +621,14 @@ impl Collector {
     fn run_figures(&self, now: Time) -> Figures {
         let seconds = now.since(self.labels.warmup).seconds().max(1e-9);
         let requests = self.all.requests;
-        let ended = requests.arrived - requests.in_flight;
+        let ended = requests.ended();
         Figures {
             requests_per_s: ended as f64 / seconds,
             p50: self.all.latency.quantile(0.5),
             p95: self.all.latency.quantile(0.95),
             p99: self.all.latency.quantile(0.99),
             ttft_p99: self.all.ttft.quantile(0.99),
-            error_share: share(requests.failed + requests.rejected, ended),
+            error_share: share(requests.errors(), ended),
             dollars_per_hour: self.all.cost.dollars() / seconds * 3_600.0 + self.hourly(),
             tokens_per_s: self.tokens.output as f64 / seconds,
             failovers_per_min: self.attempts.failovers as f64 / seconds * 60.0,
@@ -729,7 +718,7 @@ impl Collector {
         if now.since(self.before[1].at) >= WINDOW {
             self.before.swap(0, 1);
             let nodes = self.nodes.iter().map(|node| (node.busy, node.dispatched)).collect();
-            self.before[1] = Then { at: now, nodes };
+            self.before[1] = RateBaseline { at: now, nodes };
         }
     }
 
@@ -756,7 +745,7 @@ impl Collector {
                 .zip(&self.strategies)
                 .map(|(pool, strategy)| (pool.clone(), strategy.to_string()))
                 .collect(),
-            requests: self.all.counts(),
+            requests: self.all.requests,
             unserved: self.unserved.clone(),
             attempts: self.attempts,
             latency_s: self.all.latency.latency(),
@@ -797,7 +786,7 @@ impl Collector {
         let class = &self.classes[at];
         Class {
             name: self.labels.classes[at].name.clone(),
-            requests: class.counts(),
+            requests: class.requests,
             latency_s: class.latency.latency(),
             ttft_s: class.ttft.latency(),
             tpot_s: class.tpot.latency(),
@@ -814,7 +803,7 @@ impl Collector {
         let (quality, models) = quality.unwrap_or_default();
         RouteSummary {
             name: self.labels.routes[at].clone(),
-            requests: route.counts(),
+            requests: route.requests,
             latency_s: route.latency.latency(),
             ttft_s: route.ttft.latency(),
             cost_usd: costs(route.cost, Cost::ZERO, route.requests.arrived),
@@ -834,7 +823,7 @@ impl Collector {
         Pool {
             name: self.labels.pools[at].clone(),
             strategy: self.strategies[at].to_string(),
-            requests: pool.counts(),
+            requests: pool.requests,
             latency_s: pool.latency.latency(),
             ttft_s: pool.ttft.latency(),
             cost_usd: costs(pool.cost, hours.cost, pool.requests.arrived),
@@ -881,22 +870,22 @@ impl Collector {
 
 /// The times of a request at its end.
 #[derive(Clone, Copy, Debug)]
-struct Sojourn {
+struct RequestTimes {
     latency: Span,
     ttft: Span,
     /// Per token after the first; `None` if there was no other or it did not stream.
     tpot: Option<Span>,
 }
 
-impl Sojourn {
-    fn of(now: Time, settled: &Settled) -> Sojourn {
+impl RequestTimes {
+    fn of(now: Time, settled: &Settled) -> RequestTimes {
         let latency = now.since(settled.arrived);
         // An answer that does not stream has its first token with its last.
         let first = settled.first_token.unwrap_or(now);
         let after = settled.usage.output.0.saturating_sub(1);
         let streamed = settled.first_token.is_some() && after > 0;
         let tpot = streamed.then(|| Span(now.since(first).0 / after));
-        Sojourn { latency, ttft: first.since(settled.arrived), tpot }
+        RequestTimes { latency, ttft: first.since(settled.arrived), tpot }
     }
 
     fn keeps(&self, slo: &Slo) -> bool {
@@ -907,7 +896,7 @@ impl Sojourn {
 }
 
 impl Group {
-    fn settle(&mut self, settled: &Settled, sojourn: &Sojourn, good: bool) {
+    fn settle(&mut self, settled: &Settled, times: &RequestTimes, good: bool) {
         self.requests.settle(&settled.fate);
         self.good += u64::from(good);
         self.degraded += u64::from(settled.degraded);
@@ -915,9 +904,9 @@ impl Group {
             self.queue.record(dispatched.since(settled.arrived));
         }
         if settled.fate == Fate::Completed {
-            self.latency.record(sojourn.latency);
-            self.ttft.record(sojourn.ttft);
-            if let Some(tpot) = sojourn.tpot {
+            self.latency.record(times.latency);
+            self.ttft.record(times.ttft);
+            if let Some(tpot) = times.tpot {
                 self.tpot.record(tpot);
             }
         }

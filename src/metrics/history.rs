@@ -14,21 +14,21 @@ const MARKS_MAX: usize = 64;
 
 /// Collects buckets.
 #[derive(Clone, Debug)]
-pub(super) struct Past {
+pub(super) struct HistoryBuckets {
     history: Arc<History>,
     /// Start of the bucket that is being filled.
     open: Time,
     letters: u32,
 }
 
-impl Default for Past {
-    fn default() -> Past {
+impl Default for HistoryBuckets {
+    fn default() -> HistoryBuckets {
         let history = History { bucket: BUCKET, ..History::default() };
-        Past { history: Arc::new(history), open: Time::ZERO, letters: 0 }
+        HistoryBuckets { history: Arc::new(history), open: Time::ZERO, letters: 0 }
     }
 }
 
-impl Past {
+impl HistoryBuckets {
     /// Returns when the open bucket ends.
     pub(super) fn due(&self) -> Time {
         self.open + self.history.bucket
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn the_past_stays_bounded_and_whole() {
-        let mut past = Past::default();
+        let mut past = HistoryBuckets::default();
         let end = Time::ZERO + Span::from_secs(86_400);
         let peak = Time::ZERO + Span::from_secs(77_777);
         while past.due() <= end {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use super::pressure::{change, route_name};
 use super::snapshot::{LOG_MAX, LogEntry, LogLevel};
-use super::{Labels, history::Past};
+use super::{Labels, history::HistoryBuckets};
 use crate::balance::{
     Cause, End, Event, Fate, JobFate, JobNews, JobPhase, LimitCause, Mark, MarkBy, MarkPhase,
     NodeState, Settled,
@@ -39,7 +39,13 @@ impl Log {
     }
 
     /// Hears an event; most are not worth an entry.
-    pub(super) fn hear(&mut self, now: Time, event: &Event, labels: &Labels, past: &mut Past) {
+    pub(super) fn hear(
+        &mut self,
+        now: Time,
+        event: &Event,
+        labels: &Labels,
+        past: &mut HistoryBuckets,
+    ) {
         let draft = match event {
             Event::Dispatched { attempt, node, after: Some((from, end)), .. } => {
                 Some(retried(labels, attempt.request, *from, *node, *end))
@@ -213,7 +219,7 @@ fn job_failed(labels: &Labels, news: &JobNews) -> Option<Draft> {
     Some(info(LogLevel::Error, None, text, format!("{name} {words}")))
 }
 
-fn marked(labels: &Labels, now: Time, mark: &Mark, past: &mut Past) -> Draft {
+fn marked(labels: &Labels, now: Time, mark: &Mark, past: &mut HistoryBuckets) -> Draft {
     let by_person = mark.by == MarkBy::Person;
     let who = if by_person { "you" } else { "scenario" };
     let nodes = match mark.nodes.as_slice() {

@@ -5,34 +5,36 @@
 //! size, windows are handed on when they close, the past is kept in buckets that merge.
 
 mod collector;
+mod counts;
 pub mod expect;
 mod history;
 mod hours;
-mod inquiry;
 mod interval;
 mod jobs;
 mod log;
 mod pressure;
 mod quality;
 mod recent;
+mod request_trace;
 mod snapshot;
 mod summary;
 mod times;
 mod window;
 
 pub use collector::{Collector, Group, PerNode, Watch};
-pub use inquiry::{Arrival, Inquiry, Tried};
+pub use counts::RequestCounts;
 pub use interval::{Interval, Scope};
 pub use jobs::JobGroup;
 pub use recent::DECISIONS_MAX;
+pub use request_trace::{ArrivalTrace, AttemptTrace, RequestTrace};
 pub use snapshot::{
     Decision, Figures, History, LOG_MAX, LogEntry, LogLevel, MarkAt, NodeRow, Point, PoolRow,
-    PressedRow, Requests, Snapshot,
+    PressedRow, Snapshot,
 };
 pub use summary::{
     Attempts, Batches, Class, Costs, Goodput, GroupSummary, Hours, JobCost, JobCounts, JobSummary,
     Latency, LimitSummary, ModelQuality, NodeSummary, Overload, Pool, Pressure, Quality,
-    RequestCounts, RouteSummary, RungSummary, StepSummary, Summary, TokenCounts, WorkflowSummary,
+    RouteSummary, RungSummary, StepSummary, Summary, TokenCounts, WorkflowSummary,
 };
 pub use times::Times;
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::balance::{Explanation, Fate, NodeState, Tier, Why};
+use super::counts::RequestCounts;
+use crate::balance::{Explanation, NodeState, Tier, Why};
 use crate::unit::{NodeId, PoolId, RequestId, Span, Time};
 
 /// The whole picture.
@@ -15,7 +16,7 @@ pub struct Snapshot {
     /// Simulated (or elapsed) time of the picture.
     pub now: Time,
     /// Requests by what has become of them, since the start, warm-up included.
-    pub requests: Requests,
+    pub requests: RequestCounts,
     /// Figures of the last 10 s.
     pub window: Figures,
     /// Figures of the whole run after warm-up.
@@ -54,42 +55,6 @@ pub struct PressedRow {
 
 /// The log keeps so many entries.
 pub const LOG_MAX: usize = 256;
-
-/// Requests by what has become of them. `arrived` is the sum of the others.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Requests {
-    /// All that came.
-    pub arrived: u64,
-    /// Those with a whole answer.
-    pub completed: u64,
-    /// Those whose last attempt failed.
-    pub failed: u64,
-    /// Those turned away.
-    pub rejected: u64,
-    /// Those whose client went away.
-    pub cancelled: u64,
-    /// Those not yet at their end: waiting, in flight or in back-off.
-    pub in_flight: u64,
-}
-
-impl Requests {
-    /// Counts one more request at the door.
-    pub(super) fn arrive(&mut self) {
-        self.arrived += 1;
-        self.in_flight += 1;
-    }
-
-    /// Counts one more request at its final end.
-    pub(super) fn settle(&mut self, fate: &Fate) {
-        self.in_flight -= 1;
-        match fate {
-            Fate::Completed => self.completed += 1,
-            Fate::Failed(_) => self.failed += 1,
-            Fate::Rejected(_) => self.rejected += 1,
-            Fate::Cancelled => self.cancelled += 1,
-        }
-    }
-}
 
 /// Figures over some stretch of time. Latency quantiles are of completed requests, from the
 /// intended arrival to the last token; `None` while there is none.

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::counts::RequestCounts;
+
 /// The result of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Summary {
@@ -210,23 +212,6 @@ pub struct GroupSummary {
     pub hours: Hours,
     /// Hourly prices of its nodes, in dollars.
     pub cost_usd: f64,
-}
-
-/// Requests by what became of them; `arrived` is the sum of the others.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct RequestCounts {
-    /// All that came.
-    pub arrived: u64,
-    /// A whole answer.
-    pub completed: u64,
-    /// The last attempt failed.
-    pub failed: u64,
-    /// Turned away.
-    pub rejected: u64,
-    /// The client went away.
-    pub cancelled: u64,
-    /// No end yet.
-    pub in_flight: u64,
 }
 
 /// Attempts and why there was more than one.

@@ -7,7 +7,7 @@ use super::explanation::Story;
 use super::quantity::{count, dollars, seconds, share};
 use super::table::{Table, name};
 use crate::balance::{ModelChoice, ModelWhy};
-use crate::metrics::{Inquiry, Labels};
+use crate::metrics::{Labels, RequestTrace};
 use crate::unit::{NodeId, PoolId};
 
 /// Why a model comes first.
@@ -98,14 +98,14 @@ impl ModelStory {
     }
 }
 
-pub(super) fn escalations(inquiry: &Inquiry, labels: &Labels) -> Vec<EscalationStory> {
+pub(super) fn escalations(trace: &RequestTrace, labels: &Labels) -> Vec<EscalationStory> {
     let one = |&(at, by, score, to): &_| EscalationStory {
         at_s: crate::unit::Time::seconds(at),
         node: node(labels, by),
         score: crate::unit::Ratio::value(score),
         next: pool(labels, to),
     };
-    inquiry.escalations.iter().map(one).collect()
+    trace.escalations.iter().map(one).collect()
 }
 
 /// Writes the choice and what was not good enough, if there is any.

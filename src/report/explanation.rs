@@ -12,7 +12,7 @@ use super::choice::{self, EscalationStory, ModelStory};
 use super::quantity::{NONE, count, dollars, seconds, share};
 use super::table::{Table, clean, name};
 use crate::balance::{Candidate, End, Explanation, Fate, REGISTRY, Term, TermUnit, Verdict};
-use crate::metrics::{Inquiry, Labels, Tried};
+use crate::metrics::{AttemptTrace, Labels, RequestTrace};
 use crate::unit::NodeId;
 
 /// In text, tables with more candidates than this are cut; JSON has all that were kept.
@@ -122,12 +122,12 @@ pub struct Part {
 impl Story {
     /// Puts names to what was heard of a request; `None` if it never arrived.
     #[must_use]
-    pub fn of(inquiry: &Inquiry, names: Names<'_>) -> Option<Story> {
-        let arrival = inquiry.arrival?;
+    pub fn of(trace: &RequestTrace, names: Names<'_>) -> Option<Story> {
+        let arrival = trace.arrival?;
         let classes = &names.labels.classes;
-        let settled = inquiry.settled.as_ref();
+        let settled = trace.settled.as_ref();
         Some(Story {
-            request: inquiry.request.0,
+            request: trace.request.0,
             class: classes
                 .get(arrival.class.index())
                 .map_or_else(String::new, |class| class.name.clone()),
@@ -135,17 +135,17 @@ impl Story {
             prompt_tokens: arrival.prompt.0,
             fate: settled.map(|(_, settled)| fate(settled.fate)),
             settled_s: settled.map(|(at, _)| at.seconds()),
-            attempts: inquiry.tries.iter().map(|tried| Decision::of(tried, names)).collect(),
-            model: inquiry.model.as_ref().map(|choice| ModelStory::of(choice, names.labels)),
-            escalations: choice::escalations(inquiry, names.labels),
+            attempts: trace.attempts.iter().map(|attempt| Decision::of(attempt, names)).collect(),
+            model: trace.model.as_ref().map(|choice| ModelStory::of(choice, names.labels)),
+            escalations: choice::escalations(trace, names.labels),
         })
     }
 }
 
 impl Decision {
-    fn of(tried: &Tried, names: Names<'_>) -> Decision {
+    fn of(attempt: &AttemptTrace, names: Names<'_>) -> Decision {
         let Explanation { at, expected_output, why, candidates, omitted, .. } =
-            tried.explanation.as_ref();
+            attempt.explanation.as_ref();
         let entry = REGISTRY.get(usize::from(why.strategy)).map_or("?", |entry| entry.name);
         let strategy = names.strategies.get(why.pool.index());
         // Somebody may have exchanged it since.
@@ -153,7 +153,7 @@ impl Decision {
         let route = names.routes.get(why.route.index()).map_or("", String::as_str);
         let pool = names.labels.pools.get(why.pool.index());
         Decision {
-            attempt: tried.attempt.ordinal,
+            attempt: attempt.attempt.ordinal,
             at_s: at.seconds(),
             route: format!("{}. {route}", why.route.index() + 1),
             pool: pool.map_or_else(String::new, Clone::clone),
@@ -164,8 +164,8 @@ impl Decision {
             looked_at: why.considered,
             chosen: node(names.labels, why.chosen.node),
             runner_up: why.runner_up.map(|second| node(names.labels, second.node)),
-            end: tried.ended.map(|(_, end)| end.words()),
-            ended_s: tried.ended.map(|(at, _)| at.seconds()),
+            end: attempt.ended.map(|(_, end)| end.words()),
+            ended_s: attempt.ended.map(|(at, _)| at.seconds()),
             candidates: candidates.iter().map(|one| Row::of(one, names.labels)).collect(),
             omitted: *omitted,
         }

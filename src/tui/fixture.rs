@@ -8,7 +8,7 @@ use crate::balance::{
 };
 use crate::command::{Frame, Mode, Pace, RunState};
 use crate::metrics::{
-    Decision, Figures, History, LogEntry, LogLevel, MarkAt, NodeRow, Point, PoolRow, Requests,
+    Decision, Figures, History, LogEntry, LogLevel, MarkAt, NodeRow, Point, PoolRow, RequestCounts,
     Snapshot,
 };
 use crate::unit::{NodeId, PoolId, RequestId, RouteId, Span, Time, Tokens};
@@ -38,7 +38,7 @@ pub(super) fn frame() -> Frame {
 pub(super) fn snapshot() -> Snapshot {
     Snapshot {
         now: at(1_334),
-        requests: Requests {
+        requests: RequestCounts {
             arrived: 55_318,
             completed: 54_770,
             failed: 201,

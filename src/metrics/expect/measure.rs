@@ -1,9 +1,9 @@
 //! What can be measured, of what, and where it stands in a [`Summary`].
 
 use super::{Scope, Unit};
+use crate::metrics::RequestCounts;
 use crate::metrics::summary::{
-    Attempts, Costs, Goodput, Hours, JobSummary, Latency, NodeSummary, RequestCounts, Summary,
-    TokenCounts,
+    Attempts, Costs, Goodput, Hours, JobSummary, Latency, NodeSummary, Summary, TokenCounts,
 };
 
 /// Something a run measures.

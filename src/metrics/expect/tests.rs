@@ -1,9 +1,10 @@
 //! Tests of the grammar, of every metric, and of every error with its place.
 
 use super::*;
+use crate::metrics::RequestCounts;
 use crate::metrics::summary::{
     Attempts, Batches, Class, Costs, Goodput, Hours, Latency, NodeSummary, Pool, Quality,
-    RequestCounts, RouteSummary, TokenCounts,
+    RouteSummary, TokenCounts,
 };
 
 fn names() -> Names {

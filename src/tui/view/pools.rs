@@ -3,7 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use crate::metrics::{Figures, PoolRow, Requests};
+use crate::metrics::{Figures, PoolRow, RequestCounts};
 use crate::tui::format::{cut, dollars, grouped, percent_fine, seconds_or};
 use crate::tui::model::{Model, Panel};
 use crate::tui::theme::Role;
@@ -49,7 +49,8 @@ fn row(pool: &PoolRow, model: &Model) -> Vec<Piece> {
 
 /// What has become of the requests.
 pub(super) fn totals(model: &Model) -> Vec<Vec<Piece>> {
-    let requests = model.snapshot().map_or_else(Requests::default, |snapshot| snapshot.requests);
+    let requests =
+        model.snapshot().map_or_else(RequestCounts::default, |snapshot| snapshot.requests);
     let bad = |count: u64| if count > 0 { Role::Warn } else { Role::Text };
     vec![
         vec![

@@ -8,13 +8,13 @@ use crate::unit::{ClassId, NodeId, PoolId, Ratio, RequestId, Time, Tokens};
 
 /// A question about one request, and what has been heard of it so far.
 #[derive(Clone, Debug)]
-pub struct Inquiry {
+pub struct RequestTrace {
     /// Which.
     pub request: RequestId,
     /// How it came, once it has.
-    pub arrival: Option<Arrival>,
+    pub arrival: Option<ArrivalTrace>,
     /// Its attempts, by ordinal.
-    pub tries: Vec<Tried>,
+    pub attempts: Vec<AttemptTrace>,
     /// Its final end, once there is one.
     pub settled: Option<(Time, Settled)>,
     /// A decision whose dispatch has not been heard of.
@@ -27,7 +27,7 @@ pub struct Inquiry {
 
 /// How a request came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Arrival {
+pub struct ArrivalTrace {
     /// When it was meant to.
     pub at: Time,
     /// Its class.
@@ -38,7 +38,7 @@ pub struct Arrival {
 
 /// An attempt.
 #[derive(Clone, Debug)]
-pub struct Tried {
+pub struct AttemptTrace {
     /// Which.
     pub attempt: Attempt,
     /// Why its node was chosen.
@@ -47,14 +47,14 @@ pub struct Tried {
     pub ended: Option<(Time, End)>,
 }
 
-impl Inquiry {
+impl RequestTrace {
     /// A question about this request.
     #[must_use]
-    pub const fn new(request: RequestId) -> Inquiry {
-        Inquiry {
+    pub const fn new(request: RequestId) -> RequestTrace {
+        RequestTrace {
             request,
             arrival: None,
-            tries: Vec::new(),
+            attempts: Vec::new(),
             settled: None,
             decided: None,
             model: None,
@@ -66,18 +66,22 @@ impl Inquiry {
     pub fn fold(&mut self, now: Time, event: &Event) {
         match event {
             Event::Arrived { request, class, arrived, prompt, .. } if *request == self.request => {
-                self.arrival = Some(Arrival { at: *arrived, class: *class, prompt: *prompt });
+                self.arrival = Some(ArrivalTrace { at: *arrived, class: *class, prompt: *prompt });
             }
             Event::Explained(explanation) if explanation.attempt.request == self.request => {
                 self.decided = Some(explanation.clone());
             }
             Event::Dispatched { attempt, .. } if attempt.request == self.request => {
                 if let Some(explanation) = self.decided.take() {
-                    self.tries.push(Tried { attempt: *attempt, explanation, ended: None });
+                    self.attempts.push(AttemptTrace {
+                        attempt: *attempt,
+                        explanation,
+                        ended: None,
+                    });
                 }
             }
             Event::Ended { attempt, end, .. } if attempt.request == self.request => {
-                let this = self.tries.iter_mut().find(|tried| tried.attempt == *attempt);
+                let this = self.attempts.iter_mut().find(|one| one.attempt == *attempt);
                 if let Some(this) = this {
                     this.ended = Some((now, *end));
                 }
