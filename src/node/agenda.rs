@@ -7,7 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::{Diary, Due, Rank};
+use super::{Rank, Scheduled, Scheduler};
 use crate::unit::Time;
 
 /// What the heap moves about: when, and at which place it is written what. The latter stays where it
@@ -30,15 +30,18 @@ impl Entry {
     }
 }
 
-const fn is_chatter(due: &Due) -> bool {
-    matches!(due, Due::Probe(..) | Due::Generate(..) | Due::Probed(..) | Due::Tell(_))
+const fn is_chatter(due: &Scheduled) -> bool {
+    matches!(
+        due,
+        Scheduled::Probe(..) | Scheduled::Generate(..) | Scheduled::Probed(..) | Scheduled::Tell(_)
+    )
 }
 
 /// What comes next.
 #[derive(Debug)]
-pub enum Next {
+pub enum Upcoming {
     /// An entry of the agenda.
-    Due(Time, Due),
+    Scheduled(Time, Scheduled),
     /// The arrival that the driver holds ready.
     Arrival,
     /// The balancer's wake.
@@ -50,7 +53,7 @@ pub enum Next {
 pub struct Agenda {
     heap: BinaryHeap<Reverse<Entry>>,
     /// What will happen, by place; `None` where a place is free.
-    dues: Vec<Option<Due>>,
+    dues: Vec<Option<Scheduled>>,
     /// Free places; the last one that became free is the first to be used again.
     free: Vec<u32>,
     entered: u64,
@@ -59,8 +62,8 @@ pub struct Agenda {
     chatter: usize,
 }
 
-impl Diary for Agenda {
-    fn enter(&mut self, at: Time, rank: Rank, due: Due) {
+impl Scheduler for Agenda {
+    fn schedule(&mut self, at: Time, rank: Rank, due: Scheduled) {
         let number = self.entered;
         self.entered += 1;
         self.chatter += usize::from(is_chatter(&due));
@@ -84,14 +87,14 @@ impl Agenda {
     }
 
     /// Takes the first entry if its time has come.
-    pub fn take(&mut self, now: Time) -> Option<(Time, Due)> {
+    pub fn take(&mut self, now: Time) -> Option<(Time, Scheduled)> {
         if self.first()? > now {
             return None;
         }
         self.pop()
     }
 
-    fn pop(&mut self) -> Option<(Time, Due)> {
+    fn pop(&mut self) -> Option<(Time, Scheduled)> {
         let Reverse(entry) = self.heap.pop()?;
         self.free.push(entry.place);
         let due = self.dues[entry.place as usize].take()?;
@@ -106,17 +109,17 @@ impl Agenda {
     }
 
     /// Takes what comes first: an entry, the next arrival or the next wake.
-    pub fn next(&mut self, arrival: Option<Time>, wake: Option<Time>) -> Option<Next> {
+    pub fn next(&mut self, arrival: Option<Time>, wake: Option<Time>) -> Option<Upcoming> {
         let entry = self.heap.peek().map(|Reverse(entry)| (entry.at, entry.rank()));
         let arrival = arrival.map(|at| (at, Rank::Arrive as u8));
         let wake = wake.map(|at| (at, Rank::Wake as u8));
         let first = [entry, arrival, wake].into_iter().flatten().min()?;
         if entry == Some(first) {
-            self.pop().map(|(at, due)| Next::Due(at, due))
+            self.pop().map(|(at, due)| Upcoming::Scheduled(at, due))
         } else if arrival == Some(first) {
-            Some(Next::Arrival)
+            Some(Upcoming::Arrival)
         } else {
-            Some(Next::Wake(first.0))
+            Some(Upcoming::Wake(first.0))
         }
     }
 }
@@ -132,35 +135,37 @@ mod tests {
         let mut agenda = Agenda::default();
         let finish = |id| {
             let attempt = Attempt { request: RequestId(id), ordinal: 0 };
-            Due::Finish(attempt, Outcome::Done(Usage::default()))
+            Scheduled::Finish(attempt, Outcome::Done(Usage::default()))
         };
         let at = Time(5);
-        agenda.enter(at, Rank::Progress, finish(1));
-        agenda.enter(at, Rank::Finish, finish(2));
-        agenda.enter(at, Rank::Finish, finish(3));
+        agenda.schedule(at, Rank::Progress, finish(1));
+        agenda.schedule(at, Rank::Finish, finish(2));
+        agenda.schedule(at, Rank::Finish, finish(3));
         let order: Vec<String> = std::iter::from_fn(|| agenda.next(Some(at), Some(at)))
             .take(5)
             .map(|next| match next {
-                Next::Due(_, Due::Finish(attempt, _)) => attempt.request.0.to_string(),
-                Next::Due(..) => "other".to_owned(),
-                Next::Arrival => "arrival".to_owned(),
-                Next::Wake(_) => "wake".to_owned(),
+                Upcoming::Scheduled(_, Scheduled::Finish(attempt, _)) => {
+                    attempt.request.0.to_string()
+                }
+                Upcoming::Scheduled(..) => "other".to_owned(),
+                Upcoming::Arrival => "arrival".to_owned(),
+                Upcoming::Wake(_) => "wake".to_owned(),
             })
             .collect();
         assert_eq!(order, ["2", "3", "1", "arrival", "arrival"]);
-        assert!(matches!(agenda.next(None, Some(at)), Some(Next::Wake(_))));
+        assert!(matches!(agenda.next(None, Some(at)), Some(Upcoming::Wake(_))));
         assert!(agenda.next(None, None).is_none());
     }
 
     #[test]
     fn nothing_is_taken_before_its_time() {
         let mut agenda = Agenda::default();
-        agenda.enter(Time(5), Rank::Report, Due::FaultEnds(2));
-        agenda.enter(Time(5), Rank::Fleet, Due::FaultEnds(3));
-        agenda.enter(Time(4), Rank::Wake, Due::FaultEnds(1));
+        agenda.schedule(Time(5), Rank::Report, Scheduled::FaultEnds(2));
+        agenda.schedule(Time(5), Rank::Fleet, Scheduled::FaultEnds(3));
+        agenda.schedule(Time(4), Rank::Wake, Scheduled::FaultEnds(1));
         assert_eq!(agenda.take(Time(3)), None);
         let taken: Vec<_> = std::iter::from_fn(|| agenda.take(Time(5))).collect();
-        let end = |number| Due::FaultEnds(number);
+        let end = |number| Scheduled::FaultEnds(number);
         assert_eq!(taken, [(Time(4), end(1)), (Time(5), end(2)), (Time(5), end(3))]);
         assert_eq!(agenda.take(Time::MAX), None);
     }

@@ -10,7 +10,7 @@
 //! and the tokens that had come.
 
 use super::work::{self, Bench, Job, JobKey};
-use super::{Diary, Due, ERROR_AFTER, Pace, Rank, State, Work};
+use super::{ERROR_AFTER, Pace, Rank, Scheduled, Scheduler, State, Work};
 use crate::balance::{Attempt, Failure, Input, Limits, NodeReport, Outcome, Progress, Usage};
 use crate::dist::Dist;
 use crate::rng::Rng;
@@ -129,19 +129,19 @@ impl Api {
         work: Work,
         stretch: f64,
         rng: &mut Rng,
-        diary: &mut impl Diary,
+        scheduler: &mut impl Scheduler,
     ) {
         if let Some(retry_after) = self.limited(now, &work) {
             let limited = Outcome::RateLimited { retry_after };
-            return diary.enter(
+            return scheduler.schedule(
                 now + ERROR_AFTER,
                 Rank::Finish,
-                Due::Finish(work.attempt, limited),
+                Scheduled::Finish(work.attempt, limited),
             );
         }
         let (ttft, rest) = self.times(&work, rng);
         let [ttft, rest] = [ttft, rest].map(|span| Pace::scale(span, stretch));
-        self.bench.begin(now, work, Stage::Prefill(rest), ttft, Rank::Progress, diary);
+        self.bench.begin(now, work, Stage::Prefill(rest), ttft, Rank::Progress, scheduler);
     }
 
     /// Returns when an attempt would be whole, in seconds from now; `None` if it would be refused as
@@ -210,7 +210,7 @@ impl Api {
         now: Time,
         key: JobKey,
         turn: u32,
-        diary: &mut impl Diary,
+        scheduler: &mut impl Scheduler,
     ) -> Option<Input> {
         if self.hangs.is_some() {
             return self.stalled(now, key, turn);
@@ -220,7 +220,7 @@ impl Api {
         match job.stage {
             Stage::Prefill(rest) => {
                 job.stage = Stage::Decode(rest);
-                self.bench.schedule(now, key, rest, Rank::Finish, diary);
+                self.bench.schedule(now, key, rest, Rank::Finish, scheduler);
                 Some(Input::Progress(work.attempt, Progress::FirstToken))
             }
             Stage::Decode(_) => {
@@ -285,7 +285,7 @@ impl Api {
         Some(usage)
     }
 
-    pub(super) fn suffer(&mut self, now: Time, state: &State, diary: &mut impl Diary) {
+    pub(super) fn suffer(&mut self, now: Time, state: &State, scheduler: &mut impl Scheduler) {
         let (usual, now_are) = (&self.configured, &state.limits);
         self.limits = Limits {
             concurrency: now_are.concurrency.or(usual.concurrency),
@@ -298,25 +298,25 @@ impl Api {
             self.bench.clear();
             for (attempt, usage) in resets {
                 let reset = Outcome::Failed(Failure::Reset, usage);
-                diary.enter(now, Rank::Finish, Due::Finish(attempt, reset));
+                scheduler.schedule(now, Rank::Finish, Scheduled::Finish(attempt, reset));
             }
         }
         let rank = |stage: &Stage| match stage {
             Stage::Prefill(_) => Rank::Progress,
             Stage::Decode(_) => Rank::Finish,
         };
-        self.bench.pace(now, state.pace, state.hangs, rank, diary);
+        self.bench.pace(now, state.pace, state.hangs, rank, scheduler);
         self.hangs = state.hangs.then(|| self.hangs.unwrap_or(now));
-        self.watch_streams(now, diary);
+        self.watch_streams(now, scheduler);
     }
 
     /// While the node hangs, sets the executor's inter-token timer on every stream that has begun.
     /// A change of pace moves every job to a new turn, so it is set again then.
-    fn watch_streams(&self, now: Time, diary: &mut impl Diary) {
+    fn watch_streams(&self, now: Time, scheduler: &mut impl Scheduler) {
         let Some((since, gap)) = self.hangs.zip(self.inter_token) else { return };
         let overdue = (since + gap).max(now);
         for (key, turn) in self.bench.turns(|stage| matches!(stage, Stage::Decode(_))) {
-            diary.enter(overdue, Rank::Finish, Due::Job(self.node, key, turn));
+            scheduler.schedule(overdue, Rank::Finish, Scheduled::Job(self.node, key, turn));
         }
     }
 }
@@ -342,10 +342,10 @@ mod tests {
     }
 
     #[derive(Default)]
-    struct Pages(Vec<(Time, Due)>);
+    struct Pages(Vec<(Time, Scheduled)>);
 
-    impl Diary for Pages {
-        fn enter(&mut self, at: Time, _: Rank, due: Due) {
+    impl Scheduler for Pages {
+        fn schedule(&mut self, at: Time, _: Rank, due: Scheduled) {
             self.0.push((at, due));
         }
     }
@@ -362,7 +362,7 @@ mod tests {
         let work = Work { attempt, prompt: Tokens(100), truth, batch: None };
         let mut pages = Pages::default();
         api.start(Time::ZERO, work, 1.0, &mut Rng::from_key(0), &mut pages);
-        if let [(at, Due::Job(_, key, turn))] = pages.0[..] {
+        if let [(at, Scheduled::Job(_, key, turn))] = pages.0[..] {
             pages.0.clear();
             let first = api.fire(at, key, turn, &mut pages);
             assert_eq!(first, Some(Input::Progress(attempt, Progress::FirstToken)));
@@ -383,7 +383,7 @@ mod tests {
         api.suffer(now + Span::from_secs(2), &state(true, 4.0), &mut pages);
         let fired = std::mem::take(&mut pages.0);
         let fired = fired.into_iter().filter_map(|(at, due)| match due {
-            Due::Job(_, key, turn) => Some((at, api.fire(at, key, turn, &mut pages)?)),
+            Scheduled::Job(_, key, turn) => Some((at, api.fire(at, key, turn, &mut pages)?)),
             _ => None,
         });
         let [(at, Input::Finish(ended, Outcome::Failed(Failure::Stalled, usage)))] =
@@ -407,6 +407,6 @@ mod tests {
     fn what_never_fits_is_told_no_time() {
         let (_, pages, attempt, _) = streaming(Some(140));
         let limited = Outcome::RateLimited { retry_after: None };
-        assert_eq!(pages.0, [(Time::ZERO + ERROR_AFTER, Due::Finish(attempt, limited))]);
+        assert_eq!(pages.0, [(Time::ZERO + ERROR_AFTER, Scheduled::Finish(attempt, limited))]);
     }
 }

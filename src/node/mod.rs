@@ -1,7 +1,7 @@
 //! What a simulated back end does with an attempt: queues it, works on it, fails it.
 //!
-//! A node is told of starts, aborts, probes and faults, and answers by entering what will happen
-//! into its driver's agenda. It knows the `Truth` of a request; the balancer does not. A node draws
+//! A node is told of starts, aborts, probes and faults, and answers by scheduling what will happen
+//! in its driver's agenda. It knows the `Truth` of a request; the balancer does not. A node draws
 //! its noise from a stream keyed by (request, node), so two strategies that send a request to the
 //! same node see the same service time (common random numbers).
 
@@ -10,10 +10,10 @@ pub mod api;
 mod cache;
 pub mod engine;
 pub mod fault;
-mod front;
+mod fault_state;
 mod outlook;
+mod reachability;
 pub mod slots;
-mod trouble;
 mod work;
 
 use std::sync::Arc;
@@ -26,15 +26,15 @@ use crate::rng::{Rng, mix};
 use crate::unit::{NodeId, Ratio, RequestId, Span, Time, Tokens};
 use crate::workload::Truth;
 
-pub use agenda::{Agenda, Next};
+pub use agenda::{Agenda, Upcoming};
 pub use api::{Allowance, Quota};
 pub use cache::ENTRIES_MAX;
 pub use fault::{Answer, Cut, FaultKind, FaultRule, FaultSpec, ProbeLie, ReportLie, Schedule};
 pub use outlook::Outlook;
 pub use work::JobKey;
 
-use front::Front;
-use trouble::{Bent, Trouble};
+use fault_state::{FaultFilter, FaultState};
+use reachability::Reachability;
 
 /// A refused connect or an error answer takes this long.
 const REFUSED_AFTER: Span = Span::from_millis(1);
@@ -99,7 +99,7 @@ pub enum Rank {
 
 /// Something that will happen.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Due {
+pub enum Scheduled {
     /// A job of a node reaches its next milestone, unless it was rescheduled since (`turn`).
     Job(NodeId, JobKey, u32),
     /// The steps of a node are over, unless they were put together anew since (by their number).
@@ -155,10 +155,10 @@ pub enum Tell {
     Reported,
 }
 
-/// Where a node enters what will happen.
-pub trait Diary {
-    /// Enters something at a time.
-    fn enter(&mut self, at: Time, rank: Rank, due: Due);
+/// Where a node schedules what will happen.
+pub trait Scheduler {
+    /// Schedules something for a time.
+    fn schedule(&mut self, at: Time, rank: Rank, due: Scheduled);
 }
 
 /// An attempt as its node sees it.
@@ -200,7 +200,7 @@ pub struct Node {
     /// Faults that are on, by number.
     faults: Vec<(u32, FaultKind)>,
     /// What they have in their hands; `None` until there was a fault.
-    trouble: Option<Box<Trouble>>,
+    fault_state: Option<Box<FaultState>>,
     /// How long the executor waits for a connection, and for the next token; `Span::MAX` is for ever.
     patience: [Span; 2],
 }
@@ -285,7 +285,7 @@ impl Node {
         };
         let key = mix(Rng::stream(seed, "nodes").bits(), u64::from(id.0));
         let patience = [Span::MAX, inter_token.unwrap_or(Span::MAX)];
-        Node { id, key, backend, faults: Vec::new(), trouble: None, patience }
+        Node { id, key, backend, faults: Vec::new(), fault_state: None, patience }
     }
 
     /// Says how long the executor waits for a connection; `Span::MAX`, as long as nothing is said, is
@@ -295,28 +295,29 @@ impl Node {
     }
 
     /// Takes an attempt, or refuses it. `blocks` is the beginning of its prompt, where that is known.
-    /// Returns the error that a fault answers it with, if one does: what is entered tells no status.
+    /// Returns the error that a fault answers it with, if one does: what is scheduled tells no status.
     pub fn start(
         &mut self,
         now: Time,
         mut work: Work,
         blocks: Blocks<'_>,
-        diary: &mut impl Diary,
+        scheduler: &mut impl Scheduler,
     ) -> Option<Answer> {
         let key = self.draws(&work);
         let mut stretch = 1.0;
         if !self.faults.is_empty() {
-            match self.meet(now, &mut work, key, diary) {
+            match self.meet(now, &mut work, key, scheduler) {
                 Ok(factor) => stretch = factor,
                 Err(answer) => return answer,
             }
         }
         let mut rng = Rng::from_key(key);
-        let diary = &mut Bent { trouble: self.trouble.as_deref_mut(), diary };
+        let scheduler =
+            &mut FaultFilter { fault_state: self.fault_state.as_deref_mut(), scheduler };
         match &mut self.backend {
-            Backend::Slots(slots) => slots.start(now, work, stretch, &mut rng, diary),
-            Backend::Api(api) => api.start(now, work, stretch, &mut rng, diary),
-            Backend::Engine(engine) => engine.start(now, work, stretch, blocks, diary),
+            Backend::Slots(slots) => slots.start(now, work, stretch, &mut rng, scheduler),
+            Backend::Api(api) => api.start(now, work, stretch, &mut rng, scheduler),
+            Backend::Engine(engine) => engine.start(now, work, stretch, blocks, scheduler),
         }
         None
     }
@@ -330,33 +331,39 @@ impl Node {
         now: Time,
         work: &mut Work,
         key: u64,
-        diary: &mut impl Diary,
+        scheduler: &mut impl Scheduler,
     ) -> Result<f64, Option<Answer>> {
         let attempt = work.attempt;
         let mut refuse = |after: Span, outcome: Outcome| {
-            diary.enter(now + after, Rank::Finish, Due::Finish(attempt, outcome));
+            scheduler.schedule(now + after, Rank::Finish, Scheduled::Finish(attempt, outcome));
         };
         let failed = |failure| Outcome::Failed(failure, Usage::default());
-        match self.front(Some(key)) {
-            Front::Gone => {
+        match self.reachability(Some(key)) {
+            Reachability::Gone => {
                 refuse(REFUSED_AFTER, failed(Failure::Refused));
                 return Err(None);
             }
-            Front::Lost => {
+            Reachability::Lost => {
                 let patience = self.patience[0];
-                self.trouble().hold(now, attempt, patience, failed(Failure::Refused), diary);
+                self.fault_state().hold(
+                    now,
+                    attempt,
+                    patience,
+                    failed(Failure::Refused),
+                    scheduler,
+                );
                 return Err(None);
             }
-            Front::Loading => {
+            Reachability::Loading => {
                 refuse(ERROR_AFTER, failed(Failure::Overloaded));
                 return Err(None);
             }
-            Front::Error(answer) => {
+            Reachability::Error(answer) => {
                 refuse(ERROR_AFTER, answer.outcome());
                 return Err(Some(answer));
             }
             // Where it hangs it is accepted, and stands still with all the others.
-            Front::Hung | Front::Open => {}
+            Reachability::Hung | Reachability::Open => {}
         }
         let mut stretch = 1.0;
         // After so many tokens, and how: of several cuts the earliest, of equal ones the first to
@@ -374,35 +381,39 @@ impl Node {
         }
         if let Some((after, how)) = cut {
             work.truth.output = work.truth.output.min(Tokens(u64::from(after.max(1))));
-            self.trouble().cut(attempt, how);
+            self.fault_state().cut(attempt, how);
         }
         Ok(stretch)
     }
 
-    fn trouble(&mut self) -> &mut Trouble {
+    fn fault_state(&mut self) -> &mut FaultState {
         let (id, inter_token) = (self.id, self.patience[1]);
-        self.trouble.get_or_insert_with(|| Box::new(Trouble::new(id, inter_token)))
+        self.fault_state.get_or_insert_with(|| Box::new(FaultState::new(id, inter_token)))
     }
 
     /// Stops an attempt, and confirms it; silent if it has already ended.
-    pub fn abort(&mut self, now: Time, attempt: Attempt, diary: &mut impl Diary) {
-        let held = self.trouble.as_mut().and_then(|trouble| trouble.abort(attempt));
+    pub fn abort(&mut self, now: Time, attempt: Attempt, scheduler: &mut impl Scheduler) {
+        let held = self.fault_state.as_mut().and_then(|fault_state| fault_state.abort(attempt));
         let usage = held.or_else(|| match &mut self.backend {
-            Backend::Slots(slots) => slots.abort(now, attempt, diary),
+            Backend::Slots(slots) => slots.abort(now, attempt, scheduler),
             Backend::Api(api) => api.abort(now, attempt),
-            Backend::Engine(engine) => engine.abort(now, attempt, diary),
+            Backend::Engine(engine) => engine.abort(now, attempt, scheduler),
         });
         if let Some(usage) = usage
-            && self.trouble.as_mut().is_none_or(|trouble| trouble.aborted(attempt))
+            && self.fault_state.as_mut().is_none_or(|fault_state| fault_state.aborted(attempt))
         {
-            diary.enter(now, Rank::Finish, Due::Finish(attempt, Outcome::Aborted(usage)));
+            scheduler.schedule(
+                now,
+                Rank::Finish,
+                Scheduled::Finish(attempt, Outcome::Aborted(usage)),
+            );
         }
     }
 
     /// Whoever waits for a node that does nothing about an attempt has no more patience. Returns what
     /// the balancer hears of it, unless the attempt is over.
     pub fn give_up(&mut self, attempt: Attempt) -> Option<Input> {
-        self.trouble.as_mut()?.give_up(attempt)
+        self.fault_state.as_mut()?.give_up(attempt)
     }
 
     /// A job reaches its milestone. Returns what the balancer hears of it, if anything.
@@ -411,25 +422,30 @@ impl Node {
         now: Time,
         job: JobKey,
         turn: u32,
-        diary: &mut impl Diary,
+        scheduler: &mut impl Scheduler,
     ) -> Option<Input> {
-        let mut diary = Bent { trouble: self.trouble.as_deref_mut(), diary };
+        let mut scheduler = FaultFilter { fault_state: self.fault_state.as_deref_mut(), scheduler };
         let said = match &mut self.backend {
-            Backend::Slots(slots) => slots.fire(now, job, turn, &mut diary),
-            Backend::Api(api) => api.fire(now, job, turn, &mut diary),
-            Backend::Engine(engine) => engine.fire(now, job, turn, &mut diary),
+            Backend::Slots(slots) => slots.fire(now, job, turn, &mut scheduler),
+            Backend::Api(api) => api.fire(now, job, turn, &mut scheduler),
+            Backend::Engine(engine) => engine.fire(now, job, turn, &mut scheduler),
         };
-        diary.heard(now, said)
+        scheduler.heard(now, said)
     }
 
-    /// Steps are over at `now`. Returns what the balancer hears of them first; more is entered.
-    pub fn step(&mut self, now: Time, number: u32, diary: &mut impl Diary) -> Option<Input> {
-        let mut diary = Bent { trouble: self.trouble.as_deref_mut(), diary };
+    /// Steps are over at `now`. Returns what the balancer hears of them first; more is scheduled.
+    pub fn step(
+        &mut self,
+        now: Time,
+        number: u32,
+        scheduler: &mut impl Scheduler,
+    ) -> Option<Input> {
+        let mut scheduler = FaultFilter { fault_state: self.fault_state.as_deref_mut(), scheduler };
         let said = match &mut self.backend {
             Backend::Slots(_) | Backend::Api(_) => None,
-            Backend::Engine(engine) => engine.step(number, &mut diary),
+            Backend::Engine(engine) => engine.step(number, &mut scheduler),
         };
-        diary.heard(now, said)
+        scheduler.heard(now, said)
     }
 
     /// Returns what it says of itself; a node that is down or hangs says nothing.
@@ -439,7 +455,7 @@ impl Node {
             return Some(self.true_report(now));
         }
         let missing = FaultKind::Reports(ReportLie::Missing);
-        if self.front(None).is_silent() || self.has(|kind| *kind == missing) {
+        if self.reachability(None).is_silent() || self.has(|kind| *kind == missing) {
             return None;
         }
         if self.has(|kind| *kind == FaultKind::Reports(ReportLie::Absurd)) {
@@ -452,7 +468,7 @@ impl Node {
                 ..NodeReport::default()
             });
         }
-        let stale = self.trouble.as_ref().and_then(|trouble| trouble.report);
+        let stale = self.fault_state.as_ref().and_then(|fault_state| fault_state.report);
         Some(stale.unwrap_or_else(|| self.true_report(now)))
     }
 
@@ -465,39 +481,39 @@ impl Node {
     }
 
     /// Answers a probe of a balancer, unless it hangs.
-    pub fn probe(&self, now: Time, by: u32, number: u32, diary: &mut impl Diary) {
+    pub fn probe(&self, now: Time, by: u32, number: u32, scheduler: &mut impl Scheduler) {
         let lie = self.faults.iter().rev().find_map(|(_, kind)| match kind {
             FaultKind::Probes(lie) => Some(*lie),
             _ => None,
         });
-        let result = match (lie, self.front(None)) {
-            (Some(ProbeLie::Green), _) | (None, Front::Error(_) | Front::Open) => {
+        let result = match (lie, self.reachability(None)) {
+            (Some(ProbeLie::Green), _) | (None, Reachability::Error(_) | Reachability::Open) => {
                 Some(ProbeResult::Healthy)
             }
-            (_, Front::Gone) => Some(ProbeResult::Failed(Failure::Refused)),
-            (_, Front::Lost | Front::Hung) => None,
-            (Some(ProbeLie::Red), _) | (_, Front::Loading) => {
+            (_, Reachability::Gone) => Some(ProbeResult::Failed(Failure::Refused)),
+            (_, Reachability::Lost | Reachability::Hung) => None,
+            (Some(ProbeLie::Red), _) | (_, Reachability::Loading) => {
                 Some(ProbeResult::Failed(Failure::ServerError))
             }
         };
-        self.answer_probe(now, by, number, result, diary);
+        self.answer_probe(now, by, number, result, scheduler);
     }
 
     /// Answers a probe that asks for one token, unless it hangs.
-    pub fn generate(&self, now: Time, by: u32, number: u32, diary: &mut impl Diary) {
+    pub fn generate(&self, now: Time, by: u32, number: u32, scheduler: &mut impl Scheduler) {
         let key = mix(mix(self.key, u64::from(by)), u64::from(number));
-        let result = match self.front(Some(key)) {
-            Front::Gone => Some(ProbeResult::Failed(Failure::Refused)),
-            Front::Lost | Front::Hung => None,
-            Front::Loading => Some(ProbeResult::Failed(Failure::Overloaded)),
-            Front::Error(answer) => Some(match answer.outcome() {
+        let result = match self.reachability(Some(key)) {
+            Reachability::Gone => Some(ProbeResult::Failed(Failure::Refused)),
+            Reachability::Lost | Reachability::Hung => None,
+            Reachability::Loading => Some(ProbeResult::Failed(Failure::Overloaded)),
+            Reachability::Error(answer) => Some(match answer.outcome() {
                 Outcome::Failed(failure, _) => ProbeResult::Failed(failure),
                 // A node that asks for a pause is alive.
                 _ => ProbeResult::Healthy,
             }),
-            Front::Open => Some(ProbeResult::Healthy),
+            Reachability::Open => Some(ProbeResult::Healthy),
         };
-        self.answer_probe(now, by, number, result, diary);
+        self.answer_probe(now, by, number, result, scheduler);
     }
 
     fn answer_probe(
@@ -506,20 +522,30 @@ impl Node {
         by: u32,
         number: u32,
         result: Option<ProbeResult>,
-        diary: &mut impl Diary,
+        scheduler: &mut impl Scheduler,
     ) {
         let Some(result) = result else { return };
         let refused = result == ProbeResult::Failed(Failure::Refused);
         let after = if refused { REFUSED_AFTER } else { PROBE_AFTER };
-        diary.enter(now + after, Rank::Report, Due::Probed(by, self.id, number, result));
+        scheduler.schedule(
+            now + after,
+            Rank::Report,
+            Scheduled::Probed(by, self.id, number, result),
+        );
     }
 
     /// A fault begins.
-    pub fn fault(&mut self, now: Time, number: u32, kind: FaultKind, diary: &mut impl Diary) {
+    pub fn fault(
+        &mut self,
+        now: Time,
+        number: u32,
+        kind: FaultKind,
+        scheduler: &mut impl Scheduler,
+    ) {
         let stale = kind == FaultKind::Reports(ReportLie::Stale);
         let report = stale.then(|| self.true_report(now));
-        let trouble = self.trouble();
-        trouble.report = report.or(trouble.report);
+        let fault_state = self.fault_state();
+        fault_state.report = report.or(fault_state.report);
         self.faults.push((number, kind));
         if kind == FaultKind::CacheLoss {
             if let Backend::Engine(engine) = &mut self.backend {
@@ -527,33 +553,33 @@ impl Node {
             }
             return;
         }
-        self.suffer(now, kind == FaultKind::ColdStart, diary);
+        self.suffer(now, kind == FaultKind::ColdStart, scheduler);
     }
 
     /// A fault ends. Returns whether it was on.
-    pub fn heal(&mut self, now: Time, number: u32, diary: &mut impl Diary) -> bool {
+    pub fn heal(&mut self, now: Time, number: u32, scheduler: &mut impl Scheduler) -> bool {
         let before = self.faults.len();
         self.faults.retain(|(other, _)| *other != number);
-        self.healed(now, diary);
+        self.healed(now, scheduler);
         self.faults.len() < before
     }
 
     /// Every fault ends. Returns whether one was on.
-    pub fn heal_all(&mut self, now: Time, diary: &mut impl Diary) -> bool {
+    pub fn heal_all(&mut self, now: Time, scheduler: &mut impl Scheduler) -> bool {
         let any = !self.faults.is_empty();
         self.faults.clear();
-        self.healed(now, diary);
+        self.healed(now, scheduler);
         any
     }
 
-    fn healed(&mut self, now: Time, diary: &mut impl Diary) {
+    fn healed(&mut self, now: Time, scheduler: &mut impl Scheduler) {
         let stale = FaultKind::Reports(ReportLie::Stale);
         if !self.has(|kind| *kind == stale)
-            && let Some(trouble) = &mut self.trouble
+            && let Some(fault_state) = &mut self.fault_state
         {
-            trouble.report = None;
+            fault_state.report = None;
         }
-        self.suffer(now, false, diary);
+        self.suffer(now, false, scheduler);
     }
 
     /// Returns the faults that are on, in the order they began.
@@ -582,7 +608,7 @@ impl Node {
     }
 
     /// Brings the work in progress in line with the faults that are on; `reset` loses all of it.
-    fn suffer(&mut self, now: Time, reset: bool, diary: &mut impl Diary) {
+    fn suffer(&mut self, now: Time, reset: bool, scheduler: &mut impl Scheduler) {
         let mut state = State {
             reset: reset || self.crashed(),
             hangs: self.has(FaultKind::is_silent),
@@ -609,11 +635,12 @@ impl Node {
                 _ => {}
             }
         }
-        let diary = &mut Bent { trouble: self.trouble.as_deref_mut(), diary };
+        let scheduler =
+            &mut FaultFilter { fault_state: self.fault_state.as_deref_mut(), scheduler };
         match &mut self.backend {
-            Backend::Slots(slots) => slots.suffer(now, &state, diary),
-            Backend::Api(api) => api.suffer(now, &state, diary),
-            Backend::Engine(engine) => engine.suffer(now, &state, diary),
+            Backend::Slots(slots) => slots.suffer(now, &state, scheduler),
+            Backend::Api(api) => api.suffer(now, &state, scheduler),
+            Backend::Engine(engine) => engine.suffer(now, &state, scheduler),
         }
     }
 

@@ -5,7 +5,7 @@
 //! later. Faults that are on stay on; those to come are not seen. Servers and streams are exact; what
 //! an engine leaves out is told in `engine::outlook`. Nothing here changes a node.
 
-use super::front::Front;
+use super::reachability::Reachability;
 use super::{Backend, Blocks, FaultKind, Node, Pace, Work, hits};
 use crate::rng::{Rng, mix};
 use crate::unit::{Span, Time};
@@ -63,7 +63,7 @@ impl Node {
     /// Returns how many times as long the attempt of these draws takes by faults that are on; `None`
     /// if they let it fail.
     fn prospect(&self, key: u64) -> Option<f64> {
-        if self.front(Some(key)) != Front::Open {
+        if self.reachability(Some(key)) != Reachability::Open {
             return None;
         }
         self.faults.iter().try_fold(1.0, |stretch, (number, kind)| match kind {

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::work::{self, Bench, JobKey};
-use super::{Diary, Due, ERROR_AFTER, Pace, Rank, State, Work};
+use super::{ERROR_AFTER, Pace, Rank, Scheduled, Scheduler, State, Work};
 use crate::balance::{Attempt, Failure, Input, NodeReport, Outcome, Usage};
 use crate::dist::Dist;
 use crate::rng::Rng;
@@ -69,19 +69,23 @@ impl Slots {
         work: Work,
         stretch: f64,
         rng: &mut Rng,
-        diary: &mut impl Diary,
+        scheduler: &mut impl Scheduler,
     ) {
-        if self.join(now, work, diary) {
+        if self.join(now, work, scheduler) {
             return;
         }
         let service = Pace::scale(self.service(rng), stretch);
         if self.bench.len() < self.servers as usize {
-            self.begin(now, work, service, diary);
+            self.begin(now, work, service, scheduler);
         } else if self.queue.len() < self.spec.queue as usize {
             self.queue.push_back((work, service));
         } else {
             let full = Outcome::Failed(Failure::Overloaded, Usage::default());
-            diary.enter(now + ERROR_AFTER, Rank::Finish, Due::Finish(work.attempt, full));
+            scheduler.schedule(
+                now + ERROR_AFTER,
+                Rank::Finish,
+                Scheduled::Finish(work.attempt, full),
+            );
         }
     }
 
@@ -122,12 +126,12 @@ impl Slots {
         Span::from_seconds(self.spec.service.sample(rng))
     }
 
-    fn begin(&mut self, now: Time, work: Work, service: Span, diary: &mut impl Diary) {
-        self.bench.begin(now, work, number(&work), service, Rank::Finish, diary);
+    fn begin(&mut self, now: Time, work: Work, service: Span, scheduler: &mut impl Scheduler) {
+        self.bench.begin(now, work, number(&work), service, Rank::Finish, scheduler);
     }
 
     /// Adds an attempt to the job of its batch. Returns whether there is one.
-    fn join(&mut self, now: Time, work: Work, diary: &mut impl Diary) -> bool {
+    fn join(&mut self, now: Time, work: Work, scheduler: &mut impl Scheduler) -> bool {
         let Some(batch) = number(&work) else {
             return false;
         };
@@ -137,7 +141,7 @@ impl Slots {
         {
             *service += self.spec.per_item;
         } else if let Some(key) = self.bench.in_stage(|stage| *stage == Some(batch)) {
-            self.bench.prolong(now, key, self.spec.per_item, Rank::Finish, diary);
+            self.bench.prolong(now, key, self.spec.per_item, Rank::Finish, scheduler);
         } else {
             return false;
         }
@@ -150,15 +154,15 @@ impl Slots {
         now: Time,
         job: JobKey,
         turn: u32,
-        diary: &mut impl Diary,
+        scheduler: &mut impl Scheduler,
     ) -> Option<Input> {
         let work = self.bench.current(job, turn)?.work;
         self.bench.end(job);
         for other in self.rest(&work) {
             let done = Outcome::Done(other.usage());
-            diary.enter(now, Rank::Finish, Due::Finish(other.attempt, done));
+            scheduler.schedule(now, Rank::Finish, Scheduled::Finish(other.attempt, done));
         }
-        self.serve_next(now, diary);
+        self.serve_next(now, scheduler);
         Some(Input::Finish(work.attempt, Outcome::Done(work.usage())))
     }
 
@@ -167,11 +171,11 @@ impl Slots {
         number(work).and_then(|batch| self.others.remove(&batch)).unwrap_or_default()
     }
 
-    fn serve_next(&mut self, now: Time, diary: &mut impl Diary) {
+    fn serve_next(&mut self, now: Time, scheduler: &mut impl Scheduler) {
         if self.bench.len() < self.servers as usize
             && let Some((work, service)) = self.queue.pop_front()
         {
-            self.begin(now, work, service, diary);
+            self.begin(now, work, service, scheduler);
         }
     }
 
@@ -179,7 +183,7 @@ impl Slots {
         &mut self,
         now: Time,
         attempt: Attempt,
-        diary: &mut impl Diary,
+        scheduler: &mut impl Scheduler,
     ) -> Option<Usage> {
         let is = |work: &Work| work.attempt == attempt;
         for others in self.others.values_mut() {
@@ -202,25 +206,25 @@ impl Slots {
         } else {
             self.rest(&this.work);
             self.bench.end(job);
-            self.serve_next(now, diary);
+            self.serve_next(now, scheduler);
         }
         Some(Usage::default())
     }
 
-    pub(super) fn suffer(&mut self, now: Time, state: &State, diary: &mut impl Diary) {
+    pub(super) fn suffer(&mut self, now: Time, state: &State, scheduler: &mut impl Scheduler) {
         if state.reset {
             let working = self.bench.clear();
             let waiting = self.queue.drain(..).map(|(work, _)| work);
             let others = std::mem::take(&mut self.others).into_values().flatten();
             for work in working.iter().map(|job| job.work).chain(waiting).chain(others) {
                 let reset = Outcome::Failed(Failure::Reset, Usage::default());
-                diary.enter(now, Rank::Finish, Due::Finish(work.attempt, reset));
+                scheduler.schedule(now, Rank::Finish, Scheduled::Finish(work.attempt, reset));
             }
         }
-        self.bench.pace(now, state.pace, state.hangs, |_| Rank::Finish, diary);
+        self.bench.pace(now, state.pace, state.hangs, |_| Rank::Finish, scheduler);
         self.servers = state.limits.concurrency.unwrap_or(self.spec.servers);
         while self.bench.len() < self.servers as usize && !self.queue.is_empty() {
-            self.serve_next(now, diary);
+            self.serve_next(now, scheduler);
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use slotmap::{SlotMap, new_key_type};
 
-use super::{Diary, Due, Pace, Rank, Work};
+use super::{Pace, Rank, Scheduled, Scheduler, Work};
 use crate::balance::Attempt;
 use crate::unit::{NodeId, Span, Time};
 
@@ -68,11 +68,11 @@ impl<S: Stage> Bench<S> {
         stage: S,
         ahead: Span,
         rank: Rank,
-        diary: &mut impl Diary,
+        scheduler: &mut impl Scheduler,
     ) {
         let job = Job { work, stage, due: Time::ZERO, left: Span::ZERO, turn: 0 };
         let key = self.jobs.insert(job);
-        self.schedule(now, key, ahead, rank, diary);
+        self.schedule(now, key, ahead, rank, scheduler);
     }
 
     /// Sets the next milestone `ahead` at normal pace.
@@ -82,21 +82,28 @@ impl<S: Stage> Bench<S> {
         key: JobKey,
         ahead: Span,
         rank: Rank,
-        diary: &mut impl Diary,
+        scheduler: &mut impl Scheduler,
     ) {
         let ahead = Pace::scale(ahead, self.slow(&self.jobs[key].stage));
-        self.set(now, key, ahead, rank, diary);
+        self.set(now, key, ahead, rank, scheduler);
     }
 
     /// Sets the next milestone `ahead` on the clock.
-    fn set(&mut self, now: Time, key: JobKey, ahead: Span, rank: Rank, diary: &mut impl Diary) {
+    fn set(
+        &mut self,
+        now: Time,
+        key: JobKey,
+        ahead: Span,
+        rank: Rank,
+        scheduler: &mut impl Scheduler,
+    ) {
         let job = &mut self.jobs[key];
         job.turn += 1;
         if self.frozen {
             job.left = ahead;
         } else {
             job.due = now + ahead;
-            diary.enter(job.due, rank, Due::Job(self.node, key, job.turn));
+            scheduler.schedule(job.due, rank, Scheduled::Job(self.node, key, job.turn));
         }
     }
 
@@ -121,12 +128,12 @@ impl<S: Stage> Bench<S> {
         key: JobKey,
         more: Span,
         rank: Rank,
-        diary: &mut impl Diary,
+        scheduler: &mut impl Scheduler,
     ) {
         if more > Span::ZERO {
             let left = self.left(now, &self.jobs[key]);
             let more = more.scale(self.slow(&self.jobs[key].stage));
-            self.set(now, key, left + more, rank, diary);
+            self.set(now, key, left + more, rank, scheduler);
         }
     }
 
@@ -162,7 +169,7 @@ impl<S: Stage> Bench<S> {
         pace: Pace,
         frozen: bool,
         rank: impl Fn(&S) -> Rank,
-        diary: &mut impl Diary,
+        scheduler: &mut impl Scheduler,
     ) {
         let before = std::mem::replace(&mut self.pace, pace);
         let same = frozen == self.frozen && before == pace;
@@ -179,7 +186,7 @@ impl<S: Stage> Bench<S> {
                 false => pace.first / before.first,
             };
             let rank = rank(stage);
-            self.set(now, key, left.scale(stretch), rank, diary);
+            self.set(now, key, left.scale(stretch), rank, scheduler);
         }
     }
 

@@ -6,7 +6,7 @@
 
 use crate::balance::{FleetChange, Input};
 use crate::dist::Dist;
-use crate::node::{Agenda, Diary, Due, Rank};
+use crate::node::{Agenda, Rank, Scheduled, Scheduler};
 use crate::rng::{Rng, mix};
 use crate::unit::{NodeId, Span, Time};
 
@@ -40,7 +40,7 @@ impl Starts {
         let law = self.times.get(node.index());
         let seconds = law.map_or(0.0, |law| law.sample(&mut Rng::from_key(key)));
         let at = now + Span::from_seconds(seconds);
-        agenda.enter(at, Rank::Fleet, Due::Ready(node, start));
+        agenda.schedule(at, Rank::Fleet, Scheduled::Ready(node, start));
     }
 
     /// A node is told to stop.

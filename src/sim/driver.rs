@@ -13,8 +13,8 @@ use crate::balance::{
 use crate::dist::Dist;
 use crate::id_map::IdMap;
 use crate::node::{
-    Agenda, BackendSpec, Blocks, Diary, Due, FaultKind, FaultRule, FaultSpec, Next, Node, Rank,
-    Schedule, Tell, Work,
+    Agenda, BackendSpec, Blocks, FaultKind, FaultRule, FaultSpec, Node, Rank, Schedule, Scheduled,
+    Scheduler, Tell, Upcoming, Work,
 };
 use crate::unit::{ClassId, NodeId, PoolId, RequestId, Span, Time, Tokens};
 use crate::workload::{News, QualitySpec, TraceError, Traffic, Truth};
@@ -76,27 +76,27 @@ pub enum Step {
     Done,
 }
 
-/// The agenda as a node writes into it: its words reach the balancer after their way back.
-struct Post<'a> {
+/// The agenda as a node sees it: what a node says reaches the balancer after its way back.
+struct Outbox<'a> {
     agenda: &'a mut Agenda,
     network: Option<&'a Network>,
     node: NodeId,
 }
 
-impl Diary for Post<'_> {
-    fn enter(&mut self, at: Time, mut rank: Rank, due: Due) {
+impl Scheduler for Outbox<'_> {
+    fn schedule(&mut self, at: Time, mut rank: Rank, due: Scheduled) {
         let back = self.network.map_or(Span::ZERO, |network| match &due {
-            Due::Progress(attempt, _) => {
+            Scheduled::Progress(attempt, _) => {
                 // Of one rank, so that the words of a node arrive in the order they were said.
                 rank = Rank::Finish;
                 network.attempt(self.node, *attempt).back
             }
-            Due::Finish(attempt, _) => network.attempt(self.node, *attempt).back,
-            Due::Probed(_, node, number, _) => network.probe(*node, *number).back,
+            Scheduled::Finish(attempt, _) => network.attempt(self.node, *attempt).back,
+            Scheduled::Probed(_, node, number, _) => network.probe(*node, *number).back,
             // What happens at the node itself.
             _ => Span::ZERO,
         });
-        self.agenda.enter(at + back, rank, due);
+        self.agenda.schedule(at + back, rank, due);
     }
 }
 
@@ -194,7 +194,7 @@ impl Sim {
         let ticks = balancers.intervals().into_iter().zip([Tell::Share, Tell::Report]);
         for (exchange, tell) in ticks {
             if let Some(exchange) = exchange {
-                agenda.enter(Time::ZERO + exchange.every, Rank::Report, Due::Tell(tell));
+                agenda.schedule(Time::ZERO + exchange.every, Rank::Report, Scheduled::Tell(tell));
             }
         }
         let flights = IdMap::default();
@@ -308,7 +308,7 @@ impl Sim {
                 && let Some(flight) = self.world.flights.get(settled.request)
                 && let Some((after, due)) = grades.settled(now, to as u32, settled, flight)
             {
-                self.world.agenda.enter(now + after, Rank::Report, due);
+                self.world.agenda.schedule(now + after, Rank::Report, due);
             }
             if self.balancers.declare(to, event) {
                 sink(now, event);
@@ -410,7 +410,7 @@ impl Sim {
             };
             match next {
                 // News may change what arrives, so it comes first.
-                Next::Arrival if self.news.is_some() && self.news <= outside => {
+                Upcoming::Arrival if self.news.is_some() && self.news <= outside => {
                     let at = outside.unwrap_or_default().max(self.world.now);
                     let news = self.traffic.news(at);
                     self.ask_traffic()?;
@@ -418,32 +418,32 @@ impl Sim {
                         return Ok(Some((at, self.balancers.address(&input), input)));
                     }
                 }
-                Next::Arrival => {
+                Upcoming::Arrival => {
                     if let Some((at, input)) = self.arrive()? {
                         return Ok(Some((at, self.balancers.address(&input), input)));
                     }
                 }
                 // The balancer may ask to be woken at once, never in the past.
-                Next::Wake(at) => {
+                Upcoming::Wake(at) => {
                     return Ok(Some((
                         at.max(self.world.now),
                         sleeper.unwrap_or_default(),
                         Input::Wake,
                     )));
                 }
-                Next::Due(at, Due::Tell(tell)) => {
+                Upcoming::Scheduled(at, Scheduled::Tell(tell)) => {
                     self.world.now = at;
                     self.tell(at, tell);
                 }
-                Next::Due(at, Due::Probed(by, node, number, result)) => {
+                Upcoming::Scheduled(at, Scheduled::Probed(by, node, number, result)) => {
                     self.world.now = at;
                     return Ok(Some((at, by as usize, Input::Probed(node, number, result))));
                 }
-                Next::Due(at, Due::Feedback(by, request, quality)) => {
+                Upcoming::Scheduled(at, Scheduled::Feedback(by, request, quality)) => {
                     self.world.now = at;
                     return Ok(Some((at, by as usize, Input::Feedback(request, quality))));
                 }
-                Next::Due(at, due) => {
+                Upcoming::Scheduled(at, due) => {
                     self.world.now = at;
                     if let Some(input) = self.world.come_due(due) {
                         return Ok(Some((at, self.balancers.address(&input), input)));
@@ -481,8 +481,8 @@ impl Sim {
         };
         if let Some(exchange) = exchange {
             let agenda = &mut self.world.agenda;
-            agenda.enter(now + exchange.delay, Rank::Report, Due::Tell(arrives));
-            agenda.enter(now + exchange.every, Rank::Report, Due::Tell(tell));
+            agenda.schedule(now + exchange.delay, Rank::Report, Scheduled::Tell(arrives));
+            agenda.schedule(now + exchange.every, Rank::Report, Scheduled::Tell(tell));
         }
     }
 
@@ -515,8 +515,8 @@ impl Sim {
         if way == Span::ZERO {
             return Ok(Some((at, Input::Arrive(arrival.request))));
         }
-        let due = Due::Arrive(Box::new(arrival.request));
-        self.world.agenda.enter(at + way, Rank::Arrive, due);
+        let due = Scheduled::Arrive(Box::new(arrival.request));
+        self.world.agenda.schedule(at + way, Rank::Arrive, due);
         Ok(None)
     }
 }
@@ -537,14 +537,14 @@ impl World {
             && flight.way > Span::ZERO
         {
             // The request itself may still be under way: word of it goes the same way, behind it.
-            self.agenda.enter(at + flight.way, Rank::Cancel, Due::Cancel(request));
+            self.agenda.schedule(at + flight.way, Rank::Cancel, Scheduled::Cancel(request));
             return None;
         }
         Some(news.into())
     }
 
     fn control(&mut self, control: Control) {
-        self.agenda.enter(self.now, Rank::Control, Due::Control(Box::new(control)));
+        self.agenda.schedule(self.now, Rank::Control, Scheduled::Control(Box::new(control)));
     }
 
     fn mark(&mut self, phase: MarkPhase, node: NodeId, what: &str) {
@@ -556,15 +556,15 @@ impl World {
         let now = self.now;
         let of_fleet: Vec<FaultKind> =
             self.nodes[node.index()].faults().filter(FaultKind::is_of_fleet).collect();
-        let (there, mut post) = self.at(node);
-        if there.heal_all(now, &mut post) {
+        let (there, mut outbox) = self.at(node);
+        if there.heal_all(now, &mut outbox) {
             of_fleet.into_iter().for_each(|kind| self.undo(node, kind));
             self.mark(MarkPhase::End, node, "heal");
         }
     }
 
     fn change(&mut self, change: FleetChange) {
-        self.agenda.enter(self.now, Rank::Fleet, Due::Change(Box::new(change)));
+        self.agenda.schedule(self.now, Rank::Fleet, Scheduled::Change(Box::new(change)));
     }
 
     /// A fault that happens to what the balancer is told begins.
@@ -598,32 +598,32 @@ impl World {
         }
     }
 
-    /// Returns a node, and the post for what it has to say.
-    fn at(&mut self, node: NodeId) -> (&mut Node, Post<'_>) {
+    /// Returns a node, and the outbox for what it has to say.
+    fn at(&mut self, node: NodeId) -> (&mut Node, Outbox<'_>) {
         let network = self.network.as_ref();
-        (&mut self.nodes[node.index()], Post { agenda: &mut self.agenda, network, node })
+        (&mut self.nodes[node.index()], Outbox { agenda: &mut self.agenda, network, node })
     }
 
-    fn come_due(&mut self, due: Due) -> Option<Input> {
+    fn come_due(&mut self, due: Scheduled) -> Option<Input> {
         let now = self.now;
         match due {
-            Due::Job(node, job, turn) => {
-                let (there, mut post) = self.at(node);
-                let said = there.fire(now, job, turn, &mut post)?;
+            Scheduled::Job(node, job, turn) => {
+                let (there, mut outbox) = self.at(node);
+                let said = there.fire(now, job, turn, &mut outbox)?;
                 return self.deliver(node, said);
             }
-            Due::Ready(node, start) => {
+            Scheduled::Ready(node, start) => {
                 let crashed = self.nodes[node.index()].crashed();
                 return self.starts.over(now, node, start, crashed, &mut self.agenda);
             }
-            Due::Step(node, number) => {
-                let (there, mut post) = self.at(node);
-                let said = there.step(now, number, &mut post)?;
+            Scheduled::Step(node, number) => {
+                let (there, mut outbox) = self.at(node);
+                let said = there.step(now, number, &mut outbox)?;
                 return self.deliver(node, said);
             }
-            Due::Arrive(request) => return Some(Input::Arrive(*request)),
-            Due::Cancel(request) => return Some(Input::Cancel(request)),
-            Due::Start(node, work) => {
+            Scheduled::Arrive(request) => return Some(Input::Arrive(*request)),
+            Scheduled::Cancel(request) => return Some(Input::Cancel(request)),
+            Scheduled::Start(node, work) => {
                 if !self.on_way.is_empty() {
                     self.on_way.retain(|(_, other)| other.attempt != work.attempt);
                 }
@@ -633,30 +633,34 @@ impl World {
                     tokens: flight.prefix_block,
                 });
                 let network = self.network.as_ref();
-                let mut post = Post { agenda: &mut self.agenda, network, node };
-                self.nodes[node.index()].start(now, work, blocks, &mut post);
+                let mut outbox = Outbox { agenda: &mut self.agenda, network, node };
+                self.nodes[node.index()].start(now, work, blocks, &mut outbox);
             }
-            Due::Abort(node, attempt) => {
-                let (there, mut post) = self.at(node);
-                there.abort(now, attempt, &mut post);
+            Scheduled::Abort(node, attempt) => {
+                let (there, mut outbox) = self.at(node);
+                there.abort(now, attempt, &mut outbox);
             }
-            Due::Probe(by, node, number) => {
-                let (there, mut post) = self.at(node);
-                there.probe(now, by, number, &mut post);
+            Scheduled::Probe(by, node, number) => {
+                let (there, mut outbox) = self.at(node);
+                there.probe(now, by, number, &mut outbox);
             }
-            Due::Generate(by, node, number) => {
-                let (there, mut post) = self.at(node);
-                there.generate(now, by, number, &mut post);
+            Scheduled::Generate(by, node, number) => {
+                let (there, mut outbox) = self.at(node);
+                there.generate(now, by, number, &mut outbox);
             }
-            Due::GiveUp(node, attempt) => return self.nodes[node.index()].give_up(attempt),
-            Due::Change(change) => return Some(Input::Fleet(*change)),
-            Due::Progress(attempt, progress) => return Some(Input::Progress(attempt, progress)),
-            Due::Finish(attempt, outcome) => return Some(Input::Finish(attempt, outcome)),
-            Due::Probed(..) | Due::Tell(_) | Due::Feedback(..) => unreachable!("addressed before"),
-            Due::Look(..) => unreachable!("nobody reads a simulated stream"),
-            Due::Control(control) => return Some(Input::Control(*control)),
-            Due::FaultBegins(number) => return Some(self.begin_fault(number)),
-            Due::FaultEnds(number) => return self.end_fault(number),
+            Scheduled::GiveUp(node, attempt) => return self.nodes[node.index()].give_up(attempt),
+            Scheduled::Change(change) => return Some(Input::Fleet(*change)),
+            Scheduled::Progress(attempt, progress) => {
+                return Some(Input::Progress(attempt, progress));
+            }
+            Scheduled::Finish(attempt, outcome) => return Some(Input::Finish(attempt, outcome)),
+            Scheduled::Probed(..) | Scheduled::Tell(_) | Scheduled::Feedback(..) => {
+                unreachable!("addressed before")
+            }
+            Scheduled::Look(..) => unreachable!("nobody reads a simulated stream"),
+            Scheduled::Control(control) => return Some(Input::Control(*control)),
+            Scheduled::FaultBegins(number) => return Some(self.begin_fault(number)),
+            Scheduled::FaultEnds(number) => return self.end_fault(number),
         }
         None
     }
@@ -667,8 +671,8 @@ impl World {
             return Some(said);
         };
         let (attempt, due) = match said {
-            Input::Progress(attempt, progress) => (attempt, Due::Progress(attempt, progress)),
-            Input::Finish(attempt, outcome) => (attempt, Due::Finish(attempt, outcome)),
+            Input::Progress(attempt, progress) => (attempt, Scheduled::Progress(attempt, progress)),
+            Input::Finish(attempt, outcome) => (attempt, Scheduled::Finish(attempt, outcome)),
             said => return Some(said),
         };
         let back = network.attempt(node, attempt).back;
@@ -677,18 +681,18 @@ impl World {
         }
         // Of one rank, so that the words of a node arrive in the order they were said: the first token
         // of an answer of one token comes before its end.
-        self.agenda.enter(self.now + back, Rank::Finish, due);
+        self.agenda.schedule(self.now + back, Rank::Finish, due);
         None
     }
 
     /// Lets something reach a node: at once, or after its way.
-    fn send(&mut self, out: Span, due: Due) {
+    fn send(&mut self, out: Span, due: Scheduled) {
         if out == Span::ZERO {
             let said = self.come_due(due);
             debug_assert!(said.is_none(), "a node says what it says through the agenda");
         } else {
             // In the order they were sent, and like arrivals after everything that frees capacity.
-            self.agenda.enter(self.now + out, Rank::Arrive, due);
+            self.agenda.schedule(self.now + out, Rank::Arrive, due);
         }
     }
 
@@ -700,8 +704,8 @@ impl World {
         let fault = self.faults.fault(number).clone();
         for node in &fault.nodes {
             let now = self.now;
-            let (there, mut post) = self.at(*node);
-            there.fault(now, number, fault.kind, &mut post);
+            let (there, mut outbox) = self.at(*node);
+            there.fault(now, number, fault.kind, &mut outbox);
             self.tell_fleet(*node, fault.kind);
         }
         let mut mark = scheduled(&fault, MarkPhase::Begin);
@@ -720,8 +724,8 @@ impl World {
         let mut any = false;
         for node in &fault.nodes {
             let now = self.now;
-            let (there, mut post) = self.at(*node);
-            let ended = there.heal(now, number, &mut post);
+            let (there, mut outbox) = self.at(*node);
+            let ended = there.heal(now, number, &mut outbox);
             if ended && fault.kind.is_of_fleet() {
                 self.undo(*node, fault.kind);
             }
@@ -764,20 +768,20 @@ impl World {
                 if self.watched {
                     self.note(node, work, out);
                 }
-                self.send(out, Due::Start(node, work));
+                self.send(out, Scheduled::Start(node, work));
             }
             Action::Abort { attempt, node } => {
-                self.send(self.out(node, attempt), Due::Abort(node, attempt));
+                self.send(self.out(node, attempt), Scheduled::Abort(node, attempt));
             }
             Action::Probe(node, number) => {
                 let network = self.network.as_ref();
                 let out = network.map_or(Span::ZERO, |network| network.probe(node, number).out);
-                self.send(out, Due::Probe(by, node, number));
+                self.send(out, Scheduled::Probe(by, node, number));
             }
             Action::Generate(node, number) => {
                 let network = self.network.as_ref();
                 let out = network.map_or(Span::ZERO, |network| network.probe(node, number).out);
-                self.send(out, Due::Generate(by, node, number));
+                self.send(out, Scheduled::Generate(by, node, number));
             }
             Action::Start(node) => self.starts.begin(self.now, node, &mut self.agenda),
             Action::Stop(node) => self.starts.call_off(node),

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use super::driver::Flight;
 use crate::balance::{Choose, Config, Fate, Grade, Input, Outcome, Settled};
-use crate::node::Due;
+use crate::node::Scheduled;
 use crate::unit::{ModelId, NodeId, Ratio, Span, Time};
 use crate::workload::{Quality, QualitySpec};
 
@@ -65,7 +65,7 @@ impl Grades {
         by: u32,
         settled: &Settled,
         flight: &Flight,
-    ) -> Option<(Span, Due)> {
+    ) -> Option<(Span, Scheduled)> {
         let node = settled.node.filter(|_| settled.fate == Fate::Completed)?;
         let (_, good) = self.good(now, flight, node)?;
         let quality = if good { Ratio::ONE } else { Ratio(0) };
@@ -76,7 +76,7 @@ impl Grades {
             return None;
         }
         let after = self.quality.feedback(&flight.truth)?;
-        Some((after, Due::Feedback(by, request, quality)))
+        Some((after, Scheduled::Feedback(by, request, quality)))
     }
 
     /// Takes what is to be told at once.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use plimsoll::balance::{Attempt, Failure, Input, Outcome, Progress, Usage};
 use plimsoll::node::engine::{Law, Moe, Overhead, Spec};
-use plimsoll::node::{BackendSpec, Blocks, Diary, Due, FaultKind, Node, Rank, Work};
+use plimsoll::node::{BackendSpec, Blocks, FaultKind, Node, Rank, Scheduled, Scheduler, Work};
 use plimsoll::rng::Rng;
 use plimsoll::unit::{NodeId, Ratio, RequestId, Span, Time, Tokens};
 use plimsoll::workload::Truth;
@@ -45,7 +45,7 @@ fn attempt(id: u64) -> Attempt {
 
 #[derive(Debug)]
 enum Entry {
-    Due(Due),
+    Scheduled(Scheduled),
     Op(Op),
 }
 
@@ -62,9 +62,9 @@ impl Agenda {
     }
 }
 
-impl Diary for Agenda {
-    fn enter(&mut self, at: Time, rank: Rank, due: Due) {
-        self.put(at, rank, Entry::Due(due));
+impl Scheduler for Agenda {
+    fn schedule(&mut self, at: Time, rank: Rank, due: Scheduled) {
+        self.put(at, rank, Entry::Scheduled(due));
     }
 }
 
@@ -94,13 +94,15 @@ fn play(spec: Spec, ops: &[(Time, Op)], gap: Option<Span>) -> (Log, u64) {
     let mut log = Log::new();
     while let Some(((at, _, _), entry)) = agenda.entries.pop_first() {
         let input = match entry {
-            Entry::Due(Due::Job(_, key, turn)) => node.fire(at, key, turn, &mut agenda),
-            Entry::Due(Due::Step(_, number)) => node.step(at, number, &mut agenda),
-            Entry::Due(Due::Progress(attempt, progress)) => {
+            Entry::Scheduled(Scheduled::Job(_, key, turn)) => node.fire(at, key, turn, &mut agenda),
+            Entry::Scheduled(Scheduled::Step(_, number)) => node.step(at, number, &mut agenda),
+            Entry::Scheduled(Scheduled::Progress(attempt, progress)) => {
                 Some(Input::Progress(attempt, progress))
             }
-            Entry::Due(Due::Finish(attempt, outcome)) => Some(Input::Finish(attempt, outcome)),
-            Entry::Due(other) => panic!("{other:?}"),
+            Entry::Scheduled(Scheduled::Finish(attempt, outcome)) => {
+                Some(Input::Finish(attempt, outcome))
+            }
+            Entry::Scheduled(other) => panic!("{other:?}"),
             Entry::Op(Op::Start { id, prompt, output, hashes, tokens }) => {
                 let truth = Truth { output: Tokens(output), key: id };
                 let work =

@@ -10,7 +10,7 @@ use plimsoll::dist::Dist;
 use plimsoll::node::engine::{Law, Spec};
 use plimsoll::node::fault::{LANGUAGE, ParamKind, Usual, Value, Values};
 use plimsoll::node::{
-    Answer, BackendSpec, Blocks, Cut, Diary, Due, FaultKind, Node, Rank, Work, slots,
+    Answer, BackendSpec, Blocks, Cut, FaultKind, Node, Rank, Scheduled, Scheduler, Work, slots,
 };
 use plimsoll::unit::{NodeId, Ratio, RequestId, Span, Time, Tokens};
 use plimsoll::workload::Truth;
@@ -18,12 +18,12 @@ use plimsoll::workload::Truth;
 /// What will happen to one node, in order.
 #[derive(Default)]
 struct Pages {
-    entries: BTreeMap<(Time, Rank, u64), Due>,
+    entries: BTreeMap<(Time, Rank, u64), Scheduled>,
     entered: u64,
 }
 
-impl Diary for Pages {
-    fn enter(&mut self, at: Time, rank: Rank, due: Due) {
+impl Scheduler for Pages {
+    fn schedule(&mut self, at: Time, rank: Rank, due: Scheduled) {
         self.entries.insert((at, rank, self.entered), due);
         self.entered += 1;
     }
@@ -35,10 +35,10 @@ impl Pages {
         let mut ends = BTreeMap::new();
         while let Some(((at, ..), due)) = self.entries.pop_first() {
             let said = match due {
-                Due::Job(_, job, turn) => node.fire(at, job, turn, self),
-                Due::Step(_, number) => node.step(at, number, self),
-                Due::Finish(attempt, outcome) => Some(Input::Finish(attempt, outcome)),
-                Due::GiveUp(_, attempt) => node.give_up(attempt),
+                Scheduled::Job(_, job, turn) => node.fire(at, job, turn, self),
+                Scheduled::Step(_, number) => node.step(at, number, self),
+                Scheduled::Finish(attempt, outcome) => Some(Input::Finish(attempt, outcome)),
+                Scheduled::GiveUp(_, attempt) => node.give_up(attempt),
                 _ => None,
             };
             if let Some(Input::Finish(attempt, outcome)) = said {
@@ -85,7 +85,7 @@ fn requests_and_probes_meet_the_same_fault() {
                 node.start(Time::ZERO, work(1, 10, 10), Blocks::default(), &mut pages);
                 let request = pages.play(&mut node).get(&1).map(|(_, outcome)| *outcome);
                 let probed = |pages: Pages| match pages.entries.into_values().next() {
-                    Some(Due::Probed(.., result)) => Some(result),
+                    Some(Scheduled::Probed(.., result)) => Some(result),
                     _ => None,
                 };
                 let [mut token, mut health] = [Pages::default(), Pages::default()];

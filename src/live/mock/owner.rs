@@ -14,7 +14,8 @@ use tokio::time::{Instant, sleep_until};
 use super::Parts;
 use crate::balance::{Attempt, Failure, Input, Outcome, ProbeResult, Progress};
 use crate::node::{
-    Agenda, Answer, Blocks, Diary, Due, FaultKind, FaultSpec, Node, Quota, Rank, Schedule, Work,
+    Agenda, Answer, Blocks, FaultKind, FaultSpec, Node, Quota, Rank, Schedule, Scheduled,
+    Scheduler, Work,
 };
 use crate::unit::{NodeId, Span, Time, Tokens};
 
@@ -180,45 +181,45 @@ impl Owner {
         }
     }
 
-    fn come_due(&mut self, at: Time, due: &Due) {
+    fn come_due(&mut self, at: Time, due: &Scheduled) {
         match *due {
-            Due::Job(node, job, turn) => {
+            Scheduled::Job(node, job, turn) => {
                 let input = self.nodes[node.index()].fire(at, job, turn, &mut self.agenda);
                 self.say(at, input.as_ref());
             }
-            Due::Step(node, number) => {
+            Scheduled::Step(node, number) => {
                 let input = self.nodes[node.index()].step(at, number, &mut self.agenda);
                 self.say(at, input.as_ref());
             }
-            Due::Progress(attempt, progress) => {
+            Scheduled::Progress(attempt, progress) => {
                 self.say(at, Some(&Input::Progress(attempt, progress)));
             }
-            Due::Finish(attempt, outcome) => self.end(at, attempt, outcome),
-            Due::Probed(_, _, number, result) => {
+            Scheduled::Finish(attempt, outcome) => self.end(at, attempt, outcome),
+            Scheduled::Probed(_, _, number, result) => {
                 if let Some(reply) = self.probes.remove(&number) {
                     let _ = reply.send(result);
                 }
             }
-            Due::GiveUp(node, attempt) => {
+            Scheduled::GiveUp(node, attempt) => {
                 let input = self.nodes[node.index()].give_up(attempt);
                 self.say(at, input.as_ref());
             }
-            Due::Look(node, attempt) => self.look(at, node, attempt),
-            Due::FaultBegins(number) => self.begin_fault(at, number),
-            Due::FaultEnds(number) => self.end_fault(at, number),
+            Scheduled::Look(node, attempt) => self.look(at, node, attempt),
+            Scheduled::FaultBegins(number) => self.begin_fault(at, number),
+            Scheduled::FaultEnds(number) => self.end_fault(at, number),
             // Clients and balancer are at the other end of a real network, and mocks are started and
             // stopped by hand.
-            Due::Arrive(_)
-            | Due::Cancel(_)
-            | Due::Start(..)
-            | Due::Abort(..)
-            | Due::Probe(..)
-            | Due::Control(_)
-            | Due::Tell(_)
-            | Due::Feedback(..)
-            | Due::Generate(..)
-            | Due::Change(_)
-            | Due::Ready(..) => {}
+            Scheduled::Arrive(_)
+            | Scheduled::Cancel(_)
+            | Scheduled::Start(..)
+            | Scheduled::Abort(..)
+            | Scheduled::Probe(..)
+            | Scheduled::Control(_)
+            | Scheduled::Tell(_)
+            | Scheduled::Feedback(..)
+            | Scheduled::Generate(..)
+            | Scheduled::Change(_)
+            | Scheduled::Ready(..) => {}
         }
     }
 
@@ -230,7 +231,7 @@ impl Owner {
                     return;
                 };
                 self.tell(at, node, attempt, Tokens(1));
-                self.agenda.enter(at + TICK, Rank::Progress, Due::Look(node, attempt));
+                self.agenda.schedule(at + TICK, Rank::Progress, Scheduled::Look(node, attempt));
             }
             Some(&Input::Finish(attempt, outcome)) => self.end(at, attempt, outcome),
             _ => {}
@@ -240,7 +241,7 @@ impl Owner {
     fn look(&mut self, at: Time, node: NodeId, attempt: Attempt) {
         if let Some(came) = self.nodes[node.index()].came(at, attempt) {
             self.tell(at, node, attempt, came);
-            self.agenda.enter(at + TICK, Rank::Progress, Due::Look(node, attempt));
+            self.agenda.schedule(at + TICK, Rank::Progress, Scheduled::Look(node, attempt));
         }
     }
 

@@ -8,7 +8,7 @@ use super::spec::Prefill;
 use super::{Engine, FIRST, Instant, Job, LEAVE, Run, STALL, Stage};
 use crate::balance::{Input, Outcome, Progress, Usage};
 use crate::node::work::JobKey;
-use crate::node::{Diary, Due, Pace, Rank};
+use crate::node::{Pace, Rank, Scheduled, Scheduler};
 use crate::unit::{Time, Tokens};
 
 /// One block in so many stays free at admission while others run, so that they can grow (vLLM: 1 %).
@@ -41,29 +41,29 @@ impl Engine {
     }
 
     /// Enters the end of the run under way.
-    pub(super) fn enter(&mut self, at: Time, diary: &mut impl Diary) {
+    pub(super) fn enter(&mut self, at: Time, scheduler: &mut impl Scheduler) {
         self.number = self.number.wrapping_add(1);
-        diary.enter(at, Rank::Finish, Due::Step(self.node, self.number));
+        scheduler.schedule(at, Rank::Finish, Scheduled::Step(self.node, self.number));
     }
 
     /// Something changed: it counts from the next step edge on.
-    pub(super) fn touch(&mut self, now: Time, diary: &mut impl Diary) {
+    pub(super) fn touch(&mut self, now: Time, scheduler: &mut impl Scheduler) {
         if self.hangs.is_some() {
             return;
         }
         let Some(run) = &mut self.run else {
-            self.compose(Instant::whole(now), diary);
+            self.compose(Instant::whole(now), scheduler);
             return;
         };
         let edge = run.next_edge(now);
         if edge == 0 {
             let start = run.start;
             self.sweep();
-            self.compose(start, diary);
+            self.compose(start, scheduler);
         } else if edge < run.steps {
             run.steps = edge;
             let at = run.edge(edge).at;
-            self.enter(at, diary);
+            self.enter(at, scheduler);
         }
     }
 
@@ -145,14 +145,14 @@ impl Engine {
     }
 
     /// Ends the answers that are whole.
-    pub(super) fn end_answers(&mut self, edge: Instant, diary: &mut impl Diary) {
+    pub(super) fn end_answers(&mut self, edge: Instant, scheduler: &mut impl Scheduler) {
         while let Some(&Reverse((end, _, key))) = self.ends.peek() {
             if end > self.counter {
                 break;
             }
             self.ends.pop();
             if self.current(end, key) {
-                self.end(key, edge, diary);
+                self.end(key, edge, scheduler);
             }
         }
     }
@@ -163,7 +163,7 @@ impl Engine {
         job.is_some_and(|job| job.stage == Stage::Decode && job.ends_at() == end)
     }
 
-    fn end(&mut self, key: JobKey, edge: Instant, diary: &mut impl Diary) {
+    fn end(&mut self, key: JobKey, edge: Instant, scheduler: &mut impl Scheduler) {
         self.release(key);
         let job = &mut self.jobs[key];
         let tail = job.output;
@@ -176,8 +176,8 @@ impl Engine {
         let attempt = job.attempt;
         let tail = self.tail(tail);
         if tail > 0.0 {
-            let due = Due::Job(self.node, key, LEAVE);
-            diary.enter(edge.after(tail).at, Rank::Finish, due);
+            let due = Scheduled::Job(self.node, key, LEAVE);
+            scheduler.schedule(edge.after(tail).at, Rank::Finish, due);
         } else {
             self.forget(key);
             self.heard.push(Input::Finish(attempt, Outcome::Done(usage)));
@@ -185,7 +185,7 @@ impl Engine {
     }
 
     /// Books the prefill of the step that is over.
-    pub(super) fn end_chunks(&mut self, edge: Instant, diary: &mut impl Diary) {
+    pub(super) fn end_chunks(&mut self, edge: Instant, scheduler: &mut impl Scheduler) {
         let mut chunks = std::mem::take(&mut self.chunks);
         for (key, new) in chunks.drain(..) {
             let Some(job) = self.jobs.get_mut(key) else { continue };
@@ -199,10 +199,10 @@ impl Engine {
             job.made += 1;
             let (attempt, whole) = (job.attempt, job.made >= job.output);
             if begins {
-                self.begin_answer(key, attempt, edge, diary);
+                self.begin_answer(key, attempt, edge, scheduler);
             }
             if whole {
-                self.end(key, edge, diary);
+                self.end(key, edge, scheduler);
             } else {
                 self.decode(key);
             }
@@ -215,12 +215,12 @@ impl Engine {
         key: JobKey,
         attempt: crate::balance::Attempt,
         edge: Instant,
-        diary: &mut impl Diary,
+        scheduler: &mut impl Scheduler,
     ) {
         let tail = self.tail(1);
         if tail > 0.0 {
-            let due = Due::Job(self.node, key, FIRST);
-            diary.enter(edge.after(tail).at, Rank::Finish, due);
+            let due = Scheduled::Job(self.node, key, FIRST);
+            scheduler.schedule(edge.after(tail).at, Rank::Finish, due);
         } else {
             self.heard.push(Input::Progress(attempt, Progress::FirstToken));
         }
@@ -255,7 +255,7 @@ impl Engine {
     }
 
     /// The request admitted last goes back to the front of the queue.
-    fn preempt(&mut self, edge: Instant, diary: &mut impl Diary) {
+    fn preempt(&mut self, edge: Instant, scheduler: &mut impl Scheduler) {
         let key = self.last;
         let counter = self.counter;
         let job = &mut self.jobs[key];
@@ -271,16 +271,16 @@ impl Engine {
         job.done = 0;
         self.waiting.push_front(key);
         if let Some(gap) = self.inter_token.filter(|_| begun) {
-            diary.enter(edge.at + gap, Rank::Finish, Due::Job(self.node, key, STALL));
+            scheduler.schedule(edge.at + gap, Rank::Finish, Scheduled::Job(self.node, key, STALL));
         }
     }
 
     /// Puts the next steps together. Nothing of them has passed yet, so it may be done again.
-    pub(super) fn compose(&mut self, edge: Instant, diary: &mut impl Diary) {
+    pub(super) fn compose(&mut self, edge: Instant, scheduler: &mut impl Scheduler) {
         self.run = None;
         let mut preempted = false;
         while self.growth(1) > self.total - self.used - self.cache.pinned() && self.seated > 1 {
-            self.preempt(edge, diary);
+            self.preempt(edge, scheduler);
             preempted = true;
         }
         let mut budget = u64::from(self.spec.step_tokens.saturating_sub(self.batch));
@@ -310,7 +310,7 @@ impl Engine {
         let run = Run { start: edge, steps, first, more };
         self.run = Some(run);
         let at = run.edge(steps).at;
-        self.enter(at, diary);
+        self.enter(at, scheduler);
     }
 
     /// Returns what a step takes at the pace of now, in nanoseconds, and by how much each further step

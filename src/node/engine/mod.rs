@@ -39,7 +39,7 @@ use slotmap::{Key, SlotMap};
 
 use super::cache::Cache;
 use super::work::JobKey;
-use super::{Blocks, Diary, Due, ERROR_AFTER, Pace, Rank, State, Work};
+use super::{Blocks, ERROR_AFTER, Pace, Rank, Scheduled, Scheduler, State, Work};
 use crate::balance::{Attempt, Failure, Input, NodeReport, Outcome, Progress, Usage};
 use crate::unit::{NodeId, Ratio, Span, Time, Tokens};
 use run::{Instant, Run};
@@ -199,14 +199,14 @@ impl Engine {
         work: Work,
         stretch: f64,
         blocks: Blocks<'_>,
-        diary: &mut impl Diary,
+        scheduler: &mut impl Scheduler,
     ) {
         let (prompt, output) = (work.prompt.0.max(1), work.truth.output.0.max(1));
         // The last token of an answer is never read.
         if prompt.saturating_add(output - 1) > self.spec.room() {
             let outcome = Outcome::Failed(Failure::TooLong, Usage::default());
-            let due = Due::Finish(work.attempt, outcome);
-            return diary.enter(now + ERROR_AFTER, Rank::Finish, due);
+            let due = Scheduled::Finish(work.attempt, outcome);
+            return scheduler.schedule(now + ERROR_AFTER, Rank::Finish, due);
         }
         let (mut marks, held) = self.spare.pop().unwrap_or_default();
         let unit = self.mark(prompt, blocks, &mut marks);
@@ -232,9 +232,9 @@ impl Engine {
             behind: JobKey::null(),
         });
         if ahead > Span::ZERO {
-            diary.enter(now + ahead, Rank::Progress, Due::Job(self.node, key, QUEUE));
+            scheduler.schedule(now + ahead, Rank::Progress, Scheduled::Job(self.node, key, QUEUE));
         } else {
-            self.queue(now, key, diary);
+            self.queue(now, key, scheduler);
         }
     }
 
@@ -269,17 +269,17 @@ impl Engine {
         unit
     }
 
-    fn queue(&mut self, now: Time, key: JobKey, diary: &mut impl Diary) {
+    fn queue(&mut self, now: Time, key: JobKey, scheduler: &mut impl Scheduler) {
         self.jobs[key].stage = Stage::Waiting;
         self.waiting.push_back(key);
         // Behind others it changes nothing: they could not be admitted either.
         if self.waiting.len() == 1 && self.seated < self.seats_max {
-            self.touch(now, diary);
+            self.touch(now, scheduler);
         }
     }
 
-    /// The end of a run. Returns what the balancer hears first; the rest is entered behind it.
-    pub(super) fn step(&mut self, number: u32, diary: &mut impl Diary) -> Option<Input> {
+    /// The end of a run. Returns what the balancer hears first; the rest is scheduled behind it.
+    pub(super) fn step(&mut self, number: u32, scheduler: &mut impl Scheduler) -> Option<Input> {
         if number != self.number || self.hangs.is_some() {
             return None;
         }
@@ -287,19 +287,19 @@ impl Engine {
         let edge = run.edge(run.steps);
         self.advance(run.steps);
         self.sweep();
-        self.end_answers(edge, diary);
-        self.end_chunks(edge, diary);
-        self.compose(edge, diary);
+        self.end_answers(edge, scheduler);
+        self.end_chunks(edge, scheduler);
+        self.compose(edge, scheduler);
         let mut heard = std::mem::take(&mut self.heard);
         let mut inputs = heard.drain(..);
         let first = inputs.next();
         for input in inputs {
             let due = match input {
-                Input::Finish(attempt, outcome) => Due::Finish(attempt, outcome),
-                Input::Progress(attempt, progress) => Due::Progress(attempt, progress),
+                Input::Finish(attempt, outcome) => Scheduled::Finish(attempt, outcome),
+                Input::Progress(attempt, progress) => Scheduled::Progress(attempt, progress),
                 _ => continue,
             };
-            diary.enter(edge.at, Rank::Finish, due);
+            scheduler.schedule(edge.at, Rank::Finish, due);
         }
         self.heard = heard;
         first
@@ -311,13 +311,13 @@ impl Engine {
         now: Time,
         key: JobKey,
         turn: u32,
-        diary: &mut impl Diary,
+        scheduler: &mut impl Scheduler,
     ) -> Option<Input> {
         let job = self.jobs.get(key).filter(|job| !job.gone)?;
         let attempt = job.attempt;
         match turn {
             QUEUE => {
-                self.queue(now, key, diary);
+                self.queue(now, key, scheduler);
                 None
             }
             FIRST => Some(Input::Progress(attempt, Progress::FirstToken)),
@@ -338,7 +338,7 @@ impl Engine {
                     return None;
                 }
                 let usage = self.used_by(now, key);
-                self.leave(now, key, diary);
+                self.leave(now, key, scheduler);
                 Some(Input::Finish(attempt, Outcome::Failed(Failure::Stalled, usage)))
             }
         }
@@ -348,11 +348,11 @@ impl Engine {
         &mut self,
         now: Time,
         attempt: Attempt,
-        diary: &mut impl Diary,
+        scheduler: &mut impl Scheduler,
     ) -> Option<Usage> {
         let key = self.find(attempt)?;
         let usage = self.used_by(now, key);
-        self.leave(now, key, diary);
+        self.leave(now, key, scheduler);
         Some(usage)
     }
 
@@ -371,7 +371,7 @@ impl Engine {
     }
 
     /// A request goes before its answer is whole.
-    fn leave(&mut self, now: Time, key: JobKey, diary: &mut impl Diary) {
+    fn leave(&mut self, now: Time, key: JobKey, scheduler: &mut impl Scheduler) {
         match self.jobs[key].stage {
             Stage::Coming | Stage::Leaving => self.forget(key),
             Stage::Waiting => {
@@ -379,13 +379,13 @@ impl Engine {
                 place.and_then(|place| self.waiting.remove(place));
                 self.forget(key);
                 if place == Some(0) {
-                    self.touch(now, diary);
+                    self.touch(now, scheduler);
                 }
             }
             Stage::Prefill | Stage::Decode => {
                 self.jobs[key].gone = true;
                 self.gone.push(key);
-                self.touch(now, diary);
+                self.touch(now, scheduler);
             }
         }
     }
@@ -452,9 +452,9 @@ impl Engine {
         }
     }
 
-    pub(super) fn suffer(&mut self, now: Time, state: &State, diary: &mut impl Diary) {
+    pub(super) fn suffer(&mut self, now: Time, state: &State, scheduler: &mut impl Scheduler) {
         if state.reset {
-            self.crash(now, diary);
+            self.crash(now, scheduler);
         }
         let seats = state.limits.concurrency.unwrap_or(self.spec.max_seqs);
         // Each request gets a token a step, so there are never more seats than tokens.
@@ -462,10 +462,10 @@ impl Engine {
         let changed = state.pace != self.pace || seats > self.seats_max;
         (self.pace, self.seats_max) = (state.pace, seats);
         match (self.hangs, state.hangs) {
-            (None, true) => self.freeze(now, diary),
-            (Some(since), false) => self.thaw(now, since, diary),
+            (None, true) => self.freeze(now, scheduler),
+            (Some(since), false) => self.thaw(now, since, scheduler),
             (None, false) if changed && (self.run.is_some() || !self.waiting.is_empty()) => {
-                self.touch(now, diary);
+                self.touch(now, scheduler);
             }
             _ => {}
         }
@@ -476,7 +476,7 @@ impl Engine {
         self.cache.shrink(0);
     }
 
-    fn crash(&mut self, now: Time, diary: &mut impl Diary) {
+    fn crash(&mut self, now: Time, scheduler: &mut impl Scheduler) {
         let mut order: Vec<JobKey> = self.seated().collect();
         order.extend(&self.waiting);
         let others = |key: &JobKey| matches!(self.jobs[*key].stage, Stage::Coming | Stage::Leaving);
@@ -484,7 +484,11 @@ impl Engine {
         for key in order {
             if !self.jobs[key].gone {
                 let reset = Outcome::Failed(Failure::Reset, self.used_by(now, key));
-                diary.enter(now, Rank::Finish, Due::Finish(self.jobs[key].attempt, reset));
+                scheduler.schedule(
+                    now,
+                    Rank::Finish,
+                    Scheduled::Finish(self.jobs[key].attempt, reset),
+                );
             }
         }
         self.jobs.clear();
@@ -501,7 +505,7 @@ impl Engine {
     }
 
     /// The step under way stops in its middle.
-    fn freeze(&mut self, now: Time, diary: &mut impl Diary) {
+    fn freeze(&mut self, now: Time, scheduler: &mut impl Scheduler) {
         self.hangs = Some(now);
         self.number = self.number.wrapping_add(1);
         if let Some(run) = &mut self.run {
@@ -510,21 +514,21 @@ impl Engine {
         let Some(gap) = self.inter_token else { return };
         for key in self.seated().chain(self.waiting.iter().copied()) {
             if self.made(now, key) > 0 {
-                diary.enter(now + gap, Rank::Finish, Due::Job(self.node, key, STALL));
+                scheduler.schedule(now + gap, Rank::Finish, Scheduled::Job(self.node, key, STALL));
             }
         }
     }
 
     /// It goes on from there.
-    fn thaw(&mut self, now: Time, since: Time, diary: &mut impl Diary) {
+    fn thaw(&mut self, now: Time, since: Time, scheduler: &mut impl Scheduler) {
         self.hangs = None;
         match &mut self.run {
             Some(run) => {
                 run.start.at = run.start.at + now.since(since);
                 let edge = run.edge(run.steps);
-                self.enter(edge.at.max(now), diary);
+                self.enter(edge.at.max(now), scheduler);
             }
-            None => self.compose(Instant::whole(now), diary),
+            None => self.compose(Instant::whole(now), scheduler),
         }
     }
 }

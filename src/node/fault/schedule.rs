@@ -5,7 +5,7 @@
 //! the strategy least of all, changes when what breaks. Whoever carries the faults out hears of each
 //! by its number.
 
-use super::super::{Diary, Due, Rank};
+use super::super::{Rank, Scheduled, Scheduler};
 use super::{FaultKind, FaultSpec};
 use crate::dist::Dist;
 use crate::rng::{Rng, mix};
@@ -90,43 +90,43 @@ impl Schedule {
         faults: Vec<FaultSpec>,
         rules: Vec<FaultRule>,
         seed: u64,
-        diary: &mut impl Diary,
+        scheduler: &mut impl Scheduler,
     ) -> Schedule {
         let key = Rng::stream(seed, "faults").bits();
         let count = faults.len() + rules.len();
         let mut schedule = Schedule { faults: Vec::with_capacity(count), rules, key };
         for fault in faults {
-            schedule.enter(fault, Origin::Plan, diary);
+            schedule.enter(fault, Origin::Plan, scheduler);
         }
         for rule in 0..schedule.rules.len() as u32 {
             let from = schedule.rules[rule as usize].from;
-            schedule.plan(rule, 0, from, diary);
+            schedule.plan(rule, 0, from, scheduler);
         }
         schedule
     }
 
     /// Plans the fault of this number of a rule.
-    fn plan(&mut self, rule: u32, number: u64, after: Time, diary: &mut impl Diary) {
+    fn plan(&mut self, rule: u32, number: u64, after: Time, scheduler: &mut impl Scheduler) {
         let key = mix(self.key, u64::from(rule));
         if let Some(fault) = self.rules[rule as usize].fault(key, number, after) {
-            self.enter(fault, Origin::Rule(rule, number), diary);
+            self.enter(fault, Origin::Rule(rule, number), scheduler);
         }
     }
 
-    fn enter(&mut self, fault: FaultSpec, origin: Origin, diary: &mut impl Diary) {
+    fn enter(&mut self, fault: FaultSpec, origin: Origin, scheduler: &mut impl Scheduler) {
         let number = self.faults.len() as u32;
-        diary.enter(fault.at, Rank::Fleet, Due::FaultBegins(number));
+        scheduler.schedule(fault.at, Rank::Fleet, Scheduled::FaultBegins(number));
         if let Some(lasts) = fault.lasts
             && fault.at + lasts < Time::MAX
         {
-            diary.enter(fault.at + lasts, Rank::Fleet, Due::FaultEnds(number));
+            scheduler.schedule(fault.at + lasts, Rank::Fleet, Scheduled::FaultEnds(number));
         }
         self.faults.push((fault, origin));
     }
 
     /// Adds a fault somebody makes by hand.
-    pub fn by_hand(&mut self, fault: FaultSpec, diary: &mut impl Diary) {
-        self.enter(fault, Origin::Hand, diary);
+    pub fn by_hand(&mut self, fault: FaultSpec, scheduler: &mut impl Scheduler) {
+        self.enter(fault, Origin::Hand, scheduler);
     }
 
     /// Returns the fault of this number.
@@ -151,9 +151,9 @@ impl Schedule {
     ///
     /// # Panics
     /// If there is no such fault.
-    pub fn over(&mut self, now: Time, number: u32, diary: &mut impl Diary) {
+    pub fn over(&mut self, now: Time, number: u32, scheduler: &mut impl Scheduler) {
         if let Origin::Rule(rule, count) = self.faults[number as usize].1 {
-            self.plan(rule, count + 1, now, diary);
+            self.plan(rule, count + 1, now, scheduler);
         }
     }
 
@@ -169,10 +169,10 @@ mod tests {
     use super::*;
 
     #[derive(Default)]
-    struct Pages(Vec<(Time, Due)>);
+    struct Pages(Vec<(Time, Scheduled)>);
 
-    impl Diary for Pages {
-        fn enter(&mut self, at: Time, _: Rank, due: Due) {
+    impl Scheduler for Pages {
+        fn schedule(&mut self, at: Time, _: Rank, due: Scheduled) {
             self.0.push((at, due));
         }
     }

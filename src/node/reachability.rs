@@ -8,7 +8,7 @@ use super::{Answer, FaultKind, Node, hits};
 
 /// What is met first, in the order in which it is met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Front {
+pub(super) enum Reachability {
     /// Its host is gone, and refuses connects. Before lost packets, since all who had work there have
     /// heard of a crash, and a mock server that has crashed has no port on which to be silent.
     Gone,
@@ -24,25 +24,27 @@ pub(super) enum Front {
     Open,
 }
 
-impl Front {
+impl Reachability {
     /// Returns whether nobody hears anything of the node itself.
     pub(super) const fn is_silent(self) -> bool {
-        matches!(self, Front::Gone | Front::Lost | Front::Hung)
+        matches!(self, Reachability::Gone | Reachability::Lost | Reachability::Hung)
     }
 }
 
 impl Node {
     /// Returns what somebody who comes now meets. `key` keys the draws of an attempt, or of a probe
     /// that asks for a token; who asks for health alone has none, and meets no errors of requests.
-    pub(super) fn front(&self, key: Option<u64>) -> Front {
+    pub(super) fn reachability(&self, key: Option<u64>) -> Reachability {
         let on = |wanted: FaultKind| self.has(|kind| *kind == wanted);
         match () {
-            () if self.faults.is_empty() => Front::Open,
-            () if on(FaultKind::Crash) => Front::Gone,
-            () if on(FaultKind::BlackHole) => Front::Lost,
-            () if on(FaultKind::Hang) => Front::Hung,
-            () if on(FaultKind::ColdStart) => Front::Loading,
-            () => key.and_then(|key| self.error(key)).map_or(Front::Open, Front::Error),
+            () if self.faults.is_empty() => Reachability::Open,
+            () if on(FaultKind::Crash) => Reachability::Gone,
+            () if on(FaultKind::BlackHole) => Reachability::Lost,
+            () if on(FaultKind::Hang) => Reachability::Hung,
+            () if on(FaultKind::ColdStart) => Reachability::Loading,
+            () => {
+                key.and_then(|key| self.error(key)).map_or(Reachability::Open, Reachability::Error)
+            }
         }
     }
 

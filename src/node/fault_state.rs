@@ -6,13 +6,13 @@
 
 use std::collections::BTreeMap;
 
-use super::{Cut, Diary, Due, Rank};
+use super::{Cut, Rank, Scheduled, Scheduler};
 use crate::balance::{Attempt, Failure, Input, NodeReport, Outcome, Progress, Usage};
 use crate::unit::{NodeId, Span, Time};
 
 /// What faults have in their hands at a node.
 #[derive(Debug)]
-pub(super) struct Trouble {
+pub(super) struct FaultState {
     node: NodeId,
     /// The gap after which a stream counts as stalled; `Span::MAX` is never.
     inter_token: Span,
@@ -24,10 +24,10 @@ pub(super) struct Trouble {
     pub(super) report: Option<NodeReport>,
 }
 
-impl Trouble {
-    pub(super) fn new(node: NodeId, inter_token: Span) -> Trouble {
+impl FaultState {
+    pub(super) fn new(node: NodeId, inter_token: Span) -> FaultState {
         let (cuts, limbo) = (BTreeMap::new(), BTreeMap::new());
-        Trouble { node, inter_token, cuts, limbo, report: None }
+        FaultState { node, inter_token, cuts, limbo, report: None }
     }
 
     /// The answer to this attempt will be cut.
@@ -42,11 +42,11 @@ impl Trouble {
         attempt: Attempt,
         patience: Span,
         end: Outcome,
-        diary: &mut impl Diary,
+        scheduler: &mut impl Scheduler,
     ) {
         self.limbo.insert(attempt, end);
         if now + patience < Time::MAX {
-            diary.enter(now + patience, Rank::Finish, Due::GiveUp(self.node, attempt));
+            scheduler.schedule(now + patience, Rank::Finish, Scheduled::GiveUp(self.node, attempt));
         }
     }
 
@@ -68,8 +68,13 @@ impl Trouble {
         self.cuts.remove(&attempt) != Some(None)
     }
 
-    /// What a back end says at `at` becomes what is heard of it, if anything is.
-    pub(super) fn bend(&mut self, at: Time, said: Input, diary: &mut impl Diary) -> Option<Input> {
+    /// Turns what a back end says at `at` into what is heard of it, if anything is.
+    pub(super) fn filter(
+        &mut self,
+        at: Time,
+        said: Input,
+        scheduler: &mut impl Scheduler,
+    ) -> Option<Input> {
         match said {
             Input::Progress(attempt, Progress::FirstToken) => match self.cuts.get_mut(&attempt) {
                 Some(cut @ Some(Cut::ErrorEvent)) => {
@@ -94,7 +99,7 @@ impl Trouble {
                     Cut::ErrorEvent => Failure::ServerError,
                     Cut::Stall => {
                         let stalled = Outcome::Failed(Failure::Stalled, usage);
-                        self.hold(at, attempt, self.inter_token, stalled, diary);
+                        self.hold(at, attempt, self.inter_token, stalled, scheduler);
                         return None;
                     }
                 };
@@ -105,40 +110,41 @@ impl Trouble {
     }
 }
 
-/// The diary as a back end writes into it: its words about attempts are bent, if there is trouble.
-pub(super) struct Bent<'a, D> {
-    pub(super) trouble: Option<&'a mut Trouble>,
-    pub(super) diary: &'a mut D,
+/// The scheduler as a back end sees it: what it says of attempts passes the faults that hold them.
+/// Without such faults everything passes as it is.
+pub(super) struct FaultFilter<'a, D> {
+    pub(super) fault_state: Option<&'a mut FaultState>,
+    pub(super) scheduler: &'a mut D,
 }
 
-impl<D: Diary> Diary for Bent<'_, D> {
-    fn enter(&mut self, at: Time, rank: Rank, due: Due) {
-        let Some(trouble) = &mut self.trouble else {
-            return self.diary.enter(at, rank, due);
+impl<D: Scheduler> Scheduler for FaultFilter<'_, D> {
+    fn schedule(&mut self, at: Time, rank: Rank, due: Scheduled) {
+        let Some(fault_state) = &mut self.fault_state else {
+            return self.scheduler.schedule(at, rank, due);
         };
         let said = match due {
-            Due::Progress(attempt, progress) => Input::Progress(attempt, progress),
-            Due::Finish(attempt, outcome) => Input::Finish(attempt, outcome),
-            due => return self.diary.enter(at, rank, due),
+            Scheduled::Progress(attempt, progress) => Input::Progress(attempt, progress),
+            Scheduled::Finish(attempt, outcome) => Input::Finish(attempt, outcome),
+            due => return self.scheduler.schedule(at, rank, due),
         };
-        match trouble.bend(at, said, self.diary) {
+        match fault_state.filter(at, said, self.scheduler) {
             Some(Input::Progress(attempt, progress)) => {
-                self.diary.enter(at, rank, Due::Progress(attempt, progress));
+                self.scheduler.schedule(at, rank, Scheduled::Progress(attempt, progress));
             }
             Some(Input::Finish(attempt, outcome)) => {
-                self.diary.enter(at, rank, Due::Finish(attempt, outcome));
+                self.scheduler.schedule(at, rank, Scheduled::Finish(attempt, outcome));
             }
             _ => {}
         }
     }
 }
 
-impl<D: Diary> Bent<'_, D> {
-    /// Bends what a back end answers instead of entering it.
+impl<D: Scheduler> FaultFilter<'_, D> {
+    /// Filters what a back end answers instead of scheduling it.
     pub(super) fn heard(&mut self, now: Time, said: Option<Input>) -> Option<Input> {
-        match &mut self.trouble {
+        match &mut self.fault_state {
             None => said,
-            Some(trouble) => trouble.bend(now, said?, self.diary),
+            Some(fault_state) => fault_state.filter(now, said?, self.scheduler),
         }
     }
 }
