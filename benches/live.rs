@@ -1,25 +1,37 @@
-//! One word to the balancer and back: the owner task of `live::driver` against a lock around the
-//! same balancer that every task takes.
+//! What the live half costs: one word to the balancer and back, and one request through the gateway.
 //!
 //! `cargo bench --bench live`
 //!
-//! A word is an arrival until its dispatch is seen, or an end until its answer is seen. The owner is
+//! Words: the owner task of `live::driver` against a lock around the same balancer that every task
+//! takes. A word is an arrival until its dispatch is seen, or an end until its answer is seen. The owner is
 //! measured as commands run it (on the thread that started the runtime) and as a task of a worker.
 //! The lock is the least that could work: no inbox, no timers, no journal, and whoever takes it
 //! carries out its own actions.
+//!
+//! Requests: clients that keep their connections ask a gateway over an endpoint that answers at once, all
+//! in this process. The processor time of a request is that of all three; it is steadier than the rest
+//! on a machine that has other work.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use plimsoll::balance::{
     Action, Attempt, Balancer, Config, Event, Input, Limits, NodeSpec, Outcome, PoolSpec, Prices,
-    Request, RouteSpec, StrategySpec, Tier, Timeouts, Usage,
+    Priority, Request, RouteSpec, StrategySpec, Tier, Timeouts, Usage,
 };
-use plimsoll::live::driver::{Clock, Host, Inbox, Word, drive, inbox};
+use plimsoll::live::driver::{Clock, Executor, Inbox, Message, Observer, drive, inbox};
+use plimsoll::live::gateway::{self, ClassOption, Parts};
+use plimsoll::live::hints::RequestHints;
+use plimsoll::live::http::{Limits as HttpLimits, Stop};
+use plimsoll::live::upstream::{Client, Endpoint};
 use plimsoll::unit::{ModelId, PoolId, RegionId, RequestId, Time, Tokens};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
 
 const WORKERS: usize = 2;
 const LENGTH: Duration = Duration::from_secs(2);
@@ -35,6 +47,17 @@ fn main() {
         show("owner on worker", tasks, owner(tasks, true));
         show("lock", tasks, lock(tasks));
     }
+    println!(
+        "{:<16}{:>6}{:>12}{:>12}{:>12}{:>12}",
+        "", "tasks", "p50 us", "p99 us", "asked/s", "cpu us"
+    );
+    for (name, prompt, streams) in
+        [("stream", 100, true), ("whole", 100, false), ("stream, 64 kB", 64 << 10, true)]
+    {
+        for tasks in [1, 8, 64] {
+            show_requests(name, tasks, requests(tasks, prompt, streams));
+        }
+    }
 }
 
 fn show(name: &str, tasks: usize, mut nanos: Vec<u64>) {
@@ -49,6 +72,10 @@ fn runtime() -> Runtime {
 }
 
 fn balancer() -> Balancer {
+    Balancer::new(config(10))
+}
+
+fn config(nodes: usize) -> Config {
     let strategy = StrategySpec::named("least_tokens").expect("a known strategy");
     let node = |index: usize| NodeSpec {
         name: format!("n{index}"),
@@ -65,12 +92,12 @@ fn balancer() -> Balancer {
     };
     let pools = vec![PoolSpec::new("p", strategy)];
     let routes = vec![RouteSpec { to: vec![PoolId(0)], ..RouteSpec::default() }];
-    Balancer::new(Config {
+    Config {
         seed: 7,
         expected_output: vec![Tokens(200)],
         timeouts: Timeouts { first_token: None, total: None },
-        ..Config::new(pools, (0..10).map(node).collect(), routes)
-    })
+        ..Config::new(pools, (0..nodes).map(node).collect(), routes)
+    }
 }
 
 fn arrival(id: u64, now: Time) -> Input {
@@ -118,7 +145,7 @@ struct Post {
     tasks: Vec<UnboundedSender<Action>>,
 }
 
-impl Host for Post {
+impl Executor for Post {
     fn record(&mut self, _now: Time, _input: &Input) {}
 
     fn hear(&mut self, _now: Time, _event: &Event) {}
@@ -152,11 +179,11 @@ fn owner(tasks: usize, on_worker: bool) -> Vec<u64> {
         for task in asking {
             all.extend(task.await.expect("a task"));
         }
-        let _ = inbox.send(Word::Stop);
+        let _ = inbox.send(Message::Stop);
         all
     });
-    let mut host = Post { shared, tasks: post };
-    let driving = async move { drive(balancer(), clock, words, &mut host).await };
+    let mut executor = Post { shared, tasks: post };
+    let driving = async move { drive(balancer(), clock, words, &mut executor).await };
     if on_worker {
         runtime.block_on(runtime.spawn(driving)).expect("the owner");
     } else {
@@ -175,11 +202,11 @@ async fn ask(
     let mut nanos = Vec::new();
     while !shared.is_over() {
         let begun = Instant::now();
-        let _ = inbox.send(Word::Input(arrival(shared.request(task), clock.now())));
+        let _ = inbox.send(Message::Input(arrival(shared.request(task), clock.now())));
         let Some(Action::Dispatch { attempt, .. }) = from.recv().await else { break };
         nanos.push(begun.elapsed().as_nanos() as u64);
         let begun = Instant::now();
-        let _ = inbox.send(Word::Input(finish(attempt)));
+        let _ = inbox.send(Message::Input(finish(attempt)));
         let Some(Action::Answer { .. }) = from.recv().await else { break };
         nanos.push(begun.elapsed().as_nanos() as u64);
         // As any task that has more to do than this: others get their turn.
@@ -245,4 +272,156 @@ fn handle(
     let effects = balancer.handle(now, input(now));
     effects.events.clear();
     effects.actions.drain(..).next()
+}
+
+// ----- requests through the gateway -----
+
+/// An event of a stream.
+const EVENT: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hello\"}}]}\n\n";
+/// The events after which a stream ends.
+const LAST: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n\
+                    data: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":9}}\n\n\
+                    data: [DONE]\n\n";
+/// How a whole answer ends, and with it what the endpoint sends.
+const WHOLE: &str = "{\"choices\":[{\"message\":{\"content\":\"hi\"},\"finish_reason\":\"stop\"}],\
+                     \"usage\":{\"prompt_tokens\":5,\"completion_tokens\":9}}";
+
+fn show_requests(name: &str, tasks: usize, (mut nanos, cpu): (Vec<u64>, Duration)) {
+    nanos.sort_unstable();
+    let micros = |share: f64| nanos[(nanos.len() as f64 * share) as usize] as f64 / 1e3;
+    let rate = nanos.len() as f64 / LENGTH.as_secs_f64();
+    let cpu = cpu.as_secs_f64() * 1e6 / nanos.len() as f64;
+    println!(
+        "{name:<16}{tasks:>6}{:>12.0}{:>12.0}{rate:>12.0}{cpu:>12.0}",
+        micros(0.5),
+        micros(0.99)
+    );
+}
+
+/// The processor time of this process, to a hundredth of a second.
+fn processor_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    // User and system time, in ticks of a hundredth of a second.
+    let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
+}
+
+/// Watches nothing.
+struct Nobody;
+
+impl Observer for Nobody {
+    fn record(&mut self, _now: Time, _input: &Input) {}
+
+    fn hear(&mut self, _now: Time, _event: &Event) {}
+
+    fn tick(&mut self, _now: Time, _balancer: &Balancer) {}
+}
+
+/// Returns how long each request took, and the processor time of all.
+fn requests(tasks: usize, prompt: usize, streams: bool) -> (Vec<u64>, Duration) {
+    let runtime = runtime();
+    let answer: Arc<str> = if streams {
+        let events = EVENT.repeat(8) + LAST;
+        let head =
+            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked";
+        format!("{head}\r\n\r\n{:x}\r\n{events}\r\n0\r\n\r\n", events.len()).into()
+    } else {
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json";
+        format!("{head}\r\ncontent-length: {}\r\n\r\n{WHOLE}", WHOLE.len()).into()
+    };
+    let end = if streams { "[DONE]\n\n\r\n0\r\n\r\n" } else { WHOLE };
+    let body = format!(
+        "{{\"model\":\"c\",\"stream\":{streams},\"messages\":[{{\"role\":\"user\",\"content\":\"{}\"}}]}}",
+        "a".repeat(prompt)
+    );
+    let request: Arc<str> = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into();
+    let shared = Shared::new();
+    let (stop, stopped) = watch::channel(Stop::No);
+    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let upstream = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
+    let url = format!("http://{}/v1", upstream.local_addr().expect("an address"));
+    runtime.spawn(endpoint(upstream, answer));
+    let over = Arc::clone(&shared);
+    let begun = processor_time();
+    let asking = runtime.spawn(async move {
+        let clients: Vec<_> = (0..tasks)
+            .map(|_| tokio::spawn(client(address, Arc::clone(&request), end, Arc::clone(&over))))
+            .collect();
+        tokio::time::sleep(LENGTH).await;
+        over.over.store(true, Ordering::Relaxed);
+        let mut all = Vec::new();
+        for client in clients {
+            all.extend(client.await.expect("a client"));
+        }
+        let _ = stop.send(Stop::Now);
+        all
+    });
+    let endpoint = Endpoint { url, key: None };
+    let class = ClassOption { name: "c".to_owned(), priority: Priority::default(), deadline: None };
+    let parts = Parts {
+        config: config(1),
+        client: Arc::new(Client::new(&[endpoint], None, None).expect("a URL")),
+        models: vec![String::new()],
+        classes: vec![class],
+        hints: RequestHints::default(),
+        limits: HttpLimits::default(),
+    };
+    runtime.block_on(gateway::serve(parts, listener, &mut Nobody, stopped));
+    let nanos = runtime.block_on(asking).expect("the clients");
+    (nanos, processor_time() - begun)
+}
+
+async fn client(
+    to: SocketAddr,
+    request: Arc<str>,
+    end: &'static str,
+    shared: Arc<Shared>,
+) -> Vec<u64> {
+    let mut stream = TcpStream::connect(to).await.expect("a connection");
+    stream.set_nodelay(true).expect("a socket");
+    let (mut nanos, mut raw) = (Vec::new(), Vec::new());
+    while !shared.is_over() {
+        let begun = Instant::now();
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        raw.clear();
+        while !raw.ends_with(end.as_bytes()) {
+            assert!(stream.read_buf(&mut raw).await.expect("an answer") > 0, "it is whole");
+        }
+        nanos.push(begun.elapsed().as_nanos() as u64);
+    }
+    nanos
+}
+
+/// Answers every request of every connection at once.
+async fn endpoint(listener: TcpListener, answer: Arc<str>) {
+    while let Ok((mut stream, _)) = listener.accept().await {
+        let answer = Arc::clone(&answer);
+        tokio::spawn(async move {
+            let _ = stream.set_nodelay(true);
+            let mut raw = Vec::new();
+            while stream.read_buf(&mut raw).await.is_ok_and(|read| read > 0) {
+                if request_ends(&raw) {
+                    raw.clear();
+                    if stream.write_all(answer.as_bytes()).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// Whether a request has been read: heads and bodies of the gateway end in so many ways only.
+fn request_ends(raw: &[u8]) -> bool {
+    let Some(head) = raw.windows(4).position(|four| four == b"\r\n\r\n") else { return false };
+    let text = String::from_utf8_lossy(&raw[..head]).to_lowercase();
+    let length = text.lines().find_map(|line| line.strip_prefix("content-length:"));
+    let length: usize = length.and_then(|length| length.trim().parse().ok()).unwrap_or(0);
+    raw.len() >= head + 4 + length
 }

@@ -14,7 +14,7 @@ use super::progress::Progress;
 use super::result::{Finished, Output, watch_signals};
 use super::{Changes, endpoints, load, traffic};
 use crate::balance::{Balancer, Event, Input};
-use crate::live::driver::Watcher;
+use crate::live::driver::Observer;
 use crate::live::replay::{self, Ask, Done, Parts, Stop};
 use crate::metrics::Watch;
 use crate::scenario::Scenario;
@@ -100,11 +100,15 @@ impl Replay {
         let progress = Progress::new(self.output.style(), end, scenario.requests);
         let signal = watch_signals()?;
         let stop = Brake::default();
-        let mut desk =
-            Desk { books, progress, signal: Arc::clone(&signal), stop: Arc::clone(&stop) };
-        let done = to_the_end(endpoints::runtime()?, parts, traffic, &mut desk, stop);
-        desk.progress.clear();
-        Ok((desk.books, done, signal.load(Ordering::Relaxed)))
+        let mut observer = ReplayObserver {
+            books,
+            progress,
+            signal: Arc::clone(&signal),
+            stop: Arc::clone(&stop),
+        };
+        let done = to_the_end(endpoints::runtime()?, parts, traffic, &mut observer, stop);
+        observer.progress.clear();
+        Ok((observer.books, done, signal.load(Ordering::Relaxed)))
     }
 }
 
@@ -116,10 +120,10 @@ fn to_the_end(
     runtime: tokio::runtime::Runtime,
     parts: Parts,
     traffic: Box<dyn crate::workload::Traffic>,
-    watcher: &mut impl Watcher,
+    observer: &mut impl Observer,
     brake: Brake,
 ) -> Done {
-    let done = runtime.block_on(replay::replay(parts, traffic, watcher, move |stop| {
+    let done = runtime.block_on(replay::replay(parts, traffic, observer, move |stop| {
         // A replay begins once.
         let _ = brake.set(stop);
     }));
@@ -141,14 +145,14 @@ fn asks(scenario: &Scenario) -> Vec<Ask> {
 }
 
 /// Watches a replay without a screen.
-struct Desk {
+struct ReplayObserver {
     books: Books,
     progress: Progress,
     signal: Arc<AtomicUsize>,
     stop: Brake,
 }
 
-impl Watcher for Desk {
+impl Observer for ReplayObserver {
     fn record(&mut self, now: Time, input: &Input) {
         self.books.record(now, input);
     }
@@ -199,10 +203,15 @@ mod watched {
                 seed: scenario.seed,
                 end: scenario.duration.map(|span| Time::ZERO + span),
             };
-            let desk =
-                Screened { books, frame, slot: Arc::clone(&slot), inbox, stop: Brake::default() };
+            let observer = ScreenObserver {
+                books,
+                frame,
+                slot: Arc::clone(&slot),
+                inbox,
+                stop: Brake::default(),
+            };
             let runtime = endpoints::runtime()?;
-            let engine = std::thread::spawn(move || run(desk, runtime, parts, traffic));
+            let engine = std::thread::spawn(move || run(observer, runtime, parts, traffic));
             let options = super::super::play::options();
             let shown = tui::run(slot, commands.clone(), options);
             // The screen may be gone without having said so.
@@ -222,23 +231,23 @@ mod watched {
     }
 
     fn run(
-        mut desk: Screened,
+        mut observer: ScreenObserver,
         runtime: tokio::runtime::Runtime,
         parts: Parts,
         traffic: Box<dyn crate::workload::Traffic>,
     ) -> (Books, Done) {
-        let stop = Arc::clone(&desk.stop);
-        let done = to_the_end(runtime, parts, traffic, &mut desk, stop);
-        desk.frame.state = if done.complete { RunState::Done } else { RunState::Paused };
-        desk.publish(done.end);
-        desk.slot.close();
+        let stop = Arc::clone(&observer.stop);
+        let done = to_the_end(runtime, parts, traffic, &mut observer, stop);
+        observer.frame.state = if done.complete { RunState::Done } else { RunState::Paused };
+        observer.publish(done.end);
+        observer.slot.close();
         // The last picture stays until the person has seen enough.
-        while done.complete && !matches!(desk.inbox.recv(), Ok(Command::Quit) | Err(_)) {}
-        (desk.books, done)
+        while done.complete && !matches!(observer.inbox.recv(), Ok(Command::Quit) | Err(_)) {}
+        (observer.books, done)
     }
 
     /// Watches a replay for a screen.
-    struct Screened {
+    struct ScreenObserver {
         books: Books,
         frame: Frame,
         slot: Arc<Slot>,
@@ -246,7 +255,7 @@ mod watched {
         stop: Brake,
     }
 
-    impl Screened {
+    impl ScreenObserver {
         fn publish(&mut self, now: Time) {
             self.frame.snapshot = Arc::new(self.books.collector.snapshot(now));
             self.slot.publish(Arc::new(self.frame.clone()));
@@ -271,7 +280,7 @@ mod watched {
         }
     }
 
-    impl Watcher for Screened {
+    impl Observer for ScreenObserver {
         fn record(&mut self, now: Time, input: &Input) {
             self.books.record(now, input);
         }

@@ -13,9 +13,9 @@ use super::failure::{Failure, Kind};
 use super::result::Output;
 use super::{Changes, Color, endpoints, load, output};
 use crate::balance::{Balancer, Event, Input};
-use crate::live::driver::Watcher;
-use crate::live::facts::Facts;
+use crate::live::driver::Observer;
 use crate::live::gateway::{self, ClassOption, Parts};
+use crate::live::hints::RequestHints;
 use crate::live::http::{Limits, Stop};
 use crate::metrics::Watch;
 use crate::report;
@@ -59,7 +59,7 @@ impl Serve {
             client,
             models: models(&scenario),
             classes,
-            facts: Facts {
+            hints: RequestHints {
                 regions: scenario.regions.clone(),
                 attributes: scenario.attributes.clone(),
             },
@@ -67,18 +67,23 @@ impl Serve {
         };
         let kept =
             Output { journal: self.journal.clone(), log: self.log.clone(), ..Output::default() };
-        let mut desk = Desk { books: Books::open(&scenario, &kept, Watch::Report, true)? };
+        let mut observer =
+            ServeObserver { books: Books::open(&scenario, &kept, Watch::Report, true)? };
         let runtime = endpoints::runtime()?;
-        let (end, signal) = runtime.block_on(serve(self.listen, parts, &mut desk))?;
+        let (end, signal) = runtime.block_on(serve(self.listen, parts, &mut observer))?;
         runtime.shutdown_timeout(std::time::Duration::from_secs(1));
-        let summary = desk.books.close(end, true)?;
+        let summary = observer.books.close(end, true)?;
         output::print(&report::text(&summary, &[], &[]))?;
         Ok(128 + signal)
     }
 }
 
 /// Serves until SIGINT or SIGTERM. Returns when it ended, and by which signal.
-async fn serve(listen: SocketAddr, parts: Parts, desk: &mut Desk) -> Result<(Time, u8), Failure> {
+async fn serve(
+    listen: SocketAddr,
+    parts: Parts,
+    observer: &mut ServeObserver,
+) -> Result<(Time, u8), Failure> {
     let failed = |what: &str, error: std::io::Error| {
         Failure::new(Kind::Unexpected, format!("cannot {what}: {error}"))
     };
@@ -106,7 +111,7 @@ async fn serve(listen: SocketAddr, parts: Parts, desk: &mut Desk) -> Result<(Tim
         let _ = stop.send(Stop::Now);
         told
     });
-    let closed = gateway::serve(parts, listener, desk, stopped).await;
+    let closed = gateway::serve(parts, listener, observer, stopped).await;
     Ok((closed.end, told.await.unwrap_or(2)))
 }
 
@@ -126,11 +131,11 @@ fn models(scenario: &Scenario) -> Vec<String> {
     scenario.balancer.nodes.iter().map(of).collect()
 }
 
-struct Desk {
+struct ServeObserver {
     books: Books,
 }
 
-impl Watcher for Desk {
+impl Observer for ServeObserver {
     fn record(&mut self, now: Time, input: &Input) {
         self.books.record(now, input);
     }

@@ -1,10 +1,10 @@
 //! The driver on the wall clock: the same five lines as in simulation, around the same balancer.
 //!
-//! One task owns the balancer. Whoever has a word for it (a connection, an upstream task, a timer)
+//! One task owns the balancer. Whoever has a fact for it (a connection, an upstream task, a timer)
 //! puts an input into its inbox; it handles one input after the other and carries out the actions in
 //! the order they were decided. The alternative is a lock around the core that every task takes.
-//! Measured with `cargo bench --bench live` on two shared cores, two workers: one word there and back,
-//! p50 / p99 in microseconds, and thousands of words a second.
+//! Measured with `cargo bench --bench live` on two shared cores, two workers: one message there and back,
+//! p50 / p99 in microseconds, and thousands of messages a second.
 //!
 //! | tasks | owner, as commands run it | owner as a task of a worker | lock               |
 //! |------:|--------------------------:|----------------------------:|-------------------:|
@@ -13,9 +13,9 @@
 //! |     8 |        34 /  90,   211 k  |         4.7 / 20.3, 1,156 k | 0.3 / 17.9, 1,845 k |
 //! |    64 |        38 / 155, 1,160 k  |        32.8 / 90.5, 1,490 k | 0.3 / 18.3, 2,014 k |
 //!
-//! The lock is quicker, by some 30 microseconds a word at p50, most of which is waking another
+//! The lock is quicker, by some 30 microseconds a message at p50, most of which is waking another
 //! thread: commands run the owner on the thread that started the runtime. That is no argument against
-//! it: an answer takes three words and milliseconds to minutes, and even the slowest row has room for
+//! it: an answer takes three messages and milliseconds to minutes, and even the slowest row has room for
 //! ten thousand requests a second. (The bench's lock also writes no journal and keeps no timers.) One
 //! owner stays because under a lock two tasks could carry out their actions in another order than
 //! they were decided, an abort before its dispatch, and because the journal is then in order by itself.
@@ -56,9 +56,9 @@ impl Clock {
     }
 }
 
-/// A word for the task that owns the balancer.
+/// A message for the task that owns the balancer.
 #[derive(Debug)]
-pub enum Word {
+pub enum Message {
     /// Something the balancer should hear.
     Input(Input),
     /// No request will arrive any more: end when all are settled.
@@ -70,17 +70,17 @@ pub enum Word {
 }
 
 /// A way to the owner's inbox.
-pub type Inbox = UnboundedSender<Word>;
+pub type Inbox = UnboundedSender<Message>;
 
 /// Makes an inbox. It is as long as there are requests under way, which are limited where they come
-/// in: each has a handful of words.
+/// in: each has a handful of messages.
 #[must_use]
-pub fn inbox() -> (Inbox, UnboundedReceiver<Word>) {
+pub fn inbox() -> (Inbox, UnboundedReceiver<Message>) {
     unbounded_channel()
 }
 
 /// What surrounds the balancer: an executor, and whoever watches.
-pub trait Host {
+pub trait Executor {
     /// Hears an input before the balancer does.
     fn record(&mut self, now: Time, input: &Input);
     /// Hears an event.
@@ -91,8 +91,8 @@ pub trait Host {
     fn tick(&mut self, now: Time, balancer: &Balancer);
 }
 
-/// Who watches a run: a journal, a collector, a screen.
-pub trait Watcher {
+/// Who observes a run: a journal, a collector, a screen.
+pub trait Observer {
     /// Hears an input before the balancer does.
     fn record(&mut self, now: Time, input: &Input);
     /// Hears an event.
@@ -101,7 +101,7 @@ pub trait Watcher {
     fn tick(&mut self, now: Time, balancer: &Balancer);
 }
 
-/// The interval of [`Host::tick`].
+/// The interval of [`Executor::tick`].
 pub const TICK: Duration = Duration::from_millis(100);
 
 /// Drives a balancer until told to stop, or until the last request is settled. Returns it with the
@@ -109,8 +109,8 @@ pub const TICK: Duration = Duration::from_millis(100);
 pub async fn drive(
     mut balancer: Balancer,
     clock: Clock,
-    mut words: UnboundedReceiver<Word>,
-    host: &mut impl Host,
+    mut messages: UnboundedReceiver<Message>,
+    executor: &mut impl Executor,
 ) -> (Balancer, Time) {
     let mut now = Time::ZERO;
     let mut last = false;
@@ -122,7 +122,7 @@ pub async fn drive(
         if last && balancer.under_way() == 0 && totals.dispatched == totals.ended {
             return (balancer, now);
         }
-        let Some(next) = next(balancer.wake_at(), &clock, &mut words, &mut ticks).await else {
+        let Some(next) = next(balancer.wake_at(), &clock, &mut messages, &mut ticks).await else {
             return (balancer, now.max(clock.now()));
         };
         now = now.max(clock.now());
@@ -133,7 +133,7 @@ pub async fn drive(
                 continue;
             }
             Next::Tick => {
-                host.tick(now, &balancer);
+                executor.tick(now, &balancer);
                 continue;
             }
             Next::Explain(whose) => {
@@ -141,10 +141,10 @@ pub async fn drive(
                 continue;
             }
         };
-        host.record(now, &input);
+        executor.record(now, &input);
         std::mem::swap(&mut effects, balancer.handle(now, input));
-        effects.events.drain(..).for_each(|event| host.hear(now, &event));
-        effects.actions.drain(..).for_each(|action| host.carry_out(now, action, &balancer));
+        effects.events.drain(..).for_each(|event| executor.hear(now, &event));
+        effects.actions.drain(..).for_each(|action| executor.carry_out(now, action, &balancer));
     }
 }
 
@@ -155,12 +155,12 @@ enum Next {
     Explain(Explain),
 }
 
-/// Waits for the next word, wake or tick; `None` to end. A wake that is due comes first, so a full
+/// Waits for the next message, wake or tick; `None` to end. A wake that is due comes first, so a full
 /// inbox cannot keep timers from going off.
 async fn next(
     wake: Option<Time>,
     clock: &Clock,
-    words: &mut UnboundedReceiver<Word>,
+    messages: &mut UnboundedReceiver<Message>,
     ticks: &mut tokio::time::Interval,
 ) -> Option<Next> {
     if wake.is_some_and(|at| at <= clock.now()) {
@@ -175,11 +175,11 @@ async fn next(
     tokio::select! {
         biased;
         _ = ticks.tick() => Some(Next::Tick),
-        word = words.recv() => match word? {
-            Word::Input(input) => Some(Next::Input(input)),
-            Word::Last => Some(Next::Last),
-            Word::Stop => None,
-            Word::Explain(whose) => Some(Next::Explain(whose)),
+        message = messages.recv() => match message? {
+            Message::Input(input) => Some(Next::Input(input)),
+            Message::Last => Some(Next::Last),
+            Message::Stop => None,
+            Message::Explain(whose) => Some(Next::Explain(whose)),
         },
         // A timer may fire a moment early; the balancer is woken when the time has come.
         () = timer => Some(Next::Input(Input::Wake)),

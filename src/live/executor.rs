@@ -1,4 +1,4 @@
-//! Carries out the balancer's actions against real endpoints: a task an attempt, whose one word about
+//! Carries out the balancer's actions against real endpoints: a task an attempt, whose one message about
 //! the end goes to the inbox. What differs between a replay and a gateway is where answers go.
 
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use tokio::task::AbortHandle;
 
-use super::driver::{Inbox, Word};
+use super::driver::{Inbox, Message};
 use super::upstream::{Meter, Outlet, Passed, Sending, SharedClient};
 use super::wire::OUTPUT_TOKENS;
 use crate::balance::{Attempt, Input, Outcome, ProbeResult, Progress};
@@ -70,7 +70,7 @@ impl Attempts {
         let (client, inbox) = (Arc::clone(&self.client), self.inbox.clone());
         tokio::spawn(async move {
             let result = client.probe(node.index()).await;
-            say(&inbox, Input::Probed(node, number, result));
+            send(&inbox, Input::Probed(node, number, result));
         });
     }
 
@@ -97,7 +97,7 @@ impl Attempts {
                 | Outcome::Busy { .. }
                 | Outcome::Aborted(_) => ProbeResult::Healthy,
             };
-            say(&inbox, Input::Probed(node, number, result));
+            send(&inbox, Input::Probed(node, number, result));
         });
         if let Some(before) = self.asking.insert(node, task.abort_handle()) {
             before.abort();
@@ -121,16 +121,16 @@ impl Outlet for Nobody {
 /// Says how an attempt ended, if nobody has.
 fn end(inbox: &Inbox, attempt: Attempt, meter: &Meter, outcome: Outcome) {
     if meter.claim() {
-        say(inbox, Input::Finish(attempt, outcome));
+        send(inbox, Input::Finish(attempt, outcome));
     }
 }
 
 /// Says that the first token came.
 pub(super) fn first_token(inbox: &Inbox, attempt: Attempt) {
-    say(inbox, Input::Progress(attempt, Progress::FirstToken));
+    send(inbox, Input::Progress(attempt, Progress::FirstToken));
 }
 
 /// Puts an input into the inbox. When the owner has ended nobody needs it.
-pub(super) fn say(inbox: &Inbox, input: Input) {
-    let _ = inbox.send(Word::Input(input));
+pub(super) fn send(inbox: &Inbox, input: Input) {
+    let _ = inbox.send(Message::Input(input));
 }

@@ -24,9 +24,9 @@ use serde_json::{Map, Value};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::driver::{Clock, Host, Inbox, Watcher, Word, drive, inbox};
-use super::executor::{Attempts, first_token, say};
-use super::facts::Facts;
+use super::driver::{Clock, Executor, Inbox, Message, Observer, drive, inbox};
+use super::executor::{Attempts, first_token, send};
+use super::hints::RequestHints;
 use super::http::{self, Body, Limits, Stop};
 use super::upstream::{Outlet, Passed, Sending, SharedClient, failure_of};
 use super::wire::openai::{ChatRequest, DONE, ErrorBody, models};
@@ -76,7 +76,7 @@ pub struct Parts {
     /// Classes, by id. Not empty.
     pub classes: Vec<ClassOption>,
     /// What clients may say of their requests.
-    pub facts: Facts,
+    pub hints: RequestHints,
     /// The limits of connections.
     pub limits: Limits,
 }
@@ -104,7 +104,7 @@ type Fields = BTreeMap<String, Box<RawValue>>;
 
 /// A request under way, as the edge knows it. The body never enters the balancer.
 #[derive(Debug)]
-struct Guest {
+struct ClientRequest {
     body: Fields,
     prompt: Tokens,
     streams: bool,
@@ -114,7 +114,7 @@ struct Guest {
 
 /// What an attempt left for the answer.
 #[derive(Debug)]
-enum Kept {
+enum Leftover {
     Whole(Bytes),
     Events(Vec<Bytes>),
     Refused(StatusCode, Bytes),
@@ -122,9 +122,9 @@ enum Kept {
 
 /// What connections and the owner of the balancer share. Every lock is held for a few instructions.
 #[derive(Debug)]
-struct Desk {
-    guests: Mutex<IdMap<Guest>>,
-    kept: Mutex<BTreeMap<Attempt, Kept>>,
+struct GatewayState {
+    requests: Mutex<IdMap<ClientRequest>>,
+    leftovers: Mutex<BTreeMap<Attempt, Leftover>>,
     next: AtomicU64,
     /// Whether some node is up.
     ready: AtomicBool,
@@ -132,7 +132,7 @@ struct Desk {
     inbox: Inbox,
     clock: Clock,
     classes: Vec<ClassOption>,
-    facts: Facts,
+    hints: RequestHints,
     /// Names a client may ask for.
     models: Vec<String>,
     /// The one model that every node serves, if there is one.
@@ -156,17 +156,17 @@ pub struct Closed {
 pub async fn serve(
     parts: Parts,
     listener: TcpListener,
-    watcher: &mut impl Watcher,
+    observer: &mut impl Observer,
     stop: watch::Receiver<Stop>,
 ) -> Closed {
-    let (inbox, words) = inbox();
-    let desk = Arc::new(Desk::new(&parts, inbox.clone()));
-    let clock = desk.clock;
-    let at_desk = Arc::clone(&desk);
-    let service = move |request| answer(Arc::clone(&at_desk), request);
+    let (inbox, messages) = inbox();
+    let state = Arc::new(GatewayState::new(&parts, inbox.clone()));
+    let clock = state.clock;
+    let shared = Arc::clone(&state);
+    let service = move |request| answer(Arc::clone(&shared), request);
     let server = http::serve(listener, parts.limits, service, stop.clone());
     let mut stop = stop;
-    let (closing, last) = (Arc::clone(&desk), inbox.clone());
+    let (closing, last) = (Arc::clone(&state), inbox.clone());
     tokio::spawn(async move {
         // A controller that is gone means the end as well.
         let _ = stop.wait_for(|stop| *stop != Stop::No).await;
@@ -174,41 +174,41 @@ pub async fn serve(
         let _ = server.await;
         // Every connection is closed, so every request is settled or cancelled: what is left is that
         // aborted attempts say what they used.
-        let _ = last.send(Word::Last);
+        let _ = last.send(Message::Last);
         tokio::time::sleep(LAST_PATIENCE).await;
-        let _ = last.send(Word::Stop);
+        let _ = last.send(Message::Stop);
     });
-    let mut host = Gateway {
+    let mut executor = Gateway {
         attempts: Attempts::new(parts.client, inbox.clone()),
-        desk,
+        state,
         inbox,
         models: parts.models,
         commits: BTreeMap::new(),
         committed: IdMap::default(),
         winners: IdMap::default(),
-        watcher,
+        observer,
     };
-    let (_, end) = drive(Balancer::new(parts.config), clock, words, &mut host).await;
+    let (_, end) = drive(Balancer::new(parts.config), clock, messages, &mut executor).await;
     Closed { end }
 }
 
-impl Desk {
-    fn new(parts: &Parts, inbox: Inbox) -> Desk {
+impl GatewayState {
+    fn new(parts: &Parts, inbox: Inbox) -> GatewayState {
         let first = parts.models.first().filter(|model| !model.is_empty());
         let only_model = first.filter(|first| parts.models.iter().all(|model| model == *first));
         let mut models = vec![AUTO.to_owned()];
         models.extend(parts.classes.iter().map(|class| class.name.clone()));
         models.extend(only_model.cloned());
-        Desk {
-            guests: Mutex::default(),
-            kept: Mutex::default(),
+        GatewayState {
+            requests: Mutex::default(),
+            leftovers: Mutex::default(),
             next: AtomicU64::new(0),
             ready: AtomicBool::new(true),
             stopping: AtomicBool::new(false),
             inbox,
             clock: Clock::start(),
             classes: parts.classes.clone(),
-            facts: parts.facts.clone(),
+            hints: parts.hints.clone(),
             only_model: only_model.cloned(),
             models,
             limits: parts.limits,
@@ -232,15 +232,15 @@ impl Desk {
 
 // ----- connections -----
 
-async fn answer(desk: Arc<Desk>, request: HttpRequest<Incoming>) -> Response<Body> {
+async fn answer(state: Arc<GatewayState>, request: HttpRequest<Incoming>) -> Response<Body> {
     let path = request.uri().path().to_owned();
     match (request.method(), path.as_str()) {
-        (&Method::POST, "/v1/chat/completions") => chat(desk, request).await,
+        (&Method::POST, "/v1/chat/completions") => chat(state, request).await,
         (&Method::GET, "/v1/models") => {
-            json(StatusCode::OK, models(desk.models.iter().map(String::as_str), 0))
+            json(StatusCode::OK, models(state.models.iter().map(String::as_str), 0))
         }
         (&Method::GET, "/healthz") => json(StatusCode::OK, "{\"status\":\"ok\"}"),
-        (&Method::GET, "/readyz") if desk.is_ready() => {
+        (&Method::GET, "/readyz") if state.is_ready() => {
             json(StatusCode::OK, "{\"status\":\"ready\"}")
         }
         (&Method::GET, "/readyz") => {
@@ -269,9 +269,9 @@ fn invalid(code: &'static str, message: String) -> Response<Body> {
     error(StatusCode::BAD_REQUEST, &ErrorBody::new("invalid_request_error", code, message))
 }
 
-async fn chat(desk: Arc<Desk>, request: HttpRequest<Incoming>) -> Response<Body> {
+async fn chat(state: Arc<GatewayState>, request: HttpRequest<Incoming>) -> Response<Body> {
     let (head, body) = request.into_parts();
-    let body = match http::read_body(body, &desk.limits).await {
+    let body = match http::read_body(body, &state.limits).await {
         Ok(body) => body,
         Err(failure) => {
             let reason = format!("the body cannot be read: {failure:?}");
@@ -286,69 +286,74 @@ async fn chat(desk: Arc<Desk>, request: HttpRequest<Incoming>) -> Response<Body>
     let Ok(fields) = serde_json::from_slice::<Fields>(&body) else {
         return invalid("bad_request", "this is no JSON object".to_owned());
     };
-    let Some(class) = desk.class(&asked.model, &head.headers) else {
+    let Some(class) = state.class(&asked.model, &head.headers) else {
         let message =
-            format!("there is no model `{}`; there are {}", asked.model, desk.models.join(", "));
+            format!("there is no model `{}`; there are {}", asked.model, state.models.join(", "));
         let body = ErrorBody::new("invalid_request_error", "model_not_found", message);
         return error(StatusCode::NOT_FOUND, &body);
     };
     let (to, mut from) = mpsc::channel(PIECES_MAX);
-    let leave = arrive(&desk, class, &asked, &head.headers, fields, to);
+    let cancel = arrive(&state, class, &asked, &head.headers, fields, to);
     let first = from.recv().await;
-    respond(first, from, leave)
+    respond(first, from, cancel)
 }
 
 /// Lets a request arrive. The guard cancels it when the client goes away.
 fn arrive(
-    desk: &Arc<Desk>,
+    state: &Arc<GatewayState>,
     class: usize,
     asked: &ChatRequest,
     headers: &HeaderMap,
     body: Fields,
     to: mpsc::Sender<ToClient>,
-) -> Leave {
-    let id = RequestId(desk.next.fetch_add(1, Ordering::Relaxed));
-    let now = desk.clock.now();
-    let option = &desk.classes[class];
+) -> CancelOnDrop {
+    let id = RequestId(state.next.fetch_add(1, Ordering::Relaxed));
+    let now = state.clock.now();
+    let option = &state.classes[class];
     let prompt = Tokens(asked.prompt_tokens());
-    let guest =
-        Guest { body, prompt, streams: asked.streams(), wants_usage: asked.wants_usage(), to };
-    locked(&desk.guests).insert(id, guest);
+    let client = ClientRequest {
+        body,
+        prompt,
+        streams: asked.streams(),
+        wants_usage: asked.wants_usage(),
+        to,
+    };
+    locked(&state.requests).insert(id, client);
     let request = Request {
         deadline: option.deadline.map_or(Time::MAX, |deadline| now + deadline),
         class: ClassId(class as u16),
         priority: option.priority,
         prompt,
         output_max: asked.output_max().map(Tokens),
-        session: Facts::session(headers, asked.user.as_deref()),
-        region: desk.facts.region(headers),
-        attributes: desk.facts.attributes(headers),
-        complexity: Facts::complexity(headers),
+        session: RequestHints::session(headers, asked.user.as_deref()),
+        region: state.hints.region(headers),
+        attributes: state.hints.attributes(headers),
+        complexity: RequestHints::complexity(headers),
         whole: !asked.streams(),
-        again: Facts::again(headers),
+        again: RequestHints::again(headers),
         ..Request::new(id, now)
     };
-    say(&desk.inbox, Input::Arrive(request));
-    Leave { id, inbox: Some(desk.inbox.clone()) }
+    send(&state.inbox, Input::Arrive(request));
+    CancelOnDrop { id, inbox: Some(state.inbox.clone()) }
 }
 
 /// Cancels its request when dropped before the end.
 #[derive(Debug)]
-struct Leave {
+struct CancelOnDrop {
     id: RequestId,
     inbox: Option<Inbox>,
 }
 
-impl Leave {
+impl CancelOnDrop {
     fn settled(&mut self) {
         self.inbox = None;
     }
 }
 
-impl Drop for Leave {
+impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         if let Some(inbox) = &self.inbox {
-            say(inbox, Input::Cancel(self.id));
+            send(inbox, Input::Cancel(self.id));
         }
     }
 }
@@ -356,12 +361,12 @@ impl Drop for Leave {
 fn respond(
     first: Option<ToClient>,
     from: mpsc::Receiver<ToClient>,
-    mut leave: Leave,
+    mut cancel: CancelOnDrop,
 ) -> Response<Body> {
-    let id = leave.id;
+    let id = cancel.id;
     let mut response = match first {
         Some(ToClient::Begin(node)) => {
-            let body = http::stream(Streaming::Open(from, leave), step);
+            let body = http::stream(Streaming::Open(from, cancel), step);
             let mut response = Response::new(body);
             let headers = response.headers_mut();
             let events = HeaderValue::from_static("text/event-stream; charset=utf-8");
@@ -371,17 +376,17 @@ fn respond(
             response
         }
         Some(ToClient::Whole(node, body)) => {
-            leave.settled();
+            cancel.settled();
             let mut response = json(StatusCode::OK, body);
             by_node(response.headers_mut(), node);
             response
         }
         Some(ToClient::Refused(status, body, pause)) => {
-            leave.settled();
+            cancel.settled();
             refused(status, body, pause)
         }
         _ => {
-            leave.settled();
+            cancel.settled();
             let body = ErrorBody::new("server_error", "stopping", "the gateway is stopping");
             refused(StatusCode::SERVICE_UNAVAILABLE, body.json(), Some(1))
         }
@@ -418,7 +423,7 @@ fn closing(mut response: Response<Body>) -> Response<Body> {
 #[derive(Debug)]
 enum Streaming {
     /// More may follow.
-    Open(mpsc::Receiver<ToClient>, Leave),
+    Open(mpsc::Receiver<ToClient>, CancelOnDrop),
     /// All has been said.
     Whole,
     /// The error event has been said.
@@ -428,8 +433,8 @@ enum Streaming {
 /// The next piece of a stream.
 async fn step(state: Streaming) -> io::Result<Option<(Bytes, Streaming)>> {
     let broken = || Err(io::Error::other("the answer is not whole"));
-    let (mut from, mut leave) = match state {
-        Streaming::Open(from, leave) => (from, leave),
+    let (mut from, mut cancel) = match state {
+        Streaming::Open(from, cancel) => (from, cancel),
         Streaming::Whole => return Ok(None),
         Streaming::Broken => {
             // An error at once would take the event with it, here before it is written and in some
@@ -439,17 +444,17 @@ async fn step(state: Streaming) -> io::Result<Option<(Bytes, Streaming)>> {
         }
     };
     match from.recv().await {
-        Some(ToClient::Piece(piece)) => Ok(Some((piece, Streaming::Open(from, leave)))),
+        Some(ToClient::Piece(piece)) => Ok(Some((piece, Streaming::Open(from, cancel)))),
         Some(ToClient::End) => {
-            leave.settled();
+            cancel.settled();
             Ok(Some((Bytes::from_static(DONE.as_bytes()), Streaming::Whole)))
         }
         Some(ToClient::Broken(event)) => {
-            leave.settled();
+            cancel.settled();
             Ok(Some((event, Streaming::Broken)))
         }
         _ => {
-            leave.settled();
+            cancel.settled();
             broken()
         }
     }
@@ -459,7 +464,7 @@ async fn step(state: Streaming) -> io::Result<Option<(Bytes, Streaming)>> {
 
 struct Gateway<'a, W> {
     attempts: Attempts,
-    desk: Arc<Desk>,
+    state: Arc<GatewayState>,
     inbox: Inbox,
     models: Vec<String>,
     /// Attempts that wait for their first token to be acknowledged.
@@ -468,12 +473,12 @@ struct Gateway<'a, W> {
     committed: IdMap<NodeId>,
     /// The attempt that answered, and its node.
     winners: IdMap<(Attempt, NodeId)>,
-    watcher: &'a mut W,
+    observer: &'a mut W,
 }
 
-impl<W: Watcher> Host for Gateway<'_, W> {
+impl<W: Observer> Executor for Gateway<'_, W> {
     fn record(&mut self, now: Time, input: &Input) {
-        self.watcher.record(now, input);
+        self.observer.record(now, input);
     }
 
     fn hear(&mut self, now: Time, event: &Event) {
@@ -494,7 +499,7 @@ impl<W: Watcher> Host for Gateway<'_, W> {
             }
             _ => {}
         }
-        self.watcher.hear(now, event);
+        self.observer.hear(now, event);
     }
 
     fn carry_out(&mut self, now: Time, action: Action, balancer: &Balancer) {
@@ -516,32 +521,32 @@ impl<W: Watcher> Host for Gateway<'_, W> {
 
     fn tick(&mut self, now: Time, balancer: &Balancer) {
         let up = balancer.fleet().nodes().iter().any(|node| node.state() == NodeState::Up);
-        self.desk.ready.store(up, Ordering::Relaxed);
-        self.watcher.tick(now, balancer);
+        self.state.ready.store(up, Ordering::Relaxed);
+        self.observer.tick(now, balancer);
     }
 }
 
 impl<W> Gateway<'_, W> {
     fn dispatch(&mut self, attempt: Attempt, node: NodeId, clamp: Option<Tokens>) {
         let (sending, prompt, outlet) = {
-            let guests = locked(&self.desk.guests);
-            let guest = guests.get(attempt.request).expect("a request under way has a guest");
+            let requests = locked(&self.state.requests);
+            let client = requests.get(attempt.request).expect("a request under way has a client");
             let (commit, committed) = oneshot::channel();
             self.commits.insert(attempt, commit);
-            let outlet = ToGuest {
+            let outlet = ToConnection {
                 attempt,
                 node,
                 inbox: self.inbox.clone(),
-                desk: Arc::clone(&self.desk),
-                to: guest.to.clone(),
+                state: Arc::clone(&self.state),
+                to: client.to.clone(),
                 committed: Some(committed),
                 held: Vec::new(),
                 held_bytes: 0,
-                wants_usage: guest.wants_usage,
+                wants_usage: client.wants_usage,
             };
-            let body = body(guest, &self.models[node.index()], clamp);
-            let sending = Sending { body, streams: guest.streams, figures: Vec::new() };
-            (sending, guest.prompt, outlet)
+            let body = body(client, &self.models[node.index()], clamp);
+            let sending = Sending { body, streams: client.streams, figures: Vec::new() };
+            (sending, client.prompt, outlet)
         };
         self.attempts.start(attempt, node, prompt, sending, outlet);
     }
@@ -549,18 +554,20 @@ impl<W> Gateway<'_, W> {
     /// Tells the client how it ended, and when to come back if it may. Sent by a task of its own: a slow
     /// client must not hold up the balancer, and nobody else sends any more.
     fn answer(&mut self, now: Time, request: RequestId, fate: Fate, balancer: &Balancer) {
-        let guest = locked(&self.desk.guests).remove(request).expect("one answer a request");
+        let client = locked(&self.state.requests).remove(request).expect("one answer a request");
         let begun = self.committed.remove(request).is_some();
         let winner = self.winners.remove(request);
-        let mut kept = self.take_kept(request);
+        let mut leftovers = self.take_leftovers(request);
         let messages = match (fate, winner) {
-            (Fate::Completed, Some((attempt, node))) => whole(node, kept.remove(&attempt), begun),
+            (Fate::Completed, Some((attempt, node))) => {
+                whole(node, leftovers.remove(&attempt), begun)
+            }
             _ if begun => vec![ToClient::Broken(broken(fate))],
-            _ => vec![refusal(fate, kept, next_node(now, balancer))],
+            _ => vec![refusal(fate, leftovers, next_node(now, balancer))],
         };
         tokio::spawn(async move {
             for message in messages {
-                if guest.to.send(message).await.is_err() {
+                if client.to.send(message).await.is_err() {
                     return;
                 }
             }
@@ -568,12 +575,12 @@ impl<W> Gateway<'_, W> {
     }
 
     /// Takes what the attempts of a request have left.
-    fn take_kept(&self, request: RequestId) -> BTreeMap<Attempt, Kept> {
-        let mut kept = locked(&self.desk.kept);
+    fn take_leftovers(&self, request: RequestId) -> BTreeMap<Attempt, Leftover> {
+        let mut leftovers = locked(&self.state.leftovers);
         let first = Attempt { request, ordinal: 0 };
-        let mut taken = kept.split_off(&first);
+        let mut taken = leftovers.split_off(&first);
         let mut rest = taken.split_off(&Attempt { request: RequestId(request.0 + 1), ordinal: 0 });
-        kept.append(&mut rest);
+        leftovers.append(&mut rest);
         taken
     }
 }
@@ -585,11 +592,11 @@ fn next_node(now: Time, balancer: &Balancer) -> u64 {
 }
 
 /// The messages of a whole answer.
-fn whole(node: NodeId, kept: Option<Kept>, begun: bool) -> Vec<ToClient> {
-    match kept {
-        Some(Kept::Whole(body)) => vec![ToClient::Whole(node, body)],
+fn whole(node: NodeId, leftovers: Option<Leftover>, begun: bool) -> Vec<ToClient> {
+    match leftovers {
+        Some(Leftover::Whole(body)) => vec![ToClient::Whole(node, body)],
         // A stream without content: nothing has left yet.
-        Some(Kept::Events(events)) if !begun => {
+        Some(Leftover::Events(events)) if !begun => {
             let mut messages = vec![ToClient::Begin(node)];
             messages.extend(events.into_iter().map(ToClient::Piece));
             messages.push(ToClient::End);
@@ -614,15 +621,15 @@ const MAX_TOKENS: [&str; 2] = ["max_tokens", "max_completion_tokens"];
 
 /// The request's body as this node wants it. A clamp lowers what limits the answer, whatever it is
 /// called there, and where nothing does it is the older name that every engine knows.
-fn body(guest: &Guest, model: &str, clamp: Option<Tokens>) -> Bytes {
-    let said = guest.body.iter().map(|(name, value)| (name.as_str(), Field::Said(value)));
+fn body(client: &ClientRequest, model: &str, clamp: Option<Tokens>) -> Bytes {
+    let said = client.body.iter().map(|(name, value)| (name.as_str(), Field::Said(value)));
     let mut fields: BTreeMap<&str, Field<'_>> = said.collect();
     if !model.is_empty() {
         fields.insert("model", Field::Model(model));
     }
-    if guest.streams {
+    if client.streams {
         // Usage is asked for in any case: without it the cost would be a guess.
-        let said = guest.body.get("stream_options").map(|options| options.get());
+        let said = client.body.get("stream_options").map(|options| options.get());
         let said = said.and_then(|options| serde_json::from_str(options).ok());
         let mut options: Map<String, Value> = said.unwrap_or_default();
         options.insert("include_usage".to_owned(), true.into());
@@ -630,7 +637,7 @@ fn body(guest: &Guest, model: &str, clamp: Option<Tokens>) -> Bytes {
     }
     if let Some(Tokens(most)) = clamp {
         let said = |name: &str| {
-            let said = guest.body.get(name)?;
+            let said = client.body.get(name)?;
             serde_json::from_str::<Option<u64>>(said.get()).ok().flatten()
         };
         let mut limited = false;
@@ -650,10 +657,10 @@ fn body(guest: &Guest, model: &str, clamp: Option<Tokens>) -> Bytes {
 
 /// What an upstream said of a request it refused goes to the client only where the request itself
 /// is at fault; everything else is ours to word.
-fn refusal(fate: Fate, kept: BTreeMap<Attempt, Kept>, next_node: u64) -> ToClient {
+fn refusal(fate: Fate, leftovers: BTreeMap<Attempt, Leftover>, next_node: u64) -> ToClient {
     // Of a hedged request the last attempt to fail need not be the last to be sent.
-    let at_fault = kept.into_values().rev().find_map(|kept| match kept {
-        Kept::Refused(status, body) => {
+    let at_fault = leftovers.into_values().rev().find_map(|leftovers| match leftovers {
+        Leftover::Refused(status, body) => {
             let limited = status == StatusCode::TOO_MANY_REQUESTS;
             (!limited && failure_of(status) == Failure::ClientError).then_some((status, body))
         }
@@ -752,11 +759,11 @@ fn broken(fate: Fate) -> Bytes {
 }
 
 /// Where the answer of an attempt goes: held back until committed, then to the client.
-struct ToGuest {
+struct ToConnection {
     attempt: Attempt,
     node: NodeId,
     inbox: Inbox,
-    desk: Arc<Desk>,
+    state: Arc<GatewayState>,
     to: mpsc::Sender<ToClient>,
     /// Resolves when the balancer has acknowledged the first token. `None` once it has.
     committed: Option<oneshot::Receiver<()>>,
@@ -765,7 +772,7 @@ struct ToGuest {
     wants_usage: bool,
 }
 
-impl ToGuest {
+impl ToConnection {
     /// Sends to the client. A client that is gone has its request cancelled by its connection, and
     /// only that ends the attempt: a word from here could come first and blame the node.
     async fn send(&self, message: ToClient) {
@@ -776,15 +783,15 @@ impl ToGuest {
 
     /// Leaves something for the answer, if there will be one: an attempt that is being aborted may
     /// still run for a moment, and what it left then would stay for ever.
-    fn keep(&self, kept: Kept) {
-        let guests = locked(&self.desk.guests);
-        if guests.get(self.attempt.request).is_some() {
-            locked(&self.desk.kept).insert(self.attempt, kept);
+    fn keep(&self, leftovers: Leftover) {
+        let requests = locked(&self.state.requests);
+        if requests.get(self.attempt.request).is_some() {
+            locked(&self.state.leftovers).insert(self.attempt, leftovers);
         }
     }
 }
 
-impl Outlet for ToGuest {
+impl Outlet for ToConnection {
     async fn first_token(&mut self) {
         let Some(committed) = self.committed.take() else { return };
         first_token(&self.inbox, self.attempt);
@@ -801,7 +808,7 @@ impl Outlet for ToGuest {
     async fn pass_on(&mut self, piece: Passed<'_>) -> bool {
         match piece {
             Passed::Whole(body) => {
-                self.keep(Kept::Whole(body.clone()));
+                self.keep(Leftover::Whole(body.clone()));
                 true
             }
             // Only we asked for it.
@@ -820,13 +827,13 @@ impl Outlet for ToGuest {
     }
 
     fn refused(&mut self, status: StatusCode, body: Bytes) {
-        self.keep(Kept::Refused(status, body));
+        self.keep(Leftover::Refused(status, body));
     }
 
     fn done(&mut self) {
         if self.committed.is_some() && !self.held.is_empty() {
             let events = std::mem::take(&mut self.held);
-            self.keep(Kept::Events(events));
+            self.keep(Leftover::Events(events));
         }
     }
 }

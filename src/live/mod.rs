@@ -7,8 +7,8 @@
 
 pub mod driver;
 mod executor;
-pub mod facts;
 pub mod gateway;
+pub mod hints;
 pub mod http;
 pub mod mock;
 pub mod replay;

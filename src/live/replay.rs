@@ -11,8 +11,8 @@ use hyper::StatusCode;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::sleep_until;
 
-use super::driver::{Clock, Host, Inbox, Watcher, Word, drive, inbox};
-use super::executor::{Attempts, first_token, say};
+use super::driver::{Clock, Executor, Inbox, Message, Observer, drive, inbox};
+use super::executor::{Attempts, first_token, send};
 use super::upstream::{Outlet, Passed, Sending, SharedClient};
 use super::wire::{INPUT_TOKENS, KEY, ORDINAL, OUTPUT_TOKENS};
 use crate::balance::{Action, Attempt, Balancer, Config, Event, Explain, Fate, Input, Request};
@@ -49,17 +49,17 @@ pub struct Stop(Inbox);
 impl Stop {
     /// Ends it now; attempts under way are dropped.
     pub fn now(&self) {
-        let _ = self.0.send(Word::Stop);
+        let _ = self.0.send(Message::Stop);
     }
 
     /// Lets the balancer hear a word of the person at the screen.
     pub fn control(&self, control: crate::balance::Control) {
-        say(&self.0, Input::Control(control));
+        send(&self.0, Input::Control(control));
     }
 
     /// Lets decisions be explained from now on, or no more.
     pub fn explain(&self, whose: Explain) {
-        let _ = self.0.send(Word::Explain(whose));
+        let _ = self.0.send(Message::Explain(whose));
     }
 }
 
@@ -80,30 +80,30 @@ pub struct Done {
 pub async fn replay(
     parts: Parts,
     traffic: Box<dyn Traffic>,
-    watcher: &mut impl Watcher,
+    observer: &mut impl Observer,
     started: impl FnOnce(Stop),
 ) -> Done {
-    let (inbox, words) = inbox();
+    let (inbox, messages) = inbox();
     parts.client.start_mock().await;
     let clock = Clock::start();
     started(Stop(inbox.clone()));
     let (flights, arrivals) = std::sync::mpsc::channel();
     let (fates, heard) = unbounded_channel();
-    let sender = tokio::spawn(send(traffic, clock, inbox.clone(), flights, heard));
-    let mut host = Replay {
+    let sender = tokio::spawn(play(traffic, clock, inbox.clone(), flights, heard));
+    let mut executor = Replay {
         attempts: Attempts::new(parts.client, inbox.clone()),
         asks: parts.asks,
         inbox,
         arrivals,
         fates,
         flights: IdMap::default(),
-        watcher,
+        observer,
     };
     let balancer = Balancer::new(parts.config);
-    let (balancer, end) = drive(balancer, clock, words, &mut host).await;
+    let (balancer, end) = drive(balancer, clock, messages, &mut executor).await;
     let settled = balancer.under_way() == 0;
     // The sender ends when nobody tells it of fates any more, if it has not already.
-    drop(host);
+    drop(executor);
     let (played, broken) = match sender.await {
         Ok(Ok(played)) => (played, Vec::new()),
         Ok(Err(errors)) => (false, errors),
@@ -115,7 +115,7 @@ pub async fn replay(
 
 /// Lets requests arrive when their time has come, and the traffic hear how they ended. Returns
 /// whether it was played to its end.
-async fn send(
+async fn play(
     mut traffic: Box<dyn Traffic>,
     clock: Clock,
     inbox: Inbox,
@@ -125,7 +125,7 @@ async fn send(
     let mut under_way = 0_u64;
     let ended = loop {
         while let Some(news) = traffic.news(clock.now()) {
-            say(&inbox, news.into());
+            send(&inbox, news.into());
         }
         let at = match traffic.peek() {
             Ok(at) => at,
@@ -165,16 +165,16 @@ async fn send(
                     block: request.prefix_block,
                     truth,
                 };
-                // First the facts for the executor, then the word for the balancer.
+                // First the facts for the executor, then the message for the balancer.
                 if flights.send((request.id, flight)).is_err() {
                     break Ok(false);
                 }
                 under_way += 1;
-                say(&inbox, Input::Arrive(request));
+                send(&inbox, Input::Arrive(request));
             }
         }
     };
-    let _ = inbox.send(Word::Last);
+    let _ = inbox.send(Message::Last);
     ended
 }
 
@@ -195,10 +195,10 @@ struct Replay<'a, W> {
     arrivals: std::sync::mpsc::Receiver<(RequestId, Flight)>,
     fates: UnboundedSender<(Time, RequestId, Fate)>,
     flights: IdMap<Flight>,
-    watcher: &'a mut W,
+    observer: &'a mut W,
 }
 
-impl<W: Watcher> Host for Replay<'_, W> {
+impl<W: Observer> Executor for Replay<'_, W> {
     fn record(&mut self, now: Time, input: &Input) {
         if let Input::Arrive(Request { id, .. }) = input {
             // Sent before the arrival itself, so it is there.
@@ -209,14 +209,14 @@ impl<W: Watcher> Host for Replay<'_, W> {
                 }
             }
         }
-        self.watcher.record(now, input);
+        self.observer.record(now, input);
     }
 
     fn hear(&mut self, now: Time, event: &Event) {
         if let Event::Ended { attempt, .. } = event {
             self.attempts.forget(*attempt);
         }
-        self.watcher.hear(now, event);
+        self.observer.hear(now, event);
     }
 
     fn carry_out(&mut self, now: Time, action: Action, _: &Balancer) {
@@ -238,7 +238,7 @@ impl<W: Watcher> Host for Replay<'_, W> {
     }
 
     fn tick(&mut self, now: Time, balancer: &Balancer) {
-        self.watcher.tick(now, balancer);
+        self.observer.tick(now, balancer);
     }
 }
 

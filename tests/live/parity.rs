@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use plimsoll::balance::{Balancer, Event, Input, StrategyDef, usable};
 use plimsoll::journal::{Header, Writer};
-use plimsoll::live::driver::Watcher;
+use plimsoll::live::driver::Observer;
 use plimsoll::live::mock::{Mock, NodeName, Parts as MockParts};
 use plimsoll::live::replay::{Ask, Done, Parts, replay};
 use plimsoll::live::upstream::{Client, Endpoint};
@@ -110,7 +110,7 @@ fn mock(scenario: &Scenario) -> Mock {
 }
 
 /// Keeps the journal and the figures of a replay.
-struct Desk {
+struct Recorder {
     journal: Writer<Vec<u8>>,
     collector: Collector,
     arrived: u64,
@@ -119,7 +119,7 @@ struct Desk {
     ended: u64,
 }
 
-impl Watcher for Desk {
+impl Observer for Recorder {
     fn record(&mut self, now: Time, input: &Input) {
         self.journal.input(now, input).expect("memory");
     }
@@ -141,7 +141,7 @@ impl Watcher for Desk {
     }
 }
 
-async fn replayed(scenario: Scenario) -> (Summary, Desk, Done) {
+async fn replayed(scenario: Scenario) -> (Summary, Recorder, Done) {
     let mock = mock(&scenario);
     let endpoints: Vec<Endpoint> =
         mock.urls().into_iter().map(|url| Endpoint { url, key: None }).collect();
@@ -150,7 +150,7 @@ async fn replayed(scenario: Scenario) -> (Summary, Desk, Done) {
     let asks = vec![Ask { model: "m".to_owned(), ignore_eos: false }; endpoints.len()];
     let parts = Parts { config: scenario.balancer.clone(), client: Arc::new(client), asks };
     let header = Header::new("storm", scenario.balancer.clone());
-    let mut desk = Desk {
+    let mut recorder = Recorder {
         journal: Writer::new(Vec::new(), &header).expect("memory"),
         collector: collector(&scenario),
         arrived: 0,
@@ -158,17 +158,21 @@ async fn replayed(scenario: Scenario) -> (Summary, Desk, Done) {
         dispatched: 0,
         ended: 0,
     };
-    let done = replay(parts, traffic(&scenario), &mut desk, |_| {}).await;
+    let done = replay(parts, traffic(&scenario), &mut recorder, |_| {}).await;
     mock.stop().await;
-    (desk.collector.summary(done.end, done.complete), desk, done)
+    (recorder.collector.summary(done.end, done.complete), recorder, done)
 }
 
 /// What must hold of every replay.
-fn lawful(strategy: &str, requests: u64, desk: Desk, done: &Done) {
+fn lawful(strategy: &str, requests: u64, recorder: Recorder, done: &Done) {
     assert!(done.complete, "{strategy}");
-    assert_eq!((desk.arrived, desk.settled), (requests, requests), "{strategy}: conservation");
-    assert_eq!(desk.dispatched, desk.ended, "{strategy}: every attempt has its end");
-    let journal = desk.journal.finish().expect("memory");
+    assert_eq!(
+        (recorder.arrived, recorder.settled),
+        (requests, requests),
+        "{strategy}: conservation"
+    );
+    assert_eq!(recorder.dispatched, recorder.ended, "{strategy}: every attempt has its end");
+    let journal = recorder.journal.finish().expect("memory");
     let verified = plimsoll::journal::replay(BufReader::new(journal.as_slice()), &mut |_, _| {});
     let verified = verified.unwrap_or_else(|error| panic!("{strategy}: {error}"));
     assert!(verified.inputs > requests * 2, "{strategy}");
@@ -204,7 +208,7 @@ fn a_replay_of_every_strategy_through_a_storm_is_lawful() {
         for some in usable().chunks(10) {
             let runs: Vec<_> = some.iter().map(start).collect();
             for (strategy, run) in runs {
-                let (live, desk, done) = run.await.expect("no panic");
+                let (live, recorder, done) = run.await.expect("no panic");
                 let simulated = simulated(&squall(strategy, requests));
                 let (p50, p99, share) = differences(&live, &simulated);
                 println!(
@@ -214,7 +218,7 @@ fn a_replay_of_every_strategy_through_a_storm_is_lawful() {
                     p99 * 100.0,
                     share * 100.0
                 );
-                lawful(strategy, requests, desk, &done);
+                lawful(strategy, requests, recorder, &done);
                 assert!(live.attempts.retries > 0, "{strategy}: the storm is felt");
                 let most = requests * 9 / 10;
                 assert!(live.requests.completed > most, "{strategy}: {:?}", live.requests);
@@ -229,7 +233,7 @@ fn a_replay_agrees_with_the_simulation() {
     let mut off = Vec::new();
     for entry in usable() {
         let scenario = || scenario(entry.name, 2_000);
-        let (live, desk, done) = runtime().block_on(replayed(scenario()));
+        let (live, recorder, done) = runtime().block_on(replayed(scenario()));
         let simulated = simulated(&scenario());
         let (p50, p99, share) = differences(&live, &simulated);
         println!(
@@ -244,7 +248,7 @@ fn a_replay_agrees_with_the_simulation() {
             p99 * 100.0,
             share * 100.0
         );
-        lawful(entry.name, 2_000, desk, &done);
+        lawful(entry.name, 2_000, recorder, &done);
         if p50.abs() > 0.05 || p99.abs() > 0.10 || share > 0.01 {
             off.push(entry.name);
         }

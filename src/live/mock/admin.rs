@@ -11,8 +11,8 @@ use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 
-use super::answer::{Desk, body, invalid, json, wrong_method};
-use super::owner::{Counts, Word};
+use super::answer::{MockState, body, invalid, json, wrong_method};
+use super::owner::{Counts, Message};
 use crate::live::http::Body;
 use crate::node::FaultSpec;
 use crate::node::fault::{Built, LANGUAGE, Param, ParamKind, Value, Values, Word as Kind};
@@ -33,14 +33,14 @@ struct HealBody {
 }
 
 /// Answers an admin call, or 404.
-pub(super) async fn answer(desk: Arc<Desk>, request: Request<Incoming>) -> Response<Body> {
+pub(super) async fn answer(state: Arc<MockState>, request: Request<Incoming>) -> Response<Body> {
     let path = request.uri().path();
     let path = path.strip_prefix("/v1").unwrap_or(path).to_owned();
     match (request.method(), path.as_str()) {
-        (&Method::POST, "/admin/start") => done(desk.ask(Word::Restart).await.is_some()),
-        (&Method::POST, "/admin/fault") => make_fault(&desk, request).await,
-        (&Method::POST, "/admin/heal") => heal(&desk, request).await,
-        (&Method::GET, "/admin/stats") => stats(&desk).await,
+        (&Method::POST, "/admin/start") => done(state.ask(Message::Restart).await.is_some()),
+        (&Method::POST, "/admin/fault") => make_fault(&state, request).await,
+        (&Method::POST, "/admin/heal") => heal(&state, request).await,
+        (&Method::GET, "/admin/stats") => stats(&state).await,
         (_, "/admin/start" | "/admin/fault" | "/admin/heal" | "/admin/stats") => wrong_method(),
         _ => invalid(StatusCode::NOT_FOUND, "there is nothing at this address".to_owned()),
     }
@@ -54,26 +54,26 @@ fn done(well: bool) -> Response<Body> {
     }
 }
 
-async fn make_fault(desk: &Desk, request: Request<Incoming>) -> Response<Body> {
-    let bytes = match body(desk, request).await {
+async fn make_fault(state: &MockState, request: Request<Incoming>) -> Response<Body> {
+    let bytes = match body(state, request).await {
         Ok(bytes) => bytes,
         Err(refusal) => return refusal,
     };
     let fault = serde_json::from_slice::<FaultBody>(&bytes)
         .map_err(|error| error.to_string())
-        .and_then(|fault| fault.read(desk));
+        .and_then(|fault| fault.read(state));
     let fault = match fault {
         Ok(fault) => fault,
         Err(message) => return invalid(StatusCode::BAD_REQUEST, message),
     };
-    match desk.ask(|reply| Word::Fault(fault, reply)).await {
+    match state.ask(|reply| Message::Fault(fault, reply)).await {
         Some(false) => invalid(StatusCode::BAD_REQUEST, "there are too many faults".to_owned()),
         answer => done(answer.is_some()),
     }
 }
 
-async fn heal(desk: &Desk, request: Request<Incoming>) -> Response<Body> {
-    let bytes = match body(desk, request).await {
+async fn heal(state: &MockState, request: Request<Incoming>) -> Response<Body> {
+    let bytes = match body(state, request).await {
         Ok(bytes) => bytes,
         Err(refusal) => return refusal,
     };
@@ -81,23 +81,23 @@ async fn heal(desk: &Desk, request: Request<Incoming>) -> Response<Body> {
     let nodes = serde_json::from_slice::<HealBody>(text)
         .map_err(|error| error.to_string())
         .and_then(|heal| match heal.node {
-            Some(name) => nodes(desk, &name),
-            None => Ok((0..desk.names.len() as u32).map(NodeId).collect()),
+            Some(name) => nodes(state, &name),
+            None => Ok((0..state.names.len() as u32).map(NodeId).collect()),
         });
     match nodes {
-        Ok(nodes) => done(desk.ask(|reply| Word::Heal(nodes, reply)).await.is_some()),
+        Ok(nodes) => done(state.ask(|reply| Message::Heal(nodes, reply)).await.is_some()),
         Err(message) => invalid(StatusCode::BAD_REQUEST, message),
     }
 }
 
-fn nodes(desk: &Desk, name: &str) -> Result<Vec<NodeId>, String> {
-    let group = desk.groups.iter().find(|(group, _)| group == name);
+fn nodes(state: &MockState, name: &str) -> Result<Vec<NodeId>, String> {
+    let group = state.groups.iter().find(|(group, _)| group == name);
     group.map(|(_, nodes)| nodes.clone()).ok_or_else(|| format!("there is no node `{name}`"))
 }
 
 impl FaultBody {
-    fn read(self, desk: &Desk) -> Result<FaultSpec, String> {
-        let nodes = nodes(desk, &self.node)?;
+    fn read(self, state: &MockState) -> Result<FaultSpec, String> {
+        let nodes = nodes(state, &self.node)?;
         let mut kinds = self.kinds.into_iter();
         let (Some((name, mut said)), None) = (kinds.next(), kinds.next()) else {
             return Err("a fault has one kind, such as `crash`, beside its `node`".to_owned());
@@ -178,11 +178,11 @@ struct NodeStats<'a> {
     in_flight: u64,
 }
 
-async fn stats(desk: &Desk) -> Response<Body> {
-    let Some(counts) = desk.ask(Word::Stats).await else {
+async fn stats(state: &MockState) -> Response<Body> {
+    let Some(counts) = state.ask(Message::Stats).await else {
         return done(false);
     };
-    let nodes = desk.names.iter().zip(counts).map(|(name, counts)| {
+    let nodes = state.names.iter().zip(counts).map(|(name, counts)| {
         let Counts { started, finished, refused, reset, aborted, in_flight } = counts;
         NodeStats { name: &name.node, started, finished, refused, reset, aborted, in_flight }
     });

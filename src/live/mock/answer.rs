@@ -15,7 +15,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep;
 
-use super::owner::{Told, Word};
+use super::owner::{AttemptProgress, Message};
 use super::{NodeName, Parts, admin};
 use crate::balance::{Attempt, Failure, Outcome, ProbeResult};
 use crate::dist::Dist;
@@ -43,11 +43,11 @@ const WORD_BYTES: usize = 4;
 
 /// What handlers share.
 #[derive(Debug)]
-pub(super) struct Desk {
+pub(super) struct MockState {
     pub(super) names: Vec<NodeName>,
     pub(super) groups: Vec<(String, Vec<NodeId>)>,
     pub(super) limits: Limits,
-    inbox: mpsc::UnboundedSender<Word>,
+    inbox: mpsc::UnboundedSender<Message>,
     /// Attempts made so far: each is a request of its own here.
     made: AtomicU64,
     /// Seeds the draws of requests that bring no key.
@@ -56,13 +56,13 @@ pub(super) struct Desk {
     started: u64,
 }
 
-impl Desk {
-    pub(super) fn new(parts: &Parts) -> (Arc<Desk>, mpsc::UnboundedReceiver<Word>) {
-        // Not bounded by itself: each connection has at most one attempt, and so few words, under
+impl MockState {
+    pub(super) fn new(parts: &Parts) -> (Arc<MockState>, mpsc::UnboundedReceiver<Message>) {
+        // Not bounded by itself: each connection has at most one attempt, and so few messages, under
         // way, and the number of connections is limited. A drop cannot wait for room.
-        let (inbox, words) = mpsc::unbounded_channel();
+        let (inbox, messages) = mpsc::unbounded_channel();
         let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |span| span.as_secs());
-        let desk = Desk {
+        let state = MockState {
             names: parts.names.clone(),
             groups: parts.groups.clone(),
             limits: parts.limits,
@@ -72,33 +72,36 @@ impl Desk {
             output: parts.output,
             started,
         };
-        (Arc::new(desk), words)
+        (Arc::new(state), messages)
     }
 
     /// Asks the owner something. `None` if it has gone, or never answers this.
-    pub(super) async fn ask<T>(&self, word: impl FnOnce(oneshot::Sender<T>) -> Word) -> Option<T> {
+    pub(super) async fn ask<T>(
+        &self,
+        message: impl FnOnce(oneshot::Sender<T>) -> Message,
+    ) -> Option<T> {
         let (reply, answer) = oneshot::channel();
-        self.inbox.send(word(reply)).ok()?;
+        self.inbox.send(message(reply)).ok()?;
         answer.await.ok()
     }
 }
 
 /// Answers a request to a node.
 pub(super) async fn answer(
-    desk: Arc<Desk>,
+    state: Arc<MockState>,
     node: NodeId,
     request: Request<Incoming>,
 ) -> Response<Body> {
     let path = request.uri().path();
     let path = path.strip_prefix("/v1").unwrap_or(path);
     let mut response = match (request.method(), path) {
-        (&Method::POST, "/chat/completions") => chat(&desk, node, request).await,
-        (&Method::GET, "/models") => models(&desk, node),
-        (&Method::GET, "/health") => health(&desk, node).await,
+        (&Method::POST, "/chat/completions") => chat(&state, node, request).await,
+        (&Method::GET, "/models") => models(&state, node),
+        (&Method::GET, "/health") => health(&state, node).await,
         (_, "/chat/completions" | "/models" | "/health") => wrong_method(),
-        _ => return admin::answer(desk, request).await,
+        _ => return admin::answer(state, request).await,
     };
-    if let Some(name) = desk.names.get(node.index())
+    if let Some(name) = state.names.get(node.index())
         && let Ok(name) = HeaderValue::from_str(&name.node)
     {
         response.headers_mut().insert(NODE, name);
@@ -124,24 +127,27 @@ pub(super) fn wrong_method() -> Response<Body> {
 }
 
 /// Reads a body, or says why it cannot be read and closes the connection.
-pub(super) async fn body(desk: &Desk, request: Request<Incoming>) -> Result<Bytes, Response<Body>> {
-    http::read_body(request.into_body(), &desk.limits).await.map_err(|why| {
+pub(super) async fn body(
+    state: &MockState,
+    request: Request<Incoming>,
+) -> Result<Bytes, Response<Body>> {
+    http::read_body(request.into_body(), &state.limits).await.map_err(|why| {
         let mut response = invalid(why.status(), why.to_string());
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         response
     })
 }
 
-fn models(desk: &Desk, node: NodeId) -> Response<Body> {
-    let name = desk.names.get(node.index()).map(|name| match name.model.as_str() {
+fn models(state: &MockState, node: NodeId) -> Response<Body> {
+    let name = state.names.get(node.index()).map(|name| match name.model.as_str() {
         "" => name.node.as_str(),
         model => model,
     });
-    json(StatusCode::OK, openai::models(name, desk.started))
+    json(StatusCode::OK, openai::models(name, state.started))
 }
 
-async fn health(desk: &Desk, node: NodeId) -> Response<Body> {
-    match desk.ask(|reply| Word::Probe(node, reply)).await {
+async fn health(state: &MockState, node: NodeId) -> Response<Body> {
+    match state.ask(|reply| Message::Probe(node, reply)).await {
         Some(ProbeResult::Healthy) => json(StatusCode::OK, "{\"status\":\"ok\"}"),
         Some(ProbeResult::Failed(_)) | None => {
             json(StatusCode::SERVICE_UNAVAILABLE, "{\"status\":\"failed\"}")
@@ -153,38 +159,38 @@ async fn health(desk: &Desk, node: NodeId) -> Response<Body> {
 struct Ticket {
     node: NodeId,
     attempt: Attempt,
-    inbox: mpsc::UnboundedSender<Word>,
-    told: watch::Receiver<Told>,
+    inbox: mpsc::UnboundedSender<Message>,
+    progress: watch::Receiver<AttemptProgress>,
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
         // Silent if it is over.
-        if self.told.borrow().end.is_none() {
-            let _ = self.inbox.send(Word::Abort(self.node, self.attempt));
+        if self.progress.borrow().end.is_none() {
+            let _ = self.inbox.send(Message::Abort(self.node, self.attempt));
         }
     }
 }
 
 impl Ticket {
-    fn new(desk: &Desk, node: NodeId, job: &Job) -> Ticket {
-        let (send, told) = watch::channel(Told::default());
-        let request = RequestId(desk.made.fetch_add(1, Ordering::Relaxed));
+    fn new(state: &MockState, node: NodeId, job: &Job) -> Ticket {
+        let (send, progress) = watch::channel(AttemptProgress::default());
+        let request = RequestId(state.made.fetch_add(1, Ordering::Relaxed));
         let attempt = Attempt { request, ordinal: job.ordinal };
         let work = Work {
             attempt,
             prompt: Tokens(job.input),
-            truth: job.truth(desk, request),
+            truth: job.truth(state, request),
             batch: None,
         };
         // If the owner has gone, the watch is closed and says so.
-        let _ = desk.inbox.send(Word::Start(node, work, send));
-        Ticket { node, attempt, inbox: desk.inbox.clone(), told }
+        let _ = state.inbox.send(Message::Start(node, work, send));
+        Ticket { node, attempt, inbox: state.inbox.clone(), progress }
     }
 
     /// Waits until this is so. `None` if the owner has forgotten the attempt.
-    async fn wait(&mut self, so: impl FnMut(&Told) -> bool) -> Option<Told> {
-        self.told.wait_for(so).await.ok().map(|told| *told)
+    async fn wait(&mut self, so: impl FnMut(&AttemptProgress) -> bool) -> Option<AttemptProgress> {
+        self.progress.wait_for(so).await.ok().map(|progress| *progress)
     }
 }
 
@@ -213,10 +219,10 @@ impl Job {
         Ok(Job { input, output, output_max, key, ordinal })
     }
 
-    fn truth(&self, desk: &Desk, request: RequestId) -> Truth {
-        let key = self.key.unwrap_or_else(|| mix(desk.seed, request.0));
+    fn truth(&self, state: &MockState, request: RequestId) -> Truth {
+        let key = self.key.unwrap_or_else(|| mix(state.seed, request.0));
         let output = self.output.unwrap_or_else(|| {
-            let drawn = desk.output.sample(&mut Rng::from_key(mix(key, desk.seed)));
+            let drawn = state.output.sample(&mut Rng::from_key(mix(key, state.seed)));
             (drawn.round() as u64).clamp(1, OUTPUT_MAX)
         });
         Truth { output: Tokens(output), key }
@@ -243,9 +249,9 @@ fn number(headers: &HeaderMap, name: &'static str, max: u64) -> Result<Option<u6
     }
 }
 
-async fn chat(desk: &Desk, node: NodeId, request: Request<Incoming>) -> Response<Body> {
+async fn chat(state: &MockState, node: NodeId, request: Request<Incoming>) -> Response<Body> {
     let (head, incoming) = request.into_parts();
-    let body = match body(desk, Request::new(incoming)).await {
+    let body = match body(state, Request::new(incoming)).await {
         Ok(body) => body,
         Err(refusal) => return refusal,
     };
@@ -258,21 +264,21 @@ async fn chat(desk: &Desk, node: NodeId, request: Request<Incoming>) -> Response
         Err(message) => return invalid(StatusCode::BAD_REQUEST, message),
     };
     drop(body);
-    let mut ticket = Ticket::new(desk, node, &job);
+    let mut ticket = Ticket::new(state, node, &job);
     let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |span| span.as_secs());
     let id = format!("chatcmpl-{}-{}", node.0, ticket.attempt.request.0);
     let (usage, streams) = (chat.wants_usage(), chat.streams());
     let head = Head { id, created, model: chat.model };
     // The status waits for the first token: errors come before it.
-    let told = if streams {
-        ticket.wait(|told| told.end.is_some() || told.came > Tokens::ZERO).await
+    let progress = if streams {
+        ticket.wait(|progress| progress.end.is_some() || progress.came > Tokens::ZERO).await
     } else {
-        ticket.wait(|told| told.end.is_some()).await
+        ticket.wait(|progress| progress.end.is_some()).await
     };
-    let Some(told) = told else {
+    let Some(progress) = progress else {
         return forgotten();
     };
-    let mut response = match told.end {
+    let mut response = match progress.end {
         Some(Outcome::Done(used)) if !streams => {
             let mut content = String::new();
             say(&mut content, 0, used.output.0);
@@ -283,9 +289,9 @@ async fn chat(desk: &Desk, node: NodeId, request: Request<Incoming>) -> Response
             let state = Telling { ticket, job, head, usage, sent: 0, stage: Stage::Begin };
             events(http::stream(state, Telling::next))
         }
-        Some(outcome) => failed(outcome, told.answer).await,
+        Some(outcome) => failed(outcome, progress.answer).await,
     };
-    quota_headers(response.headers_mut(), &told.quota);
+    quota_headers(response.headers_mut(), &progress.quota);
     response
 }
 
@@ -426,15 +432,16 @@ impl Telling {
             return Ok(None);
         }
         let sent = self.sent;
-        let told = self.ticket.wait(|told| told.end.is_some() || told.came.0 > sent).await;
-        let told = told.ok_or_else(|| io::Error::other("the mock was started anew"))?;
+        let progress =
+            self.ticket.wait(|progress| progress.end.is_some() || progress.came.0 > sent).await;
+        let progress = progress.ok_or_else(|| io::Error::other("the mock was started anew"))?;
         let mut out = Vec::new();
         if self.stage == Stage::Begin {
             self.head.write_role(&mut out);
             self.stage = Stage::Words;
         }
-        match told.end {
-            None => self.words(&mut out, told.came.0),
+        match progress.end {
+            None => self.words(&mut out, progress.came.0),
             Some(Outcome::Done(used)) => {
                 self.words(&mut out, used.output.0);
                 self.head.write_finish(&mut out, self.job.finish_reason(used.output));

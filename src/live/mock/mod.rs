@@ -36,7 +36,7 @@ use super::http::{self, Limits, Stop};
 use crate::dist::Dist;
 use crate::node::{BackendSpec, FaultRule, FaultSpec};
 use crate::unit::NodeId;
-use answer::Desk;
+use answer::MockState;
 pub use owner::Counts;
 use owner::{Owner, Power};
 
@@ -129,18 +129,18 @@ impl Mock {
         let (admin_seat, admin_listener) = seats.pop().ok_or(io::ErrorKind::InvalidInput)?;
         let limits = parts.limits;
         let names = parts.names.clone();
-        let (desk, inbox) = Desk::new(&parts);
+        let (state, inbox) = MockState::new(&parts);
         let (power, switches): (Vec<_>, Vec<_>) =
             (0..count).map(|_| watch::channel(Power::default())).unzip();
         let mut tasks = vec![tokio::spawn(Owner::new(parts, power).run(inbox))];
         let (stop, stopped) = watch::channel(Stop::No);
-        let (admin, serving) = (admin_seat.address, Arc::clone(&desk));
+        let (admin, serving) = (admin_seat.address, Arc::clone(&state));
         let service = move |request| admin::answer(Arc::clone(&serving), request);
         tasks.push(http::serve(admin_listener, limits, service, stopped.clone()));
         let mut nodes = Vec::new();
         for (((id, (seat, listener)), power), name) in (0..).zip(seats).zip(switches).zip(names) {
             nodes.push((name.node, seat.address));
-            let door = Door { node: NodeId(id), seat, desk: Arc::clone(&desk), limits };
+            let door = Door { node: NodeId(id), seat, state: Arc::clone(&state), limits };
             tasks.push(tokio::spawn(door.attend(listener, power, stopped.clone())));
         }
         Ok(Mock { nodes, admin, stop, tasks })
@@ -220,7 +220,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 struct Door {
     node: NodeId,
     seat: Seat,
-    desk: Arc<Desk>,
+    state: Arc<MockState>,
     limits: Limits,
 }
 
@@ -237,8 +237,8 @@ impl Door {
             let open = self.open(listener.take(), &mut power, &mut stop);
             let Some(listener) = open.await else { return };
             let (cut, cutting) = watch::channel(Stop::No);
-            let (desk, node) = (Arc::clone(&self.desk), self.node);
-            let service = move |request| answer::answer(Arc::clone(&desk), node, request);
+            let (state, node) = (Arc::clone(&self.state), self.node);
+            let service = move |request| answer::answer(Arc::clone(&state), node, request);
             let server = http::serve(listener, self.limits, service, cutting);
             let how = tokio::select! {
                 how = told(&mut stop) => Some(how),

@@ -1,6 +1,6 @@
 //! The one owner of all mock nodes: the same `node::Node` as in the simulation, on the wall clock.
 //!
-//! HTTP handlers send words and hear through a watch of their own what became of their attempt: the
+//! HTTP handlers send messages and hear through a watch of their own what became of their attempt: the
 //! newest state only, so a slow reader costs nothing. Nodes enter what will happen into an agenda, and
 //! a timer fires for its first entry. A node is told the time at which a thing was due, not the
 //! somewhat later one at which the timer fired, so lateness does not add up.
@@ -27,9 +27,9 @@ const FAULTS_MAX: usize = 20_000;
 
 /// What the owner is told.
 #[derive(Debug)]
-pub(super) enum Word {
+pub(super) enum Message {
     /// A node gets an attempt.
-    Start(NodeId, Work, watch::Sender<Told>),
+    Start(NodeId, Work, watch::Sender<AttemptProgress>),
     /// The client of an attempt went away.
     Abort(NodeId, Attempt),
     /// A health check. Never answered while the node hangs.
@@ -46,7 +46,7 @@ pub(super) enum Word {
 
 /// What a handler knows of its attempt.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Told {
+pub(super) struct AttemptProgress {
     /// Tokens of the answer so far.
     pub(super) came: Tokens,
     /// How it ended.
@@ -86,7 +86,7 @@ pub(super) struct Power {
 #[derive(Debug)]
 struct Flight {
     node: NodeId,
-    told: watch::Sender<Told>,
+    progress: watch::Sender<AttemptProgress>,
 }
 
 /// All nodes and what will happen to them.
@@ -127,16 +127,16 @@ impl Owner {
     }
 
     /// Runs until nobody can say anything any more.
-    pub(super) async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Word>) {
+    pub(super) async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Message>) {
         loop {
             self.settle();
             let next = self.agenda.first().map(|at| self.instant(at));
             tokio::select! {
-                // What is due goes first: a flood of words must not hold up the clock.
+                // What is due goes first: a flood of messages must not hold up the clock.
                 biased;
                 () = sleep_until(next.unwrap_or(self.began)), if next.is_some() => {}
-                word = inbox.recv() => match word {
-                    Some(word) => self.hear(word),
+                message = inbox.recv() => match message {
+                    Some(message) => self.hear(message),
                     None => return,
                 },
             }
@@ -248,10 +248,10 @@ impl Owner {
     fn tell(&self, at: Time, node: NodeId, attempt: Attempt, came: Tokens) {
         if let Some(flight) = self.flights.get(&attempt) {
             let quota = self.nodes[node.index()].quota(at);
-            flight.told.send_if_modified(|told| {
-                told.quota = quota;
-                let more = came > told.came;
-                told.came = told.came.max(came);
+            flight.progress.send_if_modified(|progress| {
+                progress.quota = quota;
+                let more = came > progress.came;
+                progress.came = progress.came.max(came);
                 more
             });
         }
@@ -272,14 +272,16 @@ impl Owner {
             }
         }
         let quota = self.nodes[flight.node.index()].quota(at);
-        flight.told.send_modify(|told| (told.end, told.quota) = (Some(outcome), quota));
+        flight
+            .progress
+            .send_modify(|progress| (progress.end, progress.quota) = (Some(outcome), quota));
     }
 
-    fn hear(&mut self, word: Word) {
+    fn hear(&mut self, message: Message) {
         self.settle();
         let now = self.now();
-        match word {
-            Word::Start(node, work, told) => {
+        match message {
+            Message::Start(node, work, progress) => {
                 let counts = &mut self.counts[node.index()];
                 counts.started += 1;
                 counts.in_flight += 1;
@@ -287,32 +289,32 @@ impl Owner {
                 let blocks = Blocks::default();
                 let there = &mut self.nodes[node.index()];
                 let answer = there.start(now, work, blocks, &mut self.agenda);
-                told.send_if_modified(|told| {
-                    told.answer = answer;
+                progress.send_if_modified(|progress| {
+                    progress.answer = answer;
                     false
                 });
-                self.flights.insert(work.attempt, Flight { node, told });
+                self.flights.insert(work.attempt, Flight { node, progress });
             }
-            Word::Abort(node, attempt) => {
+            Message::Abort(node, attempt) => {
                 self.nodes[node.index()].abort(now, attempt, &mut self.agenda);
             }
-            Word::Probe(node, reply) => self.probe(now, node, reply),
-            Word::Fault(fault, reply) => {
+            Message::Probe(node, reply) => self.probe(now, node, reply),
+            Message::Fault(fault, reply) => {
                 let _ = reply.send(self.fault(now, fault));
             }
-            Word::Heal(nodes, reply) => {
+            Message::Heal(nodes, reply) => {
                 for node in &nodes {
                     self.nodes[node.index()].heal_all(now, &mut self.agenda);
                 }
                 self.switch(&nodes);
                 let _ = reply.send(());
             }
-            Word::Restart(reply) => {
+            Message::Restart(reply) => {
                 self.restart();
                 self.settle();
                 let _ = reply.send(());
             }
-            Word::Stats(reply) => {
+            Message::Stats(reply) => {
                 let _ = reply.send(self.counts.clone());
             }
         }

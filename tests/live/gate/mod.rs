@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use plimsoll::balance::{Balancer, End, Event, Fate, Input, Priority, Request};
 use plimsoll::journal::{Header, Writer};
-use plimsoll::live::driver::Watcher;
-use plimsoll::live::facts::Facts;
+use plimsoll::live::driver::Observer;
 use plimsoll::live::gateway::{self, ClassOption, Parts};
+use plimsoll::live::hints::RequestHints;
 use plimsoll::live::http::{Limits, Stop};
 use plimsoll::live::upstream::{Client, Endpoint, Key};
 use plimsoll::scenario::Scenario;
@@ -186,7 +186,7 @@ pub fn whole(usage: &str) -> String {
 // ----- the gateway -----
 
 /// Keeps the journal, the ends and the fates.
-pub struct Desk {
+pub struct Recorder {
     pub journal: Writer<Vec<u8>>,
     pub ends: Vec<End>,
     pub fates: Vec<Fate>,
@@ -199,7 +199,7 @@ pub struct Desk {
 /// Requests as the balancer heard of them.
 pub type Asked = Arc<Mutex<Vec<Request>>>;
 
-impl Watcher for Desk {
+impl Observer for Recorder {
     fn record(&mut self, now: Time, input: &Input) {
         if let Input::Arrive(request) = input {
             self.asked.lock().expect("no panic").push(request.clone());
@@ -229,7 +229,7 @@ pub struct Gate {
     pub stop: watch::Sender<Stop>,
     pub under_way: Arc<AtomicU64>,
     pub asked: Asked,
-    pub task: JoinHandle<Desk>,
+    pub task: JoinHandle<Recorder>,
 }
 
 pub fn text(nodes: usize, node: &str, settings: &str) -> String {
@@ -269,14 +269,14 @@ impl Gate {
             client: Arc::new(client),
             models: vec!["real-model".to_owned(); urls.len()],
             classes: vec![class],
-            facts: Facts { regions: scenario.regions, attributes: scenario.attributes },
+            hints: RequestHints { regions: scenario.regions, attributes: scenario.attributes },
             limits,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let (stop, stopped) = watch::channel(Stop::No);
         let under_way = Arc::new(AtomicU64::new(0));
-        let mut desk = Desk {
+        let mut recorder = Recorder {
             journal: Writer::new(Vec::new(), &header).expect("memory"),
             ends: Vec::new(),
             fates: Vec::new(),
@@ -285,10 +285,10 @@ impl Gate {
             under_way: Arc::clone(&under_way),
             asked: Asked::default(),
         };
-        let asked = Arc::clone(&desk.asked);
+        let asked = Arc::clone(&recorder.asked);
         let task = tokio::spawn(async move {
-            gateway::serve(parts, listener, &mut desk, stopped).await;
-            desk
+            gateway::serve(parts, listener, &mut recorder, stopped).await;
+            recorder
         });
         Gate { address, stop, under_way, asked, task }
     }
@@ -296,16 +296,16 @@ impl Gate {
     /// Stops the gateway; what must hold of every run is asserted here.
     pub async fn close(self) -> (Vec<End>, Vec<Fate>) {
         self.stop.send_replace(Stop::Gently);
-        let desk = timeout(PATIENCE, self.task).await.expect("it stops").expect("no panic");
-        assert_eq!(desk.arrived, desk.fates.len(), "one fate a request");
-        assert_eq!(desk.dispatched, desk.ends.len(), "one end an attempt");
-        let journal = desk.journal.finish().expect("memory");
+        let recorder = timeout(PATIENCE, self.task).await.expect("it stops").expect("no panic");
+        assert_eq!(recorder.arrived, recorder.fates.len(), "one fate a request");
+        assert_eq!(recorder.dispatched, recorder.ends.len(), "one end an attempt");
+        let journal = recorder.journal.finish().expect("memory");
         let shown = String::from_utf8_lossy(&journal);
         assert!(!shown.contains(KEY) && !shown.contains(CLIENT_KEY), "no key in the journal");
         let verified =
             plimsoll::journal::replay(BufReader::new(journal.as_slice()), &mut |_, _| {});
         verified.unwrap_or_else(|error| panic!("the journal replays: {error}"));
-        (desk.ends, desk.fates)
+        (recorder.ends, recorder.fates)
     }
 
     pub async fn ask(&self, body: &Value) -> Reply {

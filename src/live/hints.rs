@@ -28,14 +28,14 @@ pub const SDK_RETRY: &str = "x-stainless-retry-count";
 
 /// Names that a scenario knows.
 #[derive(Clone, Debug, Default)]
-pub struct Facts {
+pub struct RequestHints {
     /// By `RegionId`; the empty name is "not said".
     pub regions: Vec<String>,
     /// As `key=value`, by bit.
     pub attributes: Vec<String>,
 }
 
-impl Facts {
+impl RequestHints {
     /// Returns the region a request comes from, if it says one that is known.
     #[must_use]
     pub fn region(&self, headers: &HeaderMap) -> Option<RegionId> {
@@ -94,9 +94,9 @@ mod tests {
     }
 
     #[test]
-    fn known_facts_are_read_and_others_left_out() {
+    fn known_hints_are_read_and_others_left_out() {
         let names = |list: &[&str]| list.iter().map(ToString::to_string).collect();
-        let facts = Facts {
+        let hints = RequestHints {
             regions: names(&["", "eu", "us"]),
             attributes: names(&["language=de", "risk=high", "risk=low"]),
         };
@@ -105,27 +105,27 @@ mod tests {
             (ATTRIBUTES, "language=de, colour=red"),
             (ATTRIBUTES, "risk=low,"),
         ]);
-        assert_eq!(facts.region(&said), Some(RegionId(2)));
-        assert_eq!(facts.attributes(&said), 0b101);
+        assert_eq!(hints.region(&said), Some(RegionId(2)));
+        assert_eq!(hints.attributes(&said), 0b101);
         let odd = headers(&[(REGION, "mars"), (ATTRIBUTES, "=,,language")]);
-        assert_eq!((facts.region(&odd), facts.attributes(&odd)), (None, 0));
-        assert_eq!(facts.region(&headers(&[(REGION, "")])), None, "not said is no region");
+        assert_eq!((hints.region(&odd), hints.attributes(&odd)), (None, 0));
+        assert_eq!(hints.region(&headers(&[(REGION, "")])), None, "not said is no region");
     }
 
     #[test]
     fn a_client_may_say_how_hard_its_request_is() {
-        let said = |value| Facts::complexity(&headers(&[(COMPLEXITY, value)]));
+        let said = |value| RequestHints::complexity(&headers(&[(COMPLEXITY, value)]));
         assert_eq!(said(" 0.73 "), Some(730));
         assert_eq!(said("1e99"), Some(u32::MAX));
         for odd in ["hard", "-1", "inf", "NaN", ""] {
             assert_eq!(said(odd), None, "{odd}");
         }
-        assert_eq!(Facts::complexity(&headers(&[])), None);
+        assert_eq!(RequestHints::complexity(&headers(&[])), None);
     }
 
     #[test]
     fn a_client_may_say_that_it_tries_again() {
-        let said = |list: &[(&'static str, &'static str)]| Facts::again(&headers(list));
+        let said = |list: &[(&'static str, &'static str)]| RequestHints::again(&headers(list));
         assert_eq!(said(&[(SDK_RETRY, "0")]), 0);
         assert_eq!(said(&[(SDK_RETRY, "2")]), 2);
         assert_eq!(said(&[(SDK_RETRY, "2"), (RETRY, "1")]), 1, "ours counts");
@@ -140,9 +140,12 @@ mod tests {
     fn a_session_is_named_by_the_header_or_else_by_the_user() {
         let a = headers(&[(SESSION, "a")]);
         let none = headers(&[]);
-        assert_eq!(Facts::session(&a, Some("b")), Facts::session(&none, Some("a")));
-        assert_ne!(Facts::session(&none, Some("b")), Facts::session(&none, Some("a")));
-        assert_eq!(Facts::session(&none, None), None);
-        assert_eq!(Facts::session(&none, Some("")), None);
+        assert_eq!(RequestHints::session(&a, Some("b")), RequestHints::session(&none, Some("a")));
+        assert_ne!(
+            RequestHints::session(&none, Some("b")),
+            RequestHints::session(&none, Some("a"))
+        );
+        assert_eq!(RequestHints::session(&none, None), None);
+        assert_eq!(RequestHints::session(&none, Some("")), None);
     }
 }
