@@ -10,23 +10,14 @@
 
 use std::collections::VecDeque;
 
-use serde::{Deserialize, Serialize};
-
 use super::balancer::Balancer;
-use super::event::{Event, Together};
-use super::fleet::{Node, PoolSpec, Tier};
+use super::requests::{Phase, Reach, RequestKey};
+use super::spec::node::Tier;
+use super::spec::pool::{BatchSpec, PoolSpec};
 use super::timer::Alarm;
-use super::under_way::{Phase, Reach, RequestKey};
-use crate::unit::{NodeId, PoolId, Span, Time};
-
-/// How a pool wants its requests in batches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BatchSpec {
-    /// At most so many requests are a batch. One is no batching at all.
-    pub size: u32,
-    /// Nobody is held longer while a node has room. Above zero.
-    pub window: Span,
-}
+use super::vocabulary::action::Together;
+use super::vocabulary::event::Event;
+use crate::unit::{NodeId, PoolId, Time};
 
 /// A request that is held.
 #[derive(Clone, Copy, Debug)]
@@ -67,18 +58,6 @@ impl Batcher {
     /// Returns how many are held.
     pub(super) fn len(&self) -> usize {
         self.line.len()
-    }
-}
-
-impl Node {
-    /// Returns whether a batch of so many finds room, or as much room as there ever is.
-    pub(super) fn fits(&self, members: u32) -> bool {
-        self.free() >= members.min(self.limit().unwrap_or(u32::MAX))
-    }
-
-    /// Returns how many more attempts it takes now.
-    fn free(&self) -> u32 {
-        self.limit().map_or(u32::MAX, |limit| limit.saturating_sub(self.ledger.requests))
     }
 }
 

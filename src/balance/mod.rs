@@ -8,74 +8,48 @@
 //! included. The same inputs at the same times give the same effects, bit for bit, which is why a
 //! journal of inputs is a whole run.
 
-mod admission;
 mod balancer;
 mod batch;
-mod choose;
-mod config;
-mod credential;
-mod event;
+mod concurrency;
 mod explain;
-mod failover;
 mod fleet;
-mod forecast;
-mod gate;
-mod guard;
 mod health;
-mod hearsay;
-mod hedge;
-mod invariant;
-mod job;
-mod ladder;
-mod limiter;
-mod limits;
-mod outlier;
 mod output;
-mod request;
-mod resize;
-mod route;
-mod saturation;
-mod scale;
-mod spill;
+mod overload;
+mod queue;
+mod quota;
+mod requests;
+mod retry;
+mod routing;
+mod scaling;
+mod spec;
 mod strategy;
 mod timer;
-mod under_way;
-mod unloaded;
-mod waiting;
+mod vocabulary;
 
-pub use admission::{Admission, Queue};
-pub use balancer::Balancer;
-pub use batch::BatchSpec;
-pub use choose::{ANSWERS_MAX, ArmView, CHOICES_MAX, Choose, ModelChoice, ModelWhy, SCORES_MAX};
-pub use config::Config;
-pub use event::{
-    Action, Attempt, Cause, Control, Effects, End, Event, Failure, Fate, FleetChange, Grade, Input,
-    Kind, LimitCause, Mark, MarkBy, MarkPhase, NoHedge, NoRetry, NodeReport, Outcome, PeerLoad,
-    PeerNode, ProbeResult, Progress, Reject, Scored, Settled, Stage, Term, TermUnit, Terms,
-    Together, Usage, Why,
+pub use balancer::{Balancer, check};
+pub use explain::Explain;
+pub use fleet::{Fleet, Ledger, Load, Node};
+pub use requests::Totals;
+pub use routing::{ANSWERS_MAX, Routes};
+pub use scaling::{State, Stats, Wanted, tick};
+pub use spec::{
+    ATTEMPTS_MAX, Admission, BatchSpec, CHOICES_MAX, Choose, Config, Degrade, DegradeSpec,
+    Generate, Guard, HEDGE_SAMPLES_MIN, HEDGES_BURST, HealthSettings, HedgeAfter, HedgeSpec,
+    LIMITER_MAX, LIMITER_WINDOW_MIN, LimiterLaw, LimiterSpec, Limits, Locality, MIN_SHARE_MAX,
+    Match, NodeSpec, Order, Outlier, PEER_FRESH, PEERS_SLOW, PEERS_SUCCESS, PoolSpec, Pressure,
+    Prices, Queue, REPORT_FRESH, RETRIES_MIN, RETRY_AFTER_DEFAULT, RETRY_AFTER_MAX, Reason, Retry,
+    RouteSpec, Rung, SATURATION_EVERY, SATURATION_MAX, SCORES_MAX, ScaleSpec, ShedSpec, Signal,
+    Target, TenantLimits, Tenants, Tier, Timeouts, View, WINDOW_MAX, Waiting,
 };
-pub use explain::{CANDIDATES_MAX, Candidate, Explain, Explanation, Filter, Verdict};
-pub use failover::{ATTEMPTS_MAX, RETRIES_MIN, Retry, Timeouts};
-pub use fleet::{
-    Fleet, Ledger, Limits, Locality, Node, NodeSpec, NodeState, PoolSpec, Prices, Tier,
-};
-pub use guard::{Generate, Guard};
-pub use health::{HealthSettings, RETRY_AFTER_DEFAULT, RETRY_AFTER_MAX};
-pub use hearsay::{Load, PEER_FRESH, REPORT_FRESH, Signal, View};
-pub use hedge::{HEDGE_SAMPLES_MIN, HEDGES_BURST, HedgeAfter, HedgeSpec};
-pub use invariant::check;
-pub use job::{JobFate, JobNews, JobPhase, JobStep};
-pub use ladder::{DegradeSpec, Rung};
-pub use limiter::{LIMITER_MAX, LIMITER_WINDOW_MIN, LimiterLaw, LimiterSpec};
-pub use limits::{TenantLimits, Tenants};
-pub use outlier::{Outlier, PEERS_SLOW, PEERS_SUCCESS, WINDOW_MAX};
-pub use request::{Priority, Request};
-pub use route::{Degrade, Match, Pressure, RouteSpec, Routes};
-pub use saturation::{SATURATION_EVERY, SATURATION_MAX, ShedSpec};
-pub use scale::{Reason, ScaleSpec, State, Stats, Target, Wanted, tick};
 pub use strategy::{
     DispatchFacts, Fact, Memo, PickContext, REGISTRY, SCAN_MAX, Setting, SettingKind, Shortlist,
     Strategy, StrategyDef, StrategySpec, score, usable,
 };
-pub use under_way::Totals;
-pub use waiting::{MIN_SHARE_MAX, Order, Waiting};
+pub use vocabulary::{
+    Action, ArmView, Attempt, CANDIDATES_MAX, Candidate, Cause, Control, Effects, End, Event,
+    Explanation, Failure, Fate, Filter, FleetChange, Grade, Input, JobFate, JobNews, JobPhase,
+    JobStep, Kind, LimitCause, Mark, MarkBy, MarkPhase, ModelChoice, ModelWhy, NoHedge, NoRetry,
+    NodeReport, NodeState, Outcome, PeerLoad, PeerNode, Priority, ProbeResult, Progress, Reject,
+    Request, Scored, Settled, Stage, Term, TermUnit, Terms, Together, Usage, Verdict, Why,
+};

@@ -1,6 +1,6 @@
 //! How long answers are expected to be: one mean a class, learnt from answers seen.
 
-use super::request::Request;
+use super::vocabulary::request::Request;
 use crate::unit::Tokens;
 
 /// The mean length of answers, learnt from those seen.

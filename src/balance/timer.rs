@@ -9,7 +9,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-use super::under_way::{RequestKey, TryKey};
+use super::requests::{RequestKey, TryKey};
 use crate::unit::{NodeId, PeerId, PoolId, Span, Time};
 
 /// What to do when the time has come.

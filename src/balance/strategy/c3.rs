@@ -6,9 +6,8 @@
 //! bad. The service time is taken to be the response time over the requests that were in flight.
 
 use super::{Fact, PickContext, Setting, SettingKind, Strategy, StrategyDef, pick_least};
-use crate::balance::event::{End, Term, Terms, Why};
-use crate::balance::failover::wasted;
 use crate::balance::fleet::Fleet;
+use crate::balance::vocabulary::{End, Term, Terms, Why};
 use crate::rng::Rng;
 use crate::unit::{NodeId, Time};
 
@@ -89,7 +88,7 @@ impl Strategy for C3 {
         let seat = member.seat as usize;
         let response = match end {
             End::Done => took.seconds(),
-            end if wasted(end) => took.seconds().max(PENALTY),
+            end if end.is_wasted() => took.seconds().max(PENALTY),
             _ => return,
         };
         if self.nodes.len() <= seat {

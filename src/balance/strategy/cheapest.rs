@@ -6,8 +6,8 @@
 //! before anything is bought. Cheap nodes fill up: give them a concurrency limit.
 
 use super::{PickContext, Strategy, StrategyDef, least_connections, pick_least};
-use crate::balance::event::{Term, Terms, Usage, Why};
-use crate::balance::hearsay::Signal;
+use crate::balance::spec::Signal;
+use crate::balance::vocabulary::{Term, Terms, Usage, Why};
 use crate::rng::Rng;
 use crate::unit::{NodeId, Tokens};
 

@@ -15,8 +15,8 @@ use super::hashing::{KEYS, Key, distance};
 use super::{
     PickContext, Setting, SettingKind, Strategy, StrategyDef, least_connections, pick_least,
 };
-use crate::balance::event::{Scored, Term, Terms, Why};
-use crate::balance::hearsay::Signal;
+use crate::balance::spec::Signal;
+use crate::balance::vocabulary::{Scored, Term, Terms, Why};
 use crate::rng::{Rng, mix};
 use crate::unit::NodeId;
 

@@ -9,8 +9,8 @@ use super::prefix_index::PrefixIndex;
 use super::{
     Fact, PickContext, Setting, SettingKind, Shortlist, Strategy, StrategyDef, pick_least,
 };
-use crate::balance::event::{Term, Terms, Why};
 use crate::balance::fleet::Fleet;
+use crate::balance::vocabulary::{Term, Terms, Why};
 use crate::rng::Rng;
 use crate::unit::{NodeId, Time};
 

@@ -188,8 +188,8 @@ pub fn check(text: &str) -> Result<(), FormulaError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::score::DEFAULT;
     use super::*;
+    use crate::balance::score::DEFAULT;
 
     #[test]
     fn formulas_are_checked_with_their_place() {

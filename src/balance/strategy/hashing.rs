@@ -5,7 +5,7 @@
 //! weights, least disruption (Thaler and Ravishankar 1998; weighted by Schindelhauer 2005).
 
 use super::PickContext;
-use crate::balance::request::Request;
+use crate::balance::vocabulary::Request;
 use crate::rng::mix;
 use crate::unit::NodeId;
 

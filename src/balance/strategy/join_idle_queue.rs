@@ -9,9 +9,9 @@ use std::collections::VecDeque;
 use super::{
     Fact, PickContext, Setting, SettingKind, Strategy, StrategyDef, least_connections, pick_least,
 };
-use crate::balance::event::{Scored, Term, Terms, Why};
 use crate::balance::fleet::Fleet;
-use crate::balance::hearsay::Signal;
+use crate::balance::spec::Signal;
+use crate::balance::vocabulary::{Scored, Term, Terms, Why};
 use crate::rng::Rng;
 use crate::unit::{NodeId, Time};
 

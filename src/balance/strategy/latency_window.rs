@@ -8,9 +8,8 @@
 //! count as failures (with 1,000 s), and requests in flight are not seen.
 
 use super::{Fact, PickContext, Setting, SettingKind, Strategy, StrategyDef, pick_least};
-use crate::balance::event::{End, Term, Terms, Why};
-use crate::balance::failover::wasted;
 use crate::balance::fleet::Fleet;
+use crate::balance::vocabulary::{End, Term, Terms, Why};
 use crate::rng::Rng;
 use crate::unit::{NodeId, Span, Time};
 
@@ -160,7 +159,7 @@ impl Strategy for LatencyWindow {
                 End::TimedOut(_) => self.sample(now, seat, COMPAT_PENALTY),
                 _ => {}
             }
-        } else if wasted(end) {
+        } else if end.is_wasted() {
             self.sample(now, seat, took.seconds().max(PENALTY));
         } else if end == End::Done {
             self.sample(now, seat, first_token.unwrap_or(took).seconds());

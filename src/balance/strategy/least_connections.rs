@@ -6,8 +6,8 @@
 //! to all of them, unless what it sent since is added (`reported+own`).
 
 use super::{PickContext, SIGNAL, Strategy, StrategyDef, pick_least};
-use crate::balance::event::{Term, Terms, Why};
-use crate::balance::hearsay::Signal;
+use crate::balance::spec::Signal;
+use crate::balance::vocabulary::{Term, Terms, Why};
 use crate::rng::Rng;
 use crate::unit::NodeId;
 

@@ -5,7 +5,7 @@
 //! saturates at one: better as a part of another score.
 
 use super::{PickContext, Shortlist, Strategy, StrategyDef, pick_least};
-use crate::balance::event::{Term, Terms, Why};
+use crate::balance::vocabulary::{Term, Terms, Why};
 use crate::rng::Rng;
 use crate::unit::NodeId;
 

@@ -7,7 +7,7 @@
 //! relative capacity; without it tokens are no better than requests.
 
 use super::{PickContext, Setting, SettingKind, Strategy, StrategyDef, pick_least};
-use crate::balance::event::{Term, Terms, Why};
+use crate::balance::vocabulary::{Term, Terms, Why};
 use crate::rng::Rng;
 use crate::unit::NodeId;
 

@@ -11,11 +11,12 @@
 use std::cell::RefCell;
 use std::fmt;
 
-use super::event::{End, Scored, Terms, Usage, Why};
-use super::explain::Filter;
-use super::fleet::{Fleet, Node, Tier};
-use super::hearsay::Signal;
-use super::request::Request;
+use super::fleet::{Fleet, Node};
+use super::spec::Signal;
+use super::spec::Tier;
+use super::vocabulary::Filter;
+use super::vocabulary::Request;
+use super::vocabulary::{End, Scored, Terms, Usage, Why};
 use crate::rng::Rng;
 use crate::unit::{ClassId, NodeId, PoolId, RegionId, Span, Time, Tokens};
 

@@ -4,7 +4,7 @@
 //! and a replay refuse it, and its journals cannot be verified.
 
 use super::{PickContext, Strategy, StrategyDef};
-use crate::balance::event::{Scored, Why};
+use crate::balance::vocabulary::{Scored, Why};
 use crate::rng::Rng;
 use crate::unit::NodeId;
 

@@ -13,10 +13,9 @@
 //! (with 10 s the estimate is gone before a long answer ends).
 
 use super::{Fact, PickContext, Setting, SettingKind, Strategy, StrategyDef, pick_least};
-use crate::balance::event::{End, Term, Terms, Why};
-use crate::balance::failover::wasted;
 use crate::balance::fleet::Fleet;
-use crate::balance::hearsay::Signal;
+use crate::balance::spec::Signal;
+use crate::balance::vocabulary::{End, Term, Terms, Why};
 use crate::rng::Rng;
 use crate::unit::{NodeId, Span, Time};
 
@@ -132,7 +131,7 @@ impl Strategy for PeakEwma {
             }
             Fact::Ended { node, end, took, first_token, .. } => {
                 let seat = fleet.node(node).seat as usize;
-                if wasted(end) {
+                if end.is_wasted() {
                     self.sample(now, seat, took.max(PENALTY).seconds());
                 } else if end == End::Done && (self.total || first_token.is_none()) {
                     // An answer that did not stream has no first token of its own.

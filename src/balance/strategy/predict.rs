@@ -19,8 +19,8 @@
 //! time to the first token.
 
 use super::{DispatchFacts, Fact, Memo, PickContext};
-use crate::balance::event::End;
 use crate::balance::fleet::Fleet;
+use crate::balance::vocabulary::End;
 use crate::unit::{NodeId, Span, Time, Tokens};
 
 /// Forgetting of a shape, in seconds.

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::{PickContext, Shortlist};
-use crate::balance::request::Request;
+use crate::balance::vocabulary::Request;
 use crate::unit::{NodeId, Tokens};
 
 /// Nodes remembered for a prefix.

@@ -12,10 +12,9 @@ use super::{
     Fact, Memo, PickContext, Setting, SettingKind, Strategy, StrategyDef, least_connections,
     pick_least,
 };
-use crate::balance::event::{End, Scored, Term, Terms, Why};
-use crate::balance::failover::wasted;
 use crate::balance::fleet::Fleet;
-use crate::balance::hearsay::Signal;
+use crate::balance::spec::Signal;
+use crate::balance::vocabulary::{End, Scored, Term, Terms, Why};
 use crate::rng::Rng;
 use crate::unit::{NodeId, Span, Time};
 
@@ -204,7 +203,7 @@ impl Strategy for Prequal {
         let Fact::Ended { node, end, took, first_token, sent, .. } = *fact else { return };
         let sample = match end {
             End::Done => first_token.unwrap_or(took).seconds(),
-            end if wasted(end) => took.seconds().max(PENALTY),
+            end if end.is_wasted() => took.seconds().max(PENALTY),
             _ => return,
         };
         let Some(memo) = sent.memo else { return };

@@ -1,7 +1,7 @@
 //! Random: any candidate, each with the same probability. Never herds, never learns.
 
 use super::{PickContext, Strategy, StrategyDef};
-use crate::balance::event::{Scored, Why};
+use crate::balance::vocabulary::{Scored, Why};
 use crate::rng::Rng;
 use crate::unit::NodeId;
 

@@ -94,8 +94,8 @@ impl<'de> Deserialize<'de> for StrategySpec {
 
 #[cfg(test)]
 mod tests {
-    use super::super::spec::SETTINGS_MAX;
     use super::*;
+    use crate::balance::strategy::spec::SETTINGS_MAX;
 
     #[test]
     fn every_entry_is_complete_and_builds() {

@@ -1,7 +1,7 @@
 //! Round robin: each node in turn. Blind to load, speed and price.
 
 use super::{PickContext, Strategy, StrategyDef};
-use crate::balance::event::{Scored, Why};
+use crate::balance::vocabulary::{Scored, Why};
 use crate::rng::Rng;
 use crate::unit::NodeId;
 

@@ -11,8 +11,8 @@ use super::shortest_expected::Eye;
 use super::{
     Fact, Memo, PickContext, Setting, SettingKind, Strategy, StrategyDef, StrategySpec, cheapest,
 };
-use crate::balance::event::{Term, Terms, Why};
 use crate::balance::fleet::Fleet;
+use crate::balance::vocabulary::{Term, Terms, Why};
 use crate::rng::Rng;
 use crate::unit::{NodeId, Time};
 

@@ -10,8 +10,8 @@ use super::{
     PickContext, Setting, SettingKind, Shortlist, Strategy, StrategyDef, least_connections,
     pick_least,
 };
-use crate::balance::event::{Term, Terms, Why};
-use crate::balance::hearsay::Signal;
+use crate::balance::spec::Signal;
+use crate::balance::vocabulary::{Term, Terms, Why};
 use crate::rng::Rng;
 use crate::unit::NodeId;
 

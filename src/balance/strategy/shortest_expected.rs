@@ -6,8 +6,8 @@
 use super::predict::{Prediction, Predictor};
 use super::prefix_index::PrefixIndex;
 use super::{Fact, Memo, PickContext, Shortlist, Strategy, StrategyDef, pick_least};
-use crate::balance::event::{Term, Terms, Why};
 use crate::balance::fleet::Fleet;
+use crate::balance::vocabulary::{Term, Terms, Why};
 use crate::rng::Rng;
 use crate::unit::{NodeId, Time};
 

@@ -8,8 +8,8 @@
 use super::predict::Prediction;
 use super::shortest_expected::{Eye, seconds};
 use super::{Fact, Memo, PickContext, Setting, SettingKind, Strategy, StrategyDef, cheapest};
-use crate::balance::event::{Term, Terms, Why};
 use crate::balance::fleet::Fleet;
+use crate::balance::vocabulary::{Term, Terms, Why};
 use crate::rng::Rng;
 use crate::unit::{NodeId, Span, Time};
 

@@ -16,9 +16,9 @@
 use super::predict::Prediction;
 use super::shortest_expected::Eye;
 use super::{Fact, Memo, PickContext, Setting, SettingKind, Strategy, StrategyDef, cheapest};
-use crate::balance::event::{End, Scored, Term, Terms, Why};
 use crate::balance::fleet::Fleet;
-use crate::balance::request::Priority;
+use crate::balance::vocabulary::Priority;
+use crate::balance::vocabulary::{End, Scored, Term, Terms, Why};
 use crate::rng::Rng;
 use crate::unit::{NodeId, Span, Time};
 

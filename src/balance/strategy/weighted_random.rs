@@ -5,7 +5,7 @@
 //! summed and one is drawn by inversion, so the probabilities are exact.
 
 use super::{PickContext, Strategy, StrategyDef};
-use crate::balance::event::{Scored, Why};
+use crate::balance::vocabulary::{Scored, Why};
 use crate::rng::Rng;
 use crate::unit::NodeId;
 

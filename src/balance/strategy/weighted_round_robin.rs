@@ -14,7 +14,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::{PickContext, SCAN_MAX, Strategy, StrategyDef};
-use crate::balance::event::{Scored, Why};
+use crate::balance::vocabulary::{Scored, Why};
 use crate::rng::Rng;
 use crate::unit::NodeId;
 

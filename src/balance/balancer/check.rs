@@ -1,0 +1,230 @@
+//! What must always hold, numbered, and a check that recounts it from scratch.
+//!
+//! What one look at the machine can tell is here; what needs history is a fold over events in
+//! `lab::chaos`, where all numbers are listed. I01 conservation: who arrived waits, is held, is in
+//! flight, is in back-off or is settled. I02 one fate (asserted where a request settles). I03 the
+//! attempts that run are those that are not being given up. I04 a node's ledger is what its
+//! unfinished attempts hold, and what is off or starts has no work. I05 a node is open exactly when
+//! it serves and has room. I06 no more wait than the room holds. I16 what budgets are shares of is
+//! what there is. I17 attempts are at most as many as allowed. I18 at most two attempts of a request
+//! run, on two nodes, and none beside one that has begun. I26 tenants: what their books say is under
+//! way is, at what it is expected to cost, and no more than they may have. I31 time never goes back
+//! (asserted in `handle`). I37 nobody is shed before somebody who matters less. I34 no idling: if a request waits, no node that may serve it is open, or a
+//! limit of its pool or tenant holds it back. I39 Little's law in integers. I54 what a limiter found is within its bounds and in
+//! force. The check costs as much
+//! as there are nodes and requests under way; tests and `plimsoll chaos` call it after every input.
+
+use super::Balancer;
+use crate::balance::batch::Batcher;
+use crate::balance::fleet::ledger::Ledger;
+use crate::balance::requests::{Live, Phase, Running, TryKey};
+use crate::balance::retry::Amount;
+use crate::balance::spec::node::Tier;
+use crate::balance::spec::retry::ATTEMPTS_MAX;
+use crate::balance::spec::route::Pressure;
+use crate::balance::vocabulary::state::NodeState;
+use crate::unit::{NodeId, PoolId, RouteId};
+
+/// Recounts every invariant of a moment.
+///
+/// # Errors
+/// The number of the first invariant that does not hold, and the figures that contradict it.
+pub fn check(balancer: &Balancer) -> Result<(), String> {
+    conservation(balancer)?;
+    ledgers(balancer)?;
+    budgets(balancer)?;
+    running(balancer)?;
+    no_idling(balancer)?;
+    bounds(balancer)?;
+    balancer.gate_adds_up()?;
+    balancer.limits_add_up()?;
+    balancer.sheds_in_order()?;
+    if balancer.lines.room.as_ref().is_some_and(|room| !room.adds_up()) {
+        return Err("I01: the waiting room does not add up".to_owned());
+    }
+    little(balancer)
+}
+
+fn conservation(balancer: &Balancer) -> Result<(), String> {
+    let totals = balancer.totals;
+    let live =
+        balancer.requests.values().filter(|live| live.phase != Phase::Settled).count() as u64;
+    if totals.arrived != totals.settled + live {
+        return Err(format!(
+            "I01: arrived {} != settled {} + {live}",
+            totals.arrived, totals.settled
+        ));
+    }
+    let waits = |live: &&Live| matches!(live.phase, Phase::Waiting(_));
+    let waiting = balancer.requests.values().filter(waits).count();
+    if waiting != balancer.lines.waiting as usize {
+        return Err(format!("I01: {waiting} wait, {} are counted", balancer.lines.waiting));
+    }
+    let held = |live: &&Live| matches!(live.phase, Phase::Held { .. });
+    let held = balancer.requests.values().filter(held).count();
+    let gathered: usize = balancer.batchers.iter().flatten().map(Batcher::len).sum();
+    if held != gathered {
+        return Err(format!("I01: {held} are held, {gathered} are gathered"));
+    }
+    if totals.dispatched != totals.ended + balancer.tries.len() as u64 {
+        return Err(format!(
+            "I01: dispatched {} != ended {} + unfinished {}",
+            totals.dispatched,
+            totals.ended,
+            balancer.tries.len()
+        ));
+    }
+    let unfinished: usize =
+        balancer.requests.values().map(|live| usize::from(live.unfinished)).sum();
+    if unfinished != balancer.tries.len() {
+        return Err(format!(
+            "I01: {unfinished} attempts by request, {} in all",
+            balancer.tries.len()
+        ));
+    }
+    Ok(())
+}
+
+/// What budgets are shares of is what there is.
+fn budgets(balancer: &Balancer) -> Result<(), String> {
+    let under_way = || balancer.requests.values().filter(|live| live.phase != Phase::Settled);
+    let sum = |retries: bool| {
+        let mut sum = Amount::default();
+        let counts = under_way().filter(|live| live.retrying || !retries);
+        counts.for_each(|live| sum += Amount::of(&live.request));
+        sum
+    };
+    for (recount, counted) in [(sum(false), balancer.under_way), (sum(true), balancer.retrying)] {
+        if recount != counted {
+            return Err(format!("I16: {recount:?} under way, {counted:?} counted"));
+        }
+    }
+    Ok(())
+}
+
+/// A request has two attempts in flight only as long as neither has begun, on two nodes, one of
+/// them its hedge; and those it has no use for any more are being given up.
+fn running(balancer: &Balancer) -> Result<(), String> {
+    for (key, live) in &balancer.requests {
+        let id = live.request.id.0;
+        // A cascade asks every model as often as any request may be tried.
+        let tries = if live.step > 0 { ATTEMPTS_MAX } else { balancer.retry.attempts };
+        let most = (tries + u8::from(live.hedged)).min(ATTEMPTS_MAX);
+        if live.attempts > most {
+            return Err(format!("I17: request {id} has {} attempts of {most}", live.attempts));
+        }
+        let running = match live.phase {
+            Phase::InFlight(running) => Some(running),
+            _ => None,
+        };
+        let open =
+            |this: &&TryKey| balancer.tries.get(**this).is_some_and(|this| this.closing.is_none());
+        let open: Vec<TryKey> = live.tries.iter().filter(open).copied().collect();
+        let mut said: Vec<TryKey> = running.into_iter().flat_map(Running::keys).collect();
+        said.sort_by_key(|this| balancer.tries.get(*this).map(|this| this.ordinal));
+        if open != said {
+            return Err(format!(
+                "I03: request {id} has {} attempts open, {} run",
+                open.len(),
+                said.len()
+            ));
+        }
+        let [one, other] = open[..] else { continue };
+        let (one, other) = (&balancer.tries[one], &balancer.tries[other]);
+        let begun = one.first_token.or(other.first_token).is_some();
+        let theirs = one.request == key && other.request == key;
+        if one.node == other.node || one.hedge == other.hedge || begun || !theirs || !live.hedged {
+            return Err(format!("I18: request {id} runs on {} and {}", one.node.0, other.node.0));
+        }
+    }
+    Ok(())
+}
+
+fn ledgers(balancer: &Balancer) -> Result<(), String> {
+    let fleet = &balancer.fleet;
+    let mut recount = vec![Ledger::default(); fleet.nodes().len()];
+    for this in balancer.tries.values() {
+        recount[this.node.index()].recount(&this.held);
+    }
+    for (index, node) in fleet.nodes().iter().enumerate() {
+        if node.ledger != recount[index] {
+            return Err(format!(
+                "I04: node {} has {:?}, not {:?}",
+                index, recount[index], node.ledger
+            ));
+        }
+        let id = NodeId(index as u32);
+        let out = matches!(node.state(), NodeState::Off | NodeState::Starting);
+        if out && node.ledger.requests > 0 {
+            return Err(format!("I04: node {index} is {} and has work", node.state().name()));
+        }
+        let may = fleet.serves(id) && node.has_room();
+        let listed = fleet.open(node.spec.pool, node.spec.tier).contains(&id);
+        if may != listed || may != fleet.is_open(id) {
+            return Err(format!("I05: node {index} may serve: {may}; listed as open: {listed}"));
+        }
+    }
+    if !fleet.hearsay().adds_up() {
+        return Err("I04: the sums over peers are not what the peers said".to_owned());
+    }
+    Ok(())
+}
+
+fn no_idling(balancer: &Balancer) -> Result<(), String> {
+    if balancer.lines.waiting == 0 {
+        return Ok(());
+    }
+    for index in 0..balancer.routes.count() {
+        let id = RouteId(index as u16);
+        let route = balancer.routes.get(id);
+        let someone = balancer.lines.entries(id).any(|place| {
+            let live = balancer.requests.get(place.key);
+            live.is_some_and(|live| {
+                let waits = live.phase == Phase::Waiting(place.number);
+                // Who is held back for its tenant's sake does not wait for a node.
+                let room = balancer.lines.room.as_ref();
+                waits && room.is_none_or(|room| !room.is_parked(live.request.tenant))
+            })
+        });
+        if balancer.has_quotas() {
+            // Whether one fits is a matter of its size and place: `gate` sets an alarm for it.
+            continue;
+        }
+        // With such a threshold, cheaper pools may stay open while few wait.
+        let degrade = route.degrade.as_ref();
+        let degrade = degrade.filter(|degrade| !matches!(degrade.when, Pressure::Waiting(_)));
+        let pools = route.to.iter().chain(degrade.iter().flat_map(|degrade| &degrade.to));
+        // A batch that is full may wait for more room than one of its nodes has.
+        let takes = |pool: &&PoolId| {
+            balancer.batcher(**pool).is_none_or(|batch| !batch.is_full())
+                && balancer.pool_has_room(**pool)
+        };
+        let open = pools.filter(takes).flat_map(|&pool| Tier::ALL.map(|tier| (pool, tier))).any(
+            |(pool, tier)| {
+                let nodes = balancer.fleet.open(pool, tier).iter();
+                nodes
+                    .map(|&node| balancer.fleet.node(node).spec.tags)
+                    .any(|tags| tags & route.require == route.require)
+            },
+        );
+        if someone && open {
+            return Err(format!("I34: route {index} has someone waiting and an open node"));
+        }
+    }
+    Ok(())
+}
+
+fn bounds(balancer: &Balancer) -> Result<(), String> {
+    if balancer.lines.waiting > balancer.queue.max {
+        return Err(format!("I06: {} wait, {} may", balancer.lines.waiting, balancer.queue.max));
+    }
+    Ok(())
+}
+
+fn little(balancer: &Balancer) -> Result<(), String> {
+    let totals = balancer.totals;
+    if totals.arrived == totals.settled && totals.area != totals.sojourn {
+        return Err(format!("I39: area {} != sojourn {}", totals.area, totals.sojourn));
+    }
+    Ok(())
+}

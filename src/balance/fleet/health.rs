@@ -1,0 +1,351 @@
+//! The health record of one node: what it remembers and how its state changes.
+//!
+//! It holds no settings and sets no timer; who may be ejected is the health checker's to say.
+
+use crate::balance::spec::health::{HealthSettings, RETRY_AFTER_DEFAULT, RETRY_AFTER_MAX};
+use crate::balance::vocabulary::event::Cause;
+use crate::balance::vocabulary::outcome::ProbeResult;
+use crate::balance::vocabulary::state::NodeState;
+use crate::unit::{Span, Time};
+
+/// So many probes for a token in a row that fail eject.
+const NO_TOKENS_MAX: u32 = 2;
+
+/// Weight of the newest outcome in the success probability.
+const GAIN: f64 = 0.15;
+/// The success probability relaxes towards one with this time constant, so that a node which
+/// failed is tried again.
+const RELAX: f64 = 30.0;
+/// The success probability never falls below this.
+const SUCCESS_MIN: f64 = 0.01;
+
+/// The health of one node.
+#[derive(Clone, Debug)]
+pub(in crate::balance) struct Health {
+    state: NodeState,
+    /// Blamed failures in a row.
+    failures: u32,
+    /// Ejections without a long healthy time between them.
+    ejections: u32,
+    /// When the ejection or the limit is over.
+    pub(in crate::balance) until: Time,
+    /// Number of the newest probe; an answer to an older one is late.
+    pub(in crate::balance) probe: u32,
+    /// Whether the newest probe is unanswered.
+    pub(in crate::balance) probing: bool,
+    good_probes: u32,
+    bad_probes: u32,
+    success: f64,
+    success_at: Time,
+    /// When it last came back from an ejection.
+    back_at: Time,
+    /// When anything last came from it.
+    pub(in crate::balance) heard: Time,
+    /// Refusals of the credential without a success between them.
+    refusals: u32,
+    /// Whether the newest probe asks for a token, and how many such have failed in a row.
+    generating: bool,
+    no_tokens: u32,
+}
+
+impl Default for Health {
+    fn default() -> Health {
+        Health {
+            state: NodeState::Up,
+            failures: 0,
+            ejections: 0,
+            until: Time::ZERO,
+            probe: 0,
+            probing: false,
+            good_probes: 0,
+            bad_probes: 0,
+            success: 1.0,
+            success_at: Time::ZERO,
+            back_at: Time::ZERO,
+            heard: Time::ZERO,
+            refusals: 0,
+            generating: false,
+            no_tokens: 0,
+        }
+    }
+}
+
+/// A change of state to be declared.
+pub(in crate::balance) type Change = (NodeState, NodeState, Cause);
+
+impl Health {
+    pub(in crate::balance) const fn state(&self) -> NodeState {
+        self.state
+    }
+
+    pub(in crate::balance) fn success(&self, now: Time) -> f64 {
+        // Exactly one while nothing has failed: no exponential on the common path, and load-type
+        // costs of healthy fleets stay whole numbers.
+        if self.success >= 1.0 {
+            return 1.0;
+        }
+        let idle = now.since(self.success_at).seconds();
+        let relaxed = 1.0 - (1.0 - self.success) * (-idle / RELAX).exp();
+        relaxed.max(SUCCESS_MIN)
+    }
+
+    /// Hears how an attempt ended. `wasted` lowers the success probability.
+    pub(in crate::balance) fn outcome(&mut self, now: Time, wasted: bool) {
+        if wasted || self.success < 1.0 {
+            let success = self.success(now);
+            let ended = if wasted { 0.0 } else { 1.0 };
+            self.success = success + GAIN * (ended - success);
+            // Close enough to one is one, so that healed nodes tie with those that never failed.
+            if self.success > 0.999 {
+                self.success = 1.0;
+            }
+            self.success_at = now;
+        }
+        if !wasted {
+            self.failures = 0;
+            self.refusals = 0;
+        }
+    }
+
+    /// Counts a blamed failure. Returns whether the node is due for ejection.
+    pub(in crate::balance) fn blame(&mut self, settings: &HealthSettings) -> bool {
+        self.failures = self.failures.saturating_add(1);
+        self.state == NodeState::Up && self.failures >= settings.consecutive
+    }
+
+    /// The failure of a request: `Failures`; or of probes.
+    const fn cause(&self, by_probes: bool) -> Cause {
+        if by_probes && self.generating && self.state.is_in_service() {
+            Cause::NoToken(self.no_tokens)
+        } else if by_probes {
+            Cause::Probes(self.bad_probes)
+        } else {
+            Cause::Failures(self.failures)
+        }
+    }
+
+    /// The credential was refused. Returns `None` if the node is not up.
+    pub(in crate::balance) fn refused(&mut self, now: Time, base: Span) -> Option<Change> {
+        let time = base.0.saturating_mul(1 << self.refusals.min(30));
+        let pause = Span(time).min(RETRY_AFTER_MAX);
+        if !self.state.is_in_service() {
+            return None;
+        }
+        self.refusals = self.refusals.saturating_add(1);
+        self.until = self.until.max(now + pause);
+        (self.state == NodeState::Up).then(|| self.go(NodeState::Limited, Cause::Credential(pause)))
+    }
+
+    /// Returns how often in a row the credential was refused, and until when the node rests.
+    pub(in crate::balance) const fn refusal(&self) -> (u32, Time) {
+        (self.refusals, self.until)
+    }
+
+    /// The credential was refused by another node that is asked with it. Returns `None` if this one is
+    /// not up, or need not rest.
+    pub(in crate::balance) fn refused_elsewhere(
+        &mut self,
+        now: Time,
+        refusals: u32,
+        until: Time,
+    ) -> Option<Change> {
+        if !self.state.is_in_service() || until <= now {
+            return None;
+        }
+        self.refusals = self.refusals.max(refusals);
+        self.until = self.until.max(until);
+        let pause = self.until.since(now);
+        (self.state == NodeState::Up).then(|| self.go(NodeState::Limited, Cause::Credential(pause)))
+    }
+
+    /// Ejects the node for a time that doubles with every ejection; `draw` is its jitter.
+    pub(in crate::balance) fn eject(
+        &mut self,
+        now: Time,
+        (settings, draw): (&HealthSettings, f64),
+        by_probes: bool,
+        cause: Option<Cause>,
+    ) -> Change {
+        // An ejection long after the last one starts from the beginning.
+        if now.since(self.back_at) > settings.eject_cap && self.state == NodeState::Up {
+            self.ejections = 0;
+        }
+        let time = settings.rest(self.ejections, draw);
+        self.ejections += 1;
+        // A later failure never brings an ejection's end forward.
+        self.until = self.until.max(now + time);
+        let cause = cause.unwrap_or(self.cause(by_probes));
+        self.no_tokens = 0;
+        self.good_probes = 0;
+        self.bad_probes = 0;
+        self.go(NodeState::Ejected, cause)
+    }
+
+    /// Leaves the node alone for as long as it asked, because of a 429 or because it is `busy`.
+    /// Returns `None` if it is not up.
+    pub(in crate::balance) fn limit(
+        &mut self,
+        now: Time,
+        retry_after: Option<Span>,
+        busy: bool,
+    ) -> Option<Change> {
+        let pause = retry_after.unwrap_or(RETRY_AFTER_DEFAULT).min(RETRY_AFTER_MAX);
+        match self.state {
+            NodeState::Up => {
+                self.until = self.until.max(now + pause);
+                let cause = if busy { Cause::Busy(pause) } else { Cause::RateLimited(pause) };
+                Some(self.go(NodeState::Limited, cause))
+            }
+            NodeState::Limited => {
+                self.until = self.until.max(now + pause);
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// The time of an ejection or limit is over, if `now` has reached it.
+    pub(in crate::balance) fn rested(&mut self, now: Time) -> Option<Change> {
+        if now < self.until {
+            return None;
+        }
+        match self.state {
+            NodeState::Limited => Some(self.go(NodeState::Up, Cause::LimitOver)),
+            NodeState::Ejected => {
+                // Answers to probes of before the ejection prove nothing.
+                self.good_probes = 0;
+                self.bad_probes = 0;
+                Some(self.go(NodeState::Probing, Cause::Probing))
+            }
+            _ => None,
+        }
+    }
+
+    /// Starts a probe and returns its number.
+    pub(in crate::balance) fn start_probe(&mut self, generating: bool) -> u32 {
+        self.generating = generating;
+        self.probe = self.probe.wrapping_add(1);
+        self.probing = true;
+        self.probe
+    }
+
+    /// Hears the answer to the newest probe. Returns what should follow.
+    pub(in crate::balance) fn probed(
+        &mut self,
+        result: ProbeResult,
+        settings: &HealthSettings,
+    ) -> Verdict {
+        self.probing = false;
+        if self.generating && self.state.is_in_service() {
+            // A node may say it is well and not be: good answers to the one kind of probe do not make up
+            // for bad ones to the other.
+            self.no_tokens = match result {
+                ProbeResult::Healthy => 0,
+                ProbeResult::Failed(_) => self.no_tokens.saturating_add(1),
+            };
+            let sick = self.state == NodeState::Up && self.no_tokens >= NO_TOKENS_MAX;
+            return if sick { Verdict::Eject } else { Verdict::Nothing };
+        }
+        match (result, self.state) {
+            (ProbeResult::Healthy, state) => {
+                self.bad_probes = 0;
+                self.good_probes = self.good_probes.saturating_add(1);
+                if state == NodeState::Probing && self.good_probes >= settings.rise {
+                    Verdict::Return
+                } else {
+                    Verdict::Nothing
+                }
+            }
+            (ProbeResult::Failed(_), NodeState::Probing) => {
+                self.bad_probes = self.bad_probes.saturating_add(1);
+                Verdict::Eject
+            }
+            (ProbeResult::Failed(_), state) => {
+                self.good_probes = 0;
+                self.bad_probes = self.bad_probes.saturating_add(1);
+                if state == NodeState::Up && self.bad_probes >= settings.fall {
+                    Verdict::Eject
+                } else {
+                    Verdict::Nothing
+                }
+            }
+        }
+    }
+
+    /// Brings an ejected node back.
+    pub(in crate::balance) fn come_back(&mut self, now: Time) -> Change {
+        self.failures = 0;
+        self.success = 1.0;
+        self.back_at = now;
+        let good = self.good_probes;
+        self.good_probes = 0;
+        self.go(NodeState::Up, Cause::Recovered(good))
+    }
+
+    /// An operator's word. Returns `None` if it changes nothing or the node is gone.
+    pub(in crate::balance) fn operate(&mut self, now: Time, to: NodeState) -> Option<Change> {
+        if self.state == NodeState::Gone || self.state == to {
+            return None;
+        }
+        if to == NodeState::Up && self.state != NodeState::Draining {
+            return None;
+        }
+        if to == NodeState::Draining && self.state == NodeState::Off {
+            return None;
+        }
+        if to == NodeState::Up {
+            // The operator vouches for it: no rest is owed, no failure is held against it.
+            self.until = now;
+            self.failures = 0;
+            self.bad_probes = 0;
+            self.success = 1.0;
+        }
+        self.probing = false;
+        Some(self.go(to, Cause::Operator))
+    }
+
+    /// Is off from the beginning.
+    pub(in crate::balance) fn off(&mut self) {
+        self.state = NodeState::Off;
+    }
+
+    /// Its group grows or shrinks.
+    pub(in crate::balance) fn scale(&mut self, now: Time, to: NodeState) -> Change {
+        self.probing = false;
+        if to == NodeState::Starting {
+            // A new process has no past.
+            *self = Health { state: self.state, probe: self.probe, ..Health::default() };
+        }
+        self.until = self.until.min(now);
+        self.go(to, Cause::Scaled)
+    }
+
+    /// Returns whether it had come back from its last ejection by then.
+    pub(in crate::balance) fn is_back_at(&self, time: Time) -> bool {
+        self.back_at <= time
+    }
+
+    /// Returns since how long ago it has been in service without a break.
+    pub(in crate::balance) fn back_for(&self, now: Time) -> Span {
+        now.since(self.back_at)
+    }
+
+    /// It has started.
+    pub(in crate::balance) fn started(&mut self, now: Time) -> Change {
+        self.back_at = now;
+        self.go(NodeState::Up, Cause::Started)
+    }
+
+    fn go(&mut self, to: NodeState, cause: Cause) -> Change {
+        let from = std::mem::replace(&mut self.state, to);
+        (from, to, cause)
+    }
+}
+
+/// What should follow the answer to a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::balance) enum Verdict {
+    Nothing,
+    Eject,
+    Return,
+}

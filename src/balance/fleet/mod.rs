@@ -1,0 +1,516 @@
+//! The fleet: nodes, their limits and prices, the in-flight ledger, and which of them are open.
+//!
+//! The ledger belongs to the core (the commonest public bug of LLM routers is a load count that
+//! one path forgot): `start`, `first_token`, `tokens` and `end` are its only writers, and what an
+//! attempt added is remembered with the attempt, so that exactly that is taken away again.
+//! For every pool and tier the fleet keeps a dense set of open nodes, so that a strategy can draw
+//! one in constant time from ten thousand. It never decides which open node is better.
+
+pub(super) mod health;
+pub(super) mod ledger;
+pub(super) mod node;
+pub(super) mod reports;
+
+pub(in crate::balance) use health::Health;
+pub(in crate::balance) use ledger::Held;
+pub use ledger::Ledger;
+pub use node::Node;
+pub(in crate::balance) use node::Trial;
+pub use reports::Load;
+
+use super::quota::limits::Quota;
+use super::spec::node::{NodeSpec, Tier};
+use super::spec::view::{Signal, View};
+use super::vocabulary::input::{NodeReport, PeerLoad, PeerNode};
+use super::vocabulary::state::NodeState;
+use crate::unit::{NodeId, PeerId, PoolId, Ratio, Span, Time, Tokens};
+use node::CLOSED;
+use reports::Hearsay;
+
+/// The nodes of one tier of one pool.
+#[derive(Clone, Debug, Default)]
+pub(in crate::balance) struct Group {
+    /// In file order; a node's seat never changes.
+    members: Vec<NodeId>,
+    /// Those that may be given work now, in no particular order.
+    open: Vec<NodeId>,
+    /// Attempts in flight on all members.
+    in_flight: u64,
+    /// Attempts that members that are up may take at a time.
+    capacity: u64,
+    /// Rises whenever a member, a weight or a price changes.
+    generation: u64,
+    /// The largest weight a member has had.
+    weight_max: u32,
+    /// Weights of members that are up.
+    up_weight: u64,
+    /// Members in service, and members that are ejected.
+    well: u32,
+    ill: u32,
+    /// Too few are well: ejected ones serve too.
+    panic: bool,
+}
+
+/// What a node without a limit adds to capacity: no fleet ever uses it up, and no sum overflows. From
+/// here on a sum of capacities has such a node in it.
+pub(in crate::balance) const UNLIMITED: u64 = 1 << 40;
+
+/// All pools and nodes.
+#[derive(Clone, Debug)]
+pub struct Fleet {
+    nodes: Vec<Node>,
+    groups: Vec<[Group; 3]>,
+    /// What others say of the nodes' load.
+    hearsay: Hearsay,
+    view: View,
+    /// Rises whenever a node changes state, joins, or is configured anew.
+    health_generation: u64,
+    /// By node, where limits a minute are kept here; empty where not.
+    quotas: Vec<Quota>,
+    /// By pool: below this share of well nodes a tier panics. Empty where none ever does.
+    panic: Vec<Option<Ratio>>,
+    /// Where panic began or ended and nobody has said so yet.
+    panics: Vec<(PoolId, Tier, bool)>,
+}
+
+/// Panic ends when the share of well nodes is above its threshold by so much.
+const CALM: f64 = 0.1;
+
+impl Fleet {
+    /// Builds a fleet in which every node is up.
+    ///
+    /// # Panics
+    /// If a node names a pool that does not exist or has weight zero.
+    #[must_use]
+    pub fn new(pools: usize, specs: Vec<NodeSpec>) -> Fleet {
+        let (groups, hearsay) = (Vec::new(), Hearsay::default());
+        let nodes = Vec::with_capacity(specs.len());
+        let mut fleet = Fleet {
+            nodes,
+            groups,
+            hearsay,
+            view: View::default(),
+            health_generation: 0,
+            quotas: Vec::new(),
+            panic: Vec::new(),
+            panics: Vec::new(),
+        };
+        fleet.groups.resize_with(pools, Default::default);
+        for spec in specs {
+            fleet.add(spec);
+        }
+        fleet
+    }
+
+    /// Adds a node that is up and returns its id.
+    ///
+    /// # Panics
+    /// As [`Fleet::new`].
+    pub(in crate::balance) fn add(&mut self, spec: NodeSpec) -> NodeId {
+        assert!(spec.weight > 0, "a node has a weight of at least one");
+        let id = NodeId(u32::try_from(self.nodes.len()).expect("fewer than 2^32 nodes"));
+        let group = &mut self.groups[spec.pool.index()][spec.tier as usize];
+        let seat = group.members.len() as u32;
+        self.health_generation += 1;
+        group.members.push(id);
+        group.generation += 1;
+        group.weight_max = group.weight_max.max(spec.weight);
+        group.up_weight += u64::from(spec.weight);
+        group.well += 1;
+        self.nodes.push(Node {
+            home: (spec.pool, spec.tier),
+            limit: spec.limits.concurrency,
+            prices: spec.prices,
+            spec: Box::new(spec),
+            ledger: Ledger::default(),
+            health: Health::default(),
+            seat,
+            open_at: CLOSED,
+            capacity: 0,
+            trial: None,
+            adaptive: None,
+        });
+        if !self.quotas.is_empty() {
+            self.quotas.push(Quota::new(&self.node(id).spec.limits));
+        }
+        self.refresh(id);
+        id
+    }
+
+    // ----- limits a minute -----
+
+    /// Keeps the nodes' limits a minute from now on: a node whose quota is used up is no candidate.
+    pub(in crate::balance) fn keep_quotas(&mut self) {
+        self.quotas = self.nodes.iter().map(|node| Quota::new(&node.spec.limits)).collect();
+    }
+
+    pub(in crate::balance) const fn has_quotas(&self) -> bool {
+        !self.quotas.is_empty()
+    }
+
+    /// Returns how long until a node's quota suffices for so many tokens.
+    pub(in crate::balance) fn quota_wait(&self, id: NodeId, now: Time, tokens: u64) -> Span {
+        self.quotas.get(id.index()).map_or(Span::ZERO, |quota| quota.wait(now, tokens))
+    }
+
+    pub(in crate::balance) fn take_quota(&mut self, id: NodeId, now: Time, tokens: u64) {
+        if let Some(quota) = self.quotas.get_mut(id.index()) {
+            quota.take(now, tokens);
+        }
+    }
+
+    pub(in crate::balance) fn settle_quota(
+        &mut self,
+        id: NodeId,
+        now: Time,
+        taken_at: Time,
+        taken: u64,
+        used: u64,
+    ) {
+        if let Some(quota) = self.quotas.get_mut(id.index()) {
+            quota.settle(now, taken_at, taken, used);
+        }
+    }
+
+    /// Returns the node.
+    ///
+    /// # Panics
+    /// If there is none of this id.
+    #[must_use]
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.index()]
+    }
+
+    /// Returns whether there is, or was, a node of this id.
+    #[must_use]
+    pub fn knows(&self, id: NodeId) -> bool {
+        id.index() < self.nodes.len()
+    }
+
+    /// Returns all nodes, gone ones included, in file order.
+    #[must_use]
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// Returns the nodes of one tier of a pool in file order, gone ones included.
+    #[must_use]
+    pub fn members(&self, pool: PoolId, tier: Tier) -> &[NodeId] {
+        &self.groups[pool.index()][tier as usize].members
+    }
+
+    /// Returns the nodes of one tier of a pool that may be given work now, in no particular order.
+    #[must_use]
+    pub fn open(&self, pool: PoolId, tier: Tier) -> &[NodeId] {
+        &self.groups[pool.index()][tier as usize].open
+    }
+
+    /// Returns attempts in flight on a pool, and how many its nodes that are up may take at a time.
+    #[must_use]
+    pub fn pool_load(&self, pool: PoolId) -> (u64, u64) {
+        let groups = &self.groups[pool.index()];
+        groups.iter().fold((0, 0), |(in_flight, capacity), group| {
+            (in_flight + group.in_flight, capacity + group.capacity)
+        })
+    }
+
+    /// Returns a number that rises whenever a node of the tier joins, or its weight or prices
+    /// change: what was computed from them is then to be computed anew.
+    #[must_use]
+    pub fn generation(&self, pool: PoolId, tier: Tier) -> u64 {
+        self.groups[pool.index()][tier as usize].generation
+    }
+
+    /// Returns a number that rises whenever a node changes state, joins, or is configured anew.
+    pub(in crate::balance) const fn health_generation(&self) -> u64 {
+        self.health_generation
+    }
+
+    /// Returns the attempts in flight on all nodes of the tier.
+    #[must_use]
+    pub fn tier_load(&self, pool: PoolId, tier: Tier) -> u64 {
+        self.groups[pool.index()][tier as usize].in_flight
+    }
+
+    /// Returns the largest weight that a node of the tier has had.
+    #[must_use]
+    pub fn weight_max(&self, pool: PoolId, tier: Tier) -> u32 {
+        self.groups[pool.index()][tier as usize].weight_max
+    }
+
+    /// Returns whether the node may be given work now: it is up and has room.
+    #[must_use]
+    pub fn is_open(&self, id: NodeId) -> bool {
+        self.node(id).open_at != CLOSED
+    }
+
+    /// Changes a node's configuration, except for its pool and tier, which are its home.
+    pub(in crate::balance) fn respec(&mut self, id: NodeId, change: impl FnOnce(&mut NodeSpec)) {
+        self.health_generation += 1;
+        let node = &mut self.nodes[id.index()];
+        let home = node.home;
+        let before = node.spec.weight;
+        change(&mut node.spec);
+        assert!((node.spec.pool, node.spec.tier) == home, "a node never changes its home");
+        if let Some(quota) = self.quotas.get_mut(id.index()) {
+            quota.relimit(&node.spec.limits);
+        }
+        node.prices = node.spec.prices;
+        node.find_limit();
+        assert!(node.spec.weight > 0, "a node has a weight of at least one");
+        let (weight, up) = (node.spec.weight, node.state() == NodeState::Up);
+        let group = &mut self.groups[home.0.index()][home.1 as usize];
+        if up {
+            group.up_weight = group.up_weight - u64::from(before) + u64::from(weight);
+        }
+        group.generation += 1;
+        group.weight_max = group.weight_max.max(weight);
+        self.refresh(id);
+    }
+
+    /// Says how long it believes what it is told.
+    pub(in crate::balance) const fn set_view(&mut self, view: View) {
+        self.view = view;
+    }
+
+    /// Remembers what a node said of itself, dated by the report's age.
+    pub(in crate::balance) fn hear_report(&mut self, id: NodeId, now: Time, report: NodeReport) {
+        let own = self.node(id).ledger.requests;
+        if let Some(quota) = self.quotas.get_mut(id.index()) {
+            quota.hear(now, report.requests_left, report.tokens_left);
+        }
+        self.hearsay.hear_report(id, now, report, own);
+    }
+
+    /// Remembers what a peer has in flight. Returns the number of its word and when it counts no
+    /// more; `None` if it comes too late to count.
+    pub(in crate::balance) fn hear_peer(
+        &mut self,
+        peer: PeerId,
+        now: Time,
+        load: PeerLoad,
+    ) -> Option<(u32, Time)> {
+        let (number, at) = self.hearsay.hear_peer(peer, now, load, self.nodes.len())?;
+        Some((number, at + self.view.peers_fresh))
+    }
+
+    /// Returns what was heard, for the parts that date it.
+    pub(in crate::balance) const fn hearsay(&self) -> &Hearsay {
+        &self.hearsay
+    }
+
+    /// A peer has been silent for too long.
+    pub(in crate::balance) fn silence(&mut self, peer: PeerId) {
+        self.hearsay.silence(peer);
+    }
+
+    /// Returns what a node last said of itself, unless that is too old; see [`View`].
+    #[must_use]
+    pub fn report(&self, id: NodeId, now: Time) -> Option<&NodeReport> {
+        self.hearsay.report(id, now, self.view.reports_fresh)
+    }
+
+    /// Returns what is in flight on a node: the own ledger and what fresh peers tell.
+    #[must_use]
+    pub fn load(&self, id: NodeId) -> Load {
+        self.hearsay.load(id, &self.node(id).ledger)
+    }
+
+    /// Returns the requests on a node as a signal has them.
+    #[must_use]
+    pub fn requests(&self, signal: Signal, id: NodeId, now: Time) -> u64 {
+        let ledger = &self.node(id).ledger;
+        self.hearsay.requests(signal, id, ledger, now, self.view.reports_fresh)
+    }
+
+    /// Returns what is in flight, for peers: nodes without anything are left out. Cost: all nodes.
+    #[must_use]
+    pub fn ledgers(&self) -> Vec<PeerNode> {
+        let busy = self.nodes.iter().enumerate().filter(|(_, node)| node.ledger.requests > 0);
+        busy.map(|(id, Node { ledger, .. })| PeerNode {
+            node: NodeId(id as u32),
+            requests: ledger.requests,
+            prompt: ledger.prompt,
+            output: ledger.output,
+        })
+        .collect()
+    }
+
+    /// Gives access to a node's health and brings the open set up to date after it.
+    pub(in crate::balance) fn with_health<T>(
+        &mut self,
+        id: NodeId,
+        change: impl FnOnce(&mut Health) -> T,
+    ) -> T {
+        let node = &mut self.nodes[id.index()];
+        let before = node.state();
+        let result = change(&mut node.health);
+        let after = node.state();
+        if before != after {
+            self.health_generation += 1;
+            self.recount(id, before, after);
+        }
+        self.refresh(id);
+        result
+    }
+
+    /// Keeps count of who is well, and begins or ends panic.
+    fn recount(&mut self, id: NodeId, before: NodeState, after: NodeState) {
+        let node = &mut self.nodes[id.index()];
+        // A pause that it asked for proves nothing.
+        if !after.is_in_service() && node.trial.take().is_some() {
+            node.find_limit();
+        }
+        let (weight, (pool, tier)) = (u64::from(node.spec.weight), node.home);
+        let panic = self.panic.get(pool.index()).copied().flatten();
+        let group = &mut self.groups[pool.index()][tier as usize];
+        group.well =
+            group.well + u32::from(after.is_in_service()) - u32::from(before.is_in_service());
+        group.ill = group.ill + u32::from(after.is_ejected()) - u32::from(before.is_ejected());
+        let up = |state| if state == NodeState::Up { weight } else { 0 };
+        group.up_weight = group.up_weight + up(after) - up(before);
+        let Some(threshold) = panic else { return };
+        // Where nobody is left to be well or ill, nobody is ill.
+        let all = group.well + group.ill;
+        let share = if all == 0 { 1.0 } else { f64::from(group.well) / f64::from(all) };
+        let calm = (threshold.value() + CALM).min(1.0);
+        let on = if group.panic { share < calm } else { share < threshold.value() };
+        if on != group.panic {
+            group.panic = on;
+            self.panics.push((pool, tier, on));
+            for at in 0..self.members(pool, tier).len() {
+                self.refresh(self.members(pool, tier)[at]);
+            }
+        }
+    }
+
+    /// Says by pool below which share of well nodes a tier panics.
+    pub(in crate::balance) fn set_panic(&mut self, panic: Vec<Option<Ratio>>) {
+        self.panic = panic;
+    }
+
+    /// Takes the news where panic began or ended.
+    pub(in crate::balance) fn take_panics(&mut self) -> Vec<(PoolId, Tier, bool)> {
+        std::mem::take(&mut self.panics)
+    }
+
+    /// Returns whether so few nodes of the tier are well that ejected ones serve too.
+    #[must_use]
+    pub fn panics(&self, pool: PoolId, tier: Tier) -> bool {
+        self.groups[pool.index()][tier as usize].panic
+    }
+
+    /// Returns the weights of the nodes of a tier that are up.
+    pub(in crate::balance) fn up_weight(&self, (pool, tier): (PoolId, Tier)) -> u64 {
+        self.groups[pool.index()][tier as usize].up_weight
+    }
+
+    /// Puts a node on trial until it has proved itself or leaves service; `None` ends that.
+    pub(in crate::balance) fn try_out(&mut self, id: NodeId, trial: Option<Trial>) {
+        let node = &mut self.nodes[id.index()];
+        node.trial = trial;
+        node.find_limit();
+        self.refresh(id);
+    }
+
+    /// Lets a node have so many attempts at a time as its limiter says. Returns whether this opened
+    /// the node.
+    pub(in crate::balance) fn adapt(&mut self, id: NodeId, adaptive: Option<u32>) -> bool {
+        let was_open = self.is_open(id);
+        let node = &mut self.nodes[id.index()];
+        node.adaptive = adaptive;
+        node.find_limit();
+        self.refresh(id);
+        !was_open && self.is_open(id)
+    }
+
+    /// Something came from a node.
+    pub(in crate::balance) fn hear(&mut self, id: NodeId, now: Time) {
+        self.nodes[id.index()].health.heard = now;
+    }
+
+    /// Returns whether a node may be given work as far as its state is concerned.
+    #[must_use]
+    pub fn serves(&self, id: NodeId) -> bool {
+        let node = &self.nodes[id.index()];
+        let state = node.state();
+        state == NodeState::Up || (state.is_ejected() && self.panics(node.home.0, node.home.1))
+    }
+
+    pub(in crate::balance) fn start(
+        &mut self,
+        id: NodeId,
+        now: Time,
+        prompt: Tokens,
+        expected_output: Tokens,
+    ) -> Held {
+        let ledger = &mut self.nodes[id.index()].ledger;
+        let held = ledger.start(prompt, expected_output);
+        self.hearsay.changed(id, now, ledger.requests);
+        self.group(id).in_flight += 1;
+        self.refresh(id);
+        held
+    }
+
+    pub(in crate::balance) fn first_token(&mut self, id: NodeId, held: &mut Held) {
+        self.nodes[id.index()].ledger.first_token(held);
+    }
+
+    pub(in crate::balance) fn tokens(
+        &mut self,
+        id: NodeId,
+        held: &mut Held,
+        before: Tokens,
+        so_far: Tokens,
+    ) {
+        self.nodes[id.index()].ledger.tokens(held, before, so_far);
+    }
+
+    /// Takes an attempt off the ledger. Returns whether this opened the node.
+    pub(in crate::balance) fn end(&mut self, id: NodeId, now: Time, held: &Held) -> bool {
+        let was_open = self.is_open(id);
+        let ledger = &mut self.nodes[id.index()].ledger;
+        ledger.end(held);
+        self.hearsay.changed(id, now, ledger.requests);
+        self.group(id).in_flight -= 1;
+        self.refresh(id);
+        !was_open && self.is_open(id)
+    }
+
+    fn group(&mut self, id: NodeId) -> &mut Group {
+        let (pool, tier) = self.nodes[id.index()].home;
+        &mut self.groups[pool.index()][tier as usize]
+    }
+
+    /// Puts the node into or takes it out of its group's open set, as its state demands.
+    fn refresh(&mut self, id: NodeId) {
+        let node = &self.nodes[id.index()];
+        let up = self.serves(id);
+        let capacity = node.limit.map_or(UNLIMITED, u64::from);
+        let (before, after) = (node.capacity, if up { capacity } else { 0 });
+        let wanted = up && node.has_room();
+        let place = node.open_at;
+        if before != after {
+            self.nodes[id.index()].capacity = after;
+            let group = self.group(id);
+            group.capacity = group.capacity - before + after;
+        }
+        let node = &self.nodes[id.index()];
+        if wanted == (place != CLOSED) {
+            return;
+        }
+        let (pool, tier) = node.home;
+        let open = &mut self.groups[pool.index()][tier as usize].open;
+        if wanted {
+            self.nodes[id.index()].open_at = open.len() as u32;
+            open.push(id);
+        } else {
+            open.swap_remove(place as usize);
+            let moved = open.get(place as usize).copied();
+            self.nodes[id.index()].open_at = CLOSED;
+            if let Some(moved) = moved {
+                self.nodes[moved.index()].open_at = place;
+            }
+        }
+    }
+}

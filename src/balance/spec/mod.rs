@@ -1,0 +1,35 @@
+//! What the machine is built from: specifications as configured, and whether they contradict
+//! themselves.
+//!
+//! Only data with `is_sound`: what a part makes of its specification is the part's business. The
+//! words here are the words of scenarios.
+
+pub(super) mod admission;
+pub(super) mod config;
+pub(super) mod health;
+pub(super) mod limiter;
+pub(super) mod node;
+pub(super) mod overload;
+pub(super) mod pool;
+pub(super) mod retry;
+pub(super) mod route;
+pub(super) mod scale;
+pub(super) mod view;
+
+pub use admission::{Admission, MIN_SHARE_MAX, Order, Queue, TenantLimits, Tenants, Waiting};
+pub use config::Config;
+pub use health::{
+    Generate, Guard, HealthSettings, Outlier, PEERS_SLOW, PEERS_SUCCESS, RETRY_AFTER_DEFAULT,
+    RETRY_AFTER_MAX, WINDOW_MAX,
+};
+pub use limiter::{LIMITER_MAX, LIMITER_WINDOW_MIN, LimiterLaw, LimiterSpec};
+pub use node::{Limits, NodeSpec, Prices, Tier};
+pub use overload::{DegradeSpec, Rung, SATURATION_EVERY, SATURATION_MAX, ShedSpec};
+pub use pool::{BatchSpec, Locality, PoolSpec};
+pub use retry::{
+    ATTEMPTS_MAX, HEDGE_SAMPLES_MIN, HEDGES_BURST, HedgeAfter, HedgeSpec, RETRIES_MIN, Retry,
+    Timeouts,
+};
+pub use route::{CHOICES_MAX, Choose, Degrade, Match, Pressure, RouteSpec, SCORES_MAX};
+pub use scale::{Reason, ScaleSpec, Target};
+pub use view::{PEER_FRESH, REPORT_FRESH, Signal, View};

@@ -1,0 +1,237 @@
+//! What is done about load, as configured: who is shed, and what else is given up.
+
+use serde::{Deserialize, Serialize};
+
+use crate::balance::vocabulary::request::Priority;
+use crate::unit::{Ratio, Span, Tokens};
+
+/// How often saturation is found.
+pub const SATURATION_EVERY: Span = Span::from_millis(250);
+
+/// More than so much is as bad as so much.
+pub const SATURATION_MAX: Ratio = Ratio(2_000_000);
+
+/// Who is shed when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShedSpec {
+    /// By priority, the most important first: at and above this saturation its requests are turned
+    /// away. `None` is never. None is below the next one.
+    pub at: [Option<Ratio>; 4],
+    /// They come in again when the saturation is so much below that.
+    pub hysteresis: Ratio,
+}
+
+impl Default for ShedSpec {
+    fn default() -> ShedSpec {
+        let at = [None, Some(Ratio(1_000_000)), Some(Ratio(850_000)), Some(Ratio(700_000))];
+        ShedSpec { at, hysteresis: Ratio(100_000) }
+    }
+}
+
+impl ShedSpec {
+    /// Whether less important priorities go first.
+    pub(in crate::balance) fn is_sound(&self) -> bool {
+        let at = self.at.map(|at| at.map_or(u32::MAX, |at| at.0));
+        at.is_sorted_by(|more, less| more >= less) && at[3] > self.hysteresis.0
+    }
+}
+
+/// A step of the ladder.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Rung {
+    /// Nothing is given up.
+    #[default]
+    Calm,
+    /// No second attempts beside late ones.
+    Hedges,
+    /// Fewer wait, and not as long.
+    Queue,
+    /// What is sheddable is turned away.
+    Shed,
+    /// Answers have at most so many tokens.
+    Clamp,
+    /// The pools a route degrades to come first; of a route without such pools, its second one does.
+    Cheaper,
+    /// Everything that is not critical is turned away.
+    Reject,
+}
+
+impl Rung {
+    /// All rungs that give something up, in order.
+    pub const ALL: [Rung; 6] =
+        [Rung::Hedges, Rung::Queue, Rung::Shed, Rung::Clamp, Rung::Cheaper, Rung::Reject];
+
+    /// Returns the word of scenarios and reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Rung::Calm => "calm",
+            Rung::Hedges => "hedges",
+            Rung::Queue => "queue",
+            Rung::Shed => "shed",
+            Rung::Clamp => "clamp",
+            Rung::Cheaper => "cheaper",
+            Rung::Reject => "reject",
+        }
+    }
+
+    /// Returns what it gives up, in a few words.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Rung::Calm => "nothing is given up",
+            Rung::Hedges => "no hedges",
+            Rung::Queue => "shorter queue",
+            Rung::Shed => "sheddable turned away",
+            Rung::Clamp => "answers clamped",
+            Rung::Cheaper => "cheaper model first",
+            Rung::Reject => "all but critical turned away",
+        }
+    }
+
+    /// Returns the rung that turns away requests of this priority, if one up to this one does.
+    pub(in crate::balance) fn rejects(
+        self,
+        spec: &DegradeSpec,
+        priority: Priority,
+    ) -> Option<Rung> {
+        let by = match priority {
+            Priority::Critical => &[][..],
+            Priority::Sheddable => &[Rung::Shed, Rung::Reject],
+            Priority::High | Priority::Normal => &[Rung::Reject],
+        };
+        by.iter().copied().find(|rung| self >= *rung && spec.threshold(*rung).is_some())
+    }
+
+    /// Returns the rung to go to at this saturation after having stood here for so long, and the
+    /// threshold that was passed.
+    pub(in crate::balance) fn step(
+        self,
+        spec: &DegradeSpec,
+        saturation: Ratio,
+        stood: Span,
+    ) -> Option<(Rung, Ratio)> {
+        if stood < spec.stay {
+            return None;
+        }
+        let mut above = Rung::ALL.into_iter().filter(|rung| *rung > self);
+        let next = above.find_map(|rung| Some((rung, spec.threshold(rung)?)));
+        if let Some((_, at)) = next
+            && saturation >= at
+        {
+            return next;
+        }
+        let at = spec.threshold(self)?;
+        let low = saturation.0.saturating_add(spec.hysteresis.0) < at.0;
+        let below = Rung::ALL.into_iter().rfind(|r| *r < self && spec.threshold(*r).is_some());
+        low.then_some((below.unwrap_or(Rung::Calm), at))
+    }
+}
+
+/// When what is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DegradeSpec {
+    /// By rung, in the order of [`Rung::ALL`]: the saturation from which on it is gone up to. `None`
+    /// leaves it out. None is below the one before.
+    pub at: [Option<Ratio>; 6],
+    /// It is left downwards when the saturation is so much below that.
+    pub hysteresis: Ratio,
+    /// A rung is stood on for so long at least.
+    pub stay: Span,
+    /// What is left of the queue's places, by route, and of the time one may wait.
+    pub queue: Ratio,
+    /// What answers are clamped to. At least one.
+    pub max_tokens: Tokens,
+}
+
+impl Default for DegradeSpec {
+    fn default() -> DegradeSpec {
+        let at = [600_000, 700_000, 800_000, 900_000, 1_000_000, 1_200_000];
+        DegradeSpec {
+            at: at.map(|at| Some(Ratio(at))),
+            hysteresis: Ratio(100_000),
+            stay: Span::from_secs(5),
+            queue: Ratio(250_000),
+            max_tokens: Tokens(256),
+        }
+    }
+}
+
+impl DegradeSpec {
+    /// Returns the saturation from which on a rung is gone up to, if it is not left out.
+    #[must_use]
+    pub fn threshold(&self, rung: Rung) -> Option<Ratio> {
+        (rung as usize).checked_sub(1).and_then(|place| self.at[place])
+    }
+
+    /// Whether the thresholds rise and can be left again.
+    pub(in crate::balance) fn is_sound(&self) -> bool {
+        let at = || self.at.into_iter().flatten();
+        at().is_sorted()
+            && at().all(|at| at > self.hysteresis)
+            && self.max_tokens > Tokens::ZERO
+            && self.queue <= Ratio::ONE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STAY: Span = Span::from_secs(5);
+
+    fn walk(spec: &DegradeSpec, saturations: impl IntoIterator<Item = f64>) -> Vec<Rung> {
+        let mut rung = Rung::Calm;
+        let mut walked = Vec::new();
+        for saturation in saturations {
+            if let Some((to, _)) = rung.step(spec, Ratio::from_f64(saturation), spec.stay) {
+                rung = to;
+                walked.push(to);
+            }
+        }
+        walked
+    }
+
+    #[test]
+    fn it_is_climbed_in_order_and_come_down_in_order() {
+        let spec = DegradeSpec::default();
+        let mut wanted = Rung::ALL.to_vec();
+        wanted.extend(Rung::ALL.iter().rev().skip(1));
+        wanted.push(Rung::Calm);
+        assert_eq!(walk(&spec, [2.0; 10].into_iter().chain([0.0; 10])), wanted);
+        let up = (0..140).map(|percent| f64::from(percent) / 100.0);
+        assert_eq!(walk(&spec, up.clone().chain(up.rev())), wanted);
+    }
+
+    #[test]
+    fn small_swings_and_short_ones_change_nothing() {
+        let spec = DegradeSpec::default();
+        let swings = (0..100).map(|i| if i % 2 == 0 { 0.61 } else { 0.51 });
+        assert_eq!(walk(&spec, swings), [Rung::Hedges], "within the hysteresis");
+        let most = Ratio::from_f64(2.0);
+        assert_eq!(Rung::Calm.step(&spec, most, Span(STAY.0 - 1)), None);
+        assert_eq!(Rung::Reject.step(&spec, Ratio::ZERO, Span(STAY.0 - 1)), None);
+    }
+
+    #[test]
+    fn a_rung_that_is_left_out_is_passed_over() {
+        let mut spec = DegradeSpec::default();
+        (spec.at[1], spec.at[4]) = (None, None);
+        let wanted = [Rung::Hedges, Rung::Shed, Rung::Clamp, Rung::Reject];
+        assert_eq!(walk(&spec, [2.0; 9])[..], wanted);
+        assert_eq!(walk(&spec, [2.0; 9].into_iter().chain([0.0; 9])).last(), Some(&Rung::Calm));
+    }
+
+    #[test]
+    fn what_is_critical_is_never_turned_away() {
+        let spec = DegradeSpec::default();
+        for rung in Rung::ALL {
+            assert_eq!(rung.rejects(&spec, Priority::Critical), None);
+            assert_eq!(rung.rejects(&spec, Priority::Sheddable).is_some(), rung >= Rung::Shed);
+            assert_eq!(rung.rejects(&spec, Priority::High).is_some(), rung == Rung::Reject);
+        }
+    }
+}

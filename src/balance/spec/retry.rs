@@ -1,0 +1,120 @@
+//! Timeouts, retries and hedges as configured.
+
+use serde::{Deserialize, Serialize};
+
+use crate::unit::{Ratio, Span, Tokens};
+
+/// However few requests are under way, so many may be retries.
+pub const RETRIES_MIN: u64 = 3;
+
+/// No request is ever tried more often than this.
+pub const ATTEMPTS_MAX: u8 = 8;
+
+/// How failed requests are tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    /// Attempts a request may have in all: 1 to [`ATTEMPTS_MAX`].
+    pub attempts: u8,
+    /// Upper end of the first pause.
+    pub base: Span,
+    /// Upper end of every pause.
+    pub cap: Span,
+    /// Share of the requests under way that may be retries, or [`RETRIES_MIN`] if that is more.
+    pub budget: Ratio,
+    /// Share of the prompt tokens under way that may be those of retries, unless fewer than
+    /// [`RETRIES_MIN`] retries are under way. `None` is no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_budget: Option<Ratio>,
+    /// No attempt starts with less time than this before the deadline of its request.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub minimum_useful: Span,
+    /// Whether an answer that was cut after its first token goes on elsewhere: what has come of it
+    /// is then part of the prompt. For executors that can do so.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub resume: bool,
+    /// Whether requests that say they are tried again by whoever asks, [`Request::again`], are retries
+    /// under way like our own, and are turned away while there are too many of them.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub clients: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_true(truth: &bool) -> bool {
+    *truth
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(span: &Span) -> bool {
+    *span == Span::ZERO
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_false(truth: &bool) -> bool {
+    !*truth
+}
+
+impl Default for Retry {
+    fn default() -> Retry {
+        Retry {
+            attempts: 3,
+            base: Span::from_millis(50),
+            cap: Span::from_secs(2),
+            budget: Ratio(200_000),
+            token_budget: None,
+            minimum_useful: Span::ZERO,
+            resume: false,
+            clients: true,
+        }
+    }
+}
+
+/// The balancer's own timers. `None` is never.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timeouts {
+    /// From dispatch to the first token, for each attempt.
+    pub first_token: Option<Span>,
+    /// From arrival to the end, over all attempts.
+    pub total: Option<Span>,
+}
+
+impl Default for Timeouts {
+    fn default() -> Timeouts {
+        Timeouts { first_token: Some(Span::from_secs(30)), total: Some(Span::from_secs(600)) }
+    }
+}
+
+/// A quantile is not believed before so many samples of its class and pool.
+pub const HEDGE_SAMPLES_MIN: u32 = 100;
+
+/// After a quiet time so many hedges may come at once, beyond what their budget lets through.
+pub const HEDGES_BURST: u64 = 10;
+
+/// When requests are hedged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HedgeSpec {
+    /// How long after its dispatch an attempt without a first token is hedged.
+    pub after: HedgeAfter,
+    /// Hedges are at most this share of first attempts, and their prompt tokens at most this share
+    /// of theirs, but for [`HEDGES_BURST`].
+    pub budget: Ratio,
+    /// None while attempts in flight are this share of what the nodes of the route's pools may take
+    /// at a time. Nodes without such a limit are never used up.
+    pub saturation: Ratio,
+    /// Longer prompts are not hedged.
+    pub prompt_max: Option<Tokens>,
+}
+
+/// The delay of a hedge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HedgeAfter {
+    /// Always this.
+    Fixed(Span),
+    /// This quantile of the time from dispatch to first token, by class and pool. An answer that
+    /// does not stream has its first token with its last.
+    Quantile(Ratio),
+}

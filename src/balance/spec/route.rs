@@ -1,0 +1,154 @@
+//! Routes as configured: what they match, where they lead, how a model is chosen.
+
+use serde::{Deserialize, Serialize};
+
+use crate::balance::vocabulary::request::{Priority, Request};
+use crate::unit::{ClassId, PoolId, Ratio, RegionId, TenantId, Tokens};
+
+/// A rule of the routing policy.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteSpec {
+    /// Which requests it is for.
+    pub when: Match,
+    /// Where they go: pools in failover order. Not empty.
+    pub to: Vec<PoolId>,
+    /// Tags, as a set of bits, that a node must have to serve them. A hard constraint, which holds
+    /// for every pool named here.
+    pub require: u64,
+    /// Which pool of `to` comes first, by share; the shares sum to one. Empty for the order of `to`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub split: Vec<(PoolId, Ratio)>,
+    /// Which pools take over under pressure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub degrade: Option<Degrade>,
+    /// How one of `to` is chosen for each request. Not together with `split`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub choose: Option<Choose>,
+}
+
+impl RouteSpec {
+    /// Returns how many lanes it has.
+    pub(in crate::balance) fn lanes(&self) -> usize {
+        if self.choose.is_some() { self.to.len() } else { self.split.len().max(1) }
+    }
+}
+
+/// Pools of a cheaper or smaller model that take over under pressure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Degrade {
+    /// The pools, in failover order; none of them is one of the route's own. Not empty.
+    pub to: Vec<PoolId>,
+    /// When they take over.
+    pub when: Pressure,
+}
+
+/// When a route degrades. In flight and utilisation are those of the route's own pools, counted
+/// over all routes that use them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pressure {
+    /// When no node of the route's own pools is open for the request.
+    NoRoom,
+    /// As `NoRoom`, but only while at least so many requests wait, over all routes; before that
+    /// they wait.
+    Waiting(u32),
+    /// As `NoRoom`, and before that as soon as so many attempts are in flight.
+    InFlight(u64),
+    /// As `NoRoom`, and before that as soon as attempts in flight are this share of what the nodes
+    /// that are up may take at a time. Nodes without such a limit are never used up.
+    Utilisation(Ratio),
+}
+
+/// The conditions of a route; all that are given must hold, and none given matches everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Match {
+    /// One of these classes; empty for any.
+    pub classes: Vec<ClassId>,
+    /// One of these tenants; empty for any.
+    pub tenants: Vec<TenantId>,
+    /// This priority.
+    pub priority: Option<Priority>,
+    /// At least so many prompt tokens.
+    pub prompt_min: Option<Tokens>,
+    /// At most so many prompt tokens.
+    pub prompt_max: Option<Tokens>,
+    /// Sets of attributes as bits: the request has at least one of each set.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attributes: Vec<u64>,
+    /// Whether it belongs to a session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<bool>,
+    /// It comes from one of these regions; empty for any, and from nowhere known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub regions: Vec<RegionId>,
+}
+
+impl Match {
+    /// Returns whether every request matches.
+    #[must_use]
+    pub fn is_total(&self) -> bool {
+        *self == Match::default()
+    }
+
+    pub(in crate::balance) fn could_match(&self, class: ClassId) -> bool {
+        self.classes.is_empty() || self.classes.contains(&class)
+    }
+
+    pub(in crate::balance) fn matches(&self, request: &Request) -> bool {
+        (self.tenants.is_empty() || self.tenants.contains(&request.tenant))
+            && self.priority.is_none_or(|priority| priority == request.priority)
+            && self.prompt_min.is_none_or(|min| request.prompt >= min)
+            && self.prompt_max.is_none_or(|max| request.prompt <= max)
+            && self.attributes.iter().all(|any| request.attributes & any != 0)
+            && self.session.is_none_or(|some| some == request.session.is_some())
+            && (self.regions.is_empty()
+                || request.region.is_some_and(|region| self.regions.contains(&region)))
+    }
+}
+
+/// A route chooses among at most so many pools.
+pub const CHOICES_MAX: usize = 8;
+
+/// A quantile is taken of at most so many requests.
+pub const SCORES_MAX: u32 = 100_000;
+
+/// How a route chooses among its pools.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Choose {
+    /// The harder requests go to the second of two pools.
+    Complexity {
+        /// The share of the route's requests that the second pool gets.
+        strong_share: Ratio,
+        /// Hard is what is hard among so many of the last requests. At least one.
+        window: u32,
+    },
+    /// Pool after pool, until an answer is good enough.
+    Cascade {
+        /// The least score that is good enough; the last pool's answers all are.
+        accept: Ratio,
+    },
+    /// By what is known of good answers, and what they cost.
+    Bandit {
+        /// What a good answer is worth, in micro-dollars. Above zero.
+        worth: u64,
+        /// So many observations count for what was believed before any: half of them good. At least
+        /// one.
+        prior: u32,
+        /// Observations of a class count for at most so many. At least two.
+        memory: u32,
+    },
+}
+
+impl Choose {
+    /// Returns whether a route with these many pools may choose so.
+    pub(in crate::balance) fn fits(&self, spec: &RouteSpec) -> bool {
+        let pools = spec.to.len();
+        let one = spec.split.is_empty() && (2..=CHOICES_MAX).contains(&pools);
+        one && match self {
+            Choose::Complexity { window, .. } => pools == 2 && (1..=SCORES_MAX).contains(window),
+            Choose::Cascade { .. } => true,
+            Choose::Bandit { worth, prior, memory } => *worth > 0 && *prior > 0 && *memory > 1,
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What the balancer hears: every fact from outside, the only way in.
+
+use serde::{Deserialize, Serialize};
+
+use super::job::JobNews;
+use super::outcome::{Attempt, Outcome, ProbeResult, Progress};
+use super::request::Request;
+use crate::balance::spec::node::{Limits, NodeSpec, Prices};
+use crate::balance::strategy::StrategySpec;
+use crate::unit::{ClassId, NodeId, PeerId, PoolId, Ratio, RequestId, RouteId, Span, Time, Tokens};
+
+/// A fact from outside. The only way in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Input {
+    /// A request came in.
+    Arrive(Request),
+    /// An attempt is getting somewhere.
+    Progress(Attempt, Progress),
+    /// An attempt is over. Exactly once per dispatched attempt, aborted ones included.
+    Finish(Attempt, Outcome),
+    /// The answer to a probe, by its number.
+    Probed(NodeId, u32, ProbeResult),
+    /// What a node says of itself.
+    Report(NodeId, NodeReport),
+    /// What another balancer instance has in flight.
+    Peer(PeerId, PeerLoad),
+    /// The fleet is now different.
+    Fleet(FleetChange),
+    /// A person changed something.
+    Control(Control),
+    /// The client went away.
+    Cancel(RequestId),
+    /// Something happened to a job. The balancer repeats it as an event and otherwise takes no
+    /// notice.
+    Job(JobNews),
+    /// The time asked for by `wake_at` has come.
+    Wake,
+    /// How good the answer to a request was, from zero to one, in the word of whoever asked. Comes
+    /// after its end, if it comes.
+    Feedback(RequestId, Ratio),
+    /// How good an answer is in truth. The balancer repeats it as an event and otherwise takes no
+    /// notice: it is for reports of simulations.
+    Graded(Grade),
+}
+
+/// How good a delivered answer is in truth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grade {
+    /// Whose answer.
+    pub request: RequestId,
+    /// The class of the request.
+    pub class: ClassId,
+    /// The route it took.
+    pub route: RouteId,
+    /// The node that gave it.
+    pub node: NodeId,
+    /// When the request was meant to arrive.
+    pub arrived: Time,
+    /// From zero, useless, to one, as good as can be.
+    pub quality: Ratio,
+}
+
+/// What a node says of itself: engine metrics or quota headers. Older than it looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeReport {
+    /// How old the figures were when they reached the balancer. An age, so that clocks may differ.
+    pub age: Span,
+    /// Requests it is working on.
+    pub running: u32,
+    /// Requests it has queued.
+    pub waiting: u32,
+    /// Share of its KV cache in use.
+    pub kv_used: Ratio,
+    /// Requests left in its current quota, where it has one.
+    pub requests_left: Option<u64>,
+    /// Tokens left in its current quota, where it has one.
+    pub tokens_left: Option<Tokens>,
+}
+
+/// What another balancer instance has in flight on each node. State, not changes: a lost message
+/// heals with the next one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerLoad {
+    /// How old the figures were when they reached this balancer.
+    pub age: Span,
+    /// Rises when the peer restarts; figures of an older epoch are ignored.
+    pub epoch: u64,
+    /// Nodes on which it has something in flight, in ascending order.
+    pub nodes: Vec<PeerNode>,
+}
+
+/// What another balancer instance has in flight on one node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerNode {
+    /// The node.
+    pub node: NodeId,
+    /// Requests.
+    pub requests: u32,
+    /// Prompt tokens of those without a first token.
+    pub prompt: Tokens,
+    /// Tokens still expected of answers.
+    pub output: Tokens,
+}
+
+/// A change of the fleet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FleetChange {
+    /// A new node, ready for traffic. It gets the next free id.
+    Add(Box<NodeSpec>),
+    /// No new work for this node; what it has, it finishes.
+    Drain(NodeId),
+    /// Take a drained node back into service.
+    Resume(NodeId),
+    /// A node that was told to start has started: it serves.
+    Ready(NodeId),
+    /// The node is gone. Its attempts stay open until the executor ends them.
+    Remove(NodeId),
+    /// New prices, from the next dispatch on.
+    Reprice(NodeId, Prices),
+    /// New limits. Work beyond them is not killed; it drains.
+    Relimit(NodeId, Limits),
+}
+
+/// What a person may change while it runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Control {
+    /// This pool chooses by another strategy from now on.
+    Strategy(PoolId, StrategySpec),
+    /// A new weight for a node, at least one.
+    Weight(NodeId, u32),
+    /// Something happened outside that observers should see at its place in time. The balancer
+    /// repeats it as an event and otherwise takes no notice.
+    Mark(Mark),
+}
+
+/// A note in the stream of events about the world outside the balancer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Mark {
+    /// Who did it.
+    pub by: MarkBy,
+    /// The nodes it happened to.
+    pub nodes: Vec<NodeId>,
+    /// Whether it begins or ends.
+    pub phase: MarkPhase,
+    /// What happened, in a few words: `crash`, `slow x4`.
+    pub what: String,
+}
+
+/// Who caused a [`Mark`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MarkBy {
+    /// The scenario's schedule.
+    Scenario,
+    /// The person at the screen.
+    Person,
+}
+
+/// Which end of a lasting thing a [`Mark`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MarkPhase {
+    /// It begins.
+    Begin,
+    /// It is over.
+    End,
+}

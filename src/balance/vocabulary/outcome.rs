@@ -1,0 +1,279 @@
+//! How tries and requests end, and what is known of a try: the words that executor and balancer share.
+//!
+//! Only data; on the ground floor, so that specifications may use it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::unit::{Ratio, RequestId, Span, Tokens};
+
+/// One try of a request on one node. The first try of a request has ordinal zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Whose try it is.
+    pub request: RequestId,
+    /// Which try of that request.
+    pub ordinal: u8,
+}
+
+/// How far an attempt has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Progress {
+    /// The first token of the answer arrived.
+    FirstToken,
+    /// So many tokens of the answer arrived so far. Throttled by the executor.
+    Tokens(Tokens),
+}
+
+/// Tokens an attempt used, as billed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Tokens of the prompt, cached ones included.
+    pub input: Tokens,
+    /// Those of `input` that the node had cached. Never more than `input`.
+    pub cached: Tokens,
+    /// Tokens of the answer.
+    pub output: Tokens,
+}
+
+/// No attempt counts for more tokens of a kind than this, whatever is said of it: so no sum over
+/// attempts overflows, and what was added to a ledger can be taken away again.
+pub(in crate::balance) const TOKENS_MAX: Tokens = Tokens(u32::MAX as u64);
+
+impl Usage {
+    /// Nothing used.
+    pub const NONE: Usage =
+        Usage { input: Tokens::ZERO, cached: Tokens::ZERO, output: Tokens::ZERO };
+
+    /// Returns what may be believed of it: counts of a sane size, no more cached than there was.
+    #[must_use]
+    pub fn sane(self) -> Usage {
+        let input = self.input.min(TOKENS_MAX);
+        Usage { input, cached: self.cached.min(input), output: self.output.min(TOKENS_MAX) }
+    }
+}
+
+/// How an attempt ended, in the words of the executor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// A whole answer.
+    Done(Usage),
+    /// No whole answer, and why.
+    Failed(Failure, Usage),
+    /// The node asked to be left alone for a while (429).
+    RateLimited {
+        /// How long, if it said so.
+        retry_after: Option<Span>,
+    },
+    /// The attempt was aborted as asked; what it had used by then.
+    Aborted(Usage),
+    /// A whole answer, and how good its scorer finds it, from zero to one.
+    Scored(Usage, Ratio),
+    /// The node has no room and said for how long it wants to be left alone (503 or 529 with
+    /// `Retry-After`). Without a time it is a failure, [`Failure::Overloaded`].
+    Busy {
+        /// How long.
+        retry_after: Span,
+    },
+}
+
+/// Why an attempt or a probe failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Failure {
+    /// No connection: refused, unreachable, or no answer to the connect in time.
+    Refused,
+    /// The connection broke before the answer was whole.
+    Reset,
+    /// The node answered with a server error.
+    ServerError,
+    /// The node has no room (503, 529, queue full): back-pressure, not sickness.
+    Overloaded,
+    /// No token for longer than the allowed gap. Watched by the executor, which sees tokens.
+    Stalled,
+    /// An answer that is not one: wrong type, malformed, truncated.
+    Malformed,
+    /// The request itself is at fault (400, 404, 413, 422). Never blamed on the node.
+    ClientError,
+    /// The credential is at fault (401, 402, 403), or what it may spend is spent: it is not tried
+    /// again with any node that is asked with the same one.
+    Unauthorized,
+    /// The node could never hold a request of this length. Not blamed on the node; a larger one may
+    /// hold it.
+    TooLong,
+}
+
+impl Failure {
+    /// Returns whether the node is to blame, so that its health suffers.
+    #[must_use]
+    pub const fn blames_node(self) -> bool {
+        match self {
+            Failure::Refused
+            | Failure::Reset
+            | Failure::ServerError
+            | Failure::Stalled
+            | Failure::Malformed => true,
+            Failure::Overloaded
+            | Failure::ClientError
+            | Failure::Unauthorized
+            | Failure::TooLong => false,
+        }
+    }
+
+    /// Returns whether another node might succeed where this one failed.
+    #[must_use]
+    pub const fn worth_another_try(self) -> bool {
+        !matches!(self, Failure::ClientError)
+    }
+
+    /// Returns the words a log line uses.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Failure::Refused => "connect refused",
+            Failure::Reset => "connection reset",
+            Failure::ServerError => "server error",
+            Failure::Overloaded => "overloaded",
+            Failure::Stalled => "stream stalled",
+            Failure::Malformed => "malformed answer",
+            Failure::ClientError => "client error",
+            Failure::Unauthorized => "unauthorized",
+            Failure::TooLong => "too long for the node",
+        }
+    }
+}
+
+/// The answer to a health probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProbeResult {
+    /// It answered in time.
+    Healthy,
+    /// It did not.
+    Failed(Failure),
+}
+
+/// The one final end of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fate {
+    /// A whole answer was delivered.
+    Completed,
+    /// The last attempt failed and no other was allowed.
+    Failed(End),
+    /// Turned away without an answer from any node.
+    Rejected(Reject),
+    /// The client went away first.
+    Cancelled,
+}
+
+/// How an attempt ended, in the words of the balancer: its own timers included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// A whole answer.
+    Done,
+    /// The node failed.
+    Failed(Failure),
+    /// The node asked to be left alone (429).
+    RateLimited,
+    /// The balancer's own timer ended it.
+    TimedOut(Stage),
+    /// The client went away.
+    Cancelled,
+    /// The other attempt of a hedged request was faster; this one was given up.
+    Outrun,
+}
+
+impl End {
+    /// Returns whether it counts against the health of the node.
+    pub(in crate::balance) const fn blames_node(self) -> bool {
+        match self {
+            End::Failed(failure) => failure.blames_node(),
+            End::TimedOut(Stage::FirstToken) => true,
+            End::Done
+            | End::RateLimited
+            | End::TimedOut(Stage::Total)
+            | End::Cancelled
+            | End::Outrun => false,
+        }
+    }
+
+    /// Returns whether it lowers the node's success probability: back-pressure and a refused
+    /// credential do, although they are no sickness, because an attempt sent there is likely wasted.
+    pub(in crate::balance) const fn is_wasted(self) -> bool {
+        self.blames_node()
+            || matches!(
+                self,
+                End::RateLimited | End::Failed(Failure::Overloaded | Failure::Unauthorized)
+            )
+    }
+
+    /// Returns the words a log line uses.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            End::Done => "done",
+            End::Failed(failure) => failure.words(),
+            End::RateLimited => "429 rate limited",
+            End::TimedOut(Stage::FirstToken) => "first-token timeout",
+            End::TimedOut(Stage::Total) => "deadline passed",
+            End::Cancelled => "client gone",
+            End::Outrun => "another attempt was faster",
+        }
+    }
+}
+
+/// Which of the balancer's timers ran out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// From dispatch to the first token. An answer that comes whole has none.
+    FirstToken,
+    /// From arrival to the end, over all attempts.
+    Total,
+}
+
+/// Why a request was turned away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reject {
+    /// The waiting room was full.
+    QueueFull,
+    /// It waited as long as allowed.
+    WaitedTooLong,
+    /// No node of its route may ever serve it: a hard constraint fails closed.
+    NoNode,
+    /// It would have been served after its deadline, as far as can be foretold.
+    TooLate,
+    /// It gave up its place in a full waiting room to one more important or of a tenant with fewer.
+    Displaced,
+    /// Its tenant's limit of requests or tokens a minute is used up; there is room for it after
+    /// so long.
+    TenantRate(Span),
+    /// Its tenant's money for the day is spent; the next day begins after so long.
+    Budget(Span),
+    /// Whoever asks tries again, and too many retries are under way already.
+    RetryBudget,
+    /// Its nodes are too full for a request of its priority.
+    Shed,
+}
+
+impl Reject {
+    /// Returns the words a log line uses.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Reject::QueueFull => "queue full",
+            Reject::WaitedTooLong => "waited too long",
+            Reject::NoNode => "no node may serve it",
+            Reject::TooLate => "would come too late",
+            Reject::Displaced => "gave way in the queue",
+            Reject::TenantRate(_) => "tenant over its rate limit",
+            Reject::Budget(_) => "tenant over its budget",
+            Reject::RetryBudget => "too many retries under way",
+            Reject::Shed => "shed under load",
+        }
+    }
+}
