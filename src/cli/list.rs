@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use super::failure::{Failure, Kind};
 use super::output;
 use crate::balance::REGISTRY;
-use crate::node::fault::{LANGUAGE, Param};
+use crate::node::fault::{FAULTS, Param};
 use crate::report::table::Table;
 use crate::scenario;
 
@@ -79,10 +79,10 @@ fn strategies() -> String {
 
 fn faults() -> String {
     let mut text = String::from(FAULTS_HEAD);
-    for word in LANGUAGE {
-        let _ = writeln!(text, "\n{}\n    {}", word.name, word.about);
-        let _ = writeln!(text, "    models       {}", word.models);
-        for Param { name, default, about, .. } in word.params {
+    for fault in FAULTS {
+        let _ = writeln!(text, "\n{}\n    {}", fault.name, fault.about);
+        let _ = writeln!(text, "    models       {}", fault.models);
+        for Param { name, default, about, .. } in fault.params {
             let _ = match default {
                 Some(default) => writeln!(text, "    parameter    {name} = {default}: {about}"),
                 None => writeln!(text, "    parameter    {name}: {about}"),

@@ -1,6 +1,6 @@
 //! `[[fault]]`: what goes wrong with which nodes, when, and for how long.
 //!
-//! What can be said of a fault is in [`LANGUAGE`]; here it is read with its places, and so is what is
+//! What can be said of a fault is in [`FAULTS`]; here it is read with its places, and so is what is
 //! said of all faults alike: targets, `at` and `for`, or `random`.
 
 use super::dist::{self, Unit};
@@ -9,8 +9,10 @@ use super::pool::Fleet;
 use super::problem::Place;
 use super::value::{Field, Table, Walk, join};
 use crate::dist::Dist;
-use crate::node::fault::{Bounds, Built, Param, ParamKind, Value, Values, Word};
-use crate::node::fault::{FaultKind, FaultRule, FaultSpec, LANGUAGE};
+use crate::node::fault::{FAULTS, FaultKind, FaultRule, FaultSpec};
+use crate::node::fault::{
+    FaultDef, FaultPattern, Param, ParamBounds, ParamKind, ParamValue, ParamValues,
+};
 use crate::unit::{NodeId, Span, Time};
 
 pub use crate::node::fault::FACTOR_MAX;
@@ -28,7 +30,7 @@ pub(super) struct Faults {
 }
 
 fn kinds() -> Vec<&'static str> {
-    LANGUAGE.iter().map(|word| word.name).collect()
+    FAULTS.iter().map(|fault| fault.name).collect()
 }
 
 /// Reads the faults; `end` is the end of the run, where the file itself sets it.
@@ -74,19 +76,19 @@ fn read_one(
     let kind = the_kind(walk, &mut table, "`[[fault]]`")?;
     let all = kinds();
     table.finish_as(walk, "fault", &all, &[]);
-    let read = kind.and_then(|(word, field)| said(walk, word, field, fleet, true));
+    let read = kind.and_then(|(fault, field)| said(walk, fault, field, fleet, true));
     let (said, at) = read.zip(at)?;
     let from = Time::ZERO + at;
     let until = said.lasts.map_or(Time::MAX, |lasts| from + lasts);
     let whole = |kind| FaultSpec { at: from, lasts: said.lasts, kind, nodes: said.nodes.clone() };
     let (kind, on, off) = match said.built {
-        Built::Lasting(kind) if said.count.is_none() => {
+        FaultPattern::Lasting(kind) if said.count.is_none() => {
             faults.specs.push(whole(kind));
             return Some(());
         }
         // Once, with nodes that are drawn: it ends when nothing of it may begin any more.
-        Built::Lasting(kind) => (kind, Span::MAX, Span::MAX),
-        Built::Cycle { kind, on, off } => (kind, on, off),
+        FaultPattern::Lasting(kind) => (kind, Span::MAX, Span::MAX),
+        FaultPattern::Cycle { kind, on, off } => (kind, on, off),
     };
     faults.rules.push(FaultRule {
         kind,
@@ -121,10 +123,10 @@ fn read_random(
     let kind = the_kind(walk, &mut inner, "`random`")?;
     let all = kinds();
     inner.finish_as(walk, "fault", &all, &[]);
-    let (word, field) = kind?;
-    let said = said(walk, word, field, fleet, false)?;
-    let Built::Lasting(kind) = said.built else {
-        let message = format!("`{}` has a rhythm of its own", word.name);
+    let (fault, field) = kind?;
+    let said = said(walk, fault, field, fleet, false)?;
+    let FaultPattern::Lasting(kind) = said.built else {
+        let message = format!("`{}` has a rhythm of its own", fault.name);
         walk.problem(field.place(), message)
             .label("cannot be drawn at random")
             .help("give it an `at` instead of `random`");
@@ -149,12 +151,12 @@ fn read_random(
     Some(())
 }
 
-type Found<'a> = Option<(&'static Word, Field<'a>)>;
+type Found<'a> = Option<(&'static FaultDef, Field<'a>)>;
 
 /// Takes the one key that says what goes wrong. `None` if nothing more is worth saying.
 fn the_kind<'a>(walk: &mut Walk, table: &mut Table<'a>, what: &str) -> Option<Found<'a>> {
-    let found = |word: &'static Word| table.take(word.name).map(|field| (word, field));
-    let mut kinds: Vec<(&'static Word, Field<'a>)> = LANGUAGE.iter().filter_map(found).collect();
+    let found = |fault: &'static FaultDef| table.take(fault.name).map(|field| (fault, field));
+    let mut kinds: Vec<(&'static FaultDef, Field<'a>)> = FAULTS.iter().filter_map(found).collect();
     kinds.sort_by_key(|(_, field)| match field.place() {
         Place::Span(span) => span.start,
         _ => usize::MAX,
@@ -183,7 +185,7 @@ fn the_kind<'a>(walk: &mut Walk, table: &mut Table<'a>, what: &str) -> Option<Fo
 
 /// What is said of one fault.
 struct Said {
-    built: Built,
+    built: FaultPattern,
     lasts: Option<Span>,
     nodes: Vec<NodeId>,
     /// With so many of them, which are drawn.
@@ -192,7 +194,7 @@ struct Said {
 
 fn said(
     walk: &mut Walk,
-    word: &'static Word,
+    fault: &'static FaultDef,
     field: Field<'_>,
     fleet: &Fleet,
     planned: bool,
@@ -210,8 +212,8 @@ fn said(
         lasts => lasts.map(|field| walk.positive_span(field)),
     };
     let place = table.place;
-    let (mut values, mut fields, mut sound) = (Values::default(), Vec::new(), true);
-    for param in word.params {
+    let (mut values, mut fields, mut sound) = (ParamValues::default(), Vec::new(), true);
+    for param in fault.params {
         let field = match param.default {
             None => table.need(walk, param.name),
             Some(_) => table.take(param.name),
@@ -227,7 +229,7 @@ fn said(
         }
     }
     // What is missing or does not go together shows only where the values are known.
-    let built = sound.then(|| word.build(&values));
+    let built = sound.then(|| fault.build(&values));
     table.finish(walk, &[]);
     let built = match built? {
         Ok(built) => built,
@@ -243,7 +245,7 @@ fn said(
         Some(field) => Some(part(walk, field, nodes.len() as u32)?),
         None => None,
     };
-    let (Built::Lasting(kind) | Built::Cycle { kind, .. }) = built;
+    let (FaultPattern::Lasting(kind) | FaultPattern::Cycle { kind, .. }) = built;
     check_effect(walk, place, kind, &nodes, fleet)?;
     let lasts = match lasts {
         None => None,
@@ -282,25 +284,27 @@ fn part(walk: &mut Walk, field: Field<'_>, all: u32) -> Option<u32> {
     walk.count(field, 1..=u64::from(all.max(1))).map(|count| count as u32)
 }
 
-fn value(walk: &mut Walk, param: &Param, field: Field<'_>) -> Option<Value> {
+fn value(walk: &mut Walk, param: &Param, field: Field<'_>) -> Option<ParamValue> {
     match param.kind {
-        ParamKind::Number(Bounds { zero: false, max }) => {
-            walk.above_zero(field, max).map(Value::Number)
+        ParamKind::Number(ParamBounds { zero: false, max }) => {
+            walk.above_zero(field, max).map(ParamValue::Number)
         }
-        ParamKind::Number(Bounds { zero: true, max }) => walk.upto(field, max).map(Value::Number),
-        ParamKind::Span => walk.positive_span(field).map(Value::Span),
-        ParamKind::Whole(min, max) => walk.count(field, min..=max).map(Value::Whole),
+        ParamKind::Number(ParamBounds { zero: true, max }) => {
+            walk.upto(field, max).map(ParamValue::Number)
+        }
+        ParamKind::Span => walk.positive_span(field).map(ParamValue::Span),
+        ParamKind::Whole(min, max) => walk.count(field, min..=max).map(ParamValue::Whole),
         ParamKind::Status => {
-            let status = Value::status(walk.count(field, 0..=u64::MAX)?);
+            let status = ParamValue::status(walk.count(field, 0..=u64::MAX)?);
             if status.is_none() {
-                walk.must_be(field, &Value::statuses());
+                walk.must_be(field, &ParamValue::statuses());
             }
             status
         }
         ParamKind::Word(words) => {
             let numbered: Vec<(&'static str, usize)> =
                 words.iter().enumerate().map(|(place, word)| (*word, place)).collect();
-            walk.word(field, &numbered).map(Value::Word)
+            walk.word(field, &numbered).map(ParamValue::Word)
         }
     }
 }

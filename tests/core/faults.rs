@@ -1,5 +1,5 @@
 //! Faults of one node that overlap: what stands in front of it is the same for whoever asks, of two
-//! cuts the earlier one happens, and what the node foresees under them comes true. And the language
+//! cuts the earlier one happens, and what the node foresees under them comes true. And the catalogue
 //! they are written in.
 
 use crate::common;
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use plimsoll::balance::{Attempt, Failure, Input, Limits, Outcome, ProbeResult};
 use plimsoll::dist::Dist;
 use plimsoll::node::engine::{Law, Spec};
-use plimsoll::node::fault::{LANGUAGE, ParamKind, Usual, Value, Values};
+use plimsoll::node::fault::{FAULTS, ParamDefault, ParamKind, ParamValue, ParamValues};
 use plimsoll::node::{
     Answer, BackendSpec, Blocks, Cut, FaultKind, Node, Rank, Scheduled, Scheduler, Work, slots,
 };
@@ -217,34 +217,38 @@ fn servers_that_a_fault_takes_away_are_foreseen_gone() {
 
 #[test]
 fn what_is_usual_may_be_said_and_what_is_not_must_be() {
-    for word in LANGUAGE {
-        let (mut said, mut must) = (Values::default(), false);
-        for param in word.params {
+    for fault in FAULTS {
+        let (mut said, mut must) = (ParamValues::default(), false);
+        for param in fault.params {
             let usual = match param.default {
-                Some(Usual::Is(usual)) => usual,
-                Some(Usual::Unsaid(_)) => continue,
+                Some(ParamDefault::Is(usual)) => usual,
+                Some(ParamDefault::Unsaid(_)) => continue,
                 None => {
                     must = true;
-                    Value::Word(0)
+                    ParamValue::Word(0)
                 }
             };
             let fits = match (param.kind, usual) {
-                (ParamKind::Number(bounds), Value::Number(number)) => bounds.allow(number),
-                (ParamKind::Whole(min, max), Value::Whole(whole)) => (min..=max).contains(&whole),
-                (ParamKind::Status, Value::Whole(status)) => Value::status(status).is_some(),
-                (ParamKind::Span, Value::Span(span)) => span > Span::ZERO,
-                (ParamKind::Word(words), Value::Word(place)) => place < words.len(),
+                (ParamKind::Number(bounds), ParamValue::Number(number)) => bounds.allow(number),
+                (ParamKind::Whole(min, max), ParamValue::Whole(whole)) => {
+                    (min..=max).contains(&whole)
+                }
+                (ParamKind::Status, ParamValue::Whole(status)) => {
+                    ParamValue::status(status).is_some()
+                }
+                (ParamKind::Span, ParamValue::Span(span)) => span > Span::ZERO,
+                (ParamKind::Word(words), ParamValue::Word(place)) => place < words.len(),
                 _ => false,
             };
-            assert!(fits, "{} {}: {usual:?}", word.name, param.name);
+            assert!(fits, "{} {}: {usual:?}", fault.name, param.name);
             said.set(param.name, usual);
         }
-        let unsaid = word.build(&Values::default());
-        match word.name {
+        let unsaid = fault.build(&ParamValues::default());
+        match fault.name {
             // Which of its parameters are said is part of what they say.
             "slow" | "capacity" => assert!(unsaid.is_err()),
-            _ if must => assert!(unsaid.is_err() && word.build(&said).is_ok(), "{}", word.name),
-            _ => assert_eq!(unsaid, word.build(&said), "{}", word.name),
+            _ if must => assert!(unsaid.is_err() && fault.build(&said).is_ok(), "{}", fault.name),
+            _ => assert_eq!(unsaid, fault.build(&said), "{}", fault.name),
         }
     }
 }

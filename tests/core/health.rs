@@ -11,7 +11,7 @@ use plimsoll::balance::{
 };
 use plimsoll::dist::Dist;
 use plimsoll::metrics::{Collector, Summary, Watch};
-use plimsoll::node::fault::{Built, LANGUAGE, Value, Values};
+use plimsoll::node::fault::{FAULTS, FaultPattern, ParamValue, ParamValues};
 use plimsoll::node::{Answer, BackendSpec, Cut, FaultKind, FaultRule, FaultSpec};
 use plimsoll::sim::{Parts, Sim, Step};
 use plimsoll::unit::{NodeId, PoolId, Ratio, RequestId, Span, Time, Tokens};
@@ -374,15 +374,15 @@ fn a_new_node_never_gets_twice_its_share_while_it_starts() {
 }
 
 #[test]
-fn every_fault_of_the_language_keeps_the_books() {
-    for word in LANGUAGE {
-        let mut values = Values::default();
-        match word.name {
-            "slow" => values.set("ttft", Value::Number(5.0)),
-            "capacity" => values.set("concurrency", Value::Whole(1)),
-            "probes" => values.set("say", Value::Word(1)),
-            "reports" => values.set("are", Value::Word(2)),
-            "price" => values.set("input", Value::Number(5.0)),
+fn every_fault_of_the_catalogue_keeps_the_books() {
+    for def in FAULTS {
+        let mut values = ParamValues::default();
+        match def.name {
+            "slow" => values.set("ttft", ParamValue::Number(5.0)),
+            "capacity" => values.set("concurrency", ParamValue::Whole(1)),
+            "probes" => values.set("say", ParamValue::Word(1)),
+            "reports" => values.set("are", ParamValue::Word(2)),
+            "price" => values.set("input", ParamValue::Number(5.0)),
             _ => {}
         }
         for backend in [hosted(), slots(2, exponential(0.5))] {
@@ -391,9 +391,11 @@ fn every_fault_of_the_language_keeps_the_books() {
             world.config.timeouts.total = Some(Span::from_secs(60));
             let nodes: Vec<NodeId> = vec![NodeId(0), NodeId(1)];
             let mut rules = Vec::new();
-            match word.build(&values).expect("these values go together") {
-                Built::Lasting(kind) => world.faults = vec![fault(10, Some(20), kind, &[0, 1])],
-                Built::Cycle { kind, on, off } => rules.push(FaultRule {
+            match def.build(&values).expect("these values go together") {
+                FaultPattern::Lasting(kind) => {
+                    world.faults = vec![fault(10, Some(20), kind, &[0, 1])];
+                }
+                FaultPattern::Cycle { kind, on, off } => rules.push(FaultRule {
                     kind,
                     nodes,
                     count: None,
@@ -413,10 +415,10 @@ fn every_fault_of_the_language_keeps_the_books() {
                     }
                 }
             });
-            assert!(begun > 0 && begun >= ended && begun - ended <= 1, "{}", word.name);
+            assert!(begun > 0 && begun >= ended && begun - ended <= 1, "{}", def.name);
             let requests = summary.requests;
-            assert_eq!(requests.in_flight, 0, "{}", word.name);
-            assert!(requests.completed > 200, "{}: {requests:?}", word.name);
+            assert_eq!(requests.in_flight, 0, "{}", def.name);
+            assert!(requests.completed > 200, "{}: {requests:?}", def.name);
         }
     }
 }

@@ -15,7 +15,9 @@ use super::answer::{MockState, body, invalid, json, wrong_method};
 use super::owner::{Counts, Message};
 use crate::live::http::Body;
 use crate::node::FaultSpec;
-use crate::node::fault::{Built, LANGUAGE, Param, ParamKind, Value, Values, Word as Kind};
+use crate::node::fault::{
+    FAULTS, FaultDef, FaultPattern, Param, ParamKind, ParamValue, ParamValues,
+};
 use crate::unit::{NodeId, Span, Time};
 
 #[derive(Debug, Deserialize)]
@@ -102,16 +104,16 @@ impl FaultBody {
         let (Some((name, mut said)), None) = (kinds.next(), kinds.next()) else {
             return Err("a fault has one kind, such as `crash`, beside its `node`".to_owned());
         };
-        let word = Kind::find(&name).ok_or_else(|| {
-            let names: Vec<&str> = LANGUAGE.iter().map(|word| word.name).collect();
+        let fault = FaultDef::find(&name).ok_or_else(|| {
+            let names: Vec<&str> = FAULTS.iter().map(|fault| fault.name).collect();
             format!("there is no fault `{name}`; there is {}", names.join(", "))
         })?;
         let lasts = match said.remove("for") {
             Some(lasts) => Some(span(lasts.as_str().unwrap_or_default())?),
             None => None,
         };
-        let mut values = Values::default();
-        for param in word.params {
+        let mut values = ParamValues::default();
+        for param in fault.params {
             match said.remove(param.name) {
                 Some(given) => values.set(param.name, value(param, &given)?),
                 None if param.default.is_none() => {
@@ -123,32 +125,35 @@ impl FaultBody {
         if let Some(unknown) = said.keys().next() {
             return Err(format!("`{name}` knows no `{unknown}`"));
         }
-        match word.build(&values) {
-            Ok(Built::Lasting(kind)) => Ok(FaultSpec { at: Time::ZERO, lasts, kind, nodes }),
-            Ok(Built::Cycle { .. }) => Err(format!("`{name}` needs a scenario to keep time")),
+        match fault.build(&values) {
+            Ok(FaultPattern::Lasting(kind)) => Ok(FaultSpec { at: Time::ZERO, lasts, kind, nodes }),
+            Ok(FaultPattern::Cycle { .. }) => {
+                Err(format!("`{name}` needs a scenario to keep time"))
+            }
             Err(wrong) => Err(wrong.message.to_owned()),
         }
     }
 }
 
 /// Reads a parameter of a fault.
-fn value(param: &Param, given: &serde_json::Value) -> Result<Value, String> {
+fn value(param: &Param, given: &serde_json::Value) -> Result<ParamValue, String> {
     let number = given.as_f64();
     let whole = given.as_u64();
     let (value, wanted) = match param.kind {
-        ParamKind::Number(bounds) => {
-            (number.filter(|number| bounds.allow(*number)).map(Value::Number), bounds.to_string())
-        }
+        ParamKind::Number(bounds) => (
+            number.filter(|number| bounds.allow(*number)).map(ParamValue::Number),
+            bounds.to_string(),
+        ),
         ParamKind::Span => {
-            return span(given.as_str().unwrap_or_default()).map(Value::Span);
+            return span(given.as_str().unwrap_or_default()).map(ParamValue::Span);
         }
         ParamKind::Whole(min, max) => (
-            whole.filter(|whole| (min..=max).contains(whole)).map(Value::Whole),
+            whole.filter(|whole| (min..=max).contains(whole)).map(ParamValue::Whole),
             format!("a whole number from {min} to {max}"),
         ),
-        ParamKind::Status => (whole.and_then(Value::status), Value::statuses()),
+        ParamKind::Status => (whole.and_then(ParamValue::status), ParamValue::statuses()),
         ParamKind::Word(words) => (
-            words.iter().position(|word| given.as_str() == Some(word)).map(Value::Word),
+            words.iter().position(|word| given.as_str() == Some(word)).map(ParamValue::Word),
             format!("one of {words:?}"),
         ),
     };

@@ -11,7 +11,7 @@
 //! schedule is the start of the mock, or the last `/admin/start`, with which a replay makes both
 //! clocks agree: then all nodes are fresh, faults by hand are forgotten and counts are zero.
 //!
-//! Every fault of the language can be carried out here, with three differences: a mock cannot drop
+//! Every fault of the catalogue can be carried out here, with three differences: a mock cannot drop
 //! packets, so behind a black hole it accepts and is silent; it says nothing of itself but in headers,
 //! so reports are as ever; and prices and drains are the balancer's business, so nothing happens.
 //!

@@ -1,14 +1,16 @@
 //! Faults: what can go wrong with a node, when, and for how long.
 //!
-//! [`LANGUAGE`] is the one list of them, which scenarios, mock servers and `plimsoll list faults` share;
+//! [`FAULTS`] is the one list of them, which scenarios, mock servers and `plimsoll list faults` share;
 //! a [`Schedule`] lets those of a scenario happen: at their time, or at random.
 
-mod language;
+mod catalogue;
+mod param;
 mod schedule;
 
-pub use language::{
-    Bounds, Built, FACTOR_MAX, LANGUAGE, PRICE_MAX, Param, ParamKind, STATUSES, TOKENS_MAX, Usual,
-    Value, Values, Word, Wrong,
+pub use catalogue::{FAULTS, FaultDef, FaultPattern, TOKENS_MAX};
+pub use param::{
+    FACTOR_MAX, PRICE_MAX, Param, ParamBounds, ParamDefault, ParamError, ParamKind, ParamValue,
+    ParamValues, STATUSES,
 };
 pub use schedule::{FaultRule, GAP_MIN, OCCURRENCES_MAX, Schedule};
 

@@ -5,7 +5,7 @@ use super::Plan;
 use super::dice::{Dice, span};
 use crate::balance::Priority;
 use crate::lab::chaos::tree::{Table, Value, list, plain, text, variant};
-use crate::node::fault::{Bounds, LANGUAGE, Param, ParamKind, STATUSES};
+use crate::node::fault::{FAULTS, Param, ParamBounds, ParamKind, STATUSES};
 use crate::scenario::Scenario;
 
 pub(super) fn classes(seed: u64, plan: &mut Plan) -> Option<Value> {
@@ -157,15 +157,15 @@ fn workflow(dice: &mut Dice, plan: &Plan) -> Table {
     flow.with("steps", Value::List(steps))
 }
 
-/// Adds up to four faults of the language of faults, with overlapping windows; all are over at one
+/// Adds up to four faults of the catalogue, with overlapping windows; all are over at one
 /// moment, after which what they broke must heal.
 pub(super) fn faults(seed: u64, plan: &mut Plan, document: &mut Table) {
     let mut kinds = Vec::new();
-    for word in LANGUAGE {
+    for fault in FAULTS {
         // The four that all others are variations of are on more often.
-        let usual = matches!(word.name, "crash" | "hang" | "slow" | "errors");
-        if plan.swarm.on(word.name, if usual { 0.4 } else { 0.12 }) {
-            kinds.push(word);
+        let usual = matches!(fault.name, "crash" | "hang" | "slow" | "errors");
+        if plan.swarm.on(fault.name, if usual { 0.4 } else { 0.12 }) {
+            kinds.push(fault);
         }
     }
     let random = !plan.gentle && plan.swarm.on("random faults", 0.2);
@@ -179,24 +179,24 @@ pub(super) fn faults(seed: u64, plan: &mut Plan, document: &mut Table) {
     let healed = if plan.gentle { (horizon / 8).min(25_000) } else { horizon * 9 / 10 };
     let mut tables: Vec<Value> = Vec::new();
     for _ in 0..count {
-        let word = dice.pick(&kinds);
+        let fault = dice.pick(&kinds);
         let at = dice.whole(0, healed - 2);
         let mut inner = target(&mut dice, plan);
-        for param in word.params {
+        for param in fault.params {
             if param.default.is_none() || dice.chance(0.6) {
                 inner.set(param.name, value(&mut dice, param));
             }
         }
         let mut table = Table::default();
         if random && dice.chance(0.5) {
-            let often = Table::default().with(word.name, inner);
+            let often = Table::default().with(fault.name, inner);
             let often = often.with("every", dice.law(healed / 2)).with("lasts", dice.law(2_000));
             table.set("random", often);
         } else {
             // Most last to the healing moment.
             let lasts = if dice.chance(0.5) { healed - at } else { dice.whole(1, healed - at) };
             inner.set("for", span(lasts));
-            table = table.with("at", span(at)).with(word.name, inner);
+            table = table.with("at", span(at)).with(fault.name, inner);
         }
         // What its nodes cannot suffer, or does not go together, is refused by the reader.
         let mut all = tables.clone();
@@ -214,8 +214,8 @@ pub(super) fn faults(seed: u64, plan: &mut Plan, document: &mut Table) {
 /// A parameter of a fault, anywhere in its range.
 fn value(dice: &mut Dice, param: &Param) -> Value {
     match param.kind {
-        ParamKind::Number(Bounds::SHARE) => dice.share(0.05, 1.0),
-        ParamKind::Number(Bounds::DOLLARS) => dice.share(0.0, 20.0),
+        ParamKind::Number(ParamBounds::SHARE) => dice.share(0.05, 1.0),
+        ParamKind::Number(ParamBounds::DOLLARS) => dice.share(0.0, 20.0),
         ParamKind::Number(_) => {
             let factor = dice.log(0.5, 20.0);
             plain((factor * 10.0).round() / 10.0 + 0.1)
