@@ -28,7 +28,7 @@ use super::driver::{Clock, Executor, Inbox, Message, Observer, drive, inbox};
 use super::executor::{Attempts, first_token, send};
 use super::hints::RequestHints;
 use super::http::{self, Body, Limits, Stop};
-use super::upstream::{Outlet, Passed, Sending, SharedClient, failure_of};
+use super::upstream::{Outlet, Passed, Sending, SharedClient};
 use super::wire::openai::{ChatRequest, DONE, ErrorBody, models};
 use crate::balance::{
     Action, Attempt, Balancer, Config, End, Event, Failure, Fate, Input, NodeState, Priority,
@@ -661,8 +661,8 @@ fn refusal(fate: Fate, leftovers: BTreeMap<Attempt, Leftover>, next_node: u64) -
     // Of a hedged request the last attempt to fail need not be the last to be sent.
     let at_fault = leftovers.into_values().rev().find_map(|leftovers| match leftovers {
         Leftover::Refused(status, body) => {
-            let limited = status == StatusCode::TOO_MANY_REQUESTS;
-            (!limited && failure_of(status) == Failure::ClientError).then_some((status, body))
+            let at_fault = Failure::of_status(status.as_u16()) == Failure::ClientError;
+            at_fault.then_some((status, body))
         }
         _ => None,
     });

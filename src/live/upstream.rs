@@ -297,7 +297,7 @@ impl Client {
         });
         match asked.await {
             Ok(Ok(status)) if status.is_success() => ProbeResult::Healthy,
-            Ok(Ok(status)) => ProbeResult::Failed(failure_of(status)),
+            Ok(Ok(status)) => ProbeResult::Failed(Failure::of_status(status.as_u16())),
             Ok(Err(failure)) => ProbeResult::Failed(failure),
             Err(_) => ProbeResult::Failed(Failure::Stalled),
         }
@@ -409,11 +409,7 @@ impl Target {
         }
         let body = if self.shows_key(&body) { Bytes::new() } else { body };
         outlet.refused(status, body);
-        match (failure_of(status), retry_after) {
-            _ if status == StatusCode::TOO_MANY_REQUESTS => Outcome::RateLimited { retry_after },
-            (Failure::Overloaded, Some(retry_after)) => Outcome::Busy { retry_after },
-            (failure, _) => failed(failure, meter),
-        }
+        Outcome::of_status(status.as_u16(), retry_after, meter.usage())
     }
 
     /// Returns whether an answer repeats the key it was asked with.
@@ -514,18 +510,6 @@ async fn read_whole(body: Incoming, meter: &Meter, outlet: &mut impl Outlet) -> 
     Outcome::Done(usage.unwrap_or(estimate))
 }
 
-/// What a status means for health and retries.
-pub(super) fn failure_of(status: StatusCode) -> Failure {
-    match status.as_u16() {
-        503 | 529 => Failure::Overloaded,
-        401..=403 => Failure::Unauthorized,
-        500..=599 | 408 | 425 => Failure::ServerError,
-        400..=499 => Failure::ClientError,
-        // A redirect is not followed, and 2xx without an answer is none.
-        _ => Failure::Malformed,
-    }
-}
-
 /// Reads the pause an answer asks for, in milliseconds, seconds or as a date: at most
 /// [`RETRY_AFTER_MAX`], whatever it says.
 fn retry_after(headers: &HeaderMap) -> Option<Span> {
@@ -591,23 +575,6 @@ mod tests {
         }
         let newline = client("http://h/v1", Some("a\nb")).expect_err("no such header");
         assert!(!format!("{newline:?}").contains("a\\nb"));
-    }
-
-    #[test]
-    fn statuses_mean_what_the_field_agrees_on() {
-        for (status, failure) in [
-            (500, Failure::ServerError),
-            (502, Failure::ServerError),
-            (503, Failure::Overloaded),
-            (529, Failure::Overloaded),
-            (400, Failure::ClientError),
-            (404, Failure::ClientError),
-            (401, Failure::Unauthorized),
-            (307, Failure::Malformed),
-            (204, Failure::Malformed),
-        ] {
-            assert_eq!(failure_of(StatusCode::from_u16(status).expect("a status")), failure);
-        }
     }
 
     /// Takes nothing anywhere.

@@ -86,11 +86,11 @@ impl Story {
 
 /// What the balancer says of an answer: whose it is, and whether it had begun.
 fn answer(story: &Story) -> (Fate, Option<u8>, bool) {
-    let answers = story.actions.iter().filter_map(|action| match action {
+    let mut answers = story.actions.iter().filter_map(|action| match action {
         Action::Answer { fate, by, begun, .. } => Some((*fate, by.map(|by| by.ordinal), *begun)),
         _ => None,
     });
-    answers.last().expect("it is answered")
+    answers.next_back().expect("it is answered")
 }
 
 /// One node that takes one attempt at a time.

@@ -78,6 +78,19 @@ pub enum Outcome {
     },
 }
 
+impl Outcome {
+    /// Returns what an answer with this HTTP status means, none of which is a whole answer; `retry_after`
+    /// and `usage` as the answer says.
+    #[must_use]
+    pub const fn of_status(status: u16, retry_after: Option<Span>, usage: Usage) -> Outcome {
+        match (status, retry_after) {
+            (429, _) => Outcome::RateLimited { retry_after },
+            (503 | 529, Some(retry_after)) => Outcome::Busy { retry_after },
+            _ => Outcome::Failed(Failure::of_status(status), usage),
+        }
+    }
+}
+
 /// Why an attempt or a probe failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -105,6 +118,20 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Returns what an HTTP status means for health and retries. A redirect is not followed, and a
+    /// success is not asked about, so both are answers that are none.
+    #[must_use]
+    pub const fn of_status(status: u16) -> Failure {
+        match status {
+            429 | 503 | 529 => Failure::Overloaded,
+            401..=403 => Failure::Unauthorized,
+            // Too slow a request, or one too early: the next one may be fine.
+            408 | 425 | 500..=599 => Failure::ServerError,
+            400..=499 => Failure::ClientError,
+            _ => Failure::Malformed,
+        }
+    }
+
     /// Returns whether the node is to blame, so that its health suffers.
     #[must_use]
     pub const fn blames_node(self) -> bool {
@@ -274,6 +301,42 @@ impl Reject {
             Reject::Budget(_) => "tenant over its budget",
             Reject::RetryBudget => "too many retries under way",
             Reject::Shed => "shed under load",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_status_means_one_thing() {
+        let pause = Span::from_secs(7);
+        for status in 100..=599 {
+            let failure = match status {
+                100..=399 => Failure::Malformed,
+                401..=403 => Failure::Unauthorized,
+                408 | 425 => Failure::ServerError,
+                429 | 503 | 529 => Failure::Overloaded,
+                400..=499 => Failure::ClientError,
+                _ => Failure::ServerError,
+            };
+            assert_eq!(Failure::of_status(status), failure, "{status}");
+            let usage = Usage { output: Tokens(3), ..Usage::NONE };
+            let failed = Outcome::Failed(failure, usage);
+            let (plain, paused) = match status {
+                429 => (
+                    Outcome::RateLimited { retry_after: None },
+                    Outcome::RateLimited { retry_after: Some(pause) },
+                ),
+                503 | 529 => (failed, Outcome::Busy { retry_after: pause }),
+                _ => (failed, failed),
+            };
+            assert_eq!(Outcome::of_status(status, None, usage), plain, "{status}");
+            assert_eq!(Outcome::of_status(status, Some(pause), usage), paused, "{status}");
+        }
+        for status in [0, 99, 600, u16::MAX] {
+            assert_eq!(Failure::of_status(status), Failure::Malformed, "{status} is no status");
         }
     }
 }

@@ -129,14 +129,13 @@ pub enum Answer {
 
 impl Answer {
     pub(super) fn outcome(self) -> Outcome {
-        let failure = match self {
-            Answer::RateLimited(retry_after) => return Outcome::RateLimited { retry_after },
-            Answer::Overloaded | Answer::Status(503 | 529) => Failure::Overloaded,
-            Answer::SpendCap | Answer::Status(401..=403) => Failure::Unauthorized,
-            Answer::Status(400..=407 | 409..=499) => Failure::ClientError,
-            Answer::ServerError | Answer::Status(_) => Failure::ServerError,
+        let retry_after = match self {
+            // Its status alone does not tell it from too many requests.
+            Answer::SpendCap => return Outcome::Failed(Failure::Unauthorized, Usage::NONE),
+            Answer::RateLimited(retry_after) => retry_after,
+            Answer::ServerError | Answer::Overloaded | Answer::Status(_) => None,
         };
-        Outcome::Failed(failure, Usage::default())
+        Outcome::of_status(self.status(), retry_after, Usage::NONE)
     }
 
     /// Returns its status.
