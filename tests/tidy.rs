@@ -27,7 +27,8 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("lab", &["unit", "rng", "balance", "node", "metrics", "journal", "sim", "scenario"]),
-    ("report", &["unit", "balance", "metrics", "lab"]),
+    // The reference is made of the tables of faults and of scenario keys.
+    ("report", &["unit", "balance", "node", "metrics", "lab", "scenario"]),
     ("tui", &["unit", "balance", "metrics", "command"]),
     (
         "cli",

@@ -23,6 +23,33 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every kind, by code.
+    pub const ALL: &[Kind] = &[
+        Kind::Unexpected,
+        Kind::Usage,
+        Kind::Invalid,
+        Kind::Nothing,
+        Kind::Expectation,
+        Kind::Diverged,
+    ];
+
+    /// Returns what its exit code says.
+    #[must_use]
+    pub const fn about(self) -> &'static str {
+        match self {
+            Kind::Unexpected => "an unexpected failure, such as a file that cannot be written",
+            Kind::Usage => "the command line is wrong",
+            Kind::Invalid => {
+                "the scenario or the trace is invalid; every error is told with its place"
+            }
+            Kind::Nothing => "there was nothing to run: no request came",
+            Kind::Expectation => "an expectation of the scenario or of `--fail-if` was not met",
+            Kind::Diverged => {
+                "a replay decided otherwise, a log was changed, or an invariant broke"
+            }
+        }
+    }
+
     /// Returns the exit code.
     #[must_use]
     pub const fn code(self) -> u8 {

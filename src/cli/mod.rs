@@ -21,6 +21,7 @@ mod output;
 #[cfg(feature = "tui")]
 mod play;
 mod progress;
+pub mod reference;
 #[cfg(feature = "live")]
 mod replay;
 mod result;
@@ -92,6 +93,9 @@ enum Command {
     Chaos(chaos::Chaos),
     /// Work with journals of runs
     Journal(journal::Journal),
+    /// Print a page of the reference in Markdown
+    #[command(hide = true)]
+    Reference(reference::Reference),
 }
 
 /// What changes a scenario before it runs.
@@ -200,6 +204,7 @@ impl Command {
             Command::Show(show) => show.run(),
             Command::Chaos(chaos) => chaos.run(),
             Command::Journal(journal) => journal.run(),
+            Command::Reference(reference) => reference.run(),
         }
     }
 }

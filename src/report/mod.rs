@@ -13,6 +13,7 @@ pub mod explanation;
 pub mod export;
 mod json;
 pub mod quantity;
+pub mod reference;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;

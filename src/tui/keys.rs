@@ -303,6 +303,42 @@ pub(super) fn bindings(context: Context) -> impl Iterator<Item = &'static Bindin
     BINDINGS.iter().filter(move |binding| binding.works_in(context))
 }
 
+/// A line of the reference of keys.
+#[derive(Clone, Debug)]
+pub struct KeyLine {
+    /// The keys, as they are written on screen.
+    pub keys: Vec<String>,
+    /// What they do.
+    pub about: &'static str,
+    /// The heading it is listed under.
+    pub group: &'static str,
+}
+
+/// Returns every key by where it works, for the reference.
+#[must_use]
+pub fn key_lines() -> Vec<(&'static str, Vec<KeyLine>)> {
+    let places = [
+        (Live, "On the live screen"),
+        (Inspector, "In the inspector of decisions"),
+        (Picker, "In a list to choose from"),
+        (Help, "In the help"),
+        (Always, "Everywhere"),
+    ];
+    let lines = |context| {
+        let mut lines: Vec<KeyLine> = Vec::new();
+        for binding in BINDINGS.iter().filter(|binding| binding.context == context) {
+            let keys = binding.chords.iter().map(|chord| chord.label());
+            let (about, group) = (binding.action.help(), binding.action.group().name());
+            match lines.last_mut().filter(|last| last.about == about) {
+                Some(last) => last.keys.extend(keys),
+                None => lines.push(KeyLine { keys: keys.collect(), about, group }),
+            }
+        }
+        lines
+    };
+    places.into_iter().map(|(context, name)| (name, lines(context))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

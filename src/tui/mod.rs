@@ -39,6 +39,7 @@ mod fixture;
 mod tests;
 
 pub use glyph::Glyphs;
+pub use keys::{KeyLine, key_lines};
 pub use slot::Slot;
 pub use terminal::Terminal;
 pub use theme::ThemeName;

@@ -1,9 +1,12 @@
 //! The program as its users meet it: arguments, files, exit codes, the dashboard on a terminal.
 
 mod compare;
+#[cfg(unix)]
+mod docs;
 mod explain;
 mod model_choice;
 mod program;
+mod reference;
 mod scenarios;
 #[cfg(feature = "tui")]
 mod terminal;
