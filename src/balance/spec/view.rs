@@ -55,6 +55,7 @@ impl Signal {
     pub(in crate::balance) const fn of(place: u64) -> Signal {
         match place {
             0 => Signal::Own,
+            1 => Signal::Reported,
             _ => Signal::Fused,
         }
     }
