@@ -58,6 +58,7 @@ fn log(file: &Path, reader: impl BufRead) -> Result<String, Failure> {
     let verified = decisions::verify(reader).map_err(|fault| {
         let kind = match fault {
             decisions::Fault::Io(_) => Kind::Unexpected,
+            decisions::Fault::Version(_) => Kind::Invalid,
             decisions::Fault::Line(..) => Kind::Diverged,
         };
         Failure::new(kind, format!("{}: {fault}", file.display()))
@@ -72,7 +73,7 @@ fn journal(file: &Path, reader: impl BufRead, known: bool) -> Result<String, Fai
     let done = replay(reader, &mut |_, _| {}).map_err(|error| {
         let kind = match error {
             ReplayError::Io(_) => Kind::Unexpected,
-            ReplayError::Bound => Kind::Invalid,
+            ReplayError::Bound | ReplayError::Version(_) => Kind::Invalid,
             ReplayError::Malformed { line: 1, .. } if !known => Kind::Invalid,
             ReplayError::Malformed { .. }
             | ReplayError::Touched { .. }

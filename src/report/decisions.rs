@@ -8,7 +8,6 @@
 //! elsewhere. The log is a fold over events and never asks the balancer anything. It holds names and
 //! figures, no text of any request.
 
-use std::fmt::Debug;
 use std::io::{self, BufRead, Read, Write};
 
 use serde::Serialize;
@@ -21,6 +20,9 @@ use crate::unit::{NodeId, Time};
 
 /// The kind that the first line names.
 pub const KIND: &str = "plimsoll decisions";
+
+/// The version of the format that is written and read.
+pub const VERSION: u64 = 1;
 
 /// No line is longer; a longer one is not read.
 pub const LINE_MAX: usize = 1 << 20;
@@ -67,7 +69,7 @@ impl<W: Write> Log<W> {
         let built = serde_json::to_vec(config).unwrap_or_default();
         log.put(&json!({
             "kind": KIND,
-            "version": 1,
+            "version": VERSION,
             "scenario": labels.scenario,
             "seed": labels.seed,
             "scenario_sha256": hex(&Sha256::digest(text)),
@@ -100,7 +102,7 @@ impl<W: Write> Log<W> {
                 "decision",
                 json!({
                     "attempt": this(attempt),
-                    "is": word(kind),
+                    "is": kind.word(),
                     "after": after.map(|(at, end)| json!({ "node": node(at), "end": end.words() })),
                     "waited": queued,
                     "route": why.route.0,
@@ -133,7 +135,7 @@ impl<W: Write> Log<W> {
             }
             Event::RetryDenied { request, end, reason, .. } => (
                 "no_retry",
-                json!({ "request": request.0, "end": end.words(), "why": word(reason) }),
+                json!({ "request": request.0, "end": end.words(), "why": reason.word() }),
             ),
             Event::Settled(settled) => {
                 let why = match settled.fate {
@@ -143,7 +145,7 @@ impl<W: Write> Log<W> {
                 };
                 let mut body = json!({
                     "request": settled.request.0,
-                    "fate": word(&settled.fate),
+                    "fate": settled.fate.word(),
                     "why": why,
                     "node": settled.node.map(node),
                     "route": settled.route.0,
@@ -158,7 +160,7 @@ impl<W: Write> Log<W> {
             }
             Event::NodeState { node: at, from, to, cause } => (
                 "node",
-                json!({ "node": node(*at), "from": from.name(), "to": to.name(), "why": word(cause) }),
+                json!({ "node": node(*at), "from": from.name(), "to": to.name(), "why": cause.word() }),
             ),
             Event::Strategy { pool, from, to } => {
                 let body = json!({
@@ -188,7 +190,7 @@ impl<W: Write> Log<W> {
                 }),
             ),
             Event::HedgeDenied { request, reason, .. } => {
-                ("no_hedge", json!({ "request": request.0, "why": word(reason) }))
+                ("no_hedge", json!({ "request": request.0, "why": reason.word() }))
             }
             Event::Panic { pool, tier, on } => (
                 "panic",
@@ -202,7 +204,7 @@ impl<W: Write> Log<W> {
                 "shedding",
                 json!({
                     "route": route.0,
-                    "priority": word(priority),
+                    "priority": priority.name(),
                     "on": on,
                     "saturation": saturation.value(),
                 }),
@@ -219,18 +221,27 @@ impl<W: Write> Log<W> {
             ),
             Event::Limit { node: at, limit, before, cause, notable: true } => (
                 "limit",
-                json!({ "node": node(*at), "from": before, "to": limit, "why": word(cause) }),
+                json!({ "node": node(*at), "from": before, "to": limit, "why": cause.word() }),
             ),
             Event::Mark(mark) => (
                 "mark",
                 json!({
                     "fault": mark.what,
-                    "phase": word(&mark.phase),
-                    "by": word(&mark.by),
+                    "phase": mark.phase.word(),
+                    "by": mark.by.word(),
                     "nodes": mark.nodes.iter().map(|at| node(*at)).collect::<Vec<_>>(),
                 }),
             ),
-            _ => return,
+            Event::Explained(_)
+            | Event::FirstToken { .. }
+            | Event::Scaled { .. }
+            | Event::Batch { .. }
+            | Event::LateWord { .. }
+            | Event::Job(_)
+            | Event::Model(_)
+            | Event::Feedback { .. }
+            | Event::Graded(_)
+            | Event::Limit { notable: false, .. } => return,
         };
         self.put(&Line { at_ns: now.0, what, body });
     }
@@ -302,20 +313,6 @@ fn name(names: &[String], at: usize) -> String {
     names.get(at).map_or_else(|| at.to_string(), Clone::clone)
 }
 
-/// The name of a variant: `NotRetryable` is `not_retryable`.
-fn word(variant: &impl Debug) -> String {
-    let shown = format!("{variant:?}");
-    let end = shown.find(|c: char| !c.is_alphanumeric()).unwrap_or(shown.len());
-    let mut word = String::new();
-    for (at, c) in shown[..end].char_indices() {
-        if c.is_uppercase() && at > 0 {
-            word.push('_');
-        }
-        word.extend(c.to_lowercase());
-    }
-    word
-}
-
 /// A node, its score and what the score is made of. What is not a number is null.
 fn scored(names: &Names, scored: &Scored) -> Value {
     let terms: serde_json::Map<String, Value> = scored
@@ -367,6 +364,8 @@ pub struct Verified {
 pub enum Fault {
     /// It could not be read.
     Io(io::Error),
+    /// The log is of this version, which this build does not read.
+    Version(String),
     /// This is the first line that does not fit, from one, and how it does not.
     Line(u64, String),
 }
@@ -375,6 +374,11 @@ impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Fault::Io(error) => write!(f, "cannot read the decision log: {error}"),
+            Fault::Version(found) => write!(
+                f,
+                "line 1: the decision log is of version {found}, and this build reads version \
+                 {VERSION} only"
+            ),
             Fault::Line(line, reason) => write!(f, "line {line}: {reason}"),
         }
     }
@@ -433,8 +437,11 @@ pub fn verify(mut reader: impl BufRead) -> Result<Verified, Fault> {
         }
         let value: Value = serde_json::from_slice(&[body, b"}"].concat()).map_err(|_| changed())?;
         if done.lines == 0 {
-            if value["kind"] != KIND || value["version"] != 1 {
-                return Err(fault("this is not a plimsoll decision log of version 1"));
+            if value["kind"] != KIND {
+                return Err(fault("this is not a plimsoll decision log"));
+            }
+            if value["version"] != VERSION {
+                return Err(Fault::Version(value["version"].to_string()));
             }
             value["scenario"].as_str().unwrap_or_default().clone_into(&mut done.scenario);
         }
@@ -526,6 +533,16 @@ mod tests {
                 assert!(is_log(lines(&other)[0]), "it is known for a log");
             }
         }
+    }
+
+    #[test]
+    fn a_log_of_another_version_is_refused_in_a_sentence() {
+        let first = r#"{"n":0,"kind":"plimsoll decisions","version":2,"scenario":"small""#;
+        let hash = link("", first.as_bytes());
+        let said = verify(format!("{first},\"hash\":\"{hash}\"}}\n").as_bytes()).unwrap_err();
+        let wanted =
+            "line 1: the decision log is of version 2, and this build reads version 1 only";
+        assert_eq!(said.to_string(), wanted);
     }
 
     #[test]

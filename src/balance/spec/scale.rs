@@ -20,6 +20,17 @@ pub enum Target {
 }
 
 impl Target {
+    /// Returns its word in journals and logs.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Target::TokensInFlight(_) => "tokens_in_flight",
+            Target::InFlight(_) => "in_flight",
+            Target::Queue(_) => "queue",
+            Target::Ttft(_) => "ttft",
+        }
+    }
+
     /// Returns the target as a number in its unit: tokens, requests, nanoseconds.
     #[must_use]
     pub fn value(self) -> u64 {

@@ -227,7 +227,8 @@ impl StrategySpec {
         (self.def.build)(self)
     }
 
-    fn settings(&self) -> impl Iterator<Item = (&'static Setting, u64)> {
+    /// Returns what can be set about it and the values, in integer form.
+    pub fn settings(&self) -> impl Iterator<Item = (&'static Setting, u64)> {
         self.def.settings.iter().zip(self.values)
     }
 }

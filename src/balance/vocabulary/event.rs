@@ -258,6 +258,48 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// Returns its word in journals and logs.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Event::Arrived { .. } => "arrived",
+            Event::Queued { .. } => "queued",
+            Event::Dispatched { .. } => "dispatched",
+            Event::Explained(_) => "explained",
+            Event::FirstToken { .. } => "first_token",
+            Event::Ended { .. } => "ended",
+            Event::RetryPlanned { .. } => "retry_planned",
+            Event::RetryDenied { .. } => "retry_denied",
+            Event::Settled(_) => "settled",
+            Event::NodeState { .. } => "node_state",
+            Event::Strategy { .. } => "strategy",
+            Event::NodeChanged { .. } => "node_changed",
+            Event::Scaled { .. } => "scaled",
+            Event::Batch { .. } => "batch",
+            Event::LateWord { .. } => "late_word",
+            Event::Mark(_) => "mark",
+            Event::Job(_) => "job",
+            Event::HedgeDenied { .. } => "hedge_denied",
+            Event::Model(_) => "model",
+            Event::Escalated { .. } => "escalated",
+            Event::Feedback { .. } => "feedback",
+            Event::Graded(_) => "graded",
+            Event::Panic { .. } => "panic",
+            Event::Limit { .. } => "limit",
+            Event::Shedding { .. } => "shedding",
+            Event::Rung { .. } => "rung",
+        }
+    }
+
+    /// Returns whether it explains a decision to somebody who asked. It answers an observer and no
+    /// input: a replay, in which nobody asks, does not repeat it.
+    #[must_use]
+    pub const fn is_explanation(&self) -> bool {
+        matches!(self, Event::Explained(_) | Event::Model(_))
+    }
+}
+
 /// Why a limiter changes its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitCause {
@@ -265,6 +307,17 @@ pub enum LimitCause {
     Ratio(Ratio),
     /// Back-pressure: an attempt ended so.
     Pressed(End),
+}
+
+impl LimitCause {
+    /// Returns its word in journals and logs.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            LimitCause::Ratio(_) => "ratio",
+            LimitCause::Pressed(_) => "pressed",
+        }
+    }
 }
 
 /// What is to be known of a request at its final end.
@@ -323,6 +376,19 @@ pub enum Kind {
     Escalation,
 }
 
+impl Kind {
+    /// Returns its word in journals and logs.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Kind::First => "first",
+            Kind::Retry => "retry",
+            Kind::Hedge => "hedge",
+            Kind::Escalation => "escalation",
+        }
+    }
+}
+
 /// Why a failed request is not tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoRetry {
@@ -340,6 +406,21 @@ pub enum NoRetry {
     Tokens,
 }
 
+impl NoRetry {
+    /// Returns its word in journals and logs.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            NoRetry::NotRetryable => "not_retryable",
+            NoRetry::Started => "started",
+            NoRetry::Attempts => "attempts",
+            NoRetry::Budget => "budget",
+            NoRetry::Deadline => "deadline",
+            NoRetry::Tokens => "tokens",
+        }
+    }
+}
+
 /// Why a request whose first token is late is not hedged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoHedge {
@@ -355,6 +436,21 @@ pub enum NoHedge {
     Attempts,
     /// The ladder of degradation has given up hedges.
     Degraded,
+}
+
+impl NoHedge {
+    /// Returns its word in journals and logs.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            NoHedge::Saturated => "saturated",
+            NoHedge::Budget => "budget",
+            NoHedge::NoNode => "no_node",
+            NoHedge::Deadline => "deadline",
+            NoHedge::Attempts => "attempts",
+            NoHedge::Degraded => "degraded",
+        }
+    }
 }
 
 /// Why a node changed state.
@@ -392,6 +488,31 @@ pub enum Cause {
     NoToken(u32),
     /// It has no room (503, 529) and asked to be left alone for so long.
     Busy(Span),
+}
+
+impl Cause {
+    /// Returns its word in journals and logs.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Cause::Failures(_) => "failures",
+            Cause::Probes(_) => "probes",
+            Cause::Recovered(_) => "recovered",
+            Cause::Probing => "probing",
+            Cause::RateLimited(_) => "rate_limited",
+            Cause::LimitOver => "limit_over",
+            Cause::Operator => "operator",
+            Cause::Scaled => "scaled",
+            Cause::Started => "started",
+            Cause::SuccessRate(..) => "success_rate",
+            Cause::FailureShare(_) => "failure_share",
+            Cause::SlowShare(..) => "slow_share",
+            Cause::Silent(_) => "silent",
+            Cause::Credential(_) => "credential",
+            Cause::NoToken(_) => "no_token",
+            Cause::Busy(_) => "busy",
+        }
+    }
 }
 
 /// What one call of `handle` wants done and declares to have happened, in order.

@@ -159,6 +159,17 @@ pub enum MarkBy {
     Person,
 }
 
+impl MarkBy {
+    /// Returns its word in journals and logs.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            MarkBy::Scenario => "scenario",
+            MarkBy::Person => "person",
+        }
+    }
+}
+
 /// Which end of a lasting thing a [`Mark`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -167,4 +178,15 @@ pub enum MarkPhase {
     Begin,
     /// It is over.
     End,
+}
+
+impl MarkPhase {
+    /// Returns its word in journals and logs.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            MarkPhase::Begin => "begin",
+            MarkPhase::End => "end",
+        }
+    }
 }

@@ -58,6 +58,18 @@ pub enum JobPhase {
     },
 }
 
+impl JobPhase {
+    /// Returns its word in journals and logs.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            JobPhase::Started => "started",
+            JobPhase::StepOver { .. } => "step_over",
+            JobPhase::Ended { .. } => "ended",
+        }
+    }
+}
+
 /// The one final end of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -68,4 +80,16 @@ pub enum JobFate {
     Failed(u16),
     /// Its deadline passed first.
     TimedOut,
+}
+
+impl JobFate {
+    /// Returns its word in journals and logs.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            JobFate::Completed => "completed",
+            JobFate::Failed(_) => "failed",
+            JobFate::TimedOut => "timed_out",
+        }
+    }
 }

@@ -118,6 +118,22 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Returns its word in journals and logs.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Failure::Refused => "refused",
+            Failure::Reset => "reset",
+            Failure::ServerError => "server_error",
+            Failure::Overloaded => "overloaded",
+            Failure::Stalled => "stalled",
+            Failure::Malformed => "malformed",
+            Failure::ClientError => "client_error",
+            Failure::Unauthorized => "unauthorized",
+            Failure::TooLong => "too_long",
+        }
+    }
+
     /// Returns what an HTTP status means for health and retries. A redirect is not followed, and a
     /// success is not asked about, so both are answers that are none.
     #[must_use]
@@ -195,6 +211,19 @@ pub enum Fate {
     Cancelled,
 }
 
+impl Fate {
+    /// Returns its word in journals and logs.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Fate::Completed => "completed",
+            Fate::Failed(_) => "failed",
+            Fate::Rejected(_) => "rejected",
+            Fate::Cancelled => "cancelled",
+        }
+    }
+}
+
 /// How an attempt ended, in the words of the balancer: its own timers included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -214,6 +243,19 @@ pub enum End {
 }
 
 impl End {
+    /// Returns its word in journals and logs.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            End::Done => "done",
+            End::Failed(_) => "failed",
+            End::RateLimited => "rate_limited",
+            End::TimedOut(_) => "timed_out",
+            End::Cancelled => "cancelled",
+            End::Outrun => "outrun",
+        }
+    }
+
     /// Returns whether it counts against the health of the node.
     pub(in crate::balance) const fn blames_node(self) -> bool {
         match self {
@@ -262,6 +304,17 @@ pub enum Stage {
     Total,
 }
 
+impl Stage {
+    /// Returns its word in journals and logs.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Stage::FirstToken => "first_token",
+            Stage::Total => "total",
+        }
+    }
+}
+
 /// Why a request was turned away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -288,6 +341,22 @@ pub enum Reject {
 }
 
 impl Reject {
+    /// Returns its word in journals and logs.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Reject::QueueFull => "queue_full",
+            Reject::WaitedTooLong => "waited_too_long",
+            Reject::NoNode => "no_node",
+            Reject::TooLate => "too_late",
+            Reject::Displaced => "displaced",
+            Reject::TenantRate(_) => "tenant_rate",
+            Reject::Budget(_) => "budget",
+            Reject::RetryBudget => "retry_budget",
+            Reject::Shed => "shed",
+        }
+    }
+
     /// Returns the words a log line uses.
     #[must_use]
     pub const fn words(self) -> &'static str {

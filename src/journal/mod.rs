@@ -8,12 +8,16 @@
 //! that changed places are found even where they change no decision. It finds accidents, not
 //! forgers: whoever can write the file can write the hash. That is what a decision log is for.
 
+mod event;
+
 use std::io::{self, BufRead, Read, Write};
 
 use serde::{Deserialize, Serialize};
 
 use crate::balance::{Balancer, Config, Effects, Event, Input};
 use crate::unit::Time;
+
+pub use event::write_event;
 
 /// A digest is written after so many inputs.
 const DIGEST_EVERY: u64 = 1_000;
@@ -26,7 +30,7 @@ pub const LINE_MAX: usize = 16 << 20;
 pub struct Header {
     /// The format: `plimsoll journal`.
     pub format: String,
-    /// Its version: 2. In version 1 lines were not hashed.
+    /// Its version: [`VERSION`].
     pub version: u32,
     /// The scenario's name.
     pub scenario: String,
@@ -35,7 +39,17 @@ pub struct Header {
 }
 
 const FORMAT: &str = "plimsoll journal";
-const VERSION: u32 = 2;
+
+/// The version of the format that is written and read. Digests of versions 1 and 2 were of a form of
+/// events that changed with the program, so only the build that wrote such a journal can replay it.
+pub const VERSION: u32 = 3;
+
+/// What every version of the format begins with.
+#[derive(Deserialize)]
+struct Beginning {
+    format: String,
+    version: u32,
+}
 
 impl Header {
     /// The header of a run of this configuration.
@@ -54,16 +68,11 @@ impl Header {
 #[serde(untagged)]
 enum Line {
     Input(Time, Input),
-    Digest {
-        digest: u64,
-        inputs: u64,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        lines: Option<u64>,
-    },
+    Digest { digest: u64, inputs: u64, lines: u64 },
 }
 
-/// A running hash, FNV-1a: of events over their printed form, which shows every field; of lines over
-/// their bytes.
+/// A running hash, FNV-1a: of events over their lines in words of the wire, which show every field; of
+/// lines over their bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Digest(u64);
 
@@ -88,12 +97,12 @@ impl Digest {
     }
 
     pub(crate) fn event(&mut self, now: Time, event: &Event) {
-        // An explanation answers an observer and no input, so a replay does not repeat it.
-        if matches!(event, Event::Explained(_)) {
+        // A replay does not repeat what answers an observer.
+        if event.is_explanation() {
             return;
         }
-        use std::fmt::Write as _;
-        write!(self, "{}{event:?}", now.0).expect("a digest takes everything");
+        write_event(self, now, event).expect("a digest takes everything");
+        self.bytes(b"\n");
     }
 }
 
@@ -146,7 +155,7 @@ impl<W: Write> Writer<W> {
     }
 
     fn write_digest(&mut self) -> io::Result<()> {
-        let (digest, lines) = (self.digest.0, Some(self.lines.0));
+        let (digest, lines) = (self.digest.0, self.lines.0);
         self.write(&Line::Digest { digest, inputs: self.inputs, lines })
     }
 
@@ -179,6 +188,8 @@ pub struct Replayed {
 pub enum ReplayError {
     /// The journal could not be read.
     Io(io::Error),
+    /// The journal is of this version, which this build does not read.
+    Version(u32),
     /// The run read what no journal holds: its strategy is a bound for simulations.
     Bound,
     /// A line is not what it should be.
@@ -208,6 +219,11 @@ impl std::fmt::Display for ReplayError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             ReplayError::Io(error) => write!(f, "cannot read the journal: {error}"),
+            ReplayError::Version(found) => write!(
+                f,
+                "line 1: the journal is of version {found}, and this build reads version {VERSION} \
+                 only: the build that wrote it can replay it"
+            ),
             ReplayError::Bound => {
                 write!(f, "line 1: it read the truth (`oracle`), which no journal holds")
             }
@@ -239,11 +255,7 @@ pub fn replay(
     sink: &mut impl FnMut(Time, &Event),
 ) -> Result<Replayed, ReplayError> {
     let mut lines = Lines { reader, buffer: Vec::new(), number: 0, before: Digest::default() };
-    let header: Header = lines.read()?.ok_or_else(|| lines.malformed("the journal is empty"))?;
-    if header.format != FORMAT || !(1..=VERSION).contains(&header.version) {
-        return Err(lines.malformed("this is not a plimsoll journal of version 1 or 2"));
-    }
-    let hashed = header.version >= 2;
+    let header = lines.header()?;
     // A journal may have been edited: what would make the balancer refuse is said instead.
     header.config.check().map_err(|reason| lines.malformed(&not_kept(reason)))?;
     if header.config.pools.iter().any(|pool| pool.strategy.entry().is_bound()) {
@@ -273,11 +285,8 @@ pub fn replay(
                 }
             }
             Line::Digest { digest: said, inputs, lines: hash } => {
-                if hash.is_some_and(|hash| hash != lines.before.0) {
+                if hash != lines.before.0 {
                     return Err(ReplayError::Touched { line: lines.number, good });
-                }
-                if hashed && hash.is_none() {
-                    return Err(lines.malformed("a digest has no hash of the lines before it"));
                 }
                 good = lines.number;
                 if said != digest.0 || inputs != done.inputs {
@@ -309,7 +318,31 @@ impl<R: BufRead> Lines<R> {
         ReplayError::Malformed { line: self.number, reason: reason.to_owned() }
     }
 
+    /// Reads the first line: what it is of and its version before anything else.
+    fn header(&mut self) -> Result<Header, ReplayError> {
+        if !self.next()? {
+            return Err(self.malformed("the journal is empty"));
+        }
+        let Beginning { format, version } = self.parsed()?;
+        if format != FORMAT {
+            return Err(self.malformed("this is not a plimsoll journal"));
+        }
+        if version != VERSION {
+            return Err(ReplayError::Version(version));
+        }
+        self.parsed()
+    }
+
     fn read<T: for<'de> Deserialize<'de>>(&mut self) -> Result<Option<T>, ReplayError> {
+        if self.next()? { self.parsed().map(Some) } else { Ok(None) }
+    }
+
+    fn parsed<T: for<'de> Deserialize<'de>>(&self) -> Result<T, ReplayError> {
+        serde_json::from_slice(&self.buffer).map_err(|error| self.malformed(&error.to_string()))
+    }
+
+    /// Goes to the next line. Returns whether there is one.
+    fn next(&mut self) -> Result<bool, ReplayError> {
         self.before.bytes(&self.buffer);
         self.buffer.clear();
         self.number += 1;
@@ -319,14 +352,53 @@ impl<R: BufRead> Lines<R> {
             .read_until(b'\n', &mut self.buffer)
             .map_err(ReplayError::Io)?;
         if count == 0 {
-            return Ok(None);
+            return Ok(false);
         }
         if self.buffer.last() != Some(&b'\n') {
             let long = count as u64 == most;
             let reason = if long { "the line is too long" } else { "the last line is cut off" };
             return Err(self.malformed(reason));
         }
-        let parsed = serde_json::from_slice(&self.buffer);
-        parsed.map(Some).map_err(|error| self.malformed(&error.to_string()))
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balance::{PoolSpec, RouteSpec, StrategySpec};
+    use crate::unit::PoolId;
+
+    fn journal() -> String {
+        let strategy = StrategySpec::named("random").unwrap();
+        let routes = vec![RouteSpec { to: vec![PoolId(0)], ..RouteSpec::default() }];
+        let config = Config::new(vec![PoolSpec::new("p", strategy)], Vec::new(), routes);
+        let writer = Writer::new(Vec::new(), &Header::new("small", config)).unwrap();
+        String::from_utf8(writer.finish().unwrap()).unwrap()
+    }
+
+    fn said(text: &str) -> String {
+        replay(text.as_bytes(), &mut |_, _| {}).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_journal_of_another_version_is_refused_in_a_sentence() {
+        let text = journal();
+        assert!(replay(text.as_bytes(), &mut |_, _| {}).is_ok());
+        for version in [0, 1, 2, 4, u32::MAX] {
+            let other = text.replacen("\"version\":3", &format!("\"version\":{version}"), 1);
+            assert_eq!(
+                said(&other),
+                format!(
+                    "line 1: the journal is of version {version}, and this build reads version 3 \
+                     only: the build that wrote it can replay it"
+                )
+            );
+        }
+        // What a later version holds need not look like this one.
+        let other = r#"{"format":"plimsoll journal","version":9,"config":"elsewhere"}"#;
+        assert!(said(&format!("{other}\n")).contains("version 9"));
+        let other = text.replacen("plimsoll journal", "diary", 1);
+        assert_eq!(said(&other), "line 1: this is not a plimsoll journal");
     }
 }
