@@ -2,10 +2,10 @@
 //! on simulated nodes.
 
 use super::cold::Starts;
-use super::grades::Grades;
 use super::instances::{Balancers, Instances};
 use super::network::{Network, NetworkSpec};
 use super::oracle::{Eyes, Sight};
+use super::quality::Grades;
 use crate::balance::{
     Action, Attempt, Balancer, Config, Control, Effects, Event, Explain, FleetChange, Input, Mark,
     MarkBy, MarkPhase, Prices, Strategy, Totals,

@@ -3,10 +3,10 @@
 
 mod cold;
 mod driver;
-mod grades;
 mod instances;
 mod network;
 mod oracle;
+mod quality;
 
 pub use driver::{Parts, Sim, Step};
 pub use instances::{Exchange, INSTANCES_MAX, Instances};
