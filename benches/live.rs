@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use plimsoll::balance::{
-    Action, Attempt, Balancer, Config, Event, Input, Limits, NodeSpec, Outcome, PoolSpec, Prices,
+    Action, Attempt, Balancer, Config, Input, Limits, NodeSpec, Outcome, PoolSpec, Prices,
     Priority, Request, RouteSpec, StrategySpec, Tier, Timeouts, Usage,
 };
 use plimsoll::live::driver::{Clock, Executor, Inbox, Message, Observer, drive, inbox};
@@ -145,10 +145,12 @@ struct Post {
     tasks: Vec<UnboundedSender<Action>>,
 }
 
-impl Executor for Post {
-    fn record(&mut self, _now: Time, _input: &Input) {}
+impl Observer for Post {}
 
-    fn hear(&mut self, _now: Time, _event: &Event) {}
+impl Executor for Post {
+    type Note = ();
+
+    fn note(&mut self, _note: ()) {}
 
     fn carry_out(&mut self, _now: Time, action: Action, _: &Balancer) {
         let (Action::Dispatch { attempt: Attempt { request, .. }, .. }
@@ -158,8 +160,6 @@ impl Executor for Post {
         };
         let _ = self.tasks[self.shared.task(request)].send(action);
     }
-
-    fn tick(&mut self, _now: Time, _balancer: &Balancer) {}
 }
 
 fn owner(tasks: usize, on_worker: bool) -> Vec<u64> {
@@ -183,7 +183,7 @@ fn owner(tasks: usize, on_worker: bool) -> Vec<u64> {
         all
     });
     let mut executor = Post { shared, tasks: post };
-    let driving = async move { drive(balancer(), clock, words, &mut executor).await };
+    let driving = async move { drive(balancer(), clock, words, &mut executor, &mut Nobody).await };
     if on_worker {
         runtime.block_on(runtime.spawn(driving)).expect("the owner");
     } else {
@@ -195,7 +195,7 @@ fn owner(tasks: usize, on_worker: bool) -> Vec<u64> {
 async fn ask(
     task: usize,
     shared: Arc<Shared>,
-    inbox: Inbox,
+    inbox: Inbox<()>,
     clock: Clock,
     mut from: UnboundedReceiver<Action>,
 ) -> Vec<u64> {
@@ -310,13 +310,7 @@ fn processor_time() -> Duration {
 /// Watches nothing.
 struct Nobody;
 
-impl Observer for Nobody {
-    fn record(&mut self, _now: Time, _input: &Input) {}
-
-    fn hear(&mut self, _now: Time, _event: &Event) {}
-
-    fn tick(&mut self, _now: Time, _balancer: &Balancer) {}
-}
+impl Observer for Nobody {}
 
 /// Returns how long each request took, and the processor time of all.
 fn requests(tasks: usize, prompt: usize, streams: bool) -> (Vec<u64>, Duration) {

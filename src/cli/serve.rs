@@ -12,7 +12,7 @@ use super::books::Books;
 use super::failure::{Failure, Kind};
 use super::result::Output;
 use super::{Changes, Color, endpoints, load, output};
-use crate::balance::{Balancer, Event, Input};
+use crate::balance::{Event, Input};
 use crate::live::driver::Observer;
 use crate::live::gateway::{self, ClassOption, Parts};
 use crate::live::hints::RequestHints;
@@ -143,6 +143,4 @@ impl Observer for ServeObserver {
     fn hear(&mut self, now: Time, event: &Event) {
         self.books.hear(now, event);
     }
-
-    fn tick(&mut self, _now: Time, _balancer: &Balancer) {}
 }

@@ -58,9 +58,12 @@ impl Clock {
 
 /// A message for the task that owns the balancer.
 #[derive(Debug)]
-pub enum Message {
+pub enum Message<N> {
     /// Something the balancer should hear.
     Input(Input),
+    /// Something only the executor should know: bodies and answers never enter the balancer. A note is
+    /// read before every input that its sender puts in after it.
+    Note(N),
     /// No request will arrive any more: end when all are settled.
     Last,
     /// End now.
@@ -70,47 +73,53 @@ pub enum Message {
 }
 
 /// A way to the owner's inbox.
-pub type Inbox = UnboundedSender<Message>;
+pub type Inbox<N> = UnboundedSender<Message<N>>;
+
+/// The owner's end of its inbox.
+pub type Messages<N> = UnboundedReceiver<Message<N>>;
 
 /// Makes an inbox. It is as long as there are requests under way, which are limited where they come
 /// in: each has a handful of messages.
 #[must_use]
-pub fn inbox() -> (Inbox, UnboundedReceiver<Message>) {
+pub fn inbox<N>() -> (Inbox<N>, Messages<N>) {
     unbounded_channel()
 }
 
-/// What surrounds the balancer: an executor, and whoever watches.
-pub trait Executor {
-    /// Hears an input before the balancer does.
-    fn record(&mut self, now: Time, input: &Input);
-    /// Hears an event.
-    fn hear(&mut self, now: Time, event: &Event);
-    /// Carries out an action of a balancer; what comes of it goes to the inbox.
-    fn carry_out(&mut self, now: Time, action: Action, balancer: &Balancer);
-    /// Is called every [`TICK`].
-    fn tick(&mut self, now: Time, balancer: &Balancer);
-}
-
-/// Who observes a run: a journal, a collector, a screen.
+/// Who observes a run: a journal, a collector, a screen, the executor itself.
 pub trait Observer {
     /// Hears an input before the balancer does.
-    fn record(&mut self, now: Time, input: &Input);
+    fn record(&mut self, _now: Time, _input: &Input) {}
+
     /// Hears an event.
-    fn hear(&mut self, now: Time, event: &Event);
+    fn hear(&mut self, _now: Time, _event: &Event) {}
+
     /// Is called every [`TICK`].
-    fn tick(&mut self, now: Time, balancer: &Balancer);
+    fn tick(&mut self, _now: Time, _balancer: &Balancer) {}
 }
 
-/// The interval of [`Executor::tick`].
+/// Carries out what the balancer wants done, and hears events before others do.
+pub trait Executor: Observer {
+    /// What its tasks let it know.
+    type Note;
+
+    /// Takes a note.
+    fn note(&mut self, note: Self::Note);
+
+    /// Carries out an action of a balancer; what comes of it goes to the inbox.
+    fn carry_out(&mut self, now: Time, action: Action, balancer: &Balancer);
+}
+
+/// The interval of [`Observer::tick`].
 pub const TICK: Duration = Duration::from_millis(100);
 
 /// Drives a balancer until told to stop, or until the last request is settled. Returns it with the
 /// time of the end.
-pub async fn drive(
+pub async fn drive<E: Executor>(
     mut balancer: Balancer,
     clock: Clock,
-    mut messages: UnboundedReceiver<Message>,
-    executor: &mut impl Executor,
+    mut messages: Messages<E::Note>,
+    executor: &mut E,
+    observer: &mut impl Observer,
 ) -> (Balancer, Time) {
     let mut now = Time::ZERO;
     let mut last = false;
@@ -134,6 +143,11 @@ pub async fn drive(
             }
             Next::Tick => {
                 executor.tick(now, &balancer);
+                observer.tick(now, &balancer);
+                continue;
+            }
+            Next::Note(note) => {
+                executor.note(note);
                 continue;
             }
             Next::Explain(whose) => {
@@ -142,14 +156,19 @@ pub async fn drive(
             }
         };
         executor.record(now, &input);
+        observer.record(now, &input);
         std::mem::swap(&mut effects, balancer.handle(now, input));
-        effects.events.drain(..).for_each(|event| executor.hear(now, &event));
+        for event in effects.events.drain(..) {
+            executor.hear(now, &event);
+            observer.hear(now, &event);
+        }
         effects.actions.drain(..).for_each(|action| executor.carry_out(now, action, &balancer));
     }
 }
 
-enum Next {
+enum Next<N> {
     Input(Input),
+    Note(N),
     Last,
     Tick,
     Explain(Explain),
@@ -157,12 +176,12 @@ enum Next {
 
 /// Waits for the next message, wake or tick; `None` to end. A wake that is due comes first, so a full
 /// inbox cannot keep timers from going off.
-async fn next(
+async fn next<N>(
     wake: Option<Time>,
     clock: &Clock,
-    messages: &mut UnboundedReceiver<Message>,
+    messages: &mut Messages<N>,
     ticks: &mut tokio::time::Interval,
-) -> Option<Next> {
+) -> Option<Next<N>> {
     if wake.is_some_and(|at| at <= clock.now()) {
         return Some(Next::Input(Input::Wake));
     }
@@ -177,6 +196,7 @@ async fn next(
         _ = ticks.tick() => Some(Next::Tick),
         message = messages.recv() => match message? {
             Message::Input(input) => Some(Next::Input(input)),
+            Message::Note(note) => Some(Next::Note(note)),
             Message::Last => Some(Next::Last),
             Message::Stop => None,
             Message::Explain(whose) => Some(Next::Explain(whose)),

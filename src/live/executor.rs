@@ -1,58 +1,151 @@
-//! Carries out the balancer's actions against real endpoints: a task an attempt, whose one message about
-//! the end goes to the inbox. What differs between a replay and a gateway is where answers go.
+//! The executor of everything live: carries out the balancer's actions against real endpoints, a task an
+//! attempt, whose one message about the end goes to the inbox. Whose requests they are, and where
+//! answers go, is what [`Requests`] differ in: the clients of a gateway, the workload of a replay.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use hyper::StatusCode;
 use tokio::task::AbortHandle;
 
-use super::driver::{Inbox, Message};
-use super::upstream::{Meter, Outlet, Passed, Sending, SharedClient};
+use super::driver::{Executor, Inbox, Message, Observer};
+use super::upstream::{Meter, Nobody, Outlet, Sending, SharedClient};
 use super::wire::OUTPUT_TOKENS;
-use crate::balance::{Attempt, Input, Outcome, ProbeResult, Progress};
-use crate::unit::{NodeId, Tokens};
+use crate::balance::{
+    Action, Attempt, Balancer, Event, Fate, Input, Outcome, ProbeResult, Progress,
+};
+use crate::unit::{NodeId, RequestId, Time, Tokens};
 
-/// Attempts under way.
-#[derive(Debug)]
-pub(super) struct Attempts {
-    client: SharedClient,
-    inbox: Inbox,
-    open: BTreeMap<Attempt, (AbortHandle, Arc<Meter>)>,
-    /// The last question for one token of each node.
-    asking: BTreeMap<NodeId, AbortHandle>,
-}
+/// The requests under way, as only the executor knows them.
+pub(super) trait Requests {
+    /// What tasks let it know.
+    type Note: Send + 'static;
+    /// Where the answer of an attempt goes.
+    type Outlet: Outlet + 'static;
 
-impl Attempts {
-    pub(super) const fn new(client: SharedClient, inbox: Inbox) -> Attempts {
-        Attempts { client, inbox, open: BTreeMap::new(), asking: BTreeMap::new() }
-    }
+    /// Takes a note.
+    fn note(&mut self, note: Self::Note);
 
-    /// Starts an attempt.
-    pub(super) fn start(
+    /// Returns what this node calls the model that it is asked for.
+    fn model(&self, node: NodeId) -> &str;
+
+    /// Returns what an attempt sends, and where its answer goes. What it may answer at most is
+    /// clamped to so many tokens.
+    fn dispatch(
         &mut self,
         attempt: Attempt,
         node: NodeId,
-        prompt: Tokens,
-        sending: Sending,
-        mut outlet: impl Outlet + 'static,
-    ) {
+        clamp: Option<Tokens>,
+    ) -> Dispatch<Self::Outlet>;
+
+    /// The balancer has acknowledged the first token of an attempt.
+    fn acknowledge(&mut self, _attempt: Attempt) {}
+
+    /// An attempt is over or about to be: of what it has not said yet, nothing is to be heard.
+    fn close(&mut self, _attempt: Attempt) {}
+
+    /// A request is settled.
+    fn answer(&mut self, now: Time, answer: Answer, balancer: &Balancer);
+
+    /// Is called now and then.
+    fn tick(&mut self, _balancer: &Balancer) {}
+}
+
+/// What an attempt is made of.
+pub(super) struct Dispatch<O> {
+    /// Tokens of its prompt.
+    pub(super) prompt: Tokens,
+    pub(super) sending: Sending,
+    pub(super) outlet: O,
+}
+
+/// How a request was settled: [`Action::Answer`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answer {
+    pub(super) request: RequestId,
+    pub(super) fate: Fate,
+    pub(super) by: Option<Attempt>,
+    pub(super) begun: bool,
+}
+
+/// The attempts of these requests.
+pub(super) struct Attempts<R: Requests> {
+    client: SharedClient,
+    inbox: Inbox<R::Note>,
+    open: BTreeMap<Attempt, (AbortHandle, Arc<Meter>)>,
+    /// The last question for one token of each node.
+    asking: BTreeMap<NodeId, AbortHandle>,
+    requests: R,
+}
+
+impl<R: Requests> Observer for Attempts<R> {
+    fn hear(&mut self, _now: Time, event: &Event) {
+        match event {
+            Event::FirstToken { attempt, .. } => self.requests.acknowledge(*attempt),
+            Event::Ended { attempt, .. } => {
+                self.open.remove(attempt);
+                self.requests.close(*attempt);
+            }
+            _ => {}
+        }
+    }
+
+    fn tick(&mut self, _now: Time, balancer: &Balancer) {
+        self.requests.tick(balancer);
+    }
+}
+
+impl<R: Requests> Executor for Attempts<R> {
+    type Note = R::Note;
+
+    fn note(&mut self, note: R::Note) {
+        self.requests.note(note);
+    }
+
+    fn carry_out(&mut self, now: Time, action: Action, balancer: &Balancer) {
+        match action {
+            Action::Dispatch { attempt, node, clamp, .. } => {
+                let dispatch = self.requests.dispatch(attempt, node, clamp);
+                self.start(attempt, node, dispatch);
+            }
+            Action::Abort { attempt, .. } => {
+                self.requests.close(attempt);
+                self.abort(attempt);
+            }
+            Action::Probe(node, number) => self.probe(node, number),
+            Action::Generate(node, number) => self.generate(node, number),
+            // Real nodes are started and stopped by whoever runs them.
+            Action::Start(_) | Action::Stop(_) => {}
+            Action::Answer { request, fate, by, begun } => {
+                self.requests.answer(now, Answer { request, fate, by, begun }, balancer);
+            }
+        }
+    }
+}
+
+impl<R: Requests> Attempts<R> {
+    pub(super) const fn new(
+        client: SharedClient,
+        inbox: Inbox<R::Note>,
+        requests: R,
+    ) -> Attempts<R> {
+        Attempts { client, inbox, open: BTreeMap::new(), asking: BTreeMap::new(), requests }
+    }
+
+    fn start(&mut self, attempt: Attempt, node: NodeId, dispatch: Dispatch<R::Outlet>) {
+        let Dispatch { prompt, sending, mut outlet } = dispatch;
         let meter = Arc::new(Meter::new(prompt));
         let (client, inbox) = (Arc::clone(&self.client), self.inbox.clone());
         let metered = Arc::clone(&meter);
         let task = tokio::spawn(async move {
             let outcome = client.attempt(node.index(), sending, &metered, &mut outlet).await;
-            if matches!(outcome, Outcome::Done(_)) {
-                outlet.done();
-            }
+            outlet.ended(&outcome);
             end(&inbox, attempt, &metered, outcome);
         });
         self.open.insert(attempt, (task.abort_handle(), meter));
     }
 
     /// Stops an attempt and confirms it, unless it has just ended by itself.
-    pub(super) fn abort(&mut self, attempt: Attempt) {
+    fn abort(&mut self, attempt: Attempt) {
         if let Some((task, meter)) = self.open.get(&attempt) {
             // The connection closes as soon as the task is dropped.
             task.abort();
@@ -60,13 +153,8 @@ impl Attempts {
         }
     }
 
-    /// Forgets an attempt that has ended.
-    pub(super) fn forget(&mut self, attempt: Attempt) {
-        self.open.remove(&attempt);
-    }
-
     /// Asks a node whether it is well.
-    pub(super) fn probe(&self, node: NodeId, number: u32) {
+    fn probe(&self, node: NodeId, number: u32) {
         let (client, inbox) = (Arc::clone(&self.client), self.inbox.clone());
         tokio::spawn(async move {
             let result = client.probe(node.index()).await;
@@ -74,12 +162,12 @@ impl Attempts {
         });
     }
 
-    /// Asks a node for one token of this model. What it was asked before is given up: the balancer has
-    /// stopped waiting for it, and a node that hangs would keep every connection.
-    pub(super) fn generate(&mut self, node: NodeId, number: u32, model: &str) {
+    /// Asks a node for one token. What it was asked before is given up: the balancer has stopped waiting
+    /// for it, and a node that hangs would keep every connection.
+    fn generate(&mut self, node: NodeId, number: u32) {
         let (client, inbox) = (Arc::clone(&self.client), self.inbox.clone());
         let body = serde_json::json!({
-            "model": model,
+            "model": self.requests.model(node),
             "messages": [{ "role": "user", "content": "1" }],
             "max_tokens": 1,
         });
@@ -105,32 +193,19 @@ impl Attempts {
     }
 }
 
-/// Who reads the answer to a probe.
-struct Nobody;
-
-impl Outlet for Nobody {
-    async fn first_token(&mut self) {}
-
-    async fn pass_on(&mut self, _: Passed<'_>) -> bool {
-        true
-    }
-
-    fn refused(&mut self, _: StatusCode, _: Bytes) {}
-}
-
 /// Says how an attempt ended, if nobody has.
-fn end(inbox: &Inbox, attempt: Attempt, meter: &Meter, outcome: Outcome) {
+fn end<N>(inbox: &Inbox<N>, attempt: Attempt, meter: &Meter, outcome: Outcome) {
     if meter.claim() {
         send(inbox, Input::Finish(attempt, outcome));
     }
 }
 
 /// Says that the first token came.
-pub(super) fn first_token(inbox: &Inbox, attempt: Attempt) {
+pub(super) fn first_token<N>(inbox: &Inbox<N>, attempt: Attempt) {
     send(inbox, Input::Progress(attempt, Progress::FirstToken));
 }
 
 /// Puts an input into the inbox. When the owner has ended nobody needs it.
-pub(super) fn send(inbox: &Inbox, input: Input) {
+pub(super) fn send<N>(inbox: &Inbox<N>, input: Input) {
     let _ = inbox.send(Message::Input(input));
 }

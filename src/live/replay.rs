@@ -7,15 +7,14 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use hyper::StatusCode;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::sleep_until;
 
-use super::driver::{Clock, Executor, Inbox, Message, Observer, drive, inbox};
-use super::executor::{Attempts, first_token, send};
-use super::upstream::{Outlet, Passed, Sending, SharedClient};
+use super::driver::{Clock, Inbox, Message, Observer, drive, inbox};
+use super::executor::{Answer, Attempts, Dispatch, Requests, first_token, send};
+use super::upstream::{Outlet, Sending, SharedClient};
 use super::wire::{INPUT_TOKENS, KEY, ORDINAL, OUTPUT_TOKENS};
-use crate::balance::{Action, Attempt, Balancer, Config, Event, Explain, Fate, Input, Request};
+use crate::balance::{Attempt, Balancer, Config, Explain, Fate, Input};
 use crate::id_map::IdMap;
 use crate::rng::{Rng, mix};
 use crate::unit::{NodeId, RequestId, Time, Tokens};
@@ -44,7 +43,7 @@ pub struct Parts {
 
 /// A way to end a replay before its time.
 #[derive(Clone, Debug)]
-pub struct Stop(Inbox);
+pub struct Stop(Inbox<Note>);
 
 impl Stop {
     /// Ends it now; attempts under way are dropped.
@@ -87,20 +86,13 @@ pub async fn replay(
     parts.client.start_mock().await;
     let clock = Clock::start();
     started(Stop(inbox.clone()));
-    let (flights, arrivals) = std::sync::mpsc::channel();
     let (fates, heard) = unbounded_channel();
-    let sender = tokio::spawn(play(traffic, clock, inbox.clone(), flights, heard));
-    let mut executor = Replay {
-        attempts: Attempts::new(parts.client, inbox.clone()),
-        asks: parts.asks,
-        inbox,
-        arrivals,
-        fates,
-        flights: IdMap::default(),
-        observer,
-    };
+    let sender = tokio::spawn(play(traffic, clock, inbox.clone(), heard));
+    let flights =
+        Flights { asks: parts.asks, inbox: inbox.clone(), fates, under_way: IdMap::default() };
+    let mut executor = Attempts::new(parts.client, inbox, flights);
     let balancer = Balancer::new(parts.config);
-    let (balancer, end) = drive(balancer, clock, messages, &mut executor).await;
+    let (balancer, end) = drive(balancer, clock, messages, &mut executor, observer).await;
     let settled = balancer.under_way() == 0;
     // The sender ends when nobody tells it of fates any more, if it has not already.
     drop(executor);
@@ -118,8 +110,7 @@ pub async fn replay(
 async fn play(
     mut traffic: Box<dyn Traffic>,
     clock: Clock,
-    inbox: Inbox,
-    flights: std::sync::mpsc::Sender<(RequestId, Flight)>,
+    inbox: Inbox<Note>,
     mut fates: UnboundedReceiver<(Time, RequestId, Fate)>,
 ) -> Result<bool, Vec<TraceError>> {
     let mut under_way = 0_u64;
@@ -165,8 +156,8 @@ async fn play(
                     block: request.prefix_block,
                     truth,
                 };
-                // First the facts for the executor, then the message for the balancer.
-                if flights.send((request.id, flight)).is_err() {
+                // The executor must know it before the balancer wants it dispatched.
+                if inbox.send(Message::Note((request.id, flight))).is_err() {
                     break Ok(false);
                 }
                 under_way += 1;
@@ -188,63 +179,36 @@ struct Flight {
     truth: Truth,
 }
 
-struct Replay<'a, W> {
-    attempts: Attempts,
+/// A request that is about to arrive.
+type Note = (RequestId, Flight);
+
+/// The requests of a replay.
+struct Flights {
     asks: Vec<Ask>,
-    inbox: Inbox,
-    arrivals: std::sync::mpsc::Receiver<(RequestId, Flight)>,
+    inbox: Inbox<Note>,
     fates: UnboundedSender<(Time, RequestId, Fate)>,
-    flights: IdMap<Flight>,
-    observer: &'a mut W,
+    under_way: IdMap<Flight>,
 }
 
-impl<W: Observer> Executor for Replay<'_, W> {
-    fn record(&mut self, now: Time, input: &Input) {
-        if let Input::Arrive(Request { id, .. }) = input {
-            // Sent before the arrival itself, so it is there.
-            while let Ok((other, flight)) = self.arrivals.try_recv() {
-                self.flights.insert(other, flight);
-                if other == *id {
-                    break;
-                }
-            }
-        }
-        self.observer.record(now, input);
+impl Requests for Flights {
+    type Note = Note;
+    type Outlet = FirstTokenOnly;
+
+    fn note(&mut self, (request, flight): Note) {
+        self.under_way.insert(request, flight);
     }
 
-    fn hear(&mut self, now: Time, event: &Event) {
-        if let Event::Ended { attempt, .. } = event {
-            self.attempts.forget(*attempt);
-        }
-        self.observer.hear(now, event);
+    fn model(&self, node: NodeId) -> &str {
+        &self.asks[node.index()].model
     }
 
-    fn carry_out(&mut self, now: Time, action: Action, _: &Balancer) {
-        match action {
-            Action::Dispatch { attempt, node, clamp, .. } => self.dispatch(attempt, node, clamp),
-            Action::Abort { attempt, .. } => self.attempts.abort(attempt),
-            Action::Probe(node, number) => self.attempts.probe(node, number),
-            Action::Generate(node, number) => {
-                self.attempts.generate(node, number, &self.asks[node.index()].model);
-            }
-            // Real nodes are started and stopped by whoever runs them.
-            Action::Start(_) | Action::Stop(_) => {}
-            Action::Answer { request, fate, .. } => {
-                self.flights.remove(request);
-                // The sender is gone only when the run is over.
-                let _ = self.fates.send((now, request, fate));
-            }
-        }
-    }
-
-    fn tick(&mut self, now: Time, balancer: &Balancer) {
-        self.observer.tick(now, balancer);
-    }
-}
-
-impl<W> Replay<'_, W> {
-    fn dispatch(&mut self, attempt: Attempt, node: NodeId, clamp: Option<Tokens>) {
-        let flight = self.flights.get(attempt.request).expect("it is under way");
+    fn dispatch(
+        &mut self,
+        attempt: Attempt,
+        node: NodeId,
+        clamp: Option<Tokens>,
+    ) -> Dispatch<FirstTokenOnly> {
+        let flight = self.under_way.get(attempt.request).expect("it is under way");
         let mut truth = flight.truth;
         truth.output = clamp.map_or(truth.output, |most| most.min(truth.output));
         let sending = Sending {
@@ -257,27 +221,27 @@ impl<W> Replay<'_, W> {
                 (ORDINAL, attempt.ordinal.to_string()),
             ],
         };
-        let outlet = Nobody { attempt, inbox: self.inbox.clone() };
-        self.attempts.start(attempt, node, flight.prompt, sending, outlet);
+        let outlet = FirstTokenOnly { attempt, inbox: self.inbox.clone() };
+        Dispatch { prompt: flight.prompt, sending, outlet }
+    }
+
+    fn answer(&mut self, now: Time, answer: Answer, _balancer: &Balancer) {
+        self.under_way.remove(answer.request);
+        // The sender is gone only when the run is over.
+        let _ = self.fates.send((now, answer.request, answer.fate));
     }
 }
 
-/// Answers of a replay go nowhere.
-struct Nobody {
+/// Nobody reads the answers of a replay; only when they begin is of interest.
+struct FirstTokenOnly {
     attempt: Attempt,
-    inbox: Inbox,
+    inbox: Inbox<Note>,
 }
 
-impl Outlet for Nobody {
+impl Outlet for FirstTokenOnly {
     async fn first_token(&mut self) {
         first_token(&self.inbox, self.attempt);
     }
-
-    async fn pass_on(&mut self, _piece: Passed<'_>) -> bool {
-        true
-    }
-
-    fn refused(&mut self, _status: StatusCode, _body: Bytes) {}
 }
 
 fn body(ask: &Ask, flight: &Flight, most: Tokens) -> Bytes {

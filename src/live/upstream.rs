@@ -137,15 +137,27 @@ impl Meter {
 /// whoever lost the reader stops the attempt, and only that says how it ended.
 pub trait Outlet: Send {
     /// The first token has come. Nothing may leave before this returns.
-    fn first_token(&mut self) -> impl Future<Output = ()> + Send;
+    fn first_token(&mut self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+
     /// An event of the stream, or a whole answer. Returns whether it could be taken; `false` if
     /// more came before the first token than is held back.
-    fn pass_on(&mut self, piece: Passed<'_>) -> impl Future<Output = bool> + Send;
+    fn pass_on(&mut self, _piece: Passed<'_>) -> impl Future<Output = bool> + Send {
+        std::future::ready(true)
+    }
+
     /// The endpoint refused, with this status and body.
-    fn refused(&mut self, status: StatusCode, body: Bytes);
-    /// The answer is whole. Called before the balancer hears of it.
-    fn done(&mut self) {}
+    fn refused(&mut self, _status: StatusCode, _body: Bytes) {}
+
+    /// The attempt is over. Called before the balancer hears of it.
+    fn ended(&mut self, _outcome: &Outcome) {}
 }
+
+/// An outlet for answers that nobody reads.
+pub(super) struct Nobody;
+
+impl Outlet for Nobody {}
 
 /// Part of an answer on its way.
 #[derive(Clone, Copy, Debug)]
@@ -577,19 +589,6 @@ mod tests {
         assert!(!format!("{newline:?}").contains("a\\nb"));
     }
 
-    /// Takes nothing anywhere.
-    struct Nowhere;
-
-    impl Outlet for Nowhere {
-        async fn first_token(&mut self) {}
-
-        async fn pass_on(&mut self, _piece: Passed<'_>) -> bool {
-            true
-        }
-
-        fn refused(&mut self, _status: StatusCode, _body: Bytes) {}
-    }
-
     /// Answers every request of a connection with a stream whose end comes late.
     async fn late_end(mut stream: tokio::net::TcpStream, late: Duration) {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -625,7 +624,7 @@ mod tests {
             let meter = Meter::new(Tokens(1));
             let (body, figures) = (Bytes::from_static(b"{}"), Vec::new());
             let sending = Sending { body, streams: true, figures };
-            let outcome = client.attempt(0, sending, &meter, &mut Nowhere).await;
+            let outcome = client.attempt(0, sending, &meter, &mut Nobody).await;
             assert!(matches!(outcome, Outcome::Done(_)), "round {round}: {outcome:?}");
         }
     }

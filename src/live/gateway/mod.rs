@@ -1,0 +1,116 @@
+//! The gateway: an OpenAI-compatible front to a fleet, through the balancer.
+//!
+//! The point of no return of a stream is its first content: until then a failed attempt is tried
+//! again elsewhere and the client sees nothing of it; from then on its bytes come from one attempt
+//! only. Content leaves only after the balancer has acknowledged the first token, so a timeout that
+//! races with it is settled by the balancer alone. A stream ends with `[DONE]` only if the upstream's
+//! own end was seen; otherwise the client gets an error event and an abnormal end, since a clean one
+//! would look like a shorter answer. Of two attempts of a hedged request only the one acknowledged first
+//! says anything. A client that goes away cancels its request in every phase.
+//!
+//! Three rooms: `edge` is HTTP, in and out, a task a connection; `session` is what the task that owns
+//! the balancer keeps of a request, one record from its arrival to its answer; `words` is what a client
+//! is told of each fate. Between them go `request`, what a client wrote, and `answer`, the way of an
+//! answer from the task of an attempt to the connection.
+
+mod answer;
+mod edge;
+mod request;
+mod session;
+mod words;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use self::edge::GatewayState;
+use self::session::Sessions;
+use super::driver::{Message, Observer, drive, inbox};
+use super::executor::Attempts;
+use super::hints::RequestHints;
+use super::http::{self, Limits, Stop};
+use super::upstream::SharedClient;
+use crate::balance::{Balancer, Config, Priority};
+use crate::unit::{Span, Time};
+
+/// At the stop, what has been aborted has so long to say so.
+const LAST_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The header that names a class.
+pub const CLASS: &str = "x-plimsoll-class";
+/// The header with the number of a request.
+pub const REQUEST_ID: &str = "x-plimsoll-request-id";
+/// The model name that leaves everything to the routes.
+pub const AUTO: &str = "auto";
+
+/// A class as clients may name it.
+#[derive(Clone, Debug)]
+pub struct ClassOption {
+    /// Its name, which is also a model name.
+    pub name: String,
+    /// How much its requests matter.
+    pub priority: Priority,
+    /// How long an answer is of use.
+    pub deadline: Option<Span>,
+}
+
+/// Everything a gateway is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The balancer's configuration.
+    pub config: Config,
+    /// Reaches the nodes.
+    pub client: SharedClient,
+    /// By node: the model's name there; empty to pass on what the client said.
+    pub models: Vec<String>,
+    /// Classes, by id. Not empty.
+    pub classes: Vec<ClassOption>,
+    /// What clients may say of their requests.
+    pub hints: RequestHints,
+    /// The limits of connections.
+    pub limits: Limits,
+}
+
+/// What a gateway came to.
+#[derive(Debug)]
+pub struct Closed {
+    /// When it ended.
+    pub end: Time,
+}
+
+/// Serves until `stop` says otherwise, then lets running requests finish within the drain limit.
+pub async fn serve(
+    parts: Parts,
+    listener: TcpListener,
+    observer: &mut impl Observer,
+    stop: watch::Receiver<Stop>,
+) -> Closed {
+    let (inbox, messages) = inbox();
+    let ready = Arc::new(AtomicBool::new(true));
+    let state = Arc::new(GatewayState::new(&parts, inbox.clone(), Arc::clone(&ready)));
+    let clock = state.clock;
+    let shared = Arc::clone(&state);
+    let service = move |request| edge::answer(Arc::clone(&shared), request);
+    let server = http::serve(listener, parts.limits, service, stop.clone());
+    let mut stop = stop;
+    let last = inbox.clone();
+    tokio::spawn(async move {
+        // A controller that is gone means the end as well.
+        let _ = stop.wait_for(|stop| *stop != Stop::No).await;
+        state.stopping.store(true, Ordering::Relaxed);
+        let _ = server.await;
+        // Every connection is closed, so every request is settled or cancelled: what is left is that
+        // aborted attempts say what they used.
+        let _ = last.send(Message::Last);
+        tokio::time::sleep(LAST_PATIENCE).await;
+        let _ = last.send(Message::Stop);
+    });
+    let sessions = Sessions::new(inbox.clone(), parts.models, ready);
+    let mut executor = Attempts::new(parts.client, inbox, sessions);
+    let balancer = Balancer::new(parts.config);
+    let (_, end) = drive(balancer, clock, messages, &mut executor, observer).await;
+    Closed { end }
+}

@@ -1,0 +1,237 @@
+//! What the gateway knows of a request under way: one record from its arrival to its answer, owned by the
+//! task that owns the balancer, so no lock is needed and nothing can be told twice.
+//!
+//! Who answers and whether the answer has begun is the balancer's to say. What it cannot know is here:
+//! the request as the client wrote it, the way to the client, and what attempts have left.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use hyper::StatusCode;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
+
+use super::answer::{Leftover, ToClient, ToConnection};
+use super::request::ClientRequest;
+use super::words;
+use crate::balance::{Attempt, Balancer, End, Failure, Fate, NodeState};
+use crate::id_map::IdMap;
+use crate::live::driver::Inbox;
+use crate::live::executor::{Answer, Dispatch, Requests};
+use crate::live::upstream::Sending;
+use crate::unit::{NodeId, RequestId, Time, Tokens};
+
+/// What connections and attempts let the owner know, past the balancer.
+#[derive(Debug)]
+pub(super) enum Note {
+    /// A request comes in, and its answer goes there. Its arrival follows.
+    Arrived(RequestId, ClientRequest, mpsc::Sender<ToClient>),
+    /// An attempt has left something for the answer. Its end follows.
+    Left(Attempt, Leftover),
+}
+
+/// A request under way.
+#[derive(Debug)]
+struct Session {
+    client: ClientRequest,
+    to: mpsc::Sender<ToClient>,
+    /// By ordinal.
+    attempts: Vec<Sent>,
+}
+
+/// An attempt of a request.
+#[derive(Debug)]
+struct Sent {
+    node: NodeId,
+    /// Lets its answer leave. `None` once it does, or once it never will.
+    commit: Option<oneshot::Sender<()>>,
+    leftover: Option<Leftover>,
+}
+
+impl Session {
+    fn sent(&mut self, attempt: Attempt) -> Option<&mut Sent> {
+        self.attempts.get_mut(usize::from(attempt.ordinal))
+    }
+
+    /// Lets an attempt begin its answer.
+    fn begin(&mut self, attempt: Attempt) {
+        let Some(sent) = self.sent(attempt) else { return };
+        let (node, commit) = (sent.node, sent.commit.take());
+        if let Some(commit) = commit {
+            // The channel is empty, since nothing leaves before this. A client that is gone says so
+            // itself, and an attempt that is being stopped waits for nothing.
+            let _ = self.to.try_send(ToClient::Begin(node));
+            let _ = commit.send(());
+        }
+    }
+
+    /// Returns the last messages of its answer. A node will serve after `next_node` seconds, which is
+    /// asked for only where it is told.
+    fn messages(mut self, answer: Answer, next_node: impl FnOnce() -> u64) -> Vec<ToClient> {
+        match (answer.fate, answer.by) {
+            (Fate::Completed, Some(by)) => match self.sent(by) {
+                Some(sent) => whole(sent.node, sent.leftover.take(), answer.begun),
+                None => vec![ToClient::End],
+            },
+            (fate, _) if answer.begun => vec![ToClient::Broken(words::broken(fate))],
+            (fate, _) => match self.at_fault(fate) {
+                Some((status, body)) => vec![ToClient::Refused(words::at_fault(status, body))],
+                None => vec![ToClient::Refused(words::refusal(fate, next_node()))],
+            },
+        }
+    }
+
+    /// Takes what an endpoint said of a request that is itself at fault: only that goes to the client,
+    /// everything else is ours to word. Of a hedged request the last attempt to fail need not be the
+    /// last to be sent.
+    fn at_fault(&mut self, fate: Fate) -> Option<(StatusCode, Bytes)> {
+        if fate != Fate::Failed(End::Failed(Failure::ClientError)) {
+            return None;
+        }
+        self.attempts.iter_mut().rev().find_map(|sent| match sent.leftover.take() {
+            Some(Leftover::Refused(status, body)) => {
+                let at_fault = Failure::of_status(status.as_u16()) == Failure::ClientError;
+                at_fault.then_some((status, body))
+            }
+            _ => None,
+        })
+    }
+}
+
+/// The last messages of a whole answer.
+fn whole(node: NodeId, leftover: Option<Leftover>, begun: bool) -> Vec<ToClient> {
+    match leftover {
+        Some(Leftover::Whole(body)) => vec![ToClient::Whole(node, body)],
+        Some(Leftover::Events(events)) if !begun => {
+            let mut messages = vec![ToClient::Begin(node)];
+            messages.extend(events.into_iter().map(ToClient::Piece));
+            messages.push(ToClient::End);
+            messages
+        }
+        _ => vec![ToClient::End],
+    }
+}
+
+/// The requests under way.
+#[derive(Debug)]
+pub(super) struct Sessions {
+    under_way: IdMap<Session>,
+    inbox: Inbox<Note>,
+    /// By node: what it calls the model; empty to leave what the client said.
+    models: Vec<String>,
+    /// Whether some node is up, for those who ask the gateway.
+    ready: Arc<AtomicBool>,
+}
+
+impl Sessions {
+    pub(super) fn new(inbox: Inbox<Note>, models: Vec<String>, ready: Arc<AtomicBool>) -> Sessions {
+        Sessions { under_way: IdMap::default(), inbox, models, ready }
+    }
+
+    /// Ends the record of a request. Returns the way to its client, and the last messages for it.
+    fn settle(
+        &mut self,
+        answer: Answer,
+        next_node: impl FnOnce() -> u64,
+    ) -> (mpsc::Sender<ToClient>, Vec<ToClient>) {
+        let session = self.under_way.remove(answer.request).expect("one answer a request");
+        (session.to.clone(), session.messages(answer, next_node))
+    }
+}
+
+impl Requests for Sessions {
+    type Note = Note;
+    type Outlet = ToConnection;
+
+    fn note(&mut self, note: Note) {
+        match note {
+            Note::Arrived(request, client, to) => {
+                let session = Session { client, to, attempts: Vec::with_capacity(1) };
+                self.under_way.insert(request, session);
+            }
+            // Of an attempt that is being stopped it may come after the answer.
+            Note::Left(attempt, leftover) => {
+                let session = self.under_way.get_mut(attempt.request);
+                if let Some(sent) = session.and_then(|session| session.sent(attempt)) {
+                    sent.leftover = Some(leftover);
+                }
+            }
+        }
+    }
+
+    fn model(&self, node: NodeId) -> &str {
+        &self.models[node.index()]
+    }
+
+    fn dispatch(
+        &mut self,
+        attempt: Attempt,
+        node: NodeId,
+        clamp: Option<Tokens>,
+    ) -> Dispatch<ToConnection> {
+        let session = self.under_way.get_mut(attempt.request).expect("it has arrived");
+        let (commit, committed) = oneshot::channel();
+        session.attempts.push(Sent { node, commit: Some(commit), leftover: None });
+        let client = &session.client;
+        let body = client.body(&self.models[node.index()], clamp);
+        let (inbox, to) = (self.inbox.clone(), session.to.clone());
+        Dispatch {
+            prompt: client.prompt,
+            sending: Sending { body, streams: client.streams, figures: Vec::new() },
+            outlet: ToConnection::new(attempt, inbox, to, committed, client.wants_usage),
+        }
+    }
+
+    fn acknowledge(&mut self, attempt: Attempt) {
+        if let Some(session) = self.under_way.get_mut(attempt.request) {
+            session.begin(attempt);
+        }
+    }
+
+    fn close(&mut self, attempt: Attempt) {
+        let session = self.under_way.get_mut(attempt.request);
+        if let Some(sent) = session.and_then(|session| session.sent(attempt)) {
+            sent.commit = None;
+        }
+    }
+
+    fn answer(&mut self, now: Time, answer: Answer, balancer: &Balancer) {
+        let next_node = || {
+            // One second where all are only busy, or where nobody knows.
+            balancer.first_back().map_or(1, |until| words::whole_seconds(until.since(now)))
+        };
+        let (to, messages) = self.settle(answer, next_node);
+        deliver(to, messages);
+    }
+
+    fn tick(&mut self, balancer: &Balancer) {
+        let up = balancer.fleet().nodes().iter().any(|node| node.state() == NodeState::Up);
+        self.ready.store(up, Ordering::Relaxed);
+    }
+}
+
+/// Sends the last messages to a client. What a slow one has no room for is sent by a task of its own: it
+/// must not hold up the balancer, and nobody else sends any more.
+fn deliver(to: mpsc::Sender<ToClient>, messages: Vec<ToClient>) {
+    let mut rest = messages.into_iter();
+    while let Some(message) = rest.next() {
+        match to.try_send(message) {
+            Ok(()) => {}
+            Err(TrySendError::Closed(_)) => return,
+            Err(TrySendError::Full(message)) => {
+                tokio::spawn(async move {
+                    for message in std::iter::once(message).chain(rest) {
+                        if to.send(message).await.is_err() {
+                            return;
+                        }
+                    }
+                });
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

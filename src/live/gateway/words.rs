@@ -1,0 +1,204 @@
+//! What a client is told of each fate: a status, an error in the protocol's words, a time to stay away.
+
+use bytes::Bytes;
+use hyper::StatusCode;
+use serde_json::{Map, Value};
+
+use crate::balance::{End, Failure, Fate, Reject, Stage};
+use crate::live::wire::openai::ErrorBody;
+use crate::unit::Span;
+
+/// An answer that is none.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) status: StatusCode,
+    pub(super) body: Bytes,
+    /// Seconds to stay away.
+    pub(super) pause: Option<u64>,
+}
+
+/// How long a client is to stay away.
+enum Pause {
+    /// Nobody knows.
+    Unsaid,
+    /// Until a node serves again.
+    NextNode,
+    /// So long.
+    For(Span),
+}
+
+/// What is said of a fate: status, kind of error, code, message for people, pause.
+type Words = (StatusCode, &'static str, &'static str, &'static str, Pause);
+
+const UNAVAILABLE: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
+const LIMITED: StatusCode = StatusCode::TOO_MANY_REQUESTS;
+const SERVER: &str = "server_error";
+const RATE: &str = "rate_limit_error";
+
+/// The table of what is said of every fate that is no answer.
+const fn words(fate: Fate) -> Words {
+    use Pause::{For, NextNode, Unsaid};
+    match fate {
+        Fate::Rejected(Reject::NoNode) => {
+            (UNAVAILABLE, SERVER, "no_endpoint", "no endpoint may serve this request", Unsaid)
+        }
+        Fate::Rejected(
+            Reject::QueueFull
+            | Reject::WaitedTooLong
+            | Reject::TooLate
+            | Reject::Displaced
+            | Reject::Shed,
+        ) => (UNAVAILABLE, SERVER, "overloaded", "every endpoint is busy", NextNode),
+        Fate::Rejected(Reject::RetryBudget) => {
+            let message = "too many requests are tried again";
+            (UNAVAILABLE, SERVER, "retry_budget_exhausted", message, NextNode)
+        }
+        Fate::Rejected(Reject::TenantRate(wait)) => {
+            (LIMITED, RATE, "rate_limit_exceeded", "you have reached your rate limit", For(wait))
+        }
+        // As providers word it: no time soon will help, so the pause is that of the next day.
+        Fate::Rejected(Reject::Budget(wait)) => {
+            let message = "you have spent your budget for the day";
+            (LIMITED, "insufficient_quota", "budget_exceeded", message, For(wait))
+        }
+        Fate::Failed(End::TimedOut(Stage::FirstToken | Stage::Total)) => {
+            let message = "no endpoint answered in time";
+            (StatusCode::GATEWAY_TIMEOUT, SERVER, "upstream_timeout", message, Unsaid)
+        }
+        Fate::Failed(End::RateLimited) => {
+            let message = "every endpoint has reached its rate limit";
+            (LIMITED, RATE, "rate_limit_exceeded", message, NextNode)
+        }
+        Fate::Failed(End::Failed(Failure::Overloaded)) => {
+            (UNAVAILABLE, SERVER, "overloaded", "every endpoint is overloaded", NextNode)
+        }
+        // The client's own credential is not what is wrong.
+        Fate::Failed(End::Failed(Failure::Unauthorized)) => {
+            let message = "the endpoints refuse the gateway's credentials, or their money is spent";
+            (StatusCode::BAD_GATEWAY, SERVER, "upstream_credentials", message, Unsaid)
+        }
+        Fate::Failed(_) | Fate::Completed | Fate::Cancelled => {
+            (StatusCode::BAD_GATEWAY, SERVER, "bad_gateway", "no endpoint gave an answer", Unsaid)
+        }
+    }
+}
+
+/// What a client is told whose request came to nothing. A node will serve after `next_node` seconds.
+pub(super) fn refusal(fate: Fate, next_node: u64) -> Refusal {
+    let (status, kind, code, message, pause) = words(fate);
+    let pause = match pause {
+        Pause::Unsaid => None,
+        Pause::NextNode => Some(next_node),
+        Pause::For(wait) => Some(whole_seconds(wait)),
+    };
+    Refusal { status, body: ErrorBody::new(kind, code, message).json(), pause }
+}
+
+/// What a client is told whose request itself is at fault, as an endpoint said: in its own words if they
+/// are an error of the protocol, else in ours.
+pub(super) fn at_fault(status: StatusCode, said: Bytes) -> Refusal {
+    let object = serde_json::from_slice::<Map<String, Value>>(&said);
+    let body = if object.is_ok_and(|object| object.contains_key("error")) {
+        said
+    } else {
+        let message = "the endpoint refused this request";
+        ErrorBody::new("invalid_request_error", "upstream_refused", message).json()
+    };
+    Refusal { status, body, pause: None }
+}
+
+/// The error event of a stream that breaks off.
+pub(super) fn broken(fate: Fate) -> Bytes {
+    let mut event = b"data: ".to_vec();
+    event.extend_from_slice(&refusal(fate, 1).body);
+    event.extend_from_slice(b"\n\n");
+    event.into()
+}
+
+/// What a client is told to whom nobody will answer any more.
+pub(super) fn stopping() -> Refusal {
+    let body = ErrorBody::new(SERVER, "stopping", "the gateway is stopping").json();
+    Refusal { status: UNAVAILABLE, body, pause: Some(1) }
+}
+
+/// Seconds for `Retry-After`: at least one, rounded up.
+pub(super) fn whole_seconds(wait: Span) -> u64 {
+    wait.0.div_ceil(1_000_000_000).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fate_has_its_words() {
+        let wait = Span::from_millis(2_001);
+        let failures = [
+            Failure::Refused,
+            Failure::Reset,
+            Failure::ServerError,
+            Failure::Overloaded,
+            Failure::Stalled,
+            Failure::Malformed,
+            Failure::ClientError,
+            Failure::Unauthorized,
+            Failure::TooLong,
+        ];
+        let rejects = [
+            Reject::QueueFull,
+            Reject::WaitedTooLong,
+            Reject::NoNode,
+            Reject::TooLate,
+            Reject::Displaced,
+            Reject::TenantRate(wait),
+            Reject::Budget(Span::ZERO),
+            Reject::RetryBudget,
+            Reject::Shed,
+        ];
+        let ends = [
+            End::Done,
+            End::RateLimited,
+            End::TimedOut(Stage::FirstToken),
+            End::TimedOut(Stage::Total),
+            End::Cancelled,
+            End::Outrun,
+        ];
+        let fates = [Fate::Completed, Fate::Cancelled].into_iter();
+        let fates = fates.chain(ends.map(Fate::Failed));
+        let fates = fates.chain(failures.map(|failure| Fate::Failed(End::Failed(failure))));
+        let fates = fates.chain(rejects.map(Fate::Rejected));
+        let line = |fate| {
+            let Refusal { status, body, pause } = refusal(fate, 9);
+            let pause = pause.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds} s"));
+            let body = String::from_utf8_lossy(&body);
+            format!("{fate:?}\n  {} {pause} {body}\n", status.as_u16())
+        };
+        insta::assert_snapshot!(fates.map(line).collect::<String>());
+    }
+
+    #[test]
+    fn a_pause_is_whole_seconds_and_never_none() {
+        let seconds = [0, 1, 999_999_999, 1_000_000_000, 1_000_000_001, u64::MAX].map(Span);
+        assert_eq!(seconds.map(whole_seconds), [1, 1, 1, 1, 2, 18_446_744_074]);
+    }
+
+    #[test]
+    fn a_refusal_of_an_endpoint_is_passed_on_only_in_the_words_of_the_protocol() {
+        let error = Bytes::from_static(b"{\"error\":{\"message\":\"too long\"}}");
+        assert_eq!(at_fault(StatusCode::BAD_REQUEST, error.clone()).body, error);
+        for said in ["", "<html>", "[]", "{}", "{\"detail\":\"key sk-1\"}"] {
+            let refusal = at_fault(StatusCode::NOT_FOUND, Bytes::from_static(said.as_bytes()));
+            let body = String::from_utf8_lossy(&refusal.body).into_owned();
+            assert!(body.contains("\"code\":\"upstream_refused\""), "{said}: {body}");
+            assert_eq!((refusal.status, refusal.pause), (StatusCode::NOT_FOUND, None));
+        }
+    }
+
+    #[test]
+    fn a_stream_that_breaks_off_says_so_in_one_event() {
+        let event = broken(Fate::Failed(End::Failed(Failure::Reset)));
+        let event = String::from_utf8_lossy(&event).into_owned();
+        assert!(event.starts_with("data: {\"error\":{") && event.ends_with("}}\n\n"), "{event}");
+        assert_eq!(event.trim_end().lines().count(), 1);
+    }
+}
