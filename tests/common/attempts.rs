@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use plimsoll::balance::{
-    Balancer, Config, End, Event, Fate, HEDGES_BURST, Input, Kind, Limits, RETRIES_MIN, Request,
-    Tier,
+    Attempt, Balancer, Config, End, Event, Fate, HEDGES_BURST, Input, Kind, Limits, RETRIES_MIN,
+    Request, Settled, Tier,
 };
-use plimsoll::unit::{NodeId, Ratio, Span, Time, Tokens};
+use plimsoll::unit::{NodeId, Ratio, RequestId, Span, Time, Tokens};
 
 /// What is known of a request under way.
 struct Known {
@@ -69,99 +69,106 @@ impl Laws {
     /// `balancer` as it is after the call that declared the event, where it is at hand.
     pub fn hear(&mut self, now: Time, event: &Event, balancer: Option<&Balancer>) {
         match event {
-            Event::Dispatched { attempt, node, kind, after, resumed, .. } => {
-                let retry = self.config.retry;
-                let known = &self.known[&attempt.request.0];
-                assert!(!known.settled, "no attempt after the end");
-                assert!(now + retry.minimum_useful < known.deadline, "no attempt that is too late");
-                assert_eq!(usize::from(attempt.ordinal), known.tries.len());
-                let retries =
-                    known.tries.iter().filter(|(_, kind, _)| *kind == Kind::Retry).count();
-                let running = known.tries.iter().filter(|(.., end)| end.is_none()).count();
-                if *resumed > Tokens::ZERO {
-                    self.resumed += 1;
-                    assert!(retry.resume && *kind == Kind::Retry, "only retries go on");
-                }
-                match kind {
-                    Kind::First => {
-                        assert!(known.tries.is_empty());
-                        self.firsts += 1;
-                        self.first_tokens += known.request.prompt.0;
-                    }
-                    Kind::Retry => {
-                        self.retries += 1;
-                        assert!(retries + 1 < usize::from(retry.attempts), "attempts are bounded");
-                        let (from, end) = after.expect("a retry comes after something");
-                        assert!(worth_another_try(end), "{end:?} is not tried again");
-                        assert!(known.tries.iter().any(|(node, ..)| *node == from));
-                    }
-                    Kind::Escalation => panic!("nobody asks several models here"),
-                    Kind::Hedge => {
-                        assert_eq!(*after, None);
-                        // An attempt that is given up may not be confirmed yet.
-                        assert!(running >= 1, "a hedge is beside another attempt");
-                        assert!(known.tries.iter().all(|(other, ..)| other != node), "elsewhere");
-                        assert!(known.tries.iter().all(|(_, kind, _)| *kind != Kind::Hedge));
-                        self.hedges += 1;
-                        self.hedge_tokens += known.request.prompt.0;
-                        let late = known.tries.last().expect("a first one").0;
-                        if let Some(balancer) = balancer {
-                            self.other_domain(balancer, known, late, *node);
-                        }
-                        self.hedge_budget();
-                    }
-                }
-                let known = self.known.get_mut(&attempt.request.0).expect("it arrived");
-                known.tries.push((*node, *kind, None));
-            }
-            Event::RetryPlanned { request, end, .. } => {
-                assert!(worth_another_try(*end));
-                let this = &self.known[&request.0];
-                let prompt = this.request.prompt.0;
-                let others = || {
-                    let live = self.known.iter().filter(|(id, _)| **id != request.0);
-                    live.filter(|(_, other)| other.retrying && !other.settled)
-                };
-                let count = others().count() as u64;
-                let most = self.config.retry.budget.of(self.under_way).max(RETRIES_MIN);
-                assert!(count < most, "{count} retries of {} under way", self.under_way);
-                if let Some(budget) =
-                    self.config.retry.token_budget.filter(|_| count >= RETRIES_MIN)
-                    && !self.config.retry.resume
-                {
-                    let tokens: u64 = others().map(|(_, other)| other.request.prompt.0).sum();
-                    let live = self.known.values().filter(|known| !known.settled);
-                    let all: u64 = live.map(|known| known.request.prompt.0).sum();
-                    assert!(tokens + prompt <= budget.of(all), "{tokens} + {prompt} of {all}");
-                }
-                self.known.get_mut(&request.0).expect("it arrived").retrying = true;
-            }
-            Event::Ended { attempt, end, .. } => {
-                let known = self.known.get_mut(&attempt.request.0).expect("it arrived");
-                known.tries[usize::from(attempt.ordinal)].2 = Some(*end);
-                let done = known.tries.iter().filter(|(.., end)| *end == Some(End::Done)).count();
-                assert!(done <= 1, "at most one winner");
-                if *end == End::Outrun {
-                    self.outrun += 1;
-                    let hedged = known.tries.iter().any(|(_, kind, _)| *kind == Kind::Hedge);
-                    assert!(hedged, "only who has company is outrun");
-                }
-            }
-            Event::Settled(settled) => {
-                let known = self.known.get_mut(&settled.request.0).expect("it arrived");
-                assert!(!std::mem::replace(&mut known.settled, true));
-                self.under_way -= 1;
-                self.wins += u64::from(settled.hedge);
-                if settled.fate == Fate::Completed {
-                    let won = known.tries.iter().find(|(.., end)| *end == Some(End::Done));
-                    let (node, kind, _) = won.expect("an answer comes from an attempt");
-                    assert_eq!(settled.node, Some(*node), "the node that answered");
-                    assert_eq!(settled.hedge, *kind == Kind::Hedge);
-                } else {
-                    assert!(!settled.hedge, "a failed hedge never wins");
-                }
-            }
+            Event::Dispatched { .. } => self.dispatched(now, event, balancer),
+            Event::RetryPlanned { request, end, .. } => self.retry_planned(*request, *end),
+            Event::Ended { attempt, end, .. } => self.ended(*attempt, *end),
+            Event::Settled(settled) => self.settled(settled),
             _ => {}
+        }
+    }
+
+    fn dispatched(&mut self, now: Time, event: &Event, balancer: Option<&Balancer>) {
+        let Event::Dispatched { attempt, node, kind, after, resumed, .. } = event else { return };
+        let retry = self.config.retry;
+        let known = &self.known[&attempt.request.0];
+        assert!(!known.settled, "no attempt after the end");
+        assert!(now + retry.minimum_useful < known.deadline, "no attempt that is too late");
+        assert_eq!(usize::from(attempt.ordinal), known.tries.len());
+        let retries = known.tries.iter().filter(|(_, kind, _)| *kind == Kind::Retry).count();
+        let running = known.tries.iter().filter(|(.., end)| end.is_none()).count();
+        if *resumed > Tokens::ZERO {
+            self.resumed += 1;
+            assert!(retry.resume && *kind == Kind::Retry, "only retries go on");
+        }
+        match kind {
+            Kind::First => {
+                assert!(known.tries.is_empty());
+                self.firsts += 1;
+                self.first_tokens += known.request.prompt.0;
+            }
+            Kind::Retry => {
+                self.retries += 1;
+                assert!(retries + 1 < usize::from(retry.attempts), "attempts are bounded");
+                let (from, end) = after.expect("a retry comes after something");
+                assert!(worth_another_try(end), "{end:?} is not tried again");
+                assert!(known.tries.iter().any(|(node, ..)| *node == from));
+            }
+            Kind::Escalation => panic!("nobody asks several models here"),
+            Kind::Hedge => {
+                assert_eq!(*after, None);
+                // An attempt that is given up may not be confirmed yet.
+                assert!(running >= 1, "a hedge is beside another attempt");
+                assert!(known.tries.iter().all(|(other, ..)| other != node), "elsewhere");
+                assert!(known.tries.iter().all(|(_, kind, _)| *kind != Kind::Hedge));
+                self.hedges += 1;
+                self.hedge_tokens += known.request.prompt.0;
+                let late = known.tries.last().expect("a first one").0;
+                if let Some(balancer) = balancer {
+                    self.other_domain(balancer, known, late, *node);
+                }
+                self.hedge_budget();
+            }
+        }
+        let known = self.known.get_mut(&attempt.request.0).expect("it arrived");
+        known.tries.push((*node, *kind, None));
+    }
+
+    fn retry_planned(&mut self, request: RequestId, end: End) {
+        assert!(worth_another_try(end));
+        let this = &self.known[&request.0];
+        let prompt = this.request.prompt.0;
+        let others = || {
+            let live = self.known.iter().filter(|(id, _)| **id != request.0);
+            live.filter(|(_, other)| other.retrying && !other.settled)
+        };
+        let count = others().count() as u64;
+        let most = self.config.retry.budget.of(self.under_way).max(RETRIES_MIN);
+        assert!(count < most, "{count} retries of {} under way", self.under_way);
+        if let Some(budget) = self.config.retry.token_budget.filter(|_| count >= RETRIES_MIN)
+            && !self.config.retry.resume
+        {
+            let tokens: u64 = others().map(|(_, other)| other.request.prompt.0).sum();
+            let live = self.known.values().filter(|known| !known.settled);
+            let all: u64 = live.map(|known| known.request.prompt.0).sum();
+            assert!(tokens + prompt <= budget.of(all), "{tokens} + {prompt} of {all}");
+        }
+        self.known.get_mut(&request.0).expect("it arrived").retrying = true;
+    }
+
+    fn ended(&mut self, attempt: Attempt, end: End) {
+        let known = self.known.get_mut(&attempt.request.0).expect("it arrived");
+        known.tries[usize::from(attempt.ordinal)].2 = Some(end);
+        let done = known.tries.iter().filter(|(.., end)| *end == Some(End::Done)).count();
+        assert!(done <= 1, "at most one winner");
+        if end == End::Outrun {
+            self.outrun += 1;
+            let hedged = known.tries.iter().any(|(_, kind, _)| *kind == Kind::Hedge);
+            assert!(hedged, "only who has company is outrun");
+        }
+    }
+
+    fn settled(&mut self, settled: &Settled) {
+        let known = self.known.get_mut(&settled.request.0).expect("it arrived");
+        assert!(!std::mem::replace(&mut known.settled, true));
+        self.under_way -= 1;
+        self.wins += u64::from(settled.hedge);
+        if settled.fate == Fate::Completed {
+            let won = known.tries.iter().find(|(.., end)| *end == Some(End::Done));
+            let (node, kind, _) = won.expect("an answer comes from an attempt");
+            assert_eq!(settled.node, Some(*node), "the node that answered");
+            assert_eq!(settled.hedge, *kind == Kind::Hedge);
+        } else {
+            assert!(!settled.hedge, "a failed hedge never wins");
         }
     }
 

@@ -254,7 +254,6 @@ impl Reference {
     }
 
     fn compose(&mut self, now: (u64, f64)) {
-        let Spec { law, scale, max_seqs, step_tokens, block, kv_tokens, .. } = self.spec;
         let mut preempted = false;
         while self.growth() > self.free() && self.seated.len() > 1 {
             let id = *self.seated.last().expect("more than one");
@@ -266,7 +265,7 @@ impl Reference {
         }
         let decoding: Vec<u64> =
             self.seated.iter().copied().filter(|id| self.get(*id).stage == Stage::Decode).collect();
-        let mut budget = u64::from(step_tokens) - decoding.len() as u64;
+        let mut budget = u64::from(self.spec.step_tokens) - decoding.len() as u64;
         let mut chunks = Vec::new();
         for id in &self.seated {
             let job = self.get(*id);
@@ -277,8 +276,20 @@ impl Reference {
                 budget -= new;
             }
         }
+        if !preempted {
+            self.admit(budget, &mut chunks);
+        }
+        if chunks.is_empty() && decoding.is_empty() {
+            return;
+        }
+        let millis = self.millis(&chunks, &decoding);
+        self.step = Some((chunks, later(now, millis * self.slow * 1e6)));
+    }
+
+    /// Seats those who wait while there is room and budget.
+    fn admit(&mut self, mut budget: u64, chunks: &mut Vec<(u64, u64)>) {
+        let Spec { max_seqs, block, kv_tokens, .. } = self.spec;
         while let Some(&id) = self.waiting.front()
-            && !preempted
             && budget > 0
             && self.seated.len() < max_seqs as usize
         {
@@ -314,9 +325,11 @@ impl Reference {
             chunks.push((id, new));
             budget -= new;
         }
-        if chunks.is_empty() && decoding.is_empty() {
-            return;
-        }
+    }
+
+    /// How long a step takes, in milliseconds.
+    fn millis(&self, chunks: &[(u64, u64)], decoding: &[u64]) -> f64 {
+        let Spec { law, scale, .. } = self.spec;
         let new: u64 = chunks.iter().map(|(_, new)| new).sum();
         let work: f64 = chunks
             .iter()
@@ -333,8 +346,7 @@ impl Reference {
             Some(p0) if new > 0 => p0 + load,
             _ => (law.f * law.f + load * load).sqrt() + touched,
         };
-        let millis = scale * (base + law.d1 * batch + law.d2 * kv as f64 / 1e3);
-        self.step = Some((chunks, later(now, millis * self.slow * 1e6)));
+        scale * (base + law.d1 * batch + law.d2 * kv as f64 / 1e3)
     }
 
     fn finish_step(&mut self) {
@@ -405,51 +417,54 @@ impl Reference {
         note(&mut self.log, Time(at), Input::Finish(attempt(id), Outcome::Done(usage)));
     }
 
+    fn start(&mut self, now: Time, op: &Op) {
+        let Op::Start { id, prompt, output, hashes, tokens } = op else { return };
+        let block = u64::from(self.spec.block);
+        let failed = |failure| Outcome::Failed(failure, Usage::default());
+        if self.crashed {
+            let at = now + Span::from_millis(1);
+            let input = Input::Finish(attempt(*id), failed(Failure::Refused));
+            return note(&mut self.log, at, input);
+        }
+        if prompt + output - 1 > self.spec.kv_tokens / block * block {
+            let at = now + Span::from_millis(5);
+            let input = Input::Finish(attempt(*id), failed(Failure::TooLong));
+            return note(&mut self.log, at, input);
+        }
+        let mut unit = u64::from((*tokens).max(1));
+        while !unit.is_multiple_of(block) {
+            unit += u64::from((*tokens).max(1));
+        }
+        let mut marks = Vec::new();
+        if self.spec.prefix_cache && *tokens > 0 {
+            let mut until = unit;
+            while until <= *prompt
+                && let Some(hash) = hashes.get((until / u64::from(*tokens)) as usize - 1)
+            {
+                marks.push(*hash);
+                until += unit;
+            }
+        }
+        self.jobs.push(Job {
+            id: *id,
+            prompt: *prompt,
+            output: *output,
+            made: 0,
+            stored: 0,
+            goal: 0,
+            stage: Stage::Waiting,
+            gone: false,
+            cached: None,
+            unit,
+            marks,
+            held: 0,
+        });
+        self.waiting.push_back(*id);
+    }
+
     fn op(&mut self, now: Time, op: &Op) {
         match op {
-            Op::Start { id, prompt, output, hashes, tokens } => {
-                let block = u64::from(self.spec.block);
-                let failed = |failure| Outcome::Failed(failure, Usage::default());
-                if self.crashed {
-                    let at = now + Span::from_millis(1);
-                    let input = Input::Finish(attempt(*id), failed(Failure::Refused));
-                    return note(&mut self.log, at, input);
-                }
-                if prompt + output - 1 > self.spec.kv_tokens / block * block {
-                    let at = now + Span::from_millis(5);
-                    let input = Input::Finish(attempt(*id), failed(Failure::TooLong));
-                    return note(&mut self.log, at, input);
-                }
-                let mut unit = u64::from((*tokens).max(1));
-                while !unit.is_multiple_of(block) {
-                    unit += u64::from((*tokens).max(1));
-                }
-                let mut marks = Vec::new();
-                if self.spec.prefix_cache && *tokens > 0 {
-                    let mut until = unit;
-                    while until <= *prompt
-                        && let Some(hash) = hashes.get((until / u64::from(*tokens)) as usize - 1)
-                    {
-                        marks.push(*hash);
-                        until += unit;
-                    }
-                }
-                self.jobs.push(Job {
-                    id: *id,
-                    prompt: *prompt,
-                    output: *output,
-                    made: 0,
-                    stored: 0,
-                    goal: 0,
-                    stage: Stage::Waiting,
-                    gone: false,
-                    cached: None,
-                    unit,
-                    marks,
-                    held: 0,
-                });
-                self.waiting.push_back(*id);
-            }
+            Op::Start { .. } => self.start(now, op),
             Op::Abort(id) => {
                 let Some(job) = self.jobs.iter_mut().find(|job| job.id == *id && !job.gone) else {
                     return;

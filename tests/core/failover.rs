@@ -515,10 +515,8 @@ fn slots_are_hedged_on_whole_answers_and_their_law_holds() {
     assert!(laws.hedges > 100 && laws.wins > 20);
 }
 
-/// Whatever is tried again or beside another attempt inherits the deadline of the job: no attempt of
-/// any of its steps starts after it, and no request outlives it.
-#[test]
-fn the_deadline_of_a_job_bounds_every_attempt_of_its_steps() {
+/// A job of two steps, three at a time, the first of which has a deadline of its own.
+fn two_steps(whole: Span) -> WorkflowSpec {
     let step = |name: &str, after: &[u16], deadline| StepSpec {
         name: name.to_owned(),
         class: ClassId(0),
@@ -530,13 +528,20 @@ fn the_deadline_of_a_job_bounds_every_attempt_of_its_steps() {
         calls: None,
         context: Context::Grow,
     };
-    let whole = Span::from_secs(12);
-    let flow = WorkflowSpec {
+    WorkflowSpec {
         name: "job".to_owned(),
         share: 1.0,
         deadline: Some(whole),
         steps: vec![step("one", &[], Some(Span::from_secs(8))), step("two", &[0], None)],
-    };
+    }
+}
+
+/// Whatever is tried again or beside another attempt inherits the deadline of the job: no attempt of
+/// any of its steps starts after it, and no request outlives it.
+#[test]
+fn the_deadline_of_a_job_bounds_every_attempt_of_its_steps() {
+    let whole = Span::from_secs(12);
+    let flow = two_steps(whole);
     let mut world = tail(Dist::lognormal_quantiles(0.4, 3.0).expect("a law"));
     world.config.timeouts = Timeouts { first_token: Some(Span::from_secs(2)), total: None };
     world.config.retry.resume = true;

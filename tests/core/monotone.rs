@@ -260,6 +260,20 @@ impl History {
         }
     }
 
+    /// Every node says what it has to do; the one in question has `by` more.
+    fn reported(&mut self, case: &Case, by: u64) {
+        for at in 0..case.nodes {
+            let here = if at == case.node { by as u32 } else { 0 };
+            let report = NodeReport {
+                running: at + 2 * here,
+                waiting: at % 2 + here,
+                kv_used: Ratio(100_000 * (at + here)),
+                ..NodeReport::default()
+            };
+            self.feed(Input::Report(NodeId(at), report));
+        }
+    }
+
     /// What differs, if `more`; and what is the same about it.
     fn differ(&mut self, case: &Case, more: bool) -> Option<()> {
         let node = Some(case.node);
@@ -293,18 +307,7 @@ impl History {
                 self.send(request)?;
                 self.pass(if more { span } else { Span::ZERO });
             }
-            More::Reported => {
-                for at in 0..case.nodes {
-                    let here = if at == case.node { by as u32 } else { 0 };
-                    let report = NodeReport {
-                        running: at + 2 * here,
-                        waiting: at % 2 + here,
-                        kv_used: Ratio(100_000 * (at + here)),
-                        ..NodeReport::default()
-                    };
-                    self.feed(Input::Report(NodeId(at), report));
-                }
-            }
+            More::Reported => self.reported(case, by),
             More::Peers => {
                 let said = (0..case.nodes).map(|at| {
                     let here = if at == case.node { by } else { 0 };
