@@ -230,6 +230,7 @@ impl Collector {
     }
 
     /// Hears an event. No allocation on the common path.
+    #[deny(clippy::wildcard_enum_match_arm)]
     pub fn fold(&mut self, now: Time, event: &Event) {
         if self.watch == Watch::Screen && now >= self.past.due() {
             self.close_buckets(now);

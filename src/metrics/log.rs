@@ -39,6 +39,7 @@ impl Log {
     }
 
     /// Hears an event; most are not worth an entry.
+    #[deny(clippy::wildcard_enum_match_arm)]
     pub(super) fn hear(
         &mut self,
         now: Time,
@@ -78,7 +79,23 @@ impl Log {
             }
             Event::Mark(mark) => Some(marked(labels, now, mark, past)),
             Event::Job(news) => job_failed(labels, news),
-            _ => None,
+            Event::Arrived { .. }
+            | Event::Queued { .. }
+            | Event::Dispatched { after: None, .. }
+            | Event::Explained(_)
+            | Event::FirstToken { .. }
+            | Event::Ended { .. }
+            | Event::RetryPlanned { .. }
+            | Event::RetryDenied { .. }
+            | Event::NodeChanged { .. }
+            | Event::Batch { .. }
+            | Event::LateWord { .. }
+            | Event::HedgeDenied { .. }
+            | Event::Model(_)
+            | Event::Escalated { .. }
+            | Event::Feedback { .. }
+            | Event::Graded(_)
+            | Event::Limit { notable: false, .. } => None,
         };
         if let Some(draft) = draft {
             self.enter(now, draft);

@@ -10,7 +10,7 @@
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::watch::{Broken, Counts, Witness, ensure};
+use super::watch::{Broken, Counts, EventChecker, ensure};
 use crate::balance::{Event, Explain, Fate, HealthSettings, Input, NodeState, StrategySpec};
 use crate::journal::{Digest, Header, Writer, replay};
 use crate::metrics::{Collector, Summary, Watch};
@@ -146,24 +146,24 @@ impl Bench<'_> {
         run: &mut Run,
         clock: &RefCell<Time>,
     ) -> Result<Counts, Broken> {
-        let mut witness = Witness::new(&scenario.balancer, sim.balancers());
+        let mut checker = EventChecker::new(&scenario.balancer, sim.balancers());
         loop {
             let mut failed = Ok(());
-            let books = RefCell::new((&mut witness, &mut *run, &mut failed));
+            let books = RefCell::new((&mut checker, &mut *run, &mut failed));
             let mut record = |now: Time, input: &Input| {
-                let (witness, run, failed) = &mut *books.borrow_mut();
+                let (checker, run, failed) = &mut *books.borrow_mut();
                 *clock.borrow_mut() = now;
                 run.record(now, input);
                 if failed.is_ok() {
-                    **failed = witness.input(now, input);
+                    **failed = checker.input(now, input);
                 }
             };
             let mut sink = |now: Time, event: &Event| {
-                let (witness, run, failed) = &mut *books.borrow_mut();
+                let (checker, run, failed) = &mut *books.borrow_mut();
                 run.hear(now, event);
                 let mut hear = |event: &Event| {
                     if failed.is_ok() {
-                        **failed = witness.event(now, event);
+                        **failed = checker.event(now, event);
                     }
                 };
                 match self.tamper {
@@ -175,7 +175,7 @@ impl Bench<'_> {
             failed?;
             match step {
                 Ok(Step::Handled) => {
-                    witness.compare(sim.balancers(), sim.totals())?;
+                    checker.compare(sim.balancers(), sim.totals())?;
                     run.see(sim);
                 }
                 Ok(Step::Done) => break,
@@ -191,15 +191,15 @@ impl Bench<'_> {
         let kinds = scenario.faults.iter().map(|fault| fault.kind);
         let mut kinds = kinds.chain(scenario.fault_rules.iter().map(|rule| rule.kind));
         let stalls = kinds.any(|kind| matches!(kind, FaultKind::Cut(_, Cut::Stall, _)));
-        witness.end(sim.balancers(), stalls)?;
+        checker.end(sim.balancers(), stalls)?;
         ensure!(
-            witness.cost().0 == run.cost,
+            checker.cost().0 == run.cost,
             "I24",
             "all attempts cost {} and not {} pico-dollars",
-            witness.cost().0,
+            checker.cost().0,
             run.cost
         );
-        Ok(witness.counts)
+        Ok(checker.counts)
     }
 
     /// The same run with every decision explained gives the same events.
@@ -345,7 +345,7 @@ fn window(scenario: &Scenario) -> Option<(Time, Time, Time)> {
     (rested < end).then_some((healed, rested, end))
 }
 
-/// What is kept of a run beside the witness.
+/// What is kept of a run beside the checker.
 struct Run {
     collector: Collector,
     inputs: u64,

@@ -1,0 +1,297 @@
+//! What the events must keep about requests and their attempts.
+
+use super::super::pressed::least_wait;
+use super::{AttemptHistory, Broken, EventChecker, RequestHistory, broken, ensure};
+use crate::balance::{
+    ATTEMPTS_MAX, Attempt, End, Failure, Fate, Kind, NodeState, RETRIES_MIN, Reject, Settled,
+    Stage, Usage, Why,
+};
+use crate::unit::{Cost, NodeId, Ratio, RequestId};
+
+impl EventChecker<'_> {
+    pub(super) fn dispatched(
+        &mut self,
+        id: RequestId,
+        place: usize,
+        node: NodeId,
+        kind: Kind,
+        queued: bool,
+        why: &Why,
+    ) -> Result<(), Broken> {
+        self.eligible(id, node, why)?;
+        let (now, config) = (self.now, self.config);
+        let again = self.tried_again(id, node, why);
+        let refused = self.requests.get(&id).is_some_and(|history| self.was_refused(history, node));
+        ensure!(!refused, "I07", "request {} goes to {} with a refused credential", id.0, node.0);
+        let seen = &mut self.nodes[node.index()];
+        seen.in_flight += 1;
+        let prices = seen.prices;
+        self.counts.dispatched += 1;
+        let shed = self.alone && !queued && place == 0;
+        let shed = shed.then(|| self.pressed.shed(why.route));
+        let history = self.history(id, "is dispatched")?;
+        let comes_in =
+            history.heard < now || shed.is_none_or(|shed| !shed.contains(&history.priority));
+        ensure!(comes_in, "I37", "request {} comes in while its priority is shed", id.0);
+        ensure!(
+            place == history.attempts.len(),
+            "I03",
+            "attempt {place} of request {} comes after {}",
+            id.0,
+            history.attempts.len()
+        );
+        let fits = match kind {
+            Kind::First => place == 0,
+            Kind::Retry => place > 0 && history.planned,
+            Kind::Hedge => place > 0 && !history.planned,
+            Kind::Escalation => place > 0 && history.escalated,
+        };
+        ensure!(
+            fits,
+            "I03",
+            "attempt {place} of request {} is a {kind:?}, a retry was planned: {}",
+            id.0,
+            history.planned
+        );
+        if kind == Kind::Hedge {
+            let beside = || history.attempts.iter().filter(|this| this.end.is_none());
+            let sound = !history.hedged
+                && beside().all(|this| this.node != node)
+                && beside().any(|this| !this.first_token);
+            ensure!(sound, "I18", "request {} is hedged twice, late or where it is", id.0);
+            history.hedged = true;
+        }
+        // A cascade asks every model as often as any request may be tried.
+        let tries = if history.steps > 0 { ATTEMPTS_MAX } else { config.retry.attempts };
+        let most = usize::from((tries + u8::from(history.hedged)).min(ATTEMPTS_MAX));
+        ensure!(place < most, "I17", "request {} has {} attempts of {most}", id.0, place + 1);
+        ensure!(
+            now + config.retry.minimum_useful < history.deadline,
+            "I17",
+            "an attempt of request {} starts too late for its deadline {}",
+            id.0,
+            history.deadline
+        );
+        if let (Some(most), Some(since), true) = (config.queue.max_wait, history.queued, queued)
+            && config.pools.iter().all(|pool| pool.batch.is_none())
+        {
+            let waited = now.since(since);
+            ensure!(waited <= most, "I35", "request {} waited {waited} of {most}", id.0);
+        }
+        (history.planned, history.escalated) = (false, false);
+        history.attempts.push(AttemptHistory { node, prices, first_token: false, end: None });
+        self.counts.retries += u64::from(kind == Kind::Retry);
+        self.counts.hedges += u64::from(kind == Kind::Hedge);
+        if let (Some(hedge), true) = (config.hedge, self.alone) {
+            let firsts = self.counts.dispatched - self.counts.retries - self.counts.hedges;
+            let most = u128::from(hedge.budget.0) * u128::from(firsts);
+            let made = u128::from(self.counts.hedges) * u128::from(Ratio::ONE.0);
+            let hedges = self.counts.hedges;
+            ensure!(made <= most, "I18", "{hedges} hedges of {firsts} first attempts");
+        }
+        if let Some(other) = again {
+            return broken(
+                "I07",
+                format!(
+                    "request {} goes to node {} again while node {other} is open",
+                    id.0, node.0
+                ),
+            );
+        }
+        Ok(())
+    }
+
+    pub(super) fn first_token(&mut self, attempt: Attempt, node: NodeId) -> Result<(), Broken> {
+        let id = attempt.request;
+        let history = self.history(id, "gets a token")?;
+        let this = history.attempts.get_mut(usize::from(attempt.ordinal));
+        let this = this.filter(|this| this.node == node && !this.first_token);
+        let Some(this) = this else {
+            return broken("I03", format!("a first token of no attempt of {}", id.0));
+        };
+        this.first_token = true;
+        Ok(())
+    }
+
+    /// An open node of the route's own pools that was not tried, if this one was.
+    pub(super) fn tried_again(&self, id: RequestId, node: NodeId, why: &Why) -> Option<u32> {
+        let history = self.requests.get(&id)?;
+        let tried = |node: NodeId| history.attempts.iter().any(|this| this.node == node);
+        let route = &self.config.routes[why.route.index()];
+        let batches = route.to.iter().any(|pool| self.config.pools[pool.index()].batch.is_some());
+        // Limits a minute and of pools depend on the size of a request.
+        let limited = self.config.pools.iter().any(|pool| !pool.limits.are_none())
+            || self.config.nodes.iter().any(|node| node.limits.by_the_minute());
+        if !self.alone || !tried(node) || batches || limited {
+            return None;
+        }
+        let other = self.config.nodes.iter().enumerate().find(|(other, spec)| {
+            let seen = &self.nodes[*other];
+            route.to.contains(&spec.pool)
+                && spec.tags & route.require == route.require
+                && seen.state == NodeState::Up
+                && !seen.on_trial
+                && seen.has_room()
+                && !tried(NodeId(*other as u32))
+                && !self.was_refused(history, NodeId(*other as u32))
+        });
+        other.map(|(other, _)| other as u32)
+    }
+
+    /// Whether the request was refused where the same credential is used.
+    pub(super) fn was_refused(&self, history: &RequestHistory, node: NodeId) -> bool {
+        let credential = |node: NodeId| self.config.nodes.get(node.index())?.credential;
+        history.attempts.iter().any(|this| {
+            let refused = this.end == Some(End::Failed(Failure::Unauthorized));
+            let same = credential(node).is_some_and(|own| credential(this.node) == Some(own));
+            refused && (this.node == node || same)
+        })
+    }
+
+    pub(super) fn ended(
+        &mut self,
+        id: RequestId,
+        place: usize,
+        node: NodeId,
+        end: End,
+    ) -> Result<(), Broken> {
+        self.counts.ended += 1;
+        let history = self.requests.get_mut(&id);
+        let this = history.and_then(|history| history.attempts.get_mut(place));
+        let Some(this) = this else {
+            return broken("I03", format!("attempt {place} of request {} ends unheard of", id.0));
+        };
+        ensure!(this.node == node, "I03", "attempt {place} of request {} ends elsewhere", id.0);
+        ensure!(this.end.is_none(), "I03", "attempt {place} of request {} ends twice", id.0);
+        this.end = Some(end);
+        let seen = &mut self.nodes[node.index()];
+        seen.on_trial &= end != End::Done;
+        ensure!(seen.in_flight > 0, "I04", "node {} ends more than it began", node.0);
+        seen.in_flight -= 1;
+        Ok(())
+    }
+
+    pub(super) fn retry_planned(&mut self, id: RequestId, end: End) -> Result<(), Broken> {
+        let under_way = self.counts.arrived - self.counts.settled();
+        let resumes = self.config.retry.resume;
+        let history = self.history(id, "is to be tried again")?;
+        let retryable = match end {
+            End::Failed(failure) => failure.worth_another_try(),
+            End::RateLimited | End::TimedOut(Stage::FirstToken) => true,
+            End::Done | End::Cancelled | End::Outrun | End::TimedOut(Stage::Total) => false,
+        };
+        ensure!(retryable, "I20", "request {} is tried again after `{}`", id.0, end.words());
+        let started = history.attempts.last().is_some_and(|this| this.first_token);
+        ensure!(
+            !started || resumes,
+            "I21",
+            "request {} is tried again after its first token",
+            id.0
+        );
+        history.planned = true;
+        let others = {
+            let already = std::mem::replace(&mut history.retrying, true);
+            self.retrying += u64::from(!already);
+            self.retrying - 1
+        };
+        let most = self.config.retry.budget.of(under_way).max(RETRIES_MIN);
+        ensure!(
+            !self.alone || others < most,
+            "I16",
+            "request {} is retry number {} of {most}, {under_way} are under way",
+            id.0,
+            others + 1
+        );
+        Ok(())
+    }
+
+    pub(super) fn settled(&mut self, settled: &Settled) -> Result<(), Broken> {
+        let (now, config) = (self.now, self.config);
+        let id = settled.request;
+        if self.alone
+            && let Some(history) = self.requests.get(&id)
+        {
+            self.pressed.settled(settled, history.priority)?;
+        }
+        let history = self.history(id, "gets a second end")?;
+        history.settled = true;
+        let who = id.0;
+        let last = now <= history.deadline.max(history.heard);
+        ensure!(last, "I17", "request {who} outlives its deadline {}", history.deadline);
+        let attempts = history.attempts.len();
+        ensure!(
+            usize::from(settled.attempts) == attempts,
+            "I03",
+            "request {who} settles with {} attempts, {attempts} were made",
+            settled.attempts
+        );
+        let winners = history.attempts.iter().filter(|this| this.end == Some(End::Done)).count();
+        let completed = settled.fate == Fate::Completed;
+        // Answers that were not good enough are whole answers too, and may be delivered in the end.
+        let wanted =
+            usize::from(completed).max(history.steps)..=usize::from(completed) + history.steps;
+        ensure!(
+            wanted.contains(&winners) && (!completed || winners > 0),
+            "I18",
+            "request {who} is {:?} and has {winners} whole answers",
+            settled.fate
+        );
+        match settled.fate {
+            Fate::Rejected(reason) => {
+                ensure!(
+                    attempts == 0,
+                    "I13",
+                    "request {who} is rejected after {attempts} attempts"
+                );
+                if reason == Reject::WaitedTooLong {
+                    let waited = now.since(history.heard);
+                    let most = least_wait(config);
+                    let useless = now + config.retry.minimum_useful >= history.deadline;
+                    let long = useless || most.is_some_and(|most| waited >= most);
+                    ensure!(long, "I06", "request {who} waited {waited}, it may wait {most:?}");
+                }
+            }
+            Fate::Failed(end) => {
+                let late = end == End::TimedOut(Stage::Total);
+                ensure!(attempts > 0 || late, "I13", "request {who} failed before any attempt");
+                ensure!(end != End::Done, "I18", "request {who} failed with a whole answer");
+            }
+            Fate::Completed | Fate::Cancelled => {}
+        }
+        if std::mem::take(&mut history.retrying) {
+            self.retrying -= 1;
+        }
+        let counts = &mut self.counts;
+        match settled.fate {
+            Fate::Completed => counts.completed += 1,
+            Fate::Failed(_) => counts.failed += 1,
+            Fate::Rejected(_) => counts.rejected += 1,
+            Fate::Cancelled => counts.cancelled += 1,
+        }
+        Ok(())
+    }
+
+    /// What an attempt cost is what its tokens cost at the prices of its dispatch.
+    pub(super) fn paid(
+        &mut self,
+        attempt: Attempt,
+        usage: &Usage,
+        cost: Cost,
+    ) -> Result<(), Broken> {
+        let prices = self.requests[&attempt.request].attempts[usize::from(attempt.ordinal)].prices;
+        let wanted = prices.of(usage);
+        ensure!(
+            cost == wanted,
+            "I24",
+            "request {} costs {} and not {} pico-dollars at the prices of its dispatch",
+            attempt.request.0,
+            cost.0,
+            wanted.0
+        );
+        ensure!(usage.cached <= usage.input, "I25", "more is cached than there was");
+        self.counts.input += usage.input.0;
+        self.counts.output += usage.output.0;
+        self.counts.cost += cost.0;
+        Ok(())
+    }
+}
