@@ -20,118 +20,170 @@ const HOSTED: [&str; 2] = ["anthropic/claude-3.5-haiku", "openai/gpt-4o-mini"];
 const ENGINES: [&str; 3] =
     ["llama-3.1-8b/h100/vllm", "llama-3.1-8b/a100/vllm", "llama-3.1-8b/l40s/vllm"];
 
-/// Draws all pools; notes in the plan what the rest of the scenario needs to know.
-pub(super) fn pools(seed: u64, plan: &mut Plan) -> Value {
-    let mut dice = Dice::new(seed, "fleet");
-    let tagged = plan.swarm.on("tags", 0.3);
-    let tiers = plan.swarm.on("tiers", 0.4);
-    let overprovision = tiers && plan.swarm.on("overprovision", 0.3);
-    let pool_limits = plan.swarm.on("pool limits", 0.2);
-    let limiters = plan.swarm.on("limiters", 0.25);
-    let mut limiter_dice = Dice::new(seed, "limiter settings");
-    let own_health = plan.swarm.on("health by pool", 0.2);
-    let credentials = plan.swarm.on("shared credentials", 0.2);
-    let mut side = Dice::new(seed, "health and credentials of pools");
-    let prices = plan.swarm.on("prices", 0.6);
-    let weights = plan.swarm.on("weights", 0.4);
-    let limits = plan.swarm.on("limits", 0.5);
-    let quotas = plan.swarm.on("quotas", 0.2);
-    let batches = plan.swarm.on("batches", 0.12);
-    let kinds = kinds(plan);
-    let scaled = !plan.many && plan.swarm.on("autoscale", 0.15);
-    let near = !plan.regions.is_empty() && plan.swarm.on("locality", 0.5);
-    let count = if plan.swarm.on("several pools", 0.5) { dice.whole(2, 4) } else { 1 };
-    let mut tables = Vec::new();
-    for number in 1..=count {
-        let mut pool = Pool { name: format!("p{number}"), ..Pool::default() };
-        let mut table = Table::default().with("name", text(&pool.name));
+/// What is on in this draw, and the dice of each kind.
+struct Draw {
+    dice: Dice,
+    limiter: Dice,
+    side: Dice,
+    tagged: bool,
+    tiers: bool,
+    overprovision: bool,
+    pool_limits: bool,
+    limiters: bool,
+    own_health: bool,
+    credentials: bool,
+    prices: bool,
+    weights: bool,
+    limits: bool,
+    quotas: bool,
+    batches: bool,
+    kinds: Vec<&'static str>,
+    scaled: bool,
+    near: bool,
+}
+
+impl Draw {
+    fn new(seed: u64, plan: &mut Plan) -> Draw {
+        // The order of what is on is shown.
+        let tagged = plan.swarm.on("tags", 0.3);
+        let tiers = plan.swarm.on("tiers", 0.4);
+        Draw {
+            dice: Dice::new(seed, "fleet"),
+            limiter: Dice::new(seed, "limiter settings"),
+            side: Dice::new(seed, "health and credentials of pools"),
+            tagged,
+            tiers,
+            overprovision: tiers && plan.swarm.on("overprovision", 0.3),
+            pool_limits: plan.swarm.on("pool limits", 0.2),
+            limiters: plan.swarm.on("limiters", 0.25),
+            own_health: plan.swarm.on("health by pool", 0.2),
+            credentials: plan.swarm.on("shared credentials", 0.2),
+            prices: plan.swarm.on("prices", 0.6),
+            weights: plan.swarm.on("weights", 0.4),
+            limits: plan.swarm.on("limits", 0.5),
+            quotas: plan.swarm.on("quotas", 0.2),
+            batches: plan.swarm.on("batches", 0.12),
+            kinds: kinds(plan),
+            scaled: !plan.many && plan.swarm.on("autoscale", 0.15),
+            near: !plan.regions.is_empty() && plan.swarm.on("locality", 0.5),
+        }
+    }
+
+    /// A pool without its nodes.
+    fn pool(&mut self, name: &str) -> Table {
+        let dice = &mut self.dice;
+        let mut table = Table::default().with("name", text(name));
         if dice.chance(0.3) {
             table.set("kind", text(dice.pick(&["llm", "agent", "tool"])));
         }
-        table.set("strategy", strategy(&mut dice));
-        if batches && dice.chance(0.6) {
+        table.set("strategy", strategy(dice));
+        if self.batches && dice.chance(0.6) {
             let batch = Table::default().with("size", plain(dice.whole(2, 8)));
             table.set("batch", batch.with("window", dice.span(5, 500)));
         }
-        if near && dice.chance(0.7) {
+        if self.near && dice.chance(0.7) {
             table.set("locality", text(dice.pick(&["anywhere", "origin", "balancer"])));
         }
-        if overprovision && dice.chance(0.7) {
+        if self.overprovision && dice.chance(0.7) {
             table.set("overprovision", plain(dice.whole(10, 30) as f64 / 10.0));
         }
-        if pool_limits && table.get("batch").is_none() && dice.chance(0.7) {
+        if self.pool_limits && table.get("batch").is_none() && dice.chance(0.7) {
             let limits = Table::default().with("concurrency", plain(dice.log_whole(1, 40)));
             table.set("limits", limits);
         }
-        if limiters && table.get("batch").is_none() && limiter_dice.chance(0.7) {
-            table.set("limiter", limiter(&mut limiter_dice));
+        if self.limiters && table.get("batch").is_none() && self.limiter.chance(0.7) {
+            table.set("limiter", limiter(&mut self.limiter));
         }
-        if own_health && side.chance(0.6) {
-            table.set("health", policy::own_health(&mut side));
+        if self.own_health && self.side.chance(0.6) {
+            table.set("health", policy::own_health(&mut self.side));
         }
-        let groups = dice.whole(1, 3);
+        table
+    }
+
+    /// A group of nodes; tells the pool what it can do.
+    fn group(&mut self, name: String, plan: &Plan, pool: &mut Pool) -> Table {
+        let dice = &mut self.dice;
+        let mut node = Table::default().with("name", text(&name));
+        let copies = dice.whole(1, 4);
+        let grows = self.scaled && dice.chance(0.5);
+        if grows {
+            let max = copies + dice.whole(1, 3);
+            node.set("count", plain(copies));
+            node.set("autoscale", autoscale(dice, max));
+        } else if copies > 1 {
+            node.set("count", plain(copies));
+        }
+        if self.tiers {
+            node.set("tier", text(dice.pick(&["primary", "primary", "backup", "secondary"])));
+        }
+        if self.weights {
+            node.set("weight", plain(dice.log_whole(1, 20)));
+        }
+        if self.prices {
+            let price = Table::default().with("input", dice.share(0.0, 5.0));
+            node.set("price", price.with("output", dice.share(0.0, 20.0)));
+        }
+        if self.credentials {
+            node.set("credential", text(self.side.pick(&["one", "other"])));
+        }
+        if dice.chance(0.2) {
+            node.set("hourly_price", dice.share(0.0, 9.0));
+        }
+        if self.tagged {
+            let tags: Vec<&str> = TAGS.into_iter().filter(|_| dice.chance(0.6)).collect();
+            node.set("tags", list(tags.iter().map(text)));
+            pool.tags.push(tags);
+        }
+        if !plan.regions.is_empty() {
+            node.set("region", text(dice.pick(&plan.regions)));
+        }
+        let kind = dice.pick(&self.kinds);
+        let (backend, mut each) = backend(dice, kind);
+        let limit = self.limit(kind, &mut each);
+        pool.endless |= !self.limits;
+        if !limit.is_empty() {
+            node.set("limits", limit);
+        }
+        node.set("backend", backend);
+        pool.capacity += each * copies as f64;
+        pool.groups.push(name);
+        node
+    }
+
+    /// The limits of a node; lowers what `each` node can do to what they allow.
+    fn limit(&mut self, kind: &str, each: &mut f64) -> Table {
+        let dice = &mut self.dice;
+        let mut limit = Table::default();
+        if self.limits {
+            let most = dice.log_whole(1, 32);
+            limit.set("concurrency", plain(most));
+            *each = each.min(most as f64 * 2.0);
+        }
+        if self.quotas && kind == "api" {
+            let most = dice.log_whole(60, 3_000);
+            limit.set("requests_per_minute", plain(most));
+            *each = each.min(most as f64 / 60.0);
+            if dice.chance(0.3) {
+                limit.set("tokens_per_minute", plain(dice.log_whole(20_000, 2_000_000)));
+            }
+        }
+        limit
+    }
+}
+
+/// Draws all pools; notes in the plan what the rest of the scenario needs to know.
+pub(super) fn pools(seed: u64, plan: &mut Plan) -> Value {
+    let mut draw = Draw::new(seed, plan);
+    let several = plan.swarm.on("several pools", 0.5);
+    let count = if several { draw.dice.whole(2, 4) } else { 1 };
+    let mut tables = Vec::new();
+    for number in 1..=count {
+        let mut pool = Pool { name: format!("p{number}"), ..Pool::default() };
+        let mut table = draw.pool(&pool.name);
         let mut nodes = Vec::new();
-        for group in 0..groups {
+        for group in 0..draw.dice.whole(1, 3) {
             let name = format!("{}{}", pool.name, char::from(b'a' + group as u8));
-            let mut node = Table::default().with("name", text(&name));
-            let copies = dice.whole(1, 4);
-            let grows = scaled && dice.chance(0.5);
-            if grows {
-                let max = copies + dice.whole(1, 3);
-                node.set("count", plain(copies));
-                node.set("autoscale", autoscale(&mut dice, max));
-            } else if copies > 1 {
-                node.set("count", plain(copies));
-            }
-            if tiers {
-                node.set("tier", text(dice.pick(&["primary", "primary", "backup", "secondary"])));
-            }
-            if weights {
-                node.set("weight", plain(dice.log_whole(1, 20)));
-            }
-            if prices {
-                let price = Table::default().with("input", dice.share(0.0, 5.0));
-                node.set("price", price.with("output", dice.share(0.0, 20.0)));
-            }
-            if credentials {
-                node.set("credential", text(side.pick(&["one", "other"])));
-            }
-            if dice.chance(0.2) {
-                node.set("hourly_price", dice.share(0.0, 9.0));
-            }
-            if tagged {
-                let tags: Vec<&str> = TAGS.into_iter().filter(|_| dice.chance(0.6)).collect();
-                node.set("tags", list(tags.iter().map(text)));
-                pool.tags.push(tags);
-            }
-            if !plan.regions.is_empty() {
-                node.set("region", text(dice.pick(&plan.regions)));
-            }
-            let kind = dice.pick(&kinds);
-            let (backend, mut each) = backend(&mut dice, kind);
-            let mut limit = Table::default();
-            if limits {
-                let most = dice.log_whole(1, 32);
-                limit.set("concurrency", plain(most));
-                each = each.min(most as f64 * 2.0);
-            } else {
-                pool.endless = true;
-            }
-            if quotas && kind == "api" {
-                let most = dice.log_whole(60, 3_000);
-                limit.set("requests_per_minute", plain(most));
-                each = each.min(most as f64 / 60.0);
-                if dice.chance(0.3) {
-                    limit.set("tokens_per_minute", plain(dice.log_whole(20_000, 2_000_000)));
-                }
-            }
-            if !limit.is_empty() {
-                node.set("limits", limit);
-            }
-            node.set("backend", backend);
-            pool.capacity += each * copies as f64;
-            pool.groups.push(name);
-            nodes.push(Value::Table(node));
+            nodes.push(Value::Table(draw.group(name, plan, &mut pool)));
         }
         table.set("node", Value::List(nodes));
         tables.push(Value::Table(table));
