@@ -12,7 +12,7 @@ use plimsoll::dist::Dist;
 use plimsoll::metrics::{Collector, Watch};
 use plimsoll::node::BackendSpec;
 use plimsoll::scenario::profile;
-use plimsoll::sim::{Parts, Sim, Step};
+use plimsoll::sim::{Sim, SimSpec, Step};
 use plimsoll::unit::{Ratio, Time};
 use plimsoll::workload::{
     Begin, ClassSpec, Closed, Mix, Open, Poisson, Process, Script, SessionSpec, Traffic,
@@ -41,7 +41,7 @@ fn run(nodes: usize, strategy: &str, cache: bool, traffic: Box<dyn Traffic>) -> 
     let mut config = config(nodes, strategy, 7);
     config.retry.budget = Ratio::ONE;
     let mut collector = Collector::new(labels(&config, &backends), &config, Watch::Report);
-    let mut sim = Sim::new(Parts::new(config, backends), traffic).expect("made up");
+    let mut sim = Sim::new(SimSpec::new(config, backends), traffic).expect("made up");
     let mut sink = |now: Time, event: &plimsoll::balance::Event| collector.fold(now, event);
     while sim.step(&mut |_, _| {}, &mut sink).expect("no trace") == Step::Handled {}
     collector.summary(sim.now(), true).requests.completed

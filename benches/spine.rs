@@ -8,7 +8,7 @@ use plimsoll::balance::{
 use plimsoll::dist::Dist;
 use plimsoll::metrics::{ClassLabel, Collector, Labels, NodeLabel, Watch};
 use plimsoll::node::{BackendSpec, slots};
-use plimsoll::sim::{Parts, Sim, Step};
+use plimsoll::sim::{Sim, SimSpec, Step};
 use plimsoll::unit::{ModelId, PoolId, RegionId, Span, Time, Tokens};
 use plimsoll::workload::{ClassSpec, Mix, Open, Origin, Poisson, Tenants};
 
@@ -87,7 +87,7 @@ fn run(nodes: usize, strategy: &str, requests: u64, watch: Watch) -> u64 {
     let service = Dist::exponential(1.0).expect("a mean");
     let spec = slots::Spec { servers: 1, queue: u32::MAX, service, per_item: Span::ZERO };
     let backends = vec![BackendSpec::Slots(spec); nodes];
-    let parts = Parts::new(config, backends);
+    let parts = SimSpec::new(config, backends);
     let mut sim =
         Sim::new(parts, Box::new(Open::new(source))).expect("a Poisson source does not fail");
     let mut sink = |now: Time, event: &Event| collector.fold(now, event);

@@ -12,7 +12,7 @@ use plimsoll::balance::{
 use plimsoll::metrics::{Collector, Summary, Watch};
 use plimsoll::rng::Rng;
 use plimsoll::scenario::{Arrivals, Scenario};
-use plimsoll::sim::{Parts, Sim, Step};
+use plimsoll::sim::{Sim, SimSpec, Step};
 use plimsoll::unit::{NodeId, PoolId, Span, Time};
 use plimsoll::workload::{Mix, Open, Poisson};
 
@@ -111,13 +111,13 @@ fn run(own: bool) -> Summary {
     let end = scenario.duration.map_or(Time::MAX, |span: Span| Time::ZERO + span);
     let mix = Mix::new(scenario.classes.clone(), scenario.seed);
     let source = Poisson::new(process, end, u64::MAX, scenario.seed, mix);
-    let parts = Parts {
+    let parts = SimSpec {
         faults: scenario.faults,
         inter_token: scenario.inter_token,
         instances: scenario.instances,
         cold_starts: scenario.cold_starts,
         network: scenario.network,
-        ..Parts::new(scenario.balancer.clone(), scenario.backends)
+        ..SimSpec::new(scenario.balancer.clone(), scenario.backends)
     };
     let mut collector = Collector::new(scenario.labels, &scenario.balancer, Watch::Report);
     let traffic = Box::new(Open::new(source));

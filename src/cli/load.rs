@@ -11,7 +11,7 @@ use crate::balance::{Choose, RouteSpec};
 use crate::metrics::expect::{ExpectError, Expectation, Names};
 use crate::metrics::{Collector, Watch};
 use crate::scenario::{self, Override, Scenario};
-use crate::sim::{Parts, Sim};
+use crate::sim::{Sim, SimSpec};
 use crate::unit::{Span, Time};
 use crate::workload::TraceError;
 
@@ -119,7 +119,7 @@ pub(super) struct Ready {
 pub(super) fn simulation(scenario: &Scenario, color: Color) -> Result<Ready, Failure> {
     scenario.check_simulable().map_err(|problems| drawn(&problems, color))?;
     let (traffic, notes) = traffic::traffic(scenario)?;
-    let parts = Parts {
+    let parts = SimSpec {
         faults: scenario.faults.clone(),
         fault_rules: scenario.fault_rules.clone(),
         connect: (scenario.connect < Span::MAX).then_some(scenario.connect),
@@ -128,7 +128,7 @@ pub(super) fn simulation(scenario: &Scenario, color: Color) -> Result<Ready, Fai
         cold_starts: scenario.cold_starts.clone(),
         network: scenario.network.clone(),
         quality: scenario.quality.clone(),
-        ..Parts::new(scenario.balancer.clone(), scenario.backends.clone())
+        ..SimSpec::new(scenario.balancer.clone(), scenario.backends.clone())
     };
     let sim = Sim::new(parts, traffic).map_err(|errors| trace_failure(scenario, &errors))?;
     Ok(Ready { sim, notes, end: scenario.duration.map(|span| Time::ZERO + span) })

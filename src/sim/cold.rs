@@ -10,19 +10,19 @@ use crate::node::{Agenda, Rank, Scheduled, Scheduler};
 use crate::rng::{Rng, mix};
 use crate::unit::{NodeId, Span, Time};
 
-/// Starts under way.
+/// ColdStarts under way.
 #[derive(Debug)]
-pub(super) struct Starts {
+pub(super) struct ColdStarts {
     times: Vec<Dist>,
     key: u64,
     /// By node: the number of its newest start; an older one is called off.
     newest: Vec<u32>,
 }
 
-impl Starts {
+impl ColdStarts {
     /// `times` are seconds by node; nodes beyond start at once.
-    pub(super) fn new(times: Vec<Dist>, seed: u64) -> Starts {
-        Starts { times, key: Rng::stream(seed, "cold starts").bits(), newest: Vec::new() }
+    pub(super) fn new(times: Vec<Dist>, seed: u64) -> ColdStarts {
+        ColdStarts { times, key: Rng::stream(seed, "cold starts").bits(), newest: Vec::new() }
     }
 
     fn next(&mut self, node: NodeId) -> u32 {
@@ -65,5 +65,41 @@ impl Starts {
             return None;
         }
         Some(Input::Fleet(FleetChange::Ready(node)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::Upcoming;
+
+    fn next(agenda: &mut Agenda) -> (Time, NodeId, u32) {
+        match agenda.next(None, None) {
+            Some(Upcoming::Scheduled(at, Scheduled::Ready(node, start))) => (at, node, start),
+            other => panic!("a start: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_start_that_is_called_off_says_nothing_and_a_crashed_node_starts_again() {
+        let law = Dist::constant(30.0).expect("finite");
+        let mut starts = ColdStarts::new(vec![law], 1);
+        let mut agenda = Agenda::default();
+        let node = NodeId(0);
+        starts.begin(Time::ZERO, node, &mut agenda);
+        starts.call_off(node);
+        let (at, _, start) = next(&mut agenda);
+        assert_eq!(at, Time::ZERO + Span::from_secs(30));
+        assert_eq!(starts.over(at, node, start, false, &mut agenda), None);
+        starts.begin(at, node, &mut agenda);
+        let (at, _, start) = next(&mut agenda);
+        assert_eq!(starts.over(at, node, start, true, &mut agenda), None, "it is down");
+        let (at, _, start) = next(&mut agenda);
+        assert_eq!(at, Time::ZERO + Span::from_secs(90));
+        let ready = Some(Input::Fleet(FleetChange::Ready(node)));
+        assert_eq!(starts.over(at, node, start, false, &mut agenda), ready);
+        assert!(agenda.next(None, None).is_none());
+        starts.begin(at, NodeId(7), &mut agenda);
+        assert_eq!(next(&mut agenda).0, at, "without a law it starts at once");
     }
 }

@@ -11,13 +11,13 @@
 use std::collections::VecDeque;
 
 use crate::balance::{
-    Attempt, Balancer, Config, Control, Event, Input, NodeReport, NodeState, PeerLoad, PeerNode,
-    Request, Totals, View,
+    Action, Attempt, Balancer, Config, Control, Effects, Event, Input, NodeReport, NodeState,
+    PeerLoad, PeerNode, Request, Strategy, Totals, View,
 };
 use crate::id_map::IdMap;
 use crate::node::Node;
 use crate::rng::{Rng, mix};
-use crate::unit::{NodeId, PeerId, RequestId, Span, Time};
+use crate::unit::{NodeId, PeerId, PoolId, RequestId, Span, Time};
 
 /// A simulation has at most so many balancers.
 pub const INSTANCES_MAX: u64 = 64;
@@ -102,8 +102,30 @@ impl Balancers {
         &self.all
     }
 
-    pub(super) fn get_mut(&mut self, at: usize) -> &mut Balancer {
-        &mut self.all[at]
+    /// Lets one balancer handle an input. Its effects are exchanged for those it was given.
+    pub(super) fn handle(&mut self, to: usize, now: Time, input: Input, effects: &mut Effects) {
+        let ended = match &input {
+            Input::Finish(attempt, _) => Some(attempt.request),
+            _ => None,
+        };
+        std::mem::swap(effects, self.all[to].handle(now, input));
+        if !self.alone() {
+            let answered = effects.actions.iter().filter_map(|action| match action {
+                Action::Answer { request, .. } => Some(*request),
+                _ => None,
+            });
+            answered.chain(ended).for_each(|request| self.forget(to, request));
+        }
+    }
+
+    /// Lets a pool of one balancer choose by another strategy.
+    pub(super) fn use_strategy(
+        &mut self,
+        at: usize,
+        pool: PoolId,
+        make: impl FnMut() -> Box<dyn Strategy>,
+    ) {
+        self.all[at].use_strategy(pool, make);
     }
 
     pub(super) fn each(&mut self, change: impl FnMut(&mut Balancer)) {
@@ -183,17 +205,21 @@ impl Balancers {
     }
 
     /// Forgets whose a request was once its balancer has no more to do with it.
-    pub(super) fn forget(&mut self, at: usize, request: RequestId) {
-        if !self.alone() && !self.all[at].knows(request) {
+    fn forget(&mut self, at: usize, request: RequestId) {
+        if !self.all[at].knows(request) {
             self.owners.remove(request);
         }
     }
 
-    /// Makes an event what all balancers together declare. Returns whether they do.
-    pub(super) fn declare(&mut self, at: usize, event: &mut Event) -> bool {
-        if self.alone() {
-            return true;
+    /// Makes the events of one balancer those that all balancers together declare.
+    pub(super) fn declare(&mut self, at: usize, events: &mut Vec<Event>) {
+        if !self.alone() {
+            events.retain_mut(|event| self.is_declared(at, event));
         }
+    }
+
+    /// Makes an event what all balancers together declare. Returns whether they do.
+    fn is_declared(&mut self, at: usize, event: &mut Event) -> bool {
         match event {
             Event::NodeState { node, from, to, .. } => {
                 let states = self.all.iter().map(Balancer::fleet);

@@ -7,9 +7,9 @@
 //! fails later; a strategy that keeps fast nodes free for what comes may beat it. All candidates are
 //! asked, in fleets of any size.
 //!
-//! The balancer cannot name a truth, so this stands outside of it: the driver opens the oracle's eyes
-//! while the balancer decides, by exchanging what they hold for what the world does, and shuts them
-//! right after. It never looks at what a network has not delivered to a node but as work on its way.
+//! The balancer cannot name a truth, so this stands outside of it: the driver lends the oracle a view
+//! of the world while the balancer decides, by exchanging what the view holds for what the world does,
+//! and takes it back right after. It never looks at what a network has not delivered to a node but as work on its way.
 
 #![expect(
     clippy::disallowed_types,
@@ -18,52 +18,50 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::driver::Flight;
+use super::request::SimRequest;
 use crate::balance::{
     Attempt, Fact, Fleet, PickContext, Request, Scored, Strategy, Term, Terms, Why,
 };
 use crate::id_map::IdMap;
-use crate::node::{Blocks, Node, Outlook, Work};
+use crate::node::{Node, Outlook, Work};
 use crate::rng::Rng;
 use crate::unit::{NodeId, Time};
 
-/// What the oracle sees; empty while its eyes are shut.
+/// What the oracle looks at; empty but while the balancer decides.
 #[derive(Debug, Default)]
-pub(super) struct Eyes {
+pub(super) struct OracleView {
     pub(super) nodes: Vec<Node>,
-    pub(super) flights: IdMap<Flight>,
+    pub(super) requests: IdMap<SimRequest>,
     /// Attempts under way to their nodes.
     pub(super) on_way: Vec<(NodeId, Work)>,
-    /// Those that the balancer has sent since the eyes were opened.
+    /// Those that the balancer has sent since the view was lent.
     pub(super) sent: Vec<(NodeId, Work)>,
 }
 
-/// A way to the eyes: the driver's, and one for each oracle.
+/// A way to the view: the driver's, and one for each oracle.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Sight(Arc<Mutex<Eyes>>);
+pub(super) struct OracleHandle(Arc<Mutex<OracleView>>);
 
-impl Sight {
-    pub(super) fn eyes(&self) -> MutexGuard<'_, Eyes> {
+impl OracleHandle {
+    pub(super) fn view(&self) -> MutexGuard<'_, OracleView> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes an oracle that sees through these eyes.
-    pub(super) fn oracle(&self) -> Box<dyn Strategy> {
-        Box::new(Oracle { sight: self.clone() })
+    /// Makes an oracle that looks at this view.
+    pub(super) fn strategy(&self) -> Box<dyn Strategy> {
+        Box::new(Oracle { handle: self.clone() })
     }
 }
 
-impl Eyes {
+impl OracleView {
     fn work(&self, request: &Request) -> Option<Work> {
-        let flight = self.flights.get(request.id)?;
-        let attempt = Attempt { request: request.id, ordinal: flight.tries };
-        Some(Work { attempt, prompt: flight.prompt, truth: flight.truth, batch: None })
+        let known = self.requests.get(request.id)?;
+        Some(known.work(Attempt { request: request.id, ordinal: known.dispatched }))
     }
 
     fn outlook(&self, now: Time, request: &Request, node: NodeId) -> Option<Outlook> {
         let work = self.work(request)?;
-        let flight = self.flights.get(request.id)?;
-        let blocks = Blocks { hashes: &flight.prefix, tokens: flight.prefix_block };
+        let blocks = self.requests.get(request.id)?.blocks();
         let bound = self.on_way.iter().chain(&self.sent).filter(|(to, _)| *to == node);
         let before: Vec<Work> = bound.map(|(_, work)| *work).collect();
         self.nodes.get(node.index())?.outlook(now, &before, &work, blocks)
@@ -72,7 +70,7 @@ impl Eyes {
 
 #[derive(Debug)]
 struct Oracle {
-    sight: Sight,
+    handle: OracleHandle,
 }
 
 /// Where it would fail it costs more than anywhere else.
@@ -82,13 +80,13 @@ fn cost(outlook: Option<Outlook>) -> f64 {
 
 impl Strategy for Oracle {
     fn pick(&mut self, context: &PickContext<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
-        let eyes = self.sight.eyes();
+        let view = self.handle.view();
         let mut best: Option<(NodeId, f64)> = None;
         let mut second: Option<(NodeId, f64)> = None;
         let mut ties = 0;
         for node in context.candidates() {
             why.considered += 1;
-            let this = cost(eyes.outlook(context.now, context.request, node));
+            let this = cost(view.outlook(context.now, context.request, node));
             context.looked_at(node, this);
             match best {
                 Some((_, least)) if this > least => {
@@ -117,7 +115,7 @@ impl Strategy for Oracle {
     }
 
     fn terms(&self, context: &PickContext<'_>, node: NodeId) -> Terms {
-        match self.sight.eyes().outlook(context.now, context.request, node) {
+        match self.handle.view().outlook(context.now, context.request, node) {
             Some(Outlook { own, others }) => {
                 Terms::NONE.with(Term::Latency, own).with(Term::Others, others)
             }
@@ -128,9 +126,9 @@ impl Strategy for Oracle {
     fn learn(&mut self, _: Time, fact: &Fact<'_>, _: &Fleet) {
         // The node itself hears of it only when the balancer has said all it has to say.
         if let Fact::Dispatched { node, request } = *fact {
-            let mut eyes = self.sight.eyes();
-            if let Some(work) = eyes.work(request) {
-                eyes.sent.push((node, work));
+            let mut view = self.handle.view();
+            if let Some(work) = view.work(request) {
+                view.sent.push((node, work));
             }
         }
     }

@@ -3,15 +3,15 @@
 
 use std::collections::VecDeque;
 
-use super::driver::Flight;
+use super::request::SimRequest;
 use crate::balance::{Choose, Config, Fate, Grade, Input, Outcome, Settled};
 use crate::node::Scheduled;
 use crate::unit::{ModelId, NodeId, Ratio, Span, Time};
 use crate::workload::{Quality, QualitySpec};
 
-/// Grades of a simulation.
+/// Grades the answers of a simulation.
 #[derive(Debug)]
-pub(super) struct Grades {
+pub(super) struct QualityGrader {
     quality: Quality,
     /// By node.
     models: Vec<ModelId>,
@@ -23,12 +23,12 @@ pub(super) struct Grades {
     due: VecDeque<(usize, Input)>,
 }
 
-impl Grades {
-    pub(super) fn new(spec: QualitySpec, config: &Config) -> Grades {
+impl QualityGrader {
+    pub(super) fn new(spec: QualitySpec, config: &Config) -> QualityGrader {
         let chooses = config.routes.iter().map(|route| route.choose.as_ref());
         let cascade = |choose: Option<&Choose>| matches!(choose, Some(Choose::Cascade { .. }));
         let bandit = |choose: Option<&Choose>| matches!(choose, Some(Choose::Bandit { .. }));
-        Grades {
+        QualityGrader {
             quality: Quality::new(spec, config.seed),
             models: config.nodes.iter().map(|node| node.model).collect(),
             scores: chooses.clone().any(cascade),
@@ -37,24 +37,24 @@ impl Grades {
         }
     }
 
-    fn good(&self, now: Time, flight: &Flight, node: NodeId) -> Option<(ModelId, bool)> {
+    fn good(&self, now: Time, request: &SimRequest, node: NodeId) -> Option<(ModelId, bool)> {
         let model = *self.models.get(node.index())?;
-        Some((model, self.quality.good(&flight.truth, flight.class, model, now)?))
+        Some((model, self.quality.good(&request.truth, request.class, model, now)?))
     }
 
     /// Adds its score to a whole answer, where scores are wanted.
     pub(super) fn score(
         &self,
         now: Time,
-        flight: &Flight,
+        request: &SimRequest,
         node: Option<NodeId>,
         outcome: &mut Outcome,
     ) {
         if self.scores
             && let Outcome::Done(usage) = *outcome
-            && let Some((model, good)) = node.and_then(|node| self.good(now, flight, node))
+            && let Some((model, good)) = node.and_then(|node| self.good(now, request, node))
         {
-            *outcome = Outcome::Scored(usage, self.quality.score(&flight.truth, model, good));
+            *outcome = Outcome::Scored(usage, self.quality.score(&request.truth, model, good));
         }
     }
 
@@ -64,19 +64,19 @@ impl Grades {
         now: Time,
         by: u32,
         settled: &Settled,
-        flight: &Flight,
+        request: &SimRequest,
     ) -> Option<(Span, Scheduled)> {
         let node = settled.node.filter(|_| settled.fate == Fate::Completed)?;
-        let (_, good) = self.good(now, flight, node)?;
+        let (_, good) = self.good(now, request, node)?;
         let quality = if good { Ratio::ONE } else { Ratio(0) };
-        let Settled { request, class, route, arrived, .. } = *settled;
-        let grade = Grade { request, class, route, node, arrived, quality };
+        let Settled { request: id, class, route, arrived, .. } = *settled;
+        let grade = Grade { request: id, class, route, node, arrived, quality };
         self.due.push_back((by as usize, Input::Graded(grade)));
         if !self.wanted.get(route.index()).is_some_and(|wanted| *wanted) {
             return None;
         }
-        let after = self.quality.feedback(&flight.truth)?;
-        Some((after, Scheduled::Feedback(by, request, quality)))
+        let after = self.quality.feedback(&request.truth)?;
+        Some((after, Scheduled::Feedback(by, id, quality)))
     }
 
     /// Takes what is to be told at once.

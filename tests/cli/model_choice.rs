@@ -12,7 +12,7 @@ use plimsoll::journal::{Header, Writer, replay};
 use plimsoll::metrics::{Collector, Summary, Watch};
 use plimsoll::rng::Rng;
 use plimsoll::scenario::{Arrivals, Scenario};
-use plimsoll::sim::{Parts, Sim, Step};
+use plimsoll::sim::{Sim, SimSpec, Step};
 use plimsoll::unit::{ModelId, PoolId, Ratio, RegionId, RequestId, Span, Time};
 use plimsoll::workload::{Mix, Open, Poisson};
 
@@ -64,9 +64,9 @@ fn sim(text: &str, requests: u64) -> (Scenario, Sim) {
     let Arrivals::Made(process) = scenario.arrivals else { panic!("they are made up") };
     let mix = Mix::new(scenario.classes.clone(), scenario.seed);
     let source = Poisson::new(process, Time::MAX, requests, scenario.seed, mix);
-    let parts = Parts {
+    let parts = SimSpec {
         quality: scenario.quality.clone(),
-        ..Parts::new(scenario.balancer.clone(), scenario.backends.clone())
+        ..SimSpec::new(scenario.balancer.clone(), scenario.backends.clone())
     };
     let sim = Sim::new(parts, Box::new(Open::new(source))).expect("no trace");
     (scenario, sim)

@@ -12,7 +12,7 @@ use plimsoll::balance::{
 use plimsoll::dist::Dist;
 use plimsoll::metrics::{ClassLabel, Collector, Labels, NodeLabel, Slo, Summary, Watch};
 use plimsoll::node::{BackendSpec, FaultSpec, api, slots};
-use plimsoll::sim::{Instances, NetworkSpec, Parts, Sim, Step};
+use plimsoll::sim::{Instances, NetworkSpec, Sim, SimSpec, Step};
 use plimsoll::unit::{ModelId, PoolId, Ratio, RegionId, Span, Time, Tokens};
 use plimsoll::workload::{ClassSpec, Mix, Open, Origin, Poisson, Tenants};
 
@@ -181,13 +181,13 @@ impl World {
         let seed = self.config.seed;
         let mix = Mix::new(vec![self.class.clone()], seed);
         let source = Poisson::new(self.rate, Time::MAX, self.requests, seed, mix);
-        let parts = Parts {
+        let parts = SimSpec {
             faults: self.faults.clone(),
             inter_token: self.inter_token,
             instances: self.instances,
             cold_starts: self.cold_starts.clone(),
             network: self.network.clone(),
-            ..Parts::new(self.config.clone(), self.backends.clone())
+            ..SimSpec::new(self.config.clone(), self.backends.clone())
         };
         Sim::new(parts, Box::new(Open::new(source))).expect("a Poisson source does not fail")
     }

@@ -13,7 +13,7 @@ use plimsoll::balance::{
 use plimsoll::dist::Dist;
 use plimsoll::metrics::{Collector, Labels, Slo, Summary, Watch};
 use plimsoll::node::{BackendSpec, api};
-use plimsoll::sim::{Parts, Sim};
+use plimsoll::sim::{Sim, SimSpec};
 use plimsoll::unit::{ClassId, PoolId, Ratio, RequestId, RouteId, Span, TenantId, Time, Tokens};
 use plimsoll::workload::{ClassSpec, Mix, Open, Poisson, Tenants as Law};
 
@@ -48,7 +48,7 @@ impl World {
         let backends = vec![self.backend.clone(); self.config.nodes.len()];
         let mix = Mix::new(self.classes.clone(), seed);
         let source = Poisson::new(self.rate, Time::MAX, self.requests, seed, mix);
-        let parts = Parts::new(self.config.clone(), backends.clone());
+        let parts = SimSpec::new(self.config.clone(), backends.clone());
         let mut sim = Sim::new(parts, Box::new(Open::new(source))).expect("no trace");
         let classes = class_labels(&self.classes, self.slo);
         let labels = Labels { classes, ..labels(&self.config, &backends) };

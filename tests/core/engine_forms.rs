@@ -8,7 +8,7 @@ use plimsoll::dist::Dist;
 use plimsoll::metrics::Watch;
 use plimsoll::node::BackendSpec;
 use plimsoll::node::engine::{Law, Spec};
-use plimsoll::sim::{Parts, Sim, Step};
+use plimsoll::sim::{Sim, SimSpec, Step};
 use plimsoll::unit::{Span, Time};
 
 const REQUESTS: u64 = 600_000;
@@ -114,7 +114,7 @@ fn identical_users_make_the_throughput_of_their_batch() {
         let asked = u64::from(count) * 200;
         let mix = Mix::new(vec![class], 7);
         let traffic = Closed::new(Begin::Users(users), Script::Single, Time::MAX, asked, 7, mix);
-        let parts = Parts::new(config.clone(), vec![backend.clone()]);
+        let parts = SimSpec::new(config.clone(), vec![backend.clone()]);
         let mut sim = Sim::new(parts, Box::new(traffic)).expect("a loop that is made up");
         let labels = common::labels(&config, &[backend]);
         let mut collector = Collector::new(labels, &config, Watch::Report);

@@ -15,7 +15,7 @@ use plimsoll::balance::{
 use plimsoll::dist::Dist;
 use plimsoll::metrics::Summary;
 use plimsoll::node::{FaultKind, FaultSpec};
-use plimsoll::sim::{Parts, Sim, Step};
+use plimsoll::sim::{Sim, SimSpec, Step};
 use plimsoll::unit::{
     ClassId, CredentialId, NodeId, PoolId, Price, Ratio, RegionId, RequestId, Span, Time, Tokens,
 };
@@ -554,10 +554,10 @@ fn the_deadline_of_a_job_bounds_every_attempt_of_its_steps() {
         kind,
         nodes: vec![NodeId(node)],
     };
-    let parts = Parts {
+    let parts = SimSpec {
         faults: vec![fault(5_000, FaultKind::Crash, 0), fault(8_000, FaultKind::Hang, 1)],
         inter_token: Some(Span::from_secs(2)),
-        ..Parts::new(world.config.clone(), world.backends.clone())
+        ..SimSpec::new(world.config.clone(), world.backends.clone())
     };
     let classes = vec![common::class()];
     let starts = Poisson::new(3.0, Time::MAX, 150, 7, Mix::new(classes.clone(), 7));

@@ -13,7 +13,7 @@ use plimsoll::dist::Dist;
 use plimsoll::metrics::{Collector, Summary, Watch};
 use plimsoll::node::fault::{FAULTS, FaultPattern, ParamValue, ParamValues};
 use plimsoll::node::{Answer, BackendSpec, Cut, FaultKind, FaultRule, FaultSpec};
-use plimsoll::sim::{Parts, Sim, Step};
+use plimsoll::sim::{Sim, SimSpec, Step};
 use plimsoll::unit::{NodeId, PoolId, Ratio, RequestId, Span, Time, Tokens};
 use plimsoll::workload::{Mix, Open, Poisson};
 
@@ -41,12 +41,12 @@ fn play(
     let seed = world.config.seed;
     let mix = Mix::new(vec![world.class.clone()], seed);
     let source = Poisson::new(world.rate, Time::MAX, world.requests, seed, mix);
-    let parts = Parts {
+    let parts = SimSpec {
         faults: world.faults.clone(),
         fault_rules: rules,
         connect,
         inter_token: world.inter_token,
-        ..Parts::new(world.config.clone(), world.backends.clone())
+        ..SimSpec::new(world.config.clone(), world.backends.clone())
     };
     let mut sim = Sim::new(parts, Box::new(Open::new(source))).expect("no trace");
     let labels = common::labels(&world.config, &world.backends);

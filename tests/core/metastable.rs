@@ -12,7 +12,7 @@ use plimsoll::balance::{
 };
 use plimsoll::dist::Dist;
 use plimsoll::node::{BackendSpec, FaultKind, FaultSpec, slots};
-use plimsoll::sim::{Parts, Sim, Step};
+use plimsoll::sim::{Sim, SimSpec, Step};
 use plimsoll::unit::{ClassId, NodeId, PoolId, Ratio, Span, Time};
 use plimsoll::workload::workflow::{Context, OnFailure, StepSpec};
 use plimsoll::workload::{Jobs, Mix, Poisson, WorkflowSpec};
@@ -189,7 +189,7 @@ fn claims(rate: f64, seed: u64, change: impl Fn(&mut Config)) -> [f64; 2] {
         nodes: (0..4).map(NodeId).collect(),
     };
     let parts =
-        Parts { faults: vec![fault], ..Parts::new(config, vec![BackendSpec::Slots(spec); 4]) };
+        SimSpec { faults: vec![fault], ..SimSpec::new(config, vec![BackendSpec::Slots(spec); 4]) };
     let classes = vec![common::class()];
     let jobs = (rate * 400.0) as u64;
     let starts = Poisson::new(rate, Time::MAX, jobs, seed, Mix::new(classes.clone(), seed));

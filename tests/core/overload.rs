@@ -9,7 +9,7 @@ use plimsoll::balance::{
 use plimsoll::dist::Dist;
 use plimsoll::metrics::{Collector, Labels, Slo, Summary, Watch};
 use plimsoll::node::{BackendSpec, FaultKind, FaultSpec};
-use plimsoll::sim::{Parts, Sim};
+use plimsoll::sim::{Sim, SimSpec};
 use plimsoll::unit::{NodeId, PoolId, Ratio, Span, Time, Tokens};
 use plimsoll::workload::{ClassSpec, Mix, Open, Poisson};
 
@@ -53,7 +53,7 @@ impl World {
         let mix = Mix::new(self.classes.clone(), seed);
         let source = Poisson::new(self.rate, Time::MAX, self.requests, seed, mix);
         let faults = self.faults.clone();
-        let parts = Parts { faults, ..Parts::new(self.config.clone(), backends.clone()) };
+        let parts = SimSpec { faults, ..SimSpec::new(self.config.clone(), backends.clone()) };
         let mut sim = Sim::new(parts, Box::new(Open::new(source))).expect("no trace");
         let slo = Slo { total: Some(Span::from_secs(20)), ..Slo::default() };
         let classes = class_labels(&self.classes, slo);

@@ -14,7 +14,7 @@ use plimsoll::dist::Dist;
 use plimsoll::journal::{Header, Writer, replay};
 use plimsoll::metrics::{Collector, Summary, Watch};
 use plimsoll::node::{FaultKind, FaultSpec};
-use plimsoll::sim::{Parts, Sim, Step};
+use plimsoll::sim::{Sim, SimSpec, Step};
 use plimsoll::unit::{NodeId, Ratio, Span, Time};
 use plimsoll::workload::{Mix, Open, Poisson, Process};
 
@@ -67,10 +67,10 @@ fn run_recorded(
     let seed = world.config.seed;
     let mix = Mix::new(vec![world.class.clone()], seed);
     let source = Poisson::new(process, Time::MAX, world.requests, seed, mix);
-    let parts = Parts {
+    let parts = SimSpec {
         faults: world.faults.clone(),
         cold_starts: world.cold_starts.clone(),
-        ..Parts::new(world.config.clone(), world.backends.clone())
+        ..SimSpec::new(world.config.clone(), world.backends.clone())
     };
     let mut sim = Sim::new(parts, Box::new(Open::new(source))).expect("it does not fail");
     let labels = common::labels(&world.config, &world.backends);

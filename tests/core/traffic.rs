@@ -5,7 +5,7 @@ use plimsoll::balance::{Config, Event, Input, Request};
 use plimsoll::dist::Dist;
 use plimsoll::metrics::{Collector, Summary, Watch};
 use plimsoll::node::BackendSpec;
-use plimsoll::sim::{Parts, Sim, Step};
+use plimsoll::sim::{Sim, SimSpec, Step};
 use plimsoll::unit::{Span, TenantId, Time, Tokens};
 use plimsoll::workload::{
     Begin, ClassSpec, Closed, Mix, Pace, Process, Recordings, Script, SessionSpec, Tenants,
@@ -33,7 +33,7 @@ struct Played {
 }
 
 fn play(traffic: Closed, config: &Config, backends: &[BackendSpec], keep: bool) -> Played {
-    let parts = Parts::new(config.clone(), backends.to_vec());
+    let parts = SimSpec::new(config.clone(), backends.to_vec());
     let mut sim = Sim::new(parts, Box::new(traffic)).expect("a loop that is made up");
     let mut collector = Collector::new(labels(config, backends), config, Watch::Report);
     let (mut requests, mut settled) = (Vec::new(), 0);

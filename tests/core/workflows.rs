@@ -12,7 +12,7 @@ use plimsoll::dist::Dist;
 use plimsoll::journal::{Header, Writer, replay};
 use plimsoll::metrics::{Collector, Labels, Summary, Watch, WorkflowLabel};
 use plimsoll::node::{Answer, BackendSpec, FaultKind, FaultSpec, api};
-use plimsoll::sim::{NetworkSpec, Parts, Sim, Step};
+use plimsoll::sim::{NetworkSpec, Sim, SimSpec, Step};
 use plimsoll::unit::{ClassId, NodeId, Price, Ratio, RegionId, Span, Time};
 use plimsoll::workload::workflow::{CallSpec, Context, OnFailure, StepSpec};
 use plimsoll::workload::{ClassSpec, Jobs, Mix, Origin, Poisson, Shares, WorkflowSpec};
@@ -76,11 +76,11 @@ impl World {
         let classes = vec![ClassSpec { origin, ..common::class() }];
         let mix = Mix::new(classes.clone(), 7);
         let starts = Poisson::new(self.rate, Time::MAX, self.jobs, 7, mix);
-        let parts = Parts {
+        let parts = SimSpec {
             faults: self.faults.clone(),
             inter_token: Some(Span::from_secs(5)),
             network: self.network.clone(),
-            ..Parts::new(self.config.clone(), self.backends.clone())
+            ..SimSpec::new(self.config.clone(), self.backends.clone())
         };
         let jobs = Jobs::new(starts, self.flows.clone(), classes, 7);
         Sim::new(parts, Box::new(jobs)).expect("a process does not fail")

@@ -14,7 +14,7 @@ use plimsoll::live::replay::{Ask, Done, Parts, replay};
 use plimsoll::live::upstream::{Client, Endpoint};
 use plimsoll::metrics::{Collector, Summary, Watch};
 use plimsoll::scenario::{Arrivals, Override, Scenario};
-use plimsoll::sim::{Parts as SimParts, Sim, Step};
+use plimsoll::sim::{Sim, SimSpec, Step};
 use plimsoll::unit::Time;
 use plimsoll::workload::{Mix, Open, Poisson, Traffic};
 
@@ -77,12 +77,12 @@ fn collector(scenario: &Scenario) -> Collector {
 }
 
 fn simulated(scenario: &Scenario) -> Summary {
-    let parts = SimParts {
+    let parts = SimSpec {
         faults: scenario.faults.clone(),
         inter_token: scenario.inter_token,
         instances: scenario.instances,
         cold_starts: scenario.cold_starts.clone(),
-        ..SimParts::new(scenario.balancer.clone(), scenario.backends.clone())
+        ..SimSpec::new(scenario.balancer.clone(), scenario.backends.clone())
     };
     let mut sim = Sim::new(parts, traffic(scenario)).expect("no trace");
     let mut collector = collector(scenario);

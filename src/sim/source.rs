@@ -1,0 +1,138 @@
+//! The traffic as the simulation sees it: when it has something next, and what.
+
+use crate::balance::Fate;
+use crate::unit::{RequestId, Time};
+use crate::workload::{Arrival, News, TraceError, Traffic};
+
+/// What comes next of the traffic.
+#[derive(Debug)]
+pub(super) enum FromTraffic {
+    /// A request.
+    Arrival(Arrival),
+    /// Something beside arrivals, if there is still something to say.
+    News(Option<News>),
+}
+
+/// Traffic, and when it comes next.
+pub(super) struct TrafficSource {
+    traffic: Box<dyn Traffic>,
+    /// When the next arrival comes, as things are.
+    arrival: Option<Time>,
+    /// When there is something to say beside arrivals, as things are.
+    news: Option<Time>,
+    /// Whether a request has ended since the traffic was asked.
+    settled: bool,
+}
+
+impl TrafficSource {
+    /// # Errors
+    /// If the traffic fails on its first arrival.
+    pub(super) fn new(traffic: Box<dyn Traffic>) -> Result<TrafficSource, Vec<TraceError>> {
+        let mut source = TrafficSource { traffic, arrival: None, news: None, settled: false };
+        source.ask()?;
+        Ok(source)
+    }
+
+    fn ask(&mut self) -> Result<(), Vec<TraceError>> {
+        self.settled = false;
+        self.arrival = self.traffic.peek()?;
+        self.news = self.traffic.news_at();
+        Ok(())
+    }
+
+    /// Returns when something comes next; `None` if nothing does as things are.
+    pub(super) fn next_at(&self) -> Option<Time> {
+        [self.arrival, self.news].into_iter().flatten().min()
+    }
+
+    /// Takes what comes next, at `now`. News may change what arrives, so it comes first.
+    ///
+    /// # Errors
+    /// If a trace cannot be read any further.
+    pub(super) fn take(&mut self, now: Time) -> Result<FromTraffic, Vec<TraceError>> {
+        let first = self.news.is_some_and(|news| self.arrival.is_none_or(|at| news <= at));
+        let next = match first {
+            true => FromTraffic::News(self.traffic.news(now)),
+            false => FromTraffic::Arrival(self.traffic.take()),
+        };
+        self.ask()?;
+        Ok(next)
+    }
+
+    /// Tells how a request ended; [`TrafficSource::go_on`] asks what follows from it.
+    pub(super) fn settled(&mut self, now: Time, request: RequestId, fate: Fate) {
+        self.traffic.settled(now, request, fate);
+        self.settled = true;
+    }
+
+    /// Asks anew when something comes next, if requests have ended since.
+    ///
+    /// # Errors
+    /// If a trace cannot be read any further.
+    pub(super) fn go_on(&mut self) -> Result<(), Vec<TraceError>> {
+        if self.settled { self.ask() } else { Ok(()) }
+    }
+
+    /// What a person should know of the traffic so far.
+    pub(super) fn remarks(&self) -> Vec<String> {
+        self.traffic.remarks()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balance::Request;
+    use crate::unit::Tokens;
+    use crate::workload::Truth;
+
+    /// Arrivals at second one and news at second one; another arrival only once one has settled.
+    struct Told {
+        arrivals: Vec<u64>,
+        news: Vec<u64>,
+        asked: u32,
+    }
+
+    impl Traffic for Told {
+        fn peek(&mut self) -> Result<Option<Time>, Vec<TraceError>> {
+            self.asked += 1;
+            assert!(self.asked < 5, "it is asked only when something has changed");
+            Ok(self.arrivals.last().map(|at| Time(*at)))
+        }
+
+        fn take(&mut self) -> Arrival {
+            let at = Time(self.arrivals.pop().expect("told of"));
+            let truth = Truth { output: Tokens(1), key: 0 };
+            Arrival { at, request: Request::new(RequestId(0), at), truth }
+        }
+
+        fn settled(&mut self, now: Time, _: RequestId, _: Fate) {
+            self.arrivals.push(now.0 + 1);
+        }
+
+        fn news_at(&mut self) -> Option<Time> {
+            self.news.last().map(|at| Time(*at))
+        }
+
+        fn news(&mut self, _: Time) -> Option<News> {
+            self.news.pop().map(|_| News::Cancel(RequestId(0)))
+        }
+    }
+
+    #[test]
+    fn news_comes_before_arrivals_of_its_time_and_answers_bring_more() {
+        let told = Told { arrivals: vec![1], news: vec![1], asked: 0 };
+        let mut source = TrafficSource::new(Box::new(told)).expect("no trace");
+        assert_eq!(source.next_at(), Some(Time(1)));
+        let first = source.take(Time(1)).expect("no trace");
+        assert!(matches!(first, FromTraffic::News(Some(News::Cancel(_)))));
+        let second = source.take(Time(1)).expect("no trace");
+        assert!(matches!(second, FromTraffic::Arrival(_)));
+        assert_eq!(source.next_at(), None, "the loop is closed");
+        source.go_on().expect("no trace");
+        source.settled(Time(7), RequestId(0), Fate::Completed);
+        assert_eq!(source.next_at(), None, "not before the balancer has said all it has to say");
+        source.go_on().expect("no trace");
+        assert_eq!(source.next_at(), Some(Time(8)));
+    }
+}
