@@ -8,15 +8,17 @@
 //! elsewhere. The log is a fold over events and never asks the balancer anything. It holds names and
 //! figures, no text of any request.
 
+mod line;
+
 use std::io::{self, BufRead, Read, Write};
 
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::balance::{Attempt, Config, Event, Fate, Rung, Scored};
+use crate::balance::{Config, Event};
 use crate::metrics::Labels;
-use crate::unit::{NodeId, Time};
+use crate::unit::Time;
 
 /// The kind that the first line names.
 pub const KIND: &str = "plimsoll decisions";
@@ -82,168 +84,9 @@ impl<W: Write> Log<W> {
 
     /// Hears an event; those that decide nothing and end nothing have no line.
     pub fn hear(&mut self, now: Time, event: &Event) {
-        let node = |id: NodeId| name(&self.names.nodes, id.index());
-        let this = |attempt: &Attempt| json!([attempt.request.0, attempt.ordinal]);
-        let (what, body) = match event {
-            Event::Arrived { request, class, tenant, arrived, prompt, .. } => (
-                "arrival",
-                json!({
-                    "request": request.0,
-                    "class": name(&self.names.classes, class.index()),
-                    "tenant": tenant.0,
-                    "meant_ns": arrived.0,
-                    "prompt_tokens": prompt.0,
-                }),
-            ),
-            Event::Queued { request, route } => {
-                ("wait", json!({ "request": request.0, "route": route.0 }))
-            }
-            Event::Dispatched { attempt, kind, after, queued, why, .. } => (
-                "decision",
-                json!({
-                    "attempt": this(attempt),
-                    "is": kind.word(),
-                    "after": after.map(|(at, end)| json!({ "node": node(at), "end": end.words() })),
-                    "waited": queued,
-                    "route": why.route.0,
-                    "pool": name(&self.names.pools, why.pool.index()),
-                    "tier": why.tier.name(),
-                    "strategy": name(&self.names.strategies, why.pool.index()),
-                    "panic": why.panic,
-                    "candidates": why.candidates,
-                    "considered": why.considered,
-                    "chosen": scored(&self.names, &why.chosen),
-                    "runner_up": why.runner_up.as_ref().map(|other| scored(&self.names, other)),
-                }),
-            ),
-            Event::Ended { attempt, node: at, end, dispatched, usage, cost, .. } => (
-                "attempt",
-                json!({
-                    "attempt": this(attempt),
-                    "node": node(*at),
-                    "end": end.words(),
-                    "took_ns": now.since(*dispatched).0,
-                    "input_tokens": usage.input.0,
-                    "cached_tokens": usage.cached.0,
-                    "output_tokens": usage.output.0,
-                    // Exact; as text, since programs read large numbers of JSON as floats.
-                    "cost_picodollars": cost.0.to_string(),
-                }),
-            ),
-            Event::RetryPlanned { request, pause, .. } => {
-                ("retry", json!({ "request": request.0, "pause_ns": pause.0 }))
-            }
-            Event::RetryDenied { request, end, reason, .. } => (
-                "no_retry",
-                json!({ "request": request.0, "end": end.words(), "why": reason.word() }),
-            ),
-            Event::Settled(settled) => {
-                let why = match settled.fate {
-                    Fate::Failed(end) => Some(end.words()),
-                    Fate::Rejected(reason) => Some(reason.words()),
-                    Fate::Completed | Fate::Cancelled => None,
-                };
-                let mut body = json!({
-                    "request": settled.request.0,
-                    "fate": settled.fate.word(),
-                    "why": why,
-                    "node": settled.node.map(node),
-                    "route": settled.route.0,
-                    "attempts": settled.attempts,
-                    "failover": settled.failover,
-                    "degraded": settled.degraded,
-                });
-                if settled.touched > Rung::Calm {
-                    body["rung"] = settled.touched.name().into();
-                }
-                ("outcome", body)
-            }
-            Event::NodeState { node: at, from, to, cause } => (
-                "node",
-                json!({ "node": node(*at), "from": from.name(), "to": to.name(), "why": cause.word() }),
-            ),
-            Event::Strategy { pool, from, to } => {
-                let body = json!({
-                    "pool": name(&self.names.pools, pool.index()),
-                    "from": from.to_string(),
-                    "to": to.to_string(),
-                });
-                if let Some(strategy) = self.names.strategies.get_mut(pool.index()) {
-                    *strategy = to.to_string();
-                }
-                ("strategy", body)
-            }
-            Event::NodeChanged { node: at, spec } => {
-                if at.index() >= self.names.nodes.len() {
-                    self.names.nodes.resize(at.index() + 1, "?".to_owned());
-                }
-                self.names.nodes[at.index()].clone_from(&spec.name);
-                ("changed", json!({ "node": spec.name, "weight": spec.weight }))
-            }
-            Event::Escalated { request, node: at, score, to } => (
-                "escalation",
-                json!({
-                    "request": request.0,
-                    "node": node(*at),
-                    "score": score.value(),
-                    "to": name(&self.names.pools, to.index()),
-                }),
-            ),
-            Event::HedgeDenied { request, reason, .. } => {
-                ("no_hedge", json!({ "request": request.0, "why": reason.word() }))
-            }
-            Event::Panic { pool, tier, on } => (
-                "panic",
-                json!({
-                    "pool": name(&self.names.pools, pool.index()),
-                    "tier": tier.name(),
-                    "on": on,
-                }),
-            ),
-            Event::Shedding { route, priority, on, saturation } => (
-                "shedding",
-                json!({
-                    "route": route.0,
-                    "priority": priority.name(),
-                    "on": on,
-                    "saturation": saturation.value(),
-                }),
-            ),
-            Event::Rung { route, from, to, saturation, threshold } => (
-                "rung",
-                json!({
-                    "route": route.0,
-                    "from": from.name(),
-                    "to": to.name(),
-                    "saturation": saturation.value(),
-                    "threshold": threshold.value(),
-                }),
-            ),
-            Event::Limit { node: at, limit, before, cause, notable: true } => (
-                "limit",
-                json!({ "node": node(*at), "from": before, "to": limit, "why": cause.word() }),
-            ),
-            Event::Mark(mark) => (
-                "mark",
-                json!({
-                    "fault": mark.what,
-                    "phase": mark.phase.word(),
-                    "by": mark.by.word(),
-                    "nodes": mark.nodes.iter().map(|at| node(*at)).collect::<Vec<_>>(),
-                }),
-            ),
-            Event::Explained(_)
-            | Event::FirstToken { .. }
-            | Event::Scaled { .. }
-            | Event::Batch { .. }
-            | Event::LateWord { .. }
-            | Event::Job(_)
-            | Event::Model(_)
-            | Event::Feedback { .. }
-            | Event::Graded(_)
-            | Event::Limit { notable: false, .. } => return,
-        };
-        self.put(&Line { at_ns: now.0, what, body });
+        if let Some((what, body)) = self.names.line(now, event) {
+            self.put(&Line { at_ns: now.0, what, body });
+        }
     }
 
     /// Writes what is held back, for whoever reads along.
@@ -309,26 +152,6 @@ struct Line {
     body: Value,
 }
 
-fn name(names: &[String], at: usize) -> String {
-    names.get(at).map_or_else(|| at.to_string(), Clone::clone)
-}
-
-/// A node, its score and what the score is made of. What is not a number is null.
-fn scored(names: &Names, scored: &Scored) -> Value {
-    let terms: serde_json::Map<String, Value> = scored
-        .terms
-        .as_slice()
-        .iter()
-        .map(|(term, value)| (term.name().to_owned(), json!(value)))
-        .collect();
-    json!({
-        "node": name(&names.nodes, scored.node.index()),
-        "score": scored.score,
-        "terms": terms,
-    })
-}
-
-/// The hash of a line after one with the hash `before`.
 fn link(before: &str, line: &[u8]) -> String {
     let mut hash = Sha256::new();
     hash.update(before.as_bytes());
