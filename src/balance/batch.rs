@@ -10,224 +10,221 @@
 
 use std::collections::VecDeque;
 
-use super::balancer::Balancer;
-use super::requests::{Phase, Reach, RequestKey};
-use super::spec::node::Tier;
+use super::requests::RequestKey;
 use super::spec::pool::{BatchSpec, PoolSpec};
-use super::timer::Alarm;
-use super::vocabulary::action::Together;
-use super::vocabulary::event::Event;
-use crate::unit::{NodeId, PoolId, Time};
+use crate::unit::{PoolId, Time};
 
 /// A request that is held.
 #[derive(Clone, Copy, Debug)]
-struct Held {
+struct HeldRequest {
     key: RequestKey,
     since: Time,
 }
 
 /// The batch that a pool gathers.
 #[derive(Debug)]
-pub(super) struct Batcher {
+struct Batcher {
     spec: BatchSpec,
-    line: VecDeque<Held>,
-    /// Whether an alarm is set.
-    armed: bool,
+    held: VecDeque<HeldRequest>,
+    /// Whether a timer is set for when the oldest has been held for the window.
+    timed: bool,
 }
 
 impl Batcher {
-    /// One a pool, where it asks for it; empty if none does.
-    pub(super) fn all(pools: &[PoolSpec]) -> Vec<Option<Batcher>> {
-        let batcher = |pool: &PoolSpec| {
-            let spec = pool.batch.filter(|batch| batch.size > 1)?;
-            Some(Batcher { spec, line: VecDeque::new(), armed: false })
-        };
-        let all: Vec<Option<Batcher>> = pools.iter().map(batcher).collect();
-        if all.iter().any(Option::is_some) { all } else { Vec::new() }
+    fn is_full(&self) -> bool {
+        self.held.len() >= self.spec.size as usize
     }
 
     fn is_due(&self, now: Time) -> bool {
-        self.is_full() || self.line.front().is_some_and(|head| head.since + self.spec.window <= now)
-    }
-
-    /// Returns whether no more fit into the batch.
-    pub(super) fn is_full(&self) -> bool {
-        self.line.len() >= self.spec.size as usize
-    }
-
-    /// Returns how many are held.
-    pub(super) fn len(&self) -> usize {
-        self.line.len()
+        self.is_full() || self.held.front().is_some_and(|head| head.since + self.spec.window <= now)
     }
 }
 
-impl Balancer {
-    pub(super) fn batcher(&self, pool: PoolId) -> Option<&Batcher> {
-        self.batchers.get(pool.index())?.as_ref()
+/// The batches that pools gather; none where no pool takes batches.
+#[derive(Debug)]
+pub(super) struct Batches {
+    /// By pool; empty if no pool takes batches.
+    pools: Vec<Option<Batcher>>,
+    /// Whether a batch may have found a node since this was asked last.
+    ready: bool,
+    /// Batches sent.
+    sent: u64,
+}
+
+/// A batch that is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct DueBatch {
+    /// The request that has been held longest.
+    pub(super) head: RequestKey,
+    /// How many are held.
+    pub(super) members: u32,
+}
+
+impl Batches {
+    /// Empty ones, where pools ask for batches.
+    pub(super) fn new(pools: &[PoolSpec]) -> Batches {
+        let batcher = |pool: &PoolSpec| {
+            let spec = pool.batch.filter(|batch| batch.size > 1)?;
+            Some(Batcher { spec, held: VecDeque::new(), timed: false })
+        };
+        let mut pools: Vec<Option<Batcher>> = pools.iter().map(batcher).collect();
+        if pools.iter().all(Option::is_none) {
+            pools.clear();
+        }
+        Batches { pools, ready: false, sent: 0 }
     }
 
-    /// Returns whether some node of the pool is open to the request.
-    fn is_open_to(&self, key: RequestKey, pool: PoolId) -> bool {
-        let require = self.routes.get(self.requests[key].route).require;
-        let mut open = Tier::ALL.iter().flat_map(|&tier| self.fleet.open(pool, tier));
-        open.any(|&node| self.fleet.node(node).spec.tags & require == require)
+    /// Returns whether some pool takes batches.
+    pub(super) const fn is_on(&self) -> bool {
+        !self.pools.is_empty()
     }
 
-    /// Holds the request if the first pool along its lane with room for it takes batches.
-    pub(super) fn hold(&mut self, key: RequestKey) -> bool {
-        if self.batchers.is_empty() {
-            return false;
-        }
-        let degrading = self.degrading(key);
-        let mut place = 0;
-        let pool = loop {
-            let Some(pool) = self.pool_at(key, degrading, place) else {
-                return false;
-            };
-            place += 1;
-            // A pool that has as much as it may take is passed over, as it is without batches.
-            let full = self.batcher(pool).is_some_and(Batcher::is_full);
-            if !full
-                && self.is_open_to(key, pool)
-                && (self.gate.is_none() || self.pool_takes(key, pool))
-            {
-                break pool;
-            }
-        };
-        let Some(batcher) = &mut self.batchers[pool.index()] else {
-            return false;
-        };
-        batcher.line.push_back(Held { key, since: self.now });
-        let window = batcher.spec.window;
-        self.due |= batcher.is_full();
-        if !std::mem::replace(&mut batcher.armed, true) {
-            self.timers.after(self.now, window, Alarm::Window(pool));
-        }
-        let number = self.lines.number();
-        let phase = &mut self.requests[key].phase;
-        let queued = matches!(phase, Phase::Waiting(_) | Phase::Held { queued: true, .. });
-        *phase = Phase::Held { pool, number, queued };
-        // A batch that is due and finds no room waits as others do.
-        if let Some(wait) = self.queue.max_wait {
-            self.timers.after(self.now, window + wait, Alarm::GiveUp(key, number));
-        }
-        self.give_up_in_time(key, number);
-        true
+    /// Returns how many pools may take batches: all of them, or none.
+    pub(super) const fn pools(&self) -> usize {
+        self.pools.len()
+    }
+
+    fn of(&self, pool: PoolId) -> Option<&Batcher> {
+        self.pools.get(pool.index())?.as_ref()
+    }
+
+    fn of_mut(&mut self, pool: PoolId) -> Option<&mut Batcher> {
+        self.pools.get_mut(pool.index())?.as_mut()
+    }
+
+    /// Returns whether a pool takes batches, and so nothing else.
+    pub(super) fn takes(&self, pool: PoolId) -> bool {
+        self.of(pool).is_some()
+    }
+
+    /// Returns whether no more fit into the batch of a pool.
+    pub(super) fn is_full(&self, pool: PoolId) -> bool {
+        self.of(pool).is_some_and(Batcher::is_full)
+    }
+
+    /// A node may have room for a batch now.
+    pub(super) const fn mark_ready(&mut self) {
+        self.ready |= self.is_on();
+    }
+
+    /// Returns whether a batch may have found a node since this was asked last.
+    pub(super) const fn take_ready(&mut self) -> bool {
+        std::mem::replace(&mut self.ready, false)
+    }
+
+    /// Holds a request for the batch of a pool that takes batches. Returns when it has been held for
+    /// the window, and whether a timer is to be set for that.
+    pub(super) fn hold(&mut self, now: Time, pool: PoolId, key: RequestKey) -> (BatchSpec, bool) {
+        let batcher = self.of_mut(pool).expect("the pool takes batches");
+        batcher.held.push_back(HeldRequest { key, since: now });
+        let (spec, full) = (batcher.spec, batcher.is_full());
+        let timer = !std::mem::replace(&mut batcher.timed, true);
+        self.ready |= full;
+        (spec, timer)
     }
 
     /// Takes a request out of the batch of a pool.
-    pub(super) fn release(&mut self, key: RequestKey, pool: PoolId) {
-        if let Some(Some(batcher)) = self.batchers.get_mut(pool.index()) {
-            batcher.line.retain(|held| held.key != key);
-            // Whoever found it full may come in now.
-            self.opened = true;
+    pub(super) fn release(&mut self, pool: PoolId, key: RequestKey) {
+        if let Some(batcher) = self.of_mut(pool) {
+            batcher.held.retain(|held| held.key != key);
         }
     }
 
-    /// The oldest of some batch may have been held for the window.
-    pub(super) fn window_over(&mut self, pool: PoolId) {
-        let now = self.now;
-        let Some(Some(batcher)) = self.batchers.get_mut(pool.index()) else {
-            return;
-        };
-        batcher.armed = false;
+    /// The timer of a pool has gone off. Returns when it is to be set again, if it is.
+    pub(super) fn on_timer(&mut self, now: Time, pool: PoolId) -> Option<Time> {
+        let batcher = self.of_mut(pool)?;
+        batcher.timed = false;
         if batcher.is_due(now) {
-            self.due = true;
-        } else if let Some(head) = batcher.line.front() {
-            batcher.armed = true;
-            self.timers.at(head.since + batcher.spec.window, Alarm::Window(pool));
+            self.ready = true;
+            return None;
         }
+        self.next_timer(pool)
     }
 
-    /// Serves those who wait and dispatches batches, until neither changes anything.
-    pub(super) fn serve_all(&mut self) {
-        self.serve_waiting();
-        while std::mem::take(&mut self.due) {
-            for pool in 0..self.batchers.len() {
-                while self.send_batch(PoolId(pool as u16)) {}
-            }
-            self.serve_waiting();
-        }
+    /// Returns when a timer is to be set for those that are held, if there are any and none is set.
+    pub(super) fn next_timer(&mut self, pool: PoolId) -> Option<Time> {
+        let batcher = self.of_mut(pool)?;
+        let head = batcher.held.front()?;
+        let at = head.since + batcher.spec.window;
+        (!std::mem::replace(&mut batcher.timed, true)).then_some(at)
     }
 
-    /// Dispatches the pool's batch if it is due and a node has room for it. Returns whether anything
-    /// changed.
-    fn send_batch(&mut self, pool: PoolId) -> bool {
-        let now = self.now;
-        let Some(batcher) = self.batcher(pool).filter(|batcher| batcher.is_due(now)) else {
-            return false;
-        };
-        let Some(head) = batcher.line.front().map(|head| head.key) else {
-            return false;
-        };
-        if self.expire(head) {
-            return true;
-        }
-        let members = self.batcher(pool).map_or(0, Batcher::len) as u32;
-        let mut choice = self.choose_in(head, pool, Reach::Untried, members);
-        if choice.is_none() && self.requests[head].attempts > 0 {
-            choice = self.choose_in(head, pool, Reach::Anywhere, members);
-        }
-        let Some(choice) = choice else {
-            if self.is_open_to(head, pool) {
-                return false;
-            }
-            self.send_away(head, pool);
-            return true;
-        };
-        let node = choice.node;
-        let keys = self.companions(head, pool, node);
-        self.batches += 1;
-        let together = Together { number: self.batches, members: keys.len() as u32 };
-        for &key in &keys {
-            self.release(key, pool);
-            self.dispatch(key, &choice, Some(together));
-        }
-        self.effects.events.push(Event::Batch { node, members: together.members });
-        self.arm(pool);
-        true
+    /// Returns the batch of a pool if it is due.
+    pub(super) fn due(&self, now: Time, pool: PoolId) -> Option<DueBatch> {
+        let batcher = self.of(pool).filter(|batcher| batcher.is_due(now))?;
+        let head = batcher.held.front()?.key;
+        Some(DueBatch { head, members: batcher.held.len() as u32 })
     }
 
-    /// Returns the oldest of the batch and those that may go with it to its node.
-    fn companions(&self, head: RequestKey, pool: PoolId, node: NodeId) -> Vec<RequestKey> {
-        let spec = &self.fleet.node(node).spec;
-        let free = self.fleet.node(node).free();
-        let tried = |key: RequestKey| {
-            let live = &self.requests[key];
-            live.tried[..usize::from(live.attempts)].contains(&node)
-        };
-        let again = tried(head);
-        let goes = |&key: &RequestKey| {
-            let live = &self.requests[key];
-            let require = self.routes.get(live.route).require;
-            spec.tags & require == require
-                && (again || !tried(key))
-                && !self.too_late(&live.request)
-        };
-        let line = self.batcher(pool).into_iter().flat_map(|batcher| &batcher.line);
-        line.map(|held| held.key).filter(goes).take(free as usize).collect()
+    /// A batch is sent. Returns its number, from one.
+    pub(super) const fn number(&mut self) -> u64 {
+        self.sent += 1;
+        self.sent
     }
 
-    /// Sets the alarm for those that stayed behind.
-    fn arm(&mut self, pool: PoolId) {
-        if let Some(Some(batcher)) = self.batchers.get_mut(pool.index())
-            && let Some(head) = batcher.line.front()
-            && !std::mem::replace(&mut batcher.armed, true)
-        {
-            self.timers.at(head.since + batcher.spec.window, Alarm::Window(pool));
-        }
-    }
-
-    /// The pool has no node for it any more: it looks for another one, or waits.
-    fn send_away(&mut self, key: RequestKey, pool: PoolId) {
-        self.release(key, pool);
-        // It stays held until it has a place elsewhere, or it would wait twice in the books.
-        let queued = matches!(self.requests[key].phase, Phase::Held { queued: true, .. });
-        self.place_or_wait_again(key, queued);
-    }
-
-    /// Returns everyone who is held for a pool.
+    /// Returns everyone who is held for a pool, the oldest first.
     pub(super) fn held(&self, pool: PoolId) -> impl Iterator<Item = RequestKey> + '_ {
-        self.batcher(pool).into_iter().flat_map(|batcher| batcher.line.iter().map(|held| held.key))
+        self.of(pool).into_iter().flat_map(|batcher| batcher.held.iter().map(|held| held.key))
+    }
+
+    /// Returns how many are held for all pools.
+    pub(super) fn count(&self) -> usize {
+        self.pools.iter().flatten().map(|batcher| batcher.held.len()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use slotmap::SlotMap;
+
+    use super::*;
+    use crate::balance::strategy::StrategySpec;
+    use crate::unit::Span;
+
+    const POOL: PoolId = PoolId(1);
+
+    fn batches() -> Batches {
+        let strategy = StrategySpec::named("random").unwrap();
+        let batch = Some(BatchSpec { size: 3, window: Span::from_secs(1) });
+        let plain = PoolSpec::new("plain", strategy.clone());
+        Batches::new(&[plain, PoolSpec { batch, ..PoolSpec::new("batched", strategy) }])
+    }
+
+    fn at(seconds: u64) -> Time {
+        Time::ZERO + Span::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_batch_is_due_when_it_is_full_or_its_oldest_was_held_for_the_window() {
+        let mut keys: SlotMap<RequestKey, ()> = SlotMap::with_key();
+        let mut batches = batches();
+        assert!(!batches.takes(PoolId(0)) && batches.takes(POOL));
+        let first = keys.insert(());
+        let (spec, timer) = batches.hold(at(0), POOL, first);
+        assert!(timer, "the first sets the timer");
+        assert_eq!(batches.due(at(0), POOL), None);
+        assert_eq!(batches.due(at(0) + spec.window, POOL).map(|due| due.members), Some(1));
+        let (_, timer) = batches.hold(at(0), POOL, keys.insert(()));
+        assert!(!timer && !batches.take_ready());
+        batches.hold(at(0), POOL, keys.insert(()));
+        assert!(batches.take_ready() && batches.is_full(POOL));
+        let due = batches.due(at(0), POOL).expect("it is full");
+        assert_eq!((due.head, due.members), (first, 3));
+    }
+
+    #[test]
+    fn the_timer_follows_the_oldest_that_is_held() {
+        let mut keys: SlotMap<RequestKey, ()> = SlotMap::with_key();
+        let mut batches = batches();
+        let (one, other) = (keys.insert(()), keys.insert(()));
+        batches.hold(at(0), POOL, one);
+        batches.hold(at(5), POOL, other);
+        batches.release(POOL, one);
+        assert_eq!(batches.count(), 1);
+        assert_eq!(batches.on_timer(at(1), POOL), Some(at(6)), "it looks again for the other");
+        assert_eq!(batches.next_timer(POOL), None, "one is set");
+        batches.release(POOL, other);
+        assert_eq!(batches.on_timer(at(6), POOL), None);
+        assert!(!batches.take_ready());
     }
 }

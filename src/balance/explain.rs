@@ -3,6 +3,8 @@
 //! Made only for the requests that somebody asks about; free otherwise. An explanation is computed
 //! at the moment of the decision, from the very state it was made on, not reconstructed.
 
+use std::cell::RefCell;
+
 use super::strategy::{PickContext, Strategy};
 use super::vocabulary::explanation::{CANDIDATES_MAX, Candidate, Explanation, Verdict};
 use super::vocabulary::outcome::Attempt;
@@ -22,7 +24,7 @@ pub enum Explain {
 }
 
 impl Explain {
-    pub(super) fn wants(self, request: RequestId) -> bool {
+    fn wants(self, request: RequestId) -> bool {
         match self {
             Explain::Off => false,
             Explain::One(one) => one == request,
@@ -31,8 +33,51 @@ impl Explain {
     }
 }
 
+/// Makes explanations, where somebody asks for any.
+#[derive(Debug, Default)]
+pub(super) struct Explainer {
+    whose: Explain,
+    /// Nodes looked at for the decision that is being explained.
+    looked_at: RefCell<Vec<(NodeId, f64)>>,
+}
+
+impl Explainer {
+    /// Says whose decisions are to be explained from now on.
+    pub(super) const fn ask(&mut self, whose: Explain) {
+        self.whose = whose;
+    }
+
+    /// Returns whether any decision is to be explained.
+    pub(super) fn is_on(&self) -> bool {
+        self.whose != Explain::Off
+    }
+
+    /// Returns whether the decisions of a request are to be explained.
+    pub(super) fn wants(&self, request: RequestId) -> bool {
+        self.whose.wants(request)
+    }
+
+    /// Begins to listen to a strategy: what it looked at before and did not choose is not asked about.
+    pub(super) fn listen(&self) -> &RefCell<Vec<(NodeId, f64)>> {
+        self.looked_at.borrow_mut().clear();
+        &self.looked_at
+    }
+
+    /// Explains the decision that was listened to.
+    pub(super) fn explain(
+        &self,
+        context: &PickContext<'_>,
+        strategy: &dyn Strategy,
+        attempt: Attempt,
+        why: &Why,
+    ) -> Box<Explanation> {
+        let looked_at = self.looked_at.take();
+        Box::new(Explanation::of(context, strategy, attempt, why, &looked_at))
+    }
+}
+
 impl Explanation {
-    pub(super) fn of(
+    fn of(
         context: &PickContext<'_>,
         strategy: &dyn Strategy,
         attempt: Attempt,

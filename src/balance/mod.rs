@@ -10,6 +10,7 @@
 
 mod balancer;
 mod batch;
+mod by_tenant;
 mod concurrency;
 mod explain;
 mod fleet;
@@ -23,6 +24,7 @@ mod retry;
 mod routing;
 mod scaling;
 mod spec;
+mod strategies;
 mod strategy;
 mod timer;
 mod vocabulary;

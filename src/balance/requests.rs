@@ -1,32 +1,35 @@
-//! What is under way: requests and attempts as the machine keeps them until they are forgotten.
+//! The requests and attempts that are not forgotten yet, and the only place where a phase changes.
 //!
-//! A request is waiting, held for a batch, on one node or two, in back-off, or settled; an attempt is
-//! open or closing. Only data: what happens to it is decided by the parts of the machine.
+//! A request is queued, held for a batch, on one node or two, in back-off, or settled; an attempt is
+//! open or closing (given up, but on its node's ledger until the executor confirms). Others read what
+//! is here and decide; every change is a method of [`Requests`], so a count cannot be forgotten on
+//! one path: the sums that retry budgets are shares of and those that prove conservation and Little's
+//! law are kept beside the phases. It knows no node, no timer and no policy.
 
-use slotmap::new_key_type;
+use slotmap::{SlotMap, new_key_type};
 
 use super::fleet::ledger::Held;
-use super::routing::LaneId;
-use super::routing::model::InHand;
+use super::routing::routes::LaneId;
 use super::spec::node::Prices;
 use super::spec::overload::Rung;
 use super::spec::retry::ATTEMPTS_MAX;
 use super::strategy::{DispatchFacts, Memo};
-use super::vocabulary::outcome::End;
+use super::vocabulary::outcome::{Attempt, End, TOKENS_MAX, Usage};
 use super::vocabulary::request::Request;
 use super::vocabulary::why::Why;
-use crate::unit::{Cost, NodeId, PoolId, RegionId, RouteId, Time, Tokens};
+use crate::id_map::IdMap;
+use crate::unit::{Cost, NodeId, PoolId, Ratio, RegionId, RequestId, RouteId, Span, Time, Tokens};
 
 new_key_type! {
     /// Names a request that is not forgotten yet.
     pub(super) struct RequestKey;
     /// Names an attempt that has not ended yet.
-    pub(super) struct TryKey;
+    pub(super) struct AttemptKey;
 }
 
 /// A node chosen for a request.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Choice {
+pub(super) struct NodeChoice {
     pub(super) node: NodeId,
     pub(super) why: Why,
     pub(super) memo: Option<Memo>,
@@ -35,10 +38,10 @@ pub(super) struct Choice {
 /// Where a request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// In line, at the place of this number.
-    Waiting(u64),
+    /// In a queue, with the ticket of this number.
+    Queued(u64),
     /// Held for a batch of a pool; whether it was declared to wait before.
-    Held { pool: PoolId, number: u64, queued: bool },
+    Held { pool: PoolId, ticket: u64, queued: bool },
     /// On a node, or on two.
     InFlight(Running),
     /// Between two attempts.
@@ -47,24 +50,31 @@ pub(super) enum Phase {
     Settled,
 }
 
+impl Phase {
+    /// Returns whether a request in this phase has been declared to wait.
+    pub(super) const fn is_queued(self) -> bool {
+        matches!(self, Phase::Queued(_) | Phase::Held { queued: true, .. })
+    }
+}
+
 /// The attempts of a request that may still answer it: one, or two while it is hedged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Running {
-    pub(super) one: TryKey,
-    pub(super) other: Option<TryKey>,
+    pub(super) one: AttemptKey,
+    pub(super) other: Option<AttemptKey>,
 }
 
 impl Running {
-    pub(super) const fn one(this: TryKey) -> Running {
+    const fn one(this: AttemptKey) -> Running {
         Running { one: this, other: None }
     }
 
-    pub(super) fn keys(self) -> impl Iterator<Item = TryKey> {
+    pub(super) fn keys(self) -> impl Iterator<Item = AttemptKey> {
         [self.one].into_iter().chain(self.other)
     }
 
     /// Returns what goes on without this one, if anything.
-    pub(super) fn without(self, this: TryKey) -> Option<Running> {
+    fn without(self, this: AttemptKey) -> Option<Running> {
         self.keys().find(|&key| key != this).map(Running::one)
     }
 }
@@ -80,9 +90,20 @@ pub(super) enum Reach {
     Beyond(RegionId),
 }
 
-/// A request that is not forgotten yet.
+/// An answer that was not good enough, kept in case nothing better comes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AnswerInHand {
+    pub(super) node: NodeId,
+    /// Which try of its request gave it.
+    pub(super) ordinal: u8,
+    pub(super) usage: Usage,
+    pub(super) score: Ratio,
+}
+
+/// A request that is not forgotten yet. Whoever holds one by reference may read all of it; nobody but
+/// [`Requests`] holds one to change it.
 #[derive(Debug)]
-pub(super) struct Live {
+pub(super) struct RequestState {
     pub(super) request: Request,
     pub(super) route: RouteId,
     /// Its pools on that route.
@@ -90,58 +111,78 @@ pub(super) struct Live {
     pub(super) phase: Phase,
     /// When the balancer first heard of it; never before `request.arrived`.
     pub(super) heard: Time,
+    /// Attempts made.
     pub(super) attempts: u8,
     /// Attempts that have not ended, by ordinal; null where there is none.
-    pub(super) tries: [TryKey; ATTEMPTS_MAX as usize],
+    pub(super) open: [AttemptKey; ATTEMPTS_MAX as usize],
     /// Attempts that have not ended.
     pub(super) unfinished: u8,
     /// Nodes tried, by ordinal.
     pub(super) tried: [NodeId; ATTEMPTS_MAX as usize],
+    /// When its first attempt was dispatched.
     pub(super) dispatched: Option<Time>,
     /// The node of the attempt that ended last, and how it ended.
     pub(super) last: Option<(NodeId, End)>,
     /// Whether it counts as a retry under way.
     pub(super) retrying: bool,
-    /// Whether an alarm for a hedge is set.
-    pub(super) armed: bool,
+    /// Whether a timer for a hedge is set.
+    pub(super) hedge_timed: bool,
     /// Whether it had its hedge.
     pub(super) hedged: bool,
     /// Tokens that reached the client before its answer was cut and goes on elsewhere.
     pub(super) resumed: Tokens,
     /// When the first of them came.
     pub(super) begun: Option<Time>,
-    /// The ordinal of the attempt whose answer has begun to reach the client.
+    /// The attempt whose first token may have reached the client.
     pub(super) begun_by: Option<u8>,
     /// The ordinal at which the model it asks now was asked first; above zero in cascades only.
     pub(super) step: u8,
     /// The best answer that was not good enough.
-    pub(super) in_hand: Option<Box<InHand>>,
+    pub(super) in_hand: Option<Box<AnswerInHand>>,
     /// What ended attempts cost.
     pub(super) spent: Cost,
     /// By ordinal, as a bit: whether that node refused its credential.
     pub(super) refused: u8,
-    /// The last rung of the ladder that changed what becomes of it.
-    pub(super) touched: Rung,
+    /// The highest level of degradation that changed what becomes of it.
+    pub(super) degraded_by: Rung,
     /// What its answer is clamped to.
     pub(super) clamp: Option<Tokens>,
 }
 
-/// An attempt that has not ended yet.
+impl RequestState {
+    /// Returns the nodes it has been on, in order.
+    pub(super) fn nodes_tried(&self) -> &[NodeId] {
+        &self.tried[..usize::from(self.attempts)]
+    }
+
+    /// Returns how often it was tried in vain, as its retry policy counts: a hedge is none of the
+    /// tries that may fail, and each model of a cascade has its own.
+    pub(super) const fn tries(&self) -> u8 {
+        if self.attempts >= ATTEMPTS_MAX {
+            return ATTEMPTS_MAX;
+        }
+        self.attempts - self.step - self.hedged as u8
+    }
+}
+
+/// An attempt that has not ended yet; readable as [`RequestState`] is.
 #[derive(Debug)]
-pub(super) struct Try {
+pub(super) struct AttemptState {
     pub(super) request: RequestKey,
     pub(super) ordinal: u8,
     pub(super) node: NodeId,
     pub(super) dispatched: Time,
     pub(super) first_token: Option<Time>,
+    /// Tokens of the answer that have come.
     pub(super) tokens: Tokens,
+    /// What it holds on the ledger of its node; the ledger's own note.
     pub(super) held: Held,
     /// Prices in force at dispatch: a change never reprices the past.
     pub(super) prices: Prices,
     /// What its strategy is reminded of.
-    pub(super) sent: DispatchFacts,
+    pub(super) facts: DispatchFacts,
     /// Which strategy of its pool chose the node.
-    pub(super) tenure: u32,
+    pub(super) strategy_generation: u32,
     /// How it ended for the request, if the executor has yet to confirm.
     pub(super) closing: Option<End>,
     /// Whether it went lower than the first eligible tier.
@@ -151,7 +192,42 @@ pub(super) struct Try {
     /// Whether it was sent beside another one.
     pub(super) hedge: bool,
     /// Attempts on its node when it was sent, itself included.
-    pub(super) crowd: u32,
+    pub(super) in_flight_at_dispatch: u32,
+}
+
+impl AttemptState {
+    /// Returns the tokens that were reserved for it: of its prompt and of the expected answer.
+    pub(super) const fn reserved(&self) -> u64 {
+        self.facts.prompt.0.saturating_add(self.facts.expected.0)
+    }
+}
+
+/// Requests and their prompt tokens: what retry budgets are shares of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Amount {
+    pub(super) requests: u64,
+    pub(super) prompts: u64,
+}
+
+impl Amount {
+    /// One request. No prompt counts for more than any attempt does, so no sum overflows.
+    pub(super) fn of(request: &Request) -> Amount {
+        Amount { requests: 1, prompts: request.prompt.min(TOKENS_MAX).0 }
+    }
+}
+
+impl std::ops::AddAssign for Amount {
+    fn add_assign(&mut self, more: Amount) {
+        self.requests += more.requests;
+        self.prompts += more.prompts;
+    }
+}
+
+impl std::ops::SubAssign for Amount {
+    fn sub_assign(&mut self, less: Amount) {
+        self.requests -= less.requests;
+        self.prompts -= less.prompts;
+    }
 }
 
 /// Sums that prove conservation and Little's law, in integers.
@@ -171,4 +247,383 @@ pub struct Totals {
     pub area: u128,
     /// Times in the system, summed over settled requests: nanoseconds.
     pub sojourn: u128,
+}
+
+/// All requests and attempts that are not forgotten yet.
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    states: SlotMap<RequestKey, RequestState>,
+    attempts: SlotMap<AttemptKey, AttemptState>,
+    index: IdMap<RequestKey>,
+    /// Requests that are retries under way.
+    retrying: Amount,
+    /// All that are under way.
+    under_way: Amount,
+    totals: Totals,
+}
+
+impl std::ops::Index<RequestKey> for Requests {
+    type Output = RequestState;
+
+    fn index(&self, key: RequestKey) -> &RequestState {
+        &self.states[key]
+    }
+}
+
+impl std::ops::Index<AttemptKey> for Requests {
+    type Output = AttemptState;
+
+    fn index(&self, key: AttemptKey) -> &AttemptState {
+        &self.attempts[key]
+    }
+}
+
+/// Questions.
+impl Requests {
+    pub(super) const fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    /// Returns the number of requests not at their end.
+    pub(super) const fn in_system(&self) -> u64 {
+        self.totals.arrived - self.totals.settled
+    }
+
+    pub(super) fn knows(&self, request: RequestId) -> bool {
+        self.index.get(request).is_some()
+    }
+
+    /// Finds a request that is not at its end.
+    pub(super) fn find_open(&self, request: RequestId) -> Option<RequestKey> {
+        let key = *self.index.get(request)?;
+        (self.states[key].phase != Phase::Settled).then_some(key)
+    }
+
+    /// Finds an attempt that has not ended.
+    pub(super) fn find(&self, attempt: Attempt) -> Option<AttemptKey> {
+        let key = *self.index.get(attempt.request)?;
+        let this = *self.states[key].open.get(usize::from(attempt.ordinal))?;
+        self.attempts.contains_key(this).then_some(this)
+    }
+
+    pub(super) fn get(&self, key: RequestKey) -> Option<&RequestState> {
+        self.states.get(key)
+    }
+
+    pub(super) fn get_attempt(&self, key: AttemptKey) -> Option<&AttemptState> {
+        self.attempts.get(key)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (RequestKey, &RequestState)> {
+        self.states.iter()
+    }
+
+    pub(super) fn attempts(&self) -> impl ExactSizeIterator<Item = &AttemptState> {
+        self.attempts.values()
+    }
+
+    /// Returns whether the request still waits with this ticket, in a queue.
+    pub(super) fn is_queued_with(&self, key: RequestKey, ticket: u64) -> bool {
+        self.states.get(key).is_some_and(|state| state.phase == Phase::Queued(ticket))
+    }
+
+    /// Returns whether the request still waits with this ticket, in a queue or for a batch.
+    pub(super) fn waits_with(&self, key: RequestKey, number: u64) -> bool {
+        match self.states.get(key).map(|state| state.phase) {
+            Some(Phase::Queued(ticket) | Phase::Held { ticket, .. }) => ticket == number,
+            _ => false,
+        }
+    }
+
+    /// Returns the request as an amount, the other retries under way, and all that is under way.
+    pub(super) fn retry_amounts(&self, key: RequestKey) -> (Amount, Amount, Amount) {
+        let state = &self.states[key];
+        let this = Amount::of(&state.request);
+        let mut others = self.retrying;
+        if state.retrying {
+            others -= this;
+        }
+        (this, others, self.under_way)
+    }
+
+    /// Returns the sums that retry budgets go by: all under way, and the retries among them.
+    pub(super) const fn amounts(&self) -> (Amount, Amount) {
+        (self.under_way, self.retrying)
+    }
+}
+
+/// Changes, in the order of a request's life.
+impl Requests {
+    /// So much time has passed since the last change.
+    pub(super) fn pass(&mut self, time: Span) {
+        self.totals.area += u128::from(self.in_system()) * u128::from(time.0);
+    }
+
+    /// A request came in. It is between two attempts until it is dispatched or waits.
+    ///
+    /// # Panics
+    /// If a request of its id is under way.
+    pub(super) fn arrive(
+        &mut self,
+        now: Time,
+        request: Request,
+        route: RouteId,
+        lane: LaneId,
+    ) -> RequestKey {
+        self.totals.arrived += 1;
+        self.under_way += Amount::of(&request);
+        let id = request.id;
+        let key = self.states.insert(RequestState {
+            route,
+            lane,
+            phase: Phase::Backoff,
+            heard: now,
+            attempts: 0,
+            open: [AttemptKey::default(); ATTEMPTS_MAX as usize],
+            unfinished: 0,
+            tried: [NodeId(u32::MAX); ATTEMPTS_MAX as usize],
+            dispatched: None,
+            last: None,
+            retrying: false,
+            hedge_timed: false,
+            hedged: false,
+            resumed: Tokens::ZERO,
+            begun: None,
+            begun_by: None,
+            step: 0,
+            in_hand: None,
+            spent: Cost::ZERO,
+            refused: 0,
+            degraded_by: Rung::Calm,
+            clamp: None,
+            request,
+        });
+        let other = self.index.insert(id, key);
+        assert!(other.is_none(), "request {} arrives while under way", id.0);
+        key
+    }
+
+    /// Brings the deadline forward to so long after the arrival, if it is later than that.
+    pub(super) fn limit_deadline(&mut self, key: RequestKey, total: Option<Span>) -> &Request {
+        let request = &mut self.states[key].request;
+        let total = total.map_or(Time::MAX, |total| request.arrived + total);
+        request.deadline = request.deadline.min(total);
+        request
+    }
+
+    /// Notes that a level of degradation changed what becomes of a request.
+    pub(super) fn mark_degraded(&mut self, key: RequestKey, level: Rung) {
+        let degraded = &mut self.states[key].degraded_by;
+        *degraded = level.max(*degraded);
+    }
+
+    /// Clamps the answer to so many tokens. Returns whether that is fewer than before.
+    pub(super) fn clamp(&mut self, key: RequestKey, most: Tokens) -> bool {
+        let state = &mut self.states[key];
+        let clamps = state.request.output_max.is_none_or(|max| max > most);
+        if clamps {
+            state.request.output_max = Some(most);
+            state.clamp = Some(most);
+        }
+        clamps
+    }
+
+    /// It waits in a queue.
+    pub(super) fn queue(&mut self, key: RequestKey, ticket: u64) {
+        self.states[key].phase = Phase::Queued(ticket);
+    }
+
+    /// It is held for a batch of a pool.
+    pub(super) fn hold(&mut self, key: RequestKey, pool: PoolId, ticket: u64) {
+        let phase = &mut self.states[key].phase;
+        *phase = Phase::Held { pool, ticket, queued: phase.is_queued() };
+    }
+
+    /// An attempt goes out. Returns its key and the phase that its request was in. An attempt beside
+    /// another one is a hedge.
+    pub(super) fn dispatch(&mut self, attempt: AttemptState) -> (AttemptKey, Phase) {
+        let (key, ordinal, node) = (attempt.request, usize::from(attempt.ordinal), attempt.node);
+        let now = attempt.dispatched;
+        let this = self.attempts.insert(attempt);
+        let state = &mut self.states[key];
+        state.open[ordinal] = this;
+        state.tried[ordinal] = node;
+        state.attempts += 1;
+        state.unfinished += 1;
+        let running = match state.phase {
+            Phase::InFlight(Running { one, .. }) => Running { one, other: Some(this) },
+            _ => Running::one(this),
+        };
+        let before = std::mem::replace(&mut state.phase, Phase::InFlight(running));
+        state.hedge_timed = false;
+        state.dispatched.get_or_insert(now);
+        self.totals.dispatched += 1;
+        (this, before)
+    }
+
+    /// Says whether a timer for a hedge of the request is set.
+    pub(super) fn time_hedge(&mut self, key: RequestKey, timed: bool) {
+        self.states[key].hedge_timed = timed;
+    }
+
+    /// Its hedge goes out now.
+    pub(super) fn mark_hedged(&mut self, key: RequestKey) {
+        self.states[key].hedged = true;
+    }
+
+    /// The first token of an attempt came, unless it had come already. Returns what it took.
+    pub(super) fn first_token(&mut self, this: AttemptKey, now: Time) -> Option<Span> {
+        let attempt = &mut self.attempts[this];
+        if attempt.first_token.is_some() {
+            return None;
+        }
+        attempt.first_token = Some(now);
+        Some(now.since(attempt.dispatched))
+    }
+
+    /// Some of the attempt's answer may have reached the client.
+    pub(super) fn mark_begun(&mut self, this: AttemptKey) {
+        let AttemptState { request, ordinal, .. } = self.attempts[this];
+        self.states[request].begun_by = Some(ordinal);
+    }
+
+    /// So many tokens of an answer have come.
+    pub(super) fn tokens(&mut self, this: AttemptKey, so_far: Tokens) {
+        let attempt = &mut self.attempts[this];
+        attempt.tokens = attempt.tokens.max(so_far);
+    }
+
+    /// Gives the ledger access to its note about an attempt.
+    pub(super) fn held(&mut self, this: AttemptKey) -> &mut Held {
+        &mut self.attempts[this].held
+    }
+
+    /// Decides how an attempt ended; it stays until the executor confirms.
+    pub(super) fn close(&mut self, this: AttemptKey, end: End) -> Attempt {
+        let attempt = &mut self.attempts[this];
+        attempt.closing = Some(end);
+        Attempt { request: self.states[attempt.request].request.id, ordinal: attempt.ordinal }
+    }
+
+    /// Of two attempts that run this one goes on alone. Returns the other one, if there was one.
+    pub(super) fn keep_only(&mut self, winner: AttemptKey, of: RequestKey) -> Option<AttemptKey> {
+        let state = &mut self.states[of];
+        let Phase::InFlight(running) = state.phase else { return None };
+        let other = running.without(winner)?;
+        state.phase = Phase::InFlight(Running::one(winner));
+        Some(other.one)
+    }
+
+    /// Takes out an attempt that has ended and cost so much.
+    pub(super) fn end(&mut self, this: AttemptKey) -> AttemptState {
+        let attempt = self.attempts.remove(this).expect("an attempt ends once");
+        self.states[attempt.request].unfinished -= 1;
+        self.totals.ended += 1;
+        attempt
+    }
+
+    /// An attempt cost so much.
+    pub(super) fn spend(&mut self, key: RequestKey, cost: Cost) {
+        self.states[key].spent += cost;
+    }
+
+    /// An attempt has failed and is closed or gone. Returns whether another one of its request goes
+    /// on; if none does, the request is in back-off.
+    pub(super) fn fail(
+        &mut self,
+        key: RequestKey,
+        this: AttemptKey,
+        (node, end): (NodeId, End),
+        refused: bool,
+    ) -> bool {
+        let state = &mut self.states[key];
+        state.last = Some((node, end));
+        // The node of the latest attempt that was sent there refused its credential.
+        if refused && let Some(at) = state.nodes_tried().iter().rposition(|tried| *tried == node) {
+            state.refused |= 1 << at;
+        }
+        let rest = match state.phase {
+            Phase::InFlight(running) => running.without(this),
+            _ => None,
+        };
+        state.phase = rest.map_or(Phase::Backoff, Phase::InFlight);
+        rest.is_some()
+    }
+
+    /// Counts a request as a retry under way.
+    pub(super) fn count_retry(&mut self, key: RequestKey) {
+        let state = &mut self.states[key];
+        if !std::mem::replace(&mut state.retrying, true) {
+            self.retrying += Amount::of(&state.request);
+        }
+    }
+
+    /// So many tokens of the answer have reached the client: the next attempt of this retry goes on
+    /// from there.
+    pub(super) fn resume_from(&mut self, key: RequestKey, first_token: Time, tokens: Tokens) {
+        let state = &mut self.states[key];
+        let before = Amount::of(&state.request);
+        state.begun.get_or_insert(first_token);
+        state.resumed += tokens;
+        state.request.prompt = (state.request.prompt + tokens).min(TOKENS_MAX);
+        if let Some(most) = &mut state.request.output_max {
+            *most = most.less(tokens).max(Tokens(1));
+        }
+        let after = Amount::of(&state.request);
+        for sum in [&mut self.under_way, &mut self.retrying] {
+            *sum -= before;
+            *sum += after;
+        }
+    }
+
+    /// The answer was not good enough: it is kept if it is the best so far, and the next model is
+    /// asked along another lane.
+    pub(super) fn escalate(&mut self, key: RequestKey, answer: AnswerInHand, lane: LaneId) {
+        let state = &mut self.states[key];
+        if state.in_hand.as_ref().is_none_or(|other| other.score <= answer.score) {
+            state.in_hand = Some(Box::new(answer));
+        }
+        state.lane = lane;
+        state.step = state.attempts;
+        state.last = None;
+        state.phase = Phase::Backoff;
+    }
+
+    /// Brings a request to its end. Returns the phase it was in.
+    pub(super) fn settle(&mut self, key: RequestKey) -> Phase {
+        let phase = std::mem::replace(&mut self.states[key].phase, Phase::Settled);
+        assert!(phase != Phase::Settled, "a request has one fate");
+        phase
+    }
+
+    /// A whole answer was accepted: no other one is kept in hand.
+    pub(super) fn drop_answer_in_hand(&mut self, key: RequestKey) {
+        self.states[key].in_hand = None;
+    }
+
+    /// A settled request is under way no longer.
+    pub(super) fn leave(&mut self, key: RequestKey, now: Time) {
+        let state = &mut self.states[key];
+        let amount = Amount::of(&state.request);
+        self.under_way -= amount;
+        if std::mem::take(&mut state.retrying) {
+            self.retrying -= amount;
+        }
+        self.totals.settled += 1;
+        self.totals.sojourn += u128::from(now.since(state.heard).0);
+    }
+
+    /// Forgets a request if it is settled and no attempt of it is unconfirmed.
+    pub(super) fn forget(&mut self, key: RequestKey) {
+        let state = &self.states[key];
+        if state.phase == Phase::Settled && state.unfinished == 0 {
+            self.index.remove(state.request.id);
+            self.states.remove(key);
+        }
+    }
+
+    /// Word came too late to change anything.
+    pub(super) fn count_late_word(&mut self) {
+        self.totals.late_words += 1;
+    }
 }

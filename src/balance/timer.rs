@@ -9,14 +9,14 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-use super::requests::{RequestKey, TryKey};
+use super::requests::{AttemptKey, RequestKey};
 use crate::unit::{NodeId, PeerId, PoolId, Span, Time};
 
 /// What to do when the time has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Alarm {
+pub(super) enum Timer {
     /// The first token should have come by now.
-    FirstToken(TryKey),
+    FirstToken(AttemptKey),
     /// The answer is of no use any more.
     Deadline(RequestKey),
     /// The request has waited long enough, if it still stands in this place.
@@ -24,11 +24,11 @@ pub(super) enum Alarm {
     /// The pause before a retry is over.
     Backoff(RequestKey),
     /// The node's ejection or limit may be over.
-    Rested(NodeId),
+    CooldownOver(NodeId),
     /// The next probe of a node that is coming back.
-    Recheck(NodeId),
+    Reprobe(NodeId),
     /// The next probe of a node in service.
-    Patrol(NodeId),
+    ProbeDue(NodeId),
     /// This probe should have been answered by now.
     ProbeTimeout(NodeId, u32),
     /// The peer's word of this number is too old by now.
@@ -38,9 +38,9 @@ pub(super) enum Alarm {
     /// The oldest of this pool's batch may have been held long enough.
     Window(PoolId),
     /// The first token is late enough for a second attempt beside this one.
-    Hedge(TryKey),
+    Hedge(AttemptKey),
     /// A limit a minute may have room again.
-    Allowance,
+    QuotaRefill,
     /// Ask this node for a token.
     Generate(NodeId),
     /// Look at how full the nodes are.
@@ -55,14 +55,14 @@ struct Lane {
     span: Span,
     /// When the first of the queue goes off; the end of time if there is none.
     first: Time,
-    queue: VecDeque<(Time, Alarm)>,
+    queue: VecDeque<(Time, Timer)>,
 }
 
 impl Lane {
-    fn pop(&mut self) -> Option<Alarm> {
+    fn pop(&mut self) -> Option<Timer> {
         let popped = self.queue.pop_front();
         self.first = self.queue.front().map_or(Time::MAX, |(at, _)| *at);
-        popped.map(|(_, alarm)| alarm)
+        popped.map(|(_, timer)| timer)
     }
 }
 
@@ -76,10 +76,10 @@ const HEAP: usize = usize::MAX;
 #[derive(Debug)]
 pub(super) struct Timers {
     lanes: Vec<Lane>,
-    heap: BinaryHeap<Reverse<(Time, u64, Alarm)>>,
+    heap: BinaryHeap<Reverse<(Time, u64, Timer)>>,
     /// Number of the next entry of the heap: equal times go off in the order they were set.
     next: u64,
-    /// When the earliest alarm goes off, and the lane it is in. Equal times go off lane by lane, then
+    /// When the earliest timer goes off, and the lane it is in. Equal times go off lane by lane, then
     /// by age.
     earliest: (Time, usize),
     wake_at: Option<Time>,
@@ -97,8 +97,8 @@ impl Default for Timers {
 }
 
 impl Timers {
-    /// Sets an alarm `span` after `from`; cheap if many use the same span.
-    pub(super) fn after(&mut self, from: Time, span: Span, alarm: Alarm) {
+    /// Sets a timer `span` after `from`; cheap if many use the same span.
+    pub(super) fn after(&mut self, from: Time, span: Span, timer: Timer) {
         let at = from + span;
         if at == Time::MAX {
             return;
@@ -109,9 +109,9 @@ impl Timers {
             Some((place, lane)) if lane.queue.back().is_none_or(|(last, _)| *last <= at) => {
                 lane.first = lane.first.min(at);
                 self.earliest = self.earliest.min((lane.first, place));
-                lane.queue.push_back((at, alarm));
+                lane.queue.push_back((at, timer));
             }
-            _ => self.at(at, alarm),
+            _ => self.at(at, timer),
         }
     }
 
@@ -127,52 +127,52 @@ impl Timers {
         })
     }
 
-    /// Sets an alarm at a time of its own. The end of time is never: an alarm there could set
+    /// Sets a timer at a time of its own. The end of time is never: a timer there could set
     /// another one at once, without end.
-    pub(super) fn at(&mut self, at: Time, alarm: Alarm) {
+    pub(super) fn at(&mut self, at: Time, timer: Timer) {
         if at == Time::MAX {
             return;
         }
-        self.heap.push(Reverse((at, self.next, alarm)));
+        self.heap.push(Reverse((at, self.next, timer)));
         self.earliest = self.earliest.min((at, HEAP));
         self.next += 1;
     }
 
-    /// Takes the first alarm out of a lane, or the heap.
-    fn pop(&mut self, lane: usize) -> Option<Alarm> {
-        let alarm = match self.lanes.get_mut(lane) {
+    /// Takes the first timer out of a lane, or the heap.
+    fn pop(&mut self, lane: usize) -> Option<Timer> {
+        let timer = match self.lanes.get_mut(lane) {
             Some(lane) => lane.pop(),
-            None => self.heap.pop().map(|Reverse((.., alarm))| alarm),
+            None => self.heap.pop().map(|Reverse((.., timer))| timer),
         };
         if lane == self.earliest.1 {
             let heap = self.heap.peek().map_or(Time::MAX, |Reverse((at, ..))| *at);
             let lanes = self.lanes.iter().enumerate().map(|(place, lane)| (lane.first, place));
             self.earliest = lanes.fold((heap, HEAP), Ord::min);
         }
-        alarm
+        timer
     }
 
-    /// Takes the earliest alarm that is due.
-    pub(super) fn pop_due(&mut self, now: Time) -> Option<Alarm> {
+    /// Takes the earliest timer that is due.
+    pub(super) fn pop_due(&mut self, now: Time) -> Option<Timer> {
         let (at, lane) = self.earliest;
         if at <= now { self.pop(lane) } else { None }
     }
 
-    fn first_of(&self, lane: usize) -> Option<&Alarm> {
+    fn first_of(&self, lane: usize) -> Option<&Timer> {
         match self.lanes.get(lane) {
-            Some(lane) => lane.queue.front().map(|(_, alarm)| alarm),
-            None => self.heap.peek().map(|Reverse((.., alarm))| alarm),
+            Some(lane) => lane.queue.front().map(|(_, timer)| timer),
+            None => self.heap.peek().map(|Reverse((.., timer))| timer),
         }
     }
 
-    /// Drops alarms without a purpose from the fronts and finds the next time to wake.
-    pub(super) fn settle(&mut self, has_purpose: impl Fn(&Alarm) -> bool) {
+    /// Drops timers without a purpose from the fronts and finds the next time to wake.
+    pub(super) fn settle(&mut self, has_purpose: impl Fn(&Timer) -> bool) {
         // One lane, and that only now and then: who looked at all of them every time would do so at
         // every step of every request.
         self.steps = self.steps.wrapping_add(1);
         if self.steps.is_multiple_of(CLEAR_EVERY) && !self.lanes.is_empty() {
             self.turn = (self.turn + 1) % self.lanes.len();
-            while self.first_of(self.turn).is_some_and(|alarm| !has_purpose(alarm)) {
+            while self.first_of(self.turn).is_some_and(|timer| !has_purpose(timer)) {
                 self.pop(self.turn);
             }
         }
@@ -180,13 +180,13 @@ impl Timers {
             let (at, lane) = self.earliest;
             match self.first_of(lane) {
                 None => break None,
-                Some(alarm) if has_purpose(alarm) => break Some(at),
+                Some(timer) if has_purpose(timer) => break Some(at),
                 Some(_) => self.pop(lane),
             };
         };
     }
 
-    /// Returns when the earliest alarm goes off, as of the last `settle`.
+    /// Returns when the earliest timer goes off, as of the last `settle`.
     pub(super) const fn wake_at(&self) -> Option<Time> {
         self.wake_at
     }

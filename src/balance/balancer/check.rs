@@ -15,10 +15,8 @@
 //! as there are nodes and requests under way; tests and `plimsoll chaos` call it after every input.
 
 use super::Balancer;
-use crate::balance::batch::Batcher;
 use crate::balance::fleet::ledger::Ledger;
-use crate::balance::requests::{Live, Phase, Running, TryKey};
-use crate::balance::retry::Amount;
+use crate::balance::requests::{Amount, AttemptKey, Phase, RequestState, Running};
 use crate::balance::spec::node::Tier;
 use crate::balance::spec::retry::ATTEMPTS_MAX;
 use crate::balance::spec::route::Pressure;
@@ -35,51 +33,50 @@ pub fn check(balancer: &Balancer) -> Result<(), String> {
     budgets(balancer)?;
     running(balancer)?;
     no_idling(balancer)?;
-    bounds(balancer)?;
-    balancer.gate_adds_up()?;
-    balancer.limits_add_up()?;
-    balancer.sheds_in_order()?;
-    if balancer.lines.room.as_ref().is_some_and(|room| !room.adds_up()) {
-        return Err("I01: the waiting room does not add up".to_owned());
-    }
+    balancer.queue.check()?;
+    balancer.quotas.check(&balancer.requests, !balancer.batches.is_on())?;
+    balancer.limiters.check(&balancer.fleet)?;
+    balancer.overload.check()?;
     little(balancer)
 }
 
+fn states(balancer: &Balancer) -> impl Iterator<Item = &RequestState> {
+    balancer.requests.iter().map(|(_, state)| state)
+}
+
 fn conservation(balancer: &Balancer) -> Result<(), String> {
-    let totals = balancer.totals;
-    let live =
-        balancer.requests.values().filter(|live| live.phase != Phase::Settled).count() as u64;
-    if totals.arrived != totals.settled + live {
+    let totals = balancer.requests.totals();
+    let state = states(balancer).filter(|state| state.phase != Phase::Settled).count() as u64;
+    if totals.arrived != totals.settled + state {
         return Err(format!(
-            "I01: arrived {} != settled {} + {live}",
+            "I01: arrived {} != settled {} + {state}",
             totals.arrived, totals.settled
         ));
     }
-    let waits = |live: &&Live| matches!(live.phase, Phase::Waiting(_));
-    let waiting = balancer.requests.values().filter(waits).count();
-    if waiting != balancer.lines.waiting as usize {
-        return Err(format!("I01: {waiting} wait, {} are counted", balancer.lines.waiting));
+    let waits = |state: &&RequestState| matches!(state.phase, Phase::Queued(_));
+    let waiting = states(balancer).filter(waits).count();
+    if waiting != balancer.queue.waiting() as usize {
+        return Err(format!("I01: {waiting} wait, {} are counted", balancer.queue.waiting()));
     }
-    let held = |live: &&Live| matches!(live.phase, Phase::Held { .. });
-    let held = balancer.requests.values().filter(held).count();
-    let gathered: usize = balancer.batchers.iter().flatten().map(Batcher::len).sum();
+    let held = |state: &&RequestState| matches!(state.phase, Phase::Held { .. });
+    let held = states(balancer).filter(held).count();
+    let gathered = balancer.batches.count();
     if held != gathered {
         return Err(format!("I01: {held} are held, {gathered} are gathered"));
     }
-    if totals.dispatched != totals.ended + balancer.tries.len() as u64 {
+    if totals.dispatched != totals.ended + balancer.requests.attempts().len() as u64 {
         return Err(format!(
             "I01: dispatched {} != ended {} + unfinished {}",
             totals.dispatched,
             totals.ended,
-            balancer.tries.len()
+            balancer.requests.attempts().len()
         ));
     }
-    let unfinished: usize =
-        balancer.requests.values().map(|live| usize::from(live.unfinished)).sum();
-    if unfinished != balancer.tries.len() {
+    let unfinished: usize = states(balancer).map(|state| usize::from(state.unfinished)).sum();
+    if unfinished != balancer.requests.attempts().len() {
         return Err(format!(
             "I01: {unfinished} attempts by request, {} in all",
-            balancer.tries.len()
+            balancer.requests.attempts().len()
         ));
     }
     Ok(())
@@ -87,14 +84,15 @@ fn conservation(balancer: &Balancer) -> Result<(), String> {
 
 /// What budgets are shares of is what there is.
 fn budgets(balancer: &Balancer) -> Result<(), String> {
-    let under_way = || balancer.requests.values().filter(|live| live.phase != Phase::Settled);
+    let under_way = || states(balancer).filter(|state| state.phase != Phase::Settled);
     let sum = |retries: bool| {
         let mut sum = Amount::default();
-        let counts = under_way().filter(|live| live.retrying || !retries);
-        counts.for_each(|live| sum += Amount::of(&live.request));
+        let counts = under_way().filter(|state| state.retrying || !retries);
+        counts.for_each(|state| sum += Amount::of(&state.request));
         sum
     };
-    for (recount, counted) in [(sum(false), balancer.under_way), (sum(true), balancer.retrying)] {
+    let (all, retrying) = balancer.requests.amounts();
+    for (recount, counted) in [(sum(false), all), (sum(true), retrying)] {
         if recount != counted {
             return Err(format!("I16: {recount:?} under way, {counted:?} counted"));
         }
@@ -105,23 +103,24 @@ fn budgets(balancer: &Balancer) -> Result<(), String> {
 /// A request has two attempts in flight only as long as neither has begun, on two nodes, one of
 /// them its hedge; and those it has no use for any more are being given up.
 fn running(balancer: &Balancer) -> Result<(), String> {
-    for (key, live) in &balancer.requests {
-        let id = live.request.id.0;
+    for (key, state) in balancer.requests.iter() {
+        let id = state.request.id.0;
         // A cascade asks every model as often as any request may be tried.
-        let tries = if live.step > 0 { ATTEMPTS_MAX } else { balancer.retry.attempts };
-        let most = (tries + u8::from(live.hedged)).min(ATTEMPTS_MAX);
-        if live.attempts > most {
-            return Err(format!("I17: request {id} has {} attempts of {most}", live.attempts));
+        let tries = if state.step > 0 { ATTEMPTS_MAX } else { balancer.retries.attempts_max() };
+        let most = (tries + u8::from(state.hedged)).min(ATTEMPTS_MAX);
+        if state.attempts > most {
+            return Err(format!("I17: request {id} has {} attempts of {most}", state.attempts));
         }
-        let running = match live.phase {
+        let running = match state.phase {
             Phase::InFlight(running) => Some(running),
             _ => None,
         };
-        let open =
-            |this: &&TryKey| balancer.tries.get(**this).is_some_and(|this| this.closing.is_none());
-        let open: Vec<TryKey> = live.tries.iter().filter(open).copied().collect();
-        let mut said: Vec<TryKey> = running.into_iter().flat_map(Running::keys).collect();
-        said.sort_by_key(|this| balancer.tries.get(*this).map(|this| this.ordinal));
+        let open = |this: &&AttemptKey| {
+            balancer.requests.get_attempt(**this).is_some_and(|this| this.closing.is_none())
+        };
+        let open: Vec<AttemptKey> = state.open.iter().filter(open).copied().collect();
+        let mut said: Vec<AttemptKey> = running.into_iter().flat_map(Running::keys).collect();
+        said.sort_by_key(|this| balancer.requests.get_attempt(*this).map(|this| this.ordinal));
         if open != said {
             return Err(format!(
                 "I03: request {id} has {} attempts open, {} run",
@@ -130,10 +129,10 @@ fn running(balancer: &Balancer) -> Result<(), String> {
             ));
         }
         let [one, other] = open[..] else { continue };
-        let (one, other) = (&balancer.tries[one], &balancer.tries[other]);
+        let (one, other) = (&balancer.requests[one], &balancer.requests[other]);
         let begun = one.first_token.or(other.first_token).is_some();
         let theirs = one.request == key && other.request == key;
-        if one.node == other.node || one.hedge == other.hedge || begun || !theirs || !live.hedged {
+        if one.node == other.node || one.hedge == other.hedge || begun || !theirs || !state.hedged {
             return Err(format!("I18: request {id} runs on {} and {}", one.node.0, other.node.0));
         }
     }
@@ -143,7 +142,7 @@ fn running(balancer: &Balancer) -> Result<(), String> {
 fn ledgers(balancer: &Balancer) -> Result<(), String> {
     let fleet = &balancer.fleet;
     let mut recount = vec![Ledger::default(); fleet.nodes().len()];
-    for this in balancer.tries.values() {
+    for this in balancer.requests.attempts() {
         recount[this.node.index()].recount(&this.held);
     }
     for (index, node) in fleet.nodes().iter().enumerate() {
@@ -171,23 +170,20 @@ fn ledgers(balancer: &Balancer) -> Result<(), String> {
 }
 
 fn no_idling(balancer: &Balancer) -> Result<(), String> {
-    if balancer.lines.waiting == 0 {
+    if balancer.queue.waiting() == 0 {
         return Ok(());
     }
-    for index in 0..balancer.routes.count() {
+    for index in 0..balancer.router.count() {
         let id = RouteId(index as u16);
-        let route = balancer.routes.get(id);
-        let someone = balancer.lines.entries(id).any(|place| {
-            let live = balancer.requests.get(place.key);
-            live.is_some_and(|live| {
-                let waits = live.phase == Phase::Waiting(place.number);
-                // Who is held back for its tenant's sake does not wait for a node.
-                let room = balancer.lines.room.as_ref();
-                waits && room.is_none_or(|room| !room.is_parked(live.request.tenant))
-            })
+        let route = balancer.router.spec(id);
+        let someone = balancer.queue.tickets(id).any(|ticket| {
+            let state = balancer.requests.get(ticket.key);
+            // Who is held back for its tenant's sake does not wait for a node.
+            balancer.requests.is_queued_with(ticket.key, ticket.number)
+                && state.is_some_and(|it| !balancer.queue.is_throttled(it.request.tenant))
         });
-        if balancer.has_quotas() {
-            // Whether one fits is a matter of its size and place: `gate` sets an alarm for it.
+        if balancer.awaits_quotas() {
+            // Whether one fits is a matter of its size and place: a timer is set for that.
             continue;
         }
         // With such a threshold, cheaper pools may stay open while few wait.
@@ -196,8 +192,8 @@ fn no_idling(balancer: &Balancer) -> Result<(), String> {
         let pools = route.to.iter().chain(degrade.iter().flat_map(|degrade| &degrade.to));
         // A batch that is full may wait for more room than one of its nodes has.
         let takes = |pool: &&PoolId| {
-            balancer.batcher(**pool).is_none_or(|batch| !batch.is_full())
-                && balancer.pool_has_room(**pool)
+            let (in_flight, _) = balancer.fleet.pool_load(**pool);
+            !balancer.batches.is_full(**pool) && balancer.quotas.pool_has_room(**pool, in_flight)
         };
         let open = pools.filter(takes).flat_map(|&pool| Tier::ALL.map(|tier| (pool, tier))).any(
             |(pool, tier)| {
@@ -214,15 +210,8 @@ fn no_idling(balancer: &Balancer) -> Result<(), String> {
     Ok(())
 }
 
-fn bounds(balancer: &Balancer) -> Result<(), String> {
-    if balancer.lines.waiting > balancer.queue.max {
-        return Err(format!("I06: {} wait, {} may", balancer.lines.waiting, balancer.queue.max));
-    }
-    Ok(())
-}
-
 fn little(balancer: &Balancer) -> Result<(), String> {
-    let totals = balancer.totals;
+    let totals = balancer.requests.totals();
     if totals.arrived == totals.settled && totals.area != totals.sojourn {
         return Err(format!("I39: area {} != sojourn {}", totals.area, totals.sojourn));
     }

@@ -14,12 +14,10 @@
 //!
 //! A first token that never came says nothing of an idle node and is not learnt from.
 //!
-//! It only estimates. What becomes of a ratio is for `limiter` and `saturation` to say.
+//! It only estimates. What becomes of a ratio is for `limiter` and `overload` to say.
 
-use crate::balance::balancer::Balancer;
-use crate::balance::requests::TryKey;
-use crate::balance::vocabulary::outcome::{End, Stage};
-use crate::unit::{NodeId, Span, Tokens};
+use crate::balance::requests::AttemptState;
+use crate::unit::{Span, Tokens};
 
 /// Octaves of attempts in flight; whatever is above shares the last.
 const OCTAVES: usize = 12;
@@ -102,17 +100,17 @@ impl Line {
 
 /// What is learnt; see the file's head.
 #[derive(Clone, Debug, Default)]
-pub(in crate::balance) struct Unloaded {
+pub(in crate::balance) struct IdleLatency {
     octaves: [Line; OCTAVES],
     /// Octaves with enough samples, one bit each.
     known: u16,
 }
 
-impl Unloaded {
+impl IdleLatency {
     /// A first token came after so long; its node had so many attempts when it was asked, this one
     /// included.
-    pub(in crate::balance) fn learn(&mut self, crowd: u32, prompt: Tokens, took: Span) {
-        let octave = (crowd.max(1).ilog2() as usize).min(OCTAVES - 1);
+    pub(in crate::balance) fn learn(&mut self, in_flight: u32, prompt: Tokens, took: Span) {
+        let octave = (in_flight.max(1).ilog2() as usize).min(OCTAVES - 1);
         let line = &mut self.octaves[octave];
         line.learn(prompt.0 as f64 / 1e3, took.seconds());
         self.known |= u16::from(line.n >= SEEN_MIN) << octave;
@@ -131,32 +129,32 @@ impl Unloaded {
     }
 }
 
-impl Balancer {
-    /// Lets limiters and saturation hear how many times longer than on an idle node a first token took,
-    /// or had not come when its attempt was given up.
-    pub(in crate::balance) fn weigh_first_token(&mut self, key: TryKey, gave_up: Option<End>) {
-        let this = &self.tries[key];
-        let NodeId(node) = this.node;
-        let late = gave_up == Some(End::TimedOut(Stage::FirstToken));
-        let limited = self.limiters.as_ref().is_some_and(|limiters| limiters.has(this.node));
-        if (gave_up.is_some() && !late) || !(limited || self.overload.is_some()) {
-            return;
+/// What is known of every node; nothing where nobody asks.
+#[derive(Debug, Default)]
+pub(in crate::balance) struct IdleLatencies {
+    /// By node, as far as they were heard of.
+    nodes: Vec<IdleLatency>,
+}
+
+impl IdleLatencies {
+    /// The first token of an attempt came after so long, or had not come then and the attempt was
+    /// given up, which nothing is learnt from. Returns how many times longer than on an idle node that
+    /// is; `None` while too little is known.
+    pub(in crate::balance) fn observe(
+        &mut self,
+        attempt: &AttemptState,
+        took: Span,
+        late: bool,
+    ) -> Option<f64> {
+        let node = attempt.node.index();
+        if self.nodes.len() <= node {
+            self.nodes.resize_with(node + 1, IdleLatency::default);
         }
-        if self.unloaded.len() <= node as usize {
-            self.unloaded.resize_with(node as usize + 1, Unloaded::default);
-        }
-        let unloaded = &mut self.unloaded[node as usize];
-        let took = self.now.since(this.dispatched);
+        let idle = &mut self.nodes[node];
         if !late {
-            unloaded.learn(this.crowd, this.sent.prompt, took);
+            idle.learn(attempt.in_flight_at_dispatch, attempt.facts.prompt, took);
         }
-        let ratio = unloaded.ratio(this.sent.prompt, took);
-        if limited && !late {
-            self.limit_by_answer(key, ratio);
-        }
-        if self.overload.is_some() {
-            self.pace(key, ratio);
-        }
+        idle.ratio(attempt.facts.prompt, took)
     }
 }
 
@@ -171,51 +169,51 @@ mod tests {
 
     #[test]
     fn long_prompts_do_not_look_like_load() {
-        let mut unloaded = Unloaded::default();
-        assert_eq!(unloaded.ratio(Tokens(100), idle(100)), None, "nothing is known yet");
+        let mut idle_latency = IdleLatency::default();
+        assert_eq!(idle_latency.ratio(Tokens(100), idle(100)), None, "nothing is known yet");
         for prompt in (0..200).map(|i| 50 + i * 37 % 4_000) {
-            unloaded.learn(1, Tokens(prompt), idle(prompt));
+            idle_latency.learn(1, Tokens(prompt), idle(prompt));
             // A crowded node takes three times as long.
-            unloaded.learn(9, Tokens(prompt), Span(idle(prompt).0 * 3));
+            idle_latency.learn(9, Tokens(prompt), Span(idle(prompt).0 * 3));
         }
         for prompt in [10, 500, 30_000] {
-            let ratio = unloaded.ratio(Tokens(prompt), idle(prompt)).expect("enough is known");
+            let ratio = idle_latency.ratio(Tokens(prompt), idle(prompt)).expect("enough is known");
             assert!((ratio - 1.0).abs() < 1e-6, "{ratio} at {prompt}");
         }
-        let slow = unloaded.ratio(Tokens(500), Span(idle(500).0 * 3)).expect("enough is known");
+        let slow = idle_latency.ratio(Tokens(500), Span(idle(500).0 * 3)).expect("enough is known");
         assert!((slow - 3.0).abs() < 1e-6, "{slow}");
     }
 
     #[test]
     fn what_is_too_low_is_put_right_where_little_is_sent() {
-        let mut unloaded = Unloaded::default();
+        let mut idle_latency = IdleLatency::default();
         for _ in 0..4 {
-            unloaded.learn(2, Tokens(100), Span::from_millis(10));
-            unloaded.learn(20, Tokens(100), Span::from_millis(100));
+            idle_latency.learn(2, Tokens(100), Span::from_millis(10));
+            idle_latency.learn(20, Tokens(100), Span::from_millis(100));
         }
-        let ratio = |unloaded: &Unloaded| {
-            unloaded.ratio(Tokens(100), Span::from_millis(100)).expect("enough is known")
+        let ratio = |idle_latency: &IdleLatency| {
+            idle_latency.ratio(Tokens(100), Span::from_millis(100)).expect("enough is known")
         };
-        assert!((ratio(&unloaded) - 10.0).abs() < 1e-3);
+        assert!((ratio(&idle_latency) - 10.0).abs() < 1e-3);
         for _ in 0..400 {
-            unloaded.learn(2, Tokens(100), Span::from_millis(50));
+            idle_latency.learn(2, Tokens(100), Span::from_millis(50));
         }
-        assert!((ratio(&unloaded) - 2.0).abs() < 0.05);
+        assert!((ratio(&idle_latency) - 2.0).abs() < 0.05);
     }
 
     #[test]
     fn what_varies_by_chance_is_no_load() {
-        let mut unloaded = Unloaded::default();
+        let mut idle_latency = IdleLatency::default();
         let mut rng = crate::rng::Rng::stream(7, "times");
         let mut sum = 0.0;
         let count = 4_000;
         for sample in 0..count {
             // More and more in flight, and nothing takes longer for it.
-            let crowd = 1 + sample / 4;
+            let in_flight = 1 + sample / 4;
             let took = Span::from_seconds(0.04 * (-rng.unit().ln()).sqrt());
             let prompt = Tokens(100 + (rng.unit() * 900.0) as u64);
-            unloaded.learn(crowd, prompt, took);
-            sum += unloaded.ratio(prompt, took).unwrap_or(1.0);
+            idle_latency.learn(in_flight, prompt, took);
+            sum += idle_latency.ratio(prompt, took).unwrap_or(1.0);
         }
         let mean = sum / f64::from(count);
         assert!((0.8..1.25).contains(&mean), "{mean}");

@@ -2,7 +2,7 @@
 //!
 //! Each node of a pool with a limiter has a limit of its own beside the configured one; the lower of
 //! them counts. The signal has no dimension: the time to the first token over what that prompt takes on
-//! an idle node (see `unloaded`), so long prompts do not look like congestion, and limits need no
+//! an idle node (see `baseline`), so long prompts do not look like congestion, and limits need no
 //! milliseconds. Answers are taken in *windows* of as many as the limit, at least eight, and only those
 //! count that were sent after the last cut: what was sent before says nothing of it.
 //!
@@ -18,13 +18,13 @@
 //! With both, back-pressure (429, no room, a first token too late or never) cuts at once, and then not
 //! again before an attempt sent since says so. It decides how many, never which.
 
-use crate::balance::balancer::Balancer;
-use crate::balance::requests::TryKey;
+use crate::balance::fleet::Fleet;
+use crate::balance::requests::AttemptState;
 use crate::balance::spec::config::Config;
 use crate::balance::spec::limiter::{LIMITER_WINDOW_MIN, LimiterLaw, LimiterSpec};
-use crate::balance::vocabulary::event::{Event, LimitCause};
+use crate::balance::vocabulary::event::LimitCause;
 use crate::balance::vocabulary::outcome::{End, Failure, Stage};
-use crate::unit::{NodeId, Ratio, Time};
+use crate::unit::{NodeId, PoolId, Ratio, Time};
 
 /// Answers that `long` is the mean of, about.
 const LONG: f64 = 600.0;
@@ -65,7 +65,7 @@ struct Limiter {
 struct Sample {
     dispatched: Time,
     /// Attempts on the node when it was sent, itself included.
-    crowd: u32,
+    in_flight: u32,
     /// How many times longer than on an idle node its first token took.
     ratio: f64,
 }
@@ -84,7 +84,7 @@ impl Limiter {
         }
         self.window.answers += 1;
         self.window.ratios += sample.ratio;
-        self.window.busiest = self.window.busiest.max(sample.crowd);
+        self.window.busiest = self.window.busiest.max(sample.in_flight);
         if self.window.answers < self.whole.max(LIMITER_WINDOW_MIN) {
             return None;
         }
@@ -124,6 +124,16 @@ impl Limiter {
         self.set(self.limit * self.spec.law.cut())
     }
 
+    /// Says what the limit is now, and whether that is worth a line.
+    fn tell(&mut self, node: NodeId, cause: LimitCause) -> LimitChange {
+        let (limit, before) = (self.whole, self.told);
+        let notable = limit.abs_diff(before) >= (before / NOTABLE).max(1);
+        if notable {
+            self.told = limit;
+        }
+        LimitChange { node, limit, before, cause, notable }
+    }
+
     /// Returns whether the whole limit is another one.
     fn set(&mut self, limit: f64) -> bool {
         self.limit = limit.clamp(f64::from(self.spec.min), f64::from(self.spec.max));
@@ -132,105 +142,103 @@ impl Limiter {
     }
 }
 
-/// All limiters.
+/// A limit that is another one now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::balance) struct LimitChange {
+    pub(in crate::balance) node: NodeId,
+    /// The limit from now on.
+    pub(in crate::balance) limit: u32,
+    /// The limit when it was last worth a line.
+    pub(in crate::balance) before: u32,
+    pub(in crate::balance) cause: LimitCause,
+    /// Whether it is worth a line.
+    pub(in crate::balance) notable: bool,
+}
+
+/// All limiters; none where no pool has any.
 #[derive(Debug)]
 pub(in crate::balance) struct Limiters {
-    /// By pool.
+    /// By pool; empty where none has limiters.
     specs: Vec<Option<LimiterSpec>>,
     /// By node; empty where its pool has none, and until it is first heard of.
     nodes: Vec<Option<Limiter>>,
 }
 
 impl Limiters {
-    /// The limiters, if some pool has any.
-    pub(in crate::balance) fn new(config: &Config) -> Option<Box<Limiters>> {
-        let specs: Vec<_> = config.pools.iter().map(|pool| pool.limiter).collect();
-        let any = specs.iter().any(Option::is_some);
-        any.then(|| Box::new(Limiters { specs, nodes: Vec::new() }))
+    /// The limiters of pools as configured.
+    pub(in crate::balance) fn new(config: &Config) -> Limiters {
+        let mut specs: Vec<_> = config.pools.iter().map(|pool| pool.limiter).collect();
+        if specs.iter().all(Option::is_none) {
+            specs.clear();
+        }
+        Limiters { specs, nodes: Vec::new() }
     }
 
     /// Returns whether the node has one.
     pub(in crate::balance) fn has(&self, node: NodeId) -> bool {
         matches!(self.nodes.get(node.index()), Some(Some(_)))
     }
-}
 
-impl Balancer {
-    /// Gives a node its limiter, if its pool has them.
-    pub(in crate::balance) fn limit(&mut self, id: NodeId) {
-        let (pool, _) = self.fleet.node(id).home();
-        let Some(limiters) = &mut self.limiters else { return };
-        let limiter = limiters.specs[pool.index()].map(Limiter::new);
-        self.fleet.adapt(id, limiter.as_ref().map(|limiter| limiter.whole));
-        if limiters.nodes.len() <= id.index() {
-            limiters.nodes.resize_with(id.index() + 1, || None);
+    /// Gives a node its limiter, if its pool has them. Returns the limit to begin with.
+    pub(in crate::balance) fn add(&mut self, node: NodeId, pool: PoolId) -> Option<u32> {
+        if self.specs.is_empty() {
+            return None;
         }
-        limiters.nodes[id.index()] = limiter;
-    }
-
-    /// Gives every node its limiter.
-    pub(in crate::balance) fn limit_all(&mut self) {
-        if self.limiters.is_some() {
-            (0..self.fleet.nodes().len()).for_each(|id| self.limit(NodeId(id as u32)));
+        let limiter = self.specs[pool.index()].map(Limiter::new);
+        let limit = limiter.as_ref().map(|limiter| limiter.whole);
+        if self.nodes.len() <= node.index() {
+            self.nodes.resize_with(node.index() + 1, || None);
         }
-    }
-
-    /// Tells the limiter of its node how many times longer than on an idle node a first token took,
-    /// if that is known.
-    pub(in crate::balance) fn limit_by_answer(&mut self, key: TryKey, ratio: Option<f64>) {
-        let now = self.now;
-        let this = &self.tries[key];
-        let (dispatched, crowd, ratio) = (this.dispatched, this.crowd, ratio.unwrap_or(1.0));
-        let sample = Sample { dispatched, crowd, ratio };
-        let node = this.node;
-        let Some(limiter) = self.limiter(node) else { return };
-        if let Some(cause) = limiter.answer(now, &sample) {
-            self.apply_limit(node, cause);
-        }
-    }
-
-    /// Tells the limiter of its node how an attempt ended, in case that is back-pressure.
-    pub(in crate::balance) fn limit_by_end(&mut self, key: TryKey, end: End) {
-        let now = self.now;
-        let this = &self.tries[key];
-        let (node, dispatched) = (this.node, this.dispatched);
-        let presses = match end {
-            End::RateLimited | End::Failed(Failure::Overloaded) => true,
-            End::TimedOut(Stage::FirstToken | Stage::Total) | End::Failed(Failure::Stalled) => {
-                this.first_token.is_none()
-            }
-            End::Done | End::Failed(_) | End::Cancelled | End::Outrun => false,
-        };
-        let pressed =
-            presses && self.limiter(node).is_some_and(|limiter| limiter.press(now, dispatched));
-        if pressed {
-            self.apply_limit(node, LimitCause::Pressed(end));
-        }
+        self.nodes[node.index()] = limiter;
+        limit
     }
 
     fn limiter(&mut self, node: NodeId) -> Option<&mut Limiter> {
-        self.limiters.as_mut()?.nodes.get_mut(node.index())?.as_mut()
+        self.nodes.get_mut(node.index())?.as_mut()
     }
 
-    /// Brings the fleet up to date and says so.
-    fn apply_limit(&mut self, node: NodeId, cause: LimitCause) {
-        let Some(limiter) = self.limiter(node) else { return };
-        let limit = limiter.whole;
-        let before = limiter.told;
-        let notable = limit.abs_diff(before) >= (before / NOTABLE).max(1);
-        if notable {
-            limiter.told = limit;
-        }
-        self.opened |= self.fleet.adapt(node, Some(limit));
-        self.effects.events.push(Event::Limit { node, limit, before, cause, notable });
+    /// A first token came, after so many times what it takes on an idle node; `None` if that is not
+    /// known.
+    pub(in crate::balance) fn on_first_token(
+        &mut self,
+        now: Time,
+        attempt: &AttemptState,
+        ratio: Option<f64>,
+    ) -> Option<LimitChange> {
+        let limiter = self.limiter(attempt.node)?;
+        let sample = Sample {
+            dispatched: attempt.dispatched,
+            in_flight: attempt.in_flight_at_dispatch,
+            ratio: ratio.unwrap_or(1.0),
+        };
+        let cause = limiter.answer(now, &sample)?;
+        Some(limiter.tell(attempt.node, cause))
+    }
+
+    /// An attempt ended so; that may be back-pressure.
+    pub(in crate::balance) fn on_end(
+        &mut self,
+        now: Time,
+        attempt: &AttemptState,
+        end: End,
+    ) -> Option<LimitChange> {
+        let limiter = self.limiter(attempt.node)?;
+        let presses = match end {
+            End::RateLimited | End::Failed(Failure::Overloaded) => true,
+            End::TimedOut(Stage::FirstToken | Stage::Total) | End::Failed(Failure::Stalled) => {
+                attempt.first_token.is_none()
+            }
+            End::Done | End::Failed(_) | End::Cancelled | End::Outrun => false,
+        };
+        (presses && limiter.press(now, attempt.dispatched))
+            .then(|| limiter.tell(attempt.node, LimitCause::Pressed(end)))
     }
 
     /// Checks that every limit is within its bounds and the one in force.
-    pub(in crate::balance) fn limits_add_up(&self) -> Result<(), String> {
-        let Some(limiters) = &self.limiters else { return Ok(()) };
-        for (at, limiter) in limiters.nodes.iter().enumerate() {
+    pub(in crate::balance) fn check(&self, fleet: &Fleet) -> Result<(), String> {
+        for (at, limiter) in self.nodes.iter().enumerate() {
             let Some(limiter) = limiter else { continue };
-            let node = self.fleet.node(NodeId(at as u32));
+            let node = fleet.node(NodeId(at as u32));
             let (whole, spec) = (limiter.whole, limiter.spec);
             let within = (spec.min..=spec.max).contains(&whole);
             let in_force =
@@ -253,12 +261,12 @@ mod tests {
     use super::*;
     use crate::unit::Span;
 
-    fn answers(limiter: &mut Limiter, at: &mut u64, count: u32, crowd: u32, ratio: f64) {
+    fn answers(limiter: &mut Limiter, at: &mut u64, count: u32, in_flight: u32, ratio: f64) {
         for _ in 0..count {
             *at += 1;
             // Sent just before, so that what was sent since a cut counts.
             let now = Time::ZERO + Span::from_millis(*at);
-            limiter.answer(now, &Sample { dispatched: now, crowd, ratio });
+            limiter.answer(now, &Sample { dispatched: now, in_flight, ratio });
         }
     }
 
@@ -302,9 +310,9 @@ mod tests {
         let mut limiter = Limiter::new(LimiterSpec::new(LimiterLaw::GRADIENT));
         let mut at = 0;
         for _ in 0..40_000 {
-            let crowd = limiter.whole;
+            let in_flight = limiter.whole;
             // Twice as long: g = 1.5 / 2.
-            answers(&mut limiter, &mut at, 1, crowd, 2.0);
+            answers(&mut limiter, &mut at, 1, in_flight, 2.0);
         }
         assert!((limiter.limit - 16.0).abs() < 0.01, "{}", limiter.limit);
     }
@@ -315,8 +323,8 @@ mod tests {
         let mut limiter = Limiter::new(LimiterSpec::new(LimiterLaw::GRADIENT));
         let mut at = 0;
         for _ in 0..60_000 {
-            let crowd = limiter.whole;
-            answers(&mut limiter, &mut at, 1, crowd, f64::from(crowd.max(12)) / 12.0);
+            let in_flight = limiter.whole;
+            answers(&mut limiter, &mut at, 1, in_flight, f64::from(in_flight.max(12)) / 12.0);
         }
         assert!((limiter.limit - 22.0).abs() < 1.0, "{}", limiter.limit);
         for _ in 0..2_000 {

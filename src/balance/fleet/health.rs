@@ -78,6 +78,11 @@ impl Health {
         self.state
     }
 
+    /// Returns whether the answer to the probe of this number is awaited.
+    pub(in crate::balance) const fn awaits(&self, number: u32) -> bool {
+        self.probing && self.probe == number
+    }
+
     pub(in crate::balance) fn success(&self, now: Time) -> f64 {
         // Exactly one while nothing has failed: no exponential on the common path, and load-type
         // costs of healthy fleets stay whole numbers.

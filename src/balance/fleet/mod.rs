@@ -71,6 +71,8 @@ pub struct Fleet {
     panic: Vec<Option<Ratio>>,
     /// Where panic began or ended and nobody has said so yet.
     panics: Vec<(PoolId, Tier, bool)>,
+    /// Whether somebody who waits may find a node that was not there for it before.
+    freed: bool,
 }
 
 /// Panic ends when the share of well nodes is above its threshold by so much.
@@ -94,6 +96,7 @@ impl Fleet {
             quotas: Vec::new(),
             panic: Vec::new(),
             panics: Vec::new(),
+            freed: false,
         };
         fleet.groups.resize_with(pools, Default::default);
         for spec in specs {
@@ -137,6 +140,80 @@ impl Fleet {
         id
     }
 
+    // ----- what those who wait go by -----
+
+    /// Somebody who waits may find a node now: those who wait are to be asked again.
+    pub(in crate::balance) const fn mark_freed(&mut self) {
+        self.freed = true;
+    }
+
+    /// The same if the node is open.
+    pub(in crate::balance) fn mark_freed_if_open(&mut self, id: NodeId) {
+        self.freed |= self.is_open(id);
+    }
+
+    /// Returns whether something was freed since this was asked last.
+    pub(in crate::balance) const fn take_freed(&mut self) -> bool {
+        std::mem::replace(&mut self.freed, false)
+    }
+
+    /// Returns whether some node of the pool is open to requests that require these tags.
+    pub(in crate::balance) fn is_open_to(&self, pool: PoolId, require: u64) -> bool {
+        let mut open = Tier::ALL.iter().flat_map(|&tier| self.open(pool, tier));
+        open.any(|&node| self.node(node).spec.tags & require == require)
+    }
+
+    // ----- credentials -----
+
+    /// Returns whether two nodes are asked with the same credential.
+    fn same_credential(&self, one: NodeId, other: NodeId) -> bool {
+        let credential = self.node(one).spec.credential;
+        one == other || (credential.is_some() && credential == self.node(other).spec.credential)
+    }
+
+    /// Returns whether a node is asked with a credential that was refused to one of these, by bit.
+    pub(in crate::balance) fn is_refused(
+        &self,
+        node: NodeId,
+        refused: u8,
+        tried: &[NodeId],
+    ) -> bool {
+        let mut refusers =
+            tried.iter().enumerate().filter(|(ordinal, _)| refused >> ordinal & 1 == 1);
+        refusers.any(|(_, refuser)| self.same_credential(node, *refuser))
+    }
+
+    /// Returns whether some node of these pools with these tags is asked with a credential that was
+    /// not refused, and is not off for good. Cost: all nodes of those pools.
+    pub(in crate::balance) fn has_other_credential<'a>(
+        &self,
+        pools: impl IntoIterator<Item = &'a PoolId>,
+        require: u64,
+        (refused, tried): (u8, &[NodeId]),
+    ) -> bool {
+        let mut members = pools
+            .into_iter()
+            .flat_map(|&pool| Tier::ALL.map(|tier| (pool, tier)))
+            .flat_map(|(pool, tier)| self.members(pool, tier));
+        members.any(|&node| {
+            let there = self.node(node);
+            !matches!(there.state(), NodeState::Gone | NodeState::Off)
+                && there.spec.tags & require == require
+                && !self.is_refused(node, refused, tried)
+        })
+    }
+
+    /// Returns the next node after `from` that is asked with the same credential as `node`.
+    pub(in crate::balance) fn next_of_credential(
+        &self,
+        node: NodeId,
+        from: usize,
+    ) -> Option<NodeId> {
+        self.node(node).spec.credential?;
+        let mut others = (from..self.nodes.len()).map(|at| NodeId(at as u32));
+        others.find(|&other| other != node && self.same_credential(node, other))
+    }
+
     // ----- limits a minute -----
 
     /// Keeps the nodes' limits a minute from now on: a node whose quota is used up is no candidate.
@@ -151,6 +228,21 @@ impl Fleet {
     /// Returns how long until a node's quota suffices for so many tokens.
     pub(in crate::balance) fn quota_wait(&self, id: NodeId, now: Time, tokens: u64) -> Span {
         self.quotas.get(id.index()).map_or(Span::ZERO, |quota| quota.wait(now, tokens))
+    }
+
+    /// Returns how long until the first open node of a pool with these tags has quota for so many
+    /// tokens, if all of them lack it now.
+    pub(in crate::balance) fn pool_quota_wait(
+        &self,
+        pool: PoolId,
+        require: u64,
+        now: Time,
+        tokens: u64,
+    ) -> Option<Span> {
+        let open = Tier::ALL.iter().flat_map(|&tier| self.open(pool, tier));
+        let fit = open.filter(|&&node| self.node(node).spec.tags & require == require);
+        let wait = fit.map(|&node| self.quota_wait(node, now, tokens)).min();
+        wait.filter(|wait| *wait > Span::ZERO)
     }
 
     pub(in crate::balance) fn take_quota(&mut self, id: NodeId, now: Time, tokens: u64) {
@@ -384,6 +476,27 @@ impl Fleet {
         }
     }
 
+    /// Returns how many nodes of a pool are part of it now, and how many of them are ejected.
+    pub(in crate::balance) fn ejected_of(&self, pool: PoolId) -> (u64, u64) {
+        let members = Tier::ALL.iter().flat_map(|&tier| self.members(pool, tier));
+        members.fold((0, 0), |(size, out), &member| match self.node(member).state() {
+            NodeState::Gone | NodeState::Off | NodeState::Starting => (size, out),
+            NodeState::Ejected | NodeState::Probing => (size + 1, out + 1),
+            NodeState::Up | NodeState::Limited | NodeState::Draining => (size + 1, out),
+        })
+    }
+
+    /// Returns when the first of the nodes that rest may be back, if any rests.
+    pub(in crate::balance) fn first_back(&self) -> Option<Time> {
+        let rests = |state: NodeState| state == NodeState::Limited || state.is_ejected();
+        self.nodes.iter().filter(|node| rests(node.state())).map(Node::rests_until).min()
+    }
+
+    /// Returns whether some node may be given work as far as its state is concerned.
+    pub(in crate::balance) fn any_serves(&self) -> bool {
+        (0..self.nodes.len()).any(|node| self.serves(NodeId(node as u32)))
+    }
+
     /// Says by pool below which share of well nodes a tier panics.
     pub(in crate::balance) fn set_panic(&mut self, panic: Vec<Option<Ratio>>) {
         self.panic = panic;
@@ -413,15 +526,14 @@ impl Fleet {
         self.refresh(id);
     }
 
-    /// Lets a node have so many attempts at a time as its limiter says. Returns whether this opened
-    /// the node.
-    pub(in crate::balance) fn adapt(&mut self, id: NodeId, adaptive: Option<u32>) -> bool {
+    /// Lets a node have so many attempts at a time as its limiter says.
+    pub(in crate::balance) fn adapt(&mut self, id: NodeId, adaptive: Option<u32>) {
         let was_open = self.is_open(id);
         let node = &mut self.nodes[id.index()];
         node.adaptive = adaptive;
         node.find_limit();
         self.refresh(id);
-        !was_open && self.is_open(id)
+        self.freed |= !was_open && self.is_open(id);
     }
 
     /// Something came from a node.
@@ -466,15 +578,15 @@ impl Fleet {
         self.nodes[id.index()].ledger.tokens(held, before, so_far);
     }
 
-    /// Takes an attempt off the ledger. Returns whether this opened the node.
-    pub(in crate::balance) fn end(&mut self, id: NodeId, now: Time, held: &Held) -> bool {
+    /// Takes an attempt off the ledger.
+    pub(in crate::balance) fn end(&mut self, id: NodeId, now: Time, held: &Held) {
         let was_open = self.is_open(id);
         let ledger = &mut self.nodes[id.index()].ledger;
         ledger.end(held);
         self.hearsay.changed(id, now, ledger.requests);
         self.group(id).in_flight -= 1;
         self.refresh(id);
-        !was_open && self.is_open(id)
+        self.freed |= !was_open && self.is_open(id);
     }
 
     fn group(&mut self, id: NodeId) -> &mut Group {

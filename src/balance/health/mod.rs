@@ -2,218 +2,296 @@
 //!
 //! A node is ejected after so many blamed failures in a row, for a time that doubles with every
 //! ejection up to a cap; then it is probed and returns after so many good answers in a row. Where
-//! active probing is asked for, failed probes eject too. A node that answers 429, or 503
-//! with a time, is not sick: it is left alone until the time it asked for. Beside that every node has a success probability that
-//! load-type costs are divided by, so that a node which fails fast never looks attractive.
-//! The checker never looks at load and never chooses a node.
+//! active probing is asked for, failed probes eject too. A node that answers 429, or 503 with a
+//! time, is not sick: it is left alone until the time it asked for. Beside that every node has a
+//! success probability that load-type costs are divided by, so that a node which fails fast never
+//! looks attractive.
+//!
+//! What is done with nodes that are new, that come back, or that may be sick for a reason that is not
+//! theirs:
+//!
+//! - *Half-open*: a node that comes back from an ejection gets one request at a time until one has
+//!   succeeded; a failure ejects it again at once. (SGLang's router lets unlimited requests through.)
+//! - *Probation*: a new node gets at most so many at a time until its first success; it may fail as
+//!   often as any.
+//! - *Slow start*: see [`SlowStart`].
+//! - *Panic*: while fewer than this share of a tier is well, ejected nodes serve too, and strategies
+//!   go by success probability: the news is then more likely wrong than half of the fleet dead (Envoy).
+//! - *Credentials*: 401, 402 and 403, or money that is spent, let the node rest, if asked for, longer
+//!   each time, with all nodes that are asked with the same credential; that is no ejection. Keys
+//!   themselves are not known here, only which nodes have the same.
+//! - *Silence*: if nothing at all came from a node during a whole first-token timeout, while as many
+//!   requests wait for it as failures in a row would eject it, it hangs and is ejected.
+//!
+//! What a node remembers of its own health is kept with the node, in the fleet. Here are the rules:
+//! the settings by pool, what is compared among nodes, and the draws. The checker only ever takes
+//! nodes away or gives back what it took; hard constraints (tags, limits, drains) are not its
+//! business. It never looks at load and never chooses a node.
 
 pub(super) mod outlier;
 pub(super) mod recovery;
 
-use super::balancer::Balancer;
-use super::fleet::health::{Change, Verdict};
-use super::fleet::node::Node;
-use super::spec::health::HealthSettings;
-use super::spec::node::Tier;
-use super::timer::Alarm;
-use super::vocabulary::action::Action;
-use super::vocabulary::event::{Cause, Event};
-use super::vocabulary::outcome::ProbeResult;
+use outlier::Detector;
+use recovery::SlowStart;
+
+use super::fleet::Fleet;
+use super::fleet::node::Trial;
+use super::spec::config::Config;
+use super::spec::health::{Generate, HealthSettings};
+use super::vocabulary::event::Cause;
+use super::vocabulary::outcome::{End, Failure, Stage};
 use super::vocabulary::state::NodeState;
-use crate::unit::{NodeId, Time};
+use crate::rng::Rng;
+use crate::unit::{ClassId, NodeId, PoolId, Ratio, Span, Time};
 
-/// The balancer's dealings with health.
-impl Balancer {
-    /// Returns how the health of this node is watched: as its pool says, or as all are.
-    pub(in crate::balance) fn health_of(&self, node: NodeId) -> &HealthSettings {
-        if self.pool_health.is_empty() {
-            return &self.health;
+/// Rules of health, and what is remembered over all nodes.
+#[derive(Debug)]
+pub(super) struct HealthChecker {
+    settings: HealthSettings,
+    /// By pool, where one has settings of its own; empty where none has.
+    by_pool: Vec<Option<Box<HealthSettings>>>,
+    slow_start: SlowStart,
+    outliers: Detector,
+    /// Draws the jitter of ejections.
+    rng: Rng,
+}
+
+/// What an end says of the health of its node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Says {
+    /// Nothing: a client that left, a deadline that passed, another node that was faster.
+    Nothing,
+    /// It served.
+    Good,
+    /// It failed.
+    Bad,
+    /// Neither: back-pressure, credentials and clients' mistakes are no sickness, and no health.
+    Neither,
+}
+
+/// Returns what an end says of the health of its node. `back` is whether the node had come back from
+/// its last ejection when the attempt was dispatched: a failure of what was sent before does not say
+/// that the node came back ill.
+pub(super) fn says(end: End, back: bool) -> Says {
+    match end {
+        End::Cancelled | End::TimedOut(Stage::Total) | End::Outrun => Says::Nothing,
+        End::Done => Says::Good,
+        end if end.blames_node() && back => Says::Bad,
+        _ => Says::Neither,
+    }
+}
+
+impl HealthChecker {
+    /// The checker of a configuration; `seed` is that of this balancer's own draws.
+    pub(super) fn new(config: &Config, seed: u64) -> HealthChecker {
+        let own = config.pools.iter().any(|pool| pool.health.is_some());
+        let outliers = config.health_by_pool().map(|settings| settings.guard.outlier).collect();
+        HealthChecker {
+            settings: config.health,
+            by_pool: config.pools.iter().filter(|_| own).map(|pool| pool.health.clone()).collect(),
+            slow_start: SlowStart::default(),
+            outliers: Detector::new(outliers),
+            rng: Rng::stream(seed, "ejections"),
         }
-        let (pool, _) = self.fleet.node(node).home();
-        self.pool_health[pool.index()].as_deref().unwrap_or(&self.health)
     }
 
-    pub(in crate::balance) fn declare_state(&mut self, node: NodeId, (from, to, cause): Change) {
-        // Back in service; or ejected amid a panic, and no longer held to the one of its trial.
-        self.opened |= self.fleet.is_open(node);
-        self.effects.events.push(Event::NodeState { node, from, to, cause });
-        self.declare_panic();
-        if to == NodeState::Up {
-            self.welcome(node, cause);
-        } else if !to.is_in_service()
-            && let Some(detector) = &mut self.detector
-        {
-            detector.forget(node, self.fleet.node(node).home());
-        }
+    /// Returns how the health of a pool's nodes is watched: as the pool says, or as all are.
+    pub(super) fn of_pool(&self, pool: PoolId) -> &HealthSettings {
+        let own = self.by_pool.get(pool.index()).and_then(Option::as_deref);
+        own.unwrap_or(&self.settings)
     }
 
-    /// Declares that a node rests, and sets the alarm for its end.
-    pub(in crate::balance) fn rest(&mut self, node: NodeId, change: Option<Change>) {
-        if let Some(change) = change {
-            self.declare_state(node, change);
-            self.timers.at(self.fleet.node(node).health.until, Alarm::Rested(node));
-        }
+    /// Returns how the health of a node is watched.
+    pub(super) fn of(&self, fleet: &Fleet, node: NodeId) -> &HealthSettings {
+        self.of_pool(fleet.node(node).home().0)
     }
 
-    pub(in crate::balance) fn eject(&mut self, node: NodeId, by_probes: bool) {
-        self.eject_for(node, by_probes, None);
-    }
-
-    /// Ejects a node that is up for this cause, if one more may be out.
-    pub(in crate::balance) fn eject_outlier(&mut self, node: NodeId, cause: Option<Cause>) {
-        if cause.is_some() && self.fleet.node(node).state() == NodeState::Up {
-            self.eject_for(node, false, cause);
-        }
-    }
-
-    fn eject_for(&mut self, node: NodeId, by_probes: bool, cause: Option<Cause>) {
-        let state = self.fleet.node(node).state();
-        if state != NodeState::Probing && !self.may_eject(node) {
-            return;
-        }
-        let (now, settings) = (self.now, *self.health_of(node));
-        let draw = self.eject_rng.unit();
-        let change = self
-            .fleet
-            .with_health(node, |health| health.eject(now, (&settings, draw), by_probes, cause));
-        self.rest(node, Some(change));
+    /// Draws where in its jitter an ejection falls, from zero to one.
+    pub(super) fn draw_jitter(&mut self) -> f64 {
+        self.rng.unit()
     }
 
     /// Returns whether one more node of the pool may be out.
-    pub(in crate::balance) fn may_eject(&self, node: NodeId) -> bool {
-        let pool = self.fleet.node(node).spec.pool;
-        let (mut size, mut out) = (0, 0);
-        for tier in Tier::ALL {
-            for &member in self.fleet.members(pool, tier) {
-                match self.fleet.node(member).state() {
-                    NodeState::Gone | NodeState::Off | NodeState::Starting => {}
-                    NodeState::Ejected | NodeState::Probing => {
-                        size += 1;
-                        out += 1;
-                    }
-                    NodeState::Up | NodeState::Limited | NodeState::Draining => size += 1,
+    pub(super) fn may_eject(&self, fleet: &Fleet, node: NodeId) -> bool {
+        let (size, out) = fleet.ejected_of(fleet.node(node).spec.pool);
+        out < self.of(fleet, node).max_share.of(size).max(1)
+    }
+
+    /// Returns the trial that a node begins which has come into service for this reason, or `None` if
+    /// it was in service all the time.
+    pub(super) fn trial_of(&self, pool: PoolId, cause: Cause) -> Option<Option<Trial>> {
+        let guard = self.of_pool(pool).guard;
+        match cause {
+            Cause::Recovered(_) => Some(guard.half_open.then_some(Trial::HalfOpen)),
+            Cause::Started => Some(guard.probation.map(Trial::Probation)),
+            _ => None,
+        }
+    }
+
+    /// Returns whether a node that has just missed a first token said nothing since `dispatched`.
+    pub(super) fn is_silent(&self, fleet: &Fleet, node: NodeId, dispatched: Time) -> bool {
+        let (there, settings) = (fleet.node(node), self.of(fleet, node));
+        settings.guard.silence
+            && there.health.heard <= dispatched
+            && there.ledger.prefilling >= settings.consecutive
+    }
+
+    /// A node is in service again or for the first time: its slow start begins, where there is one.
+    pub(super) fn begin_slow_start(&mut self, fleet: &Fleet, node: NodeId, now: Time) {
+        if let Some(over) = self.of(fleet, node).guard.slow_start {
+            self.slow_start.begin(node, fleet.node(node).home(), now, over);
+        }
+    }
+
+    /// A request goes to a node.
+    pub(super) fn on_dispatch(&mut self, fleet: &Fleet, node: NodeId, now: Time) {
+        self.slow_start.on_dispatch(node, now, fleet);
+    }
+
+    /// Returns the nodes in slow start that have had their share for now.
+    pub(super) fn held_back(&self) -> &[NodeId] {
+        self.slow_start.held_back()
+    }
+
+    /// Returns whether some node is in slow start.
+    pub(super) const fn holds_back(&self) -> bool {
+        !self.slow_start.is_empty()
+    }
+
+    /// Notes how an attempt ended, and says why its node is an outlier by now, if it is one.
+    pub(super) fn outlier_by_end(
+        &mut self,
+        fleet: &Fleet,
+        node: NodeId,
+        good: bool,
+    ) -> Option<Cause> {
+        let there = fleet.node(node);
+        let served = there.state().is_in_service();
+        served.then(|| self.outliers.ended(node, there.home(), good)).flatten()
+    }
+
+    /// Notes how long a first token took, or a whole answer, and says why its node is an outlier by
+    /// now, if it is one.
+    pub(super) fn outlier_by_first_token(
+        &mut self,
+        fleet: &Fleet,
+        (node, class): (NodeId, ClassId),
+        took: Span,
+    ) -> Option<Cause> {
+        let there = fleet.node(node);
+        let served = there.state().is_in_service();
+        served.then(|| self.outliers.first_token(node, there.home(), class, took)).flatten()
+    }
+
+    /// A node has left service: its past says nothing of what it does afterwards, nor of its peers.
+    pub(super) fn forget(&mut self, fleet: &Fleet, node: NodeId) {
+        self.outliers.forget(node, fleet.node(node).home());
+    }
+
+    /// Returns how long a node rests at first after an end that refused its credential, if it does.
+    pub(super) fn credential_rest(&self, pool: PoolId, end: End) -> Option<Span> {
+        let refused = end == End::Failed(Failure::Unauthorized);
+        self.of_pool(pool).guard.credential.filter(|_| refused)
+    }
+
+    /// Returns how a node is asked for a token by its next probe, if it is. One that is coming back
+    /// has to prove that it makes tokens, where that can be asked.
+    pub(super) fn generates(&self, fleet: &Fleet, node: NodeId) -> Option<Generate> {
+        let back = fleet.node(node).state() == NodeState::Probing;
+        self.of(fleet, node).guard.generate.filter(|_| back)
+    }
+}
+
+/// Returns by pool below which share of well nodes a tier panics.
+pub(super) fn panic_shares(config: &Config) -> Vec<Option<Ratio>> {
+    config.health_by_pool().map(|settings| settings.guard.panic).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balance::spec::{Limits, NodeSpec, PoolSpec, RouteSpec, Tier};
+    use crate::balance::strategy::StrategySpec;
+    use crate::unit::{ModelId, RegionId};
+
+    fn node(pool: u16) -> NodeSpec {
+        NodeSpec {
+            name: "n".to_owned(),
+            pool: PoolId(pool),
+            tier: Tier::Primary,
+            weight: 1,
+            model: ModelId(0),
+            region: RegionId(0),
+            tags: 0,
+            prices: Default::default(),
+            hourly: 0,
+            limits: Limits::default(),
+            credential: None,
+        }
+    }
+
+    /// Two pools, the second with settings of its own, four nodes each.
+    fn checker() -> (HealthChecker, Fleet) {
+        let strategy = StrategySpec::named("random").unwrap();
+        let own = HealthSettings { max_share: Ratio::from_f64(0.25), ..HealthSettings::default() };
+        let pools = vec![
+            PoolSpec::new("shared", strategy.clone()),
+            PoolSpec { health: Some(Box::new(own)), ..PoolSpec::new("own", strategy) },
+        ];
+        let nodes: Vec<NodeSpec> = (0..8).map(|at| node(at / 4)).collect();
+        let routes = vec![RouteSpec { to: vec![PoolId(0)], ..RouteSpec::default() }];
+        let config = Config::new(pools, nodes.clone(), routes);
+        (HealthChecker::new(&config, 1), Fleet::new(2, nodes))
+    }
+
+    fn eject(checker: &HealthChecker, fleet: &mut Fleet, node: NodeId) {
+        let settings = *checker.of(fleet, node);
+        fleet.with_health(node, |health| {
+            health.eject(Time::ZERO, (&settings, 0.0), false, None);
+        });
+    }
+
+    #[test]
+    fn no_more_than_the_share_of_a_pool_is_out_but_one_may_be() {
+        let (checker, mut fleet) = checker();
+        for (pool, most) in [(0, 2), (1, 1)] {
+            let mut out = 0;
+            for at in 0..4 {
+                let node = NodeId(pool * 4 + at);
+                if checker.may_eject(&fleet, node) {
+                    eject(&checker, &mut fleet, node);
+                    out += 1;
                 }
             }
-        }
-        out < self.health_of(node).max_share.of(size).max(1)
-    }
-
-    /// Returns when the first of the nodes that rest may be back, where none serves now; a time that
-    /// is over is that of a node which is being probed. Where some node serves, when a limit a minute
-    /// that somebody waits for has room again. `None` if none rests and nobody waits for that.
-    /// Cost: all nodes.
-    #[must_use]
-    pub fn first_back(&self) -> Option<Time> {
-        let nodes = self.fleet.nodes();
-        if (0..nodes.len()).any(|node| self.fleet.serves(NodeId(node as u32))) {
-            return self.next_allowance();
-        }
-        let rests = |state: NodeState| state == NodeState::Limited || state.is_ejected();
-        nodes.iter().filter(|node| rests(node.state())).map(Node::rests_until).min()
-    }
-
-    pub(in crate::balance) fn rested(&mut self, node: NodeId) {
-        let now = self.now;
-        match self.fleet.with_health(node, |health| health.rested(now)) {
-            Some(change) => {
-                self.declare_state(node, change);
-                if change.1 == NodeState::Probing {
-                    self.probe(node);
-                }
-            }
-            // The time was prolonged meanwhile.
-            None => self.timers.at(self.fleet.node(node).health.until, Alarm::Rested(node)),
+            assert_eq!(out, most, "pool {pool}");
         }
     }
 
-    pub(in crate::balance) fn probe(&mut self, node: NodeId) {
-        // One that is coming back has to prove that it makes tokens, where that can be asked.
-        let back = self.fleet.node(node).state() == NodeState::Probing;
-        self.probe_for(node, back && self.health_of(node).guard.generate.is_some());
+    #[test]
+    fn only_who_comes_into_service_is_on_trial() {
+        let (checker, _) = checker();
+        assert_eq!(checker.trial_of(PoolId(0), Cause::Operator), None);
+        assert_eq!(checker.trial_of(PoolId(0), Cause::Recovered(2)), Some(Some(Trial::HalfOpen)));
+        assert_eq!(
+            checker.trial_of(PoolId(0), Cause::Started),
+            Some(None),
+            "nothing is configured"
+        );
     }
 
-    fn probe_for(&mut self, node: NodeId, token: bool) {
-        let number = self.fleet.with_health(node, |health| health.start_probe(token));
-        let generate = self.health_of(node).guard.generate.filter(|_| token);
-        let (action, timeout) = match generate {
-            Some(generate) => (Action::Generate(node, number), generate.timeout),
-            None => (Action::Probe(node, number), self.health_of(node).probe_timeout),
-        };
-        self.effects.actions.push(action);
-        self.timers.after(self.now, timeout, Alarm::ProbeTimeout(node, number));
-    }
-
-    /// Asks a node in service for a token, and again after the interval.
-    pub(in crate::balance) fn ask_for_token(&mut self, node: NodeId) {
-        let Some(generate) = self.health_of(node).guard.generate else {
-            return;
-        };
-        let health = &self.fleet.node(node).health;
-        if health.state().is_in_service() && !health.probing {
-            self.probe_for(node, true);
+    #[test]
+    fn what_a_client_or_another_node_did_says_nothing_of_a_node() {
+        for end in [End::Cancelled, End::Outrun, End::TimedOut(Stage::Total)] {
+            assert_eq!(says(end, true), Says::Nothing);
         }
-        let next = generate.every.scale(0.9 + 0.2 * self.pause_rng.unit());
-        self.timers.at(self.now + next, Alarm::Generate(node));
-    }
-
-    pub(in crate::balance) fn probed(&mut self, node: NodeId, number: u32, result: ProbeResult) {
-        let awaited = self.fleet.knows(node) && {
-            let health = &self.fleet.node(node).health;
-            health.probing && health.probe == number
-        };
-        if awaited {
-            self.hear_probe(node, result);
-        } else {
-            self.late(None);
-        }
-    }
-
-    pub(in crate::balance) fn hear_probe(&mut self, node: NodeId, result: ProbeResult) {
-        let (now, settings) = (self.now, *self.health_of(node));
-        match self.fleet.with_health(node, |health| health.probed(result, &settings)) {
-            Verdict::Eject => self.eject(node, true),
-            Verdict::Return => {
-                let change = self.fleet.with_health(node, |health| health.come_back(now));
-                self.declare_state(node, change);
-            }
-            Verdict::Nothing => {
-                if self.fleet.node(node).state() == NodeState::Probing {
-                    self.timers.after(now, settings.probe_timeout, Alarm::Recheck(node));
-                }
-            }
-        }
-    }
-
-    /// Probes a node in service, and again after the interval, jittered by a tenth so that
-    /// balancers and nodes do not fall into step.
-    pub(in crate::balance) fn patrol(&mut self, node: NodeId) {
-        let Some(every) = self.health_of(node).probe_every else {
-            return;
-        };
-        let health = &self.fleet.node(node).health;
-        // A probe takes the place of the one before it: one that is not answered yet goes on, or a
-        // node that is probed more often than probes time out could hang unseen.
-        if health.state().is_in_service() && !health.probing {
-            self.probe(node);
-        }
-        let next = every.scale(0.9 + 0.2 * self.pause_rng.unit());
-        self.timers.at(self.now + next, Alarm::Patrol(node));
-    }
-
-    pub(in crate::balance) fn start_patrols(&mut self) {
-        for node in 0..self.fleet.nodes().len() {
-            self.start_patrol(NodeId(node as u32));
-        }
-    }
-
-    pub(in crate::balance) fn start_patrol(&mut self, node: NodeId) {
-        if let Some(every) = self.health_of(node).probe_every {
-            let first = every.scale(self.pause_rng.unit());
-            self.timers.at(self.now + first, Alarm::Patrol(node));
-        }
-        if let Some(generate) = self.health_of(node).guard.generate {
-            let first = generate.every.scale(self.pause_rng.unit());
-            self.timers.at(self.now + first, Alarm::Generate(node));
-        }
+        assert_eq!(says(End::Failed(Failure::Reset), true), Says::Bad);
+        assert_eq!(
+            says(End::Failed(Failure::Reset), false),
+            Says::Neither,
+            "sent before it rested"
+        );
+        assert_eq!(says(End::Failed(Failure::Overloaded), true), Says::Neither);
+        assert_eq!(says(End::RateLimited, true), Says::Neither);
+        assert_eq!(says(End::Done, false), Says::Good);
     }
 }

@@ -94,8 +94,11 @@ pub(in crate::balance) struct Detector {
 }
 
 impl Detector {
-    /// A detector of what is asked for by pool.
-    pub(in crate::balance) fn new(settings: Vec<Option<Outlier>>) -> Detector {
+    /// A detector of what is asked for by pool; it is off where no pool asks.
+    pub(super) fn new(mut settings: Vec<Option<Outlier>>) -> Detector {
+        if settings.iter().all(Option::is_none) {
+            settings.clear();
+        }
         let pools = settings.len();
         let (sums, medians) = (vec![[[Sums::default(); 2]; 3]; pools], vec![Vec::new(); pools]);
         Detector { settings, windows: Vec::new(), sums, medians }
@@ -115,7 +118,7 @@ impl Detector {
         (pool, tier): (PoolId, Tier),
         good: bool,
     ) -> Option<Cause> {
-        let settings = self.settings[pool.index()]?;
+        let settings = (*self.settings.get(pool.index())?)?;
         let mut window = self.window(node)[0];
         let sums = &mut self.sums[pool.index()][tier as usize][0];
         sums.push(&mut window, good, &settings);
@@ -143,7 +146,7 @@ impl Detector {
         class: ClassId,
         took: Span,
     ) -> Option<Cause> {
-        let settings = self.settings[pool.index()]?;
+        let settings = (*self.settings.get(pool.index())?)?;
         let times = settings.slow?;
         let medians = &mut self.medians[pool.index()];
         if medians.len() <= class.index() {
@@ -178,7 +181,9 @@ impl Detector {
     /// The node has left service: what it did before says nothing of what it does afterwards, nor of
     /// its peers.
     pub(in crate::balance) fn forget(&mut self, node: NodeId, (pool, tier): (PoolId, Tier)) {
-        let Some(Outlier { volume, .. }) = self.settings[pool.index()] else { return };
+        let Some(Some(Outlier { volume, .. })) = self.settings.get(pool.index()).copied() else {
+            return;
+        };
         let windows = std::mem::take(self.window(node));
         let sums = &mut self.sums[pool.index()][tier as usize];
         for (sums, window) in sums.iter_mut().zip(windows) {

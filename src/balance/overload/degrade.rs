@@ -13,79 +13,51 @@
 //! and its outcome says which rung touched it last. Who waits already keeps the place and the time it
 //! was promised. A rung touches no hard constraint of a route.
 
-use crate::balance::balancer::Balancer;
-use crate::balance::requests::RequestKey;
-use crate::balance::routing::Degrading;
+use super::Overload;
 use crate::balance::spec::overload::{DegradeSpec, Rung};
-use crate::unit::{PoolId, Ratio, RouteId};
+use crate::balance::spec::route::{Degrading, RouteSpec};
+use crate::unit::{Ratio, RouteId, Tokens};
 
-impl Balancer {
-    /// Returns the rung of a route; [`Rung::Calm`] where there is no ladder.
-    #[must_use]
-    pub fn rung(&self, route: RouteId) -> Rung {
-        self.overload.as_ref().map_or(Rung::Calm, |overload| overload.routes[route.index()].rung)
+impl Overload {
+    /// Returns the level of degradation of a route; [`Rung::Calm`] where nothing is degraded.
+    pub(in crate::balance) fn level(&self, route: RouteId) -> Rung {
+        self.routes.get(route.index()).map_or(Rung::Calm, |this| this.level)
     }
 
-    /// Notes that a rung changed what becomes of a request.
-    pub(in crate::balance) fn touch(&mut self, key: RequestKey, rung: Rung) {
-        let touched = &mut self.requests[key].touched;
-        *touched = rung.max(*touched);
+    /// Returns what is configured if a route is at this level or above it, and the level is not left
+    /// out.
+    fn gives_up(&self, route: RouteId, level: Rung) -> Option<&DegradeSpec> {
+        let this = self.routes.get(route.index())?;
+        let spec = self.degrade.as_ref()?;
+        (this.level >= level && spec.threshold(level).is_some()).then_some(spec)
     }
 
-    /// Returns whether a request has no hedge because of the ladder.
-    pub(in crate::balance) fn drops_hedge(&mut self, key: RequestKey) -> bool {
-        let drops = self.gives_up(self.requests[key].route, Rung::Hedges).is_some();
-        if drops {
-            self.touch(key, Rung::Hedges);
-        }
-        drops
+    /// Returns whether requests of a route have no hedges.
+    pub(in crate::balance) fn drops_hedges(&self, route: RouteId) -> bool {
+        self.gives_up(route, Rung::Hedges).is_some()
     }
 
-    /// Returns the ladder if a route stands on this rung or above it, and the rung is not left out.
-    fn gives_up(&self, route: RouteId, rung: Rung) -> Option<&DegradeSpec> {
-        let overload = self.overload.as_deref()?;
-        let spec = overload.degrade.as_ref()?;
-        let on = overload.routes[route.index()].rung >= rung && spec.threshold(rung).is_some();
-        on.then_some(spec)
-    }
-
-    /// Returns what is left of the queue for a route that stands on such a rung.
-    pub(in crate::balance) fn shortened(&self, route: RouteId) -> Option<Ratio> {
+    /// Returns what is left of the queue for a route, if it is shortened.
+    pub(in crate::balance) fn queue_share(&self, route: RouteId) -> Option<Ratio> {
         self.gives_up(route, Rung::Queue).map(|spec| spec.queue)
     }
 
+    /// Returns what answers of a route are clamped to, if they are.
+    pub(in crate::balance) fn clamp(&self, route: RouteId) -> Option<Tokens> {
+        self.gives_up(route, Rung::Clamp).map(|spec| spec.max_tokens)
+    }
+
     /// Returns whether the cheaper pools come first for a route, or its second one does.
-    pub(in crate::balance) fn cheaper(&self, route: RouteId) -> Option<Degrading> {
+    pub(in crate::balance) fn cheaper(
+        &self,
+        route: RouteId,
+        spec: &RouteSpec,
+    ) -> Option<Degrading> {
         self.gives_up(route, Rung::Cheaper)?;
-        let spec = self.routes.get(route);
         match &spec.degrade {
             Some(_) => Some(Degrading::Before),
             // Where a model is chosen the order of pools says who is asked next, not who is cheaper.
             None => spec.choose.is_none().then_some(Degrading::Next),
         }
-    }
-
-    /// Does to a request that is being dispatched what its rung asks for. Returns whether it goes to
-    /// another pool because of it.
-    pub(in crate::balance) fn lower(&mut self, key: RequestKey, pool: PoolId) -> bool {
-        let (route, lane) = (self.requests[key].route, self.requests[key].lane);
-        if let Some(most) = self.gives_up(route, Rung::Clamp).map(|spec| spec.max_tokens) {
-            let live = &mut self.requests[key];
-            if live.request.output_max.is_none_or(|max| max > most) {
-                live.request.output_max = Some(most);
-                live.clamp = Some(most);
-                self.touch(key, Rung::Clamp);
-            }
-        }
-        let (own, cheap) = self.routes.pools(lane);
-        let moved = match self.cheaper(route) {
-            Some(Degrading::Before) => cheap.contains(&pool),
-            Some(Degrading::Next) => own.first() != Some(&pool),
-            _ => false,
-        };
-        if moved {
-            self.touch(key, Rung::Cheaper);
-        }
-        moved
     }
 }

@@ -12,7 +12,7 @@
 //!   comes waits for half a service or so: thresholds of less than one shed a line, not idle nodes. It
 //!   is two while somebody waits and no node is up.
 //! - Where some node takes any number, nobody waits here and only time can tell: it is how much longer
-//!   first tokens take than they do on the same node when it is idle (see `unloaded`), by pool and
+//!   first tokens take than they do on the same node when it is idle (see `concurrency::baseline`), by pool and
 //!   weighed by what is in flight. At one they take twice as long. An attempt that was alone on its
 //!   node counts as one that load did not hold up, whatever it took: misses of a prefix cache and
 //!   hosted models that vary are no load.
@@ -20,19 +20,17 @@
 //! Shedding by criticality (Beyer et al., Site Reliability Engineering, 2016, chapter 21): a request
 //! that arrives is turned away if the saturation of its route is at or above the threshold of its
 //! priority, until it is below it by the hysteresis. Less important priorities never have a higher
-//! threshold, so what is shed first comes back last. Who waits or is on a node already stays. The same
-//! number drives the ladder of `ladder`. All of it is off, and then costs one branch, unless asked for.
+//! threshold, so what is shed first comes back last. A request that waits or is on a node
+//! already is not shed. The same
+//! number drives the levels of `degrade`. All of it is off, and then costs one branch, unless asked for.
 
 pub(super) mod degrade;
 
-use super::balancer::Balancer;
-use super::fleet::UNLIMITED;
-use super::requests::{RequestKey, TryKey};
+use std::collections::VecDeque;
+
+use super::fleet::{Fleet, UNLIMITED};
 use super::spec::config::Config;
 use super::spec::overload::{DegradeSpec, Rung, SATURATION_EVERY, SATURATION_MAX, ShedSpec};
-use super::timer::Alarm;
-use super::vocabulary::event::Event;
-use super::vocabulary::outcome::Reject;
 use super::vocabulary::request::Priority;
 use crate::unit::{PoolId, Ratio, RouteId, Span, Time};
 
@@ -53,38 +51,38 @@ const LOOK_BACK: Span = Span::from_secs(100);
 /// Below this it is as good as calm.
 const CALM: f64 = 0.001;
 
-/// What is known of one pool.
+/// How much longer first tokens of one pool take than on idle nodes.
 #[derive(Clone, Copy, Debug)]
-struct Pace {
-    /// How many times longer than on an idle node first tokens take.
+struct TtftInflation {
+    /// So many times longer.
     ratio: f64,
-    /// When one came last.
+    /// When a first token came last.
     heard: Time,
 }
 
 /// What is known of one route.
 #[derive(Debug)]
-pub(in crate::balance) struct Pressed {
+struct RouteLoad {
     pools: Vec<PoolId>,
     /// Routes that share a pool with it, itself included.
     peers: Vec<RouteId>,
     saturation: f64,
     /// By priority.
     shed: [bool; 4],
-    pub(in crate::balance) rung: Rung,
-    /// When it came to this rung.
-    pub(in crate::balance) since: Time,
+    level: Rung,
+    /// When it came to this level.
+    since: Time,
 }
 
-impl Pressed {
-    /// Whether somebody is treated differently because of load.
-    fn sheds(&self) -> bool {
-        self.shed.contains(&true) || self.rung > Rung::Calm
+impl RouteLoad {
+    /// Returns whether somebody is treated differently because of load.
+    fn restricts(&self) -> bool {
+        self.shed.contains(&true) || self.level > Rung::Calm
     }
 
     /// Sets who is shed and returns the priorities for which that is new: the least important first
     /// where it begins, the most important first where it ends.
-    fn shed(&mut self, spec: &ShedSpec) -> impl Iterator<Item = (Priority, bool)> + use<> {
+    fn set_shed(&mut self, spec: &ShedSpec) -> impl Iterator<Item = (Priority, bool)> + use<> {
         let now = self.saturation;
         let mut news = [None; 4];
         for priority in Priority::ALL.into_iter().rev() {
@@ -104,169 +102,206 @@ impl Pressed {
     }
 }
 
-/// What is done about load.
+/// What is done about load that was not done before, or no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OverloadChange {
+    /// Requests of a priority are shed on a route, or that is over.
+    Shedding { route: RouteId, priority: Priority, on: bool, saturation: Ratio },
+    /// A route goes to another level of degradation.
+    Level { route: RouteId, from: Rung, to: Rung, saturation: Ratio, threshold: Ratio },
+}
+
+/// What the rest of the machine has to do, as far as saturation depends on it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Surroundings<'a> {
+    pub(super) fleet: &'a Fleet,
+    /// By route: how many wait.
+    pub(super) waiting: &'a [u32],
+    /// How many may wait over all routes.
+    pub(super) waiting_max: u32,
+    /// Requests not at their end.
+    pub(super) in_system: u64,
+}
+
+/// What becomes of a request that arrives, as far as load is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Admission {
+    /// Whether it is turned away.
+    pub(super) sheds: bool,
+    /// The level of degradation that turns it away, if one does.
+    pub(super) level: Option<Rung>,
+}
+
+/// What is done about load; nothing where nothing is asked for.
 #[derive(Debug)]
-pub(in crate::balance) struct Overload {
-    pub(in crate::balance) shed: Option<ShedSpec>,
-    pub(in crate::balance) degrade: Option<DegradeSpec>,
+pub(super) struct Overload {
+    shed: Option<ShedSpec>,
+    degrade: Option<DegradeSpec>,
     /// By pool.
-    paces: Vec<Pace>,
-    /// By route.
-    pub(in crate::balance) routes: Vec<Pressed>,
-    /// When it is found next; never while all is calm and nothing is under way.
-    pub(in crate::balance) next: Time,
-    /// Whether an alarm is set for that.
-    armed: bool,
+    inflation: Vec<TtftInflation>,
+    /// By route; empty where nothing is done about load.
+    routes: Vec<RouteLoad>,
+    /// When saturation is found next; never while all is calm and nothing is under way.
+    next: Time,
+    /// Whether a timer is set for that.
+    timed: bool,
+    /// What has changed and nobody has said so yet.
+    changes: VecDeque<OverloadChange>,
 }
 
 impl Overload {
-    /// What is done about load, if anything is.
-    pub(in crate::balance) fn new(config: &Config) -> Option<Box<Overload>> {
-        if config.shed.is_none() && config.degrade.is_none() {
-            return None;
-        }
-        let specs = &config.routes;
+    /// What is done about load, as configured.
+    pub(super) fn new(config: &Config) -> Overload {
+        let on = config.shed.is_some() || config.degrade.is_some();
+        let specs = &config.routes[..if on { config.routes.len() } else { 0 }];
         let shares = |a: usize, b: usize| specs[a].to.iter().any(|pool| specs[b].to.contains(pool));
-        let pressed = |at: usize| Pressed {
+        let load = |at: usize| RouteLoad {
             pools: specs[at].to.clone(),
             peers: (0..specs.len()).filter(|b| shares(at, *b)).map(|b| RouteId(b as u16)).collect(),
             saturation: 0.0,
             shed: [false; 4],
-            rung: Rung::Calm,
+            level: Rung::Calm,
             since: Time::ZERO,
         };
-        Some(Box::new(Overload {
+        Overload {
             shed: config.shed,
             degrade: config.degrade,
-            paces: vec![Pace { ratio: 1.0, heard: Time::ZERO }; config.pools.len()],
-            routes: (0..specs.len()).map(pressed).collect(),
+            inflation: vec![TtftInflation { ratio: 1.0, heard: Time::ZERO }; config.pools.len()],
+            routes: (0..specs.len()).map(load).collect(),
             next: Time::MAX,
-            armed: false,
-        }))
-    }
-}
-
-impl Overload {
-    fn sheds(&self) -> bool {
-        self.routes.iter().any(Pressed::sheds)
-    }
-}
-
-impl Balancer {
-    /// Returns why a request that arrives is turned away because of load, if it is.
-    pub(in crate::balance) fn sheds(&mut self, key: RequestKey) -> Option<Reject> {
-        let live = &self.requests[key];
-        let (route, priority) = (live.route, live.request.priority);
-        let overload = self.overload.as_mut()?;
-        overload.next = overload.next.min(self.now + SATURATION_EVERY);
-        let this = &overload.routes[route.index()];
-        let shed = this.shed[priority as usize];
-        let by = overload.degrade.and_then(|spec| this.rung.rejects(&spec, priority));
-        if let Some(rung) = by {
-            self.touch(key, rung);
+            timed: false,
+            changes: VecDeque::new(),
         }
-        (shed || by.is_some()).then_some(Reject::Shed)
     }
 
-    /// Hears how many times longer than on an idle node a first token took, or had not come when its
-    /// attempt was given up; `None` if that is not known.
-    pub(in crate::balance) fn pace(&mut self, key: TryKey, ratio: Option<f64>) {
-        let this = &self.tries[key];
-        let (pool, _) = self.fleet.node(this.node).home();
-        let Some(overload) = &mut self.overload else { return };
+    /// Returns whether anything is done about load.
+    pub(super) const fn is_on(&self) -> bool {
+        !self.routes.is_empty()
+    }
+
+    /// Returns whether somebody is treated differently because of load.
+    fn restricts(&self) -> bool {
+        self.routes.iter().any(RouteLoad::restricts)
+    }
+
+    /// A request of a priority arrives on a route: says whether it is turned away because of load.
+    pub(super) fn admit(&mut self, now: Time, route: RouteId, priority: Priority) -> Admission {
+        let Some(this) = self.routes.get(route.index()) else {
+            return Admission { sheds: false, level: None };
+        };
+        self.next = self.next.min(now + SATURATION_EVERY);
+        let level = self.degrade.and_then(|spec| this.level.rejects(&spec, priority));
+        Admission { sheds: this.shed[priority as usize] || level.is_some(), level }
+    }
+
+    /// A first token of a pool took so many times longer than on an idle node, or had not come then and
+    /// its attempt was given up; `None` if that is not known. An attempt that was `alone` on its node
+    /// was not held up by load.
+    pub(super) fn note_first_token(
+        &mut self,
+        now: Time,
+        pool: PoolId,
+        ratio: Option<f64>,
+        alone: bool,
+    ) {
+        if !self.is_on() {
+            return;
+        }
         // One that is late for ever says no more than one that is late.
-        let ratio = ratio.filter(|_| this.crowd > 1).unwrap_or(1.0).min(10.0);
-        let pace = &mut overload.paces[pool.index()];
-        pace.heard = self.now;
-        pace.ratio += NEWEST_RATIO * (ratio - pace.ratio);
+        let ratio = ratio.filter(|_| !alone).unwrap_or(1.0).min(10.0);
+        let inflation = &mut self.inflation[pool.index()];
+        inflation.heard = now;
+        inflation.ratio += NEWEST_RATIO * (ratio - inflation.ratio);
+    }
+
+    /// Returns whether saturation should have been looked at by now.
+    pub(super) fn is_due(&self, now: Time) -> bool {
+        self.is_on() && self.next <= now
     }
 
     /// Does what was due since the last input. Nothing has happened in between, so that is as if it
-    /// had been done in time, but that what becomes different is so from now on.
-    pub(in crate::balance) fn catch_up_on_saturation(&mut self) {
-        let Some(mut overload) = self.overload.take() else { return };
-        overload.next = overload.next.max(Time(self.now.0.saturating_sub(LOOK_BACK.0)));
-        while overload.next <= self.now {
-            let at = overload.next;
-            let calm = self.look_at_saturation(&mut overload, at);
-            let from = if overload.sheds() { self.now } else { at };
-            overload.next = if calm { Time::MAX } else { from + SATURATION_EVERY };
-        }
-        self.overload = Some(overload);
-        self.watch_saturation();
-    }
-
-    /// Sees to it that saturation is found in time, if somebody may depend on it.
-    pub(in crate::balance) fn watch_saturation(&mut self) {
-        let waiting = self.lines.waiting > 0;
-        let Some(overload) = &mut self.overload else { return };
-        if overload.next < Time::MAX && !overload.armed && (waiting || overload.sheds()) {
-            overload.armed = true;
-            self.timers.at(overload.next, Alarm::Saturation);
+    /// had been done in time, but that what becomes different is so from now on. What changed is to be
+    /// taken with [`Overload::next_change`].
+    pub(super) fn catch_up(&mut self, now: Time, around: Surroundings<'_>) {
+        self.next = self.next.max(Time(now.0.saturating_sub(LOOK_BACK.0)));
+        while self.next <= now {
+            let at = self.next;
+            let calm = self.look(at, now, around);
+            let from = if self.restricts() { now } else { at };
+            self.next = if calm { Time::MAX } else { from + SATURATION_EVERY };
         }
     }
 
-    /// The time to look has come: that was done when the machine woke.
-    pub(in crate::balance) fn saturation_due(&mut self) {
-        if let Some(overload) = &mut self.overload {
-            overload.armed = false;
-        }
-        self.watch_saturation();
+    /// Returns the first change that nobody has heard of yet.
+    pub(super) fn next_change(&mut self) -> Option<OverloadChange> {
+        self.changes.pop_front()
+    }
+
+    /// Returns when saturation is to be looked at again, if somebody may depend on it and no timer is
+    /// set for that: it is then held for set.
+    pub(super) fn watch(&mut self, anyone_waits: bool) -> Option<Time> {
+        let watches = self.next < Time::MAX && !self.timed && (anyone_waits || self.restricts());
+        self.timed |= watches;
+        watches.then_some(self.next)
+    }
+
+    /// The timer has gone off.
+    pub(super) const fn on_timer(&mut self) {
+        self.timed = false;
     }
 
     /// Looks at every route, as it was at `at`, and does what its saturation asks for. Returns whether
     /// all is calm.
-    fn look_at_saturation(&mut self, overload: &mut Overload, at: Time) -> bool {
-        for (pool, pace) in overload.paces.iter_mut().enumerate() {
-            if self.fleet.pool_load(PoolId(pool as u16)).0 == 0 {
-                pace.ratio = 1.0;
-            } else if at.since(pace.heard) >= DEAF {
-                pace.ratio += NEWEST * (1.0 - pace.ratio);
+    fn look(&mut self, at: Time, now: Time, around: Surroundings<'_>) -> bool {
+        for (pool, inflation) in self.inflation.iter_mut().enumerate() {
+            if around.fleet.pool_load(PoolId(pool as u16)).0 == 0 {
+                inflation.ratio = 1.0;
+            } else if at.since(inflation.heard) >= DEAF {
+                inflation.ratio += NEWEST * (1.0 - inflation.ratio);
             }
         }
-        let mut calm = self.under_way() == 0;
-        for index in 0..overload.routes.len() {
+        let mut calm = around.in_system == 0;
+        for index in 0..self.routes.len() {
             let route = RouteId(index as u16);
-            let newest = self.saturation_now(overload, index);
-            let this = &mut overload.routes[index];
+            let newest = self.saturation_now(index, around);
+            let this = &mut self.routes[index];
             this.saturation += NEWEST * (newest - this.saturation);
             let saturation = Ratio::from_f64(this.saturation);
-            for (priority, on) in overload.shed.iter().flat_map(|spec| this.shed(spec)) {
-                self.effects.events.push(Event::Shedding { route, priority, on, saturation });
+            for (priority, on) in self.shed.iter().flat_map(|spec| this.set_shed(spec)) {
+                let change = OverloadChange::Shedding { route, priority, on, saturation };
+                self.changes.push_back(change);
             }
-            let step = overload
+            let step = self
                 .degrade
-                .and_then(|spec| this.rung.step(&spec, saturation, self.now.since(this.since)));
+                .and_then(|spec| this.level.step(&spec, saturation, now.since(this.since)));
             if let Some((to, threshold)) = step {
-                let from = std::mem::replace(&mut this.rung, to);
-                this.since = self.now;
-                // Whoever waits may use other pools now.
-                self.opened = true;
-                let event = Event::Rung { route, from, to, saturation, threshold };
-                self.effects.events.push(event);
+                let from = std::mem::replace(&mut this.level, to);
+                this.since = now;
+                let change = OverloadChange::Level { route, from, to, saturation, threshold };
+                self.changes.push_back(change);
             }
-            calm &= !this.sheds() && this.saturation < CALM;
+            calm &= !this.restricts() && this.saturation < CALM;
         }
         calm
     }
 
     /// The saturation of a route at this moment.
-    fn saturation_now(&self, overload: &Overload, at: usize) -> f64 {
-        let this = &overload.routes[at];
+    fn saturation_now(&self, at: usize, around: Surroundings<'_>) -> f64 {
+        let this = &self.routes[at];
         let (mut in_flight, mut capacity, mut slow) = (0, 0, 0.0);
         for pool in &this.pools {
-            let (more, room) = self.fleet.pool_load(*pool);
+            let (more, room) = around.fleet.pool_load(*pool);
             in_flight += more;
             capacity += room;
-            slow += more as f64 * overload.paces[pool.index()].ratio;
+            slow += more as f64 * self.inflation[pool.index()].ratio;
         }
         let waiting: u64 =
-            this.peers.iter().map(|peer| u64::from(self.lines.waiting_on(*peer))).sum();
+            this.peers.iter().map(|peer| u64::from(around.waiting[peer.index()])).sum();
         let there = (in_flight + waiting) as f64;
         let value = if capacity == 0 {
             if there > 0.0 { f64::INFINITY } else { 0.0 }
         } else if capacity < UNLIMITED {
-            let room = (capacity / 2).min(u64::from(self.queue.max));
+            let room = (capacity / 2).min(u64::from(around.waiting_max));
             there / (capacity + room) as f64
         } else if in_flight == 0 {
             0.0
@@ -277,24 +312,21 @@ impl Balancer {
     }
 
     /// Returns the saturation of a route as last found; zero where nothing is done about it.
-    #[must_use]
-    pub fn saturation(&self, route: RouteId) -> Ratio {
-        let this = self.overload.as_ref().map(|overload| &overload.routes[route.index()]);
-        Ratio::from_f64(this.map_or(0.0, |this| this.saturation))
+    pub(super) fn saturation(&self, route: RouteId) -> Ratio {
+        Ratio::from_f64(self.routes.get(route.index()).map_or(0.0, |this| this.saturation))
     }
 
     /// Checks that nobody is shed for whom there is no threshold, nor before somebody who matters
     /// less.
-    pub(in crate::balance) fn sheds_in_order(&self) -> Result<(), String> {
-        let Some(overload) = &self.overload else { return Ok(()) };
-        for (at, this) in overload.routes.iter().enumerate() {
+    pub(super) fn check(&self) -> Result<(), String> {
+        for (at, this) in self.routes.iter().enumerate() {
             let order = this.shed.is_sorted();
-            let asked = overload.shed.unwrap_or(ShedSpec { at: [None; 4], ..ShedSpec::default() });
+            let asked = self.shed.unwrap_or(ShedSpec { at: [None; 4], ..ShedSpec::default() });
             let wanted = this.shed.iter().zip(asked.at).all(|(on, at)| !on || at.is_some());
             let range = (0.0..=SATURATION_MAX.value()).contains(&this.saturation);
-            let rung = this.rung == Rung::Calm
-                || overload.degrade.is_some_and(|spec| spec.threshold(this.rung).is_some());
-            if !order || !wanted || !range || !rung {
+            let level = this.level == Rung::Calm
+                || self.degrade.is_some_and(|spec| spec.threshold(this.level).is_some());
+            if !order || !wanted || !range || !level {
                 return Err(format!(
                     "I37: route {at} at {}: shed {:?}",
                     this.saturation, this.shed
@@ -311,12 +343,12 @@ mod tests {
 
     #[test]
     fn the_least_important_goes_first_and_comes_back_last() {
-        let mut this = Pressed {
+        let mut this = RouteLoad {
             pools: Vec::new(),
             peers: Vec::new(),
             saturation: 0.0,
             shed: [false; 4],
-            rung: Rung::Calm,
+            level: Rung::Calm,
             since: Time::ZERO,
         };
         let spec = ShedSpec {
@@ -327,7 +359,7 @@ mod tests {
         let up = (0..150).map(|percent| f64::from(percent) / 100.0);
         for saturation in up.clone().chain(up.rev()) {
             this.saturation = saturation;
-            told.extend(this.shed(&spec).map(|(priority, on)| (priority, on, saturation)));
+            told.extend(this.set_shed(&spec).map(|(priority, on)| (priority, on, saturation)));
             assert!(this.shed.is_sorted());
         }
         use Priority::{Critical, High, Normal, Sheddable};
@@ -339,10 +371,10 @@ mod tests {
         // With one threshold for all it is the same.
         let spec = ShedSpec { at: [Some(Ratio::ONE); 4], ..spec };
         this.saturation = 1.0;
-        let on: Vec<_> = this.shed(&spec).collect();
+        let on: Vec<_> = this.set_shed(&spec).collect();
         assert_eq!(on, [Sheddable, Normal, High, Critical].map(|who| (who, true)));
         this.saturation = 0.0;
-        let off: Vec<_> = this.shed(&spec).collect();
+        let off: Vec<_> = this.set_shed(&spec).collect();
         assert_eq!(off, [Critical, High, Normal, Sheddable].map(|who| (who, false)));
     }
 

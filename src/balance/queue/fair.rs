@@ -22,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use slotmap::SecondaryMap;
 
+use crate::balance::by_tenant::ByTenant;
 use crate::balance::requests::RequestKey;
 use crate::balance::spec::admission::{Order, Waiting};
 use crate::balance::vocabulary::outcome::TOKENS_MAX;
@@ -50,53 +51,12 @@ pub(in crate::balance) fn service(prompt: Tokens, output: Tokens) -> u64 {
     PROMPT_WEIGHT * prompt.min(most).0 + OUTPUT_WEIGHT * output.min(most).0
 }
 
-/// Values by tenant. The small numbers of scenarios are an index, others a key.
-#[derive(Debug)]
-pub(in crate::balance) struct ByTenant<T> {
-    dense: Vec<T>,
-    sparse: BTreeMap<TenantId, T>,
-}
-
-const DENSE: usize = 1 << 17;
-
-impl<T: Default> ByTenant<T> {
-    pub(in crate::balance) fn new() -> ByTenant<T> {
-        ByTenant { dense: Vec::new(), sparse: BTreeMap::new() }
-    }
-
-    /// Returns the value, the default one if there was none.
-    pub(in crate::balance) fn at(&mut self, tenant: TenantId) -> &mut T {
-        let index = tenant.index();
-        if index < self.dense.len() { &mut self.dense[index] } else { self.make(tenant) }
-    }
-
-    #[cold]
-    fn make(&mut self, tenant: TenantId) -> &mut T {
-        let index = tenant.index();
-        if index >= DENSE {
-            return self.sparse.entry(tenant).or_default();
-        }
-        self.dense.resize_with(index + 1, T::default);
-        &mut self.dense[index]
-    }
-
-    /// Returns the value, if there is one.
-    pub(in crate::balance) fn get(&self, tenant: TenantId) -> Option<&T> {
-        self.dense.get(tenant.index()).or_else(|| self.sparse.get(&tenant))
-    }
-
-    /// Returns all values that were asked for, and perhaps more of small numbers.
-    pub(in crate::balance) fn values(&self) -> impl Iterator<Item = &T> {
-        self.dense.iter().chain(self.sparse.values())
-    }
-}
-
 /// The place of a flow among those of its band: counter, key and number of its first.
 type Rank = (u64, u128, u64);
 
 /// A request that comes to wait.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::balance) struct Guest {
+pub(in crate::balance) struct QueuedRequest {
     pub(in crate::balance) key: RequestKey,
     /// Its number in the order of joining.
     pub(in crate::balance) number: u64,
@@ -110,7 +70,7 @@ pub(in crate::balance) struct Guest {
 
 /// Where a request stands.
 #[derive(Clone, Copy, Debug)]
-struct Spot {
+struct Position {
     flow: u32,
     place: (u128, u64),
 }
@@ -127,7 +87,7 @@ struct Flow {
 
 /// Those who wait in one band of one route.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Crowd {
+struct BandCount {
     waiting: u32,
     flows: u32,
 }
@@ -140,25 +100,25 @@ struct Account {
     waiting: u32,
     flows: Vec<u32>,
     /// Whether something of its own, not a node, holds it back.
-    parked: bool,
+    throttled: bool,
 }
 
 impl Default for Account {
     fn default() -> Account {
-        Account { counter: 0, weight: 1, waiting: 0, flows: Vec::new(), parked: false }
+        Account { counter: 0, weight: 1, waiting: 0, flows: Vec::new(), throttled: false }
     }
 }
 
 /// Everyone who waits.
 #[derive(Debug)]
-pub(in crate::balance) struct Room {
+pub(in crate::balance) struct FairQueue {
     rules: Waiting,
     /// Whether tenants have flows of their own.
     by_tenant: bool,
     flows: Vec<Flow>,
     free: Vec<u32>,
     names: BTreeMap<(u8, RouteId, TenantId), u32>,
-    spots: SecondaryMap<RequestKey, Spot>,
+    positions: SecondaryMap<RequestKey, Position>,
     /// By band: flows that may be served, the next one first.
     listed: [BTreeSet<(Rank, u32)>; BANDS],
     /// By band: flows by their length; kept only if tenants have flows of their own.
@@ -166,7 +126,7 @@ pub(in crate::balance) struct Room {
     /// By band: how many wait.
     counts: [u32; BANDS],
     /// By route, then band: how many wait, and flows they are in.
-    places: Vec<[Crowd; BANDS]>,
+    places: Vec<[BandCount; BANDS]>,
     credits: [u32; BANDS],
     /// By route: flows that are listed.
     ready: Vec<u32>,
@@ -179,21 +139,21 @@ pub(in crate::balance) struct Room {
     reversed: bool,
 }
 
-impl Room {
+impl FairQueue {
     /// An empty room for so many routes. Tenants have flows of their own if they share fairly or
     /// `by_tenant` says that something may hold one of them back.
-    pub(in crate::balance) fn new(rules: Waiting, routes: usize, by_tenant: bool) -> Room {
-        Room {
+    pub(in crate::balance) fn new(rules: Waiting, routes: usize, by_tenant: bool) -> FairQueue {
+        FairQueue {
             rules,
             by_tenant: by_tenant || rules.fair,
             flows: Vec::new(),
             free: Vec::new(),
             names: BTreeMap::new(),
-            spots: SecondaryMap::new(),
+            positions: SecondaryMap::new(),
             listed: Default::default(),
             lengths: Default::default(),
             counts: [0; BANDS],
-            places: vec![[Crowd::default(); BANDS]; routes],
+            places: vec![[BandCount::default(); BANDS]; routes],
             credits: [0; BANDS],
             ready: vec![0; routes],
             accounts: ByTenant::new(),
@@ -208,39 +168,44 @@ impl Room {
         self.accounts.at(tenant).weight = weight.max(1);
     }
 
+    /// Returns whether tenants share fairly.
+    pub(super) const fn is_fair(&self) -> bool {
+        self.rules.fair
+    }
+
     /// Returns the band of a priority.
     pub(in crate::balance) fn band(&self, priority: Priority) -> u8 {
         if self.rules.bands.is_some() { priority as u8 } else { 0 }
     }
 
     /// What the order goes by; the number of joining decides where this does not.
-    fn order_key(&self, now: Time, guest: &Guest) -> u128 {
+    fn order_key(&self, now: Time, request: &QueuedRequest) -> u128 {
         match self.rules.order {
             Order::Fifo | Order::AdaptiveLifo { .. } => 0,
-            Order::Edf => u128::from(guest.deadline.0),
+            Order::Edf => u128::from(request.deadline.0),
             // work - ageing * wait, where now drops out: in billionths of a token.
             Order::Shortest { ageing } => {
-                u128::from(service(guest.prompt, guest.expected)) * 1_000_000_000
+                u128::from(service(request.prompt, request.expected)) * 1_000_000_000
                     + u128::from(ageing) * u128::from(now.0)
             }
         }
     }
 
     /// Lets a request wait.
-    pub(in crate::balance) fn join(&mut self, now: Time, guest: &Guest) {
-        let band = self.band(guest.priority);
-        let tenant = if self.by_tenant { guest.tenant } else { TenantId(0) };
+    pub(in crate::balance) fn join(&mut self, now: Time, request: &QueuedRequest) {
+        let band = self.band(request.priority);
+        let tenant = if self.by_tenant { request.tenant } else { TenantId(0) };
         self.since.get_or_insert(now);
         self.counts[usize::from(band)] += 1;
         if self.accounts.at(tenant).waiting == 0 {
             self.lift(tenant);
         }
         self.accounts.at(tenant).waiting += 1;
-        let flow = self.flow(band, guest.route, tenant);
-        let place = (self.order_key(now, guest), guest.number);
-        self.spots.insert(guest.key, Spot { flow, place });
+        let flow = self.flow(band, request.route, tenant);
+        let place = (self.order_key(now, request), request.number);
+        self.positions.insert(request.key, Position { flow, place });
         self.resize(flow, |places| {
-            places.insert(place, guest.key);
+            places.insert(place, request.key);
         });
     }
 
@@ -276,9 +241,9 @@ impl Room {
         let (band, before) = (usize::from(flow.band), flow.places.len());
         change(&mut flow.places);
         let after = flow.places.len();
-        let crowd = &mut self.places[flow.route.index()][band];
-        crowd.waiting = crowd.waiting - before as u32 + after as u32;
-        crowd.flows = crowd.flows - u32::from(before > 0) + u32::from(after > 0);
+        let count = &mut self.places[flow.route.index()][band];
+        count.waiting = count.waiting - before as u32 + after as u32;
+        count.flows = count.flows - u32::from(before > 0) + u32::from(after > 0);
         if self.by_tenant {
             self.lengths[band].remove(&(before, id));
             if after > 0 {
@@ -304,7 +269,7 @@ impl Room {
             flow.places.first_key_value()
         };
         let counter = if self.rules.fair { account.counter } else { 0 };
-        let rank = first.filter(|_| !account.parked).map(|(&(key, number), _)| {
+        let rank = first.filter(|_| !account.throttled).map(|(&(key, number), _)| {
             (counter, key, if self.reversed { !number } else { number })
         });
         if rank == flow.rank {
@@ -330,26 +295,26 @@ impl Room {
 
     /// Takes a request out, whether it is served or leaves.
     pub(in crate::balance) fn leave(&mut self, key: RequestKey) {
-        let spot = self.spots.remove(key).expect("who leaves has waited");
-        let flow = &self.flows[spot.flow as usize];
+        let position = self.positions.remove(key).expect("who leaves has waited");
+        let flow = &self.flows[position.flow as usize];
         let (band, tenant) = (usize::from(flow.band), flow.tenant);
         self.counts[band] -= 1;
         self.accounts.at(tenant).waiting -= 1;
-        self.resize(spot.flow, |places| {
-            places.remove(&spot.place);
+        self.resize(position.flow, |places| {
+            places.remove(&position.place);
         });
         if self.counts[band] == 0 {
             self.credits[band] = 0;
         }
-        if self.spots.is_empty() {
+        if self.positions.is_empty() {
             self.since = None;
         }
     }
 
     /// Takes a request out that is being served: its band has had a turn.
     pub(in crate::balance) fn serve(&mut self, key: RequestKey) {
-        let spot = self.spots[key];
-        let flow = &self.flows[spot.flow as usize];
+        let position = self.positions[key];
+        let flow = &self.flows[position.flow as usize];
         let (band, tenant) = (usize::from(flow.band), flow.tenant);
         if let Some(share) = self.rules.bands {
             for other in 0..BANDS {
@@ -371,7 +336,7 @@ impl Room {
         blocked: &[bool],
     ) -> Option<(RouteId, RequestKey)> {
         if let Order::AdaptiveLifo { after } = self.rules.order {
-            self.turn_round(self.since.is_some_and(|since| now.since(since) > after));
+            self.set_reversed(self.since.is_some_and(|since| now.since(since) > after));
         }
         // Without this a hundred flows would be walked to learn that no node is open.
         if !self.ready.iter().zip(blocked).any(|(ready, blocked)| *ready > 0 && !blocked) {
@@ -392,7 +357,7 @@ impl Room {
         head.map(|(_, key)| *key)
     }
 
-    fn turn_round(&mut self, reversed: bool) {
+    fn set_reversed(&mut self, reversed: bool) {
         if std::mem::replace(&mut self.reversed, reversed) != reversed {
             (0..self.flows.len()).for_each(|id| self.list(id as u32));
         }
@@ -445,29 +410,29 @@ impl Room {
         self.places[route.index()][band].waiting
     }
 
-    /// Returns about how many of its band and route would be served before this guest if it came to
+    /// Returns about how many of its band and route would be served before this request if it came to
     /// wait now, itself included.
-    pub(in crate::balance) fn ahead(&self, now: Time, guest: &Guest) -> u64 {
+    pub(in crate::balance) fn ahead(&self, now: Time, request: &QueuedRequest) -> u64 {
         if self.reversed {
             return 1;
         }
-        let band = self.band(guest.priority);
-        let crowd = self.places[guest.route.index()][usize::from(band)];
-        let all = u64::from(crowd.waiting) + 1;
-        let tenant = if self.by_tenant { guest.tenant } else { TenantId(0) };
-        let flow = self.names.get(&(band, guest.route, tenant));
+        let band = self.band(request.priority);
+        let count = self.places[request.route.index()][usize::from(band)];
+        let all = u64::from(count.waiting) + 1;
+        let tenant = if self.by_tenant { request.tenant } else { TenantId(0) };
+        let flow = self.names.get(&(band, request.route, tenant));
         let flow = flow.map(|id| &self.flows[*id as usize].places);
         if self.rules.fair {
             // Each of the others is served about as often as this tenant.
             let own = flow.map_or(0, |places| places.len() as u64);
-            let tenants = u64::from(crowd.flows) + u64::from(own == 0);
+            let tenants = u64::from(count.flows) + u64::from(own == 0);
             return all.min((own + 1) * tenants);
         }
         match self.rules.order {
             Order::Fifo | Order::AdaptiveLifo { .. } => all,
             Order::Edf | Order::Shortest { .. } => {
                 // It has no number yet, and among equals it would be the last.
-                let place = (self.order_key(now, guest), u64::MAX);
+                let place = (self.order_key(now, request), u64::MAX);
                 // Counting takes as long as there are places: a few hundred say enough.
                 let before = flow.map_or(0, |places| places.range(..place).take(LOOK).count());
                 if before == LOOK { all } else { before as u64 + 1 }
@@ -476,19 +441,19 @@ impl Room {
     }
 
     /// Holds back a tenant, or no longer.
-    pub(in crate::balance) fn park(&mut self, tenant: TenantId, parked: bool) {
-        if std::mem::replace(&mut self.accounts.at(tenant).parked, parked) == parked {
+    pub(in crate::balance) fn throttle(&mut self, tenant: TenantId, throttled: bool) {
+        if std::mem::replace(&mut self.accounts.at(tenant).throttled, throttled) == throttled {
             return;
         }
-        if !parked && self.accounts.at(tenant).waiting > 0 {
+        if !throttled && self.accounts.at(tenant).waiting > 0 {
             self.lift(tenant);
         }
         self.list_tenant(tenant);
     }
 
     /// Returns whether the tenant is held back.
-    pub(in crate::balance) fn is_parked(&self, tenant: TenantId) -> bool {
-        self.accounts.get(tenant).is_some_and(|account| account.parked)
+    pub(in crate::balance) fn is_throttled(&self, tenant: TenantId) -> bool {
+        self.accounts.get(tenant).is_some_and(|account| account.throttled)
     }
 
     /// Books service of a tenant, and service that was booked before and did not happen.
@@ -520,15 +485,15 @@ impl Room {
     /// Recounts everything.
     pub(in crate::balance) fn adds_up(&self) -> bool {
         let mut counts = [0; BANDS];
-        let mut places = vec![[Crowd::default(); BANDS]; self.places.len()];
+        let mut places = vec![[BandCount::default(); BANDS]; self.places.len()];
         let mut ready = vec![0; self.ready.len()];
         for (id, flow) in self.flows.iter().enumerate() {
             counts[usize::from(flow.band)] += flow.places.len() as u32;
-            let crowd = &mut places[flow.route.index()][usize::from(flow.band)];
-            crowd.waiting += flow.places.len() as u32;
-            crowd.flows += u32::from(!flow.places.is_empty());
-            let parked = self.is_parked(flow.tenant);
-            if flow.rank.is_some() != (!flow.places.is_empty() && !parked) {
+            let count = &mut places[flow.route.index()][usize::from(flow.band)];
+            count.waiting += flow.places.len() as u32;
+            count.flows += u32::from(!flow.places.is_empty());
+            let throttled = self.is_throttled(flow.tenant);
+            if flow.rank.is_some() != (!flow.places.is_empty() && !throttled) {
                 return false;
             }
             if let Some(rank) = flow.rank {
@@ -545,7 +510,7 @@ impl Room {
             && ready == self.ready
             && listed == ready.iter().sum::<u32>() as usize
             && waiting == counts.iter().sum::<u32>()
-            && waiting as usize == self.spots.len()
+            && waiting as usize == self.positions.len()
     }
 }
 
@@ -559,8 +524,8 @@ mod tests {
     use super::*;
 
     /// A request of tenant zero, of the highest priority and without a deadline.
-    fn guest(keys: &mut SlotMap<RequestKey, ()>, number: u64, route: u16) -> Guest {
-        Guest {
+    fn request(keys: &mut SlotMap<RequestKey, ()>, number: u64, route: u16) -> QueuedRequest {
+        QueuedRequest {
             key: keys.insert(()),
             number,
             route: RouteId(route),
@@ -576,39 +541,41 @@ mod tests {
     fn those_ahead_are_of_the_same_route_and_band() {
         let rules = Waiting { bands: Some(Ratio::ZERO), ..Waiting::default() };
         for rules in [rules, Waiting { fair: true, ..rules }] {
-            let mut room = Room::new(rules, 2, false);
+            let mut queue = FairQueue::new(rules, 2, false);
             let mut keys: SlotMap<RequestKey, ()> = SlotMap::with_key();
             let mut own = Vec::new();
             for number in 0..9 {
-                let elsewhere = guest(&mut keys, 3 * number, 1);
-                let lower =
-                    Guest { priority: Priority::High, ..guest(&mut keys, 3 * number + 1, 0) };
-                let same = guest(&mut keys, 3 * number + 2, 0);
-                assert_eq!(room.ahead(Time::ZERO, &same), number + 1, "{rules:?}");
-                assert_eq!(room.waiting_in(RouteId(0), 0), number as u32);
+                let elsewhere = request(&mut keys, 3 * number, 1);
+                let lower = QueuedRequest {
+                    priority: Priority::High,
+                    ..request(&mut keys, 3 * number + 1, 0)
+                };
+                let same = request(&mut keys, 3 * number + 2, 0);
+                assert_eq!(queue.ahead(Time::ZERO, &same), number + 1, "{rules:?}");
+                assert_eq!(queue.waiting_in(RouteId(0), 0), number as u32);
                 own.push(same.key);
-                [elsewhere, lower, same].iter().for_each(|guest| room.join(Time::ZERO, guest));
-                assert!(room.adds_up());
+                [elsewhere, lower, same].iter().for_each(|request| queue.join(Time::ZERO, request));
+                assert!(queue.adds_up());
             }
             // Of two tenants the one without a line is served every other time.
-            let other = Guest { tenant: TenantId(1), ..guest(&mut keys, 99, 0) };
-            assert_eq!(room.ahead(Time::ZERO, &other), if rules.fair { 2 } else { 10 });
-            own.iter().for_each(|key| room.leave(*key));
-            assert!(room.adds_up());
-            assert_eq!(room.ahead(Time::ZERO, &other), 1, "{rules:?}");
+            let other = QueuedRequest { tenant: TenantId(1), ..request(&mut keys, 99, 0) };
+            assert_eq!(queue.ahead(Time::ZERO, &other), if rules.fair { 2 } else { 10 });
+            own.iter().for_each(|key| queue.leave(*key));
+            assert!(queue.adds_up());
+            assert_eq!(queue.ahead(Time::ZERO, &other), 1, "{rules:?}");
         }
     }
 
     #[test]
     fn who_comes_last_is_behind_its_equals() {
         for order in [Order::Edf, Order::Shortest { ageing: 0 }] {
-            let mut room = Room::new(Waiting { order, ..Waiting::default() }, 1, false);
+            let mut queue = FairQueue::new(Waiting { order, ..Waiting::default() }, 1, false);
             let mut keys: SlotMap<RequestKey, ()> = SlotMap::with_key();
             for number in 0..9 {
                 // As one that asks it has no number yet.
-                let asks = guest(&mut keys, 0, 0);
-                assert_eq!(room.ahead(Time::ZERO, &asks), number + 1, "{order:?}");
-                room.join(Time::ZERO, &Guest { number: number + 1, ..asks });
+                let asks = request(&mut keys, 0, 0);
+                assert_eq!(queue.ahead(Time::ZERO, &asks), number + 1, "{order:?}");
+                queue.join(Time::ZERO, &QueuedRequest { number: number + 1, ..asks });
             }
         }
     }
@@ -616,27 +583,28 @@ mod tests {
     #[test]
     fn a_band_that_cannot_be_served_is_owed_two_turns_at_most() {
         let rules = Waiting { bands: Some(Ratio::from_f64(0.25)), ..Waiting::default() };
-        let mut room = Room::new(rules, 2, false);
+        let mut queue = FairQueue::new(rules, 2, false);
         let mut keys: SlotMap<RequestKey, ()> = SlotMap::with_key();
         let mut number = 0;
-        let mut guest = |route: u16, priority| {
+        let mut request = |route: u16, priority| {
             number += 1;
-            Guest { priority, ..guest(&mut keys, number, route) }
+            QueuedRequest { priority, ..request(&mut keys, number, route) }
         };
-        let waits = |room: &mut Room, guest: &Guest| room.join(Time::ZERO, guest);
-        (0..9).for_each(|_| waits(&mut room, &guest(1, Priority::Sheddable)));
-        let mut served = |room: &mut Room, blocked: bool| {
-            waits(room, &guest(0, Priority::Critical));
-            let (route, key) = room.next(Time::ZERO, &[false, blocked]).expect("somebody waits");
-            room.serve(key);
-            assert!(room.adds_up());
+        let waits =
+            |queue: &mut FairQueue, request: &QueuedRequest| queue.join(Time::ZERO, request);
+        (0..9).for_each(|_| waits(&mut queue, &request(1, Priority::Sheddable)));
+        let mut served = |queue: &mut FairQueue, blocked: bool| {
+            waits(queue, &request(0, Priority::Critical));
+            let (route, key) = queue.next(Time::ZERO, &[false, blocked]).expect("somebody waits");
+            queue.serve(key);
+            assert!(queue.adds_up());
             route
         };
         // So many quarters of a turn would be more than the books can hold.
         for _ in 0..20_000 {
-            assert_eq!(served(&mut room, true), RouteId(0));
+            assert_eq!(served(&mut queue, true), RouteId(0));
         }
-        let late: Vec<u16> = (0..6).map(|_| served(&mut room, false).0).collect();
+        let late: Vec<u16> = (0..6).map(|_| served(&mut queue, false).0).collect();
         assert_eq!(late, [1, 1, 0, 0, 0, 1]);
     }
 }

@@ -19,8 +19,8 @@ const SILENCE: u64 = 8;
 
 /// Gaps between services.
 #[derive(Clone, Copy, Debug, Default)]
-struct Pace {
-    gap: u64,
+struct ServiceGap {
+    mean: u64,
     seen: u32,
     /// The last service, or when somebody came to wait where nobody did.
     last: Time,
@@ -37,7 +37,7 @@ struct Service {
 /// What has been learnt.
 #[derive(Debug)]
 pub(in crate::balance) struct Forecast {
-    paces: Vec<[Pace; BANDS]>,
+    gaps: Vec<[ServiceGap; BANDS]>,
     services: Vec<Service>,
 }
 
@@ -54,21 +54,21 @@ fn approach(mean: u64, sample: u64, seen: u32) -> u64 {
 
 impl Forecast {
     pub(in crate::balance) fn new(routes: usize, classes: usize) -> Forecast {
-        let paces = vec![[Pace::default(); BANDS]; routes];
-        Forecast { paces, services: vec![Service::default(); classes] }
+        let gaps = vec![[ServiceGap::default(); BANDS]; routes];
+        Forecast { gaps, services: vec![Service::default(); classes] }
     }
 
     /// Somebody waits where nobody did.
     pub(in crate::balance) fn begins(&mut self, now: Time, route: RouteId, band: usize) {
-        self.paces[route.index()][band].last = now;
+        self.gaps[route.index()][band].last = now;
     }
 
     /// Somebody who waited is served.
     pub(in crate::balance) fn served(&mut self, now: Time, route: RouteId, band: usize) {
-        let pace = &mut self.paces[route.index()][band];
-        pace.seen = pace.seen.saturating_add(1);
-        pace.gap = approach(pace.gap, now.since(pace.last).0, pace.seen);
-        pace.last = now;
+        let gap = &mut self.gaps[route.index()][band];
+        gap.seen = gap.seen.saturating_add(1);
+        gap.mean = approach(gap.mean, now.since(gap.last).0, gap.seen);
+        gap.last = now;
     }
 
     /// An answer was whole after so long on its node.
@@ -86,9 +86,9 @@ impl Forecast {
 
     /// Returns how long the last of `ahead` waits; `None` while too little is known.
     fn wait(&self, now: Time, route: RouteId, band: usize, ahead: u64) -> Option<Span> {
-        let pace = self.paces[route.index()][band];
-        let gap = pace.gap.max(now.since(pace.last).0 / SILENCE);
-        (pace.seen >= SEEN_MIN).then(|| Span(gap.saturating_mul(ahead)))
+        let gaps = self.gaps[route.index()][band];
+        let gap = gaps.mean.max(now.since(gaps.last).0 / SILENCE);
+        (gaps.seen >= SEEN_MIN).then(|| Span(gap.saturating_mul(ahead)))
     }
 
     /// Returns what the service of the class usually needs, if it had `patience` at its arrival.
@@ -99,7 +99,7 @@ impl Forecast {
 
     /// Returns whether the last of `ahead` would be served too late for its deadline. Never for the
     /// first of them: were it turned away as well, nothing would ever show that times have changed.
-    pub(in crate::balance) fn too_late(&self, now: Time, ahead: u64, at: &Due) -> bool {
+    pub(in crate::balance) fn too_late(&self, now: Time, ahead: u64, at: &Wait) -> bool {
         if at.deadline == Time::MAX || ahead <= 1 {
             return false;
         }
@@ -110,7 +110,7 @@ impl Forecast {
 
 /// Who asks how long it would wait.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::balance) struct Due {
+pub(in crate::balance) struct Wait {
     pub(in crate::balance) route: RouteId,
     pub(in crate::balance) band: usize,
     pub(in crate::balance) class: ClassId,
@@ -123,10 +123,10 @@ pub(in crate::balance) struct Due {
 mod tests {
     use super::*;
 
-    fn due(deadline: u64) -> Due {
+    fn due(deadline: u64) -> Wait {
         let deadline = Time::ZERO + Span::from_secs(deadline);
         let patience = deadline.since(Time::ZERO);
-        Due { route: RouteId(0), band: 0, class: ClassId(0), deadline, patience }
+        Wait { route: RouteId(0), band: 0, class: ClassId(0), deadline, patience }
     }
 
     #[test]
@@ -143,7 +143,7 @@ mod tests {
         // It is 8 s, a gap is half a second, service takes 2 s, deviation zero.
         assert!(!forecast.too_late(now, 20, &due(20)));
         assert!(forecast.too_late(now, 21, &due(20)));
-        assert!(!forecast.too_late(now, 21, &Due { deadline: Time::MAX, ..due(20) }));
+        assert!(!forecast.too_late(now, 21, &Wait { deadline: Time::MAX, ..due(20) }));
         let later = now + Span::from_secs(8);
         assert!(forecast.too_late(later, 9, &due(26)), "nothing was served for long");
         let hours = now + Span::from_secs(7_200);

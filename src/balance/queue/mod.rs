@@ -1,373 +1,359 @@
-//! Admission: who may come in, and bounded waiting with a give-up time.
+//! The waiting room: bounded waiting with a give-up time.
 //!
-//! A request that no node may take now stands in the line of its route, first come first served,
-//! until a node opens, its time is up, or its client leaves. The room is bounded over all lines.
-//! Entries of requests that have left are dropped when they come to the head, so leaving is O(1).
-//! Other orders than that of coming are in `waiting`, and what would come too late in `forecast`.
+//! A request that no node may take now waits in the queue of its route, first come first served, until
+//! a node opens, its time is up, or its client leaves. The room is bounded over all queues. Other
+//! orders than that of coming are in `fair`, and what would come too late in `forecast`.
+//!
+//! It knows no node: whether a request may be served now is not decided here.
 
 pub(super) mod fair;
+pub(super) mod fifo;
 pub(super) mod forecast;
 
-use std::collections::VecDeque;
+use super::requests::{RequestKey, RequestState, Requests};
+use super::spec::admission::{Order, Queue, Waiting};
+use super::spec::config::Config;
+use super::vocabulary::request::Priority;
+use crate::unit::{ClassId, Ratio, RouteId, Span, TenantId, Time, Tokens};
+use fair::{FairQueue, QueuedRequest, service};
+use fifo::FifoQueues;
+use forecast::{Forecast, Wait};
 
-use super::balancer::Balancer;
-use super::requests::{Live, Phase, RequestKey};
-use super::spec::overload::Rung;
-use super::timer::Alarm;
-use super::vocabulary::event::Event;
-use super::vocabulary::outcome::{Fate, Reject};
-use crate::unit::{PoolId, RouteId, Span, Time};
-use fair::{Guest, Room};
-use forecast::Due;
-
-/// What became of a request that looked for a node.
+/// A place in a queue: which request, and its number in the order of joining over all queues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::balance) enum Placed {
-    /// It has one, or is held for a batch.
-    Yes,
-    /// None is open for it now.
-    No,
-    /// Its tenant has as much under way as it may.
-    HeldBack,
-    /// It may not be served at all.
-    Refused(Reject),
+pub(super) struct Ticket {
+    pub(super) key: RequestKey,
+    pub(super) number: u64,
 }
 
-/// A place in line: which request, and its number in the order of joining over all lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::balance) struct Place {
-    pub(in crate::balance) key: RequestKey,
-    pub(in crate::balance) number: u64,
-}
-
-/// One line a route; or a room, where more than the order of coming matters.
+/// In which order those who wait are served.
 #[derive(Debug)]
-pub(in crate::balance) struct Lines {
-    lines: Vec<VecDeque<Place>>,
-    pub(in crate::balance) room: Option<Box<Room>>,
-    joined: u64,
-    /// Requests that wait; entries of those that left are not counted.
-    pub(in crate::balance) waiting: u32,
-    /// By route.
-    by_route: Vec<u32>,
+enum Discipline {
+    Fifo(FifoQueues),
+    /// Where more than the order of coming matters.
+    Fair(Box<FairQueue>),
 }
 
-impl Lines {
-    pub(in crate::balance) fn new(routes: usize, room: Option<Box<Room>>) -> Lines {
-        let lines = (0..routes).map(|_| VecDeque::new()).collect();
-        Lines { lines, room, joined: 0, waiting: 0, by_route: vec![0; routes] }
+/// Whether there is a place for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Free,
+    /// If this one gives way.
+    Of(RequestKey),
+    None,
+}
+
+/// Those who wait.
+#[derive(Debug)]
+pub(super) struct WaitingRoom {
+    settings: Queue,
+    discipline: Discipline,
+    /// Tickets given out.
+    tickets: u64,
+    /// Requests that wait; tickets of those that left are not counted.
+    waiting: u32,
+    /// The same by route.
+    by_route: Vec<u32>,
+    /// Foretells waits, where somebody wants that.
+    forecast: Option<Box<Forecast>>,
+    /// Routes whose head could not be served since the queues began to be drained.
+    blocked: Vec<bool>,
+}
+
+impl WaitingRoom {
+    /// An empty room, as configured.
+    pub(super) fn new(config: &Config) -> WaitingRoom {
+        let routes = config.routes.len();
+        let rules = config.admission.waiting;
+        let forecast = || Box::new(Forecast::new(routes, config.expected_output.len()));
+        WaitingRoom {
+            settings: config.queue,
+            discipline: discipline(config),
+            tickets: 0,
+            waiting: 0,
+            by_route: vec![0; routes],
+            forecast: rules.early_rejection.then(forecast),
+            blocked: vec![false; routes],
+        }
     }
 
-    /// Joins the line and returns the number of the place.
-    pub(in crate::balance) fn join(&mut self, now: Time, guest: &Guest) -> u64 {
-        let number = self.number();
-        self.waiting += 1;
-        self.by_route[guest.route.index()] += 1;
-        match &mut self.room {
-            Some(room) => room.join(now, &Guest { number, ..*guest }),
-            None => self.lines[guest.route.index()].push_back(Place { key: guest.key, number }),
-        }
-        number
+    /// Returns the settings.
+    pub(super) const fn settings(&self) -> Queue {
+        self.settings
     }
 
-    /// Returns a number for a place elsewhere.
-    pub(in crate::balance) fn number(&mut self) -> u64 {
-        self.joined += 1;
-        self.joined
+    /// Returns how many wait.
+    pub(super) const fn waiting(&self) -> u32 {
+        self.waiting
     }
 
-    /// Leaves without being at the head; the entry of a plain line is dropped later.
-    pub(in crate::balance) fn leave(&mut self, route: RouteId, key: RequestKey) {
-        self.waiting -= 1;
-        self.by_route[route.index()] -= 1;
-        if let Some(room) = &mut self.room {
-            room.leave(key);
-        }
-    }
-
-    /// Returns the first of the line that still waits, dropping those that do not.
-    fn head(&mut self, route: RouteId, waits: impl Fn(&Place) -> bool) -> Option<Place> {
-        if let Some(room) = &self.room {
-            return room.entries(route).next().map(|(key, number)| Place { key, number });
-        }
-        let line = &mut self.lines[route.index()];
-        while let Some(place) = line.front() {
-            if waits(place) {
-                return Some(*place);
-            }
-            line.pop_front();
-        }
-        None
-    }
-
-    /// Takes the next one out: it is being served.
-    fn serve(&mut self, route: RouteId, key: RequestKey) {
-        match &mut self.room {
-            Some(room) => room.serve(key),
-            None => {
-                self.lines[route.index()].pop_front().expect("the line has a head");
-            }
-        }
-        self.waiting -= 1;
-        self.by_route[route.index()] -= 1;
+    /// Returns by route how many wait.
+    pub(super) fn by_route(&self) -> &[u32] {
+        &self.by_route
     }
 
     /// Returns how many wait on a route.
-    pub(in crate::balance) fn waiting_on(&self, route: RouteId) -> u32 {
+    pub(super) fn waiting_on(&self, route: RouteId) -> u32 {
         self.by_route[route.index()]
     }
 
-    /// Returns every entry of a line, those of requests that have left included.
-    pub(in crate::balance) fn entries(&self, route: RouteId) -> impl Iterator<Item = Place> {
-        let room = self.room.iter().flat_map(move |room| room.entries(route));
-        let room = room.map(|(key, number)| Place { key, number });
-        self.lines[route.index()].iter().copied().chain(room)
+    /// Returns how long a request may wait, where only this share of the queue is left.
+    pub(super) fn max_wait(&self, left: Option<Ratio>) -> Option<Span> {
+        let share = |wait: Span| left.map_or(wait, |left| Span(left.of(wait.0)));
+        self.settings.max_wait.map(share)
     }
 
-    /// Returns about how many would be served before the guest, itself included.
-    fn ahead(&self, now: Time, guest: &Guest) -> u64 {
-        match &self.room {
-            Some(room) => room.ahead(now, guest),
-            None => u64::from(self.by_route[guest.route.index()]) + 1,
-        }
-    }
-}
-
-/// The balancer's waiting room.
-impl Balancer {
-    /// Dispatches the request, or lets it wait, or turns it away.
-    pub(in crate::balance) fn place_or_wait(&mut self, key: RequestKey) {
-        self.place_or_wait_again(key, false);
+    /// Returns a number for a ticket elsewhere.
+    pub(super) const fn number(&mut self) -> u64 {
+        self.tickets += 1;
+        self.tickets
     }
 
-    /// The same for a request that may have been declared to wait before.
-    pub(in crate::balance) fn place_or_wait_again(&mut self, key: RequestKey, queued: bool) {
-        if self.homes[self.requests[key].lane as usize].is_none() {
-            return self.turn_away(key, Reject::NoNode);
-        }
-        // This call may have opened a node already, and those who wait go first.
-        self.serve_waiting();
-        if self.requests[key].refused != 0 {
-            return self.place_or_fail(key);
-        }
-        let route = self.requests[key].route;
-        if self.lines.by_route[route.index()] > 0 && self.has_quotas() {
-            // A node may be open for this one and not for those before it.
-            self.opened = true;
-            return self.wait(key, queued);
-        }
-        match self.place(key) {
-            Placed::Yes => {}
-            Placed::No => self.wait(key, queued),
-            Placed::Refused(reason) => self.turn_away(key, reason),
-            Placed::HeldBack => {
-                self.hold_back(key);
-                self.wait(key, queued);
-            }
-        }
-    }
-
-    /// Lets a tenant's requests wait until one of its attempts ends.
-    fn hold_back(&mut self, key: RequestKey) {
-        if let Some(room) = &mut self.lines.room {
-            room.park(self.requests[key].request.tenant, true);
-        }
-    }
-
-    /// Lets a request wait, unless there is no room for it or no use in it.
-    fn wait(&mut self, key: RequestKey, queued: bool) {
-        let guest = self.guest(key);
-        self.expect(&guest);
-        if let Some(forecast) = &self.forecast {
-            let due = self.due_of(key);
-            if forecast.too_late(self.now, self.lines.ahead(self.now, &guest), &due) {
-                return self.turn_away(key, Reject::TooLate);
-            }
-        }
-        let route = guest.route;
-        let mut max_wait = self.queue.max_wait;
-        if self.overload.is_some()
-            && let Some(left) = self.shortened(route)
-        {
-            self.touch(key, Rung::Queue);
-            let most = left.of(u64::from(self.queue.max));
-            if u64::from(self.lines.waiting_on(route)) >= most
-                && !self.make_room(&guest, Some(route))
-            {
-                return self.turn_away(key, Reject::QueueFull);
-            }
-            max_wait = max_wait.map(|wait| Span(left.of(wait.0)));
-        }
-        if self.lines.waiting >= self.queue.max && !self.make_room(&guest, None) {
-            return self.turn_away(key, Reject::QueueFull);
-        }
-        let number = self.lines.join(self.now, &guest);
-        self.requests[key].phase = Phase::Waiting(number);
-        let request = self.requests[key].request.id;
-        if !queued {
-            self.effects.events.push(Event::Queued { request, route });
-        }
-        if let Some(wait) = max_wait {
-            self.timers.after(self.now, wait, Alarm::GiveUp(key, number));
-        }
-        self.give_up_in_time(key, number);
-        if self.overload.is_some() {
-            self.watch_saturation();
-        }
-    }
-
-    /// What a room has to know of a request.
-    fn guest(&self, key: RequestKey) -> Guest {
-        let live = &self.requests[key];
-        let request = &live.request;
-        Guest {
+    /// What the room has to know of a request, and how long its answer is expected to be.
+    pub(super) fn describe(
+        key: RequestKey,
+        state: &RequestState,
+        expected: Tokens,
+    ) -> QueuedRequest {
+        let request = &state.request;
+        QueuedRequest {
             key,
             number: 0,
-            route: live.route,
+            route: state.route,
             tenant: request.tenant,
             priority: request.priority,
             deadline: request.deadline,
             prompt: request.prompt,
-            expected: self.expected(live),
+            expected,
         }
     }
 
-    /// In a full room somebody may have to give way to the guest, somebody of a route if only that is
-    /// full. Returns whether there is a place.
-    fn make_room(&mut self, guest: &Guest, of: Option<RouteId>) -> bool {
-        let room = self.lines.room.as_ref();
-        let victim = room.and_then(|room| room.victim(guest.priority, guest.tenant, of));
-        let Some(victim) = victim.filter(|_| self.queue.max > 0) else {
-            return false;
-        };
-        self.turn_away(victim, Reject::Displaced);
-        true
-    }
-
-    /// The band of a request for the forecast.
-    fn band(&self, key: RequestKey) -> usize {
-        match &self.lines.room {
-            Some(room) => usize::from(room.band(self.requests[key].request.priority)),
-            None => 0,
-        }
-    }
-
-    fn due_of(&self, key: RequestKey) -> Due {
-        let live = &self.requests[key];
-        let request = &live.request;
-        Due {
-            route: live.route,
-            band: self.band(key),
-            class: request.class,
-            deadline: request.deadline,
-            patience: request.deadline.since(request.arrived),
-        }
-    }
-
-    /// Tells the forecast, before it is asked, that somebody comes to wait where perhaps nobody did:
-    /// that nobody was served while nobody waited foretells nothing.
-    fn expect(&mut self, guest: &Guest) {
-        if self.forecast.is_none() {
-            return;
-        }
-        let band = self.band(guest.key);
-        let alone = match &self.lines.room {
-            Some(room) => room.waiting_in(guest.route, band) == 0,
-            None => self.lines.waiting_on(guest.route) == 0,
-        };
-        if let Some(forecast) = self.forecast.as_mut().filter(|_| alone) {
-            forecast.begins(self.now, guest.route, band);
-        }
-    }
-
-    /// A request without an attempt is rejected; one with attempts failed as its last one did.
-    pub(in crate::balance) fn turn_away(&mut self, key: RequestKey, reason: Reject) {
-        let fate =
-            self.requests[key].last.map_or(Fate::Rejected(reason), |(_, end)| Fate::Failed(end));
-        self.settle(key, fate);
-    }
-
-    /// Turns away those who wait on a route that has lost its last node.
-    pub(in crate::balance) fn turn_away_homeless(&mut self) {
-        for index in 0..self.routes.count() {
-            let route = RouteId(index as u16);
-            // The first lane of a route has all of its pools.
-            let lane = self.routes.first_lane(route) as usize;
-            while self.homes[lane].is_none()
-                && let Some(place) = self.head_of_line(route)
-            {
-                self.turn_away(place.key, Reject::NoNode);
+    /// Returns whether a request that comes to wait would be served too late, as far as can be
+    /// foretold. Before it is asked, the forecast hears that somebody comes to wait where perhaps
+    /// nobody did: that nobody was served while nobody waited foretells nothing.
+    pub(super) fn foresees_late(
+        &mut self,
+        now: Time,
+        waits: &QueuedRequest,
+        (class, arrived): (ClassId, Time),
+    ) -> bool {
+        let band = self.band(waits.priority);
+        let Some(forecast) = &mut self.forecast else { return false };
+        let (alone, ahead) = match &self.discipline {
+            Discipline::Fair(fair) => {
+                (fair.waiting_in(waits.route, band) == 0, fair.ahead(now, waits))
             }
+            Discipline::Fifo(_) => {
+                let there = self.by_route[waits.route.index()];
+                (there == 0, u64::from(there) + 1)
+            }
+        };
+        if alone {
+            forecast.begins(now, waits.route, band);
+        }
+        let deadline = waits.deadline;
+        let patience = deadline.since(arrived);
+        let wait = Wait { route: waits.route, band, class, deadline, patience };
+        forecast.too_late(now, ahead, &wait)
+    }
+
+    /// Returns whether there is a place for a request; or on its route, where only this share of the
+    /// places is left there. In a full room somebody may have to give way, somebody of the route if
+    /// only that is full.
+    pub(super) fn place_for(&self, waits: &QueuedRequest, left: Option<Ratio>) -> Place {
+        let max = self.settings.max;
+        let (full, of) = match left {
+            Some(left) => {
+                let there = u64::from(self.waiting_on(waits.route));
+                (there >= left.of(u64::from(max)), Some(waits.route))
+            }
+            None => (self.waiting >= max, None),
+        };
+        if !full {
+            return Place::Free;
+        }
+        let victim = match &self.discipline {
+            Discipline::Fair(fair) if max > 0 => fair.victim(waits.priority, waits.tenant, of),
+            _ => None,
+        };
+        victim.map_or(Place::None, Place::Of)
+    }
+
+    /// Joins the queue. Returns the number of the ticket.
+    pub(super) fn join(&mut self, now: Time, waits: &QueuedRequest) -> u64 {
+        let number = self.number();
+        self.waiting += 1;
+        self.by_route[waits.route.index()] += 1;
+        match &mut self.discipline {
+            Discipline::Fair(fair) => fair.join(now, &QueuedRequest { number, ..*waits }),
+            Discipline::Fifo(fifo) => fifo.join(waits.route, Ticket { key: waits.key, number }),
+        }
+        number
+    }
+
+    /// Leaves without being served.
+    pub(super) fn leave(&mut self, route: RouteId, key: RequestKey) {
+        self.waiting -= 1;
+        self.by_route[route.index()] -= 1;
+        if let Discipline::Fair(fair) = &mut self.discipline {
+            fair.leave(key);
         }
     }
 
-    /// Serves those who wait, in their order, as long as a node is open for them.
-    pub(in crate::balance) fn serve_waiting(&mut self) {
-        let opened = std::mem::take(&mut self.opened);
-        // A batch may have waited for it too.
-        self.due |= opened && !self.batchers.is_empty();
-        if !opened || self.lines.waiting == 0 {
-            return;
-        }
+    /// The queues begin to be drained: every route may have an open node.
+    pub(super) fn unblock(&mut self) {
         self.blocked.fill(false);
-        while let Some((route, key)) = self.next_in_line() {
-            if self.expire(key) {
-                continue;
-            }
-            match self.place(key) {
-                Placed::Yes => {
-                    self.lines.serve(route, key);
-                    let band = self.forecast.is_some().then(|| self.band(key));
-                    if let Some((forecast, band)) = self.forecast.as_mut().zip(band) {
-                        forecast.served(self.now, route, band);
-                    }
-                }
-                Placed::No => self.blocked[route.index()] = true,
-                Placed::Refused(reason) => self.turn_away(key, reason),
-                Placed::HeldBack => self.hold_back(key),
+    }
+
+    /// Nobody on this route can be served before the queues are drained again.
+    pub(super) fn block(&mut self, route: RouteId) {
+        self.blocked[route.index()] = true;
+    }
+
+    /// Returns the next to be served; never one of a route that is blocked.
+    pub(super) fn next(&mut self, now: Time, requests: &Requests) -> Option<(RouteId, RequestKey)> {
+        match &mut self.discipline {
+            Discipline::Fair(fair) => fair.next(now, &self.blocked),
+            Discipline::Fifo(fifo) => {
+                let next =
+                    fifo.first(&self.blocked, |it| requests.is_queued_with(it.key, it.number));
+                next.map(|(route, ticket)| (route, ticket.key))
             }
         }
     }
 
-    /// Returns the next of the room, or the one that came first among the heads of all lines; never
-    /// one of a route that is blocked.
-    fn next_in_line(&mut self) -> Option<(RouteId, RequestKey)> {
-        if let Some(room) = &mut self.lines.room {
-            return room.next(self.now, &self.blocked);
-        }
-        let mut first: Option<(u64, RouteId, RequestKey)> = None;
-        for index in 0..self.blocked.len() {
-            if self.blocked[index] {
-                continue;
-            }
-            let route = RouteId(index as u16);
-            if let Some(place) = self.head_of_line(route)
-                && first.is_none_or(|(number, ..)| place.number < number)
-            {
-                first = Some((place.number, route, place.key));
+    /// Returns the first of a route that still waits.
+    pub(super) fn head(&mut self, route: RouteId, requests: &Requests) -> Option<RequestKey> {
+        match &mut self.discipline {
+            Discipline::Fair(fair) => fair.entries(route).next().map(|(key, _)| key),
+            Discipline::Fifo(fifo) => {
+                let head = fifo.head(route, |it| requests.is_queued_with(it.key, it.number));
+                head.map(|ticket| ticket.key)
             }
         }
-        first.map(|(_, route, key)| (route, key))
     }
 
-    /// Returns the requests that wait on a route, those held for a batch included.
-    pub(in crate::balance) fn waiting_on(&self, route: RouteId) -> impl Iterator<Item = &Live> {
-        let waits = move |place: Place| {
-            let live = self.requests.get(place.key)?;
-            (live.phase == Phase::Waiting(place.number)).then_some(live)
+    /// Takes the next one out: it is being served.
+    pub(super) fn serve(
+        &mut self,
+        now: Time,
+        route: RouteId,
+        (key, priority): (RequestKey, Priority),
+    ) {
+        match &mut self.discipline {
+            Discipline::Fair(fair) => fair.serve(key),
+            Discipline::Fifo(fifo) => fifo.take_head(route),
+        }
+        self.waiting -= 1;
+        self.by_route[route.index()] -= 1;
+        let band = self.band(priority);
+        if let Some(forecast) = &mut self.forecast {
+            forecast.served(now, route, band);
+        }
+    }
+
+    /// A whole answer took so long on its node.
+    pub(super) fn on_answer(&mut self, class: ClassId, took: Span) {
+        if let Some(forecast) = &mut self.forecast {
+            forecast.took(class, took);
+        }
+    }
+
+    /// Lets a tenant's requests wait until one of its attempts ends.
+    pub(super) fn throttle(&mut self, tenant: TenantId) {
+        if let Discipline::Fair(fair) = &mut self.discipline {
+            fair.throttle(tenant, true);
+        }
+    }
+
+    /// One of the tenant's attempts has ended. Returns whether its requests waited for that.
+    pub(super) fn unthrottle(&mut self, tenant: TenantId) -> bool {
+        match &mut self.discipline {
+            Discipline::Fair(fair) if fair.is_throttled(tenant) => {
+                fair.throttle(tenant, false);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Returns whether a tenant's requests wait for one of its own attempts to end.
+    pub(super) fn is_throttled(&self, tenant: TenantId) -> bool {
+        match &self.discipline {
+            Discipline::Fair(fair) => fair.is_throttled(tenant),
+            Discipline::Fifo(_) => false,
+        }
+    }
+
+    /// Returns whether tenants are charged for what they are served.
+    pub(super) fn charges(&self) -> bool {
+        matches!(&self.discipline, Discipline::Fair(fair) if fair.is_fair())
+    }
+
+    /// An attempt of a tenant goes out: it is charged what its prompt and the expected answer are.
+    pub(super) fn charge(&mut self, tenant: TenantId, (prompt, expected): (Tokens, Tokens)) {
+        if let Discipline::Fair(fair) = &mut self.discipline {
+            fair.charge(tenant, service(prompt, expected), 0);
+        }
+    }
+
+    /// An attempt has ended that was charged so much and used so much.
+    pub(super) fn correct_charge(
+        &mut self,
+        tenant: TenantId,
+        (prompt, expected): (Tokens, Tokens),
+        (uncached, output): (Tokens, Tokens),
+    ) {
+        if let Discipline::Fair(fair) = &mut self.discipline {
+            fair.charge(tenant, service(uncached, output), service(prompt, expected));
+        }
+    }
+
+    /// Returns every ticket of a route, those of requests that have left included.
+    pub(super) fn tickets(&self, route: RouteId) -> impl Iterator<Item = Ticket> {
+        let (fifo, fair) = match &self.discipline {
+            Discipline::Fifo(fifo) => (Some(fifo), None),
+            Discipline::Fair(fair) => (None, Some(fair)),
         };
-        let pools = 0..self.batchers.len();
-        let held = pools.flat_map(|pool| self.held(PoolId(pool as u16)));
-        let held = held.map(|key| &self.requests[key]);
-        let held = held.filter(move |live| live.route == route);
-        self.lines.entries(route).filter_map(waits).chain(held)
+        let fair = fair.into_iter().flat_map(move |fair| fair.entries(route));
+        let fair = fair.map(|(key, number)| Ticket { key, number });
+        fifo.into_iter().flat_map(move |fifo| fifo.tickets(route)).chain(fair)
     }
 
-    fn head_of_line(&mut self, route: RouteId) -> Option<Place> {
-        let requests = &self.requests;
-        self.lines.head(route, |place| {
-            let live = requests.get(place.key);
-            live.is_some_and(|live| live.phase == Phase::Waiting(place.number))
-        })
+    /// Recounts everything.
+    pub(super) fn check(&self) -> Result<(), String> {
+        match &self.discipline {
+            Discipline::Fair(fair) if !fair.adds_up() => {
+                Err("I01: the waiting room does not add up".to_owned())
+            }
+            _ if self.waiting > self.settings.max => {
+                Err(format!("I06: {} wait, {} may", self.waiting, self.settings.max))
+            }
+            _ => Ok(()),
+        }
     }
+
+    /// The band of a priority for the forecast.
+    fn band(&self, priority: Priority) -> usize {
+        match &self.discipline {
+            Discipline::Fair(fair) => usize::from(fair.band(priority)),
+            Discipline::Fifo(_) => 0,
+        }
+    }
+}
+
+/// The order of service as configured: plain queues, unless more matters than who came first.
+fn discipline(config: &Config) -> Discipline {
+    let (rules, tenants) = (config.admission.waiting, &config.admission.tenants);
+    let Waiting { order, bands, fair, .. } = rules;
+    let routes = config.routes.len();
+    let holds = tenants.all().any(|tenant| tenant.limits.concurrency.is_some());
+    if order == Order::Fifo && bands.is_none() && !fair && !holds {
+        return Discipline::Fifo(FifoQueues::new(routes));
+    }
+    let mut queue = FairQueue::new(rules, routes, holds);
+    for (tenant, limits) in &tenants.named {
+        queue.weigh(*tenant, limits.weight);
+    }
+    Discipline::Fair(Box::new(queue))
 }

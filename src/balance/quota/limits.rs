@@ -12,7 +12,7 @@
 //! what it was expected to use at the prices of its dispatch. Days begin with the run, since the core
 //! has no calendar.
 //!
-//! This file only counts. What becomes of a request that does not fit is `gate`'s to say.
+//! This file only counts. What becomes of a request that does not fit is for `quota` to say.
 
 use crate::balance::spec::node::Limits;
 use crate::unit::{Cost, Span, Time, Tokens};
@@ -173,7 +173,7 @@ impl Quota {
 
 /// The money of one tenant.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in crate::balance) struct Purse {
+pub(in crate::balance) struct DailyBudget {
     /// `None` without end.
     limit: Option<Cost>,
     day: u64,
@@ -181,11 +181,11 @@ pub(in crate::balance) struct Purse {
     reserved: Cost,
 }
 
-impl Purse {
-    pub(in crate::balance) fn new(budget: Option<u64>) -> Purse {
+impl DailyBudget {
+    pub(in crate::balance) fn new(budget: Option<u64>) -> DailyBudget {
         // A micro-dollar is a million pico-dollars.
         let limit = budget.map(|micros| Cost(u128::from(micros) * 1_000_000));
-        Purse { limit, ..Purse::default() }
+        DailyBudget { limit, ..DailyBudget::default() }
     }
 
     /// What was spent today, and what is reserved.
@@ -277,7 +277,7 @@ mod tests {
             budget in 1_u64..1_000,
             asks in prop::collection::vec((1_u64..300_000_000, 0_u64..100, any::<bool>(), 0_u64..30_000), 1..100),
         ) {
-            let mut purse = Purse::new(Some(budget));
+            let mut budgeted = DailyBudget::new(Some(budget));
             let (mut now, mut open) = (Time::ZERO, Vec::new());
             let (mut spent, mut day, mut worst) = (0_u128, 0, 0_u128);
             for (cost, off, end, pause) in asks {
@@ -288,15 +288,15 @@ mod tests {
                 if end && let Some((reserved, off)) = open.pop() {
                     let paid = Cost(u128::from(reserved) * u128::from(off) / 50);
                     worst += paid.0.saturating_sub(u128::from(reserved));
-                    purse.settle(now, Cost(u128::from(reserved)), paid);
+                    budgeted.settle(now, Cost(u128::from(reserved)), paid);
                     spent += paid.0;
-                } else if purse.refusal(now, Cost(u128::from(cost))).is_none() {
-                    purse.reserve(Cost(u128::from(cost)));
+                } else if budgeted.refusal(now, Cost(u128::from(cost))).is_none() {
+                    budgeted.reserve(Cost(u128::from(cost)));
                     open.push((cost, off));
                 }
                 let held: u64 = open.iter().map(|(cost, _)| cost).sum();
-                prop_assert_eq!(purse.reserved(), Cost(u128::from(held)));
-                prop_assert_eq!(purse.used(now), Cost(spent + u128::from(held)));
+                prop_assert_eq!(budgeted.reserved(), Cost(u128::from(held)));
+                prop_assert_eq!(budgeted.used(now), Cost(spent + u128::from(held)));
                 // Today's spending stays within the budget, but for what estimates were short of.
                 prop_assert!(spent <= u128::from(budget) * 1_000_000 + worst);
             }

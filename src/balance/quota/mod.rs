@@ -1,30 +1,29 @@
-//! The gate: the balancer's books about limits of tenants, pools and nodes, and who is held back or
-//! turned away because of them.
+//! Quotas: what tenants and pools may take, and who is held back or turned away because of that.
 //!
 //! Three things hold a request back, each with a name: its tenant has as many attempts under way as
 //! it may (its other requests wait with it, those of other tenants do not), its pool takes no more
 //! (it goes to the next pool, or waits), or the quota of a node is used up (the node is no candidate
-//! until some of it has come back; asking it would only earn a 429). Three things turn it away: its
-//! tenant's limit a minute, its tenant's money for the day, and an overload (see `ladder`).
+//! until some of it has come back; asking it would only earn a 429: those quotas are kept with the
+//! nodes). Two things turn it away: its tenant's limit a minute, and its tenant's money for the day.
 //!
-//! A tenant's limits a minute count requests as the client sees them, taken when they arrive and
-//! corrected when they are settled; all others count attempts, taken at dispatch and corrected when
-//! they end. Everything here is off, and then costs one branch, unless a configuration asks for it.
+//! A tenant's limits a minute count requests as the client sees them, reserved when they arrive and
+//! settled when they end; all others count attempts, reserved at dispatch and settled when they end.
+//! Everything here is off, and then costs one branch, unless a configuration asks for it.
 
 pub(super) mod limits;
 
+use std::collections::BTreeMap;
+
 use slotmap::SecondaryMap;
 
-use super::balancer::Balancer;
-use super::queue::fair::{ByTenant, service};
-use super::requests::{Choice, RequestKey, Try, TryKey};
+use super::by_tenant::ByTenant;
+use super::requests::{AttemptState, RequestKey, RequestState, Requests};
 use super::spec::admission::{TenantLimits, Tenants};
 use super::spec::config::Config;
-use super::spec::node::{Limits, Prices, Tier};
-use super::timer::Alarm;
+use super::spec::node::{Limits, Prices};
 use super::vocabulary::outcome::{Fate, Reject, Usage};
 use crate::unit::{Cost, PoolId, Span, TenantId, Time, Tokens};
-use limits::{Purse, Quota};
+use limits::{DailyBudget, Quota};
 
 /// What one tenant has under way.
 #[derive(Debug, Default)]
@@ -34,63 +33,85 @@ struct Tenant {
     known: bool,
     in_flight: u32,
     quota: Quota,
-    purse: Purse,
+    budget: DailyBudget,
 }
 
 /// What one pool takes.
 #[derive(Debug)]
-struct PoolGate {
+struct PoolQuota {
     concurrency: Option<u32>,
     quota: Quota,
 }
 
-/// What was taken for a request at its arrival.
+/// What was reserved for a request at its arrival.
 #[derive(Clone, Copy, Debug)]
-struct Taken {
+struct Reserved {
     tokens: u64,
     at: Time,
 }
 
-/// The books.
+/// Whether a pool takes one more request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PoolVerdict {
+    /// It does.
+    Takes,
+    /// It has as many as it may.
+    Full,
+    /// Its quota has room for it after so long.
+    After(Span),
+}
+
+/// The quotas of tenants and pools, and what is reserved of them.
 #[derive(Debug)]
-pub(in crate::balance) struct Gate {
+pub(super) struct Quotas {
     rules: Tenants,
+    /// Whether anything is limited: tenants, pools or nodes.
+    on: bool,
     /// Whether tenants are counted at all.
     counts_tenants: bool,
     tenants: ByTenant<Tenant>,
     /// By pool; empty if no pool has limits.
-    pools: Vec<Option<PoolGate>>,
-    taken: SecondaryMap<RequestKey, Taken>,
-    /// When the earliest alarm rings that somebody's quota may suffice.
-    wakes: Time,
+    pools: Vec<Option<PoolQuota>>,
+    reserved: SecondaryMap<RequestKey, Reserved>,
+    /// When the earliest timer goes off that somebody's quota may suffice.
+    refill: Time,
 }
 
-impl Gate {
-    /// The books, if there is anything to keep.
-    pub(in crate::balance) fn new(config: &Config) -> Option<Box<Gate>> {
+/// What an attempt is expected to cost.
+fn expected_cost(prices: &Prices, prompt: Tokens, expected: Tokens) -> Cost {
+    prices.of(&Usage { input: prompt, cached: Tokens::ZERO, output: expected })
+}
+
+impl Quotas {
+    /// The quotas of a configuration, with nothing reserved.
+    pub(super) fn new(config: &Config) -> Quotas {
         let rules = &config.admission.tenants;
         let pools = config.pools.iter().any(|pool| !pool.limits.are_none());
-        let quotas = config.admission.counts_quotas(&config.nodes);
-        if rules.are_free() && !pools && !quotas {
-            return None;
-        }
-        let gate = |limits: &Limits| {
+        let nodes = config.admission.counts_quotas(&config.nodes);
+        let quota = |limits: &Limits| {
             (!limits.are_none())
-                .then(|| PoolGate { concurrency: limits.concurrency, quota: Quota::new(limits) })
+                .then(|| PoolQuota { concurrency: limits.concurrency, quota: Quota::new(limits) })
         };
-        let pools = if pools {
-            config.pools.iter().map(|pool| gate(&pool.limits)).collect()
-        } else {
-            Vec::new()
-        };
-        Some(Box::new(Gate {
+        let limited = config.pools.iter().filter(|_| pools);
+        Quotas {
+            on: !rules.are_free() || pools || nodes,
             counts_tenants: !rules.are_free(),
             rules: rules.clone(),
             tenants: ByTenant::new(),
-            pools,
-            taken: SecondaryMap::new(),
-            wakes: Time::MAX,
-        }))
+            pools: limited.map(|pool| quota(&pool.limits)).collect(),
+            reserved: SecondaryMap::new(),
+            refill: Time::MAX,
+        }
+    }
+
+    /// Returns whether anything is limited.
+    pub(super) const fn is_on(&self) -> bool {
+        self.on
+    }
+
+    /// Returns whether tenants are counted.
+    pub(super) const fn counts_tenants(&self) -> bool {
+        self.counts_tenants
     }
 
     fn tenant(&mut self, id: TenantId) -> &mut Tenant {
@@ -99,38 +120,29 @@ impl Gate {
             tenant.known = true;
             tenant.limits = *self.rules.of(id);
             tenant.quota = Quota::new(&tenant.limits.limits);
-            tenant.purse = Purse::new(tenant.limits.budget);
+            tenant.budget = DailyBudget::new(tenant.limits.budget);
         }
         tenant
     }
 
-    fn pool(&mut self, pool: PoolId) -> Option<&mut PoolGate> {
+    fn pool(&mut self, pool: PoolId) -> Option<&mut PoolQuota> {
         self.pools.get_mut(pool.index())?.as_mut()
     }
-}
 
-/// What an attempt is expected to cost.
-fn expected_cost(prices: &Prices, prompt: Tokens, expected: Tokens) -> Cost {
-    prices.of(&Usage { input: prompt, cached: Tokens::ZERO, output: expected })
-}
-
-impl Balancer {
-    /// Tokens the next attempt of a request is expected to use.
-    pub(in crate::balance) fn expected_tokens(&self, key: RequestKey) -> u64 {
-        let live = &self.requests[key];
-        live.request.prompt.0.saturating_add(self.expected(live).0)
-    }
-
-    /// Returns why a request that arrives may not come in, and books it if it may.
-    pub(in crate::balance) fn knock(&mut self, key: RequestKey) -> Option<Reject> {
-        let tokens = self.expected_tokens(key);
-        let (now, id) = (self.now, self.requests[key].request.tenant);
-        let gate = self.gate.as_mut()?;
-        if !gate.counts_tenants {
+    /// A request of so many tokens arrives. Returns why it may not come in; if it may, it is reserved
+    /// what it is expected to use.
+    pub(super) fn admit(
+        &mut self,
+        now: Time,
+        key: RequestKey,
+        tenant: TenantId,
+        tokens: u64,
+    ) -> Option<Reject> {
+        if !self.counts_tenants {
             return None;
         }
-        let tenant = gate.tenant(id);
-        if let Some(until) = tenant.purse.refusal(now, Cost(1)) {
+        let tenant = self.tenant(tenant);
+        if let Some(until) = tenant.budget.refusal(now, Cost(1)) {
             return Some(Reject::Budget(until));
         }
         if tenant.limits.limits.by_the_minute() {
@@ -139,211 +151,193 @@ impl Balancer {
                 return Some(Reject::TenantRate(wait));
             }
             tenant.quota.take(now, tokens);
-            gate.taken.insert(key, Taken { tokens, at: now });
+            self.reserved.insert(key, Reserved { tokens, at: now });
         }
         None
     }
 
-    /// A request has its end: what was taken for it at its arrival is corrected.
-    pub(in crate::balance) fn leave_gate(&mut self, key: RequestKey, fate: Fate, usage: Usage) {
-        let now = self.now;
-        let live = &self.requests[key];
-        let (id, prompt) = (live.request.tenant, live.request.prompt);
-        let (dispatched, started) = (live.dispatched.is_some(), usage.output > Tokens::ZERO);
-        let Some(gate) = &mut self.gate else { return };
-        let Some(taken) = gate.taken.remove(key) else { return };
-        let quota = &mut gate.tenant(id).quota;
-        if !dispatched {
-            quota.undo(now, taken.at, taken.tokens);
+    /// A request has its end: what was reserved for it at its arrival is corrected.
+    pub(super) fn settle_request(
+        &mut self,
+        now: Time,
+        key: RequestKey,
+        state: &RequestState,
+        fate: Fate,
+        usage: Usage,
+    ) {
+        if !self.counts_tenants {
+            return;
+        }
+        let Some(reserved) = self.reserved.remove(key) else { return };
+        let quota = &mut self.tenant(state.request.tenant).quota;
+        if state.dispatched.is_none() {
+            quota.undo(now, reserved.at, reserved.tokens);
             return;
         }
         let used = match fate {
             Fate::Completed => usage.input + usage.output,
-            _ if started => prompt + usage.output,
+            _ if usage.output > Tokens::ZERO => state.request.prompt + usage.output,
             _ => Tokens::ZERO,
         };
-        quota.settle(now, taken.at, taken.tokens, used.0);
+        quota.settle(now, reserved.at, reserved.tokens, used.0);
     }
 
     /// Returns whether the tenant has as much under way as it may.
-    pub(in crate::balance) fn is_held_back(&mut self, key: RequestKey) -> bool {
-        let id = self.requests[key].request.tenant;
-        let Some(gate) = self.gate.as_mut().filter(|gate| gate.counts_tenants) else {
+    pub(super) fn is_full(&mut self, tenant: TenantId) -> bool {
+        if !self.counts_tenants {
             return false;
-        };
-        let tenant = gate.tenant(id);
+        }
+        let tenant = self.tenant(tenant);
         tenant.limits.limits.concurrency.is_some_and(|most| tenant.in_flight >= most)
     }
 
-    /// Returns whether the pool takes one more request now; if only its quota is used up, sets an
-    /// alarm for when it may.
-    pub(in crate::balance) fn pool_takes(&mut self, key: RequestKey, pool: PoolId) -> bool {
-        if self.gate.as_ref().is_none_or(|gate| gate.pools.is_empty()) {
-            return true;
+    /// Returns whether some pool has limits.
+    pub(super) const fn limits_pools(&self) -> bool {
+        !self.pools.is_empty()
+    }
+
+    /// Returns whether a pool with so many attempts in flight takes one more of so many tokens.
+    pub(super) fn pool_verdict(
+        &mut self,
+        now: Time,
+        pool: PoolId,
+        in_flight: u64,
+        tokens: u64,
+    ) -> PoolVerdict {
+        let Some(pool) = self.pool(pool) else { return PoolVerdict::Takes };
+        if pool.concurrency.is_some_and(|most| in_flight >= u64::from(most)) {
+            return PoolVerdict::Full;
         }
-        let now = self.now;
-        let (in_flight, _) = self.fleet.pool_load(pool);
-        let tokens = self.expected_tokens(key);
-        let Some(gate) = self.gate.as_mut().and_then(|gate| gate.pool(pool)) else {
-            return true;
-        };
-        if gate.concurrency.is_some_and(|most| in_flight >= u64::from(most)) {
+        match pool.quota.wait(now, tokens) {
+            Span::ZERO => PoolVerdict::Takes,
+            wait => PoolVerdict::After(wait),
+        }
+    }
+
+    /// Somebody waits for a quota that suffices at `at`. Returns whether a timer is to be set for
+    /// then; it is then held for set.
+    pub(super) fn await_refill(&mut self, at: Time) -> bool {
+        let earlier = self.on && at < self.refill;
+        if earlier {
+            self.refill = at;
+        }
+        earlier
+    }
+
+    /// Returns when a quota that somebody waits for may suffice, if a timer is set for that.
+    pub(super) fn next_refill(&self) -> Option<Time> {
+        (self.refill < Time::MAX).then_some(self.refill)
+    }
+
+    /// A timer has gone off. Of several the later ones find nobody, or set themselves again.
+    pub(super) const fn on_refill(&mut self) {
+        self.refill = Time::MAX;
+    }
+
+    /// Returns why a tenant may not pay for an attempt at these prices, if it may not.
+    pub(super) fn overspends(
+        &mut self,
+        now: Time,
+        tenant: TenantId,
+        prices: &Prices,
+        (prompt, expected): (Tokens, Tokens),
+    ) -> Option<Reject> {
+        if !self.counts_tenants {
+            return None;
+        }
+        let cost = expected_cost(prices, prompt, expected);
+        self.tenant(tenant).budget.refusal(now, cost).map(Reject::Budget)
+    }
+
+    /// Reserves what an attempt that is being dispatched is expected to use.
+    pub(super) fn reserve(
+        &mut self,
+        now: Time,
+        tenant: TenantId,
+        pool: PoolId,
+        attempt: &AttemptState,
+    ) {
+        if !self.on {
+            return;
+        }
+        if let Some(pool) = self.pool(pool) {
+            pool.quota.take(now, attempt.reserved());
+        }
+        if self.counts_tenants {
+            let (prompt, expected) = (attempt.facts.prompt, attempt.facts.expected);
+            let tenant = self.tenant(tenant);
+            tenant.in_flight += 1;
+            tenant.budget.reserve(expected_cost(&attempt.prices, prompt, expected));
+        }
+    }
+
+    /// An attempt has ended: what was reserved for it is corrected by what it used. Returns whether
+    /// its pool may take another one now.
+    pub(super) fn settle_attempt(
+        &mut self,
+        now: Time,
+        tenant: TenantId,
+        pool: PoolId,
+        attempt: &AttemptState,
+        usage: &Usage,
+    ) -> bool {
+        if !self.on {
             return false;
         }
-        let wait = gate.quota.wait(now, tokens);
-        if wait > Span::ZERO {
-            self.wake_in(wait);
-        }
-        wait == Span::ZERO
-    }
-
-    /// Some nodes of a pool may be no candidates for want of quota only: looks again when the first
-    /// of them has enough.
-    pub(in crate::balance) fn await_quota(&mut self, key: RequestKey, pool: PoolId) {
-        let (now, tokens) = (self.now, self.expected_tokens(key));
-        let require = self.routes.get(self.requests[key].route).require;
-        let open = Tier::ALL.iter().flat_map(|&tier| self.fleet.open(pool, tier));
-        let fit = open.filter(|&&node| self.fleet.node(node).spec.tags & require == require);
-        let wait = fit.map(|&node| self.fleet.quota_wait(node, now, tokens)).min();
-        if let Some(wait) = wait.filter(|wait| *wait > Span::ZERO) {
-            self.wake_in(wait);
-        }
-    }
-
-    fn wake_in(&mut self, wait: Span) {
-        let at = self.now + wait;
-        if let Some(gate) = self.gate.as_mut().filter(|gate| at < gate.wakes) {
-            gate.wakes = at;
-            self.timers.at(at, Alarm::Allowance);
-        }
-    }
-
-    /// Returns when a quota that somebody waits for may suffice, if somebody does.
-    pub(in crate::balance) fn next_allowance(&self) -> Option<Time> {
-        let wakes = self.gate.as_ref().map(|gate| gate.wakes);
-        wakes.filter(|at| *at < Time::MAX && self.lines.waiting > 0)
-    }
-
-    /// Somebody's quota may suffice now.
-    pub(in crate::balance) fn allowance(&mut self) {
-        if let Some(gate) = &mut self.gate {
-            // Of several alarms the later ones find nobody, or set themselves again.
-            gate.wakes = Time::MAX;
-        }
-        self.opened = true;
-    }
-
-    /// Returns why the attempt may not be paid for, if it may not.
-    pub(in crate::balance) fn overspends(
-        &mut self,
-        key: RequestKey,
-        choice: &Choice,
-    ) -> Option<Reject> {
-        let prices = self.fleet.node(choice.node).prices();
-        let live = &self.requests[key];
-        let (now, id, prompt) = (self.now, live.request.tenant, live.request.prompt);
-        let expected = self.expected(live);
-        let gate = self.gate.as_mut().filter(|gate| gate.counts_tenants)?;
-        let cost = expected_cost(&prices, prompt, expected);
-        gate.tenant(id).purse.refusal(now, cost).map(Reject::Budget)
-    }
-
-    /// Books an attempt that is being dispatched.
-    pub(in crate::balance) fn book(&mut self, key: TryKey) {
-        let now = self.now;
-        let this = &self.tries[key];
-        let (prompt, expected) = (this.sent.prompt, this.sent.expected);
-        let (id, pool) =
-            (self.requests[this.request].request.tenant, self.fleet.node(this.node).home().0);
-        let tokens = prompt.0.saturating_add(expected.0);
-        self.fleet.take_quota(this.node, now, tokens);
-        if let Some(room) = &mut self.lines.room {
-            room.charge(id, service(prompt, expected), 0);
-        }
-        let Some(gate) = &mut self.gate else { return };
-        if let Some(pool) = gate.pool(pool) {
-            pool.quota.take(now, tokens);
-        }
-        if gate.counts_tenants {
-            let tenant = gate.tenant(id);
-            tenant.in_flight += 1;
-            tenant.purse.reserve(expected_cost(&this.prices, prompt, expected));
-        }
-    }
-
-    /// Corrects what was booked for an attempt that has ended.
-    pub(in crate::balance) fn unbook(&mut self, this: &Try, usage: &Usage) {
-        let now = self.now;
-        let (prompt, expected) = (this.sent.prompt, this.sent.expected);
-        let (id, pool) =
-            (self.requests[this.request].request.tenant, self.fleet.node(this.node).home().0);
-        let (taken, used) = (prompt.0.saturating_add(expected.0), (usage.input + usage.output).0);
-        self.fleet.settle_quota(this.node, now, this.dispatched, taken, used);
-        if let Some(room) = &mut self.lines.room {
-            let served = service(usage.input.less(usage.cached), usage.output);
-            room.charge(id, served, service(prompt, expected));
-        }
-        let Some(gate) = &mut self.gate else { return };
-        if let Some(pool) = gate.pool(pool) {
-            pool.quota.settle(now, this.dispatched, taken, used);
-            // Its nodes may have been open all the time.
-            self.opened |= pool.concurrency.is_some();
-        }
-        if gate.counts_tenants {
-            let tenant = gate.tenant(id);
+        let used = (usage.input + usage.output).0;
+        let frees = self.pool(pool).is_some_and(|pool| {
+            pool.quota.settle(now, attempt.dispatched, attempt.reserved(), used);
+            pool.concurrency.is_some()
+        });
+        if self.counts_tenants {
+            let (prompt, expected) = (attempt.facts.prompt, attempt.facts.expected);
+            let tenant = self.tenant(tenant);
             tenant.in_flight -= 1;
-            let reserved = expected_cost(&this.prices, prompt, expected);
-            tenant.purse.settle(now, reserved, this.prices.of(usage));
-            if let Some(room) = self.lines.room.as_mut().filter(|room| room.is_parked(id)) {
-                room.park(id, false);
-                self.opened = true;
-            }
+            let reserved = expected_cost(&attempt.prices, prompt, expected);
+            tenant.budget.settle(now, reserved, attempt.prices.of(usage));
         }
+        frees
     }
 
-    /// Returns whether a pool takes more attempts, its quota left aside.
-    pub(in crate::balance) fn pool_has_room(&self, pool: PoolId) -> bool {
-        let gates = self.gate.as_ref().map_or(&[][..], |gate| &gate.pools);
-        let most = gates.get(pool.index()).and_then(|gate| gate.as_ref()?.concurrency);
-        most.is_none_or(|most| self.fleet.pool_load(pool).0 < u64::from(most))
+    /// Returns whether a pool with so many attempts in flight takes more, its quota left aside.
+    pub(super) fn pool_has_room(&self, pool: PoolId, in_flight: u64) -> bool {
+        let most = self.pools.get(pool.index()).and_then(|pool| pool.as_ref()?.concurrency);
+        most.is_none_or(|most| in_flight < u64::from(most))
     }
 
-    /// Returns whether somebody's quota may be what a request waits for.
-    pub(in crate::balance) fn has_quotas(&self) -> bool {
-        let Some(gate) = &self.gate else { return false };
-        let of_pool =
-            |pool: &PoolGate| pool.quota.requests.is_some() || pool.quota.tokens.is_some();
-        self.fleet.has_quotas() || gate.pools.iter().flatten().any(of_pool)
+    /// Returns whether a pool's limit a minute may be what a request waits for.
+    pub(super) fn limits_pools_by_the_minute(&self) -> bool {
+        let by_the_minute =
+            |pool: &PoolQuota| pool.quota.requests.is_some() || pool.quota.tokens.is_some();
+        self.pools.iter().flatten().any(by_the_minute)
     }
 
-    /// Recounts what tenants have under way.
-    pub(in crate::balance) fn gate_adds_up(&self) -> Result<(), String> {
-        let Some(gate) = self.gate.as_ref().filter(|gate| gate.counts_tenants) else {
+    /// Recounts what tenants have under way; `bounded` says whether it must be as much as they may at
+    /// most.
+    pub(super) fn check(&self, requests: &Requests, bounded: bool) -> Result<(), String> {
+        if !self.counts_tenants {
             return Ok(());
-        };
-        let mut counts: std::collections::BTreeMap<TenantId, (u32, Cost)> = Default::default();
-        for this in self.tries.values() {
-            let (count, cost) =
-                counts.entry(self.requests[this.request].request.tenant).or_default();
-            *count += 1;
-            *cost += expected_cost(&this.prices, this.sent.prompt, this.sent.expected);
         }
-        let in_flight: u32 = gate.tenants.values().map(|tenant| tenant.in_flight).sum();
-        if in_flight as usize != self.tries.len() {
-            return Err(format!(
-                "I26: {in_flight} attempts by tenant, {} in all",
-                self.tries.len()
-            ));
+        let mut counts: BTreeMap<TenantId, (u32, Cost)> = BTreeMap::new();
+        for this in requests.attempts() {
+            let (count, cost) = counts.entry(requests[this.request].request.tenant).or_default();
+            *count += 1;
+            *cost += expected_cost(&this.prices, this.facts.prompt, this.facts.expected);
+        }
+        let in_flight: u32 = self.tenants.values().map(|tenant| tenant.in_flight).sum();
+        let all = requests.attempts().len();
+        if in_flight as usize != all {
+            return Err(format!("I26: {in_flight} attempts by tenant, {all} in all"));
         }
         for (id, (count, cost)) in counts {
-            let Some(tenant) = gate.tenants.get(id) else {
-                return Err(format!("I26: tenant {} is not in the books", id.0));
+            let Some(tenant) = self.tenants.get(id) else {
+                return Err(format!("I26: tenant {} has no account", id.0));
             };
-            if tenant.in_flight != count || tenant.purse.reserved() != cost {
+            if tenant.in_flight != count || tenant.budget.reserved() != cost {
                 return Err(format!("I26: tenant {} has {count} attempts under way", id.0));
             }
             let most = tenant.limits.limits.concurrency;
-            if self.batchers.is_empty() && most.is_some_and(|most| count > most) {
+            if bounded && most.is_some_and(|most| count > most) {
                 return Err(format!(
                     "I26: tenant {} has {count} attempts, may have {most:?}",
                     id.0

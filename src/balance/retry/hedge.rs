@@ -8,52 +8,51 @@
 //! route degrades to. It needs room in its budget (a share of first attempts and of their prompt
 //! tokens), and there is none while anybody waits or the pools are busy: a hedge is then in the way
 //! of somebody's first attempt, and hedging on a delay that load made long feeds on itself.
-//! What fails is not hedged here: that is `failover`. A hedge is no retry, and a request has one.
+//! What fails is not hedged: it is tried again (see `retry`). A hedge is no retry, and a request has one.
 
-use crate::balance::balancer::Balancer;
-use crate::balance::requests::{Choice, Phase, Reach, RequestKey, Running, Try, TryKey};
-use crate::balance::routing::Degrading;
-use crate::balance::spec::retry::{
-    ATTEMPTS_MAX, HEDGE_SAMPLES_MIN, HEDGES_BURST, HedgeAfter, HedgeSpec,
-};
-use crate::balance::spec::route::Choose;
-use crate::balance::timer::Alarm;
-use crate::balance::vocabulary::event::{Event, NoHedge};
+use crate::balance::spec::retry::{HEDGE_SAMPLES_MIN, HEDGES_BURST, HedgeAfter, HedgeSpec};
+use crate::balance::vocabulary::event::NoHedge;
 use crate::balance::vocabulary::outcome::{End, Stage};
-use crate::unit::{ClassId, NodeId, PoolId, Ratio, RegionId, Span, Tokens};
+use crate::unit::{ClassId, PoolId, Ratio, Span, Tokens};
 
 /// Prompt tokens that may come at once in hedges; so no longer prompt is ever hedged.
 const TOKENS_BURST: u64 = 200_000;
 
-/// A region that nodes do not name.
-const NOWHERE: RegionId = RegionId(0);
-
-/// What the machine knows of hedging.
+/// What is known of hedging; nothing where no request is hedged.
 #[derive(Debug)]
-pub(in crate::balance) struct Hedger {
-    spec: HedgeSpec,
-    purse: Purse,
+pub(in crate::balance) struct Hedging {
+    spec: Option<HedgeSpec>,
+    budget: HedgeBudget,
     /// By pool, then class, as far as they were heard of. Only where a quantile is asked for.
     first_tokens: Vec<Vec<Delays>>,
 }
 
-impl Hedger {
-    pub(in crate::balance) fn new(spec: HedgeSpec) -> Hedger {
-        Hedger { spec, purse: Purse::default(), first_tokens: Vec::new() }
+impl Hedging {
+    /// Hedging as configured.
+    pub(super) fn new(spec: Option<HedgeSpec>) -> Hedging {
+        Hedging { spec, budget: HedgeBudget::default(), first_tokens: Vec::new() }
     }
 
     /// A first attempt was dispatched.
-    pub(in crate::balance) fn earn(&mut self, prompt: Tokens) {
-        self.purse.earn(self.spec.budget, prompt);
+    pub(in crate::balance) fn on_first_attempt(&mut self, prompt: Tokens) {
+        if let Some(spec) = &self.spec {
+            self.budget.earn(spec.budget, prompt);
+        }
     }
 
     /// Returns how long a first token of such a request may take before it is hedged, if that is
     /// known and it may be at all.
-    fn delay(&self, pool: PoolId, class: ClassId, prompt: Tokens) -> Option<Span> {
-        if self.spec.prompt_max.is_some_and(|most| prompt > most) {
+    pub(in crate::balance) fn delay(
+        &self,
+        pool: PoolId,
+        class: ClassId,
+        prompt: Tokens,
+    ) -> Option<Span> {
+        let spec = self.spec?;
+        if spec.prompt_max.is_some_and(|most| prompt > most) {
             return None;
         }
-        match self.spec.after {
+        match spec.after {
             HedgeAfter::Fixed(span) => Some(span),
             HedgeAfter::Quantile(_) => {
                 self.first_tokens.get(pool.index())?.get(class.index())?.quantile()
@@ -61,32 +60,71 @@ impl Hedger {
         }
     }
 
-    /// A first token came, or was given up after so long. That it was given up moves no quantile
-    /// that is below: it was late for that one, and where above it would have been does not matter.
-    pub(in crate::balance) fn learn(&mut self, pool: PoolId, class: ClassId, took: Span) {
-        if let HedgeAfter::Quantile(which) = self.spec.after {
-            let (pool, class) = (pool.index(), class.index());
-            if self.first_tokens.len() <= pool {
-                self.first_tokens.resize_with(pool + 1, Vec::new);
-            }
-            let classes = &mut self.first_tokens[pool];
-            if classes.len() <= class {
-                classes.resize_with(class + 1, Delays::default);
-            }
-            classes[class].learn(took, which);
+    /// Returns whether so many attempts in flight where so many may be are too many for work that may
+    /// be in vain.
+    pub(in crate::balance) fn is_saturated(&self, (in_flight, capacity): (u64, u64)) -> bool {
+        let most = self.spec.map_or(Ratio::ZERO, |spec| spec.saturation);
+        u128::from(in_flight) * u128::from(Ratio::ONE.0)
+            >= u128::from(capacity) * u128::from(most.0)
+    }
+
+    /// Says whether the budget has room for a hedge.
+    ///
+    /// # Errors
+    /// If it has none.
+    pub(in crate::balance) fn afford(&self, prompt: Tokens) -> Result<(), NoHedge> {
+        let affords = self.spec.is_some() && self.budget.affords(prompt);
+        affords.then_some(()).ok_or(NoHedge::Budget)
+    }
+
+    /// A hedge goes out.
+    pub(in crate::balance) fn spend(&mut self, prompt: Tokens) {
+        self.budget.spend(prompt);
+    }
+
+    /// The first token of an attempt came after so long, or had not come then and the attempt was
+    /// given up for this reason.
+    ///
+    /// That it was given up moves no quantile that is below: it was late for that one, and where above
+    /// it would have been does not matter.
+    pub(in crate::balance) fn learn(
+        &mut self,
+        (pool, class): (PoolId, ClassId),
+        took: Span,
+        gave_up: Option<End>,
+        hedge: bool,
+    ) {
+        // A hedge that lost was given up early: it says nothing of late ones.
+        let counts = match gave_up {
+            None | Some(End::TimedOut(Stage::FirstToken)) => true,
+            Some(End::Outrun) => !hedge,
+            Some(_) => false,
+        };
+        let Some(HedgeAfter::Quantile(which)) = self.spec.map(|spec| spec.after) else { return };
+        if !counts {
+            return;
         }
+        let (pool, class) = (pool.index(), class.index());
+        if self.first_tokens.len() <= pool {
+            self.first_tokens.resize_with(pool + 1, Vec::new);
+        }
+        let classes = &mut self.first_tokens[pool];
+        if classes.len() <= class {
+            classes.resize_with(class + 1, Delays::default);
+        }
+        classes[class].learn(took, which);
     }
 }
 
 /// What hedges may still use: filled by first attempts, used up by hedges. It needs no clock, so it
 /// also holds when requests last minutes. In millionths of requests and tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Purse {
+struct HedgeBudget {
     requests: u64,
     tokens: u64,
 }
 
-impl Purse {
+impl HedgeBudget {
     const ONE: u64 = Ratio::ONE.0 as u64;
 
     fn earn(&mut self, share: Ratio, prompt: Tokens) {
@@ -183,129 +221,6 @@ const fn upper(bucket: usize) -> u64 {
     (steps + bucket % steps) << octave
 }
 
-/// The balancer's second attempts.
-impl Balancer {
-    /// Sets the alarm for a second attempt beside the one just dispatched, if it is due before that one
-    /// is given up. Returns whether it did: the time for the first token is then set when it rings.
-    pub(in crate::balance) fn arm_hedge(&mut self, this: TryKey, pool: PoolId) -> bool {
-        let Some(hedger) = &self.hedger else { return false };
-        let live = &mut self.requests[self.tries[this].request];
-        live.armed = false;
-        // Of an answer that goes on, part has reached the client: its own pace is what counts.
-        if live.hedged || live.resumed > Tokens::ZERO {
-            return false;
-        }
-        // A cascade withholds answers until they are whole: an early first token is worth nothing.
-        if matches!(self.routes.get(live.route).choose, Some(Choose::Cascade { .. })) {
-            return false;
-        }
-        let request = &live.request;
-        let Some(delay) = hedger.delay(pool, request.class, request.prompt) else { return false };
-        let given_up = self.timeouts.first_token.filter(|_| !request.whole);
-        if self.now + delay >= request.deadline || given_up.is_some_and(|limit| delay >= limit) {
-            return false;
-        }
-        live.armed = true;
-        // A quantile is the end of a bucket: the same span for long.
-        self.timers.after(self.now, delay, Alarm::Hedge(this));
-        true
-    }
-
-    /// The first token is late.
-    pub(in crate::balance) fn hedge(&mut self, this: TryKey) {
-        let Try { request: key, node, .. } = self.tries[this];
-        self.requests[key].armed = false;
-        self.time_first_token(this);
-        match self.hedged_choice(key, node) {
-            Ok(choice) => {
-                let live = &mut self.requests[key];
-                live.hedged = true;
-                if let Some(hedger) = &mut self.hedger {
-                    hedger.purse.spend(live.request.prompt);
-                }
-                self.dispatch(key, &choice, None);
-            }
-            Err(reason) => {
-                let request = self.requests[key].request.id;
-                self.effects.events.push(Event::HedgeDenied { request, node, reason });
-            }
-        }
-    }
-
-    fn hedged_choice(&mut self, key: RequestKey, late: NodeId) -> Result<Choice, NoHedge> {
-        if self.overload.is_some() && self.drops_hedge(key) {
-            return Err(NoHedge::Degraded);
-        }
-        let Some(hedger) = &self.hedger else { return Err(NoHedge::Budget) };
-        let live = &self.requests[key];
-        if live.attempts >= ATTEMPTS_MAX {
-            return Err(NoHedge::Attempts);
-        }
-        if self.too_late(&live.request) {
-            return Err(NoHedge::Deadline);
-        }
-        if self.lines.waiting > 0 || self.is_saturated(key, hedger.spec.saturation) {
-            return Err(NoHedge::Saturated);
-        }
-        if !hedger.purse.affords(live.request.prompt) {
-            return Err(NoHedge::Budget);
-        }
-        // What takes down one node of a region may be what makes another one late.
-        let region = self.fleet.node(late).spec.region;
-        let beyond = (region != NOWHERE).then_some(Reach::Beyond(region));
-        let mut reaches = beyond.into_iter().chain([Reach::Untried]);
-        let choice = reaches.find_map(|reach| self.choose_among(key, Degrading::No, reach));
-        let choice = choice.ok_or(NoHedge::NoNode)?;
-        // What its tenant may have under way or spend holds for the second attempt too.
-        if self.gate.is_some()
-            && (self.is_held_back(key) || self.overspends(key, &choice).is_some())
-        {
-            return Err(NoHedge::Budget);
-        }
-        Ok(choice)
-    }
-
-    fn is_saturated(&self, key: RequestKey, most: Ratio) -> bool {
-        let (own, _) = self.routes.pools(self.requests[key].lane);
-        let (in_flight, capacity) = own.iter().fold((0, 0), |(in_flight, capacity), pool| {
-            let (more, room) = self.fleet.pool_load(*pool);
-            (in_flight + more, capacity + room)
-        });
-        u128::from(in_flight) * u128::from(Ratio::ONE.0)
-            >= u128::from(capacity) * u128::from(most.0)
-    }
-
-    /// An attempt was the first to give its first token, or a whole answer: the other one is given
-    /// up.
-    pub(in crate::balance) fn outrun(&mut self, key: RequestKey, winner: TryKey) {
-        let Phase::InFlight(running) = self.requests[key].phase else { return };
-        if let Some(other) = running.without(winner) {
-            self.requests[key].phase = Phase::InFlight(Running::one(winner));
-            self.abort(other.one, End::Outrun);
-        }
-    }
-
-    /// Tells the hedger how long a first token took, or how long it had not come when its attempt was
-    /// given up; limiters and saturation go by it too.
-    pub(in crate::balance) fn learn_first_token(&mut self, this: TryKey, gave_up: Option<End>) {
-        if self.limiters.is_some() || self.overload.is_some() {
-            self.weigh_first_token(this, gave_up);
-        }
-        let Some(hedger) = &mut self.hedger else { return };
-        let this = &self.tries[this];
-        // A hedge that lost was given up early: it says nothing of late ones.
-        let counts = match gave_up {
-            None | Some(End::TimedOut(Stage::FirstToken)) => true,
-            Some(End::Outrun) => !this.hedge,
-            Some(_) => false,
-        };
-        if counts {
-            let pool = self.fleet.node(this.node).home().0;
-            hedger.learn(pool, this.sent.class, self.now.since(this.dispatched));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -342,28 +257,28 @@ mod tests {
 
     #[test]
     fn the_purse_holds_its_share_and_its_burst() {
-        let mut purse = Purse::default();
+        let mut budget = HedgeBudget::default();
         let share = Ratio::from_f64(0.1);
         let mut hedges = 0;
         for _ in 0..1_000 {
-            purse.earn(share, Tokens(500));
-            if purse.affords(Tokens(500)) {
-                purse.spend(Tokens(500));
+            budget.earn(share, Tokens(500));
+            if budget.affords(Tokens(500)) {
+                budget.spend(Tokens(500));
                 hedges += 1;
             }
         }
         assert_eq!(hedges, 100, "a tenth, of requests and of tokens alike");
         for _ in 0..1_000_000 {
-            purse.earn(share, Tokens(5_000));
+            budget.earn(share, Tokens(5_000));
         }
         let spent = (0..).take_while(|_| {
-            let affords = purse.affords(Tokens(100));
+            let affords = budget.affords(Tokens(100));
             if affords {
-                purse.spend(Tokens(100));
+                budget.spend(Tokens(100));
             }
             affords
         });
         assert_eq!(spent.count() as u64, HEDGES_BURST);
-        assert!(!purse.affords(Tokens(TOKENS_BURST + 1)));
+        assert!(!budget.affords(Tokens(TOKENS_BURST + 1)));
     }
 }

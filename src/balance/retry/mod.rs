@@ -6,54 +6,149 @@
 //! prompt tokens within a share of all prompt tokens under way (the form of budget Envoy uses: it
 //! needs no window, so it also works when requests last minutes). What whoever asks tries again, a
 //! step of a job or a client's library, takes from the same budget, and is turned away at the door when
-//! that is empty. With many balancers each keeps its
-//! own share, so all together keep it too. Where it is asked for, an answer that was cut after its
-//! first token goes on elsewhere, from what has come of it. It never chooses a node.
+//! that is empty. With many balancers each keeps its own share, so all together keep it too. Where it
+//! is asked for, an answer that was cut after its first token goes on elsewhere, from what has come of
+//! it.
+//!
+//! A request whose credential was refused is tried again only on a node with another one, and never
+//! waits for one: if none is open it fails. The failover manager never chooses a node.
 
-pub(super) mod credential;
 pub(super) mod hedge;
 
-use super::balancer::Balancer;
-use super::requests::{Phase, RequestKey, TryKey};
-use super::spec::retry::{ATTEMPTS_MAX, RETRIES_MIN, Retry};
-use super::timer::Alarm;
-use super::vocabulary::event::{Event, NoRetry};
-use super::vocabulary::outcome::{End, Failure, Fate, Reject, Stage, TOKENS_MAX};
+use super::requests::{Amount, RequestState};
+use super::spec::config::Config;
+use super::spec::retry::{ATTEMPTS_MAX, RETRIES_MIN, Retry, Timeouts};
+use super::vocabulary::event::NoRetry;
+use super::vocabulary::outcome::{End, Stage};
 use super::vocabulary::request::Request;
 use crate::rng::Rng;
-use crate::unit::{NodeId, Span, Time, Tokens};
+use crate::unit::{Span, Time};
+use hedge::Hedging;
 
-/// Requests and their prompt tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::balance) struct Amount {
-    pub(in crate::balance) requests: u64,
-    pub(in crate::balance) prompts: u64,
+/// Whether there is time left for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TimeLeft {
+    /// An attempt may still start.
+    Enough,
+    /// Its deadline is too near for an attempt to be of use.
+    TooLittle,
+    /// Its deadline has passed.
+    None,
 }
 
-impl Amount {
-    /// One request. No prompt counts for more than any attempt does, so no sum overflows.
-    pub(in crate::balance) fn of(request: &Request) -> Amount {
-        Amount { requests: 1, prompts: request.prompt.min(TOKENS_MAX).0 }
+/// A request that has failed, and what its retry depends on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Failed<'a> {
+    pub(super) state: &'a RequestState,
+    pub(super) end: End,
+    /// Whether tokens of an answer had come.
+    pub(super) started: bool,
+    /// The request as an amount, the other retries under way, and all that is under way.
+    pub(super) amounts: (Amount, Amount, Amount),
+}
+
+/// Timeouts, retries and hedges.
+#[derive(Debug)]
+pub(super) struct Retries {
+    policy: Retry,
+    timeouts: Timeouts,
+    hedging: Hedging,
+}
+
+impl Retries {
+    /// Retries as configured.
+    pub(super) fn new(config: &Config) -> Retries {
+        let hedging = Hedging::new(config.hedge);
+        Retries { policy: config.retry, timeouts: config.timeouts, hedging }
     }
-}
 
-impl std::ops::AddAssign for Amount {
-    fn add_assign(&mut self, more: Amount) {
-        self.requests += more.requests;
-        self.prompts += more.prompts;
+    /// Returns how often a request may be tried.
+    pub(super) const fn attempts_max(&self) -> u8 {
+        self.policy.attempts
     }
-}
 
-impl std::ops::SubAssign for Amount {
-    fn sub_assign(&mut self, less: Amount) {
-        self.requests -= less.requests;
-        self.prompts -= less.prompts;
+    /// Returns how long a request may take over all attempts.
+    pub(super) const fn total(&self) -> Option<Span> {
+        self.timeouts.total
+    }
+
+    /// Returns how long the first token of a request may take.
+    pub(super) fn first_token(&self, request: &Request) -> Option<Span> {
+        self.timeouts.first_token.filter(|_| !request.whole)
+    }
+
+    /// Returns what is known of hedges.
+    pub(super) const fn hedging(&self) -> &Hedging {
+        &self.hedging
+    }
+
+    /// Lets hedging hear what happened.
+    pub(super) const fn hedging_mut(&mut self) -> &mut Hedging {
+        &mut self.hedging
+    }
+
+    /// Returns whether an attempt that starts now may be of use.
+    pub(super) fn time_left(&self, now: Time, request: &Request) -> TimeLeft {
+        if now >= request.deadline {
+            TimeLeft::None
+        } else if now + self.policy.minimum_useful >= request.deadline {
+            TimeLeft::TooLittle
+        } else {
+            TimeLeft::Enough
+        }
+    }
+
+    /// Returns when a request that waits is to be given up because an attempt would be of no use any
+    /// more, where that is before its deadline.
+    pub(super) fn useful_until(&self, now: Time, deadline: Time) -> Option<Time> {
+        let least = self.policy.minimum_useful;
+        let before = least > Span::ZERO && deadline < Time::MAX;
+        before.then(|| Time(deadline.0.saturating_sub(least.0)).max(now))
+    }
+
+    /// Whoever asks tries again: that takes from the same budget as our own retries. Returns whether
+    /// it counts as one, or `None` if the budget has no room for it.
+    pub(super) fn admit_again(&self, amounts: (Amount, Amount, Amount)) -> Option<bool> {
+        if !self.policy.clients {
+            return Some(false);
+        }
+        self.policy.over_budget(amounts).is_none().then_some(true)
+    }
+
+    /// Decides whether a request that has failed is tried again, and after which pause. Whether some
+    /// node is asked with another credential is asked only where one was refused.
+    ///
+    /// # Errors
+    /// Why it is not tried again.
+    pub(super) fn decide(
+        &self,
+        now: Time,
+        failed: Failed<'_>,
+        other_credential: impl FnOnce() -> bool,
+        rng: &mut Rng,
+    ) -> Result<Span, NoRetry> {
+        let Failed { state, end, started, amounts } = failed;
+        let tries = state.tries();
+        let mut refusal = self.policy.refusal(end, tries, started, amounts);
+        if refusal.is_none() && state.attempts >= ATTEMPTS_MAX {
+            refusal = Some(NoRetry::Attempts);
+        }
+        if refusal.is_none() && state.refused != 0 && !other_credential() {
+            refusal = Some(NoRetry::NotRetryable);
+        }
+        // Drawn in any case: what is refused shifts no draw of anybody else.
+        let pause = self.policy.pause(tries, end, rng);
+        let least = pause + self.policy.minimum_useful;
+        if refusal.is_none() && now + least >= state.request.deadline {
+            refusal = Some(NoRetry::Deadline);
+        }
+        refusal.map_or(Ok(pause), Err)
     }
 }
 
 impl Retry {
     /// Returns the pause before the retry after so many attempts.
-    pub(in crate::balance) fn pause(&self, attempts: u8, end: End, rng: &mut Rng) -> Span {
+    fn pause(&self, attempts: u8, end: End, rng: &mut Rng) -> Span {
         // A rate-limited node is out of the running until it asked to come back, so another one
         // may be tried at once: waiting would help nobody.
         if end == End::RateLimited {
@@ -66,7 +161,7 @@ impl Retry {
 
     /// Returns why a request that ended so may not be tried again, or `None` if it may.
     /// `others` of all `under_way` are retries at the moment.
-    pub(in crate::balance) fn refusal(
+    fn refusal(
         &self,
         end: End,
         attempts: u8,
@@ -105,168 +200,10 @@ impl Retry {
     }
 }
 
-/// The balancer's second tries.
-impl Balancer {
-    /// Returns whether an attempt that starts now would be of no use.
-    pub(in crate::balance) fn too_late(&self, request: &Request) -> bool {
-        self.now + self.retry.minimum_useful >= request.deadline
-    }
-
-    /// Gives up a request for which it is too late when its turn comes: a node may open at the very
-    /// moment of its deadline, before the alarm is heard. Returns whether it did.
-    pub(in crate::balance) fn expire(&mut self, key: RequestKey) -> bool {
-        let request = &self.requests[key].request;
-        let late = self.too_late(request);
-        if late && self.now >= request.deadline {
-            self.settle(key, Fate::Failed(End::TimedOut(Stage::Total)));
-        } else if late {
-            self.turn_away(key, Reject::WaitedTooLong);
-        }
-        late
-    }
-
-    /// Sees to it that a request at this place of a line is not served when it is of no use any more.
-    pub(in crate::balance) fn give_up_in_time(&mut self, key: RequestKey, number: u64) {
-        let deadline = self.requests[key].request.deadline;
-        if self.retry.minimum_useful > Span::ZERO && deadline < Time::MAX {
-            let least = self.retry.minimum_useful.0;
-            let at = Time(deadline.0.saturating_sub(least)).max(self.now);
-            self.timers.at(at, Alarm::GiveUp(key, number));
-        }
-    }
-
-    /// Whoever asks tries again: that takes from the same budget as our own retries. Returns whether
-    /// there is room for it.
-    pub(in crate::balance) fn admits_again(&mut self, key: RequestKey) -> bool {
-        if !self.retry.clients {
-            return true;
-        }
-        let live = &mut self.requests[key];
-        let this = Amount::of(&live.request);
-        if self.retry.over_budget((this, self.retrying, self.under_way)).is_some() {
-            return false;
-        }
-        live.retrying = true;
-        self.retrying += this;
-        true
-    }
-
-    /// A request is under way no longer.
-    pub(in crate::balance) fn release_budget(&mut self, key: RequestKey) {
-        let live = &mut self.requests[key];
-        let amount = Amount::of(&live.request);
-        self.under_way -= amount;
-        if std::mem::take(&mut live.retrying) {
-            self.retrying -= amount;
-        }
-    }
-
-    /// An attempt has failed and is closed or gone; `came` is when its first token came and how many
-    /// have. If another attempt of its request goes on, that one decides.
-    pub(in crate::balance) fn failed(
-        &mut self,
-        this: TryKey,
-        key: RequestKey,
-        (node, end): (NodeId, End),
-        came: Option<(Time, Tokens)>,
-    ) {
-        let live = &mut self.requests[key];
-        live.last = Some((node, end));
-        if end == End::Failed(Failure::Unauthorized) {
-            live.note_refusal(node);
-        }
-        if let Phase::InFlight(running) = live.phase
-            && let Some(rest) = running.without(this)
-        {
-            live.phase = Phase::InFlight(rest);
-            return;
-        }
-        self.try_again(key, node, end, came);
-    }
-
-    /// Tries a failed request again, or lets it fail.
-    fn try_again(&mut self, key: RequestKey, node: NodeId, end: End, came: Option<(Time, Tokens)>) {
-        let live = &mut self.requests[key];
-        live.phase = Phase::Backoff;
-        let request = live.request.id;
-        let this = Amount::of(&live.request);
-        let mut others = self.retrying;
-        if live.retrying {
-            others -= this;
-        }
-        // A hedge is none of the tries that may fail, and each model of a cascade has its own.
-        let tries = live.attempts - live.step - u8::from(live.hedged);
-        let tries = if live.attempts >= ATTEMPTS_MAX { ATTEMPTS_MAX } else { tries };
-        let amounts = (this, others, self.under_way);
-        let mut refusal = self.retry.refusal(end, tries, came.is_some(), amounts);
-        if refusal.is_none() && live.attempts >= ATTEMPTS_MAX {
-            refusal = Some(NoRetry::Attempts);
-        }
-        if refusal.is_none() && live.refused != 0 && !self.has_other_credential(key) {
-            refusal = Some(NoRetry::NotRetryable);
-        }
-        let live = &mut self.requests[key];
-        let pause = self.retry.pause(tries, end, &mut self.pause_rng);
-        let least = pause + self.retry.minimum_useful;
-        if refusal.is_none() && self.now + least >= live.request.deadline {
-            refusal = Some(NoRetry::Deadline);
-        }
-        if let Some(reason) = refusal {
-            self.effects.events.push(Event::RetryDenied { request, node, end, reason });
-            return self.settle(key, Fate::Failed(end));
-        }
-        if !std::mem::replace(&mut live.retrying, true) {
-            self.retrying += this;
-        }
-        if let Some((first_token, tokens)) = came {
-            self.go_on_from(key, first_token, tokens);
-        }
-        self.effects.events.push(Event::RetryPlanned { request, node, end, pause });
-        if pause == Span::ZERO {
-            self.place_or_wait(key);
-        } else {
-            self.timers.at(self.now + pause, Alarm::Backoff(key));
-        }
-    }
-
-    /// So many tokens of the answer have reached the client: the next attempt goes on from there.
-    fn go_on_from(&mut self, key: RequestKey, first_token: Time, tokens: Tokens) {
-        let live = &mut self.requests[key];
-        let before = Amount::of(&live.request);
-        live.begun.get_or_insert(first_token);
-        live.resumed += tokens;
-        live.request.prompt = (live.request.prompt + tokens).min(TOKENS_MAX);
-        if let Some(most) = &mut live.request.output_max {
-            *most = most.less(tokens).max(Tokens(1));
-        }
-        let after = Amount::of(&live.request);
-        for sum in [&mut self.under_way, &mut self.retrying] {
-            *sum -= before;
-            *sum += after;
-        }
-    }
-
-    /// Sets the alarm for when an attempt is given up without a first token.
-    pub(in crate::balance) fn time_first_token(&mut self, this: TryKey) {
-        let (request, dispatched) = (self.tries[this].request, self.tries[this].dispatched);
-        if let Some(limit) = self.timeouts.first_token
-            && !self.requests[request].request.whole
-        {
-            self.timers.after(dispatched, limit, Alarm::FirstToken(this));
-        }
-    }
-
-    pub(in crate::balance) fn first_token_overdue(&mut self, this: TryKey) {
-        let end = End::TimedOut(Stage::FirstToken);
-        let (request, node) = (self.tries[this].request, self.tries[this].node);
-        self.abort(this, end);
-        self.failed(this, request, (node, end), None);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::balance::vocabulary::outcome::Failure;
     use crate::unit::Ratio;
 
     #[test]

@@ -1,315 +1,206 @@
-//! The routing policy engine: which requests go to which pools, in which order.
+//! The router: where a request may go, and in which order.
 //!
-//! Rules are tried in file order and the first match wins; the last one must match everything, so
-//! a request always has a route. Rules are compiled once to dense ids: for each class the list of
-//! routes that could match it, so that most requests are routed by one look-up.
-//!
-//! A route may split its traffic: the pool that comes first is drawn from a hash of the session, or
-//! of the request where there is none, so that a conversation stays with one model and the draw
-//! needs no memory (a canary release). And it may degrade: pools of a cheaper model take over under
-//! pressure. Which of its pools a request may use in which order is its *lane*. Matching never
-//! looks at the state of a node.
+//! A route says which pools serve a request (see `routes`); a lane is one order of them, chosen by a
+//! split or by model (see `model`); inside a pool tiers come one after the other, or share the load
+//! while part of one is ill (see `tiers`). What is said here of nodes is who could ever serve: who may
+//! be given work now is the fleet's to say.
 
 pub(super) mod model;
+pub(super) mod routes;
 pub(super) mod tiers;
 
 pub use model::ANSWERS_MAX;
+pub use routes::Routes;
 
 use super::fleet::Fleet;
+use super::spec::config::Config;
 use super::spec::node::Tier;
-use super::spec::route::{Choose, Pressure, RouteSpec};
+use super::spec::route::{Choose, Degrading, RouteSpec};
+use super::vocabulary::model::{ModelChoice, ModelWhy};
 use super::vocabulary::request::Request;
-use crate::rng::mix;
-use crate::unit::{ClassId, PoolId, Ratio, RouteId};
+use super::vocabulary::state::NodeState;
+use crate::rng::Rng;
+use crate::unit::{ClassId, NodeId, PoolId, Ratio, RequestId, RouteId, Tokens};
+use model::{ModelSelector, Offers};
+use routes::LaneId;
+use tiers::TierShares;
 
-/// What pressure means for one request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::balance) enum Degrading {
-    /// The route's own pools only.
-    No,
-    /// The route's own pools first.
-    After,
-    /// The cheaper pools first.
-    Before,
-    /// The route's own pools only, the second one first and the first one last.
-    Next,
+/// Routes, and what decides along them.
+#[derive(Debug)]
+pub(super) struct Router {
+    routes: Routes,
+    /// By lane: the first pool and tier with a node that may ever serve it; `None` if there is none.
+    first_eligible: Vec<Option<(PoolId, Tier)>>,
+    tiers: TierShares,
+    models: ModelSelector,
 }
 
-impl Pressure {
-    /// Returns what it means for a request whose route has these own pools and whose lane begins
-    /// with the pool `home`, if any node may serve it.
-    pub(in crate::balance) fn now(
-        self,
-        own: &[PoolId],
-        home: Option<(PoolId, Tier)>,
-        waiting: u32,
+impl Router {
+    /// The router of a configuration; `seed` is that of this balancer's own draws. Who is eligible is
+    /// found by [`Router::find_eligible`].
+    pub(super) fn new(config: &Config, seed: u64) -> Router {
+        let classes = config.expected_output.len();
+        let key = Rng::stream(config.seed, "splits").bits();
+        Router {
+            models: ModelSelector::new(&config.routes, classes, seed),
+            tiers: TierShares::new(&config.pools, config.seed),
+            routes: Routes::new(config.routes.clone(), classes, key),
+            first_eligible: Vec::new(),
+        }
+    }
+
+    /// Finds the route and the lane of a request. Where it chooses among models, `expected` says how
+    /// long the answer may become; the choice is explained where that is wanted.
+    pub(super) fn route(
+        &mut self,
+        request: &Request,
         fleet: &Fleet,
-    ) -> Degrading {
-        let load = || {
-            own.iter().fold((0, 0), |(in_flight, capacity), pool| {
-                let (more, room) = fleet.pool_load(*pool);
-                (in_flight + more, capacity + room)
+        expected: impl FnOnce() -> Tokens,
+        explained: bool,
+    ) -> (RouteId, LaneId, Option<ModelChoice>) {
+        let route = self.routes.of(request);
+        let lane = self.routes.lane(route, request);
+        if !self.models.is_on() {
+            return (route, lane, None);
+        }
+        let spec = self.routes.get(route);
+        let offers = Offers { fleet, expected: expected() };
+        let (place, why) = self.models.choose((route, spec), request, offers, explained);
+        let choice =
+            |why: ModelWhy| ModelChoice { request: request.id, route, pool: spec.to[place], why };
+        (route, lane + place as LaneId, why.map(choice))
+    }
+
+    /// Finds by lane where requests go first. To be called whenever the fleet or a node's place in it
+    /// is another one.
+    pub(super) fn find_eligible(&mut self, fleet: &Fleet) {
+        let eligible = |node: NodeId, require: u64| {
+            let node = fleet.node(node);
+            node.state() != NodeState::Gone && node.spec.tags & require == require
+        };
+        let first = |(lane, route): (LaneId, &RouteSpec)| {
+            let (own, cheap) = self.routes.pools(lane);
+            let pools = own.iter().chain(cheap);
+            pools.flat_map(|&pool| Tier::ALL.map(|tier| (pool, tier))).find(|&(pool, tier)| {
+                let members = fleet.members(pool, tier);
+                members.iter().any(|&node| eligible(node, route.require))
             })
         };
-        let early = match self {
-            Pressure::NoRoom => false,
-            Pressure::Waiting(least) => {
-                // Where no node of its own is left, waiting for one is in vain.
-                let served = home.is_some_and(|(pool, _)| own.contains(&pool));
-                if served && waiting < least {
-                    return Degrading::No;
-                }
-                false
-            }
-            Pressure::InFlight(least) => load().0 >= least,
-            Pressure::Utilisation(least) => {
-                let (in_flight, capacity) = load();
-                u128::from(in_flight) * u128::from(Ratio::ONE.0)
-                    >= u128::from(capacity) * u128::from(least.0)
-            }
-        };
-        if early { Degrading::Before } else { Degrading::After }
-    }
-}
-
-/// The compiled rules.
-#[derive(Clone, Debug)]
-pub struct Routes {
-    specs: Vec<RouteSpec>,
-    by_class: Vec<Vec<RouteId>>,
-    lanes: Vec<Lane>,
-    /// By route: its first lane. A route has one lane, or one for each part of its split, or one for
-    /// each pool it chooses from.
-    first_lane: Vec<LaneId>,
-    /// Keys the draws of splits.
-    key: u64,
-}
-
-/// Names a lane.
-pub(in crate::balance) type LaneId = u32;
-
-/// The pools a request may use, in order.
-#[derive(Clone, Debug)]
-struct Lane {
-    pools: Vec<PoolId>,
-    /// So many of them are the route's own; the others are those it degrades to.
-    own: usize,
-}
-
-impl Lane {
-    /// The lane of a route in which `first`, if given, comes first.
-    fn new(spec: &RouteSpec, first: Option<PoolId>) -> Lane {
-        let others = spec.to.iter().copied().filter(|pool| Some(*pool) != first);
-        let mut pools: Vec<PoolId> = first.into_iter().chain(others).collect();
-        let own = pools.len();
-        pools.extend(spec.degrade.iter().flat_map(|degrade| &degrade.to));
-        Lane { pools, own }
+        self.first_eligible = self.routes.lanes().map(first).collect();
     }
 
-    /// The lane of a route that begins at this place of its pools.
-    fn from(spec: &RouteSpec, place: usize) -> Lane {
-        let mut pools = spec.to[place..].to_vec();
-        let own = pools.len();
-        pools.extend(spec.degrade.iter().flat_map(|degrade| &degrade.to));
-        Lane { pools, own }
-    }
-}
-
-impl Routes {
-    /// Compiles the rules for so many classes; `key` keys the draws of splits.
-    ///
-    /// # Panics
-    /// If there is no rule, a rule names no pool, or the last rule does not match everything.
-    #[must_use]
-    pub fn new(specs: Vec<RouteSpec>, classes: usize, key: u64) -> Routes {
-        let last = specs.last().expect("there is at least one route");
-        assert!(last.when.is_total(), "the last route matches everything");
-        assert!(specs.iter().all(|spec| !spec.to.is_empty()), "a route names a pool");
-        let by_class = (0..classes)
-            .map(|class| {
-                let class = ClassId(class as u16);
-                (0..specs.len())
-                    .filter(|&route| specs[route].when.could_match(class))
-                    .map(|route| RouteId(route as u16))
-                    .collect()
-            })
-            .collect();
-        let (mut lanes, mut first_lane) = (Vec::new(), Vec::new());
-        for spec in &specs {
-            first_lane.push(lanes.len() as LaneId);
-            match &spec.choose {
-                // What was asked and found wanting is not asked again.
-                Some(Choose::Cascade { .. }) => {
-                    lanes.extend((0..spec.to.len()).map(|place| Lane::from(spec, place)));
-                }
-                Some(_) => lanes.extend(spec.to.iter().map(|pool| Lane::new(spec, Some(*pool)))),
-                None => {
-                    lanes.extend(spec.split.iter().map(|(pool, _)| Lane::new(spec, Some(*pool))));
-                    if spec.split.is_empty() {
-                        lanes.push(Lane::new(spec, None));
-                    }
-                }
-            }
-        }
-        Routes { specs, by_class, lanes, first_lane, key }
+    /// Returns the first pool and tier of a lane with a node that may ever serve it, if there is one.
+    pub(super) fn first_eligible(&self, lane: LaneId) -> Option<(PoolId, Tier)> {
+        self.first_eligible[lane as usize]
     }
 
-    /// Returns the lane of a request on its route: the same one for all requests of a session.
-    pub(in crate::balance) fn lane(&self, id: RouteId, request: &Request) -> LaneId {
-        let (first, split) = (self.first_lane(id), &self.get(id).split);
-        if split.is_empty() {
-            return first;
-        }
-        // Sessions and requests are numbered alike, so each kind has a key of its own.
-        let (kind, number) = request.session.map_or((0, request.id.0), |session| (1, session));
-        let hash = mix(mix(self.key, u64::from(id.0) * 2 + kind), number);
-        // Uniform on 0..ONE to within 2^-44.
-        let mut point = ((u128::from(hash) * u128::from(Ratio::ONE.0)) >> 64) as u64;
-        for (place, (_, share)) in split.iter().enumerate() {
-            let share = u64::from(share.0);
-            if point < share {
-                return first + place as LaneId;
-            }
-            point -= share;
-        }
-        first
+    /// Returns whether no node may ever serve the requests of a route.
+    pub(super) fn is_homeless(&self, route: RouteId) -> bool {
+        // The first lane of a route has all of its pools.
+        self.first_eligible(self.routes.first_lane(route)).is_none()
     }
 
-    /// Returns the first lane of a route.
-    pub(in crate::balance) fn first_lane(&self, id: RouteId) -> LaneId {
-        self.first_lane[id.index()]
+    /// Returns the number of routes.
+    pub(super) fn count(&self) -> usize {
+        self.routes.count()
+    }
+
+    /// Returns the rule of a route.
+    pub(super) fn spec(&self, route: RouteId) -> &RouteSpec {
+        self.routes.get(route)
     }
 
     /// Returns the pools of a lane: the route's own and those it degrades to, each in order.
-    pub(in crate::balance) fn pools(&self, lane: LaneId) -> (&[PoolId], &[PoolId]) {
-        let lane = &self.lanes[lane as usize];
-        lane.pools.split_at(lane.own)
+    pub(super) fn pools(&self, lane: LaneId) -> (&[PoolId], &[PoolId]) {
+        self.routes.pools(lane)
     }
 
-    /// Returns every lane with the route it belongs to.
-    pub(in crate::balance) fn lanes(&self) -> impl Iterator<Item = (LaneId, &RouteSpec)> {
-        let routes = self.specs.iter().zip(&self.first_lane);
-        routes.flat_map(|(spec, first)| (*first..).take(spec.lanes()).map(move |lane| (lane, spec)))
+    /// Returns whether a request may use cheaper pools now, as its route says, and in which order.
+    pub(super) fn degrading(
+        &self,
+        (route, lane): (RouteId, LaneId),
+        waiting: u32,
+        fleet: &Fleet,
+    ) -> Degrading {
+        let Some(degrade) = &self.routes.get(route).degrade else {
+            return Degrading::No;
+        };
+        let (own, _) = self.routes.pools(lane);
+        degrade.when.now(own, self.first_eligible(lane), waiting, fleet)
     }
 
-    /// Returns the first route that matches. Requests of a class beyond those compiled for take
-    /// the last route.
-    #[must_use]
-    pub fn of(&self, request: &Request) -> RouteId {
-        let last = RouteId((self.specs.len() - 1) as u16);
-        self.by_class.get(request.class.index()).map_or(last, |routes| {
-            routes.iter().copied().find(|&id| self.get(id).when.matches(request)).unwrap_or(last)
-        })
+    /// Returns the pool at this place of the order in which requests of a lane try them.
+    pub(super) fn pool_at(
+        &self,
+        lane: LaneId,
+        degrading: Degrading,
+        place: usize,
+    ) -> Option<PoolId> {
+        let (own, cheap) = self.routes.pools(lane);
+        let (first, then) = match degrading {
+            Degrading::No => (own, &cheap[..0]),
+            Degrading::After => (own, cheap),
+            Degrading::Before => (cheap, own),
+            Degrading::Next => (&own[1..], &own[..1]),
+        };
+        first.iter().chain(then).nth(place).copied()
     }
 
-    /// Returns the rule.
-    ///
-    /// # Panics
-    /// If there is none of this id.
-    #[must_use]
-    pub fn get(&self, id: RouteId) -> &RouteSpec {
-        &self.specs[id.index()]
+    /// Returns the tiers of a pool in the order in which a request tries them.
+    pub(super) fn tier_order(
+        &mut self,
+        fleet: &Fleet,
+        pool: PoolId,
+        request: &Request,
+    ) -> [Tier; 3] {
+        self.tiers.order(fleet, pool, request)
     }
 
-    /// Returns the number of rules.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.specs.len()
+    /// Returns whether answers on a route are kept from the client until they are accepted.
+    pub(super) fn is_cascade(&self, route: RouteId) -> bool {
+        matches!(self.routes.get(route).choose, Some(Choose::Cascade { .. }))
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::balance::spec::route::{Degrade, Match};
-    use crate::unit::{RegionId, Tokens};
-    use crate::unit::{RequestId, Time};
+    /// Returns the pool that a cascade asks after this one, with its lane; `None` if the route is none
+    /// or this is its last pool.
+    pub(super) fn next_model(&self, route: RouteId, pool: PoolId) -> Option<(PoolId, LaneId)> {
+        if !self.models.is_on() || !self.is_cascade(route) {
+            return None;
+        }
+        let to = &self.routes.get(route).to;
+        let next = to.iter().position(|one| *one == pool)? + 1;
+        let pool = to.get(next).copied()?;
+        Some((pool, self.routes.first_lane(route) + next as LaneId))
+    }
 
-    fn request(class: u16, prompt: u64) -> Request {
-        Request {
-            class: ClassId(class),
-            prompt: Tokens(prompt),
-            ..Request::new(RequestId(0), Time::ZERO)
+    /// Returns whether an answer with this score is good enough on its route.
+    pub(super) fn accepts(&self, route: RouteId, score: Ratio) -> bool {
+        let choose = &self.routes.get(route).choose;
+        matches!(choose, Some(Choose::Cascade { accept }) if score >= *accept)
+    }
+
+    /// A pool has answered a request: a word about that may come, where somebody learns from it.
+    pub(super) fn await_feedback(&mut self, route: RouteId, request: &Request, pool: PoolId) {
+        if self.models.is_on() {
+            self.models.await_feedback((route, self.routes.get(route)), request, pool);
         }
     }
 
-    #[test]
-    fn first_match_wins_and_the_last_takes_the_rest() {
-        let route = |when| RouteSpec { when, to: vec![PoolId(0)], ..RouteSpec::default() };
-        let routes = Routes::new(
-            vec![
-                route(Match { classes: vec![ClassId(1)], ..Match::default() }),
-                route(Match { prompt_max: Some(Tokens(800)), ..Match::default() }),
-                route(Match::default()),
-            ],
-            2,
-            1,
-        );
-        assert_eq!(routes.of(&request(1, 10)), RouteId(0));
-        assert_eq!(routes.of(&request(0, 800)), RouteId(1));
-        assert_eq!(routes.of(&request(0, 801)), RouteId(2));
-        assert_eq!(routes.of(&request(9, 10)), RouteId(2), "an unknown class takes the last route");
+    /// Somebody said how good the answer to a request was. Returns the class and the pool that it was
+    /// about; `None` if nobody waits for it.
+    pub(super) fn on_feedback(
+        &mut self,
+        request: RequestId,
+        quality: Ratio,
+    ) -> Option<(ClassId, PoolId)> {
+        let answered = self.models.take_answered(request)?;
+        let spec = self.routes.get(answered.route);
+        self.models.learn(&answered, spec, quality);
+        Some((answered.class, spec.to[usize::from(answered.arm)]))
     }
 
-    #[test]
-    fn every_condition_can_tell_requests_apart() {
-        let base = Request {
-            session: Some(7),
-            region: Some(RegionId(1)),
-            attributes: 0b101,
-            ..request(0, 10)
-        };
-        let any = Match::default();
-        let matches = |when: Match| when.matches(&base);
-        assert!(matches(Match { attributes: vec![0b011, 0b100], ..any.clone() }));
-        assert!(!matches(Match { attributes: vec![0b011, 0b010], ..any.clone() }));
-        assert!(matches(Match { session: Some(true), ..any.clone() }));
-        assert!(!matches(Match { session: Some(false), ..any.clone() }));
-        assert!(matches(Match { regions: vec![RegionId(0), RegionId(1)], ..any.clone() }));
-        assert!(!matches(Match { regions: vec![RegionId(0)], ..any.clone() }));
-        let from = Match { regions: vec![RegionId(1)], ..any };
-        assert!(!from.matches(&request(0, 10)), "from nowhere known matches no region");
-        assert!(!from.is_total());
-    }
-
-    /// A canary of `share` beside pool 1, degrading to pool 2.
-    fn canary(share: u32, key: u64) -> Routes {
-        let split = vec![(PoolId(0), Ratio(share)), (PoolId(1), Ratio(Ratio::ONE.0 - share))];
-        let degrade = Some(Degrade { to: vec![PoolId(2)], when: Pressure::NoRoom });
-        let to = vec![PoolId(0), PoolId(1)];
-        let spec = RouteSpec { to, split, degrade, ..RouteSpec::default() };
-        Routes::new(vec![spec], 1, key)
-    }
-
-    fn first(routes: &Routes, id: u64, session: Option<u64>) -> PoolId {
-        let request = Request { session, ..Request::new(RequestId(id), Time::ZERO) };
-        let (own, cheap) = routes.pools(routes.lane(RouteId(0), &request));
-        assert_eq!((own.len(), cheap), (2, &[PoolId(2)][..]), "everyone has every pool");
-        own[0]
-    }
-
-    #[test]
-    fn a_split_has_its_shares_and_keeps_sessions_together() {
-        let total = 100_000_u64;
-        for share in [5_000, 50_000, 500_000] {
-            let routes = canary(share, u64::from(share));
-            let p = f64::from(share) / 1e6;
-            // 3.29 standard deviations: 99.9 % of runs, and the seed is fixed.
-            let most = 3.29 * (total as f64 * p * (1.0 - p)).sqrt();
-            for sessions in [false, true] {
-                let pools = (0..total)
-                    .map(|id| first(&routes, id, sessions.then_some(id)))
-                    .filter(|pool| *pool == PoolId(0));
-                let off = pools.count() as f64 - total as f64 * p;
-                assert!(off.abs() < most, "{share}, sessions {sessions}: off by {off}");
-            }
-        }
-        let routes = canary(500_000, 1);
-        let both = |session| {
-            let pools: Vec<PoolId> = (0..50).map(|id| first(&routes, id, session)).collect();
-            pools.contains(&PoolId(0)) && pools.contains(&PoolId(1))
-        };
-        assert!((0..100).all(|session| !both(Some(session))), "a session has one model");
-        assert!(both(None), "requests without a session are drawn one by one");
+    /// Returns how many answers wait for a word about them.
+    pub(super) fn awaiting_feedback(&self) -> usize {
+        self.models.awaiting_feedback()
     }
 }

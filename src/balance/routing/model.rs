@@ -24,49 +24,19 @@ use std::collections::VecDeque;
 
 use rand_distr::{Beta, Distribution};
 
-use super::LaneId;
-use crate::balance::balancer::Balancer;
-use crate::balance::output::expected;
-use crate::balance::queue::Placed;
-use crate::balance::requests::{Phase, RequestKey, Try};
+use crate::balance::fleet::Fleet;
 use crate::balance::spec::node::Tier;
-use crate::balance::spec::retry::ATTEMPTS_MAX;
 use crate::balance::spec::route::{CHOICES_MAX, Choose, RouteSpec};
-use crate::balance::vocabulary::event::Event;
-use crate::balance::vocabulary::model::{ArmView, ModelChoice, ModelWhy};
-use crate::balance::vocabulary::outcome::{Fate, Usage};
+use crate::balance::vocabulary::model::{ArmView, ModelWhy};
+use crate::balance::vocabulary::outcome::Usage;
 use crate::balance::vocabulary::request::{Priority, Request};
 use crate::balance::vocabulary::state::NodeState;
 use crate::id_map::IdMap;
 use crate::rng::{Rng, mix};
-use crate::unit::{ClassId, NodeId, PoolId, Ratio, RequestId, RouteId, Tokens};
+use crate::unit::{ClassId, PoolId, Ratio, RequestId, RouteId, Tokens};
 
 /// Of answers that wait for a word about them, so many are remembered.
 pub const ANSWERS_MAX: usize = 65_536;
-
-/// An answer that was not good enough, kept in case nothing better comes.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::balance) struct InHand {
-    node: NodeId,
-    /// The attempt that gave it.
-    ordinal: u8,
-    usage: Usage,
-    score: Ratio,
-}
-
-impl InHand {
-    pub(in crate::balance) const fn node(&self) -> NodeId {
-        self.node
-    }
-
-    pub(in crate::balance) const fn ordinal(&self) -> u8 {
-        self.ordinal
-    }
-
-    pub(in crate::balance) const fn usage(&self) -> Usage {
-        self.usage
-    }
-}
 
 /// The last scores of a route, in order of time and of size.
 #[derive(Debug, Default)]
@@ -113,16 +83,17 @@ enum Chooser {
 
 /// An answer that waits for a word about it.
 #[derive(Clone, Copy, Debug)]
-struct Answered {
-    route: RouteId,
-    class: ClassId,
-    arm: u8,
+pub(super) struct Answered {
+    pub(super) route: RouteId,
+    pub(super) class: ClassId,
+    /// The place of its pool on the route.
+    pub(super) arm: u8,
 }
 
-/// The state of model choice; there is none where no route chooses.
+/// What routes that choose a model have learnt.
 #[derive(Debug)]
-pub(in crate::balance) struct Models {
-    /// By route.
+pub(super) struct ModelSelector {
+    /// By route; empty where none chooses.
     choosers: Vec<Option<Chooser>>,
     rng: Rng,
     /// Keys the draws among equals.
@@ -132,13 +103,9 @@ pub(in crate::balance) struct Models {
     order: VecDeque<RequestId>,
 }
 
-impl Models {
-    /// The state for these routes and so many classes; `None` where none chooses.
-    pub(in crate::balance) fn new(
-        routes: &[RouteSpec],
-        classes: usize,
-        seed: u64,
-    ) -> Option<Box<Models>> {
+impl ModelSelector {
+    /// The state for these routes and so many classes; off where none chooses.
+    pub(super) fn new(routes: &[RouteSpec], classes: usize, seed: u64) -> ModelSelector {
         let chooser = |spec: &RouteSpec| match spec.choose.as_ref()? {
             Choose::Complexity { .. } => Some(Chooser::Scores(Scores::default())),
             Choose::Cascade { .. } => None,
@@ -146,15 +113,14 @@ impl Models {
                 Some(Chooser::Arms(vec![vec![Arm::default(); spec.to.len()]; classes.max(1)]))
             }
         };
-        routes.iter().any(|spec| spec.choose.is_some()).then(|| {
-            Box::new(Models {
-                choosers: routes.iter().map(chooser).collect(),
-                rng: Rng::stream(seed, "models"),
-                key: Rng::stream(seed, "equals").bits(),
-                answers: IdMap::default(),
-                order: VecDeque::new(),
-            })
-        })
+        let on = routes.iter().any(|spec| spec.choose.is_some());
+        ModelSelector {
+            choosers: routes.iter().filter(|_| on).map(chooser).collect(),
+            rng: Rng::stream(seed, "models"),
+            key: Rng::stream(seed, "equals").bits(),
+            answers: IdMap::default(),
+            order: VecDeque::new(),
+        }
     }
 
     fn remember(&mut self, request: RequestId, answered: Answered) {
@@ -203,169 +169,118 @@ fn thompson(
     best.0
 }
 
-/// The balancer's choice of a model.
-impl Balancer {
-    /// Returns the lane of a request on its route, counted from the first lane of the route.
-    pub(in crate::balance) fn choose_model(&mut self, route: RouteId, request: &Request) -> LaneId {
-        let spec = self.routes.get(route);
-        let (Some(choose), Some(models)) = (&spec.choose, &mut self.models) else {
-            return 0;
+/// What a bandit goes by beside what it has learnt.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Offers<'a> {
+    pub(super) fleet: &'a Fleet,
+    /// Tokens the answer is expected to have.
+    pub(super) expected: Tokens,
+}
+
+impl Offers<'_> {
+    /// What an answer of a pool is expected to cost, at the prices of its first node.
+    fn of(self, pool: PoolId, prompt: Tokens) -> Offer {
+        let usage = Usage { input: prompt, cached: Tokens::ZERO, output: self.expected };
+        let mut members = Tier::ALL.iter().flat_map(|&tier| self.fleet.members(pool, tier));
+        let there = members.find(|&&node| self.fleet.node(node).state() != NodeState::Gone);
+        let cost = there.map(|&node| self.fleet.node(node).prices().of(&usage).dollars());
+        Offer { pool, dollars: cost.unwrap_or(0.0) }
+    }
+}
+
+impl ModelSelector {
+    /// Returns whether some route chooses a model.
+    pub(super) const fn is_on(&self) -> bool {
+        !self.choosers.is_empty()
+    }
+
+    /// Returns the place of the pool that comes first for a request, among those of its route; and
+    /// why, where that is to be explained.
+    pub(super) fn choose(
+        &mut self,
+        (route, spec): (RouteId, &RouteSpec),
+        request: &Request,
+        offers: Offers<'_>,
+        explained: bool,
+    ) -> (usize, Option<ModelWhy>) {
+        let (Some(choose), Some(chooser)) = (&spec.choose, self.choosers.get_mut(route.index()))
+        else {
+            return (0, None);
         };
-        let explained = self.explain.wants(request.id);
-        let mut why = None;
-        let place = match (choose, &mut models.choosers[route.index()]) {
+        match (choose, chooser) {
             (Choose::Complexity { strong_share, window }, Some(Chooser::Scores(scores))) => {
                 let score = request.hardness();
-                let point = Rng::from_key(mix(models.key, request.id.0)).unit();
+                let point = Rng::from_key(mix(self.key, request.id.0)).unit();
                 let easier = scores.easier(score, point);
                 let seen = scores.sorted.len() as u32;
                 scores.note(score, *window);
                 let strong_share = *strong_share;
-                if explained {
-                    why = Some(ModelWhy::Complexity { score, easier, seen, strong_share });
-                }
-                usize::from(easier >= 1.0 - strong_share.value())
+                let why = ModelWhy::Complexity { score, easier, seen, strong_share };
+                (usize::from(easier >= 1.0 - strong_share.value()), explained.then_some(why))
             }
             (Choose::Bandit { worth, prior, .. }, Some(Chooser::Arms(classes))) => {
                 let class = request.class.index().min(classes.len() - 1);
-                let expected = expected(&self.outputs, request, Tokens::ZERO);
-                let usage = Usage { input: request.prompt, cached: Tokens::ZERO, output: expected };
-                let fleet = &self.fleet;
-                let dollars = |pool: PoolId| {
-                    let mut members = Tier::ALL.iter().flat_map(|&tier| fleet.members(pool, tier));
-                    let there = members.find(|&&node| fleet.node(node).state() != NodeState::Gone);
-                    there.map_or(0.0, |&node| fleet.node(node).prices().of(&usage).dollars())
-                };
-                let mut offers = [const { Offer { pool: PoolId(0), dollars: 0.0 } }; CHOICES_MAX];
-                for (offer, pool) in offers.iter_mut().zip(&spec.to) {
-                    *offer = Offer { pool: *pool, dollars: dollars(*pool) };
+                let mut each = [const { Offer { pool: PoolId(0), dollars: 0.0 } }; CHOICES_MAX];
+                for (offer, pool) in each.iter_mut().zip(&spec.to) {
+                    *offer = offers.of(*pool, request.prompt);
                 }
                 let explores = request.priority != Priority::Critical;
                 let mut views = explained.then(Vec::new);
                 let scales = [*worth as f64 / 1e6, f64::from(*prior)];
-                let (arms, rng) = (&classes[class], &mut models.rng);
-                let place = thompson(arms, &offers, scales, explores, rng, views.as_mut());
-                why = views.map(|arms| ModelWhy::Bandit { arms, explores });
-                place
+                let (arms, rng) = (&classes[class], &mut self.rng);
+                let place = thompson(arms, &each, scales, explores, rng, views.as_mut());
+                (place, views.map(|arms| ModelWhy::Bandit { arms, explores }))
             }
             (Choose::Cascade { accept }, _) => {
-                why = explained.then_some(ModelWhy::Cascade { accept: *accept });
-                0
+                (0, explained.then_some(ModelWhy::Cascade { accept: *accept }))
             }
-            _ => 0,
-        };
-        if let Some(why) = why {
-            let pool = spec.to[place];
-            let choice = ModelChoice { request: request.id, route, pool, why };
-            self.effects.events.push(Event::Model(Box::new(choice)));
+            _ => (0, None),
         }
-        place as LaneId
     }
 
-    /// Returns whether an answer of this node is kept from the client until it is accepted.
-    pub(in crate::balance) fn withholds(&self, key: RequestKey, node: NodeId) -> bool {
-        self.models.is_some() && self.next_model(key, node).is_some()
-    }
-
-    /// Returns the place of the pool that a cascade asks after the one of this node.
-    fn next_model(&self, key: RequestKey, node: NodeId) -> Option<usize> {
-        let spec = self.routes.get(self.requests[key].route);
-        if !matches!(spec.choose, Some(Choose::Cascade { .. })) {
-            return None;
-        }
-        let pool = self.fleet.node(node).home().0;
-        let next = spec.to.iter().position(|one| *one == pool)? + 1;
-        (next < spec.to.len()).then_some(next)
-    }
-
-    /// Asks the next pool of a cascade, if the answer is not good enough. Returns whether the request
-    /// was seen to.
-    pub(in crate::balance) fn escalate(
+    /// A pool of a route that is a bandit has answered a request: a word about that may come.
+    pub(super) fn await_feedback(
         &mut self,
-        this: &Try,
-        usage: Usage,
-        score: Option<Ratio>,
-    ) -> bool {
-        let key = this.request;
-        let (Some(score), true) = (score, self.models.is_some()) else {
-            return false;
-        };
-        let Some(next) = self.next_model(key, this.node) else {
-            return false;
-        };
-        let live = &self.requests[key];
-        let spec = self.routes.get(live.route);
-        let enough = matches!(spec.choose, Some(Choose::Cascade { accept }) if score >= accept);
-        if enough || live.attempts >= ATTEMPTS_MAX {
-            return false;
-        }
-        let (to, lane) = (spec.to[next], self.routes.first_lane(live.route) + next as LaneId);
-        let live = &mut self.requests[key];
-        if live.in_hand.as_ref().is_none_or(|other| other.score <= score) {
-            let (node, ordinal) = (this.node, this.ordinal);
-            live.in_hand = Some(Box::new(InHand { node, ordinal, usage, score }));
-        }
-        live.lane = lane;
-        live.step = live.attempts;
-        live.last = None;
-        live.phase = Phase::Backoff;
-        let request = live.request.id;
-        let node = this.node;
-        self.effects.events.push(Event::Escalated { request, node, score, to });
-        // Those who wait go first.
-        self.serve_waiting();
-        if self.place(key) != Placed::Yes {
-            // Better than a place in line is what is in hand.
-            self.settle(key, Fate::Completed);
-        }
-        true
-    }
-
-    /// Remembers an answer about which a word may come.
-    pub(in crate::balance) fn await_feedback(&mut self, key: RequestKey, node: NodeId) {
-        let Some(models) = &mut self.models else { return };
-        let live = &self.requests[key];
-        let spec = self.routes.get(live.route);
+        (route, spec): (RouteId, &RouteSpec),
+        request: &Request,
+        pool: PoolId,
+    ) {
         if !matches!(spec.choose, Some(Choose::Bandit { .. })) {
             return;
         }
-        let pool = self.fleet.node(node).home().0;
         if let Some(arm) = spec.to.iter().position(|one| *one == pool) {
-            let (route, class) = (live.route, live.request.class);
-            models.remember(live.request.id, Answered { route, class, arm: arm as u8 });
+            let answered = Answered { route, class: request.class, arm: arm as u8 };
+            self.remember(request.id, answered);
         }
     }
 
-    /// Hears how good an answer was.
-    pub(in crate::balance) fn hear_feedback(&mut self, request: RequestId, quality: Ratio) {
-        let answered = self.models.as_mut().and_then(|models| models.answers.remove(request));
-        let Some(Answered { route, class, arm }) = answered else {
-            return self.late(None);
-        };
-        let spec = self.routes.get(route);
-        let pool = spec.to[usize::from(arm)];
+    /// Takes out what is remembered of an answer.
+    pub(super) fn take_answered(&mut self, request: RequestId) -> Option<Answered> {
+        self.answers.remove(request)
+    }
+
+    /// Somebody said how good an answer was.
+    pub(super) fn learn(&mut self, answered: &Answered, spec: &RouteSpec, quality: Ratio) {
         if let Some(Choose::Bandit { memory, .. }) = spec.choose
-            && let Some(models) = &mut self.models
-            && let Some(Chooser::Arms(classes)) = &mut models.choosers[route.index()]
+            && let Some(Some(Chooser::Arms(classes))) =
+                self.choosers.get_mut(answered.route.index())
         {
-            let class = class.index().min(classes.len() - 1);
+            let class = answered.class.index().min(classes.len() - 1);
             let keep = 1.0 - 1.0 / f64::from(memory);
             for one in &mut classes[class] {
                 one.good *= keep;
                 one.bad *= keep;
             }
             let good = quality.value().min(1.0);
-            let one = &mut classes[class][usize::from(arm)];
+            let one = &mut classes[class][usize::from(answered.arm)];
             one.good += good;
             one.bad += 1.0 - good;
         }
-        self.effects.events.push(Event::Feedback { request, class, pool, quality });
     }
 
     /// Returns how many answers wait for a word about them: at most [`ANSWERS_MAX`].
-    #[must_use]
-    pub fn awaiting_feedback(&self) -> usize {
-        self.models.as_ref().map_or(0, |models| models.answers.len())
+    pub(super) fn awaiting_feedback(&self) -> usize {
+        self.answers.len()
     }
 }
 
@@ -401,7 +316,7 @@ mod tests {
             to: vec![PoolId(0), PoolId(1)],
             ..RouteSpec::default()
         };
-        let mut models = Models::new(&[route], 1, 1).expect("it chooses");
+        let mut models = ModelSelector::new(&[route], 1, 1);
         let answered = Answered { route: RouteId(0), class: ClassId(0), arm: 0 };
         for id in 0..3 * ANSWERS_MAX as u64 {
             models.remember(RequestId(id), answered);

@@ -7,11 +7,10 @@
 //! requests go is drawn from a hash of the session, or of the request where there is none, so a
 //! conversation moves once. A tier that was drawn and has no room is passed over as ever.
 
-use crate::balance::balancer::Balancer;
 use crate::balance::fleet::Fleet;
-use crate::balance::requests::RequestKey;
 use crate::balance::spec::node::Tier;
 use crate::balance::spec::pool::PoolSpec;
+use crate::balance::vocabulary::request::Request;
 use crate::balance::vocabulary::state::NodeState;
 use crate::rng::{Rng, mix};
 use crate::unit::{NodeId, PoolId, Ratio};
@@ -30,20 +29,20 @@ struct Shares {
 
 /// How pools share their load among their tiers; empty if none does by health.
 #[derive(Debug, Default)]
-pub(in crate::balance) struct Spill {
+pub(in crate::balance) struct TierShares {
     pools: Vec<Option<Shares>>,
     key: u64,
 }
 
-impl Spill {
-    pub(in crate::balance) fn new(pools: &[PoolSpec], seed: u64) -> Spill {
+impl TierShares {
+    pub(in crate::balance) fn new(pools: &[PoolSpec], seed: u64) -> TierShares {
         let shares = |pool: &PoolSpec| {
             let factor = pool.overprovision?;
             Some(Shares { factor, at: u64::MAX, upto: [ONE; 3] })
         };
         let pools: Vec<Option<Shares>> = pools.iter().map(shares).collect();
         let any = pools.iter().any(Option::is_some);
-        Spill {
+        TierShares {
             pools: if any { pools } else { Vec::new() },
             key: if any { Rng::stream(seed, "spill").bits() } else { 0 },
         }
@@ -97,20 +96,24 @@ fn tiers(fleet: &Fleet, pool: PoolId) -> [(u64, u64); 3] {
     })
 }
 
-impl Balancer {
-    /// Returns the tiers of a pool in the order in which the request tries them.
-    pub(in crate::balance) fn tier_order(&mut self, key: RequestKey, pool: PoolId) -> [Tier; 3] {
-        let Some(Some(this)) = self.spill.pools.get_mut(pool.index()) else {
+impl TierShares {
+    /// Returns the tiers of a pool in the order in which a request tries them.
+    pub(in crate::balance) fn order(
+        &mut self,
+        fleet: &Fleet,
+        pool: PoolId,
+        request: &Request,
+    ) -> [Tier; 3] {
+        let Some(Some(this)) = self.pools.get_mut(pool.index()) else {
             return Tier::ALL;
         };
-        let at = self.fleet.health_generation();
+        let at = fleet.health_generation();
         if this.at != at {
-            (this.at, this.upto) = (at, shares(this.factor, tiers(&self.fleet, pool)));
+            (this.at, this.upto) = (at, shares(this.factor, tiers(fleet, pool)));
         }
-        let request = &self.requests[key].request;
         // Sessions and requests are numbered alike, so each kind has a key of its own.
         let (kind, number) = request.session.map_or((0, request.id.0), |session| (1, session));
-        let hash = mix(mix(self.spill.key, u64::from(pool.0) * 2 + kind), number);
+        let hash = mix(mix(self.key, u64::from(pool.0) * 2 + kind), number);
         let point = ((u128::from(hash) * u128::from(ONE)) >> 64) as u64;
         let first = this.upto.iter().position(|upto| point < *upto).unwrap_or(0);
         let mut order = Tier::ALL;

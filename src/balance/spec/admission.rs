@@ -3,8 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::node::{Limits, NodeSpec};
-use crate::balance::queue::fair::Room;
-use crate::balance::queue::forecast::Forecast;
 use crate::unit::{Ratio, Span, TenantId};
 
 /// The waiting room.
@@ -45,28 +43,6 @@ impl Admission {
     /// Returns whether some node has limits a minute that are to be kept here.
     pub(in crate::balance) fn counts_quotas(&self, nodes: &[NodeSpec]) -> bool {
         self.quotas && nodes.iter().any(|node| node.limits.by_the_minute())
-    }
-
-    pub(in crate::balance) fn forecast(
-        &self,
-        routes: usize,
-        classes: usize,
-    ) -> Option<Box<Forecast>> {
-        self.waiting.early_rejection.then(|| Box::new(Forecast::new(routes, classes)))
-    }
-
-    /// Returns the room for those who wait, where lines do not do.
-    pub(in crate::balance) fn room(&self, routes: usize) -> Option<Box<Room>> {
-        let Waiting { order, bands, fair, .. } = self.waiting;
-        let holds = self.tenants.all().any(|tenant| tenant.limits.concurrency.is_some());
-        let plain = order == Order::Fifo && bands.is_none() && !fair && !holds;
-        (!plain).then(|| {
-            let mut room = Room::new(self.waiting, routes, holds);
-            for (tenant, limits) in &self.tenants.named {
-                room.weigh(*tenant, limits.weight);
-            }
-            Box::new(room)
-        })
     }
 }
 

@@ -169,6 +169,11 @@ impl Config {
         std::iter::once(&self.health).chain(own)
     }
 
+    /// Returns how health is watched, by pool.
+    pub(in crate::balance) fn health_by_pool(&self) -> impl Iterator<Item = &HealthSettings> {
+        self.pools.iter().map(|pool| pool.health.as_deref().unwrap_or(&self.health))
+    }
+
     /// Returns how the health of a pool's nodes is watched.
     ///
     /// # Panics

@@ -59,6 +59,19 @@ pub enum Pressure {
     Utilisation(Ratio),
 }
 
+/// What pressure means for one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::balance) enum Degrading {
+    /// The route's own pools only.
+    No,
+    /// The route's own pools first.
+    After,
+    /// The cheaper pools first.
+    Before,
+    /// The route's own pools only, the second one first and the first one last.
+    Next,
+}
+
 /// The conditions of a route; all that are given must hold, and none given matches everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Match {

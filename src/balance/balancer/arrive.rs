@@ -1,0 +1,93 @@
+//! A request comes in: its route, its deadline, and whether it may come in at all.
+
+use super::Balancer;
+use crate::balance::requests::RequestKey;
+use crate::balance::retry::TimeLeft;
+use crate::balance::timer::Timer;
+use crate::balance::vocabulary::event::Event;
+use crate::balance::vocabulary::outcome::{End, Fate, Reject, Stage};
+use crate::balance::vocabulary::request::Request;
+use crate::unit::{RequestId, Time, Tokens};
+
+impl Balancer {
+    /// A request came in.
+    pub(super) fn arrive(&mut self, request: Request) {
+        self.effects.events.push(Event::Arrived {
+            request: request.id,
+            class: request.class,
+            tenant: request.tenant,
+            arrived: request.arrived,
+            prompt: request.prompt,
+            job: request.job,
+        });
+        let explained = self.explainer.wants(request.id);
+        let expected = || self.outputs.of(&request, Tokens::ZERO);
+        let (route, lane, choice) = self.router.route(&request, &self.fleet, expected, explained);
+        if let Some(choice) = choice {
+            self.effects.events.push(Event::Model(Box::new(choice)));
+        }
+        let key = self.requests.arrive(self.now, request, route, lane);
+        if !self.set_deadline(key) {
+            return self.settle(key, Fate::Failed(End::TimedOut(Stage::Total)));
+        }
+        match self.refusal(key) {
+            Some(reason) => self.reject(key, reason),
+            None => self.dispatch_or_queue(key),
+        }
+    }
+
+    /// Sets the deadline of a request. Returns whether an attempt may still start.
+    fn set_deadline(&mut self, key: RequestKey) -> bool {
+        let request = self.requests.limit_deadline(key, self.retries.total());
+        let (arrived, deadline) = (request.arrived, request.deadline);
+        if deadline > self.now && deadline < Time::MAX {
+            self.timers.after(arrived, deadline.since(arrived), Timer::Deadline(key));
+        }
+        self.retries.time_left(self.now, request) == TimeLeft::Enough
+    }
+
+    /// Returns why a request that arrives may not come in. What costs its tenant nothing is asked
+    /// first: a quota is reserved only for who gets past the rest.
+    fn refusal(&mut self, key: RequestKey) -> Option<Reject> {
+        let state = &self.requests[key];
+        if state.request.again > 0 && !self.admit_again(key) {
+            return Some(Reject::RetryBudget);
+        }
+        let state = &self.requests[key];
+        let admission = self.overload.admit(self.now, state.route, state.request.priority);
+        if let Some(level) = admission.level {
+            self.requests.mark_degraded(key, level);
+        }
+        if admission.sheds {
+            return Some(Reject::Shed);
+        }
+        if !self.quotas.counts_tenants() {
+            return None;
+        }
+        let tokens = self.expected_tokens(key);
+        self.quotas.admit(self.now, key, self.requests[key].request.tenant, tokens)
+    }
+
+    /// Whoever asks tries again: that takes from the budget of retries. Returns whether there is room.
+    fn admit_again(&mut self, key: RequestKey) -> bool {
+        let admitted = self.retries.admit_again(self.requests.retry_amounts(key));
+        if admitted == Some(true) {
+            self.requests.count_retry(key);
+        }
+        admitted.is_some()
+    }
+
+    /// The client went away.
+    pub(super) fn cancel(&mut self, request: RequestId) {
+        match self.requests.find_open(request) {
+            Some(key) => self.settle(key, Fate::Cancelled),
+            None => self.late(None),
+        }
+    }
+
+    /// Turns a request away. One that had attempts has failed as its last one did.
+    pub(super) fn reject(&mut self, key: RequestKey, reason: Reject) {
+        let last = self.requests[key].last;
+        self.settle(key, last.map_or(Fate::Rejected(reason), |(_, end)| Fate::Failed(end)));
+    }
+}

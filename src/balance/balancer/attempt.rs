@@ -1,0 +1,277 @@
+//! An attempt goes on and ends: its tokens, its end, and who hears of them.
+
+use super::Balancer;
+use crate::balance::concurrency::limiter::LimitChange;
+use crate::balance::requests::{AttemptKey, AttemptState, RequestKey};
+use crate::balance::spec::node::Tier;
+use crate::balance::strategy::{DispatchFacts, Fact};
+use crate::balance::timer::Timer;
+use crate::balance::vocabulary::action::Action;
+use crate::balance::vocabulary::event::Event;
+use crate::balance::vocabulary::outcome::{Attempt, End, Failure, Outcome, Progress, Stage, Usage};
+use crate::unit::{NodeId, PoolId, Ratio, Span, Tokens};
+
+/// An outcome as the balancer reads it.
+struct Word {
+    end: End,
+    usage: Usage,
+    /// The pause the node asked for.
+    retry_after: Option<Span>,
+    /// What a scorer made of the answer.
+    score: Option<Ratio>,
+}
+
+/// Reads an outcome as an end.
+fn read(outcome: Outcome) -> Word {
+    let none = Usage::default();
+    let (end, usage, retry_after, score) = match outcome {
+        Outcome::Done(usage) => (End::Done, usage, None, None),
+        Outcome::Scored(usage, score) => (End::Done, usage, None, Some(score)),
+        Outcome::Failed(failure, usage) => (End::Failed(failure), usage, None, None),
+        Outcome::RateLimited { retry_after } => (End::RateLimited, none, retry_after, None),
+        Outcome::Busy { retry_after } => {
+            (End::Failed(Failure::Overloaded), none, Some(retry_after), None)
+        }
+        // Nobody asked for the abort, so to the request it is a broken connection.
+        Outcome::Aborted(usage) => (End::Failed(Failure::Reset), usage, None, None),
+    };
+    Word { end, usage: usage.sane(), retry_after, score }
+}
+
+impl Balancer {
+    /// An attempt is getting somewhere.
+    pub(super) fn progress(&mut self, attempt: Attempt, progress: Progress) {
+        let found = self.requests.find(attempt);
+        let Some(this) = found.filter(|&this| self.requests[this].closing.is_none()) else {
+            return self.late(Some(attempt));
+        };
+        let node = self.requests[this].node;
+        self.fleet.hear(node, self.now);
+        if let Some(took) = self.requests.first_token(this, self.now) {
+            self.fleet.first_token(node, self.requests.held(this));
+            self.on_first_token(this, attempt, took);
+        }
+        if let Progress::Tokens(so_far) = progress {
+            let before = self.requests[this].tokens;
+            self.fleet.tokens(node, self.requests.held(this), before, so_far);
+            self.requests.tokens(this, so_far);
+            let state = &self.requests[this];
+            let took = self.now.since(state.first_token.unwrap_or(self.now));
+            let (home, facts) = self.facts(state);
+            let fact = Fact::Tokens { node, so_far, took, sent: &facts };
+            self.strategies.learn(self.now, home, &fact, &self.fleet);
+        }
+    }
+
+    /// The first token of an attempt came: everybody who learns from that hears of it, and of two
+    /// attempts of its request the other one is given up.
+    fn on_first_token(&mut self, this: AttemptKey, attempt: Attempt, took: Span) {
+        let state = &self.requests[this];
+        let (node, key, class) = (state.node, state.request, state.facts.class);
+        if self.scaling.is_on() {
+            self.scaling.on_first_token(self.now, node, &self.requests[key].request);
+        }
+        self.effects.events.push(Event::FirstToken { attempt, node, took });
+        let (home, facts) = self.facts(state);
+        let fact = Fact::FirstToken { node, took, sent: &facts };
+        self.strategies.learn(self.now, home, &fact, &self.fleet);
+        self.end_trial(node);
+        self.find_slow_outlier(node, class, took);
+        self.learn_first_token(this, None);
+        if !self.withholds(key, node) {
+            self.requests.mark_begun(this);
+        }
+        self.outrun(key, this);
+    }
+
+    /// Returns the home of the node of an attempt, and what its strategy is reminded of.
+    fn facts(&self, attempt: &AttemptState) -> ((PoolId, Tier), DispatchFacts) {
+        let home = self.fleet.node(attempt.node).home();
+        (home, self.strategies.facts(attempt, home.0))
+    }
+
+    /// Sets the timer for when an attempt is given up without a first token.
+    pub(super) fn time_first_token(&mut self, this: AttemptKey) {
+        let state = &self.requests[this];
+        if let Some(limit) = self.retries.first_token(&self.requests[state.request].request) {
+            self.timers.after(state.dispatched, limit, Timer::FirstToken(this));
+        }
+    }
+
+    /// The first token is so late that the attempt is given up.
+    pub(super) fn first_token_overdue(&mut self, this: AttemptKey) {
+        let end = End::TimedOut(Stage::FirstToken);
+        let (key, node) = (self.requests[this].request, self.requests[this].node);
+        self.abort(this, end);
+        self.fail(key, this, (node, end), None);
+    }
+
+    /// Stops an attempt whose fate is decided. It stays on the ledger until confirmed.
+    pub(super) fn abort(&mut self, this: AttemptKey, end: End) {
+        let attempt = self.requests.close(this, end);
+        let state = &self.requests[this];
+        self.effects.actions.push(Action::Abort { attempt, node: state.node });
+        if state.first_token.is_none() {
+            self.learn_first_token(this, Some(end));
+        }
+        self.judge(this, end, Usage::NONE, None);
+    }
+
+    /// Lets strategy, limiter and health hear how an attempt ended.
+    fn judge(&mut self, this: AttemptKey, end: End, usage: Usage, retry_after: Option<Span>) {
+        let state = &self.requests[this];
+        let node = state.node;
+        let (home, facts) = self.facts(state);
+        let fact = Fact::Ended {
+            node,
+            end,
+            took: self.now.since(state.dispatched),
+            first_token: state.first_token.map(|at| at.since(state.dispatched)),
+            usage,
+            sent: &facts,
+        };
+        self.strategies.learn(self.now, home, &fact, &self.fleet);
+        let change = self.limiters.on_end(self.now, &self.requests[this], end);
+        self.apply_limit(change);
+        self.judge_node(this, end, retry_after);
+    }
+
+    /// An attempt is over.
+    pub(super) fn finish(&mut self, attempt: Attempt, outcome: Outcome) {
+        let Some(this) = self.requests.find(attempt) else {
+            return self.late(Some(attempt));
+        };
+        let Word { end: said, usage, retry_after, score } = read(outcome);
+        let closing = self.requests[this].closing;
+        if closing.is_none() {
+            self.judge(this, said, usage, retry_after);
+            if said == End::Done && self.requests[this].first_token.is_none() {
+                self.learn_first_token(this, None);
+            }
+        }
+        let state = self.requests.end(this);
+        let (key, node) = (state.request, state.node);
+        if !matches!(outcome, Outcome::Aborted(_)) {
+            self.fleet.hear(node, self.now);
+        }
+        self.fleet.end(node, self.now, &state.held);
+        self.batches.mark_ready();
+        self.leave_if_empty(node);
+        self.settle_reservations(&state, &usage);
+        let end = closing.unwrap_or(said);
+        self.declare_end(attempt, &state, end, usage);
+        if closing.is_some() {
+            return self.requests.forget(key);
+        }
+        if end != End::Done {
+            let came =
+                state.first_token.map(|at| (at, usage.output.max(state.tokens).max(Tokens(1))));
+            // What is withheld has reached nobody.
+            let came = came.filter(|_| !self.withholds(key, node));
+            return self.fail(key, this, (node, end), came);
+        }
+        self.outrun(key, this);
+        if score.is_none_or(|score| !self.escalate(&state, usage, score)) {
+            self.complete(&state, usage);
+        }
+    }
+
+    /// Declares how an attempt ended and what it cost.
+    fn declare_end(&mut self, attempt: Attempt, state: &AttemptState, end: End, usage: Usage) {
+        let cost = state.prices.of(&usage);
+        self.requests.spend(state.request, cost);
+        let request = &self.requests[state.request].request;
+        self.effects.events.push(Event::Ended {
+            attempt,
+            node: state.node,
+            class: request.class,
+            end,
+            arrived: request.arrived,
+            dispatched: state.dispatched,
+            usage,
+            cost,
+            job: request.job,
+        });
+    }
+
+    // ----- what is reserved for an attempt -----
+
+    /// Reserves what an attempt that is being dispatched is expected to use.
+    pub(super) fn reserve(&mut self, this: AttemptKey) {
+        if !(self.quotas.is_on() || self.queue.charges()) {
+            return;
+        }
+        let state = &self.requests[this];
+        let tenant = self.requests[state.request].request.tenant;
+        let pool = self.fleet.node(state.node).home().0;
+        self.fleet.take_quota(state.node, self.now, state.reserved());
+        self.queue.charge(tenant, (state.facts.prompt, state.facts.expected));
+        self.quotas.reserve(self.now, tenant, pool, state);
+    }
+
+    /// Corrects what was reserved for an attempt by what it used.
+    fn settle_reservations(&mut self, state: &AttemptState, usage: &Usage) {
+        if !(self.quotas.is_on() || self.queue.charges()) {
+            return;
+        }
+        let tenant = self.requests[state.request].request.tenant;
+        let pool = self.fleet.node(state.node).home().0;
+        let (reserved, used) = (state.reserved(), (usage.input + usage.output).0);
+        self.fleet.settle_quota(state.node, self.now, state.dispatched, reserved, used);
+        let expected = (state.facts.prompt, state.facts.expected);
+        let served = (usage.input.less(usage.cached), usage.output);
+        self.queue.correct_charge(tenant, expected, served);
+        // The nodes of a pool that was full may have been open all the time.
+        if self.quotas.settle_attempt(self.now, tenant, pool, state, usage) {
+            self.fleet.mark_freed();
+        }
+        if self.quotas.counts_tenants() && self.queue.unthrottle(tenant) {
+            self.fleet.mark_freed();
+        }
+    }
+
+    // ----- who learns from first tokens -----
+
+    /// Lets limiters, saturation and hedges hear how long a first token took, or how long it had not
+    /// come when its attempt was given up.
+    fn learn_first_token(&mut self, this: AttemptKey, gave_up: Option<End>) {
+        self.compare_with_idle(this, gave_up);
+        let state = &self.requests[this];
+        let pool = self.fleet.node(state.node).home().0;
+        let took = self.now.since(state.dispatched);
+        let about = (pool, state.facts.class);
+        self.retries.hedging_mut().learn(about, took, gave_up, state.hedge);
+    }
+
+    /// Lets limiters and saturation hear how many times longer than on an idle node a first token
+    /// took.
+    fn compare_with_idle(&mut self, this: AttemptKey, gave_up: Option<End>) {
+        let state = &self.requests[this];
+        let late = gave_up == Some(End::TimedOut(Stage::FirstToken));
+        let limited = self.limiters.has(state.node);
+        if (gave_up.is_some() && !late) || !(limited || self.overload.is_on()) {
+            return;
+        }
+        let ratio = self.idle.observe(state, self.now.since(state.dispatched), late);
+        let (pool, _) = self.fleet.node(state.node).home();
+        let alone = state.in_flight_at_dispatch <= 1;
+        if limited && !late {
+            let change = self.limiters.on_first_token(self.now, state, ratio);
+            self.apply_limit(change);
+        }
+        self.overload.note_first_token(self.now, pool, ratio, alone);
+    }
+
+    /// Puts the limit that a limiter has found in force.
+    fn apply_limit(&mut self, change: Option<LimitChange>) {
+        let Some(LimitChange { node, limit, before, cause, notable }) = change else { return };
+        self.fleet.adapt(node, Some(limit));
+        self.effects.events.push(Event::Limit { node, limit, before, cause, notable });
+    }
+
+    /// Returns whether an answer of this node is kept from the client until it is accepted.
+    pub(super) fn withholds(&self, key: RequestKey, node: NodeId) -> bool {
+        let pool = self.fleet.node(node).home().0;
+        self.router.next_model(self.requests[key].route, pool).is_some()
+    }
+}

@@ -1,0 +1,271 @@
+//! Nodes are watched: how attempts end, probes, ejections, rests and returns.
+
+use super::Balancer;
+use crate::balance::fleet::health::{Change, Verdict};
+use crate::balance::fleet::node::Trial;
+use crate::balance::health::{Says, says};
+use crate::balance::requests::AttemptKey;
+use crate::balance::timer::Timer;
+use crate::balance::vocabulary::action::Action;
+use crate::balance::vocabulary::event::{Cause, Event};
+use crate::balance::vocabulary::outcome::{End, Failure, ProbeResult, Stage};
+use crate::balance::vocabulary::state::NodeState;
+use crate::unit::{ClassId, NodeId, Span};
+
+impl Balancer {
+    /// Hears how an attempt ended: what that says of the health of its node, if anything.
+    pub(super) fn judge_node(&mut self, this: AttemptKey, end: End, retry_after: Option<Span>) {
+        let state = &self.requests[this];
+        let (node, class, dispatched) = (state.node, state.facts.class, state.dispatched);
+        let streamed = state.first_token.is_some();
+        let (now, settings) = (self.now, *self.health.of(&self.fleet, node));
+        let says = says(end, self.fleet.node(node).health.is_back_at(dispatched));
+        if says == Says::Nothing {
+            // Nor that it is well; but where no attempt ever lasts, a trial would not end either.
+            if self.fleet.node(node).health.back_for(now) >= settings.eject_base {
+                self.end_trial(node);
+            }
+            return;
+        }
+        self.fleet.with_health(node, |health| health.outcome(now, end.is_wasted()));
+        if end == End::Done {
+            self.end_trial(node);
+            if !streamed {
+                self.find_slow_outlier(node, class, now.since(dispatched));
+            }
+        }
+        if says != Says::Neither {
+            let cause = self.health.outlier_by_end(&self.fleet, node, says == Says::Good);
+            self.eject_outlier(node, cause);
+        }
+        if says == Says::Bad
+            && end == End::TimedOut(Stage::FirstToken)
+            && self.health.is_silent(&self.fleet, node, dispatched)
+        {
+            let cause = Cause::Silent(now.since(dispatched));
+            self.eject_outlier(node, Some(cause));
+        }
+        let pool = self.fleet.node(node).home().0;
+        if let Some(base) = self.health.credential_rest(pool, end) {
+            self.rest_credential(node, base);
+        }
+        // What an outlier or a credential did to the node already is seen here.
+        let there = self.fleet.node(node);
+        let half_open = there.state() == NodeState::Up && there.trial() == Some(Trial::HalfOpen);
+        let busy = end == End::Failed(Failure::Overloaded);
+        if end == End::RateLimited || (busy && retry_after.is_some()) {
+            let change =
+                self.fleet.with_health(node, |health| health.limit(now, retry_after, busy));
+            self.rest(node, change);
+        } else if says == Says::Bad {
+            let enough = self.fleet.with_health(node, |health| health.blame(&settings));
+            if enough || half_open {
+                self.eject(node, false, None);
+            }
+        }
+    }
+
+    /// A first token took so long, or a whole answer that did not stream: ejects the node if it is slow
+    /// beside its peers.
+    pub(super) fn find_slow_outlier(&mut self, node: NodeId, class: ClassId, took: Span) {
+        let cause = self.health.outlier_by_first_token(&self.fleet, (node, class), took);
+        self.eject_outlier(node, cause);
+    }
+
+    /// Something good came from a node: it is no longer on trial.
+    pub(super) fn end_trial(&mut self, node: NodeId) {
+        if self.fleet.node(node).trial().is_some() {
+            self.fleet.try_out(node, None);
+            self.fleet.mark_freed();
+        }
+    }
+
+    // ----- states -----
+
+    /// Declares that a node has changed state, and lets those hear of it whom that concerns.
+    pub(super) fn declare_state(&mut self, node: NodeId, (from, to, cause): Change) {
+        // Back in service; or ejected amid a panic, and no longer held to the one of its trial.
+        self.fleet.mark_freed_if_open(node);
+        self.effects.events.push(Event::NodeState { node, from, to, cause });
+        self.declare_panic();
+        if to == NodeState::Up {
+            self.on_up(node, cause);
+        } else if !to.is_in_service() {
+            self.health.forget(&self.fleet, node);
+        }
+    }
+
+    /// A node has come into service: new, or back from an ejection.
+    pub(super) fn on_up(&mut self, node: NodeId, cause: Cause) {
+        let pool = self.fleet.node(node).home().0;
+        if let Some(trial) = self.health.trial_of(pool, cause) {
+            self.fleet.try_out(node, trial);
+            self.health.begin_slow_start(&self.fleet, node, self.now);
+        }
+    }
+
+    /// Declares where panic began or ended.
+    fn declare_panic(&mut self) {
+        for (pool, tier, on) in self.fleet.take_panics() {
+            if on {
+                self.fleet.mark_freed();
+            }
+            self.effects.events.push(Event::Panic { pool, tier, on });
+        }
+    }
+
+    /// Declares that a node rests, and sets the timer for its end.
+    fn rest(&mut self, node: NodeId, change: Option<Change>) {
+        if let Some(change) = change {
+            self.declare_state(node, change);
+            self.timers.at(self.fleet.node(node).health.until, Timer::CooldownOver(node));
+        }
+    }
+
+    /// Ejects a node, if one more may be out; one that is being probed is out already.
+    fn eject(&mut self, node: NodeId, by_probes: bool, cause: Option<Cause>) {
+        let state = self.fleet.node(node).state();
+        if state != NodeState::Probing && !self.health.may_eject(&self.fleet, node) {
+            return;
+        }
+        let (now, settings) = (self.now, *self.health.of(&self.fleet, node));
+        let draw = self.health.draw_jitter();
+        let change = self
+            .fleet
+            .with_health(node, |health| health.eject(now, (&settings, draw), by_probes, cause));
+        self.rest(node, Some(change));
+    }
+
+    /// Ejects a node that is up for this cause, if there is one.
+    fn eject_outlier(&mut self, node: NodeId, cause: Option<Cause>) {
+        if cause.is_some() && self.fleet.node(node).state() == NodeState::Up {
+            self.eject(node, false, cause);
+        }
+    }
+
+    /// A node has refused its credential: it rests, and so do all that are asked with the same one.
+    fn rest_credential(&mut self, node: NodeId, base: Span) {
+        let now = self.now;
+        let change = self.fleet.with_health(node, |health| health.refused(now, base));
+        self.rest(node, change);
+        let (refusals, until) = self.fleet.node(node).health.refusal();
+        let mut from = 0;
+        while let Some(other) = self.fleet.next_of_credential(node, from) {
+            from = other.index() + 1;
+            let change = self
+                .fleet
+                .with_health(other, |health| health.refused_elsewhere(now, refusals, until));
+            self.rest(other, change);
+        }
+    }
+
+    /// The time of a node's ejection or rest may be over.
+    pub(super) fn on_cooldown_over(&mut self, node: NodeId) {
+        let now = self.now;
+        match self.fleet.with_health(node, |health| health.rested(now)) {
+            Some(change) => {
+                self.declare_state(node, change);
+                if change.1 == NodeState::Probing {
+                    self.probe(node);
+                }
+            }
+            // The time was prolonged meanwhile.
+            None => {
+                self.timers.at(self.fleet.node(node).health.until, Timer::CooldownOver(node));
+            }
+        }
+    }
+
+    // ----- probes -----
+
+    /// Probes a node, as one that is coming back is to be probed.
+    pub(super) fn probe(&mut self, node: NodeId) {
+        let token = self.health.generates(&self.fleet, node).is_some();
+        self.probe_for(node, token);
+    }
+
+    fn probe_for(&mut self, node: NodeId, token: bool) {
+        let number = self.fleet.with_health(node, |health| health.start_probe(token));
+        let settings = self.health.of(&self.fleet, node);
+        let (action, timeout) = match settings.guard.generate.filter(|_| token) {
+            Some(generate) => (Action::Generate(node, number), generate.timeout),
+            None => (Action::Probe(node, number), settings.probe_timeout),
+        };
+        self.effects.actions.push(action);
+        self.timers.after(self.now, timeout, Timer::ProbeTimeout(node, number));
+    }
+
+    /// The answer to a probe came; only the newest one is awaited.
+    pub(super) fn probed(&mut self, node: NodeId, number: u32, result: ProbeResult) {
+        let awaited = self.fleet.knows(node) && self.fleet.node(node).health.awaits(number);
+        if awaited {
+            self.hear_probe(node, result);
+        } else {
+            self.late(None);
+        }
+    }
+
+    /// The newest probe of a node is answered, or was not in time.
+    pub(super) fn hear_probe(&mut self, node: NodeId, result: ProbeResult) {
+        let (now, settings) = (self.now, *self.health.of(&self.fleet, node));
+        match self.fleet.with_health(node, |health| health.probed(result, &settings)) {
+            Verdict::Eject => self.eject(node, true, None),
+            Verdict::Return => {
+                let change = self.fleet.with_health(node, |health| health.come_back(now));
+                self.declare_state(node, change);
+            }
+            Verdict::Nothing => {
+                if self.fleet.node(node).state() == NodeState::Probing {
+                    self.timers.after(now, settings.probe_timeout, Timer::Reprobe(node));
+                }
+            }
+        }
+    }
+
+    /// Probes a node in service, and again after the interval, jittered by a tenth so that
+    /// balancers and nodes do not fall into step.
+    pub(super) fn probe_due(&mut self, node: NodeId) {
+        let Some(every) = self.health.of(&self.fleet, node).probe_every else {
+            return;
+        };
+        // A probe takes the place of the one before it: one that is not answered yet goes on, or a
+        // node that is probed more often than probes time out could hang unseen.
+        if self.may_probe(node) {
+            self.probe(node);
+        }
+        let next = every.scale(0.9 + 0.2 * self.pauses.unit());
+        self.timers.at(self.now + next, Timer::ProbeDue(node));
+    }
+
+    /// Asks a node in service for a token, and again after the interval.
+    pub(super) fn generate_due(&mut self, node: NodeId) {
+        let Some(generate) = self.health.of(&self.fleet, node).guard.generate else {
+            return;
+        };
+        if self.may_probe(node) {
+            self.probe_for(node, true);
+        }
+        let next = generate.every.scale(0.9 + 0.2 * self.pauses.unit());
+        self.timers.at(self.now + next, Timer::Generate(node));
+    }
+
+    /// Returns whether a node is in service and has answered its last probe.
+    fn may_probe(&self, node: NodeId) -> bool {
+        let health = &self.fleet.node(node).health;
+        health.state().is_in_service() && !health.probing
+    }
+
+    /// Sets the timers for the first probes of a node, at a random moment of the interval.
+    pub(super) fn start_probing(&mut self, node: NodeId) {
+        let settings = self.health.of(&self.fleet, node);
+        let (probe, generate) = (settings.probe_every, settings.guard.generate);
+        if let Some(every) = probe {
+            let first = every.scale(self.pauses.unit());
+            self.timers.at(self.now + first, Timer::ProbeDue(node));
+        }
+        if let Some(generate) = generate {
+            let first = generate.every.scale(self.pauses.unit());
+            self.timers.at(self.now + first, Timer::Generate(node));
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! How a request ends: tried again, handed to the next model, completed, or settled otherwise.
+
+use super::Balancer;
+use super::place::Placed;
+use crate::balance::requests::{AnswerInHand, AttemptKey, AttemptState, Phase, RequestKey};
+use crate::balance::retry::{Failed, TimeLeft};
+use crate::balance::spec::retry::ATTEMPTS_MAX;
+use crate::balance::timer::Timer;
+use crate::balance::vocabulary::action::Action;
+use crate::balance::vocabulary::event::{Event, Settled};
+use crate::balance::vocabulary::outcome::{Attempt, End, Failure, Fate, Reject, Stage, Usage};
+use crate::unit::{NodeId, Ratio, RequestId, Span, Time, Tokens};
+
+/// What is known of an answer at the end of its request.
+#[derive(Clone, Copy, Default)]
+struct Answered<'a> {
+    /// Whether the request stood in a queue just before.
+    queued: bool,
+    first_token: Option<Time>,
+    usage: Usage,
+    /// The attempt that answered, if one did.
+    by: Option<&'a AttemptState>,
+}
+
+impl Balancer {
+    /// An attempt has failed and is closed or gone; `came` is when its first token came and how many
+    /// have. If another attempt of its request goes on, that one decides.
+    pub(super) fn fail(
+        &mut self,
+        key: RequestKey,
+        this: AttemptKey,
+        (node, end): (NodeId, End),
+        came: Option<(Time, Tokens)>,
+    ) {
+        let refused = end == End::Failed(Failure::Unauthorized);
+        if !self.requests.fail(key, this, (node, end), refused) {
+            self.try_again(key, node, end, came);
+        }
+    }
+
+    /// Tries a failed request again, or lets it fail.
+    fn try_again(&mut self, key: RequestKey, node: NodeId, end: End, came: Option<(Time, Tokens)>) {
+        let state = &self.requests[key];
+        let request = state.request.id;
+        let amounts = self.requests.retry_amounts(key);
+        let failed = Failed { state, end, started: came.is_some(), amounts };
+        let other_credential = || {
+            let (own, cheap) = self.router.pools(state.lane);
+            let require = self.router.spec(state.route).require;
+            let refused = (state.refused, &state.tried[..]);
+            self.fleet.has_other_credential(own.iter().chain(cheap), require, refused)
+        };
+        let decided = self.retries.decide(self.now, failed, other_credential, &mut self.pauses);
+        let pause = match decided {
+            Ok(pause) => pause,
+            Err(reason) => {
+                self.effects.events.push(Event::RetryDenied { request, node, end, reason });
+                return self.settle(key, Fate::Failed(end));
+            }
+        };
+        self.requests.count_retry(key);
+        if let Some((first_token, tokens)) = came {
+            self.requests.resume_from(key, first_token, tokens);
+        }
+        self.effects.events.push(Event::RetryPlanned { request, node, end, pause });
+        if pause == Span::ZERO {
+            self.dispatch_or_queue(key);
+        } else {
+            self.timers.at(self.now + pause, Timer::Backoff(key));
+        }
+    }
+
+    /// Asks the next pool of a cascade, if an answer is not good enough. Returns whether the request
+    /// was seen to.
+    pub(super) fn escalate(&mut self, answer: &AttemptState, usage: Usage, score: Ratio) -> bool {
+        let (key, node) = (answer.request, answer.node);
+        let state = &self.requests[key];
+        let pool = self.fleet.node(node).home().0;
+        let Some((to, lane)) = self.router.next_model(state.route, pool) else {
+            return false;
+        };
+        if self.router.accepts(state.route, score) || state.attempts >= ATTEMPTS_MAX {
+            return false;
+        }
+        let request = state.request.id;
+        let answer = AnswerInHand { node, ordinal: answer.ordinal, usage, score };
+        self.requests.escalate(key, answer, lane);
+        self.effects.events.push(Event::Escalated { request, node, score, to });
+        // Those who wait go first.
+        self.drain_queues();
+        if self.place(key) != Placed::Yes {
+            // Better than a place in a queue is what is in hand.
+            self.settle(key, Fate::Completed);
+        }
+        true
+    }
+
+    /// An attempt gave a whole answer that is accepted.
+    pub(super) fn complete(&mut self, by: &AttemptState, mut usage: Usage) {
+        let key = by.request;
+        if by.first_token.is_none() && self.scaling.is_on() {
+            self.scaling.on_first_token(self.now, by.node, &self.requests[key].request);
+        }
+        self.requests.settle(key);
+        self.requests.drop_answer_in_hand(key);
+        let state = &self.requests[key];
+        let first_token = state.begun.or(by.first_token);
+        // Of an answer that was cut and went on, the client has both parts.
+        usage.output += state.resumed;
+        usage.input = usage.input.less(state.resumed);
+        self.queue.on_answer(state.request.class, self.now.since(by.dispatched));
+        // How long a clamped answer would have been nobody knows.
+        if state.clamp.is_none_or(|most| usage.output < most) {
+            self.outputs.learn(state.request.class, usage.output);
+        }
+        // What was withheld reaches the client whole.
+        let first_token = first_token.filter(|_| !self.withholds(key, by.node));
+        let answered = Answered { queued: false, first_token, usage, by: Some(by) };
+        self.declare(key, Fate::Completed, answered);
+    }
+
+    /// Brings a request to its final end. An open attempt is aborted.
+    pub(super) fn settle(&mut self, key: RequestKey, fate: Fate) {
+        let phase = self.requests.settle(key);
+        let state = &self.requests[key];
+        let mut answered = Answered { queued: phase.is_queued(), ..Answered::default() };
+        answered.first_token = state.begun;
+        answered.usage.output = state.resumed;
+        match phase {
+            Phase::Queued(_) => self.queue.leave(state.route, key),
+            Phase::Held { pool, .. } => self.release(key, pool),
+            Phase::InFlight(running) => {
+                let end = if let Fate::Failed(end) = fate { end } else { End::Cancelled };
+                running.keys().for_each(|this| self.abort(this, end));
+                // Where there are two, neither has begun.
+                let this = &self.requests[running.one];
+                answered.first_token = answered.first_token.or(this.first_token);
+                answered.usage.output += this.tokens;
+            }
+            Phase::Backoff | Phase::Settled => {}
+        }
+        if let Some(in_hand) = &self.requests[key].in_hand
+            && fate != Fate::Cancelled
+        {
+            // Better than nothing.
+            let answered =
+                Answered { queued: answered.queued, usage: in_hand.usage, ..Answered::default() };
+            return self.declare(key, Fate::Completed, answered);
+        }
+        self.declare(key, fate, answered);
+    }
+
+    /// Declares the final end, by the attempt that answered if one did, and forgets the request,
+    /// unless an aborted attempt is unconfirmed.
+    fn declare(&mut self, key: RequestKey, fate: Fate, answered: Answered<'_>) {
+        self.requests.leave(key, self.now);
+        let Answered { queued, first_token, usage, by } = answered;
+        let state = &self.requests[key];
+        let request = &state.request;
+        let first = usize::from(state.step);
+        let elsewhere =
+            |by: &AttemptState| usize::from(by.ordinal) >= first && by.node != state.tried[first];
+        let in_hand = state.in_hand.as_ref().filter(|_| fate == Fate::Completed);
+        let last = state.nodes_tried().last().copied();
+        let node = by.map(|by| by.node).or(in_hand.map(|in_hand| in_hand.node)).or(last);
+        let whole = by.map(|by| by.ordinal).or(in_hand.map(|in_hand| in_hand.ordinal));
+        let ordinal = whole.or(state.begun_by);
+        self.effects.actions.push(Action::Answer {
+            request: request.id,
+            fate,
+            by: ordinal.map(|ordinal| Attempt { request: request.id, ordinal }),
+            begun: state.begun_by.is_some(),
+        });
+        self.effects.events.push(Event::Settled(Settled {
+            request: request.id,
+            class: request.class,
+            tenant: request.tenant,
+            route: state.route,
+            node,
+            fate,
+            arrived: request.arrived,
+            dispatched: state.dispatched,
+            first_token,
+            attempts: state.attempts,
+            // A hedge that was only faster is none: nothing had failed.
+            failover: by.is_some_and(|by| {
+                (by.spilled || elsewhere(by)) && !(by.hedge && state.last.is_none())
+            }),
+            degraded: by.is_some_and(|by| by.degraded),
+            queued,
+            usage,
+            job: request.job,
+            hedge: by.is_some_and(|by| by.hedge),
+            spent: state.spent,
+            touched: state.degraded_by,
+        }));
+        if let Some(node) = node.filter(|_| fate == Fate::Completed) {
+            let pool = self.fleet.node(node).home().0;
+            self.router.await_feedback(state.route, request, pool);
+        }
+        self.quotas.settle_request(self.now, key, state, fate, usage);
+        self.requests.forget(key);
+    }
+
+    /// Gives up a request for which it is too late when its turn comes: a node may open at the very
+    /// moment of its deadline, before the timer goes off. Returns whether it did.
+    pub(super) fn expire(&mut self, key: RequestKey) -> bool {
+        match self.retries.time_left(self.now, &self.requests[key].request) {
+            TimeLeft::Enough => return false,
+            TimeLeft::TooLittle => self.reject(key, Reject::WaitedTooLong),
+            TimeLeft::None => self.settle(key, Fate::Failed(End::TimedOut(Stage::Total))),
+        }
+        true
+    }
+
+    /// Somebody said how good an answer was.
+    pub(super) fn hear_feedback(&mut self, request: RequestId, quality: Ratio) {
+        match self.router.on_feedback(request, quality) {
+            Some((class, pool)) => {
+                self.effects.events.push(Event::Feedback { request, class, pool, quality });
+            }
+            None => self.late(None),
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Values by tenant: small numbers are an index, others a key.
+
+use std::collections::BTreeMap;
+
+use crate::unit::TenantId;
+
+/// Values by tenant. The small numbers of scenarios are an index, others a key.
+#[derive(Debug)]
+pub(super) struct ByTenant<T> {
+    dense: Vec<T>,
+    sparse: BTreeMap<TenantId, T>,
+}
+
+const DENSE: usize = 1 << 17;
+
+impl<T: Default> ByTenant<T> {
+    pub(super) fn new() -> ByTenant<T> {
+        ByTenant { dense: Vec::new(), sparse: BTreeMap::new() }
+    }
+
+    /// Returns the value, the default one if there was none.
+    pub(super) fn at(&mut self, tenant: TenantId) -> &mut T {
+        let index = tenant.index();
+        if index < self.dense.len() { &mut self.dense[index] } else { self.make(tenant) }
+    }
+
+    #[cold]
+    fn make(&mut self, tenant: TenantId) -> &mut T {
+        let index = tenant.index();
+        if index >= DENSE {
+            return self.sparse.entry(tenant).or_default();
+        }
+        self.dense.resize_with(index + 1, T::default);
+        &mut self.dense[index]
+    }
+
+    /// Returns the value, if there is one.
+    pub(super) fn get(&self, tenant: TenantId) -> Option<&T> {
+        self.dense.get(tenant.index()).or_else(|| self.sparse.get(&tenant))
+    }
+
+    /// Returns all values that were asked for, and perhaps more of small numbers.
+    pub(super) fn values(&self) -> impl Iterator<Item = &T> {
+        self.dense.iter().chain(self.sparse.values())
+    }
+}
