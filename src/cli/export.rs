@@ -22,7 +22,7 @@ pub(super) struct Export {
 }
 
 const FILES: [&str; 4] = ["all.csv", "classes.csv", "pools.csv", "nodes.csv"];
-const HEADER: &str = "start_s,end_s,name,ended,failed,p50_s,p90_s,p99_s,max_s,input_tokens,\
+const HEADER: &str = "start_s,end_s,name,ended,errors,p50_s,p90_s,p99_s,max_s,input_tokens,\
                       output_tokens,cost_usd";
 
 impl Export {

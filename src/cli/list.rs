@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use super::failure::{Failure, Kind};
 use super::output;
 use crate::balance::REGISTRY;
+use crate::metrics::catalogue::{Better, METRICS, Stat};
 use crate::node::fault::{FAULTS, Param};
 use crate::report::table::Table;
 use crate::scenario;
@@ -25,6 +26,8 @@ enum What {
     Strategies,
     /// What can go wrong
     Faults,
+    /// What a run measures: for `--fail-if`, `[[expect]]` and comparisons
+    Metrics,
     /// Built-in back ends: engines and hosted models, with their figures and sources
     Profiles,
 }
@@ -35,6 +38,7 @@ impl List {
             What::Scenarios => scenarios(),
             What::Strategies => strategies(),
             What::Faults => faults(),
+            What::Metrics => metrics(),
             What::Profiles => profiles(),
         };
         output::print(&text).map(|()| 0)
@@ -105,6 +109,37 @@ A fault hits a `node` (or a group of them), a `pool`, a `region` or all nodes wi
     every = { weibull = { mean = \"30m\", shape = 0.7 } }
     lasts = { lognormal = { p50 = \"40s\", p95 = \"5m\" } }
 `every` counts from the end of one to the beginning of the next; with `each` every node has its own.
+";
+
+fn metrics() -> String {
+    let mut text = String::from(METRICS_HEAD);
+    let _ = writeln!(text, "Numbers of a time: {}.", Stat::ALL.map(Stat::name).join(" "));
+    for metric in METRICS {
+        let also = metric.also.iter().fold(String::new(), |text, name| format!("{text}, {name}"));
+        let _ = writeln!(text, "\n{}{also}\n    {}", metric.name, metric.help);
+        let better = match metric.better {
+            Better::Lower => ", less is better",
+            Better::Higher => ", more is better",
+            Better::Neither => "",
+        };
+        let _ = writeln!(text, "    unit         {}{better}", metric.unit.words());
+        let scopes = metric.scopes.words().collect::<Vec<_>>().join(", ");
+        let _ = writeln!(text, "    of           {scopes}");
+        if !metric.json.is_empty() {
+            let _ = writeln!(text, "    in JSON      {}", metric.json.join(" or "));
+        }
+    }
+    text
+}
+
+const METRICS_HEAD: &str = "\
+A metric is measured of the whole run, or of what is named before it: `failed`, `chat.ttft.p99`,
+`pool:light.cost`, `jobs.p99`. A time by itself is of latency: `p99`.
+    plimsoll run my.toml --fail-if 'chat.ttft.p99 > 2s'
+    [[expect]]
+    that = \"failed < 0.1%\"
+A count compared with % is a share of the requests that arrived, of a node of its attempts, of jobs
+of those that started.
 ";
 
 fn profiles() -> String {

@@ -28,6 +28,7 @@ pub const PAGES: &[Page] = &[
     named("commands", commands),
     named("strategies", reference::strategies::strategies),
     named("faults", reference::faults::faults),
+    named("metrics", reference::metrics::metrics),
     named("log", reference::log::log),
     named("exit-codes", exit_codes),
     #[cfg(feature = "tui")]

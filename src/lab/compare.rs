@@ -12,9 +12,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::metric::{Better, Metric};
+use super::metric::Metric;
 use super::statistics::{holm, moments, student_p, student_t};
-use crate::metrics::expect::Unit;
+use crate::metrics::catalogue::{Better, Unit};
 
 /// What intervals cover.
 pub const CONFIDENCE: f64 = 0.95;
@@ -125,22 +125,11 @@ pub struct Measured {
 }
 
 fn unit_word<S: serde::Serializer>(unit: &Unit, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(match unit {
-        Unit::Seconds => "s",
-        Unit::Count => "count",
-        Unit::Number => "number",
-        Unit::Share => "share",
-        Unit::Dollars => "usd",
-        Unit::PerSecond => "per_s",
-    })
+    serializer.serialize_str(unit.word())
 }
 
 fn better_word<S: serde::Serializer>(better: &Better, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(match better {
-        Better::Lower => "lower",
-        Better::Higher => "higher",
-        Better::Neither => "neither",
-    })
+    serializer.serialize_str(better.word())
 }
 
 /// A strategy.

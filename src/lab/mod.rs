@@ -24,6 +24,6 @@ pub use compare::{
     CONFIDENCE, Comparison, Difference, Interval, Measured, Plan, Run, Runs, StrategyResult,
     Verdict, compare,
 };
-pub use metric::{Better, Metric, metrics};
+pub use metric::{Metric, metrics};
 pub use statistics::{Moments, Step, holm, moments, student_p, student_t};
 pub use work::{Halt, Job, THREADS_MAX, run_all, threads};

@@ -1,6 +1,6 @@
 //! Numbers as people read them: three digits that matter, and a unit. `—` stands for none.
 
-use crate::metrics::expect::Unit;
+use crate::metrics::catalogue::Unit;
 
 /// What stands where there is nothing to show.
 pub const NONE: &str = "—";

@@ -3,11 +3,10 @@
 use std::cmp::Reverse;
 use std::fmt::Write;
 
-use super::quantity::{
-    NONE, count, dollars, in_unit, number, per_second, seconds, share, share_of,
-};
+use super::quantity::{NONE, count, dollars, in_unit, number, seconds, share, share_of};
 use super::table::{Table, clean, name};
-use crate::metrics::expect::{Unit, Verdict};
+use crate::metrics::catalogue::{METRICS, Section, Stat, Subject, Unit, find};
+use crate::metrics::expect::Verdict;
 use crate::metrics::{
     JobCounts, JobSummary, Latency, NodeSummary, RequestCounts, Summary, WorkflowSummary,
 };
@@ -68,95 +67,58 @@ fn header(out: &mut String, summary: &Summary) {
     }
 }
 
-fn requests(out: &mut String, summary: &Summary) {
-    let RequestCounts { arrived, completed, failed, rejected, cancelled, in_flight } =
-        summary.requests;
-    let mut table = Table::new(1, &["Requests"]);
-    table.row(["arrived".to_owned(), count(arrived)]);
-    for (fate, number) in [
-        ("completed", completed),
-        ("failed", failed),
-        ("rejected", rejected),
-        ("cancelled", cancelled),
-        ("in flight", in_flight),
-    ] {
-        table.row([fate.to_owned(), count(number), share_of(number, arrived)]);
+/// A table of the whole run: the metrics that the catalogue has for it.
+fn section(summary: &Summary, section: Section, heads: &[&str]) -> Table {
+    let run = Subject::run(summary);
+    let mut table = Table::new(1, heads);
+    for metric in METRICS {
+        let Some(shown) = metric.shown.filter(|shown| shown.section == section) else { continue };
+        let label = shown.label.to_owned();
+        if metric.is_times() {
+            let stat = |stat| in_unit(metric.value(&run, Some(stat)), metric.unit);
+            table.row(std::iter::once(label).chain(Stat::ALL.map(stat)));
+            continue;
+        }
+        let value = metric.value(&run, None);
+        if shown.unless_zero && value.is_none_or(|value| value == 0.0) {
+            continue;
+        }
+        let mut cells = vec![label, in_unit(value, metric.unit)];
+        if let Some(whole) = shown.of.and_then(find) {
+            let whole = whole.value(&run, None).filter(|whole| *whole > 0.0);
+            cells.push(share(value.zip(whole).map(|(part, whole)| part / whole)));
+        }
+        table.row(cells);
     }
-    table.write(out);
+    table
+}
+
+fn requests(out: &mut String, summary: &Summary) {
+    section(summary, Section::Requests, &["Requests"]).write(out);
     if !summary.unserved.is_empty() {
         let mut reasons: Vec<(&&str, &u64)> = summary.unserved.iter().collect();
         reasons.sort_by_key(|(_, number)| Reverse(**number));
         let mut table = Table::new(1, &["Without a whole answer"]);
         for (reason, &number) in reasons {
-            table.row([(*reason).to_owned(), count(number), share_of(number, arrived)]);
+            let share = share_of(number, summary.requests.arrived);
+            table.row([(*reason).to_owned(), count(number), share]);
         }
         table.write(out);
     }
-    let attempts = summary.attempts;
-    let mut table = Table::new(1, &["Attempts"]);
-    table.row(["all".to_owned(), count(attempts.total)]);
-    for (kind, number) in [("retries", attempts.retries), ("hedges", attempts.hedges)] {
-        table.row([kind.to_owned(), count(number), share_of(number, attempts.total)]);
-    }
-    if attempts.panic > 0 {
-        let share = share_of(attempts.panic, attempts.total);
-        table.row(["in panic".to_owned(), count(attempts.panic), share]);
-    }
-    let share = share_of(attempts.failovers, arrived);
-    table.row(["failovers".to_owned(), count(attempts.failovers), share]);
-    // Most fleets neither hedge nor go on where an answer was cut, and few retries lack a budget.
-    for (kind, number, whole) in [
-        ("hedges that won", attempts.hedge_wins, attempts.hedges),
-        ("hedges denied", attempts.hedges_denied, arrived),
-        ("retries denied", attempts.retries_denied, arrived),
-        ("resumed", attempts.resumed, attempts.total),
-    ] {
-        if number > 0 {
-            table.row([kind.to_owned(), count(number), share_of(number, whole)]);
-        }
-    }
-    // Most fleets have no cheaper model to degrade to.
-    if attempts.degraded > 0 {
-        let share = share_of(attempts.degraded, arrived);
-        table.row(["degraded".to_owned(), count(attempts.degraded), share]);
-    }
-    table.write(out);
+    section(summary, Section::Attempts, &["Attempts"]).write(out);
 }
 
 fn times(out: &mut String, summary: &Summary) {
     let heads = ["Times", "mean", "p50", "p90", "p95", "p99", "p99.9", "max"];
-    let mut table = Table::new(1, &heads);
-    for (what, times) in [
-        ("latency", &summary.latency_s),
-        ("time to first token", &summary.ttft_s),
-        ("time per token", &summary.tpot_s),
-        ("balancer queue", &summary.queue_s),
-    ] {
-        let Latency { mean, p50, p90, p95, p99, p999, max } = *times;
-        let cells = [mean, p50, p90, p95, p99, p999, max].map(seconds);
-        table.row(std::iter::once(what.to_owned()).chain(cells));
-    }
-    table.write(out);
+    section(summary, Section::Times, &heads).write(out);
 }
 
 fn money(out: &mut String, summary: &Summary) {
-    let (tokens, costs, goodput) = (summary.tokens, summary.cost_usd, summary.goodput);
-    let mut table = Table::new(1, &["Tokens and money"]);
-    let mut row = |what: &str, value: String| table.row([what.to_owned(), value]);
-    row("input tokens", count(tokens.input));
-    row("of them cached", count(tokens.cached_input));
-    row("output tokens", count(tokens.output));
-    row("cost", dollars(Some(costs.total)));
-    row("of it tokens", dollars(Some(costs.tokens)));
-    row("of it hours of nodes", dollars(Some(costs.hours)));
-    row("per 1,000 requests", dollars(costs.per_1k_requests));
-    table.write(out);
-    let mut table = Table::new(1, &["Promises (SLO)"]);
-    let mut row = |what: &str, value: String| table.row([what.to_owned(), value]);
-    row("requests that kept all", share(goodput.slo_attainment));
-    row("goodput", per_second(goodput.requests_per_s));
+    section(summary, Section::Money, &["Tokens and money"]).write(out);
+    let mut table = section(summary, Section::Promises, &["Promises (SLO)"]);
+    // Evenness needs more digits than other shares: what differs is the third.
     let jain = summary.fairness_jain.map_or_else(|| NONE.to_owned(), |jain| format!("{jain:.4}"));
-    row("fairness (Jain, 1 is even)", jain);
+    table.row(["fairness (Jain, 1 is even)".to_owned(), jain]);
     table.write(out);
 }
 

@@ -15,8 +15,9 @@
 //! the metric is meant; `class:latency.p99` says otherwise. `jobs` is about the jobs of all
 //! workflows, `report.jobs` about those of the workflow `report`. `quality` is the mean quality of
 //! answers, and may be written `quality.mean`.
+//!
+//! What metrics there are, and of what each is measured, is the [catalogue](super::catalogue)'s.
 
-mod measure;
 mod nearest;
 mod parse;
 #[cfg(test)]
@@ -27,8 +28,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::catalogue::{Reading, Unit};
 use super::summary::Summary;
-use measure::{Metric, Stat, View};
 
 /// The names a scope may be.
 #[derive(Clone, Debug, Default)]
@@ -67,18 +68,6 @@ impl fmt::Display for ExpectError {
 
 impl std::error::Error for ExpectError {}
 
-/// What an expectation is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Scope {
-    Run,
-    Class(String),
-    Pool(String),
-    Node(String),
-    /// Of all workflows, or of one.
-    Jobs(Option<String>),
-    Route(String),
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Op {
     Less,
@@ -100,32 +89,14 @@ impl Op {
     }
 }
 
-/// The unit of a verdict's numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
-    /// Seconds.
-    Seconds,
-    /// A whole number.
-    Count,
-    /// A part of a whole: 0.01 is one per cent.
-    Share,
-    /// US dollars.
-    Dollars,
-    /// So many a second.
-    PerSecond,
-    /// A number that need not be whole.
-    Number,
-}
-
 /// A checked expectation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expectation {
     text: String,
-    scope: Scope,
-    metric: Metric,
-    stat: Option<Stat>,
+    reading: Reading,
     op: Op,
     limit: f64,
+    /// The unit of the limit: that of the metric, or a share where it is a count.
     unit: Unit,
 }
 
@@ -144,17 +115,16 @@ impl Expectation {
         &self.text
     }
 
+    /// What it is about: a metric of a scope.
+    #[must_use]
+    pub const fn reading(&self) -> &Reading {
+        &self.reading
+    }
+
     /// Compares a result with the limit.
     #[must_use]
     pub fn judge(&self, summary: &Summary) -> Verdict {
-        let view = View::of(summary, &self.scope);
-        let value = view.and_then(|view| {
-            if self.unit == Unit::Share {
-                view.share_of(self.metric)
-            } else {
-                view.value(self.metric, self.stat)
-            }
-        });
+        let value = self.reading.value(summary, self.unit);
         let order = value.and_then(|value| value.partial_cmp(&self.limit));
         let held = order.is_some_and(|order| self.op.holds(order));
         Verdict { text: self.text.clone(), value, limit: self.limit, held, unit: self.unit }

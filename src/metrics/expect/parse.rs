@@ -1,9 +1,20 @@
 //! Reads an expectation. Each piece keeps its place in the text, so that errors can point at it.
 
-use super::measure::{CLASS, Entry, JOBS, METRICS, Metric, NODE, POOL, ROUTE, RUN, STATS, Stat};
 use super::nearest::nearest;
-use super::{ExpectError, Expectation, Names, Op, Scope, Unit};
+use super::{ExpectError, Expectation, Names, Op};
+use crate::metrics::catalogue::{
+    METRICS, MetricDef, Reading, Scope, Scopes, Stat, Unit, find, latency,
+};
 use crate::unit::Span;
+
+const RUN: Scopes = Scopes::RUN;
+const CLASS: Scopes = Scopes::CLASS;
+const POOL: Scopes = Scopes::POOL;
+const NODE: Scopes = Scopes::NODE;
+const JOBS: Scopes = Scopes::JOBS;
+const ROUTE: Scopes = Scopes::ROUTE;
+/// What has a name of its own.
+const NAMED: Scopes = CLASS.and(POOL).and(NODE).and(ROUTE);
 
 /// A part of the text and where it begins.
 #[derive(Clone, Copy, Debug)]
@@ -40,10 +51,9 @@ impl<'a> Piece<'a> {
 pub(super) fn expectation(text: &str, names: &Names) -> Result<Expectation, ExpectError> {
     let whole = Piece { text, at: 0 }.from(0);
     let (left, op, right) = sides(whole)?;
-    let Subject { scope, entry, stat } = subject(left, names)?;
-    let (_, metric, unit, _) = entry;
-    let (limit, unit) = limit(right, unit)?;
-    Ok(Expectation { text: whole.text.to_owned(), scope, metric, stat, op, limit, unit })
+    let reading = subject(left, names)?;
+    let (limit, unit) = limit(right, reading.metric.unit)?;
+    Ok(Expectation { text: whole.text.to_owned(), reading, op, limit, unit })
 }
 
 fn sides(whole: Piece<'_>) -> Result<(Piece<'_>, Op, Piece<'_>), ExpectError> {
@@ -83,22 +93,16 @@ fn sides(whole: Piece<'_>) -> Result<(Piece<'_>, Op, Piece<'_>), ExpectError> {
     Ok((left, op, right))
 }
 
-/// The left side.
-struct Subject {
-    scope: Scope,
-    entry: Entry,
-    stat: Option<Stat>,
-}
-
-fn subject(left: Piece<'_>, names: &Names) -> Result<Subject, ExpectError> {
+/// Reads the left side.
+fn subject(left: Piece<'_>, names: &Names) -> Result<Reading, ExpectError> {
     let (kind, path) = kind(left);
     let (rest, stat, word) = stat(path);
     let Some(stat) = stat else {
-        let entry = metric(word, rest.is_some(), names)?;
-        if entry.2 == Unit::Seconds {
-            return Err(without_stat(left, entry));
+        let metric = metric(word, rest.is_some(), names)?;
+        if metric.is_times() {
+            return Err(without_stat(left, word));
         }
-        return Ok(Subject { scope: scope(kind, rest, names, entry, word)?, entry, stat: None });
+        return Ok(Reading { scope: scope(kind, rest, names, metric, word)?, metric, stat: None });
     };
     // What stands before the stat is a metric with its scope before it, or the scope itself.
     let (before, candidate) = rest.map_or((None, word), Piece::last);
@@ -107,27 +111,28 @@ fn subject(left: Piece<'_>, names: &Names) -> Result<Subject, ExpectError> {
     let named = kind.is_some() && before.is_none();
     match known {
         // `quality.mean` is the one number that quality is.
-        Some(entry) if entry.1 == Metric::Quality && stat == Stat::Mean && !named => {
-            let scope = scope(kind, before, names, entry, candidate)?;
-            Ok(Subject { scope, entry, stat: None })
+        Some(metric) if metric.name == "quality" && stat == Stat::Mean && !named => {
+            let scope = scope(kind, before, names, metric, candidate)?;
+            Ok(Reading { scope, metric, stat: None })
         }
-        Some(entry) if entry.2 == Unit::Seconds && !named => {
-            let scope = scope(kind, before, names, entry, candidate)?;
-            Ok(Subject { scope, entry, stat: Some(stat) })
+        Some(metric) if metric.is_times() && !named => {
+            let scope = scope(kind, before, names, metric, candidate)?;
+            Ok(Reading { scope, metric, stat: Some(stat) })
         }
-        Some(entry) if !named && !names.has(candidate.text) => {
-            let reason = format!("`{}` is one number and has no `{}`", entry.0, word.text);
+        Some(_) if !named && !names.has(candidate.text) => {
+            let reason = format!("`{}` is one number and has no `{}`", candidate.text, word.text);
             Err(word.wrong(reason, Some(format!("leave out `.{}`", word.text))))
         }
         _ => {
-            let entry = METRICS[0];
-            Ok(Subject { scope: scope(kind, rest, names, entry, word)?, entry, stat: Some(stat) })
+            let metric = latency();
+            let scope = scope(kind, rest, names, metric, word)?;
+            Ok(Reading { scope, metric, stat: Some(stat) })
         }
     }
 }
 
 /// Takes `class:`, `pool:` or `node:` off the front. Other colons belong to names.
-fn kind(left: Piece<'_>) -> (Option<u8>, Piece<'_>) {
+fn kind(left: Piece<'_>) -> (Option<Scopes>, Piece<'_>) {
     let Some(colon) = left.text.find(':') else {
         return (None, left);
     };
@@ -151,18 +156,14 @@ fn stat(path: Piece<'_>) -> (Option<Piece<'_>>, Option<Stat>, Piece<'_>) {
         return (rest, Some(Stat::P999), path.from(before.len()));
     }
     let (rest, word) = path.last();
-    let stat = STATS.iter().find(|(name, _)| *name == word.text).map(|(_, stat)| *stat);
+    let stat = Stat::ALL.into_iter().find(|stat| stat.name() == word.text);
     (rest, stat, word)
 }
 
-fn find(name: &str) -> Option<Entry> {
-    METRICS.into_iter().find(|entry| entry.0 == name)
-}
-
 /// The metric that the last word names.
-fn metric(word: Piece<'_>, scoped: bool, names: &Names) -> Result<Entry, ExpectError> {
-    if let Some(entry) = find(word.text) {
-        return Ok(entry);
+fn metric(word: Piece<'_>, scoped: bool, names: &Names) -> Result<&'static MetricDef, ExpectError> {
+    if let Some(metric) = find(word.text) {
+        return Ok(metric);
     }
     if word.text == "jobs" && !names.workflows.is_empty() {
         let reason = "of what jobs measure nothing is said".to_owned();
@@ -177,26 +178,33 @@ fn metric(word: Piece<'_>, scoped: bool, names: &Names) -> Result<Entry, ExpectE
         return Err(word.wrong(reason, Some(format!("there are {}", stat_names()))));
     }
     let what = if scoped { "metric or stat" } else { "metric" };
-    let known = METRICS.iter().map(|entry| entry.0).chain(STATS.iter().map(|stat| stat.0));
+    let known = words().chain(Stat::ALL.map(Stat::name));
     let help = nearest(word.text, known).map_or_else(
-        || format!("metrics are {}", metric_names(RUN | CLASS | POOL | NODE)),
+        || format!("metrics are {}", metric_names(RUN.and(CLASS).and(POOL).and(NODE))),
         |near| format!("did you mean `{near}`?"),
     );
     Err(word.wrong(format!("unknown {what} `{}`", word.text), Some(help)))
 }
 
-fn without_stat(left: Piece<'_>, entry: Entry) -> ExpectError {
-    let reason = format!("which of the numbers of `{}` is meant?", entry.0);
+/// Every word for a metric.
+fn words<'a>() -> impl Iterator<Item = &'a str> {
+    METRICS
+        .iter()
+        .flat_map(|metric| std::iter::once(metric.name).chain(metric.also.iter().copied()))
+}
+
+fn without_stat(left: Piece<'_>, word: Piece<'_>) -> ExpectError {
+    let reason = format!("which of the numbers of `{}` is meant?", word.text);
     let help = format!("write for instance `{}.p99`; there are {}", left.text, stat_names());
     left.wrong(reason, Some(help))
 }
 
 /// Finds out what the scope is, and whether the metric is measured for it.
 fn scope(
-    kind: Option<u8>,
+    kind: Option<Scopes>,
     name: Option<Piece<'_>>,
     names: &Names,
-    entry: Entry,
+    metric: &MetricDef,
     word: Piece<'_>,
 ) -> Result<Scope, ExpectError> {
     let (kind, scope) = match name {
@@ -207,8 +215,8 @@ fn scope(
         }
         None => (RUN, Scope::Run),
     };
-    if entry.3 & kind == 0 {
-        let reason = format!("`{}` is not measured for {}", entry.0, phrase(kind));
+    if !metric.scopes.any_of(kind) {
+        let reason = format!("`{}` is not measured for {}", word.text, phrase(kind));
         let help = format!("for {} there are {}", phrase(kind), metric_names(kind));
         return Err(word.wrong(reason, Some(help)));
     }
@@ -216,7 +224,7 @@ fn scope(
 }
 
 /// Reads `jobs` and `NAME.jobs`, where there are workflows; `None` if it is something else.
-fn jobs(name: Piece<'_>, names: &Names) -> Option<Result<(u8, Scope), ExpectError>> {
+fn jobs(name: Piece<'_>, names: &Names) -> Option<Result<(Scopes, Scope), ExpectError>> {
     let (flow, word) = name.last();
     if word.text != "jobs" || (names.workflows.is_empty() && names.has(name.text)) {
         return None;
@@ -234,17 +242,21 @@ fn jobs(name: Piece<'_>, names: &Names) -> Option<Result<(u8, Scope), ExpectErro
     Some(Err(flow.wrong(format!("no workflow is called `{}`", flow.text), help)))
 }
 
-fn named(kind: Option<u8>, name: Piece<'_>, names: &Names) -> Result<(u8, Scope), ExpectError> {
+fn named(
+    kind: Option<Scopes>,
+    name: Piece<'_>,
+    names: &Names,
+) -> Result<(Scopes, Scope), ExpectError> {
     if kind.is_none()
         && let Some(found) = jobs(name, names)
     {
         return found;
     }
-    let wanted = kind.unwrap_or(CLASS | POOL | NODE | ROUTE);
-    let found: Vec<u8> = names
+    let wanted = kind.unwrap_or(NAMED);
+    let found: Vec<Scopes> = names
         .lists()
         .into_iter()
-        .filter(|(kind, list)| wanted & kind != 0 && list.iter().any(|one| one == name.text))
+        .filter(|(kind, list)| wanted.any_of(*kind) && list.iter().any(|one| one == name.text))
         .map(|(kind, _)| kind)
         .collect();
     match found[..] {
@@ -263,13 +275,13 @@ fn named(kind: Option<u8>, name: Piece<'_>, names: &Names) -> Result<(u8, Scope)
     }
 }
 
-fn unknown(wanted: u8, name: Piece<'_>, names: &Names) -> ExpectError {
-    let any = wanted == CLASS | POOL | NODE | ROUTE;
+fn unknown(wanted: Scopes, name: Piece<'_>, names: &Names) -> ExpectError {
+    let any = wanted == NAMED;
     let what = if any { "class, pool or node" } else { prefix(wanted) };
-    let lists = names.lists().into_iter().filter(|(kind, _)| wanted & kind != 0);
+    let lists = names.lists().into_iter().filter(|(kind, _)| wanted.any_of(*kind));
     let known = lists.flat_map(|(_, list)| list.iter().map(String::as_str));
     // `tttf.p99`: what stands where a scope may stand was perhaps meant as a metric.
-    let metrics = METRICS.iter().map(|entry| entry.0).filter(|_| any);
+    let metrics = words().filter(|_| any);
     let near = nearest(name.text, known.chain(metrics));
     let flows = names.workflows.iter().map(String::as_str).filter(|_| any);
     let flow = nearest(name.text, flows).map(|flow| format!("{flow}.jobs"));
@@ -281,7 +293,7 @@ fn unknown(wanted: u8, name: Piece<'_>, names: &Names) -> ExpectError {
 }
 
 impl Names {
-    fn lists(&self) -> [(u8, &Vec<String>); 4] {
+    fn lists(&self) -> [(Scopes, &Vec<String>); 4] {
         [(CLASS, &self.classes), (POOL, &self.pools), (NODE, &self.nodes), (ROUTE, &self.routes)]
     }
 
@@ -290,7 +302,7 @@ impl Names {
     }
 }
 
-fn phrase(kind: u8) -> &'static str {
+fn phrase(kind: Scopes) -> &'static str {
     match kind {
         CLASS => "a class",
         POOL => "a pool",
@@ -301,7 +313,7 @@ fn phrase(kind: u8) -> &'static str {
     }
 }
 
-fn prefix(kind: u8) -> &'static str {
+fn prefix(kind: Scopes) -> &'static str {
     match kind {
         CLASS => "class",
         POOL => "pool",
@@ -311,17 +323,13 @@ fn prefix(kind: u8) -> &'static str {
 }
 
 fn stat_names() -> String {
-    STATS.map(|(name, _)| name).join(" ")
+    Stat::ALL.map(Stat::name).join(" ")
 }
 
-/// The metrics measured for any of these scopes, each by its first name.
-fn metric_names(scopes: u8) -> String {
-    let first = |entry: &Entry| {
-        METRICS.into_iter().find(|other| other.1 == entry.1 && other.3 & scopes != 0)
-    };
-    let named = |entry: &&Entry| first(entry).is_some_and(|other| other.0 == entry.0);
-    let names = METRICS.iter().filter(|entry| entry.3 & scopes != 0).filter(named);
-    names.map(|entry| entry.0).collect::<Vec<_>>().join(" ")
+/// The metrics measured for any of these scopes.
+fn metric_names(scopes: Scopes) -> String {
+    let measured = METRICS.iter().filter(|metric| metric.scopes.any_of(scopes));
+    measured.map(|metric| metric.name).collect::<Vec<_>>().join(" ")
 }
 
 /// The limit in the unit of the verdict: a count with `%` becomes a share.

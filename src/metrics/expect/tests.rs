@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::metrics::RequestCounts;
+use crate::metrics::catalogue::Scope;
 use crate::metrics::summary::{
     Attempts, Batches, Class, Costs, Goodput, Hours, Latency, NodeSummary, Pool, Quality,
     RouteSummary, TokenCounts,
@@ -277,7 +278,7 @@ fn what_has_no_sample_keeps_no_promise() {
 fn names_that_are_metrics_need_their_kind() {
     assert_eq!(value("latency.p99 < 1s"), Some(14.0));
     let class = Expectation::parse("class:latency.p99 < 1s", &names()).unwrap();
-    assert_eq!(class.scope, Scope::Class("latency".to_owned()));
+    assert_eq!(class.reading.scope, Scope::Class("latency".to_owned()));
 }
 
 #[test]

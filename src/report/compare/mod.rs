@@ -14,7 +14,7 @@ pub use text::{alarms, text};
 use super::quantity::{NONE, dollars, in_unit, per_second, seconds, share};
 use super::table::clean;
 use crate::lab::{Comparison, Difference, Measured, StrategyResult, Verdict};
-use crate::metrics::expect::Unit;
+use crate::metrics::catalogue::Unit;
 
 /// Writes a comparison, or false alarms, as indented JSON with a line end (schema version 1; keys
 /// are added, never renamed).

@@ -7,7 +7,14 @@ use crate::metrics::Labels;
 /// Mean latency, p99, not served, promises kept, cost per 1k, failovers of three strategies over
 /// six seeds: one better, one that only costs less, and a third with nothing to show.
 fn comparison(seeds: usize) -> (Plan, Vec<Option<Run>>) {
-    let names = ["latency.mean", "p99", "not_served", "slo_attainment", "cost_per_1k", "failovers"];
+    let names = [
+        "latency.mean",
+        "p99",
+        "not_served",
+        "slo_attainment",
+        "cost_per_1k",
+        "failovers_per_request",
+    ];
     let all = lab::metrics(&Labels::default());
     let metric = |name: &&str| all.iter().find(|metric| metric.name == **name).cloned();
     let plan = Plan {

@@ -3,6 +3,7 @@
 
 pub mod faults;
 pub mod log;
+pub mod metrics;
 pub mod strategies;
 
 use std::fmt::Write as _;

@@ -1,0 +1,426 @@
+//! The rows of the catalogue, in the order of reports and comparisons.
+
+#![expect(
+    clippy::redundant_closure_for_method_calls,
+    reason = "the path to a method of a type with a lifetime is a function for one lifetime only"
+)]
+
+use super::{Better, Compared, MetricDef, Read, Scopes, Section, Shown, Stat, Subject, Unit};
+use crate::metrics::summary::Latency;
+use Better::{Higher, Lower, Neither};
+
+const RUN: Scopes = Scopes::RUN;
+const CLASS: Scopes = Scopes::CLASS;
+const POOL: Scopes = Scopes::POOL;
+const NODE: Scopes = Scopes::NODE;
+const JOBS: Scopes = Scopes::JOBS;
+const ROUTE: Scopes = Scopes::ROUTE;
+/// Whatever has requests.
+const GROUPS: Scopes = RUN.and(CLASS).and(POOL).and(ROUTE);
+/// Whatever has nodes.
+const PAID: Scopes = RUN.and(POOL).and(NODE);
+
+const fn metric(
+    name: &'static str,
+    unit: Unit,
+    better: Better,
+    scopes: Scopes,
+    read: Read,
+) -> MetricDef {
+    MetricDef {
+        name,
+        also: &[],
+        unit,
+        scopes,
+        better,
+        help: "",
+        json: &[],
+        shown: None,
+        compared: &[],
+        read,
+    }
+}
+
+const fn times(
+    name: &'static str,
+    scopes: Scopes,
+    read: fn(&Subject<'_>) -> Option<Latency>,
+) -> MetricDef {
+    metric(name, Unit::Seconds, Lower, scopes, Read::Times(read))
+}
+
+const fn count(
+    name: &'static str,
+    better: Better,
+    scopes: Scopes,
+    read: fn(&Subject<'_>) -> Option<u64>,
+) -> MetricDef {
+    metric(name, Unit::Count, better, scopes, Read::Count(read))
+}
+
+const fn number(
+    name: &'static str,
+    unit: Unit,
+    better: Better,
+    scopes: Scopes,
+    read: fn(&Subject<'_>) -> Option<f64>,
+) -> MetricDef {
+    metric(name, unit, better, scopes, Read::Number(read))
+}
+
+const fn share(
+    name: &'static str,
+    better: Better,
+    scopes: Scopes,
+    read: fn(&Subject<'_>) -> Option<f64>,
+) -> MetricDef {
+    number(name, Unit::Share, better, scopes, read)
+}
+
+const fn dollars(
+    name: &'static str,
+    scopes: Scopes,
+    read: fn(&Subject<'_>) -> Option<f64>,
+) -> MetricDef {
+    number(name, Unit::Dollars, Lower, scopes, read)
+}
+
+impl MetricDef {
+    const fn help(self, help: &'static str) -> MetricDef {
+        MetricDef { help, ..self }
+    }
+
+    const fn also(self, also: &'static [&'static str]) -> MetricDef {
+        MetricDef { also, ..self }
+    }
+
+    const fn json(self, json: &'static [&'static str]) -> MetricDef {
+        MetricDef { json, ..self }
+    }
+
+    const fn shown(self, section: Section, label: &'static str) -> MetricDef {
+        let shown = Shown { section, label, of: None, unless_zero: false };
+        MetricDef { shown: Some(shown), ..self }
+    }
+
+    const fn shown_of(self, section: Section, label: &'static str, of: &'static str) -> MetricDef {
+        let shown = Shown { section, label, of: Some(of), unless_zero: false };
+        MetricDef { shown: Some(shown), ..self }
+    }
+
+    /// As before, but for what most runs have nothing of.
+    const fn shown_if_any(
+        self,
+        section: Section,
+        label: &'static str,
+        of: &'static str,
+    ) -> MetricDef {
+        let shown = Shown { section, label, of: Some(of), unless_zero: true };
+        MetricDef { shown: Some(shown), ..self }
+    }
+
+    const fn compared(self, compared: &'static [Compared]) -> MetricDef {
+        MetricDef { compared, ..self }
+    }
+}
+
+/// A line of a comparison that is one of many.
+const fn line(label: &'static str) -> Compared {
+    Compared { stat: None, label, headline: false, by_class: false }
+}
+
+const fn line_of(stat: Stat, label: &'static str) -> Compared {
+    Compared { stat: Some(stat), ..line(label) }
+}
+
+/// A line of a comparison that decides.
+const fn headline(line: Compared) -> Compared {
+    Compared { headline: true, ..line }
+}
+
+const fn by_class(line: Compared) -> Compared {
+    Compared { by_class: true, ..line }
+}
+
+fn part(of: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| of as f64 / whole as f64)
+}
+
+/// So many a request that arrived.
+fn per_request(subject: &Subject<'_>, count: Option<u64>) -> Option<f64> {
+    part(count?, subject.whole())
+}
+
+/// Every metric.
+pub static METRICS: &[MetricDef] = &[
+    times("latency", GROUPS.and(NODE).and(JOBS), |s| Some(s.latency()))
+        .help(
+            "From the intended arrival to the last token, completed requests; of a node, good \
+             attempts from their dispatch; of jobs, completed ones from the intended start",
+        )
+        .json(&["latency_s"])
+        .shown(Section::Times, "latency")
+        .compared(&[
+            headline(line_of(Stat::Mean, "mean latency")),
+            line_of(Stat::P50, "p50 latency"),
+            line_of(Stat::P95, "p95 latency"),
+            headline(by_class(line_of(Stat::P99, "p99 latency"))),
+        ]),
+    times("ttft", GROUPS, |s| s.first_token())
+        .help("From the intended arrival to the first token, completed requests")
+        .json(&["ttft_s"])
+        .shown(Section::Times, "time to first token")
+        .compared(&[
+            line_of(Stat::Mean, "mean first token"),
+            line_of(Stat::P50, "p50 first token"),
+            line_of(Stat::P95, "p95 first token"),
+            headline(by_class(line_of(Stat::P99, "p99 first token"))),
+        ]),
+    times("tpot", RUN.and(CLASS), |s| s.per_token())
+        .help("Time per token after the first, completed requests that stream")
+        .json(&["tpot_s"])
+        .shown(Section::Times, "time per token")
+        .compared(&[
+            line_of(Stat::Mean, "mean time per token"),
+            line_of(Stat::P99, "p99 time per token"),
+        ]),
+    times("queue", RUN, |s| Some(s.whole_run()?.queue_s))
+        .help("From the intended arrival to the first dispatch")
+        .json(&["queue_s"])
+        .shown(Section::Times, "balancer queue")
+        .compared(&[
+            line_of(Stat::Mean, "mean balancer queue"),
+            line_of(Stat::P99, "p99 balancer queue"),
+        ]),
+    // Requests by what became of them.
+    count("arrived", Neither, GROUPS, |s| Some(s.requests()?.arrived))
+        .help("Requests that came; of a pool or a route, those that reached their end there")
+        .also(&["requests"])
+        .json(&["requests.arrived"])
+        .shown(Section::Requests, "arrived"),
+    count("started", Neither, JOBS, |s| Some(s.jobs()?.jobs.started))
+        .help("Jobs that started")
+        .json(&["started"]),
+    count("completed", Higher, GROUPS.and(JOBS), |s| s.completed())
+        .help("Requests with a whole answer; of jobs, those whose steps are all over")
+        .json(&["requests.completed", "completed"])
+        .shown_of(Section::Requests, "completed", "arrived"),
+    count("failed", Lower, GROUPS.and(NODE).and(JOBS), |s| s.failed())
+        .help(
+            "Requests whose last attempt failed; of a node, attempts that did not end well; of \
+             jobs, those that failed or were late",
+        )
+        .json(&["requests.failed", "failed"])
+        .shown_of(Section::Requests, "failed", "arrived"),
+    count("rejected", Lower, GROUPS, |s| Some(s.requests()?.rejected))
+        .help("Requests turned away")
+        .json(&["requests.rejected"])
+        .shown_of(Section::Requests, "rejected", "arrived"),
+    count("cancelled", Lower, GROUPS, |s| Some(s.requests()?.cancelled))
+        .help("Requests whose client went away")
+        .json(&["requests.cancelled"])
+        .shown_of(Section::Requests, "cancelled", "arrived"),
+    count("in_flight", Neither, GROUPS.and(JOBS), |s| s.in_flight())
+        .help("Requests or jobs without an end yet")
+        .json(&["requests.in_flight", "in_flight"])
+        .shown_of(Section::Requests, "in flight", "arrived"),
+    count("errors", Lower, GROUPS.and(NODE), |s| s.errors())
+        .help("Requests that failed or were turned away; of a node, as `failed`")
+        .also(&["error"]),
+    count("timed_out", Lower, JOBS, |s| Some(s.jobs()?.jobs.timed_out))
+        .help("Jobs whose deadline passed; they are among `failed`")
+        .json(&["timed_out"]),
+    // The same as parts of what arrived.
+    share("not_served", Lower, GROUPS.and(NODE), |s| part(s.errors()?, s.whole()))
+        .help("`errors` as a share of the requests that arrived; of a node, of its attempts")
+        .compared(&[headline(by_class(line("not served")))]),
+    share("failed_share", Lower, GROUPS.and(NODE).and(JOBS), |s| part(s.failed()?, s.whole()))
+        .help("`failed` as a share of the requests that arrived; of a node, of its attempts")
+        .compared(&[line("failed")]),
+    share("rejected_share", Lower, GROUPS, |s| part(s.requests()?.rejected, s.whole()))
+        .help("`rejected` as a share of the requests that arrived")
+        .compared(&[line("rejected")]),
+    share("cancelled_share", Lower, GROUPS, |s| part(s.requests()?.cancelled, s.whole()))
+        .help("`cancelled` as a share of the requests that arrived")
+        .compared(&[line("cancelled")]),
+    // What was promised and kept.
+    share("slo_attainment", Higher, RUN.and(CLASS), |s| s.goodput()?.slo_attainment)
+        .help("Share of the requests at their end that kept every promise of their class")
+        .json(&["goodput.slo_attainment"])
+        .shown(Section::Promises, "requests that kept all")
+        .compared(&[headline(by_class(line("promises kept")))]),
+    number("goodput", Unit::PerSecond, Higher, RUN.and(CLASS), |s| s.goodput()?.requests_per_s)
+        .help("Requests a second that completed and kept every promise of their class")
+        .json(&["goodput.requests_per_s"])
+        .shown(Section::Promises, "goodput")
+        .compared(&[line("goodput")]),
+    number("throughput", Unit::PerSecond, Higher, GROUPS.and(JOBS), |s| s.throughput())
+        .help("Requests or jobs completed, a second")
+        .compared(&[line("throughput")]),
+    // Tokens and money.
+    count("tokens_input", Neither, RUN, |s| Some(s.whole_run()?.tokens.input))
+        .help("Tokens of prompts of all attempts, cached ones included")
+        .json(&["tokens.input"])
+        .shown(Section::Money, "input tokens"),
+    count("tokens_cached_input", Neither, RUN, |s| Some(s.whole_run()?.tokens.cached_input))
+        .help("Tokens of prompts that were found in a cache")
+        .json(&["tokens.cached_input"])
+        .shown(Section::Money, "of them cached"),
+    count("tokens_output", Neither, RUN, |s| Some(s.whole_run()?.tokens.output))
+        .help("Tokens of answers of all attempts")
+        .json(&["tokens.output"])
+        .shown(Section::Money, "output tokens"),
+    dollars("cost", GROUPS.and(NODE).and(JOBS), |s| {
+        let of_jobs = s.jobs().map(|jobs| jobs.cost_usd.total);
+        of_jobs.or_else(|| Some(s.costs()?.total))
+    })
+    .help("Tokens of all attempts at their price, and hourly prices of what has nodes")
+    .json(&["cost_usd.total"])
+    .shown(Section::Money, "cost"),
+    dollars("cost_tokens", GROUPS.and(NODE), |s| Some(s.costs()?.tokens))
+        .help("Tokens of all attempts at their price")
+        .json(&["cost_usd.tokens"])
+        .shown(Section::Money, "of it tokens"),
+    dollars("cost_hours", PAID, |s| s.cost_hours())
+        .help("Hourly prices of nodes")
+        .json(&["cost_usd.hours"])
+        .shown(Section::Money, "of it hours of nodes"),
+    dollars("cost_per_1k", GROUPS, |s| s.requests().and(s.costs())?.per_1k_requests)
+        .help("`cost` per thousand requests that arrived")
+        .also(&["cost_per_1k_requests"])
+        .json(&["cost_usd.per_1k_requests"])
+        .shown(Section::Money, "per 1,000 requests")
+        .compared(&[headline(line("cost per 1k"))]),
+    dollars("cost_mean", JOBS, |s| s.jobs()?.cost_usd.mean)
+        .help("`cost` per job that ended")
+        .json(&["cost_usd.mean"]),
+    share("cached_share", Higher, RUN, |s| {
+        let tokens = s.whole_run()?.tokens;
+        part(tokens.cached_input, tokens.input)
+    })
+    .help("`tokens_cached_input` as a share of `tokens_input`")
+    .compared(&[line("input found cached")]),
+    // Attempts and why there was more than one.
+    count("attempts", Neither, RUN.and(NODE), |s| {
+        let of_node = s.node().map(|node| node.attempts);
+        of_node.or_else(|| Some(s.attempts()?.total))
+    })
+    .help("Dispatches; of a node, those to it")
+    .json(&["attempts.total", "attempts"])
+    .shown(Section::Attempts, "all"),
+    count("retries", Neither, RUN, |s| Some(s.attempts()?.retries))
+        .help("Attempts after a failure")
+        .json(&["attempts.retries"])
+        .shown_of(Section::Attempts, "retries", "attempts"),
+    count("hedges", Neither, RUN, |s| Some(s.attempts()?.hedges))
+        .help("Attempts beside another one of the same request")
+        .json(&["attempts.hedges"])
+        .shown_of(Section::Attempts, "hedges", "attempts"),
+    count("panic", Neither, RUN, |s| Some(s.attempts()?.panic))
+        .help("Attempts on ejected nodes, because too few of their tier were well")
+        .json(&["attempts.panic"])
+        .shown_if_any(Section::Attempts, "in panic", "attempts"),
+    count("failovers", Neither, RUN, |s| Some(s.attempts()?.failovers))
+        .help(
+            "Requests served by another node than the first tried, or by a lower tier than the \
+             first eligible",
+        )
+        .json(&["attempts.failovers"])
+        .shown_of(Section::Attempts, "failovers", "arrived"),
+    count("hedge_wins", Neither, RUN, |s| Some(s.attempts()?.hedge_wins))
+        .help("Requests completed by a hedge")
+        .json(&["attempts.hedge_wins"])
+        .shown_if_any(Section::Attempts, "hedges that won", "hedges"),
+    count("hedges_denied", Neither, RUN, |s| Some(s.attempts()?.hedges_denied))
+        .help(
+            "Late first tokens without a hedge: the pools were busy, the budget was used up, or no \
+             other node was open",
+        )
+        .json(&["attempts.hedges_denied"])
+        .shown_if_any(Section::Attempts, "hedges denied", "arrived"),
+    count("retries_denied", Neither, RUN, |s| Some(s.attempts()?.retries_denied))
+        .help("Failed requests that were not tried again for want of budget")
+        .json(&["attempts.retries_denied"])
+        .shown_if_any(Section::Attempts, "retries denied", "arrived"),
+    count("resumed", Neither, RUN, |s| Some(s.attempts()?.resumed))
+        .help("Retries that went on where an answer had been cut")
+        .json(&["attempts.resumed"])
+        .shown_if_any(Section::Attempts, "resumed", "attempts"),
+    count("degraded", Lower, RUN.and(CLASS), |s| {
+        let of_class = s.class().map(|class| class.degraded);
+        of_class.or_else(|| Some(s.attempts()?.degraded))
+    })
+    .help("Requests completed by a pool that their route degrades to")
+    .json(&["attempts.degraded", "degraded"])
+    .shown_if_any(Section::Attempts, "degraded", "arrived"),
+    share("retries_per_request", Neither, RUN, |s| per_request(s, Some(s.attempts()?.retries)))
+        .help("`retries` for each request that arrived")
+        .compared(&[line("retries per request")]),
+    share("hedges_per_request", Neither, RUN, |s| per_request(s, Some(s.attempts()?.hedges)))
+        .help("`hedges` for each request that arrived")
+        .compared(&[line("hedges per request")]),
+    share("failovers_per_request", Neither, RUN, |s| per_request(s, Some(s.attempts()?.failovers)))
+        .help("`failovers` for each request that arrived")
+        .compared(&[line("failovers per request")]),
+    share("attempts_per_request", Neither, RUN, |s| per_request(s, Some(s.attempts()?.total)))
+        .help("`attempts` for each request that arrived")
+        .compared(&[line("attempts per request")]),
+    number("requests_per_job", Unit::Number, Neither, JOBS, |s| s.jobs()?.requests_per_job)
+        .help("Requests for each job that ended, all tries and nested calls")
+        .json(&["requests_per_job"]),
+    // How even it was, and what nodes did and cost.
+    share("fairness_jain", Neither, RUN, |s| s.whole_run()?.fairness_jain)
+        .help("Jain's index over attempts per node weight; 1 is even")
+        .also(&["fairness"])
+        .json(&["fairness_jain"])
+        .compared(&[line("evenness (Jain)")]),
+    share("share", Neither, NODE, |s| Some(s.node()?.share))
+        .help("Share of all attempts that went to the node")
+        .json(&["share"]),
+    share("share_max", Neither, RUN, |s| {
+        s.whole_run()?.nodes.iter().map(|node| node.share).max_by(f64::total_cmp)
+    })
+    .help("Share of all attempts that went to the busiest node")
+    .compared(&[line("busiest node's share")]),
+    share("utilisation", Neither, NODE, |s| s.node()?.utilisation)
+        .help("Busy share of the node's capacity, where that is known")
+        .also(&["utilization"])
+        .json(&["utilisation"]),
+    number("node_hours", Unit::Number, Lower, PAID, |s| Some(s.hours()?.node_hours))
+        .help("Hours of nodes that were paid for, from their start until they were off or gone")
+        .json(&["hours.node_hours"]),
+    number("starting_hours", Unit::Number, Lower, PAID, |s| Some(s.hours()?.starting_hours))
+        .help("Hours of nodes that were paid for while they started")
+        .json(&["hours.starting_hours"]),
+    number("idle_hours", Unit::Number, Lower, PAID, |s| Some(s.hours()?.idle_hours))
+        .help("Hours of nodes that were up and had nothing in flight")
+        .json(&["hours.idle_hours"]),
+    share("idle_share", Lower, PAID, |s| s.hours()?.idle_share)
+        .help("`idle_hours` as a share of `node_hours`")
+        .json(&["hours.idle_share"]),
+    dollars("idle_cost", PAID, |s| Some(s.hours()?.idle_usd))
+        .help("What `idle_hours` cost")
+        .json(&["hours.idle_usd"]),
+    count("nodes_least", Neither, RUN.and(POOL), |s| Some(s.sizes()?.0))
+        .help("The fewest nodes that autoscaled groups wanted, each at its own time"),
+    count("nodes_most", Neither, RUN.and(POOL), |s| Some(s.sizes()?.1))
+        .help("The most nodes that autoscaled groups wanted, each at its own time"),
+    number("batch_size", Unit::Number, Neither, POOL, |s| s.pool()?.batches?.mean_size)
+        .help("Requests a batch, of a pool that takes batches")
+        .json(&["batches.mean_size"]),
+    // How good answers were.
+    share("quality", Higher, RUN.and(CLASS).and(ROUTE), |s| s.quality())
+        .help("Mean quality of answers, where it is known how good they are")
+        .json(&["quality.mean", "quality"])
+        .compared(&[line("quality of answers")]),
+    count("escalated", Neither, RUN, |s| {
+        Some(s.whole_run()?.quality.as_ref().map_or(0, |quality| quality.escalated))
+    })
+    .help("Answers that a cascade did not accept")
+    .json(&["quality.escalated"]),
+    count("feedback", Neither, RUN, |s| {
+        Some(s.whole_run()?.quality.as_ref().map_or(0, |quality| quality.feedback))
+    })
+    .help("Words of clients about answers that a bandit heard")
+    .json(&["quality.feedback"]),
+];
