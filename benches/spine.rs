@@ -7,7 +7,7 @@ use plimsoll::balance::{
 };
 use plimsoll::dist::Dist;
 use plimsoll::metrics::{ClassLabel, Collector, Labels, NodeLabel, Watch};
-use plimsoll::node::{BackendSpec, slots};
+use plimsoll::node::{BackendSpec, SlotsSpec};
 use plimsoll::sim::{Sim, SimSpec, Step};
 use plimsoll::unit::{ModelId, PoolId, RegionId, Span, Time, Tokens};
 use plimsoll::workload::{ClassSpec, Mix, Open, Origin, Poisson, Tenants};
@@ -85,7 +85,7 @@ fn run(nodes: usize, strategy: &str, requests: u64, watch: Watch) -> u64 {
     let mix = Mix::new(vec![class], config.seed);
     let source = Poisson::new(0.8 * nodes as f64, Time::MAX, requests, config.seed, mix);
     let service = Dist::exponential(1.0).expect("a mean");
-    let spec = slots::Spec { servers: 1, queue: u32::MAX, service, per_item: Span::ZERO };
+    let spec = SlotsSpec { servers: 1, queue: u32::MAX, service, per_item: Span::ZERO };
     let backends = vec![BackendSpec::Slots(spec); nodes];
     let parts = SimSpec::new(config, backends);
     let mut sim =

@@ -13,7 +13,7 @@ use crate::unit::Time;
 /// What the heap moves about: when, and at which place it is written what. The latter stays where it
 /// is, because in a large fleet entries are moved a dozen times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Entry {
+struct HeapEntry {
     at: Time,
     /// The rank, then the number of entry.
     order: u64,
@@ -23,7 +23,7 @@ struct Entry {
 /// Numbers of entry have so many bits: enough for centuries.
 const NUMBER_BITS: u32 = 60;
 
-impl Entry {
+impl HeapEntry {
     /// The number of its rank.
     const fn rank(self) -> u8 {
         (self.order >> NUMBER_BITS) as u8
@@ -51,7 +51,7 @@ pub enum Upcoming {
 /// What will happen.
 #[derive(Debug, Default)]
 pub struct Agenda {
-    heap: BinaryHeap<Reverse<Entry>>,
+    heap: BinaryHeap<Reverse<HeapEntry>>,
     /// What will happen, by place; `None` where a place is free.
     dues: Vec<Option<Scheduled>>,
     /// Free places; the last one that became free is the first to be used again.
@@ -75,7 +75,7 @@ impl Scheduler for Agenda {
             (self.dues.len() - 1) as u32
         };
         let order = (rank as u64) << NUMBER_BITS | number;
-        self.heap.push(Reverse(Entry { at, order, place }));
+        self.heap.push(Reverse(HeapEntry { at, order, place }));
     }
 }
 

@@ -9,8 +9,8 @@
 //! What an attempt had used when it was cut: nothing before the first token; afterwards its prompt
 //! and the tokens that had come.
 
-use super::work::{self, Bench, Job, JobKey};
-use super::{ERROR_AFTER, Pace, Rank, Scheduled, Scheduler, State, Work};
+use super::jobs::{JobKey, JobStage, RunningJob, RunningJobs};
+use super::{ERROR_AFTER, FaultEffects, Rank, Scheduled, Scheduler, Slowdown, Work};
 use crate::balance::{Attempt, Failure, Input, Limits, NodeReport, Outcome, Progress, Usage};
 use crate::dist::Dist;
 use crate::rng::Rng;
@@ -18,7 +18,7 @@ use crate::unit::{NodeId, Span, Time, Tokens};
 
 /// A hosted model.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Spec {
+pub struct ApiSpec {
     /// Seconds to the first token.
     pub ttft: Dist,
     /// Tokens a second after it, in one stream.
@@ -27,28 +27,28 @@ pub struct Spec {
 
 /// How far a stream has come.
 #[derive(Clone, Copy, Debug)]
-enum Stage {
+enum StreamStage {
     /// No token yet; the rest of the answer will take so long.
     Prefill(Span),
     /// The first token has come; the rest takes so long in all.
     Decode(Span),
 }
 
-impl work::Stage for Stage {
+impl JobStage for StreamStage {
     fn has_begun(&self) -> bool {
-        matches!(self, Stage::Decode(_))
+        matches!(self, StreamStage::Decode(_))
     }
 }
 
 #[derive(Debug)]
 pub(super) struct Api {
-    spec: Spec,
+    spec: ApiSpec,
     /// Its limits as configured, and as they are.
     configured: Limits,
     limits: Limits,
-    requests: Bucket,
-    tokens: Bucket,
-    bench: Bench<Stage>,
+    requests: RateBucket,
+    tokens: RateBucket,
+    running: RunningJobs<StreamStage>,
     /// The executor takes a stream for stalled after a gap of so long.
     inter_token: Option<Span>,
     /// When the node began to hang, while it does.
@@ -58,7 +58,7 @@ pub(super) struct Api {
 
 /// What is left of a limit a minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Allowance {
+pub struct RemainingLimit {
     /// The limit a minute.
     pub limit: u64,
     /// What fits now.
@@ -69,32 +69,32 @@ pub struct Allowance {
 
 /// What is left of the limits a minute, where there are such.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Quota {
+pub struct RemainingQuota {
     /// Requests.
-    pub requests: Option<Allowance>,
+    pub requests: Option<RemainingLimit>,
     /// Tokens.
-    pub tokens: Option<Allowance>,
+    pub tokens: Option<RemainingLimit>,
 }
 
 const MINUTE: Span = Span::from_secs(60);
 
 /// A generic cell rate algorithm: `full_at` is when the bucket will be full again.
 #[derive(Clone, Copy, Debug, Default)]
-struct Bucket {
+struct RateBucket {
     full_at: Time,
 }
 
-impl Bucket {
+impl RateBucket {
     /// Returns how long until `amount` of `per_minute` fits; zero if it does now.
     fn wait(&self, now: Time, amount: u64, per_minute: u64) -> Span {
         let full_at = self.full_at.max(now) + cost(amount, per_minute);
         full_at.since(now + MINUTE)
     }
 
-    fn allowance(&self, now: Time, limit: u64) -> Allowance {
+    fn allowance(&self, now: Time, limit: u64) -> RemainingLimit {
         let full_in = self.full_at.since(now);
         let free = u128::from((MINUTE - full_in).0) * u128::from(limit) / u128::from(MINUTE.0);
-        Allowance { limit, left: u64::try_from(free).unwrap_or(limit), full_in }
+        RemainingLimit { limit, left: u64::try_from(free).unwrap_or(limit), full_in }
     }
 
     fn take(&mut self, now: Time, amount: u64, per_minute: u64) {
@@ -109,14 +109,19 @@ fn cost(amount: u64, per_minute: u64) -> Span {
 }
 
 impl Api {
-    pub(super) fn new(node: NodeId, spec: Spec, limits: Limits, inter_token: Option<Span>) -> Api {
+    pub(super) fn new(
+        node: NodeId,
+        spec: ApiSpec,
+        limits: Limits,
+        inter_token: Option<Span>,
+    ) -> Api {
         Api {
             spec,
             configured: limits,
             limits,
-            requests: Bucket::default(),
-            tokens: Bucket::default(),
-            bench: Bench::new(node),
+            requests: RateBucket::default(),
+            tokens: RateBucket::default(),
+            running: RunningJobs::new(node),
             inter_token,
             hangs: None,
             node,
@@ -140,8 +145,8 @@ impl Api {
             );
         }
         let (ttft, rest) = self.times(&work, rng);
-        let [ttft, rest] = [ttft, rest].map(|span| Pace::scale(span, stretch));
-        self.bench.begin(now, work, Stage::Prefill(rest), ttft, Rank::Progress, scheduler);
+        let [ttft, rest] = [ttft, rest].map(|span| Slowdown::scale(span, stretch));
+        self.running.begin(now, work, StreamStage::Prefill(rest), ttft, Rank::Progress, scheduler);
     }
 
     /// Returns when an attempt would be whole, in seconds from now; `None` if it would be refused as
@@ -153,14 +158,16 @@ impl Api {
         before: usize,
         rng: &mut Rng,
     ) -> Option<f64> {
-        let pace = self.bench.moves()?;
-        let room =
-            self.limits.concurrency.is_none_or(|limit| self.bench.len() + before < limit as usize);
+        let slowdown = self.running.moves()?;
+        let room = self
+            .limits
+            .concurrency
+            .is_none_or(|limit| self.running.len() + before < limit as usize);
         if !room || self.pause(now, work) != Some(Span::ZERO) {
             return None;
         }
         let (ttft, rest) = self.times(work, rng);
-        Some(ttft.seconds() * pace.first + rest.seconds() * pace.further)
+        Some(ttft.seconds() * slowdown.first + rest.seconds() * slowdown.further)
     }
 
     /// Draws how long an attempt takes to its first token, and from there to its last.
@@ -189,7 +196,8 @@ impl Api {
     #[expect(clippy::option_option, reason = "a 429 may come without a time")]
     fn limited(&mut self, now: Time, work: &Work) -> Option<Option<Span>> {
         let tokens = (work.prompt + work.truth.output).0;
-        let full = self.limits.concurrency.is_some_and(|limit| self.bench.len() >= limit as usize);
+        let full =
+            self.limits.concurrency.is_some_and(|limit| self.running.len() >= limit as usize);
         let Some(wait) = self.pause(now, work).filter(|_| !full) else {
             return Some(None);
         };
@@ -215,16 +223,16 @@ impl Api {
         if self.hangs.is_some() {
             return self.stalled(now, key, turn);
         }
-        let job = self.bench.current(key, turn)?;
+        let job = self.running.current(key, turn)?;
         let work = job.work;
         match job.stage {
-            Stage::Prefill(rest) => {
-                job.stage = Stage::Decode(rest);
-                self.bench.schedule(now, key, rest, Rank::Finish, scheduler);
+            StreamStage::Prefill(rest) => {
+                job.stage = StreamStage::Decode(rest);
+                self.running.schedule(now, key, rest, Rank::Finish, scheduler);
                 Some(Input::Progress(work.attempt, Progress::FirstToken))
             }
-            Stage::Decode(_) => {
-                self.bench.end(key);
+            StreamStage::Decode(_) => {
+                self.running.end(key);
                 Some(Input::Finish(work.attempt, Outcome::Done(work.usage())))
             }
         }
@@ -232,36 +240,36 @@ impl Api {
 
     /// The executor's inter-token timer: no token came since the node began to hang.
     fn stalled(&mut self, now: Time, key: JobKey, turn: u32) -> Option<Input> {
-        let job = *self.bench.current(key, turn)?;
+        let job = *self.running.current(key, turn)?;
         let overdue = self.hangs? + self.inter_token?;
         if now < overdue {
             return None;
         }
         let usage = self.used(now, &job);
-        self.bench.end(key);
+        self.running.end(key);
         Some(Input::Finish(job.work.attempt, Outcome::Failed(Failure::Stalled, usage)))
     }
 
     /// What a cut attempt has used so far.
-    fn used(&self, now: Time, job: &Job<Stage>) -> Usage {
-        let Stage::Decode(rest) = job.stage else {
+    fn used(&self, now: Time, job: &RunningJob<StreamStage>) -> Usage {
+        let StreamStage::Decode(rest) = job.stage else {
             return Usage::default();
         };
         let output = job.work.truth.output.0;
-        let left = self.bench.left_at_normal_pace(now, job);
+        let left = self.running.left_at_normal_pace(now, job);
         let done = 1.0 - left.seconds() / rest.seconds().max(1e-9);
         let came = 1 + (done.clamp(0.0, 1.0) * (output - 1) as f64) as u64;
         Usage { input: job.work.prompt, cached: Tokens::ZERO, output: Tokens(came.min(output)) }
     }
 
     pub(super) fn came(&self, now: Time, attempt: Attempt) -> Option<Tokens> {
-        self.bench.find(attempt).map(|(_, job)| self.used(now, &job).output)
+        self.running.find(attempt).map(|(_, job)| self.used(now, &job).output)
     }
 
-    pub(super) fn quota(&self, now: Time) -> Quota {
+    pub(super) fn quota(&self, now: Time) -> RemainingQuota {
         let of =
-            |bucket: &Bucket, limit: Option<u64>| limit.map(|rate| bucket.allowance(now, rate));
-        Quota {
+            |bucket: &RateBucket, limit: Option<u64>| limit.map(|rate| bucket.allowance(now, rate));
+        RemainingQuota {
             requests: of(&self.requests, self.limits.requests_per_minute),
             tokens: of(&self.tokens, self.limits.tokens_per_minute),
         }
@@ -271,7 +279,7 @@ impl Api {
     pub(super) fn report(&self, now: Time) -> NodeReport {
         let quota = self.quota(now);
         NodeReport {
-            running: self.bench.len() as u32,
+            running: self.running.len() as u32,
             requests_left: quota.requests.map(|left| left.left),
             tokens_left: quota.tokens.map(|left| Tokens(left.left)),
             ..NodeReport::default()
@@ -279,34 +287,39 @@ impl Api {
     }
 
     pub(super) fn abort(&mut self, now: Time, attempt: Attempt) -> Option<Usage> {
-        let (key, job) = self.bench.find(attempt)?;
+        let (key, job) = self.running.find(attempt)?;
         let usage = self.used(now, &job);
-        self.bench.end(key);
+        self.running.end(key);
         Some(usage)
     }
 
-    pub(super) fn suffer(&mut self, now: Time, state: &State, scheduler: &mut impl Scheduler) {
-        let (usual, now_are) = (&self.configured, &state.limits);
+    pub(super) fn apply_faults(
+        &mut self,
+        now: Time,
+        effects: &FaultEffects,
+        scheduler: &mut impl Scheduler,
+    ) {
+        let (usual, now_are) = (&self.configured, &effects.limits);
         self.limits = Limits {
             concurrency: now_are.concurrency.or(usual.concurrency),
             requests_per_minute: now_are.requests_per_minute.or(usual.requests_per_minute),
             tokens_per_minute: now_are.tokens_per_minute.or(usual.tokens_per_minute),
         };
-        if state.reset {
+        if effects.reset {
             let resets: Vec<(Attempt, Usage)> =
-                self.bench.jobs().map(|job| (job.work.attempt, self.used(now, job))).collect();
-            self.bench.clear();
+                self.running.jobs().map(|job| (job.work.attempt, self.used(now, job))).collect();
+            self.running.clear();
             for (attempt, usage) in resets {
                 let reset = Outcome::Failed(Failure::Reset, usage);
                 scheduler.schedule(now, Rank::Finish, Scheduled::Finish(attempt, reset));
             }
         }
-        let rank = |stage: &Stage| match stage {
-            Stage::Prefill(_) => Rank::Progress,
-            Stage::Decode(_) => Rank::Finish,
+        let rank = |stage: &StreamStage| match stage {
+            StreamStage::Prefill(_) => Rank::Progress,
+            StreamStage::Decode(_) => Rank::Finish,
         };
-        self.bench.pace(now, state.pace, state.hangs, rank, scheduler);
-        self.hangs = state.hangs.then(|| self.hangs.unwrap_or(now));
+        self.running.slow_down(now, effects.slowdown, effects.hangs, rank, scheduler);
+        self.hangs = effects.hangs.then(|| self.hangs.unwrap_or(now));
         self.watch_streams(now, scheduler);
     }
 
@@ -315,7 +328,7 @@ impl Api {
     fn watch_streams(&self, now: Time, scheduler: &mut impl Scheduler) {
         let Some((since, gap)) = self.hangs.zip(self.inter_token) else { return };
         let overdue = (since + gap).max(now);
-        for (key, turn) in self.bench.turns(|stage| matches!(stage, Stage::Decode(_))) {
+        for (key, turn) in self.running.turns(|stage| matches!(stage, StreamStage::Decode(_))) {
             scheduler.schedule(overdue, Rank::Finish, Scheduled::Job(self.node, key, turn));
         }
     }
@@ -327,7 +340,7 @@ mod tests {
 
     #[test]
     fn a_bucket_gives_a_minutes_worth_at_once_and_then_its_rate() {
-        let mut bucket = Bucket::default();
+        let mut bucket = RateBucket::default();
         let now = Time::ZERO + Span::from_secs(100);
         for _ in 0..60 {
             assert_eq!(bucket.wait(now, 1, 60), Span::ZERO);
@@ -342,9 +355,9 @@ mod tests {
     }
 
     #[derive(Default)]
-    struct Pages(Vec<(Time, Scheduled)>);
+    struct Entries(Vec<(Time, Scheduled)>);
 
-    impl Scheduler for Pages {
+    impl Scheduler for Entries {
         fn schedule(&mut self, at: Time, _: Rank, due: Scheduled) {
             self.0.push((at, due));
         }
@@ -352,38 +365,38 @@ mod tests {
 
     /// A node that takes 1 s to the first token and then gives 10 a second, at its second second,
     /// in the middle of an answer of 41 tokens.
-    fn streaming(tokens_per_minute: Option<u64>) -> (Api, Pages, Attempt, Time) {
+    fn streaming(tokens_per_minute: Option<u64>) -> (Api, Entries, Attempt, Time) {
         let law = |value| Dist::constant(value).expect("finite");
-        let spec = Spec { ttft: law(1.0), tokens_per_second: law(10.0) };
+        let spec = ApiSpec { ttft: law(1.0), tokens_per_second: law(10.0) };
         let limits = Limits { tokens_per_minute, ..Limits::default() };
         let mut api = Api::new(NodeId(0), spec, limits, Some(Span::from_secs(5)));
         let attempt = Attempt { request: crate::unit::RequestId(0), ordinal: 0 };
         let truth = crate::workload::Truth { output: Tokens(41), key: 0 };
         let work = Work { attempt, prompt: Tokens(100), truth, batch: None };
-        let mut pages = Pages::default();
-        api.start(Time::ZERO, work, 1.0, &mut Rng::from_key(0), &mut pages);
-        if let [(at, Scheduled::Job(_, key, turn))] = pages.0[..] {
-            pages.0.clear();
-            let first = api.fire(at, key, turn, &mut pages);
+        let mut entries = Entries::default();
+        api.start(Time::ZERO, work, 1.0, &mut Rng::from_key(0), &mut entries);
+        if let [(at, Scheduled::Job(_, key, turn))] = entries.0[..] {
+            entries.0.clear();
+            let first = api.fire(at, key, turn, &mut entries);
             assert_eq!(first, Some(Input::Progress(attempt, Progress::FirstToken)));
         }
-        (api, pages, attempt, Time::ZERO + Span::from_secs(3))
+        (api, entries, attempt, Time::ZERO + Span::from_secs(3))
     }
 
-    /// A node that hangs, or does not, at this pace.
-    fn state(hangs: bool, slow: f64) -> State {
-        let pace = Pace { first: slow, further: slow };
-        State { reset: false, hangs, pace, limits: Limits::default() }
+    /// A node that hangs, or does not, at this slowdown.
+    fn state(hangs: bool, slow: f64) -> FaultEffects {
+        let slowdown = Slowdown { first: slow, further: slow };
+        FaultEffects { reset: false, hangs, slowdown, limits: Limits::default() }
     }
 
     #[test]
     fn a_change_of_pace_does_not_hide_a_stall() {
-        let (mut api, mut pages, attempt, now) = streaming(None);
-        api.suffer(now, &state(true, 1.0), &mut pages);
-        api.suffer(now + Span::from_secs(2), &state(true, 4.0), &mut pages);
-        let fired = std::mem::take(&mut pages.0);
+        let (mut api, mut entries, attempt, now) = streaming(None);
+        api.apply_faults(now, &state(true, 1.0), &mut entries);
+        api.apply_faults(now + Span::from_secs(2), &state(true, 4.0), &mut entries);
+        let fired = std::mem::take(&mut entries.0);
         let fired = fired.into_iter().filter_map(|(at, due)| match due {
-            Scheduled::Job(_, key, turn) => Some((at, api.fire(at, key, turn, &mut pages)?)),
+            Scheduled::Job(_, key, turn) => Some((at, api.fire(at, key, turn, &mut entries)?)),
             _ => None,
         });
         let [(at, Input::Finish(ended, Outcome::Failed(Failure::Stalled, usage)))] =
@@ -397,16 +410,16 @@ mod tests {
 
     #[test]
     fn a_slow_stream_has_used_what_has_come() {
-        let (mut api, mut pages, attempt, now) = streaming(None);
-        api.suffer(now, &state(false, 4.0), &mut pages);
+        let (mut api, mut entries, attempt, now) = streaming(None);
+        api.apply_faults(now, &state(false, 4.0), &mut entries);
         let usage = api.abort(now + Span::from_secs(4), attempt).expect("it is under way");
         assert_eq!(usage.output, Tokens(31), "20 in two seconds, 10 more in four slow ones");
     }
 
     #[test]
     fn what_never_fits_is_told_no_time() {
-        let (_, pages, attempt, _) = streaming(Some(140));
+        let (_, entries, attempt, _) = streaming(Some(140));
         let limited = Outcome::RateLimited { retry_after: None };
-        assert_eq!(pages.0, [(Time::ZERO + ERROR_AFTER, Scheduled::Finish(attempt, limited))]);
+        assert_eq!(entries.0, [(Time::ZERO + ERROR_AFTER, Scheduled::Finish(attempt, limited))]);
     }
 }

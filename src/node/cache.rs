@@ -14,7 +14,7 @@ pub const ENTRIES_MAX: usize = 1 << 22;
 const NONE: u32 = u32::MAX;
 
 #[derive(Debug)]
-struct Entry {
+struct CacheEntry {
     hash: u64,
     /// Requests that use it.
     users: u32,
@@ -28,13 +28,13 @@ struct Entry {
 /// A slot of the table. The tag says where it belongs and nearly whose it is, so that hardly any
 /// entry is touched only to be told apart.
 #[derive(Clone, Copy, Debug)]
-struct Slot {
+struct TableSlot {
     tag: u32,
     /// The entry, or `NONE`.
     place: u32,
 }
 
-const EMPTY: Slot = Slot { tag: 0, place: NONE };
+const EMPTY: TableSlot = TableSlot { tag: 0, place: NONE };
 
 /// The well-mixed high bits of a multiplication.
 const fn tag(hash: u64) -> u32 {
@@ -45,8 +45,8 @@ const fn tag(hash: u64) -> u32 {
 #[derive(Debug)]
 pub(super) struct Cache {
     /// Slots, a power of two of them, at most half taken.
-    table: Vec<Slot>,
-    entries: Vec<Entry>,
+    table: Vec<TableSlot>,
+    entries: Vec<CacheEntry>,
     free: u32,
     oldest: u32,
     youngest: u32,
@@ -142,7 +142,7 @@ impl Cache {
     }
 
     fn leave_line(&mut self, place: u32) {
-        let Entry { older, younger, .. } = self.entries[place as usize];
+        let CacheEntry { older, younger, .. } = self.entries[place as usize];
         match older {
             NONE => self.oldest = younger,
             other => self.entries[other as usize].younger = younger,
@@ -166,7 +166,7 @@ impl Cache {
         if (self.len + 1) * 2 > self.table.len() {
             self.grow();
         }
-        let entry = Entry { hash, users: 1, blocks, older: NONE, younger: NONE };
+        let entry = CacheEntry { hash, users: 1, blocks, older: NONE, younger: NONE };
         let place = self.free;
         let place = if place == NONE {
             self.entries.push(entry);
@@ -177,7 +177,7 @@ impl Cache {
             place
         };
         let at = self.seek(hash);
-        self.table[at] = Slot { tag: tag(hash), place };
+        self.table[at] = TableSlot { tag: tag(hash), place };
         self.len += 1;
         self.blocks += u64::from(blocks);
         self.pinned += u64::from(blocks);
@@ -205,7 +205,7 @@ impl Cache {
             return false;
         }
         self.leave_line(place);
-        let Entry { hash, blocks, .. } = self.entries[place as usize];
+        let CacheEntry { hash, blocks, .. } = self.entries[place as usize];
         self.blocks -= u64::from(blocks);
         self.len -= 1;
         self.vacate(self.seek(hash));

@@ -6,15 +6,15 @@
 //! same node see the same service time (common random numbers).
 
 mod agenda;
-pub mod api;
+mod api;
 mod cache;
 pub mod engine;
 pub mod fault;
 mod fault_state;
+mod jobs;
 mod outlook;
 mod reachability;
-pub mod slots;
-mod work;
+mod slots;
 
 use std::sync::Arc;
 
@@ -27,11 +27,15 @@ use crate::unit::{NodeId, Ratio, RequestId, Span, Time, Tokens};
 use crate::workload::Truth;
 
 pub use agenda::{Agenda, Upcoming};
-pub use api::{Allowance, Quota};
+pub use api::{ApiSpec, RemainingLimit, RemainingQuota};
 pub use cache::ENTRIES_MAX;
-pub use fault::{Answer, Cut, FaultKind, FaultRule, FaultSpec, ProbeLie, ReportLie, Schedule};
+pub use engine::EngineSpec;
+pub use fault::{
+    Cut, ErrorAnswer, FaultKind, FaultRule, FaultSchedule, FaultSpec, ProbeLie, ReportLie,
+};
+pub use jobs::JobKey;
 pub use outlook::Outlook;
-pub use work::JobKey;
+pub use slots::SlotsSpec;
 
 use fault_state::{FaultFilter, FaultState};
 use reachability::Reachability;
@@ -51,11 +55,11 @@ const PROBE_AFTER: Span = Span::from_millis(2);
 #[derive(Clone, Debug, PartialEq)]
 pub enum BackendSpec {
     /// A fixed number of servers with a bounded queue in front: M/G/k.
-    Slots(slots::Spec),
+    Slots(SlotsSpec),
     /// A hosted model: time to first token and speed drawn for each request, limits answered 429.
-    Api(api::Spec, Limits),
+    Api(ApiSpec, Limits),
     /// A self-hosted engine with continuous batching.
-    Engine(engine::Spec),
+    Engine(EngineSpec),
 }
 
 impl BackendSpec {
@@ -192,7 +196,7 @@ impl Work {
 
 /// A simulated back end.
 #[derive(Debug)]
-pub struct Node {
+pub struct SimNode {
     id: NodeId,
     /// Keys its noise.
     key: u64,
@@ -207,29 +211,29 @@ pub struct Node {
 
 /// What faults make of a node.
 #[derive(Clone, Copy, Debug)]
-struct State {
+struct FaultEffects {
     /// What it had is reset.
     reset: bool,
     /// It stands still.
     hangs: bool,
     /// So many times as long take first tokens, and further ones.
-    pace: Pace,
+    slowdown: Slowdown,
     /// It takes so much instead of what its spec says.
     limits: Limits,
 }
 
 /// How many times as long first tokens take, and further ones.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Pace {
+struct Slowdown {
     first: f64,
     further: f64,
 }
 
-impl Pace {
-    const NORMAL: Pace = Pace { first: 1.0, further: 1.0 };
+impl Slowdown {
+    const NORMAL: Slowdown = Slowdown { first: 1.0, further: 1.0 };
 
     /// Returns what takes so long at normal pace and `factor` times as long at this one. Exactly as
-    /// it was at normal pace: scaling by one must not round.
+    /// it was at normal slowdown: scaling by one must not round.
     fn scale(span: Span, factor: f64) -> Span {
         if factor.total_cmp(&1.0).is_eq() { span } else { span.scale(factor) }
     }
@@ -243,31 +247,31 @@ enum Backend {
     Engine(Box<engine::Engine>),
 }
 
-impl Node {
+impl SimNode {
     /// A node without work and without faults. `inter_token` is the gap after which the executor
     /// takes a stream for stalled.
     #[must_use]
-    pub fn new(id: NodeId, spec: &BackendSpec, seed: u64, inter_token: Option<Span>) -> Node {
-        Node::like(None, id, spec, seed, inter_token)
+    pub fn new(id: NodeId, spec: &BackendSpec, seed: u64, inter_token: Option<Span>) -> SimNode {
+        SimNode::like(None, id, spec, seed, inter_token)
     }
 
-    /// Nodes as [`Node::new`] makes them, by id; neighbours with equal specs share one.
+    /// Nodes as [`SimNode::new`] makes them, by id; neighbours with equal specs share one.
     #[must_use]
-    pub fn all(specs: &[BackendSpec], seed: u64, inter_token: Option<Span>) -> Vec<Node> {
-        let mut nodes: Vec<Node> = Vec::with_capacity(specs.len());
+    pub fn all(specs: &[BackendSpec], seed: u64, inter_token: Option<Span>) -> Vec<SimNode> {
+        let mut nodes: Vec<SimNode> = Vec::with_capacity(specs.len());
         for (id, spec) in specs.iter().enumerate() {
-            nodes.push(Node::like(nodes.last(), NodeId(id as u32), spec, seed, inter_token));
+            nodes.push(SimNode::like(nodes.last(), NodeId(id as u32), spec, seed, inter_token));
         }
         nodes
     }
 
     fn like(
-        other: Option<&Node>,
+        other: Option<&SimNode>,
         id: NodeId,
         spec: &BackendSpec,
         seed: u64,
         inter_token: Option<Span>,
-    ) -> Node {
+    ) -> SimNode {
         let backend = match spec {
             BackendSpec::Slots(spec) => {
                 let shared = match other.map(|other| &other.backend) {
@@ -285,7 +289,7 @@ impl Node {
         };
         let key = mix(Rng::stream(seed, "nodes").bits(), u64::from(id.0));
         let patience = [Span::MAX, inter_token.unwrap_or(Span::MAX)];
-        Node { id, key, backend, faults: Vec::new(), fault_state: None, patience }
+        SimNode { id, key, backend, faults: Vec::new(), fault_state: None, patience }
     }
 
     /// Says how long the executor waits for a connection; `Span::MAX`, as long as nothing is said, is
@@ -302,7 +306,7 @@ impl Node {
         mut work: Work,
         blocks: Blocks<'_>,
         scheduler: &mut impl Scheduler,
-    ) -> Option<Answer> {
+    ) -> Option<ErrorAnswer> {
         let key = self.draws(&work);
         let mut stretch = 1.0;
         if !self.faults.is_empty() {
@@ -332,7 +336,7 @@ impl Node {
         work: &mut Work,
         key: u64,
         scheduler: &mut impl Scheduler,
-    ) -> Result<f64, Option<Answer>> {
+    ) -> Result<f64, Option<ErrorAnswer>> {
         let attempt = work.attempt;
         let mut refuse = |after: Span, outcome: Outcome| {
             scheduler.schedule(now + after, Rank::Finish, Scheduled::Finish(attempt, outcome));
@@ -553,7 +557,7 @@ impl Node {
             }
             return;
         }
-        self.suffer(now, kind == FaultKind::ColdStart, scheduler);
+        self.apply_faults(now, kind == FaultKind::ColdStart, scheduler);
     }
 
     /// A fault ends. Returns whether it was on.
@@ -579,7 +583,7 @@ impl Node {
         {
             fault_state.report = None;
         }
-        self.suffer(now, false, scheduler);
+        self.apply_faults(now, false, scheduler);
     }
 
     /// Returns the faults that are on, in the order they began.
@@ -600,33 +604,33 @@ impl Node {
 
     /// Returns what is left of the limits a minute.
     #[must_use]
-    pub fn quota(&self, now: Time) -> Quota {
+    pub fn quota(&self, now: Time) -> RemainingQuota {
         match &self.backend {
-            Backend::Slots(_) | Backend::Engine(_) => Quota::default(),
+            Backend::Slots(_) | Backend::Engine(_) => RemainingQuota::default(),
             Backend::Api(api) => api.quota(now),
         }
     }
 
     /// Brings the work in progress in line with the faults that are on; `reset` loses all of it.
-    fn suffer(&mut self, now: Time, reset: bool, scheduler: &mut impl Scheduler) {
-        let mut state = State {
+    fn apply_faults(&mut self, now: Time, reset: bool, scheduler: &mut impl Scheduler) {
+        let mut effects = FaultEffects {
             reset: reset || self.crashed(),
             hangs: self.has(FaultKind::is_silent),
-            pace: Pace::NORMAL,
+            slowdown: Slowdown::NORMAL,
             limits: Limits::default(),
         };
         for (_, kind) in &self.faults {
             match kind {
                 FaultKind::Slow(factor) => {
-                    state.pace.first *= factor;
-                    state.pace.further *= factor;
+                    effects.slowdown.first *= factor;
+                    effects.slowdown.further *= factor;
                 }
                 FaultKind::Pace(first, further) => {
-                    state.pace.first *= first;
-                    state.pace.further *= further;
+                    effects.slowdown.first *= first;
+                    effects.slowdown.further *= further;
                 }
                 FaultKind::Capacity(limits) => {
-                    let all = &mut state.limits;
+                    let all = &mut effects.limits;
                     all.concurrency = limits.concurrency.or(all.concurrency);
                     let requests = limits.requests_per_minute;
                     all.requests_per_minute = requests.or(all.requests_per_minute);
@@ -638,9 +642,9 @@ impl Node {
         let scheduler =
             &mut FaultFilter { fault_state: self.fault_state.as_deref_mut(), scheduler };
         match &mut self.backend {
-            Backend::Slots(slots) => slots.suffer(now, &state, scheduler),
-            Backend::Api(api) => api.suffer(now, &state, scheduler),
-            Backend::Engine(engine) => engine.suffer(now, &state, scheduler),
+            Backend::Slots(slots) => slots.apply_faults(now, &effects, scheduler),
+            Backend::Api(api) => api.apply_faults(now, &effects, scheduler),
+            Backend::Engine(engine) => engine.apply_faults(now, &effects, scheduler),
         }
     }
 

@@ -6,7 +6,7 @@
 //! an engine leaves out is told in `engine::outlook`. Nothing here changes a node.
 
 use super::reachability::Reachability;
-use super::{Backend, Blocks, FaultKind, Node, Pace, Work, hits};
+use super::{Backend, Blocks, FaultKind, SimNode, Slowdown, Work, hits};
 use crate::rng::{Rng, mix};
 use crate::unit::{Span, Time};
 
@@ -19,7 +19,7 @@ pub struct Outlook {
     pub others: f64,
 }
 
-impl Node {
+impl SimNode {
     /// Returns what an attempt would cost that started now, behind those `before` it which are on
     /// their way; `None` if it would fail.
     #[must_use]
@@ -38,7 +38,7 @@ impl Node {
                 let service = |work: &Work| {
                     let key = self.draws(work);
                     let stretch = self.prospect(key).unwrap_or(1.0);
-                    Pace::scale(slots.service(&mut Rng::from_key(key)), stretch)
+                    Slowdown::scale(slots.service(&mut Rng::from_key(key)), stretch)
                 };
                 let before: Vec<Span> = before.iter().map(service).collect();
                 slots.outlook(now, &before, service(work)).map(alone)

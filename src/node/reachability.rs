@@ -4,7 +4,7 @@
 //! probes, reports, and an oracle's question. Faults of the back end itself, as a slow node is, do not
 //! stand in front of it; nothing here changes a node.
 
-use super::{Answer, FaultKind, Node, hits};
+use super::{ErrorAnswer, FaultKind, SimNode, hits};
 
 /// What is met first, in the order in which it is met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub(super) enum Reachability {
     /// Its process loads: 503.
     Loading,
     /// It answers this error.
-    Error(Answer),
+    Error(ErrorAnswer),
     /// Nothing: the back end.
     Open,
 }
@@ -31,7 +31,7 @@ impl Reachability {
     }
 }
 
-impl Node {
+impl SimNode {
     /// Returns what somebody who comes now meets. `key` keys the draws of an attempt, or of a probe
     /// that asks for a token; who asks for health alone has none, and meets no errors of requests.
     pub(super) fn reachability(&self, key: Option<u64>) -> Reachability {
@@ -50,7 +50,7 @@ impl Node {
 
     /// Returns the error that a fault answers the attempt of this key with; of several, the one that
     /// began first.
-    fn error(&self, key: u64) -> Option<Answer> {
+    fn error(&self, key: u64) -> Option<ErrorAnswer> {
         self.faults.iter().find_map(|(number, kind)| match kind {
             FaultKind::Errors(share, answer) => hits(key, *number, *share).then_some(*answer),
             _ => None,

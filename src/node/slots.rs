@@ -9,8 +9,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::work::{self, Bench, JobKey};
-use super::{ERROR_AFTER, Pace, Rank, Scheduled, Scheduler, State, Work};
+use super::jobs::{JobKey, JobStage, RunningJobs};
+use super::{ERROR_AFTER, FaultEffects, Rank, Scheduled, Scheduler, Slowdown, Work};
 use crate::balance::{Attempt, Failure, Input, NodeReport, Outcome, Usage};
 use crate::dist::Dist;
 use crate::rng::Rng;
@@ -18,7 +18,7 @@ use crate::unit::{NodeId, Span, Time};
 
 /// A node of servers.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Spec {
+pub struct SlotsSpec {
     /// Attempts worked on at a time; at least one.
     pub servers: u32,
     /// At most so many wait.
@@ -30,9 +30,9 @@ pub struct Spec {
 }
 
 /// What is asked of a node at one time: an attempt, or the first of a batch.
-type Stage = Option<u64>;
+type BatchNumber = Option<u64>;
 
-impl work::Stage for Stage {
+impl JobStage for BatchNumber {
     /// Answers come whole.
     fn has_begun(&self) -> bool {
         false
@@ -42,24 +42,24 @@ impl work::Stage for Stage {
 #[derive(Debug)]
 pub(super) struct Slots {
     /// Shared by the nodes of a kind: a law is large, and all of them ask for the same.
-    spec: Arc<Spec>,
+    spec: Arc<SlotsSpec>,
     /// Servers there are now.
     servers: u32,
-    bench: Bench<Stage>,
+    running: RunningJobs<BatchNumber>,
     queue: VecDeque<(Work, Span)>,
     /// By number of a batch: the attempts after the first.
     others: BTreeMap<u64, Vec<Work>>,
 }
 
 impl Slots {
-    pub(super) fn new(node: NodeId, spec: Arc<Spec>) -> Slots {
+    pub(super) fn new(node: NodeId, spec: Arc<SlotsSpec>) -> Slots {
         let servers = spec.servers;
         let (queue, others) = (VecDeque::new(), BTreeMap::new());
-        Slots { spec, servers, bench: Bench::new(node), queue, others }
+        Slots { spec, servers, running: RunningJobs::new(node), queue, others }
     }
 
     /// Returns its spec, for others of its kind.
-    pub(super) const fn spec(&self) -> &Arc<Spec> {
+    pub(super) const fn spec(&self) -> &Arc<SlotsSpec> {
         &self.spec
     }
 
@@ -74,8 +74,8 @@ impl Slots {
         if self.join(now, work, scheduler) {
             return;
         }
-        let service = Pace::scale(self.service(rng), stretch);
-        if self.bench.len() < self.servers as usize {
+        let service = Slowdown::scale(self.service(rng), stretch);
+        if self.running.len() < self.servers as usize {
             self.begin(now, work, service, scheduler);
         } else if self.queue.len() < self.spec.queue as usize {
             self.queue.push_back((work, service));
@@ -90,7 +90,7 @@ impl Slots {
     }
 
     pub(super) fn report(&self) -> NodeReport {
-        let (running, waiting) = (self.bench.len() as u32, self.queue.len() as u32);
+        let (running, waiting) = (self.running.len() as u32, self.queue.len() as u32);
         NodeReport { running, waiting, ..NodeReport::default() }
     }
 
@@ -98,16 +98,16 @@ impl Slots {
     /// are on their way; `None` if it would fail. What it takes is `service`, drawn already, as
     /// theirs is. First come, first served: nobody loses by it.
     pub(super) fn outlook(&self, now: Time, before: &[Span], service: Span) -> Option<f64> {
-        let slow = self.bench.moves()?.first;
+        let slow = self.running.moves()?.first;
         let seconds = |span: &Span| span.seconds() * slow;
-        let (busy, servers) = (self.bench.len(), self.servers as usize);
+        let (busy, servers) = (self.running.len(), self.servers as usize);
         let waiting = self.queue.iter().map(|(_, service)| service).chain(before);
         let ahead = waiting.clone().count();
         if ahead >= servers.saturating_sub(busy) + self.spec.queue as usize {
             return None;
         }
         let mut free: Vec<f64> =
-            self.bench.jobs().map(|job| self.bench.left(now, job).seconds()).collect();
+            self.running.jobs().map(|job| self.running.left(now, job).seconds()).collect();
         // While more are in service than there are servers, whoever ends first frees none.
         free.sort_by(f64::total_cmp);
         free.drain(..busy.saturating_sub(servers));
@@ -127,7 +127,7 @@ impl Slots {
     }
 
     fn begin(&mut self, now: Time, work: Work, service: Span, scheduler: &mut impl Scheduler) {
-        self.bench.begin(now, work, number(&work), service, Rank::Finish, scheduler);
+        self.running.begin(now, work, number(&work), service, Rank::Finish, scheduler);
     }
 
     /// Adds an attempt to the job of its batch. Returns whether there is one.
@@ -140,8 +140,8 @@ impl Slots {
             && number(first) == Some(batch)
         {
             *service += self.spec.per_item;
-        } else if let Some(key) = self.bench.in_stage(|stage| *stage == Some(batch)) {
-            self.bench.prolong(now, key, self.spec.per_item, Rank::Finish, scheduler);
+        } else if let Some(key) = self.running.in_stage(|stage| *stage == Some(batch)) {
+            self.running.prolong(now, key, self.spec.per_item, Rank::Finish, scheduler);
         } else {
             return false;
         }
@@ -156,8 +156,8 @@ impl Slots {
         turn: u32,
         scheduler: &mut impl Scheduler,
     ) -> Option<Input> {
-        let work = self.bench.current(job, turn)?.work;
-        self.bench.end(job);
+        let work = self.running.current(job, turn)?.work;
+        self.running.end(job);
         for other in self.rest(&work) {
             let done = Outcome::Done(other.usage());
             scheduler.schedule(now, Rank::Finish, Scheduled::Finish(other.attempt, done));
@@ -172,7 +172,7 @@ impl Slots {
     }
 
     fn serve_next(&mut self, now: Time, scheduler: &mut impl Scheduler) {
-        if self.bench.len() < self.servers as usize
+        if self.running.len() < self.servers as usize
             && let Some((work, service)) = self.queue.pop_front()
         {
             self.begin(now, work, service, scheduler);
@@ -199,21 +199,26 @@ impl Slots {
             }
             return Some(Usage::default());
         }
-        let (job, this) = self.bench.find(attempt)?;
+        let (job, this) = self.running.find(attempt)?;
         if let Some(heir) = heir(&mut self.others, &this.work) {
             // The server goes on with the others of the batch.
-            self.bench.hand_over(job, heir);
+            self.running.hand_over(job, heir);
         } else {
             self.rest(&this.work);
-            self.bench.end(job);
+            self.running.end(job);
             self.serve_next(now, scheduler);
         }
         Some(Usage::default())
     }
 
-    pub(super) fn suffer(&mut self, now: Time, state: &State, scheduler: &mut impl Scheduler) {
-        if state.reset {
-            let working = self.bench.clear();
+    pub(super) fn apply_faults(
+        &mut self,
+        now: Time,
+        effects: &FaultEffects,
+        scheduler: &mut impl Scheduler,
+    ) {
+        if effects.reset {
+            let working = self.running.clear();
             let waiting = self.queue.drain(..).map(|(work, _)| work);
             let others = std::mem::take(&mut self.others).into_values().flatten();
             for work in working.iter().map(|job| job.work).chain(waiting).chain(others) {
@@ -221,15 +226,15 @@ impl Slots {
                 scheduler.schedule(now, Rank::Finish, Scheduled::Finish(work.attempt, reset));
             }
         }
-        self.bench.pace(now, state.pace, state.hangs, |_| Rank::Finish, scheduler);
-        self.servers = state.limits.concurrency.unwrap_or(self.spec.servers);
-        while self.bench.len() < self.servers as usize && !self.queue.is_empty() {
+        self.running.slow_down(now, effects.slowdown, effects.hangs, |_| Rank::Finish, scheduler);
+        self.servers = effects.limits.concurrency.unwrap_or(self.spec.servers);
+        while self.running.len() < self.servers as usize && !self.queue.is_empty() {
             self.serve_next(now, scheduler);
         }
     }
 }
 
-fn number(work: &Work) -> Stage {
+fn number(work: &Work) -> BatchNumber {
     work.batch.map(|batch| batch.number)
 }
 

@@ -9,13 +9,13 @@ use super::problem::{Place, quote};
 use super::profile::{self, Profile};
 use super::value::{Field, Table, Walk, digits};
 use crate::node::engine::{
-    BLOCK_MAX, COEFFICIENT_MAX, EXPERTS_MAX, KV_TOKENS_MAX, Law, Moe, Overhead, SCALE_MAX,
-    SEQS_MAX, STEP_TOKENS_MAX, Spec,
+    BLOCK_MAX, COEFFICIENT_MAX, EXPERTS_MAX, EngineSpec, KV_TOKENS_MAX, Moe, Overhead, SCALE_MAX,
+    SEQS_MAX, STEP_TOKENS_MAX, StepLaw,
 };
 use crate::workload::ClassSpec;
 
 /// Reads an engine.
-pub(super) fn read(walk: &mut Walk, field: Field<'_>) -> Option<Profile<Spec>> {
+pub(super) fn read(walk: &mut Walk, field: Field<'_>) -> Option<Profile<EngineSpec>> {
     let before = walk.problems.len();
     let mut table = walk.table(field, "`engine`")?;
     let named = named(walk, &mut table, profile::engine, profile::profiles().engine_names());
@@ -23,7 +23,8 @@ pub(super) fn read(walk: &mut Walk, field: Field<'_>) -> Option<Profile<Spec>> {
     let bare = named.is_none();
     let base = named.flatten();
     let hourly = base.as_ref().and_then(|profile| profile.hourly);
-    let mut spec = base.map_or_else(|| Spec::new(Law::default(), 1), |profile| profile.spec);
+    let mut spec =
+        base.map_or_else(|| EngineSpec::new(StepLaw::default(), 1), |profile| profile.spec);
     let mut number = |table: &mut Table<'_>, key, needed: bool, into: &mut f64, max: f64| {
         let field = if needed { table.need(walk, key) } else { table.take(key) };
         if let Some(value) = field.and_then(|field| walk.upto(field, max)) {
@@ -108,7 +109,7 @@ fn overhead(walk: &mut Walk, field: Field<'_>) -> Overhead {
 }
 
 /// Notes engines that could not take a single request of ordinary length.
-pub(super) fn check_room(walk: &mut Walk, engines: &[(Place, Spec)], classes: &[ClassSpec]) {
+pub(super) fn check_room(walk: &mut Walk, engines: &[(Place, EngineSpec)], classes: &[ClassSpec]) {
     let shortest = classes.iter().min_by(|a, b| a.prompt.mean().total_cmp(&b.prompt.mean()));
     let Some(class) = shortest else { return };
     let mean = class.prompt.mean().round() as u64;

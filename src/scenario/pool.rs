@@ -16,7 +16,7 @@ use crate::balance::{
 };
 use crate::dist::Dist;
 use crate::metrics::NodeLabel;
-use crate::node::{BackendSpec, api, slots};
+use crate::node::{ApiSpec, BackendSpec, SlotsSpec};
 use crate::unit::{CredentialId, ModelId, NodeId, PoolId, Price, Ratio, RegionId, Span};
 
 /// A scenario has at most so many pools.
@@ -100,7 +100,7 @@ pub(super) struct Fleet {
     pub(super) labels: Vec<NodeLabel>,
     pub(super) live: Vec<LiveNode>,
     /// Engines, and where they stand.
-    pub(super) engines: Vec<(Place, crate::node::engine::Spec)>,
+    pub(super) engines: Vec<(Place, crate::node::engine::EngineSpec)>,
     /// Nodes without a back end to simulate.
     pub(super) live_only: Vec<Place>,
     /// Whether every node has a `url`.
@@ -338,10 +338,8 @@ impl Fleet {
 
 /// Fills the place of a back end where only a `url` is given; such a node is never simulated.
 fn stand_in() -> Option<BackendSpec> {
-    let spec = api::Spec {
-        ttft: Dist::constant(1.0).ok()?,
-        tokens_per_second: Dist::constant(50.0).ok()?,
-    };
+    let spec =
+        ApiSpec { ttft: Dist::constant(1.0).ok()?, tokens_per_second: Dist::constant(50.0).ok()? };
     Some(BackendSpec::Api(spec, Limits::default()))
 }
 
@@ -574,7 +572,7 @@ fn api_backend(
         (Some(field), _) => speed_law(walk, field),
     };
     let (ttft, tokens_per_second) = ttft.zip(speed)?;
-    let spec = BackendSpec::Api(api::Spec { ttft, tokens_per_second }, limits);
+    let spec = BackendSpec::Api(ApiSpec { ttft, tokens_per_second }, limits);
     let named = named.flatten();
     let (prices, hourly) = named.map_or((None, None), |profile| (profile.prices, profile.hourly));
     Some(Profile { spec, prices, hourly })
@@ -601,6 +599,6 @@ fn slots_backend(walk: &mut Walk, table: &mut Table<'_>) -> Option<BackendSpec> 
         .map_or(Some(Span::ZERO), |field| walk.span(field, Span::ZERO..=Span::MAX));
     let ((servers, queue), service) = servers.zip(queue).zip(service)?;
     let per_item = per_item?;
-    let spec = slots::Spec { servers: servers as u32, queue: queue as u32, service, per_item };
+    let spec = SlotsSpec { servers: servers as u32, queue: queue as u32, service, per_item };
     Some(BackendSpec::Slots(spec))
 }

@@ -11,8 +11,8 @@ use serde::Deserialize;
 
 use crate::balance::Prices;
 use crate::dist::{Dist, DistError};
-use crate::node::api;
-use crate::node::engine::{Law, Moe, Overhead, Spec};
+use crate::node::ApiSpec;
+use crate::node::engine::{EngineSpec, Moe, Overhead, StepLaw};
 use crate::unit::Price;
 
 /// Everything in the file.
@@ -26,7 +26,7 @@ pub struct Profiles {
     pub hosted: Vec<Hosted>,
 }
 
-/// A fit of the timing law; see [`Law`] for the units.
+/// A fit of the timing law; see [`StepLaw`] for the units.
 #[derive(Debug, Deserialize)]
 pub struct Engine {
     /// `model/gpu/engine`.
@@ -184,7 +184,7 @@ impl Profiles {
 
 /// Returns the engine of this name.
 #[must_use]
-pub fn engine(name: &str) -> Option<Profile<Spec>> {
+pub fn engine(name: &str) -> Option<Profile<EngineSpec>> {
     let all = profiles();
     if let Some(engine) = all.engine.iter().find(|engine| engine.name == name) {
         return Some(Profile {
@@ -199,7 +199,7 @@ pub fn engine(name: &str) -> Option<Profile<Spec>> {
 
 /// Returns the hosted model of this name.
 #[must_use]
-pub fn hosted(name: &str) -> Option<Profile<api::Spec>> {
+pub fn hosted(name: &str) -> Option<Profile<ApiSpec>> {
     let model = profiles().hosted.iter().find(|model| model.name == name)?;
     let prices = model.price.map(|price| Prices {
         input: Price::from_dollars(price.input),
@@ -210,15 +210,15 @@ pub fn hosted(name: &str) -> Option<Profile<api::Spec>> {
 }
 
 impl Engine {
-    fn spec(&self) -> Spec {
+    fn spec(&self) -> EngineSpec {
         let moe = self.moe.as_ref().map(|moe| Moe {
             d3: moe.d3,
             experts: moe.experts,
             active: moe.active,
             p0: Some(moe.p0),
         });
-        let law = Law { f: self.f, p1: self.p1, p2: self.p2, d1: self.d1, d2: self.d2, moe };
-        Spec::new(law, self.kv_tokens)
+        let law = StepLaw { f: self.f, p1: self.p1, p2: self.p2, d1: self.d1, d2: self.d2, moe };
+        EngineSpec::new(law, self.kv_tokens)
     }
 }
 
@@ -226,9 +226,9 @@ impl Engine {
 const KV_TOKENS_A_STREAM: u64 = 131_072;
 
 impl Measured {
-    fn spec(&self) -> Spec {
-        let law = Law { f: self.f, d1: self.d1, ..Law::default() };
-        let mut spec = Spec::new(law, u64::from(self.streams) * KV_TOKENS_A_STREAM);
+    fn spec(&self) -> EngineSpec {
+        let law = StepLaw { f: self.f, d1: self.d1, ..StepLaw::default() };
+        let mut spec = EngineSpec::new(law, u64::from(self.streams) * KV_TOKENS_A_STREAM);
         spec.max_seqs = self.streams;
         spec.prefix_cache = false;
         spec.overhead = Overhead { a0: self.a0, ..Overhead::default() };
@@ -237,7 +237,7 @@ impl Measured {
 }
 
 impl Hosted {
-    fn spec(&self) -> Result<api::Spec, DistError> {
+    fn spec(&self) -> Result<ApiSpec, DistError> {
         let law = |p50: &str, p95: &str| Dist::lognormal_quantiles(seconds(p50), seconds(p95));
         let ttft = match &self.ttft {
             Ttft::Lognormal { p50, p95 } => law(p50, p95)?,
@@ -251,7 +251,7 @@ impl Hosted {
         };
         let Speed { p5, p50 } = self.tokens_per_second;
         let tokens_per_second = Dist::lognormal_between(("p5", 0.05, p5), ("p50", 0.50, p50))?;
-        Ok(api::Spec { ttft, tokens_per_second })
+        Ok(ApiSpec { ttft, tokens_per_second })
     }
 }
 

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::balance::{Priority, Tier};
 use crate::dist::Dist;
-use crate::node::{Answer, FaultKind};
+use crate::node::{ErrorAnswer, FaultKind};
 use crate::unit::{ClassId, PoolId, Price, Ratio, RegionId, TenantId};
 use crate::workload::TraceFormat;
 
@@ -726,7 +726,7 @@ fn the_rest_of_the_full_scenario_is_as_written() {
     assert_eq!(balancer.expected_output[1], Tokens(100));
     assert_eq!(scenario.labels.classes[0].slo.per_token, Some(Span::from_millis(60)));
     let kinds: Vec<FaultKind> = scenario.faults.iter().map(|fault| fault.kind).collect();
-    let limited = Answer::RateLimited(Some(Span::from_secs(2)));
+    let limited = ErrorAnswer::RateLimited(Some(Span::from_secs(2)));
     assert_eq!(
         kinds,
         [

@@ -2,7 +2,7 @@
 
 use super::network::Network;
 use crate::balance::Attempt;
-use crate::node::{Agenda, Node, Rank, Scheduled, Scheduler};
+use crate::node::{Agenda, Rank, Scheduled, Scheduler, SimNode};
 use crate::unit::{NodeId, Span, Time};
 
 /// The agenda as a node sees it: what a node says reaches the balancer after its way back.
@@ -33,14 +33,14 @@ impl Scheduler for Outbox<'_> {
 #[derive(Debug)]
 pub(super) struct Backends {
     pub(super) now: Time,
-    pub(super) nodes: Vec<Node>,
+    pub(super) nodes: Vec<SimNode>,
     pub(super) agenda: Agenda,
     network: Option<Network>,
 }
 
 impl Backends {
     /// These nodes at time zero, reached by this network.
-    pub(super) fn new(nodes: Vec<Node>, network: Option<Network>) -> Backends {
+    pub(super) fn new(nodes: Vec<SimNode>, network: Option<Network>) -> Backends {
         Backends { now: Time::ZERO, nodes, agenda: Agenda::default(), network }
     }
 
@@ -48,12 +48,12 @@ impl Backends {
         self.network.as_ref()
     }
 
-    pub(super) fn node(&self, node: NodeId) -> &Node {
+    pub(super) fn node(&self, node: NodeId) -> &SimNode {
         &self.nodes[node.index()]
     }
 
     /// Returns a node, and the outbox for what it has to say.
-    pub(super) fn at(&mut self, node: NodeId) -> (&mut Node, Outbox<'_>) {
+    pub(super) fn at(&mut self, node: NodeId) -> (&mut SimNode, Outbox<'_>) {
         let network = self.network.as_ref();
         (&mut self.nodes[node.index()], Outbox { agenda: &mut self.agenda, network, node })
     }

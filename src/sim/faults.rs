@@ -3,13 +3,13 @@
 
 use super::backends::Backends;
 use crate::balance::{Control, FleetChange, Input, Mark, MarkBy, MarkPhase, Prices};
-use crate::node::{Agenda, FaultKind, FaultRule, FaultSpec, Rank, Schedule, Scheduled};
+use crate::node::{Agenda, FaultKind, FaultRule, FaultSchedule, FaultSpec, Rank, Scheduled};
 use crate::unit::NodeId;
 
 /// Lets faults happen to nodes.
 #[derive(Debug)]
 pub(super) struct FaultInjector {
-    schedule: Schedule,
+    schedule: FaultSchedule,
     /// By node, as configured; empty where no fault changes them.
     prices: Vec<Prices>,
 }
@@ -29,7 +29,7 @@ impl FaultInjector {
             true => prices.collect(),
             false => Vec::new(),
         };
-        FaultInjector { schedule: Schedule::new(faults, rules, seed, agenda), prices }
+        FaultInjector { schedule: FaultSchedule::new(faults, rules, seed, agenda), prices }
     }
 
     /// Schedules a fault somebody makes by hand.
@@ -134,7 +134,7 @@ fn tell_fleet(node: NodeId, kind: FaultKind, backends: &mut Backends) {
 mod tests {
     use super::*;
     use crate::dist::Dist;
-    use crate::node::{BackendSpec, Node, Upcoming, slots};
+    use crate::node::{BackendSpec, SimNode, SlotsSpec, Upcoming};
     use crate::unit::{Price, Span, Time};
 
     fn prices(dollars: f64) -> Prices {
@@ -144,9 +144,9 @@ mod tests {
     /// Two nodes, and these faults of the second.
     fn world(kinds: &[FaultKind]) -> (FaultInjector, Backends) {
         let service = Dist::constant(1.0).expect("finite");
-        let slots = slots::Spec { servers: 1, queue: 1, service, per_item: Span::ZERO };
+        let slots = SlotsSpec { servers: 1, queue: 1, service, per_item: Span::ZERO };
         let nodes =
-            Node::all(&[BackendSpec::Slots(slots.clone()), BackendSpec::Slots(slots)], 1, None);
+            SimNode::all(&[BackendSpec::Slots(slots.clone()), BackendSpec::Slots(slots)], 1, None);
         let mut backends = Backends::new(nodes, None);
         let fault = |kind| FaultSpec { at: Time::ZERO, lasts: None, kind, nodes: vec![NodeId(1)] };
         let faults = kinds.iter().map(|kind| fault(*kind)).collect();

@@ -15,7 +15,7 @@ use crate::balance::{
     PeerLoad, PeerNode, Request, Strategy, Totals, View,
 };
 use crate::id_map::IdMap;
-use crate::node::Node;
+use crate::node::SimNode;
 use crate::rng::{Rng, mix};
 use crate::unit::{NodeId, PeerId, PoolId, RequestId, Span, Time};
 
@@ -265,7 +265,7 @@ impl Balancers {
     }
 
     /// Every node says what it has.
-    pub(super) fn read_reports(&mut self, now: Time, nodes: &[Node]) {
+    pub(super) fn read_reports(&mut self, now: Time, nodes: &[SimNode]) {
         let read = nodes.iter().map(|node| node.report(now)).collect();
         self.reports.under_way.push_back(read);
     }

@@ -1,7 +1,7 @@
 //! The oracle: a bound on what a strategy could do, which reads the truth.
 //!
 //! For every candidate it asks the simulated node itself what this request would cost there if nothing
-//! more came (`Node::outlook`): the seconds to its own last token, and those by which all others on the
+//! more came (`SimNode::outlook`): the seconds to its own last token, and those by which all others on the
 //! node end later, with true lengths, speeds and remaining work. It picks the least sum. That is the
 //! clairvoyant greedy of scheduling: strong, and no lower bound, since it does not see what arrives or
 //! fails later; a strategy that keeps fast nodes free for what comes may beat it. All candidates are
@@ -23,14 +23,14 @@ use crate::balance::{
     Attempt, Fact, Fleet, PickContext, Request, Scored, Strategy, Term, Terms, Why,
 };
 use crate::id_map::IdMap;
-use crate::node::{Node, Outlook, Work};
+use crate::node::{Outlook, SimNode, Work};
 use crate::rng::Rng;
 use crate::unit::{NodeId, Time};
 
 /// What the oracle looks at; empty but while the balancer decides.
 #[derive(Debug, Default)]
 pub(super) struct OracleView {
-    pub(super) nodes: Vec<Node>,
+    pub(super) nodes: Vec<SimNode>,
     pub(super) requests: IdMap<SimRequest>,
     /// Attempts under way to their nodes.
     pub(super) on_way: Vec<(NodeId, Work)>,

@@ -12,7 +12,7 @@ use super::request::SimRequest;
 use super::spec::SimSpec;
 use crate::balance::{Action, Attempt, Control, Input};
 use crate::id_map::IdMap;
-use crate::node::{BackendSpec, Blocks, FaultSpec, Node, Rank, Scheduled, Scheduler, Work};
+use crate::node::{BackendSpec, Blocks, FaultSpec, Rank, Scheduled, Scheduler, SimNode, Work};
 use crate::unit::{NodeId, RequestId, Span, Time, Tokens};
 use crate::workload::{Arrival, News};
 
@@ -35,7 +35,7 @@ impl World {
     /// The world at time zero. What is only its own is taken out of the specification.
     pub(super) fn new(spec: &mut SimSpec) -> World {
         let seed = spec.config.seed;
-        let mut nodes = Node::all(&spec.backends, seed, spec.inter_token);
+        let mut nodes = SimNode::all(&spec.backends, seed, spec.inter_token);
         if let Some(connect) = spec.connect {
             nodes.iter_mut().for_each(|node| node.set_connect(connect));
         }

@@ -11,7 +11,7 @@ use plimsoll::balance::{
 };
 use plimsoll::dist::Dist;
 use plimsoll::metrics::{ClassLabel, Collector, Labels, NodeLabel, Slo, Summary, Watch};
-use plimsoll::node::{BackendSpec, FaultSpec, api, slots};
+use plimsoll::node::{ApiSpec, BackendSpec, FaultSpec, SlotsSpec};
 use plimsoll::sim::{Instances, NetworkSpec, Sim, SimSpec, Step};
 use plimsoll::unit::{ModelId, PoolId, Ratio, RegionId, Span, Time, Tokens};
 use plimsoll::workload::{ClassSpec, Mix, Open, Origin, Poisson, Tenants};
@@ -131,12 +131,12 @@ pub fn constant(value: f64) -> Dist {
 
 /// A hosted model without limits: seconds to its first token, and tokens a second after it.
 pub fn hosted(ttft: Dist, tokens_per_second: Dist) -> BackendSpec {
-    BackendSpec::Api(api::Spec { ttft, tokens_per_second }, Limits::default())
+    BackendSpec::Api(ApiSpec { ttft, tokens_per_second }, Limits::default())
 }
 
 /// Servers with a long queue.
 pub fn slots(servers: u32, service: Dist) -> BackendSpec {
-    BackendSpec::Slots(slots::Spec { servers, queue: u32::MAX, service, per_item: Span::ZERO })
+    BackendSpec::Slots(SlotsSpec { servers, queue: u32::MAX, service, per_item: Span::ZERO })
 }
 
 /// A run to be made.

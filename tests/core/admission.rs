@@ -12,7 +12,7 @@ use plimsoll::balance::{
 };
 use plimsoll::dist::Dist;
 use plimsoll::metrics::{Collector, Labels, Slo, Summary, Watch};
-use plimsoll::node::{BackendSpec, api};
+use plimsoll::node::{ApiSpec, BackendSpec};
 use plimsoll::sim::{Sim, SimSpec};
 use plimsoll::unit::{ClassId, PoolId, Ratio, RequestId, RouteId, Span, TenantId, Time, Tokens};
 use plimsoll::workload::{ClassSpec, Mix, Open, Poisson, Tenants as Law};
@@ -254,7 +254,7 @@ fn quotas_are_kept_instead_of_run_into() {
             tokens_per_minute: Some(30_000),
         };
         let (ttft, tokens_per_second) = (constant(0.2), constant(100.0));
-        world.backend = BackendSpec::Api(api::Spec { ttft, tokens_per_second }, limits);
+        world.backend = BackendSpec::Api(ApiSpec { ttft, tokens_per_second }, limits);
         world.config.nodes.iter_mut().for_each(|node| node.limits = limits);
         world.config.queue = Queue { max: 20, max_wait: Some(Span::from_secs(30)) };
         world.config.admission.quotas = quotas;

@@ -165,11 +165,12 @@ fn breakdowns(f: f64, r: f64, until: Time) -> Vec<FaultSpec> {
 /// Processor sharing is insensitive: T = 1/(1 - rho) whatever the law of work.
 #[test]
 fn m_g_1_processor_sharing_depends_on_the_mean_only() {
-    use plimsoll::node::engine::{Law, Spec};
+    use plimsoll::node::engine::{EngineSpec, StepLaw};
     // A millisecond a token for each in the batch and nothing else: a thousand tokens are one second
     // of work, and steps are short against it.
-    let law = Law { d1: 1.0, ..Law::default() };
-    let spec = Spec { max_seqs: 1 << 16, step_tokens: 1 << 20, ..Spec::new(law, 1 << 40) };
+    let law = StepLaw { d1: 1.0, ..StepLaw::default() };
+    let spec =
+        EngineSpec { max_seqs: 1 << 16, step_tokens: 1 << 20, ..EngineSpec::new(law, 1 << 40) };
     let backend = BackendSpec::Engine(spec.checked().expect("within bounds"));
     for (name, output, rho, exact) in [
         ("constant", Dist::constant(1_000.0), 0.8, 5.0),

@@ -8,7 +8,7 @@
 use crate::common;
 use crate::common::{World, constant, exponential, slots};
 use plimsoll::balance::{Event, REGISTRY, StrategySpec};
-use plimsoll::node::{Answer, BackendSpec, FaultKind, FaultSpec};
+use plimsoll::node::{BackendSpec, ErrorAnswer, FaultKind, FaultSpec};
 use plimsoll::sim::{Exchange, Instances};
 use plimsoll::unit::{NodeId, Ratio, Span, Time};
 
@@ -53,7 +53,7 @@ fn a_node_that_fails_at_once_gets_at_most_a_fiftieth() {
         world.faults = vec![FaultSpec { at: Time::ZERO, lasts: None, kind, nodes: vec![SICK] }];
         world
     };
-    let errors = || FaultKind::Errors(Ratio::ONE, Answer::ServerError);
+    let errors = || FaultKind::Errors(Ratio::ONE, ErrorAnswer::ServerError);
     for entry in REGISTRY {
         let of = |world: &World| share(dispatches(world, 0.0, f64::MAX));
         let with = [errors(), FaultKind::Crash].map(|kind| of(&world(entry.name, kind)));

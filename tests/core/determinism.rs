@@ -8,7 +8,7 @@ use plimsoll::balance::{Event, Explain, Input, Limits, Prices, REGISTRY, Strateg
 use plimsoll::dist::Dist;
 use plimsoll::journal::{Header, ReplayError, Writer, replay};
 use plimsoll::metrics::{Collector, Watch};
-use plimsoll::node::{Answer, BackendSpec, FaultKind, FaultSpec, api, slots};
+use plimsoll::node::{ApiSpec, BackendSpec, ErrorAnswer, FaultKind, FaultSpec, SlotsSpec};
 use plimsoll::rng::Rng;
 use plimsoll::sim::Step;
 use plimsoll::unit::{NodeId, Price, Ratio, Span, Time};
@@ -17,9 +17,9 @@ use plimsoll::unit::{NodeId, Price, Ratio, Span, Time};
 fn stormy(strategy: &str, requests: u64) -> World {
     let service = Dist::lognormal_quantiles(0.2, 0.9).expect("a law");
     let servers =
-        BackendSpec::Slots(slots::Spec { servers: 4, queue: 6, service, per_item: Span::ZERO });
+        BackendSpec::Slots(SlotsSpec { servers: 4, queue: 6, service, per_item: Span::ZERO });
     let mut world = World::new(5, strategy, &servers, 25.0, requests);
-    let spec = api::Spec {
+    let spec = ApiSpec {
         ttft: Dist::lognormal_quantiles(0.3, 1.0).expect("a law"),
         tokens_per_second: Dist::uniform(60.0, 90.0).expect("a law"),
     };
@@ -50,12 +50,12 @@ fn stormy(strategy: &str, requests: u64) -> World {
         kind,
         nodes: vec![NodeId(node)],
     };
-    let limited = Answer::RateLimited(Some(Span::from_secs(3)));
+    let limited = ErrorAnswer::RateLimited(Some(Span::from_secs(3)));
     world.faults = vec![
         fault(5, 10, FaultKind::Crash, 0),
         fault(8, 12, FaultKind::Hang, 2),
         fault(12, 20, FaultKind::Slow(4.0), 3),
-        fault(15, 10, FaultKind::Errors(Ratio::from_f64(0.5), Answer::ServerError), 1),
+        fault(15, 10, FaultKind::Errors(Ratio::from_f64(0.5), ErrorAnswer::ServerError), 1),
         fault(20, 10, FaultKind::Errors(Ratio::from_f64(0.7), limited), 4),
         fault(25, 5, FaultKind::Hang, 1),
         fault(27, 9, FaultKind::Crash, 2),

@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use plimsoll::balance::{Attempt, Failure, Input, Outcome, Progress, Usage};
-use plimsoll::node::engine::{Law, Moe, Overhead, Spec};
-use plimsoll::node::{BackendSpec, Blocks, FaultKind, Node, Rank, Scheduled, Scheduler, Work};
+use plimsoll::node::engine::{EngineSpec, Moe, Overhead, StepLaw};
+use plimsoll::node::{BackendSpec, Blocks, FaultKind, Rank, Scheduled, Scheduler, SimNode, Work};
 use plimsoll::rng::Rng;
 use plimsoll::unit::{NodeId, Ratio, RequestId, Span, Time, Tokens};
 use plimsoll::workload::Truth;
@@ -85,8 +85,8 @@ fn note(log: &mut Log, at: Time, input: Input) {
 }
 
 /// Plays the ops on the node itself. Returns what became of them, and the number of entries.
-fn play(spec: Spec, ops: &[(Time, Op)], gap: Option<Span>) -> (Log, u64) {
-    let mut node = Node::new(NodeId(0), &BackendSpec::Engine(spec), 1, gap);
+fn play(spec: EngineSpec, ops: &[(Time, Op)], gap: Option<Span>) -> (Log, u64) {
+    let mut node = SimNode::new(NodeId(0), &BackendSpec::Engine(spec), 1, gap);
     let mut agenda = Agenda::default();
     for (at, op) in ops {
         agenda.put(*at, op.rank(), Entry::Op(op.clone()));
@@ -182,7 +182,7 @@ type Chunks = Vec<(u64, u64)>;
 
 /// Token by token, and everything counted anew.
 struct Reference {
-    spec: Spec,
+    spec: EngineSpec,
     jobs: Vec<Job>,
     waiting: VecDeque<u64>,
     seated: Vec<u64>,
@@ -288,7 +288,7 @@ impl Reference {
 
     /// Seats those who wait while there is room and budget.
     fn admit(&mut self, mut budget: u64, chunks: &mut Vec<(u64, u64)>) {
-        let Spec { max_seqs, block, kv_tokens, .. } = self.spec;
+        let EngineSpec { max_seqs, block, kv_tokens, .. } = self.spec;
         while let Some(&id) = self.waiting.front()
             && budget > 0
             && self.seated.len() < max_seqs as usize
@@ -329,7 +329,7 @@ impl Reference {
 
     /// How long a step takes, in milliseconds.
     fn millis(&self, chunks: &[(u64, u64)], decoding: &[u64]) -> f64 {
-        let Spec { law, scale, .. } = self.spec;
+        let EngineSpec { law, scale, .. } = self.spec;
         let new: u64 = chunks.iter().map(|(_, new)| new).sum();
         let work: f64 = chunks
             .iter()
@@ -514,7 +514,7 @@ fn later((at, rest): (u64, f64), nanos: f64) -> (u64, f64) {
     (at + whole as u64, exact - whole)
 }
 
-fn reference(spec: Spec, ops: &[(Time, Op)]) -> Log {
+fn reference(spec: EngineSpec, ops: &[(Time, Op)]) -> Log {
     let mut model = Reference {
         spec,
         jobs: Vec::new(),
@@ -567,9 +567,9 @@ fn between(rng: &mut Rng, low: f64, high: f64) -> f64 {
 }
 
 /// A random engine, from roomy to cramped.
-fn engine(rng: &mut Rng) -> Spec {
+fn engine(rng: &mut Rng) -> EngineSpec {
     let moe = Moe { d3: 5.0, experts: 64, active: 4, p0: (rng.below(2) == 0).then_some(9.0) };
-    let law = Law {
+    let law = StepLaw {
         f: between(rng, 0.5, 10.0),
         p1: between(rng, 0.0, 40.0),
         p2: between(rng, 0.0, 2.0),
@@ -578,13 +578,13 @@ fn engine(rng: &mut Rng) -> Spec {
         moe: (rng.below(4) == 0).then_some(moe),
     };
     let max_seqs = [1, 2, 5, 64][rng.below(4)];
-    Spec {
+    EngineSpec {
         scale: between(rng, 0.5, 2.0),
         max_seqs,
         step_tokens: max_seqs.max([1, 7, 64, 2_048][rng.below(4)]),
         block: [1, 4, 16][rng.below(3)],
         prefix_cache: rng.below(2) == 0,
-        ..Spec::new(law, [200, 600, 5_000][rng.below(3)])
+        ..EngineSpec::new(law, [200, 600, 5_000][rng.below(3)])
     }
 }
 
@@ -685,7 +685,7 @@ fn overheads_shift_first_tokens_and_ends() {
     for seed in 0..40 {
         let mut rng = Rng::stream(seed, "overhead");
         let overhead = Overhead { a0: 0.0, a1: 0.777, a2: 0.0459 };
-        let spec = Spec { overhead, ..engine(&mut rng) }.checked().expect("within bounds");
+        let spec = EngineSpec { overhead, ..engine(&mut rng) }.checked().expect("within bounds");
         let mut ops = traffic(&mut rng, false);
         ops.retain(|(_, op)| matches!(op, Op::Start { .. }));
         let (jumped, _) = play(spec, &ops, None);
@@ -697,9 +697,9 @@ fn start(id: u64, prompt: u64, output: u64) -> Op {
     Op::Start { id, prompt, output, hashes: Vec::new(), tokens: 0 }
 }
 
-fn h100() -> Spec {
-    let law = Law { f: 6.535, p1: 20.42, p2: 0.806, d1: 0.0093, d2: 0.0414, moe: None };
-    Spec::new(law, 480_000)
+fn h100() -> EngineSpec {
+    let law = StepLaw { f: 6.535, p1: 20.42, p2: 0.806, d1: 0.0093, d2: 0.0414, moe: None };
+    EngineSpec::new(law, 480_000)
 }
 
 /// sqrt(F² + L²) to the first token, then T(out - 1).
@@ -725,7 +725,7 @@ fn a_lone_request_takes_what_the_law_says() {
 fn decode_steps_are_those_of_the_table() {
     let mut errors = 0.0;
     for (batch, millis) in [(1, 6.2), (16, 7.5), (64, 10.3), (128, 12.8), (256, 19.6)] {
-        let spec = Spec { step_tokens: 1 << 20, ..h100() };
+        let spec = EngineSpec { step_tokens: 1 << 20, ..h100() };
         let ops: Vec<_> = (0..batch).map(|id| (Time::ZERO, start(id, 1_024, 3))).collect();
         let (log, _) = play(spec, &ops, None);
         let fate = log[&0];
@@ -740,7 +740,7 @@ fn decode_steps_are_those_of_the_table() {
 
 #[test]
 fn what_never_fits_is_told_so_and_what_just_fits_is_served() {
-    let spec = Spec { kv_tokens: 1_000, block: 16, ..h100() };
+    let spec = EngineSpec { kv_tokens: 1_000, block: 16, ..h100() };
     let ops = [
         (Time::ZERO, start(0, 900, 94)),
         (Time::ZERO, start(1, 900, 93)),
@@ -787,12 +787,12 @@ fn two_that_share_a_beginning_compute_it_once() {
 
 #[test]
 fn specs_out_of_bounds_name_their_field() {
-    let wrong = |spec: Spec| spec.checked().expect_err("out of bounds").field;
+    let wrong = |spec: EngineSpec| spec.checked().expect_err("out of bounds").field;
     let law = h100().law;
-    assert_eq!(wrong(Spec { kv_tokens: 15, ..h100() }), "kv_tokens");
-    assert_eq!(wrong(Spec { max_seqs: 0, ..h100() }), "max_seqs");
-    assert_eq!(wrong(Spec { step_tokens: 100, ..h100() }), "step_tokens");
-    assert_eq!(wrong(Spec { law: Law { f: 0.0, d1: 0.0, ..law }, ..h100() }), "f");
-    assert_eq!(wrong(Spec { law: Law { p2: f64::NAN, ..law }, ..h100() }), "p2");
-    assert_eq!(wrong(Spec { scale: 0.0, ..h100() }), "scale");
+    assert_eq!(wrong(EngineSpec { kv_tokens: 15, ..h100() }), "kv_tokens");
+    assert_eq!(wrong(EngineSpec { max_seqs: 0, ..h100() }), "max_seqs");
+    assert_eq!(wrong(EngineSpec { step_tokens: 100, ..h100() }), "step_tokens");
+    assert_eq!(wrong(EngineSpec { law: StepLaw { f: 0.0, d1: 0.0, ..law }, ..h100() }), "f");
+    assert_eq!(wrong(EngineSpec { law: StepLaw { p2: f64::NAN, ..law }, ..h100() }), "p2");
+    assert_eq!(wrong(EngineSpec { scale: 0.0, ..h100() }), "scale");
 }

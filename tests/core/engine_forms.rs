@@ -7,7 +7,7 @@ use plimsoll::balance::Event;
 use plimsoll::dist::Dist;
 use plimsoll::metrics::Watch;
 use plimsoll::node::BackendSpec;
-use plimsoll::node::engine::{Law, Spec};
+use plimsoll::node::engine::{EngineSpec, StepLaw};
 use plimsoll::sim::{Sim, SimSpec, Step};
 use plimsoll::unit::{Span, Time};
 
@@ -17,8 +17,9 @@ const T: f64 = 3.883;
 
 /// An engine that only decodes: ms a step and ms a request in it.
 fn decode_only(f: f64, d1: f64) -> BackendSpec {
-    let law = Law { f, d1, ..Law::default() };
-    let spec = Spec { max_seqs: 1 << 16, step_tokens: 1 << 20, ..Spec::new(law, 1 << 40) };
+    let law = StepLaw { f, d1, ..StepLaw::default() };
+    let spec =
+        EngineSpec { max_seqs: 1 << 16, step_tokens: 1 << 20, ..EngineSpec::new(law, 1 << 40) };
     BackendSpec::Engine(spec.checked().expect("within bounds"))
 }
 

@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 
 use plimsoll::balance::{Attempt, Failure, Input, Limits, Outcome, ProbeResult};
 use plimsoll::dist::Dist;
-use plimsoll::node::engine::{Law, Spec};
+use plimsoll::node::engine::{EngineSpec, StepLaw};
 use plimsoll::node::fault::{FAULTS, ParamDefault, ParamKind, ParamValue, ParamValues};
 use plimsoll::node::{
-    Answer, BackendSpec, Blocks, Cut, FaultKind, Node, Rank, Scheduled, Scheduler, Work, slots,
+    BackendSpec, Blocks, Cut, ErrorAnswer, FaultKind, Rank, Scheduled, Scheduler, SimNode,
+    SlotsSpec, Work,
 };
 use plimsoll::unit::{NodeId, Ratio, RequestId, Span, Time, Tokens};
 use plimsoll::workload::Truth;
@@ -31,7 +32,7 @@ impl Scheduler for Pages {
 
 impl Pages {
     /// Plays to the end of all there is. Returns how each attempt ended, and when.
-    fn play(&mut self, node: &mut Node) -> BTreeMap<u64, (Time, Outcome)> {
+    fn play(&mut self, node: &mut SimNode) -> BTreeMap<u64, (Time, Outcome)> {
         let mut ends = BTreeMap::new();
         while let Some(((at, ..), due)) = self.entries.pop_first() {
             let said = match due {
@@ -50,8 +51,8 @@ impl Pages {
 }
 
 /// A hosted model that takes a second to the first token and gives ten a second.
-fn hosted() -> Node {
-    Node::new(NodeId(0), &common::hosted(common::constant(1.0), common::constant(10.0)), 1, None)
+fn hosted() -> SimNode {
+    SimNode::new(NodeId(0), &common::hosted(common::constant(1.0), common::constant(10.0)), 1, None)
 }
 
 fn work(number: u64, prompt: u64, output: u64) -> Work {
@@ -61,7 +62,7 @@ fn work(number: u64, prompt: u64, output: u64) -> Work {
 }
 
 /// A node with these faults, which began in this order.
-fn with(mut node: Node, faults: &[FaultKind]) -> Node {
+fn with(mut node: SimNode, faults: &[FaultKind]) -> SimNode {
     for (number, kind) in faults.iter().enumerate() {
         node.fault(Time::ZERO, number as u32, *kind, &mut Pages::default());
     }
@@ -75,7 +76,7 @@ fn requests_and_probes_meet_the_same_fault() {
         FaultKind::BlackHole,
         FaultKind::Hang,
         FaultKind::ColdStart,
-        FaultKind::Errors(Ratio::ONE, Answer::Status(401)),
+        FaultKind::Errors(Ratio::ONE, ErrorAnswer::Status(401)),
     ];
     for (place, stronger) in kinds.iter().enumerate() {
         for weaker in &kinds[place..] {
@@ -143,13 +144,14 @@ fn of_two_cuts_the_earlier_one_happens() {
 
 #[test]
 fn an_engine_foresees_whom_a_gray_failure_holds_up() {
-    let law = Law { f: 11.0, p1: 100.0, p2: 0.01, d1: 0.04, d2: 0.07, moe: None };
-    let spec = Spec { step_tokens: 512, prefix_cache: false, ..Spec::new(law, 300_000) };
+    let law = StepLaw { f: 11.0, p1: 100.0, p2: 0.01, d1: 0.04, d2: 0.07, moe: None };
+    let spec =
+        EngineSpec { step_tokens: 512, prefix_cache: false, ..EngineSpec::new(law, 300_000) };
     let works = [work(1, 1_000, 200), work(2, 900, 300), work(3, 400, 700), work(4, 3_000, 150)];
     let gray = FaultKind::Gray(Ratio::ONE, 2.5);
     let pace = FaultKind::Pace(3.0, 1.5);
     for faults in [vec![], vec![gray], vec![pace], vec![pace, gray]] {
-        let fresh = || with(Node::new(NodeId(0), &BackendSpec::Engine(spec), 1, None), &faults);
+        let fresh = || with(SimNode::new(NodeId(0), &BackendSpec::Engine(spec), 1, None), &faults);
         let play = |works: &[Work]| {
             let (mut node, mut pages) = (fresh(), Pages::default());
             for work in works {
@@ -187,10 +189,10 @@ fn an_engine_foresees_whom_a_gray_failure_holds_up() {
 fn servers_that_a_fault_takes_away_are_foreseen_gone() {
     // While more are in service than servers are left, who ends first frees none.
     let service = Dist::gamma(1.0, 1.5).expect("a law");
-    let spec = slots::Spec { servers: 4, queue: 3, service, per_item: Span::ZERO };
+    let spec = SlotsSpec { servers: 4, queue: 3, service, per_item: Span::ZERO };
     for seed in 0..20 {
         for (left, there) in (1..=5).flat_map(|left| (0..=8).map(move |there| (left, there))) {
-            let mut node = Node::new(NodeId(0), &BackendSpec::Slots(spec.clone()), seed, None);
+            let mut node = SimNode::new(NodeId(0), &BackendSpec::Slots(spec.clone()), seed, None);
             let mut pages = Pages::default();
             for number in 0..there {
                 node.start(Time::ZERO, work(number, 1, 1), Blocks::default(), &mut pages);

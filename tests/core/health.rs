@@ -12,7 +12,7 @@ use plimsoll::balance::{
 use plimsoll::dist::Dist;
 use plimsoll::metrics::{Collector, Summary, Watch};
 use plimsoll::node::fault::{FAULTS, FaultPattern, ParamValue, ParamValues};
-use plimsoll::node::{Answer, BackendSpec, Cut, FaultKind, FaultRule, FaultSpec};
+use plimsoll::node::{BackendSpec, Cut, ErrorAnswer, FaultKind, FaultRule, FaultSpec};
 use plimsoll::sim::{Sim, SimSpec, Step};
 use plimsoll::unit::{NodeId, PoolId, Ratio, RequestId, Span, Time, Tokens};
 use plimsoll::workload::{Mix, Open, Poisson};
@@ -147,9 +147,9 @@ fn storm() -> Vec<FaultRule> {
         FaultKind::BlackHole,
         FaultKind::ColdStart,
         FaultKind::Gray(Ratio(500_000), 10.0),
-        FaultKind::Errors(Ratio(500_000), Answer::Status(502)),
-        FaultKind::Errors(Ratio(700_000), Answer::Status(401)),
-        FaultKind::Errors(Ratio(700_000), Answer::RateLimited(None)),
+        FaultKind::Errors(Ratio(500_000), ErrorAnswer::Status(502)),
+        FaultKind::Errors(Ratio(700_000), ErrorAnswer::Status(401)),
+        FaultKind::Errors(Ratio(700_000), ErrorAnswer::RateLimited(None)),
         FaultKind::Cut(Ratio(300_000), Cut::Stall, 5),
         FaultKind::Drain,
     ];
@@ -228,7 +228,7 @@ fn panic_never_widens_what_must_hold() {
     world.config.health.max_share = Ratio::ONE;
     world.config.health.guard.panic = Some(Ratio(600_000));
     world.config.queue.max_wait = Some(Span::from_secs(5));
-    let errors = FaultKind::Errors(Ratio::ONE, Answer::ServerError);
+    let errors = FaultKind::Errors(Ratio::ONE, ErrorAnswer::ServerError);
     world.faults = vec![fault(5, Some(30), errors, &[0, 1, 2, 3])];
     let mut panics = 0;
     play(&world, Vec::new(), None, |_, event| {
@@ -246,7 +246,7 @@ fn half_open_lets_one_request_through() {
     world.config.health.eject_base = Span::from_secs(5);
     world.config.health.eject_cap = Span::from_secs(20);
     // Probes pass, requests fail: only a request can tell.
-    let errors = FaultKind::Errors(Ratio::ONE, Answer::ServerError);
+    let errors = FaultKind::Errors(Ratio::ONE, ErrorAnswer::ServerError);
     world.faults = vec![fault(10, Some(80), errors, &[2])];
     let (mut back, mut tries, mut returned) = (false, Vec::new(), false);
     play(&world, Vec::new(), None, |now, event| match event {
@@ -282,14 +282,14 @@ fn refused_credentials_rest_and_clients_mistakes_are_nobodys_fault() {
         });
         (summary.nodes[1].attempts, changes)
     };
-    for answer in [Answer::Status(401), Answer::Status(403), Answer::SpendCap] {
+    for answer in [ErrorAnswer::Status(401), ErrorAnswer::Status(403), ErrorAnswer::SpendCap] {
         let (attempts, changes) = run(answer);
         assert!(changes.iter().all(|(to, _)| !to.is_ejected()), "{answer:?}: {changes:?}");
         assert!(matches!(changes[0].1, Cause::Credential(_)), "{changes:?}");
         // 500 s, pauses of 60, 120, 240 s; what was under way when the first was refused comes along.
         assert!(attempts <= 10, "{answer:?}: {attempts} attempts");
     }
-    let (attempts, changes) = run(Answer::Status(400));
+    let (attempts, changes) = run(ErrorAnswer::Status(400));
     assert!(attempts > 2_000 && changes.is_empty(), "{attempts}, {changes:?}");
 }
 
@@ -311,7 +311,7 @@ fn a_gray_node_loses_its_share_and_the_sooner_the_worse_it_is() {
         when
     };
     let outlier = Some(Outlier { slow: Some(Ratio(3_000_000)), ..Outlier::default() });
-    let fails = |share| FaultKind::Errors(share, Answer::ServerError);
+    let fails = |share| FaultKind::Errors(share, ErrorAnswer::ServerError);
     let slow = |share| FaultKind::Gray(share, 10.0);
     assert_eq!(found(0.2, &fails, None), None, "nobody else notices");
     // Three requests a second: a window of fifty is seventeen seconds.

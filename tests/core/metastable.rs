@@ -11,7 +11,7 @@ use plimsoll::balance::{
     StrategySpec, Timeouts,
 };
 use plimsoll::dist::Dist;
-use plimsoll::node::{BackendSpec, FaultKind, FaultSpec, slots};
+use plimsoll::node::{BackendSpec, FaultKind, FaultSpec, SlotsSpec};
 use plimsoll::sim::{Sim, SimSpec, Step};
 use plimsoll::unit::{ClassId, NodeId, PoolId, Ratio, Span, Time};
 use plimsoll::workload::workflow::{Context, OnFailure, StepSpec};
@@ -176,7 +176,7 @@ fn claims(rate: f64, seed: u64, change: impl Fn(&mut Config)) -> [f64; 2] {
     let (name, deadline) = ("claim".to_owned(), Some(Span::from_secs(90)));
     let flow = WorkflowSpec { name, share: 1.0, deadline, steps: vec![step] };
     let service = Dist::lognormal_quantiles(1.2, 4.0).expect("a law");
-    let spec = slots::Spec { servers: 8, queue: 200, service, per_item: Span::ZERO };
+    let spec = SlotsSpec { servers: 8, queue: 200, service, per_item: Span::ZERO };
     let strategy = StrategySpec::named("least_connections").expect("known");
     let pools = vec![PoolSpec::new("documents", strategy)];
     let routes = vec![RouteSpec { to: vec![PoolId(0)], ..RouteSpec::default() }];

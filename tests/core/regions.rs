@@ -9,7 +9,7 @@ use plimsoll::balance::{
     Degrade, End, Event, Fate, Locality, Match, Pressure, RouteSpec, Settled, Timeouts,
 };
 use plimsoll::dist::Dist;
-use plimsoll::node::{Answer, BackendSpec, FaultKind, FaultSpec};
+use plimsoll::node::{BackendSpec, ErrorAnswer, FaultKind, FaultSpec};
 use plimsoll::sim::NetworkSpec;
 use plimsoll::unit::{ClassId, NodeId, PoolId, Ratio, RegionId, Span, Time};
 use plimsoll::workload::Shares;
@@ -134,7 +134,7 @@ fn kinds() -> impl Strategy<Value = FaultKind> {
         Just(FaultKind::Crash),
         Just(FaultKind::Hang),
         Just(FaultKind::Slow(8.0)),
-        Just(FaultKind::Errors(Ratio::from_f64(0.5), Answer::ServerError)),
+        Just(FaultKind::Errors(Ratio::from_f64(0.5), ErrorAnswer::ServerError)),
     ]
 }
 

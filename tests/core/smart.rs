@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use crate::common::World;
 use plimsoll::balance::{Event, Term};
 use plimsoll::dist::Dist;
-use plimsoll::node::engine::{Law, Spec};
+use plimsoll::node::engine::{EngineSpec, StepLaw};
 use plimsoll::node::{BackendSpec, FaultKind, FaultSpec};
 use plimsoll::unit::{NodeId, Span, Time};
 
@@ -18,8 +18,13 @@ fn engine(generation: usize) -> BackendSpec {
         (11.0, 100.0, 0.04, 0.07, 300_000, 128),
         (22.0, 140.0, 0.08, 0.16, 160_000, 64),
     ][generation];
-    let law = Law { f, p1, d1, d2, ..Law::default() };
-    let step = Spec { max_seqs, step_tokens: 2_048, prefix_cache: false, ..Spec::new(law, kv) };
+    let law = StepLaw { f, p1, d1, d2, ..StepLaw::default() };
+    let step = EngineSpec {
+        max_seqs,
+        step_tokens: 2_048,
+        prefix_cache: false,
+        ..EngineSpec::new(law, kv)
+    };
     BackendSpec::Engine(step)
 }
 

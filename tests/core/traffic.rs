@@ -101,7 +101,7 @@ fn whoever_is_refused_thinks_as_well() {
     let mut tight = config(1, "round_robin", 7);
     tight.queue.max = 0;
     tight.retry.attempts = 1;
-    let backend = BackendSpec::Slots(plimsoll::node::slots::Spec {
+    let backend = BackendSpec::Slots(plimsoll::node::SlotsSpec {
         servers: 1,
         queue: 0,
         service: constant(1.0),

@@ -11,7 +11,7 @@ use plimsoll::balance::{
 use plimsoll::dist::Dist;
 use plimsoll::journal::{Header, Writer, replay};
 use plimsoll::metrics::{Collector, Labels, Summary, Watch, WorkflowLabel};
-use plimsoll::node::{Answer, BackendSpec, FaultKind, FaultSpec, api};
+use plimsoll::node::{ApiSpec, BackendSpec, ErrorAnswer, FaultKind, FaultSpec};
 use plimsoll::sim::{NetworkSpec, Sim, SimSpec, Step};
 use plimsoll::unit::{ClassId, NodeId, Price, Ratio, RegionId, Span, Time};
 use plimsoll::workload::workflow::{CallSpec, Context, OnFailure, StepSpec};
@@ -112,7 +112,7 @@ fn flow(name: &str, share: f64, steps: Vec<StepSpec>) -> WorkflowSpec {
 
 /// Hosted models with prices, limits and every kind of fault; two workflows with every policy.
 fn stormy(strategy: &str) -> World {
-    let spec = api::Spec {
+    let spec = ApiSpec {
         ttft: Dist::lognormal_quantiles(0.3, 1.0).expect("a law"),
         tokens_per_second: Dist::uniform(60.0, 90.0).expect("a law"),
     };
@@ -151,7 +151,7 @@ fn stormy(strategy: &str) -> World {
         fault(10, 20, FaultKind::Crash, 0),
         fault(15, 20, FaultKind::Hang, 1),
         fault(30, 40, FaultKind::Slow(4.0), 2),
-        fault(40, 30, FaultKind::Errors(Ratio::from_f64(0.5), Answer::ServerError), 3),
+        fault(40, 30, FaultKind::Errors(Ratio::from_f64(0.5), ErrorAnswer::ServerError), 3),
     ];
     let mut research = step("research", &[0], 1.0);
     research.fan_out = Dist::uniform(0.5, 4.5).expect("a law");

@@ -22,7 +22,7 @@ use crate::dist::Dist;
 use crate::live::http::{self, Body, Limits};
 use crate::live::wire::openai::{self, ChatRequest, DONE, ErrorBody, FinishReason, Head, Usage};
 use crate::live::wire::{INPUT_TOKENS, KEY, NODE, ORDINAL, OUTPUT_TOKENS};
-use crate::node::{Allowance, Answer, Quota, Work};
+use crate::node::{ErrorAnswer, RemainingLimit, RemainingQuota, Work};
 use crate::rng::{Rng, mix};
 use crate::unit::{NodeId, RequestId, Span, Tokens};
 use crate::workload::Truth;
@@ -310,39 +310,41 @@ fn events(body: Body) -> Response<Body> {
 }
 
 /// The answer to an attempt that failed before its first token; `answer` is what a fault says.
-async fn failed(outcome: Outcome, answer: Option<Answer>) -> Response<Body> {
+async fn failed(outcome: Outcome, answer: Option<ErrorAnswer>) -> Response<Body> {
     if let Some(answer) = answer {
         return refused(answer);
     }
     match outcome {
         Outcome::RateLimited { retry_after } => limited(retry_after),
-        Outcome::Failed(Failure::ServerError, _) => refused(Answer::ServerError),
+        Outcome::Failed(Failure::ServerError, _) => refused(ErrorAnswer::ServerError),
         Outcome::Failed(Failure::TooLong, _) => {
             let message = "the node has no room for a request of this length";
             let body = ErrorBody::new("invalid_request_error", "context_length_exceeded", message);
             error(StatusCode::BAD_REQUEST, &body)
         }
-        Outcome::Failed(Failure::Overloaded, _) => refused(Answer::Overloaded),
+        Outcome::Failed(Failure::Overloaded, _) => refused(ErrorAnswer::Overloaded),
         // Crashed: the connection is being reset, and nothing is to be said on it before.
         _ => std::future::pending().await,
     }
 }
 
 /// The answer of a fault.
-fn refused(answer: Answer) -> Response<Body> {
+fn refused(answer: ErrorAnswer) -> Response<Body> {
     let (kind, code, message) = match answer {
-        Answer::RateLimited(retry_after) => return limited(retry_after),
-        Answer::SpendCap => ("requests", "insufficient_quota", "the money of the key is spent"),
-        Answer::Overloaded | Answer::Status(503 | 529) => {
+        ErrorAnswer::RateLimited(retry_after) => return limited(retry_after),
+        ErrorAnswer::SpendCap => {
+            ("requests", "insufficient_quota", "the money of the key is spent")
+        }
+        ErrorAnswer::Overloaded | ErrorAnswer::Status(503 | 529) => {
             ("server_error", "overloaded", "the mock node is overloaded")
         }
-        Answer::Status(401..=403) => {
+        ErrorAnswer::Status(401..=403) => {
             ("invalid_request_error", "invalid_api_key", "the mock node refuses the key")
         }
-        Answer::Status(400..=499) => {
+        ErrorAnswer::Status(400..=499) => {
             ("invalid_request_error", "invalid_request", "the mock node refuses the request")
         }
-        Answer::ServerError | Answer::Status(_) => {
+        ErrorAnswer::ServerError | ErrorAnswer::Status(_) => {
             ("server_error", "internal_error", "the mock node failed")
         }
     };
@@ -363,8 +365,8 @@ fn limited(retry_after: Option<Span>) -> Response<Body> {
 }
 
 /// `x-ratelimit-{limit,remaining,reset}-{requests,tokens}`, for the limits there are.
-fn quota_headers(headers: &mut HeaderMap, quota: &Quota) {
-    let mut put = |name: [&'static str; 3], allowance: Option<Allowance>| {
+fn quota_headers(headers: &mut HeaderMap, quota: &RemainingQuota) {
+    let mut put = |name: [&'static str; 3], allowance: Option<RemainingLimit>| {
         let Some(allowance) = allowance else { return };
         headers.insert(name[0], allowance.limit.into());
         headers.insert(name[1], allowance.left.into());

@@ -1,4 +1,4 @@
-//! The one owner of all mock nodes: the same `node::Node` as in the simulation, on the wall clock.
+//! The one owner of all mock nodes: the same `node::SimNode` as in the simulation, on the wall clock.
 //!
 //! HTTP handlers send messages and hear through a watch of their own what became of their attempt: the
 //! newest state only, so a slow reader costs nothing. Nodes enter what will happen into an agenda, and
@@ -14,8 +14,8 @@ use tokio::time::{Instant, sleep_until};
 use super::Parts;
 use crate::balance::{Attempt, Failure, Input, Outcome, ProbeResult, Progress};
 use crate::node::{
-    Agenda, Answer, Blocks, FaultKind, FaultSpec, Node, Quota, Rank, Schedule, Scheduled,
-    Scheduler, Work,
+    Agenda, Blocks, ErrorAnswer, FaultKind, FaultSchedule, FaultSpec, Rank, RemainingQuota,
+    Scheduled, Scheduler, SimNode, Work,
 };
 use crate::unit::{NodeId, Span, Time, Tokens};
 
@@ -52,9 +52,9 @@ pub(super) struct AttemptProgress {
     /// How it ended.
     pub(super) end: Option<Outcome>,
     /// What was left of the node's limits when it was last looked at.
-    pub(super) quota: Quota,
+    pub(super) quota: RemainingQuota,
     /// The error that a fault answers it with.
-    pub(super) answer: Option<Answer>,
+    pub(super) answer: Option<ErrorAnswer>,
 }
 
 /// What became of the attempts of a node: `started` is the sum of all others.
@@ -94,12 +94,12 @@ struct Flight {
 pub(super) struct Owner {
     parts: Parts,
     began: Instant,
-    nodes: Vec<Node>,
+    nodes: Vec<SimNode>,
     agenda: Agenda,
     flights: BTreeMap<Attempt, Flight>,
     probes: BTreeMap<u32, oneshot::Sender<ProbeResult>>,
     probed: u32,
-    faults: Schedule,
+    faults: FaultSchedule,
     /// So many were asked for by hand.
     by_hand: usize,
     counts: Vec<Counts>,
@@ -117,7 +117,7 @@ impl Owner {
             flights: BTreeMap::new(),
             probes: BTreeMap::new(),
             probed: 0,
-            faults: Schedule::default(),
+            faults: FaultSchedule::default(),
             by_hand: 0,
             counts: Vec::new(),
             power,
@@ -159,14 +159,14 @@ impl Owner {
         let seed = self.parts.seed;
         let backends = self.parts.backends.iter().enumerate();
         // Clients watch for stalls themselves.
-        let node = |(id, spec)| Node::new(NodeId(id as u32), spec, seed, None);
+        let node = |(id, spec)| SimNode::new(NodeId(id as u32), spec, seed, None);
         self.nodes = backends.map(node).collect();
         self.counts = vec![Counts::default(); self.nodes.len()];
         self.flights.clear();
         self.probes.clear();
         self.agenda = Agenda::default();
         let (faults, rules) = (self.parts.faults.clone(), self.parts.fault_rules.clone());
-        self.faults = Schedule::new(faults, rules, seed, &mut self.agenda);
+        self.faults = FaultSchedule::new(faults, rules, seed, &mut self.agenda);
         self.by_hand = 0;
         self.began = Instant::now();
         let all: Vec<NodeId> = (0..self.nodes.len() as u32).map(NodeId).collect();

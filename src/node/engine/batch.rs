@@ -5,16 +5,16 @@ use std::cmp::Reverse;
 use slotmap::Key;
 
 use super::spec::Prefill;
-use super::{Engine, FIRST, Instant, Job, LEAVE, Run, STALL, Stage};
+use super::{Engine, FIRST, FineTime, LEAVE, STALL, Sequence, SequenceStage, StepRun};
 use crate::balance::{Input, Outcome, Progress, Usage};
-use crate::node::work::JobKey;
-use crate::node::{Pace, Rank, Scheduled, Scheduler};
+use crate::node::jobs::JobKey;
+use crate::node::{Rank, Scheduled, Scheduler, Slowdown};
 use crate::unit::{Time, Tokens};
 
 /// One block in so many stays free at admission while others run, so that they can grow (vLLM: 1 %).
 const WATERMARK: u64 = 100;
 
-impl Job {
+impl Sequence {
     /// Blocks of its own beside those of the cache, once so many tokens are stored.
     fn own_blocks(&self, stored: u64, block: u64) -> u64 {
         stored.div_ceil(block) - self.held.len() as u64 * (self.unit / block)
@@ -52,7 +52,7 @@ impl Engine {
             return;
         }
         let Some(run) = &mut self.run else {
-            self.compose(Instant::whole(now), scheduler);
+            self.compose(FineTime::whole(now), scheduler);
             return;
         };
         let edge = run.next_edge(now);
@@ -117,7 +117,7 @@ impl Engine {
     fn release(&mut self, key: JobKey) {
         let block = self.block();
         let job = &self.jobs[key];
-        if job.stage == Stage::Decode {
+        if job.stage == SequenceStage::Decode {
             let stored = job.stored(self.counter);
             self.used -= job.own_blocks(stored, block);
             self.kv -= stored + 1;
@@ -145,7 +145,7 @@ impl Engine {
     }
 
     /// Ends the answers that are whole.
-    pub(super) fn end_answers(&mut self, edge: Instant, scheduler: &mut impl Scheduler) {
+    pub(super) fn end_answers(&mut self, edge: FineTime, scheduler: &mut impl Scheduler) {
         while let Some(&Reverse((end, _, key))) = self.ends.peek() {
             if end > self.counter {
                 break;
@@ -160,14 +160,14 @@ impl Engine {
     /// Returns whether this request still decodes and ends at this counter.
     fn current(&self, end: u64, key: JobKey) -> bool {
         let job = self.jobs.get(key);
-        job.is_some_and(|job| job.stage == Stage::Decode && job.ends_at() == end)
+        job.is_some_and(|job| job.stage == SequenceStage::Decode && job.ends_at() == end)
     }
 
-    fn end(&mut self, key: JobKey, edge: Instant, scheduler: &mut impl Scheduler) {
+    fn end(&mut self, key: JobKey, edge: FineTime, scheduler: &mut impl Scheduler) {
         self.release(key);
         let job = &mut self.jobs[key];
         let tail = job.output;
-        job.stage = Stage::Leaving;
+        job.stage = SequenceStage::Leaving;
         let usage = Usage {
             input: Tokens(job.prompt),
             cached: Tokens(job.cached.unwrap_or(0)),
@@ -185,7 +185,7 @@ impl Engine {
     }
 
     /// Books the prefill of the step that is over.
-    pub(super) fn end_chunks(&mut self, edge: Instant, scheduler: &mut impl Scheduler) {
+    pub(super) fn end_chunks(&mut self, edge: FineTime, scheduler: &mut impl Scheduler) {
         let mut chunks = std::mem::take(&mut self.chunks);
         for (key, new) in chunks.drain(..) {
             let Some(job) = self.jobs.get_mut(key) else { continue };
@@ -214,7 +214,7 @@ impl Engine {
         &mut self,
         key: JobKey,
         attempt: crate::balance::Attempt,
-        edge: Instant,
+        edge: FineTime,
         scheduler: &mut impl Scheduler,
     ) {
         let tail = self.tail(1);
@@ -246,7 +246,7 @@ impl Engine {
         let block = self.block();
         self.prefilling.retain(|other| *other != key);
         let job = &mut self.jobs[key];
-        job.stage = Stage::Decode;
+        job.stage = SequenceStage::Decode;
         job.joined = self.counter;
         self.batch += 1;
         self.kv += job.goal + 1;
@@ -255,11 +255,11 @@ impl Engine {
     }
 
     /// The request admitted last goes back to the front of the queue.
-    fn preempt(&mut self, edge: Instant, scheduler: &mut impl Scheduler) {
+    fn preempt(&mut self, edge: FineTime, scheduler: &mut impl Scheduler) {
         let key = self.last;
         let counter = self.counter;
         let job = &mut self.jobs[key];
-        if job.stage == Stage::Decode {
+        if job.stage == SequenceStage::Decode {
             job.made += counter - job.joined;
             // What release reads stays as it is: `joined` and `goal`.
         }
@@ -267,7 +267,7 @@ impl Engine {
         job.quiet = edge.at;
         self.release(key);
         let job = &mut self.jobs[key];
-        job.stage = Stage::Waiting;
+        job.stage = SequenceStage::Waiting;
         job.done = 0;
         self.waiting.push_front(key);
         if let Some(gap) = self.inter_token.filter(|_| begun) {
@@ -276,7 +276,7 @@ impl Engine {
     }
 
     /// Puts the next steps together. Nothing of them has passed yet, so it may be done again.
-    pub(super) fn compose(&mut self, edge: Instant, scheduler: &mut impl Scheduler) {
+    pub(super) fn compose(&mut self, edge: FineTime, scheduler: &mut impl Scheduler) {
         self.run = None;
         let mut preempted = false;
         while self.growth(1) > self.total - self.used - self.cache.pinned() && self.seated > 1 {
@@ -307,7 +307,7 @@ impl Engine {
             () => self.steady(),
         };
         let (first, more) = self.step_time(prefill, self.batch, self.kv);
-        let run = Run { start: edge, steps, first, more };
+        let run = StepRun { start: edge, steps, first, more };
         self.run = Some(run);
         let at = run.edge(steps).at;
         self.enter(at, scheduler);
@@ -317,7 +317,7 @@ impl Engine {
     /// of a run without prefill takes longer. `batch` requests decode and read `kv` tokens.
     pub(super) fn step_time(&self, prefill: Prefill, batch: u32, kv: u64) -> (f64, f64) {
         let (first, more) = self.costs.step(prefill, batch, kv);
-        let Pace { first: slow, further } = self.pace;
+        let Slowdown { first: slow, further } = self.slowdown;
         if slow.total_cmp(&further).is_eq() || prefill.new == 0 {
             return (first * further, more * further);
         }
@@ -366,7 +366,7 @@ impl Engine {
         let job = &mut self.jobs[key];
         job.held.extend(&self.found);
         job.cached.get_or_insert(hit.min(job.prompt));
-        (job.stage, job.goal, job.done) = (Stage::Prefill, goal, hit);
+        (job.stage, job.goal, job.done) = (SequenceStage::Prefill, goal, hit);
         (job.before, job.behind) = (last, JobKey::null());
         job.seat = self.seats;
         self.seats += 1;

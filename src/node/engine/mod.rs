@@ -1,4 +1,4 @@
-//! A self-hosted inference engine with continuous batching, by the timing law of [`spec`](Spec).
+//! A self-hosted inference engine with continuous batching, by the timing law of [`spec`](EngineSpec).
 //!
 //! Requests wait first come first served for one of `max_seqs` seats and for KV blocks of their whole
 //! prompt. Each step gives every decoding request one token and the rest of its `step_tokens` to
@@ -38,17 +38,17 @@ use std::collections::{BinaryHeap, VecDeque};
 use slotmap::{Key, SlotMap};
 
 use super::cache::Cache;
-use super::work::JobKey;
-use super::{Blocks, ERROR_AFTER, Pace, Rank, Scheduled, Scheduler, State, Work};
+use super::jobs::JobKey;
+use super::{Blocks, ERROR_AFTER, FaultEffects, Rank, Scheduled, Scheduler, Slowdown, Work};
 use crate::balance::{Attempt, Failure, Input, NodeReport, Outcome, Progress, Usage};
 use crate::unit::{NodeId, Ratio, Span, Time, Tokens};
-use run::{Instant, Run};
-use spec::Costs;
+use run::{FineTime, StepRun};
+use spec::StepCosts;
 
 pub use spec::{
-    BLOCK_DEFAULT, BLOCK_MAX, COEFFICIENT_MAX, EXPERTS_MAX, KV_TOKENS_MAX, Law, Moe, Overhead,
-    SCALE_MAX, SEQS_DEFAULT, SEQS_MAX, STEP_MIN, STEP_TOKENS_DEFAULT, STEP_TOKENS_MAX, Spec,
-    SpecError,
+    BLOCK_DEFAULT, BLOCK_MAX, COEFFICIENT_MAX, EXPERTS_MAX, EngineSpec, KV_TOKENS_MAX, Moe,
+    Overhead, SCALE_MAX, SEQS_DEFAULT, SEQS_MAX, STEP_MIN, STEP_TOKENS_DEFAULT, STEP_TOKENS_MAX,
+    SpecError, StepLaw,
 };
 
 /// So many lists of hashes are kept for the next requests.
@@ -64,7 +64,7 @@ const LEAVE: u32 = 2;
 const STALL: u32 = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum SequenceStage {
     /// Not yet in the queue.
     Coming,
     Waiting,
@@ -75,9 +75,9 @@ enum Stage {
 }
 
 #[derive(Debug)]
-struct Job {
+struct Sequence {
     attempt: Attempt,
-    stage: Stage,
+    stage: SequenceStage,
     /// When it is in the queue for the first time.
     queued: Time,
     /// Its client has gone; its seat and blocks are free at the next step edge.
@@ -112,16 +112,16 @@ struct Job {
 #[derive(Debug)]
 pub(super) struct Engine {
     node: NodeId,
-    spec: Spec,
-    costs: Costs,
+    spec: EngineSpec,
+    costs: StepCosts,
     /// The executor takes a stream for stalled after a gap of so long.
     inter_token: Option<Span>,
-    pace: Pace,
+    slowdown: Slowdown,
     /// Requests at a time, now.
     seats_max: u32,
     /// When the node began to hang, while it does.
     hangs: Option<Time>,
-    jobs: SlotMap<JobKey, Job>,
+    jobs: SlotMap<JobKey, Sequence>,
     waiting: VecDeque<JobKey>,
     /// Those with a seat, from the first to the last admitted.
     first: JobKey,
@@ -134,7 +134,7 @@ pub(super) struct Engine {
     /// Those whose client has gone.
     gone: Vec<JobKey>,
     /// The steps under way.
-    run: Option<Run>,
+    run: Option<StepRun>,
     /// The number of its entry in the agenda; older ones mean nothing any more.
     number: u32,
     /// Prefill of the step under way.
@@ -159,12 +159,12 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    pub(super) fn new(node: NodeId, spec: Spec, inter_token: Option<Span>) -> Engine {
+    pub(super) fn new(node: NodeId, spec: EngineSpec, inter_token: Option<Span>) -> Engine {
         Engine {
             node,
-            costs: Costs::new(&spec),
+            costs: StepCosts::new(&spec),
             inter_token,
-            pace: Pace::NORMAL,
+            slowdown: Slowdown::NORMAL,
             seats_max: spec.max_seqs,
             hangs: None,
             jobs: SlotMap::with_key(),
@@ -211,9 +211,9 @@ impl Engine {
         let (mut marks, held) = self.spare.pop().unwrap_or_default();
         let unit = self.mark(prompt, blocks, &mut marks);
         let ahead = self.ahead(prompt, output, stretch);
-        let key = self.jobs.insert(Job {
+        let key = self.jobs.insert(Sequence {
             attempt: work.attempt,
-            stage: Stage::Coming,
+            stage: SequenceStage::Coming,
             queued: now + ahead,
             gone: false,
             prompt,
@@ -270,7 +270,7 @@ impl Engine {
     }
 
     fn queue(&mut self, now: Time, key: JobKey, scheduler: &mut impl Scheduler) {
-        self.jobs[key].stage = Stage::Waiting;
+        self.jobs[key].stage = SequenceStage::Waiting;
         self.waiting.push_back(key);
         // Behind others it changes nothing: they could not be admitted either.
         if self.waiting.len() == 1 && self.seated < self.seats_max {
@@ -328,9 +328,9 @@ impl Engine {
             }
             _ => {
                 let since = match (self.hangs, job.stage) {
-                    (_, Stage::Leaving) => return None,
+                    (_, SequenceStage::Leaving) => return None,
                     (Some(since), _) => since,
-                    (None, Stage::Waiting | Stage::Prefill) => job.quiet,
+                    (None, SequenceStage::Waiting | SequenceStage::Prefill) => job.quiet,
                     (None, _) => return None,
                 };
                 let begun = self.made(now, key) > 0;
@@ -373,8 +373,8 @@ impl Engine {
     /// A request goes before its answer is whole.
     fn leave(&mut self, now: Time, key: JobKey, scheduler: &mut impl Scheduler) {
         match self.jobs[key].stage {
-            Stage::Coming | Stage::Leaving => self.forget(key),
-            Stage::Waiting => {
+            SequenceStage::Coming | SequenceStage::Leaving => self.forget(key),
+            SequenceStage::Waiting => {
                 let place = self.waiting.iter().position(|other| *other == key);
                 place.and_then(|place| self.waiting.remove(place));
                 self.forget(key);
@@ -382,7 +382,7 @@ impl Engine {
                     self.touch(now, scheduler);
                 }
             }
-            Stage::Prefill | Stage::Decode => {
+            SequenceStage::Prefill | SequenceStage::Decode => {
                 self.jobs[key].gone = true;
                 self.gone.push(key);
                 self.touch(now, scheduler);
@@ -405,12 +405,12 @@ impl Engine {
     fn made(&self, now: Time, key: JobKey) -> u64 {
         let job = &self.jobs[key];
         match job.stage {
-            Stage::Decode => {
+            SequenceStage::Decode => {
                 let clock = self.hangs.unwrap_or(now);
                 let over = self.run.map_or(0, |run| run.over(clock));
                 (job.made + (self.counter - job.joined) + over).min(job.output)
             }
-            Stage::Leaving => job.output,
+            SequenceStage::Leaving => job.output,
             _ => job.made,
         }
     }
@@ -452,16 +452,21 @@ impl Engine {
         }
     }
 
-    pub(super) fn suffer(&mut self, now: Time, state: &State, scheduler: &mut impl Scheduler) {
-        if state.reset {
+    pub(super) fn apply_faults(
+        &mut self,
+        now: Time,
+        effects: &FaultEffects,
+        scheduler: &mut impl Scheduler,
+    ) {
+        if effects.reset {
             self.crash(now, scheduler);
         }
-        let seats = state.limits.concurrency.unwrap_or(self.spec.max_seqs);
+        let seats = effects.limits.concurrency.unwrap_or(self.spec.max_seqs);
         // Each request gets a token a step, so there are never more seats than tokens.
         let seats = seats.min(self.spec.step_tokens);
-        let changed = state.pace != self.pace || seats > self.seats_max;
-        (self.pace, self.seats_max) = (state.pace, seats);
-        match (self.hangs, state.hangs) {
+        let changed = effects.slowdown != self.slowdown || seats > self.seats_max;
+        (self.slowdown, self.seats_max) = (effects.slowdown, seats);
+        match (self.hangs, effects.hangs) {
             (None, true) => self.freeze(now, scheduler),
             (Some(since), false) => self.thaw(now, since, scheduler),
             (None, false) if changed && (self.run.is_some() || !self.waiting.is_empty()) => {
@@ -479,7 +484,9 @@ impl Engine {
     fn crash(&mut self, now: Time, scheduler: &mut impl Scheduler) {
         let mut order: Vec<JobKey> = self.seated().collect();
         order.extend(&self.waiting);
-        let others = |key: &JobKey| matches!(self.jobs[*key].stage, Stage::Coming | Stage::Leaving);
+        let others = |key: &JobKey| {
+            matches!(self.jobs[*key].stage, SequenceStage::Coming | SequenceStage::Leaving)
+        };
         order.extend(self.jobs.keys().filter(others));
         for key in order {
             if !self.jobs[key].gone {
@@ -528,7 +535,7 @@ impl Engine {
                 let edge = run.edge(run.steps);
                 self.enter(edge.at.max(now), scheduler);
             }
-            None => self.compose(Instant::whole(now), scheduler),
+            None => self.compose(FineTime::whole(now), scheduler),
         }
     }
 }

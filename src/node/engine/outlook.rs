@@ -9,9 +9,9 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-use super::run::{Instant, Run};
+use super::run::{FineTime, StepRun};
 use super::spec::Prefill;
-use super::{Engine, Stage};
+use super::{Engine, SequenceStage};
 use crate::node::outlook::Outlook;
 use crate::node::{Blocks, Work};
 use crate::unit::Time;
@@ -34,7 +34,7 @@ struct Coming {
 
 /// What is played.
 #[derive(Clone, Debug, Default)]
-struct Play {
+struct Rollout {
     /// Steps over, and nanoseconds.
     counter: u64,
     nanos: f64,
@@ -94,22 +94,22 @@ impl Engine {
     }
 
     /// Where it stands.
-    fn position(&self, now: Time) -> Play {
-        let mut play = Play::default();
+    fn position(&self, now: Time) -> Rollout {
+        let mut play = Rollout::default();
         let mut queued = Vec::new();
         for key in self.seated().chain(self.waiting.iter().copied()) {
             let job = &self.jobs[key];
             if job.gone {
                 continue;
             }
-            if job.stage == Stage::Decode {
+            if job.stage == SequenceStage::Decode {
                 let made = self.made(now, key);
                 let left = (job.output - made).max(1);
                 let stored = job.prompt + made;
                 play.kv += stored + 1;
                 play.decoding.push(Reverse((left, stored + left + 1, false)));
             } else {
-                let seated = job.stage == Stage::Prefill;
+                let seated = job.stage == SequenceStage::Prefill;
                 let goal = job.prompt + job.made;
                 let left = job.output - job.made;
                 play.filled += if seated { goal } else { 0 };
@@ -119,7 +119,8 @@ impl Engine {
             }
         }
         play.coming.extend(queued);
-        let coming = self.jobs.values().filter(|job| job.stage == Stage::Coming && !job.gone);
+        let coming =
+            self.jobs.values().filter(|job| job.stage == SequenceStage::Coming && !job.gone);
         play.coming.extend(coming.map(|job| Coming {
             goal: job.prompt,
             done: 0,
@@ -132,7 +133,7 @@ impl Engine {
     }
 
     /// Plays it to the end of all it has.
-    fn play(&self, play: &mut Play) {
+    fn play(&self, play: &mut Rollout) {
         let room = self.spec.room();
         // Equal ones in the order they are told: the engine hears of them in that order.
         play.coming.make_contiguous().sort_by(|a, b| a.from.total_cmp(&b.from));
@@ -166,7 +167,7 @@ impl Engine {
                 _ if !chunks.is_empty() => 1,
                 (Some(Reverse((end, ..))), next) => {
                     let steps = (end - play.counter).max(1);
-                    let run = Run { start: Instant::whole(Time::ZERO), steps, first, more };
+                    let run = StepRun { start: FineTime::whole(Time::ZERO), steps, first, more };
                     let edge = |from: f64| run.next_edge(Time((from - play.nanos).ceil() as u64));
                     next.map_or(steps, edge).max(1)
                 }
@@ -193,7 +194,7 @@ impl Engine {
     }
 }
 
-impl Play {
+impl Rollout {
     fn end(&mut self, asked: bool) {
         if asked {
             self.own = self.nanos;

@@ -9,30 +9,30 @@ use crate::unit::{Span, Time};
 
 /// A point in time to a fraction of a nanosecond.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Instant {
+pub(super) struct FineTime {
     /// In whole nanoseconds, rounded.
     pub(super) at: Time,
     /// What the rounding left out, in nanoseconds.
     pub(super) rest: f64,
 }
 
-impl Instant {
-    pub(super) const fn whole(at: Time) -> Instant {
-        Instant { at, rest: 0.0 }
+impl FineTime {
+    pub(super) const fn whole(at: Time) -> FineTime {
+        FineTime { at, rest: 0.0 }
     }
 
     /// The point so many nanoseconds later.
-    pub(super) fn after(self, nanos: f64) -> Instant {
+    pub(super) fn after(self, nanos: f64) -> FineTime {
         let exact = self.rest + nanos;
         let whole = exact.round().max(0.0);
-        Instant { at: self.at + Span(whole as u64), rest: exact - whole }
+        FineTime { at: self.at + Span(whole as u64), rest: exact - whole }
     }
 }
 
 /// Steps of the same requests, one after another.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Run {
-    pub(super) start: Instant,
+pub(super) struct StepRun {
+    pub(super) start: FineTime,
     /// At least one.
     pub(super) steps: u64,
     /// Nanoseconds of the first step.
@@ -41,9 +41,9 @@ pub(super) struct Run {
     pub(super) more: f64,
 }
 
-impl Run {
+impl StepRun {
     /// Returns when so many steps are over.
-    pub(super) fn edge(&self, steps: u64) -> Instant {
+    pub(super) fn edge(&self, steps: u64) -> FineTime {
         let k = steps as f64;
         self.start.after(k * self.first + self.more * (k * (k - 1.0) / 2.0))
     }
@@ -89,8 +89,8 @@ mod tests {
             share in 0.0..1.0_f64,
             rest in -0.5..0.5_f64,
         ) {
-            let start = Instant { at: Time(12_345), rest };
-            let run = Run { start, steps, first, more: slope * first };
+            let start = FineTime { at: Time(12_345), rest };
+            let run = StepRun { start, steps, first, more: slope * first };
             let at = (steps as f64 * share) as u64;
             let edge = run.edge(at).at;
             prop_assert_eq!(run.next_edge(edge), at);

@@ -42,7 +42,7 @@ pub const STEP_TOKENS_DEFAULT: u32 = 8_192;
 
 /// How long a step takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Law {
+pub struct StepLaw {
     /// Reading the weights and launching, ms.
     pub f: f64,
     /// Prefill, ms per 1,000 tokens.
@@ -85,9 +85,9 @@ pub struct Overhead {
 
 /// A self-hosted engine with continuous batching.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Spec {
+pub struct EngineSpec {
     /// How long a step takes.
-    pub law: Law,
+    pub law: StepLaw,
     /// Every step takes so many times as long: the one factor to calibrate against a measurement.
     pub scale: f64,
     /// Requests in one step at most; at least one.
@@ -122,12 +122,12 @@ impl fmt::Display for SpecError {
 
 impl std::error::Error for SpecError {}
 
-impl Spec {
+impl EngineSpec {
     /// An engine with this law and room for so many tokens; everything else as usual: one scale, 256
     /// requests and 8,192 tokens a step, blocks of 16 tokens, prefix cache on, no overhead.
     #[must_use]
-    pub fn new(law: Law, kv_tokens: u64) -> Spec {
-        Spec {
+    pub fn new(law: StepLaw, kv_tokens: u64) -> EngineSpec {
+        EngineSpec {
             law,
             scale: 1.0,
             max_seqs: SEQS_DEFAULT,
@@ -143,9 +143,9 @@ impl Spec {
     ///
     /// # Errors
     /// The first field that is out of its bounds, and what it has to be.
-    pub fn checked(self) -> Result<Spec, SpecError> {
+    pub fn checked(self) -> Result<EngineSpec, SpecError> {
         let wrong = |field, wanted: String| Err(SpecError { field, wanted });
-        let Law { f, p1, p2, d1, d2, moe } = self.law;
+        let StepLaw { f, p1, p2, d1, d2, moe } = self.law;
         let Overhead { a0, a1, a2 } = self.overhead;
         let (d3, p0) = moe.map_or((0.0, 0.0), |moe| (moe.d3, moe.p0.unwrap_or(0.0)));
         let all = [
@@ -213,7 +213,7 @@ impl Spec {
 
 /// The law with every unit worked in: nanoseconds a token, request or step.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Costs {
+pub(super) struct StepCosts {
     f: f64,
     p0: Option<f64>,
     p1: f64,
@@ -242,11 +242,11 @@ impl Prefill {
     }
 }
 
-impl Costs {
-    pub(super) fn new(spec: &Spec) -> Costs {
-        let Law { f, p1, p2, d1, d2, moe } = spec.law;
+impl StepCosts {
+    pub(super) fn new(spec: &EngineSpec) -> StepCosts {
+        let StepLaw { f, p1, p2, d1, d2, moe } = spec.law;
         let scale = spec.scale;
-        Costs {
+        StepCosts {
             f: f * 1e6 * scale,
             p0: moe.and_then(|moe| moe.p0).map(|p0| p0 * 1e6 * scale),
             p1: p1 * 1e3 * scale,

@@ -9,7 +9,7 @@ use super::param::{
     FaultArgs, MISSING, Param, ParamBounds, ParamDefault, ParamError, ParamKind, ParamValue,
     ParamValues,
 };
-use super::{Answer, Cut, FaultKind, ProbeLie, ReportLie};
+use super::{Cut, ErrorAnswer, FaultKind, ProbeLie, ReportLie};
 use crate::balance::{Limits, Prices};
 use crate::unit::{Price, Ratio, Span};
 
@@ -163,7 +163,9 @@ pub static FAULTS: &[FaultDef] = &[
         about: "every request is answered 500 at once; probes pass",
         models: "fast-fail black hole",
         params: &[],
-        build: |_| Ok(FaultPattern::Lasting(FaultKind::Errors(Ratio::ONE, Answer::ServerError))),
+        build: |_| {
+            Ok(FaultPattern::Lasting(FaultKind::Errors(Ratio::ONE, ErrorAnswer::ServerError)))
+        },
     },
     FaultDef {
         name: "rate_limit",
@@ -171,7 +173,7 @@ pub static FAULTS: &[FaultDef] = &[
         models: "quota used up by others",
         params: &[SHARE, RETRY_AFTER],
         build: |args| {
-            let answer = Answer::RateLimited(args.span("retry_after"));
+            let answer = ErrorAnswer::RateLimited(args.span("retry_after"));
             Ok(FaultPattern::Lasting(FaultKind::Errors(args.share()?, answer)))
         },
     },
@@ -180,7 +182,7 @@ pub static FAULTS: &[FaultDef] = &[
         about: "every request is answered 429 without a time: the money is spent",
         models: "spend cap of a credential",
         params: &[],
-        build: |_| Ok(FaultPattern::Lasting(FaultKind::Errors(Ratio::ONE, Answer::SpendCap))),
+        build: |_| Ok(FaultPattern::Lasting(FaultKind::Errors(Ratio::ONE, ErrorAnswer::SpendCap))),
     },
     FaultDef {
         name: "gray",
@@ -345,7 +347,7 @@ fn slow(args: &FaultArgs<'_>) -> Result<FaultPattern, ParamError> {
 fn errors(args: &FaultArgs<'_>) -> Result<FaultPattern, ParamError> {
     let retry_after = args.span("retry_after");
     let answer = match args.whole("status").ok_or(MISSING)? {
-        429 => Answer::RateLimited(retry_after),
+        429 => ErrorAnswer::RateLimited(retry_after),
         _ if retry_after.is_some() => {
             return Err(ParamError {
                 param: "retry_after",
@@ -354,9 +356,9 @@ fn errors(args: &FaultArgs<'_>) -> Result<FaultPattern, ParamError> {
                 help: "write `status = 429`, or leave `retry_after` out",
             });
         }
-        503 => Answer::Overloaded,
-        500 => Answer::ServerError,
-        other => Answer::Status(other as u16),
+        503 => ErrorAnswer::Overloaded,
+        500 => ErrorAnswer::ServerError,
+        other => ErrorAnswer::Status(other as u16),
     };
     Ok(FaultPattern::Lasting(FaultKind::Errors(args.share()?, answer)))
 }

@@ -1,7 +1,7 @@
 //! Faults: what can go wrong with a node, when, and for how long.
 //!
 //! [`FAULTS`] is the one list of them, which scenarios, mock servers and `plimsoll list faults` share;
-//! a [`Schedule`] lets those of a scenario happen: at their time, or at random.
+//! a [`FaultSchedule`] lets those of a scenario happen: at their time, or at random.
 
 mod catalogue;
 mod param;
@@ -12,7 +12,7 @@ pub use param::{
     FACTOR_MAX, PRICE_MAX, Param, ParamBounds, ParamDefault, ParamError, ParamKind, ParamValue,
     ParamValues, STATUSES,
 };
-pub use schedule::{FaultRule, GAP_MIN, OCCURRENCES_MAX, Schedule};
+pub use schedule::{FaultRule, FaultSchedule, GAP_MIN, OCCURRENCES_MAX};
 
 use super::BackendSpec;
 use crate::balance::{Failure, Limits, Outcome, Prices, Usage};
@@ -41,7 +41,7 @@ pub enum FaultKind {
     /// Everything takes so many times as long, work in progress included. Probes pass.
     Slow(f64),
     /// It answers this share of requests with an error at once. Probes pass.
-    Errors(Ratio, Answer),
+    Errors(Ratio, ErrorAnswer),
     /// The first token takes so many times as long, every further one so many times. Probes pass.
     Pace(f64, f64),
     /// This share of requests takes so many times as long; the others notice nothing. Probes pass.
@@ -114,7 +114,7 @@ pub enum ReportLie {
 
 /// The error a node answers with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum ErrorAnswer {
     /// 500.
     ServerError,
     /// 503 or 529.
@@ -127,13 +127,13 @@ pub enum Answer {
     SpendCap,
 }
 
-impl Answer {
+impl ErrorAnswer {
     pub(super) fn outcome(self) -> Outcome {
         let retry_after = match self {
             // Its status alone does not tell it from too many requests.
-            Answer::SpendCap => return Outcome::Failed(Failure::Unauthorized, Usage::NONE),
-            Answer::RateLimited(retry_after) => retry_after,
-            Answer::ServerError | Answer::Overloaded | Answer::Status(_) => None,
+            ErrorAnswer::SpendCap => return Outcome::Failed(Failure::Unauthorized, Usage::NONE),
+            ErrorAnswer::RateLimited(retry_after) => retry_after,
+            ErrorAnswer::ServerError | ErrorAnswer::Overloaded | ErrorAnswer::Status(_) => None,
         };
         Outcome::of_status(self.status(), retry_after, Usage::NONE)
     }
@@ -142,10 +142,10 @@ impl Answer {
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
-            Answer::ServerError => 500,
-            Answer::Overloaded => 503,
-            Answer::RateLimited(_) | Answer::SpendCap => 429,
-            Answer::Status(status) => status,
+            ErrorAnswer::ServerError => 500,
+            ErrorAnswer::Overloaded => 503,
+            ErrorAnswer::RateLimited(_) | ErrorAnswer::SpendCap => 429,
+            ErrorAnswer::Status(status) => status,
         }
     }
 }
@@ -159,7 +159,7 @@ impl FaultKind {
             FaultKind::Crash => "crash".to_owned(),
             FaultKind::Hang => "hang".to_owned(),
             FaultKind::Slow(factor) => format!("slow x{factor}"),
-            FaultKind::Errors(share, Answer::SpendCap) => {
+            FaultKind::Errors(share, ErrorAnswer::SpendCap) => {
                 format!("{}% answer 429, money spent", percent(share))
             }
             FaultKind::Errors(share, answer) => {

@@ -69,7 +69,7 @@ impl FaultRule {
 
 /// Where a fault comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Origin {
+enum FaultOrigin {
     Plan,
     /// The n-th fault of a rule.
     Rule(u32, u64),
@@ -78,25 +78,25 @@ enum Origin {
 
 /// All faults of a run, by number.
 #[derive(Clone, Debug, Default)]
-pub struct Schedule {
-    faults: Vec<(FaultSpec, Origin)>,
+pub struct FaultSchedule {
+    faults: Vec<(FaultSpec, FaultOrigin)>,
     rules: Vec<FaultRule>,
     key: u64,
 }
 
-impl Schedule {
+impl FaultSchedule {
     /// Enters the beginnings and ends of these faults, and the first fault of every rule.
     pub fn new(
         faults: Vec<FaultSpec>,
         rules: Vec<FaultRule>,
         seed: u64,
         scheduler: &mut impl Scheduler,
-    ) -> Schedule {
+    ) -> FaultSchedule {
         let key = Rng::stream(seed, "faults").bits();
         let count = faults.len() + rules.len();
-        let mut schedule = Schedule { faults: Vec::with_capacity(count), rules, key };
+        let mut schedule = FaultSchedule { faults: Vec::with_capacity(count), rules, key };
         for fault in faults {
-            schedule.enter(fault, Origin::Plan, scheduler);
+            schedule.enter(fault, FaultOrigin::Plan, scheduler);
         }
         for rule in 0..schedule.rules.len() as u32 {
             let from = schedule.rules[rule as usize].from;
@@ -109,11 +109,11 @@ impl Schedule {
     fn plan(&mut self, rule: u32, number: u64, after: Time, scheduler: &mut impl Scheduler) {
         let key = mix(self.key, u64::from(rule));
         if let Some(fault) = self.rules[rule as usize].fault(key, number, after) {
-            self.enter(fault, Origin::Rule(rule, number), scheduler);
+            self.enter(fault, FaultOrigin::Rule(rule, number), scheduler);
         }
     }
 
-    fn enter(&mut self, fault: FaultSpec, origin: Origin, scheduler: &mut impl Scheduler) {
+    fn enter(&mut self, fault: FaultSpec, origin: FaultOrigin, scheduler: &mut impl Scheduler) {
         let number = self.faults.len() as u32;
         scheduler.schedule(fault.at, Rank::Fleet, Scheduled::FaultBegins(number));
         if let Some(lasts) = fault.lasts
@@ -126,7 +126,7 @@ impl Schedule {
 
     /// Adds a fault somebody makes by hand.
     pub fn by_hand(&mut self, fault: FaultSpec, scheduler: &mut impl Scheduler) {
-        self.enter(fault, Origin::Hand, scheduler);
+        self.enter(fault, FaultOrigin::Hand, scheduler);
     }
 
     /// Returns the fault of this number.
@@ -144,7 +144,7 @@ impl Schedule {
     /// If there is none.
     #[must_use]
     pub fn is_by_hand(&self, number: u32) -> bool {
-        self.faults[number as usize].1 == Origin::Hand
+        self.faults[number as usize].1 == FaultOrigin::Hand
     }
 
     /// The time of this fault is over: the rule it is of plans its next one.
@@ -152,7 +152,7 @@ impl Schedule {
     /// # Panics
     /// If there is no such fault.
     pub fn over(&mut self, now: Time, number: u32, scheduler: &mut impl Scheduler) {
-        if let Origin::Rule(rule, count) = self.faults[number as usize].1 {
+        if let FaultOrigin::Rule(rule, count) = self.faults[number as usize].1 {
             self.plan(rule, count + 1, now, scheduler);
         }
     }
@@ -169,9 +169,9 @@ mod tests {
     use super::*;
 
     #[derive(Default)]
-    struct Pages(Vec<(Time, Scheduled)>);
+    struct Entries(Vec<(Time, Scheduled)>);
 
-    impl Scheduler for Pages {
+    impl Scheduler for Entries {
         fn schedule(&mut self, at: Time, _: Rank, due: Scheduled) {
             self.0.push((at, due));
         }
@@ -179,8 +179,8 @@ mod tests {
 
     /// Begin, end and nodes of the first faults of a rule.
     fn played(rule: FaultRule, seed: u64, most: usize) -> Vec<(Time, Time, Vec<NodeId>)> {
-        let mut pages = Pages::default();
-        let mut schedule = Schedule::new(Vec::new(), vec![rule], seed, &mut pages);
+        let mut entries = Entries::default();
+        let mut schedule = FaultSchedule::new(Vec::new(), vec![rule], seed, &mut entries);
         let mut played = Vec::new();
         while let Some(number) = (schedule.count() > played.len()).then_some(played.len() as u32) {
             if played.len() == most {
@@ -189,9 +189,9 @@ mod tests {
             let fault = schedule.fault(number).clone();
             let end = fault.at + fault.lasts.expect("a rule's fault ends");
             played.push((fault.at, end, fault.nodes));
-            schedule.over(end, number, &mut pages);
+            schedule.over(end, number, &mut entries);
         }
-        assert_eq!(pages.0.len(), 2 * schedule.count(), "each begins and ends");
+        assert_eq!(entries.0.len(), 2 * schedule.count(), "each begins and ends");
         played
     }
 

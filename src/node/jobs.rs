@@ -1,11 +1,11 @@
-//! Jobs in progress on one node, under a pace that faults may change.
+//! Jobs in progress on one node, which faults may slow down or freeze.
 //!
 //! Each job has one milestone ahead. When the node slows down or freezes, milestones move; the old
 //! entries of the agenda stay, and the job's `turn` tells them from the current one.
 
 use slotmap::{SlotMap, new_key_type};
 
-use super::{Pace, Rank, Scheduled, Scheduler, Work};
+use super::{Rank, Scheduled, Scheduler, Slowdown, Work};
 use crate::balance::Attempt;
 use crate::unit::{NodeId, Span, Time};
 
@@ -16,7 +16,7 @@ new_key_type! {
 
 /// A job and its next milestone.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Job<S> {
+pub(super) struct RunningJob<S> {
     pub(super) work: Work,
     pub(super) stage: S,
     /// When the milestone is reached; meaningless while frozen.
@@ -27,40 +27,40 @@ pub(super) struct Job<S> {
 }
 
 /// How far a job has come.
-pub(super) trait Stage: Copy {
+pub(super) trait JobStage: Copy {
     /// Returns whether its first token has come.
     fn has_begun(&self) -> bool;
 }
 
 /// The jobs in progress on a node.
 #[derive(Debug)]
-pub(super) struct Bench<S> {
+pub(super) struct RunningJobs<S> {
     node: NodeId,
-    jobs: SlotMap<JobKey, Job<S>>,
-    pace: Pace,
+    jobs: SlotMap<JobKey, RunningJob<S>>,
+    slowdown: Slowdown,
     frozen: bool,
 }
 
-impl<S: Stage> Bench<S> {
-    pub(super) fn new(node: NodeId) -> Bench<S> {
-        Bench { node, jobs: SlotMap::with_key(), pace: Pace::NORMAL, frozen: false }
+impl<S: JobStage> RunningJobs<S> {
+    pub(super) fn new(node: NodeId) -> RunningJobs<S> {
+        RunningJobs { node, jobs: SlotMap::with_key(), slowdown: Slowdown::NORMAL, frozen: false }
     }
 
     /// How many times as long a job at this stage takes to its milestone.
     fn slow(&self, stage: &S) -> f64 {
-        if stage.has_begun() { self.pace.further } else { self.pace.first }
+        if stage.has_begun() { self.slowdown.further } else { self.slowdown.first }
     }
 
     pub(super) fn len(&self) -> usize {
         self.jobs.len()
     }
 
-    /// Returns its pace; `None` while nothing moves.
-    pub(super) fn moves(&self) -> Option<Pace> {
-        (!self.frozen).then_some(self.pace)
+    /// Returns how slow it is; `None` while nothing moves.
+    pub(super) fn moves(&self) -> Option<Slowdown> {
+        (!self.frozen).then_some(self.slowdown)
     }
 
-    /// Begins a job whose first milestone is `ahead` at normal pace.
+    /// Begins a job whose first milestone is `ahead` at normal slowdown.
     pub(super) fn begin(
         &mut self,
         now: Time,
@@ -70,12 +70,12 @@ impl<S: Stage> Bench<S> {
         rank: Rank,
         scheduler: &mut impl Scheduler,
     ) {
-        let job = Job { work, stage, due: Time::ZERO, left: Span::ZERO, turn: 0 };
+        let job = RunningJob { work, stage, due: Time::ZERO, left: Span::ZERO, turn: 0 };
         let key = self.jobs.insert(job);
         self.schedule(now, key, ahead, rank, scheduler);
     }
 
-    /// Sets the next milestone `ahead` at normal pace.
+    /// Sets the next milestone `ahead` at normal slowdown.
     pub(super) fn schedule(
         &mut self,
         now: Time,
@@ -84,7 +84,7 @@ impl<S: Stage> Bench<S> {
         rank: Rank,
         scheduler: &mut impl Scheduler,
     ) {
-        let ahead = Pace::scale(ahead, self.slow(&self.jobs[key].stage));
+        let ahead = Slowdown::scale(ahead, self.slow(&self.jobs[key].stage));
         self.set(now, key, ahead, rank, scheduler);
     }
 
@@ -108,7 +108,7 @@ impl<S: Stage> Bench<S> {
     }
 
     /// Returns the job if this turn is its current one.
-    pub(super) fn current(&mut self, key: JobKey, turn: u32) -> Option<&mut Job<S>> {
+    pub(super) fn current(&mut self, key: JobKey, turn: u32) -> Option<&mut RunningJob<S>> {
         self.jobs.get_mut(key).filter(|job| job.turn == turn)
     }
 
@@ -121,7 +121,7 @@ impl<S: Stage> Bench<S> {
         self.jobs.iter().find(|(_, job)| which(&job.stage)).map(|(key, _)| key)
     }
 
-    /// Moves a job's milestone away by `more` at normal pace.
+    /// Moves a job's milestone away by `more` at normal slowdown.
     pub(super) fn prolong(
         &mut self,
         now: Time,
@@ -143,36 +143,36 @@ impl<S: Stage> Bench<S> {
     }
 
     /// Returns the job of this attempt.
-    pub(super) fn find(&self, attempt: Attempt) -> Option<(JobKey, Job<S>)> {
+    pub(super) fn find(&self, attempt: Attempt) -> Option<(JobKey, RunningJob<S>)> {
         self.jobs.iter().find(|(_, job)| job.work.attempt == attempt).map(|(key, job)| (key, *job))
     }
 
     /// Returns what is left to the job's milestone, at the pace of now.
-    pub(super) fn left(&self, now: Time, job: &Job<S>) -> Span {
+    pub(super) fn left(&self, now: Time, job: &RunningJob<S>) -> Span {
         if self.frozen { job.left } else { job.due.since(now) }
     }
 
-    /// Returns how long the way to the job's milestone would take at normal pace.
-    pub(super) fn left_at_normal_pace(&self, now: Time, job: &Job<S>) -> Span {
+    /// Returns how long the way to the job's milestone would take at normal slowdown.
+    pub(super) fn left_at_normal_pace(&self, now: Time, job: &RunningJob<S>) -> Span {
         self.left(now, job).scale(1.0 / self.slow(&job.stage))
     }
 
     /// Ends every job and returns them in the order of their keys.
-    pub(super) fn clear(&mut self) -> Vec<Job<S>> {
+    pub(super) fn clear(&mut self) -> Vec<RunningJob<S>> {
         self.jobs.drain().map(|(_, job)| job).collect()
     }
 
-    /// Changes pace, and moves every milestone accordingly. `rank` tells the rank of a stage.
-    pub(super) fn pace(
+    /// Changes how slow the node is, and moves every milestone accordingly. `rank` tells the rank of a stage.
+    pub(super) fn slow_down(
         &mut self,
         now: Time,
-        pace: Pace,
+        slowdown: Slowdown,
         frozen: bool,
         rank: impl Fn(&S) -> Rank,
         scheduler: &mut impl Scheduler,
     ) {
-        let before = std::mem::replace(&mut self.pace, pace);
-        let same = frozen == self.frozen && before == pace;
+        let before = std::mem::replace(&mut self.slowdown, slowdown);
+        let same = frozen == self.frozen && before == slowdown;
         if same {
             return;
         }
@@ -182,8 +182,8 @@ impl<S: Stage> Bench<S> {
         for (key, left) in keys.into_iter().zip(lefts) {
             let stage = &self.jobs[key].stage;
             let stretch = match stage.has_begun() {
-                true => pace.further / before.further,
-                false => pace.first / before.first,
+                true => slowdown.further / before.further,
+                false => slowdown.first / before.first,
             };
             let rank = rank(stage);
             self.set(now, key, left.scale(stretch), rank, scheduler);
@@ -197,7 +197,7 @@ impl<S: Stage> Bench<S> {
     }
 
     /// Returns every job.
-    pub(super) fn jobs(&self) -> impl Iterator<Item = &Job<S>> {
+    pub(super) fn jobs(&self) -> impl Iterator<Item = &RunningJob<S>> {
         self.jobs.values()
     }
 }
