@@ -34,24 +34,26 @@ pub use explain::Explain;
 pub use fleet::{Fleet, Ledger, Load, Node};
 pub use requests::Totals;
 pub use routing::{ANSWERS_MAX, Routes};
-pub use scaling::{State, Stats, Wanted, tick};
+pub use scaling::{ScaleDecision, ScaleState, ScaleStats, tick};
 pub use spec::{
-    ATTEMPTS_MAX, Admission, BatchSpec, CHOICES_MAX, Choose, Config, Degrade, DegradeSpec,
-    Generate, Guard, HEDGE_SAMPLES_MIN, HEDGES_BURST, HealthSettings, HedgeAfter, HedgeSpec,
-    LIMITER_MAX, LIMITER_WINDOW_MIN, LimiterLaw, LimiterSpec, Limits, Locality, MIN_SHARE_MAX,
-    Match, NodeSpec, Order, Outlier, PEER_FRESH, PEERS_SLOW, PEERS_SUCCESS, PoolSpec, Pressure,
-    Prices, Queue, REPORT_FRESH, RETRIES_MIN, RETRY_AFTER_DEFAULT, RETRY_AFTER_MAX, Reason, Retry,
-    RouteSpec, Rung, SATURATION_EVERY, SATURATION_MAX, SCORES_MAX, ScaleSpec, ShedSpec, Signal,
-    Target, TenantLimits, Tenants, Tier, Timeouts, View, WINDOW_MAX, Waiting,
+    ATTEMPTS_MAX, Admission, BatchSpec, CHOICES_MAX, Config, Degrade, DegradeLevel, DegradeSpec,
+    Generate, HEDGE_SAMPLES_MIN, HEDGES_BURST, HealthSettings, HedgeAfter, HedgeSpec, LIMITER_MAX,
+    LIMITER_WINDOW_MIN, LimiterLaw, LimiterSpec, Limits, Locality, MIN_SHARE_MAX, Match, ModelRule,
+    NodeSpec, Order, OutlierSettings, PEER_FRESH, PEERS_SLOW, PEERS_SUCCESS, PoolSpec, Pressure,
+    Prices, Queue, REPORT_FRESH, RETRIES_MIN, RETRY_AFTER_DEFAULT, RETRY_AFTER_MAX, Reason,
+    RecoverySettings, ReportFreshness, Retry, RouteSpec, SATURATION_EVERY, SATURATION_MAX,
+    SCORES_MAX, ScaleSpec, ShedSpec, Signal, Target, TenantLimits, Tenants, Tier, Timeouts,
+    WINDOW_MAX, Waiting,
 };
 pub use strategy::{
     DispatchFacts, Fact, Memo, PickContext, REGISTRY, SCAN_MAX, Setting, SettingKind, Shortlist,
     Strategy, StrategyDef, StrategySpec, score, usable,
 };
 pub use vocabulary::{
-    Action, ArmView, Attempt, CANDIDATES_MAX, Candidate, Cause, Control, Effects, End, Event,
-    Explanation, Failure, Fate, Filter, FleetChange, Grade, Input, JobFate, JobNews, JobPhase,
-    JobStep, Kind, LimitCause, Mark, MarkBy, MarkPhase, ModelChoice, ModelWhy, NoHedge, NoRetry,
-    NodeReport, NodeState, Outcome, PeerLoad, PeerNode, Priority, ProbeResult, Progress, Reject,
-    Request, Scored, Settled, Stage, Term, TermUnit, Terms, Together, Usage, Verdict, Why,
+    Action, ArmView, Attempt, AttemptKind, CANDIDATES_MAX, Candidate, Cause, Control, Effects, End,
+    Event, Explanation, Failure, Fate, Filter, FleetChange, Grade, Input, JobFate, JobNews,
+    JobPhase, JobStep, LimitCause, Mark, MarkBy, MarkPhase, ModelChoice, ModelWhy, NoHedge,
+    NoRetry, NodeReport, NodeState, Outcome, PeerLoad, PeerNode, Priority, ProbeResult, Progress,
+    Reject, Request, Scored, Settled, Term, TermUnit, Terms, TimeoutStage, Together, Usage,
+    Verdict, Why,
 };

@@ -11,7 +11,7 @@ use slotmap::{SlotMap, new_key_type};
 use super::fleet::ledger::Held;
 use super::routing::routes::LaneId;
 use super::spec::node::Prices;
-use super::spec::overload::Rung;
+use super::spec::overload::DegradeLevel;
 use super::spec::retry::ATTEMPTS_MAX;
 use super::strategy::{DispatchFacts, Memo};
 use super::vocabulary::outcome::{Attempt, End, TOKENS_MAX, Usage};
@@ -144,7 +144,7 @@ pub(super) struct RequestState {
     /// By ordinal, as a bit: whether that node refused its credential.
     pub(super) refused: u8,
     /// The highest level of degradation that changed what becomes of it.
-    pub(super) degraded_by: Rung,
+    pub(super) degraded_by: DegradeLevel,
     /// What its answer is clamped to.
     pub(super) clamp: Option<Tokens>,
 }
@@ -394,7 +394,7 @@ impl Requests {
             in_hand: None,
             spent: Cost::ZERO,
             refused: 0,
-            degraded_by: Rung::Calm,
+            degraded_by: DegradeLevel::Calm,
             clamp: None,
             request,
         });
@@ -412,7 +412,7 @@ impl Requests {
     }
 
     /// Notes that a level of degradation changed what becomes of a request.
-    pub(super) fn mark_degraded(&mut self, key: RequestKey, level: Rung) {
+    pub(super) fn mark_degraded(&mut self, key: RequestKey, level: DegradeLevel) {
         let degraded = &mut self.states[key].degraded_by;
         *degraded = level.max(*degraded);
     }

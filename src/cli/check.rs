@@ -8,8 +8,8 @@ use super::explain::{regions, routes};
 use super::failure::{Failure, Kind};
 use super::{Changes, Color, load, output};
 use crate::balance::{
-    Config, HealthSettings, HedgeAfter, HedgeSpec, LimiterLaw, LimiterSpec, Order, Priority, Rung,
-    ScaleSpec, Waiting,
+    Config, DegradeLevel, HealthSettings, HedgeAfter, HedgeSpec, LimiterLaw, LimiterSpec, Order,
+    Priority, ScaleSpec, Waiting,
 };
 use crate::scenario::{Arrivals, Scenario};
 use crate::unit::{Ratio, Span};
@@ -157,7 +157,7 @@ fn overload(config: &Config) -> String {
         let _ = writeln!(text, "  shed          {at} of saturation");
     }
     if let Some(spec) = config.degrade {
-        let at = list(&mut Rung::ALL.map(Rung::name).into_iter().zip(spec.at));
+        let at = list(&mut DegradeLevel::ALL.map(DegradeLevel::name).into_iter().zip(spec.at));
         let (stay, most) = (spec.stay, spec.max_tokens);
         let _ = writeln!(
             text,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::balance::{Choose, Degrade, Match, Pressure, RouteSpec};
+use crate::balance::{Degrade, Match, ModelRule, Pressure, RouteSpec};
 use crate::scenario::Scenario;
 use crate::unit::{PoolId, Span};
 
@@ -65,16 +65,16 @@ fn route_line(scenario: &Scenario, route: &RouteSpec) -> String {
     text
 }
 
-fn chooses(choose: &Choose) -> String {
+fn chooses(choose: &ModelRule) -> String {
     match choose {
-        Choose::Complexity { strong_share, window } => format!(
+        ModelRule::Complexity { strong_share, window } => format!(
             "the hardest {}% of the last {window} go to the second first",
             strong_share.value() * 100.0
         ),
-        Choose::Cascade { accept } => {
+        ModelRule::Cascade { accept } => {
             format!("the next one if an answer scores below {}", accept.value())
         }
-        Choose::Bandit { worth, memory, .. } => format!(
+        ModelRule::Bandit { worth, memory, .. } => format!(
             "a bandit chooses: a good answer is worth ${}, {memory} words are remembered",
             *worth as f64 / 1e6
         ),

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::failure::{Failure, Kind};
 use super::{Changes, Color, traffic};
 #[cfg(feature = "live")]
-use crate::balance::{Choose, RouteSpec};
+use crate::balance::{ModelRule, RouteSpec};
 use crate::metrics::expect::{ExpectError, Expectation, Names};
 use crate::metrics::{Collector, Watch};
 use crate::scenario::{self, Override, Scenario};
@@ -155,9 +155,9 @@ pub(super) fn no_bound(scenario: &Scenario, who: &str) -> Result<(), Failure> {
 #[cfg(feature = "live")]
 pub(super) fn no_grades(scenario: &Scenario, who: &str) -> Result<(), Failure> {
     let word = |route: &RouteSpec| match route.choose.as_ref()? {
-        Choose::Complexity { .. } => None,
-        Choose::Cascade { .. } => Some("cascade"),
-        Choose::Bandit { .. } => Some("bandit"),
+        ModelRule::Complexity { .. } => None,
+        ModelRule::Cascade { .. } => Some("cascade"),
+        ModelRule::Bandit { .. } => Some("bandit"),
     };
     let Some(word) = scenario.balancer.routes.iter().find_map(word) else {
         return Ok(());

@@ -14,11 +14,11 @@
 use std::fmt::{self, Write};
 
 use crate::balance::{
-    ArmView, Attempt, Candidate, Cause, End, Event, Explanation, Failure, Fate, Filter, Grade,
-    JobFate, JobNews, JobPhase, JobStep, Kind, LimitCause, Limits, Mark, MarkBy, MarkPhase,
-    ModelChoice, ModelWhy, NoHedge, NoRetry, NodeSpec, NodeState, Prices, Priority, REGISTRY,
-    Reason, Reject, Rung, Scored, SettingKind, Settled, Stage, StrategySpec, Target, Term, Terms,
-    Tier, Usage, Verdict, Why,
+    ArmView, Attempt, AttemptKind, Candidate, Cause, DegradeLevel, End, Event, Explanation,
+    Failure, Fate, Filter, Grade, JobFate, JobNews, JobPhase, JobStep, LimitCause, Limits, Mark,
+    MarkBy, MarkPhase, ModelChoice, ModelWhy, NoHedge, NoRetry, NodeSpec, NodeState, Prices,
+    Priority, REGISTRY, Reason, Reject, Scored, SettingKind, Settled, StrategySpec, Target, Term,
+    Terms, Tier, TimeoutStage, Usage, Verdict, Why,
 };
 use crate::unit::{
     ClassId, Cost, CredentialId, ModelId, NodeId, PoolId, Price, Ratio, RegionId, RequestId,
@@ -133,15 +133,15 @@ macro_rules! by_its_word {
 }
 by_its_word!(
     Failure: word,
-    Stage: word,
-    Kind: word,
+    TimeoutStage: word,
+    AttemptKind: word,
     NoRetry: word,
     NoHedge: word,
     MarkBy: word,
     MarkPhase: word,
     NodeState: name,
     Priority: name,
-    Rung: name,
+    DegradeLevel: name,
     Term: name,
     Tier: name
 );
@@ -483,7 +483,7 @@ fn fields(to: &mut Fields<'_>, event: &Event) -> fmt::Result {
             node="node" limit="limit" before="before" cause="cause" notable="notable";
         E::Shedding { route, priority, on, saturation } =>
             route="route" priority="priority" on="on" saturation="saturation";
-        E::Rung { route, from, to: rung, saturation, threshold } =>
+        E::DegradeLevel { route, from, to: rung, saturation, threshold } =>
             route="route" from="from" rung="to" saturation="saturation" threshold="threshold";
     }
     Ok(())
@@ -536,7 +536,7 @@ groups! {
         request="request" class="class" tenant="tenant" route="route" node="node" fate="fate"
         arrived="arrived" dispatched="dispatched" first_token="first_token" attempts="attempts"
         failover="failover" degraded="degraded" queued="queued" usage="usage" job="job"
-        hedge="hedge" spent="spent" touched="touched"
+        hedge="hedge" spent="spent" degraded_by="touched"
     }
     Usage { input="input" cached="cached" output="output" }
 }
@@ -572,7 +572,7 @@ mod tests {
             attempt: Attempt { request: RequestId(9), ordinal: 1 },
             node: NodeId(2),
             class: ClassId(6),
-            kind: Kind::Retry,
+            kind: AttemptKind::Retry,
             after,
             arrived: Time(4),
             queued: false,

@@ -20,8 +20,8 @@ use super::times::Times;
 use super::window::{Sample, Sums, WINDOW, Window};
 use super::{Labels, NodeLabel, Slo};
 use crate::balance::{
-    Config, End, Event, Fate, Kind, Mark, MarkBy, MarkPhase, NoRetry, NodeSpec, NodeState, Rung,
-    ScaleSpec, Settled, StrategySpec,
+    AttemptKind, Config, DegradeLevel, End, Event, Fate, Mark, MarkBy, MarkPhase, NoRetry,
+    NodeSpec, NodeState, ScaleSpec, Settled, StrategySpec,
 };
 use crate::unit::{Cost, NodeId, PoolId, Span, Time, Tokens};
 
@@ -265,7 +265,7 @@ impl Collector {
             Event::NodeChanged { node, spec } => self.node_changed(*node, spec),
             Event::Strategy { pool, to, .. } => self.strategies[pool.index()].clone_from(to),
             Event::Mark(mark) => self.marked(mark),
-            Event::Limit { .. } | Event::Shedding { .. } | Event::Rung { .. } => {
+            Event::Limit { .. } | Event::Shedding { .. } | Event::DegradeLevel { .. } => {
                 self.pressures.hear(now, event, &self.labels);
             }
             Event::RetryDenied { reason: NoRetry::Budget | NoRetry::Tokens, .. } => {
@@ -389,8 +389,8 @@ impl Collector {
         if counts {
             this.attempts += 1;
             self.attempts.total += 1;
-            self.attempts.retries += u64::from(*kind == Kind::Retry);
-            self.attempts.hedges += u64::from(*kind == Kind::Hedge);
+            self.attempts.retries += u64::from(*kind == AttemptKind::Retry);
+            self.attempts.hedges += u64::from(*kind == AttemptKind::Hedge);
             self.attempts.resumed += u64::from(*resumed > Tokens::ZERO);
             self.attempts.panic += u64::from(why.panic);
         }
@@ -473,8 +473,8 @@ impl Collector {
                 intervals.add(scope, &sample, settled.usage.input);
             }
         }
-        if settled.touched > Rung::Calm {
-            self.pressures.touched(settled.touched);
+        if settled.degraded_by > DegradeLevel::Calm {
+            self.pressures.on_degraded(settled.degraded_by);
         }
         if !self.counts(settled.arrived) {
             return;

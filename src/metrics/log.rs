@@ -70,7 +70,7 @@ impl Log {
             Event::Limit { node, limit, before, cause, notable: true } => {
                 Some(limited(labels, *node, *before, *limit, *cause))
             }
-            Event::Shedding { .. } | Event::Rung { .. } => pressed(labels, event),
+            Event::Shedding { .. } | Event::DegradeLevel { .. } => pressed(labels, event),
             Event::Scaled { group, from, to, reason } => {
                 let name = labels.groups.get(usize::from(*group)).map_or("?", String::as_str);
                 let why = reason.target.words(reason.measured);
@@ -142,7 +142,7 @@ fn retried(labels: &Labels, request: RequestId, from: NodeId, to: NodeId, end: E
 fn state(labels: &Labels, node: NodeId, to: NodeState, cause: Cause) -> Draft {
     let level = match to {
         NodeState::Ejected => LogLevel::Error,
-        NodeState::Limited => LogLevel::Warning,
+        NodeState::CoolingDown => LogLevel::Warning,
         _ => LogLevel::Info,
     };
     let reason = match cause {

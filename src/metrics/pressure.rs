@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::Labels;
 use super::snapshot::PressedRow;
 use super::summary::{LimitSummary, Overload, Pressure, RungSummary};
-use crate::balance::{Config, Event, Priority, Rung};
+use crate::balance::{Config, DegradeLevel, Event, Priority};
 use crate::unit::{NodeId, Ratio, RouteId, Span, Time};
 
 /// So many changes are kept, the first ones.
@@ -26,7 +26,7 @@ pub(super) struct Pressures {
 /// How a route stands.
 #[derive(Clone, Copy, Debug)]
 struct Standing {
-    rung: Rung,
+    rung: DegradeLevel,
     /// When it came to the rung.
     since: Time,
     /// By priority.
@@ -40,7 +40,7 @@ struct Book {
     /// By rung: how long routes stood on it, and how often they stepped up to it.
     stood: [(Span, u64); 7],
     /// By rung: requests it touched last.
-    touched: [u64; 7],
+    degraded_by: [u64; 7],
     changes: Vec<Pressure>,
     omitted: u64,
 }
@@ -63,11 +63,11 @@ impl Pressures {
         };
         let book = || Book {
             routes: vec![
-                Standing { rung: Rung::Calm, since: Time::ZERO, shed: [false; 4] };
+                Standing { rung: DegradeLevel::Calm, since: Time::ZERO, shed: [false; 4] };
                 config.routes.len()
             ],
             stood: [(Span::ZERO, 0); 7],
-            touched: [0; 7],
+            degraded_by: [0; 7],
             changes: Vec::new(),
             omitted: 0,
         };
@@ -77,15 +77,15 @@ impl Pressures {
     }
 
     /// A request was touched by a rung.
-    pub(super) fn touched(&mut self, rung: Rung) {
+    pub(super) fn on_degraded(&mut self, rung: DegradeLevel) {
         if let Some(book) = &mut self.book {
-            book.touched[rung as usize] += 1;
+            book.degraded_by[rung as usize] += 1;
         }
     }
 
     pub(super) fn hear(&mut self, now: Time, event: &Event, labels: &Labels) {
         if let (Some(book), Some(change)) = (&mut self.book, change(event)) {
-            if let Event::Rung { route, from, to, .. } = event {
+            if let Event::DegradeLevel { route, from, to, .. } = event {
                 let this = &mut book.routes[route.index()];
                 let stood = &mut book.stood[*from as usize].0;
                 *stood = Span(stood.0 + now.since(this.since).0);
@@ -121,13 +121,13 @@ impl Pressures {
             let sum = &mut stood[this.rung as usize].0;
             *sum = Span(sum.0 + end.since(this.since).0);
         }
-        let rungs = Rung::ALL.map(|rung| {
+        let rungs = DegradeLevel::ALL.map(|rung| {
             let (span, entered) = stood[rung as usize];
             RungSummary {
                 rung: rung.name(),
                 entered,
                 stood_s: span.seconds(),
-                requests: book.touched[rung as usize],
+                requests: book.degraded_by[rung as usize],
             }
         });
         let rungs = rungs.into_iter().filter(|rung| rung.entered > 0 || rung.requests > 0);
@@ -140,12 +140,12 @@ impl Pressures {
         let Some(book) = &self.book else { return Vec::new() };
         let routes = book.routes.iter().enumerate();
         let mut pressed: Vec<(usize, &Standing)> = routes
-            .filter(|(_, this)| this.rung > Rung::Calm || this.shed.contains(&true))
+            .filter(|(_, this)| this.rung > DegradeLevel::Calm || this.shed.contains(&true))
             .collect();
         pressed.sort_by_key(|(_, this)| std::cmp::Reverse((this.rung, this.shed)));
         let row = |(at, this): (usize, &Standing)| PressedRow {
             route: route_name(labels, RouteId(at as u16), book.routes.len()),
-            rung: (this.rung > Rung::Calm).then(|| this.rung.name()),
+            rung: (this.rung > DegradeLevel::Calm).then(|| this.rung.name()),
             shed: Priority::ALL
                 .into_iter()
                 .rev()
@@ -170,7 +170,7 @@ pub(super) fn change(event: &Event) -> Option<(RouteId, String, Ratio)> {
             let what = if *on { "shed" } else { "comes in again" };
             Some((*route, format!("{who} {what}"), *saturation))
         }
-        Event::Rung { route, from, to, saturation, .. } => {
+        Event::DegradeLevel { route, from, to, saturation, .. } => {
             let way = if to > from { "up" } else { "down" };
             Some((*route, format!("{way} to {}: {}", to.name(), to.words()), *saturation))
         }

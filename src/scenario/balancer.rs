@@ -3,8 +3,8 @@
 use super::value::{Field, Table, Walk};
 use super::{admission, hedge, overload};
 use crate::balance::{
-    ATTEMPTS_MAX, DegradeSpec, Generate, Guard, HealthSettings, HedgeSpec, Queue, Retry, ShedSpec,
-    Tenants, Timeouts, View, WINDOW_MAX,
+    ATTEMPTS_MAX, DegradeSpec, Generate, HealthSettings, HedgeSpec, Queue, RecoverySettings,
+    ReportFreshness, Retry, ShedSpec, Tenants, Timeouts, WINDOW_MAX,
 };
 use crate::sim::{Exchange, INSTANCES_MAX, Instances};
 use crate::unit::{Ratio, Span};
@@ -78,14 +78,14 @@ impl Default for Settings {
 
 impl Settings {
     /// How long a balancer believes what it is told at these intervals.
-    pub(super) fn view(&self) -> View {
-        let usual = View::default();
+    pub(super) fn view(&self) -> ReportFreshness {
+        let usual = ReportFreshness::default();
         let fresh = |exchange: Option<Exchange>, usual: Span| {
             let Some(Exchange { every, delay }) = exchange else { return usual };
             let times = every.0.saturating_mul(FRESH_TIMES).saturating_add(delay.0);
             usual.max(Span(times))
         };
-        View {
+        ReportFreshness {
             instance: usual.instance,
             peers_fresh: fresh(self.instances.share, usual.peers_fresh),
             reports_fresh: fresh(self.instances.reports, usual.reports_fresh),
@@ -232,7 +232,11 @@ fn health(
     &["breaker"]
 }
 
-fn generate(walk: &mut Walk, table: &mut Table<'_>, into: &mut Guard) -> &'static [&'static str] {
+fn generate(
+    walk: &mut Walk,
+    table: &mut Table<'_>,
+    into: &mut RecoverySettings,
+) -> &'static [&'static str] {
     let usual = Generate { every: GENERATE_EVERY, timeout: GENERATE_TIMEOUT };
     let mut generate = into.generate.unwrap_or(usual);
     let mut read = |key| table.take(key).and_then(|field| walk.positive_span(field));
@@ -242,7 +246,11 @@ fn generate(walk: &mut Walk, table: &mut Table<'_>, into: &mut Guard) -> &'stati
     &[]
 }
 
-fn outlier(walk: &mut Walk, table: &mut Table<'_>, into: &mut Guard) -> &'static [&'static str] {
+fn outlier(
+    walk: &mut Walk,
+    table: &mut Table<'_>,
+    into: &mut RecoverySettings,
+) -> &'static [&'static str] {
     let mut outlier = into.outlier.unwrap_or_default();
     let window = table.take("window");
     let most = u64::from(WINDOW_MAX);

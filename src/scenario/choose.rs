@@ -2,7 +2,7 @@
 
 use super::quality::known_scorer;
 use super::value::{Field, Walk};
-use crate::balance::{CHOICES_MAX, Choose, SCORES_MAX};
+use crate::balance::{CHOICES_MAX, ModelRule, SCORES_MAX};
 use crate::unit::Ratio;
 use crate::workload::QualitySpec;
 
@@ -32,9 +32,9 @@ pub(super) fn read(
     field: Field<'_>,
     pools: usize,
     quality: Option<&QualitySpec>,
-) -> Option<Choose> {
+) -> Option<ModelRule> {
     if field.is_word("cascade") {
-        return checked(walk, field, pools, quality, Choose::Cascade { accept: ACCEPT_DEFAULT });
+        return checked(walk, field, pools, quality, ModelRule::Cascade { accept: ACCEPT_DEFAULT });
     }
     let (name, inner) = walk.variant(field, "way to choose", KINDS, &["rules"])?;
     let mut table = walk.table(inner, &format!("`{name}`"))?;
@@ -44,7 +44,7 @@ pub(super) fn read(
             let window = table.take("window").and_then(|field| {
                 walk.count(field, 1..=u64::from(SCORES_MAX)).map(|window| window as u32)
             });
-            share.map(|share| Choose::Complexity {
+            share.map(|share| ModelRule::Complexity {
                 strong_share: Ratio::from_f64(share),
                 window: window.unwrap_or(WINDOW_DEFAULT),
             })
@@ -52,7 +52,7 @@ pub(super) fn read(
         "cascade" => {
             let accept = table.take("accept").map(|field| walk.upto(field, 1.0));
             let accept = accept.map_or(Some(ACCEPT_DEFAULT), |accept| accept.map(Ratio::from_f64));
-            accept.map(|accept| Choose::Cascade { accept })
+            accept.map(|accept| ModelRule::Cascade { accept })
         }
         _ => {
             let worth = table.need(walk, "worth").and_then(|field| {
@@ -67,7 +67,7 @@ pub(super) fn read(
             };
             let prior = count("prior", 1, PRIOR_DEFAULT);
             let memory = count("memory", 2, MEMORY_DEFAULT);
-            worth.map(|worth| Choose::Bandit { worth, prior, memory })
+            worth.map(|worth| ModelRule::Bandit { worth, prior, memory })
         }
     };
     table.finish(walk, &[]);
@@ -79,22 +79,24 @@ fn checked(
     field: Field<'_>,
     pools: usize,
     quality: Option<&QualitySpec>,
-    choose: Choose,
-) -> Option<Choose> {
+    choose: ModelRule,
+) -> Option<ModelRule> {
     let wanted = match choose {
-        Choose::Complexity { .. } if pools != 2 => {
+        ModelRule::Complexity { .. } if pools != 2 => {
             "exactly two: the weaker model, then the stronger"
         }
-        Choose::Cascade { .. } | Choose::Bandit { .. } if !(2..=CHOICES_MAX).contains(&pools) => {
+        ModelRule::Cascade { .. } | ModelRule::Bandit { .. }
+            if !(2..=CHOICES_MAX).contains(&pools) =>
+        {
             "two to eight, each for a model"
         }
-        Choose::Cascade { .. } if !known_scorer(quality) => {
+        ModelRule::Cascade { .. } if !known_scorer(quality) => {
             walk.problem(field.place(), "nobody says how good answers are")
                 .label("a cascade asks the next model if an answer is not good enough")
                 .help("add a `[quality]` table with `models`");
             return None;
         }
-        Choose::Bandit { .. } if quality.is_none_or(|quality| quality.feedback.is_none()) => {
+        ModelRule::Bandit { .. } if quality.is_none_or(|quality| quality.feedback.is_none()) => {
             walk.problem(field.place(), "nobody tells the bandit how good answers were")
                 .label("it learns from feedback")
                 .help("add a `[quality]` table with `models` and `feedback = { share = 0.1 }`");

@@ -1,7 +1,7 @@
 //! `shed` and `degrade` of `[balancer]`: who is turned away under load, and what else is given up.
 
 use super::value::{Field, Table, Walk};
-use crate::balance::{DegradeSpec, Priority, Rung, SATURATION_MAX, ShedSpec};
+use crate::balance::{DegradeLevel, DegradeSpec, Priority, SATURATION_MAX, ShedSpec};
 use crate::unit::{Ratio, Tokens};
 
 /// Answers are clamped to so many tokens at most.
@@ -122,7 +122,7 @@ pub(super) fn degrade(walk: &mut Walk, field: Option<Field<'_>>) -> Option<Degra
     let field = field.filter(|field| !field.is_word("none"))?;
     let mut table = walk.table(field, "`degrade`")?;
     let mut spec = DegradeSpec::default();
-    let rungs = Rung::ALL.map(Rung::name);
+    let rungs = DegradeLevel::ALL.map(DegradeLevel::name);
     spec.at = thresholds(walk, &mut table, rungs, spec.at, "rungs are gone up in this order");
     let lowest = spec.at.iter().flatten().min().copied();
     spec.hysteresis = hysteresis(walk, &mut table, spec.hysteresis, lowest);

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 
 use crate::balance::{
     Action, Attempt, Balancer, Config, Control, Effects, Event, Input, NodeReport, NodeState,
-    PeerLoad, PeerNode, Request, Strategy, Totals, View,
+    PeerLoad, PeerNode, ReportFreshness, Request, Strategy, Totals,
 };
 use crate::id_map::IdMap;
 use crate::node::SimNode;
@@ -84,7 +84,7 @@ impl Balancers {
     pub(super) fn new(config: &Config, instances: &Instances) -> Balancers {
         assert!((1..=INSTANCES_MAX as u32).contains(&instances.count), "1 to 64 balancers");
         let one = |instance| {
-            let view = View { instance, ..config.view };
+            let view = ReportFreshness { instance, ..config.view };
             Balancer::new(Config { view, ..config.clone() })
         };
         Balancers {

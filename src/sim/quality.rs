@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use super::request::SimRequest;
-use crate::balance::{Choose, Config, Fate, Grade, Input, Outcome, Settled};
+use crate::balance::{Config, Fate, Grade, Input, ModelRule, Outcome, Settled};
 use crate::node::Scheduled;
 use crate::unit::{ModelId, NodeId, Ratio, Span, Time};
 use crate::workload::{Quality, QualitySpec};
@@ -26,8 +26,9 @@ pub(super) struct QualityGrader {
 impl QualityGrader {
     pub(super) fn new(spec: QualitySpec, config: &Config) -> QualityGrader {
         let chooses = config.routes.iter().map(|route| route.choose.as_ref());
-        let cascade = |choose: Option<&Choose>| matches!(choose, Some(Choose::Cascade { .. }));
-        let bandit = |choose: Option<&Choose>| matches!(choose, Some(Choose::Bandit { .. }));
+        let cascade =
+            |choose: Option<&ModelRule>| matches!(choose, Some(ModelRule::Cascade { .. }));
+        let bandit = |choose: Option<&ModelRule>| matches!(choose, Some(ModelRule::Bandit { .. }));
         QualityGrader {
             quality: Quality::new(spec, config.seed),
             models: config.nodes.iter().map(|node| node.model).collect(),

@@ -137,7 +137,7 @@ fn nodes() -> Vec<NodeRow> {
         },
         NodeRow { dollars_per_hour: 21.4, ..up(6, "api-east", large, (22, 64, 0), 0.24) },
         NodeRow {
-            state: NodeState::Limited,
+            state: NodeState::CoolingDown,
             p50: ms(660),
             p99: ms(2_600),
             error_share: 0.064,
@@ -269,7 +269,7 @@ fn explanation(place: u64) -> Explanation {
     let filtered = |node| match node {
         2 => Some(Filter::State(NodeState::Ejected)),
         4 => Some(Filter::Full),
-        7 => Some(Filter::State(NodeState::Limited)),
+        7 => Some(Filter::State(NodeState::CoolingDown)),
         _ => None,
     };
     // Ties come up every now and then.

@@ -235,7 +235,7 @@ fn severity(row: &NodeRow) -> f64 {
     match row.state {
         NodeState::Ejected => 6.0,
         NodeState::Probing => 5.0,
-        NodeState::Limited => 4.0,
+        NodeState::CoolingDown => 4.0,
         NodeState::Up if row.slow => 3.0,
         NodeState::Draining | NodeState::Starting => 2.0,
         NodeState::Up => 1.0,

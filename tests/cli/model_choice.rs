@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::io::BufReader;
 
 use plimsoll::balance::{
-    Balancer, Choose, Config, Event, Grade, Input, NodeSpec, Outcome, PoolSpec, Request, RouteSpec,
-    StrategySpec, Usage, check,
+    Balancer, Config, Event, Grade, Input, ModelRule, NodeSpec, Outcome, PoolSpec, Request,
+    RouteSpec, StrategySpec, Usage, check,
 };
 use plimsoll::journal::{Header, Writer, replay};
 use plimsoll::metrics::{Collector, Summary, Watch};
@@ -124,7 +124,7 @@ fn complexity_sends_the_wanted_share_while_the_traffic_drifts() {
         let strong_share = Ratio::from_f64(wanted);
         let route = RouteSpec {
             to: vec![PoolId(0), PoolId(1)],
-            choose: Some(Choose::Complexity { strong_share, window: 500 }),
+            choose: Some(ModelRule::Complexity { strong_share, window: 500 }),
             ..RouteSpec::default()
         };
         let config = Config::new(pools.to_vec(), vec![node(0), node(1)], vec![route]);

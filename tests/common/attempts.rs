@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use plimsoll::balance::{
-    Attempt, Balancer, Config, End, Event, Fate, HEDGES_BURST, Input, Kind, Limits, RETRIES_MIN,
-    Request, Settled, Tier,
+    Attempt, AttemptKind, Balancer, Config, End, Event, Fate, HEDGES_BURST, Input, Limits,
+    RETRIES_MIN, Request, Settled, Tier,
 };
 use plimsoll::unit::{NodeId, Ratio, RequestId, Span, Time, Tokens};
 
@@ -14,7 +14,7 @@ struct Known {
     request: Request,
     deadline: Time,
     /// By ordinal: the node, and how its attempt ended.
-    tries: Vec<(NodeId, Kind, Option<End>)>,
+    tries: Vec<(NodeId, AttemptKind, Option<End>)>,
     retrying: bool,
     settled: bool,
 }
@@ -84,32 +84,32 @@ impl Laws {
         assert!(!known.settled, "no attempt after the end");
         assert!(now + retry.minimum_useful < known.deadline, "no attempt that is too late");
         assert_eq!(usize::from(attempt.ordinal), known.tries.len());
-        let retries = known.tries.iter().filter(|(_, kind, _)| *kind == Kind::Retry).count();
+        let retries = known.tries.iter().filter(|(_, kind, _)| *kind == AttemptKind::Retry).count();
         let running = known.tries.iter().filter(|(.., end)| end.is_none()).count();
         if *resumed > Tokens::ZERO {
             self.resumed += 1;
-            assert!(retry.resume && *kind == Kind::Retry, "only retries go on");
+            assert!(retry.resume && *kind == AttemptKind::Retry, "only retries go on");
         }
         match kind {
-            Kind::First => {
+            AttemptKind::First => {
                 assert!(known.tries.is_empty());
                 self.firsts += 1;
                 self.first_tokens += known.request.prompt.0;
             }
-            Kind::Retry => {
+            AttemptKind::Retry => {
                 self.retries += 1;
                 assert!(retries + 1 < usize::from(retry.attempts), "attempts are bounded");
                 let (from, end) = after.expect("a retry comes after something");
                 assert!(worth_another_try(end), "{end:?} is not tried again");
                 assert!(known.tries.iter().any(|(node, ..)| *node == from));
             }
-            Kind::Escalation => panic!("nobody asks several models here"),
-            Kind::Hedge => {
+            AttemptKind::Escalation => panic!("nobody asks several models here"),
+            AttemptKind::Hedge => {
                 assert_eq!(*after, None);
                 // An attempt that is given up may not be confirmed yet.
                 assert!(running >= 1, "a hedge is beside another attempt");
                 assert!(known.tries.iter().all(|(other, ..)| other != node), "elsewhere");
-                assert!(known.tries.iter().all(|(_, kind, _)| *kind != Kind::Hedge));
+                assert!(known.tries.iter().all(|(_, kind, _)| *kind != AttemptKind::Hedge));
                 self.hedges += 1;
                 self.hedge_tokens += known.request.prompt.0;
                 let late = known.tries.last().expect("a first one").0;
@@ -152,7 +152,7 @@ impl Laws {
         assert!(done <= 1, "at most one winner");
         if end == End::Outrun {
             self.outrun += 1;
-            let hedged = known.tries.iter().any(|(_, kind, _)| *kind == Kind::Hedge);
+            let hedged = known.tries.iter().any(|(_, kind, _)| *kind == AttemptKind::Hedge);
             assert!(hedged, "only who has company is outrun");
         }
     }
@@ -166,7 +166,7 @@ impl Laws {
             let won = known.tries.iter().find(|(.., end)| *end == Some(End::Done));
             let (node, kind, _) = won.expect("an answer comes from an attempt");
             assert_eq!(settled.node, Some(*node), "the node that answered");
-            assert_eq!(settled.hedge, *kind == Kind::Hedge);
+            assert_eq!(settled.hedge, *kind == AttemptKind::Hedge);
         } else {
             assert!(!settled.hedge, "a failed hedge never wins");
         }
@@ -211,19 +211,19 @@ impl Laws {
 fn worth_another_try(end: End) -> bool {
     match end {
         End::Failed(failure) => failure.worth_another_try(),
-        End::RateLimited | End::TimedOut(plimsoll::balance::Stage::FirstToken) => true,
+        End::RateLimited | End::TimedOut(plimsoll::balance::TimeoutStage::FirstToken) => true,
         End::TimedOut(_) | End::Done | End::Cancelled | End::Outrun => false,
     }
 }
 
 /// In every window of so many first attempts there are at most its share of hedges, and a burst.
-pub fn hedges_in_every_window(kinds: &[Kind], budget: Ratio) {
+pub fn hedges_in_every_window(kinds: &[AttemptKind], budget: Ratio) {
     let one = u64::from(Ratio::ONE.0);
     for window in [10, 100, 1_000] {
         for kinds in kinds.windows(window) {
             let count = |kind| kinds.iter().filter(|other| **other == kind).count() as u64;
-            let most = count(Kind::First) * u64::from(budget.0) + HEDGES_BURST * one;
-            assert!(count(Kind::Hedge) * one <= most, "in a window of {window}");
+            let most = count(AttemptKind::First) * u64::from(budget.0) + HEDGES_BURST * one;
+            assert!(count(AttemptKind::Hedge) * one <= most, "in a window of {window}");
         }
     }
 }

@@ -7,8 +7,9 @@ use crate::common::{
     class, class_labels, config, constant, exponential, finish, hosted, labels, slots,
 };
 use plimsoll::balance::{
-    BatchSpec, Config, DegradeSpec, Event, Fate, Input, Limits, Match, Order, Outcome, Priority,
-    Queue, Reject, Request, RouteSpec, Rung, TenantLimits, Tenants, Timeouts, Usage, Waiting,
+    BatchSpec, Config, DegradeLevel, DegradeSpec, Event, Fate, Input, Limits, Match, Order,
+    Outcome, Priority, Queue, Reject, Request, RouteSpec, TenantLimits, Tenants, Timeouts, Usage,
+    Waiting,
 };
 use plimsoll::dist::Dist;
 use plimsoll::metrics::{Collector, Labels, Slo, Summary, Watch};
@@ -406,7 +407,7 @@ fn a_shortened_line_makes_place_on_its_own_route() {
     config.queue = Queue { max: 16, max_wait: None };
     config.admission.waiting.bands = Some(Ratio::ZERO);
     let mut at = [None; 6];
-    at[Rung::Queue as usize - 1] = Some(Ratio::from_f64(0.7));
+    at[DegradeLevel::Queue as usize - 1] = Some(Ratio::from_f64(0.7));
     config.degrade = Some(DegradeSpec { at, ..DegradeSpec::default() });
     let mut story = Story::new(config);
     let arrive = |story: &mut Story, id: u64, class: u16, priority| {
@@ -417,7 +418,7 @@ fn a_shortened_line_makes_place_on_its_own_route() {
     (0..5).for_each(|id| arrive(&mut story, id, 0, Priority::Sheddable));
     (10..18).for_each(|id| arrive(&mut story, id, 1, Priority::Sheddable));
     story.pass(20_000);
-    assert_eq!(story.balancer.rung(RouteId(0)), Rung::Queue);
+    assert_eq!(story.balancer.degrade_level(RouteId(0)), DegradeLevel::Queue);
     arrive(&mut story, 20, 0, Priority::Critical);
     let settled = story.settled().expect("somebody gives way");
     assert_eq!((settled.request, settled.fate), (RequestId(4), Fate::Rejected(Reject::Displaced)));

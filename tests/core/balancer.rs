@@ -3,7 +3,7 @@
 use crate::common;
 use plimsoll::balance::{
     Action, Attempt, Balancer, Config, End, Event, Failure, Fate, FleetChange, Input, Limits,
-    NodeState, Outcome, ProbeResult, Progress, Queue, Reject, Request, Stage, Usage, check,
+    NodeState, Outcome, ProbeResult, Progress, Queue, Reject, Request, TimeoutStage, Usage, check,
 };
 use plimsoll::unit::{NodeId, RequestId, Span, Time, Tokens};
 
@@ -139,7 +139,7 @@ fn an_answer_names_the_attempt_it_comes_from_and_says_whether_it_had_begun() {
     story.finish(0, SERVER_ERROR);
     story.feed(first_token(1));
     story.pass(61);
-    assert_eq!(answer(&story), (Fate::Failed(End::TimedOut(Stage::Total)), Some(1), true));
+    assert_eq!(answer(&story), (Fate::Failed(End::TimedOut(TimeoutStage::Total)), Some(1), true));
     story.feed(Input::Finish(second, Outcome::Aborted(Usage::NONE)));
     story.arrive(0);
     story.feed(Input::Cancel(RequestId(0)));
@@ -181,7 +181,7 @@ fn a_node_back_from_draining_owes_no_rest() {
         let retry_after = Some(Span::from_secs(1));
         story.finish(id, Outcome::RateLimited { retry_after });
     }
-    assert_eq!(story.state(node.0), NodeState::Limited);
+    assert_eq!(story.state(node.0), NodeState::CoolingDown);
     story.pass(2);
     assert_eq!(story.state(node.0), NodeState::Up);
 }

@@ -8,9 +8,9 @@ use crate::common::attempts::{Laws, hedges_in_every_window, ms};
 use crate::common::story::{RESET, Story, usage};
 use crate::common::{World, slots};
 use plimsoll::balance::{
-    Action, Balancer, Config, End, Event, Failure, Fate, FleetChange, HealthSettings, HedgeAfter,
-    HedgeSpec, Input, Kind, Limits, Match, NoHedge, NoRetry, NodeState, Outcome, Reject, Request,
-    Retry, RouteSpec, Stage, TenantLimits, Tenants, Tier, Timeouts, Usage, check,
+    Action, AttemptKind, Balancer, Config, End, Event, Failure, Fate, FleetChange, HealthSettings,
+    HedgeAfter, HedgeSpec, Input, Limits, Match, NoHedge, NoRetry, NodeState, Outcome, Reject,
+    Request, Retry, RouteSpec, TenantLimits, Tenants, Tier, TimeoutStage, Timeouts, Usage, check,
 };
 use plimsoll::dist::Dist;
 use plimsoll::metrics::Summary;
@@ -200,7 +200,7 @@ fn tail(ttft: Dist) -> World {
 }
 
 /// Runs with every law watching; returns the kinds of its dispatches too.
-fn watched(world: &World, checked: bool) -> (Summary, Laws, Vec<Kind>) {
+fn watched(world: &World, checked: bool) -> (Summary, Laws, Vec<AttemptKind>) {
     let laws = RefCell::new(Laws::new(&world.config));
     let kinds = RefCell::new(Vec::new());
     let record = |_: Time, input: &Input| laws.borrow_mut().record(input);
@@ -676,10 +676,9 @@ fn nodes_with_one_credential_rest_together() {
         } else {
             story.finish(id, 0, REFUSED);
             refused = true;
-            let rest = story
-                .events
-                .iter()
-                .filter(|event| matches!(event, Event::NodeState { to: NodeState::Limited, .. }));
+            let rest = story.events.iter().filter(|event| {
+                matches!(event, Event::NodeState { to: NodeState::CoolingDown, .. })
+            });
             assert_eq!(rest.count(), 2, "both of its nodes: {:?}", story.events);
             story.finish(id, 1, Outcome::Done(usage(100, 1)));
         }
@@ -754,7 +753,7 @@ fn an_answer_that_comes_whole_is_not_held_to_a_first_token() {
     assert_eq!(story.balancer.under_way(), 1);
     story.pass(10_000);
     let settled = story.settled().expect("the deadline holds");
-    assert_eq!(settled.fate, Fate::Failed(End::TimedOut(Stage::Total)));
+    assert_eq!(settled.fate, Fate::Failed(End::TimedOut(TimeoutStage::Total)));
     story.arrive(1, 100);
     story.pass(12_500);
     assert!(

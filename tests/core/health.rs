@@ -7,7 +7,7 @@ use crate::common::story::{RESET, Story, attempt, usage};
 use crate::common::{World, constant, exponential, node, slots};
 use plimsoll::balance::{
     Action, Attempt, Balancer, Cause, End, Event, Failure, FleetChange, Input, Mark, NodeState,
-    Outcome, Outlier, ProbeResult, REGISTRY, Request, RouteSpec, Settled, Tier, Usage,
+    Outcome, OutlierSettings, ProbeResult, REGISTRY, Request, RouteSpec, Settled, Tier, Usage,
 };
 use plimsoll::dist::Dist;
 use plimsoll::metrics::{Collector, Summary, Watch};
@@ -113,12 +113,12 @@ impl Follower {
                 self.panic += u64::from(why.panic);
             }
             Event::NodeState { node, from, to, cause } => {
-                use NodeState::{Draining, Ejected, Limited, Probing, Up};
+                use NodeState::{CoolingDown, Draining, Ejected, Probing, Up};
                 assert_eq!(self.states[node.index()], *from);
                 let legal = matches!(
                     (from, to),
-                    (Up, Limited | Ejected | Draining)
-                        | (Limited, Up | Draining)
+                    (Up, CoolingDown | Ejected | Draining)
+                        | (CoolingDown, Up | Draining)
                         | (Ejected, Probing | Draining)
                         | (Probing, Up | Ejected | Draining)
                         | (Draining, Up)
@@ -177,8 +177,10 @@ fn in_any_storm_ejected_nodes_get_nothing_and_states_follow_their_rules() {
             health.consecutive = 3;
             health.eject_base = Span::from_secs(5);
             health.probe_every = Some(Span::from_secs(2));
-            health.guard.outlier =
-                Some(Outlier { slow: Some(Ratio(3_000_000)), ..Outlier::default() });
+            health.guard.outlier = Some(OutlierSettings {
+                slow: Some(Ratio(3_000_000)),
+                ..OutlierSettings::default()
+            });
             health.guard.slow_start = Some(Span::from_secs(10));
             health.guard.probation = Some(2);
             health.guard.credential = Some(Span::from_secs(10));
@@ -310,7 +312,8 @@ fn a_gray_node_loses_its_share_and_the_sooner_the_worse_it_is() {
         });
         when
     };
-    let outlier = Some(Outlier { slow: Some(Ratio(3_000_000)), ..Outlier::default() });
+    let outlier =
+        Some(OutlierSettings { slow: Some(Ratio(3_000_000)), ..OutlierSettings::default() });
     let fails = |share| FaultKind::Errors(share, ErrorAnswer::ServerError);
     let slow = |share| FaultKind::Gray(share, 10.0);
     assert_eq!(found(0.2, &fails, None), None, "nobody else notices");
@@ -529,8 +532,8 @@ fn a_refusal_does_not_end_a_trial() {
         story.arrive(2, 100);
         assert_eq!(story.in_flight(node), 1, "new {new}: one at a time");
         story.finish(1, 0, Outcome::RateLimited { retry_after: None });
-        assert_eq!(story.state(node), NodeState::Limited);
-        while story.state(node) == NodeState::Limited {
+        assert_eq!(story.state(node), NodeState::CoolingDown);
+        while story.state(node) == NodeState::CoolingDown {
             story.now = story.balancer.wake_at().expect("the pause ends");
             story.feed(Input::Wake);
         }
@@ -598,7 +601,7 @@ fn judged() -> Story {
     config.retry.attempts = 1;
     config.health.consecutive = u32::MAX;
     config.health.guard.half_open = false;
-    config.health.guard.outlier = Some(Outlier::default());
+    config.health.guard.outlier = Some(OutlierSettings::default());
     Story::new(config)
 }
 

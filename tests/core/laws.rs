@@ -8,7 +8,7 @@ use plimsoll::balance::{
     Action, Admission, Attempt, Balancer, Config, Control, End, Event, Failure, Fate, FleetChange,
     HealthSettings, HedgeAfter, HedgeSpec, Input, Limits, Match, NodeReport, Order, Outcome,
     PeerLoad, Priority, ProbeResult, Progress, Queue, REGISTRY, Reject, Request, Retry, RouteSpec,
-    Stage, StrategySpec, TenantLimits, Tenants, Tier, Timeouts, Usage, Waiting, check,
+    StrategySpec, TenantLimits, Tenants, Tier, TimeoutStage, Timeouts, Usage, Waiting, check,
 };
 use plimsoll::unit::{
     ClassId, CredentialId, NodeId, PeerId, PoolId, Ratio, RegionId, RequestId, Span, TenantId,
@@ -445,7 +445,7 @@ fn a_deadline_that_has_passed_fails_at_once() {
     let mut balancer = Balancer::new(common::config(1, "random", 1));
     let late = Request { deadline: Time::ZERO, ..request(0) };
     let fates = settled(&mut balancer, Time::ZERO + Span::from_secs(1), Input::Arrive(late));
-    assert_eq!(fates, [Fate::Failed(End::TimedOut(Stage::Total))]);
+    assert_eq!(fates, [Fate::Failed(End::TimedOut(TimeoutStage::Total))]);
     assert_eq!((balancer.totals().dispatched, balancer.under_way()), (0, 0));
 }
 

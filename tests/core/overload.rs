@@ -3,8 +3,8 @@
 
 use crate::common::{class, class_labels, config, finish, labels, slots};
 use plimsoll::balance::{
-    Config, DegradeSpec, End, Event, Fate, HedgeAfter, HedgeSpec, NoHedge, PoolSpec, Priority,
-    Queue, Reject, RouteSpec, Rung, Settled, ShedSpec, StrategySpec,
+    Config, DegradeLevel, DegradeSpec, End, Event, Fate, HedgeAfter, HedgeSpec, NoHedge, PoolSpec,
+    Priority, Queue, Reject, RouteSpec, Settled, ShedSpec, StrategySpec,
 };
 use plimsoll::dist::Dist;
 use plimsoll::metrics::{Collector, Labels, Slo, Summary, Watch};
@@ -149,27 +149,28 @@ fn slowed() -> World {
 #[test]
 fn the_ladder_is_climbed_and_come_down_in_order() {
     let world = slowed();
-    let mut walked: Vec<(Time, Rung, Rung)> = Vec::new();
-    let (mut touched, mut long, mut denied) = ([0_u64; 7], 0, 0);
+    let mut walked: Vec<(Time, DegradeLevel, DegradeLevel)> = Vec::new();
+    let (mut degraded_by, mut long, mut denied) = ([0_u64; 7], 0, 0);
     let summary = world.run(|now, event| match event {
-        Event::Rung { from, to, saturation, threshold, .. } => {
+        Event::DegradeLevel { from, to, saturation, threshold, .. } => {
             assert_eq!(to > from, saturation >= threshold);
             walked.push((now, *from, *to));
         }
         Event::HedgeDenied { reason: NoHedge::Degraded, .. } => denied += 1,
         Event::Settled(settled) => {
-            touched[settled.touched as usize] += 1;
-            let clamped = settled.touched == Rung::Clamp && settled.fate == Fate::Completed;
+            degraded_by[settled.degraded_by as usize] += 1;
+            let clamped =
+                settled.degraded_by == DegradeLevel::Clamp && settled.fate == Fate::Completed;
             long += u64::from(clamped && settled.usage.output > Tokens(64));
             if settled.fate == Fate::Rejected(Reject::Shed) {
-                assert!(settled.touched >= Rung::Shed, "it says why");
+                assert!(settled.degraded_by >= DegradeLevel::Shed, "it says why");
             }
         }
         _ => {}
     });
     assert_eq!(long, 0, "a clamped answer is not longer");
     assert!(denied > 0 && walked.len() < 60, "{denied} hedges, {} steps", walked.len());
-    let mut at = Rung::Calm;
+    let mut at = DegradeLevel::Calm;
     let mut last = None;
     for (when, from, to) in &walked {
         assert_eq!(*from, at, "steps follow each other");
@@ -178,19 +179,19 @@ fn the_ladder_is_climbed_and_come_down_in_order() {
         assert!(stood >= ladder().stay, "{from:?} was stood on for {stood}");
         (at, last) = (*to, Some(*when));
     }
-    assert_eq!(at, Rung::Calm, "what was given up comes back: {walked:?}");
-    for rung in [Rung::Queue, Rung::Shed, Rung::Clamp] {
-        assert!(touched[rung as usize] > 0, "{rung:?}: {touched:?}");
+    assert_eq!(at, DegradeLevel::Calm, "what was given up comes back: {walked:?}");
+    for rung in [DegradeLevel::Queue, DegradeLevel::Shed, DegradeLevel::Clamp] {
+        assert!(degraded_by[rung as usize] > 0, "{rung:?}: {degraded_by:?}");
     }
     // At this load the nodes are full for a moment now and then, and hedges are in the way.
-    let high = walked.iter().filter(|(_, from, _)| *from >= Rung::Shed);
+    let high = walked.iter().filter(|(_, from, _)| *from >= DegradeLevel::Shed);
     let high = high.map(|(when, ..)| *when).max();
     let over = Time::ZERO + Span::from_secs(240);
     assert!(high.is_some_and(|high| high < over), "a minute after the fault: {high:?}");
     let told = summary.overload.expect("there is a ladder");
     assert_eq!(told.changes.len(), walked.len());
     let counted: u64 = told.rungs.iter().map(|rung| rung.requests).sum();
-    assert_eq!(counted, touched[1..].iter().sum::<u64>());
+    assert_eq!(counted, degraded_by[1..].iter().sum::<u64>());
 }
 
 #[test]
@@ -205,7 +206,8 @@ fn nothing_flaps() {
     let mut world = World::new([1.0; 4], 9.5, 6_000);
     world.config.degrade = Some(ladder());
     let mut steps = 0;
-    let summary = world.run(|_, event| steps += u32::from(matches!(event, Event::Rung { .. })));
+    let summary =
+        world.run(|_, event| steps += u32::from(matches!(event, Event::DegradeLevel { .. })));
     let most = summary.simulated_s / ladder().stay.seconds();
     assert!(steps > 0 && f64::from(steps) <= most, "{steps} steps of {most}");
 }
@@ -224,12 +226,12 @@ fn the_next_pool_comes_first_on_its_rung() {
     world.config.degrade = Some(DegradeSpec { at, stay: Span::from_secs(1), ..ladder() });
     let (mut on, mut second, mut degraded) = (false, [0_u64; 2], 0);
     world.run(|_, event| match event {
-        Event::Rung { to, .. } => {
-            assert!(matches!(to, Rung::Calm | Rung::Cheaper), "{to:?} is left out");
-            on = *to == Rung::Cheaper;
+        Event::DegradeLevel { to, .. } => {
+            assert!(matches!(to, DegradeLevel::Calm | DegradeLevel::Cheaper), "{to:?} is left out");
+            on = *to == DegradeLevel::Cheaper;
         }
         Event::Dispatched { why, .. } if why.pool == PoolId(1) => second[usize::from(on)] += 1,
-        Event::Settled(settled) if settled.touched == Rung::Cheaper => {
+        Event::Settled(settled) if settled.degraded_by == DegradeLevel::Cheaper => {
             assert!(settled.degraded || settled.fate != Fate::Completed);
             assert_ne!(settled.fate, Fate::Failed(End::Done));
             degraded += 1;

@@ -8,7 +8,7 @@ use crate::gate::{
     DONE, Do, FINISH, Gate, ROLE, Reply, SETTINGS, SSE, Upstream, chat, exchange, http, post, say,
     stream_of, whole, word,
 };
-use plimsoll::balance::{End, Failure, Fate, Stage};
+use plimsoll::balance::{End, Failure, Fate, TimeoutStage};
 use plimsoll::live::http::Limits;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -334,5 +334,5 @@ async fn a_whole_answer_may_take_longer_than_a_first_token() {
     let gate = Gate::with(&[up.url()], "", &settings, Limits::default()).await;
     assert_eq!((gate.ask(&chat(false)).await.status, up.seen().len()), (504, 1));
     let (ends, _) = gate.close().await;
-    assert_eq!(ends, [End::TimedOut(Stage::Total)]);
+    assert_eq!(ends, [End::TimedOut(TimeoutStage::Total)]);
 }

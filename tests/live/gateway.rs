@@ -11,7 +11,7 @@ use crate::gate::{
     CLIENT_KEY, DONE, Do, FINISH, Gate, KEY, PATIENCE, ROLE, Reply, SETTINGS, SSE, Upstream, chat,
     exchange, get, http, post, say, stream_of, text, whole, word,
 };
-use plimsoll::balance::{End, Failure, Fate, Reject, Stage};
+use plimsoll::balance::{End, Failure, Fate, Reject, TimeoutStage};
 use plimsoll::live::http::{Limits, Stop};
 use plimsoll::live::mock::{Mock, NodeName, Parts as MockParts};
 use plimsoll::live::upstream::BODY_MAX;
@@ -218,7 +218,7 @@ async fn every_bad_answer_has_its_end_and_its_status() {
     let redirect = http("307 Temporary Redirect", &format!("location: {}\r\n", other.url()), "");
     let many = "HTTP/1.1 200 OK\r\n".to_owned() + &"a: b\r\n".repeat(100_000);
     let cases: Vec<(&str, bool, Vec<Do>, End, u16)> = vec![
-        ("hangs", true, vec![Do::Hang], End::TimedOut(Stage::FirstToken), 504),
+        ("hangs", true, vec![Do::Hang], End::TimedOut(TimeoutStage::FirstToken), 504),
         ("redirect", true, vec![say(redirect)], failed(Failure::Malformed), 502),
         ("html", true, vec![say(html)], failed(Failure::Malformed), 502),
         (

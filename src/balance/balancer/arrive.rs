@@ -5,7 +5,7 @@ use crate::balance::requests::RequestKey;
 use crate::balance::retry::TimeLeft;
 use crate::balance::timer::Timer;
 use crate::balance::vocabulary::event::Event;
-use crate::balance::vocabulary::outcome::{End, Fate, Reject, Stage};
+use crate::balance::vocabulary::outcome::{End, Fate, Reject, TimeoutStage};
 use crate::balance::vocabulary::request::Request;
 use crate::unit::{RequestId, Time, Tokens};
 
@@ -28,7 +28,7 @@ impl Balancer {
         }
         let key = self.requests.arrive(self.now, request, route, lane);
         if !self.set_deadline(key) {
-            return self.settle(key, Fate::Failed(End::TimedOut(Stage::Total)));
+            return self.settle(key, Fate::Failed(End::TimedOut(TimeoutStage::Total)));
         }
         match self.refusal(key) {
             Some(reason) => self.reject(key, reason),

@@ -8,7 +8,9 @@ use crate::balance::strategy::{DispatchFacts, Fact};
 use crate::balance::timer::Timer;
 use crate::balance::vocabulary::action::Action;
 use crate::balance::vocabulary::event::Event;
-use crate::balance::vocabulary::outcome::{Attempt, End, Failure, Outcome, Progress, Stage, Usage};
+use crate::balance::vocabulary::outcome::{
+    Attempt, End, Failure, Outcome, Progress, TimeoutStage, Usage,
+};
 use crate::unit::{NodeId, PoolId, Ratio, Span, Tokens};
 
 /// An outcome as the balancer reads it.
@@ -100,7 +102,7 @@ impl Balancer {
 
     /// The first token is so late that the attempt is given up.
     pub(super) fn first_token_overdue(&mut self, this: AttemptKey) {
-        let end = End::TimedOut(Stage::FirstToken);
+        let end = End::TimedOut(TimeoutStage::FirstToken);
         let (key, node) = (self.requests[this].request, self.requests[this].node);
         self.abort(this, end);
         self.fail(key, this, (node, end), None);
@@ -247,7 +249,7 @@ impl Balancer {
     /// took.
     fn compare_with_idle(&mut self, this: AttemptKey, gave_up: Option<End>) {
         let state = &self.requests[this];
-        let late = gave_up == Some(End::TimedOut(Stage::FirstToken));
+        let late = gave_up == Some(End::TimedOut(TimeoutStage::FirstToken));
         let limited = self.limiters.has(state.node);
         if (gave_up.is_some() && !late) || !(limited || self.overload.is_on()) {
             return;

@@ -163,7 +163,7 @@ fn ledgers(balancer: &Balancer) -> Result<(), String> {
             return Err(format!("I05: node {index} may serve: {may}; listed as open: {listed}"));
         }
     }
-    if !fleet.hearsay().adds_up() {
+    if !fleet.load_reports().adds_up() {
         return Err("I04: the sums over peers are not what the peers said".to_owned());
     }
     Ok(())

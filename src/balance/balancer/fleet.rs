@@ -2,16 +2,16 @@
 
 use super::Balancer;
 use crate::balance::fleet::Fleet;
-use crate::balance::fleet::health::Health;
+use crate::balance::fleet::health::NodeHealth;
 use crate::balance::overload::{OverloadChange, Surroundings};
 use crate::balance::requests::{Phase, Requests};
-use crate::balance::scaling::{Stats, count_waiting};
+use crate::balance::scaling::{ScaleStats, count_waiting};
 use crate::balance::spec::node::NodeSpec;
 use crate::balance::timer::Timer;
 use crate::balance::vocabulary::action::Action;
 use crate::balance::vocabulary::event::{Cause, Event};
 use crate::balance::vocabulary::input::{Control, FleetChange, NodeReport, PeerLoad};
-use crate::balance::vocabulary::outcome::{End, Failure, Fate, ProbeResult, Reject, Stage};
+use crate::balance::vocabulary::outcome::{End, Failure, Fate, ProbeResult, Reject, TimeoutStage};
 use crate::balance::vocabulary::state::NodeState;
 use crate::unit::{NodeId, PeerId, RouteId};
 
@@ -25,7 +25,7 @@ impl Balancer {
         nodes.for_each(|node| self.start_probing(NodeId(node)));
         for group in 0..self.scaling.count() {
             for node in self.scaling.off_at_start(group).to_vec() {
-                self.fleet.with_health(node, Health::off);
+                self.fleet.with_health(node, NodeHealth::off);
             }
             self.time_look(group);
         }
@@ -54,7 +54,9 @@ impl Balancer {
     fn on_timer(&mut self, timer: Timer) {
         match timer {
             Timer::FirstToken(this) => self.first_token_overdue(this),
-            Timer::Deadline(key) => self.settle(key, Fate::Failed(End::TimedOut(Stage::Total))),
+            Timer::Deadline(key) => {
+                self.settle(key, Fate::Failed(End::TimedOut(TimeoutStage::Total)))
+            }
             Timer::GiveUp(key, _) => self.reject(key, Reject::WaitedTooLong),
             Timer::Backoff(key) => self.dispatch_or_queue(key),
             Timer::CooldownOver(node) => self.on_cooldown_over(node),
@@ -105,7 +107,7 @@ impl Balancer {
                 OverloadChange::Level { route, from, to, saturation, threshold } => {
                     // Whoever waits may use other pools now.
                     self.fleet.mark_freed();
-                    Event::Rung { route, from, to, saturation, threshold }
+                    Event::DegradeLevel { route, from, to, saturation, threshold }
                 }
             };
             self.effects.events.push(event);
@@ -242,7 +244,7 @@ impl Balancer {
     }
 
     /// Counts what a group has and has to do. Cost: its nodes and the requests that wait.
-    fn stats(&self, number: usize) -> Stats {
+    fn stats(&self, number: usize) -> ScaleStats {
         let mut stats = self.scaling.stats(self.now, number, &self.fleet);
         for index in 0..self.router.count() {
             let route = RouteId(index as u16);
@@ -315,7 +317,7 @@ fn has_purpose(requests: &Requests, fleet: &Fleet, timer: &Timer) -> bool {
         Timer::GiveUp(key, ticket) => requests.waits_with(key, ticket),
         Timer::Backoff(key) => phase(key) == Some(Phase::Backoff),
         Timer::CooldownOver(node) => {
-            matches!(fleet.node(node).state(), NodeState::Limited | NodeState::Ejected)
+            matches!(fleet.node(node).state(), NodeState::CoolingDown | NodeState::Ejected)
         }
         Timer::Reprobe(node) => fleet.node(node).state() == NodeState::Probing,
         Timer::Scale(_) | Timer::Window(_) | Timer::QuotaRefill | Timer::Saturation => true,
@@ -323,6 +325,6 @@ fn has_purpose(requests: &Requests, fleet: &Fleet, timer: &Timer) -> bool {
             fleet.node(node).state() != NodeState::Gone
         }
         Timer::ProbeTimeout(node, number) => fleet.node(node).health.awaits(number),
-        Timer::Silence(peer, number) => fleet.hearsay().is_last_word(peer, number),
+        Timer::Silence(peer, number) => fleet.load_reports().is_last_word(peer, number),
     }
 }

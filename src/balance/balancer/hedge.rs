@@ -3,7 +3,7 @@
 use super::Balancer;
 use crate::balance::requests::{AttemptKey, NodeChoice, Reach, RequestKey};
 use crate::balance::retry::TimeLeft;
-use crate::balance::spec::overload::Rung;
+use crate::balance::spec::overload::DegradeLevel;
 use crate::balance::spec::retry::ATTEMPTS_MAX;
 use crate::balance::spec::route::Degrading;
 use crate::balance::timer::Timer;
@@ -58,7 +58,7 @@ impl Balancer {
 
     fn choose_hedge(&mut self, key: RequestKey, late: NodeId) -> Result<NodeChoice, NoHedge> {
         if self.overload.drops_hedges(self.requests[key].route) {
-            self.requests.mark_degraded(key, Rung::Hedges);
+            self.requests.mark_degraded(key, DegradeLevel::Hedges);
             return Err(NoHedge::Degraded);
         }
         let state = &self.requests[key];

@@ -35,7 +35,7 @@ use super::retry::Retries;
 use super::routing::Router;
 use super::scaling::ScalingGroups;
 use super::spec::config::Config;
-use super::spec::overload::Rung;
+use super::spec::overload::DegradeLevel;
 use super::strategies::Strategies;
 use super::strategy::{Strategy, StrategySpec};
 use super::timer::Timers;
@@ -238,9 +238,9 @@ impl Balancer {
         self.overload.saturation(route)
     }
 
-    /// Returns the rung of a route; [`Rung::Calm`] where there is no ladder.
+    /// Returns the rung of a route; [`DegradeLevel::Calm`] where there is no ladder.
     #[must_use]
-    pub fn rung(&self, route: RouteId) -> Rung {
+    pub fn degrade_level(&self, route: RouteId) -> DegradeLevel {
         self.overload.level(route)
     }
 

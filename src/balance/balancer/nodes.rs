@@ -1,14 +1,14 @@
 //! Nodes are watched: how attempts end, probes, ejections, rests and returns.
 
 use super::Balancer;
-use crate::balance::fleet::health::{Change, Verdict};
+use crate::balance::fleet::health::{Change, ProbeVerdict};
 use crate::balance::fleet::node::Trial;
 use crate::balance::health::{Says, says};
 use crate::balance::requests::AttemptKey;
 use crate::balance::timer::Timer;
 use crate::balance::vocabulary::action::Action;
 use crate::balance::vocabulary::event::{Cause, Event};
-use crate::balance::vocabulary::outcome::{End, Failure, ProbeResult, Stage};
+use crate::balance::vocabulary::outcome::{End, Failure, ProbeResult, TimeoutStage};
 use crate::balance::vocabulary::state::NodeState;
 use crate::unit::{ClassId, NodeId, Span};
 
@@ -39,7 +39,7 @@ impl Balancer {
             self.eject_outlier(node, cause);
         }
         if says == Says::Bad
-            && end == End::TimedOut(Stage::FirstToken)
+            && end == End::TimedOut(TimeoutStage::FirstToken)
             && self.health.is_silent(&self.fleet, node, dispatched)
         {
             let cause = Cause::Silent(now.since(dispatched));
@@ -56,7 +56,7 @@ impl Balancer {
         if end == End::RateLimited || (busy && retry_after.is_some()) {
             let change =
                 self.fleet.with_health(node, |health| health.limit(now, retry_after, busy));
-            self.rest(node, change);
+            self.cool_down(node, change);
         } else if says == Says::Bad {
             let enough = self.fleet.with_health(node, |health| health.blame(&settings));
             if enough || half_open {
@@ -115,7 +115,7 @@ impl Balancer {
     }
 
     /// Declares that a node rests, and sets the timer for its end.
-    fn rest(&mut self, node: NodeId, change: Option<Change>) {
+    fn cool_down(&mut self, node: NodeId, change: Option<Change>) {
         if let Some(change) = change {
             self.declare_state(node, change);
             self.timers.at(self.fleet.node(node).health.until, Timer::CooldownOver(node));
@@ -133,7 +133,7 @@ impl Balancer {
         let change = self
             .fleet
             .with_health(node, |health| health.eject(now, (&settings, draw), by_probes, cause));
-        self.rest(node, Some(change));
+        self.cool_down(node, Some(change));
     }
 
     /// Ejects a node that is up for this cause, if there is one.
@@ -147,7 +147,7 @@ impl Balancer {
     fn rest_credential(&mut self, node: NodeId, base: Span) {
         let now = self.now;
         let change = self.fleet.with_health(node, |health| health.refused(now, base));
-        self.rest(node, change);
+        self.cool_down(node, change);
         let (refusals, until) = self.fleet.node(node).health.refusal();
         let mut from = 0;
         while let Some(other) = self.fleet.next_of_credential(node, from) {
@@ -155,14 +155,14 @@ impl Balancer {
             let change = self
                 .fleet
                 .with_health(other, |health| health.refused_elsewhere(now, refusals, until));
-            self.rest(other, change);
+            self.cool_down(other, change);
         }
     }
 
     /// The time of a node's ejection or rest may be over.
     pub(super) fn on_cooldown_over(&mut self, node: NodeId) {
         let now = self.now;
-        match self.fleet.with_health(node, |health| health.rested(now)) {
+        match self.fleet.with_health(node, |health| health.on_cooldown_over(now)) {
             Some(change) => {
                 self.declare_state(node, change);
                 if change.1 == NodeState::Probing {
@@ -209,12 +209,12 @@ impl Balancer {
     pub(super) fn hear_probe(&mut self, node: NodeId, result: ProbeResult) {
         let (now, settings) = (self.now, *self.health.of(&self.fleet, node));
         match self.fleet.with_health(node, |health| health.probed(result, &settings)) {
-            Verdict::Eject => self.eject(node, true, None),
-            Verdict::Return => {
+            ProbeVerdict::Eject => self.eject(node, true, None),
+            ProbeVerdict::Return => {
                 let change = self.fleet.with_health(node, |health| health.come_back(now));
                 self.declare_state(node, change);
             }
-            Verdict::Nothing => {
+            ProbeVerdict::Nothing => {
                 if self.fleet.node(node).state() == NodeState::Probing {
                     self.timers.after(now, settings.probe_timeout, Timer::Reprobe(node));
                 }

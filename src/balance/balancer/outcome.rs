@@ -8,7 +8,9 @@ use crate::balance::spec::retry::ATTEMPTS_MAX;
 use crate::balance::timer::Timer;
 use crate::balance::vocabulary::action::Action;
 use crate::balance::vocabulary::event::{Event, Settled};
-use crate::balance::vocabulary::outcome::{Attempt, End, Failure, Fate, Reject, Stage, Usage};
+use crate::balance::vocabulary::outcome::{
+    Attempt, End, Failure, Fate, Reject, TimeoutStage, Usage,
+};
 use crate::unit::{NodeId, Ratio, RequestId, Span, Time, Tokens};
 
 /// What is known of an answer at the end of its request.
@@ -192,7 +194,7 @@ impl Balancer {
             job: request.job,
             hedge: by.is_some_and(|by| by.hedge),
             spent: state.spent,
-            touched: state.degraded_by,
+            degraded_by: state.degraded_by,
         }));
         if let Some(node) = node.filter(|_| fate == Fate::Completed) {
             let pool = self.fleet.node(node).home().0;
@@ -208,7 +210,7 @@ impl Balancer {
         match self.retries.time_left(self.now, &self.requests[key].request) {
             TimeLeft::Enough => return false,
             TimeLeft::TooLittle => self.reject(key, Reject::WaitedTooLong),
-            TimeLeft::None => self.settle(key, Fate::Failed(End::TimedOut(Stage::Total))),
+            TimeLeft::None => self.settle(key, Fate::Failed(End::TimedOut(TimeoutStage::Total))),
         }
         true
     }

@@ -5,12 +5,12 @@ use super::Balancer;
 use crate::balance::queue::{Place, WaitingRoom};
 use crate::balance::quota::PoolVerdict;
 use crate::balance::requests::{AttemptState, NodeChoice, Phase, Reach, RequestKey};
-use crate::balance::spec::overload::Rung;
+use crate::balance::spec::overload::DegradeLevel;
 use crate::balance::spec::route::Degrading;
 use crate::balance::strategy::{DispatchFacts, Fact, PickContext};
 use crate::balance::timer::Timer;
 use crate::balance::vocabulary::action::{Action, Together};
-use crate::balance::vocabulary::event::{Event, Kind};
+use crate::balance::vocabulary::event::{AttemptKind, Event};
 use crate::balance::vocabulary::outcome::{Attempt, Fate, Reject};
 use crate::unit::{PoolId, Span, Tokens};
 
@@ -79,7 +79,7 @@ impl Balancer {
         }
         let left = self.overload.queue_share(waits.route);
         if left.is_some() {
-            self.requests.mark_degraded(key, Rung::Queue);
+            self.requests.mark_degraded(key, DegradeLevel::Queue);
         }
         // What is left of its route's places first, then those of the whole room.
         for left in left.map(Some).into_iter().chain([None]) {
@@ -339,9 +339,9 @@ impl Balancer {
         let state = &self.requests[key];
         let (class, prompt, ordinal) = (state.request.class, state.request.prompt, state.attempts);
         let kind = match (state.phase, ordinal) {
-            (Phase::InFlight(_), _) => Kind::Hedge,
-            (_, 0) => Kind::First,
-            _ => Kind::Retry,
+            (Phase::InFlight(_), _) => AttemptKind::Hedge,
+            (_, 0) => AttemptKind::First,
+            _ => AttemptKind::Retry,
         };
         let degraded = moved || self.router.pools(state.lane).1.contains(&why.pool);
         let first = self.router.first_eligible(state.lane);
@@ -361,7 +361,7 @@ impl Balancer {
             closing: None,
             spilled: !degraded && first != Some((why.pool, why.tier)),
             degraded,
-            hedge: kind == Kind::Hedge,
+            hedge: kind == AttemptKind::Hedge,
             in_flight_at_dispatch: there.ledger.requests,
         });
         let state = &self.requests[key];
@@ -372,19 +372,19 @@ impl Balancer {
             attempt,
             node,
             class,
-            kind: if ordinal > 0 && ordinal == state.step { Kind::Escalation } else { kind },
-            after: state.last.filter(|_| kind == Kind::Retry),
+            kind: if ordinal > 0 && ordinal == state.step { AttemptKind::Escalation } else { kind },
+            after: state.last.filter(|_| kind == AttemptKind::Retry),
             arrived: state.request.arrived,
             queued: before.is_queued(),
             why,
             resumed,
         });
-        if kind == Kind::First {
+        if kind == AttemptKind::First {
             self.retries.hedging_mut().on_first_attempt(prompt);
         }
         // Those of a batch are one job of their node, and what hedges have is no hedge again. Where a
         // hedge is due before the first token is, few ever need the second timer.
-        let hedges = kind != Kind::Hedge && batch.is_none();
+        let hedges = kind != AttemptKind::Hedge && batch.is_none();
         if !(hedges && self.time_hedge(this, why.pool)) {
             self.time_first_token(this);
         }
@@ -402,7 +402,7 @@ impl Balancer {
         if let Some(most) = self.overload.clamp(route)
             && self.requests.clamp(key, most)
         {
-            self.requests.mark_degraded(key, Rung::Clamp);
+            self.requests.mark_degraded(key, DegradeLevel::Clamp);
         }
         let (own, cheap) = self.router.pools(lane);
         let moved = match self.overload.cheaper(route, self.router.spec(route)) {
@@ -411,7 +411,7 @@ impl Balancer {
             _ => false,
         };
         if moved {
-            self.requests.mark_degraded(key, Rung::Cheaper);
+            self.requests.mark_degraded(key, DegradeLevel::Cheaper);
         }
         moved
     }

@@ -23,7 +23,7 @@ use crate::balance::requests::AttemptState;
 use crate::balance::spec::config::Config;
 use crate::balance::spec::limiter::{LIMITER_WINDOW_MIN, LimiterLaw, LimiterSpec};
 use crate::balance::vocabulary::event::LimitCause;
-use crate::balance::vocabulary::outcome::{End, Failure, Stage};
+use crate::balance::vocabulary::outcome::{End, Failure, TimeoutStage};
 use crate::unit::{NodeId, PoolId, Ratio, Time};
 
 /// Answers that `long` is the mean of, about.
@@ -225,9 +225,8 @@ impl Limiters {
         let limiter = self.limiter(attempt.node)?;
         let presses = match end {
             End::RateLimited | End::Failed(Failure::Overloaded) => true,
-            End::TimedOut(Stage::FirstToken | Stage::Total) | End::Failed(Failure::Stalled) => {
-                attempt.first_token.is_none()
-            }
+            End::TimedOut(TimeoutStage::FirstToken | TimeoutStage::Total)
+            | End::Failed(Failure::Stalled) => attempt.first_token.is_none(),
             End::Done | End::Failed(_) | End::Cancelled | End::Outrun => false,
         };
         (presses && limiter.press(now, attempt.dispatched))

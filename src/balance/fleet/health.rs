@@ -21,7 +21,7 @@ const SUCCESS_MIN: f64 = 0.01;
 
 /// The health of one node.
 #[derive(Clone, Debug)]
-pub(in crate::balance) struct Health {
+pub(in crate::balance) struct NodeHealth {
     state: NodeState,
     /// Blamed failures in a row.
     failures: u32,
@@ -48,9 +48,9 @@ pub(in crate::balance) struct Health {
     no_tokens: u32,
 }
 
-impl Default for Health {
-    fn default() -> Health {
-        Health {
+impl Default for NodeHealth {
+    fn default() -> NodeHealth {
+        NodeHealth {
             state: NodeState::Up,
             failures: 0,
             ejections: 0,
@@ -73,7 +73,7 @@ impl Default for Health {
 /// A change of state to be declared.
 pub(in crate::balance) type Change = (NodeState, NodeState, Cause);
 
-impl Health {
+impl NodeHealth {
     pub(in crate::balance) const fn state(&self) -> NodeState {
         self.state
     }
@@ -138,7 +138,8 @@ impl Health {
         }
         self.refusals = self.refusals.saturating_add(1);
         self.until = self.until.max(now + pause);
-        (self.state == NodeState::Up).then(|| self.go(NodeState::Limited, Cause::Credential(pause)))
+        (self.state == NodeState::Up)
+            .then(|| self.go(NodeState::CoolingDown, Cause::Credential(pause)))
     }
 
     /// Returns how often in a row the credential was refused, and until when the node rests.
@@ -160,7 +161,8 @@ impl Health {
         self.refusals = self.refusals.max(refusals);
         self.until = self.until.max(until);
         let pause = self.until.since(now);
-        (self.state == NodeState::Up).then(|| self.go(NodeState::Limited, Cause::Credential(pause)))
+        (self.state == NodeState::Up)
+            .then(|| self.go(NodeState::CoolingDown, Cause::Credential(pause)))
     }
 
     /// Ejects the node for a time that doubles with every ejection; `draw` is its jitter.
@@ -175,7 +177,7 @@ impl Health {
         if now.since(self.back_at) > settings.eject_cap && self.state == NodeState::Up {
             self.ejections = 0;
         }
-        let time = settings.rest(self.ejections, draw);
+        let time = settings.ejection_time(self.ejections, draw);
         self.ejections += 1;
         // A later failure never brings an ejection's end forward.
         self.until = self.until.max(now + time);
@@ -199,9 +201,9 @@ impl Health {
             NodeState::Up => {
                 self.until = self.until.max(now + pause);
                 let cause = if busy { Cause::Busy(pause) } else { Cause::RateLimited(pause) };
-                Some(self.go(NodeState::Limited, cause))
+                Some(self.go(NodeState::CoolingDown, cause))
             }
-            NodeState::Limited => {
+            NodeState::CoolingDown => {
                 self.until = self.until.max(now + pause);
                 None
             }
@@ -210,12 +212,12 @@ impl Health {
     }
 
     /// The time of an ejection or limit is over, if `now` has reached it.
-    pub(in crate::balance) fn rested(&mut self, now: Time) -> Option<Change> {
+    pub(in crate::balance) fn on_cooldown_over(&mut self, now: Time) -> Option<Change> {
         if now < self.until {
             return None;
         }
         match self.state {
-            NodeState::Limited => Some(self.go(NodeState::Up, Cause::LimitOver)),
+            NodeState::CoolingDown => Some(self.go(NodeState::Up, Cause::LimitOver)),
             NodeState::Ejected => {
                 // Answers to probes of before the ejection prove nothing.
                 self.good_probes = 0;
@@ -239,7 +241,7 @@ impl Health {
         &mut self,
         result: ProbeResult,
         settings: &HealthSettings,
-    ) -> Verdict {
+    ) -> ProbeVerdict {
         self.probing = false;
         if self.generating && self.state.is_in_service() {
             // A node may say it is well and not be: good answers to the one kind of probe do not make up
@@ -249,29 +251,29 @@ impl Health {
                 ProbeResult::Failed(_) => self.no_tokens.saturating_add(1),
             };
             let sick = self.state == NodeState::Up && self.no_tokens >= NO_TOKENS_MAX;
-            return if sick { Verdict::Eject } else { Verdict::Nothing };
+            return if sick { ProbeVerdict::Eject } else { ProbeVerdict::Nothing };
         }
         match (result, self.state) {
             (ProbeResult::Healthy, state) => {
                 self.bad_probes = 0;
                 self.good_probes = self.good_probes.saturating_add(1);
                 if state == NodeState::Probing && self.good_probes >= settings.rise {
-                    Verdict::Return
+                    ProbeVerdict::Return
                 } else {
-                    Verdict::Nothing
+                    ProbeVerdict::Nothing
                 }
             }
             (ProbeResult::Failed(_), NodeState::Probing) => {
                 self.bad_probes = self.bad_probes.saturating_add(1);
-                Verdict::Eject
+                ProbeVerdict::Eject
             }
             (ProbeResult::Failed(_), state) => {
                 self.good_probes = 0;
                 self.bad_probes = self.bad_probes.saturating_add(1);
                 if state == NodeState::Up && self.bad_probes >= settings.fall {
-                    Verdict::Eject
+                    ProbeVerdict::Eject
                 } else {
-                    Verdict::Nothing
+                    ProbeVerdict::Nothing
                 }
             }
         }
@@ -319,7 +321,7 @@ impl Health {
         self.probing = false;
         if to == NodeState::Starting {
             // A new process has no past.
-            *self = Health { state: self.state, probe: self.probe, ..Health::default() };
+            *self = NodeHealth { state: self.state, probe: self.probe, ..NodeHealth::default() };
         }
         self.until = self.until.min(now);
         self.go(to, Cause::Scaled)
@@ -349,7 +351,7 @@ impl Health {
 
 /// What should follow the answer to a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::balance) enum Verdict {
+pub(in crate::balance) enum ProbeVerdict {
     Nothing,
     Eject,
     Return,

@@ -11,7 +11,7 @@ pub(super) mod ledger;
 pub(super) mod node;
 pub(super) mod reports;
 
-pub(in crate::balance) use health::Health;
+pub(in crate::balance) use health::NodeHealth;
 pub(in crate::balance) use ledger::Held;
 pub use ledger::Ledger;
 pub use node::Node;
@@ -20,16 +20,16 @@ pub use reports::Load;
 
 use super::quota::limits::Quota;
 use super::spec::node::{NodeSpec, Tier};
-use super::spec::view::{Signal, View};
+use super::spec::view::{ReportFreshness, Signal};
 use super::vocabulary::input::{NodeReport, PeerLoad, PeerNode};
 use super::vocabulary::state::NodeState;
 use crate::unit::{NodeId, PeerId, PoolId, Ratio, Span, Time, Tokens};
 use node::CLOSED;
-use reports::Hearsay;
+use reports::LoadReports;
 
 /// The nodes of one tier of one pool.
 #[derive(Clone, Debug, Default)]
-pub(in crate::balance) struct Group {
+pub(in crate::balance) struct TierGroup {
     /// In file order; a node's seat never changes.
     members: Vec<NodeId>,
     /// Those that may be given work now, in no particular order.
@@ -59,10 +59,10 @@ pub(in crate::balance) const UNLIMITED: u64 = 1 << 40;
 #[derive(Clone, Debug)]
 pub struct Fleet {
     nodes: Vec<Node>,
-    groups: Vec<[Group; 3]>,
+    groups: Vec<[TierGroup; 3]>,
     /// What others say of the nodes' load.
-    hearsay: Hearsay,
-    view: View,
+    load_reports: LoadReports,
+    view: ReportFreshness,
     /// Rises whenever a node changes state, joins, or is configured anew.
     health_generation: u64,
     /// By node, where limits a minute are kept here; empty where not.
@@ -85,13 +85,13 @@ impl Fleet {
     /// If a node names a pool that does not exist or has weight zero.
     #[must_use]
     pub fn new(pools: usize, specs: Vec<NodeSpec>) -> Fleet {
-        let (groups, hearsay) = (Vec::new(), Hearsay::default());
+        let (groups, load_reports) = (Vec::new(), LoadReports::default());
         let nodes = Vec::with_capacity(specs.len());
         let mut fleet = Fleet {
             nodes,
             groups,
-            hearsay,
-            view: View::default(),
+            load_reports,
+            view: ReportFreshness::default(),
             health_generation: 0,
             quotas: Vec::new(),
             panic: Vec::new(),
@@ -126,7 +126,7 @@ impl Fleet {
             prices: spec.prices,
             spec: Box::new(spec),
             ledger: Ledger::default(),
-            health: Health::default(),
+            health: NodeHealth::default(),
             seat,
             open_at: CLOSED,
             capacity: 0,
@@ -361,7 +361,7 @@ impl Fleet {
     }
 
     /// Says how long it believes what it is told.
-    pub(in crate::balance) const fn set_view(&mut self, view: View) {
+    pub(in crate::balance) const fn set_view(&mut self, view: ReportFreshness) {
         self.view = view;
     }
 
@@ -371,7 +371,7 @@ impl Fleet {
         if let Some(quota) = self.quotas.get_mut(id.index()) {
             quota.hear(now, report.requests_left, report.tokens_left);
         }
-        self.hearsay.hear_report(id, now, report, own);
+        self.load_reports.hear_report(id, now, report, own);
     }
 
     /// Remembers what a peer has in flight. Returns the number of its word and when it counts no
@@ -382,37 +382,37 @@ impl Fleet {
         now: Time,
         load: PeerLoad,
     ) -> Option<(u32, Time)> {
-        let (number, at) = self.hearsay.hear_peer(peer, now, load, self.nodes.len())?;
+        let (number, at) = self.load_reports.hear_peer(peer, now, load, self.nodes.len())?;
         Some((number, at + self.view.peers_fresh))
     }
 
     /// Returns what was heard, for the parts that date it.
-    pub(in crate::balance) const fn hearsay(&self) -> &Hearsay {
-        &self.hearsay
+    pub(in crate::balance) const fn load_reports(&self) -> &LoadReports {
+        &self.load_reports
     }
 
     /// A peer has been silent for too long.
     pub(in crate::balance) fn silence(&mut self, peer: PeerId) {
-        self.hearsay.silence(peer);
+        self.load_reports.silence(peer);
     }
 
-    /// Returns what a node last said of itself, unless that is too old; see [`View`].
+    /// Returns what a node last said of itself, unless that is too old; see [`ReportFreshness`].
     #[must_use]
     pub fn report(&self, id: NodeId, now: Time) -> Option<&NodeReport> {
-        self.hearsay.report(id, now, self.view.reports_fresh)
+        self.load_reports.report(id, now, self.view.reports_fresh)
     }
 
     /// Returns what is in flight on a node: the own ledger and what fresh peers tell.
     #[must_use]
     pub fn load(&self, id: NodeId) -> Load {
-        self.hearsay.load(id, &self.node(id).ledger)
+        self.load_reports.load(id, &self.node(id).ledger)
     }
 
     /// Returns the requests on a node as a signal has them.
     #[must_use]
     pub fn requests(&self, signal: Signal, id: NodeId, now: Time) -> u64 {
         let ledger = &self.node(id).ledger;
-        self.hearsay.requests(signal, id, ledger, now, self.view.reports_fresh)
+        self.load_reports.requests(signal, id, ledger, now, self.view.reports_fresh)
     }
 
     /// Returns what is in flight, for peers: nodes without anything are left out. Cost: all nodes.
@@ -432,7 +432,7 @@ impl Fleet {
     pub(in crate::balance) fn with_health<T>(
         &mut self,
         id: NodeId,
-        change: impl FnOnce(&mut Health) -> T,
+        change: impl FnOnce(&mut NodeHealth) -> T,
     ) -> T {
         let node = &mut self.nodes[id.index()];
         let before = node.state();
@@ -482,13 +482,13 @@ impl Fleet {
         members.fold((0, 0), |(size, out), &member| match self.node(member).state() {
             NodeState::Gone | NodeState::Off | NodeState::Starting => (size, out),
             NodeState::Ejected | NodeState::Probing => (size + 1, out + 1),
-            NodeState::Up | NodeState::Limited | NodeState::Draining => (size + 1, out),
+            NodeState::Up | NodeState::CoolingDown | NodeState::Draining => (size + 1, out),
         })
     }
 
     /// Returns when the first of the nodes that rest may be back, if any rests.
     pub(in crate::balance) fn first_back(&self) -> Option<Time> {
-        let rests = |state: NodeState| state == NodeState::Limited || state.is_ejected();
+        let rests = |state: NodeState| state == NodeState::CoolingDown || state.is_ejected();
         self.nodes.iter().filter(|node| rests(node.state())).map(Node::rests_until).min()
     }
 
@@ -558,7 +558,7 @@ impl Fleet {
     ) -> Held {
         let ledger = &mut self.nodes[id.index()].ledger;
         let held = ledger.start(prompt, expected_output);
-        self.hearsay.changed(id, now, ledger.requests);
+        self.load_reports.changed(id, now, ledger.requests);
         self.group(id).in_flight += 1;
         self.refresh(id);
         held
@@ -583,13 +583,13 @@ impl Fleet {
         let was_open = self.is_open(id);
         let ledger = &mut self.nodes[id.index()].ledger;
         ledger.end(held);
-        self.hearsay.changed(id, now, ledger.requests);
+        self.load_reports.changed(id, now, ledger.requests);
         self.group(id).in_flight -= 1;
         self.refresh(id);
         self.freed |= !was_open && self.is_open(id);
     }
 
-    fn group(&mut self, id: NodeId) -> &mut Group {
+    fn group(&mut self, id: NodeId) -> &mut TierGroup {
         let (pool, tier) = self.nodes[id.index()].home;
         &mut self.groups[pool.index()][tier as usize]
     }

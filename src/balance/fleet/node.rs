@@ -1,6 +1,6 @@
 //! A node of the running fleet.
 
-use super::health::Health;
+use super::health::NodeHealth;
 use super::ledger::Ledger;
 use crate::balance::spec::node::{NodeSpec, Prices, Tier};
 use crate::balance::vocabulary::state::NodeState;
@@ -35,7 +35,7 @@ pub struct Node {
     /// What this balancer has in flight on it.
     pub ledger: Ledger,
     /// Its health.
-    pub(in crate::balance) health: Health,
+    pub(in crate::balance) health: NodeHealth,
     /// Its index among the members of its tier.
     pub seat: u32,
     /// Its index in the open set, or `CLOSED`.

@@ -1,10 +1,10 @@
-//! Hearsay: what other balancers and the nodes themselves say of load, and how far it is believed.
+//! LoadReports: what other balancers and the nodes themselves say of load, and how far it is believed.
 //!
 //! A balancer that is one of several sees only its own requests. Peers send what they have in
 //! flight on each node (state, not changes: a lost word heals with the next one); it is added to
 //! the own ledger. Nodes report what they work on, whoever sent it; a report is old when it comes,
 //! so it may be fused with the own ledger: `reported + own dispatched since - own finished since`.
-//! What is older than the [`View`] allows counts as absent: unknown is not zero. Nothing here is
+//! What is older than the [`ReportFreshness`] allows counts as absent: unknown is not zero. Nothing here is
 //! ever written to the ledger, and where nobody tells anything nothing is stored or computed.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -57,7 +57,7 @@ struct Peer {
 
 /// Everything a balancer was told of load by others.
 #[derive(Clone, Debug, Default)]
-pub(in crate::balance) struct Hearsay {
+pub(in crate::balance) struct LoadReports {
     /// By node; empty until a node reports.
     reports: Vec<Option<Box<Reported>>>,
     /// Sums over fresh peers, by node; empty until a peer speaks.
@@ -65,7 +65,7 @@ pub(in crate::balance) struct Hearsay {
     peers: BTreeMap<PeerId, Peer>,
 }
 
-impl Hearsay {
+impl LoadReports {
     /// Adds what peers have in flight on a node to the own ledger.
     pub(in crate::balance) fn load(&self, node: NodeId, ledger: &Ledger) -> Load {
         let own = Load {
@@ -266,31 +266,32 @@ mod tests {
 
     #[test]
     fn a_peer_counts_once_and_until_it_is_silent() {
-        let mut hearsay = Hearsay::default();
-        let of = |hearsay: &Hearsay, node| hearsay.load(NodeId(node), &ledger(1)).requests;
-        assert_eq!(of(&hearsay, 0), 1, "nobody spoke");
-        let first = hearsay.hear_peer(PeerId(1), at(1), word(0, &[(0, 5), (2, 7)]), 3);
-        hearsay.hear_peer(PeerId(2), at(1), word(0, &[(2, 1)]), 3);
-        assert_eq!((of(&hearsay, 0), of(&hearsay, 1), of(&hearsay, 2)), (6, 1, 9));
-        hearsay.hear_peer(PeerId(1), at(2), word(0, &[(1, 2)]), 3);
-        assert_eq!((of(&hearsay, 0), of(&hearsay, 1), of(&hearsay, 2)), (1, 3, 2));
+        let mut load_reports = LoadReports::default();
+        let of =
+            |load_reports: &LoadReports, node| load_reports.load(NodeId(node), &ledger(1)).requests;
+        assert_eq!(of(&load_reports, 0), 1, "nobody spoke");
+        let first = load_reports.hear_peer(PeerId(1), at(1), word(0, &[(0, 5), (2, 7)]), 3);
+        load_reports.hear_peer(PeerId(2), at(1), word(0, &[(2, 1)]), 3);
+        assert_eq!((of(&load_reports, 0), of(&load_reports, 1), of(&load_reports, 2)), (6, 1, 9));
+        load_reports.hear_peer(PeerId(1), at(2), word(0, &[(1, 2)]), 3);
+        assert_eq!((of(&load_reports, 0), of(&load_reports, 1), of(&load_reports, 2)), (1, 3, 2));
         let (number, _) = first.expect("it is news");
-        assert!(!hearsay.is_last_word(PeerId(1), number), "it spoke again");
+        assert!(!load_reports.is_last_word(PeerId(1), number), "it spoke again");
         let old = PeerLoad { age: Span::from_secs(2), ..word(0, &[(0, 9)]) };
-        assert_eq!(hearsay.hear_peer(PeerId(1), at(3), old, 3), None, "a word overtaken");
-        hearsay.silence(PeerId(1));
-        assert_eq!((of(&hearsay, 1), of(&hearsay, 2)), (1, 2));
-        assert!(hearsay.adds_up());
+        assert_eq!(load_reports.hear_peer(PeerId(1), at(3), old, 3), None, "a word overtaken");
+        load_reports.silence(PeerId(1));
+        assert_eq!((of(&load_reports, 1), of(&load_reports, 2)), (1, 2));
+        assert!(load_reports.adds_up());
     }
 
     #[test]
     fn a_peer_that_talks_nonsense_is_believed_where_it_makes_sense() {
-        let mut hearsay = Hearsay::default();
+        let mut load_reports = LoadReports::default();
         let nonsense = word(0, &[(1, u32::MAX), (1, 4), (0, 4), (2, 1), (99, 1)]);
         for peer in 0..100 {
-            hearsay.hear_peer(PeerId(peer), at(1), nonsense.clone(), 3);
+            load_reports.hear_peer(PeerId(peer), at(1), nonsense.clone(), 3);
         }
-        let load = |node| hearsay.load(NodeId(node), &ledger(0));
+        let load = |node| load_reports.load(NodeId(node), &ledger(0));
         assert_eq!(load(0).requests, 0);
         assert_eq!(load(1).requests, 100 * u64::from(u32::MAX));
         assert_eq!((load(2).requests, load(2).output), (100, Tokens(100 << 40)));
@@ -298,7 +299,7 @@ mod tests {
 
     #[test]
     fn fused_is_the_report_and_what_was_done_since_it_was_true() {
-        let mut hearsay = Hearsay::default();
+        let mut load_reports = LoadReports::default();
         let node = NodeId(1);
         let say = |age, running| NodeReport {
             age: Span::from_secs(age),
@@ -306,34 +307,38 @@ mod tests {
             waiting: 1,
             ..NodeReport::default()
         };
-        let requests = |hearsay: &Hearsay, signal, own, now| {
-            hearsay.requests(signal, node, &ledger(own), at(now), FRESH)
+        let requests = |load_reports: &LoadReports, signal, own, now| {
+            load_reports.requests(signal, node, &ledger(own), at(now), FRESH)
         };
-        assert_eq!(requests(&hearsay, Signal::Fused, 4, 1), 4, "unknown is not zero");
-        hearsay.hear_report(node, at(10), say(0, 20), 4);
-        assert_eq!(requests(&hearsay, Signal::Reported, 4, 10), 21);
-        assert_eq!(requests(&hearsay, Signal::Fused, 4, 10), 21);
+        assert_eq!(requests(&load_reports, Signal::Fused, 4, 1), 4, "unknown is not zero");
+        load_reports.hear_report(node, at(10), say(0, 20), 4);
+        assert_eq!(requests(&load_reports, Signal::Reported, 4, 10), 21);
+        assert_eq!(requests(&load_reports, Signal::Fused, 4, 10), 21);
         for (now, own) in [(11, 5), (12, 6), (13, 5), (14, 6)] {
-            hearsay.changed(node, at(now), own);
+            load_reports.changed(node, at(now), own);
         }
-        assert_eq!(requests(&hearsay, Signal::Fused, 6, 14), 23, "two more since");
-        hearsay.hear_report(node, at(15), say(3, 30), 6);
-        assert_eq!(requests(&hearsay, Signal::Fused, 6, 15), 31, "one gone, one more since 12");
-        assert_eq!(requests(&hearsay, Signal::Fused, 0, 15), 25);
-        assert_eq!(requests(&hearsay, Signal::Fused, 7, 22), 32);
-        assert_eq!(requests(&hearsay, Signal::Fused, 7, 23), 7, "too old");
-        hearsay.hear_report(node, at(23), say(20, 0), 6);
-        assert_eq!(requests(&hearsay, Signal::Reported, 6, 20), 31, "an older one is no news");
+        assert_eq!(requests(&load_reports, Signal::Fused, 6, 14), 23, "two more since");
+        load_reports.hear_report(node, at(15), say(3, 30), 6);
+        assert_eq!(
+            requests(&load_reports, Signal::Fused, 6, 15),
+            31,
+            "one gone, one more since 12"
+        );
+        assert_eq!(requests(&load_reports, Signal::Fused, 0, 15), 25);
+        assert_eq!(requests(&load_reports, Signal::Fused, 7, 22), 32);
+        assert_eq!(requests(&load_reports, Signal::Fused, 7, 23), 7, "too old");
+        load_reports.hear_report(node, at(23), say(20, 0), 6);
+        assert_eq!(requests(&load_reports, Signal::Reported, 6, 20), 31, "an older one is no news");
     }
 
     #[test]
     fn memory_of_changes_is_bounded() {
-        let mut hearsay = Hearsay::default();
-        hearsay.hear_report(NodeId(0), at(0), NodeReport::default(), 0);
+        let mut load_reports = LoadReports::default();
+        load_reports.hear_report(NodeId(0), at(0), NodeReport::default(), 0);
         for own in 1..=2 * CHANGES_MAX as u32 {
-            hearsay.changed(NodeId(0), at(1), own);
+            load_reports.changed(NodeId(0), at(1), own);
         }
-        let kept = hearsay.reports[0].as_ref().expect("it reported");
+        let kept = load_reports.reports[0].as_ref().expect("it reported");
         assert_eq!((kept.since.len(), kept.own_then), (CHANGES_MAX, CHANGES_MAX as u32));
     }
 }

@@ -39,7 +39,7 @@ use super::fleet::node::Trial;
 use super::spec::config::Config;
 use super::spec::health::{Generate, HealthSettings};
 use super::vocabulary::event::Cause;
-use super::vocabulary::outcome::{End, Failure, Stage};
+use super::vocabulary::outcome::{End, Failure, TimeoutStage};
 use super::vocabulary::state::NodeState;
 use crate::rng::Rng;
 use crate::unit::{ClassId, NodeId, PoolId, Ratio, Span, Time};
@@ -74,7 +74,7 @@ pub(super) enum Says {
 /// that the node came back ill.
 pub(super) fn says(end: End, back: bool) -> Says {
     match end {
-        End::Cancelled | End::TimedOut(Stage::Total) | End::Outrun => Says::Nothing,
+        End::Cancelled | End::TimedOut(TimeoutStage::Total) | End::Outrun => Says::Nothing,
         End::Done => Says::Good,
         end if end.blames_node() && back => Says::Bad,
         _ => Says::Neither,
@@ -281,7 +281,7 @@ mod tests {
 
     #[test]
     fn what_a_client_or_another_node_did_says_nothing_of_a_node() {
-        for end in [End::Cancelled, End::Outrun, End::TimedOut(Stage::Total)] {
+        for end in [End::Cancelled, End::Outrun, End::TimedOut(TimeoutStage::Total)] {
             assert_eq!(says(end, true), Says::Nothing);
         }
         assert_eq!(says(End::Failed(Failure::Reset), true), Says::Bad);

@@ -1,4 +1,4 @@
-//! Outlier detection: a node that is worse than its peers, although it never fails often enough in a
+//! OutlierSettings detection: a node that is worse than its peers, although it never fails often enough in a
 //! row to be ejected for that: a gray failure.
 //!
 //! Windows of the last requests of a node, not of time, since an LLM node seldom answers a hundred
@@ -9,7 +9,7 @@
 //! pool and tier; those with few requests count for nothing (as in Envoy's detector, whose rule is one
 //! of standard deviations). It only says who is an outlier; the health checker ejects.
 
-use crate::balance::spec::health::{Outlier, PEERS_SLOW, PEERS_SUCCESS, WINDOW_MAX};
+use crate::balance::spec::health::{OutlierSettings, PEERS_SLOW, PEERS_SUCCESS, WINDOW_MAX};
 use crate::balance::spec::node::Tier;
 use crate::balance::vocabulary::event::Cause;
 use crate::unit::{ClassId, NodeId, PoolId, Ratio, Span};
@@ -68,7 +68,7 @@ impl Sums {
     }
 
     /// Changes a window and keeps the sums true.
-    fn push(&mut self, bits: &mut Bits, yes: bool, settings: &Outlier) {
+    fn push(&mut self, bits: &mut Bits, yes: bool, settings: &OutlierSettings) {
         self.take(*bits, settings.volume);
         bits.push(yes, settings.window);
         self.add(*bits, settings.volume);
@@ -85,7 +85,7 @@ impl Sums {
 #[derive(Debug)]
 pub(in crate::balance) struct Detector {
     /// By pool; `None` where nobody is looked for.
-    settings: Vec<Option<Outlier>>,
+    settings: Vec<Option<OutlierSettings>>,
     /// By node: answers that were good, first tokens that were slow.
     windows: Vec<[Bits; 2]>,
     sums: Vec<[[Sums; 2]; 3]>,
@@ -95,7 +95,7 @@ pub(in crate::balance) struct Detector {
 
 impl Detector {
     /// A detector of what is asked for by pool; it is off where no pool asks.
-    pub(super) fn new(mut settings: Vec<Option<Outlier>>) -> Detector {
+    pub(super) fn new(mut settings: Vec<Option<OutlierSettings>>) -> Detector {
         if settings.iter().all(Option::is_none) {
             settings.clear();
         }
@@ -181,7 +181,8 @@ impl Detector {
     /// The node has left service: what it did before says nothing of what it does afterwards, nor of
     /// its peers.
     pub(in crate::balance) fn forget(&mut self, node: NodeId, (pool, tier): (PoolId, Tier)) {
-        let Some(Some(Outlier { volume, .. })) = self.settings.get(pool.index()).copied() else {
+        let Some(Some(OutlierSettings { volume, .. })) = self.settings.get(pool.index()).copied()
+        else {
             return;
         };
         let windows = std::mem::take(self.window(node));
@@ -212,7 +213,7 @@ mod tests {
     /// Requests that the first of eight nodes gets until it is found out; peers fail `base` of theirs.
     fn found(p: f64, base: f64, seed: u64, most: u32) -> Option<u32> {
         let mut rng = Rng::stream(seed, "test");
-        let mut detector = Detector::new(vec![Some(Outlier::default())]);
+        let mut detector = Detector::new(vec![Some(OutlierSettings::default())]);
         for count in 1..=most {
             for node in 0..8 {
                 let fails = if node == 0 { p } else { base };
@@ -254,7 +255,7 @@ mod tests {
 
     #[test]
     fn few_peers_or_few_requests_prove_nothing() {
-        let mut detector = Detector::new(vec![Some(Outlier::default())]);
+        let mut detector = Detector::new(vec![Some(OutlierSettings::default())]);
         for _ in 0..100 {
             for node in 0..u32::from(PEERS_SUCCESS as u16) {
                 assert_eq!(
@@ -276,7 +277,8 @@ mod tests {
     fn slow_first_tokens_are_found_against_peers() {
         for (share, most) in [(0.3, 120), (0.6, 40), (1.0, 25)] {
             let mut rng = Rng::stream(5, "test");
-            let settings = Outlier { slow: Some(Ratio(3_000_000)), ..Outlier::default() };
+            let settings =
+                OutlierSettings { slow: Some(Ratio(3_000_000)), ..OutlierSettings::default() };
             let mut detector = Detector::new(vec![Some(settings)]);
             let mut found = None;
             for count in 1..=500 {

@@ -14,19 +14,19 @@
 //! was promised. A rung touches no hard constraint of a route.
 
 use super::Overload;
-use crate::balance::spec::overload::{DegradeSpec, Rung};
+use crate::balance::spec::overload::{DegradeLevel, DegradeSpec};
 use crate::balance::spec::route::{Degrading, RouteSpec};
 use crate::unit::{Ratio, RouteId, Tokens};
 
 impl Overload {
-    /// Returns the level of degradation of a route; [`Rung::Calm`] where nothing is degraded.
-    pub(in crate::balance) fn level(&self, route: RouteId) -> Rung {
-        self.routes.get(route.index()).map_or(Rung::Calm, |this| this.level)
+    /// Returns the level of degradation of a route; [`DegradeLevel::Calm`] where nothing is degraded.
+    pub(in crate::balance) fn level(&self, route: RouteId) -> DegradeLevel {
+        self.routes.get(route.index()).map_or(DegradeLevel::Calm, |this| this.level)
     }
 
     /// Returns what is configured if a route is at this level or above it, and the level is not left
     /// out.
-    fn gives_up(&self, route: RouteId, level: Rung) -> Option<&DegradeSpec> {
+    fn gives_up(&self, route: RouteId, level: DegradeLevel) -> Option<&DegradeSpec> {
         let this = self.routes.get(route.index())?;
         let spec = self.degrade.as_ref()?;
         (this.level >= level && spec.threshold(level).is_some()).then_some(spec)
@@ -34,17 +34,17 @@ impl Overload {
 
     /// Returns whether requests of a route have no hedges.
     pub(in crate::balance) fn drops_hedges(&self, route: RouteId) -> bool {
-        self.gives_up(route, Rung::Hedges).is_some()
+        self.gives_up(route, DegradeLevel::Hedges).is_some()
     }
 
     /// Returns what is left of the queue for a route, if it is shortened.
     pub(in crate::balance) fn queue_share(&self, route: RouteId) -> Option<Ratio> {
-        self.gives_up(route, Rung::Queue).map(|spec| spec.queue)
+        self.gives_up(route, DegradeLevel::Queue).map(|spec| spec.queue)
     }
 
     /// Returns what answers of a route are clamped to, if they are.
     pub(in crate::balance) fn clamp(&self, route: RouteId) -> Option<Tokens> {
-        self.gives_up(route, Rung::Clamp).map(|spec| spec.max_tokens)
+        self.gives_up(route, DegradeLevel::Clamp).map(|spec| spec.max_tokens)
     }
 
     /// Returns whether the cheaper pools come first for a route, or its second one does.
@@ -53,7 +53,7 @@ impl Overload {
         route: RouteId,
         spec: &RouteSpec,
     ) -> Option<Degrading> {
-        self.gives_up(route, Rung::Cheaper)?;
+        self.gives_up(route, DegradeLevel::Cheaper)?;
         match &spec.degrade {
             Some(_) => Some(Degrading::Before),
             // Where a model is chosen the order of pools says who is asked next, not who is cheaper.

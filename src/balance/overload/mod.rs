@@ -30,7 +30,9 @@ use std::collections::VecDeque;
 
 use super::fleet::{Fleet, UNLIMITED};
 use super::spec::config::Config;
-use super::spec::overload::{DegradeSpec, Rung, SATURATION_EVERY, SATURATION_MAX, ShedSpec};
+use super::spec::overload::{
+    DegradeLevel, DegradeSpec, SATURATION_EVERY, SATURATION_MAX, ShedSpec,
+};
 use super::vocabulary::request::Priority;
 use crate::unit::{PoolId, Ratio, RouteId, Span, Time};
 
@@ -69,7 +71,7 @@ struct RouteLoad {
     saturation: f64,
     /// By priority.
     shed: [bool; 4],
-    level: Rung,
+    level: DegradeLevel,
     /// When it came to this level.
     since: Time,
 }
@@ -77,7 +79,7 @@ struct RouteLoad {
 impl RouteLoad {
     /// Returns whether somebody is treated differently because of load.
     fn restricts(&self) -> bool {
-        self.shed.contains(&true) || self.level > Rung::Calm
+        self.shed.contains(&true) || self.level > DegradeLevel::Calm
     }
 
     /// Sets who is shed and returns the priorities for which that is new: the least important first
@@ -108,7 +110,13 @@ pub(super) enum OverloadChange {
     /// Requests of a priority are shed on a route, or that is over.
     Shedding { route: RouteId, priority: Priority, on: bool, saturation: Ratio },
     /// A route goes to another level of degradation.
-    Level { route: RouteId, from: Rung, to: Rung, saturation: Ratio, threshold: Ratio },
+    Level {
+        route: RouteId,
+        from: DegradeLevel,
+        to: DegradeLevel,
+        saturation: Ratio,
+        threshold: Ratio,
+    },
 }
 
 /// What the rest of the machine has to do, as far as saturation depends on it.
@@ -125,11 +133,11 @@ pub(super) struct Surroundings<'a> {
 
 /// What becomes of a request that arrives, as far as load is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Admission {
+pub(super) struct LoadVerdict {
     /// Whether it is turned away.
     pub(super) sheds: bool,
     /// The level of degradation that turns it away, if one does.
-    pub(super) level: Option<Rung>,
+    pub(super) level: Option<DegradeLevel>,
 }
 
 /// What is done about load; nothing where nothing is asked for.
@@ -160,7 +168,7 @@ impl Overload {
             peers: (0..specs.len()).filter(|b| shares(at, *b)).map(|b| RouteId(b as u16)).collect(),
             saturation: 0.0,
             shed: [false; 4],
-            level: Rung::Calm,
+            level: DegradeLevel::Calm,
             since: Time::ZERO,
         };
         Overload {
@@ -185,13 +193,13 @@ impl Overload {
     }
 
     /// A request of a priority arrives on a route: says whether it is turned away because of load.
-    pub(super) fn admit(&mut self, now: Time, route: RouteId, priority: Priority) -> Admission {
+    pub(super) fn admit(&mut self, now: Time, route: RouteId, priority: Priority) -> LoadVerdict {
         let Some(this) = self.routes.get(route.index()) else {
-            return Admission { sheds: false, level: None };
+            return LoadVerdict { sheds: false, level: None };
         };
         self.next = self.next.min(now + SATURATION_EVERY);
         let level = self.degrade.and_then(|spec| this.level.rejects(&spec, priority));
-        Admission { sheds: this.shed[priority as usize] || level.is_some(), level }
+        LoadVerdict { sheds: this.shed[priority as usize] || level.is_some(), level }
     }
 
     /// A first token of a pool took so many times longer than on an idle node, or had not come then and
@@ -324,7 +332,7 @@ impl Overload {
             let asked = self.shed.unwrap_or(ShedSpec { at: [None; 4], ..ShedSpec::default() });
             let wanted = this.shed.iter().zip(asked.at).all(|(on, at)| !on || at.is_some());
             let range = (0.0..=SATURATION_MAX.value()).contains(&this.saturation);
-            let level = this.level == Rung::Calm
+            let level = this.level == DegradeLevel::Calm
                 || self.degrade.is_some_and(|spec| spec.threshold(this.level).is_some());
             if !order || !wanted || !range || !level {
                 return Err(format!(
@@ -348,7 +356,7 @@ mod tests {
             peers: Vec::new(),
             saturation: 0.0,
             shed: [false; 4],
-            level: Rung::Calm,
+            level: DegradeLevel::Calm,
             since: Time::ZERO,
         };
         let spec = ShedSpec {

@@ -12,7 +12,7 @@
 
 use crate::balance::spec::retry::{HEDGE_SAMPLES_MIN, HEDGES_BURST, HedgeAfter, HedgeSpec};
 use crate::balance::vocabulary::event::NoHedge;
-use crate::balance::vocabulary::outcome::{End, Stage};
+use crate::balance::vocabulary::outcome::{End, TimeoutStage};
 use crate::unit::{ClassId, PoolId, Ratio, Span, Tokens};
 
 /// Prompt tokens that may come at once in hedges; so no longer prompt is ever hedged.
@@ -96,7 +96,7 @@ impl Hedging {
     ) {
         // A hedge that lost was given up early: it says nothing of late ones.
         let counts = match gave_up {
-            None | Some(End::TimedOut(Stage::FirstToken)) => true,
+            None | Some(End::TimedOut(TimeoutStage::FirstToken)) => true,
             Some(End::Outrun) => !hedge,
             Some(_) => false,
         };

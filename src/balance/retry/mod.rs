@@ -19,7 +19,7 @@ use super::requests::{Amount, RequestState};
 use super::spec::config::Config;
 use super::spec::retry::{ATTEMPTS_MAX, RETRIES_MIN, Retry, Timeouts};
 use super::vocabulary::event::NoRetry;
-use super::vocabulary::outcome::{End, Stage};
+use super::vocabulary::outcome::{End, TimeoutStage};
 use super::vocabulary::request::Request;
 use crate::rng::Rng;
 use crate::unit::{Span, Time};
@@ -170,8 +170,8 @@ impl Retry {
     ) -> Option<NoRetry> {
         let retryable = match end {
             End::Failed(failure) => failure.worth_another_try(),
-            End::RateLimited | End::TimedOut(Stage::FirstToken) => true,
-            End::TimedOut(Stage::Total) => return Some(NoRetry::Deadline),
+            End::RateLimited | End::TimedOut(TimeoutStage::FirstToken) => true,
+            End::TimedOut(TimeoutStage::Total) => return Some(NoRetry::Deadline),
             End::Done | End::Cancelled | End::Outrun => false,
         };
         if !retryable {

@@ -15,7 +15,7 @@ pub use routes::Routes;
 use super::fleet::Fleet;
 use super::spec::config::Config;
 use super::spec::node::Tier;
-use super::spec::route::{Choose, Degrading, RouteSpec};
+use super::spec::route::{Degrading, ModelRule, RouteSpec};
 use super::vocabulary::model::{ModelChoice, ModelWhy};
 use super::vocabulary::request::Request;
 use super::vocabulary::state::NodeState;
@@ -158,7 +158,7 @@ impl Router {
 
     /// Returns whether answers on a route are kept from the client until they are accepted.
     pub(super) fn is_cascade(&self, route: RouteId) -> bool {
-        matches!(self.routes.get(route).choose, Some(Choose::Cascade { .. }))
+        matches!(self.routes.get(route).choose, Some(ModelRule::Cascade { .. }))
     }
 
     /// Returns the pool that a cascade asks after this one, with its lane; `None` if the route is none
@@ -176,7 +176,7 @@ impl Router {
     /// Returns whether an answer with this score is good enough on its route.
     pub(super) fn accepts(&self, route: RouteId, score: Ratio) -> bool {
         let choose = &self.routes.get(route).choose;
-        matches!(choose, Some(Choose::Cascade { accept }) if score >= *accept)
+        matches!(choose, Some(ModelRule::Cascade { accept }) if score >= *accept)
     }
 
     /// A pool has answered a request: a word about that may come, where somebody learns from it.

@@ -26,7 +26,7 @@ use rand_distr::{Beta, Distribution};
 
 use crate::balance::fleet::Fleet;
 use crate::balance::spec::node::Tier;
-use crate::balance::spec::route::{CHOICES_MAX, Choose, RouteSpec};
+use crate::balance::spec::route::{CHOICES_MAX, ModelRule, RouteSpec};
 use crate::balance::vocabulary::model::{ArmView, ModelWhy};
 use crate::balance::vocabulary::outcome::Usage;
 use crate::balance::vocabulary::request::{Priority, Request};
@@ -107,9 +107,9 @@ impl ModelSelector {
     /// The state for these routes and so many classes; off where none chooses.
     pub(super) fn new(routes: &[RouteSpec], classes: usize, seed: u64) -> ModelSelector {
         let chooser = |spec: &RouteSpec| match spec.choose.as_ref()? {
-            Choose::Complexity { .. } => Some(Chooser::Scores(Scores::default())),
-            Choose::Cascade { .. } => None,
-            Choose::Bandit { .. } => {
+            ModelRule::Complexity { .. } => Some(Chooser::Scores(Scores::default())),
+            ModelRule::Cascade { .. } => None,
+            ModelRule::Bandit { .. } => {
                 Some(Chooser::Arms(vec![vec![Arm::default(); spec.to.len()]; classes.max(1)]))
             }
         };
@@ -208,7 +208,7 @@ impl ModelSelector {
             return (0, None);
         };
         match (choose, chooser) {
-            (Choose::Complexity { strong_share, window }, Some(Chooser::Scores(scores))) => {
+            (ModelRule::Complexity { strong_share, window }, Some(Chooser::Scores(scores))) => {
                 let score = request.hardness();
                 let point = Rng::from_key(mix(self.key, request.id.0)).unit();
                 let easier = scores.easier(score, point);
@@ -218,7 +218,7 @@ impl ModelSelector {
                 let why = ModelWhy::Complexity { score, easier, seen, strong_share };
                 (usize::from(easier >= 1.0 - strong_share.value()), explained.then_some(why))
             }
-            (Choose::Bandit { worth, prior, .. }, Some(Chooser::Arms(classes))) => {
+            (ModelRule::Bandit { worth, prior, .. }, Some(Chooser::Arms(classes))) => {
                 let class = request.class.index().min(classes.len() - 1);
                 let mut each = [const { Offer { pool: PoolId(0), dollars: 0.0 } }; CHOICES_MAX];
                 for (offer, pool) in each.iter_mut().zip(&spec.to) {
@@ -231,7 +231,7 @@ impl ModelSelector {
                 let place = thompson(arms, &each, scales, explores, rng, views.as_mut());
                 (place, views.map(|arms| ModelWhy::Bandit { arms, explores }))
             }
-            (Choose::Cascade { accept }, _) => {
+            (ModelRule::Cascade { accept }, _) => {
                 (0, explained.then_some(ModelWhy::Cascade { accept: *accept }))
             }
             _ => (0, None),
@@ -245,7 +245,7 @@ impl ModelSelector {
         request: &Request,
         pool: PoolId,
     ) {
-        if !matches!(spec.choose, Some(Choose::Bandit { .. })) {
+        if !matches!(spec.choose, Some(ModelRule::Bandit { .. })) {
             return;
         }
         if let Some(arm) = spec.to.iter().position(|one| *one == pool) {
@@ -261,7 +261,7 @@ impl ModelSelector {
 
     /// Somebody said how good an answer was.
     pub(super) fn learn(&mut self, answered: &Answered, spec: &RouteSpec, quality: Ratio) {
-        if let Some(Choose::Bandit { memory, .. }) = spec.choose
+        if let Some(ModelRule::Bandit { memory, .. }) = spec.choose
             && let Some(Some(Chooser::Arms(classes))) =
                 self.choosers.get_mut(answered.route.index())
         {
@@ -312,7 +312,7 @@ mod tests {
     #[test]
     fn what_waits_for_a_word_is_bounded() {
         let route = RouteSpec {
-            choose: Some(Choose::Bandit { worth: 1, prior: 2, memory: 10 }),
+            choose: Some(ModelRule::Bandit { worth: 1, prior: 2, memory: 10 }),
             to: vec![PoolId(0), PoolId(1)],
             ..RouteSpec::default()
         };

@@ -12,7 +12,7 @@
 
 use crate::balance::fleet::Fleet;
 use crate::balance::spec::node::Tier;
-use crate::balance::spec::route::{Choose, Degrading, Pressure, RouteSpec};
+use crate::balance::spec::route::{Degrading, ModelRule, Pressure, RouteSpec};
 use crate::balance::vocabulary::request::Request;
 use crate::rng::mix;
 use crate::unit::{ClassId, PoolId, Ratio, RouteId};
@@ -121,7 +121,7 @@ impl Routes {
             first_lane.push(lanes.len() as LaneId);
             match &spec.choose {
                 // What was asked and found wanting is not asked again.
-                Some(Choose::Cascade { .. }) => {
+                Some(ModelRule::Cascade { .. }) => {
                     lanes.extend((0..spec.to.len()).map(|place| Lane::from(spec, place)));
                 }
                 Some(_) => lanes.extend(spec.to.iter().map(|pool| Lane::new(spec, Some(*pool)))),

@@ -10,7 +10,7 @@
 
 pub(super) mod policy;
 
-pub use policy::{State, Stats, Wanted, tick};
+pub use policy::{ScaleDecision, ScaleState, ScaleStats, tick};
 
 use super::fleet::Fleet;
 use super::spec::route::RouteSpec;
@@ -24,8 +24,8 @@ use crate::unit::{NodeId, Span, Time, Tokens};
 #[derive(Debug)]
 struct ScalingGroup {
     spec: ScaleSpec,
-    state: State,
-    /// First tokens, the time they took and the tokens of their prompts; see [`Stats`].
+    state: ScaleState,
+    /// First tokens, the time they took and the tokens of their prompts; see [`ScaleStats`].
     firsts: u64,
     first_time: u128,
     answered: u64,
@@ -65,7 +65,7 @@ impl ScalingGroups {
             }
         }
         let group = |spec: ScaleSpec| ScalingGroup {
-            state: State::new(spec.start),
+            state: ScaleState::new(spec.start),
             firsts: 0,
             first_time: 0,
             answered: 0,
@@ -133,7 +133,7 @@ impl ScalingGroups {
         &mut self,
         now: Time,
         number: usize,
-        stats: &Stats,
+        stats: &ScaleStats,
         fleet: &Fleet,
     ) -> Scaling {
         let group = &mut self.groups[number];
@@ -182,16 +182,16 @@ impl ScalingGroups {
 
     /// Counts what a group has and what its nodes have to do; those who wait are to be added with
     /// [`count_waiting`]. Cost: its nodes.
-    pub(super) fn stats(&self, now: Time, number: usize, fleet: &Fleet) -> Stats {
+    pub(super) fn stats(&self, now: Time, number: usize, fleet: &Fleet) -> ScaleStats {
         let group = &self.groups[number];
         let (serving, starting) = there(fleet, &group.spec.nodes);
-        let mut stats = Stats {
+        let mut stats = ScaleStats {
             serving,
             starting,
             firsts: group.firsts,
             first_time: group.first_time,
             answered_tokens: group.answered,
-            ..Stats::default()
+            ..ScaleStats::default()
         };
         for &id in &group.spec.nodes {
             let node = fleet.node(id);
@@ -229,7 +229,7 @@ impl ScalingGroups {
 }
 
 /// Counts a request that waits, and the answer that is expected.
-pub(super) fn count_waiting(stats: &mut Stats, request: &Request, expected: Tokens) {
+pub(super) fn count_waiting(stats: &mut ScaleStats, request: &Request, expected: Tokens) {
     let prompt = request.prompt.0.min(TOKENS_MAX.0);
     stats.waiting += 1;
     stats.tokens = stats.tokens.saturating_add(prompt + expected.0);
@@ -241,7 +241,7 @@ pub(super) fn count_waiting(stats: &mut Stats, request: &Request, expected: Toke
 fn there(fleet: &Fleet, nodes: &[NodeId]) -> (u32, u32) {
     let states = nodes.iter().map(|&node| fleet.node(node).state());
     states.fold((0, 0), |(serving, starting), state| match state {
-        NodeState::Up | NodeState::Limited => (serving + 1, starting),
+        NodeState::Up | NodeState::CoolingDown => (serving + 1, starting),
         NodeState::Starting => (serving, starting + 1),
         _ => (serving, starting),
     })

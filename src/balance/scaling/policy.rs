@@ -22,7 +22,7 @@ use crate::unit::{Ratio, Span, Time};
 
 /// What there is and what it has to do, at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
+pub struct ScaleStats {
     /// Nodes that serve. Ejected ones and those that drain do not.
     pub serving: u32,
     /// Nodes that start.
@@ -47,7 +47,7 @@ pub struct Stats {
     pub answered_tokens: u64,
 }
 
-impl Stats {
+impl ScaleStats {
     /// Nodes that serve or will soon.
     const fn there(&self) -> u32 {
         self.serving + self.starting
@@ -60,7 +60,7 @@ impl Stats {
 
 /// What is remembered from look to look.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct State {
+pub struct ScaleState {
     /// Numbers wanted lately, latest last; those with a larger one behind them are left out.
     recent: VecDeque<(Time, u32)>,
     /// When it last looked, and what it saw of first tokens then.
@@ -73,17 +73,17 @@ pub struct State {
     missed: u64,
 }
 
-impl State {
+impl ScaleState {
     /// The state of a group that begins with so many nodes.
     #[must_use]
-    pub fn new(start: u32) -> State {
-        State { recent: VecDeque::from([(Time::ZERO, start)]), ..State::default() }
+    pub fn new(start: u32) -> ScaleState {
+        ScaleState { recent: VecDeque::from([(Time::ZERO, start)]), ..ScaleState::default() }
     }
 }
 
 /// What is wanted, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct ScaleDecision {
     /// So many nodes.
     pub nodes: u32,
     /// The reason.
@@ -94,7 +94,12 @@ pub struct Wanted {
 const UNANSWERED_MIN: u64 = 8;
 
 /// Returns how many nodes are wanted now. To be called every [`ScaleSpec::every`].
-pub fn tick(now: Time, stats: &Stats, rule: &ScaleSpec, state: &mut State) -> Wanted {
+pub fn tick(
+    now: Time,
+    stats: &ScaleStats,
+    rule: &ScaleSpec,
+    state: &mut ScaleState,
+) -> ScaleDecision {
     let there = stats.there();
     let (ideal, measured) = match rule.target {
         Target::TokensInFlight(_) => by_load(stats, rule, stats.tokens),
@@ -119,11 +124,11 @@ pub fn tick(now: Time, stats: &Stats, rule: &ScaleSpec, state: &mut State) -> Wa
     } else {
         most.min(there).max(there.saturating_sub(step(rule.down_max)))
     };
-    Wanted { nodes, reason: Reason { target: rule.target, measured } }
+    ScaleDecision { nodes, reason: Reason { target: rule.target, measured } }
 }
 
 /// `ceil(load / target)`, or what there is if that is near enough.
-fn by_load(stats: &Stats, rule: &ScaleSpec, load: u64) -> (u32, u64) {
+fn by_load(stats: &ScaleStats, rule: &ScaleSpec, load: u64) -> (u32, u64) {
     let there = stats.there();
     let fits = u128::from(rule.target.value()) * u128::from(there);
     let off = u128::from(load).abs_diff(fits);
@@ -133,7 +138,7 @@ fn by_load(stats: &Stats, rule: &ScaleSpec, load: u64) -> (u32, u64) {
 }
 
 /// `all` is the symptom summed over the nodes that serve.
-fn by_symptom(stats: &Stats, rule: &ScaleSpec, state: &mut State, all: u128) -> u32 {
+fn by_symptom(stats: &ScaleStats, rule: &ScaleSpec, state: &mut ScaleState, all: u128) -> u32 {
     let (there, target) = (stats.there(), rule.target.value());
     let fits = u128::from(target) * u128::from(stats.serving);
     let thousandths = |nodes: u32| stats.load().saturating_mul(1_000) / u64::from(nodes.max(1));
@@ -155,7 +160,7 @@ fn quotient(all: u128, target: u64) -> u32 {
 }
 
 /// Predicts the time to the first token in nanoseconds; `u64::MAX` if there is no end to it.
-fn predict(now: Time, stats: &Stats, state: &mut State) -> u64 {
+fn predict(now: Time, stats: &ScaleStats, state: &mut ScaleState) -> u64 {
     let (firsts, time, answered) = state.seen;
     state.seen = (stats.firsts, stats.first_time, stats.answered_tokens);
     let past = now.since(std::mem::replace(&mut state.at, now)).0.max(1);
@@ -173,7 +178,7 @@ fn predict(now: Time, stats: &Stats, state: &mut State) -> u64 {
     mean.max(u64::try_from(ahead).unwrap_or(u64::MAX))
 }
 
-impl State {
+impl ScaleState {
     /// Notes a number and returns the largest of the last while, this one included.
     fn remember(&mut self, now: Time, ideal: u32, within: Span) -> u32 {
         while self.recent.back().is_some_and(|(_, last)| *last <= ideal) {
@@ -217,12 +222,12 @@ mod tests {
         Time::ZERO + Span::from_secs(second)
     }
 
-    fn tokens(serving: u32, tokens: u64) -> Stats {
-        Stats { serving, tokens, in_flight: tokens / 100, ..Stats::default() }
+    fn tokens(serving: u32, tokens: u64) -> ScaleStats {
+        ScaleStats { serving, tokens, in_flight: tokens / 100, ..ScaleStats::default() }
     }
 
-    fn wanted(stats: &Stats, rule: &ScaleSpec) -> u32 {
-        tick(at(0), stats, rule, &mut State::new(stats.there())).nodes
+    fn wanted(stats: &ScaleStats, rule: &ScaleSpec) -> u32 {
+        tick(at(0), stats, rule, &mut ScaleState::new(stats.there())).nodes
     }
 
     #[test]
@@ -233,16 +238,16 @@ mod tests {
         assert_eq!(wanted(&tokens(4, 4_401), &rule), 5, "just beyond it");
         assert_eq!(wanted(&tokens(4, 9_900), &rule), 8, "at most twice as many in a step");
         assert_eq!(wanted(&tokens(16, 90_000), &rule), 20, "at most the maximum");
-        let starting = Stats { serving: 4, starting: 4, ..tokens(4, 7_900) };
+        let starting = ScaleStats { serving: 4, starting: 4, ..tokens(4, 7_900) };
         assert_eq!(wanted(&starting, &rule), 8, "nodes that start have been asked for already");
     }
 
     #[test]
     fn a_group_shrinks_late_and_in_small_steps() {
         let rule = rule(TOKENS);
-        let mut state = State::new(8);
+        let mut state = ScaleState::new(8);
         let look =
-            |state: &mut State, second, load| tick(at(second), &tokens(8, load), &rule, state);
+            |state: &mut ScaleState, second, load| tick(at(second), &tokens(8, load), &rule, state);
         for second in (0..300).step_by(15) {
             assert_eq!(look(&mut state, second, 1_000).nodes, 8, "at {second}");
         }
@@ -257,8 +262,8 @@ mod tests {
     #[test]
     fn from_zero_and_to_zero() {
         let rule = ScaleSpec { min: 0, down_after: Span::ZERO, ..rule(TOKENS) };
-        assert_eq!(wanted(&Stats::default(), &rule), 0);
-        let waits = Stats { waiting: 30, tokens: 9_000, ..Stats::default() };
+        assert_eq!(wanted(&ScaleStats::default(), &rule), 0);
+        let waits = ScaleStats { waiting: 30, tokens: 9_000, ..ScaleStats::default() };
         assert_eq!(wanted(&waits, &rule), 1, "twice nothing is nothing: one at least");
         assert_eq!(wanted(&tokens(1, 0), &rule), 0);
         assert_eq!(wanted(&tokens(1, 100), &rule), 1, "work needs a node");
@@ -267,13 +272,13 @@ mod tests {
     #[test]
     fn a_queue_says_when_there_are_too_few_but_not_when_too_many() {
         let rule = ScaleSpec { down_after: Span::ZERO, ..rule(Target::Queue(4)) };
-        let mut state = State::new(4);
-        let stats = |serving, starting, waiting| Stats {
+        let mut state = ScaleState::new(4);
+        let stats = |serving, starting, waiting| ScaleStats {
             serving,
             starting,
             waiting,
             in_flight: 40,
-            ..Stats::default()
+            ..ScaleStats::default()
         };
         assert_eq!(tick(at(0), &stats(4, 0, 25), &rule, &mut state).nodes, 7);
         assert_eq!(tick(at(15), &stats(4, 3, 28), &rule, &mut state).nodes, 7, "they come");
@@ -285,13 +290,13 @@ mod tests {
 
     #[test]
     fn the_time_to_the_first_token_is_measured_or_foreseen() {
-        let mut state = State::new(4);
-        let mut stats = Stats {
+        let mut state = ScaleState::new(4);
+        let mut stats = ScaleStats {
             serving: 4,
             firsts: 10,
             first_time: 10 * 1_500_000_000,
             answered_tokens: 15_000,
-            ..Stats::default()
+            ..ScaleStats::default()
         };
         assert_eq!(predict(at(15), &stats, &mut state), 1_500_000_000, "the mean of ten");
         stats.unanswered = 100;
@@ -301,7 +306,8 @@ mod tests {
         stats.first_time += 10 * 1_500_000_000;
         assert_eq!(predict(at(30), &stats, &mut state), 20_000_000_000, "20,000 at 1,000 a second");
         let rule = rule(Target::Ttft(Span::from_secs(2)));
-        let mut state = State { at: at(15), seen: (10, 15_000_000_000, 15_000), ..State::new(4) };
+        let mut state =
+            ScaleState { at: at(15), seen: (10, 15_000_000_000, 15_000), ..ScaleState::new(4) };
         let wanted = tick(at(30), &stats, &rule, &mut state);
         assert_eq!(wanted.nodes, 8, "ten times too slow: as many more as a step may be");
         assert_eq!(wanted.reason.measured, 20_000_000_000);

@@ -13,7 +13,7 @@ use super::pool::PoolSpec;
 use super::retry::{ATTEMPTS_MAX, HedgeAfter, HedgeSpec, Retry, Timeouts};
 use super::route::RouteSpec;
 use super::scale::ScaleSpec;
-use super::view::View;
+use super::view::ReportFreshness;
 use crate::unit::{PoolId, Ratio, Span, Tokens};
 
 /// Everything the machine is built from.
@@ -38,8 +38,8 @@ pub struct Config {
     /// The waiting room.
     pub queue: Queue,
     /// Which of several balancers it is, and how long it believes what it is told.
-    #[serde(default, skip_serializing_if = "View::is_default")]
-    pub view: View,
+    #[serde(default, skip_serializing_if = "ReportFreshness::is_default")]
+    pub view: ReportFreshness,
     /// Groups of nodes that grow and shrink.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scale: Vec<ScaleSpec>,
@@ -72,7 +72,7 @@ impl Config {
             timeouts: Timeouts::default(),
             health: HealthSettings::default(),
             queue: Queue::default(),
-            view: View::default(),
+            view: ReportFreshness::default(),
             scale: Vec::new(),
             hedge: None,
             admission: Admission::default(),

@@ -1,4 +1,4 @@
-//! Health checks as configured: probes, ejections, recovery, outliers.
+//! NodeHealth checks as configured: probes, ejections, recovery, outliers.
 
 use serde::{Deserialize, Serialize};
 
@@ -25,8 +25,8 @@ pub struct HealthSettings {
     /// At most this share of a pool's nodes is ejected at a time, but at least one node may be.
     pub max_share: Ratio,
     /// How nodes that are new, come back or may be sick are treated.
-    #[serde(default, skip_serializing_if = "Guard::is_default")]
-    pub guard: Guard,
+    #[serde(default, skip_serializing_if = "RecoverySettings::is_default")]
+    pub guard: RecoverySettings,
     /// An ejection is longer by up to this share of its time, drawn anew each time, so that nodes which
     /// failed together do not come back together. The cap holds all the same.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -40,7 +40,7 @@ fn is_zero(share: &Ratio) -> bool {
 
 impl HealthSettings {
     /// Returns how long an ejection lasts after so many before it; `draw` is uniform from zero to one.
-    pub(in crate::balance) fn rest(&self, ejections: u32, draw: f64) -> Span {
+    pub(in crate::balance) fn ejection_time(&self, ejections: u32, draw: f64) -> Span {
         let time = self.eject_base.0.saturating_mul(1 << ejections.min(30));
         let time = Span(time).min(self.eject_cap);
         let jitter = self.eject_jitter.value();
@@ -76,7 +76,7 @@ impl Default for HealthSettings {
             eject_base: Span::from_secs(5),
             eject_cap: Span::from_secs(300),
             max_share: Ratio(500_000),
-            guard: Guard::default(),
+            guard: RecoverySettings::default(),
             eject_jitter: Ratio(100_000),
         }
     }
@@ -89,7 +89,7 @@ pub const RETRY_AFTER_MAX: Span = Span::from_secs(600);
 
 /// How nodes that are new, come back or may be sick are treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Guard {
+pub struct RecoverySettings {
     /// Whether a node that comes back from an ejection gets one request at a time until one succeeds.
     pub half_open: bool,
     /// Whether a node that is silent for a whole first-token timeout is ejected at once.
@@ -98,7 +98,7 @@ pub struct Guard {
     /// lets it rest not at all: where it is the only one, a request would wait for it in vain.
     pub credential: Option<Span>,
     /// How nodes worse than their peers are found.
-    pub outlier: Option<Outlier>,
+    pub outlier: Option<OutlierSettings>,
     /// For so long new and returning nodes get less than their share.
     pub slow_start: Option<Span>,
     /// A new node gets at most so many requests at a time until its first success.
@@ -118,9 +118,9 @@ pub struct Generate {
     pub timeout: Span,
 }
 
-impl Default for Guard {
-    fn default() -> Guard {
-        Guard {
+impl Default for RecoverySettings {
+    fn default() -> RecoverySettings {
+        RecoverySettings {
             half_open: true,
             silence: true,
             credential: None,
@@ -133,9 +133,9 @@ impl Default for Guard {
     }
 }
 
-impl Guard {
+impl RecoverySettings {
     pub(in crate::balance) fn is_default(&self) -> bool {
-        *self == Guard::default()
+        *self == RecoverySettings::default()
     }
 
     /// Says how it contradicts itself, if it does.
@@ -159,7 +159,7 @@ pub const PEERS_SLOW: u32 = 3;
 
 /// How outliers are found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Outlier {
+pub struct OutlierSettings {
     /// So many of a node's last requests are looked at: 1 to [`WINDOW_MAX`].
     pub window: u32,
     /// A node with fewer is not judged, and judges nobody.
@@ -173,9 +173,9 @@ pub struct Outlier {
     pub slow: Option<Ratio>,
 }
 
-impl Default for Outlier {
-    fn default() -> Outlier {
-        Outlier {
+impl Default for OutlierSettings {
+    fn default() -> OutlierSettings {
+        OutlierSettings {
             window: 50,
             volume: 20,
             margin: Ratio(50_000),

@@ -19,17 +19,17 @@ pub(super) mod view;
 pub use admission::{Admission, MIN_SHARE_MAX, Order, Queue, TenantLimits, Tenants, Waiting};
 pub use config::Config;
 pub use health::{
-    Generate, Guard, HealthSettings, Outlier, PEERS_SLOW, PEERS_SUCCESS, RETRY_AFTER_DEFAULT,
-    RETRY_AFTER_MAX, WINDOW_MAX,
+    Generate, HealthSettings, OutlierSettings, PEERS_SLOW, PEERS_SUCCESS, RETRY_AFTER_DEFAULT,
+    RETRY_AFTER_MAX, RecoverySettings, WINDOW_MAX,
 };
 pub use limiter::{LIMITER_MAX, LIMITER_WINDOW_MIN, LimiterLaw, LimiterSpec};
 pub use node::{Limits, NodeSpec, Prices, Tier};
-pub use overload::{DegradeSpec, Rung, SATURATION_EVERY, SATURATION_MAX, ShedSpec};
+pub use overload::{DegradeLevel, DegradeSpec, SATURATION_EVERY, SATURATION_MAX, ShedSpec};
 pub use pool::{BatchSpec, Locality, PoolSpec};
 pub use retry::{
     ATTEMPTS_MAX, HEDGE_SAMPLES_MIN, HEDGES_BURST, HedgeAfter, HedgeSpec, RETRIES_MIN, Retry,
     Timeouts,
 };
-pub use route::{CHOICES_MAX, Choose, Degrade, Match, Pressure, RouteSpec, SCORES_MAX};
+pub use route::{CHOICES_MAX, Degrade, Match, ModelRule, Pressure, RouteSpec, SCORES_MAX};
 pub use scale::{Reason, ScaleSpec, Target};
-pub use view::{PEER_FRESH, REPORT_FRESH, Signal, View};
+pub use view::{PEER_FRESH, REPORT_FRESH, ReportFreshness, Signal};

@@ -41,7 +41,7 @@ impl ShedSpec {
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 #[serde(rename_all = "snake_case")]
-pub enum Rung {
+pub enum DegradeLevel {
     /// Nothing is given up.
     #[default]
     Calm,
@@ -59,22 +59,28 @@ pub enum Rung {
     Reject,
 }
 
-impl Rung {
+impl DegradeLevel {
     /// All rungs that give something up, in order.
-    pub const ALL: [Rung; 6] =
-        [Rung::Hedges, Rung::Queue, Rung::Shed, Rung::Clamp, Rung::Cheaper, Rung::Reject];
+    pub const ALL: [DegradeLevel; 6] = [
+        DegradeLevel::Hedges,
+        DegradeLevel::Queue,
+        DegradeLevel::Shed,
+        DegradeLevel::Clamp,
+        DegradeLevel::Cheaper,
+        DegradeLevel::Reject,
+    ];
 
     /// Returns the word of scenarios and reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Rung::Calm => "calm",
-            Rung::Hedges => "hedges",
-            Rung::Queue => "queue",
-            Rung::Shed => "shed",
-            Rung::Clamp => "clamp",
-            Rung::Cheaper => "cheaper",
-            Rung::Reject => "reject",
+            DegradeLevel::Calm => "calm",
+            DegradeLevel::Hedges => "hedges",
+            DegradeLevel::Queue => "queue",
+            DegradeLevel::Shed => "shed",
+            DegradeLevel::Clamp => "clamp",
+            DegradeLevel::Cheaper => "cheaper",
+            DegradeLevel::Reject => "reject",
         }
     }
 
@@ -82,13 +88,13 @@ impl Rung {
     #[must_use]
     pub const fn words(self) -> &'static str {
         match self {
-            Rung::Calm => "nothing is given up",
-            Rung::Hedges => "no hedges",
-            Rung::Queue => "shorter queue",
-            Rung::Shed => "sheddable turned away",
-            Rung::Clamp => "answers clamped",
-            Rung::Cheaper => "cheaper model first",
-            Rung::Reject => "all but critical turned away",
+            DegradeLevel::Calm => "nothing is given up",
+            DegradeLevel::Hedges => "no hedges",
+            DegradeLevel::Queue => "shorter queue",
+            DegradeLevel::Shed => "sheddable turned away",
+            DegradeLevel::Clamp => "answers clamped",
+            DegradeLevel::Cheaper => "cheaper model first",
+            DegradeLevel::Reject => "all but critical turned away",
         }
     }
 
@@ -97,11 +103,11 @@ impl Rung {
         self,
         spec: &DegradeSpec,
         priority: Priority,
-    ) -> Option<Rung> {
+    ) -> Option<DegradeLevel> {
         let by = match priority {
             Priority::Critical => &[][..],
-            Priority::Sheddable => &[Rung::Shed, Rung::Reject],
-            Priority::High | Priority::Normal => &[Rung::Reject],
+            Priority::Sheddable => &[DegradeLevel::Shed, DegradeLevel::Reject],
+            Priority::High | Priority::Normal => &[DegradeLevel::Reject],
         };
         by.iter().copied().find(|rung| self >= *rung && spec.threshold(*rung).is_some())
     }
@@ -113,11 +119,11 @@ impl Rung {
         spec: &DegradeSpec,
         saturation: Ratio,
         stood: Span,
-    ) -> Option<(Rung, Ratio)> {
+    ) -> Option<(DegradeLevel, Ratio)> {
         if stood < spec.stay {
             return None;
         }
-        let mut above = Rung::ALL.into_iter().filter(|rung| *rung > self);
+        let mut above = DegradeLevel::ALL.into_iter().filter(|rung| *rung > self);
         let next = above.find_map(|rung| Some((rung, spec.threshold(rung)?)));
         if let Some((_, at)) = next
             && saturation >= at
@@ -126,15 +132,16 @@ impl Rung {
         }
         let at = spec.threshold(self)?;
         let low = saturation.0.saturating_add(spec.hysteresis.0) < at.0;
-        let below = Rung::ALL.into_iter().rfind(|r| *r < self && spec.threshold(*r).is_some());
-        low.then_some((below.unwrap_or(Rung::Calm), at))
+        let below =
+            DegradeLevel::ALL.into_iter().rfind(|r| *r < self && spec.threshold(*r).is_some());
+        low.then_some((below.unwrap_or(DegradeLevel::Calm), at))
     }
 }
 
 /// When what is given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DegradeSpec {
-    /// By rung, in the order of [`Rung::ALL`]: the saturation from which on it is gone up to. `None`
+    /// By rung, in the order of [`DegradeLevel::ALL`]: the saturation from which on it is gone up to. `None`
     /// leaves it out. None is below the one before.
     pub at: [Option<Ratio>; 6],
     /// It is left downwards when the saturation is so much below that.
@@ -163,7 +170,7 @@ impl Default for DegradeSpec {
 impl DegradeSpec {
     /// Returns the saturation from which on a rung is gone up to, if it is not left out.
     #[must_use]
-    pub fn threshold(&self, rung: Rung) -> Option<Ratio> {
+    pub fn threshold(&self, rung: DegradeLevel) -> Option<Ratio> {
         (rung as usize).checked_sub(1).and_then(|place| self.at[place])
     }
 
@@ -183,8 +190,8 @@ mod tests {
 
     const STAY: Span = Span::from_secs(5);
 
-    fn walk(spec: &DegradeSpec, saturations: impl IntoIterator<Item = f64>) -> Vec<Rung> {
-        let mut rung = Rung::Calm;
+    fn walk(spec: &DegradeSpec, saturations: impl IntoIterator<Item = f64>) -> Vec<DegradeLevel> {
+        let mut rung = DegradeLevel::Calm;
         let mut walked = Vec::new();
         for saturation in saturations {
             if let Some((to, _)) = rung.step(spec, Ratio::from_f64(saturation), spec.stay) {
@@ -198,9 +205,9 @@ mod tests {
     #[test]
     fn it_is_climbed_in_order_and_come_down_in_order() {
         let spec = DegradeSpec::default();
-        let mut wanted = Rung::ALL.to_vec();
-        wanted.extend(Rung::ALL.iter().rev().skip(1));
-        wanted.push(Rung::Calm);
+        let mut wanted = DegradeLevel::ALL.to_vec();
+        wanted.extend(DegradeLevel::ALL.iter().rev().skip(1));
+        wanted.push(DegradeLevel::Calm);
         assert_eq!(walk(&spec, [2.0; 10].into_iter().chain([0.0; 10])), wanted);
         let up = (0..140).map(|percent| f64::from(percent) / 100.0);
         assert_eq!(walk(&spec, up.clone().chain(up.rev())), wanted);
@@ -210,28 +217,35 @@ mod tests {
     fn small_swings_and_short_ones_change_nothing() {
         let spec = DegradeSpec::default();
         let swings = (0..100).map(|i| if i % 2 == 0 { 0.61 } else { 0.51 });
-        assert_eq!(walk(&spec, swings), [Rung::Hedges], "within the hysteresis");
+        assert_eq!(walk(&spec, swings), [DegradeLevel::Hedges], "within the hysteresis");
         let most = Ratio::from_f64(2.0);
-        assert_eq!(Rung::Calm.step(&spec, most, Span(STAY.0 - 1)), None);
-        assert_eq!(Rung::Reject.step(&spec, Ratio::ZERO, Span(STAY.0 - 1)), None);
+        assert_eq!(DegradeLevel::Calm.step(&spec, most, Span(STAY.0 - 1)), None);
+        assert_eq!(DegradeLevel::Reject.step(&spec, Ratio::ZERO, Span(STAY.0 - 1)), None);
     }
 
     #[test]
     fn a_rung_that_is_left_out_is_passed_over() {
         let mut spec = DegradeSpec::default();
         (spec.at[1], spec.at[4]) = (None, None);
-        let wanted = [Rung::Hedges, Rung::Shed, Rung::Clamp, Rung::Reject];
+        let wanted =
+            [DegradeLevel::Hedges, DegradeLevel::Shed, DegradeLevel::Clamp, DegradeLevel::Reject];
         assert_eq!(walk(&spec, [2.0; 9])[..], wanted);
-        assert_eq!(walk(&spec, [2.0; 9].into_iter().chain([0.0; 9])).last(), Some(&Rung::Calm));
+        assert_eq!(
+            walk(&spec, [2.0; 9].into_iter().chain([0.0; 9])).last(),
+            Some(&DegradeLevel::Calm)
+        );
     }
 
     #[test]
     fn what_is_critical_is_never_turned_away() {
         let spec = DegradeSpec::default();
-        for rung in Rung::ALL {
+        for rung in DegradeLevel::ALL {
             assert_eq!(rung.rejects(&spec, Priority::Critical), None);
-            assert_eq!(rung.rejects(&spec, Priority::Sheddable).is_some(), rung >= Rung::Shed);
-            assert_eq!(rung.rejects(&spec, Priority::High).is_some(), rung == Rung::Reject);
+            assert_eq!(
+                rung.rejects(&spec, Priority::Sheddable).is_some(),
+                rung >= DegradeLevel::Shed
+            );
+            assert_eq!(rung.rejects(&spec, Priority::High).is_some(), rung == DegradeLevel::Reject);
         }
     }
 }

@@ -23,7 +23,7 @@ pub struct RouteSpec {
     pub degrade: Option<Degrade>,
     /// How one of `to` is chosen for each request. Not together with `split`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub choose: Option<Choose>,
+    pub choose: Option<ModelRule>,
 }
 
 impl RouteSpec {
@@ -128,7 +128,7 @@ pub const SCORES_MAX: u32 = 100_000;
 /// How a route chooses among its pools.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Choose {
+pub enum ModelRule {
     /// The harder requests go to the second of two pools.
     Complexity {
         /// The share of the route's requests that the second pool gets.
@@ -153,15 +153,15 @@ pub enum Choose {
     },
 }
 
-impl Choose {
+impl ModelRule {
     /// Returns whether a route with these many pools may choose so.
     pub(in crate::balance) fn fits(&self, spec: &RouteSpec) -> bool {
         let pools = spec.to.len();
         let one = spec.split.is_empty() && (2..=CHOICES_MAX).contains(&pools);
         one && match self {
-            Choose::Complexity { window, .. } => pools == 2 && (1..=SCORES_MAX).contains(window),
-            Choose::Cascade { .. } => true,
-            Choose::Bandit { worth, prior, memory } => *worth > 0 && *prior > 0 && *memory > 1,
+            ModelRule::Complexity { window, .. } => pools == 2 && (1..=SCORES_MAX).contains(window),
+            ModelRule::Cascade { .. } => true,
+            ModelRule::Bandit { worth, prior, memory } => *worth > 0 && *prior > 0 && *memory > 1,
         }
     }
 }

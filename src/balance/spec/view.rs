@@ -12,7 +12,7 @@ pub const PEER_FRESH: Span = Span::from_secs(10);
 
 /// Which of several balancers this is, and how long it believes what it is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct View {
+pub struct ReportFreshness {
     /// Its number; every number draws its own ties and pauses. A balancer on its own is zero.
     pub instance: u32,
     /// A peer's word counts for so long after it was true.
@@ -21,17 +21,17 @@ pub struct View {
     pub reports_fresh: Span,
 }
 
-impl Default for View {
-    fn default() -> View {
-        View { instance: 0, peers_fresh: PEER_FRESH, reports_fresh: REPORT_FRESH }
+impl Default for ReportFreshness {
+    fn default() -> ReportFreshness {
+        ReportFreshness { instance: 0, peers_fresh: PEER_FRESH, reports_fresh: REPORT_FRESH }
     }
 }
 
-impl View {
+impl ReportFreshness {
     /// Returns whether this is the view of a balancer on its own.
     #[must_use]
     pub fn is_default(&self) -> bool {
-        *self == View::default()
+        *self == ReportFreshness::default()
     }
 }
 

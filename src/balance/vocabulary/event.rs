@@ -12,7 +12,7 @@ use super::request::Priority;
 use super::state::NodeState;
 use super::why::Why;
 use crate::balance::spec::node::{NodeSpec, Tier};
-use crate::balance::spec::overload::Rung;
+use crate::balance::spec::overload::DegradeLevel;
 use crate::balance::spec::scale::Reason;
 use crate::balance::strategy::StrategySpec;
 use crate::unit::{
@@ -53,7 +53,7 @@ pub enum Event {
         /// The request's class.
         class: ClassId,
         /// First try, retry or hedge.
-        kind: Kind,
+        kind: AttemptKind,
         /// The node of the try before a retry, and how that ended.
         after: Option<(NodeId, End)>,
         /// When the request was meant to arrive.
@@ -244,13 +244,13 @@ pub enum Event {
         saturation: Ratio,
     },
     /// A route steps onto another rung of the ladder of degradation.
-    Rung {
+    DegradeLevel {
         /// The route.
         route: RouteId,
         /// Before.
-        from: Rung,
+        from: DegradeLevel,
         /// From now on.
-        to: Rung,
+        to: DegradeLevel,
         /// The saturation of the route.
         saturation: Ratio,
         /// The threshold it has passed: of the rung gone up to, or of the one left downwards.
@@ -288,7 +288,7 @@ impl Event {
             Event::Panic { .. } => "panic",
             Event::Limit { .. } => "limit",
             Event::Shedding { .. } => "shedding",
-            Event::Rung { .. } => "rung",
+            Event::DegradeLevel { .. } => "rung",
         }
     }
 
@@ -360,12 +360,12 @@ pub struct Settled {
     /// What its attempts had cost by then; those that were aborted last may add to it.
     pub spent: Cost,
     /// The last rung of the ladder of degradation that changed what became of it.
-    pub touched: Rung,
+    pub degraded_by: DegradeLevel,
 }
 
 /// Which try a dispatch is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum AttemptKind {
     /// The first.
     First,
     /// A later one, after a failure.
@@ -376,15 +376,15 @@ pub enum Kind {
     Escalation,
 }
 
-impl Kind {
+impl AttemptKind {
     /// Returns its word in journals and logs.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
-            Kind::First => "first",
-            Kind::Retry => "retry",
-            Kind::Hedge => "hedge",
-            Kind::Escalation => "escalation",
+            AttemptKind::First => "first",
+            AttemptKind::Retry => "retry",
+            AttemptKind::Hedge => "hedge",
+            AttemptKind::Escalation => "escalation",
         }
     }
 }

@@ -17,7 +17,7 @@ pub(super) mod state;
 pub(super) mod why;
 
 pub use action::{Action, Together};
-pub use event::{Cause, Effects, Event, Kind, LimitCause, NoHedge, NoRetry, Settled};
+pub use event::{AttemptKind, Cause, Effects, Event, LimitCause, NoHedge, NoRetry, Settled};
 pub use explanation::{CANDIDATES_MAX, Candidate, Explanation, Filter, Verdict};
 pub use input::{
     Control, FleetChange, Grade, Input, Mark, MarkBy, MarkPhase, NodeReport, PeerLoad, PeerNode,
@@ -25,7 +25,7 @@ pub use input::{
 pub use job::{JobFate, JobNews, JobPhase, JobStep};
 pub use model::{ArmView, ModelChoice, ModelWhy};
 pub use outcome::{
-    Attempt, End, Failure, Fate, Outcome, ProbeResult, Progress, Reject, Stage, Usage,
+    Attempt, End, Failure, Fate, Outcome, ProbeResult, Progress, Reject, TimeoutStage, Usage,
 };
 pub use request::{Priority, Request};
 pub use state::NodeState;

@@ -235,7 +235,7 @@ pub enum End {
     /// The node asked to be left alone (429).
     RateLimited,
     /// The balancer's own timer ended it.
-    TimedOut(Stage),
+    TimedOut(TimeoutStage),
     /// The client went away.
     Cancelled,
     /// The other attempt of a hedged request was faster; this one was given up.
@@ -260,10 +260,10 @@ impl End {
     pub(in crate::balance) const fn blames_node(self) -> bool {
         match self {
             End::Failed(failure) => failure.blames_node(),
-            End::TimedOut(Stage::FirstToken) => true,
+            End::TimedOut(TimeoutStage::FirstToken) => true,
             End::Done
             | End::RateLimited
-            | End::TimedOut(Stage::Total)
+            | End::TimedOut(TimeoutStage::Total)
             | End::Cancelled
             | End::Outrun => false,
         }
@@ -286,8 +286,8 @@ impl End {
             End::Done => "done",
             End::Failed(failure) => failure.words(),
             End::RateLimited => "429 rate limited",
-            End::TimedOut(Stage::FirstToken) => "first-token timeout",
-            End::TimedOut(Stage::Total) => "deadline passed",
+            End::TimedOut(TimeoutStage::FirstToken) => "first-token timeout",
+            End::TimedOut(TimeoutStage::Total) => "deadline passed",
             End::Cancelled => "client gone",
             End::Outrun => "another attempt was faster",
         }
@@ -297,20 +297,20 @@ impl End {
 /// Which of the balancer's timers ran out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Stage {
+pub enum TimeoutStage {
     /// From dispatch to the first token. An answer that comes whole has none.
     FirstToken,
     /// From arrival to the end, over all attempts.
     Total,
 }
 
-impl Stage {
+impl TimeoutStage {
     /// Returns its word in journals and logs.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
-            Stage::FirstToken => "first_token",
-            Stage::Total => "total",
+            TimeoutStage::FirstToken => "first_token",
+            TimeoutStage::Total => "total",
         }
     }
 }

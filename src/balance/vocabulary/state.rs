@@ -12,7 +12,8 @@ pub enum NodeState {
     #[default]
     Up,
     /// Asked to be left alone for a while (429).
-    Limited,
+    #[serde(rename = "limited")]
+    CoolingDown,
     /// Failed too often; gets nothing until it has rested and answered probes.
     Ejected,
     /// Has rested; is being probed and gets no traffic yet.
@@ -31,7 +32,7 @@ impl NodeState {
     /// Returns whether it serves, or will as soon as a pause it asked for is over.
     #[must_use]
     pub const fn is_in_service(self) -> bool {
-        matches!(self, NodeState::Up | NodeState::Limited)
+        matches!(self, NodeState::Up | NodeState::CoolingDown)
     }
 
     /// Returns whether it was ejected and is not back.
@@ -45,7 +46,7 @@ impl NodeState {
     pub const fn name(self) -> &'static str {
         match self {
             NodeState::Up => "up",
-            NodeState::Limited => "limited",
+            NodeState::CoolingDown => "limited",
             NodeState::Ejected => "down",
             NodeState::Probing => "probing",
             NodeState::Draining => "draining",

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::watch::{Broken, ensure};
-use crate::balance::{Config, Event, Fate, Priority, Reject, Rung, Settled};
+use crate::balance::{Config, DegradeLevel, Event, Fate, Priority, Reject, Settled};
 use crate::unit::{RouteId, Span, Time};
 
 /// The fold.
@@ -13,12 +13,12 @@ pub(super) struct Pressed<'a> {
     config: &'a Config,
     /// By route.
     shed: Vec<BTreeSet<Priority>>,
-    rungs: Vec<(Rung, Time)>,
+    rungs: Vec<(DegradeLevel, Time)>,
 }
 
 /// Returns how long may at least be waited before it is too long.
 pub(super) fn least_wait(config: &Config) -> Option<Span> {
-    let shorter = config.degrade.filter(|spec| spec.threshold(Rung::Queue).is_some());
+    let shorter = config.degrade.filter(|spec| spec.threshold(DegradeLevel::Queue).is_some());
     let most = config.queue.max_wait?;
     Some(shorter.map_or(most, |spec| Span(spec.queue.of(most.0))))
 }
@@ -26,7 +26,8 @@ pub(super) fn least_wait(config: &Config) -> Option<Span> {
 impl<'a> Pressed<'a> {
     pub(super) fn new(config: &'a Config) -> Pressed<'a> {
         let routes = config.routes.len();
-        let (shed, rungs) = (vec![BTreeSet::new(); routes], vec![(Rung::Calm, Time::ZERO); routes]);
+        let (shed, rungs) =
+            (vec![BTreeSet::new(); routes], vec![(DegradeLevel::Calm, Time::ZERO); routes]);
         Pressed { config, shed, rungs }
     }
 
@@ -60,13 +61,13 @@ impl<'a> Pressed<'a> {
                 };
                 ensure!(sound, "I37", "{priority:?} is shed: {on}, in all {shed:?}");
             }
-            Event::Rung { route, from, to, saturation, threshold } => {
+            Event::DegradeLevel { route, from, to, saturation, threshold } => {
                 let spec = self.config.degrade.unwrap_or_default();
                 let (at, since) = &mut self.rungs[route.index()];
                 ensure!(from == at, "I55", "the ladder steps from {from:?} and stands on {at:?}");
                 let up = to > from;
                 let (low, high) = if up { (from, to) } else { (to, from) };
-                let between = Rung::ALL.iter().filter(|rung| *rung > low && *rung < high);
+                let between = DegradeLevel::ALL.iter().filter(|rung| *rung > low && *rung < high);
                 let adjacent = between.into_iter().all(|rung| spec.threshold(*rung).is_none());
                 ensure!(adjacent, "I55", "the ladder goes from {from:?} to {to:?}");
                 let stood = now.since(*since);
@@ -92,16 +93,17 @@ impl<'a> Pressed<'a> {
         if settled.fate == Fate::Rejected(Reject::Shed) {
             let rejects = match priority {
                 Priority::Critical => false,
-                Priority::Sheddable => rung >= Rung::Shed,
-                Priority::High | Priority::Normal => rung >= Rung::Reject,
+                Priority::Sheddable => rung >= DegradeLevel::Shed,
+                Priority::High | Priority::Normal => rung >= DegradeLevel::Reject,
             };
             let shed = self.shed[settled.route.index()].contains(&priority);
             ensure!(shed || rejects, "I37", "request {id}, {priority:?}, is shed at {rung:?}");
         }
         if let Some(spec) = self.config.degrade {
-            let known = settled.touched == Rung::Calm || spec.threshold(settled.touched).is_some();
-            ensure!(known, "I55", "request {id} was touched by {:?}", settled.touched);
-            let only = settled.touched == Rung::Clamp && settled.attempts == 1;
+            let known = settled.degraded_by == DegradeLevel::Calm
+                || spec.threshold(settled.degraded_by).is_some();
+            ensure!(known, "I55", "request {id} was touched by {:?}", settled.degraded_by);
+            let only = settled.degraded_by == DegradeLevel::Clamp && settled.attempts == 1;
             let length = settled.usage.output;
             ensure!(
                 !only || length <= spec.max_tokens,
@@ -110,8 +112,12 @@ impl<'a> Pressed<'a> {
                 length.0
             );
         } else {
-            let touched = settled.touched;
-            ensure!(touched == Rung::Calm, "I55", "request {id} was touched by {touched:?}");
+            let touched = settled.degraded_by;
+            ensure!(
+                touched == DegradeLevel::Calm,
+                "I55",
+                "request {id} was touched by {touched:?}"
+            );
         }
         Ok(())
     }

@@ -189,7 +189,7 @@ fn a_wrong_word_about_load_is_found() {
     finds(
         &["I55"],
         changed(|event| {
-            if let Event::Rung { threshold, .. } = event {
+            if let Event::DegradeLevel { threshold, .. } = event {
                 threshold.0 += 1;
             }
         }),
@@ -197,7 +197,7 @@ fn a_wrong_word_about_load_is_found() {
     finds(
         &["I55"],
         changed(|event| {
-            if let Event::Rung { saturation, .. } = event {
+            if let Event::DegradeLevel { saturation, .. } = event {
                 *saturation = Ratio::ZERO;
             }
         }),

@@ -403,7 +403,7 @@ impl Run {
             return;
         }
         for node in sim.balancers().iter().flat_map(|balancer| balancer.fleet().nodes()) {
-            if node.state() == NodeState::Limited {
+            if node.state() == NodeState::CoolingDown {
                 self.parked = self.parked.max(node.rests_until());
             }
         }
@@ -421,7 +421,7 @@ impl Run {
             Event::Settled(settled) => {
                 self.came.push((settled.arrived, settled.fate == Fate::Completed));
             }
-            Event::NodeState { to: NodeState::Ejected | NodeState::Limited, .. } => {
+            Event::NodeState { to: NodeState::Ejected | NodeState::CoolingDown, .. } => {
                 self.states += 1;
             }
             _ => {}

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use serde_json::{Map, Value};
 
-use crate::balance::{End, Failure, Fate, Reject, Stage};
+use crate::balance::{End, Failure, Fate, Reject, TimeoutStage};
 use crate::live::wire::openai::ErrorBody;
 use crate::unit::Span;
 
@@ -61,7 +61,7 @@ const fn words(fate: Fate) -> Words {
             let message = "you have spent your budget for the day";
             (LIMITED, "insufficient_quota", "budget_exceeded", message, For(wait))
         }
-        Fate::Failed(End::TimedOut(Stage::FirstToken | Stage::Total)) => {
+        Fate::Failed(End::TimedOut(TimeoutStage::FirstToken | TimeoutStage::Total)) => {
             let message = "no endpoint answered in time";
             (StatusCode::GATEWAY_TIMEOUT, SERVER, "upstream_timeout", message, Unsaid)
         }
@@ -158,8 +158,8 @@ mod tests {
         let ends = [
             End::Done,
             End::RateLimited,
-            End::TimedOut(Stage::FirstToken),
-            End::TimedOut(Stage::Total),
+            End::TimedOut(TimeoutStage::FirstToken),
+            End::TimedOut(TimeoutStage::Total),
             End::Cancelled,
             End::Outrun,
         ];

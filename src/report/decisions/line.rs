@@ -3,7 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::Names;
-use crate::balance::{Attempt, Event, Fate, Mark, NodeSpec, Rung, Scored, Settled, StrategySpec};
+use crate::balance::{
+    Attempt, DegradeLevel, Event, Fate, Mark, NodeSpec, Scored, Settled, StrategySpec,
+};
 use crate::unit::{NodeId, PoolId, Time};
 
 /// The kind of a line and its body.
@@ -47,7 +49,7 @@ impl Names {
                 ("panic", json!({ "pool": self.pool(*pool), "tier": tier.name(), "on": on }))
             }
             Event::Shedding { .. } => ("shedding", shedding(event)?),
-            Event::Rung { .. } => ("rung", rung(event)?),
+            Event::DegradeLevel { .. } => ("rung", rung(event)?),
             Event::Limit { node, limit, before, cause, notable: true } => {
                 let (node, why) = (self.node(*node), cause.word());
                 ("limit", json!({ "node": node, "from": before, "to": limit, "why": why }))
@@ -142,8 +144,8 @@ impl Names {
             "failover": settled.failover,
             "degraded": settled.degraded,
         });
-        if settled.touched > Rung::Calm {
-            body["rung"] = settled.touched.name().into();
+        if settled.degraded_by > DegradeLevel::Calm {
+            body["rung"] = settled.degraded_by.name().into();
         }
         body
     }
@@ -201,7 +203,7 @@ fn shedding(event: &Event) -> Option<Value> {
 }
 
 fn rung(event: &Event) -> Option<Value> {
-    let Event::Rung { route, from, to, saturation, threshold } = event else { return None };
+    let Event::DegradeLevel { route, from, to, saturation, threshold } = event else { return None };
     Some(json!({
         "route": route.0,
         "from": from.name(),

@@ -1,7 +1,7 @@
 //! Tests of `[quality]` and of how routes choose: what is read, and every mistake at its place.
 
 use super::super::Scenario;
-use crate::balance::Choose;
+use crate::balance::ModelRule;
 use crate::unit::{ClassId, ModelId, Ratio, Time};
 use crate::workload::{Quality, Truth};
 
@@ -65,10 +65,10 @@ fn qualities_and_choices_are_read() {
     assert_eq!(scenario.labels.routes, ["one"]);
     assert_eq!(scenario.labels.models, ["m", "n"]);
     let choose = |to| read(&TWO.replace("\"cascade\"", to)).balancer.routes[0].choose.clone();
-    assert_eq!(choose("\"cascade\""), Some(Choose::Cascade { accept: Ratio(500_000) }));
-    let by_share = Choose::Complexity { strong_share: Ratio(250_000), window: 1_000 };
+    assert_eq!(choose("\"cascade\""), Some(ModelRule::Cascade { accept: Ratio(500_000) }));
+    let by_share = ModelRule::Complexity { strong_share: Ratio(250_000), window: 1_000 };
     assert_eq!(choose("{ complexity = { strong_share = 0.25 } }"), Some(by_share));
-    let bandit = Choose::Bandit { worth: 20_000, prior: 2, memory: 1_000 };
+    let bandit = ModelRule::Bandit { worth: 20_000, prior: 2, memory: 1_000 };
     assert_eq!(choose("{ bandit = { worth = 0.02 } }"), Some(bandit));
 }
 

@@ -290,7 +290,7 @@ pub(super) fn state_of(row: &NodeRow, glyphs: &Set) -> (&'static str, &'static s
     match row.state {
         NodeState::Up if row.slow => (glyphs.slow, "slow", Role::Warn),
         NodeState::Up => (glyphs.up, "up", Role::Up),
-        NodeState::Limited => (glyphs.limited, "limited", Role::Warn),
+        NodeState::CoolingDown => (glyphs.limited, "limited", Role::Warn),
         NodeState::Ejected => (glyphs.down, "DOWN", Role::Down),
         NodeState::Probing => (glyphs.probing, "probing", Role::Note),
         NodeState::Draining => (glyphs.draining, "draining", Role::Note),

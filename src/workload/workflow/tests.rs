@@ -97,7 +97,7 @@ fn play(mut jobs: Jobs, mut answer: impl FnMut(&Arrival) -> (Span, Fate)) -> Hea
             let due = now + after;
             // As the balancer would: nothing lives longer than its deadline.
             let late = due > arrival.request.deadline;
-            let timed_out = Fate::Failed(End::TimedOut(crate::balance::Stage::Total));
+            let timed_out = Fate::Failed(End::TimedOut(crate::balance::TimeoutStage::Total));
             let fate = if late { timed_out } else { fate };
             under_way.insert((due.min(arrival.request.deadline), arrival.request.id), fate);
             heard.arrivals.push(arrival);

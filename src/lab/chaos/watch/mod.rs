@@ -12,7 +12,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::pressed::Pressed;
 use crate::balance::{
-    Balancer, Config, End, Event, Input, Kind, NodeState, Prices, Priority, Tier, Totals, check,
+    AttemptKind, Balancer, Config, End, Event, Input, NodeState, Prices, Priority, Tier, Totals,
+    check,
 };
 use crate::unit::{Cost, NodeId, PoolId, RequestId, Time, Tokens};
 
@@ -244,7 +245,7 @@ impl<'a> EventChecker<'a> {
             Event::Dispatched { attempt, node, kind, queued, why, resumed, .. } => {
                 let place = usize::from(attempt.ordinal);
                 self.dispatched(attempt.request, place, *node, *kind, *queued, why)?;
-                let resumes = self.config.retry.resume && *kind == Kind::Retry;
+                let resumes = self.config.retry.resume && *kind == AttemptKind::Retry;
                 let fresh = *resumed == Tokens::ZERO || resumes;
                 ensure!(fresh, "I21", "request {} goes on unasked", attempt.request.0);
             }
@@ -273,7 +274,7 @@ impl<'a> EventChecker<'a> {
                 ensure!(within, "I54", "the limit {limit} of node {} is out of bounds", node.0);
                 self.nodes[node.index()].adaptive = Some(*limit);
             }
-            Event::Shedding { .. } | Event::Rung { .. } if self.alone => {
+            Event::Shedding { .. } | Event::DegradeLevel { .. } if self.alone => {
                 self.pressed.hear(now, event)?;
             }
             Event::RetryPlanned { request, end, .. } => self.retry_planned(*request, *end)?,
@@ -285,7 +286,7 @@ impl<'a> EventChecker<'a> {
             Event::NodeChanged { node, spec } => self.changed(*node, spec),
             Event::Panic { .. }
             | Event::Shedding { .. }
-            | Event::Rung { .. }
+            | Event::DegradeLevel { .. }
             | Event::Explained(_)
             | Event::Strategy { .. }
             | Event::Scaled { .. }
@@ -344,7 +345,7 @@ impl<'a> EventChecker<'a> {
             if self.alone {
                 let node = balancers[0].fleet().node(id);
                 let until = node.rests_until();
-                if matches!(seen.state, NodeState::Ejected | NodeState::Limited) {
+                if matches!(seen.state, NodeState::Ejected | NodeState::CoolingDown) {
                     let forward = until < seen.rests;
                     ensure!(
                         !forward,

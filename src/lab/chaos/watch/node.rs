@@ -90,7 +90,7 @@ impl EventChecker<'_> {
         to: NodeState,
         cause: Cause,
     ) -> Result<(), Broken> {
-        use NodeState::{Draining, Ejected, Gone, Limited, Off, Probing, Starting, Up};
+        use NodeState::{CoolingDown, Draining, Ejected, Gone, Off, Probing, Starting, Up};
         if !self.alone {
             return Ok(());
         }
@@ -98,8 +98,8 @@ impl EventChecker<'_> {
         let seen = &mut self.nodes[node.index()];
         ensure!(seen.state == from, "I14", "{name} was {} and not {from:?}", seen.state.name());
         let legal = match from {
-            Up => matches!(to, Ejected | Limited | Draining | Gone),
-            Limited => matches!(to, Up | Ejected | Draining | Gone),
+            Up => matches!(to, Ejected | CoolingDown | Draining | Gone),
+            CoolingDown => matches!(to, Up | Ejected | Draining | Gone),
             Ejected => matches!(to, Probing | Draining | Gone),
             Probing => matches!(to, Up | Ejected | Draining | Gone),
             Draining => matches!(to, Up | Off | Gone),
@@ -112,14 +112,14 @@ impl EventChecker<'_> {
             let early = self.now < seen.rests;
             ensure!(!early, "I10", "{name} is probed before {}, its rest's end", seen.rests);
         }
-        if from == Limited && cause == Cause::LimitOver {
+        if from == CoolingDown && cause == Cause::LimitOver {
             ensure!(self.now >= seen.parked, "I11", "{name} returns before {}", seen.parked);
         }
         seen.state = to;
         // A pause does not end a trial.
         seen.on_trial = match (from, to) {
             (Probing | Starting, Up) => true,
-            (Up, Limited) | (Limited, Up) => seen.on_trial,
+            (Up, CoolingDown) | (CoolingDown, Up) => seen.on_trial,
             _ => false,
         };
         match cause {
@@ -155,7 +155,7 @@ impl EventChecker<'_> {
                         size += 1;
                         out += 1;
                     }
-                    NodeState::Up | NodeState::Limited | NodeState::Draining => size += 1,
+                    NodeState::Up | NodeState::CoolingDown | NodeState::Draining => size += 1,
                 }
             }
         }

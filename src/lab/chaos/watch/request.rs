@@ -3,8 +3,8 @@
 use super::super::pressed::least_wait;
 use super::{AttemptHistory, Broken, EventChecker, RequestHistory, broken, ensure};
 use crate::balance::{
-    ATTEMPTS_MAX, Attempt, End, Failure, Fate, Kind, NodeState, RETRIES_MIN, Reject, Settled,
-    Stage, Usage, Why,
+    ATTEMPTS_MAX, Attempt, AttemptKind, End, Failure, Fate, NodeState, RETRIES_MIN, Reject,
+    Settled, TimeoutStage, Usage, Why,
 };
 use crate::unit::{Cost, NodeId, Ratio, RequestId};
 
@@ -14,7 +14,7 @@ impl EventChecker<'_> {
         id: RequestId,
         place: usize,
         node: NodeId,
-        kind: Kind,
+        kind: AttemptKind,
         queued: bool,
         why: &Why,
     ) -> Result<(), Broken> {
@@ -41,10 +41,10 @@ impl EventChecker<'_> {
             history.attempts.len()
         );
         let fits = match kind {
-            Kind::First => place == 0,
-            Kind::Retry => place > 0 && history.planned,
-            Kind::Hedge => place > 0 && !history.planned,
-            Kind::Escalation => place > 0 && history.escalated,
+            AttemptKind::First => place == 0,
+            AttemptKind::Retry => place > 0 && history.planned,
+            AttemptKind::Hedge => place > 0 && !history.planned,
+            AttemptKind::Escalation => place > 0 && history.escalated,
         };
         ensure!(
             fits,
@@ -53,7 +53,7 @@ impl EventChecker<'_> {
             id.0,
             history.planned
         );
-        if kind == Kind::Hedge {
+        if kind == AttemptKind::Hedge {
             let beside = || history.attempts.iter().filter(|this| this.end.is_none());
             let sound = !history.hedged
                 && beside().all(|this| this.node != node)
@@ -80,8 +80,8 @@ impl EventChecker<'_> {
         }
         (history.planned, history.escalated) = (false, false);
         history.attempts.push(AttemptHistory { node, prices, first_token: false, end: None });
-        self.counts.retries += u64::from(kind == Kind::Retry);
-        self.counts.hedges += u64::from(kind == Kind::Hedge);
+        self.counts.retries += u64::from(kind == AttemptKind::Retry);
+        self.counts.hedges += u64::from(kind == AttemptKind::Hedge);
         if let (Some(hedge), true) = (config.hedge, self.alone) {
             let firsts = self.counts.dispatched - self.counts.retries - self.counts.hedges;
             let most = u128::from(hedge.budget.0) * u128::from(firsts);
@@ -177,8 +177,8 @@ impl EventChecker<'_> {
         let history = self.history(id, "is to be tried again")?;
         let retryable = match end {
             End::Failed(failure) => failure.worth_another_try(),
-            End::RateLimited | End::TimedOut(Stage::FirstToken) => true,
-            End::Done | End::Cancelled | End::Outrun | End::TimedOut(Stage::Total) => false,
+            End::RateLimited | End::TimedOut(TimeoutStage::FirstToken) => true,
+            End::Done | End::Cancelled | End::Outrun | End::TimedOut(TimeoutStage::Total) => false,
         };
         ensure!(retryable, "I20", "request {} is tried again after `{}`", id.0, end.words());
         let started = history.attempts.last().is_some_and(|this| this.first_token);
@@ -252,7 +252,7 @@ impl EventChecker<'_> {
                 }
             }
             Fate::Failed(end) => {
-                let late = end == End::TimedOut(Stage::Total);
+                let late = end == End::TimedOut(TimeoutStage::Total);
                 ensure!(attempts > 0 || late, "I13", "request {who} failed before any attempt");
                 ensure!(end != End::Done, "I18", "request {who} failed with a whole answer");
             }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::balance::{Reject, Stage};
+use crate::balance::{Reject, TimeoutStage};
 use crate::live::driver::{Message, Messages, inbox};
 use crate::live::upstream::Outlet;
 
@@ -83,7 +83,7 @@ fn a_stream_begins_once_and_ends_as_the_balancer_says() {
     for (fate, last) in [
         (Fate::Completed, "end"),
         (failed(Failure::Reset), "broken"),
-        (Fate::Failed(End::TimedOut(Stage::Total)), "broken"),
+        (Fate::Failed(End::TimedOut(TimeoutStage::Total)), "broken"),
         (Fate::Cancelled, "broken"),
     ] {
         let (mut sessions, _messages) = sessions(2);
@@ -238,7 +238,7 @@ fn fate(state: &Expected, request: u64, pick: u8) -> Answer {
         (2, _) => (failed(Failure::ClientError), by(state.begun)),
         (3, _) if !begun => (Fate::Rejected(Reject::WaitedTooLong), None),
         (4, _) => (Fate::Cancelled, by(state.begun)),
-        _ => (Fate::Failed(End::TimedOut(Stage::Total)), by(state.begun)),
+        _ => (Fate::Failed(End::TimedOut(TimeoutStage::Total)), by(state.begun)),
     };
     Answer { request: RequestId(request), fate, by, begun }
 }
