@@ -121,6 +121,7 @@ fn only_a_request_at_fault_is_told_what_an_endpoint_said() {
         (failed(Failure::ClientError), vec![422], "refused 422 None"),
         // The last to fail need not be the last to be sent.
         (failed(Failure::ClientError), vec![400, 500], "refused 400 None"),
+        (failed(Failure::ClientError), vec![500, 422], "refused 422 None"),
         (failed(Failure::ClientError), vec![429], "refused 502 None"),
         (failed(Failure::ServerError), vec![400, 500], "refused 502 None"),
         (failed(Failure::Overloaded), vec![503], "refused 503 Some(7)"),
