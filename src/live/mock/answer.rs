@@ -3,43 +3,34 @@
 //! A handler makes an attempt of a request, gives it to the owner and turns what it hears of it into
 //! statuses, events and resets. Whatever it waits for, dropping it aborts the attempt.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::header::{CACHE_CONTROL, CONNECTION, HeaderMap, HeaderValue, RETRY_AFTER};
+use hyper::header::{CACHE_CONTROL, CONNECTION, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::sleep;
 
 use super::owner::{AttemptProgress, Message};
+use super::refusal::{failed, quota_headers};
+use super::telling::{Telling, say};
 use super::{NodeName, Parts, admin};
-use crate::balance::{Attempt, Failure, Outcome, ProbeResult};
+use crate::balance::{Attempt, Outcome, ProbeResult};
 use crate::dist::Dist;
 use crate::live::http::{self, Body, Limits};
-use crate::live::wire::openai::{self, ChatRequest, DONE, ErrorBody, FinishReason, Head, Usage};
+use crate::live::wire::openai::{self, ChatRequest, ErrorBody, FinishReason, Head};
 use crate::live::wire::{INPUT_TOKENS, KEY, NODE, ORDINAL, OUTPUT_TOKENS};
-use crate::node::{ErrorAnswer, RemainingLimit, RemainingQuota, Work};
+use crate::node::Work;
 use crate::rng::{Rng, mix};
-use crate::unit::{NodeId, RequestId, Span, Tokens};
+use crate::unit::{NodeId, RequestId, Tokens};
 use crate::workload::Truth;
 
 /// An answer has at most so many tokens: it is held in memory as a whole where it does not stream.
 const OUTPUT_MAX: u64 = 1 << 20;
 /// A prompt is said to have at most so many tokens.
 const INPUT_MAX: u64 = crate::workload::length::LENGTH_MAX;
-/// An event has at most so many tokens, so that clients with a limit on events read it.
-const EVENT_TOKENS: u64 = 1_024;
-/// What was said before a stream breaks has so long to leave.
-const BREAK_AFTER: Duration = Duration::from_millis(20);
-
-/// What the mock says: words of four bytes with their blank, so that each is one token by
-/// [`crate::live::wire::estimate_tokens`] too.
-const WORDS: &str = "the sea was low and the old man sat mid the bay for one day and ";
-const WORD_BYTES: usize = 4;
 
 /// What handlers share.
 #[derive(Debug)]
@@ -156,7 +147,7 @@ async fn health(state: &MockState, node: NodeId) -> Response<Body> {
 }
 
 /// An attempt at the owner's. Dropping it before its end aborts it.
-struct Ticket {
+pub(super) struct Ticket {
     node: NodeId,
     attempt: Attempt,
     inbox: mpsc::UnboundedSender<Message>,
@@ -189,13 +180,16 @@ impl Ticket {
     }
 
     /// Waits until this is so. `None` if the owner has forgotten the attempt.
-    async fn wait(&mut self, so: impl FnMut(&AttemptProgress) -> bool) -> Option<AttemptProgress> {
+    pub(super) async fn wait(
+        &mut self,
+        so: impl FnMut(&AttemptProgress) -> bool,
+    ) -> Option<AttemptProgress> {
         self.progress.wait_for(so).await.ok().map(|progress| *progress)
     }
 }
 
 /// What a request asks of a node.
-struct Job {
+pub(super) struct Job {
     input: u64,
     /// `None` is to be drawn.
     output: Option<u64>,
@@ -228,7 +222,7 @@ impl Job {
         Truth { output: Tokens(output), key }
     }
 
-    fn finish_reason(&self, output: Tokens) -> FinishReason {
+    pub(super) fn finish_reason(&self, output: Tokens) -> FinishReason {
         if self.output_max.is_some_and(|max| output.0 >= max) {
             FinishReason::Length
         } else {
@@ -286,7 +280,7 @@ async fn chat(state: &MockState, node: NodeId, request: Request<Incoming>) -> Re
             json(StatusCode::OK, head.completion(&content, reason, used.into()))
         }
         None | Some(Outcome::Done(_)) => {
-            let state = Telling { ticket, job, head, usage, sent: 0, stage: Stage::Begin };
+            let state = Telling::new(ticket, job, head, usage);
             events(http::stream(state, Telling::next))
         }
         Some(outcome) => failed(outcome, progress.answer).await,
@@ -307,198 +301,4 @@ fn events(body: Body) -> Response<Body> {
     headers.insert(hyper::header::CONTENT_TYPE, kind);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
-}
-
-/// The answer to an attempt that failed before its first token; `answer` is what a fault says.
-async fn failed(outcome: Outcome, answer: Option<ErrorAnswer>) -> Response<Body> {
-    if let Some(answer) = answer {
-        return refused(answer);
-    }
-    match outcome {
-        Outcome::RateLimited { retry_after } => limited(retry_after),
-        Outcome::Failed(Failure::ServerError, _) => refused(ErrorAnswer::ServerError),
-        Outcome::Failed(Failure::TooLong, _) => {
-            let message = "the node has no room for a request of this length";
-            let body = ErrorBody::new("invalid_request_error", "context_length_exceeded", message);
-            error(StatusCode::BAD_REQUEST, &body)
-        }
-        Outcome::Failed(Failure::Overloaded, _) => refused(ErrorAnswer::Overloaded),
-        // Crashed: the connection is being reset, and nothing is to be said on it before.
-        _ => std::future::pending().await,
-    }
-}
-
-/// The answer of a fault.
-fn refused(answer: ErrorAnswer) -> Response<Body> {
-    let (kind, code, message) = match answer {
-        ErrorAnswer::RateLimited(retry_after) => return limited(retry_after),
-        ErrorAnswer::SpendCap => {
-            ("requests", "insufficient_quota", "the money of the key is spent")
-        }
-        ErrorAnswer::Overloaded | ErrorAnswer::Status(503 | 529) => {
-            ("server_error", "overloaded", "the mock node is overloaded")
-        }
-        ErrorAnswer::Status(401..=403) => {
-            ("invalid_request_error", "invalid_api_key", "the mock node refuses the key")
-        }
-        ErrorAnswer::Status(400..=499) => {
-            ("invalid_request_error", "invalid_request", "the mock node refuses the request")
-        }
-        ErrorAnswer::ServerError | ErrorAnswer::Status(_) => {
-            ("server_error", "internal_error", "the mock node failed")
-        }
-    };
-    let status = StatusCode::from_u16(answer.status());
-    error(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), &ErrorBody::new(kind, code, message))
-}
-
-fn limited(retry_after: Option<Span>) -> Response<Body> {
-    let message = "the limit of the mock node is reached";
-    let body = ErrorBody::new("requests", "rate_limit_exceeded", message);
-    let mut response = error(StatusCode::TOO_MANY_REQUESTS, &body);
-    if let Some(span) = retry_after {
-        let headers = response.headers_mut();
-        headers.insert(RETRY_AFTER, span.0.div_ceil(1_000_000_000).into());
-        headers.insert("retry-after-ms", span.0.div_ceil(1_000_000).into());
-    }
-    response
-}
-
-/// `x-ratelimit-{limit,remaining,reset}-{requests,tokens}`, for the limits there are.
-fn quota_headers(headers: &mut HeaderMap, quota: &RemainingQuota) {
-    let mut put = |name: [&'static str; 3], allowance: Option<RemainingLimit>| {
-        let Some(allowance) = allowance else { return };
-        headers.insert(name[0], allowance.limit.into());
-        headers.insert(name[1], allowance.left.into());
-        if let Ok(reset) = HeaderValue::from_str(&duration(allowance.full_in)) {
-            headers.insert(name[2], reset);
-        }
-    };
-    let requests = [
-        "x-ratelimit-limit-requests",
-        "x-ratelimit-remaining-requests",
-        "x-ratelimit-reset-requests",
-    ];
-    let tokens =
-        ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"];
-    put(requests, quota.requests);
-    put(tokens, quota.tokens);
-}
-
-/// As providers write it: `850ms`, `7.66s`, `6m0s`.
-fn duration(span: Span) -> String {
-    let millis = span.0.div_ceil(1_000_000);
-    match millis {
-        0..1_000 => format!("{millis}ms"),
-        1_000..60_000 => format!("{}s", millis as f64 / 1e3),
-        _ => format!("{}m{}s", millis / 60_000, (millis % 60_000) as f64 / 1e3),
-    }
-}
-
-/// Appends the words from number `from` to before number `to`.
-fn say(out: &mut String, from: u64, to: u64) {
-    let words = (WORDS.len() / WORD_BYTES) as u64;
-    let mut at = from;
-    while at < to {
-        let first = (at % words) as usize;
-        let count = (words - first as u64).min(to - at) as usize;
-        out.push_str(&WORDS[first * WORD_BYTES..(first + count) * WORD_BYTES]);
-        at += count as u64;
-    }
-}
-
-/// A streamed answer on its way.
-struct Telling {
-    ticket: Ticket,
-    job: Job,
-    head: Head,
-    /// Whether the client asked for the usage.
-    usage: bool,
-    /// Words sent.
-    sent: u64,
-    stage: Stage,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Begin,
-    Words,
-    Over,
-}
-
-impl Telling {
-    /// Makes the next events: the words that have come, and at the end the rest and the terminal
-    /// events. A stream that was cut short is broken off, never ended.
-    async fn next(mut self) -> io::Result<Option<(Bytes, Telling)>> {
-        if self.stage == Stage::Over {
-            return Ok(None);
-        }
-        let sent = self.sent;
-        let progress =
-            self.ticket.wait(|progress| progress.end.is_some() || progress.came.0 > sent).await;
-        let progress = progress.ok_or_else(|| io::Error::other("the mock was started anew"))?;
-        let mut out = Vec::new();
-        if self.stage == Stage::Begin {
-            self.head.write_role(&mut out);
-            self.stage = Stage::Words;
-        }
-        match progress.end {
-            None => self.words(&mut out, progress.came.0),
-            Some(Outcome::Done(used)) => {
-                self.words(&mut out, used.output.0);
-                self.head.write_finish(&mut out, self.job.finish_reason(used.output));
-                if self.usage {
-                    self.head.write_usage(&mut out, Usage::from(used));
-                }
-                out.extend_from_slice(DONE.as_bytes());
-                self.stage = Stage::Over;
-            }
-            // The words before it first.
-            Some(Outcome::Failed(_, used)) if used.output.0 > self.sent => {
-                self.words(&mut out, used.output.0);
-            }
-            // Ends as if it were over, without its last events.
-            Some(Outcome::Failed(Failure::Malformed, _)) => return Ok(None),
-            Some(_) => {
-                // If it crashed, the connection is being reset.
-                sleep(BREAK_AFTER).await;
-                return Err(io::ErrorKind::ConnectionReset.into());
-            }
-        }
-        Ok(Some((out.into(), self)))
-    }
-
-    fn words(&mut self, out: &mut Vec<u8>, until: u64) {
-        let mut content = String::new();
-        while self.sent < until {
-            let to = until.min(self.sent + EVENT_TOKENS);
-            content.clear();
-            say(&mut content, self.sent, to);
-            self.head.write_content(out, &content);
-            self.sent = to;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::live::wire::estimate_tokens;
-
-    #[test]
-    fn every_word_is_a_token_wherever_one_begins() {
-        for (from, to) in [(0, 1), (3, 40), (15, 17), (16, 16), (31, 1_000)] {
-            let mut text = String::new();
-            say(&mut text, from, to);
-            assert_eq!(estimate_tokens(&text), to - from);
-            assert_eq!(text.split_whitespace().count() as u64, to - from);
-        }
-    }
-
-    #[test]
-    fn durations_are_written_as_providers_do() {
-        assert_eq!(duration(Span::from_millis(850)), "850ms");
-        assert_eq!(duration(Span::from_millis(7_660)), "7.66s");
-        assert_eq!(duration(Span::from_secs(360)), "6m0s");
-    }
 }

@@ -21,6 +21,8 @@
 mod admin;
 mod answer;
 mod owner;
+mod refusal;
+mod telling;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -1,0 +1,165 @@
+//! Bodies: of answers, at once or piece by piece, and of requests, read within their limits.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body as HttpBody, Frame, Incoming};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::{Response, StatusCode};
+use tokio::time::timeout;
+
+use super::{LINGER, Limits};
+
+/// The body of an answer. An error in it breaks the connection off, so that the client sees that
+/// the answer is not whole.
+pub type Body = UnsyncBoxBody<Bytes, io::Error>;
+
+/// A body that is there at once.
+#[must_use]
+pub fn full(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into()).map_err(|never: Infallible| match never {}).boxed_unsync()
+}
+
+/// An answer with a body and its type.
+#[must_use]
+pub fn answer(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<Body> {
+    let mut response = Response::new(full(body));
+    *response.status_mut() = status;
+    let content_type = HeaderValue::from_static(content_type);
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response
+}
+
+/// A body that is made piece by piece: `step` returns the next piece and the state after it, `None`
+/// at the end, or an error to break the connection off. It is not called before the client has room
+/// for another piece, and it is dropped, with the state, when the client goes away.
+pub fn stream<S, F, Next>(state: S, step: F) -> Body
+where
+    S: Send + 'static,
+    F: Fn(S) -> Next + Send + 'static,
+    Next: Future<Output = io::Result<Option<(Bytes, S)>>> + Send + 'static,
+{
+    let running = Some(Box::pin(step(state)));
+    Steps { step, running }.boxed_unsync()
+}
+
+/// The body behind [`stream`].
+struct Steps<F, Next> {
+    step: F,
+    running: Option<Pin<Box<Next>>>,
+}
+
+impl<F, Next> Unpin for Steps<F, Next> {}
+
+impl<S, F, Next> HttpBody for Steps<F, Next>
+where
+    F: Fn(S) -> Next,
+    Next: Future<Output = io::Result<Option<(Bytes, S)>>>,
+{
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let Some(running) = &mut self.running else {
+            return Poll::Ready(None);
+        };
+        let Poll::Ready(made) = running.as_mut().poll(cx) else {
+            return Poll::Pending;
+        };
+        self.running = None;
+        Poll::Ready(match made {
+            Ok(Some((piece, state))) => {
+                self.running = Some(Box::pin((self.step)(state)));
+                Some(Ok(Frame::data(piece)))
+            }
+            Ok(None) => None,
+            Err(error) => Some(Err(error)),
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.running.is_none()
+    }
+}
+
+/// Why a request's body could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyError {
+    /// It has more bytes than allowed.
+    TooLarge,
+    /// It was not whole in time.
+    TooSlow,
+    /// It broke off, or its framing is wrong.
+    Broken,
+}
+
+impl BodyError {
+    /// Returns the status it is answered with.
+    #[must_use]
+    pub const fn status(self) -> StatusCode {
+        match self {
+            BodyError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            BodyError::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            BodyError::Broken => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+impl fmt::Display for BodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            BodyError::TooLarge => "the body is too large",
+            BodyError::TooSlow => "the body took too long",
+            BodyError::Broken => "the body broke off",
+        })
+    }
+}
+
+impl std::error::Error for BodyError {}
+
+/// Reads a request's body within its limits of size and time.
+///
+/// # Errors
+/// If it is too large, too slow or broken. The connection should be closed after the answer.
+pub async fn read_body(mut body: Incoming, limits: &Limits) -> Result<Bytes, BodyError> {
+    let read = timeout(limits.body, collect(&mut body, limits.body_max)).await;
+    let read = read.unwrap_or(Err(BodyError::TooSlow));
+    if read == Err(BodyError::TooLarge) {
+        let _ = timeout(LINGER, discard(&mut body)).await;
+    }
+    read
+}
+
+async fn collect(body: &mut Incoming, max: usize) -> Result<Bytes, BodyError> {
+    if body.size_hint().lower() > max as u64 {
+        return Err(BodyError::TooLarge);
+    }
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| BodyError::Broken)?.into_data() else {
+            continue;
+        };
+        if bytes.len() + data.len() > max {
+            return Err(BodyError::TooLarge);
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok(bytes.into())
+}
+
+async fn discard(body: &mut Incoming) {
+    while let Some(Ok(_)) = body.frame().await {}
+}

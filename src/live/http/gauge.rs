@@ -1,0 +1,196 @@
+//! What a connection is doing, seen from beside it: a head that takes too long is told from a silent
+//! connection, and a client that reads nothing is given up.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::Version;
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::Body;
+
+/// What a connection is doing.
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    /// Nothing: no request is under way.
+    Idle,
+    /// A request's head is being read, or the first one is awaited, since then.
+    Head(Instant),
+    /// A request is being answered.
+    Busy,
+}
+
+/// Knows what a connection is doing, for the limit on heads.
+#[derive(Debug)]
+pub(super) struct Gauge {
+    phase: Mutex<Phase>,
+    /// The client speaks HTTP/1.0.
+    old: AtomicBool,
+}
+
+impl Gauge {
+    pub(super) fn new() -> Gauge {
+        Gauge { phase: Mutex::new(Phase::Head(Instant::now())), old: AtomicBool::new(false) }
+    }
+
+    pub(super) fn speaks(&self, version: Version) {
+        self.old.store(version < Version::HTTP_11, Ordering::Relaxed);
+    }
+
+    pub(super) fn knows_no_chunks(&self) -> bool {
+        self.old.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, phase: Phase) {
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
+    }
+
+    fn phase(&self) -> Phase {
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes came in.
+    fn bytes(&self) {
+        if matches!(self.phase(), Phase::Idle) {
+            self.set(Phase::Head(Instant::now()));
+        }
+    }
+
+    /// Ends when a head has been read for longer than `limit`.
+    pub(super) async fn overdue(&self, limit: Duration) {
+        loop {
+            match self.phase() {
+                Phase::Head(since) if since.elapsed() >= limit => return,
+                Phase::Head(since) => tokio::time::sleep_until(since + limit).await,
+                // A head that begins in the meantime is found before it is twice overdue.
+                Phase::Idle | Phase::Busy => sleep(limit).await,
+            }
+        }
+    }
+}
+
+/// A request is being answered as long as this lives.
+#[derive(Debug)]
+pub(super) struct Busy(Arc<Gauge>);
+
+impl Busy {
+    pub(super) fn new(gauge: Arc<Gauge>) -> Busy {
+        gauge.set(Phase::Busy);
+        Busy(gauge)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.set(Phase::Idle);
+    }
+}
+
+/// A body that keeps its connection busy until it is gone.
+pub(super) struct Watched {
+    pub(super) body: Body,
+    pub(super) _busy: Busy,
+}
+
+impl HttpBody for Watched {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A stream that tells its gauge of bytes, and that fails when nothing could be written for too long.
+pub(super) struct Metered {
+    pub(super) stream: TcpStream,
+    pub(super) gauge: Arc<Gauge>,
+    pub(super) patience: Duration,
+    /// Runs while the client has no room.
+    pub(super) stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl Metered {
+    fn watch<T>(
+        &mut self,
+        written: Poll<io::Result<T>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let patience = self.patience;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(patience)));
+        match stalled.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl AsyncRead for Metered {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.gauge.bytes();
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Metered {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.watch(written, cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.watch(written, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

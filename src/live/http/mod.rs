@@ -1,0 +1,257 @@
+//! An HTTP/1.1 server that slow, huge and vanishing clients cannot hurt: our own accept loop on hyper.
+//!
+//! Ready-made accept loops set no time limits: half a header, a silent connection and a stalled body
+//! stay open for ever. Here each phase of a connection has a limit, and each limit a name. hyper has
+//! one timer for waiting and reading a request's head; the two differ by an order of magnitude, so a
+//! [`Gauge`] beside each connection tells them apart.
+//!
+//! A client that goes away drops the service's future or the answer's body at once, whatever they
+//! are waiting for: that is how work for it is cancelled. HTTP/2 is not spoken: its header
+//! compression and its resets are a risk without a gain here.
+
+mod body;
+mod gauge;
+
+use std::convert::Infallible;
+use std::io;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING, UPGRADE};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode, Version};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+pub use self::body::{Body, BodyError, answer, full, read_body, stream};
+use self::gauge::{Busy, Gauge, Metered, Watched};
+
+/// A request's head must be whole so long after its first byte, and the first one so long after the
+/// connect.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection is kept so long without a request. Longer than clients keep theirs, as a rule, so
+/// that it is they who close.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+/// A request's body must be whole after so long.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// A request's body has at most so many bytes.
+pub const BODY_MAX: usize = 32 << 20;
+/// A request's head has at most so many bytes.
+pub const HEAD_MAX: usize = 32 << 10;
+/// A request has at most so many headers.
+pub const HEADERS_MAX: usize = 64;
+/// So many connections are served at a time; more wait in the kernel's queue.
+pub const CONNECTIONS_MAX: usize = 4_096;
+/// Running requests are given so long when the server is asked to stop.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A client that reads nothing for so long is given up.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Pause after a failed accept: descriptors have run out, and only time brings them back.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// What is left of a body that is too large is read for so long, so that the refusal is heard and
+/// not lost in a reset.
+const LINGER: Duration = Duration::from_millis(300);
+
+/// The limits of a server.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// See [`HEAD_TIMEOUT`].
+    pub head: Duration,
+    /// See [`IDLE_TIMEOUT`].
+    pub idle: Duration,
+    /// See [`BODY_TIMEOUT`].
+    pub body: Duration,
+    /// See [`WRITE_TIMEOUT`].
+    pub write: Duration,
+    /// See [`BODY_MAX`].
+    pub body_max: usize,
+    /// See [`HEAD_MAX`]. At least 8,192, which hyper wants.
+    pub head_max: usize,
+    /// See [`HEADERS_MAX`].
+    pub headers_max: usize,
+    /// See [`CONNECTIONS_MAX`].
+    pub connections_max: usize,
+    /// See [`DRAIN_TIMEOUT`].
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            head: HEAD_TIMEOUT,
+            idle: IDLE_TIMEOUT,
+            body: BODY_TIMEOUT,
+            write: WRITE_TIMEOUT,
+            body_max: BODY_MAX,
+            head_max: HEAD_MAX,
+            headers_max: HEADERS_MAX,
+            connections_max: CONNECTIONS_MAX,
+            drain: DRAIN_TIMEOUT,
+        }
+    }
+}
+
+/// How a server is to stop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stop {
+    /// Not at all.
+    #[default]
+    No,
+    /// No new connections; running requests may finish within the drain limit.
+    Gently,
+    /// At once: every connection is reset, as if the process had died.
+    Now,
+}
+
+/// Serves requests until told to stop. The listener is closed as soon as the stop is told; the
+/// handle ends when the last connection has.
+pub fn serve<S, Fut>(
+    listener: TcpListener,
+    limits: Limits,
+    service: S,
+    stop: watch::Receiver<Stop>,
+) -> JoinHandle<()>
+where
+    S: Fn(Request<Incoming>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Response<Body>> + Send + 'static,
+{
+    tokio::spawn(accept(listener, limits, Arc::new(service), stop))
+}
+
+async fn accept<S, Fut>(
+    listener: TcpListener,
+    limits: Limits,
+    service: Arc<S>,
+    mut stop: watch::Receiver<Stop>,
+) where
+    S: Fn(Request<Incoming>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Response<Body>> + Send + 'static,
+{
+    let places = Arc::new(Semaphore::new(limits.connections_max));
+    loop {
+        let (stream, place) = tokio::select! {
+            _ = told(&mut stop) => break,
+            next = next(&listener, &places) => next,
+        };
+        let connection = connection(stream, limits, Arc::clone(&service), stop.clone());
+        tokio::spawn(async move {
+            connection.await;
+            drop(place);
+        });
+    }
+    drop(listener);
+    // Every connection hears of the stop as well and ends within the drain limit.
+    let all = u32::try_from(limits.connections_max).unwrap_or(u32::MAX);
+    let _ = places.acquire_many(all).await;
+}
+
+/// Waits for a place and for a connection to fill it.
+async fn next(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> (TcpStream, OwnedSemaphorePermit) {
+    loop {
+        // The semaphore is never closed.
+        let Ok(place) = Arc::clone(places).acquire_owned().await else {
+            std::future::pending::<()>().await;
+            continue;
+        };
+        match listener.accept().await {
+            Ok((stream, _)) => return (stream, place),
+            // Gone before it was taken: the next one may be fine.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(_) => sleep(ACCEPT_PAUSE).await,
+        }
+    }
+}
+
+/// Waits for a stop; a controller that is gone means at once.
+async fn told(stop: &mut watch::Receiver<Stop>) -> Stop {
+    stop.wait_for(|stop| *stop != Stop::No).await.map_or(Stop::Now, |stop| *stop)
+}
+
+async fn connection<S, Fut>(
+    stream: TcpStream,
+    limits: Limits,
+    service: Arc<S>,
+    mut stop: watch::Receiver<Stop>,
+) where
+    S: Fn(Request<Incoming>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Response<Body>> + Send + 'static,
+{
+    // Small events must not wait for an acknowledgement; without it they are only slower.
+    let _ = stream.set_nodelay(true);
+    let gauge = Arc::new(Gauge::new());
+    let metered =
+        Metered { stream, gauge: Arc::clone(&gauge), patience: limits.write, stalled: None };
+    let io = TokioIo::new(metered);
+    let measure = Arc::clone(&gauge);
+    let handle = move |request: Request<Incoming>| {
+        let (service, gauge) = (Arc::clone(&service), Arc::clone(&measure));
+        async move {
+            gauge.speaks(request.version());
+            let busy = Busy::new(gauge);
+            let response = match refusal(&request) {
+                Some(refusal) => refusal,
+                None => service(request).await,
+            };
+            Ok::<_, Infallible>(response.map(|body| Watched { body, _busy: busy }))
+        }
+    };
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.idle.max(limits.head))
+        .max_headers(limits.headers_max)
+        .max_header_size(limits.head_max)
+        .max_buf_size(limits.head_max)
+        .serve_connection(io, service_fn(handle));
+    let reset = tokio::select! {
+        // An answer that breaks off lacks its last chunk; where there are no chunks only a reset
+        // tells it from a whole one.
+        ended = &mut connection => ended.is_err() && gauge.knows_no_chunks(),
+        () = gauge.overdue(limits.head) => false,
+        how = told(&mut stop) => {
+            if how == Stop::Gently {
+                std::pin::Pin::new(&mut connection).graceful_shutdown();
+                tokio::select! {
+                    _ = &mut connection => return,
+                    () = sleep(limits.drain) => {}
+                    _ = stop.wait_for(|stop| *stop == Stop::Now) => {}
+                }
+            }
+            true
+        }
+    };
+    if reset {
+        // Without lingering, closing sends a reset: nobody takes the answer for a whole one.
+        let _ = connection.into_parts().io.into_inner().stream.set_zero_linger();
+    }
+}
+
+/// Refuses what no honest client sends and what two servers in a row could read in two ways.
+fn refusal(request: &Request<Incoming>) -> Option<Response<Body>> {
+    let headers = request.headers();
+    let hosts = headers.get_all(HOST).iter().count();
+    let lengths = headers.get_all(CONTENT_LENGTH).iter().count();
+    let both = lengths > 0 && headers.contains_key(TRANSFER_ENCODING);
+    let why = if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
+        "exactly one Host header is needed\n"
+    } else if lengths > 1 || both {
+        "the length of the body is given twice\n"
+    } else if headers.contains_key(UPGRADE) {
+        "there is nothing to upgrade to\n"
+    } else {
+        return None;
+    };
+    let mut response = answer(StatusCode::BAD_REQUEST, "text/plain", why);
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    Some(response)
+}

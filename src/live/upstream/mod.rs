@@ -1,0 +1,295 @@
+//! One attempt against a real endpoint: connect, send, read the answer, say how it ended.
+//!
+//! The client follows no redirect (it would hand keys and prompts to another host) and obeys no
+//! system proxy. Everything read has a limit. A stream counts as whole only if its terminal marker
+//! was seen; a gap between tokens longer than allowed ends it. Keys are never shown.
+
+mod endpoint;
+mod outlet;
+mod reading;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::{Method, Request, StatusCode, Uri, header};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client as HyperClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use self::endpoint::Target;
+pub use self::endpoint::{Endpoint, Key};
+pub(super) use self::outlet::Nobody;
+pub use self::outlet::{Meter, Outlet, Passed, Sending};
+use self::reading::{Flow, Reading, read_whole};
+use super::wire::sse::SseParser;
+use crate::balance::{Failure, Outcome, ProbeResult};
+
+/// No whole answer is larger.
+pub const BODY_MAX: usize = 16 << 20;
+/// No error answer is kept beyond this.
+pub const ERROR_MAX: usize = 64 << 10;
+/// An error answer has so long to arrive.
+const ERROR_PATIENCE: Duration = Duration::from_secs(5);
+/// After the terminal marker a connection has so long to end and be used again.
+const TAIL_PATIENCE: Duration = Duration::from_secs(1);
+/// A probe has so long, whatever the balancer thinks of it by then.
+const PROBE_PATIENCE: Duration = Duration::from_secs(10);
+/// Idle connections kept to one endpoint.
+const IDLE_MAX: usize = 256;
+/// Idle connections are kept so long: less than the five seconds after which small servers close
+/// theirs, because a request sent into a closing connection is lost.
+const IDLE: Duration = Duration::from_secs(4);
+
+/// Why an endpoint cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadEndpoint {
+    /// Its place in the list.
+    pub node: usize,
+    /// Why.
+    pub reason: String,
+}
+
+/// Reaches the endpoints of a fleet.
+#[derive(Debug)]
+pub struct Client {
+    http: HyperClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    targets: Vec<Target>,
+    inter_token: Option<Duration>,
+}
+
+impl Client {
+    /// A client for these endpoints, by node.
+    ///
+    /// # Errors
+    /// Every endpoint that cannot be used.
+    pub fn new(
+        endpoints: &[Endpoint],
+        connect: Option<Duration>,
+        inter_token: Option<Duration>,
+    ) -> Result<Client, Vec<BadEndpoint>> {
+        let mut connector = HttpConnector::new();
+        connector.enforce_http(false);
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(connect);
+        let connector = HttpsConnectorBuilder::new()
+            .with_webpki_roots()
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(connector);
+        let http = HyperClient::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(IDLE_MAX)
+            .build(connector);
+        let (mut targets, mut bad) = (Vec::new(), Vec::new());
+        for (node, endpoint) in endpoints.iter().enumerate() {
+            match Target::new(endpoint) {
+                Ok(target) => targets.push(target),
+                Err(reason) => bad.push(BadEndpoint { node, reason }),
+            }
+        }
+        if bad.is_empty() { Ok(Client { http, targets, inter_token }) } else { Err(bad) }
+    }
+
+    /// Makes one attempt and returns how it ended. Dropping the future closes the connection.
+    pub async fn attempt(
+        &self,
+        node: usize,
+        sending: Sending,
+        meter: &Meter,
+        outlet: &mut impl Outlet,
+    ) -> Outcome {
+        let target = &self.targets[node];
+        let streams = sending.streams;
+        let response = match self.http.request(target.chat_request(sending)).await {
+            Ok(response) => response,
+            Err(error) if error.is_connect() => return failed(Failure::Refused, meter),
+            Err(_) => return failed(Failure::Reset, meter),
+        };
+        if response.status() != StatusCode::OK {
+            return target.refusal(response, meter, outlet).await;
+        }
+        let kind = response.headers().get(header::CONTENT_TYPE);
+        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        // A whole answer in place of a stream would be an empty stream to the client's library.
+        if streams && kind.eq_ignore_ascii_case("text/event-stream") {
+            self.read_stream(response.into_body(), meter, outlet).await
+        } else if !streams && kind.eq_ignore_ascii_case("application/json") {
+            read_whole(response.into_body(), meter, outlet).await
+        } else {
+            failed(Failure::Malformed, meter)
+        }
+    }
+
+    async fn read_stream(
+        &self,
+        mut body: Incoming,
+        meter: &Meter,
+        outlet: &mut impl Outlet,
+    ) -> Outcome {
+        let mut reading = Reading::default();
+        let mut parser = SseParser::default();
+        let mut last = Instant::now();
+        loop {
+            // Before the first token the balancer watches the time, afterwards we do. The time counts
+            // from the last event: comments and single bytes are no sign of an answer.
+            let gap = self.inter_token.filter(|_| reading.started);
+            let frame = match within(gap.map(|gap| last + gap), body.frame()).await {
+                None => return failed(Failure::Stalled, meter),
+                Some(Some(Ok(frame))) => frame,
+                Some(Some(Err(_))) => return failed(Failure::Reset, meter),
+                // A clean end without a terminal marker is a cut stream.
+                Some(None) if reading.finished => return reading.done(meter),
+                Some(None) => return failed(Failure::Malformed, meter),
+            };
+            let Ok(data) = frame.into_data() else { continue };
+            let mut events = Vec::new();
+            if parser.push(&data, &mut |event| events.push(event)).is_err() {
+                return failed(Failure::Malformed, meter);
+            }
+            let any = !events.is_empty();
+            for event in events {
+                match reading.take(&event, meter, outlet).await {
+                    Flow::On => {}
+                    Flow::Done => {
+                        // Reading on to the end lets the connection be used again; the answer is
+                        // whole and does not wait for that.
+                        tokio::spawn(async move { timeout(TAIL_PATIENCE, body.frame()).await });
+                        return reading.done(meter);
+                    }
+                    Flow::Failed(failure) => return failed(failure, meter),
+                }
+            }
+            if any {
+                // After they were passed on: the time a slow client takes is not the endpoint's.
+                last = Instant::now();
+            }
+        }
+    }
+
+    /// Asks a node whether it is well: `/health` beside the API, or the list of models.
+    pub async fn probe(&self, node: usize) -> ProbeResult {
+        let target = &self.targets[node];
+        let asked = timeout(PROBE_PATIENCE, async {
+            if let Some(health) = &target.health {
+                match self.status(target, health.clone()).await? {
+                    StatusCode::NOT_FOUND => {}
+                    status => return Ok(status),
+                }
+            }
+            self.status(target, target.models.clone()).await
+        });
+        match asked.await {
+            Ok(Ok(status)) if status.is_success() => ProbeResult::Healthy,
+            Ok(Ok(status)) => ProbeResult::Failed(Failure::of_status(status.as_u16())),
+            Ok(Err(failure)) => ProbeResult::Failed(failure),
+            Err(_) => ProbeResult::Failed(Failure::Stalled),
+        }
+    }
+
+    /// Tells a mock server that the run begins, so that its fault schedule counts from now. Other
+    /// servers on this machine do not know the call and are left as they are.
+    pub async fn start_mock(&self) {
+        let Some(target) = self.targets.iter().find(|target| target.loopback) else { return };
+        let Some(start) = &target.start else { return };
+        let mut request = Request::new(Full::new(Bytes::new()));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = start.clone();
+        let _ = timeout(ERROR_PATIENCE, self.http.request(request)).await;
+    }
+
+    async fn status(&self, target: &Target, uri: Uri) -> Result<StatusCode, Failure> {
+        let mut request = Request::new(Full::new(Bytes::new()));
+        *request.uri_mut() = uri;
+        if let Some(key) = &target.authorization {
+            request.headers_mut().insert(header::AUTHORIZATION, key.clone());
+        }
+        let answered = self.http.request(request).await;
+        answered
+            .map(|response| response.status())
+            .map_err(|error| if error.is_connect() { Failure::Refused } else { Failure::Reset })
+    }
+}
+
+async fn within<F: Future>(until: Option<Instant>, future: F) -> Option<F::Output> {
+    match until {
+        Some(until) => timeout_at(until, future).await.ok(),
+        None => Some(future.await),
+    }
+}
+
+fn failed(failure: Failure, meter: &Meter) -> Outcome {
+    Outcome::Failed(failure, meter.usage())
+}
+
+/// A client shared by the tasks of many attempts.
+pub type SharedClient = Arc<Client>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::unit::Tokens;
+
+    #[test]
+    fn endpoints_that_cannot_be_used_are_refused_and_keys_stay_hidden() {
+        let client = |url: &str, key: Option<&str>| {
+            let key = key.map(|key| Key::new(key.to_owned()));
+            Client::new(&[Endpoint { url: url.to_owned(), key }], None, None)
+        };
+        let good = client("https://api.example.com/v1", Some("sk-secret")).expect("it is good");
+        assert!(!format!("{good:?}").contains("sk-secret"));
+        for bad in
+            ["", "ftp://x/v1", "nonsense", "http:///v1", "http://u:p@h/v1", "http://h/v1?k=1"]
+        {
+            assert!(client(bad, None).is_err(), "{bad}");
+        }
+        let newline = client("http://h/v1", Some("a\nb")).expect_err("no such header");
+        assert!(!format!("{newline:?}").contains("a\\nb"));
+    }
+
+    /// Answers every request of a connection with a stream whose end comes late.
+    async fn late_end(mut stream: tokio::net::TcpStream, late: Duration) {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let event =
+            "data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]}\n\n";
+        let text = format!("{event}data: [DONE]\n\n");
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\
+                    transfer-encoding: chunked\r\n\r\n";
+        let answer = format!("{head}{:x}\r\n{text}\r\n", text.len());
+        let mut buffer = [0; 4096];
+        while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {
+            if stream.write_all(answer.as_bytes()).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(late).await;
+            if stream.write_all(b"0\r\n\r\n").await.is_err() {
+                return;
+            }
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_late_end_of_a_stream_spoils_no_later_request() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}/v1", listener.local_addr().expect("an address"));
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(late_end(stream, Duration::from_millis(120)));
+            }
+        });
+        let client = Client::new(&[Endpoint { url, key: None }], None, None).expect("it is good");
+        for round in 0..40 {
+            let meter = Meter::new(Tokens(1));
+            let (body, figures) = (Bytes::from_static(b"{}"), Vec::new());
+            let sending = Sending { body, streams: true, figures };
+            let outcome = client.attempt(0, sending, &meter, &mut Nobody).await;
+            assert!(matches!(outcome, Outcome::Done(_)), "round {round}: {outcome:?}");
+        }
+    }
+}

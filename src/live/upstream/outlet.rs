@@ -1,0 +1,97 @@
+//! What goes into an attempt and what comes out of it: the request to be sent, where its answer goes, and what
+//! it has used so far.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use bytes::Bytes;
+use hyper::StatusCode;
+
+use crate::balance::{Outcome, Usage};
+use crate::unit::Tokens;
+
+/// Where an answer goes while it comes in. When nobody takes it any more its calls do not return:
+/// whoever lost the reader stops the attempt, and only that says how it ended.
+pub trait Outlet: Send {
+    /// The first token has come. Nothing may leave before this returns.
+    fn first_token(&mut self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+
+    /// An event of the stream, or a whole answer. Returns whether it could be taken; `false` if
+    /// more came before the first token than is held back.
+    fn pass_on(&mut self, _piece: Passed<'_>) -> impl Future<Output = bool> + Send {
+        std::future::ready(true)
+    }
+
+    /// The endpoint refused, with this status and body.
+    fn refused(&mut self, _status: StatusCode, _body: Bytes) {}
+
+    /// The attempt is over. Called before the balancer hears of it.
+    fn ended(&mut self, _outcome: &Outcome) {}
+}
+
+/// An outlet for answers that nobody reads.
+pub(in crate::live) struct Nobody;
+
+impl Outlet for Nobody {}
+
+/// Part of an answer on its way.
+#[derive(Clone, Copy, Debug)]
+pub enum Passed<'a> {
+    /// The data of an event; `bare` if it only carries usage.
+    Event {
+        /// The data.
+        data: &'a str,
+        /// Whether it has no choices.
+        bare: bool,
+    },
+    /// A whole answer.
+    Whole(&'a Bytes),
+}
+
+/// A request to be sent.
+#[derive(Clone, Debug)]
+pub struct Sending {
+    /// The JSON body.
+    pub body: Bytes,
+    /// Whether it asks for a stream; an answer of the other kind is none.
+    pub streams: bool,
+    /// Headers that only go to endpoints on this machine: exact figures for mock servers.
+    pub figures: Vec<(&'static str, String)>,
+}
+
+/// What an attempt has used so far, for whoever has to stop it.
+#[derive(Debug, Default)]
+pub struct Meter {
+    pub(super) started: AtomicBool,
+    pub(super) prompt: AtomicU64,
+    pub(super) output: AtomicU64,
+    ended: AtomicBool,
+}
+
+impl Meter {
+    /// A meter of an attempt with so many prompt tokens.
+    #[must_use]
+    pub fn new(prompt: Tokens) -> Meter {
+        Meter { prompt: AtomicU64::new(prompt.0), ..Meter::default() }
+    }
+
+    /// Returns what was used: nothing before the first token.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        if !self.started.load(Ordering::Relaxed) {
+            return Usage::default();
+        }
+        Usage {
+            input: Tokens(self.prompt.load(Ordering::Relaxed)),
+            cached: Tokens::ZERO,
+            output: Tokens(self.output.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// Claims the one word about the end. Returns whether nobody had claimed it.
+    #[must_use]
+    pub fn claim(&self) -> bool {
+        !self.ended.swap(true, Ordering::Relaxed)
+    }
+}
