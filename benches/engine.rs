@@ -15,7 +15,7 @@ use plimsoll::scenario::profile;
 use plimsoll::sim::{Sim, SimSpec, Step};
 use plimsoll::unit::{Ratio, Time};
 use plimsoll::workload::{
-    Begin, ClassSpec, Closed, Mix, Open, Poisson, Process, Script, SessionSpec, Traffic,
+    Begin, ClassSpec, ClosedLoop, Mix, OpenLoop, Poisson, Process, Script, SessionSpec, Traffic,
 };
 
 fn main() {
@@ -53,7 +53,7 @@ fn single_requests(bencher: divan::Bencher<'_, '_>, (strategy, nodes): (&str, us
     bencher.counter(divan::counter::ItemsCount::new(REQUESTS)).bench(|| {
         let mix = Mix::new(vec![lengths()], 7);
         let source = Poisson::new(2.0 * nodes as f64, Time::MAX, REQUESTS, 7, mix);
-        assert_eq!(run(nodes, strategy, false, Box::new(Open::new(source))), REQUESTS);
+        assert_eq!(run(nodes, strategy, false, Box::new(OpenLoop::new(source))), REQUESTS);
     });
 }
 
@@ -71,7 +71,7 @@ fn conversations(bencher: divan::Bencher<'_, '_>, strategy: &str) {
             ClassSpec { prompt: Dist::lognormal_mean(200.0, 1.0).expect("a law"), ..lengths() };
         let begin = Begin::Process(Process::poisson(2.0).expect("a rate"));
         let mix = Mix::new(vec![class], 7);
-        let traffic = Closed::new(begin, script, Time::MAX, REQUESTS, 7, mix);
+        let traffic = ClosedLoop::new(begin, script, Time::MAX, REQUESTS, 7, mix);
         assert_eq!(run(10, strategy, true, Box::new(traffic)), REQUESTS);
     });
 }

@@ -10,7 +10,7 @@ use plimsoll::metrics::{ClassLabel, Collector, Labels, NodeLabel, Watch};
 use plimsoll::node::{BackendSpec, SlotsSpec};
 use plimsoll::sim::{Sim, SimSpec, Step};
 use plimsoll::unit::{ModelId, PoolId, RegionId, Span, Time, Tokens};
-use plimsoll::workload::{ClassSpec, Mix, Open, Origin, Poisson, Tenants};
+use plimsoll::workload::{ClassSpec, Mix, OpenLoop, Origin, Poisson, TenantLaw};
 
 fn main() {
     divan::main();
@@ -79,7 +79,7 @@ fn run(nodes: usize, strategy: &str, requests: u64, watch: Watch) -> u64 {
         output: length,
         deadline: None,
         origin: Origin::default(),
-        tenants: Tenants::default(),
+        tenants: TenantLaw::default(),
         complexity: None,
     };
     let mix = Mix::new(vec![class], config.seed);
@@ -89,7 +89,7 @@ fn run(nodes: usize, strategy: &str, requests: u64, watch: Watch) -> u64 {
     let backends = vec![BackendSpec::Slots(spec); nodes];
     let parts = SimSpec::new(config, backends);
     let mut sim =
-        Sim::new(parts, Box::new(Open::new(source))).expect("a Poisson source does not fail");
+        Sim::new(parts, Box::new(OpenLoop::new(source))).expect("a Poisson source does not fail");
     let mut sink = |now: Time, event: &Event| collector.fold(now, event);
     while sim.step(&mut |_, _| {}, &mut sink).expect("no trace") == Step::Handled {}
     let end = sim.now();

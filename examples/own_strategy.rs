@@ -14,7 +14,7 @@ use plimsoll::rng::Rng;
 use plimsoll::scenario::{Arrivals, Scenario};
 use plimsoll::sim::{Sim, SimSpec, Step};
 use plimsoll::unit::{NodeId, PoolId, Span, Time};
-use plimsoll::workload::{Mix, Open, Poisson};
+use plimsoll::workload::{Mix, OpenLoop, Poisson};
 
 /// Six nodes of one kind and two that are three times as slow.
 const SCENARIO: &str = r#"
@@ -120,7 +120,7 @@ fn run(own: bool) -> Summary {
         ..SimSpec::new(scenario.balancer.clone(), scenario.backends)
     };
     let mut collector = Collector::new(scenario.labels, &scenario.balancer, Watch::Report);
-    let traffic = Box::new(Open::new(source));
+    let traffic = Box::new(OpenLoop::new(source));
     let mut sim = Sim::new(parts, traffic).expect("made arrivals do not fail");
     if own {
         sim.use_strategy(PoolId(0), || Box::new(OwnPace::default()));

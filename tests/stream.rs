@@ -7,7 +7,7 @@ use plimsoll::balance::Priority;
 use plimsoll::dist::Dist;
 use plimsoll::unit::Time;
 use plimsoll::workload::{
-    ClassSpec, CsvMap, Mix, Origin, Source, Tenants, TimeUnit, Trace, TraceFormat,
+    ArrivalSource, ClassSpec, CsvMap, Mix, Origin, TenantLaw, TimeUnit, Trace, TraceFormat,
 };
 
 /// Rows without end, made as they are read.
@@ -55,7 +55,7 @@ fn play(bytes: u64) -> Option<u64> {
         output: law,
         deadline: None,
         origin: Origin::default(),
-        tenants: Tenants::default(),
+        tenants: TenantLaw::default(),
         complexity: None,
     };
     let map = CsvMap {

@@ -13,7 +13,7 @@ use crate::balance::{
 };
 use crate::scenario::{Arrivals, Scenario};
 use crate::unit::{Ratio, Span};
-use crate::workload::{Begin, Pace};
+use crate::workload::{Begin, SessionPace};
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
@@ -208,8 +208,8 @@ fn workload(scenario: &Scenario) -> String {
         }
         Arrivals::Recorded { pace, begin, .. } => {
             let pace = match pace {
-                Pace::Think => "each request after answer and think time",
-                Pace::Recorded => "each request at its recorded time",
+                SessionPace::Think => "each request after answer and think time",
+                SessionPace::Recorded => "each request at its recorded time",
             };
             let begin = match begin {
                 Begin::Process(process) => format!("begun at {process} a second"),

@@ -11,10 +11,10 @@ use super::failure::{Failure, Kind};
 use super::load::trace_errors;
 use crate::scenario::{Arrivals, Scenario};
 use crate::unit::Time;
-use crate::workload::trace::servegen::{self, CLIENTS_MAX, Client};
+use crate::workload::trace::servegen::{self, CLIENTS_MAX, ServeGenClient};
 use crate::workload::{
-    Begin, Closed, Jobs, Mix, Open, Poisson, Recordings, Scale, Script, ServeGen, Trace,
-    TraceFormat, Traffic,
+    Begin, ClosedLoop, Jobs, Mix, OpenLoop, Poisson, Recordings, Script, ServeGen, Trace,
+    TraceFormat, TraceScale, Traffic,
 };
 
 /// A reader holds so many bytes.
@@ -48,20 +48,20 @@ pub(super) fn traffic(scenario: &Scenario) -> Result<(Box<dyn Traffic>, Notes), 
             Ok((Box::new(Jobs::new(starts, flows, classes, seed)), Vec::new()))
         }
         Arrivals::Made(rate) if scenario.sessions.is_none() => {
-            Ok((Box::new(Open::new(Poisson::new(*rate, end, count, seed, mix))), Vec::new()))
+            Ok((Box::new(OpenLoop::new(Poisson::new(*rate, end, count, seed, mix))), Vec::new()))
         }
         Arrivals::Made(rate) => {
             let begin = Begin::Process(*rate);
-            Ok((Box::new(Closed::new(begin, script(), end, count, seed, mix)), Vec::new()))
+            Ok((Box::new(ClosedLoop::new(begin, script(), end, count, seed, mix)), Vec::new()))
         }
         Arrivals::Users(users) => {
             let begin = Begin::Users(*users);
-            Ok((Box::new(Closed::new(begin, script(), end, count, seed, mix)), Vec::new()))
+            Ok((Box::new(ClosedLoop::new(begin, script(), end, count, seed, mix)), Vec::new()))
         }
         Arrivals::Recorded { path, scale, pace, begin } => {
             let file = open(named(scenario, path.as_deref())?)?;
             let script = Script::Recorded(Recordings::new(file, *scale), *pace);
-            let traffic = Closed::new(begin.clone(), script, end, count, seed, mix);
+            let traffic = ClosedLoop::new(begin.clone(), script, end, count, seed, mix);
             Ok((Box::new(traffic), Vec::new()))
         }
         Arrivals::ServeGen { path, scale, rate } => {
@@ -76,7 +76,7 @@ pub(super) fn traffic(scenario: &Scenario) -> Result<(Box<dyn Traffic>, Notes), 
 fn trace(
     format: &TraceFormat,
     path: &Path,
-    scale: Scale,
+    scale: TraceScale,
     bounds: &Bounds,
     mix: Mix,
 ) -> Result<(Box<dyn Traffic>, Notes), Failure> {
@@ -84,13 +84,13 @@ fn trace(
     let Bounds { end, count, seed } = *bounds;
     let mut trace = Trace::new(file, format.clone(), scale, end, count, seed, mix);
     let notes = trace.notes();
-    Ok((Box::new(Open::new(trace)), notes))
+    Ok((Box::new(OpenLoop::new(trace)), notes))
 }
 
 fn clients(
     path: &Path,
     rate: f64,
-    scale: Scale,
+    scale: TraceScale,
     bounds: &Bounds,
     mix: Mix,
 ) -> Result<(Box<dyn Traffic>, Notes), Failure> {
@@ -108,7 +108,7 @@ fn clients(
     }
     let Bounds { end, count, seed } = *bounds;
     let source = ServeGen::new(clients, rate, scale, end, count, seed, mix);
-    Ok((Box::new(Open::new(source)), notes))
+    Ok((Box::new(OpenLoop::new(source)), notes))
 }
 
 fn named<'a>(scenario: &Scenario, path: Option<&'a str>) -> Result<&'a Path, Failure> {
@@ -145,7 +145,7 @@ fn open(path: &Path) -> Result<Box<dyn BufRead + Send>, Failure> {
 type Files = BTreeMap<u32, (Option<PathBuf>, Option<PathBuf>)>;
 
 /// Reads the clients of a folder, in order of their numbers.
-fn folder(path: &Path) -> Result<Vec<Client>, Failure> {
+fn folder(path: &Path) -> Result<Vec<ServeGenClient>, Failure> {
     if !path.is_dir() {
         return Err(invalid(path, "wanted a folder with files chunk-N-trace.csv"));
     }
@@ -178,7 +178,7 @@ fn folder(path: &Path) -> Result<Vec<Client>, Failure> {
             Some(path) => servegen::dataset(&mut open(&path)?).map_err(failed(&path))?,
             None => servegen::Dataset::default(),
         };
-        clients.push(Client { number, windows, lengths });
+        clients.push(ServeGenClient { number, windows, lengths });
     }
     Ok(clients)
 }

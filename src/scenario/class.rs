@@ -12,7 +12,7 @@ use crate::dist::Dist;
 use crate::metrics::{ClassLabel, Slo};
 use crate::unit::Span;
 use crate::workload::length::LENGTH_MAX;
-use crate::workload::{ClassSpec, Origin, Tenants};
+use crate::workload::{ClassSpec, Origin, TenantLaw};
 
 /// A scenario has at most so many classes.
 pub const CLASSES_MAX: usize = 256;
@@ -68,7 +68,7 @@ struct Read {
     slo: Slo,
     deadline: Option<Span>,
     origin: Origin,
-    tenants: Option<Tenants>,
+    tenants: Option<TenantLaw>,
     complexity: Option<Dist>,
 }
 

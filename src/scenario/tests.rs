@@ -211,7 +211,7 @@ steps = [
 
 #[test]
 fn every_word_of_a_workflow_reads() {
-    use crate::workload::workflow::{Context, OnFailure};
+    use crate::workload::workflow::{OnFailure, StepContext};
     let text = format!(
         "{SMALL}workflow = {{ claim = 3, other = 1 }}\n{}",
         r#"
@@ -241,7 +241,10 @@ route_class = "a"
     let [last, first] = &claim.steps[..] else { panic!("two steps") };
     assert_eq!((&last.after[..], &first.after[..]), (&[1][..], &[][..]));
     assert_eq!((last.class, first.class), (ClassId(1), ClassId(0)));
-    assert_eq!((last.retries, last.on_failure, last.context), (2, OnFailure::Skip, Context::Grow));
+    assert_eq!(
+        (last.retries, last.on_failure, last.context),
+        (2, OnFailure::Skip, StepContext::Grow)
+    );
     assert_eq!((first.retries, first.on_failure), (0, OnFailure::Skip));
     assert_eq!(first.deadline, Some(Span::from_secs(30)));
     assert_eq!(first.fan_out, Dist::uniform(1.0, 5.0).unwrap());
@@ -277,11 +280,11 @@ const LAWS: &[&str] = &[
 
 #[test]
 fn every_trace_format_reads() {
-    use crate::workload::Scale;
+    use crate::workload::TraceScale;
     for (name, format) in [("burstgpt", TraceFormat::BurstGpt), ("vidur", TraceFormat::Vidur)] {
         let text = format!("{{ trace = {{ {name} = {{ scale = 0.5, length_scale = 2 }} }} }}");
         let scenario = parse(&SMALL.replace("{ poisson = { rate = 10 } }", &text));
-        let scale = Scale { time: 0.5, length: 2.0 };
+        let scale = TraceScale { time: 0.5, length: 2.0 };
         assert_eq!(scenario.arrivals, Arrivals::Trace { format, path: None, scale });
     }
 }

@@ -10,9 +10,10 @@ use crate::workload::closed::USERS_MAX;
 use crate::workload::length::LENGTH_MAX;
 use crate::workload::session::{CONTEXT_DEFAULT, TURNS_MAX};
 use crate::workload::tenant::{EXPONENT_MAX, TENANTS_MAX};
-use crate::workload::{Begin, CsvMap, Pace, SessionSpec, Tenants, TimeUnit, Users};
+use crate::workload::{Begin, CsvMap, SessionPace, SessionSpec, TenantLaw, TimeUnit, Users};
 
-const PACES: &[(&str, Pace)] = &[("think", Pace::Think), ("recorded", Pace::Recorded)];
+const PACES: &[(&str, SessionPace)] =
+    &[("think", SessionPace::Think), ("recorded", SessionPace::Recorded)];
 
 const UNITS: &[(&str, TimeUnit)] = &[
     ("s", TimeUnit::Seconds),
@@ -70,8 +71,8 @@ pub(super) fn sessions(walk: &mut Walk, field: Field<'_>) -> Option<SessionSpec>
 }
 
 /// How recorded sessions begin and go on: `pace = "think"`, `start = { poisson = { rate = 1 } }`.
-pub(super) fn recorded(walk: &mut Walk, table: &mut Table<'_>) -> Option<(Pace, Begin)> {
-    let pace = table.take("pace").map_or(Some(Pace::Think), |field| walk.word(field, PACES));
+pub(super) fn recorded(walk: &mut Walk, table: &mut Table<'_>) -> Option<(SessionPace, Begin)> {
+    let pace = table.take("pace").map_or(Some(SessionPace::Think), |field| walk.word(field, PACES));
     // The file does not say when sessions begin, so the scenario must.
     let begin = table.need(walk, "start").and_then(|field| {
         let known: Vec<&str> = process::PROCESSES.into_iter().chain(["users"]).collect();
@@ -127,10 +128,10 @@ pub(super) fn csv(walk: &mut Walk, table: &mut Table<'_>) -> Option<CsvMap> {
 }
 
 /// `tenant = 7` or `tenant = { zipf = { tenants = 20, exponent = 1.1 } }`.
-pub(super) fn tenants(walk: &mut Walk, field: Field<'_>) -> Option<Tenants> {
+pub(super) fn tenants(walk: &mut Walk, field: Field<'_>) -> Option<TenantLaw> {
     if !field.is_table() {
         let tenant = walk.count(field, 0..=u64::from(u32::MAX))?;
-        return Some(Tenants::One(TenantId(tenant as u32)));
+        return Some(TenantLaw::One(TenantId(tenant as u32)));
     }
     let (_, inner) = walk.variant(field, "law of tenants", &["zipf"], &[])?;
     let mut table = walk.table(inner, "`zipf`")?;
@@ -138,7 +139,7 @@ pub(super) fn tenants(walk: &mut Walk, field: Field<'_>) -> Option<Tenants> {
     let count = count.and_then(|field| walk.count(field, 1..=u64::from(TENANTS_MAX)));
     let exponent = table.take("exponent").map_or(Some(1.0), |field| walk.upto(field, EXPONENT_MAX));
     table.finish(walk, &[]);
-    Tenants::zipf(count? as u32, exponent?)
+    TenantLaw::zipf(count? as u32, exponent?)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::metrics::WorkflowLabel;
 use crate::unit::ClassId;
 use crate::workload::WorkflowSpec;
 use crate::workload::workflow::{
-    CALLS_MAX, CallSpec, Context, FAN_OUT_MAX, OnFailure, STEPS_MAX, StepSpec, TRIES_MAX, cycle,
+    CALLS_MAX, CallSpec, FAN_OUT_MAX, OnFailure, STEPS_MAX, StepContext, StepSpec, TRIES_MAX, cycle,
 };
 
 /// A scenario has at most so many workflows.
@@ -21,7 +21,8 @@ const SHARE_MAX: f64 = super::class::SHARE_MAX;
 
 const POLICIES: &[(&str, OnFailure)] = &[("fail", OnFailure::Fail), ("skip", OnFailure::Skip)];
 
-const CONTEXTS: &[(&str, Context)] = &[("fresh", Context::Fresh), ("grow", Context::Grow)];
+const CONTEXTS: &[(&str, StepContext)] =
+    &[("fresh", StepContext::Fresh), ("grow", StepContext::Grow)];
 
 /// What the `[[workflow]]` tables say.
 #[derive(Debug, Default)]

@@ -3,7 +3,7 @@
 use super::value::{Field, Table, Walk};
 use super::workflow::{self, Workflows};
 use super::{process, traffic};
-use crate::workload::{Begin, Pace, Process, Scale, SessionSpec, TraceFormat, Users};
+use crate::workload::{Begin, Process, SessionPace, SessionSpec, TraceFormat, TraceScale, Users};
 
 pub use crate::workload::process::RATE_MAX;
 
@@ -24,16 +24,16 @@ pub enum Arrivals {
         /// Its file; without one the command line has to name it.
         path: Option<String>,
         /// What gaps and lengths are multiplied by.
-        scale: Scale,
+        scale: TraceScale,
     },
     /// Recorded sessions, each request after the one before.
     Recorded {
         /// Their file; without one the command line has to name it.
         path: Option<String>,
         /// What times inside of a session and lengths are multiplied by.
-        scale: Scale,
+        scale: TraceScale,
         /// When a session's requests are sent.
-        pace: Pace,
+        pace: SessionPace,
         /// When sessions begin.
         begin: Begin,
     },
@@ -42,7 +42,7 @@ pub enum Arrivals {
         /// Their folder; without one the command line has to name it.
         path: Option<String>,
         /// What times and lengths are multiplied by.
-        scale: Scale,
+        scale: TraceScale,
         /// What rates are multiplied by.
         rate: f64,
     },
@@ -157,7 +157,7 @@ fn trace(walk: &mut Walk, field: Field<'_>) -> Option<Arrivals> {
 }
 
 /// The file, and how it is stretched.
-fn source(walk: &mut Walk, table: &mut Table<'_>) -> Option<(Option<String>, Scale)> {
+fn source(walk: &mut Walk, table: &mut Table<'_>) -> Option<(Option<String>, TraceScale)> {
     let path = table.take("path").map(|field| {
         let path = walk.text(field)?;
         if path.is_empty() {
@@ -173,5 +173,5 @@ fn source(walk: &mut Walk, table: &mut Table<'_>) -> Option<(Option<String>, Sca
         None => None,
         Some(path) => Some(path?),
     };
-    Some((path, Scale { time: time?, length: length? }))
+    Some((path, TraceScale { time: time?, length: length? }))
 }

@@ -7,12 +7,12 @@ use super::request::SimRequest;
 use crate::balance::{Config, Fate, Grade, Input, ModelRule, Outcome, Settled};
 use crate::node::Scheduled;
 use crate::unit::{ModelId, NodeId, Ratio, Span, Time};
-use crate::workload::{Quality, QualitySpec};
+use crate::workload::{AnswerQuality, QualitySpec};
 
 /// Grades the answers of a simulation.
 #[derive(Debug)]
 pub(super) struct QualityGrader {
-    quality: Quality,
+    quality: AnswerQuality,
     /// By node.
     models: Vec<ModelId>,
     /// Whether some route wants scores.
@@ -30,7 +30,7 @@ impl QualityGrader {
             |choose: Option<&ModelRule>| matches!(choose, Some(ModelRule::Cascade { .. }));
         let bandit = |choose: Option<&ModelRule>| matches!(choose, Some(ModelRule::Bandit { .. }));
         QualityGrader {
-            quality: Quality::new(spec, config.seed),
+            quality: AnswerQuality::new(spec, config.seed),
             models: config.nodes.iter().map(|node| node.model).collect(),
             scores: chooses.clone().any(cascade),
             wanted: chooses.map(bandit).collect(),

@@ -8,8 +8,8 @@
 use rand_distr::{Distribution, Exp1};
 
 use super::length::Mix;
-use super::process::{Law, Process, of_day};
-use super::{Arrival, Source, TraceError};
+use super::process::{ArrivalLaw, Process, of_day};
+use super::{Arrival, ArrivalSource, TraceError};
 use crate::dist::Dist;
 use crate::rng::Rng;
 use crate::unit::{Span, Time};
@@ -17,7 +17,7 @@ use crate::unit::{Span, Time};
 /// Requests at the times of a process.
 #[derive(Clone, Debug)]
 pub struct Generated {
-    law: Law,
+    law: ArrivalLaw,
     /// The law of the gaps of a renewal process.
     gaps: Option<Dist>,
     /// Seconds since the start; kept as a float so that rounding does not add up.
@@ -49,7 +49,7 @@ impl Generated {
         mix: Mix,
     ) -> Generated {
         let process = process.into();
-        if let Law::Poisson { rate } = process.0 {
+        if let ArrivalLaw::Poisson { rate } = process.0 {
             assert!(rate.is_finite() && rate > 0.0, "a rate is a finite number above zero");
         }
         let mut source = Generated {
@@ -72,7 +72,7 @@ impl Generated {
     /// is left of an exponential time is as long as a whole one.
     fn begin(&mut self) {
         match self.law {
-            Law::Mmpp(states) => {
+            ArrivalLaw::Mmpp(states) => {
                 let total: f64 = states.all().iter().map(|(_, hold)| hold).sum();
                 let mut point = self.side.unit() * total;
                 let last = states.all().len() - 1;
@@ -82,7 +82,7 @@ impl Generated {
                 }
                 self.until = self.hold(states.all()[self.piece].1);
             }
-            Law::Steps(steps) => {
+            ArrivalLaw::Steps(steps) => {
                 self.until = steps.all().get(1).map_or(f64::INFINITY, |(_, at)| *at);
             }
             _ => {}
@@ -100,16 +100,16 @@ impl Generated {
             self.clock += gaps.sample(&mut self.rng);
             return true;
         }
-        if let Law::Diurnal { mean, amplitude, period, peak_at } = self.law {
+        if let ArrivalLaw::Diurnal { mean, amplitude, period, peak_at } = self.law {
             return self.thin(mean, amplitude, period, peak_at);
         }
         let draw: f64 = Exp1.sample(&mut self.rng);
         match self.law {
-            Law::Poisson { rate } => {
+            ArrivalLaw::Poisson { rate } => {
                 self.clock += draw * (1.0 / rate);
                 true
             }
-            Law::Ramp { from, to, over } => self.climb(draw, from, to, over),
+            ArrivalLaw::Ramp { from, to, over } => self.climb(draw, from, to, over),
             _ => self.spend(draw),
         }
     }
@@ -118,7 +118,7 @@ impl Generated {
     fn spend(&mut self, mut draw: f64) -> bool {
         let end = self.end.since(Time::ZERO).seconds();
         while self.clock <= end {
-            let (Law::Mmpp(pieces) | Law::Steps(pieces)) = &self.law else {
+            let (ArrivalLaw::Mmpp(pieces) | ArrivalLaw::Steps(pieces)) = &self.law else {
                 return false;
             };
             let rate = pieces.all()[self.piece].0;
@@ -141,11 +141,11 @@ impl Generated {
     /// Goes to the next state or step.
     fn turn(&mut self) {
         match self.law {
-            Law::Mmpp(states) => {
+            ArrivalLaw::Mmpp(states) => {
                 self.piece = (self.piece + 1) % states.all().len();
                 self.until = self.clock + self.hold(states.all()[self.piece].1);
             }
-            Law::Steps(steps) => {
+            ArrivalLaw::Steps(steps) => {
                 self.piece += 1;
                 let next = steps.all().get(self.piece + 1);
                 self.until = next.map_or(f64::INFINITY, |(_, at)| *at);
@@ -208,7 +208,7 @@ impl Generated {
     }
 }
 
-impl Source for Generated {
+impl ArrivalSource for Generated {
     fn next(&mut self) -> Result<Option<Arrival>, Vec<TraceError>> {
         Ok(self.next_at().map(|at| self.mix.draw(at)))
     }

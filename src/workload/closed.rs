@@ -12,9 +12,9 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::length::{Draft, Mix, Prefix};
+use super::length::{Mix, Prefix, RequestDraft};
 use super::session::{Chat, SessionSpec};
-use super::trace::{Agent, Recorded, Recordings, Step};
+use super::trace::{Agent, Recorded, RecordedStep, Recordings};
 use super::{Arrival, Generated, Process, TraceError, Traffic};
 use crate::balance::Fate;
 use crate::dist::Dist;
@@ -59,12 +59,12 @@ pub enum Script {
     /// A conversation that is made up.
     Session(SessionSpec),
     /// The next session of a recording.
-    Recorded(Recordings, Pace),
+    Recorded(Recordings, SessionPace),
 }
 
 /// When the requests of a recorded session are sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Pace {
+pub enum SessionPace {
     /// Each after the answer to the one before and the recorded think time.
     #[default]
     Think,
@@ -74,7 +74,7 @@ pub enum Pace {
 
 /// A closed loop as traffic.
 #[derive(Debug)]
-pub struct Closed {
+pub struct ClosedLoop {
     begin: Begin,
     script: Script,
     mix: Mix,
@@ -89,7 +89,7 @@ pub struct Closed {
     /// When places are due: time, then in the order in which that became known.
     agenda: BinaryHeap<Reverse<(Time, u64, usize)>>,
     entered: u64,
-    places: Vec<Place>,
+    places: Vec<Seat>,
     free: Vec<usize>,
     /// Places that wait for an answer, and since when.
     waiting: IdMap<(usize, Time)>,
@@ -97,9 +97,9 @@ pub struct Closed {
 
 /// Where a user or a visitor is.
 #[derive(Debug, Default)]
-struct Place {
+struct Seat {
     user: Option<User>,
-    play: Option<Play>,
+    play: Option<ScriptState>,
 }
 
 #[derive(Debug)]
@@ -112,15 +112,15 @@ struct User {
 
 /// A script being played.
 #[derive(Debug)]
-enum Play {
+enum ScriptState {
     Single { key: u64 },
     Chat(Box<Chat>),
-    Line(Box<Line>),
+    RecordedLine(Box<RecordedLine>),
 }
 
 /// A line of requests of a recorded session.
 #[derive(Debug)]
-struct Line {
+struct RecordedLine {
     /// The rest of the recording; its agents only with the main line.
     session: Recorded,
     class: usize,
@@ -136,7 +136,7 @@ struct Line {
     ids: Vec<u32>,
 }
 
-impl Closed {
+impl ClosedLoop {
     /// A loop until `end`, of at most `count` requests.
     #[must_use]
     pub fn new(
@@ -146,14 +146,14 @@ impl Closed {
         count: u64,
         seed: u64,
         requests: Mix,
-    ) -> Closed {
+    ) -> ClosedLoop {
         let visitors = match &begin {
             Begin::Process(process) => {
                 Some(Generated::new(*process, end, u64::MAX, seed, requests.clone()))
             }
             Begin::Users(_) => None,
         };
-        let mut traffic = Closed {
+        let mut traffic = ClosedLoop {
             begin,
             script,
             mix: requests,
@@ -183,12 +183,12 @@ impl Closed {
             let mut user = User { number, rng, begun: 0 };
             let share = f64::from(number) / f64::from(users.count);
             let think = Span::from_seconds(users.think.sample(&mut user.rng));
-            let place = self.seat(Place { user: Some(user), play: None });
+            let place = self.seat(Seat { user: Some(user), play: None });
             self.enter(Time::ZERO + users.ramp.scale(share) + think, place);
         }
     }
 
-    fn seat(&mut self, place: Place) -> usize {
+    fn seat(&mut self, place: Seat) -> usize {
         match self.free.pop() {
             Some(at) => {
                 self.places[at] = place;
@@ -207,16 +207,21 @@ impl Closed {
     }
 
     fn leave(&mut self, place: usize) {
-        self.places[place] = Place::default();
+        self.places[place] = Seat::default();
         self.free.push(place);
     }
 
     /// Begins the script of the `number`-th visit; `None` if there is none left.
-    fn play(&mut self, at: Time, number: u64, key: u64) -> Result<Option<Play>, Vec<TraceError>> {
+    fn play(
+        &mut self,
+        at: Time,
+        number: u64,
+        key: u64,
+    ) -> Result<Option<ScriptState>, Vec<TraceError>> {
         Ok(match &mut self.script {
-            Script::Single => Some(Play::Single { key }),
+            Script::Single => Some(ScriptState::Single { key }),
             Script::Session(spec) => {
-                Some(Play::Chat(Box::new(Chat::begin(spec, number, key, &self.mix))))
+                Some(ScriptState::Chat(Box::new(Chat::begin(spec, number, key, &self.mix))))
             }
             Script::Recorded(file, _) => {
                 let Some(session) = file.next()? else { return Ok(None) };
@@ -225,8 +230,9 @@ impl Closed {
                 let mut rng = Rng::from_key(mix(key, 0));
                 let (class, tenant) = self.mix.cast(&mut rng, &mut Rng::from_key(mix(key, 1)));
                 let (step, agents, ids) = (0, 0, Vec::new());
-                let line = Line { session, class, tenant, key, began: at, step, agents, ids };
-                Some(Play::Line(Box::new(line)))
+                let line =
+                    RecordedLine { session, class, tenant, key, began: at, step, agents, ids };
+                Some(ScriptState::RecordedLine(Box::new(line)))
             }
         })
     }
@@ -244,7 +250,7 @@ impl Closed {
                 };
                 self.visits += 1;
                 self.visitor = self.visitors.as_mut().and_then(Generated::next_at);
-                let place = self.seat(Place { user: None, play: Some(play) });
+                let place = self.seat(Seat { user: None, play: Some(play) });
                 self.enter(at, place);
                 self.send_agents(place, at);
                 continue;
@@ -288,18 +294,20 @@ impl Closed {
     fn send_agents(&mut self, place: usize, now: Time) {
         let Script::Recorded(_, pace) = self.script else { return };
         loop {
-            let Some(Play::Line(line)) = &mut self.places[place].play else { return };
-            let due = |agent: &Agent| pace == Pace::Recorded || agent.after <= line.step;
+            let Some(ScriptState::RecordedLine(line)) = &mut self.places[place].play else {
+                return;
+            };
+            let due = |agent: &Agent| pace == SessionPace::Recorded || agent.after <= line.step;
             if !line.session.agents.first().is_some_and(due) {
                 return;
             }
             let agent = line.session.agents.remove(0);
             line.agents += 1;
             let at = match pace {
-                Pace::Think => now + agent.delay,
-                Pace::Recorded => line.began + agent.at,
+                SessionPace::Think => now + agent.delay,
+                SessionPace::Recorded => line.began + agent.at,
             };
-            let beside = Line {
+            let beside = RecordedLine {
                 session: Recorded {
                     number: line.session.number,
                     block: line.session.block,
@@ -314,17 +322,17 @@ impl Closed {
                 agents: 0,
                 ids: Vec::new(),
             };
-            let play = Some(Play::Line(Box::new(beside)));
-            let place = self.seat(Place { user: None, play });
+            let play = Some(ScriptState::RecordedLine(Box::new(beside)));
+            let place = self.seat(Seat { user: None, play });
             self.enter(at, place);
         }
     }
 }
 
-impl Line {
+impl RecordedLine {
     /// The next request.
-    fn request(&mut self) -> Draft {
-        let Step { prompt, output, shared, fresh, .. } = &self.session.steps[self.step];
+    fn request(&mut self) -> RequestDraft {
+        let RecordedStep { prompt, output, shared, fresh, .. } = &self.session.steps[self.step];
         self.step += 1;
         self.ids.truncate(*shared as usize);
         self.ids.extend_from_slice(fresh);
@@ -333,7 +341,7 @@ impl Line {
             hash = mix(hash, u64::from(*id));
             hash
         });
-        Draft {
+        RequestDraft {
             prompt: Some(*prompt),
             output: Some(*output),
             prefix: Prefix { hashes: hashes.collect(), block: self.session.block },
@@ -344,12 +352,12 @@ impl Line {
         }
     }
 
-    fn next(&self) -> Option<&Step> {
+    fn next(&self) -> Option<&RecordedStep> {
         self.session.steps.get(self.step)
     }
 }
 
-impl Traffic for Closed {
+impl Traffic for ClosedLoop {
     fn peek(&mut self) -> Result<Option<Time>, Vec<TraceError>> {
         if self.left == 0 {
             return Ok(None);
@@ -364,24 +372,24 @@ impl Traffic for Closed {
     fn take(&mut self) -> Arrival {
         let Reverse((at, _, place)) = self.agenda.pop().expect("an arrival was told of");
         self.left = self.left.saturating_sub(1);
-        let paced = matches!(self.script, Script::Recorded(_, Pace::Recorded));
+        let paced = matches!(self.script, Script::Recorded(_, SessionPace::Recorded));
         let mut again = None;
         let draft = match self.places[place].play.as_mut().expect("a script is played here") {
-            Play::Single { key } => {
+            ScriptState::Single { key } => {
                 let mut rng = Rng::from_key(mix(*key, 0));
                 let (class, tenant) = self.mix.cast(&mut rng, &mut Rng::from_key(mix(*key, 1)));
                 let (prompt, output): (Tokens, Tokens) = self.mix.lengths(class, &mut rng);
-                Draft {
+                RequestDraft {
                     prompt: Some(prompt),
                     output: Some(output),
                     class: Some(class),
                     tenant: Some(tenant),
                     key: Some(mix(*key, 2)),
-                    ..Draft::default()
+                    ..RequestDraft::default()
                 }
             }
-            Play::Chat(chat) => chat.request(),
-            Play::Line(line) => {
+            ScriptState::Chat(chat) => chat.request(),
+            ScriptState::RecordedLine(line) => {
                 let draft = line.request();
                 again = line.next().filter(|_| paced).map(|next| line.began + next.at);
                 draft
@@ -404,10 +412,10 @@ impl Traffic for Closed {
         let rest = if now > sent { Span::ZERO } else { REFUSED_PAUSE };
         self.send_agents(place, now);
         let next = match (&mut self.places[place].play, &self.script) {
-            (Some(Play::Chat(chat)), Script::Session(spec)) => {
+            (Some(ScriptState::Chat(chat)), Script::Session(spec)) => {
                 chat.go_on(spec, &self.mix).map(Span::from_seconds)
             }
-            (Some(Play::Line(line)), _) => line.next().map(|step| step.think),
+            (Some(ScriptState::RecordedLine(line)), _) => line.next().map(|step| step.think),
             _ => None,
         };
         if let Some(think) = next {

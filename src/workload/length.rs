@@ -2,7 +2,7 @@
 //!
 //! Each class has a share of the traffic and its own token lengths. Which class a request belongs
 //! to and how long it is come from two streams, so changing a length law moves no class. What a
-//! source knows of a request it says in a [`Draft`]; what it leaves open is drawn here.
+//! source knows of a request it says in a [`RequestDraft`]; what it leaves open is drawn here.
 
 use crate::balance::{Priority, Request};
 use crate::dist::Dist;
@@ -10,7 +10,7 @@ use crate::rng::{Rng, mix};
 use crate::unit::{ClassId, RequestId, Span, TenantId, Time, Tokens};
 
 use super::origin::Origin;
-use super::tenant::Tenants;
+use super::tenant::TenantLaw;
 use super::{Arrival, Truth};
 
 /// Lengths beyond this are cut: no model has a context so long.
@@ -34,7 +34,7 @@ pub struct ClassSpec {
     /// Where they come from, and what else is known of them.
     pub origin: Origin,
     /// Who sends its requests.
-    pub tenants: Tenants,
+    pub tenants: TenantLaw,
     /// How hard its requests are, on any scale; `None` where nobody can tell.
     pub complexity: Option<Dist>,
 }
@@ -58,7 +58,7 @@ pub struct Prefix {
 
 /// What a source says of a request; what is `None` is drawn or left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Draft {
+pub struct RequestDraft {
     /// Tokens of the prompt; drawn by the law of its class.
     pub prompt: Option<Tokens>,
     /// Tokens of the answer; drawn by the law of its class.
@@ -120,11 +120,11 @@ impl Mix {
 
     /// Makes the next request, of which nothing is known.
     pub fn draw(&mut self, at: Time) -> Arrival {
-        self.make(at, Draft::default())
+        self.make(at, RequestDraft::default())
     }
 
     /// Makes the next request: what the draft leaves open is drawn.
-    pub fn make(&mut self, at: Time, draft: Draft) -> Arrival {
+    pub fn make(&mut self, at: Time, draft: RequestDraft) -> Arrival {
         let class = draft.class.unwrap_or_else(|| {
             if self.classes.len() == 1 { 0 } else { pick(&self.shares, &mut self.class_rng) }
         });

@@ -19,14 +19,16 @@ use crate::balance::{Fate, Input, JobNews, Request};
 use crate::unit::{RequestId, Time, Tokens};
 
 pub use arrival::Generated;
-pub use closed::{Begin, Closed, Pace, Script, Users};
+pub use closed::{Begin, ClosedLoop, Script, SessionPace, Users};
 pub use length::{ClassSpec, Mix};
 pub use origin::{Origin, Shares};
 pub use process::Process;
-pub use quality::{Quality, QualitySpec};
+pub use quality::{AnswerQuality, QualitySpec};
 pub use session::SessionSpec;
-pub use tenant::Tenants;
-pub use trace::{CsvMap, Recordings, Scale, ServeGen, TimeUnit, Trace, TraceError, TraceFormat};
+pub use tenant::TenantLaw;
+pub use trace::{
+    CsvMap, Recordings, ServeGen, TimeUnit, Trace, TraceError, TraceFormat, TraceScale,
+};
 pub use workflow::{Jobs, WorkflowSpec};
 
 /// Generated arrivals where a bare rate is given: `Poisson::new(40.0, ...)`.
@@ -54,7 +56,7 @@ pub struct Arrival {
 
 /// Yields arrivals in order of time, whatever becomes of them (an open loop). Ids count up from
 /// zero.
-pub trait Source: Send {
+pub trait ArrivalSource: Send {
     /// Returns the next arrival, or `None` at the end.
     ///
     /// # Errors
@@ -123,26 +125,26 @@ pub trait Traffic: Send {
 }
 
 /// An open loop as traffic.
-pub struct Open<S> {
+pub struct OpenLoop<S> {
     source: S,
     held: Option<Arrival>,
 }
 
-impl<S: Source> Open<S> {
+impl<S: ArrivalSource> OpenLoop<S> {
     /// Plays a source.
     #[must_use]
-    pub const fn new(source: S) -> Open<S> {
-        Open { source, held: None }
+    pub const fn new(source: S) -> OpenLoop<S> {
+        OpenLoop { source, held: None }
     }
 }
 
-impl<S> std::fmt::Debug for Open<S> {
+impl<S> std::fmt::Debug for OpenLoop<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Open").field("held", &self.held).finish_non_exhaustive()
+        f.debug_struct("OpenLoop").field("held", &self.held).finish_non_exhaustive()
     }
 }
 
-impl<S: Source> Traffic for Open<S> {
+impl<S: ArrivalSource> Traffic for OpenLoop<S> {
     fn peek(&mut self) -> Result<Option<Time>, Vec<TraceError>> {
         if self.held.is_none() {
             self.held = self.source.next()?;

@@ -24,11 +24,11 @@ const ARRIVALS_A_STATE_MIN: f64 = 1e-6;
 
 /// When requests arrive: a law whose parameters have been checked.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Process(pub(super) Law);
+pub struct Process(pub(super) ArrivalLaw);
 
 /// The laws. Times are seconds, rates arrivals a second.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Law {
+pub(super) enum ArrivalLaw {
     Poisson { rate: f64 },
     Gamma { rate: f64, cv: f64 },
     Weibull { rate: f64, shape: f64 },
@@ -110,7 +110,7 @@ impl Process {
         if !(0.01..=100.0).contains(&cv) {
             return refused("cv", "a number from 0.01 to 100");
         }
-        Ok(Process(Law::Gamma { rate, cv }))
+        Ok(Process(ArrivalLaw::Gamma { rate, cv }))
     }
 
     /// Independent gaps with a Weibull law of that shape (0.1 to 100): below one bursts.
@@ -122,7 +122,7 @@ impl Process {
         if !(0.1..=100.0).contains(&shape) {
             return refused("shape", "a number from 0.1 to 100");
         }
-        Ok(Process(Law::Weibull { rate, shape }))
+        Ok(Process(ArrivalLaw::Weibull { rate, shape }))
     }
 
     /// A Markov-modulated Poisson process that goes through its states `(rate, mean seconds)` in
@@ -150,7 +150,7 @@ impl Process {
         if arrivals < ARRIVALS_A_STATE_MIN * states.len() as f64 {
             return refused("rates", "large enough for one arrival in a million changes of state");
         }
-        Ok(Process(Law::Mmpp(pieces)))
+        Ok(Process(ArrivalLaw::Mmpp(pieces)))
     }
 
     /// A Poisson process whose rate goes from one to another along a line over so many seconds,
@@ -165,7 +165,7 @@ impl Process {
         if from.max(to) <= 0.0 {
             return refused("to", "above zero if `from` is not");
         }
-        Ok(Process(Law::Ramp { from, to, over }))
+        Ok(Process(ArrivalLaw::Ramp { from, to, over }))
     }
 
     /// A Poisson process whose rate follows the day:
@@ -187,7 +187,7 @@ impl Process {
         if !(peak_at.is_finite() && peak_at >= 0.0) {
             return refused("peak_at", "a duration, zero or above");
         }
-        Ok(Process(Law::Diurnal { mean, amplitude, period, peak_at }))
+        Ok(Process(ArrivalLaw::Diurnal { mean, amplitude, period, peak_at }))
     }
 
     /// A Poisson process whose rate changes at given times: steps of `(rate, seconds)` in order of
@@ -213,20 +213,20 @@ impl Process {
         if steps.iter().all(|(rate, _)| *rate <= 0.0) {
             return refused("steps", "above zero in at least one rate");
         }
-        Ok(Process(Law::Steps(pieces)))
+        Ok(Process(ArrivalLaw::Steps(pieces)))
     }
 
     /// Returns whether gaps are exponential at one rate.
     #[must_use]
     pub fn is_poisson(&self) -> bool {
-        matches!(self.0, Law::Poisson { .. })
+        matches!(self.0, ArrivalLaw::Poisson { .. })
     }
 
     /// Returns the law of the gaps in seconds, if they are independent and not exponential.
     pub(super) fn gaps(&self) -> Option<Dist> {
         match self.0 {
-            Law::Gamma { rate, cv } => Dist::gamma(1.0 / rate, cv).ok(),
-            Law::Weibull { rate, shape } => Dist::weibull(1.0 / rate, shape).ok(),
+            ArrivalLaw::Gamma { rate, cv } => Dist::gamma(1.0 / rate, cv).ok(),
+            ArrivalLaw::Weibull { rate, shape } => Dist::weibull(1.0 / rate, shape).ok(),
             _ => None,
         }
     }
@@ -240,7 +240,7 @@ pub(super) fn of_day(mean: f64, amplitude: f64, period: f64, since_peak: f64) ->
 /// A bare rate is a Poisson process. It is checked where it is used.
 impl From<f64> for Process {
     fn from(rate: f64) -> Process {
-        Process(Law::Poisson { rate })
+        Process(ArrivalLaw::Poisson { rate })
     }
 }
 
@@ -248,20 +248,22 @@ impl From<f64> for Process {
 impl fmt::Display for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Law::Poisson { rate } => write!(f, "{rate}"),
-            Law::Gamma { rate, cv } => write!(f, "{rate} (gamma, cv {cv})"),
-            Law::Weibull { rate, shape } => write!(f, "{rate} (Weibull, shape {shape})"),
-            Law::Mmpp(states) => {
+            ArrivalLaw::Poisson { rate } => write!(f, "{rate}"),
+            ArrivalLaw::Gamma { rate, cv } => write!(f, "{rate} (gamma, cv {cv})"),
+            ArrivalLaw::Weibull { rate, shape } => write!(f, "{rate} (Weibull, shape {shape})"),
+            ArrivalLaw::Mmpp(states) => {
                 let states = states.all();
                 let arrivals: f64 = states.iter().map(|(rate, hold)| rate * hold).sum();
                 let mean = arrivals / states.iter().map(|(_, hold)| hold).sum::<f64>();
                 write!(f, "{mean:.3} (mean of {} states)", states.len())
             }
-            Law::Ramp { from, to, .. } => write!(f, "{from} to {to} (ramp)"),
-            Law::Diurnal { mean, amplitude, .. } => {
+            ArrivalLaw::Ramp { from, to, .. } => write!(f, "{from} to {to} (ramp)"),
+            ArrivalLaw::Diurnal { mean, amplitude, .. } => {
                 write!(f, "{mean} (by day, amplitude {amplitude})")
             }
-            Law::Steps(steps) => write!(f, "{} (first of {} steps)", steps.list[0].0, steps.len),
+            ArrivalLaw::Steps(steps) => {
+                write!(f, "{} (first of {} steps)", steps.list[0].0, steps.len)
+            }
         }
     }
 }

@@ -35,7 +35,7 @@ pub struct QualitySpec {
 
 /// Draws how good answers are.
 #[derive(Clone, Debug)]
-pub struct Quality {
+pub struct AnswerQuality {
     spec: QualitySpec,
     /// How far apart the scores are, in standard deviations.
     apart: f64,
@@ -43,13 +43,13 @@ pub struct Quality {
     keys: [u64; 3],
 }
 
-impl Quality {
+impl AnswerQuality {
     /// The draws of a run.
     #[must_use]
-    pub fn new(spec: QualitySpec, seed: u64) -> Quality {
+    pub fn new(spec: QualitySpec, seed: u64) -> AnswerQuality {
         let apart = std::f64::consts::SQRT_2 * normal_quantile(spec.auc);
         let key = |label| Rng::stream(seed, label).bits();
-        Quality { spec, apart, keys: [key("answers"), key("scores"), key("feedback")] }
+        AnswerQuality { spec, apart, keys: [key("answers"), key("scores"), key("feedback")] }
     }
 
     /// Returns whether the model's answer to a request of this class is good at `now`; `None` if
@@ -134,14 +134,14 @@ mod tests {
     use super::*;
     use crate::unit::Tokens;
 
-    fn quality(auc: f64) -> Quality {
+    fn quality(auc: f64) -> AnswerQuality {
         let models = vec![
             vec![(Time::ZERO, vec![0.9, 0.3])],
             vec![(Time::ZERO, vec![0.5, 0.5]), (Time(10), vec![0.1, 0.5])],
             Vec::new(),
         ];
         let feedback = Some((Ratio(250_000), Dist::exponential(60.0).expect("a law")));
-        Quality::new(QualitySpec { models, auc, feedback }, 1)
+        AnswerQuality::new(QualitySpec { models, auc, feedback }, 1)
     }
 
     fn truths() -> impl Iterator<Item = Truth> {

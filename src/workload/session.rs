@@ -8,7 +8,7 @@
 //! Everything drawn comes from generators of the conversation itself, turn by turn: what it says
 //! does not depend on how its requests fare. A turn that failed counts as said and answered.
 
-use super::length::{Draft, LENGTH_MAX, Mix, Prefix};
+use super::length::{LENGTH_MAX, Mix, Prefix, RequestDraft};
 use crate::dist::Dist;
 use crate::rng::{Rng, mix};
 use crate::unit::{TenantId, Tokens};
@@ -114,8 +114,8 @@ impl Chat {
     }
 
     /// The request of this turn.
-    pub(super) fn request(&self) -> Draft {
-        Draft {
+    pub(super) fn request(&self) -> RequestDraft {
+        RequestDraft {
             prompt: Some(Tokens(self.prompt)),
             output: Some(self.output),
             prefix: Prefix { hashes: self.hashes.as_slice().into(), block: BLOCK },

@@ -17,24 +17,24 @@ pub const EXPONENT_MAX: f64 = 10.0;
 
 /// Whose requests these are.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Tenants {
+pub enum TenantLaw {
     /// All of one tenant.
     One(TenantId),
     /// Of tenants numbered from zero, the largest first: their cumulated shares, the last is one.
     Zipf(Box<[f64]>),
 }
 
-impl Default for Tenants {
-    fn default() -> Tenants {
-        Tenants::One(TenantId(0))
+impl Default for TenantLaw {
+    fn default() -> TenantLaw {
+        TenantLaw::One(TenantId(0))
     }
 }
 
-impl Tenants {
+impl TenantLaw {
     /// A Zipf law over `count` tenants (1 to [`TENANTS_MAX`]) with an exponent from zero, where all
     /// are alike, to [`EXPONENT_MAX`]. `None` if a parameter is out of range.
     #[must_use]
-    pub fn zipf(count: u32, exponent: f64) -> Option<Tenants> {
+    pub fn zipf(count: u32, exponent: f64) -> Option<TenantLaw> {
         if !(1..=TENANTS_MAX).contains(&count) || !(0.0..=EXPONENT_MAX).contains(&exponent) {
             return None;
         }
@@ -44,14 +44,14 @@ impl Tenants {
             *sum += weight / total;
             Some(*sum)
         });
-        Some(Tenants::Zipf(shares.collect()))
+        Some(TenantLaw::Zipf(shares.collect()))
     }
 
     /// Draws a tenant; nothing is drawn where there is only one.
     pub(super) fn draw(&self, rng: &mut Rng) -> TenantId {
         match self {
-            Tenants::One(tenant) => *tenant,
-            Tenants::Zipf(shares) => {
+            TenantLaw::One(tenant) => *tenant,
+            TenantLaw::Zipf(shares) => {
                 let point = rng.unit();
                 let place = shares.partition_point(|sum| *sum <= point);
                 TenantId(place.min(shares.len() - 1) as u32)
@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn shares_follow_the_rank() {
-        let law = Tenants::zipf(20, 1.1).unwrap();
+        let law = TenantLaw::zipf(20, 1.1).unwrap();
         let total: f64 = (1..=20).map(|rank| f64::from(rank).powf(-1.1)).sum();
         let mut rng = Rng::stream(1, "tenants");
         let mut counts = [0_u32; 20];
@@ -84,10 +84,10 @@ mod tests {
 
     #[test]
     fn laws_out_of_range_are_refused() {
-        assert_eq!(Tenants::zipf(0, 1.0), None);
-        assert_eq!(Tenants::zipf(TENANTS_MAX + 1, 1.0), None);
-        assert_eq!(Tenants::zipf(5, -0.1), None);
-        assert_eq!(Tenants::zipf(5, f64::NAN), None);
-        assert!(Tenants::zipf(TENANTS_MAX, EXPONENT_MAX).is_some());
+        assert_eq!(TenantLaw::zipf(0, 1.0), None);
+        assert_eq!(TenantLaw::zipf(TENANTS_MAX + 1, 1.0), None);
+        assert_eq!(TenantLaw::zipf(5, -0.1), None);
+        assert_eq!(TenantLaw::zipf(5, f64::NAN), None);
+        assert!(TenantLaw::zipf(TENANTS_MAX, EXPONENT_MAX).is_some());
     }
 }

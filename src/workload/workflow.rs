@@ -72,7 +72,7 @@ pub struct StepSpec {
     /// Requests that an instance makes after its first one.
     pub calls: Option<CallSpec>,
     /// What its prompts begin with.
-    pub context: Context,
+    pub context: StepContext,
 }
 
 /// Requests nested in a step.
@@ -98,7 +98,7 @@ pub enum OnFailure {
 
 /// What the prompts of a step begin with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Context {
+pub enum StepContext {
     /// Nothing: their class says how long they are.
     #[default]
     Fresh,
@@ -139,14 +139,14 @@ fn visit(after: &[Vec<u16>], step: u16, seen: &mut [u8], path: &mut Vec<u16>) ->
 
 /// An instance of a step of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
+struct InstanceId {
     job: u64,
     step: u16,
     instance: u32,
 }
 
 /// What comes at a time; entries of one time keep their order.
-type Line = BinaryHeap<Reverse<(Time, u64, Place)>>;
+type InstanceQueue = BinaryHeap<Reverse<(Time, u64, InstanceId)>>;
 
 #[derive(Clone, Debug)]
 struct Instance {
@@ -165,7 +165,7 @@ struct Instance {
 }
 
 #[derive(Clone, Debug)]
-struct Step {
+struct StepState {
     /// Steps it waits for.
     waits: usize,
     began: Time,
@@ -182,38 +182,38 @@ struct Step {
 }
 
 #[derive(Debug)]
-struct Job {
+struct JobState {
     workflow: usize,
     started: Time,
     deadline: Time,
     /// Steps that are not over.
     open: usize,
     requests: u64,
-    steps: Vec<Step>,
+    steps: Vec<StepState>,
 }
 
-impl Job {
+impl JobState {
     fn news(&self, job: u64, what: JobPhase) -> News {
         let workflow = WorkflowId(self.workflow as u16);
         News::Job(JobNews { job, workflow, started: self.started, what })
     }
 
-    fn instance(&mut self, place: Place) -> &mut Instance {
+    fn instance(&mut self, place: InstanceId) -> &mut Instance {
         &mut self.steps[usize::from(place.step)].instances[place.instance as usize]
     }
 }
 
 /// A workflow and, by step, the steps that come after it.
 #[derive(Debug)]
-struct Flow {
+struct Workflow {
     spec: WorkflowSpec,
     next: Vec<Vec<u16>>,
 }
 
 /// A request under way.
 #[derive(Clone, Copy, Debug)]
-struct Flight {
-    place: Place,
+struct InstanceRequest {
+    place: InstanceId,
     output: Tokens,
 }
 
@@ -223,20 +223,20 @@ struct Flight {
 pub struct Jobs {
     starts: Generated,
     next_start: Option<Time>,
-    flows: Vec<Flow>,
+    workflows: Vec<Workflow>,
     /// Cumulated shares; the last is the total.
     shares: Vec<f64>,
     flow_rng: Rng,
     classes: Vec<ClassSpec>,
     seed: u64,
-    jobs: BTreeMap<u64, Job>,
+    jobs: BTreeMap<u64, JobState>,
     started: u64,
     requests: u64,
-    flights: IdMap<Flight>,
+    under_way: IdMap<InstanceRequest>,
     /// Requests to come.
-    ready: Line,
+    ready: InstanceQueue,
     /// Deadlines that pass while an instance thinks.
-    late: Line,
+    late: InstanceQueue,
     entered: u64,
     news: VecDeque<News>,
 }
@@ -285,7 +285,7 @@ impl Jobs {
         let mut jobs = Jobs {
             starts,
             next_start: None,
-            flows: workflows.into_iter().map(Flow::new).collect(),
+            workflows: workflows.into_iter().map(Workflow::new).collect(),
             shares,
             flow_rng: Rng::stream(seed, "workflows"),
             classes,
@@ -293,9 +293,9 @@ impl Jobs {
             jobs: BTreeMap::new(),
             started: 0,
             requests: 0,
-            flights: IdMap::default(),
-            ready: Line::new(),
-            late: Line::new(),
+            under_way: IdMap::default(),
+            ready: InstanceQueue::new(),
+            late: InstanceQueue::new(),
             entered: 0,
             news: VecDeque::new(),
         };
@@ -304,18 +304,18 @@ impl Jobs {
     }
 
     /// The key of a draw.
-    fn key(&self, place: Place, draw: u64) -> u64 {
+    fn key(&self, place: InstanceId, draw: u64) -> u64 {
         let inside = u64::from(place.step) << 32 | u64::from(place.instance);
         mix(mix(mix(self.seed, place.job), inside), draw)
     }
 
     /// Draws a whole number for a place.
-    fn number(&self, law: &Dist, place: Place, draw: u64, range: (u64, u64)) -> u32 {
+    fn number(&self, law: &Dist, place: InstanceId, draw: u64, range: (u64, u64)) -> u32 {
         let mut rng = Rng::from_key(self.key(place, draw));
         (law.sample(&mut rng).round() as u64).clamp(range.0, range.1) as u32
     }
 
-    fn enter(&mut self, at: Time, place: Place) -> Reverse<(Time, u64, Place)> {
+    fn enter(&mut self, at: Time, place: InstanceId) -> Reverse<(Time, u64, InstanceId)> {
         self.entered += 1;
         Reverse((at, self.entered, place))
     }
@@ -327,8 +327,8 @@ impl Jobs {
             let point = self.flow_rng.unit() * self.shares[self.shares.len() - 1];
             self.shares.partition_point(|&sum| sum <= point).min(self.shares.len() - 1)
         };
-        let spec = &self.flows[workflow].spec;
-        let step = |spec: &StepSpec| Step {
+        let spec = &self.workflows[workflow].spec;
+        let step = |spec: &StepSpec| StepState {
             waits: spec.after.len(),
             began: at,
             left: 0,
@@ -338,7 +338,7 @@ impl Jobs {
             output: Tokens::ZERO,
             instances: Vec::new(),
         };
-        let job = Job {
+        let job = JobState {
             workflow,
             started: at,
             deadline: spec.deadline.map_or(Time::MAX, |deadline| at + deadline),
@@ -349,7 +349,7 @@ impl Jobs {
         let number = self.started;
         self.started += 1;
         self.news.push_back(job.news(number, JobPhase::Started));
-        let first = |(_, step): &(usize, &Step)| step.waits == 0;
+        let first = |(_, step): &(usize, &StepState)| step.waits == 0;
         let first: Vec<usize> =
             job.steps.iter().enumerate().filter(first).map(|(at, _)| at).collect();
         self.jobs.insert(number, job);
@@ -360,15 +360,15 @@ impl Jobs {
 
     /// Begins a step whose time has come.
     fn begin(&mut self, job: u64, step: u16, now: Time) {
-        let place = Place { job, step, instance: 0 };
+        let place = InstanceId { job, step, instance: 0 };
         let this = &self.jobs[&job];
-        let spec = &self.flows[this.workflow].spec.steps[usize::from(step)];
+        let spec = &self.workflows[this.workflow].spec.steps[usize::from(step)];
         let count = self.number(&spec.fan_out, place, FAN_OUT, (1, FAN_OUT_MAX));
         let said = spec.after.iter().map(|&before| this.steps[usize::from(before)].output);
         let said = said.fold(Tokens::ZERO, std::ops::Add::add);
-        let context = if spec.context == Context::Grow { said } else { Tokens::ZERO };
+        let context = if spec.context == StepContext::Grow { said } else { Tokens::ZERO };
         let instance = |instance| {
-            let place = Place { instance, ..place };
+            let place = InstanceId { instance, ..place };
             let count = |calls: &CallSpec| self.number(&calls.count, place, CALLS, (0, CALLS_MAX));
             let calls = spec.calls.as_ref().map_or(0, count);
             let (output, request) = (Tokens::ZERO, None);
@@ -380,14 +380,14 @@ impl Jobs {
         (state.began, state.left, state.count) = (now, count, count);
         (state.context, state.instances) = (context, instances);
         for instance in 0..count {
-            self.attempt(Place { instance, ..place }, now);
+            self.attempt(InstanceId { instance, ..place }, now);
         }
     }
 
     /// Begins a try of an instance.
-    fn attempt(&mut self, place: Place, now: Time) {
+    fn attempt(&mut self, place: InstanceId, now: Time) {
         let job = self.jobs.get_mut(&place.job).expect("it is under way");
-        let spec = &self.flows[job.workflow].spec.steps[usize::from(place.step)];
+        let spec = &self.workflows[job.workflow].spec.steps[usize::from(place.step)];
         let deadline = spec.deadline.map_or(Time::MAX, |deadline| now + deadline);
         let deadline = deadline.min(job.deadline);
         let instance = job.instance(place);
@@ -398,7 +398,7 @@ impl Jobs {
     }
 
     /// Goes on after an answer.
-    fn answered(&mut self, place: Place, output: Tokens, now: Time) {
+    fn answered(&mut self, place: InstanceId, output: Tokens, now: Time) {
         let job = self.jobs.get_mut(&place.job).expect("it is under way");
         let workflow = job.workflow;
         let instance = job.instance(place);
@@ -408,7 +408,7 @@ impl Jobs {
         if instance.call > instance.calls {
             return self.over(place, false, now);
         }
-        let spec = &self.flows[workflow].spec.steps[usize::from(place.step)];
+        let spec = &self.workflows[workflow].spec.steps[usize::from(place.step)];
         let mut rng = Rng::from_key(self.key(place, THINK + call));
         let think = spec.calls.as_ref().map_or(0.0, |calls| calls.think.sample(&mut rng));
         let at = now + Span::from_seconds(think);
@@ -423,9 +423,9 @@ impl Jobs {
     }
 
     /// A try has failed.
-    fn failed(&mut self, place: Place, now: Time) {
+    fn failed(&mut self, place: InstanceId, now: Time) {
         let job = self.jobs.get_mut(&place.job).expect("it is under way");
-        let spec = &self.flows[job.workflow].spec.steps[usize::from(place.step)];
+        let spec = &self.workflows[job.workflow].spec.steps[usize::from(place.step)];
         let (retries, on_failure) = (spec.retries, spec.on_failure);
         if now >= job.deadline {
             self.end(place.job, JobFate::TimedOut);
@@ -439,8 +439,8 @@ impl Jobs {
     }
 
     /// An instance is over.
-    fn over(&mut self, place: Place, skipped: bool, now: Time) {
-        let Place { job: number, step, .. } = place;
+    fn over(&mut self, place: InstanceId, skipped: bool, now: Time) {
+        let InstanceId { job: number, step, .. } = place;
         let job = self.jobs.get_mut(&number).expect("it is under way");
         let output = job.instance(place).output;
         let state = &mut job.steps[usize::from(step)];
@@ -462,8 +462,8 @@ impl Jobs {
             return self.end(number, JobFate::Completed);
         }
         let workflow = job.workflow;
-        for at in 0..self.flows[workflow].next[usize::from(step)].len() {
-            let next = self.flows[workflow].next[usize::from(step)][at];
+        for at in 0..self.workflows[workflow].next[usize::from(step)].len() {
+            let next = self.workflows[workflow].next[usize::from(step)][at];
             let job = self.jobs.get_mut(&number).expect("it is under way");
             let waits = &mut job.steps[usize::from(next)].waits;
             *waits -= 1;
@@ -480,18 +480,18 @@ impl Jobs {
         self.news.push_back(job.news(number, what));
         let instances = job.steps.iter().flat_map(|step| &step.instances);
         for request in instances.filter_map(|instance| instance.request) {
-            self.flights.remove(request);
+            self.under_way.remove(request);
             self.news.push_back(News::Cancel(request));
         }
     }
 
-    fn request(&mut self, place: Place, at: Time) -> Arrival {
+    fn request(&mut self, place: InstanceId, at: Time) -> Arrival {
         let id = RequestId(self.requests);
         self.requests += 1;
         let this = &self.jobs[&place.job];
         let state = &this.steps[usize::from(place.step)];
         let instance = &state.instances[place.instance as usize];
-        let spec = &self.flows[this.workflow].spec.steps[usize::from(place.step)];
+        let spec = &self.workflows[this.workflow].spec.steps[usize::from(place.step)];
         let nested = spec.calls.as_ref().filter(|_| instance.call > 0);
         let class_id = nested.map_or(spec.class, |calls| calls.class);
         let class = &self.classes[class_id.index()];
@@ -500,8 +500,8 @@ impl Jobs {
         let mut rng = Rng::from_key(mix(key, u64::from(instance.tries)));
         let output = length(&class.output, &mut rng);
         let said = match spec.context {
-            Context::Grow => state.context + instance.output,
-            Context::Fresh => Tokens::ZERO,
+            StepContext::Grow => state.context + instance.output,
+            StepContext::Fresh => Tokens::ZERO,
         };
         let retried = u8::try_from(instance.tries.saturating_sub(1)).unwrap_or(u8::MAX);
         let useful = class.deadline.map_or(Time::MAX, |deadline| at + deadline);
@@ -526,25 +526,25 @@ impl Jobs {
         let job = self.jobs.get_mut(&place.job).expect("it is under way");
         job.requests += 1;
         job.instance(place).request = Some(id);
-        self.flights.insert(id, Flight { place, output });
+        self.under_way.insert(id, InstanceRequest { place, output });
         Arrival { at, request, truth: Truth { output, key: rng.bits() } }
     }
 }
 
-impl Flow {
-    fn new(spec: WorkflowSpec) -> Flow {
+impl Workflow {
+    fn new(spec: WorkflowSpec) -> Workflow {
         let mut next = vec![Vec::new(); spec.steps.len()];
         for (step, this) in spec.steps.iter().enumerate() {
             for &before in &this.after {
                 next[usize::from(before)].push(step as u16);
             }
         }
-        Flow { spec, next }
+        Workflow { spec, next }
     }
 }
 
 /// Drops what is of no use any more from the front of a line and returns the time of the rest.
-fn front(line: &mut Line, jobs: &BTreeMap<u64, Job>) -> Option<Time> {
+fn front(line: &mut InstanceQueue, jobs: &BTreeMap<u64, JobState>) -> Option<Time> {
     while let Some(Reverse((at, _, place))) = line.peek() {
         if jobs.contains_key(&place.job) {
             return Some(*at);
@@ -566,7 +566,9 @@ impl Traffic for Jobs {
 
     fn settled(&mut self, now: Time, request: RequestId, fate: Fate) {
         // Of a job that is over nothing is waited for.
-        let Some(Flight { place, output }) = self.flights.remove(request) else { return };
+        let Some(InstanceRequest { place, output }) = self.under_way.remove(request) else {
+            return;
+        };
         let job = self.jobs.get_mut(&place.job).expect("its requests go with a job");
         job.instance(place).request = None;
         if fate == Fate::Completed {

@@ -14,7 +14,7 @@ use plimsoll::rng::Rng;
 use plimsoll::scenario::{Arrivals, Scenario};
 use plimsoll::sim::{Sim, SimSpec, Step};
 use plimsoll::unit::{ModelId, PoolId, Ratio, RegionId, RequestId, Span, Time};
-use plimsoll::workload::{Mix, Open, Poisson};
+use plimsoll::workload::{Mix, OpenLoop, Poisson};
 
 /// A small and a large model: 1.1 s and 1.5 s an answer, $0.0011 and $0.0110; `rest` is added.
 fn text(quality: &str, choose: &str, rest: &str) -> String {
@@ -68,7 +68,7 @@ fn sim(text: &str, requests: u64) -> (Scenario, Sim) {
         quality: scenario.quality.clone(),
         ..SimSpec::new(scenario.balancer.clone(), scenario.backends.clone())
     };
-    let sim = Sim::new(parts, Box::new(Open::new(source))).expect("no trace");
+    let sim = Sim::new(parts, Box::new(OpenLoop::new(source))).expect("no trace");
     (scenario, sim)
 }
 

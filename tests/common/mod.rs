@@ -14,7 +14,7 @@ use plimsoll::metrics::{ClassLabel, Collector, Labels, NodeLabel, Slo, Summary, 
 use plimsoll::node::{ApiSpec, BackendSpec, FaultSpec, SlotsSpec};
 use plimsoll::sim::{Instances, NetworkSpec, Sim, SimSpec, Step};
 use plimsoll::unit::{ModelId, PoolId, Ratio, RegionId, Span, Time, Tokens};
-use plimsoll::workload::{ClassSpec, Mix, Open, Origin, Poisson, Tenants};
+use plimsoll::workload::{ClassSpec, Mix, OpenLoop, Origin, Poisson, TenantLaw};
 
 /// A node without limits.
 pub fn node(index: usize) -> NodeSpec {
@@ -114,7 +114,7 @@ pub fn class() -> ClassSpec {
         output: Dist::exponential(100.0).expect("a mean"),
         deadline: None,
         origin: Origin::default(),
-        tenants: Tenants::default(),
+        tenants: TenantLaw::default(),
         complexity: None,
     }
 }
@@ -189,7 +189,7 @@ impl World {
             network: self.network.clone(),
             ..SimSpec::new(self.config.clone(), self.backends.clone())
         };
-        Sim::new(parts, Box::new(Open::new(source))).expect("a Poisson source does not fail")
+        Sim::new(parts, Box::new(OpenLoop::new(source))).expect("a Poisson source does not fail")
     }
 
     /// Runs to the end, checking the balancer after every input if `check` says so.

@@ -16,7 +16,7 @@ use plimsoll::metrics::{Collector, Labels, Slo, Summary, Watch};
 use plimsoll::node::{ApiSpec, BackendSpec};
 use plimsoll::sim::{Sim, SimSpec};
 use plimsoll::unit::{ClassId, PoolId, Ratio, RequestId, RouteId, Span, TenantId, Time, Tokens};
-use plimsoll::workload::{ClassSpec, Mix, Open, Poisson, Tenants as Law};
+use plimsoll::workload::{ClassSpec, Mix, OpenLoop, Poisson, TenantLaw};
 
 /// Nodes that take one request at a time, and classes.
 struct World {
@@ -50,7 +50,7 @@ impl World {
         let mix = Mix::new(self.classes.clone(), seed);
         let source = Poisson::new(self.rate, Time::MAX, self.requests, seed, mix);
         let parts = SimSpec::new(self.config.clone(), backends.clone());
-        let mut sim = Sim::new(parts, Box::new(Open::new(source))).expect("no trace");
+        let mut sim = Sim::new(parts, Box::new(OpenLoop::new(source))).expect("no trace");
         let classes = class_labels(&self.classes, self.slo);
         let labels = Labels { classes, ..labels(&self.config, &backends) };
         let collector = Collector::new(labels, &self.config, Watch::Report);
@@ -193,7 +193,7 @@ fn tenants_share_by_tokens_within_the_bound() {
     let with = |name: &str, tenant, tokens: f64, share| ClassSpec {
         prompt: constant(tokens),
         output: constant(tokens),
-        tenants: Law::One(TenantId(tenant)),
+        tenants: TenantLaw::One(TenantId(tenant)),
         ..of(name, Priority::Normal, share)
     };
     let classes = vec![with("many", 0, 100.0, 0.9), with("long", 1, 700.0, 0.1)];
@@ -228,7 +228,7 @@ fn tenants_share_by_tokens_within_the_bound() {
 #[test]
 fn a_flood_of_one_tenant_leaves_room_for_others() {
     let with = |name: &str, tenant, share| ClassSpec {
-        tenants: Law::One(TenantId(tenant)),
+        tenants: TenantLaw::One(TenantId(tenant)),
         ..of(name, Priority::Normal, share)
     };
     let served = |fair: bool| {
@@ -275,7 +275,7 @@ fn quotas_are_kept_instead_of_run_into() {
 /// Limits of a pool and of a tenant are never exceeded, and cost no more than they must.
 #[test]
 fn limits_of_pools_and_tenants_are_kept() {
-    let classes = vec![ClassSpec { tenants: Law::zipf(5, 0.5).expect("a law"), ..class() }];
+    let classes = vec![ClassSpec { tenants: TenantLaw::zipf(5, 0.5).expect("a law"), ..class() }];
     let mut world = World::new(20, exponential(1.0), classes, 15.0, 20_000);
     world.config.pools[0].limits.concurrency = Some(12);
     let limits = Limits { concurrency: Some(3), ..Limits::default() };
@@ -311,7 +311,7 @@ fn rates_and_budgets_of_tenants_turn_away() {
     let classes = vec![ClassSpec {
         prompt: constant(1_000.0),
         output: constant(500.0),
-        tenants: Law::zipf(2, 0.0).expect("a law"),
+        tenants: TenantLaw::zipf(2, 0.0).expect("a law"),
         ..class()
     }];
     let mut world = World::new(4, constant(0.1), classes, 4.0, 4_000);
@@ -458,7 +458,7 @@ fn of_one_tenant_and_class_who_came_first_is_served_first() {
         (banded, Some(1)),
         (Waiting { early_rejection: true, ..banded }, Some(2)),
     ] {
-        let tenants = Law::zipf(5, 0.8).expect("a law");
+        let tenants = TenantLaw::zipf(5, 0.8).expect("a law");
         let classes =
             four().into_iter().map(|class| ClassSpec { tenants: tenants.clone(), ..class });
         let mut world = World::new(3, exponential(1.0), classes.collect(), 4.0, 6_000);

@@ -104,7 +104,7 @@ fn without_a_cost_of_company_everyone_is_alone() {
 #[test]
 fn identical_users_make_the_throughput_of_their_batch() {
     use plimsoll::metrics::Collector;
-    use plimsoll::workload::{Begin, Closed, Mix, Script, Users};
+    use plimsoll::workload::{Begin, ClosedLoop, Mix, Script, Users};
     for (count, f, d1) in [(1, 6.5, 0.1), (8, 6.5, 0.1), (64, 6.5, 0.1), (256, 10.0, 0.4)] {
         let backend = decode_only(f, d1);
         let config = common::config(1, "random", 7);
@@ -114,7 +114,8 @@ fn identical_users_make_the_throughput_of_their_batch() {
         let users = Users { count, think: Dist::constant(0.0).expect("a law"), ramp: Span::ZERO };
         let asked = u64::from(count) * 200;
         let mix = Mix::new(vec![class], 7);
-        let traffic = Closed::new(Begin::Users(users), Script::Single, Time::MAX, asked, 7, mix);
+        let traffic =
+            ClosedLoop::new(Begin::Users(users), Script::Single, Time::MAX, asked, 7, mix);
         let parts = SimSpec::new(config.clone(), vec![backend.clone()]);
         let mut sim = Sim::new(parts, Box::new(traffic)).expect("a loop that is made up");
         let labels = common::labels(&config, &[backend]);

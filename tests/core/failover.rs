@@ -19,7 +19,7 @@ use plimsoll::sim::{Sim, SimSpec, Step};
 use plimsoll::unit::{
     ClassId, CredentialId, NodeId, PoolId, Price, Ratio, RegionId, RequestId, Span, Time, Tokens,
 };
-use plimsoll::workload::workflow::{Context, OnFailure, StepSpec};
+use plimsoll::workload::workflow::{OnFailure, StepContext, StepSpec};
 use plimsoll::workload::{Jobs, Mix, Poisson, WorkflowSpec};
 
 fn hedge(after: HedgeAfter, budget: f64) -> HedgeSpec {
@@ -526,7 +526,7 @@ fn two_steps(whole: Span) -> WorkflowSpec {
         retries: 2,
         on_failure: OnFailure::Skip,
         calls: None,
-        context: Context::Grow,
+        context: StepContext::Grow,
     };
     WorkflowSpec {
         name: "job".to_owned(),

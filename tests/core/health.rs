@@ -15,7 +15,7 @@ use plimsoll::node::fault::{FAULTS, FaultPattern, ParamValue, ParamValues};
 use plimsoll::node::{BackendSpec, Cut, ErrorAnswer, FaultKind, FaultRule, FaultSpec};
 use plimsoll::sim::{Sim, SimSpec, Step};
 use plimsoll::unit::{NodeId, PoolId, Ratio, RequestId, Span, Time, Tokens};
-use plimsoll::workload::{Mix, Open, Poisson};
+use plimsoll::workload::{Mix, OpenLoop, Poisson};
 
 fn at(seconds: u64) -> Time {
     Time::ZERO + Span::from_secs(seconds)
@@ -48,7 +48,7 @@ fn play(
         inter_token: world.inter_token,
         ..SimSpec::new(world.config.clone(), world.backends.clone())
     };
-    let mut sim = Sim::new(parts, Box::new(Open::new(source))).expect("no trace");
+    let mut sim = Sim::new(parts, Box::new(OpenLoop::new(source))).expect("no trace");
     let labels = common::labels(&world.config, &world.backends);
     let mut collector = Collector::new(labels, &world.config, Watch::Report);
     let mut sink = |now: Time, event: &Event| {

@@ -14,7 +14,7 @@ use plimsoll::dist::Dist;
 use plimsoll::node::{BackendSpec, FaultKind, FaultSpec, SlotsSpec};
 use plimsoll::sim::{Sim, SimSpec, Step};
 use plimsoll::unit::{ClassId, NodeId, PoolId, Ratio, Span, Time};
-use plimsoll::workload::workflow::{Context, OnFailure, StepSpec};
+use plimsoll::workload::workflow::{OnFailure, StepContext, StepSpec};
 use plimsoll::workload::{Jobs, Mix, Poisson, WorkflowSpec};
 
 /// An answer that takes longer is of no use.
@@ -171,7 +171,7 @@ fn claims(rate: f64, seed: u64, change: impl Fn(&mut Config)) -> [f64; 2] {
         retries: 1,
         on_failure: OnFailure::Skip,
         calls: None,
-        context: Context::Fresh,
+        context: StepContext::Fresh,
     };
     let (name, deadline) = ("claim".to_owned(), Some(Span::from_secs(90)));
     let flow = WorkflowSpec { name, share: 1.0, deadline, steps: vec![step] };

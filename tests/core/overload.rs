@@ -11,7 +11,7 @@ use plimsoll::metrics::{Collector, Labels, Slo, Summary, Watch};
 use plimsoll::node::{BackendSpec, FaultKind, FaultSpec};
 use plimsoll::sim::{Sim, SimSpec};
 use plimsoll::unit::{NodeId, PoolId, Ratio, Span, Time, Tokens};
-use plimsoll::workload::{ClassSpec, Mix, Open, Poisson};
+use plimsoll::workload::{ClassSpec, Mix, OpenLoop, Poisson};
 
 /// Ten nodes, each of which serves one request a second, and classes of these shares.
 struct World {
@@ -54,7 +54,7 @@ impl World {
         let source = Poisson::new(self.rate, Time::MAX, self.requests, seed, mix);
         let faults = self.faults.clone();
         let parts = SimSpec { faults, ..SimSpec::new(self.config.clone(), backends.clone()) };
-        let mut sim = Sim::new(parts, Box::new(Open::new(source))).expect("no trace");
+        let mut sim = Sim::new(parts, Box::new(OpenLoop::new(source))).expect("no trace");
         let slo = Slo { total: Some(Span::from_secs(20)), ..Slo::default() };
         let classes = class_labels(&self.classes, slo);
         let labels = Labels { classes, ..labels(&self.config, &backends) };

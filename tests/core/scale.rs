@@ -16,7 +16,7 @@ use plimsoll::metrics::{Collector, Summary, Watch};
 use plimsoll::node::{FaultKind, FaultSpec};
 use plimsoll::sim::{Sim, SimSpec, Step};
 use plimsoll::unit::{NodeId, Ratio, Span, Time};
-use plimsoll::workload::{Mix, Open, Poisson, Process};
+use plimsoll::workload::{Mix, OpenLoop, Poisson, Process};
 
 fn at(second: u64) -> Time {
     Time::ZERO + Span::from_secs(second)
@@ -72,7 +72,7 @@ fn run_recorded(
         cold_starts: world.cold_starts.clone(),
         ..SimSpec::new(world.config.clone(), world.backends.clone())
     };
-    let mut sim = Sim::new(parts, Box::new(Open::new(source))).expect("it does not fail");
+    let mut sim = Sim::new(parts, Box::new(OpenLoop::new(source))).expect("it does not fail");
     let labels = common::labels(&world.config, &world.backends);
     let mut collector = Collector::new(labels, &world.config, Watch::Report);
     let mut sink = |now: Time, event: &Event| {

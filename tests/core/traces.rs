@@ -10,10 +10,10 @@ use flate2::bufread::MultiGzDecoder;
 use plimsoll::balance::{Fate, Priority};
 use plimsoll::dist::Dist;
 use plimsoll::unit::{Span, Time};
-use plimsoll::workload::trace::servegen::{self, Client};
+use plimsoll::workload::trace::servegen::{self, ServeGenClient};
 use plimsoll::workload::{
-    Arrival, Begin, ClassSpec, Closed, Mix, Origin, Pace, Process, Recordings, Script, ServeGen,
-    Source, Tenants, Trace, TraceFormat, Traffic,
+    Arrival, ArrivalSource, Begin, ClassSpec, ClosedLoop, Mix, Origin, Process, Recordings, Script,
+    ServeGen, SessionPace, TenantLaw, Trace, TraceFormat, Traffic,
 };
 
 fn folder() -> PathBuf {
@@ -33,7 +33,7 @@ fn mix() -> Mix {
         output: law,
         deadline: None,
         origin: Origin::default(),
-        tenants: Tenants::default(),
+        tenants: TenantLaw::default(),
         complexity: None,
     };
     Mix::new(vec![class], 7)
@@ -134,11 +134,11 @@ struct Sessions {
     shared: u64,
 }
 
-fn sessions(pace: Pace, answer: Span) -> Option<Sessions> {
+fn sessions(pace: SessionPace, answer: Span) -> Option<Sessions> {
     let file = packed("claude_code_sessions.jsonl.gz")?;
     let begin = Begin::Process(Process::poisson(0.01).expect("a rate"));
     let script = Script::Recorded(Recordings::new(file, 1.0), pace);
-    let mut traffic = Closed::new(begin, script, Time::MAX, u64::MAX, 7, mix());
+    let mut traffic = ClosedLoop::new(begin, script, Time::MAX, u64::MAX, 7, mix());
     let mut found =
         Sessions { requests: BTreeMap::new(), prompts: 0, outputs: 0, blocks: 0, shared: 0 };
     let mut before: BTreeMap<u64, Box<[u64]>> = BTreeMap::new();
@@ -173,7 +173,7 @@ fn sessions(pace: Pace, answer: Span) -> Option<Sessions> {
 
 #[test]
 fn the_claude_code_sessions_read_as_published() {
-    for pace in [Pace::Think, Pace::Recorded] {
+    for pace in [SessionPace::Think, SessionPace::Recorded] {
         let Some(found) = sessions(pace, Span::from_secs(5)) else {
             return;
         };
@@ -188,7 +188,7 @@ fn the_claude_code_sessions_read_as_published() {
 }
 
 /// The clients of a pool; `None` if they are not there.
-fn clients(pool: &str) -> Option<Vec<Client>> {
+fn clients(pool: &str) -> Option<Vec<ServeGenClient>> {
     let mut clients = Vec::new();
     let name = |number: u32, what: &str| format!("servegen/{pool}/chunk-{number}-{what}.gz");
     // A client may be missing, a hundred in a row are not.
@@ -202,7 +202,7 @@ fn clients(pool: &str) -> Option<Vec<Client>> {
         });
         let lengths = lengths.unwrap_or_default();
         let windows = windows.expect("published tables have no errors");
-        clients.push(Client { number, windows, lengths });
+        clients.push(ServeGenClient { number, windows, lengths });
     }
     if clients.is_empty() {
         println!("skipped: there is no servegen/{pool}");

@@ -8,8 +8,8 @@ use plimsoll::node::BackendSpec;
 use plimsoll::sim::{Sim, SimSpec, Step};
 use plimsoll::unit::{Span, TenantId, Time, Tokens};
 use plimsoll::workload::{
-    Begin, ClassSpec, Closed, Mix, Pace, Process, Recordings, Script, SessionSpec, Tenants,
-    Traffic, Users,
+    Begin, ClassSpec, ClosedLoop, Mix, Process, Recordings, Script, SessionPace, SessionSpec,
+    TenantLaw, Traffic, Users,
 };
 
 fn users(count: u32, think: Dist) -> Begin {
@@ -20,8 +20,8 @@ fn poisson(rate: f64) -> Begin {
     Begin::Process(Process::poisson(rate).expect("a rate"))
 }
 
-fn closed(begin: Begin, script: Script, end: Time, count: u64, class: ClassSpec) -> Closed {
-    Closed::new(begin, script, end, count, 7, Mix::new(vec![class], 7))
+fn closed(begin: Begin, script: Script, end: Time, count: u64, class: ClassSpec) -> ClosedLoop {
+    ClosedLoop::new(begin, script, end, count, 7, Mix::new(vec![class], 7))
 }
 
 /// What arrived, how it went and what it came to.
@@ -32,7 +32,7 @@ struct Played {
     settled: u64,
 }
 
-fn play(traffic: Closed, config: &Config, backends: &[BackendSpec], keep: bool) -> Played {
+fn play(traffic: ClosedLoop, config: &Config, backends: &[BackendSpec], keep: bool) -> Played {
     let parts = SimSpec::new(config.clone(), backends.to_vec());
     let mut sim = Sim::new(parts, Box::new(traffic)).expect("a loop that is made up");
     let mut collector = Collector::new(labels(config, backends), config, Watch::Report);
@@ -55,7 +55,7 @@ fn play(traffic: Closed, config: &Config, backends: &[BackendSpec], keep: bool) 
     Played { requests, summary: collector.summary(end, true), end, settled }
 }
 
-fn one_server(traffic: Closed) -> Played {
+fn one_server(traffic: ClosedLoop) -> Played {
     let backend = slots(1, exponential(1.0));
     play(traffic, &config(1, "round_robin", 7), &[backend], false)
 }
@@ -126,7 +126,7 @@ fn chats() -> SessionSpec {
 }
 
 fn chat_requests(spec: &SessionSpec, strategy: &str, service: f64) -> Vec<Request> {
-    let class = ClassSpec { tenants: Tenants::zipf(5, 1.0).expect("a law"), ..class() };
+    let class = ClassSpec { tenants: TenantLaw::zipf(5, 1.0).expect("a law"), ..class() };
     let end = Time::ZERO + Span::from_secs(300);
     let traffic = closed(poisson(1.0), Script::Session(spec.clone()), end, u64::MAX, class);
     let backends = vec![slots(4, exponential(service)); 3];
@@ -213,7 +213,7 @@ const RECORDED: &str = "{\"requests\": [\
     {\"t\": 11, \"type\": \"n\", \"in\": 200, \"out\": 3, \"hash_ids\": [1, 2, 3], \
      \"think_time\": 10}]}\n";
 
-fn recorded(pace: Pace, begin: Begin, sessions: usize, service: f64) -> Vec<Request> {
+fn recorded(pace: SessionPace, begin: Begin, sessions: usize, service: f64) -> Vec<Request> {
     let file = Box::new(std::io::Cursor::new(RECORDED.repeat(sessions)));
     let script = Script::Recorded(Recordings::new(file, 1.0), pace);
     let traffic = closed(begin, script, Time::MAX, u64::MAX, class());
@@ -229,10 +229,10 @@ fn recorded_sessions_are_played_by_think_time_or_by_the_clock() {
     };
     // Answers take 5 s instead of one: think times count from them.
     let think = [(0.0, 64), (5.0, 128), (13.0, 130), (15.0, 200)];
-    assert_eq!(times(Pace::Think, 5.0), think);
+    assert_eq!(times(SessionPace::Think, 5.0), think);
     let clock = [(0.0, 64), (1.0, 128), (5.0, 130), (11.0, 200)];
-    assert_eq!(times(Pace::Recorded, 5.0), clock);
-    let one = recorded(Pace::Think, users(1, constant(0.0)), 1, 1.0);
+    assert_eq!(times(SessionPace::Recorded, 5.0), clock);
+    let one = recorded(SessionPace::Think, users(1, constant(0.0)), 1, 1.0);
     assert!(one.iter().all(|request| request.session == Some(0) && request.prefix_block == 64));
     let (first, agent, last) = (&one[0].prefix, &one[1].prefix, &one[3].prefix);
     assert_eq!((first[0], first[0]), (agent[0], last[0]));
@@ -241,7 +241,7 @@ fn recorded_sessions_are_played_by_think_time_or_by_the_clock() {
 
 #[test]
 fn sessions_at_a_time_are_as_many_as_users() {
-    let requests = recorded(Pace::Think, users(2, constant(0.0)), 6, 1.0);
+    let requests = recorded(SessionPace::Think, users(2, constant(0.0)), 6, 1.0);
     assert_eq!(requests.len(), 24);
     let starts = requests.iter().filter(|one| one.prompt == Tokens(64));
     let starts: Vec<f64> = starts.map(|one| one.arrived.seconds()).collect();
@@ -249,7 +249,7 @@ fn sessions_at_a_time_are_as_many_as_users() {
     assert_eq!(starts, [0.0, 0.0, 12.0, 12.0, 24.0, 24.0]);
     let other = requests.iter().find(|one| one.session == Some(1)).expect("a second session");
     assert_ne!(other.prefix[0], requests[0].prefix[0], "ids are comparable inside a session");
-    let visited = recorded(Pace::Think, poisson(1.0), 6, 1.0);
+    let visited = recorded(SessionPace::Think, poisson(1.0), 6, 1.0);
     assert_eq!(visited.len(), 24, "the file ends the run");
 }
 
@@ -257,7 +257,7 @@ fn sessions_at_a_time_are_as_many_as_users() {
 fn a_bad_session_ends_the_run_with_its_line() {
     let text = format!("{RECORDED}{{\"requests\": 5}}\n");
     let file = Box::new(std::io::Cursor::new(text));
-    let script = Script::Recorded(Recordings::new(file, 1.0), Pace::Think);
+    let script = Script::Recorded(Recordings::new(file, 1.0), SessionPace::Think);
     let mut traffic = closed(poisson(1.0), script, Time::MAX, u64::MAX, class());
     let errors = loop {
         match traffic.peek() {

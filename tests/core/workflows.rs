@@ -14,7 +14,7 @@ use plimsoll::metrics::{Collector, Labels, Summary, Watch, WorkflowLabel};
 use plimsoll::node::{ApiSpec, BackendSpec, ErrorAnswer, FaultKind, FaultSpec};
 use plimsoll::sim::{NetworkSpec, Sim, SimSpec, Step};
 use plimsoll::unit::{ClassId, NodeId, Price, Ratio, RegionId, Span, Time};
-use plimsoll::workload::workflow::{CallSpec, Context, OnFailure, StepSpec};
+use plimsoll::workload::workflow::{CallSpec, OnFailure, StepContext, StepSpec};
 use plimsoll::workload::{ClassSpec, Jobs, Mix, Origin, Poisson, Shares, WorkflowSpec};
 
 fn law(value: f64) -> Dist {
@@ -31,7 +31,7 @@ fn step(name: &str, after: &[u16], fan_out: f64) -> StepSpec {
         retries: 0,
         on_failure: OnFailure::Fail,
         calls: None,
-        context: Context::Fresh,
+        context: StepContext::Fresh,
     }
 }
 
@@ -162,7 +162,7 @@ fn stormy(strategy: &str) -> World {
     });
     (research.deadline, research.on_failure) = (Some(Span::from_secs(8)), OnFailure::Skip);
     let mut write = step("write", &[0, 1], 1.0);
-    (write.retries, write.context) = (2, Context::Grow);
+    (write.retries, write.context) = (2, StepContext::Grow);
     let mut report = flow("report", 0.7, vec![step("plan", &[], 1.0), research, write]);
     report.deadline = Some(Span::from_secs(20));
     let brittle = flow("brittle", 0.3, vec![step("all", &[], 3.0), step("end", &[0], 1.0)]);

@@ -16,7 +16,7 @@ use plimsoll::metrics::{Collector, Summary, Watch};
 use plimsoll::scenario::{Arrivals, Override, Scenario};
 use plimsoll::sim::{Sim, SimSpec, Step};
 use plimsoll::unit::Time;
-use plimsoll::workload::{Mix, Open, Poisson, Traffic};
+use plimsoll::workload::{Mix, OpenLoop, Poisson, Traffic};
 
 /// Four hosted nodes; one crashes, one hangs, one answers 429 for a while.
 const STORM: &str = r#"
@@ -69,7 +69,7 @@ fn traffic(scenario: &Scenario) -> Box<dyn Traffic> {
     let Arrivals::Made(rate) = scenario.arrivals else { panic!("Poisson arrivals") };
     let mix = Mix::new(scenario.classes.clone(), scenario.seed);
     let count = scenario.requests.expect("a limit");
-    Box::new(Open::new(Poisson::new(rate, Time::MAX, count, scenario.seed, mix)))
+    Box::new(OpenLoop::new(Poisson::new(rate, Time::MAX, count, scenario.seed, mix)))
 }
 
 fn collector(scenario: &Scenario) -> Collector {

@@ -3,7 +3,7 @@
 use super::super::Scenario;
 use crate::balance::ModelRule;
 use crate::unit::{ClassId, ModelId, Ratio, Time};
-use crate::workload::{Quality, Truth};
+use crate::workload::{AnswerQuality, Truth};
 
 /// Two models, two classes and a route; tests break it.
 const TWO: &str = r#"duration = "1m"
@@ -53,7 +53,7 @@ fn problems(from: &str, to: &str) -> String {
 #[test]
 fn qualities_and_choices_are_read() {
     let scenario = read(TWO);
-    let quality = Quality::new(scenario.quality.expect("it is said"), 1);
+    let quality = AnswerQuality::new(scenario.quality.expect("it is said"), 1);
     let truth = Truth { output: crate::unit::Tokens(1), key: 7 };
     let good = |model, class, seconds: u64| {
         let now = Time(seconds * 1_000_000_000);

@@ -4,7 +4,8 @@ use crate::dist::Dist;
 use crate::scenario::{Arrivals, Scenario};
 use crate::unit::{Span, TenantId};
 use crate::workload::{
-    Begin, CsvMap, Pace, Process, Scale, SessionSpec, Tenants, TimeUnit, TraceFormat, Users,
+    Begin, CsvMap, Process, SessionPace, SessionSpec, TenantLaw, TimeUnit, TraceFormat, TraceScale,
+    Users,
 };
 
 const BEFORE: &str = "duration = \"1m\"\n[[pool]]\nname = \"p\"\nstrategy = \"random\"\n\
@@ -47,19 +48,19 @@ fn sessions_read() {
 #[test]
 fn traces_that_need_more_than_a_path_read() {
     let path = Some("x".to_owned());
-    let scale = Scale { time: 0.5, length: 2.0 };
+    let scale = TraceScale { time: 0.5, length: 2.0 };
     let both = "path = \"x\", scale = 0.5, length_scale = 2";
     let of = |text: &str| workload(&format!("arrivals = {{ trace = {{ {text} }} }}")).arrivals;
     let found = of(&format!("servegen = {{ {both}, rate = 0.01 }}"));
     assert_eq!(found, Arrivals::ServeGen { path: path.clone(), scale, rate: 0.01 });
 
     let found = of(&format!("sessions = {{ {both}, start = {{ poisson = {{ rate = 1 }} }} }}"));
-    let (pace, begin) = (Pace::Think, Begin::Process(Process::poisson(1.0).unwrap()));
+    let (pace, begin) = (SessionPace::Think, Begin::Process(Process::poisson(1.0).unwrap()));
     assert_eq!(found, Arrivals::Recorded { path: path.clone(), scale, pace, begin });
     let start = "start = { users = { count = 8 } }";
     let found = of(&format!("sessions = {{ {both}, pace = \"recorded\", {start} }}"));
     let users = Users { count: 8, think: Dist::constant(0.0).unwrap(), ramp: Span::ZERO };
-    let (pace, begin) = (Pace::Recorded, Begin::Users(users));
+    let (pace, begin) = (SessionPace::Recorded, Begin::Users(users));
     assert_eq!(found, Arrivals::Recorded { path: path.clone(), scale, pace, begin });
 
     let columns = "time = \"T\", unit = \"ms\", input = \"in\", output = \"out\", \
@@ -88,9 +89,9 @@ fn tenants_read() {
                 [[class]]\nname = \"b\"\ntenant = 7\n[[class]]\nname = \"c\"\n\
                 [workload]\narrivals = { poisson = { rate = 1 } }";
     let classes = read(rest).unwrap().classes;
-    assert_eq!(classes[0].tenants, Tenants::zipf(20, 1.1).unwrap());
-    assert_eq!(classes[1].tenants, Tenants::One(TenantId(7)));
-    assert_eq!(classes[2].tenants, Tenants::default());
+    assert_eq!(classes[0].tenants, TenantLaw::zipf(20, 1.1).unwrap());
+    assert_eq!(classes[1].tenants, TenantLaw::One(TenantId(7)));
+    assert_eq!(classes[2].tenants, TenantLaw::default());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::*;
 use crate::balance::Priority;
 use crate::workload::process::PIECES_MAX;
-use crate::workload::{ClassSpec, Origin, Tenants};
+use crate::workload::{ClassSpec, Origin, TenantLaw};
 
 fn mix() -> Mix {
     let law = Dist::constant(1.0).unwrap();
@@ -16,7 +16,7 @@ fn mix() -> Mix {
         output: law,
         deadline: None,
         origin: Origin::default(),
-        tenants: Tenants::default(),
+        tenants: TenantLaw::default(),
         complexity: None,
     };
     Mix::new(vec![class], 1)

@@ -6,7 +6,7 @@
 //! or `+00:00`. Dates are turned into days by the calendar, so midnight and the ends of months
 //! and years are exact.
 
-use super::{Flaw, Row, shown, tokens};
+use super::{Flaw, TraceRow, shown, tokens};
 
 const HEADER: [&str; 3] = ["TIMESTAMP", "ContextTokens", "GeneratedTokens"];
 const DAY_NS: u64 = 86_400_000_000_000;
@@ -27,14 +27,14 @@ pub(super) fn header(line: &[u8]) -> Result<(), Flaw> {
 }
 
 /// Parses one row. Allocates nothing if it is good.
-pub(super) fn row(line: &[u8]) -> Result<Row, Flaw> {
+pub(super) fn row(line: &[u8]) -> Result<TraceRow, Flaw> {
     fields(line).map_err(|flaw| match std::str::from_utf8(line) {
         Ok(_) => flaw,
         Err(error) => super::not_text(error),
     })
 }
 
-fn fields(line: &[u8]) -> Result<Row, Flaw> {
+fn fields(line: &[u8]) -> Result<TraceRow, Flaw> {
     let mut starts = [0_usize; 4];
     let mut count = 1;
     for (at, _) in line.iter().enumerate().filter(|(_, byte)| **byte == b',') {
@@ -52,7 +52,7 @@ fn fields(line: &[u8]) -> Result<Row, Flaw> {
     let at = timestamp(&line[..starts[1] - 1])?;
     let prompt = count_of(line, starts[1], starts[2] - 1)?;
     let output = count_of(line, starts[2], line.len())?;
-    Ok(Row { at, prompt, output, ..Row::default() })
+    Ok(TraceRow { at, prompt, output, ..TraceRow::default() })
 }
 
 fn count_of(line: &[u8], from: usize, to: usize) -> Result<u64, Flaw> {

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::Deserialize;
 
 use super::mooncake::{chain, column_of, flaw};
-use super::{Flaw, Row, not_text, tokens_in_range};
+use super::{Flaw, TraceRow, not_text, tokens_in_range};
 
 /// Tokens an id stands for.
 pub(super) const BLOCK: u64 = 16;
@@ -25,7 +25,7 @@ pub const CHATS_MAX: usize = 262_144;
 const SECONDS_MAX: f64 = 1.6e10;
 
 #[derive(Deserialize)]
-struct Record {
+struct BailianRecord {
     chat_id: i64,
     #[serde(default = "nobody")]
     parent_chat_id: i64,
@@ -69,12 +69,12 @@ impl Chats {
 }
 
 /// Parses one row.
-pub(super) fn row(line: &[u8], chats: &mut Chats) -> Result<Row, Flaw> {
+pub(super) fn row(line: &[u8], chats: &mut Chats) -> Result<TraceRow, Flaw> {
     let text = std::str::from_utf8(line).map_err(not_text)?;
     if !text.trim_start().starts_with('{') {
         return Err(Flaw::new(1, "wanted a JSON object such as {\"chat_id\": 0, …}".to_owned()));
     }
-    let record: Record = serde_json::from_str(text).map_err(|error| flaw(&error))?;
+    let record: BailianRecord = serde_json::from_str(text).map_err(|error| flaw(&error))?;
     if !(0.0..=SECONDS_MAX).contains(&record.timestamp) {
         let reason = format!("`timestamp` is {}; wanted seconds from 0 up", record.timestamp);
         return Err(Flaw::new(column_of(text, "timestamp"), reason));
@@ -84,13 +84,13 @@ pub(super) fn row(line: &[u8], chats: &mut Chats) -> Result<Row, Flaw> {
     {
         tokens_in_range(length).map_err(|reason| Flaw::new(column_of(text, key), reason))?;
     }
-    Ok(Row {
+    Ok(TraceRow {
         at: (record.timestamp * 1e9).round() as i128,
         prompt: record.input_length,
         output: record.output_length,
         prefix: chain(0, record.hash_ids),
         session: Some(chats.root(record.chat_id, record.parent_chat_id) as u64),
-        ..Row::default()
+        ..TraceRow::default()
     })
 }
 

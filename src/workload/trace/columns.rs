@@ -10,21 +10,21 @@
 //!
 //! Columns are found by name, so others may stand between them. Fields are not quoted.
 
-use super::{Flaw, Row, not_text, shown, tokens};
+use super::{Flaw, TraceRow, not_text, shown, tokens};
 
 /// Seconds beyond this (500 years) are not a time.
 const SECONDS_MAX: f64 = 1.6e10;
 
 /// What a format calls its columns: time, prompt, answer.
-pub(super) type Names = [&'static str; 3];
+pub(super) type ColumnNames = [&'static str; 3];
 
-pub(super) const BURSTGPT: Names = ["Timestamp", "Request tokens", "Response tokens"];
-pub(super) const VIDUR: Names = ["arrived_at", "num_prefill_tokens", "num_decode_tokens"];
+pub(super) const BURSTGPT: ColumnNames = ["Timestamp", "Request tokens", "Response tokens"];
+pub(super) const VIDUR: ColumnNames = ["arrived_at", "num_prefill_tokens", "num_decode_tokens"];
 
 /// Where the three columns are, and how many there are in all.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Columns {
-    names: Names,
+pub(super) struct ColumnPlaces {
+    names: ColumnNames,
     places: [usize; 3],
     count: usize,
 }
@@ -34,7 +34,7 @@ fn cells(line: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Finds the columns in the header line.
-pub(super) fn header(line: &[u8], names: Names) -> Result<Columns, Flaw> {
+pub(super) fn header(line: &[u8], names: ColumnNames) -> Result<ColumnPlaces, Flaw> {
     let mut places = [0; 3];
     for (place, name) in places.iter_mut().zip(names) {
         let same = |cell: &[u8]| cell.trim_ascii().eq_ignore_ascii_case(name.as_bytes());
@@ -44,18 +44,18 @@ pub(super) fn header(line: &[u8], names: Names) -> Result<Columns, Flaw> {
             Flaw::last(1, reason)
         })?;
     }
-    Ok(Columns { names, places, count: cells(line).count() })
+    Ok(ColumnPlaces { names, places, count: cells(line).count() })
 }
 
 /// Parses one row.
-pub(super) fn row(line: &[u8], columns: &Columns) -> Result<Row, Flaw> {
+pub(super) fn row(line: &[u8], columns: &ColumnPlaces) -> Result<TraceRow, Flaw> {
     fields(line, columns).map_err(|flaw| match std::str::from_utf8(line) {
         Ok(_) => flaw,
         Err(error) => not_text(error),
     })
 }
 
-fn fields(line: &[u8], columns: &Columns) -> Result<Row, Flaw> {
+fn fields(line: &[u8], columns: &ColumnPlaces) -> Result<TraceRow, Flaw> {
     let mut found: [(usize, &[u8]); 3] = [(0, &[]); 3];
     let (mut count, mut start) = (0, 0);
     for cell in cells(line) {
@@ -79,7 +79,7 @@ fn fields(line: &[u8], columns: &Columns) -> Result<Row, Flaw> {
         let reason = format!("`{}`: `{name}` is in seconds from 0 up", shown(at.1));
         Flaw::new(at.0 as u64 + 1, reason)
     })?;
-    Ok(Row { at, prompt: number(prompt)?, output: number(output)?, ..Row::default() })
+    Ok(TraceRow { at, prompt: number(prompt)?, output: number(output)?, ..TraceRow::default() })
 }
 
 /// Nanoseconds from decimal seconds.

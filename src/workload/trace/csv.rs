@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Flaw, Row, azure, not_text, shown, tokens};
+use super::{Flaw, TraceRow, azure, not_text, shown, tokens};
 use crate::rng::mix;
 use crate::workload::length::Mix;
 
@@ -81,7 +81,7 @@ pub(super) struct Csv {
 }
 
 /// Where a field starts, and what it says, without quotes.
-type Cell<'a> = (usize, &'a [u8]);
+type CsvCell<'a> = (usize, &'a [u8]);
 
 /// The fields of a line.
 struct Cells<'a> {
@@ -91,9 +91,9 @@ struct Cells<'a> {
 }
 
 impl<'a> Iterator for Cells<'a> {
-    type Item = Cell<'a>;
+    type Item = CsvCell<'a>;
 
-    fn next(&mut self) -> Option<Cell<'a>> {
+    fn next(&mut self) -> Option<CsvCell<'a>> {
         let start = self.next?;
         let mut quoted = false;
         let rest = &self.line[start..];
@@ -115,7 +115,7 @@ impl Csv {
         let mut places = [None; COLUMNS];
         for (place, name) in places.iter_mut().zip(map.names()) {
             let Some(name) = name else { continue };
-            let same = |(_, cell): Cell<'_>| cell.eq_ignore_ascii_case(name.as_bytes());
+            let same = |(_, cell): CsvCell<'_>| cell.eq_ignore_ascii_case(name.as_bytes());
             *place = cells().position(same);
             if place.is_none() {
                 let separator = char::from(map.separator).escape_default();
@@ -131,15 +131,15 @@ impl Csv {
     }
 
     /// Parses one row.
-    pub(super) fn row(&mut self, line: &[u8], classes: &Mix) -> Result<Row, Flaw> {
+    pub(super) fn row(&mut self, line: &[u8], classes: &Mix) -> Result<TraceRow, Flaw> {
         self.fields(line, classes).map_err(|flaw| match std::str::from_utf8(line) {
             Ok(_) => flaw,
             Err(error) => not_text(error),
         })
     }
 
-    fn fields(&mut self, line: &[u8], classes: &Mix) -> Result<Row, Flaw> {
-        let mut found: [Option<Cell<'_>>; COLUMNS] = [None; COLUMNS];
+    fn fields(&mut self, line: &[u8], classes: &Mix) -> Result<TraceRow, Flaw> {
+        let mut found: [Option<CsvCell<'_>>; COLUMNS] = [None; COLUMNS];
         let mut count = 0;
         for cell in (Cells { line, separator: self.map.separator, next: Some(0) }) {
             for (field, place) in found.iter_mut().zip(self.places) {
@@ -155,22 +155,22 @@ impl Csv {
             return Err(Flaw::new(1, reason));
         }
         let [at, prompt, output, session, tenant, class] = found;
-        let length = |cell: Option<Cell<'_>>| {
+        let length = |cell: Option<CsvCell<'_>>| {
             let (start, cell) = cell.unwrap_or_default();
             tokens(cell).map_err(|reason| Flaw::new(start as u64 + 1, reason))
         };
-        Ok(Row {
+        Ok(TraceRow {
             at: self.time(at.unwrap_or_default())?,
             prompt: length(prompt)?,
             output: length(output)?,
             session: session.map(|(_, cell)| number_of(cell)),
             tenant: tenant.map(|cell| self.tenant(cell)).transpose()?,
             class: class.map(|cell| class_of(cell, classes)).transpose()?,
-            ..Row::default()
+            ..TraceRow::default()
         })
     }
 
-    fn time(&self, (start, cell): Cell<'_>) -> Result<i128, Flaw> {
+    fn time(&self, (start, cell): CsvCell<'_>) -> Result<i128, Flaw> {
         let (decimals, words) = match self.map.unit {
             TimeUnit::Seconds => (9, "seconds"),
             TimeUnit::Millis => (6, "milliseconds"),
@@ -188,7 +188,7 @@ impl Csv {
         })
     }
 
-    fn tenant(&mut self, (start, cell): Cell<'_>) -> Result<u32, Flaw> {
+    fn tenant(&mut self, (start, cell): CsvCell<'_>) -> Result<u32, Flaw> {
         let wrong = |reason: String| Flaw::new(start as u64 + 1, reason);
         let number = std::str::from_utf8(cell).ok().and_then(|text| text.parse::<u32>().ok());
         let named = *self.named.get_or_insert(number.is_none());
@@ -219,7 +219,7 @@ fn number_of(cell: &[u8]) -> u64 {
     number.unwrap_or_else(|| cell.iter().fold(1, |hash, byte| mix(hash, u64::from(*byte))))
 }
 
-fn class_of((start, cell): Cell<'_>, classes: &Mix) -> Result<usize, Flaw> {
+fn class_of((start, cell): CsvCell<'_>, classes: &Mix) -> Result<usize, Flaw> {
     classes.class_named(cell).ok_or_else(|| {
         let reason = format!("`{}` names no class of the scenario", shown(cell));
         Flaw::new(start as u64 + 1, reason)
@@ -264,7 +264,7 @@ mod tests {
     fn quotes_hide_separators() {
         let line = b"a;\"b;c\"; d ;";
         let cells: Vec<_> = Cells { line, separator: b';', next: Some(0) }.collect();
-        let wanted: [Cell<'_>; 4] = [(0, b"a"), (2, b"b;c"), (8, b"d"), (12, b"")];
+        let wanted: [CsvCell<'_>; 4] = [(0, b"a"), (2, b"b;c"), (8, b"d"), (12, b"")];
         assert_eq!(cells, wanted);
     }
 }

@@ -20,22 +20,22 @@ const PACKED: [(&[u8], &str); 4] = [
 ];
 
 /// A text file as a stream of lines.
-pub(super) struct Lines {
+pub(super) struct LineReader {
     reader: Box<dyn BufRead + Send>,
     line: Vec<u8>,
     number: u64,
     terminated: bool,
 }
 
-impl fmt::Debug for Lines {
+impl fmt::Debug for LineReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lines").field("number", &self.number).finish_non_exhaustive()
     }
 }
 
-impl Lines {
-    pub(super) fn new(reader: Box<dyn BufRead + Send>) -> Lines {
-        Lines { reader, line: Vec::new(), number: 0, terminated: true }
+impl LineReader {
+    pub(super) fn new(reader: Box<dyn BufRead + Send>) -> LineReader {
+        LineReader { reader, line: Vec::new(), number: 0, terminated: true }
     }
 
     /// The number of the line read last, from one; zero before the first.

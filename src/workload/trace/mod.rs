@@ -22,21 +22,21 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io::BufRead;
 
-use super::length::{Draft, LENGTH_MAX, Mix, Prefix};
-use super::{Arrival, Source};
+use super::length::{LENGTH_MAX, Mix, Prefix, RequestDraft};
+use super::{Arrival, ArrivalSource};
 use crate::rng::Rng;
 use crate::unit::{Span, TenantId, Time, Tokens};
 
 pub use bailian::CHATS_MAX;
 use bailian::Chats;
-use columns::Columns;
+use columns::ColumnPlaces;
 use csv::Csv;
 pub use csv::{CsvMap, TENANTS_MAX, TimeUnit};
 pub use lines::LINE_MAX;
-use lines::Lines;
+use lines::LineReader;
 pub use servegen::ServeGen;
 pub use sessions::Recordings;
-pub(super) use sessions::{Agent, Recorded, Step};
+pub(super) use sessions::{Agent, Recorded, RecordedStep};
 
 /// At most so many errors are told one by one; a last one counts the rest.
 pub const ERRORS_MAX: usize = 20;
@@ -84,7 +84,7 @@ impl TraceFormat {
     }
 
     /// What its header calls time, prompt and answer, if columns are found by fixed names.
-    fn names(&self) -> Option<columns::Names> {
+    fn names(&self) -> Option<columns::ColumnNames> {
         match self {
             TraceFormat::Azure
             | TraceFormat::Mooncake
@@ -98,7 +98,7 @@ impl TraceFormat {
 
 /// How a trace is stretched.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Scale {
+pub struct TraceScale {
     /// What gaps are multiplied by: 0.5 plays the trace twice as fast, at twice the rate.
     pub time: f64,
     /// What lengths of prompts and answers are multiplied by; prefix hashes stay, so that each
@@ -107,9 +107,9 @@ pub struct Scale {
 }
 
 /// A bare number stretches the time.
-impl From<f64> for Scale {
-    fn from(time: f64) -> Scale {
-        Scale { time, length: 1.0 }
+impl From<f64> for TraceScale {
+    fn from(time: f64) -> TraceScale {
+        TraceScale { time, length: 1.0 }
     }
 }
 
@@ -153,7 +153,7 @@ impl Flaw {
 
 /// A row of any format.
 #[derive(Debug, Default)]
-struct Row {
+struct TraceRow {
     /// Nanoseconds since some moment; what counts is the difference to the first row.
     at: i128,
     prompt: u64,
@@ -168,22 +168,22 @@ struct Row {
 #[derive(Debug)]
 struct Timed {
     at: u64,
-    row: Row,
+    row: TraceRow,
 }
 
 /// A trace, read as a stream.
 #[derive(Debug)]
 pub struct Trace {
-    lines: Lines,
+    lines: LineReader,
     format: TraceFormat,
-    scale: Scale,
+    scale: TraceScale,
     end: Time,
     left: u64,
     mix: Mix,
     rng: Rng,
     header: bool,
     /// Where the columns are, once a header has named them.
-    columns: Option<Columns>,
+    columns: Option<ColumnPlaces>,
     /// The same of a table whose columns the scenario names.
     csv: Option<Csv>,
     /// Conversations of a trace whose rows name the request before.
@@ -215,7 +215,7 @@ impl Trace {
     pub fn new(
         reader: Box<dyn BufRead + Send>,
         format: TraceFormat,
-        scale: impl Into<Scale>,
+        scale: impl Into<TraceScale>,
         end: Time,
         count: u64,
         seed: u64,
@@ -226,7 +226,7 @@ impl Trace {
             assert!(scale.is_finite() && scale > 0.0, "a scale is a finite number above zero");
         }
         Trace {
-            lines: Lines::new(reader),
+            lines: LineReader::new(reader),
             scale,
             end,
             left: count,
@@ -416,7 +416,7 @@ impl Trace {
     }
 
     /// Dates a row from the first one on.
-    fn place(&mut self, row: Row) -> Result<Timed, Flaw> {
+    fn place(&mut self, row: TraceRow) -> Result<Timed, Flaw> {
         let origin = *self.origin.get_or_insert(row.at);
         let before = std::mem::replace(
             &mut self.newest,
@@ -477,7 +477,7 @@ impl Trace {
     }
 }
 
-impl Source for Trace {
+impl ArrivalSource for Trace {
     fn remarks(&self) -> Vec<String> {
         match self.skipped {
             0 => Vec::new(),
@@ -508,7 +508,7 @@ impl Source for Trace {
         let (prompt, output) = (length(row.prompt), length(row.output));
         let block =
             if self.format == TraceFormat::Bailian { bailian::BLOCK } else { mooncake::BLOCK };
-        let draft = Draft {
+        let draft = RequestDraft {
             prompt: Some(prompt),
             output: Some(output),
             prefix: Prefix { hashes: row.prefix, block: length(block).0 as u32 },

@@ -7,7 +7,7 @@
 
 use serde::Deserialize;
 
-use super::{Flaw, Row, not_text, tokens_in_range};
+use super::{Flaw, TraceRow, not_text, tokens_in_range};
 use crate::rng::mix;
 
 /// Tokens an id stands for.
@@ -17,7 +17,7 @@ pub(super) const BLOCK: u64 = 512;
 const MILLIS_MAX: f64 = 1.6e13;
 
 #[derive(Deserialize)]
-struct Record {
+struct MooncakeRecord {
     timestamp: f64,
     input_length: u64,
     output_length: u64,
@@ -26,12 +26,12 @@ struct Record {
 }
 
 /// Parses one row.
-pub(super) fn row(line: &[u8]) -> Result<Row, Flaw> {
+pub(super) fn row(line: &[u8]) -> Result<TraceRow, Flaw> {
     let text = std::str::from_utf8(line).map_err(not_text)?;
     if !text.trim_start().starts_with('{') {
         return Err(Flaw::new(1, "wanted a JSON object such as {\"timestamp\": 0, …}".to_owned()));
     }
-    let record: Record = serde_json::from_str(text).map_err(|error| flaw(&error))?;
+    let record: MooncakeRecord = serde_json::from_str(text).map_err(|error| flaw(&error))?;
     if !(0.0..=MILLIS_MAX).contains(&record.timestamp) {
         let reason = format!("`timestamp` is {}; wanted milliseconds from 0 up", record.timestamp);
         return Err(Flaw::new(column_of(text, "timestamp"), reason));
@@ -43,7 +43,7 @@ pub(super) fn row(line: &[u8]) -> Result<Row, Flaw> {
     }
     let at = (record.timestamp * 1e6).round() as i128;
     let (prompt, output) = (record.input_length, record.output_length);
-    Ok(Row { at, prompt, output, prefix: chain(0, record.hash_ids), ..Row::default() })
+    Ok(TraceRow { at, prompt, output, prefix: chain(0, record.hash_ids), ..TraceRow::default() })
 }
 
 /// Turns block ids into hashes that each stand for the whole prompt up to their block. Ids are

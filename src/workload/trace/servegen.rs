@@ -24,14 +24,14 @@ use std::io::BufRead;
 use rand_distr::{Distribution, Exp1, Gamma, Weibull};
 use serde::Deserialize;
 
-use super::lines::Lines;
+use super::lines::LineReader;
 use super::mooncake::flaw;
-use super::{ERRORS_MAX, Flaw, LENGTH_MAX, Scale, TraceError, not_text, shown, stretched};
+use super::{ERRORS_MAX, Flaw, LENGTH_MAX, TraceError, TraceScale, not_text, shown, stretched};
 use crate::rng::{Rng, mix};
 use crate::unit::{Span, TenantId, Time, Tokens};
-use crate::workload::length::{Draft, Mix};
+use crate::workload::length::{Mix, RequestDraft};
 use crate::workload::process::RATE_MAX;
-use crate::workload::{Arrival, Source};
+use crate::workload::{Arrival, ArrivalSource};
 
 /// A folder has at most so many clients.
 pub const CLIENTS_MAX: usize = 10_000;
@@ -59,7 +59,7 @@ enum Family {
 
 /// What a client does for a while.
 #[derive(Clone, Copy, Debug)]
-struct Window {
+struct RateWindow {
     start: f64,
     rate: f64,
     family: Family,
@@ -68,15 +68,15 @@ struct Window {
 
 /// The arrivals of a client, window by window.
 #[derive(Clone, Debug)]
-pub struct Windows(Vec<Window>);
+pub struct Windows(Vec<RateWindow>);
 
 /// Reads a client's table.
 ///
 /// # Errors
 /// If a row cannot be read or is not later than the one before: all of them.
 pub fn windows(reader: Box<dyn BufRead + Send>) -> Result<Windows, Vec<TraceError>> {
-    let mut lines = Lines::new(reader);
-    let mut windows: Vec<Window> = Vec::new();
+    let mut lines = LineReader::new(reader);
+    let mut windows: Vec<RateWindow> = Vec::new();
     let mut errors = Vec::new();
     loop {
         let before = windows.last().map(|window| window.start);
@@ -107,7 +107,7 @@ pub fn windows(reader: Box<dyn BufRead + Send>) -> Result<Windows, Vec<TraceErro
     if errors.is_empty() { Ok(Windows(windows)) } else { Err(errors) }
 }
 
-fn window(line: &[u8], before: Option<f64>) -> Result<Window, Flaw> {
+fn window(line: &[u8], before: Option<f64>) -> Result<RateWindow, Flaw> {
     std::str::from_utf8(line).map_err(not_text)?;
     let mut starts = [0_usize; 6];
     let mut cells: [&[u8]; 6] = [&[]; 6];
@@ -160,14 +160,14 @@ fn window(line: &[u8], before: Option<f64>) -> Result<Window, Flaw> {
         let reason = "not later than the window above; wanted windows in order of time";
         return Err(Flaw::new(1, reason.to_owned()));
     }
-    Ok(Window { start, rate, family, shape })
+    Ok(RateWindow { start, rate, family, shape })
 }
 
 /// Values and their cumulated probabilities.
 #[derive(Clone, Debug, Default)]
-struct Table(Vec<(f64, u32)>);
+struct LengthTable(Vec<(f64, u32)>);
 
-impl Table {
+impl LengthTable {
     fn draw(&self, rng: &mut Rng) -> u64 {
         let Some((total, _)) = self.0.last() else {
             return 0;
@@ -183,8 +183,8 @@ impl Table {
 struct Lengths {
     start: f64,
     /// The prompt is the sum of a draw from each.
-    prompt: Vec<Table>,
-    output: Table,
+    prompt: Vec<LengthTable>,
+    output: LengthTable,
 }
 
 /// A client's distributions of lengths, by window; windows without any are left out.
@@ -205,7 +205,7 @@ const PROMPT: [&str; 5] =
 const OUTPUT: &str = "output_tokens";
 
 #[derive(Deserialize)]
-struct Fields(BTreeMap<String, BTreeMap<String, String>>);
+struct DatasetFields(BTreeMap<String, BTreeMap<String, String>>);
 
 /// Reads a client's distributions.
 ///
@@ -218,7 +218,7 @@ pub fn dataset(reader: &mut dyn BufRead) -> Result<Dataset, Vec<TraceError>> {
     if let Err(error) = std::io::Read::read_to_string(&mut limited, &mut text) {
         return Err(told(1, 1, format!("the file cannot be read: {error}")));
     }
-    let fields: Fields = serde_json::from_str(&text).map_err(|error| {
+    let fields: DatasetFields = serde_json::from_str(&text).map_err(|error| {
         let Flaw { column, reason, .. } = flaw(&error);
         told((error.line() as u64).max(1), column, reason)
     })?;
@@ -233,7 +233,8 @@ pub fn dataset(reader: &mut dyn BufRead) -> Result<Dataset, Vec<TraceError>> {
             table(text).map_err(|reason| wrong(format!("`{key}`: {reason}")))
         };
         let prompt = PROMPT.iter().map(|key| table(key)).collect::<Result<Vec<_>, _>>()?;
-        let prompt: Vec<Table> = prompt.into_iter().filter(|table| !table.0.is_empty()).collect();
+        let prompt: Vec<LengthTable> =
+            prompt.into_iter().filter(|table| !table.0.is_empty()).collect();
         let output = table(OUTPUT)?;
         values += output.0.len() + prompt.iter().map(|table| table.0.len()).sum::<usize>();
         if values > VALUES_MAX {
@@ -248,10 +249,10 @@ pub fn dataset(reader: &mut dyn BufRead) -> Result<Dataset, Vec<TraceError>> {
 }
 
 /// Reads `{143: 0.25, 148: 0.75}`. Probabilities need not add up to one.
-fn table(text: &str) -> Result<Table, String> {
+fn table(text: &str) -> Result<LengthTable, String> {
     let text = text.trim();
     if text.is_empty() {
-        return Ok(Table::default());
+        return Ok(LengthTable::default());
     }
     let inner = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
     let inner = inner.ok_or_else(|| "wanted `{value: probability, ...}`".to_owned())?.trim();
@@ -272,12 +273,12 @@ fn table(text: &str) -> Result<Table, String> {
         sum += share;
         pairs.push((sum, value));
     }
-    Ok(if sum > 0.0 { Table(pairs) } else { Table::default() })
+    Ok(if sum > 0.0 { LengthTable(pairs) } else { LengthTable::default() })
 }
 
 /// A client of the folder.
 #[derive(Clone, Debug)]
-pub struct Client {
+pub struct ServeGenClient {
     /// The number in the names of its files.
     pub number: u32,
     /// When it sends.
@@ -289,7 +290,7 @@ pub struct Client {
 /// A client at work.
 #[derive(Debug)]
 struct Sender {
-    client: Client,
+    client: ServeGenClient,
     rng: Rng,
     length_rng: Rng,
     /// The window that holds, and when the last arrival in it was, in seconds.
@@ -306,7 +307,7 @@ pub struct ServeGen {
     heap: BinaryHeap<Reverse<(Time, usize)>>,
     /// What rates are multiplied by.
     rate: f64,
-    scale: Scale,
+    scale: TraceScale,
     end: Time,
     left: u64,
     mix: Mix,
@@ -321,9 +322,9 @@ impl ServeGen {
     /// If the rate or a scale is not a finite number above zero.
     #[must_use]
     pub fn new(
-        clients: Vec<Client>,
+        clients: Vec<ServeGenClient>,
         rate: f64,
-        scale: impl Into<Scale>,
+        scale: impl Into<TraceScale>,
         end: Time,
         count: u64,
         seed: u64,
@@ -362,10 +363,10 @@ impl ServeGen {
 
     /// Requests a second in the mean over all windows, before any scale.
     #[must_use]
-    pub fn mean_rate(clients: &[Client]) -> f64 {
-        let of = |client: &Client| {
+    pub fn mean_rate(clients: &[ServeGenClient]) -> f64 {
+        let of = |client: &ServeGenClient| {
             let windows = &client.windows.0;
-            let active = |window: &&Window| window.family != Family::Idle;
+            let active = |window: &&RateWindow| window.family != Family::Idle;
             windows.iter().filter(active).map(|window| window.rate).sum::<f64>()
                 / windows.len() as f64
         };
@@ -419,7 +420,7 @@ impl Sender {
 }
 
 /// When a window ends: where the next begins; the last is as long as the one before.
-fn end_of(windows: &[Window], place: usize) -> f64 {
+fn end_of(windows: &[RateWindow], place: usize) -> f64 {
     if let Some(next) = windows.get(place + 1) {
         return next.start;
     }
@@ -432,7 +433,7 @@ fn end_of(windows: &[Window], place: usize) -> f64 {
 
 /// A gap of mean one, or what is left of one at any moment: a uniform share of a gap drawn with
 /// its length as weight.
-fn gap(window: &Window, left: bool, rng: &mut Rng) -> f64 {
+fn gap(window: &RateWindow, left: bool, rng: &mut Rng) -> f64 {
     let shape = window.shape;
     let share = if left { rng.unit() } else { 1.0 };
     match window.family {
@@ -455,7 +456,7 @@ fn gap(window: &Window, left: bool, rng: &mut Rng) -> f64 {
     }
 }
 
-impl Source for ServeGen {
+impl ArrivalSource for ServeGen {
     fn next(&mut self) -> Result<Option<Arrival>, Vec<TraceError>> {
         if self.left == 0 {
             return Ok(None);
@@ -467,11 +468,11 @@ impl Source for ServeGen {
         let sender = &mut self.senders[place];
         let lengths = sender.lengths();
         let length = |count| -> Tokens { stretched(count, self.scale.length) };
-        let draft = Draft {
+        let draft = RequestDraft {
             prompt: lengths.map(|(prompt, _)| length(prompt)),
             output: lengths.map(|(_, output)| length(output)),
             tenant: Some(TenantId(sender.client.number)),
-            ..Draft::default()
+            ..RequestDraft::default()
         };
         self.schedule(place);
         Ok(Some(self.mix.make(at, draft)))
@@ -485,7 +486,7 @@ mod tests {
     use super::*;
     use crate::balance::Priority;
     use crate::dist::Dist;
-    use crate::workload::{ClassSpec, Tenants};
+    use crate::workload::{ClassSpec, TenantLaw};
 
     fn mixture() -> Mix {
         let law = Dist::constant(77.0).unwrap();
@@ -496,7 +497,7 @@ mod tests {
             prompt: law,
             output: law,
             deadline: None,
-            tenants: Tenants::default(),
+            tenants: TenantLaw::default(),
             complexity: None,
             origin: crate::workload::Origin::default(),
         };
@@ -511,13 +512,13 @@ mod tests {
         dataset(&mut text.as_bytes()).unwrap()
     }
 
-    fn play(clients: Vec<Client>, rate: f64, end: Time, seed: u64) -> Vec<Arrival> {
+    fn play(clients: Vec<ServeGenClient>, rate: f64, end: Time, seed: u64) -> Vec<Arrival> {
         let mut source = ServeGen::new(clients, rate, 1.0, end, u64::MAX, seed, mixture());
         std::iter::from_fn(|| source.next().unwrap()).collect()
     }
 
-    fn client(number: u32, table: &str) -> Client {
-        Client { number, windows: table_of(table), lengths: Dataset::default() }
+    fn client(number: u32, table: &str) -> ServeGenClient {
+        ServeGenClient { number, windows: table_of(table), lengths: Dataset::default() }
     }
 
     #[test]
@@ -560,7 +561,8 @@ mod tests {
                       \"image_count\": \"{1: 1.0}\", \"output_tokens\": \"{2: 1.0}\"}}",
         );
         let windows = table_of("0,3,1,Gamma,1,1\n600,3,1,Gamma,1,1\n");
-        let arrivals = play(vec![Client { number: 0, windows, lengths }], 1.0, Time::MAX, 1);
+        let arrivals =
+            play(vec![ServeGenClient { number: 0, windows, lengths }], 1.0, Time::MAX, 1);
         for arrival in &arrivals {
             let (prompt, output) = (arrival.request.prompt.0, arrival.truth.output.0);
             if arrival.at.seconds() < 500.0 {

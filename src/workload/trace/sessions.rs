@@ -15,9 +15,9 @@ use std::io::BufRead;
 
 use serde::Deserialize;
 
-use super::lines::Lines;
+use super::lines::LineReader;
 use super::mooncake::flaw;
-use super::{ERRORS_MAX, Flaw, Scale, TraceError, not_text, stretched, tokens_in_range};
+use super::{ERRORS_MAX, Flaw, TraceError, TraceScale, not_text, stretched, tokens_in_range};
 use crate::unit::{Span, Tokens};
 
 /// Tokens an id stands for, where the session does not say.
@@ -33,7 +33,7 @@ const SECONDS_MAX: f64 = 3.2e7;
 struct Session {
     #[serde(default = "block")]
     block_size: u32,
-    requests: Vec<Entry>,
+    requests: Vec<SessionEntry>,
 }
 
 const fn block() -> u32 {
@@ -41,10 +41,10 @@ const fn block() -> u32 {
 }
 
 #[derive(Deserialize)]
-struct Entry {
+struct SessionEntry {
     t: f64,
     #[serde(rename = "type")]
-    kind: Kind,
+    kind: EntryKind,
     #[serde(rename = "in", default)]
     input: u64,
     #[serde(default)]
@@ -54,12 +54,12 @@ struct Entry {
     think_time: Option<f64>,
     api_time: Option<f64>,
     #[serde(default)]
-    requests: Vec<Entry>,
+    requests: Vec<SessionEntry>,
 }
 
 #[derive(Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
-enum Kind {
+enum EntryKind {
     N,
     S,
     Subagent,
@@ -73,14 +73,14 @@ pub(in crate::workload) struct Recorded {
     /// Tokens a prefix hash stands for.
     pub(in crate::workload) block: u32,
     /// The main line; at least one request.
-    pub(in crate::workload) steps: Vec<Step>,
+    pub(in crate::workload) steps: Vec<RecordedStep>,
     /// Lines of requests beside it.
     pub(in crate::workload) agents: Vec<Agent>,
 }
 
 /// A request of a session.
 #[derive(Debug)]
-pub(in crate::workload) struct Step {
+pub(in crate::workload) struct RecordedStep {
     /// When it was sent, since the session (or the agent) began.
     pub(in crate::workload) at: Span,
     /// How long after the answer before.
@@ -103,14 +103,14 @@ pub(in crate::workload) struct Agent {
     /// When it began, since the session began.
     pub(in crate::workload) at: Span,
     /// What it sends; at least one request.
-    pub(in crate::workload) steps: Vec<Step>,
+    pub(in crate::workload) steps: Vec<RecordedStep>,
 }
 
 /// A file of sessions, read as a stream.
 #[derive(Debug)]
 pub struct Recordings {
-    lines: Lines,
-    scale: Scale,
+    lines: LineReader,
+    scale: TraceScale,
     next: u64,
     ended: bool,
 }
@@ -121,12 +121,12 @@ impl Recordings {
     /// # Panics
     /// If a scale is not a finite number above zero.
     #[must_use]
-    pub fn new(reader: Box<dyn BufRead + Send>, scale: impl Into<Scale>) -> Recordings {
+    pub fn new(reader: Box<dyn BufRead + Send>, scale: impl Into<TraceScale>) -> Recordings {
         let scale = scale.into();
         for scale in [scale.time, scale.length] {
             assert!(scale.is_finite() && scale > 0.0, "a scale is a finite number above zero");
         }
-        Recordings { lines: Lines::new(reader), scale, next: 0, ended: false }
+        Recordings { lines: LineReader::new(reader), scale, next: 0, ended: false }
     }
 
     /// Reads the next session; on a bad one, everything that is wrong with the rest of the file.
@@ -207,7 +207,7 @@ fn seconds(what: &str, key: &str, value: f64) -> Result<f64, Flaw> {
     Err(Flaw::new(1, format!("{what}: `{key}` is {value}; wanted seconds from 0 to a year")))
 }
 
-fn recorded(session: Session, number: u64, scale: Scale) -> Result<Recorded, Flaw> {
+fn recorded(session: Session, number: u64, scale: TraceScale) -> Result<Recorded, Flaw> {
     if !(1..=BLOCK_MAX).contains(&session.block_size) {
         let reason = format!("`block_size` is {}; wanted 1 to {BLOCK_MAX}", session.block_size);
         return Err(Flaw::new(1, reason));
@@ -219,7 +219,7 @@ fn recorded(session: Session, number: u64, scale: Scale) -> Result<Recorded, Fla
     for (place, entry) in session.requests.into_iter().enumerate() {
         let what = format!("request {}", place + 1);
         let at = seconds(&what, "t", entry.t)?;
-        if entry.kind != Kind::Subagent {
+        if entry.kind != EntryKind::Subagent {
             line.add(&what, began, &entry)?;
             continue;
         }
@@ -228,7 +228,7 @@ fn recorded(session: Session, number: u64, scale: Scale) -> Result<Recorded, Fla
         let first = entry.requests.first().map_or(0.0, |entry| entry.t);
         for (place, inner) in entry.requests.iter().enumerate() {
             let what = format!("{what}.{}", place + 1);
-            if inner.kind == Kind::Subagent {
+            if inner.kind == EntryKind::Subagent {
                 let reason = format!("{what}: a subagent inside of a subagent");
                 return Err(Flaw::new(1, reason));
             }
@@ -250,8 +250,8 @@ fn recorded(session: Session, number: u64, scale: Scale) -> Result<Recorded, Fla
 
 /// A line of requests being put together.
 struct Line {
-    scale: Scale,
-    steps: Vec<Step>,
+    scale: TraceScale,
+    steps: Vec<RecordedStep>,
     ids: Vec<u32>,
     /// When the last request was sent, and when it had its answer, in seconds since the beginning.
     sent: f64,
@@ -259,11 +259,11 @@ struct Line {
 }
 
 impl Line {
-    fn new(scale: Scale) -> Line {
+    fn new(scale: TraceScale) -> Line {
         Line { scale, steps: Vec::new(), ids: Vec::new(), sent: 0.0, ended: 0.0 }
     }
 
-    fn add(&mut self, what: &str, began: f64, entry: &Entry) -> Result<(), Flaw> {
+    fn add(&mut self, what: &str, began: f64, entry: &SessionEntry) -> Result<(), Flaw> {
         let at = seconds(what, "t", entry.t)? - began;
         let think = seconds(what, "think_time", entry.think_time.unwrap_or(0.0))?;
         let took = seconds(what, "api_time", entry.api_time.unwrap_or(0.0))?;
@@ -281,7 +281,7 @@ impl Line {
         let fresh = entry.hash_ids[shared..].into();
         self.ids.clone_from(&entry.hash_ids);
         let span = |seconds| Span::from_seconds(seconds).scale(self.scale.time);
-        self.steps.push(Step {
+        self.steps.push(RecordedStep {
             at: span(at),
             think: span(think),
             prompt: stretched(entry.input, self.scale.length),
@@ -299,7 +299,7 @@ mod tests {
 
     use super::*;
 
-    fn read(text: &str, scale: Scale) -> Result<Vec<Recorded>, Vec<TraceError>> {
+    fn read(text: &str, scale: TraceScale) -> Result<Vec<Recorded>, Vec<TraceError>> {
         let mut file = Recordings::new(Box::new(Cursor::new(text.to_owned())), scale);
         std::iter::from_fn(|| file.next().transpose()).collect()
     }
@@ -315,7 +315,7 @@ mod tests {
 
     #[test]
     fn sessions_are_read_with_what_their_prompts_share() {
-        let sessions = read(GOOD, Scale { time: 2.0, length: 0.5 }).unwrap();
+        let sessions = read(GOOD, TraceScale { time: 2.0, length: 0.5 }).unwrap();
         let [session] = &sessions[..] else { panic!("{sessions:?}") };
         assert_eq!((session.number, session.block), (0, 32));
         let [first, second] = &session.steps[..] else { panic!("{session:?}") };
@@ -344,10 +344,10 @@ mod tests {
             "[1]\n",
             "{\"requests\": [",
         ];
-        let errors = read(&text.concat(), Scale::from(1.0)).unwrap_err();
+        let errors = read(&text.concat(), TraceScale::from(1.0)).unwrap_err();
         let told: Vec<String> = errors.iter().map(ToString::to_string).collect();
         insta::assert_snapshot!(told.join("\n"));
-        let empty = read("", Scale::from(1.0)).unwrap_err();
+        let empty = read("", TraceScale::from(1.0)).unwrap_err();
         assert!(empty[0].reason.contains("no session"), "{empty:?}");
     }
 }

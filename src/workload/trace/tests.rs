@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::balance::Priority;
 use crate::dist::Dist;
-use crate::workload::{ClassSpec, Origin, Tenants};
+use crate::workload::{ClassSpec, Origin, TenantLaw};
 
 const HEADER: &str = "TIMESTAMP,ContextTokens,GeneratedTokens";
 
@@ -22,7 +22,7 @@ fn mix(seed: u64) -> Mix {
         output: law,
         deadline: None,
         origin: Origin::default(),
-        tenants: Tenants::default(),
+        tenants: TenantLaw::default(),
         complexity: None,
     };
     Mix::new(vec![class], seed)
@@ -211,13 +211,13 @@ fn an_endless_line_is_skipped_without_being_kept() {
 
 #[test]
 fn an_unreadable_file_ends_the_search_for_errors() {
-    struct Broken;
-    impl Read for Broken {
+    struct BrokenReader;
+    impl Read for BrokenReader {
         fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
             Err(io::Error::other("the disk is gone"))
         }
     }
-    let text = bytes(format!("{HEADER}\n2023-01-01 00:00:00,1,1\n")).chain(Broken);
+    let text = bytes(format!("{HEADER}\n2023-01-01 00:00:00,1,1\n")).chain(BrokenReader);
     let mut trace = open(text, TraceFormat::Azure, 1.0, 1);
     assert!(trace.next().unwrap().is_some());
     let errors = trace.next().unwrap_err();
@@ -385,7 +385,7 @@ fn vidur_rows_are_scaled_in_time_and_length() {
     let errors = csv(TraceFormat::Vidur, text).unwrap_err();
     assert_eq!((errors[0].line, errors[0].column), (3, 5));
     let text = text.replace("20000000", "16000000");
-    let scale = Scale { time: 2.0, length: 1.5 };
+    let scale = TraceScale { time: 2.0, length: 1.5 };
     let reader = Box::new(bytes(text));
     let mut trace = Trace::new(reader, TraceFormat::Vidur, scale, Time::MAX, u64::MAX, 1, mix(1));
     let arrivals = drain(&mut trace).unwrap();

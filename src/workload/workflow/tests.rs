@@ -17,7 +17,7 @@ fn class(name: &str) -> ClassSpec {
         output: Dist::exponential(100.0).unwrap(),
         deadline: None,
         origin: crate::workload::Origin::default(),
-        tenants: crate::workload::Tenants::default(),
+        tenants: crate::workload::TenantLaw::default(),
         complexity: None,
     }
 }
@@ -32,7 +32,7 @@ fn step(name: &str, after: &[u16]) -> StepSpec {
         retries: 0,
         on_failure: OnFailure::Fail,
         calls: None,
-        context: Context::Fresh,
+        context: StepContext::Fresh,
     }
 }
 
@@ -207,7 +207,7 @@ fn timing_changes_nothing_that_is_asked() {
 fn nested_calls_come_one_after_the_other() {
     let mut agent = step("agent", &[]);
     agent.calls = Some(CallSpec { class: ClassId(1), count: law(3.0), think: law(2.0) });
-    agent.context = Context::Grow;
+    agent.context = StepContext::Grow;
     let heard = play(jobs(1, vec![flow(vec![agent])]), |_| (SECOND, Fate::Completed));
     let start = heard.arrivals[0].at;
     let after: Vec<Span> = heard.arrivals.iter().map(|one| one.at.since(start)).collect();
@@ -232,7 +232,7 @@ fn a_growing_context_holds_what_the_steps_before_have_said() {
     let mut fan = step("fan", &[]);
     fan.fan_out = law(4.0);
     let mut last = step("last", &[0]);
-    last.context = Context::Grow;
+    last.context = StepContext::Grow;
     let heard = play(jobs(1, vec![flow(vec![fan, last])]), |_| (SECOND, Fate::Completed));
     let said = heard.arrivals[..4].iter().map(|one| one.truth.output.0).sum::<u64>();
     assert!(heard.arrivals[4].request.prompt > Tokens(said));
@@ -258,7 +258,7 @@ fn what_may_fail_is_skipped_and_its_output_is_missing() {
     let mut fan = step("fan", &[]);
     (fan.fan_out, fan.on_failure) = (law(4.0), OnFailure::Skip);
     let mut last = step("last", &[0]);
-    last.context = Context::Grow;
+    last.context = StepContext::Grow;
     for good in 0..=4_u64 {
         let flow = flow(vec![fan.clone(), last.clone()]);
         let heard = play(jobs(1, vec![flow]), |arrival| {
@@ -346,5 +346,5 @@ fn no_job_is_remembered_when_all_are_over() {
             under_way.push((arrival.at, arrival.request.id));
         }
     }
-    assert!(jobs.jobs.is_empty() && jobs.flights.is_empty() && jobs.late.is_empty());
+    assert!(jobs.jobs.is_empty() && jobs.under_way.is_empty() && jobs.late.is_empty());
 }
