@@ -274,29 +274,13 @@ impl Collector {
             Event::HedgeDenied { .. } => {
                 self.attempts.hedges_denied += u64::from(now >= self.labels.warmup);
             }
-            Event::Graded(grade) if self.counts(grade.arrived) => {
-                if let Some(quality) = &mut self.quality {
-                    quality.graded(grade);
-                }
-            }
-            Event::Escalated { .. } if now >= self.labels.warmup => {
-                if let Some(quality) = &mut self.quality {
-                    quality.escalated += 1;
-                }
-            }
-            Event::Feedback { .. } if now >= self.labels.warmup => {
-                if let Some(quality) = &mut self.quality {
-                    quality.feedback += 1;
-                }
-            }
+            Event::Graded(grade) => self.judged(grade.arrived, event),
+            Event::Escalated { .. } | Event::Feedback { .. } => self.judged(now, event),
             Event::Explained(explanation) if self.watch == Watch::Screen => {
                 self.recent.hear(explanation);
             }
             Event::Explained(_)
             | Event::Model(_)
-            | Event::Graded(_)
-            | Event::Escalated { .. }
-            | Event::Feedback { .. }
             | Event::FirstToken { .. }
             | Event::RetryPlanned { .. }
             | Event::RetryDenied { .. }
@@ -362,6 +346,15 @@ impl Collector {
 
     fn counts(&self, arrived: Time) -> bool {
         arrived >= self.labels.warmup
+    }
+
+    /// Something was said of how good an answer is; it counts from `since`.
+    fn judged(&mut self, since: Time, event: &Event) {
+        if self.counts(since)
+            && let Some(quality) = &mut self.quality
+        {
+            quality.hear(event);
+        }
     }
 
     fn arrived(&mut self, class: usize, arrived: Time) {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::Labels;
 use super::summary::{ModelQuality, Quality};
-use crate::balance::Grade;
+use crate::balance::{Event, Grade};
 use crate::unit::Ratio;
 
 /// Answers, and how good they were in sum.
@@ -65,8 +65,8 @@ pub(super) struct Qualities {
     all: Book,
     classes: Vec<Sum>,
     routes: Vec<Book>,
-    pub(super) escalated: u64,
-    pub(super) feedback: u64,
+    escalated: u64,
+    feedback: u64,
 }
 
 impl Qualities {
@@ -92,7 +92,17 @@ impl Qualities {
         })
     }
 
-    pub(super) fn graded(&mut self, grade: &Grade) {
+    /// Hears an event about how good answers are; others say nothing of it.
+    pub(super) fn hear(&mut self, event: &Event) {
+        match event {
+            Event::Graded(grade) => self.graded(grade),
+            Event::Escalated { .. } => self.escalated += 1,
+            Event::Feedback { .. } => self.feedback += 1,
+            _ => {}
+        }
+    }
+
+    fn graded(&mut self, grade: &Grade) {
         let model = self.of_node.get(grade.node.index()).copied();
         self.all.add(model, grade.quality);
         if let Some(class) = self.classes.get_mut(grade.class.index()) {

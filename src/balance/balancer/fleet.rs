@@ -55,7 +55,7 @@ impl Balancer {
         match timer {
             Timer::FirstToken(this) => self.first_token_overdue(this),
             Timer::Deadline(key) => {
-                self.settle(key, Fate::Failed(End::TimedOut(TimeoutStage::Total)))
+                self.settle(key, Fate::Failed(End::TimedOut(TimeoutStage::Total)));
             }
             Timer::GiveUp(key, _) => self.reject(key, Reject::WaitedTooLong),
             Timer::Backoff(key) => self.dispatch_or_queue(key),

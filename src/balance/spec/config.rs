@@ -87,13 +87,17 @@ impl Config {
     /// # Errors
     /// A sentence about the first contradiction.
     pub fn check(&self) -> Result<(), &'static str> {
+        let rules = [&self.rules_of_the_fleet()[..], &self.rules_of_settings()].concat();
+        rules.iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, rule)| Err(*rule))
+    }
+
+    fn rules_of_the_fleet(&self) -> [(bool, &'static str); 9] {
         let ids = usize::from(u16::MAX) + 1;
         let pools = self.pools.len();
         let names = |pools_of: &[PoolId]| {
             !pools_of.is_empty() && pools_of.iter().all(|pool| pool.index() < pools)
         };
-        let batches = || self.pools.iter().filter_map(|pool| pool.batch);
-        let rules = [
+        [
             ((1..=ATTEMPTS_MAX).contains(&self.retry.attempts), "a request has 1 to 8 attempts"),
             (
                 self.routes.last().is_some_and(|route| route.when.is_total()),
@@ -117,6 +121,12 @@ impl Config {
             (self.routes.iter().all(lacks_overlap), "a route degrades to pools not its own"),
             (self.nodes.iter().all(|node| node.pool.index() < pools), "a node is in a pool"),
             (self.nodes.iter().all(|node| node.weight > 0), "a node has a weight of at least one"),
+        ]
+    }
+
+    fn rules_of_settings(&self) -> [(bool, &'static str); 11] {
+        let batches = || self.pools.iter().filter_map(|pool| pool.batch);
+        [
             (
                 self.watches().all(HealthSettings::is_sound),
                 "the times and counts of health checks are above zero",
@@ -159,8 +169,7 @@ impl Config {
                 "the rungs of a ladder rise, and can be left",
             ),
             (self.groups_fit(), "a scaled group has nodes of one pool, its own, and a target"),
-        ];
-        rules.iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, rule)| Err(*rule))
+        ]
     }
 
     /// Returns how health is watched: in general, and in pools that say so themselves.

@@ -260,20 +260,8 @@ impl<'a> EventChecker<'a> {
                 history.escalated = true;
                 history.steps += 1;
             }
-            Event::Panic { pool, tier, on } if self.alone => {
-                let changed = if *on {
-                    self.panics.insert((*pool, *tier))
-                } else {
-                    self.panics.remove(&(*pool, *tier))
-                };
-                ensure!(changed, "I08", "panic in pool {} is told twice", pool.0);
-            }
-            Event::Limit { node, limit, .. } => {
-                let limiter = self.config.pools[self.pool_of(*node).index()].limiter;
-                let within = limiter.is_some_and(|spec| (spec.min..=spec.max).contains(limit));
-                ensure!(within, "I54", "the limit {limit} of node {} is out of bounds", node.0);
-                self.nodes[node.index()].adaptive = Some(*limit);
-            }
+            Event::Panic { pool, tier, on } if self.alone => self.panic(*pool, *tier, *on)?,
+            Event::Limit { node, limit, .. } => self.limit(*node, *limit)?,
             Event::Shedding { .. } | Event::DegradeLevel { .. } if self.alone => {
                 self.pressed.hear(now, event)?;
             }

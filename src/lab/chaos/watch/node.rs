@@ -1,8 +1,8 @@
 //! What the events must keep about nodes.
 
 use super::{Broken, EventChecker, NodeHistory, ensure, found};
-use crate::balance::{Cause, NodeSpec, NodeState, Prices, RETRY_AFTER_MAX, Why};
-use crate::unit::{NodeId, RequestId, Time};
+use crate::balance::{Cause, NodeSpec, NodeState, Prices, RETRY_AFTER_MAX, Tier, Why};
+use crate::unit::{NodeId, PoolId, RequestId, Time};
 
 impl EventChecker<'_> {
     /// What must hold of the node of a dispatch.
@@ -81,6 +81,21 @@ impl EventChecker<'_> {
         }
         let seen = &mut self.nodes[node.index()];
         (seen.limit, seen.prices) = (spec.limits.concurrency, spec.prices);
+    }
+
+    pub(super) fn panic(&mut self, pool: PoolId, tier: Tier, on: bool) -> Result<(), Broken> {
+        let changed =
+            if on { self.panics.insert((pool, tier)) } else { self.panics.remove(&(pool, tier)) };
+        ensure!(changed, "I08", "panic in pool {} is told twice", pool.0);
+        Ok(())
+    }
+
+    pub(super) fn limit(&mut self, node: NodeId, limit: u32) -> Result<(), Broken> {
+        let limiter = self.config.pools[self.pool_of(node).index()].limiter;
+        let within = limiter.is_some_and(|spec| (spec.min..=spec.max).contains(&limit));
+        ensure!(within, "I54", "the limit {limit} of node {} is out of bounds", node.0);
+        self.nodes[node.index()].adaptive = Some(limit);
+        Ok(())
     }
 
     pub(super) fn state(

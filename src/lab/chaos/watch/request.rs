@@ -8,6 +8,19 @@ use crate::balance::{
 };
 use crate::unit::{Cost, NodeId, Ratio, RequestId};
 
+impl RequestHistory {
+    /// A hedge stands beside an attempt without a first token, elsewhere, and once.
+    fn hedge(&mut self, id: RequestId, node: NodeId) -> Result<(), Broken> {
+        let beside = || self.attempts.iter().filter(|this| this.end.is_none());
+        let sound = !self.hedged
+            && beside().all(|this| this.node != node)
+            && beside().any(|this| !this.first_token);
+        ensure!(sound, "I18", "request {} is hedged twice, late or where it is", id.0);
+        self.hedged = true;
+        Ok(())
+    }
+}
+
 impl EventChecker<'_> {
     pub(super) fn dispatched(
         &mut self,
@@ -54,12 +67,7 @@ impl EventChecker<'_> {
             history.planned
         );
         if kind == AttemptKind::Hedge {
-            let beside = || history.attempts.iter().filter(|this| this.end.is_none());
-            let sound = !history.hedged
-                && beside().all(|this| this.node != node)
-                && beside().any(|this| !this.first_token);
-            ensure!(sound, "I18", "request {} is hedged twice, late or where it is", id.0);
-            history.hedged = true;
+            history.hedge(id, node)?;
         }
         // A cascade asks every model as often as any request may be tried.
         let tries = if history.steps > 0 { ATTEMPTS_MAX } else { config.retry.attempts };
@@ -82,13 +90,7 @@ impl EventChecker<'_> {
         history.attempts.push(AttemptHistory { node, prices, first_token: false, end: None });
         self.counts.retries += u64::from(kind == AttemptKind::Retry);
         self.counts.hedges += u64::from(kind == AttemptKind::Hedge);
-        if let (Some(hedge), true) = (config.hedge, self.alone) {
-            let firsts = self.counts.dispatched - self.counts.retries - self.counts.hedges;
-            let most = u128::from(hedge.budget.0) * u128::from(firsts);
-            let made = u128::from(self.counts.hedges) * u128::from(Ratio::ONE.0);
-            let hedges = self.counts.hedges;
-            ensure!(made <= most, "I18", "{hedges} hedges of {firsts} first attempts");
-        }
+        self.hedge_budget()?;
         if let Some(other) = again {
             return broken(
                 "I07",
@@ -110,6 +112,17 @@ impl EventChecker<'_> {
             return broken("I03", format!("a first token of no attempt of {}", id.0));
         };
         this.first_token = true;
+        Ok(())
+    }
+
+    fn hedge_budget(&self) -> Result<(), Broken> {
+        if let (Some(hedge), true) = (self.config.hedge, self.alone) {
+            let firsts = self.counts.dispatched - self.counts.retries - self.counts.hedges;
+            let most = u128::from(hedge.budget.0) * u128::from(firsts);
+            let made = u128::from(self.counts.hedges) * u128::from(Ratio::ONE.0);
+            let hedges = self.counts.hedges;
+            ensure!(made <= most, "I18", "{hedges} hedges of {firsts} first attempts");
+        }
         Ok(())
     }
 
