@@ -1,4 +1,15 @@
 #![doc = include_str!("../ARCHITECTURE.md")]
+//!
+//! ## What is supported
+//!
+//! The program is: its commands and exit codes, the format of scenarios, JSON, journals and decision logs. Each
+//! says its version, and CHANGELOG.md says what changed.
+//!
+//! Of the library, supported is what `examples/own_strategy.rs` uses: [`unit`], the contract of [`balance`] with
+//! its [`Strategy`](balance::Strategy), `scenario::Scenario`, [`sim`], and [`metrics`] from
+//! [`Collector`](metrics::Collector) to [`Summary`](metrics::Summary). Everything else is public so that the
+//! program, its tests and its benchmarks can reach it, and may change with any version. Enums of events and
+//! outcomes grow: match them with a wildcard outside of this crate.
 
 // The deterministic half. The wall: these modules may not touch clocks, hash-map order, threads,
 // files or printing. Lint levels are lexical, so the ban reaches every file below.
