@@ -44,3 +44,21 @@ impl<T: Default> ByTenant<T> {
         self.dense.iter().chain(self.sparse.values())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_and_large_numbers_are_kept_alike() {
+        let mut values: ByTenant<u32> = ByTenant::new();
+        for tenant in [3, DENSE as u32 - 1, DENSE as u32, u32::MAX] {
+            assert_eq!(values.get(TenantId(tenant)), None, "{tenant}");
+            *values.at(TenantId(tenant)) += 1;
+            *values.at(TenantId(tenant)) += tenant / 2;
+            assert_eq!(values.get(TenantId(tenant)), Some(&(1 + tenant / 2)));
+        }
+        let sum: u64 = values.values().map(|value| u64::from(*value)).sum();
+        assert_eq!(sum, 4 + 1 + 2 * (DENSE as u64 / 2) - 1 + u64::from(u32::MAX / 2));
+    }
+}

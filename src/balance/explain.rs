@@ -138,3 +138,27 @@ impl Explanation {
         Explanation { attempt, at: context.now, expected_output, why: *why, candidates, omitted }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_is_asked_about_is_explained() {
+        let mut explainer = Explainer::default();
+        let wants = |explainer: &Explainer| [1, 2].map(|id| explainer.wants(RequestId(id)));
+        assert!(!explainer.is_on());
+        assert_eq!(wants(&explainer), [false, false]);
+        explainer.ask(Explain::One(RequestId(2)));
+        assert_eq!((explainer.is_on(), wants(&explainer)), (true, [false, true]));
+        explainer.ask(Explain::All);
+        assert_eq!(wants(&explainer), [true, true]);
+    }
+
+    #[test]
+    fn what_was_looked_at_before_is_forgotten() {
+        let explainer = Explainer::default();
+        explainer.listen().borrow_mut().push((NodeId(1), 0.5));
+        assert!(explainer.listen().borrow().is_empty());
+    }
+}

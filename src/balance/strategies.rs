@@ -142,3 +142,24 @@ impl Strategies {
         DispatchFacts { memo: attempt.facts.memo.filter(|_| current), ..attempt.facts }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balance::fixture::config;
+
+    #[test]
+    fn a_new_strategy_is_not_reminded_of_the_words_of_an_old_one() {
+        let mut strategies = Strategies::new(&config(2, 1), 1);
+        let pool = PoolId(1);
+        let before = strategies.generation(pool);
+        let from = strategies.exchange(pool, StrategySpec::named("random").unwrap());
+        assert_eq!((from.name(), strategies.spec(pool).name()), ("round_robin", "random"));
+        assert_ne!(strategies.generation(pool), before);
+        assert_eq!(strategies.generation(PoolId(0)), before, "the other pool keeps its own");
+        let now = strategies.generation(pool);
+        strategies.use_own(pool, || StrategySpec::named("least_tokens").unwrap().build());
+        assert_ne!(strategies.generation(pool), now);
+        assert!(strategies.has(pool) && !strategies.has(PoolId(2)));
+    }
+}

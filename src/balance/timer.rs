@@ -191,3 +191,66 @@ impl Timers {
         self.wake_at
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Timers go off in the order of their times, each once, whatever lane they are in; those that
+        /// have lost their purpose never wake anybody.
+        #[test]
+        fn timers_go_off_in_order_and_idle_ones_wake_nobody(
+            sets in prop::collection::vec((0_u64..50, 0_u64..20, any::<bool>()), 1..80),
+            idle in 0_u32..5,
+        ) {
+            let mut timers = Timers::default();
+            let mut wanted = Vec::new();
+            let mut now = Time::ZERO;
+            for (number, (pause, span, lane)) in sets.iter().enumerate() {
+                now = now + Span(*pause);
+                let timer = Timer::Reprobe(NodeId(number as u32));
+                if *lane {
+                    timers.after(now, Span(*span), timer);
+                } else {
+                    timers.at(now + Span(*span), timer);
+                }
+                wanted.push(now + Span(*span));
+            }
+            let purpose = |timer: &Timer| {
+                matches!(timer, Timer::Reprobe(node) if node.0 % 5 != idle)
+            };
+            let at_of = |timer: Timer| match timer {
+                Timer::Reprobe(node) => wanted[node.0 as usize],
+                _ => Time::ZERO,
+            };
+            let mut heard = 0;
+            let mut last = Time::ZERO;
+            loop {
+                timers.settle(purpose);
+                let Some(wake) = timers.wake_at() else { break };
+                if wake > Time::ZERO {
+                    prop_assert_eq!(timers.pop_due(Time(wake.0 - 1)), None, "not before its time");
+                }
+                let timer = timers.pop_due(wake).expect("it is due");
+                prop_assert_eq!(at_of(timer), wake);
+                prop_assert!(wake >= last);
+                last = wake;
+                heard += usize::from(purpose(&timer));
+            }
+            let useful = (0..sets.len() as u32).filter(|number| number % 5 != idle).count();
+            prop_assert_eq!(heard, useful);
+        }
+    }
+
+    #[test]
+    fn the_end_of_time_never_comes() {
+        let mut timers = Timers::default();
+        timers.at(Time::MAX, Timer::Saturation);
+        timers.after(Time(1), Span::MAX, Timer::Saturation);
+        timers.settle(|_| true);
+        assert_eq!(timers.wake_at(), None);
+    }
+}

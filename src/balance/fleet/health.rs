@@ -356,3 +356,76 @@ pub(in crate::balance) enum ProbeVerdict {
     Eject,
     Return,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balance::fixture::at;
+    use crate::balance::vocabulary::outcome::Failure;
+    use crate::unit::Ratio;
+
+    fn settings() -> HealthSettings {
+        HealthSettings { eject_jitter: Ratio::ZERO, ..HealthSettings::default() }
+    }
+
+    #[test]
+    fn every_ejection_is_twice_as_long_up_to_the_cap() {
+        let settings = settings();
+        let (mut health, mut now) = (NodeHealth::default(), at(1_000));
+        let mut last = Span::ZERO;
+        for round in 0..10 {
+            health.eject(now, (&settings, 0.5), false, None);
+            let time = health.until.since(now);
+            let wanted = Span(settings.eject_base.0 << round).min(settings.eject_cap);
+            assert_eq!(time, wanted, "round {round}");
+            assert!(time >= last);
+            (last, now) = (time, health.until);
+            assert_eq!(
+                health.on_cooldown_over(now).map(|change| change.1),
+                Some(NodeState::Probing)
+            );
+        }
+    }
+
+    #[test]
+    fn as_many_good_probes_as_asked_for_bring_a_node_back() {
+        let settings = settings();
+        let mut health = NodeHealth::default();
+        health.eject(at(0), (&settings, 0.0), false, None);
+        assert_eq!(health.on_cooldown_over(at(1)), None, "it rests still");
+        health.on_cooldown_over(health.until).expect("its time is over");
+        for probe in 1..=settings.rise {
+            let number = health.start_probe(false);
+            assert!(health.awaits(number) && !health.awaits(number.wrapping_add(1)));
+            let verdict = health.probed(ProbeResult::Healthy, &settings);
+            let back = probe == settings.rise;
+            assert_eq!(verdict, if back { ProbeVerdict::Return } else { ProbeVerdict::Nothing });
+        }
+        let change = health.come_back(at(99));
+        assert_eq!(change, (NodeState::Probing, NodeState::Up, Cause::Recovered(settings.rise)));
+        assert!(health.is_back_at(at(99)) && !health.is_back_at(at(98)));
+    }
+
+    #[test]
+    fn a_node_that_asks_to_be_left_alone_is_not_ejected_and_comes_back_by_itself() {
+        let mut health = NodeHealth::default();
+        let change = health.limit(at(0), Some(Span::from_secs(7)), false).expect("it was up");
+        assert_eq!(change.1, NodeState::CoolingDown);
+        assert_eq!(health.limit(at(1), Some(Span::from_secs(9)), true), None, "prolonged");
+        assert_eq!(health.until, at(10));
+        assert_eq!(health.on_cooldown_over(at(9)), None);
+        assert_eq!(health.on_cooldown_over(at(10)).map(|change| change.1), Some(NodeState::Up));
+    }
+
+    #[test]
+    fn the_success_probability_falls_with_failures_and_relaxes() {
+        let mut health = NodeHealth::default();
+        assert!((health.success(at(0)) - 1.0).abs() < f64::EPSILON);
+        (0..60).for_each(|_| health.outcome(at(1), true));
+        let low = health.success(at(1));
+        assert!((SUCCESS_MIN..0.02).contains(&low), "{low}");
+        assert!(health.success(at(60)) > 0.8, "so that it is tried again");
+        let sick = health.probed(ProbeResult::Failed(Failure::Reset), &settings());
+        assert_eq!(sick, ProbeVerdict::Nothing, "one bad probe proves nothing");
+    }
+}

@@ -84,3 +84,44 @@ impl Ledger {
         self.output += held.output;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// What an attempt added is taken away again, whatever is said of its tokens, and what the
+        /// others hold stays.
+        #[test]
+        fn an_attempt_takes_away_what_it_added(
+            attempts in prop::collection::vec((0_u64..1 << 40, 0_u64..1 << 40, any::<bool>()), 1..12),
+            words in prop::collection::vec((0_usize..12, 0_u64..1 << 41), 0..40),
+        ) {
+            let mut ledger = Ledger::default();
+            let mut open: Vec<(Held, Tokens, bool)> = attempts
+                .iter()
+                .map(|(prompt, expected, begins)| {
+                    (ledger.start(Tokens(*prompt), Tokens(*expected)), Tokens::ZERO, *begins)
+                })
+                .collect();
+            for (place, so_far) in words {
+                let count = open.len();
+                let (held, before, begins) = &mut open[place % count];
+                if *begins {
+                    ledger.first_token(held);
+                    ledger.tokens(held, *before, Tokens(so_far));
+                    *before = (*before).max(Tokens(so_far).min(TOKENS_MAX));
+                }
+            }
+            while let Some((held, ..)) = open.pop() {
+                ledger.end(&held);
+                let mut recount = Ledger::default();
+                open.iter().for_each(|(held, ..)| recount.recount(held));
+                prop_assert_eq!(ledger, recount);
+            }
+            prop_assert_eq!(ledger, Ledger::default());
+        }
+    }
+}

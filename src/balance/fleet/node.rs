@@ -120,3 +120,28 @@ impl Node {
         self.limit().map_or(u32::MAX, |limit| limit.saturating_sub(self.ledger.requests))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::balance::fixture::config;
+    use crate::balance::fleet::{Fleet, Trial};
+    use crate::unit::NodeId;
+
+    #[test]
+    fn of_all_limits_the_lowest_is_in_force() {
+        let mut specs = config(1, 1).nodes;
+        specs[0].limits.concurrency = Some(9);
+        let mut fleet = Fleet::new(1, specs);
+        let id = NodeId(0);
+        let limit = |fleet: &Fleet| fleet.node(id).limit();
+        assert_eq!(limit(&fleet), Some(9));
+        fleet.adapt(id, Some(4));
+        assert_eq!(limit(&fleet), Some(4));
+        fleet.try_out(id, Some(Trial::HalfOpen));
+        assert_eq!((limit(&fleet), fleet.node(id).free()), (Some(1), 1));
+        assert!(fleet.node(id).fits(8), "as much room as there ever is");
+        fleet.try_out(id, Some(Trial::Probation(20)));
+        fleet.adapt(id, None);
+        assert_eq!(limit(&fleet), Some(9));
+    }
+}

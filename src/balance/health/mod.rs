@@ -210,38 +210,14 @@ pub(super) fn panic_shares(config: &Config) -> Vec<Option<Ratio>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::spec::{Limits, NodeSpec, PoolSpec, RouteSpec, Tier};
-    use crate::balance::strategy::StrategySpec;
-    use crate::unit::{ModelId, RegionId};
-
-    fn node(pool: u16) -> NodeSpec {
-        NodeSpec {
-            name: "n".to_owned(),
-            pool: PoolId(pool),
-            tier: Tier::Primary,
-            weight: 1,
-            model: ModelId(0),
-            region: RegionId(0),
-            tags: 0,
-            prices: Default::default(),
-            hourly: 0,
-            limits: Limits::default(),
-            credential: None,
-        }
-    }
+    use crate::balance::fixture::config;
 
     /// Two pools, the second with settings of its own, four nodes each.
     fn checker() -> (HealthChecker, Fleet) {
-        let strategy = StrategySpec::named("random").unwrap();
         let own = HealthSettings { max_share: Ratio::from_f64(0.25), ..HealthSettings::default() };
-        let pools = vec![
-            PoolSpec::new("shared", strategy.clone()),
-            PoolSpec { health: Some(Box::new(own)), ..PoolSpec::new("own", strategy) },
-        ];
-        let nodes: Vec<NodeSpec> = (0..8).map(|at| node(at / 4)).collect();
-        let routes = vec![RouteSpec { to: vec![PoolId(0)], ..RouteSpec::default() }];
-        let config = Config::new(pools, nodes.clone(), routes);
-        (HealthChecker::new(&config, 1), Fleet::new(2, nodes))
+        let mut config = config(2, 4);
+        config.pools[1].health = Some(Box::new(own));
+        (HealthChecker::new(&config, 1), Fleet::new(2, config.nodes))
     }
 
     fn eject(checker: &HealthChecker, fleet: &mut Fleet, node: NodeId) {

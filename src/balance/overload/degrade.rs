@@ -61,3 +61,38 @@ impl Overload {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balance::fixture::config;
+
+    #[test]
+    fn a_level_that_is_left_out_gives_nothing_up() {
+        let mut config = config(2, 1);
+        let mut spec = DegradeSpec::default();
+        spec.at[3] = None;
+        config.degrade = Some(spec);
+        let mut overload = Overload::new(&config);
+        let route = RouteId(0);
+        assert_eq!(overload.level(route), DegradeLevel::Calm);
+        assert!(!overload.drops_hedges(route) && overload.queue_share(route).is_none());
+        overload.routes[0].level = DegradeLevel::Cheaper;
+        assert!(overload.drops_hedges(route));
+        assert_eq!(overload.queue_share(route), Some(spec.queue));
+        assert_eq!(overload.clamp(route), None, "it is left out");
+        let cheaper = overload.cheaper(route, &config.routes[0]);
+        assert_eq!(
+            cheaper,
+            Some(Degrading::Next),
+            "a route that degrades to no pool has its second"
+        );
+    }
+
+    #[test]
+    fn where_nothing_is_done_about_load_nothing_is_given_up() {
+        let overload = Overload::new(&config(1, 1));
+        assert!(!overload.is_on() && !overload.drops_hedges(RouteId(0)));
+        assert_eq!(overload.level(RouteId(7)), DegradeLevel::Calm);
+    }
+}

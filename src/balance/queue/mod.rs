@@ -357,3 +357,86 @@ fn discipline(config: &Config) -> Discipline {
     }
     Discipline::Fair(Box::new(queue))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balance::fixture::{at, config};
+    use crate::balance::vocabulary::request::Request;
+    use crate::unit::RequestId;
+
+    const ROUTE: RouteId = RouteId(0);
+
+    fn arrive(requests: &mut Requests, id: u64, priority: Priority) -> (RequestKey, QueuedRequest) {
+        let request = Request { priority, ..Request::new(RequestId(id), at(0)) };
+        let key = requests.arrive(at(0), request, ROUTE, 0);
+        (key, WaitingRoom::describe(key, &requests[key], Tokens(1)))
+    }
+
+    #[test]
+    fn who_comes_first_is_next_and_a_blocked_route_serves_nobody() {
+        let (mut room, mut requests) = (WaitingRoom::new(&config(1, 1)), Requests::default());
+        let mut keys = Vec::new();
+        for id in 0..3 {
+            let (key, waits) = arrive(&mut requests, id, Priority::Normal);
+            let ticket = room.join(at(id), &waits);
+            requests.queue(key, ticket);
+            keys.push(key);
+        }
+        room.leave(ROUTE, keys[0]);
+        requests.settle(keys[0]);
+        room.unblock();
+        assert_eq!(room.next(at(3), &requests), Some((ROUTE, keys[1])));
+        room.serve(at(3), ROUTE, (keys[1], Priority::Normal));
+        assert_eq!((room.waiting(), room.by_route()), (1, &[1][..]));
+        room.block(ROUTE);
+        assert_eq!(room.next(at(3), &requests), None);
+        room.unblock();
+        assert_eq!(room.head(ROUTE, &requests), Some(keys[2]));
+    }
+
+    #[test]
+    fn a_full_room_has_no_place_unless_somebody_gives_way() {
+        for bands in [None, Some(Ratio::ZERO)] {
+            let mut config = config(1, 1);
+            config.queue.max = 2;
+            config.admission.waiting.bands = bands;
+            let (mut room, mut requests) = (WaitingRoom::new(&config), Requests::default());
+            let mut last = None;
+            for id in 0..2 {
+                let (key, waits) = arrive(&mut requests, id, Priority::Sheddable);
+                assert_eq!(room.place_for(&waits, None), Place::Free);
+                let ticket = room.join(at(0), &waits);
+                requests.queue(key, ticket);
+                last = Some(key);
+            }
+            let (_, waits) = arrive(&mut requests, 9, Priority::Critical);
+            let gives_way = last.filter(|_| bands.is_some()).map_or(Place::None, Place::Of);
+            assert_eq!(room.place_for(&waits, None), gives_way, "the last of the lowest band");
+            assert_eq!(room.place_for(&waits, Some(Ratio::from_f64(0.5))), gives_way);
+            assert!(room.check().is_ok());
+        }
+    }
+
+    #[test]
+    fn a_tenant_that_is_throttled_waits_for_itself_only() {
+        let mut config = config(1, 1);
+        config.admission.tenants.each.limits.concurrency = Some(1);
+        let (mut room, mut requests) = (WaitingRoom::new(&config), Requests::default());
+        let (key, waits) = arrive(&mut requests, 0, Priority::Normal);
+        let ticket = room.join(at(0), &waits);
+        requests.queue(key, ticket);
+        room.throttle(TenantId(0));
+        assert!(room.is_throttled(TenantId(0)) && !room.is_throttled(TenantId(1)));
+        assert_eq!(room.next(at(0), &requests), None);
+        assert!(room.unthrottle(TenantId(0)) && !room.unthrottle(TenantId(0)));
+        assert_eq!(room.next(at(0), &requests), Some((ROUTE, key)));
+    }
+
+    #[test]
+    fn a_shortened_queue_is_waited_in_for_a_shorter_time() {
+        let room = WaitingRoom::new(&config(1, 1));
+        let whole = room.max_wait(None).expect("there is a limit");
+        assert_eq!(room.max_wait(Some(Ratio::from_f64(0.25))), Some(Span(whole.0 / 4)));
+    }
+}

@@ -10,20 +10,18 @@
 //! settled when they end; all others count attempts, reserved at dispatch and settled when they end.
 //! Everything here is off, and then costs one branch, unless a configuration asks for it.
 
-pub(super) mod limits;
-
 use std::collections::BTreeMap;
 
 use slotmap::SecondaryMap;
 
 use super::by_tenant::ByTenant;
+use super::limits::{DailyBudget, Quota};
 use super::requests::{AttemptState, RequestKey, RequestState, Requests};
 use super::spec::admission::{TenantLimits, Tenants};
 use super::spec::config::Config;
 use super::spec::node::{Limits, Prices};
 use super::vocabulary::outcome::{Fate, Reject, Usage};
 use crate::unit::{Cost, PoolId, Span, TenantId, Time, Tokens};
-use limits::{DailyBudget, Quota};
 
 /// What one tenant has under way.
 #[derive(Debug, Default)]
@@ -345,5 +343,73 @@ impl Quotas {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balance::fixture::{at, config};
+    use crate::balance::vocabulary::request::Request;
+    use crate::unit::{RequestId, RouteId};
+
+    const TENANT: TenantId = TenantId(0);
+
+    fn limited(limits: Limits) -> Config {
+        let mut config = config(2, 1);
+        config.admission.tenants.each.limits = limits;
+        config
+    }
+
+    fn arrive(requests: &mut Requests, id: u64) -> RequestKey {
+        requests.arrive(at(0), Request::new(RequestId(id), at(0)), RouteId(0), 0)
+    }
+
+    #[test]
+    fn what_is_not_limited_costs_nobody_anything() {
+        let (mut quotas, mut requests) = (Quotas::new(&config(1, 1)), Requests::default());
+        let key = arrive(&mut requests, 0);
+        assert!(!quotas.is_on() && !quotas.counts_tenants() && !quotas.limits_pools());
+        assert_eq!(quotas.admit(at(0), key, TENANT, u64::MAX), None);
+        assert!(!quotas.is_full(TENANT) && !quotas.await_refill(at(1)));
+        assert_eq!(quotas.pool_verdict(at(0), PoolId(0), u64::MAX, 1), PoolVerdict::Takes);
+    }
+
+    #[test]
+    fn a_request_that_was_never_sent_gives_back_what_was_reserved() {
+        let limits = Limits { requests_per_minute: Some(1), ..Limits::default() };
+        let (mut quotas, mut requests) = (Quotas::new(&limited(limits)), Requests::default());
+        let (first, second) = (arrive(&mut requests, 0), arrive(&mut requests, 1));
+        assert_eq!(quotas.admit(at(0), first, TENANT, 10), None);
+        let minute = Span::from_secs(60);
+        assert_eq!(quotas.admit(at(0), second, TENANT, 10), Some(Reject::TenantRate(minute)));
+        quotas.settle_request(at(1), first, &requests[first], Fate::Cancelled, Usage::NONE);
+        assert_eq!(quotas.admit(at(1), second, TENANT, 10), None, "there is room again");
+    }
+
+    #[test]
+    fn a_pool_takes_as_many_as_it_may() {
+        let mut config = config(2, 1);
+        config.pools[1].limits = Limits { concurrency: Some(2), ..Limits::default() };
+        let mut quotas = Quotas::new(&config);
+        let verdict = |quotas: &mut Quotas, pool, in_flight| {
+            quotas.pool_verdict(at(0), PoolId(pool), in_flight, 5)
+        };
+        assert_eq!(verdict(&mut quotas, 1, 1), PoolVerdict::Takes);
+        assert_eq!(verdict(&mut quotas, 1, 2), PoolVerdict::Full);
+        assert_eq!(verdict(&mut quotas, 0, 99), PoolVerdict::Takes, "the other one has no limit");
+        assert!(!quotas.pool_has_room(PoolId(1), 2) && quotas.pool_has_room(PoolId(1), 1));
+    }
+
+    #[test]
+    fn one_timer_is_enough_for_everybody_who_waits_for_a_quota() {
+        let limits = Limits { tokens_per_minute: Some(9), ..Limits::default() };
+        let mut quotas = Quotas::new(&limited(limits));
+        assert!(quotas.await_refill(at(5)));
+        assert!(!quotas.await_refill(at(6)), "one goes off before");
+        assert!(quotas.await_refill(at(4)));
+        assert_eq!(quotas.next_refill(), Some(at(4)));
+        quotas.on_refill();
+        assert_eq!(quotas.next_refill(), None);
     }
 }

@@ -15,14 +15,13 @@ pub use routes::Routes;
 use super::fleet::Fleet;
 use super::spec::config::Config;
 use super::spec::node::Tier;
-use super::spec::route::{Degrading, ModelRule, RouteSpec};
+use super::spec::route::{Degrading, LaneId, ModelRule, RouteSpec};
 use super::vocabulary::model::{ModelChoice, ModelWhy};
 use super::vocabulary::request::Request;
 use super::vocabulary::state::NodeState;
 use crate::rng::Rng;
 use crate::unit::{ClassId, NodeId, PoolId, Ratio, RequestId, RouteId, Tokens};
 use model::{ModelSelector, Offers};
-use routes::LaneId;
 use tiers::TierShares;
 
 /// Routes, and what decides along them.
@@ -202,5 +201,68 @@ impl Router {
     /// Returns how many answers wait for a word about them.
     pub(super) fn awaiting_feedback(&self) -> usize {
         self.models.awaiting_feedback()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balance::fixture::{at, config};
+    use crate::balance::spec::route::{Degrade, Pressure};
+
+    /// Three pools of two nodes; the route has the first two and degrades to the third.
+    fn degrading() -> Config {
+        let mut config = config(3, 2);
+        config.routes[0].to.pop();
+        config.routes[0].degrade =
+            Some(Degrade { to: vec![PoolId(2)], when: Pressure::InFlight(1) });
+        config
+    }
+
+    #[test]
+    fn pools_are_tried_in_the_order_that_degradation_asks_for() {
+        let router = Router::new(&degrading(), 1);
+        let order = |degrading| {
+            let mut place = 0;
+            std::iter::from_fn(|| {
+                place += 1;
+                router.pool_at(0, degrading, place - 1).map(|pool| pool.0)
+            })
+            .collect::<Vec<_>>()
+        };
+        assert_eq!(order(Degrading::No), [0, 1]);
+        assert_eq!(order(Degrading::After), [0, 1, 2]);
+        assert_eq!(order(Degrading::Before), [2, 0, 1]);
+        assert_eq!(order(Degrading::Next), [1, 0]);
+    }
+
+    #[test]
+    fn who_is_eligible_follows_tags_and_nodes_that_are_gone() {
+        let mut config = degrading();
+        config.routes[0].require = 0b10;
+        [2, 4].iter().for_each(|node: &usize| config.nodes[*node].tags = 0b11);
+        let mut fleet = Fleet::new(3, config.nodes.clone());
+        let mut router = Router::new(&config, 1);
+        let first = |router: &mut Router, fleet: &Fleet| {
+            router.find_eligible(fleet);
+            router.first_eligible(0).map(|(pool, _)| pool.0)
+        };
+        assert_eq!(first(&mut router, &fleet), Some(1), "no node of the first pool has the tag");
+        for (node, left) in [(2, Some(2)), (4, None)] {
+            fleet.with_health(NodeId(node), |health| health.operate(at(0), NodeState::Gone));
+            assert_eq!(first(&mut router, &fleet), left);
+        }
+        assert!(router.is_homeless(RouteId(0)));
+    }
+
+    #[test]
+    fn a_cascade_asks_pool_after_pool_and_the_last_one_accepts_everything() {
+        let mut config = config(3, 1);
+        config.routes[0].choose = Some(ModelRule::Cascade { accept: Ratio::from_f64(0.7) });
+        let router = Router::new(&config, 1);
+        let next = |pool| router.next_model(RouteId(0), PoolId(pool)).map(|(pool, _)| pool.0);
+        assert_eq!([0, 1, 2].map(next), [Some(1), Some(2), None]);
+        assert!(router.is_cascade(RouteId(0)) && router.accepts(RouteId(0), Ratio::from_f64(0.7)));
+        assert!(!router.accepts(RouteId(0), Ratio::from_f64(0.69)));
     }
 }

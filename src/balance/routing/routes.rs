@@ -12,7 +12,7 @@
 
 use crate::balance::fleet::Fleet;
 use crate::balance::spec::node::Tier;
-use crate::balance::spec::route::{Degrading, ModelRule, Pressure, RouteSpec};
+use crate::balance::spec::route::{Degrading, LaneId, ModelRule, Pressure, RouteSpec};
 use crate::balance::vocabulary::request::Request;
 use crate::rng::mix;
 use crate::unit::{ClassId, PoolId, Ratio, RouteId};
@@ -66,9 +66,6 @@ pub struct Routes {
     /// Keys the draws of splits.
     key: u64,
 }
-
-/// Names a lane.
-pub(in crate::balance) type LaneId = u32;
 
 /// The pools a request may use, in order.
 #[derive(Clone, Debug)]

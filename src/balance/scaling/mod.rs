@@ -246,3 +246,68 @@ fn there(fleet: &Fleet, nodes: &[NodeId]) -> (u32, u32) {
         _ => (serving, starting),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balance::fixture::{at, config};
+    use crate::balance::fleet::health::NodeHealth;
+    use crate::balance::spec::scale::Target;
+    use crate::unit::Ratio;
+
+    /// Four nodes of which two serve, held to one request in flight each.
+    fn groups() -> (ScalingGroups, Fleet) {
+        let spec = ScaleSpec {
+            name: "g".to_owned(),
+            nodes: (0..4).map(NodeId).collect(),
+            start: 2,
+            min: 1,
+            max: 4,
+            target: Target::InFlight(1),
+            every: Span::from_secs(1),
+            down_after: Span::from_secs(1),
+            up_max: Ratio(10_000_000),
+            down_max: Ratio::ONE,
+            tolerance: Ratio::ZERO,
+            advise: false,
+        };
+        let mut fleet = Fleet::new(1, config(1, 4).nodes);
+        let groups = ScalingGroups::new(vec![spec], 4);
+        for node in groups.off_at_start(0) {
+            fleet.with_health(*node, NodeHealth::off);
+        }
+        (groups, fleet)
+    }
+
+    #[test]
+    fn a_group_starts_nodes_that_are_off_and_takes_back_those_that_leave() {
+        let (mut groups, mut fleet) = groups();
+        let busy = |fleet: &Fleet, groups: &ScalingGroups| ScaleStats {
+            in_flight: 4,
+            ..groups.stats(at(1), 0, fleet)
+        };
+        groups.set_leaving(NodeId(1), true);
+        fleet.with_health(NodeId(1), |health| health.operate(at(0), NodeState::Draining));
+        let stats = busy(&fleet, &groups);
+        assert_eq!((stats.serving, stats.starting), (1, 0));
+        let scaling = groups.look(at(1), 0, &stats, &fleet);
+        let starts = |node| (NodeId(node), NodeState::Starting);
+        assert_eq!(scaling.changes, [(NodeId(1), NodeState::Up), starts(2), starts(3)]);
+        assert_eq!(scaling.said.map(|(from, to, _)| (from, to)), Some((1, 4)));
+    }
+
+    #[test]
+    fn a_group_shrinks_by_who_starts_then_by_who_has_least_to_do() {
+        let (mut groups, mut fleet) = groups();
+        fleet.with_health(NodeId(2), |health| health.scale(at(0), NodeState::Starting));
+        fleet.start(NodeId(1), at(0), Tokens(1), Tokens(1));
+        let stats = ScaleStats { in_flight: 0, ..groups.stats(at(90), 0, &fleet) };
+        let scaling = groups.look(at(90), 0, &stats, &fleet);
+        let wanted = [(NodeId(2), NodeState::Off), (NodeId(0), NodeState::Draining)];
+        assert_eq!(scaling.changes, wanted);
+        groups.set_leaving(NodeId(0), true);
+        assert!(!groups.has_left(&fleet, NodeId(0)), "it serves still");
+        fleet.with_health(NodeId(0), |health| health.scale(at(90), NodeState::Draining));
+        assert!(groups.has_left(&fleet, NodeId(0)));
+    }
+}

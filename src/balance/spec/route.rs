@@ -72,6 +72,9 @@ pub(in crate::balance) enum Degrading {
     Next,
 }
 
+/// Names a lane of a route: an order of the pools that a request may use.
+pub(in crate::balance) type LaneId = u32;
+
 /// The conditions of a route; all that are given must hold, and none given matches everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Match {

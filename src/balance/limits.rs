@@ -14,7 +14,7 @@
 //!
 //! This file only counts. What becomes of a request that does not fit is for `quota` to say.
 
-use crate::balance::spec::node::Limits;
+use super::spec::node::Limits;
 use crate::unit::{Cost, Span, Time, Tokens};
 
 const MINUTE: Span = Span::from_secs(60);
@@ -22,7 +22,7 @@ const DAY: Span = Span::from_secs(86_400);
 
 /// A limit a minute.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::balance) struct Bucket {
+pub(super) struct Bucket {
     per_minute: u64,
     /// What was taken and has not leaked yet, as of `at`.
     level: u128,
@@ -33,7 +33,7 @@ pub(in crate::balance) struct Bucket {
 
 impl Bucket {
     /// A full one.
-    pub(in crate::balance) const fn new(per_minute: u64) -> Bucket {
+    pub(super) const fn new(per_minute: u64) -> Bucket {
         Bucket { per_minute, level: 0, at: Time::ZERO, full: Time::ZERO }
     }
 
@@ -63,7 +63,7 @@ impl Bucket {
 
     /// Returns how long until so much fits; zero if it does now, for ever if the limit is none at
     /// all.
-    pub(in crate::balance) fn wait(&self, now: Time, amount: u64) -> Span {
+    pub(super) fn wait(&self, now: Time, amount: u64) -> Span {
         let came = u128::from(now.since(self.at).0) * u128::from(self.per_minute);
         let level = self.level.saturating_sub(came);
         let over = (level + self.weigh(amount)).saturating_sub(self.size());
@@ -77,13 +77,13 @@ impl Bucket {
     }
 
     /// Takes so much, whether it fits or not.
-    pub(in crate::balance) fn take(&mut self, now: Time, amount: u64) {
+    pub(super) fn take(&mut self, now: Time, amount: u64) {
         self.flow(now);
         self.level = self.level.saturating_add(self.weigh(amount));
     }
 
     /// Corrects what was taken at some time by what it should have been.
-    pub(in crate::balance) fn settle(&mut self, now: Time, taken_at: Time, taken: u64, used: u64) {
+    pub(super) fn settle(&mut self, now: Time, taken_at: Time, taken: u64, used: u64) {
         self.flow(now);
         let (taken, used) = (self.weigh(taken), self.weigh(used));
         if used >= taken {
@@ -94,7 +94,7 @@ impl Bucket {
     }
 
     /// Somebody who must know says that so much is left.
-    pub(in crate::balance) fn hear(&mut self, now: Time, left: u64) {
+    pub(super) fn hear(&mut self, now: Time, left: u64) {
         self.flow(now);
         self.level = self.level.max(self.size().saturating_sub(self.weigh(left)));
     }
@@ -102,13 +102,13 @@ impl Bucket {
 
 /// Limits a minute, where there are any.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in crate::balance) struct Quota {
-    pub(in crate::balance) requests: Option<Bucket>,
-    pub(in crate::balance) tokens: Option<Bucket>,
+pub(super) struct Quota {
+    pub(super) requests: Option<Bucket>,
+    pub(super) tokens: Option<Bucket>,
 }
 
 impl Quota {
-    pub(in crate::balance) fn new(limits: &Limits) -> Quota {
+    pub(super) fn new(limits: &Limits) -> Quota {
         Quota {
             requests: limits.requests_per_minute.map(Bucket::new),
             tokens: limits.tokens_per_minute.map(Bucket::new),
@@ -116,13 +116,13 @@ impl Quota {
     }
 
     /// Returns how long until a request of so many tokens fits.
-    pub(in crate::balance) fn wait(&self, now: Time, tokens: u64) -> Span {
+    pub(super) fn wait(&self, now: Time, tokens: u64) -> Span {
         let requests = self.requests.map_or(Span::ZERO, |bucket| bucket.wait(now, 1));
         let tokens = self.tokens.map_or(Span::ZERO, |bucket| bucket.wait(now, tokens));
         requests.max(tokens)
     }
 
-    pub(in crate::balance) fn take(&mut self, now: Time, tokens: u64) {
+    pub(super) fn take(&mut self, now: Time, tokens: u64) {
         if let Some(bucket) = &mut self.requests {
             bucket.take(now, 1);
         }
@@ -131,14 +131,14 @@ impl Quota {
         }
     }
 
-    pub(in crate::balance) fn settle(&mut self, now: Time, taken_at: Time, taken: u64, used: u64) {
+    pub(super) fn settle(&mut self, now: Time, taken_at: Time, taken: u64, used: u64) {
         if let Some(bucket) = &mut self.tokens {
             bucket.settle(now, taken_at, taken, used);
         }
     }
 
     /// New limits; what was taken stays taken.
-    pub(in crate::balance) fn relimit(&mut self, limits: &Limits) {
+    pub(super) fn relimit(&mut self, limits: &Limits) {
         let renew = |bucket: &mut Option<Bucket>, limit: Option<u64>| match (bucket, limit) {
             (Some(bucket), Some(limit)) => bucket.per_minute = limit,
             (bucket, limit) => *bucket = limit.map(Bucket::new),
@@ -148,12 +148,7 @@ impl Quota {
     }
 
     /// The node says how much is left: others may use it too. Less than is known here counts.
-    pub(in crate::balance) fn hear(
-        &mut self,
-        now: Time,
-        requests: Option<u64>,
-        tokens: Option<Tokens>,
-    ) {
+    pub(super) fn hear(&mut self, now: Time, requests: Option<u64>, tokens: Option<Tokens>) {
         if let Some((bucket, left)) = self.requests.as_mut().zip(requests) {
             bucket.hear(now, left);
         }
@@ -163,7 +158,7 @@ impl Quota {
     }
 
     /// Gives a whole request back: it came to nothing.
-    pub(in crate::balance) fn undo(&mut self, now: Time, taken_at: Time, taken: u64) {
+    pub(super) fn undo(&mut self, now: Time, taken_at: Time, taken: u64) {
         if let Some(bucket) = &mut self.requests {
             bucket.settle(now, taken_at, 1, 0);
         }
@@ -173,7 +168,7 @@ impl Quota {
 
 /// The money of one tenant.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in crate::balance) struct DailyBudget {
+pub(super) struct DailyBudget {
     /// `None` without end.
     limit: Option<Cost>,
     day: u64,
@@ -182,30 +177,30 @@ pub(in crate::balance) struct DailyBudget {
 }
 
 impl DailyBudget {
-    pub(in crate::balance) fn new(budget: Option<u64>) -> DailyBudget {
+    pub(super) fn new(budget: Option<u64>) -> DailyBudget {
         // A micro-dollar is a million pico-dollars.
         let limit = budget.map(|micros| Cost(u128::from(micros) * 1_000_000));
         DailyBudget { limit, ..DailyBudget::default() }
     }
 
     /// What was spent today, and what is reserved.
-    pub(in crate::balance) fn used(&self, now: Time) -> Cost {
+    pub(super) fn used(&self, now: Time) -> Cost {
         let spent = if self.day == now.0 / DAY.0 { self.spent } else { Cost::ZERO };
         spent + self.reserved
     }
 
     /// Returns how long until there is money again, if `cost` is more than there is now.
-    pub(in crate::balance) fn refusal(&self, now: Time, cost: Cost) -> Option<Span> {
+    pub(super) fn refusal(&self, now: Time, cost: Cost) -> Option<Span> {
         let limit = self.limit?;
         (self.used(now) + cost > limit).then(|| Span(DAY.0 - now.0 % DAY.0))
     }
 
-    pub(in crate::balance) fn reserve(&mut self, cost: Cost) {
+    pub(super) fn reserve(&mut self, cost: Cost) {
         self.reserved += cost;
     }
 
     /// What was reserved is paid, or given back; it is booked on the day on which this happens.
-    pub(in crate::balance) fn settle(&mut self, now: Time, reserved: Cost, paid: Cost) {
+    pub(super) fn settle(&mut self, now: Time, reserved: Cost, paid: Cost) {
         let day = now.0 / DAY.0;
         if std::mem::replace(&mut self.day, day) != day {
             self.spent = Cost::ZERO;
@@ -215,7 +210,7 @@ impl DailyBudget {
         self.spent += paid;
     }
 
-    pub(in crate::balance) const fn reserved(&self) -> Cost {
+    pub(super) const fn reserved(&self) -> Cost {
         self.reserved
     }
 }
