@@ -31,6 +31,7 @@ struct Batcher {
 }
 
 impl Batcher {
+    #[inline]
     fn is_full(&self) -> bool {
         self.held.len() >= self.spec.size as usize
     }
@@ -75,15 +76,18 @@ impl Batches {
     }
 
     /// Returns whether some pool takes batches.
+    #[inline]
     pub(super) const fn is_on(&self) -> bool {
         !self.pools.is_empty()
     }
 
     /// Returns how many pools may take batches: all of them, or none.
+    #[inline]
     pub(super) const fn pools(&self) -> usize {
         self.pools.len()
     }
 
+    #[inline]
     fn of(&self, pool: PoolId) -> Option<&Batcher> {
         self.pools.get(pool.index())?.as_ref()
     }
@@ -93,21 +97,25 @@ impl Batches {
     }
 
     /// Returns whether a pool takes batches, and so nothing else.
+    #[inline]
     pub(super) fn takes(&self, pool: PoolId) -> bool {
         self.of(pool).is_some()
     }
 
     /// Returns whether no more fit into the batch of a pool.
+    #[inline]
     pub(super) fn is_full(&self, pool: PoolId) -> bool {
         self.of(pool).is_some_and(Batcher::is_full)
     }
 
     /// A node may have room for a batch now.
+    #[inline]
     pub(super) const fn mark_ready(&mut self) {
         self.ready |= self.is_on();
     }
 
     /// Returns whether a batch may have found a node since this was asked last.
+    #[inline]
     pub(super) const fn take_ready(&mut self) -> bool {
         std::mem::replace(&mut self.ready, false)
     }

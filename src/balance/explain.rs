@@ -24,6 +24,7 @@ pub enum Explain {
 }
 
 impl Explain {
+    #[inline]
     fn wants(self, request: RequestId) -> bool {
         match self {
             Explain::Off => false,
@@ -48,11 +49,13 @@ impl Explainer {
     }
 
     /// Returns whether any decision is to be explained.
+    #[inline]
     pub(super) fn is_on(&self) -> bool {
         self.whose != Explain::Off
     }
 
     /// Returns whether the decisions of a request are to be explained.
+    #[inline]
     pub(super) fn wants(&self, request: RequestId) -> bool {
         self.whose.wants(request)
     }

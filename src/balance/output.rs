@@ -53,6 +53,7 @@ impl ExpectedOutput {
     /// Returns the tokens that an answer is expected still to have after those that came before it
     /// was cut: the mean of its class less those, but no more than the request allows; that limit is
     /// of the rest already. At least one, unless the request allows none.
+    #[inline]
     pub(super) fn of(&self, request: &Request, came: Tokens) -> Tokens {
         let mean = self.means.get(request.class.index());
         let whole = mean.map_or(Tokens(1), |mean| mean.mean);

@@ -52,6 +52,7 @@ pub(super) enum Phase {
 
 impl Phase {
     /// Returns whether a request in this phase has been declared to wait.
+    #[inline]
     pub(super) const fn is_queued(self) -> bool {
         matches!(self, Phase::Queued(_) | Phase::Held { queued: true, .. })
     }
@@ -65,15 +66,18 @@ pub(super) struct Running {
 }
 
 impl Running {
+    #[inline]
     const fn one(this: AttemptKey) -> Running {
         Running { one: this, other: None }
     }
 
+    #[inline]
     pub(super) fn keys(self) -> impl Iterator<Item = AttemptKey> {
         [self.one].into_iter().chain(self.other)
     }
 
     /// Returns what goes on without this one, if anything.
+    #[inline]
     fn without(self, this: AttemptKey) -> Option<Running> {
         self.keys().find(|&key| key != this).map(Running::one)
     }
@@ -151,12 +155,14 @@ pub(super) struct RequestState {
 
 impl RequestState {
     /// Returns the nodes it has been on, in order.
+    #[inline]
     pub(super) fn nodes_tried(&self) -> &[NodeId] {
         &self.tried[..usize::from(self.attempts)]
     }
 
     /// Returns how often it was tried in vain, as its retry policy counts: a hedge is none of the
     /// tries that may fail, and each model of a cascade has its own.
+    #[inline]
     pub(super) const fn tries(&self) -> u8 {
         if self.attempts >= ATTEMPTS_MAX {
             return ATTEMPTS_MAX;
@@ -197,6 +203,7 @@ pub(super) struct AttemptState {
 
 impl AttemptState {
     /// Returns the tokens that were reserved for it: of its prompt and of the expected answer.
+    #[inline]
     pub(super) const fn reserved(&self) -> u64 {
         self.facts.prompt.0.saturating_add(self.facts.expected.0)
     }
@@ -211,12 +218,14 @@ pub(super) struct Amount {
 
 impl Amount {
     /// One request. No prompt counts for more than any attempt does, so no sum overflows.
+    #[inline]
     pub(super) fn of(request: &Request) -> Amount {
         Amount { requests: 1, prompts: request.prompt.min(TOKENS_MAX).0 }
     }
 }
 
 impl std::ops::AddAssign for Amount {
+    #[inline]
     fn add_assign(&mut self, more: Amount) {
         self.requests += more.requests;
         self.prompts += more.prompts;
@@ -224,6 +233,7 @@ impl std::ops::AddAssign for Amount {
 }
 
 impl std::ops::SubAssign for Amount {
+    #[inline]
     fn sub_assign(&mut self, less: Amount) {
         self.requests -= less.requests;
         self.prompts -= less.prompts;
@@ -265,6 +275,7 @@ pub(super) struct Requests {
 impl std::ops::Index<RequestKey> for Requests {
     type Output = RequestState;
 
+    #[inline]
     fn index(&self, key: RequestKey) -> &RequestState {
         &self.states[key]
     }
@@ -273,6 +284,7 @@ impl std::ops::Index<RequestKey> for Requests {
 impl std::ops::Index<AttemptKey> for Requests {
     type Output = AttemptState;
 
+    #[inline]
     fn index(&self, key: AttemptKey) -> &AttemptState {
         &self.attempts[key]
     }
@@ -280,54 +292,65 @@ impl std::ops::Index<AttemptKey> for Requests {
 
 /// Questions.
 impl Requests {
+    #[inline]
     pub(super) const fn totals(&self) -> Totals {
         self.totals
     }
 
     /// Returns the number of requests not at their end.
+    #[inline]
     pub(super) const fn in_system(&self) -> u64 {
         self.totals.arrived - self.totals.settled
     }
 
+    #[inline]
     pub(super) fn knows(&self, request: RequestId) -> bool {
         self.index.get(request).is_some()
     }
 
     /// Finds a request that is not at its end.
+    #[inline]
     pub(super) fn find_open(&self, request: RequestId) -> Option<RequestKey> {
         let key = *self.index.get(request)?;
         (self.states[key].phase != Phase::Settled).then_some(key)
     }
 
     /// Finds an attempt that has not ended.
+    #[inline]
     pub(super) fn find(&self, attempt: Attempt) -> Option<AttemptKey> {
         let key = *self.index.get(attempt.request)?;
         let this = *self.states[key].open.get(usize::from(attempt.ordinal))?;
         self.attempts.contains_key(this).then_some(this)
     }
 
+    #[inline]
     pub(super) fn get(&self, key: RequestKey) -> Option<&RequestState> {
         self.states.get(key)
     }
 
+    #[inline]
     pub(super) fn get_attempt(&self, key: AttemptKey) -> Option<&AttemptState> {
         self.attempts.get(key)
     }
 
+    #[inline]
     pub(super) fn iter(&self) -> impl Iterator<Item = (RequestKey, &RequestState)> {
         self.states.iter()
     }
 
+    #[inline]
     pub(super) fn attempts(&self) -> impl ExactSizeIterator<Item = &AttemptState> {
         self.attempts.values()
     }
 
     /// Returns whether the request still waits with this ticket, in a queue.
+    #[inline]
     pub(super) fn is_queued_with(&self, key: RequestKey, ticket: u64) -> bool {
         self.states.get(key).is_some_and(|state| state.phase == Phase::Queued(ticket))
     }
 
     /// Returns whether the request still waits with this ticket, in a queue or for a batch.
+    #[inline]
     pub(super) fn waits_with(&self, key: RequestKey, number: u64) -> bool {
         match self.states.get(key).map(|state| state.phase) {
             Some(Phase::Queued(ticket) | Phase::Held { ticket, .. }) => ticket == number,
@@ -336,6 +359,7 @@ impl Requests {
     }
 
     /// Returns the request as an amount, the other retries under way, and all that is under way.
+    #[inline]
     pub(super) fn retry_amounts(&self, key: RequestKey) -> (Amount, Amount, Amount) {
         let state = &self.states[key];
         let this = Amount::of(&state.request);
@@ -347,6 +371,7 @@ impl Requests {
     }
 
     /// Returns the sums that retry budgets go by: all under way, and the retries among them.
+    #[inline]
     pub(super) const fn amounts(&self) -> (Amount, Amount) {
         (self.under_way, self.retrying)
     }
@@ -355,6 +380,7 @@ impl Requests {
 /// Changes, in the order of a request's life.
 impl Requests {
     /// So much time has passed since the last change.
+    #[inline]
     pub(super) fn pass(&mut self, time: Span) {
         self.totals.area += u128::from(self.in_system()) * u128::from(time.0);
     }
@@ -363,6 +389,7 @@ impl Requests {
     ///
     /// # Panics
     /// If a request of its id is under way.
+    #[inline]
     pub(super) fn arrive(
         &mut self,
         now: Time,
@@ -404,6 +431,7 @@ impl Requests {
     }
 
     /// Brings the deadline forward to so long after the arrival, if it is later than that.
+    #[inline]
     pub(super) fn limit_deadline(&mut self, key: RequestKey, total: Option<Span>) -> &Request {
         let request = &mut self.states[key].request;
         let total = total.map_or(Time::MAX, |total| request.arrived + total);
@@ -412,12 +440,14 @@ impl Requests {
     }
 
     /// Notes that a level of degradation changed what becomes of a request.
+    #[inline]
     pub(super) fn mark_degraded(&mut self, key: RequestKey, level: DegradeLevel) {
         let degraded = &mut self.states[key].degraded_by;
         *degraded = level.max(*degraded);
     }
 
     /// Clamps the answer to so many tokens. Returns whether that is fewer than before.
+    #[inline]
     pub(super) fn clamp(&mut self, key: RequestKey, most: Tokens) -> bool {
         let state = &mut self.states[key];
         let clamps = state.request.output_max.is_none_or(|max| max > most);
@@ -429,11 +459,13 @@ impl Requests {
     }
 
     /// It waits in a queue.
+    #[inline]
     pub(super) fn queue(&mut self, key: RequestKey, ticket: u64) {
         self.states[key].phase = Phase::Queued(ticket);
     }
 
     /// It is held for a batch of a pool.
+    #[inline]
     pub(super) fn hold(&mut self, key: RequestKey, pool: PoolId, ticket: u64) {
         let phase = &mut self.states[key].phase;
         *phase = Phase::Held { pool, ticket, queued: phase.is_queued() };
@@ -441,6 +473,7 @@ impl Requests {
 
     /// An attempt goes out. Returns its key and the phase that its request was in. An attempt beside
     /// another one is a hedge.
+    #[inline]
     pub(super) fn dispatch(&mut self, attempt: AttemptState) -> (AttemptKey, Phase) {
         let (key, ordinal, node) = (attempt.request, usize::from(attempt.ordinal), attempt.node);
         let now = attempt.dispatched;
@@ -462,16 +495,19 @@ impl Requests {
     }
 
     /// Says whether a timer for a hedge of the request is set.
+    #[inline]
     pub(super) fn time_hedge(&mut self, key: RequestKey, timed: bool) {
         self.states[key].hedge_timed = timed;
     }
 
     /// Its hedge goes out now.
+    #[inline]
     pub(super) fn mark_hedged(&mut self, key: RequestKey) {
         self.states[key].hedged = true;
     }
 
     /// The first token of an attempt came, unless it had come already. Returns what it took.
+    #[inline]
     pub(super) fn first_token(&mut self, this: AttemptKey, now: Time) -> Option<Span> {
         let attempt = &mut self.attempts[this];
         if attempt.first_token.is_some() {
@@ -482,23 +518,27 @@ impl Requests {
     }
 
     /// Some of the attempt's answer may have reached the client.
+    #[inline]
     pub(super) fn mark_begun(&mut self, this: AttemptKey) {
         let AttemptState { request, ordinal, .. } = self.attempts[this];
         self.states[request].begun_by = Some(ordinal);
     }
 
     /// So many tokens of an answer have come.
+    #[inline]
     pub(super) fn tokens(&mut self, this: AttemptKey, so_far: Tokens) {
         let attempt = &mut self.attempts[this];
         attempt.tokens = attempt.tokens.max(so_far);
     }
 
     /// Gives the ledger access to its note about an attempt.
+    #[inline]
     pub(super) fn held(&mut self, this: AttemptKey) -> &mut Held {
         &mut self.attempts[this].held
     }
 
     /// Decides how an attempt ended; it stays until the executor confirms.
+    #[inline]
     pub(super) fn close(&mut self, this: AttemptKey, end: End) -> Attempt {
         let attempt = &mut self.attempts[this];
         attempt.closing = Some(end);
@@ -506,6 +546,7 @@ impl Requests {
     }
 
     /// Of two attempts that run this one goes on alone. Returns the other one, if there was one.
+    #[inline]
     pub(super) fn keep_only(&mut self, winner: AttemptKey, of: RequestKey) -> Option<AttemptKey> {
         let state = &mut self.states[of];
         let Phase::InFlight(running) = state.phase else { return None };
@@ -515,6 +556,7 @@ impl Requests {
     }
 
     /// Takes out an attempt that has ended and cost so much.
+    #[inline]
     pub(super) fn end(&mut self, this: AttemptKey) -> AttemptState {
         let attempt = self.attempts.remove(this).expect("an attempt ends once");
         self.states[attempt.request].unfinished -= 1;
@@ -523,12 +565,14 @@ impl Requests {
     }
 
     /// An attempt cost so much.
+    #[inline]
     pub(super) fn spend(&mut self, key: RequestKey, cost: Cost) {
         self.states[key].spent += cost;
     }
 
     /// An attempt has failed and is closed or gone. Returns whether another one of its request goes
     /// on; if none does, the request is in back-off.
+    #[inline]
     pub(super) fn fail(
         &mut self,
         key: RequestKey,
@@ -551,6 +595,7 @@ impl Requests {
     }
 
     /// Counts a request as a retry under way.
+    #[inline]
     pub(super) fn count_retry(&mut self, key: RequestKey) {
         let state = &mut self.states[key];
         if !std::mem::replace(&mut state.retrying, true) {
@@ -560,6 +605,7 @@ impl Requests {
 
     /// So many tokens of the answer have reached the client: the next attempt of this retry goes on
     /// from there.
+    #[inline]
     pub(super) fn resume_from(&mut self, key: RequestKey, first_token: Time, tokens: Tokens) {
         let state = &mut self.states[key];
         let before = Amount::of(&state.request);
@@ -578,6 +624,7 @@ impl Requests {
 
     /// The answer was not good enough: it is kept if it is the best so far, and the next model is
     /// asked along another lane.
+    #[inline]
     pub(super) fn escalate(&mut self, key: RequestKey, answer: AnswerInHand, lane: LaneId) {
         let state = &mut self.states[key];
         if state.in_hand.as_ref().is_none_or(|other| other.score <= answer.score) {
@@ -590,6 +637,7 @@ impl Requests {
     }
 
     /// Brings a request to its end. Returns the phase it was in.
+    #[inline]
     pub(super) fn settle(&mut self, key: RequestKey) -> Phase {
         let phase = std::mem::replace(&mut self.states[key].phase, Phase::Settled);
         assert!(phase != Phase::Settled, "a request has one fate");
@@ -597,11 +645,13 @@ impl Requests {
     }
 
     /// A whole answer was accepted: no other one is kept in hand.
+    #[inline]
     pub(super) fn drop_answer_in_hand(&mut self, key: RequestKey) {
         self.states[key].in_hand = None;
     }
 
     /// A settled request is under way no longer.
+    #[inline]
     pub(super) fn leave(&mut self, key: RequestKey, now: Time) {
         let state = &mut self.states[key];
         let amount = Amount::of(&state.request);
@@ -614,6 +664,7 @@ impl Requests {
     }
 
     /// Forgets a request if it is settled and no attempt of it is unconfirmed.
+    #[inline]
     pub(super) fn forget(&mut self, key: RequestKey) {
         let state = &self.states[key];
         if state.phase == Phase::Settled && state.unfinished == 0 {
@@ -623,6 +674,7 @@ impl Requests {
     }
 
     /// Word came too late to change anything.
+    #[inline]
     pub(super) fn count_late_word(&mut self) {
         self.totals.late_words += 1;
     }

@@ -59,16 +59,19 @@ impl Strategies {
     }
 
     /// Returns what a pool chooses by.
+    #[inline]
     pub(super) fn spec(&self, pool: PoolId) -> &StrategySpec {
         &self.pools[pool.index()].spec
     }
 
     /// Returns the region whose nodes come first in a pool for requests from `origin`.
+    #[inline]
     pub(super) fn near(&self, pool: PoolId, origin: Option<RegionId>) -> Option<RegionId> {
         self.pools[pool.index()].locality.first(origin)
     }
 
     /// Returns how often the strategy of a pool was exchanged.
+    #[inline]
     pub(super) fn generation(&self, pool: PoolId) -> u32 {
         self.pools[pool.index()].generation
     }
@@ -89,13 +92,15 @@ impl Strategies {
     }
 
     /// Picks a node of a tier, if the strategy wants one. Where the decision is to be explained for an
-    /// attempt, the explanation comes with it.
+    /// attempt, `explanations` hears it.
+    #[inline]
     pub(super) fn pick(
         &mut self,
         route: RouteId,
         context: &PickContext<'_>,
         explained: Option<(&Explainer, Attempt)>,
-    ) -> Option<(NodeChoice, Option<Box<Explanation>>)> {
+        explanations: impl FnOnce(Box<Explanation>),
+    ) -> Option<NodeChoice> {
         let (pool, tier) = (context.pool, context.tier);
         let this = &mut self.pools[pool.index()];
         let mut why = Why {
@@ -118,13 +123,14 @@ impl Strategies {
             second.terms = strategy.terms(context, second.node);
         }
         let memo = strategy.memo(context, node);
-        let explanation = explained.map(|(explainer, attempt)| {
-            explainer.explain(context, strategy.as_ref(), attempt, &why)
-        });
-        Some((NodeChoice { node, why, memo }, explanation))
+        if let Some((explainer, attempt)) = explained {
+            explanations(explainer.explain(context, strategy.as_ref(), attempt, &why));
+        }
+        Some(NodeChoice { node, why, memo })
     }
 
     /// Lets the strategy of a tier hear a fact about one of its nodes.
+    #[inline]
     pub(super) fn learn(
         &mut self,
         now: Time,
@@ -137,6 +143,7 @@ impl Strategies {
 
     /// Returns what was known when an attempt was sent to a node of a pool. A strategy is reminded of
     /// its own words only.
+    #[inline]
     pub(super) fn facts(&self, attempt: &AttemptState, pool: PoolId) -> DispatchFacts {
         let current = attempt.strategy_generation == self.generation(pool);
         DispatchFacts { memo: attempt.facts.memo.filter(|_| current), ..attempt.facts }

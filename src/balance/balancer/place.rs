@@ -251,10 +251,12 @@ impl Balancer {
                 refused: (state.refused, &state.tried),
             };
             let explained = asked.map(|attempt| (&self.explainer, attempt));
-            let picked = self.strategies.pick(state.route, &context, explained);
-            let Some((choice, explanation)) = picked else { continue };
-            self.effects.events.extend(explanation.map(Event::Explained));
-            return Some(choice);
+            let events = &mut self.effects.events;
+            let hear = |explanation| events.push(Event::Explained(explanation));
+            let picked = self.strategies.pick(state.route, &context, explained, hear);
+            if picked.is_some() {
+                return picked;
+            }
         }
         self.await_node_quota(key, pool);
         None

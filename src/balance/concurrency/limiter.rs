@@ -175,6 +175,7 @@ impl Limiters {
     }
 
     /// Returns whether the node has one.
+    #[inline]
     pub(in crate::balance) fn has(&self, node: NodeId) -> bool {
         matches!(self.nodes.get(node.index()), Some(Some(_)))
     }
@@ -193,6 +194,7 @@ impl Limiters {
         limit
     }
 
+    #[inline]
     fn limiter(&mut self, node: NodeId) -> Option<&mut Limiter> {
         self.nodes.get_mut(node.index())?.as_mut()
     }
@@ -216,6 +218,7 @@ impl Limiters {
     }
 
     /// An attempt ended so; that may be back-pressure.
+    #[inline]
     pub(in crate::balance) fn on_end(
         &mut self,
         now: Time,

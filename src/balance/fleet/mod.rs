@@ -143,16 +143,19 @@ impl Fleet {
     // ----- what those who wait go by -----
 
     /// Somebody who waits may find a node now: those who wait are to be asked again.
+    #[inline]
     pub(in crate::balance) const fn mark_freed(&mut self) {
         self.freed = true;
     }
 
     /// The same if the node is open.
+    #[inline]
     pub(in crate::balance) fn mark_freed_if_open(&mut self, id: NodeId) {
         self.freed |= self.is_open(id);
     }
 
     /// Returns whether something was freed since this was asked last.
+    #[inline]
     pub(in crate::balance) const fn take_freed(&mut self) -> bool {
         std::mem::replace(&mut self.freed, false)
     }
@@ -221,6 +224,7 @@ impl Fleet {
         self.quotas = self.nodes.iter().map(|node| Quota::new(&node.spec.limits)).collect();
     }
 
+    #[inline]
     pub(in crate::balance) const fn has_quotas(&self) -> bool {
         !self.quotas.is_empty()
     }
@@ -269,6 +273,7 @@ impl Fleet {
     /// # Panics
     /// If there is none of this id.
     #[must_use]
+    #[inline]
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.index()]
     }
@@ -293,6 +298,7 @@ impl Fleet {
 
     /// Returns the nodes of one tier of a pool that may be given work now, in no particular order.
     #[must_use]
+    #[inline]
     pub fn open(&self, pool: PoolId, tier: Tier) -> &[NodeId] {
         &self.groups[pool.index()][tier as usize].open
     }
@@ -332,6 +338,7 @@ impl Fleet {
 
     /// Returns whether the node may be given work now: it is up and has room.
     #[must_use]
+    #[inline]
     pub fn is_open(&self, id: NodeId) -> bool {
         self.node(id).open_at != CLOSED
     }
@@ -537,6 +544,7 @@ impl Fleet {
     }
 
     /// Something came from a node.
+    #[inline]
     pub(in crate::balance) fn hear(&mut self, id: NodeId, now: Time) {
         self.nodes[id.index()].health.heard = now;
     }

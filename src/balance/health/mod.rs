@@ -72,6 +72,7 @@ pub(super) enum Says {
 /// Returns what an end says of the health of its node. `back` is whether the node had come back from
 /// its last ejection when the attempt was dispatched: a failure of what was sent before does not say
 /// that the node came back ill.
+#[inline]
 pub(super) fn says(end: End, back: bool) -> Says {
     match end {
         End::Cancelled | End::TimedOut(TimeoutStage::Total) | End::Outrun => Says::Nothing,
@@ -96,12 +97,14 @@ impl HealthChecker {
     }
 
     /// Returns how the health of a pool's nodes is watched: as the pool says, or as all are.
+    #[inline]
     pub(super) fn of_pool(&self, pool: PoolId) -> &HealthSettings {
         let own = self.by_pool.get(pool.index()).and_then(Option::as_deref);
         own.unwrap_or(&self.settings)
     }
 
     /// Returns how the health of a node is watched.
+    #[inline]
     pub(super) fn of(&self, fleet: &Fleet, node: NodeId) -> &HealthSettings {
         self.of_pool(fleet.node(node).home().0)
     }
@@ -144,21 +147,25 @@ impl HealthChecker {
     }
 
     /// A request goes to a node.
+    #[inline]
     pub(super) fn on_dispatch(&mut self, fleet: &Fleet, node: NodeId, now: Time) {
         self.slow_start.on_dispatch(node, now, fleet);
     }
 
     /// Returns the nodes in slow start that have had their share for now.
+    #[inline]
     pub(super) fn held_back(&self) -> &[NodeId] {
         self.slow_start.held_back()
     }
 
     /// Returns whether some node is in slow start.
+    #[inline]
     pub(super) const fn holds_back(&self) -> bool {
         !self.slow_start.is_empty()
     }
 
     /// Notes how an attempt ended, and says why its node is an outlier by now, if it is one.
+    #[inline]
     pub(super) fn outlier_by_end(
         &mut self,
         fleet: &Fleet,
@@ -172,6 +179,7 @@ impl HealthChecker {
 
     /// Notes how long a first token took, or a whole answer, and says why its node is an outlier by
     /// now, if it is one.
+    #[inline]
     pub(super) fn outlier_by_first_token(
         &mut self,
         fleet: &Fleet,
@@ -184,11 +192,13 @@ impl HealthChecker {
     }
 
     /// A node has left service: its past says nothing of what it does afterwards, nor of its peers.
+    #[inline]
     pub(super) fn forget(&mut self, fleet: &Fleet, node: NodeId) {
         self.outliers.forget(node, fleet.node(node).home());
     }
 
     /// Returns how long a node rests at first after an end that refused its credential, if it does.
+    #[inline]
     pub(super) fn credential_rest(&self, pool: PoolId, end: End) -> Option<Span> {
         let refused = end == End::Failed(Failure::Unauthorized);
         self.of_pool(pool).guard.credential.filter(|_| refused)

@@ -41,11 +41,13 @@ pub(in crate::balance) struct SlowStart {
 
 impl SlowStart {
     /// Returns whether no node is in slow start.
+    #[inline]
     pub(in crate::balance) const fn is_empty(&self) -> bool {
         self.ramps.is_empty()
     }
 
     /// Returns the nodes that have had their share for now.
+    #[inline]
     pub(in crate::balance) fn held_back(&self) -> &[NodeId] {
         &self.held_back
     }

@@ -20,12 +20,14 @@ use crate::unit::{Ratio, RouteId, Tokens};
 
 impl Overload {
     /// Returns the level of degradation of a route; [`DegradeLevel::Calm`] where nothing is degraded.
+    #[inline]
     pub(in crate::balance) fn level(&self, route: RouteId) -> DegradeLevel {
         self.routes.get(route.index()).map_or(DegradeLevel::Calm, |this| this.level)
     }
 
     /// Returns what is configured if a route is at this level or above it, and the level is not left
     /// out.
+    #[inline]
     fn gives_up(&self, route: RouteId, level: DegradeLevel) -> Option<&DegradeSpec> {
         let this = self.routes.get(route.index())?;
         let spec = self.degrade.as_ref()?;
@@ -33,21 +35,25 @@ impl Overload {
     }
 
     /// Returns whether requests of a route have no hedges.
+    #[inline]
     pub(in crate::balance) fn drops_hedges(&self, route: RouteId) -> bool {
         self.gives_up(route, DegradeLevel::Hedges).is_some()
     }
 
     /// Returns what is left of the queue for a route, if it is shortened.
+    #[inline]
     pub(in crate::balance) fn queue_share(&self, route: RouteId) -> Option<Ratio> {
         self.gives_up(route, DegradeLevel::Queue).map(|spec| spec.queue)
     }
 
     /// Returns what answers of a route are clamped to, if they are.
+    #[inline]
     pub(in crate::balance) fn clamp(&self, route: RouteId) -> Option<Tokens> {
         self.gives_up(route, DegradeLevel::Clamp).map(|spec| spec.max_tokens)
     }
 
     /// Returns whether the cheaper pools come first for a route, or its second one does.
+    #[inline]
     pub(in crate::balance) fn cheaper(
         &self,
         route: RouteId,

@@ -78,6 +78,7 @@ struct RouteLoad {
 
 impl RouteLoad {
     /// Returns whether somebody is treated differently because of load.
+    #[inline]
     fn restricts(&self) -> bool {
         self.shed.contains(&true) || self.level > DegradeLevel::Calm
     }
@@ -183,16 +184,19 @@ impl Overload {
     }
 
     /// Returns whether anything is done about load.
+    #[inline]
     pub(super) const fn is_on(&self) -> bool {
         !self.routes.is_empty()
     }
 
     /// Returns whether somebody is treated differently because of load.
+    #[inline]
     fn restricts(&self) -> bool {
         self.routes.iter().any(RouteLoad::restricts)
     }
 
     /// A request of a priority arrives on a route: says whether it is turned away because of load.
+    #[inline]
     pub(super) fn admit(&mut self, now: Time, route: RouteId, priority: Priority) -> LoadVerdict {
         let Some(this) = self.routes.get(route.index()) else {
             return LoadVerdict { sheds: false, level: None };
@@ -205,6 +209,7 @@ impl Overload {
     /// A first token of a pool took so many times longer than on an idle node, or had not come then and
     /// its attempt was given up; `None` if that is not known. An attempt that was `alone` on its node
     /// was not held up by load.
+    #[inline]
     pub(super) fn note_first_token(
         &mut self,
         now: Time,
@@ -223,6 +228,7 @@ impl Overload {
     }
 
     /// Returns whether saturation should have been looked at by now.
+    #[inline]
     pub(super) fn is_due(&self, now: Time) -> bool {
         self.is_on() && self.next <= now
     }
@@ -247,6 +253,7 @@ impl Overload {
 
     /// Returns when saturation is to be looked at again, if somebody may depend on it and no timer is
     /// set for that: it is then held for set.
+    #[inline]
     pub(super) fn watch(&mut self, anyone_waits: bool) -> Option<Time> {
         let watches = self.next < Time::MAX && !self.timed && (anyone_waits || self.restricts());
         self.timed |= watches;

@@ -78,21 +78,25 @@ impl WaitingRoom {
     }
 
     /// Returns the settings.
+    #[inline]
     pub(super) const fn settings(&self) -> Queue {
         self.settings
     }
 
     /// Returns how many wait.
+    #[inline]
     pub(super) const fn waiting(&self) -> u32 {
         self.waiting
     }
 
     /// Returns by route how many wait.
+    #[inline]
     pub(super) fn by_route(&self) -> &[u32] {
         &self.by_route
     }
 
     /// Returns how many wait on a route.
+    #[inline]
     pub(super) fn waiting_on(&self, route: RouteId) -> u32 {
         self.by_route[route.index()]
     }
@@ -192,6 +196,7 @@ impl WaitingRoom {
     }
 
     /// Leaves without being served.
+    #[inline]
     pub(super) fn leave(&mut self, route: RouteId, key: RequestKey) {
         self.waiting -= 1;
         self.by_route[route.index()] -= 1;
@@ -201,16 +206,19 @@ impl WaitingRoom {
     }
 
     /// The queues begin to be drained: every route may have an open node.
+    #[inline]
     pub(super) fn unblock(&mut self) {
         self.blocked.fill(false);
     }
 
     /// Nobody on this route can be served before the queues are drained again.
+    #[inline]
     pub(super) fn block(&mut self, route: RouteId) {
         self.blocked[route.index()] = true;
     }
 
     /// Returns the next to be served; never one of a route that is blocked.
+    #[inline]
     pub(super) fn next(&mut self, now: Time, requests: &Requests) -> Option<(RouteId, RequestKey)> {
         match &mut self.discipline {
             Discipline::Fair(fair) => fair.next(now, &self.blocked),
@@ -234,6 +242,7 @@ impl WaitingRoom {
     }
 
     /// Takes the next one out: it is being served.
+    #[inline]
     pub(super) fn serve(
         &mut self,
         now: Time,
@@ -253,6 +262,7 @@ impl WaitingRoom {
     }
 
     /// A whole answer took so long on its node.
+    #[inline]
     pub(super) fn on_answer(&mut self, class: ClassId, took: Span) {
         if let Some(forecast) = &mut self.forecast {
             forecast.took(class, took);
@@ -260,6 +270,7 @@ impl WaitingRoom {
     }
 
     /// Lets a tenant's requests wait until one of its attempts ends.
+    #[inline]
     pub(super) fn throttle(&mut self, tenant: TenantId) {
         if let Discipline::Fair(fair) = &mut self.discipline {
             fair.throttle(tenant, true);
@@ -278,6 +289,7 @@ impl WaitingRoom {
     }
 
     /// Returns whether a tenant's requests wait for one of its own attempts to end.
+    #[inline]
     pub(super) fn is_throttled(&self, tenant: TenantId) -> bool {
         match &self.discipline {
             Discipline::Fair(fair) => fair.is_throttled(tenant),
@@ -286,11 +298,13 @@ impl WaitingRoom {
     }
 
     /// Returns whether tenants are charged for what they are served.
+    #[inline]
     pub(super) fn charges(&self) -> bool {
         matches!(&self.discipline, Discipline::Fair(fair) if fair.is_fair())
     }
 
     /// An attempt of a tenant goes out: it is charged what its prompt and the expected answer are.
+    #[inline]
     pub(super) fn charge(&mut self, tenant: TenantId, (prompt, expected): (Tokens, Tokens)) {
         if let Discipline::Fair(fair) = &mut self.discipline {
             fair.charge(tenant, service(prompt, expected), 0);
@@ -298,6 +312,7 @@ impl WaitingRoom {
     }
 
     /// An attempt has ended that was charged so much and used so much.
+    #[inline]
     pub(super) fn correct_charge(
         &mut self,
         tenant: TenantId,

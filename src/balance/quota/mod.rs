@@ -103,11 +103,13 @@ impl Quotas {
     }
 
     /// Returns whether anything is limited.
+    #[inline]
     pub(super) const fn is_on(&self) -> bool {
         self.on
     }
 
     /// Returns whether tenants are counted.
+    #[inline]
     pub(super) const fn counts_tenants(&self) -> bool {
         self.counts_tenants
     }
@@ -155,6 +157,7 @@ impl Quotas {
     }
 
     /// A request has its end: what was reserved for it at its arrival is corrected.
+    #[inline]
     pub(super) fn settle_request(
         &mut self,
         now: Time,
@@ -181,6 +184,7 @@ impl Quotas {
     }
 
     /// Returns whether the tenant has as much under way as it may.
+    #[inline]
     pub(super) fn is_full(&mut self, tenant: TenantId) -> bool {
         if !self.counts_tenants {
             return false;
@@ -190,6 +194,7 @@ impl Quotas {
     }
 
     /// Returns whether some pool has limits.
+    #[inline]
     pub(super) const fn limits_pools(&self) -> bool {
         !self.pools.is_empty()
     }
@@ -214,6 +219,7 @@ impl Quotas {
 
     /// Somebody waits for a quota that suffices at `at`. Returns whether a timer is to be set for
     /// then; it is then held for set.
+    #[inline]
     pub(super) fn await_refill(&mut self, at: Time) -> bool {
         let earlier = self.on && at < self.refill;
         if earlier {

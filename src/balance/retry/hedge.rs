@@ -34,6 +34,7 @@ impl Hedging {
     }
 
     /// A first attempt was dispatched.
+    #[inline]
     pub(in crate::balance) fn on_first_attempt(&mut self, prompt: Tokens) {
         if let Some(spec) = &self.spec {
             self.budget.earn(spec.budget, prompt);
@@ -42,6 +43,7 @@ impl Hedging {
 
     /// Returns how long a first token of such a request may take before it is hedged, if that is
     /// known and it may be at all.
+    #[inline]
     pub(in crate::balance) fn delay(
         &self,
         pool: PoolId,
@@ -87,6 +89,7 @@ impl Hedging {
     ///
     /// That it was given up moves no quantile that is below: it was late for that one, and where above
     /// it would have been does not matter.
+    #[inline]
     pub(in crate::balance) fn learn(
         &mut self,
         (pool, class): (PoolId, ClassId),
@@ -94,13 +97,13 @@ impl Hedging {
         gave_up: Option<End>,
         hedge: bool,
     ) {
+        let Some(HedgeAfter::Quantile(which)) = self.spec.map(|spec| spec.after) else { return };
         // A hedge that lost was given up early: it says nothing of late ones.
         let counts = match gave_up {
             None | Some(End::TimedOut(TimeoutStage::FirstToken)) => true,
             Some(End::Outrun) => !hedge,
             Some(_) => false,
         };
-        let Some(HedgeAfter::Quantile(which)) = self.spec.map(|spec| spec.after) else { return };
         if !counts {
             return;
         }
@@ -166,6 +169,7 @@ struct Delays {
 }
 
 impl Delays {
+    #[inline]
     fn learn(&mut self, took: Span, which: Ratio) {
         if self.counts.is_empty() {
             self.counts = vec![0; BUCKETS];

@@ -63,31 +63,37 @@ impl Retries {
     }
 
     /// Returns how often a request may be tried.
+    #[inline]
     pub(super) const fn attempts_max(&self) -> u8 {
         self.policy.attempts
     }
 
     /// Returns how long a request may take over all attempts.
+    #[inline]
     pub(super) const fn total(&self) -> Option<Span> {
         self.timeouts.total
     }
 
     /// Returns how long the first token of a request may take.
+    #[inline]
     pub(super) fn first_token(&self, request: &Request) -> Option<Span> {
         self.timeouts.first_token.filter(|_| !request.whole)
     }
 
     /// Returns what is known of hedges.
+    #[inline]
     pub(super) const fn hedging(&self) -> &Hedging {
         &self.hedging
     }
 
     /// Lets hedging hear what happened.
+    #[inline]
     pub(super) const fn hedging_mut(&mut self) -> &mut Hedging {
         &mut self.hedging
     }
 
     /// Returns whether an attempt that starts now may be of use.
+    #[inline]
     pub(super) fn time_left(&self, now: Time, request: &Request) -> TimeLeft {
         if now >= request.deadline {
             TimeLeft::None
@@ -100,6 +106,7 @@ impl Retries {
 
     /// Returns when a request that waits is to be given up because an attempt would be of no use any
     /// more, where that is before its deadline.
+    #[inline]
     pub(super) fn useful_until(&self, now: Time, deadline: Time) -> Option<Time> {
         let least = self.policy.minimum_useful;
         let before = least > Span::ZERO && deadline < Time::MAX;

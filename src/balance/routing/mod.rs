@@ -50,6 +50,7 @@ impl Router {
 
     /// Finds the route and the lane of a request. Where it chooses among models, `expected` says how
     /// long the answer may become; the choice is explained where that is wanted.
+    #[inline]
     pub(super) fn route(
         &mut self,
         request: &Request,
@@ -89,6 +90,7 @@ impl Router {
     }
 
     /// Returns the first pool and tier of a lane with a node that may ever serve it, if there is one.
+    #[inline]
     pub(super) fn first_eligible(&self, lane: LaneId) -> Option<(PoolId, Tier)> {
         self.first_eligible[lane as usize]
     }
@@ -105,16 +107,19 @@ impl Router {
     }
 
     /// Returns the rule of a route.
+    #[inline]
     pub(super) fn spec(&self, route: RouteId) -> &RouteSpec {
         self.routes.get(route)
     }
 
     /// Returns the pools of a lane: the route's own and those it degrades to, each in order.
+    #[inline]
     pub(super) fn pools(&self, lane: LaneId) -> (&[PoolId], &[PoolId]) {
         self.routes.pools(lane)
     }
 
     /// Returns whether a request may use cheaper pools now, as its route says, and in which order.
+    #[inline]
     pub(super) fn degrading(
         &self,
         (route, lane): (RouteId, LaneId),
@@ -129,6 +134,7 @@ impl Router {
     }
 
     /// Returns the pool at this place of the order in which requests of a lane try them.
+    #[inline]
     pub(super) fn pool_at(
         &self,
         lane: LaneId,
@@ -146,6 +152,7 @@ impl Router {
     }
 
     /// Returns the tiers of a pool in the order in which a request tries them.
+    #[inline]
     pub(super) fn tier_order(
         &mut self,
         fleet: &Fleet,
@@ -156,12 +163,14 @@ impl Router {
     }
 
     /// Returns whether answers on a route are kept from the client until they are accepted.
+    #[inline]
     pub(super) fn is_cascade(&self, route: RouteId) -> bool {
         matches!(self.routes.get(route).choose, Some(ModelRule::Cascade { .. }))
     }
 
     /// Returns the pool that a cascade asks after this one, with its lane; `None` if the route is none
     /// or this is its last pool.
+    #[inline]
     pub(super) fn next_model(&self, route: RouteId, pool: PoolId) -> Option<(PoolId, LaneId)> {
         if !self.models.is_on() || !self.is_cascade(route) {
             return None;
@@ -179,6 +188,7 @@ impl Router {
     }
 
     /// A pool has answered a request: a word about that may come, where somebody learns from it.
+    #[inline]
     pub(super) fn await_feedback(&mut self, route: RouteId, request: &Request, pool: PoolId) {
         if self.models.is_on() {
             self.models.await_feedback((route, self.routes.get(route)), request, pool);

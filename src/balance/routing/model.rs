@@ -190,6 +190,7 @@ impl Offers<'_> {
 
 impl ModelSelector {
     /// Returns whether some route chooses a model.
+    #[inline]
     pub(super) const fn is_on(&self) -> bool {
         !self.choosers.is_empty()
     }

@@ -98,6 +98,7 @@ fn tiers(fleet: &Fleet, pool: PoolId) -> [(u64, u64); 3] {
 
 impl TierShares {
     /// Returns the tiers of a pool in the order in which a request tries them.
+    #[inline]
     pub(in crate::balance) fn order(
         &mut self,
         fleet: &Fleet,

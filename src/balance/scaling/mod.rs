@@ -77,6 +77,7 @@ impl ScalingGroups {
     }
 
     /// Returns whether anything is scaled.
+    #[inline]
     pub(super) const fn is_on(&self) -> bool {
         !self.groups.is_empty()
     }
@@ -97,11 +98,13 @@ impl ScalingGroups {
     }
 
     /// Returns whether the node drains on its group's word.
+    #[inline]
     fn is_leaving(&self, node: NodeId) -> bool {
         self.leaving.get(node.index()).is_some_and(|leaving| *leaving)
     }
 
     /// Returns whether a node has drained on its group's word and is to be switched off.
+    #[inline]
     pub(super) fn has_left(&self, fleet: &Fleet, node: NodeId) -> bool {
         if !self.is_leaving(node) {
             return false;
