@@ -330,8 +330,8 @@ impl Ratio {
 
     /// Returns the ratio as a number, for display and scores only.
     #[must_use]
-    pub fn value(self) -> f64 {
-        f64::from(self.0) / 1e6
+    pub const fn value(self) -> f64 {
+        self.0 as f64 / 1e6
     }
 
     /// Returns `count * self`, rounded down.

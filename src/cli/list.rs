@@ -11,11 +11,14 @@ use crate::metrics::catalogue::{Better, METRICS, Stat};
 use crate::node::fault::{FAULTS, Param};
 use crate::report::table::Table;
 use crate::scenario;
+use crate::scenario::keys::{self, Row};
 
 #[derive(Debug, Args)]
 pub(super) struct List {
     /// What to list
     what: What,
+    /// Of settings, only those whose path begins with this, such as balancer.retry
+    prefix: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -28,13 +31,21 @@ enum What {
     Faults,
     /// What a run measures: for `--fail-if`, `[[expect]]` and comparisons
     Metrics,
+    /// Every key of a scenario: what it may be, what it is if nothing is said, what it means
+    Settings,
     /// Built-in back ends: engines and hosted models, with their figures and sources
     Profiles,
 }
 
 impl List {
     pub(super) fn run(&self) -> Result<u8, Failure> {
+        let prefix = self.prefix.as_deref();
         let text = match self.what {
+            What::Settings => settings(prefix.unwrap_or(""))?,
+            _ if prefix.is_some() => {
+                let failure = Failure::new(Kind::Usage, "only settings are listed by a prefix");
+                return Err(failure.hint("write for instance `plimsoll list settings balancer`"));
+            }
             What::Scenarios => scenarios(),
             What::Strategies => strategies(),
             What::Faults => faults(),
@@ -94,6 +105,21 @@ fn faults() -> String {
         }
     }
     text
+}
+
+fn settings(prefix: &str) -> Result<String, Failure> {
+    let mut text = String::new();
+    for Row { path, kind, usual, about } in keys::rows() {
+        if path.starts_with(prefix) {
+            let _ = writeln!(text, "{path}\n    {about}\n    may be       {kind}");
+            let _ = writeln!(text, "    if not said  {usual}");
+        }
+    }
+    if text.is_empty() {
+        let failure = Failure::new(Kind::Usage, format!("no setting begins with `{prefix}`"));
+        return Err(failure.hint("all settings: plimsoll list settings"));
+    }
+    Ok(text)
 }
 
 const FAULTS_HEAD: &str = "\

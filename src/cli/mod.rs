@@ -26,6 +26,7 @@ pub mod reference;
 mod replay;
 mod result;
 mod run;
+mod schema;
 #[cfg(feature = "live")]
 mod serve;
 mod traffic;
@@ -89,6 +90,8 @@ enum Command {
     List(list::List),
     /// Print a built-in scenario
     Show(list::Show),
+    /// Print what files may say, for editors
+    Schema(schema::Schema),
     /// Random fleets, strategies, settings, traffic and faults; every invariant after every event
     Chaos(chaos::Chaos),
     /// Work with journals of runs
@@ -202,6 +205,7 @@ impl Command {
             Command::Check(check) => check.run(),
             Command::List(list) => list.run(),
             Command::Show(show) => show.run(),
+            Command::Schema(schema) => schema.run(),
             Command::Chaos(chaos) => chaos.run(),
             Command::Journal(journal) => journal.run(),
             Command::Reference(reference) => reference.run(),

@@ -26,6 +26,7 @@ const fn named(name: &'static str, write: fn() -> String) -> Page {
 /// Every page, in the order of the book.
 pub const PAGES: &[Page] = &[
     named("commands", commands),
+    named("scenario", reference::scenario_keys::scenario_keys),
     named("strategies", reference::strategies::strategies),
     named("faults", reference::faults::faults),
     named("metrics", reference::metrics::metrics),

@@ -1,8 +1,10 @@
 //! Who may come in and who is served first: the order of `queue`, `tenants`, `[[tenant]]`.
 
-use super::pool::{self, PRICE_MAX};
+use super::keys::{Key, KeyKind, SPAN, Section, Usual, above_zero, key, need, one, section, upto};
+use super::node::{self, PRICE_MAX};
 use super::problem::Place;
-use super::value::{Field, Table, Walk};
+use super::table::Table;
+use super::value::{Field, Walk};
 use crate::balance::{
     Admission, Limits, MIN_SHARE_MAX, Order, Priority, TenantLimits, Tenants, Waiting,
 };
@@ -27,7 +29,98 @@ pub(super) const TENANTS_MAX: usize = 10_000;
 /// Weights of tenants go so far.
 pub const TENANT_WEIGHT_MAX: u64 = 1_000_000;
 
-const ORDERS: &[&str] = &["fifo", "edf", "shortest", "adaptive_lifo"];
+/// Orders by name.
+pub(super) const ORDER_WORDS: &[&str] = &["fifo", "edf", "shortest", "adaptive_lifo"];
+
+/// Orders with settings.
+pub(super) static ORDER: Section = Section {
+    keys: &[
+        one("fifo", KeyKind::Table(&FIFO), "first come, first served"),
+        one("edf", KeyKind::Table(&EDF), "the earliest deadline first"),
+        one(
+            "shortest",
+            KeyKind::Table(&SHORTEST),
+            "the shortest first, who waits long counts as shorter",
+        ),
+        one(
+            "adaptive_lifo",
+            KeyKind::Table(&ADAPTIVE_LIFO),
+            "first come, first served; last come while there is a backlog",
+        ),
+    ],
+    ..section("order", "")
+};
+
+static FIFO: Section = section("fifo", "");
+static EDF: Section = section("edf", "");
+
+static SHORTEST: Section = Section {
+    keys: &[key(
+        "ageing",
+        KeyKind::Whole(0, AGEING_MAX),
+        Usual::Whole(AGEING_DEFAULT as u64),
+        "tokens that a second of waiting is worth",
+    )],
+    ..section("shortest", "")
+};
+
+static ADAPTIVE_LIFO: Section = Section {
+    keys: &[key(
+        "after",
+        SPAN,
+        Usual::Span(LIFO_AFTER_DEFAULT),
+        "there is a backlog once somebody has waited for so long",
+    )],
+    ..section("adaptive_lifo", "")
+};
+
+pub(super) static BANDS: Section = Section {
+    keys: &[key(
+        "min_share",
+        upto(MIN_SHARE_MAX.value()),
+        Usual::Number(MIN_SHARE_DEFAULT),
+        "the share of the served that each priority is owed",
+    )],
+    ..section("bands", "")
+};
+
+/// What each tenant may take.
+pub(super) static TENANTS: Section = Section {
+    keys: &[node::CONCURRENCY, node::REQUESTS_PER_MINUTE, node::TOKENS_PER_MINUTE, BUDGET_PER_DAY],
+    ..section("tenants", "")
+};
+
+/// What some tenants may take.
+pub(super) static TENANT: Section = Section {
+    keys: &[
+        need(
+            "tenant",
+            KeyKind::OneOrMore(&TENANT_NUMBER, TENANTS_MAX),
+            "the numbers of the tenants",
+        ),
+        key(
+            "weight",
+            KeyKind::Whole(1, TENANT_WEIGHT_MAX),
+            Usual::Whole(1),
+            "of what is shared fairly, so many times as much",
+        ),
+        node::CONCURRENCY,
+        node::REQUESTS_PER_MINUTE,
+        node::TOKENS_PER_MINUTE,
+        BUDGET_PER_DAY,
+    ],
+    ..section("tenant", "`[[tenant]]`")
+};
+
+/// A tenant by its number.
+pub(super) const TENANT_NUMBER: KeyKind = KeyKind::Whole(0, u32::MAX as u64);
+
+const BUDGET_PER_DAY: Key = key(
+    "budget_per_day",
+    above_zero(PRICE_MAX),
+    Usual::Unsaid("no limit"),
+    "dollars that may be spent in a day",
+);
 
 /// What `queue` says beside its size.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,17 +136,14 @@ pub(super) fn waiting(walk: &mut Walk, table: &mut Table<'_>) -> Said {
     let bands_field = table.take("bands");
     let bands = bands_field.and_then(|field| bands(walk, field));
     let fair = table.take("fair").and_then(|field| fair(walk, field)).unwrap_or_default();
-    let early = table.take("early_rejection").and_then(|field| walk.truth(field));
-    let early_rejection = early.unwrap_or_default();
+    let early_rejection = table.truth(walk, "early_rejection").unwrap_or_default();
     let waiting = Waiting { order, bands, fair, early_rejection };
     Said { waiting, bands: bands_field.is_some() }
 }
 
 /// `"tokens"`, or `"none"`.
 fn fair(walk: &mut Walk, field: Field<'_>) -> Option<bool> {
-    let text = walk.text(field)?;
-    let known = walk.known(field.place(), "measure of fairness", text, &["tokens", "none"], &[]);
-    known.map(|word| word == "tokens")
+    walk.one_of(field, "measure of fairness").map(|word| word == "tokens")
 }
 
 /// `"edf"`, or with a setting `{ shortest = { ageing = 50 } }`.
@@ -65,36 +155,27 @@ fn order(walk: &mut Walk, field: Field<'_>) -> Option<Order> {
         _ => Order::Fifo,
     };
     if !field.is_table() {
-        let text = walk.text(field)?;
-        return walk.known(field.place(), "queue order", text, ORDERS, &[]).map(usual);
+        return walk.one_of(field, "queue order").map(usual);
     }
-    let (name, inner) = walk.variant(field, "queue order", ORDERS, &[])?;
-    let mut table = walk.table(inner, &format!("`{name}`"))?;
+    let (name, inner) = walk.variant(field)?;
+    let mut table = walk.table(inner)?;
     let order = match usual(name) {
-        Order::Shortest { ageing } => {
-            let said = table.take("ageing").map(|field| walk.count(field, 0..=AGEING_MAX));
-            Order::Shortest { ageing: said.map_or(Some(ageing), |s| s.map(|s| s as u32))? }
-        }
-        Order::AdaptiveLifo { after } => {
-            let said = table.take("after").map(|field| walk.span(field, Span::ZERO..=Span::MAX));
-            Order::AdaptiveLifo { after: said.unwrap_or(Some(after))? }
-        }
+        Order::Shortest { .. } => Order::Shortest { ageing: table.count(walk, "ageing")? as u32 },
+        Order::AdaptiveLifo { .. } => Order::AdaptiveLifo { after: table.span(walk, "after")? },
         other => other,
     };
-    table.finish(walk, &[]);
+    table.finish(walk);
     Some(order)
 }
 
 /// `{ min_share = 0.05 }`, or `"none"`.
 fn bands(walk: &mut Walk, field: Field<'_>) -> Option<Ratio> {
-    if field.is_word("none") {
+    if field.is_none() {
         return None;
     }
-    let mut table = walk.table(field, "`bands`")?;
-    let share = table.take("min_share");
-    let share =
-        share.map_or(Some(MIN_SHARE_DEFAULT), |field| walk.upto(field, MIN_SHARE_MAX.value()));
-    table.finish(walk, &[]);
+    let mut table = walk.table(field)?;
+    let share = table.number(walk, "min_share");
+    table.finish(walk);
     share.map(Ratio::from_f64)
 }
 
@@ -109,16 +190,16 @@ pub(super) fn default_bands(said: &mut Said, priorities: impl Iterator<Item = Pr
 
 /// `tenants = { concurrency = 8, tokens_per_minute = 100_000, budget_per_day = 5.0 }`: each.
 pub(super) fn each(walk: &mut Walk, field: Field<'_>) -> Option<TenantLimits> {
-    let mut table = walk.table(field, "`tenants`")?;
+    let mut table = walk.table(field)?;
     let each = limits(walk, &mut table, TenantLimits::default());
-    table.finish(walk, &[]);
+    table.finish(walk);
     Some(each)
 }
 
 fn limits(walk: &mut Walk, table: &mut Table<'_>, usual: TenantLimits) -> TenantLimits {
     let Limits { concurrency, requests_per_minute, tokens_per_minute } =
-        pool::limits_in(walk, table);
-    let budget = table.take("budget_per_day").and_then(|field| walk.above_zero(field, PRICE_MAX));
+        node::limits_in(walk, table);
+    let budget = table.number(walk, "budget_per_day");
     // A micro-dollar is the least.
     let budget = budget.map(|dollars| ((dollars * 1e6).round() as u64).max(1));
     TenantLimits {
@@ -135,15 +216,14 @@ fn limits(walk: &mut Walk, table: &mut Table<'_>, usual: TenantLimits) -> Tenant
 /// The `[[tenant]]` tables: what these tenants may take that others may not.
 pub(super) fn named(walk: &mut Walk, field: Option<Field<'_>>, each: TenantLimits) -> Tenants {
     let mut named: Vec<(TenantId, TenantLimits)> = Vec::new();
-    for mut table in walk.tables(field, "tenant", TENANTS_MAX) {
+    for mut table in walk.tables(field) {
         let numbers = table.need(walk, "tenant");
-        let numbers = numbers.map(|field| walk.one_or_more(field, TENANTS_MAX)).unwrap_or_default();
-        let weight =
-            table.take("weight").and_then(|field| walk.count(field, 1..=TENANT_WEIGHT_MAX));
+        let numbers = numbers.map(|field| walk.one_or_more(field)).unwrap_or_default();
+        let weight = table.take("weight").and_then(|field| walk.count(field));
         let mut own = limits(walk, &mut table, each);
         own.weight = weight.map_or(own.weight, |weight| weight as u32);
         for field in numbers {
-            let Some(number) = walk.count(field, 0..=u64::from(u32::MAX)) else {
+            let Some(number) = walk.count(field) else {
                 continue;
             };
             let tenant = TenantId(number as u32);
@@ -153,7 +233,7 @@ pub(super) fn named(walk: &mut Walk, field: Option<Field<'_>>, each: TenantLimit
                 named.push((tenant, own));
             }
         }
-        table.finish(walk, &[]);
+        table.finish(walk);
     }
     named.sort_by_key(|(tenant, _)| *tenant);
     Tenants { each, named }

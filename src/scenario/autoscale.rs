@@ -1,7 +1,10 @@
 //! `autoscale = { ... }` of a group of nodes and `batch = { ... }` of a pool.
 
-use super::dist::{Unit, read_or_zero};
+use super::dist::{DURATIONS, read_or_zero};
 use super::document::Kind;
+use super::keys::{
+    KeyKind, POSITIVE_SPAN, SHARE, SPAN, Section, Usual, above_zero, key, need, one, section,
+};
 use super::pool::NODES_MAX;
 use super::value::{Field, Walk, digits};
 use crate::balance::{BatchSpec, ScaleSpec, Target};
@@ -32,7 +35,99 @@ pub const STEPS_DEFAULT: (Ratio, Ratio) = (Ratio::ONE, Ratio(250_000));
 /// How near to its target a load may be without consequence, if the group does not say.
 pub const TOLERANCE_DEFAULT: Ratio = Ratio(100_000);
 
-const TARGETS: &[&str] = &["tokens_in_flight", "in_flight", "queue", "ttft"];
+/// `autoscale` of a group of nodes.
+pub(super) static AUTOSCALE: Section = Section {
+    keys: &[
+        key(
+            "min",
+            KeyKind::Whole(0, NODES_MAX as u64),
+            Usual::Whole(1),
+            "the group never has fewer nodes",
+        ),
+        need("max", KeyKind::Whole(1, NODES_MAX as u64), "the group never has more nodes"),
+        need("target", KeyKind::Variant(&TARGETS, "target"), "what each node is to have"),
+        key(
+            "cold_start",
+            COLD_START,
+            Usual::Span(COLD_START_DEFAULT),
+            "how long a node takes to start",
+        ),
+        key(
+            "every",
+            POSITIVE_SPAN,
+            Usual::Span(EVERY_DEFAULT),
+            "time between two looks at the group",
+        ),
+        key(
+            "down_after",
+            SPAN,
+            Usual::Span(DOWN_AFTER_DEFAULT),
+            "the group shrinks when fewer nodes have been enough for so long",
+        ),
+        key(
+            "up_max",
+            above_zero(UP_MAX),
+            Usual::Number(STEPS_DEFAULT.0.value()),
+            "a step adds at most this share of the group",
+        ),
+        key(
+            "down_max",
+            above_zero(1.0),
+            Usual::Number(STEPS_DEFAULT.1.value()),
+            "a step takes away at most this share of the group",
+        ),
+        key(
+            "tolerance",
+            SHARE,
+            Usual::Number(TOLERANCE_DEFAULT.value()),
+            "a load this near to its target changes nothing",
+        ),
+    ],
+    later: &["schedule", "forecast"],
+    ..section("autoscale", "")
+};
+
+static TARGETS: Section = Section {
+    keys: &[
+        one("tokens_in_flight", KeyKind::Whole(1, TARGET_MAX), "tokens that are worked on or wait"),
+        one("in_flight", KeyKind::Whole(1, u32::MAX as u64), "requests that are worked on or wait"),
+        one("queue", KeyKind::Whole(1, u32::MAX as u64), "requests that wait"),
+        one("ttft", POSITIVE_SPAN, "the predicted time to the first token"),
+    ],
+    later: &["kv_used", "slo_attainment"],
+    ..section("scale_target", "")
+};
+
+const COLD_START: KeyKind =
+    KeyKind::Any(&[SPAN, KeyKind::Variant(&DURATIONS, "distribution"), KeyKind::Table(&LOADED)]);
+
+static LOADED: Section = Section {
+    keys: &[need("load", KeyKind::Table(&LOAD), "what has to be loaded")],
+    ..section("cold_start", "")
+};
+
+static LOAD: Section = Section {
+    keys: &[
+        need("weights_gb", above_zero(1e6), "size of the model"),
+        need("gb_per_s", above_zero(1e6), "speed at which it is loaded"),
+        key("warm_up", SPAN, Usual::Span(Span::ZERO), "what comes after that"),
+    ],
+    ..section("load", "")
+};
+
+/// `batch` of a pool.
+pub(super) static BATCH: Section = Section {
+    keys: &[
+        need("size", KeyKind::Whole(1, BATCH_MAX), "requests that are sent together at most"),
+        key(
+            "window",
+            POSITIVE_SPAN,
+            Usual::Unsaid("needed unless `size` is 1"),
+            "the first of them waits at most so long",
+        ),
+    ],
+    ..section("batch", "")
+};
 
 /// A group that grows and shrinks, without its nodes.
 #[derive(Clone, Debug)]
@@ -61,34 +156,23 @@ pub(super) fn read(
     field: Field<'_>,
     count: Option<(Field<'_>, u64)>,
 ) -> Option<Autoscale> {
-    let mut table = walk.table(field, "`autoscale`")?;
-    let min_field = table.take("min");
-    let min = min_field.map_or(Some(1), |field| walk.count(field, 0..=NODES_MAX as u64));
-    let max = table.need(walk, "max").and_then(|field| walk.count(field, 1..=NODES_MAX as u64));
+    let mut table = walk.table(field)?;
+    let (min, max) = (table.count(walk, "min"), table.count(walk, "max"));
+    let min_place = table.value_place(&["min"]);
     let target = table.need(walk, "target").and_then(|field| target(walk, field));
     let cold_start = table.take("cold_start").map_or_else(
         || Dist::constant(COLD_START_DEFAULT.seconds()).ok(),
         |field| cold_start(walk, field),
     );
-    let every = table.take("every").map_or(Some(EVERY_DEFAULT), |field| walk.positive_span(field));
-    let down_after = table
-        .take("down_after")
-        .map_or(Some(DOWN_AFTER_DEFAULT), |field| walk.span(field, Span::ZERO..=Span::MAX));
-    let up_max = table
-        .take("up_max")
-        .map_or(Some(STEPS_DEFAULT.0), |field| walk.above_zero(field, UP_MAX).map(Ratio::from_f64));
-    let down_max = table
-        .take("down_max")
-        .map_or(Some(STEPS_DEFAULT.1), |field| walk.above_zero(field, 1.0).map(Ratio::from_f64));
-    let tolerance = table
-        .take("tolerance")
-        .map_or(Some(TOLERANCE_DEFAULT), |field| walk.upto(field, 1.0).map(Ratio::from_f64));
-    table.finish(walk, &["schedule", "forecast"]);
+    let every = table.span(walk, "every");
+    let down_after = table.span(walk, "down_after");
+    let mut step = |key| table.number(walk, key).map(Ratio::from_f64);
+    let (up_max, down_max, tolerance) = (step("up_max"), step("down_max"), step("tolerance"));
+    table.finish(walk);
     let (min, max) = (min?, max?);
     if min > max {
-        let place = min_field.map_or(field, |field| field).place();
         let message = format!("`min` ({}) must not be above `max` ({})", digits(min), digits(max));
-        walk.problem(place, message).label("more than there may be");
+        walk.problem(min_place, message).label("more than there may be");
         return None;
     }
     if let Some((field, count)) = count.filter(|(_, count)| !(min..=max).contains(count)) {
@@ -119,15 +203,14 @@ pub(super) fn read(
 }
 
 fn target(walk: &mut Walk, field: Field<'_>) -> Option<Target> {
-    let (name, inner) = walk.variant(field, "target", TARGETS, &["kv_used", "slo_attainment"])?;
-    let mut requests = |target: fn(u32) -> Target| {
-        walk.count(inner, 1..=u64::from(u32::MAX)).map(|count| target(count as u32))
-    };
+    let (name, inner) = walk.variant(field)?;
+    let mut requests =
+        |target: fn(u32) -> Target| walk.count(inner).map(|count| target(count as u32));
     match name {
         "in_flight" => requests(Target::InFlight),
         "queue" => requests(Target::Queue),
-        "ttft" => walk.positive_span(inner).map(Target::Ttft),
-        _ => walk.count(inner, 1..=TARGET_MAX).map(|tokens| Target::TokensInFlight(Tokens(tokens))),
+        "ttft" => walk.span(inner).map(Target::Ttft),
+        _ => walk.count(inner).map(|tokens| Target::TokensInFlight(Tokens(tokens))),
     }
 }
 
@@ -138,29 +221,27 @@ fn cold_start(walk: &mut Walk, field: Field<'_>) -> Option<Dist> {
         _ => false,
     };
     if !load {
-        return read_or_zero(walk, field, Unit::Time);
+        return read_or_zero(walk, field);
     }
-    let (_, inner) = walk.variant(field, "cold start", &["load"], &[])?;
-    let mut table = walk.table(inner, "`load`")?;
-    let mut number =
-        |walk: &mut Walk, key| table.need(walk, key).and_then(|field| walk.above_zero(field, 1e6));
-    let (weights, speed) = (number(walk, "weights_gb"), number(walk, "gb_per_s"));
-    let warm_up = table
-        .take("warm_up")
-        .map_or(Some(Span::ZERO), |field| walk.span(field, Span::ZERO..=Span::MAX));
-    table.finish(walk, &[]);
+    let mut outer = walk.table(field)?;
+    let inner = outer.need(walk, "load");
+    outer.finish(walk);
+    let mut table = walk.table(inner?)?;
+    let (weights, speed) = (table.number(walk, "weights_gb"), table.number(walk, "gb_per_s"));
+    let warm_up = table.span(walk, "warm_up");
+    table.finish(walk);
     Dist::constant(weights? / speed? + warm_up?.seconds()).ok()
 }
 
 /// Reads a pool's `batch`.
 pub(super) fn batch(walk: &mut Walk, field: Field<'_>) -> Option<BatchSpec> {
-    let mut table = walk.table(field, "`batch`")?;
-    let size = table.need(walk, "size").and_then(|field| walk.count(field, 1..=BATCH_MAX));
+    let mut table = walk.table(field)?;
+    let size = table.count(walk, "size");
     // A batch of one is sent at once.
     let window = match (table.has("window"), size) {
         (false, Some(1)) => Some(Span(1)),
-        _ => table.need(walk, "window").and_then(|field| walk.positive_span(field)),
+        _ => table.need(walk, "window").and_then(|field| walk.span(field)),
     };
-    table.finish(walk, &[]);
+    table.finish(walk);
     Some(BatchSpec { size: size? as u32, window: window? })
 }

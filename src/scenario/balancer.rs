@@ -1,10 +1,14 @@
-//! `[balancer]`: retries, timeouts, health, the waiting room, and how many balancers there are.
+//! `[balancer]`: retries, timeouts, the waiting room, and how many balancers there are.
 
-use super::value::{Field, Table, Walk};
-use super::{admission, hedge, overload};
+use super::keys::{
+    KeyKind, LABEL, NONE, SHARE, SPAN, SPAN_OR_NONE, Section, Usual, key, need, section,
+};
+use super::table::Table;
+use super::value::{Field, Walk};
+use super::{admission, health, hedge, overload};
 use crate::balance::{
-    ATTEMPTS_MAX, DegradeSpec, Generate, HealthSettings, HedgeSpec, Queue, RecoverySettings,
-    ReportFreshness, Retry, ShedSpec, Tenants, Timeouts, WINDOW_MAX,
+    ATTEMPTS_MAX, DegradeSpec, HealthSettings, HedgeSpec, Queue, ReportFreshness, Retry, ShedSpec,
+    Tenants, Timeouts,
 };
 use crate::sim::{Exchange, INSTANCES_MAX, Instances};
 use crate::unit::{Ratio, Span};
@@ -12,21 +16,11 @@ use crate::unit::{Ratio, Span};
 /// At most so many requests may wait.
 pub const QUEUE_MAX: u64 = 100_000_000;
 
-/// Counters of health checks go so far.
-pub const TIMES_MAX: u64 = 1_000_000;
-
 /// The connect timeout, if none is given.
 pub const CONNECT_DEFAULT: Span = Span::from_secs(2);
 
 /// Nothing is told more often than this.
 pub const EVERY_MIN: Span = Span::from_millis(1);
-
-/// How often a node is asked for a token, and how long it may take, if nothing is said.
-const GENERATE_EVERY: Span = Span::from_secs(30);
-const GENERATE_TIMEOUT: Span = Span::from_secs(10);
-
-/// Slow is at most so many times the median.
-const SLOW_MAX: f64 = 1_000.0;
 
 /// What balancers tell each other takes so long, if nothing is said.
 const SHARE_DELAY: Span = Span::from_millis(5);
@@ -36,6 +30,223 @@ const REPORT_DELAY: Span = Span::from_millis(20);
 
 /// What is told at an interval counts for so many intervals after it has come.
 const FRESH_TIMES: u64 = 3;
+
+/// `[balancer]`.
+pub(super) static BALANCER: Section = Section {
+    keys: &[
+        key("region", LABEL, Usual::Unsaid("not said"), "the region the balancer is in"),
+        key(
+            "retry",
+            KeyKind::Table(&RETRY),
+            Usual::Unsaid("every default"),
+            "attempts after one that failed",
+        ),
+        key(
+            "timeouts",
+            KeyKind::Table(&TIMEOUTS),
+            Usual::Unsaid("every default"),
+            "after which time an attempt or a request ends",
+        ),
+        key(
+            "health",
+            KeyKind::Table(&health::HEALTH),
+            Usual::Unsaid("every default"),
+            "who is looked after, taken out and let in again",
+        ),
+        key(
+            "queue",
+            KeyKind::Table(&QUEUE),
+            Usual::Unsaid("every default"),
+            "who waits, how long and in which order",
+        ),
+        key(
+            "tenants",
+            KeyKind::Table(&admission::TENANTS),
+            Usual::Unsaid("no limits"),
+            "what each tenant may take",
+        ),
+        key(
+            "quotas",
+            KeyKind::Truth,
+            Usual::Truth(true),
+            "whether the limits a minute of nodes are kept before they refuse",
+        ),
+        key(
+            "instances",
+            KeyKind::Whole(1, INSTANCES_MAX),
+            Usual::Whole(1),
+            "balancers that share the traffic, in a simulation",
+        ),
+        key(
+            "share",
+            KeyKind::Table(&SHARE_LOAD),
+            Usual::Unsaid("each knows its own load only"),
+            "balancers tell each other what they have in flight",
+        ),
+        key(
+            "reports",
+            KeyKind::Table(&REPORTS),
+            Usual::Unsaid("nodes say nothing"),
+            "nodes say what they run and what waits there",
+        ),
+        key(
+            "hedge",
+            KeyKind::Any(&[KeyKind::Table(&hedge::HEDGE), NONE]),
+            Usual::Word("none"),
+            "second attempts beside late ones",
+        ),
+        key(
+            "shed",
+            KeyKind::Any(&[KeyKind::Table(&overload::SHED), NONE]),
+            Usual::Word("none"),
+            "who is turned away at which saturation",
+        ),
+        key(
+            "degrade",
+            KeyKind::Any(&[KeyKind::Table(&overload::DEGRADE), NONE]),
+            Usual::Word("none"),
+            "what is given up at which saturation",
+        ),
+    ],
+    ..section("balancer", "`[balancer]`")
+};
+
+static RETRY: Section = Section {
+    keys: &[
+        key(
+            "attempts",
+            KeyKind::Whole(1, ATTEMPTS_MAX as u64),
+            Usual::Whole(3),
+            "attempts that a request may have, the first one too",
+        ),
+        key(
+            "budget",
+            SHARE,
+            Usual::Number(0.2),
+            "second tries are at most this share of the requests under way; three always are allowed",
+        ),
+        key(
+            "token_budget",
+            SHARE,
+            Usual::Unsaid("tokens are not counted"),
+            "the same share of their tokens",
+        ),
+        key(
+            "minimum_useful",
+            SPAN,
+            Usual::Span(Span::ZERO),
+            "no attempt begins with less time than this to the deadline",
+        ),
+        key(
+            "resume",
+            KeyKind::Truth,
+            Usual::Truth(false),
+            "a cut answer goes on elsewhere where it ended, in a simulation",
+        ),
+        key(
+            "clients",
+            KeyKind::Truth,
+            Usual::Truth(true),
+            "second tries of clients take from the budget too",
+        ),
+        key(
+            "backoff",
+            KeyKind::Table(&BACKOFF),
+            Usual::Unsaid("every default"),
+            "pauses before another attempt: random up to a bound that doubles",
+        ),
+    ],
+    ..section("retry", "")
+};
+
+static BACKOFF: Section = Section {
+    keys: &[
+        key("base", SPAN, Usual::Span(Span::from_millis(50)), "the bound of the first pause"),
+        key("cap", SPAN, Usual::Span(Span::from_secs(2)), "the bound grows no further"),
+    ],
+    ..section("backoff", "")
+};
+
+static TIMEOUTS: Section = Section {
+    keys: &[
+        key(
+            "first_token",
+            SPAN_OR_NONE,
+            Usual::Span(Span::from_secs(30)),
+            "an attempt ends if no token came for so long",
+        ),
+        key(
+            "total",
+            SPAN_OR_NONE,
+            Usual::Span(Span::from_secs(600)),
+            "a request ends after so long",
+        ),
+        key(
+            "inter_token",
+            SPAN_OR_NONE,
+            Usual::Word("none"),
+            "an attempt ends if no further token came for so long",
+        ),
+        key(
+            "connect",
+            SPAN_OR_NONE,
+            Usual::Span(CONNECT_DEFAULT),
+            "an attempt ends if no connection stood after so long",
+        ),
+    ],
+    ..section("timeouts", "")
+};
+
+static QUEUE: Section = Section {
+    keys: &[
+        key("max", KeyKind::Whole(0, QUEUE_MAX), Usual::Whole(1_000), "so many may wait at a time"),
+        key("max_wait", SPAN_OR_NONE, Usual::Span(Span::from_secs(10)), "nobody waits longer"),
+        key(
+            "order",
+            KeyKind::Any(&[
+                KeyKind::Word(admission::ORDER_WORDS),
+                KeyKind::Variant(&admission::ORDER, "queue order"),
+            ]),
+            Usual::Word("fifo"),
+            "who of those that wait comes first",
+        ),
+        key(
+            "bands",
+            KeyKind::Any(&[KeyKind::Table(&admission::BANDS), NONE]),
+            Usual::Unsaid("on if classes differ in priority"),
+            "higher priorities come first",
+        ),
+        key(
+            "fair",
+            KeyKind::Word(&["tokens", "none"]),
+            Usual::Word("none"),
+            "tenants get the same amount of this",
+        ),
+        key(
+            "early_rejection",
+            KeyKind::Truth,
+            Usual::Truth(false),
+            "who would wait in vain is turned away at once",
+        ),
+    ],
+    ..section("queue", "")
+};
+
+static SHARE_LOAD: Section = Section {
+    keys: &[
+        need("every", KeyKind::Span(EVERY_MIN, Span::MAX), "time between two messages"),
+        key("delay", SPAN, Usual::Span(SHARE_DELAY), "time that a message takes"),
+    ],
+    ..section("share", "")
+};
+
+static REPORTS: Section = Section {
+    keys: &[
+        need("every", KeyKind::Span(EVERY_MIN, Span::MAX), "time between two reports of a node"),
+        key("delay", SPAN, Usual::Span(REPORT_DELAY), "time that a report takes"),
+    ],
+    ..section("reports", "")
+};
 
 /// What `[balancer]` says.
 #[derive(Clone, Debug)]
@@ -94,7 +305,7 @@ impl Settings {
 }
 
 /// Puts what was read, if anything was, where it belongs.
-fn keep<T>(into: &mut T, read: Option<T>) {
+pub(super) fn keep<T>(into: &mut T, read: Option<T>) {
     if let Some(read) = read {
         *into = read;
     }
@@ -102,7 +313,7 @@ fn keep<T>(into: &mut T, read: Option<T>) {
 
 pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>) -> Settings {
     let mut settings = Settings::default();
-    let table = field.and_then(|field| walk.table(field, "`[balancer]`"));
+    let table = field.and_then(|field| walk.table(field));
     let Some(mut table) = table else {
         return settings;
     };
@@ -110,217 +321,79 @@ pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>) -> Settings {
     let _ = table.take("region");
     part(walk, &mut table, "retry", &mut settings, retry);
     part(walk, &mut table, "timeouts", &mut settings, timeouts);
-    part(walk, &mut table, "health", &mut settings.health, health);
+    part(walk, &mut table, "health", &mut settings.health, health::read);
     part(walk, &mut table, "queue", &mut settings, queue);
     let tenants = table.take("tenants").and_then(|field| admission::each(walk, field));
     keep(&mut settings.tenants.each, tenants);
-    keep(&mut settings.quotas, table.take("quotas").and_then(|field| walk.truth(field)));
+    keep(&mut settings.quotas, table.truth(walk, "quotas"));
     let instances = &mut settings.instances;
-    let count = table.take("instances").and_then(|field| walk.count(field, 1..=INSTANCES_MAX));
+    let count = table.count(walk, "instances");
     keep(&mut instances.count, count.map(|count| count as u32));
-    instances.share = exchange(walk, table.take("share"), SHARE_DELAY);
-    instances.reports = exchange(walk, table.take("reports"), REPORT_DELAY);
+    instances.share = exchange(walk, table.take("share"));
+    instances.reports = exchange(walk, table.take("reports"));
     settings.hedge = hedge::read(walk, table.take("hedge"));
     settings.shed = overload::shed(walk, table.take("shed"));
     settings.degrade = overload::degrade(walk, table.take("degrade"));
-    table.finish(walk, &[]);
+    table.finish(walk);
     settings
 }
 
 /// Reads `{ every = "200ms", delay = "5ms" }`.
-fn exchange(walk: &mut Walk, field: Option<Field<'_>>, delay: Span) -> Option<Exchange> {
-    let field = field?;
-    let mut table = walk.table(field, &format!("`{}`", field.name))?;
-    let every = table.need(walk, "every");
-    let every = every.and_then(|field| walk.span(field, EVERY_MIN..=Span::MAX));
-    let given = table.take("delay");
-    let delay = given.map_or(Some(delay), |field| walk.span(field, Span::ZERO..=Span::MAX));
-    table.finish(walk, &[]);
+fn exchange(walk: &mut Walk, field: Option<Field<'_>>) -> Option<Exchange> {
+    let mut table = walk.table(field?)?;
+    let (every, delay) = (table.span(walk, "every"), table.span(walk, "delay"));
+    table.finish(walk);
     Some(Exchange { every: every?, delay: delay? })
 }
 
 /// Reads a table inside a table.
-fn part<T>(
+pub(super) fn part<T>(
     walk: &mut Walk,
     table: &mut Table<'_>,
     key: &'static str,
     into: &mut T,
-    read: fn(&mut Walk, &mut Table<'_>, &mut T) -> &'static [&'static str],
+    read: fn(&mut Walk, &mut Table<'_>, &mut T),
 ) {
-    let inner = table.take(key).and_then(|field| walk.table(field, &format!("`{key}`")));
+    let inner = table.take(key).and_then(|field| walk.table(field));
     if let Some(mut inner) = inner {
-        let later = read(walk, &mut inner, into);
-        inner.finish(walk, later);
+        read(walk, &mut inner, into);
+        inner.finish(walk);
     }
 }
 
-fn retry(walk: &mut Walk, table: &mut Table<'_>, into: &mut Settings) -> &'static [&'static str] {
+fn retry(walk: &mut Walk, table: &mut Table<'_>, into: &mut Settings) {
     let retry = &mut into.retry;
-    let attempts = table.take("attempts").and_then(|f| walk.count(f, 1..=u64::from(ATTEMPTS_MAX)));
+    let attempts = table.count(walk, "attempts");
     keep(&mut retry.attempts, attempts.map(|attempts| attempts as u8));
-    let budget = table.take("budget").and_then(|field| walk.upto(field, 1.0));
-    keep(&mut retry.budget, budget.map(Ratio::from_f64));
-    let tokens = table.take("token_budget").and_then(|field| walk.upto(field, 1.0));
+    keep(&mut retry.budget, table.number(walk, "budget").map(Ratio::from_f64));
+    let tokens = table.number(walk, "token_budget");
     keep(&mut retry.token_budget, tokens.map(|share| Some(Ratio::from_f64(share))));
-    let least = table.take("minimum_useful");
-    let least = least.and_then(|field| walk.span(field, Span::ZERO..=Span::MAX));
-    keep(&mut retry.minimum_useful, least);
-    keep(&mut retry.resume, table.take("resume").and_then(|field| walk.truth(field)));
-    keep(&mut retry.clients, table.take("clients").and_then(|field| walk.truth(field)));
+    keep(&mut retry.minimum_useful, table.span(walk, "minimum_useful"));
+    keep(&mut retry.resume, table.truth(walk, "resume"));
+    keep(&mut retry.clients, table.truth(walk, "clients"));
     part(walk, table, "backoff", retry, backoff);
-    &[]
 }
 
-fn backoff(walk: &mut Walk, table: &mut Table<'_>, into: &mut Retry) -> &'static [&'static str] {
-    let base = table.take("base");
-    keep(&mut into.base, base.and_then(|field| walk.span(field, Span::ZERO..=Span::MAX)));
-    let cap = table.take("cap");
-    keep(&mut into.cap, cap.and_then(|field| walk.span(field, Span::ZERO..=Span::MAX)));
-    if let (Some(cap), true) = (cap.or(base), into.cap < into.base) {
+fn backoff(walk: &mut Walk, table: &mut Table<'_>, into: &mut Retry) {
+    keep(&mut into.base, table.span(walk, "base"));
+    keep(&mut into.cap, table.span(walk, "cap"));
+    if into.cap < into.base {
         let message = format!("`cap` ({}) must not be below `base` ({})", into.cap, into.base);
-        walk.problem(cap.place(), message);
+        walk.problem(table.value_place(&["cap", "base"]), message);
     }
-    &[]
 }
 
-fn timeouts(
-    walk: &mut Walk,
-    table: &mut Table<'_>,
-    into: &mut Settings,
-) -> &'static [&'static str] {
-    let mut read = |key| table.take(key).and_then(|field| walk.span_or_none(field));
+fn timeouts(walk: &mut Walk, table: &mut Table<'_>, into: &mut Settings) {
+    let mut read = |key| table.span_or_none(walk, key);
     keep(&mut into.timeouts.first_token, read("first_token"));
     keep(&mut into.timeouts.total, read("total"));
     keep(&mut into.inter_token, read("inter_token"));
     let connect = read("connect");
     keep(&mut into.connect, connect.map(|connect| connect.unwrap_or(Span::MAX)));
-    &[]
 }
 
-/// Reads the `health` of a pool: what it says goes before what all pools have, word by word.
-pub(super) fn health_of_pool(
-    walk: &mut Walk,
-    table: &mut Table<'_>,
-    of_all: &HealthSettings,
-) -> Option<Box<HealthSettings>> {
-    let mut own = *of_all;
-    part(walk, table, "health", &mut own, health);
-    (own != *of_all).then(|| Box::new(own))
-}
-
-fn health(
-    walk: &mut Walk,
-    table: &mut Table<'_>,
-    into: &mut HealthSettings,
-) -> &'static [&'static str] {
-    part(walk, table, "probe", into, probe);
-    part(walk, table, "eject", into, eject);
-    part(walk, table, "generate", &mut into.guard, generate);
-    part(walk, table, "outlier", &mut into.guard, outlier);
-    let guard = &mut into.guard;
-    let mut span = |key| table.take(key).and_then(|field| walk.span_or_none(field));
-    keep(&mut guard.slow_start, span("slow_start"));
-    keep(&mut guard.credential, span("credential"));
-    keep(&mut guard.half_open, table.take("half_open").and_then(|field| walk.truth(field)));
-    keep(&mut guard.silence, table.take("silence").and_then(|field| walk.truth(field)));
-    if let Some(probation) = times(walk, table.take("probation")) {
-        guard.probation = Some(probation);
-    }
-    if let Some(panic) = table.take("panic").and_then(|field| walk.upto(field, 1.0)) {
-        guard.panic = Some(Ratio::from_f64(panic)).filter(|panic| *panic > Ratio::ZERO);
-    }
-    &["breaker"]
-}
-
-fn generate(
-    walk: &mut Walk,
-    table: &mut Table<'_>,
-    into: &mut RecoverySettings,
-) -> &'static [&'static str] {
-    let usual = Generate { every: GENERATE_EVERY, timeout: GENERATE_TIMEOUT };
-    let mut generate = into.generate.unwrap_or(usual);
-    let mut read = |key| table.take(key).and_then(|field| walk.positive_span(field));
-    keep(&mut generate.every, read("every"));
-    keep(&mut generate.timeout, read("timeout"));
-    into.generate = Some(generate);
-    &[]
-}
-
-fn outlier(
-    walk: &mut Walk,
-    table: &mut Table<'_>,
-    into: &mut RecoverySettings,
-) -> &'static [&'static str] {
-    let mut outlier = into.outlier.unwrap_or_default();
-    let window = table.take("window");
-    let most = u64::from(WINDOW_MAX);
-    keep(&mut outlier.window, window.and_then(|f| walk.count(f, 1..=most)).map(|n| n as u32));
-    let volume = table.take("volume");
-    keep(&mut outlier.volume, volume.and_then(|f| walk.count(f, 1..=most)).map(|n| n as u32));
-    if let (Some(field), true) = (volume.or(window), outlier.volume > outlier.window) {
-        let (volume, window) = (outlier.volume, outlier.window);
-        let message = format!("`volume` ({volume}) must not be above `window` ({window})");
-        walk.problem(field.place(), message).label("no node would ever be judged");
-    }
-    let mut share = |key| table.take(key).and_then(|field| walk.upto(field, 1.0));
-    keep(&mut outlier.margin, share("margin").map(Ratio::from_f64));
-    keep(&mut outlier.failures, share("failures").map(Ratio::from_f64));
-    if let Some(field) = table.take("slow") {
-        let times = walk.number(field);
-        match times.filter(|times| (1.0..=SLOW_MAX).contains(times)) {
-            Some(times) => outlier.slow = Some(Ratio((times * 1e6).round() as u32)),
-            None => drop(walk.must_be(field, "a number from 1 to 1_000")),
-        }
-    }
-    into.outlier = Some(outlier);
-    &[]
-}
-
-fn times(walk: &mut Walk, field: Option<Field<'_>>) -> Option<u32> {
-    walk.count(field?, 1..=TIMES_MAX).map(|times| times as u32)
-}
-
-fn probe(
-    walk: &mut Walk,
-    table: &mut Table<'_>,
-    into: &mut HealthSettings,
-) -> &'static [&'static str] {
-    let every = table.take("every").and_then(|field| walk.span_or_none(field));
-    keep(&mut into.probe_every, every);
-    let timeout = table.take("timeout").and_then(|field| walk.positive_span(field));
-    keep(&mut into.probe_timeout, timeout);
-    keep(&mut into.fall, times(walk, table.take("fall")));
-    keep(&mut into.rise, times(walk, table.take("rise")));
-    &[]
-}
-
-fn eject(
-    walk: &mut Walk,
-    table: &mut Table<'_>,
-    into: &mut HealthSettings,
-) -> &'static [&'static str] {
-    keep(&mut into.consecutive, times(walk, table.take("consecutive")));
-    let base = table.take("base");
-    keep(&mut into.eject_base, base.and_then(|field| walk.positive_span(field)));
-    let cap = table.take("cap");
-    keep(&mut into.eject_cap, cap.and_then(|field| walk.positive_span(field)));
-    if let (Some(cap), true) = (cap.or(base), into.eject_cap < into.eject_base) {
-        let (cap_is, base_is) = (into.eject_cap, into.eject_base);
-        let message = format!("`cap` ({cap_is}) must not be below `base` ({base_is})");
-        walk.problem(cap.place(), message);
-    }
-    let share = table.take("max_share").and_then(|field| walk.upto(field, 1.0));
-    keep(&mut into.max_share, share.map(Ratio::from_f64));
-    let jitter = table.take("jitter").and_then(|field| walk.upto(field, 1.0));
-    keep(&mut into.eject_jitter, jitter.map(Ratio::from_f64));
-    &[]
-}
-
-fn queue(walk: &mut Walk, table: &mut Table<'_>, into: &mut Settings) -> &'static [&'static str] {
-    let max = table.take("max").and_then(|field| walk.count(field, 0..=QUEUE_MAX));
-    keep(&mut into.queue.max, max.map(|max| max as u32));
-    let max_wait = table.take("max_wait").and_then(|field| walk.span_or_none(field));
-    keep(&mut into.queue.max_wait, max_wait);
+fn queue(walk: &mut Walk, table: &mut Table<'_>, into: &mut Settings) {
+    keep(&mut into.queue.max, table.count(walk, "max").map(|max| max as u32));
+    keep(&mut into.queue.max_wait, table.span_or_none(walk, "max_wait"));
     into.said = admission::waiting(walk, table);
-    &[]
 }

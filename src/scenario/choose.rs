@@ -1,5 +1,6 @@
 //! `choose = { ... }` of a route: how one of its pools is chosen, pools being models.
 
+use super::keys::{KeyKind, SHARE, Section, Usual, above_zero, key, need, one, section};
 use super::quality::known_scorer;
 use super::value::{Field, Walk};
 use crate::balance::{CHOICES_MAX, ModelRule, SCORES_MAX};
@@ -24,7 +25,73 @@ pub const MEMORY_MAX: u32 = 1_000_000;
 /// A good answer is worth at most so many dollars.
 pub const WORTH_MAX: f64 = 1e6;
 
-const KINDS: &[&str] = &["complexity", "cascade", "bandit"];
+/// How a route chooses among its pools.
+pub(super) const CHOOSE: KeyKind =
+    KeyKind::Any(&[KeyKind::Word(&["cascade"]), KeyKind::Variant(&WAYS, "way to choose")]);
+
+static WAYS: Section = Section {
+    keys: &[
+        one(
+            "complexity",
+            KeyKind::Table(&COMPLEXITY),
+            "the hardest requests go to the second of two pools, the stronger one",
+        ),
+        one(
+            "cascade",
+            KeyKind::Table(&CASCADE),
+            "the next pool is asked if an answer is not good enough",
+        ),
+        one(
+            "bandit",
+            KeyKind::Table(&BANDIT),
+            "by what feedback says of answers, and what they cost",
+        ),
+    ],
+    later: &["rules"],
+    ..section("choose", "")
+};
+
+static COMPLEXITY: Section = Section {
+    keys: &[
+        need("strong_share", SHARE, "the share of the requests that is hard"),
+        key(
+            "window",
+            KeyKind::Whole(1, SCORES_MAX as u64),
+            Usual::Whole(WINDOW_DEFAULT as u64),
+            "what is hard is found out of so many of the last requests",
+        ),
+    ],
+    ..section("complexity", "")
+};
+
+static CASCADE: Section = Section {
+    keys: &[key(
+        "accept",
+        SHARE,
+        Usual::Number(ACCEPT_DEFAULT.value()),
+        "an answer with this score is good enough",
+    )],
+    ..section("cascade", "")
+};
+
+static BANDIT: Section = Section {
+    keys: &[
+        need("worth", above_zero(WORTH_MAX), "dollars that a good answer is worth"),
+        key(
+            "prior",
+            KeyKind::Whole(1, MEMORY_MAX as u64),
+            Usual::Whole(PRIOR_DEFAULT as u64),
+            "observations that the first belief counts for",
+        ),
+        key(
+            "memory",
+            KeyKind::Whole(2, MEMORY_MAX as u64),
+            Usual::Whole(MEMORY_DEFAULT as u64),
+            "observations of a class that are remembered",
+        ),
+    ],
+    ..section("bandit", "")
+};
 
 /// Reads how a route with so many pools chooses.
 pub(super) fn read(
@@ -36,41 +103,35 @@ pub(super) fn read(
     if field.is_word("cascade") {
         return checked(walk, field, pools, quality, ModelRule::Cascade { accept: ACCEPT_DEFAULT });
     }
-    let (name, inner) = walk.variant(field, "way to choose", KINDS, &["rules"])?;
-    let mut table = walk.table(inner, &format!("`{name}`"))?;
+    let (name, inner) = walk.variant(field)?;
+    let mut table = walk.table(inner)?;
     let choose = match name {
         "complexity" => {
-            let share = table.need(walk, "strong_share").and_then(|field| walk.upto(field, 1.0));
-            let window = table.take("window").and_then(|field| {
-                walk.count(field, 1..=u64::from(SCORES_MAX)).map(|window| window as u32)
-            });
-            share.map(|share| ModelRule::Complexity {
+            let share = table.number(walk, "strong_share");
+            let window = table.count(walk, "window");
+            share.zip(window).map(|(share, window)| ModelRule::Complexity {
                 strong_share: Ratio::from_f64(share),
-                window: window.unwrap_or(WINDOW_DEFAULT),
+                window: window as u32,
             })
         }
         "cascade" => {
-            let accept = table.take("accept").map(|field| walk.upto(field, 1.0));
-            let accept = accept.map_or(Some(ACCEPT_DEFAULT), |accept| accept.map(Ratio::from_f64));
+            let accept = table.number(walk, "accept").map(Ratio::from_f64);
             accept.map(|accept| ModelRule::Cascade { accept })
         }
         _ => {
-            let worth = table.need(walk, "worth").and_then(|field| {
-                let dollars = walk.above_zero(field, WORTH_MAX)?;
-                Some(((dollars * 1e6).round() as u64).max(1))
-            });
-            let mut count = |key, least: u32, default| {
-                let field = table.take(key);
-                let counted = field
-                    .and_then(|field| walk.count(field, u64::from(least)..=u64::from(MEMORY_MAX)));
-                counted.map_or(default, |count| count as u32)
-            };
-            let prior = count("prior", 1, PRIOR_DEFAULT);
-            let memory = count("memory", 2, MEMORY_DEFAULT);
-            worth.map(|worth| ModelRule::Bandit { worth, prior, memory })
+            let worth = table.number(walk, "worth");
+            let worth = worth.map(|dollars| ((dollars * 1e6).round() as u64).max(1));
+            let mut count = |key| table.count(walk, key).map(|count| count as u32);
+            let (prior, memory) = (count("prior"), count("memory"));
+            let belief = prior.zip(memory);
+            worth.zip(belief).map(|(worth, (prior, memory))| ModelRule::Bandit {
+                worth,
+                prior,
+                memory,
+            })
         }
     };
-    table.finish(walk, &[]);
+    table.finish(walk);
     checked(walk, field, pools, quality, choose?)
 }
 

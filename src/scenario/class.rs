@@ -1,12 +1,14 @@
 //! `[[class]]`: kinds of requests, their lengths and what their users are promised.
 
-use super::dist::{Unit, read as read_dist};
+use super::dist::{NUMBER, read as read_dist};
+use super::keys::{KeyKind, NAME, POSITIVE_SPAN, Section, Usual, above_zero, key, need, section};
 use super::names::Names;
 use super::origin::{self, Known};
 use super::pool::Fleet;
 use super::problem::Place;
+use super::table::Table;
 use super::traffic;
-use super::value::{Field, Table, Walk, digits};
+use super::value::{Field, Walk, digits};
 use crate::balance::Priority;
 use crate::dist::Dist;
 use crate::metrics::{ClassLabel, Slo};
@@ -29,6 +31,102 @@ pub const PROMPT_DEFAULT: (f64, f64) = (500.0, 2_000.0);
 /// Answer tokens of a class that does not say: median and 95 % quantile of a log-normal law.
 pub const OUTPUT_DEFAULT: (f64, f64) = (150.0, 500.0);
 
+/// `[[class]]`.
+pub(super) static CLASS: Section = Section {
+    keys: &[
+        need("name", NAME, "what routes, expectations and clients call it"),
+        key(
+            "share",
+            above_zero(SHARE_MAX),
+            Usual::Number(1.0),
+            "its part of the requests, relative to the other classes",
+        ),
+        key(
+            "priority",
+            PRIORITY,
+            Usual::Word("normal"),
+            "who matters more waits less and is shed later",
+        ),
+        key(
+            "prompt_tokens",
+            NUMBER,
+            Usual::Unsaid("log-normal, median 500, 95 % below 2,000"),
+            "tokens of a prompt",
+        ),
+        key(
+            "output_tokens",
+            NUMBER,
+            Usual::Unsaid("log-normal, median 150, 95 % below 500"),
+            "tokens of an answer",
+        ),
+        key(
+            "slo",
+            KeyKind::Table(&SLO),
+            Usual::Unsaid("nothing is promised"),
+            "what its users are promised",
+        ),
+        key(
+            "deadline",
+            POSITIVE_SPAN,
+            Usual::Unsaid("none"),
+            "a request that takes longer has failed",
+        ),
+        key(
+            "region",
+            origin::REGION,
+            Usual::Unsaid("not said"),
+            "where its requests come from, or several places by share",
+        ),
+        key(
+            "attributes",
+            origin::ATTRIBUTES,
+            Usual::Unsaid("none"),
+            "what is known of its requests: values, or several by share",
+        ),
+        key("tenant", traffic::TENANTS, Usual::Whole(0), "whose requests they are"),
+        key(
+            "complexity",
+            NUMBER,
+            Usual::Unsaid("not said"),
+            "how hard its requests are, on any scale",
+        ),
+    ],
+    later: &["prefix", "session", "output_max"],
+    ..section("class", "`[[class]]`")
+};
+
+/// A priority by its name.
+pub(super) const PRIORITY: KeyKind = KeyKind::Word(&PRIORITIES);
+
+const PRIORITIES: [&str; 4] = {
+    let [a, b, c, d] = Priority::ALL;
+    [a.name(), b.name(), c.name(), d.name()]
+};
+
+static SLO: Section = Section {
+    keys: &[
+        key(
+            "first_token",
+            POSITIVE_SPAN,
+            Usual::Unsaid("nothing is promised"),
+            "the first token comes within this time",
+        ),
+        key(
+            "per_token",
+            POSITIVE_SPAN,
+            Usual::Unsaid("nothing is promised"),
+            "each further one within this, in the mean",
+        ),
+        key(
+            "total",
+            POSITIVE_SPAN,
+            Usual::Unsaid("nothing is promised"),
+            "the whole answer within this",
+        ),
+    ],
+    ..section("slo", "")
+};
+
 /// Reads a priority.
 pub(super) fn priority(walk: &mut Walk, field: Field<'_>) -> Option<Priority> {
     walk.word(field, &Priority::ALL.map(|priority| (priority.name(), priority)))
@@ -48,7 +146,7 @@ pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>, fleet: &mut Fleet)
     let names = Names::new("class");
     let attributes = Names::new("request attribute");
     let mut classes = Classes { names, attributes, ..Classes::default() };
-    for table in walk.tables(field, "class", CLASSES_MAX) {
+    for table in walk.tables(field) {
         read_one(walk, table, &mut classes, fleet);
     }
     if field.is_none() {
@@ -79,12 +177,12 @@ fn read_one(walk: &mut Walk, mut table: Table<'_>, classes: &mut Classes, fleet:
         Some(name)
     });
     let read = Read {
-        share: table.take("share").and_then(|field| walk.above_zero(field, SHARE_MAX)),
+        share: table.number(walk, "share"),
         priority: table.take("priority").and_then(|field| priority(walk, field)),
         prompt: table.take("prompt_tokens").and_then(|field| tokens(walk, field)),
         output: table.take("output_tokens").and_then(|field| tokens(walk, field)),
         slo: table.take("slo").map(|field| slo(walk, field)).unwrap_or_default(),
-        deadline: table.take("deadline").and_then(|field| walk.positive_span(field)),
+        deadline: table.span(walk, "deadline"),
         origin: {
             let (region, attributes) = (table.take("region"), table.take("attributes"));
             let known = &mut Known {
@@ -97,7 +195,7 @@ fn read_one(walk: &mut Walk, mut table: Table<'_>, classes: &mut Classes, fleet:
         tenants: table.take("tenant").and_then(|field| traffic::tenants(walk, field)),
         complexity: table.take("complexity").and_then(|field| complexity(walk, field)),
     };
-    table.finish(walk, &["prefix", "session", "output_max"]);
+    table.finish(walk);
     classes.push(name.unwrap_or_default(), read);
 }
 
@@ -125,7 +223,7 @@ impl Classes {
 }
 
 fn tokens(walk: &mut Walk, field: Field<'_>) -> Option<Dist> {
-    let law = read_dist(walk, field, Unit::Plain)?;
+    let law = read_dist(walk, field)?;
     if law.mean() > LENGTH_MAX as f64 {
         walk.must_be(field, &format!("at most {} tokens in the mean", digits(LENGTH_MAX)));
         return None;
@@ -135,7 +233,7 @@ fn tokens(walk: &mut Walk, field: Field<'_>) -> Option<Dist> {
 
 /// How hard requests are, on any scale: it is kept in thousandths.
 fn complexity(walk: &mut Walk, field: Field<'_>) -> Option<Dist> {
-    let law = read_dist(walk, field, Unit::Plain)?;
+    let law = read_dist(walk, field)?;
     if law.mean() > COMPLEXITY_MAX {
         walk.must_be(field, &format!("at most {COMPLEXITY_MAX} in the mean"));
         return None;
@@ -144,15 +242,15 @@ fn complexity(walk: &mut Walk, field: Field<'_>) -> Option<Dist> {
 }
 
 fn slo(walk: &mut Walk, field: Field<'_>) -> Slo {
-    let Some(mut table) = walk.table(field, "`slo`") else {
+    let Some(mut table) = walk.table(field) else {
         return Slo::default();
     };
-    let mut read = |key| table.take(key).and_then(|field| walk.positive_span(field));
+    let mut read = |key| table.span(walk, key);
     let slo = Slo {
         first_token: read("first_token"),
         per_token: read("per_token"),
         total: read("total"),
     };
-    table.finish(walk, &[]);
+    table.finish(walk);
     slo
 }

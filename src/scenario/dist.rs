@@ -1,30 +1,165 @@
 //! Distributions: `{ lognormal = { p50 = "450ms", p95 = "1.4s" } }` or a constant.
 
 use super::document::Kind;
-use super::value::{Field, Table, Walk};
+use super::keys::{
+    Key, KeyKind, POSITIVE_SPAN, SPAN, Section, Usual, above, above_zero, between, key, need, one,
+    section,
+};
+use super::table::Table;
+use super::value::{Field, Walk};
 use crate::dist::{COMPONENTS_MAX, Dist, DistError, POINTS_MAX};
 use crate::unit::Span;
 
+/// A duration, or a law of durations.
+pub(super) const DURATION: KeyKind =
+    KeyKind::Any(&[SPAN, KeyKind::Variant(&DURATIONS, "distribution")]);
+
+/// A number, or a law of numbers.
+pub(super) const NUMBER: KeyKind =
+    KeyKind::Any(&[NOT_NEGATIVE, KeyKind::Variant(&NUMBERS, "distribution")]);
+
+const NOT_NEGATIVE: KeyKind = between(0.0, f64::INFINITY);
+
+pub(super) use durations::LAWS as DURATIONS;
+pub(super) use numbers::LAWS as NUMBERS;
+
+/// The laws whose values are of this kind. Bounds of parameters are those of the laws themselves, which
+/// say why a value cannot be.
+macro_rules! laws {
+    ($module:ident, $name:literal, $value:expr, $positive:expr) => {
+        mod $module {
+            use super::*;
+
+            /// Every law by its name.
+            pub(in super::super) static LAWS: Section = Section {
+                keys: &[
+                    one("constant", $value, "always the same"),
+                    one("uniform", KeyKind::Table(&UNIFORM), "all between two values alike"),
+                    one("exponential", KeyKind::Table(&EXPONENTIAL), "without memory"),
+                    one("gamma", KeyKind::Table(&GAMMA), "more or less even than exponential"),
+                    one(
+                        "lognormal",
+                        KeyKind::Table(&LOGNORMAL),
+                        "by two quantiles, or by `mean` and `sigma`",
+                    ),
+                    one(
+                        "weibull",
+                        KeyKind::Table(&WEIBULL),
+                        "with an end that is lighter or heavier than exponential",
+                    ),
+                    one("pareto", KeyKind::Table(&PARETO), "with a heavy end"),
+                    one(
+                        "mixture",
+                        KeyKind::List(&MIXED, 1, COMPONENTS_MAX),
+                        "several log-normal laws by weight",
+                    ),
+                    one(
+                        "quantiles",
+                        KeyKind::List(&POINT, 2, POINTS_MAX),
+                        "a line through points [probability, value], the first at 0, the last at 1",
+                    ),
+                ],
+                ..section($name, "")
+            };
+
+            static UNIFORM: Section = Section {
+                keys: &[need("min", $value, "the least"), need("max", $value, "the greatest")],
+                ..section(concat!($name, ".uniform"), "")
+            };
+
+            static EXPONENTIAL: Section =
+                Section { keys: &[MEAN], ..section(concat!($name, ".exponential"), "") };
+
+            static GAMMA: Section = Section {
+                keys: &[MEAN, need("cv", above(0.0), "the coefficient of variation")],
+                ..section(concat!($name, ".gamma"), "")
+            };
+
+            static LOGNORMAL: Section = Section {
+                keys: &[
+                    quantile("p1"),
+                    quantile("p5"),
+                    quantile("p10"),
+                    quantile("p25"),
+                    quantile("p50"),
+                    quantile("p75"),
+                    quantile("p90"),
+                    quantile("p95"),
+                    quantile("p98"),
+                    quantile("p99"),
+                    quantile("p999"),
+                    key(
+                        "mean",
+                        $positive,
+                        Usual::NeededUnless("two quantiles"),
+                        "in place of quantiles",
+                    ),
+                    key(
+                        "sigma",
+                        above(0.0),
+                        Usual::NeededUnless("two quantiles"),
+                        "the deviation of the logarithm, beside `mean`",
+                    ),
+                    key("shift", $value, Usual::Unsaid("nothing"), "what is added to every value"),
+                ],
+                ..section(concat!($name, ".lognormal"), "")
+            };
+
+            static WEIBULL: Section = Section {
+                keys: &[
+                    MEAN,
+                    need("shape", between(0.05, f64::INFINITY), "below one the end is heavier"),
+                ],
+                ..section(concat!($name, ".weibull"), "")
+            };
+
+            static PARETO: Section = Section {
+                keys: &[
+                    need("min", $positive, "the least"),
+                    need("shape", above(1.0), "the smaller, the heavier the end"),
+                ],
+                ..section(concat!($name, ".pareto"), "")
+            };
+
+            static PART: Section = Section {
+                keys: &[
+                    need(
+                        "weight",
+                        above_zero(1e9),
+                        "its part of the values, relative to the others",
+                    ),
+                    need("lognormal", KeyKind::Table(&LOGNORMAL), "its law"),
+                ],
+                ..section(concat!($name, ".mixture"), "a part of the mixture")
+            };
+
+            const MEAN: Key = need("mean", $positive, "the mean");
+            const MIXED: KeyKind = KeyKind::Table(&PART);
+            const POINT: KeyKind = KeyKind::Point(&$value);
+
+            const fn quantile(name: &'static str) -> Key {
+                key(
+                    name,
+                    $positive,
+                    Usual::Unsaid("two quantiles are said, or `mean` and `sigma`"),
+                    "a quantile",
+                )
+            }
+        }
+    };
+}
+
+laws!(durations, "durations", SPAN, POSITIVE_SPAN);
+laws!(numbers, "numbers", NOT_NEGATIVE, above(0.0));
+
 /// What the values of a distribution are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unit {
+enum Unit {
     /// Durations: strings with a unit, kept in seconds.
     Time,
     /// Plain numbers.
     Plain,
 }
-
-const LAWS: &[&str] = &[
-    "constant",
-    "uniform",
-    "exponential",
-    "gamma",
-    "lognormal",
-    "weibull",
-    "pareto",
-    "mixture",
-    "quantiles",
-];
 
 /// Quantiles as a log-normal law may name two of them.
 const QUANTILES: [(&str, f64); 11] = [
@@ -61,7 +196,7 @@ impl Parameters<'_, '_> {
     fn shape(&mut self, key: &'static str) -> Option<f64> {
         let field = self.table.need(self.walk, key)?;
         self.fields.push(field);
-        self.walk.number(field)
+        self.walk.finite(field)
     }
 
     /// Both parameters, each looked at whatever is wrong with the other.
@@ -129,16 +264,24 @@ impl Parameters<'_, '_> {
     }
 }
 
+impl Unit {
+    /// What a field may be says what its values are.
+    fn of(field: Field<'_>) -> Unit {
+        let time = field.kind.alternatives().iter().any(|kind| matches!(kind, KeyKind::Span(..)));
+        if time { Unit::Time } else { Unit::Plain }
+    }
+}
+
 fn quantity(walk: &mut Walk, field: Field<'_>, unit: Unit) -> Option<f64> {
     match unit {
-        Unit::Time => walk.span(field, Span::ZERO..=Span::MAX).map(Span::seconds),
-        Unit::Plain => walk.number(field),
+        Unit::Time => walk.duration(field).map(Span::seconds),
+        Unit::Plain => walk.finite(field),
     }
 }
 
 /// Reads a distribution with a mean above zero.
-pub(super) fn read(walk: &mut Walk, field: Field<'_>, unit: Unit) -> Option<Dist> {
-    let law = read_or_zero(walk, field, unit)?;
+pub(super) fn read(walk: &mut Walk, field: Field<'_>) -> Option<Dist> {
+    let law = read_or_zero(walk, field)?;
     if law.mean() > 0.0 {
         return Some(law);
     }
@@ -147,7 +290,8 @@ pub(super) fn read(walk: &mut Walk, field: Field<'_>, unit: Unit) -> Option<Dist
 }
 
 /// Reads a distribution that may be the constant zero.
-pub(super) fn read_or_zero(walk: &mut Walk, field: Field<'_>, unit: Unit) -> Option<Dist> {
+pub(super) fn read_or_zero(walk: &mut Walk, field: Field<'_>) -> Option<Dist> {
+    let unit = Unit::of(field);
     if !field.is_table() {
         if matches!(field.value.kind, Kind::Truth(_) | Kind::Date | Kind::List(_)) {
             walk.must_be(field, "a distribution or a constant")
@@ -156,7 +300,7 @@ pub(super) fn read_or_zero(walk: &mut Walk, field: Field<'_>, unit: Unit) -> Opt
         }
         return constant(walk, field, unit);
     }
-    let (name, inner) = walk.variant(field, "distribution", LAWS, &[])?;
+    let (name, inner) = walk.variant(field)?;
     match name {
         "constant" => constant(walk, inner, unit),
         "mixture" => mixture(walk, inner, unit),
@@ -167,11 +311,11 @@ pub(super) fn read_or_zero(walk: &mut Walk, field: Field<'_>, unit: Unit) -> Opt
 
 /// A law with a table of parameters.
 fn parametric(walk: &mut Walk, name: &str, inner: Field<'_>, unit: Unit) -> Option<Dist> {
-    let table = walk.table(inner, &format!("`{name}`"))?;
+    let table = walk.table(inner)?;
     let mut parameters = Parameters { table, walk, unit, fields: Vec::new() };
     let law = parameters.law(name);
     let Parameters { table, fields, .. } = parameters;
-    table.finish(walk, &[]);
+    table.finish(walk);
     checked(walk, inner, &fields, law?, unit)
 }
 
@@ -187,16 +331,16 @@ fn checked(
 
 /// `[{ weight = 0.7, lognormal = { ... } }, ...]`.
 fn mixture(walk: &mut Walk, field: Field<'_>, unit: Unit) -> Option<Dist> {
-    let items = walk.list(field, COMPONENTS_MAX);
+    let items = walk.list(field);
     if field.is_list_below(1) {
         walk.must_be(field, "a list such as [{ weight = 0.9, lognormal = { ... } }, ...]");
     }
     let part = |item| {
-        let mut table = walk.table(item, "a part of the mixture")?;
-        let weight = table.need(walk, "weight").and_then(|field| walk.above_zero(field, 1e9));
+        let mut table = walk.table(item)?;
+        let weight = table.number(walk, "weight");
         let law = table.need(walk, "lognormal");
         let law = law.and_then(|law| parametric(walk, "lognormal", law, unit));
-        table.finish(walk, &[]);
+        table.finish(walk);
         weight.zip(law)
     };
     // Every part is looked at before one that is wrong ends it.
@@ -210,19 +354,19 @@ fn mixture(walk: &mut Walk, field: Field<'_>, unit: Unit) -> Option<Dist> {
 
 /// `[[0.0, 1], [0.5, 10], [1.0, 99]]`.
 fn quantiles(walk: &mut Walk, field: Field<'_>, unit: Unit) -> Option<Dist> {
-    let items = walk.list(field, POINTS_MAX);
+    let items = walk.list(field);
     if field.is_list_below(2) {
         walk.must_be(field, "a list of points such as [[0.0, 1], [0.5, 10], [1.0, 99]]");
         return None;
     }
     let point = |item: Field<'_>| {
-        let [p, value] = walk.list(item, 2)[..] else {
+        let [p, value] = walk.list(item)[..] else {
             if item.is_list_below(2) {
                 walk.must_be(item, "points [probability, value]");
             }
             return None;
         };
-        let p = walk.upto(p, 1.0);
+        let p = walk.number(p);
         p.zip(quantity(walk, value, unit))
     };
     let points: Vec<Option<(f64, f64)>> = items.into_iter().map(point).collect();

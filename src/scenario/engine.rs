@@ -4,57 +4,138 @@
 //! of it; without a profile the law (`f`, `p1`) and the room (`kv_tokens`) have to be told. The bounds
 //! are those of the node model.
 
-use super::pool::named;
+use super::backend::named;
+use super::keys::{Key, KeyKind, Section, TEXT, Usual, key, need, section, upto};
 use super::problem::{Place, quote};
 use super::profile::{self, Profile};
-use super::value::{Field, Table, Walk, digits};
+use super::value::{Field, Walk, digits};
 use crate::node::engine::{
     BLOCK_MAX, COEFFICIENT_MAX, EXPERTS_MAX, EngineSpec, KV_TOKENS_MAX, Moe, Overhead, SCALE_MAX,
     SEQS_MAX, STEP_TOKENS_MAX, StepLaw,
 };
 use crate::workload::ClassSpec;
 
+/// An engine: without a profile `f`, `p1` and `kv_tokens` must be said.
+pub(super) static ENGINE: Section = Section {
+    keys: &[
+        key(
+            "profile",
+            TEXT,
+            Usual::Unsaid("none"),
+            "a built-in engine; what else is said takes the place of its own",
+        ),
+        key("f", COEFFICIENT, Usual::NeededUnless("profile"), "milliseconds of every step"),
+        key("p1", COEFFICIENT, Usual::NeededUnless("profile"), "microseconds a token of prefill"),
+        key("p2", COEFFICIENT, OF_PROFILE, "nanoseconds a pair of tokens of prefill and context"),
+        key("d1", COEFFICIENT, OF_PROFILE, "milliseconds a sequence that decodes"),
+        key("d2", COEFFICIENT, OF_PROFILE, "microseconds a token of context that decoding reads"),
+        key(
+            "scale",
+            upto(SCALE_MAX),
+            Usual::Number(1.0),
+            "every time is multiplied by this: the one factor to calibrate",
+        ),
+        key(
+            "max_seqs",
+            KeyKind::Whole(1, SEQS_MAX as u64),
+            Usual::Unsaid("256, or the profile's"),
+            "sequences in a batch at most",
+        ),
+        key(
+            "step_tokens",
+            KeyKind::Whole(1, STEP_TOKENS_MAX as u64),
+            Usual::Unsaid("8_192, or the profile's"),
+            "tokens in a step at most",
+        ),
+        key(
+            "block",
+            KeyKind::Whole(1, BLOCK_MAX as u64),
+            Usual::Unsaid("16, or the profile's"),
+            "tokens in a block of the KV cache",
+        ),
+        key(
+            "kv_tokens",
+            KeyKind::Whole(1, KV_TOKENS_MAX),
+            Usual::NeededUnless("profile"),
+            "tokens that the KV cache holds",
+        ),
+        key(
+            "prefix_cache",
+            KeyKind::Truth,
+            Usual::Unsaid("true, or the profile's"),
+            "whether prompts with the same beginning share it",
+        ),
+        key(
+            "moe",
+            KeyKind::Table(&MOE),
+            Usual::Unsaid("dense, or the profile's"),
+            "a mixture of experts",
+        ),
+        key(
+            "overhead",
+            KeyKind::Table(&OVERHEAD),
+            Usual::Unsaid("none, or the profile's"),
+            "what a request takes outside of steps",
+        ),
+    ],
+    later: &["noise"],
+    ..section("engine", "")
+};
+
+const COEFFICIENT: KeyKind = upto(COEFFICIENT_MAX);
+const OF_PROFILE: Usual = Usual::Unsaid("0, or the profile's");
+
+static MOE: Section = Section {
+    keys: &[
+        need("d3", COEFFICIENT, "milliseconds of reading all experts"),
+        key("p0", COEFFICIENT, Usual::Unsaid("as `f`"), "milliseconds of a step with prefill"),
+        need("experts", EXPERTS, "experts in a layer"),
+        need("active", EXPERTS, "experts that a token goes to"),
+    ],
+    ..section("moe", "")
+};
+
+const EXPERTS: KeyKind = KeyKind::Whole(1, EXPERTS_MAX as u64);
+
+static OVERHEAD: Section = Section {
+    keys: &[
+        overhead_key("a0", "milliseconds a request"),
+        overhead_key("a1", "microseconds a token of its prompt"),
+        overhead_key("a2", "microseconds a token of its answer"),
+    ],
+    ..section("overhead", "")
+};
+
+const fn overhead_key(name: &'static str, about: &'static str) -> Key {
+    key(name, COEFFICIENT, Usual::Number(0.0), about)
+}
+
 /// Reads an engine.
 pub(super) fn read(walk: &mut Walk, field: Field<'_>) -> Option<Profile<EngineSpec>> {
     let before = walk.problems.len();
-    let mut table = walk.table(field, "`engine`")?;
+    let mut table = walk.table(field)?;
     let named = named(walk, &mut table, profile::engine, profile::profiles().engine_names());
-    // With a profile everything may be left out; one that is not known is no reason to ask for all.
-    let bare = named.is_none();
     let base = named.flatten();
     let hourly = base.as_ref().and_then(|profile| profile.hourly);
     let mut spec =
         base.map_or_else(|| EngineSpec::new(StepLaw::default(), 1), |profile| profile.spec);
-    let mut number = |table: &mut Table<'_>, key, needed: bool, into: &mut f64, max: f64| {
-        let field = if needed { table.need(walk, key) } else { table.take(key) };
-        if let Some(value) = field.and_then(|field| walk.upto(field, max)) {
-            *into = value;
-        }
+    let mut number = |key, into: &mut f64| {
+        *into = table.number(walk, key).unwrap_or(*into);
     };
-    number(&mut table, "f", bare, &mut spec.law.f, COEFFICIENT_MAX);
-    number(&mut table, "p1", bare, &mut spec.law.p1, COEFFICIENT_MAX);
-    number(&mut table, "p2", false, &mut spec.law.p2, COEFFICIENT_MAX);
-    number(&mut table, "d1", false, &mut spec.law.d1, COEFFICIENT_MAX);
-    number(&mut table, "d2", false, &mut spec.law.d2, COEFFICIENT_MAX);
-    number(&mut table, "scale", false, &mut spec.scale, SCALE_MAX);
-    if let Some(seqs) = count(walk, &mut table, "max_seqs", 1, u64::from(SEQS_MAX)) {
-        spec.max_seqs = seqs as u32;
-    }
-    if let Some(tokens) = count(walk, &mut table, "step_tokens", 1, u64::from(STEP_TOKENS_MAX)) {
-        spec.step_tokens = tokens as u32;
-    }
-    if let Some(block) = count(walk, &mut table, "block", 1, u64::from(BLOCK_MAX)) {
-        spec.block = block as u32;
-    }
-    if bare && !table.has("kv_tokens") {
-        table.need(walk, "kv_tokens");
-    }
-    if let Some(tokens) = count(walk, &mut table, "kv_tokens", 1, KV_TOKENS_MAX) {
-        spec.kv_tokens = tokens;
-    }
-    if let Some(on) = table.take("prefix_cache").and_then(|field| walk.truth(field)) {
-        spec.prefix_cache = on;
-    }
+    number("f", &mut spec.law.f);
+    number("p1", &mut spec.law.p1);
+    number("p2", &mut spec.law.p2);
+    number("d1", &mut spec.law.d1);
+    number("d2", &mut spec.law.d2);
+    number("scale", &mut spec.scale);
+    let mut count = |key, into: &mut u32| {
+        *into = table.count(walk, key).map_or(*into, |count| count as u32);
+    };
+    count("max_seqs", &mut spec.max_seqs);
+    count("step_tokens", &mut spec.step_tokens);
+    count("block", &mut spec.block);
+    spec.kv_tokens = table.count(walk, "kv_tokens").unwrap_or(spec.kv_tokens);
+    spec.prefix_cache = table.truth(walk, "prefix_cache").unwrap_or(spec.prefix_cache);
     if let Some(field) = table.take("moe") {
         spec.law.moe = moe(walk, field).or(spec.law.moe);
     }
@@ -69,42 +150,27 @@ pub(super) fn read(walk: &mut Walk, field: Field<'_>) -> Option<Profile<EngineSp
         let place = table.take(error.field).map_or(place, |field| field.place());
         walk.problem(place, error.to_string());
     }
-    table.finish(walk, &["noise"]);
+    table.finish(walk);
     checked.ok().map(|spec| Profile { spec, prices: None, hourly })
 }
 
-fn count(
-    walk: &mut Walk,
-    table: &mut Table<'_>,
-    key: &'static str,
-    min: u64,
-    max: u64,
-) -> Option<u64> {
-    table.take(key).and_then(|field| walk.count(field, min..=max))
-}
-
 fn moe(walk: &mut Walk, field: Field<'_>) -> Option<Moe> {
-    let mut table = walk.table(field, "`moe`")?;
-    let d3 = table.need(walk, "d3").and_then(|field| walk.upto(field, COEFFICIENT_MAX));
-    let p0 = table.take("p0").and_then(|field| walk.upto(field, COEFFICIENT_MAX));
-    let max = u64::from(EXPERTS_MAX);
-    let experts = table.need(walk, "experts").and_then(|field| walk.count(field, 1..=max));
-    let max = experts.unwrap_or(max);
-    let active = table.need(walk, "active").and_then(|field| walk.count(field, 1..=max));
-    table.finish(walk, &[]);
+    let mut table = walk.table(field)?;
+    let (d3, p0) = (table.number(walk, "d3"), table.number(walk, "p0"));
+    let experts = table.count(walk, "experts");
+    let most = experts.unwrap_or(u64::from(EXPERTS_MAX));
+    let active = table.need(walk, "active").and_then(|field| walk.count_upto(field, most));
+    table.finish(walk);
     Some(Moe { d3: d3?, experts: experts? as u32, active: active? as u32, p0 })
 }
 
 fn overhead(walk: &mut Walk, field: Field<'_>) -> Overhead {
-    let Some(mut table) = walk.table(field, "`overhead`") else {
+    let Some(mut table) = walk.table(field) else {
         return Overhead::default();
     };
-    let mut read = |key| {
-        let value = table.take(key).and_then(|field| walk.upto(field, COEFFICIENT_MAX));
-        value.unwrap_or_default()
-    };
+    let mut read = |key| table.number(walk, key).unwrap_or_default();
     let overhead = Overhead { a0: read("a0"), a1: read("a1"), a2: read("a2") };
-    table.finish(walk, &[]);
+    table.finish(walk);
     overhead
 }
 

@@ -3,22 +3,78 @@
 //! What can be said of a fault is in [`FAULTS`]; here it is read with its places, and so is what is
 //! said of all faults alike: targets, `at` and `for`, or `random`.
 
-use super::dist::{self, Unit};
+use super::dist::{self, DURATION};
 use super::document::Kind;
-use super::pool::Fleet;
+use super::keys::{KeyKind, LABEL, POSITIVE_SPAN, SPAN, Section, Usual, key, need, section, text};
+use super::pool::{Fleet, NODES_MAX};
 use super::problem::Place;
-use super::value::{Field, Table, Walk, join};
+use super::table::Table;
+use super::value::{Field, Walk, join};
 use crate::dist::Dist;
 use crate::node::fault::{FAULTS, FaultKind, FaultRule, FaultSpec};
-use crate::node::fault::{
-    FaultDef, FaultPattern, Param, ParamBounds, ParamKind, ParamValue, ParamValues,
-};
+use crate::node::fault::{FaultDef, FaultPattern, Param, ParamKind, ParamValue, ParamValues};
 use crate::unit::{NodeId, Span, Time};
 
 pub use crate::node::fault::FACTOR_MAX;
 
 /// A scenario has at most so many faults.
 pub const FAULTS_MAX: usize = 10_000;
+
+/// `[[fault]]`: `at` and one fault, or `random`.
+pub(super) static FAULT: Section = Section {
+    keys: &[
+        key("at", SPAN, Usual::NeededUnless("random"), "when it begins"),
+        key(
+            "random",
+            KeyKind::Table(&RANDOM),
+            Usual::NeededUnless("at"),
+            "it comes again and again, at random",
+        ),
+    ],
+    fault: true,
+    ..section("fault", "`[[fault]]`")
+};
+
+static RANDOM: Section = Section {
+    keys: &[
+        need("every", DURATION, "time from the end of one to the beginning of the next"),
+        need("lasts", DURATION, "how long each lasts"),
+        key(
+            "each",
+            KeyKind::Truth,
+            Usual::Truth(false),
+            "every node has its own, in place of all at once",
+        ),
+    ],
+    fault: true,
+    ..section("random", "")
+};
+
+/// Whom a fault hits, beside its own parameters.
+pub(super) static TARGET: Section = Section {
+    keys: &[
+        key("node", LABEL, ONE_OF_FOUR, "this node, or the nodes of this group"),
+        key("pool", LABEL, ONE_OF_FOUR, "all nodes of this pool"),
+        key("region", LABEL, ONE_OF_FOUR, "all nodes in this region"),
+        key("tag", LABEL, ONE_OF_FOUR, "all nodes with this tag"),
+        key(
+            "count",
+            KeyKind::Any(&[KeyKind::Whole(1, NODES_MAX as u64), PERCENT]),
+            Usual::Unsaid("all of them"),
+            "so many of them, drawn",
+        ),
+        key(
+            "for",
+            POSITIVE_SPAN,
+            Usual::Unsaid("to the end"),
+            "how long it lasts; what is random says `lasts`",
+        ),
+    ],
+    ..section("target", "")
+};
+
+const ONE_OF_FOUR: Usual = Usual::Unsaid("one of `node`, `pool`, `region` and `tag` is needed");
+const PERCENT: KeyKind = text("a share such as \"30%\"", "^ *[0-9.]+ *%$");
 
 /// What goes wrong in a scenario.
 #[derive(Debug, Default)]
@@ -41,7 +97,7 @@ pub(super) fn read(
     end: Option<Span>,
 ) -> Faults {
     let mut faults = Faults::default();
-    for table in walk.tables(field, "fault", FAULTS_MAX) {
+    for table in walk.tables(field) {
         let place = table.place;
         if table.has("random") {
             let _ = read_random(walk, table, fleet, &mut faults);
@@ -66,7 +122,7 @@ fn read_one(
     faults: &mut Faults,
 ) -> Option<()> {
     let at_field = table.need(walk, "at");
-    let at = at_field.and_then(|field| walk.span(field, Span::ZERO..=Span::MAX));
+    let at = at_field.and_then(|field| walk.span(field));
     if let (Some(at), Some(end), Some(field)) = (at, end, at_field)
         && at >= end
     {
@@ -75,7 +131,7 @@ fn read_one(
     }
     let kind = the_kind(walk, &mut table, "`[[fault]]`")?;
     let all = kinds();
-    table.finish_as(walk, "fault", &all, &[]);
+    table.finish_as(walk, "fault", &all);
     let read = kind.and_then(|(fault, field)| said(walk, fault, field, fleet, true));
     let (said, at) = read.zip(at)?;
     let from = Time::ZERO + at;
@@ -110,19 +166,19 @@ fn read_random(
     fleet: &Fleet,
     faults: &mut Faults,
 ) -> Option<()> {
-    let from = table.take("at").map_or(Some(Span::ZERO), |f| walk.span(f, Span::ZERO..=Span::MAX));
+    let from = table.take("at").map_or(Some(Span::ZERO), |field| walk.span(field));
     let field = table.take("random")?;
-    table.finish(walk, &[]);
-    let mut inner = walk.table(field, "`random`")?;
+    table.finish(walk);
+    let mut inner = walk.table(field)?;
     let mut law = |walk: &mut Walk, key| {
         let field = inner.need(walk, key)?;
-        dist::read(walk, field, Unit::Time)
+        dist::read(walk, field)
     };
     let (every, lasts) = (law(walk, "every"), law(walk, "lasts"));
-    let each = inner.take("each").map_or(Some(false), |field| walk.truth(field));
+    let each = inner.truth(walk, "each");
     let kind = the_kind(walk, &mut inner, "`random`")?;
     let all = kinds();
-    inner.finish_as(walk, "fault", &all, &[]);
+    inner.finish_as(walk, "fault", &all);
     let (fault, field) = kind?;
     let said = said(walk, fault, field, fleet, false)?;
     let FaultPattern::Lasting(kind) = said.built else {
@@ -155,7 +211,9 @@ type Found<'a> = Option<(&'static FaultDef, Field<'a>)>;
 
 /// Takes the one key that says what goes wrong. `None` if nothing more is worth saying.
 fn the_kind<'a>(walk: &mut Walk, table: &mut Table<'a>, what: &str) -> Option<Found<'a>> {
-    let found = |fault: &'static FaultDef| table.take(fault.name).map(|field| (fault, field));
+    let found = |fault: &'static FaultDef| {
+        table.take_as(fault.name, KeyKind::Table(&TARGET)).map(|field| (fault, field))
+    };
     let mut kinds: Vec<(&'static FaultDef, Field<'a>)> = FAULTS.iter().filter_map(found).collect();
     kinds.sort_by_key(|(_, field)| match field.place() {
         Place::Span(span) => span.start,
@@ -199,7 +257,7 @@ fn said(
     fleet: &Fleet,
     planned: bool,
 ) -> Option<Said> {
-    let mut table = walk.table(field, &format!("`{}`", field.name))?;
+    let mut table = walk.table(field)?;
     let nodes = target(walk, &mut table, fleet);
     let count_field = table.take("count");
     let lasts = match table.take("for") {
@@ -209,15 +267,15 @@ fn said(
                 .help("say it with `lasts`, beside `every`");
             None
         }
-        lasts => lasts.map(|field| walk.positive_span(field)),
+        lasts => lasts.map(|field| walk.span(field)),
     };
     let place = table.place;
     let (mut values, mut fields, mut sound) = (ParamValues::default(), Vec::new(), true);
     for param in fault.params {
-        let field = match param.default {
-            None => table.need(walk, param.name),
-            Some(_) => table.take(param.name),
-        };
+        let field = table.take_as(param.name, KeyKind::of_param(param.kind));
+        if field.is_none() && param.default.is_none() {
+            table.missing(walk, param.name);
+        }
         let Some(field) = field else {
             sound &= param.default.is_some();
             continue;
@@ -230,7 +288,7 @@ fn said(
     }
     // What is missing or does not go together shows only where the values are known.
     let built = sound.then(|| fault.build(&values));
-    table.finish(walk, &[]);
+    table.finish(walk);
     let built = match built? {
         Ok(built) => built,
         Err(wrong) => {
@@ -281,21 +339,16 @@ fn part(walk: &mut Walk, field: Field<'_>, all: u32) -> Option<u32> {
         walk.must_be(field, "a whole number, or a share such as \"30%\"");
         return None;
     }
-    walk.count(field, 1..=u64::from(all.max(1))).map(|count| count as u32)
+    walk.count_upto(field, u64::from(all.max(1))).map(|count| count as u32)
 }
 
 fn value(walk: &mut Walk, param: &Param, field: Field<'_>) -> Option<ParamValue> {
     match param.kind {
-        ParamKind::Number(ParamBounds { zero: false, max }) => {
-            walk.above_zero(field, max).map(ParamValue::Number)
-        }
-        ParamKind::Number(ParamBounds { zero: true, max }) => {
-            walk.upto(field, max).map(ParamValue::Number)
-        }
-        ParamKind::Span => walk.positive_span(field).map(ParamValue::Span),
-        ParamKind::Whole(min, max) => walk.count(field, min..=max).map(ParamValue::Whole),
+        ParamKind::Number(_) => walk.number(field).map(ParamValue::Number),
+        ParamKind::Span => walk.span(field).map(ParamValue::Span),
+        ParamKind::Whole(..) => walk.count(field).map(ParamValue::Whole),
         ParamKind::Status => {
-            let status = ParamValue::status(walk.count(field, 0..=u64::MAX)?);
+            let status = ParamValue::status(walk.count(field)?);
             if status.is_none() {
                 walk.must_be(field, &ParamValue::statuses());
             }

@@ -1,15 +1,10 @@
 //! `hedge` of `[balancer]`: when a second attempt goes out beside one that is late.
 
 use super::document::Kind;
+use super::keys::{KeyKind, POSITIVE_SPAN, SHARE, Section, Usual, key, need, section, text};
 use super::value::{Field, Walk};
 use crate::balance::{HedgeAfter, HedgeSpec};
-use crate::unit::{Ratio, Span, Tokens};
-
-/// Hedges are this share of first attempts at most, if nothing is said.
-const BUDGET: Ratio = Ratio(20_000);
-
-/// There are none at this utilisation, if nothing is said.
-const SATURATION: Ratio = Ratio(700_000);
+use crate::unit::{Ratio, Tokens};
 
 /// Prompts go so far.
 const PROMPT_MAX: u64 = 100_000_000;
@@ -17,19 +12,45 @@ const PROMPT_MAX: u64 = 100_000_000;
 /// The quantiles that may be asked for. Below the median most requests would be sent twice.
 const QUANTILES: std::ops::RangeInclusive<f64> = 50.0..=99.9;
 
+pub(super) static HEDGE: Section = Section {
+    keys: &[
+        need(
+            "after",
+            KeyKind::Any(&[POSITIVE_SPAN, QUANTILE]),
+            "a first token that is later than this gets a second attempt",
+        ),
+        key(
+            "budget",
+            SHARE,
+            Usual::Number(0.02),
+            "second attempts are at most this share of first ones",
+        ),
+        key("saturation", SHARE, Usual::Number(0.7), "there are none at this utilisation"),
+        key(
+            "prompt_max",
+            KeyKind::Whole(1, PROMPT_MAX),
+            Usual::Unsaid("no limit"),
+            "longer prompts get no second attempt",
+        ),
+    ],
+    ..section("hedge", "")
+};
+
+const QUANTILE: KeyKind = text(
+    "a quantile of times to the first token, from \"p50\" to \"p99.9\"",
+    "^p[5-9][0-9](\\.[0-9]+)?$",
+);
+
 /// Reads `{ after = "p95", budget = 0.02, saturation = 0.7, prompt_max = 8_000 }`, or `"none"`.
 pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>) -> Option<HedgeSpec> {
-    let field = field.filter(|field| !field.is_word("none"))?;
-    let mut table = walk.table(field, "`hedge`")?;
+    let field = field.filter(|field| !field.is_none())?;
+    let mut table = walk.table(field)?;
     let delay = table.need(walk, "after").and_then(|field| after(walk, field));
-    let mut share = |key, usual| {
-        let given = table.take(key).and_then(|field| walk.upto(field, 1.0));
-        given.map_or(usual, Ratio::from_f64)
-    };
-    let (budget, saturation) = (share("budget", BUDGET), share("saturation", SATURATION));
-    let longest = table.take("prompt_max").and_then(|field| walk.count(field, 1..=PROMPT_MAX));
-    table.finish(walk, &[]);
-    Some(HedgeSpec { after: delay?, budget, saturation, prompt_max: longest.map(Tokens) })
+    let mut share = |key| table.number(walk, key).map(Ratio::from_f64);
+    let (budget, saturation) = (share("budget"), share("saturation"));
+    let prompt_max = table.count(walk, "prompt_max").map(Tokens);
+    table.finish(walk);
+    Some(HedgeSpec { after: delay?, budget: budget?, saturation: saturation?, prompt_max })
 }
 
 fn after(walk: &mut Walk, field: Field<'_>) -> Option<HedgeAfter> {
@@ -43,7 +64,7 @@ fn after(walk: &mut Walk, field: Field<'_>) -> Option<HedgeAfter> {
         }
         return percent.map(|percent| HedgeAfter::Quantile(Ratio::from_f64(percent / 100.0)));
     }
-    walk.span(field, Span(1)..=Span::MAX).map(HedgeAfter::Fixed)
+    walk.span(field).map(HedgeAfter::Fixed)
 }
 
 #[cfg(test)]
@@ -51,6 +72,7 @@ mod tests {
     use super::super::Scenario;
     use super::*;
     use crate::balance::Retry;
+    use crate::unit::Span;
 
     const FLEET: &str = r#"
 [[pool]]
@@ -79,8 +101,8 @@ arrivals = { poisson = { rate = 10 } }
     #[test]
     fn second_attempts_are_read_with_their_defaults() {
         let p95 = HedgeAfter::Quantile(Ratio(950_000));
-        let usual =
-            HedgeSpec { after: p95, budget: BUDGET, saturation: SATURATION, prompt_max: None };
+        let (budget, saturation) = (Ratio(20_000), Ratio(700_000));
+        let usual = HedgeSpec { after: p95, budget, saturation, prompt_max: None };
         assert_eq!(hedge("{ after = \"p95\" }"), Some(usual));
         let said = "{ after = \"800ms\", budget = 0.05, saturation = 0.5, prompt_max = 4_000 }";
         let after = HedgeAfter::Fixed(Span::from_millis(800));

@@ -1,17 +1,100 @@
 //! `limiter` of `[[pool]]`: how it is found out how many attempts each of its nodes takes at a time.
 
+use super::keys::{Key, KeyKind, NONE, Section, Usual, between, key, one, section};
 use super::problem::Place;
-use super::value::{Field, Table, Walk, digits};
+use super::table::Table;
+use super::value::{Field, Walk, digits};
 use crate::balance::{LIMITER_MAX, LimiterLaw, LimiterSpec};
 use crate::unit::Ratio;
-
-const LAWS: &[&str] = &["aimd", "gradient", "none"];
 
 /// Ratios go so far.
 const RATIO_MAX: f64 = 100.0;
 
 /// Attempts that may queue go so far.
 const QUEUE_MAX: u64 = 1_000;
+
+/// A limiter by its name, or with settings.
+pub(super) const LIMITER: KeyKind =
+    KeyKind::Any(&[KeyKind::Word(&["aimd", "gradient"]), NONE, KeyKind::Variant(&LAWS, "limiter")]);
+
+static LAWS: Section = Section {
+    keys: &[
+        one(
+            "aimd",
+            KeyKind::Table(&AIMD),
+            "up by one while first tokens come in time, down by a part when they are late",
+        ),
+        one(
+            "gradient",
+            KeyKind::Table(&GRADIENT),
+            "by how much longer first tokens take now than they did",
+        ),
+    ],
+    ..section("limiter", "")
+};
+
+static AIMD: Section = Section {
+    keys: &[
+        INITIAL,
+        MIN,
+        MAX,
+        key(
+            "above",
+            between(1.01, RATIO_MAX),
+            Usual::Number(2.0),
+            "late is so many times as long as on the same node when it is idle",
+        ),
+        key(
+            "cut",
+            between(0.1, 0.99),
+            Usual::Number(0.9),
+            "a limit that was too high is multiplied by this",
+        ),
+    ],
+    ..section("aimd", "")
+};
+
+static GRADIENT: Section = Section {
+    keys: &[
+        INITIAL,
+        MIN,
+        MAX,
+        key(
+            "tolerance",
+            between(1.0, RATIO_MAX),
+            Usual::Number(1.5),
+            "so many times as long as usual is still good",
+        ),
+        key(
+            "queue",
+            KeyKind::Whole(0, QUEUE_MAX),
+            Usual::Whole(4),
+            "attempts that may queue on a node",
+        ),
+        key(
+            "smoothing",
+            between(0.01, 1.0),
+            Usual::Number(0.2),
+            "the part of a new limit that is taken at once",
+        ),
+    ],
+    ..section("gradient", "")
+};
+
+const LIMIT: KeyKind = KeyKind::Whole(1, LIMITER_MAX as u64);
+const INITIAL: Key = key(
+    "initial",
+    LIMIT,
+    Usual::Unsaid("20, or what `min` and `max` leave"),
+    "the limit at the start",
+);
+const MIN: Key = key("min", LIMIT, Usual::Whole(1), "the limit is never lower");
+const MAX: Key = key(
+    "max",
+    LIMIT,
+    Usual::Unsaid("1_000, or what `min` and `initial` ask for"),
+    "the limit is never higher",
+);
 
 /// Reads `"aimd"`, `"gradient"`, `"none"`, or with settings `{ aimd = { initial = 8, max = 64 } }`.
 pub(super) fn read(walk: &mut Walk, field: Field<'_>) -> Option<LimiterSpec> {
@@ -21,52 +104,35 @@ pub(super) fn read(walk: &mut Walk, field: Field<'_>) -> Option<LimiterSpec> {
         _ => None,
     };
     if !field.is_table() {
-        let text = walk.text(field)?;
-        return walk.known(field.place(), "limiter", text, LAWS, &[]).and_then(usual);
+        return walk.one_of(field, "limiter").and_then(usual);
     }
-    let (name, inner) = walk.variant(field, "limiter", &LAWS[..2], &[])?;
+    let (name, inner) = walk.variant(field)?;
     let mut spec = usual(name)?;
-    let mut table = walk.table(inner, &format!("`{name}`"))?;
+    let mut table = walk.table(inner)?;
     bounds(walk, &mut table, &mut spec);
     match &mut spec.law {
         LimiterLaw::Aimd { above, cut } => {
-            let most = |walk: &mut Walk, field| between(walk, field, 1.01, RATIO_MAX);
-            keep(above, table.take("above").and_then(|field| most(walk, field)));
-            let part = |walk: &mut Walk, field| between(walk, field, 0.1, 0.99);
-            keep(cut, table.take("cut").and_then(|field| part(walk, field)));
+            ratio(walk, &mut table, "above", above);
+            ratio(walk, &mut table, "cut", cut);
         }
         LimiterLaw::Gradient { tolerance, queue, smoothing } => {
-            let most = |walk: &mut Walk, field| between(walk, field, 1.0, RATIO_MAX);
-            keep(tolerance, table.take("tolerance").and_then(|field| most(walk, field)));
-            let attempts = table.take("queue").and_then(|field| walk.count(field, 0..=QUEUE_MAX));
-            *queue = attempts.map_or(*queue, |queue| queue as u32);
-            let part = |walk: &mut Walk, field| between(walk, field, 0.01, 1.0);
-            keep(smoothing, table.take("smoothing").and_then(|field| part(walk, field)));
+            ratio(walk, &mut table, "tolerance", tolerance);
+            *queue = table.count(walk, "queue").map_or(*queue, |queue| queue as u32);
+            ratio(walk, &mut table, "smoothing", smoothing);
         }
     }
-    table.finish(walk, &[]);
+    table.finish(walk);
     Some(spec)
 }
 
-fn keep(into: &mut Ratio, read: Option<Ratio>) {
-    *into = read.unwrap_or(*into);
-}
-
-fn between(walk: &mut Walk, field: Field<'_>, least: f64, most: f64) -> Option<Ratio> {
-    let number = walk.number(field)?;
-    if !(least..=most).contains(&number) {
-        walk.must_be(field, &format!("a number from {least} to {most}"));
-        return None;
-    }
-    Some(Ratio::from_f64(number))
+fn ratio(walk: &mut Walk, table: &mut Table<'_>, key: &'static str, into: &mut Ratio) {
+    *into = table.number(walk, key).map_or(*into, Ratio::from_f64);
 }
 
 /// `initial`, `min` and `max`. A bound that is said moves an `initial` that is not.
 fn bounds(walk: &mut Walk, table: &mut Table<'_>, spec: &mut LimiterSpec) {
     let initial_field = table.take("initial");
-    let mut limit = |field: Option<Field<'_>>| {
-        walk.count(field?, 1..=u64::from(LIMITER_MAX)).map(|limit| limit as u32)
-    };
+    let mut limit = |field: Option<Field<'_>>| walk.count(field?).map(|limit| limit as u32);
     let initial = limit(initial_field);
     let (min, max) = (limit(table.take("min")), limit(table.take("max")));
     spec.min = min.unwrap_or(spec.min);

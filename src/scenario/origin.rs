@@ -2,6 +2,7 @@
 //!
 //! An attribute with its value, `language=de`, is one bit of a request.
 
+use super::keys::{KeyKind, NAME, above_zero};
 use super::names::Names;
 use super::problem::{Place, quote};
 use super::region::{self, REGIONS_MAX, Use};
@@ -13,6 +14,16 @@ use super::class::SHARE_MAX;
 
 /// A scenario tells at most so many pairs of attribute and value apart.
 pub const ATTRIBUTES_MAX: usize = 64;
+
+/// Where requests come from.
+pub(super) const REGION: KeyKind =
+    KeyKind::Any(&[NAME, KeyKind::Map("region", &PART, REGIONS_MAX)]);
+
+/// What is known of requests.
+pub(super) const ATTRIBUTES: KeyKind = KeyKind::Map("attribute", &VALUES, ATTRIBUTES_MAX);
+
+const VALUES: KeyKind = KeyKind::Any(&[NAME, KeyKind::Map("value", &PART, ATTRIBUTES_MAX)]);
+const PART: KeyKind = above_zero(SHARE_MAX);
 
 /// Names that requests have in common with the rest of a scenario.
 #[derive(Debug)]
@@ -32,7 +43,7 @@ pub(super) fn read(
     known: &mut Known<'_>,
 ) -> Origin {
     let regions = region.and_then(|field| {
-        let list = shares(walk, field, REGIONS_MAX);
+        let list = shares(walk, field);
         let mut numbered = Vec::new();
         for (name, place, share) in list {
             let Some(region) = region::number(walk, known.regions, name, place) else {
@@ -43,13 +54,13 @@ pub(super) fn read(
         }
         Shares::new(&numbered)
     });
-    let list = attributes.map(|field| walk.map(field, ATTRIBUTES_MAX)).unwrap_or_default();
+    let list = attributes.map(|field| walk.map(field)).unwrap_or_default();
     let mut drawn = Vec::new();
     for (key, place, field) in list {
         let Some(key) = walk.name_at(key, place) else {
             continue;
         };
-        let values = shares(walk, field, ATTRIBUTES_MAX).into_iter();
+        let values = shares(walk, field).into_iter();
         let bits: Vec<(u64, f64)> = values
             .filter_map(|(value, place, share)| {
                 Some((bit(walk, known.attributes, key, value, place)?, share))
@@ -78,18 +89,18 @@ pub(super) fn bit(
 }
 
 /// One name, or names with their shares.
-fn shares<'a>(walk: &mut Walk, field: Field<'a>, max: usize) -> Vec<(&'a str, &'a Place, f64)> {
+fn shares<'a>(walk: &mut Walk, field: Field<'a>) -> Vec<(&'a str, &'a Place, f64)> {
     if !field.is_table() {
         let name = walk.name(field);
         return name.map(|name| (name, field.place(), 1.0)).into_iter().collect();
     }
-    let list = walk.map(field, max);
+    let list = walk.map(field);
     if list.is_empty() {
         walk.problem(field.place(), format!("{} names nothing", quote(field.name))).label("empty");
     }
     let mut read = Vec::new();
     for (name, place, share) in list {
-        let share = walk.above_zero(share, SHARE_MAX);
+        let share = walk.number(share);
         if let Some((name, share)) = walk.name_at(name, place).zip(share) {
             read.push((name, place, share));
         }

@@ -1,8 +1,12 @@
 //! `shed` and `degrade` of `[balancer]`: who is turned away under load, and what else is given up.
 
-use super::value::{Field, Table, Walk};
+use super::keys::{
+    Key, KeyKind, NONE, POSITIVE_SPAN, SHARE, Section, Usual, between, key, section, upto,
+};
+use super::table::Table;
+use super::value::{Field, Walk};
 use crate::balance::{DegradeLevel, DegradeSpec, Priority, SATURATION_MAX, ShedSpec};
-use crate::unit::{Ratio, Tokens};
+use crate::unit::{Ratio, Span, Tokens};
 
 /// Answers are clamped to so many tokens at most.
 const TOKENS_MAX: u64 = 1_000_000;
@@ -10,13 +14,89 @@ const TOKENS_MAX: u64 = 1_000_000;
 /// The hysteresis goes so far.
 const HYSTERESIS_MAX: f64 = 1.0;
 
+/// From one on whoever comes waits for half a service.
+const THRESHOLD: KeyKind = KeyKind::Any(&[between(0.01, SATURATION_MAX.value()), NONE]);
+
+/// A threshold that is not said gives way to those that are.
+const fn threshold_key(name: &'static str, usual: Usual, about: &'static str) -> Key {
+    key(name, THRESHOLD, usual, about)
+}
+
+pub(super) static SHED: Section = Section {
+    keys: &[
+        threshold_key(
+            "sheddable",
+            Usual::Number(0.7),
+            "the saturation at which requests of this priority are turned away",
+        ),
+        threshold_key("normal", Usual::Number(0.85), "the same of this priority"),
+        threshold_key("high", Usual::Number(1.0), "the same of this priority"),
+        threshold_key("critical", Usual::Word("none"), "the same of this priority"),
+        key(
+            "hysteresis",
+            upto(HYSTERESIS_MAX),
+            Usual::Number(0.1),
+            "shedding ends so far below its threshold",
+        ),
+    ],
+    ..section("shed", "")
+};
+
+pub(super) static DEGRADE: Section = Section {
+    keys: &[
+        threshold_key(
+            "hedges",
+            Usual::Number(0.6),
+            "the saturation at which there are no second attempts beside late ones",
+        ),
+        threshold_key("queue", Usual::Number(0.7), "at which fewer wait, and not as long"),
+        threshold_key("shed", Usual::Number(0.8), "at which what is sheddable is turned away"),
+        threshold_key("clamp", Usual::Number(0.9), "at which answers have at most `max_tokens`"),
+        threshold_key(
+            "cheaper",
+            Usual::Number(1.0),
+            "at which the pools a route degrades to come first",
+        ),
+        threshold_key(
+            "reject",
+            Usual::Number(1.2),
+            "at which everything that is not critical is turned away",
+        ),
+        key(
+            "hysteresis",
+            upto(HYSTERESIS_MAX),
+            Usual::Number(0.1),
+            "a step ends so far below its threshold",
+        ),
+        key(
+            "stay",
+            POSITIVE_SPAN,
+            Usual::Span(Span::from_secs(5)),
+            "and not earlier than this after it began",
+        ),
+        key(
+            "places",
+            SHARE,
+            Usual::Number(0.25),
+            "the share of the waiting room that `queue` leaves",
+        ),
+        key(
+            "max_tokens",
+            KeyKind::Whole(1, TOKENS_MAX),
+            Usual::Whole(256),
+            "tokens that `clamp` leaves of an answer",
+        ),
+    ],
+    ..section("degrade", "")
+};
+
 /// A threshold: a saturation, or "none" for never.
 fn threshold(walk: &mut Walk, field: Field<'_>) -> Option<Option<Ratio>> {
-    if field.is_word("none") {
+    if field.is_none() {
         return Some(None);
     }
-    let at = walk.number(field)?;
-    if !(0.01..=SATURATION_MAX.value()).contains(&at) {
+    let at = walk.finite(field)?;
+    if !field.range().contains(at) {
         walk.must_be(field, "a saturation from 0.01 to 2, or \"none\"")
             .label("at one, whoever comes waits for half a service");
         return None;
@@ -77,7 +157,7 @@ fn hysteresis(
     lowest: Option<Ratio>,
 ) -> Ratio {
     let field = table.take("hysteresis");
-    let read = field.and_then(|field| walk.upto(field, HYSTERESIS_MAX)).map(Ratio::from_f64);
+    let read = field.and_then(|field| walk.number(field)).map(Ratio::from_f64);
     let Some(lowest) = lowest else { return read.unwrap_or(usual) };
     // By itself it is never in the way.
     let value = read.unwrap_or_else(|| usual.min(Ratio(lowest.0 / 2)));
@@ -92,8 +172,8 @@ fn hysteresis(
 /// Reads `{ critical = 1.2, high = 1.0, normal = 0.85, sheddable = 0.7, hysteresis = 0.1 }`, all of
 /// it optional, or `"none"`.
 pub(super) fn shed(walk: &mut Walk, field: Option<Field<'_>>) -> Option<ShedSpec> {
-    let field = field.filter(|field| !field.is_word("none"))?;
-    let mut table = walk.table(field, "`shed`")?;
+    let field = field.filter(|field| !field.is_none())?;
+    let mut table = walk.table(field)?;
     let usual = ShedSpec::default();
     let mut names = Priority::ALL.map(Priority::name);
     names.reverse();
@@ -111,7 +191,7 @@ pub(super) fn shed(walk: &mut Walk, field: Option<Field<'_>>) -> Option<ShedSpec
         walk.problem(table.key_place(name), message).label(order);
     }
     let hysteresis = hysteresis(walk, &mut table, usual.hysteresis, lowest);
-    table.finish(walk, &[]);
+    table.finish(walk);
     at.reverse();
     Some(ShedSpec { at, hysteresis })
 }
@@ -119,20 +199,17 @@ pub(super) fn shed(walk: &mut Walk, field: Option<Field<'_>>) -> Option<ShedSpec
 /// Reads thresholds by rung, `hysteresis`, `stay`, `places` and `max_tokens`, all of it optional, or
 /// `"none"`.
 pub(super) fn degrade(walk: &mut Walk, field: Option<Field<'_>>) -> Option<DegradeSpec> {
-    let field = field.filter(|field| !field.is_word("none"))?;
-    let mut table = walk.table(field, "`degrade`")?;
+    let field = field.filter(|field| !field.is_none())?;
+    let mut table = walk.table(field)?;
     let mut spec = DegradeSpec::default();
     let rungs = DegradeLevel::ALL.map(DegradeLevel::name);
     spec.at = thresholds(walk, &mut table, rungs, spec.at, "rungs are gone up in this order");
     let lowest = spec.at.iter().flatten().min().copied();
     spec.hysteresis = hysteresis(walk, &mut table, spec.hysteresis, lowest);
-    let stay = table.take("stay").and_then(|field| walk.positive_span(field));
-    spec.stay = stay.unwrap_or(spec.stay);
-    let places = table.take("places").and_then(|field| walk.upto(field, 1.0));
-    spec.queue = places.map_or(spec.queue, Ratio::from_f64);
-    let most = table.take("max_tokens").and_then(|field| walk.count(field, 1..=TOKENS_MAX));
-    spec.max_tokens = most.map_or(spec.max_tokens, Tokens);
-    table.finish(walk, &[]);
+    spec.stay = table.span(walk, "stay").unwrap_or(spec.stay);
+    spec.queue = table.number(walk, "places").map_or(spec.queue, Ratio::from_f64);
+    spec.max_tokens = table.count(walk, "max_tokens").map_or(spec.max_tokens, Tokens);
+    table.finish(walk);
     Some(spec)
 }
 
@@ -140,7 +217,6 @@ pub(super) fn degrade(walk: &mut Walk, field: Option<Field<'_>>) -> Option<Degra
 mod tests {
     use super::super::tests::of_one_node;
     use super::*;
-    use crate::unit::Span;
 
     fn read(balancer: &str) -> (Option<ShedSpec>, Option<DegradeSpec>) {
         let config =

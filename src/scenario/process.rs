@@ -1,21 +1,113 @@
 //! Arrivals that are made up: `{ gamma = { rate = 40, cv = 3 } }` and the like.
 
+use super::keys::{
+    Key, KeyKind, SHARE, SPAN, Section, Usual, above_zero, between, key, need, one, section, upto,
+};
 use super::problem::Place;
-use super::value::{Field, Table, Walk};
+use super::table::Table;
+use super::value::{Field, Walk};
 use crate::dist::DistError;
 use crate::unit::Span;
 use crate::workload::Process;
 use crate::workload::process::{PIECES_MAX, RATE_MAX};
-
-/// Processes as scenarios spell them.
-pub(super) const PROCESSES: [&str; 7] =
-    ["poisson", "gamma", "weibull", "mmpp", "ramp", "diurnal", "steps"];
 
 /// The shortest mean time in a state, period or ramp.
 const SHORTEST: Span = Span::from_millis(1);
 
 /// The period of a `diurnal` process that does not say.
 const DAY: Span = Span::from_secs(86_400);
+
+// Processes as scenarios spell them. Bounds of rates and shapes are those of the processes themselves,
+// which say why a value cannot be.
+
+pub(super) const POISSON: Key =
+    one("poisson", KeyKind::Table(&POISSON_KEYS), "requests that know nothing of each other");
+pub(super) const GAMMA: Key =
+    one("gamma", KeyKind::Table(&GAMMA_KEYS), "more or less even than Poisson, by `cv`");
+pub(super) const WEIBULL: Key =
+    one("weibull", KeyKind::Table(&WEIBULL_KEYS), "gaps with a heavier or lighter end, by `shape`");
+pub(super) const MMPP: Key =
+    one("mmpp", KeyKind::Table(&MMPP_KEYS), "Poisson with a rate that changes at random");
+pub(super) const RAMP: Key =
+    one("ramp", KeyKind::Table(&RAMP_KEYS), "Poisson with a rate that rises or falls evenly");
+pub(super) const DIURNAL: Key =
+    one("diurnal", KeyKind::Table(&DIURNAL_KEYS), "Poisson with a rate that swings as a day does");
+pub(super) const STEPS: Key = one(
+    "steps",
+    KeyKind::Tables(&STEP_KEYS, PIECES_MAX),
+    "Poisson with a rate that changes at given times",
+);
+
+const POSITIVE_RATE: KeyKind = above_zero(RATE_MAX);
+const RATE: KeyKind = upto(RATE_MAX);
+const HOLD: KeyKind = KeyKind::Span(SHORTEST, Span::MAX);
+const RATE_KEY: Key = need("rate", POSITIVE_RATE, "requests a second in the mean");
+
+static POISSON_KEYS: Section = Section { keys: &[RATE_KEY], ..section("poisson", "") };
+
+static GAMMA_KEYS: Section = Section {
+    keys: &[RATE_KEY, need("cv", between(0.01, 100.0), "the coefficient of variation of gaps")],
+    ..section("gamma", "")
+};
+
+static WEIBULL_KEYS: Section = Section {
+    keys: &[
+        RATE_KEY,
+        need("shape", between(0.1, 100.0), "below one gaps are more uneven than Poisson"),
+    ],
+    ..section("weibull", "")
+};
+
+static MMPP_KEYS: Section = Section {
+    keys: &[
+        need("rates", KeyKind::List(&RATE, 2, PIECES_MAX), "requests a second, by state"),
+        need("holds", KeyKind::List(&HOLD, 2, PIECES_MAX), "mean time in each state"),
+    ],
+    ..section("mmpp", "")
+};
+
+static RAMP_KEYS: Section = Section {
+    keys: &[
+        need("from", RATE, "requests a second at the start"),
+        need("to", RATE, "requests a second at the end, and after it"),
+        need("over", HOLD, "the time between"),
+    ],
+    ..section("ramp", "")
+};
+
+static DIURNAL_KEYS: Section = Section {
+    keys: &[
+        need("mean", POSITIVE_RATE, "requests a second in the mean"),
+        key(
+            "amplitude",
+            SHARE,
+            Usual::NeededUnless("peak_to_mean"),
+            "how far the rate swings, as a share of the mean",
+        ),
+        key(
+            "peak_to_mean",
+            between(1.0, 2.0),
+            Usual::NeededUnless("amplitude"),
+            "the same as a ratio of the highest rate to the mean",
+        ),
+        key("period", HOLD, Usual::Span(DAY), "the length of a day"),
+        key(
+            "peak_at",
+            SPAN,
+            Usual::Unsaid("half a `period`: a run begins in the quiet of the night"),
+            "when the rate is highest",
+        ),
+    ],
+    ..section("diurnal", "")
+};
+
+static STEP_KEYS: Section = Section {
+    keys: &[
+        need("at", SPAN, "from when; \"0s\" in the first step"),
+        need("rate", RATE, "requests a second from then on"),
+    ],
+    ..section("steps", "a step")
+};
 
 /// The parameters of a process with the fields they came from, so that an error can point at one.
 struct Parameters<'a, 'w> {
@@ -33,12 +125,12 @@ impl<'a> Parameters<'a, '_> {
 
     fn number(&mut self, key: &'static str) -> Option<f64> {
         let field = self.need(key)?;
-        self.walk.number(field)
+        self.walk.finite(field)
     }
 
     fn seconds(&mut self, key: &'static str) -> Option<f64> {
         let field = self.need(key)?;
-        self.walk.span(field, SHORTEST..=Span::MAX).map(Span::seconds)
+        self.walk.span(field).map(Span::seconds)
     }
 
     /// Two rates or shapes, each looked at whatever is wrong with the other.
@@ -66,9 +158,8 @@ impl<'a> Parameters<'a, '_> {
 
     fn states(&mut self) -> Option<Vec<(f64, f64)>> {
         let (rates, holds) = (self.need("rates"), self.need("holds"));
-        let read_rate = |walk: &mut Walk, item| walk.upto(item, RATE_MAX);
-        let read_hold =
-            |walk: &mut Walk, item| walk.span(item, SHORTEST..=Span::MAX).map(Span::seconds);
+        let read_rate = |walk: &mut Walk, item| walk.number(item);
+        let read_hold = |walk: &mut Walk, item| walk.span(item).map(Span::seconds);
         let rates = rates.map(|field| self.items(field, read_rate));
         let holds = holds.map(|field| (field, self.items(field, read_hold)));
         let (rates, (field, holds)) = (rates??, holds?);
@@ -87,7 +178,7 @@ impl<'a> Parameters<'a, '_> {
         field: Field<'a>,
         read: impl Fn(&mut Walk, Field<'a>) -> Option<f64>,
     ) -> Option<Vec<f64>> {
-        let items = self.walk.list(field, PIECES_MAX);
+        let items = self.walk.list(field);
         if items.len() < 2 {
             // A list that is none, or too long, is a problem already.
             if field.is_list_below(2) {
@@ -102,38 +193,29 @@ impl<'a> Parameters<'a, '_> {
     fn day(&mut self) -> Option<Result<Process, DistError>> {
         let mean = self.number("mean");
         let amplitude = self.amplitude();
-        let period = self.optional("period", SHORTEST, DAY);
+        let period = self.table.span(self.walk, "period");
         // A run begins in the quiet of the night, unless it says otherwise.
-        let peak_at = self.optional("peak_at", Span::ZERO, period.unwrap_or(DAY).scale(0.5));
+        let peak_at = match self.table.take("peak_at") {
+            Some(field) => self.walk.span(field),
+            None => Some(period.unwrap_or(DAY).scale(0.5)),
+        };
         let (period, peak_at) = (period?.seconds(), peak_at?.seconds());
         mean.zip(amplitude)
             .map(|(mean, amplitude)| Process::diurnal(mean, amplitude, period, peak_at))
-    }
-
-    fn optional(&mut self, key: &'static str, min: Span, default: Span) -> Option<Span> {
-        match self.table.take(key) {
-            Some(field) => self.walk.span(field, min..=Span::MAX),
-            None => Some(default),
-        }
     }
 
     /// How far the rate swings, said in one of two ways.
     fn amplitude(&mut self) -> Option<f64> {
         let Some(field) = self.table.take("amplitude") else {
             let field = self.need("peak_to_mean")?;
-            let ratio = self.walk.number(field)?;
-            if !(1.0..=2.0).contains(&ratio) {
-                self.walk.must_be(field, "a number from 1 to 2");
-                return None;
-            }
-            return Some(ratio - 1.0);
+            return self.walk.number(field).map(|ratio| ratio - 1.0);
         };
         if let Some(other) = self.table.take("peak_to_mean") {
             let message = "`amplitude` and `peak_to_mean` say the same thing";
             self.walk.problem(other.place(), message).help("write one of them");
             return None;
         }
-        self.walk.upto(field, 1.0)
+        self.walk.number(field)
     }
 }
 
@@ -144,11 +226,11 @@ pub(super) fn read(walk: &mut Walk, name: &str, inner: Field<'_>) -> Option<Proc
         let place = inner.place();
         return checked(walk, place, inner.name, &[], Process::steps(&steps));
     }
-    let table = walk.table(inner, &format!("`{name}`"))?;
+    let table = walk.table(inner)?;
     let mut parameters = Parameters { table, walk, fields: Vec::new() };
     let process = parameters.process(name);
     let Parameters { table, fields, .. } = parameters;
-    table.finish(walk, &[]);
+    table.finish(walk);
     checked(walk, inner.place(), inner.name, &fields, process?)
 }
 
@@ -174,7 +256,7 @@ fn checked(
 
 /// `[{ at = "0s", rate = 10 }, ...]`: every step is looked at.
 fn steps(walk: &mut Walk, field: Field<'_>) -> Option<Vec<(f64, f64)>> {
-    let items = walk.list(field, PIECES_MAX);
+    let items = walk.list(field);
     let mut steps = Vec::new();
     let mut good = !items.is_empty();
     if field.is_list_below(1) {
@@ -182,12 +264,12 @@ fn steps(walk: &mut Walk, field: Field<'_>) -> Option<Vec<(f64, f64)>> {
     }
     let mut before: Option<Span> = None;
     for item in items {
-        let Some(mut table) = walk.table(item, "a step") else {
+        let Some(mut table) = walk.table(item) else {
             good = false;
             continue;
         };
         let at = table.need(walk, "at").and_then(|at| {
-            let span = walk.span(at, Span::ZERO..=Span::MAX)?;
+            let span = walk.span(at)?;
             let fits = before.map_or(span == Span::ZERO, |before| span > before);
             if !fits {
                 let wanted = before.map_or("\"0s\" in the first step".to_owned(), |before| {
@@ -198,8 +280,8 @@ fn steps(walk: &mut Walk, field: Field<'_>) -> Option<Vec<(f64, f64)>> {
             before = Some(span);
             fits.then_some(span)
         });
-        let rate = table.need(walk, "rate").and_then(|rate| walk.upto(rate, RATE_MAX));
-        table.finish(walk, &[]);
+        let rate = table.number(walk, "rate");
+        table.finish(walk);
         match at.zip(rate) {
             Some((at, rate)) => steps.push((rate, at.seconds())),
             None => good = false,

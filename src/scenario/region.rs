@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::keys::{KeyKind, Section, Usual, key, need, section, upto};
 use super::names::Names;
 use super::pool::Fleet;
 use super::problem::{Place, quote};
@@ -18,6 +19,27 @@ pub const RTT_MAX: Span = Span::from_secs(60);
 
 /// Coefficient of variation of a round trip, if none is given.
 pub const JITTER_DEFAULT: f64 = 0.1;
+
+/// `[regions]`.
+pub(super) static REGIONS: Section = Section {
+    keys: &[
+        need(
+            "rtt",
+            KeyKind::Map("region", &RTT_ROW, REGIONS_MAX),
+            "round trips between two regions",
+        ),
+        key(
+            "jitter",
+            upto(JITTER_MAX),
+            Usual::Number(JITTER_DEFAULT),
+            "the coefficient of variation of a round trip",
+        ),
+    ],
+    later: &["bandwidth", "loss", "egress"],
+    ..section("regions", "`[regions]`")
+};
+
+const RTT_ROW: KeyKind = KeyKind::Map("region", &KeyKind::Span(Span::ZERO, RTT_MAX), REGIONS_MAX);
 
 /// A region that somebody named, and where: it needs a round trip.
 pub(super) type Use = (usize, Place);
@@ -41,13 +63,13 @@ pub(super) fn read(
         settle(walk, fleet, home, here.is_some());
         return None;
     };
-    let mut table = walk.table(field, "`[regions]`")?;
+    let mut table = walk.table(field)?;
     let names = &mut fleet.regions;
     let before = walk.problems.len();
     let pairs = table.need(walk, "rtt").map(|field| pairs(walk, field, names)).unwrap_or_default();
-    let jitter = table.take("jitter").and_then(|field| walk.upto(field, JITTER_MAX));
+    let jitter = table.number(walk, "jitter");
     let place = table.place;
-    table.finish(walk, &["bandwidth", "loss", "egress"]);
+    table.finish(walk);
     let home = here.and_then(|field| {
         let name = walk.text(field)?;
         let home = fleet.regions.get(name).filter(|home| known(&pairs, *home));
@@ -92,11 +114,11 @@ fn known(pairs: &Pairs, region: usize) -> bool {
 
 fn pairs(walk: &mut Walk, field: Field<'_>, names: &mut Names) -> Pairs {
     let mut pairs = Pairs::new();
-    for (from, place, row) in walk.map(field, REGIONS_MAX) {
+    for (from, place, row) in walk.map(field) {
         let from = number(walk, names, from, place);
-        for (to, place, field) in walk.map(row, REGIONS_MAX) {
+        for (to, place, field) in walk.map(row) {
             let to = number(walk, names, to, place);
-            let rtt = walk.span(field, Span::ZERO..=RTT_MAX);
+            let rtt = walk.span(field);
             let (Some(from), Some(to), Some(rtt)) = (from, to, rtt) else {
                 continue;
             };

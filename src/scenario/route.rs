@@ -1,13 +1,18 @@
 //! `[[route]]`: which requests go to which pools.
 
+use super::admission::TENANT_NUMBER;
 use super::choose;
-use super::class::priority;
+use super::class::{CLASSES_MAX, PRIORITY, priority};
+use super::keys::above_zero;
+use super::keys::{COUNT, KeyKind, NAME, Section, TEXT, Usual, key, need, one, section, upto};
 use super::names::Names;
+use super::node::LABELS;
 use super::origin::{self, ATTRIBUTES_MAX};
-use super::pool::{Fleet, TAGS_MAX};
+use super::pool::{Fleet, POOLS_MAX};
 use super::problem::{Place, quote};
 use super::region::{self, REGIONS_MAX};
-use super::value::{Field, Table, Walk};
+use super::table::Table;
+use super::value::{Field, Walk};
 use crate::balance::{Degrade, Match, Pressure, RouteSpec};
 use crate::unit::{ClassId, PoolId, Ratio, RegionId, TenantId, Tokens};
 use crate::workload::QualitySpec;
@@ -17,6 +22,128 @@ pub const ROUTES_MAX: usize = 1_000;
 
 /// A route names at most so many tenants.
 pub const TENANTS_MAX: usize = 10_000;
+
+/// `[[route]]`.
+pub(super) static ROUTE: Section = Section {
+    keys: &[
+        key("name", NAME, Usual::Unsaid("`route` and its number"), "what reports call it"),
+        key(
+            "match",
+            KeyKind::Table(&MATCH),
+            Usual::Unsaid("everything"),
+            "which requests go this way",
+        ),
+        key(
+            "split",
+            KeyKind::Map("pool", &PERCENT, 2 * POOLS_MAX),
+            Usual::Unsaid("the first pool of `to` comes first"),
+            "percent of the requests for which each pool comes first",
+        ),
+        key("to", POOLS, Usual::NeededUnless("split"), "its pools, in failover order"),
+        key(
+            "choose",
+            choose::CHOOSE,
+            Usual::Unsaid("in the order of `to`"),
+            "how one of the pools is chosen, pools being models",
+        ),
+        key(
+            "degrade",
+            KeyKind::Table(&DEGRADE),
+            Usual::Unsaid("never"),
+            "cheaper pools, and when they are used",
+        ),
+        key("require", KeyKind::Table(&REQUIRE), Usual::Unsaid("nothing"), "what a node must have"),
+    ],
+    later: &["weight", "mirror"],
+    ..section("route", "`[[route]]`")
+};
+
+const PERCENT: KeyKind = upto(100.0);
+
+/// Twice as many names as there can be: a name too many is told by itself.
+const POOLS: KeyKind = KeyKind::OneOrMore(&TEXT, 2 * POOLS_MAX);
+
+static MATCH: Section = Section {
+    keys: &[
+        key(
+            "class",
+            KeyKind::OneOrMore(&TEXT, 2 * CLASSES_MAX),
+            Usual::Unsaid("any"),
+            "of these classes",
+        ),
+        key(
+            "tenant",
+            KeyKind::OneOrMore(&TENANT_NUMBER, TENANTS_MAX),
+            Usual::Unsaid("any"),
+            "of these tenants",
+        ),
+        key("priority", PRIORITY, Usual::Unsaid("any"), "of this priority"),
+        key(
+            "prompt_tokens",
+            KeyKind::Table(&PROMPT),
+            Usual::Unsaid("any"),
+            "with prompts of such a length",
+        ),
+        key(
+            "attribute",
+            KeyKind::Map("attribute", &VALUES, ATTRIBUTES_MAX),
+            Usual::Unsaid("any"),
+            "with one of these values of each attribute",
+        ),
+        key("session", KeyKind::Truth, Usual::Unsaid("any"), "with a session, or without"),
+        key(
+            "region",
+            KeyKind::OneOrMore(&NAME, REGIONS_MAX),
+            Usual::Unsaid("any"),
+            "from one of these regions",
+        ),
+    ],
+    later: &["model", "label", "budget"],
+    ..section("match", "")
+};
+
+const VALUES: KeyKind = KeyKind::OneOrMore(&NAME, ATTRIBUTES_MAX);
+
+static PROMPT: Section = Section {
+    keys: &[
+        key("min", COUNT, Usual::Unsaid("no limit"), "at least so many tokens"),
+        key("max", COUNT, Usual::Unsaid("no limit"), "at most so many tokens"),
+    ],
+    ..section("prompt_tokens", "")
+};
+
+static DEGRADE: Section = Section {
+    keys: &[
+        need("to", POOLS, "the cheaper pools"),
+        key(
+            "when",
+            KeyKind::Any(&[
+                KeyKind::Word(&["no_room"]),
+                KeyKind::Variant(&PRESSURE, "kind of pressure"),
+            ]),
+            Usual::Word("no_room"),
+            "under which pressure on the route's own pools",
+        ),
+    ],
+    later: &["max_share", "clamp"],
+    ..section("route_degrade", "")
+};
+
+static PRESSURE: Section = Section {
+    keys: &[
+        one("waiting", KeyKind::Whole(1, u32::MAX as u64), "so many requests wait"),
+        one("in_flight", KeyKind::Whole(1, u64::MAX), "so many requests are on their nodes"),
+        one("utilisation", above_zero(1.0), "this share of what their nodes take is in use"),
+    ],
+    later: &["ttft", "budget"],
+    ..section("pressure", "")
+};
+
+static REQUIRE: Section = Section {
+    keys: &[need("tags", LABELS, "all of these tags")],
+    later: &["region", "model"],
+    ..section("require", "")
+};
 
 /// What routes refer to.
 pub(super) struct Known<'a> {
@@ -52,7 +179,7 @@ pub(super) fn read(
     let before = walk.problems.len();
     let mut names = Names::new("route");
     let mut named = false;
-    for (number, mut table) in walk.tables(field, "route", ROUTES_MAX).into_iter().enumerate() {
+    for (number, mut table) in walk.tables(field).into_iter().enumerate() {
         match table.take("name").and_then(|field| Some((walk.name(field)?, field))) {
             Some((name, field)) => {
                 named = true;
@@ -64,7 +191,7 @@ pub(super) fn read(
         }
         let route = read_one(walk, &mut table, known);
         routes.push((route, table.place));
-        table.finish(walk, &["weight", "mirror"]);
+        table.finish(walk);
     }
     // Where a route could not be read, what it covers is not known.
     if walk.problems.len() == before {
@@ -124,7 +251,7 @@ fn read_one(walk: &mut Walk, table: &mut Table<'_>, known: &mut Known<'_>) -> Ro
     let split_field = table.take("split");
     let split = split_field.map(|field| split(walk, field, &fleet.pool_names)).unwrap_or_default();
     // A split names pools as well as `to` does.
-    let to_field = if split_field.is_some() { table.take("to") } else { table.need(walk, "to") };
+    let to_field = table.take_or_need(walk, "to");
     let mut to = to_field.map(|field| pools(walk, field, &fleet.pool_names)).unwrap_or_default();
     for (pool, _) in &split {
         if !to.contains(pool) {
@@ -151,10 +278,10 @@ fn read_one(walk: &mut Walk, table: &mut Table<'_>, known: &mut Known<'_>) -> Ro
 fn split(walk: &mut Walk, field: Field<'_>, names: &Names) -> Vec<(PoolId, Ratio)> {
     let before = walk.problems.len();
     let mut parts = Vec::new();
-    let list = walk.map(field, names.len().max(1) * 2);
+    let list = walk.map_upto(field, names.len().max(1) * 2);
     for (name, place, share) in &list {
         let pool = names.find_name(walk, name, place);
-        let percent = walk.upto(*share, 100.0);
+        let percent = walk.number(*share);
         if let Some((pool, percent)) = pool.zip(percent) {
             parts.push((PoolId(pool as u16), Ratio::from_f64(percent / 100.0)));
         }
@@ -171,7 +298,7 @@ fn split(walk: &mut Walk, field: Field<'_>, names: &Names) -> Vec<(PoolId, Ratio
 
 /// `{ to = ["cheap"], when = { waiting = 50 } }`.
 fn degrade(walk: &mut Walk, field: Field<'_>, fleet: &Fleet, own: &[PoolId]) -> Option<Degrade> {
-    let mut table = walk.table(field, "`degrade`")?;
+    let mut table = walk.table(field)?;
     let to_field = table.need(walk, "to");
     let to = to_field.map(|field| pools(walk, field, &fleet.pool_names)).unwrap_or_default();
     if let Some((field, pool)) = to_field.zip(to.iter().find(|pool| own.contains(pool))) {
@@ -180,26 +307,24 @@ fn degrade(walk: &mut Walk, field: Field<'_>, fleet: &Fleet, own: &[PoolId]) -> 
             .label("not a step down");
     }
     let when = table.take("when").map(|field| pressure(walk, field, fleet, own));
-    table.finish(walk, &["max_share", "clamp"]);
+    table.finish(walk);
     let when = when.unwrap_or(Some(Pressure::NoRoom))?;
     (!to.is_empty()).then_some(Degrade { to, when })
 }
-
-const PRESSURES: &[&str] = &["waiting", "in_flight", "utilisation"];
 
 fn pressure(walk: &mut Walk, field: Field<'_>, fleet: &Fleet, own: &[PoolId]) -> Option<Pressure> {
     if field.is_word("no_room") {
         return Some(Pressure::NoRoom);
     }
-    let (name, inner) = walk.variant(field, "kind of pressure", PRESSURES, &["ttft", "budget"])?;
+    let (name, inner) = walk.variant(field)?;
     match name {
         "waiting" => {
-            let least = walk.count(inner, 1..=u64::from(u32::MAX))?;
+            let least = walk.count(inner)?;
             Some(Pressure::Waiting(least as u32))
         }
-        "in_flight" => walk.count(inner, 1..=u64::MAX).map(Pressure::InFlight),
+        "in_flight" => walk.count(inner).map(Pressure::InFlight),
         _ => {
-            let share = walk.above_zero(inner, 1.0)?;
+            let share = walk.number(inner)?;
             let endless = fleet
                 .nodes
                 .iter()
@@ -220,7 +345,7 @@ fn pressure(walk: &mut Walk, field: Field<'_>, fleet: &Fleet, own: &[PoolId]) ->
 
 fn pools(walk: &mut Walk, field: Field<'_>, names: &Names) -> Vec<PoolId> {
     let mut pools: Vec<PoolId> = Vec::new();
-    let items = walk.one_or_more(field, names.len().max(1) * 2);
+    let items = walk.one_or_more_upto(field, names.len().max(1) * 2);
     if items.is_empty() {
         walk.problem(field.place(), "`to` names no pool").label("empty");
     }
@@ -239,20 +364,20 @@ fn pools(walk: &mut Walk, field: Field<'_>, names: &Names) -> Vec<PoolId> {
 }
 
 fn conditions(walk: &mut Walk, field: Field<'_>, known: &mut Known<'_>) -> Match {
-    let Some(mut table) = walk.table(field, "`match`") else {
+    let Some(mut table) = walk.table(field) else {
         return Match::default();
     };
     let mut when = Match::default();
     if let Some(field) = table.take("class") {
-        let items = walk.one_or_more(field, known.classes.len() * 2);
+        let items = walk.one_or_more_upto(field, known.classes.len() * 2);
         not_empty(walk, field, items.len());
         let found = items.into_iter().filter_map(|item| known.classes.find(walk, item));
         when.classes = found.map(|class| ClassId(class as u16)).collect();
     }
     if let Some(field) = table.take("tenant") {
-        let items = walk.one_or_more(field, TENANTS_MAX);
+        let items = walk.one_or_more(field);
         not_empty(walk, field, items.len());
-        let found = items.into_iter().filter_map(|item| walk.count(item, 0..=u64::from(u32::MAX)));
+        let found = items.into_iter().filter_map(|item| walk.count(item));
         when.tenants = found.map(|tenant| TenantId(tenant as u32)).collect();
         when.tenants.sort_unstable();
         when.tenants.dedup();
@@ -264,24 +389,24 @@ fn conditions(walk: &mut Walk, field: Field<'_>, known: &mut Known<'_>) -> Match
     if let Some(field) = table.take("attribute") {
         when.attributes = attributes(walk, field, known);
     }
-    when.session = table.take("session").and_then(|field| walk.truth(field));
+    when.session = table.truth(walk, "session");
     if let Some(field) = table.take("region") {
         when.regions = regions(walk, field, known);
     }
-    table.finish(walk, &["model", "label", "budget"]);
+    table.finish(walk);
     when
 }
 
 /// `{ language = ["de", "fr"], risk = "high" }`: one set of bits for each attribute.
 fn attributes(walk: &mut Walk, field: Field<'_>, known: &mut Known<'_>) -> Vec<u64> {
     let mut sets = Vec::new();
-    let list = walk.map(field, ATTRIBUTES_MAX);
+    let list = walk.map(field);
     not_empty(walk, field, list.len());
     for (key, place, field) in list {
         let Some(key) = walk.name_at(key, place) else {
             continue;
         };
-        let items = walk.one_or_more(field, ATTRIBUTES_MAX);
+        let items = walk.one_or_more(field);
         not_empty(walk, field, items.len());
         let mut bits = 0;
         for item in items {
@@ -305,7 +430,7 @@ fn attributes(walk: &mut Walk, field: Field<'_>, known: &mut Known<'_>) -> Vec<u
 }
 
 fn regions(walk: &mut Walk, field: Field<'_>, known: &mut Known<'_>) -> Vec<RegionId> {
-    let items = walk.one_or_more(field, REGIONS_MAX);
+    let items = walk.one_or_more(field);
     not_empty(walk, field, items.len());
     let mut regions = Vec::new();
     for item in items {
@@ -329,19 +454,19 @@ fn not_empty(walk: &mut Walk, field: Field<'_>, items: usize) {
 }
 
 fn prompt(walk: &mut Walk, field: Field<'_>, when: &mut Match) {
-    let Some(mut table) = walk.table(field, "`prompt_tokens`") else {
+    let Some(mut table) = walk.table(field) else {
         return;
     };
-    let min = table.take("min").and_then(|field| walk.count(field, 0..=u64::MAX));
+    let min = table.count(walk, "min");
     let max_field = table.take("max");
-    let max = max_field.and_then(|field| walk.count(field, 0..=u64::MAX));
+    let max = max_field.and_then(|field| walk.count(field));
     if let (Some(min), Some(max), Some(field)) = (min, max, max_field)
         && min > max
     {
         let message = format!("`max` must not be below `min` ({min}): nothing would match");
         walk.problem(field.place(), message);
     }
-    table.finish(walk, &[]);
+    table.finish(walk);
     // At least nothing is no condition.
     when.prompt_min = min.filter(|min| *min > 0).map(Tokens);
     when.prompt_max = max.map(Tokens);
@@ -354,12 +479,12 @@ fn require(
     to: &[PoolId],
     cheap: Option<(Field<'_>, &[PoolId])>,
 ) -> u64 {
-    let Some(mut table) = walk.table(field, "`require`") else {
+    let Some(mut table) = walk.table(field) else {
         return 0;
     };
     let mut bits = 0;
     if let Some(field) = table.need(walk, "tags") {
-        for item in walk.list(field, TAGS_MAX) {
+        for item in walk.list(field) {
             if let Some(tag) = fleet.tags.find(walk, item) {
                 bits |= 1 << tag;
             }
@@ -379,6 +504,6 @@ fn require(
             .label("could never take over");
         }
     }
-    table.finish(walk, &["region", "model"]);
+    table.finish(walk);
     bits
 }

@@ -1,6 +1,7 @@
 //! `strategy = "random"` or `{ power_of_two = { choices = 4 } }`, checked against the registry.
 
 use super::document::Kind;
+use super::keys::KeyKind;
 use super::problem::{Place, quote};
 use super::value::{Field, Walk, join, suggest};
 use crate::balance::{REGISTRY, Setting, SettingKind, StrategySpec, score};
@@ -12,12 +13,13 @@ pub(super) fn read(walk: &mut Walk, field: Field<'_>) -> Option<StrategySpec> {
         let name = walk.text(field)?;
         return named(walk, field, name, &names);
     }
-    let (name, settings) = walk.variant(field, "strategy", &names, &[])?;
+    let (name, settings) = walk.named(field, "strategy", &names, &[])?;
     let mut spec = StrategySpec::named(name)?;
     if name == "score" && !settings.is_table() {
         // `{ score = "..." }` is as good as `{ score = { formula = "..." } }`.
         let formula = &spec.entry().settings[0];
-        set(walk, &mut spec, formula, settings);
+        let kind = KeyKind::of_setting(formula.kind);
+        set(walk, &mut spec, formula, Field { kind, ..settings });
         return Some(spec);
     }
     let Kind::Table(entries) = &settings.value.kind else {
@@ -32,7 +34,8 @@ pub(super) fn read(walk: &mut Walk, field: Field<'_>) -> Option<StrategySpec> {
             walk.problem(&entry.place, message).label("not a setting").help(help);
             continue;
         };
-        let value = Field { name: &entry.key, value: &entry.value };
+        let kind = KeyKind::of_setting(setting.kind);
+        let value = Field { name: &entry.key, value: &entry.value, kind };
         set(walk, &mut spec, setting, value);
     }
     Some(spec)
@@ -65,15 +68,11 @@ fn set(
     field: Field<'_>,
 ) -> Option<()> {
     let value = match setting.kind {
-        SettingKind::Count { min, max } => walk.count(field, min..=max)?,
-        SettingKind::Span { min, max } => walk.span(field, min..=max).map(|Span(nanos)| nanos)?,
-        SettingKind::Ratio { max } => {
-            let number = walk.upto(field, max as f64 / 1e6)?;
-            (number * 1e6).round() as u64
-        }
+        SettingKind::Count { .. } => walk.count(field)?,
+        SettingKind::Span { .. } => walk.span(field).map(|Span(nanos)| nanos)?,
+        SettingKind::Ratio { .. } => (walk.number(field)? * 1e6).round() as u64,
         SettingKind::Choice(words) => {
-            let word = walk.text(field)?;
-            let word = walk.known(field.place(), setting.name, word, words, &[])?;
+            let word = walk.one_of(field, setting.name)?;
             words.iter().position(|choice| *choice == word)? as u64
         }
         SettingKind::Formula => {

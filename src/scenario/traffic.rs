@@ -1,9 +1,13 @@
 //! Closed loops, conversations and the traces that need more than a path: `{ users = ... }`,
 //! `sessions = ...`, `{ trace = { sessions | servegen | csv = ... } }`, `tenant = ...`.
 
-use super::dist::{Unit, read as read_dist, read_or_zero};
-use super::process;
-use super::value::{Field, Table, Walk};
+use super::dist::{DURATION, NUMBER, read as read_dist, read_or_zero};
+use super::keys::{
+    Key, KeyKind, LABEL, Section, Usual, key, names, need, one, section, text, upto,
+};
+use super::table::Table;
+use super::value::{Field, Walk};
+use super::{admission, process};
 use crate::dist::Dist;
 use crate::unit::{Span, TenantId};
 use crate::workload::closed::USERS_MAX;
@@ -12,10 +16,10 @@ use crate::workload::session::{CONTEXT_DEFAULT, TURNS_MAX};
 use crate::workload::tenant::{EXPONENT_MAX, TENANTS_MAX};
 use crate::workload::{Begin, CsvMap, SessionPace, SessionSpec, TenantLaw, TimeUnit, Users};
 
-const PACES: &[(&str, SessionPace)] =
-    &[("think", SessionPace::Think), ("recorded", SessionPace::Recorded)];
+const PACES: [(&str, SessionPace); 2] =
+    [("think", SessionPace::Think), ("recorded", SessionPace::Recorded)];
 
-const UNITS: &[(&str, TimeUnit)] = &[
+const UNITS: [(&str, TimeUnit); 5] = [
     ("s", TimeUnit::Seconds),
     ("ms", TimeUnit::Millis),
     ("us", TimeUnit::Micros),
@@ -23,60 +27,163 @@ const UNITS: &[(&str, TimeUnit)] = &[
     ("datetime", TimeUnit::Date),
 ];
 
+/// Users who send requests.
+pub(super) static USERS: Section = Section {
+    keys: &[
+        COUNT_OF_USERS,
+        need("think", DURATION, "time between an answer and the next request of its user"),
+        RAMP,
+    ],
+    ..section("users", "")
+};
+
+/// Users who play recorded sessions.
+static PLAYERS: Section = Section {
+    keys: &[
+        COUNT_OF_USERS,
+        key("think", DURATION, Usual::Unsaid("none"), "time between two sessions of a user"),
+        RAMP,
+    ],
+    ..section("players", "")
+};
+
+const COUNT_OF_USERS: Key =
+    need("count", KeyKind::Whole(1, USERS_MAX as u64), "how many there are");
+
+const RAMP: Key = key(
+    "ramp",
+    KeyKind::Span(Span::ZERO, Span::from_secs(86_400)),
+    Usual::Span(Span::ZERO),
+    "they begin one after the other within this time",
+);
+
+pub(super) static SESSIONS: Section = Section {
+    keys: &[
+        need("turns", NUMBER, "requests of a conversation"),
+        need("think", DURATION, "time between an answer and the next question"),
+        key(
+            "system_tokens",
+            KeyKind::Whole(0, LENGTH_MAX),
+            Usual::Whole(0),
+            "tokens that every prompt begins with",
+        ),
+        key(
+            "max_context",
+            KeyKind::Whole(1, LENGTH_MAX),
+            Usual::Whole(CONTEXT_DEFAULT),
+            "a conversation whose prompt would be longer ends",
+        ),
+    ],
+    ..section("sessions", "")
+};
+
+/// How recorded sessions begin and go on.
+pub(super) const PACE: Key = key(
+    "pace",
+    KeyKind::Word(&names(&PACES)),
+    Usual::Word("think"),
+    "times are those after an answer, or those of the recording whatever the answers do",
+);
+pub(super) const START: Key =
+    need("start", KeyKind::Variant(&STARTS, "kind of start"), "when sessions begin");
+
+static STARTS: Section = Section {
+    keys: &[
+        process::POISSON,
+        process::GAMMA,
+        process::WEIBULL,
+        process::MMPP,
+        process::RAMP,
+        process::DIURNAL,
+        process::STEPS,
+        one("users", KeyKind::Table(&PLAYERS), "users who play one session after the other"),
+    ],
+    ..section("start", "")
+};
+
+// The columns of a table.
+
+pub(super) const TIME: Key = need("time", LABEL, "the column of the time of arrival");
+pub(super) const INPUT: Key = need("input", LABEL, "the column of prompt tokens");
+pub(super) const OUTPUT: Key = need("output", LABEL, "the column of answer tokens");
+pub(super) const UNIT: Key =
+    key("unit", KeyKind::Word(&names(&UNITS)), Usual::Word("s"), "the unit of times");
+pub(super) const SESSION: Key =
+    key("session", LABEL, Usual::Unsaid("no sessions"), "the column of the session");
+pub(super) const TENANT: Key =
+    key("tenant", LABEL, Usual::Unsaid("as classes say"), "the column of the tenant");
+pub(super) const CLASS: Key =
+    key("class", LABEL, Usual::Unsaid("by shares"), "the column of the class");
+pub(super) const SEPARATOR: Key = key(
+    "separator",
+    text("one character that is in no number and no name", "^[^A-Za-z0-9\".]$"),
+    Usual::Unsaid("a comma"),
+    "what stands between columns",
+);
+
+/// Whose requests a class are.
+pub(super) const TENANTS: KeyKind =
+    KeyKind::Any(&[admission::TENANT_NUMBER, KeyKind::Variant(&TENANT_LAW, "law of tenants")]);
+
+static TENANT_LAW: Section = Section {
+    keys: &[one("zipf", KeyKind::Table(&ZIPF), "a few have most of the requests")],
+    ..section("tenant_law", "")
+};
+
+static ZIPF: Section = Section {
+    keys: &[
+        need("tenants", KeyKind::Whole(1, TENANTS_MAX as u64), "how many there are"),
+        key("exponent", upto(EXPONENT_MAX), Usual::Number(1.0), "the larger, the fewer have most"),
+    ],
+    ..section("zipf", "")
+};
+
 /// `{ count = 200, think = ..., ramp = "30s" }`. Where users play sessions, they may do without a
 /// pause between these.
 pub(super) fn users(walk: &mut Walk, field: Field<'_>, pause: bool) -> Option<Users> {
-    let mut table = walk.table(field, "`users`")?;
-    let count = table.need(walk, "count");
-    let count = count.and_then(|field| walk.count(field, 1..=u64::from(USERS_MAX)));
+    let mut table = walk.table(field)?;
+    let count = table.count(walk, "count");
     let think = if pause { table.need(walk, "think") } else { table.take("think") };
     let think = match think {
-        Some(field) => read_or_zero(walk, field, Unit::Time),
+        Some(field) => read_or_zero(walk, field),
         None if pause => None,
         None => Dist::constant(0.0).ok(),
     };
-    let ramp = table.take("ramp");
-    let ramp = ramp
-        .map_or(Some(Span::ZERO), |field| walk.span(field, Span::ZERO..=Span::from_secs(86_400)));
-    table.finish(walk, &[]);
+    let ramp = table.span(walk, "ramp");
+    table.finish(walk);
     Some(Users { count: count? as u32, think: think?, ramp: ramp? })
 }
 
 /// `sessions = { turns = ..., think = ..., system_tokens = 1000, max_context = 100_000 }`.
 pub(super) fn sessions(walk: &mut Walk, field: Field<'_>) -> Option<SessionSpec> {
-    let mut table = walk.table(field, "`sessions`")?;
+    let mut table = walk.table(field)?;
     let turns = table.need(walk, "turns").and_then(|field| {
-        let turns = read_dist(walk, field, Unit::Plain)?;
+        let turns = read_dist(walk, field)?;
         if turns.mean() > TURNS_MAX as f64 {
             walk.must_be(field, "at most 100_000 turns in the mean");
             return None;
         }
         Some(turns)
     });
-    let think = table.need(walk, "think").and_then(|field| read_or_zero(walk, field, Unit::Time));
-    let mut tokens = |key, least, default| {
-        let field = table.take(key);
-        field.map_or(Some(default), |field| walk.count(field, least..=LENGTH_MAX))
-    };
-    let system = tokens("system_tokens", 0, 0);
-    let context = tokens("max_context", 1, CONTEXT_DEFAULT);
+    let think = table.need(walk, "think").and_then(|field| read_or_zero(walk, field));
+    let system = table.count(walk, "system_tokens");
+    let context = table.count(walk, "max_context");
     if let Some((system, context)) = system.zip(context)
         && system >= context
     {
         let message = format!("`system_tokens` ({system}) must be below `max_context` ({context})");
         walk.problem(table.key_place("system_tokens"), message).label("no room for a question");
     }
-    table.finish(walk, &[]);
+    table.finish(walk);
     Some(SessionSpec { turns: turns?, think: think?, system: system?, context_max: context? })
 }
 
 /// How recorded sessions begin and go on: `pace = "think"`, `start = { poisson = { rate = 1 } }`.
 pub(super) fn recorded(walk: &mut Walk, table: &mut Table<'_>) -> Option<(SessionPace, Begin)> {
-    let pace = table.take("pace").map_or(Some(SessionPace::Think), |field| walk.word(field, PACES));
+    let pace = table.word(walk, "pace", &PACES);
     // The file does not say when sessions begin, so the scenario must.
     let begin = table.need(walk, "start").and_then(|field| {
-        let known: Vec<&str> = process::PROCESSES.into_iter().chain(["users"]).collect();
-        let (name, inner) = walk.variant(field, "kind of start", &known, &[])?;
+        let (name, inner) = walk.variant(field)?;
         if name == "users" {
             return users(walk, inner, false).map(Begin::Users);
         }
@@ -97,7 +204,7 @@ pub(super) fn csv(walk: &mut Walk, table: &mut Table<'_>) -> Option<CsvMap> {
     }
     let mut needed = |key| table.need(walk, key).and_then(|field| name(walk, field));
     let (time, input, output) = (needed("time"), needed("input"), needed("output"));
-    let unit = table.take("unit").map_or(Some(TimeUnit::Seconds), |field| walk.word(field, UNITS));
+    let unit = table.word(walk, "unit", &UNITS);
     let mut optional = |key| match table.take(key) {
         Some(field) => name(walk, field).map(Some),
         None => Some(None),
@@ -130,15 +237,13 @@ pub(super) fn csv(walk: &mut Walk, table: &mut Table<'_>) -> Option<CsvMap> {
 /// `tenant = 7` or `tenant = { zipf = { tenants = 20, exponent = 1.1 } }`.
 pub(super) fn tenants(walk: &mut Walk, field: Field<'_>) -> Option<TenantLaw> {
     if !field.is_table() {
-        let tenant = walk.count(field, 0..=u64::from(u32::MAX))?;
+        let tenant = walk.count(field)?;
         return Some(TenantLaw::One(TenantId(tenant as u32)));
     }
-    let (_, inner) = walk.variant(field, "law of tenants", &["zipf"], &[])?;
-    let mut table = walk.table(inner, "`zipf`")?;
-    let count = table.need(walk, "tenants");
-    let count = count.and_then(|field| walk.count(field, 1..=u64::from(TENANTS_MAX)));
-    let exponent = table.take("exponent").map_or(Some(1.0), |field| walk.upto(field, EXPONENT_MAX));
-    table.finish(walk, &[]);
+    let (_, inner) = walk.variant(field)?;
+    let mut table = walk.table(inner)?;
+    let (count, exponent) = (table.count(walk, "tenants"), table.number(walk, "exponent"));
+    table.finish(walk);
     TenantLaw::zipf(count? as u32, exponent?)
 }
 

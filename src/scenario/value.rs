@@ -2,14 +2,18 @@
 //! collects what is wrong instead of stopping at it.
 //!
 //! A table remembers which keys it was asked for; whatever is left when it is finished is unknown,
-//! and the keys it was asked for are the ones to suggest. Every reader returns `None` after it has
-//! noted a problem, so the sections of a scenario read on and find the next one.
+//! and the keys it was asked for are the ones to suggest. What a key may be, within which bounds, and
+//! what it is if nothing is said, comes from the section of the table (`keys`); a reader can only
+//! narrow it. Every reader returns `None` after it has noted a problem, so the sections of a scenario
+//! read on and find the next one.
 
 use std::fmt::Write as _;
 use std::ops::RangeInclusive;
 
 use super::document::{Entry, Kind, Value};
+use super::keys::{KeyKind, Range, SHARE};
 use super::problem::{KEPT_MAX, Place, Problem, quote};
+use super::table::Table;
 use crate::unit::Span;
 
 /// A name is suggested if it is at least this similar (Jaro-Winkler).
@@ -28,90 +32,12 @@ pub(super) struct Walk {
     spare: Problem,
 }
 
-/// A value and what it is called where it stands.
+/// A value, what it is called where it stands, and what it may be.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Field<'a> {
     pub(super) name: &'a str,
     pub(super) value: &'a Value,
-}
-
-/// A table that is being read.
-#[derive(Debug)]
-pub(super) struct Table<'a> {
-    /// As messages call it: `[balancer]`, `retry`.
-    what: String,
-    pub(super) place: &'a Place,
-    entries: &'a [Entry],
-    asked: Vec<&'static str>,
-}
-
-impl<'a> Table<'a> {
-    pub(super) fn new(what: &str, place: &'a Place, entries: &'a [Entry]) -> Table<'a> {
-        Table { what: what.to_owned(), place, entries, asked: Vec::new() }
-    }
-
-    /// Takes the value of a key, if it is there.
-    pub(super) fn take(&mut self, key: &'static str) -> Option<Field<'a>> {
-        self.asked.push(key);
-        let entry = self.entries.iter().find(|entry| entry.key == key)?;
-        Some(Field { name: &entry.key, value: &entry.value })
-    }
-
-    /// Takes the value of a key that must be there.
-    pub(super) fn need(&mut self, walk: &mut Walk, key: &'static str) -> Option<Field<'a>> {
-        let found = self.take(key);
-        if found.is_none() {
-            let message = format!("{} has no `{key}`", self.what);
-            walk.problem(self.place, message).label(format!("`{key}` is missing"));
-        }
-        found
-    }
-
-    /// Notes every key that was not asked for. Those of `later` belong to the format, but not to
-    /// this version.
-    pub(super) fn finish(self, walk: &mut Walk, later: &[&str]) {
-        let asked = self.asked.clone();
-        self.finish_as(walk, "key", &asked, later);
-    }
-
-    /// As `finish`, where the keys of this table are better called something else.
-    pub(super) fn finish_as(
-        self,
-        walk: &mut Walk,
-        what: &str,
-        known: &[&'static str],
-        later: &[&str],
-    ) {
-        for entry in self.entries {
-            let key = entry.key.as_str();
-            if self.asked.contains(&key) {
-                continue;
-            }
-            if later.contains(&key) {
-                walk.not_yet(&entry.place, key);
-                continue;
-            }
-            let message = format!("unknown {what} {} in {}", quote(key), self.what);
-            let help = suggest(what, key, known.iter().copied());
-            walk.problem(&entry.place, message).label(format!("not a {what} here")).help(help);
-        }
-    }
-
-    /// Returns where a key stands, or the table if it is not there.
-    pub(super) fn key_place(&self, key: &str) -> &'a Place {
-        let entry = self.entries.iter().find(|entry| entry.key == key);
-        entry.map_or(self.place, |entry| &entry.place)
-    }
-
-    /// Returns whether there is a key that was not asked for.
-    pub(super) fn any_unknown(&self) -> bool {
-        self.entries.iter().any(|entry| !self.asked.contains(&entry.key.as_str()))
-    }
-
-    /// Returns whether the key is there, without asking for it.
-    pub(super) fn has(&self, key: &str) -> bool {
-        self.entries.iter().any(|entry| entry.key == key)
-    }
+    pub(super) kind: KeyKind,
 }
 
 impl<'a> Field<'a> {
@@ -119,8 +45,37 @@ impl<'a> Field<'a> {
         &self.value.place
     }
 
+    /// Returns whether it is this word, one of those it may be.
     pub(super) fn is_word(&self, word: &str) -> bool {
-        matches!(&self.value.kind, Kind::Text(text) if text == word)
+        let known = all_words(*self).contains(&word);
+        assert!(known, "`{}` is read as what it is not: \"{word}\"", self.name);
+        self.is_text(word)
+    }
+
+    /// Returns whether it is this text, whatever it may be.
+    pub(super) fn is_text(&self, text: &str) -> bool {
+        matches!(&self.value.kind, Kind::Text(found) if found == text)
+    }
+
+    /// Returns whether it is the word "none".
+    pub(super) fn is_none(&self) -> bool {
+        self.is_word("none")
+    }
+
+    /// Returns the durations it may be.
+    fn spans(&self) -> RangeInclusive<Span> {
+        self.kind_of(|kind| match kind {
+            KeyKind::Span(least, most) => Some(*least..=*most),
+            _ => None,
+        })
+    }
+
+    /// Returns the numbers it may be.
+    pub(super) fn range(&self) -> Range {
+        self.kind_of(|kind| match kind {
+            KeyKind::Number(range) => Some(*range),
+            _ => None,
+        })
     }
 
     /// Returns whether it is a list of fewer than `count` items.
@@ -134,7 +89,21 @@ impl<'a> Field<'a> {
             return None;
         };
         let entry = entries.iter().find(|entry| entry.key == key)?;
-        Some(Field { name: &entry.key, value: &entry.value })
+        let section = self.kind_of(|kind| match kind {
+            KeyKind::Table(section) => Some(*section),
+            _ => None,
+        });
+        let kind = section.find(key).map(|key| key.kind)?;
+        Some(Field { name: &entry.key, value: &entry.value, kind })
+    }
+
+    /// Returns what is wanted of the kinds that the value may be of.
+    ///
+    /// # Panics
+    /// If it may not be of such a kind: the reader is wrong, whatever is read.
+    fn kind_of<T>(&self, wanted: impl Fn(&KeyKind) -> Option<T>) -> T {
+        let found = self.kind.alternatives().iter().find_map(wanted);
+        found.unwrap_or_else(|| panic!("`{}` is read as what it is not: {}", self.name, self.kind))
     }
 
     pub(super) fn is_table(&self) -> bool {
@@ -172,9 +141,16 @@ impl Walk {
         self.problem(field.place(), message)
     }
 
-    pub(super) fn table<'a>(&mut self, field: Field<'a>, what: &str) -> Option<Table<'a>> {
+    /// A table of the section that the field says.
+    pub(super) fn table<'a>(&mut self, field: Field<'a>) -> Option<Table<'a>> {
+        let section = field.kind_of(|kind| match kind {
+            KeyKind::Table(section) => Some(*section),
+            _ => None,
+        });
         match &field.value.kind {
-            Kind::Table(entries) => Some(Table::new(what, &field.value.place, entries)),
+            Kind::Table(entries) => {
+                Some(Table::new(field.name, &field.value.place, entries, section))
+            }
             _ => {
                 self.wrong_type(field, "a table");
                 None
@@ -182,7 +158,25 @@ impl Walk {
         }
     }
 
-    pub(super) fn list<'a>(&mut self, field: Field<'a>, max: usize) -> Vec<Field<'a>> {
+    /// The items of a list.
+    pub(super) fn list<'a>(&mut self, field: Field<'a>) -> Vec<Field<'a>> {
+        self.list_upto(field, usize::MAX)
+    }
+
+    /// The items of a list that is shorter than the section knows.
+    fn list_upto<'a>(&mut self, field: Field<'a>, max: usize) -> Vec<Field<'a>> {
+        let (first, kind, most) = field.kind_of(|kind| match kind {
+            KeyKind::List(kind, _, most) | KeyKind::OneOrMore(kind, most) => {
+                Some((**kind, **kind, *most))
+            }
+            KeyKind::Point(kind) => Some((SHARE, **kind, 2)),
+            KeyKind::Tables(section, most) => {
+                let kind = KeyKind::Table(section);
+                Some((kind, kind, *most))
+            }
+            _ => None,
+        });
+        let max = max.min(most);
         let Kind::List(items) = &field.value.kind else {
             self.wrong_type(field, "a list");
             return Vec::new();
@@ -197,45 +191,64 @@ impl Walk {
             self.problem(field.place(), message).label("too many");
             return Vec::new();
         }
-        items.iter().map(|value| Field { name: field.name, value }).collect()
+        let kinds = std::iter::once(first).chain(std::iter::repeat(kind));
+        let field = |(value, kind)| Field { name: field.name, value, kind };
+        items.iter().zip(kinds).map(field).collect()
     }
 
     /// The items of a list, or the one value that stands alone.
-    pub(super) fn one_or_more<'a>(&mut self, field: Field<'a>, max: usize) -> Vec<Field<'a>> {
-        match field.value.kind {
-            Kind::List(_) => self.list(field, max),
-            _ => vec![field],
+    pub(super) fn one_or_more<'a>(&mut self, field: Field<'a>) -> Vec<Field<'a>> {
+        self.one_or_more_upto(field, usize::MAX)
+    }
+
+    /// As `one_or_more`, of fewer than the section knows.
+    pub(super) fn one_or_more_upto<'a>(&mut self, field: Field<'a>, max: usize) -> Vec<Field<'a>> {
+        if let Kind::List(_) = field.value.kind {
+            return self.list_upto(field, max);
         }
+        let kind = field.kind_of(|kind| match kind {
+            KeyKind::OneOrMore(kind, _) => Some(**kind),
+            _ => None,
+        });
+        vec![Field { kind, ..field }]
     }
 
     /// The tables under a header like `[[pool]]`.
-    pub(super) fn tables<'a>(
-        &mut self,
-        field: Option<Field<'a>>,
-        header: &str,
-        max: usize,
-    ) -> Vec<Table<'a>> {
+    pub(super) fn tables<'a>(&mut self, field: Option<Field<'a>>) -> Vec<Table<'a>> {
         let Some(field) = field else {
             return Vec::new();
         };
-        let what = format!("`[[{header}]]`");
         if field.is_table() {
+            let section = field.kind_of(|kind| match kind {
+                KeyKind::Tables(section, _) => Some(*section),
+                _ => None,
+            });
             let message = format!("`{}` must be a list of tables", field.name);
             self.problem(field.place(), message)
                 .label("one table")
-                .help(format!("write `[[{header}]]` with two brackets"));
+                .help(format!("write {} with two brackets", section.title));
             return Vec::new();
         }
-        let items = self.list(field, max);
-        items.into_iter().filter_map(|item| self.table(item, &what)).collect()
+        let items = self.list(field);
+        items.into_iter().filter_map(|item| self.table(item)).collect()
     }
 
     /// A table whose keys are names the file is free to choose, each with its place.
-    pub(super) fn map<'a>(
+    pub(super) fn map<'a>(&mut self, field: Field<'a>) -> Vec<(&'a str, &'a Place, Field<'a>)> {
+        self.map_upto(field, usize::MAX)
+    }
+
+    /// As `map`, with fewer keys than the section knows.
+    pub(super) fn map_upto<'a>(
         &mut self,
         field: Field<'a>,
         max: usize,
     ) -> Vec<(&'a str, &'a Place, Field<'a>)> {
+        let (kind, most) = field.kind_of(|kind| match kind {
+            KeyKind::Map(_, kind, most) => Some((**kind, *most)),
+            _ => None,
+        });
+        let max = max.min(most);
         let Kind::Table(entries) = &field.value.kind else {
             self.wrong_type(field, "a table");
             return Vec::new();
@@ -247,13 +260,15 @@ impl Walk {
             return Vec::new();
         }
         let of = |entry: &'a Entry| {
-            (entry.key.as_str(), &entry.place, Field { name: &entry.key, value: &entry.value })
+            let field = Field { name: &entry.key, value: &entry.value, kind };
+            (entry.key.as_str(), &entry.place, field)
         };
         entries.iter().map(of).collect()
     }
 
     /// Truth or falsehood.
     pub(super) fn truth(&mut self, field: Field<'_>) -> Option<bool> {
+        field.kind_of(|kind| matches!(kind, KeyKind::Truth).then_some(()));
         if let Kind::Truth(truth) = field.value.kind {
             return Some(truth);
         }
@@ -262,7 +277,18 @@ impl Walk {
     }
 
     /// The one key of a table like `{ poisson = { ... } }`, which says what the value is.
-    pub(super) fn variant<'a>(
+    pub(super) fn variant<'a>(&mut self, field: Field<'a>) -> Option<(&'static str, Field<'a>)> {
+        let (section, what) = field.kind_of(|kind| match kind {
+            KeyKind::Variant(section, what) => Some((*section, *what)),
+            _ => None,
+        });
+        let (name, inner) = self.named(field, what, &section.names(), section.later)?;
+        let kind = section.find(name)?.kind;
+        Some((name, Field { kind, ..inner }))
+    }
+
+    /// The one key of such a table, out of those that are known.
+    pub(super) fn named<'a>(
         &mut self,
         field: Field<'a>,
         what: &str,
@@ -283,9 +309,14 @@ impl Walk {
             self.problem(place, message).help(format!("write one of {}", join(known)));
             return None;
         };
-        let inner = Field { name: &entry.key, value: &entry.value };
         let name = self.known(&entry.place, what, &entry.key, known, later)?;
-        Some((name, inner))
+        Some((name, Field { name: &entry.key, value: &entry.value, ..field }))
+    }
+
+    /// One of the words that the field may be, called this.
+    pub(super) fn one_of(&mut self, field: Field<'_>, what: &str) -> Option<&'static str> {
+        let text = self.text(field)?;
+        self.known(field.place(), what, text, &all_words(field), &[])
     }
 
     /// Finds a word among those that are known, or notes a problem.
@@ -316,9 +347,7 @@ impl Walk {
         field: Field<'_>,
         words: &[(&'static str, T)],
     ) -> Option<T> {
-        let text = self.text(field)?;
-        let names: Vec<&'static str> = words.iter().map(|(name, _)| *name).collect();
-        let name = self.known(field.place(), field.name, text, &names, &[])?;
+        let name = self.one_of(field, field.name)?;
         words.iter().find(|(word, _)| *word == name).map(|(_, value)| *value)
     }
 
@@ -362,7 +391,20 @@ impl Walk {
         Some(key)
     }
 
-    pub(super) fn span(&mut self, field: Field<'_>, range: RangeInclusive<Span>) -> Option<Span> {
+    /// A duration.
+    pub(super) fn span(&mut self, field: Field<'_>) -> Option<Span> {
+        let range = field.spans();
+        let span = self.duration(field)?;
+        if range.contains(&span) {
+            return Some(span);
+        }
+        self.must_be(field, &span_range(&range));
+        None
+    }
+
+    /// A duration of any length, for readers that say themselves why it is out of its bounds.
+    pub(super) fn duration(&mut self, field: Field<'_>) -> Option<Span> {
+        let _ = field.spans();
         let text = match &field.value.kind {
             Kind::Text(text) => text,
             Kind::Whole(_) | Kind::Number(_) => {
@@ -378,11 +420,7 @@ impl Walk {
             }
         };
         match Span::parse(text) {
-            Ok(span) if range.contains(&span) => Some(span),
-            Ok(_) => {
-                self.must_be(field, &span_range(&range));
-                None
-            }
+            Ok(span) => Some(span),
             Err(reason) => {
                 let message = format!("{} is not a duration: {}", quote(field.name), reason);
                 self.problem(field.place(), message).label("not a duration");
@@ -391,18 +429,25 @@ impl Walk {
         }
     }
 
-    /// A duration above zero.
-    pub(super) fn positive_span(&mut self, field: Field<'_>) -> Option<Span> {
-        self.span(field, Span(1)..=Span::MAX)
-    }
-
-    /// A duration above zero, or the word "none".
+    /// A duration, or the word "none".
     pub(super) fn span_or_none(&mut self, field: Field<'_>) -> Option<Option<Span>> {
-        if field.is_word("none") { Some(None) } else { self.positive_span(field).map(Some) }
+        if field.is_none() { Some(None) } else { self.span(field).map(Some) }
     }
 
-    /// A finite number, written as whole number or float.
+    /// A number, written as whole number or float.
     pub(super) fn number(&mut self, field: Field<'_>) -> Option<f64> {
+        let range = field.range();
+        let number = self.finite(field)?;
+        if range.contains(number) {
+            return Some(number);
+        }
+        self.must_be(field, &range.to_string());
+        None
+    }
+
+    /// A number of any size, for readers that say themselves why it is out of its bounds.
+    pub(super) fn finite(&mut self, field: Field<'_>) -> Option<f64> {
+        let _ = field.range();
         let number = match field.value.kind {
             Kind::Whole(Some(whole)) => whole as f64,
             Kind::Whole(None) => f64::INFINITY,
@@ -420,28 +465,19 @@ impl Walk {
         }
     }
 
-    /// A number from zero to `max`.
-    pub(super) fn upto(&mut self, field: Field<'_>, max: f64) -> Option<f64> {
-        let number = self.number(field)?;
-        if (0.0..=max).contains(&number) {
-            return Some(number);
-        }
-        self.must_be(field, &format!("a number from 0 to {}", amount(max)));
-        None
+    /// A whole number.
+    pub(super) fn count(&mut self, field: Field<'_>) -> Option<u64> {
+        self.count_upto(field, u64::MAX)
     }
 
-    /// A number above zero, at most `max`.
-    pub(super) fn above_zero(&mut self, field: Field<'_>, max: f64) -> Option<f64> {
-        let number = self.number(field)?;
-        if number > 0.0 && number <= max {
-            return Some(number);
-        }
-        self.must_be(field, &format!("a number above 0, at most {}", amount(max)));
-        None
-    }
-
-    /// A whole number of a range.
-    pub(super) fn count(&mut self, field: Field<'_>, range: RangeInclusive<u64>) -> Option<u64> {
+    /// A whole number that is smaller than the section knows.
+    pub(super) fn count_upto(&mut self, field: Field<'_>, max: u64) -> Option<u64> {
+        let (min, most) = field.kind_of(|kind| match kind {
+            KeyKind::Whole(min, most) => Some((*min, *most)),
+            KeyKind::Status => Some((0, u64::MAX)),
+            _ => None,
+        });
+        let range = min..=most.min(max);
         let whole = match field.value.kind {
             Kind::Whole(whole) => whole,
             Kind::Number(number) => {
@@ -468,6 +504,16 @@ impl Walk {
     }
 }
 
+/// Every word a field may be.
+fn all_words(field: Field<'_>) -> Vec<&'static str> {
+    let kinds = field.kind.alternatives().iter();
+    let words = kinds.filter_map(|kind| match kind {
+        KeyKind::Word(words) => Some(*words),
+        _ => None,
+    });
+    words.flatten().copied().collect()
+}
+
 fn is_name(text: &str) -> bool {
     let fits = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
     !text.is_empty() && text.chars().count() <= NAME_MAX && text.chars().all(fits)
@@ -487,11 +533,11 @@ pub(super) fn digits(count: u64) -> String {
 }
 
 /// A bound as people write it: 1_000_000 or 0.5.
-fn amount(bound: f64) -> String {
+pub(super) fn amount(bound: f64) -> String {
     if bound.fract() == 0.0 { digits(bound as u64) } else { bound.to_string() }
 }
 
-fn span_range(range: &RangeInclusive<Span>) -> String {
+pub(super) fn span_range(range: &RangeInclusive<Span>) -> String {
     match (*range.start(), *range.end()) {
         (Span(0 | 1), Span::MAX) => "a duration above zero".to_owned(),
         (min, Span::MAX) => format!("a duration of at least {min}"),

@@ -1,10 +1,11 @@
 //! `[[workflow]]`: jobs of agents as graphs of steps.
 
-use super::dist::{Unit, read as read_dist, read_or_zero};
-use super::document::Kind;
+use super::dist::{DURATION, NUMBER, read as read_dist, read_or_zero};
+use super::keys::{KeyKind, NAME, POSITIVE_SPAN, Section, TEXT, Usual, key, names, need, section};
 use super::names::Names;
 use super::problem::{Place, quote};
-use super::value::{Field, Table, Walk};
+use super::table::Table;
+use super::value::{Field, Walk};
 use crate::dist::Dist;
 use crate::metrics::WorkflowLabel;
 use crate::unit::ClassId;
@@ -16,13 +17,77 @@ use crate::workload::workflow::{
 /// A scenario has at most so many workflows.
 pub const WORKFLOWS_MAX: usize = 256;
 
-/// Shares of workflows go so far.
-const SHARE_MAX: f64 = super::class::SHARE_MAX;
+const POLICIES: [(&str, OnFailure); 2] = [("fail", OnFailure::Fail), ("skip", OnFailure::Skip)];
 
-const POLICIES: &[(&str, OnFailure)] = &[("fail", OnFailure::Fail), ("skip", OnFailure::Skip)];
+const CONTEXTS: [(&str, StepContext); 2] =
+    [("fresh", StepContext::Fresh), ("grow", StepContext::Grow)];
 
-const CONTEXTS: &[(&str, StepContext)] =
-    &[("fresh", StepContext::Fresh), ("grow", StepContext::Grow)];
+/// `[[workflow]]`.
+pub(super) static WORKFLOW: Section = Section {
+    keys: &[
+        need("name", NAME, "what the workload calls it"),
+        key("deadline", POSITIVE_SPAN, Usual::Unsaid("none"), "a job that takes longer has failed"),
+        need("steps", KeyKind::Tables(&STEP, STEPS_MAX), "what has to be done"),
+    ],
+    later: &["region", "tenant", "slo"],
+    ..section("workflow", "`[[workflow]]`")
+};
+
+static STEP: Section = Section {
+    keys: &[
+        need("name", NAME, "what other steps call it"),
+        need("route_class", TEXT, "the class of its requests"),
+        key(
+            "after",
+            KeyKind::OneOrMore(&TEXT, STEPS_MAX),
+            Usual::Unsaid("it begins with the job"),
+            "it begins when these steps are over",
+        ),
+        key("fan_out", NUMBER, Usual::Unsaid("1"), "requests that are sent at a time"),
+        key("deadline", POSITIVE_SPAN, Usual::Unsaid("that of the job"), "of each of its requests"),
+        key(
+            "on_failure",
+            KeyKind::Any(&[POLICY, KeyKind::Table(&RETRY)]),
+            Usual::Word("fail"),
+            "what becomes of the job if a request fails",
+        ),
+        key(
+            "calls",
+            KeyKind::Table(&CALLS),
+            Usual::Unsaid("none"),
+            "requests that each of its requests makes in turn",
+        ),
+        key(
+            "context",
+            KeyKind::Word(&names(&CONTEXTS)),
+            Usual::Word("fresh"),
+            "whether prompts begin with what came before",
+        ),
+    ],
+    later: &["class", "pool", "tool", "pause"],
+    ..section("step", "`[[workflow.steps]]`")
+};
+
+const POLICY: KeyKind = KeyKind::Word(&names(&POLICIES));
+
+static RETRY: Section = Section {
+    keys: &[
+        need("retry", KeyKind::Whole(0, TRIES_MAX), "further tries"),
+        key("then", POLICY, Usual::Word("fail"), "and if all of them fail"),
+    ],
+    later: &["pause", "backoff"],
+    ..section("on_failure", "")
+};
+
+static CALLS: Section = Section {
+    keys: &[
+        need("class", TEXT, "their class"),
+        need("count", NUMBER, "how many, one after the other"),
+        key("think", DURATION, Usual::Unsaid("none"), "time between two of them"),
+    ],
+    later: &["parallel"],
+    ..section("calls", "")
+};
 
 /// What the `[[workflow]]` tables say.
 #[derive(Debug, Default)]
@@ -37,10 +102,10 @@ pub(super) struct Workflows {
 
 pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>, classes: &Names) -> Workflows {
     let mut flows = Workflows { names: Names::new("workflow"), ..Workflows::default() };
-    for mut table in walk.tables(field, "workflow", WORKFLOWS_MAX) {
+    for mut table in walk.tables(field) {
         flows.first.get_or_insert_with(|| table.place.clone());
         read_one(walk, &mut table, classes, &mut flows);
-        table.finish(walk, &["region", "tenant", "slo"]);
+        table.finish(walk);
     }
     flows
 }
@@ -55,7 +120,7 @@ fn read_one(walk: &mut Walk, table: &mut Table<'_>, classes: &Names, flows: &mut
         flows.names.skip();
     }
     let name = name.unwrap_or_default().to_owned();
-    let deadline = table.take("deadline").and_then(|field| walk.positive_span(field));
+    let deadline = table.span(walk, "deadline");
     let steps = table.need(walk, "steps").map(|field| read_steps(walk, field, &name, classes));
     let steps = steps.unwrap_or_default();
     let label = steps.iter().map(|step| step.name.clone()).collect();
@@ -73,9 +138,9 @@ fn read_steps(walk: &mut Walk, field: Field<'_>, flow: &str, classes: &Names) ->
     let mut names = Names::new("step");
     let mut steps = Vec::new();
     let mut after: Vec<Vec<Field<'_>>> = Vec::new();
-    for mut table in walk.tables(Some(field), "workflow.steps", STEPS_MAX) {
+    for mut table in walk.tables(Some(field)) {
         let (step, before) = read_step(walk, &mut table, classes, &mut names);
-        table.finish(walk, &["class", "pool", "tool", "pause"]);
+        table.finish(walk);
         after.push(before);
         steps.extend(step);
     }
@@ -129,15 +194,15 @@ fn read_step<'a>(
     }
     let class = table.need(walk, "route_class").and_then(|field| classes.find(walk, field));
     let after = table.take("after");
-    let after = after.map(|field| walk.one_or_more(field, STEPS_MAX)).unwrap_or_default();
+    let after = after.map(|field| walk.one_or_more(field)).unwrap_or_default();
     let fan_out = table
         .take("fan_out")
         .map_or_else(|| Dist::constant(1.0).ok(), |field| whole(walk, field, 1.0, FAN_OUT_MAX));
-    let deadline = table.take("deadline").and_then(|field| walk.positive_span(field));
+    let deadline = table.span(walk, "deadline");
     let policy = table.take("on_failure").and_then(|field| policy(walk, field));
     let (retries, on_failure) = policy.unwrap_or_default();
     let calls = table.take("calls").and_then(|field| calls(walk, field, classes));
-    let context = table.take("context").and_then(|field| walk.word(field, CONTEXTS));
+    let context = table.word(walk, "context", &CONTEXTS);
     let step = fan_out.map(|fan_out| StepSpec {
         name: name.map_or("", |(name, _)| name).to_owned(),
         class: ClassId(class.unwrap_or_default() as u16),
@@ -154,11 +219,7 @@ fn read_step<'a>(
 
 /// A number or a law with a mean from `least` to `most`.
 fn whole(walk: &mut Walk, field: Field<'_>, least: f64, most: u64) -> Option<Dist> {
-    let law = if least > 0.0 {
-        read_dist(walk, field, Unit::Plain)?
-    } else {
-        read_or_zero(walk, field, Unit::Plain)?
-    };
+    let law = if least > 0.0 { read_dist(walk, field)? } else { read_or_zero(walk, field)? };
     if (least..=most as f64).contains(&law.mean()) {
         return Some(law);
     }
@@ -171,58 +232,58 @@ fn whole(walk: &mut Walk, field: Field<'_>, least: f64, most: u64) -> Option<Dis
 /// `"fail"`, `"skip"` or `{ retry = 2, then = "skip" }`.
 fn policy(walk: &mut Walk, field: Field<'_>) -> Option<(u32, OnFailure)> {
     if !field.is_table() {
-        if field.is_word("retry") {
+        if field.is_text("retry") {
             walk.must_be(field, "a number of tries: { retry = 2 }");
             return None;
         }
         return policy_word(walk, field).map(|policy| (0, policy));
     }
-    let mut table = walk.table(field, "`on_failure`")?;
-    let retries = table.need(walk, "retry").and_then(|field| walk.count(field, 0..=TRIES_MAX));
+    let mut table = walk.table(field)?;
+    let retries = table.count(walk, "retry");
     let then = table.take("then").and_then(|field| policy_word(walk, field));
-    table.finish(walk, &["pause", "backoff"]);
+    table.finish(walk);
     Some((retries? as u32, then.unwrap_or_default()))
 }
 
 fn policy_word(walk: &mut Walk, field: Field<'_>) -> Option<OnFailure> {
-    walk.word(Field { name: "policy", ..field }, POLICIES)
+    walk.word(Field { name: "policy", ..field }, &POLICIES)
 }
 
 /// `{ class = "llm-call", count = 3, think = "200ms" }`.
 fn calls(walk: &mut Walk, field: Field<'_>, classes: &Names) -> Option<CallSpec> {
-    let mut table = walk.table(field, "`calls`")?;
+    let mut table = walk.table(field)?;
     let class = table.need(walk, "class").and_then(|field| classes.find(walk, field));
     let count = table.need(walk, "count").and_then(|field| whole(walk, field, 0.0, CALLS_MAX));
     let think = table
         .take("think")
-        .map_or_else(|| Dist::constant(0.0).ok(), |field| read_or_zero(walk, field, Unit::Time));
-    table.finish(walk, &["parallel"]);
+        .map_or_else(|| Dist::constant(0.0).ok(), |field| read_or_zero(walk, field));
+    table.finish(walk);
     Some(CallSpec { class: ClassId(class? as u16), count: count?, think: think? })
 }
 
 /// Reads which workflows start: a name, or shares by name.
 pub(super) fn started(walk: &mut Walk, field: Field<'_>, flows: &mut Workflows) {
-    let Kind::Table(entries) = &field.value.kind else {
+    if !field.is_table() {
         if let Some(flow) = flows.names.find(walk, field)
             && let Some(spec) = flows.specs.get_mut(flow)
         {
             spec.share = 1.0;
         }
         return;
-    };
-    if entries.is_empty() {
+    }
+    let shares = walk.map(field);
+    if shares.is_empty() {
         walk.must_be(field, "a workflow, or shares such as { report = 0.7, claim = 0.3 }");
     }
-    for entry in entries {
-        let value = Field { name: &entry.key, value: &entry.value };
-        let share = walk.above_zero(value, SHARE_MAX);
-        match flows.names.get(&entry.key).filter(|_| !entry.key.is_empty()) {
+    for (name, place, share) in shares {
+        let share = walk.number(share);
+        match flows.names.get(name).filter(|_| !name.is_empty()) {
             Some(flow) => {
                 if let Some(spec) = flows.specs.get_mut(flow) {
                     spec.share = share.unwrap_or(1.0);
                 }
             }
-            None => unknown(walk, &entry.place, &entry.key, &flows.names),
+            None => unknown(walk, place, name, &flows.names),
         }
     }
 }

@@ -1,8 +1,11 @@
 //! `[workload]`: when requests arrive.
 
-use super::value::{Field, Table, Walk};
+use super::class::SHARE_MAX;
+use super::keys::{Key, KeyKind, LABEL, Section, TEXT, Usual, above_zero, key, need, one, section};
+use super::table::Table;
+use super::value::{Field, Walk};
 use super::workflow::{self, Workflows};
-use super::{process, traffic};
+use super::{WORKFLOWS_MAX, process, traffic};
 use crate::workload::{Begin, Process, SessionPace, SessionSpec, TraceFormat, TraceScale, Users};
 
 pub use crate::workload::process::RATE_MAX;
@@ -84,13 +87,120 @@ const FORMATS: [(&str, TraceFormat); 5] = [
     ("bailian", TraceFormat::Bailian),
 ];
 
-const LATER_ARRIVALS: &[&str] = &["constant", "burst"];
+/// `[workload]`.
+pub(super) static WORKLOAD: Section = Section {
+    keys: &[
+        need(
+            "arrivals",
+            KeyKind::Variant(&ARRIVALS, "kind of arrivals"),
+            "when requests arrive, or conversations or jobs begin",
+        ),
+        key(
+            "sessions",
+            KeyKind::Table(&traffic::SESSIONS),
+            Usual::Unsaid("single requests"),
+            "what arrives are conversations, whose prompts grow",
+        ),
+        key(
+            "workflow",
+            KeyKind::Any(&[TEXT, KeyKind::Map("workflow", &SHARE_OF_JOBS, 2 * WORKFLOWS_MAX)]),
+            Usual::Unsaid("no jobs"),
+            "what arrives are jobs: of this workflow, or of several by share",
+        ),
+    ],
+    later: &["prefix", "tenants"],
+    ..section("workload", "`[workload]`")
+};
+
+const SHARE_OF_JOBS: KeyKind = above_zero(SHARE_MAX);
+
+static ARRIVALS: Section = Section {
+    keys: &[
+        process::POISSON,
+        process::GAMMA,
+        process::WEIBULL,
+        process::MMPP,
+        process::RAMP,
+        process::DIURNAL,
+        process::STEPS,
+        one(
+            "users",
+            KeyKind::Table(&traffic::USERS),
+            "users who wait for an answer and think before they ask again",
+        ),
+        one("trace", KeyKind::Variant(&TRACE, "trace format"), "as they were recorded"),
+    ],
+    later: &["constant", "burst"],
+    ..section("arrivals", "")
+};
+
+static TRACE: Section = Section {
+    keys: &[
+        one("azure", KeyKind::Table(&RECORDED), "Azure LLM inference traces"),
+        one("mooncake", KeyKind::Table(&RECORDED), "Mooncake traces, with prefix hashes"),
+        one("burstgpt", KeyKind::Table(&RECORDED), "BurstGPT"),
+        one("vidur", KeyKind::Table(&RECORDED), "Vidur"),
+        one("bailian", KeyKind::Table(&RECORDED), "Bailian, with prefix hashes"),
+        one("servegen", KeyKind::Table(&SERVEGEN), "windows of ServeGen's clients, a folder"),
+        one(
+            "sessions",
+            KeyKind::Table(&RECORDED_SESSIONS),
+            "sessions of agents, each request after the one before",
+        ),
+        one("csv", KeyKind::Table(&CSV), "any table of comma-separated values"),
+    ],
+    ..section("trace", "")
+};
+
+static RECORDED: Section =
+    Section { keys: &[PATH, TIME_SCALE, LENGTH_SCALE], ..section("recorded", "") };
+
+static SERVEGEN: Section = Section {
+    keys: &[
+        PATH,
+        TIME_SCALE,
+        LENGTH_SCALE,
+        key("rate", above_zero(SCALE_MAX), Usual::Number(1.0), "what rates are multiplied by"),
+    ],
+    ..section("servegen", "")
+};
+
+static RECORDED_SESSIONS: Section = Section {
+    keys: &[PATH, TIME_SCALE, LENGTH_SCALE, traffic::PACE, traffic::START],
+    ..section("recorded_sessions", "")
+};
+
+static CSV: Section = Section {
+    keys: &[
+        PATH,
+        TIME_SCALE,
+        LENGTH_SCALE,
+        traffic::TIME,
+        traffic::INPUT,
+        traffic::OUTPUT,
+        traffic::UNIT,
+        traffic::SESSION,
+        traffic::TENANT,
+        traffic::CLASS,
+        traffic::SEPARATOR,
+    ],
+    ..section("csv", "")
+};
+
+const PATH: Key = key("path", LABEL, Usual::Unsaid("said by `--trace`"), "the file, or the folder");
+const TIME_SCALE: Key =
+    key("scale", above_zero(SCALE_MAX), Usual::Number(1.0), "what gaps are multiplied by");
+const LENGTH_SCALE: Key = key(
+    "length_scale",
+    above_zero(SCALE_MAX),
+    Usual::Number(1.0),
+    "what lengths are multiplied by",
+);
 
 pub(super) fn read(walk: &mut Walk, field: Field<'_>, flows: &mut Workflows) -> Option<Workload> {
-    let mut table = walk.table(field, "`[workload]`")?;
+    let mut table = walk.table(field)?;
     let arrivals = table.need(walk, "arrivals").and_then(|field| {
-        let known: Vec<&str> = process::PROCESSES.into_iter().chain(["users", "trace"]).collect();
-        let (name, inner) = walk.variant(field, "kind of arrivals", &known, LATER_ARRIVALS)?;
+        let (name, inner) = walk.variant(field)?;
         match name {
             "trace" => trace(walk, inner),
             "users" => traffic::users(walk, inner, true).map(Arrivals::Users),
@@ -119,20 +229,17 @@ pub(super) fn read(walk: &mut Walk, field: Field<'_>, flows: &mut Workflows) -> 
         }
         None => workflow::check_started(walk, flows),
     }
-    table.finish(walk, &["prefix", "tenants"]);
+    table.finish(walk);
     Some(Workload { arrivals: arrivals?, sessions })
 }
 
 fn trace(walk: &mut Walk, field: Field<'_>) -> Option<Arrivals> {
-    let formats = FORMATS.each_ref().map(|(name, _)| *name);
-    let known: Vec<&str> = formats.into_iter().chain(["servegen", "sessions", "csv"]).collect();
-    let (name, inner) = walk.variant(field, "trace format", &known, &[])?;
-    let mut table = walk.table(inner, &format!("`{name}`"))?;
+    let (name, inner) = walk.variant(field)?;
+    let mut table = walk.table(inner)?;
     let source = source(walk, &mut table);
     let arrivals = match name {
         "servegen" => {
-            let rate = table.take("rate");
-            let rate = rate.map_or(Some(1.0), |field| walk.above_zero(field, SCALE_MAX));
+            let rate = table.number(walk, "rate");
             let made = |((path, scale), rate)| Arrivals::ServeGen { path, scale, rate };
             source.zip(rate).map(made)
         }
@@ -152,7 +259,7 @@ fn trace(walk: &mut Walk, field: Field<'_>) -> Option<Arrivals> {
             source.zip(format).map(made)
         }
     };
-    table.finish(walk, &[]);
+    table.finish(walk);
     arrivals
 }
 
@@ -166,9 +273,7 @@ fn source(walk: &mut Walk, table: &mut Table<'_>) -> Option<(Option<String>, Tra
         }
         Some(path.to_owned())
     });
-    let mut scale =
-        |key| table.take(key).map_or(Some(1.0), |field| walk.above_zero(field, SCALE_MAX));
-    let (time, length) = (scale("scale"), scale("length_scale"));
+    let (time, length) = (table.number(walk, "scale"), table.number(walk, "length_scale"));
     let path = match path {
         None => None,
         Some(path) => Some(path?),

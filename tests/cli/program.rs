@@ -424,6 +424,20 @@ fn lists_shows_and_checks_work_for_everything_built_in() {
 }
 
 #[test]
+fn settings_are_listed_by_prefix_and_as_a_schema() {
+    let all = run(&["list", "settings"]);
+    let some = run(&["list", "settings", "balancer.retry.backoff"]);
+    assert!(stdout(&all).contains(stdout(&some)), "a part of the whole");
+    insta::assert_snapshot!("settings", stdout(&some));
+    refused(&["list", "settings", "balacner"], 2, &["no setting begins with `balacner`"]);
+    refused(&["list", "faults", "slow"], 2, &["only settings"]);
+    let schema = run(&["schema", "scenario"]);
+    let schema: serde_json::Value = serde_json::from_str(stdout(&schema)).expect("it is JSON");
+    let base = "/properties/balancer/properties/retry/properties/backoff/properties/base";
+    insta::assert_snapshot!("schema", format!("{:#}", schema.pointer(base).expect("a key")));
+}
+
+#[test]
 fn help_reads_as_before() {
     insta::assert_snapshot!("help", plimsoll::cli::definition().render_long_help().to_string());
     let mut definition = plimsoll::cli::definition();

@@ -9,6 +9,8 @@ use crate::balance::{
 use crate::cli::simulation;
 use crate::rng::Rng;
 use crate::scenario::Scenario;
+use crate::scenario::keys::sections;
+use crate::scenario::keys::tests::said;
 use crate::sim::Sim;
 use crate::unit::{Cost, NodeId, PoolId, Ratio, Time};
 
@@ -37,6 +39,125 @@ fn every_seed_draws_a_scenario_and_features_are_on_and_off() {
     assert_eq!(strategies.len(), REGISTRY.len(), "every strategy is drawn");
     assert_eq!(always, Some(BTreeSet::new()), "no feature is always on");
     assert!(features.len() >= 30, "{features:?}");
+}
+
+/// Keys of scenarios that no seed says, by section (`*`: all of it), and why. A new key is drawn or has
+/// a reason here.
+const NEVER_DRAWN: &[(&str, &str, &str)] = &[
+    ("scenario", "expect", INVARIANTS_HOLD),
+    ("expect", "*", INVARIANTS_HOLD),
+    ("scenario", "quality", MODELS),
+    ("quality", "*", MODELS),
+    ("scorer", "*", MODELS),
+    ("feedback", "*", MODELS),
+    ("change", "*", MODELS),
+    ("class", "complexity", MODELS),
+    ("node", "model", MODELS),
+    ("route", "choose", MODELS),
+    ("choose", "*", MODELS),
+    ("complexity", "*", MODELS),
+    ("cascade", "*", MODELS),
+    ("bandit", "*", MODELS),
+    ("timeouts", "connect", REAL),
+    ("node", "url", REAL),
+    ("node", "key_env", REAL),
+    ("node", "dialect", REAL),
+    ("route", "name", REPORTS),
+    ("slo", "per_token", REPORTS),
+    ("price", "cached_input", REPORTS),
+    ("class", "attributes", CONDITIONS),
+    ("match", "attribute", CONDITIONS),
+    ("match", "region", CONDITIONS),
+    ("prompt_tokens", "min", CONDITIONS),
+    ("target", "region", "it only says which nodes a fault hits"),
+    ("target", "tag", "it only says which nodes a fault hits"),
+    ("target", "count", "it only says which nodes a fault hits"),
+    ("random", "each", "it only says how many random faults there are"),
+    ("arrivals", "trace", FILES),
+    ("trace", "*", FILES),
+    ("recorded", "*", FILES),
+    ("servegen", "*", FILES),
+    ("recorded_sessions", "*", FILES),
+    ("csv", "*", FILES),
+    ("start", "*", FILES),
+    ("players", "*", FILES),
+    ("arrivals", "steps", "other processes change their rate too"),
+    ("steps", "*", "other processes change their rate too"),
+    ("diurnal", "peak_to_mean", "`amplitude` says the same"),
+    ("diurnal", "peak_at", "it moves the day, and a run is short"),
+    ("sessions", "max_context", "no conversation of a short run gets so long"),
+    ("step", "calls", "calls are requests one after the other, as steps are"),
+    ("calls", "*", "calls are requests one after the other, as steps are"),
+    ("step", "context", "it makes prompts longer, and lengths are drawn"),
+    ("order", "fifo", "drawn as a word"),
+    ("order", "edf", "drawn as a word"),
+    ("autoscale", "up_max", "groups of a few nodes step by one or two"),
+    ("autoscale", "down_max", "groups of a few nodes step by one or two"),
+    ("autoscale", "tolerance", "groups of a few nodes step by one or two"),
+    ("cold_start", "*", "it comes to a constant, which is drawn"),
+    ("load", "*", "it comes to a constant, which is drawn"),
+    ("engine", "p2", ENGINES),
+    ("engine", "d2", ENGINES),
+    ("engine", "scale", ENGINES),
+    ("engine", "step_tokens", ENGINES),
+    ("engine", "block", ENGINES),
+    ("engine", "moe", ENGINES),
+    ("engine", "overhead", ENGINES),
+    ("moe", "*", ENGINES),
+    ("overhead", "*", ENGINES),
+    ("numbers", "constant", LENGTHS),
+    ("numbers", "gamma", LENGTHS),
+    ("numbers.gamma", "*", LENGTHS),
+    ("numbers", "weibull", LENGTHS),
+    ("numbers.weibull", "*", LENGTHS),
+    ("numbers", "pareto", LENGTHS),
+    ("numbers.pareto", "*", LENGTHS),
+    ("numbers", "mixture", LENGTHS),
+    ("numbers.mixture", "*", LENGTHS),
+    ("numbers", "quantiles", LENGTHS),
+    ("durations", "constant", LENGTHS),
+    ("durations", "pareto", LENGTHS),
+    ("durations.pareto", "*", LENGTHS),
+    ("durations", "mixture", LENGTHS),
+    ("durations.mixture", "*", LENGTHS),
+    ("durations", "quantiles", LENGTHS),
+];
+
+const INVARIANTS_HOLD: &str = "what is expected of any run are the invariants";
+const MODELS: &str = "a choice of models needs qualities of models, and has tests of its own";
+const REAL: &str = "only real sockets know it";
+const REPORTS: &str = "it changes reports, and no decision";
+const CONDITIONS: &str = "a condition of a route, as others that are drawn";
+const FILES: &str = "it needs a file";
+const ENGINES: &str = "a coefficient of the law of engines, of which others are drawn";
+const LENGTHS: &str = "a law by another name: what is seen of it are values, which are drawn";
+
+/// Of log-normal laws only the usual quantiles are drawn.
+const QUANTILES: [&str; 2] = ["p50", "p95"];
+
+#[test]
+fn every_key_of_a_scenario_is_drawn_or_has_a_reason() {
+    let drawn: BTreeSet<(&str, &str)> =
+        (0..400).flat_map(|seed| said(&draw(seed).document.to_string())).collect();
+    let excused = |section: &str, key: &str| {
+        let lognormal = section.ends_with(".lognormal") && !QUANTILES.contains(&key);
+        let mut reasons = NEVER_DRAWN.iter();
+        lognormal || reasons.any(|(of, name, _)| *of == section && (*name == key || *name == "*"))
+    };
+    let keys: Vec<(&str, &str)> = sections()
+        .iter()
+        .flat_map(|section| section.keys.iter().map(|key| (section.name, key.name)))
+        .collect();
+    let new: Vec<_> =
+        keys.iter().filter(|key| !drawn.contains(key) && !excused(key.0, key.1)).collect();
+    assert!(new.is_empty(), "neither drawn nor excused: {new:?}");
+    let both: Vec<_> =
+        keys.iter().filter(|key| drawn.contains(key) && excused(key.0, key.1)).collect();
+    assert!(both.is_empty(), "drawn all the same: {both:?}");
+    for (section, key, _) in NEVER_DRAWN {
+        let there = keys.iter().any(|(of, name)| of == section && (name == key || *key == "*"));
+        assert!(there, "there is no `{key}` in `{section}`");
+    }
 }
 
 #[test]

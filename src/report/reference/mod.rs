@@ -4,6 +4,7 @@
 pub mod faults;
 pub mod log;
 pub mod metrics;
+pub mod scenario_keys;
 pub mod strategies;
 
 use std::fmt::Write as _;

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::{code, page, table};
 use crate::balance::REGISTRY;
+use crate::scenario::keys::KeyKind;
 
 /// Returns the page.
 #[must_use]
@@ -23,10 +24,11 @@ pub fn strategies() -> String {
         let _ = writeln!(text, "- Source: {}", entry.source);
         table(
             &mut text,
-            &["setting", "default", "what it does"],
+            &["setting", "what it may be", "default", "what it does"],
             entry.settings.iter().map(|setting| {
                 let default = setting.kind.show(setting.default);
-                vec![code(setting.name), code(&default), setting.about.to_owned()]
+                let kind = KeyKind::of_setting(setting.kind).to_string();
+                vec![code(setting.name), kind, code(&default), setting.about.to_owned()]
             }),
         );
     }

@@ -1,0 +1,390 @@
+//! The file as a whole: its sections one by one, in the order in which they need each other, and what
+//! comes of them.
+
+use std::sync::Arc;
+
+use super::document::Entry;
+use super::keys::{COUNT, KeyKind, POSITIVE_SPAN, SPAN, Section, TEXT, Usual, key, need, section};
+use super::problem::Place;
+use super::table::Table;
+use super::value::{Field, Walk};
+use super::workload::Workload;
+use super::{
+    Arrivals, CLASSES_MAX, EXPECTS_MAX, ExpectText, FAULTS_MAX, POOLS_MAX, REQUESTS_MAX,
+    ROUTES_MAX, SEED_DEFAULT, Scenario, TRACE_OUTPUT, WORKFLOWS_MAX,
+};
+use super::{
+    admission, balancer, class, engine, fault, names, pool, quality, region, route, workflow,
+    workload,
+};
+use crate::balance::{Config, NodeSpec, PoolSpec, RouteSpec, ScaleSpec};
+use crate::metrics::Labels;
+use crate::sim::NetworkSpec;
+use crate::unit::{Span, Time, Tokens};
+use crate::workload::{ClassSpec, QualitySpec};
+
+/// What a scenario may say.
+pub static SCENARIO: Section = Section {
+    keys: &[
+        key("title", TEXT, Usual::Unsaid("the name of the file"), "what it is about, in one line"),
+        key("seed", COUNT, Usual::Whole(SEED_DEFAULT), "seeds everything random"),
+        key(
+            "duration",
+            POSITIVE_SPAN,
+            Usual::Unsaid("until `requests` have come, or the trace ends"),
+            "when arrivals stop",
+        ),
+        key(
+            "requests",
+            KeyKind::Whole(1, REQUESTS_MAX),
+            Usual::Unsaid("no limit"),
+            "at most so many requests arrive; where jobs start, so many jobs",
+        ),
+        key(
+            "warmup",
+            SPAN,
+            Usual::Span(Span::ZERO),
+            "what arrives earlier is left out of every statistic",
+        ),
+        key(
+            "balancer",
+            KeyKind::Table(&balancer::BALANCER),
+            Usual::Unsaid("every default"),
+            "retries, timeouts, health, who waits, who is shed, how many balancers there are",
+        ),
+        key(
+            "tenant",
+            KeyKind::Tables(&admission::TENANT, admission::TENANTS_MAX),
+            Usual::Unsaid("all tenants are alike"),
+            "what some tenants may take that others may not",
+        ),
+        need("pool", KeyKind::Tables(&pool::POOL, POOLS_MAX), "nodes, and the strategy among them"),
+        key(
+            "class",
+            KeyKind::Tables(&class::CLASS, CLASSES_MAX),
+            Usual::Unsaid("one class, `default`"),
+            "kinds of requests: lengths, shares and what their users are promised",
+        ),
+        key(
+            "regions",
+            KeyKind::Table(&region::REGIONS),
+            Usual::Unsaid("nothing is far away"),
+            "how far the balancer is from everything",
+        ),
+        key(
+            "quality",
+            KeyKind::Table(&quality::QUALITY),
+            Usual::Unsaid("nothing is known of it"),
+            "how good the answers of each model are",
+        ),
+        key(
+            "route",
+            KeyKind::Tables(&route::ROUTE, ROUTES_MAX),
+            Usual::Unsaid("everything to all pools, in file order"),
+            "which requests go to which pools; the first that matches",
+        ),
+        key(
+            "workflow",
+            KeyKind::Tables(&workflow::WORKFLOW, WORKFLOWS_MAX),
+            Usual::Unsaid("no jobs"),
+            "jobs of several steps",
+        ),
+        key(
+            "workload",
+            KeyKind::Table(&workload::WORKLOAD),
+            Usual::Unsaid("needed unless every node has a `url`"),
+            "when requests arrive",
+        ),
+        key(
+            "fault",
+            KeyKind::Tables(&fault::FAULT, FAULTS_MAX),
+            Usual::Unsaid("nothing goes wrong"),
+            "what goes wrong, and when",
+        ),
+        key(
+            "expect",
+            KeyKind::Tables(&EXPECT, EXPECTS_MAX),
+            Usual::Unsaid("nothing is expected"),
+            "what has to hold in the end",
+        ),
+    ],
+    later: &["session", "network"],
+    ..section("scenario", "the scenario")
+};
+
+static EXPECT: Section = Section {
+    keys: &[need("that", TEXT, "an expectation, such as \"chat.ttft.p99 < 2s\"")],
+    ..section("expect", "`[[expect]]`")
+};
+
+/// How long the run is, as far as the top of the file says.
+struct Bounds<'a> {
+    duration: Option<Span>,
+    duration_field: Option<Field<'a>>,
+    requests: Option<u64>,
+    warmup: Span,
+}
+
+fn read_bounds<'a>(walk: &mut Walk, table: &mut Table<'a>) -> Bounds<'a> {
+    let duration_field = table.take("duration");
+    let duration = duration_field.and_then(|field| walk.span(field));
+    let requests = table.count(walk, "requests");
+    let warmup_field = table.take("warmup");
+    let warmup = warmup_field.and_then(|field| walk.span(field));
+    if let (Some(duration), Some(warmup), Some(field)) = (duration, warmup, warmup_field)
+        && warmup >= duration
+    {
+        // The shorter duration may have come from the command line: then that is the place.
+        let place = match duration_field.map(|field| field.place()) {
+            Some(place @ Place::Override(_)) => place,
+            _ => field.place(),
+        };
+        let message = format!("`warmup` ({warmup}) must be shorter than `duration` ({duration})");
+        walk.problem(place, message).label("nothing would be measured");
+    }
+    Bounds { duration, duration_field, requests, warmup: warmup.unwrap_or_default() }
+}
+
+/// Arrivals that are made up never end by themselves.
+fn check_end(walk: &mut Walk, bounds: &Bounds<'_>, workload: Field<'_>, arrivals: &Arrivals) {
+    let endless = bounds.duration.is_none() && bounds.requests.is_none();
+    if endless && bounds.duration_field.is_none() && arrivals.endless() {
+        walk.problem(workload.place(), "the run has no end")
+            .label("arrivals go on for ever")
+            .help("write `duration = \"10m\"` or `requests = 100_000` at the top of the file");
+    }
+}
+
+fn read_expects(walk: &mut Walk, field: Option<Field<'_>>) -> Vec<ExpectText> {
+    let mut expectations = Vec::new();
+    for mut table in walk.tables(field) {
+        if let Some(field) = table.need(walk, "that")
+            && let Some(text) = walk.text(field)
+        {
+            if text.trim().is_empty() {
+                walk.must_be(field, "an expectation such as \"failed < 1%\"");
+            }
+            expectations.push(ExpectText { text: text.to_owned(), place: field.place().clone() });
+        }
+        table.finish(walk);
+    }
+    expectations
+}
+
+/// Expected lengths of answers, by class.
+fn expected_output(classes: &[ClassSpec], arrivals: &Arrivals) -> Vec<Tokens> {
+    let of = |class: &ClassSpec| match arrivals {
+        Arrivals::Made(_) | Arrivals::Users(_) => {
+            Tokens((class.output.mean().round() as u64).max(1))
+        }
+        _ => TRACE_OUTPUT,
+    };
+    classes.iter().map(of).collect()
+}
+
+fn read_workload(
+    walk: &mut Walk,
+    top: &mut Table<'_>,
+    bounds: &Bounds<'_>,
+    fleet: &pool::Fleet,
+    flows: &mut workflow::Workflows,
+) -> (Option<Workload>, bool) {
+    // The gateway reads the same file and has no use for a workload.
+    let live = fleet.reachable && !fleet.live.is_empty();
+    let field = if live { top.take("workload") } else { top.need(walk, "workload") };
+    let Some(field) = field else {
+        let idle = Workload { arrivals: Arrivals::Made(1.0.into()), sessions: None };
+        return (Some(idle), true);
+    };
+    let workload = workload::read(walk, field, flows);
+    if let Some(workload) = &workload {
+        check_end(walk, bounds, field, &workload.arrivals);
+    }
+    (workload, false)
+}
+
+pub(super) fn read_document(walk: &mut Walk, document: &[Entry], name: &str) -> Option<Scenario> {
+    let mut top = Table::new("", &Place::File, document, &SCENARIO);
+    let title = top.take("title").and_then(|field| walk.text(field)).unwrap_or(name).to_owned();
+    let seed = top.count(walk, "seed");
+    let bounds = read_bounds(walk, &mut top);
+    let balancer = top.take("balancer");
+    let mut settings = balancer::read(walk, balancer);
+    settings.tenants = admission::named(walk, top.take("tenant"), settings.tenants.each);
+    // A list without an item says as much as none.
+    let said = |field: Option<Field<'_>>| field.is_some_and(|field| !field.is_list_below(1));
+    let pools = top.take("pool");
+    let mut fleet = pool::read(walk, pools.filter(|_| said(pools)), &settings.health);
+    let given = top.take("class");
+    let mut classes = class::read(walk, given.filter(|_| said(given)), &mut fleet);
+    let priorities = classes.specs.iter().map(|class| class.priority);
+    admission::default_bands(&mut settings.said, priorities);
+    let uses = std::mem::take(&mut fleet.region_uses);
+    let network = region::read(walk, top.take("regions"), balancer, &mut fleet, &uses);
+    if settings.instances.count > 1
+        && !fleet.scale.is_empty()
+        && let Some(field) = balancer
+    {
+        walk.problem(field.place(), "several balancers cannot scale one group of nodes")
+            .label("`instances` is above one")
+            .help("leave out `autoscale`, or let `instances` be 1");
+    }
+    let quality = quality::read(walk, top.take("quality"), &fleet.models, &classes.names);
+    let mut known = route::Known {
+        fleet: &mut fleet,
+        classes: &classes.names,
+        attributes: &mut classes.attributes,
+        quality: quality.as_ref(),
+    };
+    let given = top.take("route");
+    let (routes, route_names) = route::read(walk, given.filter(|_| said(given)), &mut known);
+    let mut flows = workflow::read(walk, top.take("workflow"), &classes.names);
+    let (workload, idle) = read_workload(walk, &mut top, &bounds, &fleet, &mut flows);
+    let made = workload.as_ref().is_some_and(|workload| workload.arrivals.endless());
+    if made {
+        engine::check_room(walk, &fleet.engines, &classes.specs);
+    }
+    // A run cut short on the command line may leave faults out.
+    let in_file =
+        bounds.duration_field.is_some_and(|field| matches!(field.place(), Place::Span(_)));
+    let end = bounds.duration.filter(|_| in_file);
+    let faults = fault::read(walk, top.take("fault"), &fleet, end);
+    let expectations = read_expects(walk, top.take("expect"));
+    top.finish(walk);
+    let seed = seed.unwrap_or(SEED_DEFAULT);
+    let parts = Parts {
+        settings,
+        fleet,
+        classes,
+        routes,
+        route_names,
+        network,
+        flows,
+        faults,
+        expectations,
+        idle,
+        quality,
+    };
+    workload.map(|workload| assemble(name, title, seed, &bounds, workload, parts))
+}
+
+/// What the sections say.
+struct Parts {
+    settings: balancer::Settings,
+    fleet: pool::Fleet,
+    classes: class::Classes,
+    routes: Vec<RouteSpec>,
+    /// Empty if none has a name.
+    route_names: Vec<String>,
+    network: Option<NetworkSpec>,
+    flows: workflow::Workflows,
+    faults: fault::Faults,
+    expectations: Vec<ExpectText>,
+    idle: bool,
+    quality: Option<QualitySpec>,
+}
+
+fn config(
+    seed: u64,
+    pools: Vec<PoolSpec>,
+    nodes: Vec<NodeSpec>,
+    routes: Vec<RouteSpec>,
+    expected_output: Vec<Tokens>,
+    scale: Vec<ScaleSpec>,
+    settings: &balancer::Settings,
+) -> Config {
+    let balancer::Settings { retry, timeouts, health, queue, hedge, .. } = *settings;
+    let tenants = settings.tenants.clone();
+    let view = settings.view();
+    Config {
+        seed,
+        expected_output,
+        retry,
+        timeouts,
+        health,
+        queue,
+        view,
+        scale,
+        hedge,
+        admission: admission::admission(&settings.said, tenants, settings.quotas),
+        shed: settings.shed,
+        degrade: settings.degrade,
+        ..Config::new(pools, nodes, routes)
+    }
+}
+
+/// Names of models, by node.
+fn models_of(models: &names::Names, nodes: &[NodeSpec]) -> Vec<String> {
+    let name = |node: &NodeSpec| models.list().get(node.model.index()).cloned();
+    nodes.iter().map(|node| name(node).unwrap_or_default()).collect()
+}
+
+fn assemble(
+    name: &str,
+    title: String,
+    seed: u64,
+    bounds: &Bounds<'_>,
+    workload: Workload,
+    parts: Parts,
+) -> Scenario {
+    let Workload { arrivals, sessions } = workload;
+    let Parts {
+        settings, fleet, classes, routes, network, flows, faults, expectations, idle, ..
+    } = parts;
+    let live_only = fleet.live_only.into_iter();
+    let live_only = live_only.map(|place| (place, "the node cannot be simulated"));
+    let workload = idle.then_some((Place::File, "the scenario has no workload"));
+    let models =
+        if parts.quality.is_some() { models_of(&fleet.models, &fleet.nodes) } else { Vec::new() };
+    let labels = Labels {
+        scenario: name.to_owned(),
+        seed,
+        warmup: Time::ZERO + bounds.warmup,
+        classes: classes.labels,
+        pools: fleet.pool_names.list().to_vec(),
+        nodes: fleet.labels,
+        groups: fleet.scale.iter().map(|group| group.name.clone()).collect(),
+        regions: region::nodes(&fleet.regions, &fleet.nodes),
+        workflows: flows.labels,
+        models,
+        routes: parts.route_names,
+    };
+    let expected_output = expected_output(&classes.specs, &arrivals);
+    let (pools, nodes) = (fleet.pools, fleet.nodes);
+    let (connect, inter_token) = (settings.connect, settings.inter_token);
+    let balancer = config(seed, pools, nodes, routes, expected_output, fleet.scale, &settings);
+    Scenario {
+        name: name.to_owned(),
+        title,
+        seed,
+        duration: bounds.duration,
+        requests: bounds.requests,
+        warmup: bounds.warmup,
+        balancer,
+        kinds: fleet.kinds,
+        backends: fleet.backends,
+        live: fleet.live,
+        classes: classes.specs,
+        arrivals,
+        sessions,
+        workflows: flows.specs,
+        faults: faults.specs,
+        fault_rules: faults.rules,
+        labels,
+        expectations,
+        groups: fleet.node_names.list().iter().cloned().zip(fleet.named).collect(),
+        models: fleet.models.list().to_vec(),
+        regions: fleet.regions.list().to_vec(),
+        tags: fleet.tags.list().to_vec(),
+        attributes: classes.attributes.list().to_vec(),
+        network,
+        inter_token,
+        connect,
+        instances: settings.instances,
+        cold_starts: fleet.cold_starts,
+        quality: parts.quality,
+        file: String::new(),
+        source: Arc::from(""),
+        not_simulable: live_only.chain(workload).collect(),
+    }
+}
