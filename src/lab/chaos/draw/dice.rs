@@ -2,6 +2,7 @@
 
 use crate::lab::chaos::tree::{Table, Value, plain, text, variant};
 use crate::rng::Rng;
+use crate::scenario::keys::{self, KeyKind};
 
 /// A stream of draws for one feature.
 #[derive(Debug)]
@@ -53,6 +54,16 @@ impl Dice {
     pub(super) fn share(&mut self, least: f64, most: f64) -> Value {
         let drawn = least + self.0.unit() * (most - least);
         plain((drawn * 100.0).round() / 100.0)
+    }
+
+    /// Draws what a key of a scenario may be, anywhere in its bounds: a word, or a number with two
+    /// digits after the point.
+    pub(super) fn anywhere(&mut self, section: &str, key: &str) -> Value {
+        match keys::find(section, key).kind {
+            KeyKind::Word(words) => text(self.pick(words)),
+            KeyKind::Number(range) => self.share(range.least, range.most),
+            other => panic!("`{section}.{key}` is neither a word nor a number: {other}"),
+        }
     }
 
     /// Draws a law of durations with about this mean.

@@ -74,7 +74,7 @@ impl Draw {
         let dice = &mut self.dice;
         let mut table = Table::default().with("name", text(name));
         if dice.chance(0.3) {
-            table.set("kind", text(dice.pick(&["llm", "agent", "tool"])));
+            table.set("kind", dice.anywhere("pool", "kind"));
         }
         table.set("strategy", strategy(dice));
         if self.batches && dice.chance(0.6) {
@@ -82,7 +82,7 @@ impl Draw {
             table.set("batch", batch.with("window", dice.span(5, 500)));
         }
         if self.near && dice.chance(0.7) {
-            table.set("locality", text(dice.pick(&["anywhere", "origin", "balancer"])));
+            table.set("locality", dice.anywhere("pool", "locality"));
         }
         if self.overprovision && dice.chance(0.7) {
             table.set("overprovision", plain(dice.whole(10, 30) as f64 / 10.0));
@@ -206,7 +206,7 @@ fn limiter(dice: &mut Dice) -> Value {
         .with("max", plain(dice.log_whole(initial, 200)));
     if aimd {
         table.set("above", dice.share(1.05, 5.0));
-        table.set("cut", dice.share(0.1, 0.99));
+        table.set("cut", dice.anywhere("aimd", "cut"));
     } else {
         table.set("tolerance", dice.share(1.0, 4.0));
         table.set("queue", plain(dice.log_whole(0, 10)));

@@ -95,7 +95,7 @@ fn ladder(dice: &mut Dice) -> Table {
         }
     }
     if dice.chance(0.5) {
-        table.set("places", dice.share(0.0, 1.0));
+        table.set("places", dice.anywhere("degrade", "places"));
         table.set("max_tokens", plain(dice.log_whole(1, 300)));
     }
     table
@@ -116,7 +116,7 @@ fn order(dice: &mut Dice, plan: &mut Plan, queue: &mut Table) {
         queue.set("order", order);
     }
     if plan.swarm.on("bands", 0.3) {
-        queue.set("bands", Table::default().with("min_share", dice.share(0.0, 0.25)));
+        queue.set("bands", Table::default().with("min_share", dice.anywhere("bands", "min_share")));
     }
     if plan.swarm.on("fair", 0.3) {
         queue.set("fair", text("tokens"));
@@ -166,7 +166,7 @@ fn retry(dice: &mut Dice) -> Table {
         Table::default().with("base", span(base)).with("cap", span(base + dice.millis(0, 2_000)));
     Table::default()
         .with("attempts", plain(dice.whole(1, 8)))
-        .with("budget", dice.share(0.0, 1.0))
+        .with("budget", dice.anywhere("retry", "budget"))
         .with("backoff", backoff)
 }
 
@@ -174,7 +174,7 @@ fn retry(dice: &mut Dice) -> Table {
 fn second_tries(seed: u64, plan: &mut Plan, retry: &mut Table) {
     let mut dice = Dice::new(seed, "second tries");
     if plan.swarm.on("token budgets", 0.2) {
-        retry.set("token_budget", dice.share(0.0, 1.0));
+        retry.set("token_budget", dice.anywhere("retry", "token_budget"));
     }
     if plan.swarm.on("least useful time", 0.2) {
         retry.set("minimum_useful", dice.span(1, 2_000));
@@ -192,10 +192,10 @@ fn hedge(dice: &mut Dice) -> Table {
         if dice.chance(0.6) { dice.span(10, 3_000) } else { text(dice.pick(&["p50", "p95"])) };
     let mut hedge = Table::default().with("after", after);
     if dice.chance(0.7) {
-        hedge.set("budget", dice.share(0.0, 1.0));
+        hedge.set("budget", dice.anywhere("hedge", "budget"));
     }
     if dice.chance(0.7) {
-        hedge.set("saturation", dice.share(0.0, 1.0));
+        hedge.set("saturation", dice.anywhere("hedge", "saturation"));
     }
     if dice.chance(0.3) {
         hedge.set("prompt_max", plain(dice.log_whole(10, 10_000)));
@@ -238,8 +238,8 @@ fn eject(dice: &mut Dice) -> Table {
         .with("consecutive", plain(dice.log_whole(1, 20)))
         .with("base", span(base))
         .with("cap", span(base + dice.millis(0, 10_000)))
-        .with("max_share", dice.share(0.0, 1.0))
-        .with("jitter", dice.share(0.0, 1.0))
+        .with("max_share", dice.anywhere("eject", "max_share"))
+        .with("jitter", dice.anywhere("eject", "jitter"))
 }
 
 fn outlier(dice: &mut Dice) -> Table {
@@ -247,8 +247,8 @@ fn outlier(dice: &mut Dice) -> Table {
     Table::default()
         .with("window", plain(window))
         .with("volume", plain(dice.log_whole(1, window)))
-        .with("margin", dice.share(0.0, 1.0))
-        .with("failures", dice.share(0.0, 1.0))
+        .with("margin", dice.anywhere("outlier", "margin"))
+        .with("failures", dice.anywhere("outlier", "failures"))
         .with("slow", dice.share(1.0, 10.0))
 }
 
@@ -262,7 +262,7 @@ pub(super) fn own_health(dice: &mut Dice) -> Table {
         table.set("outlier", outlier(dice));
     }
     if dice.chance(0.3) {
-        table.set("panic", dice.share(0.0, 1.0));
+        table.set("panic", dice.anywhere("health", "panic"));
     }
     for word in ["half_open", "silence"] {
         if dice.chance(0.3) {
@@ -287,7 +287,7 @@ fn guards(dice: &mut Dice, plan: &mut Plan, table: &mut Table) {
         table.set("probation", plain(dice.whole(1, 4)));
     }
     if plan.swarm.on("panic", 0.3) {
-        table.set("panic", dice.share(0.0, 1.0));
+        table.set("panic", dice.anywhere("health", "panic"));
     }
     if plan.swarm.on("credentials", 0.2) {
         table.set("credential", dice.span(100, 10_000));

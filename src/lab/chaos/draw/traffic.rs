@@ -123,7 +123,7 @@ fn arrivals(dice: &mut Dice, mean: f64) -> Value {
         }
         _ => {
             let table = Table::default().with("mean", rate(mean));
-            let table = table.with("amplitude", dice.share(0.0, 1.0));
+            let table = table.with("amplitude", dice.anywhere("diurnal", "amplitude"));
             variant("diurnal", table.with("period", dice.span(10_000, 60_000)))
         }
     }
@@ -143,7 +143,7 @@ fn workflow(dice: &mut Dice, plan: &Plan) -> Table {
         }
         if dice.chance(0.3) {
             let retry = Table::default().with("retry", plain(dice.whole(0, 2)));
-            step.set("on_failure", retry.with("then", text(dice.pick(&["fail", "skip"]))));
+            step.set("on_failure", retry.with("then", dice.anywhere("on_failure", "then")));
         }
         if dice.chance(0.3) {
             step.set("deadline", dice.span(500, 20_000));
