@@ -150,8 +150,8 @@ fn scopes(collector: &Collector) -> Vec<(String, &Times)> {
     for (at, pool) in collector.pools().iter().enumerate() {
         group(&mut list, &tag(labels, Scope::Pool(at)), pool);
     }
-    for (at, node) in collector.nodes().iter().enumerate() {
-        list.push((format!("{} latency", tag(labels, Scope::Node(at))), &node.latency));
+    for (at, latency) in collector.node_latencies().enumerate() {
+        list.push((format!("{} latency", tag(labels, Scope::Node(at))), latency));
     }
     let flows = labels.workflows.iter().map(|flow| format!("workflow={}", flow.name));
     for (tag, jobs) in std::iter::once("all".to_owned()).chain(flows).zip(collector.jobs()) {

@@ -52,6 +52,11 @@ impl RequestCounts {
     }
 }
 
+/// A part of a whole; zero of nothing.
+pub(super) fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,6 +5,7 @@
 //! A node that starts, rests after a 429, is ejected or drains is paid for and is not idle: none of
 //! them is spare capacity. Everything is counted in whole nanoseconds, so money is exact.
 
+use super::Labels;
 use super::summary::{GroupSummary, Hours};
 use crate::balance::{NodeState, ScaleSpec};
 use crate::unit::{Cost, Span, Time};
@@ -12,59 +13,49 @@ use crate::unit::{Cost, Span, Time};
 /// Nanoseconds in an hour.
 const HOUR: f64 = 3.6e12;
 
-/// The times of a node.
+/// How long a node has been paid for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
-    state: NodeState,
-    busy: bool,
     at: Time,
     paid: u64,
     starting: u64,
-    idle: u64,
 }
 
 impl Clock {
-    pub(super) const fn new(at: Time, state: NodeState) -> Clock {
-        Clock { state, busy: false, at, paid: 0, starting: 0, idle: 0 }
+    pub(super) const fn new(at: Time) -> Clock {
+        Clock { at, paid: 0, starting: 0 }
     }
 
-    /// Counts the time up to now, as far as it is after `from`.
-    fn pass(&mut self, now: Time, from: Time) {
+    /// Counts the time up to now in this state, as far as it is after `from`.
+    pub(super) fn pass(&mut self, now: Time, from: Time, state: NodeState) {
         let span = now.since(self.at.max(from)).0;
         self.at = self.at.max(now);
-        if matches!(self.state, NodeState::Off | NodeState::Gone) {
+        if matches!(state, NodeState::Off | NodeState::Gone) {
             return;
         }
         self.paid += span;
-        match self.state {
-            NodeState::Starting => self.starting += span,
-            NodeState::Up if !self.busy => self.idle += span,
-            _ => {}
+        if state == NodeState::Starting {
+            self.starting += span;
         }
     }
 
-    pub(super) fn state(&mut self, now: Time, from: Time, state: NodeState) {
-        self.pass(now, from);
-        self.state = state;
-    }
-
-    pub(super) fn busy(&mut self, now: Time, from: Time, busy: bool) {
-        if busy != self.busy {
-            self.pass(now, from);
-            self.busy = busy;
-        }
-    }
-
-    /// Returns the times up to `end`.
-    pub(super) fn total(mut self, end: Time, from: Time, hourly: u64) -> Paid {
-        self.pass(end, from);
+    /// Returns the times up to `end`, where the node is in this state and was idle so long.
+    pub(super) fn total(
+        mut self,
+        end: Time,
+        from: Time,
+        state: NodeState,
+        idle: u64,
+        hourly: u64,
+    ) -> Paid {
+        self.pass(end, from, state);
         let cost = |span: u64| Cost::of_hours(hourly, Span(span));
         Paid {
             paid: u128::from(self.paid),
             starting: u128::from(self.starting),
-            idle: u128::from(self.idle),
+            idle: u128::from(idle),
             cost: cost(self.paid),
-            idle_cost: cost(self.idle),
+            idle_cost: cost(idle),
         }
     }
 }
@@ -72,11 +63,11 @@ impl Clock {
 /// Times and money of some nodes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Paid {
-    paid: u128,
-    starting: u128,
-    idle: u128,
+    pub(super) paid: u128,
+    pub(super) starting: u128,
+    pub(super) idle: u128,
     pub(super) cost: Cost,
-    idle_cost: Cost,
+    pub(super) idle_cost: Cost,
 }
 
 impl std::iter::Sum for Paid {
@@ -105,8 +96,8 @@ impl Paid {
 
 /// The size of a group over time.
 #[derive(Clone, Debug)]
-pub(super) struct Sizes {
-    pub(super) spec: ScaleSpec,
+struct Sizes {
+    spec: ScaleSpec,
     now: u32,
     least: u32,
     most: u32,
@@ -114,39 +105,59 @@ pub(super) struct Sizes {
     shrunk: u64,
 }
 
-impl Sizes {
-    pub(super) fn new(spec: &ScaleSpec) -> Sizes {
-        let now = spec.start;
-        Sizes { spec: spec.clone(), now, least: now, most: now, grown: 0, shrunk: 0 }
+/// The sizes of groups that grow and shrink.
+#[derive(Clone, Debug)]
+pub(super) struct GroupSizes(Vec<Sizes>);
+
+impl GroupSizes {
+    pub(super) fn new(specs: &[ScaleSpec]) -> GroupSizes {
+        let sizes = |spec: &ScaleSpec| {
+            let now = spec.start;
+            Sizes { spec: spec.clone(), now, least: now, most: now, grown: 0, shrunk: 0 }
+        };
+        GroupSizes(specs.iter().map(sizes).collect())
     }
 
     /// Hears of a change of size; the extremes leave out what came before warm-up was over.
-    pub(super) fn scaled(&mut self, counts: bool, to: u32) {
+    pub(super) fn scaled(&mut self, group: u16, counts: bool, to: u32) {
+        let Some(sizes) = self.0.get_mut(usize::from(group)) else { return };
         if counts {
-            self.grown += u64::from(to > self.now);
-            self.shrunk += u64::from(to < self.now);
-            self.least = self.least.min(to);
-            self.most = self.most.max(to);
+            sizes.grown += u64::from(to > sizes.now);
+            sizes.shrunk += u64::from(to < sizes.now);
+            sizes.least = sizes.least.min(to);
+            sizes.most = sizes.most.max(to);
         } else {
-            (self.least, self.most) = (to, to);
+            (sizes.least, sizes.most) = (to, to);
         }
-        self.now = to;
+        sizes.now = to;
     }
 
-    pub(super) fn summary(&self, pool: String, paid: &Paid, span: Span) -> GroupSummary {
-        let mean = paid.paid as f64 / span.0.max(1) as f64;
-        GroupSummary {
-            name: self.spec.name.clone(),
-            pool,
-            nodes_least: self.least,
-            nodes_mean: mean,
-            nodes_most: self.most,
-            nodes_last: self.now,
-            grown: self.grown,
-            shrunk: self.shrunk,
-            hours: paid.hours(),
-            cost_usd: paid.cost.dollars(),
-        }
+    /// Returns the results of all groups over a span; `paid` says what a node was paid for.
+    pub(super) fn summaries(
+        &self,
+        labels: &Labels,
+        span: Span,
+        paid: impl Fn(usize) -> Paid,
+    ) -> Vec<GroupSummary> {
+        let one = |sizes: &Sizes| {
+            let nodes = &sizes.spec.nodes;
+            let pool = nodes.first().map(|node| labels.nodes[node.index()].pool);
+            let pool = pool.map_or_else(String::new, |pool| labels.pools[pool].clone());
+            let paid: Paid = nodes.iter().map(|node| paid(node.index())).sum();
+            GroupSummary {
+                name: sizes.spec.name.clone(),
+                pool,
+                nodes_least: sizes.least,
+                nodes_mean: paid.paid as f64 / span.0.max(1) as f64,
+                nodes_most: sizes.most,
+                nodes_last: sizes.now,
+                grown: sizes.grown,
+                shrunk: sizes.shrunk,
+                hours: paid.hours(),
+                cost_usd: paid.cost.dollars(),
+            }
+        };
+        self.0.iter().map(one).collect()
     }
 }
 
@@ -159,25 +170,14 @@ mod tests {
     }
 
     #[test]
-    fn a_node_is_paid_for_from_its_start_until_it_is_off() {
-        let from = at(100);
-        let mut clock = Clock::new(Time::ZERO, NodeState::Off);
-        clock.state(at(50), from, NodeState::Starting);
-        clock.state(at(140), from, NodeState::Up);
-        clock.busy(at(150), from, true);
-        clock.busy(at(160), from, true);
-        clock.busy(at(170), from, false);
-        clock.state(at(190), from, NodeState::Ejected);
-        clock.state(at(230), from, NodeState::Up);
-        clock.state(at(240), from, NodeState::Draining);
-        clock.state(at(260), from, NodeState::Off);
-        let paid = clock.total(at(1_000), from, 3_600_000_000);
-        assert_eq!(paid.paid, 160_000_000_000, "100 to 260");
-        assert_eq!(paid.starting, 40_000_000_000, "100 to 140");
-        assert_eq!(paid.idle, 40_000_000_000, "140 to 150, 170 to 190, 230 to 240");
-        assert_eq!(paid.cost.0, 160 * 1_000_000_000_000, "a dollar a second");
-        assert_eq!(paid.idle_cost.0, 40 * 1_000_000_000_000);
-        let on = clock.total(at(90), from, 0);
-        assert_eq!(on.paid, 160_000_000_000, "the end is never before the last event");
+    fn what_is_off_or_gone_is_not_paid_for() {
+        let mut clock = Clock::new(at(10));
+        clock.pass(at(20), at(0), NodeState::Starting);
+        clock.pass(at(50), at(0), NodeState::Up);
+        clock.pass(at(60), at(0), NodeState::Off);
+        clock.pass(at(70), at(0), NodeState::Gone);
+        let paid = clock.total(at(80), at(0), NodeState::Draining, 0, 3_600_000_000);
+        assert_eq!((paid.paid, paid.starting), (50_000_000_000, 10_000_000_000));
+        assert_eq!(paid.cost.0, 50 * 1_000_000_000_000, "a dollar a second");
     }
 }

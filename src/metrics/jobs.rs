@@ -127,6 +127,7 @@ impl JobBook {
     }
 
     /// Hears an event.
+    #[deny(clippy::wildcard_enum_match_arm)]
     pub(super) fn hear(&mut self, now: Time, event: &Event) {
         match event {
             Event::Job(news) => self.news(now, news),
@@ -137,7 +138,31 @@ impl JobBook {
                     self.settled(at, settled.fate, settled.attempts);
                 }
             }
-            _ => {}
+            // Of requests that are no step of a job, and what does not end anything.
+            Event::Arrived { job: None, .. }
+            | Event::Ended { job: None, .. }
+            | Event::Queued { .. }
+            | Event::Dispatched { .. }
+            | Event::Explained(_)
+            | Event::FirstToken { .. }
+            | Event::RetryPlanned { .. }
+            | Event::RetryDenied { .. }
+            | Event::NodeState { .. }
+            | Event::Strategy { .. }
+            | Event::NodeChanged { .. }
+            | Event::Scaled { .. }
+            | Event::Batch { .. }
+            | Event::LateWord { .. }
+            | Event::Mark(_)
+            | Event::HedgeDenied { .. }
+            | Event::Model(_)
+            | Event::Escalated { .. }
+            | Event::Feedback { .. }
+            | Event::Graded(_)
+            | Event::Panic { .. }
+            | Event::Limit { .. }
+            | Event::Shedding { .. }
+            | Event::DegradeLevel { .. } => {}
         }
     }
 

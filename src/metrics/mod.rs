@@ -22,7 +22,7 @@ mod summary;
 mod times;
 mod window;
 
-pub use collector::{Collector, Group, PerNode, Watch};
+pub use collector::{Collector, Group, Watch};
 pub use counts::RequestCounts;
 pub use interval::{Interval, Scope};
 pub use jobs::JobGroup;

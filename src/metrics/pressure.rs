@@ -164,16 +164,12 @@ impl Pressures {
 
 /// What a change of pressure says, if the event is one.
 pub(super) fn change(event: &Event) -> Option<(RouteId, String, Ratio)> {
-    match event {
-        Event::Shedding { route, priority, on, saturation } => {
-            let who = priority.name();
-            let what = if *on { "shed" } else { "comes in again" };
-            Some((*route, format!("{who} {what}"), *saturation))
-        }
-        Event::DegradeLevel { route, from, to, saturation, .. } => {
-            let way = if to > from { "up" } else { "down" };
-            Some((*route, format!("{way} to {}: {}", to.name(), to.words()), *saturation))
-        }
-        _ => None,
+    if let Event::Shedding { route, priority, on, saturation } = event {
+        let who = priority.name();
+        let what = if *on { "shed" } else { "comes in again" };
+        return Some((*route, format!("{who} {what}"), *saturation));
     }
+    let Event::DegradeLevel { route, from, to, saturation, .. } = event else { return None };
+    let way = if to > from { "up" } else { "down" };
+    Some((*route, format!("{way} to {}: {}", to.name(), to.words()), *saturation))
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::Labels;
 use super::summary::{ModelQuality, Quality};
-use crate::balance::{Event, Grade};
+use crate::balance::Grade;
 use crate::unit::Ratio;
 
 /// Answers, and how good they were in sum.
@@ -92,17 +92,8 @@ impl Qualities {
         })
     }
 
-    /// Hears an event about how good answers are; others say nothing of it.
-    pub(super) fn hear(&mut self, event: &Event) {
-        match event {
-            Event::Graded(grade) => self.graded(grade),
-            Event::Escalated { .. } => self.escalated += 1,
-            Event::Feedback { .. } => self.feedback += 1,
-            _ => {}
-        }
-    }
-
-    fn graded(&mut self, grade: &Grade) {
+    /// It is known how good a delivered answer is.
+    pub(super) fn graded(&mut self, grade: &Grade) {
         let model = self.of_node.get(grade.node.index()).copied();
         self.all.add(model, grade.quality);
         if let Some(class) = self.classes.get_mut(grade.class.index()) {
@@ -111,6 +102,16 @@ impl Qualities {
         if let Some(route) = self.routes.get_mut(grade.route.index()) {
             route.add(model, grade.quality);
         }
+    }
+
+    /// A cascade did not accept an answer.
+    pub(super) const fn escalated(&mut self) {
+        self.escalated += 1;
+    }
+
+    /// A bandit heard how good an answer was.
+    pub(super) const fn heard(&mut self) {
+        self.feedback += 1;
     }
 
     pub(super) fn class(&self, at: usize) -> Option<f64> {

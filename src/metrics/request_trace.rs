@@ -62,40 +62,71 @@ impl RequestTrace {
         }
     }
 
-    /// Hears an event.
+    /// Hears an event, of whichever request.
+    #[deny(clippy::wildcard_enum_match_arm)]
     pub fn fold(&mut self, now: Time, event: &Event) {
         match event {
-            Event::Arrived { request, class, arrived, prompt, .. } if *request == self.request => {
-                self.arrival = Some(ArrivalTrace { at: *arrived, class: *class, prompt: *prompt });
-            }
-            Event::Explained(explanation) if explanation.attempt.request == self.request => {
-                self.decided = Some(explanation.clone());
-            }
-            Event::Dispatched { attempt, .. } if attempt.request == self.request => {
-                if let Some(explanation) = self.decided.take() {
-                    self.attempts.push(AttemptTrace {
-                        attempt: *attempt,
-                        explanation,
-                        ended: None,
-                    });
+            Event::Arrived { request, class, arrived, prompt, .. } => {
+                if *request == self.request {
+                    let (at, class, prompt) = (*arrived, *class, *prompt);
+                    self.arrival = Some(ArrivalTrace { at, class, prompt });
                 }
             }
-            Event::Ended { attempt, end, .. } if attempt.request == self.request => {
+            Event::Explained(explanation) => {
+                if explanation.attempt.request == self.request {
+                    self.decided = Some(explanation.clone());
+                }
+            }
+            Event::Dispatched { attempt, .. } => {
+                if attempt.request == self.request
+                    && let Some(explanation) = self.decided.take()
+                {
+                    let attempt = *attempt;
+                    self.attempts.push(AttemptTrace { attempt, explanation, ended: None });
+                }
+            }
+            Event::Ended { attempt, end, .. } => {
+                // An attempt names its request.
                 let this = self.attempts.iter_mut().find(|one| one.attempt == *attempt);
                 if let Some(this) = this {
                     this.ended = Some((now, *end));
                 }
             }
-            Event::Model(choice) if choice.request == self.request => {
-                self.model = Some(choice.clone());
+            Event::Model(choice) => {
+                if choice.request == self.request {
+                    self.model = Some(choice.clone());
+                }
             }
-            Event::Escalated { request, node, score, to } if *request == self.request => {
-                self.escalations.push((now, *node, *score, *to));
+            Event::Escalated { request, node, score, to } => {
+                if *request == self.request {
+                    self.escalations.push((now, *node, *score, *to));
+                }
             }
-            Event::Settled(settled) if settled.request == self.request => {
-                self.settled = Some((now, *settled));
+            Event::Settled(settled) => {
+                if settled.request == self.request {
+                    self.settled = Some((now, *settled));
+                }
             }
-            _ => {}
+            // What is told of a request by its attempts, and what is not about one.
+            Event::Queued { .. }
+            | Event::FirstToken { .. }
+            | Event::RetryPlanned { .. }
+            | Event::RetryDenied { .. }
+            | Event::NodeState { .. }
+            | Event::Strategy { .. }
+            | Event::NodeChanged { .. }
+            | Event::Scaled { .. }
+            | Event::Batch { .. }
+            | Event::LateWord { .. }
+            | Event::Mark(_)
+            | Event::Job(_)
+            | Event::HedgeDenied { .. }
+            | Event::Feedback { .. }
+            | Event::Graded(_)
+            | Event::Panic { .. }
+            | Event::Limit { .. }
+            | Event::Shedding { .. }
+            | Event::DegradeLevel { .. } => {}
         }
     }
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::counts::RequestCounts;
+use crate::unit::Cost;
 
 /// The result of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -292,6 +293,19 @@ pub struct Costs {
     pub tokens: f64,
     /// Hourly prices of nodes.
     pub hours: f64,
+}
+
+impl Costs {
+    /// The cost of tokens and of hours, for so many requests.
+    pub(super) fn of(tokens: Cost, hours: Cost, requests: u64) -> Costs {
+        let total = (tokens + hours).dollars();
+        Costs {
+            total,
+            per_1k_requests: (requests > 0).then(|| total * 1_000.0 / requests as f64),
+            tokens: tokens.dollars(),
+            hours: hours.dollars(),
+        }
+    }
 }
 
 /// What was promised and kept.

@@ -3,7 +3,8 @@
 //! In large fleets every node has few samples, and a full histogram a node costs more memory than all
 //! else together. There a node has a [`Sketch`] instead: log-linear buckets, 16 an octave as in the
 //! window of the last ten seconds, kept only for the octaves seen. Its quantiles are within 3.2 %;
-//! counts, sums, means and the largest value are exact. Buckets of an octave share a cache line.
+//! counts, sums, means and the largest value are exact. Buckets of an octave share a cache line, and what
+//! else a sample touches is small, so that a node's figures have room beside it on one.
 
 use std::borrow::Cow;
 
@@ -24,11 +25,11 @@ pub(super) const EXACT_NODES_MAX: usize = 256;
 #[derive(Clone, Debug)]
 pub struct Times {
     sum: u128,
-    counts: Counts,
+    samples: Samples,
 }
 
 #[derive(Clone, Debug)]
-enum Counts {
+enum Samples {
     Histogram(Box<Histogram<u64>>),
     Sketch(Sketch),
 }
@@ -36,7 +37,7 @@ enum Counts {
 impl Times {
     fn new(digits: u8) -> Times {
         let histogram = Histogram::new(digits).expect("one to five digits");
-        Times { counts: Counts::Histogram(Box::new(histogram)), sum: 0 }
+        Times { samples: Samples::Histogram(Box::new(histogram)), sum: 0 }
     }
 
     /// For times of the run, of classes, pools and jobs.
@@ -49,18 +50,18 @@ impl Times {
         if nodes <= EXACT_NODES_MAX {
             Times::new(NODE_DIGITS)
         } else {
-            Times { counts: Counts::Sketch(Sketch::default()), sum: 0 }
+            Times { samples: Samples::Sketch(Sketch::default()), sum: 0 }
         }
     }
 
     pub(super) fn record(&mut self, span: Span) {
         self.sum += u128::from(span.0);
         let micros = span.micros().min(MICROS_MAX);
-        match &mut self.counts {
-            Counts::Histogram(histogram) => {
+        match &mut self.samples {
+            Samples::Histogram(histogram) => {
                 histogram.record(micros).expect("the histogram grows as needed");
             }
-            Counts::Sketch(sketch) => sketch.record(micros),
+            Samples::Sketch(sketch) => sketch.record(micros),
         }
     }
 
@@ -68,23 +69,23 @@ impl Times {
     /// sketch: every value is the middle of its bucket.
     #[must_use]
     pub fn histogram(&self) -> Cow<'_, Histogram<u64>> {
-        match &self.counts {
-            Counts::Histogram(histogram) => Cow::Borrowed(histogram),
-            Counts::Sketch(sketch) => Cow::Owned(sketch.histogram()),
+        match &self.samples {
+            Samples::Histogram(histogram) => Cow::Borrowed(histogram),
+            Samples::Sketch(sketch) => Cow::Owned(sketch.histogram()),
         }
     }
 
     fn count(&self) -> u64 {
-        match &self.counts {
-            Counts::Histogram(histogram) => histogram.len(),
-            Counts::Sketch(sketch) => sketch.total,
+        match &self.samples {
+            Samples::Histogram(histogram) => histogram.len(),
+            Samples::Sketch(sketch) => sketch.total(),
         }
     }
 
     fn micros(&self, quantile: f64) -> u64 {
-        match &self.counts {
-            Counts::Histogram(histogram) => histogram.value_at_quantile(quantile),
-            Counts::Sketch(sketch) => sketch.quantile(quantile),
+        match &self.samples {
+            Samples::Histogram(histogram) => histogram.value_at_quantile(quantile),
+            Samples::Sketch(sketch) => sketch.quantile(quantile),
         }
     }
 
@@ -114,51 +115,65 @@ impl Times {
 const STEPS: usize = 16;
 const STEP_BITS: u32 = 4;
 
+/// Counts of the buckets of an octave.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(align(64))]
+struct Octave([u32; STEPS]);
+
 /// Counts by log-linear buckets.
 #[derive(Clone, Debug, Default)]
 struct Sketch {
-    /// The octave of the first of `counts`; below 16 microseconds there is but one octave.
-    first: u32,
-    /// By octave; empty until the first sample.
-    counts: Vec<[u32; STEPS]>,
-    total: u64,
+    /// By octave, without gaps; empty until the first sample.
+    octaves: Box<[Octave]>,
     max: u64,
+    /// Which octave the first of `octaves` is; below 16 microseconds there is but one octave.
+    first: u8,
 }
 
 impl Sketch {
     fn record(&mut self, micros: u64) {
-        self.total += 1;
         self.max = self.max.max(micros);
         let (octave, step) = bucket(micros);
-        if self.counts.is_empty() {
-            self.first = octave;
-        } else if octave < self.first {
-            let more = (self.first - octave) as usize;
-            self.counts.splice(0..0, std::iter::repeat_n([0; STEPS], more));
-            self.first = octave;
-        }
-        let place = (octave - self.first) as usize;
-        if place >= self.counts.len() {
-            // Not twice as much as before: memory is what this is for.
-            self.counts.reserve_exact(place + 1 - self.counts.len());
-            self.counts.resize(place + 1, [0; STEPS]);
-        }
-        let count = &mut self.counts[place][step];
+        let place = (octave as usize).wrapping_sub(usize::from(self.first));
+        let place = if place < self.octaves.len() { place } else { self.grow(octave) };
+        let count = &mut self.octaves[place].0[step];
         *count = count.saturating_add(1);
     }
 
+    /// Makes room for an octave and returns its place. Not for more: memory is what this is for.
+    #[cold]
+    fn grow(&mut self, octave: u32) -> usize {
+        let (octave, first, len) = (octave as usize, usize::from(self.first), self.octaves.len());
+        let (from, to) = match len {
+            0 => (octave, octave + 1),
+            _ => (first.min(octave), (first + len).max(octave + 1)),
+        };
+        let mut octaves = vec![Octave::default(); to - from];
+        if len > 0 {
+            octaves[first - from..][..len].copy_from_slice(&self.octaves);
+        }
+        self.octaves = octaves.into_boxed_slice();
+        self.first = from as u8;
+        octave - from
+    }
+
+    fn total(&self) -> u64 {
+        self.octaves.iter().flat_map(|octave| octave.0).map(u64::from).sum()
+    }
+
     fn buckets(&self) -> impl Iterator<Item = (u64, u32)> + '_ {
-        let octaves = (self.first..).zip(&self.counts);
+        let octaves = (u32::from(self.first)..).zip(&self.octaves);
         octaves.flat_map(|(octave, counts)| {
-            (0..).zip(counts).map(move |(step, &count)| (middle(octave, step), count))
+            (0..).zip(counts.0).map(move |(step, count)| (middle(octave, step), count))
         })
     }
 
     /// Returns the middle of the bucket in which so large a share of the values has come, but no
     /// more than the largest value.
     fn quantile(&self, quantile: f64) -> u64 {
-        let wanted = ((quantile * self.total as f64).ceil() as u64).clamp(1, self.total.max(1));
-        if wanted == self.total {
+        let total = self.total();
+        let wanted = ((quantile * total as f64).ceil() as u64).clamp(1, total.max(1));
+        if wanted == total {
             return self.max;
         }
         let mut seen = 0;

@@ -1,0 +1,454 @@
+//! The collector: one fold over events for reports, screens and exports.
+//!
+//! It is a spine over parts. Every figure is a field of one part and private to it; the spine knows
+//! which part hears which event and puts their words together to a [`Snapshot`] and a [`Summary`].
+//!
+//! | part | what it owns |
+//! |---|---|
+//! | [`RequestFigures`] | requests by what became of them, all and by class, pool and route |
+//! | [`AttemptFigures`] | attempts of the run and their tokens |
+//! | [`NodeFigures`] | what is collected for each node, laid out for the cache |
+//! | [`PoolFigures`] | strategies and batches of pools |
+//! | [`GroupSizes`] | sizes of groups that grow and shrink |
+//! | [`Intervals`] | what happened in ten seconds, for exports |
+//! | [`JobBook`], [`Qualities`], [`Pressures`] | jobs, grades, and what load made the balancer do |
+//! | [`ScreenFigures`] | window, history, log and decisions, for a screen |
+
+mod attempts;
+mod group;
+mod nodes;
+mod pools;
+mod requests;
+mod screen;
+
+pub use group::Group;
+
+use attempts::AttemptFigures;
+use group::RequestTimes;
+use nodes::NodeFigures;
+use pools::PoolFigures;
+use requests::RequestFigures;
+use screen::ScreenFigures;
+
+use super::Labels;
+use super::counts::share;
+use super::hours::{GroupSizes, Paid};
+use super::interval::{Interval, Intervals, Scope};
+use super::jobs::{JobBook, JobGroup};
+use super::pressure::Pressures;
+use super::quality::Qualities;
+use super::snapshot::{Figures, Snapshot};
+use super::summary::{Class, Costs, Pool, RouteSummary, Summary};
+use super::times::Times;
+use super::window::Sample;
+use crate::balance::{Config, DegradeLevel, End, Event, Fate, NoRetry, Settled};
+use crate::unit::{Cost, Span, Time};
+
+/// Who watches: what only a screen needs is collected only for a screen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watch {
+    /// A report at the end.
+    Report,
+    /// A report at the end, and every ten seconds meanwhile.
+    Export,
+    /// A screen meanwhile.
+    Screen,
+}
+
+/// Folds events into figures.
+#[derive(Clone, Debug)]
+pub struct Collector {
+    labels: Labels,
+    watch: Watch,
+    now: Time,
+    requests: RequestFigures,
+    attempts: AttemptFigures,
+    nodes: NodeFigures,
+    pools: PoolFigures,
+    groups: GroupSizes,
+    intervals: Option<Intervals>,
+    /// Only where there are workflows.
+    jobs: Option<Box<JobBook>>,
+    /// Only where it is known how good answers are.
+    quality: Option<Box<Qualities>>,
+    pressures: Pressures,
+    screen: ScreenFigures,
+}
+
+impl Collector {
+    /// A collector that has heard nothing yet, of a fleet as configured.
+    #[must_use]
+    pub fn new(labels: Labels, config: &Config, watch: Watch) -> Collector {
+        Collector {
+            watch,
+            now: Time::ZERO,
+            requests: RequestFigures::new(&labels),
+            attempts: AttemptFigures::default(),
+            nodes: NodeFigures::new(&labels, config),
+            pools: PoolFigures::new(config),
+            groups: GroupSizes::new(&config.scale),
+            intervals: (watch == Watch::Export).then(Intervals::default),
+            jobs: JobBook::new(&labels),
+            quality: Qualities::new(&labels),
+            pressures: Pressures::new(config),
+            screen: ScreenFigures::default(),
+            labels,
+        }
+    }
+
+    /// Hears an event. No allocation on the common path.
+    #[deny(clippy::wildcard_enum_match_arm)]
+    pub fn fold(&mut self, now: Time, event: &Event) {
+        if self.watch == Watch::Screen && self.screen.is_due(now) {
+            self.close_buckets(now);
+        }
+        if let Some(intervals) = &mut self.intervals {
+            intervals.advance(now);
+        }
+        self.now = now;
+        let late = now >= self.labels.warmup;
+        match event {
+            Event::Arrived { class, arrived, .. } => {
+                self.requests.arrived(*class, self.counts(*arrived));
+            }
+            Event::Queued { .. } => self.requests.queued(),
+            Event::Dispatched { .. } => self.dispatched(event),
+            Event::Ended { .. } => self.ended(event),
+            Event::Settled(settled) => self.settled(settled),
+            Event::NodeState { node, to, .. } => {
+                self.nodes.state(*node, now, self.labels.warmup, *to);
+            }
+            Event::Scaled { group, to, .. } => self.groups.scaled(*group, late, *to),
+            Event::Batch { node, members } => self.pools.batch(self.nodes.pool(*node), *members),
+            Event::NodeChanged { node, spec } => {
+                self.nodes.changed(*node, now, spec, &mut self.labels);
+            }
+            Event::Strategy { pool, to, .. } => self.pools.strategy(*pool, to),
+            Event::Mark(mark) => self.nodes.marked(mark),
+            Event::Limit { .. } | Event::Shedding { .. } | Event::DegradeLevel { .. } => {
+                self.pressures.hear(now, event, &self.labels);
+            }
+            Event::RetryDenied { reason: NoRetry::Budget | NoRetry::Tokens, .. } if late => {
+                self.attempts.retry_denied();
+            }
+            Event::HedgeDenied { .. } if late => self.attempts.hedge_denied(),
+            Event::Graded(grade) => self.judged(grade.arrived, |quality| quality.graded(grade)),
+            Event::Escalated { .. } => self.judged(now, Qualities::escalated),
+            Event::Feedback { .. } => self.judged(now, Qualities::heard),
+            Event::Explained(explanation) if self.watch == Watch::Screen => {
+                self.screen.explained(explanation);
+            }
+            Event::Explained(_)
+            | Event::Model(_)
+            | Event::RetryDenied { .. }
+            | Event::HedgeDenied { .. }
+            | Event::FirstToken { .. }
+            | Event::RetryPlanned { .. }
+            | Event::LateWord { .. }
+            | Event::Panic { .. }
+            | Event::Job(_) => {}
+        }
+        if let Some(jobs) = &mut self.jobs {
+            jobs.hear(now, event);
+        }
+        if self.watch == Watch::Screen {
+            self.screen.hear(now, event, &self.labels);
+        }
+    }
+
+    /// Returns the figures of all requests after warm-up.
+    #[must_use]
+    pub const fn all(&self) -> &Group {
+        self.requests.all()
+    }
+
+    /// Returns the figures by class.
+    #[must_use]
+    pub fn classes(&self) -> &[Group] {
+        self.requests.classes()
+    }
+
+    /// Returns the figures by pool.
+    #[must_use]
+    pub fn pools(&self) -> &[Group] {
+        self.requests.pools()
+    }
+
+    /// Returns the latencies of good attempts, from their dispatch, by node. Of a fleet of more than
+    /// 256 nodes, quantiles are within 3.2 %.
+    pub fn node_latencies(&self) -> impl Iterator<Item = &Times> {
+        self.nodes.latencies()
+    }
+
+    /// Returns the figures of all jobs, then those of each workflow; none without workflows.
+    pub fn jobs(&self) -> impl Iterator<Item = &JobGroup> {
+        self.jobs.iter().flat_map(|jobs| jobs.groups())
+    }
+
+    /// Returns what things are called.
+    #[must_use]
+    pub const fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    /// Takes the ten-second intervals that closed since the last call; the open one too if `last`.
+    pub fn take_intervals(&mut self, last: bool) -> Vec<Interval> {
+        self.intervals.as_mut().map_or_else(Vec::new, |intervals| intervals.take(last))
+    }
+
+    /// Returns whether [`Collector::take_intervals`] would return something.
+    #[must_use]
+    pub fn has_intervals(&self) -> bool {
+        self.intervals.as_ref().is_some_and(Intervals::has_closed)
+    }
+
+    // ----- events that several parts hear -----
+
+    fn counts(&self, arrived: Time) -> bool {
+        arrived >= self.labels.warmup
+    }
+
+    /// Something was said of how good an answer is; it counts from `since`.
+    fn judged(&mut self, since: Time, hear: impl FnOnce(&mut Qualities)) {
+        if self.counts(since)
+            && let Some(quality) = &mut self.quality
+        {
+            hear(quality);
+        }
+    }
+
+    fn dispatched(&mut self, event: &Event) {
+        let Event::Dispatched { attempt, node, kind, arrived, queued, why, resumed, .. } = event
+        else {
+            return;
+        };
+        let counts = self.counts(*arrived);
+        self.requests.dispatched(*queued);
+        self.nodes.dispatched(*node, self.now, self.labels.warmup, counts);
+        if counts {
+            self.attempts.dispatched(*kind, *resumed, why.panic);
+        }
+        if self.watch == Watch::Screen {
+            self.screen.dispatched(self.now, attempt.request, *why);
+        }
+    }
+
+    fn ended(&mut self, event: &Event) {
+        let Event::Ended { node, class, end, arrived, dispatched, usage, cost, .. } = event else {
+            return;
+        };
+        let took = self.now.since(*dispatched);
+        let (good, bad) =
+            (*end == End::Done, !matches!(end, End::Done | End::Cancelled | End::Outrun));
+        self.nodes.ended(*node, self.now, self.labels.warmup);
+        if self.watch != Watch::Report {
+            let sample = Sample {
+                at: self.now,
+                node: node.0,
+                latency: good.then_some(took),
+                ttft: None,
+                bad,
+                failover: false,
+                tokens: usage.output.0.min(u64::from(u32::MAX)) as u32,
+                cost: cost.0.min(u128::from(u64::MAX)) as u64,
+            };
+            if self.watch == Watch::Screen {
+                self.screen.sample(&sample);
+            }
+            if let Some(intervals) = &mut self.intervals {
+                intervals.add(Scope::Node(node.index()), &sample, usage.input);
+                let pool = self.nodes.pool(*node);
+                for scope in [Scope::All, Scope::Class(class.index()), Scope::Pool(pool)] {
+                    intervals.spend(scope, *cost);
+                }
+            }
+        }
+        if self.counts(*arrived) {
+            self.nodes.counted(*node, good.then_some(took), bad, *cost);
+            self.requests.spent(*class, self.nodes.pool(*node), *cost);
+            self.attempts.ended(usage);
+        }
+    }
+
+    fn settled(&mut self, settled: &Settled) {
+        let times = RequestTimes::of(self.now, settled);
+        let class = settled.class.index();
+        let pool = settled.node.map(|node| self.nodes.pool(node));
+        if self.watch != Watch::Report {
+            let completed = settled.fate == Fate::Completed;
+            let sample = Sample {
+                at: self.now,
+                node: u32::MAX,
+                latency: completed.then_some(times.latency),
+                ttft: completed.then_some(times.ttft),
+                bad: matches!(settled.fate, Fate::Failed(_) | Fate::Rejected(_)),
+                failover: settled.failover,
+                tokens: settled.usage.output.0.min(u64::from(u32::MAX)) as u32,
+                cost: 0,
+            };
+            if self.watch == Watch::Screen {
+                self.screen.sample(&sample);
+            }
+            if let Some(intervals) = &mut self.intervals {
+                let scopes = [Some(Scope::All), Some(Scope::Class(class)), pool.map(Scope::Pool)];
+                for scope in scopes.into_iter().flatten() {
+                    intervals.add(scope, &sample, settled.usage.input);
+                }
+            }
+        }
+        if settled.degraded_by > DegradeLevel::Calm {
+            self.pressures.on_degraded(settled.degraded_by);
+        }
+        self.requests.left(settled);
+        if self.counts(settled.arrived) {
+            self.requests.settled(settled, &times, pool, &self.labels);
+            self.attempts.settled(settled);
+        }
+    }
+
+    // ----- pictures -----
+
+    fn close_buckets(&mut self, now: Time) {
+        let (waiting, hourly) = (self.requests.waiting(), self.nodes.hourly(&self.labels));
+        self.screen.close_buckets(now, waiting, hourly);
+    }
+
+    /// Returns the picture at `now`, which is not before the last event. Unless a screen was
+    /// announced, window and history are empty.
+    pub fn snapshot(&mut self, now: Time) -> Snapshot {
+        let now = now.max(self.now);
+        self.close_buckets(now);
+        self.screen.expire(now);
+        self.nodes.pass_all(now, self.labels.warmup);
+        let nodes = self.nodes.rows(now, &self.labels, self.screen.window());
+        self.nodes.remember(now);
+        let (waiting, hourly) = (self.requests.waiting(), self.nodes.hourly(&self.labels));
+        Snapshot {
+            now,
+            requests: self.requests.total(),
+            window: self.screen.figures(now, waiting, hourly),
+            run: self.run_figures(now),
+            pools: self.pools.rows(&self.labels, &self.nodes),
+            pressed: self.pressures.pressed(&self.labels),
+            nodes,
+            history: self.screen.history(),
+            log: self.screen.log(),
+            log_dropped: self.screen.log_dropped(),
+            last: self.screen.last(),
+            decisions: self.screen.decisions(),
+        }
+    }
+
+    /// Forgets the decisions that were explained: nobody looks at them any more.
+    pub fn forget_decisions(&mut self) {
+        self.screen.forget_decisions();
+    }
+
+    fn run_figures(&self, now: Time) -> Figures {
+        let seconds = now.since(self.labels.warmup).seconds().max(1e-9);
+        let all = self.requests.all();
+        let requests = all.requests();
+        let spent = all.cost().dollars() / seconds * 3_600.0;
+        Figures {
+            requests_per_s: requests.ended() as f64 / seconds,
+            p50: all.latency.quantile(0.5),
+            p95: all.latency.quantile(0.95),
+            p99: all.latency.quantile(0.99),
+            ttft_p99: all.ttft.quantile(0.99),
+            error_share: share(requests.errors(), requests.ended()),
+            dollars_per_hour: spent + self.nodes.hourly(&self.labels),
+            tokens_per_s: self.attempts.tokens().output as f64 / seconds,
+            failovers_per_min: self.attempts.counts().failovers as f64 / seconds * 60.0,
+            waiting: 0,
+        }
+    }
+
+    // ----- result -----
+
+    /// Returns the result of the run, which ended at `end`.
+    #[must_use]
+    pub fn summary(&self, end: Time, complete: bool) -> Summary {
+        let labels = &self.labels;
+        let span = end.since(labels.warmup);
+        let hours: Paid = self.nodes.paid(end, labels).sum();
+        let jobs = self.jobs.as_ref().map(|jobs| jobs.summary(labels));
+        let (jobs, workflows) = jobs.map_or((None, Vec::new()), |(all, by)| (Some(all), by));
+        let all = self.requests.all();
+        let limit = |at: usize| self.pressures.limit(at);
+        Summary {
+            schema_version: 1,
+            scenario: labels.scenario.clone(),
+            seed: labels.seed,
+            complete,
+            simulated_s: end.seconds(),
+            warmup_s: labels.warmup.seconds(),
+            strategies: self.pools.strategies(labels),
+            requests: all.requests(),
+            unserved: self.requests.unserved().clone(),
+            attempts: self.attempts.counts(),
+            latency_s: all.latency.latency(),
+            ttft_s: all.ttft.latency(),
+            tpot_s: all.tpot.latency(),
+            queue_s: all.queue.latency(),
+            tokens: self.attempts.tokens(),
+            cost_usd: Costs::of(all.cost(), hours.cost, all.requests().arrived),
+            goodput: all.goodput(span.seconds()),
+            fairness_jain: self.nodes.fairness(),
+            classes: (0..self.classes().len()).map(|at| self.class_summary(at, span)).collect(),
+            pools: (0..self.pools().len()).map(|at| self.pool_summary(at, end)).collect(),
+            nodes: self.nodes.summaries(end, labels, self.attempts.counts().total, limit),
+            jobs,
+            workflows,
+            hours: Some(hours.hours()),
+            groups: self.groups.summaries(labels, span, |at| self.nodes.paid_at(at, end, labels)),
+            quality: self.quality.as_ref().map(|quality| quality.summary()),
+            routes: (0..labels.routes.len()).map(|at| self.route_summary(at)).collect(),
+            overload: self.pressures.summary(end),
+        }
+    }
+
+    fn class_summary(&self, at: usize, span: Span) -> Class {
+        let class = &self.classes()[at];
+        Class {
+            name: self.labels.classes[at].name.clone(),
+            requests: class.requests(),
+            latency_s: class.latency.latency(),
+            ttft_s: class.ttft.latency(),
+            tpot_s: class.tpot.latency(),
+            cost_usd: Costs::of(class.cost(), Cost::ZERO, class.requests().arrived),
+            goodput: class.goodput(span.seconds()),
+            degraded: class.degraded(),
+            quality: self.quality.as_ref().and_then(|quality| quality.class(at)),
+        }
+    }
+
+    fn route_summary(&self, at: usize) -> RouteSummary {
+        let route = &self.requests.routes()[at];
+        let quality = self.quality.as_ref().map(|quality| quality.route(at));
+        let (quality, models) = quality.unwrap_or_default();
+        RouteSummary {
+            name: self.labels.routes[at].clone(),
+            requests: route.requests(),
+            latency_s: route.latency.latency(),
+            ttft_s: route.ttft.latency(),
+            cost_usd: Costs::of(route.cost(), Cost::ZERO, route.requests().arrived),
+            quality,
+            models,
+        }
+    }
+
+    fn pool_summary(&self, at: usize, end: Time) -> Pool {
+        let pool = &self.pools()[at];
+        let hours: Paid = self.nodes.paid_in(at, end, &self.labels).sum();
+        Pool {
+            name: self.labels.pools[at].clone(),
+            strategy: self.pools.name(at),
+            requests: pool.requests(),
+            latency_s: pool.latency.latency(),
+            ttft_s: pool.ttft.latency(),
+            cost_usd: Costs::of(pool.cost(), hours.cost, pool.requests().arrived),
+            hours: Some(hours.hours()),
+            batches: self.pools.batches(at),
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! What is collected for each node.
+//!
+//! Large fleets do not fit into the processor's caches, so what a request touches of its node is laid
+//! side by side: a dispatch reads and writes the one cache line of [`Hot`], the end of an attempt that
+//! line and the one of [`Ends`] (and a line of its sketch of latencies). What only faults, changes of
+//! state and reports need lies apart, in [`Cold`].
+
+mod rows;
+#[cfg(test)]
+mod tests;
+
+use crate::balance::{Config, Mark, MarkBy, MarkPhase, NodeSpec, NodeState, ScaleSpec};
+use crate::metrics::counts::share;
+use crate::metrics::hours::{Clock, Paid};
+use crate::metrics::summary::{Costs, LimitSummary, NodeSummary};
+use crate::metrics::times::Times;
+use crate::metrics::{Labels, NodeLabel};
+use crate::unit::{Cost, NodeId, Span, Time};
+
+/// What every dispatch and every end touches.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+struct Hot {
+    /// Busy servers, integrated over time: server-nanoseconds.
+    busy: u128,
+    /// Up to when `busy` and `idle` are counted.
+    at: Time,
+    /// Nanoseconds after warm-up in which it was up and had nothing in flight.
+    idle: u64,
+    /// Dispatches over the run, warm-up included.
+    dispatched: u64,
+    /// Those of requests that came after warm-up.
+    attempts: u64,
+    in_flight: u32,
+    /// As its label has it; the largest number where that is not known.
+    capacity: u32,
+    pool: u16,
+    state: NodeState,
+}
+
+/// What the end of an attempt touches besides: of attempts of requests that came after warm-up.
+#[derive(Clone, Debug)]
+#[repr(align(64))]
+struct Ends {
+    /// Good attempts, from their dispatch.
+    latency: Times,
+    cost: Cost,
+}
+
+/// The rest.
+#[derive(Clone, Copy, Debug)]
+struct Cold {
+    clock: Clock,
+    /// The integral of busy servers at the end of warm-up.
+    busy_warm: u128,
+    failed: u64,
+    faults: u32,
+    weight: u32,
+}
+
+const LINE: usize = 64;
+const _: () = assert!(size_of::<Hot>() == LINE && size_of::<Ends>() == LINE);
+
+impl Hot {
+    fn servers(&self) -> u128 {
+        u128::from(self.in_flight.min(self.capacity))
+    }
+
+    /// Counts the time up to `now`.
+    fn pass(&mut self, now: Time, warmup: Time) {
+        self.busy += self.servers() * u128::from(now.since(self.at).0);
+        if self.in_flight == 0 && self.state == NodeState::Up {
+            self.idle += now.since(self.at.max(warmup)).0;
+        }
+        self.at = self.at.max(now);
+    }
+}
+
+/// Busy time and dispatches by node at some moment.
+#[derive(Clone, Debug, Default)]
+struct RateBaseline {
+    at: Time,
+    nodes: Vec<(u128, u64)>,
+}
+
+/// What is collected for each node.
+#[derive(Clone, Debug)]
+pub(super) struct NodeFigures {
+    hot: Vec<Hot>,
+    ends: Vec<Ends>,
+    cold: Vec<Cold>,
+    /// What utilisation and share of the last while are measured from.
+    before: [RateBaseline; 2],
+}
+
+impl NodeFigures {
+    pub(super) fn new(labels: &Labels, config: &Config) -> NodeFigures {
+        let count = config.nodes.len();
+        let mut nodes = NodeFigures {
+            hot: Vec::with_capacity(count),
+            ends: Vec::with_capacity(count),
+            cold: Vec::with_capacity(count),
+            before: Default::default(),
+        };
+        for (label, spec) in labels.nodes.iter().zip(&config.nodes) {
+            nodes.add(label, spec.weight, Time::ZERO, count);
+        }
+        for node in config.scale.iter().flat_map(ScaleSpec::off_at_start) {
+            nodes.hot[node.index()].state = NodeState::Off;
+        }
+        nodes
+    }
+
+    /// Adds a node, one of so many.
+    fn add(&mut self, label: &NodeLabel, weight: u32, at: Time, count: usize) {
+        self.hot.push(Hot {
+            busy: 0,
+            at,
+            idle: 0,
+            dispatched: 0,
+            attempts: 0,
+            in_flight: 0,
+            capacity: label.capacity.unwrap_or(u32::MAX),
+            pool: label.pool as u16,
+            state: NodeState::Up,
+        });
+        self.ends.push(Ends { latency: Times::of_node(count), cost: Cost::ZERO });
+        let clock = Clock::new(at);
+        self.cold.push(Cold { clock, busy_warm: 0, failed: 0, faults: 0, weight });
+    }
+
+    // ----- events -----
+
+    /// Counts the time of a node up to `now`.
+    fn pass(&mut self, at: usize, now: Time, warmup: Time) {
+        let hot = &mut self.hot[at];
+        if hot.at < warmup {
+            let span = warmup.min(now).since(hot.at);
+            self.cold[at].busy_warm = hot.busy + hot.servers() * u128::from(span.0);
+        }
+        hot.pass(now, warmup);
+    }
+
+    /// Counts the time of all nodes up to `now`.
+    pub(super) fn pass_all(&mut self, now: Time, warmup: Time) {
+        for at in 0..self.hot.len() {
+            self.pass(at, now, warmup);
+        }
+    }
+
+    /// An attempt was sent to a node; `counts` if its request came after warm-up.
+    pub(super) fn dispatched(&mut self, node: NodeId, now: Time, warmup: Time, counts: bool) {
+        self.pass(node.index(), now, warmup);
+        let hot = &mut self.hot[node.index()];
+        hot.in_flight += 1;
+        hot.dispatched += 1;
+        hot.attempts += u64::from(counts);
+    }
+
+    /// An attempt on a node is over.
+    pub(super) fn ended(&mut self, node: NodeId, now: Time, warmup: Time) {
+        self.pass(node.index(), now, warmup);
+        self.hot[node.index()].in_flight -= 1;
+    }
+
+    /// The same of a request that came after warm-up: how long it took if it was good, whether it
+    /// was bad (one that was given up is neither), and what it cost.
+    pub(super) fn counted(&mut self, node: NodeId, took: Option<Span>, bad: bool, cost: Cost) {
+        let ends = &mut self.ends[node.index()];
+        ends.cost += cost;
+        if let Some(took) = took {
+            ends.latency.record(took);
+        }
+        if bad {
+            self.cold[node.index()].failed += 1;
+        }
+    }
+
+    pub(super) fn state(&mut self, node: NodeId, now: Time, warmup: Time, to: NodeState) {
+        self.pass(node.index(), now, warmup);
+        let hot = &mut self.hot[node.index()];
+        self.cold[node.index()].clock.pass(now, warmup, hot.state);
+        hot.state = to;
+    }
+
+    /// A node joined, or its facts changed.
+    pub(super) fn changed(
+        &mut self,
+        node: NodeId,
+        now: Time,
+        spec: &NodeSpec,
+        labels: &mut Labels,
+    ) {
+        if node.index() == self.hot.len() {
+            let label = NodeLabel {
+                name: spec.name.clone(),
+                pool: spec.pool.index(),
+                tier: spec.tier,
+                kind: String::new(),
+                capacity: spec.limits.concurrency,
+                hourly: spec.hourly,
+                prices: spec.prices,
+            };
+            self.add(&label, spec.weight, now, self.hot.len() + 1);
+            labels.nodes.push(label);
+        }
+        self.cold[node.index()].weight = spec.weight;
+        labels.nodes[node.index()].prices = spec.prices;
+    }
+
+    pub(super) fn marked(&mut self, mark: &Mark) {
+        for node in &mark.nodes {
+            let Some(node) = self.cold.get_mut(node.index()) else {
+                continue;
+            };
+            match mark.phase {
+                MarkPhase::Begin => node.faults += 1,
+                // A person heals everything at once.
+                MarkPhase::End if mark.by == MarkBy::Person => node.faults = 0,
+                MarkPhase::End => node.faults = node.faults.saturating_sub(1),
+            }
+        }
+    }
+
+    // ----- questions -----
+
+    pub(super) fn pool(&self, node: NodeId) -> usize {
+        usize::from(self.hot[node.index()].pool)
+    }
+
+    /// Returns the states of the nodes of a pool.
+    pub(super) fn states_in(&self, pool: usize) -> impl Iterator<Item = NodeState> {
+        self.hot.iter().filter(move |hot| usize::from(hot.pool) == pool).map(|hot| hot.state)
+    }
+
+    pub(super) fn latencies(&self) -> impl Iterator<Item = &Times> {
+        self.ends.iter().map(|ends| &ends.latency)
+    }
+
+    /// Returns what all nodes cost an hour by being there.
+    pub(super) fn hourly(&self, labels: &Labels) -> f64 {
+        let micros: u64 = self
+            .hot
+            .iter()
+            .zip(&labels.nodes)
+            .filter(|(hot, _)| !matches!(hot.state, NodeState::Gone | NodeState::Off))
+            .map(|(_, label)| label.hourly)
+            .sum();
+        micros as f64 / 1e6
+    }
+
+    // ----- result -----
+
+    /// Returns what each node was paid for.
+    pub(super) fn paid(&self, end: Time, labels: &Labels) -> impl Iterator<Item = Paid> {
+        (0..self.hot.len()).map(move |at| self.paid_at(at, end, labels))
+    }
+
+    /// The same of each node of a pool.
+    pub(super) fn paid_in(
+        &self,
+        pool: usize,
+        end: Time,
+        labels: &Labels,
+    ) -> impl Iterator<Item = Paid> {
+        let of_pool = move |at: &usize| usize::from(self.hot[*at].pool) == pool;
+        (0..self.hot.len()).filter(of_pool).map(move |at| self.paid_at(at, end, labels))
+    }
+
+    /// The same of one node.
+    pub(super) fn paid_at(&self, at: usize, end: Time, labels: &Labels) -> Paid {
+        let mut hot = self.hot[at];
+        hot.pass(end, labels.warmup);
+        let clock = self.cold[at].clock;
+        clock.total(end, labels.warmup, hot.state, hot.idle, labels.nodes[at].hourly)
+    }
+
+    /// Returns the results of all nodes, which had so many attempts together.
+    pub(super) fn summaries(
+        &self,
+        end: Time,
+        labels: &Labels,
+        attempts: u64,
+        limit: impl Fn(usize) -> Option<LimitSummary>,
+    ) -> Vec<NodeSummary> {
+        let one = |at: usize| NodeSummary {
+            share: share(self.hot[at].attempts, attempts),
+            limit: limit(at),
+            ..self.summary(at, end, labels)
+        };
+        (0..self.hot.len()).map(one).collect()
+    }
+
+    fn summary(&self, at: usize, end: Time, labels: &Labels) -> NodeSummary {
+        let (ends, cold, label) = (&self.ends[at], &self.cold[at], &labels.nodes[at]);
+        let span = end.since(labels.warmup);
+        // On a copy: a result may be asked for in the middle of a run.
+        let (mut hot, mut busy_warm) = (self.hot[at], cold.busy_warm);
+        if hot.at < labels.warmup {
+            let last = labels.warmup.min(end.max(hot.at));
+            busy_warm = hot.busy + hot.servers() * u128::from(last.since(hot.at).0);
+        }
+        hot.pass(end, labels.warmup);
+        let hours = self.paid_at(at, end, labels);
+        let utilisation = label.capacity.filter(|_| span > Span::ZERO).map(|capacity| {
+            (hot.busy - busy_warm) as f64 / (f64::from(capacity.max(1)) * span.0 as f64)
+        });
+        NodeSummary {
+            name: label.name.clone(),
+            pool: labels.pools[label.pool].clone(),
+            share: 0.0,
+            attempts: hot.attempts,
+            failed: cold.failed,
+            utilisation,
+            latency_s: ends.latency.latency(),
+            cost_usd: Costs::of(ends.cost, hours.cost, hot.attempts),
+            hours: Some(hours.hours()),
+            limit: None,
+        }
+    }
+
+    /// Jain's index `(sum x)^2 / (n sum x^2)` of attempts per weight (Jain, Chiu and Hawe 1984).
+    pub(super) fn fairness(&self) -> Option<f64> {
+        let (mut count, mut sum, mut squares) = (0.0, 0.0, 0.0);
+        for (hot, cold) in self.hot.iter().zip(&self.cold) {
+            let x = hot.attempts as f64 / f64::from(cold.weight);
+            count += 1.0;
+            sum += x;
+            squares += x * x;
+        }
+        (squares > 0.0).then(|| sum * sum / (count * squares))
+    }
+}
