@@ -21,11 +21,11 @@ use plimsoll::balance::{
     Action, Attempt, Balancer, Config, Input, Limits, NodeSpec, Outcome, PoolSpec, Prices,
     Priority, Request, RouteSpec, StrategySpec, Tier, Timeouts, Usage,
 };
-use plimsoll::live::driver::{Clock, Executor, Inbox, Message, Observer, drive, inbox};
-use plimsoll::live::gateway::{self, ClassOption, Parts};
+use plimsoll::live::driver::{Executor, Inbox, Message, Observer, WallClock, drive, inbox};
+use plimsoll::live::gateway::{self, ClassOption, GatewayParts};
 use plimsoll::live::hints::RequestHints;
-use plimsoll::live::http::{Limits as HttpLimits, Stop};
-use plimsoll::live::upstream::{Client, Endpoint};
+use plimsoll::live::http::{HttpLimits, Shutdown};
+use plimsoll::live::upstream::{Endpoint, UpstreamClient};
 use plimsoll::unit::{ModelId, PoolId, RegionId, RequestId, Time, Tokens};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -163,7 +163,7 @@ impl Executor for Post {
 }
 
 fn owner(tasks: usize, on_worker: bool) -> Vec<u64> {
-    let (runtime, shared, clock) = (runtime(), Shared::new(), Clock::start());
+    let (runtime, shared, clock) = (runtime(), Shared::new(), WallClock::start());
     let (inbox, words) = inbox();
     let (mut post, mut asking) = (Vec::new(), Vec::new());
     for task in 0..tasks {
@@ -196,7 +196,7 @@ async fn ask(
     task: usize,
     shared: Arc<Shared>,
     inbox: Inbox<()>,
-    clock: Clock,
+    clock: WallClock,
     mut from: UnboundedReceiver<Action>,
 ) -> Vec<u64> {
     let mut nanos = Vec::new();
@@ -218,7 +218,7 @@ async fn ask(
 // ----- the lock -----
 
 fn lock(tasks: usize) -> Vec<u64> {
-    let (runtime, shared, clock) = (runtime(), Shared::new(), Clock::start());
+    let (runtime, shared, clock) = (runtime(), Shared::new(), WallClock::start());
     let balancer = Arc::new(Mutex::new(balancer()));
     let asking: Vec<_> = (0..tasks)
         .map(|task| runtime.spawn(take(task, Arc::clone(&shared), Arc::clone(&balancer), clock)))
@@ -238,7 +238,7 @@ async fn take(
     task: usize,
     shared: Arc<Shared>,
     balancer: Arc<Mutex<Balancer>>,
-    clock: Clock,
+    clock: WallClock,
 ) -> Vec<u64> {
     let mut nanos = Vec::new();
     while !shared.is_over() {
@@ -263,7 +263,7 @@ async fn take(
 /// Hands the balancer a word. Without limits every action is for the request of the word.
 fn handle(
     balancer: &Mutex<Balancer>,
-    clock: Clock,
+    clock: WallClock,
     input: impl FnOnce(Time) -> Input,
 ) -> Option<Action> {
     let mut balancer = balancer.lock().expect("nobody panics");
@@ -335,7 +335,7 @@ fn requests(tasks: usize, prompt: usize, streams: bool) -> (Vec<u64>, Duration) 
     )
     .into();
     let shared = Shared::new();
-    let (stop, stopped) = watch::channel(Stop::No);
+    let (stop, stopped) = watch::channel(Shutdown::No);
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
     let address = listener.local_addr().expect("an address");
     let upstream = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
@@ -353,14 +353,14 @@ fn requests(tasks: usize, prompt: usize, streams: bool) -> (Vec<u64>, Duration) 
         for client in clients {
             all.extend(client.await.expect("a client"));
         }
-        let _ = stop.send(Stop::Now);
+        let _ = stop.send(Shutdown::Now);
         all
     });
     let endpoint = Endpoint { url, key: None };
     let class = ClassOption { name: "c".to_owned(), priority: Priority::default(), deadline: None };
-    let parts = Parts {
+    let parts = GatewayParts {
         config: config(1),
-        client: Arc::new(Client::new(&[endpoint], None, None).expect("a URL")),
+        client: Arc::new(UpstreamClient::new(&[endpoint], None, None).expect("a URL")),
         models: vec![String::new()],
         classes: vec![class],
         hints: RequestHints::default(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::failure::{Failure, Kind};
-use crate::live::upstream::{Client, Endpoint, Key, SharedClient};
+use crate::live::upstream::{ApiKey, Endpoint, SharedClient, UpstreamClient};
 use crate::scenario::Scenario;
 use crate::unit::Span;
 
@@ -28,7 +28,7 @@ pub(super) fn client(scenario: &Scenario) -> Result<SharedClient, Failure> {
         ));
     }
     let connect = Some(scenario.connect).filter(|span| *span < Span::MAX).map(duration);
-    let client = Client::new(&endpoints, connect, scenario.inter_token.map(duration));
+    let client = UpstreamClient::new(&endpoints, connect, scenario.inter_token.map(duration));
     client.map(Arc::new).map_err(|bad| {
         let lines = bad.iter().map(|bad| {
             let name = &scenario.balancer.nodes[bad.node].name;
@@ -42,10 +42,10 @@ fn duration(span: Span) -> Duration {
     Duration::from_nanos(span.0)
 }
 
-fn key(live: &crate::scenario::LiveNode, node: &str) -> Result<Option<Key>, Failure> {
+fn key(live: &crate::scenario::LiveNode, node: &str) -> Result<Option<ApiKey>, Failure> {
     let Some(name) = &live.key_env else { return Ok(None) };
     match std::env::var(name) {
-        Ok(key) if !key.trim().is_empty() => Ok(Some(Key::new(key.trim().to_owned()))),
+        Ok(key) if !key.trim().is_empty() => Ok(Some(ApiKey::new(key.trim().to_owned()))),
         _ => {
             let message = format!("node `{node}` wants its key in ${name}, which is not set");
             Err(Failure::new(Kind::Invalid, message))

@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::failure::{Failure, Kind};
 use super::{Changes, Color, load, output};
-use crate::live::mock::{Mock, NodeName, Parts};
+use crate::live::mock::{Mock, MockParts, NodeName};
 use crate::scenario::{self, Scenario};
 
 #[derive(Clone, Debug, Args)]
@@ -76,7 +76,7 @@ impl MockServers {
 }
 
 /// What the mock servers of a scenario are made of.
-fn parts(scenario: &Scenario) -> Result<Parts, Failure> {
+fn parts(scenario: &Scenario) -> Result<MockParts, Failure> {
     let output = scenario.classes.first().map(|class| class.output);
     let output = output.ok_or_else(|| Failure::new(Kind::Invalid, "the scenario has no class"))?;
     let nodes = scenario.balancer.nodes.iter();
@@ -84,7 +84,7 @@ fn parts(scenario: &Scenario) -> Result<Parts, Failure> {
         let model = scenario.models.get(node.model.index()).cloned().unwrap_or_default();
         NodeName { node: node.name.clone(), model }
     };
-    Ok(Parts {
+    Ok(MockParts {
         seed: scenario.seed,
         backends: scenario.backends.clone(),
         names: nodes.map(name).collect(),
@@ -92,6 +92,6 @@ fn parts(scenario: &Scenario) -> Result<Parts, Failure> {
         faults: scenario.faults.clone(),
         fault_rules: scenario.fault_rules.clone(),
         output,
-        limits: Parts::LIMITS,
+        limits: MockParts::LIMITS,
     })
 }

@@ -15,7 +15,7 @@ use super::result::{Finished, Output, watch_signals};
 use super::{Changes, endpoints, load, traffic};
 use crate::balance::{Balancer, Event, Input};
 use crate::live::driver::Observer;
-use crate::live::replay::{self, Ask, Done, Parts, Stop};
+use crate::live::replay::{self, Ask, ReplayHandle, ReplayOutcome, ReplayParts};
 use crate::metrics::Watch;
 use crate::scenario::Scenario;
 use crate::unit::Time;
@@ -50,7 +50,7 @@ impl Replay {
         notes.iter().for_each(|note| self.output.tell(&format!("note: {note}")));
         let client = endpoints::client(&scenario)?;
         let asks = asks(&scenario);
-        let parts = Parts { config: scenario.balancer.clone(), client, asks };
+        let parts = ReplayParts { config: scenario.balancer.clone(), client, asks };
         let (books, done, signal) = self.drive(&scenario, parts, traffic)?;
         if !done.broken.is_empty() {
             return Err(load::trace_failure(&scenario, &done.broken));
@@ -69,9 +69,9 @@ impl Replay {
     fn drive(
         &self,
         scenario: &Scenario,
-        parts: Parts,
+        parts: ReplayParts,
         traffic: Box<dyn crate::workload::Traffic>,
-    ) -> Result<(Books, Done, usize), Failure> {
+    ) -> Result<(Books, ReplayOutcome, usize), Failure> {
         if self.watch {
             return self.watched(scenario, parts, traffic);
         }
@@ -82,9 +82,9 @@ impl Replay {
     fn drive(
         &self,
         scenario: &Scenario,
-        parts: Parts,
+        parts: ReplayParts,
         traffic: Box<dyn crate::workload::Traffic>,
-    ) -> Result<(Books, Done, usize), Failure> {
+    ) -> Result<(Books, ReplayOutcome, usize), Failure> {
         self.plain(scenario, parts, traffic)
     }
 
@@ -92,9 +92,9 @@ impl Replay {
     fn plain(
         &self,
         scenario: &Scenario,
-        parts: Parts,
+        parts: ReplayParts,
         traffic: Box<dyn crate::workload::Traffic>,
-    ) -> Result<(Books, Done, usize), Failure> {
+    ) -> Result<(Books, ReplayOutcome, usize), Failure> {
         let books = Books::open(scenario, &self.output, Watch::Report, true)?;
         let end = scenario.duration.map(|span| Time::ZERO + span);
         let progress = Progress::new(self.output.style(), end, scenario.requests);
@@ -113,16 +113,16 @@ impl Replay {
 }
 
 /// A way to stop the replay; empty until it has begun.
-type Brake = Arc<OnceLock<Stop>>;
+type Brake = Arc<OnceLock<ReplayHandle>>;
 
 /// Runs a replay to its end on a runtime of its own.
 fn to_the_end(
     runtime: tokio::runtime::Runtime,
-    parts: Parts,
+    parts: ReplayParts,
     traffic: Box<dyn crate::workload::Traffic>,
     observer: &mut impl Observer,
     brake: Brake,
-) -> Done {
+) -> ReplayOutcome {
     let done = runtime.block_on(replay::replay(parts, traffic, observer, move |stop| {
         // A replay begins once.
         let _ = brake.set(stop);
@@ -187,9 +187,9 @@ mod watched {
         pub(super) fn watched(
             &self,
             scenario: &Scenario,
-            parts: Parts,
+            parts: ReplayParts,
             traffic: Box<dyn crate::workload::Traffic>,
-        ) -> Result<(Books, Done, usize), Failure> {
+        ) -> Result<(Books, ReplayOutcome, usize), Failure> {
             let books = Books::open(scenario, &self.output, Watch::Screen, true)?;
             let slot = Arc::new(Slot::new());
             let (commands, inbox) = std::sync::mpsc::channel();
@@ -233,9 +233,9 @@ mod watched {
     fn run(
         mut observer: ScreenObserver,
         runtime: tokio::runtime::Runtime,
-        parts: Parts,
+        parts: ReplayParts,
         traffic: Box<dyn crate::workload::Traffic>,
-    ) -> (Books, Done) {
+    ) -> (Books, ReplayOutcome) {
         let stop = Arc::clone(&observer.stop);
         let done = to_the_end(runtime, parts, traffic, &mut observer, stop);
         observer.frame.state = if done.complete { RunState::Done } else { RunState::Paused };

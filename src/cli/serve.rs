@@ -14,9 +14,9 @@ use super::result::Output;
 use super::{Changes, Color, endpoints, load, output};
 use crate::balance::{Event, Input};
 use crate::live::driver::Observer;
-use crate::live::gateway::{self, ClassOption, Parts};
+use crate::live::gateway::{self, ClassOption, GatewayParts};
 use crate::live::hints::RequestHints;
-use crate::live::http::{Limits, Stop};
+use crate::live::http::{HttpLimits, Shutdown};
 use crate::metrics::Watch;
 use crate::report;
 use crate::scenario::Scenario;
@@ -52,9 +52,9 @@ impl Serve {
             output::warn(&format!("note: {note}"));
         }
         let client = endpoints::client(&scenario)?;
-        let limits = Limits::default();
+        let limits = HttpLimits::default();
         let classes = classes(&scenario);
-        let parts = Parts {
+        let parts = GatewayParts {
             config: scenario.balancer.clone(),
             client,
             models: models(&scenario),
@@ -81,7 +81,7 @@ impl Serve {
 /// Serves until SIGINT or SIGTERM. Returns when it ended, and by which signal.
 async fn serve(
     listen: SocketAddr,
-    parts: Parts,
+    parts: GatewayParts,
     observer: &mut ServeObserver,
 ) -> Result<(Time, u8), Failure> {
     let failed = |what: &str, error: std::io::Error| {
@@ -94,25 +94,25 @@ async fn serve(
         signal(SignalKind::interrupt()).map_err(|error| failed("hear signals", error))?;
     let mut terminate =
         signal(SignalKind::terminate()).map_err(|error| failed("hear signals", error))?;
-    let (stop, stopped) = watch::channel(Stop::No);
+    let (stop, stopped) = watch::channel(Shutdown::No);
     output::print(&format!("listening on http://{address}/v1\n"))?;
     let told = tokio::spawn(async move {
         let told = tokio::select! {
             _ = interrupt.recv() => 2,
             _ = terminate.recv() => 15,
         };
-        let _ = stop.send(Stop::Gently);
+        let _ = stop.send(Shutdown::Gently);
         // The second one does not wait for anyone.
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
             () = stop.closed() => {}
         }
-        let _ = stop.send(Stop::Now);
+        let _ = stop.send(Shutdown::Now);
         told
     });
-    let closed = gateway::serve(parts, listener, observer, stopped).await;
-    Ok((closed.end, told.await.unwrap_or(2)))
+    let end = gateway::serve(parts, listener, observer, stopped).await;
+    Ok((end, told.await.unwrap_or(2)))
 }
 
 fn classes(scenario: &Scenario) -> Vec<ClassOption> {

@@ -30,15 +30,15 @@ use crate::unit::{Span, Time};
 
 /// Wall time as the balancer sees it: nanoseconds since the run began.
 #[derive(Clone, Copy, Debug)]
-pub struct Clock {
+pub struct WallClock {
     start: Instant,
 }
 
-impl Clock {
+impl WallClock {
     /// A clock that starts now.
     #[must_use]
-    pub fn start() -> Clock {
-        Clock { start: Instant::now() }
+    pub fn start() -> WallClock {
+        WallClock { start: Instant::now() }
     }
 
     /// Returns the time.
@@ -116,7 +116,7 @@ pub const TICK: Duration = Duration::from_millis(100);
 /// time of the end.
 pub async fn drive<E: Executor>(
     mut balancer: Balancer,
-    clock: Clock,
+    clock: WallClock,
     mut messages: Messages<E::Note>,
     executor: &mut E,
     observer: &mut impl Observer,
@@ -178,7 +178,7 @@ enum Next<N> {
 /// inbox cannot keep timers from going off.
 async fn next<N>(
     wake: Option<Time>,
-    clock: &Clock,
+    clock: &WallClock,
     messages: &mut Messages<N>,
     ticks: &mut tokio::time::Interval,
 ) -> Option<Next<N>> {

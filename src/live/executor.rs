@@ -1,6 +1,6 @@
 //! The executor of everything live: carries out the balancer's actions against real endpoints, a task an
 //! attempt, whose one message about the end goes to the inbox. Whose requests they are, and where
-//! answers go, is what [`Requests`] differ in: the clients of a gateway, the workload of a replay.
+//! answers go, is what [`LiveRequests`] differ in: the clients of a gateway, the workload of a replay.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::balance::{
 use crate::unit::{NodeId, RequestId, Time, Tokens};
 
 /// The requests under way, as only the executor knows them.
-pub(super) trait Requests {
+pub(super) trait LiveRequests {
     /// What tasks let it know.
     type Note: Send + 'static;
     /// Where the answer of an attempt goes.
@@ -44,7 +44,7 @@ pub(super) trait Requests {
     fn close(&mut self, _attempt: Attempt) {}
 
     /// A request is settled.
-    fn answer(&mut self, now: Time, answer: Answer, balancer: &Balancer);
+    fn answer(&mut self, now: Time, answer: Settlement, balancer: &Balancer);
 
     /// Is called now and then.
     fn tick(&mut self, _balancer: &Balancer) {}
@@ -60,7 +60,7 @@ pub(super) struct Dispatch<O> {
 
 /// How a request was settled: [`Action::Answer`].
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Answer {
+pub(super) struct Settlement {
     pub(super) request: RequestId,
     pub(super) fate: Fate,
     pub(super) by: Option<Attempt>,
@@ -68,7 +68,7 @@ pub(super) struct Answer {
 }
 
 /// The attempts of these requests.
-pub(super) struct Attempts<R: Requests> {
+pub(super) struct AttemptTasks<R: LiveRequests> {
     client: SharedClient,
     inbox: Inbox<R::Note>,
     open: BTreeMap<Attempt, (AbortHandle, Arc<Meter>)>,
@@ -77,7 +77,7 @@ pub(super) struct Attempts<R: Requests> {
     requests: R,
 }
 
-impl<R: Requests> Observer for Attempts<R> {
+impl<R: LiveRequests> Observer for AttemptTasks<R> {
     fn hear(&mut self, _now: Time, event: &Event) {
         match event {
             Event::FirstToken { attempt, .. } => self.requests.acknowledge(*attempt),
@@ -94,7 +94,7 @@ impl<R: Requests> Observer for Attempts<R> {
     }
 }
 
-impl<R: Requests> Executor for Attempts<R> {
+impl<R: LiveRequests> Executor for AttemptTasks<R> {
     type Note = R::Note;
 
     fn note(&mut self, note: R::Note) {
@@ -116,19 +116,19 @@ impl<R: Requests> Executor for Attempts<R> {
             // Real nodes are started and stopped by whoever runs them.
             Action::Start(_) | Action::Stop(_) => {}
             Action::Answer { request, fate, by, begun } => {
-                self.requests.answer(now, Answer { request, fate, by, begun }, balancer);
+                self.requests.answer(now, Settlement { request, fate, by, begun }, balancer);
             }
         }
     }
 }
 
-impl<R: Requests> Attempts<R> {
+impl<R: LiveRequests> AttemptTasks<R> {
     pub(super) const fn new(
         client: SharedClient,
         inbox: Inbox<R::Note>,
         requests: R,
-    ) -> Attempts<R> {
-        Attempts { client, inbox, open: BTreeMap::new(), asking: BTreeMap::new(), requests }
+    ) -> AttemptTasks<R> {
+        AttemptTasks { client, inbox, open: BTreeMap::new(), asking: BTreeMap::new(), requests }
     }
 
     fn start(&mut self, attempt: Attempt, node: NodeId, dispatch: Dispatch<R::Outlet>) {

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::sleep_until;
 
-use super::driver::{Clock, Inbox, Message, Observer, drive, inbox};
-use super::executor::{Answer, Attempts, Dispatch, Requests, first_token, send};
+use super::driver::{Inbox, Message, Observer, WallClock, drive, inbox};
+use super::executor::{AttemptTasks, Dispatch, LiveRequests, Settlement, first_token, send};
 use super::upstream::{Outlet, Sending, SharedClient};
 use super::wire::{INPUT_TOKENS, KEY, ORDINAL, OUTPUT_TOKENS};
 use crate::balance::{Attempt, Balancer, Config, Explain, Fate, Input};
@@ -32,7 +32,7 @@ pub struct Ask {
 
 /// Everything a replay is made of.
 #[derive(Debug)]
-pub struct Parts {
+pub struct ReplayParts {
     /// The balancer's configuration.
     pub config: Config,
     /// Reaches the nodes.
@@ -43,9 +43,9 @@ pub struct Parts {
 
 /// A way to end a replay before its time.
 #[derive(Clone, Debug)]
-pub struct Stop(Inbox<Note>);
+pub struct ReplayHandle(Inbox<ReplayNote>);
 
-impl Stop {
+impl ReplayHandle {
     /// Ends it now; attempts under way are dropped.
     pub fn now(&self) {
         let _ = self.0.send(Message::Stop);
@@ -64,7 +64,7 @@ impl Stop {
 
 /// What a replay came to.
 #[derive(Debug)]
-pub struct Done {
+pub struct ReplayOutcome {
     /// When the last request was settled.
     pub end: Time,
     /// Requests that arrived, warm-up included.
@@ -77,20 +77,20 @@ pub struct Done {
 
 /// Replays a workload. `started` is handed a way to stop it.
 pub async fn replay(
-    parts: Parts,
+    parts: ReplayParts,
     traffic: Box<dyn Traffic>,
     observer: &mut impl Observer,
-    started: impl FnOnce(Stop),
-) -> Done {
+    started: impl FnOnce(ReplayHandle),
+) -> ReplayOutcome {
     let (inbox, messages) = inbox();
     parts.client.start_mock().await;
-    let clock = Clock::start();
-    started(Stop(inbox.clone()));
+    let clock = WallClock::start();
+    started(ReplayHandle(inbox.clone()));
     let (fates, heard) = unbounded_channel();
     let sender = tokio::spawn(play(traffic, clock, inbox.clone(), heard));
     let flights =
         Flights { asks: parts.asks, inbox: inbox.clone(), fates, under_way: IdMap::default() };
-    let mut executor = Attempts::new(parts.client, inbox, flights);
+    let mut executor = AttemptTasks::new(parts.client, inbox, flights);
     let balancer = Balancer::new(parts.config);
     let (balancer, end) = drive(balancer, clock, messages, &mut executor, observer).await;
     let settled = balancer.under_way() == 0;
@@ -102,15 +102,15 @@ pub async fn replay(
         Err(_) => (false, Vec::new()),
     };
     let arrived = balancer.totals().arrived;
-    Done { end, arrived, complete: settled && played, broken }
+    ReplayOutcome { end, arrived, complete: settled && played, broken }
 }
 
 /// Lets requests arrive when their time has come, and the traffic hear how they ended. Returns
 /// whether it was played to its end.
 async fn play(
     mut traffic: Box<dyn Traffic>,
-    clock: Clock,
-    inbox: Inbox<Note>,
+    clock: WallClock,
+    inbox: Inbox<ReplayNote>,
     mut fates: UnboundedReceiver<(Time, RequestId, Fate)>,
 ) -> Result<bool, Vec<TraceError>> {
     let mut under_way = 0_u64;
@@ -150,7 +150,7 @@ async fn play(
                     continue;
                 }
                 let Arrival { request, truth, .. } = traffic.take();
-                let flight = Flight {
+                let flight = ReplayRequest {
                     prompt: request.prompt,
                     prefix: request.prefix.clone(),
                     block: request.prefix_block,
@@ -171,7 +171,7 @@ async fn play(
 
 /// A request under way, as only the executor knows it.
 #[derive(Debug)]
-struct Flight {
+struct ReplayRequest {
     prompt: Tokens,
     prefix: Box<[u64]>,
     /// Tokens a prefix hash stands for.
@@ -180,21 +180,21 @@ struct Flight {
 }
 
 /// A request that is about to arrive.
-type Note = (RequestId, Flight);
+type ReplayNote = (RequestId, ReplayRequest);
 
 /// The requests of a replay.
 struct Flights {
     asks: Vec<Ask>,
-    inbox: Inbox<Note>,
+    inbox: Inbox<ReplayNote>,
     fates: UnboundedSender<(Time, RequestId, Fate)>,
-    under_way: IdMap<Flight>,
+    under_way: IdMap<ReplayRequest>,
 }
 
-impl Requests for Flights {
-    type Note = Note;
+impl LiveRequests for Flights {
+    type Note = ReplayNote;
     type Outlet = FirstTokenOnly;
 
-    fn note(&mut self, (request, flight): Note) {
+    fn note(&mut self, (request, flight): ReplayNote) {
         self.under_way.insert(request, flight);
     }
 
@@ -225,7 +225,7 @@ impl Requests for Flights {
         Dispatch { prompt: flight.prompt, sending, outlet }
     }
 
-    fn answer(&mut self, now: Time, answer: Answer, _balancer: &Balancer) {
+    fn answer(&mut self, now: Time, answer: Settlement, _balancer: &Balancer) {
         self.under_way.remove(answer.request);
         // The sender is gone only when the run is over.
         let _ = self.fates.send((now, answer.request, answer.fate));
@@ -235,7 +235,7 @@ impl Requests for Flights {
 /// Nobody reads the answers of a replay; only when they begin is of interest.
 struct FirstTokenOnly {
     attempt: Attempt,
-    inbox: Inbox<Note>,
+    inbox: Inbox<ReplayNote>,
 }
 
 impl Outlet for FirstTokenOnly {
@@ -244,7 +244,7 @@ impl Outlet for FirstTokenOnly {
     }
 }
 
-fn body(ask: &Ask, flight: &Flight, most: Tokens) -> Bytes {
+fn body(ask: &Ask, flight: &ReplayRequest, most: Tokens) -> Bytes {
     let mut body = serde_json::json!({
         "model": ask.model,
         "messages": [{ "role": "user", "content": prompt(flight) }],
@@ -270,7 +270,7 @@ const WORDS: [&str; 64] = [
 
 /// Text of about the wanted number of tokens: block by block from the prefix hashes, the rest from
 /// the request's own key.
-fn prompt(flight: &Flight) -> String {
+fn prompt(flight: &ReplayRequest) -> String {
     let mut text = String::new();
     let mut left = flight.prompt.0.max(1);
     for &hash in &flight.prefix {
@@ -295,9 +295,9 @@ fn words(text: &mut String, key: u64, count: u64) {
 mod tests {
     use super::*;
 
-    fn flight(prompt: u64, prefix: &[u64]) -> Flight {
+    fn flight(prompt: u64, prefix: &[u64]) -> ReplayRequest {
         let truth = Truth { output: Tokens(9), key: 77 };
-        Flight { prompt: Tokens(prompt), prefix: prefix.into(), block: 512, truth }
+        ReplayRequest { prompt: Tokens(prompt), prefix: prefix.into(), block: 512, truth }
     }
 
     #[test]

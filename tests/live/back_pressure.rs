@@ -9,7 +9,7 @@ use crate::gate::{
     stream_of, whole, word,
 };
 use plimsoll::balance::{End, Failure, Fate, TimeoutStage};
-use plimsoll::live::http::Limits;
+use plimsoll::live::http::HttpLimits;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
@@ -100,7 +100,7 @@ async fn a_key_that_is_spent_is_used_by_no_other_node_and_rests() {
             // All nodes have one credential: one attempt, whatever the retries.
             let urls = [a.url(), b.url()];
             let shared = "credential = \"team\"";
-            let gate = Gate::with(&urls, shared, SETTINGS, Limits::default()).await;
+            let gate = Gate::with(&urls, shared, SETTINGS, HttpLimits::default()).await;
             let reply = gate.ask(&chat(true)).await;
             assert_eq!(reply.status, 502, "{refusal}: {reply:?}");
             assert_eq!(reply.json()["error"]["code"], "upstream_credentials");
@@ -114,7 +114,7 @@ async fn a_key_that_is_spent_is_used_by_no_other_node_and_rests() {
             let good = Upstream::start(stream_of("hello")).await;
             let resting = format!("{SETTINGS}health = {{ credential = \"1m\" }}\n");
             let urls = [a.url(), good.url()];
-            let gate = Gate::with(&urls, "", &resting, Limits::default()).await;
+            let gate = Gate::with(&urls, "", &resting, HttpLimits::default()).await;
             let before = a.seen().len();
             for _ in 0..6 {
                 assert_eq!(gate.ask(&chat(true)).await.text(), "hello", "{refusal}");
@@ -202,7 +202,7 @@ async fn what_the_gateway_refuses_it_refuses_at_once_and_with_a_time_to_come_bac
                          \"completion_tokens\":200}}\n\n";
             let answer = [SSE, ROLE, &word("hello"), FINISH, usage, DONE].concat();
             let up = Upstream::start(vec![say(answer)]).await;
-            let gate = Gate::with(&[up.url()], node, settings, Limits::default()).await;
+            let gate = Gate::with(&[up.url()], node, settings, HttpLimits::default()).await;
             for _ in 0..*passes {
                 assert_eq!(gate.ask(&chat(true)).await.text(), "hello", "{settings}");
             }
@@ -231,7 +231,7 @@ async fn places_that_are_taken_turn_others_away_at_once() {
         ("tenants = { concurrency = 1 }\nqueue = { max = 0 }", "", 503, "overloaded"),
     ] {
         let up = Upstream::start(vec![Do::Hang]).await;
-        let gate = Gate::with(&[up.url()], node, settings, Limits::default()).await;
+        let gate = Gate::with(&[up.url()], node, settings, HttpLimits::default()).await;
         let mut first = TcpStream::connect(gate.address).await.expect("a connection");
         first.write_all(post(&chat(true).to_string()).as_bytes()).await.expect("sent");
         while up.seen().is_empty() {
@@ -253,7 +253,7 @@ async fn where_every_endpoint_rests_clients_are_told_when_the_first_is_back() {
     let one = Upstream::start(limited("retry-after: 40\r\n")).await;
     let other = Upstream::start(limited("retry-after: 20\r\n")).await;
     let settings = "queue = { max = 0 }\nretry = { attempts = 2 }";
-    let gate = Gate::with(&[one.url(), other.url()], "", settings, Limits::default()).await;
+    let gate = Gate::with(&[one.url(), other.url()], "", settings, HttpLimits::default()).await;
     for _ in 0..2 {
         let reply = gate.ask(&chat(true)).await;
         // The second one is not even sent.
@@ -273,7 +273,7 @@ async fn where_every_endpoint_rests_clients_are_told_when_the_first_is_back() {
 async fn retries_of_clients_are_turned_away_when_the_budget_is_used_up() {
     let up = Upstream::start(vec![Do::Hang]).await;
     let settings = "timeouts = { first_token = \"30s\" }";
-    let gate = Gate::with(&[up.url()], "", settings, Limits::default()).await;
+    let gate = Gate::with(&[up.url()], "", settings, HttpLimits::default()).await;
     let request = |header: &str| {
         post(&chat(true).to_string()).replacen(
             "connection: close",
@@ -331,7 +331,7 @@ async fn a_whole_answer_may_take_longer_than_a_first_token() {
     gate.close().await;
     let up = Upstream::start(vec![Do::Hang]).await;
     let settings = SETTINGS.replace("total = \"6s\"", "total = \"1500ms\"");
-    let gate = Gate::with(&[up.url()], "", &settings, Limits::default()).await;
+    let gate = Gate::with(&[up.url()], "", &settings, HttpLimits::default()).await;
     assert_eq!((gate.ask(&chat(false)).await.status, up.seen().len()), (504, 1));
     let (ends, _) = gate.close().await;
     assert_eq!(ends, [End::TimedOut(TimeoutStage::Total)]);

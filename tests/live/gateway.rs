@@ -12,8 +12,8 @@ use crate::gate::{
     exchange, get, http, post, say, stream_of, text, whole, word,
 };
 use plimsoll::balance::{End, Failure, Fate, Reject, TimeoutStage};
-use plimsoll::live::http::{Limits, Stop};
-use plimsoll::live::mock::{Mock, NodeName, Parts as MockParts};
+use plimsoll::live::http::{HttpLimits, Shutdown};
+use plimsoll::live::mock::{Mock, MockParts, NodeName};
 use plimsoll::live::upstream::BODY_MAX;
 use plimsoll::live::wire::sse::EVENT_MAX;
 use plimsoll::scenario::Scenario;
@@ -58,7 +58,7 @@ async fn region_attributes_and_session_come_from_headers() {
     let up = Upstream::start(stream_of("hello")).await;
     let known = "[[class]]\nname = \"d\"\nattributes = { language = \"en\", risk = \"high\" }";
     let settings = format!("{SETTINGS}\n{known}");
-    let gate = Gate::with(&[up.url()], "region = \"eu\"", &settings, Limits::default()).await;
+    let gate = Gate::with(&[up.url()], "region = \"eu\"", &settings, HttpLimits::default()).await;
     let said = "x-plimsoll-region: eu\r\nx-plimsoll-attributes: risk=high, colour=red\r\n\
                 x-plimsoll-session: a\r\nconnection: close";
     for headers in [said, "x-plimsoll-region: mars\r\nconnection: close"] {
@@ -339,7 +339,7 @@ async fn endless_answers_are_cut_at_their_limits() {
     for (head, flood, stream, limit) in endless {
         let up = Upstream::start(vec![say(head), Do::Flood(flood)]).await;
         let settings = SETTINGS.replace("attempts = 3", "attempts = 1").replace("600ms", "5s");
-        let gate = Gate::with(&[up.url()], "", &settings, Limits::default()).await;
+        let gate = Gate::with(&[up.url()], "", &settings, HttpLimits::default()).await;
         let reply = gate.ask(&chat(stream)).await;
         assert_eq!(reply.status, 502, "{reply:?}");
         // The kernel's buffers hold some more than was read.
@@ -370,7 +370,7 @@ async fn usage_that_lies_costs_nothing_absurd() {
 async fn abandoned(what: &str, script: Vec<Do>, stream: bool) -> Duration {
     let up = Upstream::start(script).await;
     let gate =
-        Gate::with(&[up.url()], "", "timeouts = { first_token = \"30s\" }", Limits::default())
+        Gate::with(&[up.url()], "", "timeouts = { first_token = \"30s\" }", HttpLimits::default())
             .await;
     let mut client = TcpStream::connect(gate.address).await.expect("a connection");
     client.write_all(post(&chat(stream).to_string()).as_bytes()).await.expect("sent");
@@ -430,7 +430,8 @@ async fn a_client_that_leaves_the_queue_never_reaches_an_endpoint() {
     let up = Upstream::start(vec![Do::Hang]).await;
     let settings = "timeouts = { first_token = \"30s\" }\nqueue = { max = 10, max_wait = \"20s\" }";
     let gate =
-        Gate::with(&[up.url()], "limits = { concurrency = 1 }", settings, Limits::default()).await;
+        Gate::with(&[up.url()], "limits = { concurrency = 1 }", settings, HttpLimits::default())
+            .await;
     let mut clients = Vec::new();
     for _ in 0..2 {
         let mut client = TcpStream::connect(gate.address).await.expect("a connection");
@@ -460,7 +461,7 @@ async fn pressed(settings: &str) -> (Upstream, Arc<Gate>, JoinHandle<Reply>) {
     let up = Upstream::start(script).await;
     let settings = format!("timeouts = {{ first_token = \"6s\" }}\n{settings}");
     let node = "limits = { concurrency = 4 }";
-    let gate = Arc::new(Gate::with(&[up.url()], node, &settings, Limits::default()).await);
+    let gate = Arc::new(Gate::with(&[up.url()], node, &settings, HttpLimits::default()).await);
     let first = Arc::clone(&gate);
     let first = tokio::spawn(async move { first.ask(&chat(true)).await });
     sleep(Duration::from_millis(1_000)).await;
@@ -527,7 +528,7 @@ async fn what_is_shed_is_told_when_to_come_again() {
 async fn a_client_that_does_not_read_holds_the_endpoint_back_and_is_given_up() {
     let event = word(&"a".repeat(4 << 10)).into_bytes();
     let up = Upstream::start(vec![say([SSE, ROLE].concat()), Do::Flood(event)]).await;
-    let limits = Limits { write: Duration::from_secs(2), ..Limits::default() };
+    let limits = HttpLimits { write: Duration::from_secs(2), ..HttpLimits::default() };
     let gate = Gate::with(&[up.url()], "", "timeouts = { total = \"1h\" }", limits).await;
     let mut client = TcpStream::connect(gate.address).await.expect("a connection");
     client.write_all(post(&chat(true).to_string()).as_bytes()).await.expect("sent");
@@ -553,13 +554,17 @@ async fn a_stop_lets_streams_finish_and_takes_nobody_new() {
         say([&word("lo"), FINISH, DONE].concat()),
     ];
     let up = Upstream::start(script).await;
-    let gate =
-        Gate::with(&[up.url()], "", SETTINGS.replace("400ms", "2s").as_str(), Limits::default())
-            .await;
+    let gate = Gate::with(
+        &[up.url()],
+        "",
+        SETTINGS.replace("400ms", "2s").as_str(),
+        HttpLimits::default(),
+    )
+    .await;
     let (address, body) = (gate.address, post(&chat(true).to_string()));
     let running = tokio::spawn(async move { exchange(address, &body).await });
     sleep(Duration::from_millis(150)).await;
-    gate.stop.send_replace(Stop::Gently);
+    gate.stop.send_replace(Shutdown::Gently);
     sleep(Duration::from_millis(50)).await;
     assert!(TcpStream::connect(address).await.is_err(), "nobody new");
     assert_eq!(running.await.expect("no panic").text(), "hello");
@@ -571,11 +576,11 @@ async fn a_stop_lets_streams_finish_and_takes_nobody_new() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_at_once_resets_streams_and_ends_every_attempt() {
     let up = Upstream::start(vec![say([SSE, &word("hel")].concat()), Do::Hang]).await;
-    let gate = Gate::with(&[up.url()], "", "", Limits::default()).await;
+    let gate = Gate::with(&[up.url()], "", "", HttpLimits::default()).await;
     let (address, body) = (gate.address, post(&chat(true).to_string()));
     let running = tokio::spawn(async move { exchange(address, &body).await });
     sleep(Duration::from_millis(200)).await;
-    gate.stop.send_replace(Stop::Now);
+    gate.stop.send_replace(Shutdown::Now);
     assert!(!running.await.expect("no panic").whole);
     let (ends, fates) = gate.close().await;
     assert_eq!((ends, fates), (vec![End::Cancelled], vec![Fate::Cancelled]));
@@ -615,7 +620,7 @@ async fn timed(to: SocketAddr, request: &str) -> [f64; 2] {
 #[ignore = "compares durations: run by name on a quiet machine"]
 async fn what_the_gateway_costs() {
     let mock = mock();
-    let gate = Gate::with(&mock.urls(), "", "", Limits::default()).await;
+    let gate = Gate::with(&mock.urls(), "", "", HttpLimits::default()).await;
     for stream in [true, false] {
         let request = post(&chat(stream).to_string());
         let mut over = [Vec::new(), Vec::new()];
@@ -659,7 +664,7 @@ async fn a_late_first_token_is_overtaken_and_the_client_hears_one_voice() {
         tokio::spawn(async move {
             let (one, other) = (Upstream::start(one).await, Upstream::start(other).await);
             let urls = [one.url(), other.url()];
-            let gate = Gate::with(&urls, "", &hedged(), Limits::default()).await;
+            let gate = Gate::with(&urls, "", &hedged(), HttpLimits::default()).await;
             for _ in 0..4 {
                 let reply = gate.ask(&chat(stream)).await;
                 assert_eq!(reply.status, 200, "{what}: {reply:?}");
@@ -688,7 +693,7 @@ async fn a_refusal_of_the_request_is_passed_on_whichever_attempt_heard_it_last()
     let (slow, broken) = (refuses(300), vec![Do::Wait(20), say(http("500 No", "", "{}"))]);
     let (slow, broken) = (Upstream::start(slow).await, Upstream::start(broken).await);
     let urls = [slow.url(), broken.url()];
-    let gate = Gate::with(&urls, "", &hedged(), Limits::default()).await;
+    let gate = Gate::with(&urls, "", &hedged(), HttpLimits::default()).await;
     for _ in 0..2 {
         let reply = gate.ask(&chat(true)).await;
         assert_eq!((reply.status, reply.json()["error"]["code"].as_str()), (400, Some("mine")));

@@ -4,8 +4,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use plimsoll::live::http::Limits;
-use plimsoll::live::mock::{Mock, NodeName, Parts};
+use plimsoll::live::http::HttpLimits;
+use plimsoll::live::mock::{Mock, MockParts, NodeName};
 use plimsoll::live::wire::estimate_tokens;
 use plimsoll::scenario::{self, BUILTIN, Scenario};
 use serde_json::{Value, json};
@@ -35,11 +35,11 @@ fn api(spec: &str) -> String {
     text(&format!("model = \"m\"\nbackend = {{ api = {spec} }}"), "")
 }
 
-fn parts(text: &str) -> Parts {
+fn parts(text: &str) -> MockParts {
     let scenario = Scenario::parse("test", "test.toml", text, &[]).expect("a scenario");
     let model = |index: usize| scenario.models[index].clone();
     let nodes = scenario.balancer.nodes.iter();
-    Parts {
+    MockParts {
         seed: scenario.seed,
         names: nodes
             .map(|node| NodeName { node: node.name.clone(), model: model(node.model.index()) })
@@ -49,7 +49,7 @@ fn parts(text: &str) -> Parts {
         faults: scenario.faults,
         fault_rules: Vec::new(),
         output: scenario.classes[0].output,
-        limits: Parts::LIMITS,
+        limits: MockParts::LIMITS,
     }
 }
 
@@ -492,8 +492,8 @@ async fn bad_requests_get_their_status_and_cost_nothing() {
 #[tokio::test]
 async fn slow_and_silent_clients_are_shown_the_door() {
     let short = Duration::from_millis(300);
-    let limits = Limits { head: short, idle: short * 2, body: short, ..Parts::LIMITS };
-    let mock = Mock::start(Parts { limits, ..parts(&api(QUICK)) }, None).expect("free ports");
+    let limits = HttpLimits { head: short, idle: short * 2, body: short, ..MockParts::LIMITS };
+    let mock = Mock::start(MockParts { limits, ..parts(&api(QUICK)) }, None).expect("free ports");
     let to = node(&mock);
     // Nothing at all, half a head, and half a head after a whole request.
     let whole = "GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n";
@@ -517,8 +517,8 @@ async fn slow_and_silent_clients_are_shown_the_door() {
 
 #[tokio::test]
 async fn more_connections_than_allowed_wait_their_turn() {
-    let limits = Limits { connections_max: 2, ..Parts::LIMITS };
-    let mock = Mock::start(Parts { limits, ..parts(&api(QUICK)) }, None).expect("free ports");
+    let limits = HttpLimits { connections_max: 2, ..MockParts::LIMITS };
+    let mock = Mock::start(MockParts { limits, ..parts(&api(QUICK)) }, None).expect("free ports");
     let (one, _two) = (open(node(&mock)).await, open(node(&mock)).await);
     // The kernel accepts the third; the server does not until one of the others goes.
     let to = node(&mock);

@@ -9,9 +9,9 @@ use std::time::Duration;
 use plimsoll::balance::{Balancer, Event, Input, StrategyDef, usable};
 use plimsoll::journal::{Header, Writer};
 use plimsoll::live::driver::Observer;
-use plimsoll::live::mock::{Mock, NodeName, Parts as MockParts};
-use plimsoll::live::replay::{Ask, Done, Parts, replay};
-use plimsoll::live::upstream::{Client, Endpoint};
+use plimsoll::live::mock::{Mock, MockParts, NodeName};
+use plimsoll::live::replay::{Ask, ReplayOutcome, ReplayParts, replay};
+use plimsoll::live::upstream::{Endpoint, UpstreamClient};
 use plimsoll::metrics::{Collector, Summary, Watch};
 use plimsoll::scenario::{Arrivals, Override, Scenario};
 use plimsoll::sim::{Sim, SimSpec, Step};
@@ -141,14 +141,14 @@ impl Observer for Recorder {
     }
 }
 
-async fn replayed(scenario: Scenario) -> (Summary, Recorder, Done) {
+async fn replayed(scenario: Scenario) -> (Summary, Recorder, ReplayOutcome) {
     let mock = mock(&scenario);
     let endpoints: Vec<Endpoint> =
         mock.urls().into_iter().map(|url| Endpoint { url, key: None }).collect();
     let second = Some(Duration::from_secs(1));
-    let client = Client::new(&endpoints, second, second).expect("good endpoints");
+    let client = UpstreamClient::new(&endpoints, second, second).expect("good endpoints");
     let asks = vec![Ask { model: "m".to_owned(), ignore_eos: false }; endpoints.len()];
-    let parts = Parts { config: scenario.balancer.clone(), client: Arc::new(client), asks };
+    let parts = ReplayParts { config: scenario.balancer.clone(), client: Arc::new(client), asks };
     let header = Header::new("storm", scenario.balancer.clone());
     let mut recorder = Recorder {
         journal: Writer::new(Vec::new(), &header).expect("memory"),
@@ -164,7 +164,7 @@ async fn replayed(scenario: Scenario) -> (Summary, Recorder, Done) {
 }
 
 /// What must hold of every replay.
-fn lawful(strategy: &str, requests: u64, recorder: Recorder, done: &Done) {
+fn lawful(strategy: &str, requests: u64, recorder: Recorder, done: &ReplayOutcome) {
     assert!(done.complete, "{strategy}");
     assert_eq!(
         (recorder.arrived, recorder.settled),

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use tokio::sync::{mpsc, oneshot};
 
-use super::session::Note;
+use super::session::GatewayNote;
 use super::words::Refusal;
 use crate::balance::{Attempt, Outcome};
 use crate::live::driver::{Inbox, Message};
@@ -48,7 +48,7 @@ pub(super) enum Leftover {
 #[derive(Debug)]
 pub(super) struct ToConnection {
     attempt: Attempt,
-    inbox: Inbox<Note>,
+    inbox: Inbox<GatewayNote>,
     to: mpsc::Sender<ToClient>,
     /// Resolves when the balancer has acknowledged the first token and the answer has begun. `None`
     /// once it has.
@@ -62,7 +62,7 @@ pub(super) struct ToConnection {
 impl ToConnection {
     pub(super) const fn new(
         attempt: Attempt,
-        inbox: Inbox<Note>,
+        inbox: Inbox<GatewayNote>,
         to: mpsc::Sender<ToClient>,
         committed: oneshot::Receiver<()>,
         wants_usage: bool,
@@ -132,7 +132,7 @@ impl Outlet for ToConnection {
         }
         if let Some(leftover) = self.leftover.take() {
             // When the owner has ended nobody needs it.
-            let _ = self.inbox.send(Message::Note(Note::Left(self.attempt, leftover)));
+            let _ = self.inbox.send(Message::Note(GatewayNote::Left(self.attempt, leftover)));
         }
     }
 }
@@ -197,7 +197,8 @@ mod tests {
             outlet.pass_on(Passed::Event { data: "{}", bare: false }).await;
             outlet.ended(&outcome);
             let left = messages.try_recv();
-            let events = matches!(left, Ok(Message::Note(Note::Left(_, Leftover::Events(_)))));
+            let events =
+                matches!(left, Ok(Message::Note(GatewayNote::Left(_, Leftover::Events(_)))));
             assert_eq!(events, leaves, "{left:?}");
         }
     }

@@ -14,14 +14,14 @@ use tokio::sync::mpsc;
 
 use super::answer::ToClient;
 use super::request::ClientRequest;
-use super::session::Note;
+use super::session::GatewayNote;
 use super::words::{self, Refusal};
-use super::{AUTO, CLASS, ClassOption, Parts, REQUEST_ID};
+use super::{AUTO, CLASS, ClassOption, GatewayParts, REQUEST_ID};
 use crate::balance::{Input, Request};
-use crate::live::driver::{Clock, Inbox, Message};
+use crate::live::driver::{Inbox, Message, WallClock};
 use crate::live::executor::send;
 use crate::live::hints::RequestHints;
-use crate::live::http::{self, Body, Limits};
+use crate::live::http::{self, Body, HttpLimits};
 use crate::live::wire::openai::{ChatRequest, DONE, ErrorBody, models};
 use crate::unit::{ClassId, NodeId, RequestId, Time, Tokens};
 
@@ -41,19 +41,23 @@ pub(super) struct GatewayState {
     /// Whether some node is up, as the owner of the balancer says.
     ready: Arc<AtomicBool>,
     pub(super) stopping: AtomicBool,
-    inbox: Inbox<Note>,
-    pub(super) clock: Clock,
+    inbox: Inbox<GatewayNote>,
+    pub(super) clock: WallClock,
     classes: Vec<ClassOption>,
     hints: RequestHints,
     /// Names a client may ask for.
     models: Vec<String>,
     /// The one model that every node serves, if there is one.
     only_model: Option<String>,
-    limits: Limits,
+    limits: HttpLimits,
 }
 
 impl GatewayState {
-    pub(super) fn new(parts: &Parts, inbox: Inbox<Note>, ready: Arc<AtomicBool>) -> GatewayState {
+    pub(super) fn new(
+        parts: &GatewayParts,
+        inbox: Inbox<GatewayNote>,
+        ready: Arc<AtomicBool>,
+    ) -> GatewayState {
         let first = parts.models.first().filter(|model| !model.is_empty());
         let only_model = first.filter(|first| parts.models.iter().all(|model| model == *first));
         let mut models = vec![AUTO.to_owned()];
@@ -64,7 +68,7 @@ impl GatewayState {
             ready,
             stopping: AtomicBool::new(false),
             inbox,
-            clock: Clock::start(),
+            clock: WallClock::start(),
             classes: parts.classes.clone(),
             hints: parts.hints.clone(),
             only_model: only_model.cloned(),
@@ -180,7 +184,7 @@ fn arrive(
     };
     // The executor must know it before the balancer wants it dispatched. When the owner has ended, `to`
     // is dropped and the connection hears of it.
-    let _ = state.inbox.send(Message::Note(Note::Arrived(id, client, to)));
+    let _ = state.inbox.send(Message::Note(GatewayNote::Arrived(id, client, to)));
     send(&state.inbox, Input::Arrive(request));
     CancelOnDrop { id, inbox: Some(state.inbox.clone()) }
 }
@@ -189,7 +193,7 @@ fn arrive(
 #[derive(Debug)]
 struct CancelOnDrop {
     id: RequestId,
-    inbox: Option<Inbox<Note>>,
+    inbox: Option<Inbox<GatewayNote>>,
 }
 
 impl CancelOnDrop {

@@ -29,9 +29,9 @@ use tokio::sync::watch;
 use self::edge::GatewayState;
 use self::session::Sessions;
 use super::driver::{Message, Observer, drive, inbox};
-use super::executor::Attempts;
+use super::executor::AttemptTasks;
 use super::hints::RequestHints;
-use super::http::{self, Limits, Stop};
+use super::http::{self, HttpLimits, Shutdown};
 use super::upstream::SharedClient;
 use crate::balance::{Balancer, Config, Priority};
 use crate::unit::{Span, Time};
@@ -59,7 +59,7 @@ pub struct ClassOption {
 
 /// Everything a gateway is made of.
 #[derive(Debug)]
-pub struct Parts {
+pub struct GatewayParts {
     /// The balancer's configuration.
     pub config: Config,
     /// Reaches the nodes.
@@ -71,23 +71,17 @@ pub struct Parts {
     /// What clients may say of their requests.
     pub hints: RequestHints,
     /// The limits of connections.
-    pub limits: Limits,
+    pub limits: HttpLimits,
 }
 
-/// What a gateway came to.
-#[derive(Debug)]
-pub struct Closed {
-    /// When it ended.
-    pub end: Time,
-}
-
-/// Serves until `stop` says otherwise, then lets running requests finish within the drain limit.
+/// Serves until `stop` says otherwise, then lets running requests finish within the drain limit. Returns
+/// when it ended.
 pub async fn serve(
-    parts: Parts,
+    parts: GatewayParts,
     listener: TcpListener,
     observer: &mut impl Observer,
-    stop: watch::Receiver<Stop>,
-) -> Closed {
+    stop: watch::Receiver<Shutdown>,
+) -> Time {
     let (inbox, messages) = inbox();
     let ready = Arc::new(AtomicBool::new(true));
     let state = Arc::new(GatewayState::new(&parts, inbox.clone(), Arc::clone(&ready)));
@@ -99,7 +93,7 @@ pub async fn serve(
     let last = inbox.clone();
     tokio::spawn(async move {
         // A controller that is gone means the end as well.
-        let _ = stop.wait_for(|stop| *stop != Stop::No).await;
+        let _ = stop.wait_for(|stop| *stop != Shutdown::No).await;
         state.stopping.store(true, Ordering::Relaxed);
         let _ = server.await;
         // Every connection is closed, so every request is settled or cancelled: what is left is that
@@ -109,8 +103,8 @@ pub async fn serve(
         let _ = last.send(Message::Stop);
     });
     let sessions = Sessions::new(inbox.clone(), parts.models, ready);
-    let mut executor = Attempts::new(parts.client, inbox, sessions);
+    let mut executor = AttemptTasks::new(parts.client, inbox, sessions);
     let balancer = Balancer::new(parts.config);
     let (_, end) = drive(balancer, clock, messages, &mut executor, observer).await;
-    Closed { end }
+    end
 }

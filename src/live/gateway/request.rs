@@ -38,7 +38,9 @@ impl ClientRequest {
     /// # Errors
     /// If it is no chat request, in words for the client.
     pub(super) fn read(body: &Bytes) -> Result<(ClientRequest, ChatRequest), String> {
-        let Ok(Fields(fields)) = serde_json::from_slice(body) else { return Err(refusal(body)) };
+        let Ok(ObjectFields(fields)) = serde_json::from_slice(body) else {
+            return Err(refusal(body));
+        };
         let said = fields.iter().map(|(name, value)| (name.as_str(), *value));
         let Ok(asked) = ChatRequest::deserialize(MapDeserializer::new(said)) else {
             return Err(refusal(body));
@@ -116,25 +118,28 @@ fn refusal(body: &[u8]) -> String {
 }
 
 /// The fields of an object in their order, values as they were written.
-struct Fields<'a>(Vec<(String, &'a RawValue)>);
+struct ObjectFields<'a>(Vec<(String, &'a RawValue)>);
 
-impl<'de> Deserialize<'de> for Fields<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Fields<'de>, D::Error> {
+impl<'de> Deserialize<'de> for ObjectFields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ObjectFields<'de>, D::Error> {
         struct Object;
 
         impl<'de> Visitor<'de> for Object {
-            type Value = Fields<'de>;
+            type Value = ObjectFields<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(
+                self,
+                mut map: A,
+            ) -> Result<ObjectFields<'de>, A::Error> {
                 let mut fields = Vec::new();
                 while let Some(field) = map.next_entry()? {
                     fields.push(field);
                 }
-                Ok(Fields(fields))
+                Ok(ObjectFields(fields))
             }
         }
 

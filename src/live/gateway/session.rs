@@ -18,13 +18,13 @@ use super::words;
 use crate::balance::{Attempt, Balancer, End, Failure, Fate, NodeState};
 use crate::id_map::IdMap;
 use crate::live::driver::Inbox;
-use crate::live::executor::{Answer, Dispatch, Requests};
+use crate::live::executor::{Dispatch, LiveRequests, Settlement};
 use crate::live::upstream::Sending;
 use crate::unit::{NodeId, RequestId, Time, Tokens};
 
 /// What connections and attempts let the owner know, past the balancer.
 #[derive(Debug)]
-pub(super) enum Note {
+pub(super) enum GatewayNote {
     /// A request comes in, and its answer goes there. Its arrival follows.
     Arrived(RequestId, ClientRequest, mpsc::Sender<ToClient>),
     /// An attempt has left something for the answer. Its end follows.
@@ -33,24 +33,24 @@ pub(super) enum Note {
 
 /// A request under way.
 #[derive(Debug)]
-struct Session {
+struct ClientSession {
     client: ClientRequest,
     to: mpsc::Sender<ToClient>,
     /// By ordinal.
-    attempts: Vec<Sent>,
+    attempts: Vec<SentAttempt>,
 }
 
 /// An attempt of a request.
 #[derive(Debug)]
-struct Sent {
+struct SentAttempt {
     node: NodeId,
     /// Lets its answer leave. `None` once it does, or once it never will.
     commit: Option<oneshot::Sender<()>>,
     leftover: Option<Leftover>,
 }
 
-impl Session {
-    fn sent(&mut self, attempt: Attempt) -> Option<&mut Sent> {
+impl ClientSession {
+    fn sent(&mut self, attempt: Attempt) -> Option<&mut SentAttempt> {
         self.attempts.get_mut(usize::from(attempt.ordinal))
     }
 
@@ -68,7 +68,7 @@ impl Session {
 
     /// Returns the last messages of its answer. A node will serve after `next_node` seconds, which is
     /// asked for only where it is told.
-    fn messages(mut self, answer: Answer, next_node: impl FnOnce() -> u64) -> Vec<ToClient> {
+    fn messages(mut self, answer: Settlement, next_node: impl FnOnce() -> u64) -> Vec<ToClient> {
         match (answer.fate, answer.by) {
             (Fate::Completed, Some(by)) => match self.sent(by) {
                 Some(sent) => whole(sent.node, sent.leftover.take(), answer.begun),
@@ -116,8 +116,8 @@ fn whole(node: NodeId, leftover: Option<Leftover>, begun: bool) -> Vec<ToClient>
 /// The requests under way.
 #[derive(Debug)]
 pub(super) struct Sessions {
-    under_way: IdMap<Session>,
-    inbox: Inbox<Note>,
+    under_way: IdMap<ClientSession>,
+    inbox: Inbox<GatewayNote>,
     /// By node: what it calls the model; empty to leave what the client said.
     models: Vec<String>,
     /// Whether some node is up, for those who ask the gateway.
@@ -125,14 +125,18 @@ pub(super) struct Sessions {
 }
 
 impl Sessions {
-    pub(super) fn new(inbox: Inbox<Note>, models: Vec<String>, ready: Arc<AtomicBool>) -> Sessions {
+    pub(super) fn new(
+        inbox: Inbox<GatewayNote>,
+        models: Vec<String>,
+        ready: Arc<AtomicBool>,
+    ) -> Sessions {
         Sessions { under_way: IdMap::default(), inbox, models, ready }
     }
 
     /// Ends the record of a request. Returns the way to its client, and the last messages for it.
     fn settle(
         &mut self,
-        answer: Answer,
+        answer: Settlement,
         next_node: impl FnOnce() -> u64,
     ) -> (mpsc::Sender<ToClient>, Vec<ToClient>) {
         let session = self.under_way.remove(answer.request).expect("one answer a request");
@@ -140,18 +144,18 @@ impl Sessions {
     }
 }
 
-impl Requests for Sessions {
-    type Note = Note;
+impl LiveRequests for Sessions {
+    type Note = GatewayNote;
     type Outlet = ToConnection;
 
-    fn note(&mut self, note: Note) {
+    fn note(&mut self, note: GatewayNote) {
         match note {
-            Note::Arrived(request, client, to) => {
-                let session = Session { client, to, attempts: Vec::with_capacity(1) };
+            GatewayNote::Arrived(request, client, to) => {
+                let session = ClientSession { client, to, attempts: Vec::with_capacity(1) };
                 self.under_way.insert(request, session);
             }
             // Of an attempt that is being stopped it may come after the answer.
-            Note::Left(attempt, leftover) => {
+            GatewayNote::Left(attempt, leftover) => {
                 let session = self.under_way.get_mut(attempt.request);
                 if let Some(sent) = session.and_then(|session| session.sent(attempt)) {
                     sent.leftover = Some(leftover);
@@ -172,7 +176,7 @@ impl Requests for Sessions {
     ) -> Dispatch<ToConnection> {
         let session = self.under_way.get_mut(attempt.request).expect("it has arrived");
         let (commit, committed) = oneshot::channel();
-        session.attempts.push(Sent { node, commit: Some(commit), leftover: None });
+        session.attempts.push(SentAttempt { node, commit: Some(commit), leftover: None });
         let client = &session.client;
         let body = client.body(&self.models[node.index()], clamp);
         let (inbox, to) = (self.inbox.clone(), session.to.clone());
@@ -196,7 +200,7 @@ impl Requests for Sessions {
         }
     }
 
-    fn answer(&mut self, now: Time, answer: Answer, balancer: &Balancer) {
+    fn answer(&mut self, now: Time, answer: Settlement, balancer: &Balancer) {
         let next_node = || {
             // One second where all are only busy, or where nobody knows.
             balancer.first_back().map_or(1, |until| words::whole_seconds(until.since(now)))

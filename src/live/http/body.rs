@@ -14,7 +14,7 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
 use tokio::time::timeout;
 
-use super::{LINGER, Limits};
+use super::{HttpLimits, LINGER};
 
 /// The body of an answer. An error in it breaks the connection off, so that the client sees that
 /// the answer is not whole.
@@ -134,7 +134,7 @@ impl std::error::Error for BodyError {}
 ///
 /// # Errors
 /// If it is too large, too slow or broken. The connection should be closed after the answer.
-pub async fn read_body(mut body: Incoming, limits: &Limits) -> Result<Bytes, BodyError> {
+pub async fn read_body(mut body: Incoming, limits: &HttpLimits) -> Result<Bytes, BodyError> {
     let read = timeout(limits.body, collect(&mut body, limits.body_max)).await;
     let read = read.unwrap_or(Err(BodyError::TooSlow));
     if read == Err(BodyError::TooLarge) {

@@ -19,7 +19,7 @@ use super::Body;
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug)]
-enum Phase {
+enum ConnectionPhase {
     /// Nothing: no request is under way.
     Idle,
     /// A request's head is being read, or the first one is awaited, since then.
@@ -31,14 +31,17 @@ enum Phase {
 /// Knows what a connection is doing, for the limit on heads.
 #[derive(Debug)]
 pub(super) struct Gauge {
-    phase: Mutex<Phase>,
+    phase: Mutex<ConnectionPhase>,
     /// The client speaks HTTP/1.0.
     old: AtomicBool,
 }
 
 impl Gauge {
     pub(super) fn new() -> Gauge {
-        Gauge { phase: Mutex::new(Phase::Head(Instant::now())), old: AtomicBool::new(false) }
+        Gauge {
+            phase: Mutex::new(ConnectionPhase::Head(Instant::now())),
+            old: AtomicBool::new(false),
+        }
     }
 
     pub(super) fn speaks(&self, version: Version) {
@@ -49,18 +52,18 @@ impl Gauge {
         self.old.load(Ordering::Relaxed)
     }
 
-    fn set(&self, phase: Phase) {
+    fn set(&self, phase: ConnectionPhase) {
         *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
     }
 
-    fn phase(&self) -> Phase {
+    fn phase(&self) -> ConnectionPhase {
         *self.phase.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Bytes came in.
     fn bytes(&self) {
-        if matches!(self.phase(), Phase::Idle) {
-            self.set(Phase::Head(Instant::now()));
+        if matches!(self.phase(), ConnectionPhase::Idle) {
+            self.set(ConnectionPhase::Head(Instant::now()));
         }
     }
 
@@ -68,10 +71,10 @@ impl Gauge {
     pub(super) async fn overdue(&self, limit: Duration) {
         loop {
             match self.phase() {
-                Phase::Head(since) if since.elapsed() >= limit => return,
-                Phase::Head(since) => tokio::time::sleep_until(since + limit).await,
+                ConnectionPhase::Head(since) if since.elapsed() >= limit => return,
+                ConnectionPhase::Head(since) => tokio::time::sleep_until(since + limit).await,
                 // A head that begins in the meantime is found before it is twice overdue.
-                Phase::Idle | Phase::Busy => sleep(limit).await,
+                ConnectionPhase::Idle | ConnectionPhase::Busy => sleep(limit).await,
             }
         }
     }
@@ -83,14 +86,14 @@ pub(super) struct Busy(Arc<Gauge>);
 
 impl Busy {
     pub(super) fn new(gauge: Arc<Gauge>) -> Busy {
-        gauge.set(Phase::Busy);
+        gauge.set(ConnectionPhase::Busy);
         Busy(gauge)
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.set(Phase::Idle);
+        self.0.set(ConnectionPhase::Idle);
     }
 }
 

@@ -62,7 +62,7 @@ const LINGER: Duration = Duration::from_millis(300);
 
 /// The limits of a server.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct HttpLimits {
     /// See [`HEAD_TIMEOUT`].
     pub head: Duration,
     /// See [`IDLE_TIMEOUT`].
@@ -83,9 +83,9 @@ pub struct Limits {
     pub drain: Duration,
 }
 
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
+impl Default for HttpLimits {
+    fn default() -> HttpLimits {
+        HttpLimits {
             head: HEAD_TIMEOUT,
             idle: IDLE_TIMEOUT,
             body: BODY_TIMEOUT,
@@ -101,7 +101,7 @@ impl Default for Limits {
 
 /// How a server is to stop.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Stop {
+pub enum Shutdown {
     /// Not at all.
     #[default]
     No,
@@ -115,9 +115,9 @@ pub enum Stop {
 /// handle ends when the last connection has.
 pub fn serve<S, Fut>(
     listener: TcpListener,
-    limits: Limits,
+    limits: HttpLimits,
     service: S,
-    stop: watch::Receiver<Stop>,
+    stop: watch::Receiver<Shutdown>,
 ) -> JoinHandle<()>
 where
     S: Fn(Request<Incoming>) -> Fut + Send + Sync + 'static,
@@ -128,9 +128,9 @@ where
 
 async fn accept<S, Fut>(
     listener: TcpListener,
-    limits: Limits,
+    limits: HttpLimits,
     service: Arc<S>,
-    mut stop: watch::Receiver<Stop>,
+    mut stop: watch::Receiver<Shutdown>,
 ) where
     S: Fn(Request<Incoming>) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Response<Body>> + Send + 'static,
@@ -138,7 +138,7 @@ async fn accept<S, Fut>(
     let places = Arc::new(Semaphore::new(limits.connections_max));
     loop {
         let (stream, place) = tokio::select! {
-            _ = told(&mut stop) => break,
+            _ = shutdown(&mut stop) => break,
             next = next(&listener, &places) => next,
         };
         let connection = connection(stream, limits, Arc::clone(&service), stop.clone());
@@ -174,15 +174,15 @@ async fn next(
 }
 
 /// Waits for a stop; a controller that is gone means at once.
-async fn told(stop: &mut watch::Receiver<Stop>) -> Stop {
-    stop.wait_for(|stop| *stop != Stop::No).await.map_or(Stop::Now, |stop| *stop)
+pub(super) async fn shutdown(stop: &mut watch::Receiver<Shutdown>) -> Shutdown {
+    stop.wait_for(|stop| *stop != Shutdown::No).await.map_or(Shutdown::Now, |stop| *stop)
 }
 
 async fn connection<S, Fut>(
     stream: TcpStream,
-    limits: Limits,
+    limits: HttpLimits,
     service: Arc<S>,
-    mut stop: watch::Receiver<Stop>,
+    mut stop: watch::Receiver<Shutdown>,
 ) where
     S: Fn(Request<Incoming>) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Response<Body>> + Send + 'static,
@@ -218,13 +218,13 @@ async fn connection<S, Fut>(
         // tells it from a whole one.
         ended = &mut connection => ended.is_err() && gauge.knows_no_chunks(),
         () = gauge.overdue(limits.head) => false,
-        how = told(&mut stop) => {
-            if how == Stop::Gently {
+        how = shutdown(&mut stop) => {
+            if how == Shutdown::Gently {
                 std::pin::Pin::new(&mut connection).graceful_shutdown();
                 tokio::select! {
                     _ = &mut connection => return,
                     () = sleep(limits.drain) => {}
-                    _ = stop.wait_for(|stop| *stop == Stop::Now) => {}
+                    _ = stop.wait_for(|stop| *stop == Shutdown::Now) => {}
                 }
             }
             true

@@ -12,7 +12,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use super::answer::{MockState, body, invalid, json, wrong_method};
-use super::owner::{Counts, Message};
+use super::owner::{NodeCounts, OwnerMessage};
 use crate::live::http::Body;
 use crate::node::FaultSpec;
 use crate::node::fault::{
@@ -39,7 +39,7 @@ pub(super) async fn answer(state: Arc<MockState>, request: Request<Incoming>) ->
     let path = request.uri().path();
     let path = path.strip_prefix("/v1").unwrap_or(path).to_owned();
     match (request.method(), path.as_str()) {
-        (&Method::POST, "/admin/start") => done(state.ask(Message::Restart).await.is_some()),
+        (&Method::POST, "/admin/start") => done(state.ask(OwnerMessage::Restart).await.is_some()),
         (&Method::POST, "/admin/fault") => make_fault(&state, request).await,
         (&Method::POST, "/admin/heal") => heal(&state, request).await,
         (&Method::GET, "/admin/stats") => stats(&state).await,
@@ -68,7 +68,7 @@ async fn make_fault(state: &MockState, request: Request<Incoming>) -> Response<B
         Ok(fault) => fault,
         Err(message) => return invalid(StatusCode::BAD_REQUEST, message),
     };
-    match state.ask(|reply| Message::Fault(fault, reply)).await {
+    match state.ask(|reply| OwnerMessage::Fault(fault, reply)).await {
         Some(false) => invalid(StatusCode::BAD_REQUEST, "there are too many faults".to_owned()),
         answer => done(answer.is_some()),
     }
@@ -87,7 +87,7 @@ async fn heal(state: &MockState, request: Request<Incoming>) -> Response<Body> {
             None => Ok((0..state.names.len() as u32).map(NodeId).collect()),
         });
     match nodes {
-        Ok(nodes) => done(state.ask(|reply| Message::Heal(nodes, reply)).await.is_some()),
+        Ok(nodes) => done(state.ask(|reply| OwnerMessage::Heal(nodes, reply)).await.is_some()),
         Err(message) => invalid(StatusCode::BAD_REQUEST, message),
     }
 }
@@ -184,11 +184,11 @@ struct NodeStats<'a> {
 }
 
 async fn stats(state: &MockState) -> Response<Body> {
-    let Some(counts) = state.ask(Message::Stats).await else {
+    let Some(counts) = state.ask(OwnerMessage::Stats).await else {
         return done(false);
     };
     let nodes = state.names.iter().zip(counts).map(|(name, counts)| {
-        let Counts { started, finished, refused, reset, aborted, in_flight } = counts;
+        let NodeCounts { started, finished, refused, reset, aborted, in_flight } = counts;
         NodeStats { name: &name.node, started, finished, refused, reset, aborted, in_flight }
     });
     let stats = Stats { nodes: nodes.collect() };

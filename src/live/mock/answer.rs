@@ -13,13 +13,13 @@ use hyper::header::{CACHE_CONTROL, CONNECTION, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::owner::{AttemptProgress, Message};
+use super::owner::{AttemptProgress, OwnerMessage};
 use super::refusal::{failed, quota_headers};
-use super::telling::{Telling, say};
-use super::{NodeName, Parts, admin};
+use super::streamed::{StreamedAnswer, say};
+use super::{MockParts, NodeName, admin};
 use crate::balance::{Attempt, Outcome, ProbeResult};
 use crate::dist::Dist;
-use crate::live::http::{self, Body, Limits};
+use crate::live::http::{self, Body, HttpLimits};
 use crate::live::wire::openai::{self, ChatRequest, ErrorBody, FinishReason, Head};
 use crate::live::wire::{INPUT_TOKENS, KEY, NODE, ORDINAL, OUTPUT_TOKENS};
 use crate::node::Work;
@@ -37,8 +37,8 @@ const INPUT_MAX: u64 = crate::workload::length::LENGTH_MAX;
 pub(super) struct MockState {
     pub(super) names: Vec<NodeName>,
     pub(super) groups: Vec<(String, Vec<NodeId>)>,
-    pub(super) limits: Limits,
-    inbox: mpsc::UnboundedSender<Message>,
+    pub(super) limits: HttpLimits,
+    inbox: mpsc::UnboundedSender<OwnerMessage>,
     /// Attempts made so far: each is a request of its own here.
     made: AtomicU64,
     /// Seeds the draws of requests that bring no key.
@@ -48,7 +48,9 @@ pub(super) struct MockState {
 }
 
 impl MockState {
-    pub(super) fn new(parts: &Parts) -> (Arc<MockState>, mpsc::UnboundedReceiver<Message>) {
+    pub(super) fn new(
+        parts: &MockParts,
+    ) -> (Arc<MockState>, mpsc::UnboundedReceiver<OwnerMessage>) {
         // Not bounded by itself: each connection has at most one attempt, and so few messages, under
         // way, and the number of connections is limited. A drop cannot wait for room.
         let (inbox, messages) = mpsc::unbounded_channel();
@@ -69,7 +71,7 @@ impl MockState {
     /// Asks the owner something. `None` if it has gone, or never answers this.
     pub(super) async fn ask<T>(
         &self,
-        message: impl FnOnce(oneshot::Sender<T>) -> Message,
+        message: impl FnOnce(oneshot::Sender<T>) -> OwnerMessage,
     ) -> Option<T> {
         let (reply, answer) = oneshot::channel();
         self.inbox.send(message(reply)).ok()?;
@@ -138,7 +140,7 @@ fn models(state: &MockState, node: NodeId) -> Response<Body> {
 }
 
 async fn health(state: &MockState, node: NodeId) -> Response<Body> {
-    match state.ask(|reply| Message::Probe(node, reply)).await {
+    match state.ask(|reply| OwnerMessage::Probe(node, reply)).await {
         Some(ProbeResult::Healthy) => json(StatusCode::OK, "{\"status\":\"ok\"}"),
         Some(ProbeResult::Failed(_)) | None => {
             json(StatusCode::SERVICE_UNAVAILABLE, "{\"status\":\"failed\"}")
@@ -147,24 +149,24 @@ async fn health(state: &MockState, node: NodeId) -> Response<Body> {
 }
 
 /// An attempt at the owner's. Dropping it before its end aborts it.
-pub(super) struct Ticket {
+pub(super) struct MockAttempt {
     node: NodeId,
     attempt: Attempt,
-    inbox: mpsc::UnboundedSender<Message>,
+    inbox: mpsc::UnboundedSender<OwnerMessage>,
     progress: watch::Receiver<AttemptProgress>,
 }
 
-impl Drop for Ticket {
+impl Drop for MockAttempt {
     fn drop(&mut self) {
         // Silent if it is over.
         if self.progress.borrow().end.is_none() {
-            let _ = self.inbox.send(Message::Abort(self.node, self.attempt));
+            let _ = self.inbox.send(OwnerMessage::Abort(self.node, self.attempt));
         }
     }
 }
 
-impl Ticket {
-    fn new(state: &MockState, node: NodeId, job: &Job) -> Ticket {
+impl MockAttempt {
+    fn new(state: &MockState, node: NodeId, job: &MockJob) -> MockAttempt {
         let (send, progress) = watch::channel(AttemptProgress::default());
         let request = RequestId(state.made.fetch_add(1, Ordering::Relaxed));
         let attempt = Attempt { request, ordinal: job.ordinal };
@@ -175,8 +177,8 @@ impl Ticket {
             batch: None,
         };
         // If the owner has gone, the watch is closed and says so.
-        let _ = state.inbox.send(Message::Start(node, work, send));
-        Ticket { node, attempt, inbox: state.inbox.clone(), progress }
+        let _ = state.inbox.send(OwnerMessage::Start(node, work, send));
+        MockAttempt { node, attempt, inbox: state.inbox.clone(), progress }
     }
 
     /// Waits until this is so. `None` if the owner has forgotten the attempt.
@@ -189,7 +191,7 @@ impl Ticket {
 }
 
 /// What a request asks of a node.
-pub(super) struct Job {
+pub(super) struct MockJob {
     input: u64,
     /// `None` is to be drawn.
     output: Option<u64>,
@@ -198,8 +200,8 @@ pub(super) struct Job {
     ordinal: u8,
 }
 
-impl Job {
-    fn read(headers: &HeaderMap, chat: &ChatRequest) -> Result<Job, String> {
+impl MockJob {
+    fn read(headers: &HeaderMap, chat: &ChatRequest) -> Result<MockJob, String> {
         let input = number(headers, INPUT_TOKENS, INPUT_MAX)?;
         let output = number(headers, OUTPUT_TOKENS, OUTPUT_MAX)?;
         let ordinal = number(headers, ORDINAL, u64::from(u8::MAX))?.unwrap_or(0) as u8;
@@ -210,7 +212,7 @@ impl Job {
         }
         let output = output.or(output_max).map(|output| output.max(1));
         let input = input.unwrap_or_else(|| chat.prompt_tokens());
-        Ok(Job { input, output, output_max, key, ordinal })
+        Ok(MockJob { input, output, output_max, key, ordinal })
     }
 
     fn truth(&self, state: &MockState, request: RequestId) -> Truth {
@@ -253,12 +255,12 @@ async fn chat(state: &MockState, node: NodeId, request: Request<Incoming>) -> Re
         Ok(chat) => chat,
         Err(error) => return invalid(StatusCode::BAD_REQUEST, format!("the body: {error}")),
     };
-    let job = match Job::read(&head.headers, &chat) {
+    let job = match MockJob::read(&head.headers, &chat) {
         Ok(job) => job,
         Err(message) => return invalid(StatusCode::BAD_REQUEST, message),
     };
     drop(body);
-    let mut ticket = Ticket::new(state, node, &job);
+    let mut ticket = MockAttempt::new(state, node, &job);
     let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |span| span.as_secs());
     let id = format!("chatcmpl-{}-{}", node.0, ticket.attempt.request.0);
     let (usage, streams) = (chat.wants_usage(), chat.streams());
@@ -280,8 +282,8 @@ async fn chat(state: &MockState, node: NodeId, request: Request<Incoming>) -> Re
             json(StatusCode::OK, head.completion(&content, reason, used.into()))
         }
         None | Some(Outcome::Done(_)) => {
-            let state = Telling::new(ticket, job, head, usage);
-            events(http::stream(state, Telling::next))
+            let state = StreamedAnswer::new(ticket, job, head, usage);
+            events(http::stream(state, StreamedAnswer::next))
         }
         Some(outcome) => failed(outcome, progress.answer).await,
     };

@@ -22,7 +22,7 @@ mod admin;
 mod answer;
 mod owner;
 mod refusal;
-mod telling;
+mod streamed;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -34,12 +34,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use super::http::{self, Limits, Stop};
+use super::http::{self, HttpLimits, Shutdown, shutdown};
 use crate::dist::Dist;
 use crate::node::{BackendSpec, FaultRule, FaultSpec};
 use crate::unit::NodeId;
 use answer::MockState;
-pub use owner::Counts;
+pub use owner::NodeCounts;
 use owner::{Owner, Power};
 
 /// A mock serves at most so many nodes: each needs a port and two descriptors.
@@ -52,7 +52,7 @@ const BACKLOG: u32 = 1_024;
 const LISTEN_PAUSE: Duration = Duration::from_millis(50);
 
 /// The limits of a mock's servers.
-const LIMITS: Limits = Limits {
+const LIMITS: HttpLimits = HttpLimits {
     write: http::WRITE_TIMEOUT,
     head: http::HEAD_TIMEOUT,
     idle: http::IDLE_TIMEOUT,
@@ -66,7 +66,7 @@ const LIMITS: Limits = Limits {
 
 /// What mock nodes are made of.
 #[derive(Clone, Debug)]
-pub struct Parts {
+pub struct MockParts {
     /// The seed of the simulation.
     pub seed: u64,
     /// By node.
@@ -81,13 +81,13 @@ pub struct Parts {
     pub fault_rules: Vec<FaultRule>,
     /// Tokens of answers whose request says nothing of them.
     pub output: Dist,
-    /// See [`Limits`]; [`Parts::LIMITS`] as a rule.
-    pub limits: Limits,
+    /// See [`HttpLimits`]; [`MockParts::LIMITS`] as a rule.
+    pub limits: HttpLimits,
 }
 
-impl Parts {
+impl MockParts {
     /// The limits that suit mock servers.
-    pub const LIMITS: Limits = LIMITS;
+    pub const LIMITS: HttpLimits = LIMITS;
 }
 
 /// What a node is called.
@@ -104,7 +104,7 @@ pub struct NodeName {
 pub struct Mock {
     nodes: Vec<(String, SocketAddr)>,
     admin: SocketAddr,
-    stop: watch::Sender<Stop>,
+    stop: watch::Sender<Shutdown>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -117,33 +117,35 @@ impl Mock {
     ///
     /// # Panics
     /// If there is not exactly one name a back end.
-    pub fn start(parts: Parts, port: Option<u16>) -> io::Result<Mock> {
+    pub fn start(parts: MockParts, port: Option<u16>) -> io::Result<Mock> {
         assert!(parts.names.len() == parts.backends.len(), "one name a node");
         let count = parts.backends.len();
         if count == 0 || count > NODES_MAX {
             let message = format!("a mock serves 1 to {NODES_MAX} nodes, not {count}");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
-        let mut seats = Vec::new();
+        let mut ports = Vec::new();
         for offset in 0..=count {
-            seats.push(Seat::take(port, offset)?);
+            ports.push(ReservedPort::take(port, offset)?);
         }
-        let (admin_seat, admin_listener) = seats.pop().ok_or(io::ErrorKind::InvalidInput)?;
+        let (admin_port, admin_listener) = ports.pop().ok_or(io::ErrorKind::InvalidInput)?;
         let limits = parts.limits;
         let names = parts.names.clone();
         let (state, inbox) = MockState::new(&parts);
         let (power, switches): (Vec<_>, Vec<_>) =
             (0..count).map(|_| watch::channel(Power::default())).unzip();
         let mut tasks = vec![tokio::spawn(Owner::new(parts, power).run(inbox))];
-        let (stop, stopped) = watch::channel(Stop::No);
-        let (admin, serving) = (admin_seat.address, Arc::clone(&state));
+        let (stop, stopped) = watch::channel(Shutdown::No);
+        let (admin, serving) = (admin_port.address, Arc::clone(&state));
         let service = move |request| admin::answer(Arc::clone(&serving), request);
         tasks.push(http::serve(admin_listener, limits, service, stopped.clone()));
         let mut nodes = Vec::new();
-        for (((id, (seat, listener)), power), name) in (0..).zip(seats).zip(switches).zip(names) {
-            nodes.push((name.node, seat.address));
-            let door = Door { node: NodeId(id), seat, state: Arc::clone(&state), limits };
-            tasks.push(tokio::spawn(door.attend(listener, power, stopped.clone())));
+        for (((id, (reserved, listener)), power), name) in (0..).zip(ports).zip(switches).zip(names)
+        {
+            nodes.push((name.node, reserved.address));
+            let server =
+                NodeServer { node: NodeId(id), reserved, state: Arc::clone(&state), limits };
+            tasks.push(tokio::spawn(server.attend(listener, power, stopped.clone())));
         }
         Ok(Mock { nodes, admin, stop, tasks })
     }
@@ -168,7 +170,7 @@ impl Mock {
 
     /// Stops: running requests get a second to finish, then they are reset.
     pub async fn stop(self) {
-        let _ = self.stop.send(Stop::Gently);
+        let _ = self.stop.send(Shutdown::Gently);
         for task in self.tasks {
             // A task that panicked has stopped as well.
             let _ = task.await;
@@ -179,15 +181,15 @@ impl Mock {
 /// A port that stays ours while nobody listens on it: a second socket is bound to it and never
 /// listens, so connects are refused and nobody else is given the port.
 #[derive(Debug)]
-struct Seat {
+struct ReservedPort {
     address: SocketAddr,
     /// `None` where the system does not let two sockets share a port; then there is no reserve.
     _reserve: Option<TcpSocket>,
 }
 
-impl Seat {
+impl ReservedPort {
     /// Takes a port and listens on it.
-    fn take(port: Option<u16>, offset: usize) -> io::Result<(Seat, TcpListener)> {
+    fn take(port: Option<u16>, offset: usize) -> io::Result<(ReservedPort, TcpListener)> {
         let port = match port {
             None => 0,
             Some(first) => u16::try_from(usize::from(first) + offset)
@@ -198,10 +200,10 @@ impl Seat {
         let reserve = bind(address).map_err(named)?;
         let address = reserve.local_addr()?;
         match listen(address) {
-            Ok(listener) => Ok((Seat { address, _reserve: Some(reserve) }, listener)),
+            Ok(listener) => Ok((ReservedPort { address, _reserve: Some(reserve) }, listener)),
             Err(_) => {
                 drop(reserve);
-                Ok((Seat { address, _reserve: None }, listen(address).map_err(named)?))
+                Ok((ReservedPort { address, _reserve: None }, listen(address).map_err(named)?))
             }
         }
     }
@@ -218,37 +220,37 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     bind(address)?.listen(BACKLOG)
 }
 
-/// The door of a node: open, or shut while the node is crashed.
-struct Door {
+/// The server of a node: it listens, except while the node is crashed.
+struct NodeServer {
     node: NodeId,
-    seat: Seat,
+    reserved: ReservedPort,
     state: Arc<MockState>,
-    limits: Limits,
+    limits: HttpLimits,
 }
 
-impl Door {
+impl NodeServer {
     async fn attend(
         self,
         listener: TcpListener,
         mut power: watch::Receiver<Power>,
-        mut stop: watch::Receiver<Stop>,
+        mut stop: watch::Receiver<Shutdown>,
     ) {
         let mut listener = Some(listener);
         let mut crashes = 0;
         loop {
             let open = self.open(listener.take(), &mut power, &mut stop);
             let Some(listener) = open.await else { return };
-            let (cut, cutting) = watch::channel(Stop::No);
+            let (cut, cutting) = watch::channel(Shutdown::No);
             let (state, node) = (Arc::clone(&self.state), self.node);
             let service = move |request| answer::answer(Arc::clone(&state), node, request);
             let server = http::serve(listener, self.limits, service, cutting);
             let how = tokio::select! {
-                how = told(&mut stop) => Some(how),
+                how = shutdown(&mut stop) => Some(how),
                 seen = power.wait_for(|power| power.crashes != crashes) => {
-                    seen.map_or(Some(Stop::Now), |power| { crashes = power.crashes; None })
+                    seen.map_or(Some(Shutdown::Now), |power| { crashes = power.crashes; None })
                 }
             };
-            let _ = cut.send(how.unwrap_or(Stop::Now));
+            let _ = cut.send(how.unwrap_or(Shutdown::Now));
             let _ = server.await;
             if how.is_some() {
                 return;
@@ -261,7 +263,7 @@ impl Door {
         &self,
         listener: Option<TcpListener>,
         power: &mut watch::Receiver<Power>,
-        stop: &mut watch::Receiver<Stop>,
+        stop: &mut watch::Receiver<Shutdown>,
     ) -> Option<TcpListener> {
         if listener.is_some() {
             return listener;
@@ -269,7 +271,7 @@ impl Door {
         let reopened = async {
             power.wait_for(|power| !power.down).await.ok()?;
             loop {
-                match listen(self.seat.address) {
+                match listen(self.reserved.address) {
                     Ok(listener) => return Some(listener),
                     // Someone took the port while the node was down: it may come back.
                     Err(_) => sleep(LISTEN_PAUSE).await,
@@ -277,12 +279,8 @@ impl Door {
             }
         };
         tokio::select! {
-            _ = told(stop) => None,
+            _ = shutdown(stop) => None,
             listener = reopened => listener,
         }
     }
-}
-
-async fn told(stop: &mut watch::Receiver<Stop>) -> Stop {
-    stop.wait_for(|stop| *stop != Stop::No).await.map_or(Stop::Now, |stop| *stop)
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::Parts;
+use super::MockParts;
 use crate::balance::{Attempt, Failure, Input, Outcome, ProbeResult, Progress};
 use crate::node::{
     Agenda, Blocks, ErrorAnswer, FaultKind, FaultSchedule, FaultSpec, Rank, RemainingQuota,
@@ -27,7 +27,7 @@ const FAULTS_MAX: usize = 20_000;
 
 /// What the owner is told.
 #[derive(Debug)]
-pub(super) enum Message {
+pub(super) enum OwnerMessage {
     /// A node gets an attempt.
     Start(NodeId, Work, watch::Sender<AttemptProgress>),
     /// The client of an attempt went away.
@@ -41,7 +41,7 @@ pub(super) enum Message {
     /// Begin anew: time zero is now.
     Restart(oneshot::Sender<()>),
     /// How many of what, by node.
-    Stats(oneshot::Sender<Vec<Counts>>),
+    Stats(oneshot::Sender<Vec<NodeCounts>>),
 }
 
 /// What a handler knows of its attempt.
@@ -59,7 +59,7 @@ pub(super) struct AttemptProgress {
 
 /// What became of the attempts of a node: `started` is the sum of all others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct NodeCounts {
     /// Attempts the node was given.
     pub started: u64,
     /// Answered whole.
@@ -84,7 +84,7 @@ pub(super) struct Power {
 }
 
 #[derive(Debug)]
-struct Flight {
+struct OpenAttempt {
     node: NodeId,
     progress: watch::Sender<AttemptProgress>,
 }
@@ -92,23 +92,23 @@ struct Flight {
 /// All nodes and what will happen to them.
 #[derive(Debug)]
 pub(super) struct Owner {
-    parts: Parts,
+    parts: MockParts,
     began: Instant,
     nodes: Vec<SimNode>,
     agenda: Agenda,
-    flights: BTreeMap<Attempt, Flight>,
+    flights: BTreeMap<Attempt, OpenAttempt>,
     probes: BTreeMap<u32, oneshot::Sender<ProbeResult>>,
     probed: u32,
     faults: FaultSchedule,
     /// So many were asked for by hand.
     by_hand: usize,
-    counts: Vec<Counts>,
+    counts: Vec<NodeCounts>,
     power: Vec<watch::Sender<Power>>,
 }
 
 impl Owner {
     /// The nodes at time zero; one power switch a node.
-    pub(super) fn new(parts: Parts, power: Vec<watch::Sender<Power>>) -> Owner {
+    pub(super) fn new(parts: MockParts, power: Vec<watch::Sender<Power>>) -> Owner {
         let mut owner = Owner {
             parts,
             began: Instant::now(),
@@ -127,7 +127,7 @@ impl Owner {
     }
 
     /// Runs until nobody can say anything any more.
-    pub(super) async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Message>) {
+    pub(super) async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<OwnerMessage>) {
         loop {
             self.settle();
             let next = self.agenda.first().map(|at| self.instant(at));
@@ -161,7 +161,7 @@ impl Owner {
         // Clients watch for stalls themselves.
         let node = |(id, spec)| SimNode::new(NodeId(id as u32), spec, seed, None);
         self.nodes = backends.map(node).collect();
-        self.counts = vec![Counts::default(); self.nodes.len()];
+        self.counts = vec![NodeCounts::default(); self.nodes.len()];
         self.flights.clear();
         self.probes.clear();
         self.agenda = Agenda::default();
@@ -277,11 +277,11 @@ impl Owner {
             .send_modify(|progress| (progress.end, progress.quota) = (Some(outcome), quota));
     }
 
-    fn hear(&mut self, message: Message) {
+    fn hear(&mut self, message: OwnerMessage) {
         self.settle();
         let now = self.now();
         match message {
-            Message::Start(node, work, progress) => {
+            OwnerMessage::Start(node, work, progress) => {
                 let counts = &mut self.counts[node.index()];
                 counts.started += 1;
                 counts.in_flight += 1;
@@ -293,28 +293,28 @@ impl Owner {
                     progress.answer = answer;
                     false
                 });
-                self.flights.insert(work.attempt, Flight { node, progress });
+                self.flights.insert(work.attempt, OpenAttempt { node, progress });
             }
-            Message::Abort(node, attempt) => {
+            OwnerMessage::Abort(node, attempt) => {
                 self.nodes[node.index()].abort(now, attempt, &mut self.agenda);
             }
-            Message::Probe(node, reply) => self.probe(now, node, reply),
-            Message::Fault(fault, reply) => {
+            OwnerMessage::Probe(node, reply) => self.probe(now, node, reply),
+            OwnerMessage::Fault(fault, reply) => {
                 let _ = reply.send(self.fault(now, fault));
             }
-            Message::Heal(nodes, reply) => {
+            OwnerMessage::Heal(nodes, reply) => {
                 for node in &nodes {
                     self.nodes[node.index()].heal_all(now, &mut self.agenda);
                 }
                 self.switch(&nodes);
                 let _ = reply.send(());
             }
-            Message::Restart(reply) => {
+            OwnerMessage::Restart(reply) => {
                 self.restart();
                 self.settle();
                 let _ = reply.send(());
             }
-            Message::Stats(reply) => {
+            OwnerMessage::Stats(reply) => {
                 let _ = reply.send(self.counts.clone());
             }
         }

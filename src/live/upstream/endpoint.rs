@@ -17,19 +17,19 @@ use crate::unit::Span;
 
 /// A key for an endpoint, which is never shown.
 #[derive(Clone)]
-pub struct Key(String);
+pub struct ApiKey(String);
 
-impl Key {
+impl ApiKey {
     /// A key.
     #[must_use]
-    pub fn new(key: String) -> Key {
-        Key(key)
+    pub fn new(key: String) -> ApiKey {
+        ApiKey(key)
     }
 }
 
-impl fmt::Debug for Key {
+impl fmt::Debug for ApiKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Key(..)")
+        f.write_str("ApiKey(..)")
     }
 }
 
@@ -39,12 +39,12 @@ pub struct Endpoint {
     /// The base of its API, such as `https://api.example.com/v1`.
     pub url: String,
     /// Its key.
-    pub key: Option<Key>,
+    pub key: Option<ApiKey>,
 }
 
 /// An endpoint as it is asked.
 #[derive(Debug)]
-pub(super) struct Target {
+pub(super) struct ResolvedEndpoint {
     chat: Uri,
     pub(super) models: Uri,
     pub(super) health: Option<Uri>,
@@ -54,8 +54,8 @@ pub(super) struct Target {
     pub(super) loopback: bool,
 }
 
-impl Target {
-    pub(super) fn new(endpoint: &Endpoint) -> Result<Target, String> {
+impl ResolvedEndpoint {
+    pub(super) fn new(endpoint: &Endpoint) -> Result<ResolvedEndpoint, String> {
         let base = endpoint.url.trim_end_matches('/');
         let uri: Uri = base.parse().map_err(|_| "this is not a URL".to_owned())?;
         if !matches!(uri.scheme_str(), Some("http" | "https")) {
@@ -80,7 +80,7 @@ impl Target {
             .transpose()?;
         let loopback = matches!(host, "localhost" | "[::1]") || host.starts_with("127.");
         let root = base.strip_suffix("/v1");
-        Ok(Target {
+        Ok(ResolvedEndpoint {
             chat: join(base, "/chat/completions")?,
             models: join(base, "/models")?,
             health: root.map(|root| join(root, "/health")).transpose()?,

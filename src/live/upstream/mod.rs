@@ -21,11 +21,11 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use self::endpoint::Target;
-pub use self::endpoint::{Endpoint, Key};
+use self::endpoint::ResolvedEndpoint;
+pub use self::endpoint::{ApiKey, Endpoint};
 pub(super) use self::outlet::Nobody;
 pub use self::outlet::{Meter, Outlet, Passed, Sending};
-use self::reading::{Flow, Reading, read_whole};
+use self::reading::{StreamReading, StreamStep, read_whole};
 use super::wire::sse::SseParser;
 use crate::balance::{Failure, Outcome, ProbeResult};
 
@@ -56,13 +56,13 @@ pub struct BadEndpoint {
 
 /// Reaches the endpoints of a fleet.
 #[derive(Debug)]
-pub struct Client {
+pub struct UpstreamClient {
     http: HyperClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
-    targets: Vec<Target>,
+    targets: Vec<ResolvedEndpoint>,
     inter_token: Option<Duration>,
 }
 
-impl Client {
+impl UpstreamClient {
     /// A client for these endpoints, by node.
     ///
     /// # Errors
@@ -71,7 +71,7 @@ impl Client {
         endpoints: &[Endpoint],
         connect: Option<Duration>,
         inter_token: Option<Duration>,
-    ) -> Result<Client, Vec<BadEndpoint>> {
+    ) -> Result<UpstreamClient, Vec<BadEndpoint>> {
         let mut connector = HttpConnector::new();
         connector.enforce_http(false);
         connector.set_nodelay(true);
@@ -88,12 +88,12 @@ impl Client {
             .build(connector);
         let (mut targets, mut bad) = (Vec::new(), Vec::new());
         for (node, endpoint) in endpoints.iter().enumerate() {
-            match Target::new(endpoint) {
+            match ResolvedEndpoint::new(endpoint) {
                 Ok(target) => targets.push(target),
                 Err(reason) => bad.push(BadEndpoint { node, reason }),
             }
         }
-        if bad.is_empty() { Ok(Client { http, targets, inter_token }) } else { Err(bad) }
+        if bad.is_empty() { Ok(UpstreamClient { http, targets, inter_token }) } else { Err(bad) }
     }
 
     /// Makes one attempt and returns how it ended. Dropping the future closes the connection.
@@ -133,7 +133,7 @@ impl Client {
         meter: &Meter,
         outlet: &mut impl Outlet,
     ) -> Outcome {
-        let mut reading = Reading::default();
+        let mut reading = StreamReading::default();
         let mut parser = SseParser::default();
         let mut last = Instant::now();
         loop {
@@ -156,14 +156,14 @@ impl Client {
             let any = !events.is_empty();
             for event in events {
                 match reading.take(&event, meter, outlet).await {
-                    Flow::On => {}
-                    Flow::Done => {
+                    StreamStep::On => {}
+                    StreamStep::Done => {
                         // Reading on to the end lets the connection be used again; the answer is
                         // whole and does not wait for that.
                         tokio::spawn(async move { timeout(TAIL_PATIENCE, body.frame()).await });
                         return reading.done(meter);
                     }
-                    Flow::Failed(failure) => return failed(failure, meter),
+                    StreamStep::Failed(failure) => return failed(failure, meter),
                 }
             }
             if any {
@@ -204,7 +204,7 @@ impl Client {
         let _ = timeout(ERROR_PATIENCE, self.http.request(request)).await;
     }
 
-    async fn status(&self, target: &Target, uri: Uri) -> Result<StatusCode, Failure> {
+    async fn status(&self, target: &ResolvedEndpoint, uri: Uri) -> Result<StatusCode, Failure> {
         let mut request = Request::new(Full::new(Bytes::new()));
         *request.uri_mut() = uri;
         if let Some(key) = &target.authorization {
@@ -229,7 +229,7 @@ fn failed(failure: Failure, meter: &Meter) -> Outcome {
 }
 
 /// A client shared by the tasks of many attempts.
-pub type SharedClient = Arc<Client>;
+pub type SharedClient = Arc<UpstreamClient>;
 
 #[cfg(test)]
 mod tests {
@@ -239,8 +239,8 @@ mod tests {
     #[test]
     fn endpoints_that_cannot_be_used_are_refused_and_keys_stay_hidden() {
         let client = |url: &str, key: Option<&str>| {
-            let key = key.map(|key| Key::new(key.to_owned()));
-            Client::new(&[Endpoint { url: url.to_owned(), key }], None, None)
+            let key = key.map(|key| ApiKey::new(key.to_owned()));
+            UpstreamClient::new(&[Endpoint { url: url.to_owned(), key }], None, None)
         };
         let good = client("https://api.example.com/v1", Some("sk-secret")).expect("it is good");
         assert!(!format!("{good:?}").contains("sk-secret"));
@@ -283,7 +283,8 @@ mod tests {
                 tokio::spawn(late_end(stream, Duration::from_millis(120)));
             }
         });
-        let client = Client::new(&[Endpoint { url, key: None }], None, None).expect("it is good");
+        let client =
+            UpstreamClient::new(&[Endpoint { url, key: None }], None, None).expect("it is good");
         for round in 0..40 {
             let meter = Meter::new(Tokens(1));
             let (body, figures) = (Bytes::from_static(b"{}"), Vec::new());

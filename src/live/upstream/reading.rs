@@ -7,45 +7,45 @@ use hyper::body::Incoming;
 
 use super::{BODY_MAX, Meter, Outlet, Passed, failed};
 use crate::balance::{Failure, Outcome, Usage};
-use crate::live::wire::answer::{Piece, piece, whole};
+use crate::live::wire::answer::{AnswerPiece, piece, whole};
 use crate::live::wire::sse::SseEvent;
 use crate::unit::Tokens;
 
 /// What has been read of a stream.
 #[derive(Debug, Default)]
-pub(super) struct Reading {
+pub(super) struct StreamReading {
     pub(super) started: bool,
     pub(super) finished: bool,
     usage: Option<Usage>,
 }
 
 /// What an event of a stream means for it.
-pub(super) enum Flow {
+pub(super) enum StreamStep {
     On,
     Done,
     Failed(Failure),
 }
 
-impl Reading {
+impl StreamReading {
     pub(super) async fn take(
         &mut self,
         event: &SseEvent,
         meter: &Meter,
         outlet: &mut impl Outlet,
-    ) -> Flow {
+    ) -> StreamStep {
         let data = event.data.as_str();
         if event.name == "error" {
-            return Flow::Failed(Failure::ServerError);
+            return StreamStep::Failed(Failure::ServerError);
         }
         let (content, bare) = match piece(data) {
-            None => return Flow::Failed(Failure::Malformed),
-            Some(Piece::Error) => return Flow::Failed(Failure::ServerError),
+            None => return StreamStep::Failed(Failure::Malformed),
+            Some(AnswerPiece::Error) => return StreamStep::Failed(Failure::ServerError),
             // An end of nothing is no answer.
-            Some(Piece::Done) if !self.started && !self.finished => {
-                return Flow::Failed(Failure::Malformed);
+            Some(AnswerPiece::Done) if !self.started && !self.finished => {
+                return StreamStep::Failed(Failure::Malformed);
             }
-            Some(Piece::Done) => return Flow::Done,
-            Some(Piece::Chunk { content, finished, usage, bare }) => {
+            Some(AnswerPiece::Done) => return StreamStep::Done,
+            Some(AnswerPiece::Chunk { content, finished, usage, bare }) => {
                 self.finished |= finished;
                 self.usage = usage.or(self.usage);
                 (content, bare)
@@ -60,9 +60,9 @@ impl Reading {
         }
         // Roles and other preliminaries wait for the first content: until then nothing is committed.
         if outlet.pass_on(Passed::Event { data, bare }).await {
-            Flow::On
+            StreamStep::On
         } else {
-            Flow::Failed(Failure::Malformed)
+            StreamStep::Failed(Failure::Malformed)
         }
     }
 

@@ -11,7 +11,7 @@ const TOKENS_MAX: u64 = 1 << 32;
 
 /// One event of a stream.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Piece {
+pub enum AnswerPiece {
     /// `[DONE]`: nothing follows.
     Done,
     /// An error inside a stream that began well.
@@ -31,14 +31,14 @@ pub enum Piece {
 
 /// Reads the data of one event. `None` if it is not what it should be.
 #[must_use]
-pub fn piece(data: &str) -> Option<Piece> {
+pub fn piece(data: &str) -> Option<AnswerPiece> {
     if data.trim() == "[DONE]" {
-        return Some(Piece::Done);
+        return Some(AnswerPiece::Done);
     }
     let value: Value = serde_json::from_str(data).ok()?;
     let object = value.as_object()?;
     if object.get("error").is_some_and(|error| !error.is_null()) {
-        return Some(Piece::Error);
+        return Some(AnswerPiece::Error);
     }
     let none = Vec::new();
     let choices = object.get("choices").and_then(Value::as_array).unwrap_or(&none);
@@ -49,10 +49,10 @@ pub fn piece(data: &str) -> Option<Piece> {
         .iter()
         .any(|choice| choice.get("finish_reason").and_then(Value::as_str) == Some("error"));
     if failed {
-        return Some(Piece::Error);
+        return Some(AnswerPiece::Error);
     }
     let content = choices.iter().filter_map(|choice| choice.get("delta")).any(has_content);
-    Some(Piece::Chunk { content, finished, usage: usage(&value), bare: choices.is_empty() })
+    Some(AnswerPiece::Chunk { content, finished, usage: usage(&value), bare: choices.is_empty() })
 }
 
 fn has_content(delta: &Value) -> bool {
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn chunks_are_read_for_what_matters() {
         let chunk = |data: &str| match piece(data) {
-            Some(Piece::Chunk { content, finished, usage, bare }) => {
+            Some(AnswerPiece::Chunk { content, finished, usage, bare }) => {
                 (content, finished, usage.is_some(), bare)
             }
             other => panic!("{data}: {other:?}"),
@@ -123,9 +123,9 @@ mod tests {
             (false, false, true, true)
         );
         assert_eq!(chunk(r#"{"choices":null,"usage":null}"#), (false, false, false, true));
-        assert_eq!(piece(" [DONE] "), Some(Piece::Done));
-        assert_eq!(piece(r#"{"error":{"message":"x"}}"#), Some(Piece::Error));
-        assert_eq!(piece(r#"{"choices":[{"finish_reason":"error"}]}"#), Some(Piece::Error));
+        assert_eq!(piece(" [DONE] "), Some(AnswerPiece::Done));
+        assert_eq!(piece(r#"{"error":{"message":"x"}}"#), Some(AnswerPiece::Error));
+        assert_eq!(piece(r#"{"choices":[{"finish_reason":"error"}]}"#), Some(AnswerPiece::Error));
         for bad in ["", "{", "[]", "7", r#"{"choices"#] {
             assert_eq!(piece(bad), None, "{bad}");
         }

@@ -23,7 +23,7 @@ pub struct ChatRequest {
     /// The model asked for.
     pub model: String,
     /// The conversation so far.
-    pub messages: Vec<Message>,
+    pub messages: Vec<ChatMessage>,
     /// Whether the answer is to come as a stream of events.
     #[serde(default)]
     pub stream: Option<bool>,
@@ -54,7 +54,7 @@ pub struct StreamOptions {
 
 /// A message of a conversation.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Message {
+pub struct ChatMessage {
     /// Whose it is.
     pub role: String,
     /// What it says.
@@ -69,12 +69,12 @@ pub enum Content {
     /// A text.
     Text(String),
     /// Parts, of which only texts count here.
-    Parts(Vec<Part>),
+    Parts(Vec<ContentPart>),
 }
 
 /// A part of a message.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Part {
+pub struct ContentPart {
     /// Its text, if it is one.
     #[serde(default)]
     pub text: Option<String>,
@@ -102,11 +102,11 @@ impl ChatRequest {
     /// Estimates the tokens of the prompt; at least one.
     #[must_use]
     pub fn prompt_tokens(&self) -> u64 {
-        self.messages.iter().map(Message::tokens).sum::<u64>().max(1)
+        self.messages.iter().map(ChatMessage::tokens).sum::<u64>().max(1)
     }
 }
 
-impl Message {
+impl ChatMessage {
     fn tokens(&self) -> u64 {
         let text = match &self.content {
             None => 0,
@@ -121,7 +121,7 @@ impl Message {
 
 /// Tokens used, as billed.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub struct Usage {
+pub struct UsageBody {
     /// Tokens of the prompt.
     pub prompt_tokens: u64,
     /// Tokens of the answer.
@@ -139,9 +139,9 @@ pub struct PromptDetails {
     pub cached_tokens: u64,
 }
 
-impl From<crate::balance::Usage> for Usage {
-    fn from(usage: crate::balance::Usage) -> Usage {
-        Usage {
+impl From<crate::balance::Usage> for UsageBody {
+    fn from(usage: crate::balance::Usage) -> UsageBody {
+        UsageBody {
             prompt_tokens: usage.input.0,
             completion_tokens: usage.output.0,
             total_tokens: (usage.input + usage.output).0,
@@ -178,19 +178,19 @@ struct Completion<'a> {
     created: u64,
     model: &'a str,
     choices: [Choice<'a>; 1],
-    usage: Usage,
+    usage: UsageBody,
 }
 
 #[derive(Debug, Serialize)]
 struct Choice<'a> {
     index: u32,
-    message: Answer<'a>,
+    message: AnswerMessage<'a>,
     logprobs: Option<()>,
     finish_reason: FinishReason,
 }
 
 #[derive(Debug, Serialize)]
-struct Answer<'a> {
+struct AnswerMessage<'a> {
     role: &'static str,
     content: &'a str,
     refusal: Option<()>,
@@ -202,13 +202,13 @@ struct Chunk<'a> {
     object: &'static str,
     created: u64,
     model: &'a str,
-    choices: &'a [Step<'a>],
+    choices: &'a [ChunkChoice<'a>],
     #[serde(skip_serializing_if = "Option::is_none")]
-    usage: Option<Usage>,
+    usage: Option<UsageBody>,
 }
 
 #[derive(Debug, Serialize)]
-struct Step<'a> {
+struct ChunkChoice<'a> {
     index: u32,
     delta: Delta<'a>,
     finish_reason: Option<FinishReason>,
@@ -225,8 +225,13 @@ struct Delta<'a> {
 impl Head {
     /// A whole answer.
     #[must_use]
-    pub fn completion(&self, content: &str, finish_reason: FinishReason, usage: Usage) -> Bytes {
-        let message = Answer { role: "assistant", content, refusal: None };
+    pub fn completion(
+        &self,
+        content: &str,
+        finish_reason: FinishReason,
+        usage: UsageBody,
+    ) -> Bytes {
+        let message = AnswerMessage { role: "assistant", content, refusal: None };
         json(&Completion {
             id: &self.id,
             object: "chat.completion",
@@ -240,27 +245,27 @@ impl Head {
     /// The event that opens a stream: whose words follow.
     pub fn write_role(&self, out: &mut Vec<u8>) {
         let delta = Delta { role: Some("assistant"), content: Some("") };
-        self.write(out, &[Step { index: 0, delta, finish_reason: None }], None);
+        self.write(out, &[ChunkChoice { index: 0, delta, finish_reason: None }], None);
     }
 
     /// An event with words.
     pub fn write_content(&self, out: &mut Vec<u8>, content: &str) {
         let delta = Delta { role: None, content: Some(content) };
-        self.write(out, &[Step { index: 0, delta, finish_reason: None }], None);
+        self.write(out, &[ChunkChoice { index: 0, delta, finish_reason: None }], None);
     }
 
     /// The event that says why the answer ends.
     pub fn write_finish(&self, out: &mut Vec<u8>, reason: FinishReason) {
-        let finish = Step { index: 0, delta: Delta::default(), finish_reason: Some(reason) };
+        let finish = ChunkChoice { index: 0, delta: Delta::default(), finish_reason: Some(reason) };
         self.write(out, &[finish], None);
     }
 
     /// The event with the usage, for those who asked for it.
-    pub fn write_usage(&self, out: &mut Vec<u8>, usage: Usage) {
+    pub fn write_usage(&self, out: &mut Vec<u8>, usage: UsageBody) {
         self.write(out, &[], Some(usage));
     }
 
-    fn write(&self, out: &mut Vec<u8>, choices: &[Step<'_>], usage: Option<Usage>) {
+    fn write(&self, out: &mut Vec<u8>, choices: &[ChunkChoice<'_>], usage: Option<UsageBody>) {
         let object = "chat.completion.chunk";
         let (id, model) = (self.id.as_str(), self.model.as_str());
         let chunk = Chunk { id, object, created: self.created, model, choices, usage };
@@ -310,19 +315,19 @@ impl ErrorBody {
 #[must_use]
 pub fn models<'a>(names: impl IntoIterator<Item = &'a str>, created: u64) -> Bytes {
     #[derive(Serialize)]
-    struct List<'a> {
+    struct ModelList<'a> {
         object: &'static str,
-        data: Vec<Model<'a>>,
+        data: Vec<ModelEntry<'a>>,
     }
     #[derive(Serialize)]
-    struct Model<'a> {
+    struct ModelEntry<'a> {
         id: &'a str,
         object: &'static str,
         created: u64,
         owned_by: &'static str,
     }
-    let model = |id| Model { id, object: "model", created, owned_by: "plimsoll" };
-    json(&List { object: "list", data: names.into_iter().map(model).collect() })
+    let model = |id| ModelEntry { id, object: "model", created, owned_by: "plimsoll" };
+    json(&ModelList { object: "list", data: names.into_iter().map(model).collect() })
 }
 
 /// Writes JSON. The shapes above have nothing in them that could not be written.

@@ -12,10 +12,10 @@ use std::time::Duration;
 use plimsoll::balance::{Balancer, End, Event, Fate, Input, Priority, Request};
 use plimsoll::journal::{Header, Writer};
 use plimsoll::live::driver::Observer;
-use plimsoll::live::gateway::{self, ClassOption, Parts};
+use plimsoll::live::gateway::{self, ClassOption, GatewayParts};
 use plimsoll::live::hints::RequestHints;
-use plimsoll::live::http::{Limits, Stop};
-use plimsoll::live::upstream::{Client, Endpoint, Key};
+use plimsoll::live::http::{HttpLimits, Shutdown};
+use plimsoll::live::upstream::{ApiKey, Endpoint, UpstreamClient};
 use plimsoll::scenario::Scenario;
 use plimsoll::unit::Time;
 use serde_json::{Value, json};
@@ -226,7 +226,7 @@ impl Observer for Recorder {
 
 pub struct Gate {
     pub address: SocketAddr,
-    pub stop: watch::Sender<Stop>,
+    pub stop: watch::Sender<Shutdown>,
     pub under_way: Arc<AtomicU64>,
     pub asked: Asked,
     pub task: JoinHandle<Recorder>,
@@ -249,22 +249,23 @@ pub fn text(nodes: usize, node: &str, settings: &str) -> String {
 
 impl Gate {
     pub async fn over(urls: &[String]) -> Gate {
-        Gate::with(urls, "", SETTINGS, Limits::default()).await
+        Gate::with(urls, "", SETTINGS, HttpLimits::default()).await
     }
 
-    pub async fn with(urls: &[String], node: &str, settings: &str, limits: Limits) -> Gate {
+    pub async fn with(urls: &[String], node: &str, settings: &str, limits: HttpLimits) -> Gate {
         let text = text(urls.len(), node, settings);
         let scenario = Scenario::parse("test", "test.toml", &text, &[]).expect("a scenario");
         let endpoints: Vec<Endpoint> = urls
             .iter()
-            .map(|url| Endpoint { url: url.clone(), key: Some(Key::new(KEY.to_owned())) })
+            .map(|url| Endpoint { url: url.clone(), key: Some(ApiKey::new(KEY.to_owned())) })
             .collect();
         let gap = scenario.inter_token.map(|span| Duration::from_nanos(span.0));
-        let client = Client::new(&endpoints, Some(Duration::from_secs(1)), gap).expect("good");
+        let client =
+            UpstreamClient::new(&endpoints, Some(Duration::from_secs(1)), gap).expect("good");
         let class =
             ClassOption { name: "c".to_owned(), priority: Priority::default(), deadline: None };
         let header = Header::new("test", scenario.balancer.clone());
-        let parts = Parts {
+        let parts = GatewayParts {
             config: scenario.balancer,
             client: Arc::new(client),
             models: vec!["real-model".to_owned(); urls.len()],
@@ -274,7 +275,7 @@ impl Gate {
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let (stop, stopped) = watch::channel(Stop::No);
+        let (stop, stopped) = watch::channel(Shutdown::No);
         let under_way = Arc::new(AtomicU64::new(0));
         let mut recorder = Recorder {
             journal: Writer::new(Vec::new(), &header).expect("memory"),
@@ -295,7 +296,7 @@ impl Gate {
 
     /// Stops the gateway; what must hold of every run is asserted here.
     pub async fn close(self) -> (Vec<End>, Vec<Fate>) {
-        self.stop.send_replace(Stop::Gently);
+        self.stop.send_replace(Shutdown::Gently);
         let recorder = timeout(PATIENCE, self.task).await.expect("it stops").expect("no panic");
         assert_eq!(recorder.arrived, recorder.fates.len(), "one fate a request");
         assert_eq!(recorder.dispatched, recorder.ends.len(), "one end an attempt");

@@ -14,7 +14,7 @@ fn client(streams: bool) -> ClientRequest {
     ClientRequest::read(&body.into()).expect("a chat request").0
 }
 
-fn sessions(nodes: usize) -> (Sessions, Messages<Note>) {
+fn sessions(nodes: usize) -> (Sessions, Messages<GatewayNote>) {
     let (inbox, messages) = inbox();
     let models = vec!["there".to_owned(); nodes];
     (Sessions::new(inbox, models, Arc::new(AtomicBool::new(false))), messages)
@@ -31,12 +31,12 @@ fn failed(failure: Failure) -> Fate {
 /// A request that has arrived, and the client's end of its answer.
 fn arrived(sessions: &mut Sessions, request: u64) -> mpsc::Receiver<ToClient> {
     let (to, from) = mpsc::channel(8);
-    sessions.note(Note::Arrived(RequestId(request), client(true), to));
+    sessions.note(GatewayNote::Arrived(RequestId(request), client(true), to));
     from
 }
 
 fn settle(sessions: &mut Sessions, fate: Fate, by: Option<Attempt>, begun: bool) {
-    let answer = Answer { request: RequestId(0), fate, by, begun };
+    let answer = Settlement { request: RequestId(0), fate, by, begun };
     let (to, messages) = sessions.settle(answer, || 7);
     deliver(to, messages);
     assert!(sessions.under_way.is_empty(), "its record is gone");
@@ -70,7 +70,7 @@ fn an_answer_comes_from_the_attempt_that_the_balancer_names() {
         let sent = sessions.dispatch(attempt(0, ordinal), NodeId(u32::from(ordinal)), None);
         assert!(sent.sending.streams && !sent.sending.body.is_empty());
         let body = Bytes::from(format!("of {ordinal}"));
-        sessions.note(Note::Left(attempt(0, ordinal), Leftover::Whole(body)));
+        sessions.note(GatewayNote::Left(attempt(0, ordinal), Leftover::Whole(body)));
         sessions.close(attempt(0, ordinal));
     }
     settle(&mut sessions, Fate::Completed, Some(attempt(0, 1)), false);
@@ -106,7 +106,7 @@ fn a_stream_without_content_leaves_as_a_whole() {
     let mut from = arrived(&mut sessions, 0);
     sessions.dispatch(attempt(0, 0), NodeId(0), None);
     let events = vec![Bytes::from_static(b"a"), Bytes::from_static(b"b")];
-    sessions.note(Note::Left(attempt(0, 0), Leftover::Events(events)));
+    sessions.note(GatewayNote::Left(attempt(0, 0), Leftover::Events(events)));
     settle(&mut sessions, Fate::Completed, Some(attempt(0, 0)), false);
     assert_eq!(came(&mut from), ["begin 0", "piece a", "piece b", "end"]);
 }
@@ -131,7 +131,7 @@ fn only_a_request_at_fault_is_told_what_an_endpoint_said() {
         let mut from = arrived(&mut sessions, 0);
         for (ordinal, status) in (0..).zip(left) {
             sessions.dispatch(attempt(0, ordinal), NodeId(0), None);
-            sessions.note(Note::Left(attempt(0, ordinal), refused(status)));
+            sessions.note(GatewayNote::Left(attempt(0, ordinal), refused(status)));
             sessions.close(attempt(0, ordinal));
         }
         settle(&mut sessions, fate, None, false);
@@ -162,10 +162,10 @@ async fn an_attempt_that_is_closed_never_begins_its_answer() {
 async fn a_slow_client_gets_the_last_messages_later() {
     let (mut sessions, _messages) = sessions(1);
     let (to, mut from) = mpsc::channel(1);
-    sessions.note(Note::Arrived(RequestId(0), client(true), to));
+    sessions.note(GatewayNote::Arrived(RequestId(0), client(true), to));
     sessions.dispatch(attempt(0, 0), NodeId(0), None);
     let events = vec![Bytes::from_static(b"a"); 5];
-    sessions.note(Note::Left(attempt(0, 0), Leftover::Events(events)));
+    sessions.note(GatewayNote::Left(attempt(0, 0), Leftover::Events(events)));
     settle(&mut sessions, Fate::Completed, Some(attempt(0, 0)), false);
     let mut count = 0;
     while from.recv().await.is_some() {
@@ -210,7 +210,7 @@ fn step(sessions: &mut Sessions, request: u64, state: &mut Expected, what: u8, p
             } else {
                 Leftover::Events(vec![Bytes::from_static(b"x")])
             };
-            sessions.note(Note::Left(attempt(request, one), leftover));
+            sessions.note(GatewayNote::Left(attempt(request, one), leftover));
             sessions.close(attempt(request, one));
             state.open.retain(|other| *other != one);
             state.left.push(one);
@@ -222,7 +222,7 @@ fn step(sessions: &mut Sessions, request: u64, state: &mut Expected, what: u8, p
             if what == 3 {
                 // What an attempt says that is being stopped comes late.
                 let leftover = Leftover::Refused(StatusCode::BAD_REQUEST, Bytes::new());
-                sessions.note(Note::Left(attempt(request, one), leftover));
+                sessions.note(GatewayNote::Left(attempt(request, one), leftover));
             }
         }
         _ => {}
@@ -230,7 +230,7 @@ fn step(sessions: &mut Sessions, request: u64, state: &mut Expected, what: u8, p
 }
 
 /// Returns how a request may be settled now.
-fn fate(state: &Expected, request: u64, pick: u8) -> Answer {
+fn fate(state: &Expected, request: u64, pick: u8) -> Settlement {
     let whole = state.begun.or_else(|| state.left.last().copied());
     let begun = state.begun.is_some();
     let by = |ordinal: Option<u8>| ordinal.map(|ordinal| attempt(request, ordinal));
@@ -241,7 +241,7 @@ fn fate(state: &Expected, request: u64, pick: u8) -> Answer {
         (4, _) => (Fate::Cancelled, by(state.begun)),
         _ => (Fate::Failed(End::TimedOut(TimeoutStage::Total)), by(state.begun)),
     };
-    Answer { request: RequestId(request), fate, by, begun }
+    Settlement { request: RequestId(request), fate, by, begun }
 }
 
 proptest! {
@@ -258,7 +258,7 @@ proptest! {
             match (what, request) {
                 (5, _) if under_way.len() < 4 => {
                     let (to, from) = mpsc::channel(16);
-                    sessions.note(Note::Arrived(RequestId(next), client(pick < 128), to));
+                    sessions.note(GatewayNote::Arrived(RequestId(next), client(pick < 128), to));
                     under_way.insert(next, (Expected::default(), from));
                     next += 1;
                 }
@@ -285,7 +285,7 @@ proptest! {
                     // What comes later is of no use to anybody.
                     sessions.acknowledge(attempt(request, 0));
                     sessions.close(attempt(request, 0));
-                    sessions.note(Note::Left(attempt(request, 0), Leftover::Whole(Bytes::new())));
+                    sessions.note(GatewayNote::Left(attempt(request, 0), Leftover::Whole(Bytes::new())));
                 }
                 (_, Some(request)) => {
                     let (state, _) = under_way.get_mut(&request).expect("it is there");

@@ -6,9 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::sleep;
 
-use super::answer::{Job, Ticket};
+use super::answer::{MockAttempt, MockJob};
 use crate::balance::{Failure, Outcome};
-use crate::live::wire::openai::{DONE, Head, Usage};
+use crate::live::wire::openai::{DONE, Head, UsageBody};
 
 /// An event has at most so many tokens, so that clients with a limit on events read it.
 const EVENT_TOKENS: u64 = 1_024;
@@ -33,9 +33,9 @@ pub(super) fn say(out: &mut String, from: u64, to: u64) {
 }
 
 /// A streamed answer on its way.
-pub(super) struct Telling {
-    ticket: Ticket,
-    job: Job,
+pub(super) struct StreamedAnswer {
+    ticket: MockAttempt,
+    job: MockJob,
     head: Head,
     /// Whether the client asked for the usage.
     usage: bool,
@@ -52,14 +52,19 @@ enum Stage {
     Over,
 }
 
-impl Telling {
-    pub(super) const fn new(ticket: Ticket, job: Job, head: Head, usage: bool) -> Telling {
-        Telling { ticket, job, head, usage, sent: 0, stage: Stage::Begin }
+impl StreamedAnswer {
+    pub(super) const fn new(
+        ticket: MockAttempt,
+        job: MockJob,
+        head: Head,
+        usage: bool,
+    ) -> StreamedAnswer {
+        StreamedAnswer { ticket, job, head, usage, sent: 0, stage: Stage::Begin }
     }
 
     /// Makes the next events: the words that have come, and at the end the rest and the terminal
     /// events. A stream that was cut short is broken off, never ended.
-    pub(super) async fn next(mut self) -> io::Result<Option<(Bytes, Telling)>> {
+    pub(super) async fn next(mut self) -> io::Result<Option<(Bytes, StreamedAnswer)>> {
         if self.stage == Stage::Over {
             return Ok(None);
         }
@@ -78,7 +83,7 @@ impl Telling {
                 self.words(&mut out, used.output.0);
                 self.head.write_finish(&mut out, self.job.finish_reason(used.output));
                 if self.usage {
-                    self.head.write_usage(&mut out, Usage::from(used));
+                    self.head.write_usage(&mut out, UsageBody::from(used));
                 }
                 out.extend_from_slice(DONE.as_bytes());
                 self.stage = Stage::Over;
