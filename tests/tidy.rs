@@ -29,7 +29,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("lab", &["unit", "rng", "balance", "node", "metrics", "journal", "sim", "scenario"]),
     // The reference is made of the tables of faults and of scenario keys.
-    ("report", &["unit", "balance", "node", "metrics", "lab", "scenario"]),
+    ("report", &["unit", "balance", "node", "metrics", "journal", "lab", "scenario"]),
     ("tui", &["unit", "balance", "metrics", "command"]),
     (
         "cli",

@@ -8,14 +8,21 @@
 //! that changed places are found even where they change no decision. It finds accidents, not
 //! forgers: whoever can write the file can write the hash. That is what a decision log is for.
 
+mod config;
 mod event;
+mod input;
+#[cfg(all(test, feature = "cli"))]
+mod tests;
+mod wire;
 
+use std::fmt;
 use std::io::{self, BufRead, Read, Write};
 
-use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::balance::{Balancer, Config, Effects, Event, Input};
 use crate::unit::Time;
+use wire::{FromWire, Misread, ToWire, groups};
 
 pub use event::write_event;
 
@@ -26,7 +33,7 @@ const DIGEST_EVERY: u64 = 1_000;
 pub const LINE_MAX: usize = 16 << 20;
 
 /// The first line.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
     /// The format: `plimsoll journal`.
     pub format: String,
@@ -44,11 +51,47 @@ const FORMAT: &str = "plimsoll journal";
 /// events that changed with the program, so only the build that wrote such a journal can replay it.
 pub const VERSION: u32 = 3;
 
-/// What every version of the format begins with.
-#[derive(Deserialize)]
-struct Beginning {
-    format: String,
-    version: u32,
+/// The last line, and every so many: hashes of the events, of how many inputs, and of the lines before.
+struct Digests {
+    events: u64,
+    inputs: u64,
+    lines: u64,
+}
+
+groups! { both GROUPS;
+    Digests = "digests" { events: "digest", inputs: "inputs", lines: "lines" }
+    Header = "header" {
+        format: "format",
+        version: "version",
+        scenario: "scenario",
+        config: "config",
+    }
+}
+
+/// Every word of the format: of each thing, in order, its keys, or its variants with the keys of each.
+#[must_use]
+pub fn words() -> Vec<(&'static str, &'static [&'static str])> {
+    let lists = [
+        GROUPS,
+        config::GROUPS,
+        config::VARIANTS,
+        input::VARIANTS,
+        input::GROUPS,
+        input::WORDS,
+        event::VARIANTS,
+        event::GROUPS,
+        event::WORDS,
+        &[("why", event::WHY)],
+    ];
+    lists.concat()
+}
+
+/// Writes a configuration as the first line of a journal has it.
+///
+/// # Errors
+/// If `out` takes no more.
+pub fn write_config(out: &mut dyn fmt::Write, config: &Config) -> fmt::Result {
+    config.write(out)
 }
 
 impl Header {
@@ -64,13 +107,6 @@ impl Header {
     }
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(untagged)]
-enum Line {
-    Input(Time, Input),
-    Digest { digest: u64, inputs: u64, lines: u64 },
-}
-
 /// A running hash, FNV-1a: of events over their lines in words of the wire, which show every field; of
 /// lines over their bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,8 +118,8 @@ impl Default for Digest {
     }
 }
 
-impl std::fmt::Write for Digest {
-    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+impl fmt::Write for Digest {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
         self.bytes(text.as_bytes());
         Ok(())
     }
@@ -106,6 +142,15 @@ impl Digest {
     }
 }
 
+/// An input at its time.
+struct TimedInput<'a>(Time, &'a Input);
+
+impl ToWire for TimedInput<'_> {
+    fn write(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        wire::list(out, [&self.0 as &dyn ToWire, self.1])
+    }
+}
+
 /// Writes a run as it happens: tell it every input, then every event that input caused.
 #[derive(Debug)]
 pub struct Writer<W: Write> {
@@ -113,7 +158,7 @@ pub struct Writer<W: Write> {
     digest: Digest,
     lines: Digest,
     /// The line that is being written; kept for its room.
-    line: Vec<u8>,
+    line: String,
     inputs: u64,
 }
 
@@ -124,17 +169,17 @@ impl<W: Write> Writer<W> {
     /// If the header cannot be written.
     pub fn new(out: W, header: &Header) -> io::Result<Writer<W>> {
         let (digest, lines) = (Digest::default(), Digest::default());
-        let mut writer = Writer { out, digest, lines, line: Vec::new(), inputs: 0 };
+        let mut writer = Writer { out, digest, lines, line: String::new(), inputs: 0 };
         writer.write(header)?;
         Ok(writer)
     }
 
-    fn write(&mut self, line: &impl Serialize) -> io::Result<()> {
+    fn write(&mut self, line: &dyn ToWire) -> io::Result<()> {
         self.line.clear();
-        serde_json::to_writer(&mut self.line, line)?;
-        self.line.push(b'\n');
-        self.lines.bytes(&self.line);
-        self.out.write_all(&self.line)
+        line.write(&mut self.line).map_err(io::Error::other)?;
+        self.line.push('\n');
+        self.lines.bytes(self.line.as_bytes());
+        self.out.write_all(self.line.as_bytes())
     }
 
     /// Notes an input.
@@ -146,7 +191,7 @@ impl<W: Write> Writer<W> {
             self.write_digest()?;
         }
         self.inputs += 1;
-        self.write(&(now, input))
+        self.write(&TimedInput(now, input))
     }
 
     /// Notes an event.
@@ -155,8 +200,8 @@ impl<W: Write> Writer<W> {
     }
 
     fn write_digest(&mut self) -> io::Result<()> {
-        let (digest, lines) = (self.digest.0, self.lines.0);
-        self.write(&Line::Digest { digest, inputs: self.inputs, lines })
+        let (events, lines) = (self.digest.0, self.lines.0);
+        self.write(&Digests { events, inputs: self.inputs, lines })
     }
 
     /// Ends the journal and returns what it was written to.
@@ -189,7 +234,7 @@ pub enum ReplayError {
     /// The journal could not be read.
     Io(io::Error),
     /// The journal is of this version, which this build does not read.
-    Version(u32),
+    Version(u64),
     /// The run read what no journal holds: its strategy is a bound for simulations.
     Bound,
     /// A line is not what it should be.
@@ -215,8 +260,8 @@ pub enum ReplayError {
     },
 }
 
-impl std::fmt::Display for ReplayError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for ReplayError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ReplayError::Io(error) => write!(f, "cannot read the journal: {error}"),
             ReplayError::Version(found) => write!(
@@ -284,12 +329,12 @@ pub fn replay(
                     sink(now, &event);
                 }
             }
-            Line::Digest { digest: said, inputs, lines: hash } => {
+            Line::Digests(Digests { events, inputs, lines: hash }) => {
                 if hash != lines.before.0 {
                     return Err(ReplayError::Touched { line: lines.number, good });
                 }
                 good = lines.number;
-                if said != digest.0 || inputs != done.inputs {
+                if events != digest.0 || inputs != done.inputs {
                     let line = lines.number;
                     return Err(ReplayError::Diverged { line, inputs: done.inputs });
                 }
@@ -303,6 +348,22 @@ pub fn replay(
 
 fn not_kept(rule: &str) -> String {
     format!("the configuration breaks a rule: {rule}")
+}
+
+/// A line after the first.
+enum Line {
+    Input(Time, Input),
+    Digests(Digests),
+}
+
+impl FromWire for Line {
+    fn read(value: &Value) -> Result<Line, Misread> {
+        if value.is_object() {
+            return Digests::read(value).map(Line::Digests);
+        }
+        let (at, input) = FromWire::read(value)?;
+        Ok(Line::Input(at, input))
+    }
 }
 
 struct Lines<R> {
@@ -323,22 +384,30 @@ impl<R: BufRead> Lines<R> {
         if !self.next()? {
             return Err(self.malformed("the journal is empty"));
         }
-        let Beginning { format, version } = self.parsed()?;
+        // A later version may look otherwise from here on.
+        let value = self.value()?;
+        let format = value.get("format").and_then(Value::as_str).unwrap_or_default();
         if format != FORMAT {
             return Err(self.malformed("this is not a plimsoll journal"));
         }
-        if version != VERSION {
+        let version = value.get("version").and_then(Value::as_u64);
+        let version = version.ok_or_else(|| self.malformed("it does not say its version"))?;
+        if version != u64::from(VERSION) {
             return Err(ReplayError::Version(version));
         }
-        self.parsed()
+        self.understood(&value)
     }
 
-    fn read<T: for<'de> Deserialize<'de>>(&mut self) -> Result<Option<T>, ReplayError> {
-        if self.next()? { self.parsed().map(Some) } else { Ok(None) }
+    fn read<T: FromWire>(&mut self) -> Result<Option<T>, ReplayError> {
+        if self.next()? { self.understood(&self.value()?).map(Some) } else { Ok(None) }
     }
 
-    fn parsed<T: for<'de> Deserialize<'de>>(&self) -> Result<T, ReplayError> {
+    fn value(&self) -> Result<Value, ReplayError> {
         serde_json::from_slice(&self.buffer).map_err(|error| self.malformed(&error.to_string()))
+    }
+
+    fn understood<T: FromWire>(&self, value: &Value) -> Result<T, ReplayError> {
+        T::read(value).map_err(|error| self.malformed(&error.to_string()))
     }
 
     /// Goes to the next line. Returns whether there is one.
@@ -360,45 +429,5 @@ impl<R: BufRead> Lines<R> {
             return Err(self.malformed(reason));
         }
         Ok(true)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::balance::{PoolSpec, RouteSpec, StrategySpec};
-    use crate::unit::PoolId;
-
-    fn journal() -> String {
-        let strategy = StrategySpec::named("random").unwrap();
-        let routes = vec![RouteSpec { to: vec![PoolId(0)], ..RouteSpec::default() }];
-        let config = Config::new(vec![PoolSpec::new("p", strategy)], Vec::new(), routes);
-        let writer = Writer::new(Vec::new(), &Header::new("small", config)).unwrap();
-        String::from_utf8(writer.finish().unwrap()).unwrap()
-    }
-
-    fn said(text: &str) -> String {
-        replay(text.as_bytes(), &mut |_, _| {}).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn a_journal_of_another_version_is_refused_in_a_sentence() {
-        let text = journal();
-        assert!(replay(text.as_bytes(), &mut |_, _| {}).is_ok());
-        for version in [0, 1, 2, 4, u32::MAX] {
-            let other = text.replacen("\"version\":3", &format!("\"version\":{version}"), 1);
-            assert_eq!(
-                said(&other),
-                format!(
-                    "line 1: the journal is of version {version}, and this build reads version 3 \
-                     only: the build that wrote it can replay it"
-                )
-            );
-        }
-        // What a later version holds need not look like this one.
-        let other = r#"{"format":"plimsoll journal","version":9,"config":"elsewhere"}"#;
-        assert!(said(&format!("{other}\n")).contains("version 9"));
-        let other = text.replacen("plimsoll journal", "diary", 1);
-        assert_eq!(said(&other), "line 1: this is not a plimsoll journal");
     }
 }

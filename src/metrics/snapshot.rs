@@ -4,14 +4,12 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use super::counts::RequestCounts;
 use crate::balance::{Explanation, NodeState, Tier, Why};
 use crate::unit::{NodeId, PoolId, RequestId, Span, Time};
 
 /// The whole picture.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// Simulated (or elapsed) time of the picture.
     pub now: Time,
@@ -34,16 +32,14 @@ pub struct Snapshot {
     /// Entries that have left the log.
     pub log_dropped: u64,
     /// The last decision.
-    #[serde(skip)]
     pub last: Option<Decision>,
     /// The newest decisions in full, oldest first, at most
     /// [`DECISIONS_MAX`](super::DECISIONS_MAX). Empty unless somebody asked for explanations.
-    #[serde(skip)]
     pub decisions: Vec<Arc<Explanation>>,
 }
 
 /// What load makes a route do now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PressedRow {
     /// The route; empty if there is one only.
     pub route: String,
@@ -58,7 +54,7 @@ pub const LOG_MAX: usize = 256;
 
 /// Figures over some stretch of time. Latency quantiles are of completed requests, from the
 /// intended arrival to the last token; `None` while there is none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Figures {
     /// Requests that reached their end, a second.
     pub requests_per_s: f64,
@@ -83,7 +79,7 @@ pub struct Figures {
 }
 
 /// A node. Rates and quantiles are of the last 10 s.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct NodeRow {
     /// Which.
     pub id: NodeId,
@@ -126,7 +122,7 @@ pub struct NodeRow {
 }
 
 /// A pool.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PoolRow {
     /// Which.
     pub id: PoolId,
@@ -142,7 +138,7 @@ pub struct PoolRow {
 
 /// The past, in buckets of equal length. When there are too many, two neighbours become one, so
 /// memory is bounded and the whole run stays in sight.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct History {
     /// The length of one bucket.
     pub bucket: Span,
@@ -155,7 +151,7 @@ pub struct History {
 }
 
 /// One bucket of the past. Quantiles are of the 10 s that end with it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Point {
     /// Median latency.
     pub p50: Option<Span>,
@@ -174,7 +170,7 @@ pub struct Point {
 }
 
 /// A moment worth a vertical line: an injected fault.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct MarkAt {
     /// When.
     pub at: Time,
@@ -185,7 +181,7 @@ pub struct MarkAt {
 }
 
 /// A line of the log.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LogEntry {
     /// When.
     pub at: Time,
@@ -206,8 +202,7 @@ pub struct LogEntry {
 }
 
 /// How much a line of the log matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogLevel {
     /// Good to know: a node is back, the strategy changed.
     Info,

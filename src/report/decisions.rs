@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::balance::{Config, Event};
+use crate::journal::write_config;
 use crate::metrics::Labels;
 use crate::unit::Time;
 
@@ -68,7 +69,9 @@ impl<W: Write> Log<W> {
         };
         let mut log =
             Log { out, names, lines: 0, hash: String::new(), line: Vec::new(), failed: None };
-        let built = serde_json::to_vec(config).unwrap_or_default();
+        let mut built = String::new();
+        // Writing to a string does not fail.
+        let _ = write_config(&mut built, config);
         log.put(&json!({
             "kind": KIND,
             "version": VERSION,
@@ -188,7 +191,7 @@ pub enum Fault {
     /// It could not be read.
     Io(io::Error),
     /// The log is of this version, which this build does not read.
-    Version(String),
+    Version(u64),
     /// This is the first line that does not fit, from one, and how it does not.
     Line(u64, String),
 }
@@ -263,8 +266,10 @@ pub fn verify(mut reader: impl BufRead) -> Result<Verified, Fault> {
             if value["kind"] != KIND {
                 return Err(fault("this is not a plimsoll decision log"));
             }
-            if value["version"] != VERSION {
-                return Err(Fault::Version(value["version"].to_string()));
+            match value["version"].as_u64() {
+                Some(VERSION) => {}
+                Some(other) => return Err(Fault::Version(other)),
+                None => return Err(fault("it does not say its version")),
             }
             value["scenario"].as_str().unwrap_or_default().clone_into(&mut done.scenario);
         }

@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::balance::{Priority, REGISTRY, Tier};
+use crate::balance::{Priority, REGISTRY, ReportFreshness, Tier};
 use crate::dist::Dist;
 use crate::node::{ErrorAnswer, FaultKind};
 use crate::unit::{ClassId, PoolId, Price, Ratio, RegionId, TenantId};
@@ -952,7 +952,7 @@ fn instances_and_what_they_are_told() {
     let with = |line: &str| with(&format!("{SMALL}\n[balancer]\n{line}\n"), &[]);
     let alone = with("").expect("a scenario");
     assert_eq!(alone.instances, Instances::default());
-    assert!(alone.balancer.view.is_default());
+    assert_eq!(alone.balancer.view, ReportFreshness::default());
     let many = with("instances = 3\nshare = { every = \"200ms\" }\nreports = { every = \"1m\" }");
     let many = many.expect("a scenario");
     let (every, delay) = (Span::from_millis(200), Span::from_millis(5));

@@ -1,12 +1,10 @@
 //! Who may come in, and how those who wait are served, as configured.
 
-use serde::{Deserialize, Serialize};
-
 use super::node::{Limits, NodeSpec};
 use crate::unit::{Ratio, Span, TenantId};
 
 /// The waiting room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Queue {
     /// At most so many requests wait, over all routes.
     pub max: u32,
@@ -21,25 +19,18 @@ impl Default for Queue {
 }
 
 /// Who may come in, and how those who wait are served. Nothing of it is on by itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Admission {
     /// How those who wait are served.
-    #[serde(default)]
     pub waiting: Waiting,
     /// What tenants may take.
-    #[serde(default, skip_serializing_if = "Tenants::is_default")]
     pub tenants: Tenants,
     /// Whether nodes' limits a minute are kept here too, so that nothing is sent to a node that
     /// would answer 429.
-    #[serde(default)]
     pub quotas: bool,
 }
 
 impl Admission {
-    pub(in crate::balance) fn is_default(&self) -> bool {
-        *self == Admission::default()
-    }
-
     /// Returns whether some node has limits a minute that are to be kept here.
     pub(in crate::balance) fn counts_quotas(&self, nodes: &[NodeSpec]) -> bool {
         self.quotas && nodes.iter().any(|node| node.limits.by_the_minute())
@@ -47,8 +38,7 @@ impl Admission {
 }
 
 /// Who of a tenant comes first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
     /// Who came first.
     #[default]
@@ -70,7 +60,7 @@ pub enum Order {
 }
 
 /// How those who wait are served.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Waiting {
     /// Who of a tenant comes first.
     pub order: Order,
@@ -87,7 +77,7 @@ pub struct Waiting {
 pub const MIN_SHARE_MAX: Ratio = Ratio(250_000);
 
 /// What one tenant may take. `None` is no limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TenantLimits {
     /// Its share of service where tenants share fairly, relative to others. At least one.
     pub weight: u32,
@@ -104,7 +94,7 @@ impl Default for TenantLimits {
 }
 
 /// What tenants may take.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tenants {
     /// Each that is not named.
     pub each: TenantLimits,
@@ -127,9 +117,5 @@ impl Tenants {
     pub fn of(&self, tenant: TenantId) -> &TenantLimits {
         let found = self.named.binary_search_by_key(&tenant, |(tenant, _)| *tenant);
         found.map_or(&self.each, |at| &self.named[at].1)
-    }
-
-    pub(in crate::balance) fn is_default(&self) -> bool {
-        *self == Tenants::default()
     }
 }

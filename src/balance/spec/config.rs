@@ -3,8 +3,6 @@
 //! A scenario or a gateway configuration is read into a [`Config`] once; the machine takes it apart.
 //! A journal begins with one, and a journal may have been edited: so it can be checked.
 
-use serde::{Deserialize, Serialize};
-
 use super::admission::{Admission, MIN_SHARE_MAX, Queue};
 use super::health::HealthSettings;
 use super::node::NodeSpec;
@@ -17,7 +15,7 @@ use super::view::ReportFreshness;
 use crate::unit::{PoolId, Ratio, Span, Tokens};
 
 /// Everything the machine is built from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Seeds its random draws: ties, pauses, samples.
     pub seed: u64,
@@ -38,22 +36,16 @@ pub struct Config {
     /// The waiting room.
     pub queue: Queue,
     /// Which of several balancers it is, and how long it believes what it is told.
-    #[serde(default, skip_serializing_if = "ReportFreshness::is_default")]
     pub view: ReportFreshness,
     /// Groups of nodes that grow and shrink.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scale: Vec<ScaleSpec>,
     /// When requests are hedged.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hedge: Option<HedgeSpec>,
     /// Who may come in, and how those who wait are served.
-    #[serde(default, skip_serializing_if = "Admission::is_default")]
     pub admission: Admission,
     /// Whose requests are turned away under load.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shed: Option<ShedSpec>,
     /// What else is given up under load, step by step.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub degrade: Option<DegradeSpec>,
 }
 

@@ -1,11 +1,9 @@
 //! NodeHealth checks as configured: probes, ejections, recovery, outliers.
 
-use serde::{Deserialize, Serialize};
-
 use crate::unit::{Ratio, Span};
 
 /// How the health of nodes is watched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HealthSettings {
     /// Probes while a node is up; `None` probes only ejected ones.
     pub probe_every: Option<Span>,
@@ -25,17 +23,10 @@ pub struct HealthSettings {
     /// At most this share of a pool's nodes is ejected at a time, but at least one node may be.
     pub max_share: Ratio,
     /// How nodes that are new, come back or may be sick are treated.
-    #[serde(default, skip_serializing_if = "RecoverySettings::is_default")]
     pub guard: RecoverySettings,
     /// An ejection is longer by up to this share of its time, drawn anew each time, so that nodes which
     /// failed together do not come back together. The cap holds all the same.
-    #[serde(default, skip_serializing_if = "is_zero")]
     pub eject_jitter: Ratio,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
-fn is_zero(share: &Ratio) -> bool {
-    *share == Ratio::ZERO
 }
 
 impl HealthSettings {
@@ -88,7 +79,7 @@ pub const RETRY_AFTER_DEFAULT: Span = Span::from_secs(1);
 pub const RETRY_AFTER_MAX: Span = Span::from_secs(600);
 
 /// How nodes that are new, come back or may be sick are treated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecoverySettings {
     /// Whether a node that comes back from an ejection gets one request at a time until one succeeds.
     pub half_open: bool,
@@ -110,7 +101,7 @@ pub struct RecoverySettings {
 }
 
 /// Probes that ask for one token: they cost money, and find engines that are wedged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Generate {
     /// How often.
     pub every: Span,
@@ -134,10 +125,6 @@ impl Default for RecoverySettings {
 }
 
 impl RecoverySettings {
-    pub(in crate::balance) fn is_default(&self) -> bool {
-        *self == RecoverySettings::default()
-    }
-
     /// Says how it contradicts itself, if it does.
     pub(in crate::balance) fn is_sound(&self) -> bool {
         let generate = self.generate;
@@ -158,7 +145,7 @@ pub const PEERS_SUCCESS: u32 = 4;
 pub const PEERS_SLOW: u32 = 3;
 
 /// How outliers are found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutlierSettings {
     /// So many of a node's last requests are looked at: 1 to [`WINDOW_MAX`].
     pub window: u32,

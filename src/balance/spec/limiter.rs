@@ -1,7 +1,5 @@
 //! Limiters as configured.
 
-use serde::{Deserialize, Serialize};
-
 use crate::unit::Ratio;
 
 /// A window has at least so many answers.
@@ -14,7 +12,7 @@ pub const LIMITER_MAX: u32 = 100_000;
 const GRADIENT_CUT: Ratio = Ratio(900_000);
 
 /// How the limit of each node of a pool is found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LimiterSpec {
     /// The rule.
     pub law: LimiterLaw,
@@ -27,8 +25,7 @@ pub struct LimiterSpec {
 }
 
 /// The rule of a limiter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimiterLaw {
     /// Additive increase, multiplicative decrease.
     Aimd {

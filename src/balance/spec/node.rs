@@ -1,15 +1,10 @@
 //! A node as configured: its place, its prices and its limits.
 
-use serde::{Deserialize, Serialize};
-
 use crate::balance::vocabulary::outcome::Usage;
 use crate::unit::{Cost, CredentialId, ModelId, PoolId, Price, RegionId};
 
 /// The order of failover inside a pool.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tier {
     /// Used whenever it has room.
     #[default]
@@ -36,7 +31,7 @@ impl Tier {
 }
 
 /// What a node charges for tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Prices {
     /// For a token of the prompt.
     pub input: Price,
@@ -57,7 +52,7 @@ impl Prices {
 }
 
 /// What a node can take. `None` is no limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     /// Attempts at a time. The balancer never exceeds it.
     pub concurrency: Option<u32>,
@@ -68,7 +63,7 @@ pub struct Limits {
 }
 
 /// A node as configured.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeSpec {
     /// Its name, for people.
     pub name: String,
@@ -93,7 +88,6 @@ pub struct NodeSpec {
     pub limits: Limits,
     /// The credential it is asked with, where others may be asked with it too. `None` is one of its
     /// own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential: Option<CredentialId>,
 }
 

@@ -1,7 +1,5 @@
 //! What is done about load, as configured: who is shed, and what else is given up.
 
-use serde::{Deserialize, Serialize};
-
 use crate::balance::vocabulary::request::Priority;
 use crate::unit::{Ratio, Span, Tokens};
 
@@ -12,7 +10,7 @@ pub const SATURATION_EVERY: Span = Span::from_millis(250);
 pub const SATURATION_MAX: Ratio = Ratio(2_000_000);
 
 /// Who is shed when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShedSpec {
     /// By priority, the most important first: at and above this saturation its requests are turned
     /// away. `None` is never. None is below the next one.
@@ -37,10 +35,7 @@ impl ShedSpec {
 }
 
 /// A step of the ladder.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DegradeLevel {
     /// Nothing is given up.
     #[default]
@@ -139,7 +134,7 @@ impl DegradeLevel {
 }
 
 /// When what is given up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DegradeSpec {
     /// By rung, in the order of [`DegradeLevel::ALL`]: the saturation from which on it is gone up to. `None`
     /// leaves it out. None is below the one before.

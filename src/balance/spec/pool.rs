@@ -1,7 +1,5 @@
 //! A pool as configured.
 
-use serde::{Deserialize, Serialize};
-
 use super::health::HealthSettings;
 use super::limiter::LimiterSpec;
 use super::node::Limits;
@@ -9,32 +7,26 @@ use crate::balance::strategy::StrategySpec;
 use crate::unit::{Ratio, RegionId, Span};
 
 /// A pool as configured.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolSpec {
     /// Its name, for people.
     pub name: String,
     /// How it chooses among its nodes.
     pub strategy: StrategySpec,
     /// Whether its requests are sent in batches.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<BatchSpec>,
     /// Which of its nodes come first because of where they are.
-    #[serde(default, skip_serializing_if = "Locality::is_anywhere")]
     pub locality: Locality,
     /// How much more than its load a tier is built for: it keeps `min(1, factor * healthy share)` of
     /// the load, by capacity, and the next tier takes the rest. `None`: all it has room for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overprovision: Option<Ratio>,
     /// What all its nodes together may be asked to take. What is beyond it goes to the next pool, or
     /// waits.
-    #[serde(default, skip_serializing_if = "Limits::are_none")]
     pub limits: Limits,
     /// How the health of its nodes is watched, where that is not as in all pools.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<Box<HealthSettings>>,
     /// How it is found out how many attempts each of its nodes takes at a time, beside what is
     /// configured. Not together with `batch`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limiter: Option<LimiterSpec>,
 }
 
@@ -57,8 +49,7 @@ impl PoolSpec {
 
 /// Which nodes of a tier come first because of where they are. Others serve only what finds none of
 /// them open; a place that must never be left is a matter of tags.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Locality {
     /// It does not matter.
     #[default]
@@ -79,15 +70,10 @@ impl Locality {
             Locality::Region(region) => Some(region),
         }
     }
-
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
-    fn is_anywhere(&self) -> bool {
-        *self == Locality::Anywhere
-    }
 }
 
 /// How a pool wants its requests in batches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchSpec {
     /// At most so many requests are a batch. One is no batching at all.
     pub size: u32,

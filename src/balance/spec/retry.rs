@@ -1,7 +1,5 @@
 //! Timeouts, retries and hedges as configured.
 
-use serde::{Deserialize, Serialize};
-
 use crate::unit::{Ratio, Span, Tokens};
 
 /// However few requests are under way, so many may be retries.
@@ -11,7 +9,7 @@ pub const RETRIES_MIN: u64 = 3;
 pub const ATTEMPTS_MAX: u8 = 8;
 
 /// How failed requests are tried again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retry {
     /// Attempts a request may have in all: 1 to [`ATTEMPTS_MAX`].
     pub attempts: u8,
@@ -23,38 +21,15 @@ pub struct Retry {
     pub budget: Ratio,
     /// Share of the prompt tokens under way that may be those of retries, unless fewer than
     /// [`RETRIES_MIN`] retries are under way. `None` is no limit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_budget: Option<Ratio>,
     /// No attempt starts with less time than this before the deadline of its request.
-    #[serde(default, skip_serializing_if = "is_zero")]
     pub minimum_useful: Span,
     /// Whether an answer that was cut after its first token goes on elsewhere: what has come of it
     /// is then part of the prompt. For executors that can do so.
-    #[serde(default, skip_serializing_if = "is_false")]
     pub resume: bool,
     /// Whether requests that say they are tried again by whoever asks, [`Request::again`], are retries
     /// under way like our own, and are turned away while there are too many of them.
-    #[serde(default = "yes", skip_serializing_if = "is_true")]
     pub clients: bool,
-}
-
-const fn yes() -> bool {
-    true
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
-fn is_true(truth: &bool) -> bool {
-    *truth
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
-fn is_zero(span: &Span) -> bool {
-    *span == Span::ZERO
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
-fn is_false(truth: &bool) -> bool {
-    !*truth
 }
 
 impl Default for Retry {
@@ -73,7 +48,7 @@ impl Default for Retry {
 }
 
 /// The balancer's own timers. `None` is never.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     /// From dispatch to the first token, for each attempt.
     pub first_token: Option<Span>,
@@ -94,7 +69,7 @@ pub const HEDGE_SAMPLES_MIN: u32 = 100;
 pub const HEDGES_BURST: u64 = 10;
 
 /// When requests are hedged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HedgeSpec {
     /// How long after its dispatch an attempt without a first token is hedged.
     pub after: HedgeAfter,
@@ -109,8 +84,7 @@ pub struct HedgeSpec {
 }
 
 /// The delay of a hedge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HedgeAfter {
     /// Always this.
     Fixed(Span),

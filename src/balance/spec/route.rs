@@ -1,12 +1,10 @@
 //! Routes as configured: what they match, where they lead, how a model is chosen.
 
-use serde::{Deserialize, Serialize};
-
 use crate::balance::vocabulary::request::{Priority, Request};
 use crate::unit::{ClassId, PoolId, Ratio, RegionId, TenantId, Tokens};
 
 /// A rule of the routing policy.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RouteSpec {
     /// Which requests it is for.
     pub when: Match,
@@ -16,13 +14,10 @@ pub struct RouteSpec {
     /// for every pool named here.
     pub require: u64,
     /// Which pool of `to` comes first, by share; the shares sum to one. Empty for the order of `to`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub split: Vec<(PoolId, Ratio)>,
     /// Which pools take over under pressure.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub degrade: Option<Degrade>,
     /// How one of `to` is chosen for each request. Not together with `split`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub choose: Option<ModelRule>,
 }
 
@@ -34,7 +29,7 @@ impl RouteSpec {
 }
 
 /// Pools of a cheaper or smaller model that take over under pressure.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Degrade {
     /// The pools, in failover order; none of them is one of the route's own. Not empty.
     pub to: Vec<PoolId>,
@@ -44,8 +39,7 @@ pub struct Degrade {
 
 /// When a route degrades. In flight and utilisation are those of the route's own pools, counted
 /// over all routes that use them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pressure {
     /// When no node of the route's own pools is open for the request.
     NoRoom,
@@ -76,7 +70,7 @@ pub(in crate::balance) enum Degrading {
 pub(in crate::balance) type LaneId = u32;
 
 /// The conditions of a route; all that are given must hold, and none given matches everything.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Match {
     /// One of these classes; empty for any.
     pub classes: Vec<ClassId>,
@@ -89,13 +83,10 @@ pub struct Match {
     /// At most so many prompt tokens.
     pub prompt_max: Option<Tokens>,
     /// Sets of attributes as bits: the request has at least one of each set.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attributes: Vec<u64>,
     /// Whether it belongs to a session.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<bool>,
     /// It comes from one of these regions; empty for any, and from nowhere known.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub regions: Vec<RegionId>,
 }
 
@@ -129,8 +120,7 @@ pub const CHOICES_MAX: usize = 8;
 pub const SCORES_MAX: u32 = 100_000;
 
 /// How a route chooses among its pools.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ModelRule {
     /// The harder requests go to the second of two pools.
     Complexity {

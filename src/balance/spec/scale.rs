@@ -1,12 +1,9 @@
 //! Autoscaling as configured.
 
-use serde::{Deserialize, Serialize};
-
 use crate::unit::{NodeId, Ratio, Span, Tokens};
 
 /// What a group of nodes is held to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     /// Tokens of requests in flight and waiting, a node: prompts and answers, the part of the answer
     /// that is still expected included.
@@ -20,17 +17,6 @@ pub enum Target {
 }
 
 impl Target {
-    /// Returns its word in journals and logs.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Target::TokensInFlight(_) => "tokens_in_flight",
-            Target::InFlight(_) => "in_flight",
-            Target::Queue(_) => "queue",
-            Target::Ttft(_) => "ttft",
-        }
-    }
-
     /// Returns the target as a number in its unit: tokens, requests, nanoseconds.
     #[must_use]
     pub fn value(self) -> u64 {
@@ -55,7 +41,7 @@ impl Target {
 }
 
 /// How a group of nodes is scaled.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScaleSpec {
     /// Its name, for people.
     pub name: String,
@@ -80,7 +66,6 @@ pub struct ScaleSpec {
     /// Nothing is done while the load is within this share of what the nodes are held to.
     pub tolerance: Ratio,
     /// Whether somebody else starts and stops nodes: what is wanted is then only said.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub advise: bool,
 }
 

@@ -1,7 +1,5 @@
 //! What a balancer believes of what others tell it, as configured.
 
-use serde::{Deserialize, Serialize};
-
 use crate::unit::Span;
 
 /// Unless said otherwise, a report older than this counts as absent.
@@ -11,7 +9,7 @@ pub const REPORT_FRESH: Span = Span::from_secs(10);
 pub const PEER_FRESH: Span = Span::from_secs(10);
 
 /// Which of several balancers this is, and how long it believes what it is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReportFreshness {
     /// Its number; every number draws its own ties and pauses. A balancer on its own is zero.
     pub instance: u32,
@@ -24,14 +22,6 @@ pub struct ReportFreshness {
 impl Default for ReportFreshness {
     fn default() -> ReportFreshness {
         ReportFreshness { instance: 0, peers_fresh: PEER_FRESH, reports_fresh: REPORT_FRESH }
-    }
-}
-
-impl ReportFreshness {
-    /// Returns whether this is the view of a balancer on its own.
-    #[must_use]
-    pub fn is_default(&self) -> bool {
-        *self == ReportFreshness::default()
     }
 }
 

@@ -1,10 +1,6 @@
 //! All strategies by name: adding one costs a line here.
 
-use std::collections::BTreeMap;
-
-use serde::{Deserialize, Deserializer};
-
-use super::spec::{SettingKind, SettingValue, StrategyDef, StrategySpec};
+use super::spec::{StrategyDef, StrategySpec};
 use super::{
     budget_paced, c3, cache_aware_sglang, cheapest, consistent_hash, cost_latency, endpoint_picker,
     join_idle_queue, kv_overlap, latency_window, least_connections, least_kv, least_tokens,
@@ -62,40 +58,10 @@ impl StrategySpec {
     }
 }
 
-impl<'de> Deserialize<'de> for StrategySpec {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<StrategySpec, D::Error> {
-        use serde::de::Error;
-        let map = BTreeMap::<String, BTreeMap<String, SettingValue>>::deserialize(deserializer)?;
-        let mut entries = map.into_iter();
-        let (Some((name, settings)), None) = (entries.next(), entries.next()) else {
-            return Err(D::Error::custom("a strategy is a table with one key, its name"));
-        };
-        let mut spec = StrategySpec::named(&name)
-            .ok_or_else(|| D::Error::custom(format!("unknown strategy `{name}`")))?;
-        for (key, value) in settings {
-            let setting = spec.entry().settings.iter().find(|setting| setting.name == key);
-            let setting = setting
-                .ok_or_else(|| D::Error::custom(format!("`{name}` has no setting `{key}`")))?;
-            match (value, setting.kind) {
-                (SettingValue::Formula(formula), SettingKind::Formula) => {
-                    spec.set_formula(&formula);
-                }
-                (SettingValue::Formula(_), _) => {
-                    return Err(D::Error::custom(format!("`{key}` is a number")));
-                }
-                (SettingValue::Number(value), _) => spec
-                    .set(&key, value)
-                    .map_err(|wanted| D::Error::custom(format!("`{key}` must be {wanted}")))?,
-            }
-        }
-        Ok(spec)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::strategy::spec::SETTINGS_MAX;
+    use crate::balance::strategy::spec::{SETTINGS_MAX, SettingKind};
 
     #[test]
     fn every_entry_is_complete_and_builds() {
@@ -107,8 +73,6 @@ mod tests {
             let spec = StrategySpec::named(entry.name).unwrap();
             assert_eq!(usize::from(spec.index()), index, "names are unique");
             let _ = spec.build();
-            let json = serde_json::to_string(&spec).unwrap();
-            assert_eq!(serde_json::from_str::<StrategySpec>(&json).unwrap(), spec);
         }
         assert_eq!(StrategySpec::named("p2x"), None);
     }
@@ -159,16 +123,5 @@ mod tests {
     #[should_panic(expected = "has no setting `prboes`")]
     fn a_setting_is_read_by_its_name() {
         let _ = StrategySpec::named("prequal").unwrap().count("prboes");
-    }
-
-    #[test]
-    fn settings_out_of_range_are_refused() {
-        let parse = serde_json::from_str::<StrategySpec>;
-        assert!(parse(r#"{"power_of_two":{"choices":0}}"#).is_err());
-        assert!(parse(r#"{"power_of_two":{"chioces":2}}"#).is_err());
-        assert!(parse(r#"{"power_of_two":{},"random":{}}"#).is_err());
-        assert!(parse("{}").is_err());
-        let spec = parse(r#"{"power_of_two":{"choices":4}}"#).unwrap();
-        assert_eq!(spec.to_string(), "power_of_two(choices 4)");
     }
 }

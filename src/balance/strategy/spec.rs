@@ -1,11 +1,8 @@
 //! A strategy with its settings: the definition that people see, and the spec that a scenario, a
 //! journal or a person makes of it. Settings are read by name, once, when a strategy is built.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-
-use serde::{Deserialize, Serialize, Serializer};
 
 use super::Strategy;
 use crate::unit::Span;
@@ -260,29 +257,5 @@ impl fmt::Display for StrategySpec {
 impl fmt::Debug for StrategySpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
-    }
-}
-
-/// A setting as a journal writes it.
-#[derive(Serialize, Deserialize)]
-#[serde(untagged)]
-pub(super) enum SettingValue {
-    Number(u64),
-    Formula(String),
-}
-
-/// `{"peak_ewma": {"decay": 60000000000, "signal": 0}}`, settings in integer form.
-impl Serialize for StrategySpec {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let settings: BTreeMap<&str, SettingValue> = self
-            .settings()
-            .map(|(setting, value)| match (setting.kind, &self.formula) {
-                (SettingKind::Formula, Some(formula)) => {
-                    (setting.name, SettingValue::Formula(formula.to_string()))
-                }
-                _ => (setting.name, SettingValue::Number(value)),
-            })
-            .collect();
-        BTreeMap::from([(self.name(), settings)]).serialize(serializer)
     }
 }

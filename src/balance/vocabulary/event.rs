@@ -259,39 +259,6 @@ pub enum Event {
 }
 
 impl Event {
-    /// Returns its word in journals and logs.
-    #[must_use]
-    pub const fn word(&self) -> &'static str {
-        match self {
-            Event::Arrived { .. } => "arrived",
-            Event::Queued { .. } => "queued",
-            Event::Dispatched { .. } => "dispatched",
-            Event::Explained(_) => "explained",
-            Event::FirstToken { .. } => "first_token",
-            Event::Ended { .. } => "ended",
-            Event::RetryPlanned { .. } => "retry_planned",
-            Event::RetryDenied { .. } => "retry_denied",
-            Event::Settled(_) => "settled",
-            Event::NodeState { .. } => "node_state",
-            Event::Strategy { .. } => "strategy",
-            Event::NodeChanged { .. } => "node_changed",
-            Event::Scaled { .. } => "scaled",
-            Event::Batch { .. } => "batch",
-            Event::LateWord { .. } => "late_word",
-            Event::Mark(_) => "mark",
-            Event::Job(_) => "job",
-            Event::HedgeDenied { .. } => "hedge_denied",
-            Event::Model(_) => "model",
-            Event::Escalated { .. } => "escalated",
-            Event::Feedback { .. } => "feedback",
-            Event::Graded(_) => "graded",
-            Event::Panic { .. } => "panic",
-            Event::Limit { .. } => "limit",
-            Event::Shedding { .. } => "shedding",
-            Event::DegradeLevel { .. } => "rung",
-        }
-    }
-
     /// Returns whether it explains a decision to somebody who asked. It answers an observer and no
     /// input: a replay, in which nobody asks, does not repeat it.
     #[must_use]

@@ -53,19 +53,6 @@ pub enum Verdict {
     Filtered(Filter),
 }
 
-impl Verdict {
-    /// Returns its word in journals and logs.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Verdict::Chosen(_) => "chosen",
-            Verdict::LookedAt(_) => "looked_at",
-            Verdict::NotDrawn => "not_drawn",
-            Verdict::Filtered(_) => "filtered",
-        }
-    }
-}
-
 /// Why a node was not allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Filter {
@@ -90,22 +77,6 @@ pub enum Filter {
 }
 
 impl Filter {
-    /// Returns its word in journals and logs.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Filter::State(_) => "state",
-            Filter::Full => "full",
-            Filter::Region => "region",
-            Filter::Tags => "tags",
-            Filter::Tried => "tried",
-            Filter::Domain => "domain",
-            Filter::Credential => "credential",
-            Filter::Quota => "quota",
-            Filter::SlowStart => "slow_start",
-        }
-    }
-
     /// Returns the words for people.
     #[must_use]
     pub const fn words(self) -> &'static str {

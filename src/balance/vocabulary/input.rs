@@ -1,7 +1,5 @@
 //! What the balancer hears: every fact from outside, the only way in.
 
-use serde::{Deserialize, Serialize};
-
 use super::job::JobNews;
 use super::outcome::{Attempt, Outcome, ProbeResult, Progress};
 use super::request::Request;
@@ -10,8 +8,7 @@ use crate::balance::strategy::StrategySpec;
 use crate::unit::{ClassId, NodeId, PeerId, PoolId, Ratio, RequestId, RouteId, Span, Time, Tokens};
 
 /// A fact from outside. The only way in.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Input {
     /// A request came in.
     Arrive(Request),
@@ -45,7 +42,7 @@ pub enum Input {
 }
 
 /// How good a delivered answer is in truth.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grade {
     /// Whose answer.
     pub request: RequestId,
@@ -62,7 +59,7 @@ pub struct Grade {
 }
 
 /// What a node says of itself: engine metrics or quota headers. Older than it looks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NodeReport {
     /// How old the figures were when they reached the balancer. An age, so that clocks may differ.
     pub age: Span,
@@ -80,7 +77,7 @@ pub struct NodeReport {
 
 /// What another balancer instance has in flight on each node. State, not changes: a lost message
 /// heals with the next one.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PeerLoad {
     /// How old the figures were when they reached this balancer.
     pub age: Span,
@@ -91,7 +88,7 @@ pub struct PeerLoad {
 }
 
 /// What another balancer instance has in flight on one node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerNode {
     /// The node.
     pub node: NodeId,
@@ -104,8 +101,7 @@ pub struct PeerNode {
 }
 
 /// A change of the fleet.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq)]
 pub enum FleetChange {
     /// A new node, ready for traffic. It gets the next free id.
     Add(Box<NodeSpec>),
@@ -124,8 +120,7 @@ pub enum FleetChange {
 }
 
 /// What a person may change while it runs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Control {
     /// This pool chooses by another strategy from now on.
     Strategy(PoolId, StrategySpec),
@@ -137,7 +132,7 @@ pub enum Control {
 }
 
 /// A note in the stream of events about the world outside the balancer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Mark {
     /// Who did it.
     pub by: MarkBy,
@@ -150,8 +145,7 @@ pub struct Mark {
 }
 
 /// Who caused a [`Mark`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MarkBy {
     /// The scenario's schedule.
     Scenario,
@@ -171,8 +165,7 @@ impl MarkBy {
 }
 
 /// Which end of a lasting thing a [`Mark`] is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MarkPhase {
     /// It begins.
     Begin,

@@ -4,12 +4,10 @@
 //! and repeats news of jobs as events, so that reports stay folds over events and a journal tells
 //! of jobs too. It never starts, ends or judges one.
 
-use serde::{Deserialize, Serialize};
-
 use crate::unit::{Time, WorkflowId};
 
 /// A step of a workflow's job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JobStep {
     /// The job's number in this run.
     pub job: u64,
@@ -20,7 +18,7 @@ pub struct JobStep {
 }
 
 /// Something that happened to a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JobNews {
     /// The job's number in this run.
     pub job: u64,
@@ -33,8 +31,7 @@ pub struct JobNews {
 }
 
 /// What may happen to a job: it starts once, its steps end, it ends once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobPhase {
     /// It starts.
     Started,
@@ -58,21 +55,8 @@ pub enum JobPhase {
     },
 }
 
-impl JobPhase {
-    /// Returns its word in journals and logs.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            JobPhase::Started => "started",
-            JobPhase::StepOver { .. } => "step_over",
-            JobPhase::Ended { .. } => "ended",
-        }
-    }
-}
-
 /// The one final end of a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobFate {
     /// All its steps are over.
     Completed,
@@ -80,16 +64,4 @@ pub enum JobFate {
     Failed(u16),
     /// Its deadline passed first.
     TimedOut,
-}
-
-impl JobFate {
-    /// Returns its word in journals and logs.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            JobFate::Completed => "completed",
-            JobFate::Failed(_) => "failed",
-            JobFate::TimedOut => "timed_out",
-        }
-    }
 }

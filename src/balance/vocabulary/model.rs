@@ -43,18 +43,6 @@ pub enum ModelWhy {
     },
 }
 
-impl ModelWhy {
-    /// Returns its word in journals and logs.
-    #[must_use]
-    pub const fn word(&self) -> &'static str {
-        match self {
-            ModelWhy::Complexity { .. } => "complexity",
-            ModelWhy::Cascade { .. } => "cascade",
-            ModelWhy::Bandit { .. } => "bandit",
-        }
-    }
-}
-
 /// What a bandit made of a pool.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ArmView {

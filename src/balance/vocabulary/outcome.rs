@@ -2,12 +2,10 @@
 //!
 //! Only data; on the ground floor, so that specifications may use it.
 
-use serde::{Deserialize, Serialize};
-
 use crate::unit::{Ratio, RequestId, Span, Tokens};
 
 /// One try of a request on one node. The first try of a request has ordinal zero.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Attempt {
     /// Whose try it is.
     pub request: RequestId,
@@ -16,8 +14,7 @@ pub struct Attempt {
 }
 
 /// How far an attempt has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// The first token of the answer arrived.
     FirstToken,
@@ -26,7 +23,7 @@ pub enum Progress {
 }
 
 /// Tokens an attempt used, as billed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Tokens of the prompt, cached ones included.
     pub input: Tokens,
@@ -54,8 +51,7 @@ impl Usage {
 }
 
 /// How an attempt ended, in the words of the executor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// A whole answer.
     Done(Usage),
@@ -92,8 +88,7 @@ impl Outcome {
 }
 
 /// Why an attempt or a probe failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Failure {
     /// No connection: refused, unreachable, or no answer to the connect in time.
     Refused,
@@ -118,22 +113,6 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Returns its word in journals and logs.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Failure::Refused => "refused",
-            Failure::Reset => "reset",
-            Failure::ServerError => "server_error",
-            Failure::Overloaded => "overloaded",
-            Failure::Stalled => "stalled",
-            Failure::Malformed => "malformed",
-            Failure::ClientError => "client_error",
-            Failure::Unauthorized => "unauthorized",
-            Failure::TooLong => "too_long",
-        }
-    }
-
     /// Returns what an HTTP status means for health and retries. A redirect is not followed, and a
     /// success is not asked about, so both are answers that are none.
     #[must_use]
@@ -188,8 +167,7 @@ impl Failure {
 }
 
 /// The answer to a health probe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProbeResult {
     /// It answered in time.
     Healthy,
@@ -198,8 +176,7 @@ pub enum ProbeResult {
 }
 
 /// The one final end of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// A whole answer was delivered.
     Completed,
@@ -225,8 +202,7 @@ impl Fate {
 }
 
 /// How an attempt ended, in the words of the balancer: its own timers included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum End {
     /// A whole answer.
     Done,
@@ -243,19 +219,6 @@ pub enum End {
 }
 
 impl End {
-    /// Returns its word in journals and logs.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            End::Done => "done",
-            End::Failed(_) => "failed",
-            End::RateLimited => "rate_limited",
-            End::TimedOut(_) => "timed_out",
-            End::Cancelled => "cancelled",
-            End::Outrun => "outrun",
-        }
-    }
-
     /// Returns whether it counts against the health of the node.
     pub(in crate::balance) const fn blames_node(self) -> bool {
         match self {
@@ -295,8 +258,7 @@ impl End {
 }
 
 /// Which of the balancer's timers ran out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TimeoutStage {
     /// From dispatch to the first token. An answer that comes whole has none.
     FirstToken,
@@ -304,20 +266,8 @@ pub enum TimeoutStage {
     Total,
 }
 
-impl TimeoutStage {
-    /// Returns its word in journals and logs.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            TimeoutStage::FirstToken => "first_token",
-            TimeoutStage::Total => "total",
-        }
-    }
-}
-
 /// Why a request was turned away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reject {
     /// The waiting room was full.
     QueueFull,
@@ -341,22 +291,6 @@ pub enum Reject {
 }
 
 impl Reject {
-    /// Returns its word in journals and logs.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Reject::QueueFull => "queue_full",
-            Reject::WaitedTooLong => "waited_too_long",
-            Reject::NoNode => "no_node",
-            Reject::TooLate => "too_late",
-            Reject::Displaced => "displaced",
-            Reject::TenantRate(_) => "tenant_rate",
-            Reject::Budget(_) => "budget",
-            Reject::RetryBudget => "retry_budget",
-            Reject::Shed => "shed",
-        }
-    }
-
     /// Returns the words a log line uses.
     #[must_use]
     pub const fn words(self) -> &'static str {

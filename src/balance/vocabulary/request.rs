@@ -4,16 +4,11 @@
 //! answer really becomes and how long a node really takes live in `workload::Truth`, a type this
 //! module cannot name: no strategy can read the future.
 
-use serde::{Deserialize, Serialize};
-
 use super::job::JobStep;
 use crate::unit::{ClassId, RegionId, RequestId, TenantId, Time, Tokens};
 
 /// How much a request matters when not everything can be served.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Priority {
     /// Served before everything else.
     Critical,
@@ -44,7 +39,7 @@ impl Priority {
 }
 
 /// What is known of a request at arrival.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// Its number in this run.
     pub id: RequestId,
@@ -61,37 +56,27 @@ pub struct Request {
     /// Tokens of the prompt, counted or estimated by the edge.
     pub prompt: Tokens,
     /// Tokens the answer may have at most, if the client said so.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_max: Option<Tokens>,
     /// The conversation it belongs to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<u64>,
     /// Where it comes from, if that is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<RegionId>,
     /// What else the edge knows of it, as a set of bits that stand for the scenario's attributes.
-    #[serde(default, skip_serializing_if = "is_zero")]
     pub attributes: u64,
     /// The job it is a step of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<JobStep>,
     /// Chained hashes of the prompt's blocks: two requests share a prefix exactly as far as these
     /// agree. Empty where the edge does not know them.
-    #[serde(default, skip_serializing_if = "<[u64]>::is_empty")]
     pub prefix: Box<[u64]>,
     /// Tokens that a hash of `prefix` stands for; the last one may stand for fewer. Zero where
     /// there is none.
-    #[serde(default, skip_serializing_if = "is_none")]
     pub prefix_block: u32,
     /// How hard it is, in thousandths of any scale on which more is harder, if the edge can tell.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub complexity: Option<u32>,
     /// Whether its answer comes whole, without a first token before the end.
-    #[serde(default, skip_serializing_if = "is_false")]
     pub whole: bool,
     /// How often whoever asks has asked the same before, as far as they say so: a step of a job that
     /// is tried again, a client's library that repeats a request. Zero for a new request.
-    #[serde(default, skip_serializing_if = "is_new")]
     pub again: u8,
 }
 
@@ -127,24 +112,4 @@ impl Request {
     pub fn hardness(&self) -> u32 {
         self.complexity.unwrap_or_else(|| u32::try_from(self.prompt.0).unwrap_or(u32::MAX))
     }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
-fn is_none(block: &u32) -> bool {
-    *block == 0
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
-fn is_false(truth: &bool) -> bool {
-    !*truth
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
-fn is_new(again: &u8) -> bool {
-    *again == 0
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
-fn is_zero(bits: &u64) -> bool {
-    *bits == 0
 }

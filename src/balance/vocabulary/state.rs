@@ -1,18 +1,12 @@
 //! The states of a node.
 
-use serde::{Deserialize, Serialize};
-
 /// What a node may be asked to do now.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum NodeState {
     /// Serves.
     #[default]
     Up,
     /// Asked to be left alone for a while (429).
-    #[serde(rename = "limited")]
     CoolingDown,
     /// Failed too often; gets nothing until it has rested and answered probes.
     Ejected,
