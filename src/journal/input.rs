@@ -253,7 +253,7 @@ mod tests {
         let refused = |text: &str| parse::<StrategySpec>(text).unwrap_err();
         assert_eq!(
             refused(r#"{"power_of_two":{"choices":0}}"#),
-            "`power_of_two.choices`: must be a whole number from 1 to 16"
+            "`power_of_two.choices`: must be a whole number from 1 to 64"
         );
         assert_eq!(
             refused(r#"{"power_of_two":{"chioces":2}}"#),

@@ -9,9 +9,9 @@ use super::wire::{FromWire, ToWire, Words};
 use super::{Header, ReplayError, Writer, config, input, replay};
 use crate::balance::{
     Attempt, Config, Control, Failure, FleetChange, Grade, Input, JobFate, JobNews, JobPhase,
-    JobStep, Limits, Mark, MarkBy, MarkPhase, NodeReport, NodeSpec, Outcome, PeerLoad, PeerNode,
-    PoolSpec, Prices, Priority, ProbeResult, Progress, Request, RouteSpec, StrategySpec, Tier,
-    Usage,
+    JobStep, Limits, Locality, Mark, MarkBy, MarkPhase, NodeReport, NodeSpec, Outcome, PeerLoad,
+    PeerNode, PoolSpec, Prices, Priority, ProbeResult, Progress, Request, RouteSpec, StrategySpec,
+    Tier, Usage,
 };
 use crate::cli::simulation;
 use crate::lab::chaos::draw;
@@ -49,6 +49,11 @@ fn drawn(seed: u64) -> Scenario {
     Scenario::parse("chaos", "chaos.toml", &text, &[]).unwrap()
 }
 
+fn drawn_with_scaling() -> Config {
+    let mut configs = (0..400).map(|seed| drawn(seed).balancer);
+    configs.find(|config| !config.scale.is_empty()).expect("some fleet is scaled")
+}
+
 #[test]
 fn configurations_are_read_back() {
     let mut seen = BTreeSet::new();
@@ -59,7 +64,12 @@ fn configurations_are_read_back() {
         let scenario = Scenario::parse(name, name, text, &[]).unwrap();
         note(&there_and_back(&scenario.balancer), &mut seen);
     }
-    // Nothing says `adaptive` or leaves tokens out of a limit, so to speak, without these tests seeing it.
+    // What neither draws nor built-in scenarios have.
+    let mut config = drawn_with_scaling();
+    config.scale[0].advise = true;
+    config.routes[0].when.regions = vec![RegionId(0), RegionId(u16::MAX)];
+    note(&there_and_back(&config), &mut seen);
+    note(&there_and_back(&Locality::Anywhere), &mut seen);
     assert_eq!(unseen(&[config::GROUPS, config::VARIANTS], &seen), Vec::<String>::new());
 }
 

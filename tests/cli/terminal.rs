@@ -163,7 +163,7 @@ fn a_broken_scenario_never_touches_the_screen() {
 #[test]
 fn a_panic_gives_the_terminal_back_and_is_told() {
     let me = std::env::current_exe().expect("this test");
-    let arguments = ["--ignored", "--exact", "victim", "--nocapture"];
+    let arguments = ["--ignored", "--exact", "terminal::victim", "--nocapture"];
     let seat = Seat::take(&me.to_string_lossy(), &arguments, (80, 24));
     let (code, raw) = seat.leave();
     assert_ne!(code, 0);

@@ -37,7 +37,7 @@ measured: the result itself, or an entry of `classes`, `pools`, `nodes`, `routes
 without a place is worked out from others.";
 
 const COMPARED: &str = "
-## What `plimsoll compare` shows
+## What a comparison shows
 
 Headline metrics decide and are a family of tests of their own. Those by class are shown for each class too,
 where there are several.
