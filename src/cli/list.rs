@@ -11,7 +11,7 @@ use crate::metrics::catalogue::{Better, METRICS, Stat};
 use crate::node::fault::{FAULTS, Param};
 use crate::report::table::Table;
 use crate::scenario;
-use crate::scenario::keys::{self, Row};
+use crate::scenario::keys::{self, KeyRow};
 
 #[derive(Debug, Args)]
 pub(super) struct List {
@@ -109,7 +109,7 @@ fn faults() -> String {
 
 fn settings(prefix: &str) -> Result<String, Failure> {
     let mut text = String::new();
-    for Row { path, kind, usual, about } in keys::rows() {
+    for KeyRow { path, kind, usual, about } in keys::rows() {
         if path.starts_with(prefix) {
             let _ = writeln!(text, "{path}\n    {about}\n    may be       {kind}");
             let _ = writeln!(text, "    if not said  {usual}");

@@ -9,18 +9,18 @@ use crate::scenario::keys;
 #[derive(Debug, Args)]
 pub(super) struct Schema {
     /// Of which kind of file
-    what: What,
+    what: SchemaOf,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum What {
+enum SchemaOf {
     /// Scenarios, as a JSON Schema: say `#:schema ./FILE` in the first line of a scenario
     Scenario,
 }
 
 impl Schema {
     pub(super) fn run(&self) -> Result<u8, Failure> {
-        let What::Scenario = self.what;
+        let SchemaOf::Scenario = self.what;
         output::print(&format!("{:#}\n", keys::schema())).map(|()| 0)
     }
 }

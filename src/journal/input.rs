@@ -170,14 +170,14 @@ groups! { both GROUPS;
 impl ToWire for StrategySpec {
     fn write(&self, out: &mut dyn Write) -> fmt::Result {
         let mut to = Fields::open(out)?;
-        to.put(self.name(), &Settings(self))?;
+        to.put(self.name(), &StrategySettings(self))?;
         to.close()
     }
 }
 
-struct Settings<'a>(&'a StrategySpec);
+struct StrategySettings<'a>(&'a StrategySpec);
 
-impl ToWire for Settings<'_> {
+impl ToWire for StrategySettings<'_> {
     fn write(&self, out: &mut dyn Write) -> fmt::Result {
         let mut to = Fields::open(out)?;
         for (setting, value) in self.0.settings() {

@@ -118,14 +118,14 @@ static EXPECT: Section = Section {
 };
 
 /// How long the run is, as far as the top of the file says.
-struct Bounds<'a> {
+struct KeyBounds<'a> {
     duration: Option<Span>,
     duration_field: Option<Field<'a>>,
     requests: Option<u64>,
     warmup: Span,
 }
 
-fn read_bounds<'a>(walk: &mut Walk, table: &mut Table<'a>) -> Bounds<'a> {
+fn read_bounds<'a>(walk: &mut Walk, table: &mut Table<'a>) -> KeyBounds<'a> {
     let duration_field = table.take("duration");
     let duration = duration_field.and_then(|field| walk.span(field));
     let requests = table.count(walk, "requests");
@@ -142,11 +142,11 @@ fn read_bounds<'a>(walk: &mut Walk, table: &mut Table<'a>) -> Bounds<'a> {
         let message = format!("`warmup` ({warmup}) must be shorter than `duration` ({duration})");
         walk.problem(place, message).label("nothing would be measured");
     }
-    Bounds { duration, duration_field, requests, warmup: warmup.unwrap_or_default() }
+    KeyBounds { duration, duration_field, requests, warmup: warmup.unwrap_or_default() }
 }
 
 /// Arrivals that are made up never end by themselves.
-fn check_end(walk: &mut Walk, bounds: &Bounds<'_>, workload: Field<'_>, arrivals: &Arrivals) {
+fn check_end(walk: &mut Walk, bounds: &KeyBounds<'_>, workload: Field<'_>, arrivals: &Arrivals) {
     let endless = bounds.duration.is_none() && bounds.requests.is_none();
     if endless && bounds.duration_field.is_none() && arrivals.endless() {
         walk.problem(workload.place(), "the run has no end")
@@ -185,7 +185,7 @@ fn expected_output(classes: &[ClassSpec], arrivals: &Arrivals) -> Vec<Tokens> {
 fn read_workload(
     walk: &mut Walk,
     top: &mut Table<'_>,
-    bounds: &Bounds<'_>,
+    bounds: &KeyBounds<'_>,
     fleet: &pool::Fleet,
     flows: &mut workflow::Workflows,
 ) -> (Option<Workload>, bool) {
@@ -323,7 +323,7 @@ fn assemble(
     name: &str,
     title: String,
     seed: u64,
-    bounds: &Bounds<'_>,
+    bounds: &KeyBounds<'_>,
     workload: Workload,
     parts: Parts,
 ) -> Scenario {

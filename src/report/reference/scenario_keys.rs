@@ -3,12 +3,12 @@
 use std::fmt::Write as _;
 
 use super::{code, page, table};
-use crate::scenario::keys::{self, Row};
+use crate::scenario::keys::{self, KeyRow};
 
 /// Returns the page.
 #[must_use]
 pub fn scenario_keys() -> String {
-    let mut parts: Vec<(String, Vec<Row>)> = Vec::new();
+    let mut parts: Vec<(String, Vec<KeyRow>)> = Vec::new();
     // Settings of strategies have a page of their own.
     let rows = keys::rows().into_iter().filter(|row| !row.path.starts_with("pool.strategy."));
     for row in rows {

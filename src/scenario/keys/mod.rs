@@ -25,7 +25,7 @@ use crate::node::fault::{ParamKind, STATUSES};
 use crate::unit::Span;
 
 pub use super::read::SCENARIO;
-pub use rows::{Row, rows};
+pub use rows::{KeyRow, rows};
 pub use schema::schema;
 
 /// What a table may say.

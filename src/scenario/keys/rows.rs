@@ -9,7 +9,7 @@ use crate::scenario::fault::TARGET;
 
 /// A key: where it stands, and what it may say.
 #[derive(Clone, Debug)]
-pub struct Row {
+pub struct KeyRow {
     /// Names joined by dots: `balancer.retry.attempts`.
     pub path: String,
     /// What its value may be, in words.
@@ -24,7 +24,7 @@ pub struct Row {
 ///
 /// A section that stands in several places is listed where it stands first.
 #[must_use]
-pub fn rows() -> Vec<Row> {
+pub fn rows() -> Vec<KeyRow> {
     let mut list = Lister::default();
     list.section("", &SCENARIO);
     for law in std::mem::take(&mut list.laws) {
@@ -35,7 +35,7 @@ pub fn rows() -> Vec<Row> {
 
 #[derive(Default)]
 struct Lister {
-    rows: Vec<Row>,
+    rows: Vec<KeyRow>,
     /// Sections that are listed, and where.
     seen: Vec<(&'static str, String)>,
     laws: Vec<&'static Section>,
@@ -74,7 +74,7 @@ impl Lister {
             }
         }
         let (usual, about) = (usual.to_string(), about.to_owned());
-        self.rows.push(Row { path: path.to_owned(), kind: words, usual, about });
+        self.rows.push(KeyRow { path: path.to_owned(), kind: words, usual, about });
         if matches!(kind, KeyKind::Strategy) {
             self.strategies(path);
         }
@@ -96,7 +96,7 @@ impl Lister {
     fn faults(&mut self, path: &str) {
         if let Some(there) = &self.faults {
             let there = there.trim_end_matches('.');
-            self.rows.push(Row {
+            self.rows.push(KeyRow {
                 path: format!("{path}<fault>"),
                 kind: format!("a fault as in `{there}`"),
                 usual: Usual::Needed.to_string(),

@@ -21,7 +21,7 @@ const SPAN: &str = "^ *\\+?[0-9._]+ *(ns|us|µs|ms|s|m|min|h|d) *$";
 /// Returns the schema of a whole scenario.
 #[must_use]
 pub fn schema() -> Value {
-    let mut writer = Writer::default();
+    let mut writer = SchemaWriter::default();
     writer.count(&SCENARIO);
     let mut schema = writer.table(&SCENARIO);
     // Definitions may stand for others, which are then written in turn.
@@ -44,7 +44,7 @@ pub fn schema() -> Value {
 /// Returns the schema of one key, with all that stands in it.
 #[cfg(test)]
 pub(super) fn of_key(key: &Key) -> Value {
-    Writer::default().key(key)
+    SchemaWriter::default().key(key)
 }
 
 /// What a definition is of.
@@ -56,14 +56,14 @@ enum Defined {
 }
 
 #[derive(Default)]
-struct Writer {
+struct SchemaWriter {
     /// In how many places a section stands.
     places: BTreeMap<&'static str, usize>,
     /// Definitions that are referred to and not yet written.
     wanted: BTreeMap<String, Defined>,
 }
 
-impl Writer {
+impl SchemaWriter {
     fn count(&mut self, section: &'static Section) {
         let places = self.places.entry(section.name).or_default();
         *places += 1;

@@ -6,38 +6,43 @@
 //! one path: the sums that retry budgets are shares of and those that prove conservation and Little's
 //! law are kept beside the phases. It knows no node, no timer and no policy.
 
+mod sums;
+
+pub(in crate::balance) use sums::Amount;
+pub use sums::Totals;
+
 use slotmap::{SlotMap, new_key_type};
 
-use super::fleet::ledger::Held;
-use super::spec::node::Prices;
-use super::spec::overload::DegradeLevel;
-use super::spec::retry::ATTEMPTS_MAX;
-use super::spec::route::LaneId;
-use super::strategy::{DispatchFacts, Memo};
-use super::vocabulary::outcome::{Attempt, End, TOKENS_MAX, Usage};
-use super::vocabulary::request::Request;
-use super::vocabulary::why::Why;
+use crate::balance::fleet::ledger::Held;
+use crate::balance::spec::node::Prices;
+use crate::balance::spec::overload::DegradeLevel;
+use crate::balance::spec::retry::ATTEMPTS_MAX;
+use crate::balance::spec::route::LaneId;
+use crate::balance::strategy::{DispatchFacts, Memo};
+use crate::balance::vocabulary::outcome::{Attempt, End, TOKENS_MAX, Usage};
+use crate::balance::vocabulary::request::Request;
+use crate::balance::vocabulary::why::Why;
 use crate::id_map::IdMap;
 use crate::unit::{Cost, NodeId, PoolId, Ratio, RegionId, RequestId, RouteId, Span, Time, Tokens};
 
 new_key_type! {
     /// Names a request that is not forgotten yet.
-    pub(super) struct RequestKey;
+    pub(in crate::balance) struct RequestKey;
     /// Names an attempt that has not ended yet.
-    pub(super) struct AttemptKey;
+    pub(in crate::balance) struct AttemptKey;
 }
 
 /// A node chosen for a request.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct NodeChoice {
-    pub(super) node: NodeId,
-    pub(super) why: Why,
-    pub(super) memo: Option<Memo>,
+pub(in crate::balance) struct NodeChoice {
+    pub(in crate::balance) node: NodeId,
+    pub(in crate::balance) why: Why,
+    pub(in crate::balance) memo: Option<Memo>,
 }
 
 /// Where a request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(in crate::balance) enum Phase {
     /// In a queue, with the ticket of this number.
     Queued(u64),
     /// Held for a batch of a pool; whether it was declared to wait before.
@@ -53,16 +58,16 @@ pub(super) enum Phase {
 impl Phase {
     /// Returns whether a request in this phase has been declared to wait.
     #[inline]
-    pub(super) const fn is_queued(self) -> bool {
+    pub(in crate::balance) const fn is_queued(self) -> bool {
         matches!(self, Phase::Queued(_) | Phase::Held { queued: true, .. })
     }
 }
 
 /// The attempts of a request that may still answer it: one, or two while it is hedged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Running {
-    pub(super) one: AttemptKey,
-    pub(super) other: Option<AttemptKey>,
+pub(in crate::balance) struct Running {
+    pub(in crate::balance) one: AttemptKey,
+    pub(in crate::balance) other: Option<AttemptKey>,
 }
 
 impl Running {
@@ -72,7 +77,7 @@ impl Running {
     }
 
     #[inline]
-    pub(super) fn keys(self) -> impl Iterator<Item = AttemptKey> {
+    pub(in crate::balance) fn keys(self) -> impl Iterator<Item = AttemptKey> {
         [self.one].into_iter().chain(self.other)
     }
 
@@ -85,7 +90,7 @@ impl Running {
 
 /// Which nodes of a pool may be chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reach {
+pub(in crate::balance) enum Reach {
     /// All.
     Anywhere,
     /// Those that the request has not been on.
@@ -96,74 +101,74 @@ pub(super) enum Reach {
 
 /// An answer that was not good enough, kept in case nothing better comes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct AnswerInHand {
-    pub(super) node: NodeId,
+pub(in crate::balance) struct AnswerInHand {
+    pub(in crate::balance) node: NodeId,
     /// Which try of its request gave it.
-    pub(super) ordinal: u8,
-    pub(super) usage: Usage,
-    pub(super) score: Ratio,
+    pub(in crate::balance) ordinal: u8,
+    pub(in crate::balance) usage: Usage,
+    pub(in crate::balance) score: Ratio,
 }
 
 /// A request that is not forgotten yet. Whoever holds one by reference may read all of it; nobody but
 /// [`Requests`] holds one to change it.
 #[derive(Debug)]
-pub(super) struct RequestState {
-    pub(super) request: Request,
-    pub(super) route: RouteId,
+pub(in crate::balance) struct RequestState {
+    pub(in crate::balance) request: Request,
+    pub(in crate::balance) route: RouteId,
     /// Its pools on that route.
-    pub(super) lane: LaneId,
-    pub(super) phase: Phase,
+    pub(in crate::balance) lane: LaneId,
+    pub(in crate::balance) phase: Phase,
     /// When the balancer first heard of it; never before `request.arrived`.
-    pub(super) heard: Time,
+    pub(in crate::balance) heard: Time,
     /// Attempts made.
-    pub(super) attempts: u8,
+    pub(in crate::balance) attempts: u8,
     /// Attempts that have not ended, by ordinal; null where there is none.
-    pub(super) open: [AttemptKey; ATTEMPTS_MAX as usize],
+    pub(in crate::balance) open: [AttemptKey; ATTEMPTS_MAX as usize],
     /// Attempts that have not ended.
-    pub(super) unfinished: u8,
+    pub(in crate::balance) unfinished: u8,
     /// Nodes tried, by ordinal.
-    pub(super) tried: [NodeId; ATTEMPTS_MAX as usize],
+    pub(in crate::balance) tried: [NodeId; ATTEMPTS_MAX as usize],
     /// When its first attempt was dispatched.
-    pub(super) dispatched: Option<Time>,
+    pub(in crate::balance) dispatched: Option<Time>,
     /// The node of the attempt that ended last, and how it ended.
-    pub(super) last: Option<(NodeId, End)>,
+    pub(in crate::balance) last: Option<(NodeId, End)>,
     /// Whether it counts as a retry under way.
-    pub(super) retrying: bool,
+    pub(in crate::balance) retrying: bool,
     /// Whether a timer for a hedge is set.
-    pub(super) hedge_timed: bool,
+    pub(in crate::balance) hedge_timed: bool,
     /// Whether it had its hedge.
-    pub(super) hedged: bool,
+    pub(in crate::balance) hedged: bool,
     /// Tokens that reached the client before its answer was cut and goes on elsewhere.
-    pub(super) resumed: Tokens,
+    pub(in crate::balance) resumed: Tokens,
     /// When the first of them came.
-    pub(super) begun: Option<Time>,
+    pub(in crate::balance) begun: Option<Time>,
     /// The attempt whose first token may have reached the client.
-    pub(super) begun_by: Option<u8>,
+    pub(in crate::balance) begun_by: Option<u8>,
     /// The ordinal at which the model it asks now was asked first; above zero in cascades only.
-    pub(super) step: u8,
+    pub(in crate::balance) step: u8,
     /// The best answer that was not good enough.
-    pub(super) in_hand: Option<Box<AnswerInHand>>,
+    pub(in crate::balance) in_hand: Option<Box<AnswerInHand>>,
     /// What ended attempts cost.
-    pub(super) spent: Cost,
+    pub(in crate::balance) spent: Cost,
     /// By ordinal, as a bit: whether that node refused its credential.
-    pub(super) refused: u8,
+    pub(in crate::balance) refused: u8,
     /// The highest level of degradation that changed what becomes of it.
-    pub(super) degraded_by: DegradeLevel,
+    pub(in crate::balance) degraded_by: DegradeLevel,
     /// What its answer is clamped to.
-    pub(super) clamp: Option<Tokens>,
+    pub(in crate::balance) clamp: Option<Tokens>,
 }
 
 impl RequestState {
     /// Returns the nodes it has been on, in order.
     #[inline]
-    pub(super) fn nodes_tried(&self) -> &[NodeId] {
+    pub(in crate::balance) fn nodes_tried(&self) -> &[NodeId] {
         &self.tried[..usize::from(self.attempts)]
     }
 
     /// Returns how often it was tried in vain, as its retry policy counts: a hedge is none of the
     /// tries that may fail, and each model of a cascade has its own.
     #[inline]
-    pub(super) const fn tries(&self) -> u8 {
+    pub(in crate::balance) const fn tries(&self) -> u8 {
         if self.attempts >= ATTEMPTS_MAX {
             return ATTEMPTS_MAX;
         }
@@ -173,95 +178,45 @@ impl RequestState {
 
 /// An attempt that has not ended yet; readable as [`RequestState`] is.
 #[derive(Debug)]
-pub(super) struct AttemptState {
-    pub(super) request: RequestKey,
-    pub(super) ordinal: u8,
-    pub(super) node: NodeId,
-    pub(super) dispatched: Time,
-    pub(super) first_token: Option<Time>,
+pub(in crate::balance) struct AttemptState {
+    pub(in crate::balance) request: RequestKey,
+    pub(in crate::balance) ordinal: u8,
+    pub(in crate::balance) node: NodeId,
+    pub(in crate::balance) dispatched: Time,
+    pub(in crate::balance) first_token: Option<Time>,
     /// Tokens of the answer that have come.
-    pub(super) tokens: Tokens,
+    pub(in crate::balance) tokens: Tokens,
     /// What it holds on the ledger of its node; the ledger's own note.
-    pub(super) held: Held,
+    pub(in crate::balance) held: Held,
     /// Prices in force at dispatch: a change never reprices the past.
-    pub(super) prices: Prices,
+    pub(in crate::balance) prices: Prices,
     /// What its strategy is reminded of.
-    pub(super) facts: DispatchFacts,
+    pub(in crate::balance) facts: DispatchFacts,
     /// Which strategy of its pool chose the node.
-    pub(super) strategy_generation: u32,
+    pub(in crate::balance) strategy_generation: u32,
     /// How it ended for the request, if the executor has yet to confirm.
-    pub(super) closing: Option<End>,
+    pub(in crate::balance) closing: Option<End>,
     /// Whether it went lower than the first eligible tier.
-    pub(super) spilled: bool,
+    pub(in crate::balance) spilled: bool,
     /// Whether it went to a pool that the route degrades to.
-    pub(super) degraded: bool,
+    pub(in crate::balance) degraded: bool,
     /// Whether it was sent beside another one.
-    pub(super) hedge: bool,
+    pub(in crate::balance) hedge: bool,
     /// Attempts on its node when it was sent, itself included.
-    pub(super) in_flight_at_dispatch: u32,
+    pub(in crate::balance) in_flight_at_dispatch: u32,
 }
 
 impl AttemptState {
     /// Returns the tokens that were reserved for it: of its prompt and of the expected answer.
     #[inline]
-    pub(super) const fn reserved(&self) -> u64 {
+    pub(in crate::balance) const fn reserved(&self) -> u64 {
         self.facts.prompt.0.saturating_add(self.facts.expected.0)
     }
 }
 
-/// Requests and their prompt tokens: what retry budgets are shares of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Amount {
-    pub(super) requests: u64,
-    pub(super) prompts: u64,
-}
-
-impl Amount {
-    /// One request. No prompt counts for more than any attempt does, so no sum overflows.
-    #[inline]
-    pub(super) fn of(request: &Request) -> Amount {
-        Amount { requests: 1, prompts: request.prompt.min(TOKENS_MAX).0 }
-    }
-}
-
-impl std::ops::AddAssign for Amount {
-    #[inline]
-    fn add_assign(&mut self, more: Amount) {
-        self.requests += more.requests;
-        self.prompts += more.prompts;
-    }
-}
-
-impl std::ops::SubAssign for Amount {
-    #[inline]
-    fn sub_assign(&mut self, less: Amount) {
-        self.requests -= less.requests;
-        self.prompts -= less.prompts;
-    }
-}
-
-/// Sums that prove conservation and Little's law, in integers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// Requests that came.
-    pub arrived: u64,
-    /// Requests at their end.
-    pub settled: u64,
-    /// Attempts dispatched.
-    pub dispatched: u64,
-    /// Attempts ended.
-    pub ended: u64,
-    /// Words that came too late to change anything.
-    pub late_words: u64,
-    /// Requests in the system, integrated over time: request-nanoseconds.
-    pub area: u128,
-    /// Times in the system, summed over settled requests: nanoseconds.
-    pub sojourn: u128,
-}
-
 /// All requests and attempts that are not forgotten yet.
 #[derive(Debug, Default)]
-pub(super) struct Requests {
+pub(in crate::balance) struct Requests {
     states: SlotMap<RequestKey, RequestState>,
     attempts: SlotMap<AttemptKey, AttemptState>,
     index: IdMap<RequestKey>,
@@ -293,65 +248,65 @@ impl std::ops::Index<AttemptKey> for Requests {
 /// Questions.
 impl Requests {
     #[inline]
-    pub(super) const fn totals(&self) -> Totals {
+    pub(in crate::balance) const fn totals(&self) -> Totals {
         self.totals
     }
 
     /// Returns the number of requests not at their end.
     #[inline]
-    pub(super) const fn in_system(&self) -> u64 {
+    pub(in crate::balance) const fn in_system(&self) -> u64 {
         self.totals.arrived - self.totals.settled
     }
 
     #[inline]
-    pub(super) fn knows(&self, request: RequestId) -> bool {
+    pub(in crate::balance) fn knows(&self, request: RequestId) -> bool {
         self.index.get(request).is_some()
     }
 
     /// Finds a request that is not at its end.
     #[inline]
-    pub(super) fn find_open(&self, request: RequestId) -> Option<RequestKey> {
+    pub(in crate::balance) fn find_open(&self, request: RequestId) -> Option<RequestKey> {
         let key = *self.index.get(request)?;
         (self.states[key].phase != Phase::Settled).then_some(key)
     }
 
     /// Finds an attempt that has not ended.
     #[inline]
-    pub(super) fn find(&self, attempt: Attempt) -> Option<AttemptKey> {
+    pub(in crate::balance) fn find(&self, attempt: Attempt) -> Option<AttemptKey> {
         let key = *self.index.get(attempt.request)?;
         let this = *self.states[key].open.get(usize::from(attempt.ordinal))?;
         self.attempts.contains_key(this).then_some(this)
     }
 
     #[inline]
-    pub(super) fn get(&self, key: RequestKey) -> Option<&RequestState> {
+    pub(in crate::balance) fn get(&self, key: RequestKey) -> Option<&RequestState> {
         self.states.get(key)
     }
 
     #[inline]
-    pub(super) fn get_attempt(&self, key: AttemptKey) -> Option<&AttemptState> {
+    pub(in crate::balance) fn get_attempt(&self, key: AttemptKey) -> Option<&AttemptState> {
         self.attempts.get(key)
     }
 
     #[inline]
-    pub(super) fn iter(&self) -> impl Iterator<Item = (RequestKey, &RequestState)> {
+    pub(in crate::balance) fn iter(&self) -> impl Iterator<Item = (RequestKey, &RequestState)> {
         self.states.iter()
     }
 
     #[inline]
-    pub(super) fn attempts(&self) -> impl ExactSizeIterator<Item = &AttemptState> {
+    pub(in crate::balance) fn attempts(&self) -> impl ExactSizeIterator<Item = &AttemptState> {
         self.attempts.values()
     }
 
     /// Returns whether the request still waits with this ticket, in a queue.
     #[inline]
-    pub(super) fn is_queued_with(&self, key: RequestKey, ticket: u64) -> bool {
+    pub(in crate::balance) fn is_queued_with(&self, key: RequestKey, ticket: u64) -> bool {
         self.states.get(key).is_some_and(|state| state.phase == Phase::Queued(ticket))
     }
 
     /// Returns whether the request still waits with this ticket, in a queue or for a batch.
     #[inline]
-    pub(super) fn waits_with(&self, key: RequestKey, number: u64) -> bool {
+    pub(in crate::balance) fn waits_with(&self, key: RequestKey, number: u64) -> bool {
         match self.states.get(key).map(|state| state.phase) {
             Some(Phase::Queued(ticket) | Phase::Held { ticket, .. }) => ticket == number,
             _ => false,
@@ -360,7 +315,7 @@ impl Requests {
 
     /// Returns the request as an amount, the other retries under way, and all that is under way.
     #[inline]
-    pub(super) fn retry_amounts(&self, key: RequestKey) -> (Amount, Amount, Amount) {
+    pub(in crate::balance) fn retry_amounts(&self, key: RequestKey) -> (Amount, Amount, Amount) {
         let state = &self.states[key];
         let this = Amount::of(&state.request);
         let mut others = self.retrying;
@@ -372,7 +327,7 @@ impl Requests {
 
     /// Returns the sums that retry budgets go by: all under way, and the retries among them.
     #[inline]
-    pub(super) const fn amounts(&self) -> (Amount, Amount) {
+    pub(in crate::balance) const fn amounts(&self) -> (Amount, Amount) {
         (self.under_way, self.retrying)
     }
 }
@@ -381,7 +336,7 @@ impl Requests {
 impl Requests {
     /// So much time has passed since the last change.
     #[inline]
-    pub(super) fn pass(&mut self, time: Span) {
+    pub(in crate::balance) fn pass(&mut self, time: Span) {
         self.totals.area += u128::from(self.in_system()) * u128::from(time.0);
     }
 
@@ -390,7 +345,7 @@ impl Requests {
     /// # Panics
     /// If a request of its id is under way.
     #[inline]
-    pub(super) fn arrive(
+    pub(in crate::balance) fn arrive(
         &mut self,
         now: Time,
         request: Request,
@@ -432,7 +387,11 @@ impl Requests {
 
     /// Brings the deadline forward to so long after the arrival, if it is later than that.
     #[inline]
-    pub(super) fn limit_deadline(&mut self, key: RequestKey, total: Option<Span>) -> &Request {
+    pub(in crate::balance) fn limit_deadline(
+        &mut self,
+        key: RequestKey,
+        total: Option<Span>,
+    ) -> &Request {
         let request = &mut self.states[key].request;
         let total = total.map_or(Time::MAX, |total| request.arrived + total);
         request.deadline = request.deadline.min(total);
@@ -441,14 +400,14 @@ impl Requests {
 
     /// Notes that a level of degradation changed what becomes of a request.
     #[inline]
-    pub(super) fn mark_degraded(&mut self, key: RequestKey, level: DegradeLevel) {
+    pub(in crate::balance) fn mark_degraded(&mut self, key: RequestKey, level: DegradeLevel) {
         let degraded = &mut self.states[key].degraded_by;
         *degraded = level.max(*degraded);
     }
 
     /// Clamps the answer to so many tokens. Returns whether that is fewer than before.
     #[inline]
-    pub(super) fn clamp(&mut self, key: RequestKey, most: Tokens) -> bool {
+    pub(in crate::balance) fn clamp(&mut self, key: RequestKey, most: Tokens) -> bool {
         let state = &mut self.states[key];
         let clamps = state.request.output_max.is_none_or(|max| max > most);
         if clamps {
@@ -460,13 +419,13 @@ impl Requests {
 
     /// It waits in a queue.
     #[inline]
-    pub(super) fn queue(&mut self, key: RequestKey, ticket: u64) {
+    pub(in crate::balance) fn queue(&mut self, key: RequestKey, ticket: u64) {
         self.states[key].phase = Phase::Queued(ticket);
     }
 
     /// It is held for a batch of a pool.
     #[inline]
-    pub(super) fn hold(&mut self, key: RequestKey, pool: PoolId, ticket: u64) {
+    pub(in crate::balance) fn hold(&mut self, key: RequestKey, pool: PoolId, ticket: u64) {
         let phase = &mut self.states[key].phase;
         *phase = Phase::Held { pool, ticket, queued: phase.is_queued() };
     }
@@ -474,7 +433,7 @@ impl Requests {
     /// An attempt goes out. Returns its key and the phase that its request was in. An attempt beside
     /// another one is a hedge.
     #[inline]
-    pub(super) fn dispatch(&mut self, attempt: AttemptState) -> (AttemptKey, Phase) {
+    pub(in crate::balance) fn dispatch(&mut self, attempt: AttemptState) -> (AttemptKey, Phase) {
         let (key, ordinal, node) = (attempt.request, usize::from(attempt.ordinal), attempt.node);
         let now = attempt.dispatched;
         let this = self.attempts.insert(attempt);
@@ -496,19 +455,19 @@ impl Requests {
 
     /// Says whether a timer for a hedge of the request is set.
     #[inline]
-    pub(super) fn time_hedge(&mut self, key: RequestKey, timed: bool) {
+    pub(in crate::balance) fn time_hedge(&mut self, key: RequestKey, timed: bool) {
         self.states[key].hedge_timed = timed;
     }
 
     /// Its hedge goes out now.
     #[inline]
-    pub(super) fn mark_hedged(&mut self, key: RequestKey) {
+    pub(in crate::balance) fn mark_hedged(&mut self, key: RequestKey) {
         self.states[key].hedged = true;
     }
 
     /// The first token of an attempt came, unless it had come already. Returns what it took.
     #[inline]
-    pub(super) fn first_token(&mut self, this: AttemptKey, now: Time) -> Option<Span> {
+    pub(in crate::balance) fn first_token(&mut self, this: AttemptKey, now: Time) -> Option<Span> {
         let attempt = &mut self.attempts[this];
         if attempt.first_token.is_some() {
             return None;
@@ -519,27 +478,27 @@ impl Requests {
 
     /// Some of the attempt's answer may have reached the client.
     #[inline]
-    pub(super) fn mark_begun(&mut self, this: AttemptKey) {
+    pub(in crate::balance) fn mark_begun(&mut self, this: AttemptKey) {
         let AttemptState { request, ordinal, .. } = self.attempts[this];
         self.states[request].begun_by = Some(ordinal);
     }
 
     /// So many tokens of an answer have come.
     #[inline]
-    pub(super) fn tokens(&mut self, this: AttemptKey, so_far: Tokens) {
+    pub(in crate::balance) fn tokens(&mut self, this: AttemptKey, so_far: Tokens) {
         let attempt = &mut self.attempts[this];
         attempt.tokens = attempt.tokens.max(so_far);
     }
 
     /// Gives the ledger access to its note about an attempt.
     #[inline]
-    pub(super) fn held(&mut self, this: AttemptKey) -> &mut Held {
+    pub(in crate::balance) fn held(&mut self, this: AttemptKey) -> &mut Held {
         &mut self.attempts[this].held
     }
 
     /// Decides how an attempt ended; it stays until the executor confirms.
     #[inline]
-    pub(super) fn close(&mut self, this: AttemptKey, end: End) -> Attempt {
+    pub(in crate::balance) fn close(&mut self, this: AttemptKey, end: End) -> Attempt {
         let attempt = &mut self.attempts[this];
         attempt.closing = Some(end);
         Attempt { request: self.states[attempt.request].request.id, ordinal: attempt.ordinal }
@@ -547,7 +506,11 @@ impl Requests {
 
     /// Of two attempts that run this one goes on alone. Returns the other one, if there was one.
     #[inline]
-    pub(super) fn keep_only(&mut self, winner: AttemptKey, of: RequestKey) -> Option<AttemptKey> {
+    pub(in crate::balance) fn keep_only(
+        &mut self,
+        winner: AttemptKey,
+        of: RequestKey,
+    ) -> Option<AttemptKey> {
         let state = &mut self.states[of];
         let Phase::InFlight(running) = state.phase else { return None };
         let other = running.without(winner)?;
@@ -557,7 +520,7 @@ impl Requests {
 
     /// Takes out an attempt that has ended and cost so much.
     #[inline]
-    pub(super) fn end(&mut self, this: AttemptKey) -> AttemptState {
+    pub(in crate::balance) fn end(&mut self, this: AttemptKey) -> AttemptState {
         let attempt = self.attempts.remove(this).expect("an attempt ends once");
         self.states[attempt.request].unfinished -= 1;
         self.totals.ended += 1;
@@ -566,14 +529,14 @@ impl Requests {
 
     /// An attempt cost so much.
     #[inline]
-    pub(super) fn spend(&mut self, key: RequestKey, cost: Cost) {
+    pub(in crate::balance) fn spend(&mut self, key: RequestKey, cost: Cost) {
         self.states[key].spent += cost;
     }
 
     /// An attempt has failed and is closed or gone. Returns whether another one of its request goes
     /// on; if none does, the request is in back-off.
     #[inline]
-    pub(super) fn fail(
+    pub(in crate::balance) fn fail(
         &mut self,
         key: RequestKey,
         this: AttemptKey,
@@ -596,7 +559,7 @@ impl Requests {
 
     /// Counts a request as a retry under way.
     #[inline]
-    pub(super) fn count_retry(&mut self, key: RequestKey) {
+    pub(in crate::balance) fn count_retry(&mut self, key: RequestKey) {
         let state = &mut self.states[key];
         if !std::mem::replace(&mut state.retrying, true) {
             self.retrying += Amount::of(&state.request);
@@ -606,7 +569,12 @@ impl Requests {
     /// So many tokens of the answer have reached the client: the next attempt of this retry goes on
     /// from there.
     #[inline]
-    pub(super) fn resume_from(&mut self, key: RequestKey, first_token: Time, tokens: Tokens) {
+    pub(in crate::balance) fn resume_from(
+        &mut self,
+        key: RequestKey,
+        first_token: Time,
+        tokens: Tokens,
+    ) {
         let state = &mut self.states[key];
         let before = Amount::of(&state.request);
         state.begun.get_or_insert(first_token);
@@ -625,7 +593,12 @@ impl Requests {
     /// The answer was not good enough: it is kept if it is the best so far, and the next model is
     /// asked along another lane.
     #[inline]
-    pub(super) fn escalate(&mut self, key: RequestKey, answer: AnswerInHand, lane: LaneId) {
+    pub(in crate::balance) fn escalate(
+        &mut self,
+        key: RequestKey,
+        answer: AnswerInHand,
+        lane: LaneId,
+    ) {
         let state = &mut self.states[key];
         if state.in_hand.as_ref().is_none_or(|other| other.score <= answer.score) {
             state.in_hand = Some(Box::new(answer));
@@ -638,7 +611,7 @@ impl Requests {
 
     /// Brings a request to its end. Returns the phase it was in.
     #[inline]
-    pub(super) fn settle(&mut self, key: RequestKey) -> Phase {
+    pub(in crate::balance) fn settle(&mut self, key: RequestKey) -> Phase {
         let phase = std::mem::replace(&mut self.states[key].phase, Phase::Settled);
         assert!(phase != Phase::Settled, "a request has one fate");
         phase
@@ -646,13 +619,13 @@ impl Requests {
 
     /// A whole answer was accepted: no other one is kept in hand.
     #[inline]
-    pub(super) fn drop_answer_in_hand(&mut self, key: RequestKey) {
+    pub(in crate::balance) fn drop_answer_in_hand(&mut self, key: RequestKey) {
         self.states[key].in_hand = None;
     }
 
     /// A settled request is under way no longer.
     #[inline]
-    pub(super) fn leave(&mut self, key: RequestKey, now: Time) {
+    pub(in crate::balance) fn leave(&mut self, key: RequestKey, now: Time) {
         let state = &mut self.states[key];
         let amount = Amount::of(&state.request);
         self.under_way -= amount;
@@ -665,7 +638,7 @@ impl Requests {
 
     /// Forgets a request if it is settled and no attempt of it is unconfirmed.
     #[inline]
-    pub(super) fn forget(&mut self, key: RequestKey) {
+    pub(in crate::balance) fn forget(&mut self, key: RequestKey) {
         let state = &self.states[key];
         if state.phase == Phase::Settled && state.unfinished == 0 {
             self.index.remove(state.request.id);
@@ -675,162 +648,10 @@ impl Requests {
 
     /// Word came too late to change anything.
     #[inline]
-    pub(super) fn count_late_word(&mut self) {
+    pub(in crate::balance) fn count_late_word(&mut self) {
         self.totals.late_words += 1;
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::balance::fixture::at;
-    use crate::balance::vocabulary::outcome::Failure;
-    use crate::unit::ClassId;
-
-    fn attempt(requests: &Requests, key: RequestKey, node: u32) -> AttemptState {
-        let hedge = matches!(requests[key].phase, Phase::InFlight(_));
-        let facts = DispatchFacts {
-            class: ClassId(0),
-            prompt: requests[key].request.prompt,
-            expected: Tokens(1),
-            memo: None,
-        };
-        AttemptState {
-            request: key,
-            ordinal: requests[key].attempts,
-            node: NodeId(node),
-            dispatched: at(1),
-            first_token: None,
-            tokens: Tokens::ZERO,
-            held: Held::default(),
-            prices: Prices::default(),
-            facts,
-            strategy_generation: 0,
-            closing: None,
-            spilled: false,
-            degraded: false,
-            hedge,
-            in_flight_at_dispatch: 1,
-        }
-    }
-
-    fn arrive(requests: &mut Requests, id: u64) -> RequestKey {
-        let request = Request { prompt: Tokens(10 + id), ..Request::new(RequestId(id), at(0)) };
-        requests.arrive(at(0), request, RouteId(0), 0)
-    }
-
-    #[test]
-    fn of_two_attempts_the_one_that_fails_leaves_the_other() {
-        let mut requests = Requests::default();
-        let key = arrive(&mut requests, 1);
-        let (one, before) = requests.dispatch(attempt(&requests, key, 0));
-        assert_eq!(before, Phase::Backoff);
-        let (other, _) = requests.dispatch(attempt(&requests, key, 1));
-        assert!(!requests[one].hedge && requests[other].hedge);
-        let end = End::Failed(Failure::Unauthorized);
-        assert!(requests.fail(key, one, (NodeId(0), end), true), "the hedge goes on");
-        assert_eq!(requests[key].refused, 0b01);
-        assert_eq!(requests[key].phase, Phase::InFlight(Running::one(other)));
-        assert!(!requests.fail(key, other, (NodeId(1), end), false));
-        assert_eq!(
-            (requests[key].phase, requests[key].last),
-            (Phase::Backoff, Some((NodeId(1), end)))
-        );
-    }
-
-    #[test]
-    fn the_winner_goes_on_alone() {
-        let mut requests = Requests::default();
-        let key = arrive(&mut requests, 1);
-        let (one, _) = requests.dispatch(attempt(&requests, key, 0));
-        assert_eq!(requests.keep_only(one, key), None, "nobody else runs");
-        let (other, _) = requests.dispatch(attempt(&requests, key, 1));
-        assert_eq!(requests.first_token(other, at(3)), Some(Span::from_secs(2)));
-        assert_eq!(requests.first_token(other, at(4)), None, "there is one first token");
-        assert_eq!(requests.keep_only(other, key), Some(one));
-        requests.close(one, End::Outrun);
-        let found = requests.find(Attempt { request: RequestId(1), ordinal: 0 });
-        assert_eq!(found, Some(one), "it is found until the executor confirms");
-        requests.end(one);
-        assert_eq!(requests.find(Attempt { request: RequestId(1), ordinal: 0 }), None);
-    }
-
-    #[test]
-    fn a_request_that_goes_on_elsewhere_keeps_the_sums_true() {
-        let mut requests = Requests::default();
-        let key = arrive(&mut requests, 1);
-        requests.count_retry(key);
-        requests.count_retry(key);
-        requests.resume_from(key, at(2), Tokens(30));
-        requests.resume_from(key, at(5), Tokens(4));
-        let (all, retrying) = requests.amounts();
-        assert_eq!((all, retrying), (Amount { requests: 1, prompts: 45 }, all));
-        assert_eq!((requests[key].resumed, requests[key].begun), (Tokens(34), Some(at(2))));
-        requests.settle(key);
-        requests.leave(key, at(9));
-        assert_eq!(requests.amounts(), (Amount::default(), Amount::default()));
-    }
-
-    proptest! {
-        /// Whatever happens to requests, in any order: they are conserved, and when all are over nothing
-        /// is left and Little's law holds to the last nanosecond.
-        #[test]
-        fn nothing_is_lost_and_nothing_is_left(
-            steps in prop::collection::vec((0_u8..6, 0_usize..8, 0_u64..5), 1..120),
-        ) {
-            let mut requests = Requests::default();
-            let mut open: Vec<(RequestKey, Option<AttemptKey>)> = Vec::new();
-            let (mut now, mut next) = (at(0), 0);
-            for (what, place, pause) in steps {
-                requests.pass(Span(pause));
-                now = now + Span(pause);
-                let place = place.min(open.len().saturating_sub(1));
-                match (what, open.get(place).copied()) {
-                    (0 | 1, _) | (_, None) => {
-                        let request = Request::new(RequestId(next), now);
-                        open.push((requests.arrive(now, request, RouteId(0), 0), None));
-                        next += 1;
-                    }
-                    (2, Some((key, None))) if requests[key].attempts < ATTEMPTS_MAX => {
-                        let (this, _) = requests.dispatch(attempt(&requests, key, 7));
-                        open[place].1 = Some(this);
-                    }
-                    (3, Some((key, None))) => requests.queue(key, next),
-                    (4, Some((key, Some(this)))) => {
-                        requests.end(this);
-                        let end = End::Failed(Failure::Reset);
-                        prop_assert!(!requests.fail(key, this, (NodeId(7), end), false));
-                        requests.count_retry(key);
-                        open[place].1 = None;
-                    }
-                    (_, Some((key, this))) => {
-                        requests.settle(key);
-                        requests.leave(key, now);
-                        requests.forget(key);
-                        prop_assert_eq!(requests.get(key).is_some(), this.is_some());
-                        if let Some(this) = this {
-                            requests.end(this);
-                            requests.forget(key);
-                        }
-                        open.remove(place);
-                    }
-                }
-                let totals = requests.totals();
-                prop_assert_eq!(totals.arrived - totals.settled, open.len() as u64);
-                prop_assert_eq!(totals.dispatched - totals.ended, requests.attempts().len() as u64);
-                prop_assert_eq!(requests.amounts().0.requests, open.len() as u64);
-            }
-            for (key, this) in open {
-                requests.settle(key);
-                requests.leave(key, now);
-                this.into_iter().for_each(|this| drop(requests.end(this)));
-                requests.forget(key);
-            }
-            prop_assert_eq!(requests.iter().count(), 0);
-            prop_assert_eq!(requests.totals().area, requests.totals().sojourn);
-            prop_assert_eq!(requests.amounts(), (Amount::default(), Amount::default()));
-        }
-    }
-}
+mod tests;
