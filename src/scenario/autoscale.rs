@@ -98,8 +98,9 @@ static TARGETS: Section = Section {
     ..section("scale_target", "")
 };
 
-const COLD_START: KeyKind =
-    KeyKind::Any(&[SPAN, KeyKind::Variant(&DURATIONS, "distribution"), KeyKind::Table(&LOADED)]);
+const COLD_START: KeyKind = KeyKind::Any(COLD_START_FORMS);
+const COLD_START_FORMS: &[KeyKind] =
+    &[SPAN, KeyKind::Variant(&DURATIONS, "distribution"), KeyKind::Table(&LOADED)];
 
 static LOADED: Section = Section {
     keys: &[need("load", KeyKind::Table(&LOAD), "what has to be loaded")],

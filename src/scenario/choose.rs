@@ -26,8 +26,9 @@ pub const MEMORY_MAX: u32 = 1_000_000;
 pub const WORTH_MAX: f64 = 1e6;
 
 /// How a route chooses among its pools.
-pub(super) const CHOOSE: KeyKind =
-    KeyKind::Any(&[KeyKind::Word(&["cascade"]), KeyKind::Variant(&WAYS, "way to choose")]);
+pub(super) const CHOOSE: KeyKind = KeyKind::Any(CHOOSE_FORMS);
+const CHOOSE_FORMS: &[KeyKind] =
+    &[KeyKind::Word(&["cascade"]), KeyKind::Variant(&WAYS, "way to choose")];
 
 static WAYS: Section = Section {
     keys: &[

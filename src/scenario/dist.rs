@@ -11,12 +11,12 @@ use crate::dist::{COMPONENTS_MAX, Dist, DistError, POINTS_MAX};
 use crate::unit::Span;
 
 /// A duration, or a law of durations.
-pub(super) const DURATION: KeyKind =
-    KeyKind::Any(&[SPAN, KeyKind::Variant(&DURATIONS, "distribution")]);
+pub(super) const DURATION: KeyKind = KeyKind::Any(DURATION_FORMS);
+const DURATION_FORMS: &[KeyKind] = &[SPAN, KeyKind::Variant(&DURATIONS, "distribution")];
 
 /// A number, or a law of numbers.
-pub(super) const NUMBER: KeyKind =
-    KeyKind::Any(&[NOT_NEGATIVE, KeyKind::Variant(&NUMBERS, "distribution")]);
+pub(super) const NUMBER: KeyKind = KeyKind::Any(NUMBER_FORMS);
+const NUMBER_FORMS: &[KeyKind] = &[NOT_NEGATIVE, KeyKind::Variant(&NUMBERS, "distribution")];
 
 const NOT_NEGATIVE: KeyKind = between(0.0, f64::INFINITY);
 

@@ -14,8 +14,9 @@ const RATIO_MAX: f64 = 100.0;
 const QUEUE_MAX: u64 = 1_000;
 
 /// A limiter by its name, or with settings.
-pub(super) const LIMITER: KeyKind =
-    KeyKind::Any(&[KeyKind::Word(&["aimd", "gradient"]), NONE, KeyKind::Variant(&LAWS, "limiter")]);
+pub(super) const LIMITER: KeyKind = KeyKind::Any(LIMITER_FORMS);
+const LIMITER_FORMS: &[KeyKind] =
+    &[KeyKind::Word(&["aimd", "gradient"]), NONE, KeyKind::Variant(&LAWS, "limiter")];
 
 static LAWS: Section = Section {
     keys: &[

@@ -122,8 +122,9 @@ pub(super) const SEPARATOR: Key = key(
 );
 
 /// Whose requests a class are.
-pub(super) const TENANTS: KeyKind =
-    KeyKind::Any(&[admission::TENANT_NUMBER, KeyKind::Variant(&TENANT_LAW, "law of tenants")]);
+pub(super) const TENANTS: KeyKind = KeyKind::Any(TENANTS_FORMS);
+const TENANTS_FORMS: &[KeyKind] =
+    &[admission::TENANT_NUMBER, KeyKind::Variant(&TENANT_LAW, "law of tenants")];
 
 static TENANT_LAW: Section = Section {
     keys: &[one("zipf", KeyKind::Table(&ZIPF), "a few have most of the requests")],
