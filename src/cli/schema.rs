@@ -9,18 +9,18 @@ use crate::scenario::keys;
 #[derive(Debug, Args)]
 pub(super) struct Schema {
     /// Of which kind of file
-    what: SchemaOf,
+    what: FileKind,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum SchemaOf {
+enum FileKind {
     /// Scenarios, as a JSON Schema: say `#:schema ./FILE` in the first line of a scenario
     Scenario,
 }
 
 impl Schema {
     pub(super) fn run(&self) -> Result<u8, Failure> {
-        let SchemaOf::Scenario = self.what;
+        let FileKind::Scenario = self.what;
         output::print(&format!("{:#}\n", keys::schema())).map(|()| 0)
     }
 }

@@ -1,6 +1,8 @@
 //! Who may come in and who is served first: the order of `queue`, `tenants`, `[[tenant]]`.
 
-use super::keys::{Key, KeyKind, SPAN, Section, Usual, above_zero, key, need, one, section, upto};
+use super::keys::{
+    KeyDef, KeyKind, SPAN, SectionDef, Usual, above_zero, key, need, one, section, upto,
+};
 use super::node::{self, PRICE_MAX};
 use super::problem::Place;
 use super::table::Table;
@@ -33,7 +35,7 @@ pub const TENANT_WEIGHT_MAX: u64 = 1_000_000;
 pub(super) const ORDER_WORDS: &[&str] = &["fifo", "edf", "shortest", "adaptive_lifo"];
 
 /// Orders with settings.
-pub(super) static ORDER: Section = Section {
+pub(super) static ORDER: SectionDef = SectionDef {
     keys: &[
         one("fifo", KeyKind::Table(&FIFO), "first come, first served"),
         one("edf", KeyKind::Table(&EDF), "the earliest deadline first"),
@@ -51,10 +53,10 @@ pub(super) static ORDER: Section = Section {
     ..section("order", "")
 };
 
-static FIFO: Section = section("fifo", "");
-static EDF: Section = section("edf", "");
+static FIFO: SectionDef = section("fifo", "");
+static EDF: SectionDef = section("edf", "");
 
-static SHORTEST: Section = Section {
+static SHORTEST: SectionDef = SectionDef {
     keys: &[key(
         "ageing",
         KeyKind::Whole(0, AGEING_MAX),
@@ -64,7 +66,7 @@ static SHORTEST: Section = Section {
     ..section("shortest", "")
 };
 
-static ADAPTIVE_LIFO: Section = Section {
+static ADAPTIVE_LIFO: SectionDef = SectionDef {
     keys: &[key(
         "after",
         SPAN,
@@ -74,7 +76,7 @@ static ADAPTIVE_LIFO: Section = Section {
     ..section("adaptive_lifo", "")
 };
 
-pub(super) static BANDS: Section = Section {
+pub(super) static BANDS: SectionDef = SectionDef {
     keys: &[key(
         "min_share",
         upto(MIN_SHARE_MAX.value()),
@@ -85,13 +87,13 @@ pub(super) static BANDS: Section = Section {
 };
 
 /// What each tenant may take.
-pub(super) static TENANTS: Section = Section {
+pub(super) static TENANTS: SectionDef = SectionDef {
     keys: &[node::CONCURRENCY, node::REQUESTS_PER_MINUTE, node::TOKENS_PER_MINUTE, BUDGET_PER_DAY],
     ..section("tenants", "")
 };
 
 /// What some tenants may take.
-pub(super) static TENANT: Section = Section {
+pub(super) static TENANT: SectionDef = SectionDef {
     keys: &[
         need(
             "tenant",
@@ -115,7 +117,7 @@ pub(super) static TENANT: Section = Section {
 /// A tenant by its number.
 pub(super) const TENANT_NUMBER: KeyKind = KeyKind::Whole(0, u32::MAX as u64);
 
-const BUDGET_PER_DAY: Key = key(
+const BUDGET_PER_DAY: KeyDef = key(
     "budget_per_day",
     above_zero(PRICE_MAX),
     Usual::Unsaid("no limit"),

@@ -3,7 +3,7 @@
 use super::dist::{DURATIONS, read_or_zero};
 use super::document::Kind;
 use super::keys::{
-    KeyKind, POSITIVE_SPAN, SHARE, SPAN, Section, Usual, above_zero, key, need, one, section,
+    KeyKind, POSITIVE_SPAN, SHARE, SPAN, SectionDef, Usual, above_zero, key, need, one, section,
 };
 use super::pool::NODES_MAX;
 use super::value::{Field, Walk, digits};
@@ -36,7 +36,7 @@ pub const STEPS_DEFAULT: (Ratio, Ratio) = (Ratio::ONE, Ratio(250_000));
 pub const TOLERANCE_DEFAULT: Ratio = Ratio(100_000);
 
 /// `autoscale` of a group of nodes.
-pub(super) static AUTOSCALE: Section = Section {
+pub(super) static AUTOSCALE: SectionDef = SectionDef {
     keys: &[
         key(
             "min",
@@ -87,7 +87,7 @@ pub(super) static AUTOSCALE: Section = Section {
     ..section("autoscale", "")
 };
 
-static TARGETS: Section = Section {
+static TARGETS: SectionDef = SectionDef {
     keys: &[
         one("tokens_in_flight", KeyKind::Whole(1, TARGET_MAX), "tokens that are worked on or wait"),
         one("in_flight", KeyKind::Whole(1, u32::MAX as u64), "requests that are worked on or wait"),
@@ -102,12 +102,12 @@ const COLD_START: KeyKind = KeyKind::Any(COLD_START_FORMS);
 const COLD_START_FORMS: &[KeyKind] =
     &[SPAN, KeyKind::Variant(&DURATIONS, "distribution"), KeyKind::Table(&LOADED)];
 
-static LOADED: Section = Section {
+static LOADED: SectionDef = SectionDef {
     keys: &[need("load", KeyKind::Table(&LOAD), "what has to be loaded")],
     ..section("cold_start", "")
 };
 
-static LOAD: Section = Section {
+static LOAD: SectionDef = SectionDef {
     keys: &[
         need("weights_gb", above_zero(1e6), "size of the model"),
         need("gb_per_s", above_zero(1e6), "speed at which it is loaded"),
@@ -117,7 +117,7 @@ static LOAD: Section = Section {
 };
 
 /// `batch` of a pool.
-pub(super) static BATCH: Section = Section {
+pub(super) static BATCH: SectionDef = SectionDef {
     keys: &[
         need("size", KeyKind::Whole(1, BATCH_MAX), "requests that are sent together at most"),
         key(

@@ -2,7 +2,7 @@
 
 use super::dist::{DURATION, NUMBER, read as read_dist, read_or_zero};
 use super::engine;
-use super::keys::{KeyKind, SPAN, Section, TEXT, Usual, key, need, one, section};
+use super::keys::{KeyKind, SPAN, SectionDef, TEXT, Usual, key, need, one, section};
 use super::node::CONCURRENCY_MAX;
 use super::problem::quote;
 use super::profile::{self, Profile};
@@ -17,7 +17,7 @@ use crate::unit::Span;
 pub const SPEED_MAX: f64 = 1e9;
 
 /// Back ends by their kind.
-pub(super) static BACKEND: Section = Section {
+pub(super) static BACKEND: SectionDef = SectionDef {
     keys: &[
         one("api", KeyKind::Table(&API), "a hosted model: time to the first token, and speed"),
         one(
@@ -30,7 +30,7 @@ pub(super) static BACKEND: Section = Section {
     ..section("backend", "")
 };
 
-static API: Section = Section {
+static API: SectionDef = SectionDef {
     keys: &[
         key(
             "profile",
@@ -45,7 +45,7 @@ static API: Section = Section {
     ..section("api", "")
 };
 
-static SLOTS: Section = Section {
+static SLOTS: SectionDef = SectionDef {
     keys: &[
         need(
             "servers",

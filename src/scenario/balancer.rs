@@ -1,7 +1,7 @@
 //! `[balancer]`: retries, timeouts, the waiting room, and how many balancers there are.
 
 use super::keys::{
-    KeyKind, LABEL, NONE, SHARE, SPAN, SPAN_OR_NONE, Section, Usual, key, need, section,
+    KeyKind, LABEL, NONE, SHARE, SPAN, SPAN_OR_NONE, SectionDef, Usual, key, need, section,
 };
 use super::table::Table;
 use super::value::{Field, Walk};
@@ -32,7 +32,7 @@ const REPORT_DELAY: Span = Span::from_millis(20);
 const FRESH_TIMES: u64 = 3;
 
 /// `[balancer]`.
-pub(super) static BALANCER: Section = Section {
+pub(super) static BALANCER: SectionDef = SectionDef {
     keys: &[
         key("region", LABEL, Usual::Unsaid("not said"), "the region the balancer is in"),
         key(
@@ -111,7 +111,7 @@ pub(super) static BALANCER: Section = Section {
     ..section("balancer", "`[balancer]`")
 };
 
-static RETRY: Section = Section {
+static RETRY: SectionDef = SectionDef {
     keys: &[
         key(
             "attempts",
@@ -159,7 +159,7 @@ static RETRY: Section = Section {
     ..section("retry", "")
 };
 
-static BACKOFF: Section = Section {
+static BACKOFF: SectionDef = SectionDef {
     keys: &[
         key("base", SPAN, Usual::Span(Span::from_millis(50)), "the bound of the first pause"),
         key("cap", SPAN, Usual::Span(Span::from_secs(2)), "the bound grows no further"),
@@ -167,7 +167,7 @@ static BACKOFF: Section = Section {
     ..section("backoff", "")
 };
 
-static TIMEOUTS: Section = Section {
+static TIMEOUTS: SectionDef = SectionDef {
     keys: &[
         key(
             "first_token",
@@ -197,7 +197,7 @@ static TIMEOUTS: Section = Section {
     ..section("timeouts", "")
 };
 
-static QUEUE: Section = Section {
+static QUEUE: SectionDef = SectionDef {
     keys: &[
         key("max", KeyKind::Whole(0, QUEUE_MAX), Usual::Whole(1_000), "so many may wait at a time"),
         key("max_wait", SPAN_OR_NONE, Usual::Span(Span::from_secs(10)), "nobody waits longer"),
@@ -232,7 +232,7 @@ static QUEUE: Section = Section {
     ..section("queue", "")
 };
 
-static SHARE_LOAD: Section = Section {
+static SHARE_LOAD: SectionDef = SectionDef {
     keys: &[
         need("every", KeyKind::Span(EVERY_MIN, Span::MAX), "time between two messages"),
         key("delay", SPAN, Usual::Span(SHARE_DELAY), "time that a message takes"),
@@ -240,7 +240,7 @@ static SHARE_LOAD: Section = Section {
     ..section("share", "")
 };
 
-static REPORTS: Section = Section {
+static REPORTS: SectionDef = SectionDef {
     keys: &[
         need("every", KeyKind::Span(EVERY_MIN, Span::MAX), "time between two reports of a node"),
         key("delay", SPAN, Usual::Span(REPORT_DELAY), "time that a report takes"),

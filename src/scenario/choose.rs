@@ -1,6 +1,6 @@
 //! `choose = { ... }` of a route: how one of its pools is chosen, pools being models.
 
-use super::keys::{KeyKind, SHARE, Section, Usual, above_zero, key, need, one, section};
+use super::keys::{KeyKind, SHARE, SectionDef, Usual, above_zero, key, need, one, section};
 use super::quality::known_scorer;
 use super::value::{Field, Walk};
 use crate::balance::{CHOICES_MAX, ModelRule, SCORES_MAX};
@@ -30,7 +30,7 @@ pub(super) const CHOOSE: KeyKind = KeyKind::Any(CHOOSE_FORMS);
 const CHOOSE_FORMS: &[KeyKind] =
     &[KeyKind::Word(&["cascade"]), KeyKind::Variant(&WAYS, "way to choose")];
 
-static WAYS: Section = Section {
+static WAYS: SectionDef = SectionDef {
     keys: &[
         one(
             "complexity",
@@ -52,7 +52,7 @@ static WAYS: Section = Section {
     ..section("choose", "")
 };
 
-static COMPLEXITY: Section = Section {
+static COMPLEXITY: SectionDef = SectionDef {
     keys: &[
         need("strong_share", SHARE, "the share of the requests that is hard"),
         key(
@@ -65,7 +65,7 @@ static COMPLEXITY: Section = Section {
     ..section("complexity", "")
 };
 
-static CASCADE: Section = Section {
+static CASCADE: SectionDef = SectionDef {
     keys: &[key(
         "accept",
         SHARE,
@@ -75,7 +75,7 @@ static CASCADE: Section = Section {
     ..section("cascade", "")
 };
 
-static BANDIT: Section = Section {
+static BANDIT: SectionDef = SectionDef {
     keys: &[
         need("worth", above_zero(WORTH_MAX), "dollars that a good answer is worth"),
         key(

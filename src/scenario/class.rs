@@ -1,7 +1,9 @@
 //! `[[class]]`: kinds of requests, their lengths and what their users are promised.
 
 use super::dist::{NUMBER, read as read_dist};
-use super::keys::{KeyKind, NAME, POSITIVE_SPAN, Section, Usual, above_zero, key, need, section};
+use super::keys::{
+    KeyKind, NAME, POSITIVE_SPAN, SectionDef, Usual, above_zero, key, need, section,
+};
 use super::names::Names;
 use super::origin::{self, Known};
 use super::pool::Fleet;
@@ -32,7 +34,7 @@ pub const PROMPT_DEFAULT: (f64, f64) = (500.0, 2_000.0);
 pub const OUTPUT_DEFAULT: (f64, f64) = (150.0, 500.0);
 
 /// `[[class]]`.
-pub(super) static CLASS: Section = Section {
+pub(super) static CLASS: SectionDef = SectionDef {
     keys: &[
         need("name", NAME, "what routes, expectations and clients call it"),
         key(
@@ -103,7 +105,7 @@ const PRIORITIES: [&str; 4] = {
     [a.name(), b.name(), c.name(), d.name()]
 };
 
-static SLO: Section = Section {
+static SLO: SectionDef = SectionDef {
     keys: &[
         key(
             "first_token",

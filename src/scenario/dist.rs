@@ -2,8 +2,8 @@
 
 use super::document::Kind;
 use super::keys::{
-    Key, KeyKind, POSITIVE_SPAN, SPAN, Section, Usual, above, above_zero, between, key, need, one,
-    section,
+    KeyDef, KeyKind, POSITIVE_SPAN, SPAN, SectionDef, Usual, above, above_zero, between, key, need,
+    one, section,
 };
 use super::table::Table;
 use super::value::{Field, Walk};
@@ -31,7 +31,7 @@ macro_rules! laws {
             use super::*;
 
             /// Every law by its name.
-            pub(in super::super) static LAWS: Section = Section {
+            pub(in super::super) static LAWS: SectionDef = SectionDef {
                 keys: &[
                     one("constant", $value, "always the same"),
                     one("uniform", KeyKind::Table(&UNIFORM), "all between two values alike"),
@@ -62,20 +62,20 @@ macro_rules! laws {
                 ..section($name, "")
             };
 
-            static UNIFORM: Section = Section {
+            static UNIFORM: SectionDef = SectionDef {
                 keys: &[need("min", $value, "the least"), need("max", $value, "the greatest")],
                 ..section(concat!($name, ".uniform"), "")
             };
 
-            static EXPONENTIAL: Section =
-                Section { keys: &[MEAN], ..section(concat!($name, ".exponential"), "") };
+            static EXPONENTIAL: SectionDef =
+                SectionDef { keys: &[MEAN], ..section(concat!($name, ".exponential"), "") };
 
-            static GAMMA: Section = Section {
+            static GAMMA: SectionDef = SectionDef {
                 keys: &[MEAN, need("cv", above(0.0), "the coefficient of variation")],
                 ..section(concat!($name, ".gamma"), "")
             };
 
-            static LOGNORMAL: Section = Section {
+            static LOGNORMAL: SectionDef = SectionDef {
                 keys: &[
                     quantile("p1"),
                     quantile("p5"),
@@ -105,7 +105,7 @@ macro_rules! laws {
                 ..section(concat!($name, ".lognormal"), "")
             };
 
-            static WEIBULL: Section = Section {
+            static WEIBULL: SectionDef = SectionDef {
                 keys: &[
                     MEAN,
                     need("shape", between(0.05, f64::INFINITY), "below one the end is heavier"),
@@ -113,7 +113,7 @@ macro_rules! laws {
                 ..section(concat!($name, ".weibull"), "")
             };
 
-            static PARETO: Section = Section {
+            static PARETO: SectionDef = SectionDef {
                 keys: &[
                     need("min", $positive, "the least"),
                     need("shape", above(1.0), "the smaller, the heavier the end"),
@@ -121,7 +121,7 @@ macro_rules! laws {
                 ..section(concat!($name, ".pareto"), "")
             };
 
-            static PART: Section = Section {
+            static PART: SectionDef = SectionDef {
                 keys: &[
                     need(
                         "weight",
@@ -133,11 +133,11 @@ macro_rules! laws {
                 ..section(concat!($name, ".mixture"), "a part of the mixture")
             };
 
-            const MEAN: Key = need("mean", $positive, "the mean");
+            const MEAN: KeyDef = need("mean", $positive, "the mean");
             const MIXED: KeyKind = KeyKind::Table(&PART);
             const POINT: KeyKind = KeyKind::Point(&$value);
 
-            const fn quantile(name: &'static str) -> Key {
+            const fn quantile(name: &'static str) -> KeyDef {
                 key(
                     name,
                     $positive,

@@ -5,7 +5,7 @@
 //! are those of the node model.
 
 use super::backend::named;
-use super::keys::{Key, KeyKind, Section, TEXT, Usual, key, need, section, upto};
+use super::keys::{KeyDef, KeyKind, SectionDef, TEXT, Usual, key, need, section, upto};
 use super::problem::{Place, quote};
 use super::profile::{self, Profile};
 use super::value::{Field, Walk, digits};
@@ -16,7 +16,7 @@ use crate::node::engine::{
 use crate::workload::ClassSpec;
 
 /// An engine: without a profile `f`, `p1` and `kv_tokens` must be said.
-pub(super) static ENGINE: Section = Section {
+pub(super) static ENGINE: SectionDef = SectionDef {
     keys: &[
         key(
             "profile",
@@ -85,7 +85,7 @@ pub(super) static ENGINE: Section = Section {
 const COEFFICIENT: KeyKind = upto(COEFFICIENT_MAX);
 const OF_PROFILE: Usual = Usual::Unsaid("0, or the profile's");
 
-static MOE: Section = Section {
+static MOE: SectionDef = SectionDef {
     keys: &[
         need("d3", COEFFICIENT, "milliseconds of reading all experts"),
         key("p0", COEFFICIENT, Usual::Unsaid("as `f`"), "milliseconds of a step with prefill"),
@@ -97,7 +97,7 @@ static MOE: Section = Section {
 
 const EXPERTS: KeyKind = KeyKind::Whole(1, EXPERTS_MAX as u64);
 
-static OVERHEAD: Section = Section {
+static OVERHEAD: SectionDef = SectionDef {
     keys: &[
         overhead_key("a0", "milliseconds a request"),
         overhead_key("a1", "microseconds a token of its prompt"),
@@ -106,7 +106,7 @@ static OVERHEAD: Section = Section {
     ..section("overhead", "")
 };
 
-const fn overhead_key(name: &'static str, about: &'static str) -> Key {
+const fn overhead_key(name: &'static str, about: &'static str) -> KeyDef {
     key(name, COEFFICIENT, Usual::Number(0.0), about)
 }
 

@@ -5,7 +5,9 @@
 
 use super::dist::{self, DURATION};
 use super::document::Kind;
-use super::keys::{KeyKind, LABEL, POSITIVE_SPAN, SPAN, Section, Usual, key, need, section, text};
+use super::keys::{
+    KeyKind, LABEL, POSITIVE_SPAN, SPAN, SectionDef, Usual, key, need, section, text,
+};
 use super::pool::{Fleet, NODES_MAX};
 use super::problem::Place;
 use super::table::Table;
@@ -21,7 +23,7 @@ pub use crate::node::fault::FACTOR_MAX;
 pub const FAULTS_MAX: usize = 10_000;
 
 /// `[[fault]]`: `at` and one fault, or `random`.
-pub(super) static FAULT: Section = Section {
+pub(super) static FAULT: SectionDef = SectionDef {
     keys: &[
         key("at", SPAN, Usual::NeededUnless("random"), "when it begins"),
         key(
@@ -35,7 +37,7 @@ pub(super) static FAULT: Section = Section {
     ..section("fault", "`[[fault]]`")
 };
 
-static RANDOM: Section = Section {
+static RANDOM: SectionDef = SectionDef {
     keys: &[
         need("every", DURATION, "time from the end of one to the beginning of the next"),
         need("lasts", DURATION, "how long each lasts"),
@@ -51,7 +53,7 @@ static RANDOM: Section = Section {
 };
 
 /// Whom a fault hits, beside its own parameters.
-pub(super) static TARGET: Section = Section {
+pub(super) static TARGET: SectionDef = SectionDef {
     keys: &[
         key("node", LABEL, ONE_OF_FOUR, "this node, or the nodes of this group"),
         key("pool", LABEL, ONE_OF_FOUR, "all nodes of this pool"),

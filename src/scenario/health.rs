@@ -2,7 +2,7 @@
 
 use super::balancer::{keep, part};
 use super::keys::{
-    KeyKind, POSITIVE_SPAN, SHARE, SPAN_OR_NONE, Section, Usual, between, key, section,
+    KeyKind, POSITIVE_SPAN, SHARE, SPAN_OR_NONE, SectionDef, Usual, between, key, section,
 };
 use super::table::Table;
 use super::value::{Field, Walk};
@@ -20,7 +20,7 @@ const GENERATE_TIMEOUT: Span = Span::from_secs(10);
 const SLOW_MAX: f64 = 1_000.0;
 
 /// Of the balancer, and of a pool.
-pub(super) static HEALTH: Section = Section {
+pub(super) static HEALTH: SectionDef = SectionDef {
     keys: &[
         key(
             "probe",
@@ -87,7 +87,7 @@ pub(super) static HEALTH: Section = Section {
     ..section("health", "")
 };
 
-static PROBE: Section = Section {
+static PROBE: SectionDef = SectionDef {
     keys: &[
         key("every", SPAN_OR_NONE, Usual::Word("none"), "time between two probes of a node"),
         key(
@@ -112,7 +112,7 @@ static PROBE: Section = Section {
     ..section("probe", "")
 };
 
-static EJECT: Section = Section {
+static EJECT: SectionDef = SectionDef {
     keys: &[
         key(
             "consecutive",
@@ -138,7 +138,7 @@ static EJECT: Section = Section {
     ..section("eject", "")
 };
 
-static GENERATE: Section = Section {
+static GENERATE: SectionDef = SectionDef {
     keys: &[
         key("every", POSITIVE_SPAN, Usual::Span(GENERATE_EVERY), "time between two such questions"),
         key(
@@ -151,7 +151,7 @@ static GENERATE: Section = Section {
     ..section("generate", "")
 };
 
-static OUTLIER: Section = Section {
+static OUTLIER: SectionDef = SectionDef {
     keys: &[
         key(
             "window",

@@ -1,7 +1,7 @@
 //! `hedge` of `[balancer]`: when a second attempt goes out beside one that is late.
 
 use super::document::Kind;
-use super::keys::{KeyKind, POSITIVE_SPAN, SHARE, Section, Usual, key, need, section, text};
+use super::keys::{KeyKind, POSITIVE_SPAN, SHARE, SectionDef, Usual, key, need, section, text};
 use super::value::{Field, Walk};
 use crate::balance::{HedgeAfter, HedgeSpec};
 use crate::unit::{Ratio, Tokens};
@@ -12,7 +12,7 @@ const PROMPT_MAX: u64 = 100_000_000;
 /// The quantiles that may be asked for. Below the median most requests would be sent twice.
 const QUANTILES: std::ops::RangeInclusive<f64> = 50.0..=99.9;
 
-pub(super) static HEDGE: Section = Section {
+pub(super) static HEDGE: SectionDef = SectionDef {
     keys: &[
         need(
             "after",

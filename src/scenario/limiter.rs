@@ -1,6 +1,6 @@
 //! `limiter` of `[[pool]]`: how it is found out how many attempts each of its nodes takes at a time.
 
-use super::keys::{Key, KeyKind, NONE, Section, Usual, between, key, one, section};
+use super::keys::{KeyDef, KeyKind, NONE, SectionDef, Usual, between, key, one, section};
 use super::problem::Place;
 use super::table::Table;
 use super::value::{Field, Walk, digits};
@@ -18,7 +18,7 @@ pub(super) const LIMITER: KeyKind = KeyKind::Any(LIMITER_FORMS);
 const LIMITER_FORMS: &[KeyKind] =
     &[KeyKind::Word(&["aimd", "gradient"]), NONE, KeyKind::Variant(&LAWS, "limiter")];
 
-static LAWS: Section = Section {
+static LAWS: SectionDef = SectionDef {
     keys: &[
         one(
             "aimd",
@@ -34,7 +34,7 @@ static LAWS: Section = Section {
     ..section("limiter", "")
 };
 
-static AIMD: Section = Section {
+static AIMD: SectionDef = SectionDef {
     keys: &[
         INITIAL,
         MIN,
@@ -55,7 +55,7 @@ static AIMD: Section = Section {
     ..section("aimd", "")
 };
 
-static GRADIENT: Section = Section {
+static GRADIENT: SectionDef = SectionDef {
     keys: &[
         INITIAL,
         MIN,
@@ -83,14 +83,14 @@ static GRADIENT: Section = Section {
 };
 
 const LIMIT: KeyKind = KeyKind::Whole(1, LIMITER_MAX as u64);
-const INITIAL: Key = key(
+const INITIAL: KeyDef = key(
     "initial",
     LIMIT,
     Usual::Unsaid("20, or what `min` and `max` leave"),
     "the limit at the start",
 );
-const MIN: Key = key("min", LIMIT, Usual::Whole(1), "the limit is never lower");
-const MAX: Key = key(
+const MIN: KeyDef = key("min", LIMIT, Usual::Whole(1), "the limit is never lower");
+const MAX: KeyDef = key(
     "max",
     LIMIT,
     Usual::Unsaid("1_000, or what `min` and `initial` ask for"),

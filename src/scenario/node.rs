@@ -3,7 +3,7 @@
 use super::autoscale::{self, Autoscale};
 use super::backend::{self, BACKEND, stand_in};
 use super::keys::{
-    Key, KeyKind, LABEL, NAME, Section, Usual, key, names, need, section, text, upto,
+    KeyDef, KeyKind, LABEL, NAME, SectionDef, Usual, key, names, need, section, text, upto,
 };
 use super::names::Names;
 use super::pool::{Fleet, NODES_MAX};
@@ -33,7 +33,7 @@ const TIERS: [(&str, Tier); 3] =
     [("primary", Tier::Primary), ("backup", Tier::Backup), ("secondary", Tier::Secondary)];
 
 /// `[[pool.node]]`.
-pub(super) static NODE: Section = Section {
+pub(super) static NODE: SectionDef = SectionDef {
     keys: &[
         need(
             "name",
@@ -110,7 +110,7 @@ const URL: KeyKind = text("an address that begins with http:// or https://", "^h
 /// A list of tags.
 pub(super) const LABELS: KeyKind = KeyKind::List(&LABEL, 0, TAGS_MAX);
 
-static PRICE: Section = Section {
+static PRICE: SectionDef = SectionDef {
     keys: &[
         need("input", upto(PRICE_MAX), "of the prompt"),
         need("output", upto(PRICE_MAX), "of the answer"),
@@ -126,25 +126,25 @@ static PRICE: Section = Section {
 };
 
 /// Of a node, and of a pool.
-pub(super) static LIMITS: Section = Section {
+pub(super) static LIMITS: SectionDef = SectionDef {
     keys: &[CONCURRENCY, REQUESTS_PER_MINUTE, TOKENS_PER_MINUTE],
     later: &["output_tokens_per_minute", "requests_per_day"],
     ..section("limits", "")
 };
 
-pub(super) const CONCURRENCY: Key = key(
+pub(super) const CONCURRENCY: KeyDef = key(
     "concurrency",
     KeyKind::Whole(1, CONCURRENCY_MAX),
     Usual::Unsaid("no limit"),
     "requests at a time",
 );
-pub(super) const REQUESTS_PER_MINUTE: Key = key(
+pub(super) const REQUESTS_PER_MINUTE: KeyDef = key(
     "requests_per_minute",
     KeyKind::Whole(1, PER_MINUTE_MAX),
     Usual::Unsaid("no limit"),
     "requests a minute",
 );
-pub(super) const TOKENS_PER_MINUTE: Key = key(
+pub(super) const TOKENS_PER_MINUTE: KeyDef = key(
     "tokens_per_minute",
     KeyKind::Whole(1, PER_MINUTE_MAX),
     Usual::Unsaid("no limit"),

@@ -1,7 +1,7 @@
 //! `shed` and `degrade` of `[balancer]`: who is turned away under load, and what else is given up.
 
 use super::keys::{
-    Key, KeyKind, NONE, POSITIVE_SPAN, SHARE, Section, Usual, between, key, section, upto,
+    KeyDef, KeyKind, NONE, POSITIVE_SPAN, SHARE, SectionDef, Usual, between, key, section, upto,
 };
 use super::table::Table;
 use super::value::{Field, Walk};
@@ -18,11 +18,11 @@ const HYSTERESIS_MAX: f64 = 1.0;
 const THRESHOLD: KeyKind = KeyKind::Any(&[between(0.01, SATURATION_MAX.value()), NONE]);
 
 /// A threshold that is not said gives way to those that are.
-const fn threshold_key(name: &'static str, usual: Usual, about: &'static str) -> Key {
+const fn threshold_key(name: &'static str, usual: Usual, about: &'static str) -> KeyDef {
     key(name, THRESHOLD, usual, about)
 }
 
-pub(super) static SHED: Section = Section {
+pub(super) static SHED: SectionDef = SectionDef {
     keys: &[
         threshold_key(
             "sheddable",
@@ -42,7 +42,7 @@ pub(super) static SHED: Section = Section {
     ..section("shed", "")
 };
 
-pub(super) static DEGRADE: Section = Section {
+pub(super) static DEGRADE: SectionDef = SectionDef {
     keys: &[
         threshold_key(
             "hedges",

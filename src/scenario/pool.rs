@@ -1,6 +1,6 @@
 //! `[[pool]]`: the fleet, pool by pool.
 
-use super::keys::{KeyKind, NAME, Section, Usual, between, key, names, need, section};
+use super::keys::{KeyKind, NAME, SectionDef, Usual, between, key, names, need, section};
 use super::names::Names;
 use super::node::{self, LiveNode};
 use super::problem::{Place, quote};
@@ -46,7 +46,7 @@ const LOCALITIES: [(&str, Option<Locality>); 3] = [
 ];
 
 /// `[[pool]]`.
-pub(super) static POOL: Section = Section {
+pub(super) static POOL: SectionDef = SectionDef {
     keys: &[
         need("name", NAME, "what routes, faults and expectations call it"),
         key(

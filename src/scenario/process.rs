@@ -1,7 +1,8 @@
 //! Arrivals that are made up: `{ gamma = { rate = 40, cv = 3 } }` and the like.
 
 use super::keys::{
-    Key, KeyKind, SHARE, SPAN, Section, Usual, above_zero, between, key, need, one, section, upto,
+    KeyDef, KeyKind, SHARE, SPAN, SectionDef, Usual, above_zero, between, key, need, one, section,
+    upto,
 };
 use super::problem::Place;
 use super::table::Table;
@@ -20,19 +21,19 @@ const DAY: Span = Span::from_secs(86_400);
 // Processes as scenarios spell them. Bounds of rates and shapes are those of the processes themselves,
 // which say why a value cannot be.
 
-pub(super) const POISSON: Key =
+pub(super) const POISSON: KeyDef =
     one("poisson", KeyKind::Table(&POISSON_KEYS), "requests that know nothing of each other");
-pub(super) const GAMMA: Key =
+pub(super) const GAMMA: KeyDef =
     one("gamma", KeyKind::Table(&GAMMA_KEYS), "more or less even than Poisson, by `cv`");
-pub(super) const WEIBULL: Key =
+pub(super) const WEIBULL: KeyDef =
     one("weibull", KeyKind::Table(&WEIBULL_KEYS), "gaps with a heavier or lighter end, by `shape`");
-pub(super) const MMPP: Key =
+pub(super) const MMPP: KeyDef =
     one("mmpp", KeyKind::Table(&MMPP_KEYS), "Poisson with a rate that changes at random");
-pub(super) const RAMP: Key =
+pub(super) const RAMP: KeyDef =
     one("ramp", KeyKind::Table(&RAMP_KEYS), "Poisson with a rate that rises or falls evenly");
-pub(super) const DIURNAL: Key =
+pub(super) const DIURNAL: KeyDef =
     one("diurnal", KeyKind::Table(&DIURNAL_KEYS), "Poisson with a rate that swings as a day does");
-pub(super) const STEPS: Key = one(
+pub(super) const STEPS: KeyDef = one(
     "steps",
     KeyKind::Tables(&STEP_KEYS, PIECES_MAX),
     "Poisson with a rate that changes at given times",
@@ -41,16 +42,16 @@ pub(super) const STEPS: Key = one(
 const POSITIVE_RATE: KeyKind = above_zero(RATE_MAX);
 const RATE: KeyKind = upto(RATE_MAX);
 const HOLD: KeyKind = KeyKind::Span(SHORTEST, Span::MAX);
-const RATE_KEY: Key = need("rate", POSITIVE_RATE, "requests a second in the mean");
+const RATE_KEY: KeyDef = need("rate", POSITIVE_RATE, "requests a second in the mean");
 
-static POISSON_KEYS: Section = Section { keys: &[RATE_KEY], ..section("poisson", "") };
+static POISSON_KEYS: SectionDef = SectionDef { keys: &[RATE_KEY], ..section("poisson", "") };
 
-static GAMMA_KEYS: Section = Section {
+static GAMMA_KEYS: SectionDef = SectionDef {
     keys: &[RATE_KEY, need("cv", between(0.01, 100.0), "the coefficient of variation of gaps")],
     ..section("gamma", "")
 };
 
-static WEIBULL_KEYS: Section = Section {
+static WEIBULL_KEYS: SectionDef = SectionDef {
     keys: &[
         RATE_KEY,
         need("shape", between(0.1, 100.0), "below one gaps are more uneven than Poisson"),
@@ -58,7 +59,7 @@ static WEIBULL_KEYS: Section = Section {
     ..section("weibull", "")
 };
 
-static MMPP_KEYS: Section = Section {
+static MMPP_KEYS: SectionDef = SectionDef {
     keys: &[
         need("rates", KeyKind::List(&RATE, 2, PIECES_MAX), "requests a second, by state"),
         need("holds", KeyKind::List(&HOLD, 2, PIECES_MAX), "mean time in each state"),
@@ -66,7 +67,7 @@ static MMPP_KEYS: Section = Section {
     ..section("mmpp", "")
 };
 
-static RAMP_KEYS: Section = Section {
+static RAMP_KEYS: SectionDef = SectionDef {
     keys: &[
         need("from", RATE, "requests a second at the start"),
         need("to", RATE, "requests a second at the end, and after it"),
@@ -75,7 +76,7 @@ static RAMP_KEYS: Section = Section {
     ..section("ramp", "")
 };
 
-static DIURNAL_KEYS: Section = Section {
+static DIURNAL_KEYS: SectionDef = SectionDef {
     keys: &[
         need("mean", POSITIVE_RATE, "requests a second in the mean"),
         key(
@@ -101,7 +102,7 @@ static DIURNAL_KEYS: Section = Section {
     ..section("diurnal", "")
 };
 
-static STEP_KEYS: Section = Section {
+static STEP_KEYS: SectionDef = SectionDef {
     keys: &[
         need("at", SPAN, "from when; \"0s\" in the first step"),
         need("rate", RATE, "requests a second from then on"),

@@ -3,7 +3,7 @@
 use super::class::CLASSES_MAX;
 use super::dist::{DURATION, read as read_dist};
 use super::keys::{
-    KeyKind, POSITIVE_SPAN, SHARE, Section, Usual, above_zero, between, key, need, section,
+    KeyKind, POSITIVE_SPAN, SHARE, SectionDef, Usual, above_zero, between, key, need, section,
 };
 use super::names::Names;
 use super::pool::NODES_MAX;
@@ -23,7 +23,7 @@ pub const AUC_DEFAULT: f64 = 1.0;
 pub const FEEDBACK_AFTER: f64 = 60.0;
 
 /// `[quality]`.
-pub(super) static QUALITY: Section = Section {
+pub(super) static QUALITY: SectionDef = SectionDef {
     keys: &[
         need("models", QUALITIES, "how many answers of each model are good"),
         key(
@@ -52,7 +52,7 @@ pub(super) static QUALITY: Section = Section {
 const QUALITIES: KeyKind = KeyKind::Map("model", &BY_CLASS, 2 * NODES_MAX);
 const BY_CLASS: KeyKind = KeyKind::Any(&[SHARE, KeyKind::Map("class", &SHARE, 2 * CLASSES_MAX)]);
 
-static SCORER: Section = Section {
+static SCORER: SectionDef = SectionDef {
     keys: &[need(
         "auc",
         between(0.5, 1.0),
@@ -61,7 +61,7 @@ static SCORER: Section = Section {
     ..section("scorer", "")
 };
 
-static FEEDBACK: Section = Section {
+static FEEDBACK: SectionDef = SectionDef {
     keys: &[
         need("share", above_zero(1.0), "the share of the answers that is judged"),
         key(
@@ -74,7 +74,7 @@ static FEEDBACK: Section = Section {
     ..section("feedback", "")
 };
 
-static CHANGE: Section = Section {
+static CHANGE: SectionDef = SectionDef {
     keys: &[
         need("at", POSITIVE_SPAN, "when; changes stand in order of time"),
         need("models", QUALITIES, "how many answers of each model are good from then on"),

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use super::document::Entry;
-use super::keys::{COUNT, KeyKind, POSITIVE_SPAN, SPAN, Section, TEXT, Usual, key, need, section};
+use super::keys::{
+    COUNT, KeyKind, POSITIVE_SPAN, SPAN, SectionDef, TEXT, Usual, key, need, section,
+};
 use super::problem::Place;
 use super::table::Table;
 use super::value::{Field, Walk};
@@ -24,7 +26,7 @@ use crate::unit::{Span, Time, Tokens};
 use crate::workload::{ClassSpec, QualitySpec};
 
 /// What a scenario may say.
-pub static SCENARIO: Section = Section {
+pub static SCENARIO: SectionDef = SectionDef {
     keys: &[
         key("title", TEXT, Usual::Unsaid("the name of the file"), "what it is about, in one line"),
         key("seed", COUNT, Usual::Whole(SEED_DEFAULT), "seeds everything random"),
@@ -112,7 +114,7 @@ pub static SCENARIO: Section = Section {
     ..section("scenario", "the scenario")
 };
 
-static EXPECT: Section = Section {
+static EXPECT: SectionDef = SectionDef {
     keys: &[need("that", TEXT, "an expectation, such as \"chat.ttft.p99 < 2s\"")],
     ..section("expect", "`[[expect]]`")
 };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::keys::{KeyKind, Section, Usual, key, need, section, upto};
+use super::keys::{KeyKind, SectionDef, Usual, key, need, section, upto};
 use super::names::Names;
 use super::pool::Fleet;
 use super::problem::{Place, quote};
@@ -21,7 +21,7 @@ pub const RTT_MAX: Span = Span::from_secs(60);
 pub const JITTER_DEFAULT: f64 = 0.1;
 
 /// `[regions]`.
-pub(super) static REGIONS: Section = Section {
+pub(super) static REGIONS: SectionDef = SectionDef {
     keys: &[
         need(
             "rtt",

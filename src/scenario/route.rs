@@ -4,7 +4,7 @@ use super::admission::TENANT_NUMBER;
 use super::choose;
 use super::class::{CLASSES_MAX, PRIORITY, priority};
 use super::keys::above_zero;
-use super::keys::{COUNT, KeyKind, NAME, Section, TEXT, Usual, key, need, one, section, upto};
+use super::keys::{COUNT, KeyKind, NAME, SectionDef, TEXT, Usual, key, need, one, section, upto};
 use super::names::Names;
 use super::node::LABELS;
 use super::origin::{self, ATTRIBUTES_MAX};
@@ -24,7 +24,7 @@ pub const ROUTES_MAX: usize = 1_000;
 pub const TENANTS_MAX: usize = 10_000;
 
 /// `[[route]]`.
-pub(super) static ROUTE: Section = Section {
+pub(super) static ROUTE: SectionDef = SectionDef {
     keys: &[
         key("name", NAME, Usual::Unsaid("`route` and its number"), "what reports call it"),
         key(
@@ -63,7 +63,7 @@ const PERCENT: KeyKind = upto(100.0);
 /// Twice as many names as there can be: a name too many is told by itself.
 const POOLS: KeyKind = KeyKind::OneOrMore(&TEXT, 2 * POOLS_MAX);
 
-static MATCH: Section = Section {
+static MATCH: SectionDef = SectionDef {
     keys: &[
         key(
             "class",
@@ -104,7 +104,7 @@ static MATCH: Section = Section {
 
 const VALUES: KeyKind = KeyKind::OneOrMore(&NAME, ATTRIBUTES_MAX);
 
-static PROMPT: Section = Section {
+static PROMPT: SectionDef = SectionDef {
     keys: &[
         key("min", COUNT, Usual::Unsaid("no limit"), "at least so many tokens"),
         key("max", COUNT, Usual::Unsaid("no limit"), "at most so many tokens"),
@@ -112,7 +112,7 @@ static PROMPT: Section = Section {
     ..section("prompt_tokens", "")
 };
 
-static DEGRADE: Section = Section {
+static DEGRADE: SectionDef = SectionDef {
     keys: &[
         need("to", POOLS, "the cheaper pools"),
         key(
@@ -129,7 +129,7 @@ static DEGRADE: Section = Section {
     ..section("route_degrade", "")
 };
 
-static PRESSURE: Section = Section {
+static PRESSURE: SectionDef = SectionDef {
     keys: &[
         one("waiting", KeyKind::Whole(1, u32::MAX as u64), "so many requests wait"),
         one("in_flight", KeyKind::Whole(1, u64::MAX), "so many requests are on their nodes"),
@@ -139,7 +139,7 @@ static PRESSURE: Section = Section {
     ..section("pressure", "")
 };
 
-static REQUIRE: Section = Section {
+static REQUIRE: SectionDef = SectionDef {
     keys: &[need("tags", LABELS, "all of these tags")],
     later: &["region", "model"],
     ..section("require", "")

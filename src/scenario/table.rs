@@ -1,7 +1,7 @@
 //! A table of a scenario that is being read: what was asked for, and what it is if nothing is said.
 
 use super::document::Entry;
-use super::keys::{Key, KeyKind, Section, Usual};
+use super::keys::{KeyDef, KeyKind, SectionDef, Usual};
 use super::problem::{Place, quote};
 use super::value::{Field, Walk, suggest};
 use crate::unit::Span;
@@ -20,7 +20,7 @@ pub(super) struct Table<'a> {
     what: String,
     pub(super) place: &'a Place,
     entries: &'a [Entry],
-    section: &'static Section,
+    section: &'static SectionDef,
     asked: Vec<&'static str>,
 }
 
@@ -30,7 +30,7 @@ impl<'a> Table<'a> {
         key: &str,
         place: &'a Place,
         entries: &'a [Entry],
-        section: &'static Section,
+        section: &'static SectionDef,
     ) -> Table<'a> {
         let what =
             if section.title.is_empty() { format!("`{key}`") } else { section.title.to_owned() };
@@ -41,7 +41,7 @@ impl<'a> Table<'a> {
     ///
     /// # Panics
     /// If it does not have the key: the reader is wrong, whatever is read.
-    fn key(&self, key: &str) -> &'static Key {
+    fn key(&self, key: &str) -> &'static KeyDef {
         let found = self.section.find(key);
         found.unwrap_or_else(|| panic!("section `{}` has no key `{key}`", self.section.name))
     }

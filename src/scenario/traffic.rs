@@ -3,7 +3,7 @@
 
 use super::dist::{DURATION, NUMBER, read as read_dist, read_or_zero};
 use super::keys::{
-    Key, KeyKind, LABEL, Section, Usual, key, names, need, one, section, text, upto,
+    KeyDef, KeyKind, LABEL, SectionDef, Usual, key, names, need, one, section, text, upto,
 };
 use super::table::Table;
 use super::value::{Field, Walk};
@@ -28,7 +28,7 @@ const UNITS: [(&str, TimeUnit); 5] = [
 ];
 
 /// Users who send requests.
-pub(super) static USERS: Section = Section {
+pub(super) static USERS: SectionDef = SectionDef {
     keys: &[
         COUNT_OF_USERS,
         need("think", DURATION, "time between an answer and the next request of its user"),
@@ -38,7 +38,7 @@ pub(super) static USERS: Section = Section {
 };
 
 /// Users who play recorded sessions.
-static PLAYERS: Section = Section {
+static PLAYERS: SectionDef = SectionDef {
     keys: &[
         COUNT_OF_USERS,
         key("think", DURATION, Usual::Unsaid("none"), "time between two sessions of a user"),
@@ -47,17 +47,17 @@ static PLAYERS: Section = Section {
     ..section("players", "")
 };
 
-const COUNT_OF_USERS: Key =
+const COUNT_OF_USERS: KeyDef =
     need("count", KeyKind::Whole(1, USERS_MAX as u64), "how many there are");
 
-const RAMP: Key = key(
+const RAMP: KeyDef = key(
     "ramp",
     KeyKind::Span(Span::ZERO, Span::from_secs(86_400)),
     Usual::Span(Span::ZERO),
     "they begin one after the other within this time",
 );
 
-pub(super) static SESSIONS: Section = Section {
+pub(super) static SESSIONS: SectionDef = SectionDef {
     keys: &[
         need("turns", NUMBER, "requests of a conversation"),
         need("think", DURATION, "time between an answer and the next question"),
@@ -78,16 +78,16 @@ pub(super) static SESSIONS: Section = Section {
 };
 
 /// How recorded sessions begin and go on.
-pub(super) const PACE: Key = key(
+pub(super) const PACE: KeyDef = key(
     "pace",
     KeyKind::Word(&names(&PACES)),
     Usual::Word("think"),
     "times are those after an answer, or those of the recording whatever the answers do",
 );
-pub(super) const START: Key =
+pub(super) const START: KeyDef =
     need("start", KeyKind::Variant(&STARTS, "kind of start"), "when sessions begin");
 
-static STARTS: Section = Section {
+static STARTS: SectionDef = SectionDef {
     keys: &[
         process::POISSON,
         process::GAMMA,
@@ -103,18 +103,18 @@ static STARTS: Section = Section {
 
 // The columns of a table.
 
-pub(super) const TIME: Key = need("time", LABEL, "the column of the time of arrival");
-pub(super) const INPUT: Key = need("input", LABEL, "the column of prompt tokens");
-pub(super) const OUTPUT: Key = need("output", LABEL, "the column of answer tokens");
-pub(super) const UNIT: Key =
+pub(super) const TIME: KeyDef = need("time", LABEL, "the column of the time of arrival");
+pub(super) const INPUT: KeyDef = need("input", LABEL, "the column of prompt tokens");
+pub(super) const OUTPUT: KeyDef = need("output", LABEL, "the column of answer tokens");
+pub(super) const UNIT: KeyDef =
     key("unit", KeyKind::Word(&names(&UNITS)), Usual::Word("s"), "the unit of times");
-pub(super) const SESSION: Key =
+pub(super) const SESSION: KeyDef =
     key("session", LABEL, Usual::Unsaid("no sessions"), "the column of the session");
-pub(super) const TENANT: Key =
+pub(super) const TENANT: KeyDef =
     key("tenant", LABEL, Usual::Unsaid("as classes say"), "the column of the tenant");
-pub(super) const CLASS: Key =
+pub(super) const CLASS: KeyDef =
     key("class", LABEL, Usual::Unsaid("by shares"), "the column of the class");
-pub(super) const SEPARATOR: Key = key(
+pub(super) const SEPARATOR: KeyDef = key(
     "separator",
     text("one character that is in no number and no name", "^[^A-Za-z0-9\".]$"),
     Usual::Unsaid("a comma"),
@@ -126,12 +126,12 @@ pub(super) const TENANTS: KeyKind = KeyKind::Any(TENANTS_FORMS);
 const TENANTS_FORMS: &[KeyKind] =
     &[admission::TENANT_NUMBER, KeyKind::Variant(&TENANT_LAW, "law of tenants")];
 
-static TENANT_LAW: Section = Section {
+static TENANT_LAW: SectionDef = SectionDef {
     keys: &[one("zipf", KeyKind::Table(&ZIPF), "a few have most of the requests")],
     ..section("tenant_law", "")
 };
 
-static ZIPF: Section = Section {
+static ZIPF: SectionDef = SectionDef {
     keys: &[
         need("tenants", KeyKind::Whole(1, TENANTS_MAX as u64), "how many there are"),
         key("exponent", upto(EXPONENT_MAX), Usual::Number(1.0), "the larger, the fewer have most"),

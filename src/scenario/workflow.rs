@@ -1,7 +1,9 @@
 //! `[[workflow]]`: jobs of agents as graphs of steps.
 
 use super::dist::{DURATION, NUMBER, read as read_dist, read_or_zero};
-use super::keys::{KeyKind, NAME, POSITIVE_SPAN, Section, TEXT, Usual, key, names, need, section};
+use super::keys::{
+    KeyKind, NAME, POSITIVE_SPAN, SectionDef, TEXT, Usual, key, names, need, section,
+};
 use super::names::Names;
 use super::problem::{Place, quote};
 use super::table::Table;
@@ -23,7 +25,7 @@ const CONTEXTS: [(&str, StepContext); 2] =
     [("fresh", StepContext::Fresh), ("grow", StepContext::Grow)];
 
 /// `[[workflow]]`.
-pub(super) static WORKFLOW: Section = Section {
+pub(super) static WORKFLOW: SectionDef = SectionDef {
     keys: &[
         need("name", NAME, "what the workload calls it"),
         key("deadline", POSITIVE_SPAN, Usual::Unsaid("none"), "a job that takes longer has failed"),
@@ -33,7 +35,7 @@ pub(super) static WORKFLOW: Section = Section {
     ..section("workflow", "`[[workflow]]`")
 };
 
-static STEP: Section = Section {
+static STEP: SectionDef = SectionDef {
     keys: &[
         need("name", NAME, "what other steps call it"),
         need("route_class", TEXT, "the class of its requests"),
@@ -70,7 +72,7 @@ static STEP: Section = Section {
 
 const POLICY: KeyKind = KeyKind::Word(&names(&POLICIES));
 
-static RETRY: Section = Section {
+static RETRY: SectionDef = SectionDef {
     keys: &[
         need("retry", KeyKind::Whole(0, TRIES_MAX), "further tries"),
         key("then", POLICY, Usual::Word("fail"), "and if all of them fail"),
@@ -79,7 +81,7 @@ static RETRY: Section = Section {
     ..section("on_failure", "")
 };
 
-static CALLS: Section = Section {
+static CALLS: SectionDef = SectionDef {
     keys: &[
         need("class", TEXT, "their class"),
         need("count", NUMBER, "how many, one after the other"),

@@ -1,7 +1,9 @@
 //! `[workload]`: when requests arrive.
 
 use super::class::SHARE_MAX;
-use super::keys::{Key, KeyKind, LABEL, Section, TEXT, Usual, above_zero, key, need, one, section};
+use super::keys::{
+    KeyDef, KeyKind, LABEL, SectionDef, TEXT, Usual, above_zero, key, need, one, section,
+};
 use super::table::Table;
 use super::value::{Field, Walk};
 use super::workflow::{self, Workflows};
@@ -88,7 +90,7 @@ const FORMATS: [(&str, TraceFormat); 5] = [
 ];
 
 /// `[workload]`.
-pub(super) static WORKLOAD: Section = Section {
+pub(super) static WORKLOAD: SectionDef = SectionDef {
     keys: &[
         need(
             "arrivals",
@@ -114,7 +116,7 @@ pub(super) static WORKLOAD: Section = Section {
 
 const SHARE_OF_JOBS: KeyKind = above_zero(SHARE_MAX);
 
-static ARRIVALS: Section = Section {
+static ARRIVALS: SectionDef = SectionDef {
     keys: &[
         process::POISSON,
         process::GAMMA,
@@ -134,7 +136,7 @@ static ARRIVALS: Section = Section {
     ..section("arrivals", "")
 };
 
-static TRACE: Section = Section {
+static TRACE: SectionDef = SectionDef {
     keys: &[
         one("azure", KeyKind::Table(&RECORDED), "Azure LLM inference traces"),
         one("mooncake", KeyKind::Table(&RECORDED), "Mooncake traces, with prefix hashes"),
@@ -152,10 +154,10 @@ static TRACE: Section = Section {
     ..section("trace", "")
 };
 
-static RECORDED: Section =
-    Section { keys: &[PATH, TIME_SCALE, LENGTH_SCALE], ..section("recorded", "") };
+static RECORDED: SectionDef =
+    SectionDef { keys: &[PATH, TIME_SCALE, LENGTH_SCALE], ..section("recorded", "") };
 
-static SERVEGEN: Section = Section {
+static SERVEGEN: SectionDef = SectionDef {
     keys: &[
         PATH,
         TIME_SCALE,
@@ -165,12 +167,12 @@ static SERVEGEN: Section = Section {
     ..section("servegen", "")
 };
 
-static RECORDED_SESSIONS: Section = Section {
+static RECORDED_SESSIONS: SectionDef = SectionDef {
     keys: &[PATH, TIME_SCALE, LENGTH_SCALE, traffic::PACE, traffic::START],
     ..section("recorded_sessions", "")
 };
 
-static CSV: Section = Section {
+static CSV: SectionDef = SectionDef {
     keys: &[
         PATH,
         TIME_SCALE,
@@ -187,10 +189,11 @@ static CSV: Section = Section {
     ..section("csv", "")
 };
 
-const PATH: Key = key("path", LABEL, Usual::Unsaid("said by `--trace`"), "the file, or the folder");
-const TIME_SCALE: Key =
+const PATH: KeyDef =
+    key("path", LABEL, Usual::Unsaid("said by `--trace`"), "the file, or the folder");
+const TIME_SCALE: KeyDef =
     key("scale", above_zero(SCALE_MAX), Usual::Number(1.0), "what gaps are multiplied by");
-const LENGTH_SCALE: Key = key(
+const LENGTH_SCALE: KeyDef = key(
     "length_scale",
     above_zero(SCALE_MAX),
     Usual::Number(1.0),

@@ -1,7 +1,7 @@
 //! What a scenario may say, as data: every key with its kind, its bounds, what it is if nothing is
 //! said, and what it means.
 //!
-//! A [`Section`] is what one table may say. It stands beside its reader, and the reader takes kind,
+//! A [`SectionDef`] is what one table may say. It stands beside its reader, and the reader takes kind,
 //! bounds and default from there: a reader that asks for a key that its section does not have, or for
 //! another kind than it says, panics the first time it is used, and a key that nobody asks for is
 //! unknown to the reader; tests go through all of them. [`SCENARIO`] is the section of the whole file.
@@ -30,13 +30,13 @@ pub use schema::schema;
 
 /// What a table may say.
 #[derive(Debug)]
-pub struct Section {
+pub struct SectionDef {
     /// Its own name among sections.
     pub name: &'static str,
     /// What messages call it: "`[balancer]`"; empty where that is its key.
     pub title: &'static str,
     /// Its keys, in the order they are shown.
-    pub keys: &'static [Key],
+    pub keys: &'static [KeyDef],
     /// Whether it also names one fault of the language of faults, by a key.
     pub fault: bool,
     /// Words that belong to the format, but not to this version.
@@ -45,7 +45,7 @@ pub struct Section {
 
 /// What one key may say.
 #[derive(Clone, Copy, Debug)]
-pub struct Key {
+pub struct KeyDef {
     /// Its name.
     pub name: &'static str,
     /// What its value may be.
@@ -93,11 +93,11 @@ pub enum KeyKind {
     /// One of these words.
     Word(&'static [&'static str]),
     /// A table.
-    Table(&'static Section),
+    Table(&'static SectionDef),
     /// At most so many tables.
-    Tables(&'static Section, usize),
+    Tables(&'static SectionDef, usize),
     /// A table with one key of this section, which says what the value is; called this.
-    Variant(&'static Section, &'static str),
+    Variant(&'static SectionDef, &'static str),
     /// A list of at least and at most so many.
     List(&'static KeyKind, usize, usize),
     /// One value, or a list of at most so many.
@@ -159,8 +159,8 @@ impl fmt::Display for Range {
 // How sections spell their keys.
 
 /// A key that must be said.
-pub(super) const fn need(name: &'static str, kind: KeyKind, about: &'static str) -> Key {
-    Key { name, kind, usual: Usual::Needed, about }
+pub(super) const fn need(name: &'static str, kind: KeyKind, about: &'static str) -> KeyDef {
+    KeyDef { name, kind, usual: Usual::Needed, about }
 }
 
 /// A key that may be said.
@@ -169,8 +169,8 @@ pub(super) const fn key(
     kind: KeyKind,
     usual: Usual,
     about: &'static str,
-) -> Key {
-    Key { name, kind, usual, about }
+) -> KeyDef {
+    KeyDef { name, kind, usual, about }
 }
 
 /// Numbers above this one.
@@ -179,16 +179,16 @@ pub(super) const fn above(least: f64) -> KeyKind {
 }
 
 /// One of the keys that a variant may have.
-pub(super) const fn one(name: &'static str, kind: KeyKind, about: &'static str) -> Key {
-    Key { name, kind, usual: ANOTHER, about }
+pub(super) const fn one(name: &'static str, kind: KeyKind, about: &'static str) -> KeyDef {
+    KeyDef { name, kind, usual: ANOTHER, about }
 }
 
 /// Of a key that stands alone in its table.
 const ANOTHER: Usual = Usual::Unsaid("another one is said");
 
-/// A section; the rest is said by what is left out of `Section { .. }`.
-pub(super) const fn section(name: &'static str, title: &'static str) -> Section {
-    Section { name, title, keys: &[], fault: false, later: &[] }
+/// A section; the rest is said by what is left out of `SectionDef { .. }`.
+pub(super) const fn section(name: &'static str, title: &'static str) -> SectionDef {
+    SectionDef { name, title, keys: &[], fault: false, later: &[] }
 }
 
 pub(super) const fn upto(most: f64) -> KeyKind {
@@ -237,10 +237,10 @@ const LAWS: [&str; 2] = ["durations", "numbers"];
 
 /// Returns every section of a scenario.
 #[must_use]
-pub fn sections() -> &'static [&'static Section] {
-    static ALL: OnceLock<Vec<&'static Section>> = OnceLock::new();
+pub fn sections() -> &'static [&'static SectionDef] {
+    static ALL: OnceLock<Vec<&'static SectionDef>> = OnceLock::new();
     ALL.get_or_init(|| {
-        let mut found: Vec<&'static Section> = vec![&SCENARIO, &TARGET];
+        let mut found: Vec<&'static SectionDef> = vec![&SCENARIO, &TARGET];
         let mut at = 0;
         while let Some(section) = found.get(at) {
             let inside: Vec<_> = section.keys.iter().flat_map(|key| key.kind.sections()).collect();
@@ -260,12 +260,12 @@ pub fn sections() -> &'static [&'static Section] {
 /// # Panics
 /// If there is none: whoever asks knows the table.
 #[must_use]
-pub fn find(section: &str, key: &str) -> &'static Key {
+pub fn find(section: &str, key: &str) -> &'static KeyDef {
     let found = sections().iter().filter(|one| one.name == section).find_map(|one| one.find(key));
     found.unwrap_or_else(|| panic!("section `{section}` has no key `{key}`"))
 }
 
-impl Section {
+impl SectionDef {
     /// Returns whether it is one of the laws, which are shown by themselves.
     fn is_law(&self) -> bool {
         LAWS.contains(&self.name)
@@ -273,7 +273,7 @@ impl Section {
 
     /// Returns the key of this name.
     #[must_use]
-    pub fn find(&self, name: &str) -> Option<&'static Key> {
+    pub fn find(&self, name: &str) -> Option<&'static KeyDef> {
         self.keys.iter().find(|key| key.name == name)
     }
 
@@ -284,7 +284,7 @@ impl Section {
     }
 }
 
-impl Key {
+impl KeyDef {
     /// Returns whether it stands alone in its table, and says what the value is.
     #[must_use]
     pub fn is_one(&self) -> bool {
@@ -314,7 +314,7 @@ impl KeyKind {
 
     /// Returns the sections that stand directly in a value of this kind.
     #[must_use]
-    pub fn sections(&self) -> Vec<&'static Section> {
+    pub fn sections(&self) -> Vec<&'static SectionDef> {
         match self {
             KeyKind::Table(section)
             | KeyKind::Tables(section, _)

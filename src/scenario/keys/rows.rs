@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Key, KeyKind, SCENARIO, Section, Usual};
+use super::{KeyDef, KeyKind, SCENARIO, SectionDef, Usual};
 use crate::balance::REGISTRY;
 use crate::node::fault::FAULTS;
 use crate::scenario::fault::TARGET;
@@ -38,19 +38,19 @@ struct Lister {
     rows: Vec<KeyRow>,
     /// Sections that are listed, and where.
     seen: Vec<(&'static str, String)>,
-    laws: Vec<&'static Section>,
+    laws: Vec<&'static SectionDef>,
     /// Where the faults are listed.
     faults: Option<String>,
 }
 
 impl Lister {
-    fn section(&mut self, path: &str, section: &'static Section) {
+    fn section(&mut self, path: &str, section: &'static SectionDef) {
         self.seen.push((section.name, path.trim_end_matches('.').to_owned()));
-        let row = |list: &mut Lister, key: &Key| {
+        let row = |list: &mut Lister, key: &KeyDef| {
             list.row(&format!("{path}{}", key.name), &key.kind, &key.usual, key.about);
         };
         // Where faults are listed too, what they have in common comes first.
-        let (first, last): (Vec<&Key>, Vec<&Key>) =
+        let (first, last): (Vec<&KeyDef>, Vec<&KeyDef>) =
             section.keys.iter().partition(|key| !section.fault || key.kind.sections().is_empty());
         first.into_iter().for_each(|key| row(self, key));
         if section.fault {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{Form, Key, KeyKind, Range, SCENARIO, Section, Usual};
+use super::{Form, KeyDef, KeyKind, Range, SCENARIO, SectionDef, Usual};
 use crate::balance::{REGISTRY, SettingKind, StrategyDef};
 use crate::node::fault::{FAULTS, FaultDef, STATUSES};
 use crate::scenario::fault::TARGET;
@@ -43,15 +43,15 @@ pub fn schema() -> Value {
 
 /// Returns the schema of one key, with all that stands in it.
 #[cfg(test)]
-pub(super) fn of_key(key: &Key) -> Value {
+pub(super) fn of_key(key: &KeyDef) -> Value {
     SchemaWriter::default().key(key)
 }
 
 /// What a definition is of.
 #[derive(Clone, Copy)]
 enum Defined {
-    Table(&'static Section),
-    Variant(&'static Section),
+    Table(&'static SectionDef),
+    Variant(&'static SectionDef),
     Fault(&'static FaultDef),
 }
 
@@ -64,7 +64,7 @@ struct SchemaWriter {
 }
 
 impl SchemaWriter {
-    fn count(&mut self, section: &'static Section) {
+    fn count(&mut self, section: &'static SectionDef) {
         let places = self.places.entry(section.name).or_default();
         *places += 1;
         if *places == 1 {
@@ -84,7 +84,7 @@ impl SchemaWriter {
         reference
     }
 
-    fn stands_once(&self, section: &Section) -> bool {
+    fn stands_once(&self, section: &SectionDef) -> bool {
         self.places.get(section.name).is_none_or(|places| *places == 1)
     }
 
@@ -135,7 +135,7 @@ impl SchemaWriter {
         }
     }
 
-    fn key(&mut self, key: &Key) -> Value {
+    fn key(&mut self, key: &KeyDef) -> Value {
         let usual = match key.usual {
             Usual::Truth(truth) => Some(json!(truth)),
             Usual::Whole(whole) => Some(json!(whole)),
@@ -148,7 +148,7 @@ impl SchemaWriter {
         described(said, &key.kind, &key.usual.to_string(), usual, key.about)
     }
 
-    fn table(&mut self, section: &'static Section) -> Value {
+    fn table(&mut self, section: &'static SectionDef) -> Value {
         let mut properties: Map<String, Value> = Map::new();
         for key in section.keys {
             properties.insert(key.name.to_owned(), self.key(key));
@@ -170,7 +170,7 @@ impl SchemaWriter {
     }
 
     /// A table with one key.
-    fn variant(&mut self, section: &'static Section) -> Value {
+    fn variant(&mut self, section: &'static SectionDef) -> Value {
         let properties = section.keys.iter().map(|key| (key.name.to_owned(), self.key(key)));
         one_of(&properties.collect())
     }
@@ -248,7 +248,7 @@ fn one_of(properties: &Map<String, Value>) -> Value {
 }
 
 /// Keys of which one must be said: another one, or those that are needed without it.
-fn either(section: &Section) -> Option<Value> {
+fn either(section: &SectionDef) -> Option<Value> {
     let without = section.keys.iter().find_map(|key| match key.usual {
         Usual::NeededUnless(other) if section.find(other).is_some() => Some(other),
         _ => None,

@@ -95,9 +95,9 @@ fn read(document: &[Entry]) -> (Option<Scenario>, Vec<Problem>) {
 
 /// Calls `f` with every table of a tree that has a section.
 fn tables(
-    section: &'static Section,
+    section: &'static SectionDef,
     entries: &mut Vec<Entry>,
-    f: &mut dyn FnMut(&'static Section, &mut Vec<Entry>),
+    f: &mut dyn FnMut(&'static SectionDef, &mut Vec<Entry>),
 ) {
     f(section, entries);
     for entry in entries {
@@ -111,7 +111,11 @@ fn tables(
     }
 }
 
-fn inside(kind: &KeyKind, value: &mut Kind, f: &mut dyn FnMut(&'static Section, &mut Vec<Entry>)) {
+fn inside(
+    kind: &KeyKind,
+    value: &mut Kind,
+    f: &mut dyn FnMut(&'static SectionDef, &mut Vec<Entry>),
+) {
     for kind in kind.alternatives() {
         match (kind, &mut *value) {
             (KeyKind::Table(section) | KeyKind::Variant(section, _), Kind::Table(entries)) => {
@@ -185,7 +189,7 @@ fn samples(kind: &KeyKind) -> Vec<Kind> {
         }
         KeyKind::Tables(section, _) => vec![Kind::List(vec![first(&KeyKind::Table(section))])],
         KeyKind::Variant(section, _) => {
-            let one = |key: &Key| Kind::Table(vec![entry(key.name, first(&key.kind).kind)]);
+            let one = |key: &KeyDef| Kind::Table(vec![entry(key.name, first(&key.kind).kind)]);
             section.keys.iter().map(one).collect()
         }
         KeyKind::List(kind, least, _) => {
@@ -252,7 +256,7 @@ fn with(document: &[Entry], place: usize, key: &str, kind: &Kind) -> Vec<Entry> 
     let mut at = 0;
     tables(&SCENARIO, &mut changed, &mut |section, entries| {
         if at == place {
-            if section.find(key).is_some_and(Key::is_one) {
+            if section.find(key).is_some_and(KeyDef::is_one) {
                 entries.clear();
             }
             match entries.iter_mut().find(|entry| entry.key == key) {
@@ -267,11 +271,11 @@ fn with(document: &[Entry], place: usize, key: &str, kind: &Kind) -> Vec<Entry> 
 
 /// Calls `f` once with each key of each section: with a tree, the place of a table of the section in
 /// it, and the key.
-fn each_key(mut f: impl FnMut(&[Entry], usize, &'static Section, &'static Key)) {
+fn each_key(mut f: impl FnMut(&[Entry], usize, &'static SectionDef, &'static KeyDef)) {
     let mut seen = BTreeSet::new();
     for text in wide() {
         let mut document = document::read(&text).expect("it is TOML");
-        let mut found: Vec<&'static Section> = Vec::new();
+        let mut found: Vec<&'static SectionDef> = Vec::new();
         tables(&SCENARIO, &mut document, &mut |section, _| found.push(section));
         for (place, section) in found.into_iter().enumerate() {
             for key in section.keys {
