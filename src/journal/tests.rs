@@ -54,6 +54,11 @@ fn drawn_with_scaling() -> Config {
     configs.find(|config| !config.scale.is_empty()).expect("some fleet is scaled")
 }
 
+fn drawn_with_scaling() -> Config {
+    let mut configs = (0..400).map(|seed| drawn(seed).balancer);
+    configs.find(|config| !config.scale.is_empty()).expect("some fleet is scaled")
+}
+
 #[test]
 fn configurations_are_read_back() {
     let mut seen = BTreeSet::new();
