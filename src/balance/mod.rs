@@ -40,7 +40,7 @@
 //! | `explain` | who wants explanations | nothing: it writes down what was seen |
 //!
 //! Below them, on the ground, is data: `vocabulary` (what is said at the seam), `spec` (what is
-//! configured, and whether it contradicts itself), `limits` (meters of what was taken), `by_tenant`. `tests/core/tidy.rs` holds which part
+//! configured, and whether it contradicts itself), `limits` (meters of what was taken), `by_tenant`. `tests/tidy.rs` holds which part
 //! may name which.
 
 mod balancer;

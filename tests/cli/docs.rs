@@ -276,6 +276,11 @@ fn every_command_in_running_text_is_one_the_program_takes() {
             match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
                 // A word that stands for a command.
                 ["plimsoll"] | ["plimsoll", "COMMAND", ..] | ["plimsoll", _, "--help"] => {}
+                // A command by its name alone is spoken of, not given.
+                ["plimsoll", name] => {
+                    let known = plimsoll::cli::definition();
+                    assert!(known.find_subcommand(name).is_some(), "{place}: `{span}`");
+                }
                 // Numbers are written as `N`, everything else is taken as it stands.
                 ["plimsoll", ..] => {
                     let words = words.iter().map(|word| if word == "N" { "7" } else { word });

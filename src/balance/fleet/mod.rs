@@ -10,6 +10,8 @@ pub(super) mod health;
 pub(super) mod ledger;
 pub(super) mod node;
 pub(super) mod reports;
+#[cfg(test)]
+mod tests;
 
 pub(in crate::balance) use health::NodeHealth;
 pub(in crate::balance) use ledger::Held;
@@ -634,6 +636,3 @@ impl Fleet {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

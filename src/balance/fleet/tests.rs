@@ -1,4 +1,4 @@
-//! Who is open, who panics, and what is shared by credential.
+//! Tests of the fleet.
 
 use super::*;
 use crate::balance::fixture::{at, config, node};

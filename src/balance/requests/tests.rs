@@ -1,4 +1,4 @@
-//! Phases change as they may, and nothing is lost on the way.
+//! Tests of requests and attempts.
 
 use proptest::prelude::*;
 
@@ -140,8 +140,8 @@ proptest! {
         for (key, this) in open {
             requests.settle(key);
             requests.leave(key, now);
-            if let Some(this) = this {
-                    requests.end(this);
+            if let Some(attempt) = this {
+                    requests.end(attempt);
                 }
             requests.forget(key);
         }
