@@ -11,7 +11,8 @@
 mod config;
 mod event;
 mod input;
-#[cfg(all(test, feature = "cli"))]
+#[cfg(test)]
+#[cfg(feature = "cli")]
 mod tests;
 mod wire;
 
