@@ -250,7 +250,7 @@ static REPORTS: SectionDef = SectionDef {
 
 /// What `[balancer]` says.
 #[derive(Clone, Debug)]
-pub(super) struct Settings {
+pub(super) struct BalancerSettings {
     pub(super) retry: Retry,
     pub(super) timeouts: Timeouts,
     pub(super) health: HealthSettings,
@@ -267,9 +267,9 @@ pub(super) struct Settings {
     pub(super) degrade: Option<DegradeSpec>,
 }
 
-impl Default for Settings {
-    fn default() -> Settings {
-        Settings {
+impl Default for BalancerSettings {
+    fn default() -> BalancerSettings {
+        BalancerSettings {
             retry: Retry::default(),
             timeouts: Timeouts::default(),
             health: HealthSettings::default(),
@@ -287,7 +287,7 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
+impl BalancerSettings {
     /// How long a balancer believes what it is told at these intervals.
     pub(super) fn view(&self) -> ReportFreshness {
         let usual = ReportFreshness::default();
@@ -311,8 +311,8 @@ pub(super) fn keep<T>(into: &mut T, read: Option<T>) {
     }
 }
 
-pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>) -> Settings {
-    let mut settings = Settings::default();
+pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>) -> BalancerSettings {
+    let mut settings = BalancerSettings::default();
     let table = field.and_then(|field| walk.table(field));
     let Some(mut table) = table else {
         return settings;
@@ -361,7 +361,7 @@ pub(super) fn part<T>(
     }
 }
 
-fn retry(walk: &mut Walk, table: &mut Table<'_>, into: &mut Settings) {
+fn retry(walk: &mut Walk, table: &mut Table<'_>, into: &mut BalancerSettings) {
     let retry = &mut into.retry;
     let attempts = table.count(walk, "attempts");
     keep(&mut retry.attempts, attempts.map(|attempts| attempts as u8));
@@ -383,7 +383,7 @@ fn backoff(walk: &mut Walk, table: &mut Table<'_>, into: &mut Retry) {
     }
 }
 
-fn timeouts(walk: &mut Walk, table: &mut Table<'_>, into: &mut Settings) {
+fn timeouts(walk: &mut Walk, table: &mut Table<'_>, into: &mut BalancerSettings) {
     let mut read = |key| table.span_or_none(walk, key);
     keep(&mut into.timeouts.first_token, read("first_token"));
     keep(&mut into.timeouts.total, read("total"));
@@ -392,7 +392,7 @@ fn timeouts(walk: &mut Walk, table: &mut Table<'_>, into: &mut Settings) {
     keep(&mut into.connect, connect.map(|connect| connect.unwrap_or(Span::MAX)));
 }
 
-fn queue(walk: &mut Walk, table: &mut Table<'_>, into: &mut Settings) {
+fn queue(walk: &mut Walk, table: &mut Table<'_>, into: &mut BalancerSettings) {
     keep(&mut into.queue.max, table.count(walk, "max").map(|max| max as u32));
     keep(&mut into.queue.max_wait, table.span_or_none(walk, "max_wait"));
     into.said = admission::waiting(walk, table);

@@ -120,14 +120,14 @@ static EXPECT: SectionDef = SectionDef {
 };
 
 /// How long the run is, as far as the top of the file says.
-struct KeyBounds<'a> {
+struct RunBounds<'a> {
     duration: Option<Span>,
     duration_field: Option<Field<'a>>,
     requests: Option<u64>,
     warmup: Span,
 }
 
-fn read_bounds<'a>(walk: &mut Walk, table: &mut Table<'a>) -> KeyBounds<'a> {
+fn read_bounds<'a>(walk: &mut Walk, table: &mut Table<'a>) -> RunBounds<'a> {
     let duration_field = table.take("duration");
     let duration = duration_field.and_then(|field| walk.span(field));
     let requests = table.count(walk, "requests");
@@ -144,11 +144,11 @@ fn read_bounds<'a>(walk: &mut Walk, table: &mut Table<'a>) -> KeyBounds<'a> {
         let message = format!("`warmup` ({warmup}) must be shorter than `duration` ({duration})");
         walk.problem(place, message).label("nothing would be measured");
     }
-    KeyBounds { duration, duration_field, requests, warmup: warmup.unwrap_or_default() }
+    RunBounds { duration, duration_field, requests, warmup: warmup.unwrap_or_default() }
 }
 
 /// Arrivals that are made up never end by themselves.
-fn check_end(walk: &mut Walk, bounds: &KeyBounds<'_>, workload: Field<'_>, arrivals: &Arrivals) {
+fn check_end(walk: &mut Walk, bounds: &RunBounds<'_>, workload: Field<'_>, arrivals: &Arrivals) {
     let endless = bounds.duration.is_none() && bounds.requests.is_none();
     if endless && bounds.duration_field.is_none() && arrivals.endless() {
         walk.problem(workload.place(), "the run has no end")
@@ -187,7 +187,7 @@ fn expected_output(classes: &[ClassSpec], arrivals: &Arrivals) -> Vec<Tokens> {
 fn read_workload(
     walk: &mut Walk,
     top: &mut Table<'_>,
-    bounds: &KeyBounds<'_>,
+    bounds: &RunBounds<'_>,
     fleet: &pool::Fleet,
     flows: &mut workflow::Workflows,
 ) -> (Option<Workload>, bool) {
@@ -272,7 +272,7 @@ pub(super) fn read_document(walk: &mut Walk, document: &[Entry], name: &str) -> 
 
 /// What the sections say.
 struct Parts {
-    settings: balancer::Settings,
+    settings: balancer::BalancerSettings,
     fleet: pool::Fleet,
     classes: class::Classes,
     routes: Vec<RouteSpec>,
@@ -293,9 +293,9 @@ fn config(
     routes: Vec<RouteSpec>,
     expected_output: Vec<Tokens>,
     scale: Vec<ScaleSpec>,
-    settings: &balancer::Settings,
+    settings: &balancer::BalancerSettings,
 ) -> Config {
-    let balancer::Settings { retry, timeouts, health, queue, hedge, .. } = *settings;
+    let balancer::BalancerSettings { retry, timeouts, health, queue, hedge, .. } = *settings;
     let tenants = settings.tenants.clone();
     let view = settings.view();
     Config {
@@ -325,7 +325,7 @@ fn assemble(
     name: &str,
     title: String,
     seed: u64,
-    bounds: &KeyBounds<'_>,
+    bounds: &RunBounds<'_>,
     workload: Workload,
     parts: Parts,
 ) -> Scenario {

@@ -69,20 +69,20 @@ struct LatencyWindow {
     ttl: Span,
     compat: bool,
     /// By seat.
-    nodes: Vec<Samples>,
+    nodes: Vec<LatencySamples>,
 }
 
 #[derive(Clone, Debug)]
-struct Samples {
+struct LatencySamples {
     ring: [f32; WINDOW_MAX],
     len: usize,
     next: usize,
     last: Time,
 }
 
-impl Default for Samples {
-    fn default() -> Samples {
-        Samples { ring: [0.0; WINDOW_MAX], len: 0, next: 0, last: Time::ZERO }
+impl Default for LatencySamples {
+    fn default() -> LatencySamples {
+        LatencySamples { ring: [0.0; WINDOW_MAX], len: 0, next: 0, last: Time::ZERO }
     }
 }
 
@@ -101,12 +101,12 @@ impl LatencyWindow {
 
     fn sample(&mut self, now: Time, seat: usize, value: f64) {
         if self.nodes.len() <= seat {
-            self.nodes.resize(seat + 1, Samples::default());
+            self.nodes.resize(seat + 1, LatencySamples::default());
         }
         let (window, compat, ttl) = (self.window, self.compat, self.ttl);
         let samples = &mut self.nodes[seat];
         if now.since(samples.last) > ttl {
-            *samples = Samples::default();
+            *samples = LatencySamples::default();
         }
         samples.last = now;
         if samples.len < window {
