@@ -397,3 +397,141 @@ fn parts_of_the_core_name_only_what_their_arrows_allow() {
         }
     }
 }
+
+/// A file of the core as a module: its path below `balance`.
+type Module = Vec<String>;
+
+/// No circle of files that name each other has more.
+const CIRCLE_MAX: usize = 3;
+
+/// Where a path leads from a module, as steps below `balance`.
+fn below_balance(path: &str, from: &Module) -> Option<Module> {
+    let mut steps: Vec<&str> = path.split("::").map(str::trim).collect();
+    let mut at: Vec<&str> = from.iter().map(String::as_str).collect();
+    if steps.starts_with(&["crate", "balance"]) {
+        at.clear();
+        steps.drain(..2);
+    } else if steps[0] == "crate" {
+        return None;
+    }
+    while ["super", "self"].contains(steps.first()?) {
+        if steps.remove(0) == "super" {
+            at.pop()?;
+        }
+    }
+    at.extend(steps);
+    Some(at.into_iter().map(str::to_owned).collect())
+}
+
+/// The module that an item is written in: names that a module passes on are followed.
+fn written_in(
+    path: &[String],
+    modules: &BTreeMap<Module, String>,
+    passed_on: &BTreeMap<Module, Module>,
+) -> Option<Module> {
+    let mut path = path.to_vec();
+    // No name is passed on more often.
+    for _ in 0..8 {
+        let depth = (0..=path.len()).rev().find(|depth| modules.contains_key(&path[..*depth]))?;
+        let name = path.get(..=depth).map(<[String]>::to_vec);
+        match name.and_then(|name| passed_on.get(&name)) {
+            Some(origin) => path = [origin.as_slice(), &path[depth + 1..]].concat(),
+            None => return Some(path[..depth].to_vec()),
+        }
+    }
+    None
+}
+
+/// The path as it would be written from the root, where it begins at a module below this one.
+fn rooted(path: &str, module: &Module, modules: &BTreeMap<Module, String>) -> Option<String> {
+    let first = path.split("::").next().unwrap_or_default().trim();
+    if ["crate", "super", "self"].contains(&first) {
+        return Some(path.to_owned());
+    }
+    let child = [module.as_slice(), &[first.to_owned()]].concat();
+    modules.contains_key(&child).then(|| format!("self::{path}"))
+}
+
+/// A source without what it only passes on.
+fn without_passing_on(text: &str) -> String {
+    let statements = text.split_inclusive(';');
+    let own = statements.filter(|statement| {
+        let last = statement.rsplit("\n\n").next().unwrap_or(statement).trim_start();
+        !(last.starts_with("pub") && last.contains("use "))
+    });
+    own.collect()
+}
+
+/// By module and name: where a name that a module passes on with `pub use` comes from.
+fn names_passed_on(modules: &BTreeMap<Module, String>) -> BTreeMap<Module, Module> {
+    let mut passed_on = BTreeMap::new();
+    for (module, text) in modules {
+        for (at, _) in text.match_indices("use ") {
+            let before = text[..at].rsplit('\n').next().unwrap_or_default();
+            if !before.starts_with("pub") {
+                continue;
+            }
+            for path in paths(text[at + 4..].split(';').next().unwrap_or_default()) {
+                let origin = rooted(&path, module, modules);
+                let Some(origin) = origin.and_then(|path| below_balance(&path, module)) else {
+                    continue;
+                };
+                let name = origin.last().cloned().unwrap_or_default();
+                passed_on.insert([module.as_slice(), &[name]].concat(), origin);
+            }
+        }
+    }
+    passed_on
+}
+
+/// Everything that can be reached from a module by arrows.
+fn reached<'a>(
+    from: &Module,
+    arrows: &'a BTreeMap<Module, BTreeSet<Module>>,
+) -> BTreeSet<&'a Module> {
+    let (mut seen, mut next) = (BTreeSet::new(), vec![from]);
+    while let Some(module) = next.pop() {
+        for other in arrows.get(module).into_iter().flatten() {
+            if seen.insert(other) {
+                next.push(other);
+            }
+        }
+    }
+    seen
+}
+
+#[test]
+fn no_circle_of_files_in_the_core_is_large() {
+    let core = sources().into_iter().filter(|(module, ..)| module == "balance");
+    let modules: BTreeMap<Module, String> = core
+        .map(|(_, path, text)| {
+            let text = code(&path, &text);
+            let path = path.with_extension("");
+            let steps = path.iter().skip(1).map(|step| step.to_string_lossy().into_owned());
+            (steps.filter(|step| step != "mod").collect(), text)
+        })
+        .collect();
+    let passed_on = names_passed_on(&modules);
+    let named = |module: &Module, text: &str| -> BTreeSet<Module> {
+        let paths = all_paths(&without_passing_on(text)).into_iter();
+        let origins = paths.filter_map(|path| {
+            let path = rooted(&path, module, &modules)?;
+            written_in(&below_balance(&path, module)?, &modules, &passed_on)
+        });
+        origins.filter(|other| other != module && !other.is_empty()).collect()
+    };
+    // The root only passes names on.
+    let arrows: BTreeMap<Module, BTreeSet<Module>> = modules
+        .iter()
+        .filter(|(module, _)| !module.is_empty())
+        .map(|(module, text)| (module.clone(), named(module, text)))
+        .collect();
+    assert!(arrows.values().map(BTreeSet::len).sum::<usize>() > 300, "the walk sees the arrows");
+    let reach: BTreeMap<&Module, BTreeSet<&Module>> =
+        arrows.keys().map(|module| (module, reached(module, &arrows))).collect();
+    for (module, others) in &reach {
+        let circle: Vec<_> =
+            others.iter().filter(|other| reach[**other].contains(*module)).collect();
+        assert!(circle.len() <= CIRCLE_MAX, "a circle of {}: {circle:?}", circle.len());
+    }
+}

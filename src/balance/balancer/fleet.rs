@@ -9,9 +9,11 @@ use crate::balance::scaling::{ScaleStats, count_waiting};
 use crate::balance::spec::node::NodeSpec;
 use crate::balance::timer::Timer;
 use crate::balance::vocabulary::action::Action;
-use crate::balance::vocabulary::event::{Cause, Event};
-use crate::balance::vocabulary::input::{Control, FleetChange, NodeReport, PeerLoad};
+use crate::balance::vocabulary::event::Event;
+use crate::balance::vocabulary::input::{Control, FleetChange};
 use crate::balance::vocabulary::outcome::{End, Failure, Fate, ProbeResult, Reject, TimeoutStage};
+use crate::balance::vocabulary::report::{NodeReport, PeerLoad};
+use crate::balance::vocabulary::state::Cause;
 use crate::balance::vocabulary::state::NodeState;
 use crate::unit::{NodeId, PeerId, RouteId};
 

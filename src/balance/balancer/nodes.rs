@@ -7,8 +7,9 @@ use crate::balance::health::{Says, says};
 use crate::balance::requests::AttemptKey;
 use crate::balance::timer::Timer;
 use crate::balance::vocabulary::action::Action;
-use crate::balance::vocabulary::event::{Cause, Event};
+use crate::balance::vocabulary::event::Event;
 use crate::balance::vocabulary::outcome::{End, Failure, ProbeResult, TimeoutStage};
+use crate::balance::vocabulary::state::Cause;
 use crate::balance::vocabulary::state::NodeState;
 use crate::unit::{ClassId, NodeId, Span};
 

@@ -3,8 +3,8 @@
 //! It holds no settings and sets no timer; who may be ejected is the health checker's to say.
 
 use crate::balance::spec::health::{HealthSettings, RETRY_AFTER_DEFAULT, RETRY_AFTER_MAX};
-use crate::balance::vocabulary::event::Cause;
 use crate::balance::vocabulary::outcome::ProbeResult;
+use crate::balance::vocabulary::state::Cause;
 use crate::balance::vocabulary::state::NodeState;
 use crate::unit::{Span, Time};
 

@@ -23,7 +23,7 @@ pub use reports::Load;
 use super::limits::Quota;
 use super::spec::node::{NodeSpec, Tier};
 use super::spec::view::{ReportFreshness, Signal};
-use super::vocabulary::input::{NodeReport, PeerLoad, PeerNode};
+use super::vocabulary::report::{NodeReport, PeerLoad, PeerNode};
 use super::vocabulary::state::NodeState;
 use crate::unit::{NodeId, PeerId, PoolId, Ratio, Span, Time, Tokens};
 use node::CLOSED;

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::ledger::Ledger;
 use crate::balance::spec::view::Signal;
-use crate::balance::vocabulary::input::{NodeReport, PeerLoad, PeerNode};
+use crate::balance::vocabulary::report::{NodeReport, PeerLoad, PeerNode};
 use crate::unit::{NodeId, PeerId, Span, Time, Tokens};
 
 /// At most so many changes of the own ledger are remembered for a node since its last report; of

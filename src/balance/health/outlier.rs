@@ -11,7 +11,7 @@
 
 use crate::balance::spec::health::{OutlierSettings, PEERS_SLOW, PEERS_SUCCESS, WINDOW_MAX};
 use crate::balance::spec::node::Tier;
-use crate::balance::vocabulary::event::Cause;
+use crate::balance::vocabulary::state::Cause;
 use crate::unit::{ClassId, NodeId, PoolId, Ratio, Span};
 
 /// A node's share of slow first tokens must be above its peers' by so much.

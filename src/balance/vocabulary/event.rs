@@ -9,7 +9,7 @@ use super::job::{JobNews, JobStep};
 use super::model::ModelChoice;
 use super::outcome::{Attempt, End, Fate, Usage};
 use super::request::Priority;
-use super::state::NodeState;
+use super::state::{Cause, NodeState};
 use super::why::Why;
 use crate::balance::spec::node::{NodeSpec, Tier};
 use crate::balance::spec::overload::DegradeLevel;
@@ -416,68 +416,6 @@ impl NoHedge {
             NoHedge::Deadline => "deadline",
             NoHedge::Attempts => "attempts",
             NoHedge::Degraded => "degraded",
-        }
-    }
-}
-
-/// Why a node changed state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// So many failures in a row.
-    Failures(u32),
-    /// So many failed probes in a row.
-    Probes(u32),
-    /// So many good probes in a row.
-    Recovered(u32),
-    /// Its ejection time is over; it is probed.
-    Probing,
-    /// It answered 429.
-    RateLimited(Span),
-    /// The time it asked for is over.
-    LimitOver,
-    /// A person or an operator asked for it.
-    Operator,
-    /// Its group grows or shrinks.
-    Scaled,
-    /// It has started.
-    Started,
-    /// Its success rate, and that of its peers.
-    SuccessRate(Ratio, Ratio),
-    /// The share of its requests that failed.
-    FailureShare(Ratio),
-    /// The share of its first tokens that were slow, and that of its peers.
-    SlowShare(Ratio, Ratio),
-    /// It said nothing for so long while requests waited for it.
-    Silent(Span),
-    /// It refused the credential; it is left alone for so long.
-    Credential(Span),
-    /// So many probes for a token failed.
-    NoToken(u32),
-    /// It has no room (503, 529) and asked to be left alone for so long.
-    Busy(Span),
-}
-
-impl Cause {
-    /// Returns its word in journals and logs.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Cause::Failures(_) => "failures",
-            Cause::Probes(_) => "probes",
-            Cause::Recovered(_) => "recovered",
-            Cause::Probing => "probing",
-            Cause::RateLimited(_) => "rate_limited",
-            Cause::LimitOver => "limit_over",
-            Cause::Operator => "operator",
-            Cause::Scaled => "scaled",
-            Cause::Started => "started",
-            Cause::SuccessRate(..) => "success_rate",
-            Cause::FailureShare(_) => "failure_share",
-            Cause::SlowShare(..) => "slow_share",
-            Cause::Silent(_) => "silent",
-            Cause::Credential(_) => "credential",
-            Cause::NoToken(_) => "no_token",
-            Cause::Busy(_) => "busy",
         }
     }
 }

@@ -12,21 +12,21 @@ pub(super) mod input;
 pub(super) mod job;
 pub(super) mod model;
 pub(super) mod outcome;
+pub(super) mod report;
 pub(super) mod request;
 pub(super) mod state;
 pub(super) mod why;
 
 pub use action::{Action, Together};
-pub use event::{AttemptKind, Cause, Effects, Event, LimitCause, NoHedge, NoRetry, Settled};
+pub use event::{AttemptKind, Effects, Event, LimitCause, NoHedge, NoRetry, Settled};
 pub use explanation::{CANDIDATES_MAX, Candidate, Explanation, Filter, Verdict};
-pub use input::{
-    Control, FleetChange, Grade, Input, Mark, MarkBy, MarkPhase, NodeReport, PeerLoad, PeerNode,
-};
+pub use input::{Control, FleetChange, Grade, Input, Mark, MarkBy, MarkPhase};
 pub use job::{JobFate, JobNews, JobPhase, JobStep};
 pub use model::{ArmView, ModelChoice, ModelWhy};
 pub use outcome::{
     Attempt, End, Failure, Fate, Outcome, ProbeResult, Progress, Reject, TimeoutStage, Usage,
 };
+pub use report::{NodeReport, PeerLoad, PeerNode};
 pub use request::{Priority, Request};
-pub use state::NodeState;
+pub use state::{Cause, NodeState};
 pub use why::{Scored, Term, TermUnit, Terms, Why};
