@@ -170,14 +170,14 @@ groups! { both GROUPS;
 impl ToWire for StrategySpec {
     fn write(&self, out: &mut dyn Write) -> fmt::Result {
         let mut to = Fields::open(out)?;
-        to.put(self.name(), &StrategySettings(self))?;
+        to.put(self.name(), &Settings(self))?;
         to.close()
     }
 }
 
-struct StrategySettings<'a>(&'a StrategySpec);
+struct Settings<'a>(&'a StrategySpec);
 
-impl ToWire for StrategySettings<'_> {
+impl ToWire for Settings<'_> {
     fn write(&self, out: &mut dyn Write) -> fmt::Result {
         let mut to = Fields::open(out)?;
         for (setting, value) in self.0.settings() {

@@ -26,8 +26,8 @@ use crate::unit::{
 #[track_caller]
 fn there_and_back<T: ToWire + FromWire + PartialEq + std::fmt::Debug>(value: &T) -> String {
     let mut text = String::new();
-    value.write(&mut text).expect("it is right");
-    let parsed: Value = serde_json::from_str(&text).expect("it is right");
+    value.write(&mut text).unwrap();
+    let parsed: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(T::read(&parsed).as_ref(), Ok(value), "{text}");
     text
 }
@@ -46,12 +46,7 @@ fn unseen(lists: &[&[Words]], seen: &BTreeSet<String>) -> Vec<String> {
 
 fn drawn(seed: u64) -> Scenario {
     let text = draw(seed).document.to_string();
-    Scenario::parse("chaos", "chaos.toml", &text, &[]).expect("it is right")
-}
-
-fn drawn_with_scaling() -> Config {
-    let mut configs = (0..400).map(|seed| drawn(seed).balancer);
-    configs.find(|config| !config.scale.is_empty()).expect("some fleet is scaled")
+    Scenario::parse("chaos", "chaos.toml", &text, &[]).unwrap()
 }
 
 fn drawn_with_scaling() -> Config {
@@ -66,7 +61,7 @@ fn configurations_are_read_back() {
         note(&there_and_back(&drawn(seed).balancer), &mut seen);
     }
     for (name, text) in crate::scenario::BUILTIN {
-        let scenario = Scenario::parse(name, name, text, &[]).expect("it is right");
+        let scenario = Scenario::parse(name, name, text, &[]).unwrap();
         note(&there_and_back(&scenario.balancer), &mut seen);
     }
     // What neither draws nor built-in scenarios have.
@@ -81,7 +76,7 @@ fn configurations_are_read_back() {
 #[test]
 fn inputs_of_runs_are_read_back() {
     for seed in 0..60 {
-        let mut sim = simulation(&drawn(seed)).expect("it is right");
+        let mut sim = simulation(&drawn(seed)).unwrap();
         let mut record = |_: Time, input: &Input| drop(there_and_back(input));
         for _ in 0..400 {
             match sim.step(&mut record, &mut |_, _| {}) {
@@ -337,7 +332,7 @@ fn every_word_of_inputs_is_read_back() {
     use proptest::test_runner::TestRunner;
     let (mut runner, mut seen) = (TestRunner::deterministic(), BTreeSet::new());
     for _ in 0..3_000 {
-        let input = any_input().new_tree(&mut runner).expect("it is right").current();
+        let input = any_input().new_tree(&mut runner).unwrap().current();
         note(&there_and_back(&input), &mut seen);
     }
     let lists = [input::VARIANTS, input::GROUPS, input::WORDS];
@@ -345,15 +340,15 @@ fn every_word_of_inputs_is_read_back() {
 }
 
 fn journal() -> String {
-    let strategy = StrategySpec::named("random").expect("it is right");
+    let strategy = StrategySpec::named("random").unwrap();
     let routes = vec![RouteSpec { to: vec![PoolId(0)], ..RouteSpec::default() }];
     let config = Config::new(vec![PoolSpec::new("p", strategy)], Vec::new(), routes);
-    let writer = Writer::new(Vec::new(), &Header::new("small", config)).expect("it is right");
-    String::from_utf8(writer.finish().expect("it is right")).expect("it is right")
+    let writer = Writer::new(Vec::new(), &Header::new("small", config)).unwrap();
+    String::from_utf8(writer.finish().unwrap()).unwrap()
 }
 
 fn refused(text: &str) -> ReplayError {
-    replay(text.as_bytes(), &mut |_, _| {}).expect_err("it is refused")
+    replay(text.as_bytes(), &mut |_, _| {}).unwrap_err()
 }
 
 #[test]

@@ -156,15 +156,15 @@ pub(super) fn word_of(out: &mut dyn Write, name: &str, values: &[&dyn ToWire]) -
 }
 
 /// An object as it is read, field by field.
-pub(super) struct WireObject<'a> {
+pub(super) struct Object<'a> {
     map: &'a Map<String, Value>,
     taken: usize,
 }
 
-impl<'a> WireObject<'a> {
-    pub(super) fn of(value: &'a Value) -> Result<WireObject<'a>, Misread> {
+impl<'a> Object<'a> {
+    pub(super) fn of(value: &'a Value) -> Result<Object<'a>, Misread> {
         let map = value.as_object().ok_or_else(|| Misread::wanted("an object", value))?;
-        Ok(WireObject { map, taken: 0 })
+        Ok(Object { map, taken: 0 })
     }
 
     pub(super) fn take<T: FromWire>(&mut self, key: &str) -> Result<T, Misread> {
@@ -276,7 +276,7 @@ macro_rules! groups {
         $(
             impl $crate::journal::wire::FromWire for $type {
                 fn read(value: &serde_json::Value) -> Result<$type, $crate::journal::wire::Misread> {
-                    let mut from = $crate::journal::wire::WireObject::of(value)?;
+                    let mut from = $crate::journal::wire::Object::of(value)?;
                     let read = $type {
                         $($field: $crate::journal::wire::take!(from, $key $(, $default)?)),*
                     };
@@ -397,7 +397,7 @@ macro_rules! read_variant {
         Ok(Some($type::$variant($one, $two, $three)))
     }};
     ($contents:ident, $type:ident::$variant:ident { $($field:ident: $key:literal),+ }) => {{
-        let mut from = $crate::journal::wire::WireObject::of($contents.one()?)?;
+        let mut from = $crate::journal::wire::Object::of($contents.one()?)?;
         let read = $type::$variant { $($field: from.take($key)?),+ };
         from.finish(&[$($key),+])?;
         Ok(Some(read))

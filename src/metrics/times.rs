@@ -25,11 +25,11 @@ pub(super) const EXACT_NODES_MAX: usize = 256;
 #[derive(Clone, Debug)]
 pub struct Times {
     sum: u128,
-    samples: TimeSamples,
+    samples: Samples,
 }
 
 #[derive(Clone, Debug)]
-enum TimeSamples {
+enum Samples {
     Histogram(Box<Histogram<u64>>),
     Sketch(Sketch),
 }
@@ -37,7 +37,7 @@ enum TimeSamples {
 impl Times {
     fn new(digits: u8) -> Times {
         let histogram = Histogram::new(digits).expect("one to five digits");
-        Times { samples: TimeSamples::Histogram(Box::new(histogram)), sum: 0 }
+        Times { samples: Samples::Histogram(Box::new(histogram)), sum: 0 }
     }
 
     /// For times of the run, of classes, pools and jobs.
@@ -50,7 +50,7 @@ impl Times {
         if nodes <= EXACT_NODES_MAX {
             Times::new(NODE_DIGITS)
         } else {
-            Times { samples: TimeSamples::Sketch(Sketch::default()), sum: 0 }
+            Times { samples: Samples::Sketch(Sketch::default()), sum: 0 }
         }
     }
 
@@ -58,10 +58,10 @@ impl Times {
         self.sum += u128::from(span.0);
         let micros = span.micros().min(MICROS_MAX);
         match &mut self.samples {
-            TimeSamples::Histogram(histogram) => {
+            Samples::Histogram(histogram) => {
                 histogram.record(micros).expect("the histogram grows as needed");
             }
-            TimeSamples::Sketch(sketch) => sketch.record(micros),
+            Samples::Sketch(sketch) => sketch.record(micros),
         }
     }
 
@@ -70,22 +70,22 @@ impl Times {
     #[must_use]
     pub fn histogram(&self) -> Cow<'_, Histogram<u64>> {
         match &self.samples {
-            TimeSamples::Histogram(histogram) => Cow::Borrowed(histogram),
-            TimeSamples::Sketch(sketch) => Cow::Owned(sketch.histogram()),
+            Samples::Histogram(histogram) => Cow::Borrowed(histogram),
+            Samples::Sketch(sketch) => Cow::Owned(sketch.histogram()),
         }
     }
 
     fn count(&self) -> u64 {
         match &self.samples {
-            TimeSamples::Histogram(histogram) => histogram.len(),
-            TimeSamples::Sketch(sketch) => sketch.total(),
+            Samples::Histogram(histogram) => histogram.len(),
+            Samples::Sketch(sketch) => sketch.total(),
         }
     }
 
     fn micros(&self, quantile: f64) -> u64 {
         match &self.samples {
-            TimeSamples::Histogram(histogram) => histogram.value_at_quantile(quantile),
-            TimeSamples::Sketch(sketch) => sketch.quantile(quantile),
+            Samples::Histogram(histogram) => histogram.value_at_quantile(quantile),
+            Samples::Sketch(sketch) => sketch.quantile(quantile),
         }
     }
 
