@@ -533,5 +533,25 @@ fn no_circle_of_files_in_the_core_is_large() {
         let circle: Vec<_> =
             others.iter().filter(|other| reach[**other].contains(*module)).collect();
         assert!(circle.len() <= CIRCLE_MAX, "a circle of {}: {circle:?}", circle.len());
+/// Words of formats stand in tables: no name of the program is one, so that names may change.
+#[test]
+fn no_format_takes_its_words_from_names_of_the_program() {
+    let formats = ["journal", "report"];
+    let data = ["balance", "unit", "node", "sim", "metrics", "command", "lab", "workload"];
+    for (module, path, text) in sources() {
+        let code = text.split("#[cfg(test)]").next().unwrap_or(&text);
+        let code: Vec<&str> =
+            code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        let has = |word: &str| code.iter().any(|line| line.contains(word));
+        let is_test = path.file_name().is_some_and(|name| name == "tests.rs");
+        if formats.contains(&module.as_str()) && !is_test {
+            for word in [":?}", "stringify!", "rename_all"] {
+                assert!(!has(word), "{}: `{word}` gives names of the program", path.display());
+            }
+        }
+        // Traces are other people's formats; they are read and not written.
+        if data.contains(&module.as_str()) {
+            assert!(!has("Serialize,") && !has("Serialize)"), "{} has a format", path.display());
+        }
     }
 }

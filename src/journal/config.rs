@@ -1,7 +1,7 @@
 //! The words of the configuration that a journal begins with. The same form is what a decision log's
 //! `config_sha256` is of.
 
-use super::wire::{groups, variants};
+use super::table::{groups, variants};
 use crate::balance::{
     Admission, BatchSpec, Config, Degrade, DegradeSpec, Generate, HealthSettings, HedgeAfter,
     HedgeSpec, LimiterLaw, LimiterSpec, Limits, Locality, Match, ModelRule, Order, OutlierSettings,

@@ -3,7 +3,8 @@
 
 use std::fmt::{self, Write};
 
-use super::wire::{Fields, ToWire, groups, variants, words};
+use super::table::{groups, variants, words};
+use super::wire::{Fields, ToWire};
 use crate::balance::{
     ArmView, AttemptKind, Candidate, Cause, DegradeLevel, End, Event, Explanation, Fate, Filter,
     LimitCause, ModelChoice, ModelWhy, NoHedge, NoRetry, NodeState, REGISTRY, Reason, Reject,

@@ -4,7 +4,8 @@ use std::fmt::{self, Write};
 
 use serde_json::Value;
 
-use super::wire::{Fields, FromWire, Misread, ToWire, groups, variants, words};
+use super::table::{groups, variants, words};
+use super::wire::{Fields, FromWire, Misread, ToWire};
 use crate::balance::{
     Attempt, Control, Failure, FleetChange, Grade, Input, JobFate, JobNews, JobPhase, JobStep,
     Limits, Mark, MarkBy, MarkPhase, NodeReport, NodeSpec, Outcome, PeerLoad, PeerNode, Prices,

@@ -5,8 +5,6 @@
 //! see the same arrivals and lengths, and each its own luck in everything else: the draws of the
 //! balancer and of the nodes. The differences then are real ones with a true mean of zero.
 
-use serde::Serialize;
-
 use super::compare::{Interval, Plan, Run, Verdict, compare};
 use crate::rng::mix;
 
@@ -17,7 +15,7 @@ pub const fn luck(seed: u64, side: usize) -> u64 {
 }
 
 /// How often a comparison of a strategy with itself raised an alarm.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Alarms {
     /// 1.
     pub schema_version: u32,
@@ -40,7 +38,7 @@ pub struct Alarms {
 }
 
 /// False alarms of one metric.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alarm {
     /// The metric's name.
     pub metric: String,

@@ -10,8 +10,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-
 use super::metric::Metric;
 use super::statistics::{holm, moments, student_p, student_t};
 use crate::metrics::catalogue::{Better, Unit};
@@ -72,7 +70,7 @@ pub struct Run {
 }
 
 /// A comparison.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Comparison {
     /// 1.
     pub schema_version: u32,
@@ -99,7 +97,7 @@ pub struct Comparison {
 }
 
 /// How many runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Runs {
     /// That were to be made.
     pub planned: usize,
@@ -108,32 +106,22 @@ pub struct Runs {
 }
 
 /// A metric, as a result names it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Measured {
     /// As in expectations.
     pub name: String,
     /// For people.
     pub label: String,
     /// `s`, `usd`, `share`, `per_s` or `count`.
-    #[serde(serialize_with = "unit_word")]
     pub unit: Unit,
     /// `lower`, `higher` or `neither`.
-    #[serde(serialize_with = "better_word")]
     pub better: Better,
     /// Whether it is one of the few that decide.
     pub headline: bool,
 }
 
-fn unit_word<S: serde::Serializer>(unit: &Unit, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(unit.word())
-}
-
-fn better_word<S: serde::Serializer>(better: &Better, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(better.word())
-}
-
 /// A strategy.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct StrategyResult {
     /// Its name.
     pub name: String,
@@ -146,15 +134,14 @@ pub struct StrategyResult {
     /// Whether no other strategy was both cheaper and quicker at p99; null without both.
     pub pareto: Option<bool>,
     /// By name of metric.
-    pub metrics: BTreeMap<String, Value>,
+    pub metrics: BTreeMap<String, MetricValues>,
     /// Whether it only bounds what is possible; such a one is left out of `seeds_won` and `pareto`.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub bound: bool,
 }
 
 /// A metric of a strategy over the seeds.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Value {
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MetricValues {
     /// Mean over the seeds; null if it was never measured.
     pub mean: Option<f64>,
     /// Half the width of the 95 % interval of the mean, not adjusted; null of fewer than two.
@@ -164,7 +151,7 @@ pub struct Value {
 }
 
 /// Both ends of an interval.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Interval {
     /// Lower end.
     pub low: f64,
@@ -181,7 +168,7 @@ impl Interval {
 }
 
 /// A strategy against the baseline in one metric: strategy minus baseline.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Difference {
     /// The strategy.
     pub strategy: String,
@@ -213,8 +200,7 @@ pub struct Difference {
 }
 
 /// What a difference comes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// More than luck, in the right direction.
     Better,
@@ -311,10 +297,10 @@ fn strategies(plan: &Plan, runs: &[Option<Run>]) -> Vec<StrategyResult> {
     list
 }
 
-fn value(values: Vec<Option<f64>>) -> Value {
+fn value(values: Vec<Option<f64>>) -> MetricValues {
     let known: Vec<f64> = values.iter().flatten().copied().collect();
     let moments = moments(&known);
-    Value {
+    MetricValues {
         mean: (moments.n > 0).then_some(moments.mean),
         half_width: moments.half_width(ALPHA),
         values,

@@ -21,8 +21,8 @@ mod work;
 
 pub use alarm::{Alarm, Alarms, alarms, luck};
 pub use compare::{
-    CONFIDENCE, Comparison, Difference, Interval, Measured, Plan, Run, Runs, StrategyResult,
-    Verdict, compare,
+    CONFIDENCE, Comparison, Difference, Interval, Measured, MetricValues, Plan, Run, Runs,
+    StrategyResult, Verdict, compare,
 };
 pub use metric::{Metric, metrics};
 pub use statistics::{Moments, Step, holm, moments, student_p, student_t};

@@ -1,11 +1,9 @@
 //! Requests by what has become of them: the one count of reports, screens and scopes.
 
-use serde::Serialize;
-
 use crate::balance::Fate;
 
 /// Requests by what has become of them. `arrived` is the sum of the others.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RequestCounts {
     /// All that came.
     pub arrived: u64,

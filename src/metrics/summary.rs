@@ -5,13 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-
 use super::counts::RequestCounts;
 use crate::unit::Cost;
 
 /// The result of a run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Summary {
     /// 1.
     pub schema_version: u32,
@@ -30,7 +28,6 @@ pub struct Summary {
     /// Requests by what became of them.
     pub requests: RequestCounts,
     /// Why requests had no whole answer: the last word on each.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub unserved: BTreeMap<&'static str, u64>,
     /// Attempts.
     pub attempts: Attempts,
@@ -57,30 +54,23 @@ pub struct Summary {
     /// By node, in file order.
     pub nodes: Vec<NodeSummary>,
     /// Jobs of all workflows; left out where there are no workflows.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub jobs: Option<JobSummary>,
     /// By workflow, in file order; left out where there are none.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub workflows: Vec<WorkflowSummary>,
     /// Hours of all nodes.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub hours: Option<Hours>,
     /// Groups of nodes that grow and shrink, in file order.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<GroupSummary>,
     /// How good delivered answers were; left out where that is not known.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub quality: Option<Quality>,
     /// By route, in file order; left out where routes have no names.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<RouteSummary>,
     /// What was shed and given up under load; left out where nothing of it is configured.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub overload: Option<Overload>,
 }
 
 /// What was shed and given up under load, over the whole run, warm-up included.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Overload {
     /// Rungs of the ladder of degradation that were stood on, the lowest first.
     pub rungs: Vec<RungSummary>,
@@ -91,7 +81,7 @@ pub struct Overload {
 }
 
 /// A rung of the ladder of degradation.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct RungSummary {
     /// Its name.
     pub rung: &'static str,
@@ -104,7 +94,7 @@ pub struct RungSummary {
 }
 
 /// A change of who is shed or of what is given up.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pressure {
     /// When.
     pub at_s: f64,
@@ -117,7 +107,7 @@ pub struct Pressure {
 }
 
 /// How good delivered answers were.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Quality {
     /// Answers of which it is known.
     pub answers: u64,
@@ -132,7 +122,7 @@ pub struct Quality {
 }
 
 /// How good the delivered answers of a model were.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ModelQuality {
     /// Its name.
     pub model: String,
@@ -145,7 +135,7 @@ pub struct ModelQuality {
 }
 
 /// A route.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct RouteSummary {
     /// Its name.
     pub name: String,
@@ -158,16 +148,14 @@ pub struct RouteSummary {
     /// Tokens of all attempts of its requests up to their end, at their price.
     pub cost_usd: Costs,
     /// Mean quality of its answers, where that is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub quality: Option<f64>,
     /// Its answers by model, where quality is known.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<ModelQuality>,
 }
 
 /// How long nodes were paid for, from their start until they were off or gone, and how long of that
 /// they did nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Hours {
     /// Hours paid for, of all nodes together.
     pub node_hours: f64,
@@ -182,7 +170,7 @@ pub struct Hours {
 }
 
 /// Batches of a pool.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Batches {
     /// Batches sent, warm-up included.
     pub count: u64,
@@ -191,7 +179,7 @@ pub struct Batches {
 }
 
 /// A group of nodes that grows and shrinks.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct GroupSummary {
     /// Its name.
     pub name: String,
@@ -216,7 +204,7 @@ pub struct GroupSummary {
 }
 
 /// Attempts and why there was more than one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Attempts {
     /// All dispatches.
     pub total: u64,
@@ -230,30 +218,20 @@ pub struct Attempts {
     /// Requests completed by a pool their route degrades to.
     pub degraded: u64,
     /// Requests completed by a hedge.
-    #[serde(skip_serializing_if = "is_zero")]
     pub hedge_wins: u64,
     /// Late first tokens without a hedge: the pools were busy, the budget was used up, or no other
     /// node was open.
-    #[serde(skip_serializing_if = "is_zero")]
     pub hedges_denied: u64,
     /// Failed requests that were not tried again for want of budget.
-    #[serde(skip_serializing_if = "is_zero")]
     pub retries_denied: u64,
     /// Retries that went on where an answer had been cut.
-    #[serde(skip_serializing_if = "is_zero")]
     pub resumed: u64,
     /// Dispatches to ejected nodes, because too few of their tier were well.
-    #[serde(skip_serializing_if = "is_zero")]
     pub panic: u64,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
-fn is_zero(count: &u64) -> bool {
-    *count == 0
-}
-
 /// A distribution of times in seconds; null without a sample.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Latency {
     /// Arithmetic mean, exact.
     pub mean: Option<f64>,
@@ -272,7 +250,7 @@ pub struct Latency {
 }
 
 /// Tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TokenCounts {
     /// Of prompts, cached ones included.
     pub input: u64,
@@ -283,7 +261,7 @@ pub struct TokenCounts {
 }
 
 /// Dollars. `total` is exact in pico-dollars before it is shown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Costs {
     /// All.
     pub total: f64,
@@ -309,7 +287,7 @@ impl Costs {
 }
 
 /// What was promised and kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Goodput {
     /// Completed requests that kept every promise of their class, a second.
     pub requests_per_s: Option<f64>,
@@ -318,7 +296,7 @@ pub struct Goodput {
 }
 
 /// A class.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Class {
     /// Its name.
     pub name: String,
@@ -337,12 +315,11 @@ pub struct Class {
     /// Requests completed by a pool their route degrades to.
     pub degraded: u64,
     /// Mean quality of its answers, where that is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub quality: Option<f64>,
 }
 
 /// A pool. Its requests are those whose last attempt it made.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pool {
     /// Its name.
     pub name: String,
@@ -357,15 +334,13 @@ pub struct Pool {
     /// Tokens of all attempts at their price, and hourly prices of its nodes.
     pub cost_usd: Costs,
     /// Hours of its nodes.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub hours: Option<Hours>,
     /// Its batches, if it takes batches.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub batches: Option<Batches>,
 }
 
 /// A node. Its latency is of good attempts, from their dispatch.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct NodeSummary {
     /// Its name.
     pub name: String,
@@ -384,15 +359,13 @@ pub struct NodeSummary {
     /// Tokens at their price, and its hourly price.
     pub cost_usd: Costs,
     /// Its hours.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub hours: Option<Hours>,
     /// How many attempts at a time its limiter let it take, if it has one.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<LimitSummary>,
 }
 
 /// What a limiter found, over the whole run, warm-up included.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LimitSummary {
     /// At the end.
     pub last: u32,
@@ -403,7 +376,7 @@ pub struct LimitSummary {
 }
 
 /// Jobs by what became of them; `started` is `completed + failed + in_flight`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct JobCounts {
     /// All that started.
     pub started: u64,
@@ -418,7 +391,7 @@ pub struct JobCounts {
 }
 
 /// What jobs cost, in dollars: tokens of all attempts of all their requests at their price.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct JobCost {
     /// All jobs that ended, exact in pico-dollars before it is shown.
     pub total: f64,
@@ -427,10 +400,9 @@ pub struct JobCost {
 }
 
 /// Jobs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct JobSummary {
     /// By what became of them.
-    #[serde(flatten)]
     pub jobs: JobCounts,
     /// From the intended start to the end, completed jobs.
     pub latency_s: Latency,
@@ -441,19 +413,18 @@ pub struct JobSummary {
 }
 
 /// A workflow.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct WorkflowSummary {
     /// Its name.
     pub name: String,
     /// Its jobs.
-    #[serde(rename = "jobs")]
     pub all: JobSummary,
     /// By step, in file order.
     pub steps: Vec<StepSummary>,
 }
 
 /// A step of a workflow.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct StepSummary {
     /// Its name.
     pub name: String,

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use serde::Serialize;
-
 use super::quantity::count;
 use crate::lab::chaos::{Case, Done, sentence};
 
@@ -24,7 +22,7 @@ pub struct Seed {
 }
 
 /// The result.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Result {
     /// 1.
     pub schema_version: u32,
@@ -49,7 +47,7 @@ pub struct Result {
 }
 
 /// A seed that violates an invariant.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Failed {
     /// Which.
     pub seed: u64,

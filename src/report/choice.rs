@@ -1,8 +1,6 @@
 //! Why a model came first for a request, and which answers were not good enough: the part of an
 //! explanation that is about routes that choose.
 
-use serde::Serialize;
-
 use super::explanation::Story;
 use super::quantity::{count, dollars, seconds, share};
 use super::table::{Table, name};
@@ -11,7 +9,7 @@ use crate::metrics::{Labels, RequestTrace};
 use crate::unit::{NodeId, PoolId};
 
 /// Why a model comes first.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct ModelStory {
     /// The pool that comes first.
     pub pool: String,
@@ -20,12 +18,11 @@ pub struct ModelStory {
     /// In words.
     pub why: String,
     /// What a bandit made of each pool.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub arms: Vec<ArmStory>,
 }
 
 /// What a bandit made of a pool.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct ArmStory {
     /// The pool.
     pub pool: String,
@@ -42,7 +39,7 @@ pub struct ArmStory {
 }
 
 /// An answer that was not good enough.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct EscalationStory {
     /// When, in seconds.
     pub at_s: f64,

@@ -120,7 +120,7 @@ impl<W: Write> Log<W> {
 
     fn put(&mut self, body: &impl Serialize) {
         self.line.clear();
-        let numbered = Numbered { n: self.lines, body };
+        let numbered = Numbered { number: self.lines, body };
         if let Err(error) = serde_json::to_writer(&mut self.line, &numbered) {
             self.failed.get_or_insert(error.into());
             return;
@@ -142,14 +142,17 @@ impl<W: Write> Log<W> {
 
 #[derive(Serialize)]
 struct Numbered<'a, T> {
-    n: u64,
+    #[serde(rename = "n")]
+    number: u64,
     #[serde(flatten)]
     body: &'a T,
 }
 
 #[derive(Serialize)]
 struct Line {
+    #[serde(rename = "at_ns")]
     at_ns: u64,
+    #[serde(rename = "what")]
     what: &'static str,
     #[serde(flatten)]
     body: Value,

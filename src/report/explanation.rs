@@ -6,8 +6,6 @@
 
 use std::fmt::Write as _;
 
-use serde::Serialize;
-
 use super::choice::{self, EscalationStory, ModelStory};
 use super::quantity::{NONE, count, dollars, seconds, share};
 use super::table::{Table, clean, name};
@@ -30,7 +28,7 @@ pub struct Names<'a> {
 }
 
 /// A request and all decisions about it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Story {
     /// Its number, from zero in order of arrival.
     pub request: u64,
@@ -47,15 +45,13 @@ pub struct Story {
     /// Its attempts, in order.
     pub attempts: Vec<Decision>,
     /// Why a model comes first, if its route chooses one.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<ModelStory>,
     /// Answers that were not good enough.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub escalations: Vec<EscalationStory>,
 }
 
 /// The decision of one attempt.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Decision {
     /// Which attempt, from zero.
     pub attempt: u8,
@@ -90,7 +86,7 @@ pub struct Decision {
 }
 
 /// A candidate.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Row {
     /// The node.
     pub node: String,
@@ -109,7 +105,7 @@ pub struct Row {
 }
 
 /// A term of a score.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug)]
 pub struct Part {
     /// What it stands for.
     pub term: &'static str,

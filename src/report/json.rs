@@ -11,16 +11,17 @@ use crate::metrics::expect::Verdict;
 struct Document<'a> {
     #[serde(flatten)]
     summary: &'a Summary,
-    expectations: &'a [Verdict],
-    #[serde(skip_serializing_if = "<[Story]>::is_empty")]
+    #[serde(rename = "expectations")]
+    verdicts: &'a [Verdict],
+    #[serde(rename = "explanations", skip_serializing_if = "<[Story]>::is_empty")]
     explanations: &'a [Story],
 }
 
-/// Writes the result as indented JSON with a line end. Keys are in the order of [`Summary`];
+/// Writes the result as indented JSON with a line end. Keys are in the order of their tables (`report::keys`);
 /// what has no sample is null.
 #[must_use]
 pub fn json(summary: &Summary, verdicts: &[Verdict], explanations: &[Story]) -> String {
-    let document = Document { summary, expectations: verdicts, explanations };
+    let document = Document { summary, verdicts, explanations };
     let mut text =
         serde_json::to_string_pretty(&document).expect("plain data with text keys is JSON");
     text.push('\n');

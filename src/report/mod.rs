@@ -12,6 +12,7 @@ pub mod explanation;
 #[cfg(feature = "cli")]
 pub mod export;
 mod json;
+mod keys;
 pub mod quantity;
 pub mod reference;
 pub(crate) mod table;
@@ -20,4 +21,5 @@ mod tests;
 mod text;
 
 pub use json::json;
+pub use keys::keys;
 pub use text::text;

@@ -11,3 +11,4 @@ mod scenarios;
 #[cfg(feature = "tui")]
 mod terminal;
 mod trace_files;
+mod words;

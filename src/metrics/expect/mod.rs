@@ -26,8 +26,6 @@ mod tests;
 use std::cmp::Ordering;
 use std::fmt;
 
-use serde::Serialize;
-
 use super::catalogue::{Reading, Unit};
 use super::summary::Summary;
 
@@ -132,7 +130,7 @@ impl Expectation {
 }
 
 /// Whether an expectation held.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Verdict {
     /// The expectation as written.
     pub text: String,
@@ -144,6 +142,5 @@ pub struct Verdict {
     /// Whether the promise was kept.
     pub held: bool,
     /// The unit of both.
-    #[serde(skip)]
     pub unit: Unit,
 }
