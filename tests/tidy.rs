@@ -533,6 +533,9 @@ fn no_circle_of_files_in_the_core_is_large() {
         let circle: Vec<_> =
             others.iter().filter(|other| reach[**other].contains(*module)).collect();
         assert!(circle.len() <= CIRCLE_MAX, "a circle of {}: {circle:?}", circle.len());
+    }
+}
+
 /// Words of formats stand in tables: no name of the program is one, so that names may change.
 #[test]
 fn no_format_takes_its_words_from_names_of_the_program() {

@@ -61,9 +61,9 @@ impl WallClock {
 pub enum Message<N> {
     /// Something the balancer should hear.
     Input(Input),
-    /// Something only the executor should know: bodies and answers never enter the balancer. A note is
-    /// read before every input that its sender puts in after it.
-    Note(N),
+    /// The same, and before it something only the executor should know: bodies and answers never enter
+    /// the balancer. One message and not two, because each may have to wake the owner.
+    Noted(N, Input),
     /// No request will arrive any more: end when all are settled.
     Last,
     /// End now.
@@ -137,6 +137,10 @@ pub async fn drive<E: Executor>(
         now = now.max(clock.now());
         let input = match next {
             Next::Input(input) => input,
+            Next::Noted(note, input) => {
+                executor.note(note);
+                input
+            }
             Next::Last => {
                 last = true;
                 continue;
@@ -144,10 +148,6 @@ pub async fn drive<E: Executor>(
             Next::Tick => {
                 executor.tick(now, &balancer);
                 observer.tick(now, &balancer);
-                continue;
-            }
-            Next::Note(note) => {
-                executor.note(note);
                 continue;
             }
             Next::Explain(whose) => {
@@ -168,7 +168,7 @@ pub async fn drive<E: Executor>(
 
 enum Next<N> {
     Input(Input),
-    Note(N),
+    Noted(N, Input),
     Last,
     Tick,
     Explain(Explain),
@@ -196,7 +196,7 @@ async fn next<N>(
         _ = ticks.tick() => Some(Next::Tick),
         message = messages.recv() => match message? {
             Message::Input(input) => Some(Next::Input(input)),
-            Message::Note(note) => Some(Next::Note(note)),
+            Message::Noted(note, input) => Some(Next::Noted(note, input)),
             Message::Last => Some(Next::Last),
             Message::Stop => None,
             Message::Explain(whose) => Some(Next::Explain(whose)),

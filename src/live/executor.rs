@@ -19,8 +19,8 @@ use crate::unit::{NodeId, RequestId, Time, Tokens};
 pub(super) trait LiveRequests {
     /// What tasks let it know.
     type Note: Send + 'static;
-    /// Where the answer of an attempt goes.
-    type Outlet: Outlet + 'static;
+    /// Where the answer of an attempt goes; what it leaves is a note.
+    type Outlet: Outlet<Left = Self::Note> + 'static;
 
     /// Takes a note.
     fn note(&mut self, note: Self::Note);
@@ -138,8 +138,8 @@ impl<R: LiveRequests> AttemptTasks<R> {
         let metered = Arc::clone(&meter);
         let task = tokio::spawn(async move {
             let outcome = client.attempt(node.index(), sending, &metered, &mut outlet).await;
-            outlet.ended(&outcome);
-            end(&inbox, attempt, &metered, outcome);
+            let left = outlet.ended(&outcome);
+            end(&inbox, attempt, &metered, outcome, left);
         });
         self.open.insert(attempt, (task.abort_handle(), meter));
     }
@@ -149,7 +149,7 @@ impl<R: LiveRequests> AttemptTasks<R> {
         if let Some((task, meter)) = self.open.get(&attempt) {
             // The connection closes as soon as the task is dropped.
             task.abort();
-            end(&self.inbox, attempt, meter, Outcome::Aborted(meter.usage()));
+            end(&self.inbox, attempt, meter, Outcome::Aborted(meter.usage()), None);
         }
     }
 
@@ -193,10 +193,14 @@ impl<R: LiveRequests> AttemptTasks<R> {
     }
 }
 
-/// Says how an attempt ended, if nobody has.
-fn end<N>(inbox: &Inbox<N>, attempt: Attempt, meter: &Meter, outcome: Outcome) {
+/// Says how an attempt ended and what it left, if nobody has.
+fn end<N>(inbox: &Inbox<N>, attempt: Attempt, meter: &Meter, outcome: Outcome, left: Option<N>) {
     if meter.claim() {
-        send(inbox, Input::Finish(attempt, outcome));
+        let finish = Input::Finish(attempt, outcome);
+        match left {
+            Some(left) => send_noted(inbox, left, finish),
+            None => send(inbox, finish),
+        }
     }
 }
 
@@ -208,4 +212,9 @@ pub(super) fn first_token<N>(inbox: &Inbox<N>, attempt: Attempt) {
 /// Puts an input into the inbox. When the owner has ended nobody needs it.
 pub(super) fn send<N>(inbox: &Inbox<N>, input: Input) {
     let _ = inbox.send(Message::Input(input));
+}
+
+/// Puts an input into the inbox, and what the executor must know before.
+pub(super) fn send_noted<N>(inbox: &Inbox<N>, note: N, input: Input) {
+    let _ = inbox.send(Message::Noted(note, input));
 }

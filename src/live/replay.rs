@@ -11,7 +11,9 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::sleep_until;
 
 use super::driver::{Inbox, Message, Observer, WallClock, drive, inbox};
-use super::executor::{AttemptTasks, Dispatch, LiveRequests, Settlement, first_token, send};
+use super::executor::{
+    AttemptTasks, Dispatch, LiveRequests, Settlement, first_token, send, send_noted,
+};
 use super::upstream::{Outlet, Sending, SharedClient};
 use super::wire::{INPUT_TOKENS, KEY, ORDINAL, OUTPUT_TOKENS};
 use crate::balance::{Attempt, Balancer, Config, Explain, Fate, Input};
@@ -156,12 +158,8 @@ async fn play(
                     block: request.prefix_block,
                     truth,
                 };
-                // The executor must know it before the balancer wants it dispatched.
-                if inbox.send(Message::Note((request.id, flight))).is_err() {
-                    break Ok(false);
-                }
                 under_way += 1;
-                send(&inbox, Input::Arrive(request));
+                send_noted(&inbox, (request.id, flight), Input::Arrive(request));
             }
         }
     };
@@ -239,6 +237,8 @@ struct FirstTokenOnly {
 }
 
 impl Outlet for FirstTokenOnly {
+    type Left = ReplayNote;
+
     async fn first_token(&mut self) {
         first_token(&self.inbox, self.attempt);
     }

@@ -98,13 +98,13 @@ fn reasons() -> Vec<String> {
         let table = journal::words().into_iter().find(|(found, _)| *found == title);
         assert_eq!(table.expect("a table").1, words, "{title}");
     };
-    let words = fates.map(|fate| fate.word());
+    let words = fates.map(Fate::word);
     whole("fate", &words);
     let mut lines = vec![line("fates", words.to_vec())];
-    let words = causes.map(|cause| cause.word());
+    let words = causes.map(Cause::word);
     whole("cause", &words);
     lines.push(line("causes", words.to_vec()));
-    let words = limits.map(|cause| cause.word());
+    let words = limits.map(LimitCause::word);
     whole("limit cause", &words);
     lines.push(line("causes of limits", words.to_vec()));
     lines.push(line("ends", ends.iter().map(|end| end.words()).collect()));

@@ -56,7 +56,7 @@ pub const INVARIANTS: &[(&str, &str)] = &[
     ("I35", "nobody is served who waited longer than allowed"),
     ("I37", "who matters less is shed first, and comes in again last"),
     ("I39", "Little's law holds in integers, and no node is used more than wholly"),
-    ("I43", "the report counts what the events tell"),
+    ("I43", "the report counts what the events tell, and its parts add up"),
     ("I44", "the record of a decision names the node, pool and tier that were chosen"),
     ("I48", "no figure is infinite or no number"),
     ("I49", "when faults are over, all that was broken heals and every request gets an end"),

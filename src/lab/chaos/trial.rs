@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::watch::{Broken, Counts, EventChecker, ensure};
 use crate::balance::{Event, Explain, Fate, HealthSettings, Input, NodeState, StrategySpec};
 use crate::journal::{Digest, Header, Writer, replay};
-use crate::metrics::{Collector, Summary, Watch};
+use crate::metrics::{Collector, RequestCounts, Summary, Watch};
 use crate::node::{Cut, FaultKind};
 use crate::scenario::Scenario;
 use crate::sim::{Sim, Step};
@@ -125,6 +125,7 @@ impl Bench<'_> {
         let counts = self.play(scenario, &mut sim, &mut run, clock)?;
         let summary = run.collector.summary(sim.now(), true);
         totals(&summary, &counts, scenario)?;
+        adds_up(&summary)?;
         finite(&summary)?;
         if thorough {
             self.again(scenario, &run)?;
@@ -484,6 +485,31 @@ fn totals(summary: &Summary, counts: &Counts, scenario: &Scenario) -> Result<(),
     for node in &summary.nodes {
         let busy = node.utilisation.unwrap_or(0.0);
         ensure!((0.0..=1.0 + 1e-9).contains(&busy), "I39", "node {} is used {busy}", node.name);
+    }
+    Ok(())
+}
+
+/// Parts of a report add up to their whole, whatever the warm-up leaves out.
+fn adds_up(summary: &Summary) -> Result<(), Broken> {
+    let whole = std::iter::once(("the run", &summary.requests));
+    let classes = summary.classes.iter().map(|class| (class.name.as_str(), &class.requests));
+    let pools = summary.pools.iter().map(|pool| (pool.name.as_str(), &pool.requests));
+    let routes = summary.routes.iter().map(|route| (route.name.as_str(), &route.requests));
+    for (name, requests) in whole.chain(classes).chain(pools).chain(routes) {
+        let RequestCounts { arrived, completed, failed, rejected, cancelled, in_flight } =
+            *requests;
+        let sum = completed + failed + rejected + cancelled + in_flight;
+        ensure!(arrived == sum, "I43", "{name}: {arrived} arrived, {sum} are accounted for");
+    }
+    let without = summary.requests.errors() + summary.requests.cancelled;
+    let reasons: u64 = summary.unserved.values().sum();
+    ensure!(without == reasons, "I43", "{without} had no answer, {reasons} have a reason");
+    let by_node: u64 = summary.nodes.iter().map(|node| node.attempts).sum();
+    let attempts = summary.attempts.total;
+    ensure!(attempts == by_node, "I43", "{attempts} attempts, by node {by_node}");
+    for node in &summary.nodes {
+        let (failed, attempts) = (node.failed, node.attempts);
+        ensure!(failed <= attempts, "I43", "{}: {failed} of {attempts} failed", node.name);
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::session::GatewayNote;
 use super::words::Refusal;
 use crate::balance::{Attempt, Outcome};
-use crate::live::driver::{Inbox, Message};
+use crate::live::driver::Inbox;
 use crate::live::executor::first_token;
 use crate::live::upstream::{Outlet, Passed};
 use crate::unit::NodeId;
@@ -89,6 +89,8 @@ impl ToConnection {
 }
 
 impl Outlet for ToConnection {
+    type Left = GatewayNote;
+
     async fn first_token(&mut self) {
         let Some(committed) = self.committed.take() else { return };
         first_token(&self.inbox, self.attempt);
@@ -126,14 +128,11 @@ impl Outlet for ToConnection {
         self.leftover = Some(Leftover::Refused(status, body));
     }
 
-    fn ended(&mut self, outcome: &Outcome) {
+    fn ended(&mut self, outcome: &Outcome) -> Option<GatewayNote> {
         if matches!(outcome, Outcome::Done(_)) && !self.held.is_empty() {
             self.leftover = Some(Leftover::Events(std::mem::take(&mut self.held)));
         }
-        if let Some(leftover) = self.leftover.take() {
-            // When the owner has ended nobody needs it.
-            let _ = self.inbox.send(Message::Note(GatewayNote::Left(self.attempt, leftover)));
-        }
+        self.leftover.take().map(|leftover| GatewayNote::Left(self.attempt, leftover))
     }
 }
 
@@ -153,7 +152,7 @@ fn event(data: &str) -> Bytes {
 mod tests {
     use super::*;
     use crate::balance::Usage;
-    use crate::live::driver::inbox;
+    use crate::live::driver::{Message, inbox};
     use crate::unit::RequestId;
 
     const ATTEMPT: Attempt = Attempt { request: RequestId(0), ordinal: 0 };
@@ -170,18 +169,17 @@ mod tests {
         let waiting = tokio::spawn(async move {
             outlet.first_token().await;
             outlet.pass_on(Passed::Event { data: "c", bare: false }).await;
-            outlet.ended(&Outcome::Done(Usage::NONE));
+            outlet.ended(&Outcome::Done(Usage::NONE))
         });
         assert!(matches!(messages.recv().await, Some(Message::Input(_))), "the balancer is asked");
         assert!(from.try_recv().is_err(), "not acknowledged yet");
         commit.send(()).expect("it waits");
-        waiting.await.expect("no panic");
+        assert!(waiting.await.expect("no panic").is_none(), "nothing is left");
         let mut came = Vec::new();
         while let Ok(ToClient::Piece(piece)) = from.try_recv() {
             came.push(piece);
         }
         assert_eq!(came, ["data: a\ndata: b\n\n", "data: c\n\n"]);
-        assert!(messages.try_recv().is_err(), "nothing is left");
     }
 
     #[tokio::test]
@@ -190,15 +188,13 @@ mod tests {
             (Outcome::Done(Usage::NONE), true),
             (Outcome::Failed(crate::balance::Failure::Reset, Usage::NONE), false),
         ] {
-            let (inbox, mut messages) = inbox();
+            let (inbox, _messages) = inbox();
             let (to, _from) = mpsc::channel(8);
             let (_commit, committed) = oneshot::channel();
             let mut outlet = ToConnection::new(ATTEMPT, inbox, to, committed, true);
             outlet.pass_on(Passed::Event { data: "{}", bare: false }).await;
-            outlet.ended(&outcome);
-            let left = messages.try_recv();
-            let events =
-                matches!(left, Ok(Message::Note(GatewayNote::Left(_, Leftover::Events(_)))));
+            let left = outlet.ended(&outcome);
+            let events = matches!(left, Some(GatewayNote::Left(_, Leftover::Events(_))));
             assert_eq!(events, leaves, "{left:?}");
         }
     }

@@ -18,8 +18,8 @@ use super::session::GatewayNote;
 use super::words::{self, Refusal};
 use super::{AUTO, CLASS, ClassOption, GatewayParts, REQUEST_ID};
 use crate::balance::{Input, Request};
-use crate::live::driver::{Inbox, Message, WallClock};
-use crate::live::executor::send;
+use crate::live::driver::{Inbox, WallClock};
+use crate::live::executor::{send, send_noted};
 use crate::live::hints::RequestHints;
 use crate::live::http::{self, Body, HttpLimits};
 use crate::live::wire::openai::{ChatRequest, DONE, ErrorBody, models};
@@ -182,10 +182,8 @@ fn arrive(
         again: RequestHints::again(headers),
         ..Request::new(id, now)
     };
-    // The executor must know it before the balancer wants it dispatched. When the owner has ended, `to`
-    // is dropped and the connection hears of it.
-    let _ = state.inbox.send(Message::Note(GatewayNote::Arrived(id, client, to)));
-    send(&state.inbox, Input::Arrive(request));
+    // When the owner has ended, `to` is dropped and the connection hears of it.
+    send_noted(&state.inbox, GatewayNote::Arrived(id, client, to), Input::Arrive(request));
     CancelOnDrop { id, inbox: Some(state.inbox.clone()) }
 }
 

@@ -25,9 +25,9 @@ use crate::unit::{NodeId, RequestId, Time, Tokens};
 /// What connections and attempts let the owner know, past the balancer.
 #[derive(Debug)]
 pub(super) enum GatewayNote {
-    /// A request comes in, and its answer goes there. Its arrival follows.
+    /// A request comes in, and its answer goes there.
     Arrived(RequestId, ClientRequest, mpsc::Sender<ToClient>),
-    /// An attempt has left something for the answer. Its end follows.
+    /// An attempt has left something for the answer.
     Left(Attempt, Leftover),
 }
 
@@ -154,7 +154,7 @@ impl LiveRequests for Sessions {
                 let session = ClientSession { client, to, attempts: Vec::with_capacity(1) };
                 self.under_way.insert(request, session);
             }
-            // Of an attempt that is being stopped it may come after the answer.
+            // Of an attempt that was stopped for the answer of another one it comes after that.
             GatewayNote::Left(attempt, leftover) => {
                 let session = self.under_way.get_mut(attempt.request);
                 if let Some(sent) = session.and_then(|session| session.sent(attempt)) {

@@ -12,6 +12,9 @@ use crate::unit::Tokens;
 /// Where an answer goes while it comes in. When nobody takes it any more its calls do not return:
 /// whoever lost the reader stops the attempt, and only that says how it ended.
 pub trait Outlet: Send {
+    /// What it may have left when the attempt is over.
+    type Left: Send;
+
     /// The first token has come. Nothing may leave before this returns.
     fn first_token(&mut self) -> impl Future<Output = ()> + Send {
         std::future::ready(())
@@ -26,14 +29,18 @@ pub trait Outlet: Send {
     /// The endpoint refused, with this status and body.
     fn refused(&mut self, _status: StatusCode, _body: Bytes) {}
 
-    /// The attempt is over. Called before the balancer hears of it.
-    fn ended(&mut self, _outcome: &Outcome) {}
+    /// The attempt is over so. Returns what is left of the answer, if anything is of use.
+    fn ended(&mut self, _outcome: &Outcome) -> Option<Self::Left> {
+        None
+    }
 }
 
 /// An outlet for answers that nobody reads.
 pub(in crate::live) struct Nobody;
 
-impl Outlet for Nobody {}
+impl Outlet for Nobody {
+    type Left = ();
+}
 
 /// Part of an answer on its way.
 #[derive(Clone, Copy, Debug)]
