@@ -7,26 +7,50 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::{Rank, Scheduled, Scheduler};
-use crate::unit::Time;
+use slotmap::{Key as _, KeyData};
 
-/// What the heap moves about: when, and at which place it is written what. The latter stays where it
-/// is, because in a large fleet entries are moved a dozen times.
+use super::{JobKey, Rank, Scheduled, Scheduler};
+use crate::unit::{NodeId, Time};
+
+/// What the heap moves about: half a cache line. What happens most often, the milestones of jobs and the
+/// ends of steps, is told in it whole; of everything else the place where it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct HeapEntry {
     at: Time,
-    /// The rank, then the number of entry.
+    /// The rank, then the number of entry, then what `words` tell. No two have the same number, so the
+    /// rest is never compared.
     order: u64,
-    place: u32,
+    words: [u64; 2],
 }
 
-/// Numbers of entry have so many bits: enough for centuries.
-const NUMBER_BITS: u32 = 60;
+/// The words tell a milestone of a job: its key, and its node and turn.
+const JOB: u64 = 0;
+/// They tell the end of a step: its node and number.
+const STEP: u64 = 1;
+/// They tell a place.
+const STORED: u64 = 2;
+
+/// Bits of what the words tell.
+const KIND_BITS: u32 = 2;
+/// Bits of a number of entry: enough for centuries.
+const NUMBER_BITS: u32 = 58;
+
+const fn pair(node: NodeId, number: u32) -> u64 {
+    (node.0 as u64) << 32 | number as u64
+}
+
+const fn unpair(word: u64) -> (NodeId, u32) {
+    (NodeId((word >> 32) as u32), word as u32)
+}
 
 impl HeapEntry {
     /// The number of its rank.
     const fn rank(self) -> u8 {
-        (self.order >> NUMBER_BITS) as u8
+        (self.order >> (NUMBER_BITS + KIND_BITS)) as u8
+    }
+
+    const fn kind(self) -> u64 {
+        self.order & ((1 << KIND_BITS) - 1)
     }
 }
 
@@ -52,8 +76,8 @@ pub enum Upcoming {
 #[derive(Debug, Default)]
 pub struct Agenda {
     heap: BinaryHeap<Reverse<HeapEntry>>,
-    /// What will happen, by place; `None` where a place is free.
-    dues: Vec<Option<Scheduled>>,
+    /// What is not told in the heap, by place; `None` where a place is free.
+    stored: Vec<Option<Scheduled>>,
     /// Free places; the last one that became free is the first to be used again.
     free: Vec<u32>,
     entered: u64,
@@ -66,16 +90,13 @@ impl Scheduler for Agenda {
     fn schedule(&mut self, at: Time, rank: Rank, due: Scheduled) {
         let number = self.entered;
         self.entered += 1;
-        self.chatter += usize::from(is_chatter(&due));
-        let place = if let Some(place) = self.free.pop() {
-            self.dues[place as usize] = Some(due);
-            place
-        } else {
-            self.dues.push(Some(due));
-            (self.dues.len() - 1) as u32
+        let (kind, words) = match due {
+            Scheduled::Job(node, key, turn) => (JOB, [key.data().as_ffi(), pair(node, turn)]),
+            Scheduled::Step(node, number) => (STEP, [0, pair(node, number)]),
+            due => (STORED, [self.store(due), 0]),
         };
-        let order = (rank as u64) << NUMBER_BITS | number;
-        self.heap.push(Reverse(HeapEntry { at, order, place }));
+        let order = (rank as u64) << (NUMBER_BITS + KIND_BITS) | number << KIND_BITS | kind;
+        self.heap.push(Reverse(HeapEntry { at, order, words }));
     }
 }
 
@@ -96,10 +117,34 @@ impl Agenda {
 
     fn pop(&mut self) -> Option<(Time, Scheduled)> {
         let Reverse(entry) = self.heap.pop()?;
-        self.free.push(entry.place);
-        let due = self.dues[entry.place as usize].take()?;
-        self.chatter -= usize::from(is_chatter(&due));
+        let (node, number) = unpair(entry.words[1]);
+        let due = match entry.kind() {
+            JOB => {
+                let key = KeyData::from_ffi(entry.words[0]);
+                Scheduled::Job(node, JobKey::from(key), number)
+            }
+            STEP => Scheduled::Step(node, number),
+            _ => self.unstore(entry.words[0])?,
+        };
         Some((entry.at, due))
+    }
+
+    /// Writes something down. Returns its place.
+    fn store(&mut self, due: Scheduled) -> u64 {
+        self.chatter += usize::from(is_chatter(&due));
+        if let Some(place) = self.free.pop() {
+            self.stored[place as usize] = Some(due);
+            return u64::from(place);
+        }
+        self.stored.push(Some(due));
+        self.stored.len() as u64 - 1
+    }
+
+    fn unstore(&mut self, place: u64) -> Option<Scheduled> {
+        let due = self.stored[place as usize].take()?;
+        self.free.push(place as u32);
+        self.chatter -= usize::from(is_chatter(&due));
+        Some(due)
     }
 
     /// Returns whether nothing will happen that matters to a request under way.
@@ -155,6 +200,28 @@ mod tests {
         assert_eq!(order, ["2", "3", "1", "arrival", "arrival"]);
         assert!(matches!(agenda.next(None, Some(at)), Some(Upcoming::Wake(_))));
         assert!(agenda.next(None, None).is_none());
+    }
+
+    #[test]
+    fn what_is_entered_comes_out_as_it_was() {
+        let mut keys = slotmap::SlotMap::<JobKey, ()>::with_key();
+        let gone = keys.insert(());
+        keys.remove(gone);
+        let key = keys.insert(());
+        let all = [
+            Scheduled::Job(NodeId(u32::MAX), key, u32::MAX),
+            Scheduled::Job(NodeId(3), gone, 0),
+            Scheduled::Step(NodeId(7), u32::MAX),
+            Scheduled::Ready(NodeId(8), 9),
+        ];
+        let mut agenda = Agenda::default();
+        for rank in [Rank::Wake, Rank::Finish] {
+            all.iter().for_each(|due| agenda.schedule(Time(5), rank, due.clone()));
+        }
+        let out: Vec<Scheduled> =
+            std::iter::from_fn(|| agenda.take(Time(5))).map(|(_, due)| due).collect();
+        assert_eq!(out, [all.clone(), all].concat(), "and in the order it was entered");
+        assert_eq!(std::mem::size_of::<HeapEntry>(), 32);
     }
 
     #[test]

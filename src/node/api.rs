@@ -9,7 +9,7 @@
 //! What an attempt had used when it was cut: nothing before the first token; afterwards its prompt
 //! and the tokens that had come.
 
-use super::jobs::{JobKey, JobStage, RunningJob, RunningJobs};
+use super::jobs::{JobKey, JobStage, RunningJob, RunningJobs, Task};
 use super::{ERROR_AFTER, FaultEffects, Rank, Scheduled, Scheduler, Slowdown, Work};
 use crate::balance::{Attempt, Failure, Input, Limits, NodeReport, Outcome, Progress, Usage};
 use crate::dist::Dist;
@@ -131,12 +131,12 @@ impl Api {
     pub(super) fn start(
         &mut self,
         now: Time,
-        work: Work,
+        work: &Work,
         stretch: f64,
         rng: &mut Rng,
         scheduler: &mut impl Scheduler,
     ) {
-        if let Some(retry_after) = self.limited(now, &work) {
+        if let Some(retry_after) = self.limited(now, work) {
             let limited = Outcome::RateLimited { retry_after };
             return scheduler.schedule(
                 now + ERROR_AFTER,
@@ -144,9 +144,10 @@ impl Api {
                 Scheduled::Finish(work.attempt, limited),
             );
         }
-        let (ttft, rest) = self.times(&work, rng);
+        let (ttft, rest) = self.times(work, rng);
         let [ttft, rest] = [ttft, rest].map(|span| Slowdown::scale(span, stretch));
-        self.running.begin(now, work, StreamStage::Prefill(rest), ttft, Rank::Progress, scheduler);
+        let (task, stage) = (Task::from(work), StreamStage::Prefill(rest));
+        self.running.begin(now, task, stage, ttft, Rank::Progress, scheduler);
     }
 
     /// Returns when an attempt would be whole, in seconds from now; `None` if it would be refused as
@@ -224,16 +225,16 @@ impl Api {
             return self.stalled(now, key, turn);
         }
         let job = self.running.current(key, turn)?;
-        let work = job.work;
+        let task = job.task;
         match job.stage {
             StreamStage::Prefill(rest) => {
                 job.stage = StreamStage::Decode(rest);
                 self.running.schedule(now, key, rest, Rank::Finish, scheduler);
-                Some(Input::Progress(work.attempt, Progress::FirstToken))
+                Some(Input::Progress(task.attempt(), Progress::FirstToken))
             }
             StreamStage::Decode(_) => {
                 self.running.end(key);
-                Some(Input::Finish(work.attempt, Outcome::Done(work.usage())))
+                Some(Input::Finish(task.attempt(), Outcome::Done(task.usage())))
             }
         }
     }
@@ -247,7 +248,7 @@ impl Api {
         }
         let usage = self.used(now, &job);
         self.running.end(key);
-        Some(Input::Finish(job.work.attempt, Outcome::Failed(Failure::Stalled, usage)))
+        Some(Input::Finish(job.task.attempt(), Outcome::Failed(Failure::Stalled, usage)))
     }
 
     /// What a cut attempt has used so far.
@@ -255,11 +256,11 @@ impl Api {
         let StreamStage::Decode(rest) = job.stage else {
             return Usage::default();
         };
-        let output = job.work.truth.output.0;
+        let output = job.task.output.0;
         let left = self.running.left_at_normal_pace(now, job);
         let done = 1.0 - left.seconds() / rest.seconds().max(1e-9);
         let came = 1 + (done.clamp(0.0, 1.0) * (output - 1) as f64) as u64;
-        Usage { input: job.work.prompt, cached: Tokens::ZERO, output: Tokens(came.min(output)) }
+        Usage { input: job.task.prompt, cached: Tokens::ZERO, output: Tokens(came.min(output)) }
     }
 
     pub(super) fn came(&self, now: Time, attempt: Attempt) -> Option<Tokens> {
@@ -307,7 +308,7 @@ impl Api {
         };
         if effects.reset {
             let resets: Vec<(Attempt, Usage)> =
-                self.running.jobs().map(|job| (job.work.attempt, self.used(now, job))).collect();
+                self.running.jobs().map(|job| (job.task.attempt(), self.used(now, job))).collect();
             self.running.clear();
             for (attempt, usage) in resets {
                 let reset = Outcome::Failed(Failure::Reset, usage);
@@ -374,7 +375,7 @@ mod tests {
         let truth = crate::workload::Truth { output: Tokens(41), key: 0 };
         let work = Work { attempt, prompt: Tokens(100), truth, batch: None };
         let mut entries = Entries::default();
-        api.start(Time::ZERO, work, 1.0, &mut Rng::from_key(0), &mut entries);
+        api.start(Time::ZERO, &work, 1.0, &mut Rng::from_key(0), &mut entries);
         if let [(at, Scheduled::Job(_, key, turn))] = entries.0[..] {
             entries.0.clear();
             let first = api.fire(at, key, turn, &mut entries);

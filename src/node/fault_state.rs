@@ -1,12 +1,12 @@
-//! Attempts that a fault has in its hands: those whose answer is to be cut, and those that nobody works
-//! on and that only somebody's patience ends.
+//! The faults of a node that are on, and the attempts they have in their hands: those whose answer is to
+//! be cut, and those that nobody works on and that only somebody's patience ends.
 //!
-//! A back end knows nothing of it: what it says passes here on its way out. Nodes without such faults
-//! have none of this.
+//! A back end knows nothing of it: what it says passes here on its way out. What nodes without faults
+//! say does not.
 
 use std::collections::BTreeMap;
 
-use super::{Cut, Rank, Scheduled, Scheduler};
+use super::{Cut, FaultKind, Rank, Scheduled, Scheduler};
 use crate::balance::{Attempt, Failure, Input, NodeReport, Outcome, Progress, Usage};
 use crate::unit::{NodeId, Span, Time};
 
@@ -14,8 +14,12 @@ use crate::unit::{NodeId, Span, Time};
 #[derive(Debug)]
 pub(super) struct FaultState {
     node: NodeId,
+    /// How long the executor waits for a connection; `Span::MAX` is for ever.
+    pub(super) connect: Span,
     /// The gap after which a stream counts as stalled; `Span::MAX` is never.
     inter_token: Span,
+    /// Faults that are on, by number, in the order they began.
+    pub(super) on: Vec<(u32, FaultKind)>,
     /// Answers that will be cut; `None` once the attempt has ended and its back end has not.
     cuts: BTreeMap<Attempt, Option<Cut>>,
     /// Attempts without work, and how they end if nobody aborts them before.
@@ -27,7 +31,8 @@ pub(super) struct FaultState {
 impl FaultState {
     pub(super) fn new(node: NodeId, inter_token: Span) -> FaultState {
         let (cuts, limbo) = (BTreeMap::new(), BTreeMap::new());
-        FaultState { node, inter_token, cuts, limbo, report: None }
+        let (connect, on) = (Span::MAX, Vec::new());
+        FaultState { node, connect, inter_token, on, cuts, limbo, report: None }
     }
 
     /// The answer to this attempt will be cut.

@@ -194,19 +194,18 @@ impl Work {
     }
 }
 
-/// A simulated back end.
+/// A simulated back end: two cache lines side by side, with all that an attempt asks of it.
+#[repr(align(128))]
 #[derive(Debug)]
 pub struct SimNode {
-    id: NodeId,
     /// Keys its noise.
     key: u64,
     backend: Backend,
-    /// Faults that are on, by number.
-    faults: Vec<(u32, FaultKind)>,
-    /// What they have in their hands; `None` until there was a fault.
-    fault_state: Option<Box<FaultState>>,
-    /// How long the executor waits for a connection, and for the next token; `Span::MAX` is for ever.
-    patience: [Span; 2],
+    /// Faults that are on and what they have in their hands. Apart, since few nodes ever have any.
+    faults: Box<FaultState>,
+    id: NodeId,
+    /// Whether there was a fault. Without one nobody looks at `faults`.
+    was_faulty: bool,
 }
 
 /// What faults make of a node.
@@ -233,7 +232,7 @@ impl Slowdown {
     const NORMAL: Slowdown = Slowdown { first: 1.0, further: 1.0 };
 
     /// Returns what takes so long at normal pace and `factor` times as long at this one. Exactly as
-    /// it was at normal slowdown: scaling by one must not round.
+    /// it was at normal pace: scaling by one must not round.
     fn scale(span: Span, factor: f64) -> Span {
         if factor.total_cmp(&1.0).is_eq() { span } else { span.scale(factor) }
     }
@@ -284,18 +283,22 @@ impl SimNode {
                 Backend::Api(Box::new(api::Api::new(id, spec.clone(), *limits, inter_token)))
             }
             BackendSpec::Engine(spec) => {
-                Backend::Engine(Box::new(engine::Engine::new(id, *spec, inter_token)))
+                let other = match other.map(|other| &other.backend) {
+                    Some(Backend::Engine(other)) => Some(&**other),
+                    _ => None,
+                };
+                Backend::Engine(Box::new(engine::Engine::new(id, *spec, inter_token, other)))
             }
         };
         let key = mix(Rng::stream(seed, "nodes").bits(), u64::from(id.0));
-        let patience = [Span::MAX, inter_token.unwrap_or(Span::MAX)];
-        SimNode { id, key, backend, faults: Vec::new(), fault_state: None, patience }
+        let faults = Box::new(FaultState::new(id, inter_token.unwrap_or(Span::MAX)));
+        SimNode { key, backend, faults, id, was_faulty: false }
     }
 
     /// Says how long the executor waits for a connection; `Span::MAX`, as long as nothing is said, is
     /// for ever.
-    pub const fn set_connect(&mut self, connect: Span) {
-        self.patience[0] = connect;
+    pub fn set_connect(&mut self, connect: Span) {
+        self.faults.connect = connect;
     }
 
     /// Takes an attempt, or refuses it. `blocks` is the beginning of its prompt, where that is known.
@@ -309,18 +312,18 @@ impl SimNode {
     ) -> Option<ErrorAnswer> {
         let key = self.draws(&work);
         let mut stretch = 1.0;
-        if !self.faults.is_empty() {
+        if self.has_faults() {
             match self.meet(now, &mut work, key, scheduler) {
                 Ok(factor) => stretch = factor,
                 Err(answer) => return answer,
             }
         }
         let mut rng = Rng::from_key(key);
-        let scheduler =
-            &mut FaultFilter { fault_state: self.fault_state.as_deref_mut(), scheduler };
+        let fault_state = self.was_faulty.then_some(&mut *self.faults);
+        let scheduler = &mut FaultFilter { fault_state, scheduler };
         match &mut self.backend {
-            Backend::Slots(slots) => slots.start(now, work, stretch, &mut rng, scheduler),
-            Backend::Api(api) => api.start(now, work, stretch, &mut rng, scheduler),
+            Backend::Slots(slots) => slots.start(now, &work, stretch, &mut rng, scheduler),
+            Backend::Api(api) => api.start(now, &work, stretch, &mut rng, scheduler),
             Backend::Engine(engine) => engine.start(now, work, stretch, blocks, scheduler),
         }
         None
@@ -348,14 +351,8 @@ impl SimNode {
                 return Err(None);
             }
             Reachability::Lost => {
-                let patience = self.patience[0];
-                self.fault_state().hold(
-                    now,
-                    attempt,
-                    patience,
-                    failed(Failure::Refused),
-                    scheduler,
-                );
+                let patience = self.faults.connect;
+                self.faults.hold(now, attempt, patience, failed(Failure::Refused), scheduler);
                 return Err(None);
             }
             Reachability::Loading => {
@@ -373,7 +370,7 @@ impl SimNode {
         // After so many tokens, and how: of several cuts the earliest, of equal ones the first to
         // begin.
         let mut cut: Option<(u32, Cut)> = None;
-        for (number, kind) in &self.faults {
+        for (number, kind) in &self.faults.on {
             match *kind {
                 FaultKind::Gray(share, factor) if hits(key, *number, share) => stretch *= factor,
                 FaultKind::Cut(share, how, tokens) if hits(key, *number, share) => {
@@ -385,26 +382,26 @@ impl SimNode {
         }
         if let Some((after, how)) = cut {
             work.truth.output = work.truth.output.min(Tokens(u64::from(after.max(1))));
-            self.fault_state().cut(attempt, how);
+            self.faults.cut(attempt, how);
         }
         Ok(stretch)
     }
 
-    fn fault_state(&mut self) -> &mut FaultState {
-        let (id, inter_token) = (self.id, self.patience[1]);
-        self.fault_state.get_or_insert_with(|| Box::new(FaultState::new(id, inter_token)))
+    /// Returns whether a fault is on.
+    fn has_faults(&self) -> bool {
+        self.was_faulty && !self.faults.on.is_empty()
     }
 
     /// Stops an attempt, and confirms it; silent if it has already ended.
     pub fn abort(&mut self, now: Time, attempt: Attempt, scheduler: &mut impl Scheduler) {
-        let held = self.fault_state.as_mut().and_then(|fault_state| fault_state.abort(attempt));
+        let held = if self.was_faulty { self.faults.abort(attempt) } else { None };
         let usage = held.or_else(|| match &mut self.backend {
             Backend::Slots(slots) => slots.abort(now, attempt, scheduler),
             Backend::Api(api) => api.abort(now, attempt),
             Backend::Engine(engine) => engine.abort(now, attempt, scheduler),
         });
         if let Some(usage) = usage
-            && self.fault_state.as_mut().is_none_or(|fault_state| fault_state.aborted(attempt))
+            && (!self.was_faulty || self.faults.aborted(attempt))
         {
             scheduler.schedule(
                 now,
@@ -417,7 +414,7 @@ impl SimNode {
     /// Whoever waits for a node that does nothing about an attempt has no more patience. Returns what
     /// the balancer hears of it, unless the attempt is over.
     pub fn give_up(&mut self, attempt: Attempt) -> Option<Input> {
-        self.fault_state.as_mut()?.give_up(attempt)
+        self.faults.give_up(attempt)
     }
 
     /// A job reaches its milestone. Returns what the balancer hears of it, if anything.
@@ -428,7 +425,8 @@ impl SimNode {
         turn: u32,
         scheduler: &mut impl Scheduler,
     ) -> Option<Input> {
-        let mut scheduler = FaultFilter { fault_state: self.fault_state.as_deref_mut(), scheduler };
+        let fault_state = self.was_faulty.then_some(&mut *self.faults);
+        let mut scheduler = FaultFilter { fault_state, scheduler };
         let said = match &mut self.backend {
             Backend::Slots(slots) => slots.fire(now, job, turn, &mut scheduler),
             Backend::Api(api) => api.fire(now, job, turn, &mut scheduler),
@@ -444,7 +442,8 @@ impl SimNode {
         number: u32,
         scheduler: &mut impl Scheduler,
     ) -> Option<Input> {
-        let mut scheduler = FaultFilter { fault_state: self.fault_state.as_deref_mut(), scheduler };
+        let fault_state = self.was_faulty.then_some(&mut *self.faults);
+        let mut scheduler = FaultFilter { fault_state, scheduler };
         let said = match &mut self.backend {
             Backend::Slots(_) | Backend::Api(_) => None,
             Backend::Engine(engine) => engine.step(number, &mut scheduler),
@@ -455,7 +454,7 @@ impl SimNode {
     /// Returns what it says of itself; a node that is down or hangs says nothing.
     #[must_use]
     pub fn report(&self, now: Time) -> Option<NodeReport> {
-        if self.faults.is_empty() {
+        if !self.has_faults() {
             return Some(self.true_report(now));
         }
         let missing = FaultKind::Reports(ReportLie::Missing);
@@ -472,8 +471,7 @@ impl SimNode {
                 ..NodeReport::default()
             });
         }
-        let stale = self.fault_state.as_ref().and_then(|fault_state| fault_state.report);
-        Some(stale.unwrap_or_else(|| self.true_report(now)))
+        Some(self.faults.report.unwrap_or_else(|| self.true_report(now)))
     }
 
     fn true_report(&self, now: Time) -> NodeReport {
@@ -486,7 +484,7 @@ impl SimNode {
 
     /// Answers a probe of a balancer, unless it hangs.
     pub fn probe(&self, now: Time, by: u32, number: u32, scheduler: &mut impl Scheduler) {
-        let lie = self.faults.iter().rev().find_map(|(_, kind)| match kind {
+        let lie = self.faults.on.iter().rev().find_map(|(_, kind)| match kind {
             FaultKind::Probes(lie) => Some(*lie),
             _ => None,
         });
@@ -548,9 +546,9 @@ impl SimNode {
     ) {
         let stale = kind == FaultKind::Reports(ReportLie::Stale);
         let report = stale.then(|| self.true_report(now));
-        let fault_state = self.fault_state();
-        fault_state.report = report.or(fault_state.report);
-        self.faults.push((number, kind));
+        self.was_faulty = true;
+        self.faults.report = report.or(self.faults.report);
+        self.faults.on.push((number, kind));
         if kind == FaultKind::CacheLoss {
             if let Backend::Engine(engine) = &mut self.backend {
                 engine.lose_cache();
@@ -562,33 +560,31 @@ impl SimNode {
 
     /// A fault ends. Returns whether it was on.
     pub fn heal(&mut self, now: Time, number: u32, scheduler: &mut impl Scheduler) -> bool {
-        let before = self.faults.len();
-        self.faults.retain(|(other, _)| *other != number);
+        let before = self.faults.on.len();
+        self.faults.on.retain(|(other, _)| *other != number);
         self.healed(now, scheduler);
-        self.faults.len() < before
+        self.faults.on.len() < before
     }
 
     /// Every fault ends. Returns whether one was on.
     pub fn heal_all(&mut self, now: Time, scheduler: &mut impl Scheduler) -> bool {
-        let any = !self.faults.is_empty();
-        self.faults.clear();
+        let any = self.has_faults();
+        self.faults.on.clear();
         self.healed(now, scheduler);
         any
     }
 
     fn healed(&mut self, now: Time, scheduler: &mut impl Scheduler) {
         let stale = FaultKind::Reports(ReportLie::Stale);
-        if !self.has(|kind| *kind == stale)
-            && let Some(fault_state) = &mut self.fault_state
-        {
-            fault_state.report = None;
+        if !self.has(|kind| *kind == stale) {
+            self.faults.report = None;
         }
         self.apply_faults(now, false, scheduler);
     }
 
     /// Returns the faults that are on, in the order they began.
     pub fn faults(&self) -> impl Iterator<Item = FaultKind> + '_ {
-        self.faults.iter().map(|(_, kind)| *kind)
+        self.faults.on.iter().map(|(_, kind)| *kind)
     }
 
     /// Returns how many tokens of an answer have come by now; `None` if it has no tokens on the way
@@ -619,7 +615,7 @@ impl SimNode {
             slowdown: Slowdown::NORMAL,
             limits: Limits::default(),
         };
-        for (_, kind) in &self.faults {
+        for (_, kind) in &self.faults.on {
             match kind {
                 FaultKind::Slow(factor) => {
                     effects.slowdown.first *= factor;
@@ -639,8 +635,8 @@ impl SimNode {
                 _ => {}
             }
         }
-        let scheduler =
-            &mut FaultFilter { fault_state: self.fault_state.as_deref_mut(), scheduler };
+        let fault_state = self.was_faulty.then_some(&mut *self.faults);
+        let scheduler = &mut FaultFilter { fault_state, scheduler };
         match &mut self.backend {
             Backend::Slots(slots) => slots.apply_faults(now, &effects, scheduler),
             Backend::Api(api) => api.apply_faults(now, &effects, scheduler),
@@ -649,7 +645,7 @@ impl SimNode {
     }
 
     fn has(&self, which: impl Fn(&FaultKind) -> bool) -> bool {
-        self.faults.iter().any(|(_, kind)| which(kind))
+        self.faults.on.iter().any(|(_, kind)| which(kind))
     }
 
     /// Returns whether it is gone: a crash is on.

@@ -66,7 +66,7 @@ impl SimNode {
         if self.reachability(Some(key)) != Reachability::Open {
             return None;
         }
-        self.faults.iter().try_fold(1.0, |stretch, (number, kind)| match kind {
+        self.faults.on.iter().try_fold(1.0, |stretch, (number, kind)| match kind {
             FaultKind::Gray(share, factor) if hits(key, *number, *share) => Some(stretch * factor),
             FaultKind::Cut(share, ..) if hits(key, *number, *share) => None,
             _ => Some(stretch),

@@ -37,7 +37,7 @@ impl SimNode {
     pub(super) fn reachability(&self, key: Option<u64>) -> Reachability {
         let on = |wanted: FaultKind| self.has(|kind| *kind == wanted);
         match () {
-            () if self.faults.is_empty() => Reachability::Open,
+            () if !self.has_faults() => Reachability::Open,
             () if on(FaultKind::Crash) => Reachability::Gone,
             () if on(FaultKind::BlackHole) => Reachability::Lost,
             () if on(FaultKind::Hang) => Reachability::Hung,
@@ -51,7 +51,7 @@ impl SimNode {
     /// Returns the error that a fault answers the attempt of this key with; of several, the one that
     /// began first.
     fn error(&self, key: u64) -> Option<ErrorAnswer> {
-        self.faults.iter().find_map(|(number, kind)| match kind {
+        self.faults.on.iter().find_map(|(number, kind)| match kind {
             FaultKind::Errors(share, answer) => hits(key, *number, *share).then_some(*answer),
             _ => None,
         })

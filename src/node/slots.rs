@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::jobs::{JobKey, JobStage, RunningJobs};
+use super::jobs::{JobKey, JobStage, RunningJobs, Task};
 use super::{ERROR_AFTER, FaultEffects, Rank, Scheduled, Scheduler, Slowdown, Work};
 use crate::balance::{Attempt, Failure, Input, NodeReport, Outcome, Usage};
 use crate::dist::Dist;
@@ -29,13 +29,49 @@ pub struct SlotsSpec {
     pub per_item: Span,
 }
 
-/// What is asked of a node at one time: an attempt, or the first of a batch.
-type BatchNumber = Option<u64>;
+/// The one stage of a job here: answers come whole.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Whole;
 
-impl JobStage for BatchNumber {
-    /// Answers come whole.
+impl JobStage for Whole {
     fn has_begun(&self) -> bool {
         false
+    }
+}
+
+/// The attempts of batches after the first of each, by number of the batch. In a box, since few nodes
+/// get batches.
+#[derive(Debug, Default)]
+struct Followers(Option<Box<BTreeMap<u64, Vec<Task>>>>);
+
+impl Followers {
+    fn push(&mut self, batch: u64, task: Task) {
+        self.0.get_or_insert_default().entry(batch).or_default().push(task);
+    }
+
+    /// Takes the attempts that are one job with this one.
+    fn take(&mut self, first: &Task) -> Vec<Task> {
+        let of = |batch| self.0.as_mut()?.remove(&batch);
+        first.batch().and_then(of).unwrap_or_default()
+    }
+
+    /// Takes the attempt that goes on in the place of the first of a batch.
+    fn heir(&mut self, first: &Task) -> Option<Task> {
+        let all = self.0.as_mut()?.get_mut(&first.batch()?)?;
+        (!all.is_empty()).then(|| all.remove(0))
+    }
+
+    /// Removes an attempt. Returns whether it was here.
+    fn remove(&mut self, attempt: Attempt) -> bool {
+        let mut all = self.0.iter_mut().flat_map(|all| all.values_mut());
+        all.any(|tasks| {
+            let place = tasks.iter().position(|task| task.attempt() == attempt);
+            place.map(|place| tasks.remove(place)).is_some()
+        })
+    }
+
+    fn clear(&mut self) -> impl Iterator<Item = Task> + use<> {
+        self.0.take().into_iter().flat_map(|all| all.into_values().flatten())
     }
 }
 
@@ -45,17 +81,17 @@ pub(super) struct Slots {
     spec: Arc<SlotsSpec>,
     /// Servers there are now.
     servers: u32,
-    running: RunningJobs<BatchNumber>,
-    queue: VecDeque<(Work, Span)>,
-    /// By number of a batch: the attempts after the first.
-    others: BTreeMap<u64, Vec<Work>>,
+    running: RunningJobs<Whole>,
+    /// Attempts that wait, and how long each will take.
+    queue: VecDeque<(Task, Span)>,
+    followers: Followers,
 }
 
 impl Slots {
     pub(super) fn new(node: NodeId, spec: Arc<SlotsSpec>) -> Slots {
         let servers = spec.servers;
-        let (queue, others) = (VecDeque::new(), BTreeMap::new());
-        Slots { spec, servers, running: RunningJobs::new(node), queue, others }
+        let (queue, followers) = (VecDeque::new(), Followers::default());
+        Slots { spec, servers, running: RunningJobs::new(node), queue, followers }
     }
 
     /// Returns its spec, for others of its kind.
@@ -66,19 +102,20 @@ impl Slots {
     pub(super) fn start(
         &mut self,
         now: Time,
-        work: Work,
+        work: &Work,
         stretch: f64,
         rng: &mut Rng,
         scheduler: &mut impl Scheduler,
     ) {
-        if self.join(now, work, scheduler) {
+        let task = Task::from(work);
+        if self.join(now, task, scheduler) {
             return;
         }
         let service = Slowdown::scale(self.service(rng), stretch);
         if self.running.len() < self.servers as usize {
-            self.begin(now, work, service, scheduler);
+            self.begin(now, task, service, scheduler);
         } else if self.queue.len() < self.spec.queue as usize {
-            self.queue.push_back((work, service));
+            self.queue.push_back((task, service));
         } else {
             let full = Outcome::Failed(Failure::Overloaded, Usage::default());
             scheduler.schedule(
@@ -126,26 +163,26 @@ impl Slots {
         Span::from_seconds(self.spec.service.sample(rng))
     }
 
-    fn begin(&mut self, now: Time, work: Work, service: Span, scheduler: &mut impl Scheduler) {
-        self.running.begin(now, work, number(&work), service, Rank::Finish, scheduler);
+    fn begin(&mut self, now: Time, task: Task, service: Span, scheduler: &mut impl Scheduler) {
+        self.running.begin(now, task, Whole, service, Rank::Finish, scheduler);
     }
 
     /// Adds an attempt to the job of its batch. Returns whether there is one.
-    fn join(&mut self, now: Time, work: Work, scheduler: &mut impl Scheduler) -> bool {
-        let Some(batch) = number(&work) else {
+    fn join(&mut self, now: Time, task: Task, scheduler: &mut impl Scheduler) -> bool {
+        let Some(batch) = task.batch() else {
             return false;
         };
         // All of a batch come one after the other, so its job is the last in the queue or in service.
         if let Some((first, service)) = self.queue.back_mut()
-            && number(first) == Some(batch)
+            && first.batch() == Some(batch)
         {
             *service += self.spec.per_item;
-        } else if let Some(key) = self.running.in_stage(|stage| *stage == Some(batch)) {
+        } else if let Some(key) = self.running.of_batch(batch) {
             self.running.prolong(now, key, self.spec.per_item, Rank::Finish, scheduler);
         } else {
             return false;
         }
-        self.others.entry(batch).or_default().push(work);
+        self.followers.push(batch, task);
         true
     }
 
@@ -156,26 +193,21 @@ impl Slots {
         turn: u32,
         scheduler: &mut impl Scheduler,
     ) -> Option<Input> {
-        let work = self.running.current(job, turn)?.work;
+        let task = self.running.current(job, turn)?.task;
         self.running.end(job);
-        for other in self.rest(&work) {
+        for other in self.followers.take(&task) {
             let done = Outcome::Done(other.usage());
-            scheduler.schedule(now, Rank::Finish, Scheduled::Finish(other.attempt, done));
+            scheduler.schedule(now, Rank::Finish, Scheduled::Finish(other.attempt(), done));
         }
         self.serve_next(now, scheduler);
-        Some(Input::Finish(work.attempt, Outcome::Done(work.usage())))
-    }
-
-    /// Takes the attempts that are one job with this one.
-    fn rest(&mut self, work: &Work) -> Vec<Work> {
-        number(work).and_then(|batch| self.others.remove(&batch)).unwrap_or_default()
+        Some(Input::Finish(task.attempt(), Outcome::Done(task.usage())))
     }
 
     fn serve_next(&mut self, now: Time, scheduler: &mut impl Scheduler) {
         if self.running.len() < self.servers as usize
-            && let Some((work, service)) = self.queue.pop_front()
+            && let Some((task, service)) = self.queue.pop_front()
         {
-            self.begin(now, work, service, scheduler);
+            self.begin(now, task, service, scheduler);
         }
     }
 
@@ -185,26 +217,22 @@ impl Slots {
         attempt: Attempt,
         scheduler: &mut impl Scheduler,
     ) -> Option<Usage> {
-        let is = |work: &Work| work.attempt == attempt;
-        for others in self.others.values_mut() {
-            if let Some(place) = others.iter().position(is) {
-                others.remove(place);
-                return Some(Usage::default());
-            }
+        if self.followers.remove(attempt) {
+            return Some(Usage::default());
         }
-        if let Some(place) = self.queue.iter().position(|(work, _)| is(work)) {
-            match heir(&mut self.others, &self.queue[place].0) {
+        if let Some(place) = self.queue.iter().position(|(task, _)| task.attempt() == attempt) {
+            match self.followers.heir(&self.queue[place].0) {
                 Some(heir) => self.queue[place].0 = heir,
                 None => drop(self.queue.remove(place)),
             }
             return Some(Usage::default());
         }
         let (job, this) = self.running.find(attempt)?;
-        if let Some(heir) = heir(&mut self.others, &this.work) {
+        if let Some(heir) = self.followers.heir(&this.task) {
             // The server goes on with the others of the batch.
             self.running.hand_over(job, heir);
         } else {
-            self.rest(&this.work);
+            self.followers.take(&this.task);
             self.running.end(job);
             self.serve_next(now, scheduler);
         }
@@ -219,11 +247,11 @@ impl Slots {
     ) {
         if effects.reset {
             let working = self.running.clear();
-            let waiting = self.queue.drain(..).map(|(work, _)| work);
-            let others = std::mem::take(&mut self.others).into_values().flatten();
-            for work in working.iter().map(|job| job.work).chain(waiting).chain(others) {
+            let waiting = self.queue.drain(..).map(|(task, _)| task);
+            let followers = self.followers.clear();
+            for task in working.iter().map(|job| job.task).chain(waiting).chain(followers) {
                 let reset = Outcome::Failed(Failure::Reset, Usage::default());
-                scheduler.schedule(now, Rank::Finish, Scheduled::Finish(work.attempt, reset));
+                scheduler.schedule(now, Rank::Finish, Scheduled::Finish(task.attempt(), reset));
             }
         }
         self.running.slow_down(now, effects.slowdown, effects.hangs, |_| Rank::Finish, scheduler);
@@ -232,14 +260,4 @@ impl Slots {
             self.serve_next(now, scheduler);
         }
     }
-}
-
-fn number(work: &Work) -> BatchNumber {
-    work.batch.map(|batch| batch.number)
-}
-
-/// Takes the attempt that goes on in the place of the first of a batch.
-fn heir(others: &mut BTreeMap<u64, Vec<Work>>, first: &Work) -> Option<Work> {
-    let others = others.get_mut(&number(first)?)?;
-    (!others.is_empty()).then(|| others.remove(0))
 }

@@ -5,8 +5,11 @@ use std::cmp::Reverse;
 use slotmap::Key;
 
 use super::spec::Prefill;
-use super::{Engine, FIRST, FineTime, LEAVE, STALL, Sequence, SequenceStage, StepRun};
-use crate::balance::{Input, Outcome, Progress, Usage};
+use super::{
+    ColdState, Engine, FIRST, FineTime, Heard, LEAVE, PrefixMarks, STALL, Sequence, SequenceStage,
+    StepRun,
+};
+use crate::balance::{Attempt, Usage};
 use crate::node::jobs::JobKey;
 use crate::node::{Rank, Scheduled, Scheduler, Slowdown};
 use crate::unit::{Time, Tokens};
@@ -17,7 +20,13 @@ const WATERMARK: u64 = 100;
 impl Sequence {
     /// Blocks of its own beside those of the cache, once so many tokens are stored.
     fn own_blocks(&self, stored: u64, block: u64) -> u64 {
-        stored.div_ceil(block) - self.held.len() as u64 * (self.unit / block)
+        let shared = |prefix: &PrefixMarks| prefix.held.len() as u64 * (prefix.unit / block);
+        stored.div_ceil(block) - self.prefix.as_deref().map_or(0, shared)
+    }
+
+    /// Tokens of its prompt that were cached.
+    pub(super) fn cached(&self) -> Tokens {
+        Tokens(self.prefix.as_ref().and_then(|prefix| prefix.cached).unwrap_or(0))
     }
 
     /// The tokens it has stored while it decodes.
@@ -37,7 +46,7 @@ impl Sequence {
 
 impl Engine {
     fn block(&self) -> u64 {
-        u64::from(self.spec.block)
+        u64::from(self.model.spec.block)
     }
 
     /// Enters the end of the run under way.
@@ -102,7 +111,7 @@ impl Engine {
         self.used += self.growth(steps);
         self.counter += steps;
         self.kv += u64::from(self.batch) * steps;
-        self.cache.shrink(self.total - self.used);
+        self.shrink_cache();
     }
 
     /// Frees what those held whose clients have gone.
@@ -116,7 +125,7 @@ impl Engine {
     /// Takes seat and blocks from a request.
     fn release(&mut self, key: JobKey) {
         let block = self.block();
-        let job = &self.jobs[key];
+        let job = &self.sequences[key];
         if job.stage == SequenceStage::Decode {
             let stored = job.stored(self.counter);
             self.used -= job.own_blocks(stored, block);
@@ -127,52 +136,61 @@ impl Engine {
             self.used -= job.own_blocks(job.goal, block);
             self.prefilling.retain(|other| *other != key);
         }
-        // From the last to the first: see the cache.
-        for place in job.held.iter().rev() {
-            self.cache.unpin(*place);
-        }
         let (before, behind) = (job.before, job.behind);
-        match self.jobs.get_mut(before) {
+        if let Some(prefix) = &mut self.sequences[key].prefix {
+            // From the last to the first: see the cache.
+            for place in prefix.held.drain(..).rev() {
+                self.cold.cache.unpin(place);
+            }
+        }
+        match self.sequences.get_mut(before) {
             Some(other) => other.behind = behind,
             None => self.first = behind,
         }
-        match self.jobs.get_mut(behind) {
+        match self.sequences.get_mut(behind) {
             Some(other) => other.before = before,
             None => self.last = before,
         }
         self.seated -= 1;
-        self.jobs[key].held.clear();
     }
 
     /// Ends the answers that are whole.
-    pub(super) fn end_answers(&mut self, edge: FineTime, scheduler: &mut impl Scheduler) {
+    pub(super) fn end_answers(
+        &mut self,
+        edge: FineTime,
+        heard: &mut Heard,
+        scheduler: &mut impl Scheduler,
+    ) {
         while let Some(&Reverse((end, _, key))) = self.ends.peek() {
             if end > self.counter {
                 break;
             }
             self.ends.pop();
             if self.current(end, key) {
-                self.end(key, edge, scheduler);
+                self.end(key, edge, heard, scheduler);
             }
         }
     }
 
     /// Returns whether this request still decodes and ends at this counter.
     fn current(&self, end: u64, key: JobKey) -> bool {
-        let job = self.jobs.get(key);
+        let job = self.sequences.get(key);
         job.is_some_and(|job| job.stage == SequenceStage::Decode && job.ends_at() == end)
     }
 
-    fn end(&mut self, key: JobKey, edge: FineTime, scheduler: &mut impl Scheduler) {
+    fn end(
+        &mut self,
+        key: JobKey,
+        edge: FineTime,
+        heard: &mut Heard,
+        scheduler: &mut impl Scheduler,
+    ) {
         self.release(key);
-        let job = &mut self.jobs[key];
+        let job = &mut self.sequences[key];
         let tail = job.output;
         job.stage = SequenceStage::Leaving;
-        let usage = Usage {
-            input: Tokens(job.prompt),
-            cached: Tokens(job.cached.unwrap_or(0)),
-            output: Tokens(job.output),
-        };
+        let usage =
+            Usage { input: Tokens(job.prompt), cached: job.cached(), output: Tokens(job.output) };
         let attempt = job.attempt;
         let tail = self.tail(tail);
         if tail > 0.0 {
@@ -180,18 +198,23 @@ impl Engine {
             scheduler.schedule(edge.after(tail).at, Rank::Finish, due);
         } else {
             self.forget(key);
-            self.heard.push(Input::Finish(attempt, Outcome::Done(usage)));
+            self.say(heard, (attempt, Some(usage)));
         }
     }
 
     /// Books the prefill of the step that is over.
-    pub(super) fn end_chunks(&mut self, edge: FineTime, scheduler: &mut impl Scheduler) {
+    pub(super) fn end_chunks(
+        &mut self,
+        edge: FineTime,
+        heard: &mut Heard,
+        scheduler: &mut impl Scheduler,
+    ) {
         let mut chunks = std::mem::take(&mut self.chunks);
         for (key, new) in chunks.drain(..) {
-            let Some(job) = self.jobs.get_mut(key) else { continue };
+            let Some(job) = self.sequences.get_mut(key) else { continue };
             job.done += new;
             self.keep_blocks(key);
-            let job = &mut self.jobs[key];
+            let job = &mut self.sequences[key];
             if job.done < job.goal {
                 continue;
             }
@@ -199,10 +222,10 @@ impl Engine {
             job.made += 1;
             let (attempt, whole) = (job.attempt, job.made >= job.output);
             if begins {
-                self.begin_answer(key, attempt, edge, scheduler);
+                self.begin_answer(key, attempt, edge, heard, scheduler);
             }
             if whole {
-                self.end(key, edge, scheduler);
+                self.end(key, edge, heard, scheduler);
             } else {
                 self.decode(key);
             }
@@ -213,8 +236,9 @@ impl Engine {
     fn begin_answer(
         &mut self,
         key: JobKey,
-        attempt: crate::balance::Attempt,
+        attempt: Attempt,
         edge: FineTime,
+        heard: &mut Heard,
         scheduler: &mut impl Scheduler,
     ) {
         let tail = self.tail(1);
@@ -222,7 +246,7 @@ impl Engine {
             let due = Scheduled::Job(self.node, key, FIRST);
             scheduler.schedule(edge.after(tail).at, Rank::Finish, due);
         } else {
-            self.heard.push(Input::Progress(attempt, Progress::FirstToken));
+            self.say(heard, (attempt, None));
         }
     }
 
@@ -230,13 +254,14 @@ impl Engine {
     /// another request has put there meanwhile is shared from now on.
     fn keep_blocks(&mut self, key: JobKey) {
         let block = self.block();
-        let job = &mut self.jobs[key];
-        while let Some(mark) = job.marks.get(job.held.len())
-            && (job.held.len() as u64 + 1) * job.unit <= job.done
+        let job = &mut self.sequences[key];
+        let Some(prefix) = &mut job.prefix else { return };
+        while let Some(mark) = prefix.marks.get(prefix.held.len())
+            && (prefix.held.len() as u64 + 1) * prefix.unit <= job.done
         {
-            let blocks = job.unit / block;
-            let Some(place) = self.cache.keep(*mark, blocks as u32) else { break };
-            job.held.push(place);
+            let blocks = prefix.unit / block;
+            let Some(place) = self.cold.cache.keep(*mark, blocks as u32) else { break };
+            prefix.held.push(place);
             self.used -= blocks;
         }
     }
@@ -245,7 +270,7 @@ impl Engine {
     fn decode(&mut self, key: JobKey) {
         let block = self.block();
         self.prefilling.retain(|other| *other != key);
-        let job = &mut self.jobs[key];
+        let job = &mut self.sequences[key];
         job.stage = SequenceStage::Decode;
         job.joined = self.counter;
         self.batch += 1;
@@ -258,19 +283,19 @@ impl Engine {
     fn preempt(&mut self, edge: FineTime, scheduler: &mut impl Scheduler) {
         let key = self.last;
         let counter = self.counter;
-        let job = &mut self.jobs[key];
+        let job = &mut self.sequences[key];
         if job.stage == SequenceStage::Decode {
             job.made += counter - job.joined;
             // What release reads stays as it is: `joined` and `goal`.
         }
         let begun = job.made > 0;
-        job.quiet = edge.at;
+        job.since = edge.at;
         self.release(key);
-        let job = &mut self.jobs[key];
+        let job = &mut self.sequences[key];
         job.stage = SequenceStage::Waiting;
         job.done = 0;
         self.waiting.push_front(key);
-        if let Some(gap) = self.inter_token.filter(|_| begun) {
+        if let Some(gap) = self.cold.inter_token.filter(|_| begun) {
             scheduler.schedule(edge.at + gap, Rank::Finish, Scheduled::Job(self.node, key, STALL));
         }
     }
@@ -279,11 +304,11 @@ impl Engine {
     pub(super) fn compose(&mut self, edge: FineTime, scheduler: &mut impl Scheduler) {
         self.run = None;
         let mut preempted = false;
-        while self.growth(1) > self.total - self.used - self.cache.pinned() && self.seated > 1 {
+        while self.growth(1) > self.idle_blocks() && self.seated > 1 {
             self.preempt(edge, scheduler);
             preempted = true;
         }
-        let mut budget = u64::from(self.spec.step_tokens.saturating_sub(self.batch));
+        let mut budget = u64::from(self.model.spec.step_tokens.saturating_sub(self.batch));
         let mut prefill = Prefill::default();
         self.chunks.clear();
         for place in 0..self.prefilling.len() {
@@ -316,19 +341,19 @@ impl Engine {
     /// Returns what a step takes at the pace of now, in nanoseconds, and by how much each further step
     /// of a run without prefill takes longer. `batch` requests decode and read `kv` tokens.
     pub(super) fn step_time(&self, prefill: Prefill, batch: u32, kv: u64) -> (f64, f64) {
-        let (first, more) = self.costs.step(prefill, batch, kv);
+        let (first, more) = self.model.costs.step(prefill, batch, kv);
         let Slowdown { first: slow, further } = self.slowdown;
         if slow.total_cmp(&further).is_eq() || prefill.new == 0 {
             return (first * further, more * further);
         }
         // What prefill adds to the step is slow in its way, the rest of it in its own.
-        let (rest, _) = self.costs.step(Prefill::default(), batch, kv);
+        let (rest, _) = self.model.costs.step(Prefill::default(), batch, kv);
         (rest * further + (first - rest).max(0.0) * slow, more * further)
     }
 
     /// Gives a request its share of the step's tokens, and returns it.
     fn chunk(&mut self, key: JobKey, budget: u64, prefill: &mut Prefill) -> u64 {
-        let job = &self.jobs[key];
+        let job = &self.sequences[key];
         let new = (job.goal - job.done).min(budget);
         if new > 0 {
             prefill.add(new, job.done);
@@ -340,37 +365,30 @@ impl Engine {
     /// Gives a request a seat, if there are KV blocks for all it has to prefill.
     fn admit(&mut self, key: JobKey) -> bool {
         let block = self.block();
-        let job = &self.jobs[key];
+        let job = &self.sequences[key];
         let goal = job.prompt + job.made;
-        let mut idle = 0;
-        self.found.clear();
-        // At least one token is computed: it makes the next one.
-        for mark in job.marks.iter().take(((goal - 1) / job.unit) as usize) {
-            let Some((place, blocks)) = self.cache.find(*mark) else { break };
-            self.found.push(place);
-            idle += blocks;
-        }
-        let hit = self.found.len() as u64 * job.unit;
+        let (hit, idle) = self.find_cached(key, goal);
         let need = goal.div_ceil(block) - hit / block;
-        let spare = if self.seated == 0 { 0 } else { self.total / WATERMARK };
-        let taken = self.used + self.cache.pinned() + idle + self.growth(1);
-        if need + spare > self.total.saturating_sub(taken) {
+        let spare = if self.seated == 0 { 0 } else { self.model.blocks / WATERMARK };
+        let taken = self.used + self.pinned() + idle + self.growth(1);
+        if need + spare > self.model.blocks.saturating_sub(taken) {
             return false;
         }
-        for place in &self.found {
-            self.cache.pin(*place);
-        }
         self.used += need;
-        self.cache.shrink(self.total - self.used);
         let last = self.last;
-        let job = &mut self.jobs[key];
-        job.held.extend(&self.found);
-        job.cached.get_or_insert(hit.min(job.prompt));
+        let job = &mut self.sequences[key];
+        if let Some(prefix) = &mut job.prefix {
+            let ColdState { cache, found, .. } = &mut *self.cold;
+            found.iter().for_each(|place| cache.pin(*place));
+            prefix.held.extend(found.iter());
+            prefix.cached.get_or_insert(hit.min(job.prompt));
+        }
         (job.stage, job.goal, job.done) = (SequenceStage::Prefill, goal, hit);
         (job.before, job.behind) = (last, JobKey::null());
         job.seat = self.seats;
         self.seats += 1;
-        match self.jobs.get_mut(last) {
+        self.shrink_cache();
+        match self.sequences.get_mut(last) {
             Some(other) => other.behind = key,
             None => self.first = key,
         }
@@ -378,6 +396,22 @@ impl Engine {
         self.seated += 1;
         self.prefilling.push(key);
         true
+    }
+
+    /// Finds what the cache has of the first `goal` tokens of a request. Returns how many of them, and the
+    /// blocks that nobody uses yet.
+    fn find_cached(&mut self, key: JobKey, goal: u64) -> (u64, u64) {
+        let Some(prefix) = &self.sequences[key].prefix else { return (0, 0) };
+        let ColdState { cache, found, .. } = &mut *self.cold;
+        let mut idle = 0;
+        found.clear();
+        // At least one token is computed: it makes the next one.
+        for mark in prefix.marks.iter().take(((goal - 1) / prefix.unit) as usize) {
+            let Some((place, blocks)) = cache.find(*mark) else { break };
+            found.push(place);
+            idle += blocks;
+        }
+        (found.len() as u64 * prefix.unit, idle)
     }
 
     /// Returns how many steps the same requests decode: to the next end of an answer, or as long as
@@ -390,8 +424,7 @@ impl Engine {
         }
         while let Some(&Reverse((end, _, key))) = self.ends.peek() {
             if self.current(end, key) {
-                let room = self.total - self.used - self.cache.pinned();
-                return self.lasting(end - self.counter, room).max(1);
+                return self.lasting(end - self.counter, self.idle_blocks()).max(1);
             }
             self.ends.pop();
         }

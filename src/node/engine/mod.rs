@@ -34,6 +34,7 @@ mod spec;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+use std::sync::Arc;
 
 use slotmap::{Key, SlotMap};
 
@@ -74,14 +75,16 @@ enum SequenceStage {
     Leaving,
 }
 
+/// A request in the engine: two cache lines with its key, apart from what only the prefix cache asks.
 #[derive(Debug)]
 struct Sequence {
     attempt: Attempt,
     stage: SequenceStage,
-    /// When it is in the queue for the first time.
-    queued: Time,
     /// Its client has gone; its seat and blocks are free at the next step edge.
     gone: bool,
+    /// While it comes, when it is in the queue for the first time; later, since when no token comes
+    /// although some came before.
+    since: Time,
     /// Tokens of the prompt.
     prompt: u64,
     /// Tokens the answer will have.
@@ -93,103 +96,170 @@ struct Sequence {
     /// Tokens to prefill, and how many of them are there.
     goal: u64,
     done: u64,
+    /// Its number in the order of admission, and its neighbours there.
+    seat: u64,
+    before: JobKey,
+    behind: JobKey,
+    /// What of its prompt may be cached; `None` if nothing.
+    prefix: Option<Box<PrefixMarks>>,
+}
+
+/// What of a prompt may be in the prefix cache, and what is.
+#[derive(Debug, Default)]
+struct PrefixMarks {
     /// Tokens of the prompt that were cached when it was first admitted.
     cached: Option<u64>,
-    /// Since when no token comes although some came before.
-    quiet: Time,
     /// Tokens of a mark.
     unit: u64,
     /// Hashes of its prompt, one a unit.
     marks: Vec<u64>,
     /// The entries of the cache it uses: those of its first marks.
     held: Vec<u32>,
-    /// Its number in the order of admission, and its neighbours there.
-    seat: u64,
-    before: JobKey,
-    behind: JobKey,
 }
 
+/// What engines of a kind share.
 #[derive(Debug)]
-pub(super) struct Engine {
-    node: NodeId,
+struct EngineModel {
     spec: EngineSpec,
     costs: StepCosts,
-    /// The executor takes a stream for stalled after a gap of so long.
-    inter_token: Option<Span>,
-    slowdown: Slowdown,
-    /// Requests at a time, now.
-    seats_max: u32,
-    /// When the node began to hang, while it does.
-    hangs: Option<Time>,
-    jobs: SlotMap<JobKey, Sequence>,
+    /// KV blocks.
+    blocks: u64,
+}
+
+/// An engine. In a large fleet it has been out of the cache for long when its next step is over, so what
+/// a step asks of it is on few cache lines: what is the same for all of a kind is shared, and what is
+/// seldom asked stands apart.
+#[derive(Debug)]
+pub(super) struct Engine {
+    model: Arc<EngineModel>,
+    /// The steps under way.
+    run: Option<StepRun>,
+    /// Steps made.
+    counter: u64,
+    /// The tokens that decoding requests will read in the next step.
+    kv: u64,
+    /// KV blocks of requests beside what they use of the cache.
+    used: u64,
+    /// Decoding requests.
+    batch: u32,
+    /// The number of its entry in the agenda; older ones mean nothing any more.
+    number: u32,
+    /// By counter, modulo the block: decoding requests that need a new block in that step.
+    grow: Box<[u32]>,
+    /// Decoding requests by the counter at which their answer is whole, then in order of admission.
+    /// Some have gone since.
+    ends: BinaryHeap<Reverse<(u64, u64, JobKey)>>,
+    sequences: SlotMap<JobKey, Sequence>,
     waiting: VecDeque<JobKey>,
     /// Those with a seat, from the first to the last admitted.
     first: JobKey,
     last: JobKey,
     seated: u32,
+    /// Requests at a time, now.
+    seats_max: u32,
     /// Seats given so far.
     seats: u64,
     /// Those of them that prefill, in the same order.
     prefilling: Vec<JobKey>,
-    /// Those whose client has gone.
-    gone: Vec<JobKey>,
-    /// The steps under way.
-    run: Option<StepRun>,
-    /// The number of its entry in the agenda; older ones mean nothing any more.
-    number: u32,
     /// Prefill of the step under way.
     chunks: Vec<(JobKey, u64)>,
-    /// Decoding requests, and the tokens they will read in the next step.
-    batch: u32,
-    kv: u64,
-    /// Steps made.
-    counter: u64,
-    /// By counter, modulo the block: decoding requests that need a new block in that step.
-    grow: Vec<u32>,
-    /// Decoding requests by the counter at which their answer is whole, then in order of admission.
-    /// Some have gone since.
-    ends: BinaryHeap<Reverse<(u64, u64, JobKey)>>,
-    /// KV blocks: all, and those of requests beside what they use of the cache.
-    total: u64,
-    used: u64,
+    /// Those whose client has gone.
+    gone: Vec<JobKey>,
+    node: NodeId,
+    slowdown: Slowdown,
+    /// When the node began to hang, while it does.
+    hangs: Option<Time>,
+    cold: Box<ColdState>,
+}
+
+/// What an engine is seldom asked, or only if it has a prefix cache.
+#[derive(Debug)]
+struct ColdState {
     cache: Cache,
-    heard: Vec<Input>,
+    /// The executor takes a stream for stalled after a gap of so long.
+    inter_token: Option<Span>,
+    /// What a balancer hears of a step after the first thing.
+    heard: Vec<SequenceNews>,
+    /// Kept for its capacity.
     found: Vec<u32>,
-    spare: Vec<(Vec<u64>, Vec<u32>)>,
+    /// Kept for the next requests.
+    spare: Vec<Box<PrefixMarks>>,
+}
+
+/// What a balancer hears of a request: that it begins, or that it is whole.
+type SequenceNews = (Attempt, Option<Usage>);
+
+/// What a balancer hears of a step.
+#[derive(Debug, Default)]
+struct Heard {
+    first: Option<SequenceNews>,
+    /// Whether there is more, which the engine keeps until the step is over.
+    more: bool,
 }
 
 impl Engine {
-    pub(super) fn new(node: NodeId, spec: EngineSpec, inter_token: Option<Span>) -> Engine {
-        Engine {
-            node,
-            costs: StepCosts::new(&spec),
+    /// An engine that shares what it can with `other`, if that is of its kind.
+    pub(super) fn new(
+        node: NodeId,
+        spec: EngineSpec,
+        inter_token: Option<Span>,
+        other: Option<&Engine>,
+    ) -> Engine {
+        let model = match other.map(|other| &other.model) {
+            Some(model) if model.spec == spec => model.clone(),
+            _ => {
+                let blocks = spec.kv_tokens / u64::from(spec.block);
+                Arc::new(EngineModel { spec, costs: StepCosts::new(&spec), blocks })
+            }
+        };
+        let cold = ColdState {
+            cache: Cache::new(),
             inter_token,
-            slowdown: Slowdown::NORMAL,
-            seats_max: spec.max_seqs,
-            hangs: None,
-            jobs: SlotMap::with_key(),
+            heard: Vec::new(),
+            found: Vec::new(),
+            spare: Vec::new(),
+        };
+        Engine {
+            model,
+            run: None,
+            counter: 0,
+            kv: 0,
+            used: 0,
+            batch: 0,
+            number: 0,
+            grow: vec![0; spec.block as usize].into_boxed_slice(),
+            ends: BinaryHeap::new(),
+            sequences: SlotMap::with_key(),
             waiting: VecDeque::new(),
             first: JobKey::null(),
             last: JobKey::null(),
             seated: 0,
+            seats_max: spec.max_seqs,
             seats: 0,
             prefilling: Vec::new(),
-            gone: Vec::new(),
-            run: None,
-            number: 0,
             chunks: Vec::new(),
-            batch: 0,
-            kv: 0,
-            counter: 0,
-            grow: vec![0; spec.block as usize],
-            ends: BinaryHeap::new(),
-            total: spec.kv_tokens / u64::from(spec.block),
-            used: 0,
-            cache: Cache::new(),
-            heard: Vec::new(),
-            found: Vec::new(),
-            spare: Vec::new(),
-            spec,
+            gone: Vec::new(),
+            node,
+            slowdown: Slowdown::NORMAL,
+            hangs: None,
+            cold: Box::new(cold),
+        }
+    }
+
+    /// Returns the KV blocks of the cache that are in use.
+    fn pinned(&self) -> u64 {
+        if self.model.spec.prefix_cache { self.cold.cache.pinned() } else { 0 }
+    }
+
+    /// Returns the KV blocks that nobody uses.
+    fn idle_blocks(&self) -> u64 {
+        self.model.blocks - self.used - self.pinned()
+    }
+
+    /// Gives up what the cache has beyond the room that requests leave to it.
+    fn shrink_cache(&mut self) {
+        if self.model.spec.prefix_cache {
+            self.cold.cache.shrink(self.model.blocks - self.used);
         }
     }
 
@@ -203,33 +273,28 @@ impl Engine {
     ) {
         let (prompt, output) = (work.prompt.0.max(1), work.truth.output.0.max(1));
         // The last token of an answer is never read.
-        if prompt.saturating_add(output - 1) > self.spec.room() {
+        if prompt.saturating_add(output - 1) > self.model.spec.room() {
             let outcome = Outcome::Failed(Failure::TooLong, Usage::default());
             let due = Scheduled::Finish(work.attempt, outcome);
             return scheduler.schedule(now + ERROR_AFTER, Rank::Finish, due);
         }
-        let (mut marks, held) = self.spare.pop().unwrap_or_default();
-        let unit = self.mark(prompt, blocks, &mut marks);
+        let prefix = self.prefix(prompt, blocks);
         let ahead = self.ahead(prompt, output, stretch);
-        let key = self.jobs.insert(Sequence {
+        let key = self.sequences.insert(Sequence {
             attempt: work.attempt,
             stage: SequenceStage::Coming,
-            queued: now + ahead,
             gone: false,
+            since: now + ahead,
             prompt,
             output,
             made: 0,
             joined: 0,
             goal: 0,
             done: 0,
-            cached: None,
-            quiet: Time::ZERO,
-            unit,
-            marks,
-            held,
             seat: 0,
             before: JobKey::null(),
             behind: JobKey::null(),
+            prefix,
         });
         if ahead > Span::ZERO {
             scheduler.schedule(now + ahead, Rank::Progress, Scheduled::Job(self.node, key, QUEUE));
@@ -242,7 +307,7 @@ impl Engine {
     /// it take `stretch` times as long holds it up.
     fn ahead(&self, prompt: u64, output: u64, stretch: f64) -> Span {
         let late = if stretch > 1.0 { (stretch - 1.0) * self.alone(prompt, output) } else { 0.0 };
-        Span::from_seconds(self.spec.overhead.a0 / 1e3 + late)
+        Span::from_seconds(self.model.spec.overhead.a0 / 1e3 + late)
     }
 
     /// Returns the seconds that a request takes on the engine alone: by so much a gray failure is
@@ -250,27 +315,36 @@ impl Engine {
     fn alone(&self, prompt: u64, output: u64) -> f64 {
         let mut prefill = spec::Prefill::default();
         prefill.add(prompt, 0);
-        let (first, _) = self.costs.step(prefill, 0, 0);
-        let (step, more) = self.costs.step(spec::Prefill::default(), 1, prompt);
+        let (first, _) = self.model.costs.step(prefill, 0, 0);
+        let (step, more) = self.model.costs.step(spec::Prefill::default(), 1, prompt);
         let steps = output.saturating_sub(1) as f64;
         (first + steps * step + more * steps * steps / 2.0) / 1e9
     }
 
-    /// Picks the hashes that end with a KV block. Returns the tokens from one to the next.
-    fn mark(&self, prompt: u64, blocks: Blocks<'_>, marks: &mut Vec<u64>) -> u64 {
-        if !self.spec.prefix_cache || blocks.hashes.is_empty() || blocks.tokens == 0 {
-            return 1;
+    /// Returns what of a prompt may be cached.
+    fn prefix(&mut self, prompt: u64, blocks: Blocks<'_>) -> Option<Box<PrefixMarks>> {
+        let unit = self.unit(blocks)?;
+        let mut prefix = self.cold.spare.pop().unwrap_or_default();
+        prefix.cached = None;
+        prefix.unit = unit;
+        prefix.held.clear();
+        prefix.marks.clear();
+        prefix.marks.extend(marks(prompt, unit, blocks));
+        Some(prefix)
+    }
+
+    /// Returns the tokens from one hash that ends with a KV block to the next; `None` if nobody looks
+    /// for hashes.
+    fn unit(&self, blocks: Blocks<'_>) -> Option<u64> {
+        if !self.model.spec.prefix_cache || blocks.hashes.is_empty() || blocks.tokens == 0 {
+            return None;
         }
-        let (hash, block) = (u64::from(blocks.tokens), u64::from(self.spec.block));
-        let unit = hash / gcd(hash, block) * block;
-        let stride = (unit / hash) as usize;
-        let whole = (prompt / unit) as usize;
-        marks.extend(blocks.hashes.iter().skip(stride - 1).step_by(stride).take(whole));
-        unit
+        let (hash, block) = (u64::from(blocks.tokens), u64::from(self.model.spec.block));
+        Some(hash / gcd(hash, block) * block)
     }
 
     fn queue(&mut self, now: Time, key: JobKey, scheduler: &mut impl Scheduler) {
-        self.jobs[key].stage = SequenceStage::Waiting;
+        self.sequences[key].stage = SequenceStage::Waiting;
         self.waiting.push_back(key);
         // Behind others it changes nothing: they could not be admitted either.
         if self.waiting.len() == 1 && self.seated < self.seats_max {
@@ -285,24 +359,36 @@ impl Engine {
         }
         let run = self.run.take()?;
         let edge = run.edge(run.steps);
+        let mut heard = Heard::default();
         self.advance(run.steps);
         self.sweep();
-        self.end_answers(edge, scheduler);
-        self.end_chunks(edge, scheduler);
+        self.end_answers(edge, &mut heard, scheduler);
+        self.end_chunks(edge, &mut heard, scheduler);
         self.compose(edge, scheduler);
-        let mut heard = std::mem::take(&mut self.heard);
-        let mut inputs = heard.drain(..);
-        let first = inputs.next();
-        for input in inputs {
-            let due = match input {
-                Input::Finish(attempt, outcome) => Scheduled::Finish(attempt, outcome),
-                Input::Progress(attempt, progress) => Scheduled::Progress(attempt, progress),
-                _ => continue,
-            };
-            scheduler.schedule(edge.at, Rank::Finish, due);
+        let (attempt, usage) = heard.first?;
+        if heard.more {
+            for (attempt, usage) in self.cold.heard.drain(..) {
+                let due = match usage {
+                    None => Scheduled::Progress(attempt, Progress::FirstToken),
+                    Some(usage) => Scheduled::Finish(attempt, Outcome::Done(usage)),
+                };
+                scheduler.schedule(edge.at, Rank::Finish, due);
+            }
         }
-        self.heard = heard;
-        first
+        Some(match usage {
+            None => Input::Progress(attempt, Progress::FirstToken),
+            Some(usage) => Input::Finish(attempt, Outcome::Done(usage)),
+        })
+    }
+
+    /// Keeps what a balancer hears of a step: the first thing apart, since it hears that at once.
+    fn say(&mut self, heard: &mut Heard, news: SequenceNews) {
+        if heard.first.is_none() {
+            heard.first = Some(news);
+        } else {
+            heard.more = true;
+            self.cold.heard.push(news);
+        }
     }
 
     /// A request's own milestone.
@@ -313,7 +399,7 @@ impl Engine {
         turn: u32,
         scheduler: &mut impl Scheduler,
     ) -> Option<Input> {
-        let job = self.jobs.get(key).filter(|job| !job.gone)?;
+        let job = self.sequences.get(key).filter(|job| !job.gone)?;
         let attempt = job.attempt;
         match turn {
             QUEUE => {
@@ -330,11 +416,11 @@ impl Engine {
                 let since = match (self.hangs, job.stage) {
                     (_, SequenceStage::Leaving) => return None,
                     (Some(since), _) => since,
-                    (None, SequenceStage::Waiting | SequenceStage::Prefill) => job.quiet,
+                    (None, SequenceStage::Waiting | SequenceStage::Prefill) => job.since,
                     (None, _) => return None,
                 };
                 let begun = self.made(now, key) > 0;
-                if !begun || since + self.inter_token? > now {
+                if !begun || since + self.cold.inter_token? > now {
                     return None;
                 }
                 let usage = self.used_by(now, key);
@@ -358,21 +444,22 @@ impl Engine {
 
     /// Finds an attempt: those with a seat, then the queue from its front, where the oldest are.
     fn find(&self, attempt: Attempt) -> Option<JobKey> {
-        let is = |key: &JobKey| self.jobs[*key].attempt == attempt && !self.jobs[*key].gone;
+        let is =
+            |key: &JobKey| self.sequences[*key].attempt == attempt && !self.sequences[*key].gone;
         let seated = self.seated().find(is);
         let queued = || self.waiting.iter().copied().find(is);
-        seated.or_else(queued).or_else(|| self.jobs.keys().find(is))
+        seated.or_else(queued).or_else(|| self.sequences.keys().find(is))
     }
 
     /// Those with a seat, from the first to the last admitted.
     fn seated(&self) -> impl Iterator<Item = JobKey> {
-        std::iter::successors(Some(self.first), |key| Some(self.jobs[*key].behind))
+        std::iter::successors(Some(self.first), |key| Some(self.sequences[*key].behind))
             .take(self.seated as usize)
     }
 
     /// A request goes before its answer is whole.
     fn leave(&mut self, now: Time, key: JobKey, scheduler: &mut impl Scheduler) {
-        match self.jobs[key].stage {
+        match self.sequences[key].stage {
             SequenceStage::Coming | SequenceStage::Leaving => self.forget(key),
             SequenceStage::Waiting => {
                 let place = self.waiting.iter().position(|other| *other == key);
@@ -383,7 +470,7 @@ impl Engine {
                 }
             }
             SequenceStage::Prefill | SequenceStage::Decode => {
-                self.jobs[key].gone = true;
+                self.sequences[key].gone = true;
                 self.gone.push(key);
                 self.touch(now, scheduler);
             }
@@ -391,19 +478,16 @@ impl Engine {
     }
 
     fn forget(&mut self, key: JobKey) {
-        if let Some(mut job) = self.jobs.remove(key)
-            && job.marks.capacity() > 0
-            && self.spare.len() < SPARE_MAX
+        if let Some(prefix) = self.sequences.remove(key).and_then(|job| job.prefix)
+            && self.cold.spare.len() < SPARE_MAX
         {
-            job.marks.clear();
-            job.held.clear();
-            self.spare.push((job.marks, job.held));
+            self.cold.spare.push(prefix);
         }
     }
 
     /// Returns the tokens made for a request by `now`, on the engine's clock.
     fn made(&self, now: Time, key: JobKey) -> u64 {
-        let job = &self.jobs[key];
+        let job = &self.sequences[key];
         match job.stage {
             SequenceStage::Decode => {
                 let clock = self.hangs.unwrap_or(now);
@@ -420,9 +504,8 @@ impl Engine {
         if made == 0 {
             return Usage::default();
         }
-        let job = &self.jobs[key];
-        let cached = Tokens(job.cached.unwrap_or(0));
-        Usage { input: Tokens(job.prompt), cached, output: Tokens(made) }
+        let job = &self.sequences[key];
+        Usage { input: Tokens(job.prompt), cached: job.cached(), output: Tokens(made) }
     }
 
     /// Returns how many tokens of an answer have reached the client.
@@ -435,18 +518,18 @@ impl Engine {
 
     /// Nanoseconds until the n-th token is with the client.
     fn tail(&self, tokens: u64) -> f64 {
-        let Overhead { a1, a2, .. } = self.spec.overhead;
+        let Overhead { a1, a2, .. } = self.model.spec.overhead;
         (a1 + a2 * tokens as f64) * 1e6
     }
 
     pub(super) fn report(&self, now: Time) -> NodeReport {
         let over = self.run.map_or(0, |run| run.over(self.hangs.unwrap_or(now)));
-        let used = self.used + self.cache.pinned() + self.growth(over);
+        let used = self.used + self.pinned() + self.growth(over);
         NodeReport {
             age: Span::ZERO,
             running: self.seated,
             waiting: u32::try_from(self.waiting.len()).unwrap_or(u32::MAX),
-            kv_used: Ratio((u128::from(used) * 1_000_000 / u128::from(self.total)) as u32),
+            kv_used: Ratio((u128::from(used) * 1_000_000 / u128::from(self.model.blocks)) as u32),
             requests_left: None,
             tokens_left: None,
         }
@@ -461,9 +544,9 @@ impl Engine {
         if effects.reset {
             self.crash(now, scheduler);
         }
-        let seats = effects.limits.concurrency.unwrap_or(self.spec.max_seqs);
+        let seats = effects.limits.concurrency.unwrap_or(self.model.spec.max_seqs);
         // Each request gets a token a step, so there are never more seats than tokens.
-        let seats = seats.min(self.spec.step_tokens);
+        let seats = seats.min(self.model.spec.step_tokens);
         let changed = effects.slowdown != self.slowdown || seats > self.seats_max;
         (self.slowdown, self.seats_max) = (effects.slowdown, seats);
         match (self.hangs, effects.hangs) {
@@ -478,27 +561,27 @@ impl Engine {
 
     /// Every entry of the prefix cache that no request uses is lost.
     pub(super) fn lose_cache(&mut self) {
-        self.cache.shrink(0);
+        self.cold.cache.shrink(0);
     }
 
     fn crash(&mut self, now: Time, scheduler: &mut impl Scheduler) {
         let mut order: Vec<JobKey> = self.seated().collect();
         order.extend(&self.waiting);
         let others = |key: &JobKey| {
-            matches!(self.jobs[*key].stage, SequenceStage::Coming | SequenceStage::Leaving)
+            matches!(self.sequences[*key].stage, SequenceStage::Coming | SequenceStage::Leaving)
         };
-        order.extend(self.jobs.keys().filter(others));
+        order.extend(self.sequences.keys().filter(others));
         for key in order {
-            if !self.jobs[key].gone {
+            if !self.sequences[key].gone {
                 let reset = Outcome::Failed(Failure::Reset, self.used_by(now, key));
                 scheduler.schedule(
                     now,
                     Rank::Finish,
-                    Scheduled::Finish(self.jobs[key].attempt, reset),
+                    Scheduled::Finish(self.sequences[key].attempt, reset),
                 );
             }
         }
-        self.jobs.clear();
+        self.sequences.clear();
         self.waiting.clear();
         (self.first, self.last, self.seated) = (JobKey::null(), JobKey::null(), 0);
         self.prefilling.clear();
@@ -508,7 +591,7 @@ impl Engine {
         (self.batch, self.kv, self.used) = (0, 0, 0);
         self.grow.fill(0);
         self.ends.clear();
-        self.cache.clear();
+        self.cold.cache.clear();
     }
 
     /// The step under way stops in its middle.
@@ -518,7 +601,7 @@ impl Engine {
         if let Some(run) = &mut self.run {
             run.steps = run.next_edge(now).max(1);
         }
-        let Some(gap) = self.inter_token else { return };
+        let Some(gap) = self.cold.inter_token else { return };
         for key in self.seated().chain(self.waiting.iter().copied()) {
             if self.made(now, key) > 0 {
                 scheduler.schedule(now + gap, Rank::Finish, Scheduled::Job(self.node, key, STALL));
@@ -545,4 +628,11 @@ const fn gcd(mut a: u64, mut b: u64) -> u64 {
         (a, b) = (b, a % b);
     }
     a
+}
+
+/// Picks the hashes that end with a KV block, one a unit.
+fn marks(prompt: u64, unit: u64, blocks: Blocks<'_>) -> impl Iterator<Item = u64> {
+    let stride = (unit / u64::from(blocks.tokens)) as usize;
+    let whole = (prompt / unit) as usize;
+    blocks.hashes.iter().skip(stride - 1).step_by(stride).take(whole).copied()
 }

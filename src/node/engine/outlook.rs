@@ -11,7 +11,7 @@ use std::collections::{BinaryHeap, VecDeque};
 
 use super::run::{FineTime, StepRun};
 use super::spec::Prefill;
-use super::{Engine, SequenceStage};
+use super::{Engine, SequenceStage, marks};
 use crate::node::outlook::Outlook;
 use crate::node::{Blocks, Work};
 use crate::unit::Time;
@@ -63,7 +63,7 @@ impl Engine {
         blocks: Blocks<'_>,
     ) -> Option<Outlook> {
         let (prompt, output) = (work.prompt.0.max(1), work.truth.output.0.max(1));
-        if prompt.saturating_add(output - 1) > self.spec.room() {
+        if prompt.saturating_add(output - 1) > self.model.spec.room() {
             return None;
         }
         let coming = |work: &Work, stretch| {
@@ -86,10 +86,10 @@ impl Engine {
 
     /// Tokens of a prompt that the cache has now.
     fn cached(&self, prompt: u64, blocks: Blocks<'_>) -> u64 {
-        let mut marks = Vec::new();
-        let unit = self.mark(prompt, blocks, &mut marks);
+        let Some(unit) = self.unit(blocks) else { return 0 };
         let most = ((prompt - 1) / unit) as usize;
-        let found = marks.iter().take(most).take_while(|mark| self.cache.find(**mark).is_some());
+        let marks = marks(prompt, unit, blocks).take(most);
+        let found = marks.take_while(|mark| self.cold.cache.find(*mark).is_some());
         found.count() as u64 * unit
     }
 
@@ -98,7 +98,7 @@ impl Engine {
         let mut play = Rollout::default();
         let mut queued = Vec::new();
         for key in self.seated().chain(self.waiting.iter().copied()) {
-            let job = &self.jobs[key];
+            let job = &self.sequences[key];
             if job.gone {
                 continue;
             }
@@ -120,13 +120,13 @@ impl Engine {
         }
         play.coming.extend(queued);
         let coming =
-            self.jobs.values().filter(|job| job.stage == SequenceStage::Coming && !job.gone);
+            self.sequences.values().filter(|job| job.stage == SequenceStage::Coming && !job.gone);
         play.coming.extend(coming.map(|job| Coming {
             goal: job.prompt,
             done: 0,
             left: job.output,
             seated: false,
-            from: job.queued.since(now).0 as f64,
+            from: job.since.since(now).0 as f64,
             asked: false,
         }));
         play
@@ -134,13 +134,13 @@ impl Engine {
 
     /// Plays it to the end of all it has.
     fn play(&self, play: &mut Rollout) {
-        let room = self.spec.room();
+        let room = self.model.spec.room();
         // Equal ones in the order they are told: the engine hears of them in that order.
         play.coming.make_contiguous().sort_by(|a, b| a.from.total_cmp(&b.from));
         let mut chunks: Vec<(usize, u64)> = Vec::new();
         loop {
             let batch = play.decoding.len() as u32;
-            let mut budget = u64::from(self.spec.step_tokens.saturating_sub(batch));
+            let mut budget = u64::from(self.model.spec.step_tokens.saturating_sub(batch));
             let mut prefill = Prefill::default();
             let mut seats = (self.seats_max as usize).saturating_sub(play.decoding.len());
             chunks.clear();
