@@ -221,7 +221,7 @@ mod tests {
         let out: Vec<Scheduled> =
             std::iter::from_fn(|| agenda.take(Time(5))).map(|(_, due)| due).collect();
         assert_eq!(out, [all.clone(), all].concat(), "and in the order it was entered");
-        assert_eq!(std::mem::size_of::<HeapEntry>(), 32);
+        assert_eq!(size_of::<HeapEntry>(), 32);
     }
 
     #[test]

@@ -343,8 +343,8 @@ mod tests {
 
     #[test]
     fn a_job_is_one_cache_line() {
-        assert_eq!(std::mem::size_of::<RunningJob<Option<Span>>>(), 64);
-        assert!(std::mem::size_of::<RunningJobs<Whole>>() <= 48);
+        assert_eq!(size_of::<RunningJob<Option<Span>>>(), 64);
+        assert!(size_of::<RunningJobs<Whole>>() <= 48);
     }
 
     #[test]

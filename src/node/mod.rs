@@ -187,13 +187,6 @@ pub struct Blocks<'a> {
     pub tokens: u32,
 }
 
-impl Work {
-    /// What it uses if it is served whole.
-    const fn usage(&self) -> Usage {
-        Usage { input: self.prompt, cached: Tokens::ZERO, output: self.truth.output }
-    }
-}
-
 /// A simulated back end: two cache lines side by side, with all that an attempt asks of it.
 #[repr(align(128))]
 #[derive(Debug)]

@@ -42,6 +42,7 @@ impl JobStage for Whole {
 /// The attempts of batches after the first of each, by number of the batch. In a box, since few nodes
 /// get batches.
 #[derive(Debug, Default)]
+#[expect(clippy::box_collection, reason = "one word of a cache line instead of three")]
 struct Followers(Option<Box<BTreeMap<u64, Vec<Task>>>>);
 
 impl Followers {

@@ -6,7 +6,7 @@
 use super::instances::Balancers;
 use super::oracle::OracleHandle;
 use super::quality::QualityGrader;
-use super::source::{FromTraffic, TrafficSource};
+use super::source::TrafficSource;
 use super::spec::SimSpec;
 use super::world::World;
 use crate::balance::{Action, Balancer, Control, Effects, Event, Explain, Input, Strategy, Totals};
@@ -91,7 +91,11 @@ impl Sim {
         record: &mut impl FnMut(Time, &Input),
         sink: &mut impl FnMut(Time, &Event),
     ) -> Result<Step, Vec<TraceError>> {
-        let Some((now, to, input)) = self.next()? else { return Ok(Step::Done) };
+        let (now, to, input) = match self.next() {
+            Ok(Some(next)) => next,
+            Ok(None) => return Ok(Step::Done),
+            Err(errors) => return Err(errors),
+        };
         record(now, &input);
         self.handle(now, to, input);
         self.effects.events.iter().for_each(|event| sink(now, event));
@@ -100,21 +104,9 @@ impl Sim {
 
     // ----- the five lines, one by one -----
 
-    /// Takes what comes next. A whole answer has its score, where scores are wanted.
-    fn next(&mut self) -> Result<Option<Addressed>, Vec<TraceError>> {
-        let Some((now, to, mut input)) = self.find_next()? else { return Ok(None) };
-        self.world.set_now(now);
-        if let (Some(grader), Input::Finish(attempt, outcome)) = (&self.grader, &mut input)
-            && let Some(request) = self.world.request(attempt.request)
-        {
-            let node = self.balancers.all()[to].node_of(*attempt);
-            grader.score(now, request, node, outcome);
-        }
-        Ok(Some((now, to, input)))
-    }
-
     /// Lets the balancer handle an input, while oracles look, and learns from its events.
     fn handle(&mut self, now: Time, to: usize, input: Input) {
+        self.world.set_now(now);
         if let Some(oracle) = &self.oracle {
             self.world.exchange(&mut oracle.view());
         }
@@ -171,8 +163,8 @@ impl Sim {
 
     // ----- what comes next -----
 
-    /// Finds what comes next: first what is due now, then the earliest of agenda, traffic and wake.
-    fn find_next(&mut self) -> Result<Option<Addressed>, Vec<TraceError>> {
+    /// Takes what comes next: first what is due now, then the earliest of agenda, traffic and wake.
+    fn next(&mut self) -> Result<Option<Addressed>, Vec<TraceError>> {
         if let Some((to, input)) = self.grader.as_mut().and_then(QualityGrader::next) {
             return Ok(Some((self.now(), to, input)));
         }
@@ -203,11 +195,13 @@ impl Sim {
     /// Takes what comes next of the traffic. Returns it as an input, unless it has a way to go.
     fn hear_traffic(&mut self, at: Option<Time>) -> Result<Option<Addressed>, Vec<TraceError>> {
         let at = at.unwrap_or_default().max(self.now());
-        let heard = match self.traffic.take(at)? {
-            FromTraffic::Arrival(arrival) => self.world.arrive(arrival),
-            FromTraffic::News(news) => {
-                news.and_then(|news| self.world.hear(at, news)).map(|input| (at, input))
-            }
+        let heard = if self.traffic.news_is_next() {
+            let news = self.traffic.news(at)?;
+            news.and_then(|news| self.world.hear(at, news)).map(|input| (at, input))
+        } else {
+            let arrival = self.traffic.arrival();
+            self.traffic.ask()?;
+            self.world.arrive(arrival)
         };
         Ok(heard.map(|(at, input)| (at, self.balancers.address(&input), input)))
     }
@@ -227,8 +221,12 @@ impl Sim {
                 Some((now, by as usize, Input::Feedback(request, quality)))
             }
             due => {
-                let input = self.world.come_due(due)?;
-                Some((now, self.balancers.address(&input), input))
+                let mut input = self.world.come_due(due)?;
+                let to = self.balancers.address(&input);
+                if let Some(grader) = &self.grader {
+                    grade(grader, &self.world, &self.balancers.all()[to], &mut input);
+                }
+                Some((now, to, input))
             }
         }
     }
@@ -352,5 +350,14 @@ impl Sim {
     #[must_use]
     pub fn remarks(&self) -> Vec<String> {
         self.traffic.remarks()
+    }
+}
+
+/// Gives a whole answer its score.
+fn grade(grader: &QualityGrader, world: &World, balancer: &Balancer, input: &mut Input) {
+    if let Input::Finish(attempt, outcome) = input
+        && let Some(request) = world.request(attempt.request)
+    {
+        grader.score(world.now(), request, balancer.node_of(*attempt), outcome);
     }
 }

@@ -103,6 +103,7 @@ impl Balancers {
     }
 
     /// Lets one balancer handle an input. Its effects are exchanged for those it was given.
+    #[inline]
     pub(super) fn handle(&mut self, to: usize, now: Time, input: Input, effects: &mut Effects) {
         let ended = match &input {
             Input::Finish(attempt, _) => Some(attempt.request),
@@ -164,6 +165,7 @@ impl Balancers {
 
     /// Returns the balancer that an input is for. What is for all goes to the first now and to the
     /// others right after.
+    #[inline]
     pub(super) fn address(&mut self, input: &Input) -> usize {
         if self.alone() {
             return 0;

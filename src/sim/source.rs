@@ -4,15 +4,6 @@ use crate::balance::Fate;
 use crate::unit::{RequestId, Time};
 use crate::workload::{Arrival, News, TraceError, Traffic};
 
-/// What comes next of the traffic.
-#[derive(Debug)]
-pub(super) enum FromTraffic {
-    /// A request.
-    Arrival(Arrival),
-    /// Something beside arrivals, if there is still something to say.
-    News(Option<News>),
-}
-
 /// Traffic, and when it comes next.
 pub(super) struct TrafficSource {
     traffic: Box<dyn Traffic>,
@@ -33,7 +24,11 @@ impl TrafficSource {
         Ok(source)
     }
 
-    fn ask(&mut self) -> Result<(), Vec<TraceError>> {
+    /// Asks when something comes next.
+    ///
+    /// # Errors
+    /// If a trace cannot be read any further.
+    pub(super) fn ask(&mut self) -> Result<(), Vec<TraceError>> {
         self.settled = false;
         self.arrival = self.traffic.peek()?;
         self.news = self.traffic.news_at();
@@ -45,18 +40,25 @@ impl TrafficSource {
         [self.arrival, self.news].into_iter().flatten().min()
     }
 
-    /// Takes what comes next, at `now`. News may change what arrives, so it comes first.
+    /// Returns whether what comes next is no arrival. News may change what arrives, so of equal times it
+    /// comes first.
+    pub(super) fn news_is_next(&self) -> bool {
+        self.news.is_some_and(|news| self.arrival.is_none_or(|at| news <= at))
+    }
+
+    /// Takes the next word beside arrivals, at `now`, if there still is one.
     ///
     /// # Errors
     /// If a trace cannot be read any further.
-    pub(super) fn take(&mut self, now: Time) -> Result<FromTraffic, Vec<TraceError>> {
-        let first = self.news.is_some_and(|news| self.arrival.is_none_or(|at| news <= at));
-        let next = match first {
-            true => FromTraffic::News(self.traffic.news(now)),
-            false => FromTraffic::Arrival(self.traffic.take()),
-        };
+    pub(super) fn news(&mut self, now: Time) -> Result<Option<News>, Vec<TraceError>> {
+        let news = self.traffic.news(now);
         self.ask()?;
-        Ok(next)
+        Ok(news)
+    }
+
+    /// Takes the next arrival. Whoever has it asks what follows.
+    pub(super) fn arrival(&mut self) -> Arrival {
+        self.traffic.take()
     }
 
     /// Tells how a request ended; [`TrafficSource::go_on`] asks what follows from it.
@@ -124,10 +126,12 @@ mod tests {
         let told = Told { arrivals: vec![1], news: vec![1], asked: 0 };
         let mut source = TrafficSource::new(Box::new(told)).expect("no trace");
         assert_eq!(source.next_at(), Some(Time(1)));
-        let first = source.take(Time(1)).expect("no trace");
-        assert!(matches!(first, FromTraffic::News(Some(News::Cancel(_)))));
-        let second = source.take(Time(1)).expect("no trace");
-        assert!(matches!(second, FromTraffic::Arrival(_)));
+        assert!(source.news_is_next(), "before the arrival of its time");
+        let news = source.news(Time(1)).expect("no trace");
+        assert!(matches!(news, Some(News::Cancel(_))));
+        assert!(!source.news_is_next());
+        assert_eq!(source.arrival().at, Time(1));
+        source.ask().expect("no trace");
         assert_eq!(source.next_at(), None, "the loop is closed");
         source.go_on().expect("no trace");
         source.settled(Time(7), RequestId(0), Fate::Completed);

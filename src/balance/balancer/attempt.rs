@@ -93,6 +93,7 @@ impl Balancer {
     }
 
     /// Sets the timer for when an attempt is given up without a first token.
+    #[inline]
     pub(super) fn time_first_token(&mut self, this: AttemptKey) {
         let state = &self.requests[this];
         if let Some(limit) = self.retries.first_token(&self.requests[state.request].request) {
@@ -120,6 +121,7 @@ impl Balancer {
     }
 
     /// Lets strategy, limiter and health hear how an attempt ended.
+    #[inline]
     fn judge(&mut self, this: AttemptKey, end: End, usage: Usage, retry_after: Option<Span>) {
         let state = &self.requests[this];
         let node = state.node;
@@ -199,6 +201,7 @@ impl Balancer {
     // ----- what is reserved for an attempt -----
 
     /// Reserves what an attempt that is being dispatched is expected to use.
+    #[inline]
     pub(super) fn reserve(&mut self, this: AttemptKey) {
         if !(self.quotas.is_on() || self.queue.charges()) {
             return;
@@ -212,6 +215,7 @@ impl Balancer {
     }
 
     /// Corrects what was reserved for an attempt by what it used.
+    #[inline]
     fn settle_reservations(&mut self, state: &AttemptState, usage: &Usage) {
         if !(self.quotas.is_on() || self.queue.charges()) {
             return;
@@ -236,6 +240,7 @@ impl Balancer {
 
     /// Lets limiters, saturation and hedges hear how long a first token took, or how long it had not
     /// come when its attempt was given up.
+    #[inline]
     fn learn_first_token(&mut self, this: AttemptKey, gave_up: Option<End>) {
         self.compare_with_idle(this, gave_up);
         let state = &self.requests[this];
@@ -247,6 +252,7 @@ impl Balancer {
 
     /// Lets limiters and saturation hear how many times longer than on an idle node a first token
     /// took.
+    #[inline]
     fn compare_with_idle(&mut self, this: AttemptKey, gave_up: Option<End>) {
         let state = &self.requests[this];
         let late = gave_up == Some(End::TimedOut(TimeoutStage::FirstToken));
@@ -272,6 +278,7 @@ impl Balancer {
     }
 
     /// Returns whether an answer of this node is kept from the client until it is accepted.
+    #[inline]
     pub(super) fn withholds(&self, key: RequestKey, node: NodeId) -> bool {
         let pool = self.fleet.node(node).home().0;
         self.router.next_model(self.requests[key].route, pool).is_some()

@@ -274,6 +274,7 @@ impl Balancer {
     }
 
     /// Switches a node off that has drained on its group's word.
+    #[inline]
     pub(super) fn leave_if_empty(&mut self, node: NodeId) {
         if self.scaling.has_left(&self.fleet, node) {
             self.resize(node, NodeState::Off);

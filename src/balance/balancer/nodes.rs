@@ -68,12 +68,14 @@ impl Balancer {
 
     /// A first token took so long, or a whole answer that did not stream: ejects the node if it is slow
     /// beside its peers.
+    #[inline]
     pub(super) fn find_slow_outlier(&mut self, node: NodeId, class: ClassId, took: Span) {
         let cause = self.health.outlier_by_first_token(&self.fleet, (node, class), took);
         self.eject_outlier(node, cause);
     }
 
     /// Something good came from a node: it is no longer on trial.
+    #[inline]
     pub(super) fn end_trial(&mut self, node: NodeId) {
         if self.fleet.node(node).trial().is_some() {
             self.fleet.try_out(node, None);

@@ -112,6 +112,7 @@ impl Balancer {
 
     /// Dispatches the request to the first pool and tier along its lane with an open node. Nodes
     /// tried before come last.
+    #[inline]
     pub(super) fn place(&mut self, key: RequestKey) -> Placed {
         if self.quotas.is_full(self.requests[key].request.tenant) {
             return Placed::Throttled;
@@ -158,6 +159,7 @@ impl Balancer {
 
     /// Returns whether the request may use cheaper pools now, and in which order. What its level of
     /// degradation asks for comes before what its route says.
+    #[inline]
     pub(super) fn degrading(&self, key: RequestKey) -> Degrading {
         let state = &self.requests[key];
         let cheaper = self.overload.cheaper(state.route, self.router.spec(state.route));
@@ -169,6 +171,7 @@ impl Balancer {
 
     /// Returns whether the pool takes one more request now; if only its quota is used up, those who
     /// wait are asked again when it may.
+    #[inline]
     pub(super) fn pool_takes(&mut self, key: RequestKey, pool: PoolId) -> bool {
         if !self.quotas.limits_pools() {
             return true;
@@ -194,6 +197,7 @@ impl Balancer {
     }
 
     /// Returns why the attempt may not be paid for, if it may not.
+    #[inline]
     pub(super) fn overspends(&mut self, key: RequestKey, choice: &NodeChoice) -> Option<Reject> {
         if !self.quotas.counts_tenants() {
             return None;
@@ -288,6 +292,7 @@ impl Balancer {
     }
 
     /// Holds the request if the first pool along its lane with room for it takes batches.
+    #[inline]
     fn hold(&mut self, key: RequestKey) -> bool {
         if !self.batches.is_on() {
             return false;
@@ -399,6 +404,7 @@ impl Balancer {
 
     /// Does to a request that is being dispatched what its level of degradation asks for. Returns
     /// whether it goes to another pool because of it.
+    #[inline]
     fn degrade(&mut self, key: RequestKey, pool: PoolId) -> bool {
         let (route, lane) = (self.requests[key].route, self.requests[key].lane);
         if let Some(most) = self.overload.clamp(route)

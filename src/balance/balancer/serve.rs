@@ -23,6 +23,7 @@ impl Balancer {
     }
 
     /// Serves those who wait, in their order, as long as a node is open for them.
+    #[inline]
     pub(super) fn drain_queues(&mut self) {
         if !self.fleet.take_freed() {
             return;

@@ -183,6 +183,7 @@ struct ColdState {
     /// Kept for its capacity.
     found: Vec<u32>,
     /// Kept for the next requests.
+    #[expect(clippy::vec_box, reason = "the boxes go to requests as they are")]
     spare: Vec<Box<PrefixMarks>>,
 }
 
