@@ -20,7 +20,7 @@ impl Balancer {
         let (node, class, dispatched) = (state.node, state.facts.class, state.dispatched);
         let streamed = state.first_token.is_some();
         let (now, settings) = (self.now, *self.health.of(&self.fleet, node));
-        let says = says(end, self.fleet.node(node).health.is_back_at(dispatched));
+        let says = says(end, || self.fleet.node(node).health.is_back_at(dispatched));
         if says == Says::Nothing {
             // Nor that it is well; but where no attempt ever lasts, a trial would not end either.
             if self.fleet.node(node).health.back_for(now) >= settings.eject_base {

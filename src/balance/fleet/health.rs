@@ -19,32 +19,34 @@ const RELAX: f64 = 30.0;
 /// The success probability never falls below this.
 const SUCCESS_MIN: f64 = 0.01;
 
-/// The health of one node.
+/// The health of one node. What is asked while it is well comes first.
+#[repr(C)]
 #[derive(Clone, Debug)]
 pub(in crate::balance) struct NodeHealth {
-    state: NodeState,
+    success: f64,
+    /// When anything last came from it.
+    pub(in crate::balance) heard: Time,
     /// Blamed failures in a row.
     failures: u32,
-    /// Ejections without a long healthy time between them.
-    ejections: u32,
-    /// When the ejection or the limit is over.
-    pub(in crate::balance) until: Time,
-    /// Number of the newest probe; an answer to an older one is late.
-    pub(in crate::balance) probe: u32,
+    /// Refusals of the credential without a success between them.
+    refusals: u32,
+    state: NodeState,
     /// Whether the newest probe is unanswered.
     pub(in crate::balance) probing: bool,
-    good_probes: u32,
-    bad_probes: u32,
-    success: f64,
+    /// Whether the newest probe asks for a token.
+    generating: bool,
+    /// When the ejection or the limit is over.
+    pub(in crate::balance) until: Time,
     success_at: Time,
     /// When it last came back from an ejection.
     back_at: Time,
-    /// When anything last came from it.
-    pub(in crate::balance) heard: Time,
-    /// Refusals of the credential without a success between them.
-    refusals: u32,
-    /// Whether the newest probe asks for a token, and how many such have failed in a row.
-    generating: bool,
+    /// Ejections without a long healthy time between them.
+    ejections: u32,
+    /// Number of the newest probe; an answer to an older one is late.
+    pub(in crate::balance) probe: u32,
+    good_probes: u32,
+    bad_probes: u32,
+    /// How many probes for a token have failed in a row.
     no_tokens: u32,
 }
 
@@ -74,6 +76,10 @@ impl Default for NodeHealth {
 pub(in crate::balance) type Change = (NodeState, NodeState, Cause);
 
 impl NodeHealth {
+    /// Bytes of what is asked while it is well.
+    #[cfg(test)]
+    pub(super) const HOT: usize = std::mem::offset_of!(NodeHealth, until);
+
     pub(in crate::balance) const fn state(&self) -> NodeState {
         self.state
     }

@@ -122,19 +122,7 @@ impl Fleet {
         group.weight_max = group.weight_max.max(spec.weight);
         group.up_weight += u64::from(spec.weight);
         group.well += 1;
-        self.nodes.push(Node {
-            home: (spec.pool, spec.tier),
-            limit: spec.limits.concurrency,
-            prices: spec.prices,
-            spec: Box::new(spec),
-            ledger: Ledger::default(),
-            health: NodeHealth::default(),
-            seat,
-            open_at: CLOSED,
-            capacity: 0,
-            trial: None,
-            adaptive: None,
-        });
+        self.nodes.push(Node::new(spec, seat));
         if !self.quotas.is_empty() {
             self.quotas.push(Quota::new(&self.node(id).spec.limits));
         }
@@ -608,7 +596,7 @@ impl Fleet {
     fn refresh(&mut self, id: NodeId) {
         let node = &self.nodes[id.index()];
         let up = self.serves(id);
-        let capacity = node.limit.map_or(UNLIMITED, u64::from);
+        let capacity = node.limit().map_or(UNLIMITED, u64::from);
         let (before, after) = (node.capacity, if up { capacity } else { 0 });
         let wanted = up && node.has_room();
         let place = node.open_at;

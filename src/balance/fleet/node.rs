@@ -26,43 +26,66 @@ impl Trial {
 
 pub(super) const CLOSED: u32 = u32::MAX;
 
-/// A node of the running fleet. What every request asks of it lies together: among ten thousand
-/// nodes the next one is in no cache.
+/// A node of the running fleet: three cache lines, of which choosing it, sending to it and hearing that an
+/// attempt is over ask the first two. Among ten thousand nodes the next one is in no cache.
+#[repr(C, align(64))]
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// Its configuration now.
-    pub spec: Box<NodeSpec>,
     /// What this balancer has in flight on it.
     pub ledger: Ledger,
-    /// Its health.
-    pub(in crate::balance) health: NodeHealth,
     /// Its index among the members of its tier.
     pub seat: u32,
     /// Its index in the open set, or `CLOSED`.
     pub(super) open_at: u32,
-    /// What it adds to the capacity of its group.
-    pub(super) capacity: u64,
     /// Its pool and tier, as configured for good.
     pub(super) home: (PoolId, Tier),
-    /// Attempts at a time, as configured now.
-    pub(super) limit: Option<u32>,
-    /// What it charges, as configured now.
-    pub(super) prices: Prices,
+    /// Attempts at a time, as everything together allows now; `NO_LIMIT` if nothing says.
+    limit: u32,
     /// While it is on trial.
     pub(super) trial: Option<Trial>,
+    /// What it charges, as configured now.
+    pub(super) prices: Prices,
+    /// What it adds to the capacity of its group.
+    pub(super) capacity: u64,
+    /// Its health. What nobody asks while it is well comes last, and begins the third line.
+    pub(in crate::balance) health: NodeHealth,
     /// Attempts at a time as its limiter has found out, where it has one.
     pub(super) adaptive: Option<u32>,
+    /// Its configuration now.
+    pub spec: Box<NodeSpec>,
 }
 
+const NO_LIMIT: u32 = u32::MAX;
+
 impl Node {
+    /// A node of this configuration that is up, has this seat, and is not open yet.
+    pub(super) fn new(spec: NodeSpec, seat: u32) -> Node {
+        let mut node = Node {
+            ledger: Ledger::default(),
+            seat,
+            open_at: CLOSED,
+            home: (spec.pool, spec.tier),
+            limit: NO_LIMIT,
+            trial: None,
+            prices: spec.prices,
+            capacity: 0,
+            health: NodeHealth::default(),
+            adaptive: None,
+            spec: Box::new(spec),
+        };
+        node.find_limit();
+        node
+    }
+
     /// Returns how it has yet to prove itself, if it has.
     pub(in crate::balance) const fn trial(&self) -> Option<Trial> {
         self.trial
     }
 
     /// Returns how many attempts it takes at a time now.
+    #[inline]
     pub(in crate::balance) const fn limit(&self) -> Option<u32> {
-        self.limit
+        if self.limit == NO_LIMIT { None } else { Some(self.limit) }
     }
 
     /// Returns how many its limiter lets it take, if it has one.
@@ -74,7 +97,7 @@ impl Node {
     pub(super) fn find_limit(&mut self) {
         let trial = self.trial.map(Trial::most);
         let all = [self.spec.limits.concurrency, trial, self.adaptive];
-        self.limit = all.into_iter().flatten().min();
+        self.limit = all.into_iter().flatten().min().unwrap_or(NO_LIMIT);
     }
 
     /// Returns its state.
@@ -97,7 +120,7 @@ impl Node {
     }
 
     pub(in crate::balance) fn has_room(&self) -> bool {
-        self.limit.is_none_or(|limit| self.ledger.requests < limit)
+        self.ledger.requests < self.limit
     }
 
     /// Returns its pool and tier.
@@ -123,9 +146,18 @@ impl Node {
 
 #[cfg(test)]
 mod tests {
+    use super::Node;
     use crate::balance::fixture::config;
-    use crate::balance::fleet::{Fleet, Trial};
+    use crate::balance::fleet::{Fleet, NodeHealth, Trial};
     use crate::unit::NodeId;
+
+    #[test]
+    fn what_every_request_asks_is_on_two_cache_lines() {
+        assert_eq!((size_of::<Node>(), align_of::<Node>()), (192, 64));
+        assert_eq!(std::mem::offset_of!(Node, prices), 64);
+        let cold = std::mem::offset_of!(Node, health) + NodeHealth::HOT;
+        assert_eq!(cold, 128);
+    }
 
     #[test]
     fn of_all_limits_the_lowest_is_in_force() {

@@ -73,11 +73,11 @@ pub(super) enum Says {
 /// its last ejection when the attempt was dispatched: a failure of what was sent before does not say
 /// that the node came back ill.
 #[inline]
-pub(super) fn says(end: End, back: bool) -> Says {
+pub(super) fn says(end: End, back: impl FnOnce() -> bool) -> Says {
     match end {
         End::Cancelled | End::TimedOut(TimeoutStage::Total) | End::Outrun => Says::Nothing,
         End::Done => Says::Good,
-        end if end.blames_node() && back => Says::Bad,
+        end if end.blames_node() && back() => Says::Bad,
         _ => Says::Neither,
     }
 }
@@ -268,16 +268,16 @@ mod tests {
     #[test]
     fn what_a_client_or_another_node_did_says_nothing_of_a_node() {
         for end in [End::Cancelled, End::Outrun, End::TimedOut(TimeoutStage::Total)] {
-            assert_eq!(says(end, true), Says::Nothing);
+            assert_eq!(says(end, || true), Says::Nothing);
         }
-        assert_eq!(says(End::Failed(Failure::Reset), true), Says::Bad);
+        assert_eq!(says(End::Failed(Failure::Reset), || true), Says::Bad);
         assert_eq!(
-            says(End::Failed(Failure::Reset), false),
+            says(End::Failed(Failure::Reset), || false),
             Says::Neither,
             "sent before it rested"
         );
-        assert_eq!(says(End::Failed(Failure::Overloaded), true), Says::Neither);
-        assert_eq!(says(End::RateLimited, true), Says::Neither);
-        assert_eq!(says(End::Done, false), Says::Good);
+        assert_eq!(says(End::Failed(Failure::Overloaded), || true), Says::Neither);
+        assert_eq!(says(End::RateLimited, || true), Says::Neither);
+        assert_eq!(says(End::Done, || false), Says::Good);
     }
 }
