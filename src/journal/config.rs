@@ -62,7 +62,7 @@ groups! { both GROUPS;
         eject_base: "eject_base",
         eject_cap: "eject_cap",
         max_share: "max_share",
-        guard: "guard" or RecoverySettings::default(),
+        recovery: "guard" or RecoverySettings::default(),
         eject_jitter: "eject_jitter" or Ratio::ZERO,
     }
     HedgeSpec = "hedge" {

@@ -34,8 +34,8 @@ pub use snapshot::{
 };
 pub use summary::{
     Attempts, Batches, Class, Costs, Goodput, GroupSummary, Hours, JobCost, JobCounts, JobSummary,
-    Latency, LimitSummary, ModelQuality, NodeSummary, Overload, Pool, Pressure, Quality,
-    RouteSummary, RungSummary, StepSummary, Summary, TokenCounts, WorkflowSummary,
+    Latency, LevelSummary, LimitSummary, ModelQuality, NodeSummary, Overload, Pool, Pressure,
+    Quality, RouteSummary, StepSummary, Summary, TokenCounts, WorkflowSummary,
 };
 pub use times::Times;
 

@@ -1,5 +1,5 @@
-//! What the balancer did about load: the limits that limiters found, who was shed, and how far the
-//! ladder of degradation was climbed.
+//! What the balancer did about load: the limits that limiters found, who was shed, and how far routes
+//! degraded.
 //!
 //! A fold over events, over the whole run, warm-up included. With several balancers the last word of
 //! any of them counts.
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::Labels;
 use super::snapshot::PressedRow;
-use super::summary::{LimitSummary, Overload, Pressure, RungSummary};
+use super::summary::{LevelSummary, LimitSummary, Overload, Pressure};
 use crate::balance::{Config, DegradeLevel, Event, Priority};
 use crate::unit::{NodeId, Ratio, RouteId, Span, Time};
 
@@ -26,8 +26,8 @@ pub(super) struct Pressures {
 /// How a route stands.
 #[derive(Clone, Copy, Debug)]
 struct Standing {
-    rung: DegradeLevel,
-    /// When it came to the rung.
+    level: DegradeLevel,
+    /// When it came to the level.
     since: Time,
     /// By priority.
     shed: [bool; 4],
@@ -37,9 +37,9 @@ struct Standing {
 #[derive(Clone, Debug)]
 struct Book {
     routes: Vec<Standing>,
-    /// By rung: how long routes stood on it, and how often they stepped up to it.
+    /// By level: how long routes stood on it, and how often they stepped up to it.
     stood: [(Span, u64); 7],
-    /// By rung: requests it touched last.
+    /// By level: requests it touched last.
     degraded_by: [u64; 7],
     changes: Vec<Pressure>,
     omitted: u64,
@@ -63,7 +63,7 @@ impl Pressures {
         };
         let book = || Book {
             routes: vec![
-                Standing { rung: DegradeLevel::Calm, since: Time::ZERO, shed: [false; 4] };
+                Standing { level: DegradeLevel::Calm, since: Time::ZERO, shed: [false; 4] };
                 config.routes.len()
             ],
             stood: [(Span::ZERO, 0); 7],
@@ -76,10 +76,10 @@ impl Pressures {
         Pressures { limits, book: any.then(|| Box::new(book())) }
     }
 
-    /// A request was touched by a rung.
-    pub(super) fn on_degraded(&mut self, rung: DegradeLevel) {
+    /// A request was touched by a level.
+    pub(super) fn on_degraded(&mut self, level: DegradeLevel) {
         if let Some(book) = &mut self.book {
-            book.degraded_by[rung as usize] += 1;
+            book.degraded_by[level as usize] += 1;
         }
     }
 
@@ -89,7 +89,7 @@ impl Pressures {
                 let this = &mut book.routes[route.index()];
                 let stood = &mut book.stood[*from as usize].0;
                 *stood = Span(stood.0 + now.since(this.since).0);
-                (this.rung, this.since) = (*to, now);
+                (this.level, this.since) = (*to, now);
                 book.stood[*to as usize].1 += u64::from(to > from);
             }
             if let Event::Shedding { route, priority, on, .. } = event {
@@ -118,34 +118,34 @@ impl Pressures {
         let book = self.book.as_ref()?;
         let mut stood = book.stood;
         for this in &book.routes {
-            let sum = &mut stood[this.rung as usize].0;
+            let sum = &mut stood[this.level as usize].0;
             *sum = Span(sum.0 + end.since(this.since).0);
         }
-        let rungs = DegradeLevel::ALL.map(|rung| {
-            let (span, entered) = stood[rung as usize];
-            RungSummary {
-                rung: rung.name(),
+        let levels = DegradeLevel::ALL.map(|level| {
+            let (span, entered) = stood[level as usize];
+            LevelSummary {
+                level: level.name(),
                 entered,
                 stood_s: span.seconds(),
-                requests: book.degraded_by[rung as usize],
+                requests: book.degraded_by[level as usize],
             }
         });
-        let rungs = rungs.into_iter().filter(|rung| rung.entered > 0 || rung.requests > 0);
+        let levels = levels.into_iter().filter(|level| level.entered > 0 || level.requests > 0);
         let changes = book.changes.clone();
-        Some(Overload { rungs: rungs.collect(), changes, changes_omitted: book.omitted })
+        Some(Overload { levels: levels.collect(), changes, changes_omitted: book.omitted })
     }
 
-    /// Returns the routes that stand on a rung or shed somebody, the worst first.
+    /// Returns the routes that stand on a level or shed somebody, the worst first.
     pub(super) fn pressed(&self, labels: &Labels) -> Vec<PressedRow> {
         let Some(book) = &self.book else { return Vec::new() };
         let routes = book.routes.iter().enumerate();
         let mut pressed: Vec<(usize, &Standing)> = routes
-            .filter(|(_, this)| this.rung > DegradeLevel::Calm || this.shed.contains(&true))
+            .filter(|(_, this)| this.level > DegradeLevel::Calm || this.shed.contains(&true))
             .collect();
-        pressed.sort_by_key(|(_, this)| std::cmp::Reverse((this.rung, this.shed)));
+        pressed.sort_by_key(|(_, this)| std::cmp::Reverse((this.level, this.shed)));
         let row = |(at, this): (usize, &Standing)| PressedRow {
             route: route_name(labels, RouteId(at as u16), book.routes.len()),
-            rung: (this.rung > DegradeLevel::Calm).then(|| this.rung.name()),
+            level: (this.level > DegradeLevel::Calm).then(|| this.level.name()),
             shed: Priority::ALL
                 .into_iter()
                 .rev()

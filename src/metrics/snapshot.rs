@@ -23,7 +23,7 @@ pub struct Snapshot {
     pub nodes: Vec<NodeRow>,
     /// One row a pool, in file order.
     pub pools: Vec<PoolRow>,
-    /// Routes that stand on a rung of the ladder of degradation or shed somebody now, the worst first.
+    /// Routes that stand on a level of degradation or shed somebody now, the worst first.
     pub pressed: Vec<PressedRow>,
     /// How it came here: closed buckets, oldest first, bounded.
     pub history: Arc<History>,
@@ -43,8 +43,8 @@ pub struct Snapshot {
 pub struct PressedRow {
     /// The route; empty if there is one only.
     pub route: String,
-    /// The rung it stands on; `None` if none.
-    pub rung: Option<&'static str>,
+    /// The level it stands on; `None` if none.
+    pub level: Option<&'static str>,
     /// The priorities that are shed, the least important first.
     pub shed: Vec<&'static str>,
 }

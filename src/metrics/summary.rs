@@ -72,19 +72,19 @@ pub struct Summary {
 /// What was shed and given up under load, over the whole run, warm-up included.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Overload {
-    /// Rungs of the ladder of degradation that were stood on, the lowest first.
-    pub rungs: Vec<RungSummary>,
+    /// Levels of degradation that were stood on, the lowest first.
+    pub levels: Vec<LevelSummary>,
     /// What changed when, the first thousand.
     pub changes: Vec<Pressure>,
     /// Those that came after them.
     pub changes_omitted: u64,
 }
 
-/// A rung of the ladder of degradation.
+/// A level of degradation.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct RungSummary {
+pub struct LevelSummary {
     /// Its name.
-    pub rung: &'static str,
+    pub level: &'static str,
     /// How often a route stepped up to it.
     pub entered: u64,
     /// How long routes stood on it, summed over routes.

@@ -19,8 +19,8 @@ use crate::lab::{
 use crate::metrics::expect::Verdict as Expected;
 use crate::metrics::{
     Attempts, Batches, Class, Costs, Goodput, GroupSummary, Hours, JobCost, JobCounts, JobSummary,
-    Latency, LimitSummary, ModelQuality, NodeSummary, Overload, Pool, Pressure, Quality,
-    RequestCounts, RouteSummary, RungSummary, StepSummary, Summary, TokenCounts, WorkflowSummary,
+    Latency, LevelSummary, LimitSummary, ModelQuality, NodeSummary, Overload, Pool, Pressure,
+    Quality, RequestCounts, RouteSummary, StepSummary, Summary, TokenCounts, WorkflowSummary,
 };
 
 /// Every object of every result, and its keys in order.
@@ -108,10 +108,10 @@ tables! {
         quality: "quality" or nothing, routes: "routes" or nothing, overload: "overload" or nothing,
     }
     Overload = "overload" {
-        rungs: "rungs", changes: "changes", changes_omitted: "changes_omitted",
+        levels: "rungs", changes: "changes", changes_omitted: "changes_omitted",
     }
-    RungSummary = "overload rung" {
-        rung: "rung", entered: "entered", stood_s: "stood_s", requests: "requests",
+    LevelSummary = "overload rung" {
+        level: "rung", entered: "entered", stood_s: "stood_s", requests: "requests",
     }
     Pressure = "overload change" {
         at_s: "at_s", route: "route", what: "what", saturation: "saturation",

@@ -363,12 +363,12 @@ fn overload(out: &mut String, summary: &Summary) {
     let Some(overload) = &summary.overload else {
         return;
     };
-    if !overload.rungs.is_empty() {
+    if !overload.levels.is_empty() {
         let mut table = Table::new(1, &["Degradation", "times", "for", "requests"]);
-        for rung in &overload.rungs {
-            let stood = seconds(Some(rung.stood_s));
-            let cells = [count(rung.entered), stood, count(rung.requests)];
-            table.row(std::iter::once(rung.rung.to_owned()).chain(cells));
+        for level in &overload.levels {
+            let stood = seconds(Some(level.stood_s));
+            let cells = [count(level.entered), stood, count(level.requests)];
+            table.row(std::iter::once(level.level.to_owned()).chain(cells));
         }
         table.write(out);
     }

@@ -205,19 +205,19 @@ pub(super) fn of_pool(
 pub(super) fn read(walk: &mut Walk, table: &mut Table<'_>, into: &mut HealthSettings) {
     part(walk, table, "probe", into, probe);
     part(walk, table, "eject", into, eject);
-    part(walk, table, "generate", &mut into.guard, generate);
-    part(walk, table, "outlier", &mut into.guard, outlier);
-    let guard = &mut into.guard;
+    part(walk, table, "generate", &mut into.recovery, generate);
+    part(walk, table, "outlier", &mut into.recovery, outlier);
+    let recovery = &mut into.recovery;
     let mut span = |key| table.take(key).and_then(|field| walk.span_or_none(field));
-    keep(&mut guard.slow_start, span("slow_start"));
-    keep(&mut guard.credential, span("credential"));
-    keep(&mut guard.half_open, table.take("half_open").and_then(|field| walk.truth(field)));
-    keep(&mut guard.silence, table.take("silence").and_then(|field| walk.truth(field)));
+    keep(&mut recovery.slow_start, span("slow_start"));
+    keep(&mut recovery.credential, span("credential"));
+    keep(&mut recovery.half_open, table.take("half_open").and_then(|field| walk.truth(field)));
+    keep(&mut recovery.silence, table.take("silence").and_then(|field| walk.truth(field)));
     if let Some(probation) = times(walk, table.take("probation")) {
-        guard.probation = Some(probation);
+        recovery.probation = Some(probation);
     }
     if let Some(panic) = table.take("panic").and_then(|field| walk.number(field)) {
-        guard.panic = Some(Ratio::from_f64(panic)).filter(|panic| *panic > Ratio::ZERO);
+        recovery.panic = Some(Ratio::from_f64(panic)).filter(|panic| *panic > Ratio::ZERO);
     }
 }
 

@@ -196,14 +196,14 @@ pub(super) fn shed(walk: &mut Walk, field: Option<Field<'_>>) -> Option<ShedSpec
     Some(ShedSpec { at, hysteresis })
 }
 
-/// Reads thresholds by rung, `hysteresis`, `stay`, `places` and `max_tokens`, all of it optional, or
+/// Reads thresholds by level, `hysteresis`, `stay`, `places` and `max_tokens`, all of it optional, or
 /// `"none"`.
 pub(super) fn degrade(walk: &mut Walk, field: Option<Field<'_>>) -> Option<DegradeSpec> {
     let field = field.filter(|field| !field.is_none())?;
     let mut table = walk.table(field)?;
     let mut spec = DegradeSpec::default();
-    let rungs = DegradeLevel::ALL.map(DegradeLevel::name);
-    spec.at = thresholds(walk, &mut table, rungs, spec.at, "rungs are gone up in this order");
+    let levels = DegradeLevel::ALL.map(DegradeLevel::name);
+    spec.at = thresholds(walk, &mut table, levels, spec.at, "rungs are gone up in this order");
     let lowest = spec.at.iter().flatten().min().copied();
     spec.hysteresis = hysteresis(walk, &mut table, spec.hysteresis, lowest);
     spec.stay = table.span(walk, "stay").unwrap_or(spec.stay);

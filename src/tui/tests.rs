@@ -61,9 +61,9 @@ fn text(buf: &Buffer) -> String {
 
 #[test]
 fn what_load_makes_routes_do_stands_in_the_first_row() {
-    let row = |route: &str, rung, shed: &[&'static str]| PressedRow {
+    let row = |route: &str, level, shed: &[&'static str]| PressedRow {
         route: route.to_owned(),
-        rung,
+        level,
         shed: shed.to_vec(),
     };
     let one = vec![row("", Some("clamp"), &["sheddable", "normal"])];

@@ -664,7 +664,7 @@ fn who_was_refused_does_not_wait_for_another_credential() {
 #[test]
 fn nodes_with_one_credential_rest_together() {
     let mut config = with_credentials(&[Some(0), Some(0), Some(1)]);
-    config.health.guard.credential = Some(Span::from_secs(10));
+    config.health.recovery.credential = Some(Span::from_secs(10));
     let mut story = Story::new(config);
     let mut refused = false;
     for id in 0..12 {

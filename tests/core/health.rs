@@ -177,16 +177,16 @@ fn in_any_storm_ejected_nodes_get_nothing_and_states_follow_their_rules() {
             health.consecutive = 3;
             health.eject_base = Span::from_secs(5);
             health.probe_every = Some(Span::from_secs(2));
-            health.guard.outlier = Some(OutlierSettings {
+            health.recovery.outlier = Some(OutlierSettings {
                 slow: Some(Ratio(3_000_000)),
                 ..OutlierSettings::default()
             });
-            health.guard.slow_start = Some(Span::from_secs(10));
-            health.guard.probation = Some(2);
-            health.guard.credential = Some(Span::from_secs(10));
+            health.recovery.slow_start = Some(Span::from_secs(10));
+            health.recovery.probation = Some(2);
+            health.recovery.credential = Some(Span::from_secs(10));
             if panic {
                 health.max_share = Ratio::ONE;
-                health.guard.panic = Some(Ratio(700_000));
+                health.recovery.panic = Some(Ratio(700_000));
             }
             let mut follower = Follower::new(&world);
             let connect = Some(Span::from_secs(1));
@@ -228,7 +228,7 @@ fn panic_never_widens_what_must_hold() {
     world.config.routes =
         vec![RouteSpec { to: vec![PoolId(0)], require: 1, ..RouteSpec::default() }];
     world.config.health.max_share = Ratio::ONE;
-    world.config.health.guard.panic = Some(Ratio(600_000));
+    world.config.health.recovery.panic = Some(Ratio(600_000));
     world.config.queue.max_wait = Some(Span::from_secs(5));
     let errors = FaultKind::Errors(Ratio::ONE, ErrorAnswer::ServerError);
     world.faults = vec![fault(5, Some(30), errors, &[0, 1, 2, 3])];
@@ -274,7 +274,7 @@ fn half_open_lets_one_request_through() {
 fn refused_credentials_rest_and_clients_mistakes_are_nobodys_fault() {
     let run = |answer| {
         let mut world = World::new(4, "round_robin", &hosted(), 20.0, 10_000);
-        world.config.health.guard.credential = Some(Span::from_secs(60));
+        world.config.health.recovery.credential = Some(Span::from_secs(60));
         world.faults = vec![fault(0, None, FaultKind::Errors(Ratio::ONE, answer), &[1])];
         let mut changes = Vec::new();
         let summary = play(&world, Vec::new(), None, |_, event| {
@@ -299,7 +299,7 @@ fn refused_credentials_rest_and_clients_mistakes_are_nobodys_fault() {
 fn a_gray_node_loses_its_share_and_the_sooner_the_worse_it_is() {
     let found = |share: f64, kind: &dyn Fn(Ratio) -> FaultKind, outlier| {
         let mut world = World::new(8, "round_robin", &hosted(), 24.0, 6_000);
-        world.config.health.guard.outlier = outlier;
+        world.config.health.recovery.outlier = outlier;
         // Five failures in a row happen by chance.
         world.config.health.consecutive = u32::MAX;
         world.faults = vec![fault(60, None, kind(Ratio::from_f64(share)), &[5])];
@@ -332,8 +332,8 @@ fn a_gray_node_loses_its_share_and_the_sooner_the_worse_it_is() {
 fn a_new_node_never_gets_twice_its_share_while_it_starts() {
     for entry in REGISTRY {
         let mut world = World::new(8, entry.name, &slots(1, exponential(1.0)), 1.0, 1);
-        world.config.health.guard.slow_start = Some(Span::from_secs(30));
-        world.config.health.guard.probation = Some(2);
+        world.config.health.recovery.slow_start = Some(Span::from_secs(30));
+        world.config.health.recovery.probation = Some(2);
         let mut balancer = Balancer::new(world.config);
         let mut ends: VecDeque<(Time, Attempt)> = VecDeque::new();
         let (mut own, mut all) = (0_u64, 0_u64);
@@ -431,7 +431,7 @@ fn streams_are_cut_as_the_fault_says() {
     let ends = |how: Cut| {
         let mut world = World::new(2, "round_robin", &hosted(), 4.0, 300);
         world.config.health.consecutive = u32::MAX;
-        world.config.health.guard.half_open = false;
+        world.config.health.recovery.half_open = false;
         world.faults = vec![fault(0, None, FaultKind::Cut(Ratio::ONE, how, 10), &[0])];
         let mut ends: BTreeMap<End, Vec<u64>> = BTreeMap::new();
         let mut failed = 0;
@@ -485,7 +485,7 @@ fn a_wedged_engine_is_found_by_asking_for_a_token() {
         let health = &mut world.config.health;
         health.probe_every = Some(Span::from_secs(2));
         if generate {
-            health.guard.generate = Some(plimsoll::balance::Generate {
+            health.recovery.generate = Some(plimsoll::balance::Generate {
                 every: Span::from_secs(10),
                 timeout: Span::from_secs(5),
             });
@@ -515,7 +515,7 @@ fn a_refusal_does_not_end_a_trial() {
         let mut config = common::config(1, "round_robin", 1);
         config.retry.attempts = 1;
         config.health.consecutive = 1;
-        config.health.guard.probation = Some(1);
+        config.health.recovery.probation = Some(1);
         let mut story = Story::new(config);
         let mut node = NodeId(0);
         story.arrive(0, 100);
@@ -550,7 +550,7 @@ fn a_refusal_does_not_end_a_trial() {
 fn probation_only_bounds_how_many_a_new_node_gets() {
     let mut config = common::config(1, "round_robin", 1);
     config.retry.attempts = 1;
-    config.health.guard.probation = Some(2);
+    config.health.recovery.probation = Some(2);
     let most = config.health.consecutive;
     let mut story = Story::new(config);
     story.feed(Input::Fleet(FleetChange::Drain(NodeId(0))));
@@ -576,7 +576,7 @@ fn what_was_sent_before_an_ejection_does_not_eject_again() {
         let mut config = common::config(1, "round_robin", 1);
         config.retry.attempts = 1;
         config.health.consecutive = 2;
-        config.health.guard.half_open = half_open;
+        config.health.recovery.half_open = half_open;
         let mut story = Story::new(config);
         (0..6).for_each(|id| story.arrive(id, 100));
         (0..2).for_each(|id| story.finish(id, 0, RESET));
@@ -600,8 +600,8 @@ fn judged() -> Story {
     let mut config = common::config(5, "round_robin", 1);
     config.retry.attempts = 1;
     config.health.consecutive = u32::MAX;
-    config.health.guard.half_open = false;
-    config.health.guard.outlier = Some(OutlierSettings::default());
+    config.health.recovery.half_open = false;
+    config.health.recovery.outlier = Some(OutlierSettings::default());
     Story::new(config)
 }
 

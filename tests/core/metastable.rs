@@ -227,8 +227,8 @@ fn documents_come_back_where_no_work_is_thrown_away_twice() {
         config.health.consecutive = 3;
         config.health.eject_base = Span::from_secs(10);
         // One request at a time for nodes that come back lets the others end: that heals it too.
-        config.health.guard.half_open = false;
-        config.health.guard.silence = false;
+        config.health.recovery.half_open = false;
+        config.health.recovery.silence = false;
     };
     let [_, after] = claims(3.0, 7, tight);
     assert!(after < 0.8, "{after} with a limit of half the deadline");

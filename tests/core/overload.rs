@@ -1,4 +1,4 @@
-//! Shedding by criticality and the ladder of degradation, in simulation: what matters least goes first,
+//! Shedding by criticality and degradation, in simulation: what matters least goes first,
 //! capacity is not wasted, nothing flaps, and what was given up comes back.
 
 use crate::common::{class, class_labels, config, finish, labels, slots};
@@ -180,8 +180,8 @@ fn the_ladder_is_climbed_and_come_down_in_order() {
         (at, last) = (*to, Some(*when));
     }
     assert_eq!(at, DegradeLevel::Calm, "what was given up comes back: {walked:?}");
-    for rung in [DegradeLevel::Queue, DegradeLevel::Shed, DegradeLevel::Clamp] {
-        assert!(degraded_by[rung as usize] > 0, "{rung:?}: {degraded_by:?}");
+    for level in [DegradeLevel::Queue, DegradeLevel::Shed, DegradeLevel::Clamp] {
+        assert!(degraded_by[level as usize] > 0, "{level:?}: {degraded_by:?}");
     }
     // At this load the nodes are full for a moment now and then, and hedges are in the way.
     let high = walked.iter().filter(|(_, from, _)| *from >= DegradeLevel::Shed);
@@ -190,7 +190,7 @@ fn the_ladder_is_climbed_and_come_down_in_order() {
     assert!(high.is_some_and(|high| high < over), "a minute after the fault: {high:?}");
     let told = summary.overload.expect("there is a ladder");
     assert_eq!(told.changes.len(), walked.len());
-    let counted: u64 = told.rungs.iter().map(|rung| rung.requests).sum();
+    let counted: u64 = told.levels.iter().map(|level| level.requests).sum();
     assert_eq!(counted, degraded_by[1..].iter().sum::<u64>());
 }
 
@@ -200,7 +200,7 @@ fn the_same_run_climbs_the_same_rungs() {
     assert_eq!(world.run(|_, _| {}), world.run(|_, _| {}));
 }
 
-/// Where a load swings around a threshold, a rung is stood on for as long as it must.
+/// Where a load swings around a threshold, a level is stood on for as long as it must.
 #[test]
 fn nothing_flaps() {
     let mut world = World::new([1.0; 4], 9.5, 6_000);
@@ -212,7 +212,7 @@ fn nothing_flaps() {
     assert!(steps > 0 && f64::from(steps) <= most, "{steps} steps of {most}");
 }
 
-/// The second pool of a route comes first while the rung lasts, and says so.
+/// The second pool of a route comes first while the level lasts, and says so.
 #[test]
 fn the_next_pool_comes_first_on_its_rung() {
     let mut world = World::new([1.0; 4], 9.0, 2_000);

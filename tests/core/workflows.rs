@@ -139,8 +139,8 @@ fn stormy(strategy: &str) -> World {
     config.queue.max_wait = Some(Span::from_secs(2));
     config.retry.attempts = 2;
     // Where a node that hangs is found out early, hardly any job is too late.
-    config.health.guard.silence = false;
-    config.health.guard.half_open = false;
+    config.health.recovery.silence = false;
+    config.health.recovery.half_open = false;
     let fault = |at, lasts, kind, node| FaultSpec {
         at: Time::ZERO + Span::from_secs(at),
         lasts: Some(Span::from_secs(lasts)),

@@ -238,7 +238,7 @@ impl Balancer {
         self.overload.saturation(route)
     }
 
-    /// Returns the rung of a route; [`DegradeLevel::Calm`] where there is no ladder.
+    /// Returns the level of a route; [`DegradeLevel::Calm`] where nothing degrades.
     #[must_use]
     pub fn degrade_level(&self, route: RouteId) -> DegradeLevel {
         self.overload.level(route)

@@ -190,7 +190,7 @@ impl Balancer {
     fn probe_for(&mut self, node: NodeId, token: bool) {
         let number = self.fleet.with_health(node, |health| health.start_probe(token));
         let settings = self.health.of(&self.fleet, node);
-        let (action, timeout) = match settings.guard.generate.filter(|_| token) {
+        let (action, timeout) = match settings.recovery.generate.filter(|_| token) {
             Some(generate) => (Action::Generate(node, number), generate.timeout),
             None => (Action::Probe(node, number), settings.probe_timeout),
         };
@@ -242,7 +242,7 @@ impl Balancer {
 
     /// Asks a node in service for a token, and again after the interval.
     pub(super) fn generate_due(&mut self, node: NodeId) {
-        let Some(generate) = self.health.of(&self.fleet, node).guard.generate else {
+        let Some(generate) = self.health.of(&self.fleet, node).recovery.generate else {
             return;
         };
         if self.may_probe(node) {
@@ -261,7 +261,7 @@ impl Balancer {
     /// Sets the timers for the first probes of a node, at a random moment of the interval.
     pub(super) fn start_probing(&mut self, node: NodeId) {
         let settings = self.health.of(&self.fleet, node);
-        let (probe, generate) = (settings.probe_every, settings.guard.generate);
+        let (probe, generate) = (settings.probe_every, settings.recovery.generate);
         if let Some(every) = probe {
             let first = every.scale(self.pauses.unit());
             self.timers.at(self.now + first, Timer::ProbeDue(node));

@@ -86,7 +86,7 @@ impl HealthChecker {
     /// The checker of a configuration; `seed` is that of this balancer's own draws.
     pub(super) fn new(config: &Config, seed: u64) -> HealthChecker {
         let own = config.pools.iter().any(|pool| pool.health.is_some());
-        let outliers = config.health_by_pool().map(|settings| settings.guard.outlier).collect();
+        let outliers = config.health_by_pool().map(|settings| settings.recovery.outlier).collect();
         HealthChecker {
             settings: config.health,
             by_pool: config.pools.iter().filter(|_| own).map(|pool| pool.health.clone()).collect(),
@@ -123,10 +123,10 @@ impl HealthChecker {
     /// Returns the trial that a node begins which has come into service for this reason, or `None` if
     /// it was in service all the time.
     pub(super) fn trial_of(&self, pool: PoolId, cause: Cause) -> Option<Option<Trial>> {
-        let guard = self.of_pool(pool).guard;
+        let recovery = self.of_pool(pool).recovery;
         match cause {
-            Cause::Recovered(_) => Some(guard.half_open.then_some(Trial::HalfOpen)),
-            Cause::Started => Some(guard.probation.map(Trial::Probation)),
+            Cause::Recovered(_) => Some(recovery.half_open.then_some(Trial::HalfOpen)),
+            Cause::Started => Some(recovery.probation.map(Trial::Probation)),
             _ => None,
         }
     }
@@ -134,14 +134,14 @@ impl HealthChecker {
     /// Returns whether a node that has just missed a first token said nothing since `dispatched`.
     pub(super) fn is_silent(&self, fleet: &Fleet, node: NodeId, dispatched: Time) -> bool {
         let (there, settings) = (fleet.node(node), self.of(fleet, node));
-        settings.guard.silence
+        settings.recovery.silence
             && there.health.heard <= dispatched
             && there.ledger.prefilling >= settings.consecutive
     }
 
     /// A node is in service again or for the first time: its slow start begins, where there is one.
     pub(super) fn begin_slow_start(&mut self, fleet: &Fleet, node: NodeId, now: Time) {
-        if let Some(over) = self.of(fleet, node).guard.slow_start {
+        if let Some(over) = self.of(fleet, node).recovery.slow_start {
             self.slow_start.begin(node, fleet.node(node).home(), now, over);
         }
     }
@@ -201,20 +201,20 @@ impl HealthChecker {
     #[inline]
     pub(super) fn credential_rest(&self, pool: PoolId, end: End) -> Option<Span> {
         let refused = end == End::Failed(Failure::Unauthorized);
-        self.of_pool(pool).guard.credential.filter(|_| refused)
+        self.of_pool(pool).recovery.credential.filter(|_| refused)
     }
 
     /// Returns how a node is asked for a token by its next probe, if it is. One that is coming back
     /// has to prove that it makes tokens, where that can be asked.
     pub(super) fn generates(&self, fleet: &Fleet, node: NodeId) -> Option<Generate> {
         let back = fleet.node(node).state() == NodeState::Probing;
-        self.of(fleet, node).guard.generate.filter(|_| back)
+        self.of(fleet, node).recovery.generate.filter(|_| back)
     }
 }
 
 /// Returns by pool below which share of well nodes a tier panics.
 pub(super) fn panic_shares(config: &Config) -> Vec<Option<Ratio>> {
-    config.health_by_pool().map(|settings| settings.guard.panic).collect()
+    config.health_by_pool().map(|settings| settings.recovery.panic).collect()
 }
 
 #[cfg(test)]

@@ -1,17 +1,16 @@
-//! The ladder of degradation: what is given up under load, the least valuable first, one rung after
-//! the other.
+//! Degradation: what is given up under load, the least valuable first, one level after the other.
 //!
-//! Each route stands on a rung; each rung does what those below it do, and one thing more: no hedges;
+//! Each route stands on a level; each level does what those below it do, and one thing more: no hedges;
 //! a shorter queue; nothing sheddable comes in; answers are clamped to so many tokens; a cheaper or
 //! smaller model comes first; nothing but what is critical comes in. (Cached and canned answers, which
-//! others put before the last rung, are not the balancer's to give.) The saturation of the route (see
-//! `saturation`) drives it: one rung up when it is at or above the threshold of the next one, one down
-//! when it is below that of the present one by the hysteresis, and neither before the rung was stood on
-//! for a while. So a change of rung happens at most once in that while, however the load swings.
+//! others put before the last level, are not the balancer's to give.) The saturation of the route (see
+//! `saturation`) drives it: one level up when it is at or above the threshold of the next one, one down
+//! when it is below that of the present one by the hysteresis, and neither before the level was stood on
+//! for a while. So a change of level happens at most once in that while, however the load swings.
 //!
-//! What a rung did to a request stays with it: a clamped answer stays clamped when it is tried again,
-//! and its outcome says which rung touched it last. Who waits already keeps the place and the time it
-//! was promised. A rung touches no hard constraint of a route.
+//! What a level did to a request stays with it: a clamped answer stays clamped when it is tried again,
+//! and its outcome says which level touched it last. Who waits already keeps the place and the time it
+//! was promised. A level touches no hard constraint of a route.
 
 use super::Overload;
 use crate::balance::spec::overload::{DegradeLevel, DegradeSpec};

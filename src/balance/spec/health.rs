@@ -23,7 +23,7 @@ pub struct HealthSettings {
     /// At most this share of a pool's nodes is ejected at a time, but at least one node may be.
     pub max_share: Ratio,
     /// How nodes that are new, come back or may be sick are treated.
-    pub guard: RecoverySettings,
+    pub recovery: RecoverySettings,
     /// An ejection is longer by up to this share of its time, drawn anew each time, so that nodes which
     /// failed together do not come back together. The cap holds all the same.
     pub eject_jitter: Ratio,
@@ -49,7 +49,7 @@ impl HealthSettings {
         let spans = [self.probe_timeout, self.eject_base, self.eject_cap];
         self.probe_every != Some(Span::ZERO)
             && !spans.contains(&Span::ZERO)
-            && self.guard.is_sound()
+            && self.recovery.is_sound()
     }
 }
 
@@ -67,7 +67,7 @@ impl Default for HealthSettings {
             eject_base: Span::from_secs(5),
             eject_cap: Span::from_secs(300),
             max_share: Ratio(500_000),
-            guard: RecoverySettings::default(),
+            recovery: RecoverySettings::default(),
             eject_jitter: Ratio(100_000),
         }
     }

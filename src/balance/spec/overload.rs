@@ -34,7 +34,7 @@ impl ShedSpec {
     }
 }
 
-/// A step of the ladder.
+/// How much is given up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DegradeLevel {
     /// Nothing is given up.
@@ -55,7 +55,7 @@ pub enum DegradeLevel {
 }
 
 impl DegradeLevel {
-    /// All rungs that give something up, in order.
+    /// All levels that give something up, in order.
     pub const ALL: [DegradeLevel; 6] = [
         DegradeLevel::Hedges,
         DegradeLevel::Queue,
@@ -93,7 +93,7 @@ impl DegradeLevel {
         }
     }
 
-    /// Returns the rung that turns away requests of this priority, if one up to this one does.
+    /// Returns the level that turns away requests of this priority, if one up to this one does.
     pub(in crate::balance) fn rejects(
         self,
         spec: &DegradeSpec,
@@ -104,10 +104,10 @@ impl DegradeLevel {
             Priority::Sheddable => &[DegradeLevel::Shed, DegradeLevel::Reject],
             Priority::High | Priority::Normal => &[DegradeLevel::Reject],
         };
-        by.iter().copied().find(|rung| self >= *rung && spec.threshold(*rung).is_some())
+        by.iter().copied().find(|level| self >= *level && spec.threshold(*level).is_some())
     }
 
-    /// Returns the rung to go to at this saturation after having stood here for so long, and the
+    /// Returns the level to go to at this saturation after having stood here for so long, and the
     /// threshold that was passed.
     pub(in crate::balance) fn step(
         self,
@@ -118,8 +118,8 @@ impl DegradeLevel {
         if stood < spec.stay {
             return None;
         }
-        let mut above = DegradeLevel::ALL.into_iter().filter(|rung| *rung > self);
-        let next = above.find_map(|rung| Some((rung, spec.threshold(rung)?)));
+        let mut above = DegradeLevel::ALL.into_iter().filter(|level| *level > self);
+        let next = above.find_map(|level| Some((level, spec.threshold(level)?)));
         if let Some((_, at)) = next
             && saturation >= at
         {
@@ -136,12 +136,12 @@ impl DegradeLevel {
 /// When what is given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DegradeSpec {
-    /// By rung, in the order of [`DegradeLevel::ALL`]: the saturation from which on it is gone up to. `None`
+    /// By level, in the order of [`DegradeLevel::ALL`]: the saturation from which on it is gone up to. `None`
     /// leaves it out. None is below the one before.
     pub at: [Option<Ratio>; 6],
     /// It is left downwards when the saturation is so much below that.
     pub hysteresis: Ratio,
-    /// A rung is stood on for so long at least.
+    /// A level is stood on for so long at least.
     pub stay: Span,
     /// What is left of the queue's places, by route, and of the time one may wait.
     pub queue: Ratio,
@@ -163,10 +163,10 @@ impl Default for DegradeSpec {
 }
 
 impl DegradeSpec {
-    /// Returns the saturation from which on a rung is gone up to, if it is not left out.
+    /// Returns the saturation from which on a level is gone up to, if it is not left out.
     #[must_use]
-    pub fn threshold(&self, rung: DegradeLevel) -> Option<Ratio> {
-        (rung as usize).checked_sub(1).and_then(|place| self.at[place])
+    pub fn threshold(&self, level: DegradeLevel) -> Option<Ratio> {
+        (level as usize).checked_sub(1).and_then(|place| self.at[place])
     }
 
     /// Whether the thresholds rise and can be left again.
@@ -186,11 +186,11 @@ mod tests {
     const STAY: Span = Span::from_secs(5);
 
     fn walk(spec: &DegradeSpec, saturations: impl IntoIterator<Item = f64>) -> Vec<DegradeLevel> {
-        let mut rung = DegradeLevel::Calm;
+        let mut level = DegradeLevel::Calm;
         let mut walked = Vec::new();
         for saturation in saturations {
-            if let Some((to, _)) = rung.step(spec, Ratio::from_f64(saturation), spec.stay) {
-                rung = to;
+            if let Some((to, _)) = level.step(spec, Ratio::from_f64(saturation), spec.stay) {
+                level = to;
                 walked.push(to);
             }
         }
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rung_that_is_left_out_is_passed_over() {
+    fn a_level_that_is_left_out_is_passed_over() {
         let mut spec = DegradeSpec::default();
         (spec.at[1], spec.at[4]) = (None, None);
         let wanted =
@@ -234,13 +234,16 @@ mod tests {
     #[test]
     fn what_is_critical_is_never_turned_away() {
         let spec = DegradeSpec::default();
-        for rung in DegradeLevel::ALL {
-            assert_eq!(rung.rejects(&spec, Priority::Critical), None);
+        for level in DegradeLevel::ALL {
+            assert_eq!(level.rejects(&spec, Priority::Critical), None);
             assert_eq!(
-                rung.rejects(&spec, Priority::Sheddable).is_some(),
-                rung >= DegradeLevel::Shed
+                level.rejects(&spec, Priority::Sheddable).is_some(),
+                level >= DegradeLevel::Shed
             );
-            assert_eq!(rung.rejects(&spec, Priority::High).is_some(), rung == DegradeLevel::Reject);
+            assert_eq!(
+                level.rejects(&spec, Priority::High).is_some(),
+                level == DegradeLevel::Reject
+            );
         }
     }
 }

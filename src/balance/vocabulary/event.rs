@@ -243,7 +243,7 @@ pub enum Event {
         /// The saturation of the route.
         saturation: Ratio,
     },
-    /// A route steps onto another rung of the ladder of degradation.
+    /// A route steps onto another level of degradation.
     DegradeLevel {
         /// The route.
         route: RouteId,
@@ -253,7 +253,7 @@ pub enum Event {
         to: DegradeLevel,
         /// The saturation of the route.
         saturation: Ratio,
-        /// The threshold it has passed: of the rung gone up to, or of the one left downwards.
+        /// The threshold it has passed: of the level gone up to, or of the one left downwards.
         threshold: Ratio,
     },
 }
@@ -326,7 +326,7 @@ pub struct Settled {
     pub hedge: bool,
     /// What its attempts had cost by then; those that were aborted last may add to it.
     pub spent: Cost,
-    /// The last rung of the ladder of degradation that changed what became of it.
+    /// The last level of degradation that changed what became of it.
     pub degraded_by: DegradeLevel,
 }
 
@@ -401,7 +401,7 @@ pub enum NoHedge {
     Deadline,
     /// It has had as many attempts as a request may have at all.
     Attempts,
-    /// The ladder of degradation has given up hedges.
+    /// Degradation has given up hedges.
     Degraded,
 }
 

@@ -62,7 +62,7 @@ pub const INVARIANTS: &[(&str, &str)] = &[
     ("I49", "when faults are over, all that was broken heals and every request gets an end"),
     ("I52", "nothing panics"),
     ("I54", "what a limiter finds is within its bounds, and kept"),
-    ("I55", "the ladder is gone up and down rung by rung, for its reasons and never hastily"),
+    ("I55", "levels of degradation rise and fall one by one, for their reasons and never hastily"),
 ];
 
 /// Returns an invariant in a sentence.

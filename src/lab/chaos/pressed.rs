@@ -1,5 +1,5 @@
-//! What the events of shedding and of the ladder of degradation must keep: the order of priorities, the
-//! order of rungs, their thresholds and the time one is stood on.
+//! What the events of shedding and of degradation must keep: the order of priorities, the
+//! order of levels, their thresholds and the time one is stood on.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ pub(super) struct Pressed<'a> {
     config: &'a Config,
     /// By route.
     shed: Vec<BTreeSet<Priority>>,
-    rungs: Vec<(DegradeLevel, Time)>,
+    levels: Vec<(DegradeLevel, Time)>,
 }
 
 /// Returns how long may at least be waited before it is too long.
@@ -26,9 +26,9 @@ pub(super) fn least_wait(config: &Config) -> Option<Span> {
 impl<'a> Pressed<'a> {
     pub(super) fn new(config: &'a Config) -> Pressed<'a> {
         let routes = config.routes.len();
-        let (shed, rungs) =
+        let (shed, levels) =
             (vec![BTreeSet::new(); routes], vec![(DegradeLevel::Calm, Time::ZERO); routes]);
-        Pressed { config, shed, rungs }
+        Pressed { config, shed, levels }
     }
 
     /// Returns whose requests are shed on a route.
@@ -63,13 +63,14 @@ impl<'a> Pressed<'a> {
             }
             Event::DegradeLevel { route, from, to, saturation, threshold } => {
                 let spec = self.config.degrade.unwrap_or_default();
-                let (at, since) = &mut self.rungs[route.index()];
-                ensure!(from == at, "I55", "the ladder steps from {from:?} and stands on {at:?}");
+                let (at, since) = &mut self.levels[route.index()];
+                ensure!(from == at, "I55", "the level steps from {from:?} and stands on {at:?}");
                 let up = to > from;
                 let (low, high) = if up { (from, to) } else { (to, from) };
-                let between = DegradeLevel::ALL.iter().filter(|rung| *rung > low && *rung < high);
-                let adjacent = between.into_iter().all(|rung| spec.threshold(*rung).is_none());
-                ensure!(adjacent, "I55", "the ladder goes from {from:?} to {to:?}");
+                let between =
+                    DegradeLevel::ALL.iter().filter(|level| *level > low && *level < high);
+                let adjacent = between.into_iter().all(|level| spec.threshold(*level).is_none());
+                ensure!(adjacent, "I55", "the level goes from {from:?} to {to:?}");
                 let stood = now.since(*since);
                 ensure!(stood >= spec.stay, "I55", "{from:?} was stood on for {stood}");
                 let reason = spec.threshold(*high) == Some(*threshold)
@@ -89,15 +90,15 @@ impl<'a> Pressed<'a> {
     /// A request gets its end.
     pub(super) fn settled(&self, settled: &Settled, priority: Priority) -> Result<(), Broken> {
         let id = settled.request.0;
-        let (rung, _) = self.rungs[settled.route.index()];
+        let (level, _) = self.levels[settled.route.index()];
         if settled.fate == Fate::Rejected(Reject::Shed) {
             let rejects = match priority {
                 Priority::Critical => false,
-                Priority::Sheddable => rung >= DegradeLevel::Shed,
-                Priority::High | Priority::Normal => rung >= DegradeLevel::Reject,
+                Priority::Sheddable => level >= DegradeLevel::Shed,
+                Priority::High | Priority::Normal => level >= DegradeLevel::Reject,
             };
             let shed = self.shed[settled.route.index()].contains(&priority);
-            ensure!(shed || rejects, "I37", "request {id}, {priority:?}, is shed at {rung:?}");
+            ensure!(shed || rejects, "I37", "request {id}, {priority:?}, is shed at {level:?}");
         }
         if let Some(spec) = self.config.degrade {
             let known = settled.degraded_by == DegradeLevel::Calm

@@ -275,7 +275,7 @@ impl Bench<'_> {
             calm_share * 100.0
         );
         let config = &scenario.balancer;
-        let outliers = config.watches().any(|health| health.guard.outlier.is_some());
+        let outliers = config.watches().any(|health| health.recovery.outlier.is_some());
         for balancer in sim.balancers().iter().filter(|_| sim.now() >= rested) {
             for (at, node) in balancer.fleet().nodes().iter().enumerate() {
                 let sick = matches!(node.state(), NodeState::Ejected | NodeState::Probing);
@@ -339,9 +339,9 @@ fn window(scenario: &Scenario) -> Option<(Time, Time, Time)> {
         health.map(probes).max().unwrap_or_default(),
     );
     let backlog = Span(healed.since(first).0.saturating_mul(2));
-    // Every rung of the ladder is stood on for a while on the way down.
-    let ladder = scenario.balancer.degrade.map_or(Span::ZERO, |spec| Span(spec.stay.0 * 7));
-    let rests = [eject_cap, probes, backlog, ladder, HEAL_MIN];
+    // Every level of degradation is stood on for a while on the way down.
+    let levels = scenario.balancer.degrade.map_or(Span::ZERO, |spec| Span(spec.stay.0 * 7));
+    let rests = [eject_cap, probes, backlog, levels, HEAL_MIN];
     let rested = rests.iter().fold(healed, |at, &more| at + more);
     (rested < end).then_some((healed, rested, end))
 }

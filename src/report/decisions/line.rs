@@ -49,7 +49,7 @@ impl Names {
                 ("panic", json!({ "pool": self.pool(*pool), "tier": tier.name(), "on": on }))
             }
             Event::Shedding { .. } => ("shedding", shedding(event)?),
-            Event::DegradeLevel { .. } => ("rung", rung(event)?),
+            Event::DegradeLevel { .. } => ("rung", level(event)?),
             Event::Limit { node, limit, before, cause, notable: true } => {
                 let (node, why) = (self.node(*node), cause.word());
                 ("limit", json!({ "node": node, "from": before, "to": limit, "why": why }))
@@ -202,7 +202,7 @@ fn shedding(event: &Event) -> Option<Value> {
     }))
 }
 
-fn rung(event: &Event) -> Option<Value> {
+fn level(event: &Event) -> Option<Value> {
     let Event::DegradeLevel { route, from, to, saturation, threshold } = event else { return None };
     Some(json!({
         "route": route.0,

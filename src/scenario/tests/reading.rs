@@ -301,9 +301,9 @@ fn what_a_pool_says_of_health_goes_before_what_all_pools_have() {
     let (all, own) = (own.health, *own.health_in(PoolId(0)));
     assert_eq!((all.consecutive, own.consecutive), (9, 2));
     assert_eq!((own.eject_base, own.eject_jitter), (Span::from_secs(7), Ratio(300_000)));
-    let outlier = own.guard.outlier.expect("it is looked for");
+    let outlier = own.recovery.outlier.expect("it is looked for");
     assert_eq!((outlier.window, outlier.volume), (30, 9));
-    assert_eq!((all.guard.panic, own.guard.panic), (Some(Ratio(400_000)), None));
+    assert_eq!((all.recovery.panic, own.recovery.panic), (Some(Ratio(400_000)), None));
     assert_eq!(all.eject_jitter, Ratio(100_000), "a tenth where nothing is said");
     // Nothing new is as good as nothing.
     assert_eq!(of_pool("{ eject = { consecutive = 9 } }").pools[0].health, None);

@@ -132,8 +132,8 @@ fn strategy(snapshot: &Snapshot) -> String {
 fn pressed(snapshot: &Snapshot) -> Option<Fact> {
     let [worst, others @ ..] = snapshot.pressed.as_slice() else { return None };
     let mut words = Vec::new();
-    if let Some(rung) = worst.rung {
-        words.push(format!("ladder {rung}"));
+    if let Some(level) = worst.level {
+        words.push(format!("ladder {level}"));
     }
     if !worst.shed.is_empty() {
         words.push(format!("sheds {}", worst.shed.join(", ")));

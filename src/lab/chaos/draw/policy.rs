@@ -36,7 +36,7 @@ pub(super) fn balancer(seed: u64, plan: &mut Plan) -> Table {
         table.set("shed", shed(&mut Dice::new(seed, "shed settings")));
     }
     if plan.swarm.on("ladder", 0.25) {
-        table.set("degrade", ladder(&mut Dice::new(seed, "ladder settings")));
+        table.set("degrade", degradation(&mut Dice::new(seed, "ladder settings")));
     }
     if plan.swarm.on("tenant limits", 0.2) {
         let limits = tenant_limits(&mut Dice::new(seed, "tenant limits"));
@@ -84,7 +84,7 @@ fn shed(dice: &mut Dice) -> Table {
 }
 
 /// When what is given up.
-fn ladder(dice: &mut Dice) -> Table {
+fn degradation(dice: &mut Dice) -> Table {
     let mut table = Table::default().with("stay", dice.span(50, 5_000));
     if dice.chance(0.7) {
         let names = ["hedges", "queue", "shed", "clamp", "cheaper", "reject"];
