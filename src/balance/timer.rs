@@ -51,14 +51,14 @@ pub(super) enum Timer {
 const LANES_MAX: usize = 12;
 
 #[derive(Debug)]
-struct Lane {
+struct TimerLane {
     span: Span,
     /// When the first of the queue goes off; the end of time if there is none.
     first: Time,
     queue: VecDeque<(Time, Timer)>,
 }
 
-impl Lane {
+impl TimerLane {
     fn pop(&mut self) -> Option<Timer> {
         let popped = self.queue.pop_front();
         self.first = self.queue.front().map_or(Time::MAX, |(at, _)| *at);
@@ -75,7 +75,7 @@ const HEAP: usize = usize::MAX;
 /// All timers.
 #[derive(Debug)]
 pub(super) struct Timers {
-    lanes: Vec<Lane>,
+    lanes: Vec<TimerLane>,
     heap: BinaryHeap<Reverse<(Time, u64, Timer)>>,
     /// Number of the next entry of the heap: equal times go off in the order they were set.
     next: u64,
@@ -122,7 +122,7 @@ impl Timers {
             return Some(place);
         }
         (self.lanes.len() < LANES_MAX).then(|| {
-            self.lanes.push(Lane { span, first: Time::MAX, queue: VecDeque::new() });
+            self.lanes.push(TimerLane { span, first: Time::MAX, queue: VecDeque::new() });
             self.lanes.len() - 1
         })
     }

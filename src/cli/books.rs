@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use super::export::Export;
-use super::failure::{Failure, Kind};
+use super::failure::{CliFailure, FailureKind};
 use super::result::{Format, Output};
 use super::{load, output};
 use crate::balance::{Event, Input};
@@ -18,13 +18,13 @@ use crate::unit::Time;
 /// A journal in progress: written beside its place and moved there at the end.
 struct Journal {
     writer: Writer<BufWriter<File>>,
-    part: Part,
+    part: OutputPart,
 }
 
 /// A decision log in progress, and the file it is written to; none for stdout.
 struct Decisions {
-    log: decisions::Log<Box<dyn Write + Send>>,
-    part: Option<Part>,
+    log: decisions::LogWriter<Box<dyn Write + Send>>,
+    part: Option<OutputPart>,
     /// Written out after every step, since it may be wanted when the program is gone.
     live: bool,
     /// Nothing is said of it at the end.
@@ -32,22 +32,22 @@ struct Decisions {
 }
 
 /// A file that is written beside its place until it is whole.
-struct Part {
+struct OutputPart {
     part: PathBuf,
     path: PathBuf,
 }
 
-impl Part {
-    fn new(path: &Path) -> Part {
+impl OutputPart {
+    fn new(path: &Path) -> OutputPart {
         // A device or a pipe cannot be replaced, only written to.
         let special = path.metadata().is_ok_and(|meta| !meta.is_file());
         let part = if special { path.to_owned() } else { output::beside(path) };
-        Part { part, path: path.to_owned() }
+        OutputPart { part, path: path.to_owned() }
     }
 
     /// A file that is written where it belongs from the beginning.
-    fn in_place(path: &Path) -> Part {
-        Part { part: path.to_owned(), path: path.to_owned() }
+    fn in_place(path: &Path) -> OutputPart {
+        OutputPart { part: path.to_owned(), path: path.to_owned() }
     }
 
     /// The file is whole and takes its place.
@@ -55,12 +55,12 @@ impl Part {
         if self.part == self.path { Ok(()) } else { std::fs::rename(&self.part, &self.path) }
     }
 
-    fn failed(&self, error: &io::Error) -> Failure {
-        Failure::file("write", &self.path, error)
+    fn failed(&self, error: &io::Error) -> CliFailure {
+        CliFailure::file("write", &self.path, error)
     }
 }
 
-impl Drop for Part {
+impl Drop for OutputPart {
     /// A run that fails leaves no half file behind.
     fn drop(&mut self) {
         if self.part != self.path {
@@ -78,7 +78,7 @@ pub(super) struct Books {
     decisions: Option<Decisions>,
     export: Option<Export>,
     /// The first thing that could not be written.
-    failed: Option<Failure>,
+    failed: Option<CliFailure>,
 }
 
 impl Books {
@@ -89,10 +89,10 @@ impl Books {
         output: &Output,
         watch: Watch,
         live: bool,
-    ) -> Result<Books, Failure> {
+    ) -> Result<Books, CliFailure> {
         if output.journal.is_some() && scenario.instances.count > 1 && !live {
-            let failure = Failure::new(
-                Kind::Usage,
+            let failure = CliFailure::new(
+                FailureKind::Usage,
                 "a journal is of one balancer, and this scenario has several",
             );
             return Err(failure.hint("`--set balancer.instances=1` runs it with one"));
@@ -153,7 +153,7 @@ impl Books {
     }
 
     /// Closes every book and returns the result.
-    pub(super) fn close(mut self, end: Time, complete: bool) -> Result<Summary, Failure> {
+    pub(super) fn close(mut self, end: Time, complete: bool) -> Result<Summary, CliFailure> {
         self.drain(true);
         if let Some(failure) = self.failed {
             return Err(failure);
@@ -177,15 +177,18 @@ impl Decisions {
         scenario: &Scenario,
         output: &Output,
         live: bool,
-    ) -> Result<Option<Decisions>, Failure> {
+    ) -> Result<Option<Decisions>, CliFailure> {
         let is_result = output.format == Format::Ndjson;
         if is_result && output.log.is_some() {
-            let failure =
-                Failure::new(Kind::Usage, "`--format ndjson` is the decision log already");
+            let failure = CliFailure::new(
+                FailureKind::Usage,
+                "`--format ndjson` is the decision log already",
+            );
             return Err(failure.hint("leave out --log, and name the file with --out"));
         }
         let path = if is_result { output.out.as_deref() } else { output.log.as_deref() };
-        let part = path.map(|path| if live { Part::in_place(path) } else { Part::new(path) });
+        let part =
+            path.map(|path| if live { OutputPart::in_place(path) } else { OutputPart::new(path) });
         let out: Box<dyn Write + Send> = match &part {
             Some(part) => {
                 let file = File::create(&part.part).map_err(|error| part.failed(&error))?;
@@ -195,7 +198,7 @@ impl Decisions {
             None => return Ok(None),
         };
         let text = scenario.text();
-        let log = decisions::Log::new(out, &scenario.labels, text, &scenario.balancer);
+        let log = decisions::LogWriter::new(out, &scenario.labels, text, &scenario.balancer);
         Ok(Some(Decisions { log, part, live, quiet: output.quiet }))
     }
 
@@ -206,13 +209,13 @@ impl Decisions {
         }
     }
 
-    fn close(self, end: Time, complete: bool) -> Result<(), Failure> {
+    fn close(self, end: Time, complete: bool) -> Result<(), CliFailure> {
         let Decisions { log, part, quiet, .. } = self;
         let finished = log.finish(end, complete);
         match (&part, finished) {
             // Whoever reads along may have read enough.
             (None, Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            (None, Err(error)) => Err(Failure::file("write to", Path::new("stdout"), &error)),
+            (None, Err(error)) => Err(CliFailure::file("write to", Path::new("stdout"), &error)),
             (None, Ok(_)) => Ok(()),
             (Some(part), finished) => {
                 let (lines, hash) = finished.map_err(|error| part.failed(&error))?;
@@ -227,8 +230,8 @@ impl Decisions {
 }
 
 impl Journal {
-    fn new(scenario: &Scenario, path: &Path) -> Result<Journal, Failure> {
-        let part = Part::new(path);
+    fn new(scenario: &Scenario, path: &Path) -> Result<Journal, CliFailure> {
+        let part = OutputPart::new(path);
         let header = Header::new(&scenario.name, scenario.balancer.clone());
         let writer = File::create(&part.part)
             .and_then(|file| Writer::new(BufWriter::new(file), &header))

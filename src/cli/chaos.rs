@@ -8,7 +8,7 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 
 use super::compare::bounded;
-use super::failure::{Failure, Kind};
+use super::failure::{CliFailure, FailureKind};
 use super::progress::{Progress, Style};
 use super::result::watch_signals;
 use super::{output, simulation};
@@ -93,7 +93,7 @@ fn make(scenario: &Scenario) -> Result<Sim, String> {
 }
 
 impl Chaos {
-    pub(super) fn run(&self) -> Result<u8, Failure> {
+    pub(super) fn run(&self) -> Result<u8, CliFailure> {
         let first = self.seed.unwrap_or(self.first);
         if self.show {
             return output::write(&draw(first).document.to_string(), self.out.as_deref())
@@ -102,7 +102,7 @@ impl Chaos {
         let seeds = if self.seed.is_some() { 1 } else { self.seeds };
         if first.checked_add(seeds - 1).is_none() {
             let message = format!("there are no {seeds} seeds from {first} upwards");
-            return Err(Failure::new(Kind::Usage, message));
+            return Err(CliFailure::new(FailureKind::Usage, message));
         }
         let signal = watch_signals()?;
         let stopped = || signal.load(Ordering::Relaxed) != 0;
@@ -139,7 +139,10 @@ impl Chaos {
         std::panic::set_hook(hook);
         let result = result.map_err(|(seed, said)| {
             output::warn(said.trim_end());
-            Failure::new(Kind::Unexpected, format!("seed {seed} draws what is no scenario"))
+            CliFailure::new(
+                FailureKind::Unexpected,
+                format!("seed {seed} draws what is no scenario"),
+            )
         })?;
         self.tell(&format!(
             "{} seeds in {wall:.1} s on {threads} threads: {speed:.0} seeds/s",
@@ -152,7 +155,7 @@ impl Chaos {
         output::write(&text, self.out.as_deref())?;
         if let Some(violation) = &result.violation {
             let message = format!("seed {} violates {}", violation.seed, violation.invariant);
-            return Err(Failure::new(Kind::Diverged, message));
+            return Err(CliFailure::new(FailureKind::Diverged, message));
         }
         let signal = signal.load(Ordering::Relaxed);
         Ok(if result.complete { 0 } else { 128_u8.saturating_add(signal as u8) })

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use clap::Args;
 
 use super::explain::{regions, routes};
-use super::failure::{Failure, Kind};
+use super::failure::{CliFailure, FailureKind};
 use super::{Changes, Color, load, output};
 use crate::balance::{
     Config, DegradeLevel, HealthSettings, HedgeAfter, HedgeSpec, LimiterLaw, LimiterSpec, Order,
@@ -28,8 +28,8 @@ pub(super) struct Check {
 }
 
 impl Check {
-    pub(super) fn run(&self) -> Result<u8, Failure> {
-        let mut worst: Option<Failure> = None;
+    pub(super) fn run(&self) -> Result<u8, CliFailure> {
+        let mut worst: Option<CliFailure> = None;
         for file in &self.files {
             match self.check(file) {
                 Ok(explained) => output::print(&explained)?,
@@ -40,14 +40,14 @@ impl Check {
             }
         }
         // Told already, each in its place.
-        worst.map_or(Ok(0), |failure| Err(Failure::new(failure.kind, "")))
+        worst.map_or(Ok(0), |failure| Err(CliFailure::new(failure.kind, "")))
     }
 
-    fn check(&self, file: &str) -> Result<String, Failure> {
+    fn check(&self, file: &str) -> Result<String, CliFailure> {
         let scenario = load::scenario(file, &self.changes, self.color).map_err(|failure| {
             // A file that is not there is no usage error of `check`: it is what it reports on.
-            if failure.kind == Kind::Usage {
-                Failure { kind: Kind::Invalid, ..failure }
+            if failure.kind == FailureKind::Usage {
+                CliFailure { kind: FailureKind::Invalid, ..failure }
             } else {
                 failure
             }

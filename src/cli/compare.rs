@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 
-use super::failure::{Failure, Kind};
+use super::failure::{CliFailure, FailureKind};
 use super::progress::{Progress, Style};
 use super::result::watch_signals;
 use super::{Changes, Color, load, output};
@@ -107,7 +107,7 @@ pub(super) fn bounded<const MAX: usize>(text: &str) -> Result<usize, String> {
 }
 
 /// What all runs have in common.
-struct Bench {
+struct CompareBench {
     source: load::Source,
     overrides: Vec<Override>,
     metrics: Vec<Metric>,
@@ -126,9 +126,9 @@ struct Variant<'a> {
 }
 
 impl Compare {
-    pub(super) fn run(&self) -> Result<u8, Failure> {
+    pub(super) fn run(&self) -> Result<u8, CliFailure> {
         if self.changes.strategy.is_some() {
-            let failure = Failure::new(Kind::Usage, "`compare` takes no --strategy");
+            let failure = CliFailure::new(FailureKind::Usage, "`compare` takes no --strategy");
             return Err(failure.hint("name two or more with --strategies a,b"));
         }
         let (strategies, baseline) = self.strategies()?;
@@ -136,7 +136,7 @@ impl Compare {
         let first = scenario.seed;
         let Some(last) = first.checked_add(self.seeds as u64 - 1) else {
             let message = format!("there are no {} seeds from {first} upwards", self.seeds);
-            return Err(Failure::new(Kind::Usage, message));
+            return Err(CliFailure::new(FailureKind::Usage, message));
         };
         let bounds = strategies.iter().enumerate().filter(|(_, name)| is_bound(name, &scenario));
         let bounds = bounds.map(|(at, _)| at).collect();
@@ -155,8 +155,8 @@ impl Compare {
     }
 
     /// The strategies, each once, and which is the baseline.
-    fn strategies(&self) -> Result<(Vec<String>, usize), Failure> {
-        let usage = |message: String| Failure::new(Kind::Usage, message);
+    fn strategies(&self) -> Result<(Vec<String>, usize), CliFailure> {
+        let usage = |message: String| CliFailure::new(FailureKind::Usage, message);
         let mut list: Vec<String> = Vec::new();
         for word in split(&self.strategies) {
             if word.is_empty() {
@@ -197,7 +197,7 @@ impl Compare {
     }
 
     /// Checks the scenario under every strategy, so that runs can hardly fail.
-    fn bench(&self, strategies: &[String]) -> Result<(Bench, Scenario), Failure> {
+    fn bench(&self, strategies: &[String]) -> Result<(CompareBench, Scenario), CliFailure> {
         let color = self.output.color;
         let source = load::Source::open(&self.scenario)?;
         let overrides = self.changes.overrides();
@@ -209,23 +209,23 @@ impl Compare {
             first.get_or_insert(scenario);
         }
         let Some(scenario) = first else {
-            return Err(Failure::new(Kind::Usage, "there is no strategy to compare"));
+            return Err(CliFailure::new(FailureKind::Usage, "there is no strategy to compare"));
         };
         if let Arrivals::Trace { path: Some(path), .. } = &scenario.arrivals
             && Path::new(path).metadata().is_ok_and(|meta| !meta.is_file())
         {
             let message = format!("every run reads the trace anew, and {path} is not a file");
-            return Err(Failure::new(Kind::Invalid, message));
+            return Err(CliFailure::new(FailureKind::Invalid, message));
         }
         let expectations = load::expectations(&scenario, color)?;
         let ready = load::simulation(&scenario, color)?;
         ready.notes.iter().for_each(|note| self.tell(&format!("note: {note}")));
         let metrics = lab::metrics(&scenario.labels);
         let arrived = AtomicU64::new(0);
-        Ok((Bench { source, overrides, metrics, expectations, color, arrived }, scenario))
+        Ok((CompareBench { source, overrides, metrics, expectations, color, arrived }, scenario))
     }
 
-    fn compare(&self, plan: &Plan, bench: &Bench) -> Result<u8, Failure> {
+    fn compare(&self, plan: &Plan, bench: &CompareBench) -> Result<u8, CliFailure> {
         let variant = |at: usize| {
             let (strategy, seed) = plan.cell(at);
             let (strategy, seed) = (plan.strategies[strategy].as_str(), plan.seeds[seed]);
@@ -253,15 +253,18 @@ impl Compare {
             worse.map(|one| format!("{} ({})", one.strategy, one.metric)).collect();
         if self.output.fail_if_worse && !worse.is_empty() {
             let message = format!("worse than {}: {}", result.baseline, worse.join(", "));
-            return Err(Failure::new(Kind::Expectation, message));
+            return Err(CliFailure::new(FailureKind::Expectation, message));
         }
         Ok(0)
     }
 
     /// The baseline against itself, again and again with other seeds.
-    fn alarms(&self, mut plan: Plan, tries: usize, bench: &Bench) -> Result<u8, Failure> {
+    fn alarms(&self, mut plan: Plan, tries: usize, bench: &CompareBench) -> Result<u8, CliFailure> {
         if self.output.format == Format::Markdown {
-            return Err(Failure::new(Kind::Usage, "--aa has no Markdown: use text or json"));
+            return Err(CliFailure::new(
+                FailureKind::Usage,
+                "--aa has no Markdown: use text or json",
+            ));
         }
         let strategy = plan.strategies.swap_remove(plan.baseline);
         plan.strategies = vec![strategy.clone(), format!("{strategy} again")];
@@ -291,9 +294,9 @@ impl Compare {
     fn all<'a>(
         &self,
         number: usize,
-        bench: &Bench,
+        bench: &CompareBench,
         variant: &(dyn Fn(usize) -> Variant<'a> + Sync),
-    ) -> Result<(Vec<Option<Run>>, Option<u8>), Failure> {
+    ) -> Result<(Vec<Option<Run>>, Option<u8>), CliFailure> {
         let signal = watch_signals()?;
         let style = if self.output.quiet { Style::None } else { self.output.progress };
         let mut progress = Progress::new(style, None, None);
@@ -332,10 +335,11 @@ fn interrupted(signal: &AtomicUsize) -> Option<u8> {
 }
 
 /// Fails if no request came in any run.
-fn nothing(runs: &[Option<Run>]) -> Result<(), Failure> {
+fn nothing(runs: &[Option<Run>]) -> Result<(), CliFailure> {
     let mut done = runs.iter().flatten().peekable();
     if done.peek().is_some() && done.all(|run| run.arrived == 0) {
-        let failure = Failure::new(Kind::Nothing, "no request arrived: there was nothing to run");
+        let failure =
+            CliFailure::new(FailureKind::Nothing, "no request arrived: there was nothing to run");
         return Err(failure.hint("look at --duration, --requests and the trace"));
     }
     Ok(())
@@ -374,9 +378,9 @@ fn tidy(word: &str) -> String {
     bare.replace(',', ", ")
 }
 
-impl Bench {
+impl CompareBench {
     /// One run; `None` if it was stopped.
-    fn run(&self, variant: &Variant<'_>, halt: &Halt<'_>) -> Result<Option<Run>, Failure> {
+    fn run(&self, variant: &Variant<'_>, halt: &Halt<'_>) -> Result<Option<Run>, CliFailure> {
         let mut overrides = self.overrides.clone();
         overrides.extend(strategy_override(variant.strategy));
         overrides.push(Override::seed(variant.seed));

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::failure::{Failure, Kind};
+use super::failure::{CliFailure, FailureKind};
 use crate::live::upstream::{ApiKey, Endpoint, SharedClient, UpstreamClient};
 use crate::scenario::Scenario;
 use crate::unit::Span;
 
 /// A client for the nodes of a scenario.
-pub(super) fn client(scenario: &Scenario) -> Result<SharedClient, Failure> {
+pub(super) fn client(scenario: &Scenario) -> Result<SharedClient, CliFailure> {
     let nodes = scenario.live.iter().zip(&scenario.balancer.nodes);
     let mut endpoints = Vec::new();
     let mut missing = Vec::new();
@@ -21,7 +21,8 @@ pub(super) fn client(scenario: &Scenario) -> Result<SharedClient, Failure> {
     }
     if !missing.is_empty() {
         let names = missing.join(", ");
-        let failure = Failure::new(Kind::Invalid, format!("these nodes have no `url`: {names}"));
+        let failure =
+            CliFailure::new(FailureKind::Invalid, format!("these nodes have no `url`: {names}"));
         return Err(failure.hint(
             "write `url = \"https://.../v1\"` for each, or let `plimsoll mock SCENARIO --out \
              LIVE.toml` write one with mock servers",
@@ -34,7 +35,7 @@ pub(super) fn client(scenario: &Scenario) -> Result<SharedClient, Failure> {
             let name = &scenario.balancer.nodes[bad.node].name;
             format!("node `{name}`: {}", bad.reason)
         });
-        Failure::new(Kind::Invalid, lines.collect::<Vec<_>>().join("\n"))
+        CliFailure::new(FailureKind::Invalid, lines.collect::<Vec<_>>().join("\n"))
     })
 }
 
@@ -42,19 +43,19 @@ fn duration(span: Span) -> Duration {
     Duration::from_nanos(span.0)
 }
 
-fn key(live: &crate::scenario::LiveNode, node: &str) -> Result<Option<ApiKey>, Failure> {
+fn key(live: &crate::scenario::LiveNode, node: &str) -> Result<Option<ApiKey>, CliFailure> {
     let Some(name) = &live.key_env else { return Ok(None) };
     match std::env::var(name) {
         Ok(key) if !key.trim().is_empty() => Ok(Some(ApiKey::new(key.trim().to_owned()))),
         _ => {
             let message = format!("node `{node}` wants its key in ${name}, which is not set");
-            Err(Failure::new(Kind::Invalid, message))
+            Err(CliFailure::new(FailureKind::Invalid, message))
         }
     }
 }
 
 /// The runtime of everything live.
-pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, CliFailure> {
     let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    built.map_err(|error| Failure::new(Kind::Unexpected, format!("no runtime: {error}")))
+    built.map_err(|error| CliFailure::new(FailureKind::Unexpected, format!("no runtime: {error}")))
 }

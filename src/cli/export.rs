@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use super::failure::Failure;
+use super::failure::CliFailure;
 use crate::metrics::{Collector, Group, Interval, Labels, Scope, Times};
 use crate::report::export::{self, FileNames, Tagged};
 
@@ -27,8 +27,8 @@ const HEADER: &str = "start_s,end_s,name,ended,errors,p50_s,p90_s,p99_s,max_s,in
 
 impl Export {
     /// Begins an export into a folder, which is made if it is not there.
-    pub(super) fn new(dir: &Path) -> Result<Export, Failure> {
-        let failed = |error: io::Error| Failure::file("write into", dir, &error);
+    pub(super) fn new(dir: &Path) -> Result<Export, CliFailure> {
+        let failed = |error: io::Error| CliFailure::file("write into", dir, &error);
         let begin = || {
             std::fs::create_dir_all(dir)?;
             let mut hlog = BufWriter::new(File::create(dir.join("latency.hlog"))?);
@@ -49,7 +49,7 @@ impl Export {
         &mut self,
         labels: &Labels,
         intervals: &[Interval],
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CliFailure> {
         let mut write = || {
             for interval in intervals {
                 let tag = tag(labels, interval.scope);
@@ -68,13 +68,13 @@ impl Export {
             }
             Ok(())
         };
-        write().map_err(|error: io::Error| Failure::file("write into", &self.dir, &error))
+        write().map_err(|error: io::Error| CliFailure::file("write into", &self.dir, &error))
     }
 
     /// Writes what is known only at the end.
-    pub(super) fn close(mut self, collector: &Collector) -> Result<(), Failure> {
+    pub(super) fn close(mut self, collector: &Collector) -> Result<(), CliFailure> {
         let dir = self.dir.clone();
-        self.finish(collector).map_err(|error| Failure::file("write into", &dir, &error))
+        self.finish(collector).map_err(|error| CliFailure::file("write into", &dir, &error))
     }
 
     fn finish(&mut self, collector: &Collector) -> io::Result<()> {

@@ -7,7 +7,7 @@ use super::output;
 
 /// What kind of failure it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum FailureKind {
     /// Something that should not happen: a file that cannot be written, say.
     Unexpected,
     /// The command line is wrong.
@@ -22,29 +22,33 @@ pub enum Kind {
     Diverged,
 }
 
-impl Kind {
+impl FailureKind {
     /// Every kind, by code.
-    pub const ALL: &[Kind] = &[
-        Kind::Unexpected,
-        Kind::Usage,
-        Kind::Invalid,
-        Kind::Nothing,
-        Kind::Expectation,
-        Kind::Diverged,
+    pub const ALL: &[FailureKind] = &[
+        FailureKind::Unexpected,
+        FailureKind::Usage,
+        FailureKind::Invalid,
+        FailureKind::Nothing,
+        FailureKind::Expectation,
+        FailureKind::Diverged,
     ];
 
     /// Returns what its exit code says.
     #[must_use]
     pub const fn about(self) -> &'static str {
         match self {
-            Kind::Unexpected => "an unexpected failure, such as a file that cannot be written",
-            Kind::Usage => "the command line is wrong",
-            Kind::Invalid => {
+            FailureKind::Unexpected => {
+                "an unexpected failure, such as a file that cannot be written"
+            }
+            FailureKind::Usage => "the command line is wrong",
+            FailureKind::Invalid => {
                 "the scenario or the trace is invalid; every error is told with its place"
             }
-            Kind::Nothing => "there was nothing to run: no request came",
-            Kind::Expectation => "an expectation of the scenario or of `--fail-if` was not met",
-            Kind::Diverged => {
+            FailureKind::Nothing => "there was nothing to run: no request came",
+            FailureKind::Expectation => {
+                "an expectation of the scenario or of `--fail-if` was not met"
+            }
+            FailureKind::Diverged => {
                 "a replay decided otherwise, a log was changed, or an invariant broke"
             }
         }
@@ -54,45 +58,48 @@ impl Kind {
     #[must_use]
     pub const fn code(self) -> u8 {
         match self {
-            Kind::Unexpected => 1,
-            Kind::Usage => 2,
-            Kind::Invalid => 3,
-            Kind::Nothing => 4,
-            Kind::Expectation => 100,
-            Kind::Diverged => 101,
+            FailureKind::Unexpected => 1,
+            FailureKind::Usage => 2,
+            FailureKind::Invalid => 3,
+            FailureKind::Nothing => 4,
+            FailureKind::Expectation => 100,
+            FailureKind::Diverged => 101,
         }
     }
 }
 
 /// A failure to be told on stderr.
 #[derive(Debug)]
-pub struct Failure {
+pub struct CliFailure {
     /// What kind it is.
-    pub kind: Kind,
+    pub kind: FailureKind,
     /// What failed; empty if it was told already.
     pub message: String,
     /// What helps.
     pub hint: Option<String>,
 }
 
-impl Failure {
-    pub(super) fn new(kind: Kind, message: impl Into<String>) -> Failure {
-        Failure { kind, message: message.into(), hint: None }
+impl CliFailure {
+    pub(super) fn new(kind: FailureKind, message: impl Into<String>) -> CliFailure {
+        CliFailure { kind, message: message.into(), hint: None }
     }
 
     /// A failure whose text is drawn already and is printed as it is.
-    pub(super) fn drawn(kind: Kind, text: &str) -> Failure {
+    pub(super) fn drawn(kind: FailureKind, text: &str) -> CliFailure {
         output::warn(text.trim_end());
-        Failure::new(kind, "")
+        CliFailure::new(kind, "")
     }
 
-    pub(super) fn hint(mut self, hint: impl Into<String>) -> Failure {
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> CliFailure {
         self.hint = Some(hint.into());
         self
     }
 
-    pub(super) fn file(what: &str, path: &std::path::Path, error: &io::Error) -> Failure {
-        Failure::new(Kind::Unexpected, format!("cannot {what} {}: {error}", path.display()))
+    pub(super) fn file(what: &str, path: &std::path::Path, error: &io::Error) -> CliFailure {
+        CliFailure::new(
+            FailureKind::Unexpected,
+            format!("cannot {what} {}: {error}", path.display()),
+        )
     }
 
     pub(super) fn tell(&self) {
@@ -105,10 +112,10 @@ impl Failure {
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for CliFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
 }
 
-impl std::error::Error for Failure {}
+impl std::error::Error for CliFailure {}

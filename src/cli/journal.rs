@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
-use super::failure::{Failure, Kind};
+use super::failure::{CliFailure, FailureKind};
 use super::output;
 use crate::journal::{ReplayError, replay};
 use crate::report::decisions;
@@ -32,9 +32,9 @@ enum Command {
 const BEGINNING: usize = 1 << 12;
 
 impl Journal {
-    pub(super) fn run(&self) -> Result<u8, Failure> {
+    pub(super) fn run(&self) -> Result<u8, CliFailure> {
         let Command::Verify { file } = &self.command;
-        let failed = |error| Failure::file("read", file, &error);
+        let failed = |error| CliFailure::file("read", file, &error);
         let opened = File::open(file).map_err(failed)?;
         let mut reader = BufReader::with_capacity(1 << 16, opened);
         let beginning = reader.fill_buf().map_err(failed)?;
@@ -54,14 +54,14 @@ impl Journal {
     }
 }
 
-fn log(file: &Path, reader: impl BufRead) -> Result<String, Failure> {
+fn log(file: &Path, reader: impl BufRead) -> Result<String, CliFailure> {
     let verified = decisions::verify(reader).map_err(|fault| {
         let kind = match fault {
-            decisions::Fault::Io(_) => Kind::Unexpected,
-            decisions::Fault::Version(_) => Kind::Invalid,
-            decisions::Fault::Line(..) => Kind::Diverged,
+            decisions::Fault::Io(_) => FailureKind::Unexpected,
+            decisions::Fault::Version(_) => FailureKind::Invalid,
+            decisions::Fault::Line(..) => FailureKind::Diverged,
         };
-        Failure::new(kind, format!("{}: {fault}", file.display()))
+        CliFailure::new(kind, format!("{}: {fault}", file.display()))
     })?;
     let decisions::Verified { scenario, lines, hash, complete } = verified;
     let part = if complete { "" } else { ", of a run that was interrupted" };
@@ -69,17 +69,17 @@ fn log(file: &Path, reader: impl BufRead) -> Result<String, Failure> {
     Ok(format!("{scenario}: {lines} lines as they were written{part}\nlast hash {hash}\n"))
 }
 
-fn journal(file: &Path, reader: impl BufRead, known: bool) -> Result<String, Failure> {
+fn journal(file: &Path, reader: impl BufRead, known: bool) -> Result<String, CliFailure> {
     let done = replay(reader, &mut |_, _| {}).map_err(|error| {
         let kind = match error {
-            ReplayError::Io(_) => Kind::Unexpected,
-            ReplayError::Bound | ReplayError::Version(_) => Kind::Invalid,
-            ReplayError::Malformed { line: 1, .. } if !known => Kind::Invalid,
+            ReplayError::Io(_) => FailureKind::Unexpected,
+            ReplayError::Bound | ReplayError::Version(_) => FailureKind::Invalid,
+            ReplayError::Malformed { line: 1, .. } if !known => FailureKind::Invalid,
             ReplayError::Malformed { .. }
             | ReplayError::Touched { .. }
-            | ReplayError::Diverged { .. } => Kind::Diverged,
+            | ReplayError::Diverged { .. } => FailureKind::Diverged,
         };
-        Failure::new(kind, format!("{}: {error}", file.display()))
+        CliFailure::new(kind, format!("{}: {error}", file.display()))
     })?;
     let (inputs, events) = (count(done.inputs), count(done.events));
     let name = &done.header.scenario;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use clap::{Args, ValueEnum};
 
-use super::failure::{Failure, Kind};
+use super::failure::{CliFailure, FailureKind};
 use super::output;
 use crate::balance::REGISTRY;
 use crate::metrics::catalogue::{Better, METRICS, Stat};
@@ -38,12 +38,13 @@ enum What {
 }
 
 impl List {
-    pub(super) fn run(&self) -> Result<u8, Failure> {
+    pub(super) fn run(&self) -> Result<u8, CliFailure> {
         let prefix = self.prefix.as_deref();
         let text = match self.what {
             What::Settings => settings(prefix.unwrap_or(""))?,
             _ if prefix.is_some() => {
-                let failure = Failure::new(Kind::Usage, "only settings are listed by a prefix");
+                let failure =
+                    CliFailure::new(FailureKind::Usage, "only settings are listed by a prefix");
                 return Err(failure.hint("write for instance `plimsoll list settings balancer`"));
             }
             What::Scenarios => scenarios(),
@@ -107,7 +108,7 @@ fn faults() -> String {
     text
 }
 
-fn settings(prefix: &str) -> Result<String, Failure> {
+fn settings(prefix: &str) -> Result<String, CliFailure> {
     let mut text = String::new();
     for KeyRow { path, kind, usual, about } in keys::rows() {
         if path.starts_with(prefix) {
@@ -116,7 +117,8 @@ fn settings(prefix: &str) -> Result<String, Failure> {
         }
     }
     if text.is_empty() {
-        let failure = Failure::new(Kind::Usage, format!("no setting begins with `{prefix}`"));
+        let failure =
+            CliFailure::new(FailureKind::Usage, format!("no setting begins with `{prefix}`"));
         return Err(failure.hint("all settings: plimsoll list settings"));
     }
     Ok(text)
@@ -226,10 +228,10 @@ pub(super) struct Show {
 }
 
 impl Show {
-    pub(super) fn run(&self) -> Result<u8, Failure> {
+    pub(super) fn run(&self) -> Result<u8, CliFailure> {
         let Some(text) = scenario::find(&self.name) else {
             let message = format!("there is no built-in scenario `{}`", self.name);
-            let failure = Failure::new(Kind::Usage, message);
+            let failure = CliFailure::new(FailureKind::Usage, message);
             return Err(failure.hint(scenario::suggestion(&self.name)));
         };
         output::print(text).map(|()| 0)

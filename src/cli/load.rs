@@ -4,11 +4,11 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use super::failure::{Failure, Kind};
+use super::failure::{CliFailure, FailureKind};
 use super::{Changes, Color, traffic};
 #[cfg(feature = "live")]
 use crate::balance::{ModelRule, RouteSpec};
-use crate::metrics::expect::{ExpectError, Expectation, Names};
+use crate::metrics::expect::{ExpectError, ExpectNames, Expectation};
 use crate::metrics::{Collector, Watch};
 use crate::scenario::{self, Override, Scenario};
 use crate::sim::{Sim, SimSpec};
@@ -16,7 +16,11 @@ use crate::unit::{Span, Time};
 use crate::workload::TraceError;
 
 /// Reads and checks a scenario: a path, or the name of a built-in one.
-pub(super) fn scenario(name: &str, changes: &Changes, color: Color) -> Result<Scenario, Failure> {
+pub(super) fn scenario(
+    name: &str,
+    changes: &Changes,
+    color: Color,
+) -> Result<Scenario, CliFailure> {
     Source::open(name)?.scenario(&changes.overrides(), color)
 }
 
@@ -29,7 +33,7 @@ pub(super) struct Source {
 
 impl Source {
     /// Reads a path, or finds a built-in scenario.
-    pub(super) fn open(name: &str) -> Result<Source, Failure> {
+    pub(super) fn open(name: &str) -> Result<Source, CliFailure> {
         let path = Path::new(name);
         // A pipe is as good as a file: `plimsoll run <(generate)`.
         if path.exists() && !path.is_dir() {
@@ -48,22 +52,25 @@ impl Source {
         &self,
         overrides: &[Override],
         color: Color,
-    ) -> Result<Scenario, Failure> {
+    ) -> Result<Scenario, CliFailure> {
         Scenario::read(&self.name, &self.file, &self.bytes, overrides)
             .map_err(|problems| drawn(&problems, color))
     }
 }
 
-fn not_found(name: &str, path: &Path) -> Failure {
+fn not_found(name: &str, path: &Path) -> CliFailure {
     if path.is_dir() {
-        return Failure::new(Kind::Usage, format!("`{name}` is a folder, not a scenario"));
+        return CliFailure::new(
+            FailureKind::Usage,
+            format!("`{name}` is a folder, not a scenario"),
+        );
     }
-    let failure = Failure::new(Kind::Usage, format!("there is no scenario `{name}`"));
+    let failure = CliFailure::new(FailureKind::Usage, format!("there is no scenario `{name}`"));
     failure.hint(scenario::suggestion(name))
 }
 
-fn bytes(path: &Path) -> Result<Vec<u8>, Failure> {
-    let failed = |error| Failure::file("read", path, &error);
+fn bytes(path: &Path) -> Result<Vec<u8>, CliFailure> {
+    let failed = |error| CliFailure::file("read", path, &error);
     let mut bytes = Vec::new();
     // One byte more than allowed is enough for the reader to say that it is too large.
     let most = scenario::BYTES_MAX as u64 + 1;
@@ -72,12 +79,15 @@ fn bytes(path: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 /// The failure of a scenario with problems, drawn on stderr.
-pub(super) fn drawn(problems: &scenario::Problems, color: Color) -> Failure {
-    Failure::drawn(Kind::Invalid, &problems.draw(color.on_stderr()))
+pub(super) fn drawn(problems: &scenario::Problems, color: Color) -> CliFailure {
+    CliFailure::drawn(FailureKind::Invalid, &problems.draw(color.on_stderr()))
 }
 
 /// Parses the expectations of a scenario: every mistake at its place.
-pub(super) fn expectations(scenario: &Scenario, color: Color) -> Result<Vec<Expectation>, Failure> {
+pub(super) fn expectations(
+    scenario: &Scenario,
+    color: Color,
+) -> Result<Vec<Expectation>, CliFailure> {
     let names = names(scenario);
     let mut parsed = Vec::new();
     let mut problems = Vec::new();
@@ -95,9 +105,9 @@ pub(super) fn expectations(scenario: &Scenario, color: Color) -> Result<Vec<Expe
 }
 
 /// What expectations may be about.
-pub(super) fn names(scenario: &Scenario) -> Names {
+pub(super) fn names(scenario: &Scenario) -> ExpectNames {
     let labels = &scenario.labels;
-    Names {
+    ExpectNames {
         classes: labels.classes.iter().map(|class| class.name.clone()).collect(),
         pools: labels.pools.clone(),
         nodes: labels.nodes.iter().map(|node| node.name.clone()).collect(),
@@ -116,7 +126,7 @@ pub(super) struct Ready {
 }
 
 /// Builds the simulation of a scenario.
-pub(super) fn simulation(scenario: &Scenario, color: Color) -> Result<Ready, Failure> {
+pub(super) fn simulation(scenario: &Scenario, color: Color) -> Result<Ready, CliFailure> {
     scenario.check_simulable().map_err(|problems| drawn(&problems, color))?;
     let (traffic, notes) = traffic::traffic(scenario)?;
     let parts = SimSpec {
@@ -136,7 +146,7 @@ pub(super) fn simulation(scenario: &Scenario, color: Color) -> Result<Ready, Fai
 
 /// Fails if a pool chooses by a bound: `who` has no truth to read.
 #[cfg(feature = "live")]
-pub(super) fn no_bound(scenario: &Scenario, who: &str) -> Result<(), Failure> {
+pub(super) fn no_bound(scenario: &Scenario, who: &str) -> Result<(), CliFailure> {
     let Some(pool) = scenario.balancer.pools.iter().find(|pool| pool.strategy.entry().is_bound())
     else {
         return Ok(());
@@ -146,14 +156,14 @@ pub(super) fn no_bound(scenario: &Scenario, who: &str) -> Result<(), Failure> {
         "pool `{}` chooses by `{strategy}`, which reads the truth: {who} has none to read",
         pool.name
     );
-    Err(Failure::new(Kind::Invalid, message).hint(format!(
+    Err(CliFailure::new(FailureKind::Invalid, message).hint(format!(
         "`{strategy}` is a bound for run, play and compare; choose another with --strategy NAME"
     )))
 }
 
 /// Fails if a route chooses by how good answers are: nobody says so outside a simulation.
 #[cfg(feature = "live")]
-pub(super) fn no_grades(scenario: &Scenario, who: &str) -> Result<(), Failure> {
+pub(super) fn no_grades(scenario: &Scenario, who: &str) -> Result<(), CliFailure> {
     let word = |route: &RouteSpec| match route.choose.as_ref()? {
         ModelRule::Complexity { .. } => None,
         ModelRule::Cascade { .. } => Some("cascade"),
@@ -164,7 +174,7 @@ pub(super) fn no_grades(scenario: &Scenario, who: &str) -> Result<(), Failure> {
     };
     let message =
         format!("a route chooses by `{word}`: {who} has nobody who says how good answers are");
-    let failure = Failure::new(Kind::Invalid, message);
+    let failure = CliFailure::new(FailureKind::Invalid, message);
     Err(failure
         .hint("`complexity` and plain order work here; the others are for run, play and compare"))
 }
@@ -176,16 +186,16 @@ pub(super) fn one_balancer(scenario: &Scenario) -> Option<String> {
 }
 
 /// The failure of a trace that cannot be read, every error with its place.
-pub(super) fn trace_failure(scenario: &Scenario, errors: &[TraceError]) -> Failure {
+pub(super) fn trace_failure(scenario: &Scenario, errors: &[TraceError]) -> CliFailure {
     trace_errors(scenario.arrivals.path().unwrap_or("the trace"), errors)
 }
 
 /// The same of a file.
-pub(super) fn trace_errors(file: &str, errors: &[TraceError]) -> Failure {
+pub(super) fn trace_errors(file: &str, errors: &[TraceError]) -> CliFailure {
     let lines = errors.iter().map(|error| {
         format!("error: {}\n --> {file}:{}:{}\n", error.reason, error.line, error.column)
     });
-    Failure::drawn(Kind::Invalid, &lines.collect::<String>())
+    CliFailure::drawn(FailureKind::Invalid, &lines.collect::<String>())
 }
 
 /// A collector for a scenario.

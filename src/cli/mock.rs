@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::failure::{Failure, Kind};
+use super::failure::{CliFailure, FailureKind};
 use super::{Changes, Color, load, output};
 use crate::live::mock::{Mock, MockParts, NodeName};
 use crate::scenario::{self, Scenario};
@@ -30,13 +30,13 @@ pub(super) struct MockServers {
 }
 
 impl MockServers {
-    pub(super) fn run(&self) -> Result<u8, Failure> {
+    pub(super) fn run(&self) -> Result<u8, CliFailure> {
         let scenario = load::scenario(&self.scenario, &self.changes, self.color)?;
         load::no_bound(&scenario, "a mock")?;
         // A node without a back end has nothing to imitate.
         scenario.check_simulable().map_err(|problems| load::drawn(&problems, self.color))?;
         let failed = |error: std::io::Error| {
-            Failure::new(Kind::Unexpected, format!("cannot start the mock: {error}"))
+            CliFailure::new(FailureKind::Unexpected, format!("cannot start the mock: {error}"))
         };
         let runtime =
             tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed)?;
@@ -56,11 +56,12 @@ impl MockServers {
     }
 
     /// Writes the addresses to the file first, then to stdout: who reads a line finds the file.
-    fn tell(&self, scenario: &Scenario, mock: &Mock) -> Result<(), Failure> {
+    fn tell(&self, scenario: &Scenario, mock: &Mock) -> Result<(), CliFailure> {
         let urls = mock.urls();
         if let Some(path) = &self.out {
             let text = scenario::with_urls(scenario.text(), &urls).map_err(|why| {
-                let failure = Failure::new(Kind::Usage, format!("cannot fill addresses in: {why}"));
+                let failure =
+                    CliFailure::new(FailureKind::Usage, format!("cannot fill addresses in: {why}"));
                 failure.hint("--out writes the scenario as it is; leave out what changes its nodes")
             })?;
             output::replace(path, text.as_bytes())?;
@@ -76,9 +77,10 @@ impl MockServers {
 }
 
 /// What the mock servers of a scenario are made of.
-fn parts(scenario: &Scenario) -> Result<MockParts, Failure> {
+fn parts(scenario: &Scenario) -> Result<MockParts, CliFailure> {
     let output = scenario.classes.first().map(|class| class.output);
-    let output = output.ok_or_else(|| Failure::new(Kind::Invalid, "the scenario has no class"))?;
+    let output =
+        output.ok_or_else(|| CliFailure::new(FailureKind::Invalid, "the scenario has no class"))?;
     let nodes = scenario.balancer.nodes.iter();
     let name = |node: &crate::balance::NodeSpec| {
         let model = scenario.models.get(node.model.index()).cloned().unwrap_or_default();

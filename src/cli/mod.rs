@@ -39,7 +39,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::scenario::{Override, Scenario};
 use crate::sim::Sim;
-use failure::{Failure, Kind};
+use failure::{CliFailure, FailureKind};
 
 /// The scenario that runs when none is named.
 const DEFAULT_SCENARIO: &str = "quickstart";
@@ -171,7 +171,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // clap's own printing knows where to (help to stdout) and whether to colour.
-            let code = if error.use_stderr() { Kind::Usage.code() } else { 0 };
+            let code = if error.use_stderr() { FailureKind::Usage.code() } else { 0 };
             let _ = error.print();
             return ExitCode::from(code);
         }
@@ -190,7 +190,7 @@ pub fn main() -> ExitCode {
 }
 
 impl Command {
-    fn run(self) -> Result<u8, Failure> {
+    fn run(self) -> Result<u8, CliFailure> {
         match self {
             #[cfg(feature = "tui")]
             Command::Play(play) => play.run(),
@@ -213,7 +213,7 @@ impl Command {
     }
 }
 
-fn run_default() -> Result<u8, Failure> {
+fn run_default() -> Result<u8, CliFailure> {
     #[cfg(feature = "tui")]
     if play::has_terminal() {
         return play::Play::default().run();
@@ -225,7 +225,7 @@ fn run_default() -> Result<u8, Failure> {
 ///
 /// # Errors
 /// If it cannot be simulated, or its trace cannot be read.
-pub fn simulation(scenario: &Scenario) -> Result<Sim, Failure> {
+pub fn simulation(scenario: &Scenario) -> Result<Sim, CliFailure> {
     load::simulation(scenario, Color::Never).map(|ready| ready.sim)
 }
 

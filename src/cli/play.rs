@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::failure::{Failure, Kind};
+use super::failure::{CliFailure, FailureKind};
 use super::{Changes, Color, DEFAULT_SCENARIO, load, no_color, output};
 use crate::balance::{Control, Event, Explain};
 use crate::command::{Command, Frame, Mode, Pace, RunState};
@@ -96,10 +96,10 @@ pub(super) fn has_terminal() -> bool {
 }
 
 impl Play {
-    pub(super) fn run(&self) -> Result<u8, Failure> {
+    pub(super) fn run(&self) -> Result<u8, CliFailure> {
         let name = self.scenario.as_deref().unwrap_or(DEFAULT_SCENARIO);
         if !has_terminal() {
-            let failure = Failure::new(Kind::Usage, "play needs a terminal");
+            let failure = CliFailure::new(FailureKind::Usage, "play needs a terminal");
             return Err(failure.hint(format!("`plimsoll run {name}` does the same without one")));
         }
         // Everything that can be wrong is said before the screen is touched.
@@ -115,13 +115,15 @@ impl Play {
         let engine = thread::Builder::new()
             .name("engine".to_owned())
             .spawn(move || engine.run(&inbox))
-            .map_err(|error| Failure::new(Kind::Unexpected, format!("no thread: {error}")))?;
+            .map_err(|error| {
+                CliFailure::new(FailureKind::Unexpected, format!("no thread: {error}"))
+            })?;
         let shown = tui::run(slot, commands.clone(), self.options());
         // The screen may be gone without having said so.
         let _ = commands.send(Command::Quit);
         let report = engine.join().ok().flatten();
         let exit = shown.map_err(|error| {
-            Failure::new(Kind::Unexpected, format!("the terminal failed: {error}"))
+            CliFailure::new(FailureKind::Unexpected, format!("the terminal failed: {error}"))
         })?;
         if let Some(report) = report {
             output::print(&report)?;
@@ -147,7 +149,7 @@ struct Run {
 }
 
 impl Run {
-    fn new(scenario: &Scenario, color: Color) -> Result<Run, Failure> {
+    fn new(scenario: &Scenario, color: Color) -> Result<Run, CliFailure> {
         let load::Ready { sim, end, .. } = load::simulation(scenario, color)?;
         let collector = load::collector(scenario, Watch::Screen);
         Ok(Run { sim, collector, end, broken: None })

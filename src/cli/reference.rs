@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use clap::{Arg, Args, Command, CommandFactory};
 
 use super::Cli;
-use super::failure::{Failure, Kind};
+use super::failure::{CliFailure, FailureKind};
 use super::output;
 use crate::report::reference::{self, code, page, table};
 
@@ -43,13 +43,13 @@ pub(super) struct Reference {
 }
 
 impl Reference {
-    pub(super) fn run(&self) -> Result<u8, Failure> {
+    pub(super) fn run(&self) -> Result<u8, CliFailure> {
         let Some(name) = &self.page else {
             let names: Vec<String> = PAGES.iter().map(|page| format!("{}\n", page.name)).collect();
             return output::print(&names.concat()).map(|()| 0);
         };
         let Some(page) = PAGES.iter().find(|page| page.name == name) else {
-            let failure = Failure::new(Kind::Usage, format!("there is no page `{name}`"));
+            let failure = CliFailure::new(FailureKind::Usage, format!("there is no page `{name}`"));
             return Err(failure.hint("`plimsoll reference` lists the pages"));
         };
         output::print(&(page.write)()).map(|()| 0)
@@ -139,7 +139,7 @@ fn row(arg: &Arg) -> Vec<String> {
 
 fn exit_codes() -> String {
     let mut text = page("Exit codes", "The same for every command. Scripts can rely on them.");
-    let kinds = Kind::ALL.iter().map(|kind| (kind.code(), kind.about()));
+    let kinds = FailureKind::ALL.iter().map(|kind| (kind.code(), kind.about()));
     let signals = [
         (130, "interrupted (SIGINT); what there was by then has been printed"),
         (143, "ended (SIGTERM); what there was by then has been printed"),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::books::Books;
-use super::failure::{Failure, Kind};
+use super::failure::{CliFailure, FailureKind};
 use super::progress::Progress;
 use super::result::{Finished, Output, watch_signals};
 use super::{Changes, endpoints, load, traffic};
@@ -35,7 +35,7 @@ pub(super) struct Replay {
 }
 
 impl Replay {
-    pub(super) fn run(&self) -> Result<u8, Failure> {
+    pub(super) fn run(&self) -> Result<u8, CliFailure> {
         let color = self.output.color;
         let scenario = load::scenario(&self.scenario, &self.changes, color)?.for_real_nodes();
         let gates = self.output.gates(&scenario)?;
@@ -43,7 +43,7 @@ impl Replay {
         load::no_grades(&scenario, "a replay")?;
         #[cfg(feature = "tui")]
         if self.watch && !super::play::has_terminal() {
-            return Err(Failure::new(Kind::Usage, "--watch needs a terminal"));
+            return Err(CliFailure::new(FailureKind::Usage, "--watch needs a terminal"));
         }
         let (traffic, mut notes) = traffic::traffic(&scenario)?;
         notes.extend(load::one_balancer(&scenario));
@@ -71,7 +71,7 @@ impl Replay {
         scenario: &Scenario,
         parts: ReplayParts,
         traffic: Box<dyn crate::workload::Traffic>,
-    ) -> Result<(Books, ReplayOutcome, usize), Failure> {
+    ) -> Result<(Books, ReplayOutcome, usize), CliFailure> {
         if self.watch {
             return self.watched(scenario, parts, traffic);
         }
@@ -84,7 +84,7 @@ impl Replay {
         scenario: &Scenario,
         parts: ReplayParts,
         traffic: Box<dyn crate::workload::Traffic>,
-    ) -> Result<(Books, ReplayOutcome, usize), Failure> {
+    ) -> Result<(Books, ReplayOutcome, usize), CliFailure> {
         self.plain(scenario, parts, traffic)
     }
 
@@ -94,7 +94,7 @@ impl Replay {
         scenario: &Scenario,
         parts: ReplayParts,
         traffic: Box<dyn crate::workload::Traffic>,
-    ) -> Result<(Books, ReplayOutcome, usize), Failure> {
+    ) -> Result<(Books, ReplayOutcome, usize), CliFailure> {
         let books = Books::open(scenario, &self.output, Watch::Report, true)?;
         let end = scenario.duration.map(|span| Time::ZERO + span);
         let progress = Progress::new(self.output.style(), end, scenario.requests);
@@ -189,7 +189,7 @@ mod watched {
             scenario: &Scenario,
             parts: ReplayParts,
             traffic: Box<dyn crate::workload::Traffic>,
-        ) -> Result<(Books, ReplayOutcome, usize), Failure> {
+        ) -> Result<(Books, ReplayOutcome, usize), CliFailure> {
             let books = Books::open(scenario, &self.output, Watch::Screen, true)?;
             let slot = Arc::new(Slot::new());
             let (commands, inbox) = std::sync::mpsc::channel();
@@ -218,10 +218,10 @@ mod watched {
             let _ = commands.send(Command::Quit);
             let ended = engine.join();
             let exit = shown.map_err(|error| {
-                Failure::new(Kind::Unexpected, format!("the terminal failed: {error}"))
+                CliFailure::new(FailureKind::Unexpected, format!("the terminal failed: {error}"))
             })?;
-            let (books, done) =
-                ended.map_err(|_| Failure::new(Kind::Unexpected, "the replay broke off"))?;
+            let (books, done) = ended
+                .map_err(|_| CliFailure::new(FailureKind::Unexpected, "the replay broke off"))?;
             let signal = match exit {
                 tui::Exit::Quit => 0,
                 tui::Exit::Signal(signal) => signal as usize,

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
-use super::failure::{Failure, Kind};
+use super::failure::{CliFailure, FailureKind};
 use super::progress::Style;
 use super::{Color, load, output};
 use crate::metrics::Summary;
@@ -91,7 +91,7 @@ pub(super) struct Finished {
 
 impl Output {
     /// Parses the scenario's expectations and `--fail-if`.
-    pub(super) fn gates(&self, scenario: &Scenario) -> Result<Vec<Gate>, Failure> {
+    pub(super) fn gates(&self, scenario: &Scenario) -> Result<Vec<Gate>, CliFailure> {
         let own = load::expectations(scenario, self.color)?;
         let mut gates: Vec<Gate> =
             own.into_iter().map(|expectation| Gate { expectation, inverted: false }).collect();
@@ -100,7 +100,7 @@ impl Output {
             let expectation = Expectation::parse(text, &names).map_err(|error| {
                 let caret = format!("{}{}", " ".repeat(error.at), "^".repeat(error.len.max(1)));
                 let message = format!("--fail-if: {}\n  |\n  | {text}\n  | {caret}", error.reason);
-                let failure = Failure::new(Kind::Usage, message);
+                let failure = CliFailure::new(FailureKind::Usage, message);
                 match error.help {
                     Some(help) => failure.hint(help),
                     None => failure,
@@ -117,7 +117,7 @@ impl Output {
         done: &Finished,
         gates: &[Gate],
         notes: &[String],
-    ) -> Result<u8, Failure> {
+    ) -> Result<u8, CliFailure> {
         let verdicts: Vec<Verdict> = gates.iter().map(|gate| gate.judge(&done.summary)).collect();
         let result = match self.format {
             Format::Text => {
@@ -145,24 +145,25 @@ impl Output {
     }
 }
 
-fn exit(done: &Finished, verdicts: &[Verdict]) -> Result<u8, Failure> {
+fn exit(done: &Finished, verdicts: &[Verdict]) -> Result<u8, CliFailure> {
     if let Some(signal) = done.signal {
         return Ok(128_u8.saturating_add(signal as u8));
     }
     if done.arrived == 0 {
-        let failure = Failure::new(Kind::Nothing, "no request arrived: there was nothing to run");
+        let failure =
+            CliFailure::new(FailureKind::Nothing, "no request arrived: there was nothing to run");
         return Err(failure.hint("look at --duration, --requests and the trace"));
     }
     let failed = verdicts.iter().filter(|verdict| !verdict.held).count();
     if failed > 0 {
         let message = format!("{failed} of {} expectations failed", verdicts.len());
-        return Err(Failure::new(Kind::Expectation, message));
+        return Err(CliFailure::new(FailureKind::Expectation, message));
     }
     Ok(0)
 }
 
 /// Remembers the first SIGINT or SIGTERM; a second one ends the program at once.
-pub(super) fn watch_signals() -> Result<Arc<AtomicUsize>, Failure> {
+pub(super) fn watch_signals() -> Result<Arc<AtomicUsize>, CliFailure> {
     let seen = Arc::new(AtomicUsize::new(0));
     let again = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
@@ -172,7 +173,7 @@ pub(super) fn watch_signals() -> Result<Arc<AtomicUsize>, Failure> {
                 .and_then(|_| flag::register(signal, Arc::clone(&again)))
                 .and_then(|_| flag::register_usize(signal, Arc::clone(&seen), signal as usize));
         registered.map_err(|error| {
-            Failure::new(Kind::Unexpected, format!("cannot listen to signals: {error}"))
+            CliFailure::new(FailureKind::Unexpected, format!("cannot listen to signals: {error}"))
         })?;
     }
     Ok(seen)

@@ -7,13 +7,13 @@ use std::time::Instant;
 use clap::Args;
 
 use super::books::Books;
-use super::failure::{Failure, Kind};
+use super::failure::{CliFailure, FailureKind};
 use super::progress::Progress;
 use super::result::{Finished, Output, watch_signals};
 use super::{Changes, DEFAULT_SCENARIO, explain, load};
 use crate::balance::{Event, Explain, Input};
 use crate::metrics::{RequestTrace, Watch};
-use crate::report::explanation::{Names, Story};
+use crate::report::explanation::{ExplainedNames, Story};
 use crate::report::quantity::count;
 use crate::scenario::Scenario;
 use crate::sim::{Sim, Step};
@@ -37,7 +37,7 @@ pub(super) struct Run {
 }
 
 impl Run {
-    pub(super) fn run(&self) -> Result<u8, Failure> {
+    pub(super) fn run(&self) -> Result<u8, CliFailure> {
         let name = self.scenario.as_deref().unwrap_or(DEFAULT_SCENARIO);
         let color = self.output.color;
         let scenario = load::scenario(name, &self.changes, color)?;
@@ -58,7 +58,7 @@ impl Run {
         &self,
         scenario: &Scenario,
         ready: load::Ready,
-    ) -> Result<(Finished, String, Vec<String>), Failure> {
+    ) -> Result<(Finished, String, Vec<String>), CliFailure> {
         let mut books = Books::open(scenario, &self.output, Watch::Report, false)?;
         let signal = watch_signals()?;
         // Jobs are counted by their starts, and it is not known how many requests they make.
@@ -104,18 +104,19 @@ impl Run {
 }
 
 /// Puts names to what was heard of the request that was asked about.
-fn story(scenario: &Scenario, trace: &RequestTrace, arrived: u64) -> Result<Story, Failure> {
+fn story(scenario: &Scenario, trace: &RequestTrace, arrived: u64) -> Result<Story, CliFailure> {
     let config = &scenario.balancer;
     let routes = config.routes.iter().map(|route| explain::conditions(scenario, &route.when));
     let strategies = config.pools.iter().map(|pool| pool.strategy.to_string());
-    let names = Names {
+    let names = ExplainedNames {
         labels: &scenario.labels,
         routes: &routes.collect::<Vec<_>>(),
         strategies: &strategies.collect::<Vec<_>>(),
     };
     Story::of(trace, names).ok_or_else(|| {
         let id = trace.request.0;
-        let failure = Failure::new(Kind::Usage, format!("--explain: request {id} never arrived"));
+        let failure =
+            CliFailure::new(FailureKind::Usage, format!("--explain: request {id} never arrived"));
         match arrived.checked_sub(1) {
             Some(last) => failure.hint(format!("{arrived} requests arrived: 0 to {last}")),
             None => {

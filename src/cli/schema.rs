@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use super::failure::Failure;
+use super::failure::CliFailure;
 use super::output;
 use crate::scenario::keys;
 
@@ -19,7 +19,7 @@ enum FileKind {
 }
 
 impl Schema {
-    pub(super) fn run(&self) -> Result<u8, Failure> {
+    pub(super) fn run(&self) -> Result<u8, CliFailure> {
         let FileKind::Scenario = self.what;
         output::print(&format!("{:#}\n", keys::schema())).map(|()| 0)
     }

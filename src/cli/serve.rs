@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::books::Books;
-use super::failure::{Failure, Kind};
+use super::failure::{CliFailure, FailureKind};
 use super::result::Output;
 use super::{Changes, Color, endpoints, load, output};
 use crate::balance::{Event, Input};
@@ -43,7 +43,7 @@ pub(super) struct Serve {
 }
 
 impl Serve {
-    pub(super) fn run(&self) -> Result<u8, Failure> {
+    pub(super) fn run(&self) -> Result<u8, CliFailure> {
         let scenario = load::scenario(&self.config, &self.changes, self.color)?.for_real_nodes();
         load::expectations(&scenario, self.color)?;
         load::no_bound(&scenario, "a gateway")?;
@@ -83,9 +83,9 @@ async fn serve(
     listen: SocketAddr,
     parts: GatewayParts,
     observer: &mut ServeObserver,
-) -> Result<(Time, u8), Failure> {
+) -> Result<(Time, u8), CliFailure> {
     let failed = |what: &str, error: std::io::Error| {
-        Failure::new(Kind::Unexpected, format!("cannot {what}: {error}"))
+        CliFailure::new(FailureKind::Unexpected, format!("cannot {what}: {error}"))
     };
     let bound = TcpListener::bind(listen).await;
     let listener = bound.map_err(|error| failed(&format!("listen on {listen}"), error))?;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
 
-use super::failure::{Failure, Kind};
+use super::failure::{CliFailure, FailureKind};
 use super::load::trace_errors;
 use crate::scenario::{Arrivals, Scenario};
 use crate::unit::Time;
@@ -31,7 +31,7 @@ struct Bounds {
 }
 
 /// What a scenario plays, and what the person should know of it.
-pub(super) fn traffic(scenario: &Scenario) -> Result<(Box<dyn Traffic>, Notes), Failure> {
+pub(super) fn traffic(scenario: &Scenario) -> Result<(Box<dyn Traffic>, Notes), CliFailure> {
     let seed = scenario.seed;
     let mix = Mix::new(scenario.classes.clone(), seed);
     let end = scenario.duration.map_or(Time::MAX, |span| Time::ZERO + span);
@@ -79,7 +79,7 @@ fn trace(
     scale: TraceScale,
     bounds: &Bounds,
     mix: Mix,
-) -> Result<(Box<dyn Traffic>, Notes), Failure> {
+) -> Result<(Box<dyn Traffic>, Notes), CliFailure> {
     let file = open(path)?;
     let Bounds { end, count, seed } = *bounds;
     let mut trace = Trace::new(file, format.clone(), scale, end, count, seed, mix);
@@ -93,7 +93,7 @@ fn clients(
     scale: TraceScale,
     bounds: &Bounds,
     mix: Mix,
-) -> Result<(Box<dyn Traffic>, Notes), Failure> {
+) -> Result<(Box<dyn Traffic>, Notes), CliFailure> {
     let clients = folder(path)?;
     let mean = ServeGen::mean_rate(&clients);
     let mut notes = vec![format!(
@@ -111,20 +111,23 @@ fn clients(
     Ok((Box::new(OpenLoop::new(source)), notes))
 }
 
-fn named<'a>(scenario: &Scenario, path: Option<&'a str>) -> Result<&'a Path, Failure> {
+fn named<'a>(scenario: &Scenario, path: Option<&'a str>) -> Result<&'a Path, CliFailure> {
     path.map(Path::new).ok_or_else(|| {
         let why = format!("`{}` replays a trace, and no file is named", scenario.name);
-        let failure = Failure::new(Kind::Invalid, why);
+        let failure = CliFailure::new(FailureKind::Invalid, why);
         failure.hint("name it with --trace FILE; the README says where to get traces")
     })
 }
 
-fn invalid(path: &Path, why: impl std::fmt::Display) -> Failure {
-    Failure::new(Kind::Invalid, format!("cannot read the trace {}: {why}", path.display()))
+fn invalid(path: &Path, why: impl std::fmt::Display) -> CliFailure {
+    CliFailure::new(
+        FailureKind::Invalid,
+        format!("cannot read the trace {}: {why}", path.display()),
+    )
 }
 
 /// Opens a file; one packed with gzip is unpacked on the way.
-fn open(path: &Path) -> Result<Box<dyn BufRead + Send>, Failure> {
+fn open(path: &Path) -> Result<Box<dyn BufRead + Send>, CliFailure> {
     if path.is_dir() {
         return Err(invalid(path, "it is a folder"));
     }
@@ -145,7 +148,7 @@ fn open(path: &Path) -> Result<Box<dyn BufRead + Send>, Failure> {
 type Files = BTreeMap<u32, (Option<PathBuf>, Option<PathBuf>)>;
 
 /// Reads the clients of a folder, in order of their numbers.
-fn folder(path: &Path) -> Result<Vec<ServeGenClient>, Failure> {
+fn folder(path: &Path) -> Result<Vec<ServeGenClient>, CliFailure> {
     if !path.is_dir() {
         return Err(invalid(path, "wanted a folder with files chunk-N-trace.csv"));
     }

@@ -105,11 +105,11 @@ pub fn replay(
     let mut digest = Digest::default();
     let mut done = Replayed { header, inputs: 0, events: 0, digests: 0 };
     let (mut now, mut closed, mut good) = (Time::ZERO, false, 0);
-    while let Some(line) = lines.read::<Line>()? {
+    while let Some(line) = lines.read::<JournalLine>()? {
         closed = false;
         match line {
-            Line::Input(at, _) if at < now => return Err(lines.malformed("time goes back")),
-            Line::Input(at, input) => {
+            JournalLine::Input(at, _) if at < now => return Err(lines.malformed("time goes back")),
+            JournalLine::Input(at, input) => {
                 now = at;
                 done.inputs += 1;
                 if let Input::Arrive(request) = &input
@@ -124,7 +124,7 @@ pub fn replay(
                     sink(now, &event);
                 }
             }
-            Line::Digests(Digests { events, inputs, lines: hash }) => {
+            JournalLine::Digests(Digests { events, inputs, lines: hash }) => {
                 if hash != lines.before.0 {
                     return Err(ReplayError::Touched { line: lines.number, good });
                 }
@@ -146,18 +146,18 @@ fn not_kept(rule: &str) -> String {
 }
 
 /// A line after the first.
-enum Line {
+enum JournalLine {
     Input(Time, Input),
     Digests(Digests),
 }
 
-impl FromWire for Line {
-    fn read(value: &Value) -> Result<Line, Misread> {
+impl FromWire for JournalLine {
+    fn read(value: &Value) -> Result<JournalLine, Misread> {
         if value.is_object() {
-            return Digests::read(value).map(Line::Digests);
+            return Digests::read(value).map(JournalLine::Digests);
         }
         let (at, input) = FromWire::read(value)?;
-        Ok(Line::Input(at, input))
+        Ok(JournalLine::Input(at, input))
     }
 }
 

@@ -440,7 +440,7 @@ fn around(mean: f64, (error, df): (f64, usize), alpha: f64) -> Interval {
     Interval { low: mean - half, high: mean + half }
 }
 
-fn judge(one: &mut Open, step: super::Step, better: Better) {
+fn judge(one: &mut Open, step: super::SeriesStep, better: Better) {
     let Some(test) = one.test else { return };
     let difference = &mut one.difference;
     difference.p_adjusted = Some(step.adjusted);

@@ -87,14 +87,15 @@ pub fn metrics(labels: &Labels) -> Vec<Metric> {
 mod tests {
     use super::*;
     use crate::metrics::ClassLabel;
-    use crate::metrics::expect::{Expectation, Names};
+    use crate::metrics::expect::{ExpectNames, Expectation};
 
     /// What is compared can be expected: its name is an expectation's left side.
     #[test]
     fn every_name_of_a_comparison_is_one_of_expectations() {
         let class = |name: &str| ClassLabel { name: name.to_owned(), ..ClassLabel::default() };
         let labels = Labels { classes: vec![class("chat"), class("batch")], ..Labels::default() };
-        let names = Names { classes: vec!["chat".into(), "batch".into()], ..Names::default() };
+        let names =
+            ExpectNames { classes: vec!["chat".into(), "batch".into()], ..ExpectNames::default() };
         let list = metrics(&labels);
         assert_eq!(list.iter().filter(|metric| metric.headline).count(), 6);
         for metric in &list {

@@ -25,5 +25,5 @@ pub use compare::{
     StrategyResult, Verdict, compare,
 };
 pub use metric::{Metric, metrics};
-pub use statistics::{Moments, Step, holm, moments, student_p, student_t};
+pub use statistics::{Moments, SeriesStep, holm, moments, student_p, student_t};
 pub use work::{Halt, Job, THREADS_MAX, run_all, threads};

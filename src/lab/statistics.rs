@@ -134,7 +134,7 @@ fn fraction(a: f64, b: f64, x: f64) -> f64 {
 
 /// What Holm's procedure says of one hypothesis.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Step {
+pub struct SeriesStep {
     /// The adjusted p-value: the hypothesis falls if it is at most alpha.
     pub adjusted: f64,
     /// The level it was held against: `alpha / (m - rank + 1)`, and for those that stand the level
@@ -148,10 +148,10 @@ pub struct Step {
 /// Holm's step-down procedure: the probability of any false rejection is at most `alpha`, whatever
 /// the dependence between the tests. Answers in the order of `p`.
 #[must_use]
-pub fn holm(p: &[f64], alpha: f64) -> Vec<Step> {
+pub fn holm(p: &[f64], alpha: f64) -> Vec<SeriesStep> {
     let mut order: Vec<usize> = (0..p.len()).collect();
     order.sort_by(|&a, &b| p[a].total_cmp(&p[b]));
-    let mut steps = vec![Step { adjusted: 1.0, level: alpha, rejected: false }; p.len()];
+    let mut steps = vec![SeriesStep { adjusted: 1.0, level: alpha, rejected: false }; p.len()];
     let (mut largest, mut stood): (f64, Option<f64>) = (0.0, None);
     for (rank, &at) in order.iter().enumerate() {
         let left = (p.len() - rank) as f64;
@@ -161,7 +161,7 @@ pub fn holm(p: &[f64], alpha: f64) -> Vec<Step> {
             stood = Some(own);
         }
         let (level, rejected) = (stood.unwrap_or(own), stood.is_none());
-        steps[at] = Step { adjusted: largest, level, rejected };
+        steps[at] = SeriesStep { adjusted: largest, level, rejected };
     }
     steps
 }

@@ -33,9 +33,9 @@ pub use snapshot::{
     PressedRow, Snapshot,
 };
 pub use summary::{
-    Attempts, Batches, Class, Costs, Goodput, GroupSummary, Hours, JobCost, JobCounts, JobSummary,
-    Latency, LevelSummary, LimitSummary, ModelQuality, NodeSummary, Overload, Pool, Pressure,
-    Quality, RouteSummary, StepSummary, Summary, TokenCounts, WorkflowSummary,
+    Attempts, BatchSummary, Class, Costs, Goodput, GroupSummary, Hours, JobCost, JobCounts,
+    JobSummary, Latency, LevelSummary, LimitSummary, ModelQuality, NodeSummary, Overload, Pool,
+    Pressure, Quality, RouteSummary, StepSummary, Summary, TokenCounts, WorkflowSummary,
 };
 pub use times::Times;
 

@@ -171,7 +171,7 @@ pub struct Hours {
 
 /// Batches of a pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Batches {
+pub struct BatchSummary {
     /// Batches sent, warm-up included.
     pub count: u64,
     /// Requests a batch.
@@ -336,7 +336,7 @@ pub struct Pool {
     /// Hours of its nodes.
     pub hours: Option<Hours>,
     /// Its batches, if it takes batches.
-    pub batches: Option<Batches>,
+    pub batches: Option<BatchSummary>,
 }
 
 /// A node. Its latency is of good attempts, from their dispatch.

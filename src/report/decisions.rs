@@ -38,9 +38,9 @@ const SEAM: &[u8] = b",\"hash\":\"";
 
 /// Writes a log as things happen: tell it every event.
 #[derive(Debug)]
-pub struct Log<W: Write> {
+pub struct LogWriter<W: Write> {
     out: W,
-    names: Names,
+    names: LogNames,
     lines: u64,
     hash: String,
     line: Vec<u8>,
@@ -49,26 +49,26 @@ pub struct Log<W: Write> {
 }
 
 #[derive(Debug)]
-struct Names {
+struct LogNames {
     nodes: Vec<String>,
     pools: Vec<String>,
     classes: Vec<String>,
     strategies: Vec<String>,
 }
 
-impl<W: Write> Log<W> {
+impl<W: Write> LogWriter<W> {
     /// Begins a log with the line that names the run: the scenario's name, the text it was read
     /// from, and what the balancer was built from.
-    pub fn new(out: W, labels: &Labels, text: &str, config: &Config) -> Log<W> {
+    pub fn new(out: W, labels: &Labels, text: &str, config: &Config) -> LogWriter<W> {
         let name = |names: &[String]| names.to_vec();
-        let names = Names {
+        let names = LogNames {
             nodes: labels.nodes.iter().map(|node| node.name.clone()).collect(),
             pools: name(&labels.pools),
             classes: labels.classes.iter().map(|class| class.name.clone()).collect(),
             strategies: config.pools.iter().map(|pool| pool.strategy.to_string()).collect(),
         };
         let mut log =
-            Log { out, names, lines: 0, hash: String::new(), line: Vec::new(), failed: None };
+            LogWriter { out, names, lines: 0, hash: String::new(), line: Vec::new(), failed: None };
         let mut built = String::new();
         // Writing to a string does not fail.
         let _ = write_config(&mut built, config);
@@ -88,7 +88,7 @@ impl<W: Write> Log<W> {
     /// Hears an event; those that decide nothing and end nothing have no line.
     pub fn hear(&mut self, now: Time, event: &Event) {
         if let Some((what, body)) = self.names.line(now, event) {
-            self.put(&Line { at_ns: now.0, what, body });
+            self.put(&LogLine { at_ns: now.0, what, body });
         }
     }
 
@@ -149,7 +149,7 @@ struct Numbered<'a, T> {
 }
 
 #[derive(Serialize)]
-struct Line {
+struct LogLine {
     #[serde(rename = "at_ns")]
     at_ns: u64,
     #[serde(rename = "what")]
@@ -310,7 +310,7 @@ mod tests {
         let config = Config::new(vec![PoolSpec::new("p", strategy)], Vec::new(), routes);
         let labels = Labels { scenario: "small".to_owned(), ..Labels::default() };
         let mut bytes = Vec::new();
-        let mut log = Log::new(&mut bytes, &labels, "title = \"small\"", &config);
+        let mut log = LogWriter::new(&mut bytes, &labels, "title = \"small\"", &config);
         for id in 0..4 {
             let (request, at) = (RequestId(id), Time(id * 1_000));
             let arrived = Event::Arrived {

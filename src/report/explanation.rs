@@ -18,7 +18,7 @@ const ROWS_MAX: usize = 40;
 
 /// What things are called, beside the labels of the run.
 #[derive(Clone, Copy, Debug)]
-pub struct Names<'a> {
+pub struct ExplainedNames<'a> {
     /// Of nodes, pools and classes.
     pub labels: &'a Labels,
     /// By route: what it matches, in words.
@@ -97,7 +97,7 @@ pub struct Row {
     /// What the strategy compared; lower is better.
     pub score: Option<f64>,
     /// The additive terms.
-    pub terms: Vec<Part>,
+    pub terms: Vec<ScorePart>,
     /// The probability that it succeeds, as far as was known.
     pub success: f64,
     /// Attempts in flight on it.
@@ -106,7 +106,7 @@ pub struct Row {
 
 /// A term of a score.
 #[derive(Clone, Copy, Debug)]
-pub struct Part {
+pub struct ScorePart {
     /// What it stands for.
     pub term: &'static str,
     /// Its value.
@@ -118,7 +118,7 @@ pub struct Part {
 impl Story {
     /// Puts names to what was heard of a request; `None` if it never arrived.
     #[must_use]
-    pub fn of(trace: &RequestTrace, names: Names<'_>) -> Option<Story> {
+    pub fn of(trace: &RequestTrace, names: ExplainedNames<'_>) -> Option<Story> {
         let arrival = trace.arrival?;
         let classes = &names.labels.classes;
         let settled = trace.settled.as_ref();
@@ -139,7 +139,7 @@ impl Story {
 }
 
 impl Decision {
-    fn of(attempt: &AttemptTrace, names: Names<'_>) -> Decision {
+    fn of(attempt: &AttemptTrace, names: ExplainedNames<'_>) -> Decision {
         let Explanation { at, expected_output, why, candidates, omitted, .. } =
             attempt.explanation.as_ref();
         let entry = REGISTRY.get(usize::from(why.strategy)).map_or("?", |entry| entry.name);
@@ -176,7 +176,7 @@ impl Row {
             Verdict::NotDrawn => ("not_drawn", None, None),
             Verdict::Filtered(filter) => ("filtered", None, Some(filter.words())),
         };
-        let part = |(term, value): &(Term, f32)| Part {
+        let part = |(term, value): &(Term, f32)| ScorePart {
             term: term.name(),
             value: f64::from(*value),
             unit: term.unit().map(word),
@@ -276,8 +276,8 @@ fn decision(out: &mut String, decision: &Decision) {
 }
 
 /// Terms of any candidate, in the order they are added up.
-fn columns(rows: &[Row]) -> Vec<Part> {
-    let mut columns: Vec<Part> = Vec::new();
+fn columns(rows: &[Row]) -> Vec<ScorePart> {
+    let mut columns: Vec<ScorePart> = Vec::new();
     for part in rows.iter().flat_map(|row| &row.terms) {
         if !columns.iter().any(|column| column.term == part.term) {
             columns.push(*part);
@@ -350,7 +350,7 @@ fn verdict<'a>(row: &'a Row, decision: &Decision) -> &'a str {
 }
 
 /// The unit of the sum, if all terms share one.
-fn score_unit(columns: &[Part]) -> Option<&'static str> {
+fn score_unit(columns: &[ScorePart]) -> Option<&'static str> {
     let first = columns.first()?.unit;
     if columns.iter().all(|column| column.unit == first) { first } else { None }
 }

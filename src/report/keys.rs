@@ -11,16 +11,17 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::chaos::{Failed as FailedSeed, Result as ChaosResult};
 use super::choice::{ArmStory, EscalationStory, ModelStory};
-use super::explanation::{Decision, Part, Row, Story};
+use super::explanation::{Decision, Row, ScorePart, Story};
 use crate::lab::{
     Alarm, Alarms, Comparison, Difference, Interval, Measured, MetricValues, Runs, StrategyResult,
     Verdict,
 };
 use crate::metrics::expect::Verdict as Expected;
 use crate::metrics::{
-    Attempts, Batches, Class, Costs, Goodput, GroupSummary, Hours, JobCost, JobCounts, JobSummary,
-    Latency, LevelSummary, LimitSummary, ModelQuality, NodeSummary, Overload, Pool, Pressure,
-    Quality, RequestCounts, RouteSummary, StepSummary, Summary, TokenCounts, WorkflowSummary,
+    Attempts, BatchSummary, Class, Costs, Goodput, GroupSummary, Hours, JobCost, JobCounts,
+    JobSummary, Latency, LevelSummary, LimitSummary, ModelQuality, NodeSummary, Overload, Pool,
+    Pressure, Quality, RequestCounts, RouteSummary, StepSummary, Summary, TokenCounts,
+    WorkflowSummary,
 };
 
 /// Every object of every result, and its keys in order.
@@ -129,7 +130,7 @@ tables! {
         node_hours: "node_hours", starting_hours: "starting_hours", idle_hours: "idle_hours",
         idle_share: "idle_share", idle_usd: "idle_usd",
     }
-    Batches = "batches" { count: "count", mean_size: "mean_size" }
+    BatchSummary = "batches" { count: "count", mean_size: "mean_size" }
     GroupSummary = "group" {
         name: "name", pool: "pool", nodes_least: "nodes_least", nodes_mean: "nodes_mean",
         nodes_most: "nodes_most", nodes_last: "nodes_last", grown: "grown", shrunk: "shrunk",
@@ -193,7 +194,7 @@ tables! {
         node: "node", verdict: "verdict", filter: "filter", score: "score", terms: "terms",
         success: "success", in_flight: "in_flight",
     }
-    Part = "term" { term: "term", value: "value", unit: "unit" }
+    ScorePart = "term" { term: "term", value: "value", unit: "unit" }
     ModelStory = "model choice" { pool: "pool", by: "by", why: "why", arms: "arms" or nothing }
     ArmStory = "arm" {
         pool: "pool", heard: "heard", mean: "mean", drawn: "drawn", cost_usd: "cost_usd",

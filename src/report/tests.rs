@@ -1,7 +1,7 @@
 //! The reports of hand-made results, as snapshots.
 
 use super::{json, text};
-use crate::metrics::expect::{Expectation, Names, Verdict};
+use crate::metrics::expect::{ExpectNames, Expectation, Verdict};
 use crate::metrics::{
     Attempts, Class, Costs, Goodput, JobCost, JobCounts, JobSummary, Latency, NodeSummary, Pool,
     RequestCounts, StepSummary, Summary, TokenCounts, WorkflowSummary,
@@ -148,7 +148,7 @@ fn jobs_are_shown_by_workflow_and_step() {
 }
 
 fn verdicts(summary: &Summary) -> Vec<Verdict> {
-    let names = Names { classes: vec!["unused".to_owned()], ..Names::default() };
+    let names = ExpectNames { classes: vec!["unused".to_owned()], ..ExpectNames::default() };
     [
         "p99 < 2s",
         "failed < 0.1%",
@@ -190,7 +190,7 @@ fn a_measure_just_past_its_limit_does_not_look_like_the_limit() {
         latency_s: Latency { p99: Some(2.000_9), ..Latency::default() },
         ..Summary::default()
     };
-    let verdict = Expectation::parse("p99 < 2s", &Names::default()).unwrap().judge(&summary);
+    let verdict = Expectation::parse("p99 < 2s", &ExpectNames::default()).unwrap().judge(&summary);
     let text = text(&summary, &[verdict], &[]);
     assert!(text.contains("2.000900 s  2.000000 s"), "{text}");
 }

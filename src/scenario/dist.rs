@@ -154,7 +154,7 @@ laws!(numbers, "numbers", NOT_NEGATIVE, above(0.0));
 
 /// What the values of a distribution are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Unit {
+enum NumberUnit {
     /// Durations: strings with a unit, kept in seconds.
     Time,
     /// Plain numbers.
@@ -180,7 +180,7 @@ const QUANTILES: [(&str, f64); 11] = [
 struct Parameters<'a, 'w> {
     table: Table<'a>,
     walk: &'w mut Walk,
-    unit: Unit,
+    unit: NumberUnit,
     fields: Vec<Field<'a>>,
 }
 
@@ -264,18 +264,18 @@ impl Parameters<'_, '_> {
     }
 }
 
-impl Unit {
+impl NumberUnit {
     /// What a field may be says what its values are.
-    fn of(field: Field<'_>) -> Unit {
+    fn of(field: Field<'_>) -> NumberUnit {
         let time = field.kind.alternatives().iter().any(|kind| matches!(kind, KeyKind::Span(..)));
-        if time { Unit::Time } else { Unit::Plain }
+        if time { NumberUnit::Time } else { NumberUnit::Plain }
     }
 }
 
-fn quantity(walk: &mut Walk, field: Field<'_>, unit: Unit) -> Option<f64> {
+fn quantity(walk: &mut Walk, field: Field<'_>, unit: NumberUnit) -> Option<f64> {
     match unit {
-        Unit::Time => walk.duration(field).map(Span::seconds),
-        Unit::Plain => walk.finite(field),
+        NumberUnit::Time => walk.duration(field).map(Span::seconds),
+        NumberUnit::Plain => walk.finite(field),
     }
 }
 
@@ -291,7 +291,7 @@ pub(super) fn read(walk: &mut Walk, field: Field<'_>) -> Option<Dist> {
 
 /// Reads a distribution that may be the constant zero.
 pub(super) fn read_or_zero(walk: &mut Walk, field: Field<'_>) -> Option<Dist> {
-    let unit = Unit::of(field);
+    let unit = NumberUnit::of(field);
     if !field.is_table() {
         if matches!(field.value.kind, Kind::Truth(_) | Kind::Date | Kind::List(_)) {
             walk.must_be(field, "a distribution or a constant")
@@ -310,7 +310,7 @@ pub(super) fn read_or_zero(walk: &mut Walk, field: Field<'_>) -> Option<Dist> {
 }
 
 /// A law with a table of parameters.
-fn parametric(walk: &mut Walk, name: &str, inner: Field<'_>, unit: Unit) -> Option<Dist> {
+fn parametric(walk: &mut Walk, name: &str, inner: Field<'_>, unit: NumberUnit) -> Option<Dist> {
     let table = walk.table(inner)?;
     let mut parameters = Parameters { table, walk, unit, fields: Vec::new() };
     let law = parameters.law(name);
@@ -324,13 +324,13 @@ fn checked(
     inner: Field<'_>,
     fields: &[Field<'_>],
     law: Result<Dist, DistError>,
-    unit: Unit,
+    unit: NumberUnit,
 ) -> Option<Dist> {
     law.map_err(|error| refuse(walk, inner, fields, &error, unit)).ok()
 }
 
 /// `[{ weight = 0.7, lognormal = { ... } }, ...]`.
-fn mixture(walk: &mut Walk, field: Field<'_>, unit: Unit) -> Option<Dist> {
+fn mixture(walk: &mut Walk, field: Field<'_>, unit: NumberUnit) -> Option<Dist> {
     let items = walk.list(field);
     if field.is_list_below(1) {
         walk.must_be(field, "a list such as [{ weight = 0.9, lognormal = { ... } }, ...]");
@@ -353,7 +353,7 @@ fn mixture(walk: &mut Walk, field: Field<'_>, unit: Unit) -> Option<Dist> {
 }
 
 /// `[[0.0, 1], [0.5, 10], [1.0, 99]]`.
-fn quantiles(walk: &mut Walk, field: Field<'_>, unit: Unit) -> Option<Dist> {
+fn quantiles(walk: &mut Walk, field: Field<'_>, unit: NumberUnit) -> Option<Dist> {
     let items = walk.list(field);
     if field.is_list_below(2) {
         walk.must_be(field, "a list of points such as [[0.0, 1], [0.5, 10], [1.0, 99]]");
@@ -377,7 +377,7 @@ fn quantiles(walk: &mut Walk, field: Field<'_>, unit: Unit) -> Option<Dist> {
     checked(walk, field, &[], Dist::quantiles(&points), unit)
 }
 
-fn constant(walk: &mut Walk, field: Field<'_>, unit: Unit) -> Option<Dist> {
+fn constant(walk: &mut Walk, field: Field<'_>, unit: NumberUnit) -> Option<Dist> {
     let value = quantity(walk, field, unit)?;
     let law = Dist::constant(value);
     if law.is_err() {
@@ -386,10 +386,16 @@ fn constant(walk: &mut Walk, field: Field<'_>, unit: Unit) -> Option<Dist> {
     law.ok()
 }
 
-fn refuse(walk: &mut Walk, law: Field<'_>, fields: &[Field<'_>], error: &DistError, unit: Unit) {
+fn refuse(
+    walk: &mut Walk,
+    law: Field<'_>,
+    fields: &[Field<'_>],
+    error: &DistError,
+    unit: NumberUnit,
+) {
     let named = fields.iter().find(|field| field.name == error.parameter);
     let field = named.copied().unwrap_or(law);
-    let time = unit == Unit::Time && !matches!(error.parameter, "cv" | "sigma" | "shape");
+    let time = unit == NumberUnit::Time && !matches!(error.parameter, "cv" | "sigma" | "shape");
     let wanted = if time {
         error.wanted.replace("finite number", "duration")
     } else {

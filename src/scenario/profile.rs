@@ -112,11 +112,11 @@ pub struct Hosted {
 #[serde(untagged)]
 enum Ttft {
     Lognormal { p50: String, p95: String },
-    Mixture { mixture: Vec<Part> },
+    Mixture { mixture: Vec<ProfilePart> },
 }
 
 #[derive(Debug, Deserialize)]
-struct Part {
+struct ProfilePart {
     weight: f64,
     p50: String,
     p95: String,

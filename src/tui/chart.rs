@@ -195,16 +195,16 @@ fn nice_above(value: f64) -> f64 {
 /// The stretch of time a chart shows, in columns of dots. Columns begin at multiples of their
 /// length, so the picture moves by whole columns and does not shimmer.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Window {
+pub(super) struct ChartWindow {
     last: u64,
     column: u64,
     columns: u16,
 }
 
-impl Window {
-    pub(super) fn new(now: Time, range: Span, columns: u16) -> Window {
+impl ChartWindow {
+    pub(super) fn new(now: Time, range: Span, columns: u16) -> ChartWindow {
         let column = (range.0 / u64::from(columns.max(1))).max(1);
-        Window { last: now.0 / column, column, columns }
+        ChartWindow { last: now.0 / column, column, columns }
     }
 
     /// Returns the column of dots of a time, if it is in sight.
@@ -242,8 +242,8 @@ mod tests {
     #[test]
     fn time_moves_by_whole_columns() {
         let range = Span::from_secs(60);
-        let early = Window::new(Time(100_100_000_000), range, 60);
-        let late = Window::new(Time(100_900_000_000), range, 60);
+        let early = ChartWindow::new(Time(100_100_000_000), range, 60);
+        let late = ChartWindow::new(Time(100_900_000_000), range, 60);
         let mark = Time(70_500_000_000);
         assert_eq!(early.place(mark), Some(29));
         assert_eq!(early.place(mark), late.place(mark));

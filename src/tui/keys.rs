@@ -67,7 +67,7 @@ impl Chord {
 
 /// Something a person can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Action {
+pub(super) enum KeyAction {
     Pause,
     Slower,
     Faster,
@@ -107,76 +107,77 @@ pub(super) enum Action {
 
 /// The heading an action is listed under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Group {
+pub(super) enum KeyGroup {
     Time,
     Act,
     Look,
     App,
 }
 
-impl Group {
-    pub(super) const ALL: [Group; 4] = [Group::Time, Group::Act, Group::Look, Group::App];
+impl KeyGroup {
+    pub(super) const ALL: [KeyGroup; 4] =
+        [KeyGroup::Time, KeyGroup::Act, KeyGroup::Look, KeyGroup::App];
 
     pub(super) const fn name(self) -> &'static str {
         match self {
-            Group::Time => "Time",
-            Group::Act => "Act",
-            Group::Look => "Look",
-            Group::App => "App",
+            KeyGroup::Time => "Time",
+            KeyGroup::Act => "Act",
+            KeyGroup::Look => "Look",
+            KeyGroup::App => "App",
         }
     }
 }
 
-impl Action {
+impl KeyAction {
     /// Returns its line in the help. Neighbours with the same line share it.
     pub(super) const fn help(self) -> &'static str {
         match self {
-            Action::Pause => "pause or resume",
-            Action::Slower | Action::Faster => "half / double speed",
-            Action::Normal | Action::Fastest => "1× / as fast as possible",
-            Action::StepInput | Action::StepTick => "step one input / one tick",
-            Action::Restart => "restart, same seed",
-            Action::KillOrHeal => "kill or heal the node",
-            Action::Choose => "choose a strategy",
-            Action::Up | Action::Down => "row down / up",
-            Action::First | Action::Last => "first / last row",
-            Action::PageUp | Action::PageDown => "page up / down",
-            Action::NextPanel | Action::PreviousPanel => "next / previous panel",
-            Action::Expand => "expand panel, and back",
-            Action::ZoomIn | Action::ZoomOut | Action::ZoomReset => "time range, reset",
-            Action::Sort | Action::Reverse => "next sort column, reverse",
-            Action::Lines => "which percentile lines",
-            Action::Why => "why this node? decisions",
-            Action::Pin => "in why: pin or follow",
-            Action::Help => "this help",
-            Action::Accept => "take the selected line",
-            Action::Close => "close; never quits",
-            Action::Theme | Action::Glyphs => "colours / characters",
-            Action::Redraw => "draw everything again",
-            Action::Suspend => "suspend",
-            Action::Quit => "quit",
+            KeyAction::Pause => "pause or resume",
+            KeyAction::Slower | KeyAction::Faster => "half / double speed",
+            KeyAction::Normal | KeyAction::Fastest => "1× / as fast as possible",
+            KeyAction::StepInput | KeyAction::StepTick => "step one input / one tick",
+            KeyAction::Restart => "restart, same seed",
+            KeyAction::KillOrHeal => "kill or heal the node",
+            KeyAction::Choose => "choose a strategy",
+            KeyAction::Up | KeyAction::Down => "row down / up",
+            KeyAction::First | KeyAction::Last => "first / last row",
+            KeyAction::PageUp | KeyAction::PageDown => "page up / down",
+            KeyAction::NextPanel | KeyAction::PreviousPanel => "next / previous panel",
+            KeyAction::Expand => "expand panel, and back",
+            KeyAction::ZoomIn | KeyAction::ZoomOut | KeyAction::ZoomReset => "time range, reset",
+            KeyAction::Sort | KeyAction::Reverse => "next sort column, reverse",
+            KeyAction::Lines => "which percentile lines",
+            KeyAction::Why => "why this node? decisions",
+            KeyAction::Pin => "in why: pin or follow",
+            KeyAction::Help => "this help",
+            KeyAction::Accept => "take the selected line",
+            KeyAction::Close => "close; never quits",
+            KeyAction::Theme | KeyAction::Glyphs => "colours / characters",
+            KeyAction::Redraw => "draw everything again",
+            KeyAction::Suspend => "suspend",
+            KeyAction::Quit => "quit",
         }
     }
 
-    pub(super) const fn group(self) -> Group {
+    pub(super) const fn group(self) -> KeyGroup {
         match self {
-            Action::Pause
-            | Action::Slower
-            | Action::Faster
-            | Action::Normal
-            | Action::Fastest
-            | Action::StepInput
-            | Action::StepTick => Group::Time,
-            Action::Restart | Action::KillOrHeal | Action::Choose => Group::Act,
-            Action::Help
-            | Action::Accept
-            | Action::Close
-            | Action::Theme
-            | Action::Glyphs
-            | Action::Redraw
-            | Action::Suspend
-            | Action::Quit => Group::App,
-            _ => Group::Look,
+            KeyAction::Pause
+            | KeyAction::Slower
+            | KeyAction::Faster
+            | KeyAction::Normal
+            | KeyAction::Fastest
+            | KeyAction::StepInput
+            | KeyAction::StepTick => KeyGroup::Time,
+            KeyAction::Restart | KeyAction::KillOrHeal | KeyAction::Choose => KeyGroup::Act,
+            KeyAction::Help
+            | KeyAction::Accept
+            | KeyAction::Close
+            | KeyAction::Theme
+            | KeyAction::Glyphs
+            | KeyAction::Redraw
+            | KeyAction::Suspend
+            | KeyAction::Quit => KeyGroup::App,
+            _ => KeyGroup::Look,
         }
     }
 }
@@ -192,19 +193,19 @@ pub(super) struct Hint {
 #[derive(Debug)]
 pub(super) struct Binding {
     pub(super) context: Context,
-    pub(super) action: Action,
+    pub(super) action: KeyAction,
     pub(super) chords: &'static [Chord],
     /// Its words in the hint bar; an empty word joins the key to the hint that follows.
     pub(super) hint: Option<Hint>,
 }
 
-const fn bind(context: Context, action: Action, chords: &'static [Chord]) -> Binding {
+const fn bind(context: Context, action: KeyAction, chords: &'static [Chord]) -> Binding {
     Binding { context, action, chords, hint: None }
 }
 
 const fn hinted(
     context: Context,
-    action: Action,
+    action: KeyAction,
     chords: &'static [Chord],
     word: &'static str,
     rank: u8,
@@ -212,19 +213,19 @@ const fn hinted(
     Binding { context, action, chords, hint: Some(Hint { word, rank }) }
 }
 
-impl Action {
+impl KeyAction {
     /// Returns whether the key of the live screen does the same in the inspector.
     const fn is_common(self) -> bool {
-        matches!(self.group(), Group::Time)
+        matches!(self.group(), KeyGroup::Time)
             || matches!(
                 self,
-                Action::Choose
-                    | Action::Restart
-                    | Action::First
-                    | Action::Last
-                    | Action::PageUp
-                    | Action::PageDown
-                    | Action::Help
+                KeyAction::Choose
+                    | KeyAction::Restart
+                    | KeyAction::First
+                    | KeyAction::Last
+                    | KeyAction::PageUp
+                    | KeyAction::PageDown
+                    | KeyAction::Help
             )
     }
 }
@@ -242,57 +243,57 @@ use Context::{Always, Help, Inspector, Live, Picker};
 /// The key map, in the order of the help.
 #[rustfmt::skip]
 pub(super) static BINDINGS: &[Binding] = &[
-    hinted(Live, Action::Pause, &[key(' ')], "pause", 200),
-    hinted(Live, Action::Slower, &[key('[')], "", 180),
-    hinted(Live, Action::Faster, &[key(']')], "speed", 180),
-    bind(Live, Action::Normal, &[key('\\')]),
-    bind(Live, Action::Fastest, &[key('|')]),
-    hinted(Live, Action::StepInput, &[key('.')], "", 90),
-    hinted(Live, Action::StepTick, &[key('>')], "step", 90),
-    hinted(Live, Action::KillOrHeal, &[key('x')], "kill/heal", 190),
-    hinted(Live, Action::Choose, &[key('a')], "strategy", 195),
-    bind(Live, Action::Restart, &[key('R')]),
-    hinted(Live, Action::Down, &[key('j'), code(KeyCode::Down)], "", 60),
-    hinted(Live, Action::Up, &[key('k'), code(KeyCode::Up)], "select", 60),
-    bind(Live, Action::First, &[key('g'), code(KeyCode::Home)]),
-    bind(Live, Action::Last, &[key('G'), code(KeyCode::End)]),
-    bind(Live, Action::PageUp, &[code(KeyCode::PageUp), ctrl('u')]),
-    bind(Live, Action::PageDown, &[code(KeyCode::PageDown), ctrl('d')]),
-    hinted(Live, Action::NextPanel, &[code(KeyCode::Tab)], "panel", 70),
-    bind(Live, Action::PreviousPanel, &[code(KeyCode::BackTab)]),
-    hinted(Live, Action::Expand, &[key('e'), key('z')], "expand", 55),
-    hinted(Live, Action::ZoomIn, &[key('+')], "", 50),
-    hinted(Live, Action::ZoomOut, &[key('-')], "range", 50),
-    bind(Live, Action::ZoomReset, &[key('=')]),
-    hinted(Live, Action::Sort, &[key('s')], "sort", 80),
-    bind(Live, Action::Reverse, &[key('S')]),
-    hinted(Live, Action::Lines, &[key('p')], "lines", 45),
-    hinted(Live, Action::Why, &[key('w')], "why", 85),
-    hinted(Inspector, Action::Down, &[key('j'), code(KeyCode::Down)], "", 185),
-    hinted(Inspector, Action::Up, &[key('k'), code(KeyCode::Up)], "older, newer", 185),
-    hinted(Inspector, Action::Pin, &[key('w')], "pin/follow", 188),
-    hinted(Inspector, Action::Close, &[code(KeyCode::Esc)], "back", 192),
-    hinted(Help, Action::Down, &[key('j'), code(KeyCode::Down)], "", 50),
-    hinted(Help, Action::Up, &[key('k'), code(KeyCode::Up)], "scroll", 50),
-    hinted(Picker, Action::Down, &[key('j'), code(KeyCode::Down)], "", 150),
-    hinted(Picker, Action::Up, &[key('k'), code(KeyCode::Up)], "select", 150),
-    bind(Picker, Action::First, &[key('g'), code(KeyCode::Home)]),
-    bind(Picker, Action::Last, &[key('G'), code(KeyCode::End)]),
-    hinted(Picker, Action::Accept, &[code(KeyCode::Enter)], "take", 200),
-    hinted(Help, Action::Close, &[code(KeyCode::Esc), key('?'), code(KeyCode::F(1))], "close", 200),
-    hinted(Picker, Action::Close, &[code(KeyCode::Esc), key('a')], "close", 180),
-    hinted(Live, Action::Help, &[key('?'), code(KeyCode::F(1))], "help", 255),
-    hinted(Picker, Action::Help, &[key('?'), code(KeyCode::F(1))], "help", 255),
-    bind(Live, Action::Close, &[code(KeyCode::Esc)]),
-    bind(Always, Action::Theme, &[key('t')]),
-    bind(Always, Action::Glyphs, &[key('T')]),
-    bind(Always, Action::Redraw, &[ctrl('l')]),
-    bind(Always, Action::Suspend, &[ctrl('z')]),
-    hinted(Always, Action::Quit, &[key('q'), ctrl('c')], "quit", 255),
+    hinted(Live, KeyAction::Pause, &[key(' ')], "pause", 200),
+    hinted(Live, KeyAction::Slower, &[key('[')], "", 180),
+    hinted(Live, KeyAction::Faster, &[key(']')], "speed", 180),
+    bind(Live, KeyAction::Normal, &[key('\\')]),
+    bind(Live, KeyAction::Fastest, &[key('|')]),
+    hinted(Live, KeyAction::StepInput, &[key('.')], "", 90),
+    hinted(Live, KeyAction::StepTick, &[key('>')], "step", 90),
+    hinted(Live, KeyAction::KillOrHeal, &[key('x')], "kill/heal", 190),
+    hinted(Live, KeyAction::Choose, &[key('a')], "strategy", 195),
+    bind(Live, KeyAction::Restart, &[key('R')]),
+    hinted(Live, KeyAction::Down, &[key('j'), code(KeyCode::Down)], "", 60),
+    hinted(Live, KeyAction::Up, &[key('k'), code(KeyCode::Up)], "select", 60),
+    bind(Live, KeyAction::First, &[key('g'), code(KeyCode::Home)]),
+    bind(Live, KeyAction::Last, &[key('G'), code(KeyCode::End)]),
+    bind(Live, KeyAction::PageUp, &[code(KeyCode::PageUp), ctrl('u')]),
+    bind(Live, KeyAction::PageDown, &[code(KeyCode::PageDown), ctrl('d')]),
+    hinted(Live, KeyAction::NextPanel, &[code(KeyCode::Tab)], "panel", 70),
+    bind(Live, KeyAction::PreviousPanel, &[code(KeyCode::BackTab)]),
+    hinted(Live, KeyAction::Expand, &[key('e'), key('z')], "expand", 55),
+    hinted(Live, KeyAction::ZoomIn, &[key('+')], "", 50),
+    hinted(Live, KeyAction::ZoomOut, &[key('-')], "range", 50),
+    bind(Live, KeyAction::ZoomReset, &[key('=')]),
+    hinted(Live, KeyAction::Sort, &[key('s')], "sort", 80),
+    bind(Live, KeyAction::Reverse, &[key('S')]),
+    hinted(Live, KeyAction::Lines, &[key('p')], "lines", 45),
+    hinted(Live, KeyAction::Why, &[key('w')], "why", 85),
+    hinted(Inspector, KeyAction::Down, &[key('j'), code(KeyCode::Down)], "", 185),
+    hinted(Inspector, KeyAction::Up, &[key('k'), code(KeyCode::Up)], "older, newer", 185),
+    hinted(Inspector, KeyAction::Pin, &[key('w')], "pin/follow", 188),
+    hinted(Inspector, KeyAction::Close, &[code(KeyCode::Esc)], "back", 192),
+    hinted(Help, KeyAction::Down, &[key('j'), code(KeyCode::Down)], "", 50),
+    hinted(Help, KeyAction::Up, &[key('k'), code(KeyCode::Up)], "scroll", 50),
+    hinted(Picker, KeyAction::Down, &[key('j'), code(KeyCode::Down)], "", 150),
+    hinted(Picker, KeyAction::Up, &[key('k'), code(KeyCode::Up)], "select", 150),
+    bind(Picker, KeyAction::First, &[key('g'), code(KeyCode::Home)]),
+    bind(Picker, KeyAction::Last, &[key('G'), code(KeyCode::End)]),
+    hinted(Picker, KeyAction::Accept, &[code(KeyCode::Enter)], "take", 200),
+    hinted(Help, KeyAction::Close, &[code(KeyCode::Esc), key('?'), code(KeyCode::F(1))], "close", 200),
+    hinted(Picker, KeyAction::Close, &[code(KeyCode::Esc), key('a')], "close", 180),
+    hinted(Live, KeyAction::Help, &[key('?'), code(KeyCode::F(1))], "help", 255),
+    hinted(Picker, KeyAction::Help, &[key('?'), code(KeyCode::F(1))], "help", 255),
+    bind(Live, KeyAction::Close, &[code(KeyCode::Esc)]),
+    bind(Always, KeyAction::Theme, &[key('t')]),
+    bind(Always, KeyAction::Glyphs, &[key('T')]),
+    bind(Always, KeyAction::Redraw, &[ctrl('l')]),
+    bind(Always, KeyAction::Suspend, &[ctrl('z')]),
+    hinted(Always, KeyAction::Quit, &[key('q'), ctrl('c')], "quit", 255),
 ];
 
 /// Returns what a key does here.
-pub(super) fn action(context: Context, event: KeyEvent) -> Option<Action> {
+pub(super) fn action(context: Context, event: KeyEvent) -> Option<KeyAction> {
     let chord = Chord::of(event);
     let here = |binding: &&Binding| binding.works_in(context);
     BINDINGS.iter().filter(here).find(|b| b.chords.contains(&chord)).map(|b| b.action)
@@ -367,10 +368,10 @@ mod tests {
     fn quitting_works_everywhere_and_escape_never_quits() {
         for context in [Live, Help, Picker, Inspector] {
             let press = |code| action(context, KeyEvent::new(code, KeyModifiers::NONE));
-            assert_eq!(press(KeyCode::Char('q')), Some(Action::Quit));
-            assert_eq!(press(KeyCode::Esc), Some(Action::Close));
+            assert_eq!(press(KeyCode::Char('q')), Some(KeyAction::Quit));
+            assert_eq!(press(KeyCode::Esc), Some(KeyAction::Close));
             let ctrl_c = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
-            assert_eq!(action(context, ctrl_c), Some(Action::Quit));
+            assert_eq!(action(context, ctrl_c), Some(KeyAction::Quit));
         }
     }
 }

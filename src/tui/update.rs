@@ -11,7 +11,7 @@ use crate::command::{Command, Frame, Mode, Pace, RunState};
 use crate::unit::PoolId;
 
 use super::Exit;
-use super::keys::{self, Action, Context};
+use super::keys::{self, Context, KeyAction};
 use super::layout;
 use super::model::{Inspector, Model, Overlay, Panel, RANGE_DEFAULT, RANGES};
 
@@ -75,25 +75,25 @@ fn press(model: &mut Model, event: KeyEvent) -> Vec<Effect> {
         return Vec::new();
     };
     match action {
-        Action::Quit => quit(model),
-        Action::Suspend => vec![Effect::Suspend],
-        Action::Redraw => vec![Effect::Redraw],
-        Action::Pause => pause(model),
-        Action::Slower => pace(model, slower),
-        Action::Faster => pace(model, faster),
-        Action::Normal => pace(model, |_| Pace::Times(1.0)),
-        Action::Fastest => pace(model, |_| Pace::Fastest),
-        Action::StepInput => step(model, Command::StepInput),
-        Action::StepTick => step(model, Command::StepTick),
-        Action::Restart => restart(model),
-        Action::KillOrHeal => kill_or_heal(model),
-        Action::Accept => accept(model),
-        Action::Why => inspect(model),
-        Action::Pin => {
+        KeyAction::Quit => quit(model),
+        KeyAction::Suspend => vec![Effect::Suspend],
+        KeyAction::Redraw => vec![Effect::Redraw],
+        KeyAction::Pause => pause(model),
+        KeyAction::Slower => pace(model, slower),
+        KeyAction::Faster => pace(model, faster),
+        KeyAction::Normal => pace(model, |_| Pace::Times(1.0)),
+        KeyAction::Fastest => pace(model, |_| Pace::Fastest),
+        KeyAction::StepInput => step(model, Command::StepInput),
+        KeyAction::StepTick => step(model, Command::StepTick),
+        KeyAction::Restart => restart(model),
+        KeyAction::KillOrHeal => kill_or_heal(model),
+        KeyAction::Accept => accept(model),
+        KeyAction::Why => inspect(model),
+        KeyAction::Pin => {
             pin(model);
             Vec::new()
         }
-        Action::Close if model.context() == Context::Inspector => {
+        KeyAction::Close if model.context() == Context::Inspector => {
             model.ui.inspector = None;
             vec![Effect::Send(Command::Explain(false))]
         }
@@ -105,25 +105,25 @@ fn press(model: &mut Model, event: KeyEvent) -> Vec<Effect> {
 }
 
 /// Actions that only change what is looked at.
-fn look(model: &mut Model, action: Action) {
+fn look(model: &mut Model, action: KeyAction) {
     match action {
-        Action::Choose => open_picker(model),
-        Action::Help => model.ui.overlay = Overlay::Help { top: 0 },
-        Action::Close => close(model),
-        Action::NextPanel => focus(model, 1),
-        Action::PreviousPanel => focus(model, -1),
-        Action::Expand => model.ui.expanded = !model.ui.expanded,
-        Action::ZoomIn => zoom(model, model.ui.range.saturating_sub(1)),
-        Action::ZoomOut => zoom(model, model.ui.range + 1),
-        Action::ZoomReset => zoom(model, RANGE_DEFAULT),
-        Action::Sort => sort(model),
-        Action::Reverse => {
+        KeyAction::Choose => open_picker(model),
+        KeyAction::Help => model.ui.overlay = Overlay::Help { top: 0 },
+        KeyAction::Close => close(model),
+        KeyAction::NextPanel => focus(model, 1),
+        KeyAction::PreviousPanel => focus(model, -1),
+        KeyAction::Expand => model.ui.expanded = !model.ui.expanded,
+        KeyAction::ZoomIn => zoom(model, model.ui.range.saturating_sub(1)),
+        KeyAction::ZoomOut => zoom(model, model.ui.range + 1),
+        KeyAction::ZoomReset => zoom(model, RANGE_DEFAULT),
+        KeyAction::Sort => sort(model),
+        KeyAction::Reverse => {
             model.ui.reversed = !model.ui.reversed;
             model.sort();
         }
-        Action::Lines => model.ui.lines = model.ui.lines.next(),
-        Action::Theme => theme(model),
-        Action::Glyphs => glyphs(model),
+        KeyAction::Lines => model.ui.lines = model.ui.lines.next(),
+        KeyAction::Theme => theme(model),
+        KeyAction::Glyphs => glyphs(model),
         other => travel(model, other),
     }
 }
@@ -212,7 +212,7 @@ fn kill_or_heal(model: &mut Model) -> Vec<Effect> {
     }
     let row = model.ui.selected.and_then(|id| model.node(id));
     let Some((id, fault, name)) = row.map(|row| (row.id, row.fault, row.name.clone())) else {
-        travel_nodes(model, Action::Down);
+        travel_nodes(model, KeyAction::Down);
         let row = model.ui.selected.and_then(|id| model.node(id));
         model.ui.notice = Some(row.map_or_else(
             || "there is no node to kill".to_owned(),
@@ -241,7 +241,7 @@ fn pin(model: &mut Model) {
 }
 
 /// Moves through the decisions, newest first. Who goes back to the first follows again.
-fn travel_decisions(model: &mut Model, action: Action) {
+fn travel_decisions(model: &mut Model, action: KeyAction) {
     let Some(last) = model.decisions().len().checked_sub(1) else {
         return;
     };
@@ -250,7 +250,7 @@ fn travel_decisions(model: &mut Model, action: Action) {
     let at = moved(action, model.inspected_row().unwrap_or(last), last, page);
     let chosen = model.decisions().nth(at).cloned();
     if let Some(open) = &mut model.ui.inspector {
-        open.pinned = if matches!(action, Action::First) { None } else { chosen };
+        open.pinned = if matches!(action, KeyAction::First) { None } else { chosen };
     }
 }
 
@@ -344,7 +344,7 @@ fn glyphs(model: &mut Model) {
 }
 
 /// Moves through whatever list has the keys.
-fn travel(model: &mut Model, action: Action) {
+fn travel(model: &mut Model, action: KeyAction) {
     match model.ui.overlay {
         Overlay::Help { top } => {
             let last = layout::help_overflow(model);
@@ -364,27 +364,27 @@ fn travel(model: &mut Model, action: Action) {
     }
 }
 
-fn moved(action: Action, at: usize, last: usize, page: usize) -> usize {
+fn moved(action: KeyAction, at: usize, last: usize, page: usize) -> usize {
     let next = match action {
-        Action::Up => at.saturating_sub(1),
-        Action::Down => at + 1,
-        Action::First => 0,
-        Action::Last => last,
-        Action::PageUp => at.saturating_sub(page),
-        Action::PageDown => at + page,
+        KeyAction::Up => at.saturating_sub(1),
+        KeyAction::Down => at + 1,
+        KeyAction::First => 0,
+        KeyAction::Last => last,
+        KeyAction::PageUp => at.saturating_sub(page),
+        KeyAction::PageDown => at + page,
         _ => at,
     };
     next.min(last)
 }
 
-fn travel_log(model: &mut Model, action: Action) {
+fn travel_log(model: &mut Model, action: KeyAction) {
     let height = layout::log_rows(model);
     let entries = model.snapshot().map_or(0, |snapshot| snapshot.log.len());
     let last = entries.saturating_sub(height);
     model.ui.log_top = moved(action, model.ui.log_top, last, height.max(1));
 }
 
-fn travel_nodes(model: &mut Model, action: Action) {
+fn travel_nodes(model: &mut Model, action: KeyAction) {
     let Some(last) = model.order.len().checked_sub(1) else {
         return;
     };
@@ -392,8 +392,8 @@ fn travel_nodes(model: &mut Model, action: Action) {
     let at = match model.selected_row() {
         Some(row) => moved(action, row, last, page),
         // The first key press selects; it does not also move.
-        None if matches!(action, Action::Last) => last,
-        None if matches!(action, Action::First) => 0,
+        None if matches!(action, KeyAction::Last) => last,
+        None if matches!(action, KeyAction::First) => 0,
         None => model.ui.top.min(last),
     };
     let id = model.snapshot().map(|snapshot| snapshot.nodes[model.order[at]].id);

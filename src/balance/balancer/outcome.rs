@@ -15,7 +15,7 @@ use crate::unit::{NodeId, Ratio, RequestId, Span, Time, Tokens};
 
 /// What is known of an answer at the end of its request.
 #[derive(Clone, Copy, Default)]
-struct Answered<'a> {
+struct AnsweredBy<'a> {
     /// Whether the request stood in a queue just before.
     queued: bool,
     first_token: Option<Time>,
@@ -117,7 +117,7 @@ impl Balancer {
         }
         // What was withheld reaches the client whole.
         let first_token = first_token.filter(|_| !self.withholds(key, by.node));
-        let answered = Answered { queued: false, first_token, usage, by: Some(by) };
+        let answered = AnsweredBy { queued: false, first_token, usage, by: Some(by) };
         self.declare(key, Fate::Completed, answered);
     }
 
@@ -125,7 +125,7 @@ impl Balancer {
     pub(super) fn settle(&mut self, key: RequestKey, fate: Fate) {
         let phase = self.requests.settle(key);
         let state = &self.requests[key];
-        let mut answered = Answered { queued: phase.is_queued(), ..Answered::default() };
+        let mut answered = AnsweredBy { queued: phase.is_queued(), ..AnsweredBy::default() };
         answered.first_token = state.begun;
         answered.usage.output = state.resumed;
         match phase {
@@ -145,8 +145,11 @@ impl Balancer {
             && fate != Fate::Cancelled
         {
             // Better than nothing.
-            let answered =
-                Answered { queued: answered.queued, usage: in_hand.usage, ..Answered::default() };
+            let answered = AnsweredBy {
+                queued: answered.queued,
+                usage: in_hand.usage,
+                ..AnsweredBy::default()
+            };
             return self.declare(key, Fate::Completed, answered);
         }
         self.declare(key, fate, answered);
@@ -154,9 +157,9 @@ impl Balancer {
 
     /// Declares the final end, by the attempt that answered if one did, and forgets the request,
     /// unless an aborted attempt is unconfirmed.
-    fn declare(&mut self, key: RequestKey, fate: Fate, answered: Answered<'_>) {
+    fn declare(&mut self, key: RequestKey, fate: Fate, answered: AnsweredBy<'_>) {
         self.requests.leave(key, self.now);
-        let Answered { queued, first_token, usage, by } = answered;
+        let AnsweredBy { queued, first_token, usage, by } = answered;
         let state = &self.requests[key];
         let request = &state.request;
         let first = usize::from(state.step);

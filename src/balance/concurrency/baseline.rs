@@ -37,7 +37,7 @@ const LEAST: f64 = 1e-6;
 
 /// Sums of a line through (thousands of prompt tokens, seconds), older samples counting less.
 #[derive(Clone, Copy, Debug, Default)]
-struct Line {
+struct OctaveCounts {
     n: f64,
     x: f64,
     y: f64,
@@ -52,7 +52,7 @@ struct Line {
     stale: u8,
 }
 
-impl Line {
+impl OctaveCounts {
     fn learn(&mut self, x: f64, y: f64) {
         self.n = self.n * KEEP + 1.0;
         self.x = self.x * KEEP + x;
@@ -101,7 +101,7 @@ impl Line {
 /// What is learnt; see the file's head.
 #[derive(Clone, Debug, Default)]
 pub(in crate::balance) struct IdleLatency {
-    octaves: [Line; OCTAVES],
+    octaves: [OctaveCounts; OCTAVES],
     /// Octaves with enough samples, one bit each.
     known: u16,
 }
@@ -221,10 +221,10 @@ mod tests {
 
     #[test]
     fn no_slope_and_no_start_is_below_zero() {
-        let mut line = Line::default();
+        let mut line = OctaveCounts::default();
         [(1.0, 3.0), (2.0, 2.0), (3.0, 1.0)].into_iter().for_each(|(x, y)| line.learn(x, y));
         assert!(line.line().1.abs() < 1e-12, "no longer prompt is quicker");
-        let mut line = Line::default();
+        let mut line = OctaveCounts::default();
         [(2.0, 0.1), (3.0, 2.0), (4.0, 5.0)].into_iter().for_each(|(x, y)| line.learn(x, y));
         assert!(line.line().0 >= 0.0, "no prompt takes less than nothing");
     }

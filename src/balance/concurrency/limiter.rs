@@ -38,7 +38,7 @@ const NOTABLE: u32 = 4;
 
 /// Answers since the last decision.
 #[derive(Clone, Copy, Debug, Default)]
-struct Window {
+struct LimitWindow {
     answers: u32,
     ratios: f64,
     /// The most attempts the node had when one of them was sent.
@@ -54,7 +54,7 @@ struct Limiter {
     whole: u32,
     /// The limit as last told in a line.
     told: u32,
-    window: Window,
+    window: LimitWindow,
     long: Option<f64>,
     /// What was sent before this counts no more.
     cut: Time,
@@ -62,7 +62,7 @@ struct Limiter {
 
 /// What is known of an attempt that tells something.
 #[derive(Clone, Copy, Debug)]
-struct Sample {
+struct LimitSample {
     dispatched: Time,
     /// Attempts on the node when it was sent, itself included.
     in_flight: u32,
@@ -73,12 +73,12 @@ struct Sample {
 impl Limiter {
     fn new(spec: LimiterSpec) -> Limiter {
         let (limit, whole) = (f64::from(spec.initial), spec.initial);
-        let (window, long) = (Window::default(), None);
+        let (window, long) = (LimitWindow::default(), None);
         Limiter { spec, limit, whole, told: whole, window, long, cut: Time::ZERO }
     }
 
     /// A first token came. Returns why the limit is another one, if it is.
-    fn answer(&mut self, now: Time, sample: &Sample) -> Option<LimitCause> {
+    fn answer(&mut self, now: Time, sample: &LimitSample) -> Option<LimitCause> {
         if sample.dispatched < self.cut {
             return None;
         }
@@ -120,7 +120,7 @@ impl Limiter {
         if dispatched < self.cut {
             return false;
         }
-        (self.cut, self.window) = (now, Window::default());
+        (self.cut, self.window) = (now, LimitWindow::default());
         self.set(self.limit * self.spec.law.cut())
     }
 
@@ -208,7 +208,7 @@ impl Limiters {
         ratio: Option<f64>,
     ) -> Option<LimitChange> {
         let limiter = self.limiter(attempt.node)?;
-        let sample = Sample {
+        let sample = LimitSample {
             dispatched: attempt.dispatched,
             in_flight: attempt.in_flight_at_dispatch,
             ratio: ratio.unwrap_or(1.0),
@@ -268,7 +268,7 @@ mod tests {
             *at += 1;
             // Sent just before, so that what was sent since a cut counts.
             let now = Time::ZERO + Span::from_millis(*at);
-            limiter.answer(now, &Sample { dispatched: now, in_flight, ratio });
+            limiter.answer(now, &LimitSample { dispatched: now, in_flight, ratio });
         }
     }
 

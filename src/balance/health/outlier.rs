@@ -42,15 +42,15 @@ impl Bits {
     }
 }
 
-/// Sums over the nodes of a tier with volume.
+/// OutlierSums over the nodes of a tier with volume.
 #[derive(Clone, Copy, Debug, Default)]
-struct Sums {
+struct OutlierSums {
     nodes: u32,
     yes: u64,
     all: u64,
 }
 
-impl Sums {
+impl OutlierSums {
     fn add(&mut self, bits: Bits, volume: u32) {
         if bits.len >= volume {
             self.nodes += 1;
@@ -88,7 +88,7 @@ pub(in crate::balance) struct Detector {
     settings: Vec<Option<OutlierSettings>>,
     /// By node: answers that were good, first tokens that were slow.
     windows: Vec<[Bits; 2]>,
-    sums: Vec<[[Sums; 2]; 3]>,
+    sums: Vec<[[OutlierSums; 2]; 3]>,
     /// By pool, then class: the median time to the first token in seconds, and of how many.
     medians: Vec<Vec<(f64, u32)>>,
 }
@@ -100,7 +100,8 @@ impl Detector {
             settings.clear();
         }
         let pools = settings.len();
-        let (sums, medians) = (vec![[[Sums::default(); 2]; 3]; pools], vec![Vec::new(); pools]);
+        let (sums, medians) =
+            (vec![[[OutlierSums::default(); 2]; 3]; pools], vec![Vec::new(); pools]);
         Detector { settings, windows: Vec::new(), sums, medians }
     }
 

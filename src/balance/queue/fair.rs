@@ -52,7 +52,7 @@ pub(in crate::balance) fn service(prompt: Tokens, output: Tokens) -> u64 {
 }
 
 /// The place of a flow among those of its band: counter, key and number of its first.
-type Rank = (u64, u128, u64);
+type QueueRank = (u64, u128, u64);
 
 /// A request that comes to wait.
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +82,7 @@ struct Flow {
     tenant: TenantId,
     places: BTreeMap<(u128, u64), RequestKey>,
     /// As it is listed in its band; `None` while it is not.
-    rank: Option<Rank>,
+    rank: Option<QueueRank>,
 }
 
 /// Those who wait in one band of one route.
@@ -120,7 +120,7 @@ pub(in crate::balance) struct FairQueue {
     names: BTreeMap<(u8, RouteId, TenantId), u32>,
     positions: SecondaryMap<RequestKey, Position>,
     /// By band: flows that may be served, the next one first.
-    listed: [BTreeSet<(Rank, u32)>; BANDS],
+    listed: [BTreeSet<(QueueRank, u32)>; BANDS],
     /// By band: flows by their length; kept only if tenants have flows of their own.
     lengths: [BTreeSet<(usize, u32)>; BANDS],
     /// By band: how many wait.

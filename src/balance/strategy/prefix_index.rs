@@ -21,7 +21,7 @@ const GRID_MAX: usize = 128;
 const ENTRIES_MAX: usize = 1 << 18;
 
 #[derive(Clone, Copy, Debug)]
-struct Entry {
+struct PrefixEntry {
     /// Newest first; the unused ones are `NONE`.
     holders: [NodeId; HOLDERS],
     /// When it was last written, in insertions.
@@ -32,7 +32,7 @@ const NONE: NodeId = NodeId(u32::MAX);
 
 #[derive(Debug, Default)]
 pub(super) struct PrefixIndex {
-    entries: BTreeMap<u64, Entry>,
+    entries: BTreeMap<u64, PrefixEntry>,
     /// Hashes by the time they were written; entries written again since are stale.
     order: VecDeque<(u64, u64)>,
     clock: u64,
@@ -116,8 +116,10 @@ impl PrefixIndex {
         for blocks in grid(prefix.len()) {
             self.clock += 1;
             let hash = prefix[blocks - 1];
-            let entry =
-                self.entries.entry(hash).or_insert(Entry { holders: [NONE; HOLDERS], stamp: 0 });
+            let entry = self
+                .entries
+                .entry(hash)
+                .or_insert(PrefixEntry { holders: [NONE; HOLDERS], stamp: 0 });
             let old = entry.holders.iter().position(|holder| *holder == node);
             entry.holders[..=old.unwrap_or(HOLDERS - 1)].rotate_right(1);
             entry.holders[0] = node;

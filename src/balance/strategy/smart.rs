@@ -91,7 +91,7 @@ struct Smart {
 }
 
 /// The additive terms, in seconds.
-struct Parts {
+struct SmartCost {
     ttft: f64,
     decode: f64,
     others: f64,
@@ -100,10 +100,10 @@ struct Parts {
 }
 
 impl Smart {
-    fn parts(&self, context: &PickContext<'_>, id: NodeId, prediction: &Prediction) -> Parts {
+    fn parts(&self, context: &PickContext<'_>, id: NodeId, prediction: &Prediction) -> SmartCost {
         let success = context.node(id).success(context.now);
         let dollars = if self.exchange > 0.0 { cheapest::dollars(context, id) } else { 0.0 };
-        Parts {
+        SmartCost {
             ttft: self.ttft_weight * prediction.ttft,
             decode: context.expected_output.0 as f64 * prediction.tpot,
             others: self.others * prediction.others,
@@ -159,7 +159,7 @@ impl Strategy for Smart {
         let mut eye = std::mem::take(&mut self.eye);
         let picked = eye.pick_least(context, rng, why, |id, prediction| {
             let parts = self.parts(context, id, prediction);
-            let Parts { ttft, decode, others, dollars, wasted } = parts;
+            let SmartCost { ttft, decode, others, dollars, wasted } = parts;
             let cost = ttft + decode + others + dollars + wasted;
             (context.against_failure(context.node(id), cost), 0.0)
         });

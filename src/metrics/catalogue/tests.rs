@@ -5,10 +5,10 @@ use serde_json::Value;
 
 use super::*;
 use crate::metrics::RequestCounts;
-use crate::metrics::expect::{Expectation, Names};
+use crate::metrics::expect::{ExpectNames, Expectation};
 use crate::metrics::summary::{
-    Attempts, Batches, Class, Costs, Goodput, GroupSummary, Hours, JobCost, JobCounts, JobSummary,
-    NodeSummary, Pool, Quality, RouteSummary, Summary, TokenCounts, WorkflowSummary,
+    Attempts, BatchSummary, Class, Costs, Goodput, GroupSummary, Hours, JobCost, JobCounts,
+    JobSummary, NodeSummary, Pool, Quality, RouteSummary, Summary, TokenCounts, WorkflowSummary,
 };
 
 /// Numbers that are all different.
@@ -141,7 +141,7 @@ fn summary() -> Summary {
             ttft_s: n.times(),
             cost_usd: n.costs(),
             hours: n.hours(),
-            batches: Some(Batches { count: n.count(), mean_size: Some(n.number()) }),
+            batches: Some(BatchSummary { count: n.count(), mean_size: Some(n.number()) }),
         }],
         nodes: vec![NodeSummary {
             name: "gpt".to_owned(),
@@ -191,9 +191,9 @@ fn scopes() -> Vec<(Scopes, Scope, &'static str, &'static str)> {
     ]
 }
 
-fn names() -> Names {
+fn names() -> ExpectNames {
     let list = |name: &str| vec![name.to_owned()];
-    Names {
+    ExpectNames {
         classes: list("chat"),
         pools: list("light"),
         nodes: list("gpt"),

@@ -6,7 +6,7 @@ use super::nodes::NodeFigures;
 use crate::balance::{Config, NodeState, StrategySpec};
 use crate::metrics::Labels;
 use crate::metrics::snapshot::PoolRow;
-use crate::metrics::summary::Batches;
+use crate::metrics::summary::BatchSummary;
 use crate::unit::PoolId;
 
 /// What is collected for each pool, beside its requests.
@@ -45,8 +45,8 @@ impl PoolFigures {
         named.map(|(pool, strategy)| (pool.clone(), strategy.to_string())).collect()
     }
 
-    pub(super) fn batches(&self, pool: usize) -> Option<Batches> {
-        self.batches[pool].map(|(count, requests)| Batches {
+    pub(super) fn batches(&self, pool: usize) -> Option<BatchSummary> {
+        self.batches[pool].map(|(count, requests)| BatchSummary {
             count,
             mean_size: (count > 0).then(|| requests as f64 / count as f64),
         })

@@ -31,7 +31,7 @@ use super::summary::Summary;
 
 /// The names a scope may be.
 #[derive(Clone, Debug, Default)]
-pub struct Names {
+pub struct ExpectNames {
     /// Of classes.
     pub classes: Vec<String>,
     /// Of pools.
@@ -103,7 +103,7 @@ impl Expectation {
     ///
     /// # Errors
     /// If the text follows no rule of the grammar above, or names something that is not there.
-    pub fn parse(text: &str, names: &Names) -> Result<Expectation, ExpectError> {
+    pub fn parse(text: &str, names: &ExpectNames) -> Result<Expectation, ExpectError> {
         parse::expectation(text, names)
     }
 

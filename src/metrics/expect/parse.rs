@@ -1,7 +1,7 @@
 //! Reads an expectation. Each piece keeps its place in the text, so that errors can point at it.
 
 use super::nearest::nearest;
-use super::{ExpectError, Expectation, Names, Op};
+use super::{ExpectError, ExpectNames, Expectation, Op};
 use crate::metrics::catalogue::{
     METRICS, MetricDef, Reading, Scope, Scopes, Stat, Unit, find, latency,
 };
@@ -48,7 +48,7 @@ impl<'a> Piece<'a> {
     }
 }
 
-pub(super) fn expectation(text: &str, names: &Names) -> Result<Expectation, ExpectError> {
+pub(super) fn expectation(text: &str, names: &ExpectNames) -> Result<Expectation, ExpectError> {
     let whole = Piece { text, at: 0 }.from(0);
     let (left, op, right) = sides(whole)?;
     let reading = subject(left, names)?;
@@ -94,7 +94,7 @@ fn sides(whole: Piece<'_>) -> Result<(Piece<'_>, Op, Piece<'_>), ExpectError> {
 }
 
 /// Reads the left side.
-fn subject(left: Piece<'_>, names: &Names) -> Result<Reading, ExpectError> {
+fn subject(left: Piece<'_>, names: &ExpectNames) -> Result<Reading, ExpectError> {
     let (kind, path) = kind(left);
     let (rest, stat, word) = stat(path);
     let Some(stat) = stat else {
@@ -161,7 +161,11 @@ fn stat(path: Piece<'_>) -> (Option<Piece<'_>>, Option<Stat>, Piece<'_>) {
 }
 
 /// The metric that the last word names.
-fn metric(word: Piece<'_>, scoped: bool, names: &Names) -> Result<&'static MetricDef, ExpectError> {
+fn metric(
+    word: Piece<'_>,
+    scoped: bool,
+    names: &ExpectNames,
+) -> Result<&'static MetricDef, ExpectError> {
     if let Some(metric) = find(word.text) {
         return Ok(metric);
     }
@@ -203,7 +207,7 @@ fn without_stat(left: Piece<'_>, word: Piece<'_>) -> ExpectError {
 fn scope(
     kind: Option<Scopes>,
     name: Option<Piece<'_>>,
-    names: &Names,
+    names: &ExpectNames,
     metric: &MetricDef,
     word: Piece<'_>,
 ) -> Result<Scope, ExpectError> {
@@ -224,7 +228,7 @@ fn scope(
 }
 
 /// Reads `jobs` and `NAME.jobs`, where there are workflows; `None` if it is something else.
-fn jobs(name: Piece<'_>, names: &Names) -> Option<Result<(Scopes, Scope), ExpectError>> {
+fn jobs(name: Piece<'_>, names: &ExpectNames) -> Option<Result<(Scopes, Scope), ExpectError>> {
     let (flow, word) = name.last();
     if word.text != "jobs" || (names.workflows.is_empty() && names.has(name.text)) {
         return None;
@@ -245,7 +249,7 @@ fn jobs(name: Piece<'_>, names: &Names) -> Option<Result<(Scopes, Scope), Expect
 fn named(
     kind: Option<Scopes>,
     name: Piece<'_>,
-    names: &Names,
+    names: &ExpectNames,
 ) -> Result<(Scopes, Scope), ExpectError> {
     if kind.is_none()
         && let Some(found) = jobs(name, names)
@@ -275,7 +279,7 @@ fn named(
     }
 }
 
-fn unknown(wanted: Scopes, name: Piece<'_>, names: &Names) -> ExpectError {
+fn unknown(wanted: Scopes, name: Piece<'_>, names: &ExpectNames) -> ExpectError {
     let any = wanted == NAMED;
     let what = if any { "class, pool or node" } else { prefix(wanted) };
     let lists = names.lists().into_iter().filter(|(kind, _)| wanted.any_of(*kind));
@@ -292,7 +296,7 @@ fn unknown(wanted: Scopes, name: Piece<'_>, names: &Names) -> ExpectError {
     name.wrong(format!("no {what} is called `{}`", name.text), help)
 }
 
-impl Names {
+impl ExpectNames {
     fn lists(&self) -> [(Scopes, &Vec<String>); 4] {
         [(CLASS, &self.classes), (POOL, &self.pools), (NODE, &self.nodes), (ROUTE, &self.routes)]
     }

@@ -4,13 +4,13 @@ use super::*;
 use crate::metrics::RequestCounts;
 use crate::metrics::catalogue::Scope;
 use crate::metrics::summary::{
-    Attempts, Batches, Class, Costs, Goodput, Hours, Latency, NodeSummary, Pool, Quality,
+    Attempts, BatchSummary, Class, Costs, Goodput, Hours, Latency, NodeSummary, Pool, Quality,
     RouteSummary, TokenCounts,
 };
 
-fn names() -> Names {
+fn names() -> ExpectNames {
     let list = |names: &[&str]| names.iter().map(ToString::to_string).collect();
-    Names {
+    ExpectNames {
         classes: list(&["high-risk", "chat", "both", "latency"]),
         pools: list(&["light", "both"]),
         nodes: list(&["gpt-4.1", "llama:8b", "gpt-eu-1"]),
@@ -68,7 +68,7 @@ fn pool() -> Pool {
         ttft_s: times(210.0),
         cost_usd: costs(3.0),
         hours: Some(hours(2.0)),
-        batches: Some(Batches { count: 10, mean_size: Some(6.25) }),
+        batches: Some(BatchSummary { count: 10, mean_size: Some(6.25) }),
     }
 }
 
@@ -414,8 +414,8 @@ fn jobs_are_measured_over_all_workflows_and_by_workflow() {
 
 #[test]
 fn mistakes_about_jobs_are_explained() {
-    let without = Names::default();
-    let told = |text: &str, names: &Names| {
+    let without = ExpectNames::default();
+    let told = |text: &str, names: &ExpectNames| {
         let error = Expectation::parse(text, names).unwrap_err();
         format!("{text}\n{}{} {error}\n", " ".repeat(error.at), "^".repeat(error.len.max(1)))
     };

@@ -2,19 +2,19 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Names;
+use super::LogNames;
 use crate::balance::{
     Attempt, DegradeLevel, Event, Fate, Mark, NodeSpec, Scored, Settled, StrategySpec,
 };
 use crate::unit::{NodeId, PoolId, Time};
 
 /// The kind of a line and its body.
-pub(super) type Line = (&'static str, Value);
+pub(super) type LogBody = (&'static str, Value);
 
-impl Names {
+impl LogNames {
     /// Returns the line of an event; those that decide nothing and end nothing have none.
     #[deny(clippy::wildcard_enum_match_arm)]
-    pub(super) fn line(&mut self, now: Time, event: &Event) -> Option<Line> {
+    pub(super) fn line(&mut self, now: Time, event: &Event) -> Option<LogBody> {
         Some(match event {
             Event::Arrived { .. } => ("arrival", self.arrival(event)?),
             Event::Queued { request, route } => {

@@ -12,7 +12,7 @@ use crate::tui::model::Model;
 use crate::tui::theme::Role;
 use crate::unit::Span;
 
-use super::pen::{self, Fact, piece};
+use super::pen::{self, LabelledFact, piece};
 
 /// From these shares of failed requests on, look, and act.
 const ERRORS_WARN: f64 = 0.01;
@@ -34,18 +34,18 @@ pub(super) fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     pen::facts(buf, place, model.theme(), &facts, 2);
 }
 
-fn plain(rank: u8, label: &str, value: String) -> Fact {
+fn plain(rank: u8, label: &str, value: String) -> LabelledFact {
     let pieces = vec![piece(format!("{label} "), Role::Dim), piece(value, Role::Strong)];
-    Fact { pieces, rank }
+    LabelledFact { pieces, rank }
 }
 
 /// A figure that is worth a look: in colour and with a sign.
-fn loud(rank: u8, label: &str, value: &str, role: Role, glyphs: &Set) -> Fact {
+fn loud(rank: u8, label: &str, value: &str, role: Role, glyphs: &Set) -> LabelledFact {
     let value = piece(format!("{value}{}", glyphs.rising), role);
-    Fact { pieces: vec![piece(format!("{label} "), Role::Dim), value], rank }
+    LabelledFact { pieces: vec![piece(format!("{label} "), Role::Dim), value], rank }
 }
 
-fn facts(snapshot: &Snapshot, glyphs: &Set) -> Vec<Fact> {
+fn facts(snapshot: &Snapshot, glyphs: &Set) -> Vec<LabelledFact> {
     let (window, run) = (&snapshot.window, &snapshot.run);
     vec![
         plain(240, "req/s", rate(window.requests_per_s)),
@@ -64,9 +64,9 @@ fn facts(snapshot: &Snapshot, glyphs: &Set) -> Vec<Fact> {
 }
 
 /// The figures of a run that is over; its last ten seconds say little.
-fn whole(run: &Figures, glyphs: &Set) -> Vec<Fact> {
+fn whole(run: &Figures, glyphs: &Set) -> Vec<LabelledFact> {
     vec![
-        Fact { pieces: vec![piece("whole run", Role::Strong)], rank: 250 },
+        LabelledFact { pieces: vec![piece("whole run", Role::Strong)], rank: 250 },
         plain(150, "req/s", rate(run.requests_per_s)),
         plain(200, "p50", latency(run.p50, glyphs)),
         plain(190, "p95", latency(run.p95, glyphs)),
@@ -83,7 +83,7 @@ fn latency(span: Option<Span>, glyphs: &Set) -> String {
     span.map_or_else(|| glyphs.none.to_owned(), |span| format!("{}s", seconds(span)))
 }
 
-fn tail(window: &Figures, run: &Figures, glyphs: &Set) -> Fact {
+fn tail(window: &Figures, run: &Figures, glyphs: &Set) -> LabelledFact {
     let text = latency(window.p99, glyphs);
     match (window.p99, run.p99) {
         (Some(now), Some(usual)) if now > usual.scale(LATENCY_WARN) => {
@@ -93,7 +93,7 @@ fn tail(window: &Figures, run: &Figures, glyphs: &Set) -> Fact {
     }
 }
 
-fn errors(window: &Figures, glyphs: &Set) -> Fact {
+fn errors(window: &Figures, glyphs: &Set) -> LabelledFact {
     let text = format!("{}%", percent_fine(window.error_share));
     match window.error_share {
         share if share >= ERRORS_BAD => loud(220, "err", &text, Role::Down, glyphs),
@@ -102,7 +102,7 @@ fn errors(window: &Figures, glyphs: &Set) -> Fact {
     }
 }
 
-fn failovers(window: &Figures, glyphs: &Set) -> Fact {
+fn failovers(window: &Figures, glyphs: &Set) -> LabelledFact {
     let text = count(window.failovers_per_min);
     if window.failovers_per_min >= FAILOVERS_WARN {
         loud(140, "failover/min", &text, Role::Warn, glyphs)

@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use crate::tui::format::width;
-use crate::tui::keys::{Action, BINDINGS, Binding, Context, Group};
+use crate::tui::keys::{BINDINGS, Binding, Context, KeyAction, KeyGroup};
 use crate::tui::model::Model;
 use crate::tui::theme::Role;
 
@@ -18,7 +18,7 @@ const COLUMN: u16 = 48;
 const LEGEND: u16 = 2;
 
 /// A line of the help.
-enum Line {
+enum HelpLine {
     Heading(&'static str),
     Entry { keys: String, text: &'static str },
     Blank,
@@ -65,33 +65,33 @@ fn text_rows(area: Rect) -> u16 {
     area.height.saturating_sub(2 + LEGEND)
 }
 
-fn columns(area: Rect) -> ([Vec<Line>; 2], usize) {
+fn columns(area: Rect) -> ([Vec<HelpLine>; 2], usize) {
     let columns = split();
     let longest = columns.iter().map(Vec::len).max().unwrap_or(0);
     (columns, longest.saturating_sub(usize::from(text_rows(area))))
 }
 
-fn split() -> [Vec<Line>; 2] {
-    let section = |groups: &[Group]| {
+fn split() -> [Vec<HelpLine>; 2] {
+    let section = |groups: &[KeyGroup]| {
         let mut lines = Vec::new();
         for group in groups {
             if !lines.is_empty() {
-                lines.push(Line::Blank);
+                lines.push(HelpLine::Blank);
             }
-            lines.push(Line::Heading(group.name()));
+            lines.push(HelpLine::Heading(group.name()));
             lines.extend(entries(*group));
         }
         lines
     };
-    let [time, act, look, app] = Group::ALL;
+    let [time, act, look, app] = KeyGroup::ALL;
     [section(&[time, look]), section(&[act, app])]
 }
 
 /// The actions of a group, each with its keys outside overlays where it has some; neighbours that
 /// share a help line share a row.
-fn entries(group: Group) -> Vec<Line> {
-    let mut seen: Vec<Action> = Vec::new();
-    let mut lines: Vec<Line> = Vec::new();
+fn entries(group: KeyGroup) -> Vec<HelpLine> {
+    let mut seen: Vec<KeyAction> = Vec::new();
+    let mut lines: Vec<HelpLine> = Vec::new();
     let order = [Context::Live, Context::Inspector, Context::Always, Context::Picker];
     let bindings =
         order.iter().flat_map(|context| BINDINGS.iter().filter(|b| b.context == *context));
@@ -104,11 +104,11 @@ fn entries(group: Group) -> Vec<Line> {
         let keys = keys(binding);
         let text = binding.action.help();
         match lines.last_mut() {
-            Some(Line::Entry { keys: before, text: same }) if *same == text => {
+            Some(HelpLine::Entry { keys: before, text: same }) if *same == text => {
                 before.push(' ');
                 before.push_str(&keys);
             }
-            _ => lines.push(Line::Entry { keys, text }),
+            _ => lines.push(HelpLine::Entry { keys, text }),
         }
     }
     lines
@@ -124,14 +124,14 @@ fn keys(binding: &Binding) -> String {
     labels.join(" ")
 }
 
-fn pieces(line: &Line) -> Vec<Piece> {
+fn pieces(line: &HelpLine) -> Vec<Piece> {
     match line {
-        Line::Heading(name) => vec![piece(*name, Role::Strong)],
-        Line::Entry { keys, text } => {
+        HelpLine::Heading(name) => vec![piece(*name, Role::Strong)],
+        HelpLine::Entry { keys, text } => {
             let pad = " ".repeat(KEYS.saturating_sub(width(keys)).max(1));
             vec![piece(keys, Role::Key), piece(pad, Role::Text), piece(*text, Role::Text)]
         }
-        Line::Blank => Vec::new(),
+        HelpLine::Blank => Vec::new(),
     }
 }
 

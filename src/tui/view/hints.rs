@@ -8,7 +8,7 @@ use crate::tui::keys::{self, Binding, Context};
 use crate::tui::model::Model;
 use crate::tui::theme::Role;
 
-use super::pen::{self, Fact, Piece, piece};
+use super::pen::{self, LabelledFact, Piece, piece};
 
 /// Hints of this rank stand at the right and are never left out.
 const ALWAYS: u8 = 255;
@@ -17,7 +17,7 @@ pub(super) fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     let theme = model.theme();
     buf.set_style(area, theme.style(Role::Strip));
     let place = Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area };
-    let (fixed, rest): (Vec<Fact>, Vec<Fact>) =
+    let (fixed, rest): (Vec<LabelledFact>, Vec<LabelledFact>) =
         hints(model.context()).into_iter().partition(|hint| hint.rank == ALWAYS);
     let fixed_width: usize =
         fixed.iter().map(|f| f.pieces.iter().map(|(t, _)| t.len()).sum::<usize>() + 1).sum();
@@ -40,7 +40,7 @@ pub(super) fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
 }
 
 /// The hints of a context; a key without a word of its own joins the next one.
-fn hints(context: Context) -> Vec<Fact> {
+fn hints(context: Context) -> Vec<LabelledFact> {
     let mut facts = Vec::new();
     let mut keys: Vec<Piece> = Vec::new();
     for binding in keys::bindings(context) {
@@ -48,7 +48,7 @@ fn hints(context: Context) -> Vec<Fact> {
         keys.push(piece(format!("{} ", label(binding)), Role::StripName));
         if !hint.word.is_empty() {
             keys.push(piece(hint.word, Role::Strip));
-            facts.push(Fact { pieces: std::mem::take(&mut keys), rank: hint.rank });
+            facts.push(LabelledFact { pieces: std::mem::take(&mut keys), rank: hint.rank });
         }
     }
     facts

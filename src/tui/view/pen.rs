@@ -137,21 +137,21 @@ pub(super) fn clear(model: &Model, area: Rect, buf: &mut Buffer) {
 
 /// A fact of a bar: its pieces, and how important it is.
 #[derive(Debug)]
-pub(super) struct Fact {
+pub(super) struct LabelledFact {
     pub(super) pieces: Vec<Piece>,
     pub(super) rank: u8,
 }
 
-impl Fact {
+impl LabelledFact {
     fn width(&self) -> usize {
         self.pieces.iter().map(|(text, _)| width(text)).sum()
     }
 }
 
 /// Drops the facts of lowest rank until the rest fits, `gap` columns between them.
-pub(super) fn fit(mut facts: Vec<Fact>, room: usize, gap: usize) -> Vec<Fact> {
-    let needed = |facts: &[Fact]| {
-        let text: usize = facts.iter().map(Fact::width).sum();
+pub(super) fn fit(mut facts: Vec<LabelledFact>, room: usize, gap: usize) -> Vec<LabelledFact> {
+    let needed = |facts: &[LabelledFact]| {
+        let text: usize = facts.iter().map(LabelledFact::width).sum();
         text + gap * facts.len().saturating_sub(1)
     };
     while needed(&facts) > room {
@@ -168,7 +168,13 @@ pub(super) fn fit(mut facts: Vec<Fact>, room: usize, gap: usize) -> Vec<Fact> {
 }
 
 /// Writes facts from left to right and returns the column after the last.
-pub(super) fn facts(buf: &mut Buffer, area: Rect, theme: Theme, facts: &[Fact], gap: u16) -> u16 {
+pub(super) fn facts(
+    buf: &mut Buffer,
+    area: Rect,
+    theme: Theme,
+    facts: &[LabelledFact],
+    gap: u16,
+) -> u16 {
     let mut x = area.x;
     for (place, fact) in facts.iter().enumerate() {
         if place > 0 {

@@ -16,9 +16,9 @@ const ABOUT: u16 = 5;
 
 pub(super) fn pools(model: &Model, at: usize, body: Rect, buf: &mut Buffer) {
     let pools = model.snapshot().map_or(&[][..], |snapshot| &snapshot.pools);
-    let lines: Vec<Line> = pools
+    let lines: Vec<PickerLine> = pools
         .iter()
-        .map(|pool| Line { name: pool.name.clone(), text: pool.strategy.clone(), now: false })
+        .map(|pool| PickerLine { name: pool.name.clone(), text: pool.strategy.clone(), now: false })
         .collect();
     let inner = open(model, body, lines.len(), 0, buf, "Strategy of which pool?");
     list(model, &lines, at, inner, buf);
@@ -26,10 +26,10 @@ pub(super) fn pools(model: &Model, at: usize, body: Rect, buf: &mut Buffer) {
 
 pub(super) fn strategies(model: &Model, pool: PoolId, at: usize, body: Rect, buf: &mut Buffer) {
     let now = model.strategy_of(pool);
-    let lines: Vec<Line> = usable()
+    let lines: Vec<PickerLine> = usable()
         .iter()
         .enumerate()
-        .map(|(place, entry)| Line {
+        .map(|(place, entry)| PickerLine {
             name: entry.name.to_owned(),
             text: entry.summary.to_owned(),
             now: now == Some(place),
@@ -48,7 +48,7 @@ pub(super) fn strategies(model: &Model, pool: PoolId, at: usize, body: Rect, buf
 }
 
 /// A line to choose.
-struct Line {
+struct PickerLine {
     name: String,
     text: String,
     now: bool,
@@ -72,7 +72,7 @@ fn open(model: &Model, body: Rect, lines: usize, more: u16, buf: &mut Buffer, ti
     Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner }
 }
 
-fn list(model: &Model, lines: &[Line], at: usize, area: Rect, buf: &mut Buffer) {
+fn list(model: &Model, lines: &[PickerLine], at: usize, area: Rect, buf: &mut Buffer) {
     let (theme, glyphs) = (model.theme(), model.glyphs());
     let names = lines.iter().map(|line| width(&line.name)).max().unwrap_or(0).min(24);
     let rows = usize::from(area.height).max(1);

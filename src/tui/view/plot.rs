@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use crate::metrics::{Figures, History, Point, Snapshot};
-use crate::tui::chart::{Dots, Scale, Window};
+use crate::tui::chart::{ChartWindow, Dots, Scale};
 use crate::tui::format::{count, dollars, percent_fine, rate, seconds, width};
 use crate::tui::model::{Lines, Model, Panel};
 use crate::tui::theme::Role;
@@ -13,11 +13,11 @@ use crate::unit::{Span, Time};
 use super::pen::{self, Piece, piece};
 
 /// How a line gets its values.
-type Value = fn(&Point) -> Option<f64>;
+type PlotValue = fn(&Point) -> Option<f64>;
 
 /// A line of a chart.
 struct Series {
-    value: Value,
+    value: PlotValue,
     role: Role,
     /// Written at the end of the line.
     label: String,
@@ -40,7 +40,7 @@ const AXIS: u16 = 5;
 pub(super) fn latency(model: &Model, area: Rect, buf: &mut Buffer) {
     let lines = model.ui.lines;
     let mut title = vec![piece("Latency s ", Role::Title)];
-    let all: [(&str, Value, Role); 3] = [
+    let all: [(&str, PlotValue, Role); 3] = [
         ("p50", |point| point.p50.map(Span::seconds), Role::P50),
         ("p95", |point| point.p95.map(Span::seconds), Role::P95),
         ("p99", |point| point.p99.map(Span::seconds), Role::P99),
@@ -107,7 +107,7 @@ pub(super) fn load(model: &Model, area: Rect, buf: &mut Buffer) {
 /// A figure over time that has a chart of its own.
 struct Single {
     name: &'static str,
-    value: Value,
+    value: PlotValue,
     now: fn(&Figures) -> f64,
     show: fn(f64) -> String,
     role: Role,
@@ -194,7 +194,7 @@ fn draw(model: &Model, chart: &Chart, area: Rect, buf: &mut Buffer) {
         ..area
     };
     let now = model.snapshot().map_or(Time::ZERO, |snapshot| snapshot.now);
-    let window = Window::new(now, model.range(), plot.width * 2);
+    let window = ChartWindow::new(now, model.range(), plot.width * 2);
     let snapshot = model.snapshot();
     let scale = snapshot.and_then(|snapshot| scale(chart, &snapshot.history, &window));
     let (Some(snapshot), Some(scale)) = (snapshot, scale) else {
@@ -216,7 +216,7 @@ fn no_data(model: &Model, area: Rect, buf: &mut Buffer) {
     pen::centred(buf, middle.intersection(area), "no data yet", style);
 }
 
-fn scale(chart: &Chart, history: &History, window: &Window) -> Option<Scale> {
+fn scale(chart: &Chart, history: &History, window: &ChartWindow) -> Option<Scale> {
     let visible = || points(history).filter(|(at, _)| window.place(*at).is_some());
     let values = visible()
         .flat_map(|(_, point)| chart.series.iter().filter_map(|series| (series.value)(point)));
@@ -256,7 +256,7 @@ fn value_axis(
 fn marks(
     model: &Model,
     history: &History,
-    window: &Window,
+    window: &ChartWindow,
     plot: Rect,
     letters: bool,
     buf: &mut Buffer,
@@ -282,7 +282,7 @@ fn lines(
     chart: &Chart,
     snapshot: &Snapshot,
     scale: &Scale,
-    window: &Window,
+    window: &ChartWindow,
     plot: Rect,
     buf: &mut Buffer,
 ) {
@@ -302,7 +302,7 @@ fn end_labels(
     chart: &Chart,
     snapshot: &Snapshot,
     scale: &Scale,
-    window: &Window,
+    window: &ChartWindow,
     plot: Rect,
     buf: &mut Buffer,
 ) {
@@ -340,7 +340,7 @@ fn push_apart(ends: &mut [(u16, Piece)], height: u16) {
     }
 }
 
-fn time_axis(model: &Model, plot: Rect, history: &History, window: &Window, buf: &mut Buffer) {
+fn time_axis(model: &Model, plot: Rect, history: &History, window: &ChartWindow, buf: &mut Buffer) {
     let row = Rect { y: plot.bottom(), height: 1, ..plot };
     let style = model.theme().style(Role::Dim);
     let lettered: Vec<u16> =

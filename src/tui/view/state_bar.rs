@@ -10,7 +10,7 @@ use crate::tui::model::Model;
 use crate::tui::theme::Role;
 use crate::unit::Span;
 
-use super::pen::{self, Fact, Piece, piece};
+use super::pen::{self, LabelledFact, Piece, piece};
 
 /// Being behind by less than this is not worth a word.
 const LAG_SHOWN: Span = Span::from_millis(500);
@@ -29,16 +29,16 @@ pub(super) fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     pen::facts(buf, place, theme, &left, 1);
 }
 
-fn fact<const N: usize>(rank: u8, pieces: [Piece; N]) -> Fact {
-    Fact { pieces: pieces.into(), rank }
+fn fact<const N: usize>(rank: u8, pieces: [Piece; N]) -> LabelledFact {
+    LabelledFact { pieces: pieces.into(), rank }
 }
 
-fn labelled(rank: u8, label: &str, value: impl Into<String>) -> Fact {
+fn labelled(rank: u8, label: &str, value: impl Into<String>) -> LabelledFact {
     let label = piece(format!(" {label} "), Role::StripDim);
     fact(rank, [label, piece(value, Role::StripStrong)])
 }
 
-fn facts(model: &Model, frame: &Frame) -> Vec<Fact> {
+fn facts(model: &Model, frame: &Frame) -> Vec<LabelledFact> {
     let snapshot = &frame.snapshot;
     let mut facts = vec![
         fact(255, [piece(mode(frame.mode), Role::Badge), state(model, frame)]),
@@ -129,7 +129,7 @@ fn strategy(snapshot: &Snapshot) -> String {
 }
 
 /// What load makes the worst route do, and how many others do something.
-fn pressed(snapshot: &Snapshot) -> Option<Fact> {
+fn pressed(snapshot: &Snapshot) -> Option<LabelledFact> {
     let [worst, others @ ..] = snapshot.pressed.as_slice() else { return None };
     let mut words = Vec::new();
     if let Some(level) = worst.level {
@@ -145,7 +145,7 @@ fn pressed(snapshot: &Snapshot) -> Option<Fact> {
     Some(fact(205, [piece(text, Role::Warn)]))
 }
 
-fn nodes_up(snapshot: &Snapshot) -> Fact {
+fn nodes_up(snapshot: &Snapshot) -> LabelledFact {
     let sum = |of: fn(&crate::metrics::PoolRow) -> u32| {
         snapshot.pools.iter().map(|pool| u64::from(of(pool))).sum::<u64>()
     };

@@ -214,7 +214,7 @@ fn recorded(session: Session, number: u64, scale: TraceScale) -> Result<Recorded
     }
     let block = stretched(u64::from(session.block_size), scale.length).0 as u32;
     let began = session.requests.first().map_or(0.0, |entry| entry.t);
-    let mut line = Line::new(scale);
+    let mut line = Thread::new(scale);
     let mut agents = Vec::new();
     for (place, entry) in session.requests.into_iter().enumerate() {
         let what = format!("request {}", place + 1);
@@ -224,7 +224,7 @@ fn recorded(session: Session, number: u64, scale: TraceScale) -> Result<Recorded
             continue;
         }
         let since = (at - began).max(0.0);
-        let mut beside = Line::new(scale);
+        let mut beside = Thread::new(scale);
         let first = entry.requests.first().map_or(0.0, |entry| entry.t);
         for (place, inner) in entry.requests.iter().enumerate() {
             let what = format!("{what}.{}", place + 1);
@@ -249,7 +249,7 @@ fn recorded(session: Session, number: u64, scale: TraceScale) -> Result<Recorded
 }
 
 /// A line of requests being put together.
-struct Line {
+struct Thread {
     scale: TraceScale,
     steps: Vec<RecordedStep>,
     ids: Vec<u32>,
@@ -258,9 +258,9 @@ struct Line {
     ended: f64,
 }
 
-impl Line {
-    fn new(scale: TraceScale) -> Line {
-        Line { scale, steps: Vec::new(), ids: Vec::new(), sent: 0.0, ended: 0.0 }
+impl Thread {
+    fn new(scale: TraceScale) -> Thread {
+        Thread { scale, steps: Vec::new(), ids: Vec::new(), sent: 0.0, ended: 0.0 }
     }
 
     fn add(&mut self, what: &str, began: f64, entry: &SessionEntry) -> Result<(), Flaw> {
