@@ -162,19 +162,27 @@ fn shared_names() -> BTreeMap<String, usize> {
     counts
 }
 
+/// A line of the list: a name, how many types have it, and why they do.
+fn listed(line: &str) -> Option<(String, usize, &str)> {
+    let (name, rest) = line.split_once(' ')?;
+    let (count, reason) = rest.split_once(": ")?;
+    Some((name.to_owned(), count.parse().ok()?, reason))
+}
+
 /// With `PLIMSOLL_WRITE_NAMES` the list is written anew, but never longer than it was.
 #[test]
 fn no_name_comes_to_stand_for_one_more_thing() {
-    let listed: BTreeMap<String, usize> = SHARED
-        .lines()
-        .filter_map(|line| line.split_once(' '))
-        .map(|(name, count)| (name.to_owned(), count.parse().expect("a number")))
-        .collect();
+    let reasons = SHARED.lines().map(|line| listed(line).expect("name, number and reason"));
+    let (mut listed, mut why) = (BTreeMap::new(), BTreeMap::new());
+    for (name, count, reason) in reasons {
+        listed.insert(name.clone(), count);
+        why.insert(name, reason);
+    }
     let found = shared_names();
     if std::env::var_os("PLIMSOLL_WRITE_NAMES").is_some() {
         let kept = listed.iter().filter_map(|(name, count)| {
             let now = found.get(name)?;
-            Some(format!("{name} {}\n", now.min(count)))
+            Some(format!("{name} {}: {}\n", now.min(count), why[name]))
         });
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tidy/shared-names.txt");
         fs::write(path, kept.collect::<String>()).expect("written");

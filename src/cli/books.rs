@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::export::Export;
 use super::failure::{CliFailure, FailureKind};
-use super::result::{Format, Output};
+use super::result::{Format, ResultOutput};
 use super::{load, output};
 use crate::balance::{Event, Input};
 use crate::journal::{Header, Writer};
@@ -16,7 +16,7 @@ use crate::scenario::Scenario;
 use crate::unit::Time;
 
 /// A journal in progress: written beside its place and moved there at the end.
-struct Journal {
+struct JournalFile {
     writer: Writer<BufWriter<File>>,
     part: OutputPart,
 }
@@ -74,7 +74,7 @@ pub(super) struct Books {
     pub(super) collector: Collector,
     /// A question about one request.
     pub(super) trace: Option<RequestTrace>,
-    journal: Option<Journal>,
+    journal: Option<JournalFile>,
     decisions: Option<Decisions>,
     export: Option<Export>,
     /// The first thing that could not be written.
@@ -86,7 +86,7 @@ impl Books {
     /// balancers, and then has no journal.
     pub(super) fn open(
         scenario: &Scenario,
-        output: &Output,
+        output: &ResultOutput,
         watch: Watch,
         live: bool,
     ) -> Result<Books, CliFailure> {
@@ -104,7 +104,7 @@ impl Books {
             journal: output
                 .journal
                 .as_ref()
-                .map(|path| Journal::new(scenario, path))
+                .map(|path| JournalFile::new(scenario, path))
                 .transpose()?,
             decisions: Decisions::open(scenario, output, live)?,
             export: output.export.as_deref().map(Export::new).transpose()?,
@@ -164,7 +164,7 @@ impl Books {
         if let Some(decisions) = self.decisions {
             decisions.close(end, complete)?;
         }
-        if let Some(Journal { writer, part }) = self.journal {
+        if let Some(JournalFile { writer, part }) = self.journal {
             writer.finish().and_then(|_| part.keep()).map_err(|error| part.failed(&error))?;
         }
         Ok(self.collector.summary(end, complete))
@@ -175,7 +175,7 @@ impl Decisions {
     /// Opens the log that `--log` names, or the one that is the result.
     fn open(
         scenario: &Scenario,
-        output: &Output,
+        output: &ResultOutput,
         live: bool,
     ) -> Result<Option<Decisions>, CliFailure> {
         let is_result = output.format == Format::Ndjson;
@@ -229,13 +229,13 @@ impl Decisions {
     }
 }
 
-impl Journal {
-    fn new(scenario: &Scenario, path: &Path) -> Result<Journal, CliFailure> {
+impl JournalFile {
+    fn new(scenario: &Scenario, path: &Path) -> Result<JournalFile, CliFailure> {
         let part = OutputPart::new(path);
         let header = Header::new(&scenario.name, scenario.balancer.clone());
         let writer = File::create(&part.part)
             .and_then(|file| Writer::new(BufWriter::new(file), &header))
             .map_err(|error| part.failed(&error))?;
-        Ok(Journal { writer, part })
+        Ok(JournalFile { writer, part })
     }
 }

@@ -9,11 +9,11 @@ use clap::{Args, ValueEnum};
 
 use super::compare::bounded;
 use super::failure::{CliFailure, FailureKind};
-use super::progress::{Progress, Style};
+use super::progress::{ProgressBar, Style};
 use super::result::watch_signals;
 use super::{output, simulation};
 use crate::lab;
-use crate::lab::chaos::{Bench, Case, Drawn, Outcome, Violation, draw};
+use crate::lab::chaos::{Bench, Case, Drawn, TrialOutcome, Violation, draw};
 use crate::report::chaos as report;
 use crate::report::quantity::count;
 use crate::scenario::Scenario;
@@ -45,7 +45,7 @@ pub(super) struct Chaos {
     no_shrink: bool,
     /// What the result looks like
     #[arg(long, value_enum, default_value_t, help_heading = "Output")]
-    format: Format,
+    format: ChaosFormat,
     /// Write the result to this file instead of stdout
     #[arg(long, value_name = "PATH", help_heading = "Output")]
     out: Option<PathBuf>,
@@ -66,7 +66,7 @@ violation ends the run with exit code 101 and the smallest scenario found that s
 file that `plimsoll run` takes.";
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum ChaosFormat {
     /// For people
     #[default]
     Text,
@@ -75,7 +75,7 @@ enum Format {
 }
 
 /// A seed that fails.
-struct Failed {
+struct FailedRun {
     seed: u64,
     drawn: Drawn,
     violation: Violation,
@@ -83,7 +83,7 @@ struct Failed {
 
 /// Why a run of many seeds ends early.
 enum Stop {
-    Failed(Box<Failed>),
+    Failed(Box<FailedRun>),
     /// What was drawn is no scenario: a mistake of the drawing.
     Unreadable(u64, String),
 }
@@ -107,7 +107,7 @@ impl Chaos {
         let signal = watch_signals()?;
         let stopped = || signal.load(Ordering::Relaxed) != 0;
         let style = if self.quiet { Style::None } else { self.progress };
-        let mut progress = Progress::new(style, None, None);
+        let mut progress = ProgressBar::new(style, None, None);
         let bench = Bench { make: &make, tamper: None };
         let begun = AtomicUsize::new(0);
         let start = Instant::now();
@@ -149,8 +149,8 @@ impl Chaos {
             count(begun as u64)
         ));
         let text = match self.format {
-            Format::Text => report::text(&result),
-            Format::Json => report::json(&result),
+            ChaosFormat::Text => report::text(&result),
+            ChaosFormat::Json => report::json(&result),
         };
         output::write(&text, self.out.as_deref())?;
         if let Some(violation) = &result.violation {
@@ -161,8 +161,8 @@ impl Chaos {
         Ok(if result.complete { 0 } else { 128_u8.saturating_add(signal as u8) })
     }
 
-    fn smaller(&self, bench: &Bench<'_>, failed: &Failed, halt: &dyn Fn() -> bool) -> Case {
-        let Failed { drawn, violation, .. } = failed;
+    fn smaller(&self, bench: &Bench<'_>, failed: &FailedRun, halt: &dyn Fn() -> bool) -> Case {
+        let FailedRun { drawn, violation, .. } = failed;
         if self.no_shrink {
             let (document, violation) = (drawn.document.clone(), violation.clone());
             return Case { document, violation, tries: 0 };
@@ -184,10 +184,10 @@ fn one(bench: &Bench<'_>, seed: u64, alone: bool) -> Result<report::Seed, Stop> 
     let drawn = draw(seed);
     let thorough = alone || seed.is_multiple_of(THOROUGH_EVERY);
     match bench.trial(&drawn.document.to_string(), thorough) {
-        Outcome::Held(done) => Ok(report::Seed { done, features: drawn.features }),
-        Outcome::Broken(violation) => {
-            Err(Stop::Failed(Box::new(Failed { seed, drawn, violation })))
+        TrialOutcome::Held(done) => Ok(report::Seed { done, features: drawn.features }),
+        TrialOutcome::Broken(violation) => {
+            Err(Stop::Failed(Box::new(FailedRun { seed, drawn, violation })))
         }
-        Outcome::Unreadable(said) => Err(Stop::Unreadable(seed, said)),
+        TrialOutcome::Unreadable(said) => Err(Stop::Unreadable(seed, said)),
     }
 }

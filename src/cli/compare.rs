@@ -7,11 +7,11 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 
 use super::failure::{CliFailure, FailureKind};
-use super::progress::{Progress, Style};
+use super::progress::{ProgressBar, Style};
 use super::result::watch_signals;
 use super::{Changes, Color, load, output};
 use crate::balance::{Event, Input, StrategySpec, usable};
-use crate::lab::{self, Halt, Metric, Plan, Run};
+use crate::lab::{self, ComparedRun, Halt, Metric, Plan};
 use crate::metrics::Watch;
 use crate::metrics::expect::Expectation;
 use crate::report::compare as report;
@@ -65,7 +65,7 @@ whatever the verdicts, 100 with --fail-if-worse.";
 struct Output {
     /// What the result looks like
     #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    format: CompareFormat,
     /// Write the result to this file instead of stdout
     #[arg(long, value_name = "PATH")]
     out: Option<PathBuf>,
@@ -88,7 +88,7 @@ struct Output {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum CompareFormat {
     /// For people
     #[default]
     Text,
@@ -234,9 +234,9 @@ impl Compare {
         let (runs, signal) = self.all(plan.runs(), bench, &variant)?;
         let result = lab::compare(plan, &runs);
         let text = match self.output.format {
-            Format::Text => report::text(&result),
-            Format::Json => report::json(&result),
-            Format::Markdown => report::markdown(&result),
+            CompareFormat::Text => report::text(&result),
+            CompareFormat::Json => report::json(&result),
+            CompareFormat::Markdown => report::markdown(&result),
         };
         output::write(&text, self.output.out.as_deref())?;
         if let Some(code) = signal {
@@ -248,7 +248,7 @@ impl Compare {
         let worse = result
             .differences
             .iter()
-            .filter(|one| one.verdict == lab::Verdict::Worse && headline(&one.metric));
+            .filter(|one| one.verdict == lab::CompareVerdict::Worse && headline(&one.metric));
         let worse: Vec<String> =
             worse.map(|one| format!("{} ({})", one.strategy, one.metric)).collect();
         if self.output.fail_if_worse && !worse.is_empty() {
@@ -260,7 +260,7 @@ impl Compare {
 
     /// The baseline against itself, again and again with other seeds.
     fn alarms(&self, mut plan: Plan, tries: usize, bench: &CompareBench) -> Result<u8, CliFailure> {
-        if self.output.format == Format::Markdown {
+        if self.output.format == CompareFormat::Markdown {
             return Err(CliFailure::new(
                 FailureKind::Usage,
                 "--aa has no Markdown: use text or json",
@@ -280,10 +280,10 @@ impl Compare {
         };
         let (runs, signal) = self.all(each * tries, bench, &variant)?;
         nothing(&runs)?;
-        let tries: Vec<Vec<Option<Run>>> = runs.chunks(each).map(<[_]>::to_vec).collect();
+        let tries: Vec<Vec<Option<ComparedRun>>> = runs.chunks(each).map(<[_]>::to_vec).collect();
         let result = lab::alarms(&plan, &tries);
         let text = match self.output.format {
-            Format::Json => report::json(&result),
+            CompareFormat::Json => report::json(&result),
             _ => report::alarms(&result),
         };
         output::write(&text, self.output.out.as_deref())?;
@@ -296,10 +296,10 @@ impl Compare {
         number: usize,
         bench: &CompareBench,
         variant: &(dyn Fn(usize) -> Variant<'a> + Sync),
-    ) -> Result<(Vec<Option<Run>>, Option<u8>), CliFailure> {
+    ) -> Result<(Vec<Option<ComparedRun>>, Option<u8>), CliFailure> {
         let signal = watch_signals()?;
         let style = if self.output.quiet { Style::None } else { self.output.progress };
-        let mut progress = Progress::new(style, None, None);
+        let mut progress = ProgressBar::new(style, None, None);
         let threads = lab::threads(self.output.threads).min(number);
         let start = Instant::now();
         let stop = || interrupted(&signal).is_some();
@@ -335,7 +335,7 @@ fn interrupted(signal: &AtomicUsize) -> Option<u8> {
 }
 
 /// Fails if no request came in any run.
-fn nothing(runs: &[Option<Run>]) -> Result<(), CliFailure> {
+fn nothing(runs: &[Option<ComparedRun>]) -> Result<(), CliFailure> {
     let mut done = runs.iter().flatten().peekable();
     if done.peek().is_some() && done.all(|run| run.arrived == 0) {
         let failure =
@@ -380,7 +380,11 @@ fn tidy(word: &str) -> String {
 
 impl CompareBench {
     /// One run; `None` if it was stopped.
-    fn run(&self, variant: &Variant<'_>, halt: &Halt<'_>) -> Result<Option<Run>, CliFailure> {
+    fn run(
+        &self,
+        variant: &Variant<'_>,
+        halt: &Halt<'_>,
+    ) -> Result<Option<ComparedRun>, CliFailure> {
         let mut overrides = self.overrides.clone();
         overrides.extend(strategy_override(variant.strategy));
         overrides.push(Override::seed(variant.seed));
@@ -408,7 +412,7 @@ impl CompareBench {
         self.arrived.fetch_add(arrived, Ordering::Relaxed);
         let hopes = &self.expectations;
         let held = || hopes.iter().all(|hope| hope.judge(&summary).held);
-        Ok(Some(Run {
+        Ok(Some(ComparedRun {
             values: self.metrics.iter().map(|metric| metric.value(&summary)).collect(),
             arrived,
             held: (!hopes.is_empty()).then(held),

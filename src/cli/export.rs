@@ -10,7 +10,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use super::failure::CliFailure;
-use crate::metrics::{Collector, Group, Interval, Labels, Scope, Times};
+use crate::metrics::{Collector, Group, Interval, IntervalScope, Labels, Times};
 use crate::report::export::{self, FileNames, Tagged};
 
 /// An export in progress.
@@ -59,10 +59,10 @@ impl Export {
                     export::hlog_add(&[entry], interval.start, length, &mut self.hlog)?;
                 }
                 let file = match interval.scope {
-                    Scope::All => 0,
-                    Scope::Class(_) => 1,
-                    Scope::Pool(_) => 2,
-                    Scope::Node(_) => 3,
+                    IntervalScope::All => 0,
+                    IntervalScope::Class(_) => 1,
+                    IntervalScope::Pool(_) => 2,
+                    IntervalScope::Node(_) => 3,
                 };
                 row(&mut self.csv[file], name(labels, interval.scope), interval)?;
             }
@@ -114,22 +114,22 @@ fn row(out: &mut impl Write, name: &str, interval: &Interval) -> io::Result<()> 
     writeln!(out, ",{input},{output},{:.9}", interval.cost.dollars())
 }
 
-fn name(labels: &Labels, scope: Scope) -> &str {
+fn name(labels: &Labels, scope: IntervalScope) -> &str {
     match scope {
-        Scope::All => "all",
-        Scope::Class(at) => &labels.classes[at].name,
-        Scope::Pool(at) => &labels.pools[at],
-        Scope::Node(at) => &labels.nodes[at].name,
+        IntervalScope::All => "all",
+        IntervalScope::Class(at) => &labels.classes[at].name,
+        IntervalScope::Pool(at) => &labels.pools[at],
+        IntervalScope::Node(at) => &labels.nodes[at].name,
     }
 }
 
-fn tag(labels: &Labels, scope: Scope) -> String {
+fn tag(labels: &Labels, scope: IntervalScope) -> String {
     let name = name(labels, scope);
     match scope {
-        Scope::All => name.to_owned(),
-        Scope::Class(_) => format!("class={name}"),
-        Scope::Pool(_) => format!("pool={name}"),
-        Scope::Node(_) => format!("node={name}"),
+        IntervalScope::All => name.to_owned(),
+        IntervalScope::Class(_) => format!("class={name}"),
+        IntervalScope::Pool(_) => format!("pool={name}"),
+        IntervalScope::Node(_) => format!("node={name}"),
     }
 }
 
@@ -145,13 +145,13 @@ fn scopes(collector: &Collector) -> Vec<(String, &Times)> {
     let mut list = Vec::new();
     group(&mut list, "all", collector.all());
     for (at, class) in collector.classes().iter().enumerate() {
-        group(&mut list, &tag(labels, Scope::Class(at)), class);
+        group(&mut list, &tag(labels, IntervalScope::Class(at)), class);
     }
     for (at, pool) in collector.pools().iter().enumerate() {
-        group(&mut list, &tag(labels, Scope::Pool(at)), pool);
+        group(&mut list, &tag(labels, IntervalScope::Pool(at)), pool);
     }
     for (at, latency) in collector.node_latencies().enumerate() {
-        list.push((format!("{} latency", tag(labels, Scope::Node(at))), latency));
+        list.push((format!("{} latency", tag(labels, IntervalScope::Node(at))), latency));
     }
     let flows = labels.workflows.iter().map(|flow| format!("workflow={}", flow.name));
     for (tag, jobs) in std::iter::once("all".to_owned()).chain(flows).zip(collector.jobs()) {

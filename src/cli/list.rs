@@ -9,7 +9,7 @@ use super::output;
 use crate::balance::REGISTRY;
 use crate::metrics::catalogue::{Better, METRICS, Stat};
 use crate::node::fault::{FAULTS, Param};
-use crate::report::table::Table;
+use crate::report::table::TextTable;
 use crate::scenario;
 use crate::scenario::keys::{self, KeyRow};
 
@@ -175,7 +175,8 @@ fn profiles() -> String {
     let percent = |error: f64| format!("{:.1} %", error * 100.0);
     let hourly =
         |price: Option<f64>| price.map_or_else(|| "-".to_owned(), |usd| format!("${usd:.2}"));
-    let mut engines = Table::new(1, &["engine", "$/hour", "decode error", "prefill error", "date"]);
+    let mut engines =
+        TextTable::new(1, &["engine", "$/hour", "decode error", "prefill error", "date"]);
     for engine in &all.engine {
         let errors = [engine.decode_error, engine.prefill_error].map(percent);
         let [decode, prefill] = errors;
@@ -183,14 +184,14 @@ fn profiles() -> String {
         engines.row([engine.name.clone(), price, decode, prefill, engine.date.clone()]);
     }
     let mut measured =
-        Table::new(1, &["measured engine", "$/hour", "streams", "TPOT error", "date"]);
+        TextTable::new(1, &["measured engine", "$/hour", "streams", "TPOT error", "date"]);
     for engine in &all.measured {
         let streams = engine.streams.to_string();
         let error = percent(engine.decode_error);
         let price = hourly(engine.hourly_price);
         measured.row([engine.name.clone(), price, streams, error, engine.date.clone()]);
     }
-    let mut hosted = Table::new(
+    let mut hosted = TextTable::new(
         1,
         &["hosted model", "TTFT mean", "tokens/s", "$/M in", "$/M out", "grade", "date"],
     );

@@ -17,7 +17,7 @@ use super::failure::{CliFailure, FailureKind};
 use super::{Changes, Color, DEFAULT_SCENARIO, load, no_color, output};
 use crate::balance::{Control, Event, Explain};
 use crate::command::{Command, Frame, Mode, Pace, RunState};
-use crate::metrics::expect::{Expectation, Verdict};
+use crate::metrics::expect::{ExpectVerdict, Expectation};
 use crate::metrics::{Collector, Snapshot, Watch};
 use crate::report;
 use crate::scenario::Scenario;
@@ -105,13 +105,13 @@ impl Play {
         // Everything that can be wrong is said before the screen is touched.
         let scenario = load::scenario(name, &self.changes, self.color)?;
         let expectations = load::expectations(&scenario, self.color)?;
-        let run = Run::new(&scenario, self.color)?;
+        let run = PlayedRun::new(&scenario, self.color)?;
         let pace = Pace::Times(self.speed.unwrap_or(PACE));
         let state = if self.paused { RunState::Paused } else { RunState::Running };
         let slot = Arc::new(Slot::new());
         let (commands, inbox) = mpsc::channel();
-        let engine = Engine::new(scenario, run, pace, state, Arc::clone(&slot), self.color);
-        let engine = Engine { expectations, ..engine };
+        let engine = PlayEngine::new(scenario, run, pace, state, Arc::clone(&slot), self.color);
+        let engine = PlayEngine { expectations, ..engine };
         let engine = thread::Builder::new()
             .name("engine".to_owned())
             .spawn(move || engine.run(&inbox))
@@ -140,7 +140,7 @@ impl Play {
 }
 
 /// A simulation and what is known of it.
-struct Run {
+struct PlayedRun {
     sim: Sim,
     collector: Collector,
     end: Option<Time>,
@@ -148,16 +148,16 @@ struct Run {
     broken: Option<String>,
 }
 
-impl Run {
-    fn new(scenario: &Scenario, color: Color) -> Result<Run, CliFailure> {
+impl PlayedRun {
+    fn new(scenario: &Scenario, color: Color) -> Result<PlayedRun, CliFailure> {
         let load::Ready { sim, end, .. } = load::simulation(scenario, color)?;
         let collector = load::collector(scenario, Watch::Screen);
-        Ok(Run { sim, collector, end, broken: None })
+        Ok(PlayedRun { sim, collector, end, broken: None })
     }
 
     /// Handles one input. Returns whether there was one.
     fn step(&mut self) -> bool {
-        let Run { sim, collector, broken, .. } = self;
+        let PlayedRun { sim, collector, broken, .. } = self;
         let mut sink = |now: Time, event: &Event| collector.fold(now, event);
         match sim.step(&mut |_, _| {}, &mut sink) {
             Ok(Step::Handled) => true,
@@ -172,10 +172,10 @@ impl Run {
 }
 
 /// The engine: a run, and how it is being driven.
-struct Engine {
+struct PlayEngine {
     scenario: Scenario,
     expectations: Vec<Expectation>,
-    run: Run,
+    run: PlayedRun,
     pace: Pace,
     state: RunState,
     /// Simulated time asked for by the pace.
@@ -191,17 +191,17 @@ struct Engine {
     explain: bool,
 }
 
-impl Engine {
+impl PlayEngine {
     fn new(
         scenario: Scenario,
-        run: Run,
+        run: PlayedRun,
         pace: Pace,
         state: RunState,
         slot: Arc<Slot>,
         color: Color,
-    ) -> Engine {
+    ) -> PlayEngine {
         let now = Instant::now();
-        Engine {
+        PlayEngine {
             scenario,
             expectations: Vec::new(),
             run,
@@ -335,7 +335,7 @@ impl Engine {
     }
 
     fn restart(&mut self) {
-        match Run::new(&self.scenario, self.color) {
+        match PlayedRun::new(&self.scenario, self.color) {
             Ok(run) => {
                 self.run = run;
                 self.explain(self.explain);
@@ -437,7 +437,7 @@ impl Engine {
         let summary = self.run.collector.summary(self.run.sim.now(), complete);
         // A part of a run proves nothing about the whole.
         let judged = if complete { self.expectations.as_slice() } else { &[] };
-        let verdicts: Vec<Verdict> = judged.iter().map(|one| one.judge(&summary)).collect();
+        let verdicts: Vec<ExpectVerdict> = judged.iter().map(|one| one.judge(&summary)).collect();
         report::text(&summary, &verdicts, &[])
     }
 }

@@ -24,7 +24,7 @@ pub(super) enum Style {
 
 /// Shows how far a run has come.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(super) struct ProgressBar {
     style: Style,
     end: Option<Time>,
     requests: Option<u64>,
@@ -35,15 +35,15 @@ pub(super) struct Progress {
 const BAR_EVERY: Duration = Duration::from_millis(200);
 const LINES_EVERY: Duration = Duration::from_secs(10);
 
-impl Progress {
-    pub(super) fn new(style: Style, end: Option<Time>, requests: Option<u64>) -> Progress {
+impl ProgressBar {
+    pub(super) fn new(style: Style, end: Option<Time>, requests: Option<u64>) -> ProgressBar {
         let style = match style {
             Style::Auto if io::stderr().is_terminal() => Style::Bar,
             Style::Auto => Style::None,
             other => other,
         };
         let first = if style == Style::Bar { BAR_EVERY } else { LINES_EVERY };
-        Progress { style, end, requests, next: Instant::now() + first, shown: false }
+        ProgressBar { style, end, requests, next: Instant::now() + first, shown: false }
     }
 
     /// Shows the state if it is time to.

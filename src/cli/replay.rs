@@ -10,8 +10,8 @@ use clap::Args;
 
 use super::books::Books;
 use super::failure::{CliFailure, FailureKind};
-use super::progress::Progress;
-use super::result::{Finished, Output, watch_signals};
+use super::progress::ProgressBar;
+use super::result::{Finished, ResultOutput, watch_signals};
 use super::{Changes, endpoints, load, traffic};
 use crate::balance::{Balancer, Event, Input};
 use crate::live::driver::Observer;
@@ -31,7 +31,7 @@ pub(super) struct Replay {
     #[arg(long)]
     watch: bool,
     #[command(flatten)]
-    output: Output,
+    output: ResultOutput,
 }
 
 impl Replay {
@@ -97,7 +97,7 @@ impl Replay {
     ) -> Result<(Books, ReplayOutcome, usize), CliFailure> {
         let books = Books::open(scenario, &self.output, Watch::Report, true)?;
         let end = scenario.duration.map(|span| Time::ZERO + span);
-        let progress = Progress::new(self.output.style(), end, scenario.requests);
+        let progress = ProgressBar::new(self.output.style(), end, scenario.requests);
         let signal = watch_signals()?;
         let stop = Brake::default();
         let mut observer = ReplayObserver {
@@ -147,7 +147,7 @@ fn asks(scenario: &Scenario) -> Vec<Ask> {
 /// Watches a replay without a screen.
 struct ReplayObserver {
     books: Books,
-    progress: Progress,
+    progress: ProgressBar,
     signal: Arc<AtomicUsize>,
     stop: Brake,
 }

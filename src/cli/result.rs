@@ -12,13 +12,13 @@ use super::failure::{CliFailure, FailureKind};
 use super::progress::Style;
 use super::{Color, load, output};
 use crate::metrics::Summary;
-use crate::metrics::expect::{Expectation, Verdict};
+use crate::metrics::expect::{ExpectVerdict, Expectation};
 use crate::report::{self, explanation::Story};
 use crate::scenario::Scenario;
 
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Output")]
-pub(super) struct Output {
+pub(super) struct ResultOutput {
     /// What the result looks like
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
@@ -67,7 +67,7 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    fn judge(&self, summary: &Summary) -> Verdict {
+    fn judge(&self, summary: &Summary) -> ExpectVerdict {
         let mut verdict = self.expectation.judge(summary);
         if self.inverted {
             // What was never measured has not been shown to be right either way.
@@ -89,7 +89,7 @@ pub(super) struct Finished {
     pub(super) stories: Vec<Story>,
 }
 
-impl Output {
+impl ResultOutput {
     /// Parses the scenario's expectations and `--fail-if`.
     pub(super) fn gates(&self, scenario: &Scenario) -> Result<Vec<Gate>, CliFailure> {
         let own = load::expectations(scenario, self.color)?;
@@ -118,7 +118,8 @@ impl Output {
         gates: &[Gate],
         notes: &[String],
     ) -> Result<u8, CliFailure> {
-        let verdicts: Vec<Verdict> = gates.iter().map(|gate| gate.judge(&done.summary)).collect();
+        let verdicts: Vec<ExpectVerdict> =
+            gates.iter().map(|gate| gate.judge(&done.summary)).collect();
         let result = match self.format {
             Format::Text => {
                 let stories = report::explanation::text(&done.stories);
@@ -145,7 +146,7 @@ impl Output {
     }
 }
 
-fn exit(done: &Finished, verdicts: &[Verdict]) -> Result<u8, CliFailure> {
+fn exit(done: &Finished, verdicts: &[ExpectVerdict]) -> Result<u8, CliFailure> {
     if let Some(signal) = done.signal {
         return Ok(128_u8.saturating_add(signal as u8));
     }

@@ -8,8 +8,8 @@ use clap::Args;
 
 use super::books::Books;
 use super::failure::{CliFailure, FailureKind};
-use super::progress::Progress;
-use super::result::{Finished, Output, watch_signals};
+use super::progress::ProgressBar;
+use super::result::{Finished, ResultOutput, watch_signals};
 use super::{Changes, DEFAULT_SCENARIO, explain, load};
 use crate::balance::{Event, Explain, Input};
 use crate::metrics::{RequestTrace, Watch};
@@ -30,7 +30,7 @@ pub(super) struct Run {
     #[command(flatten)]
     changes: Changes,
     #[command(flatten)]
-    output: Output,
+    output: ResultOutput,
     /// Tell why this request went where it went: its number, from 0 in order of arrival
     #[arg(long, value_name = "REQUEST", help_heading = "Output")]
     explain: Option<u64>,
@@ -63,7 +63,7 @@ impl Run {
         let signal = watch_signals()?;
         // Jobs are counted by their starts, and it is not known how many requests they make.
         let requests = scenario.requests.filter(|_| !scenario.starts_jobs());
-        let mut progress = Progress::new(self.output.style(), ready.end, requests);
+        let mut progress = ProgressBar::new(self.output.style(), ready.end, requests);
         let mut sim = ready.sim;
         if let Some(request) = self.explain.map(RequestId) {
             books.trace = Some(RequestTrace::new(request));

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::books::Books;
 use super::failure::{CliFailure, FailureKind};
-use super::result::Output;
+use super::result::ResultOutput;
 use super::{Changes, Color, endpoints, load, output};
 use crate::balance::{Event, Input};
 use crate::live::driver::Observer;
@@ -65,8 +65,11 @@ impl Serve {
             },
             limits,
         };
-        let kept =
-            Output { journal: self.journal.clone(), log: self.log.clone(), ..Output::default() };
+        let kept = ResultOutput {
+            journal: self.journal.clone(),
+            log: self.log.clone(),
+            ..ResultOutput::default()
+        };
         let mut observer =
             ServeObserver { books: Books::open(&scenario, &kept, Watch::Report, true)? };
         let runtime = endpoints::runtime()?;

@@ -94,7 +94,8 @@ pub fn replay(
     reader: impl BufRead,
     sink: &mut impl FnMut(Time, &Event),
 ) -> Result<Replayed, ReplayError> {
-    let mut lines = Lines { reader, buffer: Vec::new(), number: 0, before: Digest::default() };
+    let mut lines =
+        JournalLines { reader, buffer: Vec::new(), number: 0, before: Digest::default() };
     let header = lines.header()?;
     // A journal may have been edited: what would make the balancer refuse is said instead.
     header.config.check().map_err(|reason| lines.malformed(&not_kept(reason)))?;
@@ -161,7 +162,7 @@ impl FromWire for JournalLine {
     }
 }
 
-struct Lines<R> {
+struct JournalLines<R> {
     reader: R,
     buffer: Vec<u8>,
     number: u64,
@@ -169,7 +170,7 @@ struct Lines<R> {
     before: Digest,
 }
 
-impl<R: BufRead> Lines<R> {
+impl<R: BufRead> JournalLines<R> {
     fn malformed(&self, reason: &str) -> ReplayError {
         ReplayError::Malformed { line: self.number, reason: reason.to_owned() }
     }

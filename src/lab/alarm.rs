@@ -5,7 +5,7 @@
 //! see the same arrivals and lengths, and each its own luck in everything else: the draws of the
 //! balancer and of the nodes. The differences then are real ones with a true mean of zero.
 
-use super::compare::{Interval, Plan, Run, Verdict, compare};
+use super::compare::{CompareVerdict, ComparedRun, ConfidenceInterval, Plan, compare};
 use crate::rng::mix;
 
 /// Returns the seed of everything but the workload, for one side of a comparison with itself.
@@ -53,7 +53,7 @@ pub struct Alarm {
 /// Judges comparisons of a strategy with itself. `plan` names two strategies and the seeds of one
 /// try; `tries` are the runs of each, in the plan's order.
 #[must_use]
-pub fn alarms(plan: &Plan, tries: &[Vec<Option<Run>>]) -> Alarms {
+pub fn alarms(plan: &Plan, tries: &[Vec<Option<ComparedRun>>]) -> Alarms {
     let mut any = 0;
     let mut list: Vec<Alarm> = plan
         .metrics
@@ -76,10 +76,11 @@ pub fn alarms(plan: &Plan, tries: &[Vec<Option<Run>>]) -> Alarms {
             };
             let differs = difference.won + difference.lost > 0;
             entry.tries += usize::from(differs);
-            let outside = difference.interval_alone.as_ref().is_some_and(Interval::excludes_zero);
+            let outside =
+                difference.interval_alone.as_ref().is_some_and(ConfidenceInterval::excludes_zero);
             entry.alarms += usize::from(differs && outside);
-            alarm |=
-                entry.headline && matches!(difference.verdict, Verdict::Better | Verdict::Worse);
+            alarm |= entry.headline
+                && matches!(difference.verdict, CompareVerdict::Better | CompareVerdict::Worse);
         }
         any += usize::from(alarm);
     }

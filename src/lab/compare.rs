@@ -60,7 +60,7 @@ impl Plan {
 
 /// What is kept of a run.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Run {
+pub struct ComparedRun {
     /// By metric.
     pub values: Vec<Option<f64>>,
     /// Requests that arrived, warm-up included.
@@ -152,14 +152,14 @@ pub struct MetricValues {
 
 /// Both ends of an interval.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Interval {
+pub struct ConfidenceInterval {
     /// Lower end.
     pub low: f64,
     /// Upper end.
     pub high: f64,
 }
 
-impl Interval {
+impl ConfidenceInterval {
     /// Returns whether zero lies outside.
     #[must_use]
     pub fn excludes_zero(&self) -> bool {
@@ -181,9 +181,9 @@ pub struct Difference {
     /// Mean difference.
     pub mean: f64,
     /// The interval that the verdict rests on, adjusted; null of fewer than two seeds.
-    pub interval: Option<Interval>,
+    pub interval: Option<ConfidenceInterval>,
     /// The 95 % interval of this difference by itself, not adjusted.
-    pub interval_alone: Option<Interval>,
+    pub interval_alone: Option<ConfidenceInterval>,
     /// Two-sided p-value of the paired t-test, not adjusted.
     pub p: Option<f64>,
     /// The same after Holm.
@@ -196,12 +196,12 @@ pub struct Difference {
     /// Seeds in which it was worse; where neither way is, had less.
     pub lost: usize,
     /// In words.
-    pub verdict: Verdict,
+    pub verdict: CompareVerdict,
 }
 
 /// What a difference comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum CompareVerdict {
     /// More than luck, in the right direction.
     Better,
     /// More than luck, in the wrong direction.
@@ -218,18 +218,18 @@ pub enum Verdict {
     Unknown,
 }
 
-impl Verdict {
+impl CompareVerdict {
     /// Returns the verdict in words.
     #[must_use]
     pub const fn words(self) -> &'static str {
         match self {
-            Verdict::Better => "better",
-            Verdict::Worse => "worse",
-            Verdict::More => "more",
-            Verdict::Less => "less",
-            Verdict::NoDifference => "no difference at this length",
-            Verdict::Same => "the same in every seed",
-            Verdict::Unknown => "too few seeds to say",
+            CompareVerdict::Better => "better",
+            CompareVerdict::Worse => "worse",
+            CompareVerdict::More => "more",
+            CompareVerdict::Less => "less",
+            CompareVerdict::NoDifference => "no difference at this length",
+            CompareVerdict::Same => "the same in every seed",
+            CompareVerdict::Unknown => "too few seeds to say",
         }
     }
 }
@@ -239,7 +239,7 @@ impl Verdict {
 /// # Panics
 /// If there are not exactly as many runs as planned, or a run has not one value a metric.
 #[must_use]
-pub fn compare(plan: &Plan, runs: &[Option<Run>]) -> Comparison {
+pub fn compare(plan: &Plan, runs: &[Option<ComparedRun>]) -> Comparison {
     assert!(runs.len() == plan.runs(), "one run a strategy and seed");
     let done = runs.iter().flatten().count();
     Comparison {
@@ -263,12 +263,17 @@ fn measured(metric: &Metric) -> Measured {
 }
 
 /// The values of one metric of one strategy, by seed.
-fn column(plan: &Plan, runs: &[Option<Run>], strategy: usize, metric: usize) -> Vec<Option<f64>> {
+fn column(
+    plan: &Plan,
+    runs: &[Option<ComparedRun>],
+    strategy: usize,
+    metric: usize,
+) -> Vec<Option<f64>> {
     let own = runs.iter().skip(strategy).step_by(plan.strategies.len());
     own.map(|run| run.as_ref().and_then(|run| run.values[metric])).collect()
 }
 
-fn strategies(plan: &Plan, runs: &[Option<Run>]) -> Vec<StrategyResult> {
+fn strategies(plan: &Plan, runs: &[Option<ComparedRun>]) -> Vec<StrategyResult> {
     let won = seeds_won(plan, runs);
     let mut list: Vec<StrategyResult> = (0..plan.strategies.len())
         .map(|at| {
@@ -309,7 +314,7 @@ fn value(values: Vec<Option<f64>>) -> MetricValues {
 
 /// In how many seeds each strategy had the lowest p99 latency. A seed in which all were the same was
 /// won by nobody.
-fn seeds_won(plan: &Plan, runs: &[Option<Run>]) -> Vec<usize> {
+fn seeds_won(plan: &Plan, runs: &[Option<ComparedRun>]) -> Vec<usize> {
     let mut won = vec![0; plan.strategies.len()];
     let Some(metric) = plan.metrics.iter().position(|metric| metric.name == "p99") else {
         return won;
@@ -330,7 +335,10 @@ fn seeds_won(plan: &Plan, runs: &[Option<Run>]) -> Vec<usize> {
 }
 
 /// The runs of a seed, without those of bounds.
-fn of_seed<'a>(plan: &'a Plan, runs: &'a [Option<Run>]) -> impl Iterator<Item = Option<&'a Run>> {
+fn of_seed<'a>(
+    plan: &'a Plan,
+    runs: &'a [Option<ComparedRun>],
+) -> impl Iterator<Item = Option<&'a ComparedRun>> {
     let real = |at| !plan.bounds.contains(&at);
     runs.iter().enumerate().map(move |(at, run)| run.as_ref().filter(|_| real(at)))
 }
@@ -360,15 +368,15 @@ fn gap(from: f64, to: f64) -> f64 {
 }
 
 /// A difference before its family is judged.
-struct Open {
+struct OpenRun {
     difference: Difference,
     metric: usize,
     /// Standard error and degrees of freedom, where there is a test.
     test: Option<(f64, usize)>,
 }
 
-fn differences(plan: &Plan, runs: &[Option<Run>]) -> Vec<Difference> {
-    let mut list: Vec<Open> = Vec::new();
+fn differences(plan: &Plan, runs: &[Option<ComparedRun>]) -> Vec<Difference> {
+    let mut list: Vec<OpenRun> = Vec::new();
     for strategy in (0..plan.strategies.len()).filter(|at| *at != plan.baseline) {
         for metric in 0..plan.metrics.len() {
             let base = column(plan, runs, plan.baseline, metric);
@@ -381,8 +389,9 @@ fn differences(plan: &Plan, runs: &[Option<Run>]) -> Vec<Difference> {
         }
     }
     for headline in [true, false] {
-        let in_family =
-            |one: &Open| one.difference.p.filter(|_| plan.metrics[one.metric].headline == headline);
+        let in_family = |one: &OpenRun| {
+            one.difference.p.filter(|_| plan.metrics[one.metric].headline == headline)
+        };
         let family: Vec<f64> = list.iter().filter_map(in_family).collect();
         let mut steps = holm(&family, ALPHA).into_iter();
         for one in &mut list {
@@ -396,7 +405,7 @@ fn differences(plan: &Plan, runs: &[Option<Run>]) -> Vec<Difference> {
     list.into_iter().map(|one| one.difference).collect()
 }
 
-fn open(plan: &Plan, strategy: usize, metric: usize, pairs: &[(f64, f64)]) -> Open {
+fn open(plan: &Plan, strategy: usize, metric: usize, pairs: &[(f64, f64)]) -> OpenRun {
     let gaps: Vec<f64> = pairs.iter().map(|&(base, own)| gap(base, own)).collect();
     let base: Vec<f64> = pairs.iter().map(|&(base, _)| base).collect();
     let found = moments(&gaps);
@@ -430,17 +439,17 @@ fn open(plan: &Plan, strategy: usize, metric: usize, pairs: &[(f64, f64)]) -> Op
         detectable: None,
         won,
         lost,
-        verdict: Verdict::Unknown,
+        verdict: CompareVerdict::Unknown,
     };
-    Open { difference, metric, test }
+    OpenRun { difference, metric, test }
 }
 
-fn around(mean: f64, (error, df): (f64, usize), alpha: f64) -> Interval {
+fn around(mean: f64, (error, df): (f64, usize), alpha: f64) -> ConfidenceInterval {
     let half = student_t(alpha, df) * error;
-    Interval { low: mean - half, high: mean + half }
+    ConfidenceInterval { low: mean - half, high: mean + half }
 }
 
-fn judge(one: &mut Open, step: super::SeriesStep, better: Better) {
+fn judge(one: &mut OpenRun, step: super::SeriesStep, better: Better) {
     let Some(test) = one.test else { return };
     let difference = &mut one.difference;
     difference.p_adjusted = Some(step.adjusted);
@@ -449,11 +458,11 @@ fn judge(one: &mut Open, step: super::SeriesStep, better: Better) {
     difference.detectable = Some((student_t(step.level, df) + student_t(MISSED_TWICE, df)) * error);
     let up = difference.mean > 0.0;
     difference.verdict = match better {
-        _ if difference.won + difference.lost == 0 => Verdict::Same,
-        _ if !step.rejected => Verdict::NoDifference,
-        Better::Neither if up => Verdict::More,
-        Better::Neither => Verdict::Less,
-        better if up == (better == Better::Higher) => Verdict::Better,
-        _ => Verdict::Worse,
+        _ if difference.won + difference.lost == 0 => CompareVerdict::Same,
+        _ if !step.rejected => CompareVerdict::NoDifference,
+        Better::Neither if up => CompareVerdict::More,
+        Better::Neither => CompareVerdict::Less,
+        better if up == (better == Better::Higher) => CompareVerdict::Better,
+        _ => CompareVerdict::Worse,
     };
 }

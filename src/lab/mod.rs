@@ -21,8 +21,8 @@ mod work;
 
 pub use alarm::{Alarm, Alarms, alarms, luck};
 pub use compare::{
-    CONFIDENCE, Comparison, Difference, Interval, Measured, MetricValues, Plan, Run, Runs,
-    StrategyResult, Verdict, compare,
+    CONFIDENCE, CompareVerdict, ComparedRun, Comparison, ConfidenceInterval, Difference, Measured,
+    MetricValues, Plan, Runs, StrategyResult, compare,
 };
 pub use metric::{Metric, metrics};
 pub use statistics::{Moments, SeriesStep, holm, moments, student_p, student_t};

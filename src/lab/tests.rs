@@ -137,8 +137,11 @@ fn plan(strategies: &[&str], seeds: usize, metrics: &[&str]) -> Plan {
     }
 }
 
-fn run(values: &[f64]) -> Option<Run> {
-    Some(Run { values: values.iter().copied().map(Some).collect(), ..Run::default() })
+fn run(values: &[f64]) -> Option<ComparedRun> {
+    Some(ComparedRun {
+        values: values.iter().copied().map(Some).collect(),
+        ..ComparedRun::default()
+    })
 }
 
 #[test]
@@ -154,7 +157,7 @@ fn the_paired_test_is_the_textbook_one() {
     assert!(close(found.p.unwrap(), 0.002_832_890_197, 1e-9), "{:?}", found.p);
     let interval = found.interval.unwrap();
     assert!(close(interval.low, 0.700_114_2, 1e-6) && close(interval.high, 2.459_885_8, 1e-6));
-    assert_eq!((found.won, found.lost, found.verdict), (0, 9, Verdict::Worse), "one tie");
+    assert_eq!((found.won, found.lost, found.verdict), (0, 9, CompareVerdict::Worse), "one tie");
     assert_eq!(found.interval, found.interval_alone, "a family of one needs no correction");
 }
 
@@ -176,7 +179,7 @@ fn verdict_and_interval_always_agree() {
             .collect();
         for difference in compare(&plan, &runs).differences {
             let differs = difference.interval.unwrap().excludes_zero();
-            let said = matches!(difference.verdict, Verdict::Better | Verdict::Worse);
+            let said = matches!(difference.verdict, CompareVerdict::Better | CompareVerdict::Worse);
             assert_eq!(differs, said, "{difference:?}");
             assert_eq!(difference.p_adjusted.unwrap() <= 0.05, said, "{difference:?}");
             seen[usize::from(said)] += 1;
@@ -189,7 +192,7 @@ fn verdict_and_interval_always_agree() {
 fn few_seeds_and_equal_numbers_are_said_so() {
     let one = plan(&["a", "b"], 1, &["p99"]);
     let found = compare(&one, &[run(&[1.0]), run(&[2.0])]);
-    assert_eq!(found.differences[0].verdict, Verdict::Unknown);
+    assert_eq!(found.differences[0].verdict, CompareVerdict::Unknown);
     assert_eq!(found.differences[0].interval, None);
 
     let seeds = |count: usize, gap: f64| {
@@ -198,12 +201,12 @@ fn few_seeds_and_equal_numbers_are_said_so() {
             (0..count).flat_map(|at| [run(&[at as f64]), run(&[at as f64 + gap])]).collect();
         compare(&plan, &runs).differences[0].verdict
     };
-    assert_eq!(seeds(4, 0.0), Verdict::Same);
-    assert_eq!(seeds(4, 1.0), Verdict::Unknown, "no spread and few seeds");
-    assert_eq!(seeds(5, 1.0), Verdict::Worse, "a constant difference is certain");
+    assert_eq!(seeds(4, 0.0), CompareVerdict::Same);
+    assert_eq!(seeds(4, 1.0), CompareVerdict::Unknown, "no spread and few seeds");
+    assert_eq!(seeds(5, 1.0), CompareVerdict::Worse, "a constant difference is certain");
     let rounding = plan(&["a", "b"], 5, &["p99"]);
     let runs: Vec<_> = (0..5).flat_map(|_| [run(&[1.0]), run(&[1.0 + 1e-12])]).collect();
-    assert_eq!(compare(&rounding, &runs).differences[0].verdict, Verdict::Same);
+    assert_eq!(compare(&rounding, &runs).differences[0].verdict, CompareVerdict::Same);
 }
 
 #[test]
@@ -245,7 +248,7 @@ fn false_alarms_are_one_in_twenty_alone_and_in_a_family() {
             .collect();
         let found = compare(&plan, &runs).differences;
         alone += usize::from(found[0].interval_alone.unwrap().excludes_zero());
-        whole += usize::from(found.iter().any(|one| one.verdict != Verdict::NoDifference));
+        whole += usize::from(found.iter().any(|one| one.verdict != CompareVerdict::NoDifference));
     }
     // Four standard deviations of a share of 5 %.
     let within = 4.0 * (0.05 * 0.95 / TRIES as f64).sqrt();

@@ -12,7 +12,7 @@ const DIGITS: u8 = 3;
 
 /// What an interval is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Scope {
+pub enum IntervalScope {
     /// All requests.
     All,
     /// Requests of a class.
@@ -27,7 +27,7 @@ pub enum Scope {
 #[derive(Clone, Debug)]
 pub struct Interval {
     /// What it is about.
-    pub scope: Scope,
+    pub scope: IntervalScope,
     /// When it began.
     pub start: Time,
     /// When it ended.
@@ -47,7 +47,7 @@ pub struct Interval {
 }
 
 impl Interval {
-    fn new(scope: Scope, start: Time) -> Interval {
+    fn new(scope: IntervalScope, start: Time) -> Interval {
         Interval {
             scope,
             start,
@@ -66,7 +66,7 @@ impl Interval {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Intervals {
     start: Time,
-    open: BTreeMap<Scope, Interval>,
+    open: BTreeMap<IntervalScope, Interval>,
     closed: Vec<Interval>,
 }
 
@@ -83,17 +83,17 @@ impl Intervals {
         self.closed.extend(std::mem::take(&mut self.open).into_values());
     }
 
-    fn open(&mut self, scope: Scope) -> &mut Interval {
+    fn open(&mut self, scope: IntervalScope) -> &mut Interval {
         let start = self.start;
         self.open.entry(scope).or_insert_with(|| Interval::new(scope, start))
     }
 
     /// Books the cost of an attempt to its class, pool and all.
-    pub(super) fn spend(&mut self, scope: Scope, cost: Cost) {
+    pub(super) fn spend(&mut self, scope: IntervalScope, cost: Cost) {
         self.open(scope).cost += cost;
     }
 
-    pub(super) fn add(&mut self, scope: Scope, sample: &Sample, input: Tokens) {
+    pub(super) fn add(&mut self, scope: IntervalScope, sample: &Sample, input: Tokens) {
         let interval = self.open(scope);
         if let Some(latency) = sample.latency {
             let micros = latency.micros().min(1 << 47);

@@ -14,7 +14,7 @@ use crate::unit::{Cost, Time};
 
 /// A job that is not done with.
 #[derive(Clone, Copy, Debug, Default)]
-struct Open {
+struct OpenJob {
     /// Requests that are settled.
     settled: u64,
     /// Attempts of settled requests.
@@ -100,7 +100,7 @@ pub(super) struct JobBook {
     all: JobGroup,
     flows: Vec<PerFlow>,
     /// Those that started after warm-up.
-    open: BTreeMap<u64, Open>,
+    open: BTreeMap<u64, OpenJob>,
 }
 
 impl JobBook {
@@ -171,7 +171,7 @@ impl JobBook {
         match news.what {
             JobPhase::Started => {
                 if news.started >= self.warmup {
-                    self.open.insert(news.job, Open::default());
+                    self.open.insert(news.job, OpenJob::default());
                     self.all.started += 1;
                     flow.jobs.started += 1;
                 }

@@ -24,18 +24,19 @@ mod window;
 
 pub use collector::{Collector, Group, Watch};
 pub use counts::RequestCounts;
-pub use interval::{Interval, Scope};
+pub use interval::{Interval, IntervalScope};
 pub use jobs::JobGroup;
 pub use recent::DECISIONS_MAX;
 pub use request_trace::{ArrivalTrace, AttemptTrace, RequestTrace};
 pub use snapshot::{
-    Decision, Figures, History, LOG_MAX, LogEntry, LogLevel, MarkAt, NodeRow, Point, PoolRow,
+    DecisionRow, Figures, History, LOG_MAX, LogEntry, LogLevel, MarkAt, NodeRow, Point, PoolRow,
     PressedRow, Snapshot,
 };
 pub use summary::{
     Attempts, BatchSummary, Class, Costs, Goodput, GroupSummary, Hours, JobCost, JobCounts,
-    JobSummary, Latency, LevelSummary, LimitSummary, ModelQuality, NodeSummary, Overload, Pool,
-    Pressure, Quality, RouteSummary, StepSummary, Summary, TokenCounts, WorkflowSummary,
+    JobSummary, Latency, LevelSummary, LimitSummary, ModelQuality, NodeSummary, OverloadSummary,
+    Pool, PressureSummary, Quality, RouteSummary, StepSummary, Summary, TokenCounts,
+    WorkflowSummary,
 };
 pub use times::Times;
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::Labels;
 use super::snapshot::PressedRow;
-use super::summary::{LevelSummary, LimitSummary, Overload, Pressure};
+use super::summary::{LevelSummary, LimitSummary, OverloadSummary, PressureSummary};
 use crate::balance::{Config, DegradeLevel, Event, Priority};
 use crate::unit::{NodeId, Ratio, RouteId, Span, Time};
 
@@ -20,7 +20,7 @@ const CHANGES_MAX: usize = 1_000;
 pub(super) struct Pressures {
     limits: BTreeMap<NodeId, LimitSummary>,
     /// Only where something is shed or given up.
-    book: Option<Box<Book>>,
+    book: Option<Box<PressureBook>>,
 }
 
 /// How a route stands.
@@ -35,13 +35,13 @@ struct Standing {
 
 /// What was shed and given up.
 #[derive(Clone, Debug)]
-struct Book {
+struct PressureBook {
     routes: Vec<Standing>,
     /// By level: how long routes stood on it, and how often they stepped up to it.
     stood: [(Span, u64); 7],
     /// By level: requests it touched last.
     degraded_by: [u64; 7],
-    changes: Vec<Pressure>,
+    changes: Vec<PressureSummary>,
     omitted: u64,
 }
 
@@ -61,7 +61,7 @@ impl Pressures {
             let limit = limiter.initial;
             Some((NodeId(at as u32), LimitSummary { last: limit, least: limit, most: limit }))
         };
-        let book = || Book {
+        let book = || PressureBook {
             routes: vec![
                 Standing { level: DegradeLevel::Calm, since: Time::ZERO, shed: [false; 4] };
                 config.routes.len()
@@ -99,7 +99,12 @@ impl Pressures {
                 let (route, what, saturation) = change;
                 let route = route_name(labels, route, book.routes.len());
                 let at_s = now.seconds();
-                book.changes.push(Pressure { at_s, route, what, saturation: saturation.value() });
+                book.changes.push(PressureSummary {
+                    at_s,
+                    route,
+                    what,
+                    saturation: saturation.value(),
+                });
             } else {
                 book.omitted += 1;
             }
@@ -114,7 +119,7 @@ impl Pressures {
     }
 
     /// Returns what was shed and given up until `end`.
-    pub(super) fn summary(&self, end: Time) -> Option<Overload> {
+    pub(super) fn summary(&self, end: Time) -> Option<OverloadSummary> {
         let book = self.book.as_ref()?;
         let mut stood = book.stood;
         for this in &book.routes {
@@ -132,7 +137,7 @@ impl Pressures {
         });
         let levels = levels.into_iter().filter(|level| level.entered > 0 || level.requests > 0);
         let changes = book.changes.clone();
-        Some(Overload { levels: levels.collect(), changes, changes_omitted: book.omitted })
+        Some(OverloadSummary { levels: levels.collect(), changes, changes_omitted: book.omitted })
     }
 
     /// Returns the routes that stand on a level or shed somebody, the worst first.

@@ -30,13 +30,13 @@ impl Sum {
 
 /// Sums of everything and of each model.
 #[derive(Clone, Debug, Default)]
-struct Book {
+struct QualityBook {
     all: Sum,
     /// By name.
     models: BTreeMap<usize, Sum>,
 }
 
-impl Book {
+impl QualityBook {
     fn add(&mut self, model: Option<usize>, quality: Ratio) {
         self.all.add(quality);
         if let Some(model) = model {
@@ -62,9 +62,9 @@ pub(super) struct Qualities {
     names: Vec<String>,
     /// By node: its model in `names`.
     of_node: Vec<usize>,
-    all: Book,
+    all: QualityBook,
     classes: Vec<Sum>,
-    routes: Vec<Book>,
+    routes: Vec<QualityBook>,
     escalated: u64,
     feedback: u64,
 }
@@ -83,9 +83,9 @@ impl Qualities {
             Box::new(Qualities {
                 names,
                 of_node,
-                all: Book::default(),
+                all: QualityBook::default(),
                 classes: vec![Sum::default(); labels.classes.len()],
-                routes: vec![Book::default(); labels.routes.len()],
+                routes: vec![QualityBook::default(); labels.routes.len()],
                 escalated: 0,
                 feedback: 0,
             })

@@ -32,7 +32,7 @@ pub struct Snapshot {
     /// Entries that have left the log.
     pub log_dropped: u64,
     /// The last decision.
-    pub last: Option<Decision>,
+    pub last: Option<DecisionRow>,
     /// The newest decisions in full, oldest first, at most
     /// [`DECISIONS_MAX`](super::DECISIONS_MAX). Empty unless somebody asked for explanations.
     pub decisions: Vec<Arc<Explanation>>,
@@ -216,7 +216,7 @@ pub enum LogLevel {
 
 /// A decision and its reason.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Decision {
+pub struct DecisionRow {
     /// When.
     pub at: Time,
     /// For which request.

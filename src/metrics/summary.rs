@@ -66,16 +66,16 @@ pub struct Summary {
     /// By route, in file order; left out where routes have no names.
     pub routes: Vec<RouteSummary>,
     /// What was shed and given up under load; left out where nothing of it is configured.
-    pub overload: Option<Overload>,
+    pub overload: Option<OverloadSummary>,
 }
 
 /// What was shed and given up under load, over the whole run, warm-up included.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Overload {
+pub struct OverloadSummary {
     /// Levels of degradation that were stood on, the lowest first.
     pub levels: Vec<LevelSummary>,
     /// What changed when, the first thousand.
-    pub changes: Vec<Pressure>,
+    pub changes: Vec<PressureSummary>,
     /// Those that came after them.
     pub changes_omitted: u64,
 }
@@ -95,7 +95,7 @@ pub struct LevelSummary {
 
 /// A change of who is shed or of what is given up.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Pressure {
+pub struct PressureSummary {
     /// When.
     pub at_s: f64,
     /// On which route; empty where there is one only.

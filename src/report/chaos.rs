@@ -43,12 +43,12 @@ pub struct Result {
     /// In how many of them a feature was on.
     pub features: BTreeMap<&'static str, u64>,
     /// What failed, if anything did.
-    pub violation: Option<Failed>,
+    pub violation: Option<FailedSeed>,
 }
 
 /// A seed that violates an invariant.
 #[derive(Clone, Debug)]
-pub struct Failed {
+pub struct FailedSeed {
     /// Which.
     pub seed: u64,
     /// The invariant's number.
@@ -115,7 +115,7 @@ impl Result {
     #[must_use]
     pub fn failed(first_seed: u64, planned: u64, seed: u64, case: &Case) -> Result {
         let broken = &case.violation.broken;
-        let failed = Failed {
+        let failed = FailedSeed {
             seed,
             invariant: broken.invariant.clone(),
             sentence: sentence(&broken.invariant),
@@ -148,7 +148,7 @@ pub fn text(result: &Result) -> String {
 
 fn write_text(out: &mut String, result: &Result) -> std::fmt::Result {
     if let Some(failed) = &result.violation {
-        let Failed { seed, invariant, sentence, said, at_s, .. } = failed;
+        let FailedSeed { seed, invariant, sentence, said, at_s, .. } = failed;
         writeln!(out, "VIOLATION of {invariant}: {sentence}")?;
         writeln!(out, "  {said}")?;
         writeln!(out, "  seed {seed}, {}, after {at_s} simulated seconds", result.build)?;

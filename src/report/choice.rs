@@ -3,7 +3,7 @@
 
 use super::explanation::Story;
 use super::quantity::{count, dollars, seconds, share};
-use super::table::{Table, name};
+use super::table::{TextTable, name};
 use crate::balance::{ModelChoice, ModelWhy};
 use crate::metrics::{Labels, RequestTrace};
 use crate::unit::{NodeId, PoolId};
@@ -109,7 +109,7 @@ pub(super) fn escalations(trace: &RequestTrace, labels: &Labels) -> Vec<Escalati
 pub(super) fn tell(out: &mut String, story: &Story) {
     let Some(model) = &story.model else { return };
     let title = format!("Model: {}", name(&model.pool));
-    let mut table = Table::new(2, &[&title]);
+    let mut table = TextTable::new(2, &[&title]);
     table.row([model.by.to_owned(), model.why.clone()]);
     for one in &story.escalations {
         let after = seconds(Some(one.at_s - story.arrived_s));
@@ -126,7 +126,7 @@ pub(super) fn tell(out: &mut String, story: &Story) {
         return;
     }
     let heads = ["Models", "heard", "good answers", "drawn", "cost", "value"];
-    let mut table = Table::new(1, &heads);
+    let mut table = TextTable::new(1, &heads);
     for arm in &model.arms {
         table.row([
             name(&arm.pool),

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use super::choice::{self, EscalationStory, ModelStory};
 use super::quantity::{NONE, count, dollars, seconds, share};
-use super::table::{Table, clean, name};
+use super::table::{TextTable, clean, name};
 use crate::balance::{Candidate, End, Explanation, Fate, REGISTRY, Term, TermUnit, Verdict};
 use crate::metrics::{AttemptTrace, Labels, RequestTrace};
 use crate::unit::NodeId;
@@ -227,7 +227,7 @@ pub fn text(stories: &[Story]) -> String {
 
 fn tell(out: &mut String, story: &Story) {
     let title = format!("Request {}", count(story.request));
-    let mut table = Table::new(2, &[&title]);
+    let mut table = TextTable::new(2, &[&title]);
     table.row(["class".to_owned(), name(&story.class)]);
     table.row(["prompt".to_owned(), format!("{} tokens", count(story.prompt_tokens))]);
     table.row(["arrived".to_owned(), clock(story.arrived_s)]);
@@ -257,7 +257,7 @@ fn clock(at: f64) -> String {
 
 fn decision(out: &mut String, decision: &Decision) {
     let title = format!("Attempt {}: {}", decision.attempt + 1, name(&decision.chosen));
-    let mut table = Table::new(2, &[&title]);
+    let mut table = TextTable::new(2, &[&title]);
     let mut row = |what: &str, value: String| table.row([what.to_owned(), value]);
     row("decided", clock(decision.at_s));
     row("route", clean(&decision.route));
@@ -300,7 +300,7 @@ fn candidates(out: &mut String, decision: &Decision) {
     }
     heads.extend(["success", "in flight", "verdict"].map(str::to_owned));
     let heads: Vec<&str> = heads.iter().map(String::as_str).collect();
-    let mut table = Table::new(1, &heads).last_is_words();
+    let mut table = TextTable::new(1, &heads).last_is_words();
     let mut rows: Vec<&Row> = decision.candidates.iter().collect();
     // Stable: equals stay in file order.
     rows.sort_by(|a, b| {

@@ -9,18 +9,18 @@ use std::collections::BTreeMap;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::chaos::{Failed as FailedSeed, Result as ChaosResult};
+use super::chaos::{FailedSeed, Result as ChaosResult};
 use super::choice::{ArmStory, EscalationStory, ModelStory};
 use super::explanation::{Decision, Row, ScorePart, Story};
 use crate::lab::{
-    Alarm, Alarms, Comparison, Difference, Interval, Measured, MetricValues, Runs, StrategyResult,
-    Verdict,
+    Alarm, Alarms, CompareVerdict, Comparison, ConfidenceInterval, Difference, Measured,
+    MetricValues, Runs, StrategyResult,
 };
-use crate::metrics::expect::Verdict as Expected;
+use crate::metrics::expect::ExpectVerdict;
 use crate::metrics::{
     Attempts, BatchSummary, Class, Costs, Goodput, GroupSummary, Hours, JobCost, JobCounts,
-    JobSummary, Latency, LevelSummary, LimitSummary, ModelQuality, NodeSummary, Overload, Pool,
-    Pressure, Quality, RequestCounts, RouteSummary, StepSummary, Summary, TokenCounts,
+    JobSummary, Latency, LevelSummary, LimitSummary, ModelQuality, NodeSummary, OverloadSummary,
+    Pool, PressureSummary, Quality, RequestCounts, RouteSummary, StepSummary, Summary, TokenCounts,
     WorkflowSummary,
 };
 
@@ -108,13 +108,13 @@ tables! {
         workflows: "workflows" or nothing, hours: "hours" or nothing, groups: "groups" or nothing,
         quality: "quality" or nothing, routes: "routes" or nothing, overload: "overload" or nothing,
     }
-    Overload = "overload" {
+    OverloadSummary = "overload" {
         levels: "rungs", changes: "changes", changes_omitted: "changes_omitted",
     }
     LevelSummary = "overload rung" {
         level: "rung", entered: "entered", stood_s: "stood_s", requests: "requests",
     }
-    Pressure = "overload change" {
+    PressureSummary = "overload change" {
         at_s: "at_s", route: "route", what: "what", saturation: "saturation",
     }
     Quality = "quality" {
@@ -176,7 +176,7 @@ tables! {
         arrived: "arrived", completed: "completed", failed: "failed", rejected: "rejected",
         cancelled: "cancelled", in_flight: "in_flight",
     }
-    Expected = "expectation" {
+    ExpectVerdict = "expectation" {
         text: "text", value: "value", limit: "limit", held: "held"; without unit
     }
     Story = "explanation" {
@@ -216,7 +216,7 @@ tables! {
         pareto: "pareto", metrics: "metrics", bound: "bound" or nothing,
     }
     MetricValues = "compared value" { mean: "mean", half_width: "half_width", values: "values" }
-    Interval = "interval" { low: "low", high: "high" }
+    ConfidenceInterval = "interval" { low: "low", high: "high" }
     Difference = "difference" {
         strategy: "strategy", metric: "metric", seeds: "seeds", baseline: "baseline", mean: "mean",
         interval: "interval", interval_alone: "interval_alone", p: "p", p_adjusted: "p_adjusted",
@@ -269,16 +269,16 @@ impl Serialize for JobSummary {
 
 const VERDICTS: &[&str] = &["better", "worse", "more", "less", "no_difference", "same", "unknown"];
 
-impl Serialize for Verdict {
+impl Serialize for CompareVerdict {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let place = match self {
-            Verdict::Better => 0,
-            Verdict::Worse => 1,
-            Verdict::More => 2,
-            Verdict::Less => 3,
-            Verdict::NoDifference => 4,
-            Verdict::Same => 5,
-            Verdict::Unknown => 6,
+            CompareVerdict::Better => 0,
+            CompareVerdict::Worse => 1,
+            CompareVerdict::More => 2,
+            CompareVerdict::Less => 3,
+            CompareVerdict::NoDifference => 4,
+            CompareVerdict::Same => 5,
+            CompareVerdict::Unknown => 6,
         };
         serializer.serialize_str(VERDICTS[place])
     }

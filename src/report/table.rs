@@ -7,7 +7,7 @@ const GAP: &str = "  ";
 
 /// A table being filled.
 #[derive(Debug)]
-pub(crate) struct Table {
+pub(crate) struct TextTable {
     /// How many of the first columns are words.
     words: usize,
     /// Whether the last column is words too.
@@ -16,18 +16,23 @@ pub(crate) struct Table {
     headed: bool,
 }
 
-impl Table {
+impl TextTable {
     /// A table whose first `words` columns are words. The first of `heads` is its title; without
     /// heads it has none.
-    pub(crate) fn new(words: usize, heads: &[&str]) -> Table {
+    pub(crate) fn new(words: usize, heads: &[&str]) -> TextTable {
         // Rows are indented, the title is not: its place is part of the first column.
         let heads: Vec<String> = heads.iter().map(ToString::to_string).collect();
         let headed = !heads.is_empty();
-        Table { words, last: false, rows: if headed { vec![heads] } else { Vec::new() }, headed }
+        TextTable {
+            words,
+            last: false,
+            rows: if headed { vec![heads] } else { Vec::new() },
+            headed,
+        }
     }
 
     /// The last column is words too.
-    pub(super) fn last_is_words(mut self) -> Table {
+    pub(super) fn last_is_words(mut self) -> TextTable {
         self.last = true;
         self
     }

@@ -1,7 +1,7 @@
 //! The reports of hand-made results, as snapshots.
 
 use super::{json, text};
-use crate::metrics::expect::{ExpectNames, Expectation, Verdict};
+use crate::metrics::expect::{ExpectNames, ExpectVerdict, Expectation};
 use crate::metrics::{
     Attempts, Class, Costs, Goodput, JobCost, JobCounts, JobSummary, Latency, NodeSummary, Pool,
     RequestCounts, StepSummary, Summary, TokenCounts, WorkflowSummary,
@@ -147,7 +147,7 @@ fn jobs_are_shown_by_workflow_and_step() {
     insta::assert_snapshot!(format!("{}\n{data}", &whole[from..to]));
 }
 
-fn verdicts(summary: &Summary) -> Vec<Verdict> {
+fn verdicts(summary: &Summary) -> Vec<ExpectVerdict> {
     let names = ExpectNames { classes: vec!["unused".to_owned()], ..ExpectNames::default() };
     [
         "p99 < 2s",

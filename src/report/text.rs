@@ -4,9 +4,9 @@ use std::cmp::Reverse;
 use std::fmt::Write;
 
 use super::quantity::{NONE, count, dollars, in_unit, number, seconds, share, share_of};
-use super::table::{Table, clean, name};
+use super::table::{TextTable, clean, name};
 use crate::metrics::catalogue::{METRICS, Section, Stat, Subject, Unit, find};
-use crate::metrics::expect::Verdict;
+use crate::metrics::expect::ExpectVerdict;
 use crate::metrics::{
     JobCounts, JobSummary, Latency, NodeSummary, RequestCounts, Summary, WorkflowSummary,
 };
@@ -19,7 +19,7 @@ const EXTREMES: usize = 10;
 /// Writes the result as aligned plain text, with the notes at the end. Wide tables may exceed 80
 /// columns; there is no colour.
 #[must_use]
-pub fn text(summary: &Summary, verdicts: &[Verdict], notes: &[String]) -> String {
+pub fn text(summary: &Summary, verdicts: &[ExpectVerdict], notes: &[String]) -> String {
     let mut out = String::new();
     header(&mut out, summary);
     requests(&mut out, summary);
@@ -50,7 +50,7 @@ fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
 
 fn header(out: &mut String, summary: &Summary) {
     line(out, format_args!("{}", name(&summary.scenario)));
-    let mut table = Table::new(2, &[]);
+    let mut table = TextTable::new(2, &[]);
     for (pool, strategy) in &summary.strategies {
         table.row([format!("strategy of {}", name(pool)), strategy.clone()]);
     }
@@ -68,9 +68,9 @@ fn header(out: &mut String, summary: &Summary) {
 }
 
 /// A table of the whole run: the metrics that the catalogue has for it.
-fn section(summary: &Summary, section: Section, heads: &[&str]) -> Table {
+fn section(summary: &Summary, section: Section, heads: &[&str]) -> TextTable {
     let run = Subject::run(summary);
-    let mut table = Table::new(1, heads);
+    let mut table = TextTable::new(1, heads);
     for metric in METRICS {
         let Some(shown) = metric.shown.filter(|shown| shown.section == section) else { continue };
         let label = shown.label.to_owned();
@@ -98,7 +98,7 @@ fn requests(out: &mut String, summary: &Summary) {
     if !summary.unserved.is_empty() {
         let mut reasons: Vec<(&&str, &u64)> = summary.unserved.iter().collect();
         reasons.sort_by_key(|(_, number)| Reverse(**number));
-        let mut table = Table::new(1, &["Without a whole answer"]);
+        let mut table = TextTable::new(1, &["Without a whole answer"]);
         for (reason, &number) in reasons {
             let share = share_of(number, summary.requests.arrived);
             table.row([(*reason).to_owned(), count(number), share]);
@@ -125,7 +125,7 @@ fn money(out: &mut String, summary: &Summary) {
 /// How good answers were, and what came of each route that has a name.
 fn quality(out: &mut String, summary: &Summary) {
     if let Some(quality) = &summary.quality {
-        let mut table = Table::new(2, &["Quality of answers"]);
+        let mut table = TextTable::new(2, &["Quality of answers"]);
         let mut row = |what: &str, value: String| table.row([what.to_owned(), value]);
         let answers = count(quality.answers);
         row("good", format!("{} of {answers}", share(quality.mean)));
@@ -152,7 +152,7 @@ fn quality(out: &mut String, summary: &Summary) {
     }
     let heads =
         ["Routes", "requests", "completed", "good", "cost per 1k", "mean", "p95", "  models"];
-    let mut table = Table::new(1, &heads);
+    let mut table = TextTable::new(1, &heads);
     for route in summary.routes.iter().take(ROWS_MAX) {
         let models = route
             .models
@@ -180,7 +180,7 @@ fn jobs(out: &mut String, summary: &Summary) {
     let heads = ["started", "completed", "failed", "of them late", "in flight", "p50", "p95"];
     let heads: Vec<&str> =
         std::iter::once("Jobs").chain(heads).chain(["p99", "requests/job", "cost/job"]).collect();
-    let mut table = Table::new(1, &heads);
+    let mut table = TextTable::new(1, &heads);
     for flow in summary.workflows.iter().take(ROWS_MAX) {
         table.row(job_row(name(&flow.name), &flow.all));
     }
@@ -210,7 +210,7 @@ fn steps(out: &mut String, flow: &WorkflowSummary) {
     let title = format!("Steps of {}", name(&flow.name));
     let heads =
         [&title, "runs", "instances", "skipped", "requests", "failed", "p50", "p95", "p99", "cost"];
-    let mut table = Table::new(1, &heads);
+    let mut table = TextTable::new(1, &heads);
     for step in flow.steps.iter().take(ROWS_MAX) {
         let Latency { p50, p95, p99, .. } = step.latency_s;
         let mut cells = vec![name(&step.name)];
@@ -235,7 +235,7 @@ fn classes(out: &mut String, summary: &Summary) {
     let heads = ["arrived", "completed", "failed", "rejected", "p50", "p95", "p99", "ttft p99"];
     let heads: Vec<&str> =
         std::iter::once("Classes").chain(heads).chain(["promises", "cost"]).collect();
-    let mut table = Table::new(1, &heads);
+    let mut table = TextTable::new(1, &heads);
     for class in summary.classes.iter().take(ROWS_MAX) {
         let Latency { p50, p95, p99, .. } = class.latency_s;
         let mut cells = vec![name(&class.name)];
@@ -255,7 +255,7 @@ fn pools(out: &mut String, summary: &Summary) {
     }
     let heads = ["arrived", "completed", "failed", "rejected", "p50", "p95", "p99", "ttft p99"];
     let heads: Vec<&str> = ["Pools", "strategy"].into_iter().chain(heads).chain(["cost"]).collect();
-    let mut table = Table::new(2, &heads);
+    let mut table = TextTable::new(2, &heads);
     for pool in summary.pools.iter().take(ROWS_MAX) {
         let Latency { p50, p95, p99, .. } = pool.latency_s;
         let mut cells = vec![name(&pool.name), name(&pool.strategy)];
@@ -278,7 +278,7 @@ fn groups(out: &mut String, summary: &Summary) {
         .chain(heads)
         .chain(["starting", "idle", "idle cost"])
         .collect();
-    let mut table = Table::new(2, &heads);
+    let mut table = TextTable::new(2, &heads);
     for group in summary.groups.iter().take(ROWS_MAX) {
         let hours = &group.hours;
         table.row([
@@ -302,7 +302,7 @@ fn groups(out: &mut String, summary: &Summary) {
 
 /// Pools that take batches.
 fn batches(out: &mut String, summary: &Summary) {
-    let mut table = Table::new(1, &["Batches", "sent", "requests a batch"]);
+    let mut table = TextTable::new(1, &["Batches", "sent", "requests a batch"]);
     let mut any = false;
     for pool in &summary.pools {
         if let Some(batches) = pool.batches {
@@ -340,7 +340,7 @@ fn nodes(out: &mut String, nodes: &[NodeSummary]) {
 
 fn node_table(out: &mut String, title: &str, nodes: &[&NodeSummary]) {
     let heads = [title, "pool", "attempts", "share", "failed", "", "busy", "p50", "p99", "cost"];
-    let mut table = Table::new(2, &heads);
+    let mut table = TextTable::new(2, &heads);
     for node in nodes {
         table.row([
             name(&node.name),
@@ -364,7 +364,7 @@ fn overload(out: &mut String, summary: &Summary) {
         return;
     };
     if !overload.levels.is_empty() {
-        let mut table = Table::new(1, &["Degradation", "times", "for", "requests"]);
+        let mut table = TextTable::new(1, &["Degradation", "times", "for", "requests"]);
         for level in &overload.levels {
             let stood = seconds(Some(level.stood_s));
             let cells = [count(level.entered), stood, count(level.requests)];
@@ -375,7 +375,7 @@ fn overload(out: &mut String, summary: &Summary) {
     if overload.changes.is_empty() {
         return;
     }
-    let mut table = Table::new(1, &["Under load", "saturation", "  what"]);
+    let mut table = TextTable::new(1, &["Under load", "saturation", "  what"]);
     for change in overload.changes.iter().take(ROWS_MAX) {
         let saturation = format!("{:.2}", change.saturation);
         let what = match change.route.as_str() {
@@ -397,7 +397,7 @@ fn limits(out: &mut String, nodes: &[NodeSummary]) {
     if number == 0 {
         return;
     }
-    let mut table = Table::new(1, &["Limits found", "at the end", "least", "most"]);
+    let mut table = TextTable::new(1, &["Limits found", "at the end", "least", "most"]);
     for (node, limit) in limited().take(ROWS_MAX) {
         let cells = [limit.last, limit.least, limit.most].map(|limit| count(u64::from(limit)));
         table.row(std::iter::once(name(&node.name)).chain(cells));
@@ -412,13 +412,13 @@ fn more(out: &mut String, number: usize, what: &str) {
     }
 }
 
-fn expectations(out: &mut String, verdicts: &[Verdict]) {
+fn expectations(out: &mut String, verdicts: &[ExpectVerdict]) {
     if verdicts.is_empty() {
         return;
     }
     let held = verdicts.iter().filter(|verdict| verdict.held).count();
     let title = format!("Expectations: {held} of {} held", verdicts.len());
-    let mut table = Table::new(1, &[&title, "measured", "limit"]);
+    let mut table = TextTable::new(1, &[&title, "measured", "limit"]);
     for verdict in verdicts {
         let mark = if verdict.held { '✔' } else { '✖' };
         let [measured, limit] = compared(verdict);
@@ -428,7 +428,7 @@ fn expectations(out: &mut String, verdicts: &[Verdict]) {
 }
 
 /// What was measured and its limit, with more digits where they would look the same and are not.
-fn compared(verdict: &Verdict) -> [String; 2] {
+fn compared(verdict: &ExpectVerdict) -> [String; 2] {
     let short = [verdict.value, Some(verdict.limit)].map(|value| in_unit(value, verdict.unit));
     let Some(value) = verdict.value else {
         return short;

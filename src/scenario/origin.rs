@@ -8,7 +8,7 @@ use super::problem::{Place, quote};
 use super::region::{self, REGIONS_MAX, Use};
 use super::value::{Field, Walk};
 use crate::unit::RegionId;
-use crate::workload::{Origin, Shares};
+use crate::workload::{Origin, OriginShares};
 
 use super::class::SHARE_MAX;
 
@@ -52,7 +52,7 @@ pub(super) fn read(
             known.uses.push((region, place.clone()));
             numbered.push((RegionId(region as u16), share));
         }
-        Shares::new(&numbered)
+        OriginShares::new(&numbered)
     });
     let list = attributes.map(|field| walk.map(field)).unwrap_or_default();
     let mut drawn = Vec::new();
@@ -66,7 +66,7 @@ pub(super) fn read(
                 Some((bit(walk, known.attributes, key, value, place)?, share))
             })
             .collect();
-        drawn.extend(Shares::new(&bits));
+        drawn.extend(OriginShares::new(&bits));
     }
     Origin { regions, attributes: drawn }
 }

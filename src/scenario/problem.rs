@@ -107,7 +107,7 @@ impl Problems {
         let (Place::Span(span) | Place::Hidden(span)) = &problem.place else {
             return None;
         };
-        let window = Window::of(&self.source, span);
+        let window = ExcerptWindow::of(&self.source, span);
         let before = &window.text[..window.span.start];
         Some((window.line, before.chars().count() + 1))
     }
@@ -148,7 +148,7 @@ impl Problems {
         span: &Range<usize>,
         label: Option<&'a str>,
     ) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
-        let window = Window::of(&self.source, span);
+        let window = ExcerptWindow::of(&self.source, span);
         Snippet::source(window.text)
             .line_start(window.line)
             .path(&self.file)
@@ -165,15 +165,15 @@ impl fmt::Display for Problems {
 impl std::error::Error for Problems {}
 
 /// The line a span begins on, and the part of the span on it.
-struct Window<'a> {
+struct ExcerptWindow<'a> {
     /// From one.
     line: usize,
     text: &'a str,
     span: Range<usize>,
 }
 
-impl Window<'_> {
-    fn of<'a>(source: &'a str, span: &Range<usize>) -> Window<'a> {
+impl ExcerptWindow<'_> {
+    fn of<'a>(source: &'a str, span: &Range<usize>) -> ExcerptWindow<'a> {
         let start = floor(source, span.start);
         let end = floor(source, span.end).max(start);
         let from = source[..start].rfind('\n').map_or(0, |newline| newline + 1);
@@ -181,7 +181,7 @@ impl Window<'_> {
         let text = source[from..to].trim_end_matches('\r');
         let last = text.len();
         let span = (start - from).min(last)..(end - from).min(last);
-        Window { line: source[..from].matches('\n').count() + 1, text, span }
+        ExcerptWindow { line: source[..from].matches('\n').count() + 1, text, span }
     }
 }
 

@@ -19,16 +19,16 @@ use crate::unit::Price;
 #[derive(Debug, Deserialize)]
 pub struct Profiles {
     /// Fits of the timing law to predictions of single steps.
-    pub engine: Vec<Engine>,
+    pub engine: Vec<EngineProfile>,
     /// Fits to measured closed-loop runs.
-    pub measured: Vec<Measured>,
+    pub measured: Vec<MeasuredProfile>,
     /// Hosted models.
     pub hosted: Vec<Hosted>,
 }
 
 /// A fit of the timing law; see [`StepLaw`] for the units.
 #[derive(Debug, Deserialize)]
-pub struct Engine {
+pub struct EngineProfile {
     /// `model/gpu/engine`.
     pub name: String,
     /// The model.
@@ -69,7 +69,7 @@ struct Experts {
 /// A fit to measured runs: `time per token = f + d1 * concurrency`, first token of a lone request
 /// after `a0 + f + d1`.
 #[derive(Debug, Deserialize)]
-pub struct Measured {
+pub struct MeasuredProfile {
     /// `model/gpu/engine-precision/prompt-answer tokens`.
     pub name: String,
     f: f64,
@@ -209,7 +209,7 @@ pub fn hosted(name: &str) -> Option<Profile<ApiSpec>> {
     Some(Profile { spec: model.spec().ok()?, prices, hourly: None })
 }
 
-impl Engine {
+impl EngineProfile {
     fn spec(&self) -> EngineSpec {
         let moe = self.moe.as_ref().map(|moe| Moe {
             d3: moe.d3,
@@ -225,7 +225,7 @@ impl Engine {
 /// What a measured engine holds is not known; it was never full at so many tokens a stream.
 const KV_TOKENS_A_STREAM: u64 = 131_072;
 
-impl Measured {
+impl MeasuredProfile {
     fn spec(&self) -> EngineSpec {
         let law = StepLaw { f: self.f, d1: self.d1, ..StepLaw::default() };
         let mut spec = EngineSpec::new(law, u64::from(self.streams) * KV_TOKENS_A_STREAM);

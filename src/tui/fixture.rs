@@ -8,8 +8,8 @@ use crate::balance::{
 };
 use crate::command::{Frame, Mode, Pace, RunState};
 use crate::metrics::{
-    Decision, Figures, History, LogEntry, LogLevel, MarkAt, NodeRow, Point, PoolRow, RequestCounts,
-    Snapshot,
+    DecisionRow, Figures, History, LogEntry, LogLevel, MarkAt, NodeRow, Point, PoolRow,
+    RequestCounts, Snapshot,
 };
 use crate::unit::{NodeId, PoolId, RequestId, RouteId, Span, Time, Tokens};
 
@@ -233,13 +233,13 @@ fn log() -> Vec<LogEntry> {
     ]
 }
 
-fn decision() -> Decision {
+fn decision() -> DecisionRow {
     let score = |node: u32, score: f64, latency: f64, load: f64| Scored {
         node: NodeId(node),
         score,
         terms: Terms::NONE.with(Term::Latency, latency).with(Term::Load, load),
     };
-    Decision {
+    DecisionRow {
         at: at(1_333),
         request: RequestId(55_318),
         why: Why {

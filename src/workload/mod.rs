@@ -21,7 +21,7 @@ use crate::unit::{RequestId, Time, Tokens};
 pub use arrival::Generated;
 pub use closed::{Begin, ClosedLoop, Script, SessionPace, Users};
 pub use length::{ClassSpec, Mix};
-pub use origin::{Origin, Shares};
+pub use origin::{Origin, OriginShares};
 pub use process::Process;
 pub use quality::{AnswerQuality, QualitySpec};
 pub use session::SessionSpec;

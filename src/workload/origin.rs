@@ -8,17 +8,17 @@ use crate::unit::RegionId;
 
 /// Things with shares.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Shares<T> {
+pub struct OriginShares<T> {
     things: Vec<T>,
     /// Cumulated; the last is the total.
     sums: Vec<f64>,
 }
 
-impl<T: Copy> Shares<T> {
+impl<T: Copy> OriginShares<T> {
     /// Things with their shares, relative to each other; `None` if no share is above zero, or one
     /// is negative or not a finite number.
     #[must_use]
-    pub fn new(list: &[(T, f64)]) -> Option<Shares<T>> {
+    pub fn new(list: &[(T, f64)]) -> Option<OriginShares<T>> {
         let things = list.iter().map(|(thing, _)| *thing).collect();
         let sums: Vec<f64> = list
             .iter()
@@ -29,7 +29,7 @@ impl<T: Copy> Shares<T> {
             .collect();
         let sane = list.iter().all(|(_, share)| share.is_finite() && *share >= 0.0);
         let total = sums.last().is_some_and(|total| *total > 0.0);
-        (sane && total).then_some(Shares { things, sums })
+        (sane && total).then_some(OriginShares { things, sums })
     }
 
     fn draw(&self, key: u64) -> T {
@@ -46,9 +46,9 @@ impl<T: Copy> Shares<T> {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Origin {
     /// Regions, if they are known.
-    pub regions: Option<Shares<RegionId>>,
+    pub regions: Option<OriginShares<RegionId>>,
     /// For each attribute, its values as bits.
-    pub attributes: Vec<Shares<u64>>,
+    pub attributes: Vec<OriginShares<u64>>,
 }
 
 impl Origin {
@@ -67,9 +67,9 @@ mod tests {
 
     #[test]
     fn shares_are_kept_and_draws_do_not_move_each_other() {
-        let regions = Shares::new(&[(RegionId(1), 0.7), (RegionId(2), 0.3)]);
-        let language = Shares::new(&[(1_u64, 2.0), (2, 0.0), (4, 2.0)]).expect("shares");
-        let risk = Shares::new(&[(8_u64, 1.0)]).expect("shares");
+        let regions = OriginShares::new(&[(RegionId(1), 0.7), (RegionId(2), 0.3)]);
+        let language = OriginShares::new(&[(1_u64, 2.0), (2, 0.0), (4, 2.0)]).expect("shares");
+        let risk = OriginShares::new(&[(8_u64, 1.0)]).expect("shares");
         let origin = Origin { regions: regions.clone(), attributes: vec![language, risk] };
         let total = 100_000_u64;
         let (mut first, mut ones) = (0_u64, 0_u64);
@@ -90,9 +90,9 @@ mod tests {
 
     #[test]
     fn shares_of_nothing_are_none() {
-        assert_eq!(Shares::<u64>::new(&[]), None);
-        assert_eq!(Shares::new(&[(1_u64, 0.0)]), None);
-        assert_eq!(Shares::new(&[(1_u64, f64::NAN), (2, 1.0)]), None);
-        assert_eq!(Shares::new(&[(1_u64, -1.0), (2, 3.0)]), None);
+        assert_eq!(OriginShares::<u64>::new(&[]), None);
+        assert_eq!(OriginShares::new(&[(1_u64, 0.0)]), None);
+        assert_eq!(OriginShares::new(&[(1_u64, f64::NAN), (2, 1.0)]), None);
+        assert_eq!(OriginShares::new(&[(1_u64, -1.0), (2, 3.0)]), None);
     }
 }

@@ -12,7 +12,7 @@ use plimsoll::dist::Dist;
 use plimsoll::node::{BackendSpec, ErrorAnswer, FaultKind, FaultSpec};
 use plimsoll::sim::NetworkSpec;
 use plimsoll::unit::{ClassId, NodeId, PoolId, Ratio, RegionId, Span, Time};
-use plimsoll::workload::Shares;
+use plimsoll::workload::OriginShares;
 use proptest::prelude::*;
 
 fn hosted() -> BackendSpec {
@@ -38,8 +38,8 @@ fn network(jitter: f64) -> NetworkSpec {
     NetworkSpec { rtt, jitter }
 }
 
-fn from(region: u16) -> Option<Shares<RegionId>> {
-    Shares::new(&[(RegionId(region), 1.0)])
+fn from(region: u16) -> Option<OriginShares<RegionId>> {
+    OriginShares::new(&[(RegionId(region), 1.0)])
 }
 
 /// Everything a client of one node sees is late by the round trips, to the nanosecond.
@@ -90,7 +90,7 @@ fn stormy(seed: u64, faults: Vec<FaultSpec>) -> World {
         node.limits.concurrency = Some(8);
     }
     let regions = [(RegionId(0), 1.0), (RegionId(1), 2.0), (RegionId(2), 1.0)];
-    world.class.origin.regions = Shares::new(&regions);
+    world.class.origin.regions = OriginShares::new(&regions);
     world.config.timeouts =
         Timeouts { first_token: Some(Span::from_secs(2)), total: Some(Span::from_secs(8)) };
     world.config.health.probe_every = Some(Span::from_secs(2));
@@ -294,7 +294,7 @@ fn nodes_nearby_come_first_while_they_are_open() {
     for (index, node) in world.config.nodes.iter_mut().enumerate() {
         node.region = RegionId(1 + index as u16 % 2);
     }
-    world.class.origin.regions = Shares::new(&[(RegionId(1), 1.0), (RegionId(2), 1.0)]);
+    world.class.origin.regions = OriginShares::new(&[(RegionId(1), 1.0), (RegionId(2), 1.0)]);
     for (locality, there) in [(Locality::Origin, 0), (Locality::Region(RegionId(2)), 2)] {
         world.config.pools[0].locality = locality;
         let mut homes = BTreeMap::new();

@@ -15,7 +15,7 @@ use plimsoll::node::{ApiSpec, BackendSpec, ErrorAnswer, FaultKind, FaultSpec};
 use plimsoll::sim::{NetworkSpec, Sim, SimSpec, Step};
 use plimsoll::unit::{ClassId, NodeId, Price, Ratio, RegionId, Span, Time};
 use plimsoll::workload::workflow::{CallSpec, OnFailure, StepContext, StepSpec};
-use plimsoll::workload::{ClassSpec, Jobs, Mix, Origin, Poisson, Shares, WorkflowSpec};
+use plimsoll::workload::{ClassSpec, Jobs, Mix, Origin, OriginShares, Poisson, WorkflowSpec};
 
 fn law(value: f64) -> Dist {
     Dist::constant(value).expect("a law")
@@ -71,7 +71,7 @@ impl World {
     }
 
     fn sim(&self) -> Sim {
-        let regions = Shares::new(&[(RegionId(1), 1.0)]);
+        let regions = OriginShares::new(&[(RegionId(1), 1.0)]);
         let origin = Origin { regions, ..Origin::default() };
         let classes = vec![ClassSpec { origin, ..common::class() }];
         let mix = Mix::new(classes.clone(), 7);

@@ -116,7 +116,7 @@ impl<const N: usize> Shape<N> {
 
 /// What is learnt of one node.
 #[derive(Clone, Copy, Debug)]
-struct Speed {
+struct PredictedSpeed {
     /// Logarithms of the factors.
     g: f64,
     h: f64,
@@ -134,9 +134,9 @@ struct Speed {
     progress: Time,
 }
 
-impl Default for Speed {
-    fn default() -> Speed {
-        Speed {
+impl Default for PredictedSpeed {
+    fn default() -> PredictedSpeed {
+        PredictedSpeed {
             g: 0.0,
             h: 0.0,
             stamp: Time::ZERO,
@@ -150,7 +150,7 @@ impl Default for Speed {
     }
 }
 
-impl Speed {
+impl PredictedSpeed {
     fn fade(&mut self, now: Time) {
         let keep = (-now.since(self.stamp).seconds() / SPEED_FORGETS).exp();
         self.g *= keep;
@@ -183,7 +183,7 @@ pub(super) struct Predictor {
     /// By model.
     shapes: Vec<(Shape<6>, Shape<4>)>,
     /// By seat.
-    speeds: Vec<Speed>,
+    speeds: Vec<PredictedSpeed>,
     /// Smoothed logarithm of (seen / predicted) time to the first token, and samples it is made of.
     calibration: (f64, u32),
     /// When an answer was last heard from any node.
@@ -212,7 +212,8 @@ impl Predictor {
             let node = context.node(id);
             let (seat, model) = (node.seat as usize, node.spec.model.index());
             if self.speeds.len() <= seat {
-                self.speeds.resize(context.members().len().max(seat + 1), Speed::default());
+                self.speeds
+                    .resize(context.members().len().max(seat + 1), PredictedSpeed::default());
             }
             if self.shapes.len() <= model {
                 self.shapes.resize_with(model + 1, || {

@@ -18,8 +18,8 @@ mod watch;
 
 pub use draw::{Drawn, draw};
 pub use shrink::{Case, TRIES_MAX};
-pub use tree::{Table, Value};
-pub use trial::{Bench, Done, Make, Outcome, Tamper, Violation};
+pub use tree::{TreeTable, TreeValue};
+pub use trial::{Bench, Done, Make, Tamper, TrialOutcome, Violation};
 pub use watch::{Broken, Counts};
 
 /// Every invariant that is looked at, by its number, in a sentence.

@@ -5,8 +5,8 @@
 //! invariant is still violated. What is left out of a scenario has its default, so every step is a
 //! file that can be run. The result is small, not the smallest.
 
-use super::tree::{Table, Value};
-use super::trial::{Bench, Outcome, Violation};
+use super::tree::{TreeTable, TreeValue};
+use super::trial::{Bench, TrialOutcome, Violation};
 
 /// A case is tried in so many smaller forms at most.
 pub const TRIES_MAX: usize = 1_500;
@@ -15,7 +15,7 @@ pub const TRIES_MAX: usize = 1_500;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Case {
     /// The scenario.
-    pub document: Table,
+    pub document: TreeTable,
     /// How it fails.
     pub violation: Violation,
     /// Smaller forms that were tried.
@@ -27,7 +27,7 @@ impl Bench<'_> {
     #[must_use]
     pub fn shrink(
         &self,
-        document: &Table,
+        document: &TreeTable,
         violation: &Violation,
         thorough: bool,
         halt: &dyn Fn() -> bool,
@@ -47,7 +47,8 @@ impl Bench<'_> {
                     return case;
                 }
                 case.tries += 1;
-                let Outcome::Broken(violation) = self.trial(&smaller[at].to_string(), thorough)
+                let TrialOutcome::Broken(violation) =
+                    self.trial(&smaller[at].to_string(), thorough)
                 else {
                     continue;
                 };
@@ -65,22 +66,22 @@ impl Bench<'_> {
 }
 
 /// Every scenario that is one step smaller, large steps first.
-fn smaller(document: &Table) -> Vec<Table> {
+fn smaller(document: &TreeTable) -> Vec<TreeTable> {
     let mut list = Vec::new();
     // What is named elsewhere goes together with what names it.
     for section in ["pool", "class", "workflow"] {
-        let Some(Value::List(items)) = document.get(section) else { continue };
+        let Some(TreeValue::List(items)) = document.get(section) else { continue };
         for (place, item) in items.iter().enumerate() {
-            let Value::Table(table) = item else { continue };
+            let TreeValue::Table(table) = item else { continue };
             let mut names: Vec<String> = name(table).into_iter().collect();
-            if let Some(Value::List(nodes)) = table.get("node") {
+            if let Some(TreeValue::List(nodes)) = table.get("node") {
                 names.extend(nodes.iter().filter_map(|node| match node {
-                    Value::Table(node) => name(node),
+                    TreeValue::Table(node) => name(node),
                     _ => None,
                 }));
             }
             let mut without = document.clone();
-            if let Some((_, Value::List(items))) =
+            if let Some((_, TreeValue::List(items))) =
                 without.0.iter_mut().find(|(key, _)| key == section)
             {
                 items.remove(place);
@@ -88,25 +89,26 @@ fn smaller(document: &Table) -> Vec<Table> {
             list.push(forget(&without, &names));
         }
     }
-    list.extend(steps(&Value::Table(document.clone())).into_iter().filter_map(
-        |value| match value {
-            Value::Table(table) => Some(table),
+    list.extend(steps(&TreeValue::Table(document.clone())).into_iter().filter_map(|value| {
+        match value {
+            TreeValue::Table(table) => Some(table),
             _ => None,
-        },
-    ));
+        }
+    }));
     list
 }
 
-fn name(table: &Table) -> Option<String> {
+fn name(table: &TreeTable) -> Option<String> {
     match table.get("name") {
-        Some(Value::Scalar(name)) => Some(name.clone()),
+        Some(TreeValue::Scalar(name)) => Some(name.clone()),
         _ => None,
     }
 }
 
 /// Leaves out whatever names one of these.
-fn forget(table: &Table, names: &[String]) -> Table {
-    let names_it = |value: &Value| matches!(value, Value::Scalar(text) if names.contains(text));
+fn forget(table: &TreeTable, names: &[String]) -> TreeTable {
+    let names_it =
+        |value: &TreeValue| matches!(value, TreeValue::Scalar(text) if names.contains(text));
     let tells = |key: &str| names.iter().any(|name| name.trim_matches('"') == key);
     let mut left = Vec::new();
     for (key, value) in &table.0 {
@@ -114,65 +116,65 @@ fn forget(table: &Table, names: &[String]) -> Table {
             continue;
         }
         let value = match value {
-            Value::List(items) => {
-                let refers = |item: &Value| names_it(item) || item.refers(names);
+            TreeValue::List(items) => {
+                let refers = |item: &TreeValue| names_it(item) || item.refers(names);
                 let kept = items.iter().filter(|item| !refers(item)).map(|item| match item {
-                    Value::Table(table) => Value::Table(forget(table, names)),
+                    TreeValue::Table(table) => TreeValue::Table(forget(table, names)),
                     other => other.clone(),
                 });
-                Value::List(kept.collect())
+                TreeValue::List(kept.collect())
             }
-            Value::Table(inner) => Value::Table(forget(inner, names)),
-            scalar @ Value::Scalar(_) => scalar.clone(),
+            TreeValue::Table(inner) => TreeValue::Table(forget(inner, names)),
+            scalar @ TreeValue::Scalar(_) => scalar.clone(),
         };
         left.push((key.clone(), value));
     }
-    Table(left)
+    TreeTable(left)
 }
 
-impl Value {
+impl TreeValue {
     /// Whether a table says one of these names of something other than a list, as faults do.
     fn refers(&self, names: &[String]) -> bool {
-        let Value::Table(table) = self else { return false };
+        let TreeValue::Table(table) = self else { return false };
         table.0.iter().any(|(_, value)| match value {
-            Value::Scalar(text) => names.contains(text),
-            Value::Table(_) => value.refers(names),
-            Value::List(_) => false,
+            TreeValue::Scalar(text) => names.contains(text),
+            TreeValue::Table(_) => value.refers(names),
+            TreeValue::List(_) => false,
         })
     }
 }
 
 /// Every value that is one step smaller.
-fn steps(value: &Value) -> Vec<Value> {
+fn steps(value: &TreeValue) -> Vec<TreeValue> {
     match value {
-        Value::Scalar(text) => halves(text).into_iter().map(Value::Scalar).collect(),
-        Value::List(items) => {
+        TreeValue::Scalar(text) => halves(text).into_iter().map(TreeValue::Scalar).collect(),
+        TreeValue::List(items) => {
             let mut list = Vec::new();
             if items.len() > 3 {
                 let (front, back) = items.split_at(items.len() / 2);
-                list.push(Value::List(back.to_vec()));
-                list.push(Value::List(front.to_vec()));
+                list.push(TreeValue::List(back.to_vec()));
+                list.push(TreeValue::List(front.to_vec()));
             }
             for place in 0..items.len() {
                 let mut fewer = items.clone();
                 fewer.remove(place);
-                list.push(Value::List(fewer));
+                list.push(TreeValue::List(fewer));
             }
             for (place, item) in items.iter().enumerate() {
                 list.extend(steps(item).into_iter().map(|item| {
                     let mut other = items.clone();
                     other[place] = item;
-                    Value::List(other)
+                    TreeValue::List(other)
                 }));
             }
             list
         }
-        Value::Table(Table(keys)) => {
+        TreeValue::Table(TreeTable(keys)) => {
             let mut list = Vec::new();
             for place in 0..keys.len() {
                 let mut fewer = keys.clone();
                 fewer.remove(place);
-                list.push(Value::Table(Table(fewer)));
+                list.push(TreeValue::Table(TreeTable(fewer)));
             }
             for (place, (key, value)) in
                 keys.iter().enumerate().filter(|(_, (key, _))| key != "seed")
@@ -180,7 +182,7 @@ fn steps(value: &Value) -> Vec<Value> {
                 list.extend(steps(value).into_iter().map(|value| {
                     let mut other = keys.clone();
                     other[place] = (key.clone(), value);
-                    Value::Table(Table(other))
+                    TreeValue::Table(TreeTable(other))
                 }));
             }
             list

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Bench, INVARIANTS, Outcome, Violation, draw};
+use super::{Bench, INVARIANTS, TrialOutcome, Violation, draw};
 use crate::balance::{
     Event, Fate, NodeState, PickContext, Priority, REGISTRY, Reject, Scored, Settled, Strategy, Why,
 };
@@ -165,7 +165,7 @@ fn seeds_hold() {
     for seed in 0..24 {
         let text = draw(seed).document.to_string();
         match HONEST.trial(&text, seed.is_multiple_of(4)) {
-            Outcome::Held(_) => {}
+            TrialOutcome::Held(_) => {}
             other => panic!("seed {seed}: {other:?}"),
         }
     }
@@ -179,7 +179,7 @@ fn what_failed_once_holds() {
         let path = entry.expect("an entry").path();
         let text = std::fs::read_to_string(&path).expect("text");
         match HONEST.trial(&text, true) {
-            Outcome::Held(_) => count += 1,
+            TrialOutcome::Held(_) => count += 1,
             other => panic!("{}: {other:?}", path.display()),
         }
     }
@@ -198,7 +198,9 @@ fn invariants_are_told_apart() {
 fn found(tamper: &(dyn Fn(Time, &Event) -> Vec<Event> + Sync)) -> (u64, Violation) {
     let bench = Bench { tamper: Some(tamper), ..HONEST };
     for seed in 0..80 {
-        if let Outcome::Broken(violation) = bench.trial(&draw(seed).document.to_string(), false) {
+        if let TrialOutcome::Broken(violation) =
+            bench.trial(&draw(seed).document.to_string(), false)
+        {
             return (seed, violation);
         }
     }
@@ -375,7 +377,7 @@ fn caught(strategy: fn() -> Box<dyn Strategy>, invariants: &[&str]) {
     let mut seeds = (0..60).map(|seed| (seed, draw(seed).document));
     let (seed, document, violation) = seeds
         .find_map(|(seed, document)| match bench.trial(&document.to_string(), false) {
-            Outcome::Broken(violation) => Some((seed, document, violation)),
+            TrialOutcome::Broken(violation) => Some((seed, document, violation)),
             _ => None,
         })
         .expect("it is noticed");
@@ -384,9 +386,12 @@ fn caught(strategy: fn() -> Box<dyn Strategy>, invariants: &[&str]) {
     let case = bench.shrink(&document, &violation, false, &|| false);
     assert_eq!(case.violation.broken.invariant, broken.invariant, "it fails as before");
     let text = case.document.to_string();
-    assert!(matches!(bench.trial(&text, false), Outcome::Broken(_)), "it is a file that fails");
     assert!(
-        matches!(HONEST.trial(&text, false), Outcome::Held(_)),
+        matches!(bench.trial(&text, false), TrialOutcome::Broken(_)),
+        "it is a file that fails"
+    );
+    assert!(
+        matches!(HONEST.trial(&text, false), TrialOutcome::Held(_)),
         "only the strategy is to blame"
     );
     let (before, after) = (document.to_string().lines().count(), text.lines().count());

@@ -8,66 +8,66 @@ use std::fmt::{self, Write as _};
 
 /// A value of a scenario.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
+pub enum TreeValue {
     /// A scalar as TOML spells it, quotes included.
     Scalar(String),
     /// A list.
-    List(Vec<Value>),
+    List(Vec<TreeValue>),
     /// A table.
-    Table(Table),
+    Table(TreeTable),
 }
 
 /// A table of a scenario, or all of one. Keys keep the order they were set in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Table(pub(super) Vec<(String, Value)>);
+pub struct TreeTable(pub(super) Vec<(String, TreeValue)>);
 
 /// A text in quotes. Names that are drawn need no escapes.
-pub(super) fn text(text: impl fmt::Display) -> Value {
-    Value::Scalar(format!("\"{text}\""))
+pub(super) fn text(text: impl fmt::Display) -> TreeValue {
+    TreeValue::Scalar(format!("\"{text}\""))
 }
 
 /// A number or a truth value.
-pub(super) fn plain(value: impl fmt::Display) -> Value {
-    Value::Scalar(value.to_string())
+pub(super) fn plain(value: impl fmt::Display) -> TreeValue {
+    TreeValue::Scalar(value.to_string())
 }
 
 /// A list.
-pub(super) fn list(items: impl IntoIterator<Item = Value>) -> Value {
-    Value::List(items.into_iter().collect())
+pub(super) fn list(items: impl IntoIterator<Item = TreeValue>) -> TreeValue {
+    TreeValue::List(items.into_iter().collect())
 }
 
 /// A table with one key: how scenarios spell a variant.
-pub(super) fn variant(name: &str, inner: impl Into<Value>) -> Value {
-    Value::Table(Table::default().with(name, inner))
+pub(super) fn variant(name: &str, inner: impl Into<TreeValue>) -> TreeValue {
+    TreeValue::Table(TreeTable::default().with(name, inner))
 }
 
-impl From<Table> for Value {
-    fn from(table: Table) -> Value {
-        Value::Table(table)
+impl From<TreeTable> for TreeValue {
+    fn from(table: TreeTable) -> TreeValue {
+        TreeValue::Table(table)
     }
 }
 
-impl Table {
+impl TreeTable {
     /// Sets a key and returns the table.
-    pub(super) fn with(mut self, key: &str, value: impl Into<Value>) -> Table {
+    pub(super) fn with(mut self, key: &str, value: impl Into<TreeValue>) -> TreeTable {
         self.set(key, value);
         self
     }
 
     /// Sets a key.
-    pub(super) fn set(&mut self, key: &str, value: impl Into<Value>) {
+    pub(super) fn set(&mut self, key: &str, value: impl Into<TreeValue>) {
         self.0.push((key.to_owned(), value.into()));
     }
 
     /// Sets a key where there is a value for it.
-    pub(super) fn set_some(&mut self, key: &str, value: Option<impl Into<Value>>) {
+    pub(super) fn set_some(&mut self, key: &str, value: Option<impl Into<TreeValue>>) {
         if let Some(value) = value {
             self.set(key, value);
         }
     }
 
     /// Returns the value of a key.
-    pub(super) fn get(&self, key: &str) -> Option<&Value> {
+    pub(super) fn get(&self, key: &str) -> Option<&TreeValue> {
         self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value)
     }
 
@@ -78,17 +78,17 @@ impl Table {
 }
 
 /// Whether a list is written as `[[key]]` tables.
-fn is_tables(value: &Value) -> bool {
-    let table = |item: &Value| matches!(item, Value::Table(_));
-    matches!(value, Value::List(items) if !items.is_empty() && items.iter().all(table))
+fn is_tables(value: &TreeValue) -> bool {
+    let table = |item: &TreeValue| matches!(item, TreeValue::Table(_));
+    matches!(value, TreeValue::List(items) if !items.is_empty() && items.iter().all(table))
 }
 
 /// In one line.
-impl fmt::Display for Value {
+impl fmt::Display for TreeValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Value::Scalar(text) => f.write_str(text),
-            Value::List(items) => {
+            TreeValue::Scalar(text) => f.write_str(text),
+            TreeValue::List(items) => {
                 f.write_str("[")?;
                 for (place, item) in items.iter().enumerate() {
                     let comma = if place > 0 { ", " } else { "" };
@@ -96,8 +96,8 @@ impl fmt::Display for Value {
                 }
                 f.write_str("]")
             }
-            Value::Table(Table(keys)) if keys.is_empty() => f.write_str("{}"),
-            Value::Table(Table(keys)) => {
+            TreeValue::Table(TreeTable(keys)) if keys.is_empty() => f.write_str("{}"),
+            TreeValue::Table(TreeTable(keys)) => {
                 f.write_str("{ ")?;
                 for (place, (key, value)) in keys.iter().enumerate() {
                     let comma = if place > 0 { ", " } else { "" };
@@ -110,19 +110,19 @@ impl fmt::Display for Value {
 }
 
 /// As a file: scalars first, then a section for each table and each item of a list of tables.
-impl fmt::Display for Table {
+impl fmt::Display for TreeTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut sections = String::new();
         for (key, value) in &self.0 {
             match value {
-                Value::Table(table) => {
+                TreeValue::Table(table) => {
                     writeln!(sections, "\n[{key}]")?;
                     lines(&mut sections, table, "")?;
                 }
-                Value::List(items) if is_tables(value) => {
+                TreeValue::List(items) if is_tables(value) => {
                     for item in items {
                         writeln!(sections, "\n[[{key}]]")?;
-                        if let Value::Table(table) = item {
+                        if let TreeValue::Table(table) = item {
                             lines(&mut sections, table, key)?;
                         }
                     }
@@ -135,16 +135,16 @@ impl fmt::Display for Table {
 }
 
 /// The keys of a section; what is a list of tables below a list gets sections of its own.
-fn lines(out: &mut String, table: &Table, path: &str) -> fmt::Result {
-    let nested = |value: &Value| !path.is_empty() && is_tables(value);
+fn lines(out: &mut String, table: &TreeTable, path: &str) -> fmt::Result {
+    let nested = |value: &TreeValue| !path.is_empty() && is_tables(value);
     for (key, value) in table.0.iter().filter(|(key, value)| !(nested(value) && key == "node")) {
         writeln!(out, "{key} = {value}")?;
     }
     for (key, value) in table.0.iter().filter(|(key, value)| nested(value) && key == "node") {
-        let Value::List(items) = value else { continue };
+        let TreeValue::List(items) = value else { continue };
         for item in items {
             writeln!(out, "[[{path}.{key}]]")?;
-            if let Value::Table(table) = item {
+            if let TreeValue::Table(table) = item {
                 lines(out, table, "")?;
             }
         }

@@ -80,7 +80,7 @@ pub struct Done {
 
 /// What became of a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum TrialOutcome {
     /// Everything held.
     Held(Done),
     /// Something did not.
@@ -92,16 +92,16 @@ pub enum Outcome {
 impl Bench<'_> {
     /// Runs a case. `thorough` makes it again with observers, and replays its journal.
     #[must_use]
-    pub fn trial(&self, text: &str, thorough: bool) -> Outcome {
+    pub fn trial(&self, text: &str, thorough: bool) -> TrialOutcome {
         let scenario = match Scenario::parse("chaos", "chaos.toml", text, &[]) {
             Ok(scenario) => scenario,
-            Err(problems) => return Outcome::Unreadable(problems.draw(false)),
+            Err(problems) => return TrialOutcome::Unreadable(problems.draw(false)),
         };
         let clock = RefCell::new(Time::ZERO);
         let run = || self.judge(&scenario, thorough, &clock);
         match catch_unwind(AssertUnwindSafe(run)) {
-            Ok(Ok(done)) => Outcome::Held(done),
-            Ok(Err(broken)) => Outcome::Broken(Violation { broken, at: *clock.borrow() }),
+            Ok(Ok(done)) => TrialOutcome::Held(done),
+            Ok(Err(broken)) => TrialOutcome::Broken(Violation { broken, at: *clock.borrow() }),
             Err(panic) => {
                 let said = panic
                     .downcast_ref::<String>()
@@ -109,7 +109,7 @@ impl Bench<'_> {
                     .or_else(|| panic.downcast_ref::<&str>().copied())
                     .unwrap_or("a panic");
                 let broken = Broken::new("I52", format!("panic: {said}"));
-                Outcome::Broken(Violation { broken, at: *clock.borrow() })
+                TrialOutcome::Broken(Violation { broken, at: *clock.borrow() })
             }
         }
     }
@@ -120,7 +120,7 @@ impl Bench<'_> {
         thorough: bool,
         clock: &RefCell<Time>,
     ) -> Result<Done, Broken> {
-        let mut run = Run::new(scenario, thorough);
+        let mut run = TrialRun::new(scenario, thorough);
         let mut sim = self.sim(scenario)?;
         let counts = self.play(scenario, &mut sim, &mut run, clock)?;
         let summary = run.collector.summary(sim.now(), true);
@@ -144,7 +144,7 @@ impl Bench<'_> {
         &self,
         scenario: &Scenario,
         sim: &mut Sim,
-        run: &mut Run,
+        run: &mut TrialRun,
         clock: &RefCell<Time>,
     ) -> Result<Counts, Broken> {
         let mut checker = EventChecker::new(&scenario.balancer, sim.balancers());
@@ -204,7 +204,7 @@ impl Bench<'_> {
     }
 
     /// The same run with every decision explained gives the same events.
-    fn again(&self, scenario: &Scenario, first: &Run) -> Result<(), Broken> {
+    fn again(&self, scenario: &Scenario, first: &TrialRun) -> Result<(), Broken> {
         let mut sim = self.sim(scenario)?;
         sim.explain(Explain::All);
         let mut digest = Digest::default();
@@ -244,7 +244,7 @@ impl Bench<'_> {
     }
 
     /// Says whether the case had to heal; fails if it did not.
-    fn heals(&self, scenario: &Scenario, run: &Run, sim: &Sim) -> Result<bool, Broken> {
+    fn heals(&self, scenario: &Scenario, run: &TrialRun, sim: &Sim) -> Result<bool, Broken> {
         let Some((healed, rested, end)) = window(scenario) else { return Ok(false) };
         // A node that asked for an hour gets it.
         let rested = rested.max(run.parked + HEAL_MIN);
@@ -296,7 +296,7 @@ impl Bench<'_> {
     /// Returns the share completed of what comes in a stretch of time, if the load is feasible: nobody
     /// waits, no node is busy or ill, and (nearly) all is completed.
     fn manages(&self, scenario: &Scenario, from: Time, to: Time) -> Result<Option<f64>, Broken> {
-        let mut run = Run::new(scenario, false);
+        let mut run = TrialRun::new(scenario, false);
         let mut sim = self.sim(scenario)?;
         loop {
             let mut sink = |now: Time, event: &Event| run.hear(now, event);
@@ -347,7 +347,7 @@ fn window(scenario: &Scenario) -> Option<(Time, Time, Time)> {
 }
 
 /// What is kept of a run beside the checker.
-struct Run {
+struct TrialRun {
     collector: Collector,
     inputs: u64,
     /// When a request or the executor of one said something for the last time.
@@ -367,14 +367,14 @@ struct Run {
     parked: Time,
 }
 
-impl Run {
-    fn new(scenario: &Scenario, thorough: bool) -> Run {
+impl TrialRun {
+    fn new(scenario: &Scenario, thorough: bool) -> TrialRun {
         let header = Header::new(&scenario.name, scenario.balancer.clone());
         // No journal holds what the oracle reads.
         let mut pools = scenario.balancer.pools.iter();
         let reads_truth = pools.any(|pool| pool.strategy.entry().is_bound());
         let journal = || Writer::new(Vec::new(), &header).expect("memory takes everything");
-        Run {
+        TrialRun {
             collector: Collector::new(scenario.labels.clone(), &scenario.balancer, Watch::Report),
             inputs: 0,
             heard: Time::ZERO,
@@ -529,7 +529,7 @@ fn finite(summary: &Summary) -> Result<(), Broken> {
 }
 
 /// The journal of the run replays to the same events.
-fn replays(run: &mut Run) -> Result<(), Broken> {
+fn replays(run: &mut TrialRun) -> Result<(), Broken> {
     let Some(journal) = run.journal.take() else { return Ok(()) };
     let journal = journal.finish().expect("memory takes everything");
     let mut digest = Digest::default();

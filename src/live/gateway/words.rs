@@ -28,7 +28,7 @@ enum Pause {
 }
 
 /// What is said of a fate: status, kind of error, code, message for people, pause.
-type Words = (StatusCode, &'static str, &'static str, &'static str, Pause);
+type AnswerWords = (StatusCode, &'static str, &'static str, &'static str, Pause);
 
 const UNAVAILABLE: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 const LIMITED: StatusCode = StatusCode::TOO_MANY_REQUESTS;
@@ -36,7 +36,7 @@ const SERVER: &str = "server_error";
 const RATE: &str = "rate_limit_error";
 
 /// The table of what is said of every fate that is no answer.
-const fn words(fate: Fate) -> Words {
+const fn words(fate: Fate) -> AnswerWords {
     use Pause::{For, NextNode, Unsaid};
     match fate {
         Fate::Rejected(Reject::NoNode) => {

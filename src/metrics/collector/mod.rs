@@ -33,7 +33,7 @@ use screen::ScreenFigures;
 use super::Labels;
 use super::counts::share;
 use super::hours::{GroupSizes, Paid};
-use super::interval::{Interval, Intervals, Scope};
+use super::interval::{Interval, IntervalScope, Intervals};
 use super::jobs::{JobBook, JobGroup};
 use super::pressure::Pressures;
 use super::quality::Qualities;
@@ -256,9 +256,13 @@ impl Collector {
                 self.screen.sample(&sample);
             }
             if let Some(intervals) = &mut self.intervals {
-                intervals.add(Scope::Node(node.index()), &sample, usage.input);
+                intervals.add(IntervalScope::Node(node.index()), &sample, usage.input);
                 let pool = self.nodes.pool(*node);
-                for scope in [Scope::All, Scope::Class(class.index()), Scope::Pool(pool)] {
+                for scope in [
+                    IntervalScope::All,
+                    IntervalScope::Class(class.index()),
+                    IntervalScope::Pool(pool),
+                ] {
                     intervals.spend(scope, *cost);
                 }
             }
@@ -290,7 +294,11 @@ impl Collector {
                 self.screen.sample(&sample);
             }
             if let Some(intervals) = &mut self.intervals {
-                let scopes = [Some(Scope::All), Some(Scope::Class(class)), pool.map(Scope::Pool)];
+                let scopes = [
+                    Some(IntervalScope::All),
+                    Some(IntervalScope::Class(class)),
+                    pool.map(IntervalScope::Pool),
+                ];
                 for scope in scopes.into_iter().flatten() {
                     intervals.add(scope, &sample, settled.usage.input);
                 }

@@ -8,7 +8,7 @@ use crate::metrics::counts::share;
 use crate::metrics::history::HistoryBuckets;
 use crate::metrics::log::Log;
 use crate::metrics::recent::Recent;
-use crate::metrics::snapshot::{Decision, Figures, History, LogEntry, Point};
+use crate::metrics::snapshot::{DecisionRow, Figures, History, LogEntry, Point};
 use crate::metrics::window::{Sample, WINDOW, Window};
 use crate::unit::{Cost, RequestId, Time};
 
@@ -18,7 +18,7 @@ pub(super) struct ScreenFigures {
     window: Window,
     history: HistoryBuckets,
     log: Log,
-    last: Option<Decision>,
+    last: Option<DecisionRow>,
     /// What was explained lately.
     recent: Recent,
 }
@@ -30,7 +30,7 @@ impl ScreenFigures {
     }
 
     pub(super) fn dispatched(&mut self, at: Time, request: RequestId, why: Why) {
-        self.last = Some(Decision { at, request, why });
+        self.last = Some(DecisionRow { at, request, why });
     }
 
     pub(super) fn explained(&mut self, explanation: &Explanation) {
@@ -111,7 +111,7 @@ impl ScreenFigures {
         self.log.dropped
     }
 
-    pub(super) const fn last(&self) -> Option<Decision> {
+    pub(super) const fn last(&self) -> Option<DecisionRow> {
         self.last
     }
 

@@ -121,17 +121,17 @@ impl Expectation {
 
     /// Compares a result with the limit.
     #[must_use]
-    pub fn judge(&self, summary: &Summary) -> Verdict {
+    pub fn judge(&self, summary: &Summary) -> ExpectVerdict {
         let value = self.reading.value(summary, self.unit);
         let order = value.and_then(|value| value.partial_cmp(&self.limit));
         let held = order.is_some_and(|order| self.op.holds(order));
-        Verdict { text: self.text.clone(), value, limit: self.limit, held, unit: self.unit }
+        ExpectVerdict { text: self.text.clone(), value, limit: self.limit, held, unit: self.unit }
     }
 }
 
 /// Whether an expectation held.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Verdict {
+pub struct ExpectVerdict {
     /// The expectation as written.
     pub text: String,
     /// What was measured: seconds, dollars, a count or a share (0.01 is one per cent). `None`

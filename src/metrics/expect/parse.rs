@@ -18,25 +18,25 @@ const NAMED: Scopes = CLASS.and(POOL).and(NODE).and(ROUTE);
 
 /// A part of the text and where it begins.
 #[derive(Clone, Copy, Debug)]
-struct Piece<'a> {
+struct ExpectPiece<'a> {
     text: &'a str,
     at: usize,
 }
 
-impl<'a> Piece<'a> {
-    fn cut(self, from: usize, to: usize) -> Piece<'a> {
+impl<'a> ExpectPiece<'a> {
+    fn cut(self, from: usize, to: usize) -> ExpectPiece<'a> {
         let text = &self.text[from..to];
         let trimmed = text.trim_start();
         let at = self.at + from + text.len() - trimmed.len();
-        Piece { text: trimmed.trim_end(), at }
+        ExpectPiece { text: trimmed.trim_end(), at }
     }
 
-    fn from(self, from: usize) -> Piece<'a> {
+    fn from(self, from: usize) -> ExpectPiece<'a> {
         self.cut(from, self.text.len())
     }
 
     /// Splits at the last dot: what stands before it, if there is one, and after it.
-    fn last(self) -> (Option<Piece<'a>>, Piece<'a>) {
+    fn last(self) -> (Option<ExpectPiece<'a>>, ExpectPiece<'a>) {
         match self.text.rfind('.') {
             Some(dot) => (Some(self.cut(0, dot)), self.from(dot + 1)),
             None => (None, self),
@@ -49,14 +49,14 @@ impl<'a> Piece<'a> {
 }
 
 pub(super) fn expectation(text: &str, names: &ExpectNames) -> Result<Expectation, ExpectError> {
-    let whole = Piece { text, at: 0 }.from(0);
+    let whole = ExpectPiece { text, at: 0 }.from(0);
     let (left, op, right) = sides(whole)?;
     let reading = subject(left, names)?;
     let (limit, unit) = limit(right, reading.metric.unit)?;
     Ok(Expectation { text: whole.text.to_owned(), reading, op, limit, unit })
 }
 
-fn sides(whole: Piece<'_>) -> Result<(Piece<'_>, Op, Piece<'_>), ExpectError> {
+fn sides(whole: ExpectPiece<'_>) -> Result<(ExpectPiece<'_>, Op, ExpectPiece<'_>), ExpectError> {
     let is_op = |c: char| matches!(c, '<' | '>' | '=' | '!' | '≤' | '≥');
     let example = || Some("write for instance `latency.p99 < 2s`".to_owned());
     let Some(start) = whole.text.find(is_op) else {
@@ -94,7 +94,7 @@ fn sides(whole: Piece<'_>) -> Result<(Piece<'_>, Op, Piece<'_>), ExpectError> {
 }
 
 /// Reads the left side.
-fn subject(left: Piece<'_>, names: &ExpectNames) -> Result<Reading, ExpectError> {
+fn subject(left: ExpectPiece<'_>, names: &ExpectNames) -> Result<Reading, ExpectError> {
     let (kind, path) = kind(left);
     let (rest, stat, word) = stat(path);
     let Some(stat) = stat else {
@@ -105,7 +105,7 @@ fn subject(left: Piece<'_>, names: &ExpectNames) -> Result<Reading, ExpectError>
         return Ok(Reading { scope: scope(kind, rest, names, metric, word)?, metric, stat: None });
     };
     // What stands before the stat is a metric with its scope before it, or the scope itself.
-    let (before, candidate) = rest.map_or((None, word), Piece::last);
+    let (before, candidate) = rest.map_or((None, word), ExpectPiece::last);
     let known = rest.and_then(|_| find(candidate.text));
     // After `class:` and the like the first word is a name, whatever else it may mean.
     let named = kind.is_some() && before.is_none();
@@ -132,7 +132,7 @@ fn subject(left: Piece<'_>, names: &ExpectNames) -> Result<Reading, ExpectError>
 }
 
 /// Takes `class:`, `pool:` or `node:` off the front. Other colons belong to names.
-fn kind(left: Piece<'_>) -> (Option<Scopes>, Piece<'_>) {
+fn kind(left: ExpectPiece<'_>) -> (Option<Scopes>, ExpectPiece<'_>) {
     let Some(colon) = left.text.find(':') else {
         return (None, left);
     };
@@ -147,7 +147,7 @@ fn kind(left: Piece<'_>) -> (Option<Scopes>, Piece<'_>) {
 }
 
 /// Splits the last word off, and the stat it is, if it is one.
-fn stat(path: Piece<'_>) -> (Option<Piece<'_>>, Option<Stat>, Piece<'_>) {
+fn stat(path: ExpectPiece<'_>) -> (Option<ExpectPiece<'_>>, Option<Stat>, ExpectPiece<'_>) {
     // `p99.9` is how people say it, but its dot is none that separates.
     if let Some(before) = path.text.strip_suffix("p99.9")
         && (before.is_empty() || before.trim_end().ends_with('.'))
@@ -162,7 +162,7 @@ fn stat(path: Piece<'_>) -> (Option<Piece<'_>>, Option<Stat>, Piece<'_>) {
 
 /// The metric that the last word names.
 fn metric(
-    word: Piece<'_>,
+    word: ExpectPiece<'_>,
     scoped: bool,
     names: &ExpectNames,
 ) -> Result<&'static MetricDef, ExpectError> {
@@ -197,7 +197,7 @@ fn words<'a>() -> impl Iterator<Item = &'a str> {
         .flat_map(|metric| std::iter::once(metric.name).chain(metric.also.iter().copied()))
 }
 
-fn without_stat(left: Piece<'_>, word: Piece<'_>) -> ExpectError {
+fn without_stat(left: ExpectPiece<'_>, word: ExpectPiece<'_>) -> ExpectError {
     let reason = format!("which of the numbers of `{}` is meant?", word.text);
     let help = format!("write for instance `{}.p99`; there are {}", left.text, stat_names());
     left.wrong(reason, Some(help))
@@ -206,10 +206,10 @@ fn without_stat(left: Piece<'_>, word: Piece<'_>) -> ExpectError {
 /// Finds out what the scope is, and whether the metric is measured for it.
 fn scope(
     kind: Option<Scopes>,
-    name: Option<Piece<'_>>,
+    name: Option<ExpectPiece<'_>>,
     names: &ExpectNames,
     metric: &MetricDef,
-    word: Piece<'_>,
+    word: ExpectPiece<'_>,
 ) -> Result<Scope, ExpectError> {
     let (kind, scope) = match name {
         Some(name) => named(kind, name, names)?,
@@ -228,7 +228,10 @@ fn scope(
 }
 
 /// Reads `jobs` and `NAME.jobs`, where there are workflows; `None` if it is something else.
-fn jobs(name: Piece<'_>, names: &ExpectNames) -> Option<Result<(Scopes, Scope), ExpectError>> {
+fn jobs(
+    name: ExpectPiece<'_>,
+    names: &ExpectNames,
+) -> Option<Result<(Scopes, Scope), ExpectError>> {
     let (flow, word) = name.last();
     if word.text != "jobs" || (names.workflows.is_empty() && names.has(name.text)) {
         return None;
@@ -248,7 +251,7 @@ fn jobs(name: Piece<'_>, names: &ExpectNames) -> Option<Result<(Scopes, Scope), 
 
 fn named(
     kind: Option<Scopes>,
-    name: Piece<'_>,
+    name: ExpectPiece<'_>,
     names: &ExpectNames,
 ) -> Result<(Scopes, Scope), ExpectError> {
     if kind.is_none()
@@ -279,7 +282,7 @@ fn named(
     }
 }
 
-fn unknown(wanted: Scopes, name: Piece<'_>, names: &ExpectNames) -> ExpectError {
+fn unknown(wanted: Scopes, name: ExpectPiece<'_>, names: &ExpectNames) -> ExpectError {
     let any = wanted == NAMED;
     let what = if any { "class, pool or node" } else { prefix(wanted) };
     let lists = names.lists().into_iter().filter(|(kind, _)| wanted.any_of(*kind));
@@ -337,7 +340,7 @@ fn metric_names(scopes: Scopes) -> String {
 }
 
 /// The limit in the unit of the verdict: a count with `%` becomes a share.
-fn limit(value: Piece<'_>, unit: Unit) -> Result<(f64, Unit), ExpectError> {
+fn limit(value: ExpectPiece<'_>, unit: Unit) -> Result<(f64, Unit), ExpectError> {
     if unit == Unit::Seconds {
         return duration(value).map(|limit| (limit, unit));
     }
@@ -360,7 +363,7 @@ fn limit(value: Piece<'_>, unit: Unit) -> Result<(f64, Unit), ExpectError> {
     Ok((limit, unit))
 }
 
-fn duration(value: Piece<'_>) -> Result<f64, ExpectError> {
+fn duration(value: ExpectPiece<'_>) -> Result<f64, ExpectError> {
     if value.text.ends_with('%') || value.text.starts_with('$') {
         let reason = format!("`{}` is no duration", value.text);
         return Err(value.wrong(reason, Some("write for instance `450ms` or `2s`".to_owned())));
@@ -369,7 +372,7 @@ fn duration(value: Piece<'_>) -> Result<f64, ExpectError> {
 }
 
 /// A finite number from zero up, divided by ten so many times.
-fn number_of(value: Piece<'_>, number: &str, tens: u32) -> Result<f64, ExpectError> {
+fn number_of(value: ExpectPiece<'_>, number: &str, tens: u32) -> Result<f64, ExpectError> {
     let plain = number.trim().replace('_', "");
     let parsed: f64 = plain
         .parse()

@@ -13,7 +13,7 @@ pub use text::{alarms, text};
 
 use super::quantity::{NONE, dollars, in_unit, per_second, seconds, share};
 use super::table::clean;
-use crate::lab::{Comparison, Difference, Measured, StrategyResult, Verdict};
+use crate::lab::{CompareVerdict, Comparison, Difference, Measured, StrategyResult};
 use crate::metrics::catalogue::Unit;
 
 /// Writes a comparison, or false alarms, as indented JSON with a line end (schema version 1; keys
@@ -102,7 +102,7 @@ fn interval(difference: &Difference, unit: Unit) -> String {
 fn verdict(difference: &Difference, unit: Unit) -> String {
     let words = difference.verdict.words();
     match (difference.verdict, difference.detectable) {
-        (Verdict::NoDifference, Some(least)) => {
+        (CompareVerdict::NoDifference, Some(least)) => {
             let least = change(least, difference, unit);
             format!("{words} ({} could have been seen)", least.trim_start_matches('+'))
         }

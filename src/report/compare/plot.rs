@@ -1,7 +1,7 @@
 //! Cost against p99 latency: a list, and a picture in characters.
 
 use super::super::quantity::{dollars, seconds};
-use super::super::table::{Table, clean};
+use super::super::table::{TextTable, clean};
 use crate::lab::{Comparison, StrategyResult};
 
 const WIDTH: usize = 56;
@@ -10,7 +10,7 @@ const HEIGHT: usize = 12;
 const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyz";
 
 /// A strategy's place: cost per thousand requests, and p99 latency.
-struct Point<'a> {
+struct PlotPoint<'a> {
     strategy: &'a StrategyResult,
     cost: f64,
     p99: f64,
@@ -19,12 +19,12 @@ struct Point<'a> {
 pub(super) fn write(out: &mut String, result: &Comparison) {
     let mean =
         |one: &StrategyResult, metric: &str| one.metrics.get(metric).and_then(|value| value.mean);
-    let mut points: Vec<Point<'_>> = result
+    let mut points: Vec<PlotPoint<'_>> = result
         .strategies
         .iter()
         .filter_map(|strategy| {
             let (cost, p99) = mean(strategy, "cost_per_1k").zip(mean(strategy, "p99"))?;
-            Some(Point { strategy, cost, p99 })
+            Some(PlotPoint { strategy, cost, p99 })
         })
         .collect();
     if points.len() < 2 || points.iter().all(|point| point.cost == 0.0) {
@@ -32,7 +32,7 @@ pub(super) fn write(out: &mut String, result: &Comparison) {
     }
     points.sort_by(|a, b| a.p99.total_cmp(&b.p99).then(a.cost.total_cmp(&b.cost)));
     let heads = ["Cost against p99", "p99 latency", "cost per 1k", "  "];
-    let mut table = Table::new(1, &heads);
+    let mut table = TextTable::new(1, &heads);
     for (at, point) in points.iter().enumerate() {
         let letter = LETTERS.get(at).map_or(' ', |&letter| char::from(letter));
         let front = if point.strategy.pareto == Some(true) { "  on the front" } else { "" };
@@ -51,8 +51,8 @@ pub(super) fn write(out: &mut String, result: &Comparison) {
 }
 
 /// Dearer is further right, slower is further up; who shares a place with another is a `*`.
-fn draw(out: &mut String, points: &[Point<'_>]) {
-    let range = |of: fn(&Point<'_>) -> f64| {
+fn draw(out: &mut String, points: &[PlotPoint<'_>]) {
+    let range = |of: fn(&PlotPoint<'_>) -> f64| {
         let least = points.iter().map(of).min_by(f64::total_cmp).unwrap_or(0.0);
         let most = points.iter().map(of).max_by(f64::total_cmp).unwrap_or(0.0);
         (least, most)

@@ -1,12 +1,12 @@
 //! Reports of a hand-made comparison, as snapshots.
 
 use super::{alarms, json, markdown, text};
-use crate::lab::{self, Comparison, Plan, Run};
+use crate::lab::{self, ComparedRun, Comparison, Plan};
 use crate::metrics::Labels;
 
 /// Mean latency, p99, not served, promises kept, cost per 1k, failovers of three strategies over
 /// six seeds: one better, one that only costs less, and a third with nothing to show.
-fn comparison(seeds: usize) -> (Plan, Vec<Option<Run>>) {
+fn comparison(seeds: usize) -> (Plan, Vec<Option<ComparedRun>>) {
     let names = [
         "latency.mean",
         "p99",
@@ -43,7 +43,11 @@ fn comparison(seeds: usize) -> (Plan, Vec<Option<Run>>) {
             Some(cost),
             Some(moved + own * moved),
         ];
-        Some(Run { values: values.into(), arrived: 1_000, held: Some(strategy == 1 || seed > 2) })
+        Some(ComparedRun {
+            values: values.into(),
+            arrived: 1_000,
+            held: Some(strategy == 1 || seed > 2),
+        })
     });
     let runs = runs.collect();
     (plan, runs)
@@ -69,8 +73,8 @@ fn a_comparison_as_json() {
     let (mut plan, runs) = comparison(2);
     // Two metrics show every key.
     plan.metrics.truncate(2);
-    let short = |run: Run| Run { values: run.values[..2].to_vec(), ..run };
-    let runs: Vec<Option<Run>> = runs.into_iter().map(|run| run.map(short)).collect();
+    let short = |run: ComparedRun| ComparedRun { values: run.values[..2].to_vec(), ..run };
+    let runs: Vec<Option<ComparedRun>> = runs.into_iter().map(|run| run.map(short)).collect();
     insta::assert_snapshot!(json(&lab::compare(&plan, &runs)));
 }
 
@@ -106,7 +110,7 @@ fn names_from_outside_cannot_break_a_table() {
 fn false_alarms_as_text() {
     let (mut plan, runs) = comparison(6);
     plan.strategies.truncate(2);
-    let tries: Vec<Vec<Option<Run>>> = runs.chunks(6).map(<[_]>::to_vec).collect();
+    let tries: Vec<Vec<Option<ComparedRun>>> = runs.chunks(6).map(<[_]>::to_vec).collect();
     plan.seeds.truncate(3);
     insta::assert_snapshot!(alarms(&lab::alarms(&plan, &tries)));
 }

@@ -3,11 +3,11 @@
 use std::fmt::Write;
 
 use super::super::quantity::{count, in_unit, share_of};
-use super::super::table::{Table, clean, name};
+use super::super::table::{TextTable, clean, name};
 use super::{
     change, family, headlines, interval, is_nothing, known, mean, notes, plot, title, verdict, won,
 };
-use crate::lab::{Alarms, Comparison, Measured, Verdict};
+use crate::lab::{Alarms, CompareVerdict, Comparison, Measured};
 
 /// Writes a comparison as aligned plain text. Wide tables exceed 80 columns; there is no colour.
 #[must_use]
@@ -31,7 +31,7 @@ fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
 
 fn header(out: &mut String, result: &Comparison) {
     line(out, format_args!("{}", name(&result.scenario)));
-    let mut table = Table::new(2, &[]);
+    let mut table = TextTable::new(2, &[]);
     table.row(["baseline".to_owned(), clean(&result.baseline)]);
     table.row(["seeds".to_owned(), super::seeds_in_words(&result.seeds)]);
     let runs =
@@ -52,7 +52,7 @@ fn means(out: &mut String, result: &Comparison) {
     if hopes {
         heads.push("all expectations");
     }
-    let mut table = Table::new(1, &heads);
+    let mut table = TextTable::new(1, &heads);
     for one in &result.strategies {
         let mut cells = vec![title(result, &one.name)];
         cells.extend(metrics.iter().map(|metric| mean(one, metric)));
@@ -82,7 +82,7 @@ fn against(out: &mut String, result: &Comparison) {
     }
     for metric in headlines(result) {
         let mut table =
-            Table::new(1, &[metric.label.as_str(), "change", "interval", "won", "  verdict"]);
+            TextTable::new(1, &[metric.label.as_str(), "change", "interval", "won", "  verdict"]);
         for one in result.differences.iter().filter(|one| one.metric == metric.name) {
             table.row([
                 title(result, &one.strategy),
@@ -101,7 +101,7 @@ fn everything(out: &mut String, result: &Comparison) {
     let names: Vec<String> = result.strategies.iter().map(|one| title(result, &one.name)).collect();
     let mut heads = vec!["Every metric"];
     heads.extend(names.iter().map(String::as_str));
-    let mut table = Table::new(1, &heads);
+    let mut table = TextTable::new(1, &heads);
     let shown = result.metrics.iter().filter(|metric| known(result, metric));
     let (nothing, shown): (Vec<_>, Vec<_>) = shown.partition(|metric| is_nothing(result, metric));
     for metric in shown {
@@ -132,10 +132,10 @@ fn cell(result: &Comparison, metric: &Measured, at: usize) -> String {
         .iter()
         .find(|other| other.strategy == one.name && other.metric == metric.name);
     let mark = match found.map(|found| found.verdict) {
-        Some(Verdict::Better) => '+',
-        Some(Verdict::Worse) => '-',
-        Some(Verdict::More) => '↑',
-        Some(Verdict::Less) => '↓',
+        Some(CompareVerdict::Better) => '+',
+        Some(CompareVerdict::Worse) => '-',
+        Some(CompareVerdict::More) => '↑',
+        Some(CompareVerdict::Less) => '↓',
         _ => ' ',
     };
     format!("{} {mark}", in_unit(value, metric.unit))
@@ -146,7 +146,7 @@ fn cell(result: &Comparison, metric: &Measured, at: usize) -> String {
 pub fn alarms(result: &Alarms) -> String {
     let mut out = String::new();
     line(&mut out, format_args!("{}", name(&result.scenario)));
-    let mut table = Table::new(2, &[]);
+    let mut table = TextTable::new(2, &[]);
     table.row(["strategy".to_owned(), format!("{} against itself", clean(&result.strategy))]);
     let tries = format!("{} comparisons of {} seeds", count(result.tries as u64), result.seeds);
     table.row(["tries".to_owned(), tries]);
@@ -154,7 +154,7 @@ pub fn alarms(result: &Alarms) -> String {
     if !result.complete {
         line(&mut out, format_args!("  INCOMPLETE: interrupted before its end"));
     }
-    let mut table = Table::new(1, &["False alarms at 95 %", "alarms", "of tries", ""]);
+    let mut table = TextTable::new(1, &["False alarms at 95 %", "alarms", "of tries", ""]);
     for one in &result.metrics {
         let (alarms, tries) = (one.alarms as u64, one.tries as u64);
         table.row([name(&one.metric), count(alarms), count(tries), share_of(alarms, tries)]);

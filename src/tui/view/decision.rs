@@ -5,7 +5,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use crate::balance::{REGISTRY, Scored, Term};
-use crate::metrics::Decision;
+use crate::metrics::DecisionRow;
 use crate::tui::format::{cut, cut_name, grouped, width};
 use crate::tui::model::{Model, Panel};
 use crate::tui::theme::Role;
@@ -35,7 +35,7 @@ fn no_decision() -> Vec<Vec<Piece>> {
     vec![vec![piece("no request has been sent to a node yet", Role::Dim)]]
 }
 
-fn explain(model: &Model, last: &Decision) -> Vec<Vec<Piece>> {
+fn explain(model: &Model, last: &DecisionRow) -> Vec<Vec<Piece>> {
     let why = &last.why;
     let strategy = REGISTRY.get(usize::from(why.strategy)).map_or("?", |entry| entry.name);
     let pool = model.pool(why.pool).map_or("?", |pool| pool.name.as_str());

@@ -139,10 +139,10 @@ fn more_below(model: &Model, body: Rect, area: Rect, buf: &mut Buffer) {
 }
 
 /// A column and where it stands.
-type Place = (&'static Column, u16, u16);
+type RowPlace = (&'static Column, u16, u16);
 
 /// Chooses the columns that fit and gives them their widths.
-fn places(model: &Model, room: u16) -> Vec<Place> {
+fn places(model: &Model, room: u16) -> Vec<RowPlace> {
     let mut shown: Vec<(&Column, u16)> = Vec::new();
     let mut left = room.saturating_sub(MARGIN);
     let mut ranked: Vec<&'static Column> = COLUMNS.iter().collect();
@@ -191,7 +191,7 @@ fn grow(model: &Model, shown: &mut [(&Column, u16)], left: &mut u16) {
 }
 
 /// Spreads what is left over the gaps and says where each column begins.
-fn spread(shown: &[(&'static Column, u16)], left: u16) -> Vec<Place> {
+fn spread(shown: &[(&'static Column, u16)], left: u16) -> Vec<RowPlace> {
     let gaps = shown.len().saturating_sub(1).max(1) as u16;
     let gap = 1 + (left / gaps).min(2);
     let mut x = MARGIN;
@@ -203,7 +203,7 @@ fn spread(shown: &[(&'static Column, u16)], left: u16) -> Vec<Place> {
     places
 }
 
-fn header(model: &Model, inner: Rect, places: &[Place], buf: &mut Buffer) {
+fn header(model: &Model, inner: Rect, places: &[RowPlace], buf: &mut Buffer) {
     for (column, x, size) in places {
         let sorted = column.sort == model.ui.sort && model.ui.sort != SortKey::File;
         let role = if sorted { Role::Strong } else { Role::Dim };
@@ -217,7 +217,7 @@ fn header(model: &Model, inner: Rect, places: &[Place], buf: &mut Buffer) {
     }
 }
 
-fn draw_row(model: &Model, row: &NodeRow, line: Rect, places: &[Place], buf: &mut Buffer) {
+fn draw_row(model: &Model, row: &NodeRow, line: Rect, places: &[RowPlace], buf: &mut Buffer) {
     let (theme, glyphs) = (model.theme(), model.glyphs());
     let selected = model.ui.selected == Some(row.id);
     if selected {

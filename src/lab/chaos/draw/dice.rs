@@ -1,6 +1,6 @@
 //! Draws for chaos: chances, numbers and laws as scenarios spell them.
 
-use crate::lab::chaos::tree::{Table, Value, plain, text, variant};
+use crate::lab::chaos::tree::{TreeTable, TreeValue, plain, text, variant};
 use crate::rng::Rng;
 use crate::scenario::keys::{self, KeyKind};
 
@@ -46,19 +46,19 @@ impl Dice {
     }
 
     /// The same as scenarios spell it.
-    pub(super) fn span(&mut self, least: u64, most: u64) -> Value {
+    pub(super) fn span(&mut self, least: u64, most: u64) -> TreeValue {
         span(self.millis(least, most))
     }
 
     /// Draws a number with two digits after the point.
-    pub(super) fn share(&mut self, least: f64, most: f64) -> Value {
+    pub(super) fn share(&mut self, least: f64, most: f64) -> TreeValue {
         let drawn = least + self.0.unit() * (most - least);
         plain((drawn * 100.0).round() / 100.0)
     }
 
     /// Draws what a key of a scenario may be, anywhere in its bounds: a word, or a number with two
     /// digits after the point.
-    pub(super) fn anywhere(&mut self, section: &str, key: &str) -> Value {
+    pub(super) fn anywhere(&mut self, section: &str, key: &str) -> TreeValue {
         match keys::find(section, key).kind {
             KeyKind::Word(words) => text(self.pick(words)),
             KeyKind::Number(range) => self.share(range.least, range.most),
@@ -67,42 +67,42 @@ impl Dice {
     }
 
     /// Draws a law of durations with about this mean.
-    pub(super) fn law(&mut self, millis: u64) -> Value {
+    pub(super) fn law(&mut self, millis: u64) -> TreeValue {
         let millis = millis.max(2);
-        let mean = |table: Table| table.with("mean", span(millis));
+        let mean = |table: TreeTable| table.with("mean", span(millis));
         match self.whole(0, 6) {
             0 | 1 => span(millis),
-            2 => variant("exponential", mean(Table::default())),
+            2 => variant("exponential", mean(TreeTable::default())),
             3 => {
                 let cv = self.share(0.2, 2.0);
-                variant("gamma", mean(Table::default()).with("cv", cv))
+                variant("gamma", mean(TreeTable::default()).with("cv", cv))
             }
             4 => {
-                let table = Table::default().with("p50", span(millis));
+                let table = TreeTable::default().with("p50", span(millis));
                 variant("lognormal", table.with("p95", span(millis * 3)))
             }
             5 => {
-                let table = Table::default().with("min", span(millis / 2));
+                let table = TreeTable::default().with("min", span(millis / 2));
                 variant("uniform", table.with("max", span(millis * 3 / 2)))
             }
             _ => {
                 let shape = self.share(0.7, 2.0);
-                variant("weibull", mean(Table::default()).with("shape", shape))
+                variant("weibull", mean(TreeTable::default()).with("shape", shape))
             }
         }
     }
 
     /// Draws a law of whole numbers with about this mean.
-    pub(super) fn count_law(&mut self, mean: u64) -> Value {
+    pub(super) fn count_law(&mut self, mean: u64) -> TreeValue {
         match self.whole(0, 3) {
             0 => plain(mean),
-            1 => variant("exponential", Table::default().with("mean", plain(mean))),
+            1 => variant("exponential", TreeTable::default().with("mean", plain(mean))),
             2 => {
-                let table = Table::default().with("p50", plain(mean));
+                let table = TreeTable::default().with("p50", plain(mean));
                 variant("lognormal", table.with("p95", plain(mean * 4)))
             }
             _ => {
-                let table = Table::default().with("min", plain(1));
+                let table = TreeTable::default().with("min", plain(1));
                 variant("uniform", table.with("max", plain(mean * 2)))
             }
         }
@@ -110,6 +110,6 @@ impl Dice {
 }
 
 /// A duration as scenarios spell it.
-pub(super) fn span(millis: u64) -> Value {
+pub(super) fn span(millis: u64) -> TreeValue {
     text(format_args!("{millis}ms"))
 }

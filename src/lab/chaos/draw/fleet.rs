@@ -1,9 +1,9 @@
 //! Draws of a fleet: pools, strategies with any settings, nodes of every kind, limits, prices, tags.
 
 use super::dice::{Dice, span};
-use super::{Plan, Pool, policy};
+use super::{DrawPlan, DrawnPool, policy};
 use crate::balance::{REGISTRY, SettingKind};
-use crate::lab::chaos::tree::{Table, Value, list, plain, text, variant};
+use crate::lab::chaos::tree::{TreeTable, TreeValue, list, plain, text, variant};
 
 /// Tags that nodes may have.
 pub(super) const TAGS: [&str; 2] = ["phi", "gpu"];
@@ -43,7 +43,7 @@ struct Draw {
 }
 
 impl Draw {
-    fn new(seed: u64, plan: &mut Plan) -> Draw {
+    fn new(seed: u64, plan: &mut DrawPlan) -> Draw {
         // The order of what is on is shown.
         let tagged = plan.swarm.on("tags", 0.3);
         let tiers = plan.swarm.on("tiers", 0.4);
@@ -70,15 +70,15 @@ impl Draw {
     }
 
     /// A pool without its nodes.
-    fn pool(&mut self, name: &str) -> Table {
+    fn pool(&mut self, name: &str) -> TreeTable {
         let dice = &mut self.dice;
-        let mut table = Table::default().with("name", text(name));
+        let mut table = TreeTable::default().with("name", text(name));
         if dice.chance(0.3) {
             table.set("kind", dice.anywhere("pool", "kind"));
         }
         table.set("strategy", strategy(dice));
         if self.batches && dice.chance(0.6) {
-            let batch = Table::default().with("size", plain(dice.whole(2, 8)));
+            let batch = TreeTable::default().with("size", plain(dice.whole(2, 8)));
             table.set("batch", batch.with("window", dice.span(5, 500)));
         }
         if self.near && dice.chance(0.7) {
@@ -88,7 +88,7 @@ impl Draw {
             table.set("overprovision", plain(dice.whole(10, 30) as f64 / 10.0));
         }
         if self.pool_limits && table.get("batch").is_none() && dice.chance(0.7) {
-            let limits = Table::default().with("concurrency", plain(dice.log_whole(1, 40)));
+            let limits = TreeTable::default().with("concurrency", plain(dice.log_whole(1, 40)));
             table.set("limits", limits);
         }
         if self.limiters && table.get("batch").is_none() && self.limiter.chance(0.7) {
@@ -101,9 +101,9 @@ impl Draw {
     }
 
     /// A group of nodes; tells the pool what it can do.
-    fn group(&mut self, name: String, plan: &Plan, pool: &mut Pool) -> Table {
+    fn group(&mut self, name: String, plan: &DrawPlan, pool: &mut DrawnPool) -> TreeTable {
         let dice = &mut self.dice;
-        let mut node = Table::default().with("name", text(&name));
+        let mut node = TreeTable::default().with("name", text(&name));
         let copies = dice.whole(1, 4);
         let grows = self.scaled && dice.chance(0.5);
         if grows {
@@ -120,7 +120,7 @@ impl Draw {
             node.set("weight", plain(dice.log_whole(1, 20)));
         }
         if self.prices {
-            let price = Table::default().with("input", dice.share(0.0, 5.0));
+            let price = TreeTable::default().with("input", dice.share(0.0, 5.0));
             node.set("price", price.with("output", dice.share(0.0, 20.0)));
         }
         if self.credentials {
@@ -151,9 +151,9 @@ impl Draw {
     }
 
     /// The limits of a node; lowers what `each` node can do to what they allow.
-    fn limit(&mut self, kind: &str, each: &mut f64) -> Table {
+    fn limit(&mut self, kind: &str, each: &mut f64) -> TreeTable {
         let dice = &mut self.dice;
-        let mut limit = Table::default();
+        let mut limit = TreeTable::default();
         if self.limits {
             let most = dice.log_whole(1, 32);
             limit.set("concurrency", plain(most));
@@ -172,35 +172,35 @@ impl Draw {
 }
 
 /// Draws all pools; notes in the plan what the rest of the scenario needs to know.
-pub(super) fn pools(seed: u64, plan: &mut Plan) -> Value {
+pub(super) fn pools(seed: u64, plan: &mut DrawPlan) -> TreeValue {
     let mut draw = Draw::new(seed, plan);
     let several = plan.swarm.on("several pools", 0.5);
     let count = if several { draw.dice.whole(2, 4) } else { 1 };
     let mut tables = Vec::new();
     for number in 1..=count {
-        let mut pool = Pool { name: format!("p{number}"), ..Pool::default() };
+        let mut pool = DrawnPool { name: format!("p{number}"), ..DrawnPool::default() };
         let mut table = draw.pool(&pool.name);
         let mut nodes = Vec::new();
         for group in 0..draw.dice.whole(1, 3) {
             let name = format!("{}{}", pool.name, char::from(b'a' + group as u8));
-            nodes.push(Value::Table(draw.group(name, plan, &mut pool)));
+            nodes.push(TreeValue::Table(draw.group(name, plan, &mut pool)));
         }
-        table.set("node", Value::List(nodes));
-        tables.push(Value::Table(table));
+        table.set("node", TreeValue::List(nodes));
+        tables.push(TreeValue::Table(table));
         plan.pools.push(pool);
     }
-    Value::List(tables)
+    TreeValue::List(tables)
 }
 
 /// A limiter of either kind, sometimes with settings anywhere in their range.
-fn limiter(dice: &mut Dice) -> Value {
+fn limiter(dice: &mut Dice) -> TreeValue {
     let aimd = dice.chance(0.5);
     let law = if aimd { "aimd" } else { "gradient" };
     if dice.chance(0.3) {
         return text(law);
     }
     let initial = dice.log_whole(1, 40);
-    let mut table = Table::default()
+    let mut table = TreeTable::default()
         .with("initial", plain(initial))
         .with("min", plain(dice.log_whole(1, initial)))
         .with("max", plain(dice.log_whole(initial, 200)));
@@ -216,7 +216,7 @@ fn limiter(dice: &mut Dice) -> Value {
 }
 
 /// Kinds of back ends that a scenario has, at least one.
-fn kinds(plan: &mut Plan) -> Vec<&'static str> {
+fn kinds(plan: &mut DrawPlan) -> Vec<&'static str> {
     let mut kinds = Vec::new();
     for (kind, p) in [("slots", 0.6), ("api", 0.6), ("engine", 0.35)] {
         if plan.swarm.on(kind, p) {
@@ -230,11 +230,11 @@ fn kinds(plan: &mut Plan) -> Vec<&'static str> {
 }
 
 /// A back end, and about how many requests a second it serves.
-fn backend(dice: &mut Dice, kind: &str) -> (Value, f64) {
+fn backend(dice: &mut Dice, kind: &str) -> (TreeValue, f64) {
     match kind {
         "slots" => {
             let (servers, service) = (dice.log_whole(1, 16), dice.millis(20, 1_500));
-            let mut slots = Table::default().with("servers", plain(servers));
+            let mut slots = TreeTable::default().with("servers", plain(servers));
             if dice.chance(0.6) {
                 slots.set("queue", plain(dice.log_whole(0, 100)));
             }
@@ -246,21 +246,21 @@ fn backend(dice: &mut Dice, kind: &str) -> (Value, f64) {
         }
         "api" => {
             if dice.chance(0.2) {
-                let api = Table::default().with("profile", text(dice.pick(&HOSTED)));
+                let api = TreeTable::default().with("profile", text(dice.pick(&HOSTED)));
                 return (variant("api", api), 10.0);
             }
             let first = dice.millis(50, 2_000);
             let speed = dice.log_whole(20, 300);
-            let api = Table::default().with("ttft", dice.law(first));
+            let api = TreeTable::default().with("ttft", dice.law(first));
             let api = api.with("tokens_per_second", plain(speed));
             (variant("api", api), 10.0)
         }
         _ => {
             if dice.chance(0.5) {
-                let engine = Table::default().with("profile", text(dice.pick(&ENGINES)));
+                let engine = TreeTable::default().with("profile", text(dice.pick(&ENGINES)));
                 return (variant("engine", engine), 2.0);
             }
-            let mut engine = Table::default()
+            let mut engine = TreeTable::default()
                 .with("f", dice.share(2.0, 20.0))
                 .with("p1", dice.share(10.0, 100.0))
                 .with("d1", dice.share(0.001, 0.2))
@@ -276,14 +276,14 @@ fn backend(dice: &mut Dice, kind: &str) -> (Value, f64) {
     }
 }
 
-fn autoscale(dice: &mut Dice, max: u64) -> Table {
+fn autoscale(dice: &mut Dice, max: u64) -> TreeTable {
     let target = match dice.whole(0, 3) {
         0 => variant("in_flight", plain(dice.whole(1, 10))),
         1 => variant("queue", plain(dice.whole(1, 10))),
         2 => variant("ttft", dice.span(100, 5_000)),
         _ => variant("tokens_in_flight", plain(dice.log_whole(500, 50_000))),
     };
-    Table::default()
+    TreeTable::default()
         .with("min", plain(dice.whole(0, 1)))
         .with("max", plain(max))
         .with("target", target)
@@ -293,9 +293,9 @@ fn autoscale(dice: &mut Dice, max: u64) -> Table {
 }
 
 /// Any strategy, sometimes with settings anywhere in their range.
-fn strategy(dice: &mut Dice) -> Value {
+fn strategy(dice: &mut Dice) -> TreeValue {
     let entry = &REGISTRY[dice.whole(0, REGISTRY.len() as u64 - 1) as usize];
-    let mut settings = Table::default();
+    let mut settings = TreeTable::default();
     for setting in entry.settings {
         if !dice.chance(0.4) {
             continue;

@@ -16,7 +16,7 @@ mod traffic;
 
 use dice::Dice;
 
-use super::tree::{Table, plain, text};
+use super::tree::{TreeTable, plain, text};
 
 /// Which features a case has, drawn one by one.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ impl Swarm {
 
 /// A pool that was drawn.
 #[derive(Debug, Default)]
-struct Pool {
+struct DrawnPool {
     name: String,
     groups: Vec<String>,
     /// Tags, by group; empty without tags.
@@ -51,11 +51,11 @@ struct Pool {
 
 /// What one part of a scenario has to know of another.
 #[derive(Debug)]
-struct Plan {
+struct DrawPlan {
     swarm: Swarm,
     /// Several balancers.
     many: bool,
-    pools: Vec<Pool>,
+    pools: Vec<DrawnPool>,
     regions: Vec<&'static str>,
     classes: Vec<String>,
     /// Little load and faults that end early: what is broken must heal.
@@ -68,7 +68,7 @@ struct Plan {
 #[derive(Clone, Debug)]
 pub struct Drawn {
     /// The scenario.
-    pub document: Table,
+    pub document: TreeTable,
     /// What is on.
     pub features: Vec<&'static str>,
 }
@@ -85,7 +85,7 @@ pub fn draw(seed: u64) -> Drawn {
     let distant = swarm.on("regions", 0.2);
     let mut dice = Dice::new(seed, "size");
     let seconds = if gentle { dice.log_whole(120, 300) } else { dice.log_whole(10, 90) };
-    let mut plan = Plan {
+    let mut plan = DrawPlan {
         swarm,
         many,
         pools: Vec::new(),
@@ -94,7 +94,7 @@ pub fn draw(seed: u64) -> Drawn {
         gentle,
         seconds,
     };
-    let mut document = Table::default();
+    let mut document = TreeTable::default();
     document.set("title", text(format_args!("chaos, seed {seed}")));
     document.set("seed", plain(seed));
     document.set("duration", text(format_args!("{seconds}s")));

@@ -1,12 +1,12 @@
 //! Draws of what the balancer does: retries, timers, health, the waiting room, routes, regions.
 
 use super::dice::{Dice, span};
-use super::{Plan, fleet};
+use super::{DrawPlan, fleet};
 use crate::balance::Priority;
-use crate::lab::chaos::tree::{Table, Value, list, plain, text, variant};
+use crate::lab::chaos::tree::{TreeTable, TreeValue, list, plain, text, variant};
 
-pub(super) fn balancer(seed: u64, plan: &mut Plan) -> Table {
-    let mut table = Table::default();
+pub(super) fn balancer(seed: u64, plan: &mut DrawPlan) -> TreeTable {
+    let mut table = TreeTable::default();
     if !plan.regions.is_empty() {
         table.set("region", text(plan.regions[0]));
     }
@@ -26,7 +26,7 @@ pub(super) fn balancer(seed: u64, plan: &mut Plan) -> Table {
     }
     if plan.swarm.on("queue", 0.7) {
         let mut dice = Dice::new(seed, "queue settings");
-        let mut queue = Table::default().with("max", plain(dice.log_whole(0, 300)));
+        let mut queue = TreeTable::default().with("max", plain(dice.log_whole(0, 300)));
         let wait = if dice.chance(0.2) { text("none") } else { dice.span(10, 20_000) };
         queue.set("max_wait", wait);
         order(&mut dice, plan, &mut queue);
@@ -61,7 +61,7 @@ pub(super) fn balancer(seed: u64, plan: &mut Plan) -> Table {
 }
 
 /// Thresholds that rise by the order of these names, and the hysteresis that fits the lowest.
-fn thresholds(dice: &mut Dice, table: &mut Table, names: &[&str]) {
+fn thresholds(dice: &mut Dice, table: &mut TreeTable, names: &[&str]) {
     let mut at: Vec<u64> = names.iter().map(|_| dice.whole(5, 150)).collect();
     at.sort_unstable();
     for (name, percent) in names.iter().zip(&at) {
@@ -71,8 +71,8 @@ fn thresholds(dice: &mut Dice, table: &mut Table, names: &[&str]) {
 }
 
 /// Who is shed when.
-fn shed(dice: &mut Dice) -> Table {
-    let mut table = Table::default();
+fn shed(dice: &mut Dice) -> TreeTable {
+    let mut table = TreeTable::default();
     if dice.chance(0.7) {
         let most = dice.whole(1, 4) as usize;
         let mut names = Priority::ALL.map(Priority::name);
@@ -84,8 +84,8 @@ fn shed(dice: &mut Dice) -> Table {
 }
 
 /// When what is given up.
-fn degradation(dice: &mut Dice) -> Table {
-    let mut table = Table::default().with("stay", dice.span(50, 5_000));
+fn degradation(dice: &mut Dice) -> TreeTable {
+    let mut table = TreeTable::default().with("stay", dice.span(50, 5_000));
     if dice.chance(0.7) {
         let names = ["hedges", "queue", "shed", "clamp", "cheaper", "reject"];
         let (on, off): (Vec<&str>, Vec<&str>) = names.into_iter().partition(|_| dice.chance(0.7));
@@ -102,21 +102,24 @@ fn degradation(dice: &mut Dice) -> Table {
 }
 
 /// Who of those who wait is served first.
-fn order(dice: &mut Dice, plan: &mut Plan, queue: &mut Table) {
+fn order(dice: &mut Dice, plan: &mut DrawPlan, queue: &mut TreeTable) {
     if plan.swarm.on("queue order", 0.4) {
         let order = match dice.whole(0, 3) {
             0 => text("edf"),
             1 => variant(
                 "shortest",
-                Table::default().with("ageing", plain(dice.log_whole(0, 1_000))),
+                TreeTable::default().with("ageing", plain(dice.log_whole(0, 1_000))),
             ),
-            2 => variant("adaptive_lifo", Table::default().with("after", dice.span(0, 5_000))),
+            2 => variant("adaptive_lifo", TreeTable::default().with("after", dice.span(0, 5_000))),
             _ => text("fifo"),
         };
         queue.set("order", order);
     }
     if plan.swarm.on("bands", 0.3) {
-        queue.set("bands", Table::default().with("min_share", dice.anywhere("bands", "min_share")));
+        queue.set(
+            "bands",
+            TreeTable::default().with("min_share", dice.anywhere("bands", "min_share")),
+        );
     }
     if plan.swarm.on("fair", 0.3) {
         queue.set("fair", text("tokens"));
@@ -127,8 +130,8 @@ fn order(dice: &mut Dice, plan: &mut Plan, queue: &mut Table) {
 }
 
 /// What tenants may take.
-fn tenant_limits(dice: &mut Dice) -> Table {
-    let mut table = Table::default();
+fn tenant_limits(dice: &mut Dice) -> TreeTable {
+    let mut table = TreeTable::default();
     if dice.chance(0.6) {
         table.set("concurrency", plain(dice.log_whole(1, 20)));
     }
@@ -145,7 +148,7 @@ fn tenant_limits(dice: &mut Dice) -> Table {
 }
 
 /// `[[tenant]]` tables.
-pub(super) fn tenants(seed: u64, plan: &mut Plan) -> Option<Value> {
+pub(super) fn tenants(seed: u64, plan: &mut DrawPlan) -> Option<TreeValue> {
     if !plan.swarm.on("named tenants", 0.15) {
         return None;
     }
@@ -153,25 +156,26 @@ pub(super) fn tenants(seed: u64, plan: &mut Plan) -> Option<Value> {
     let mut table = tenant_limits(&mut dice);
     table.set("tenant", list([plain(0), plain(1)]));
     table.set("weight", plain(dice.log_whole(1, 10)));
-    Some(list([Value::Table(table)]))
+    Some(list([TreeValue::Table(table)]))
 }
 
-fn exchange(dice: &mut Dice) -> Table {
-    Table::default().with("every", dice.span(50, 2_000)).with("delay", dice.span(0, 500))
+fn exchange(dice: &mut Dice) -> TreeTable {
+    TreeTable::default().with("every", dice.span(50, 2_000)).with("delay", dice.span(0, 500))
 }
 
-fn retry(dice: &mut Dice) -> Table {
+fn retry(dice: &mut Dice) -> TreeTable {
     let base = dice.millis(0, 500);
-    let backoff =
-        Table::default().with("base", span(base)).with("cap", span(base + dice.millis(0, 2_000)));
-    Table::default()
+    let backoff = TreeTable::default()
+        .with("base", span(base))
+        .with("cap", span(base + dice.millis(0, 2_000)));
+    TreeTable::default()
         .with("attempts", plain(dice.whole(1, 8)))
         .with("budget", dice.anywhere("retry", "budget"))
         .with("backoff", backoff)
 }
 
 /// What retries may be told beyond their number and pauses.
-fn second_tries(seed: u64, plan: &mut Plan, retry: &mut Table) {
+fn second_tries(seed: u64, plan: &mut DrawPlan, retry: &mut TreeTable) {
     let mut dice = Dice::new(seed, "second tries");
     if plan.swarm.on("token budgets", 0.2) {
         retry.set("token_budget", dice.anywhere("retry", "token_budget"));
@@ -187,10 +191,10 @@ fn second_tries(seed: u64, plan: &mut Plan, retry: &mut Table) {
     }
 }
 
-fn hedge(dice: &mut Dice) -> Table {
+fn hedge(dice: &mut Dice) -> TreeTable {
     let after =
         if dice.chance(0.6) { dice.span(10, 3_000) } else { text(dice.pick(&["p50", "p95"])) };
-    let mut hedge = Table::default().with("after", after);
+    let mut hedge = TreeTable::default().with("after", after);
     if dice.chance(0.7) {
         hedge.set("budget", dice.anywhere("hedge", "budget"));
     }
@@ -203,8 +207,8 @@ fn hedge(dice: &mut Dice) -> Table {
     hedge
 }
 
-fn timeouts(dice: &mut Dice) -> Table {
-    let mut table = Table::default();
+fn timeouts(dice: &mut Dice) -> TreeTable {
+    let mut table = TreeTable::default();
     for (name, least, most) in
         [("first_token", 200, 20_000), ("total", 500, 60_000), ("inter_token", 200, 10_000)]
     {
@@ -217,10 +221,10 @@ fn timeouts(dice: &mut Dice) -> Table {
     table
 }
 
-fn health(dice: &mut Dice, plan: &mut Plan) -> Table {
-    let mut table = Table::default();
+fn health(dice: &mut Dice, plan: &mut DrawPlan) -> TreeTable {
+    let mut table = TreeTable::default();
     if plan.swarm.on("probes", 0.5) {
-        let probe = Table::default()
+        let probe = TreeTable::default()
             .with("every", dice.span(500, 10_000))
             .with("timeout", dice.span(50, 2_000))
             .with("fall", plain(dice.whole(1, 5)))
@@ -232,9 +236,9 @@ fn health(dice: &mut Dice, plan: &mut Plan) -> Table {
     table
 }
 
-fn eject(dice: &mut Dice) -> Table {
+fn eject(dice: &mut Dice) -> TreeTable {
     let base = dice.millis(100, 10_000);
-    Table::default()
+    TreeTable::default()
         .with("consecutive", plain(dice.log_whole(1, 20)))
         .with("base", span(base))
         .with("cap", span(base + dice.millis(0, 10_000)))
@@ -242,9 +246,9 @@ fn eject(dice: &mut Dice) -> Table {
         .with("jitter", dice.anywhere("eject", "jitter"))
 }
 
-fn outlier(dice: &mut Dice) -> Table {
+fn outlier(dice: &mut Dice) -> TreeTable {
     let window = dice.log_whole(1, 64);
-    Table::default()
+    TreeTable::default()
         .with("window", plain(window))
         .with("volume", plain(dice.log_whole(1, window)))
         .with("margin", dice.anywhere("outlier", "margin"))
@@ -253,8 +257,8 @@ fn outlier(dice: &mut Dice) -> Table {
 }
 
 /// How a pool's nodes are watched where that is not as in the others.
-pub(super) fn own_health(dice: &mut Dice) -> Table {
-    let mut table = Table::default();
+pub(super) fn own_health(dice: &mut Dice) -> TreeTable {
+    let mut table = TreeTable::default();
     if dice.chance(0.5) {
         table.set("eject", eject(dice));
     }
@@ -276,7 +280,7 @@ pub(super) fn own_health(dice: &mut Dice) -> Table {
 }
 
 /// How nodes that are new, come back or are worse than their peers are treated.
-fn guards(dice: &mut Dice, plan: &mut Plan, table: &mut Table) {
+fn guards(dice: &mut Dice, plan: &mut DrawPlan, table: &mut TreeTable) {
     if plan.swarm.on("outlier", 0.3) {
         table.set("outlier", outlier(dice));
     }
@@ -293,7 +297,7 @@ fn guards(dice: &mut Dice, plan: &mut Plan, table: &mut Table) {
         table.set("credential", dice.span(100, 10_000));
     }
     if plan.swarm.on("generate", 0.2) {
-        let generate = Table::default().with("every", dice.span(500, 20_000));
+        let generate = TreeTable::default().with("every", dice.span(500, 20_000));
         table.set("generate", generate.with("timeout", dice.span(100, 5_000)));
     }
     if plan.swarm.on("no half-open", 0.3) {
@@ -305,18 +309,18 @@ fn guards(dice: &mut Dice, plan: &mut Plan, table: &mut Table) {
 }
 
 /// How far regions are from the balancer, which is in the first.
-pub(super) fn regions(seed: u64, plan: &Plan) -> Table {
+pub(super) fn regions(seed: u64, plan: &DrawPlan) -> TreeTable {
     let mut dice = Dice::new(seed, "distances");
-    let mut row = Table::default();
+    let mut row = TreeTable::default();
     for region in &plan.regions {
         row.set(region, dice.span(0, 200));
     }
-    let table = Table::default().with("rtt", variant(plan.regions[0], row));
+    let table = TreeTable::default().with("rtt", variant(plan.regions[0], row));
     table.with("jitter", dice.share(0.0, 0.5))
 }
 
 /// Routes: some with conditions, each of another kind so that none covers the next, and one for all.
-pub(super) fn routes(seed: u64, plan: &mut Plan) -> Option<Value> {
+pub(super) fn routes(seed: u64, plan: &mut DrawPlan) -> Option<TreeValue> {
     if !plan.swarm.on("routes", 0.5) {
         return None;
     }
@@ -330,18 +334,18 @@ pub(super) fn routes(seed: u64, plan: &mut Plan) -> Option<Value> {
             "class" => plan.classes.first().map(|class| ("class", text(class))),
             "priority" => Some(("priority", text(dice.pick(&["high", "normal", "sheddable"])))),
             "prompt" => {
-                let most = Table::default().with("max", plain(dice.log_whole(10, 2_000)));
+                let most = TreeTable::default().with("max", plain(dice.log_whole(10, 2_000)));
                 Some(("prompt_tokens", most.into()))
             }
             "session" => Some(("session", plain(true))),
             _ => Some(("tenant", plain(0))),
         };
-        let mut table = Table::default();
+        let mut table = TreeTable::default();
         if kind == "all" {
-            table.set("match", Table::default());
+            table.set("match", TreeTable::default());
         } else {
             let Some((key, value)) = when.filter(|_| dice.chance(0.25)) else { continue };
-            table.set("match", Table::default().with(key, value));
+            table.set("match", TreeTable::default().with(key, value));
         }
         let mut order: Vec<usize> = (0..plan.pools.len()).collect();
         for place in (1..order.len()).rev() {
@@ -354,7 +358,7 @@ pub(super) fn routes(seed: u64, plan: &mut Plan) -> Option<Value> {
         let cheap = degrades && !others.is_empty() && dice.chance(0.6);
         if splits && own.len() > 1 && dice.chance(0.6) {
             let percent = dice.whole(0, 100);
-            let split = Table::default()
+            let split = TreeTable::default()
                 .with(&plan.pools[own[0]].name, plain(percent))
                 .with(&plan.pools[own[1]].name, plain(100 - percent));
             table.set("split", split);
@@ -367,7 +371,7 @@ pub(super) fn routes(seed: u64, plan: &mut Plan) -> Option<Value> {
                 2 => variant("in_flight", plain(dice.log_whole(1, 50))),
                 _ => variant("utilisation", dice.share(0.1, 1.0)),
             };
-            table.set("degrade", Table::default().with("to", named(others)).with("when", when));
+            table.set("degrade", TreeTable::default().with("to", named(others)).with("when", when));
         }
         if requires && dice.chance(0.7) {
             let tag = dice.pick(&fleet::TAGS);
@@ -376,10 +380,10 @@ pub(super) fn routes(seed: u64, plan: &mut Plan) -> Option<Value> {
                 groups.any(|tags| tags.contains(&tag))
             };
             if has(own) && (!cheap || has(others)) {
-                table.set("require", Table::default().with("tags", list([text(tag)])));
+                table.set("require", TreeTable::default().with("tags", list([text(tag)])));
             }
         }
-        tables.push(Value::Table(table));
+        tables.push(TreeValue::Table(table));
     }
-    Some(Value::List(tables))
+    Some(TreeValue::List(tables))
 }

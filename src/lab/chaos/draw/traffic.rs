@@ -1,14 +1,14 @@
 //! Draws of what comes and of what goes wrong: classes, arrivals of every process, closed loops,
 //! conversations, jobs; and faults that overlap and end.
 
-use super::Plan;
+use super::DrawPlan;
 use super::dice::{Dice, span};
 use crate::balance::Priority;
-use crate::lab::chaos::tree::{Table, Value, list, plain, text, variant};
+use crate::lab::chaos::tree::{TreeTable, TreeValue, list, plain, text, variant};
 use crate::node::fault::{FAULTS, Param, ParamBounds, ParamKind, STATUSES};
 use crate::scenario::Scenario;
 
-pub(super) fn classes(seed: u64, plan: &mut Plan) -> Option<Value> {
+pub(super) fn classes(seed: u64, plan: &mut DrawPlan) -> Option<TreeValue> {
     if !plan.swarm.on("classes", 0.7) {
         return None;
     }
@@ -19,7 +19,7 @@ pub(super) fn classes(seed: u64, plan: &mut Plan) -> Option<Value> {
     let mut tables = Vec::new();
     for number in 1..=dice.whole(1, 3) {
         let name = format!("c{number}");
-        let mut table = Table::default().with("name", text(&name));
+        let mut table = TreeTable::default().with("name", text(&name));
         if dice.chance(0.5) {
             table.set("share", dice.share(0.1, 2.0));
         }
@@ -31,7 +31,7 @@ pub(super) fn classes(seed: u64, plan: &mut Plan) -> Option<Value> {
             let tenant = if dice.chance(0.4) {
                 plain(dice.whole(0, 3))
             } else {
-                let zipf = Table::default().with("tenants", plain(dice.log_whole(1, 20)));
+                let zipf = TreeTable::default().with("tenants", plain(dice.log_whole(1, 20)));
                 variant("zipf", zipf.with("exponent", dice.share(0.0, 2.0)))
             };
             table.set("tenant", tenant);
@@ -47,17 +47,17 @@ pub(super) fn classes(seed: u64, plan: &mut Plan) -> Option<Value> {
             table.set("deadline", dice.span(100, 30_000));
         }
         if dice.chance(0.3) {
-            let slo = Table::default().with("first_token", dice.span(50, 5_000));
+            let slo = TreeTable::default().with("first_token", dice.span(50, 5_000));
             table.set("slo", slo.with("total", dice.span(500, 30_000)));
         }
         plan.classes.push(name);
-        tables.push(Value::Table(table));
+        tables.push(TreeValue::Table(table));
     }
-    Some(Value::List(tables))
+    Some(TreeValue::List(tables))
 }
 
 /// Sets the workload, and the workflows it starts.
-pub(super) fn workload(seed: u64, plan: &mut Plan, document: &mut Table) {
+pub(super) fn workload(seed: u64, plan: &mut DrawPlan, document: &mut TreeTable) {
     let mut dice = Dice::new(seed, "workload");
     // A route may send everything to the least of the pools.
     let least = plan.pools.iter().map(|pool| pool.capacity).fold(f64::INFINITY, f64::min);
@@ -67,14 +67,14 @@ pub(super) fn workload(seed: u64, plan: &mut Plan, document: &mut Table) {
     let jobs = !plan.classes.is_empty() && plan.swarm.on("jobs", 0.15);
     let users = !jobs && plan.swarm.on("users", 0.2);
     let sessions = !jobs && plan.swarm.on("conversations", 0.25);
-    let mut workload = Table::default();
+    let mut workload = TreeTable::default();
     if jobs {
-        document.set("workflow", list([Value::Table(workflow(&mut dice, plan))]));
+        document.set("workflow", list([TreeValue::Table(workflow(&mut dice, plan))]));
     }
     let arrivals = if users {
         let count = ((rate * 3.0) as u64).clamp(1, 60);
         let think = dice.millis(10, 5_000);
-        let table = Table::default().with("count", plain(count)).with("think", dice.law(think));
+        let table = TreeTable::default().with("count", plain(count)).with("think", dice.law(think));
         variant("users", table.with("ramp", dice.span(0, 5_000)))
     } else {
         let shrunk = if jobs { rate / 6.0 } else { rate };
@@ -82,7 +82,7 @@ pub(super) fn workload(seed: u64, plan: &mut Plan, document: &mut Table) {
     };
     workload.set("arrivals", arrivals);
     if sessions {
-        let mut table = Table::default().with("turns", dice.count_law(4));
+        let mut table = TreeTable::default().with("turns", dice.count_law(4));
         let think = dice.millis(10, 5_000);
         table.set("think", dice.law(think));
         if dice.chance(0.5) {
@@ -96,44 +96,44 @@ pub(super) fn workload(seed: u64, plan: &mut Plan, document: &mut Table) {
     document.set("workload", workload);
 }
 
-fn rate(value: f64) -> Value {
+fn rate(value: f64) -> TreeValue {
     plain((value * 100.0).ceil() / 100.0)
 }
 
-fn arrivals(dice: &mut Dice, mean: f64) -> Value {
+fn arrivals(dice: &mut Dice, mean: f64) -> TreeValue {
     match dice.whole(0, 6) {
-        0 | 1 => variant("poisson", Table::default().with("rate", rate(mean))),
+        0 | 1 => variant("poisson", TreeTable::default().with("rate", rate(mean))),
         2 => {
             let cv = dice.share(0.2, 4.0);
-            variant("gamma", Table::default().with("rate", rate(mean)).with("cv", cv))
+            variant("gamma", TreeTable::default().with("rate", rate(mean)).with("cv", cv))
         }
         3 => {
             let shape = dice.share(0.5, 2.0);
-            variant("weibull", Table::default().with("rate", rate(mean)).with("shape", shape))
+            variant("weibull", TreeTable::default().with("rate", rate(mean)).with("shape", shape))
         }
         4 => {
             let rates = list([rate(mean * 0.3), rate(mean * 2.0)]);
             let holds = list([dice.span(500, 20_000), dice.span(500, 5_000)]);
-            variant("mmpp", Table::default().with("rates", rates).with("holds", holds))
+            variant("mmpp", TreeTable::default().with("rates", rates).with("holds", holds))
         }
         5 => {
             let table =
-                Table::default().with("from", rate(mean * 0.2)).with("to", rate(mean * 1.5));
+                TreeTable::default().with("from", rate(mean * 0.2)).with("to", rate(mean * 1.5));
             variant("ramp", table.with("over", dice.span(5_000, 60_000)))
         }
         _ => {
-            let table = Table::default().with("mean", rate(mean));
+            let table = TreeTable::default().with("mean", rate(mean));
             let table = table.with("amplitude", dice.anywhere("diurnal", "amplitude"));
             variant("diurnal", table.with("period", dice.span(10_000, 60_000)))
         }
     }
 }
 
-fn workflow(dice: &mut Dice, plan: &Plan) -> Table {
-    let mut steps: Vec<Value> = Vec::new();
+fn workflow(dice: &mut Dice, plan: &DrawPlan) -> TreeTable {
+    let mut steps: Vec<TreeValue> = Vec::new();
     let count = dice.whole(1, 4);
     for number in 1..=count {
-        let mut step = Table::default().with("name", text(format_args!("s{number}")));
+        let mut step = TreeTable::default().with("name", text(format_args!("s{number}")));
         step.set("route_class", text(dice.pick(&plan.classes)));
         if number > 1 {
             step.set("after", list([text(format_args!("s{}", dice.whole(1, number - 1)))]));
@@ -142,24 +142,24 @@ fn workflow(dice: &mut Dice, plan: &Plan) -> Table {
             step.set("fan_out", dice.count_law(2));
         }
         if dice.chance(0.3) {
-            let retry = Table::default().with("retry", plain(dice.whole(0, 2)));
+            let retry = TreeTable::default().with("retry", plain(dice.whole(0, 2)));
             step.set("on_failure", retry.with("then", dice.anywhere("on_failure", "then")));
         }
         if dice.chance(0.3) {
             step.set("deadline", dice.span(500, 20_000));
         }
-        steps.push(Value::Table(step));
+        steps.push(TreeValue::Table(step));
     }
-    let mut flow = Table::default().with("name", text("w1"));
+    let mut flow = TreeTable::default().with("name", text("w1"));
     if dice.chance(0.4) {
         flow.set("deadline", dice.span(1_000, 60_000));
     }
-    flow.with("steps", Value::List(steps))
+    flow.with("steps", TreeValue::List(steps))
 }
 
 /// Adds up to four faults of the catalogue, with overlapping windows; all are over at one
 /// moment, after which what they broke must heal.
-pub(super) fn faults(seed: u64, plan: &mut Plan, document: &mut Table) {
+pub(super) fn faults(seed: u64, plan: &mut DrawPlan, document: &mut TreeTable) {
     let mut kinds = Vec::new();
     for fault in FAULTS {
         // The four that all others are variations of are on more often.
@@ -177,7 +177,7 @@ pub(super) fn faults(seed: u64, plan: &mut Plan, document: &mut Table) {
     let horizon = plan.seconds * 1_000;
     // In a case that must heal there is time for it.
     let healed = if plan.gentle { (horizon / 8).min(25_000) } else { horizon * 9 / 10 };
-    let mut tables: Vec<Value> = Vec::new();
+    let mut tables: Vec<TreeValue> = Vec::new();
     for _ in 0..count {
         let fault = dice.pick(&kinds);
         let at = dice.whole(0, healed - 2);
@@ -187,9 +187,9 @@ pub(super) fn faults(seed: u64, plan: &mut Plan, document: &mut Table) {
                 inner.set(param.name, value(&mut dice, param));
             }
         }
-        let mut table = Table::default();
+        let mut table = TreeTable::default();
         if random && dice.chance(0.5) {
-            let often = Table::default().with(fault.name, inner);
+            let often = TreeTable::default().with(fault.name, inner);
             let often = often.with("every", dice.law(healed / 2)).with("lasts", dice.law(2_000));
             table.set("random", often);
         } else {
@@ -200,19 +200,19 @@ pub(super) fn faults(seed: u64, plan: &mut Plan, document: &mut Table) {
         }
         // What its nodes cannot suffer, or does not go together, is refused by the reader.
         let mut all = tables.clone();
-        all.push(Value::Table(table));
-        let with = document.clone().with("fault", Value::List(all.clone()));
+        all.push(TreeValue::Table(table));
+        let with = document.clone().with("fault", TreeValue::List(all.clone()));
         if Scenario::parse("chaos", "chaos", &with.to_string(), &[]).is_ok() {
             tables = all;
         }
     }
     if !tables.is_empty() {
-        document.set("fault", Value::List(tables));
+        document.set("fault", TreeValue::List(tables));
     }
 }
 
 /// A parameter of a fault, anywhere in its range.
-fn value(dice: &mut Dice, param: &Param) -> Value {
+fn value(dice: &mut Dice, param: &Param) -> TreeValue {
     match param.kind {
         ParamKind::Number(ParamBounds::SHARE) => dice.share(0.05, 1.0),
         ParamKind::Number(ParamBounds::DOLLARS) => dice.share(0.0, 20.0),
@@ -227,10 +227,10 @@ fn value(dice: &mut Dice, param: &Param) -> Value {
     }
 }
 
-fn target(dice: &mut Dice, plan: &Plan) -> Table {
+fn target(dice: &mut Dice, plan: &DrawPlan) -> TreeTable {
     let pool = &plan.pools[dice.whole(0, plan.pools.len() as u64 - 1) as usize];
     if dice.chance(0.3) {
-        return Table::default().with("pool", text(&pool.name));
+        return TreeTable::default().with("pool", text(&pool.name));
     }
-    Table::default().with("node", text(dice.pick(&pool.groups)))
+    TreeTable::default().with("node", text(dice.pick(&pool.groups)))
 }
