@@ -102,46 +102,59 @@ impl Span {
         Span((self.0 as f64 * factor).round() as u64)
     }
 
-    /// Parses `"450ms"`, `"1.4s"`, `"10m"`, `"2h"`, `"250us"`, `"80ns"` or `"7d"`.
+    /// Parses `"450ms"`, `"1.4s"`, `"10m"`, `"2h"`, `"250us"`, `"80ns"`, `"7d"`, or several of these
+    /// from the largest unit to the smallest: `"2m10s"`.
     ///
     /// # Errors
-    /// A sentence that says what was wrong, if the number is missing, negative, not finite or
-    /// larger than 584 years, or the unit is missing or unknown.
+    /// A sentence that says what was wrong, if a number is missing, negative, not finite or larger
+    /// than 584 years, if a unit is missing or unknown, or if units do not shrink.
     pub fn parse(text: &str) -> Result<Span, String> {
         let text = text.trim();
-        let split = text
-            .find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '_' | '-' | '+')))
-            .unwrap_or(text.len());
-        let (number, unit) = text.split_at(split);
-        let nanos_per_unit = match unit.trim() {
-            "ns" => 1.0,
-            "us" | "µs" => 1e3,
-            "ms" => 1e6,
-            "s" => 1e9,
-            "m" | "min" => 60e9,
-            "h" => 3_600e9,
-            "d" => 86_400e9,
-            "" => {
+        let in_number = |c: char| c.is_ascii_digit() || matches!(c, '.' | '_' | '-' | '+');
+        let (mut rest, mut sum, mut before) = (text, 0.0, f64::INFINITY);
+        loop {
+            let split = rest.find(|c: char| !in_number(c)).unwrap_or(rest.len());
+            let (number, after) = rest.split_at(split);
+            let (unit, after) = after.split_at(after.find(in_number).unwrap_or(after.len()));
+            let nanos_per_unit = nanos_per_unit(text, unit.trim())?;
+            if nanos_per_unit >= before {
                 return Err(format!(
-                    "`{text}` has no unit; write for instance \"450ms\" or \"10s\""
+                    "`{text}` names its units in no order; write for instance \"2m10s\""
                 ));
             }
-            other => {
-                return Err(format!(
-                    "unknown unit `{other}`; durations end in ns, us, ms, s, m, h or d"
-                ));
+            let value: f64 = number
+                .replace('_', "")
+                .parse()
+                .map_err(|_| format!("`{number}` is not a number"))?;
+            // What is not a number stays none, whatever is added to it.
+            sum += if value < 0.0 { f64::NAN } else { value * nanos_per_unit };
+            if after.is_empty() {
+                break;
             }
-        };
-        let value: f64 =
-            number.replace('_', "").parse().map_err(|_| format!("`{number}` is not a number"))?;
-        let nanos = value * nanos_per_unit;
-        if nanos.is_nan() || nanos < 0.0 {
+            (rest, before) = (after, nanos_per_unit);
+        }
+        if sum.is_nan() || sum < 0.0 {
             return Err("a duration cannot be negative".to_owned());
         }
-        if nanos >= u64::MAX as f64 {
+        if sum >= u64::MAX as f64 {
             return Err("a duration cannot exceed 584 years".to_owned());
         }
-        Ok(Span(nanos.round() as u64))
+        Ok(Span(sum.round() as u64))
+    }
+}
+
+/// Nanoseconds of a unit, out of a text that names it.
+fn nanos_per_unit(text: &str, unit: &str) -> Result<f64, String> {
+    match unit {
+        "ns" => Ok(1.0),
+        "us" | "µs" => Ok(1e3),
+        "ms" => Ok(1e6),
+        "s" => Ok(1e9),
+        "m" | "min" => Ok(60e9),
+        "h" => Ok(3_600e9),
+        "d" => Ok(86_400e9),
+        "" => Err(format!("`{text}` has no unit; write for instance \"450ms\" or \"10s\"")),
+        other => Err(format!("unknown unit `{other}`; durations end in ns, us, ms, s, m, h or d")),
     }
 }
 
@@ -419,8 +432,29 @@ mod tests {
             assert_eq!(Span::parse(text).unwrap(), span, "{text}");
             assert_eq!(span.to_string(), text);
         }
-        for text in ["", "10", "-1s", "abc", "1e999s", "nan s", "9999999999999d", "5 parsecs", "s"]
+        for (text, seconds) in
+            [("2m10s", 130), ("1h30m", 5_400), ("1d2h3m4s", 93_784), ("1 h 30 min", 5_400)]
         {
+            assert_eq!(Span::parse(text).unwrap(), Span::from_secs(seconds), "{text}");
+        }
+        for text in [
+            "",
+            "10",
+            "-1s",
+            "abc",
+            "1e999s",
+            "nan s",
+            "9999999999999d",
+            "5 parsecs",
+            "s",
+            "2m10",
+            "10s2m",
+            "2m-10s",
+            "1s1s",
+            "2mm",
+            "2m s",
+            "300000000h9999999999999d",
+        ] {
             assert!(Span::parse(text).is_err(), "{text} must be refused");
         }
     }

@@ -4,9 +4,10 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use super::distinct::{self, NamedFile};
 use super::export::Export;
 use super::failure::{CliFailure, FailureKind};
-use super::result::{Format, ResultOutput};
+use super::result::{Format, IfUnwritable, ResultOutput};
 use super::{load, output};
 use crate::balance::{Event, Input};
 use crate::journal::{Header, Writer};
@@ -19,6 +20,8 @@ use crate::unit::Time;
 struct JournalFile {
     writer: Writer<BufWriter<File>>,
     part: OutputPart,
+    /// Written out after every input, so that it is known at once when it can no longer be.
+    live: bool,
 }
 
 /// A decision log in progress, and the file it is written to; none for stdout.
@@ -77,8 +80,11 @@ pub(super) struct Books {
     journal: Option<JournalFile>,
     decisions: Option<Decisions>,
     export: Option<Export>,
+    if_unwritable: IfUnwritable,
     /// The first thing that could not be written.
     failed: Option<CliFailure>,
+    /// What is no longer written, though the run went on.
+    lost: Vec<String>,
 }
 
 impl Books {
@@ -97,6 +103,19 @@ impl Books {
             );
             return Err(failure.hint("`--set balancer.instances=1` runs it with one"));
         }
+        let read =
+            [("the scenario", Some(scenario.file())), ("the trace", scenario.arrivals.path())];
+        let read = read.into_iter().filter_map(|(what, path)| Some((what, Path::new(path?))));
+        let read: Vec<NamedFile<'_>> = read.map(|(what, path)| NamedFile { what, path }).collect();
+        let written: Vec<NamedFile<'_>> = [
+            NamedFile::option("--out", output.out.as_ref()),
+            NamedFile::option("--journal", output.journal.as_ref()),
+            NamedFile::option("--log", output.log.as_ref()),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        distinct::check(&written, &read, output.export.as_deref())?;
         let watch = if output.export.is_some() { Watch::Export } else { watch };
         Ok(Books {
             collector: load::collector(scenario, watch),
@@ -104,25 +123,30 @@ impl Books {
             journal: output
                 .journal
                 .as_ref()
-                .map(|path| JournalFile::new(scenario, path))
+                .map(|path| JournalFile::new(scenario, path, live))
                 .transpose()?,
             decisions: Decisions::open(scenario, output, live)?,
             export: output.export.as_deref().map(Export::new).transpose()?,
+            if_unwritable: output.if_unwritable,
             failed: None,
+            lost: Vec::new(),
         })
     }
 
     /// Returns whether something could not be written.
     pub(super) fn has_failed(&self) -> bool {
-        self.failed.is_some() || self.decisions.as_ref().is_some_and(|one| one.log.has_failed())
+        self.failed.is_some()
+            || self.decisions.as_ref().is_some_and(|one| one.log.failure().is_some())
     }
 
     /// Hears an input before the balancer does.
     pub(super) fn record(&mut self, now: Time, input: &Input) {
         let Some(journal) = &mut self.journal else { return };
-        if let Err(error) = journal.writer.input(now, input) {
-            let part = &journal.part;
-            self.failed.get_or_insert_with(|| part.failed(&error));
+        if let Err(error) = journal.input(now, input) {
+            let failure = journal.part.failed(&error);
+            if self.unwritable(failure, "inputs") {
+                self.journal = None;
+            }
         }
     }
 
@@ -131,8 +155,11 @@ impl Books {
         if let Some(journal) = &mut self.journal {
             journal.writer.event(now, event);
         }
-        if let Some(decisions) = &mut self.decisions {
-            decisions.hear(now, event);
+        if let Some(decisions) = &mut self.decisions
+            && let Some(failure) = decisions.hear(now, event)
+            && self.unwritable(failure, "decisions")
+        {
+            self.decisions = None;
         }
         if let Some(trace) = &mut self.trace {
             trace.fold(now, event);
@@ -147,9 +174,22 @@ impl Books {
             return;
         }
         let intervals = self.collector.take_intervals(last);
-        if let Err(failure) = export.intervals(self.collector.labels(), &intervals) {
-            self.failed.get_or_insert(failure);
+        if let Err(failure) = export.intervals(self.collector.labels(), &intervals)
+            && self.unwritable(failure, "histograms and tables")
+        {
+            self.export = None;
         }
+    }
+
+    /// Something could not be written. Returns whether the run goes on without it, which is said aloud.
+    fn unwritable(&mut self, failure: CliFailure, what: &str) -> bool {
+        if self.if_unwritable == IfUnwritable::End {
+            self.failed.get_or_insert(failure);
+            return false;
+        }
+        output::warn(&format!("error: {failure}; {what} are no longer written, the run goes on"));
+        self.lost.push(failure.message);
+        true
     }
 
     /// Closes every book and returns the result.
@@ -158,14 +198,19 @@ impl Books {
         if let Some(failure) = self.failed {
             return Err(failure);
         }
-        if let Some(export) = self.export {
-            export.close(&self.collector)?;
+        let export = self.export.take().map(|export| export.close(&self.collector));
+        let decisions = self.decisions.take().map(|decisions| decisions.close(end, complete));
+        let journal = self.journal.take().map(JournalFile::close);
+        for closed in [export, decisions, journal].into_iter().flatten() {
+            if let Err(failure) = closed {
+                if self.if_unwritable == IfUnwritable::End {
+                    return Err(failure);
+                }
+                self.lost.push(failure.message);
+            }
         }
-        if let Some(decisions) = self.decisions {
-            decisions.close(end, complete)?;
-        }
-        if let Some(JournalFile { writer, part }) = self.journal {
-            writer.finish().and_then(|_| part.keep()).map_err(|error| part.failed(&error))?;
+        for lost in &self.lost {
+            output::warn(&format!("error: not all of it was written: {lost}"));
         }
         Ok(self.collector.summary(end, complete))
     }
@@ -202,11 +247,15 @@ impl Decisions {
         Ok(Some(Decisions { log, part, live, quiet: output.quiet }))
     }
 
-    fn hear(&mut self, now: Time, event: &Event) {
+    /// Hears an event. Returns why the file can no longer be written, if it cannot; a pipe whose reader
+    /// is gone is seen by `has_failed`.
+    fn hear(&mut self, now: Time, event: &Event) -> Option<CliFailure> {
         self.log.hear(now, event);
         if self.live {
             self.log.flush();
         }
+        let error = self.log.failure()?;
+        self.part.as_ref().map(|part| part.failed(error))
     }
 
     fn close(self, end: Time, complete: bool) -> Result<(), CliFailure> {
@@ -230,12 +279,22 @@ impl Decisions {
 }
 
 impl JournalFile {
-    fn new(scenario: &Scenario, path: &Path) -> Result<JournalFile, CliFailure> {
+    fn new(scenario: &Scenario, path: &Path, live: bool) -> Result<JournalFile, CliFailure> {
         let part = OutputPart::new(path);
         let header = Header::new(&scenario.name, scenario.balancer.clone());
         let writer = File::create(&part.part)
             .and_then(|file| Writer::new(BufWriter::new(file), &header))
             .map_err(|error| part.failed(&error))?;
-        Ok(JournalFile { writer, part })
+        Ok(JournalFile { writer, part, live })
+    }
+
+    fn input(&mut self, now: Time, input: &Input) -> io::Result<()> {
+        self.writer.input(now, input)?;
+        if self.live { self.writer.flush() } else { Ok(()) }
+    }
+
+    fn close(self) -> Result<(), CliFailure> {
+        let JournalFile { writer, part, .. } = self;
+        writer.finish().and_then(|_| part.keep()).map_err(|error| part.failed(&error))
     }
 }

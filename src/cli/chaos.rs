@@ -8,9 +8,9 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 
 use super::compare::bounded;
-use super::failure::{CliFailure, FailureKind};
+use super::failure::{CliFailure, FailureKind, code_of_signal};
 use super::progress::{ProgressBar, Style};
-use super::result::watch_signals;
+use super::signals::watch_signals;
 use super::{output, simulation};
 use crate::lab;
 use crate::lab::chaos::{Bench, Case, Drawn, TrialOutcome, Violation, draw};
@@ -158,7 +158,7 @@ impl Chaos {
             return Err(CliFailure::new(FailureKind::Diverged, message));
         }
         let signal = signal.load(Ordering::Relaxed);
-        Ok(if result.complete { 0 } else { 128_u8.saturating_add(signal as u8) })
+        Ok(if result.complete { 0 } else { code_of_signal(signal) })
     }
 
     fn smaller(&self, bench: &Bench<'_>, failed: &FailedRun, halt: &dyn Fn() -> bool) -> Case {

@@ -17,7 +17,7 @@ use crate::workload::{Begin, SessionPace};
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
-    /// Files, or names of built-in scenarios
+    /// Files, `-` for stdin, or names of built-in scenarios
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
     #[command(flatten)]

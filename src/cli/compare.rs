@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 
-use super::failure::{CliFailure, FailureKind};
+use super::failure::{CliFailure, FailureKind, code_of_signal};
 use super::progress::{ProgressBar, Style};
-use super::result::watch_signals;
+use super::signals::watch_signals;
 use super::{Changes, Color, load, output};
 use crate::balance::{Event, Input, StrategySpec, usable};
 use crate::lab::{self, ComparedRun, Halt, Metric, Plan};
@@ -34,7 +34,7 @@ const AS_WRITTEN: &str = "scenario";
 #[derive(Clone, Debug, Args)]
 #[command(mut_arg("strategy", |arg| arg.hide(true)), after_help = NOTES)]
 pub(super) struct Compare {
-    /// A file, or the name of a built-in scenario
+    /// A file, `-` for stdin, or the name of a built-in scenario
     scenario: String,
     /// Strategies for every pool, such as random,'power_of_two(choices=4)'; `scenario` is what each
     /// pool has now, `all` is every one there is
@@ -211,8 +211,9 @@ impl Compare {
         let Some(scenario) = first else {
             return Err(CliFailure::new(FailureKind::Usage, "there is no strategy to compare"));
         };
-        if let Arrivals::Trace { path: Some(path), .. } = &scenario.arrivals
-            && Path::new(path).metadata().is_ok_and(|meta| !meta.is_file())
+        if let Arrivals::Trace { path: Some(path), .. }
+        | Arrivals::Recorded { path: Some(path), .. } = &scenario.arrivals
+            && (path == load::STDIN || Path::new(path).metadata().is_ok_and(|meta| !meta.is_file()))
         {
             let message = format!("every run reads the trace anew, and {path} is not a file");
             return Err(CliFailure::new(FailureKind::Invalid, message));
@@ -330,7 +331,7 @@ impl Compare {
 fn interrupted(signal: &AtomicUsize) -> Option<u8> {
     match signal.load(Ordering::Relaxed) {
         0 => None,
-        signal => Some(128_u8.saturating_add(signal as u8)),
+        signal => Some(code_of_signal(signal)),
     }
 }
 

@@ -25,6 +25,13 @@ const FILES: [&str; 4] = ["all.csv", "classes.csv", "pools.csv", "nodes.csv"];
 const HEADER: &str = "start_s,end_s,name,ended,errors,p50_s,p90_s,p99_s,max_s,input_tokens,\
                       output_tokens,cost_usd";
 
+/// Returns whether an export writes a file of this name.
+pub(super) fn writes(name: &str) -> bool {
+    FILES.contains(&name)
+        || ["latency.hlog", "latency.csv"].contains(&name)
+        || name.ends_with(".hgrm")
+}
+
 impl Export {
     /// Begins an export into a folder, which is made if it is not there.
     pub(super) fn new(dir: &Path) -> Result<Export, CliFailure> {

@@ -2,13 +2,13 @@
 //! decision log is as it was written.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
 use super::failure::{CliFailure, FailureKind};
-use super::output;
+use super::{load, output};
 use crate::journal::{ReplayError, replay};
 use crate::report::decisions;
 use crate::report::quantity::count;
@@ -23,7 +23,7 @@ pub(super) struct Journal {
 enum Command {
     /// Replay a journal and compare every decision; or verify the hashes of a decision log
     Verify {
-        /// The journal or decision log
+        /// The journal or decision log; `-` is stdin
         file: PathBuf,
     },
 }
@@ -34,8 +34,12 @@ const BEGINNING: usize = 1 << 12;
 impl Journal {
     pub(super) fn run(&self) -> Result<u8, CliFailure> {
         let Command::Verify { file } = &self.command;
-        let failed = |error| CliFailure::file("read", file, &error);
-        let opened = File::open(file).map_err(failed)?;
+        let failed = |error| CliFailure::unreadable(file, &error);
+        let opened: Box<dyn Read> = if file.as_os_str() == load::STDIN {
+            Box::new(load::stdin()?)
+        } else {
+            Box::new(File::open(file).map_err(failed)?)
+        };
         let mut reader = BufReader::with_capacity(1 << 16, opened);
         let beginning = reader.fill_buf().map_err(failed)?;
         let first = beginning.split(|byte| *byte == b'\n').next().unwrap_or_default();
@@ -74,7 +78,10 @@ fn journal(file: &Path, reader: impl BufRead, known: bool) -> Result<String, Cli
         let kind = match error {
             ReplayError::Io(_) => FailureKind::Unexpected,
             ReplayError::Bound | ReplayError::Version(_) => FailureKind::Invalid,
-            ReplayError::Malformed { line: 1, .. } if !known => FailureKind::Invalid,
+            ReplayError::Malformed { line: 1, .. } if !known => {
+                let message = format!("{} is neither a journal nor a decision log", file.display());
+                return CliFailure::new(FailureKind::Invalid, message);
+            }
             ReplayError::Malformed { .. }
             | ReplayError::Touched { .. }
             | ReplayError::Diverged { .. } => FailureKind::Diverged,

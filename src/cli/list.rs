@@ -17,8 +17,9 @@ use crate::scenario::keys::{self, KeyRow};
 pub(super) struct List {
     /// What to list
     what: What,
-    /// Of settings, only those whose path begins with this, such as balancer.retry
-    prefix: Option<String>,
+    /// Only those with this in their name, such as a100; of settings, those whose path begins with it,
+    /// such as balancer.retry
+    pattern: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -39,33 +40,40 @@ enum What {
 
 impl List {
     pub(super) fn run(&self) -> Result<u8, CliFailure> {
-        let prefix = self.prefix.as_deref();
+        let pattern = self.pattern.as_deref().unwrap_or("");
+        let wanted = |name: &str| name.to_lowercase().contains(&pattern.to_lowercase());
         let text = match self.what {
-            What::Settings => settings(prefix.unwrap_or(""))?,
-            _ if prefix.is_some() => {
-                let failure =
-                    CliFailure::new(FailureKind::Usage, "only settings are listed by a prefix");
-                return Err(failure.hint("write for instance `plimsoll list settings balancer`"));
-            }
-            What::Scenarios => scenarios(),
-            What::Strategies => strategies(),
-            What::Faults => faults(),
-            What::Metrics => metrics(),
-            What::Profiles => profiles(),
+            What::Settings => settings(pattern)?,
+            What::Scenarios => scenarios(&wanted),
+            What::Strategies => strategies(&wanted),
+            What::Faults => faults(&wanted),
+            What::Metrics => metrics(&wanted),
+            What::Profiles => profiles(&wanted),
+        };
+        let Some(text) = text else {
+            let all = self.what.to_possible_value();
+            let all = all.as_ref().map_or("", |value| value.get_name());
+            let message = format!("none of the {all} has `{pattern}` in its name");
+            let failure = CliFailure::new(FailureKind::Usage, message);
+            return Err(failure.hint(format!("all of them: plimsoll list {all}")));
         };
         output::print(&text).map(|()| 0)
     }
 }
 
+/// Whether something of this name is to be listed.
+type Wanted<'a> = &'a dyn Fn(&str) -> bool;
+
 // Writing to a string does not fail, so its results are dropped below.
 
-fn scenarios() -> String {
-    let width = scenario::BUILTIN.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+fn scenarios(wanted: Wanted<'_>) -> Option<String> {
+    let listed = || scenario::BUILTIN.iter().filter(|(name, _)| wanted(name));
+    let width = listed().map(|(name, _)| name.len()).max()?;
     let mut text = String::new();
-    for (name, source) in scenario::BUILTIN {
+    for (name, source) in listed() {
         let _ = writeln!(text, "{name:width$}  {}", question(source));
     }
-    text
+    Some(text)
 }
 
 /// The first comment of a scenario, as one line.
@@ -75,9 +83,9 @@ fn question(source: &str) -> String {
     words.join(" ").trim_start_matches("Question: ").to_owned()
 }
 
-fn strategies() -> String {
+fn strategies(wanted: Wanted<'_>) -> Option<String> {
     let mut text = String::new();
-    for entry in REGISTRY {
+    for entry in REGISTRY.iter().filter(|entry| wanted(entry.name)) {
         let _ = writeln!(text, "{}\n    {}", entry.name, entry.summary);
         let _ = writeln!(text, "    use it for   {}", entry.when);
         let _ = writeln!(text, "    cost         {} a decision", entry.cost);
@@ -90,12 +98,12 @@ fn strategies() -> String {
         text.push('\n');
     }
     text.truncate(text.trim_end().len() + 1);
-    text
+    (!text.is_empty()).then_some(text)
 }
 
-fn faults() -> String {
+fn faults(wanted: Wanted<'_>) -> Option<String> {
     let mut text = String::from(FAULTS_HEAD);
-    for fault in FAULTS {
+    for fault in FAULTS.iter().filter(|fault| wanted(fault.name)) {
         let _ = writeln!(text, "\n{}\n    {}", fault.name, fault.about);
         let _ = writeln!(text, "    models       {}", fault.models);
         for Param { name, default, about, .. } in fault.params {
@@ -105,10 +113,10 @@ fn faults() -> String {
             };
         }
     }
-    text
+    (text.len() > FAULTS_HEAD.len()).then_some(text)
 }
 
-fn settings(prefix: &str) -> Result<String, CliFailure> {
+fn settings(prefix: &str) -> Result<Option<String>, CliFailure> {
     let mut text = String::new();
     for KeyRow { path, kind, usual, about } in keys::rows() {
         if path.starts_with(prefix) {
@@ -121,7 +129,7 @@ fn settings(prefix: &str) -> Result<String, CliFailure> {
             CliFailure::new(FailureKind::Usage, format!("no setting begins with `{prefix}`"));
         return Err(failure.hint("all settings: plimsoll list settings"));
     }
-    Ok(text)
+    Ok(Some(text))
 }
 
 const FAULTS_HEAD: &str = "\
@@ -139,10 +147,15 @@ A fault hits a `node` (or a group of them), a `pool`, a `region` or all nodes wi
 `every` counts from the end of one to the beginning of the next; with `each` every node has its own.
 ";
 
-fn metrics() -> String {
+fn metrics(wanted: Wanted<'_>) -> Option<String> {
     let mut text = String::from(METRICS_HEAD);
     let _ = writeln!(text, "Numbers of a time: {}.", Stat::ALL.map(Stat::name).join(" "));
-    for metric in METRICS {
+    let listed = METRICS
+        .iter()
+        .filter(|metric| wanted(metric.name) || metric.also.iter().any(|n| wanted(n)));
+    let mut any = false;
+    for metric in listed {
+        any = true;
         let also = metric.also.iter().fold(String::new(), |text, name| format!("{text}, {name}"));
         let _ = writeln!(text, "\n{}{also}\n    {}", metric.name, metric.help);
         let better = match metric.better {
@@ -157,7 +170,7 @@ fn metrics() -> String {
             let _ = writeln!(text, "    in JSON      {}", metric.json.join(" or "));
         }
     }
-    text
+    any.then_some(text)
 }
 
 const METRICS_HEAD: &str = "\
@@ -170,14 +183,14 @@ A count compared with % is a share of the requests that arrived, of a node of it
 of those that started.
 ";
 
-fn profiles() -> String {
+fn profiles(wanted: Wanted<'_>) -> Option<String> {
     let all = scenario::profile::profiles();
     let percent = |error: f64| format!("{:.1} %", error * 100.0);
     let hourly =
         |price: Option<f64>| price.map_or_else(|| "-".to_owned(), |usd| format!("${usd:.2}"));
     let mut engines =
         TextTable::new(1, &["engine", "$/hour", "decode error", "prefill error", "date"]);
-    for engine in &all.engine {
+    for engine in all.engine.iter().filter(|one| wanted(&one.name)) {
         let errors = [engine.decode_error, engine.prefill_error].map(percent);
         let [decode, prefill] = errors;
         let price = hourly(Some(engine.hourly_price));
@@ -185,7 +198,7 @@ fn profiles() -> String {
     }
     let mut measured =
         TextTable::new(1, &["measured engine", "$/hour", "streams", "TPOT error", "date"]);
-    for engine in &all.measured {
+    for engine in all.measured.iter().filter(|one| wanted(&one.name)) {
         let streams = engine.streams.to_string();
         let error = percent(engine.decode_error);
         let price = hourly(engine.hourly_price);
@@ -195,7 +208,7 @@ fn profiles() -> String {
         1,
         &["hosted model", "TTFT mean", "tokens/s", "$/M in", "$/M out", "grade", "date"],
     );
-    for model in &all.hosted {
+    for model in all.hosted.iter().filter(|one| wanted(&one.name)) {
         let Some(profile) = scenario::profile::hosted(&model.name) else { continue };
         let price = |usd: Option<f64>| usd.map_or_else(|| "-".to_owned(), |usd| format!("{usd}"));
         hosted.row([
@@ -209,15 +222,15 @@ fn profiles() -> String {
         ]);
     }
     let mut text = String::from(PROFILES_HEAD);
-    engines.write(&mut text);
-    hosted.write(&mut text);
-    measured.write(&mut text);
-    text
+    let tables = [engines, hosted, measured];
+    let listed = tables.iter().filter(|table| !table.is_empty());
+    listed.clone().for_each(|table| table.write(&mut text));
+    (listed.count() > 0).then_some(text)
 }
 
 const PROFILES_HEAD: &str = "\
-Use one as `backend = { engine = { profile = \"...\" } }` or `{ api = { profile = \"...\" } }`; what
-stands beside the name takes the place of the profile's own. Engines are fits to AIConfigurator 0.12
+Use one as `backend = { engine = { profile = \"...\" } }` or `{ api = { profile = \"...\" } }`; keys
+beside `profile` override the profile's own values. Engines are fits to AIConfigurator 0.12
 predictions of single steps; measured ones are fits to published runs and hold for prompts and answers
 of about the lengths in their names. Grades: A from raw requests, B published, C quoted.
 ";

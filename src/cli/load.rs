@@ -1,8 +1,9 @@
 //! From a name on the command line to a simulation that is ready to run.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Stdin};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::failure::{CliFailure, FailureKind};
 use super::{Changes, Color, traffic};
@@ -32,13 +33,18 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// Reads a path, or finds a built-in scenario.
+    /// Reads a path, or finds a built-in scenario; `-` is stdin.
     pub(super) fn open(name: &str) -> Result<Source, CliFailure> {
         let path = Path::new(name);
+        if name == STDIN {
+            let bytes = bytes(stdin()?, path)?;
+            return Ok(Source { name: "stdin".to_owned(), file: "<stdin>".to_owned(), bytes });
+        }
         // A pipe is as good as a file: `plimsoll run <(generate)`.
         if path.exists() && !path.is_dir() {
             let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            Ok(Source { name: stem, file: name.to_owned(), bytes: bytes(path)? })
+            let file = File::open(path).map_err(|error| CliFailure::unreadable(path, &error))?;
+            Ok(Source { name: stem, file: name.to_owned(), bytes: bytes(file, path)? })
         } else if let Some(text) = scenario::find(name) {
             let file = format!("{name}.toml (built in)");
             Ok(Source { name: name.to_owned(), file, bytes: text.as_bytes().to_vec() })
@@ -69,13 +75,27 @@ fn not_found(name: &str, path: &Path) -> CliFailure {
     failure.hint(scenario::suggestion(name))
 }
 
-fn bytes(path: &Path) -> Result<Vec<u8>, CliFailure> {
-    let failed = |error| CliFailure::file("read", path, &error);
+fn bytes(from: impl Read, path: &Path) -> Result<Vec<u8>, CliFailure> {
     let mut bytes = Vec::new();
     // One byte more than allowed is enough for the reader to say that it is too large.
     let most = scenario::BYTES_MAX as u64 + 1;
-    File::open(path).map_err(failed)?.take(most).read_to_end(&mut bytes).map_err(failed)?;
+    let read = from.take(most).read_to_end(&mut bytes);
+    read.map_err(|error| CliFailure::unreadable(path, &error))?;
     Ok(bytes)
+}
+
+/// The name of stdin where a file is wanted.
+pub(super) const STDIN: &str = "-";
+
+/// Takes stdin, which can be read once.
+pub(super) fn stdin() -> Result<Stdin, CliFailure> {
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    if TAKEN.swap(true, Ordering::Relaxed) {
+        let failure =
+            CliFailure::new(FailureKind::Usage, "`-` is named twice, and stdin is read once");
+        return Err(failure.hint("name a file for one of them"));
+    }
+    Ok(std::io::stdin())
 }
 
 /// The failure of a scenario with problems, drawn on stderr.

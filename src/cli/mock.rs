@@ -4,16 +4,17 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
 
-use super::failure::{CliFailure, FailureKind};
+use super::failure::{CliFailure, FailureKind, code_of_signal};
+use super::signals::EndingSignals;
 use super::{Changes, Color, load, output};
 use crate::live::mock::{Mock, MockParts, NodeName};
+use crate::report::table::{cells, padded};
 use crate::scenario::{self, Scenario};
 
 #[derive(Clone, Debug, Args)]
 pub(super) struct MockServers {
-    /// A file, or the name of a built-in scenario
+    /// A file, `-` for stdin, or the name of a built-in scenario
     scenario: String,
     /// The port of the first node; each further node has the next one, the admin server the last
     /// [default: free ports]
@@ -42,16 +43,12 @@ impl MockServers {
             tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed)?;
         runtime.block_on(async {
             // Signals first: whoever reads the addresses may send one at once.
-            let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-            let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+            let mut signals = EndingSignals::listen()?;
             let mock = Mock::start(parts(&scenario)?, self.port).map_err(failed)?;
             self.tell(&scenario, &mock)?;
-            let code = tokio::select! {
-                _ = interrupt.recv() => 130,
-                _ = terminate.recv() => 143,
-            };
+            let signal = signals.next().await;
             mock.stop().await;
-            Ok(code)
+            Ok(code_of_signal(signal))
         })
     }
 
@@ -66,10 +63,10 @@ impl MockServers {
             })?;
             output::replace(path, text.as_bytes())?;
         }
-        let width = mock.nodes().iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+        let width = mock.nodes().iter().map(|(name, _)| cells(name)).max().unwrap_or(0);
         let lines = mock.nodes().iter().zip(&urls);
         let lines: String =
-            lines.map(|((name, _), url)| format!("{name:width$}  {url}\n")).collect();
+            lines.map(|((name, _), url)| format!("{}  {url}\n", padded(name, width))).collect();
         output::print(&lines)?;
         let _ = writeln!(std::io::stderr(), "admin: http://{}/admin/", mock.admin());
         Ok(())

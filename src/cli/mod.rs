@@ -1,12 +1,13 @@
 //! The command line: a subcommand a file, and what they share.
 //!
-//! stdout is the result and nothing else; everything else goes to stderr. Exit codes are
-//! [`failure::Kind`]s.
+//! stdout is the result and nothing else; everything else goes to stderr. Exit codes stand in one table,
+//! [`failure::EXITS`].
 
 mod books;
 mod chaos;
 mod check;
 mod compare;
+mod distinct;
 #[cfg(feature = "live")]
 mod endpoints;
 mod explain;
@@ -29,6 +30,7 @@ mod run;
 mod schema;
 #[cfg(feature = "live")]
 mod serve;
+mod signals;
 mod traffic;
 
 use std::io::IsTerminal;
@@ -39,7 +41,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::scenario::{Override, Scenario};
 use crate::sim::Sim;
-use failure::{CliFailure, FailureKind};
+use failure::{CliFailure, EXITS, FailureKind};
 
 /// The scenario that runs when none is named.
 const DEFAULT_SCENARIO: &str = "quickstart";
@@ -49,7 +51,7 @@ const DEFAULT_SCENARIO: &str = "quickstart";
 /// Without a command: opens the dashboard on a built-in scenario; without a terminal, runs it and
 /// prints the report.
 #[derive(Debug, Parser)]
-#[command(name = "plimsoll", version, max_term_width = 100, after_help = EXAMPLES)]
+#[command(name = "plimsoll", version, max_term_width = 100, after_help = after_help())]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -61,10 +63,27 @@ const EXAMPLES: &str = "Examples:
   plimsoll run my.toml --fail-if 'p99 > 2s'  the CI check: exit code 100 if it fails
   plimsoll run azure-chat --trace AzureLLMInferenceTrace_conv.csv
   plimsoll play my.toml --strategy least_tokens
-  plimsoll compare my.toml --strategies scenario,least_tokens,'power_of_two(choices=4)'
+  plimsoll compare my.toml --strategies scenario,least_tokens,'power_of_two(choices=4)'";
 
-Exit codes: 0 done, 1 unexpected failure, 2 usage, 3 scenario or trace invalid, 4 nothing to run,
-100 an expectation failed, 101 not deterministic or an invariant broken, 130 and 143 interrupted.";
+/// Examples, and what exit codes say.
+fn after_help() -> String {
+    let codes = EXITS.iter().map(|exit| format!("{} {}", exit.code, exit.short));
+    let mut text = format!("{EXAMPLES}\n\nExit codes:");
+    let mut column = text.len() - text.rfind('\n').map_or(0, |at| at + 1);
+    for (at, code) in codes.enumerate() {
+        let comma = if at + 1 == EXITS.len() { "." } else { "," };
+        // As wide as the lines above.
+        if column + code.len() + 2 > 98 {
+            text.push('\n');
+            column = 0;
+        } else {
+            text.push(' ');
+        }
+        text += &format!("{code}{comma}");
+        column += code.len() + 2;
+    }
+    text
+}
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -117,7 +136,7 @@ struct Changes {
     /// Until arrivals stop, such as 10m
     #[arg(long, value_name = "TIME")]
     duration: Option<String>,
-    /// The trace file of the workload
+    /// The trace file of the workload; `-` is stdin
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
     /// Any value of the scenario, such as workload.arrivals.poisson.rate=80 (repeatable)

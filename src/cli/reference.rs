@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use clap::{Arg, Args, Command, CommandFactory};
 
 use super::Cli;
-use super::failure::{CliFailure, FailureKind};
+use super::failure::{CliFailure, EXITS, ExitMeaning, FailureKind};
 use super::output;
 use crate::report::reference::{self, code, page, table};
 
@@ -139,17 +139,8 @@ fn row(arg: &Arg) -> Vec<String> {
 
 fn exit_codes() -> String {
     let mut text = page("Exit codes", "The same for every command. Scripts can rely on them.");
-    let kinds = FailureKind::ALL.iter().map(|kind| (kind.code(), kind.about()));
-    let signals = [
-        (130, "interrupted (SIGINT); what there was by then has been printed"),
-        (143, "ended (SIGTERM); what there was by then has been printed"),
-    ];
-    let all = [(0, "done, and every expectation holds")].into_iter().chain(kinds).chain(signals);
-    table(
-        &mut text,
-        &["code", "meaning"],
-        all.map(|(number, about)| vec![code(&number.to_string()), about.to_owned()]),
-    );
+    let row = |exit: &ExitMeaning| vec![code(&exit.code.to_string()), exit.about.to_owned()];
+    table(&mut text, &["code", "meaning"], EXITS.iter().map(row));
     text
 }
 

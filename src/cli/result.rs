@@ -1,14 +1,10 @@
 //! What commands that make a result share: where it goes, what it looks like, what must hold.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use clap::{Args, ValueEnum};
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
 
-use super::failure::{CliFailure, FailureKind};
+use super::failure::{CliFailure, FailureKind, code_of_signal};
 use super::progress::Style;
 use super::{Color, load, output};
 use crate::metrics::Summary;
@@ -37,6 +33,9 @@ pub(super) struct ResultOutput {
     /// Write every decision and outcome to this file, a line of JSON each, chained by hashes
     #[arg(long, value_name = "FILE")]
     pub(super) log: Option<PathBuf>,
+    /// When the log, the journal or the export can no longer be written
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
+    pub(super) if_unwritable: IfUnwritable,
     /// How progress is shown on stderr
     #[arg(long, value_enum, default_value_t)]
     pub(super) progress: Style,
@@ -57,6 +56,16 @@ pub(super) enum Format {
     Json,
     /// The decision log, a line of JSON for every decision and outcome
     Ndjson,
+}
+
+/// What happens when something that is kept of a run can no longer be written: a disk is full, say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum IfUnwritable {
+    /// End at once, with exit code 1
+    #[default]
+    End,
+    /// Say so at once, and go on without it
+    Continue,
 }
 
 /// An expectation and which way round it is meant.
@@ -148,7 +157,11 @@ impl ResultOutput {
 
 fn exit(done: &Finished, verdicts: &[ExpectVerdict]) -> Result<u8, CliFailure> {
     if let Some(signal) = done.signal {
-        return Ok(128_u8.saturating_add(signal as u8));
+        return Ok(code_of_signal(signal));
+    }
+    if !done.summary.complete {
+        // Whoever reads the log has read enough, and has heard no verdict.
+        return Ok(0);
     }
     if done.arrived == 0 {
         let failure =
@@ -161,21 +174,4 @@ fn exit(done: &Finished, verdicts: &[ExpectVerdict]) -> Result<u8, CliFailure> {
         return Err(CliFailure::new(FailureKind::Expectation, message));
     }
     Ok(0)
-}
-
-/// Remembers the first SIGINT or SIGTERM; a second one ends the program at once.
-pub(super) fn watch_signals() -> Result<Arc<AtomicUsize>, CliFailure> {
-    let seen = Arc::new(AtomicUsize::new(0));
-    let again = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        // In this order: the first signal finds `again` unset and sets it.
-        let registered =
-            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&again))
-                .and_then(|_| flag::register(signal, Arc::clone(&again)))
-                .and_then(|_| flag::register_usize(signal, Arc::clone(&seen), signal as usize));
-        registered.map_err(|error| {
-            CliFailure::new(FailureKind::Unexpected, format!("cannot listen to signals: {error}"))
-        })?;
-    }
-    Ok(seen)
 }

@@ -9,7 +9,8 @@ use clap::Args;
 use super::books::Books;
 use super::failure::{CliFailure, FailureKind};
 use super::progress::ProgressBar;
-use super::result::{Finished, ResultOutput, watch_signals};
+use super::result::{Finished, ResultOutput};
+use super::signals::watch_signals;
 use super::{Changes, DEFAULT_SCENARIO, explain, load};
 use crate::balance::{Event, Explain, Input};
 use crate::metrics::{RequestTrace, Watch};
@@ -25,7 +26,7 @@ const LOOK_EVERY: u64 = 4_096;
 
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct Run {
-    /// A file, or the name of a built-in scenario [default: quickstart]
+    /// A file, `-` for stdin, or the name of a built-in scenario [default: quickstart]
     scenario: Option<String>,
     #[command(flatten)]
     changes: Changes,
@@ -95,7 +96,8 @@ impl Run {
         let summary = books.close(sim.now(), complete)?;
         let story = trace.map(|trace| story(scenario, &trace, arrived)).transpose()?;
         let stories = story.into_iter().collect();
-        let signal = Some(signal.load(Ordering::Relaxed)).filter(|_| !complete);
+        let signal = signal.load(Ordering::Relaxed);
+        let signal = Some(signal).filter(|signal| !complete && *signal != 0);
         let rate = count((arrived as f64 / wall.max(1e-9)).round() as u64);
         let arrived_words = count(arrived);
         let speed = format!("{arrived_words} requests simulated in {wall:.3} s: {rate} requests/s");

@@ -1,16 +1,15 @@
 //! `plimsoll serve`: the gateway.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::books::Books;
-use super::failure::{CliFailure, FailureKind};
-use super::result::ResultOutput;
+use super::failure::{CliFailure, FailureKind, code_of_signal};
+use super::result::{IfUnwritable, ResultOutput};
+use super::signals::EndingSignals;
 use super::{Changes, Color, endpoints, load, output};
 use crate::balance::{Event, Input};
 use crate::live::driver::Observer;
@@ -28,15 +27,18 @@ pub(super) struct Serve {
     config: String,
     #[command(flatten)]
     changes: Changes,
-    /// Where to listen
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
-    listen: SocketAddr,
+    /// Where to listen, such as localhost:8080 or 0.0.0.0:80
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", value_parser = address)]
+    listen: String,
     /// Write the journal to this file
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
     /// Write every decision and outcome to this file, a line of JSON each, chained by hashes
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
+    /// When the log or the journal can no longer be written
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = IfUnwritable::Continue)]
+    if_unwritable: IfUnwritable,
     /// Colours on stderr
     #[arg(long, value_enum, default_value_t)]
     color: Color,
@@ -68,54 +70,63 @@ impl Serve {
         let kept = ResultOutput {
             journal: self.journal.clone(),
             log: self.log.clone(),
+            if_unwritable: self.if_unwritable,
             ..ResultOutput::default()
         };
-        let mut observer =
-            ServeObserver { books: Books::open(&scenario, &kept, Watch::Report, true)? };
+        let (stop, stopped) = watch::channel(Shutdown::No);
+        let books = Books::open(&scenario, &kept, Watch::Report, true)?;
+        let mut observer = ServeObserver { books, stop: stop.clone() };
         let runtime = endpoints::runtime()?;
-        let (end, signal) = runtime.block_on(serve(self.listen, parts, &mut observer))?;
+        let served = serve(&self.listen, parts, &mut observer, (stop, stopped));
+        let (end, signal) = runtime.block_on(served)?;
         runtime.shutdown_timeout(std::time::Duration::from_secs(1));
         let summary = observer.books.close(end, true)?;
         output::print(&report::text(&summary, &[], &[]))?;
-        Ok(128 + signal)
+        Ok(code_of_signal(signal))
     }
 }
 
-/// Serves until SIGINT or SIGTERM. Returns when it ended, and by which signal.
+/// An address as `bind` takes it: a name or a number, a colon and a port.
+fn address(text: &str) -> Result<String, String> {
+    let parts = text.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+    match parts.map(|(_, port)| port.parse::<u16>()) {
+        Some(Ok(_)) => Ok(text.to_owned()),
+        _ => Err("write a host and a port, such as localhost:8080 or [::1]:8080".to_owned()),
+    }
+}
+
+/// Serves until a signal asks for an end, or something cannot be written that has to be. Returns when it
+/// ended, and by which signal.
 async fn serve(
-    listen: SocketAddr,
+    listen: &str,
     parts: GatewayParts,
     observer: &mut ServeObserver,
-) -> Result<(Time, u8), CliFailure> {
+    (stop, stopped): (watch::Sender<Shutdown>, watch::Receiver<Shutdown>),
+) -> Result<(Time, usize), CliFailure> {
     let failed = |what: &str, error: std::io::Error| {
         CliFailure::new(FailureKind::Unexpected, format!("cannot {what}: {error}"))
     };
     let bound = TcpListener::bind(listen).await;
     let listener = bound.map_err(|error| failed(&format!("listen on {listen}"), error))?;
     let address = listener.local_addr().map_err(|error| failed("listen", error))?;
-    let mut interrupt =
-        signal(SignalKind::interrupt()).map_err(|error| failed("hear signals", error))?;
-    let mut terminate =
-        signal(SignalKind::terminate()).map_err(|error| failed("hear signals", error))?;
-    let (stop, stopped) = watch::channel(Shutdown::No);
+    let mut signals = EndingSignals::listen()?;
     output::print(&format!("listening on http://{address}/v1\n"))?;
     let told = tokio::spawn(async move {
         let told = tokio::select! {
-            _ = interrupt.recv() => 2,
-            _ = terminate.recv() => 15,
+            signal = signals.next() => signal,
+            () = stop.closed() => return 0,
         };
         let _ = stop.send(Shutdown::Gently);
         // The second one does not wait for anyone.
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+            _ = signals.next() => {}
             () = stop.closed() => {}
         }
         let _ = stop.send(Shutdown::Now);
         told
     });
     let end = gateway::serve(parts, listener, observer, stopped).await;
-    Ok((end, told.await.unwrap_or(2)))
+    Ok((end, told.await.unwrap_or(0)))
 }
 
 fn classes(scenario: &Scenario) -> Vec<ClassOption> {
@@ -136,14 +147,33 @@ fn models(scenario: &Scenario) -> Vec<String> {
 
 struct ServeObserver {
     books: Books,
+    /// Ends the gateway.
+    stop: watch::Sender<Shutdown>,
+}
+
+impl ServeObserver {
+    /// What has to be written and cannot be ends the gateway, gently.
+    fn look(&self) {
+        if self.books.has_failed() {
+            self.stop.send_if_modified(|now| {
+                let first = matches!(now, Shutdown::No);
+                if first {
+                    *now = Shutdown::Gently;
+                }
+                first
+            });
+        }
+    }
 }
 
 impl Observer for ServeObserver {
     fn record(&mut self, now: Time, input: &Input) {
         self.books.record(now, input);
+        self.look();
     }
 
     fn hear(&mut self, now: Time, event: &Event) {
         self.books.hear(now, event);
+        self.look();
     }
 }

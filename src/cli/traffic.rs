@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
 
 use super::failure::{CliFailure, FailureKind};
-use super::load::trace_errors;
+use super::load::{self, STDIN, trace_errors};
 use crate::scenario::{Arrivals, Scenario};
 use crate::unit::Time;
 use crate::workload::trace::servegen::{self, CLIENTS_MAX, ServeGenClient};
@@ -126,12 +126,16 @@ fn invalid(path: &Path, why: impl std::fmt::Display) -> CliFailure {
     )
 }
 
-/// Opens a file; one packed with gzip is unpacked on the way.
+/// Opens a file, or stdin for `-`; one packed with gzip is unpacked on the way.
 fn open(path: &Path) -> Result<Box<dyn BufRead + Send>, CliFailure> {
     if path.is_dir() {
         return Err(invalid(path, "it is a folder"));
     }
-    let file = File::open(path).map_err(|error| invalid(path, error))?;
+    let file: Box<dyn Read + Send> = if path.as_os_str() == STDIN {
+        Box::new(load::stdin()?)
+    } else {
+        Box::new(File::open(path).map_err(|error| invalid(path, error))?)
+    };
     let mut file = BufReader::with_capacity(BUFFER, file);
     // A pipe may give its first byte alone; the second of gzip is as good as certain then.
     let packed = match file.fill_buf().map_err(|error| invalid(path, error))? {

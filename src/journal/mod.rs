@@ -197,6 +197,14 @@ impl<W: Write> Writer<W> {
         self.write(&TimedInput(now, input))
     }
 
+    /// Writes what is held back.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
     /// Notes an event.
     pub fn event(&mut self, now: Time, event: &Event) {
         self.digest.event(now, event);

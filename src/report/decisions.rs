@@ -99,9 +99,9 @@ impl<W: Write> LogWriter<W> {
         }
     }
 
-    /// Returns whether something could not be written.
-    pub const fn has_failed(&self) -> bool {
-        self.failed.is_some()
+    /// Returns the first thing that could not be written.
+    pub const fn failure(&self) -> Option<&io::Error> {
+        self.failed.as_ref()
     }
 
     /// Ends the log with the line that says so. Returns how many lines there are and the last hash.

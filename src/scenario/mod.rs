@@ -239,6 +239,12 @@ impl Scenario {
         self.workflows.iter().any(|workflow| workflow.share > 0.0)
     }
 
+    /// Returns the file it was read from, as the user named it.
+    #[must_use]
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
     /// Returns the text it was read from, without what the command line changed.
     #[must_use]
     pub fn text(&self) -> &str {

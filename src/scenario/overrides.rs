@@ -179,7 +179,8 @@ fn trace(document: &mut [Entry], value: Value, place: &Place) -> Result<(), Prob
 }
 
 fn set(entries: &mut Vec<Entry>, path: &str, value: Value, place: &Place) -> Result<(), Problem> {
-    let Some((key, rest)) = path.split_once('.') else {
+    let keys = entries.iter().map(|entry| entry.key.as_str());
+    let Some((key, rest)) = first_of(path, keys) else {
         put(entries, path, value, place);
         return Ok(());
     };
@@ -216,7 +217,7 @@ fn set_item(
     value: Value,
     place: &Place,
 ) -> Result<(), Problem> {
-    let Some((word, rest)) = path.split_once('.') else {
+    let Some((word, rest)) = first_of(path, items.iter().filter_map(name_of)) else {
         let message = format!("{} is a list; name a value of one of its items", quote(list));
         return Err(Problem::new(place.clone(), message));
     };
@@ -236,6 +237,19 @@ fn set_item(
             Err(Problem::new(place.clone(), message))
         }
     }
+}
+
+/// Splits the first name off a path, at a dot. Names may have dots themselves: of those that are known
+/// the longest is meant.
+fn first_of<'a, 'b>(
+    path: &'a str,
+    known: impl Iterator<Item = &'b str>,
+) -> Option<(&'a str, &'a str)> {
+    let fits = known.filter_map(|name| {
+        let rest = path.strip_prefix(name)?.strip_prefix('.')?;
+        Some((&path[..name.len()], rest))
+    });
+    fits.max_by_key(|(name, _)| name.len()).or_else(|| path.split_once('.'))
 }
 
 fn name_of(item: &Value) -> Option<&str> {

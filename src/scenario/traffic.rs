@@ -116,7 +116,10 @@ pub(super) const CLASS: KeyDef =
     key("class", LABEL, Usual::Unsaid("by shares"), "the column of the class");
 pub(super) const SEPARATOR: KeyDef = key(
     "separator",
-    text("one character that is in no number and no name", "^[^A-Za-z0-9\".]$"),
+    text(
+        "one character that is in no number and no name",
+        "^[^A-Za-z0-9\".\\x00-\\x08\\x0a-\\x1f\\x7f]$",
+    ),
     Usual::Unsaid("a comma"),
     "what stands between columns",
 );
@@ -212,12 +215,14 @@ pub(super) fn csv(walk: &mut Walk, table: &mut Table<'_>) -> Option<CsvMap> {
     };
     let (session, tenant, class) = (optional("session"), optional("tenant"), optional("class"));
     let separator = table.take("separator").map_or(Some(b','), |field| {
-        let text = walk.text(field)?;
+        let text = walk.any_text(field)?;
         let [byte] = text.as_bytes() else {
             walk.must_be(field, "one character, such as \";\" or \"\\t\"");
             return None;
         };
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'"' | b'.' | b'\r' | b'\n') {
+        // Of the control characters only a tab separates anything.
+        let control = byte.is_ascii_control() && *byte != b'\t';
+        if control || byte.is_ascii_alphanumeric() || matches!(byte, b'"' | b'.') {
             walk.must_be(field, "a character that is in no number and no name");
             return None;
         }

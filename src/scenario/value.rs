@@ -25,6 +25,13 @@ pub const TEXT_MAX: usize = 4_096;
 /// Names may have so many characters.
 pub const NAME_MAX: usize = 64;
 
+/// What a name is, in words.
+const NAME: &str = "1 to 64 letters, digits, `-`, `_`, and `.` inside";
+
+/// So many names are listed where one is unknown: more than the program has of anything, fewer than
+/// the nodes of a large fleet.
+const LISTED_MAX: usize = 1_000;
+
 /// Collects problems.
 #[derive(Debug, Default)]
 pub(super) struct Walk {
@@ -352,17 +359,23 @@ impl Walk {
     }
 
     pub(super) fn text<'a>(&mut self, field: Field<'a>) -> Option<&'a str> {
+        let text = self.any_text(field)?;
+        // Names and titles end up on terminals, which obey control characters.
+        if text.chars().any(char::is_control) {
+            self.must_be(field, "free of control characters");
+            return None;
+        }
+        Some(text)
+    }
+
+    /// A text that is never shown as it is, and may have control characters: a tab, say.
+    pub(super) fn any_text<'a>(&mut self, field: Field<'a>) -> Option<&'a str> {
         let Kind::Text(text) = &field.value.kind else {
             self.wrong_type(field, "a string");
             return None;
         };
         if text.len() > TEXT_MAX {
             self.must_be(field, &format!("at most {TEXT_MAX} bytes long"));
-            return None;
-        }
-        // Names and titles end up on terminals, which obey control characters.
-        if text.chars().any(char::is_control) {
-            self.must_be(field, "free of control characters");
             return None;
         }
         Some(text)
@@ -372,8 +385,7 @@ impl Walk {
     pub(super) fn name<'a>(&mut self, field: Field<'a>) -> Option<&'a str> {
         let text = self.text(field)?;
         if !is_name(text) {
-            let wanted = format!("a name: 1 to {NAME_MAX} letters, digits, `-` or `_`");
-            let message = format!("{} must be {wanted}", quote(field.name));
+            let message = format!("{} must be a name: {NAME}", quote(field.name));
             self.problem(field.place(), message).label("not a name");
             return None;
         }
@@ -383,8 +395,7 @@ impl Walk {
     /// A key that is a name.
     pub(super) fn name_at<'a>(&mut self, key: &'a str, place: &Place) -> Option<&'a str> {
         if !is_name(key) {
-            let message =
-                format!("a key here must be a name: 1 to {NAME_MAX} letters, digits, `-` or `_`");
+            let message = format!("a key here must be a name: {NAME}");
             self.problem(place, message).label("not a name");
             return None;
         }
@@ -515,8 +526,10 @@ fn all_words(field: Field<'_>) -> Vec<&'static str> {
 }
 
 fn is_name(text: &str) -> bool {
-    let fits = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
-    !text.is_empty() && text.chars().count() <= NAME_MAX && text.chars().all(fits)
+    let fits = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
+    // A dot at an end, or two in a row, would be no part of any path that names it.
+    let parts = text.split('.').all(|part| !part.is_empty());
+    parts && text.chars().count() <= NAME_MAX && text.chars().all(fits)
 }
 
 /// A count as TOML allows it to be written: 1_000_000.
@@ -572,16 +585,16 @@ pub(super) fn suggest<'a>(
     format!("there is {}", join(&names))
 }
 
-/// `a`, `b`, `c`; cut after twenty.
+/// `a`, `b`, `c`.
 pub(super) fn join(names: &[&str]) -> String {
     let mut text = String::new();
-    for (place, name) in names.iter().take(20).enumerate() {
+    for (place, name) in names.iter().take(LISTED_MAX).enumerate() {
         let comma = if place == 0 { "" } else { ", " };
         // Writing to a string never fails.
         let _ = write!(text, "{comma}`{name}`");
     }
-    if names.len() > 20 {
-        let _ = write!(text, " and {} more", names.len() - 20);
+    if names.len() > LISTED_MAX {
+        let _ = write!(text, " and {} more", names.len() - LISTED_MAX);
     }
     text
 }

@@ -190,7 +190,7 @@ static CSV: SectionDef = SectionDef {
 };
 
 const PATH: KeyDef =
-    key("path", LABEL, Usual::Unsaid("said by `--trace`"), "the file, or the folder");
+    key("path", LABEL, Usual::Unsaid("said by `--trace`"), "the file, or the folder; `-` is stdin");
 const TIME_SCALE: KeyDef =
     key("scale", above_zero(SCALE_MAX), Usual::Number(1.0), "what gaps are multiplied by");
 const LENGTH_SCALE: KeyDef = key(

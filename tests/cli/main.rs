@@ -4,6 +4,7 @@ mod compare;
 #[cfg(unix)]
 mod docs;
 mod explain;
+mod files;
 mod model_choice;
 mod program;
 mod reference;

@@ -109,6 +109,10 @@ fn subject(left: ExpectPiece<'_>, names: &ExpectNames) -> Result<Reading, Expect
     let known = rest.and_then(|_| find(candidate.text));
     // After `class:` and the like the first word is a name, whatever else it may mean.
     let named = kind.is_some() && before.is_none();
+    // A name may have dots: `a.ttft` is a name where there is one, and no `a`.
+    let dotted = rest.is_some_and(|rest| names.has(rest.text))
+        && before.is_some_and(|before| !names.has(before.text));
+    let named = named || dotted;
     match known {
         // `quality.mean` is the one number that quality is.
         Some(metric) if metric.name == "quality" && stat == Stat::Mean && !named => {

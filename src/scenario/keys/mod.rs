@@ -230,7 +230,10 @@ pub(super) const TEXT: KeyKind = text("a text", "");
 pub(super) const LABEL: KeyKind = text("a text, not empty", "\\S");
 /// Letters and digits of any script, `-` and `_`: no space and no other mark of ASCII.
 pub(super) const NAME: KeyKind =
-    text("a name: 1 to 64 letters, digits, `-` or `_`", "^[^\\s!-,./:-@\\[-\\^`{-~]{1,64}$");
+    text("a name: 1 to 64 letters, digits, `-`, `_`, and `.` inside", NAME_PATTERN);
+/// What it begins and ends with, and what may stand between.
+const NAME_PATTERN: &str =
+    "^[^\\s!-,./:-@\\[-\\^`{-~]([^\\s!-,/:-@\\[-\\^`{-~]{0,62}[^\\s!-,./:-@\\[-\\^`{-~])?$";
 
 /// Laws stand in many places: they are shown once, by themselves.
 const LAWS: [&str; 2] = ["durations", "numbers"];

@@ -16,7 +16,7 @@ use crate::scenario::fault::TARGET;
 use crate::unit::Span;
 
 /// A duration as scenarios write it.
-const SPAN: &str = "^ *\\+?[0-9._]+ *(ns|us|µs|ms|s|m|min|h|d) *$";
+const SPAN: &str = "^ *\\+?([0-9._]+ *(ns|us|µs|ms|s|m|min|h|d) *)+$";
 
 /// Returns the schema of a whole scenario.
 #[must_use]

@@ -506,16 +506,21 @@ fn matches(pattern: &str, text: &str) -> bool {
         "\\S" => !text.trim().is_empty(),
         "^https?://" => text.starts_with("http://") || text.starts_with("https://"),
         "^[A-Za-z0-9_]+$" => !text.is_empty() && text.chars().all(word),
-        "^[^A-Za-z0-9\".]$" => {
-            text.len() == 1 && !text.contains(|c: char| c.is_ascii_alphanumeric() || c == '"')
+        pattern if pattern.starts_with("^[^A-Za-z0-9\".") => {
+            let inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '"' | '.');
+            let control = |c: char| c.is_ascii_control() && c != '\t';
+            text.len() == 1 && !text.contains(|c: char| inside(c) || control(c))
         }
         "^ *[0-9.]+ *%$" => text.ends_with('%'),
         "^p[5-9][0-9](\\.[0-9]+)?$" => text.starts_with('p') && text[1..].parse::<f64>().is_ok(),
         pattern if pattern.starts_with("^[^\\s") => {
             (1..=64).contains(&text.chars().count())
-                && text.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '_')
+                && text.split('.').all(|part| !part.is_empty())
+                && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'))
         }
-        pattern if pattern.ends_with("(ns|us|µs|ms|s|m|min|h|d) *$") => Span::parse(text).is_ok(),
+        pattern if pattern.ends_with("(ns|us|µs|ms|s|m|min|h|d) *)+$") => {
+            Span::parse(text).is_ok()
+        }
         other => panic!("a new pattern: {other}"),
     }
 }
