@@ -37,6 +37,16 @@ impl RequestCounts {
         }
     }
 
+    /// Counts what another one has counted, too.
+    pub(super) const fn add(&mut self, other: &RequestCounts) {
+        self.arrived += other.arrived;
+        self.completed += other.completed;
+        self.failed += other.failed;
+        self.rejected += other.rejected;
+        self.cancelled += other.cancelled;
+        self.in_flight += other.in_flight;
+    }
+
     /// Returns how many have reached their end.
     #[must_use]
     pub const fn ended(&self) -> u64 {

@@ -8,7 +8,7 @@
 use super::Labels;
 use super::summary::{GroupSummary, Hours};
 use crate::balance::{NodeState, ScaleSpec};
-use crate::unit::{Cost, Span, Time};
+use crate::unit::{ClassId, Cost, Span, Time, WorkflowId};
 
 /// Nanoseconds in an hour.
 const HOUR: f64 = 3.6e12;
@@ -161,9 +161,80 @@ impl GroupSizes {
     }
 }
 
+/// Who used the hours of nodes. The price of a pool's hours is shared out among classes and workflows by
+/// the time that their attempts took on its nodes, each node's by its price an hour; idle hours go with
+/// it. What nobody used stays with the pool.
+#[derive(Clone, Debug, Default)]
+pub(super) struct HourShares {
+    /// By pool: time of all attempts, weighted. Empty where no node has a price an hour.
+    pools: Vec<u128>,
+    /// By class and workflow, each by pool.
+    classes: Vec<Vec<u128>>,
+    workflows: Vec<Vec<u128>>,
+}
+
+impl HourShares {
+    pub(super) fn new(labels: &Labels) -> HourShares {
+        if labels.nodes.iter().all(|node| node.hourly == 0) {
+            return HourShares::default();
+        }
+        let none = vec![0; labels.pools.len()];
+        HourShares {
+            classes: vec![none.clone(); labels.classes.len()],
+            workflows: vec![none.clone(); labels.workflows.len()],
+            pools: none,
+        }
+    }
+
+    #[inline]
+    pub(super) const fn is_on(&self) -> bool {
+        !self.pools.is_empty()
+    }
+
+    /// An attempt took so long on a node of such a price.
+    pub(super) fn used(
+        &mut self,
+        pool: usize,
+        class: ClassId,
+        workflow: Option<WorkflowId>,
+        (took, hourly): (Span, u64),
+    ) {
+        let weight = u128::from(took.0) * u128::from(hourly);
+        self.pools[pool] += weight;
+        if let Some(class) = self.classes.get_mut(class.index()) {
+            class[pool] += weight;
+        }
+        let workflow = workflow.and_then(|workflow| self.workflows.get_mut(workflow.index()));
+        if let Some(workflow) = workflow {
+            workflow[pool] += weight;
+        }
+    }
+
+    /// Returns a class's share of what the hours of each pool cost.
+    pub(super) fn of_class(&self, class: usize, paid: &[Cost]) -> Cost {
+        self.part(self.classes.get(class), paid)
+    }
+
+    /// Returns a workflow's share of it.
+    pub(super) fn of_workflow(&self, workflow: usize, paid: &[Cost]) -> Cost {
+        self.part(self.workflows.get(workflow), paid)
+    }
+
+    fn part(&self, used: Option<&Vec<u128>>, paid: &[Cost]) -> Cost {
+        let by_pool = used.into_iter().flatten().zip(&self.pools).zip(paid);
+        let shares = by_pool.filter(|((_, all), _)| **all > 0);
+        shares.fold(Cost::ZERO, |sum, ((used, all), paid)| {
+            // In floating point, since the product of a price and two times does not fit.
+            let share = *used as f64 / *all as f64;
+            sum + Cost((paid.0 as f64 * share).round() as u128)
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::{ClassLabel, NodeLabel, WorkflowLabel};
 
     fn at(second: u64) -> Time {
         Time::ZERO + Span::from_secs(second)
@@ -179,5 +250,27 @@ mod tests {
         let paid = clock.total(at(80), at(0), NodeState::Draining, 0, 3_600_000_000);
         assert_eq!((paid.paid, paid.starting), (50_000_000_000, 10_000_000_000));
         assert_eq!(paid.cost.0, 50 * 1_000_000_000_000, "a dollar a second");
+    }
+
+    #[test]
+    fn hours_are_shared_out_by_the_time_of_attempts_and_their_nodes_prices() {
+        let label = |pool, hourly| NodeLabel { pool, hourly, ..NodeLabel::default() };
+        let labels = Labels {
+            pools: vec!["own".to_owned(), "hosted".to_owned()],
+            nodes: vec![label(0, 1_000), label(0, 3_000), label(1, 0)],
+            classes: vec![ClassLabel::default(); 2],
+            workflows: vec![WorkflowLabel::default()],
+            ..Labels::default()
+        };
+        let mut shares = HourShares::new(&labels);
+        let second = Span::from_secs(1);
+        shares.used(0, ClassId(0), Some(WorkflowId(0)), (second, 1_000));
+        shares.used(0, ClassId(1), None, (second, 3_000));
+        shares.used(1, ClassId(1), None, (second, 0));
+        let paid = [Cost(1_000_000), Cost::ZERO];
+        assert_eq!(shares.of_class(0, &paid), Cost(250_000));
+        assert_eq!(shares.of_class(1, &paid), Cost(750_000));
+        assert_eq!(shares.of_workflow(0, &paid), Cost(250_000));
+        assert!(!HourShares::new(&Labels::default()).is_on(), "nobody is paid by the hour");
     }
 }

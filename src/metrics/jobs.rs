@@ -56,7 +56,8 @@ impl JobGroup {
         self.completed + self.failed
     }
 
-    fn summary(&self) -> JobSummary {
+    fn summary(&self, hours: Cost) -> JobSummary {
+        let total = (self.cost + hours).dollars();
         let ended = self.ended();
         let mean = |sum: f64| (ended > 0).then(|| sum / ended as f64);
         JobSummary {
@@ -69,7 +70,7 @@ impl JobGroup {
             },
             latency_s: self.latency.latency(),
             requests_per_job: mean(self.requests as f64),
-            cost_usd: JobCost { total: self.cost.dollars(), mean: mean(self.cost.dollars()) },
+            cost_usd: JobCost { total, mean: mean(total), hours: hours.dollars() },
         }
     }
 }
@@ -253,13 +254,21 @@ impl JobBook {
     }
 
     /// The figures of all jobs, and by workflow.
-    pub(super) fn summary(&self, labels: &Labels) -> (JobSummary, Vec<WorkflowSummary>) {
-        let flow = |(flow, label): (&PerFlow, &WorkflowLabel)| WorkflowSummary {
+    /// Returns the results of all jobs and of each workflow; `hours` tells a workflow's share of what nodes
+    /// cost an hour.
+    pub(super) fn summary(
+        &self,
+        labels: &Labels,
+        hours: impl Fn(usize) -> Cost,
+    ) -> (JobSummary, Vec<WorkflowSummary>) {
+        let flow = |(at, (flow, label)): (usize, (&PerFlow, &WorkflowLabel))| WorkflowSummary {
             name: label.name.clone(),
-            all: flow.jobs.summary(),
+            all: flow.jobs.summary(hours(at)),
             steps: flow.steps.iter().zip(&label.steps).map(step_summary).collect(),
         };
-        (self.all.summary(), self.flows.iter().zip(&labels.workflows).map(flow).collect())
+        let all = (0..self.flows.len()).fold(Cost::ZERO, |sum, at| sum + hours(at));
+        let flows = self.flows.iter().zip(&labels.workflows).enumerate();
+        (self.all.summary(all), flows.map(flow).collect())
     }
 }
 

@@ -34,14 +34,16 @@ pub use snapshot::{
 };
 pub use summary::{
     Attempts, BatchSummary, Class, Costs, Goodput, GroupSummary, Hours, JobCost, JobCounts,
-    JobSummary, Latency, LevelSummary, LimitSummary, ModelQuality, NodeSummary, OverloadSummary,
-    Pool, PressureSummary, Quality, RouteSummary, StepSummary, Summary, TokenCounts,
-    WorkflowSummary,
+    JobSummary, Latency, LevelSummary, LimitSummary, ModelQuality, ModelUse, NodeSummary,
+    OverloadSummary, Pool, PressureSummary, Quality, RouteSummary, StepSummary, Summary,
+    TenantSummary, TokenCounts, WorkflowSummary,
 };
 pub use times::Times;
 
+use std::collections::BTreeMap;
+
 use crate::balance::Prices;
-use crate::unit::{NodeId, Span, Time};
+use crate::unit::{NodeId, Span, TenantId, Time};
 
 /// What people call things, and what is promised to them: the part of a scenario that folds need.
 #[derive(Clone, Debug, Default)]
@@ -68,6 +70,8 @@ pub struct Labels {
     pub models: Vec<String>,
     /// Names of routes, where routes are reported; else empty.
     pub routes: Vec<String>,
+    /// Names of tenants that have one.
+    pub tenants: BTreeMap<TenantId, String>,
 }
 
 /// A workflow.
@@ -112,6 +116,9 @@ pub struct NodeLabel {
     pub kind: String,
     /// Attempts it can work on at a time, where that is known.
     pub capacity: Option<u32>,
+    /// Whether all it works on share one machine, as in continuous batching: then it is busy as a whole
+    /// or not at all, and `capacity` are seats.
+    pub shares_time: bool,
     /// What it costs by being there, in micro-dollars an hour.
     pub hourly: u64,
     /// What it charges for tokens.

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::counts::RequestCounts;
+use crate::balance::Usage;
 use crate::unit::Cost;
 
 /// The result of a run.
@@ -65,8 +66,44 @@ pub struct Summary {
     pub quality: Option<Quality>,
     /// By route, in file order; left out where routes have no names.
     pub routes: Vec<RouteSummary>,
+    /// By tenant, those with most requests first; left out where all are of one without a name.
+    pub tenants: Vec<TenantSummary>,
+    /// By model, in the order of their first node; left out where there is one only.
+    pub models: Vec<ModelUse>,
     /// What was shed and given up under load; left out where nothing of it is configured.
     pub overload: Option<OverloadSummary>,
+}
+
+/// A tenant, or all that have its name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TenantSummary {
+    /// Its name; its number where it has none.
+    pub name: String,
+    /// Its requests that have reached their end.
+    pub requests: RequestCounts,
+    /// Tokens of the attempts that answered.
+    pub tokens: TokenCounts,
+    /// Tokens of all attempts at their price.
+    pub cost_usd: Costs,
+    /// What was promised and kept.
+    pub goodput: Goodput,
+}
+
+/// How much the nodes of a model were used.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ModelUse {
+    /// Its name, or what its nodes are.
+    pub model: String,
+    /// Nodes.
+    pub nodes: u64,
+    /// Attempts they were given.
+    pub attempts: u64,
+    /// Those that did not end well.
+    pub failed: u64,
+    /// Mean over its nodes for which it is known; see [`NodeSummary`].
+    pub utilisation: Option<f64>,
+    /// Tokens at their price, and hourly prices.
+    pub cost_usd: Costs,
 }
 
 /// What was shed and given up under load, over the whole run, warm-up included.
@@ -260,6 +297,14 @@ pub struct TokenCounts {
     pub output: u64,
 }
 
+impl TokenCounts {
+    pub(super) const fn add(&mut self, usage: &Usage) {
+        self.input += usage.input.0;
+        self.cached_input += usage.cached.0;
+        self.output += usage.output.0;
+    }
+}
+
 /// Dollars. `total` is exact in pico-dollars before it is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Costs {
@@ -274,6 +319,17 @@ pub struct Costs {
 }
 
 impl Costs {
+    /// These and others, of so many requests together.
+    pub(super) fn with(self, other: &Costs, requests: u64) -> Costs {
+        let total = self.total + other.total;
+        Costs {
+            total,
+            per_1k_requests: (requests > 0).then(|| total * 1_000.0 / requests as f64),
+            tokens: self.tokens + other.tokens,
+            hours: self.hours + other.hours,
+        }
+    }
+
     /// The cost of tokens and of hours, for so many requests.
     pub(super) fn of(tokens: Cost, hours: Cost, requests: u64) -> Costs {
         let total = (tokens + hours).dollars();
@@ -352,8 +408,13 @@ pub struct NodeSummary {
     pub attempts: u64,
     /// Those that did not end well (cancelled ones not counted).
     pub failed: u64,
-    /// Busy share of its capacity over the run, where the capacity is known.
+    /// Over the run: of an engine the share of time in which it worked on something, of other nodes the
+    /// busy share of what they work on at a time, where that is known.
     pub utilisation: Option<f64>,
+    /// Seats of an engine that were taken, as a share of them.
+    pub seats: Option<f64>,
+    /// Attempts that an engine had together while it had any.
+    pub batch: Option<f64>,
     /// See above.
     pub latency_s: Latency,
     /// Tokens at their price, and its hourly price.
@@ -390,13 +451,16 @@ pub struct JobCounts {
     pub timed_out: u64,
 }
 
-/// What jobs cost, in dollars: tokens of all attempts of all their requests at their price.
+/// What jobs cost, in dollars: tokens of all attempts of all their requests at their price, and their share
+/// of the hours of nodes, by the time that attempts took.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct JobCost {
     /// All jobs that ended, exact in pico-dollars before it is shown.
     pub total: f64,
     /// The same, per job that ended.
     pub mean: Option<f64>,
+    /// What of it is their share of the hours of nodes.
+    pub hours: f64,
 }
 
 /// Jobs.

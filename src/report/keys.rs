@@ -19,9 +19,9 @@ use crate::lab::{
 use crate::metrics::expect::ExpectVerdict;
 use crate::metrics::{
     Attempts, BatchSummary, Class, Costs, Goodput, GroupSummary, Hours, JobCost, JobCounts,
-    JobSummary, Latency, LevelSummary, LimitSummary, ModelQuality, NodeSummary, OverloadSummary,
-    Pool, PressureSummary, Quality, RequestCounts, RouteSummary, StepSummary, Summary, TokenCounts,
-    WorkflowSummary,
+    JobSummary, Latency, LevelSummary, LimitSummary, ModelQuality, ModelUse, NodeSummary,
+    OverloadSummary, Pool, PressureSummary, Quality, RequestCounts, RouteSummary, StepSummary,
+    Summary, TenantSummary, TokenCounts, WorkflowSummary,
 };
 
 /// Every object of every result, and its keys in order.
@@ -106,7 +106,8 @@ tables! {
         tokens: "tokens", cost_usd: "cost_usd", goodput: "goodput", fairness_jain: "fairness_jain",
         classes: "classes", pools: "pools", nodes: "nodes", jobs: "jobs" or nothing,
         workflows: "workflows" or nothing, hours: "hours" or nothing, groups: "groups" or nothing,
-        quality: "quality" or nothing, routes: "routes" or nothing, overload: "overload" or nothing,
+        quality: "quality" or nothing, routes: "routes" or nothing,
+        tenants: "tenants" or nothing, models: "models" or nothing, overload: "overload" or nothing,
     }
     OverloadSummary = "overload" {
         levels: "rungs", changes: "changes", changes_omitted: "changes_omitted",
@@ -125,6 +126,14 @@ tables! {
     RouteSummary = "route" {
         name: "name", requests: "requests", latency_s: "latency_s", ttft_s: "ttft_s",
         cost_usd: "cost_usd", quality: "quality" or nothing, models: "models" or nothing,
+    }
+    TenantSummary = "tenant" {
+        name: "name", requests: "requests", tokens: "tokens", cost_usd: "cost_usd",
+        goodput: "goodput",
+    }
+    ModelUse = "model use" {
+        model: "model", nodes: "nodes", attempts: "attempts", failed: "failed",
+        utilisation: "utilisation", cost_usd: "cost_usd",
     }
     Hours = "hours" {
         node_hours: "node_hours", starting_hours: "starting_hours", idle_hours: "idle_hours",
@@ -162,11 +171,12 @@ tables! {
     }
     NodeSummary = "node" {
         name: "name", pool: "pool", share: "share", attempts: "attempts", failed: "failed",
-        utilisation: "utilisation", latency_s: "latency_s", cost_usd: "cost_usd",
+        utilisation: "utilisation", seats: "seats" or nothing, batch: "batch" or nothing,
+        latency_s: "latency_s", cost_usd: "cost_usd",
         hours: "hours" or nothing, limit: "limit" or nothing,
     }
     LimitSummary = "limit" { last: "last", least: "least", most: "most" }
-    JobCost = "job cost" { total: "total", mean: "mean" }
+    JobCost = "job cost" { total: "total", mean: "mean", hours: "hours" }
     WorkflowSummary = "workflow" { name: "name", all: "jobs", steps: "steps" }
     StepSummary = "step" {
         name: "name", runs: "runs", instances: "instances", skipped: "skipped",

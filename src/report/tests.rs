@@ -27,6 +27,8 @@ fn node(name: &str, pool: &str, attempts: u64, failed: u64) -> NodeSummary {
         attempts,
         failed,
         utilisation: (failed > 0).then_some(0.734),
+        seats: None,
+        batch: None,
         latency_s: if attempts > 0 { times(0.61) } else { Latency::default() },
         cost_usd: Costs { total: attempts as f64 * 0.0031, ..Costs::default() },
         hours: None,
@@ -115,7 +117,7 @@ fn with_jobs() -> Summary {
         jobs,
         latency_s: times(21.0),
         requests_per_job: Some(6.004),
-        cost_usd: JobCost { total: 26.36, mean: Some(0.022) },
+        cost_usd: JobCost { total: 26.36, mean: Some(0.022), hours: 0.0 },
     };
     let step = |name: &str, instances, skipped| StepSummary {
         name: name.to_owned(),

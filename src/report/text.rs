@@ -29,6 +29,8 @@ pub fn text(summary: &Summary, verdicts: &[ExpectVerdict], notes: &[String]) -> 
     jobs(&mut out, summary);
     classes(&mut out, summary);
     pools(&mut out, summary);
+    tenants(&mut out, summary);
+    models(&mut out, summary);
     groups(&mut out, summary);
     batches(&mut out, summary);
     nodes(&mut out, &summary.nodes);
@@ -300,6 +302,48 @@ fn groups(out: &mut String, summary: &Summary) {
     more(out, summary.groups.len().saturating_sub(ROWS_MAX), "groups");
 }
 
+/// Who asked, the largest first.
+fn tenants(out: &mut String, summary: &Summary) {
+    let heads = ["Tenants", "requests", "completed", "kept", "tokens in", "out", "cost"];
+    let mut table = TextTable::new(1, &heads);
+    for tenant in summary.tenants.iter().take(ROWS_MAX) {
+        table.row([
+            name(&tenant.name),
+            count(tenant.requests.arrived),
+            count(tenant.requests.completed),
+            share(tenant.goodput.slo_attainment),
+            count(tenant.tokens.input),
+            count(tenant.tokens.output),
+            dollars(Some(tenant.cost_usd.total)),
+        ]);
+    }
+    if !summary.tenants.is_empty() {
+        table.write(out);
+    }
+    more(out, summary.tenants.len().saturating_sub(ROWS_MAX), "tenants");
+}
+
+/// How much the nodes of each model were used.
+fn models(out: &mut String, summary: &Summary) {
+    let heads = ["Models", "nodes", "attempts", "failed", "", "busy", "cost"];
+    let mut table = TextTable::new(1, &heads);
+    for model in summary.models.iter().take(ROWS_MAX) {
+        table.row([
+            name(&model.model),
+            count(model.nodes),
+            count(model.attempts),
+            count(model.failed),
+            share_of(model.failed, model.attempts),
+            share(model.utilisation),
+            dollars(Some(model.cost_usd.total)),
+        ]);
+    }
+    if !summary.models.is_empty() {
+        table.write(out);
+    }
+    more(out, summary.models.len().saturating_sub(ROWS_MAX), "models");
+}
+
 /// Pools that take batches.
 fn batches(out: &mut String, summary: &Summary) {
     let mut table = TextTable::new(1, &["Batches", "sent", "requests a batch"]);
@@ -339,10 +383,14 @@ fn nodes(out: &mut String, nodes: &[NodeSummary]) {
 }
 
 fn node_table(out: &mut String, title: &str, nodes: &[&NodeSummary]) {
-    let heads = [title, "pool", "attempts", "share", "failed", "", "busy", "p50", "p99", "cost"];
+    // Engines have seats beside time.
+    let engines = nodes.iter().any(|node| node.seats.is_some());
+    let heads = [title, "pool", "attempts", "share", "failed", "", "busy"];
+    let seats: &[&str] = if engines { &["seats", "batch"] } else { &[] };
+    let heads = [&heads[..], seats, &["p50", "p99", "cost"]].concat();
     let mut table = TextTable::new(2, &heads);
     for node in nodes {
-        table.row([
+        let mut cells = vec![
             name(&node.name),
             name(&node.pool),
             count(node.attempts),
@@ -350,10 +398,17 @@ fn node_table(out: &mut String, title: &str, nodes: &[&NodeSummary]) {
             count(node.failed),
             share_of(node.failed, node.attempts),
             share(node.utilisation),
+        ];
+        if engines {
+            let batch = node.batch.map_or_else(|| NONE.to_owned(), |batch| format!("{batch:.1}"));
+            cells.extend([share(node.seats), batch]);
+        }
+        cells.extend([
             seconds(node.latency_s.p50),
             seconds(node.latency_s.p99),
             dollars(Some(node.cost_usd.total)),
         ]);
+        table.row(cells);
     }
     table.write(out);
 }

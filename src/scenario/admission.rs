@@ -1,7 +1,9 @@
 //! Who may come in and who is served first: the order of `queue`, `tenants`, `[[tenant]]`.
 
+use std::collections::BTreeMap;
+
 use super::keys::{
-    KeyDef, KeyKind, SPAN, SectionDef, Usual, above_zero, key, need, one, section, upto,
+    KeyDef, KeyKind, NAME, SPAN, SectionDef, Usual, above_zero, key, need, one, section, upto,
 };
 use super::node::{self, PRICE_MAX};
 use super::problem::Place;
@@ -100,6 +102,7 @@ pub(super) static TENANT: SectionDef = SectionDef {
             KeyKind::OneOrMore(&TENANT_NUMBER, TENANTS_MAX),
             "the numbers of the tenants",
         ),
+        one("name", NAME, "what reports call them"),
         key(
             "weight",
             KeyKind::Whole(1, TENANT_WEIGHT_MAX),
@@ -215,12 +218,18 @@ fn limits(walk: &mut Walk, table: &mut Table<'_>, usual: TenantLimits) -> Tenant
     }
 }
 
-/// The `[[tenant]]` tables: what these tenants may take that others may not.
-pub(super) fn named(walk: &mut Walk, field: Option<Field<'_>>, each: TenantLimits) -> Tenants {
+/// The `[[tenant]]` tables: what these tenants may take that others may not, and what they are called.
+pub(super) fn named(
+    walk: &mut Walk,
+    field: Option<Field<'_>>,
+    each: TenantLimits,
+) -> (Tenants, BTreeMap<TenantId, String>) {
     let mut named: Vec<(TenantId, TenantLimits)> = Vec::new();
+    let mut names = BTreeMap::new();
     for mut table in walk.tables(field) {
         let numbers = table.need(walk, "tenant");
         let numbers = numbers.map(|field| walk.one_or_more(field)).unwrap_or_default();
+        let name = table.take("name").and_then(|field| walk.name(field));
         let weight = table.take("weight").and_then(|field| walk.count(field));
         let mut own = limits(walk, &mut table, each);
         own.weight = weight.map_or(own.weight, |weight| weight as u32);
@@ -233,12 +242,13 @@ pub(super) fn named(walk: &mut Walk, field: Option<Field<'_>>, each: TenantLimit
                 twice(walk, field.place(), number);
             } else if named.len() < TENANTS_MAX {
                 named.push((tenant, own));
+                names.extend(name.map(|name| (tenant, name.to_owned())));
             }
         }
         table.finish(walk);
     }
     named.sort_by_key(|(tenant, _)| *tenant);
-    Tenants { each, named }
+    (Tenants { each, named }, names)
 }
 
 fn twice(walk: &mut Walk, place: &Place, number: u64) {

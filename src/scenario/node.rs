@@ -259,6 +259,7 @@ impl Fleet {
                     .filter(|_| slots)
                     .map_or(capacity, |batch| capacity.saturating_mul(batch.size))
             }),
+            shares_time: matches!(backend, Some(BackendSpec::Engine(_))),
             hourly: spec.hourly,
             prices: spec.prices,
         });

@@ -1,6 +1,7 @@
 //! The file as a whole: its sections one by one, in the order in which they need each other, and what
 //! comes of them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::document::Entry;
@@ -22,7 +23,7 @@ use super::{
 use crate::balance::{Config, NodeSpec, PoolSpec, RouteSpec, ScaleSpec};
 use crate::metrics::Labels;
 use crate::sim::NetworkSpec;
-use crate::unit::{Span, Time, Tokens};
+use crate::unit::{Span, TenantId, Time, Tokens};
 use crate::workload::{ClassSpec, QualitySpec};
 
 /// What a scenario may say.
@@ -212,7 +213,9 @@ pub(super) fn read_document(walk: &mut Walk, document: &[Entry], name: &str) -> 
     let bounds = read_bounds(walk, &mut top);
     let balancer = top.take("balancer");
     let mut settings = balancer::read(walk, balancer);
-    settings.tenants = admission::named(walk, top.take("tenant"), settings.tenants.each);
+    let tenants = top.take("tenant");
+    let (tenants, tenant_names) = admission::named(walk, tenants, settings.tenants.each);
+    settings.tenants = tenants;
     // A list without an item says as much as none.
     let said = |field: Option<Field<'_>>| field.is_some_and(|field| !field.is_list_below(1));
     let pools = top.take("pool");
@@ -260,6 +263,7 @@ pub(super) fn read_document(walk: &mut Walk, document: &[Entry], name: &str) -> 
         classes,
         routes,
         route_names,
+        tenant_names,
         network,
         flows,
         faults,
@@ -278,6 +282,7 @@ struct Parts {
     routes: Vec<RouteSpec>,
     /// Empty if none has a name.
     route_names: Vec<String>,
+    tenant_names: BTreeMap<TenantId, String>,
     network: Option<NetworkSpec>,
     flows: workflow::Workflows,
     faults: fault::Faults,
@@ -350,6 +355,7 @@ fn assemble(
         workflows: flows.labels,
         models,
         routes: parts.route_names,
+        tenants: parts.tenant_names,
     };
     let expected_output = expected_output(&classes.specs, &arrivals);
     let (pools, nodes) = (fleet.pools, fleet.nodes);

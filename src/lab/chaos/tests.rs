@@ -92,6 +92,7 @@ const NEVER_DRAWN: &[(&str, &str, &str)] = &[
     ("order", "fifo", "drawn as a word"),
     ("order", "edf", "drawn as a word"),
     ("autoscale", "up_max", "groups of a few nodes step by one or two"),
+    ("tenant", "name", REPORTS),
     ("autoscale", "down_max", "groups of a few nodes step by one or two"),
     ("autoscale", "tolerance", "groups of a few nodes step by one or two"),
     ("cold_start", "*", "it comes to a constant, which is drawn"),

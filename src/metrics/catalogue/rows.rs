@@ -383,9 +383,18 @@ pub static METRICS: &[MetricDef] = &[
     .help("Share of all attempts that went to the busiest node")
     .compared(&[line("busiest node's share")]),
     share("utilisation", Neither, NODE, |s| s.node()?.utilisation)
-        .help("Busy share of the node's capacity, where that is known")
+        .help(
+            "Of an engine the share of time in which it worked on something, of other nodes the busy \
+             share of what they work on at a time",
+        )
         .also(&["utilization"])
         .json(&["utilisation"]),
+    share("seats", Neither, NODE, |s| s.node()?.seats)
+        .help("Seats of an engine that were taken, as a share of them")
+        .json(&["seats"]),
+    number("batch", Unit::Number, Neither, NODE, |s| s.node()?.batch)
+        .help("Attempts that an engine had together while it had any")
+        .json(&["batch"]),
     number("node_hours", Unit::Number, Lower, PAID, |s| Some(s.hours()?.node_hours))
         .help("Hours of nodes that were paid for, from their start until they were off or gone")
         .json(&["hours.node_hours"]),

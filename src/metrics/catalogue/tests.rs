@@ -76,7 +76,7 @@ impl Numbers {
             },
             latency_s: self.times(),
             requests_per_job: Some(self.number()),
-            cost_usd: JobCost { total: self.number(), mean: Some(self.number()) },
+            cost_usd: JobCost { total: self.number(), mean: Some(self.number()), hours: 0.0 },
         }
     }
 
@@ -149,6 +149,8 @@ fn summary() -> Summary {
             attempts: n.count(),
             failed: n.count(),
             utilisation: Some(n.number()),
+            seats: Some(n.number()),
+            batch: Some(n.number()),
             latency_s: n.times(),
             cost_usd: n.costs(),
             hours: n.hours(),

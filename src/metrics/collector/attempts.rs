@@ -21,9 +21,7 @@ impl AttemptFigures {
     }
 
     pub(super) const fn ended(&mut self, usage: &Usage) {
-        self.tokens.input += usage.input.0;
-        self.tokens.cached_input += usage.cached.0;
-        self.tokens.output += usage.output.0;
+        self.tokens.add(usage);
     }
 
     pub(super) fn settled(&mut self, settled: &Settled) {

@@ -75,11 +75,15 @@ impl Group {
     }
 
     pub(super) fn goodput(&self, seconds: f64) -> Goodput {
-        let ended = self.requests.ended();
-        Goodput {
-            requests_per_s: (seconds > 0.0).then(|| self.good as f64 / seconds),
-            slo_attainment: (ended > 0).then(|| self.good as f64 / ended as f64),
-        }
+        goodput(self.good, self.requests.ended(), seconds)
+    }
+}
+
+/// So many of those that ended were good.
+pub(super) fn goodput(good: u64, ended: u64, seconds: f64) -> Goodput {
+    Goodput {
+        requests_per_s: (seconds > 0.0).then(|| good as f64 / seconds),
+        slo_attainment: (ended > 0).then(|| good as f64 / ended as f64),
     }
 }
 

@@ -6,10 +6,12 @@
 //! | part | what it owns |
 //! |---|---|
 //! | [`RequestFigures`] | requests by what became of them, all and by class, pool and route |
+//! | [`TenantFigures`] | requests, tokens and money by tenant |
 //! | [`AttemptFigures`] | attempts of the run and their tokens |
 //! | [`NodeFigures`] | what is collected for each node, laid out for the cache |
 //! | [`PoolFigures`] | strategies and batches of pools |
 //! | [`GroupSizes`] | sizes of groups that grow and shrink |
+//! | [`HourShares`] | who used the hours of nodes |
 //! | [`Intervals`] | what happened in ten seconds, for exports |
 //! | [`JobBook`], [`Qualities`], [`Pressures`] | jobs, grades, and what load made the balancer do |
 //! | [`ScreenFigures`] | window, history, log and decisions, for a screen |
@@ -20,6 +22,7 @@ mod nodes;
 mod pools;
 mod requests;
 mod screen;
+mod tenants;
 
 pub use group::Group;
 
@@ -29,10 +32,11 @@ use nodes::NodeFigures;
 use pools::PoolFigures;
 use requests::RequestFigures;
 use screen::ScreenFigures;
+use tenants::TenantFigures;
 
 use super::Labels;
 use super::counts::share;
-use super::hours::{GroupSizes, Paid};
+use super::hours::{GroupSizes, HourShares, Paid};
 use super::interval::{Interval, IntervalScope, Intervals};
 use super::jobs::{JobBook, JobGroup};
 use super::pressure::Pressures;
@@ -62,10 +66,12 @@ pub struct Collector {
     watch: Watch,
     now: Time,
     requests: RequestFigures,
+    tenants: TenantFigures,
     attempts: AttemptFigures,
     nodes: NodeFigures,
     pools: PoolFigures,
     groups: GroupSizes,
+    hours: HourShares,
     intervals: Option<Intervals>,
     /// Only where there are workflows.
     jobs: Option<Box<JobBook>>,
@@ -83,10 +89,12 @@ impl Collector {
             watch,
             now: Time::ZERO,
             requests: RequestFigures::new(&labels),
+            tenants: TenantFigures::default(),
             attempts: AttemptFigures::default(),
             nodes: NodeFigures::new(&labels, config),
             pools: PoolFigures::new(config),
             groups: GroupSizes::new(&config.scale),
+            hours: HourShares::new(&labels),
             intervals: (watch == Watch::Export).then(Intervals::default),
             jobs: JobBook::new(&labels),
             quality: Qualities::new(&labels),
@@ -234,7 +242,8 @@ impl Collector {
     }
 
     fn ended(&mut self, event: &Event) {
-        let Event::Ended { node, class, end, arrived, dispatched, usage, cost, .. } = event else {
+        let Event::Ended { node, class, end, arrived, dispatched, usage, cost, job, .. } = event
+        else {
             return;
         };
         let took = self.now.since(*dispatched);
@@ -271,6 +280,12 @@ impl Collector {
             self.nodes.counted(*node, good.then_some(took), bad, *cost);
             self.requests.spent(*class, self.nodes.pool(*node), *cost);
             self.attempts.ended(usage);
+            if self.hours.is_on() {
+                let (pool, hourly) =
+                    (self.nodes.pool(*node), self.labels.nodes[node.index()].hourly);
+                let workflow = job.map(|job| job.workflow);
+                self.hours.used(pool, *class, workflow, (took, hourly));
+            }
         }
     }
 
@@ -309,7 +324,8 @@ impl Collector {
         }
         self.requests.left(settled);
         if self.counts(settled.arrived) {
-            self.requests.settled(settled, &times, pool, &self.labels);
+            let good = self.requests.settled(settled, &times, pool, &self.labels);
+            self.tenants.settled(settled, good);
             self.attempts.settled(settled);
         }
     }
@@ -379,10 +395,15 @@ impl Collector {
         let labels = &self.labels;
         let span = end.since(labels.warmup);
         let hours: Paid = self.nodes.paid(end, labels).sum();
-        let jobs = self.jobs.as_ref().map(|jobs| jobs.summary(labels));
+        let paid: Vec<Cost> = (0..labels.pools.len())
+            .map(|pool| self.nodes.paid_in(pool, end, labels).sum::<Paid>().cost)
+            .collect();
+        let of_workflow = |at: usize| self.hours.of_workflow(at, &paid);
+        let jobs = self.jobs.as_ref().map(|jobs| jobs.summary(labels, of_workflow));
         let (jobs, workflows) = jobs.map_or((None, Vec::new()), |(all, by)| (Some(all), by));
         let all = self.requests.all();
         let limit = |at: usize| self.pressures.limit(at);
+        let nodes = self.nodes.summaries(end, labels, self.attempts.counts().total, limit);
         Summary {
             schema_version: 1,
             scenario: labels.scenario.clone(),
@@ -402,20 +423,24 @@ impl Collector {
             cost_usd: Costs::of(all.cost(), hours.cost, all.requests().arrived),
             goodput: all.goodput(span.seconds()),
             fairness_jain: self.nodes.fairness(),
-            classes: (0..self.classes().len()).map(|at| self.class_summary(at, span)).collect(),
+            classes: (0..self.classes().len())
+                .map(|at| self.class_summary(at, span, &paid))
+                .collect(),
             pools: (0..self.pools().len()).map(|at| self.pool_summary(at, end)).collect(),
-            nodes: self.nodes.summaries(end, labels, self.attempts.counts().total, limit),
+            models: nodes::by_model(&nodes, labels),
+            nodes,
             jobs,
             workflows,
             hours: Some(hours.hours()),
             groups: self.groups.summaries(labels, span, |at| self.nodes.paid_at(at, end, labels)),
             quality: self.quality.as_ref().map(|quality| quality.summary()),
             routes: (0..labels.routes.len()).map(|at| self.route_summary(at)).collect(),
+            tenants: self.tenants.summaries(labels, span),
             overload: self.pressures.summary(end),
         }
     }
 
-    fn class_summary(&self, at: usize, span: Span) -> Class {
+    fn class_summary(&self, at: usize, span: Span, paid: &[Cost]) -> Class {
         let class = &self.classes()[at];
         Class {
             name: self.labels.classes[at].name.clone(),
@@ -423,7 +448,11 @@ impl Collector {
             latency_s: class.latency.latency(),
             ttft_s: class.ttft.latency(),
             tpot_s: class.tpot.latency(),
-            cost_usd: Costs::of(class.cost(), Cost::ZERO, class.requests().arrived),
+            cost_usd: Costs::of(
+                class.cost(),
+                self.hours.of_class(at, paid),
+                class.requests().arrived,
+            ),
             goodput: class.goodput(span.seconds()),
             degraded: class.degraded(),
             quality: self.quality.as_ref().and_then(|quality| quality.class(at)),

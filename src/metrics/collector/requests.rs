@@ -68,14 +68,15 @@ impl RequestFigures {
         self.total.settle(&settled.fate);
     }
 
-    /// The same of a request that counts. Its pool is that of its last attempt.
+    /// The same of a request that counts. Its pool is that of its last attempt. Returns whether it kept
+    /// what was promised.
     pub(super) fn settled(
         &mut self,
         settled: &Settled,
         times: &RequestTimes,
         pool: Option<usize>,
         labels: &Labels,
-    ) {
+    ) -> bool {
         let class = settled.class.index();
         let slo = labels.classes.get(class).map_or(Slo::default(), |class| class.slo);
         let good = settled.fate == Fate::Completed && times.keeps(&slo);
@@ -96,6 +97,7 @@ impl RequestFigures {
             route.settle(settled, times, good);
             route.spend(settled.spent);
         }
+        good
     }
 
     pub(super) const fn total(&self) -> RequestCounts {

@@ -80,6 +80,8 @@ fn node() -> NodeSummary {
         attempts: 50,
         failed: 5,
         utilisation: Some(0.7),
+        seats: Some(0.1),
+        batch: Some(7.5),
         latency_s: times(300.0),
         cost_usd: costs(4.0),
         hours: Some(hours(3.0)),
@@ -374,7 +376,7 @@ fn jobs() -> Summary {
         },
         latency_s: times(10.0 * scale as f64),
         requests_per_job: Some(5.0),
-        cost_usd: JobCost { total: 9.9 * scale as f64, mean: Some(0.1) },
+        cost_usd: JobCost { total: 9.9 * scale as f64, mean: Some(0.1), hours: 0.0 },
     };
     let claim = WorkflowSummary { name: "claim".to_owned(), all: group(1), steps: Vec::new() };
     Summary {

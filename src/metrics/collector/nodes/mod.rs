@@ -12,7 +12,7 @@ mod tests;
 use crate::balance::{Config, Mark, MarkBy, MarkPhase, NodeSpec, NodeState, ScaleSpec};
 use crate::metrics::counts::share;
 use crate::metrics::hours::{Clock, Paid};
-use crate::metrics::summary::{Costs, LimitSummary, NodeSummary};
+use crate::metrics::summary::{Costs, LimitSummary, ModelUse, NodeSummary};
 use crate::metrics::times::Times;
 use crate::metrics::{Labels, NodeLabel};
 use crate::unit::{Cost, NodeId, Span, Time};
@@ -27,10 +27,12 @@ struct Hot {
     at: Time,
     /// Nanoseconds after warm-up in which it was up and had nothing in flight.
     idle: u64,
-    /// Dispatches over the run, warm-up included.
-    dispatched: u64,
+    /// Nanoseconds in which it had something in flight.
+    occupied: u64,
     /// Those of requests that came after warm-up.
     attempts: u64,
+    /// Dispatches over the run, warm-up included. Only differences are used, so it may go round.
+    dispatched: u32,
     in_flight: u32,
     /// As its label has it; the largest number where that is not known.
     capacity: u32,
@@ -51,8 +53,8 @@ struct Ends {
 #[derive(Clone, Copy, Debug)]
 struct Cold {
     clock: Clock,
-    /// The integral of busy servers at the end of warm-up.
-    busy_warm: u128,
+    /// What `busy` and `occupied` were at the end of warm-up.
+    warm: (u128, u64),
     failed: u64,
     faults: u32,
     weight: u32,
@@ -66,9 +68,16 @@ impl Hot {
         u128::from(self.in_flight.min(self.capacity))
     }
 
+    /// Returns busy and occupied time at a moment that is not before `at`.
+    fn used_at(&self, now: Time) -> (u128, u64) {
+        let span = now.since(self.at).0;
+        let occupied = if self.in_flight > 0 { span } else { 0 };
+        (self.busy + self.servers() * u128::from(span), self.occupied + occupied)
+    }
+
     /// Counts the time up to `now`.
     fn pass(&mut self, now: Time, warmup: Time) {
-        self.busy += self.servers() * u128::from(now.since(self.at).0);
+        (self.busy, self.occupied) = self.used_at(now);
         if self.in_flight == 0 && self.state == NodeState::Up {
             self.idle += now.since(self.at.max(warmup)).0;
         }
@@ -76,11 +85,38 @@ impl Hot {
     }
 }
 
-/// Busy time and dispatches by node at some moment.
+/// Busy and occupied time and dispatches by node at some moment.
 #[derive(Clone, Debug, Default)]
 struct RateBaseline {
     at: Time,
-    nodes: Vec<(u128, u64)>,
+    nodes: Vec<(u128, u64, u32)>,
+}
+
+/// How much of a node was used in a span.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Use {
+    /// Time busy of an engine, busy servers of another node.
+    utilisation: Option<f64>,
+    /// Seats taken, as a share of them.
+    seats: Option<f64>,
+    /// Attempts that were worked on together, while there were any.
+    batch: Option<f64>,
+}
+
+impl Use {
+    fn of(label: &NodeLabel, (busy, occupied): (u128, u64), span: Span) -> Use {
+        if span == Span::ZERO {
+            return Use::default();
+        }
+        let seats = label
+            .capacity
+            .map(|seats| (busy as f64 / (f64::from(seats.max(1)) * span.0 as f64)).min(1.0));
+        let busy_time = (occupied as f64 / span.0 as f64).min(1.0);
+        let batch = (label.shares_time && occupied > 0).then(|| busy as f64 / occupied as f64);
+        let (utilisation, seats) =
+            if label.shares_time { (Some(busy_time), seats) } else { (seats, None) };
+        Use { utilisation, seats, batch }
+    }
 }
 
 /// What is collected for each node.
@@ -117,8 +153,9 @@ impl NodeFigures {
             busy: 0,
             at,
             idle: 0,
-            dispatched: 0,
+            occupied: 0,
             attempts: 0,
+            dispatched: 0,
             in_flight: 0,
             capacity: label.capacity.unwrap_or(u32::MAX),
             pool: label.pool as u16,
@@ -126,7 +163,7 @@ impl NodeFigures {
         });
         self.ends.push(Ends { latency: Times::of_node(count), cost: Cost::ZERO });
         let clock = Clock::new(at);
-        self.cold.push(Cold { clock, busy_warm: 0, failed: 0, faults: 0, weight });
+        self.cold.push(Cold { clock, warm: (0, 0), failed: 0, faults: 0, weight });
     }
 
     // ----- events -----
@@ -135,8 +172,7 @@ impl NodeFigures {
     fn pass(&mut self, at: usize, now: Time, warmup: Time) {
         let hot = &mut self.hot[at];
         if hot.at < warmup {
-            let span = warmup.min(now).since(hot.at);
-            self.cold[at].busy_warm = hot.busy + hot.servers() * u128::from(span.0);
+            self.cold[at].warm = hot.used_at(warmup.min(now));
         }
         hot.pass(now, warmup);
     }
@@ -153,7 +189,7 @@ impl NodeFigures {
         self.pass(node.index(), now, warmup);
         let hot = &mut self.hot[node.index()];
         hot.in_flight += 1;
-        hot.dispatched += 1;
+        hot.dispatched = hot.dispatched.wrapping_add(1);
         hot.attempts += u64::from(counts);
     }
 
@@ -198,6 +234,7 @@ impl NodeFigures {
                 tier: spec.tier,
                 kind: String::new(),
                 capacity: spec.limits.concurrency,
+                shares_time: false,
                 hourly: spec.hourly,
                 prices: spec.prices,
             };
@@ -295,16 +332,14 @@ impl NodeFigures {
         let (ends, cold, label) = (&self.ends[at], &self.cold[at], &labels.nodes[at]);
         let span = end.since(labels.warmup);
         // On a copy: a result may be asked for in the middle of a run.
-        let (mut hot, mut busy_warm) = (self.hot[at], cold.busy_warm);
+        let (mut hot, mut warm) = (self.hot[at], cold.warm);
         if hot.at < labels.warmup {
-            let last = labels.warmup.min(end.max(hot.at));
-            busy_warm = hot.busy + hot.servers() * u128::from(last.since(hot.at).0);
+            warm = hot.used_at(labels.warmup.min(end.max(hot.at)));
         }
         hot.pass(end, labels.warmup);
         let hours = self.paid_at(at, end, labels);
-        let utilisation = label.capacity.filter(|_| span > Span::ZERO).map(|capacity| {
-            (hot.busy - busy_warm) as f64 / (f64::from(capacity.max(1)) * span.0 as f64)
-        });
+        let used = (hot.busy - warm.0, hot.occupied - warm.1);
+        let Use { utilisation, seats, batch } = Use::of(label, used, span);
         NodeSummary {
             name: label.name.clone(),
             pool: labels.pools[label.pool].clone(),
@@ -312,6 +347,8 @@ impl NodeFigures {
             attempts: hot.attempts,
             failed: cold.failed,
             utilisation,
+            seats,
+            batch,
             latency_s: ends.latency.latency(),
             cost_usd: Costs::of(ends.cost, hours.cost, hot.attempts),
             hours: Some(hours.hours()),
@@ -330,4 +367,31 @@ impl NodeFigures {
         }
         (squares > 0.0).then(|| sum * sum / (count * squares))
     }
+}
+
+/// Returns the use of nodes by model, in the order of their first node; nothing where there is one model
+/// only.
+pub(super) fn by_model(nodes: &[NodeSummary], labels: &Labels) -> Vec<ModelUse> {
+    let mut models: Vec<(ModelUse, Vec<f64>)> = Vec::new();
+    for (node, label) in nodes.iter().zip(&labels.nodes) {
+        let at = models.iter().position(|(one, _)| one.model == label.kind).unwrap_or_else(|| {
+            models.push((ModelUse { model: label.kind.clone(), ..ModelUse::default() }, vec![]));
+            models.len() - 1
+        });
+        let (one, used) = &mut models[at];
+        one.nodes += 1;
+        one.attempts += node.attempts;
+        one.failed += node.failed;
+        one.cost_usd = one.cost_usd.with(&node.cost_usd, one.attempts);
+        used.extend(node.utilisation);
+    }
+    if models.len() < 2 {
+        return Vec::new();
+    }
+    let mean = |used: &[f64]| used.iter().sum::<f64>() / used.len() as f64;
+    let told = models.into_iter().map(|(one, used)| {
+        let utilisation = (!used.is_empty()).then(|| mean(&used));
+        ModelUse { utilisation, ..one }
+    });
+    told.collect()
 }

@@ -1,6 +1,6 @@
 //! Rows of a screen, one a node: rates and quantiles of the last ten seconds.
 
-use super::{NodeFigures, RateBaseline};
+use super::{NodeFigures, RateBaseline, Use};
 use crate::balance::NodeState;
 use crate::metrics::counts::share;
 use crate::metrics::snapshot::NodeRow;
@@ -21,8 +21,8 @@ impl NodeFigures {
     ) -> Vec<NodeRow> {
         let then = &self.before[0];
         let dispatched = |at: usize| {
-            let before = then.nodes.get(at).map_or(0, |(_, dispatched)| *dispatched);
-            self.hot[at].dispatched - before
+            let before = then.nodes.get(at).map_or(0, |(.., dispatched)| *dispatched);
+            u64::from(self.hot[at].dispatched.wrapping_sub(before))
         };
         let all = (0..self.hot.len()).map(dispatched).sum::<u64>();
         let mut rows: Vec<NodeRow> = (0..self.hot.len())
@@ -43,12 +43,9 @@ impl NodeFigures {
         let sums = window.nodes.get(at).unwrap_or(&idle);
         let [p50, p99] = sums.latency.quantiles([0.5, 0.99]);
         let then = &self.before[0];
-        let busy = hot.busy - then.nodes.get(at).map_or(0, |(busy, _)| *busy);
-        let span = now.since(then.at).0;
-        let utilisation = label.capacity.map(|capacity| {
-            let available = f64::from(capacity.max(1)) * span.max(1) as f64;
-            (busy as f64 / available).min(1.0)
-        });
+        let before = then.nodes.get(at).map_or((0, 0), |(busy, occupied, _)| (*busy, *occupied));
+        let used = (hot.busy - before.0, hot.occupied - before.1);
+        let Use { utilisation, .. } = Use::of(label, used, now.since(then.at));
         NodeRow {
             id: NodeId(at as u32),
             name: label.name.clone(),
@@ -77,7 +74,8 @@ impl NodeFigures {
     pub(in crate::metrics::collector) fn remember(&mut self, now: Time) {
         if now.since(self.before[1].at) >= WINDOW {
             self.before.swap(0, 1);
-            let nodes = self.hot.iter().map(|hot| (hot.busy, hot.dispatched)).collect();
+            let nodes =
+                self.hot.iter().map(|hot| (hot.busy, hot.occupied, hot.dispatched)).collect();
             self.before[1] = RateBaseline { at: now, nodes };
         }
     }
