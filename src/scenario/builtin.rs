@@ -20,6 +20,8 @@ pub static BUILTIN: &[(&str, &str)] = &[
     ("long-context", include_str!("../../scenarios/long-context.toml")),
     ("metastable", include_str!("../../scenarios/metastable.toml")),
     ("overload", include_str!("../../scenarios/overload.toml")),
+    ("embeddings", include_str!("../../scenarios/embeddings.toml")),
+    ("three-regions", include_str!("../../scenarios/three-regions.toml")),
     ("local-llama", include_str!("../../scenarios/local-llama.toml")),
     ("azure-chat", include_str!("../../scenarios/azure-chat.toml")),
     ("mooncake-chat", include_str!("../../scenarios/mooncake-chat.toml")),
