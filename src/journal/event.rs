@@ -91,7 +91,8 @@ variants! { written VARIANTS;
             quality: "quality",
         } => "feedback",
         Graded(grade) => "graded",
-        Panic { pool: "pool", tier: "tier", on: "on" } => "panic",
+        Panic { route: "route", on: "on" } => "panic",
+        KeptIn { node: "node", cause: "cause" } => "kept_in",
         Limit {
             node: "node",
             limit: "limit",

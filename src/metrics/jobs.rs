@@ -161,6 +161,7 @@ impl JobBook {
             | Event::Feedback { .. }
             | Event::Graded(_)
             | Event::Panic { .. }
+            | Event::KeptIn { .. }
             | Event::Limit { .. }
             | Event::Shedding { .. }
             | Event::DegradeLevel { .. } => {}

@@ -10,7 +10,7 @@ use crate::balance::{
     Cause, End, Event, Fate, JobFate, JobNews, JobPhase, LimitCause, Mark, MarkBy, MarkPhase,
     NodeState, Settled,
 };
-use crate::unit::{NodeId, Ratio, RequestId, Span, Time};
+use crate::unit::{NodeId, Ratio, RequestId, RouteId, Span, Time};
 
 /// Like entries within so long are counted as one.
 const LIKE: Span = Span::from_secs(1);
@@ -59,14 +59,8 @@ impl Log {
                 let short = format!("{name}: {}", to.name());
                 Some(info(LogLevel::Injected, None, text, short))
             }
-            Event::Panic { pool, tier, on } => {
-                let name = labels.pools.get(pool.index()).map_or("?", String::as_str);
-                let word = if *on { "PANIC" } else { "calm again" };
-                let why = if *on { "ejected nodes serve too" } else { "enough nodes are well" };
-                let text = format!("{name} {}: {word}  {why}", tier.name());
-                let level = if *on { LogLevel::Error } else { LogLevel::Info };
-                Some(info(level, None, text, format!("{name}: {word}")))
-            }
+            Event::Panic { route, on } => Some(panic(labels, *route, *on)),
+            Event::KeptIn { node, cause } => Some(kept_in(labels, *node, *cause)),
             Event::Limit { node, limit, before, cause, notable: true } => {
                 Some(limited(labels, *node, *before, *limit, *cause))
             }
@@ -145,7 +139,19 @@ fn state(labels: &Labels, node: NodeId, to: NodeState, cause: Cause) -> Draft {
         NodeState::CoolingDown => LogLevel::Warning,
         _ => LogLevel::Info,
     };
-    let reason = match cause {
+    let reason = reason(cause);
+    let node_name = name(labels, node);
+    let word = match to {
+        NodeState::Ejected => "EJECTED",
+        other => other.name(),
+    };
+    let text = format!("{node_name} {word}  {reason}");
+    info(level, Some(node), text, format!("{node_name} {word}"))
+}
+
+/// Returns why a node changes its state, in words.
+fn reason(cause: Cause) -> String {
+    match cause {
         Cause::Failures(1) => "a failure".to_owned(),
         Cause::Failures(count) => format!("{count} failures in a row"),
         Cause::Probes(1) => "a failed probe".to_owned(),
@@ -169,14 +175,24 @@ fn state(labels: &Labels, node: NodeId, to: NodeState, cause: Cause) -> Draft {
         Cause::Credential(pause) => format!("credential refused, pause {pause}"),
         Cause::Busy(pause) => format!("no room, pause {pause}"),
         Cause::NoToken(count) => format!("{count} probes without a token"),
-    };
+    }
+}
+
+/// A node fails and is kept in all the same.
+fn kept_in(labels: &Labels, node: NodeId, cause: Cause) -> Draft {
     let node_name = name(labels, node);
-    let word = match to {
-        NodeState::Ejected => "EJECTED",
-        other => other.name(),
-    };
-    let text = format!("{node_name} {word}  {reason}");
-    info(level, Some(node), text, format!("{node_name} {word}"))
+    let text = format!("{node_name} kept in: largest share  {}", reason(cause));
+    info(LogLevel::Error, Some(node), text, format!("{node_name} kept in"))
+}
+
+/// Nothing that a route may use is well, or that is over.
+fn panic(labels: &Labels, route: RouteId, on: bool) -> Draft {
+    let route = route_name(labels, route, labels.routes.len());
+    let route = if route.is_empty() { route } else { format!("{route}: ") };
+    let word = if on { "PANIC" } else { "calm again" };
+    let why = if on { "nothing is well, ejected nodes serve too" } else { "enough nodes are well" };
+    let level = if on { LogLevel::Error } else { LogLevel::Info };
+    info(level, None, format!("{route}{word}  {why}"), format!("{route}{word}"))
 }
 
 fn pressed(labels: &Labels, event: &Event) -> Option<Draft> {

@@ -124,6 +124,7 @@ impl RequestTrace {
             | Event::Feedback { .. }
             | Event::Graded(_)
             | Event::Panic { .. }
+            | Event::KeptIn { .. }
             | Event::Limit { .. }
             | Event::Shedding { .. }
             | Event::DegradeLevel { .. } => {}

@@ -25,6 +25,9 @@ pub struct Snapshot {
     pub pools: Vec<PoolRow>,
     /// Routes that stand on a level of degradation or shed somebody now, the worst first.
     pub pressed: Vec<PressedRow>,
+    /// Routes of which nothing is well, so that ejected nodes serve them too; an empty name if there is
+    /// one route only.
+    pub panics: Vec<String>,
     /// How it came here: closed buckets, oldest first, bounded.
     pub history: Arc<History>,
     /// The newest entries of the log, oldest first, at most [`LOG_MAX`].

@@ -263,8 +263,12 @@ pub struct Attempts {
     pub retries_denied: u64,
     /// Retries that went on where an answer had been cut.
     pub resumed: u64,
-    /// Dispatches to ejected nodes, because too few of their tier were well.
+    /// Dispatches to ejected nodes, because nothing that their route may use was well.
     pub panic: u64,
+    /// How often nothing that a route may use was well, so that ejected nodes served it too.
+    pub panics: u64,
+    /// How often a node was to be ejected and was kept in.
+    pub kept_in: u64,
 }
 
 /// A distribution of times in seconds; null without a sample.

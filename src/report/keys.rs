@@ -150,6 +150,7 @@ tables! {
         degraded: "degraded", hedge_wins: "hedge_wins" or nothing,
         hedges_denied: "hedges_denied" or nothing, retries_denied: "retries_denied" or nothing,
         resumed: "resumed" or nothing, panic: "panic" or nothing,
+        panics: "panics" or nothing, kept_in: "kept_in" or nothing,
     }
     Latency = "times" {
         mean: "mean", p50: "p50", p90: "p90", p95: "p95", p99: "p99", p999: "p999", max: "max",

@@ -80,7 +80,7 @@ pub(super) static HEALTH: SectionDef = SectionDef {
             "panic",
             SHARE,
             Usual::Unsaid("never"),
-            "if fewer than this share of a pool are well, all are used",
+            "where nothing a route may use is well, ejected nodes serve too until this share is well",
         ),
     ],
     later: &["breaker"],
@@ -127,7 +127,12 @@ static EJECT: SectionDef = SectionDef {
             "for how long the first time; each time in a row doubles it",
         ),
         key("cap", POSITIVE_SPAN, Usual::Span(Span::from_secs(300)), "and no longer than this"),
-        key("max_share", SHARE, Usual::Number(0.5), "at most this share of a pool is left out"),
+        key(
+            "max_share",
+            SHARE,
+            Usual::Number(0.5),
+            "at most this share of what a route may use is left out because requests fail",
+        ),
         key(
             "jitter",
             SHARE,

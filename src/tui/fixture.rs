@@ -57,6 +57,7 @@ pub(super) fn snapshot() -> Snapshot {
             up: 5,
         }],
         pressed: Vec::new(),
+        panics: Vec::new(),
         history: Arc::new(history()),
         log: log(),
         log_dropped: 40,

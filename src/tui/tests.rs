@@ -82,6 +82,22 @@ fn what_load_makes_routes_do_stands_in_the_first_row() {
     }
 }
 
+#[test]
+fn a_panic_stands_in_the_first_row() {
+    for (panics, words) in [
+        (vec![""], " PANIC, nothing is well"),
+        (vec!["chat", "code"], " chat: PANIC, nothing is well +1"),
+    ] {
+        let mut frame = fixture::frame();
+        let panics = panics.into_iter().map(str::to_owned).collect();
+        Arc::make_mut(&mut frame.snapshot).panics = panics;
+        for size in [(120, 40), (80, 24)] {
+            let screen = text(&render(&model_of(frame.clone(), size)));
+            assert!(screen.lines().next().expect("a row").contains(words), "{screen}");
+        }
+    }
+}
+
 fn picture(size: (u16, u16), pressed: &str) -> String {
     let mut model = model(size);
     keys(&mut model, pressed);

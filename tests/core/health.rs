@@ -119,7 +119,7 @@ impl Follower {
                     (from, to),
                     (Up, CoolingDown | Ejected | Draining)
                         | (CoolingDown, Up | Draining)
-                        | (Ejected, Probing | Draining)
+                        | (Ejected, Up | Probing | Draining)
                         | (Probing, Up | Ejected | Draining)
                         | (Draining, Up)
                 );
@@ -132,7 +132,15 @@ impl Follower {
                     assert!(now.since(since) >= self.base, "no ejection is brought forward");
                 }
                 let out = self.states.iter().filter(|state| state.is_ejected()).count();
-                assert!(out <= self.most, "{out} are out, {} may be", self.most);
+                // What is dead is out all the same.
+                let worse = matches!(
+                    cause,
+                    Cause::SuccessRate(..)
+                        | Cause::FailureShare(_)
+                        | Cause::SlowShare(..)
+                        | Cause::Silent(_)
+                );
+                assert!(!worse || out <= self.most, "{out} are out, {} may be", self.most);
             }
             _ => {}
         }
@@ -192,7 +200,7 @@ fn in_any_storm_ejected_nodes_get_nothing_and_states_follow_their_rules() {
             let connect = Some(Span::from_secs(1));
             let summary = play(&world, storm(), connect, |now, event| follower.hear(now, event));
             assert_eq!(summary.attempts.panic, follower.panic, "{name}: panic is counted");
-            assert_eq!(panic, follower.panic > 0, "{name}: {}", follower.panic);
+            assert!(panic || follower.panic == 0, "{name}: {}", follower.panic);
             let requests = summary.requests;
             assert_eq!(requests.arrived, requests.completed + requests.failed + requests.rejected);
         }

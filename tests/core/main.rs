@@ -11,6 +11,7 @@ mod allocations;
 mod balancer;
 mod closed_forms;
 mod conformance;
+mod dead;
 mod determinism;
 mod engine;
 mod engine_forms;

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! with the build before and with this one, and `diff` of the two folders. A change that is meant to
-//! change events writes the file anew and says why:
+//! change events writes the file anew, and the digests of the kept journals, and says why:
 //!
 //! ```text
 //! PLIMSOLL_STREAMS=write cargo test --test streams
@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use plimsoll::journal::write_event;
+use plimsoll::journal::{replay, write_event};
 
 /// FNV-1a, of 64 bits.
 struct Hash(u64);
@@ -78,6 +78,28 @@ fn line(run: &runs::Run, folder: Option<&Path>) -> String {
     format!("{} {} {:016x}", run.name, stream.events, stream.hash.0)
 }
 
+/// Writes the last line of the kept journals anew: their inputs stay, and lead to other events now.
+fn sign_journals(runs: &[runs::Run]) {
+    for path in runs.iter().filter_map(runs::Run::journal) {
+        let text = fs::read_to_string(path).expect("a journal");
+        let (inputs, _) = text.trim_end().rsplit_once('\n').expect("lines");
+        let (mut events, mut lines, mut line) = (Hash::new(), Hash::new(), String::new());
+        let file = fs::File::open(path).expect("a journal");
+        // That it does not lead to the events it did is why it is written.
+        let _ = replay(std::io::BufReader::new(file), &mut |now, event| {
+            line.clear();
+            write_event(&mut line, now, event).expect("memory");
+            line.push('\n');
+            events.write_str(&line).expect("a hash takes everything");
+        });
+        let inputs = format!("{inputs}\n");
+        lines.write_str(&inputs).expect("a hash takes everything");
+        let (events, lines, count) = (events.0, lines.0, inputs.lines().count() - 1);
+        let last = format!("{{\"digest\":{events},\"inputs\":{count},\"lines\":{lines}}}\n");
+        fs::write(path, inputs + &last).expect("the journal is written");
+    }
+}
+
 /// Makes all runs, on two cores. Returns their lines in order.
 fn lines() -> Vec<String> {
     let traces = tempfile::tempdir().expect("a folder");
@@ -110,6 +132,8 @@ fn every_run_has_the_events_it_had() {
     canary.write_str(&canary::draws()).expect("a hash takes everything");
     let canary = format!("canary {:016x}", canary.0);
     if std::env::var_os("PLIMSOLL_STREAMS").is_some_and(|what| what == "write") {
+        let traces = tempfile::tempdir().expect("a folder");
+        sign_journals(&runs::all(traces.path()));
         let text = [vec![canary], lines()].concat().join("\n") + "\n";
         fs::write(path, text).expect("the file is written");
         return;

@@ -131,6 +131,14 @@ fn made_up(name: &str, folder: &Path) -> Option<PathBuf> {
 }
 
 impl Run {
+    /// The journal that is replayed, if one is.
+    pub(crate) fn journal(&self) -> Option<&Path> {
+        match &self.what {
+            What::Journal(path) => Some(path),
+            _ => None,
+        }
+    }
+
     /// Makes the run; `hear` is told of every event.
     pub(crate) fn make(&self, hear: &mut dyn FnMut(Time, &Event)) {
         match &self.what {

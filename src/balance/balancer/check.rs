@@ -158,7 +158,9 @@ fn ledgers(balancer: &Balancer) -> Result<(), String> {
             return Err(format!("I04: node {index} is {} and has work", node.state().name()));
         }
         let may = fleet.serves(id) && node.has_room();
-        let listed = fleet.open(node.spec.pool, node.spec.tier).contains(&id);
+        let ill = node.state().is_ejected();
+        let listed = fleet.choices(node.spec.pool, node.spec.tier, ill).contains(&id)
+            && !fleet.choices(node.spec.pool, node.spec.tier, !ill).contains(&id);
         if may != listed || may != fleet.is_open(id) {
             return Err(format!("I05: node {index} may serve: {may}; listed as open: {listed}"));
         }
@@ -197,7 +199,9 @@ fn no_idling(balancer: &Balancer) -> Result<(), String> {
         };
         let open = pools.filter(takes).flat_map(|&pool| Tier::ALL.map(|tier| (pool, tier))).any(
             |(pool, tier)| {
-                let nodes = balancer.fleet.open(pool, tier).iter();
+                let last = balancer.fleet.panics(id);
+                let last = balancer.fleet.choices(pool, tier, true).iter().filter(|_| last);
+                let nodes = balancer.fleet.open(pool, tier).iter().chain(last);
                 nodes
                     .map(|&node| balancer.fleet.node(node).spec.tags)
                     .any(|tags| tags & route.require == route.require)

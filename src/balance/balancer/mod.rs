@@ -36,6 +36,7 @@ use super::routing::Router;
 use super::scaling::ScalingGroups;
 use super::spec::config::Config;
 use super::spec::overload::DegradeLevel;
+use super::spec::route::RouteNodes;
 use super::strategies::Strategies;
 use super::strategy::{Strategy, StrategySpec};
 use super::timer::Timers;
@@ -306,6 +307,7 @@ fn fleet_of(config: &Config) -> Fleet {
     if config.admission.counts_quotas(&config.nodes) {
         fleet.keep_quotas();
     }
-    fleet.set_panic(panic_shares(config));
+    let routes = config.routes.iter().map(RouteNodes::of).collect();
+    fleet.set_panic(routes, &panic_shares(config));
     fleet
 }

@@ -1,9 +1,9 @@
 //! Nodes are watched: how attempts end, probes, ejections, rests and returns.
 
 use super::Balancer;
-use crate::balance::fleet::health::{Change, ProbeVerdict};
+use crate::balance::fleet::health::{Change, Evidence, ProbeVerdict};
 use crate::balance::fleet::node::Trial;
-use crate::balance::health::{Says, says};
+use crate::balance::health::{Says, evidence, says};
 use crate::balance::requests::AttemptKey;
 use crate::balance::timer::Timer;
 use crate::balance::vocabulary::action::Action;
@@ -37,14 +37,14 @@ impl Balancer {
         }
         if says != Says::Neither {
             let cause = self.health.outlier_by_end(&self.fleet, node, says == Says::Good);
-            self.eject_outlier(node, cause);
+            self.eject_outlier(node, Evidence::Outlier, cause);
         }
         if says == Says::Bad
             && end == End::TimedOut(TimeoutStage::FirstToken)
             && self.health.is_silent(&self.fleet, node, dispatched)
         {
             let cause = Cause::Silent(now.since(dispatched));
-            self.eject_outlier(node, Some(cause));
+            self.eject_outlier(node, Evidence::Failing, Some(cause));
         }
         let pool = self.fleet.node(node).home().0;
         if let Some(base) = self.health.credential_rest(pool, end) {
@@ -61,7 +61,7 @@ impl Balancer {
         } else if says == Says::Bad {
             let enough = self.fleet.with_health(node, |health| health.blame(&settings));
             if enough || half_open {
-                self.eject(node, false, None);
+                self.eject(node, evidence(end), None);
             }
         }
     }
@@ -71,7 +71,7 @@ impl Balancer {
     #[inline]
     pub(super) fn find_slow_outlier(&mut self, node: NodeId, class: ClassId, took: Span) {
         let cause = self.health.outlier_by_first_token(&self.fleet, (node, class), took);
-        self.eject_outlier(node, cause);
+        self.eject_outlier(node, Evidence::Outlier, cause);
     }
 
     /// Something good came from a node: it is no longer on trial.
@@ -109,11 +109,11 @@ impl Balancer {
 
     /// Declares where panic began or ended.
     fn declare_panic(&mut self) {
-        for (pool, tier, on) in self.fleet.take_panics() {
+        for (route, on) in self.fleet.take_panics() {
             if on {
                 self.fleet.mark_freed();
             }
-            self.effects.events.push(Event::Panic { pool, tier, on });
+            self.effects.events.push(Event::Panic { route, on });
         }
     }
 
@@ -125,24 +125,31 @@ impl Balancer {
         }
     }
 
-    /// Ejects a node, if one more may be out; one that is being probed is out already.
-    fn eject(&mut self, node: NodeId, by_probes: bool, cause: Option<Cause>) {
+    /// Ejects a node, if it may be out; one that is being probed is out already. One that is kept in is
+    /// said to be, once.
+    fn eject(&mut self, node: NodeId, evidence: Evidence, cause: Option<Cause>) {
         let state = self.fleet.node(node).state();
-        if state != NodeState::Probing && !self.health.may_eject(&self.fleet, node) {
+        if state != NodeState::Probing && !self.health.may_eject(&self.fleet, node, evidence) {
+            let (news, own) =
+                self.fleet.with_health(node, |health| (health.keep_in(), health.cause(evidence)));
+            if news {
+                let cause = cause.unwrap_or(own);
+                self.effects.events.push(Event::KeptIn { node, cause });
+            }
             return;
         }
         let (now, settings) = (self.now, *self.health.of(&self.fleet, node));
         let draw = self.health.draw_jitter();
         let change = self
             .fleet
-            .with_health(node, |health| health.eject(now, (&settings, draw), by_probes, cause));
+            .with_health(node, |health| health.eject(now, (&settings, draw), evidence, cause));
         self.cool_down(node, Some(change));
     }
 
     /// Ejects a node that is up for this cause, if there is one.
-    fn eject_outlier(&mut self, node: NodeId, cause: Option<Cause>) {
+    fn eject_outlier(&mut self, node: NodeId, evidence: Evidence, cause: Option<Cause>) {
         if cause.is_some() && self.fleet.node(node).state() == NodeState::Up {
-            self.eject(node, false, cause);
+            self.eject(node, evidence, cause);
         }
     }
 
@@ -211,13 +218,15 @@ impl Balancer {
     /// The newest probe of a node is answered, or was not in time.
     pub(super) fn hear_probe(&mut self, node: NodeId, result: ProbeResult) {
         let (now, settings) = (self.now, *self.health.of(&self.fleet, node));
-        match self.fleet.with_health(node, |health| health.probed(result, &settings)) {
-            ProbeVerdict::Eject => self.eject(node, true, None),
+        match self.fleet.with_health(node, |health| health.probed(now, result, &settings)) {
+            ProbeVerdict::Eject => self.eject(node, Evidence::Probes, None),
             ProbeVerdict::Return => {
                 let change = self.fleet.with_health(node, |health| health.come_back(now));
                 self.declare_state(node, change);
             }
             ProbeVerdict::Nothing => {
+                // Amid a panic an ejected one serves again as soon as its probes do not fail.
+                self.fleet.mark_freed_if_open(node);
                 if self.fleet.node(node).state() == NodeState::Probing {
                     self.timers.after(now, settings.probe_timeout, Timer::Reprobe(node));
                 }
@@ -225,22 +234,24 @@ impl Balancer {
         }
     }
 
-    /// Probes a node in service, and again after the interval, jittered by a tenth so that
-    /// balancers and nodes do not fall into step.
+    /// Probes a node in service, or ejected to learn when it is well again, and again after the interval,
+    /// jittered by a tenth so that balancers and nodes do not fall into step.
     pub(super) fn probe_due(&mut self, node: NodeId) {
-        let Some(every) = self.health.of(&self.fleet, node).probe_every else {
-            return;
-        };
+        let settings = self.health.of(&self.fleet, node);
+        let Some(every) = settings.probe_every else { return };
+        // One that has to prove that it makes tokens is asked for them, at the pace of that.
+        let asked_otherwise = settings.recovery.generate.is_some()
+            && self.fleet.node(node).state() == NodeState::Ejected;
         // A probe takes the place of the one before it: one that is not answered yet goes on, or a
         // node that is probed more often than probes time out could hang unseen.
-        if self.may_probe(node) {
+        if self.may_probe(node) && !asked_otherwise {
             self.probe(node);
         }
         let next = every.scale(0.9 + 0.2 * self.pauses.unit());
         self.timers.at(self.now + next, Timer::ProbeDue(node));
     }
 
-    /// Asks a node in service for a token, and again after the interval.
+    /// Asks a node in service, or ejected, for a token, and again after the interval.
     pub(super) fn generate_due(&mut self, node: NodeId) {
         let Some(generate) = self.health.of(&self.fleet, node).recovery.generate else {
             return;
@@ -252,10 +263,12 @@ impl Balancer {
         self.timers.at(self.now + next, Timer::Generate(node));
     }
 
-    /// Returns whether a node is in service and has answered its last probe.
+    /// Returns whether a node is in service or ejected, and has answered its last probe. One that has
+    /// rested is probed at a pace of its own.
     fn may_probe(&self, node: NodeId) -> bool {
         let health = &self.fleet.node(node).health;
-        health.state().is_in_service() && !health.probing
+        let state = health.state();
+        (state.is_in_service() || state == NodeState::Ejected) && !health.probing
     }
 
     /// Sets the timers for the first probes of a node, at a random moment of the interval.

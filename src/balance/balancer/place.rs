@@ -121,11 +121,8 @@ impl Balancer {
             return Placed::Yes;
         }
         let degrading = self.degrading(key);
-        let mut choice = self.choose(key, degrading, Reach::Untried);
-        if choice.is_none() && self.requests[key].attempts > 0 {
-            choice = self.choose(key, degrading, Reach::Anywhere);
-        }
-        let Some(choice) = choice else {
+        let mut reaches = self.reaches(key);
+        let Some(choice) = reaches.find_map(|reach| self.choose(key, degrading, reach)) else {
             return Placed::No;
         };
         if let Some(reason) = self.overspends(key, &choice) {
@@ -133,6 +130,22 @@ impl Balancer {
         }
         self.dispatch(key, &choice, None);
         Placed::Yes
+    }
+
+    /// Returns in which order nodes are asked: those that the request was not on first, and ejected ones
+    /// only where none is well that may serve it, of whatever tier and pool.
+    #[inline]
+    pub(super) fn reaches(&self, key: RequestKey) -> impl Iterator<Item = Reach> + use<> {
+        let state = &self.requests[key];
+        let (again, panics) = (state.attempts > 0, self.fleet.panics(state.route));
+        [
+            Some(Reach::Untried),
+            again.then_some(Reach::Anywhere),
+            panics.then_some(Reach::LastResort),
+            (again && panics).then_some(Reach::LastResortAgain),
+        ]
+        .into_iter()
+        .flatten()
     }
 
     /// Chooses among the pools that the request may use, pool by pool.
@@ -221,10 +234,11 @@ impl Balancer {
         let order = self.router.tier_order(&self.fleet, pool, &state.request);
         let require = self.router.spec(state.route).require;
         let (avoid, beyond) = match reach {
-            Reach::Anywhere => (&[][..], None),
-            Reach::Untried => (state.nodes_tried(), None),
+            Reach::Anywhere | Reach::LastResortAgain => (&[][..], None),
+            Reach::Untried | Reach::LastResort => (state.nodes_tried(), None),
             Reach::Beyond(region) => (state.nodes_tried(), Some(region)),
         };
+        let last_resort = reach.is_last_resort();
         let near = self.strategies.near(pool, state.request.region);
         // Those nearby are asked alone, before all of the tier are.
         let passes = || near.map(Some).into_iter().chain([None]);
@@ -235,7 +249,7 @@ impl Balancer {
         for ((tier, within), held_back) in
             places.flat_map(|place| held.iter().map(move |held| (place, *held)))
         {
-            if self.fleet.open(pool, tier).is_empty() {
+            if self.fleet.choices(pool, tier, last_resort).is_empty() {
                 continue;
             }
             let context = PickContext {
@@ -246,6 +260,7 @@ impl Balancer {
                 pool,
                 tier,
                 require,
+                last_resort,
                 avoid,
                 held_back,
                 members,
@@ -297,24 +312,9 @@ impl Balancer {
         if !self.batches.is_on() {
             return false;
         }
-        let (degrading, lane) = (self.degrading(key), self.requests[key].lane);
-        let mut place = 0;
-        let pool = loop {
-            let Some(pool) = self.router.pool_at(lane, degrading, place) else {
-                return false;
-            };
-            place += 1;
-            // A pool that has as much as it may take is passed over, as it is without batches.
-            if !self.batches.is_full(pool)
-                && self.is_open_to(key, pool)
-                && self.pool_takes(key, pool)
-            {
-                break pool;
-            }
-        };
-        if !self.batches.takes(pool) {
+        let Some(pool) = self.first_with_room(key).filter(|pool| self.batches.takes(*pool)) else {
             return false;
-        }
+        };
         let (batch, timer) = self.batches.hold(self.now, pool, key);
         if timer {
             self.timers.after(self.now, batch.window, Timer::Window(pool));
@@ -327,9 +327,38 @@ impl Balancer {
         true
     }
 
-    /// Returns whether some node of the pool is open to the request.
-    pub(super) fn is_open_to(&self, key: RequestKey, pool: PoolId) -> bool {
-        self.fleet.is_open_to(pool, self.router.spec(self.requests[key].route).require)
+    /// Returns the first pool along the lane of a request with room for it.
+    fn first_with_room(&mut self, key: RequestKey) -> Option<PoolId> {
+        let (degrading, lane) = (self.degrading(key), self.requests[key].lane);
+        let last_resort = self.is_last_resort(key);
+        let mut place = 0;
+        while let Some(pool) = self.router.pool_at(lane, degrading, place) {
+            place += 1;
+            // A pool that has as much as it may take is passed over, as it is without batches.
+            if !self.batches.is_full(pool)
+                && self.is_open_to(key, pool, last_resort)
+                && self.pool_takes(key, pool)
+            {
+                return Some(pool);
+            }
+        }
+        None
+    }
+
+    /// Returns whether ejected nodes are all that is left for a request: its route is in panic, and no
+    /// node that is up is open to it.
+    pub(super) fn is_last_resort(&self, key: RequestKey) -> bool {
+        let state = &self.requests[key];
+        let (own, cheap) = self.router.pools(state.lane);
+        self.fleet.panics(state.route)
+            && !own.iter().chain(cheap).any(|&pool| self.is_open_to(key, pool, false))
+    }
+
+    /// Returns whether some node of the pool is open to the request; one that is up, or as a
+    /// `last_resort` one that is ejected.
+    pub(super) fn is_open_to(&self, key: RequestKey, pool: PoolId, last_resort: bool) -> bool {
+        let require = self.router.spec(self.requests[key].route).require;
+        self.fleet.is_open_to(pool, require, last_resort)
     }
 
     /// Sends a request to the node that was chosen. Beside another attempt it is a hedge.

@@ -2,7 +2,7 @@
 
 use super::Balancer;
 use super::place::Placed;
-use crate::balance::requests::{Reach, RequestKey, RequestState};
+use crate::balance::requests::{RequestKey, RequestState};
 use crate::balance::retry::TimeLeft;
 use crate::balance::timer::Timer;
 use crate::balance::vocabulary::action::Together;
@@ -82,12 +82,12 @@ impl Balancer {
         if self.expire(head) {
             return true;
         }
-        let mut choice = self.pick_in_pool(head, pool, Reach::Untried, due.members);
-        if choice.is_none() && self.requests[head].attempts > 0 {
-            choice = self.pick_in_pool(head, pool, Reach::Anywhere, due.members);
-        }
+        // Ejected nodes take it only where no other pool would.
+        let last_resort = self.is_last_resort(head);
+        let mut reaches = self.reaches(head).filter(|reach| reach.is_last_resort() == last_resort);
+        let choice = reaches.find_map(|reach| self.pick_in_pool(head, pool, reach, due.members));
         let Some(choice) = choice else {
-            if self.is_open_to(head, pool) {
+            if self.is_open_to(head, pool, last_resort) {
                 return false;
             }
             self.send_elsewhere(head, pool);

@@ -9,7 +9,7 @@ use crate::balance::vocabulary::state::NodeState;
 use crate::unit::{Span, Time};
 
 /// So many probes for a token in a row that fail eject.
-const NO_TOKENS_MAX: u32 = 2;
+const NO_TOKENS_MAX: u8 = 2;
 
 /// Weight of the newest outcome in the success probability.
 const GAIN: f64 = 0.15;
@@ -35,19 +35,25 @@ pub(in crate::balance) struct NodeHealth {
     pub(in crate::balance) probing: bool,
     /// Whether the newest probe asks for a token.
     generating: bool,
+    /// Whether the last probe that was answered, or was not in time, failed.
+    fails_probes: bool,
+    /// Whether it was to be ejected and was kept in, and has not been well since.
+    kept_in: bool,
     /// When the ejection or the limit is over.
     pub(in crate::balance) until: Time,
+    /// From when on good probes end an ejection before that.
+    good_from: Time,
     success_at: Time,
     /// When it last came back from an ejection.
     back_at: Time,
-    /// Ejections without a long healthy time between them.
-    ejections: u32,
     /// Number of the newest probe; an answer to an older one is late.
     pub(in crate::balance) probe: u32,
     good_probes: u32,
     bad_probes: u32,
+    /// Ejections without a long healthy time between them, as far as they lengthen the next one.
+    ejections: u8,
     /// How many probes for a token have failed in a row.
-    no_tokens: u32,
+    no_tokens: u8,
 }
 
 impl Default for NodeHealth {
@@ -57,8 +63,11 @@ impl Default for NodeHealth {
             failures: 0,
             ejections: 0,
             until: Time::ZERO,
+            good_from: Time::ZERO,
             probe: 0,
             probing: false,
+            fails_probes: false,
+            kept_in: false,
             good_probes: 0,
             bad_probes: 0,
             success: 1.0,
@@ -115,6 +124,7 @@ impl NodeHealth {
         if !wasted {
             self.failures = 0;
             self.refusals = 0;
+            self.kept_in = false;
         }
     }
 
@@ -124,15 +134,28 @@ impl NodeHealth {
         self.state == NodeState::Up && self.failures >= settings.consecutive
     }
 
-    /// The failure of a request: `Failures`; or of probes.
-    const fn cause(&self, by_probes: bool) -> Cause {
-        if by_probes && self.generating && self.state.is_in_service() {
-            Cause::NoToken(self.no_tokens)
-        } else if by_probes {
-            Cause::Probes(self.bad_probes)
-        } else {
-            Cause::Failures(self.failures)
+    /// The failures of requests, or of probes.
+    pub(in crate::balance) const fn cause(&self, evidence: Evidence) -> Cause {
+        match evidence {
+            Evidence::Probes if self.generating && self.state.is_in_service() => {
+                Cause::NoToken(self.no_tokens as u32)
+            }
+            Evidence::Probes => Cause::Probes(self.bad_probes),
+            Evidence::Refused | Evidence::Failing | Evidence::Outlier => {
+                Cause::Failures(self.failures)
+            }
         }
+    }
+
+    /// Returns whether the last probe that was answered, or was not in time, failed.
+    #[inline]
+    pub(in crate::balance) const fn fails_probes(&self) -> bool {
+        self.fails_probes
+    }
+
+    /// It was to be ejected and is kept in. Returns whether that is news.
+    pub(in crate::balance) const fn keep_in(&mut self) -> bool {
+        !std::mem::replace(&mut self.kept_in, true)
     }
 
     /// The credential was refused. Returns `None` if the node is not up.
@@ -171,26 +194,38 @@ impl NodeHealth {
             .then(|| self.go(NodeState::CoolingDown, Cause::Credential(pause)))
     }
 
-    /// Ejects the node for a time that doubles with every ejection; `draw` is its jitter.
+    /// Ejects the node for a time that doubles with every ejection; `draw` is its jitter. Where a probe
+    /// only finds that it is not back yet, the time is that of a first ejection: to ask costs nothing,
+    /// and nobody is to wait long for a node that is well again.
     pub(in crate::balance) fn eject(
         &mut self,
         now: Time,
         (settings, draw): (&HealthSettings, f64),
-        by_probes: bool,
+        evidence: Evidence,
         cause: Option<Cause>,
     ) -> Change {
         // An ejection long after the last one starts from the beginning.
         if now.since(self.back_at) > settings.eject_cap && self.state == NodeState::Up {
             self.ejections = 0;
         }
-        let time = settings.ejection_time(self.ejections, draw);
-        self.ejections += 1;
+        let not_back = self.state == NodeState::Probing;
+        let before = if not_back { 0 } else { self.ejections };
+        let time = settings.ejection_time(u32::from(before), draw);
+        self.ejections = self.ejections.saturating_add(u8::from(!not_back));
         // A later failure never brings an ejection's end forward.
         self.until = self.until.max(now + time);
-        let cause = cause.unwrap_or(self.cause(by_probes));
+        self.good_from = match evidence {
+            Evidence::Probes | Evidence::Refused => now,
+            Evidence::Failing => (now + settings.eject_base).min(self.until),
+            Evidence::Outlier => self.until,
+        };
+        let cause = cause.unwrap_or(self.cause(evidence));
         self.no_tokens = 0;
         self.good_probes = 0;
         self.bad_probes = 0;
+        self.kept_in = false;
+        // What a probe of before the ejection is answered proves nothing.
+        self.probing = false;
         self.go(NodeState::Ejected, cause)
     }
 
@@ -224,12 +259,7 @@ impl NodeHealth {
         }
         match self.state {
             NodeState::CoolingDown => Some(self.go(NodeState::Up, Cause::LimitOver)),
-            NodeState::Ejected => {
-                // Answers to probes of before the ejection prove nothing.
-                self.good_probes = 0;
-                self.bad_probes = 0;
-                Some(self.go(NodeState::Probing, Cause::Probing))
-            }
+            NodeState::Ejected => Some(self.go(NodeState::Probing, Cause::Probing)),
             _ => None,
         }
     }
@@ -245,10 +275,12 @@ impl NodeHealth {
     /// Hears the answer to the newest probe. Returns what should follow.
     pub(in crate::balance) fn probed(
         &mut self,
+        now: Time,
         result: ProbeResult,
         settings: &HealthSettings,
     ) -> ProbeVerdict {
         self.probing = false;
+        self.fails_probes = result != ProbeResult::Healthy;
         if self.generating && self.state.is_in_service() {
             // A node may say it is well and not be: good answers to the one kind of probe do not make up
             // for bad ones to the other.
@@ -263,7 +295,12 @@ impl NodeHealth {
             (ProbeResult::Healthy, state) => {
                 self.bad_probes = 0;
                 self.good_probes = self.good_probes.saturating_add(1);
-                if state == NodeState::Probing && self.good_probes >= settings.rise {
+                let rested = match state {
+                    NodeState::Probing => true,
+                    NodeState::Ejected => now >= self.good_from,
+                    _ => false,
+                };
+                if rested && self.good_probes >= settings.rise {
                     ProbeVerdict::Return
                 } else {
                     ProbeVerdict::Nothing
@@ -272,6 +309,13 @@ impl NodeHealth {
             (ProbeResult::Failed(_), NodeState::Probing) => {
                 self.bad_probes = self.bad_probes.saturating_add(1);
                 ProbeVerdict::Eject
+            }
+            (ProbeResult::Failed(_), NodeState::Ejected) => {
+                self.good_probes = 0;
+                self.bad_probes = self.bad_probes.saturating_add(1);
+                // Whatever it was ejected for, probes see it too: good ones are news from now on.
+                self.good_from = now;
+                ProbeVerdict::Nothing
             }
             (ProbeResult::Failed(_), state) => {
                 self.good_probes = 0;
@@ -290,6 +334,8 @@ impl NodeHealth {
         self.failures = 0;
         self.success = 1.0;
         self.back_at = now;
+        // Its rest is over, whenever that was to be.
+        self.until = self.until.min(now);
         let good = self.good_probes;
         self.good_probes = 0;
         self.go(NodeState::Up, Cause::Recovered(good))
@@ -311,9 +357,11 @@ impl NodeHealth {
             self.until = now;
             self.failures = 0;
             self.bad_probes = 0;
+            self.fails_probes = false;
             self.success = 1.0;
         }
         self.probing = false;
+        self.kept_in = false;
         Some(self.go(to, Cause::Operator))
     }
 
@@ -355,6 +403,20 @@ impl NodeHealth {
     }
 }
 
+/// What speaks against a node: of that depends whether others hold it in, and what lets it in again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::balance) enum Evidence {
+    /// Its probes fail: it is dead. Good probes bring it back.
+    Probes,
+    /// It refused a connection, not for the first time in a row: it is dead too.
+    Refused,
+    /// Requests fail, one after the other or by silence, which probes need not see: it rests as long as
+    /// a first time, then good probes bring it back.
+    Failing,
+    /// It is worse than its peers, of which probes know nothing: it rests as long as it has to.
+    Outlier,
+}
+
 /// What should follow the answer to a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::balance) enum ProbeVerdict {
@@ -380,7 +442,7 @@ mod tests {
         let (mut health, mut now) = (NodeHealth::default(), at(1_000));
         let mut last = Span::ZERO;
         for round in 0..10 {
-            health.eject(now, (&settings, 0.5), false, None);
+            health.eject(now, (&settings, 0.5), Evidence::Failing, None);
             let time = health.until.since(now);
             let wanted = Span(settings.eject_base.0 << round).min(settings.eject_cap);
             assert_eq!(time, wanted, "round {round}");
@@ -390,6 +452,7 @@ mod tests {
                 health.on_cooldown_over(now).map(|change| change.1),
                 Some(NodeState::Probing)
             );
+            health.come_back(now);
         }
     }
 
@@ -397,19 +460,59 @@ mod tests {
     fn as_many_good_probes_as_asked_for_bring_a_node_back() {
         let settings = settings();
         let mut health = NodeHealth::default();
-        health.eject(at(0), (&settings, 0.0), false, None);
+        health.eject(at(0), (&settings, 0.0), Evidence::Failing, None);
         assert_eq!(health.on_cooldown_over(at(1)), None, "it rests still");
         health.on_cooldown_over(health.until).expect("its time is over");
         for probe in 1..=settings.rise {
             let number = health.start_probe(false);
             assert!(health.awaits(number) && !health.awaits(number.wrapping_add(1)));
-            let verdict = health.probed(ProbeResult::Healthy, &settings);
+            let verdict = health.probed(at(99), ProbeResult::Healthy, &settings);
             let back = probe == settings.rise;
             assert_eq!(verdict, if back { ProbeVerdict::Return } else { ProbeVerdict::Nothing });
         }
         let change = health.come_back(at(99));
         assert_eq!(change, (NodeState::Probing, NodeState::Up, Cause::Recovered(settings.rise)));
         assert!(health.is_back_at(at(99)) && !health.is_back_at(at(98)));
+    }
+
+    /// Seconds from an ejection until it ends, of a node that answers probes well from `well` on and is
+    /// asked each second.
+    fn back_after(evidence: Evidence, well: u64, ejections: u8) -> u64 {
+        let settings = settings();
+        let mut health = NodeHealth { ejections, ..NodeHealth::default() };
+        health.eject(at(100), (&settings, 0.0), evidence, None);
+        for second in 1.. {
+            let now = at(100 + second);
+            health.on_cooldown_over(now);
+            health.start_probe(false);
+            let failed = ProbeResult::Failed(Failure::Refused);
+            let result = if second >= well { ProbeResult::Healthy } else { failed };
+            match health.probed(now, result, &settings) {
+                ProbeVerdict::Return => return second,
+                ProbeVerdict::Eject => {
+                    health.eject(now, (&settings, 0.0), Evidence::Probes, None);
+                }
+                ProbeVerdict::Nothing => {}
+            }
+        }
+        unreachable!("the times go on for ever")
+    }
+
+    #[test]
+    fn good_probes_bring_a_node_back_before_its_rest_is_over_where_they_are_news() {
+        // The fourth ejection: 40 seconds.
+        let rise = u64::from(settings().rise);
+        for dead in [Evidence::Probes, Evidence::Refused] {
+            assert_eq!(back_after(dead, 1, 3), rise, "{dead:?}");
+        }
+        let base = settings().eject_base.0 / Span::from_secs(1).0;
+        assert_eq!(back_after(Evidence::Failing, 1, 3), base, "probes were well all the time");
+        assert_eq!(back_after(Evidence::Outlier, 1, 3), 40, "as long as it has to");
+        for any in [Evidence::Probes, Evidence::Refused, Evidence::Failing, Evidence::Outlier] {
+            assert_eq!(back_after(any, 17, 3), 17 + rise - 1, "{any:?}: well after it was not");
+            let late = back_after(any, 137, 3);
+            assert_eq!(late, 137 + rise - 1, "{any:?}: however long that was");
+        }
     }
 
     #[test]
@@ -431,7 +534,7 @@ mod tests {
         let low = health.success(at(1));
         assert!((SUCCESS_MIN..0.02).contains(&low), "{low}");
         assert!(health.success(at(60)) > 0.8, "so that it is tried again");
-        let sick = health.probed(ProbeResult::Failed(Failure::Reset), &settings());
+        let sick = health.probed(at(60), ProbeResult::Failed(Failure::Reset), &settings());
         assert_eq!(sick, ProbeVerdict::Nothing, "one bad probe proves nothing");
     }
 }

@@ -9,6 +9,7 @@
 pub(super) mod health;
 pub(super) mod ledger;
 pub(super) mod node;
+pub(super) mod panic;
 pub(super) mod reports;
 #[cfg(test)]
 mod tests;
@@ -25,8 +26,9 @@ use super::spec::node::{NodeSpec, Tier};
 use super::spec::view::{ReportFreshness, Signal};
 use super::vocabulary::report::{NodeReport, PeerLoad, PeerNode};
 use super::vocabulary::state::NodeState;
-use crate::unit::{NodeId, PeerId, PoolId, Ratio, Span, Time, Tokens};
-use node::CLOSED;
+use crate::unit::{NodeId, PeerId, PoolId, Span, Time, Tokens};
+use node::{CLOSED, LAST_RESORT};
+use panic::PanicRules;
 use reports::LoadReports;
 
 /// The nodes of one tier of one pool.
@@ -34,8 +36,10 @@ use reports::LoadReports;
 pub(in crate::balance) struct TierGroup {
     /// In file order; a node's seat never changes.
     members: Vec<NodeId>,
-    /// Those that may be given work now, in no particular order.
+    /// Those that are up and may be given work now, in no particular order.
     open: Vec<NodeId>,
+    /// Ejected ones that may be given work of a route in panic, in no particular order.
+    last_resort: Vec<NodeId>,
     /// Attempts in flight on all members.
     in_flight: u64,
     /// Attempts that members that are up may take at a time.
@@ -49,8 +53,6 @@ pub(in crate::balance) struct TierGroup {
     /// Members in service, and members that are ejected.
     well: u32,
     ill: u32,
-    /// Too few are well: ejected ones serve too.
-    panic: bool,
 }
 
 /// What a node without a limit adds to capacity: no fleet ever uses it up, and no sum overflows. From
@@ -69,16 +71,10 @@ pub struct Fleet {
     health_generation: u64,
     /// By node, where limits a minute are kept here; empty where not.
     quotas: Vec<Quota>,
-    /// By pool: below this share of well nodes a tier panics. Empty where none ever does.
-    panic: Vec<Option<Ratio>>,
-    /// Where panic began or ended and nobody has said so yet.
-    panics: Vec<(PoolId, Tier, bool)>,
+    panic: PanicRules,
     /// Whether somebody who waits may find a node that was not there for it before.
     freed: bool,
 }
-
-/// Panic ends when the share of well nodes is above its threshold by so much.
-const CALM: f64 = 0.1;
 
 impl Fleet {
     /// Builds a fleet in which every node is up.
@@ -96,8 +92,7 @@ impl Fleet {
             view: ReportFreshness::default(),
             health_generation: 0,
             quotas: Vec::new(),
-            panic: Vec::new(),
-            panics: Vec::new(),
+            panic: PanicRules::default(),
             freed: false,
         };
         fleet.groups.resize_with(pools, Default::default);
@@ -114,7 +109,8 @@ impl Fleet {
     pub(in crate::balance) fn add(&mut self, spec: NodeSpec) -> NodeId {
         assert!(spec.weight > 0, "a node has a weight of at least one");
         let id = NodeId(u32::try_from(self.nodes.len()).expect("fewer than 2^32 nodes"));
-        let group = &mut self.groups[spec.pool.index()][spec.tier as usize];
+        let home = (spec.pool, spec.tier);
+        let group = &mut self.groups[home.0.index()][home.1 as usize];
         let seat = group.members.len() as u32;
         self.health_generation += 1;
         group.members.push(id);
@@ -127,6 +123,7 @@ impl Fleet {
             self.quotas.push(Quota::new(&self.node(id).spec.limits));
         }
         self.refresh(id);
+        self.recount_panic(home.0);
         id
     }
 
@@ -150,9 +147,15 @@ impl Fleet {
         std::mem::replace(&mut self.freed, false)
     }
 
-    /// Returns whether some node of the pool is open to requests that require these tags.
-    pub(in crate::balance) fn is_open_to(&self, pool: PoolId, require: u64) -> bool {
-        let mut open = Tier::ALL.iter().flat_map(|&tier| self.open(pool, tier));
+    /// Returns whether some node of the pool is open to requests that require these tags: one that is
+    /// up, or as a `last_resort` one that is ejected.
+    pub(in crate::balance) fn is_open_to(
+        &self,
+        pool: PoolId,
+        require: u64,
+        last_resort: bool,
+    ) -> bool {
+        let mut open = Tier::ALL.iter().flat_map(|&tier| self.choices(pool, tier, last_resort));
         open.any(|&node| self.node(node).spec.tags & require == require)
     }
 
@@ -233,7 +236,8 @@ impl Fleet {
         now: Time,
         tokens: u64,
     ) -> Option<Span> {
-        let open = Tier::ALL.iter().flat_map(|&tier| self.open(pool, tier));
+        let tiers = Tier::ALL.iter().flat_map(|&tier| [(tier, false), (tier, true)]);
+        let open = tiers.flat_map(|(tier, last_resort)| self.choices(pool, tier, last_resort));
         let fit = open.filter(|&&node| self.node(node).spec.tags & require == require);
         let wait = fit.map(|&node| self.quota_wait(node, now, tokens)).min();
         wait.filter(|wait| *wait > Span::ZERO)
@@ -286,11 +290,20 @@ impl Fleet {
         &self.groups[pool.index()][tier as usize].members
     }
 
-    /// Returns the nodes of one tier of a pool that may be given work now, in no particular order.
+    /// Returns the nodes of one tier of a pool that are up and may be given work now, in no particular
+    /// order.
     #[must_use]
     #[inline]
     pub fn open(&self, pool: PoolId, tier: Tier) -> &[NodeId] {
         &self.groups[pool.index()][tier as usize].open
+    }
+
+    /// The same; or as a `last_resort` those that are ejected and may be given work of a route in panic.
+    #[must_use]
+    #[inline]
+    pub fn choices(&self, pool: PoolId, tier: Tier, last_resort: bool) -> &[NodeId] {
+        let group = &self.groups[pool.index()][tier as usize];
+        if last_resort { &group.last_resort } else { &group.open }
     }
 
     /// Returns attempts in flight on a pool, and how many its nodes that are up may take at a time.
@@ -326,7 +339,7 @@ impl Fleet {
         self.groups[pool.index()][tier as usize].weight_max
     }
 
-    /// Returns whether the node may be given work now: it is up and has room.
+    /// Returns whether the node may be given work now: it is up, or ejected amid a panic, and has room.
     #[must_use]
     #[inline]
     pub fn is_open(&self, id: NodeId) -> bool {
@@ -451,36 +464,13 @@ impl Fleet {
             node.find_limit();
         }
         let (weight, (pool, tier)) = (u64::from(node.spec.weight), node.home);
-        let panic = self.panic.get(pool.index()).copied().flatten();
         let group = &mut self.groups[pool.index()][tier as usize];
         group.well =
             group.well + u32::from(after.is_in_service()) - u32::from(before.is_in_service());
         group.ill = group.ill + u32::from(after.is_ejected()) - u32::from(before.is_ejected());
         let up = |state| if state == NodeState::Up { weight } else { 0 };
         group.up_weight = group.up_weight + up(after) - up(before);
-        let Some(threshold) = panic else { return };
-        // Where nobody is left to be well or ill, nobody is ill.
-        let all = group.well + group.ill;
-        let share = if all == 0 { 1.0 } else { f64::from(group.well) / f64::from(all) };
-        let calm = (threshold.value() + CALM).min(1.0);
-        let on = if group.panic { share < calm } else { share < threshold.value() };
-        if on != group.panic {
-            group.panic = on;
-            self.panics.push((pool, tier, on));
-            for at in 0..self.members(pool, tier).len() {
-                self.refresh(self.members(pool, tier)[at]);
-            }
-        }
-    }
-
-    /// Returns how many nodes of a pool are part of it now, and how many of them are ejected.
-    pub(in crate::balance) fn ejected_of(&self, pool: PoolId) -> (u64, u64) {
-        let members = Tier::ALL.iter().flat_map(|&tier| self.members(pool, tier));
-        members.fold((0, 0), |(size, out), &member| match self.node(member).state() {
-            NodeState::Gone | NodeState::Off | NodeState::Starting => (size, out),
-            NodeState::Ejected | NodeState::Probing => (size + 1, out + 1),
-            NodeState::Up | NodeState::CoolingDown | NodeState::Draining => (size + 1, out),
-        })
+        self.recount_panic(pool);
     }
 
     /// Returns when the first of the nodes that rest may be back, if any rests.
@@ -490,24 +480,9 @@ impl Fleet {
     }
 
     /// Returns whether some node may be given work as far as its state is concerned.
-    pub(in crate::balance) fn any_serves(&self) -> bool {
-        (0..self.nodes.len()).any(|node| self.serves(NodeId(node as u32)))
-    }
-
-    /// Says by pool below which share of well nodes a tier panics.
-    pub(in crate::balance) fn set_panic(&mut self, panic: Vec<Option<Ratio>>) {
-        self.panic = panic;
-    }
-
-    /// Takes the news where panic began or ended.
-    pub(in crate::balance) fn take_panics(&mut self) -> Vec<(PoolId, Tier, bool)> {
-        std::mem::take(&mut self.panics)
-    }
-
-    /// Returns whether so few nodes of the tier are well that ejected ones serve too.
     #[must_use]
-    pub fn panics(&self, pool: PoolId, tier: Tier) -> bool {
-        self.groups[pool.index()][tier as usize].panic
+    pub fn any_serves(&self) -> bool {
+        (0..self.nodes.len()).any(|node| self.serves(NodeId(node as u32)))
     }
 
     /// Returns the weights of the nodes of a tier that are up.
@@ -543,8 +518,13 @@ impl Fleet {
     #[must_use]
     pub fn serves(&self, id: NodeId) -> bool {
         let node = &self.nodes[id.index()];
-        let state = node.state();
-        state == NodeState::Up || (state.is_ejected() && self.panics(node.home.0, node.home.1))
+        match node.state() {
+            NodeState::Up => true,
+            NodeState::Ejected | NodeState::Probing => {
+                !node.health.fails_probes() && self.panics_in(node.home.0)
+            }
+            _ => false,
+        }
     }
 
     pub(in crate::balance) fn start(
@@ -598,29 +578,45 @@ impl Fleet {
         let up = self.serves(id);
         let capacity = node.limit().map_or(UNLIMITED, u64::from);
         let (before, after) = (node.capacity, if up { capacity } else { 0 });
-        let wanted = up && node.has_room();
-        let place = node.open_at;
+        let wanted = (up && node.has_room()).then(|| node.state().is_ejected());
+        let opened = node.opened();
         if before != after {
             self.nodes[id.index()].capacity = after;
             let group = self.group(id);
             group.capacity = group.capacity - before + after;
         }
-        let node = &self.nodes[id.index()];
-        if wanted == (place != CLOSED) {
+        if wanted == opened {
             return;
         }
-        let (pool, tier) = node.home;
-        let open = &mut self.groups[pool.index()][tier as usize].open;
-        if wanted {
-            self.nodes[id.index()].open_at = open.len() as u32;
-            open.push(id);
-        } else {
-            open.swap_remove(place as usize);
-            let moved = open.get(place as usize).copied();
-            self.nodes[id.index()].open_at = CLOSED;
-            if let Some(moved) = moved {
-                self.nodes[moved.index()].open_at = place;
-            }
+        if let Some(last_resort) = opened {
+            self.close(id, last_resort);
+        }
+        if let Some(last_resort) = wanted {
+            let list = self.list(id, last_resort);
+            let place = list.len() as u32;
+            list.push(id);
+            self.nodes[id.index()].open_at = place | mark(last_resort);
         }
     }
+
+    /// Where a node of the group of this one stands while it is open.
+    fn list(&mut self, id: NodeId, last_resort: bool) -> &mut Vec<NodeId> {
+        let group = self.group(id);
+        if last_resort { &mut group.last_resort } else { &mut group.open }
+    }
+
+    fn close(&mut self, id: NodeId, last_resort: bool) {
+        let place = std::mem::replace(&mut self.nodes[id.index()].open_at, CLOSED);
+        let place = (place & !LAST_RESORT) as usize;
+        let list = self.list(id, last_resort);
+        list.swap_remove(place);
+        if let Some(moved) = list.get(place).copied() {
+            self.nodes[moved.index()].open_at = place as u32 | mark(last_resort);
+        }
+    }
+}
+
+/// What stands beside the index of an open node.
+const fn mark(last_resort: bool) -> u32 {
+    if last_resort { LAST_RESORT } else { 0 }
 }

@@ -26,6 +26,9 @@ impl Trial {
 
 pub(super) const CLOSED: u32 = u32::MAX;
 
+/// A bit beside an index: it is one among nodes of last resort.
+pub(super) const LAST_RESORT: u32 = 1 << 31;
+
 /// A node of the running fleet: three cache lines, of which choosing it, sending to it and hearing that an
 /// attempt is over ask the first two. Among ten thousand nodes the next one is in no cache.
 #[repr(C, align(64))]
@@ -35,7 +38,7 @@ pub struct Node {
     pub ledger: Ledger,
     /// Its index among the members of its tier.
     pub seat: u32,
-    /// Its index in the open set, or `CLOSED`.
+    /// Its index in the open set, or with `LAST_RESORT` among those of last resort, or `CLOSED`.
     pub(super) open_at: u32,
     /// Its pool and tier, as configured for good.
     pub(super) home: (PoolId, Tier),
@@ -98,6 +101,12 @@ impl Node {
         let trial = self.trial.map(Trial::most);
         let all = [self.spec.limits.concurrency, trial, self.adaptive];
         self.limit = all.into_iter().flatten().min().unwrap_or(NO_LIMIT);
+    }
+
+    /// Returns whether it is open, and then whether as a last resort.
+    #[inline]
+    pub(super) const fn opened(&self) -> Option<bool> {
+        if self.open_at == CLOSED { None } else { Some(self.open_at & LAST_RESORT != 0) }
     }
 
     /// Returns its state.

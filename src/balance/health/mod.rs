@@ -15,8 +15,13 @@
 //! - *Probation*: a new node gets at most so many at a time until its first success; it may fail as
 //!   often as any.
 //! - *Slow start*: see [`SlowStart`].
-//! - *Panic*: while fewer than this share of a tier is well, ejected nodes serve too, and strategies
-//!   go by success probability: the news is then more likely wrong than half of the fleet dead (Envoy).
+//! - *Panic*: where nothing that a route may use is well any more, its ejected nodes serve too, except
+//!   those whose probes fail; see `fleet::panic`.
+//! - *The largest share*: of everything that a route may use, all tiers and pools, no more than this is
+//!   out for what load or a client's mistakes may cause everywhere: then nodes are kept in. What is dead
+//!   is out all the same; see [`HealthChecker::may_eject`].
+//! - *Back*: good probes bring an ejected node back before its rest is over, as far as they are news;
+//!   see [`Evidence`].
 //! - *Credentials*: 401, 402 and 403, or money that is spent, let the node rest, if asked for, longer
 //!   each time, with all nodes that are asked with the same credential; that is no ejection. Keys
 //!   themselves are not known here, only which nodes have the same.
@@ -35,12 +40,13 @@ use outlier::Detector;
 use recovery::SlowStart;
 
 use super::fleet::Fleet;
+use super::fleet::health::Evidence;
 use super::fleet::node::Trial;
 use super::spec::config::Config;
 use super::spec::health::{Generate, HealthSettings};
+use super::spec::route::RouteNodes;
 use super::vocabulary::outcome::{End, Failure, TimeoutStage};
 use super::vocabulary::state::Cause;
-use super::vocabulary::state::NodeState;
 use crate::rng::Rng;
 use crate::unit::{ClassId, NodeId, PoolId, Ratio, Span, Time};
 
@@ -52,8 +58,15 @@ pub(super) struct HealthChecker {
     by_pool: Vec<Option<Box<HealthSettings>>>,
     slow_start: SlowStart,
     outliers: Detector,
+    /// What each route may use.
+    routes: Vec<RouteNodes>,
     /// Draws the jitter of ejections.
     rng: Rng,
+}
+
+/// Returns what a blamed end is evidence of.
+pub(super) fn evidence(end: End) -> Evidence {
+    if end == End::Failed(Failure::Refused) { Evidence::Refused } else { Evidence::Failing }
 }
 
 /// What an end says of the health of its node.
@@ -92,6 +105,7 @@ impl HealthChecker {
             by_pool: config.pools.iter().filter(|_| own).map(|pool| pool.health.clone()).collect(),
             slow_start: SlowStart::default(),
             outliers: Detector::new(outliers),
+            routes: config.routes.iter().map(RouteNodes::of).collect(),
             rng: Rng::stream(seed, "ejections"),
         }
     }
@@ -114,10 +128,23 @@ impl HealthChecker {
         self.rng.unit()
     }
 
-    /// Returns whether one more node of the pool may be out.
-    pub(super) fn may_eject(&self, fleet: &Fleet, node: NodeId) -> bool {
-        let (size, out) = fleet.ejected_of(fleet.node(node).spec.pool);
-        out < self.of(fleet, node).max_share.of(size).max(1)
+    /// Returns whether a node may be out on this evidence, beside those that are out. What fails probes
+    /// always may: nobody gains by sending it anything. What refuses connections may while something
+    /// well is left elsewhere. For the rest, which load or a client's mistakes may have caused, and may
+    /// cause everywhere, there is a largest share of everything that each of its routes may use.
+    pub(super) fn may_eject(&self, fleet: &Fleet, node: NodeId, evidence: Evidence) -> bool {
+        if evidence == Evidence::Probes {
+            return true;
+        }
+        let spec = &fleet.node(node).spec;
+        let share = self.of(fleet, node).max_share;
+        let routes = || self.routes.iter().filter(|nodes| nodes.has(spec.pool, spec.tags));
+        let mut counts = routes().map(|nodes| fleet.count_well(nodes));
+        // Of those that are well, one is the node itself.
+        if evidence == Evidence::Refused && counts.clone().any(|count| count.well > 1) {
+            return true;
+        }
+        counts.all(|count| count.ill < share.of(count.all()).max(1))
     }
 
     /// Returns the trial that a node begins which has come into service for this reason, or `None` if
@@ -207,12 +234,12 @@ impl HealthChecker {
     /// Returns how a node is asked for a token by its next probe, if it is. One that is coming back
     /// has to prove that it makes tokens, where that can be asked.
     pub(super) fn generates(&self, fleet: &Fleet, node: NodeId) -> Option<Generate> {
-        let back = fleet.node(node).state() == NodeState::Probing;
+        let back = fleet.node(node).state().is_ejected();
         self.of(fleet, node).recovery.generate.filter(|_| back)
     }
 }
 
-/// Returns by pool below which share of well nodes a tier panics.
+/// Returns by pool whether its ejected nodes serve in panic, and at which share of well nodes that ends.
 pub(super) fn panic_shares(config: &Config) -> Vec<Option<Ratio>> {
     config.health_by_pool().map(|settings| settings.recovery.panic).collect()
 }
@@ -233,24 +260,41 @@ mod tests {
     fn eject(checker: &HealthChecker, fleet: &mut Fleet, node: NodeId) {
         let settings = *checker.of(fleet, node);
         fleet.with_health(node, |health| {
-            health.eject(Time::ZERO, (&settings, 0.0), false, None);
+            health.eject(Time::ZERO, (&settings, 0.0), Evidence::Failing, None);
         });
     }
 
     #[test]
-    fn no_more_than_the_share_of_a_pool_is_out_but_one_may_be() {
-        let (checker, mut fleet) = checker();
-        for (pool, most) in [(0, 2), (1, 1)] {
+    fn the_share_counts_over_all_that_the_route_may_use_and_one_may_be_out() {
+        // Half of eight for nodes of the first pool, a quarter of eight for those of the second.
+        for (pool, most) in [(0, 4), (1, 2)] {
+            let (checker, mut fleet) = checker();
             let mut out = 0;
             for at in 0..4 {
                 let node = NodeId(pool * 4 + at);
-                if checker.may_eject(&fleet, node) {
+                if checker.may_eject(&fleet, node, Evidence::Failing) {
                     eject(&checker, &mut fleet, node);
                     out += 1;
                 }
             }
             assert_eq!(out, most, "pool {pool}");
+            let other = NodeId((1 - pool) * 4);
+            let more = checker.may_eject(&fleet, other, Evidence::Outlier);
+            assert_eq!(more, pool == 1, "what is out in the other pool counts");
         }
+    }
+
+    #[test]
+    fn what_is_dead_is_out_while_something_well_is_left_elsewhere() {
+        let (checker, mut fleet) = checker();
+        for at in 0..7 {
+            assert!(checker.may_eject(&fleet, NodeId(at), Evidence::Refused), "node {at}");
+            eject(&checker, &mut fleet, NodeId(at));
+        }
+        let last = NodeId(7);
+        assert!(!checker.may_eject(&fleet, last, Evidence::Refused), "nothing else is well");
+        assert!(!checker.may_eject(&fleet, last, Evidence::Failing));
+        assert!(checker.may_eject(&fleet, last, Evidence::Probes), "nobody gains by it");
     }
 
     #[test]

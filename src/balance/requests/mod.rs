@@ -88,7 +88,7 @@ impl Running {
     }
 }
 
-/// Which nodes of a pool may be chosen.
+/// Which nodes of a pool may be chosen: of those that are up, or ejected amid a panic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::balance) enum Reach {
     /// All.
@@ -97,6 +97,18 @@ pub(in crate::balance) enum Reach {
     Untried,
     /// Of those, the ones in another region than this.
     Beyond(RegionId),
+    /// Ejected ones that the request has not been on.
+    LastResort,
+    /// All ejected ones.
+    LastResortAgain,
+}
+
+impl Reach {
+    /// Returns whether it is about ejected nodes.
+    #[inline]
+    pub(in crate::balance) const fn is_last_resort(self) -> bool {
+        matches!(self, Reach::LastResort | Reach::LastResortAgain)
+    }
 }
 
 /// An answer that was not good enough, kept in case nothing better comes.

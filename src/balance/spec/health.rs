@@ -20,7 +20,9 @@ pub struct HealthSettings {
     pub eject_base: Span,
     /// No ejection lasts longer.
     pub eject_cap: Span,
-    /// At most this share of a pool's nodes is ejected at a time, but at least one node may be.
+    /// At most this share of everything that a route may use, all tiers and all pools, is ejected at a
+    /// time because requests fail, but at least one node may be. What is dead, by its probes or because
+    /// it refuses connections, is not bounded by it.
     pub max_share: Ratio,
     /// How nodes that are new, come back or may be sick are treated.
     pub recovery: RecoverySettings,
@@ -94,7 +96,8 @@ pub struct RecoverySettings {
     pub slow_start: Option<Span>,
     /// A new node gets at most so many requests at a time until its first success.
     pub probation: Option<u32>,
-    /// Below this share of well nodes in a tier, ejected ones serve too.
+    /// Where nothing that a route may use is well, ejected nodes serve it too until this share is well;
+    /// those never whose probes fail. `None` lets requests wait.
     pub panic: Option<Ratio>,
     /// Probes that ask for one token.
     pub generate: Option<Generate>,

@@ -158,3 +158,28 @@ impl ModelRule {
         }
     }
 }
+
+/// Everything that a route may use: the nodes with these tags in these pools.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::balance) struct RouteNodes {
+    /// Its own pools and those it degrades to.
+    pub(in crate::balance) pools: Vec<PoolId>,
+    /// Tags as bits.
+    pub(in crate::balance) require: u64,
+}
+
+impl RouteNodes {
+    /// What this route may use.
+    pub(in crate::balance) fn of(route: &RouteSpec) -> RouteNodes {
+        let cheap = route.degrade.iter().flat_map(|degrade| &degrade.to);
+        RouteNodes {
+            pools: route.to.iter().chain(cheap).copied().collect(),
+            require: route.require,
+        }
+    }
+
+    /// Returns whether a node of this pool with these tags is among them.
+    pub(in crate::balance) fn has(&self, pool: PoolId, tags: u64) -> bool {
+        tags & self.require == self.require && self.pools.contains(&pool)
+    }
+}

@@ -161,6 +161,8 @@ pub struct PickContext<'a> {
     pub tier: Tier,
     /// Tags a node must have.
     pub(super) require: u64,
+    /// Whether ejected nodes are asked, and no others: nothing well is left.
+    pub(super) last_resort: bool,
     /// Nodes that were tried before and are not to be tried again now.
     pub(super) avoid: &'a [NodeId],
     /// Nodes in slow start that have had their share for now.
@@ -181,7 +183,17 @@ impl PickContext<'_> {
     /// Returns whether this node of the tier is a candidate.
     #[must_use]
     pub fn allows(&self, node: NodeId) -> bool {
-        self.fleet.is_open(node) && self.permits(node)
+        self.is_choice(node) && self.permits(node)
+    }
+
+    /// Returns whether it is one of those that are asked: those that are up, or those of last resort.
+    fn is_choice(&self, node: NodeId) -> bool {
+        self.fleet.is_open(node) && self.node(node).state().is_ejected() == self.last_resort
+    }
+
+    /// Those of the tier that are asked.
+    fn choices(&self) -> &[NodeId] {
+        self.fleet.choices(self.pool, self.tier, self.last_resort)
     }
 
     /// Returns whether every open node of the tier is a candidate.
@@ -224,7 +236,8 @@ impl PickContext<'_> {
     #[must_use]
     pub fn filter(&self, node: NodeId) -> Option<Filter> {
         let state = self.node(node).state();
-        if !self.fleet.serves(node) {
+        let ill = state.is_ejected() && !self.last_resort;
+        if ill || !self.fleet.serves(node) {
             Some(Filter::State(state))
         } else if !self.fleet.is_open(node) {
             Some(Filter::Full)
@@ -251,7 +264,7 @@ impl PickContext<'_> {
 
     /// Returns the candidates, in no particular order. Cost: all open nodes of the tier.
     pub fn candidates(&self) -> impl Iterator<Item = NodeId> + '_ {
-        let open = self.fleet.open(self.pool, self.tier);
+        let open = self.choices();
         let any = self.takes_any();
         open.iter().copied().filter(move |&node| any || self.permits(node))
     }
@@ -265,13 +278,13 @@ impl PickContext<'_> {
     /// Returns how many nodes of the tier are open.
     #[must_use]
     pub fn open_count(&self) -> usize {
-        self.fleet.open(self.pool, self.tier).len()
+        self.choices().len()
     }
 
     /// Draws a candidate uniformly. Expected cost is constant while most open nodes are
     /// candidates, all open nodes at worst.
     pub fn draw(&self, rng: &mut Rng) -> Option<NodeId> {
-        let open = self.fleet.open(self.pool, self.tier);
+        let open = self.choices();
         if open.is_empty() {
             return None;
         }
@@ -290,7 +303,7 @@ impl PickContext<'_> {
     /// cost of a decision stays bounded in fleets of any size.
     pub fn shortlist(&self, choices: usize, list: &mut Shortlist, rng: &mut Rng) {
         list.len = 0;
-        let open = self.fleet.open(self.pool, self.tier);
+        let open = self.choices();
         if open.len() <= SCAN_MAX {
             self.candidates().for_each(|node| list.add(node));
             return;

@@ -11,7 +11,7 @@ use super::outcome::{Attempt, End, Fate, Usage};
 use super::request::Priority;
 use super::state::{Cause, NodeState};
 use super::why::Why;
-use crate::balance::spec::node::{NodeSpec, Tier};
+use crate::balance::spec::node::NodeSpec;
 use crate::balance::spec::overload::DegradeLevel;
 use crate::balance::spec::scale::Reason;
 use crate::balance::strategy::StrategySpec;
@@ -210,14 +210,19 @@ pub enum Event {
     },
     /// How good a delivered answer is in truth.
     Graded(Grade),
-    /// So few nodes of a tier are well that ejected ones serve too, or that is over.
+    /// Nothing that a route may use is well, so that ejected nodes serve it too, or that is over.
     Panic {
-        /// The pool.
-        pool: PoolId,
-        /// The tier.
-        tier: Tier,
+        /// The route.
+        route: RouteId,
         /// Whether it begins.
         on: bool,
+    },
+    /// A node was to be ejected, and is kept in: the largest share of ejected nodes is reached.
+    KeptIn {
+        /// Which.
+        node: NodeId,
+        /// What it was to be ejected for.
+        cause: Cause,
     },
     /// The limiter of a node lets it take another number of attempts at a time.
     Limit {

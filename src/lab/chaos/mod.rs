@@ -34,8 +34,8 @@ pub const INVARIANTS: &[(&str, &str)] = &[
         "I07",
         "no dispatch goes to a node that is not up, nor to one tried before while another is open",
     ),
-    ("I08", "ejected nodes serve in panic only, and then the record says so"),
-    ("I09", "no more nodes of a pool are ejected than may be"),
+    ("I08", "ejected nodes serve in panic only, where nothing is well, and the record says so"),
+    ("I09", "no more nodes are ejected than may be, but for dead ones, and no fewer"),
     ("I10", "a later failure never brings the end of an ejection forward"),
     ("I11", "a node that asked to be left alone is left alone, within bounds"),
     ("I12", "every attempt keeps the hard constraints of its route"),
@@ -63,6 +63,10 @@ pub const INVARIANTS: &[(&str, &str)] = &[
     ("I52", "nothing panics"),
     ("I54", "what a limiter finds is within its bounds, and kept"),
     ("I55", "levels of degradation rise and fall one by one, for their reasons and never hastily"),
+    (
+        "I56",
+        "while a healthy node with room could serve a request, it is not sent to one held for dead",
+    ),
 ];
 
 /// Returns an invariant in a sentence.

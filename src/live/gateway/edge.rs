@@ -3,7 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::answer::ToClient;
 use super::request::ClientRequest;
-use super::session::GatewayNote;
+use super::session::{GatewayNote, Readiness};
 use super::words::{self, Refusal};
 use super::{AUTO, CLASS, ClassOption, GatewayParts, REQUEST_ID};
 use crate::balance::{Input, Request};
@@ -38,8 +38,8 @@ const NODE_ID: HeaderName = HeaderName::from_static("x-plimsoll-node-id");
 pub(super) struct GatewayState {
     /// The number of the next request.
     next: AtomicU64,
-    /// Whether some node is up, as the owner of the balancer says.
-    ready: Arc<AtomicBool>,
+    /// The [`Readiness`], as the owner of the balancer says.
+    ready: Arc<AtomicU8>,
     pub(super) stopping: AtomicBool,
     inbox: Inbox<GatewayNote>,
     pub(super) clock: WallClock,
@@ -56,7 +56,7 @@ impl GatewayState {
     pub(super) fn new(
         parts: &GatewayParts,
         inbox: Inbox<GatewayNote>,
-        ready: Arc<AtomicBool>,
+        ready: Arc<AtomicU8>,
     ) -> GatewayState {
         let first = parts.models.first().filter(|model| !model.is_empty());
         let only_model = first.filter(|first| parts.models.iter().all(|model| model == *first));
@@ -77,8 +77,17 @@ impl GatewayState {
         }
     }
 
-    fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Relaxed) && !self.stopping.load(Ordering::Relaxed)
+    /// Returns the answer to who asks whether requests have somewhere to go.
+    fn readiness(&self) -> Response<Body> {
+        const PANIC: u8 = Readiness::Panic as u8;
+        const READY: u8 = Readiness::Ready as u8;
+        let stopping = self.stopping.load(Ordering::Relaxed);
+        match self.ready.load(Ordering::Relaxed) {
+            READY if !stopping => json(StatusCode::OK, "{\"status\":\"ready\"}"),
+            // What is asked may still be answered: to send it elsewhere is the asker's to decide.
+            PANIC if !stopping => json(StatusCode::OK, "{\"status\":\"panic\"}"),
+            _ => json(StatusCode::SERVICE_UNAVAILABLE, "{\"status\":\"not ready\"}"),
+        }
     }
 
     /// Finds the class a request asks for, by header or by the model's name.
@@ -106,12 +115,7 @@ pub(super) async fn answer(
             json(StatusCode::OK, models(state.models.iter().map(String::as_str), 0))
         }
         (&Method::GET, "/healthz") => json(StatusCode::OK, "{\"status\":\"ok\"}"),
-        (&Method::GET, "/readyz") if state.is_ready() => {
-            json(StatusCode::OK, "{\"status\":\"ready\"}")
-        }
-        (&Method::GET, "/readyz") => {
-            json(StatusCode::SERVICE_UNAVAILABLE, "{\"status\":\"not ready\"}")
-        }
+        (&Method::GET, "/readyz") => state.readiness(),
         (_, "/v1/chat/completions" | "/v1/models" | "/healthz" | "/readyz") => {
             invalid(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "no such method here")
         }

@@ -20,14 +20,14 @@ mod session;
 mod words;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use self::edge::GatewayState;
-use self::session::Sessions;
+use self::session::{Readiness, Sessions};
 use super::driver::{Message, Observer, drive, inbox};
 use super::executor::AttemptTasks;
 use super::hints::RequestHints;
@@ -83,7 +83,7 @@ pub async fn serve(
     stop: watch::Receiver<Shutdown>,
 ) -> Time {
     let (inbox, messages) = inbox();
-    let ready = Arc::new(AtomicBool::new(true));
+    let ready = Arc::new(AtomicU8::new(Readiness::Ready as u8));
     let state = Arc::new(GatewayState::new(&parts, inbox.clone(), Arc::clone(&ready)));
     let clock = state.clock;
     let shared = Arc::clone(&state);

@@ -5,7 +5,7 @@
 //! the request as the client wrote it, the way to the client, and what attempts have left.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use bytes::Bytes;
 use hyper::StatusCode;
@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::answer::{Leftover, ToClient, ToConnection};
 use super::request::ClientRequest;
 use super::words;
-use crate::balance::{Attempt, Balancer, End, Failure, Fate, NodeState};
+use crate::balance::{Attempt, Balancer, End, Failure, Fate};
 use crate::id_map::IdMap;
 use crate::live::driver::Inbox;
 use crate::live::executor::{Dispatch, LiveRequests, Settlement};
@@ -120,15 +120,27 @@ pub(super) struct Sessions {
     inbox: Inbox<GatewayNote>,
     /// By node: what it calls the model; empty to leave what the client said.
     models: Vec<String>,
-    /// Whether some node is up, for those who ask the gateway.
-    ready: Arc<AtomicBool>,
+    /// The [`Readiness`], for those who ask the gateway.
+    ready: Arc<AtomicU8>,
+}
+
+/// Whether requests have somewhere to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Readiness {
+    /// No node may be given work.
+    NotReady,
+    /// Of some route nothing is well: ejected nodes serve it too.
+    Panic,
+    /// Some node is up.
+    Ready,
 }
 
 impl Sessions {
     pub(super) fn new(
         inbox: Inbox<GatewayNote>,
         models: Vec<String>,
-        ready: Arc<AtomicBool>,
+        ready: Arc<AtomicU8>,
     ) -> Sessions {
         Sessions { under_way: IdMap::default(), inbox, models, ready }
     }
@@ -210,8 +222,15 @@ impl LiveRequests for Sessions {
     }
 
     fn tick(&mut self, balancer: &Balancer) {
-        let up = balancer.fleet().nodes().iter().any(|node| node.state() == NodeState::Up);
-        self.ready.store(up, Ordering::Relaxed);
+        let fleet = balancer.fleet();
+        let readiness = if !fleet.any_serves() {
+            Readiness::NotReady
+        } else if fleet.panicking().next().is_some() {
+            Readiness::Panic
+        } else {
+            Readiness::Ready
+        };
+        self.ready.store(readiness as u8, Ordering::Relaxed);
     }
 }
 

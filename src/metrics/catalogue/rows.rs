@@ -317,9 +317,17 @@ pub static METRICS: &[MetricDef] = &[
         .json(&["attempts.hedges"])
         .shown_of(Section::Attempts, "hedges", "attempts"),
     count("panic", Neither, RUN, |s| Some(s.attempts()?.panic))
-        .help("Attempts on ejected nodes, because too few of their tier were well")
+        .help("Attempts on ejected nodes, because nothing that their route may use was well")
         .json(&["attempts.panic"])
         .shown_if_any(Section::Attempts, "in panic", "attempts"),
+    count("panics", Lower, RUN, |s| Some(s.attempts()?.panics))
+        .help("How often nothing that a route may use was well, and ejected nodes served it too")
+        .json(&["attempts.panics"])
+        .shown_if_any(Section::Attempts, "panics", "attempts"),
+    count("kept_in", Lower, RUN, |s| Some(s.attempts()?.kept_in))
+        .help("How often a node was to be ejected and was kept in, by the largest share of ejected nodes")
+        .json(&["attempts.kept_in"])
+        .shown_if_any(Section::Attempts, "kept in", "attempts"),
     count("failovers", Neither, RUN, |s| Some(s.attempts()?.failovers))
         .help(
             "Requests served by another node than the first tried, or by a lower tier than the \

@@ -92,6 +92,8 @@ impl Numbers {
             retries_denied: self.count(),
             resumed: self.count(),
             panic: self.count(),
+            panics: self.count(),
+            kept_in: self.count(),
         }
     }
 

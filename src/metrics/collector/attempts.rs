@@ -38,6 +38,14 @@ impl AttemptFigures {
         self.counts.hedges_denied += 1;
     }
 
+    pub(super) const fn panicked(&mut self) {
+        self.counts.panics += 1;
+    }
+
+    pub(super) const fn kept_in(&mut self) {
+        self.counts.kept_in += 1;
+    }
+
     pub(super) const fn counts(&self) -> Attempts {
         self.counts
     }

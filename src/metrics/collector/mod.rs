@@ -140,6 +140,13 @@ impl Collector {
                 self.attempts.retry_denied();
             }
             Event::HedgeDenied { .. } if late => self.attempts.hedge_denied(),
+            Event::Panic { route, on } => {
+                self.pools.panic(*route, *on);
+                if *on && late {
+                    self.attempts.panicked();
+                }
+            }
+            Event::KeptIn { .. } if late => self.attempts.kept_in(),
             Event::Graded(grade) => self.judged(grade.arrived, |quality| quality.graded(grade)),
             Event::Escalated { .. } => self.judged(now, Qualities::escalated),
             Event::Feedback { .. } => self.judged(now, Qualities::heard),
@@ -150,10 +157,10 @@ impl Collector {
             | Event::Model(_)
             | Event::RetryDenied { .. }
             | Event::HedgeDenied { .. }
+            | Event::KeptIn { .. }
             | Event::FirstToken { .. }
             | Event::RetryPlanned { .. }
             | Event::LateWord { .. }
-            | Event::Panic { .. }
             | Event::Job(_) => {}
         }
         if let Some(jobs) = &mut self.jobs {
@@ -354,6 +361,7 @@ impl Collector {
             run: self.run_figures(now),
             pools: self.pools.rows(&self.labels, &self.nodes),
             pressed: self.pressures.pressed(&self.labels),
+            panics: self.pools.panics(&self.labels),
             nodes,
             history: self.screen.history(),
             log: self.screen.log(),

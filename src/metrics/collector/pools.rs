@@ -1,13 +1,14 @@
 //! Pools: by which strategy each chooses, and its batches.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::nodes::NodeFigures;
 use crate::balance::{Config, NodeState, StrategySpec};
 use crate::metrics::Labels;
+use crate::metrics::pressure::route_name;
 use crate::metrics::snapshot::PoolRow;
 use crate::metrics::summary::BatchSummary;
-use crate::unit::PoolId;
+use crate::unit::{PoolId, RouteId};
 
 /// What is collected for each pool, beside its requests.
 #[derive(Clone, Debug)]
@@ -15,6 +16,8 @@ pub(super) struct PoolFigures {
     strategies: Vec<StrategySpec>,
     /// Batches and requests in them, of pools that take batches.
     batches: Vec<Option<(u64, u64)>>,
+    /// Routes in panic.
+    panics: BTreeSet<RouteId>,
 }
 
 impl PoolFigures {
@@ -22,6 +25,7 @@ impl PoolFigures {
         PoolFigures {
             strategies: config.pools.iter().map(|pool| pool.strategy.clone()).collect(),
             batches: config.pools.iter().map(|pool| pool.batch.map(|_| (0, 0))).collect(),
+            panics: BTreeSet::new(),
         }
     }
 
@@ -33,6 +37,20 @@ impl PoolFigures {
         let (count, requests) = self.batches[pool].get_or_insert_default();
         *count += 1;
         *requests += u64::from(members);
+    }
+
+    pub(super) fn panic(&mut self, route: RouteId, on: bool) {
+        if on {
+            self.panics.insert(route);
+        } else {
+            self.panics.remove(&route);
+        }
+    }
+
+    /// Returns the names of routes in panic; empty if there is one route only.
+    pub(super) fn panics(&self, labels: &Labels) -> Vec<String> {
+        let routes = labels.routes.len();
+        self.panics.iter().map(|route| route_name(labels, *route, routes)).collect()
     }
 
     /// Returns what the strategy of a pool is called.

@@ -45,8 +45,9 @@ impl LogNames {
             }
             Event::Strategy { pool, from, to } => ("strategy", self.exchanged(*pool, from, to)),
             Event::NodeChanged { node, spec } => ("changed", self.changed(*node, spec)),
-            Event::Panic { pool, tier, on } => {
-                ("panic", json!({ "pool": self.pool(*pool), "tier": tier.name(), "on": on }))
+            Event::Panic { route, on } => ("panic", json!({ "route": route.0, "on": on })),
+            Event::KeptIn { node, cause } => {
+                ("kept_in", json!({ "node": self.node(*node), "why": cause.word() }))
             }
             Event::Shedding { .. } => ("shedding", shedding(event)?),
             Event::DegradeLevel { .. } => ("rung", level(event)?),

@@ -55,7 +55,7 @@ pub const KINDS: &[LineKind] = &[
             ("pool", "the name of the pool"),
             ("tier", "the tier of the node"),
             ("strategy", "the strategy of the pool, with its settings"),
-            ("panic", "whether sick nodes were used because too few were well"),
+            ("panic", "whether an ejected node was used because nothing was well"),
             ("candidates", "how many nodes were open"),
             ("considered", "how many of them the strategy looked at"),
             ("chosen", "the node, its score and the terms of the score"),
@@ -125,8 +125,13 @@ pub const KINDS: &[LineKind] = &[
     ),
     kind(
         "panic",
-        "too few nodes of a tier are well, or enough again",
-        &[("pool", "its name"), ("tier", "the tier"), ("on", "whether it begins")],
+        "nothing that a route may use is well, so that ejected nodes serve it too, or that is over",
+        &[ROUTE, ("on", "whether it begins")],
+    ),
+    kind(
+        "kept_in",
+        "a node was to be ejected and is kept in, because the largest share of ejected nodes is reached",
+        &[NODE, ("why", "what it was to be ejected for")],
     ),
     kind(
         "shedding",

@@ -50,6 +50,7 @@ fn facts(model: &Model, frame: &Frame) -> Vec<LabelledFact> {
     }
     facts.push(labelled(150, "seed", frame.seed.to_string()));
     facts.extend(pressed(snapshot));
+    facts.extend(panic(snapshot));
     if frame.lag > LAG_SHOWN {
         facts.push(fact(
             180,
@@ -143,6 +144,16 @@ fn pressed(snapshot: &Snapshot) -> Option<LabelledFact> {
     let text = format!(" {}{}{others}", cut(&route, 20, "…"), words.join(", "));
     // What happens matters more than what it is called.
     Some(fact(205, [piece(text, Role::Warn)]))
+}
+
+/// Where nothing is well.
+fn panic(snapshot: &Snapshot) -> Option<LabelledFact> {
+    let [first, others @ ..] = snapshot.panics.as_slice() else { return None };
+    let route =
+        if first.is_empty() { String::new() } else { format!("{}: ", cut(first, 20, "…")) };
+    let others = if others.is_empty() { String::new() } else { format!(" +{}", others.len()) };
+    let text = format!(" {route}PANIC, nothing is well{others}");
+    Some(fact(206, [piece(text, Role::Warn)]))
 }
 
 fn nodes_up(snapshot: &Snapshot) -> LabelledFact {

@@ -7,15 +7,17 @@
 
 mod node;
 mod request;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeSet, HashMap};
 
 use super::pressed::Pressed;
 use crate::balance::{
-    AttemptKind, Balancer, Config, End, Event, Input, NodeState, Prices, Priority, Tier, Totals,
-    check,
+    AttemptKind, Balancer, Config, End, Event, Failure, Input, NodeState, Outcome, Prices,
+    Priority, Totals, check,
 };
-use crate::unit::{Cost, NodeId, PoolId, RequestId, Time, Tokens};
+use crate::unit::{Cost, NodeId, PoolId, RequestId, RouteId, Time, Tokens};
 
 /// An invariant that does not hold: its number, and the figures that contradict it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +73,10 @@ struct NodeHistory {
     rests: Time,
     /// It came back or is new, and has had no success since: it may take less than it could.
     on_trial: bool,
+    /// When it last came back.
+    back: Time,
+    /// Connections that it has refused since, one after the other.
+    refusals: u32,
 }
 
 impl NodeHistory {
@@ -163,8 +169,10 @@ pub(super) struct EventChecker<'a> {
     nodes: Vec<NodeHistory>,
     requests: HashMap<RequestId, RequestHistory>,
     retrying: u64,
-    /// Tiers in which ejected nodes serve too.
-    panics: BTreeSet<(PoolId, Tier)>,
+    /// Routes that ejected nodes serve too.
+    panics: BTreeSet<RouteId>,
+    /// The node that refuses a connection by this input.
+    refusing: Option<NodeId>,
     pressed: Pressed<'a>,
     pub(super) counts: Counts,
 }
@@ -181,6 +189,8 @@ impl<'a> EventChecker<'a> {
             parked: Time::ZERO,
             rests: Time::ZERO,
             on_trial: false,
+            back: Time::ZERO,
+            refusals: 0,
         };
         EventChecker {
             config,
@@ -190,6 +200,7 @@ impl<'a> EventChecker<'a> {
             requests: HashMap::new(),
             retrying: 0,
             panics: BTreeSet::new(),
+            refusing: None,
             pressed: Pressed::new(config),
             counts: Counts::default(),
         }
@@ -199,6 +210,14 @@ impl<'a> EventChecker<'a> {
     pub(super) fn input(&mut self, now: Time, input: &Input) -> Result<(), Broken> {
         ensure!(now >= self.now, "I31", "time goes back from {} to {now}", self.now);
         self.now = now;
+        self.refusing = match input {
+            Input::Finish(attempt, Outcome::Failed(Failure::Refused, _)) => {
+                let history = self.requests.get(&attempt.request);
+                let this = history.and_then(|it| it.attempts.get(usize::from(attempt.ordinal)));
+                this.map(|this| this.node)
+            }
+            _ => None,
+        };
         if let Input::Arrive(request) = input {
             let total = self.config.timeouts.total;
             let deadline = total.map_or(Time::MAX, |total| request.arrived + total);
@@ -250,8 +269,9 @@ impl<'a> EventChecker<'a> {
                 ensure!(fresh, "I21", "request {} goes on unasked", attempt.request.0);
             }
             Event::FirstToken { attempt, node, .. } => self.first_token(*attempt, *node)?,
-            Event::Ended { attempt, node, end, usage, cost, .. } => {
+            Event::Ended { attempt, node, end, usage, cost, dispatched, .. } => {
                 let place = usize::from(attempt.ordinal);
+                self.refusal(*node, *end, *dispatched);
                 self.ended(attempt.request, place, *node, *end)?;
                 self.paid(*attempt, usage, *cost)?;
             }
@@ -260,7 +280,8 @@ impl<'a> EventChecker<'a> {
                 history.escalated = true;
                 history.steps += 1;
             }
-            Event::Panic { pool, tier, on } if self.alone => self.panic(*pool, *tier, *on)?,
+            Event::Panic { route, on } if self.alone => self.panic(*route, *on)?,
+            Event::KeptIn { node, cause } if self.alone => self.kept_in(*node, *cause)?,
             Event::Limit { node, limit, .. } => self.limit(*node, *limit)?,
             Event::Shedding { .. } | Event::DegradeLevel { .. } if self.alone => {
                 self.pressed.hear(now, event)?;
@@ -273,6 +294,7 @@ impl<'a> EventChecker<'a> {
             Event::NodeState { node, from, to, cause } => self.state(*node, *from, *to, *cause)?,
             Event::NodeChanged { node, spec } => self.changed(*node, spec),
             Event::Panic { .. }
+            | Event::KeptIn { .. }
             | Event::Shedding { .. }
             | Event::DegradeLevel { .. }
             | Event::Explained(_)

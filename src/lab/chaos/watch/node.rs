@@ -1,8 +1,10 @@
 //! What the events must keep about nodes.
 
 use super::{Broken, EventChecker, NodeHistory, ensure, found};
-use crate::balance::{Cause, NodeSpec, NodeState, Prices, RETRY_AFTER_MAX, Tier, Why};
-use crate::unit::{NodeId, PoolId, RequestId, Time};
+use crate::balance::{
+    Cause, End, Failure, NodeSpec, NodeState, Prices, RETRY_AFTER_MAX, RouteSpec, Why,
+};
+use crate::unit::{NodeId, RequestId, RouteId, Time};
 
 impl EventChecker<'_> {
     /// What must hold of the node of a dispatch.
@@ -47,7 +49,7 @@ impl EventChecker<'_> {
         );
         if self.alone {
             let state = seen.state;
-            let panic = self.panics.contains(&(why.pool, why.tier));
+            let panic = self.panics.contains(&why.route);
             let ill = state.is_ejected();
             ensure!(why.panic == ill, "I08", "{who}: the record says panic: {}", why.panic);
             ensure!(!ill || panic, "I07", "{who}: the node is {} in peace", state.name());
@@ -61,8 +63,63 @@ impl EventChecker<'_> {
                 seen.adaptive
             );
             ensure!(seen.parked <= self.now, "I11", "{who}: it is parked until {}", seen.parked);
+            if self.is_dead(node)
+                && let Some(other) = self.healthy(id, why)
+            {
+                let state = state.name();
+                let said = format!("{who}: it is {state} or refuses, and node {other} is open");
+                return Err(Broken::new("I56", said));
+            }
         }
         Ok(())
+    }
+
+    /// Whether health holds a node for dead: it is ejected, or has refused as many connections in a row
+    /// as eject.
+    fn is_dead(&self, node: NodeId) -> bool {
+        let seen = &self.nodes[node.index()];
+        let most = self.config.health_in(self.pool_of(node)).consecutive;
+        seen.state.is_ejected() || seen.refusals >= most
+    }
+
+    /// A node of the route's own pools that is well and has room, whatever its tier.
+    fn healthy(&self, id: RequestId, why: &Why) -> Option<usize> {
+        let route = &self.config.routes[why.route.index()];
+        if self.has_hidden_limits(route) {
+            return None;
+        }
+        let history = self.requests.get(&id)?;
+        let mut others = self.config.nodes.iter().enumerate();
+        let other = others.find(|(other, spec)| {
+            let (seen, node) = (&self.nodes[*other], NodeId(*other as u32));
+            route.to.contains(&spec.pool)
+                && spec.tags & route.require == route.require
+                && seen.state == NodeState::Up
+                && !self.is_dead(node)
+                && !seen.on_trial
+                && seen.has_room()
+                && !self.was_refused(history, node)
+        });
+        other.map(|(other, _)| other)
+    }
+
+    /// Whether the fold cannot know who has room: batches wait for more of it than one request needs,
+    /// and limits a minute and of pools depend on the size of a request.
+    pub(super) fn has_hidden_limits(&self, route: &RouteSpec) -> bool {
+        let batches = route.to.iter().any(|pool| self.config.pools[pool.index()].batch.is_some());
+        batches
+            || self.config.pools.iter().any(|pool| !pool.limits.are_none())
+            || self.config.nodes.iter().any(|node| node.limits.by_the_minute())
+    }
+
+    /// An attempt that was sent after the node came back has ended.
+    pub(super) fn refusal(&mut self, node: NodeId, end: End, dispatched: Time) {
+        let seen = &mut self.nodes[node.index()];
+        if end != End::Failed(Failure::Refused) {
+            seen.refusals = 0;
+        } else if dispatched >= seen.back {
+            seen.refusals += 1;
+        }
     }
 
     pub(super) fn changed(&mut self, node: NodeId, spec: &NodeSpec) {
@@ -76,6 +133,8 @@ impl EventChecker<'_> {
                 parked: Time::ZERO,
                 rests: Time::ZERO,
                 on_trial: true,
+                back: self.now,
+                refusals: 0,
             };
             self.nodes.push(seen);
         }
@@ -83,11 +142,60 @@ impl EventChecker<'_> {
         (seen.limit, seen.prices) = (spec.limits.concurrency, spec.prices);
     }
 
-    pub(super) fn panic(&mut self, pool: PoolId, tier: Tier, on: bool) -> Result<(), Broken> {
-        let changed =
-            if on { self.panics.insert((pool, tier)) } else { self.panics.remove(&(pool, tier)) };
-        ensure!(changed, "I08", "panic in pool {} is told twice", pool.0);
+    pub(super) fn panic(&mut self, route: RouteId, on: bool) -> Result<(), Broken> {
+        let changed = if on { self.panics.insert(route) } else { self.panics.remove(&route) };
+        ensure!(changed, "I08", "panic on route {} is told twice", route.0);
+        let (well, ill) = self.well_and_ill(&self.config.routes[route.index()]);
+        let fits = !on || (well == 0 && ill > 0);
+        ensure!(fits, "I08", "route {} panics with {well} well and {ill} ill nodes", route.0);
         Ok(())
+    }
+
+    /// Nodes in service and ejected ones, of everything that a route may use.
+    fn well_and_ill(&self, route: &RouteSpec) -> (u64, u64) {
+        let cheap = || route.degrade.iter().flat_map(|degrade| &degrade.to);
+        let nodes = self.nodes.iter().enumerate().filter(|(at, _)| {
+            let tags = self.config.nodes.get(*at).map_or(0, |spec| spec.tags);
+            let pool = self.pool_of(NodeId(*at as u32));
+            (route.to.contains(&pool) || cheap().any(|cheap| *cheap == pool))
+                && tags & route.require == route.require
+        });
+        nodes.fold((0, 0), |(well, ill), (_, seen)| {
+            let (in_service, ejected) = (seen.state.is_in_service(), seen.state.is_ejected());
+            (well + u64::from(in_service), ill + u64::from(ejected))
+        })
+    }
+
+    /// A node is kept in although it fails: only where as many are out as may be, and never for what is
+    /// known of its probes.
+    pub(super) fn kept_in(&mut self, node: NodeId, cause: Cause) -> Result<(), Broken> {
+        let by_probes = matches!(cause, Cause::Probes(_) | Cause::NoToken(_));
+        ensure!(!by_probes, "I09", "node {} is kept in and its probes fail", node.0);
+        // By a share of failures it is worse than its peers, whatever the last of them was.
+        let refuses = self.refusing == Some(node) && matches!(cause, Cause::Failures(_));
+        let reached = self.routes_of(node).any(|route| {
+            let (well, ill) = self.well_and_ill(route);
+            ill + 1 > self.most_ejected(node, well + ill)
+        });
+        let left = self.routes_of(node).any(|route| self.well_and_ill(route).0 > 1);
+        let fits = reached && !(refuses && left);
+        ensure!(fits, "I09", "node {} is kept in without need", node.0);
+        Ok(())
+    }
+
+    fn routes_of(&self, node: NodeId) -> impl Iterator<Item = &RouteSpec> {
+        let spec = &self.config.nodes[node.index()];
+        self.config.routes.iter().filter(|route| {
+            let cheap = route.degrade.iter().flat_map(|degrade| &degrade.to);
+            route.to.iter().chain(cheap).any(|pool| *pool == spec.pool)
+                && spec.tags & route.require == route.require
+        })
+    }
+
+    /// At most a share of all there are is out at a time, or one node.
+    fn most_ejected(&self, node: NodeId, all: u64) -> u64 {
+        let pool = self.config.nodes[node.index()].pool;
+        self.config.health_in(pool).max_share.of(all).max(1)
     }
 
     pub(super) fn limit(&mut self, node: NodeId, limit: u32) -> Result<(), Broken> {
@@ -115,7 +223,7 @@ impl EventChecker<'_> {
         let legal = match from {
             Up => matches!(to, Ejected | CoolingDown | Draining | Gone),
             CoolingDown => matches!(to, Up | Ejected | Draining | Gone),
-            Ejected => matches!(to, Probing | Draining | Gone),
+            Ejected => matches!(to, Up | Probing | Draining | Gone),
             Probing => matches!(to, Up | Ejected | Draining | Gone),
             Draining => matches!(to, Up | Off | Gone),
             Off => matches!(to, Starting | Gone),
@@ -131,9 +239,12 @@ impl EventChecker<'_> {
             ensure!(self.now >= seen.parked, "I11", "{name} returns before {}", seen.parked);
         }
         seen.state = to;
+        if to == Up && from != CoolingDown {
+            (seen.back, seen.refusals) = (self.now, 0);
+        }
         // A pause does not end a trial.
         seen.on_trial = match (from, to) {
-            (Probing | Starting, Up) => true,
+            (Ejected | Probing | Starting, Up) => true,
             (Up, CoolingDown) | (CoolingDown, Up) => seen.on_trial,
             _ => false,
         };
@@ -153,29 +264,22 @@ impl EventChecker<'_> {
         }
         if to == Ejected && from != Probing {
             self.counts.ejections += 1;
-            self.ejected(node)?;
+            self.ejected(node, cause)?;
         }
         Ok(())
     }
 
-    /// At most a share of a pool is out at a time, or one node.
-    fn ejected(&self, node: NodeId) -> Result<(), Broken> {
-        let pool = self.config.nodes[node.index()].pool;
-        let (mut size, mut out) = (0, 0);
-        for (seen, spec) in self.nodes.iter().zip(&self.config.nodes) {
-            if spec.pool == pool {
-                match seen.state {
-                    NodeState::Gone | NodeState::Off | NodeState::Starting => {}
-                    NodeState::Ejected | NodeState::Probing => {
-                        size += 1;
-                        out += 1;
-                    }
-                    NodeState::Up | NodeState::CoolingDown | NodeState::Draining => size += 1,
-                }
-            }
+    /// What is dead is out, and what only fails while no more are out than may be.
+    fn ejected(&self, node: NodeId, cause: Cause) -> Result<(), Broken> {
+        let refuses = self.refusing == Some(node);
+        let dead = matches!(cause, Cause::Probes(_) | Cause::NoToken(_))
+            || (refuses && self.routes_of(node).any(|route| self.well_and_ill(route).0 > 0));
+        for route in self.routes_of(node) {
+            let (well, ill) = self.well_and_ill(route);
+            let most = self.most_ejected(node, well + ill);
+            let all = well + ill;
+            ensure!(dead || ill <= most, "I09", "{ill} nodes of {all} are ejected, {most} may be");
         }
-        let most = self.config.health_in(pool).max_share.of(size).max(1);
-        ensure!(out <= most, "I09", "{out} nodes of {size} are ejected, {most} may be");
         Ok(())
     }
 }

@@ -131,11 +131,7 @@ impl EventChecker<'_> {
         let history = self.requests.get(&id)?;
         let tried = |node: NodeId| history.attempts.iter().any(|this| this.node == node);
         let route = &self.config.routes[why.route.index()];
-        let batches = route.to.iter().any(|pool| self.config.pools[pool.index()].batch.is_some());
-        // Limits a minute and of pools depend on the size of a request.
-        let limited = self.config.pools.iter().any(|pool| !pool.limits.are_none())
-            || self.config.nodes.iter().any(|node| node.limits.by_the_minute());
-        if !self.alone || !tried(node) || batches || limited {
+        if !self.alone || !tried(node) || self.has_hidden_limits(route) {
             return None;
         }
         let other = self.config.nodes.iter().enumerate().find(|(other, spec)| {

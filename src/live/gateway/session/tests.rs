@@ -17,7 +17,7 @@ fn client(streams: bool) -> ClientRequest {
 fn sessions(nodes: usize) -> (Sessions, Messages<GatewayNote>) {
     let (inbox, messages) = inbox();
     let models = vec!["there".to_owned(); nodes];
-    (Sessions::new(inbox, models, Arc::new(AtomicBool::new(false))), messages)
+    (Sessions::new(inbox, models, Arc::new(AtomicU8::new(0))), messages)
 }
 
 fn attempt(request: u64, ordinal: u8) -> Attempt {
