@@ -24,6 +24,7 @@ mod limiter;
 mod metastable;
 mod metrics;
 mod monotone;
+mod noise;
 mod overload;
 mod regions;
 mod scale;

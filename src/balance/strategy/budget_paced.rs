@@ -39,7 +39,7 @@ pub(super) const DEF: StrategyDef = StrategyDef {
             stiffness: spec.ratio("stiffness"),
             debt: 0.0,
             stamp: Time::ZERO,
-            eye: Eye::default(),
+            eye: Eye::doubting(),
         })
     },
 };

@@ -23,7 +23,7 @@ pub(super) const DEF: StrategyDef = StrategyDef {
         default: 1_000_000_000,
         about: "seconds that a dollar is worth",
     }],
-    build: |spec| Box::new(CostLatency { exchange: spec.ratio("exchange"), eye: Eye::default() }),
+    build: |spec| Box::new(CostLatency { exchange: spec.ratio("exchange"), eye: Eye::doubting() }),
 };
 
 #[derive(Debug)]

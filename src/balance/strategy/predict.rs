@@ -13,6 +13,12 @@
 //! P, W: prompt tokens and requests without a first token; D: requests decoding; K: KV tokens
 //! ```
 //!
+//! **Doubt.** On equal nodes what was seen differs by chance, and whoever always takes the least follows
+//! that chance: all requests go to the node that was lucky last. A predictor that doubts tells nodes apart
+//! only by what chance does not explain. Beside the speed that follows within a few answers it keeps one of
+//! the last hundred or so, and how far answers of one node scatter; a speed that is no more than 3.5
+//! standard errors from that of its kind is that of its kind, and of more only what is more counts.
+//!
 //! Learning: `A <- g A + (1-g) A0 + q x x'`, `a <- g a + (1-g) A0 w0 + q x y`, `w = A^-1 a`, with
 //! forgetting `g = exp(-dt / 240 s)` and weight `q = 1 / max(prediction, 0.05 s)^2`. Forgetting toward
 //! the prior keeps A positive definite for ever. Answers that do not stream teach their whole time as
@@ -27,6 +33,16 @@ use crate::unit::{NodeId, Span, Time, Tokens};
 const SHAPE_FORGETS: f64 = 240.0;
 /// Speeds go back to that of the shape with this time constant, in seconds.
 const SPEED_FORGETS: f64 = 30.0;
+/// Speeds over many answers go back to that of the shape with this time constant, in seconds.
+const LONG_FORGETS: f64 = 600.0;
+/// Weight of the newest answer in these, and in how far answers scatter.
+const LONG_GAIN: f64 = 0.02;
+/// Weight of the newest answer in the speed to the first token.
+const GAIN: f64 = 0.2;
+/// So many standard errors are no chance any more.
+const SURE: f64 = 3.5;
+/// The centre of a model's answers is that of so many.
+const CENTRE_OF: u32 = 200;
 /// Speeds are recomputed for reading after so long.
 const REFRESH: Span = Span::from_millis(500);
 /// Words of a node's progress closer together than this teach nothing new.
@@ -120,6 +136,8 @@ struct PredictedSpeed {
     /// Logarithms of the factors.
     g: f64,
     h: f64,
+    /// The same over many answers.
+    long: [f64; 2],
     stamp: Time,
     /// The factors as of `read_at`.
     s: f64,
@@ -139,6 +157,7 @@ impl Default for PredictedSpeed {
         PredictedSpeed {
             g: 0.0,
             h: 0.0,
+            long: [0.0; 2],
             stamp: Time::ZERO,
             s: 1.0,
             v: 1.0,
@@ -155,14 +174,53 @@ impl PredictedSpeed {
         let keep = (-now.since(self.stamp).seconds() / SPEED_FORGETS).exp();
         self.g *= keep;
         self.h *= keep;
+        let keep = (-now.since(self.stamp).seconds() / LONG_FORGETS).exp();
+        self.long = self.long.map(|log| log * keep);
         self.stamp = now;
         (self.s, self.v, self.read_at) = (self.g.exp(), self.h.exp(), now);
+    }
+
+    /// Returns the factors as far as chance does not explain them. Words of one answer's progress are not
+    /// independent, so the newest speed per token counts as one answer.
+    fn sure(&self, scatter: &[Scatter; 2]) -> (f64, f64) {
+        let newest = [GAIN / (2.0 - GAIN), 1.0];
+        let [g, h] = [(self.g, 0), (self.h, 1)].map(|(fast, at)| {
+            let Scatter { centre, square, .. } = scatter[at];
+            let slow = self.long[at];
+            // By how much more than by chance. Without a step, so that one answer changes little.
+            let sure = |log: f64, share: f64| {
+                let chance = SURE * (share * square).sqrt();
+                log.signum() * (log.abs() - chance).max(0.0)
+            };
+            let slow_share = LONG_GAIN / (2.0 - LONG_GAIN);
+            sure(slow - centre, slow_share) + sure(fast - slow, newest[at])
+        });
+        // Exactly one for equals, so that they tie.
+        let factor = |log: f64| if log.total_cmp(&0.0).is_eq() { 1.0 } else { log.exp() };
+        (factor(g), factor(h))
     }
 
     fn overdue(&self, now: Time) -> f64 {
         self.pending.map_or(1.0, |(since, expected)| {
             (now.since(since).seconds() / (1.5 * expected.max(0.01))).clamp(1.0, 20.0)
         })
+    }
+}
+
+/// How far the answers of a model are from its shape, as logarithms: a shape goes through the mean, and
+/// the mean of logarithms is below it.
+#[derive(Clone, Copy, Debug)]
+struct Scatter {
+    centre: f64,
+    /// The mean square of what one answer of a node is off from the others of that node.
+    square: f64,
+    /// Answers in the centre.
+    answers: u32,
+}
+
+impl Default for Scatter {
+    fn default() -> Scatter {
+        Scatter { centre: 0.0, square: 0.25, answers: 0 }
     }
 }
 
@@ -180,8 +238,12 @@ pub(super) struct Prediction {
 /// Learns from answers; see the file's head.
 #[derive(Debug, Default)]
 pub(super) struct Predictor {
+    /// Whether what chance explains tells no nodes apart.
+    doubts: bool,
     /// By model.
     shapes: Vec<(Shape<6>, Shape<4>)>,
+    /// By model: how first tokens and times per token scatter.
+    scatter: Vec<[Scatter; 2]>,
     /// By seat.
     speeds: Vec<PredictedSpeed>,
     /// Smoothed logarithm of (seen / predicted) time to the first token, and samples it is made of.
@@ -206,6 +268,11 @@ fn ttft_features(memo: Memo) -> [f64; 6] {
 }
 
 impl Predictor {
+    /// One that tells nodes apart only by what chance does not explain.
+    pub(super) fn doubting() -> Predictor {
+        Predictor { doubts: true, ..Predictor::default() }
+    }
+
     /// Makes room for the nodes of the tier and brings their speeds up to date for reading.
     pub(super) fn refresh(&mut self, context: &PickContext<'_>, nodes: &[NodeId]) {
         for &id in nodes {
@@ -219,6 +286,7 @@ impl Predictor {
                 self.shapes.resize_with(model + 1, || {
                     (Shape::new(W0, W_PRECISION), Shape::new(B0, B_PRECISION))
                 });
+                self.scatter.resize(model + 1, [Scatter::default(); 2]);
             }
             let speed = &mut self.speeds[seat];
             if context.now.since(speed.read_at) > REFRESH {
@@ -235,10 +303,12 @@ impl Predictor {
             return Prediction::default();
         };
         let (x, z) = features(context, id, new);
-        let (s, v, o) = self
-            .speeds
-            .get(node.seat as usize)
-            .map_or((1.0, 1.0, 1.0), |speed| (speed.s, speed.v, speed.overdue(context.now)));
+        let speed = self.speeds.get(node.seat as usize);
+        let (s, v, o) = speed.map_or((1.0, 1.0, 1.0), |speed| {
+            let scatter = self.scatter.get(node.spec.model.index()).filter(|_| self.doubts);
+            let (s, v) = scatter.map_or((speed.s, speed.v), |scatter| speed.sure(scatter));
+            (s, v, speed.overdue(context.now))
+        });
         let others = f64::from(node.ledger.requests);
         let lost = if others > 0.0 {
             let overlap =
@@ -309,7 +379,8 @@ impl Predictor {
                 match (end, first_token) {
                     (End::Done, Some(first)) if usage.output.0 > 1 => {
                         let rest = Span(took.0.saturating_sub(first.0)).seconds();
-                        self.per_token(now, node, rest / (usage.output.0 - 1) as f64, sent, fleet);
+                        let each = rest / (usage.output.0 - 1) as f64;
+                        self.per_token(now, node, (each, true), sent, fleet);
                     }
                     (End::Done, None) => self.first_token(now, node, took, sent, fleet),
                     (End::TimedOut(_) | End::Cancelled | End::Outrun, None) => {
@@ -325,7 +396,7 @@ impl Predictor {
                 {
                     speed.progress = now;
                     let each = took.seconds() / (so_far.0 - 1) as f64;
-                    self.per_token(now, node, each, sent, fleet);
+                    self.per_token(now, node, (each, false), sent, fleet);
                 }
             }
             Fact::Tokens { .. } => {}
@@ -381,13 +452,23 @@ impl Predictor {
         let off = (y / (expected * speed.s)).ln().clamp(-3.0, 3.0);
         let gain = 1.0 / f64::from((samples + 1).min(200));
         self.calibration = (bias + gain * (off - bias), (samples + 1).min(200));
-        speed.g += 0.2 * ((y / expected).ln().clamp(-1.5, 1.5) - speed.g);
+        let log = (y / expected).ln().clamp(-1.5, 1.5);
+        note(speed, &mut self.scatter[node.spec.model.index()], 0, log);
+        speed.g += GAIN * (log - speed.g);
         speed.s = speed.g.exp();
         let target = (y / speed.s).min(4.0 * expected);
         shape.learn(now, &x, target, 1.0 / expected.max(0.05).powi(2));
     }
 
-    fn per_token(&mut self, now: Time, id: NodeId, each: f64, sent: &DispatchFacts, fleet: &Fleet) {
+    /// `whole` says that the answer is over: words of its progress say little new.
+    fn per_token(
+        &mut self,
+        now: Time,
+        id: NodeId,
+        (each, whole): (f64, bool),
+        sent: &DispatchFacts,
+        fleet: &Fleet,
+    ) {
         let node = fleet.node(id);
         let known = (self.shapes.get_mut(node.spec.model.index()))
             .zip(self.speeds.get_mut(node.seat as usize));
@@ -397,7 +478,11 @@ impl Predictor {
         let y = each.max(1e-7);
         let expected = shape.of(&z);
         speed.fade(now);
-        speed.h += 0.15 * ((y / expected).ln().clamp(-1.5, 1.5) - speed.h);
+        let log = (y / expected).ln().clamp(-1.5, 1.5);
+        if whole {
+            note(speed, &mut self.scatter[node.spec.model.index()], 1, log);
+        }
+        speed.h += 0.15 * (log - speed.h);
         speed.v = speed.h.exp();
         let target = (y / speed.v).min(4.0 * expected);
         // Samples of this kind are plentiful and correlated.
@@ -405,9 +490,35 @@ impl Predictor {
     }
 }
 
+/// Notes an answer that took so many times as long as its shape says, as a logarithm.
+fn note(speed: &mut PredictedSpeed, scatter: &mut [Scatter; 2], at: usize, log: f64) {
+    let off = log - speed.long[at];
+    let Scatter { centre, square, answers } = &mut scatter[at];
+    *answers = (*answers + 1).min(CENTRE_OF);
+    *centre += (log - *centre) / f64::from(*answers);
+    // One answer that is far off is no news of how all the others scatter.
+    *square += LONG_GAIN * ((off * off).min(4.0 * *square) - *square);
+    speed.long[at] += LONG_GAIN * off;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_chance_explains_is_no_speed() {
+        let mut scatter = [Scatter::default(); 2];
+        let mut speed = PredictedSpeed { g: 0.3, long: [0.1, 0.0], ..PredictedSpeed::default() };
+        assert_eq!(speed.sure(&scatter), (1.0, 1.0), "answers scatter by half");
+        speed.g = 1.6;
+        assert!(speed.sure(&scatter).0 > 2.0, "five times as slow is no chance");
+        speed.g = 0.2;
+        speed.long[0] = 0.2;
+        let slower = speed.sure(&scatter).0;
+        assert!(slower > 1.0 && slower < 1.1, "what a hundred answers say is little chance");
+        scatter[0].centre = 0.15;
+        assert_eq!(speed.sure(&scatter).0, 1.0, "so are all of its kind");
+    }
 
     #[test]
     fn least_squares_find_the_coefficients_and_go_back_to_the_prior() {

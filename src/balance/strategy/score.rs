@@ -51,7 +51,7 @@ pub(super) const DEF: StrategyDef = StrategyDef {
         name: "formula",
         kind: SettingKind::Formula,
         default: 0,
-        about: "what is to be least; see the README for its terms",
+        about: "what is to be least; `plimsoll list strategies` and the reference have its terms",
     }],
     build,
 };
@@ -65,7 +65,7 @@ fn build(spec: &StrategySpec) -> Box<dyn Strategy> {
         draws: formula.names(|place| place == TERMS.len() - 1),
         predicts: formula.names(|place| place < 3),
         formula,
-        eye: Eye::default(),
+        eye: Eye::doubting(),
         values: Vec::new(),
     })
 }
@@ -131,6 +131,13 @@ impl Score {
 
 impl Strategy for Score {
     fn pick(&mut self, context: &PickContext<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
+        if self.predicts
+            && let Some(node) = self.eye.forgotten(context, super::shortest_expected::EXPLORE, rng)
+        {
+            self.values.clear();
+            self.eye.try_out(context, node, why);
+            return Some(node);
+        }
         let side = self.draws.then(|| Rng::from_key(rng.bits()));
         let mut list = std::mem::take(&mut self.eye.list);
         self.eye.look(context, &mut list, rng);

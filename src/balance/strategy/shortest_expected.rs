@@ -1,15 +1,17 @@
 //! Shortest expected: the node on which this request is predicted to be done first.
 //!
 //! `cost = (TTFT + expected output * TPOT) / success probability`, in seconds, predicted by `predict`
-//! from what earlier answers took. Selfish: what the request costs the others on the node is not seen.
+//! from what earlier answers took, as far as chance does not explain it. Selfish: what the request costs
+//! the others on the node is not seen. One request in a hundred, of those that do not matter much, tries a
+//! node that nothing was heard of for half a minute.
 
 use super::predict::{Prediction, Predictor};
 use super::prefix_index::PrefixIndex;
 use super::{Fact, Memo, PickContext, Shortlist, Strategy, StrategyDef, pick_least};
 use crate::balance::fleet::Fleet;
-use crate::balance::vocabulary::{Term, Terms, Why};
+use crate::balance::vocabulary::{Priority, Scored, Term, Terms, Why};
 use crate::rng::Rng;
-use crate::unit::{NodeId, Time};
+use crate::unit::{NodeId, Span, Time};
 
 pub(super) const DEF: StrategyDef = StrategyDef {
     name: "shortest_expected",
@@ -18,11 +20,15 @@ pub(super) const DEF: StrategyDef = StrategyDef {
     cost: "O(n) up to 128 nodes, O(1) beyond",
     source: "shape x speed prediction, selfish",
     settings: &[],
-    build: |_| Box::new(ShortestExpected { eye: Eye::default() }),
+    build: |_| Box::new(ShortestExpected { eye: Eye::doubting() }),
 };
 
 /// Nodes drawn in large tiers.
 const CHOICES: usize = 8;
+/// A node not heard of for so long may be explored.
+const FORGOTTEN: Span = Span::from_secs(30);
+/// Share of requests that try such a node, where nothing else is said.
+pub(super) const EXPLORE: f64 = 0.01;
 
 /// What the strategies that predict have in common: the predictor, the prefix index and the nodes
 /// worth a look.
@@ -31,9 +37,43 @@ pub(super) struct Eye {
     pub(super) predictor: Predictor,
     pub(super) index: PrefixIndex,
     pub(super) list: Shortlist,
+    /// Share of requests that try a node not heard of.
+    explore: f64,
 }
 
 impl Eye {
+    /// One whose predictor doubts, and which explores: for strategies that take the least whatever it is.
+    pub(super) fn doubting() -> Eye {
+        let (index, list) = (PrefixIndex::default(), Shortlist::default());
+        Eye { predictor: Predictor::doubting(), index, list, explore: EXPLORE }
+    }
+
+    /// Returns a node worth a try that nothing has been heard of for long: predictions of it go back to
+    /// those of its kind, and would be all that is ever known of it. `share` of all requests ask, none that
+    /// matter much.
+    pub(super) fn forgotten(
+        &self,
+        context: &PickContext<'_>,
+        share: f64,
+        rng: &mut Rng,
+    ) -> Option<NodeId> {
+        if share <= 0.0 || context.request.priority <= Priority::High || rng.unit() >= share {
+            return None;
+        }
+        let id = context.draw(rng)?;
+        let node = context.node(id);
+        let heard = self.predictor.heard(node.seat as usize);
+        let long_ago = heard.is_none_or(|at| context.now.since(at) > FORGOTTEN);
+        (long_ago && node.ledger.requests == 0 && node.success(context.now) > 0.9).then_some(id)
+    }
+
+    /// Notes that a node is tried, whatever it costs.
+    pub(super) fn try_out(&self, context: &PickContext<'_>, node: NodeId, why: &mut Why) {
+        context.looked_at(node, f64::NAN);
+        why.considered = 1;
+        why.chosen = Scored::unscored(node);
+    }
+
     /// Picks the node with the least `cost`, which is given the prediction.
     pub(super) fn pick_least(
         &mut self,
@@ -42,6 +82,10 @@ impl Eye {
         why: &mut Why,
         mut cost: impl FnMut(NodeId, &Prediction) -> (f64, f64),
     ) -> Option<NodeId> {
+        if let Some(node) = self.forgotten(context, self.explore, rng) {
+            self.try_out(context, node, why);
+            return Some(node);
+        }
         let mut list = std::mem::take(&mut self.list);
         self.look(context, &mut list, rng);
         let picked = pick_least(context, list.nodes().iter().copied(), rng, why, |id| {

@@ -37,7 +37,7 @@ pub(super) const DEF: StrategyDef = StrategyDef {
         Box::new(SloCheapest {
             first_token: spec.span("first_token").seconds(),
             per_token: spec.span("per_token").seconds(),
-            eye: Eye::default(),
+            eye: Eye::doubting(),
             over: Vec::new(),
         })
     },

@@ -17,10 +17,9 @@ use super::predict::Prediction;
 use super::shortest_expected::Eye;
 use super::{Fact, Memo, PickContext, Setting, SettingKind, Strategy, StrategyDef, cheapest};
 use crate::balance::fleet::Fleet;
-use crate::balance::vocabulary::Priority;
-use crate::balance::vocabulary::{End, Scored, Term, Terms, Why};
+use crate::balance::vocabulary::{End, Term, Terms, Why};
 use crate::rng::Rng;
-use crate::unit::{NodeId, Span, Time};
+use crate::unit::{NodeId, Time};
 
 pub(super) const DEF: StrategyDef = StrategyDef {
     name: "smart",
@@ -75,8 +74,6 @@ pub(super) const DEF: StrategyDef = StrategyDef {
 
 /// Predictions off by more than this lately are not used.
 const OFF_MAX: f64 = 2.0;
-/// A node not heard of for so long may be explored.
-const FORGOTTEN: Span = Span::from_secs(30);
 
 #[derive(Debug)]
 struct Smart {
@@ -127,21 +124,6 @@ impl Smart {
             (context.against_failure(node, tokens / f64::from(node.spec.weight)), 0.0)
         })
     }
-
-    /// A node worth a try that nothing has been heard of for long.
-    fn forgotten(&self, context: &PickContext<'_>, rng: &mut Rng) -> Option<NodeId> {
-        if self.explore <= 0.0
-            || context.request.priority <= Priority::High
-            || rng.unit() >= self.explore
-        {
-            return None;
-        }
-        let id = context.draw(rng)?;
-        let node = context.node(id);
-        let heard = self.eye.predictor.heard(node.seat as usize);
-        let long_ago = heard.is_none_or(|at| context.now.since(at) > FORGOTTEN);
-        (long_ago && node.ledger.requests == 0 && node.success(context.now) > 0.9).then_some(id)
-    }
 }
 
 impl Strategy for Smart {
@@ -150,10 +132,8 @@ impl Strategy for Smart {
         if self.shadow || predictor.off_by() > OFF_MAX || predictor.is_stale(context.now) {
             return self.fall_back(context, rng, why);
         }
-        if let Some(node) = self.forgotten(context, rng) {
-            context.looked_at(node, f64::NAN);
-            why.considered = 1;
-            why.chosen = Scored::unscored(node);
+        if let Some(node) = self.eye.forgotten(context, self.explore, rng) {
+            self.eye.try_out(context, node, why);
             return Some(node);
         }
         let mut eye = std::mem::take(&mut self.eye);
