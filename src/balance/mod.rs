@@ -91,7 +91,7 @@ pub use vocabulary::{
     Action, ArmView, Attempt, AttemptKind, CANDIDATES_MAX, Candidate, Cause, Control, Effects, End,
     Event, Explanation, Failure, Fate, Filter, FleetChange, Grade, Input, JobFate, JobNews,
     JobPhase, JobStep, LimitCause, Mark, MarkBy, MarkPhase, ModelChoice, ModelWhy, NoHedge,
-    NoRetry, NodeReport, NodeState, Outcome, PeerLoad, PeerNode, Priority, ProbeResult, Progress,
-    Reject, Request, Scored, Settled, Term, TermUnit, Terms, TimeoutStage, Together, Usage,
-    Verdict, Why,
+    NoRetry, NodeReport, NodeState, OPINIONS_MAX, Outcome, PeerLoad, PeerNode, Priority,
+    ProbeResult, Progress, Reject, Request, Scored, Settled, Term, TermUnit, Terms, TimeoutStage,
+    Together, Usage, Verdict, Whose, Why,
 };

@@ -117,6 +117,7 @@ groups! { both GROUPS;
         split: "split" or Vec::new(),
         degrade: "degrade" or None,
         choose: "choose" or None,
+        past_policy: "past_policy" or false,
     }
     ScaleSpec = "scale" {
         name: "name",

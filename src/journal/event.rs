@@ -131,6 +131,8 @@ variants! { written VARIANTS;
         Credential(span) => "credential",
         NoToken(count) => "no_token",
         Busy(span) => "busy",
+        Refusals(count) => "refusals",
+        RefusalShare(own, best) => "refusal_share",
     }
     End = "end" {
         Done => "done",
@@ -154,6 +156,7 @@ variants! { written VARIANTS;
         Tried => "tried",
         Domain => "domain",
         Credential => "credential",
+        Refused => "refused",
         Quota => "quota",
         SlowStart => "slow_start",
     }

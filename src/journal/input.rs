@@ -50,6 +50,8 @@ variants! { both VARIANTS;
         ClientError => "client_error",
         Unauthorized => "unauthorized",
         TooLong => "too_long",
+        NotFound => "not_found",
+        ContentPolicy => "content_policy",
     }
     ProbeResult = "probe result" {
         Healthy => "healthy",

@@ -97,17 +97,7 @@ fn usage() -> impl Strategy<Value = Usage> {
 }
 
 fn failure() -> impl Strategy<Value = Failure> {
-    prop::sample::select(vec![
-        Failure::Refused,
-        Failure::Reset,
-        Failure::ServerError,
-        Failure::Overloaded,
-        Failure::Stalled,
-        Failure::Malformed,
-        Failure::ClientError,
-        Failure::Unauthorized,
-        Failure::TooLong,
-    ])
+    prop::sample::select(Failure::ALL.to_vec())
 }
 
 fn outcome() -> impl Strategy<Value = Outcome> {

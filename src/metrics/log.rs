@@ -174,6 +174,11 @@ fn reason(cause: Cause) -> String {
         Cause::Silent(span) => format!("silent for {span}"),
         Cause::Credential(pause) => format!("credential refused, pause {pause}"),
         Cause::Busy(pause) => format!("no room, pause {pause}"),
+        Cause::Refusals(1) => "refused what others serve".to_owned(),
+        Cause::Refusals(count) => format!("refused {count} in a row that others serve"),
+        Cause::RefusalShare(own, best) => {
+            format!("{} % refused, best {} %", percent(own), percent(best))
+        }
         Cause::NoToken(count) => format!("{count} probes without a token"),
     }
 }

@@ -356,6 +356,10 @@ impl SimNode {
                 refuse(ERROR_AFTER, answer.outcome());
                 return Err(Some(answer));
             }
+            Reachability::Open if self.is_too_long(work) => {
+                refuse(ERROR_AFTER, failed(Failure::TooLong));
+                return Err(None);
+            }
             // Where it hangs it is accepted, and stands still with all the others.
             Reachability::Hung | Reachability::Open => {}
         }
@@ -378,6 +382,12 @@ impl SimNode {
             self.faults.cut(attempt, how);
         }
         Ok(stretch)
+    }
+
+    /// Returns whether a fault makes the context too short for an attempt.
+    fn is_too_long(&self, work: &Work) -> bool {
+        let tokens = work.prompt.0.saturating_add(work.truth.output.0);
+        self.has(|kind| matches!(kind, FaultKind::Context(most) if tokens > most.0))
     }
 
     /// Returns whether a fault is on.

@@ -31,7 +31,7 @@ impl SimNode {
         blocks: Blocks<'_>,
     ) -> Option<Outlook> {
         let key = self.draws(work);
-        let stretch = self.prospect(key)?;
+        let stretch = self.prospect(key).filter(|_| !self.is_too_long(work))?;
         let alone = |own| Outlook { own, others: 0.0 };
         match &self.backend {
             Backend::Slots(slots) => {

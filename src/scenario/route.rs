@@ -53,10 +53,19 @@ pub(super) static ROUTE: SectionDef = SectionDef {
             "cheaper pools, and when they are used",
         ),
         key("require", KeyKind::Table(&REQUIRE), Usual::Unsaid("nothing"), "what a node must have"),
+        key(
+            "content_policy",
+            KeyKind::Word(&["fail", "next_pool"]),
+            Usual::Word("fail"),
+            "what becomes of a request that a provider's content policy is against",
+        ),
     ],
     later: &["weight", "mirror"],
     ..section("route", "`[[route]]`")
 };
+
+/// Whether it goes on.
+const PAST_POLICY: [(&str, bool); 2] = [("fail", false), ("next_pool", true)];
 
 const PERCENT: KeyKind = upto(100.0);
 
@@ -271,7 +280,9 @@ fn read_one(walk: &mut Walk, table: &mut Table<'_>, known: &mut Known<'_>) -> Ro
         let cheap = degrade_field.zip(degrade.as_ref());
         require(walk, field, fleet, &to, cheap.map(|(field, degrade)| (field, &degrade.to[..])))
     });
-    RouteSpec { when: when.unwrap_or_default(), to, require, split, degrade, choose }
+    let past_policy = table.word(walk, "content_policy", &PAST_POLICY).unwrap_or(false);
+    let when = when.unwrap_or_default();
+    RouteSpec { when, to, require, split, degrade, choose, past_policy }
 }
 
 /// `{ "new-model" = 5, "old-model" = 95 }`: percent, in the order written.

@@ -46,19 +46,8 @@ fn tables() -> Vec<String> {
 /// Words of the decision log that stand as values. Those that have data have any.
 fn reasons() -> Vec<String> {
     let (ratio, span) = (Ratio::ONE, Span::ZERO);
-    let failures = [
-        Failure::Refused,
-        Failure::Reset,
-        Failure::ServerError,
-        Failure::Overloaded,
-        Failure::Stalled,
-        Failure::Malformed,
-        Failure::ClientError,
-        Failure::Unauthorized,
-        Failure::TooLong,
-    ];
     let mut ends = vec![End::Done, End::RateLimited, End::Cancelled, End::Outrun];
-    ends.extend(failures.map(End::Failed));
+    ends.extend(Failure::ALL.map(End::Failed));
     ends.extend([TimeoutStage::FirstToken, TimeoutStage::Total].map(End::TimedOut));
     let rejections = [
         Reject::QueueFull,
@@ -90,6 +79,8 @@ fn reasons() -> Vec<String> {
         Cause::Credential(span),
         Cause::NoToken(0),
         Cause::Busy(span),
+        Cause::Refusals(0),
+        Cause::RefusalShare(ratio, ratio),
     ];
     let limits = [LimitCause::Ratio(ratio), LimitCause::Pressed(End::Done)];
     let line = |title: &str, words: Vec<&str>| format!("log, {title}: {}", words.join(" | "));

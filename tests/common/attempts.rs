@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use plimsoll::balance::{
-    Attempt, AttemptKind, Balancer, Config, End, Event, Fate, HEDGES_BURST, Input, Limits,
-    RETRIES_MIN, Request, Settled, Tier,
+    Attempt, AttemptKind, Balancer, Config, End, Event, Failure, Fate, HEDGES_BURST, Input, Limits,
+    OPINIONS_MAX, RETRIES_MIN, Request, Settled, Tier,
 };
 use plimsoll::unit::{NodeId, Ratio, RequestId, Span, Time, Tokens};
 
@@ -100,7 +100,7 @@ impl Laws {
                 self.retries += 1;
                 assert!(retries + 1 < usize::from(retry.attempts), "attempts are bounded");
                 let (from, end) = after.expect("a retry comes after something");
-                assert!(worth_another_try(end), "{end:?} is not tried again");
+                assert!(worth_another_try(known, end), "{end:?} is not tried again");
                 assert!(known.tries.iter().any(|(node, ..)| *node == from));
             }
             AttemptKind::Escalation => panic!("nobody asks several models here"),
@@ -124,8 +124,8 @@ impl Laws {
     }
 
     fn retry_planned(&mut self, request: RequestId, end: End) {
-        assert!(worth_another_try(end));
         let this = &self.known[&request.0];
+        assert!(worth_another_try(this, end));
         let prompt = this.request.prompt.0;
         let others = || {
             let live = self.known.iter().filter(|(id, _)| **id != request.0);
@@ -208,9 +208,13 @@ impl Laws {
     }
 }
 
-fn worth_another_try(end: End) -> bool {
+/// Whether a request may be tried again after this. That it is at fault a third node says at most.
+fn worth_another_try(known: &Known, end: End) -> bool {
+    let blames = |end: End| matches!(end, End::Failed(failure) if failure.blames_request());
+    let said = || known.tries.iter().filter(|(.., end)| end.is_some_and(blames)).count();
     match end {
-        End::Failed(failure) => failure.worth_another_try(),
+        End::Failed(Failure::ContentPolicy) => false,
+        End::Failed(_) => !blames(end) || said() < OPINIONS_MAX as usize,
         End::RateLimited | End::TimedOut(plimsoll::balance::TimeoutStage::FirstToken) => true,
         End::TimedOut(_) | End::Done | End::Cancelled | End::Outrun => false,
     }

@@ -43,16 +43,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         cached: Tokens(0),
         output: Tokens(output),
     });
-    let failure = prop::sample::select(vec![
-        Failure::Refused,
-        Failure::Reset,
-        Failure::ServerError,
-        Failure::Overloaded,
-        Failure::Stalled,
-        Failure::Malformed,
-        Failure::ClientError,
-        Failure::Unauthorized,
-    ]);
+    let failure = prop::sample::select(Failure::ALL.to_vec());
     prop_oneof![
         4 => usage.clone().prop_map(Outcome::Done),
         4 => (failure, usage.clone()).prop_map(|(failure, usage)| Outcome::Failed(failure, usage)),

@@ -26,6 +26,7 @@ mod metrics;
 mod monotone;
 mod noise;
 mod overload;
+mod refusals;
 mod regions;
 mod scale;
 mod smart;

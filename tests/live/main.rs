@@ -10,4 +10,5 @@ mod gateway;
 mod mock;
 mod oracle;
 mod parity;
+mod refusals;
 mod serve;

@@ -70,6 +70,7 @@ impl Balancer {
     fn on_first_token(&mut self, this: AttemptKey, attempt: Attempt, took: Span) {
         let state = &self.requests[this];
         let (node, key, class) = (state.node, state.request, state.facts.class);
+        self.health.accepted(node, state.dispatched);
         if self.scaling.is_on() {
             self.scaling.on_first_token(self.now, node, &self.requests[key].request);
         }
@@ -83,6 +84,7 @@ impl Balancer {
         if !self.withholds(key, node) {
             self.requests.mark_begun(this);
         }
+        self.contradict(key, node);
         self.outrun(key, this);
     }
 
@@ -174,6 +176,7 @@ impl Balancer {
             let came = came.filter(|_| !self.withholds(key, node));
             return self.fail(key, this, (node, end), came);
         }
+        self.contradict(key, node);
         self.outrun(key, this);
         if score.is_none_or(|score| !self.escalate(&state, usage, score)) {
             self.complete(&state, usage);

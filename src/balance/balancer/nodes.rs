@@ -4,14 +4,15 @@ use super::Balancer;
 use crate::balance::fleet::health::{Change, Evidence, ProbeVerdict};
 use crate::balance::fleet::node::Trial;
 use crate::balance::health::{Says, evidence, says};
-use crate::balance::requests::AttemptKey;
+use crate::balance::requests::{AttemptKey, RequestKey};
 use crate::balance::timer::Timer;
 use crate::balance::vocabulary::action::Action;
 use crate::balance::vocabulary::event::Event;
+use crate::balance::vocabulary::failure::Refusals;
 use crate::balance::vocabulary::outcome::{End, Failure, ProbeResult, TimeoutStage};
 use crate::balance::vocabulary::state::Cause;
 use crate::balance::vocabulary::state::NodeState;
-use crate::unit::{ClassId, NodeId, Span};
+use crate::unit::{ClassId, NodeId, Span, Time};
 
 impl Balancer {
     /// Hears how an attempt ended: what that says of the health of its node, if anything.
@@ -28,8 +29,13 @@ impl Balancer {
             }
             return;
         }
+        if says == Says::Refused {
+            return self.health.refused(now, node);
+        }
         self.fleet.with_health(node, |health| health.outcome(now, end.is_wasted()));
         if end == End::Done {
+            self.health.accepted(node, dispatched);
+            self.health.served(node);
             self.end_trial(node);
             if !streamed {
                 self.find_slow_outlier(node, class, now.since(dispatched));
@@ -63,6 +69,64 @@ impl Balancer {
             if enough || half_open {
                 self.eject(node, evidence(end), None);
             }
+        }
+    }
+
+    /// A node serves a request. Those that said before that it is at fault were wrong: that counts as a
+    /// failure of theirs, if the node is of their pool, or what was asked for is not there with them.
+    #[inline]
+    pub(super) fn contradict(&mut self, key: RequestKey, by: NodeId) {
+        if self.requests[key].refusals.pending() == 0 {
+            return;
+        }
+        let refusals = self.requests.settle_fault(key);
+        let state = &self.requests[key];
+        let (tried, since) = (state.tried, state.dispatched.unwrap_or(self.now));
+        let pool = self.fleet.node(by).spec.pool;
+        for node in Refusals::of(refusals.request, &tried) {
+            let missing = Refusals::of(refusals.missing, &tried).any(|other| other == node);
+            if missing || self.fleet.node(node).spec.pool == pool {
+                self.blame_refusal(node, since);
+            } else {
+                let cause = self.health.served_elsewhere(node);
+                self.eject_outlier(node, Evidence::Outlier, cause);
+            }
+        }
+    }
+
+    /// A node was wrong to say of a request that was first sent then that it is at fault.
+    fn blame_refusal(&mut self, node: NodeId, since: Time) {
+        let (now, settings) = (self.now, *self.health.of(&self.fleet, node));
+        if !self.fleet.node(node).health.is_back_at(since) {
+            return;
+        }
+        self.fleet.with_health(node, |health| health.outcome(now, true));
+        let cause = self.health.outlier_by_end(&self.fleet, node, false);
+        self.eject_outlier(node, Evidence::Outlier, cause);
+        let there = self.fleet.node(node);
+        let half_open = there.state() == NodeState::Up && there.trial() == Some(Trial::HalfOpen);
+        if self.fleet.with_health(node, |health| health.blame(&settings)) || half_open {
+            let cause = Cause::Refusals(self.fleet.node(node).health.failures());
+            // Probes do not know of it: that they pass is no reason to come back sooner.
+            self.eject(node, Evidence::Outlier, Some(cause));
+        }
+    }
+
+    /// A request fails of which nodes said that it is at fault, and none contradicts. Two are believed,
+    /// if one of them is not doubted; otherwise they are compared with their peers.
+    pub(super) fn believe(&mut self, key: RequestKey) {
+        let refusals = self.requests.settle_fault(key);
+        if refusals.request == 0 {
+            return;
+        }
+        let tried = self.requests[key].tried;
+        let nodes = || Refusals::of(refusals.request, &tried);
+        if nodes().count() > 1 && nodes().any(|node| !self.health.doubts(&self.fleet, node)) {
+            return;
+        }
+        for node in nodes() {
+            let cause = self.health.outlier_by_refusal(&self.fleet, node);
+            self.eject_outlier(node, Evidence::Outlier, cause);
         }
     }
 

@@ -8,9 +8,7 @@ use crate::balance::spec::retry::ATTEMPTS_MAX;
 use crate::balance::timer::Timer;
 use crate::balance::vocabulary::action::Action;
 use crate::balance::vocabulary::event::{Event, Settled};
-use crate::balance::vocabulary::outcome::{
-    Attempt, End, Failure, Fate, Reject, TimeoutStage, Usage,
-};
+use crate::balance::vocabulary::outcome::{Attempt, End, Fate, Reject, TimeoutStage, Usage};
 use crate::unit::{NodeId, Ratio, RequestId, Span, Time, Tokens};
 
 /// What is known of an answer at the end of its request.
@@ -34,8 +32,7 @@ impl Balancer {
         (node, end): (NodeId, End),
         came: Option<(Time, Tokens)>,
     ) {
-        let refused = end == End::Failed(Failure::Unauthorized);
-        if !self.requests.fail(key, this, (node, end), refused) {
+        if !self.requests.fail(key, this, (node, end)) {
             self.try_again(key, node, end, came);
         }
     }
@@ -45,19 +42,23 @@ impl Balancer {
         let state = &self.requests[key];
         let request = state.request.id;
         let amounts = self.requests.retry_amounts(key);
-        let failed = Failed { state, end, started: came.is_some(), amounts };
-        let other_credential = || {
+        let blames = matches!(end, End::Failed(failure) if failure.blames_request());
+        let doubted = blames && self.health.doubts(&self.fleet, node);
+        let past_policy = self.router.spec(state.route).past_policy;
+        let started = came.is_some();
+        let failed = Failed { state, end, started, doubted, past_policy, amounts };
+        let other_node = || {
             let (own, cheap) = self.router.pools(state.lane);
             let require = self.router.spec(state.route).require;
-            let refused = (state.refused, &state.tried[..]);
-            self.fleet.has_other_credential(own.iter().chain(cheap), require, refused)
+            let refused = (state.refusals, &state.tried[..]);
+            self.fleet.has_other(own.iter().chain(cheap), require, refused)
         };
-        let decided = self.retries.decide(self.now, failed, other_credential, &mut self.pauses);
+        let decided = self.retries.decide(self.now, failed, other_node, &mut self.pauses);
         let pause = match decided {
             Ok(pause) => pause,
             Err(reason) => {
                 self.effects.events.push(Event::RetryDenied { request, node, end, reason });
-                return self.settle(key, Fate::Failed(end));
+                return self.give_up(key, end);
             }
         };
         self.requests.count_retry(key);
@@ -70,6 +71,14 @@ impl Balancer {
         } else {
             self.timers.at(self.now + pause, Timer::Backoff(key));
         }
+    }
+
+    /// Lets a request fail whose last attempt ended so. That it is at fault itself, as a node said and
+    /// none contradicted, is what is told: the next node's trouble does not make it sound.
+    pub(super) fn give_up(&mut self, key: RequestKey, end: End) {
+        let end = self.requests[key].at_fault.unwrap_or(end);
+        self.believe(key);
+        self.settle(key, Fate::Failed(end));
     }
 
     /// Asks the next pool of a cascade, if an answer is not good enough. Returns whether the request

@@ -11,7 +11,8 @@ use crate::balance::strategy::{DispatchFacts, Fact, PickContext};
 use crate::balance::timer::Timer;
 use crate::balance::vocabulary::action::{Action, Together};
 use crate::balance::vocabulary::event::{AttemptKind, Event};
-use crate::balance::vocabulary::outcome::{Attempt, Fate, Reject};
+use crate::balance::vocabulary::failure::Failure;
+use crate::balance::vocabulary::outcome::{Attempt, End, Reject};
 use crate::unit::{PoolId, Span, Tokens};
 
 /// What became of a request that looked for a node.
@@ -40,7 +41,7 @@ impl Balancer {
         }
         // This call may have freed a node already, and those who wait go first.
         self.drain_queues();
-        if self.requests[key].refused != 0 {
+        if !self.requests[key].refusals.is_empty() {
             return self.place_or_fail(key);
         }
         let route = self.requests[key].route;
@@ -60,12 +61,14 @@ impl Balancer {
         }
     }
 
-    /// Sends a request whose credential was refused somewhere else, or lets it fail. It does not wait:
-    /// the nodes that are open have refused it, and it would stand in the way of those that they serve.
+    /// Sends a request that was refused somewhere else, or lets it fail. It does not wait: the nodes
+    /// that are open have refused it, and it would stand in the way of those that they serve.
     fn place_or_fail(&mut self, key: RequestKey) {
         if self.place(key) != Placed::Yes {
             let (_, end) = self.requests[key].last.expect("an attempt was refused");
-            self.settle(key, Fate::Failed(end));
+            // It is not too long for those that are full: its client may come again.
+            let full = self.requests[key].refusals.only_length();
+            self.give_up(key, if full { End::Failed(Failure::Overloaded) } else { end });
         }
     }
 
@@ -117,7 +120,7 @@ impl Balancer {
         if self.quotas.is_full(self.requests[key].request.tenant) {
             return Placed::Throttled;
         }
-        if self.requests[key].refused == 0 && self.hold(key) {
+        if self.requests[key].refusals.is_empty() && self.hold(key) {
             return Placed::Yes;
         }
         let degrading = self.degrading(key);
@@ -267,7 +270,7 @@ impl Balancer {
                 within,
                 listener: asked.map(|_| self.explainer.listen()),
                 beyond,
-                refused: (state.refused, &state.tried),
+                refused: (state.refusals, &state.tried),
             };
             let explained = asked.map(|attempt| (&self.explainer, attempt));
             let events = &mut self.effects.events;

@@ -134,6 +134,11 @@ impl NodeHealth {
         self.state == NodeState::Up && self.failures >= settings.consecutive
     }
 
+    /// Returns how many blamed failures there were in a row.
+    pub(in crate::balance) const fn failures(&self) -> u32 {
+        self.failures
+    }
+
     /// The failures of requests, or of probes.
     pub(in crate::balance) const fn cause(&self, evidence: Evidence) -> Cause {
         match evidence {

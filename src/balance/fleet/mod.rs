@@ -24,6 +24,7 @@ pub use reports::Load;
 use super::limits::Quota;
 use super::spec::node::{NodeSpec, Tier};
 use super::spec::view::{ReportFreshness, Signal};
+use super::vocabulary::failure::Refusals;
 use super::vocabulary::report::{NodeReport, PeerLoad, PeerNode};
 use super::vocabulary::state::NodeState;
 use crate::unit::{NodeId, PeerId, PoolId, Span, Time, Tokens};
@@ -159,7 +160,7 @@ impl Fleet {
         open.any(|&node| self.node(node).spec.tags & require == require)
     }
 
-    // ----- credentials -----
+    // ----- refusals -----
 
     /// Returns whether two nodes are asked with the same credential.
     fn same_credential(&self, one: NodeId, other: NodeId) -> bool {
@@ -167,25 +168,31 @@ impl Fleet {
         one == other || (credential.is_some() && credential == self.node(other).spec.credential)
     }
 
-    /// Returns whether a node is asked with a credential that was refused to one of these, by bit.
+    /// Returns whether a request that these nodes have refused is in vain with this one: it has the
+    /// credential of one of them, or said itself that the request is at fault; it is of the pool, and so
+    /// of the provider, whose policy is against it; or its context is no larger than one that was too
+    /// small.
     pub(in crate::balance) fn is_refused(
         &self,
         node: NodeId,
-        refused: u8,
+        refusals: Refusals,
         tried: &[NodeId],
     ) -> bool {
-        let mut refusers =
-            tried.iter().enumerate().filter(|(ordinal, _)| refused >> ordinal & 1 == 1);
-        refusers.any(|(_, refuser)| self.same_credential(node, *refuser))
+        let any = |bits, so: &dyn Fn(NodeId) -> bool| Refusals::of(bits, tried).any(so);
+        let pool = |node: NodeId| self.node(node).spec.pool;
+        any(refusals.credential, &|other| self.same_credential(node, other))
+            || any(refusals.request, &|other| other == node)
+            || any(refusals.policy, &|other| pool(other) == pool(node))
+            || any(refusals.length, &|other| other == node || pool(other) == pool(node))
     }
 
-    /// Returns whether some node of these pools with these tags is asked with a credential that was
-    /// not refused, and is not off for good. Cost: all nodes of those pools.
-    pub(in crate::balance) fn has_other_credential<'a>(
+    /// Returns whether some node of these pools with these tags is there that a request with these
+    /// refusals is not in vain with, and that is not off for good. Cost: all nodes of those pools.
+    pub(in crate::balance) fn has_other<'a>(
         &self,
         pools: impl IntoIterator<Item = &'a PoolId>,
         require: u64,
-        (refused, tried): (u8, &[NodeId]),
+        (refusals, tried): (Refusals, &[NodeId]),
     ) -> bool {
         let mut members = pools
             .into_iter()
@@ -195,7 +202,7 @@ impl Fleet {
             let there = self.node(node);
             !matches!(there.state(), NodeState::Gone | NodeState::Off)
                 && there.spec.tags & require == require
-                && !self.is_refused(node, refused, tried)
+                && !self.is_refused(node, refusals, tried)
         })
     }
 

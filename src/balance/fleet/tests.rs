@@ -115,12 +115,11 @@ fn credentials_are_shared_by_who_names_the_same() {
     let next = |node, from| fleet.next_of_credential(NodeId(node), from);
     assert_eq!((next(0, 0), next(0, 3), next(3, 0)), (Some(NodeId(2)), None, None));
     let tried = [NodeId(0), NodeId(3)];
-    assert!(fleet.is_refused(NodeId(2), 0b01, &tried));
-    assert!(!fleet.is_refused(NodeId(2), 0b10, &tried));
-    assert!(
-        fleet.is_refused(NodeId(3), 0b10, &tried) && !fleet.is_refused(NodeId(4), 0b11, &tried)
-    );
-    assert!(fleet.has_other_credential(&[POOL], 0, (0b11, &tried)), "nodes 1 and 4");
+    let by = |credential| Refusals { credential, ..Refusals::default() };
+    let refused = |node, bits| fleet.is_refused(NodeId(node), by(bits), &tried);
+    assert!(refused(2, 0b01) && !refused(2, 0b10));
+    assert!(refused(3, 0b10) && !refused(4, 0b11));
+    assert!(fleet.has_other(&[POOL], 0, (by(0b11), &tried)), "nodes 1 and 4");
 }
 
 #[test]

@@ -25,6 +25,8 @@
 //! - *Credentials*: 401, 402 and 403, or money that is spent, let the node rest, if asked for, longer
 //!   each time, with all nodes that are asked with the same credential; that is no ejection. Keys
 //!   themselves are not known here, only which nodes have the same.
+//! - *Refusals*: who says that a request is at fault is to blame if another node serves it, or if it
+//!   refuses much more than its peers; see [`refusals`].
 //! - *Silence*: if nothing at all came from a node during a whole first-token timeout, while as many
 //!   requests wait for it as failures in a row would eject it, it hangs and is ejected.
 //!
@@ -35,15 +37,18 @@
 
 pub(super) mod outlier;
 pub(super) mod recovery;
+mod refusals;
 
 use outlier::Detector;
 use recovery::SlowStart;
+use refusals::RefusalWatch;
 
 use super::fleet::Fleet;
 use super::fleet::health::Evidence;
 use super::fleet::node::Trial;
 use super::spec::config::Config;
 use super::spec::health::{Generate, HealthSettings};
+use super::spec::node::Tier;
 use super::spec::route::RouteNodes;
 use super::vocabulary::outcome::{End, Failure, TimeoutStage};
 use super::vocabulary::state::Cause;
@@ -60,6 +65,7 @@ pub(super) struct HealthChecker {
     outliers: Detector,
     /// What each route may use.
     routes: Vec<RouteNodes>,
+    refusals: RefusalWatch,
     /// Draws the jitter of ejections.
     rng: Rng,
 }
@@ -78,8 +84,10 @@ pub(super) enum Says {
     Good,
     /// It failed.
     Bad,
-    /// Neither: back-pressure, credentials and clients' mistakes are no sickness, and no health.
+    /// Neither: back-pressure, credentials and what is too long are no sickness, and no health.
     Neither,
+    /// That the request is at fault. Whether it is, other nodes say.
+    Refused,
 }
 
 /// Returns what an end says of the health of its node. `back` is whether the node had come back from
@@ -90,6 +98,7 @@ pub(super) fn says(end: End, back: impl FnOnce() -> bool) -> Says {
     match end {
         End::Cancelled | End::TimedOut(TimeoutStage::Total) | End::Outrun => Says::Nothing,
         End::Done => Says::Good,
+        End::Failed(failure) if failure.blames_request() => Says::Refused,
         end if end.blames_node() && back() => Says::Bad,
         _ => Says::Neither,
     }
@@ -106,6 +115,7 @@ impl HealthChecker {
             slow_start: SlowStart::default(),
             outliers: Detector::new(outliers),
             routes: config.routes.iter().map(RouteNodes::of).collect(),
+            refusals: RefusalWatch::default(),
             rng: Rng::stream(seed, "ejections"),
         }
     }
@@ -222,6 +232,43 @@ impl HealthChecker {
     #[inline]
     pub(super) fn forget(&mut self, fleet: &Fleet, node: NodeId) {
         self.outliers.forget(node, fleet.node(node).home());
+        self.refusals.left(node);
+    }
+
+    /// A node gave a whole answer.
+    #[inline]
+    pub(super) fn served(&mut self, node: NodeId) {
+        self.refusals.served(node);
+    }
+
+    /// A node said that a request is at fault.
+    pub(super) fn refused(&mut self, now: Time, node: NodeId) {
+        self.refusals.refused(now, node);
+    }
+
+    /// A node began to answer a request that was sent to it then.
+    #[inline]
+    pub(super) fn accepted(&mut self, node: NodeId, dispatched: Time) {
+        self.refusals.accepted(node, dispatched);
+    }
+
+    /// Returns whether a node that has just said so is doubted.
+    pub(super) fn doubts(&self, fleet: &Fleet, node: NodeId) -> bool {
+        self.refusals.doubts(node, peers(fleet, node))
+    }
+
+    /// Nobody contradicts what a node said of a request. Returns why it is an outlier, if it was one
+    /// already, and nobody could be asked although it is doubted.
+    pub(super) fn outlier_by_refusal(&mut self, fleet: &Fleet, node: NodeId) -> Option<Cause> {
+        let cause = self.refusals.outlier(node, peers(fleet, node));
+        self.refusals.stands(node);
+        cause
+    }
+
+    /// A node of another pool served a request of which a node said that it is at fault. Returns why
+    /// that one is to be ejected, if it is.
+    pub(super) fn served_elsewhere(&mut self, node: NodeId) -> Option<Cause> {
+        self.refusals.served_elsewhere(node)
     }
 
     /// Returns how long a node rests at first after an end that refused its credential, if it does.
@@ -237,6 +284,12 @@ impl HealthChecker {
         let back = fleet.node(node).state().is_ejected();
         self.of(fleet, node).recovery.generate.filter(|_| back)
     }
+}
+
+/// All nodes of a node's pool, itself included.
+fn peers(fleet: &Fleet, node: NodeId) -> impl Iterator<Item = NodeId> + Clone {
+    let pool = fleet.node(node).spec.pool;
+    Tier::ALL.into_iter().flat_map(move |tier| fleet.members(pool, tier)).copied()
 }
 
 /// Returns by pool whether its ejected nodes serve in panic, and at which share of well nodes that ends.

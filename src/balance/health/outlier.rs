@@ -195,7 +195,7 @@ impl Detector {
 }
 
 /// Returns the ends of the Wilson interval of a share of which `yes` of `all` were seen.
-fn wilson(yes: u32, all: u32) -> (f64, f64) {
+pub(super) fn wilson(yes: u32, all: u32) -> (f64, f64) {
     let n = f64::from(all.max(1));
     let p = f64::from(yes) / n;
     let z2 = Z * Z;

@@ -19,6 +19,7 @@ use crate::balance::spec::overload::DegradeLevel;
 use crate::balance::spec::retry::ATTEMPTS_MAX;
 use crate::balance::spec::route::LaneId;
 use crate::balance::strategy::{DispatchFacts, Memo};
+use crate::balance::vocabulary::failure::Refusals;
 use crate::balance::vocabulary::outcome::{Attempt, End, TOKENS_MAX, Usage};
 use crate::balance::vocabulary::request::Request;
 use crate::balance::vocabulary::why::Why;
@@ -162,8 +163,11 @@ pub(in crate::balance) struct RequestState {
     pub(in crate::balance) in_hand: Option<Box<AnswerInHand>>,
     /// What ended attempts cost.
     pub(in crate::balance) spent: Cost,
-    /// By ordinal, as a bit: whether that node refused its credential.
-    pub(in crate::balance) refused: u8,
+    /// Which nodes have refused it, and over what.
+    pub(in crate::balance) refusals: Refusals,
+    /// How the last attempt ended whose node said that the request is at fault, while no other node has
+    /// served it.
+    pub(in crate::balance) at_fault: Option<End>,
     /// The highest level of degradation that changed what becomes of it.
     pub(in crate::balance) degraded_by: DegradeLevel,
     /// What its answer is clamped to.
@@ -387,7 +391,8 @@ impl Requests {
             step: 0,
             in_hand: None,
             spent: Cost::ZERO,
-            refused: 0,
+            refusals: Refusals::default(),
+            at_fault: None,
             degraded_by: DegradeLevel::Calm,
             clamp: None,
             request,
@@ -553,13 +558,17 @@ impl Requests {
         key: RequestKey,
         this: AttemptKey,
         (node, end): (NodeId, End),
-        refused: bool,
     ) -> bool {
         let state = &mut self.states[key];
         state.last = Some((node, end));
-        // The node of the latest attempt that was sent there refused its credential.
-        if refused && let Some(at) = state.nodes_tried().iter().rposition(|tried| *tried == node) {
-            state.refused |= 1 << at;
+        // It was the latest attempt that was sent there.
+        if let End::Failed(failure) = end
+            && let Some(at) = state.nodes_tried().iter().rposition(|tried| *tried == node)
+        {
+            state.refusals.note(at, failure);
+            if failure.blames_request() {
+                state.at_fault = Some(end);
+            }
         }
         let rest = match state.phase {
             Phase::InFlight(running) => running.without(this),
@@ -567,6 +576,15 @@ impl Requests {
         };
         state.phase = rest.map_or(Phase::Backoff, Phase::InFlight);
         rest.is_some()
+    }
+
+    /// A node serves a request that others said is at fault, or they are believed: that is settled.
+    /// Returns who said so, by the bits of their ordinals.
+    #[inline]
+    pub(in crate::balance) fn settle_fault(&mut self, key: RequestKey) -> Refusals {
+        let state = &mut self.states[key];
+        state.at_fault = None;
+        state.refusals.settle()
     }
 
     /// Counts a request as a retry under way.

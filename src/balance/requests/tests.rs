@@ -48,10 +48,10 @@ fn of_two_attempts_the_one_that_fails_leaves_the_other() {
     let (other, _) = requests.dispatch(attempt(&requests, key, 1));
     assert!(!requests[one].hedge && requests[other].hedge);
     let end = End::Failed(Failure::Unauthorized);
-    assert!(requests.fail(key, one, (NodeId(0), end), true), "the hedge goes on");
-    assert_eq!(requests[key].refused, 0b01);
+    assert!(requests.fail(key, one, (NodeId(0), end)), "the hedge goes on");
+    assert_eq!(requests[key].refusals.credential, 0b01);
     assert_eq!(requests[key].phase, Phase::InFlight(Running::one(other)));
-    assert!(!requests.fail(key, other, (NodeId(1), end), false));
+    assert!(!requests.fail(key, other, (NodeId(1), end)));
     assert_eq!((requests[key].phase, requests[key].last), (Phase::Backoff, Some((NodeId(1), end))));
 }
 
@@ -116,7 +116,7 @@ proptest! {
                 (4, Some((key, Some(this)))) => {
                     requests.end(this);
                     let end = End::Failed(Failure::Reset);
-                    prop_assert!(!requests.fail(key, this, (NodeId(7), end), false));
+                    prop_assert!(!requests.fail(key, this, (NodeId(7), end)));
                     requests.count_retry(key);
                     open[place].1 = None;
                 }

@@ -43,6 +43,10 @@ pub(super) struct Failed<'a> {
     pub(super) end: End,
     /// Whether tokens of an answer had come.
     pub(super) started: bool,
+    /// Whether the node is not believed if it says that the request is at fault.
+    pub(super) doubted: bool,
+    /// Whether it goes on to another pool if the policy of one's provider is against it.
+    pub(super) past_policy: bool,
     /// The request as an amount, the other retries under way, and all that is under way.
     pub(super) amounts: (Amount, Amount, Amount),
 }
@@ -122,8 +126,8 @@ impl Retries {
         self.policy.over_budget(amounts).is_none().then_some(true)
     }
 
-    /// Decides whether a request that has failed is tried again, and after which pause. Whether some
-    /// node is asked with another credential is asked only where one was refused.
+    /// Decides whether a request that has failed is tried again, and after which pause. Whether there is
+    /// some node that it is not in vain with is asked only where it was refused.
     ///
     /// # Errors
     /// Why it is not tried again.
@@ -131,16 +135,21 @@ impl Retries {
         &self,
         now: Time,
         failed: Failed<'_>,
-        other_credential: impl FnOnce() -> bool,
+        other_node: impl FnOnce() -> bool,
         rng: &mut Rng,
     ) -> Result<Span, NoRetry> {
-        let Failed { state, end, started, amounts } = failed;
+        let Failed { state, end, started, doubted, past_policy, amounts } = failed;
         let tries = state.tries();
         let mut refusal = self.policy.refusal(end, tries, started, amounts);
+        let refusals = state.refusals;
+        let believed = refusals.is_believed(doubted);
+        if refusal.is_none() && (believed || (refusals.policy != 0 && !past_policy)) {
+            refusal = Some(NoRetry::NotRetryable);
+        }
         if refusal.is_none() && state.attempts >= ATTEMPTS_MAX {
             refusal = Some(NoRetry::Attempts);
         }
-        if refusal.is_none() && state.refused != 0 && !other_credential() {
+        if refusal.is_none() && !state.refusals.is_empty() && !other_node() {
             refusal = Some(NoRetry::NotRetryable);
         }
         // Drawn in any case: what is refused shifts no draw of anybody else.
@@ -156,9 +165,10 @@ impl Retries {
 impl Retry {
     /// Returns the pause before the retry after so many attempts.
     fn pause(&self, attempts: u8, end: End, rng: &mut Rng) -> Span {
-        // A rate-limited node is out of the running until it asked to come back, so another one
-        // may be tried at once: waiting would help nobody.
-        if end == End::RateLimited {
+        // A rate-limited node is out of the running until it asked to come back, and one that refused is
+        // for this request, so another one may be tried at once: waiting would help nobody.
+        let refused = matches!(end, End::Failed(failure) if failure.is_told());
+        if refused || end == End::RateLimited {
             return Span::ZERO;
         }
         let doublings = u32::from(attempts.saturating_sub(1));
@@ -176,8 +186,7 @@ impl Retry {
         (this, others, under_way): (Amount, Amount, Amount),
     ) -> Option<NoRetry> {
         let retryable = match end {
-            End::Failed(failure) => failure.worth_another_try(),
-            End::RateLimited | End::TimedOut(TimeoutStage::FirstToken) => true,
+            End::Failed(_) | End::RateLimited | End::TimedOut(TimeoutStage::FirstToken) => true,
             End::TimedOut(TimeoutStage::Total) => return Some(NoRetry::Deadline),
             End::Done | End::Cancelled | End::Outrun => false,
         };
@@ -240,11 +249,11 @@ mod tests {
         let at = |under_way| (of(1, 100), of(3, 300), of(under_way, 2_000));
         assert_eq!(retry.refusal(reset, 1, false, at(15)), Some(NoRetry::Budget));
         assert_eq!(retry.refusal(reset, 1, false, at(20)), None);
-        let client = End::Failed(Failure::ClientError);
-        assert_eq!(retry.refusal(client, 1, false, few), Some(NoRetry::NotRetryable));
+        let outrun = End::Outrun;
+        assert_eq!(retry.refusal(outrun, 1, false, few), Some(NoRetry::NotRetryable));
         let resume = Retry { resume: true, ..retry };
         assert_eq!(resume.refusal(reset, 1, true, few), None);
-        assert_eq!(resume.refusal(client, 1, true, few), Some(NoRetry::NotRetryable));
+        assert_eq!(resume.refusal(outrun, 1, true, few), Some(NoRetry::NotRetryable));
         // Four of a hundred requests, but 40 % of all prompt tokens.
         let tokens = Retry { token_budget: Some(Ratio::from_f64(0.2)), ..retry };
         let long = (of(1, 20_000), of(3, 200), of(100, 50_000));

@@ -19,6 +19,8 @@ pub struct RouteSpec {
     pub degrade: Option<Degrade>,
     /// How one of `to` is chosen for each request. Not together with `split`.
     pub choose: Option<ModelRule>,
+    /// Whether what the policy of one pool's provider is against goes on to the next pool.
+    pub past_policy: bool,
 }
 
 impl RouteSpec {

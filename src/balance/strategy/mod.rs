@@ -16,6 +16,7 @@ use super::spec::Signal;
 use super::spec::Tier;
 use super::vocabulary::Filter;
 use super::vocabulary::Request;
+use super::vocabulary::failure::Refusals;
 use super::vocabulary::{End, Scored, Terms, Usage, Why};
 use crate::rng::Rng;
 use crate::unit::{ClassId, NodeId, PoolId, RegionId, Span, Time, Tokens};
@@ -175,8 +176,8 @@ pub struct PickContext<'a> {
     pub(super) listener: Option<&'a RefCell<Vec<(NodeId, f64)>>>,
     /// The region a node must not be in, while others are asked.
     pub(super) beyond: Option<RegionId>,
-    /// The nodes tried, and by bit which of them refused their credential.
-    pub(super) refused: (u8, &'a [NodeId]),
+    /// Which of the nodes tried have refused the request, and over what.
+    pub(super) refused: (Refusals, &'a [NodeId]),
 }
 
 impl PickContext<'_> {
@@ -204,7 +205,7 @@ impl PickContext<'_> {
             && self.beyond.is_none()
             && self.held_back.is_empty()
             && self.members <= 1
-            && self.refused.0 == 0
+            && self.refused.0.is_empty()
             && !self.fleet.has_quotas()
     }
 
@@ -220,8 +221,13 @@ impl PickContext<'_> {
     }
 
     fn is_refused(&self, node: NodeId) -> bool {
-        let (refused, tried) = self.refused;
-        refused != 0 && self.fleet.is_refused(node, refused, tried)
+        let (refusals, tried) = self.refused;
+        !refusals.is_empty() && self.fleet.is_refused(node, refusals, tried)
+    }
+
+    /// Returns what the request was refused over.
+    const fn refused_over(&self) -> Filter {
+        if self.refused.0.credential != 0 { Filter::Credential } else { Filter::Refused }
     }
 
     fn has_quota(&self, node: NodeId) -> bool {
@@ -248,7 +254,7 @@ impl PickContext<'_> {
         } else if self.permits(node) {
             None
         } else if self.is_refused(node) {
-            Some(Filter::Credential)
+            Some(self.refused_over())
         } else if self.node(node).spec.tags & self.require != self.require {
             Some(Filter::Tags)
         } else if self.within.is_some_and(|region| self.node(node).spec.region != region) {

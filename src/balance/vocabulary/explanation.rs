@@ -70,6 +70,8 @@ pub enum Filter {
     Domain,
     /// It is asked with a credential that was refused to this request.
     Credential,
+    /// It refused this request, or would as others did: its word, its length, its provider's policy.
+    Refused,
     /// Its limits a minute are used up.
     Quota,
     /// It is in slow start and has had its share for now.
@@ -88,6 +90,7 @@ impl Filter {
             Filter::Tried => "tried before",
             Filter::Domain => "same region",
             Filter::Credential => "credential refused",
+            Filter::Refused => "request refused",
             Filter::Quota => "quota used up",
             Filter::SlowStart => "in slow start",
         }

@@ -8,6 +8,7 @@
 pub(super) mod action;
 pub(super) mod event;
 pub(super) mod explanation;
+pub(super) mod failure;
 pub(super) mod input;
 pub(super) mod job;
 pub(super) mod model;
@@ -20,11 +21,12 @@ pub(super) mod why;
 pub use action::{Action, Together};
 pub use event::{AttemptKind, Effects, Event, LimitCause, NoHedge, NoRetry, Settled};
 pub use explanation::{CANDIDATES_MAX, Candidate, Explanation, Filter, Verdict};
+pub use failure::{Failure, OPINIONS_MAX, Whose};
 pub use input::{Control, FleetChange, Grade, Input, Mark, MarkBy, MarkPhase};
 pub use job::{JobFate, JobNews, JobPhase, JobStep};
 pub use model::{ArmView, ModelChoice, ModelWhy};
 pub use outcome::{
-    Attempt, End, Failure, Fate, Outcome, ProbeResult, Progress, Reject, TimeoutStage, Usage,
+    Attempt, End, Fate, Outcome, ProbeResult, Progress, Reject, TimeoutStage, Usage,
 };
 pub use report::{NodeReport, PeerLoad, PeerNode};
 pub use request::{Priority, Request};

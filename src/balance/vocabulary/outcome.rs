@@ -2,6 +2,7 @@
 //!
 //! Only data; on the ground floor, so that specifications may use it.
 
+pub(in crate::balance) use super::failure::Failure;
 use crate::unit::{Ratio, RequestId, Span, Tokens};
 
 /// One try of a request on one node. The first try of a request has ordinal zero.
@@ -83,85 +84,6 @@ impl Outcome {
             (429, _) => Outcome::RateLimited { retry_after },
             (503 | 529, Some(retry_after)) => Outcome::Busy { retry_after },
             _ => Outcome::Failed(Failure::of_status(status), usage),
-        }
-    }
-}
-
-/// Why an attempt or a probe failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Failure {
-    /// No connection: refused, unreachable, or no answer to the connect in time.
-    Refused,
-    /// The connection broke before the answer was whole.
-    Reset,
-    /// The node answered with a server error.
-    ServerError,
-    /// The node has no room (503, 529, queue full): back-pressure, not sickness.
-    Overloaded,
-    /// No token for longer than the allowed gap. Watched by the executor, which sees tokens.
-    Stalled,
-    /// An answer that is not one: wrong type, malformed, truncated.
-    Malformed,
-    /// The request itself is at fault (400, 404, 413, 422). Never blamed on the node.
-    ClientError,
-    /// The credential is at fault (401, 402, 403), or what it may spend is spent: it is not tried
-    /// again with any node that is asked with the same one.
-    Unauthorized,
-    /// The node could never hold a request of this length. Not blamed on the node; a larger one may
-    /// hold it.
-    TooLong,
-}
-
-impl Failure {
-    /// Returns what an HTTP status means for health and retries. A redirect is not followed, and a
-    /// success is not asked about, so both are answers that are none.
-    #[must_use]
-    pub const fn of_status(status: u16) -> Failure {
-        match status {
-            429 | 503 | 529 => Failure::Overloaded,
-            401..=403 => Failure::Unauthorized,
-            // Too slow a request, or one too early: the next one may be fine.
-            408 | 425 | 500..=599 => Failure::ServerError,
-            400..=499 => Failure::ClientError,
-            _ => Failure::Malformed,
-        }
-    }
-
-    /// Returns whether the node is to blame, so that its health suffers.
-    #[must_use]
-    pub const fn blames_node(self) -> bool {
-        match self {
-            Failure::Refused
-            | Failure::Reset
-            | Failure::ServerError
-            | Failure::Stalled
-            | Failure::Malformed => true,
-            Failure::Overloaded
-            | Failure::ClientError
-            | Failure::Unauthorized
-            | Failure::TooLong => false,
-        }
-    }
-
-    /// Returns whether another node might succeed where this one failed.
-    #[must_use]
-    pub const fn worth_another_try(self) -> bool {
-        !matches!(self, Failure::ClientError)
-    }
-
-    /// Returns the words a log line uses.
-    #[must_use]
-    pub const fn words(self) -> &'static str {
-        match self {
-            Failure::Refused => "connect refused",
-            Failure::Reset => "connection reset",
-            Failure::ServerError => "server error",
-            Failure::Overloaded => "overloaded",
-            Failure::Stalled => "stream stalled",
-            Failure::Malformed => "malformed answer",
-            Failure::ClientError => "client error",
-            Failure::Unauthorized => "unauthorized",
-            Failure::TooLong => "too long for the node",
         }
     }
 }
@@ -320,6 +242,7 @@ mod tests {
                 100..=399 => Failure::Malformed,
                 401..=403 => Failure::Unauthorized,
                 408 | 425 => Failure::ServerError,
+                404 | 405 | 410 => Failure::NotFound,
                 429 | 503 | 529 => Failure::Overloaded,
                 400..=499 => Failure::ClientError,
                 _ => Failure::ServerError,

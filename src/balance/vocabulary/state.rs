@@ -88,6 +88,11 @@ pub enum Cause {
     NoToken(u32),
     /// It has no room (503, 529) and asked to be left alone for so long.
     Busy(Span),
+    /// Of so many requests in a row it said that they are at fault, and other nodes served them.
+    Refusals(u32),
+    /// The share of its requests of which it said that they are at fault, and that of the best of its
+    /// peers.
+    RefusalShare(Ratio, Ratio),
 }
 
 impl Cause {
@@ -111,6 +116,8 @@ impl Cause {
             Cause::Credential(_) => "credential",
             Cause::NoToken(_) => "no_token",
             Cause::Busy(_) => "busy",
+            Cause::Refusals(_) => "refusals",
+            Cause::RefusalShare(..) => "refusal_share",
         }
     }
 }

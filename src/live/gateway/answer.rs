@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::session::GatewayNote;
 use super::words::Refusal;
-use crate::balance::{Attempt, Outcome};
+use crate::balance::{Attempt, Failure, Outcome};
 use crate::live::driver::Inbox;
 use crate::live::executor::first_token;
 use crate::live::upstream::{Outlet, Passed};
@@ -40,8 +40,8 @@ pub(super) enum Leftover {
     Whole(Bytes),
     /// A stream without content: nothing of it has left.
     Events(Vec<Bytes>),
-    /// A refusal of the endpoint.
-    Refused(StatusCode, Bytes),
+    /// What the endpoint said of a request that is not for it.
+    Refused(Failure, StatusCode, Bytes),
 }
 
 /// Where the answer of an attempt goes: held back until committed, then to the client.
@@ -57,6 +57,8 @@ pub(super) struct ToConnection {
     held_bytes: usize,
     wants_usage: bool,
     leftover: Option<Leftover>,
+    /// What the endpoint said when it refused.
+    refused: Option<(StatusCode, Bytes)>,
 }
 
 impl ToConnection {
@@ -76,6 +78,7 @@ impl ToConnection {
             held_bytes: 0,
             wants_usage,
             leftover: None,
+            refused: None,
         }
     }
 
@@ -125,12 +128,18 @@ impl Outlet for ToConnection {
     }
 
     fn refused(&mut self, status: StatusCode, body: Bytes) {
-        self.leftover = Some(Leftover::Refused(status, body));
+        self.refused = Some((status, body));
     }
 
     fn ended(&mut self, outcome: &Outcome) -> Option<GatewayNote> {
         if matches!(outcome, Outcome::Done(_)) && !self.held.is_empty() {
             self.leftover = Some(Leftover::Events(std::mem::take(&mut self.held)));
+        }
+        // Of the rest the client is told in our words: it is about our keys, or the endpoint's trouble.
+        if let Outcome::Failed(failure, _) = *outcome
+            && let Some((status, said)) = self.refused.take().filter(|_| failure.is_told())
+        {
+            self.leftover = Some(Leftover::Refused(failure, status, said));
         }
         self.leftover.take().map(|leftover| GatewayNote::Left(self.attempt, leftover))
     }
@@ -186,7 +195,7 @@ mod tests {
     async fn what_never_began_is_left_for_the_answer_only_if_it_is_whole() {
         for (outcome, leaves) in [
             (Outcome::Done(Usage::NONE), true),
-            (Outcome::Failed(crate::balance::Failure::Reset, Usage::NONE), false),
+            (Outcome::Failed(Failure::Reset, Usage::NONE), false),
         ] {
             let (inbox, _messages) = inbox();
             let (to, _from) = mpsc::channel(8);

@@ -76,11 +76,15 @@ impl ClientRequest {
             fields.insert("stream_options", json(&options));
         }
         if let Some(Tokens(most)) = clamp {
-            let said = MAX_TOKENS.into_iter().zip(self.output_max);
-            for (name, said) in said.filter_map(|(name, said)| Some((name, said?))) {
-                fields.insert(name, json(&said.min(most)));
+            let mut named = false;
+            for (name, limit) in MAX_TOKENS.into_iter().zip(self.output_max) {
+                // What is said may be that there is no limit.
+                if self.fields.get(name).is_some_and(|said| **said != *b"null") {
+                    fields.insert(name, json(&limit.map_or(most, |limit| limit.min(most))));
+                    named = true;
+                }
             }
-            if self.output_max == [None; 2] {
+            if !named {
                 fields.insert(MAX_TOKENS[0], json(&most));
             }
         }
@@ -193,8 +197,39 @@ mod tests {
         assert_eq!(limits(r#","max_tokens":null"#, 5), [Some(5), None]);
         assert_eq!(limits(r#","max_tokens":3"#, 5), [Some(3), None]);
         assert_eq!(limits(r#","max_completion_tokens":9"#, 5), [None, Some(5)]);
+        assert_eq!(limits(r#","max_completion_tokens":-1"#, 5), [None, Some(5)]);
+        assert_eq!(limits(r#","max_tokens":9.0"#, 5), [Some(5), None]);
         let both = r#","max_tokens":9,"max_completion_tokens":3"#;
         assert_eq!(limits(both, 5), [Some(5), Some(3)]);
+    }
+
+    #[test]
+    fn a_limit_that_is_none_is_passed_on_as_it_was_written() {
+        for (said, limit) in [
+            ("-1", None),
+            ("0", None),
+            ("null", None),
+            ("100.0", Some(100)),
+            ("1e2", Some(100)),
+            ("1.5", None),
+            ("-0.0", None),
+            ("1e300", None),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("123456789012345678901234567890", None),
+        ] {
+            for name in MAX_TOKENS {
+                let body = format!(r#"{{"model":"c","messages":[],"{name}":{said}}}"#);
+                let (client, asked) = read(&body).expect("a chat request");
+                assert_eq!(asked.output_max(), limit, "{said}");
+                let sent = String::from_utf8(client.body("", None).to_vec()).expect("text");
+                assert!(sent.contains(&format!("\"{name}\":{said}")), "{sent}");
+            }
+        }
+        for said in ["\"100\"", "true", "[1]", "{}"] {
+            let body = format!(r#"{{"model":"c","messages":[],"max_tokens":{said}}}"#);
+            let why = read(&body).expect_err("no number");
+            assert!(why.contains("invalid type") && why.contains("line 1"), "{why}");
+        }
     }
 
     #[test]

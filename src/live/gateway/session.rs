@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::answer::{Leftover, ToClient, ToConnection};
 use super::request::ClientRequest;
 use super::words;
-use crate::balance::{Attempt, Balancer, End, Failure, Fate};
+use crate::balance::{Attempt, Balancer, End, Fate};
 use crate::id_map::IdMap;
 use crate::live::driver::Inbox;
 use crate::live::executor::{Dispatch, LiveRequests, Settlement};
@@ -82,18 +82,13 @@ impl ClientSession {
         }
     }
 
-    /// Takes what an endpoint said of a request that is itself at fault: only that goes to the client,
-    /// everything else is ours to word. Of a hedged request the last attempt to fail need not be the
+    /// Takes what an endpoint said of a request that is itself at fault, or is for none of them: only that
+    /// goes to the client, everything else is ours to word. Of a hedged request the last attempt to fail need not be the
     /// last to be sent.
     fn at_fault(&mut self, fate: Fate) -> Option<(StatusCode, Bytes)> {
-        if fate != Fate::Failed(End::Failed(Failure::ClientError)) {
-            return None;
-        }
+        let Fate::Failed(End::Failed(failure)) = fate else { return None };
         self.attempts.iter_mut().rev().find_map(|sent| match sent.leftover.take() {
-            Some(Leftover::Refused(status, body)) => {
-                let at_fault = Failure::of_status(status.as_u16()) == Failure::ClientError;
-                at_fault.then_some((status, body))
-            }
+            Some(Leftover::Refused(said, status, body)) if said == failure => Some((status, body)),
             _ => None,
         })
     }

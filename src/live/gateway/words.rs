@@ -33,6 +33,7 @@ type AnswerWords = (StatusCode, &'static str, &'static str, &'static str, Pause)
 const UNAVAILABLE: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 const LIMITED: StatusCode = StatusCode::TOO_MANY_REQUESTS;
 const SERVER: &str = "server_error";
+const REQUEST: &str = "invalid_request_error";
 const RATE: &str = "rate_limit_error";
 
 /// The table of what is said of every fate that is no answer.
@@ -77,6 +78,14 @@ const fn words(fate: Fate) -> AnswerWords {
             let message = "the endpoints refuse the gateway's credentials, or their money is spent";
             (StatusCode::BAD_GATEWAY, SERVER, "upstream_credentials", message, Unsaid)
         }
+        Fate::Failed(End::Failed(Failure::TooLong)) => {
+            let message = "the request is longer than the context of every endpoint";
+            (StatusCode::BAD_REQUEST, REQUEST, "context_length_exceeded", message, Unsaid)
+        }
+        Fate::Failed(End::Failed(Failure::ContentPolicy)) => {
+            let message = "the content policy of the endpoint is against this request";
+            (StatusCode::BAD_REQUEST, REQUEST, "content_filter", message, Unsaid)
+        }
         Fate::Failed(_) | Fate::Completed | Fate::Cancelled => {
             (StatusCode::BAD_GATEWAY, SERVER, "bad_gateway", "no endpoint gave an answer", Unsaid)
         }
@@ -102,7 +111,7 @@ pub(super) fn at_fault(status: StatusCode, said: Bytes) -> Refusal {
         said
     } else {
         let message = "the endpoint refused this request";
-        ErrorBody::new("invalid_request_error", "upstream_refused", message).json()
+        ErrorBody::new(REQUEST, "upstream_refused", message).json()
     };
     Refusal { status, body, pause: None }
 }
@@ -133,17 +142,6 @@ mod tests {
     #[test]
     fn every_fate_has_its_words() {
         let wait = Span::from_millis(2_001);
-        let failures = [
-            Failure::Refused,
-            Failure::Reset,
-            Failure::ServerError,
-            Failure::Overloaded,
-            Failure::Stalled,
-            Failure::Malformed,
-            Failure::ClientError,
-            Failure::Unauthorized,
-            Failure::TooLong,
-        ];
         let rejects = [
             Reject::QueueFull,
             Reject::WaitedTooLong,
@@ -165,7 +163,7 @@ mod tests {
         ];
         let fates = [Fate::Completed, Fate::Cancelled].into_iter();
         let fates = fates.chain(ends.map(Fate::Failed));
-        let fates = fates.chain(failures.map(|failure| Fate::Failed(End::Failed(failure))));
+        let fates = fates.chain(Failure::ALL.map(|failure| Fate::Failed(End::Failed(failure))));
         let fates = fates.chain(rejects.map(Fate::Rejected));
         let line = |fate| {
             let Refusal { status, body, pause } = refusal(fate, 9);

@@ -33,8 +33,22 @@ pub(super) async fn failed(outcome: Outcome, answer: Option<ErrorAnswer>) -> Res
 fn refused(answer: ErrorAnswer) -> Response<Body> {
     let (kind, code, message) = match answer {
         ErrorAnswer::RateLimited(retry_after) => return limited(retry_after),
-        ErrorAnswer::SpendCap => {
+        ErrorAnswer::SpendCap(429) => {
             ("requests", "insufficient_quota", "the money of the key is spent")
+        }
+        // As providers say it that have no code for it.
+        ErrorAnswer::SpendCap(_) => {
+            let message = "You have reached your specified API usage limits.";
+            ("invalid_request_error", "invalid_request", message)
+        }
+        ErrorAnswer::Limit(_) => {
+            ("tokens", "rate_limit_exceeded", "the limit of the mock node is reached")
+        }
+        ErrorAnswer::ContentPolicy => {
+            ("invalid_request_error", "content_filter", "the mock node's policy is against this")
+        }
+        ErrorAnswer::Status(404) => {
+            ("invalid_request_error", "model_not_found", "the mock node has no such model")
         }
         ErrorAnswer::Overloaded | ErrorAnswer::Status(503 | 529) => {
             ("server_error", "overloaded", "the mock node is overloaded")
@@ -98,7 +112,43 @@ fn duration(span: Span) -> String {
 
 #[cfg(test)]
 mod tests {
+    use http_body_util::BodyExt;
+
     use super::*;
+    use crate::balance::Usage;
+    use crate::live::wire::refusal;
+    use crate::node::fault::STATUSES;
+
+    /// What a gateway makes of an answer.
+    async fn read(response: Response<Body>) -> Outcome {
+        let status = response.status().as_u16();
+        let pause = response.headers().get("retry-after-ms").and_then(|it| it.to_str().ok());
+        let pause = pause.and_then(|millis| millis.parse().ok()).map(Span::from_millis);
+        let body = response.into_body().collect().await.expect("a body").to_bytes();
+        refusal::outcome(status, &body, pause, Usage::NONE)
+    }
+
+    #[tokio::test]
+    async fn what_a_mock_node_answers_means_live_what_it_means_simulated() {
+        let told = [400, 402, 403, 413, 429];
+        let mut answers = vec![
+            ErrorAnswer::ServerError,
+            ErrorAnswer::Overloaded,
+            ErrorAnswer::RateLimited(None),
+            ErrorAnswer::RateLimited(Some(Span::from_millis(1_500))),
+            ErrorAnswer::ContentPolicy,
+        ];
+        answers.extend(STATUSES.iter().copied().map(ErrorAnswer::Status));
+        answers.extend(told.map(ErrorAnswer::SpendCap));
+        answers.extend([400, 413].map(ErrorAnswer::Limit));
+        for answer in answers {
+            assert_eq!(read(refused(answer)).await, answer.outcome(), "{answer:?}");
+        }
+        for failure in [Failure::TooLong, Failure::ServerError, Failure::Overloaded] {
+            let outcome = Outcome::Failed(failure, Usage::NONE);
+            assert_eq!(read(failed(outcome, None).await).await, outcome);
+        }
+    }
 
     #[test]
     fn durations_are_written_as_providers_do() {

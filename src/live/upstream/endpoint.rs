@@ -7,12 +7,12 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
-use hyper::{Method, Request, Response, Uri};
+use hyper::{Method, Request, Response, StatusCode, Uri};
 use tokio::time::timeout;
 
-use super::{ERROR_MAX, ERROR_PATIENCE, Meter, Outlet, Sending, failed};
-use crate::balance::{Failure, Outcome, RETRY_AFTER_MAX};
-use crate::live::wire::refusal::is_of_credential;
+use super::{ERROR_MAX, ERROR_PATIENCE, Meter, Outlet, Sending};
+use crate::balance::{Outcome, RETRY_AFTER_MAX};
+use crate::live::wire::refusal;
 use crate::unit::Span;
 
 /// A key for an endpoint, which is never shown.
@@ -128,13 +128,21 @@ impl ResolvedEndpoint {
             // What it said cannot be used; that it refused still counts.
             _ => Bytes::new(),
         };
-        if is_of_credential(status, &body) {
-            // It is ours, so what is said of it is none of the client's business.
-            return failed(Failure::Unauthorized, meter);
-        }
-        let body = if self.shows_key(&body) { Bytes::new() } else { body };
-        outlet.refused(status, body);
-        Outcome::of_status(status.as_u16(), retry_after, meter.usage())
+        self.refused(status, body, retry_after, (meter, outlet))
+    }
+
+    /// Says how an attempt ends that was answered with an error of this status, and lets its reader have
+    /// what was said: what of it is the client's business the reader knows.
+    pub(super) fn refused(
+        &self,
+        status: StatusCode,
+        body: Bytes,
+        retry_after: Option<Span>,
+        (meter, outlet): (&Meter, &mut impl Outlet),
+    ) -> Outcome {
+        let outcome = refusal::outcome(status.as_u16(), &body, retry_after, meter.usage());
+        outlet.refused(status, if self.shows_key(&body) { Bytes::new() } else { body });
+        outcome
     }
 
     /// Returns whether an answer repeats the key it was asked with.

@@ -26,6 +26,7 @@ pub use self::endpoint::{ApiKey, Endpoint};
 pub(super) use self::outlet::Nobody;
 pub use self::outlet::{Meter, Outlet, Passed, Sending};
 use self::reading::{StreamReading, StreamStep, read_whole};
+use super::wire::refusal;
 use super::wire::sse::SseParser;
 use crate::balance::{Failure, Outcome, ProbeResult};
 
@@ -119,7 +120,7 @@ impl UpstreamClient {
         let kind = kind.split(';').next().unwrap_or_default().trim();
         // A whole answer in place of a stream would be an empty stream to the client's library.
         if streams && kind.eq_ignore_ascii_case("text/event-stream") {
-            self.read_stream(response.into_body(), meter, outlet).await
+            self.read_stream(target, response.into_body(), meter, outlet).await
         } else if !streams && kind.eq_ignore_ascii_case("application/json") {
             read_whole(response.into_body(), meter, outlet).await
         } else {
@@ -129,6 +130,7 @@ impl UpstreamClient {
 
     async fn read_stream(
         &self,
+        target: &ResolvedEndpoint,
         mut body: Incoming,
         meter: &Meter,
         outlet: &mut impl Outlet,
@@ -164,6 +166,12 @@ impl UpstreamClient {
                         return reading.done(meter);
                     }
                     StreamStep::Failed(failure) => return failed(failure, meter),
+                    StreamStep::Refused => {
+                        let said = Bytes::from(event.data);
+                        let status = refusal::status_inside(&said);
+                        let status = StatusCode::from_u16(status).unwrap_or_default();
+                        return target.refused(status, said, None, (meter, outlet));
+                    }
                 }
             }
             if any {

@@ -24,6 +24,8 @@ pub(super) enum StreamStep {
     On,
     Done,
     Failed(Failure),
+    /// It is an error, in the words of the protocol.
+    Refused,
 }
 
 impl StreamReading {
@@ -35,11 +37,11 @@ impl StreamReading {
     ) -> StreamStep {
         let data = event.data.as_str();
         if event.name == "error" {
-            return StreamStep::Failed(Failure::ServerError);
+            return self.refused();
         }
         let (content, bare) = match piece(data) {
             None => return StreamStep::Failed(Failure::Malformed),
-            Some(AnswerPiece::Error) => return StreamStep::Failed(Failure::ServerError),
+            Some(AnswerPiece::Error) => return self.refused(),
             // An end of nothing is no answer.
             Some(AnswerPiece::Done) if !self.started && !self.finished => {
                 return StreamStep::Failed(Failure::Malformed);
@@ -64,6 +66,12 @@ impl StreamReading {
         } else {
             StreamStep::Failed(Failure::Malformed)
         }
+    }
+
+    /// An error came. Before the first content it is what the status would have been; afterwards the
+    /// server had accepted the request.
+    const fn refused(&self) -> StreamStep {
+        if self.started { StreamStep::Failed(Failure::ServerError) } else { StreamStep::Refused }
     }
 
     /// The end of a whole stream. Where it did not say what it used, chunks are counted.

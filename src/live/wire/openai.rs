@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::estimate_tokens;
 
@@ -31,10 +31,10 @@ pub struct ChatRequest {
     #[serde(default)]
     pub stream_options: Option<StreamOptions>,
     /// The answer has at most so many tokens; the older name.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "most_tokens")]
     pub max_tokens: Option<u64>,
     /// The answer has at most so many tokens.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "most_tokens")]
     pub max_completion_tokens: Option<u64>,
     /// Generate up to the limit, whatever the model says (an extension of engines).
     #[serde(default)]
@@ -42,6 +42,21 @@ pub struct ChatRequest {
     /// Who asks.
     #[serde(default)]
     pub user: Option<String>,
+}
+
+/// Reads a limit of tokens. Engines take -1 for no limit; JSON has one kind of number, so 100.0 is 100.
+/// What can be no limit, zero or a part of a token, is none that we could keep: whoever is asked gets it
+/// as it was written, and may refuse it. Text is refused, as it is by the API.
+fn most_tokens<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let Some(number) = Option::<serde_json::Number>::deserialize(deserializer)? else {
+        return Ok(None);
+    };
+    let whole = number.as_u64().or_else(|| {
+        let number = number.as_f64()?;
+        // Beyond this not every whole number is one of its own; no answer is so long.
+        (number.fract() == 0.0 && (0.0..9e15).contains(&number)).then_some(number as u64)
+    });
+    Ok(whole.filter(|most| *most > 0))
 }
 
 /// What a stream is to contain.

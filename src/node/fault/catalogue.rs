@@ -11,7 +11,7 @@ use super::param::{
 };
 use super::{Cut, ErrorAnswer, FaultKind, ProbeLie, ReportLie};
 use crate::balance::{Limits, Prices};
-use crate::unit::{Price, Ratio, Span};
+use crate::unit::{Price, Ratio, Span, Tokens};
 
 /// A stream is cut after at most so many tokens.
 pub const TOKENS_MAX: u64 = 100_000_000;
@@ -79,6 +79,14 @@ const RETRY_AFTER: Param = Param {
     kind: ParamKind::Span,
     default: Some(ParamDefault::Unsaid("none")),
     about: "the pause a 429 asks for",
+};
+
+/// A status that tells what is usually told by 429.
+const TOLD_AS: Param = Param {
+    name: "status",
+    kind: ParamKind::Status,
+    default: Some(ParamDefault::Is(ParamValue::Whole(429))),
+    about: "it is told by 429, or by the words of a 400 or 413; spent money also by 402 or 403",
 };
 
 const DOWN: &str = "so long it is gone";
@@ -169,20 +177,72 @@ pub static FAULTS: &[FaultDef] = &[
     },
     FaultDef {
         name: "rate_limit",
-        about: "a `share` of requests is answered 429",
+        about: "a `share` of requests is answered 429, or another `status` whose words say the same",
         models: "quota used up by others",
-        params: &[SHARE, RETRY_AFTER],
+        params: &[SHARE, RETRY_AFTER, TOLD_AS],
         build: |args| {
-            let answer = ErrorAnswer::RateLimited(args.span("retry_after"));
+            let answer = match told_as(args, &[400, 413, 429])? {
+                429 => ErrorAnswer::RateLimited(args.span("retry_after")),
+                status if args.span("retry_after").is_none() => ErrorAnswer::Limit(status),
+                _ => return Err(NO_PAUSE),
+            };
             Ok(FaultPattern::Lasting(FaultKind::Errors(args.share()?, answer)))
         },
     },
     FaultDef {
         name: "spend_cap",
-        about: "every request is answered 429 without a time: the money is spent",
+        about: "every request is answered 429, or another `status`, whose words say that the money is spent",
         models: "spend cap of a credential",
+        params: &[TOLD_AS],
+        build: |args| {
+            let answer = ErrorAnswer::SpendCap(told_as(args, &[400, 402, 403, 413, 429])?);
+            Ok(FaultPattern::Lasting(FaultKind::Errors(Ratio::ONE, answer)))
+        },
+    },
+    FaultDef {
+        name: "not_found",
+        about: "every request is answered 404 at once; probes pass",
+        models: "a deployment that was deleted or renamed, a wrong path",
         params: &[],
-        build: |_| Ok(FaultPattern::Lasting(FaultKind::Errors(Ratio::ONE, ErrorAnswer::SpendCap))),
+        build: |_| {
+            let answer = ErrorAnswer::Status(404);
+            Ok(FaultPattern::Lasting(FaultKind::Errors(Ratio::ONE, answer)))
+        },
+    },
+    FaultDef {
+        name: "bad_request",
+        about: "a `share` of requests is answered 400, as if they were at fault; probes pass",
+        models: "a node that does not take what its peers take",
+        params: &[SHARE],
+        build: |args| {
+            let answer = ErrorAnswer::Status(400);
+            Ok(FaultPattern::Lasting(FaultKind::Errors(args.share()?, answer)))
+        },
+    },
+    FaultDef {
+        name: "content_policy",
+        about: "a `share` of requests is answered 400: the provider's policy is against them",
+        models: "a content filter",
+        params: &[SHARE],
+        build: |args| {
+            let answer = ErrorAnswer::ContentPolicy;
+            Ok(FaultPattern::Lasting(FaultKind::Errors(args.share()?, answer)))
+        },
+    },
+    FaultDef {
+        name: "context",
+        about: "a prompt that is with its answer longer than `tokens` is answered 400: too long",
+        models: "a model with a shorter context than was thought",
+        params: &[Param {
+            name: "tokens",
+            kind: ParamKind::Whole(1, TOKENS_MAX),
+            default: Some(ParamDefault::Is(ParamValue::Whole(4_096))),
+            about: "of prompt and answer",
+        }],
+        build: |args| {
+            let most = Tokens(args.whole("tokens").ok_or(MISSING)?);
+            Ok(FaultPattern::Lasting(FaultKind::Context(most)))
+        },
     },
     FaultDef {
         name: "gray",
@@ -344,18 +404,32 @@ fn slow(args: &FaultArgs<'_>) -> Result<FaultPattern, ParamError> {
     Ok(FaultPattern::Lasting(if in_part { pace } else { FaultKind::Slow(all) }))
 }
 
+const NO_PAUSE: ParamError = ParamError {
+    param: "retry_after",
+    message: "`retry_after` belongs to status 429 only",
+    label: "has no effect",
+    help: "write `status = 429`, or leave `retry_after` out",
+};
+
+/// The status by which a limit or spent money is told.
+fn told_as(args: &FaultArgs<'_>, by: &[u16]) -> Result<u16, ParamError> {
+    let status = args.whole("status").ok_or(MISSING)? as u16;
+    if by.contains(&status) {
+        return Ok(status);
+    }
+    Err(ParamError {
+        param: "status",
+        message: "no limit is told by this `status`",
+        label: "it stands for something else",
+        help: "write 400, 413 or 429; spent money is also told by 402 and 403",
+    })
+}
+
 fn errors(args: &FaultArgs<'_>) -> Result<FaultPattern, ParamError> {
     let retry_after = args.span("retry_after");
     let answer = match args.whole("status").ok_or(MISSING)? {
         429 => ErrorAnswer::RateLimited(retry_after),
-        _ if retry_after.is_some() => {
-            return Err(ParamError {
-                param: "retry_after",
-                message: "`retry_after` belongs to status 429 only",
-                label: "has no effect",
-                help: "write `status = 429`, or leave `retry_after` out",
-            });
-        }
+        _ if retry_after.is_some() => return Err(NO_PAUSE),
         503 => ErrorAnswer::Overloaded,
         500 => ErrorAnswer::ServerError,
         other => ErrorAnswer::Status(other as u16),

@@ -16,7 +16,7 @@ pub use schedule::{FaultRule, FaultSchedule, GAP_MIN, OCCURRENCES_MAX};
 
 use super::BackendSpec;
 use crate::balance::{Failure, Limits, Outcome, Prices, Usage};
-use crate::unit::{NodeId, Ratio, Span, Time};
+use crate::unit::{NodeId, Ratio, Span, Time, Tokens};
 
 /// A fault on the schedule.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,6 +62,8 @@ pub enum FaultKind {
     /// It takes so much and not what its configuration says; `None` is as before. The balancer is not
     /// told.
     Capacity(Limits),
+    /// No prompt with its answer may be longer than so many tokens. The balancer is not told.
+    Context(Tokens),
     /// It charges so much. The balancer is told.
     Reprice(Prices),
     /// An operator drains it, and takes it back into service when the fault is over.
@@ -123,15 +125,27 @@ pub enum ErrorAnswer {
     RateLimited(Option<Span>),
     /// Another one of [`STATUSES`].
     Status(u16),
-    /// The money of the credential is spent: 429 without a time, and a code that says so.
-    SpendCap,
+    /// The money of the credential is spent: this status without a time, and words that say so.
+    SpendCap(u16),
+    /// A limit a minute is reached, told by another status than 429 and its words.
+    Limit(u16),
+    /// The provider will not answer what is asked: 400.
+    ContentPolicy,
 }
 
 impl ErrorAnswer {
-    pub(super) fn outcome(self) -> Outcome {
+    /// Returns how an attempt ends that is answered so.
+    #[must_use]
+    pub fn outcome(self) -> Outcome {
         let retry_after = match self {
             // Its status alone does not tell it from too many requests.
-            ErrorAnswer::SpendCap => return Outcome::Failed(Failure::Unauthorized, Usage::NONE),
+            ErrorAnswer::SpendCap(_) => {
+                return Outcome::Failed(Failure::Unauthorized, Usage::NONE);
+            }
+            ErrorAnswer::Limit(_) => return Outcome::RateLimited { retry_after: None },
+            ErrorAnswer::ContentPolicy => {
+                return Outcome::Failed(Failure::ContentPolicy, Usage::NONE);
+            }
             ErrorAnswer::RateLimited(retry_after) => retry_after,
             ErrorAnswer::ServerError | ErrorAnswer::Overloaded | ErrorAnswer::Status(_) => None,
         };
@@ -144,8 +158,11 @@ impl ErrorAnswer {
         match self {
             ErrorAnswer::ServerError => 500,
             ErrorAnswer::Overloaded => 503,
-            ErrorAnswer::RateLimited(_) | ErrorAnswer::SpendCap => 429,
-            ErrorAnswer::Status(status) => status,
+            ErrorAnswer::RateLimited(_) => 429,
+            ErrorAnswer::ContentPolicy => 400,
+            ErrorAnswer::Status(status)
+            | ErrorAnswer::SpendCap(status)
+            | ErrorAnswer::Limit(status) => status,
         }
     }
 }
@@ -159,12 +176,16 @@ impl FaultKind {
             FaultKind::Crash => "crash".to_owned(),
             FaultKind::Hang => "hang".to_owned(),
             FaultKind::Slow(factor) => format!("slow x{factor}"),
-            FaultKind::Errors(share, ErrorAnswer::SpendCap) => {
-                format!("{}% answer 429, money spent", percent(share))
-            }
             FaultKind::Errors(share, answer) => {
-                format!("{}% answer {}", percent(share), answer.status())
+                let about = match answer {
+                    ErrorAnswer::SpendCap(_) => ", money spent",
+                    ErrorAnswer::Limit(_) => ", limit reached",
+                    ErrorAnswer::ContentPolicy => ", content policy",
+                    _ => "",
+                };
+                format!("{}% answer {}{about}", percent(share), answer.status())
             }
+            FaultKind::Context(most) => format!("context of {} tokens", most.0),
             FaultKind::Pace(ttft, itl) => format!("slow x{ttft} first, x{itl} further tokens"),
             FaultKind::Gray(share, factor) => format!("gray: {}% slow x{factor}", percent(share)),
             FaultKind::BlackHole => "black hole".to_owned(),

@@ -253,8 +253,12 @@ impl Gate {
     }
 
     pub async fn with(urls: &[String], node: &str, settings: &str, limits: HttpLimits) -> Gate {
-        let text = text(urls.len(), node, settings);
-        let scenario = Scenario::parse("test", "test.toml", &text, &[]).expect("a scenario");
+        Gate::of(&text(urls.len(), node, settings), urls, limits).await
+    }
+
+    /// A gateway of a whole scenario, whose nodes are at these addresses in file order.
+    pub async fn of(text: &str, urls: &[String], limits: HttpLimits) -> Gate {
+        let scenario = Scenario::parse("test", "test.toml", text, &[]).expect("a scenario");
         let endpoints: Vec<Endpoint> = urls
             .iter()
             .map(|url| Endpoint { url: url.clone(), key: Some(ApiKey::new(KEY.to_owned())) })

@@ -383,6 +383,9 @@ pub(super) fn routes(seed: u64, plan: &mut DrawPlan) -> Option<TreeValue> {
                 table.set("require", TreeTable::default().with("tags", list([text(tag)])));
             }
         }
+        if dice.chance(0.3) {
+            table.set("content_policy", text(dice.pick(&["fail", "next_pool"])));
+        }
         tables.push(TreeValue::Table(table));
     }
     Some(TreeValue::List(tables))

@@ -3,8 +3,8 @@
 use super::super::pressed::least_wait;
 use super::{AttemptHistory, Broken, EventChecker, RequestHistory, broken, ensure};
 use crate::balance::{
-    ATTEMPTS_MAX, Attempt, AttemptKind, End, Failure, Fate, NodeState, RETRIES_MIN, Reject,
-    Settled, TimeoutStage, Usage, Why,
+    ATTEMPTS_MAX, Attempt, AttemptKind, End, Failure, Fate, NodeState, OPINIONS_MAX, RETRIES_MIN,
+    Reject, Settled, TimeoutStage, Usage, Why,
 };
 use crate::unit::{Cost, NodeId, Ratio, RequestId};
 
@@ -18,6 +18,13 @@ impl RequestHistory {
         ensure!(sound, "I18", "request {} is hedged twice, late or where it is", id.0);
         self.hedged = true;
         Ok(())
+    }
+}
+
+impl AttemptHistory {
+    /// Whether its node said that the request is at fault.
+    const fn blames_request(&self) -> bool {
+        matches!(self.end, Some(End::Failed(failure)) if failure.blames_request())
     }
 }
 
@@ -35,7 +42,7 @@ impl EventChecker<'_> {
         let (now, config) = (self.now, self.config);
         let again = self.tried_again(id, node, why);
         let refused = self.requests.get(&id).is_some_and(|history| self.was_refused(history, node));
-        ensure!(!refused, "I07", "request {} goes to {} with a refused credential", id.0, node.0);
+        ensure!(!refused, "I07", "request {} goes to {} where it was refused", id.0, node.0);
         let seen = &mut self.nodes[node.index()];
         seen.in_flight += 1;
         let prices = seen.prices;
@@ -147,13 +154,18 @@ impl EventChecker<'_> {
         other.map(|(other, _)| other as u32)
     }
 
-    /// Whether the request was refused where the same credential is used.
+    /// Whether the request was refused by the node, or where the same credential is used, or by another
+    /// node of its pool over its length or over policy.
     pub(super) fn was_refused(&self, history: &RequestHistory, node: NodeId) -> bool {
         let credential = |node: NodeId| self.config.nodes.get(node.index())?.credential;
         history.attempts.iter().any(|this| {
             let refused = this.end == Some(End::Failed(Failure::Unauthorized));
             let same = credential(node).is_some_and(|own| credential(this.node) == Some(own));
-            refused && (this.node == node || same)
+            let over = [Failure::TooLong, Failure::ContentPolicy];
+            let of_pool = over.iter().any(|over| this.end == Some(End::Failed(*over)));
+            (refused && (this.node == node || same))
+                || (this.blames_request() && this.node == node)
+                || (of_pool && self.pool_of(this.node) == self.pool_of(node))
         })
     }
 
@@ -185,7 +197,10 @@ impl EventChecker<'_> {
         let resumes = self.config.retry.resume;
         let history = self.history(id, "is to be tried again")?;
         let retryable = match end {
-            End::Failed(failure) => failure.worth_another_try(),
+            End::Failed(failure) => {
+                let said = history.attempts.iter().filter(|this| this.blames_request()).count();
+                !failure.blames_request() || said < OPINIONS_MAX as usize
+            }
             End::RateLimited | End::TimedOut(TimeoutStage::FirstToken) => true,
             End::Done | End::Cancelled | End::Outrun | End::TimedOut(TimeoutStage::Total) => false,
         };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::balance::{Reject, TimeoutStage};
+use crate::balance::{Failure, Reject, TimeoutStage};
 use crate::live::driver::{Message, Messages, inbox};
 use crate::live::upstream::Outlet;
 
@@ -113,18 +113,22 @@ fn a_stream_without_content_leaves_as_a_whole() {
 
 #[test]
 fn only_a_request_at_fault_is_told_what_an_endpoint_said() {
-    let refused = |status: u16| {
+    use Failure::{ClientError, ContentPolicy, NotFound, Overloaded, ServerError, TooLong};
+    let refused = |(failure, status): (Failure, u16)| {
         let status = StatusCode::from_u16(status).expect("a status");
-        Leftover::Refused(status, Bytes::from_static(b"{\"error\":{}}"))
+        Leftover::Refused(failure, status, Bytes::from_static(b"{\"error\":{}}"))
     };
     for (fate, left, told) in [
-        (failed(Failure::ClientError), vec![422], "refused 422 None"),
+        (failed(ClientError), vec![(ClientError, 422)], "refused 422 None"),
         // The last to fail need not be the last to be sent.
-        (failed(Failure::ClientError), vec![400, 500], "refused 400 None"),
-        (failed(Failure::ClientError), vec![500, 422], "refused 422 None"),
-        (failed(Failure::ClientError), vec![429], "refused 502 None"),
-        (failed(Failure::ServerError), vec![400, 500], "refused 502 None"),
-        (failed(Failure::Overloaded), vec![503], "refused 503 Some(7)"),
+        (failed(ClientError), vec![(ClientError, 400), (TooLong, 413)], "refused 400 None"),
+        (failed(NotFound), vec![(ClientError, 422), (NotFound, 404)], "refused 404 None"),
+        (failed(TooLong), vec![(TooLong, 400)], "refused 400 None"),
+        (failed(TooLong), vec![], "refused 400 None"),
+        (failed(ContentPolicy), vec![], "refused 400 None"),
+        (failed(ClientError), vec![], "refused 502 None"),
+        (failed(ServerError), vec![(ClientError, 400)], "refused 502 None"),
+        (failed(Overloaded), vec![], "refused 503 Some(7)"),
         (Fate::Rejected(Reject::QueueFull), vec![], "refused 503 Some(7)"),
     ] {
         let (mut sessions, _messages) = sessions(2);
@@ -221,7 +225,8 @@ fn step(sessions: &mut Sessions, request: u64, state: &mut Expected, what: u8, p
             state.open.retain(|other| *other != one);
             if what == 3 {
                 // What an attempt says that is being stopped comes late.
-                let leftover = Leftover::Refused(StatusCode::BAD_REQUEST, Bytes::new());
+                let leftover =
+                    Leftover::Refused(Failure::ClientError, StatusCode::BAD_REQUEST, Bytes::new());
                 sessions.note(GatewayNote::Left(attempt(request, one), leftover));
             }
         }
