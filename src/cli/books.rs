@@ -81,6 +81,8 @@ pub(super) struct Books {
     decisions: Option<Decisions>,
     export: Option<Export>,
     if_unwritable: IfUnwritable,
+    /// Nodes are real.
+    live: bool,
     /// The first thing that could not be written.
     failed: Option<CliFailure>,
     /// What is no longer written, though the run went on.
@@ -128,6 +130,7 @@ impl Books {
             decisions: Decisions::open(scenario, output, live)?,
             export: output.export.as_deref().map(Export::new).transpose()?,
             if_unwritable: output.if_unwritable,
+            live,
             failed: None,
             lost: Vec::new(),
         })
@@ -212,7 +215,8 @@ impl Books {
         for lost in &self.lost {
             output::warn(&format!("error: not all of it was written: {lost}"));
         }
-        Ok(self.collector.summary(end, complete))
+        let real = self.live;
+        Ok(Summary { real, ..self.collector.summary(end, complete) })
     }
 }
 

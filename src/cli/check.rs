@@ -11,7 +11,9 @@ use crate::balance::{
     Config, DegradeLevel, HealthSettings, HedgeAfter, HedgeSpec, LimiterLaw, LimiterSpec, Order,
     Priority, ScaleSpec, Waiting,
 };
-use crate::scenario::{Arrivals, Scenario};
+use crate::report::quantity::plural;
+use crate::report::table::TextTable;
+use crate::scenario::{Arrivals, DefaultRow, ProblemLevel, Scenario};
 use crate::unit::{Ratio, Span};
 use crate::workload::{Begin, SessionPace};
 
@@ -22,6 +24,12 @@ pub(super) struct Check {
     files: Vec<String>,
     #[command(flatten)]
     changes: Changes,
+    /// Print every default in force: what counts although the file does not say it
+    #[arg(long)]
+    defaults: bool,
+    /// Warnings are errors: exit with 3 if there is one
+    #[arg(long)]
+    strict: bool,
     /// Colours on stderr
     #[arg(long, value_enum, default_value_t)]
     color: Color,
@@ -53,7 +61,26 @@ impl Check {
             }
         })?;
         let expectations = load::expectations(&scenario, self.color)?;
-        Ok(explain(file, &scenario, expectations.len()))
+        self.advise(&scenario)?;
+        let mut text = explain(file, &scenario, expectations.len());
+        if self.defaults {
+            text += &defaults(&scenario);
+        }
+        Ok(text)
+    }
+
+    /// Says on stderr what those who run such fleets would not let pass. Fails if some of it is an
+    /// error.
+    fn advise(&self, scenario: &Scenario) -> Result<(), CliFailure> {
+        let advice = scenario.advice(self.strict);
+        if advice.list().is_empty() {
+            return Ok(());
+        }
+        if advice.list().iter().any(|problem| problem.level == ProblemLevel::Error) {
+            return Err(load::drawn(&advice, self.color));
+        }
+        output::warn(advice.draw(self.color.on_stderr()).trim_end());
+        Ok(())
     }
 }
 
@@ -62,14 +89,21 @@ fn explain(file: &str, scenario: &Scenario, expectations: usize) -> String {
     let mut text = format!("{file}: ok  {}\n", scenario.title);
     let workload = workload(scenario);
     // Writing to a string does not fail.
-    let _ = writeln!(text, "  workload      {workload}; {} classes", scenario.classes.len());
+    let _ =
+        writeln!(text, "  workload      {workload}; {}", plural(scenario.classes.len(), "class"));
     for flow in &scenario.workflows {
         let steps: Vec<&str> = flow.steps.iter().map(|step| step.name.as_str()).collect();
         let _ = writeln!(text, "  workflow      {}: {}", flow.name, steps.join(", "));
     }
     for (index, pool) in config.pools.iter().enumerate() {
         let nodes = config.nodes.iter().filter(|node| node.pool.index() == index).count();
-        let _ = writeln!(text, "  pool          {}: {nodes} nodes, {}", pool.name, pool.strategy);
+        let _ = writeln!(
+            text,
+            "  pool          {}: {}, {}",
+            pool.name,
+            plural(nodes, "node"),
+            pool.strategy
+        );
         if let Some(health) = &pool.health {
             let _ = writeln!(text, "    health      its own: {}", watched(health));
         }
@@ -101,6 +135,17 @@ fn explain(file: &str, scenario: &Scenario, expectations: usize) -> String {
     let _ =
         writeln!(text, "  faults        {}", scenario.faults.len() + scenario.fault_rules.len());
     let _ = writeln!(text, "  expectations  {expectations}");
+    text
+}
+
+/// Every default in force, as the scenario would write it.
+fn defaults(scenario: &Scenario) -> String {
+    let mut table = TextTable::new(3, &["defaults in force", "", ""]);
+    for DefaultRow { path, value, about } in scenario.defaults() {
+        table.row([path, value, about.to_owned()]);
+    }
+    let mut text = String::new();
+    table.write(&mut text);
     text
 }
 

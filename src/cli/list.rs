@@ -34,6 +34,8 @@ enum What {
     Metrics,
     /// Every key of a scenario: what it may be, what it is if nothing is said, what it means
     Settings,
+    /// What `plimsoll check` warns of
+    Advice,
     /// Built-in back ends: engines and hosted models, with their figures and sources
     Profiles,
 }
@@ -48,6 +50,7 @@ impl List {
             What::Strategies => strategies(&wanted),
             What::Faults => faults(&wanted),
             What::Metrics => metrics(&wanted),
+            What::Advice => advice(&wanted),
             What::Profiles => profiles(&wanted),
         };
         let Some(text) = text else {
@@ -171,6 +174,12 @@ fn metrics(wanted: Wanted<'_>) -> Option<String> {
         }
     }
     any.then_some(text)
+}
+
+fn advice(wanted: Wanted<'_>) -> Option<String> {
+    let listed = || scenario::advice::ADVICE.iter().filter(|(name, _)| wanted(name));
+    let width = listed().map(|(name, _)| name.len()).max()?;
+    Some(listed().map(|(name, about)| format!("{name:width$}  {about}\n")).collect())
 }
 
 const METRICS_HEAD: &str = "\

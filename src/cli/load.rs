@@ -9,7 +9,7 @@ use super::failure::{CliFailure, FailureKind};
 use super::{Changes, Color, traffic};
 #[cfg(feature = "live")]
 use crate::balance::{ModelRule, RouteSpec};
-use crate::metrics::expect::{ExpectError, ExpectNames, Expectation};
+use crate::metrics::expect::{ExpectError, Expectation};
 use crate::metrics::{Collector, Watch};
 use crate::scenario::{self, Override, Scenario};
 use crate::sim::{Sim, SimSpec};
@@ -108,7 +108,7 @@ pub(super) fn expectations(
     scenario: &Scenario,
     color: Color,
 ) -> Result<Vec<Expectation>, CliFailure> {
-    let names = names(scenario);
+    let names = scenario.expect_names();
     let mut parsed = Vec::new();
     let mut problems = Vec::new();
     for expect in &scenario.expectations {
@@ -122,18 +122,6 @@ pub(super) fn expectations(
         }
     }
     if problems.is_empty() { Ok(parsed) } else { Err(drawn(&scenario.problems(problems), color)) }
-}
-
-/// What expectations may be about.
-pub(super) fn names(scenario: &Scenario) -> ExpectNames {
-    let labels = &scenario.labels;
-    ExpectNames {
-        classes: labels.classes.iter().map(|class| class.name.clone()).collect(),
-        pools: labels.pools.clone(),
-        nodes: labels.nodes.iter().map(|node| node.name.clone()).collect(),
-        workflows: labels.workflows.iter().map(|flow| flow.name.clone()).collect(),
-        routes: labels.routes.clone(),
-    }
 }
 
 /// A simulation that is ready to run.
@@ -200,6 +188,7 @@ pub(super) fn no_grades(scenario: &Scenario, who: &str) -> Result<(), CliFailure
 }
 
 /// What to say where a scenario with several balancers is run for real.
+#[cfg(feature = "live")]
 pub(super) fn one_balancer(scenario: &Scenario) -> Option<String> {
     let many = scenario.instances.count > 1;
     many.then(|| "this is one balancer: `balancer.instances` counts in simulations only".to_owned())

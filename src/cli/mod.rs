@@ -18,6 +18,7 @@ mod list;
 mod load;
 #[cfg(feature = "live")]
 mod mock;
+mod new;
 mod output;
 #[cfg(feature = "tui")]
 mod play;
@@ -105,6 +106,8 @@ enum Command {
     Mock(mock::MockServers),
     /// Check scenarios: all problems at once, with line and column
     Check(check::Check),
+    /// Write a commented scenario for a fleet of your own, from flags or a few questions
+    New(new::New),
     /// List what is built in
     List(list::List),
     /// Print a built-in scenario
@@ -222,6 +225,7 @@ impl Command {
             #[cfg(feature = "live")]
             Command::Mock(mock) => mock.run(),
             Command::Check(check) => check.run(),
+            Command::New(new) => new.run(),
             Command::List(list) => list.run(),
             Command::Show(show) => show.run(),
             Command::Schema(schema) => schema.run(),

@@ -104,7 +104,7 @@ impl ResultOutput {
         let own = load::expectations(scenario, self.color)?;
         let mut gates: Vec<Gate> =
             own.into_iter().map(|expectation| Gate { expectation, inverted: false }).collect();
-        let names = load::names(scenario);
+        let names = scenario.expect_names();
         for text in &self.fail_if {
             let expectation = Expectation::parse(text, &names).map_err(|error| {
                 let caret = format!("{}{}", " ".repeat(error.at), "^".repeat(error.len.max(1)));

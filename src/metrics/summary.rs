@@ -20,7 +20,9 @@ pub struct Summary {
     pub seed: u64,
     /// Whether the run came to its end.
     pub complete: bool,
-    /// Simulated time from the start until the last request had its end.
+    /// Whether nodes were real, so that nothing is simulated.
+    pub real: bool,
+    /// Time from the start until the last request had its end.
     pub simulated_s: f64,
     /// Seconds at the start that are left out of every statistic below.
     pub warmup_s: f64,
@@ -152,7 +154,7 @@ pub struct Quality {
     pub mean: Option<f64>,
     /// Answers that a cascade did not accept, after warm-up.
     pub escalated: u64,
-    /// Words of clients about answers that a bandit heard, after warm-up.
+    /// Judgements of clients about answers that a bandit heard, after warm-up.
     pub feedback: u64,
     /// By model, in the order of their first node.
     pub models: Vec<ModelQuality>,

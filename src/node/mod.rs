@@ -8,6 +8,7 @@
 mod agenda;
 mod api;
 mod cache;
+mod capacity;
 pub mod engine;
 pub mod fault;
 mod fault_state;
@@ -29,6 +30,7 @@ use crate::workload::Truth;
 pub use agenda::{Agenda, Upcoming};
 pub use api::{ApiSpec, RemainingLimit, RemainingQuota};
 pub use cache::ENTRIES_MAX;
+pub use capacity::MeanWork;
 pub use engine::EngineSpec;
 pub use fault::{
     Cut, ErrorAnswer, FaultKind, FaultRule, FaultSchedule, FaultSpec, ProbeLie, ReportLie,

@@ -108,6 +108,7 @@ tables! {
         workflows: "workflows" or nothing, hours: "hours" or nothing, groups: "groups" or nothing,
         quality: "quality" or nothing, routes: "routes" or nothing,
         tenants: "tenants" or nothing, models: "models" or nothing, overload: "overload" or nothing,
+        real: "real" or nothing,
     }
     OverloadSummary = "overload" {
         levels: "rungs", changes: "changes", changes_omitted: "changes_omitted",

@@ -29,6 +29,17 @@ pub fn count(value: u64) -> String {
     grouped(&value.to_string())
 }
 
+/// A number of things: `1 node`, `2 nodes`, `1,000 classes`.
+#[must_use]
+pub fn plural(number: usize, thing: &str) -> String {
+    let end = match thing {
+        _ if number == 1 => "",
+        thing if thing.ends_with('s') => "es",
+        _ => "s",
+    };
+    format!("{} {thing}{end}", count(number as u64))
+}
+
 /// A part of a whole: `99.79 %`.
 #[must_use]
 pub fn share(value: Option<f64>) -> String {

@@ -41,6 +41,7 @@ impl TextTable {
     }
 
     /// Returns whether it has no rows but its heads.
+    #[cfg(feature = "cli")]
     pub(crate) fn is_empty(&self) -> bool {
         self.rows.len() == usize::from(self.headed)
     }
@@ -102,11 +103,13 @@ pub(crate) fn name(text: &str) -> String {
 }
 
 /// A text with as many cells to its right as it takes to be so wide.
+#[cfg(feature = "live")]
 pub(crate) fn padded(text: &str, width: usize) -> String {
     format!("{text}{}", " ".repeat(width.saturating_sub(text.width())))
 }
 
 /// Returns how many cells a text takes.
+#[cfg(feature = "live")]
 pub(crate) fn cells(text: &str) -> usize {
     text.width()
 }

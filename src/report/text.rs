@@ -57,8 +57,8 @@ fn header(out: &mut String, summary: &Summary) {
         table.row([format!("strategy of {}", name(pool)), strategy.clone()]);
     }
     table.row(["seed".to_owned(), summary.seed.to_string()]);
-    let simulated = seconds(Some(summary.simulated_s));
-    table.row(["simulated".to_owned(), simulated]);
+    let lasted = if summary.real { "lasted" } else { "simulated" };
+    table.row([lasted.to_owned(), seconds(Some(summary.simulated_s))]);
     if summary.warmup_s > 0.0 {
         let warmup = format!("{}, left out of all that follows", seconds(Some(summary.warmup_s)));
         table.row(["warm-up".to_owned(), warmup]);
@@ -100,7 +100,7 @@ fn requests(out: &mut String, summary: &Summary) {
     if !summary.unserved.is_empty() {
         let mut reasons: Vec<(&&str, &u64)> = summary.unserved.iter().collect();
         reasons.sort_by_key(|(_, number)| Reverse(**number));
-        let mut table = TextTable::new(1, &["Without a whole answer"]);
+        let mut table = TextTable::new(1, &["Not completed, by reason"]);
         for (reason, &number) in reasons {
             let share = share_of(number, summary.requests.arrived);
             table.row([(*reason).to_owned(), count(number), share]);
@@ -117,7 +117,7 @@ fn times(out: &mut String, summary: &Summary) {
 
 fn money(out: &mut String, summary: &Summary) {
     section(summary, Section::Money, &["Tokens and money"]).write(out);
-    let mut table = section(summary, Section::Promises, &["Promises (SLO)"]);
+    let mut table = section(summary, Section::ServiceLevels, &["Service levels (SLO)"]);
     // Evenness needs more digits than other shares: what differs is the third.
     let jain = summary.fairness_jain.map_or_else(|| NONE.to_owned(), |jain| format!("{jain:.4}"));
     table.row(["fairness (Jain, 1 is even)".to_owned(), jain]);
@@ -145,7 +145,7 @@ fn quality(out: &mut String, summary: &Summary) {
             row("not accepted", count(quality.escalated));
         }
         if quality.feedback > 0 {
-            row("words of clients", count(quality.feedback));
+            row("judged by clients", count(quality.feedback));
         }
         table.write(out);
     }
@@ -236,7 +236,7 @@ fn classes(out: &mut String, summary: &Summary) {
     }
     let heads = ["arrived", "completed", "failed", "rejected", "p50", "p95", "p99", "ttft p99"];
     let heads: Vec<&str> =
-        std::iter::once("Classes").chain(heads).chain(["promises", "cost"]).collect();
+        std::iter::once("Classes").chain(heads).chain(["SLO met", "cost"]).collect();
     let mut table = TextTable::new(1, &heads);
     for class in summary.classes.iter().take(ROWS_MAX) {
         let Latency { p50, p95, p99, .. } = class.latency_s;

@@ -9,12 +9,14 @@
 #[cfg(feature = "live")]
 mod address;
 mod admission;
+pub mod advice;
 mod autoscale;
 mod backend;
 mod balancer;
 mod builtin;
 mod choose;
 mod class;
+mod defaults;
 mod dist;
 mod document;
 mod engine;
@@ -64,6 +66,7 @@ pub use choose::{
     ACCEPT_DEFAULT, MEMORY_DEFAULT, MEMORY_MAX, PRIOR_DEFAULT, WINDOW_DEFAULT, WORTH_MAX,
 };
 pub use class::{CLASSES_MAX, COMPLEXITY_MAX, OUTPUT_DEFAULT, PROMPT_DEFAULT, SHARE_MAX};
+pub use defaults::DefaultRow;
 pub use document::{BYTES_MAX, DEPTH_MAX};
 pub use fault::{FACTOR_MAX, FAULTS_MAX};
 pub use health::TIMES_MAX;
@@ -71,18 +74,19 @@ pub use node::{CONCURRENCY_MAX, LiveNode, PER_MINUTE_MAX, PRICE_MAX, TAGS_MAX, W
 pub use origin::ATTRIBUTES_MAX;
 pub use overrides::{Given, Override};
 pub use pool::{NODES_MAX, POOLS_MAX, PoolKind};
-pub use problem::{DRAWN_MAX, Place, Problem, Problems};
+pub use problem::{DRAWN_MAX, Place, Problem, ProblemLevel, Problems};
 pub use quality::{AUC_DEFAULT, CHANGES_MAX, FEEDBACK_AFTER};
 pub use read::SCENARIO;
 pub use region::{JITTER_DEFAULT, REGIONS_MAX, RTT_MAX};
 pub use route::{ROUTES_MAX, TENANTS_MAX};
-pub use value::{NAME_MAX, TEXT_MAX};
+pub use value::{NAME_MAX, TEXT_MAX, suggest};
 pub use workflow::WORKFLOWS_MAX;
 pub use workload::{Arrivals, RATE_MAX, SCALE_MAX};
 
 use crate::balance::Config;
 use crate::dist::Dist;
 use crate::metrics::Labels;
+use crate::metrics::expect::ExpectNames;
 use crate::node::{BackendSpec, FaultRule, FaultSpec};
 use crate::sim::{Instances, NetworkSpec};
 use crate::unit::{NodeId, Span, Tokens};
@@ -164,6 +168,8 @@ pub struct Scenario {
     pub cold_starts: Vec<Dist>,
     /// How good answers are, where the file says so. For the simulator.
     pub quality: Option<QualitySpec>,
+    /// Advice that it does not take, by name.
+    allowed: Vec<&'static str>,
     file: String,
     source: Arc<str>,
     not_simulable: Vec<(Place, &'static str)>,
@@ -278,6 +284,19 @@ impl Scenario {
             problem
         };
         Err(self.problems(self.not_simulable.iter().map(problem).collect()))
+    }
+
+    /// Returns what expectations may be about.
+    #[must_use]
+    pub fn expect_names(&self) -> ExpectNames {
+        let labels = &self.labels;
+        ExpectNames {
+            classes: labels.classes.iter().map(|class| class.name.clone()).collect(),
+            pools: labels.pools.clone(),
+            nodes: labels.nodes.iter().map(|node| node.name.clone()).collect(),
+            workflows: labels.workflows.iter().map(|flow| flow.name.clone()).collect(),
+            routes: labels.routes.clone(),
+        }
     }
 
     /// Returns the problem of an expectation, to be drawn: `within` is a stretch of its text.

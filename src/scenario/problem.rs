@@ -46,13 +46,27 @@ pub struct Problem {
     pub label: Option<String>,
     /// What to do about it.
     pub help: Option<String>,
+    /// How bad it is.
+    pub level: ProblemLevel,
+    /// Its name, if it is one that scenarios may allow.
+    pub name: Option<&'static str>,
+}
+
+/// How bad a problem is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProblemLevel {
+    /// It must be mended.
+    #[default]
+    Error,
+    /// It should be.
+    Warning,
 }
 
 impl Problem {
     /// A problem without label and help.
     #[must_use]
     pub fn new(place: Place, message: impl Into<String>) -> Problem {
-        Problem { place, message: message.into(), label: None, help: None }
+        Problem { place, message: message.into(), ..Problem::default() }
     }
 
     /// Adds the words under the place.
@@ -127,7 +141,15 @@ impl Problems {
     }
 
     fn draw_one(&self, problem: &Problem, renderer: &Renderer) -> String {
-        let title = Level::ERROR.primary_title(&problem.message);
+        let level = match problem.level {
+            ProblemLevel::Error => Level::ERROR,
+            ProblemLevel::Warning => Level::WARNING,
+        };
+        let title = level.primary_title(&problem.message);
+        let title = match problem.name {
+            Some(name) => title.id(name),
+            None => title,
+        };
         let mut groups = vec![match &problem.place {
             Place::File => title.element(Origin::path(&self.file)),
             Place::Hidden(_) => {

@@ -17,8 +17,8 @@ use super::{
     ROUTES_MAX, SEED_DEFAULT, Scenario, TRACE_OUTPUT, WORKFLOWS_MAX,
 };
 use super::{
-    admission, balancer, class, engine, fault, names, pool, quality, region, route, workflow,
-    workload,
+    admission, advice, balancer, class, engine, fault, names, pool, quality, region, route,
+    workflow, workload,
 };
 use crate::balance::{Config, NodeSpec, PoolSpec, RouteSpec, ScaleSpec};
 use crate::metrics::Labels;
@@ -109,6 +109,12 @@ pub static SCENARIO: SectionDef = SectionDef {
             KeyKind::Tables(&EXPECT, EXPECTS_MAX),
             Usual::Unsaid("nothing is expected"),
             "what has to hold in the end",
+        ),
+        key(
+            "check",
+            KeyKind::Table(&advice::CHECK),
+            Usual::Unsaid("every piece of advice is given"),
+            "what `plimsoll check` need not warn of",
         ),
     ],
     later: &["session", "network"],
@@ -255,6 +261,7 @@ pub(super) fn read_document(walk: &mut Walk, document: &[Entry], name: &str) -> 
     let end = bounds.duration.filter(|_| in_file);
     let faults = fault::read(walk, top.take("fault"), &fleet, end);
     let expectations = read_expects(walk, top.take("expect"));
+    let allowed = advice::allowed(walk, top.take("check"));
     top.finish(walk);
     let seed = seed.unwrap_or(SEED_DEFAULT);
     let parts = Parts {
@@ -270,6 +277,7 @@ pub(super) fn read_document(walk: &mut Walk, document: &[Entry], name: &str) -> 
         expectations,
         idle,
         quality,
+        allowed,
     };
     workload.map(|workload| assemble(name, title, seed, &bounds, workload, parts))
 }
@@ -289,6 +297,7 @@ struct Parts {
     expectations: Vec<ExpectText>,
     idle: bool,
     quality: Option<QualitySpec>,
+    allowed: Vec<&'static str>,
 }
 
 fn config(
@@ -391,6 +400,7 @@ fn assemble(
         instances: settings.instances,
         cold_starts: fleet.cold_starts,
         quality: parts.quality,
+        allowed: parts.allowed,
         file: String::new(),
         source: Arc::from(""),
         not_simulable: live_only.chain(workload).collect(),

@@ -559,11 +559,8 @@ pub(super) fn span_range(range: &RangeInclusive<Span>) -> String {
 }
 
 /// "a key with a similar name exists: `retry`", or the list of what there is.
-pub(super) fn suggest<'a>(
-    what: &str,
-    word: &str,
-    known: impl Iterator<Item = &'a str> + Clone,
-) -> String {
+#[must_use]
+pub fn suggest<'a>(what: &str, word: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
     let similar = known
         .clone()
         .map(|name| (strsim::jaro_winkler(&name.to_lowercase(), &word.to_lowercase()), name))

@@ -222,6 +222,44 @@ impl Process {
         matches!(self.0, ArrivalLaw::Poisson { .. })
     }
 
+    /// Returns the mean rate of the first so many seconds; `None` is for ever.
+    #[must_use]
+    pub fn mean_rate(&self, seconds: Option<f64>) -> f64 {
+        let over = seconds.filter(|seconds| *seconds > 0.0);
+        match &self.0 {
+            ArrivalLaw::Poisson { rate }
+            | ArrivalLaw::Gamma { rate, .. }
+            | ArrivalLaw::Weibull { rate, .. } => *rate,
+            ArrivalLaw::Mmpp(states) => {
+                let all = states.all();
+                let arrivals: f64 = all.iter().map(|(rate, hold)| rate * hold).sum();
+                arrivals / all.iter().map(|(_, hold)| hold).sum::<f64>()
+            }
+            ArrivalLaw::Ramp { from, to, over: rise } => {
+                let Some(over) = over else { return *to };
+                let rising = over.min(*rise);
+                let reached = from + (to - from) * rising / rise;
+                ((from + reached) / 2.0 * rising + to * (over - rising)) / over
+            }
+            ArrivalLaw::Diurnal { mean, amplitude, period, peak_at } => {
+                let Some(over) = over else { return *mean };
+                let turn = |at: f64| (TAU * (at - peak_at) / period).sin();
+                mean * (1.0 + amplitude * period / (TAU * over) * (turn(over) - turn(0.0)))
+            }
+            ArrivalLaw::Steps(steps) => {
+                let all = steps.all();
+                let last = all.last().map_or(0.0, |(rate, _)| *rate);
+                let Some(over) = over else { return last };
+                let ends = all.iter().skip(1).map(|(_, begin)| *begin).chain([f64::INFINITY]);
+                let held = all
+                    .iter()
+                    .zip(ends)
+                    .map(|((rate, begin), end)| rate * (end.min(over) - begin).max(0.0));
+                held.sum::<f64>() / over
+            }
+        }
+    }
+
     /// Returns the law of the gaps in seconds, if they are independent and not exponential.
     pub(super) fn gaps(&self) -> Option<Dist> {
         match self.0 {
@@ -230,6 +268,11 @@ impl Process {
             _ => None,
         }
     }
+}
+
+/// A number without the last digits, in which only the arithmetic shows: 0.9, not 0.8999999999999999.
+fn rounded(number: f64) -> f64 {
+    (number * 1e9).round() / 1e9
 }
 
 /// The rate of a day at a moment.
@@ -259,7 +302,7 @@ impl fmt::Display for Process {
             }
             ArrivalLaw::Ramp { from, to, .. } => write!(f, "{from} to {to} (ramp)"),
             ArrivalLaw::Diurnal { mean, amplitude, .. } => {
-                write!(f, "{mean} (by day, amplitude {amplitude})")
+                write!(f, "{mean} (by day, amplitude {})", rounded(*amplitude))
             }
             ArrivalLaw::Steps(steps) => {
                 write!(f, "{} (first of {} steps)", steps.list[0].0, steps.len)

@@ -47,6 +47,15 @@ impl TenantLaw {
         Some(TenantLaw::Zipf(shares.collect()))
     }
 
+    /// Returns the share of requests that the tenant with most of them has.
+    #[must_use]
+    pub fn share_of_first(&self) -> f64 {
+        match self {
+            TenantLaw::One(_) => 1.0,
+            TenantLaw::Zipf(shares) => shares.first().copied().unwrap_or(1.0),
+        }
+    }
+
     /// Draws a tenant; nothing is drawn where there is only one.
     pub(super) fn draw(&self, rng: &mut Rng) -> TenantId {
         match self {

@@ -52,6 +52,19 @@ pub struct WorkflowSpec {
     pub steps: Vec<StepSpec>,
 }
 
+impl WorkflowSpec {
+    /// Returns how many requests of which classes a job makes in the mean, step by step, where nothing
+    /// fails.
+    pub fn requests(&self) -> impl Iterator<Item = (ClassId, f64)> {
+        self.steps.iter().flat_map(|step| {
+            let instances = step.fan_out.mean();
+            let calls = step.calls.iter();
+            let calls = calls.map(move |calls| (calls.class, instances * calls.count.mean()));
+            std::iter::once((step.class, instances)).chain(calls)
+        })
+    }
+}
+
 /// A step of a workflow.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepSpec {

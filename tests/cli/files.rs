@@ -366,3 +366,53 @@ fn a_gateway_whose_log_cannot_be_written_says_so_at_once_and_ends_if_it_is_to() 
         assert!(code == 1 && told.contains(FULL), "{output}: {code} {told}");
     }
 }
+
+#[test]
+fn a_scenario_of_ones_own_passes_every_check_and_runs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    for (name, arguments) in [
+        ("plain.toml", &[][..]),
+        ("engines.toml", &["--engine", "llama-3.1-8b/h100/vllm", "--rate", "12"]),
+        ("mixed.toml", &["--hosted", "openai/gpt-4o", "--engine", "qwen3-8b/h100/vllm"]),
+    ] {
+        let file = path(name);
+        let (code, said, told) = run(&[&["new", &file], arguments].concat());
+        assert_eq!((code, said.as_str()), (0, ""), "{told}");
+        let (code, said, told) = run(&["check", "--strict", &file]);
+        assert_eq!((code, told.as_str()), (0, ""), "{said}");
+        let (code, report, told) = run(&["run", &file, "--quiet"]);
+        assert_eq!(code, 0, "{report}{told}");
+        let (code, _, told) = run(&["new", &file]);
+        assert!(code == 2 && told.contains("is there already"), "{told}");
+    }
+    let (code, text, _) = run(&["new"]);
+    assert!(code == 0 && text.contains("[[pool]]"), "no questions off a terminal: {text}");
+    let (code, _, told) = run(&["new", "--hosted", "openai/gpt-4oo"]);
+    assert!(code == 2 && told.contains("openai/gpt-4o"), "{told}");
+}
+
+#[test]
+fn check_advises_on_stderr_and_strictly_it_fails() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mistakes = "duration = \"1m\"\n[[pool]]\nname = \"p\"\nstrategy = \"round_robin\"\n\
+        [[pool.node]]\nname = \"a\"\nbackend = { slots = { servers = 4, service = \"1s\" } }\n\
+        [workload]\narrivals = { poisson = { rate = 50 } }\n";
+    let file = write(folder.path(), "mistakes.toml", mistakes);
+    let names = ["no_health_checks", "load_above_capacity", "no_lower_tier", "no_expectations"];
+    let (code, said, told) = run(&["check", &file]);
+    assert!(code == 0 && said.contains("ok"), "{said}");
+    let (strict, _, errors) = run(&["check", "--strict", &file]);
+    assert_eq!(strict, 3, "{errors}");
+    for name in names {
+        assert!(told.contains(&format!("warning[{name}]")), "{name}: {told}");
+        assert!(errors.contains(&format!("error[{name}]")), "{name}: {errors}");
+        assert!(run(&["list", "advice"]).1.contains(name), "{name}");
+    }
+    assert!(told.contains("mistakes.toml:9:12"), "places are told: {told}");
+    let (_, said, _) = run(&["check", "--defaults", "quickstart"]);
+    assert!(
+        said.contains("balancer.retry.clients") && said.contains("defaults in force"),
+        "{said}"
+    );
+}

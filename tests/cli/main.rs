@@ -6,6 +6,7 @@ mod docs;
 mod explain;
 mod files;
 mod model_choice;
+mod notices;
 mod program;
 mod reference;
 mod scenarios;

@@ -45,6 +45,8 @@ fn every_seed_draws_a_scenario_and_features_are_on_and_off() {
 /// a reason here.
 const NEVER_DRAWN: &[(&str, &str, &str)] = &[
     ("scenario", "expect", INVARIANTS_HOLD),
+    ("scenario", "check", ADVICE),
+    ("check", "*", ADVICE),
     ("expect", "*", INVARIANTS_HOLD),
     ("scenario", "quality", MODELS),
     ("quality", "*", MODELS),
@@ -128,6 +130,7 @@ const INVARIANTS_HOLD: &str = "what is expected of any run are the invariants";
 const MODELS: &str = "a choice of models needs qualities of models, and has tests of its own";
 const REAL: &str = "only real sockets know it";
 const REPORTS: &str = "it changes reports, and no decision";
+const ADVICE: &str = "it changes what is advised, and no run";
 const CONDITIONS: &str = "a condition of a route, as others that are drawn";
 const FILES: &str = "it needs a file";
 const ENGINES: &str = "a coefficient of the law of engines, of which others are drawn";

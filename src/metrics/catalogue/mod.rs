@@ -71,7 +71,7 @@ impl Unit {
 pub enum Better {
     /// Less is better: seconds, failures, dollars.
     Lower,
-    /// More is better: promises kept.
+    /// More is better: service levels met.
     Higher,
     /// Neither: evenness, for instance, is a means and no end.
     Neither,
@@ -202,8 +202,8 @@ pub enum Section {
     Times,
     /// Tokens and money.
     Money,
-    /// What was promised and kept.
-    Promises,
+    /// Service levels: what was promised, and how much of it was met.
+    ServiceLevels,
 }
 
 /// A line of the text report.

@@ -247,12 +247,12 @@ pub static METRICS: &[MetricDef] = &[
     share("slo_attainment", Higher, RUN.and(CLASS), |s| s.goodput()?.slo_attainment)
         .help("Share of the requests at their end that kept every promise of their class")
         .json(&["goodput.slo_attainment"])
-        .shown(Section::Promises, "requests that kept all")
-        .compared(&[headline(by_class(line("promises kept")))]),
+        .shown(Section::ServiceLevels, "requests that met every SLO")
+        .compared(&[headline(by_class(line("SLO attainment")))]),
     number("goodput", Unit::PerSecond, Higher, RUN.and(CLASS), |s| s.goodput()?.requests_per_s)
         .help("Requests a second that completed and kept every promise of their class")
         .json(&["goodput.requests_per_s"])
-        .shown(Section::Promises, "goodput")
+        .shown(Section::ServiceLevels, "goodput")
         .compared(&[line("goodput")]),
     number("throughput", Unit::PerSecond, Higher, GROUPS.and(JOBS), |s| s.throughput())
         .help("Requests or jobs completed, a second")
@@ -438,6 +438,6 @@ pub static METRICS: &[MetricDef] = &[
     count("feedback", Neither, RUN, |s| {
         Some(s.whole_run()?.quality.as_ref().map_or(0, |quality| quality.feedback))
     })
-    .help("Words of clients about answers that a bandit heard")
+    .help("Judgements of clients about answers that a bandit heard")
     .json(&["quality.feedback"]),
 ];

@@ -417,6 +417,7 @@ impl Collector {
             scenario: labels.scenario.clone(),
             seed: labels.seed,
             complete,
+            real: false,
             simulated_s: end.seconds(),
             warmup_s: labels.warmup.seconds(),
             strategies: self.pools.strategies(labels),

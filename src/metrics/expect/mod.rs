@@ -26,7 +26,7 @@ mod tests;
 use std::cmp::Ordering;
 use std::fmt;
 
-use super::catalogue::{Reading, Unit};
+use super::catalogue::{Reading, Scope, Unit};
 use super::summary::Summary;
 
 /// The names a scope may be.
@@ -117,6 +117,36 @@ impl Expectation {
     #[must_use]
     pub const fn reading(&self) -> &Reading {
         &self.reading
+    }
+
+    /// Says why it holds whatever happens, if it does. No request takes longer than `longest`, in
+    /// seconds; `None` is no bound.
+    #[must_use]
+    pub fn cannot_fail(&self, longest: Option<f64>) -> Option<String> {
+        // Nothing that is measured is below zero.
+        if self.limit == 0.0 && self.op == Op::MoreOrEqual {
+            return Some("it is never below zero".to_owned());
+        }
+        let whole = ["completed", "failed", "rejected", "cancelled", "not_served"];
+        let of_times = ["latency", "ttft"];
+        let name = self.reading.metric.name;
+        let job = matches!(self.reading.scope, Scope::Jobs(_));
+        let (most, why) = match self.unit {
+            Unit::Share if self.reading.metric.unit == Unit::Share || whole.contains(&name) => {
+                (1.0, "it is never above 100 %".to_owned())
+            }
+            Unit::Seconds if of_times.contains(&name) && !job => {
+                let longest = longest?;
+                (longest, format!("`timeouts.total` ends every request after {longest} s"))
+            }
+            _ => return None,
+        };
+        let beyond = match self.op {
+            Op::Less => self.limit > most,
+            Op::LessOrEqual => self.limit >= most,
+            Op::More | Op::MoreOrEqual | Op::Equal => false,
+        };
+        beyond.then_some(why)
     }
 
     /// Compares a result with the limit.

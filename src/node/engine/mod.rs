@@ -45,6 +45,7 @@ use crate::balance::{Attempt, Failure, Input, NodeReport, Outcome, Progress, Usa
 use crate::unit::{NodeId, Ratio, Span, Time, Tokens};
 use run::{FineTime, StepRun};
 use spec::StepCosts;
+pub(super) use spec::mean_seconds;
 
 pub use spec::{
     BLOCK_DEFAULT, BLOCK_MAX, COEFFICIENT_MAX, EXPERTS_MAX, EngineSpec, KV_TOKENS_MAX, Moe,

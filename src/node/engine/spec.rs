@@ -16,6 +16,8 @@
 
 use std::fmt;
 
+use crate::node::MeanWork;
+
 /// Coefficients go so far, in milliseconds.
 pub const COEFFICIENT_MAX: f64 = 1e6;
 /// The scale goes so far.
@@ -223,6 +225,20 @@ pub(super) struct StepCosts {
     d3: f64,
     /// The share of experts that one request leaves alone.
     cold: f64,
+}
+
+/// Returns the seconds of the engine that such a request takes in the mean, where so many are decoded
+/// at a time.
+pub(in crate::node) fn mean_seconds(spec: &EngineSpec, work: MeanWork, batch: u32) -> f64 {
+    let costs = StepCosts::new(spec);
+    let kv = (work.prompt + work.output / 2.0) * f64::from(batch);
+    let (step, _) = costs.step(Prefill::default(), batch, kv as u64);
+    let decode = step * work.output / f64::from(batch);
+    // A small prefill hides behind the reading of the weights.
+    let mut prefill = Prefill::default();
+    prefill.add(work.fresh as u64, 0);
+    let (with, _) = costs.step(prefill, batch, kv as u64);
+    (decode + (with - step).max(0.0)) / 1e9
 }
 
 /// The prefill of a step.

@@ -4,7 +4,7 @@ use super::{alarms, json, markdown, text};
 use crate::lab::{self, ComparedRun, Comparison, Plan};
 use crate::metrics::Labels;
 
-/// Mean latency, p99, not served, promises kept, cost per 1k, failovers of three strategies over
+/// Mean latency, p99, not served, SLO attainment, cost per 1k, failovers of three strategies over
 /// six seeds: one better, one that only costs less, and a third with nothing to show.
 fn comparison(seeds: usize) -> (Plan, Vec<Option<ComparedRun>>) {
     let names = [

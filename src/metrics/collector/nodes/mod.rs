@@ -94,7 +94,7 @@ struct RateBaseline {
 
 /// How much of a node was used in a span.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Use {
+struct NodeUse {
     /// Time busy of an engine, busy servers of another node.
     utilisation: Option<f64>,
     /// Seats taken, as a share of them.
@@ -103,10 +103,10 @@ struct Use {
     batch: Option<f64>,
 }
 
-impl Use {
-    fn of(label: &NodeLabel, (busy, occupied): (u128, u64), span: Span) -> Use {
+impl NodeUse {
+    fn of(label: &NodeLabel, (busy, occupied): (u128, u64), span: Span) -> NodeUse {
         if span == Span::ZERO {
-            return Use::default();
+            return NodeUse::default();
         }
         let seats = label
             .capacity
@@ -115,7 +115,7 @@ impl Use {
         let batch = (label.shares_time && occupied > 0).then(|| busy as f64 / occupied as f64);
         let (utilisation, seats) =
             if label.shares_time { (Some(busy_time), seats) } else { (seats, None) };
-        Use { utilisation, seats, batch }
+        NodeUse { utilisation, seats, batch }
     }
 }
 
@@ -339,7 +339,7 @@ impl NodeFigures {
         hot.pass(end, labels.warmup);
         let hours = self.paid_at(at, end, labels);
         let used = (hot.busy - warm.0, hot.occupied - warm.1);
-        let Use { utilisation, seats, batch } = Use::of(label, used, span);
+        let NodeUse { utilisation, seats, batch } = NodeUse::of(label, used, span);
         NodeSummary {
             name: label.name.clone(),
             pool: labels.pools[label.pool].clone(),

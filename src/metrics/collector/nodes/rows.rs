@@ -1,6 +1,6 @@
 //! Rows of a screen, one a node: rates and quantiles of the last ten seconds.
 
-use super::{NodeFigures, RateBaseline, Use};
+use super::{NodeFigures, NodeUse, RateBaseline};
 use crate::balance::NodeState;
 use crate::metrics::counts::share;
 use crate::metrics::snapshot::NodeRow;
@@ -45,7 +45,7 @@ impl NodeFigures {
         let then = &self.before[0];
         let before = then.nodes.get(at).map_or((0, 0), |(busy, occupied, _)| (*busy, *occupied));
         let used = (hot.busy - before.0, hot.occupied - before.1);
-        let Use { utilisation, .. } = Use::of(label, used, now.since(then.at));
+        let NodeUse { utilisation, .. } = NodeUse::of(label, used, now.since(then.at));
         NodeRow {
             id: NodeId(at as u32),
             name: label.name.clone(),
