@@ -517,7 +517,7 @@ mod tests {
         let slower = speed.sure(&scatter).0;
         assert!(slower > 1.0 && slower < 1.1, "what a hundred answers say is little chance");
         scatter[0].centre = 0.15;
-        assert_eq!(speed.sure(&scatter).0, 1.0, "so are all of its kind");
+        assert_eq!(speed.sure(&scatter), (1.0, 1.0), "so are all of its kind");
     }
 
     #[test]
