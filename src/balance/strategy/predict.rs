@@ -193,7 +193,7 @@ impl PredictedSpeed {
                 log.signum() * (log.abs() - chance).max(0.0)
             };
             let slow_share = LONG_GAIN / (2.0 - LONG_GAIN);
-            sure(slow - centre, slow_share) + sure(fast - slow, newest[at])
+            centre + sure(slow - centre, slow_share) + sure(fast - slow, newest[at])
         });
         // Exactly one for equals, so that they tie.
         let factor = |log: f64| if log.total_cmp(&0.0).is_eq() { 1.0 } else { log.exp() };
@@ -517,7 +517,8 @@ mod tests {
         let slower = speed.sure(&scatter).0;
         assert!(slower > 1.0 && slower < 1.1, "what a hundred answers say is little chance");
         scatter[0].centre = 0.15;
-        assert_eq!(speed.sure(&scatter), (1.0, 1.0), "so are all of its kind");
+        let kind = 0.15_f64.exp();
+        assert_eq!(speed.sure(&scatter), (kind, 1.0), "so are all of its kind");
     }
 
     #[test]
