@@ -7,7 +7,7 @@
 
 use super::formula::{Formula, LANES, compile};
 use super::predict::Prediction;
-use super::shortest_expected::Eye;
+use super::shortest_expected::{EXPLORE, Eye};
 use super::{
     Fact, Memo, PickContext, Setting, SettingKind, Strategy, StrategyDef, StrategySpec, cheapest,
 };
@@ -132,10 +132,9 @@ impl Score {
 impl Strategy for Score {
     fn pick(&mut self, context: &PickContext<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
         if self.predicts
-            && let Some(node) = self.eye.forgotten(context, super::shortest_expected::EXPLORE, rng)
+            && let Some(node) = self.eye.try_forgotten(context, EXPLORE, rng, why)
         {
             self.values.clear();
-            self.eye.try_out(context, node, why);
             return Some(node);
         }
         let side = self.draws.then(|| Rng::from_key(rng.bits()));

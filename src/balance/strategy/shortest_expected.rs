@@ -48,14 +48,15 @@ impl Eye {
         Eye { predictor: Predictor::doubting(), index, list, explore: EXPLORE }
     }
 
-    /// Returns a node worth a try that nothing has been heard of for long: predictions of it go back to
-    /// those of its kind, and would be all that is ever known of it. `share` of all requests ask, none that
-    /// matter much.
-    pub(super) fn forgotten(
+    /// Tries a node that nothing has been heard of for long, whatever it costs: predictions of it go back to
+    /// those of its kind, and would be all that is ever known of it. `share` of all requests ask, none
+    /// that matter much.
+    pub(super) fn try_forgotten(
         &self,
         context: &PickContext<'_>,
         share: f64,
         rng: &mut Rng,
+        why: &mut Why,
     ) -> Option<NodeId> {
         if share <= 0.0 || context.request.priority <= Priority::High || rng.unit() >= share {
             return None;
@@ -64,14 +65,13 @@ impl Eye {
         let node = context.node(id);
         let heard = self.predictor.heard(node.seat as usize);
         let long_ago = heard.is_none_or(|at| context.now.since(at) > FORGOTTEN);
-        (long_ago && node.ledger.requests == 0 && node.success(context.now) > 0.9).then_some(id)
-    }
-
-    /// Notes that a node is tried, whatever it costs.
-    pub(super) fn try_out(&self, context: &PickContext<'_>, node: NodeId, why: &mut Why) {
-        context.looked_at(node, f64::NAN);
+        if !long_ago || node.ledger.requests > 0 || node.success(context.now) <= 0.9 {
+            return None;
+        }
+        context.looked_at(id, f64::NAN);
         why.considered = 1;
-        why.chosen = Scored::unscored(node);
+        why.chosen = Scored::unscored(id);
+        Some(id)
     }
 
     /// Picks the node with the least `cost`, which is given the prediction.
@@ -82,8 +82,7 @@ impl Eye {
         why: &mut Why,
         mut cost: impl FnMut(NodeId, &Prediction) -> (f64, f64),
     ) -> Option<NodeId> {
-        if let Some(node) = self.forgotten(context, self.explore, rng) {
-            self.try_out(context, node, why);
+        if let Some(node) = self.try_forgotten(context, self.explore, rng, why) {
             return Some(node);
         }
         let mut list = std::mem::take(&mut self.list);

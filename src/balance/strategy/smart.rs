@@ -132,8 +132,7 @@ impl Strategy for Smart {
         if self.shadow || predictor.off_by() > OFF_MAX || predictor.is_stale(context.now) {
             return self.fall_back(context, rng, why);
         }
-        if let Some(node) = self.eye.forgotten(context, self.explore, rng) {
-            self.eye.try_out(context, node, why);
+        if let Some(node) = self.eye.try_forgotten(context, self.explore, rng, why) {
             return Some(node);
         }
         let mut eye = std::mem::take(&mut self.eye);
