@@ -211,22 +211,22 @@ impl HourShares {
     }
 
     /// Returns a class's share of what the hours of each pool cost.
-    pub(super) fn of_class(&self, class: usize, paid: &[Cost]) -> Cost {
+    pub(super) fn of_class(&self, class: usize, paid: &[Paid]) -> Cost {
         self.part(self.classes.get(class), paid)
     }
 
     /// Returns a workflow's share of it.
-    pub(super) fn of_workflow(&self, workflow: usize, paid: &[Cost]) -> Cost {
+    pub(super) fn of_workflow(&self, workflow: usize, paid: &[Paid]) -> Cost {
         self.part(self.workflows.get(workflow), paid)
     }
 
-    fn part(&self, used: Option<&Vec<u128>>, paid: &[Cost]) -> Cost {
+    fn part(&self, used: Option<&Vec<u128>>, paid: &[Paid]) -> Cost {
         let by_pool = used.into_iter().flatten().zip(&self.pools).zip(paid);
         let shares = by_pool.filter(|((_, all), _)| **all > 0);
         shares.fold(Cost::ZERO, |sum, ((used, all), paid)| {
             // In floating point, since the product of a price and two times does not fit.
             let share = *used as f64 / *all as f64;
-            sum + Cost((paid.0 as f64 * share).round() as u128)
+            sum + Cost((paid.cost.0 as f64 * share).round() as u128)
         })
     }
 }
@@ -267,7 +267,7 @@ mod tests {
         shares.used(0, ClassId(0), Some(WorkflowId(0)), (second, 1_000));
         shares.used(0, ClassId(1), None, (second, 3_000));
         shares.used(1, ClassId(1), None, (second, 0));
-        let paid = [Cost(1_000_000), Cost::ZERO];
+        let paid = [Paid { cost: Cost(1_000_000), ..Paid::default() }, Paid::default()];
         assert_eq!(shares.of_class(0, &paid), Cost(250_000));
         assert_eq!(shares.of_class(1, &paid), Cost(750_000));
         assert_eq!(shares.of_workflow(0, &paid), Cost(250_000));

@@ -402,10 +402,10 @@ impl Collector {
     pub fn summary(&self, end: Time, complete: bool) -> Summary {
         let labels = &self.labels;
         let span = end.since(labels.warmup);
-        let hours: Paid = self.nodes.paid(end, labels).sum();
-        let paid: Vec<Cost> = (0..labels.pools.len())
-            .map(|pool| self.nodes.paid_in(pool, end, labels).sum::<Paid>().cost)
+        let paid: Vec<Paid> = (0..labels.pools.len())
+            .map(|pool| self.nodes.paid_in(pool, end, labels).sum())
             .collect();
+        let hours: Paid = paid.iter().copied().sum();
         let of_workflow = |at: usize| self.hours.of_workflow(at, &paid);
         let jobs = self.jobs.as_ref().map(|jobs| jobs.summary(labels, of_workflow));
         let (jobs, workflows) = jobs.map_or((None, Vec::new()), |(all, by)| (Some(all), by));
@@ -435,7 +435,7 @@ impl Collector {
             classes: (0..self.classes().len())
                 .map(|at| self.class_summary(at, span, &paid))
                 .collect(),
-            pools: (0..self.pools().len()).map(|at| self.pool_summary(at, end)).collect(),
+            pools: (0..self.pools().len()).map(|at| self.pool_summary(at, &paid[at])).collect(),
             models: nodes::by_model(&nodes, labels),
             nodes,
             jobs,
@@ -449,7 +449,7 @@ impl Collector {
         }
     }
 
-    fn class_summary(&self, at: usize, span: Span, paid: &[Cost]) -> Class {
+    fn class_summary(&self, at: usize, span: Span, paid: &[Paid]) -> Class {
         let class = &self.classes()[at];
         Class {
             name: self.labels.classes[at].name.clone(),
@@ -483,9 +483,8 @@ impl Collector {
         }
     }
 
-    fn pool_summary(&self, at: usize, end: Time) -> Pool {
+    fn pool_summary(&self, at: usize, hours: &Paid) -> Pool {
         let pool = &self.pools()[at];
-        let hours: Paid = self.nodes.paid_in(at, end, &self.labels).sum();
         Pool {
             name: self.labels.pools[at].clone(),
             strategy: self.pools.name(at),

@@ -288,12 +288,7 @@ impl NodeFigures {
 
     // ----- result -----
 
-    /// Returns what each node was paid for.
-    pub(super) fn paid(&self, end: Time, labels: &Labels) -> impl Iterator<Item = Paid> {
-        (0..self.hot.len()).map(move |at| self.paid_at(at, end, labels))
-    }
-
-    /// The same of each node of a pool.
+    /// Returns what each node of a pool was paid for.
     pub(super) fn paid_in(
         &self,
         pool: usize,
