@@ -34,8 +34,7 @@ impl Balancer {
         }
         self.fleet.with_health(node, |health| health.outcome(now, end.is_wasted()));
         if end == End::Done {
-            self.health.accepted(node, dispatched);
-            self.health.served(node);
+            self.health.served(node, dispatched);
             self.end_trial(node);
             if !streamed {
                 self.find_slow_outlier(node, class, now.since(dispatched));

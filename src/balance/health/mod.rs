@@ -235,10 +235,10 @@ impl HealthChecker {
         self.refusals.left(node);
     }
 
-    /// A node gave a whole answer.
+    /// A node gave a whole answer to a request that was sent to it then.
     #[inline]
-    pub(super) fn served(&mut self, node: NodeId) {
-        self.refusals.served(node);
+    pub(super) fn served(&mut self, node: NodeId, dispatched: Time) {
+        self.refusals.served(node, dispatched);
     }
 
     /// A node said that a request is at fault.

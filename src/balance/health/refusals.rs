@@ -77,10 +77,11 @@ impl RefusalWatch {
         &mut self.nodes[node.index()]
     }
 
-    /// A node gave a whole answer.
+    /// A node gave a whole answer to a request that was sent to it then.
     #[inline]
-    pub(super) fn served(&mut self, node: NodeId) {
+    pub(super) fn served(&mut self, node: NodeId, dispatched: Time) {
         let this = self.of(node);
+        this.accepted = this.accepted.max(dispatched);
         if this.left {
             *this = Answers { accepted: this.accepted, ..Answers::default() };
         }
@@ -177,8 +178,7 @@ mod tests {
         for count in 1..=most {
             for node in nodes() {
                 if rng.unit() >= shares[node.index()] {
-                    watch.accepted(node, Time(u64::from(count)));
-                    watch.served(node);
+                    watch.served(node, Time(u64::from(count)));
                 } else {
                     watch.refused(Time(u64::from(count)), node);
                     watch.stands(node);
@@ -221,7 +221,7 @@ mod tests {
         let mut watch = RefusalWatch::default();
         let nodes = || (0..2).map(NodeId);
         let node = NodeId(0);
-        (0..40).for_each(|_| nodes().for_each(|node| watch.served(node)));
+        (0..40).for_each(|_| nodes().for_each(|node| watch.served(node, Time::ZERO)));
         watch.accepted(NodeId(1), Time(9));
         let found = |watch: &RefusalWatch| watch.outlier(node, nodes()).is_some();
         while !found(&watch) {
@@ -230,7 +230,7 @@ mod tests {
         }
         watch.left(node);
         assert!(found(&watch), "one more is enough when it is back");
-        watch.served(node);
+        watch.served(node, Time::ZERO);
         watch.refused(Time(5), node);
         assert!(!found(&watch), "it is well");
     }
@@ -242,9 +242,9 @@ mod tests {
         let doubts = |watch: &RefusalWatch, node| watch.doubts(node, [peer, NodeId(3)].into_iter());
         (0..3).for_each(|_| watch.refused(Time(1), node));
         assert!(!doubts(&watch, node), "nobody serves");
-        watch.served(peer);
+        watch.served(peer, Time::ZERO);
         assert!(doubts(&watch, node));
-        watch.served(node);
+        watch.served(node, Time::ZERO);
         watch.refused(Time(2), node);
         assert!(!doubts(&watch, node));
         watch.refused(Time(3), node);
@@ -257,7 +257,8 @@ mod tests {
     fn who_refuses_many_of_its_requests_is_doubted_though_it_serves() {
         let mut watch = RefusalWatch::default();
         let nodes = || (0..2).map(NodeId);
-        let serve = |watch: &mut RefusalWatch| nodes().for_each(|node| watch.served(node));
+        let serve =
+            |watch: &mut RefusalWatch| nodes().for_each(|node| watch.served(node, Time::ZERO));
         let found = (0..40).find(|_| {
             serve(&mut watch);
             watch.refused(Time(1), NodeId(0));
@@ -274,7 +275,7 @@ mod tests {
         let node = NodeId(0);
         for round in 0..10 {
             assert!((1..ELSEWHERE_MAX).all(|_| watch.served_elsewhere(node).is_none()), "{round}");
-            watch.served(node);
+            watch.served(node, Time::ZERO);
         }
         let found = (0..ELSEWHERE_MAX).find_map(|_| watch.served_elsewhere(node));
         assert_eq!(found, Some(Cause::Refusals(ELSEWHERE_MAX)));
