@@ -185,7 +185,6 @@ fn of_nodes_that_refuse_the_last_is_kept_in_until_something_else_is_well() {
         assert_eq!(send(&mut story, id + 1), last);
     }
     story.bring_back(first);
-    story.finish(3, 0, refused);
     assert_eq!(story.state(last), NodeState::Ejected, "another one is well");
 }
 

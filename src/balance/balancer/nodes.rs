@@ -168,6 +168,17 @@ impl Balancer {
             self.fleet.try_out(node, trial);
             self.health.begin_slow_start(&self.fleet, node, self.now);
         }
+        self.eject_dead();
+    }
+
+    /// One more node is in service: dead ones that were kept in for want of others need not be any more.
+    fn eject_dead(&mut self) {
+        for node in self.health.take_dead_kept_in() {
+            let there = &self.fleet.node(node).health;
+            if there.is_kept_in() && there.state() == NodeState::Up {
+                self.eject(node, Evidence::Refused, None);
+            }
+        }
     }
 
     /// Declares where panic began or ended.
@@ -199,6 +210,7 @@ impl Balancer {
                 let cause = cause.unwrap_or(own);
                 self.effects.events.push(Event::KeptIn { node, cause });
             }
+            self.health.keep_in(node, evidence);
             return;
         }
         let (now, settings) = (self.now, *self.health.of(&self.fleet, node));

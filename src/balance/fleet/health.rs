@@ -163,6 +163,11 @@ impl NodeHealth {
         !std::mem::replace(&mut self.kept_in, true)
     }
 
+    /// Returns whether it was to be ejected and was kept in, and has not been well since.
+    pub(in crate::balance) const fn is_kept_in(&self) -> bool {
+        self.kept_in
+    }
+
     /// The credential was refused. Returns `None` if the node is not up.
     pub(in crate::balance) fn refused(&mut self, now: Time, base: Span) -> Option<Change> {
         let time = base.0.saturating_mul(1 << self.refusals.min(30));

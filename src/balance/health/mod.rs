@@ -19,7 +19,7 @@
 //!   those whose probes fail; see `fleet::panic`.
 //! - *The largest share*: of everything that a route may use, all tiers and pools, no more than this is
 //!   out for what load or a client's mistakes may cause everywhere: then nodes are kept in. What is dead
-//!   is out all the same; see [`HealthChecker::may_eject`].
+//!   is out all the same, or as soon as something else is well; see [`HealthChecker::may_eject`].
 //! - *Back*: good probes bring an ejected node back before its rest is over, as far as they are news;
 //!   see [`Evidence`].
 //! - *Credentials*: 401, 402 and 403, or money that is spent, let the node rest, if asked for, longer
@@ -38,6 +38,8 @@
 pub(super) mod outlier;
 pub(super) mod recovery;
 mod refusals;
+
+use std::collections::BTreeSet;
 
 use outlier::Detector;
 use recovery::SlowStart;
@@ -66,6 +68,8 @@ pub(super) struct HealthChecker {
     /// What each route may use.
     routes: Vec<RouteNodes>,
     refusals: RefusalWatch,
+    /// Nodes that refuse connections and are kept in.
+    dead_kept_in: BTreeSet<NodeId>,
     /// Draws the jitter of ejections.
     rng: Rng,
 }
@@ -116,6 +120,7 @@ impl HealthChecker {
             outliers: Detector::new(outliers),
             routes: config.routes.iter().map(RouteNodes::of).collect(),
             refusals: RefusalWatch::default(),
+            dead_kept_in: BTreeSet::new(),
             rng: Rng::stream(seed, "ejections"),
         }
     }
@@ -155,6 +160,19 @@ impl HealthChecker {
             return true;
         }
         counts.all(|count| count.ill < share.of(count.all()).max(1))
+    }
+
+    /// A node that was to be ejected on this evidence is kept in.
+    pub(super) fn keep_in(&mut self, node: NodeId, evidence: Evidence) {
+        if evidence == Evidence::Refused {
+            self.dead_kept_in.insert(node);
+        }
+    }
+
+    /// Takes the nodes that were kept in although they are dead, some of which may have been well since.
+    /// For any other the next failure is soon enough.
+    pub(super) fn take_dead_kept_in(&mut self) -> BTreeSet<NodeId> {
+        std::mem::take(&mut self.dead_kept_in)
     }
 
     /// Returns the trial that a node begins which has come into service for this reason, or `None` if
