@@ -77,9 +77,13 @@ impl EventChecker<'_> {
     /// Whether health holds a node for dead: it is ejected, or has refused as many connections in a row
     /// as eject.
     fn is_dead(&self, node: NodeId) -> bool {
-        let seen = &self.nodes[node.index()];
+        self.nodes[node.index()].state.is_ejected() || self.refuses(node)
+    }
+
+    /// Whether a node has refused as many connections in a row as eject.
+    fn refuses(&self, node: NodeId) -> bool {
         let most = self.config.health_in(self.pool_of(node)).consecutive;
-        seen.state.is_ejected() || seen.refusals >= most
+        self.nodes[node.index()].refusals >= most
     }
 
     /// A node of the route's own pools that is well and has room, whatever its tier.
@@ -271,7 +275,7 @@ impl EventChecker<'_> {
 
     /// What is dead is out, and what only fails while no more are out than may be.
     fn ejected(&self, node: NodeId, cause: Cause) -> Result<(), Broken> {
-        let refuses = self.refusing == Some(node);
+        let refuses = self.refusing == Some(node) || self.refuses(node);
         let dead = matches!(cause, Cause::Probes(_) | Cause::NoToken(_))
             || (refuses && self.routes_of(node).any(|route| self.well_and_ill(route).0 > 0));
         for route in self.routes_of(node) {
