@@ -268,7 +268,7 @@ const PARTS: &[(&str, &[&str])] = &[
     ("overload", &["fleet"]),
     ("queue", &["by_tenant", "requests"]),
     ("quota", &["by_tenant", "limits", "requests"]),
-    ("requests", &["fleet", "strategy"]),
+    ("requests", &["by_tenant", "fleet", "strategy"]),
     ("retry", &["requests"]),
     ("routing", &["fleet"]),
     ("scaling", &["fleet"]),

@@ -13,11 +13,13 @@ pub(super) struct ByTenant<T> {
 
 const DENSE: usize = 1 << 17;
 
-impl<T: Default> ByTenant<T> {
-    pub(super) fn new() -> ByTenant<T> {
+impl<T> Default for ByTenant<T> {
+    fn default() -> ByTenant<T> {
         ByTenant { dense: Vec::new(), sparse: BTreeMap::new() }
     }
+}
 
+impl<T: Default> ByTenant<T> {
     /// Returns the value, the default one if there was none.
     pub(super) fn at(&mut self, tenant: TenantId) -> &mut T {
         let index = tenant.index();
@@ -51,7 +53,7 @@ mod tests {
 
     #[test]
     fn small_and_large_numbers_are_kept_alike() {
-        let mut values: ByTenant<u32> = ByTenant::new();
+        let mut values: ByTenant<u32> = ByTenant::default();
         for tenant in [3, DENSE as u32 - 1, DENSE as u32, u32::MAX] {
             assert_eq!(values.get(TenantId(tenant)), None, "{tenant}");
             *values.at(TenantId(tenant)) += 1;

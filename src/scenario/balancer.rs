@@ -16,6 +16,9 @@ use crate::unit::{Ratio, Span};
 /// At most so many requests may wait.
 pub const QUEUE_MAX: u64 = 100_000_000;
 
+/// The floor of retries goes so far.
+const PER_SECOND_MAX: u64 = 1_000_000;
+
 /// The connect timeout, if none is given.
 pub const CONNECT_DEFAULT: Span = Span::from_secs(2);
 
@@ -126,6 +129,12 @@ static RETRY: SectionDef = SectionDef {
             "second tries are at most this share of the requests under way; three always are allowed",
         ),
         key(
+            "min_per_second",
+            KeyKind::Whole(0, PER_SECOND_MAX),
+            Usual::Whole(10),
+            "so many second tries a second are allowed beside the share, not after timeouts",
+        ),
+        key(
             "token_budget",
             SHARE,
             Usual::Unsaid("tokens are not counted"),
@@ -147,7 +156,7 @@ static RETRY: SectionDef = SectionDef {
             "clients",
             KeyKind::Truth,
             Usual::Truth(true),
-            "second tries of clients take from the budget too",
+            "second tries of a tenant's clients are at most this share of its own, unless nodes are idle",
         ),
         key(
             "backoff",
@@ -366,6 +375,8 @@ fn retry(walk: &mut Walk, table: &mut Table<'_>, into: &mut BalancerSettings) {
     let attempts = table.count(walk, "attempts");
     keep(&mut retry.attempts, attempts.map(|attempts| attempts as u8));
     keep(&mut retry.budget, table.number(walk, "budget").map(Ratio::from_f64));
+    let floor = table.count(walk, "min_per_second");
+    keep(&mut retry.min_per_second, floor.map(|floor| floor as u32));
     let tokens = table.number(walk, "token_budget");
     keep(&mut retry.token_budget, tokens.map(|share| Some(Ratio::from_f64(share))));
     keep(&mut retry.minimum_useful, table.span(walk, "minimum_useful"));

@@ -24,6 +24,7 @@ pub struct Laws {
     config: Config,
     known: BTreeMap<u64, Known>,
     under_way: u64,
+    planned: Vec<Time>,
     firsts: u64,
     first_tokens: u64,
     pub hedges: u64,
@@ -40,6 +41,7 @@ impl Laws {
             config: config.clone(),
             known: BTreeMap::new(),
             under_way: 0,
+            planned: Vec::new(),
             firsts: 0,
             first_tokens: 0,
             hedges: 0,
@@ -70,7 +72,7 @@ impl Laws {
     pub fn hear(&mut self, now: Time, event: &Event, balancer: Option<&Balancer>) {
         match event {
             Event::Dispatched { .. } => self.dispatched(now, event, balancer),
-            Event::RetryPlanned { request, end, .. } => self.retry_planned(*request, *end),
+            Event::RetryPlanned { request, end, .. } => self.retry_planned(now, *request, *end),
             Event::Ended { attempt, end, .. } => self.ended(*attempt, *end),
             Event::Settled(settled) => self.settled(settled),
             _ => {}
@@ -123,7 +125,7 @@ impl Laws {
         known.tries.push((*node, *kind, None));
     }
 
-    fn retry_planned(&mut self, request: RequestId, end: End) {
+    fn retry_planned(&mut self, now: Time, request: RequestId, end: End) {
         let this = &self.known[&request.0];
         assert!(worth_another_try(this, end));
         let prompt = this.request.prompt.0;
@@ -132,9 +134,18 @@ impl Laws {
             live.filter(|(_, other)| other.retrying && !other.settled)
         };
         let count = others().count() as u64;
+        // What was refused before anything was sent costs nothing.
+        if end == End::Failed(Failure::Refused) {
+            return;
+        }
+        let window = Span::from_secs(9);
+        let recent = self.planned.iter().rev().take_while(|at| now.since(**at) < window).count();
+        let of_load = matches!(end, End::TimedOut(_) | End::Failed(Failure::Overloaded));
+        let floor = !of_load && recent < 10 * self.config.retry.min_per_second as usize;
         let most = self.config.retry.budget.of(self.under_way).max(RETRIES_MIN);
-        assert!(count < most, "{count} retries of {} under way", self.under_way);
-        if let Some(budget) = self.config.retry.token_budget.filter(|_| count >= RETRIES_MIN)
+        assert!(floor || count < most, "{count} retries of {} under way", self.under_way);
+        if let Some(budget) =
+            self.config.retry.token_budget.filter(|_| !floor && count >= RETRIES_MIN)
             && !self.config.retry.resume
         {
             let tokens: u64 = others().map(|(_, other)| other.request.prompt.0).sum();
@@ -142,6 +153,7 @@ impl Laws {
             let all: u64 = live.map(|known| known.request.prompt.0).sum();
             assert!(tokens + prompt <= budget.of(all), "{tokens} + {prompt} of {all}");
         }
+        self.planned.push(now);
         self.known.get_mut(&request.0).expect("it arrived").retrying = true;
     }
 

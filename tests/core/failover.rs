@@ -14,10 +14,11 @@ use plimsoll::balance::{
 };
 use plimsoll::dist::Dist;
 use plimsoll::metrics::Summary;
-use plimsoll::node::{FaultKind, FaultSpec};
+use plimsoll::node::{ErrorAnswer, FaultKind, FaultSpec};
 use plimsoll::sim::{Sim, SimSpec, Step};
 use plimsoll::unit::{
-    ClassId, CredentialId, NodeId, PoolId, Price, Ratio, RegionId, RequestId, Span, Time, Tokens,
+    ClassId, CredentialId, NodeId, PoolId, Price, Ratio, RegionId, RequestId, Span, TenantId, Time,
+    Tokens,
 };
 use plimsoll::workload::workflow::{OnFailure, StepContext, StepSpec};
 use plimsoll::workload::{Jobs, Mix, Poisson, WorkflowSpec};
@@ -692,9 +693,10 @@ fn nodes_with_one_credential_rest_together() {
 // ----- what whoever asks tries again -----
 
 impl Story {
-    fn arrive_again(&mut self, id: u64, again: u8) {
+    fn arrive_again(&mut self, id: u64, again: u8, tenant: u32) {
         let request = Request::new(RequestId(id), self.now);
-        self.feed(Input::Arrive(Request { prompt: Tokens(100), again, ..request }));
+        let (prompt, tenant) = (Tokens(100), TenantId(tenant));
+        self.feed(Input::Arrive(Request { prompt, again, tenant, ..request }));
     }
 
     fn turned_away(&self) -> bool {
@@ -703,38 +705,100 @@ impl Story {
 }
 
 #[test]
-fn retries_of_clients_take_from_the_same_budget() {
+fn retries_of_clients_are_a_share_of_what_their_tenant_has_under_way() {
     let mut config = common::config(1, "round_robin", 1);
     config.retry.budget = Ratio::from_f64(0.2);
+    config.retry.min_per_second = 0;
     let mut story = Story::new(config.clone());
     for id in 0..30 {
-        story.arrive_again(id, 0);
+        story.arrive_again(id, 0, 1);
     }
-    // A fifth of all under way, those that try again among them: 7 of 37.
+    // A fifth of all that the tenant has under way, those that try again among them: 7 of 37.
     let mut admitted = 0;
     for id in 30..60 {
-        story.arrive_again(id, 1);
+        story.arrive_again(id, 1, 1);
         assert_eq!(story.turned_away(), story.dispatched().is_empty());
         admitted += u64::from(!story.turned_away());
     }
     assert_eq!(admitted, 7);
-    // There is none left for our own retries either.
-    story.finish(0, 0, RESET);
-    assert!(story.settled().is_some_and(|settled| settled.attempts == 1));
+    // Another tenant has three in any case, and then its own share.
+    for (id, away) in [(60, false), (61, false), (62, false), (63, true)] {
+        story.arrive_again(id, 1, 2);
+        assert_eq!(story.turned_away(), away, "{id}");
+    }
+    // Our own retries have a budget of their own, and count with their tenant's.
+    story.finish(60, 0, RESET);
+    assert!(story.settled().is_none(), "it is tried again");
     // One that ends makes room for one.
     story.finish(30, 0, Outcome::Done(usage(100, 1)));
-    story.arrive_again(60, 3);
+    story.arrive_again(64, 3, 1);
     assert!(!story.turned_away());
-    story.arrive_again(61, 3);
+    story.arrive_again(65, 3, 1);
     assert!(story.turned_away());
     // New requests are none of its business, and one may say that it is not to be so.
-    story.arrive_again(62, 0);
+    story.arrive_again(66, 0, 1);
     assert!(!story.turned_away());
     config.retry.clients = false;
     let mut story = Story::new(config);
     for id in 0..50 {
-        story.arrive_again(id, 1);
+        story.arrive_again(id, 1, 1);
         assert!(!story.turned_away());
+    }
+}
+
+#[test]
+fn no_retry_of_a_client_is_turned_away_while_a_node_is_idle() {
+    let mut config = common::config(2, "round_robin", 1);
+    config.retry.budget = Ratio::ZERO;
+    config.nodes.iter_mut().for_each(|node| node.limits.concurrency = Some(20));
+    let mut story = Story::new(config);
+    for id in 0..40 {
+        story.arrive_again(id, 1, 1);
+        assert!(!story.turned_away(), "{id} of forty that there is room for");
+    }
+    story.arrive_again(40, 1, 1);
+    assert!(story.turned_away());
+}
+
+#[test]
+fn what_was_refused_before_anything_was_sent_costs_no_budget_and_no_pause() {
+    let mut config = common::config(3, "round_robin", 1);
+    config.retry.budget = Ratio::ZERO;
+    config.retry.min_per_second = 0;
+    let mut story = Story::new(config);
+    let refused = Outcome::Failed(Failure::Refused, usage(0, 0));
+    story.arrive(0, 100);
+    for ordinal in 0..2 {
+        story.finish(0, ordinal, refused);
+        assert_eq!(story.dispatched().len(), 1, "at once, elsewhere");
+    }
+    story.finish(0, 2, refused);
+    assert!(story.settled().is_some_and(|settled| settled.attempts == 3), "but not for ever");
+    for id in 1..=4 {
+        story.arrive(id, 100);
+        story.finish(id, 0, RESET);
+        assert_eq!(story.settled().is_some(), id == 4, "lost work takes from it: three at a time");
+    }
+}
+
+#[test]
+fn a_small_fleet_loses_nothing_when_one_of_its_nodes_fails() {
+    let errors = || FaultKind::Errors(Ratio::ONE, ErrorAnswer::ServerError);
+    for strategy in ["round_robin", "least_connections", "power_of_two", "smart"] {
+        for seed in 1..=4 {
+            for kind in [FaultKind::Crash, errors()] {
+                let backend = slots(64, Dist::constant(0.15).expect("a value"));
+                let mut world = World::new(4, strategy, &backend, 200.0, 8_000);
+                world.config.seed = seed;
+                world.config.retry = Retry::default();
+                world.config.timeouts = Timeouts::default();
+                let lasts = Some(Span::from_secs(15));
+                let nodes = vec![NodeId(2)];
+                world.faults = vec![FaultSpec { at: ms(10_000), lasts, kind, nodes }];
+                let summary = world.run();
+                assert_eq!(summary.requests.failed, 0, "{strategy}, {seed}, {kind:?}");
+            }
+        }
     }
 }
 

@@ -68,13 +68,13 @@ impl Balancer {
         self.quotas.admit(self.now, key, self.requests[key].request.tenant, tokens)
     }
 
-    /// Whoever asks tries again: that takes from the budget of retries. Returns whether there is room.
-    fn admit_again(&mut self, key: RequestKey) -> bool {
-        let admitted = self.retries.admit_again(self.requests.retry_amounts(key));
-        if admitted == Some(true) {
-            self.requests.count_retry(key);
-        }
-        admitted.is_some()
+    /// Whoever asks tries again. Returns whether there is room for that, or a node that is idle.
+    fn admit_again(&self, key: RequestKey) -> bool {
+        let state = &self.requests[key];
+        let require = self.router.spec(state.route).require;
+        let (own, cheap) = self.router.pools(state.lane);
+        self.retries.admit_again(self.requests.again_amounts(key))
+            || own.iter().chain(cheap).any(|&pool| self.fleet.has_idle(pool, require))
     }
 
     /// The client went away.

@@ -14,14 +14,16 @@
 //! force. The check costs as much
 //! as there are nodes and requests under way; tests and `plimsoll chaos` call it after every input.
 
+use std::collections::BTreeMap;
+
 use super::Balancer;
 use crate::balance::fleet::ledger::Ledger;
-use crate::balance::requests::{Amount, AttemptKey, Phase, RequestState, Running};
+use crate::balance::requests::{Amount, AttemptKey, Phase, RequestState, RetryShare, Running};
 use crate::balance::spec::node::Tier;
 use crate::balance::spec::retry::ATTEMPTS_MAX;
 use crate::balance::spec::route::Pressure;
 use crate::balance::vocabulary::state::NodeState;
-use crate::unit::{NodeId, PoolId, RouteId};
+use crate::unit::{NodeId, PoolId, RouteId, TenantId};
 
 /// Recounts every invariant of a moment.
 ///
@@ -84,15 +86,23 @@ fn conservation(balancer: &Balancer) -> Result<(), String> {
 
 /// What budgets are shares of is what there is.
 fn budgets(balancer: &Balancer) -> Result<(), String> {
-    let under_way = || states(balancer).filter(|state| state.phase != Phase::Settled);
-    let sum = |retries: bool| {
-        let mut sum = Amount::default();
-        let counts = under_way().filter(|state| state.retrying || !retries);
-        counts.for_each(|state| sum += Amount::of(&state.request));
-        sum
-    };
-    let (all, retrying) = balancer.requests.amounts();
-    for (recount, counted) in [(sum(false), all), (sum(true), retrying)] {
+    let under_way = states(balancer).filter(|state| state.phase != Phase::Settled);
+    let mut tenants: BTreeMap<TenantId, RetryShare> = BTreeMap::new();
+    let mut whole = RetryShare::default();
+    for RequestState { request, retrying, .. } in under_way {
+        let (amount, tenant) = (Amount::of(request), tenants.entry(request.tenant).or_default());
+        whole.all += amount;
+        tenant.all += amount;
+        if *retrying {
+            whole.again += amount;
+        }
+        if *retrying || request.again > 0 {
+            tenant.again += amount;
+        }
+    }
+    let requests = &balancer.requests;
+    let of_tenants = tenants.into_iter().map(|(id, share)| (share, requests.retry_share_of(id)));
+    for (recount, counted) in of_tenants.chain([(whole, requests.retry_share())]) {
         if recount != counted {
             return Err(format!("I16: {recount:?} under way, {counted:?} counted"));
         }

@@ -160,6 +160,17 @@ impl Fleet {
         open.any(|&node| self.node(node).spec.tags & require == require)
     }
 
+    /// Returns whether some node of the pool with these tags is idle: it is up and has room; where nobody
+    /// says how much it takes, nothing is in flight on it.
+    pub(in crate::balance) fn has_idle(&self, pool: PoolId, require: u64) -> bool {
+        let mut open = Tier::ALL.iter().flat_map(|&tier| self.open(pool, tier));
+        open.any(|&node| {
+            let there = self.node(node);
+            there.spec.tags & require == require
+                && (there.limit().is_some() || there.ledger.requests == 0)
+        })
+    }
+
     // ----- refusals -----
 
     /// Returns whether two nodes are asked with the same credential.

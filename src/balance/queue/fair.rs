@@ -156,7 +156,7 @@ impl FairQueue {
             places: vec![[BandCount::default(); BANDS]; routes],
             credits: [0; BANDS],
             ready: vec![0; routes],
-            accounts: ByTenant::new(),
+            accounts: ByTenant::default(),
             last: 0,
             since: None,
             reversed: false,

@@ -95,7 +95,7 @@ impl Quotas {
             on: !rules.are_free() || pools || nodes,
             counts_tenants: !rules.are_free(),
             rules: rules.clone(),
-            tenants: ByTenant::new(),
+            tenants: ByTenant::default(),
             pools: limited.map(|pool| quota(&pool.limits)).collect(),
             reserved: SecondaryMap::new(),
             refill: Time::MAX,

@@ -8,8 +8,9 @@
 
 mod sums;
 
-pub(in crate::balance) use sums::Amount;
+use sums::RetrySums;
 pub use sums::Totals;
+pub(in crate::balance) use sums::{Amount, RetryShare};
 
 use slotmap::{SlotMap, new_key_type};
 
@@ -24,7 +25,9 @@ use crate::balance::vocabulary::outcome::{Attempt, End, TOKENS_MAX, Usage};
 use crate::balance::vocabulary::request::Request;
 use crate::balance::vocabulary::why::Why;
 use crate::id_map::IdMap;
-use crate::unit::{Cost, NodeId, PoolId, Ratio, RegionId, RequestId, RouteId, Span, Time, Tokens};
+use crate::unit::{
+    Cost, NodeId, PoolId, Ratio, RegionId, RequestId, RouteId, Span, TenantId, Time, Tokens,
+};
 
 new_key_type! {
     /// Names a request that is not forgotten yet.
@@ -236,10 +239,7 @@ pub(in crate::balance) struct Requests {
     states: SlotMap<RequestKey, RequestState>,
     attempts: SlotMap<AttemptKey, AttemptState>,
     index: IdMap<RequestKey>,
-    /// Requests that are retries under way.
-    retrying: Amount,
-    /// All that are under way.
-    under_way: Amount,
+    under_way: RetrySums,
     totals: Totals,
 }
 
@@ -333,18 +333,26 @@ impl Requests {
     #[inline]
     pub(in crate::balance) fn retry_amounts(&self, key: RequestKey) -> (Amount, Amount, Amount) {
         let state = &self.states[key];
-        let this = Amount::of(&state.request);
-        let mut others = self.retrying;
-        if state.retrying {
-            others -= this;
-        }
-        (this, others, self.under_way)
+        let (this, RetryShare { all, again }) = (Amount::of(&state.request), self.retry_share());
+        (this, if state.retrying { again - this } else { again }, all)
     }
 
-    /// Returns the sums that retry budgets go by: all under way, and the retries among them.
+    /// Returns the same of its tenant, for a request that whoever asks tries again.
+    pub(in crate::balance) fn again_amounts(&self, key: RequestKey) -> (Amount, Amount, Amount) {
+        let request = &self.states[key].request;
+        let (this, share) = (Amount::of(request), self.under_way.of_tenant(request.tenant));
+        (this, share.again - this, share.all)
+    }
+
+    /// Returns the share that retries of this balancer have of all that is under way.
     #[inline]
-    pub(in crate::balance) const fn amounts(&self) -> (Amount, Amount) {
-        (self.under_way, self.retrying)
+    pub(in crate::balance) const fn retry_share(&self) -> RetryShare {
+        self.under_way.whole()
+    }
+
+    /// Returns the share that retries, also of whoever asks, have of what a tenant has under way.
+    pub(in crate::balance) fn retry_share_of(&self, tenant: TenantId) -> RetryShare {
+        self.under_way.of_tenant(tenant)
     }
 }
 
@@ -369,7 +377,7 @@ impl Requests {
         lane: LaneId,
     ) -> RequestKey {
         self.totals.arrived += 1;
-        self.under_way += Amount::of(&request);
+        self.under_way.arrive(&request);
         let id = request.id;
         let key = self.states.insert(RequestState {
             route,
@@ -592,7 +600,7 @@ impl Requests {
     pub(in crate::balance) fn count_retry(&mut self, key: RequestKey) {
         let state = &mut self.states[key];
         if !std::mem::replace(&mut state.retrying, true) {
-            self.retrying += Amount::of(&state.request);
+            self.under_way.retry(&state.request);
         }
     }
 
@@ -606,17 +614,16 @@ impl Requests {
         tokens: Tokens,
     ) {
         let state = &mut self.states[key];
-        let before = Amount::of(&state.request);
+        self.under_way.leave(&state.request, state.retrying);
         state.begun.get_or_insert(first_token);
         state.resumed += tokens;
         state.request.prompt = (state.request.prompt + tokens).min(TOKENS_MAX);
         if let Some(most) = &mut state.request.output_max {
             *most = most.less(tokens).max(Tokens(1));
         }
-        let after = Amount::of(&state.request);
-        for sum in [&mut self.under_way, &mut self.retrying] {
-            *sum -= before;
-            *sum += after;
+        self.under_way.arrive(&state.request);
+        if state.retrying {
+            self.under_way.retry(&state.request);
         }
     }
 
@@ -657,11 +664,7 @@ impl Requests {
     #[inline]
     pub(in crate::balance) fn leave(&mut self, key: RequestKey, now: Time) {
         let state = &mut self.states[key];
-        let amount = Amount::of(&state.request);
-        self.under_way -= amount;
-        if std::mem::take(&mut state.retrying) {
-            self.retrying -= amount;
-        }
+        self.under_way.leave(&state.request, std::mem::take(&mut state.retrying));
         self.totals.settled += 1;
         self.totals.sojourn += u128::from(now.since(state.heard).0);
     }

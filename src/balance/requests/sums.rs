@@ -1,7 +1,9 @@
 //! What retry budgets are shares of, and the sums that prove conservation and Little's law.
 
+use crate::balance::by_tenant::ByTenant;
 use crate::balance::vocabulary::outcome::TOKENS_MAX;
 use crate::balance::vocabulary::request::Request;
+use crate::unit::TenantId;
 
 /// Requests and their prompt tokens: what retry budgets are shares of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,11 +28,87 @@ impl std::ops::AddAssign for Amount {
     }
 }
 
+impl std::ops::Sub for Amount {
+    type Output = Amount;
+
+    #[inline]
+    fn sub(mut self, less: Amount) -> Amount {
+        self -= less;
+        self
+    }
+}
+
 impl std::ops::SubAssign for Amount {
     #[inline]
     fn sub_assign(&mut self, less: Amount) {
         self.requests -= less.requests;
         self.prompts -= less.prompts;
+    }
+}
+
+/// All that is under way, and what of it are retries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::balance) struct RetryShare {
+    pub(in crate::balance) all: Amount,
+    pub(in crate::balance) again: Amount,
+}
+
+/// What retry budgets are shares of.
+#[derive(Debug, Default)]
+pub(super) struct RetrySums {
+    /// The retries are those of this balancer.
+    whole: RetryShare,
+    /// By tenant; the retries are those of whoever asks too.
+    tenants: ByTenant<RetryShare>,
+}
+
+impl RetrySums {
+    /// A request comes in.
+    #[inline]
+    pub(super) fn arrive(&mut self, request: &Request) {
+        let amount = Amount::of(request);
+        self.whole.all += amount;
+        let tenant = self.tenants.at(request.tenant);
+        tenant.all += amount;
+        if request.again > 0 {
+            tenant.again += amount;
+        }
+    }
+
+    /// A request that was no retry becomes one.
+    #[inline]
+    pub(super) fn retry(&mut self, request: &Request) {
+        let amount = Amount::of(request);
+        self.whole.again += amount;
+        if request.again == 0 {
+            self.tenants.at(request.tenant).again += amount;
+        }
+    }
+
+    /// A request leaves; `retrying` says whether it was a retry.
+    #[inline]
+    pub(super) fn leave(&mut self, request: &Request, retrying: bool) {
+        let amount = Amount::of(request);
+        self.whole.all -= amount;
+        let tenant = self.tenants.at(request.tenant);
+        tenant.all -= amount;
+        if retrying {
+            self.whole.again -= amount;
+        }
+        if retrying || request.again > 0 {
+            tenant.again -= amount;
+        }
+    }
+
+    /// Returns the shares of all, by the retries of this balancer.
+    #[inline]
+    pub(super) const fn whole(&self) -> RetryShare {
+        self.whole
+    }
+
+    /// Returns the shares of a tenant, by the retries of whoever asks too.
+    pub(super) fn of_tenant(&self, tenant: TenantId) -> RetryShare {
+        self.tenants.get(tenant).copied().unwrap_or_default()
     }
 }
 

@@ -80,12 +80,13 @@ fn a_request_that_goes_on_elsewhere_keeps_the_sums_true() {
     requests.count_retry(key);
     requests.resume_from(key, at(2), Tokens(30));
     requests.resume_from(key, at(5), Tokens(4));
-    let (all, retrying) = requests.amounts();
-    assert_eq!((all, retrying), (Amount { requests: 1, prompts: 45 }, all));
+    let all = Amount { requests: 1, prompts: 45 };
+    let share = RetryShare { all, again: all };
+    assert_eq!((requests.retry_share(), requests.retry_share_of(TenantId(0))), (share, share));
     assert_eq!((requests[key].resumed, requests[key].begun), (Tokens(34), Some(at(2))));
     requests.settle(key);
     requests.leave(key, at(9));
-    assert_eq!(requests.amounts(), (Amount::default(), Amount::default()));
+    assert_eq!(requests.retry_share(), RetryShare::default());
 }
 
 proptest! {
@@ -135,7 +136,7 @@ proptest! {
             let totals = requests.totals();
             prop_assert_eq!(totals.arrived - totals.settled, open.len() as u64);
             prop_assert_eq!(totals.dispatched - totals.ended, requests.attempts().len() as u64);
-            prop_assert_eq!(requests.amounts().0.requests, open.len() as u64);
+            prop_assert_eq!(requests.retry_share().all.requests, open.len() as u64);
         }
         for (key, this) in open {
             requests.settle(key);
@@ -147,6 +148,6 @@ proptest! {
         }
         prop_assert_eq!(requests.iter().count(), 0);
         prop_assert_eq!(requests.totals().area, requests.totals().sojourn);
-        prop_assert_eq!(requests.amounts(), (Amount::default(), Amount::default()));
+        prop_assert_eq!(requests.retry_share(), RetryShare::default());
     }
 }

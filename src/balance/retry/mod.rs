@@ -4,26 +4,32 @@
 //! a full-jitter pause (`U(0, min(cap, base * 2^retries))`, Brooker 2015), while attempts and time
 //! are left, and while the retries under way stay within a share of all requests under way, and their
 //! prompt tokens within a share of all prompt tokens under way (the form of budget Envoy uses: it
-//! needs no window, so it also works when requests last minutes). What whoever asks tries again, a
-//! step of a job or a client's library, takes from the same budget, and is turned away at the door when
-//! that is empty. With many balancers each keeps its own share, so all together keep it too. Where it
-//! is asked for, an answer that was cut after its first token goes on elsewhere, from what has come of
-//! it.
+//! needs no window, so it also works when requests last minutes). Beside the share so many a second are
+//! allowed after failures that are not of load, over a sliding window (Finagle's floor): in a small
+//! fleet a share of what is under way is next to nothing. What was refused before anything was sent
+//! cost nobody anything: it is tried again at once and takes from no budget. With many balancers each
+//! keeps its own share, so all together keep it too. Where it is asked for, an answer that was cut
+//! after its first token goes on elsewhere, from what has come of it.
+//!
+//! What whoever asks tries again, a step of a job or a client's library, has a budget of its own: a share
+//! of what its tenant has under way. Beyond that it is turned away at the door, unless a node is idle.
 //!
 //! A request whose credential was refused is tried again only on a node with another one, and never
 //! waits for one: if none is open it fails. The failover manager never chooses a node.
 
 pub(super) mod hedge;
+pub(super) mod window;
 
 use super::requests::{Amount, RequestState};
 use super::spec::config::Config;
 use super::spec::retry::{ATTEMPTS_MAX, RETRIES_MIN, Retry, Timeouts};
 use super::vocabulary::event::NoRetry;
-use super::vocabulary::outcome::{End, TimeoutStage};
+use super::vocabulary::outcome::{End, Failure, TimeoutStage};
 use super::vocabulary::request::Request;
 use crate::rng::Rng;
 use crate::unit::{Span, Time};
 use hedge::Hedging;
+use window::RetryWindow;
 
 /// Whether there is time left for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,13 +63,27 @@ pub(super) struct Retries {
     policy: Retry,
     timeouts: Timeouts,
     hedging: Hedging,
+    /// Retries that took from the budget.
+    recent: RetryWindow,
+}
+
+/// Returns whether load may have caused such an end. Then the floor does not help: where every attempt
+/// is late, as many retries a second as a small fleet has requests would keep it down.
+const fn is_of_load(end: End) -> bool {
+    matches!(end, End::TimedOut(_) | End::Failed(Failure::Overloaded))
+}
+
+/// Returns whether trying again after such an end takes from the budget: not where nothing was sent.
+pub(super) fn costs(end: End) -> bool {
+    end != End::Failed(Failure::Refused)
 }
 
 impl Retries {
     /// Retries as configured.
     pub(super) fn new(config: &Config) -> Retries {
         let hedging = Hedging::new(config.hedge);
-        Retries { policy: config.retry, timeouts: config.timeouts, hedging }
+        let (policy, timeouts) = (config.retry, config.timeouts);
+        Retries { policy, timeouts, hedging, recent: RetryWindow::default() }
     }
 
     /// Returns how often a request may be tried.
@@ -117,13 +137,15 @@ impl Retries {
         before.then(|| Time(deadline.0.saturating_sub(least.0)).max(now))
     }
 
-    /// Whoever asks tries again: that takes from the same budget as our own retries. Returns whether
-    /// it counts as one, or `None` if the budget has no room for it.
-    pub(super) fn admit_again(&self, amounts: (Amount, Amount, Amount)) -> Option<bool> {
-        if !self.policy.clients {
-            return Some(false);
-        }
-        self.policy.over_budget(amounts).is_none().then_some(true)
+    /// Whoever asks tries again. Returns whether there is room for that, by the amounts of its tenant: the
+    /// request, the others that are tried again, and all that is under way.
+    pub(super) fn admit_again(&self, amounts: (Amount, Amount, Amount)) -> bool {
+        !self.policy.clients || self.policy.over_budget(amounts).is_none()
+    }
+
+    /// A retry begins that takes from the budget.
+    pub(super) fn spend(&mut self, now: Time) {
+        self.recent.note(now);
     }
 
     /// Decides whether a request that has failed is tried again, and after which pause. Whether there is
@@ -140,7 +162,9 @@ impl Retries {
     ) -> Result<Span, NoRetry> {
         let Failed { state, end, started, doubted, past_policy, amounts } = failed;
         let tries = state.tries();
-        let mut refusal = self.policy.refusal(end, tries, started, amounts);
+        let floor = || self.recent.has_room(now, self.policy.min_per_second);
+        let free = !costs(end) || (!is_of_load(end) && floor());
+        let mut refusal = self.policy.refusal(end, tries, started, (!free).then_some(amounts));
         let refusals = state.refusals;
         let believed = refusals.is_believed(doubted);
         if refusal.is_none() && (believed || (refusals.policy != 0 && !past_policy)) {
@@ -166,9 +190,10 @@ impl Retry {
     /// Returns the pause before the retry after so many attempts.
     fn pause(&self, attempts: u8, end: End, rng: &mut Rng) -> Span {
         // A rate-limited node is out of the running until it asked to come back, and one that refused is
-        // for this request, so another one may be tried at once: waiting would help nobody.
+        // for this request, so another one may be tried at once: waiting would help nobody. Where
+        // nothing was sent, nothing was lost.
         let refused = matches!(end, End::Failed(failure) if failure.is_told());
-        if refused || end == End::RateLimited {
+        if refused || end == End::RateLimited || !costs(end) {
             return Span::ZERO;
         }
         let doublings = u32::from(attempts.saturating_sub(1));
@@ -177,13 +202,13 @@ impl Retry {
     }
 
     /// Returns why a request that ended so may not be tried again, or `None` if it may.
-    /// `others` of all `under_way` are retries at the moment.
+    /// Of the amounts, where they count, `others` of all `under_way` are retries at the moment.
     fn refusal(
         &self,
         end: End,
         attempts: u8,
         started: bool,
-        (this, others, under_way): (Amount, Amount, Amount),
+        amounts: Option<(Amount, Amount, Amount)>,
     ) -> Option<NoRetry> {
         let retryable = match end {
             End::Failed(_) | End::RateLimited | End::TimedOut(TimeoutStage::FirstToken) => true,
@@ -197,7 +222,7 @@ impl Retry {
         } else if attempts >= self.attempts {
             Some(NoRetry::Attempts)
         } else {
-            self.over_budget((this, others, under_way))
+            amounts.and_then(|amounts| self.over_budget(amounts))
         }
     }
 
@@ -234,7 +259,9 @@ mod tests {
                 assert!(most <= retry.base && most > retry.base.scale(0.8));
             }
         }
-        assert_eq!(retry.pause(1, End::RateLimited, &mut rng), Span::ZERO);
+        for at_once in [End::RateLimited, End::Failed(Failure::Refused)] {
+            assert_eq!(retry.pause(1, at_once, &mut rng), Span::ZERO);
+        }
     }
 
     #[test]
@@ -242,11 +269,11 @@ mod tests {
         let retry = Retry::default();
         let reset = End::Failed(Failure::Reset);
         let of = |requests, prompts| Amount { requests, prompts };
-        let few = (of(1, 100), of(0, 0), of(1, 100));
+        let few = None;
         assert_eq!(retry.refusal(reset, 1, false, few), None);
         assert_eq!(retry.refusal(reset, 3, false, few), Some(NoRetry::Attempts));
         assert_eq!(retry.refusal(reset, 1, true, few), Some(NoRetry::Started));
-        let at = |under_way| (of(1, 100), of(3, 300), of(under_way, 2_000));
+        let at = |under_way| Some((of(1, 100), of(3, 300), of(under_way, 2_000)));
         assert_eq!(retry.refusal(reset, 1, false, at(15)), Some(NoRetry::Budget));
         assert_eq!(retry.refusal(reset, 1, false, at(20)), None);
         let outrun = End::Outrun;
@@ -256,12 +283,12 @@ mod tests {
         assert_eq!(resume.refusal(outrun, 1, true, few), Some(NoRetry::NotRetryable));
         // Four of a hundred requests, but 40 % of all prompt tokens.
         let tokens = Retry { token_budget: Some(Ratio::from_f64(0.2)), ..retry };
-        let long = (of(1, 20_000), of(3, 200), of(100, 50_000));
+        let long = Some((of(1, 20_000), of(3, 200), of(100, 50_000)));
         assert_eq!(tokens.refusal(reset, 1, false, long), Some(NoRetry::Tokens));
         assert_eq!(retry.refusal(reset, 1, false, long), None);
-        let fits = (of(1, 9_800), of(3, 200), of(100, 50_000));
+        let fits = Some((of(1, 9_800), of(3, 200), of(100, 50_000)));
         assert_eq!(tokens.refusal(reset, 1, false, fits), None);
-        let first = (of(1, 20_000), of(2, 200), of(100, 50_000));
+        let first = Some((of(1, 20_000), of(2, 200), of(100, 50_000)));
         assert_eq!(tokens.refusal(reset, 1, false, first), None, "a few are always allowed");
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::unit::{Ratio, Span, Tokens};
 
-/// However few requests are under way, so many may be retries.
+/// However few requests are under way, so many may be retries, or of a tenant second tries of its clients.
 pub const RETRIES_MIN: u64 = 3;
 
 /// No request is ever tried more often than this.
@@ -17,8 +17,12 @@ pub struct Retry {
     pub base: Span,
     /// Upper end of every pause.
     pub cap: Span,
-    /// Share of the requests under way that may be retries, or [`RETRIES_MIN`] if that is more.
+    /// Share of the requests under way that may be retries, or [`RETRIES_MIN`] if that is more. What was
+    /// refused before anything was sent is tried again without.
     pub budget: Ratio,
+    /// So many retries a second are allowed whatever the shares are, over ten seconds; not after
+    /// timeouts and back-pressure, which load may have caused.
+    pub min_per_second: u32,
     /// Share of the prompt tokens under way that may be those of retries, unless fewer than
     /// [`RETRIES_MIN`] retries are under way. `None` is no limit.
     pub token_budget: Option<Ratio>,
@@ -27,8 +31,8 @@ pub struct Retry {
     /// Whether an answer that was cut after its first token goes on elsewhere: what has come of it
     /// is then part of the prompt. For executors that can do so.
     pub resume: bool,
-    /// Whether requests that say they are tried again by whoever asks, [`Request::again`], are retries
-    /// under way like our own, and are turned away while there are too many of them.
+    /// Whether requests that say they are tried again by whoever asks, [`Request::again`], are turned
+    /// away while too many of those that their tenant has under way are such and no node is idle.
     pub clients: bool,
 }
 
@@ -39,6 +43,7 @@ impl Default for Retry {
             base: Span::from_millis(50),
             cap: Span::from_secs(2),
             budget: Ratio(200_000),
+            min_per_second: 10,
             token_budget: None,
             minimum_useful: Span::ZERO,
             resume: false,

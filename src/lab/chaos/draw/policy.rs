@@ -177,6 +177,9 @@ fn retry(dice: &mut Dice) -> TreeTable {
 /// What retries may be told beyond their number and pauses.
 fn second_tries(seed: u64, plan: &mut DrawPlan, retry: &mut TreeTable) {
     let mut dice = Dice::new(seed, "second tries");
+    if plan.swarm.on("retry floors", 0.4) {
+        retry.set("min_per_second", plain(dice.whole(0, 20)));
+    }
     if plan.swarm.on("token budgets", 0.2) {
         retry.set("token_budget", dice.anywhere("retry", "token_budget"));
     }

@@ -10,7 +10,7 @@ mod request;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use super::pressed::Pressed;
 use crate::balance::{
@@ -169,6 +169,8 @@ pub(super) struct EventChecker<'a> {
     nodes: Vec<NodeHistory>,
     requests: HashMap<RequestId, RequestHistory>,
     retrying: u64,
+    /// When the last retries were planned.
+    recent: VecDeque<Time>,
     /// Routes that ejected nodes serve too.
     panics: BTreeSet<RouteId>,
     /// The node that refuses a connection by this input.
@@ -199,6 +201,7 @@ impl<'a> EventChecker<'a> {
             nodes: balancers[0].fleet().nodes().iter().map(seen).collect(),
             requests: HashMap::new(),
             retrying: 0,
+            recent: VecDeque::new(),
             panics: BTreeSet::new(),
             refusing: None,
             pressed: Pressed::new(config),

@@ -6,7 +6,7 @@ use crate::balance::{
     ATTEMPTS_MAX, Attempt, AttemptKind, End, Failure, Fate, NodeState, OPINIONS_MAX, RETRIES_MIN,
     Reject, Settled, TimeoutStage, Usage, Why,
 };
-use crate::unit::{Cost, NodeId, Ratio, RequestId};
+use crate::unit::{Cost, NodeId, Ratio, RequestId, Span};
 
 impl RequestHistory {
     /// A hedge stands beside an attempt without a first token, elsewhere, and once.
@@ -213,16 +213,26 @@ impl EventChecker<'_> {
             id.0
         );
         history.planned = true;
+        // Nothing was sent: that costs nobody anything.
+        if end == End::Failed(Failure::Refused) {
+            return Ok(());
+        }
         let others = {
             let already = std::mem::replace(&mut history.retrying, true);
             self.retrying += u64::from(!already);
             self.retrying - 1
         };
+        let (now, window) = (self.now, Span::from_secs(9));
+        self.recent.retain(|at| now.since(*at) < window);
+        let recent = self.recent.len() as u64;
+        self.recent.push_back(now);
         let most = self.config.retry.budget.of(under_way).max(RETRIES_MIN);
+        let of_load = matches!(end, End::TimedOut(_) | End::Failed(Failure::Overloaded));
+        let floor = if of_load { 0 } else { 10 * u64::from(self.config.retry.min_per_second) };
         ensure!(
-            !self.alone || others < most,
+            !self.alone || others < most || recent < floor,
             "I16",
-            "request {} is retry number {} of {most}, {under_way} are under way",
+            "request {} is retry number {} of {most}, {under_way} are under way, {recent} of late",
             id.0,
             others + 1
         );
