@@ -74,6 +74,15 @@ pub struct Labels {
     pub tenants: BTreeMap<TenantId, String>,
 }
 
+impl Labels {
+    /// Returns every step of every workflow, behind the name of its workflow.
+    pub fn steps(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.workflows
+            .iter()
+            .flat_map(|flow| flow.steps.iter().map(|step| (flow.name.as_str(), step.as_str())))
+    }
+}
+
 /// A workflow.
 #[derive(Clone, Debug, Default)]
 pub struct WorkflowLabel {

@@ -295,6 +295,7 @@ impl Scenario {
             pools: labels.pools.clone(),
             nodes: labels.nodes.iter().map(|node| node.name.clone()).collect(),
             workflows: labels.workflows.iter().map(|flow| flow.name.clone()).collect(),
+            steps: labels.steps().map(|(flow, step)| (flow.to_owned(), step.to_owned())).collect(),
             routes: labels.routes.clone(),
         }
     }

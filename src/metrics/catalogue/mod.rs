@@ -142,7 +142,7 @@ impl Stat {
     }
 }
 
-/// Of what a metric is measured: any of the whole run, a class, a pool, a node, jobs and a route.
+/// Of what a metric is measured: any of the whole run, a class, a pool, a node, jobs, a step and a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scopes(u8);
 
@@ -160,9 +160,19 @@ impl Scopes {
     /// Of each route that has a name.
     pub const ROUTE: Scopes = Scopes(32);
 
+    /// Of each step of each workflow.
+    pub const STEP: Scopes = Scopes(64);
+
     /// Each by itself, in the order of the catalogue's tables.
-    pub const EACH: [Scopes; 6] =
-        [Scopes::RUN, Scopes::CLASS, Scopes::ROUTE, Scopes::POOL, Scopes::NODE, Scopes::JOBS];
+    pub const EACH: [Scopes; 7] = [
+        Scopes::RUN,
+        Scopes::CLASS,
+        Scopes::ROUTE,
+        Scopes::POOL,
+        Scopes::NODE,
+        Scopes::JOBS,
+        Scopes::STEP,
+    ];
 
     /// Returns these and those.
     #[must_use]
@@ -176,9 +186,10 @@ impl Scopes {
         self.0 & other.0 != 0
     }
 
-    /// Returns the words for these: `run`, `class`, `route`, `pool`, `node`, `jobs`.
+    /// Returns the words for these: `run`, `class`, `route`, `pool`, `node`, `jobs`, `step`.
     pub fn words(self) -> impl Iterator<Item = &'static str> {
-        let each = Scopes::EACH.into_iter().zip(["run", "class", "route", "pool", "node", "jobs"]);
+        let words = ["run", "class", "route", "pool", "node", "jobs", "step"];
+        let each = Scopes::EACH.into_iter().zip(words);
         each.filter(move |(scope, _)| self.any_of(*scope)).map(|(_, word)| word)
     }
 }
@@ -231,6 +242,8 @@ pub struct Compared {
     pub headline: bool,
     /// Whether it is compared for each class by itself too.
     pub by_class: bool,
+    /// Whether it is compared for each step of workflows by itself too.
+    pub by_step: bool,
 }
 
 /// Something a run measures.
@@ -256,6 +269,8 @@ pub struct MetricDef {
     /// How comparisons have it.
     pub compared: &'static [Compared],
     read: Read,
+    /// What a count is a part of.
+    whole: fn(&Subject<'_>) -> u64,
 }
 
 impl PartialEq for MetricDef {
@@ -292,11 +307,11 @@ impl MetricDef {
     }
 
     /// Returns a count as a part of what can be counted: requests that arrived, attempts of a node,
-    /// jobs that started. `None` if that is nothing, or it is no count.
+    /// jobs that started, instances of a step. `None` if that is nothing, or it is no count.
     #[must_use]
     pub fn share(&self, subject: &Subject<'_>) -> Option<f64> {
         let Read::Count(read) = self.read else { return None };
-        let whole = subject.whole();
+        let whole = (self.whole)(subject);
         let count = read(subject)?;
         (whole > 0).then(|| count as f64 / whole as f64)
     }

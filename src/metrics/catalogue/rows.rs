@@ -15,6 +15,7 @@ const POOL: Scopes = Scopes::POOL;
 const NODE: Scopes = Scopes::NODE;
 const JOBS: Scopes = Scopes::JOBS;
 const ROUTE: Scopes = Scopes::ROUTE;
+const STEP: Scopes = Scopes::STEP;
 /// Whatever has requests.
 const GROUPS: Scopes = RUN.and(CLASS).and(POOL).and(ROUTE);
 /// Whatever has nodes.
@@ -38,6 +39,7 @@ const fn metric(
         shown: None,
         compared: &[],
         read,
+        whole: |s| s.whole(),
     }
 }
 
@@ -119,6 +121,11 @@ impl MetricDef {
         MetricDef { shown: Some(shown), ..self }
     }
 
+    /// A count that is a part of something else than most of its scope.
+    const fn part_of(self, whole: fn(&Subject<'_>) -> u64) -> MetricDef {
+        MetricDef { whole, ..self }
+    }
+
     const fn compared(self, compared: &'static [Compared]) -> MetricDef {
         MetricDef { compared, ..self }
     }
@@ -126,7 +133,7 @@ impl MetricDef {
 
 /// A line of a comparison that is one of many.
 const fn line(label: &'static str) -> Compared {
-    Compared { stat: None, label, headline: false, by_class: false }
+    Compared { stat: None, label, headline: false, by_class: false, by_step: false }
 }
 
 const fn line_of(stat: Stat, label: &'static str) -> Compared {
@@ -142,6 +149,10 @@ const fn by_class(line: Compared) -> Compared {
     Compared { by_class: true, ..line }
 }
 
+const fn by_step(line: Compared) -> Compared {
+    Compared { by_step: true, ..line }
+}
+
 fn part(of: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| of as f64 / whole as f64)
 }
@@ -153,17 +164,18 @@ fn per_request(subject: &Subject<'_>, count: Option<u64>) -> Option<f64> {
 
 /// Every metric.
 pub static METRICS: &[MetricDef] = &[
-    times("latency", GROUPS.and(NODE).and(JOBS), |s| Some(s.latency()))
+    times("latency", GROUPS.and(NODE).and(JOBS).and(STEP), |s| Some(s.latency()))
         .help(
             "From the intended arrival to the last token, completed requests; of a node, good \
-             attempts from their dispatch; of jobs, completed ones from the intended start",
+             attempts from their dispatch; of jobs, completed ones from the intended start; of a \
+             step, from when it could begin until it was over",
         )
         .json(&["latency_s"])
         .shown(Section::Times, "latency")
         .compared(&[
             headline(line_of(Stat::Mean, "mean latency")),
             line_of(Stat::P50, "p50 latency"),
-            line_of(Stat::P95, "p95 latency"),
+            by_step(line_of(Stat::P95, "p95 latency")),
             headline(by_class(line_of(Stat::P99, "p99 latency"))),
         ]),
     times("ttft", GROUPS, |s| s.first_token())
@@ -193,10 +205,16 @@ pub static METRICS: &[MetricDef] = &[
             line_of(Stat::P99, "p99 balancer queue"),
         ]),
     // Requests by what became of them.
-    count("arrived", Neither, GROUPS, |s| Some(s.requests()?.arrived))
-        .help("Requests that came; of a pool or a route, those that reached their end there")
+    count("arrived", Neither, GROUPS.and(STEP), |s| {
+        let of_step = s.step().map(|step| step.requests);
+        of_step.or_else(|| Some(s.requests()?.arrived))
+    })
+        .help(
+            "Requests that came; of a pool or a route, those that reached their end there; of a step, \
+             all tries and nested calls",
+        )
         .also(&["requests"])
-        .json(&["requests.arrived"])
+        .json(&["requests.arrived", "requests"])
         .shown(Section::Requests, "arrived"),
     count("started", Neither, JOBS, |s| Some(s.jobs()?.jobs.started))
         .help("Jobs that started")
@@ -205,10 +223,10 @@ pub static METRICS: &[MetricDef] = &[
         .help("Requests with a whole answer; of jobs, those whose steps are all over")
         .json(&["requests.completed", "completed"])
         .shown_of(Section::Requests, "completed", "arrived"),
-    count("failed", Lower, GROUPS.and(NODE).and(JOBS), |s| s.failed())
+    count("failed", Lower, GROUPS.and(NODE).and(JOBS).and(STEP), |s| s.failed())
         .help(
             "Requests whose last attempt failed; of a node, attempts that did not end well; of \
-             jobs, those that failed or were late",
+             jobs, those that failed or were late; of a step, requests that failed or were turned away",
         )
         .json(&["requests.failed", "failed"])
         .shown_of(Section::Requests, "failed", "arrived"),
@@ -230,11 +248,25 @@ pub static METRICS: &[MetricDef] = &[
     count("timed_out", Lower, JOBS, |s| Some(s.jobs()?.jobs.timed_out))
         .help("Jobs whose deadline passed; they are among `failed`")
         .json(&["timed_out"]),
+    count("runs", Neither, STEP, |s| Some(s.step()?.runs))
+        .help("Jobs in which the step is over")
+        .json(&["runs"])
+        .part_of(|s| s.step().map_or(0, |step| step.runs)),
+    count("instances", Neither, STEP, |s| Some(s.step()?.instances))
+        .help("Instances of the step that ran side by side")
+        .json(&["instances"])
+        .part_of(|s| s.step().map_or(0, |step| step.instances)),
+    count("skipped", Lower, STEP, |s| Some(s.step()?.skipped))
+        .help("Instances of the step that failed and were left out; with `%`, of its `instances`")
+        .json(&["skipped"])
+        .part_of(|s| s.step().map_or(0, |step| step.instances)),
     // The same as parts of what arrived.
     share("not_served", Lower, GROUPS.and(NODE), |s| part(s.errors()?, s.whole()))
         .help("`errors` as a share of the requests that arrived; of a node, of its attempts")
         .compared(&[headline(by_class(line("not served")))]),
-    share("failed_share", Lower, GROUPS.and(NODE).and(JOBS), |s| part(s.failed()?, s.whole()))
+    share("failed_share", Lower, GROUPS.and(NODE).and(JOBS).and(STEP), |s| {
+        part(s.failed()?, s.whole())
+    })
         .help("`failed` as a share of the requests that arrived; of a node, of its attempts")
         .compared(&[line("failed")]),
     share("rejected_share", Lower, GROUPS, |s| part(s.requests()?.rejected, s.whole()))
@@ -270,12 +302,13 @@ pub static METRICS: &[MetricDef] = &[
         .help("Tokens of answers of all attempts")
         .json(&["tokens.output"])
         .shown(Section::Money, "output tokens"),
-    dollars("cost", GROUPS.and(NODE).and(JOBS), |s| {
+    dollars("cost", GROUPS.and(NODE).and(JOBS).and(STEP), |s| {
         let of_jobs = s.jobs().map(|jobs| jobs.cost_usd.total);
-        of_jobs.or_else(|| Some(s.costs()?.total))
+        let of_step = s.step().map(|step| step.cost_usd);
+        of_jobs.or(of_step).or_else(|| Some(s.costs()?.total))
     })
     .help("Tokens of all attempts at their price, and hourly prices of what has nodes")
-    .json(&["cost_usd.total"])
+    .json(&["cost_usd.total", "cost_usd"])
     .shown(Section::Money, "cost"),
     dollars("cost_tokens", GROUPS.and(NODE), |s| Some(s.costs()?.tokens))
         .help("Tokens of all attempts at their price")

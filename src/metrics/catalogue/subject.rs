@@ -4,7 +4,7 @@ use super::{MetricDef, Stat, Unit};
 use crate::metrics::RequestCounts;
 use crate::metrics::summary::{
     Attempts, Class, Costs, Goodput, Hours, JobSummary, Latency, NodeSummary, Pool, RouteSummary,
-    Summary,
+    StepSummary, Summary,
 };
 
 /// What is measured: the whole run, or a part of it by its name.
@@ -22,6 +22,8 @@ pub enum Scope {
     Jobs(Option<String>),
     /// A route.
     Route(String),
+    /// A step of a workflow: the workflow, and the step.
+    Step(String, String),
 }
 
 /// A metric of a scope.
@@ -64,6 +66,7 @@ enum Part<'a> {
     Node(&'a NodeSummary),
     Jobs(&'a JobSummary),
     Route(&'a RouteSummary),
+    Step(&'a StepSummary),
 }
 
 impl<'a> Subject<'a> {
@@ -86,6 +89,10 @@ impl<'a> Subject<'a> {
             Scope::Route(name) => {
                 Part::Route(summary.routes.iter().find(|route| route.name == *name)?)
             }
+            Scope::Step(flow, name) => {
+                let flow = summary.workflows.iter().find(|known| known.name == *flow)?;
+                Part::Step(flow.steps.iter().find(|step| step.name == *name)?)
+            }
             Scope::Jobs(None) => Part::Jobs(summary.jobs.as_ref()?),
             Scope::Jobs(Some(name)) => {
                 Part::Jobs(&summary.workflows.iter().find(|flow| flow.name == *name)?.all)
@@ -94,11 +101,12 @@ impl<'a> Subject<'a> {
         Some(Subject { summary, part })
     }
 
-    /// What counts are a part of: requests that arrived, attempts of a node, jobs that started.
+    /// What most counts are a part of: requests that arrived, attempts of a node, jobs that started.
     pub(super) fn whole(&self) -> u64 {
         match self.part {
             Part::Node(node) => node.attempts,
             Part::Jobs(jobs) => jobs.jobs.started,
+            Part::Step(step) => step.requests,
             _ => self.requests().map_or(0, |requests| requests.arrived),
         }
     }
@@ -139,13 +147,20 @@ impl<'a> Subject<'a> {
         }
     }
 
+    pub(super) const fn step(&self) -> Option<&'a StepSummary> {
+        match self.part {
+            Part::Step(step) => Some(step),
+            _ => None,
+        }
+    }
+
     pub(super) const fn requests(&self) -> Option<&'a RequestCounts> {
         Some(match self.part {
             Part::Run => &self.summary.requests,
             Part::Class(class) => &class.requests,
             Part::Pool(pool) => &pool.requests,
             Part::Route(route) => &route.requests,
-            Part::Node(_) | Part::Jobs(_) => return None,
+            Part::Node(_) | Part::Jobs(_) | Part::Step(_) => return None,
         })
     }
 
@@ -158,6 +173,7 @@ impl<'a> Subject<'a> {
         match self.part {
             Part::Node(node) => Some(node.failed),
             Part::Jobs(jobs) => Some(jobs.jobs.failed),
+            Part::Step(step) => Some(step.failed),
             _ => Some(self.requests()?.failed),
         }
     }
@@ -188,6 +204,7 @@ impl<'a> Subject<'a> {
             Part::Node(node) => node.latency_s,
             Part::Jobs(jobs) => jobs.latency_s,
             Part::Route(route) => route.latency_s,
+            Part::Step(step) => step.latency_s,
         }
     }
 
@@ -197,7 +214,7 @@ impl<'a> Subject<'a> {
             Part::Class(class) => class.ttft_s,
             Part::Pool(pool) => pool.ttft_s,
             Part::Route(route) => route.ttft_s,
-            Part::Node(_) | Part::Jobs(_) => return None,
+            Part::Node(_) | Part::Jobs(_) | Part::Step(_) => return None,
         })
     }
 
@@ -217,7 +234,7 @@ impl<'a> Subject<'a> {
             Part::Pool(pool) => &pool.cost_usd,
             Part::Node(node) => &node.cost_usd,
             Part::Route(route) => &route.cost_usd,
-            Part::Jobs(_) => return None,
+            Part::Jobs(_) | Part::Step(_) => return None,
         })
     }
 
@@ -247,7 +264,7 @@ impl<'a> Subject<'a> {
             Part::Run => self.summary.hours,
             Part::Pool(pool) => pool.hours,
             Part::Node(node) => node.hours,
-            Part::Class(_) | Part::Jobs(_) | Part::Route(_) => None,
+            Part::Class(_) | Part::Jobs(_) | Part::Route(_) | Part::Step(_) => None,
         }
     }
 
@@ -273,7 +290,7 @@ impl<'a> Subject<'a> {
             Part::Run => self.summary.quality.as_ref()?.mean,
             Part::Class(class) => class.quality,
             Part::Route(route) => route.quality,
-            Part::Pool(_) | Part::Node(_) | Part::Jobs(_) => None,
+            Part::Pool(_) | Part::Node(_) | Part::Jobs(_) | Part::Step(_) => None,
         }
     }
 }

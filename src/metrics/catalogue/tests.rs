@@ -8,7 +8,8 @@ use crate::metrics::RequestCounts;
 use crate::metrics::expect::{ExpectNames, Expectation};
 use crate::metrics::summary::{
     Attempts, BatchSummary, Class, Costs, Goodput, GroupSummary, Hours, JobCost, JobCounts,
-    JobSummary, NodeSummary, Pool, Quality, RouteSummary, Summary, TokenCounts, WorkflowSummary,
+    JobSummary, NodeSummary, Pool, Quality, RouteSummary, StepSummary, Summary, TokenCounts,
+    WorkflowSummary,
 };
 
 /// Numbers that are all different.
@@ -78,6 +79,20 @@ impl Numbers {
             requests_per_job: Some(self.number()),
             cost_usd: JobCost { total: self.number(), mean: Some(self.number()), hours: 0.0 },
         }
+    }
+
+    fn workflow(&mut self) -> WorkflowSummary {
+        let step = StepSummary {
+            name: "read".to_owned(),
+            runs: self.count(),
+            instances: self.count(),
+            skipped: self.count(),
+            requests: self.count(),
+            failed: self.count(),
+            latency_s: self.times(),
+            cost_usd: self.number(),
+        };
+        WorkflowSummary { name: "claim".to_owned(), all: self.jobs(), steps: vec![step] }
     }
 
     fn attempts(&mut self) -> Attempts {
@@ -175,7 +190,7 @@ fn summary() -> Summary {
             ..GroupSummary::default()
         }],
         jobs: Some(n.jobs()),
-        workflows: vec![WorkflowSummary { name: "claim".to_owned(), all: n.jobs(), steps: vec![] }],
+        workflows: vec![n.workflow()],
         hours: n.hours(),
         quality: Some(n.quality()),
         ..Summary::default()
@@ -192,6 +207,12 @@ fn scopes() -> Vec<(Scopes, Scope, &'static str, &'static str)> {
         (Scopes::ROUTE, Scope::Route("canary".to_owned()), "route:canary.", "/routes/0"),
         (Scopes::JOBS, Scope::Jobs(None), "jobs.", "/jobs"),
         (Scopes::JOBS, Scope::Jobs(Some("claim".to_owned())), "claim.jobs.", "/workflows/0/jobs"),
+        (
+            Scopes::STEP,
+            Scope::Step("claim".to_owned(), "read".to_owned()),
+            "step:read.",
+            "/workflows/0/steps/0",
+        ),
     ]
 }
 
@@ -203,6 +224,7 @@ fn names() -> ExpectNames {
         nodes: list("gpt"),
         workflows: list("claim"),
         routes: list("canary"),
+        steps: vec![("claim".to_owned(), "read".to_owned())],
     }
 }
 
@@ -340,6 +362,7 @@ fn what_is_shown_and_compared_names_metrics_that_fit() {
             assert_eq!(line.stat.is_some(), metric.is_times(), "{}", metric.name);
             assert!(metric.scopes.any_of(Scopes::RUN), "{}", metric.name);
             assert!(!line.by_class || metric.scopes.any_of(Scopes::CLASS), "{}", metric.name);
+            assert!(!line.by_step || metric.scopes.any_of(Scopes::STEP), "{}", metric.name);
             // What differs between seeds because more arrived says nothing of a strategy.
             assert_ne!(metric.unit, Unit::Count, "{} is compared as a share", metric.name);
         }
@@ -355,7 +378,7 @@ fn rows_that_are_worked_out_from_others_agree_with_them() {
         let value = |name: &str| find(name).expect(name).value(&subject, None);
         let has = |name: &str| find(name).expect(name).scopes.any_of(kind);
         let sum = |names: &[&str]| names.iter().filter_map(|name| value(name)).sum::<f64>();
-        if has("arrived") {
+        if has("arrived") && has("completed") {
             let ends = ["completed", "failed", "rejected", "cancelled", "in_flight"];
             assert_eq!(value("arrived"), Some(sum(&ends)), "{scope:?}");
             assert_eq!(value("errors"), Some(sum(&["failed", "rejected"])), "{scope:?}");

@@ -3,7 +3,7 @@
 //! ```text
 //! expectation = [scope "."] metric ["." stat] op value
 //! scope       = NAME | "class:" NAME | "pool:" NAME | "node:" NAME | "route:" NAME
-//!             | "jobs" | NAME ".jobs"
+//!             | "jobs" | NAME ".jobs" | "step:" [NAME "."] NAME
 //! stat        = mean | p50 | p90 | p95 | p99 | p999 | max
 //! op          = "<" | "<=" | ">" | ">=" | "=="
 //! value       = 2s | 450ms | 0.1% | $4.00 | 17 | 0.95
@@ -13,7 +13,8 @@
 //! means latency. A count compared with `%` is a share of the requests that arrived (for a node:
 //! of its attempts). What has no sample keeps no promise. Where a name is also that of a metric,
 //! the metric is meant; `class:latency.p99` says otherwise. `jobs` is about the jobs of all
-//! workflows, `report.jobs` about those of the workflow `report`. `quality` is the mean quality of
+//! workflows, `report.jobs` about those of the workflow `report`, `step:write` about the step `write`,
+//! and `step:report.write` about that of the workflow `report` where several have one. `quality` is the mean quality of
 //! answers, and may be written `quality.mean`.
 //!
 //! What metrics there are, and of what each is measured, is the [catalogue](super::catalogue)'s.
@@ -42,6 +43,8 @@ pub struct ExpectNames {
     pub workflows: Vec<String>,
     /// Of routes; empty if none has a name.
     pub routes: Vec<String>,
+    /// Of workflows and their steps.
+    pub steps: Vec<(String, String)>,
 }
 
 /// Why a text is no expectation.
@@ -130,7 +133,7 @@ impl Expectation {
         let whole = ["completed", "failed", "rejected", "cancelled", "not_served"];
         let of_times = ["latency", "ttft"];
         let name = self.reading.metric.name;
-        let job = matches!(self.reading.scope, Scope::Jobs(_));
+        let job = matches!(self.reading.scope, Scope::Jobs(_) | Scope::Step(..));
         let (most, why) = match self.unit {
             Unit::Share if self.reading.metric.unit == Unit::Share || whole.contains(&name) => {
                 (1.0, "it is never above 100 %".to_owned())

@@ -13,6 +13,7 @@ const POOL: Scopes = Scopes::POOL;
 const NODE: Scopes = Scopes::NODE;
 const JOBS: Scopes = Scopes::JOBS;
 const ROUTE: Scopes = Scopes::ROUTE;
+const STEP: Scopes = Scopes::STEP;
 /// What has a name of its own.
 const NAMED: Scopes = CLASS.and(POOL).and(NODE).and(ROUTE);
 
@@ -110,8 +111,12 @@ fn subject(left: ExpectPiece<'_>, names: &ExpectNames) -> Result<Reading, Expect
     // After `class:` and the like the first word is a name, whatever else it may mean.
     let named = kind.is_some() && before.is_none();
     // A name may have dots: `a.ttft` is a name where there is one, and no `a`.
-    let dotted = rest.is_some_and(|rest| names.has(rest.text))
-        && before.is_some_and(|before| !names.has(before.text));
+    let has = |name: &str| match kind {
+        Some(STEP) => names.steps_called(name).next().is_some(),
+        _ => names.has(name),
+    };
+    let dotted =
+        rest.is_some_and(|rest| has(rest.text)) && before.is_some_and(|before| !has(before.text));
     let named = named || dotted;
     match known {
         // `quality.mean` is the one number that quality is.
@@ -123,7 +128,7 @@ fn subject(left: ExpectPiece<'_>, names: &ExpectNames) -> Result<Reading, Expect
             let scope = scope(kind, before, names, metric, candidate)?;
             Ok(Reading { scope, metric, stat: Some(stat) })
         }
-        Some(_) if !named && !names.has(candidate.text) => {
+        Some(_) if !named && !has(candidate.text) => {
             let reason = format!("`{}` is one number and has no `{}`", candidate.text, word.text);
             Err(word.wrong(reason, Some(format!("leave out `.{}`", word.text))))
         }
@@ -135,7 +140,7 @@ fn subject(left: ExpectPiece<'_>, names: &ExpectNames) -> Result<Reading, Expect
     }
 }
 
-/// Takes `class:`, `pool:` or `node:` off the front. Other colons belong to names.
+/// Takes `class:`, `pool:`, `step:` and the like off the front. Other colons belong to names.
 fn kind(left: ExpectPiece<'_>) -> (Option<Scopes>, ExpectPiece<'_>) {
     let Some(colon) = left.text.find(':') else {
         return (None, left);
@@ -145,6 +150,7 @@ fn kind(left: ExpectPiece<'_>) -> (Option<Scopes>, ExpectPiece<'_>) {
         "pool" => POOL,
         "node" => NODE,
         "route" => ROUTE,
+        "step" => STEP,
         _ => return (None, left),
     };
     (Some(kind), left.from(colon + 1))
@@ -253,6 +259,30 @@ fn jobs(
     Some(Err(flow.wrong(format!("no workflow is called `{}`", flow.text), help)))
 }
 
+/// Reads `step:NAME` and `step:WORKFLOW.NAME`.
+fn step(name: ExpectPiece<'_>, names: &ExpectNames) -> Result<(Scopes, Scope), ExpectError> {
+    let found: Vec<&(String, String)> = names.steps_called(name.text).collect();
+    match found[..] {
+        [(flow, step)] => return Ok((STEP, Scope::Step(flow.clone(), step.clone()))),
+        [] => {}
+        [..] => {
+            let forms = found.iter().map(|(flow, step)| format!("`step:{flow}.{step}`"));
+            let help = format!("write {}", forms.collect::<Vec<_>>().join(" or "));
+            let reason = format!("{} workflows have a step `{}`", found.len(), name.text);
+            return Err(name.wrong(reason, Some(help)));
+        }
+    }
+    if names.steps.is_empty() {
+        return Err(name.wrong("there are no steps: the scenario has no workflow".to_owned(), None));
+    }
+    let near = nearest(name.text, names.steps.iter().map(|(_, step)| step.as_str()));
+    let near = near.map_or_else(String::new, |near| format!("did you mean `step:{near}`? "));
+    let known: Vec<String> =
+        names.steps.iter().map(|(flow, step)| format!("`{flow}.{step}`")).collect();
+    let help = format!("{near}steps are {}", known.join(" "));
+    Err(name.wrong(format!("no step is called `{}`", name.text), Some(help)))
+}
+
 fn named(
     kind: Option<Scopes>,
     name: ExpectPiece<'_>,
@@ -262,6 +292,9 @@ fn named(
         && let Some(found) = jobs(name, names)
     {
         return found;
+    }
+    if kind == Some(STEP) {
+        return step(name, names);
     }
     let wanted = kind.unwrap_or(NAMED);
     let found: Vec<Scopes> = names
@@ -299,6 +332,10 @@ fn unknown(wanted: Scopes, name: ExpectPiece<'_>, names: &ExpectNames) -> Expect
     let jobs: Vec<String> = names.workflows.iter().map(|flow| format!("{flow}.jobs")).collect();
     let known = jobs.iter().map(String::as_str).chain(jobs.first().map(|_| "jobs"));
     let near = near.or_else(|| nearest(name.text, known.filter(|_| any))).map(str::to_owned);
+    // Steps are so called with `step:` alone: classes have the same names as often as not.
+    let last = name.last().1.text;
+    let step = any && names.steps_called(last).next().is_some();
+    let near = if step { Some(format!("step:{last}")) } else { near };
     let help = flow.or(near).map(|near| format!("did you mean `{near}`?"));
     name.wrong(format!("no {what} is called `{}`", name.text), help)
 }
@@ -306,6 +343,18 @@ fn unknown(wanted: Scopes, name: ExpectPiece<'_>, names: &ExpectNames) -> Expect
 impl ExpectNames {
     fn lists(&self) -> [(Scopes, &Vec<String>); 4] {
         [(CLASS, &self.classes), (POOL, &self.pools), (NODE, &self.nodes), (ROUTE, &self.routes)]
+    }
+
+    /// Steps of this name, alone or behind that of their workflow.
+    fn steps_called<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> impl Iterator<Item = &'a (String, String)> + 'a {
+        let whole = move |flow: &str, step: &str| {
+            let rest = name.strip_prefix(flow).and_then(|rest| rest.strip_prefix('.'));
+            rest == Some(step)
+        };
+        self.steps.iter().filter(move |(flow, step)| step == name || whole(flow, step))
     }
 
     fn has(&self, name: &str) -> bool {
@@ -320,6 +369,7 @@ fn phrase(kind: Scopes) -> &'static str {
         NODE => "a node",
         JOBS => "jobs",
         ROUTE => "a route",
+        STEP => "a step",
         _ => "the whole run",
     }
 }

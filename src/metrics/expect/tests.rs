@@ -16,6 +16,9 @@ fn names() -> ExpectNames {
         nodes: list(&["gpt-4.1", "llama:8b", "gpt-eu-1"]),
         workflows: list(&["claim", "report"]),
         routes: list(&["canary"]),
+        steps: [("claim", "read"), ("claim", "latency"), ("claim", "write"), ("report", "write")]
+            .map(|(flow, step)| (flow.to_owned(), step.to_owned()))
+            .to_vec(),
     }
 }
 
@@ -356,7 +359,7 @@ fn errors_point_at_what_is_wrong() {
 proptest::proptest! {
     #[test]
     fn any_text_is_an_expectation_or_an_error_inside_it(
-        text in "(class:|pool:)?(chat|both|p99|latency|cost|é|\\.| |:){0,6}[<>=]{0,2}[0-9.%$smx∞]{0,6}",
+        text in "(class:|pool:|step:)?(chat|both|read|claim|p99|latency|cost|é|\\.| |:){0,6}[<>=]{0,2}[0-9.%$smx∞]{0,6}",
     ) {
         if let Err(error) = Expectation::parse(&text, &names()) {
             proptest::prop_assert!(text.get(error.at..error.at + error.len).is_some(), "{error:?}");
@@ -365,7 +368,7 @@ proptest::proptest! {
 }
 
 fn jobs() -> Summary {
-    use crate::metrics::summary::{JobCost, JobCounts, JobSummary, WorkflowSummary};
+    use crate::metrics::summary::{JobCost, JobCounts, JobSummary, StepSummary, WorkflowSummary};
     let group = |scale: u64| JobSummary {
         jobs: JobCounts {
             started: 100 * scale,
@@ -378,7 +381,18 @@ fn jobs() -> Summary {
         requests_per_job: Some(5.0),
         cost_usd: JobCost { total: 9.9 * scale as f64, mean: Some(0.1), hours: 0.0 },
     };
-    let claim = WorkflowSummary { name: "claim".to_owned(), all: group(1), steps: Vec::new() };
+    let step = |name: &str, base: f64| StepSummary {
+        name: name.to_owned(),
+        runs: 95,
+        instances: 400,
+        skipped: 8,
+        requests: 1_000,
+        failed: 30,
+        latency_s: times(base),
+        cost_usd: 3.3,
+    };
+    let steps = vec![step("read", 40.0), step("latency", 50.0), step("write", 60.0)];
+    let claim = WorkflowSummary { name: "claim".to_owned(), all: group(1), steps };
     Summary {
         simulated_s: 100.0,
         jobs: Some(group(2)),
@@ -415,6 +429,35 @@ fn jobs_are_measured_over_all_workflows_and_by_workflow() {
 }
 
 #[test]
+fn steps_are_measured_by_name_and_promises_about_them_hold_or_fail() {
+    let summary = jobs();
+    for (text, value, unit, held) in [
+        ("step:read.p95 < 45s", 43.0, Unit::Seconds, true),
+        ("step:read.p95 < 43s", 43.0, Unit::Seconds, false),
+        ("step:claim.read.latency.mean < 41s", 40.0, Unit::Seconds, true),
+        ("step:claim.write.p99 < 1s", 64.0, Unit::Seconds, false),
+        ("step:latency.p99 < 1m", 54.0, Unit::Seconds, true),
+        ("step:claim.latency.p99 < 1m", 54.0, Unit::Seconds, true),
+        ("step : read . skipped <= 8", 8.0, Unit::Count, true),
+        ("step:read.skipped < 2%", 0.02, Unit::Share, false),
+        ("step:read.failed <= 3%", 0.03, Unit::Share, true),
+        ("step:read.failed_share < 0.03", 0.03, Unit::Share, false),
+        ("step:read.requests > 999", 1_000.0, Unit::Count, true),
+        ("step:read.runs >= 95", 95.0, Unit::Count, true),
+        ("step:read.instances == 400", 400.0, Unit::Count, true),
+        ("step:read.cost < $3", 3.3, Unit::Dollars, false),
+    ] {
+        let verdict = Expectation::parse(text, &names()).unwrap().judge(&summary);
+        let found = verdict.value.unwrap();
+        assert!((found - value).abs() < 1e-9, "{text}: {verdict:?}");
+        assert_eq!((verdict.unit, verdict.held), (unit, held), "{text}");
+    }
+    // A step of which nothing is known keeps no promise.
+    let verdict = Expectation::parse("step:report.write.p99 < 60s", &names()).unwrap();
+    assert_eq!((verdict.judge(&summary).value, verdict.judge(&summary).held), (None, false));
+}
+
+#[test]
 fn mistakes_about_jobs_are_explained() {
     let without = ExpectNames::default();
     let told = |text: &str, names: &ExpectNames| {
@@ -431,10 +474,20 @@ fn mistakes_about_jobs_are_explained() {
         "jobs.timedout < 1",
         "jobs.latency < 1s",
         "claim.jobs < 1s",
+        "step:raed.p99 < 1s",
+        "step:nothing.like.it.p99 < 1s",
+        "step:write.p99 < 1s",
+        "step:report.read.p99 < 1s",
+        "read.p99 < 1s",
+        "job.step.read.p95 < 1s",
+        "step:read.ttft.p99 < 1s",
+        "step:read.latency < 1s",
+        "step:.p99 < 1s",
     ]
     .iter()
     .map(|text| told(text, &names()))
     .collect();
     lines += &told("jobs.p99 < 1s", &without);
+    lines += &told("step:read.p99 < 1s", &without);
     insta::assert_snapshot!(lines);
 }
