@@ -174,6 +174,7 @@ steps = [
   { name = "send", route_class = "writer", after = "write", fan_out = 1_001, on_failure = { retry = 101, then = "stop" } },
   { name = "a b", route_class = "writer", calls = { class = "reader", count = -1, think = 5 }, context = "gorw" },
   { nmae = "x", route_class = "writer", calls = {} },
+  { name = "loop", class = "writer", rounds = 0, calls = [{ class = "writer", count = 1 }, { class = "wirter", count = 1_001 }, 7] },
   7,
 ]
 [[workflow]]
@@ -214,13 +215,14 @@ name = "claim"
 deadline = "2m"
 steps = [
   { name = "last", route_class = "b", after = ["first"], on_failure = { retry = 2, then = "skip" }, context = "grow" },
-  { name = "first", route_class = "a", fan_out = { uniform = { min = 1, max = 5 } }, deadline = "30s", on_failure = "skip", calls = { class = "b", count = 3, think = "200ms" } },
+  { name = "first", route_class = "a", fan_out = { uniform = { min = 1, max = 5 } }, deadline = "30s", on_failure = "skip", rounds = { uniform = { min = 1, max = 4 } }, calls = [{ class = "b", count = 3, think = "200ms" }, { class = "a", count = 1 }] },
 ]
 [[workflow]]
 name = "other"
 [[workflow.steps]]
 name = "only"
 route_class = "a"
+calls = { class = "b", count = 2 }
 "#
     );
     let scenario = parse(&text);
@@ -238,10 +240,14 @@ route_class = "a"
     assert_eq!((first.retries, first.on_failure), (0, OnFailure::Skip));
     assert_eq!(first.deadline, Some(Span::from_secs(30)));
     assert_eq!(first.fan_out, Dist::uniform(1.0, 5.0).unwrap());
-    let calls = first.calls.as_ref().unwrap();
-    assert_eq!((calls.class, calls.count), (ClassId(1), Dist::constant(3.0).unwrap()));
+    assert_eq!(first.rounds, Dist::uniform(1.0, 4.0).unwrap());
+    assert_eq!(last.rounds, Dist::constant(1.0).unwrap());
+    let [calls, others] = &first.calls[..] else { panic!("two entries") };
+    assert_eq!((calls.class, &calls.count), (ClassId(1), &Dist::constant(3.0).unwrap()));
     assert_eq!(calls.think, Dist::constant(0.2).unwrap());
+    assert_eq!((others.class, &others.count), (ClassId(0), &Dist::constant(1.0).unwrap()));
     assert_eq!(other.steps[0].on_failure, OnFailure::Fail);
+    assert_eq!(other.steps[0].calls.len(), 1, "one entry needs no list");
     assert_eq!(scenario.labels.workflows[0].steps, ["last", "first"]);
 }
 

@@ -13,7 +13,8 @@ use crate::metrics::WorkflowLabel;
 use crate::unit::ClassId;
 use crate::workload::WorkflowSpec;
 use crate::workload::workflow::{
-    CALLS_MAX, CallSpec, FAN_OUT_MAX, OnFailure, STEPS_MAX, StepContext, StepSpec, TRIES_MAX, cycle,
+    CALL_ENTRIES_MAX, CALLS_MAX, CallSpec, FAN_OUT_MAX, OnFailure, ROUNDS_MAX, STEPS_MAX,
+    StepContext, StepSpec, TRIES_MAX, cycle,
 };
 
 /// A scenario has at most so many workflows.
@@ -46,7 +47,18 @@ static STEP: SectionDef = SectionDef {
             "it begins when these steps are over",
         ),
         key("fan_out", NUMBER, Usual::Unsaid("1"), "requests that are sent at a time"),
-        key("deadline", POSITIVE_SPAN, Usual::Unsaid("that of the job"), "of each of its requests"),
+        key(
+            "rounds",
+            NUMBER,
+            Usual::Unsaid("1"),
+            "how often each goes on: a request of its own, then its calls",
+        ),
+        key(
+            "deadline",
+            POSITIVE_SPAN,
+            Usual::Unsaid("that of the job"),
+            "of each that is sent at a time, with all its rounds and calls",
+        ),
         key(
             "on_failure",
             KeyKind::Any(&[POLICY, KeyKind::Table(&RETRY)]),
@@ -55,9 +67,9 @@ static STEP: SectionDef = SectionDef {
         ),
         key(
             "calls",
-            KeyKind::Table(&CALLS),
+            KeyKind::OneOrMore(&KeyKind::Table(&CALLS), CALL_ENTRIES_MAX),
             Usual::Unsaid("none"),
-            "requests that each of its requests makes in turn",
+            "requests that each of its requests makes in turn, of one class after another",
         ),
         key(
             "context",
@@ -66,7 +78,7 @@ static STEP: SectionDef = SectionDef {
             "whether prompts begin with what came before",
         ),
     ],
-    later: &["class", "pool", "tool", "pause"],
+    later: &["pool", "tool", "pause"],
     ..section("step", "`[[workflow.steps]]`")
 };
 
@@ -85,7 +97,7 @@ static CALLS: SectionDef = SectionDef {
     keys: &[
         need("class", TEXT, "their class"),
         need("count", NUMBER, "how many, one after the other"),
-        key("think", DURATION, Usual::Unsaid("none"), "time between two of them"),
+        key("think", DURATION, Usual::Unsaid("none"), "time before each of them"),
     ],
     later: &["parallel"],
     ..section("calls", "")
@@ -197,23 +209,26 @@ fn read_step<'a>(
     let class = table.need(walk, "route_class").and_then(|field| classes.find(walk, field));
     let after = table.take("after");
     let after = after.map(|field| walk.one_or_more(field)).unwrap_or_default();
-    let fan_out = table
-        .take("fan_out")
-        .map_or_else(|| Dist::constant(1.0).ok(), |field| whole(walk, field, 1.0, FAN_OUT_MAX));
+    let mut once_or = |key, most| {
+        let field = table.take(key);
+        field.map_or_else(|| Dist::constant(1.0).ok(), |field| whole(walk, field, 1.0, most))
+    };
+    let laws = once_or("fan_out", FAN_OUT_MAX).zip(once_or("rounds", ROUNDS_MAX));
     let deadline = table.span(walk, "deadline");
     let policy = table.take("on_failure").and_then(|field| policy(walk, field));
     let (retries, on_failure) = policy.unwrap_or_default();
-    let calls = table.take("calls").and_then(|field| calls(walk, field, classes));
+    let calls = table.take("calls").map(|field| calls(walk, field, classes));
     let context = table.word(walk, "context", &CONTEXTS);
-    let step = fan_out.map(|fan_out| StepSpec {
+    let step = laws.map(|(fan_out, rounds)| StepSpec {
         name: name.map_or("", |(name, _)| name).to_owned(),
         class: ClassId(class.unwrap_or_default() as u16),
         after: Vec::new(),
         fan_out,
+        rounds,
         deadline,
         retries,
         on_failure,
-        calls,
+        calls: calls.unwrap_or_default(),
         context: context.unwrap_or_default(),
     });
     (step, after)
@@ -251,8 +266,14 @@ fn policy_word(walk: &mut Walk, field: Field<'_>) -> Option<OnFailure> {
     walk.word(Field { name: "policy", ..field }, &POLICIES)
 }
 
+/// One entry, or a list of them.
+fn calls(walk: &mut Walk, field: Field<'_>, classes: &Names) -> Vec<CallSpec> {
+    let entries = walk.one_or_more(field).into_iter();
+    entries.filter_map(|entry| call(walk, entry, classes)).collect()
+}
+
 /// `{ class = "llm-call", count = 3, think = "200ms" }`.
-fn calls(walk: &mut Walk, field: Field<'_>, classes: &Names) -> Option<CallSpec> {
+fn call(walk: &mut Walk, field: Field<'_>, classes: &Names) -> Option<CallSpec> {
     let mut table = walk.table(field)?;
     let class = table.need(walk, "class").and_then(|field| classes.find(walk, field));
     let count = table.need(walk, "count").and_then(|field| whole(walk, field, 0.0, CALLS_MAX));

@@ -2,17 +2,18 @@
 //!
 //! What starts at a point of the arrival process is a job. It runs a workflow: a graph of steps
 //! without a cycle. A step begins when every step it comes `after` is over (a join), and runs
-//! `fan_out` instances side by side. An instance makes a request of the step's class and then, one
-//! after the other, its nested `calls`, each after a pause to think; it is over when the last of
-//! them is answered. Each of these requests is routed like any other; an agent's node is held for
-//! the agent's own request, not while its nested calls are under way, since the balancer knows
-//! requests and no sessions on nodes.
+//! `fan_out` instances side by side. An instance goes through a number of `rounds`: in each it makes
+//! a request of the step's class and then, one after the other, its nested `calls` of whatever
+//! classes, each after a pause to think. It is over when the last of its last round is answered. Each
+//! of these requests is routed like any other; an agent's node is held for the agent's own request,
+//! not while its nested calls are under way, since the balancer knows requests and no sessions on
+//! nodes.
 //!
 //! An instance that fails (a request of it is not answered in full, or its deadline passes while
 //! it thinks) fails the job, is left out, or is tried again. When a job ends early, what it has
 //! under way is cancelled: nobody waits for it any more.
 //!
-//! Every draw has a key of its own (job, step, instance, call), so neither strategy nor timing
+//! Every draw has a key of its own (job, step, instance, round, call), so neither strategy nor timing
 //! changes what a job asks. A later try asks the same and is answered anew.
 
 use std::cmp::Reverse;
@@ -33,8 +34,14 @@ pub const STEPS_MAX: usize = 256;
 /// A step runs at most so many instances side by side; draws beyond are cut.
 pub const FAN_OUT_MAX: u64 = 1_000;
 
-/// An instance makes at most so many nested calls; draws beyond are cut.
+/// An instance makes at most so many nested calls of one entry in a round; draws beyond are cut.
 pub const CALLS_MAX: u64 = 1_000;
+
+/// A step calls at most so many classes one after the other.
+pub const CALL_ENTRIES_MAX: usize = 32;
+
+/// An instance goes through at most so many rounds; draws beyond are cut.
+pub const ROUNDS_MAX: u64 = 1_000;
 
 /// An instance is tried again at most so many times.
 pub const TRIES_MAX: u64 = 100;
@@ -57,10 +64,10 @@ impl WorkflowSpec {
     /// fails.
     pub fn requests(&self) -> impl Iterator<Item = (ClassId, f64)> {
         self.steps.iter().flat_map(|step| {
-            let instances = step.fan_out.mean();
+            let rounds = step.fan_out.mean() * step.rounds.mean();
             let calls = step.calls.iter();
-            let calls = calls.map(move |calls| (calls.class, instances * calls.count.mean()));
-            std::iter::once((step.class, instances)).chain(calls)
+            let calls = calls.map(move |calls| (calls.class, rounds * calls.count.mean()));
+            std::iter::once((step.class, rounds)).chain(calls)
         })
     }
 }
@@ -76,14 +83,18 @@ pub struct StepSpec {
     pub after: Vec<u16>,
     /// Instances side by side: rounded, at least one, at most [`FAN_OUT_MAX`].
     pub fan_out: Dist,
-    /// How long one try of an instance may take, nested calls included.
+    /// How often an instance makes its own request with the calls that follow it: rounded, at least
+    /// one, at most [`ROUNDS_MAX`].
+    pub rounds: Dist,
+    /// How long one try of an instance may take, all rounds and nested calls included.
     pub deadline: Option<Span>,
     /// How many more times an instance that failed is tried, at once.
     pub retries: u32,
     /// What happens when its last try has failed.
     pub on_failure: OnFailure,
-    /// Requests that an instance makes after its first one.
-    pub calls: Option<CallSpec>,
+    /// Requests that an instance makes after its own one of a round, entry after entry; at most
+    /// [`CALL_ENTRIES_MAX`].
+    pub calls: Vec<CallSpec>,
     /// What its prompts begin with.
     pub context: StepContext,
 }
@@ -167,10 +178,16 @@ struct Instance {
     tries: u32,
     /// When its present try stops being useful.
     deadline: Time,
-    /// The request it is at: zero is its own, then come nested calls.
+    /// Requests of its present try before the one it is at, over all rounds.
     call: u32,
-    /// Nested calls in all.
-    calls: u32,
+    /// Rounds in all.
+    rounds: u32,
+    /// The round it is at.
+    round: u32,
+    /// What it is at in the round: zero is its own request, then come the entries of its calls.
+    entry: usize,
+    /// Calls of the entry that follow the one it is at.
+    more: u32,
     /// Tokens of the answers of its present try.
     output: Tokens,
     /// What it has under way.
@@ -256,8 +273,11 @@ pub struct Jobs {
 
 /// Kinds of draws that are no request's; requests have the number of their call.
 const FAN_OUT: u64 = u64::MAX;
+/// Of the first entry in the first round; the others count down from it.
 const CALLS: u64 = u64::MAX - 1;
+/// Followed by the number of the call, which is below 2^32.
 const THINK: u64 = 1 << 32;
+const ROUNDS: u64 = 1 << 33;
 
 /// Keys the draw of where a job comes from.
 const ORIGIN: u64 = 0x6f72_6967;
@@ -288,9 +308,8 @@ impl Jobs {
         for workflow in &workflows {
             assert!(!workflow.steps.is_empty(), "a workflow has steps");
             let mut steps = workflow.steps.iter();
-            let named = steps.all(|step| {
-                known(step.class) && step.calls.as_ref().is_none_or(|c| known(c.class))
-            });
+            let named = steps
+                .all(|step| known(step.class) && step.calls.iter().all(|calls| known(calls.class)));
             assert!(named, "steps name classes that exist");
             let after: Vec<Vec<u16>> = workflow.steps.iter().map(|s| s.after.clone()).collect();
             assert!(cycle(&after).is_none(), "a workflow has no cycle");
@@ -382,10 +401,10 @@ impl Jobs {
         let context = if spec.context == StepContext::Grow { said } else { Tokens::ZERO };
         let instance = |instance| {
             let place = InstanceId { instance, ..place };
-            let count = |calls: &CallSpec| self.number(&calls.count, place, CALLS, (0, CALLS_MAX));
-            let calls = spec.calls.as_ref().map_or(0, count);
-            let (output, request) = (Tokens::ZERO, None);
-            Instance { tries: 0, deadline: Time::MAX, call: 0, calls, output, request }
+            let rounds = self.number(&spec.rounds, place, ROUNDS, (1, ROUNDS_MAX));
+            let (tries, call, round, entry, more) = (0, 0, 0, 0, 0);
+            let (deadline, output, request) = (Time::MAX, Tokens::ZERO, None);
+            Instance { tries, deadline, call, rounds, round, entry, more, output, request }
         };
         let instances: Vec<Instance> = (0..count).map(instance).collect();
         let this = self.jobs.get_mut(&job).expect("it is under way");
@@ -405,7 +424,8 @@ impl Jobs {
         let deadline = deadline.min(job.deadline);
         let instance = job.instance(place);
         instance.tries += 1;
-        (instance.call, instance.output, instance.deadline) = (0, Tokens::ZERO, deadline);
+        (instance.output, instance.deadline) = (Tokens::ZERO, deadline);
+        (instance.call, instance.round, instance.entry, instance.more) = (0, 0, 0, 0);
         let entry = self.enter(now, place);
         self.ready.push(entry);
     }
@@ -418,13 +438,16 @@ impl Jobs {
         instance.output += output;
         instance.call += 1;
         let (call, deadline) = (u64::from(instance.call), instance.deadline);
-        if instance.call > instance.calls {
+        let mut next = instance.clone();
+        let spec = &self.workflows[workflow].spec.steps[usize::from(place.step)];
+        if !self.go_on(spec, place, &mut next) {
             return self.over(place, false, now);
         }
-        let spec = &self.workflows[workflow].spec.steps[usize::from(place.step)];
-        let mut rng = Rng::from_key(self.key(place, THINK + call));
-        let think = spec.calls.as_ref().map_or(0.0, |calls| calls.think.sample(&mut rng));
+        let think = next.entry.checked_sub(1).map_or(0.0, |entry| {
+            spec.calls[entry].think.sample(&mut Rng::from_key(self.key(place, THINK + call)))
+        });
         let at = now + Span::from_seconds(think);
+        *self.jobs.get_mut(&place.job).expect("it is under way").instance(place) = next;
         // Before the next call nothing is under way that the balancer could end.
         if at >= deadline {
             let entry = self.enter(deadline.max(now), place);
@@ -433,6 +456,26 @@ impl Jobs {
             let entry = self.enter(at, place);
             self.ready.push(entry);
         }
+    }
+
+    /// Moves an instance to its next request; returns whether there is one.
+    fn go_on(&self, spec: &StepSpec, place: InstanceId, instance: &mut Instance) -> bool {
+        if instance.more > 0 {
+            instance.more -= 1;
+            return true;
+        }
+        while let Some(calls) = spec.calls.get(instance.entry) {
+            let before = u64::from(instance.round) * CALL_ENTRIES_MAX as u64;
+            let draw = CALLS - before - instance.entry as u64;
+            let count = self.number(&calls.count, place, draw, (0, CALLS_MAX));
+            instance.entry += 1;
+            if count > 0 {
+                instance.more = count - 1;
+                return true;
+            }
+        }
+        (instance.round, instance.entry) = (instance.round + 1, 0);
+        instance.round < instance.rounds
     }
 
     /// A try has failed.
@@ -505,7 +548,7 @@ impl Jobs {
         let state = &this.steps[usize::from(place.step)];
         let instance = &state.instances[place.instance as usize];
         let spec = &self.workflows[this.workflow].spec.steps[usize::from(place.step)];
-        let nested = spec.calls.as_ref().filter(|_| instance.call > 0);
+        let nested = instance.entry.checked_sub(1).map(|entry| &spec.calls[entry]);
         let class_id = nested.map_or(spec.class, |calls| calls.class);
         let class = &self.classes[class_id.index()];
         let key = self.key(place, u64::from(instance.call));

@@ -526,7 +526,8 @@ fn two_steps(whole: Span) -> WorkflowSpec {
         deadline,
         retries: 2,
         on_failure: OnFailure::Skip,
-        calls: None,
+        rounds: Dist::constant(1.0).expect("a law"),
+        calls: Vec::new(),
         context: StepContext::Grow,
     };
     WorkflowSpec {

@@ -170,7 +170,8 @@ fn claims(rate: f64, seed: u64, change: impl Fn(&mut Config)) -> [f64; 2] {
         deadline: Some(Span::from_secs(20)),
         retries: 1,
         on_failure: OnFailure::Skip,
-        calls: None,
+        rounds: Dist::constant(1.0).expect("a law"),
+        calls: Vec::new(),
         context: StepContext::Fresh,
     };
     let (name, deadline) = ("claim".to_owned(), Some(Span::from_secs(90)));

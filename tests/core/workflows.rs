@@ -30,7 +30,8 @@ fn step(name: &str, after: &[u16], fan_out: f64) -> StepSpec {
         deadline: None,
         retries: 0,
         on_failure: OnFailure::Fail,
-        calls: None,
+        rounds: law(1.0),
+        calls: Vec::new(),
         context: StepContext::Fresh,
     }
 }
@@ -155,11 +156,13 @@ fn stormy(strategy: &str) -> World {
     ];
     let mut research = step("research", &[0], 1.0);
     research.fan_out = Dist::uniform(0.5, 4.5).expect("a law");
-    research.calls = Some(CallSpec {
+    let calls = |most| CallSpec {
         class: ClassId(0),
-        count: Dist::uniform(0.0, 3.0).expect("a law"),
+        count: Dist::uniform(0.0, most).expect("a law"),
         think: Dist::exponential(0.5).expect("a law"),
-    });
+    };
+    research.calls = vec![calls(1.5), calls(1.0)];
+    research.rounds = Dist::uniform(0.5, 2.5).expect("a law");
     (research.deadline, research.on_failure) = (Some(Span::from_secs(8)), OnFailure::Skip);
     let mut write = step("write", &[0, 1], 1.0);
     (write.retries, write.context) = (2, StepContext::Grow);
@@ -218,11 +221,38 @@ fn a_join_waits_for_the_slowest() {
 fn nested_calls_add_up() {
     let mut agent = step("agent", &[], 1.0);
     let think = Dist::exponential(2.0).expect("a mean");
-    agent.calls = Some(CallSpec { class: ClassId(0), count: law(3.0), think });
+    agent.calls = vec![CallSpec { class: ClassId(0), count: law(3.0), think }];
     let summary = World::uncontended(vec![agent], 30_000).run(|_, _| {});
     let jobs = summary.jobs.expect("there are jobs");
     assert_eq!(jobs.requests_per_job, Some(4.0));
     assert_near("calls and pauses", jobs.latency_s.mean, 10.0, 0.01);
+}
+
+/// Two rounds in the mean, each a call of its own, two of one class and one of another: 2 * (4 + 2 + 3).
+#[test]
+fn rounds_of_several_calls_add_up() {
+    let mut agent = step("agent", &[], 1.0);
+    let calls = |count, think| {
+        let think = Dist::exponential(think).expect("a mean");
+        CallSpec { class: ClassId(0), count: law(count), think }
+    };
+    agent.calls = vec![calls(2.0, 1.0), calls(1.0, 3.0)];
+    agent.rounds = Dist::uniform(0.5, 3.5).expect("a law");
+    let expected: f64 = agent_requests(&agent);
+    let summary = World::uncontended(vec![agent], 30_000).run(|_, _| {});
+    let jobs = summary.jobs.expect("there are jobs");
+    assert_near("requests a job", jobs.requests_per_job, 8.0, 0.01);
+    assert_near("requests as the specification has them", Some(expected), 8.0, 1e-9);
+    assert_near("rounds", jobs.latency_s.mean, 18.0, 0.01);
+    let step = &summary.workflows[0].steps[0];
+    assert_eq!((step.runs, step.instances), (30_000, 30_000), "a step is over once");
+    assert_eq!(step.requests, summary.requests.arrived);
+    assert_eq!(step.latency_s, jobs.latency_s, "all rounds belong to the step");
+}
+
+/// What a job of this step alone asks in the mean.
+fn agent_requests(step: &StepSpec) -> f64 {
+    flow("flow", 1.0, vec![step.clone()]).requests().map(|(_, count)| count).sum()
 }
 
 /// An exponential service exceeds a deadline of twice its mean with probability e^-2.

@@ -31,7 +31,8 @@ fn step(name: &str, after: &[u16]) -> StepSpec {
         deadline: None,
         retries: 0,
         on_failure: OnFailure::Fail,
-        calls: None,
+        rounds: law(1.0),
+        calls: Vec::new(),
         context: StepContext::Fresh,
     }
 }
@@ -167,11 +168,13 @@ fn a_step_begins_when_all_before_it_are_over() {
 fn asked(pace: u64) -> Vec<(u64, u16, u16, Tokens, Truth)> {
     let mut fan = step("fan", &[0]);
     fan.fan_out = Dist::uniform(1.0, 9.0).unwrap();
-    fan.calls = Some(CallSpec {
+    fan.rounds = Dist::uniform(0.5, 3.5).unwrap();
+    let calls = |most| CallSpec {
         class: ClassId(1),
-        count: Dist::uniform(0.0, 5.0).unwrap(),
+        count: Dist::uniform(0.0, most).unwrap(),
         think: Dist::exponential(1.0).unwrap(),
-    });
+    };
+    fan.calls = vec![calls(5.0), calls(2.0)];
     let mut other = flow(vec![step("only", &[])]);
     other.share = 0.5;
     let flows = vec![flow(vec![step("first", &[]), fan]), other];
@@ -206,7 +209,7 @@ fn timing_changes_nothing_that_is_asked() {
 #[test]
 fn nested_calls_come_one_after_the_other() {
     let mut agent = step("agent", &[]);
-    agent.calls = Some(CallSpec { class: ClassId(1), count: law(3.0), think: law(2.0) });
+    agent.calls = vec![CallSpec { class: ClassId(1), count: law(3.0), think: law(2.0) }];
     agent.context = StepContext::Grow;
     let heard = play(jobs(1, vec![flow(vec![agent])]), |_| (SECOND, Fate::Completed));
     let start = heard.arrivals[0].at;
@@ -216,7 +219,7 @@ fn nested_calls_come_one_after_the_other() {
     // What was said comes before what is asked.
     let fresh = {
         let mut agent = step("agent", &[]);
-        agent.calls = Some(CallSpec { class: ClassId(1), count: law(3.0), think: law(2.0) });
+        agent.calls = vec![CallSpec { class: ClassId(1), count: law(3.0), think: law(2.0) }];
         play(jobs(1, vec![flow(vec![agent])]), |_| (SECOND, Fate::Completed))
     };
     let mut said = Tokens::ZERO;
@@ -225,6 +228,61 @@ fn nested_calls_come_one_after_the_other() {
         assert_eq!(grown.truth, fresh.truth);
         said += grown.truth.output;
     }
+}
+
+/// The classes of what an agent asks: `rounds` times itself, then two of `b`, none, and one of `a`.
+fn rounds(rounds: Dist, jobs_asked: u64, mut answer: impl FnMut(u64) -> Fate) -> Heard {
+    let mut agent = step("agent", &[]);
+    let calls = |class, count, think| CallSpec { class, count: law(count), think: law(think) };
+    agent.calls =
+        vec![calls(ClassId(1), 2.0, 2.0), calls(ClassId(1), 0.0, 9.0), calls(ClassId(0), 1.0, 0.0)];
+    (agent.rounds, agent.retries, agent.context) = (rounds, 1, StepContext::Grow);
+    play(jobs(jobs_asked, vec![flow(vec![agent])]), |one| (SECOND, answer(one.request.id.0)))
+}
+
+#[test]
+fn a_round_is_a_request_and_then_each_entry_of_its_calls() {
+    let heard = rounds(law(3.0), 1, |_| Fate::Completed);
+    let classes: Vec<u16> = heard.arrivals.iter().map(|one| one.request.class.0).collect();
+    assert_eq!(classes, [0, 1, 1, 0].repeat(3));
+    let start = heard.arrivals[0].at;
+    let after: Vec<Span> = heard.arrivals.iter().map(|one| one.at.since(start)).collect();
+    let round = |at: u64| [0, 3, 6, 7].map(|after| Span::from_secs(8 * at + after));
+    assert_eq!(after, [round(0), round(1), round(2)].concat());
+    assert_eq!(heard.ends(), [(0, JobFate::Completed, 12)]);
+    // A later round has all that was said before in front of it, and it is one step all the while.
+    let said: u64 = heard.arrivals[..4].iter().map(|one| one.truth.output.0).sum();
+    assert!(heard.arrivals[4].request.prompt > Tokens(said));
+    let over = heard.news.iter().filter(|(_, news)| matches!(news.what, JobPhase::StepOver { .. }));
+    assert_eq!(over.count(), 1);
+}
+
+#[test]
+fn rounds_are_drawn_by_instance_and_bounded() {
+    let of = |law: Dist| {
+        let heard = rounds(law, 2_000, |_| Fate::Completed);
+        heard.ends().into_iter().map(|(_, _, requests)| requests / 4).collect::<Vec<u64>>()
+    };
+    let drawn = of(Dist::uniform(0.5, 4.5).unwrap());
+    for wanted in 1..=4 {
+        let count = drawn.iter().filter(|rounds| **rounds == wanted).count();
+        assert!((430..570).contains(&count), "{wanted} rounds: {count} of 2,000");
+    }
+    assert!(drawn.iter().all(|rounds| (1..=4).contains(rounds)));
+    assert!(of(Dist::uniform(0.0, 0.4).unwrap()).iter().all(|rounds| *rounds == 1));
+    let most = rounds(law(1e9), 1, |_| Fate::Completed).ends();
+    assert_eq!(most, [(0, JobFate::Completed, 4 * ROUNDS_MAX)]);
+}
+
+#[test]
+fn a_retry_begins_with_the_first_round_and_asks_the_same() {
+    // The second request of the second round fails.
+    let heard = rounds(law(2.0), 1, |id| if id == 5 { BROKEN } else { Fate::Completed });
+    assert_eq!(heard.ends(), [(0, JobFate::Completed, 6 + 8)]);
+    let classes: Vec<u16> = heard.arrivals.iter().map(|one| one.request.class.0).collect();
+    assert_eq!(classes, [&[0, 1, 1, 0, 0, 1][..], &[0, 1, 1, 0, 0, 1, 1, 0]].concat());
+    assert_eq!(heard.arrivals[0].request.prompt, heard.arrivals[6].request.prompt);
+    assert_eq!((heard.arrivals[6].request.again, heard.arrivals[10].request.again), (1, 0));
 }
 
 #[test]
@@ -295,7 +353,7 @@ fn a_retry_asks_the_same_and_gets_another_answer() {
 #[test]
 fn deadlines_bound_a_try_and_the_job_whatever_they_wait_for() {
     let mut thinks = step("thinks", &[]);
-    thinks.calls = Some(CallSpec { class: ClassId(1), count: law(1.0), think: law(100.0) });
+    thinks.calls = vec![CallSpec { class: ClassId(1), count: law(1.0), think: law(100.0) }];
     thinks.deadline = Some(Span::from_secs(5));
     thinks.on_failure = OnFailure::Skip;
     // Its own deadline passes while it thinks, and the next step begins at that moment.

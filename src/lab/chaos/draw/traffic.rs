@@ -148,6 +148,24 @@ fn workflow(dice: &mut Dice, plan: &DrawPlan) -> TreeTable {
         if dice.chance(0.3) {
             step.set("deadline", dice.span(500, 20_000));
         }
+        if dice.chance(0.3) {
+            step.set("rounds", dice.count_law(2));
+        }
+        if dice.chance(0.4) {
+            let mut entries: Vec<TreeValue> = Vec::new();
+            for _ in 0..dice.whole(1, 3) {
+                let call = TreeTable::default().with("class", text(dice.pick(&plan.classes)));
+                let mut call = call.with("count", dice.count_law(1));
+                if dice.chance(0.5) {
+                    call.set("think", dice.law(200));
+                }
+                entries.push(TreeValue::Table(call));
+            }
+            step.set("calls", TreeValue::List(entries));
+        }
+        if dice.chance(0.3) {
+            step.set("context", dice.anywhere("step", "context"));
+        }
         steps.push(TreeValue::Table(step));
     }
     let mut flow = TreeTable::default().with("name", text("w1"));
