@@ -32,7 +32,7 @@ impl Balancer {
         if says == Says::Refused {
             return self.health.refused(now, node);
         }
-        self.fleet.with_health(node, |health| health.outcome(now, end.is_wasted()));
+        self.fleet.with_health(node, |health| health.outcome(now, end.is_wasted(), evidence(end)));
         if end == End::Done {
             self.health.served(node, dispatched);
             self.end_trial(node);
@@ -64,7 +64,8 @@ impl Balancer {
                 self.fleet.with_health(node, |health| health.limit(now, retry_after, busy));
             self.cool_down(node, change);
         } else if says == Says::Bad {
-            let enough = self.fleet.with_health(node, |health| health.blame(&settings));
+            let enough =
+                self.fleet.with_health(node, |health| health.blame(&settings, evidence(end)));
             if enough || half_open {
                 self.eject(node, evidence(end), None);
             }
@@ -99,12 +100,14 @@ impl Balancer {
         if !self.fleet.node(node).health.is_back_at(since) {
             return;
         }
-        self.fleet.with_health(node, |health| health.outcome(now, true));
+        self.fleet.with_health(node, |health| health.outcome(now, true, Evidence::Outlier));
         let cause = self.health.outlier_by_end(&self.fleet, node, false);
         self.eject_outlier(node, Evidence::Outlier, cause);
         let there = self.fleet.node(node);
         let half_open = there.state() == NodeState::Up && there.trial() == Some(Trial::HalfOpen);
-        if self.fleet.with_health(node, |health| health.blame(&settings)) || half_open {
+        let enough =
+            self.fleet.with_health(node, |health| health.blame(&settings, Evidence::Outlier));
+        if enough || half_open {
             let cause = Cause::Refusals(self.fleet.node(node).health.failures());
             // Probes do not know of it: that they pass is no reason to come back sooner.
             self.eject(node, Evidence::Outlier, Some(cause));
@@ -174,8 +177,8 @@ impl Balancer {
     /// One more node is in service: dead ones that were kept in for want of others need not be any more.
     fn eject_dead(&mut self) {
         for node in self.health.take_dead_kept_in() {
-            let there = &self.fleet.node(node).health;
-            if there.is_kept_in() && there.state() == NodeState::Up {
+            let settings = self.health.of(&self.fleet, node);
+            if self.fleet.node(node).health.is_dead_and_kept_in(settings) {
                 self.eject(node, Evidence::Refused, None);
             }
         }

@@ -28,6 +28,8 @@ pub(in crate::balance) struct NodeHealth {
     pub(in crate::balance) heard: Time,
     /// Blamed failures in a row.
     failures: u32,
+    /// Blamed refusals of a connection in a row.
+    refused: u32,
     /// Refusals of the credential without a success between them.
     refusals: u32,
     state: NodeState,
@@ -68,6 +70,7 @@ impl Default for NodeHealth {
             probing: false,
             fails_probes: false,
             kept_in: false,
+            refused: 0,
             good_probes: 0,
             bad_probes: 0,
             success: 1.0,
@@ -109,8 +112,12 @@ impl NodeHealth {
         relaxed.max(SUCCESS_MIN)
     }
 
-    /// Hears how an attempt ended. `wasted` lowers the success probability.
-    pub(in crate::balance) fn outcome(&mut self, now: Time, wasted: bool) {
+    /// Hears how an attempt ended. `wasted` lowers the success probability; `evidence` is what the end
+    /// would be if it is to blame for it.
+    pub(in crate::balance) fn outcome(&mut self, now: Time, wasted: bool, evidence: Evidence) {
+        if evidence != Evidence::Refused {
+            self.refused = 0;
+        }
         if wasted || self.success < 1.0 {
             let success = self.success(now);
             let ended = if wasted { 0.0 } else { 1.0 };
@@ -129,8 +136,13 @@ impl NodeHealth {
     }
 
     /// Counts a blamed failure. Returns whether the node is due for ejection.
-    pub(in crate::balance) fn blame(&mut self, settings: &HealthSettings) -> bool {
+    pub(in crate::balance) fn blame(
+        &mut self,
+        settings: &HealthSettings,
+        evidence: Evidence,
+    ) -> bool {
         self.failures = self.failures.saturating_add(1);
+        self.refused = self.refused.saturating_add(u32::from(evidence == Evidence::Refused));
         self.state == NodeState::Up && self.failures >= settings.consecutive
     }
 
@@ -163,9 +175,9 @@ impl NodeHealth {
         !std::mem::replace(&mut self.kept_in, true)
     }
 
-    /// Returns whether it was to be ejected and was kept in, and has not been well since.
-    pub(in crate::balance) const fn is_kept_in(&self) -> bool {
-        self.kept_in
+    /// Returns whether it is in service for want of others, although it refuses connections.
+    pub(in crate::balance) fn is_dead_and_kept_in(&self, settings: &HealthSettings) -> bool {
+        self.kept_in && self.refused >= settings.consecutive && self.state == NodeState::Up
     }
 
     /// The credential was refused. Returns `None` if the node is not up.
@@ -341,7 +353,7 @@ impl NodeHealth {
 
     /// Brings an ejected node back.
     pub(in crate::balance) fn come_back(&mut self, now: Time) -> Change {
-        self.failures = 0;
+        (self.failures, self.refused) = (0, 0);
         self.success = 1.0;
         self.back_at = now;
         // Its rest is over, whenever that was to be.
@@ -365,7 +377,7 @@ impl NodeHealth {
         if to == NodeState::Up {
             // The operator vouches for it: no rest is owed, no failure is held against it.
             self.until = now;
-            self.failures = 0;
+            (self.failures, self.refused) = (0, 0);
             self.bad_probes = 0;
             self.fails_probes = false;
             self.success = 1.0;
@@ -540,7 +552,7 @@ mod tests {
     fn the_success_probability_falls_with_failures_and_relaxes() {
         let mut health = NodeHealth::default();
         assert!((health.success(at(0)) - 1.0).abs() < f64::EPSILON);
-        (0..60).for_each(|_| health.outcome(at(1), true));
+        (0..60).for_each(|_| health.outcome(at(1), true, Evidence::Failing));
         let low = health.success(at(1));
         assert!((SUCCESS_MIN..0.02).contains(&low), "{low}");
         assert!(health.success(at(60)) > 0.8, "so that it is tried again");

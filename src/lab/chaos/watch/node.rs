@@ -2,7 +2,7 @@
 
 use super::{Broken, EventChecker, NodeHistory, ensure, found};
 use crate::balance::{
-    Cause, End, Failure, NodeSpec, NodeState, Prices, RETRY_AFTER_MAX, RouteSpec, Why,
+    Cause, End, Failure, NodeSpec, NodeState, Prices, RETRY_AFTER_MAX, RouteSpec, TimeoutStage, Why,
 };
 use crate::unit::{NodeId, RequestId, RouteId, Time};
 
@@ -119,10 +119,12 @@ impl EventChecker<'_> {
     /// An attempt that was sent after the node came back has ended.
     pub(super) fn refusal(&mut self, node: NodeId, end: End, dispatched: Time) {
         let seen = &mut self.nodes[node.index()];
-        if end != End::Failed(Failure::Refused) {
-            seen.refusals = 0;
-        } else if dispatched >= seen.back {
-            seen.refusals += 1;
+        match end {
+            End::Failed(Failure::Refused) => seen.refusals += u32::from(dispatched >= seen.back),
+            // What says nothing of the node does not say either that it is alive.
+            End::Cancelled | End::Outrun | End::TimedOut(TimeoutStage::Total) => {}
+            End::Failed(failure) if failure.blames_request() => {}
+            _ => seen.refusals = 0,
         }
     }
 
