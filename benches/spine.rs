@@ -81,6 +81,7 @@ fn run(nodes: usize, strategy: &str, requests: u64, watch: Watch) -> u64 {
         origin: Origin::default(),
         tenants: TenantLaw::default(),
         complexity: None,
+        repeat: None,
     };
     let mix = Mix::new(vec![class], config.seed);
     let source = Poisson::new(0.8 * nodes as f64, Time::MAX, requests, config.seed, mix);

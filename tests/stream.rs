@@ -57,6 +57,7 @@ fn play(bytes: u64) -> Option<u64> {
         origin: Origin::default(),
         tenants: TenantLaw::default(),
         complexity: None,
+        repeat: None,
     };
     let map = CsvMap {
         time: "t".to_owned(),

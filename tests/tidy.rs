@@ -239,6 +239,7 @@ const PARTS: &[(&str, &[&str])] = &[
         "balancer",
         &[
             "batch",
+            "cache",
             "concurrency",
             "explain",
             "fleet",
@@ -258,6 +259,7 @@ const PARTS: &[(&str, &[&str])] = &[
     ),
     ("batch", &["requests"]),
     ("by_tenant", &[]),
+    ("cache", &[]),
     ("concurrency", &["fleet", "requests"]),
     ("explain", &["strategy"]),
     ("fixture", &[]),

@@ -26,6 +26,7 @@
 //! | `requests` | requests and attempts, their phases, the sums of retries and of conservation | nothing: it is the only writer of a phase |
 //! | `fleet` | nodes, ledgers, open sets, node health records, nodes' quotas, load reports, what was freed | who may be given work now |
 //! | `routing` | routes and lanes, who is eligible, tiers by health, what is learnt of models | where a request may go, and in which order |
+//! | `cache` | answers that are kept, by route | whether a request is answered without a node |
 //! | `strategies` | the strategy of each tier, generations, draws | which node is better |
 //! | `queue` | queues, tickets, fair shares, the forecast | who is next; whether there is a place, or any use in waiting |
 //! | `batch` | batches that are gathered | which batch is due |
@@ -46,6 +47,7 @@
 mod balancer;
 mod batch;
 mod by_tenant;
+mod cache;
 mod concurrency;
 mod explain;
 #[cfg(test)]
@@ -74,24 +76,24 @@ pub use requests::Totals;
 pub use routing::{ANSWERS_MAX, Routes};
 pub use scaling::{ScaleDecision, ScaleState, ScaleStats, tick};
 pub use spec::{
-    ATTEMPTS_MAX, Admission, BatchSpec, CHOICES_MAX, Config, Degrade, DegradeLevel, DegradeSpec,
-    Generate, HEDGE_SAMPLES_MIN, HEDGES_BURST, HealthSettings, HedgeAfter, HedgeSpec, LIMITER_MAX,
-    LIMITER_WINDOW_MIN, LimiterLaw, LimiterSpec, Limits, Locality, MIN_SHARE_MAX, Match, ModelRule,
-    NodeSpec, Order, OutlierSettings, PEER_FRESH, PEERS_SLOW, PEERS_SUCCESS, PoolSpec, Pressure,
-    Prices, Queue, REPORT_FRESH, RETRIES_MIN, RETRY_AFTER_DEFAULT, RETRY_AFTER_MAX, Reason,
-    RecoverySettings, ReportFreshness, Retry, RouteSpec, SATURATION_EVERY, SATURATION_MAX,
-    SCORES_MAX, ScaleSpec, ShedSpec, Signal, Target, TenantLimits, Tenants, Tier, Timeouts,
-    WINDOW_MAX, Waiting,
+    ATTEMPTS_MAX, Admission, BatchSpec, CACHE_ENTRIES_MAX, CHOICES_MAX, CacheSpec, Config, Degrade,
+    DegradeLevel, DegradeSpec, Generate, HEDGE_SAMPLES_MIN, HEDGES_BURST, HealthSettings,
+    HedgeAfter, HedgeSpec, LIMITER_MAX, LIMITER_WINDOW_MIN, LimiterLaw, LimiterSpec, Limits,
+    Locality, MIN_SHARE_MAX, Match, ModelRule, NodeSpec, Order, OutlierSettings, PEER_FRESH,
+    PEERS_SLOW, PEERS_SUCCESS, PoolSpec, Pressure, Prices, Queue, REPORT_FRESH, RETRIES_MIN,
+    RETRY_AFTER_DEFAULT, RETRY_AFTER_MAX, Reason, RecoverySettings, ReportFreshness, Retry,
+    RouteSpec, SATURATION_EVERY, SATURATION_MAX, SCORES_MAX, ScaleSpec, ShedSpec, Signal, Target,
+    TenantLimits, Tenants, Tier, Timeouts, WINDOW_MAX, Waiting,
 };
 pub use strategy::{
     DispatchFacts, Fact, Memo, PickContext, REGISTRY, SCAN_MAX, Setting, SettingKind, Shortlist,
     Strategy, StrategyDef, StrategySpec, score, usable,
 };
 pub use vocabulary::{
-    Action, ArmView, Attempt, AttemptKind, CANDIDATES_MAX, Candidate, Cause, Control, Effects, End,
-    Event, Explanation, Failure, Fate, Filter, FleetChange, Grade, Input, JobFate, JobNews,
-    JobPhase, JobStep, LimitCause, Mark, MarkBy, MarkPhase, ModelChoice, ModelWhy, NoHedge,
-    NoRetry, NodeReport, NodeState, OPINIONS_MAX, Outcome, PeerLoad, PeerNode, Priority,
-    ProbeResult, Progress, Reject, Request, Scored, Settled, Term, TermUnit, Terms, TimeoutStage,
-    Together, Usage, Verdict, Whose, Why,
+    Action, ArmView, Attempt, AttemptKind, CANDIDATES_MAX, CacheLookup, Candidate, Cause, Control,
+    Effects, End, Event, Explanation, Failure, Fate, Filter, FleetChange, Grade, Input, JobFate,
+    JobNews, JobPhase, JobStep, KeptAnswer, LimitCause, Mark, MarkBy, MarkPhase, ModelChoice,
+    ModelWhy, NoHedge, NoRetry, NodeReport, NodeState, OPINIONS_MAX, Outcome, PeerLoad, PeerNode,
+    Priority, ProbeResult, Progress, Reject, Request, Scored, Settled, Term, TermUnit, Terms,
+    TimeoutStage, Together, Usage, Verdict, Whose, Why,
 };

@@ -58,6 +58,10 @@ fn route_line(scenario: &Scenario, route: &RouteSpec) -> String {
     if let Some(degrade) = &route.degrade {
         let _ = write!(text, "; {}", degrades(scenario, degrade));
     }
+    if let Some(cache) = &route.cache {
+        let whose = if cache.shared { ", for all tenants" } else { "" };
+        let _ = write!(text, "; keeps up to {} answers for {}{whose}", cache.entries, cache.ttl);
+    }
     let tags = named(&scenario.tags, route.require);
     if !tags.is_empty() {
         let _ = write!(text, "; only nodes with {}", short(&tags, ", "));

@@ -3,10 +3,10 @@
 
 use super::table::{groups, variants};
 use crate::balance::{
-    Admission, BatchSpec, Config, Degrade, DegradeSpec, Generate, HealthSettings, HedgeAfter,
-    HedgeSpec, LimiterLaw, LimiterSpec, Limits, Locality, Match, ModelRule, Order, OutlierSettings,
-    PoolSpec, Pressure, Queue, RecoverySettings, ReportFreshness, Retry, RouteSpec, ScaleSpec,
-    ShedSpec, Target, TenantLimits, Tenants, Timeouts, Waiting,
+    Admission, BatchSpec, CacheSpec, Config, Degrade, DegradeSpec, Generate, HealthSettings,
+    HedgeAfter, HedgeSpec, LimiterLaw, LimiterSpec, Limits, Locality, Match, ModelRule, Order,
+    OutlierSettings, PoolSpec, Pressure, Queue, RecoverySettings, ReportFreshness, Retry,
+    RouteSpec, ScaleSpec, ShedSpec, Target, TenantLimits, Tenants, Timeouts, Waiting,
 };
 use crate::unit::{Ratio, Span};
 
@@ -34,6 +34,7 @@ groups! { both GROUPS;
         quotas: "quotas",
     }
     BatchSpec = "batch" { size: "size", window: "window" }
+    CacheSpec = "cache" { entries: "entries", tokens: "tokens", ttl: "ttl", shared: "shared" }
     Degrade = "route degrade" { to: "to", when: "when" }
     DegradeSpec = "degrade" {
         at: "at",
@@ -119,6 +120,7 @@ groups! { both GROUPS;
         degrade: "degrade" or None,
         choose: "choose" or None,
         past_policy: "past_policy" or false,
+        cache: "cache" or None,
     }
     ScaleSpec = "scale" {
         name: "name",

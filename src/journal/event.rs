@@ -6,9 +6,9 @@ use std::fmt::{self, Write};
 use super::table::{groups, variants, words};
 use super::wire::{Fields, ToWire};
 use crate::balance::{
-    ArmView, AttemptKind, Candidate, Cause, DegradeLevel, End, Event, Explanation, Fate, Filter,
-    LimitCause, ModelChoice, ModelWhy, NoHedge, NoRetry, NodeState, REGISTRY, Reason, Reject,
-    Scored, Settled, Term, Terms, TimeoutStage, Verdict, Why,
+    ArmView, AttemptKind, CacheLookup, Candidate, Cause, DegradeLevel, End, Event, Explanation,
+    Fate, Filter, KeptAnswer, LimitCause, ModelChoice, ModelWhy, NoHedge, NoRetry, NodeState,
+    REGISTRY, Reason, Reject, Scored, Settled, Term, Terms, TimeoutStage, Verdict, Why,
 };
 use crate::unit::Time;
 
@@ -35,6 +35,7 @@ variants! { written VARIANTS;
             prompt: "prompt",
             job: "job",
         } => "arrived",
+        Cache(lookup) => "cache",
         Queued { request: "request", route: "route" } => "queued",
         Dispatched {
             attempt: "attempt",
@@ -240,6 +241,13 @@ groups! { written GROUPS;
         dollars: "dollars",
         value: "value",
     }
+    CacheLookup = "cache lookup" {
+        request: "request",
+        class: "class",
+        route: "route",
+        arrived: "arrived",
+        found: "found",
+    }
     Candidate = "candidate" {
         node: "node",
         verdict: "verdict",
@@ -255,6 +263,7 @@ groups! { written GROUPS;
         candidates: "candidates",
         omitted: "omitted",
     }
+    KeptAnswer = "kept answer" { age: "age", usage: "usage", cost: "cost" }
     ModelChoice = "model choice" { request: "request", route: "route", pool: "pool", why: "why" }
     Reason = "reason" { target: "target", measured: "measured" }
     Scored = "scored" { node: "node", score: "score", terms: "terms" }
@@ -277,6 +286,7 @@ groups! { written GROUPS;
         hedge: "hedge",
         spent: "spent",
         degraded_by: "touched",
+        cached: "cached" or false,
     }
 }
 

@@ -162,6 +162,7 @@ groups! { both GROUPS;
         job: "job" or None,
         prefix: "prefix" or Box::default(),
         prefix_block: "prefix_block" or 0,
+        content: "content" or None,
         complexity: "complexity" or None,
         whole: "whole" or false,
         again: "again" or 0,

@@ -115,9 +115,12 @@ fn outcome() -> impl Strategy<Value = Outcome> {
 fn request() -> impl Strategy<Value = Request> {
     let numbers = any::<([u64; 5], [u32; 2], [u16; 2], u8)>();
     let options = any::<(Option<u64>, Option<u64>, Option<u16>, Option<(u64, u16, u16)>)>();
-    let rest = (any::<(Option<u32>, bool, Vec<u64>)>(), prop::sample::select(&Priority::ALL[..]));
+    let rest = (
+        any::<(Option<u32>, Option<u64>, bool, Vec<u64>)>(),
+        prop::sample::select(&Priority::ALL[..]),
+    );
     (numbers, options, rest).prop_map(
-        |(numbers, options, ((complexity, whole, prefix), priority))| {
+        |(numbers, options, ((complexity, content, whole, prefix), priority))| {
             let ([id, arrived, deadline, prompt, attributes], [tenant, prefix_block], ids, again) =
                 numbers;
             let (output_max, session, region, job) = options;
@@ -140,6 +143,7 @@ fn request() -> impl Strategy<Value = Request> {
                 }),
                 prefix: prefix.into(),
                 prefix_block,
+                content,
                 complexity,
                 whole,
                 again,

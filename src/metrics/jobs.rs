@@ -142,6 +142,7 @@ impl JobBook {
             // Of requests that are no step of a job, and what does not end anything.
             Event::Arrived { job: None, .. }
             | Event::Ended { job: None, .. }
+            | Event::Cache(_)
             | Event::Queued { .. }
             | Event::Dispatched { .. }
             | Event::Explained(_)

@@ -74,6 +74,7 @@ impl Log {
             Event::Mark(mark) => Some(marked(labels, now, mark, past)),
             Event::Job(news) => job_failed(labels, news),
             Event::Arrived { .. }
+            | Event::Cache(_)
             | Event::Queued { .. }
             | Event::Dispatched { after: None, .. }
             | Event::Explained(_)

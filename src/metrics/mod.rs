@@ -33,10 +33,10 @@ pub use snapshot::{
     PressedRow, Snapshot,
 };
 pub use summary::{
-    Attempts, BatchSummary, Class, Costs, Goodput, GroupSummary, Hours, JobCost, JobCounts,
-    JobSummary, Latency, LevelSummary, LimitSummary, ModelQuality, ModelUse, NodeSummary,
-    OverloadSummary, Pool, PressureSummary, Quality, RouteSummary, StepSummary, Summary,
-    TenantSummary, TokenCounts, WorkflowSummary,
+    Attempts, BatchSummary, CacheSummary, Class, Costs, Goodput, GroupSummary, Hours, JobCost,
+    JobCounts, JobSummary, Latency, LevelSummary, LimitSummary, ModelQuality, ModelUse,
+    NodeSummary, OverloadSummary, Pool, PressureSummary, Quality, RouteSummary, StepSummary,
+    Summary, TenantSummary, TokenCounts, WorkflowSummary,
 };
 pub use times::Times;
 

@@ -108,7 +108,8 @@ impl RequestTrace {
                 }
             }
             // What is told of a request by its attempts, and what is not about one.
-            Event::Queued { .. }
+            Event::Cache(_)
+            | Event::Queued { .. }
             | Event::FirstToken { .. }
             | Event::RetryPlanned { .. }
             | Event::RetryDenied { .. }

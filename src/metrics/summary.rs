@@ -74,6 +74,8 @@ pub struct Summary {
     pub models: Vec<ModelUse>,
     /// What was shed and given up under load; left out where nothing of it is configured.
     pub overload: Option<OverloadSummary>,
+    /// Answers that were kept, if any were looked for.
+    pub cache: Option<CacheSummary>,
 }
 
 /// A tenant, or all that have its name.
@@ -190,6 +192,8 @@ pub struct RouteSummary {
     pub quality: Option<f64>,
     /// Its answers by model, where quality is known.
     pub models: Vec<ModelQuality>,
+    /// Answers that it kept, if any were looked for.
+    pub cache: Option<CacheSummary>,
 }
 
 /// How long nodes were paid for, from their start until they were off or gone, and how long of that
@@ -357,6 +361,21 @@ pub struct Goodput {
     pub slo_attainment: Option<f64>,
 }
 
+/// Answers that were kept: how often one was looked for and found, and what that saved.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct CacheSummary {
+    /// Requests that were looked for.
+    pub lookups: u64,
+    /// Those of `lookups` that were answered so, without a node.
+    pub hits: u64,
+    /// The part of `lookups` that `hits` are.
+    pub hit_ratio: Option<f64>,
+    /// What the answers had cost when they came, in dollars.
+    pub saved_usd: f64,
+    /// Tokens of the answers.
+    pub saved_tokens: u64,
+}
+
 /// A class.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Class {
@@ -378,6 +397,8 @@ pub struct Class {
     pub degraded: u64,
     /// Mean quality of its answers, where that is known.
     pub quality: Option<f64>,
+    /// Answers that were kept, if its requests were looked for among some.
+    pub cache: Option<CacheSummary>,
 }
 
 /// A pool. Its requests are those whose last attempt it made.

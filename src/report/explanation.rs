@@ -9,7 +9,9 @@ use std::fmt::Write as _;
 use super::choice::{self, EscalationStory, ModelStory};
 use super::quantity::{NONE, count, dollars, seconds, share};
 use super::table::{TextTable, clean, name};
-use crate::balance::{Candidate, End, Explanation, Fate, REGISTRY, Term, TermUnit, Verdict};
+use crate::balance::{
+    Candidate, End, Explanation, Fate, REGISTRY, Settled, Term, TermUnit, Verdict,
+};
 use crate::metrics::{AttemptTrace, Labels, RequestTrace};
 use crate::unit::NodeId;
 
@@ -129,7 +131,7 @@ impl Story {
                 .map_or_else(String::new, |class| class.name.clone()),
             arrived_s: arrival.at.seconds(),
             prompt_tokens: arrival.prompt.0,
-            fate: settled.map(|(_, settled)| fate(settled.fate)),
+            fate: settled.map(|(_, settled)| fate(settled)),
             settled_s: settled.map(|(at, _)| at.seconds()),
             attempts: trace.attempts.iter().map(|attempt| Decision::of(attempt, names)).collect(),
             model: trace.model.as_ref().map(|choice| ModelStory::of(choice, names.labels)),
@@ -207,9 +209,10 @@ const fn word(unit: TermUnit) -> &'static str {
     }
 }
 
-fn fate(fate: Fate) -> String {
+fn fate(settled: &Settled) -> String {
     let failed = |end: End| format!("failed: {}", end.words());
-    match fate {
+    match settled.fate {
+        Fate::Completed if settled.cached => "completed from the cache".to_owned(),
         Fate::Completed => "completed".to_owned(),
         Fate::Failed(end) => failed(end),
         Fate::Rejected(reject) => format!("rejected: {}", reject.words()),

@@ -18,10 +18,10 @@ use crate::lab::{
 };
 use crate::metrics::expect::ExpectVerdict;
 use crate::metrics::{
-    Attempts, BatchSummary, Class, Costs, Goodput, GroupSummary, Hours, JobCost, JobCounts,
-    JobSummary, Latency, LevelSummary, LimitSummary, ModelQuality, ModelUse, NodeSummary,
-    OverloadSummary, Pool, PressureSummary, Quality, RequestCounts, RouteSummary, StepSummary,
-    Summary, TenantSummary, TokenCounts, WorkflowSummary,
+    Attempts, BatchSummary, CacheSummary, Class, Costs, Goodput, GroupSummary, Hours, JobCost,
+    JobCounts, JobSummary, Latency, LevelSummary, LimitSummary, ModelQuality, ModelUse,
+    NodeSummary, OverloadSummary, Pool, PressureSummary, Quality, RequestCounts, RouteSummary,
+    StepSummary, Summary, TenantSummary, TokenCounts, WorkflowSummary,
 };
 
 /// Every object of every result, and its keys in order.
@@ -108,7 +108,11 @@ tables! {
         workflows: "workflows" or nothing, hours: "hours" or nothing, groups: "groups" or nothing,
         quality: "quality" or nothing, routes: "routes" or nothing,
         tenants: "tenants" or nothing, models: "models" or nothing, overload: "overload" or nothing,
-        real: "real" or nothing,
+        real: "real" or nothing, cache: "cache" or nothing,
+    }
+    CacheSummary = "cache" {
+        lookups: "lookups", hits: "hits", hit_ratio: "hit_ratio", saved_usd: "saved_usd",
+        saved_tokens: "saved_tokens",
     }
     OverloadSummary = "overload" {
         levels: "rungs", changes: "changes", changes_omitted: "changes_omitted",
@@ -127,6 +131,7 @@ tables! {
     RouteSummary = "route" {
         name: "name", requests: "requests", latency_s: "latency_s", ttft_s: "ttft_s",
         cost_usd: "cost_usd", quality: "quality" or nothing, models: "models" or nothing,
+        cache: "cache" or nothing,
     }
     TenantSummary = "tenant" {
         name: "name", requests: "requests", tokens: "tokens", cost_usd: "cost_usd",
@@ -164,7 +169,7 @@ tables! {
     Class = "class" {
         name: "name", requests: "requests", latency_s: "latency_s", ttft_s: "ttft_s",
         tpot_s: "tpot_s", cost_usd: "cost_usd", goodput: "goodput", degraded: "degraded",
-        quality: "quality" or nothing,
+        quality: "quality" or nothing, cache: "cache" or nothing,
     }
     Pool = "pool" {
         name: "name", strategy: "strategy", requests: "requests", latency_s: "latency_s",

@@ -13,6 +13,7 @@ pub static BUILTIN: &[(&str, &str)] = &[
     ("insurance", include_str!("../../scenarios/insurance.toml")),
     ("healthcare", include_str!("../../scenarios/healthcare.toml")),
     ("agents", include_str!("../../scenarios/agents.toml")),
+    ("cached-answers", include_str!("../../scenarios/cached-answers.toml")),
     ("model-choice", include_str!("../../scenarios/model-choice.toml")),
     ("hybrid-fleet", include_str!("../../scenarios/hybrid-fleet.toml")),
     ("chat-day", include_str!("../../scenarios/chat-day.toml")),

@@ -2,7 +2,7 @@
 
 use super::dist::{NUMBER, read as read_dist};
 use super::keys::{
-    KeyKind, NAME, POSITIVE_SPAN, SectionDef, Usual, above_zero, key, need, section,
+    KeyKind, NAME, POSITIVE_SPAN, SHARE, SectionDef, Usual, above_zero, key, need, section, upto,
 };
 use super::names::Names;
 use super::origin::{self, Known};
@@ -16,7 +16,9 @@ use crate::dist::Dist;
 use crate::metrics::{ClassLabel, Slo};
 use crate::unit::Span;
 use crate::workload::length::LENGTH_MAX;
-use crate::workload::{ClassSpec, Origin, TenantLaw};
+use crate::workload::repeat::DISTINCT_MAX;
+use crate::workload::tenant::EXPONENT_MAX;
+use crate::workload::{ClassSpec, Origin, RepeatLaw, TenantLaw};
 
 /// A scenario has at most so many classes.
 pub const CLASSES_MAX: usize = 256;
@@ -92,9 +94,38 @@ pub(super) static CLASS: SectionDef = SectionDef {
             Usual::Unsaid("not said"),
             "how hard its requests are, on any scale",
         ),
+        key(
+            "repeat",
+            KeyKind::Table(&REPEAT),
+            Usual::Unsaid("each is asked once"),
+            "which of its requests come again, word for word",
+        ),
     ],
     later: &["prefix", "session", "output_max"],
     ..section("class", "`[[class]]`")
+};
+
+static REPEAT: SectionDef = SectionDef {
+    keys: &[
+        need(
+            "distinct",
+            KeyKind::Whole(1, DISTINCT_MAX as u64),
+            "so many different requests come again and again",
+        ),
+        key(
+            "zipf",
+            upto(EXPONENT_MAX),
+            Usual::Number(1.0),
+            "the k-th of them has a share in proportion to k to the power of minus this",
+        ),
+        key(
+            "share",
+            SHARE,
+            Usual::Number(1.0),
+            "the part of the class's requests that are among them",
+        ),
+    ],
+    ..section("repeat", "")
 };
 
 /// A priority by its name.
@@ -170,6 +201,7 @@ struct Read {
     origin: Origin,
     tenants: Option<TenantLaw>,
     complexity: Option<Dist>,
+    repeat: Option<RepeatLaw>,
 }
 
 fn read_one(walk: &mut Walk, mut table: Table<'_>, classes: &mut Classes, fleet: &mut Fleet) {
@@ -196,6 +228,7 @@ fn read_one(walk: &mut Walk, mut table: Table<'_>, classes: &mut Classes, fleet:
         },
         tenants: table.take("tenant").and_then(|field| traffic::tenants(walk, field)),
         complexity: table.take("complexity").and_then(|field| complexity(walk, field)),
+        repeat: table.take("repeat").and_then(|field| repeat(walk, field)),
     };
     table.finish(walk);
     classes.push(name.unwrap_or_default(), read);
@@ -219,6 +252,7 @@ impl Classes {
                 origin: read.origin,
                 tenants: read.tenants.unwrap_or_default(),
                 complexity: read.complexity,
+                repeat: read.repeat,
             });
         }
     }
@@ -241,6 +275,15 @@ fn complexity(walk: &mut Walk, field: Field<'_>) -> Option<Dist> {
         return None;
     }
     Some(law)
+}
+
+/// `{ distinct = 1000, zipf = 0.9, share = 0.6 }`.
+fn repeat(walk: &mut Walk, field: Field<'_>) -> Option<RepeatLaw> {
+    let mut table = walk.table(field)?;
+    let distinct = table.count(walk, "distinct");
+    let (zipf, share) = (table.number(walk, "zipf"), table.number(walk, "share"));
+    table.finish(walk);
+    RepeatLaw::new(distinct? as u32, zipf?, share?)
 }
 
 fn slo(walk: &mut Walk, field: Field<'_>) -> Slo {

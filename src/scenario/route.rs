@@ -4,7 +4,9 @@ use super::admission::TENANT_NUMBER;
 use super::choose;
 use super::class::{CLASSES_MAX, PRIORITY, priority};
 use super::keys::above_zero;
-use super::keys::{COUNT, KeyKind, NAME, SectionDef, TEXT, Usual, key, need, one, section, upto};
+use super::keys::{
+    COUNT, KeyKind, NAME, POSITIVE_SPAN, SectionDef, TEXT, Usual, key, need, one, section, upto,
+};
 use super::names::Names;
 use super::node::LABELS;
 use super::origin::{self, ATTRIBUTES_MAX};
@@ -13,7 +15,7 @@ use super::problem::{Place, quote};
 use super::region::{self, REGIONS_MAX};
 use super::table::Table;
 use super::value::{Field, Walk};
-use crate::balance::{Degrade, Match, Pressure, RouteSpec};
+use crate::balance::{CACHE_ENTRIES_MAX, CacheSpec, Degrade, Match, Pressure, RouteSpec};
 use crate::unit::{ClassId, PoolId, Ratio, RegionId, TenantId, Tokens};
 use crate::workload::QualitySpec;
 
@@ -59,9 +61,40 @@ pub(super) static ROUTE: SectionDef = SectionDef {
             Usual::Word("fail"),
             "what becomes of a request that a provider's content policy is against",
         ),
+        key(
+            "cache",
+            KeyKind::Table(&CACHE),
+            Usual::Unsaid("no answer is kept"),
+            "answers are kept, and given at once to who asks the same; simulated only",
+        ),
     ],
     later: &["weight", "mirror"],
     ..section("route", "`[[route]]`")
+};
+
+static CACHE: SectionDef = SectionDef {
+    keys: &[
+        need("ttl", POSITIVE_SPAN, "an answer is given for so long after it came"),
+        key(
+            "entries",
+            KeyKind::Whole(1, CACHE_ENTRIES_MAX as u64),
+            Usual::Whole(10_000),
+            "so many answers are kept; the one that was unused longest gives way",
+        ),
+        key(
+            "tokens",
+            KeyKind::Whole(1, u64::MAX),
+            Usual::Unsaid("no limit"),
+            "so many tokens have all kept answers together; a token is about four bytes",
+        ),
+        key(
+            "shared",
+            KeyKind::Truth,
+            Usual::Truth(false),
+            "whether tenants are given each other's answers",
+        ),
+    ],
+    ..section("cache", "")
 };
 
 /// Whether it goes on.
@@ -281,8 +314,26 @@ fn read_one(walk: &mut Walk, table: &mut Table<'_>, known: &mut Known<'_>) -> Ro
         require(walk, field, fleet, &to, cheap.map(|(field, degrade)| (field, &degrade.to[..])))
     });
     let past_policy = table.word(walk, "content_policy", &PAST_POLICY).unwrap_or(false);
+    let cache = table.take("cache").and_then(|field| cache(walk, field, known));
     let when = when.unwrap_or_default();
-    RouteSpec { when, to, require, split, degrade, choose, past_policy }
+    RouteSpec { when, to, require, split, degrade, choose, past_policy, cache }
+}
+
+/// `{ ttl = "1h", entries = 5_000 }`.
+fn cache(walk: &mut Walk, field: Field<'_>, known: &Known<'_>) -> Option<CacheSpec> {
+    if known.open() {
+        walk.problem(field.place(), "answers are kept in simulations only, in this version")
+            .label("every node has a `url`, so real clients may be served")
+            .help("leave `cache` out of a scenario for `serve` and `replay`");
+    }
+    let mut table = walk.table(field)?;
+    let ttl = table.need(walk, "ttl").and_then(|field| walk.span(field));
+    let entries = table.count(walk, "entries");
+    let tokens = table.take("tokens").map(|field| walk.count(field));
+    let shared = table.truth(walk, "shared");
+    table.finish(walk);
+    let (entries, tokens) = (entries? as u32, tokens.map_or(Some(None), |count| count.map(Some))?);
+    Some(CacheSpec { entries, tokens, ttl: ttl?, shared: shared? })
 }
 
 /// `{ "new-model" = 5, "old-model" = 95 }`: percent, in the order written.

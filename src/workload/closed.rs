@@ -348,6 +348,7 @@ impl RecordedLine {
             class: Some(self.class),
             tenant: Some(self.tenant),
             session: Some(self.session.number),
+            content: None,
             key: Some(mix(self.key, 2 + self.step as u64)),
         }
     }
@@ -379,8 +380,10 @@ impl Traffic for ClosedLoop {
                 let mut rng = Rng::from_key(mix(*key, 0));
                 let (class, tenant) = self.mix.cast(&mut rng, &mut Rng::from_key(mix(*key, 1)));
                 let (prompt, output): (Tokens, Tokens) = self.mix.lengths(class, &mut rng);
+                let repeated = self.mix.repeated(class, &mut Rng::from_key(mix(*key, 3)));
                 RequestDraft {
-                    prompt: Some(prompt),
+                    prompt: Some(repeated.map_or(prompt, |repeated| repeated.tokens)),
+                    content: repeated.map(|repeated| repeated.content),
                     output: Some(output),
                     class: Some(class),
                     tenant: Some(tenant),

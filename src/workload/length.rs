@@ -10,6 +10,7 @@ use crate::rng::{Rng, mix};
 use crate::unit::{ClassId, RequestId, Span, TenantId, Time, Tokens};
 
 use super::origin::Origin;
+use super::repeat::RepeatLaw;
 use super::tenant::TenantLaw;
 use super::{Arrival, Truth};
 
@@ -37,9 +38,26 @@ pub struct ClassSpec {
     pub tenants: TenantLaw,
     /// How hard its requests are, on any scale; `None` where nobody can tell.
     pub complexity: Option<Dist>,
+    /// Which of its requests come again; `None` where each is asked once.
+    pub repeat: Option<RepeatLaw>,
+}
+
+/// A prompt that comes again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RepeatedPrompt {
+    /// What it is, as a hash.
+    pub(super) content: u64,
+    /// How long it is, every time.
+    pub(super) tokens: Tokens,
 }
 
 impl ClassSpec {
+    /// Draws what a request of this class asks, whose number is given. `None` if it is asked once.
+    pub(super) fn repeated(&self, class: ClassId, rng: &mut Rng) -> Option<RepeatedPrompt> {
+        let content = self.repeat.as_ref()?.draw(class, rng)?;
+        Some(RepeatedPrompt { content, tokens: length(&self.prompt, &mut Rng::from_key(content)) })
+    }
+
     /// Draws how hard a request is, in thousandths.
     pub(super) fn hardness(&self, key: u64) -> Option<u32> {
         let law = self.complexity.as_ref()?;
@@ -56,6 +74,14 @@ pub struct Prefix {
     pub block: u32,
 }
 
+impl Prefix {
+    /// Returns what a prompt is, as a hash, if its blocks cover it to the end.
+    pub(super) fn whole(&self, prompt: Tokens) -> Option<u64> {
+        let covered = (self.hashes.len() as u64).saturating_mul(u64::from(self.block));
+        self.hashes.last().filter(|_| covered >= prompt.0).map(|last| mix(*last, prompt.0))
+    }
+}
+
 /// What a source says of a request; what is `None` is drawn or left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestDraft {
@@ -65,6 +91,8 @@ pub struct RequestDraft {
     pub output: Option<Tokens>,
     /// How the prompt begins.
     pub prefix: Prefix,
+    /// What exactly it asks, as a hash; drawn by the law of its class where the prompt is.
+    pub content: Option<u64>,
     /// Its class, by number; drawn by the shares.
     pub class: Option<usize>,
     /// Who asks; drawn by the law of its class.
@@ -84,6 +112,7 @@ pub struct Mix {
     class_rng: Rng,
     length_rng: Rng,
     tenant_rng: Rng,
+    content_rng: Rng,
     seed: u64,
     origins: u64,
     hardness: u64,
@@ -111,6 +140,7 @@ impl Mix {
             class_rng: Rng::stream(seed, "classes"),
             length_rng: Rng::stream(seed, "lengths"),
             tenant_rng: Rng::stream(seed, "tenants"),
+            content_rng: Rng::stream(seed, "contents"),
             seed: Rng::stream(seed, "truth").bits(),
             origins: Rng::stream(seed, "origins").bits(),
             hardness: Rng::stream(seed, "complexity").bits(),
@@ -129,7 +159,12 @@ impl Mix {
             if self.classes.len() == 1 { 0 } else { pick(&self.shares, &mut self.class_rng) }
         });
         let spec = &self.classes[class];
+        let number = ClassId(class as u16);
+        let open = draft.prompt.is_none() && draft.content.is_none();
+        let repeated = open.then(|| spec.repeated(number, &mut self.content_rng)).flatten();
         let prompt = draft.prompt.unwrap_or_else(|| length(&spec.prompt, &mut self.length_rng));
+        // Drawn and not used, so that repetition moves no answer.
+        let prompt = repeated.map_or(prompt, |repeated| repeated.tokens);
         let output = draft.output.unwrap_or_else(|| length(&spec.output, &mut self.length_rng));
         let tenant = draft.tenant.unwrap_or_else(|| spec.tenants.draw(&mut self.tenant_rng));
         let id = self.next;
@@ -139,7 +174,7 @@ impl Mix {
         let (region, attributes) = spec.origin.draw(mix(self.origins, who));
         let request = Request {
             deadline: spec.deadline.map_or(Time::MAX, |deadline| at + deadline),
-            class: ClassId(class as u16),
+            class: number,
             tenant,
             priority: spec.priority,
             prompt,
@@ -148,6 +183,7 @@ impl Mix {
             attributes,
             prefix_block: if draft.prefix.hashes.is_empty() { 0 } else { draft.prefix.block },
             prefix: draft.prefix.hashes,
+            content: draft.content.or(repeated.map(|repeated| repeated.content)),
             complexity: spec.hardness(mix(self.hardness, id)),
             ..Request::new(RequestId(id), at)
         };
@@ -159,6 +195,11 @@ impl Mix {
     pub(super) fn cast(&self, rng: &mut Rng, tenant_rng: &mut Rng) -> (usize, TenantId) {
         let class = pick(&self.shares, rng);
         (class, self.classes[class].tenants.draw(tenant_rng))
+    }
+
+    /// Draws whether a request of a class is one that comes again, and which.
+    pub(super) fn repeated(&self, class: usize, rng: &mut Rng) -> Option<RepeatedPrompt> {
+        self.classes[class].repeated(ClassId(class as u16), rng)
     }
 
     /// Draws the lengths of a prompt and an answer of a class.

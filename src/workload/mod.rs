@@ -10,6 +10,7 @@ pub mod length;
 pub mod origin;
 pub mod process;
 pub mod quality;
+pub mod repeat;
 pub mod session;
 pub mod tenant;
 pub mod trace;
@@ -24,6 +25,7 @@ pub use length::{ClassSpec, Mix};
 pub use origin::{Origin, OriginShares};
 pub use process::Process;
 pub use quality::{AnswerQuality, QualitySpec};
+pub use repeat::RepeatLaw;
 pub use session::SessionSpec;
 pub use tenant::TenantLaw;
 pub use trace::{

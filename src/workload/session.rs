@@ -122,6 +122,7 @@ impl Chat {
             class: Some(self.class),
             tenant: Some(self.tenant),
             session: Some(self.number),
+            content: None,
             key: Some(mix(self.key, 3 + self.turn)),
         }
     }

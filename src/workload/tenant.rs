@@ -38,13 +38,7 @@ impl TenantLaw {
         if !(1..=TENANTS_MAX).contains(&count) || !(0.0..=EXPONENT_MAX).contains(&exponent) {
             return None;
         }
-        let weights = (1..=count).map(|rank| f64::from(rank).powf(-exponent));
-        let total: f64 = weights.clone().sum();
-        let shares = weights.scan(0.0, |sum, weight| {
-            *sum += weight / total;
-            Some(*sum)
-        });
-        Some(TenantLaw::Zipf(shares.collect()))
+        Some(TenantLaw::Zipf(zipf_shares(count, exponent)))
     }
 
     /// Returns the share of requests that the tenant with most of them has.
@@ -67,6 +61,17 @@ impl TenantLaw {
             }
         }
     }
+}
+
+/// The cumulated shares of a Zipf law, the largest share first; the last sum is one.
+pub(super) fn zipf_shares(count: u32, exponent: f64) -> Box<[f64]> {
+    let weights = (1..=count).map(|rank| f64::from(rank).powf(-exponent));
+    let total: f64 = weights.clone().sum();
+    let shares = weights.scan(0.0, |sum, weight| {
+        *sum += weight / total;
+        Some(*sum)
+    });
+    shares.collect()
 }
 
 #[cfg(test)]

@@ -285,6 +285,9 @@ const ORIGIN: u64 = 0x6f72_6967;
 /// Keys the draw of how hard a call is.
 const HARDNESS: u64 = 0x6861_7264;
 
+/// Keys the draw of whether a call is one that comes again.
+const REPEATED: u64 = 0x7265_7065;
+
 impl Jobs {
     /// Jobs of these workflows, started when `starts` has a point. Of `starts` only the times count.
     ///
@@ -559,6 +562,11 @@ impl Jobs {
             StepContext::Grow => state.context + instance.output,
             StepContext::Fresh => Tokens::ZERO,
         };
+        // On top of what was said before nothing is asked twice.
+        let repeated = (said == Tokens::ZERO)
+            .then(|| class.repeated(class_id, &mut Rng::from_key(mix(key, REPEATED))))
+            .flatten();
+        let prompt = repeated.map_or(prompt, |repeated| repeated.tokens);
         let retried = u8::try_from(instance.tries.saturating_sub(1)).unwrap_or(u8::MAX);
         let useful = class.deadline.map_or(Time::MAX, |deadline| at + deadline);
         let workflow = WorkflowId(this.workflow as u16);
@@ -574,6 +582,7 @@ impl Jobs {
             priority: class.priority,
             prompt: (prompt + said).min(Tokens(LENGTH_MAX)),
             job: Some(JobStep { job: place.job, workflow, step: place.step }),
+            content: repeated.map(|repeated| repeated.content),
             complexity: class.hardness(mix(key, HARDNESS)),
             // Calls that follow an admitted one go on with it; they repeat nothing by themselves.
             again: if instance.call == 0 { retried } else { 0 },

@@ -39,10 +39,15 @@ fn run(arguments: &[&str]) -> String {
 #[test]
 fn the_log_has_the_lines_and_fields_that_its_page_names() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut scenarios =
-        ["quickstart", "model-choice", "bench-guarded", "tests/cases/shed-for-ever.toml"]
-            .map(str::to_owned)
-            .to_vec();
+    let mut scenarios = [
+        "quickstart",
+        "model-choice",
+        "cached-answers",
+        "bench-guarded",
+        "tests/cases/shed-for-ever.toml",
+    ]
+    .map(str::to_owned)
+    .to_vec();
     for seed in 1..=8 {
         let path = folder.path().join(format!("{seed}.toml"));
         fs::write(&path, run(&["chaos", "--seed", &seed.to_string(), "--show"])).expect("written");

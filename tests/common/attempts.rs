@@ -174,7 +174,9 @@ impl Laws {
         assert!(!std::mem::replace(&mut known.settled, true));
         self.under_way -= 1;
         self.wins += u64::from(settled.hedge);
-        if settled.fate == Fate::Completed {
+        if settled.cached {
+            assert!(known.tries.is_empty() && settled.node.is_none(), "no node was asked");
+        } else if settled.fate == Fate::Completed {
             let won = known.tries.iter().find(|(.., end)| *end == Some(End::Done));
             let (node, kind, _) = won.expect("an answer comes from an attempt");
             assert_eq!(settled.node, Some(*node), "the node that answered");

@@ -116,6 +116,7 @@ pub fn class() -> ClassSpec {
         origin: Origin::default(),
         tenants: TenantLaw::default(),
         complexity: None,
+        repeat: None,
     }
 }
 

@@ -9,6 +9,7 @@ mod wheel;
 mod admission;
 mod allocations;
 mod balancer;
+mod cache;
 mod closed_forms;
 mod conformance;
 mod dead;

@@ -35,6 +35,7 @@ fn mix() -> Mix {
         origin: Origin::default(),
         tenants: TenantLaw::default(),
         complexity: None,
+        repeat: None,
     };
     Mix::new(vec![class], 7)
 }

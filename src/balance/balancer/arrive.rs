@@ -30,10 +30,28 @@ impl Balancer {
         if !self.set_deadline(key) {
             return self.settle(key, Fate::Failed(End::TimedOut(TimeoutStage::Total)));
         }
+        // What is answered at once is no load: it needs neither room nor money.
+        if self.cache.is_on() && self.answer_from_cache(key) {
+            return;
+        }
         match self.refusal(key) {
             Some(reason) => self.reject(key, reason),
             None => self.dispatch_or_queue(key),
         }
+    }
+
+    /// Looks for a request among the answers that its route keeps. Returns whether it is settled with
+    /// one.
+    fn answer_from_cache(&mut self, key: RequestKey) -> bool {
+        let state = &self.requests[key];
+        let Some(lookup) = self.cache.look_up(self.now, state.route, &state.request) else {
+            return false;
+        };
+        self.effects.events.push(Event::Cache(lookup));
+        if lookup.found.is_some() {
+            self.complete_from_cache(key);
+        }
+        lookup.found.is_some()
     }
 
     /// Sets the deadline of a request. Returns whether an attempt may still start.

@@ -11,7 +11,7 @@
 //! way is, at what it is expected to cost, and no more than they may have. I31 time never goes back
 //! (asserted in `handle`). I37 nobody is shed before somebody who matters less. I34 no idling: if a request waits, no node that may serve it is open, or a
 //! limit of its pool or tenant holds it back. I39 Little's law in integers. I54 what a limiter found is within its bounds and in
-//! force. The check costs as much
+//! force. I57 no route keeps more answers than it may. The check costs as much
 //! as there are nodes and requests under way; tests and `plimsoll chaos` call it after every input.
 
 use std::collections::BTreeMap;
@@ -39,6 +39,7 @@ pub fn check(balancer: &Balancer) -> Result<(), String> {
     balancer.quotas.check(&balancer.requests, !balancer.batches.is_on())?;
     balancer.limiters.check(&balancer.fleet)?;
     balancer.overload.check()?;
+    balancer.cache.check()?;
     little(balancer)
 }
 

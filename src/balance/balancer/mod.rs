@@ -20,6 +20,7 @@ mod serve;
 pub use check::check;
 
 use super::batch::Batches;
+use super::cache::AnswerCache;
 use super::concurrency::baseline::IdleLatencies;
 use super::concurrency::limiter::Limiters;
 use super::explain::{Explain, Explainer};
@@ -59,6 +60,7 @@ pub struct Balancer {
     outputs: ExpectedOutput,
     queue: WaitingRoom,
     batches: Batches,
+    cache: AnswerCache,
     timers: Timers,
     retries: Retries,
     /// Draws pauses: of retries, and between probes.
@@ -94,6 +96,7 @@ impl Balancer {
             outputs: ExpectedOutput::new(&config.expected_output),
             queue: WaitingRoom::new(&config),
             batches: Batches::new(&config.pools),
+            cache: AnswerCache::new(&config.routes),
             timers: Timers::default(),
             retries: Retries::new(&config),
             pauses: Rng::stream(seed, "pauses"),

@@ -4,6 +4,7 @@ use super::Balancer;
 use super::place::Placed;
 use crate::balance::requests::{AnswerInHand, AttemptKey, AttemptState, Phase, RequestKey};
 use crate::balance::retry::{Failed, TimeLeft, costs};
+use crate::balance::spec::overload::DegradeLevel;
 use crate::balance::spec::retry::ATTEMPTS_MAX;
 use crate::balance::timer::Timer;
 use crate::balance::vocabulary::action::Action;
@@ -20,6 +21,8 @@ struct AnsweredBy<'a> {
     usage: Usage,
     /// The attempt that answered, if one did.
     by: Option<&'a AttemptState>,
+    /// Whether the answer was kept from before.
+    cached: bool,
 }
 
 impl Balancer {
@@ -127,10 +130,32 @@ impl Balancer {
         if state.clamp.is_none_or(|most| usage.output < most) {
             self.outputs.learn(state.request.class, usage.output);
         }
+        if self.cache.is_on() {
+            self.keep(by, usage);
+        }
         // What was withheld reaches the client whole.
         let first_token = first_token.filter(|_| !self.withholds(key, by.node));
-        let answered = AnsweredBy { queued: false, first_token, usage, by: Some(by) };
+        let by = Some(by);
+        let answered = AnsweredBy { first_token, usage, by, ..AnsweredBy::default() };
         self.declare(key, Fate::Completed, answered);
+    }
+
+    /// Lets the route of a request keep its answer, if that is what it would always be: one that was
+    /// clamped, or of a cheaper pool under pressure, is for its moment only.
+    fn keep(&mut self, by: &AttemptState, usage: Usage) {
+        let state = &self.requests[by.request];
+        let whole = state.clamp.is_none() && state.degraded_by < DegradeLevel::Clamp;
+        if by.degraded || !whole {
+            return;
+        }
+        let cost = by.prices.of(&usage);
+        self.cache.keep(self.now, state.route, &state.request, (usage, cost));
+    }
+
+    /// Settles a request that has just come in with an answer that was kept.
+    pub(super) fn complete_from_cache(&mut self, key: RequestKey) {
+        self.requests.settle(key);
+        self.declare(key, Fate::Completed, AnsweredBy { cached: true, ..AnsweredBy::default() });
     }
 
     /// Brings a request to its final end. An open attempt is aborted.
@@ -171,7 +196,7 @@ impl Balancer {
     /// unless an aborted attempt is unconfirmed.
     fn declare(&mut self, key: RequestKey, fate: Fate, answered: AnsweredBy<'_>) {
         self.requests.leave(key, self.now);
-        let AnsweredBy { queued, first_token, usage, by } = answered;
+        let AnsweredBy { queued, first_token, usage, by, cached } = answered;
         let state = &self.requests[key];
         let request = &state.request;
         let first = usize::from(state.step);
@@ -210,6 +235,7 @@ impl Balancer {
             hedge: by.is_some_and(|by| by.hedge),
             spent: state.spent,
             degraded_by: state.degraded_by,
+            cached,
         }));
         if let Some(node) = node.filter(|_| fate == Fate::Completed) {
             let pool = self.fleet.node(node).home().0;

@@ -83,7 +83,7 @@ impl Config {
         rules.iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, rule)| Err(*rule))
     }
 
-    fn rules_of_the_fleet(&self) -> [(bool, &'static str); 9] {
+    fn rules_of_the_fleet(&self) -> [(bool, &'static str); 10] {
         let ids = usize::from(u16::MAX) + 1;
         let pools = self.pools.len();
         let names = |pools_of: &[PoolId]| {
@@ -111,6 +111,10 @@ impl Config {
                 "a route chooses among 2 to 8 pools (2 by complexity), and does not split",
             ),
             (self.routes.iter().all(lacks_overlap), "a route degrades to pools not its own"),
+            (
+                self.routes.iter().filter_map(|route| route.cache).all(|cache| cache.is_sound()),
+                "a route keeps 1 to 1,000,000 answers, for some time",
+            ),
             (self.nodes.iter().all(|node| node.pool.index() < pools), "a node is in a pool"),
             (self.nodes.iter().all(|node| node.weight > 0), "a node has a weight of at least one"),
         ]

@@ -5,6 +5,7 @@
 //! words here are the words of scenarios.
 
 pub(super) mod admission;
+pub(super) mod cache;
 pub(super) mod config;
 pub(super) mod health;
 pub(super) mod limiter;
@@ -17,6 +18,7 @@ pub(super) mod scale;
 pub(super) mod view;
 
 pub use admission::{Admission, MIN_SHARE_MAX, Order, Queue, TenantLimits, Tenants, Waiting};
+pub use cache::{CACHE_ENTRIES_MAX, CacheSpec};
 pub use config::Config;
 pub use health::{
     Generate, HealthSettings, OutlierSettings, PEERS_SLOW, PEERS_SUCCESS, RETRY_AFTER_DEFAULT,

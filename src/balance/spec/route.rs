@@ -1,5 +1,6 @@
 //! Routes as configured: what they match, where they lead, how a model is chosen.
 
+use super::cache::CacheSpec;
 use crate::balance::vocabulary::request::{Priority, Request};
 use crate::unit::{ClassId, PoolId, Ratio, RegionId, TenantId, Tokens};
 
@@ -21,6 +22,8 @@ pub struct RouteSpec {
     pub choose: Option<ModelRule>,
     /// Whether what the policy of one pool's provider is against goes on to the next pool.
     pub past_policy: bool,
+    /// Which answers are kept, and given to who asks the same.
+    pub cache: Option<CacheSpec>,
 }
 
 impl RouteSpec {

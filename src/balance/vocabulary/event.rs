@@ -3,6 +3,7 @@
 //! Metrics, screens, reports and logs are folds over events and nothing else.
 
 use super::action::Action;
+use super::cache::CacheLookup;
 use super::explanation::Explanation;
 use super::input::{Grade, Mark};
 use super::job::{JobNews, JobStep};
@@ -37,6 +38,8 @@ pub enum Event {
         /// The job it is a step of.
         job: Option<JobStep>,
     },
+    /// A request was looked for among the answers that its route keeps.
+    Cache(CacheLookup),
     /// No node may take it now, so it waits.
     Queued {
         /// Which.
@@ -333,6 +336,8 @@ pub struct Settled {
     pub spent: Cost,
     /// The last level of degradation that changed what became of it.
     pub degraded_by: DegradeLevel,
+    /// Completed with an answer that was kept: no node served it, and it used no tokens.
+    pub cached: bool,
 }
 
 /// Which try a dispatch is.

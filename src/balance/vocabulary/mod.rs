@@ -6,6 +6,7 @@
 //! folds over events and nothing else. Every type here can be written to a journal and read back.
 
 pub(super) mod action;
+pub(super) mod cache;
 pub(super) mod event;
 pub(super) mod explanation;
 pub(super) mod failure;
@@ -19,6 +20,7 @@ pub(super) mod state;
 pub(super) mod why;
 
 pub use action::{Action, Together};
+pub use cache::{CacheLookup, KeptAnswer};
 pub use event::{AttemptKind, Effects, Event, LimitCause, NoHedge, NoRetry, Settled};
 pub use explanation::{CANDIDATES_MAX, Candidate, Explanation, Filter, Verdict};
 pub use failure::{Failure, OPINIONS_MAX, Whose};

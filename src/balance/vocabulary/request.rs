@@ -71,6 +71,9 @@ pub struct Request {
     /// Tokens that a hash of `prefix` stands for; the last one may stand for fewer. Zero where
     /// there is none.
     pub prefix_block: u32,
+    /// What exactly it asks: a hash of all that makes its answer what it is, so that requests with the
+    /// same one may be given the same answer. `None` where the edge does not say.
+    pub content: Option<u64>,
     /// How hard it is, in thousandths of any scale on which more is harder, if the edge can tell.
     pub complexity: Option<u32>,
     /// Whether its answer comes whole, without a first token before the end.
@@ -100,6 +103,7 @@ impl Request {
             job: None,
             prefix: Box::default(),
             prefix_block: 0,
+            content: None,
             complexity: None,
             whole: false,
             again: 0,

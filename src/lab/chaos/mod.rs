@@ -67,6 +67,10 @@ pub const INVARIANTS: &[(&str, &str)] = &[
         "I56",
         "while a healthy node with room could serve a request, it is not sent to one held for dead",
     ),
+    (
+        "I57",
+        "a kept answer is a whole one to the same question, young enough, costs nothing, and few are kept",
+    ),
 ];
 
 /// Returns an invariant in a sentence.

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::{Bench, INVARIANTS, TrialOutcome, Violation, draw};
 use crate::balance::{
-    Event, Fate, NodeState, PickContext, Priority, REGISTRY, Reject, Scored, Settled, Strategy, Why,
+    CacheLookup, Event, Fate, NodeState, PickContext, Priority, REGISTRY, Reject, Scored, Settled,
+    Strategy, Why,
 };
 use crate::cli::simulation;
 use crate::rng::Rng;
@@ -331,6 +332,26 @@ fn a_wrong_word_about_load_is_found() {
         changed(|event| {
             if let Event::Limit { limit, .. } = event {
                 *limit = 0;
+            }
+        }),
+    );
+}
+
+#[test]
+fn an_answer_that_never_came_is_found() {
+    finds(
+        &["I57"],
+        changed(|event| {
+            if let Event::Cache(CacheLookup { found: Some(found), .. }) = event {
+                found.age.0 += 1;
+            }
+        }),
+    );
+    finds(
+        &["I57"],
+        changed(|event| {
+            if let Event::Settled(settled) = event {
+                settled.cached = false;
             }
         }),
     );

@@ -18,6 +18,8 @@ const ROUTE: Scopes = Scopes::ROUTE;
 const STEP: Scopes = Scopes::STEP;
 /// Whatever has requests.
 const GROUPS: Scopes = RUN.and(CLASS).and(POOL).and(ROUTE);
+/// What tells of answers that were kept.
+const ANSWERED: Scopes = RUN.and(CLASS).and(ROUTE);
 /// Whatever has nodes.
 const PAID: Scopes = RUN.and(POOL).and(NODE);
 
@@ -118,6 +120,11 @@ impl MetricDef {
         of: &'static str,
     ) -> MetricDef {
         let shown = Shown { section, label, of: Some(of), unless_zero: true };
+        MetricDef { shown: Some(shown), ..self }
+    }
+
+    const fn shown_unless_zero(self, section: Section, label: &'static str) -> MetricDef {
+        let shown = Shown { section, label, of: None, unless_zero: true };
         MetricDef { shown: Some(shown), ..self }
     }
 
@@ -289,6 +296,21 @@ pub static METRICS: &[MetricDef] = &[
     number("throughput", Unit::PerSecond, Higher, GROUPS.and(JOBS), |s| s.throughput())
         .help("Requests or jobs completed, a second")
         .compared(&[line("throughput")]),
+    // Answers that were kept.
+    count("cache_lookups", Neither, ANSWERED, |s| Some(s.cache()?.lookups))
+        .help("Requests that were looked for among the answers that their route keeps")
+        .json(&["cache.lookups"]),
+    count("cache_hits", Higher, ANSWERED, |s| Some(s.cache()?.hits))
+        .help("Requests completed with an answer that was kept, without a node")
+        .json(&["cache.hits"])
+        .shown_if_any(Section::Requests, "completed from the cache", "arrived"),
+    share("cache_hit_ratio", Higher, ANSWERED, |s| s.cache()?.hit_ratio)
+        .help("`cache_hits` as a share of `cache_lookups`")
+        .json(&["cache.hit_ratio"])
+        .compared(&[line("cache hit ratio")]),
+    count("cache_saved_tokens", Neither, ANSWERED, |s| Some(s.cache()?.saved_tokens))
+        .help("Tokens of the answers of `cache_hits`, which no node had to write again")
+        .json(&["cache.saved_tokens"]),
     // Tokens and money.
     count("tokens_input", Neither, RUN, |s| Some(s.whole_run()?.tokens.input))
         .help("Tokens of prompts of all attempts, cached ones included")
@@ -324,6 +346,10 @@ pub static METRICS: &[MetricDef] = &[
         .json(&["cost_usd.per_1k_requests"])
         .shown(Section::Money, "per 1,000 requests")
         .compared(&[headline(line("cost per 1k"))]),
+    number("cache_saved", Unit::Dollars, Higher, ANSWERED, |s| Some(s.cache()?.saved_usd))
+        .help("What the answers of `cache_hits` had cost when they came, in tokens at their price")
+        .json(&["cache.saved_usd"])
+        .shown_unless_zero(Section::Money, "saved by the cache"),
     dollars("cost_mean", JOBS, |s| s.jobs()?.cost_usd.mean)
         .help("`cost` per job that ended")
         .json(&["cost_usd.mean"]),

@@ -3,8 +3,8 @@
 use super::{MetricDef, Stat, Unit};
 use crate::metrics::RequestCounts;
 use crate::metrics::summary::{
-    Attempts, Class, Costs, Goodput, Hours, JobSummary, Latency, NodeSummary, Pool, RouteSummary,
-    StepSummary, Summary,
+    Attempts, CacheSummary, Class, Costs, Goodput, Hours, JobSummary, Latency, NodeSummary, Pool,
+    RouteSummary, StepSummary, Summary,
 };
 
 /// What is measured: the whole run, or a part of it by its name.
@@ -283,6 +283,17 @@ impl<'a> Subject<'a> {
             .reduce(|(least, most), (other_least, other_most)| {
                 (least + other_least, most + other_most)
             })
+    }
+
+    /// Answers that were kept; nothing of what keeps none.
+    pub(super) fn cache(&self) -> Option<CacheSummary> {
+        let cache = match self.part {
+            Part::Run => self.summary.cache,
+            Part::Class(class) => class.cache,
+            Part::Route(route) => route.cache,
+            Part::Pool(_) | Part::Node(_) | Part::Jobs(_) | Part::Step(_) => return None,
+        };
+        Some(cache.unwrap_or_default())
     }
 
     pub(super) fn quality(&self) -> Option<f64> {

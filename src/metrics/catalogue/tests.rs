@@ -7,9 +7,9 @@ use super::*;
 use crate::metrics::RequestCounts;
 use crate::metrics::expect::{ExpectNames, Expectation};
 use crate::metrics::summary::{
-    Attempts, BatchSummary, Class, Costs, Goodput, GroupSummary, Hours, JobCost, JobCounts,
-    JobSummary, NodeSummary, Pool, Quality, RouteSummary, StepSummary, Summary, TokenCounts,
-    WorkflowSummary,
+    Attempts, BatchSummary, CacheSummary, Class, Costs, Goodput, GroupSummary, Hours, JobCost,
+    JobCounts, JobSummary, NodeSummary, Pool, Quality, RouteSummary, StepSummary, Summary,
+    TokenCounts, WorkflowSummary,
 };
 
 /// Numbers that are all different.
@@ -81,6 +81,21 @@ impl Numbers {
         }
     }
 
+    fn class(&mut self) -> Class {
+        Class {
+            name: "chat".to_owned(),
+            requests: self.requests(),
+            latency_s: self.times(),
+            ttft_s: self.times(),
+            tpot_s: self.times(),
+            cost_usd: self.costs(),
+            goodput: self.goodput(),
+            degraded: self.count(),
+            quality: Some(self.number()),
+            cache: self.cache(),
+        }
+    }
+
     fn workflow(&mut self) -> WorkflowSummary {
         let step = StepSummary {
             name: "read".to_owned(),
@@ -112,6 +127,16 @@ impl Numbers {
         }
     }
 
+    fn cache(&mut self) -> Option<CacheSummary> {
+        Some(CacheSummary {
+            lookups: self.count(),
+            hits: self.count(),
+            hit_ratio: Some(self.number()),
+            saved_usd: self.number(),
+            saved_tokens: self.count(),
+        })
+    }
+
     fn quality(&mut self) -> Quality {
         Quality {
             answers: self.count(),
@@ -139,17 +164,7 @@ fn summary() -> Summary {
         cost_usd: n.costs(),
         goodput: n.goodput(),
         fairness_jain: Some(n.number()),
-        classes: vec![Class {
-            name: "chat".to_owned(),
-            requests: n.requests(),
-            latency_s: n.times(),
-            ttft_s: n.times(),
-            tpot_s: n.times(),
-            cost_usd: n.costs(),
-            goodput: n.goodput(),
-            degraded: n.count(),
-            quality: Some(n.number()),
-        }],
+        classes: vec![n.class()],
         pools: vec![Pool {
             name: "light".to_owned(),
             strategy: "random".to_owned(),
@@ -181,6 +196,7 @@ fn summary() -> Summary {
             cost_usd: n.costs(),
             quality: Some(n.number()),
             models: Vec::new(),
+            cache: n.cache(),
         }],
         groups: vec![GroupSummary {
             name: "spot".to_owned(),
@@ -193,6 +209,7 @@ fn summary() -> Summary {
         workflows: vec![n.workflow()],
         hours: n.hours(),
         quality: Some(n.quality()),
+        cache: n.cache(),
         ..Summary::default()
     }
 }

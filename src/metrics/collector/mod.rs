@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`RequestFigures`] | requests by what became of them, all and by class, pool and route |
 //! | [`TenantFigures`] | requests, tokens and money by tenant |
+//! | [`CacheFigures`] | answers that were kept and found |
 //! | [`AttemptFigures`] | attempts of the run and their tokens |
 //! | [`NodeFigures`] | what is collected for each node, laid out for the cache |
 //! | [`PoolFigures`] | strategies and batches of pools |
@@ -17,6 +18,7 @@
 //! | [`ScreenFigures`] | window, history, log and decisions, for a screen |
 
 mod attempts;
+mod cache;
 mod group;
 mod nodes;
 mod pools;
@@ -27,6 +29,7 @@ mod tenants;
 pub use group::Group;
 
 use attempts::AttemptFigures;
+use cache::CacheFigures;
 use group::RequestTimes;
 use nodes::NodeFigures;
 use pools::PoolFigures;
@@ -68,6 +71,7 @@ pub struct Collector {
     requests: RequestFigures,
     tenants: TenantFigures,
     attempts: AttemptFigures,
+    cache: CacheFigures,
     nodes: NodeFigures,
     pools: PoolFigures,
     groups: GroupSizes,
@@ -91,6 +95,7 @@ impl Collector {
             requests: RequestFigures::new(&labels),
             tenants: TenantFigures::default(),
             attempts: AttemptFigures::default(),
+            cache: CacheFigures::new(&labels),
             nodes: NodeFigures::new(&labels, config),
             pools: PoolFigures::new(config),
             groups: GroupSizes::new(&config.scale),
@@ -119,6 +124,7 @@ impl Collector {
             Event::Arrived { class, arrived, .. } => {
                 self.requests.arrived(*class, self.counts(*arrived));
             }
+            Event::Cache(lookup) if self.counts(lookup.arrived) => self.cache.looked_up(lookup),
             Event::Queued { .. } => self.requests.queued(),
             Event::Dispatched { .. } => self.dispatched(event),
             Event::Ended { .. } => self.ended(event),
@@ -154,6 +160,7 @@ impl Collector {
                 self.screen.explained(explanation);
             }
             Event::Explained(_)
+            | Event::Cache(_)
             | Event::Model(_)
             | Event::RetryDenied { .. }
             | Event::HedgeDenied { .. }
@@ -446,6 +453,7 @@ impl Collector {
             routes: (0..labels.routes.len()).map(|at| self.route_summary(at)).collect(),
             tenants: self.tenants.summaries(labels, span),
             overload: self.pressures.summary(end),
+            cache: self.cache.all(),
         }
     }
 
@@ -465,6 +473,7 @@ impl Collector {
             goodput: class.goodput(span.seconds()),
             degraded: class.degraded(),
             quality: self.quality.as_ref().and_then(|quality| quality.class(at)),
+            cache: self.cache.class(at),
         }
     }
 
@@ -480,6 +489,7 @@ impl Collector {
             cost_usd: Costs::of(route.cost(), Cost::ZERO, route.requests().arrived),
             quality,
             models,
+            cache: self.cache.route(at),
         }
     }
 

@@ -129,6 +129,7 @@ mod tests {
             hedge: false,
             spent: Cost(5),
             degraded_by: DegradeLevel::Calm,
+            cached: false,
         }
     }
 

@@ -49,6 +49,7 @@ fn class() -> Class {
         goodput: goodput(),
         degraded: 1,
         quality: Some(0.85),
+        cache: None,
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::LogNames;
 use crate::balance::{
-    Attempt, DegradeLevel, Event, Fate, Mark, NodeSpec, Scored, Settled, StrategySpec,
+    Attempt, CacheLookup, DegradeLevel, Event, Fate, Mark, NodeSpec, Scored, Settled, StrategySpec,
 };
 use crate::unit::{NodeId, PoolId, Time};
 
@@ -17,6 +17,7 @@ impl LogNames {
     pub(super) fn line(&mut self, now: Time, event: &Event) -> Option<LogBody> {
         Some(match event {
             Event::Arrived { .. } => ("arrival", self.arrival(event)?),
+            Event::Cache(lookup) => ("cache", looked_up(lookup)),
             Event::Queued { request, route } => {
                 ("wait", json!({ "request": request.0, "route": route.0 }))
             }
@@ -148,6 +149,9 @@ impl LogNames {
         if settled.degraded_by > DegradeLevel::Calm {
             body["rung"] = settled.degraded_by.name().into();
         }
+        if settled.cached {
+            body["cached"] = true.into();
+        }
         body
     }
 
@@ -191,6 +195,19 @@ fn name(names: &[String], at: usize) -> String {
 
 fn this(attempt: Attempt) -> Value {
     json!([attempt.request.0, attempt.ordinal])
+}
+
+/// Whether an answer that was kept was found, how old it was and what it did not cost again.
+fn looked_up(lookup: &CacheLookup) -> Value {
+    let found = lookup.found;
+    json!({
+        "request": lookup.request.0,
+        "route": lookup.route.0,
+        "hit": found.is_some(),
+        "age_ns": found.map(|found| found.age.0),
+        "output_tokens": found.map(|found| found.usage.output.0),
+        "saved_picodollars": found.map(|found| found.cost.0.to_string()),
+    })
 }
 
 fn shedding(event: &Event) -> Option<Value> {

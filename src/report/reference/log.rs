@@ -42,6 +42,21 @@ pub const KINDS: &[LineKind] = &[
             ("prompt_tokens", "tokens of its prompt"),
         ],
     ),
+    kind(
+        "cache",
+        "a request was looked for among the answers that its route keeps",
+        &[
+            REQUEST,
+            ROUTE,
+            (
+                "hit",
+                "whether one was found: then it is the outcome, and no node serves the request",
+            ),
+            ("age_ns", "how long ago the answer came, or null"),
+            ("output_tokens", "the tokens of the answer, or null"),
+            ("saved_picodollars", "what the answer cost when it came, exactly, as text, or null"),
+        ],
+    ),
     kind("wait", "it waits in the queue of the balancer", &[REQUEST, ROUTE]),
     kind(
         "decision",
@@ -105,6 +120,7 @@ pub const KINDS: &[LineKind] = &[
             ("failover", "whether another node than the first one answered"),
             ("degraded", "whether a cheaper pool answered"),
             ("rung", "the degradation it met, where it met one"),
+            ("cached", "true where the answer was kept from before, and left out elsewhere"),
         ],
     ),
     kind(

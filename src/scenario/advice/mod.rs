@@ -4,6 +4,7 @@
 //! What is advised is found out from the checked scenario; where it stands is looked up in the text. A
 //! scenario that means what it says lists the name in `[check] allow`.
 
+mod caches;
 mod expectations;
 mod fleet;
 mod load;
@@ -18,7 +19,7 @@ use super::{Problems, Scenario};
 use places::Places;
 
 /// Names of advice, and what each is about.
-pub const ADVICE: [(&str, &str); 12] = [
+pub const ADVICE: [(&str, &str); 13] = [
     (NO_HEALTH_CHECKS, "nodes are not probed: one that died is found by requests that fail"),
     (STATIC_ROUTING, "unlike nodes are given alike"),
     (LOAD_ABOVE_CAPACITY, "more arrives than all nodes together can serve"),
@@ -27,6 +28,7 @@ pub const ADVICE: [(&str, &str); 12] = [
     (RETRIES_MULTIPLY, "under failures retries multiply the load"),
     (BUDGET_TOO_SMALL, "a budget that is below what the cheapest nodes would cost"),
     (SIGNAL_MISSING, "a strategy goes by something that its nodes or the workload do not have"),
+    (NOTHING_REPEATS, "a route keeps answers, and nothing that goes this way is asked again"),
     (CANNOT_FAIL, "an expectation that holds whatever happens"),
     (NO_EXPECTATIONS, "nothing is expected, so no run can fail"),
     (UNPRICED, "a strategy goes by cost, and a node has no price: an error"),
@@ -41,6 +43,7 @@ const NO_LOWER_TIER: &str = "no_lower_tier";
 const RETRIES_MULTIPLY: &str = "retries_multiply";
 const BUDGET_TOO_SMALL: &str = "budget_too_small";
 const SIGNAL_MISSING: &str = "signal_missing";
+const NOTHING_REPEATS: &str = "nothing_repeats";
 const CANNOT_FAIL: &str = "cannot_fail";
 const NO_EXPECTATIONS: &str = "no_expectations";
 const UNPRICED: &str = "unpriced";
@@ -132,6 +135,7 @@ impl Scenario {
         advisor.budgets();
         advisor.prices();
         advisor.signals();
+        advisor.caches();
         advisor.expectations();
         advisor.sift();
         for problem in &mut advisor.found {

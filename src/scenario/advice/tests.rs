@@ -61,7 +61,7 @@ fn changed(from: &str, to: &str) -> String {
 }
 
 /// What makes a good scenario one that the advice is about: a name, and what takes whose place.
-const BAD: [(&str, &str, &str); 20] = [
+const BAD: [(&str, &str, &str); 21] = [
     ("no_health_checks", "probe = { every = \"5s\" }", ""),
     ("static_routing", "\"least_connections\"", "\"round_robin\""),
     ("static_routing", "\"least_connections\"", "\"random\""),
@@ -76,6 +76,11 @@ const BAD: [(&str, &str, &str); 20] = [
     ("signal_missing", "\"least_connections\"", "\"prefix_cache_aware\""),
     ("signal_missing", "\"least_connections\"", "\"session_affinity\""),
     ("signal_missing", "\"least_connections\"", "\"weighted_least_connections\""),
+    (
+        "nothing_repeats",
+        "[[class]]",
+        "[[route]]\nto = \"models\"\ncache = { ttl = \"1m\" }\n[[class]]",
+    ),
     ("cannot_fail", "failed < 1%", "failed >= 0"),
     ("cannot_fail", "failed < 1%", "failed <= 100%"),
     ("cannot_fail", "failed < 1%", "chat.ttft.p99 < 2m"),
@@ -148,6 +153,17 @@ fn weights_that_fit_and_engines_that_keep_prefixes_are_no_mistake() {
     let wrong =
         weighted.replace("weight = 12", "weight = 5").replace("weight = 5\n", "weight = 6\n");
     assert_eq!(names(&advice(&wrong)), ["static_routing"], "{}", advice(&wrong));
+}
+
+#[test]
+fn kept_answers_that_somebody_asks_for_again_are_no_mistake() {
+    let route = "[[route]]\nto = \"models\"\ncache = { ttl = \"1m\" }\n[[class]]\n";
+    let text = changed("[[class]]\n", &format!("{route}repeat = {{ distinct = 9 }}\n"));
+    assert_eq!(names(&advice(&text)), [""; 0], "{}", advice(&text));
+    // What is said in a conversation is not asked again, whatever its class says.
+    let talks =
+        text.replace("[workload]\n", "[workload]\nsessions = { turns = 3, think = \"1s\" }\n");
+    assert_eq!(names(&advice(&talks)), ["nothing_repeats"], "{}", advice(&talks));
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Scenarios that are sound: what is written is what is read.
 
 use super::*;
+use crate::balance::CacheSpec;
+use crate::workload::RepeatLaw;
 
 #[test]
 fn engines_that_cannot_be_are_refused_with_a_reason() {
@@ -19,6 +21,56 @@ fn engines_that_cannot_be_are_refused_with_a_reason() {
         let drawn = engine(&fields);
         assert!(drawn.contains(reason), "{fields}: {drawn}");
     }
+}
+
+#[test]
+fn kept_answers_and_what_comes_again_are_as_written() {
+    let classes = "[[class]]\nname = \"a\"\nrepeat = { distinct = 1_000, zipf = 0.9, share = 0.6 }\n\
+                   [[class]]\nname = \"b\"\nrepeat = { distinct = 5 }\n[[class]]\nname = \"c\"\n";
+    let routes = "[[route]]\nmatch = { class = \"a\" }\nto = \"light\"\n\
+                  cache = { ttl = \"1h\", entries = 500, tokens = 9_000, shared = true }\n\
+                  [[route]]\nmatch = { class = \"b\" }\nto = \"light\"\ncache = { ttl = \"1m\" }\n\
+                  [[route]]\nto = \"light\"\n";
+    let scenario = parse(&format!("{SMALL}{classes}{routes}"));
+    let caches = scenario.balancer.routes.iter().map(|route| route.cache);
+    let spec = |entries, tokens, seconds, shared| {
+        Some(CacheSpec { entries, tokens, ttl: Span::from_secs(seconds), shared })
+    };
+    let wanted = [spec(500, Some(9_000), 3_600, true), spec(10_000, None, 60, false), None];
+    assert_eq!(caches.collect::<Vec<_>>(), wanted);
+    let repeats: Vec<_> = scenario.classes.iter().map(|class| class.repeat.clone()).collect();
+    assert_eq!(repeats, [RepeatLaw::new(1_000, 0.9, 0.6), RepeatLaw::new(5, 1.0, 1.0), None]);
+}
+
+#[test]
+fn kept_answers_that_cannot_be_are_refused_with_a_reason() {
+    let route =
+        |cache: &str| drawn(&format!("{SMALL}[[route]]\nto = \"light\"\ncache = {cache}\n"));
+    let class =
+        |repeat: &str| drawn(&format!("{SMALL}[[class]]\nname = \"a\"\nrepeat = {repeat}\n"));
+    for (told, reason) in [
+        (route("{}"), "`cache` has no `ttl`"),
+        (route("{ ttl = \"0s\" }"), "test.toml:13:17"),
+        (
+            route("{ ttl = \"1m\", entries = 0 }"),
+            "`entries` must be a whole number from 1 to 1_000_000",
+        ),
+        (route("{ ttl = \"1m\", tokens = -1 }"), "`tokens` must be"),
+        (route("{ ttl = \"1m\", shard = true }"), "a key with a similar name exists: `shared`"),
+        (route("true"), "`cache` must be a table"),
+        (class("{}"), "`repeat` has no `distinct`"),
+        (class("{ distinct = 0 }"), "`distinct` must be a whole number from 1 to 1_000_000"),
+        (class("{ distinct = 5, zipf = -1 }"), "`zipf` must be"),
+        (class("{ distinct = 5, share = 1.5 }"), "`share` must be"),
+    ] {
+        assert!(told.contains(reason), "{reason}:\n{told}");
+    }
+    // A gateway keeps none, and says so before it serves.
+    let live = "[[pool]]\nname = \"p\"\nstrategy = \"random\"\n[[pool.node]]\nname = \"n\"\n\
+                url = \"http://localhost:1\"\n[[route]]\nto = \"p\"\n";
+    assert_eq!(drawn(live), "no problem");
+    let told = drawn(&format!("{live}cache = {{ ttl = \"1m\" }}\n"));
+    assert!(told.contains("answers are kept in simulations only"), "{told}");
 }
 
 #[test]

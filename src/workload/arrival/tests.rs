@@ -18,6 +18,7 @@ fn mix() -> Mix {
         origin: Origin::default(),
         tenants: TenantLaw::default(),
         complexity: None,
+        repeat: None,
     };
     Mix::new(vec![class], 1)
 }

@@ -508,10 +508,13 @@ impl ArrivalSource for Trace {
         let (prompt, output) = (length(row.prompt), length(row.output));
         let block =
             if self.format == TraceFormat::Bailian { bailian::BLOCK } else { mooncake::BLOCK };
+        let prefix = Prefix { hashes: row.prefix, block: length(block).0 as u32 };
         let draft = RequestDraft {
             prompt: Some(prompt),
             output: Some(output),
-            prefix: Prefix { hashes: row.prefix, block: length(block).0 as u32 },
+            // Lengths that are scaled are still those of the same prompts.
+            content: prefix.whole(prompt),
+            prefix,
             class: row.class,
             tenant: row.tenant.map(TenantId),
             session: row.session,

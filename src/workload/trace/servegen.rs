@@ -499,6 +499,7 @@ mod tests {
             deadline: None,
             tenants: TenantLaw::default(),
             complexity: None,
+            repeat: None,
             origin: crate::workload::Origin::default(),
         };
         Mix::new(vec![class], 1)

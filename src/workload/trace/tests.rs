@@ -24,6 +24,7 @@ fn mix(seed: u64) -> Mix {
         origin: Origin::default(),
         tenants: TenantLaw::default(),
         complexity: None,
+        repeat: None,
     };
     Mix::new(vec![class], seed)
 }

@@ -19,6 +19,7 @@ fn class(name: &str) -> ClassSpec {
         origin: crate::workload::Origin::default(),
         tenants: crate::workload::TenantLaw::default(),
         complexity: None,
+        repeat: None,
     }
 }
 

@@ -330,6 +330,7 @@ pub(super) fn routes(seed: u64, plan: &mut DrawPlan) -> Option<TreeValue> {
     let requires = plan.swarm.on("require", 0.5);
     let degrades = plan.swarm.on("degrade", 0.4);
     let splits = plan.swarm.on("split", 0.3);
+    let keeps = plan.swarm.on("kept answers", 0.5);
     let mut dice = Dice::new(seed, "routes");
     let mut tables = Vec::new();
     for kind in ["class", "priority", "prompt", "session", "tenant", "all"] {
@@ -386,10 +387,33 @@ pub(super) fn routes(seed: u64, plan: &mut DrawPlan) -> Option<TreeValue> {
                 table.set("require", TreeTable::default().with("tags", list([text(tag)])));
             }
         }
-        if dice.chance(0.3) {
-            table.set("content_policy", text(dice.pick(&["fail", "next_pool"])));
-        }
+        answers(&mut dice, keeps, &mut table);
         tables.push(TreeValue::Table(table));
     }
     Some(TreeValue::List(tables))
+}
+
+/// What becomes of answers that are against a policy, and whether others are kept.
+fn answers(dice: &mut Dice, keeps: bool, table: &mut TreeTable) {
+    if dice.chance(0.3) {
+        table.set("content_policy", text(dice.pick(&["fail", "next_pool"])));
+    }
+    if keeps && dice.chance(0.7) {
+        table.set("cache", cache(dice));
+    }
+}
+
+/// Which answers a route keeps: few, so that some give way, and not for long.
+fn cache(dice: &mut Dice) -> TreeTable {
+    let mut table = TreeTable::default().with("ttl", dice.span(200, 60_000));
+    if dice.chance(0.8) {
+        table.set("entries", plain(dice.log_whole(1, 60)));
+    }
+    if dice.chance(0.3) {
+        table.set("tokens", plain(dice.log_whole(20, 5_000)));
+    }
+    if dice.chance(0.5) {
+        table.set("shared", plain(dice.chance(0.5)));
+    }
+    table
 }

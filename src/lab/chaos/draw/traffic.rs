@@ -15,6 +15,7 @@ pub(super) fn classes(seed: u64, plan: &mut DrawPlan) -> Option<TreeValue> {
     let priorities = plan.swarm.on("priorities", 0.5);
     let tenants = plan.swarm.on("tenants", 0.4);
     let deadlines = plan.swarm.on("deadlines", 0.4);
+    let repeats = plan.swarm.on("repeated requests", 0.5);
     let mut dice = Dice::new(seed, "classes");
     let mut tables = Vec::new();
     for number in 1..=dice.whole(1, 3) {
@@ -49,6 +50,11 @@ pub(super) fn classes(seed: u64, plan: &mut DrawPlan) -> Option<TreeValue> {
         if dice.chance(0.3) {
             let slo = TreeTable::default().with("first_token", dice.span(50, 5_000));
             table.set("slo", slo.with("total", dice.span(500, 30_000)));
+        }
+        if repeats && dice.chance(0.7) {
+            let repeat = TreeTable::default().with("distinct", plain(dice.log_whole(1, 100)));
+            let repeat = repeat.with("zipf", dice.share(0.0, 2.0));
+            table.set("repeat", repeat.with("share", dice.anywhere("repeat", "share")));
         }
         plan.classes.push(name);
         tables.push(TreeValue::Table(table));

@@ -5,6 +5,7 @@
 //! [`INVARIANTS`](super::INVARIANTS). With several balancers, what one of them knows of a node is
 //! not in the events, so what depends on it is checked with one balancer only.
 
+mod cache;
 mod node;
 mod request;
 #[cfg(test)]
@@ -14,10 +15,11 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use super::pressed::Pressed;
 use crate::balance::{
-    AttemptKind, Balancer, Config, End, Event, Failure, Input, NodeState, Outcome, Prices,
-    Priority, Totals, check,
+    AttemptKind, Balancer, CacheLookup, Config, End, Event, Failure, Input, NodeState, Outcome,
+    Prices, Priority, Totals, check,
 };
-use crate::unit::{Cost, NodeId, PoolId, RequestId, RouteId, Time, Tokens};
+use crate::unit::{Cost, NodeId, PoolId, RequestId, RouteId, TenantId, Time, Tokens};
+use cache::WholeAnswers;
 
 /// An invariant that does not hold: its number, and the figures that contradict it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,6 +114,9 @@ struct RequestHistory {
     /// How often that was so.
     steps: usize,
     priority: Priority,
+    tenant: TenantId,
+    /// What it asks.
+    content: Option<u64>,
     retrying: bool,
     settled: bool,
 }
@@ -176,6 +181,7 @@ pub(super) struct EventChecker<'a> {
     /// The node that refuses a connection by this input.
     refusing: Option<NodeId>,
     pressed: Pressed<'a>,
+    answers: WholeAnswers<'a>,
     pub(super) counts: Counts,
 }
 
@@ -205,6 +211,7 @@ impl<'a> EventChecker<'a> {
             panics: BTreeSet::new(),
             refusing: None,
             pressed: Pressed::new(config),
+            answers: WholeAnswers::new(config),
             counts: Counts::default(),
         }
     }
@@ -235,6 +242,8 @@ impl<'a> EventChecker<'a> {
                 escalated: false,
                 steps: 0,
                 priority: request.priority,
+                tenant: request.tenant,
+                content: request.content,
                 retrying: false,
                 settled: false,
             };
@@ -260,6 +269,7 @@ impl<'a> EventChecker<'a> {
                     request.0
                 );
             }
+            Event::Cache(lookup) => self.looked_up(now, lookup)?,
             Event::Queued { request, .. } => {
                 let history = self.history(*request, "waits")?;
                 history.queued = Some(now);
@@ -313,6 +323,12 @@ impl<'a> EventChecker<'a> {
             | Event::Graded(_) => {}
         }
         Ok(())
+    }
+
+    fn looked_up(&mut self, now: Time, lookup: &CacheLookup) -> Result<(), Broken> {
+        let history = self.history(lookup.request, "is looked for")?;
+        let asks = (history.tenant, history.content);
+        self.answers.looked_up(now, lookup, asks)
     }
 
     fn pool_of(&self, node: NodeId) -> PoolId {

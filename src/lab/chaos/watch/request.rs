@@ -248,6 +248,9 @@ impl EventChecker<'_> {
             self.pressed.settled(settled, history.priority)?;
         }
         let history = self.history(id, "gets a second end")?;
+        let (asks, made) = ((history.tenant, history.content), history.attempts.len());
+        self.answers.settled(now, settled, asks, made)?;
+        let history = self.history(id, "gets a second end")?;
         history.settled = true;
         let who = id.0;
         let last = now <= history.deadline.max(history.heard);
@@ -260,7 +263,7 @@ impl EventChecker<'_> {
             settled.attempts
         );
         let winners = history.attempts.iter().filter(|this| this.end == Some(End::Done)).count();
-        let completed = settled.fate == Fate::Completed;
+        let completed = settled.fate == Fate::Completed && !settled.cached;
         // Answers that were not good enough are whole answers too, and may be delivered in the end.
         let wanted =
             usize::from(completed).max(history.steps)..=usize::from(completed) + history.steps;
