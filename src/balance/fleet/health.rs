@@ -30,8 +30,8 @@ pub(in crate::balance) struct NodeHealth {
     failures: u32,
     /// Blamed refusals of a connection in a row.
     refused: u32,
-    /// Refusals of the credential without a success between them.
-    refusals: u32,
+    /// Refusals of the credential without a success between them, as far as they lengthen the next rest.
+    refusals: u8,
     state: NodeState,
     /// Whether the newest probe is unanswered.
     pub(in crate::balance) probing: bool,
@@ -194,7 +194,7 @@ impl NodeHealth {
     }
 
     /// Returns how often in a row the credential was refused, and until when the node rests.
-    pub(in crate::balance) const fn refusal(&self) -> (u32, Time) {
+    pub(in crate::balance) const fn refusal(&self) -> (u8, Time) {
         (self.refusals, self.until)
     }
 
@@ -203,7 +203,7 @@ impl NodeHealth {
     pub(in crate::balance) fn refused_elsewhere(
         &mut self,
         now: Time,
-        refusals: u32,
+        refusals: u8,
         until: Time,
     ) -> Option<Change> {
         if !self.state.is_in_service() || until <= now {
