@@ -15,6 +15,9 @@ use crate::balance::{
 use crate::metrics::{AttemptTrace, Labels, RequestTrace};
 use crate::unit::NodeId;
 
+/// How a request ended that its route had the answer to.
+const FROM_CACHE: &str = "completed from the cache";
+
 /// In text, tables with more candidates than this are cut; JSON has all that were kept.
 const ROWS_MAX: usize = 40;
 
@@ -212,7 +215,7 @@ const fn word(unit: TermUnit) -> &'static str {
 fn fate(settled: &Settled) -> String {
     let failed = |end: End| format!("failed: {}", end.words());
     match settled.fate {
-        Fate::Completed if settled.cached => "completed from the cache".to_owned(),
+        Fate::Completed if settled.cached => FROM_CACHE.to_owned(),
         Fate::Completed => "completed".to_owned(),
         Fate::Failed(end) => failed(end),
         Fate::Rejected(reject) => format!("rejected: {}", reject.words()),
@@ -246,7 +249,12 @@ fn tell(out: &mut String, story: &Story) {
     table.write(out);
     choice::tell(out, story);
     if story.attempts.is_empty() {
-        out.push_str("  no node was ever chosen for it\n");
+        let why = if story.fate.as_deref() == Some(FROM_CACHE) {
+            "  its route had kept the answer: no node was needed\n"
+        } else {
+            "  no node was ever chosen for it\n"
+        };
+        out.push_str(why);
     }
     for attempt in &story.attempts {
         decision(out, attempt);
