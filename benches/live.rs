@@ -357,7 +357,12 @@ fn requests(tasks: usize, prompt: usize, streams: bool) -> (Vec<u64>, Duration) 
         all
     });
     let endpoint = Endpoint { url, key: None };
-    let class = ClassOption { name: "c".to_owned(), priority: Priority::default(), deadline: None };
+    let class = ClassOption {
+        name: "c".to_owned(),
+        priority: Priority::default(),
+        deadline: None,
+        model: None,
+    };
     let parts = GatewayParts {
         config: config(1),
         client: Arc::new(UpstreamClient::new(&[endpoint], None, None).expect("a URL")),

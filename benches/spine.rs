@@ -82,6 +82,7 @@ fn run(nodes: usize, strategy: &str, requests: u64, watch: Watch) -> u64 {
         tenants: TenantLaw::default(),
         complexity: None,
         repeat: None,
+        model: None,
     };
     let mix = Mix::new(vec![class], config.seed);
     let source = Poisson::new(0.8 * nodes as f64, Time::MAX, requests, config.seed, mix);

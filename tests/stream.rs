@@ -56,6 +56,7 @@ fn play(bytes: u64) -> Option<u64> {
         deadline: None,
         origin: Origin::default(),
         tenants: TenantLaw::default(),
+        model: None,
         complexity: None,
         repeat: None,
     };

@@ -79,11 +79,11 @@ pub use spec::{
     ATTEMPTS_MAX, Admission, BatchSpec, CACHE_ENTRIES_MAX, CHOICES_MAX, CacheSpec, Config, Degrade,
     DegradeLevel, DegradeSpec, Generate, HEDGE_SAMPLES_MIN, HEDGES_BURST, HealthSettings,
     HedgeAfter, HedgeSpec, LIMITER_MAX, LIMITER_WINDOW_MIN, LimiterLaw, LimiterSpec, Limits,
-    Locality, MIN_SHARE_MAX, Match, ModelRule, NodeSpec, Order, OutlierSettings, PEER_FRESH,
-    PEERS_SLOW, PEERS_SUCCESS, PoolSpec, Pressure, Prices, Queue, REPORT_FRESH, RETRIES_MIN,
-    RETRY_AFTER_DEFAULT, RETRY_AFTER_MAX, Reason, RecoverySettings, ReportFreshness, Retry,
-    RouteSpec, SATURATION_EVERY, SATURATION_MAX, SCORES_MAX, ScaleSpec, ShedSpec, Signal, Target,
-    TenantLimits, Tenants, Tier, Timeouts, WINDOW_MAX, Waiting,
+    Locality, MIN_SHARE_MAX, Match, ModelRule, NodeSpec, Order, OutlierSettings, OverBudget,
+    PEER_FRESH, PEERS_SLOW, PEERS_SUCCESS, PoolSpec, Pressure, Prices, Queue, REPORT_FRESH,
+    RETRIES_MIN, RETRY_AFTER_DEFAULT, RETRY_AFTER_MAX, Reason, RecoverySettings, ReportFreshness,
+    Retry, RouteSpec, SATURATION_EVERY, SATURATION_MAX, SCORES_MAX, ScaleSpec, ShedSpec, Signal,
+    Target, TenantLimits, Tenants, Tier, Timeouts, WINDOW_MAX, Waiting,
 };
 pub use strategy::{
     DispatchFacts, Fact, Memo, PickContext, REGISTRY, SCAN_MAX, Setting, SettingKind, Shortlist,

@@ -408,7 +408,8 @@ impl CompareBench {
                 return Ok(None);
             }
         }
-        let summary = collector.summary(sim.now(), true);
+        let mut summary = collector.summary(sim.now(), true);
+        summary.tell_kv(sim.kv_use());
         let arrived = sim.balancer().totals().arrived;
         self.arrived.fetch_add(arrived, Ordering::Relaxed);
         let hopes = &self.expectations;

@@ -75,6 +75,11 @@ fn chooses(choose: &ModelRule) -> String {
             "the hardest {}% of the last {window} go to the second first",
             strong_share.value() * 100.0
         ),
+        ModelRule::Threshold { worth, memory, .. } => format!(
+            "how many of the hardest go to the second first is learnt: a good answer is worth ${}, \
+             {memory} words about each tenth are remembered",
+            *worth as f64 / 1e6
+        ),
         ModelRule::Cascade { accept } => {
             format!("the next one if an answer scores below {}", accept.value())
         }
@@ -131,6 +136,10 @@ pub(super) fn conditions(scenario: &Scenario, when: &Match) -> String {
     if !when.regions.is_empty() {
         let regions = when.regions.iter().map(|region| scenario.regions[region.index()].clone());
         list.push(format!("from {}", short(&regions.collect::<Vec<_>>(), " or ")));
+    }
+    if let Some(model) = when.model {
+        let name = scenario.models.get(model.index()).map_or("", String::as_str);
+        list.push(format!("those that name {name}"));
     }
     if list.is_empty() { "everything".to_owned() } else { list.join(", ") }
 }

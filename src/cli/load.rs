@@ -148,7 +148,8 @@ pub(super) fn simulation(scenario: &Scenario, color: Color) -> Result<Ready, Cli
         quality: scenario.quality.clone(),
         ..SimSpec::new(scenario.balancer.clone(), scenario.backends.clone())
     };
-    let sim = Sim::new(parts, traffic).map_err(|errors| trace_failure(scenario, &errors))?;
+    let mut sim = Sim::new(parts, traffic).map_err(|errors| trace_failure(scenario, &errors))?;
+    sim.measure_from(Time::ZERO + scenario.warmup);
     Ok(Ready { sim, notes, end: scenario.duration.map(|span| Time::ZERO + span) })
 }
 
@@ -174,6 +175,7 @@ pub(super) fn no_bound(scenario: &Scenario, who: &str) -> Result<(), CliFailure>
 pub(super) fn no_grades(scenario: &Scenario, who: &str) -> Result<(), CliFailure> {
     let word = |route: &RouteSpec| match route.choose.as_ref()? {
         ModelRule::Complexity { .. } => None,
+        ModelRule::Threshold { .. } => Some("threshold"),
         ModelRule::Cascade { .. } => Some("cascade"),
         ModelRule::Bandit { .. } => Some("bandit"),
     };

@@ -434,7 +434,8 @@ impl PlayEngine {
 
     fn report(&self) -> String {
         let complete = self.state == RunState::Done;
-        let summary = self.run.collector.summary(self.run.sim.now(), complete);
+        let mut summary = self.run.collector.summary(self.run.sim.now(), complete);
+        summary.tell_kv(self.run.sim.kv_use());
         // A part of a run proves nothing about the whole.
         let judged = if complete { self.expectations.as_slice() } else { &[] };
         let verdicts: Vec<ExpectVerdict> = judged.iter().map(|one| one.judge(&summary)).collect();

@@ -93,7 +93,8 @@ impl Run {
         let wall = start.elapsed().as_secs_f64();
         let arrived = sim.totals().arrived;
         let trace = books.trace.take();
-        let summary = books.close(sim.now(), complete)?;
+        let mut summary = books.close(sim.now(), complete)?;
+        summary.tell_kv(sim.kv_use());
         let story = trace.map(|trace| story(scenario, &trace, arrived)).transpose()?;
         let stories = story.into_iter().collect();
         let signal = signal.load(Ordering::Relaxed);

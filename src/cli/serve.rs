@@ -47,7 +47,7 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) fn run(&self) -> Result<u8, CliFailure> {
         let scenario = load::scenario(&self.config, &self.changes, self.color)?;
-        let mut scenario = scenario.for_real_nodes();
+        let mut scenario = scenario.for_real_nodes().with_models_by_name();
         // Real requests all count: a gateway has no beginning that would be left out.
         scenario.labels.warmup = Time::ZERO;
         load::expectations(&scenario, self.color)?;
@@ -137,6 +137,7 @@ fn classes(scenario: &Scenario) -> Vec<ClassOption> {
         name: class.name.clone(),
         priority: class.priority,
         deadline: class.deadline,
+        model: class.model,
     };
     scenario.classes.iter().map(option).collect()
 }

@@ -5,8 +5,8 @@ use super::table::{groups, variants};
 use crate::balance::{
     Admission, BatchSpec, CacheSpec, Config, Degrade, DegradeSpec, Generate, HealthSettings,
     HedgeAfter, HedgeSpec, LimiterLaw, LimiterSpec, Limits, Locality, Match, ModelRule, Order,
-    OutlierSettings, PoolSpec, Pressure, Queue, RecoverySettings, ReportFreshness, Retry,
-    RouteSpec, ScaleSpec, ShedSpec, Target, TenantLimits, Tenants, Timeouts, Waiting,
+    OutlierSettings, OverBudget, PoolSpec, Pressure, Queue, RecoverySettings, ReportFreshness,
+    Retry, RouteSpec, ScaleSpec, ShedSpec, Target, TenantLimits, Tenants, Timeouts, Waiting,
 };
 use crate::unit::{Ratio, Span};
 
@@ -82,6 +82,7 @@ groups! { both GROUPS;
         attributes: "attributes" or Vec::new(),
         session: "session" or None,
         regions: "regions" or Vec::new(),
+        model: "model" or None,
     }
     OutlierSettings = "outlier" {
         window: "window",
@@ -137,7 +138,12 @@ groups! { both GROUPS;
         advise: "advise" or false,
     }
     ShedSpec = "shed" { at: "at", hysteresis: "hysteresis" }
-    TenantLimits = "tenant limits" { weight: "weight", limits: "limits", budget: "budget" }
+    TenantLimits = "tenant limits" {
+        weight: "weight",
+        limits: "limits",
+        budget: "budget",
+        over_budget: "over_budget" or OverBudget::Refuse,
+    }
     Tenants = "tenants" { each: "each", named: "named" }
     Timeouts = "timeouts" { first_token: "first_token", total: "total" }
     ReportFreshness = "view" {
@@ -156,6 +162,7 @@ groups! { both GROUPS;
 variants! { both VARIANTS;
     ModelRule = "choose" {
         Complexity { strong_share: "strong_share", window: "window" } => "complexity",
+        Threshold { worth: "worth", prior: "prior", memory: "memory", window: "window" } => "threshold",
         Cascade { accept: "accept" } => "cascade",
         Bandit { worth: "worth", prior: "prior", memory: "memory" } => "bandit",
     }
@@ -177,6 +184,10 @@ variants! { both VARIANTS;
         Edf => "edf",
         Shortest { ageing: "ageing" } => "shortest",
         AdaptiveLifo { after: "after" } => "adaptive_lifo",
+    }
+    OverBudget = "over budget" {
+        Refuse => "refuse",
+        Degrade => "degrade",
     }
     Pressure = "pressure" {
         NoRoom => "no_room",

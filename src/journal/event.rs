@@ -154,6 +154,7 @@ variants! { written VARIANTS;
         Full => "full",
         Region => "region",
         Tags => "tags",
+        Model => "model",
         Tried => "tried",
         Domain => "domain",
         Credential => "credential",
@@ -172,6 +173,13 @@ variants! { written VARIANTS;
             seen: "seen",
             strong_share: "strong_share",
         } => "complexity",
+        Threshold {
+            score: "score",
+            easier: "easier",
+            strong_share: "strong_share",
+            dearer: "dearer",
+            explores: "explores",
+        } => "threshold",
         Cascade { accept: "accept" } => "cascade",
         Bandit { arms: "arms", explores: "explores" } => "bandit",
     }
@@ -228,6 +236,7 @@ words! { written WORDS;
         Others,
         Wasted,
         Price,
+        Predicted,
         Formula,
     }
 }
@@ -287,6 +296,7 @@ groups! { written GROUPS;
         spent: "spent",
         degraded_by: "touched",
         cached: "cached" or false,
+        over_budget: "over_budget" or false,
     }
 }
 

@@ -164,6 +164,7 @@ groups! { both GROUPS;
         prefix_block: "prefix_block" or 0,
         content: "content" or None,
         complexity: "complexity" or None,
+        model: "model" or None,
         whole: "whole" or false,
         again: "again" or 0,
     }

@@ -9,9 +9,9 @@ use super::wire::{FromWire, ToWire, Words};
 use super::{Header, ReplayError, Writer, config, input, replay};
 use crate::balance::{
     Attempt, Config, Control, Failure, FleetChange, Grade, Input, JobFate, JobNews, JobPhase,
-    JobStep, Limits, Locality, Mark, MarkBy, MarkPhase, NodeReport, NodeSpec, Outcome, PeerLoad,
-    PeerNode, PoolSpec, Prices, Priority, ProbeResult, Progress, Request, RouteSpec, StrategySpec,
-    Tier, Usage,
+    JobStep, Limits, Locality, Mark, MarkBy, MarkPhase, NodeReport, NodeSpec, Outcome, OverBudget,
+    PeerLoad, PeerNode, PoolSpec, Prices, Priority, ProbeResult, Progress, Request, RouteSpec,
+    StrategySpec, Tier, Usage,
 };
 use crate::cli::simulation;
 use crate::lab::chaos::draw;
@@ -70,6 +70,7 @@ fn configurations_are_read_back() {
     config.routes[0].when.regions = vec![RegionId(0), RegionId(u16::MAX)];
     note(&there_and_back(&config), &mut seen);
     note(&there_and_back(&Locality::Anywhere), &mut seen);
+    note(&there_and_back(&OverBudget::Refuse), &mut seen);
     assert_eq!(unseen(&[config::GROUPS, config::VARIANTS], &seen), Vec::<String>::new());
 }
 
@@ -116,11 +117,11 @@ fn request() -> impl Strategy<Value = Request> {
     let numbers = any::<([u64; 5], [u32; 2], [u16; 2], u8)>();
     let options = any::<(Option<u64>, Option<u64>, Option<u16>, Option<(u64, u16, u16)>)>();
     let rest = (
-        any::<(Option<u32>, Option<u64>, bool, Vec<u64>)>(),
+        any::<(Option<u32>, Option<u16>, Option<u64>, bool, Vec<u64>)>(),
         prop::sample::select(&Priority::ALL[..]),
     );
     (numbers, options, rest).prop_map(
-        |(numbers, options, ((complexity, content, whole, prefix), priority))| {
+        |(numbers, options, ((complexity, model, content, whole, prefix), priority))| {
             let ([id, arrived, deadline, prompt, attributes], [tenant, prefix_block], ids, again) =
                 numbers;
             let (output_max, session, region, job) = options;
@@ -145,6 +146,7 @@ fn request() -> impl Strategy<Value = Request> {
                 prefix_block,
                 content,
                 complexity,
+                model: model.map(ModelId),
                 whole,
                 again,
             }

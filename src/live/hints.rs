@@ -94,6 +94,15 @@ mod tests {
     }
 
     #[test]
+    fn every_header_stands_in_the_reference() {
+        let page = include_str!("../../docs/src/reference/headers.md");
+        let class = crate::live::gateway::CLASS;
+        for name in [REGION, ATTRIBUTES, COMPLEXITY, SESSION, RETRY, SDK_RETRY, class] {
+            assert!(page.contains(&format!("| `{name}` |")), "{name}");
+        }
+    }
+
+    #[test]
     fn known_hints_are_read_and_others_left_out() {
         let names = |list: &[&str]| list.iter().map(ToString::to_string).collect();
         let hints = RequestHints {

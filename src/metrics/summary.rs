@@ -78,6 +78,27 @@ pub struct Summary {
     pub cache: Option<CacheSummary>,
 }
 
+impl Summary {
+    /// Tells what only the nodes know: by node, the share of its KV cache that was used, in the mean over
+    /// time and at most.
+    pub fn tell_kv(&mut self, used: impl IntoIterator<Item = Option<(f64, f64)>>) {
+        for (node, used) in self.nodes.iter_mut().zip(used) {
+            (node.kv, node.kv_max) = used.unzip();
+        }
+        for pool in &mut self.pools {
+            let nodes = self.nodes.iter().filter(|node| node.pool == pool.name);
+            let known: Vec<(f64, f64)> =
+                nodes.filter_map(|node| node.kv.zip(node.kv_max)).collect();
+            if known.is_empty() {
+                continue;
+            }
+            let mean = known.iter().map(|(mean, _)| mean).sum::<f64>() / known.len() as f64;
+            pool.kv = Some(mean);
+            pool.kv_max = known.iter().map(|(_, most)| *most).max_by(f64::total_cmp);
+        }
+    }
+}
+
 /// A tenant, or all that have its name.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TenantSummary {
@@ -85,6 +106,8 @@ pub struct TenantSummary {
     pub name: String,
     /// Its requests that have reached their end.
     pub requests: RequestCounts,
+    /// Those that only cheaper pools could serve, because its budget was spent.
+    pub over_budget: u64,
     /// Tokens of the attempts that answered.
     pub tokens: TokenCounts,
     /// Tokens of all attempts at their price.
@@ -260,6 +283,8 @@ pub struct Attempts {
     pub failovers: u64,
     /// Requests completed by a pool their route degrades to.
     pub degraded: u64,
+    /// Requests that only cheaper pools could serve, because their tenant's budget was spent.
+    pub over_budget: u64,
     /// Requests completed by a hedge.
     pub hedge_wins: u64,
     /// Late first tokens without a hedge: the pools were busy, the budget was used up, or no other
@@ -420,6 +445,10 @@ pub struct Pool {
     pub hours: Option<Hours>,
     /// Its batches, if it takes batches.
     pub batches: Option<BatchSummary>,
+    /// The mean of `kv` over its engines.
+    pub kv: Option<f64>,
+    /// The largest `kv_max` of its engines.
+    pub kv_max: Option<f64>,
 }
 
 /// A node. Its latency is of good attempts, from their dispatch.
@@ -442,6 +471,10 @@ pub struct NodeSummary {
     pub seats: Option<f64>,
     /// Attempts that an engine had together while it had any.
     pub batch: Option<f64>,
+    /// The share of an engine's KV cache that requests held, in the mean over time.
+    pub kv: Option<f64>,
+    /// The same at most.
+    pub kv_max: Option<f64>,
     /// See above.
     pub latency_s: Latency,
     /// Tokens at their price, and its hourly price.

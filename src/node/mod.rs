@@ -31,7 +31,7 @@ pub use agenda::{Agenda, Upcoming};
 pub use api::{ApiSpec, RemainingLimit, RemainingQuota};
 pub use cache::ENTRIES_MAX;
 pub use capacity::MeanWork;
-pub use engine::EngineSpec;
+pub use engine::{EngineSpec, KvUse};
 pub use fault::{
     Cut, ErrorAnswer, FaultKind, FaultRule, FaultSchedule, FaultSpec, ProbeLie, ReportLie,
 };
@@ -477,6 +477,22 @@ impl SimNode {
             });
         }
         Some(self.faults.report.unwrap_or_else(|| self.true_report(now)))
+    }
+
+    /// Use of an engine's KV cache counts from then on.
+    pub fn measure_from(&mut self, from: Time) {
+        if let Backend::Engine(engine) = &mut self.backend {
+            engine.measure_from(from);
+        }
+    }
+
+    /// Returns how much of its KV cache an engine used by `now`.
+    #[must_use]
+    pub fn kv_use(&self, now: Time) -> Option<KvUse> {
+        match &self.backend {
+            Backend::Engine(engine) => Some(engine.kv_use(now)),
+            Backend::Slots(_) | Backend::Api(_) => None,
+        }
     }
 
     fn true_report(&self, now: Time) -> NodeReport {

@@ -13,7 +13,7 @@ use crate::unit::{NodeId, PoolId};
 pub struct ModelStory {
     /// The pool that comes first.
     pub pool: String,
-    /// `complexity`, `cascade` or `bandit`.
+    /// `complexity`, `threshold`, `cascade` or `bandit`.
     pub by: &'static str,
     /// In words.
     pub why: String,
@@ -59,6 +59,10 @@ fn node(labels: &Labels, id: NodeId) -> String {
     labels.nodes.get(id.index()).map(|node| node.name.clone()).unwrap_or_default()
 }
 
+fn believed(explores: bool) -> &'static str {
+    if explores { "drawn from what is believed" } else { "by means" }
+}
+
 impl ModelStory {
     pub(super) fn of(choice: &ModelChoice, labels: &Labels) -> ModelStory {
         let mut arms = Vec::new();
@@ -74,6 +78,17 @@ impl ModelStory {
                     share(Some(strong_share.value())),
                 ),
             ),
+            ModelWhy::Threshold { score, easier, strong_share, dearer, explores } => (
+                "threshold",
+                format!(
+                    "complexity {:.3}, harder than {} of the last; where the stronger model costs \
+                     ${dearer:.6} more, the hardest {} are worth it, {}",
+                    f64::from(*score) / 1e3,
+                    share(Some(*easier)),
+                    share(Some(strong_share.value())),
+                    believed(*explores),
+                ),
+            ),
             ModelWhy::Cascade { accept } => (
                 "cascade",
                 format!("the first; an answer that scores below {} goes on", accept.value()),
@@ -87,8 +102,7 @@ impl ModelStory {
                     cost_usd: arm.dollars,
                     value: arm.value,
                 }));
-                let how = if *explores { "drawn from what is believed" } else { "by means" };
-                ("bandit", format!("the most value, {how}"))
+                ("bandit", format!("the most value, {}", believed(*explores)))
             }
         };
         ModelStory { pool: pool(labels, choice.pool), by, why, arms }

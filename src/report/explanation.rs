@@ -116,6 +116,8 @@ pub struct ScorePart {
     pub term: &'static str,
     /// Its value.
     pub value: f64,
+    /// Whether it is a part of the score.
+    pub in_score: bool,
     /// `requests`, `tokens`, `seconds`, `dollars`; `null` where only the strategy knows.
     pub unit: Option<&'static str>,
 }
@@ -184,6 +186,7 @@ impl Row {
         let part = |(term, value): &(Term, f32)| ScorePart {
             term: term.name(),
             value: f64::from(*value),
+            in_score: term.is_in_score(),
             unit: term.unit().map(word),
         };
         Row {
@@ -278,12 +281,25 @@ fn decision(out: &mut String, decision: &Decision) {
     let second = decision.runner_up.as_deref();
     row("runner-up", second.map_or_else(|| NONE.to_owned(), name));
     row("answer", format!("{} tokens expected", count(decision.expected_output_tokens)));
+    if let Some(node) = least_predicted(&decision.candidates) {
+        row("predictions", format!("they would choose {}", name(node)));
+    }
     let took = decision.ended_s.map(|at| at - decision.at_s);
     let end = decision.end.unwrap_or("not before the end of the run");
     let after = took.map_or_else(String::new, |took| format!(" after {}", seconds(Some(took))));
     row("ended", format!("{end}{after}"));
     table.write(out);
     candidates(out, decision);
+}
+
+/// The node with the least predicted cost, where something else decides.
+fn least_predicted(rows: &[Row]) -> Option<&str> {
+    let predicted = |row: &Row| {
+        let part = row.terms.iter().find(|part| !part.in_score);
+        part.map(|part| part.value).filter(|_| row.filter.is_none())
+    };
+    let known = rows.iter().filter_map(|row| Some((predicted(row)?, row)));
+    known.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, row)| row.node.as_str())
 }
 
 /// Terms of any candidate, in the order they are added up.
@@ -306,7 +322,7 @@ fn candidates(out: &mut String, decision: &Decision) {
     }
     for (place, column) in columns.iter().enumerate() {
         // What a strategy adds up and does not compare is not what its score is made of.
-        let sign = if place == 0 { "" } else { "+ " };
+        let sign = if place == 0 || !column.in_score { "" } else { "+ " };
         heads.push(format!("{sign}{}", column.term));
     }
     heads.extend(["success", "in flight", "verdict"].map(str::to_owned));
@@ -363,7 +379,11 @@ fn verdict<'a>(row: &'a Row, decision: &Decision) -> &'a str {
 /// The unit of the sum, if all terms share one.
 fn score_unit(columns: &[ScorePart]) -> Option<&'static str> {
     let first = columns.first()?.unit;
-    if columns.iter().all(|column| column.unit == first) { first } else { None }
+    if columns.iter().filter(|column| column.in_score).all(|column| column.unit == first) {
+        first
+    } else {
+        None
+    }
 }
 
 fn figure(value: Option<f64>, unit: Option<&str>) -> String {

@@ -134,8 +134,8 @@ tables! {
         cache: "cache" or nothing,
     }
     TenantSummary = "tenant" {
-        name: "name", requests: "requests", tokens: "tokens", cost_usd: "cost_usd",
-        goodput: "goodput",
+        name: "name", requests: "requests", over_budget: "over_budget" or nothing,
+        tokens: "tokens", cost_usd: "cost_usd", goodput: "goodput",
     }
     ModelUse = "model use" {
         model: "model", nodes: "nodes", attempts: "attempts", failed: "failed",
@@ -153,7 +153,7 @@ tables! {
     }
     Attempts = "attempts" {
         total: "total", retries: "retries", hedges: "hedges", failovers: "failovers",
-        degraded: "degraded", hedge_wins: "hedge_wins" or nothing,
+        degraded: "degraded", over_budget: "over_budget" or nothing, hedge_wins: "hedge_wins" or nothing,
         hedges_denied: "hedges_denied" or nothing, retries_denied: "retries_denied" or nothing,
         resumed: "resumed" or nothing, panic: "panic" or nothing,
         panics: "panics" or nothing, kept_in: "kept_in" or nothing,
@@ -174,11 +174,12 @@ tables! {
     Pool = "pool" {
         name: "name", strategy: "strategy", requests: "requests", latency_s: "latency_s",
         ttft_s: "ttft_s", cost_usd: "cost_usd", hours: "hours" or nothing,
-        batches: "batches" or nothing,
+        batches: "batches" or nothing, kv: "kv" or nothing, kv_max: "kv_max" or nothing,
     }
     NodeSummary = "node" {
         name: "name", pool: "pool", share: "share", attempts: "attempts", failed: "failed",
         utilisation: "utilisation", seats: "seats" or nothing, batch: "batch" or nothing,
+        kv: "kv" or nothing, kv_max: "kv_max" or nothing,
         latency_s: "latency_s", cost_usd: "cost_usd",
         hours: "hours" or nothing, limit: "limit" or nothing,
     }
@@ -211,7 +212,7 @@ tables! {
         node: "node", verdict: "verdict", filter: "filter", score: "score", terms: "terms",
         success: "success", in_flight: "in_flight",
     }
-    ScorePart = "term" { term: "term", value: "value", unit: "unit" }
+    ScorePart = "term" { term: "term", value: "value", unit: "unit"; without in_score }
     ModelStory = "model choice" { pool: "pool", by: "by", why: "why", arms: "arms" or nothing }
     ArmStory = "arm" {
         pool: "pool", heard: "heard", mean: "mean", drawn: "drawn", cost_usd: "cost_usd",

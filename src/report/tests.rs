@@ -28,6 +28,8 @@ fn node(name: &str, pool: &str, attempts: u64, failed: u64) -> NodeSummary {
         failed,
         utilisation: (failed > 0).then_some(0.734),
         seats: None,
+        kv: None,
+        kv_max: None,
         batch: None,
         latency_s: if attempts > 0 { times(0.61) } else { Latency::default() },
         cost_usd: Costs { total: attempts as f64 * 0.0031, ..Costs::default() },
@@ -47,6 +49,8 @@ fn class(name: &str, arrived: u64) -> Class {
 
 fn pool(name: &str, strategy: &str) -> Pool {
     Pool {
+        kv: None,
+        kv_max: None,
         name: name.to_owned(),
         strategy: strategy.to_owned(),
         requests: RequestCounts { arrived: 12_000, completed: 12_000, ..Default::default() },

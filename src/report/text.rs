@@ -304,10 +304,13 @@ fn groups(out: &mut String, summary: &Summary) {
 
 /// Who asked, the largest first.
 fn tenants(out: &mut String, summary: &Summary) {
-    let heads = ["Tenants", "requests", "completed", "kept", "tokens in", "out", "cost"];
-    let mut table = TextTable::new(1, &heads);
+    let heads =
+        ["Tenants", "requests", "completed", "kept", "tokens in", "out", "cost", "over budget"];
+    let over = summary.tenants.iter().any(|tenant| tenant.over_budget > 0);
+    let columns = if over { heads.len() } else { heads.len() - 1 };
+    let mut table = TextTable::new(1, &heads[..columns]);
     for tenant in summary.tenants.iter().take(ROWS_MAX) {
-        table.row([
+        let row = [
             name(&tenant.name),
             count(tenant.requests.arrived),
             count(tenant.requests.completed),
@@ -315,7 +318,9 @@ fn tenants(out: &mut String, summary: &Summary) {
             count(tenant.tokens.input),
             count(tenant.tokens.output),
             dollars(Some(tenant.cost_usd.total)),
-        ]);
+            count(tenant.over_budget),
+        ];
+        table.row(row.into_iter().take(columns));
     }
     if !summary.tenants.is_empty() {
         table.write(out);
@@ -386,7 +391,7 @@ fn node_table(out: &mut String, title: &str, nodes: &[&NodeSummary]) {
     // Engines have seats beside time.
     let engines = nodes.iter().any(|node| node.seats.is_some());
     let heads = [title, "pool", "attempts", "share", "failed", "", "busy"];
-    let seats: &[&str] = if engines { &["seats", "batch"] } else { &[] };
+    let seats: &[&str] = if engines { &["seats", "batch", "kv"] } else { &[] };
     let heads = [&heads[..], seats, &["p50", "p99", "cost"]].concat();
     let mut table = TextTable::new(2, &heads);
     for node in nodes {
@@ -401,7 +406,7 @@ fn node_table(out: &mut String, title: &str, nodes: &[&NodeSummary]) {
         ];
         if engines {
             let batch = node.batch.map_or_else(|| NONE.to_owned(), |batch| format!("{batch:.1}"));
-            cells.extend([share(node.seats), batch]);
+            cells.extend([share(node.seats), batch, share(node.kv)]);
         }
         cells.extend([
             seconds(node.latency_s.p50),

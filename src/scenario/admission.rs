@@ -10,7 +10,7 @@ use super::problem::Place;
 use super::table::Table;
 use super::value::{Field, Walk};
 use crate::balance::{
-    Admission, Limits, MIN_SHARE_MAX, Order, Priority, TenantLimits, Tenants, Waiting,
+    Admission, Limits, MIN_SHARE_MAX, Order, OverBudget, Priority, TenantLimits, Tenants, Waiting,
 };
 use crate::unit::{Ratio, Span, TenantId};
 
@@ -90,7 +90,13 @@ pub(super) static BANDS: SectionDef = SectionDef {
 
 /// What each tenant may take.
 pub(super) static TENANTS: SectionDef = SectionDef {
-    keys: &[node::CONCURRENCY, node::REQUESTS_PER_MINUTE, node::TOKENS_PER_MINUTE, BUDGET_PER_DAY],
+    keys: &[
+        node::CONCURRENCY,
+        node::REQUESTS_PER_MINUTE,
+        node::TOKENS_PER_MINUTE,
+        BUDGET_PER_DAY,
+        OVER_BUDGET,
+    ],
     ..section("tenants", "")
 };
 
@@ -113,6 +119,7 @@ pub(super) static TENANT: SectionDef = SectionDef {
         node::REQUESTS_PER_MINUTE,
         node::TOKENS_PER_MINUTE,
         BUDGET_PER_DAY,
+        OVER_BUDGET,
     ],
     ..section("tenant", "`[[tenant]]`")
 };
@@ -126,6 +133,16 @@ const BUDGET_PER_DAY: KeyDef = key(
     Usual::Unsaid("no limit"),
     "dollars that may be spent in a day",
 );
+
+const OVER_BUDGET: KeyDef = key(
+    "over_budget",
+    KeyKind::Word(&["refuse", "degrade"]),
+    Usual::Word("refuse"),
+    "what becomes of requests when that is spent: turned away, or served by what their route degrades to",
+);
+
+const OVER_WORDS: [(&str, OverBudget); 2] =
+    [("refuse", OverBudget::Refuse), ("degrade", OverBudget::Degrade)];
 
 /// What `queue` says beside its size.
 #[derive(Clone, Copy, Debug, Default)]
@@ -205,6 +222,7 @@ fn limits(walk: &mut Walk, table: &mut Table<'_>, usual: TenantLimits) -> Tenant
     let Limits { concurrency, requests_per_minute, tokens_per_minute } =
         node::limits_in(walk, table);
     let budget = table.number(walk, "budget_per_day");
+    let over = table.word(walk, "over_budget", &OVER_WORDS);
     // A micro-dollar is the least.
     let budget = budget.map(|dollars| ((dollars * 1e6).round() as u64).max(1));
     TenantLimits {
@@ -215,6 +233,7 @@ fn limits(walk: &mut Walk, table: &mut Table<'_>, usual: TenantLimits) -> Tenant
             tokens_per_minute: tokens_per_minute.or(usual.limits.tokens_per_minute),
         },
         budget: budget.or(usual.budget),
+        over_budget: over.unwrap_or(usual.over_budget),
     }
 }
 

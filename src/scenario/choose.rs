@@ -38,6 +38,11 @@ static WAYS: SectionDef = SectionDef {
             "the hardest requests go to the second of two pools, the stronger one",
         ),
         one(
+            "threshold",
+            KeyKind::Table(&THRESHOLD),
+            "as by complexity, but how many requests are hard is learnt from feedback and prices",
+        ),
+        one(
             "cascade",
             KeyKind::Table(&CASCADE),
             "the next pool is asked if an answer is not good enough",
@@ -63,6 +68,31 @@ static COMPLEXITY: SectionDef = SectionDef {
         ),
     ],
     ..section("complexity", "")
+};
+
+static THRESHOLD: SectionDef = SectionDef {
+    keys: &[
+        need("worth", above_zero(WORTH_MAX), "dollars that a good answer is worth"),
+        key(
+            "prior",
+            KeyKind::Whole(1, MEMORY_MAX as u64),
+            Usual::Whole(PRIOR_DEFAULT as u64),
+            "observations that the first belief counts for",
+        ),
+        key(
+            "memory",
+            KeyKind::Whole(2, MEMORY_MAX as u64),
+            Usual::Whole(MEMORY_DEFAULT as u64),
+            "observations of each tenth of the requests, by complexity, that are remembered",
+        ),
+        key(
+            "window",
+            KeyKind::Whole(1, SCORES_MAX as u64),
+            Usual::Whole(WINDOW_DEFAULT as u64),
+            "tenths are found out of so many of the last requests",
+        ),
+    ],
+    ..section("threshold", "")
 };
 
 static CASCADE: SectionDef = SectionDef {
@@ -119,16 +149,15 @@ pub(super) fn read(
             let accept = table.number(walk, "accept").map(Ratio::from_f64);
             accept.map(|accept| ModelRule::Cascade { accept })
         }
-        _ => {
+        learns => {
             let worth = table.number(walk, "worth");
             let worth = worth.map(|dollars| ((dollars * 1e6).round() as u64).max(1));
             let mut count = |key| table.count(walk, key).map(|count| count as u32);
-            let (prior, memory) = (count("prior"), count("memory"));
-            let belief = prior.zip(memory);
-            worth.zip(belief).map(|(worth, (prior, memory))| ModelRule::Bandit {
-                worth,
-                prior,
-                memory,
+            let belief = count("prior").zip(count("memory"));
+            let window = if learns == "threshold" { count("window") } else { Some(0) };
+            worth.zip(belief).zip(window).map(|((worth, (prior, memory)), window)| match learns {
+                "threshold" => ModelRule::Threshold { worth, prior, memory, window },
+                _ => ModelRule::Bandit { worth, prior, memory },
             })
         }
     };
@@ -144,7 +173,7 @@ fn checked(
     choose: ModelRule,
 ) -> Option<ModelRule> {
     let wanted = match choose {
-        ModelRule::Complexity { .. } if pools != 2 => {
+        ModelRule::Complexity { .. } | ModelRule::Threshold { .. } if pools != 2 => {
             "exactly two: the weaker model, then the stronger"
         }
         ModelRule::Cascade { .. } | ModelRule::Bandit { .. }
@@ -158,8 +187,9 @@ fn checked(
                 .help("add a `[quality]` table with `models`");
             return None;
         }
-        ModelRule::Bandit { .. } if quality.is_none_or(|quality| quality.feedback.is_none()) => {
-            walk.problem(field.place(), "nobody tells the bandit how good answers were")
+        _ if choose.learns() && quality.is_none_or(|quality| quality.feedback.is_none()) => {
+            let who = if choose.asks_complexity() { "route" } else { "bandit" };
+            walk.problem(field.place(), format!("nobody tells the {who} how good answers were"))
                 .label("it learns from feedback")
                 .help("add a `[quality]` table with `models` and `feedback = { share = 0.1 }`");
             return None;

@@ -2,7 +2,8 @@
 
 use super::dist::{NUMBER, read as read_dist};
 use super::keys::{
-    KeyKind, NAME, POSITIVE_SPAN, SHARE, SectionDef, Usual, above_zero, key, need, section, upto,
+    KeyKind, LABEL, NAME, POSITIVE_SPAN, SHARE, SectionDef, Usual, above_zero, key, need, section,
+    upto,
 };
 use super::names::Names;
 use super::origin::{self, Known};
@@ -14,11 +15,11 @@ use super::value::{Field, Walk, digits};
 use crate::balance::Priority;
 use crate::dist::Dist;
 use crate::metrics::{ClassLabel, Slo};
-use crate::unit::Span;
+use crate::unit::{ClassId, ModelId, Span};
 use crate::workload::length::LENGTH_MAX;
 use crate::workload::repeat::DISTINCT_MAX;
 use crate::workload::tenant::EXPONENT_MAX;
-use crate::workload::{ClassSpec, Origin, RepeatLaw, TenantLaw};
+use crate::workload::{ClassSpec, HardnessLaw, Origin, RepeatLaw, TenantLaw};
 
 /// A scenario has at most so many classes.
 pub const CLASSES_MAX: usize = 256;
@@ -87,12 +88,24 @@ pub(super) static CLASS: SectionDef = SectionDef {
             Usual::Unsaid("none"),
             "what is known of its requests: values, or several by share",
         ),
+        key(
+            "model",
+            LABEL,
+            Usual::Unsaid("none"),
+            "the model that its requests name: only nodes of it serve them",
+        ),
         key("tenant", traffic::TENANTS, Usual::Whole(0), "whose requests they are"),
         key(
             "complexity",
             NUMBER,
             Usual::Unsaid("not said"),
-            "how hard its requests are, on any scale",
+            "how hard its requests look, on any scale",
+        ),
+        key(
+            "complexity_correlation",
+            SHARE,
+            Usual::Number(0.0),
+            "how far that follows how hard they are for a model: 0 not at all, 1 wholly",
         ),
         key(
             "repeat",
@@ -173,6 +186,8 @@ pub(super) struct Classes {
     pub(super) labels: Vec<ClassLabel>,
     /// `key=value`, by bit.
     pub(super) attributes: Names,
+    /// Which of them name a model, and where that is said.
+    pub(super) named: Vec<(ClassId, ModelId, Place)>,
 }
 
 pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>, fleet: &mut Fleet) -> Classes {
@@ -200,7 +215,8 @@ struct Read {
     deadline: Option<Span>,
     origin: Origin,
     tenants: Option<TenantLaw>,
-    complexity: Option<Dist>,
+    complexity: Option<HardnessLaw>,
+    model: Option<ModelId>,
     repeat: Option<RepeatLaw>,
 }
 
@@ -227,7 +243,16 @@ fn read_one(walk: &mut Walk, mut table: Table<'_>, classes: &mut Classes, fleet:
             origin::read(walk, region, attributes, known)
         },
         tenants: table.take("tenant").and_then(|field| traffic::tenants(walk, field)),
-        complexity: table.take("complexity").and_then(|field| complexity(walk, field)),
+        model: table.take("model").and_then(|field| {
+            let model = ModelId(fleet.models.find(walk, field)? as u16);
+            classes.named.push((ClassId(classes.specs.len() as u16), model, field.place().clone()));
+            Some(model)
+        }),
+        complexity: {
+            let correlation = table.number(walk, "complexity_correlation").unwrap_or_default();
+            let law = table.take("complexity").and_then(|field| complexity(walk, field));
+            law.map(|law| HardnessLaw::new(law, correlation))
+        },
         repeat: table.take("repeat").and_then(|field| repeat(walk, field)),
     };
     table.finish(walk);
@@ -253,6 +278,7 @@ impl Classes {
                 tenants: read.tenants.unwrap_or_default(),
                 complexity: read.complexity,
                 repeat: read.repeat,
+                model: read.model,
             });
         }
     }
@@ -267,7 +293,7 @@ fn tokens(walk: &mut Walk, field: Field<'_>) -> Option<Dist> {
     Some(law)
 }
 
-/// How hard requests are, on any scale: it is kept in thousandths.
+/// How hard requests look, on any scale: it is kept in thousandths.
 fn complexity(walk: &mut Walk, field: Field<'_>) -> Option<Dist> {
     let law = read_dist(walk, field)?;
     if law.mean() > COMPLEXITY_MAX {

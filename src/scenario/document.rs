@@ -69,12 +69,14 @@ impl Kind {
 /// Reads a whole document.
 pub(super) fn read(text: &str) -> Result<Vec<Entry>, Vec<Problem>> {
     if text.len() > BYTES_MAX {
-        let message = format!("the file has {} bytes; at most {BYTES_MAX} are read", text.len());
+        // What was read ends there, so how large it is nobody knows.
+        let message =
+            format!("the file is larger than {} MiB, the most that is read", BYTES_MAX >> 20);
         return Err(vec![Problem::new(Place::File, message)]);
     }
     if let Some(span) = too_deep(text) {
         let message = format!("nested deeper than {DEPTH_MAX} levels");
-        return Err(vec![Problem::new(Place::Span(span), message)]);
+        return Err(vec![Problem::new(Place::Span(span.clone()), message)]);
     }
     if text.len() > RECOVER_MAX {
         let document = DeTable::parse(text).map_err(|error| vec![syntax(text, &error)])?;
@@ -122,17 +124,87 @@ fn syntax(text: &str, error: &toml::de::Error) -> Problem {
     };
     let found = text.get(span.clone()).unwrap_or_default();
     let message = match error.message() {
-        "duplicate key" => format!("{} {SECOND}", quote(found)),
+        DUPLICATE => format!("{} {SECOND}", quote(found)),
         message if message.starts_with("string values must be quoted") && found.is_empty() => {
             "the value is missing".to_owned()
         }
         message => message.to_owned(),
     };
-    let mut problem = Problem::new(Place::Span(span), message);
+    let mut problem = Problem::new(Place::Span(span.clone()), message);
+    if error.message() == DUPLICATE
+        && let Some(line) = first_line(text, &span)
+    {
+        problem.label(format!("the first one stands in line {line}"));
+    }
     if let Some(help) = syntax_help(error.message(), found) {
         problem.help(help);
     }
     problem
+}
+
+/// What the crate says of a key that stands twice.
+const DUPLICATE: &str = "duplicate key";
+
+/// Finds the line of the first of two equal keys: of headers the first in the file, of others the one at
+/// the same depth since the last header. A guess, good enough to be told.
+fn first_line(text: &str, second: &Range<usize>) -> Option<usize> {
+    let (key, before) = (text.get(second.clone())?, text.get(..second.start)?);
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    let lead = before[line_start..].trim_start();
+    let is_header = !lead.is_empty() && lead.bytes().all(|byte| byte == b'[');
+    let number = |at: usize| before[..at].matches('\n').count() + 1;
+    let mut offset = 0;
+    let mut lines = before.split_inclusive('\n').map(|line| {
+        offset += line.len();
+        (offset - line.len(), line)
+    });
+    if is_header {
+        let found = lines.find(|(_, line)| is_header_of(line, key));
+        return found.map(|(at, _)| number(at));
+    }
+    let section = lines.filter(|(_, line)| line.trim_start().starts_with('[')).last();
+    let from = section.map_or(0, |(at, line)| at + line.len()).min(line_start);
+    first_at_depth(&before[from..], key).map(|at| number(from + at))
+}
+
+/// Whether a line is the header of a table of this name.
+fn is_header_of(line: &str, name: &str) -> bool {
+    let line = line.trim_start();
+    let rest = line.trim_start_matches('[').trim_start().strip_prefix(name);
+    line.starts_with('[') && rest.is_some_and(|rest| rest.trim_start().starts_with([']', '.']))
+}
+
+/// The last place before the end of a text where a key stands as deep as what follows the text.
+fn first_at_depth(text: &str, key: &str) -> Option<usize> {
+    // Of each depth the last place; what is deeper is forgotten where it ends.
+    let mut places: Vec<Option<usize>> = vec![None];
+    let (mut quote, mut comment) = (None, false);
+    for (at, byte) in text.bytes().enumerate() {
+        match (quote, byte) {
+            (_, b'\n') => comment = false,
+            _ if comment => {}
+            (Some(open), _) if open == byte => quote = None,
+            (Some(_), _) => {}
+            (None, b'#') => comment = true,
+            (None, b'{') => places.push(None),
+            (None, b'}') if places.len() > 1 => drop(places.pop()),
+            (None, b'"' | b'\'') if !text[at..].starts_with(key) => quote = Some(byte),
+            (None, _) => {
+                let inside = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+                let begins =
+                    at.checked_sub(1).is_none_or(|before| !inside(text.as_bytes()[before]));
+                let rest = text.get(at..).and_then(|rest| rest.strip_prefix(key));
+                let said = rest.is_some_and(|rest| rest.trim_start().starts_with(['=', '.']));
+                if begins
+                    && said
+                    && let Some(place) = places.last_mut()
+                {
+                    *place = Some(at);
+                }
+            }
+        }
+    }
+    places.pop().flatten()
 }
 
 /// What to do about the mistakes that people make most.
@@ -264,6 +336,19 @@ mod tests {
             "{".repeat(99)
         );
         assert!(read(&fine).is_ok());
+    }
+
+    #[test]
+    fn of_two_equal_keys_the_line_of_the_first_is_told() {
+        let line = |text: &str| {
+            let problems = read(text).expect_err("a key stands twice");
+            let label = problems[0].label.clone().unwrap_or_default();
+            label.rsplit(' ').next().and_then(|word| word.parse::<usize>().ok())
+        };
+        assert_eq!(line("a = 1\nb = 2\na = 3\n"), Some(1));
+        assert_eq!(line("a = 1\n[t]\n# a = 0\nb = \"a = 2\"\naa = 1\na = 1\n\na = 3\n"), Some(6));
+        assert_eq!(line("[t]\nx = 1\n[u]\n[t]\n"), Some(1));
+        assert_eq!(line("q = 1\nz = { a = 1, b = { a = 2 }, a = 3 }\n"), Some(2));
     }
 
     #[test]

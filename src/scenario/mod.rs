@@ -83,13 +83,13 @@ pub use value::{NAME_MAX, TEXT_MAX, suggest};
 pub use workflow::WORKFLOWS_MAX;
 pub use workload::{Arrivals, RATE_MAX, SCALE_MAX};
 
-use crate::balance::Config;
+use crate::balance::{Config, RouteSpec};
 use crate::dist::Dist;
 use crate::metrics::Labels;
 use crate::metrics::expect::ExpectNames;
 use crate::node::{BackendSpec, FaultRule, FaultSpec};
 use crate::sim::{Instances, NetworkSpec};
-use crate::unit::{NodeId, Span, Tokens};
+use crate::unit::{ModelId, NodeId, Span, Tokens};
 use crate::workload::{ClassSpec, QualitySpec, SessionSpec, WorkflowSpec};
 use read::read_document;
 use value::Walk;
@@ -173,6 +173,14 @@ pub struct Scenario {
     file: String,
     source: Arc<str>,
     not_simulable: Vec<(Place, &'static str)>,
+}
+
+/// Names routes that were added for models, where routes have names: before the last one.
+fn name_routes(names: &mut Vec<String>, models: &[String], added: &[(usize, ModelId)]) {
+    let Some(last) = names.len().checked_sub(1) else { return };
+    let name = |(at, model): &(usize, ModelId)| format!("{}@{}", names[*at], models[model.index()]);
+    let list: Vec<String> = added.iter().map(name).collect();
+    names.splice(last..last, list);
 }
 
 /// An expectation as written.
@@ -267,6 +275,26 @@ impl Scenario {
         }
         // No protocol of models says how an answer goes on from the middle.
         self.balancer.retry.resume = false;
+        self
+    }
+
+    /// Lets requests name any model that a node serves, where there are several; where there is one,
+    /// whatever is named may be meant.
+    #[must_use]
+    pub fn with_models_by_name(mut self) -> Scenario {
+        let config = &mut self.balancer;
+        let named =
+            |model: ModelId| self.models.get(model.index()).is_some_and(|name| !name.is_empty());
+        let mut models: Vec<ModelId> = config.nodes.iter().map(|node| node.model).collect();
+        models.sort_unstable();
+        models.dedup();
+        if models.len() > 1 {
+            let known =
+                |model: ModelId| config.routes.iter().any(|spec| spec.when.model == Some(model));
+            models.retain(|&model| named(model) && !known(model));
+            let added = RouteSpec::name_models(&mut config.routes, &config.nodes, &models);
+            name_routes(&mut self.labels.routes, &self.models, &added);
+        }
         self
     }
 

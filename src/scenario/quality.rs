@@ -27,6 +27,12 @@ pub(super) static QUALITY: SectionDef = SectionDef {
     keys: &[
         need("models", QUALITIES, "how many answers of each model are good"),
         key(
+            "difficulty",
+            SHARE,
+            Usual::Number(0.0),
+            "how much of what makes an answer bad lies in its request, for every model alike",
+        ),
+        key(
             "scorer",
             KeyKind::Table(&SCORER),
             Usual::Unsaid("it is always right"),
@@ -94,8 +100,12 @@ pub(super) fn read(
     classes: &Names,
 ) -> Option<QualitySpec> {
     let mut table = walk.table(field?)?;
-    let mut spec =
-        QualitySpec { models: vec![Vec::new(); models.len()], auc: AUC_DEFAULT, feedback: None };
+    let mut spec = QualitySpec {
+        models: vec![Vec::new(); models.len()],
+        difficulty: table.number(walk, "difficulty").unwrap_or_default(),
+        auc: AUC_DEFAULT,
+        feedback: None,
+    };
     if let Some(field) = table.need(walk, "models") {
         qualities(walk, field, Time::ZERO, models, classes, &mut spec);
     }

@@ -23,7 +23,7 @@ use super::{
 use crate::balance::{Config, NodeSpec, PoolSpec, RouteSpec, ScaleSpec};
 use crate::metrics::Labels;
 use crate::sim::NetworkSpec;
-use crate::unit::{Span, TenantId, Time, Tokens};
+use crate::unit::{ModelId, Span, TenantId, Time, Tokens};
 use crate::workload::{ClassSpec, QualitySpec};
 
 /// What a scenario may say.
@@ -248,7 +248,9 @@ pub(super) fn read_document(walk: &mut Walk, document: &[Entry], name: &str) -> 
         quality: quality.as_ref(),
     };
     let given = top.take("route");
-    let (routes, route_names) = route::read(walk, given.filter(|_| said(given)), &mut known);
+    let mut routes = route::read(walk, given.filter(|_| said(given)), &mut known);
+    name_models(walk, &classes, &fleet, &mut routes);
+    let (routes, route_names) = routes;
     let mut flows = workflow::read(walk, top.take("workflow"), &classes.names);
     let (workload, idle) = read_workload(walk, &mut top, &bounds, &fleet, &mut flows);
     let made = workload.as_ref().is_some_and(|workload| workload.arrivals.endless());
@@ -280,6 +282,27 @@ pub(super) fn read_document(walk: &mut Walk, document: &[Entry], name: &str) -> 
         allowed,
     };
     workload.map(|workload| assemble(name, title, seed, &bounds, workload, parts))
+}
+
+/// Adds the routes of classes whose requests name a model. Each class must be led to it.
+fn name_models(
+    walk: &mut Walk,
+    classes: &class::Classes,
+    fleet: &pool::Fleet,
+    (routes, names): &mut (Vec<RouteSpec>, Vec<String>),
+) {
+    let mut models: Vec<ModelId> = classes.named.iter().map(|(_, model, _)| *model).collect();
+    models.sort_unstable();
+    models.dedup();
+    let added = RouteSpec::name_models(routes, &fleet.nodes, &models);
+    super::name_routes(names, fleet.models.list(), &added);
+    for (class, model, place) in &classes.named {
+        if !routes.iter().any(|route| route.leads_to(*class, *model)) {
+            walk.problem(place, "no route leads requests of this class to a node of this model")
+                .label("nothing could serve them")
+                .help("name a pool with such a node in `to` of a route that this class may take");
+        }
+    }
 }
 
 /// What the sections say.

@@ -558,9 +558,25 @@ pub(super) fn span_range(range: &RangeInclusive<Span>) -> String {
     }
 }
 
+/// Words that others have for ours, which no likeness finds.
+const OTHER_WORDS: &[(&str, &str)] = &[
+    ("completion_tokens", "output_tokens"),
+    ("fallback", "degrade"),
+    ("input_tokens", "prompt_tokens"),
+    ("latency_based", "peak_ewma"),
+    ("least_busy", "least_connections"),
+    ("qps", "rate"),
+    ("rps", "rate"),
+    ("simple_shuffle", "random"),
+];
+
 /// "a key with a similar name exists: `retry`", or the list of what there is.
 #[must_use]
 pub fn suggest<'a>(what: &str, word: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+    let ours = OTHER_WORDS.iter().find(|(other, _)| *other == word);
+    if let Some((_, ours)) = ours.filter(|(_, ours)| known.clone().any(|name| name == *ours)) {
+        return format!("the {what} is called `{ours}` here");
+    }
     let similar = known
         .clone()
         .map(|name| (strsim::jaro_winkler(&name.to_lowercase(), &word.to_lowercase()), name))

@@ -162,7 +162,12 @@ static SERVEGEN: SectionDef = SectionDef {
         PATH,
         TIME_SCALE,
         LENGTH_SCALE,
-        key("rate", above_zero(SCALE_MAX), Usual::Number(1.0), "what rates are multiplied by"),
+        key(
+            "rate_scale",
+            above_zero(SCALE_MAX),
+            Usual::Number(1.0),
+            "what the rates of clients are multiplied by",
+        ),
     ],
     ..section("servegen", "")
 };
@@ -242,7 +247,7 @@ fn trace(walk: &mut Walk, field: Field<'_>) -> Option<Arrivals> {
     let source = source(walk, &mut table);
     let arrivals = match name {
         "servegen" => {
-            let rate = table.number(walk, "rate");
+            let rate = table.number(walk, "rate_scale");
             let made = |((path, scale), rate)| Arrivals::ServeGen { path, scale, rate };
             source.zip(rate).map(made)
         }

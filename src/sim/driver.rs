@@ -82,6 +82,18 @@ impl Sim {
         Ok(sim)
     }
 
+    /// Use of the nodes' KV caches counts from then on.
+    pub fn measure_from(&mut self, from: Time) {
+        self.world.backends.nodes.iter_mut().for_each(|node| node.measure_from(from));
+    }
+
+    /// Returns by node which share of its KV cache was used until now, in the mean over time and at most;
+    /// `None` where it has none.
+    pub fn kv_use(&self) -> impl Iterator<Item = Option<(f64, f64)>> {
+        let (nodes, now) = (&self.world.backends.nodes, self.now());
+        nodes.iter().map(move |node| node.kv_use(now).map(|used| (used.mean, used.most)))
+    }
+
     /// Handles the one input that comes next. `record` hears the input, `sink` every event.
     ///
     /// # Errors

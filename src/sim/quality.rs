@@ -28,12 +28,12 @@ impl QualityGrader {
         let chooses = config.routes.iter().map(|route| route.choose.as_ref());
         let cascade =
             |choose: Option<&ModelRule>| matches!(choose, Some(ModelRule::Cascade { .. }));
-        let bandit = |choose: Option<&ModelRule>| matches!(choose, Some(ModelRule::Bandit { .. }));
+        let learns = |choose: Option<&ModelRule>| choose.is_some_and(ModelRule::learns);
         QualityGrader {
             quality: AnswerQuality::new(spec, config.seed),
             models: config.nodes.iter().map(|node| node.model).collect(),
             scores: chooses.clone().any(cascade),
-            wanted: chooses.map(bandit).collect(),
+            wanted: chooses.map(learns).collect(),
             due: VecDeque::new(),
         }
     }

@@ -118,6 +118,7 @@ fn live_pictures() {
 #[test]
 fn help_pictures() {
     assert_snapshot!("help_80x24", picture((80, 24), "?"));
+    assert_snapshot!("help_60x30", picture((60, 30), "?"));
     assert_snapshot!("help_120x40", picture((120, 40), "?"));
 }
 

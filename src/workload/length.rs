@@ -7,8 +7,9 @@
 use crate::balance::{Priority, Request};
 use crate::dist::Dist;
 use crate::rng::{Rng, mix};
-use crate::unit::{ClassId, RequestId, Span, TenantId, Time, Tokens};
+use crate::unit::{ClassId, ModelId, RequestId, Span, TenantId, Time, Tokens};
 
+use super::hardness::HardnessLaw;
 use super::origin::Origin;
 use super::repeat::RepeatLaw;
 use super::tenant::TenantLaw;
@@ -36,8 +37,10 @@ pub struct ClassSpec {
     pub origin: Origin,
     /// Who sends its requests.
     pub tenants: TenantLaw,
-    /// How hard its requests are, on any scale; `None` where nobody can tell.
-    pub complexity: Option<Dist>,
+    /// The model that its requests name, if they name one.
+    pub model: Option<ModelId>,
+    /// How hard its requests look, on any scale; `None` where nobody can tell.
+    pub complexity: Option<HardnessLaw>,
     /// Which of its requests come again; `None` where each is asked once.
     pub repeat: Option<RepeatLaw>,
 }
@@ -58,10 +61,9 @@ impl ClassSpec {
         Some(RepeatedPrompt { content, tokens: length(&self.prompt, &mut Rng::from_key(content)) })
     }
 
-    /// Draws how hard a request is, in thousandths.
-    pub(super) fn hardness(&self, key: u64) -> Option<u32> {
-        let law = self.complexity.as_ref()?;
-        Some((law.sample(&mut Rng::from_key(key)) * 1e3).round() as u32)
+    /// Draws how hard a request looks, in thousandths.
+    pub(super) fn hardness(&self, key: u64, truth: &Truth) -> Option<u32> {
+        Some(self.complexity.as_ref()?.observe(key, truth))
     }
 }
 
@@ -172,6 +174,8 @@ impl Mix {
         // A conversation stays where it is and what it is.
         let who = draft.session.map_or(id, |session| mix(1, session));
         let (region, attributes) = spec.origin.draw(mix(self.origins, who));
+        let key = draft.key.unwrap_or_else(|| mix(self.seed, id));
+        let truth = Truth { output: Tokens(output.0.max(1)), key };
         let request = Request {
             deadline: spec.deadline.map_or(Time::MAX, |deadline| at + deadline),
             class: number,
@@ -184,11 +188,11 @@ impl Mix {
             prefix_block: if draft.prefix.hashes.is_empty() { 0 } else { draft.prefix.block },
             prefix: draft.prefix.hashes,
             content: draft.content.or(repeated.map(|repeated| repeated.content)),
-            complexity: spec.hardness(mix(self.hardness, id)),
+            model: spec.model,
+            complexity: spec.hardness(mix(self.hardness, id), &truth),
             ..Request::new(RequestId(id), at)
         };
-        let key = draft.key.unwrap_or_else(|| mix(self.seed, id));
-        Arrival { at, request, truth: Truth { output: Tokens(output.0.max(1)), key } }
+        Arrival { at, request, truth }
     }
 
     /// Draws a class by the shares, and a tenant of it, from the generators of a conversation.

@@ -6,6 +6,8 @@
 
 pub mod arrival;
 pub mod closed;
+pub mod complexity;
+pub mod hardness;
 pub mod length;
 pub mod origin;
 pub mod process;
@@ -16,11 +18,16 @@ pub mod tenant;
 pub mod trace;
 pub mod workflow;
 
+use rand_distr::{Distribution, StandardNormal};
+
 use crate::balance::{Fate, Input, JobNews, Request};
+use crate::rng::{Rng, mix};
 use crate::unit::{RequestId, Time, Tokens};
 
 pub use arrival::Generated;
 pub use closed::{Begin, ClosedLoop, Script, SessionPace, Users};
+pub use complexity::PromptFeatures;
+pub use hardness::HardnessLaw;
 pub use length::{ClassSpec, Mix};
 pub use origin::{Origin, OriginShares};
 pub use process::Process;
@@ -36,6 +43,9 @@ pub use workflow::{Jobs, WorkflowSpec};
 /// Generated arrivals where a bare rate is given: `Poisson::new(40.0, ...)`.
 pub type Poisson = Generated;
 
+/// Keys how hard requests are; any number that no other draw uses.
+const DIFFICULTY: u64 = 0x64_69_66_66_69_63_75_6c;
+
 /// What is true of a request but not known before it is answered. The balancer cannot name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Truth {
@@ -43,6 +53,15 @@ pub struct Truth {
     pub output: Tokens,
     /// Seeds the draws of nodes that serve it, so that they do not depend on who is asked when.
     pub key: u64,
+}
+
+impl Truth {
+    /// Returns how hard the request is for any model, against others of its class: a draw of the
+    /// standard normal law.
+    #[must_use]
+    pub fn difficulty(&self) -> f64 {
+        StandardNormal.sample(&mut Rng::from_key(mix(self.key, DIFFICULTY)))
+    }
 }
 
 /// A request at the door.

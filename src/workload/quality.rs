@@ -2,8 +2,12 @@
 //!
 //! An answer is good or it is not; the probability that it is belongs to its model and the request's
 //! class, and may change while time goes on (a model got worse over night). The draw is keyed by
-//! request and model, so every strategy and every way to choose meets the same answers; those of two
-//! models to one request are independent of each other, which flatters cascades a little.
+//! request and model, so every strategy and every way to choose meets the same answers. A share of what
+//! makes them bad, the **difficulty**, lies in the request and is the same for all models: with `d` of it
+//! an answer is good if `sqrt(d) x + sqrt(1 - d) y` lies below the quantile of the model's probability,
+//! `x` being how hard the request is and `y` a draw for each model, both standard normal, so the
+//! probability is kept. Without it the answers of two models to one request are independent of each other,
+//! which flatters cascades a little.
 //!
 //! A **scorer** tells good answers from bad as well as its AUC says: the scores of good answers lie on
 //! average `d` standard deviations above those of bad ones, both normal, `AUC = Phi(d / sqrt 2)`
@@ -14,7 +18,7 @@
 use rand_distr::{Distribution, StandardNormal};
 
 use super::Truth;
-use crate::dist::Dist;
+use crate::dist::{self, Dist};
 use crate::rng::{Rng, mix};
 use crate::unit::{ClassId, ModelId, Ratio, Span, Time};
 
@@ -27,6 +31,8 @@ pub struct QualitySpec {
     /// By model: from when on its answers are how good, in order of time and first from zero on. Empty
     /// where it is not known.
     pub models: Vec<Vec<(Time, ByClass)>>,
+    /// How much of what makes an answer bad lies in its request, from 0 to 1.
+    pub difficulty: f64,
     /// The probability that the scorer finds a good answer better than a bad one: 0.5 to 1.
     pub auc: f64,
     /// The share of answers about which a word comes, and how many seconds later.
@@ -60,7 +66,15 @@ impl AnswerQuality {
         let (_, by_class) = times.iter().rev().find(|(from, _)| *from <= now)?;
         let probability = *by_class.get(class.index())?;
         let key = mix(mix(truth.key, self.keys[0]), model.index() as u64);
-        Some(Rng::from_key(key).unit() < probability)
+        let mut rng = Rng::from_key(key);
+        let shared = self.spec.difficulty;
+        // The ends have no quantile.
+        if shared <= 0.0 || probability <= 0.0 || probability >= 1.0 {
+            return Some(rng.unit() < probability);
+        }
+        let own: f64 = StandardNormal.sample(&mut rng);
+        let hard = shared.sqrt() * truth.difficulty() + (1.0 - shared).sqrt() * own;
+        Some(hard < dist::normal_quantile(probability))
     }
 
     /// Returns what the scorer makes of an answer of the model.
@@ -141,7 +155,34 @@ mod tests {
             Vec::new(),
         ];
         let feedback = Some((Ratio(250_000), Dist::exponential(60.0).expect("a law")));
-        AnswerQuality::new(QualitySpec { models, auc, feedback }, 1)
+        AnswerQuality::new(QualitySpec { models, difficulty: 0.0, auc, feedback }, 1)
+    }
+
+    fn share(of: impl Fn(&Truth) -> bool) -> f64 {
+        truths().filter(of).count() as f64 / 40_000.0
+    }
+
+    #[test]
+    fn what_lies_in_the_request_is_shared_and_changes_no_share() {
+        let models = [0.9, 0.5].map(|share| vec![(Time::ZERO, vec![share])]).to_vec();
+        for difficulty in [0.3, 1.0] {
+            let spec = QualitySpec { models: models.clone(), difficulty, auc: 1.0, feedback: None };
+            let quality = AnswerQuality::new(spec, 1);
+            let good = |truth: &Truth, model| {
+                quality.good(truth, ClassId(0), ModelId(model), Time::ZERO) == Some(true)
+            };
+            assert!((share(|truth| good(truth, 0)) - 0.9).abs() < 0.01);
+            assert!((share(|truth| good(truth, 1)) - 0.5).abs() < 0.01);
+            let both = share(|truth| good(truth, 0) && good(truth, 1));
+            assert!(both > 0.46, "more than independent answers: {both}");
+            // Where all of it does, what the weaker model can the stronger one can.
+            assert!(difficulty < 1.0 || (both - share(|truth| good(truth, 1))).abs() < 1e-9);
+            let [hard, easy] = [1.0, -1.0].map(|side: f64| {
+                let of = |truth: &Truth| truth.difficulty() * side > 0.0;
+                share(|truth| of(truth) && good(truth, 1)) / share(of)
+            });
+            assert!(easy > hard + 0.3, "{easy} of the easy ones, {hard} of the hard ones");
+        }
     }
 
     fn truths() -> impl Iterator<Item = Truth> {

@@ -558,6 +558,7 @@ impl Jobs {
         let prompt = length(&class.prompt, &mut Rng::from_key(key));
         let mut rng = Rng::from_key(mix(key, u64::from(instance.tries)));
         let output = length(&class.output, &mut rng);
+        let truth = Truth { output, key: rng.bits() };
         let said = match spec.context {
             StepContext::Grow => state.context + instance.output,
             StepContext::Fresh => Tokens::ZERO,
@@ -583,7 +584,8 @@ impl Jobs {
             prompt: (prompt + said).min(Tokens(LENGTH_MAX)),
             job: Some(JobStep { job: place.job, workflow, step: place.step }),
             content: repeated.map(|repeated| repeated.content),
-            complexity: class.hardness(mix(key, HARDNESS)),
+            model: class.model,
+            complexity: class.hardness(mix(key, HARDNESS), &truth),
             // Calls that follow an admitted one go on with it; they repeat nothing by themselves.
             again: if instance.call == 0 { retried } else { 0 },
             ..Request::new(id, at)
@@ -592,7 +594,7 @@ impl Jobs {
         job.requests += 1;
         job.instance(place).request = Some(id);
         self.under_way.insert(id, InstanceRequest { place, output });
-        Arrival { at, request, truth: Truth { output, key: rng.bits() } }
+        Arrival { at, request, truth }
     }
 }
 

@@ -63,6 +63,19 @@ fn retried(strategy: &str) -> (String, serde_json::Value) {
 }
 
 #[test]
+fn in_shadow_mode_scores_are_tokens_and_what_predictions_would_choose_is_told() {
+    let arguments = ["--strategy", "smart(mode=shadow)", "--explain", "60"];
+    let told = text(run(SCENARIO, &arguments).stdout);
+    let row = |start: &str| told.lines().find(|line| line.trim_start().starts_with(start));
+    assert!(row("Candidates").is_some_and(|head| head.contains("  predicted")), "{told}");
+    assert!(!told.contains("+ predicted"), "it is no part of the score: {told}");
+    assert!(row("predictions").is_some_and(|row| row.contains("they would choose gpu-")), "{told}");
+    let mut candidates =
+        told.lines().filter(|line| line.contains("gpu-") && line.contains(" tok "));
+    assert!(candidates.next().is_some(), "{told}");
+}
+
+#[test]
 fn every_attempt_is_told_with_all_candidates() {
     let mut whole = String::new();
     for strategy in ["power_of_two", "least_tokens", "smart"] {

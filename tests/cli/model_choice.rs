@@ -255,6 +255,40 @@ fn a_bandit_leaves_a_model_that_got_worse_and_minds_the_price() {
     assert!(of(&parts[20..]) < 0.02, "{}", of(&parts[20..]));
 }
 
+/// What an answer is worth in the mean, a good one being worth five cents: in good answers.
+fn worth(complexity: &str, choose: &str, seed: u64) -> f64 {
+    let quality = r#"models = { small = 0.6, large = 0.9 }
+        difficulty = 1.0
+        feedback = { share = 0.5, after = { exponential = { mean = "10s" } } }"#;
+    let class = format!("{CLASS}\n{complexity}\n");
+    let seed = format!("seed = {seed}");
+    let (summary, _) = run(&format!("{}{class}", text(quality, choose, &seed)), 12_000, |_, _| {});
+    let good = summary.quality.as_ref().expect("it is known").mean.expect("it was measured");
+    good - summary.cost_usd.total / 12_000.0 / 0.05
+}
+
+#[test]
+fn a_learnt_threshold_comes_near_the_best_fixed_one_and_does_no_harm_where_complexity_says_nothing()
+{
+    for correlation in [0.0, 0.8] {
+        let class = format!(
+            "complexity = {{ exponential = {{ mean = 1 }} }}\ncomplexity_correlation = {correlation}"
+        );
+        for seed in 1..=3 {
+            let fixed = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0].map(|share| {
+                let choose = format!("choose = {{ complexity = {{ strong_share = {share} }} }}");
+                worth(&class, &choose, seed)
+            });
+            let best = fixed.into_iter().fold(f64::NEG_INFINITY, f64::max);
+            let learnt = worth(&class, "choose = { threshold = { worth = 0.05 } }", seed);
+            let at = format!("correlation {correlation}, seed {seed}: {learnt}, fixed {fixed:?}");
+            assert!(learnt > best - 0.03, "{at}");
+            // Where it says something, neither model alone is as good.
+            assert!(correlation == 0.0 || learnt > fixed[0].max(fixed[5]) + 0.03, "{at}");
+        }
+    }
+}
+
 #[test]
 fn critical_requests_are_not_experimented_with() {
     let quality = "models = { small = 0.6, large = 0.9 }\nfeedback = { share = 1 }";
@@ -318,6 +352,7 @@ fn how_is_chosen_changes_no_arrival_and_no_answer() {
     let mut common = 0;
     for choose in [
         "choose = { complexity = { strong_share = 0.4 } }",
+        "choose = { threshold = { worth = 0.05 } }",
         "choose = \"cascade\"",
         "choose = { bandit = { worth = 0.05 } }",
     ] {
@@ -339,6 +374,7 @@ fn a_journal_of_choices_replays() {
         feedback = { share = 0.5, after = { constant = "3s" } }"#;
     for choose in [
         "choose = { complexity = { strong_share = 0.4, window = 50 } }",
+        "choose = { threshold = { worth = 0.05, prior = 3, memory = 100, window = 50 } }",
         "choose = { cascade = { accept = 0.9 } }",
         "choose = { bandit = { worth = 0.05, prior = 4, memory = 100 } }",
     ] {

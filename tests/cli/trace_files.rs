@@ -84,7 +84,7 @@ fn folders_of_clients_are_played() {
     let output = run(&["run", &file]);
     let told = text(&output.stderr);
     assert!(told.contains("2 clients") && told.contains("1 client has no lengths"), "{told}");
-    let tenth = arrived(&[&file, "--set", "workload.arrivals.trace.servegen.rate=0.1"]);
+    let tenth = arrived(&[&file, "--set", "workload.arrivals.trace.servegen.rate_scale=0.1"]);
     assert!((140..280).contains(&tenth), "{tenth}");
 
     write(&clients, "chunk-0-trace.csv", "0,1,1,Gamma,1,1\n600,-2,1,Weibull,0.7,1\n");
@@ -121,7 +121,7 @@ fn check_says_what_arrives() {
         "arrivals = { trace = { azure = { path = \"a.csv\" } } }",
         "arrivals = { trace = { bailian = {} } }",
         "arrivals = { trace = { csv = { time = \"t\", input = \"i\", output = \"o\" } } }",
-        "arrivals = { trace = { servegen = { path = \"folder\", rate = 0.01 } } }",
+        "arrivals = { trace = { servegen = { path = \"folder\", rate_scale = 0.01 } } }",
         "arrivals = { trace = { sessions = { start = { poisson = { rate = 1 } } } } }",
         "arrivals = { trace = { sessions = { pace = \"recorded\", \
          start = { users = { count = 8 } } } } }",

@@ -115,6 +115,7 @@ pub fn class() -> ClassSpec {
         deadline: None,
         origin: Origin::default(),
         tenants: TenantLaw::default(),
+        model: None,
         complexity: None,
         repeat: None,
     }

@@ -7,9 +7,9 @@ use crate::common::{
     class, class_labels, config, constant, exponential, finish, hosted, labels, slots,
 };
 use plimsoll::balance::{
-    BatchSpec, Config, DegradeLevel, DegradeSpec, Event, Fate, Input, Limits, Match, Order,
-    Outcome, Priority, Queue, Reject, Request, RouteSpec, TenantLimits, Tenants, Timeouts, Usage,
-    Waiting,
+    BatchSpec, Config, Degrade, DegradeLevel, DegradeSpec, Event, Fate, Input, Limits, Match,
+    Order, Outcome, OverBudget, Pressure, Priority, Queue, Reject, Request, RouteSpec,
+    TenantLimits, Tenants, Timeouts, Usage, Waiting,
 };
 use plimsoll::dist::Dist;
 use plimsoll::metrics::{Collector, Labels, Slo, Summary, Watch};
@@ -348,6 +348,93 @@ fn rates_and_budgets_of_tenants_turn_away() {
     let most = 60.0 + summary.simulated_s + 1.0;
     assert!(f64::from(served[0]) <= most && f64::from(served[0]) > 0.98 * most, "{served:?}");
     assert!(rate > 500 && budget > 1_000, "{rate} over the rate, {budget} over the budget");
+}
+
+/// A pool of dear nodes and one at a tenth of their prices, to which the route degrades; a request costs
+/// 0.002 or 0.0002 dollars. The second of two tenants has a dollar a day.
+fn dear_and_cheap(over_budget: OverBudget, seed: u64) -> World {
+    let classes = vec![ClassSpec {
+        prompt: constant(1_000.0),
+        output: constant(500.0),
+        tenants: TenantLaw::zipf(2, 0.0).expect("a law"),
+        ..class()
+    }];
+    let mut world = World::new(4, constant(0.1), classes, 4.0, 4_000);
+    world.backend = hosted(constant(0.1), constant(1_000.0));
+    let config = &mut world.config;
+    config.seed = seed;
+    config.pools.push(config.pools[0].clone());
+    for (at, node) in config.nodes.iter_mut().enumerate() {
+        let dear = if at < 2 { 1.0 } else { 0.1 };
+        node.pool = PoolId(if at < 2 { 0 } else { 1 });
+        node.limits.concurrency = None;
+        node.prices.input = plimsoll::unit::Price::from_dollars(dear);
+        node.prices.output = plimsoll::unit::Price::from_dollars(2.0 * dear);
+    }
+    config.routes[0].to = vec![PoolId(0)];
+    config.routes[0].degrade = Some(Degrade { to: vec![PoolId(1)], when: Pressure::NoRoom });
+    config.expected_output = vec![Tokens(500)];
+    let poor = TenantLimits { budget: Some(1_000_000), over_budget, ..TenantLimits::default() };
+    config.admission.tenants =
+        Tenants { each: TenantLimits::default(), named: vec![(TenantId(1), poor)] };
+    world
+}
+
+#[test]
+fn over_its_budget_a_tenant_is_served_by_cheaper_pools_and_nobody_else_is_touched() {
+    let answers = |over_budget, seed| {
+        // By tenant and pool, and requests over the budget.
+        let (mut served, mut over, mut rejected) = ([[0_u32; 2]; 2], 0, 0);
+        let mut others = Vec::new();
+        dear_and_cheap(over_budget, seed).run_with(true, |now, event| {
+            let Event::Settled(settled) = event else { return };
+            if settled.fate == Fate::Completed {
+                let cheap = settled.node.is_some_and(|node| node.0 >= 2);
+                served[settled.tenant.index()][usize::from(cheap)] += 1;
+                assert_eq!((settled.degraded, settled.over_budget), (cheap, cheap));
+            }
+            over += u32::from(settled.over_budget);
+            rejected += u32::from(matches!(settled.fate, Fate::Rejected(Reject::Budget(_))));
+            if settled.tenant == TenantId(0) {
+                others.push((now, settled.request, settled.node));
+            }
+        });
+        (served, over, rejected, others)
+    };
+    for seed in 1..=3 {
+        let (served, over, rejected, others) = answers(OverBudget::Degrade, seed);
+        assert_eq!(served[0][1], 0, "who has no budget stays where it was: {served:?}");
+        // What was reserved for those in flight is within it too.
+        assert_eq!((served[1][0], rejected), (500, 0), "exactly the budget goes to dear pools");
+        assert!(served[1][1] > 1_000 && over == served[1][1], "{served:?}");
+        let (refused, over, rejected, untouched) = answers(OverBudget::Refuse, seed);
+        assert_eq!((over, refused[1], rejected), (0, [500, 0], served[1][1]));
+        // The draws of a strategy go on with every request, so which of two like nodes is not compared.
+        let when = |list: &[(Time, RequestId, Option<plimsoll::unit::NodeId>)]| -> Vec<_> {
+            list.iter().map(|(now, request, _)| (*now, *request)).collect()
+        };
+        assert_eq!(when(&others), when(&untouched));
+    }
+}
+
+#[test]
+fn cheaper_pools_without_room_turn_away_who_is_over_its_budget_and_nobody_waits_behind() {
+    let mut world = dear_and_cheap(OverBudget::Degrade, 1);
+    world.config.nodes[2..].iter_mut().for_each(|node| node.limits.concurrency = Some(1));
+    world.rate = 40.0;
+    let (mut cheap, mut rejected) = (0, 0);
+    let summary = world.run_with(true, |_, event| {
+        if let Event::Settled(settled) = event {
+            cheap += u32::from(settled.degraded);
+            match settled.fate {
+                Fate::Completed => assert!(!settled.queued, "{settled:?}"),
+                Fate::Rejected(Reject::Budget(_)) if settled.tenant == TenantId(1) => rejected += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+    });
+    assert!(cheap > 100 && rejected > 100, "{cheap} served, {rejected} turned away");
+    assert_eq!(summary.attempts.over_budget, u64::from(cheap + rejected));
 }
 
 /// The first class has a node of its own, and so have all others.

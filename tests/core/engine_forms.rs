@@ -99,6 +99,35 @@ fn without_a_cost_of_company_everyone_is_alone() {
     }
 }
 
+/// d1 = 0: whoever decodes is alone, for L F, and holds the tokens read so far in whole blocks. By Little's
+/// law the cache holds `rate * L F * (L / 2 + (block - 1) / 2)` tokens in the mean.
+#[test]
+fn the_kv_cache_in_use_is_what_little_says_of_tokens() {
+    use plimsoll::workload::{Mix, OpenLoop, Poisson};
+    let capacity = 100_000;
+    let law = StepLaw { f: 2.0, ..StepLaw::default() };
+    let room =
+        EngineSpec { max_seqs: 1 << 16, step_tokens: 1 << 20, ..EngineSpec::new(law, capacity) };
+    let block = f64::from(room.block);
+    let backend = BackendSpec::Engine(room.checked().expect("within bounds"));
+    for (rate, output) in [(20.0, 400.0), (60.0, 800.0)] {
+        let constant = |value| Dist::constant(value).expect("a law");
+        let world = World::new(1, "random", &backend, rate, 1);
+        let mut class = world.class.clone();
+        (class.prompt, class.output) = (constant(1.0), constant(output));
+        let source = Poisson::new(rate, Time::MAX, 60_000, 7, Mix::new(vec![class], 7));
+        let parts = SimSpec::new(common::config(1, "random", 7), vec![backend.clone()]);
+        let mut sim = Sim::new(parts, Box::new(OpenLoop::new(source))).expect("no trace");
+        sim.measure_from(Time::ZERO + Span::from_secs(10));
+        while sim.step(&mut |_, _| {}, &mut |_, _| {}).expect("no trace") == Step::Handled {}
+        let (mean, most) = sim.kv_use().next().flatten().expect("it is an engine");
+        let tokens = rate * output * 0.002 * (output / 2.0 + (block - 1.0) / 2.0);
+        let exact = tokens / capacity as f64;
+        assert!((mean / exact - 1.0).abs() < 0.02, "{mean}, form {exact}");
+        assert!(most > mean && most <= 1.0, "{most} at most, {mean} in the mean");
+    }
+}
+
 /// `B` users who ask anew as soon as they are answered keep `B` sequences in the batch: it makes
 /// `B / (F + d1 B)` tokens a millisecond.
 #[test]

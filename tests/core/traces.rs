@@ -34,6 +34,7 @@ fn mix() -> Mix {
         deadline: None,
         origin: Origin::default(),
         tenants: TenantLaw::default(),
+        model: None,
         complexity: None,
         repeat: None,
     };

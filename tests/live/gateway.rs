@@ -78,6 +78,135 @@ async fn region_attributes_and_session_come_from_headers() {
     gate.close().await;
 }
 
+/// Two pools, of which the second one gets the harder half.
+const BY_COMPLEXITY: &str = r#"
+    duration = "1h"
+    [[pool]]
+    name = "weak"
+    strategy = "round_robin"
+    [[pool.node]]
+    name = "w"
+    model = "weak-model"
+    backend = { api = { ttft = { constant = "1ms" }, tokens_per_second = { constant = 400 } } }
+    [[pool]]
+    name = "strong"
+    strategy = "round_robin"
+    [[pool.node]]
+    name = "s"
+    model = "strong-model"
+    backend = { api = { ttft = { constant = "1ms" }, tokens_per_second = { constant = 400 } } }
+    [[class]]
+    name = "c"
+    [[route]]
+    name = "all"
+    match = {}
+    to = ["weak", "strong"]
+    choose = { complexity = { strong_share = 0.5 } }
+    [workload]
+    arrivals = { poisson = { rate = 1 } }
+"#;
+
+#[tokio::test]
+async fn the_task_decides_the_model_and_a_header_wins_over_it() {
+    let (weak, strong) =
+        (Upstream::start(stream_of("w")).await, Upstream::start(stream_of("s")).await);
+    let urls = [weak.url(), strong.url()];
+    let gate = Gate::of(BY_COMPLEXITY, &urls, HttpLimits::default()).await;
+    let message = |content: Value| {
+        let mut body = chat(true);
+        body["messages"] = json!([{"role": "user", "content": content}]);
+        body
+    };
+    let easy = message(json!("Hi, what is the capital of France?"));
+    let hard = message(json!([
+        {"type": "text", "text": "Prove that the root of 2 is irrational, and explain why it matters."},
+        {"type": "text", "text": "1. Compare two proofs.\n2. Which is shorter?"}
+    ]));
+    let mut answers = Vec::new();
+    for round in 0..12 {
+        for (body, wanted) in [(&easy, "w"), (&hard, "s")] {
+            let text = gate.ask(body).await.text();
+            // The first requests have nothing to be compared with.
+            if round >= 2 {
+                assert_eq!(text, wanted, "round {round}");
+            }
+            answers.push(text);
+        }
+    }
+    let request = post(&easy.to_string()).replacen(
+        "connection: close",
+        "x-plimsoll-complexity: 0.99\r\nconnection: close",
+        1,
+    );
+    assert_eq!(exchange(gate.address, &request).await.text(), "s", "the client knows better");
+    let asked = gate.asked.lock().expect("no panic").clone();
+    let looks: Vec<Option<u32>> = asked.iter().map(|request| request.complexity).collect();
+    assert!(looks[0] < looks[1] && looks[1] < Some(1_000), "{looks:?}");
+    assert_eq!(looks.last(), Some(&Some(990)));
+    gate.close().await;
+}
+
+#[tokio::test]
+async fn whoever_names_a_model_reaches_a_node_of_it_wherever_some_pool_has_one() {
+    let (weak, strong) =
+        (Upstream::start(stream_of("w")).await, Upstream::start(stream_of("s")).await);
+    // Each class has a pool of its own, so the class follows from the model.
+    let text = BY_COMPLEXITY
+        .replace("[[class]]\n    name = \"c\"", "[[class]]\nname = \"c\"\n[[class]]\nname = \"d\"")
+        .replace(
+            "match = {}\n    to = [\"weak\", \"strong\"]",
+            "match = { class = \"d\" }\nto = \"strong\"",
+        )
+        .replace(
+            "choose = { complexity = { strong_share = 0.5 } }",
+            "[[route]]\nmatch = {}\nto = \"weak\"",
+        );
+    let gate = Gate::of(&text, &[weak.url(), strong.url()], HttpLimits::default()).await;
+    let models = get(gate.address, "/v1/models").await.json();
+    let names: Vec<&str> = models["data"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|one| one["id"].as_str())
+        .collect();
+    assert_eq!(names, ["auto", "c", "d", "weak-model", "strong-model"]);
+    for (model, wanted) in [
+        ("weak-model", "w"),
+        ("strong-model", "s"),
+        ("auto", "w"),
+        ("d", "s"),
+        ("strong-model", "s"),
+    ] {
+        let mut body = chat(true);
+        body["model"] = json!(model);
+        assert_eq!(gate.ask(&body).await.text(), wanted, "{model}");
+    }
+    assert_eq!(strong.body()["model"], "strong-model");
+    let mut body = chat(true);
+    body["model"] = json!("strong-model");
+    // A class that is not led there is told so, and nobody else answers in its place.
+    for (class, status) in [("d", 200), ("c", 404)] {
+        let header = format!("x-plimsoll-class: {class}\r\nconnection: close");
+        let request = post(&body.to_string()).replacen("connection: close", &header, 1);
+        assert_eq!(exchange(gate.address, &request).await.status, status, "{class}");
+    }
+    body["model"] = json!("gone");
+    assert_eq!(gate.ask(&body).await.status, 404);
+    let asked = gate.asked.lock().expect("no panic").clone();
+    let classes: Vec<u16> = asked.iter().map(|request| request.class.0).collect();
+    assert_eq!(classes, [0, 1, 0, 1, 1, 1]);
+    gate.close().await;
+}
+
+#[tokio::test]
+async fn where_no_route_goes_by_it_nobody_looks_how_hard_a_request_is() {
+    let up = Upstream::start(stream_of("hello")).await;
+    let gate = Gate::over(&[up.url()]).await;
+    assert_eq!(gate.ask(&chat(true)).await.text(), "hello");
+    assert_eq!(gate.asked.lock().expect("no panic")[0].complexity, None);
+    gate.close().await;
+}
+
 #[tokio::test]
 async fn usage_reaches_who_asked_for_it_and_whole_answers_pass() {
     let up = Upstream::start(stream_of("hello")).await;

@@ -72,6 +72,10 @@ impl Balancer {
             return Some(Reject::RetryBudget);
         }
         let state = &self.requests[key];
+        let model = state.request.model;
+        if model.is_some() && self.router.spec(state.route).when.model != model {
+            return Some(Reject::NoNode);
+        }
         let admission = self.overload.admit(self.now, state.route, state.request.priority);
         if let Some(level) = admission.level {
             self.requests.mark_degraded(key, level);
@@ -82,8 +86,14 @@ impl Balancer {
         if !self.quotas.counts_tenants() {
             return None;
         }
+        let tenant = self.requests[key].request.tenant;
+        if let Some(until) = self.quotas.spent(self.now, tenant)
+            && !self.go_cheaper(key)
+        {
+            return Some(Reject::Budget(until));
+        }
         let tokens = self.expected_tokens(key);
-        self.quotas.admit(self.now, key, self.requests[key].request.tenant, tokens)
+        self.quotas.admit(self.now, key, tenant, tokens)
     }
 
     /// Whoever asks tries again. Returns whether there is room for that, or a node that is idle.

@@ -212,10 +212,8 @@ fn no_idling(balancer: &Balancer) -> Result<(), String> {
             |(pool, tier)| {
                 let last = balancer.fleet.panics(id);
                 let last = balancer.fleet.choices(pool, tier, true).iter().filter(|_| last);
-                let nodes = balancer.fleet.open(pool, tier).iter().chain(last);
-                nodes
-                    .map(|&node| balancer.fleet.node(node).spec.tags)
-                    .any(|tags| tags & route.require == route.require)
+                let mut nodes = balancer.fleet.open(pool, tier).iter().chain(last);
+                nodes.any(|&node| route.demands().are_met_by(&balancer.fleet.node(node).spec))
             },
         );
         if someone && open {

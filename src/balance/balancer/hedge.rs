@@ -81,7 +81,8 @@ impl Balancer {
         let region = self.fleet.node(late).spec.region;
         let beyond = (region != NOWHERE).then_some(Reach::Beyond(region));
         let mut reaches = beyond.into_iter().chain([Reach::Untried]);
-        let choice = reaches.find_map(|reach| self.choose(key, Degrading::No, reach));
+        let degrading = if state.over_budget { Degrading::Only } else { Degrading::No };
+        let choice = reaches.find_map(|reach| self.choose(key, degrading, reach));
         let choice = choice.ok_or(NoHedge::NoNode)?;
         // What its tenant may have under way or spend holds for the second attempt too.
         let tenant = self.requests[key].request.tenant;

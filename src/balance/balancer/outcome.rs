@@ -52,9 +52,9 @@ impl Balancer {
         let failed = Failed { state, end, started, doubted, past_policy, amounts };
         let other_node = || {
             let (own, cheap) = self.router.pools(state.lane);
-            let require = self.router.spec(state.route).require;
+            let demands = self.router.spec(state.route).demands();
             let refused = (state.refusals, &state.tried[..]);
-            self.fleet.has_other(own.iter().chain(cheap), require, refused)
+            self.fleet.has_other(own.iter().chain(cheap), demands, refused)
         };
         let decided = self.retries.decide(self.now, failed, other_node, &mut self.pauses);
         let pause = match decided {
@@ -236,6 +236,7 @@ impl Balancer {
             spent: state.spent,
             degraded_by: state.degraded_by,
             cached,
+            over_budget: state.over_budget,
         }));
         if let Some(node) = node.filter(|_| fate == Fate::Completed) {
             let pool = self.fleet.node(node).home().0;

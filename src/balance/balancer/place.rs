@@ -126,13 +126,36 @@ impl Balancer {
         let degrading = self.degrading(key);
         let mut reaches = self.reaches(key);
         let Some(choice) = reaches.find_map(|reach| self.choose(key, degrading, reach)) else {
-            return Placed::No;
+            return self.unplaced(key);
         };
         if let Some(reason) = self.overspends(key, &choice) {
-            return Placed::Refused(reason);
+            return if self.go_cheaper(key) { self.place(key) } else { Placed::Refused(reason) };
         }
         self.dispatch(key, &choice, None);
         Placed::Yes
+    }
+
+    /// None is open for a request. One over its tenant's budget does not wait: it would stand in the way
+    /// of those whom the dearer pools serve.
+    fn unplaced(&mut self, key: RequestKey) -> Placed {
+        let state = &self.requests[key];
+        if !state.over_budget {
+            return Placed::No;
+        }
+        let until = self.quotas.spent(self.now, state.request.tenant);
+        Placed::Refused(Reject::Budget(until.unwrap_or_default()))
+    }
+
+    /// The tenant of a request has spent its budget. Returns whether cheaper pools serve it from now on.
+    pub(super) fn go_cheaper(&mut self, key: RequestKey) -> bool {
+        let state = &self.requests[key];
+        let goes = !state.over_budget
+            && !self.router.pools(state.lane).1.is_empty()
+            && self.quotas.degrades(state.request.tenant);
+        if goes {
+            self.requests.mark_over_budget(key);
+        }
+        goes
     }
 
     /// Returns in which order nodes are asked: those that the request was not on first, and ejected ones
@@ -178,6 +201,9 @@ impl Balancer {
     #[inline]
     pub(super) fn degrading(&self, key: RequestKey) -> Degrading {
         let state = &self.requests[key];
+        if state.over_budget {
+            return Degrading::Only;
+        }
         let cheaper = self.overload.cheaper(state.route, self.router.spec(state.route));
         cheaper.unwrap_or_else(|| {
             let waiting = self.queue.waiting();
@@ -215,7 +241,7 @@ impl Balancer {
     /// Returns why the attempt may not be paid for, if it may not.
     #[inline]
     pub(super) fn overspends(&mut self, key: RequestKey, choice: &NodeChoice) -> Option<Reject> {
-        if !self.quotas.counts_tenants() {
+        if !self.quotas.counts_tenants() || self.requests[key].over_budget {
             return None;
         }
         let tokens = (self.requests[key].request.prompt, self.expected(key));
@@ -235,7 +261,7 @@ impl Balancer {
         let expected_output = self.expected(key);
         let state = &self.requests[key];
         let order = self.router.tier_order(&self.fleet, pool, &state.request);
-        let require = self.router.spec(state.route).require;
+        let demands = self.router.spec(state.route).demands();
         let (avoid, beyond) = match reach {
             Reach::Anywhere | Reach::LastResortAgain => (&[][..], None),
             Reach::Untried | Reach::LastResort => (state.nodes_tried(), None),
@@ -262,7 +288,7 @@ impl Balancer {
                 fleet: &self.fleet,
                 pool,
                 tier,
-                require,
+                demands,
                 last_resort,
                 avoid,
                 held_back,
@@ -291,8 +317,8 @@ impl Balancer {
             return;
         }
         let tokens = self.expected_tokens(key);
-        let require = self.router.spec(self.requests[key].route).require;
-        if let Some(wait) = self.fleet.pool_quota_wait(pool, require, self.now, tokens) {
+        let demands = self.router.spec(self.requests[key].route).demands();
+        if let Some(wait) = self.fleet.pool_quota_wait(pool, demands, self.now, tokens) {
             self.await_refill(wait);
         }
     }
@@ -353,6 +379,7 @@ impl Balancer {
     pub(super) fn is_last_resort(&self, key: RequestKey) -> bool {
         let state = &self.requests[key];
         let (own, cheap) = self.router.pools(state.lane);
+        let own = if state.over_budget { &[] } else { own };
         self.fleet.panics(state.route)
             && !own.iter().chain(cheap).any(|&pool| self.is_open_to(key, pool, false))
     }
@@ -360,8 +387,8 @@ impl Balancer {
     /// Returns whether some node of the pool is open to the request; one that is up, or as a
     /// `last_resort` one that is ejected.
     pub(super) fn is_open_to(&self, key: RequestKey, pool: PoolId, last_resort: bool) -> bool {
-        let require = self.router.spec(self.requests[key].route).require;
-        self.fleet.is_open_to(pool, require, last_resort)
+        let demands = self.router.spec(self.requests[key].route).demands();
+        self.fleet.is_open_to(pool, demands, last_resort)
     }
 
     /// Sends a request to the node that was chosen. Beside another attempt it is a hedge.

@@ -113,8 +113,7 @@ impl Balancer {
         let again = tried(head);
         let goes = |&key: &RequestKey| {
             let state = &self.requests[key];
-            let require = self.router.spec(state.route).require;
-            spec.tags & require == require
+            self.router.spec(state.route).demands().are_met_by(spec)
                 && (again || !tried(key))
                 && self.retries.time_left(self.now, &state.request) == TimeLeft::Enough
         };

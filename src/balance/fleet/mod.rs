@@ -23,6 +23,7 @@ pub use reports::Load;
 
 use super::limits::Quota;
 use super::spec::node::{NodeSpec, Tier};
+use super::spec::route::Demands;
 use super::spec::view::{ReportFreshness, Signal};
 use super::vocabulary::failure::Refusals;
 use super::vocabulary::report::{NodeReport, PeerLoad, PeerNode};
@@ -148,16 +149,16 @@ impl Fleet {
         std::mem::replace(&mut self.freed, false)
     }
 
-    /// Returns whether some node of the pool is open to requests that require these tags: one that is
+    /// Returns whether some node of the pool is open to requests that ask for this: one that is
     /// up, or as a `last_resort` one that is ejected.
     pub(in crate::balance) fn is_open_to(
         &self,
         pool: PoolId,
-        require: u64,
+        demands: Demands,
         last_resort: bool,
     ) -> bool {
         let mut open = Tier::ALL.iter().flat_map(|&tier| self.choices(pool, tier, last_resort));
-        open.any(|&node| self.node(node).spec.tags & require == require)
+        open.any(|&node| demands.are_met_by(&self.node(node).spec))
     }
 
     /// Returns whether some node of the pool with these tags is idle: it is up and has room; where nobody
@@ -197,12 +198,12 @@ impl Fleet {
             || any(refusals.length, &|other| other == node || pool(other) == pool(node))
     }
 
-    /// Returns whether some node of these pools with these tags is there that a request with these
+    /// Returns whether some node of these pools that has what is asked for is there that a request with these
     /// refusals is not in vain with, and that is not off for good. Cost: all nodes of those pools.
     pub(in crate::balance) fn has_other<'a>(
         &self,
         pools: impl IntoIterator<Item = &'a PoolId>,
-        require: u64,
+        demands: Demands,
         (refusals, tried): (Refusals, &[NodeId]),
     ) -> bool {
         let mut members = pools
@@ -212,7 +213,7 @@ impl Fleet {
         members.any(|&node| {
             let there = self.node(node);
             !matches!(there.state(), NodeState::Gone | NodeState::Off)
-                && there.spec.tags & require == require
+                && demands.are_met_by(&there.spec)
                 && !self.is_refused(node, refusals, tried)
         })
     }
@@ -245,18 +246,18 @@ impl Fleet {
         self.quotas.get(id.index()).map_or(Span::ZERO, |quota| quota.wait(now, tokens))
     }
 
-    /// Returns how long until the first open node of a pool with these tags has quota for so many
+    /// Returns how long until the first open node of a pool that has what is asked for has quota for so many
     /// tokens, if all of them lack it now.
     pub(in crate::balance) fn pool_quota_wait(
         &self,
         pool: PoolId,
-        require: u64,
+        demands: Demands,
         now: Time,
         tokens: u64,
     ) -> Option<Span> {
         let tiers = Tier::ALL.iter().flat_map(|&tier| [(tier, false), (tier, true)]);
         let open = tiers.flat_map(|(tier, last_resort)| self.choices(pool, tier, last_resort));
-        let fit = open.filter(|&&node| self.node(node).spec.tags & require == require);
+        let fit = open.filter(|&&node| demands.are_met_by(&self.node(node).spec));
         let wait = fit.map(|&node| self.quota_wait(node, now, tokens)).min();
         wait.filter(|wait| *wait > Span::ZERO)
     }

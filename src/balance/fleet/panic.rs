@@ -91,17 +91,17 @@ impl Fleet {
     }
 
     /// Returns how many of the nodes that a route may use are well and how many are ejected. Cost: its
-    /// nodes where it requires tags, its pools elsewhere.
+    /// nodes where it asks for some of them only, its pools elsewhere.
     pub(in crate::balance) fn count_well(&self, of: &RouteNodes) -> WellAndIll {
         let mut count = WellAndIll::default();
         for &pool in &of.pools {
-            if of.require == 0 {
+            if of.demands.are_none() {
                 self.groups[pool.index()].iter().for_each(|group| count.add(group));
                 continue;
             }
             let members = Tier::ALL.iter().flat_map(|&tier| self.members(pool, tier));
             for node in members.map(|&node| self.node(node)) {
-                if node.spec.tags & of.require == of.require {
+                if of.demands.are_met_by(&node.spec) {
                     count.well += u64::from(node.state().is_in_service());
                     count.ill += u64::from(node.state().is_ejected());
                 }

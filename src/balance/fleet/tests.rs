@@ -4,7 +4,7 @@ use super::*;
 use crate::balance::fixture::{at, config, node};
 use crate::balance::fleet::health::Evidence;
 use crate::balance::spec::health::HealthSettings;
-use crate::balance::spec::route::RouteNodes;
+use crate::balance::spec::route::{Demands, RouteNodes};
 use crate::balance::vocabulary::outcome::{Failure, ProbeResult};
 use crate::unit::{CredentialId, Ratio, RouteId};
 
@@ -46,7 +46,7 @@ fn with_panic() -> Fleet {
     let mut fleet = Fleet::new(2, config(2, 2).nodes);
     let nodes = |pools: &[u16]| RouteNodes {
         pools: pools.iter().map(|pool| PoolId(*pool)).collect(),
-        require: 0,
+        demands: Demands::default(),
     };
     let shares = [Some(Ratio::from_f64(0.5)), None];
     fleet.set_panic(vec![nodes(&[0, 1]), nodes(&[0])], &shares);
@@ -98,7 +98,7 @@ fn a_node_of_last_resort_takes_no_more_than_it_has_room_for() {
     let mut specs = config(1, 2).nodes;
     specs[0].limits.concurrency = Some(1);
     let mut fleet = Fleet::new(1, specs);
-    let route = RouteNodes { pools: vec![POOL], require: 0 };
+    let route = RouteNodes { pools: vec![POOL], demands: Demands::default() };
     fleet.set_panic(vec![route], &[Some(Ratio::ONE)]);
     (0..2).for_each(|id| eject(&mut fleet, id, Evidence::Failing));
     let held = fleet.start(NodeId(0), at(0), Tokens(10), Tokens(5));
@@ -119,7 +119,7 @@ fn credentials_are_shared_by_who_names_the_same() {
     let refused = |node, bits| fleet.is_refused(NodeId(node), by(bits), &tried);
     assert!(refused(2, 0b01) && !refused(2, 0b10));
     assert!(refused(3, 0b10) && !refused(4, 0b11));
-    assert!(fleet.has_other(&[POOL], 0, (by(0b11), &tried)), "nodes 1 and 4");
+    assert!(fleet.has_other(&[POOL], Demands::default(), (by(0b11), &tried)), "nodes 1 and 4");
 }
 
 #[test]

@@ -153,7 +153,7 @@ impl HealthChecker {
         }
         let spec = &fleet.node(node).spec;
         let share = self.of(fleet, node).max_share;
-        let routes = || self.routes.iter().filter(|nodes| nodes.has(spec.pool, spec.tags));
+        let routes = || self.routes.iter().filter(|nodes| nodes.has(spec));
         let mut counts = routes().map(|nodes| fleet.count_well(nodes));
         // Of those that are well, one is the node itself.
         if evidence == Evidence::Refused && counts.clone().any(|count| count.well > 1) {

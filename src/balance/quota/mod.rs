@@ -4,7 +4,8 @@
 //! it may (its other requests wait with it, those of other tenants do not), its pool takes no more
 //! (it goes to the next pool, or waits), or the quota of a node is used up (the node is no candidate
 //! until some of it has come back; asking it would only earn a 429: those quotas are kept with the
-//! nodes). Two things turn it away: its tenant's limit a minute, and its tenant's money for the day.
+//! nodes). Two things turn it away: its tenant's limit a minute, and its tenant's money for the day; when
+//! that is spent, cheaper pools may serve it instead (see [`OverBudget`]).
 //!
 //! A tenant's limits a minute count requests as the client sees them, reserved when they arrive and
 //! settled when they end; all others count attempts, reserved at dispatch and settled when they end.
@@ -17,7 +18,7 @@ use slotmap::SecondaryMap;
 use super::by_tenant::ByTenant;
 use super::limits::{DailyBudget, Quota};
 use super::requests::{AttemptState, RequestKey, RequestState, Requests};
-use super::spec::admission::{TenantLimits, Tenants};
+use super::spec::admission::{OverBudget, TenantLimits, Tenants};
 use super::spec::config::Config;
 use super::spec::node::{Limits, Prices};
 use super::vocabulary::outcome::{Fate, Reject, Usage};
@@ -129,8 +130,21 @@ impl Quotas {
         self.pools.get_mut(pool.index())?.as_mut()
     }
 
-    /// A request of so many tokens arrives. Returns why it may not come in; if it may, it is reserved
-    /// what it is expected to use.
+    /// Returns whether cheaper pools serve a tenant that has spent its budget.
+    pub(super) fn degrades(&mut self, tenant: TenantId) -> bool {
+        self.counts_tenants && self.tenant(tenant).limits.over_budget == OverBudget::Degrade
+    }
+
+    /// Returns how long until a tenant has money again, if it has spent its budget.
+    pub(super) fn spent(&mut self, now: Time, tenant: TenantId) -> Option<Span> {
+        if !self.counts_tenants {
+            return None;
+        }
+        self.tenant(tenant).budget.refusal(now, Cost(1))
+    }
+
+    /// A request of so many tokens arrives. Returns why its tenant's limits a minute do not let it in; if
+    /// they do, it is reserved what it is expected to use.
     pub(super) fn admit(
         &mut self,
         now: Time,
@@ -142,9 +156,6 @@ impl Quotas {
             return None;
         }
         let tenant = self.tenant(tenant);
-        if let Some(until) = tenant.budget.refusal(now, Cost(1)) {
-            return Some(Reject::Budget(until));
-        }
         if tenant.limits.limits.by_the_minute() {
             let wait = tenant.quota.wait(now, tokens);
             if wait > Span::ZERO {

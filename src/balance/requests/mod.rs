@@ -173,6 +173,8 @@ pub(in crate::balance) struct RequestState {
     pub(in crate::balance) at_fault: Option<End>,
     /// The highest level of degradation that changed what becomes of it.
     pub(in crate::balance) degraded_by: DegradeLevel,
+    /// Its tenant's budget was spent, and only cheaper pools serve it.
+    pub(in crate::balance) over_budget: bool,
     /// What its answer is clamped to.
     pub(in crate::balance) clamp: Option<Tokens>,
 }
@@ -402,6 +404,7 @@ impl Requests {
             refusals: Refusals::default(),
             at_fault: None,
             degraded_by: DegradeLevel::Calm,
+            over_budget: false,
             clamp: None,
             request,
         });
@@ -428,6 +431,11 @@ impl Requests {
     pub(in crate::balance) fn mark_degraded(&mut self, key: RequestKey, level: DegradeLevel) {
         let degraded = &mut self.states[key].degraded_by;
         *degraded = level.max(*degraded);
+    }
+
+    /// Its tenant's budget is spent: from now on only cheaper pools serve it.
+    pub(in crate::balance) fn mark_over_budget(&mut self, key: RequestKey) {
+        self.states[key].over_budget = true;
     }
 
     /// Clamps the answer to so many tokens. Returns whether that is fewer than before.

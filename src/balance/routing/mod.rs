@@ -7,6 +7,7 @@
 
 pub(super) mod model;
 pub(super) mod routes;
+mod threshold;
 pub(super) mod tiers;
 
 pub use model::ANSWERS_MAX;
@@ -15,7 +16,7 @@ pub use routes::Routes;
 use super::fleet::Fleet;
 use super::spec::config::Config;
 use super::spec::node::Tier;
-use super::spec::route::{Degrading, LaneId, ModelRule, RouteSpec};
+use super::spec::route::{Degrading, Demands, LaneId, ModelRule, RouteSpec};
 use super::vocabulary::model::{ModelChoice, ModelWhy};
 use super::vocabulary::request::Request;
 use super::vocabulary::state::NodeState;
@@ -74,16 +75,16 @@ impl Router {
     /// Finds by lane where requests go first. To be called whenever the fleet or a node's place in it
     /// is another one.
     pub(super) fn find_eligible(&mut self, fleet: &Fleet) {
-        let eligible = |node: NodeId, require: u64| {
+        let eligible = |node: NodeId, demands: Demands| {
             let node = fleet.node(node);
-            node.state() != NodeState::Gone && node.spec.tags & require == require
+            node.state() != NodeState::Gone && demands.are_met_by(&node.spec)
         };
         let first = |(lane, route): (LaneId, &RouteSpec)| {
             let (own, cheap) = self.routes.pools(lane);
             let pools = own.iter().chain(cheap);
             pools.flat_map(|&pool| Tier::ALL.map(|tier| (pool, tier))).find(|&(pool, tier)| {
                 let members = fleet.members(pool, tier);
-                members.iter().any(|&node| eligible(node, route.require))
+                members.iter().any(|&node| eligible(node, route.demands()))
             })
         };
         self.first_eligible = self.routes.lanes().map(first).collect();
@@ -146,6 +147,7 @@ impl Router {
             Degrading::No => (own, &cheap[..0]),
             Degrading::After => (own, cheap),
             Degrading::Before => (cheap, own),
+            Degrading::Only => (cheap, &own[..0]),
             Degrading::Next => (&own[1..], &own[..1]),
         };
         first.iter().chain(then).nth(place).copied()
@@ -243,6 +245,7 @@ mod tests {
         assert_eq!(order(Degrading::No), [0, 1]);
         assert_eq!(order(Degrading::After), [0, 1, 2]);
         assert_eq!(order(Degrading::Before), [2, 0, 1]);
+        assert_eq!(order(Degrading::Only), [2]);
         assert_eq!(order(Degrading::Next), [1, 0]);
     }
 

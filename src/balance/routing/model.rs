@@ -1,11 +1,12 @@
 //! Model choice: which of a route's pools a request goes to, before any node is chosen.
 //!
-//! Each pool of such a route stands for a model. Three ways, as data on the route:
+//! Each pool of such a route stands for a model. Four ways, as data on the route:
 //!
 //! - **Complexity** (RouteLLM, Ong et al. 2024): the harder part of the traffic goes to the stronger of
 //!   two models. How hard is a fact of the request; what counts as hard is a quantile of the route's own
 //!   last requests, so the strong model's share stays what was wanted while the traffic drifts. Equal
 //!   scores are told apart by a keyed draw, so the share is kept whatever the law of the scores.
+//! - **Threshold**: the same, but how much of the traffic is hard is learnt (see `threshold`).
 //! - **Cascade** (FrugalGPT, Chen et al. 2023): pools in order; an answer that its scorer finds wanting
 //!   is paid for and kept in hand, and the next pool is asked. The client sees nothing before an answer
 //!   is accepted. An answer in hand is delivered when the next pool has no room or fails, or when the
@@ -22,8 +23,7 @@
 
 use std::collections::VecDeque;
 
-use rand_distr::{Beta, Distribution};
-
+use super::threshold::{Arm, PARTS, Threshold};
 use crate::balance::fleet::Fleet;
 use crate::balance::spec::node::Tier;
 use crate::balance::spec::route::{CHOICES_MAX, ModelRule, RouteSpec};
@@ -55,6 +55,13 @@ impl Scores {
         (below as f64 + point * (upto - below + 1) as f64) / (self.sorted.len() + 1) as f64
     }
 
+    /// Returns how hard a request is, and the share of what was seen that is easier; `key` keys where
+    /// among its equals it stands.
+    fn place(&self, request: &Request, key: u64) -> (u32, f64) {
+        let score = request.hardness();
+        (score, self.easier(score, Rng::from_key(mix(key, request.id.0)).unit()))
+    }
+
     fn note(&mut self, score: u32, window: u32) {
         if self.ring.len() >= window as usize
             && let Some(old) = self.ring.pop_front()
@@ -66,17 +73,12 @@ impl Scores {
     }
 }
 
-/// What is known of a pool's answers to a class, beside what was believed before.
-#[derive(Clone, Copy, Debug, Default)]
-struct Arm {
-    good: f64,
-    bad: f64,
-}
-
 /// What a route has learnt.
 #[derive(Debug)]
 enum Chooser {
     Scores(Scores),
+    /// Scores, and what is known of good answers by them.
+    Threshold(Scores, Box<Threshold>),
     /// By class, then by pool of the route.
     Arms(Vec<Vec<Arm>>),
 }
@@ -88,6 +90,8 @@ pub(super) struct Answered {
     pub(super) class: ClassId,
     /// The place of its pool on the route.
     pub(super) arm: u8,
+    /// How hard it was, where a threshold is learnt: its tenth.
+    pub(super) part: u8,
 }
 
 /// What routes that choose a model have learnt.
@@ -108,6 +112,9 @@ impl ModelSelector {
     pub(super) fn new(routes: &[RouteSpec], classes: usize, seed: u64) -> ModelSelector {
         let chooser = |spec: &RouteSpec| match spec.choose.as_ref()? {
             ModelRule::Complexity { .. } => Some(Chooser::Scores(Scores::default())),
+            ModelRule::Threshold { .. } => {
+                Some(Chooser::Threshold(Scores::default(), Box::default()))
+            }
             ModelRule::Cascade { .. } => None,
             ModelRule::Bandit { .. } => {
                 Some(Chooser::Arms(vec![vec![Arm::default(); spec.to.len()]; classes.max(1)]))
@@ -152,10 +159,7 @@ fn thompson(
 ) -> usize {
     let mut best = (0, f64::NEG_INFINITY);
     for (place, (arm, offer)) in arms.iter().zip(offers).enumerate() {
-        let (good, bad) = (arm.good + prior / 2.0, arm.bad + prior / 2.0);
-        let mean = good / (good + bad);
-        let law = if explores { Beta::new(good, bad).ok() } else { None };
-        let drawn = law.map_or(mean, |law| law.sample(rng));
+        let (drawn, mean) = arm.draw(prior, explores, rng);
         let value = drawn - offer.dollars / worth;
         if value > best.1 {
             best = (place, value);
@@ -210,14 +214,29 @@ impl ModelSelector {
         };
         match (choose, chooser) {
             (ModelRule::Complexity { strong_share, window }, Some(Chooser::Scores(scores))) => {
-                let score = request.hardness();
-                let point = Rng::from_key(mix(self.key, request.id.0)).unit();
-                let easier = scores.easier(score, point);
+                let (score, easier) = scores.place(request, self.key);
                 let seen = scores.sorted.len() as u32;
                 scores.note(score, *window);
                 let strong_share = *strong_share;
                 let why = ModelWhy::Complexity { score, easier, seen, strong_share };
                 (usize::from(easier >= 1.0 - strong_share.value()), explained.then_some(why))
+            }
+            (
+                ModelRule::Threshold { worth, prior, window, .. },
+                Some(Chooser::Threshold(scores, threshold)),
+            ) => {
+                let (score, easier) = scores.place(request, self.key);
+                scores.note(score, *window);
+                let [weak, strong] =
+                    [0, 1].map(|at| offers.of(spec.to[at], request.prompt).dollars);
+                let dearer = strong - weak;
+                let explores = request.priority != Priority::Critical;
+                let (in_answers, prior) = (dearer * 1e6 / *worth as f64, f64::from(*prior));
+                let first = threshold.first_hard(in_answers, prior, explores, &mut self.rng);
+                let hard = Threshold::part(easier) >= first;
+                let strong_share = Ratio::from_f64((PARTS - first) as f64 / PARTS as f64);
+                let why = ModelWhy::Threshold { score, easier, strong_share, dearer, explores };
+                (usize::from(hard), explained.then_some(why))
             }
             (ModelRule::Bandit { worth, prior, .. }, Some(Chooser::Arms(classes))) => {
                 let class = request.class.index().min(classes.len() - 1);
@@ -239,18 +258,25 @@ impl ModelSelector {
         }
     }
 
-    /// A pool of a route that is a bandit has answered a request: a word about that may come.
+    /// A pool of a route that learns has answered a request: a word about that may come.
     pub(super) fn await_feedback(
         &mut self,
         (route, spec): (RouteId, &RouteSpec),
         request: &Request,
         pool: PoolId,
     ) {
-        if !matches!(spec.choose, Some(ModelRule::Bandit { .. })) {
+        if !spec.choose.as_ref().is_some_and(ModelRule::learns) {
             return;
         }
         if let Some(arm) = spec.to.iter().position(|one| *one == pool) {
-            let answered = Answered { route, class: request.class, arm: arm as u8 };
+            // How hard it is among the last ones may have changed a little since it came.
+            let part = match self.choosers.get(route.index()) {
+                Some(Some(Chooser::Threshold(scores, _))) => {
+                    Threshold::part(scores.place(request, self.key).1) as u8
+                }
+                _ => 0,
+            };
+            let answered = Answered { route, class: request.class, arm: arm as u8, part };
             self.remember(request.id, answered);
         }
     }
@@ -262,20 +288,21 @@ impl ModelSelector {
 
     /// Somebody said how good an answer was.
     pub(super) fn learn(&mut self, answered: &Answered, spec: &RouteSpec, quality: Ratio) {
-        if let Some(ModelRule::Bandit { memory, .. }) = spec.choose
-            && let Some(Some(Chooser::Arms(classes))) =
-                self.choosers.get_mut(answered.route.index())
-        {
-            let class = answered.class.index().min(classes.len() - 1);
-            let keep = 1.0 - 1.0 / f64::from(memory);
-            for one in &mut classes[class] {
-                one.good *= keep;
-                one.bad *= keep;
+        let good = quality.value().min(1.0);
+        let chooser = self.choosers.get_mut(answered.route.index());
+        match (&spec.choose, chooser) {
+            (Some(ModelRule::Bandit { memory, .. }), Some(Some(Chooser::Arms(classes)))) => {
+                let class = answered.class.index().min(classes.len() - 1);
+                Arm::learn(&mut classes[class], usize::from(answered.arm), good, *memory);
             }
-            let good = quality.value().min(1.0);
-            let one = &mut classes[class][usize::from(answered.arm)];
-            one.good += good;
-            one.bad += 1.0 - good;
+            (
+                Some(ModelRule::Threshold { memory, .. }),
+                Some(Some(Chooser::Threshold(_, threshold))),
+            ) => {
+                let part = usize::from(answered.part);
+                threshold.learn(part, answered.arm > 0, good, *memory);
+            }
+            _ => {}
         }
     }
 
@@ -318,7 +345,7 @@ mod tests {
             ..RouteSpec::default()
         };
         let mut models = ModelSelector::new(&[route], 1, 1);
-        let answered = Answered { route: RouteId(0), class: ClassId(0), arm: 0 };
+        let answered = Answered { route: RouteId(0), class: ClassId(0), arm: 0, part: 0 };
         for id in 0..3 * ANSWERS_MAX as u64 {
             models.remember(RequestId(id), answered);
             if id % 3 == 0 {

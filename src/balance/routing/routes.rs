@@ -201,7 +201,7 @@ impl Routes {
 mod tests {
     use super::*;
     use crate::balance::spec::route::{Degrade, Match};
-    use crate::unit::{RegionId, Tokens};
+    use crate::unit::{ModelId, RegionId, Tokens};
     use crate::unit::{RequestId, Time};
 
     fn request(class: u16, prompt: u64) -> Request {
@@ -228,6 +228,39 @@ mod tests {
         assert_eq!(routes.of(&request(0, 800)), RouteId(1));
         assert_eq!(routes.of(&request(0, 801)), RouteId(2));
         assert_eq!(routes.of(&request(9, 10)), RouteId(2), "an unknown class takes the last route");
+    }
+
+    #[test]
+    fn who_names_a_model_takes_a_route_of_it_and_no_other() {
+        let mut nodes = crate::balance::fixture::config(3, 1).nodes;
+        nodes.iter_mut().zip([1, 2, 2]).for_each(|(node, model)| node.model = ModelId(model));
+        let degrade = Some(Degrade { to: vec![PoolId(2)], when: Pressure::NoRoom });
+        let second = Match { classes: vec![ClassId(1)], ..Match::default() };
+        let split = vec![(PoolId(0), Ratio::ONE), (PoolId(1), Ratio::ZERO)];
+        let mut specs = vec![
+            RouteSpec { when: second, to: vec![PoolId(1)], ..RouteSpec::default() },
+            RouteSpec { to: vec![PoolId(0), PoolId(1)], split, degrade, ..RouteSpec::default() },
+        ];
+        let models = [1, 2, 3].map(ModelId);
+        let added = RouteSpec::name_models(&mut specs, &nodes, &models);
+        // What no pool of a route serves leads nowhere.
+        assert_eq!(added, [(0, models[1]), (1, models[0]), (1, models[1])]);
+        let ways: Vec<(&[PoolId], bool)> =
+            specs.iter().map(|spec| (&spec.to[..], spec.degrade.is_some())).collect();
+        let (first, other, both) =
+            (&[PoolId(0)][..], &[PoolId(1)][..], &[PoolId(0), PoolId(1)][..]);
+        assert_eq!(
+            ways,
+            [(other, false), (other, false), (first, false), (other, true), (both, true)]
+        );
+        let routes = Routes::new(specs, 2, 1);
+        let of = |class, model: Option<u16>| {
+            routes.of(&Request { model: model.map(ModelId), ..request(class, 10) }).0
+        };
+        assert_eq!([of(0, None), of(1, None)], [4, 0]);
+        assert_eq!([of(0, Some(1)), of(0, Some(2)), of(1, Some(2)), of(1, Some(1))], [2, 3, 1, 2]);
+        assert_eq!(of(0, Some(3)), 4, "nobody serves it: the last route, which does not take it");
+        assert_ne!(routes.get(RouteId(4)).when.model, Some(ModelId(3)));
     }
 
     #[test]

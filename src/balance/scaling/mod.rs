@@ -214,9 +214,8 @@ impl ScalingGroups {
         for &pool in &route.to {
             for (number, group) in self.groups.iter().enumerate() {
                 let mut nodes = group.spec.nodes.iter().map(|&node| fleet.node(node));
-                let serves = nodes.any(|node| {
-                    node.spec.pool == pool && node.spec.tags & route.require == route.require
-                });
+                let serves = nodes
+                    .any(|node| node.spec.pool == pool && route.demands().are_met_by(&node.spec));
                 if !serves {
                     continue;
                 }

@@ -76,6 +76,17 @@ pub struct Waiting {
 /// The largest share a band can be owed.
 pub const MIN_SHARE_MAX: Ratio = Ratio(250_000);
 
+/// What becomes of requests whose tenant has spent its budget.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OverBudget {
+    /// They are turned away.
+    #[default]
+    Refuse,
+    /// They go to the pools that their route degrades to, as far as those have room; where it degrades
+    /// to none they are turned away.
+    Degrade,
+}
+
 /// What one tenant may take. `None` is no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TenantLimits {
@@ -85,11 +96,18 @@ pub struct TenantLimits {
     pub limits: Limits,
     /// Micro-dollars a day.
     pub budget: Option<u64>,
+    /// What becomes of what comes when that is spent.
+    pub over_budget: OverBudget,
 }
 
 impl Default for TenantLimits {
     fn default() -> TenantLimits {
-        TenantLimits { weight: 1, limits: Limits::default(), budget: None }
+        TenantLimits {
+            weight: 1,
+            limits: Limits::default(),
+            budget: None,
+            over_budget: OverBudget::Refuse,
+        }
     }
 }
 

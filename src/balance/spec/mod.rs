@@ -17,7 +17,9 @@ pub(super) mod route;
 pub(super) mod scale;
 pub(super) mod view;
 
-pub use admission::{Admission, MIN_SHARE_MAX, Order, Queue, TenantLimits, Tenants, Waiting};
+pub use admission::{
+    Admission, MIN_SHARE_MAX, Order, OverBudget, Queue, TenantLimits, Tenants, Waiting,
+};
 pub use cache::{CACHE_ENTRIES_MAX, CacheSpec};
 pub use config::Config;
 pub use health::{

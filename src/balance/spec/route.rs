@@ -1,8 +1,9 @@
 //! Routes as configured: what they match, where they lead, how a model is chosen.
 
 use super::cache::CacheSpec;
+use super::node::NodeSpec;
 use crate::balance::vocabulary::request::{Priority, Request};
-use crate::unit::{ClassId, PoolId, Ratio, RegionId, TenantId, Tokens};
+use crate::unit::{ClassId, ModelId, PoolId, Ratio, RegionId, TenantId, Tokens};
 
 /// A rule of the routing policy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +28,61 @@ pub struct RouteSpec {
 }
 
 impl RouteSpec {
+    /// Returns whether requests of a class that name this model may go this way.
+    #[must_use]
+    pub fn leads_to(&self, class: ClassId, model: ModelId) -> bool {
+        self.when.model == Some(model) && self.when.could_match(class)
+    }
+
+    /// Returns what a node must have to serve its requests.
+    #[inline]
+    pub(in crate::balance) const fn demands(&self) -> Demands {
+        Demands { tags: self.require, model: self.when.model }
+    }
+
+    /// Returns the same route for requests that name this model, through those of its pools that have a
+    /// node of it; `None` if none has.
+    fn naming(&self, model: ModelId, nodes: &[NodeSpec]) -> Option<RouteSpec> {
+        let when = Match { model: Some(model), ..self.when.clone() };
+        let demands = Demands { tags: self.require, model: Some(model) };
+        let serves = |pool: &&PoolId| {
+            nodes.iter().any(|node| node.pool == **pool && demands.are_met_by(node))
+        };
+        let to: Vec<PoolId> = self.to.iter().filter(serves).copied().collect();
+        let cheap = |degrade: &Degrade| -> Option<Degrade> {
+            let to: Vec<PoolId> = degrade.to.iter().filter(serves).copied().collect();
+            (!to.is_empty()).then_some(Degrade { to, when: degrade.when })
+        };
+        (!to.is_empty()).then(|| RouteSpec {
+            when,
+            to,
+            require: self.require,
+            degrade: self.degrade.as_ref().and_then(cheap),
+            past_policy: self.past_policy,
+            cache: self.cache,
+            ..RouteSpec::default()
+        })
+    }
+
+    /// Adds to routes, before the last one, those for requests that name one of these models: each route
+    /// once more for each model that its pools have, without the choice that is made already. Returns
+    /// which route each one is like, and its model.
+    pub fn name_models(
+        routes: &mut Vec<RouteSpec>,
+        nodes: &[NodeSpec],
+        models: &[ModelId],
+    ) -> Vec<(usize, ModelId)> {
+        let like = routes.iter().enumerate().filter(|(_, spec)| spec.when.model.is_none());
+        let all = like.flat_map(|(at, spec)| models.iter().map(move |model| (at, spec, *model)));
+        let added =
+            all.filter_map(|(at, spec, model)| Some((at, model, spec.naming(model, nodes)?)));
+        let added: Vec<_> = added.collect();
+        let last = routes.len().saturating_sub(1);
+        let names = added.iter().map(|(at, model, _)| (*at, *model)).collect();
+        routes.splice(last..last, added.into_iter().map(|(_, _, spec)| spec));
+        names
+    }
+
     /// Returns how many lanes it has.
     pub(in crate::balance) fn lanes(&self) -> usize {
         if self.choose.is_some() { self.to.len() } else { self.split.len().max(1) }
@@ -67,6 +123,8 @@ pub(in crate::balance) enum Degrading {
     After,
     /// The cheaper pools first.
     Before,
+    /// The cheaper pools only.
+    Only,
     /// The route's own pools only, the second one first and the first one last.
     Next,
 }
@@ -93,6 +151,9 @@ pub struct Match {
     pub session: Option<bool>,
     /// It comes from one of these regions; empty for any, and from nowhere known.
     pub regions: Vec<RegionId>,
+    /// It names this model, and goes to nodes of it only. A request that names one matches no route that
+    /// says nothing of it.
+    pub model: Option<ModelId>,
 }
 
 impl Match {
@@ -107,7 +168,8 @@ impl Match {
     }
 
     pub(in crate::balance) fn matches(&self, request: &Request) -> bool {
-        (self.tenants.is_empty() || self.tenants.contains(&request.tenant))
+        self.model == request.model
+            && (self.tenants.is_empty() || self.tenants.contains(&request.tenant))
             && self.priority.is_none_or(|priority| priority == request.priority)
             && self.prompt_min.is_none_or(|min| request.prompt >= min)
             && self.prompt_max.is_none_or(|max| request.prompt <= max)
@@ -134,6 +196,18 @@ pub enum ModelRule {
         /// Hard is what is hard among so many of the last requests. At least one.
         window: u32,
     },
+    /// As by complexity, but what is hard is learnt from what is known of good answers, and what they cost.
+    Threshold {
+        /// What a good answer is worth, in micro-dollars. Above zero.
+        worth: u64,
+        /// So many observations of a model count for what was believed before any: half of them good. At
+        /// least one.
+        prior: u32,
+        /// Observations of a tenth of the requests count for at most so many. At least two.
+        memory: u32,
+        /// Hard is what is hard among so many of the last requests. At least one.
+        window: u32,
+    },
     /// Pool after pool, until an answer is good enough.
     Cascade {
         /// The least score that is good enough; the last pool's answers all are.
@@ -152,15 +226,53 @@ pub enum ModelRule {
 }
 
 impl ModelRule {
+    /// Returns whether it goes by how hard a request is.
+    #[must_use]
+    pub const fn asks_complexity(&self) -> bool {
+        matches!(self, ModelRule::Complexity { .. } | ModelRule::Threshold { .. })
+    }
+
+    /// Returns whether it learns from what is said of answers.
+    #[must_use]
+    pub const fn learns(&self) -> bool {
+        matches!(self, ModelRule::Bandit { .. } | ModelRule::Threshold { .. })
+    }
+
     /// Returns whether a route with these many pools may choose so.
     pub(in crate::balance) fn fits(&self, spec: &RouteSpec) -> bool {
         let pools = spec.to.len();
         let one = spec.split.is_empty() && (2..=CHOICES_MAX).contains(&pools);
         one && match self {
             ModelRule::Complexity { window, .. } => pools == 2 && (1..=SCORES_MAX).contains(window),
+            ModelRule::Threshold { worth, prior, memory, window } => {
+                let counts = *worth > 0 && *prior > 0 && *memory > 1;
+                pools == 2 && (1..=SCORES_MAX).contains(window) && counts
+            }
             ModelRule::Cascade { .. } => true,
             ModelRule::Bandit { worth, prior, memory } => *worth > 0 && *prior > 0 && *memory > 1,
         }
+    }
+}
+
+/// What a node must have to serve some requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::balance) struct Demands {
+    /// Tags as bits.
+    pub(in crate::balance) tags: u64,
+    /// The model that they name.
+    pub(in crate::balance) model: Option<ModelId>,
+}
+
+impl Demands {
+    /// Returns whether nothing is asked for.
+    #[inline]
+    pub(in crate::balance) fn are_none(&self) -> bool {
+        self.tags == 0 && self.model.is_none()
+    }
+
+    #[inline]
+    pub(in crate::balance) fn are_met_by(&self, node: &NodeSpec) -> bool {
+        node.tags & self.tags == self.tags && self.model.is_none_or(|model| node.model == model)
     }
 }
 
@@ -169,8 +281,8 @@ impl ModelRule {
 pub(in crate::balance) struct RouteNodes {
     /// Its own pools and those it degrades to.
     pub(in crate::balance) pools: Vec<PoolId>,
-    /// Tags as bits.
-    pub(in crate::balance) require: u64,
+    /// What a node of them must have.
+    pub(in crate::balance) demands: Demands,
 }
 
 impl RouteNodes {
@@ -179,12 +291,12 @@ impl RouteNodes {
         let cheap = route.degrade.iter().flat_map(|degrade| &degrade.to);
         RouteNodes {
             pools: route.to.iter().chain(cheap).copied().collect(),
-            require: route.require,
+            demands: route.demands(),
         }
     }
 
-    /// Returns whether a node of this pool with these tags is among them.
-    pub(in crate::balance) fn has(&self, pool: PoolId, tags: u64) -> bool {
-        tags & self.require == self.require && self.pools.contains(&pool)
+    /// Returns whether this node is among them.
+    pub(in crate::balance) fn has(&self, node: &NodeSpec) -> bool {
+        self.demands.are_met_by(node) && self.pools.contains(&node.pool)
     }
 }

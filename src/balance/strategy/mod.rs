@@ -14,6 +14,7 @@ use std::fmt;
 use super::fleet::{Fleet, Node};
 use super::spec::Signal;
 use super::spec::Tier;
+use super::spec::route::Demands;
 use super::vocabulary::Filter;
 use super::vocabulary::Request;
 use super::vocabulary::failure::Refusals;
@@ -160,8 +161,8 @@ pub struct PickContext<'a> {
     pub pool: PoolId,
     /// The tier to choose from.
     pub tier: Tier,
-    /// Tags a node must have.
-    pub(super) require: u64,
+    /// What a node must have.
+    pub(super) demands: Demands,
     /// Whether ejected nodes are asked, and no others: nothing well is left.
     pub(super) last_resort: bool,
     /// Nodes that were tried before and are not to be tried again now.
@@ -199,7 +200,7 @@ impl PickContext<'_> {
 
     /// Returns whether every open node of the tier is a candidate.
     fn takes_any(&self) -> bool {
-        self.require == 0
+        self.demands.are_none()
             && self.within.is_none()
             && self.avoid.is_empty()
             && self.beyond.is_none()
@@ -210,7 +211,7 @@ impl PickContext<'_> {
     }
 
     fn permits(&self, node: NodeId) -> bool {
-        (self.require == 0 || self.fleet.node(node).spec.tags & self.require == self.require)
+        (self.demands.are_none() || self.demands.are_met_by(&self.node(node).spec))
             && self.within.is_none_or(|region| self.fleet.node(node).spec.region == region)
             && !self.avoid.contains(&node)
             && self.beyond.is_none_or(|region| self.fleet.node(node).spec.region != region)
@@ -255,7 +256,9 @@ impl PickContext<'_> {
             None
         } else if self.is_refused(node) {
             Some(self.refused_over())
-        } else if self.node(node).spec.tags & self.require != self.require {
+        } else if self.demands.model.is_some_and(|model| self.node(node).spec.model != model) {
+            Some(Filter::Model)
+        } else if !self.demands.are_met_by(&self.node(node).spec) {
             Some(Filter::Tags)
         } else if self.within.is_some_and(|region| self.node(node).spec.region != region) {
             Some(Filter::Region)

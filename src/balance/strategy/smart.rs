@@ -72,6 +72,13 @@ pub(super) const DEF: StrategyDef = StrategyDef {
     },
 };
 
+/// What a node would have outstanding, prompts at a quarter, for its weight: two parts of a sum.
+fn outstanding(context: &PickContext<'_>, id: NodeId) -> [f64; 2] {
+    let (ledger, weight) = (&context.node(id).ledger, f64::from(context.node(id).spec.weight));
+    let prefill = 0.25 * (ledger.prompt + context.request.prompt).0 as f64;
+    [prefill / weight, (ledger.output + context.expected_output).0 as f64 / weight]
+}
+
 /// Predictions off by more than this lately are not used.
 const OFF_MAX: f64 = 2.0;
 
@@ -117,19 +124,21 @@ impl Smart {
     ) -> Option<NodeId> {
         // The predictor looks all the same: what is sent now is what it learns from.
         self.eye.pick_least(context, rng, why, |id, _| {
-            let node = context.node(id);
-            let ledger = &node.ledger;
-            let prefill = 0.25 * (ledger.prompt + context.request.prompt).0 as f64;
-            let tokens = prefill + (ledger.output + context.expected_output).0 as f64;
-            (context.against_failure(node, tokens / f64::from(node.spec.weight)), 0.0)
+            let [prefill, decode] = outstanding(context, id);
+            (context.against_failure(context.node(id), prefill + decode), 0.0)
         })
+    }
+
+    /// Returns whether predictions do not decide now.
+    fn falls_back(&self, context: &PickContext<'_>) -> bool {
+        let predictor = &self.eye.predictor;
+        self.shadow || predictor.off_by() > OFF_MAX || predictor.is_stale(context.now)
     }
 }
 
 impl Strategy for Smart {
     fn pick(&mut self, context: &PickContext<'_>, rng: &mut Rng, why: &mut Why) -> Option<NodeId> {
-        let predictor = &self.eye.predictor;
-        if self.shadow || predictor.off_by() > OFF_MAX || predictor.is_stale(context.now) {
+        if self.falls_back(context) {
             return self.fall_back(context, rng, why);
         }
         if let Some(node) = self.eye.try_forgotten(context, self.explore, rng, why) {
@@ -148,6 +157,16 @@ impl Strategy for Smart {
 
     fn terms(&self, context: &PickContext<'_>, node: NodeId) -> Terms {
         let parts = self.parts(context, node, &self.eye.predict(context, node));
+        if self.falls_back(context) {
+            let SmartCost { ttft, decode, others, dollars, wasted } = parts;
+            let chance = context.node(node).success(context.now);
+            let predicted = (ttft + decode + others + dollars + wasted) / chance;
+            let [prefill, decode] = outstanding(context, node);
+            return Terms::NONE
+                .with(Term::Prefill, prefill)
+                .with(Term::Decode, decode)
+                .with(Term::Predicted, predicted);
+        }
         let terms = Terms::NONE
             .with(Term::Ttft, parts.ttft)
             .with(Term::Decoding, parts.decode)

@@ -338,6 +338,8 @@ pub struct Settled {
     pub degraded_by: DegradeLevel,
     /// Completed with an answer that was kept: no node served it, and it used no tokens.
     pub cached: bool,
+    /// Its tenant's budget was spent, so only pools that its route degrades to could serve it.
+    pub over_budget: bool,
 }
 
 /// Which try a dispatch is.

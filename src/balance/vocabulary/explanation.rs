@@ -64,6 +64,8 @@ pub enum Filter {
     Region,
     /// It lacks a tag that the route requires.
     Tags,
+    /// It is not of the model that the request names.
+    Model,
     /// It was tried before.
     Tried,
     /// It is in the region of the node that is late: a hedge goes elsewhere first.
@@ -87,6 +89,7 @@ impl Filter {
             Filter::Full => "full",
             Filter::Region => "another region",
             Filter::Tags => "lacks a tag",
+            Filter::Model => "is of another model",
             Filter::Tried => "tried before",
             Filter::Domain => "same region",
             Filter::Credential => "credential refused",

@@ -29,6 +29,19 @@ pub enum ModelWhy {
         /// What is at least as hard as all but this share is hard.
         strong_share: Ratio,
     },
+    /// By complexity, with a threshold that is learnt.
+    Threshold {
+        /// How hard the request is, in thousandths.
+        score: u32,
+        /// The share of the last requests that are easier.
+        easier: f64,
+        /// What is at least as hard as all but this share is hard, as far as is known.
+        strong_share: Ratio,
+        /// What the stronger model costs more, in dollars.
+        dearer: f64,
+        /// Whether samples decided, and not means.
+        explores: bool,
+    },
     /// The first of a cascade.
     Cascade {
         /// The least score that is good enough.

@@ -5,7 +5,7 @@
 //! module cannot name: no strategy can read the future.
 
 use super::job::JobStep;
-use crate::unit::{ClassId, RegionId, RequestId, TenantId, Time, Tokens};
+use crate::unit::{ClassId, ModelId, RegionId, RequestId, TenantId, Time, Tokens};
 
 /// How much a request matters when not everything can be served.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -76,6 +76,8 @@ pub struct Request {
     pub content: Option<u64>,
     /// How hard it is, in thousandths of any scale on which more is harder, if the edge can tell.
     pub complexity: Option<u32>,
+    /// The model it names: only nodes of it may serve it.
+    pub model: Option<ModelId>,
     /// Whether its answer comes whole, without a first token before the end.
     pub whole: bool,
     /// How often whoever asks has asked the same before, as far as they say so: a step of a job that
@@ -105,6 +107,7 @@ impl Request {
             prefix_block: 0,
             content: None,
             complexity: None,
+            model: None,
             whole: false,
             again: 0,
         }

@@ -109,6 +109,8 @@ pub enum Term {
     Wasted,
     /// Expected dollars, in seconds at the rate of exchange.
     Price,
+    /// Predicted seconds of all that a strategy goes by, where something else decides for now.
+    Predicted,
     /// The value of a person's own formula.
     Formula,
 }
@@ -132,8 +134,15 @@ impl Term {
             Term::Others => "others",
             Term::Wasted => "wasted",
             Term::Price => "price",
+            Term::Predicted => "predicted",
             Term::Formula => "formula",
         }
+    }
+
+    /// Returns whether it is a part of its score, and not only told beside it.
+    #[must_use]
+    pub const fn is_in_score(self) -> bool {
+        !matches!(self, Term::Predicted)
     }
 
     /// Returns what it is counted in; `None` for a number that only its strategy understands.
@@ -149,6 +158,7 @@ impl Term {
             | Term::Decoding
             | Term::Others
             | Term::Wasted
+            | Term::Predicted
             | Term::Price => Some(TermUnit::Seconds),
             Term::Prefix | Term::Queue | Term::Kv | Term::Formula => None,
         }

@@ -38,7 +38,10 @@ pub const INVARIANTS: &[(&str, &str)] = &[
     ("I09", "no more nodes are ejected than may be, but for dead ones, and no fewer"),
     ("I10", "a later failure never brings the end of an ejection forward"),
     ("I11", "a node that asked to be left alone is left alone, within bounds"),
-    ("I12", "every attempt keeps the hard constraints of its route"),
+    (
+        "I12",
+        "every attempt keeps the hard constraints of its route, and goes to the model that is named",
+    ),
     ("I13", "a request that is rejected was sent nowhere"),
     ("I14", "a node changes state only as it may, and as it says"),
     ("I16", "retries under way stay within their budget"),

@@ -71,6 +71,18 @@ impl TreeTable {
         self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value)
     }
 
+    /// Returns a table of a list of them, to be changed.
+    pub(super) fn table_at(&mut self, key: &str, place: usize) -> Option<&mut TreeTable> {
+        let found = self.0.iter_mut().find(|(name, _)| name == key);
+        match found.map(|(_, value)| value) {
+            Some(TreeValue::List(items)) => match items.get_mut(place) {
+                Some(TreeValue::Table(table)) => Some(table),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// Returns whether it has no keys.
     pub(super) const fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -17,13 +17,13 @@ use super::request::ClientRequest;
 use super::session::{GatewayNote, Readiness};
 use super::words::{self, Refusal};
 use super::{AUTO, CLASS, ClassOption, GatewayParts, REQUEST_ID};
-use crate::balance::{Input, Request};
+use crate::balance::{Input, ModelRule, Request};
 use crate::live::driver::{Inbox, WallClock};
 use crate::live::executor::{send, send_noted};
 use crate::live::hints::RequestHints;
 use crate::live::http::{self, Body, HttpLimits};
 use crate::live::wire::openai::{ChatRequest, DONE, ErrorBody, models};
-use crate::unit::{ClassId, NodeId, RequestId, Time, Tokens};
+use crate::unit::{ClassId, ModelId, NodeId, RequestId, Time, Tokens};
 
 /// Pieces of an answer that wait for a slow client; beyond them the upstream is not read.
 const PIECES_MAX: usize = 64;
@@ -49,7 +49,11 @@ pub(super) struct GatewayState {
     models: Vec<String>,
     /// The one model that every node serves, if there is one.
     only_model: Option<String>,
+    /// Models that requests may name, where there are several, each with the classes that are led to it.
+    named: Vec<(String, ModelId, Vec<usize>)>,
     limits: HttpLimits,
+    /// Whether some route goes by how hard a request is.
+    asks_complexity: bool,
 }
 
 impl GatewayState {
@@ -63,6 +67,8 @@ impl GatewayState {
         let mut models = vec![AUTO.to_owned()];
         models.extend(parts.classes.iter().map(|class| class.name.clone()));
         models.extend(only_model.cloned());
+        let named = named(parts);
+        models.extend(named.iter().map(|(name, ..)| name.clone()));
         GatewayState {
             next: AtomicU64::new(0),
             ready,
@@ -73,7 +79,12 @@ impl GatewayState {
             hints: parts.hints.clone(),
             only_model: only_model.cloned(),
             models,
+            named,
             limits: parts.limits,
+            asks_complexity: {
+                let mut choose = parts.config.routes.iter().flat_map(|route| &route.choose);
+                choose.any(ModelRule::asks_complexity)
+            },
         }
     }
 
@@ -90,15 +101,51 @@ impl GatewayState {
         }
     }
 
-    /// Finds the class a request asks for, by header or by the model's name.
-    fn class(&self, model: &str, headers: &HeaderMap) -> Option<usize> {
-        let by_name = |name: &str| self.classes.iter().position(|class| class.name == name);
-        if let Some(named) = headers.get(CLASS) {
-            return named.to_str().ok().and_then(by_name);
-        }
-        let anything = model == AUTO || self.only_model.as_deref() == Some(model);
-        by_name(model).or_else(|| anything.then_some(0))
+    /// Returns how hard a request is: as its client says, or else as its messages look, where a route goes
+    /// by that.
+    fn complexity(&self, asked: &ChatRequest, headers: &HeaderMap) -> Option<u32> {
+        let looks = || self.asks_complexity.then(|| asked.features().thousandths());
+        RequestHints::complexity(headers).or_else(looks)
     }
+
+    /// Finds the class a request asks for, by header or by the model's name, and the model that it names.
+    /// Who names a model and no class is of the first class that is led to it.
+    fn class(&self, model: &str, headers: &HeaderMap) -> Option<(usize, Option<ModelId>)> {
+        let by_name = |name: &str| self.classes.iter().position(|class| class.name == name);
+        let usual = |class: usize| (class, self.classes[class].model);
+        let named = self.named.iter().find(|(name, ..)| name == model && by_name(name).is_none());
+        match (headers.get(CLASS), named) {
+            (Some(class), named) => {
+                let class = class.to_str().ok().and_then(by_name)?;
+                let Some((_, model, led)) = named else { return Some(usual(class)) };
+                led.contains(&class).then_some((class, Some(*model)))
+            }
+            (None, Some((_, model, led))) => Some((*led.first()?, Some(*model))),
+            (None, None) => {
+                let anything = model == AUTO || self.only_model.as_deref() == Some(model);
+                by_name(model).or_else(|| anything.then_some(0)).map(usual)
+            }
+        }
+    }
+}
+
+/// Returns the models that have routes of their own, each once, with the classes that are led to it.
+fn named(parts: &GatewayParts) -> Vec<(String, ModelId, Vec<usize>)> {
+    let mut found: Vec<(String, ModelId, Vec<usize>)> = Vec::new();
+    for (node, name) in parts.config.nodes.iter().zip(&parts.models) {
+        if found.iter().any(|(_, model, _)| *model == node.model) {
+            continue;
+        }
+        let led = |class: &usize| {
+            let class = ClassId(*class as u16);
+            parts.config.routes.iter().any(|route| route.leads_to(class, node.model))
+        };
+        let classes: Vec<usize> = (0..parts.classes.len()).filter(led).collect();
+        if !classes.is_empty() {
+            found.push((name.clone(), node.model, classes));
+        }
+    }
+    found
 }
 
 // ----- in -----
@@ -149,13 +196,13 @@ async fn chat(state: &GatewayState, request: HttpRequest<Incoming>) -> Response<
         Ok(read) => read,
         Err(why) => return invalid(StatusCode::BAD_REQUEST, "bad_request", why),
     };
-    let Some(class) = state.class(&asked.model, &head.headers) else {
+    let Some(found) = state.class(&asked.model, &head.headers) else {
         let message =
             format!("there is no model `{}`; there are {}", asked.model, state.models.join(", "));
         return invalid(StatusCode::NOT_FOUND, "model_not_found", message);
     };
     let (to, mut from) = mpsc::channel(PIECES_MAX);
-    let cancel = arrive(state, class, &asked, &head.headers, client, to);
+    let cancel = arrive(state, found, &asked, &head.headers, client, to);
     let first = from.recv().await;
     respond(first, from, cancel)
 }
@@ -163,7 +210,7 @@ async fn chat(state: &GatewayState, request: HttpRequest<Incoming>) -> Response<
 /// Lets a request arrive. The guard cancels it when the client goes away.
 fn arrive(
     state: &GatewayState,
-    class: usize,
+    (class, model): (usize, Option<ModelId>),
     asked: &ChatRequest,
     headers: &HeaderMap,
     client: ClientRequest,
@@ -181,7 +228,8 @@ fn arrive(
         session: RequestHints::session(headers, asked.user.as_deref()),
         region: state.hints.region(headers),
         attributes: state.hints.attributes(headers),
-        complexity: RequestHints::complexity(headers),
+        model,
+        complexity: state.complexity(asked, headers),
         whole: !client.streams,
         again: RequestHints::again(headers),
         ..Request::new(id, now)

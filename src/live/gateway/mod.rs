@@ -34,7 +34,7 @@ use super::hints::RequestHints;
 use super::http::{self, HttpLimits, Shutdown};
 use super::upstream::SharedClient;
 use crate::balance::{Balancer, Config, Priority};
-use crate::unit::{Span, Time};
+use crate::unit::{ModelId, Span, Time};
 
 /// At the stop, what has been aborted has so long to say so.
 const LAST_PATIENCE: Duration = Duration::from_secs(1);
@@ -55,6 +55,8 @@ pub struct ClassOption {
     pub priority: Priority,
     /// How long an answer is of use.
     pub deadline: Option<Span>,
+    /// The model that its requests mean, where they name none.
+    pub model: Option<ModelId>,
 }
 
 /// Everything a gateway is made of.

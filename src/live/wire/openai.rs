@@ -10,6 +10,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::estimate_tokens;
+use crate::workload::{PromptFeatures, complexity};
 
 /// What ends a stream that ended well.
 pub const DONE: &str = "data: [DONE]\n\n";
@@ -114,6 +115,26 @@ impl ChatRequest {
         self.max_completion_tokens.or(self.max_tokens)
     }
 
+    /// Returns what is cheap to see of how hard it is: in the last message of the user, and in how much
+    /// came before.
+    #[must_use]
+    pub fn features(&self) -> PromptFeatures {
+        let asks = self.messages.iter().rposition(|message| message.role == "user");
+        let turns = asks.unwrap_or(self.messages.len()) as u32;
+        let last = asks.map(|last| self.messages[last].text()).unwrap_or_default();
+        PromptFeatures {
+            bytes: self
+                .messages
+                .iter()
+                .flat_map(ChatMessage::texts)
+                .map(|text| text.len() as u64)
+                .sum(),
+            turns,
+            wanted: self.output_max(),
+            ..PromptFeatures::of(&last)
+        }
+    }
+
     /// Estimates the tokens of the prompt; at least one.
     #[must_use]
     pub fn prompt_tokens(&self) -> u64 {
@@ -123,14 +144,33 @@ impl ChatRequest {
 
 impl ChatMessage {
     fn tokens(&self) -> u64 {
-        let text = match &self.content {
-            None => 0,
-            Some(Content::Text(text)) => estimate_tokens(text),
-            Some(Content::Parts(parts)) => {
-                parts.iter().filter_map(|part| part.text.as_deref()).map(estimate_tokens).sum()
-            }
+        self.texts().map(estimate_tokens).sum::<u64>() + MESSAGE_TOKENS
+    }
+
+    /// Its texts, part by part.
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        let (whole, parts) = match &self.content {
+            None => (None, &[][..]),
+            Some(Content::Text(text)) => (Some(text.as_str()), &[][..]),
+            Some(Content::Parts(parts)) => (None, parts.as_slice()),
         };
-        text + MESSAGE_TOKENS
+        whole.into_iter().chain(parts.iter().filter_map(|part| part.text.as_deref()))
+    }
+
+    /// Its text, parts on lines of their own; no more than is read of it.
+    fn text(&self) -> Cow<'_, str> {
+        if let Some(Content::Text(text)) = &self.content {
+            return Cow::Borrowed(text);
+        }
+        let mut whole = String::new();
+        for text in self.texts() {
+            if whole.len() >= complexity::READ_MAX {
+                break;
+            }
+            whole.push_str(text);
+            whole.push('\n');
+        }
+        Cow::Owned(whole)
     }
 }
 

@@ -420,6 +420,13 @@ pub static METRICS: &[MetricDef] = &[
     .help("Requests completed by a pool that their route degrades to")
     .json(&["attempts.degraded", "degraded"])
     .shown_if_any(Section::Attempts, "degraded", "arrived"),
+    count("over_budget", Lower, RUN, |s| Some(s.attempts()?.over_budget))
+        .help(
+            "Requests whose tenant had spent its budget, and that only a pool their route degrades to \
+             could serve",
+        )
+        .json(&["attempts.over_budget"])
+        .shown_if_any(Section::Attempts, "over budget, to cheaper pools", "arrived"),
     share("retries_per_request", Neither, RUN, |s| per_request(s, Some(s.attempts()?.retries)))
         .help("`retries` for each request that arrived")
         .compared(&[line("retries per request")]),
@@ -462,6 +469,18 @@ pub static METRICS: &[MetricDef] = &[
     number("batch", Unit::Number, Neither, NODE, |s| s.node()?.batch)
         .help("Attempts that an engine had together while it had any")
         .json(&["batch"]),
+    share("kv", Neither, NODE.and(POOL), |s| match s.node() {
+        Some(node) => node.kv,
+        None => s.pool()?.kv,
+    })
+    .help("Share of an engine's KV cache that requests held, in the mean over time")
+    .json(&["kv"]),
+    share("kv_max", Neither, NODE.and(POOL), |s| match s.node() {
+        Some(node) => node.kv_max,
+        None => s.pool()?.kv_max,
+    })
+    .help("The largest share of an engine's KV cache that requests held at any time")
+    .json(&["kv_max"]),
     number("node_hours", Unit::Number, Lower, PAID, |s| Some(s.hours()?.node_hours))
         .help("Hours of nodes that were paid for, from their start until they were off or gone")
         .json(&["hours.node_hours"]),

@@ -117,6 +117,7 @@ impl Numbers {
             hedges: self.count(),
             failovers: self.count(),
             degraded: self.count(),
+            over_budget: self.count(),
             hedge_wins: self.count(),
             hedges_denied: self.count(),
             retries_denied: self.count(),
@@ -148,6 +149,21 @@ impl Numbers {
     }
 }
 
+fn pool(n: &mut Numbers) -> Pool {
+    Pool {
+        kv: Some(n.number()),
+        kv_max: Some(n.number()),
+        name: "light".to_owned(),
+        strategy: "random".to_owned(),
+        requests: n.requests(),
+        latency_s: n.times(),
+        ttft_s: n.times(),
+        cost_usd: n.costs(),
+        hours: n.hours(),
+        batches: Some(BatchSummary { count: n.count(), mean_size: Some(n.number()) }),
+    }
+}
+
 /// A result in which everything is measured and no two numbers are the same.
 fn summary() -> Summary {
     let mut n = Numbers(1_000);
@@ -165,16 +181,7 @@ fn summary() -> Summary {
         goodput: n.goodput(),
         fairness_jain: Some(n.number()),
         classes: vec![n.class()],
-        pools: vec![Pool {
-            name: "light".to_owned(),
-            strategy: "random".to_owned(),
-            requests: n.requests(),
-            latency_s: n.times(),
-            ttft_s: n.times(),
-            cost_usd: n.costs(),
-            hours: n.hours(),
-            batches: Some(BatchSummary { count: n.count(), mean_size: Some(n.number()) }),
-        }],
+        pools: vec![pool(&mut n)],
         nodes: vec![NodeSummary {
             name: "gpt".to_owned(),
             share: n.number(),
@@ -182,6 +189,8 @@ fn summary() -> Summary {
             failed: n.count(),
             utilisation: Some(n.number()),
             seats: Some(n.number()),
+            kv: Some(n.number()),
+            kv_max: Some(n.number()),
             batch: Some(n.number()),
             latency_s: n.times(),
             cost_usd: n.costs(),

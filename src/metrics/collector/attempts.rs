@@ -27,6 +27,7 @@ impl AttemptFigures {
     pub(super) fn settled(&mut self, settled: &Settled) {
         self.counts.failovers += u64::from(settled.failover);
         self.counts.degraded += u64::from(settled.degraded);
+        self.counts.over_budget += u64::from(settled.over_budget);
         self.counts.hedge_wins += u64::from(settled.hedge);
     }
 

@@ -504,6 +504,8 @@ impl Collector {
             cost_usd: Costs::of(pool.cost(), hours.cost, pool.requests().arrived),
             hours: Some(hours.hours()),
             batches: self.pools.batches(at),
+            kv: None,
+            kv_max: None,
         }
     }
 }

@@ -21,6 +21,7 @@ const ROWS_MAX: usize = 100;
 struct TenantBook {
     requests: RequestCounts,
     good: u64,
+    over_budget: u64,
     tokens: TokenCounts,
     spent: Cost,
 }
@@ -30,6 +31,7 @@ impl TenantBook {
         self.requests.arrive();
         self.requests.settle(&settled.fate);
         self.good += u64::from(good);
+        self.over_budget += u64::from(settled.over_budget);
         self.tokens.add(&settled.usage);
         self.spent += settled.spent;
     }
@@ -37,6 +39,7 @@ impl TenantBook {
     fn add(&mut self, other: &TenantBook) {
         self.requests.add(&other.requests);
         self.good += other.good;
+        self.over_budget += other.over_budget;
         self.tokens.input += other.tokens.input;
         self.tokens.cached_input += other.tokens.cached_input;
         self.tokens.output += other.tokens.output;
@@ -48,6 +51,7 @@ impl TenantBook {
         TenantSummary {
             name,
             requests,
+            over_budget: self.over_budget,
             tokens: self.tokens,
             cost_usd: Costs::of(self.spent, Cost::ZERO, requests.arrived),
             goodput: super::group::goodput(self.good, requests.ended(), seconds),
@@ -130,6 +134,7 @@ mod tests {
             spent: Cost(5),
             degraded_by: DegradeLevel::Calm,
             cached: false,
+            over_budget: false,
         }
     }
 

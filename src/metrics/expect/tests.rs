@@ -65,6 +65,8 @@ fn hours(node_hours: f64) -> Hours {
 
 fn pool() -> Pool {
     Pool {
+        kv: None,
+        kv_max: None,
         name: "light".to_owned(),
         strategy: "random".to_owned(),
         requests: requests(),
@@ -85,6 +87,8 @@ fn node() -> NodeSummary {
         failed: 5,
         utilisation: Some(0.7),
         seats: Some(0.1),
+        kv: Some(0.2),
+        kv_max: Some(0.3),
         batch: Some(7.5),
         latency_s: times(300.0),
         cost_usd: costs(4.0),

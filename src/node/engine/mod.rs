@@ -28,10 +28,13 @@
 //! more than one queue.
 
 mod batch;
+mod meter;
 mod outlook;
 mod run;
 mod spec;
 
+use meter::KvMeter;
+pub use meter::KvUse;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
@@ -181,6 +184,8 @@ struct ColdState {
     inter_token: Option<Span>,
     /// What a balancer hears of a step after the first thing.
     heard: Vec<SequenceNews>,
+    /// How much of the KV cache was used.
+    meter: KvMeter,
     /// Kept for its capacity.
     found: Vec<u32>,
     /// Kept for the next requests.
@@ -218,6 +223,7 @@ impl Engine {
             cache: Cache::new(),
             inter_token,
             heard: Vec::new(),
+            meter: KvMeter::default(),
             found: Vec::new(),
             spare: Vec::new(),
         };
@@ -256,6 +262,34 @@ impl Engine {
     /// Returns the KV blocks that nobody uses.
     fn idle_blocks(&self) -> u64 {
         self.model.blocks - self.used - self.pinned()
+    }
+
+    /// Returns the KV blocks that requests hold, those of the prefix cache among them.
+    fn held_blocks(&self) -> u64 {
+        self.used + self.pinned()
+    }
+
+    /// Use of the KV cache counts from now on.
+    pub(super) fn measure_from(&mut self, from: Time) {
+        self.cold.meter.from = from;
+    }
+
+    /// Returns how much of the KV cache was used by `now`.
+    pub(super) fn kv_use(&self, now: Time) -> KvUse {
+        self.metered(now).total(now, self.model.blocks)
+    }
+
+    /// The meter with the part of the run under way that is over, and a hang that has not ended.
+    fn metered(&self, now: Time) -> KvMeter {
+        let (mut meter, held) = (self.cold.meter, self.held_blocks());
+        let Some(run) = self.run else { return meter };
+        let until = self.hangs.unwrap_or(now).min(now);
+        let grown = held + self.growth(run.over(until));
+        meter.pass((run.start.at, until), (held, grown));
+        if until < now {
+            meter.pass((until, now), (grown, grown));
+        }
+        meter
     }
 
     /// Gives up what the cache has beyond the room that requests leave to it.
@@ -362,7 +396,9 @@ impl Engine {
         let run = self.run.take()?;
         let edge = run.edge(run.steps);
         let mut heard = Heard::default();
+        let before = self.held_blocks();
         self.advance(run.steps);
+        self.cold.meter.pass((run.start.at, edge.at), (before, self.held_blocks()));
         self.sweep();
         self.end_answers(edge, &mut heard, scheduler);
         self.end_chunks(edge, &mut heard, scheduler);
@@ -583,6 +619,7 @@ impl Engine {
                 );
             }
         }
+        self.cold.meter = self.metered(now);
         self.sequences.clear();
         self.waiting.clear();
         (self.first, self.last, self.seated) = (JobKey::null(), JobKey::null(), 0);
@@ -614,8 +651,11 @@ impl Engine {
     /// It goes on from there.
     fn thaw(&mut self, now: Time, since: Time, scheduler: &mut impl Scheduler) {
         self.hangs = None;
+        let held = self.held_blocks();
         match &mut self.run {
             Some(run) => {
+                // Nothing grows meanwhile; what the run has grown before counts with the run.
+                self.cold.meter.pass((since, now), (held, held));
                 run.start.at = run.start.at + now.since(since);
                 let edge = run.edge(run.steps);
                 self.enter(edge.at.max(now), scheduler);

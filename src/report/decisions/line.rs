@@ -152,6 +152,9 @@ impl LogNames {
         if settled.cached {
             body["cached"] = true.into();
         }
+        if settled.over_budget {
+            body["over_budget"] = true.into();
+        }
         body
     }
 

@@ -121,6 +121,10 @@ pub const KINDS: &[LineKind] = &[
             ("degraded", "whether a cheaper pool answered"),
             ("rung", "the degradation it met, where it met one"),
             ("cached", "true where the answer was kept from before, and left out elsewhere"),
+            (
+                "over_budget",
+                "true where its tenant's budget was spent and only cheaper pools served it",
+            ),
         ],
     ),
     kind(

@@ -3,7 +3,7 @@
 
 use super::load::{demand, pools_of};
 use super::{Advisor, BUDGET_TOO_SMALL, SIGNAL_MISSING, Scenario, UNPRICED};
-use crate::balance::{ModelRule, PoolSpec, Usage};
+use crate::balance::{PoolSpec, Usage};
 use crate::node::BackendSpec;
 use crate::scenario::Arrivals;
 use crate::scenario::problem::ProblemLevel;
@@ -38,11 +38,12 @@ impl Advisor<'_> {
         let spec = &self.scenario.balancer.pools[pool].strategy;
         let known = BY_COST.iter().find(|name| **name == spec.name());
         let formula = spec.formula().is_some_and(|formula| formula.contains("dollars"));
-        let bandit = self.scenario.balancer.routes.iter().any(|route| {
-            let bandit = matches!(route.choose, Some(ModelRule::Bandit { .. }));
-            bandit && route.to.contains(&PoolId(pool as u16))
+        let learns = self.scenario.balancer.routes.iter().find_map(|route| {
+            let choose = route.choose.as_ref().filter(|choose| choose.learns())?;
+            let word = if choose.asks_complexity() { "threshold" } else { "bandit" };
+            route.to.contains(&PoolId(pool as u16)).then_some(word)
         });
-        let rest = formula.then_some("score").or(bandit.then_some("bandit"));
+        let rest = formula.then_some("score").or(learns);
         known.copied().or(rest)
     }
 

@@ -51,7 +51,7 @@ fn traces_that_need_more_than_a_path_read() {
     let scale = TraceScale { time: 0.5, length: 2.0 };
     let both = "path = \"x\", scale = 0.5, length_scale = 2";
     let of = |text: &str| workload(&format!("arrivals = {{ trace = {{ {text} }} }}")).arrivals;
-    let found = of(&format!("servegen = {{ {both}, rate = 0.01 }}"));
+    let found = of(&format!("servegen = {{ {both}, rate_scale = 0.01 }}"));
     assert_eq!(found, Arrivals::ServeGen { path: path.clone(), scale, rate: 0.01 });
 
     let found = of(&format!("sessions = {{ {both}, start = {{ poisson = {{ rate = 1 }} }} }}"));
@@ -107,7 +107,7 @@ fn what_is_wrong_is_told() {
         "arrivals = { trace = { sessions = {} } }",
         "arrivals = { trace = { sessions = { pace = \"slow\", start = { poison = {} } } } }",
         "arrivals = { trace = { sessions = { start = { users = { count = 1, thinks = 1 } } } } }",
-        "arrivals = { trace = { servegen = { rate = 0 } } }",
+        "arrivals = { trace = { servegen = { rate_scale = 0 } } }",
         "arrivals = { trace = { csv = { time = \"\", unit = \"h\", separator = \"ab\" } } }",
         "arrivals = { trace = { csv = { time = \"a\", input = \"b\", output = \"c\", \
          separator = \"1\" } } }",

@@ -33,8 +33,10 @@ pub(super) fn draw(model: &Model, top: usize, body: Rect, buf: &mut Buffer) {
     let inner = pen::frame(model, true, area, buf, &title, aside);
     let inner = Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner };
     for (column, lines) in columns(area).0.iter().enumerate() {
-        let x = inner.x + column as u16 * (inner.width / 2);
-        let place = Rect { x, width: inner.width / 2, height: text_rows(area), ..inner };
+        // One column where two have no room.
+        let width = if is_wide(area) { inner.width / 2 } else { inner.width };
+        let x = inner.x + column as u16 * width;
+        let place = Rect { x, width, height: text_rows(area), ..inner };
         let shown = lines.iter().skip(top.min(overflow));
         for (line, row) in shown.zip(0..place.height) {
             pen::line(buf, place, row, model.theme(), &pieces(line));
@@ -65,8 +67,23 @@ fn text_rows(area: Rect) -> u16 {
     area.height.saturating_sub(2 + LEGEND)
 }
 
+/// Whether every line of the first column has room in half of an area.
+fn is_wide(area: Rect) -> bool {
+    let line = |line: &HelpLine| match line {
+        HelpLine::Entry { keys, text } => KEYS.max(width(keys) + 1) + width(text),
+        HelpLine::Heading(_) | HelpLine::Blank => 0,
+    };
+    let longest = split()[0].iter().map(line).max().unwrap_or(0);
+    usize::from(area.width.saturating_sub(4)) / 2 >= longest
+}
+
 fn columns(area: Rect) -> ([Vec<HelpLine>; 2], usize) {
-    let columns = split();
+    let mut columns = split();
+    if !is_wide(area) {
+        let [first, second] = columns;
+        let all = first.into_iter().chain([HelpLine::Blank]).chain(second).collect();
+        columns = [all, Vec::new()];
+    }
     let longest = columns.iter().map(Vec::len).max().unwrap_or(0);
     (columns, longest.saturating_sub(usize::from(text_rows(area))))
 }

@@ -17,6 +17,7 @@ fn mix() -> Mix {
         deadline: None,
         origin: Origin::default(),
         tenants: TenantLaw::default(),
+        model: None,
         complexity: None,
         repeat: None,
     };

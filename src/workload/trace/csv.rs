@@ -1,6 +1,6 @@
 //! Rows of any table with a header: a map says which column is what.
 //!
-//! Fields may stand in double quotes; a line end inside quotes is not supported. Times are exact
+//! Fields may stand in double quotes, with separators and line ends between them. Times are exact
 //! decimals in the unit named, or dates as in the Azure traces. A tenant is a whole number, or a
 //! name: names are numbered from zero in order of appearance, and a file has either. A session is
 //! any text. Columns that the map does not name are left alone.
@@ -95,12 +95,8 @@ impl<'a> Iterator for Cells<'a> {
 
     fn next(&mut self) -> Option<CsvCell<'a>> {
         let start = self.next?;
-        let mut quoted = false;
         let rest = &self.line[start..];
-        let end = rest.iter().position(|byte| {
-            quoted ^= *byte == b'"';
-            !quoted && *byte == self.separator
-        });
+        let end = cell_end(rest, self.separator).ok();
         self.next = end.map(|end| start + end + 1);
         let cell = rest[..end.unwrap_or(rest.len())].trim_ascii();
         let bare = cell.strip_prefix(b"\"").and_then(|cell| cell.strip_suffix(b"\""));
@@ -108,7 +104,37 @@ impl<'a> Iterator for Cells<'a> {
     }
 }
 
+/// Returns where the first cell of a line ends; `Err` where it goes on to its end, with whether it is
+/// quoted and not closed. A quote means something where a cell begins with one.
+fn cell_end(rest: &[u8], separator: u8) -> Result<usize, bool> {
+    let blank = |byte: &&u8| byte.is_ascii_whitespace() && **byte != separator;
+    let lead = rest.iter().take_while(blank).count();
+    let quotes = rest.get(lead) == Some(&b'"');
+    let mut quoted = false;
+    let end = rest.iter().position(|byte| {
+        quoted ^= quotes && *byte == b'"';
+        !quoted && *byte == separator
+    });
+    end.ok_or(quoted)
+}
+
+/// Returns where a cell begins whose quote is not closed by the end of the line.
+pub(super) fn open_quote(line: &[u8], separator: u8) -> Option<usize> {
+    let mut start = 0;
+    loop {
+        match cell_end(&line[start..], separator) {
+            Ok(end) => start += end + 1,
+            Err(open) => return open.then_some(start),
+        }
+    }
+}
+
 impl Csv {
+    /// What stands between fields.
+    pub(super) const fn separator(&self) -> u8 {
+        self.map.separator
+    }
+
     /// Finds the columns in the header line.
     pub(super) fn new(map: CsvMap, header: &[u8]) -> Result<Csv, Flaw> {
         let cells = || Cells { line: header, separator: map.separator, next: Some(0) };

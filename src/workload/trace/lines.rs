@@ -72,6 +72,21 @@ impl LineReader {
         }
     }
 
+    /// Joins the next line to the one read last, with the line end between them, for who finds that it
+    /// goes on there. Together they are as long as a line may be. `false` at the end of the file.
+    pub(super) fn join_next(&mut self) -> Result<bool, Flaw> {
+        self.line.push(b'\n');
+        let before = self.line.len();
+        let limit = (LINE_MAX as u64 + 1).saturating_sub(before as u64);
+        let read = (&mut self.reader).take(limit).read_until(b'\n', &mut self.line);
+        let more = read.map_err(|error| unreadable(&error))? > 0;
+        if more {
+            self.number += 1;
+            self.strip_end();
+        }
+        Ok(more && self.line.len() <= LINE_MAX)
+    }
+
     fn strip_end(&mut self) {
         self.terminated = self.line.last() == Some(&b'\n');
         if self.terminated {

@@ -380,6 +380,9 @@ impl Trace {
             }
         }
         while self.advance()? {
+            if let Some(csv) = &self.csv {
+                self.join_quoted(csv.separator())?;
+            }
             let line = self.lines.line();
             let row = match (&self.format, &self.columns, &mut self.csv) {
                 (TraceFormat::Mooncake, ..) => mooncake::row(line),
@@ -404,6 +407,16 @@ impl Trace {
     }
 
     /// Reads a line. A file without any row is an error.
+    /// Reads on while a quoted field of the row is not closed: line ends stand in quotes.
+    fn join_quoted(&mut self, separator: u8) -> Result<(), Flaw> {
+        while let Some(at) = csv::open_quote(self.lines.line(), separator) {
+            if !self.lines.join_next()? {
+                return Err(Flaw::last(at as u64 + 1, "a quote that is not closed".to_owned()));
+            }
+        }
+        Ok(())
+    }
+
     fn advance(&mut self) -> Result<bool, Flaw> {
         let more = self.lines.advance()?;
         if !more && self.lines.number() == 0 {

@@ -498,6 +498,7 @@ mod tests {
             output: law,
             deadline: None,
             tenants: TenantLaw::default(),
+            model: None,
             complexity: None,
             repeat: None,
             origin: crate::workload::Origin::default(),

@@ -23,6 +23,7 @@ fn mix(seed: u64) -> Mix {
         deadline: None,
         origin: Origin::default(),
         tenants: TenantLaw::default(),
+        model: None,
         complexity: None,
         repeat: None,
     };
@@ -431,6 +432,21 @@ fn map(unit: TimeUnit) -> CsvMap {
 
 fn table(map: CsvMap, text: &str) -> Result<Vec<Arrival>, Vec<TraceError>> {
     csv(TraceFormat::Csv(Box::new(map)), text)
+}
+
+#[test]
+fn line_ends_and_separators_stand_in_quotes() {
+    let text = "who;kind;out;in;note;when;chat\n\
+                acme;all;2;1;\"a; b\n\"\"c\"\"\r\n\nd\";0;x\nacme;all;4;3; 5\" wide;1;x\n\
+                acme;all;6;5;\"\";2;x\n";
+    let read = |text: &str| table(map(TimeUnit::Seconds), text);
+    assert_eq!(nanos(&read(text).unwrap()), [0, 1_000_000_000, 2_000_000_000]);
+    // Lines are counted as editors do.
+    let errors = read(&text.replace("6;5;", "6;x;")).unwrap_err();
+    assert_eq!((errors[0].line, errors[0].column), (7, 12));
+    let open = "who;kind;out;in;note;when;chat\nacme;all;2;1;\"a;0;x\nacme;all;2;1;b;1;x\n";
+    let errors = read(open).unwrap_err();
+    assert!(errors[0].reason.contains("a quote that is not closed"), "{errors:?}");
 }
 
 #[test]

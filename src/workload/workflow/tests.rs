@@ -18,6 +18,7 @@ fn class(name: &str) -> ClassSpec {
         deadline: None,
         origin: crate::workload::Origin::default(),
         tenants: crate::workload::TenantLaw::default(),
+        model: None,
         complexity: None,
         repeat: None,
     }

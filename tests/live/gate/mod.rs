@@ -259,6 +259,7 @@ impl Gate {
     /// A gateway of a whole scenario, whose nodes are at these addresses in file order.
     pub async fn of(text: &str, urls: &[String], limits: HttpLimits) -> Gate {
         let scenario = Scenario::parse("test", "test.toml", text, &[]).expect("a scenario");
+        let scenario = scenario.with_models_by_name();
         let endpoints: Vec<Endpoint> = urls
             .iter()
             .map(|url| Endpoint { url: url.clone(), key: Some(ApiKey::new(KEY.to_owned())) })
@@ -266,14 +267,18 @@ impl Gate {
         let gap = scenario.inter_token.map(|span| Duration::from_nanos(span.0));
         let client =
             UpstreamClient::new(&endpoints, Some(Duration::from_secs(1)), gap).expect("good");
-        let class =
-            ClassOption { name: "c".to_owned(), priority: Priority::default(), deadline: None };
+        let class = |name: &str| ClassOption {
+            name: name.to_owned(),
+            priority: Priority::default(),
+            deadline: None,
+            model: None,
+        };
         let header = Header::new("test", scenario.balancer.clone());
         let parts = GatewayParts {
             config: scenario.balancer,
             client: Arc::new(client),
-            models: vec!["real-model".to_owned(); urls.len()],
-            classes: vec![class],
+            models: scenario.labels.nodes.iter().map(|node| node.kind.clone()).collect(),
+            classes: scenario.classes.iter().map(|one| class(&one.name)).collect(),
             hints: RequestHints { regions: scenario.regions, attributes: scenario.attributes },
             limits,
         };

@@ -11,6 +11,7 @@
 
 mod dice;
 mod fleet;
+mod models;
 mod policy;
 mod traffic;
 
@@ -113,6 +114,7 @@ pub fn draw(seed: u64) -> Drawn {
     document.set_some("tenant", policy::tenants(seed, &mut plan));
     document.set_some("route", policy::routes(seed, &mut plan));
     traffic::workload(seed, &mut plan, &mut document);
+    models::models(seed, &mut plan, &mut document);
     traffic::faults(seed, &mut plan, &mut document);
     Drawn { document, features: plan.swarm.on }
 }

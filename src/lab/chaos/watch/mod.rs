@@ -16,9 +16,9 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use super::pressed::Pressed;
 use crate::balance::{
     AttemptKind, Balancer, CacheLookup, Config, End, Event, Failure, Input, NodeState, Outcome,
-    Prices, Priority, Totals, check,
+    OverBudget, Prices, Priority, Totals, check,
 };
-use crate::unit::{Cost, NodeId, PoolId, RequestId, RouteId, TenantId, Time, Tokens};
+use crate::unit::{Cost, ModelId, NodeId, PoolId, RequestId, RouteId, TenantId, Time, Tokens};
 use cache::WholeAnswers;
 
 /// An invariant that does not hold: its number, and the figures that contradict it.
@@ -117,6 +117,10 @@ struct RequestHistory {
     tenant: TenantId,
     /// What it asks.
     content: Option<u64>,
+    /// The model that it names.
+    model: Option<ModelId>,
+    /// Whether cheaper pools alone may serve it, if its tenant's budget is spent.
+    may_go_cheaper: bool,
     retrying: bool,
     settled: bool,
 }
@@ -244,6 +248,11 @@ impl<'a> EventChecker<'a> {
                 priority: request.priority,
                 tenant: request.tenant,
                 content: request.content,
+                model: request.model,
+                may_go_cheaper: {
+                    let limits = self.config.admission.tenants.of(request.tenant);
+                    limits.budget.is_some() && limits.over_budget == OverBudget::Degrade
+                },
                 retrying: false,
                 settled: false,
             };

@@ -6,6 +6,12 @@ use crate::balance::{
 };
 use crate::unit::{NodeId, RequestId, RouteId, Time};
 
+/// Whether a node has the tags that a route requires, and is of the model that its requests name.
+pub(super) fn has_demanded(route: &RouteSpec, spec: &NodeSpec) -> bool {
+    let named = route.when.model.is_none_or(|model| model == spec.model);
+    named && spec.tags & route.require == route.require
+}
+
 impl EventChecker<'_> {
     /// What must hold of the node of a dispatch.
     pub(super) fn eligible(&self, id: RequestId, node: NodeId, why: &Why) -> Result<(), Broken> {
@@ -33,6 +39,12 @@ impl EventChecker<'_> {
             spec.tags & route.require == route.require,
             "I12",
             "{who}: the node lacks a tag that the route requires"
+        );
+        let names = self.requests.get(&id).and_then(|history| history.model);
+        ensure!(
+            names.is_none_or(|model| model == spec.model),
+            "I12",
+            "{who}: the request names another model"
         );
         let finite = |scored: &crate::balance::Scored| {
             let mut terms = scored.terms.as_slice().iter();
@@ -93,11 +105,14 @@ impl EventChecker<'_> {
             return None;
         }
         let history = self.requests.get(&id)?;
+        if self.goes_cheaper(history, why.chosen.node, route) {
+            return None;
+        }
         let mut others = self.config.nodes.iter().enumerate();
         let other = others.find(|(other, spec)| {
             let (seen, node) = (&self.nodes[*other], NodeId(*other as u32));
             route.to.contains(&spec.pool)
-                && spec.tags & route.require == route.require
+                && has_demanded(route, spec)
                 && seen.state == NodeState::Up
                 && !self.is_dead(node)
                 && !seen.on_trial
@@ -161,10 +176,9 @@ impl EventChecker<'_> {
     fn well_and_ill(&self, route: &RouteSpec) -> (u64, u64) {
         let cheap = || route.degrade.iter().flat_map(|degrade| &degrade.to);
         let nodes = self.nodes.iter().enumerate().filter(|(at, _)| {
-            let tags = self.config.nodes.get(*at).map_or(0, |spec| spec.tags);
+            let has = self.config.nodes.get(*at).is_some_and(|spec| has_demanded(route, spec));
             let pool = self.pool_of(NodeId(*at as u32));
-            (route.to.contains(&pool) || cheap().any(|cheap| *cheap == pool))
-                && tags & route.require == route.require
+            (route.to.contains(&pool) || cheap().any(|cheap| *cheap == pool)) && has
         });
         nodes.fold((0, 0), |(well, ill), (_, seen)| {
             let (in_service, ejected) = (seen.state.is_in_service(), seen.state.is_ejected());
@@ -193,8 +207,7 @@ impl EventChecker<'_> {
         let spec = &self.config.nodes[node.index()];
         self.config.routes.iter().filter(|route| {
             let cheap = route.degrade.iter().flat_map(|degrade| &degrade.to);
-            route.to.iter().chain(cheap).any(|pool| *pool == spec.pool)
-                && spec.tags & route.require == route.require
+            route.to.iter().chain(cheap).any(|pool| *pool == spec.pool) && has_demanded(route, spec)
         })
     }
 

@@ -1,14 +1,27 @@
 //! What the events must keep about requests and their attempts.
 
 use super::super::pressed::least_wait;
+use super::node::has_demanded;
 use super::{AttemptHistory, Broken, EventChecker, RequestHistory, broken, ensure};
 use crate::balance::{
     ATTEMPTS_MAX, Attempt, AttemptKind, End, Failure, Fate, NodeState, OPINIONS_MAX, RETRIES_MIN,
-    Reject, Settled, TimeoutStage, Usage, Why,
+    Reject, RouteSpec, Settled, TimeoutStage, Usage, Why,
 };
 use crate::unit::{Cost, NodeId, Ratio, RequestId, Span};
 
 impl RequestHistory {
+    /// Over its tenant's budget it was served by a cheaper pool, or not at all.
+    fn keeps_budget(&self, settled: &Settled, completed: bool) -> Result<(), Broken> {
+        let cheaper = self.may_go_cheaper && (!completed || settled.degraded || self.steps > 0);
+        let who = settled.request.0;
+        ensure!(
+            !settled.over_budget || cheaper,
+            "I26",
+            "request {who} is over its tenant's budget and was served all the same"
+        );
+        Ok(())
+    }
+
     /// A hedge stands beside an attempt without a first token, elsewhere, and once.
     fn hedge(&mut self, id: RequestId, node: NodeId) -> Result<(), Broken> {
         let beside = || self.attempts.iter().filter(|this| this.end.is_none());
@@ -141,10 +154,13 @@ impl EventChecker<'_> {
         if !self.alone || !tried(node) || self.has_hidden_limits(route) {
             return None;
         }
+        if self.goes_cheaper(history, node, route) {
+            return None;
+        }
         let other = self.config.nodes.iter().enumerate().find(|(other, spec)| {
             let seen = &self.nodes[*other];
             route.to.contains(&spec.pool)
-                && spec.tags & route.require == route.require
+                && has_demanded(route, spec)
                 && seen.state == NodeState::Up
                 && !seen.on_trial
                 && seen.has_room()
@@ -152,6 +168,17 @@ impl EventChecker<'_> {
                 && !self.was_refused(history, NodeId(*other as u32))
         });
         other.map(|(other, _)| other as u32)
+    }
+
+    /// Whether the request may be where it is because nothing else serves it for want of money.
+    pub(super) fn goes_cheaper(
+        &self,
+        history: &RequestHistory,
+        node: NodeId,
+        route: &RouteSpec,
+    ) -> bool {
+        let pool = self.pool_of(node);
+        history.may_go_cheaper && route.degrade.iter().any(|degrade| degrade.to.contains(&pool))
     }
 
     /// Whether the request was refused by the node, or where the same credential is used, or by another
@@ -273,6 +300,7 @@ impl EventChecker<'_> {
             "request {who} is {:?} and has {winners} whole answers",
             settled.fate
         );
+        history.keeps_budget(settled, completed)?;
         match settled.fate {
             Fate::Rejected(reason) => {
                 ensure!(

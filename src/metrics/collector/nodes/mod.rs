@@ -344,6 +344,8 @@ impl NodeFigures {
             utilisation,
             seats,
             batch,
+            kv: None,
+            kv_max: None,
             latency_s: ends.latency.latency(),
             cost_usd: Costs::of(ends.cost, hours.cost, hot.attempts),
             hours: Some(hours.hours()),
