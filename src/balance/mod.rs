@@ -86,8 +86,8 @@ pub use spec::{
     Target, TenantLimits, Tenants, Tier, Timeouts, WINDOW_MAX, Waiting,
 };
 pub use strategy::{
-    DispatchFacts, Fact, Memo, PickContext, REGISTRY, SCAN_MAX, Setting, SettingKind, Shortlist,
-    Strategy, StrategyDef, StrategySpec, score, usable,
+    DispatchFacts, Fact, GoesBy, Memo, PickContext, REGISTRY, SCAN_MAX, Setting, SettingKind,
+    Shortlist, Strategy, StrategyDef, StrategySpec, score, usable,
 };
 pub use vocabulary::{
     Action, ArmView, Attempt, AttemptKind, CANDIDATES_MAX, CacheLookup, Candidate, Cause, Control,

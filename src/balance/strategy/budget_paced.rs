@@ -7,7 +7,9 @@
 //! dearer until spending is back.
 
 use super::shortest_expected::{Eye, seconds};
-use super::{Fact, Memo, PickContext, Setting, SettingKind, Strategy, StrategyDef, cheapest};
+use super::{
+    Fact, GoesBy, Memo, PickContext, Setting, SettingKind, Strategy, StrategyDef, cheapest,
+};
 use crate::balance::fleet::Fleet;
 use crate::balance::vocabulary::{Term, Terms, Why};
 use crate::rng::Rng;
@@ -19,6 +21,7 @@ pub(super) const DEF: StrategyDef = StrategyDef {
     when: "a fixed budget, dear fast and cheap slow nodes of one model",
     cost: "O(n) up to 128 nodes, O(1) beyond",
     source: "online Lagrangian pacing, as in ParetoBandit, arXiv 2604.00136",
+    goes_by: &[GoesBy::Prices, GoesBy::Latency],
     settings: &[
         Setting {
             name: "dollars_per_hour",

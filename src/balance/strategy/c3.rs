@@ -5,7 +5,7 @@
 //! balancer has there, `clients` the number of balancers. The cube makes long queues disproportionately
 //! bad. The service time is taken to be the response time over the requests that were in flight.
 
-use super::{Fact, PickContext, Setting, SettingKind, Strategy, StrategyDef, pick_least};
+use super::{Fact, GoesBy, PickContext, Setting, SettingKind, Strategy, StrategyDef, pick_least};
 use crate::balance::fleet::Fleet;
 use crate::balance::vocabulary::{End, Term, Terms, Why};
 use crate::rng::Rng;
@@ -17,6 +17,7 @@ pub(super) const DEF: StrategyDef = StrategyDef {
     when: "replicated stores and tools with short requests; reports of queue length help",
     cost: "O(n)",
     source: "Suresh et al., NSDI 2015; Elasticsearch adaptive replica selection",
+    goes_by: &[GoesBy::Latency, GoesBy::Load],
     settings: &[
         Setting {
             name: "clients",

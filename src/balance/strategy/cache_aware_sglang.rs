@@ -7,8 +7,8 @@
 
 use super::prefix_index::PrefixIndex;
 use super::{
-    Fact, PickContext, Setting, SettingKind, Shortlist, Strategy, StrategyDef, least_connections,
-    pick_least,
+    Fact, GoesBy, PickContext, Setting, SettingKind, Shortlist, Strategy, StrategyDef,
+    least_connections, pick_least,
 };
 use crate::balance::fleet::Fleet;
 use crate::balance::spec::Signal;
@@ -22,6 +22,7 @@ pub(super) const DEF: StrategyDef = StrategyDef {
     when: "to compare with SGLang; otherwise prefix_cache_aware",
     cost: "O(n)",
     source: "SGLang router, cache_aware policy",
+    goes_by: &[GoesBy::Prefixes, GoesBy::Load],
     settings: &[
         Setting {
             name: "threshold",

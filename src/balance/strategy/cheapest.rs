@@ -5,7 +5,7 @@
 //! A node with an hourly price costs nothing more for one more request, so owned hardware is filled
 //! before anything is bought. Cheap nodes fill up: give them a concurrency limit.
 
-use super::{PickContext, Strategy, StrategyDef, least_connections, pick_least};
+use super::{GoesBy, PickContext, Strategy, StrategyDef, least_connections, pick_least};
 use crate::balance::spec::Signal;
 use crate::balance::vocabulary::{Term, Terms, Usage, Why};
 use crate::rng::Rng;
@@ -17,6 +17,7 @@ pub(super) const DEF: StrategyDef = StrategyDef {
     when: "one model at several prices, with concurrency limits on the cheap ones",
     cost: "O(n)",
     source: "expected token price; LiteLLM cost-based routing without its blindness to load",
+    goes_by: &[GoesBy::Prices, GoesBy::Load],
     settings: &[],
     build: |_| Box::new(Cheapest),
 };

@@ -13,7 +13,7 @@
 
 use super::hashing::{KEYS, Key, distance};
 use super::{
-    PickContext, Setting, SettingKind, Strategy, StrategyDef, least_connections, pick_least,
+    GoesBy, PickContext, Setting, SettingKind, Strategy, StrategyDef, least_connections, pick_least,
 };
 use crate::balance::spec::Signal;
 use crate::balance::vocabulary::{Scored, Term, Terms, Why};
@@ -26,6 +26,7 @@ pub(super) const DEF: StrategyDef = StrategyDef {
     when: "caches by tenant, session or prompt, several balancers that must agree",
     cost: "ring O(log n), maglev O(1), rendezvous O(n)",
     source: "Karger 1997; Maglev, NSDI 2016; Mirrokni et al. 2018 (bounded loads)",
+    goes_by: &[GoesBy::Load],
     settings: &[
         Setting {
             name: "method",

@@ -5,7 +5,9 @@
 //! large value it is cheapest.
 
 use super::shortest_expected::{Eye, seconds};
-use super::{Fact, Memo, PickContext, Setting, SettingKind, Strategy, StrategyDef, cheapest};
+use super::{
+    Fact, GoesBy, Memo, PickContext, Setting, SettingKind, Strategy, StrategyDef, cheapest,
+};
 use crate::balance::fleet::Fleet;
 use crate::balance::vocabulary::{Term, Terms, Why};
 use crate::rng::Rng;
@@ -17,6 +19,7 @@ pub(super) const DEF: StrategyDef = StrategyDef {
     when: "one model at several prices and speeds, when you can say what a second is worth",
     cost: "O(n) up to 128 nodes, O(1) beyond",
     source: "scalarisation; shape x speed prediction",
+    goes_by: &[GoesBy::Prices, GoesBy::Latency],
     settings: &[Setting {
         name: "exchange",
         kind: SettingKind::Ratio { max: 1_000_000_000_000 },

@@ -7,7 +7,7 @@
 
 use super::prefix_index::PrefixIndex;
 use super::{
-    Fact, PickContext, Setting, SettingKind, Shortlist, Strategy, StrategyDef, pick_least,
+    Fact, GoesBy, PickContext, Setting, SettingKind, Shortlist, Strategy, StrategyDef, pick_least,
 };
 use crate::balance::fleet::Fleet;
 use crate::balance::vocabulary::{Term, Terms, Why};
@@ -22,6 +22,7 @@ pub(super) const DEF: StrategyDef = StrategyDef {
     when: "to compare with llm-d and the inference gateway",
     cost: "O(n)",
     source: "llm-d inference scheduler, default profile",
+    goes_by: &[GoesBy::Load, GoesBy::KvCache, GoesBy::Prefixes],
     settings: &[
         Setting { name: "queue", kind: WEIGHT, default: 2_000_000, about: "weight of the queue" },
         Setting { name: "kv", kind: WEIGHT, default: 2_000_000, about: "weight of the KV cache" },

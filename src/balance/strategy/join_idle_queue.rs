@@ -7,7 +7,8 @@
 use std::collections::VecDeque;
 
 use super::{
-    Fact, PickContext, Setting, SettingKind, Strategy, StrategyDef, least_connections, pick_least,
+    Fact, GoesBy, PickContext, Setting, SettingKind, Strategy, StrategyDef, least_connections,
+    pick_least,
 };
 use crate::balance::fleet::Fleet;
 use crate::balance::spec::Signal;
@@ -21,6 +22,7 @@ pub(super) const DEF: StrategyDef = StrategyDef {
     when: "very many nodes with room to spare; decisions must not scan",
     cost: "O(1)",
     source: "Lu et al. 2011, Join-Idle-Queue",
+    goes_by: &[GoesBy::Load],
     settings: &[Setting {
         name: "target",
         kind: SettingKind::Count { min: 1, max: 100_000 },

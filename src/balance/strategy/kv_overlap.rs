@@ -6,7 +6,7 @@
 
 use super::prefix_index::PrefixIndex;
 use super::{
-    Fact, PickContext, Setting, SettingKind, Shortlist, Strategy, StrategyDef, TypicalCost,
+    Fact, GoesBy, PickContext, Setting, SettingKind, Shortlist, Strategy, StrategyDef, TypicalCost,
     pick_least,
 };
 use crate::balance::fleet::Fleet;
@@ -20,6 +20,7 @@ pub(super) const DEF: StrategyDef = StrategyDef {
     when: "to compare with Dynamo; similar engines with prefix caches",
     cost: "O(n) up to 128 nodes, O(1) beyond",
     source: "NVIDIA Dynamo kv-router",
+    goes_by: &[GoesBy::Prefixes, GoesBy::Load],
     settings: &[
         Setting {
             name: "prefill_scale",

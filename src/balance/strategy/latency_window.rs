@@ -7,7 +7,7 @@
 //! and overwrites only the tenth, the sample is the whole latency per output token, only time-outs
 //! count as failures (with 1,000 s), and requests in flight are not seen.
 
-use super::{Fact, PickContext, Setting, SettingKind, Strategy, StrategyDef, pick_least};
+use super::{Fact, GoesBy, PickContext, Setting, SettingKind, Strategy, StrategyDef, pick_least};
 use crate::balance::fleet::Fleet;
 use crate::balance::vocabulary::{End, Term, Terms, Why};
 use crate::rng::Rng;
@@ -19,6 +19,7 @@ pub(super) const DEF: StrategyDef = StrategyDef {
     when: "hosted APIs whose latency drifts slowly; compat = on shows what LiteLLM would do",
     cost: "O(n)",
     source: "LiteLLM lowest_latency",
+    goes_by: &[GoesBy::Latency],
     settings: &[
         Setting {
             name: "window",

@@ -5,7 +5,7 @@
 //! several balancers a full scan over old reports herds, each sending to the node that looked best
 //! to all of them, unless what it sent since is added (`reported+own`).
 
-use super::{PickContext, SIGNAL, Strategy, StrategyDef, pick_least};
+use super::{GoesBy, PickContext, SIGNAL, Strategy, StrategyDef, pick_least};
 use crate::balance::spec::Signal;
 use crate::balance::vocabulary::{Term, Terms, Why};
 use crate::rng::Rng;
@@ -17,6 +17,7 @@ pub(super) const DEF: StrategyDef = StrategyDef {
     when: "one balancer, similar nodes, requests of unlike length",
     cost: "O(n)",
     source: "join the shortest queue; HAProxy leastconn",
+    goes_by: &[GoesBy::Load],
     settings: &[SIGNAL],
     build: |spec| Box::new(LeastConnections { signal: Signal::of(spec.choice("signal")) }),
 };

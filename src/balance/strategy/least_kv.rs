@@ -4,7 +4,7 @@
 //! fresh; else the tokens held by the attempts in flight, over the weight. Blind to queued prompts and
 //! saturates at one: better as a part of another score.
 
-use super::{PickContext, Shortlist, Strategy, StrategyDef, pick_least};
+use super::{GoesBy, PickContext, Shortlist, Strategy, StrategyDef, pick_least};
 use crate::balance::vocabulary::{Term, Terms, Why};
 use crate::rng::Rng;
 use crate::unit::NodeId;
@@ -15,6 +15,7 @@ pub(super) const DEF: StrategyDef = StrategyDef {
     when: "memory-bound engines with long contexts",
     cost: "O(n) up to 128 nodes, O(1) beyond",
     source: "llm-d KV-cache scorer",
+    goes_by: &[GoesBy::KvCache],
     settings: &[],
     build: |_| Box::new(LeastKv { list: Shortlist::default() }),
 };

@@ -6,7 +6,7 @@
 //! flight counts as well. On nodes of unlike speed set `weight` to the
 //! relative capacity; without it tokens are no better than requests.
 
-use super::{PickContext, Setting, SettingKind, Strategy, StrategyDef, pick_least};
+use super::{GoesBy, PickContext, Setting, SettingKind, Strategy, StrategyDef, pick_least};
 use crate::balance::vocabulary::{Term, Terms, Why};
 use crate::rng::Rng;
 use crate::unit::NodeId;
@@ -17,6 +17,7 @@ pub(super) const DEF: StrategyDef = StrategyDef {
     when: "prompts and answers of very unlike length; weight = relative capacity of the node",
     cost: "O(n)",
     source: "as in token-aware LLM routers; normalised by capacity",
+    goes_by: &[GoesBy::Load],
     settings: &[Setting {
         name: "prefill_weight",
         kind: SettingKind::Ratio { max: 10_000_000 },

@@ -5,7 +5,7 @@
 //! tuned. It knows no speed of nodes. Tokens that the node is known to have cached are not new.
 
 use super::prefix_index::PrefixIndex;
-use super::{Fact, PickContext, Shortlist, Strategy, StrategyDef, TypicalCost, pick_least};
+use super::{Fact, GoesBy, PickContext, Shortlist, Strategy, StrategyDef, TypicalCost, pick_least};
 use crate::balance::fleet::Fleet;
 use crate::balance::vocabulary::{Term, Terms, Why};
 use crate::rng::Rng;
@@ -17,6 +17,7 @@ pub(super) const DEF: StrategyDef = StrategyDef {
     when: "similar nodes; a strong simple default for time to first token",
     cost: "O(n) up to 128 nodes, O(1) beyond",
     source: "LMetric, arXiv 2603.15202",
+    goes_by: &[GoesBy::Prefixes, GoesBy::Load],
     settings: &[],
     build: |_| Box::<Lmetric>::default(),
 };

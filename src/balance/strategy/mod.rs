@@ -59,7 +59,7 @@ mod weighted_random;
 mod weighted_round_robin;
 
 pub use registry::{REGISTRY, usable};
-pub use spec::{Setting, SettingKind, StrategyDef, StrategySpec};
+pub use spec::{GoesBy, Setting, SettingKind, StrategyDef, StrategySpec};
 
 /// Chooses among nodes that may all serve the request.
 pub trait Strategy: Send + fmt::Debug {

@@ -3,7 +3,7 @@
 //! built here, which knows nothing and draws uniformly. Nothing but a simulation may use it: a gateway
 //! and a replay refuse it, and its journals cannot be verified.
 
-use super::{PickContext, Strategy, StrategyDef};
+use super::{GoesBy, PickContext, Strategy, StrategyDef};
 use crate::balance::vocabulary::{Scored, Why};
 use crate::rng::Rng;
 use crate::unit::NodeId;
@@ -17,6 +17,7 @@ pub(super) const DEF: StrategyDef = StrategyDef {
     cost: "O(n) nodes, each played forward to its last answer",
     source: "clairvoyant greedy: least own plus others' seconds; future arrivals are not seen, so a \
              strategy may beat it",
+    goes_by: &[GoesBy::Latency],
     settings: &[],
     build: |_| Box::new(Blind),
 };

@@ -12,7 +12,7 @@
 //! the first token (whole answers measure their own length, not the node), and the decay is 60 s
 //! (with 10 s the estimate is gone before a long answer ends).
 
-use super::{Fact, PickContext, Setting, SettingKind, Strategy, StrategyDef, pick_least};
+use super::{Fact, GoesBy, PickContext, Setting, SettingKind, Strategy, StrategyDef, pick_least};
 use crate::balance::fleet::Fleet;
 use crate::balance::spec::Signal;
 use crate::balance::vocabulary::{End, Term, Terms, Why};
@@ -32,6 +32,7 @@ pub(super) const DEF: StrategyDef = StrategyDef {
     when: "nodes of unknown or changing speed, answers of similar length",
     cost: "O(n)",
     source: "Finagle PeakEwma; linkerd2-proxy",
+    goes_by: &[GoesBy::Latency],
     settings: &[
         Setting {
             name: "signal",

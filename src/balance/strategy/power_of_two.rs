@@ -5,7 +5,8 @@
 //! cost, and it does not herd on old figures. `choices` draws more than two.
 
 use super::{
-    PickContext, SIGNAL, Setting, SettingKind, Strategy, StrategyDef, least_connections, pick_least,
+    GoesBy, PickContext, SIGNAL, Setting, SettingKind, Strategy, StrategyDef, least_connections,
+    pick_least,
 };
 use crate::balance::spec::Signal;
 use crate::balance::vocabulary::{Term, Terms, Why};
@@ -21,6 +22,7 @@ pub(super) const DEF: StrategyDef = StrategyDef {
     when: "very many nodes, or several balancers with old figures; use 4 to 8 choices on mixed nodes",
     cost: "O(choices)",
     source: "Mitzenmacher 2001, The power of two choices in randomized load balancing",
+    goes_by: &[GoesBy::Load],
     settings: &[
         Setting {
             name: "choices",

@@ -7,7 +7,7 @@
 
 use super::prefix_index::PrefixIndex;
 use super::{
-    Fact, PickContext, Setting, SettingKind, Shortlist, Strategy, StrategyDef, pick_least,
+    Fact, GoesBy, PickContext, Setting, SettingKind, Shortlist, Strategy, StrategyDef, pick_least,
 };
 use crate::balance::fleet::Fleet;
 use crate::balance::vocabulary::{Term, Terms, Why};
@@ -20,6 +20,7 @@ pub(super) const DEF: StrategyDef = StrategyDef {
     when: "engines with prefix caches and prompts that share beginnings",
     cost: "O(n + log blocks) up to 128 nodes, O(log blocks) beyond",
     source: "prefix-aware routing without thresholds; compare sglang #32195",
+    goes_by: &[GoesBy::Prefixes, GoesBy::Load],
     settings: &[Setting {
         name: "prefill_weight",
         kind: SettingKind::Ratio { max: 10_000_000 },

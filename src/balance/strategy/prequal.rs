@@ -9,8 +9,8 @@
 //! there and costs no round trip: what remains of Prequal is its rule and the age of its answers.
 
 use super::{
-    Fact, Memo, PickContext, Setting, SettingKind, Strategy, StrategyDef, least_connections,
-    pick_least,
+    Fact, GoesBy, Memo, PickContext, Setting, SettingKind, Strategy, StrategyDef,
+    least_connections, pick_least,
 };
 use crate::balance::fleet::Fleet;
 use crate::balance::spec::Signal;
@@ -24,6 +24,7 @@ pub(super) const DEF: StrategyDef = StrategyDef {
     when: "very many nodes with unlike background load, short requests",
     cost: "O(1)",
     source: "Wydrowski et al., NSDI 2024, Load is not what you should balance",
+    goes_by: &[GoesBy::Latency, GoesBy::Load],
     settings: &[Setting {
         name: "probes",
         kind: SettingKind::Count { min: 1, max: 8 },

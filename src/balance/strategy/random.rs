@@ -11,6 +11,7 @@ pub(super) const DEF: StrategyDef = StrategyDef {
     when: "many balancers that know nothing of each other; a baseline",
     cost: "O(1)",
     source: "folklore",
+    goes_by: &[],
     settings: &[],
     build: |_| Box::new(Random),
 };

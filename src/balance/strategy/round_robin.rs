@@ -11,6 +11,7 @@ pub(super) const DEF: StrategyDef = StrategyDef {
     when: "identical nodes and requests of similar size; the baseline to beat",
     cost: "O(1)",
     source: "folklore",
+    goes_by: &[],
     settings: &[],
     build: |_| Box::new(RoundRobin { next: None }),
 };

@@ -47,6 +47,7 @@ pub(super) const DEF: StrategyDef = StrategyDef {
     when: "none of the others says what you want",
     cost: "O(n) up to 128 nodes, O(1) beyond",
     source: "yours",
+    goes_by: &[],
     settings: &[Setting {
         name: "formula",
         kind: SettingKind::Formula,

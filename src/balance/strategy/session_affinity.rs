@@ -7,7 +7,7 @@
 
 use super::hashing::{Key, distance};
 use super::{
-    PickContext, Setting, SettingKind, Shortlist, Strategy, StrategyDef, least_connections,
+    GoesBy, PickContext, Setting, SettingKind, Shortlist, Strategy, StrategyDef, least_connections,
     pick_least,
 };
 use crate::balance::spec::Signal;
@@ -21,6 +21,7 @@ pub(super) const DEF: StrategyDef = StrategyDef {
     when: "long multi-turn sessions on engines with prefix caches",
     cost: "O(n)",
     source: "rendezvous hashing, Thaler and Ravishankar 1998, with bounded loads",
+    goes_by: &[GoesBy::Sessions, GoesBy::Load],
     settings: &[Setting {
         name: "spill",
         kind: SettingKind::Ratio { max: 100_000_000 },

@@ -7,7 +7,7 @@
 
 use super::predict::{Prediction, Predictor};
 use super::prefix_index::PrefixIndex;
-use super::{Fact, Memo, PickContext, Shortlist, Strategy, StrategyDef, pick_least};
+use super::{Fact, GoesBy, Memo, PickContext, Shortlist, Strategy, StrategyDef, pick_least};
 use crate::balance::fleet::Fleet;
 use crate::balance::vocabulary::{Priority, Scored, Term, Terms, Why};
 use crate::rng::Rng;
@@ -19,6 +19,7 @@ pub(super) const DEF: StrategyDef = StrategyDef {
     when: "nodes of unlike or changing speed, when each request counts for itself only",
     cost: "O(n) up to 128 nodes, O(1) beyond",
     source: "shape x speed prediction, selfish",
+    goes_by: &[GoesBy::Latency],
     settings: &[],
     build: |_| Box::new(ShortestExpected { eye: Eye::doubting() }),
 };

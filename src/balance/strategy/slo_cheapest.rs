@@ -7,7 +7,9 @@
 
 use super::predict::Prediction;
 use super::shortest_expected::{Eye, seconds};
-use super::{Fact, Memo, PickContext, Setting, SettingKind, Strategy, StrategyDef, cheapest};
+use super::{
+    Fact, GoesBy, Memo, PickContext, Setting, SettingKind, Strategy, StrategyDef, cheapest,
+};
 use crate::balance::fleet::Fleet;
 use crate::balance::vocabulary::{Term, Terms, Why};
 use crate::rng::Rng;
@@ -19,6 +21,7 @@ pub(super) const DEF: StrategyDef = StrategyDef {
     when: "cheap slow and dear fast nodes of one model, with a latency objective",
     cost: "O(n) up to 128 nodes, O(1) beyond",
     source: "lexicographic: objective, then price; shape x speed prediction",
+    goes_by: &[GoesBy::Prices, GoesBy::Latency],
     settings: &[
         Setting {
             name: "first_token",

@@ -15,7 +15,9 @@
 
 use super::predict::Prediction;
 use super::shortest_expected::Eye;
-use super::{Fact, Memo, PickContext, Setting, SettingKind, Strategy, StrategyDef, cheapest};
+use super::{
+    Fact, GoesBy, Memo, PickContext, Setting, SettingKind, Strategy, StrategyDef, cheapest,
+};
 use crate::balance::fleet::Fleet;
 use crate::balance::vocabulary::{End, Term, Terms, Why};
 use crate::rng::Rng;
@@ -27,6 +29,7 @@ pub(super) const DEF: StrategyDef = StrategyDef {
     when: "nodes of unlike or changing speed, mixed lengths; little to gain on identical nodes",
     cost: "O(n) up to 128 nodes, O(1) beyond",
     source: "shape x speed: model-based control with online calibration",
+    goes_by: &[GoesBy::Latency],
     settings: &[
         Setting {
             name: "ttft_weight",

@@ -20,10 +20,47 @@ pub struct StrategyDef {
     pub cost: &'static str,
     /// Where it comes from.
     pub source: &'static str,
+    /// What it goes by: without that it is of little use.
+    pub goes_by: &'static [GoesBy],
     /// What can be set.
     pub settings: &'static [Setting],
     /// Builds it for a tier of a pool.
     pub(super) build: fn(&StrategySpec) -> Box<dyn Strategy>,
+}
+
+/// What a strategy goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GoesBy {
+    /// The weights that somebody gave the nodes.
+    Weights,
+    /// What is under way on each node: requests or tokens.
+    Load,
+    /// How long answers take, as seen or learnt.
+    Latency,
+    /// What a request costs on each node.
+    Prices,
+    /// How full the KV caches of engines are.
+    KvCache,
+    /// What the caches of nodes hold of prompts.
+    Prefixes,
+    /// Which requests belong to one conversation.
+    Sessions,
+}
+
+impl GoesBy {
+    /// Its name in documents.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            GoesBy::Weights => "weights",
+            GoesBy::Load => "load",
+            GoesBy::Latency => "latency",
+            GoesBy::Prices => "prices",
+            GoesBy::KvCache => "KV caches",
+            GoesBy::Prefixes => "prefix caches",
+            GoesBy::Sessions => "sessions",
+        }
+    }
 }
 
 /// Something that can be set about a strategy.

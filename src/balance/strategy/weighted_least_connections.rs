@@ -4,7 +4,7 @@
 //! loads become proportional to the weights; with zero weights do not matter. Large tiers are sampled.
 
 use super::{
-    PickContext, Setting, SettingKind, Shortlist, Strategy, StrategyDef, least_connections,
+    GoesBy, PickContext, Setting, SettingKind, Shortlist, Strategy, StrategyDef, least_connections,
     pick_least,
 };
 use crate::balance::spec::Signal;
@@ -18,6 +18,7 @@ pub(super) const DEF: StrategyDef = StrategyDef {
     when: "nodes of known unlike capacity, requests of unlike length",
     cost: "O(n) up to 128 nodes, O(1) beyond",
     source: "HAProxy leastconn; Envoy weighted least request",
+    goes_by: &[GoesBy::Weights, GoesBy::Load],
     settings: &[Setting {
         name: "bias",
         kind: SettingKind::Ratio { max: 4_000_000 },

@@ -4,7 +4,7 @@
 //! no table that a change of weight would make stale. After [`TRIES`] refusals all candidates are
 //! summed and one is drawn by inversion, so the probabilities are exact.
 
-use super::{PickContext, Strategy, StrategyDef};
+use super::{GoesBy, PickContext, Strategy, StrategyDef};
 use crate::balance::vocabulary::{Scored, Why};
 use crate::rng::Rng;
 use crate::unit::NodeId;
@@ -15,6 +15,7 @@ pub(super) const DEF: StrategyDef = StrategyDef {
     when: "many balancers that know nothing of each other, nodes of known capacity",
     cost: "O(1) while weights are of one order",
     source: "folklore; rejection sampling",
+    goes_by: &[GoesBy::Weights],
     settings: &[],
     build: |_| Box::new(WeightedRandom),
 };

@@ -13,7 +13,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::{PickContext, SCAN_MAX, Strategy, StrategyDef};
+use super::{GoesBy, PickContext, SCAN_MAX, Strategy, StrategyDef};
 use crate::balance::vocabulary::{Scored, Why};
 use crate::rng::Rng;
 use crate::unit::NodeId;
@@ -24,6 +24,7 @@ pub(super) const DEF: StrategyDef = StrategyDef {
     when: "nodes of known, stable capacity; give each its capacity as weight",
     cost: "O(n) up to 128 nodes, then O(log n)",
     source: "nginx, smooth weighted round robin; Envoy, earliest deadline first",
+    goes_by: &[GoesBy::Weights],
     settings: &[],
     build: |_| Box::new(WeightedRoundRobin::default()),
 };

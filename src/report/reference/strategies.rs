@@ -20,6 +20,10 @@ pub fn strategies() -> String {
         // Writing to a string does not fail.
         let _ = writeln!(text, "\n## `{}`\n\n{}.\n", entry.name, capital(entry.summary));
         let _ = writeln!(text, "- Use it for: {}", entry.when);
+        if !entry.goes_by.is_empty() {
+            let names: Vec<&str> = entry.goes_by.iter().map(|signal| signal.name()).collect();
+            let _ = writeln!(text, "- Goes by: {}", names.join(", "));
+        }
         let _ = writeln!(text, "- Cost: {} a decision", entry.cost);
         let _ = writeln!(text, "- Source: {}", entry.source);
         table(

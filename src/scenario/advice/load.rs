@@ -4,21 +4,13 @@
 use std::collections::BTreeSet;
 
 use super::{Advisor, LOAD_ABOVE_CAPACITY, STATIC_ROUTING, Scenario};
-use crate::balance::Tier;
+use crate::balance::{GoesBy, Tier};
 use crate::node::MeanWork;
 use crate::scenario::Arrivals;
 use crate::unit::{ClassId, NodeId, PoolId, Span};
 
 /// Nodes that differ by no more than this factor are alike.
 const ALIKE: f64 = 1.3;
-
-/// Strategies that ask nobody how much there is to do.
-const STATIC: [(&str, bool); 4] = [
-    ("round_robin", false),
-    ("random", false),
-    ("weighted_round_robin", true),
-    ("weighted_random", true),
-];
 
 /// Requests a second by class; `None` where nobody can tell.
 pub(super) fn demand(scenario: &Scenario) -> Option<Vec<f64>> {
@@ -143,9 +135,12 @@ impl Advisor<'_> {
         let demand = demand(scenario).unwrap_or(usual);
         for (index, pool) in config.pools.iter().enumerate() {
             let name = pool.strategy.name();
-            let Some((_, weighted)) = STATIC.iter().find(|(known, _)| *known == name) else {
+            // Others see what is going on; a formula goes by what it names.
+            let goes_by = pool.strategy.entry().goes_by;
+            let weighted = goes_by == [GoesBy::Weights];
+            if !(weighted || goes_by.is_empty()) || pool.strategy.formula().is_some() {
                 continue;
-            };
+            }
             let id = PoolId(index as u16);
             let mix: Vec<(usize, f64)> = (0..demand.len())
                 .filter(|class| pools_of(scenario, ClassId(*class as u16)).contains(&id))
@@ -158,7 +153,7 @@ impl Advisor<'_> {
                     .filter_map(|(at, node)| {
                         let node_id = NodeId(at as u32);
                         let rate = rate(scenario, node_id, &mix)?;
-                        let weight = if *weighted { f64::from(node.weight) } else { 1.0 };
+                        let weight = if weighted { f64::from(node.weight) } else { 1.0 };
                         Some((rate / weight, node_id))
                     })
                     .collect();
@@ -170,7 +165,7 @@ impl Advisor<'_> {
                 }
                 let [slow_name, fast_name] =
                     [slow.1, fast.1].map(|node| config.nodes[node.index()].name.as_str());
-                let share = if *weighted { "by weight the same" } else { "the same" };
+                let share = if weighted { "by weight the same" } else { "the same" };
                 let place = self.places.pool(id, "strategy");
                 self.warn(
                     STATIC_ROUTING,

@@ -3,19 +3,12 @@
 
 use super::load::{demand, pools_of};
 use super::{Advisor, BUDGET_TOO_SMALL, SIGNAL_MISSING, Scenario, UNPRICED};
-use crate::balance::{PoolSpec, Usage};
+use crate::balance::{GoesBy, PoolSpec, Usage};
 use crate::node::BackendSpec;
 use crate::scenario::Arrivals;
 use crate::scenario::problem::ProblemLevel;
 use crate::unit::{ClassId, NodeId, PoolId, TenantId, Tokens};
 use crate::workload::{TenantLaw, TraceFormat};
-
-/// Strategies that go by what a request costs.
-const BY_COST: [&str; 4] = ["cheapest", "cost_latency", "slo_cheapest", "budget_paced"];
-
-/// Strategies that go by what caches hold of prompts.
-const BY_PREFIX: [&str; 5] =
-    ["prefix_cache_aware", "cache_aware_sglang", "kv_overlap", "lmetric", "endpoint_picker"];
 
 /// What a request of a class costs in the mean on the cheapest node that may serve it, in dollars.
 fn least_cost(scenario: &Scenario, class: usize, pool: Option<PoolId>) -> Option<f64> {
@@ -36,7 +29,7 @@ fn least_cost(scenario: &Scenario, class: usize, pool: Option<PoolId>) -> Option
 impl Advisor<'_> {
     fn goes_by_cost(&self, pool: usize) -> Option<&'static str> {
         let spec = &self.scenario.balancer.pools[pool].strategy;
-        let known = BY_COST.iter().find(|name| **name == spec.name());
+        let known = spec.entry().goes_by.contains(&GoesBy::Prices).then(|| spec.name());
         let formula = spec.formula().is_some_and(|formula| formula.contains("dollars"));
         let learns = self.scenario.balancer.routes.iter().find_map(|route| {
             let choose = route.choose.as_ref().filter(|choose| choose.learns())?;
@@ -44,7 +37,7 @@ impl Advisor<'_> {
             route.to.contains(&PoolId(pool as u16)).then_some(word)
         });
         let rest = formula.then_some("score").or(learns);
-        known.copied().or(rest)
+        known.or(rest)
     }
 
     /// What has no price is free, and a strategy by cost sends everything there.
@@ -185,17 +178,17 @@ fn missing(
     let engine = nodes().any(|(_, backend, live)| {
         matches!(backend, BackendSpec::Engine(_)) || live.dialect.is_some()
     });
-    let name = pool.strategy.name();
+    let goes_by = pool.strategy.entry().goes_by;
     if nodes().count() < 2 {
         return None;
     }
-    if name == "least_kv" && !engine {
+    if goes_by == [GoesBy::KvCache] && !engine {
         return Some((
             "goes by the KV cache of engines, and none of its nodes has one: it is a random draw",
             "write `strategy = \"least_tokens\"`",
         ));
     }
-    if BY_PREFIX.contains(&name) {
+    if goes_by.contains(&GoesBy::Prefixes) {
         let keeps =
             nodes().any(|(_, backend, live)| backend.keeps_prefixes() || live.dialect.is_some());
         if !keeps {
@@ -211,14 +204,14 @@ fn missing(
             ));
         }
     }
-    if name == "session_affinity" && !has_sessions(scenario) {
+    if goes_by.contains(&GoesBy::Sessions) && !has_sessions(scenario) {
         return Some((
             "goes by sessions, and the workload has none",
             "write `sessions` in `[workload]`, or `strategy = \"least_connections\"`",
         ));
     }
     let mut weights = nodes().map(|(node, ..)| node.weight);
-    if name.starts_with("weighted_") && weights.all(|weight| weight == 1) {
+    if goes_by.contains(&GoesBy::Weights) && weights.all(|weight| weight == 1) {
         return Some((
             "goes by weights, and none of its nodes has one: all count alike",
             "write `weight` for each node, such as what it takes at a time",
