@@ -101,12 +101,14 @@ impl NodeHealth {
         self.probing && self.probe == number
     }
 
+    #[inline]
     pub(in crate::balance) fn success(&self, now: Time) -> f64 {
         // Exactly one while nothing has failed: no exponential on the common path, and load-type
         // costs of healthy fleets stay whole numbers.
-        if self.success >= 1.0 {
-            return 1.0;
-        }
+        if self.success >= 1.0 { 1.0 } else { self.relaxed_success(now) }
+    }
+
+    fn relaxed_success(&self, now: Time) -> f64 {
         let idle = now.since(self.success_at).seconds();
         let relaxed = 1.0 - (1.0 - self.success) * (-idle / RELAX).exp();
         relaxed.max(SUCCESS_MIN)

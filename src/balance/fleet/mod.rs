@@ -439,6 +439,7 @@ impl Fleet {
 
     /// Returns the requests on a node as a signal has them.
     #[must_use]
+    #[inline]
     pub fn requests(&self, signal: Signal, id: NodeId, now: Time) -> u64 {
         let ledger = &self.node(id).ledger;
         self.load_reports.requests(signal, id, ledger, now, self.view.reports_fresh)

@@ -118,6 +118,7 @@ impl Node {
     /// Returns the probability that an attempt succeeds, as far as is known; one while nothing
     /// failed. At least 0.01, so that a cost divided by it stays finite.
     #[must_use]
+    #[inline]
     pub fn success(&self, now: Time) -> f64 {
         self.health.success(now)
     }

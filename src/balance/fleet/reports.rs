@@ -67,6 +67,7 @@ pub(in crate::balance) struct LoadReports {
 
 impl LoadReports {
     /// Adds what peers have in flight on a node to the own ledger.
+    #[inline]
     pub(in crate::balance) fn load(&self, node: NodeId, ledger: &Ledger) -> Load {
         let own = Load {
             requests: u64::from(ledger.requests),
@@ -96,6 +97,7 @@ impl LoadReports {
     }
 
     /// Returns the requests on a node as the signal has them.
+    #[inline]
     pub(in crate::balance) fn requests(
         &self,
         signal: Signal,

@@ -28,11 +28,13 @@ struct LeastConnections {
 }
 
 /// Requests in flight if this one is added.
+#[inline]
 pub(super) fn load(context: &PickContext<'_>, signal: Signal, node: NodeId) -> f64 {
     context.requests(signal, node) + 1.0
 }
 
 /// The load as a cost.
+#[inline]
 pub(super) fn cost(context: &PickContext<'_>, signal: Signal, node: NodeId) -> f64 {
     context.against_failure(context.node(node), load(context, signal, node))
 }

@@ -349,12 +349,14 @@ impl PickContext<'_> {
 
     /// Returns the requests on a node as a signal has them.
     #[must_use]
+    #[inline]
     pub fn requests(&self, signal: Signal, node: NodeId) -> f64 {
         self.fleet.requests(signal, node, self.now) as f64
     }
 
     /// Divides a load-type cost by the probability that the node succeeds.
     #[must_use]
+    #[inline]
     pub fn against_failure(&self, node: &Node, cost: f64) -> f64 {
         cost / node.success(self.now)
     }
@@ -452,7 +454,7 @@ pub(super) fn pick_least(
             ties = 1;
             continue;
         };
-        match this.0.total_cmp(&least.0).then(this.1.total_cmp(&least.1)) {
+        match this.0.total_cmp(&least.0).then_with(|| this.1.total_cmp(&least.1)) {
             std::cmp::Ordering::Less => {
                 second = Some((champion, least.0));
                 best = Some((node, this));
