@@ -10,5 +10,6 @@ mod gateway;
 mod mock;
 mod oracle;
 mod parity;
+mod readiness;
 mod refusals;
 mod serve;
