@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::balance::StrategySpec;
 use crate::metrics::Snapshot;
-use crate::unit::{NodeId, PoolId, Span, Time};
+use crate::unit::{NodeId, PoolId, Time};
 
 /// How fast simulated time passes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,7 +29,7 @@ pub enum Command {
     StepTick,
     /// Crash this node until it is healed.
     Kill(NodeId),
-    /// End every fault of this node.
+    /// End what was done to this node by hand.
     Heal(NodeId),
     /// Let this pool choose by another strategy from now on.
     Strategy(PoolId, StrategySpec),
@@ -52,8 +52,8 @@ pub struct Frame {
     pub state: RunState,
     /// How fast it is asked to go.
     pub pace: Pace,
-    /// How far simulated time is behind what the pace asks for.
-    pub lag: Span,
+    /// How fast it went of late, in simulated seconds a second, where that is known.
+    pub reached: Option<f64>,
     /// The scenario's name.
     pub scenario: String,
     /// The seed.

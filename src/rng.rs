@@ -7,7 +7,7 @@
 
 use std::convert::Infallible;
 
-use rand_core::{SeedableRng, TryRng};
+use rand::{SeedableRng, TryRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 /// A stream of random numbers. Cloning it repeats its future.

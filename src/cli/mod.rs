@@ -21,6 +21,8 @@ mod mock;
 mod new;
 mod output;
 #[cfg(feature = "tui")]
+mod pace;
+#[cfg(feature = "tui")]
 mod play;
 mod progress;
 pub mod reference;

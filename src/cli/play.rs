@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use super::failure::{CliFailure, FailureKind};
+use super::pace::PaceClock;
 use super::{Changes, Color, DEFAULT_SCENARIO, load, no_color, output};
 use crate::balance::{Control, Event, Explain};
 use crate::command::{Command, Frame, Mode, Pace, RunState};
@@ -176,12 +177,12 @@ struct PlayEngine {
     scenario: Scenario,
     expectations: Vec<Expectation>,
     run: PlayedRun,
-    pace: Pace,
+    clock: PaceClock,
     state: RunState,
-    /// Simulated time asked for by the pace.
-    target: Time,
-    /// Wall time up to which `target` has been moved on.
+    /// Wall time up to which the clock has been moved on.
     paced: Instant,
+    /// Where a tick that was asked for ends: until then a paused run moves.
+    tick: Option<Time>,
     slot: Arc<Slot>,
     published: Instant,
     /// Whether something changed since the last frame.
@@ -205,10 +206,10 @@ impl PlayEngine {
             scenario,
             expectations: Vec::new(),
             run,
-            pace,
+            clock: PaceClock::new(pace),
             state,
-            target: Time::ZERO,
             paced: now,
+            tick: None,
             slot,
             published: now,
             changed: true,
@@ -252,7 +253,7 @@ impl PlayEngine {
     }
 
     fn moves(&self) -> bool {
-        self.state == RunState::Running
+        self.state == RunState::Running || self.tick.is_some()
     }
 
     /// Obeys what has been commanded; waits for the first command while nothing moves.
@@ -282,8 +283,8 @@ impl PlayEngine {
             Command::Quit => return Go::Quit,
             Command::Pause(pause) => self.pause(*pause),
             Command::Pace(pace) => {
-                self.pace = *pace;
-                self.repace();
+                self.clock.set(*pace, self.now());
+                self.paced = Instant::now();
             }
             Command::StepInput => {
                 self.pause(true);
@@ -291,18 +292,25 @@ impl PlayEngine {
             }
             Command::StepTick => {
                 self.pause(true);
-                self.target = self.run.sim.now().max(self.target) + TICK;
-                self.advance_to(self.target, None);
+                self.tick = Some(self.now() + TICK);
             }
-            Command::Kill(node) => self.run.sim.kill(*node),
-            Command::Heal(node) => self.run.sim.heal(*node),
+            Command::Kill(node) => self.act(|sim| sim.kill(*node)),
+            Command::Heal(node) => self.act(|sim| sim.heal(*node)),
             Command::Strategy(pool, spec) => {
-                self.run.sim.control(Control::Strategy(*pool, spec.clone()));
+                self.act(|sim| sim.control(Control::Strategy(*pool, spec.clone())));
             }
             Command::Restart => self.restart(),
             Command::Explain(wanted) => self.explain(*wanted),
         }
         Go::On
+    }
+
+    /// Does something to the run; where nothing moves it shows at once all the same.
+    fn act(&mut self, act: impl FnOnce(&mut Sim)) {
+        act(&mut self.run.sim);
+        if self.state == RunState::Paused && self.tick.is_none() {
+            self.advance_to(self.run.sim.now(), Instant::now() + SLICE);
+        }
     }
 
     /// Lets decisions be explained for as long as the screen shows them.
@@ -327,10 +335,7 @@ impl PlayEngine {
 
     /// From now on the pace counts from here.
     fn repace(&mut self) {
-        self.target = self.target.max(self.run.sim.now());
-        if self.pace == Pace::Fastest {
-            self.target = self.run.sim.now();
-        }
+        self.clock.begin(self.now());
         self.paced = Instant::now();
     }
 
@@ -340,7 +345,8 @@ impl PlayEngine {
                 self.run = run;
                 self.explain(self.explain);
                 self.state = RunState::Running;
-                self.target = Time::ZERO;
+                self.tick = None;
+                self.clock.begin(Time::ZERO);
                 self.paced = Instant::now();
             }
             Err(failure) => self.state = RunState::Failed(failure.message),
@@ -349,7 +355,7 @@ impl PlayEngine {
 
     fn step_once(&mut self) {
         if self.run.step() {
-            self.target = self.target.max(self.run.sim.now());
+            self.clock.begin(self.run.sim.now());
         } else {
             self.finish();
         }
@@ -357,23 +363,26 @@ impl PlayEngine {
 
     /// Advances for one slice of wall time.
     fn advance(&mut self) {
-        let until = Instant::now() + SLICE;
-        match self.pace {
-            Pace::Fastest => self.advance_to(Time::MAX, Some(until)),
-            Pace::Times(times) => {
-                let now = Instant::now();
-                let passed = now.duration_since(self.paced).as_secs_f64();
-                self.paced = now;
-                self.target = self.target + Span::from_seconds(passed * times);
-                self.advance_to(self.target, Some(until));
+        let now = Instant::now();
+        let until = now + SLICE;
+        let wall = now.duration_since(self.paced);
+        self.paced = now;
+        if let Some(tick) = self.tick {
+            if self.advance_to(tick, until) && self.tick.take().is_some() {
+                self.clock.begin(tick);
+            }
+        } else {
+            let target = self.clock.pass(wall, self.run.sim.now(), self.run.sim.next_at());
+            self.advance_to(target, until);
+            if self.clock.pace() != Pace::Fastest {
                 thread::sleep(until.saturating_duration_since(Instant::now()));
             }
         }
         self.changed = true;
     }
 
-    /// Handles every input up to a simulated time, or until a wall time.
-    fn advance_to(&mut self, target: Time, until: Option<Instant>) {
+    /// Handles every input up to a simulated time, or until a wall time. Returns whether it got there.
+    fn advance_to(&mut self, target: Time, until: Instant) -> bool {
         let mut inputs = 0_u32;
         while self.run.sim.next_at().is_some_and(|at| at <= target) {
             if !self.run.step() {
@@ -381,16 +390,18 @@ impl PlayEngine {
             }
             inputs = inputs.wrapping_add(1);
             let look = inputs.is_multiple_of(LOOK_EVERY);
-            if look && until.is_some_and(|until| Instant::now() >= until) {
-                return;
+            if look && Instant::now() >= until {
+                return false;
             }
         }
         if self.run.sim.next_at().is_none() || self.run.broken.is_some() {
             self.finish();
         }
+        true
     }
 
     fn finish(&mut self) {
+        self.tick = None;
         self.state = match self.run.broken.take() {
             Some(reason) => RunState::Failed(reason),
             None => RunState::Done,
@@ -398,32 +409,31 @@ impl PlayEngine {
     }
 
     /// What the clock shows: between two events time passes as well.
-    fn clock(&self) -> Time {
+    fn now(&self) -> Time {
         let now = self.run.sim.now();
-        match (self.pace, &self.state) {
+        match (self.clock.pace(), &self.state) {
             (Pace::Times(_), RunState::Running | RunState::Paused) => {
                 let next = self.run.sim.next_at().unwrap_or(now);
-                self.target.min(next).max(now)
+                self.clock.target().min(next).max(now)
             }
             _ => now,
         }
     }
 
     fn publish(&mut self) {
-        let now = self.clock();
+        let now = self.now();
         let snapshot = Arc::new(self.run.collector.snapshot(now));
         self.publish_as(snapshot);
     }
 
     fn publish_as(&mut self, snapshot: Arc<Snapshot>) {
-        let behind = self.target.since(snapshot.now);
-        let lag = if self.pace == Pace::Fastest || !self.moves() { Span::ZERO } else { behind };
+        let reached = self.clock.reached().filter(|_| self.state == RunState::Running);
         self.slot.publish(Arc::new(Frame {
             snapshot,
             mode: Mode::Sim,
             state: self.state.clone(),
-            pace: self.pace,
-            lag,
+            pace: self.clock.pace(),
+            reached,
             scenario: self.scenario.name.clone(),
             seed: self.scenario.seed,
             end: self.run.end,

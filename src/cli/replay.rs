@@ -182,7 +182,6 @@ mod watched {
     use crate::balance::{Control, Explain};
     use crate::command::{Command, Frame, Mode, Pace, RunState};
     use crate::tui::{self, Slot};
-    use crate::unit::Span;
 
     impl Replay {
         pub(super) fn watched(
@@ -199,7 +198,7 @@ mod watched {
                 mode: Mode::Replay,
                 state: RunState::Running,
                 pace: Pace::Times(1.0),
-                lag: Span::ZERO,
+                reached: None,
                 scenario: scenario.name.clone(),
                 seed: scenario.seed,
                 end: scenario.duration.map(|span| Time::ZERO + span),

@@ -33,8 +33,8 @@ pub use snapshot::{
     PressedRow, Snapshot,
 };
 pub use summary::{
-    Attempts, BatchSummary, CacheSummary, Class, Costs, Goodput, GroupSummary, Hours, JobCost,
-    JobCounts, JobSummary, Latency, LevelSummary, LimitSummary, ModelQuality, ModelUse,
+    Attempts, BatchSummary, ByHand, CacheSummary, Class, Costs, Goodput, GroupSummary, Hours,
+    JobCost, JobCounts, JobSummary, Latency, LevelSummary, LimitSummary, ModelQuality, ModelUse,
     NodeSummary, OverloadSummary, Pool, PressureSummary, Quality, RouteSummary, StepSummary,
     Summary, TenantSummary, TokenCounts, WorkflowSummary,
 };

@@ -98,8 +98,10 @@ pub struct NodeRow {
     pub state: NodeState,
     /// Whether its p99 is more than three times the median of its pool's nodes.
     pub slow: bool,
-    /// Whether a fault that someone injected is on.
+    /// Whether a fault is on, planned or made by hand.
     pub fault: bool,
+    /// Whether one is on that somebody made by hand.
+    pub by_hand: bool,
     /// Attempts in flight.
     pub in_flight: u32,
     /// At most so many can be worked on at a time, where that is known.

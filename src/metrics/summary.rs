@@ -26,8 +26,10 @@ pub struct Summary {
     pub simulated_s: f64,
     /// Seconds at the start that are left out of every statistic below.
     pub warmup_s: f64,
-    /// Strategy by pool, at the end of the run.
+    /// Strategy by pool; where somebody changed it, until when it was which.
     pub strategies: BTreeMap<String, String>,
+    /// What somebody did to the run by hand, in its order.
+    pub by_hand: Vec<ByHand>,
     /// Requests by what became of them.
     pub requests: RequestCounts,
     /// Why requests had no whole answer: the last word on each.
@@ -97,6 +99,15 @@ impl Summary {
             pool.kv_max = known.iter().map(|(_, most)| *most).max_by(f64::total_cmp);
         }
     }
+}
+
+/// Something that somebody did to a run by hand.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ByHand {
+    /// When, in seconds since the start.
+    pub at_s: f64,
+    /// What it was, such as `kill azure-us`.
+    pub what: String,
 }
 
 /// A tenant, or all that have its name.

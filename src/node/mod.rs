@@ -603,6 +603,11 @@ impl SimNode {
         self.apply_faults(now, false, scheduler);
     }
 
+    /// Returns the faults that are on with their numbers, in the order they began.
+    pub fn numbered_faults(&self) -> impl Iterator<Item = (u32, FaultKind)> + '_ {
+        self.faults.on.iter().copied()
+    }
+
     /// Returns the faults that are on, in the order they began.
     pub fn faults(&self) -> impl Iterator<Item = FaultKind> + '_ {
         self.faults.on.iter().map(|(_, kind)| *kind)

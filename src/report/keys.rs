@@ -18,8 +18,8 @@ use crate::lab::{
 };
 use crate::metrics::expect::ExpectVerdict;
 use crate::metrics::{
-    Attempts, BatchSummary, CacheSummary, Class, Costs, Goodput, GroupSummary, Hours, JobCost,
-    JobCounts, JobSummary, Latency, LevelSummary, LimitSummary, ModelQuality, ModelUse,
+    Attempts, BatchSummary, ByHand, CacheSummary, Class, Costs, Goodput, GroupSummary, Hours,
+    JobCost, JobCounts, JobSummary, Latency, LevelSummary, LimitSummary, ModelQuality, ModelUse,
     NodeSummary, OverloadSummary, Pool, PressureSummary, Quality, RequestCounts, RouteSummary,
     StepSummary, Summary, TenantSummary, TokenCounts, WorkflowSummary,
 };
@@ -109,11 +109,13 @@ tables! {
         quality: "quality" or nothing, routes: "routes" or nothing,
         tenants: "tenants" or nothing, models: "models" or nothing, overload: "overload" or nothing,
         real: "real" or nothing, cache: "cache" or nothing,
+        by_hand: "by_hand" or nothing,
     }
     CacheSummary = "cache" {
         lookups: "lookups", hits: "hits", hit_ratio: "hit_ratio", saved_usd: "saved_usd",
         saved_tokens: "saved_tokens",
     }
+    ByHand = "by hand" { at_s: "at_s", what: "what" }
     OverloadSummary = "overload" {
         levels: "rungs", changes: "changes", changes_omitted: "changes_omitted",
     }

@@ -8,8 +8,9 @@ use super::table::{TextTable, clean, name};
 use crate::metrics::catalogue::{METRICS, Section, Stat, Subject, Unit, find};
 use crate::metrics::expect::ExpectVerdict;
 use crate::metrics::{
-    JobCounts, JobSummary, Latency, NodeSummary, RequestCounts, Summary, WorkflowSummary,
+    ByHand, JobCounts, JobSummary, Latency, NodeSummary, RequestCounts, Summary, WorkflowSummary,
 };
+use crate::unit::{Span, Time};
 
 /// Tables with more rows than this are cut.
 const ROWS_MAX: usize = 30;
@@ -67,6 +68,20 @@ fn header(out: &mut String, summary: &Summary) {
     if !summary.complete {
         line(out, format_args!("  INCOMPLETE: the run was interrupted before its end"));
     }
+    by_hand(out, summary);
+}
+
+/// What somebody did to the run: with it, it is another one than the scenario says.
+fn by_hand(out: &mut String, summary: &Summary) {
+    let mut table = TextTable::new(2, &["By hand"]);
+    for ByHand { at_s, what } in summary.by_hand.iter().take(ROWS_MAX) {
+        let at = Time::ZERO + Span::from_seconds(*at_s);
+        table.row([at.to_string(), name(what)]);
+    }
+    if !summary.by_hand.is_empty() {
+        table.write(out);
+    }
+    more(out, summary.by_hand.len().saturating_sub(ROWS_MAX), "actions");
 }
 
 /// A table of the whole run: the metrics that the catalogue has for it.

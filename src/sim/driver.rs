@@ -309,7 +309,7 @@ impl Sim {
         self.world.fault(fault);
     }
 
-    /// Ends every fault of a node.
+    /// Ends every fault of a node that was made by hand.
     pub fn heal(&mut self, node: NodeId) {
         self.world.heal(node);
     }

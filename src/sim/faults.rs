@@ -70,18 +70,25 @@ impl FaultInjector {
         any.then(|| Input::Control(Control::Mark(self.mark(number, MarkPhase::End))))
     }
 
-    /// Ends every fault of a node by hand.
+    /// Ends every fault of a node that was made by hand. What was planned goes on.
     pub(super) fn heal(&self, node: NodeId, backends: &mut Backends) {
         let now = backends.now;
-        let of_fleet: Vec<FaultKind> =
-            backends.node(node).faults().filter(FaultKind::is_of_fleet).collect();
-        let (there, mut outbox) = backends.at(node);
-        if there.heal_all(now, &mut outbox) {
-            of_fleet.into_iter().for_each(|kind| self.undo(node, kind, backends));
-            let (by, nodes, what) = (MarkBy::Person, vec![node], "heal".to_owned());
-            let mark = Control::Mark(Mark { by, nodes, phase: MarkPhase::End, what });
-            backends.schedule(Rank::Control, Scheduled::Control(Box::new(mark)));
+        let all = backends.node(node).numbered_faults();
+        let by_hand: Vec<(u32, FaultKind)> =
+            all.filter(|(number, _)| self.schedule.is_by_hand(*number)).collect();
+        if by_hand.is_empty() {
+            return;
         }
+        for (number, kind) in by_hand {
+            let (there, mut outbox) = backends.at(node);
+            there.heal(now, number, &mut outbox);
+            if kind.is_of_fleet() {
+                self.undo(node, kind, backends);
+            }
+        }
+        let (by, nodes, what) = (MarkBy::Person, vec![node], "heal".to_owned());
+        let mark = Control::Mark(Mark { by, nodes, phase: MarkPhase::End, what });
+        backends.schedule(Rank::Control, Scheduled::Control(Box::new(mark)));
     }
 
     fn mark(&self, number: u32, phase: MarkPhase) -> Mark {
@@ -181,17 +188,40 @@ mod tests {
     }
 
     #[test]
-    fn a_node_goes_on_when_its_last_drain_is_over_and_a_healed_one_is_silent() {
+    fn a_node_goes_on_when_its_last_drain_is_over() {
         let (mut faults, mut backends) = world(&[FaultKind::Drain, FaultKind::Drain]);
         faults.begin(0, &mut backends);
         faults.begin(1, &mut backends);
         assert_eq!(changes(&mut backends).len(), 2);
         assert!(faults.end(0, &mut backends).is_some());
         assert_eq!(changes(&mut backends), [], "the other one lasts");
+        assert!(faults.end(1, &mut backends).is_some());
+        assert_eq!(changes(&mut backends), [FleetChange::Resume(NodeId(1))]);
+    }
+
+    #[test]
+    fn who_heals_ends_what_was_made_by_hand_and_nothing_that_was_planned() {
+        let (mut faults, mut backends) = world(&[FaultKind::Drain]);
+        faults.begin(0, &mut backends);
+        assert_eq!(changes(&mut backends), [FleetChange::Drain(NodeId(1))]);
+        faults.heal(NodeId(1), &mut backends);
+        assert!(backends.agenda.next(None, None).is_none(), "there is nothing to heal");
+        let drain = FaultSpec {
+            at: Time::ZERO,
+            lasts: None,
+            kind: FaultKind::Drain,
+            nodes: vec![NodeId(1)],
+        };
+        faults.by_hand(drain, &mut backends.agenda);
+        while backends.agenda.next(None, None).is_some() {}
+        faults.begin(1, &mut backends);
+        assert_eq!(changes(&mut backends).len(), 1);
         faults.heal(NodeId(1), &mut backends);
         let heard = std::iter::from_fn(|| backends.agenda.next(None, None));
         let heard: Vec<String> = heard.map(|next| format!("{next:?}")).collect();
-        assert!(heard.len() == 2 && heard[0].contains("Resume") && heard[1].contains("heal"));
+        assert!(heard.len() == 1 && heard[0].contains("heal"), "the planned one lasts: {heard:?}");
         assert!(faults.end(1, &mut backends).is_none(), "it was healed before");
+        assert!(faults.end(0, &mut backends).is_some());
+        assert_eq!(changes(&mut backends), [FleetChange::Resume(NodeId(1))]);
     }
 }

@@ -115,7 +115,7 @@ impl World {
         self.faults.by_hand(FaultSpec { at, ..fault }, &mut self.backends.agenda);
     }
 
-    /// A person ends every fault of a node.
+    /// A person ends what was made by hand of a node's faults.
     pub(super) fn heal(&mut self, node: NodeId) {
         self.faults.heal(node, &mut self.backends);
     }

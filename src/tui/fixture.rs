@@ -28,7 +28,7 @@ pub(super) fn frame() -> Frame {
         mode: Mode::Sim,
         state: RunState::Running,
         pace: Pace::Times(4.0),
-        lag: Span::ZERO,
+        reached: None,
         scenario: "zone-loss".to_owned(),
         seed: 7,
         end: Some(at(6_000)),
@@ -92,6 +92,7 @@ fn up(id: u32, name: &str, kind: &str, load: (u32, u32, u32), share: f64) -> Nod
         state: NodeState::Up,
         slow: false,
         fault: false,
+        by_hand: false,
         in_flight,
         capacity: Some(capacity),
         queued,
@@ -114,6 +115,7 @@ fn nodes() -> Vec<NodeRow> {
         NodeRow {
             state: NodeState::Ejected,
             fault: true,
+            by_hand: true,
             p50: None,
             p99: None,
             error_share: 0.0,
@@ -123,6 +125,7 @@ fn nodes() -> Vec<NodeRow> {
         NodeRow {
             slow: true,
             fault: true,
+            by_hand: true,
             p50: ms(2_100),
             p99: ms(6_840),
             error_share: 0.021,

@@ -80,8 +80,10 @@ pub(super) struct Inspector {
 
 /// What was asked of the engine and not yet answered; forgotten after a few frames, because an
 /// engine may refuse.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Asked {
+    /// Nodes that are to be killed (`true`) or healed.
+    pub(super) killed: BTreeMap<NodeId, bool>,
     pub(super) pace: Option<Pace>,
     pub(super) paused: Option<bool>,
     frames: u8,
@@ -374,6 +376,13 @@ impl Model {
         RANGES.get(self.ui.range).copied().flatten().unwrap_or(whole)
     }
 
+    /// Returns whether the run is at its end, so that nothing can be done to it any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.frame
+            .as_ref()
+            .is_some_and(|frame| matches!(frame.state, RunState::Done | RunState::Failed(_)))
+    }
+
     /// Takes in a frame that came so long after the start of the screen.
     pub(super) fn receive(&mut self, frame: Arc<Frame>, at: Duration) {
         self.ui.asked.settle(&frame);
@@ -475,6 +484,15 @@ impl Asked {
         }
         if refused || self.paused == Some(frame.state == RunState::Paused) {
             self.paused = None;
+        }
+        if refused {
+            self.killed.clear();
+        } else if !self.killed.is_empty() {
+            let rows = &frame.snapshot.nodes;
+            let is_so = |id: &NodeId, killed: bool| {
+                rows.iter().any(|row| row.id == *id && row.by_hand == killed)
+            };
+            self.killed.retain(|id, killed| !is_so(id, *killed));
         }
     }
 

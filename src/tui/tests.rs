@@ -251,7 +251,8 @@ fn keys_become_commands() {
     assert_eq!(of("R"), [Command::Restart]);
     assert_eq!(of("x"), [], "nothing is selected yet");
     assert_eq!(of("jx"), [Command::Kill(NodeId(1))]);
-    assert_eq!(of("jx"), [Command::Heal(NodeId(2))], "its fault is on");
+    assert_eq!(of("x"), [Command::Heal(NodeId(1))], "before a frame has told of the first");
+    assert_eq!(of("jx"), [Command::Heal(NodeId(2))], "it was killed by hand");
 }
 
 #[test]
@@ -410,7 +411,7 @@ fn odd(kind: u8, number: f64) -> Frame {
         _ => RunState::Running,
     };
     frame.pace = Pace::Times(number);
-    frame.lag = Span::from_seconds(number);
+    frame.reached = Some(number);
     frame.mode = [Mode::Sim, Mode::Live, Mode::Replay][usize::from(kind % 3)];
     frame.snapshot = Arc::new(snapshot);
     frame

@@ -210,8 +210,12 @@ fn kill_or_heal(model: &mut Model) -> Vec<Effect> {
         model.ui.notice = Some("real endpoints are not killed from here".to_owned());
         return Vec::new();
     }
+    if model.is_over() {
+        model.ui.notice = Some("the run is over: R begins it again".to_owned());
+        return Vec::new();
+    }
     let row = model.ui.selected.and_then(|id| model.node(id));
-    let Some((id, fault, name)) = row.map(|row| (row.id, row.fault, row.name.clone())) else {
+    let Some((id, by_hand, name)) = row.map(|row| (row.id, row.by_hand, row.name.clone())) else {
         travel_nodes(model, KeyAction::Down);
         let row = model.ui.selected.and_then(|id| model.node(id));
         model.ui.notice = Some(row.map_or_else(
@@ -220,8 +224,12 @@ fn kill_or_heal(model: &mut Model) -> Vec<Effect> {
         ));
         return Vec::new();
     };
+    // What was asked for last counts, also before a frame has told of it.
+    let killed = model.ui.asked.killed.get(&id).copied().unwrap_or(by_hand);
+    model.ui.asked.killed.insert(id, !killed);
+    model.ui.asked.renew();
     let (word, command) =
-        if fault { ("healing", Command::Heal(id)) } else { ("killing", Command::Kill(id)) };
+        if killed { ("healing", Command::Heal(id)) } else { ("killing", Command::Kill(id)) };
     model.ui.notice = Some(format!("{word} {name}"));
     vec![Effect::Send(command)]
 }
@@ -255,6 +263,10 @@ fn travel_decisions(model: &mut Model, action: KeyAction) {
 }
 
 fn open_picker(model: &mut Model) {
+    if model.is_over() {
+        model.ui.notice = Some("the run is over: R begins it again".to_owned());
+        return;
+    }
     let pools = model.snapshot().map_or(&[][..], |snapshot| &snapshot.pools);
     let selected = model.ui.selected.and_then(|id| model.node(id)).map(|row| row.pool);
     let here = pools.iter().position(|pool| Some(pool.id) == selected).unwrap_or(0);

@@ -40,7 +40,8 @@ async fn a_gateway_whose_endpoints_are_all_dead_is_not_ready() {
 async fn a_gateway_that_panics_is_ready_and_says_so() {
     let error = || Upstream::start(vec![say(http("500 Internal Server Error", "", "{}"))]);
     let ups = [error().await, error().await];
-    let health = "health = { eject = { consecutive = 1, base = \"1m\", max_share = 1.0 }, panic = 0.5 }";
+    let health =
+        "health = { eject = { consecutive = 1, base = \"1m\", max_share = 1.0 }, panic = 0.5 }";
     let settings = format!("{SETTINGS}\n{health}");
     let urls = ups.each_ref().map(Upstream::url);
     let gate = Gate::with(&urls, "", &settings, HttpLimits::default()).await;

@@ -20,6 +20,7 @@
 mod attempts;
 mod cache;
 mod group;
+mod hands;
 mod nodes;
 mod pools;
 mod requests;
@@ -31,6 +32,7 @@ pub use group::Group;
 use attempts::AttemptFigures;
 use cache::CacheFigures;
 use group::RequestTimes;
+use hands::HandFigures;
 use nodes::NodeFigures;
 use pools::PoolFigures;
 use requests::RequestFigures;
@@ -76,6 +78,7 @@ pub struct Collector {
     pools: PoolFigures,
     groups: GroupSizes,
     hours: HourShares,
+    hands: HandFigures,
     intervals: Option<Intervals>,
     /// Only where there are workflows.
     jobs: Option<Box<JobBook>>,
@@ -100,6 +103,7 @@ impl Collector {
             pools: PoolFigures::new(config),
             groups: GroupSizes::new(&config.scale),
             hours: HourShares::new(&labels),
+            hands: HandFigures::default(),
             intervals: (watch == Watch::Export).then(Intervals::default),
             jobs: JobBook::new(&labels),
             quality: Qualities::new(&labels),
@@ -137,8 +141,14 @@ impl Collector {
             Event::NodeChanged { node, spec } => {
                 self.nodes.changed(*node, now, spec, &mut self.labels);
             }
-            Event::Strategy { pool, to, .. } => self.pools.strategy(*pool, to),
-            Event::Mark(mark) => self.nodes.marked(mark),
+            Event::Strategy { pool, from, to } => {
+                self.pools.strategy(*pool, now, to);
+                self.hands.strategy(now, *pool, (from, to), &self.labels);
+            }
+            Event::Mark(mark) => {
+                self.nodes.marked(mark);
+                self.hands.marked(now, mark, &self.labels);
+            }
             Event::Limit { .. } | Event::Shedding { .. } | Event::DegradeLevel { .. } => {
                 self.pressures.hear(now, event, &self.labels);
             }
@@ -428,6 +438,7 @@ impl Collector {
             simulated_s: end.seconds(),
             warmup_s: labels.warmup.seconds(),
             strategies: self.pools.strategies(labels),
+            by_hand: self.hands.summary(),
             requests: all.requests(),
             unserved: self.requests.unserved().clone(),
             attempts: self.attempts.counts(),

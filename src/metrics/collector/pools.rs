@@ -1,6 +1,7 @@
 //! Pools: by which strategy each chooses, and its batches.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use super::nodes::NodeFigures;
 use crate::balance::{Config, NodeState, StrategySpec};
@@ -8,12 +9,17 @@ use crate::metrics::Labels;
 use crate::metrics::pressure::route_name;
 use crate::metrics::snapshot::PoolRow;
 use crate::metrics::summary::BatchSummary;
-use crate::unit::{PoolId, RouteId};
+use crate::unit::{PoolId, RouteId, Time};
+
+/// Of a strategy that is changed more often, the first times are told; what was done by hand has more.
+const PAST_MAX: usize = 4;
 
 /// What is collected for each pool, beside its requests.
 #[derive(Clone, Debug)]
 pub(super) struct PoolFigures {
     strategies: Vec<StrategySpec>,
+    /// By pool, where somebody changed it: until when it was which.
+    past: BTreeMap<usize, Vec<(Time, StrategySpec)>>,
     /// Batches and requests in them, of pools that take batches.
     batches: Vec<Option<(u64, u64)>>,
     /// Routes in panic.
@@ -24,13 +30,18 @@ impl PoolFigures {
     pub(super) fn new(config: &Config) -> PoolFigures {
         PoolFigures {
             strategies: config.pools.iter().map(|pool| pool.strategy.clone()).collect(),
+            past: BTreeMap::new(),
             batches: config.pools.iter().map(|pool| pool.batch.map(|_| (0, 0))).collect(),
             panics: BTreeSet::new(),
         }
     }
 
-    pub(super) fn strategy(&mut self, pool: PoolId, to: &StrategySpec) {
-        self.strategies[pool.index()].clone_from(to);
+    pub(super) fn strategy(&mut self, pool: PoolId, now: Time, to: &StrategySpec) {
+        let from = std::mem::replace(&mut self.strategies[pool.index()], to.clone());
+        let past = self.past.entry(pool.index()).or_default();
+        if past.len() < PAST_MAX {
+            past.push((now, from));
+        }
     }
 
     pub(super) fn batch(&mut self, pool: usize, members: u32) {
@@ -59,8 +70,16 @@ impl PoolFigures {
     }
 
     pub(super) fn strategies(&self, labels: &Labels) -> BTreeMap<String, String> {
-        let named = labels.pools.iter().zip(&self.strategies);
-        named.map(|(pool, strategy)| (pool.clone(), strategy.to_string())).collect()
+        let named = labels.pools.iter().zip(&self.strategies).enumerate();
+        let told = |(at, (pool, last)): (usize, (&String, &StrategySpec))| {
+            let mut words = String::new();
+            for (until, strategy) in self.past.get(&at).into_iter().flatten() {
+                // Writing to a string does not fail.
+                let _ = write!(words, "{strategy} until {until}, then ");
+            }
+            (pool.clone(), format!("{words}{last}"))
+        };
+        named.map(told).collect()
     }
 
     pub(super) fn batches(&self, pool: usize) -> Option<BatchSummary> {

@@ -5,15 +5,14 @@ use ratatui::layout::Rect;
 
 use crate::command::{Frame, Mode, Pace, RunState};
 use crate::metrics::Snapshot;
-use crate::tui::format::{cut, grouped};
+use crate::tui::format::{count, cut, grouped, rate};
 use crate::tui::model::Model;
 use crate::tui::theme::Role;
-use crate::unit::Span;
 
 use super::pen::{self, LabelledFact, Piece, piece};
 
-/// Being behind by less than this is not worth a word.
-const LAG_SHOWN: Span = Span::from_millis(500);
+/// A run that keeps so much of its pace keeps it.
+const KEPT: f64 = 0.9;
 
 pub(super) fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     let theme = model.theme();
@@ -51,14 +50,9 @@ fn facts(model: &Model, frame: &Frame) -> Vec<LabelledFact> {
     facts.push(labelled(150, "seed", frame.seed.to_string()));
     facts.extend(pressed(snapshot));
     facts.extend(panic(snapshot));
-    if frame.lag > LAG_SHOWN {
-        facts.push(fact(
-            180,
-            [
-                piece(" lag ", Role::StripDim),
-                piece(format!("{:.1}s", frame.lag.seconds()), Role::StripStrong),
-            ],
-        ));
+    if let Some(reached) = behind(frame) {
+        let words = format!("{}{} reached", rate(reached), model.glyphs().times);
+        facts.push(fact(180, [piece(format!(" {words}"), Role::StripStrong)]));
     }
     facts.push(nodes_up(snapshot));
     facts.push(labelled(120, "arrived", grouped(snapshot.requests.arrived)));
@@ -102,8 +96,21 @@ fn pace(model: &Model, pace: Pace) -> String {
     let times = model.glyphs().times;
     match pace {
         Pace::Fastest => "max".to_owned(),
-        Pace::Times(pace) if pace > 0.0 && pace < 1.0 => format!("1/{:.0}{times}", 1.0 / pace),
-        Pace::Times(pace) => format!("{}{times}", crate::tui::format::count(pace)),
+        Pace::Times(pace) if pace > 0.0 && pace < 1.0 => {
+            let parts = 1.0 / pace;
+            let whole = (parts - parts.round()).abs() < 0.005 * parts;
+            if whole { format!("1/{parts:.0}{times}") } else { format!("{pace:.2}{times}") }
+        }
+        Pace::Times(pace) => format!("{}{times}", count(pace)),
+    }
+}
+
+/// The speed reached, where it is not the one asked for, or nobody asked for any.
+fn behind(frame: &Frame) -> Option<f64> {
+    let reached = frame.reached.filter(|_| frame.state == RunState::Running)?;
+    match frame.pace {
+        Pace::Fastest => Some(reached),
+        Pace::Times(asked) => (reached < asked * KEPT).then_some(reached),
     }
 }
 

@@ -57,6 +57,8 @@ struct Cold {
     warm: (u128, u64),
     failed: u64,
     faults: u32,
+    /// Of them those that somebody made by hand are counted apart.
+    by_hand: u32,
     weight: u32,
 }
 
@@ -163,7 +165,7 @@ impl NodeFigures {
         });
         self.ends.push(Ends { latency: Times::of_node(count), cost: Cost::ZERO });
         let clock = Clock::new(at);
-        self.cold.push(Cold { clock, warm: (0, 0), failed: 0, faults: 0, weight });
+        self.cold.push(Cold { clock, warm: (0, 0), failed: 0, faults: 0, by_hand: 0, weight });
     }
 
     // ----- events -----
@@ -251,9 +253,10 @@ impl NodeFigures {
                 continue;
             };
             match mark.phase {
+                MarkPhase::Begin if mark.by == MarkBy::Person => node.by_hand += 1,
                 MarkPhase::Begin => node.faults += 1,
-                // A person heals everything at once.
-                MarkPhase::End if mark.by == MarkBy::Person => node.faults = 0,
+                // A person ends everything at once that was done by hand.
+                MarkPhase::End if mark.by == MarkBy::Person => node.by_hand = 0,
                 MarkPhase::End => node.faults = node.faults.saturating_sub(1),
             }
         }
