@@ -10,7 +10,8 @@ use super::problem::Place;
 use super::table::Table;
 use super::value::{Field, Walk};
 use crate::balance::{
-    Admission, Limits, MIN_SHARE_MAX, Order, OverBudget, Priority, TenantLimits, Tenants, Waiting,
+    Admission, Limits, MIN_SHARE_MAX, Order, OverBudget, Priority, RouteSpec, TenantLimits,
+    Tenants, Waiting,
 };
 use crate::unit::{Ratio, Span, TenantId};
 
@@ -222,9 +223,18 @@ fn limits(walk: &mut Walk, table: &mut Table<'_>, usual: TenantLimits) -> Tenant
     let Limits { concurrency, requests_per_minute, tokens_per_minute } =
         node::limits_in(walk, table);
     let budget = table.number(walk, "budget_per_day");
-    let over = table.word(walk, "over_budget", &OVER_WORDS);
+    let over_field = table.take("over_budget");
+    let over = over_field.and_then(|field| walk.word(field, &OVER_WORDS));
     // A micro-dollar is the least.
     let budget = budget.map(|dollars| ((dollars * 1e6).round() as u64).max(1));
+    if let Some(field) = over_field
+        && over == Some(OverBudget::Degrade)
+        && budget.or(usual.budget).is_none()
+    {
+        walk.problem(field.place(), "there is no budget that could be spent")
+            .label("it would change nothing")
+            .help("write `budget_per_day = 5.0` beside it");
+    }
     TenantLimits {
         weight: usual.weight,
         limits: Limits {
@@ -272,6 +282,23 @@ pub(super) fn named(
 
 fn twice(walk: &mut Walk, place: &Place, number: u64) {
     walk.problem(place, format!("tenant {number} is named twice")).label("the second time");
+}
+
+/// Where a tenant is to be served by cheaper pools, some route must have them.
+pub(super) fn check_cheaper(
+    walk: &mut Walk,
+    tables: &[Option<Field<'_>>],
+    tenants: &Tenants,
+    routes: &[RouteSpec],
+) {
+    let wanted = tenants.all().any(|one| one.over_budget == OverBudget::Degrade);
+    let there = routes.iter().any(|route| route.degrade.is_some());
+    let place = tables.iter().flatten().next().filter(|_| wanted && !there);
+    if let Some(field) = place {
+        walk.problem(field.place(), "no route degrades to a cheaper pool: over budget is refused")
+            .label("`over_budget = \"degrade\"` changes nothing")
+            .help("write `degrade = { to = \"cheap\" }` in a route");
+    }
 }
 
 /// Everything together.

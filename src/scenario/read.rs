@@ -219,8 +219,8 @@ pub(super) fn read_document(walk: &mut Walk, document: &[Entry], name: &str) -> 
     let bounds = read_bounds(walk, &mut top);
     let balancer = top.take("balancer");
     let mut settings = balancer::read(walk, balancer);
-    let tenants = top.take("tenant");
-    let (tenants, tenant_names) = admission::named(walk, tenants, settings.tenants.each);
+    let tenant_tables = top.take("tenant");
+    let (tenants, tenant_names) = admission::named(walk, tenant_tables, settings.tenants.each);
     settings.tenants = tenants;
     // A list without an item says as much as none.
     let said = |field: Option<Field<'_>>| field.is_some_and(|field| !field.is_list_below(1));
@@ -250,6 +250,7 @@ pub(super) fn read_document(walk: &mut Walk, document: &[Entry], name: &str) -> 
     let given = top.take("route");
     let mut routes = route::read(walk, given.filter(|_| said(given)), &mut known);
     name_models(walk, &classes, &fleet, &mut routes);
+    admission::check_cheaper(walk, &[tenant_tables, balancer], &settings.tenants, &routes.0);
     let (routes, route_names) = routes;
     let mut flows = workflow::read(walk, top.take("workflow"), &classes.names);
     let (workload, idle) = read_workload(walk, &mut top, &bounds, &fleet, &mut flows);

@@ -587,6 +587,9 @@ weight = 0
 tenant = 1
 [[tenant]]
 weight = 2
+[[tenant]]
+tenant = 3
+over_budget = "degrade"
 [[pool]]
 name = "light"
 strategy = "random"

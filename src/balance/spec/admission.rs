@@ -121,7 +121,8 @@ pub struct Tenants {
 }
 
 impl Tenants {
-    pub(in crate::balance) fn all(&self) -> impl Iterator<Item = &TenantLimits> {
+    /// Returns what those may take that are not named, and then what each may that is.
+    pub fn all(&self) -> impl Iterator<Item = &TenantLimits> {
         std::iter::once(&self.each).chain(self.named.iter().map(|(_, limits)| limits))
     }
 

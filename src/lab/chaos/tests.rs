@@ -49,6 +49,7 @@ const NEVER_DRAWN: &[(&str, &str, &str)] = &[
     ("scenario", "check", ADVICE),
     ("check", "*", ADVICE),
     ("expect", "*", INVARIANTS_HOLD),
+    ("tenants", "over_budget", "tenants that are named say it"),
     ("quality", "change", "qualities stay as good as each other in time"),
     ("change", "*", "qualities stay as good as each other in time"),
     ("timeouts", "connect", REAL),

@@ -115,6 +115,7 @@ pub fn draw(seed: u64) -> Drawn {
     document.set_some("route", policy::routes(seed, &mut plan));
     traffic::workload(seed, &mut plan, &mut document);
     models::models(seed, &mut plan, &mut document);
+    models::budgets(seed, &mut plan, &mut document);
     traffic::faults(seed, &mut plan, &mut document);
     Drawn { document, features: plan.swarm.on }
 }

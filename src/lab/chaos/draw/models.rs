@@ -1,9 +1,9 @@
-//! Draws of models: which node serves which, who names one, how good their answers are, and how routes
-//! choose among them.
+//! Draws of what has to fit together: which node serves which model, who names one, how good their answers
+//! are and how routes choose among them; and budgets over which cheaper pools serve.
 
 use super::DrawPlan;
 use super::dice::Dice;
-use crate::lab::chaos::tree::{TreeTable, TreeValue, plain, text, variant};
+use crate::lab::chaos::tree::{TreeTable, TreeValue, list, plain, text, variant};
 use crate::scenario::Scenario;
 
 const MODELS: [&str; 2] = ["m1", "m2"];
@@ -84,6 +84,30 @@ fn choose(dice: &mut Dice) -> TreeValue {
     }
 }
 
+/// Says of named tenants that cheaper pools serve them over their budget, where they have one and some
+/// route has such pools.
+pub(super) fn budgets(seed: u64, plan: &mut DrawPlan, document: &mut TreeTable) {
+    if !plan.swarm.on("budgets that degrade", 0.3) {
+        return;
+    }
+    let mut dice = Dice::new(seed, "over budget");
+    let (budget, word) = (dice.share(0.01, 0.5), dice.anywhere("tenant", "over_budget"));
+    if document.get("tenant").is_none() {
+        let table = TreeTable::default().with("tenant", list([plain(0), plain(1)]));
+        document.set("tenant", list([TreeValue::Table(table)]));
+    }
+    for tenant in 0..tables(document, "tenant").len() {
+        keep_if_read(document, |document| {
+            if let Some(table) = document.table_at("tenant", tenant) {
+                if table.get("budget_per_day").is_none() {
+                    table.set("budget_per_day", budget.clone());
+                }
+                table.set("over_budget", word.clone());
+            }
+        });
+    }
+}
+
 /// The tables of a list.
 fn tables(document: &TreeTable, key: &str) -> Vec<TreeTable> {
     let Some(TreeValue::List(items)) = document.get(key) else { return Vec::new() };
@@ -94,9 +118,9 @@ fn tables(document: &TreeTable, key: &str) -> Vec<TreeTable> {
     items.iter().filter_map(table).collect()
 }
 
-fn set_if_read(document: &mut TreeTable, list: &str, place: usize, key: &str, value: &TreeValue) {
+fn set_if_read(document: &mut TreeTable, of: &str, place: usize, key: &str, value: &TreeValue) {
     keep_if_read(document, |document| {
-        if let Some(table) = document.table_at(list, place) {
+        if let Some(table) = document.table_at(of, place) {
             table.set(key, value.clone());
         }
     });

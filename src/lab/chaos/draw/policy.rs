@@ -143,9 +143,6 @@ fn tenant_limits(dice: &mut Dice) -> TreeTable {
     }
     if dice.chance(0.4) {
         table.set("budget_per_day", dice.share(0.01, 2.0));
-        if dice.chance(0.5) {
-            table.set("over_budget", dice.anywhere("tenant", "over_budget"));
-        }
     }
     table
 }
