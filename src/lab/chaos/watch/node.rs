@@ -105,7 +105,8 @@ impl EventChecker<'_> {
             return None;
         }
         let history = self.requests.get(&id)?;
-        if self.goes_cheaper(history, why.chosen.node, route) {
+        // What a cascade found wanting is not asked again.
+        if history.steps > 0 || self.goes_cheaper(history, why.chosen.node, route) {
             return None;
         }
         let mut others = self.config.nodes.iter().enumerate();

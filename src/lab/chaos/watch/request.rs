@@ -154,7 +154,8 @@ impl EventChecker<'_> {
         if !self.alone || !tried(node) || self.has_hidden_limits(route) {
             return None;
         }
-        if self.goes_cheaper(history, node, route) {
+        // What a cascade found wanting is not asked again.
+        if history.steps > 0 || self.goes_cheaper(history, node, route) {
             return None;
         }
         let other = self.config.nodes.iter().enumerate().find(|(other, spec)| {
