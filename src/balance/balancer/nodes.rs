@@ -76,9 +76,12 @@ impl Balancer {
     /// failure of theirs, if the node is of their pool, or what was asked for is not there with them.
     #[inline]
     pub(super) fn contradict(&mut self, key: RequestKey, by: NodeId) {
-        if self.requests[key].refusals.pending() == 0 {
-            return;
+        if self.requests[key].refusals.pending() != 0 {
+            self.contradict_refusals(key, by);
         }
+    }
+
+    fn contradict_refusals(&mut self, key: RequestKey, by: NodeId) {
         let refusals = self.requests.settle_fault(key);
         let state = &self.requests[key];
         let (tried, since) = (state.tried, state.dispatched.unwrap_or(self.now));

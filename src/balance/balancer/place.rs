@@ -124,8 +124,8 @@ impl Balancer {
             return Placed::Yes;
         }
         let degrading = self.degrading(key);
-        let mut reaches = self.reaches(key);
-        let Some(choice) = reaches.find_map(|reach| self.choose(key, degrading, reach)) else {
+        let first = self.choose(key, degrading, Reach::Untried);
+        let Some(choice) = first.or_else(|| self.reach_further(key, degrading)) else {
             return self.unplaced(key);
         };
         if let Some(reason) = self.overspends(key, &choice) {
@@ -133,6 +133,12 @@ impl Balancer {
         }
         self.dispatch(key, &choice, None);
         Placed::Yes
+    }
+
+    /// Chooses among the nodes that come after those that the request was not on.
+    fn reach_further(&mut self, key: RequestKey, degrading: Degrading) -> Option<NodeChoice> {
+        let mut reaches = self.reaches(key).skip(1);
+        reaches.find_map(|reach| self.choose(key, degrading, reach))
     }
 
     /// None is open for a request. One over its tenant's budget does not wait: it would stand in the way

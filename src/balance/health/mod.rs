@@ -227,6 +227,9 @@ impl HealthChecker {
         node: NodeId,
         good: bool,
     ) -> Option<Cause> {
+        if self.outliers.is_off() {
+            return None;
+        }
         let there = fleet.node(node);
         let served = there.state().is_in_service();
         served.then(|| self.outliers.ended(node, there.home(), good)).flatten()
@@ -241,6 +244,9 @@ impl HealthChecker {
         (node, class): (NodeId, ClassId),
         took: Span,
     ) -> Option<Cause> {
+        if self.outliers.is_off() {
+            return None;
+        }
         let there = fleet.node(node);
         let served = there.state().is_in_service();
         served.then(|| self.outliers.first_token(node, there.home(), class, took)).flatten()

@@ -105,6 +105,12 @@ impl Detector {
         Detector { settings, windows: Vec::new(), sums, medians }
     }
 
+    /// Returns whether nobody is looked for.
+    #[inline]
+    pub(super) const fn is_off(&self) -> bool {
+        self.settings.is_empty()
+    }
+
     fn window(&mut self, node: NodeId) -> &mut [Bits; 2] {
         if self.windows.len() <= node.index() {
             self.windows.resize(node.index() + 1, [Bits::default(); 2]);

@@ -351,7 +351,8 @@ impl PickContext<'_> {
     #[must_use]
     #[inline]
     pub fn requests(&self, signal: Signal, node: NodeId) -> f64 {
-        self.fleet.requests(signal, node, self.now) as f64
+        // Of a signed number it is one instruction.
+        self.fleet.requests(signal, node, self.now) as i64 as f64
     }
 
     /// Divides a load-type cost by the probability that the node succeeds.
@@ -454,7 +455,13 @@ pub(super) fn pick_least(
             ties = 1;
             continue;
         };
-        match this.0.total_cmp(&least.0).then_with(|| this.1.total_cmp(&least.1)) {
+        // Most are dearer than the best so far, and to see that takes one comparison.
+        let order = if this.0 > least.0 {
+            std::cmp::Ordering::Greater
+        } else {
+            this.0.total_cmp(&least.0).then_with(|| this.1.total_cmp(&least.1))
+        };
+        match order {
             std::cmp::Ordering::Less => {
                 second = Some((champion, least.0));
                 best = Some((node, this));
