@@ -79,6 +79,10 @@ impl RouteAnswers {
 
     fn keep(&mut self, now: Time, key: AnswerKey, usage: Usage, cost: Cost) {
         self.drop(key);
+        // What has no room of its own takes none from others.
+        if self.spec.tokens.is_some_and(|most| usage.output.0 > most) {
+            return;
+        }
         let turn = self.turn(key);
         self.kept.insert(key, RouteAnswer { since: now, turn, usage, cost });
         self.tokens += usage.output.0;
@@ -264,6 +268,9 @@ mod tests {
         assert!(hit(&mut cache, 1, &request(2)).is_some());
         cache.keep(at(1), ROUTE, &request(4), answer(11));
         assert_eq!(hit(&mut cache, 1, &request(4)), None);
+        for kept in [2, 3] {
+            assert!(hit(&mut cache, 1, &request(kept)).is_some(), "it takes no room from others");
+        }
         cache.check().unwrap();
     }
 

@@ -77,7 +77,7 @@ fn chooses(choose: &ModelRule) -> String {
         ),
         ModelRule::Threshold { worth, memory, .. } => format!(
             "how many of the hardest go to the second first is learnt: a good answer is worth ${}, \
-             {memory} words about each tenth are remembered",
+             {memory} judgements about each tenth are remembered",
             *worth as f64 / 1e6
         ),
         ModelRule::Cascade { accept } => {

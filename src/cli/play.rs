@@ -292,7 +292,7 @@ impl PlayEngine {
             }
             Command::StepTick => {
                 self.pause(true);
-                self.tick = Some(self.now() + TICK);
+                self.tick = Some(self.tick.unwrap_or_else(|| self.now()) + TICK);
             }
             Command::Kill(node) => self.act(|sim| sim.kill(*node)),
             Command::Heal(node) => self.act(|sim| sim.heal(*node)),

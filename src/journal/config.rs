@@ -107,7 +107,7 @@ groups! { both GROUPS;
         base: "base",
         cap: "cap",
         budget: "budget",
-        min_per_second: "min_per_second" or 10,
+        min_per_second: "min_per_second" or 0,
         token_budget: "token_budget" or None,
         minimum_useful: "minimum_useful" or Span::ZERO,
         resume: "resume" or false,

@@ -132,7 +132,7 @@ static RETRY: SectionDef = SectionDef {
             "min_per_second",
             KeyKind::Whole(0, PER_SECOND_MAX),
             Usual::Whole(10),
-            "so many second tries a second are allowed beside the share, not after timeouts",
+            "so many retries a second of each balancer are allowed beside the share, not after timeouts, 429 and 503",
         ),
         key(
             "token_budget",

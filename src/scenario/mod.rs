@@ -278,6 +278,12 @@ impl Scenario {
         self
     }
 
+    /// Returns the routes that the file has, with their places in it: without those that were added for
+    /// requests that name a model.
+    pub(crate) fn written_routes(&self) -> impl Iterator<Item = (usize, &RouteSpec)> {
+        self.balancer.routes.iter().filter(|route| route.when.model.is_none()).enumerate()
+    }
+
     /// Lets requests name any model that a node serves, where there are several; where there is one,
     /// whatever is named may be meant.
     #[must_use]

@@ -65,7 +65,7 @@ pub(super) static ROUTE: SectionDef = SectionDef {
             "cache",
             KeyKind::Table(&CACHE),
             Usual::Unsaid("no answer is kept"),
-            "answers are kept, and given at once to who asks the same; simulated only",
+            "answers are kept, and given at once to whoever asks the same; simulated only",
         ),
     ],
     later: &["weight", "mirror"],

@@ -378,9 +378,9 @@ impl Model {
 
     /// Returns whether the run is at its end, so that nothing can be done to it any more.
     pub(super) fn is_over(&self) -> bool {
-        self.frame
-            .as_ref()
-            .is_some_and(|frame| matches!(frame.state, RunState::Done | RunState::Failed(_)))
+        let ended =
+            |frame: &Arc<Frame>| matches!(frame.state, RunState::Done | RunState::Failed(_));
+        self.closed || self.frame.as_ref().is_some_and(ended)
     }
 
     /// Takes in a frame that came so long after the start of the screen.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crossterm::event::KeyEvent;
 
 use crate::balance::{StrategySpec, usable};
-use crate::command::{Command, Frame, Mode, Pace, RunState};
+use crate::command::{Command, Frame, Mode, Pace};
 use crate::unit::PoolId;
 
 use super::Exit;
@@ -134,11 +134,6 @@ fn quit(model: &Model) -> Vec<Effect> {
     if model.mode() == Mode::Live { vec![leave] } else { vec![Effect::Send(Command::Quit), leave] }
 }
 
-fn is_over(model: &Model) -> bool {
-    let ended = |frame: &Arc<Frame>| matches!(frame.state, RunState::Done | RunState::Failed(_));
-    model.closed || model.frame.as_ref().is_some_and(ended)
-}
-
 fn pause(model: &mut Model) -> Vec<Effect> {
     // Real time cannot be stopped, only the picture of it.
     if model.mode() != Mode::Sim {
@@ -149,7 +144,7 @@ fn pause(model: &mut Model) -> Vec<Effect> {
         }
         return Vec::new();
     }
-    if is_over(model) {
+    if model.is_over() {
         model.ui.notice = Some("the run is over; R starts it again".to_owned());
         return Vec::new();
     }
@@ -211,7 +206,7 @@ fn kill_or_heal(model: &mut Model) -> Vec<Effect> {
         return Vec::new();
     }
     if model.is_over() {
-        model.ui.notice = Some("the run is over: R begins it again".to_owned());
+        model.ui.notice = Some("the run is over; R starts it again".to_owned());
         return Vec::new();
     }
     let row = model.ui.selected.and_then(|id| model.node(id));
@@ -264,7 +259,8 @@ fn travel_decisions(model: &mut Model, action: KeyAction) {
 
 fn open_picker(model: &mut Model) {
     if model.is_over() {
-        model.ui.notice = Some("the run is over: R begins it again".to_owned());
+        let again = if model.mode() == Mode::Sim { "; R starts it again" } else { "" };
+        model.ui.notice = Some(format!("the run is over{again}"));
         return;
     }
     let pools = model.snapshot().map_or(&[][..], |snapshot| &snapshot.pools);

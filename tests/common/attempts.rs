@@ -140,7 +140,8 @@ impl Laws {
         }
         let window = Span::from_secs(9);
         let recent = self.planned.iter().rev().take_while(|at| now.since(**at) < window).count();
-        let of_load = matches!(end, End::TimedOut(_) | End::Failed(Failure::Overloaded));
+        let of_load =
+            matches!(end, End::TimedOut(_) | End::RateLimited | End::Failed(Failure::Overloaded));
         let floor = !of_load && recent < 10 * self.config.retry.min_per_second as usize;
         let most = self.config.retry.budget.of(self.under_way).max(RETRIES_MIN);
         assert!(floor || count < most, "{count} retries of {} under way", self.under_way);

@@ -98,11 +98,13 @@ impl Balancer {
 
     /// Whoever asks tries again. Returns whether there is room for that, or a node that is idle.
     fn admit_again(&self, key: RequestKey) -> bool {
-        let state = &self.requests[key];
-        let require = self.router.spec(state.route).require;
-        let (own, cheap) = self.router.pools(state.lane);
-        self.retries.admit_again(self.requests.again_amounts(key))
-            || own.iter().chain(cheap).any(|&pool| self.fleet.has_idle(pool, require))
+        if self.retries.admit_again(self.requests.again_amounts(key)) {
+            return true;
+        }
+        let (state, degrading) = (&self.requests[key], self.degrading(key));
+        let demands = self.router.spec(state.route).demands();
+        let mut pools = (0..).map_while(|place| self.router.pool_at(state.lane, degrading, place));
+        pools.any(|pool| self.fleet.has_idle(pool, demands))
     }
 
     /// The client went away.

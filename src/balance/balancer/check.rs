@@ -101,12 +101,16 @@ fn budgets(balancer: &Balancer) -> Result<(), String> {
             tenant.again += amount;
         }
     }
-    let requests = &balancer.requests;
-    let of_tenants = tenants.into_iter().map(|(id, share)| (share, requests.retry_share_of(id)));
-    for (recount, counted) in of_tenants.chain([(whole, requests.retry_share())]) {
+    let sums = balancer.requests.retry_sums();
+    let of_tenants = tenants.into_iter().map(|(id, share)| (share, sums.of_tenant(id)));
+    for (recount, counted) in of_tenants.chain([(whole, sums.whole())]) {
         if recount != counted {
             return Err(format!("I16: {recount:?} under way, {counted:?} counted"));
         }
+    }
+    let (tenants, all) = (sums.of_tenants(), whole.all);
+    if tenants != all {
+        return Err(format!("I16: {all:?} under way, {tenants:?} counted by tenant"));
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Nodes are watched: how attempts end, probes, ejections, rests and returns.
 
 use super::Balancer;
-use crate::balance::fleet::health::{Change, Evidence, ProbeVerdict};
+use crate::balance::fleet::health::{Change, Evidence, NodeHealth, ProbeVerdict};
 use crate::balance::fleet::node::Trial;
 use crate::balance::health::{Says, evidence, says};
 use crate::balance::requests::{AttemptKey, RequestKey};
@@ -30,6 +30,8 @@ impl Balancer {
             return;
         }
         if says == Says::Refused {
+            // Whoever answers is not dead.
+            self.fleet.with_health(node, NodeHealth::answers);
             return self.health.refused(now, node);
         }
         self.fleet.with_health(node, |health| health.outcome(now, end.is_wasted(), evidence(end)));

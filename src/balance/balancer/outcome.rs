@@ -3,7 +3,7 @@
 use super::Balancer;
 use super::place::Placed;
 use crate::balance::requests::{AnswerInHand, AttemptKey, AttemptState, Phase, RequestKey};
-use crate::balance::retry::{Failed, TimeLeft, costs};
+use crate::balance::retry::{Failed, TimeLeft};
 use crate::balance::spec::overload::DegradeLevel;
 use crate::balance::spec::retry::ATTEMPTS_MAX;
 use crate::balance::timer::Timer;
@@ -64,9 +64,8 @@ impl Balancer {
                 return self.give_up(key, end);
             }
         };
-        if costs(end) {
+        if self.retries.spend(self.now, end) {
             self.requests.count_retry(key);
-            self.retries.spend(self.now);
         }
         if let Some((first_token, tokens)) = came {
             self.requests.resume_from(key, first_token, tokens);

@@ -155,7 +155,9 @@ impl Balancer {
     /// The tenant of a request has spent its budget. Returns whether cheaper pools serve it from now on.
     pub(super) fn go_cheaper(&mut self, key: RequestKey) -> bool {
         let state = &self.requests[key];
+        // Who has an answer in hand pays for no other one.
         let goes = !state.over_budget
+            && state.in_hand.is_none()
             && !self.router.pools(state.lane).1.is_empty()
             && self.quotas.degrades(state.request.tenant);
         if goes {

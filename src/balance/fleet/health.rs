@@ -118,7 +118,7 @@ impl NodeHealth {
     /// would be if it is to blame for it.
     pub(in crate::balance) fn outcome(&mut self, now: Time, wasted: bool, evidence: Evidence) {
         if evidence != Evidence::Refused {
-            self.refused = 0;
+            self.answers();
         }
         if wasted || self.success < 1.0 {
             let success = self.success(now);
@@ -135,6 +135,11 @@ impl NodeHealth {
             self.refusals = 0;
             self.kept_in = false;
         }
+    }
+
+    /// It does not refuse connections.
+    pub(in crate::balance) const fn answers(&mut self) {
+        self.refused = 0;
     }
 
     /// Counts a blamed failure. Returns whether the node is due for ejection.

@@ -161,13 +161,13 @@ impl Fleet {
         open.any(|&node| demands.are_met_by(&self.node(node).spec))
     }
 
-    /// Returns whether some node of the pool with these tags is idle: it is up and has room; where nobody
-    /// says how much it takes, nothing is in flight on it.
-    pub(in crate::balance) fn has_idle(&self, pool: PoolId, require: u64) -> bool {
+    /// Returns whether some node of the pool that has what is asked for is idle: it is up and has room;
+    /// where nobody says how much it takes, nothing is in flight on it.
+    pub(in crate::balance) fn has_idle(&self, pool: PoolId, demands: Demands) -> bool {
         let mut open = Tier::ALL.iter().flat_map(|&tier| self.open(pool, tier));
         open.any(|&node| {
             let there = self.node(node);
-            there.spec.tags & require == require
+            demands.are_met_by(&there.spec)
                 && (there.limit().is_some() || there.ledger.requests == 0)
         })
     }

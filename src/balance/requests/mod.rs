@@ -8,9 +8,8 @@
 
 mod sums;
 
-use sums::RetrySums;
 pub use sums::Totals;
-pub(in crate::balance) use sums::{Amount, RetryShare};
+pub(in crate::balance) use sums::{Amount, RetryShare, RetrySums};
 
 use slotmap::{SlotMap, new_key_type};
 
@@ -25,9 +24,7 @@ use crate::balance::vocabulary::outcome::{Attempt, End, TOKENS_MAX, Usage};
 use crate::balance::vocabulary::request::Request;
 use crate::balance::vocabulary::why::Why;
 use crate::id_map::IdMap;
-use crate::unit::{
-    Cost, NodeId, PoolId, Ratio, RegionId, RequestId, RouteId, Span, TenantId, Time, Tokens,
-};
+use crate::unit::{Cost, NodeId, PoolId, Ratio, RegionId, RequestId, RouteId, Span, Time, Tokens};
 
 new_key_type! {
     /// Names a request that is not forgotten yet.
@@ -335,7 +332,8 @@ impl Requests {
     #[inline]
     pub(in crate::balance) fn retry_amounts(&self, key: RequestKey) -> (Amount, Amount, Amount) {
         let state = &self.states[key];
-        let (this, RetryShare { all, again }) = (Amount::of(&state.request), self.retry_share());
+        let (this, RetryShare { all, again }) =
+            (Amount::of(&state.request), self.under_way.whole());
         (this, if state.retrying { again - this } else { again }, all)
     }
 
@@ -346,15 +344,10 @@ impl Requests {
         (this, share.again - this, share.all)
     }
 
-    /// Returns the share that retries of this balancer have of all that is under way.
+    /// Returns what retry budgets are shares of.
     #[inline]
-    pub(in crate::balance) const fn retry_share(&self) -> RetryShare {
-        self.under_way.whole()
-    }
-
-    /// Returns the share that retries, also of whoever asks, have of what a tenant has under way.
-    pub(in crate::balance) fn retry_share_of(&self, tenant: TenantId) -> RetryShare {
-        self.under_way.of_tenant(tenant)
+    pub(in crate::balance) const fn retry_sums(&self) -> &RetrySums {
+        &self.under_way
     }
 }
 

@@ -55,7 +55,7 @@ pub(in crate::balance) struct RetryShare {
 
 /// What retry budgets are shares of.
 #[derive(Debug, Default)]
-pub(super) struct RetrySums {
+pub(in crate::balance) struct RetrySums {
     /// The retries are those of this balancer.
     whole: RetryShare,
     /// By tenant; the retries are those of whoever asks too.
@@ -102,12 +102,19 @@ impl RetrySums {
 
     /// Returns the shares of all, by the retries of this balancer.
     #[inline]
-    pub(super) const fn whole(&self) -> RetryShare {
+    pub(in crate::balance) const fn whole(&self) -> RetryShare {
         self.whole
     }
 
+    /// Returns what all tenants have under way, for the check of invariants.
+    pub(in crate::balance) fn of_tenants(&self) -> Amount {
+        let mut sum = Amount::default();
+        self.tenants.values().for_each(|share| sum += share.all);
+        sum
+    }
+
     /// Returns the shares of a tenant, by the retries of whoever asks too.
-    pub(super) fn of_tenant(&self, tenant: TenantId) -> RetryShare {
+    pub(in crate::balance) fn of_tenant(&self, tenant: TenantId) -> RetryShare {
         self.tenants.get(tenant).copied().unwrap_or_default()
     }
 }

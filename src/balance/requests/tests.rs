@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::balance::fixture::at;
 use crate::balance::vocabulary::outcome::Failure;
-use crate::unit::ClassId;
+use crate::unit::{ClassId, TenantId};
 
 fn attempt(requests: &Requests, key: RequestKey, node: u32) -> AttemptState {
     let hedge = matches!(requests[key].phase, Phase::InFlight(_));
@@ -82,11 +82,14 @@ fn a_request_that_goes_on_elsewhere_keeps_the_sums_true() {
     requests.resume_from(key, at(5), Tokens(4));
     let all = Amount { requests: 1, prompts: 45 };
     let share = RetryShare { all, again: all };
-    assert_eq!((requests.retry_share(), requests.retry_share_of(TenantId(0))), (share, share));
+    assert_eq!(
+        (requests.retry_sums().whole(), requests.retry_sums().of_tenant(TenantId(0))),
+        (share, share)
+    );
     assert_eq!((requests[key].resumed, requests[key].begun), (Tokens(34), Some(at(2))));
     requests.settle(key);
     requests.leave(key, at(9));
-    assert_eq!(requests.retry_share(), RetryShare::default());
+    assert_eq!(requests.retry_sums().whole(), RetryShare::default());
 }
 
 proptest! {
@@ -136,7 +139,7 @@ proptest! {
             let totals = requests.totals();
             prop_assert_eq!(totals.arrived - totals.settled, open.len() as u64);
             prop_assert_eq!(totals.dispatched - totals.ended, requests.attempts().len() as u64);
-            prop_assert_eq!(requests.retry_share().all.requests, open.len() as u64);
+            prop_assert_eq!(requests.retry_sums().whole().all.requests, open.len() as u64);
         }
         for (key, this) in open {
             requests.settle(key);
@@ -148,6 +151,6 @@ proptest! {
         }
         prop_assert_eq!(requests.iter().count(), 0);
         prop_assert_eq!(requests.totals().area, requests.totals().sojourn);
-        prop_assert_eq!(requests.retry_share(), RetryShare::default());
+        prop_assert_eq!(requests.retry_sums().whole(), RetryShare::default());
     }
 }

@@ -8,7 +8,7 @@
 //! allowed after failures that are not of load, over a sliding window (Finagle's floor): in a small
 //! fleet a share of what is under way is next to nothing. What was refused before anything was sent
 //! cost nobody anything: it is tried again at once and takes from no budget. With many balancers each
-//! keeps its own share, so all together keep it too. Where it is asked for, an answer that was cut
+//! keeps its own share, so all together keep it too; the floor is each one's own. Where it is asked for, an answer that was cut
 //! after its first token goes on elsewhere, from what has come of it.
 //!
 //! What whoever asks tries again, a step of a job or a client's library, has a budget of its own: a share
@@ -70,11 +70,11 @@ pub(super) struct Retries {
 /// Returns whether load may have caused such an end. Then the floor does not help: where every attempt
 /// is late, as many retries a second as a small fleet has requests would keep it down.
 const fn is_of_load(end: End) -> bool {
-    matches!(end, End::TimedOut(_) | End::Failed(Failure::Overloaded))
+    matches!(end, End::TimedOut(_) | End::RateLimited | End::Failed(Failure::Overloaded))
 }
 
 /// Returns whether trying again after such an end takes from the budget: not where nothing was sent.
-pub(super) fn costs(end: End) -> bool {
+fn costs(end: End) -> bool {
     end != End::Failed(Failure::Refused)
 }
 
@@ -143,9 +143,12 @@ impl Retries {
         !self.policy.clients || self.policy.over_budget(amounts).is_none()
     }
 
-    /// A retry begins that takes from the budget.
-    pub(super) fn spend(&mut self, now: Time) {
-        self.recent.note(now);
+    /// A retry begins after such an end. Returns whether it takes from the budget.
+    pub(super) fn spend(&mut self, now: Time, end: End) -> bool {
+        if costs(end) {
+            self.recent.note(now);
+        }
+        costs(end)
     }
 
     /// Decides whether a request that has failed is tried again, and after which pause. Whether there is
@@ -246,6 +249,20 @@ mod tests {
     use super::*;
     use crate::balance::vocabulary::outcome::Failure;
     use crate::unit::Ratio;
+
+    #[test]
+    fn the_floor_is_not_for_what_load_may_have_caused() {
+        for end in [
+            End::TimedOut(TimeoutStage::FirstToken),
+            End::RateLimited,
+            End::Failed(Failure::Overloaded),
+        ] {
+            assert!(is_of_load(end), "{end:?}");
+        }
+        for end in [Failure::Refused, Failure::Reset, Failure::ServerError].map(End::Failed) {
+            assert!(!is_of_load(end), "{end:?}");
+        }
+    }
 
     #[test]
     fn pauses_grow_and_stay_under_the_cap() {

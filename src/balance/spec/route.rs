@@ -23,7 +23,7 @@ pub struct RouteSpec {
     pub choose: Option<ModelRule>,
     /// Whether what the policy of one pool's provider is against goes on to the next pool.
     pub past_policy: bool,
-    /// Which answers are kept, and given to who asks the same.
+    /// Which answers are kept, and given to whoever asks the same.
     pub cache: Option<CacheSpec>,
 }
 

@@ -26,7 +26,7 @@ pub(super) const DEF: StrategyDef = StrategyDef {
     when: "caches by tenant, session or prompt, several balancers that must agree",
     cost: "ring O(log n), maglev O(1), rendezvous O(n)",
     source: "Karger 1997; Maglev, NSDI 2016; Mirrokni et al. 2018 (bounded loads)",
-    goes_by: &[GoesBy::Load],
+    goes_by: &[GoesBy::Keys, GoesBy::Load],
     settings: &[
         Setting {
             name: "method",

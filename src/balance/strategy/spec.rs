@@ -45,6 +45,8 @@ pub enum GoesBy {
     Prefixes,
     /// Which requests belong to one conversation.
     Sessions,
+    /// What requests have in common: a tenant, a session, the beginning of a prompt.
+    Keys,
 }
 
 impl GoesBy {
@@ -59,6 +61,7 @@ impl GoesBy {
             GoesBy::KvCache => "KV caches",
             GoesBy::Prefixes => "prefix caches",
             GoesBy::Sessions => "sessions",
+            GoesBy::Keys => "keys of requests",
         }
     }
 }

@@ -197,8 +197,13 @@ async fn chat(state: &GatewayState, request: HttpRequest<Incoming>) -> Response<
         Err(why) => return invalid(StatusCode::BAD_REQUEST, "bad_request", why),
     };
     let Some(found) = state.class(&asked.model, &head.headers) else {
-        let message =
-            format!("there is no model `{}`; there are {}", asked.model, state.models.join(", "));
+        let (model, models) = (&asked.model, state.models.join(", "));
+        let message = match head.headers.get(CLASS).map(|class| class.as_bytes().escape_ascii()) {
+            Some(class) => format!(
+                "no route leads requests of class `{class}` to a model `{model}`; there are {models}"
+            ),
+            None => format!("there is no model `{model}`; there are {models}"),
+        };
         return invalid(StatusCode::NOT_FOUND, "model_not_found", message);
     };
     let (to, mut from) = mpsc::channel(PIECES_MAX);

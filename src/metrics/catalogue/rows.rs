@@ -257,12 +257,10 @@ pub static METRICS: &[MetricDef] = &[
         .json(&["timed_out"]),
     count("runs", Neither, STEP, |s| Some(s.step()?.runs))
         .help("Jobs in which the step is over")
-        .json(&["runs"])
-        .part_of(|s| s.step().map_or(0, |step| step.runs)),
+        .json(&["runs"]),
     count("instances", Neither, STEP, |s| Some(s.step()?.instances))
         .help("Instances of the step that ran side by side")
-        .json(&["instances"])
-        .part_of(|s| s.step().map_or(0, |step| step.instances)),
+        .json(&["instances"]),
     count("skipped", Lower, STEP, |s| Some(s.step()?.skipped))
         .help("Instances of the step that failed and were left out; with `%`, of its `instances`")
         .json(&["skipped"])

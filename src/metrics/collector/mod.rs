@@ -12,6 +12,7 @@
 //! | [`NodeFigures`] | what is collected for each node, laid out for the cache |
 //! | [`PoolFigures`] | strategies and batches of pools |
 //! | [`GroupSizes`] | sizes of groups that grow and shrink |
+//! | [`HandFigures`] | what somebody did to the run by hand |
 //! | [`HourShares`] | who used the hours of nodes |
 //! | [`Intervals`] | what happened in ten seconds, for exports |
 //! | [`JobBook`], [`Qualities`], [`Pressures`] | jobs, grades, and what load made the balancer do |

@@ -20,6 +20,8 @@ pub(super) struct PoolFigures {
     strategies: Vec<StrategySpec>,
     /// By pool, where somebody changed it: until when it was which.
     past: BTreeMap<usize, Vec<(Time, StrategySpec)>>,
+    /// Pools whose strategy was changed more often than is told.
+    more: BTreeSet<usize>,
     /// Batches and requests in them, of pools that take batches.
     batches: Vec<Option<(u64, u64)>>,
     /// Routes in panic.
@@ -31,6 +33,7 @@ impl PoolFigures {
         PoolFigures {
             strategies: config.pools.iter().map(|pool| pool.strategy.clone()).collect(),
             past: BTreeMap::new(),
+            more: BTreeSet::new(),
             batches: config.pools.iter().map(|pool| pool.batch.map(|_| (0, 0))).collect(),
             panics: BTreeSet::new(),
         }
@@ -41,6 +44,8 @@ impl PoolFigures {
         let past = self.past.entry(pool.index()).or_default();
         if past.len() < PAST_MAX {
             past.push((now, from));
+        } else {
+            self.more.insert(pool.index());
         }
     }
 
@@ -77,7 +82,8 @@ impl PoolFigures {
                 // Writing to a string does not fail.
                 let _ = write!(words, "{strategy} until {until}, then ");
             }
-            (pool.clone(), format!("{words}{last}"))
+            let others = if self.more.contains(&at) { "others, then " } else { "" };
+            (pool.clone(), format!("{words}{others}{last}"))
         };
         named.map(told).collect()
     }

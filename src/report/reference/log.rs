@@ -26,7 +26,10 @@ const fn kind(
 const REQUEST: (&str, &str) = ("request", "its number, from 0 or as the trace gives it");
 const ATTEMPT: (&str, &str) = ("attempt", "`[request, ordinal]`; ordinals count from 0");
 const NODE: (&str, &str) = ("node", "its name");
-const ROUTE: (&str, &str) = ("route", "its number in file order, from 0");
+const ROUTE: (&str, &str) = (
+    "route",
+    "its number, from 0: in file order, with those that lead to a named model before the last one",
+);
 const SATURATION: (&str, &str) = ("saturation", "how full the route is; 1 is full");
 
 /// Every kind of line, in the order in which a request may meet them; then the ones about the fleet.

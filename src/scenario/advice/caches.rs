@@ -16,10 +16,10 @@ impl Advisor<'_> {
             Arrivals::Recorded { .. } => return,
             Arrivals::Made(_) | Arrivals::Users(_) | Arrivals::ServeGen { .. } => false,
         };
-        let made =
-            !matches!(scenario.arrivals, Arrivals::Trace { .. }) && scenario.sessions.is_none();
+        let made = matches!(scenario.arrivals, Arrivals::Made(_) | Arrivals::Users(_))
+            && scenario.sessions.is_none();
         let repeats = |class: usize| made && scenario.classes[class].repeat.is_some();
-        for (at, route) in scenario.balancer.routes.iter().enumerate() {
+        for (at, route) in scenario.written_routes() {
             let takes = |class: &usize| {
                 let classes = &route.when.classes;
                 classes.is_empty() || classes.contains(&ClassId(*class as u16))

@@ -85,7 +85,7 @@ impl Advisor<'_> {
         };
         let mut seen = BTreeSet::new();
         let mut found = Vec::new();
-        for (index, route) in config.routes.iter().enumerate() {
+        for (index, route) in self.scenario.written_routes() {
             if let Some(pool) = alone(route).filter(|pool| seen.insert(*pool)) {
                 found.push((index, pool, config.pools[pool.index()].name.as_str()));
             }

@@ -14,6 +14,9 @@ use crate::workload::length::Mix;
 /// A file names at most so many tenants.
 pub const TENANTS_MAX: usize = 1_000_000;
 
+/// A row that goes on over several lines has at most so many bytes.
+pub(super) const JOINED_MAX: usize = 1 << 20;
+
 /// Nanoseconds beyond this (10,000 years) are not a time.
 const NANOS_MAX: i128 = 315_576_000_000 * 1_000_000_000;
 

@@ -406,17 +406,30 @@ impl Trace {
         Ok(None)
     }
 
-    /// Reads a line. A file without any row is an error.
     /// Reads on while a quoted field of the row is not closed: line ends stand in quotes.
     fn join_quoted(&mut self, separator: u8) -> Result<(), Flaw> {
-        while let Some(at) = csv::open_quote(self.lines.line(), separator) {
-            if !self.lines.join_next()? {
-                return Err(Flaw::last(at as u64 + 1, "a quote that is not closed".to_owned()));
+        let first = self.lines.number();
+        let mut open = csv::open_quote(self.lines.line(), separator);
+        while let Some(at) = open {
+            let before = self.lines.line().len();
+            let more = self.lines.join_next()?;
+            let joined = self.lines.line();
+            if !more || joined.len() > csv::JOINED_MAX {
+                let what = if more { "is too long" } else { "is not closed" };
+                let reason =
+                    format!("a quoted field of the row that begins in line {first} {what}");
+                return Err(Flaw::last(at as u64 + 1, reason));
+            }
+            // Nothing but an odd number of quotes can close it.
+            let quotes = joined[before..].iter().filter(|byte| **byte == b'"').count();
+            if quotes % 2 == 1 {
+                open = csv::open_quote(&joined[at..], separator).map(|further| at + further);
             }
         }
         Ok(())
     }
 
+    /// Reads a line. A file without any row is an error.
     fn advance(&mut self) -> Result<bool, Flaw> {
         let more = self.lines.advance()?;
         if !more && self.lines.number() == 0 {

@@ -446,7 +446,7 @@ fn line_ends_and_separators_stand_in_quotes() {
     assert_eq!((errors[0].line, errors[0].column), (7, 12));
     let open = "who;kind;out;in;note;when;chat\nacme;all;2;1;\"a;0;x\nacme;all;2;1;b;1;x\n";
     let errors = read(open).unwrap_err();
-    assert!(errors[0].reason.contains("a quote that is not closed"), "{errors:?}");
+    assert!(errors[0].reason.contains("begins in line 2 is not closed"), "{errors:?}");
 }
 
 #[test]

@@ -139,7 +139,6 @@ impl EventChecker<'_> {
             End::Failed(Failure::Refused) => seen.refusals += u32::from(dispatched >= seen.back),
             // What says nothing of the node does not say either that it is alive.
             End::Cancelled | End::Outrun | End::TimedOut(TimeoutStage::Total) => {}
-            End::Failed(failure) if failure.blames_request() => {}
             _ => seen.refusals = 0,
         }
     }

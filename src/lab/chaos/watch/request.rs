@@ -255,7 +255,8 @@ impl EventChecker<'_> {
         let recent = self.recent.len() as u64;
         self.recent.push_back(now);
         let most = self.config.retry.budget.of(under_way).max(RETRIES_MIN);
-        let of_load = matches!(end, End::TimedOut(_) | End::Failed(Failure::Overloaded));
+        let of_load =
+            matches!(end, End::TimedOut(_) | End::RateLimited | End::Failed(Failure::Overloaded));
         let floor = if of_load { 0 } else { 10 * u64::from(self.config.retry.min_per_second) };
         ensure!(
             !self.alone || others < most || recent < floor,
