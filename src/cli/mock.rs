@@ -1,10 +1,11 @@
 //! `plimsoll mock`: the nodes of a scenario as real OpenAI-compatible servers.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::distinct::{self, NamedFile};
 use super::failure::{CliFailure, FailureKind, code_of_signal};
 use super::signals::EndingSignals;
 use super::{Changes, Color, load, output};
@@ -33,6 +34,7 @@ pub(super) struct MockServers {
 impl MockServers {
     pub(super) fn run(&self) -> Result<u8, CliFailure> {
         let scenario = load::scenario(&self.scenario, &self.changes, self.color)?;
+        self.check_out(&scenario)?;
         load::no_bound(&scenario, "a mock")?;
         // A node without a back end has nothing to imitate.
         scenario.check_simulable().map_err(|problems| load::drawn(&problems, self.color))?;
@@ -50,6 +52,20 @@ impl MockServers {
             mock.stop().await;
             Ok(code_of_signal(signal))
         })
+    }
+
+    /// Fails if the file to be written would be lost, or of no use.
+    fn check_out(&self, scenario: &Scenario) -> Result<(), CliFailure> {
+        let written = NamedFile::option("--out", self.out.as_ref());
+        let read = NamedFile { what: "the scenario", path: Path::new(&self.scenario) };
+        distinct::check(written.as_slice(), &[read], None)?;
+        let keeps = scenario.balancer.routes.iter().any(|route| route.cache.is_some());
+        if self.out.is_some() && keeps {
+            let message = "answers are kept in simulations only: nothing could be run from --out";
+            let failure = CliFailure::new(FailureKind::Usage, message);
+            return Err(failure.hint("leave `cache` out of the scenario"));
+        }
+        Ok(())
     }
 
     /// Writes the addresses to the file first, then to stdout: who reads a line finds the file.

@@ -126,7 +126,7 @@ static RETRY: SectionDef = SectionDef {
             "budget",
             SHARE,
             Usual::Number(0.2),
-            "second tries are at most this share of the requests under way; three always are allowed",
+            "second tries are at most this share of the requests under way, beside `min_per_second`; three always are allowed",
         ),
         key(
             "min_per_second",
@@ -156,7 +156,7 @@ static RETRY: SectionDef = SectionDef {
             "clients",
             KeyKind::Truth,
             Usual::Truth(true),
-            "second tries of a tenant's clients are at most this share of its own, unless nodes are idle",
+            "second tries of a tenant's clients are at most the share `budget` of its own, or `min_per_second` at a time, unless nodes are idle",
         ),
         key(
             "backoff",

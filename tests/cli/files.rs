@@ -143,6 +143,20 @@ fn one_file_for_two_outputs_is_refused_and_nothing_is_written() {
 const FULL: &str = "/dev/full";
 
 #[test]
+fn a_mock_writes_neither_over_what_it_reads_nor_what_nobody_could_run() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let quiet = write(folder.path(), "quiet.toml", QUIET);
+    let (code, _, told) = run(&["mock", &quiet, "--out", &quiet]);
+    assert!(code == 2 && told.contains("--out would write over the scenario"), "{code}: {told}");
+    assert_eq!(fs::read_to_string(&quiet).expect("it is still there"), QUIET);
+    let live = folder.path().join("live.toml");
+    let out = live.to_string_lossy();
+    let (code, _, told) = run(&["mock", "cached-answers", "--out", &out]);
+    assert!(code == 2 && told.contains("kept in simulations only"), "{code}: {told}");
+    assert!(!live.exists());
+}
+
+#[test]
 fn what_can_no_longer_be_written_ends_a_run_or_it_goes_on_as_the_person_chose() {
     if !Path::new(FULL).exists() {
         eprintln!("skipped: there is no {FULL} here");

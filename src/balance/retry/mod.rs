@@ -140,7 +140,9 @@ impl Retries {
     /// Whoever asks tries again. Returns whether there is room for that, by the amounts of its tenant: the
     /// request, the others that are tried again, and all that is under way.
     pub(super) fn admit_again(&self, amounts: (Amount, Amount, Amount)) -> bool {
-        !self.policy.clients || self.policy.over_budget(amounts).is_none()
+        // A few who ask again at once, such as the siblings of a step, are no storm.
+        let least = u64::from(self.policy.min_per_second).max(RETRIES_MIN);
+        !self.policy.clients || self.policy.over_budget(amounts, least).is_none()
     }
 
     /// A retry begins after such an end. Returns whether it takes from the budget.
@@ -225,15 +227,19 @@ impl Retry {
         } else if attempts >= self.attempts {
             Some(NoRetry::Attempts)
         } else {
-            amounts.and_then(|amounts| self.over_budget(amounts))
+            amounts.and_then(|amounts| self.over_budget(amounts, RETRIES_MIN))
         }
     }
 
-    /// Returns which budget has no room for one more retry, if one has not.
-    fn over_budget(&self, (this, others, under_way): (Amount, Amount, Amount)) -> Option<NoRetry> {
-        if others.requests >= self.budget.of(under_way.requests).max(RETRIES_MIN) {
+    /// Returns which budget has no room for one more retry, if one has not; `least` are always allowed.
+    fn over_budget(
+        &self,
+        (this, others, under_way): (Amount, Amount, Amount),
+        least: u64,
+    ) -> Option<NoRetry> {
+        if others.requests >= self.budget.of(under_way.requests).max(least) {
             Some(NoRetry::Budget)
-        } else if others.requests >= RETRIES_MIN
+        } else if others.requests >= least
             && let Some(budget) = self.token_budget
             && others.prompts + this.prompts > budget.of(under_way.prompts)
         {

@@ -32,7 +32,8 @@ pub struct Retry {
     /// is then part of the prompt. For executors that can do so.
     pub resume: bool,
     /// Whether requests that say they are tried again by whoever asks, [`Request::again`], are turned
-    /// away while too many of those that their tenant has under way are such and no node is idle.
+    /// away while too many of those that their tenant has under way are such, more than the share and than
+    /// `min_per_second` at a time, and no node is idle.
     pub clients: bool,
 }
 

@@ -49,7 +49,7 @@ const fn words(fate: Fate) -> AnswerWords {
             | Reject::TooLate
             | Reject::Displaced
             | Reject::Shed,
-        ) => (UNAVAILABLE, SERVER, "overloaded", "every endpoint is busy", NextNode),
+        ) => (UNAVAILABLE, SERVER, "overloaded", "every endpoint is busy or down", NextNode),
         Fate::Rejected(Reject::RetryBudget) => {
             let message = "too many requests are tried again";
             (UNAVAILABLE, SERVER, "retry_budget_exhausted", message, NextNode)
