@@ -11,7 +11,9 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::watch::{Broken, Counts, EventChecker, ensure};
-use crate::balance::{Event, Explain, Fate, HealthSettings, Input, NodeState, StrategySpec};
+use crate::balance::{
+    Event, Explain, Fate, HealthSettings, Input, NodeState, Reject, Settled, StrategySpec,
+};
 use crate::journal::{Digest, Header, Writer, replay};
 use crate::metrics::{Collector, RequestCounts, Summary, Watch};
 use crate::node::{Cut, FaultKind};
@@ -419,6 +421,8 @@ impl TrialRun {
         }
         match event {
             Event::Ended { cost, .. } => self.cost += cost.0,
+            // What failures cost is gone for the day: to be turned away for that is no illness.
+            Event::Settled(Settled { fate: Fate::Rejected(Reject::Budget(_)), .. }) => {}
             Event::Settled(settled) => {
                 self.came.push((settled.arrived, settled.fate == Fate::Completed));
             }
