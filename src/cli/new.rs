@@ -20,6 +20,12 @@ const ENGINE_SEATS: u32 = 64;
 /// How much more than what arrives a fleet is built for.
 const SPARE: f64 = 1.6;
 
+/// No first token comes sooner than this, whatever is promised.
+const TTFT_MIN: Span = Span::from_millis(10);
+
+/// Nobody promises a first token later than this.
+const TTFT_MAX: Span = Span::from_secs(60);
+
 #[derive(Clone, Debug, Args)]
 pub(super) struct New {
     /// Write it to this file, which must not be there yet [default: stdout]
@@ -44,7 +50,8 @@ pub(super) struct New {
     #[arg(long, value_name = "N", default_value_t = 250,
           value_parser = clap::value_parser!(u64).range(1..=50_000))]
     answer: u64,
-    /// How soon the first token is to come, for 99 of 100 requests [default: from the profiles]
+    /// How soon the first token is to come, for 99 of 100 requests: 10ms to 60s [default: from the
+    /// profiles]
     #[arg(long, value_name = "TIME")]
     ttft: Option<String>,
     /// Ask no questions, even on a terminal
@@ -174,9 +181,12 @@ impl New {
     /// The objective for the first token, in seconds.
     fn objective(&self) -> Result<f64, CliFailure> {
         if let Some(text) = &self.ttft {
-            return Span::parse(text)
-                .map(Span::seconds)
-                .map_err(|why| CliFailure::new(FailureKind::Usage, format!("--ttft: {why}")));
+            let wrong = |why: String| CliFailure::new(FailureKind::Usage, format!("--ttft: {why}"));
+            let span = Span::parse(text).map_err(wrong)?;
+            if !(TTFT_MIN..=TTFT_MAX).contains(&span) {
+                return Err(wrong(format!("`{text}` is not from {TTFT_MIN} to {TTFT_MAX}")));
+            }
+            return Ok(span.seconds());
         }
         let means = self.hosted.iter().filter_map(|name| profile::hosted(name));
         let slowest = means.map(|known| known.spec.ttft.mean()).fold(0.0, f64::max);
@@ -327,6 +337,20 @@ mod tests {
         }
         let mixed = asked(&["openai/gpt-4o"], &["llama-3.1-8b/h100/vllm"], 20.0);
         assert!(verify(&mixed.scenario().unwrap()).is_ok());
+    }
+
+    #[test]
+    fn a_first_token_is_promised_that_can_come_and_that_somebody_waits_for() {
+        for (time, fine) in [("10ms", true), ("60s", true), ("1ms", false), ("61s", false)] {
+            let mut new = asked(&["openai/gpt-4o"], &[], 5.0);
+            new.ttft = Some(time.to_owned());
+            match new.scenario() {
+                Ok(text) => assert!(fine && verify(&text).is_ok(), "{time}:\n{text}"),
+                Err(failure) => {
+                    assert!(!fine && failure.to_string().contains("--ttft"), "{time}: {failure}");
+                }
+            }
+        }
     }
 
     #[test]

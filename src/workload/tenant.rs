@@ -41,12 +41,16 @@ impl TenantLaw {
         Some(TenantLaw::Zipf(zipf_shares(count, exponent)))
     }
 
-    /// Returns the share of requests that the tenant with most of them has.
+    /// Returns who they are, each with its share.
     #[must_use]
-    pub fn share_of_first(&self) -> f64 {
+    pub fn shares(&self) -> Vec<(TenantId, f64)> {
         match self {
-            TenantLaw::One(_) => 1.0,
-            TenantLaw::Zipf(shares) => shares.first().copied().unwrap_or(1.0),
+            TenantLaw::One(tenant) => vec![(*tenant, 1.0)],
+            TenantLaw::Zipf(sums) => {
+                let before = std::iter::once(&0.0).chain(sums);
+                let shares = sums.iter().zip(before).map(|(sum, before)| sum - before);
+                (0..).map(TenantId).zip(shares).collect()
+            }
         }
     }
 
@@ -77,6 +81,18 @@ pub(super) fn zipf_shares(count: u32, exponent: f64) -> Box<[f64]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shares_are_those_of_the_rank_and_all_together_are_all() {
+        assert_eq!(TenantLaw::One(TenantId(7)).shares(), [(TenantId(7), 1.0)]);
+        let shares = TenantLaw::zipf(20, 1.0).unwrap().shares();
+        for (rank, (tenant, share)) in shares.iter().enumerate() {
+            assert_eq!(tenant.index(), rank);
+            assert!((share * (rank + 1) as f64 - shares[0].1).abs() < 1e-12, "{rank}");
+        }
+        let all: f64 = shares.iter().map(|(_, share)| share).sum();
+        assert!((all - 1.0).abs() < 1e-12);
+    }
 
     #[test]
     fn shares_follow_the_rank() {

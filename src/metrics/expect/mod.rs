@@ -122,6 +122,12 @@ impl Expectation {
         &self.reading
     }
 
+    /// Returns whether this number would keep the promise.
+    #[must_use]
+    pub fn holds_at(&self, value: f64) -> bool {
+        value.partial_cmp(&self.limit).is_some_and(|order| self.op.holds(order))
+    }
+
     /// Says why it holds whatever happens, if it does. No request takes longer than `longest`, in
     /// seconds; `None` is no bound.
     #[must_use]

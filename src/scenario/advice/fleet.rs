@@ -94,16 +94,39 @@ impl Advisor<'_> {
         let place = self.places.route(route, "to");
         let place = place.unwrap_or_else(|| self.places.pool(pool, "name"));
         let names = listed(found.iter().map(|(_, _, name)| *name));
-        let which = if found.len() == 1 { "" } else { "one of " };
-        self.warn(
-            NO_LOWER_TIER,
-            place,
-            format!("when {which}{names} is down, nothing takes over"),
-            format!(
-                "write `tier = \"backup\"` for a node of another provider or region, or name a \
-                 second pool: `to = [\"{name}\", \"other\"]`"
-            ),
-        );
+        let backup = "write `tier = \"backup\"` for a node of another provider or region";
+        let (which, help) = if found.len() > 1 {
+            ("one of ", format!("{backup}, in each of these pools"))
+        } else {
+            let second = self.second_pool(pool);
+            let second = second
+                .map(|other| format!(", or name a second pool: `to = [\"{name}\", \"{other}\"]`"));
+            ("", format!("{backup}{}", second.unwrap_or_default()))
+        };
+        let message = format!("when {which}{names} is down, nothing takes over");
+        self.warn(NO_LOWER_TIER, place, message, help);
+    }
+
+    /// Which pool could take over for this one: one with the same models. Where none is there, `other`
+    /// stands for one that is to be written; `None` if all that are there have other models.
+    fn second_pool(&self, pool: PoolId) -> Option<&str> {
+        let config = &self.scenario.balancer;
+        let models = |pool: PoolId| -> BTreeSet<_> {
+            let nodes = config.nodes.iter().filter(|node| node.pool == pool);
+            nodes.map(|node| node.model).collect()
+        };
+        // Where a route chooses among pools, each stands for a model.
+        let chosen = |pool: PoolId| {
+            config.routes.iter().any(|route| route.choose.is_some() && route.to.contains(&pool))
+        };
+        if config.pools.len() == 1 {
+            return Some("other");
+        }
+        let others = (0..config.pools.len()).map(|index| PoolId(index as u16));
+        let mut others = others.filter(|other| *other != pool);
+        let alike = others
+            .find(|other| !chosen(pool) && !chosen(*other) && models(*other) == models(pool))?;
+        Some(&config.pools[alike.index()].name)
     }
 
     /// Retries must not multiply what is too much already.

@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 
 use super::{Advisor, LOAD_ABOVE_CAPACITY, STATIC_ROUTING, Scenario};
-use crate::balance::{GoesBy, Tier};
+use crate::balance::{GoesBy, Match, RouteSpec, Tier};
 use crate::node::MeanWork;
 use crate::scenario::Arrivals;
-use crate::unit::{ClassId, NodeId, PoolId, Span};
+use crate::unit::{ClassId, NodeId, PoolId, Span, TenantId};
 
 /// Nodes that differ by no more than this factor are alike.
 const ALIKE: f64 = 1.3;
@@ -34,26 +34,48 @@ pub(super) fn demand(scenario: &Scenario) -> Option<Vec<f64>> {
     demand.iter().all(|rate| rate.is_finite()).then_some(demand)
 }
 
-/// The pools that requests of a class may be served by.
-pub(super) fn pools_of(scenario: &Scenario, class: ClassId) -> BTreeSet<PoolId> {
-    let mut pools = BTreeSet::new();
-    let priority = scenario.classes[class.index()].priority;
+/// The routes that requests of a class may take: those of one tenant, or of any.
+pub(super) fn routes_of(
+    scenario: &Scenario,
+    class: ClassId,
+    tenant: Option<TenantId>,
+) -> Vec<&RouteSpec> {
+    let mut routes = Vec::new();
+    let spec = &scenario.classes[class.index()];
+    let priority = spec.priority;
+    // Those that name a model have routes of their own, where there are several models.
+    let leads = |model| scenario.balancer.routes.iter().any(|route| route.leads_to(class, model));
+    let named = spec.model.filter(|model| leads(*model));
     for route in &scenario.balancer.routes {
         let when = &route.when;
         let may = (when.classes.is_empty() || when.classes.contains(&class))
-            && when.priority.is_none_or(|wanted| wanted == priority);
+            && when.priority.is_none_or(|wanted| wanted == priority)
+            && when.model == named
+            && tenant.is_none_or(|one| when.tenants.is_empty() || when.tenants.contains(&one));
         if !may {
             continue;
         }
-        pools.extend(&route.to);
-        pools.extend(route.degrade.iter().flat_map(|degrade| &degrade.to));
+        routes.push(route);
         // What has no other condition takes all of them.
-        let rest = crate::balance::Match { classes: Vec::new(), priority: None, ..when.clone() };
+        let tenants = if tenant.is_some() { Vec::new() } else { when.tenants.clone() };
+        let rest =
+            Match { classes: Vec::new(), priority: None, tenants, model: None, ..when.clone() };
         if rest.is_total() {
             break;
         }
     }
-    pools
+    routes
+}
+
+/// The pools that requests of a class may be served by.
+pub(super) fn pools_of(scenario: &Scenario, class: ClassId) -> BTreeSet<PoolId> {
+    let routes = routes_of(scenario, class, None).into_iter();
+    routes
+        .flat_map(|route| {
+            route.to.iter().chain(route.degrade.iter().flat_map(|degrade| &degrade.to))
+        })
+        .copied()
+        .collect()
 }
 
 /// What requests of a class are like in the mean.

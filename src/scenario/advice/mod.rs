@@ -10,6 +10,7 @@ mod fleet;
 mod load;
 mod places;
 mod strategies;
+mod tenants;
 
 use super::keys::{KeyKind, SectionDef, Usual, key, names, section};
 use super::problem::{Place, Problem, ProblemLevel};
@@ -29,7 +30,7 @@ pub const ADVICE: [(&str, &str); 13] = [
     (BUDGET_TOO_SMALL, "a budget that is below what the cheapest nodes would cost"),
     (SIGNAL_MISSING, "a strategy goes by something that its nodes or the workload do not have"),
     (NOTHING_REPEATS, "a route keeps answers, and nothing that goes this way is asked again"),
-    (CANNOT_FAIL, "an expectation that holds whatever happens"),
+    (CANNOT_FAIL, "an expectation that holds whatever happens, or has no value"),
     (NO_EXPECTATIONS, "nothing is expected, so no run can fail"),
     (UNPRICED, "a strategy goes by cost, and a node has no price: an error"),
     (UNNEEDED_ALLOW, "`[check] allow` names what would not be warned of"),

@@ -1,8 +1,10 @@
 //! Where the things of a scenario stand in its text.
 
+use std::collections::BTreeMap;
+
 use crate::scenario::document::{self, Entry, Kind, Value};
 use crate::scenario::problem::Place;
-use crate::unit::{NodeId, PoolId};
+use crate::unit::{NodeId, PoolId, TenantId};
 
 use super::Scenario;
 
@@ -50,6 +52,27 @@ impl Places {
         let step = steps.and_then(|steps| items(steps).get(step)).map_or(&[][..], inside);
         let found = find(step, key).or_else(|| find(step, "name"));
         found.map_or_else(|| self.at(&["workflow"]), |value| value.place.clone())
+    }
+
+    /// Returns where the own budgets of tenants are written, by tenant.
+    pub(super) fn tenant_budgets(&self) -> BTreeMap<TenantId, Place> {
+        let mut places = BTreeMap::new();
+        for table in find(&self.0, "tenant").map_or(&[][..], items) {
+            let Some(budget) = find(inside(table), "budget_per_day") else { continue };
+            let numbers = find(inside(table), "tenant").map_or(&[][..], |numbers| {
+                if let Kind::List(list) = &numbers.kind {
+                    list
+                } else {
+                    std::slice::from_ref(numbers)
+                }
+            });
+            for number in numbers {
+                if let Kind::Whole(Some(number)) = number.kind {
+                    places.insert(TenantId(number as u32), budget.place.clone());
+                }
+            }
+        }
+        places
     }
 
     /// Returns the table that a node, or the group it is of, is written in.

@@ -3,15 +3,15 @@
 
 use super::load::{demand, pools_of};
 use super::{Advisor, BUDGET_TOO_SMALL, SIGNAL_MISSING, Scenario, UNPRICED};
-use crate::balance::{GoesBy, PoolSpec, Usage};
+use crate::balance::{GoesBy, NodeSpec, PoolSpec, Usage};
 use crate::node::BackendSpec;
 use crate::scenario::Arrivals;
 use crate::scenario::problem::ProblemLevel;
-use crate::unit::{ClassId, NodeId, PoolId, TenantId, Tokens};
-use crate::workload::{TenantLaw, TraceFormat};
+use crate::unit::{ClassId, NodeId, PoolId, Tokens};
+use crate::workload::TraceFormat;
 
-/// What a request of a class costs in the mean on the cheapest node that may serve it, in dollars.
-fn least_cost(scenario: &Scenario, class: usize, pool: Option<PoolId>) -> Option<f64> {
+/// What a request of a class costs in the mean on a node, in dollars.
+pub(super) fn cost_on(scenario: &Scenario, class: usize, node: &NodeSpec) -> f64 {
     let spec = &scenario.classes[class];
     let tokens = |mean: f64| Tokens(mean.round() as u64);
     let usage = Usage {
@@ -19,11 +19,14 @@ fn least_cost(scenario: &Scenario, class: usize, pool: Option<PoolId>) -> Option
         output: tokens(spec.output.mean()),
         ..Usage::default()
     };
-    let pools = pools_of(scenario, ClassId(class as u16));
-    let nodes = scenario.balancer.nodes.iter();
-    let nodes = nodes
-        .filter(|node| pools.contains(&node.pool) && pool.is_none_or(|wanted| wanted == node.pool));
-    nodes.map(|node| node.prices.of(&usage).dollars()).min_by(f64::total_cmp)
+    node.prices.of(&usage).dollars()
+}
+
+/// What it costs on the cheapest node of a pool, if it may go there.
+fn least_cost(scenario: &Scenario, class: usize, pool: PoolId) -> Option<f64> {
+    let may = pools_of(scenario, ClassId(class as u16)).contains(&pool);
+    let nodes = scenario.balancer.nodes.iter().filter(|node| may && node.pool == pool);
+    nodes.map(|node| cost_on(scenario, class, node)).min_by(f64::total_cmp)
 }
 
 impl Advisor<'_> {
@@ -81,7 +84,7 @@ impl Advisor<'_> {
             let budget = setting(pool, "dollars_per_hour");
             let spent = demand.iter().enumerate().filter_map(|(class, rate)| {
                 let only = pools_of(scenario, ClassId(class as u16)).len() == 1;
-                Some(rate * 3_600.0 * least_cost(scenario, class, Some(id))?).filter(|_| only)
+                Some(rate * 3_600.0 * least_cost(scenario, class, id)?).filter(|_| only)
             });
             let spent: f64 = spent.sum();
             if spent > budget {
@@ -98,38 +101,6 @@ impl Advisor<'_> {
             }
         }
         self.tenants(&demand);
-    }
-
-    /// The same of tenants, by the day: the first whose budget does not last.
-    fn tenants(&mut self, demand: &[f64]) {
-        let scenario = self.scenario;
-        let mut daily = std::collections::BTreeMap::new();
-        for (class, rate) in demand.iter().enumerate() {
-            let Some(cost) = least_cost(scenario, class, None) else { continue };
-            let (tenant, share) = match &scenario.classes[class].tenants {
-                TenantLaw::One(tenant) => (*tenant, 1.0),
-                // The first one has most.
-                law => (TenantId(0), law.share_of_first()),
-            };
-            *daily.entry(tenant).or_insert(0.0) += rate * share * cost * 86_400.0;
-        }
-        let short = daily.into_iter().find_map(|(tenant, spent): (TenantId, f64)| {
-            let budget = scenario.balancer.admission.tenants.of(tenant).budget? as f64 / 1e6;
-            (spent > budget).then_some((tenant, spent, budget))
-        });
-        let Some((tenant, spent, budget)) = short else { return };
-        let place = self.places.at(&["balancer", "tenants", "budget_per_day"]);
-        let hours = budget / spent * 24.0;
-        self.warn(
-            BUDGET_TOO_SMALL,
-            place,
-            format!(
-                "tenant {} would spend ${spent:.2} a day on the cheapest nodes: its budget of ${budget} \
-                 is gone after {hours:.1} h",
-                tenant.0
-            ),
-            "let the budget be larger, or expect its requests to be turned away",
-        );
     }
 
     /// A strategy must have what it goes by.

@@ -61,7 +61,7 @@ fn changed(from: &str, to: &str) -> String {
 }
 
 /// What makes a good scenario one that the advice is about: a name, and what takes whose place.
-const BAD: [(&str, &str, &str); 21] = [
+const BAD: [(&str, &str, &str); 26] = [
     ("no_health_checks", "probe = { every = \"5s\" }", ""),
     ("static_routing", "\"least_connections\"", "\"round_robin\""),
     ("static_routing", "\"least_connections\"", "\"random\""),
@@ -85,6 +85,11 @@ const BAD: [(&str, &str, &str); 21] = [
     ("cannot_fail", "failed < 1%", "failed <= 100%"),
     ("cannot_fail", "failed < 1%", "chat.ttft.p99 < 2m"),
     ("cannot_fail", "failed < 1%", "goodput >= 0"),
+    ("cannot_fail", "failed < 1%", "p99 > 0s"),
+    ("cannot_fail", "failed < 1%", "chat.ttft.max > 0s"),
+    ("cannot_fail", "failed < 1%", "arrived >= 1"),
+    ("cannot_fail", "failed < 1%", "fast.kv < 90%"),
+    ("cannot_fail", "failed < 1%", "pool:models.kv_max > 10%"),
     ("no_expectations", "[[expect]]\nthat = \"failed < 1%\"", ""),
     ("unneeded_allow", "[[expect]]", "[check]\nallow = [\"no_limits\"]\n[[expect]]"),
 ];
@@ -204,4 +209,130 @@ fn defaults_in_force_are_what_counts_and_is_not_said() {
     let fewer = Scenario::parse("s", "s.toml", &more, &[]).unwrap().defaults();
     let left: Vec<_> = rows.iter().filter(|row| row.path != "seed").cloned().collect();
     assert_eq!(fewer, left);
+}
+
+/// The only piece of advice: its message and help, and the line it stands on.
+#[track_caller]
+fn only(name: &str, text: &str) -> (String, String, usize) {
+    let found = advice(text);
+    assert_eq!(names(&found), [name], "{found}");
+    let one = &found.list()[0];
+    let line = found.position(one).map(|(line, _)| line).unwrap();
+    (one.message.clone(), one.help.clone().unwrap(), line)
+}
+
+fn line_of(text: &str, part: &str) -> usize {
+    text[..text.find(part).unwrap()].matches('\n').count() + 1
+}
+
+#[test]
+fn a_budget_of_a_tenant_s_own_is_found_where_it_stands_and_under_its_name() {
+    let own = "[[tenant]]\ntenant = [2, 3]\nname = \"acme\"\nbudget_per_day = 5\n[[class]]\n";
+    let text = changed("[[class]]\n", &format!("{own}tenant = 3\n"));
+    let (message, help, line) = only("budget_too_small", &text);
+    assert_eq!(line, line_of(&text, "budget_per_day = 5\n"));
+    // Of $604.80 a day $5 are a hundred and twentieth.
+    assert!(message.contains("`acme` (3)") && message.contains("$604.80"), "{message}");
+    assert!(message.ends_with("after 12 min") && help.contains("turned away"), "{message} {help}");
+    let alone =
+        text.replace("[2, 3]", "3").replace("budget_per_day = 5\n", "budget_per_day = 0.01\n");
+    let (message, ..) = only("budget_too_small", &alone);
+    assert!(message.contains("tenant `acme` would") && message.ends_with("1 s"), "{message}");
+    // One that says nothing of budgets has that of all.
+    let usual = text.replace("budget_per_day = 5\n", "").replace("100_000", "300");
+    let (message, _, line) = only("budget_too_small", &usual);
+    assert_eq!(line, line_of(&usual, "budget_per_day"));
+    assert!(message.ends_with("after 11.9 h"), "{message}");
+}
+
+#[test]
+fn every_tenant_of_a_law_that_runs_short_is_counted_and_the_first_eight_are_named() {
+    let law = "[[class]]\ntenant = { zipf = { tenants = 20, exponent = 1.0 } }\n";
+    let text = changed("[[class]]\n", law).replace("100_000", "10");
+    let (message, _, line) = only("budget_too_small", &text);
+    assert_eq!(line, line_of(&text, "budget_per_day"));
+    // The first has 27.8 % of all, the 16th a sixteenth of that.
+    assert!(message.contains("16 tenants") && message.ends_with(", and 8 more"), "{message}");
+    assert!(message.contains("tenant 0 after 86 min ($168.11 a day), 1 after 2.9 h"), "{message}");
+}
+
+#[test]
+fn a_tenant_that_degrades_goes_on_in_cheaper_pools_and_those_are_not_what_it_pays_before() {
+    let cheap = "[[pool]]\nname = \"cheap\"\nstrategy = \"least_connections\"\n[[pool.node]]\n\
+        name = \"light\"\nlimits = { concurrency = 32 }\nbackend = { slots = { servers = 9, \
+        service = \"1s\" } }\n[[route]]\nto = \"models\"\ndegrade = { to = \"cheap\" }\n[[class]]\n";
+    let text = changed("[[class]]\n", cheap).replace("100_000", "10");
+    let (refused, help, _) = only("budget_too_small", &text);
+    assert!(help.contains("turned away"), "{help}");
+    let text = text.replace("= 10\n[[pool", "= 10\nover_budget = \"degrade\"\n[[pool");
+    let (degraded, help, _) = only("budget_too_small", &text);
+    assert!(help.contains("cheaper pools") && !help.contains("turned away"), "{help}");
+    assert_eq!(refused, degraded);
+}
+
+#[test]
+fn a_second_pool_is_advised_where_it_has_the_same_models() {
+    let two = |model: &str| {
+        let second = format!(
+            "[[pool]]\nname = \"second\"\nstrategy = \"least_connections\"\n[[pool.node]]\nname = \
+             \"b\"\n{model}limits = {{ concurrency = 32 }}\nbackend = {{ slots = {{ servers = 9, \
+             service = \"1s\" }} }}\n[[route]]\nto = \"models\"\n[[class]]\n"
+        );
+        changed("tier = \"backup\"", "tier = \"primary\"").replace("[[class]]\n", &second)
+    };
+    let (_, help, _) = only("no_lower_tier", &two(""));
+    assert!(help.contains("[\"models\", \"second\"]"), "{help}");
+    let (_, help, _) = only("no_lower_tier", &two("model = \"small\"\n"));
+    assert!(help.contains("backup") && !help.contains("to ="), "{help}");
+    let both = "[[route]]\nto = \"second\"\nmatch = { session = true }\n[[route]]\nto = \"models\"";
+    let text = two("").replace("[[route]]\nto = \"models\"", both);
+    let (message, help, _) = only("no_lower_tier", &text);
+    assert!(message.contains("one of `second`, `models`"), "{message}");
+    assert!(help.contains("each of these") && !help.contains("to ="), "{help}");
+}
+
+#[test]
+fn money_cannot_be_too_much_where_nothing_has_a_price() {
+    let spent = changed("failed < 1%", "cost < $5");
+    assert_eq!(names(&advice(&spent)), [""; 0]);
+    let free = spent
+        .replace("price = { input = 2.5, output = 10 }\n", "")
+        .replace("price = { input = 1, output = 2 }\n", "");
+    let (message, help, _) = only("cannot_fail", &free);
+    assert!(message.contains("nothing has a price") && help.contains("price"), "{message}");
+    let other = free.replace("name = \"fast\"", "name = \"fast\"\nhourly_price = 1");
+    assert_eq!(names(&advice(&other)), [""; 0]);
+    only("cannot_fail", &other.replace("cost < $5", "slow.cost < $5"));
+}
+
+#[test]
+fn what_a_workflow_measures_that_never_starts_has_no_value() {
+    let flow = |name: &str| {
+        format!(
+            "[[workflow]]\nname = \"{name}\"\nsteps = [{{ name = \"read\", route_class = \"chat\" }}]\n"
+        )
+    };
+    let flows = format!("{}{}[workload]\nworkflow = \"one\"\n", flow("one"), flow("two"));
+    for (expect, said) in [
+        ("step:one.read.p99 < 9s", None),
+        ("one.jobs.p99 < 9s", None),
+        ("step:two.read.p99 < 9s", Some("never starts `two`")),
+        ("two.jobs.p99 < 9s", Some("never starts `two`")),
+    ] {
+        let text = changed("failed < 1%", expect).replace("[workload]\n", &flows);
+        match said {
+            Some(said) => assert!(only("cannot_fail", &text).0.contains(said), "{expect}"),
+            None => assert_eq!(names(&advice(&text)), [""; 0], "{expect}"),
+        }
+    }
+}
+
+#[test]
+fn few_may_be_none() {
+    let text = changed("failed < 1%", "arrived > 0").replace("rate = 5", "rate = 0.01");
+    assert_eq!(names(&advice(&text)), [""; 0]);
+    // What a route keeps may be answered at once.
+    let kept = "[[route]]\nto = \"models\"\ncache = { ttl = \"1m\" }\n[[class]]\nrepeat = { distinct = 9 }\n";
+    let text = changed("failed < 1%", "p50 > 0s").replace("[[class]]\n", kept);
+    assert_eq!(names(&advice(&text)), [""; 0]);
 }
