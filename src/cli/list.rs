@@ -184,12 +184,22 @@ fn advice(wanted: Wanted<'_>) -> Option<String> {
 
 const METRICS_HEAD: &str = "\
 A metric is measured of the whole run, or of what is named before it: `failed`, `chat.ttft.p99`,
-`pool:light.cost`, `jobs.p99`. A time by itself is of latency: `p99`.
+`pool:light.cost`, `jobs.p99`, `step:write.p95`, `tenant:acme.cost`, `model:gpt-4.1.utilisation`. A time
+by itself is of latency: `p99`. What stands before a metric:
+    run      nothing
+    class    chat or class:chat
+    route    canary or route:canary
+    pool     light or pool:light
+    node     gpt-eu-1 or node:gpt-eu-1
+    jobs     jobs, of one workflow report.jobs
+    step     step:write, of one workflow step:report.write
+    tenant   tenant:acme, by its number where it has no name tenant:3
+    model    model:gpt-4.1, all nodes of it, where there are several models
     plimsoll run my.toml --fail-if 'chat.ttft.p99 > 2s'
     [[expect]]
     that = \"failed < 0.1%\"
-A count compared with % is a share of the requests that arrived, of a node of its attempts, of jobs
-of those that started.
+A count compared with % is a share of the requests that arrived, of a node or a model of its
+attempts, of jobs of those that started.
 ";
 
 fn profiles(wanted: Wanted<'_>) -> Option<String> {

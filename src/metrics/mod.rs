@@ -40,7 +40,7 @@ pub use summary::{
 };
 pub use times::Times;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::balance::Prices;
 use crate::unit::{NodeId, Span, TenantId, Time};
@@ -80,6 +80,15 @@ impl Labels {
         self.workflows
             .iter()
             .flat_map(|flow| flow.steps.iter().map(|step| (flow.name.as_str(), step.as_str())))
+    }
+
+    /// Returns the models that nodes have, or what the nodes are, each once, in the order of their first
+    /// node.
+    #[must_use]
+    pub fn kinds(&self) -> Vec<&str> {
+        let mut seen = BTreeSet::new();
+        let kinds = self.nodes.iter().map(|node| node.kind.as_str());
+        kinds.filter(|kind| seen.insert(*kind)).collect()
     }
 }
 

@@ -331,6 +331,8 @@ impl Scenario {
             workflows: labels.workflows.iter().map(|flow| flow.name.clone()).collect(),
             steps: labels.steps().map(|(flow, step)| (flow.to_owned(), step.to_owned())).collect(),
             routes: labels.routes.clone(),
+            tenants: labels.tenants.clone(),
+            models: labels.kinds().into_iter().map(str::to_owned).collect(),
         }
     }
 

@@ -142,9 +142,10 @@ impl Stat {
     }
 }
 
-/// Of what a metric is measured: any of the whole run, a class, a pool, a node, jobs, a step and a route.
+/// Of what a metric is measured: any of the whole run, a class, a pool, a node, jobs, a step, a route, a
+/// tenant and a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Scopes(u8);
+pub struct Scopes(u16);
 
 impl Scopes {
     /// Of the whole run.
@@ -159,12 +160,15 @@ impl Scopes {
     pub const JOBS: Scopes = Scopes(16);
     /// Of each route that has a name.
     pub const ROUTE: Scopes = Scopes(32);
-
     /// Of each step of each workflow.
     pub const STEP: Scopes = Scopes(64);
+    /// Of each tenant.
+    pub const TENANT: Scopes = Scopes(128);
+    /// Of the nodes of each model.
+    pub const MODEL: Scopes = Scopes(256);
 
     /// Each by itself, in the order of the catalogue's tables.
-    pub const EACH: [Scopes; 7] = [
+    pub const EACH: [Scopes; 9] = [
         Scopes::RUN,
         Scopes::CLASS,
         Scopes::ROUTE,
@@ -172,6 +176,8 @@ impl Scopes {
         Scopes::NODE,
         Scopes::JOBS,
         Scopes::STEP,
+        Scopes::TENANT,
+        Scopes::MODEL,
     ];
 
     /// Returns these and those.
@@ -186,9 +192,10 @@ impl Scopes {
         self.0 & other.0 != 0
     }
 
-    /// Returns the words for these: `run`, `class`, `route`, `pool`, `node`, `jobs`, `step`.
+    /// Returns the words for these: `run`, `class`, `route`, `pool`, `node`, `jobs`, `step`, `tenant`,
+    /// `model`.
     pub fn words(self) -> impl Iterator<Item = &'static str> {
-        let words = ["run", "class", "route", "pool", "node", "jobs", "step"];
+        let words = ["run", "class", "route", "pool", "node", "jobs", "step", "tenant", "model"];
         let each = Scopes::EACH.into_iter().zip(words);
         each.filter(move |(scope, _)| self.any_of(*scope)).map(|(_, word)| word)
     }
@@ -306,8 +313,8 @@ impl MetricDef {
         }
     }
 
-    /// Returns a count as a part of what can be counted: requests that arrived, attempts of a node,
-    /// jobs that started, instances of a step. `None` if that is nothing, or it is no count.
+    /// Returns a count as a part of what can be counted: requests that arrived, attempts of a node or a
+    /// model, jobs that started, instances of a step. `None` if that is nothing, or it is no count.
     #[must_use]
     pub fn share(&self, subject: &Subject<'_>) -> Option<f64> {
         let Read::Count(read) = self.read else { return None };

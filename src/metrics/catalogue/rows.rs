@@ -16,8 +16,16 @@ const NODE: Scopes = Scopes::NODE;
 const JOBS: Scopes = Scopes::JOBS;
 const ROUTE: Scopes = Scopes::ROUTE;
 const STEP: Scopes = Scopes::STEP;
-/// Whatever has requests.
+const TENANT: Scopes = Scopes::TENANT;
+const MODEL: Scopes = Scopes::MODEL;
+/// Whatever has requests and their times.
 const GROUPS: Scopes = RUN.and(CLASS).and(POOL).and(ROUTE);
+/// Whatever has requests.
+const COUNTED: Scopes = GROUPS.and(TENANT);
+/// What attempts are counted of.
+const TRIED: Scopes = NODE.and(MODEL);
+/// What promises are counted of.
+const PROMISED: Scopes = RUN.and(CLASS).and(TENANT);
 /// What tells of answers that were kept.
 const ANSWERED: Scopes = RUN.and(CLASS).and(ROUTE);
 /// Whatever has nodes.
@@ -171,7 +179,7 @@ fn per_request(subject: &Subject<'_>, count: Option<u64>) -> Option<f64> {
 
 /// Every metric.
 pub static METRICS: &[MetricDef] = &[
-    times("latency", GROUPS.and(NODE).and(JOBS).and(STEP), |s| Some(s.latency()))
+    times("latency", GROUPS.and(NODE).and(JOBS).and(STEP), |s| s.latency())
         .help(
             "From the intended arrival to the last token, completed requests; of a node, good \
              attempts from their dispatch; of jobs, completed ones from the intended start; of a \
@@ -212,13 +220,13 @@ pub static METRICS: &[MetricDef] = &[
             line_of(Stat::P99, "p99 balancer queue"),
         ]),
     // Requests by what became of them.
-    count("arrived", Neither, GROUPS.and(STEP), |s| {
+    count("arrived", Neither, COUNTED.and(STEP), |s| {
         let of_step = s.step().map(|step| step.requests);
         of_step.or_else(|| Some(s.requests()?.arrived))
     })
         .help(
-            "Requests that came; of a pool or a route, those that reached their end there; of a step, \
-             all tries and nested calls",
+            "Requests that came; of a pool or a route, those that reached their end there; of a tenant, \
+             those that reached their end; of a step, all tries and nested calls",
         )
         .also(&["requests"])
         .json(&["requests.arrived", "requests"])
@@ -226,31 +234,31 @@ pub static METRICS: &[MetricDef] = &[
     count("started", Neither, JOBS, |s| Some(s.jobs()?.jobs.started))
         .help("Jobs that started")
         .json(&["started"]),
-    count("completed", Higher, GROUPS.and(JOBS), |s| s.completed())
+    count("completed", Higher, COUNTED.and(JOBS), |s| s.completed())
         .help("Requests with a whole answer; of jobs, those whose steps are all over")
         .json(&["requests.completed", "completed"])
         .shown_of(Section::Requests, "completed", "arrived"),
-    count("failed", Lower, GROUPS.and(NODE).and(JOBS).and(STEP), |s| s.failed())
+    count("failed", Lower, COUNTED.and(TRIED).and(JOBS).and(STEP), |s| s.failed())
         .help(
-            "Requests whose last attempt failed; of a node, attempts that did not end well; of \
+            "Requests whose last attempt failed; of a node or a model, attempts that did not end well; of \
              jobs, those that failed or were late; of a step, requests that failed or were turned away",
         )
         .json(&["requests.failed", "failed"])
         .shown_of(Section::Requests, "failed", "arrived"),
-    count("rejected", Lower, GROUPS, |s| Some(s.requests()?.rejected))
+    count("rejected", Lower, COUNTED, |s| Some(s.requests()?.rejected))
         .help("Requests turned away")
         .json(&["requests.rejected"])
         .shown_of(Section::Requests, "rejected", "arrived"),
-    count("cancelled", Lower, GROUPS, |s| Some(s.requests()?.cancelled))
+    count("cancelled", Lower, COUNTED, |s| Some(s.requests()?.cancelled))
         .help("Requests whose client went away")
         .json(&["requests.cancelled"])
         .shown_of(Section::Requests, "cancelled", "arrived"),
-    count("in_flight", Neither, GROUPS.and(JOBS), |s| s.in_flight())
+    count("in_flight", Neither, COUNTED.and(JOBS), |s| s.in_flight())
         .help("Requests or jobs without an end yet")
         .json(&["requests.in_flight", "in_flight"])
         .shown_of(Section::Requests, "in flight", "arrived"),
-    count("errors", Lower, GROUPS.and(NODE), |s| s.errors())
-        .help("Requests that failed or were turned away; of a node, as `failed`")
+    count("errors", Lower, COUNTED.and(TRIED), |s| s.errors())
+        .help("Requests that failed or were turned away; of a node or a model, as `failed`")
         .also(&["error"]),
     count("timed_out", Lower, JOBS, |s| Some(s.jobs()?.jobs.timed_out))
         .help("Jobs whose deadline passed; they are among `failed`")
@@ -266,32 +274,32 @@ pub static METRICS: &[MetricDef] = &[
         .json(&["skipped"])
         .part_of(|s| s.step().map_or(0, |step| step.instances)),
     // The same as parts of what arrived.
-    share("not_served", Lower, GROUPS.and(NODE), |s| part(s.errors()?, s.whole()))
-        .help("`errors` as a share of the requests that arrived; of a node, of its attempts")
+    share("not_served", Lower, COUNTED.and(TRIED), |s| part(s.errors()?, s.whole()))
+        .help("`errors` as a share of the requests that arrived; of a node or a model, of its attempts")
         .compared(&[headline(by_class(line("not served")))]),
-    share("failed_share", Lower, GROUPS.and(NODE).and(JOBS).and(STEP), |s| {
+    share("failed_share", Lower, COUNTED.and(TRIED).and(JOBS).and(STEP), |s| {
         part(s.failed()?, s.whole())
     })
-        .help("`failed` as a share of the requests that arrived; of a node, of its attempts")
+        .help("`failed` as a share of the requests that arrived; of a node or a model, of its attempts")
         .compared(&[line("failed")]),
-    share("rejected_share", Lower, GROUPS, |s| part(s.requests()?.rejected, s.whole()))
+    share("rejected_share", Lower, COUNTED, |s| part(s.requests()?.rejected, s.whole()))
         .help("`rejected` as a share of the requests that arrived")
         .compared(&[line("rejected")]),
-    share("cancelled_share", Lower, GROUPS, |s| part(s.requests()?.cancelled, s.whole()))
+    share("cancelled_share", Lower, COUNTED, |s| part(s.requests()?.cancelled, s.whole()))
         .help("`cancelled` as a share of the requests that arrived")
         .compared(&[line("cancelled")]),
     // What was promised and kept.
-    share("slo_attainment", Higher, RUN.and(CLASS), |s| s.goodput()?.slo_attainment)
+    share("slo_attainment", Higher, PROMISED, |s| s.goodput()?.slo_attainment)
         .help("Share of the requests at their end that kept every promise of their class")
         .json(&["goodput.slo_attainment"])
         .shown(Section::ServiceLevels, "requests that met every SLO")
         .compared(&[headline(by_class(line("SLO attainment")))]),
-    number("goodput", Unit::PerSecond, Higher, RUN.and(CLASS), |s| s.goodput()?.requests_per_s)
+    number("goodput", Unit::PerSecond, Higher, PROMISED, |s| s.goodput()?.requests_per_s)
         .help("Requests a second that completed and kept every promise of their class")
         .json(&["goodput.requests_per_s"])
         .shown(Section::ServiceLevels, "goodput")
         .compared(&[line("goodput")]),
-    number("throughput", Unit::PerSecond, Higher, GROUPS.and(JOBS), |s| s.throughput())
+    number("throughput", Unit::PerSecond, Higher, COUNTED.and(JOBS), |s| s.throughput())
         .help("Requests or jobs completed, a second")
         .compared(&[line("throughput")]),
     // Answers that were kept.
@@ -310,19 +318,19 @@ pub static METRICS: &[MetricDef] = &[
         .help("Tokens of the answers of `cache_hits`, which no node had to write again")
         .json(&["cache.saved_tokens"]),
     // Tokens and money.
-    count("tokens_input", Neither, RUN, |s| Some(s.whole_run()?.tokens.input))
-        .help("Tokens of prompts of all attempts, cached ones included")
+    count("tokens_input", Neither, RUN.and(TENANT), |s| Some(s.tokens()?.input))
+        .help("Tokens of prompts of all attempts, cached ones included; of a tenant, of those that answered")
         .json(&["tokens.input"])
         .shown(Section::Money, "input tokens"),
-    count("tokens_cached_input", Neither, RUN, |s| Some(s.whole_run()?.tokens.cached_input))
-        .help("Tokens of prompts that were found in a cache")
+    count("tokens_cached_input", Neither, RUN.and(TENANT), |s| Some(s.tokens()?.cached_input))
+        .help("Tokens of prompts that were found in a cache; of a tenant, of attempts that answered")
         .json(&["tokens.cached_input"])
         .shown(Section::Money, "of them cached"),
-    count("tokens_output", Neither, RUN, |s| Some(s.whole_run()?.tokens.output))
-        .help("Tokens of answers of all attempts")
+    count("tokens_output", Neither, RUN.and(TENANT), |s| Some(s.tokens()?.output))
+        .help("Tokens of answers of all attempts; of a tenant, of those that answered")
         .json(&["tokens.output"])
         .shown(Section::Money, "output tokens"),
-    dollars("cost", GROUPS.and(NODE).and(JOBS).and(STEP), |s| {
+    dollars("cost", COUNTED.and(TRIED).and(JOBS).and(STEP), |s| {
         let of_jobs = s.jobs().map(|jobs| jobs.cost_usd.total);
         let of_step = s.step().map(|step| step.cost_usd);
         of_jobs.or(of_step).or_else(|| Some(s.costs()?.total))
@@ -330,15 +338,15 @@ pub static METRICS: &[MetricDef] = &[
     .help("Tokens of all attempts at their price, and hourly prices of what has nodes")
     .json(&["cost_usd.total", "cost_usd"])
     .shown(Section::Money, "cost"),
-    dollars("cost_tokens", GROUPS.and(NODE), |s| Some(s.costs()?.tokens))
+    dollars("cost_tokens", COUNTED.and(TRIED), |s| Some(s.costs()?.tokens))
         .help("Tokens of all attempts at their price")
         .json(&["cost_usd.tokens"])
         .shown(Section::Money, "of it tokens"),
-    dollars("cost_hours", PAID, |s| s.cost_hours())
+    dollars("cost_hours", PAID.and(MODEL), |s| s.cost_hours())
         .help("Hourly prices of nodes")
         .json(&["cost_usd.hours"])
         .shown(Section::Money, "of it hours of nodes"),
-    dollars("cost_per_1k", GROUPS, |s| s.requests().and(s.costs())?.per_1k_requests)
+    dollars("cost_per_1k", COUNTED, |s| s.requests().and(s.costs())?.per_1k_requests)
         .help("`cost` per thousand requests that arrived")
         .also(&["cost_per_1k_requests"])
         .json(&["cost_usd.per_1k_requests"])
@@ -351,18 +359,19 @@ pub static METRICS: &[MetricDef] = &[
     dollars("cost_mean", JOBS, |s| s.jobs()?.cost_usd.mean)
         .help("`cost` per job that ended")
         .json(&["cost_usd.mean"]),
-    share("cached_share", Higher, RUN, |s| {
-        let tokens = s.whole_run()?.tokens;
+    share("cached_share", Higher, RUN.and(TENANT), |s| {
+        let tokens = s.tokens()?;
         part(tokens.cached_input, tokens.input)
     })
     .help("`tokens_cached_input` as a share of `tokens_input`")
     .compared(&[line("input found cached")]),
     // Attempts and why there was more than one.
-    count("attempts", Neither, RUN.and(NODE), |s| {
+    count("attempts", Neither, RUN.and(TRIED), |s| {
         let of_node = s.node().map(|node| node.attempts);
-        of_node.or_else(|| Some(s.attempts()?.total))
+        let of_model = s.model().map(|model| model.attempts);
+        of_node.or(of_model).or_else(|| Some(s.attempts()?.total))
     })
-    .help("Dispatches; of a node, those to it")
+    .help("Dispatches; of a node, those to it; of a model, those to its nodes")
     .json(&["attempts.total", "attempts"])
     .shown(Section::Attempts, "all"),
     count("retries", Neither, RUN, |s| Some(s.attempts()?.retries))
@@ -418,12 +427,15 @@ pub static METRICS: &[MetricDef] = &[
     .help("Requests completed by a pool that their route degrades to")
     .json(&["attempts.degraded", "degraded"])
     .shown_if_any(Section::Attempts, "degraded", "arrived"),
-    count("over_budget", Lower, RUN, |s| Some(s.attempts()?.over_budget))
+    count("over_budget", Lower, RUN.and(TENANT), |s| {
+        let of_tenant = s.tenant().map(|tenant| tenant.over_budget);
+        of_tenant.or_else(|| Some(s.attempts()?.over_budget))
+    })
         .help(
             "Requests whose tenant had spent its budget, and that only a pool their route degrades to \
              could serve",
         )
-        .json(&["attempts.over_budget"])
+        .json(&["attempts.over_budget", "over_budget"])
         .shown_if_any(Section::Attempts, "over budget, to cheaper pools", "arrived"),
     share("retries_per_request", Neither, RUN, |s| per_request(s, Some(s.attempts()?.retries)))
         .help("`retries` for each request that arrived")
@@ -454,13 +466,19 @@ pub static METRICS: &[MetricDef] = &[
     })
     .help("Share of all attempts that went to the busiest node")
     .compared(&[line("busiest node's share")]),
-    share("utilisation", Neither, NODE, |s| s.node()?.utilisation)
+    share("utilisation", Neither, TRIED, |s| match s.model() {
+        Some(model) => model.utilisation,
+        None => s.node()?.utilisation,
+    })
         .help(
             "Of an engine the share of time in which it worked on something, of other nodes the busy \
-             share of what they work on at a time",
+             share of what they work on at a time; of a model, the mean of its nodes",
         )
         .also(&["utilization"])
         .json(&["utilisation"]),
+    count("nodes", Neither, MODEL, |s| Some(s.model()?.nodes))
+        .help("Nodes of the model")
+        .json(&["nodes"]),
     share("seats", Neither, NODE, |s| s.node()?.seats)
         .help("Seats of an engine that were taken, as a share of them")
         .json(&["seats"]),

@@ -3,8 +3,8 @@
 use super::{MetricDef, Stat, Unit};
 use crate::metrics::RequestCounts;
 use crate::metrics::summary::{
-    Attempts, CacheSummary, Class, Costs, Goodput, Hours, JobSummary, Latency, NodeSummary, Pool,
-    RouteSummary, StepSummary, Summary,
+    Attempts, CacheSummary, Class, Costs, Goodput, Hours, JobSummary, Latency, ModelUse,
+    NodeSummary, Pool, RouteSummary, StepSummary, Summary, TenantSummary, TokenCounts,
 };
 
 /// What is measured: the whole run, or a part of it by its name.
@@ -24,6 +24,10 @@ pub enum Scope {
     Route(String),
     /// A step of a workflow: the workflow, and the step.
     Step(String, String),
+    /// A tenant, or all that have its name; its number where it has none.
+    Tenant(String),
+    /// The nodes of a model.
+    Model(String),
 }
 
 /// A metric of a scope.
@@ -67,6 +71,8 @@ enum Part<'a> {
     Jobs(&'a JobSummary),
     Route(&'a RouteSummary),
     Step(&'a StepSummary),
+    Tenant(&'a TenantSummary),
+    Model(&'a ModelUse),
 }
 
 impl<'a> Subject<'a> {
@@ -93,6 +99,12 @@ impl<'a> Subject<'a> {
                 let flow = summary.workflows.iter().find(|known| known.name == *flow)?;
                 Part::Step(flow.steps.iter().find(|step| step.name == *name)?)
             }
+            Scope::Tenant(name) => {
+                Part::Tenant(summary.tenants.iter().find(|tenant| tenant.name == *name)?)
+            }
+            Scope::Model(name) => {
+                Part::Model(summary.models.iter().find(|model| model.model == *name)?)
+            }
             Scope::Jobs(None) => Part::Jobs(summary.jobs.as_ref()?),
             Scope::Jobs(Some(name)) => {
                 Part::Jobs(&summary.workflows.iter().find(|flow| flow.name == *name)?.all)
@@ -101,10 +113,12 @@ impl<'a> Subject<'a> {
         Some(Subject { summary, part })
     }
 
-    /// What most counts are a part of: requests that arrived, attempts of a node, jobs that started.
+    /// What most counts are a part of: requests that arrived, attempts of a node or a model,
+    /// jobs that started.
     pub(super) fn whole(&self) -> u64 {
         match self.part {
             Part::Node(node) => node.attempts,
+            Part::Model(model) => model.attempts,
             Part::Jobs(jobs) => jobs.jobs.started,
             Part::Step(step) => step.requests,
             _ => self.requests().map_or(0, |requests| requests.arrived),
@@ -154,13 +168,28 @@ impl<'a> Subject<'a> {
         }
     }
 
+    pub(super) const fn tenant(&self) -> Option<&'a TenantSummary> {
+        match self.part {
+            Part::Tenant(tenant) => Some(tenant),
+            _ => None,
+        }
+    }
+
+    pub(super) const fn model(&self) -> Option<&'a ModelUse> {
+        match self.part {
+            Part::Model(model) => Some(model),
+            _ => None,
+        }
+    }
+
     pub(super) const fn requests(&self) -> Option<&'a RequestCounts> {
         Some(match self.part {
             Part::Run => &self.summary.requests,
             Part::Class(class) => &class.requests,
             Part::Pool(pool) => &pool.requests,
             Part::Route(route) => &route.requests,
-            Part::Node(_) | Part::Jobs(_) | Part::Step(_) => return None,
+            Part::Tenant(tenant) => &tenant.requests,
+            Part::Node(_) | Part::Jobs(_) | Part::Step(_) | Part::Model(_) => return None,
         })
     }
 
@@ -172,6 +201,7 @@ impl<'a> Subject<'a> {
     pub(super) fn failed(&self) -> Option<u64> {
         match self.part {
             Part::Node(node) => Some(node.failed),
+            Part::Model(model) => Some(model.failed),
             Part::Jobs(jobs) => Some(jobs.jobs.failed),
             Part::Step(step) => Some(step.failed),
             _ => Some(self.requests()?.failed),
@@ -187,6 +217,7 @@ impl<'a> Subject<'a> {
     pub(super) fn errors(&self) -> Option<u64> {
         match self.part {
             Part::Node(node) => Some(node.failed),
+            Part::Model(model) => Some(model.failed),
             _ => Some(self.requests()?.errors()),
         }
     }
@@ -196,8 +227,17 @@ impl<'a> Subject<'a> {
         Some(&self.whole_run()?.attempts)
     }
 
-    pub(super) const fn latency(&self) -> Latency {
+    /// Tokens of all attempts.
+    pub(super) const fn tokens(&self) -> Option<TokenCounts> {
         match self.part {
+            Part::Run => Some(self.summary.tokens),
+            Part::Tenant(tenant) => Some(tenant.tokens),
+            _ => None,
+        }
+    }
+
+    pub(super) const fn latency(&self) -> Option<Latency> {
+        Some(match self.part {
             Part::Run => self.summary.latency_s,
             Part::Class(class) => class.latency_s,
             Part::Pool(pool) => pool.latency_s,
@@ -205,7 +245,8 @@ impl<'a> Subject<'a> {
             Part::Jobs(jobs) => jobs.latency_s,
             Part::Route(route) => route.latency_s,
             Part::Step(step) => step.latency_s,
-        }
+            Part::Tenant(_) | Part::Model(_) => return None,
+        })
     }
 
     pub(super) const fn first_token(&self) -> Option<Latency> {
@@ -214,7 +255,7 @@ impl<'a> Subject<'a> {
             Part::Class(class) => class.ttft_s,
             Part::Pool(pool) => pool.ttft_s,
             Part::Route(route) => route.ttft_s,
-            Part::Node(_) | Part::Jobs(_) | Part::Step(_) => return None,
+            _ => return None,
         })
     }
 
@@ -234,13 +275,16 @@ impl<'a> Subject<'a> {
             Part::Pool(pool) => &pool.cost_usd,
             Part::Node(node) => &node.cost_usd,
             Part::Route(route) => &route.cost_usd,
+            Part::Tenant(tenant) => &tenant.cost_usd,
+            Part::Model(model) => &model.cost_usd,
             Part::Jobs(_) | Part::Step(_) => return None,
         })
     }
 
     /// Hourly prices, of what has nodes.
     pub(super) fn cost_hours(&self) -> Option<f64> {
-        let has_nodes = matches!(self.part, Part::Run | Part::Pool(_) | Part::Node(_));
+        let has_nodes =
+            matches!(self.part, Part::Run | Part::Pool(_) | Part::Node(_) | Part::Model(_));
         self.costs().filter(|_| has_nodes).map(|costs| costs.hours)
     }
 
@@ -248,6 +292,7 @@ impl<'a> Subject<'a> {
         match self.part {
             Part::Run => Some(&self.summary.goodput),
             Part::Class(class) => Some(&class.goodput),
+            Part::Tenant(tenant) => Some(&tenant.goodput),
             _ => None,
         }
     }
@@ -264,7 +309,7 @@ impl<'a> Subject<'a> {
             Part::Run => self.summary.hours,
             Part::Pool(pool) => pool.hours,
             Part::Node(node) => node.hours,
-            Part::Class(_) | Part::Jobs(_) | Part::Route(_) | Part::Step(_) => None,
+            _ => None,
         }
     }
 
@@ -291,7 +336,7 @@ impl<'a> Subject<'a> {
             Part::Run => self.summary.cache,
             Part::Class(class) => class.cache,
             Part::Route(route) => route.cache,
-            Part::Pool(_) | Part::Node(_) | Part::Jobs(_) | Part::Step(_) => return None,
+            _ => return None,
         };
         Some(cache.unwrap_or_default())
     }
@@ -301,7 +346,7 @@ impl<'a> Subject<'a> {
             Part::Run => self.summary.quality.as_ref()?.mean,
             Part::Class(class) => class.quality,
             Part::Route(route) => route.quality,
-            Part::Pool(_) | Part::Node(_) | Part::Jobs(_) | Part::Step(_) => None,
+            _ => None,
         }
     }
 }

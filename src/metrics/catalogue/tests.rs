@@ -8,9 +8,10 @@ use crate::metrics::RequestCounts;
 use crate::metrics::expect::{ExpectNames, Expectation};
 use crate::metrics::summary::{
     Attempts, BatchSummary, CacheSummary, Class, Costs, Goodput, GroupSummary, Hours, JobCost,
-    JobCounts, JobSummary, NodeSummary, Pool, Quality, RouteSummary, StepSummary, Summary,
-    TokenCounts, WorkflowSummary,
+    JobCounts, JobSummary, ModelUse, NodeSummary, Pool, Quality, RouteSummary, StepSummary,
+    Summary, TenantSummary, TokenCounts, WorkflowSummary,
 };
+use crate::unit::TenantId;
 
 /// Numbers that are all different.
 struct Numbers(u64);
@@ -164,6 +165,28 @@ fn pool(n: &mut Numbers) -> Pool {
     }
 }
 
+fn tenant(n: &mut Numbers) -> TenantSummary {
+    TenantSummary {
+        name: "acme".to_owned(),
+        requests: n.requests(),
+        over_budget: n.count(),
+        tokens: TokenCounts { input: n.count(), cached_input: n.count(), output: n.count() },
+        cost_usd: n.costs(),
+        goodput: n.goodput(),
+    }
+}
+
+fn model(n: &mut Numbers) -> ModelUse {
+    ModelUse {
+        model: "qwen3:8b".to_owned(),
+        nodes: n.count(),
+        attempts: n.count(),
+        failed: n.count(),
+        utilisation: Some(n.number()),
+        cost_usd: n.costs(),
+    }
+}
+
 /// A result in which everything is measured and no two numbers are the same.
 fn summary() -> Summary {
     let mut n = Numbers(1_000);
@@ -207,6 +230,8 @@ fn summary() -> Summary {
             models: Vec::new(),
             cache: n.cache(),
         }],
+        tenants: vec![tenant(&mut n)],
+        models: vec![model(&mut n)],
         groups: vec![GroupSummary {
             name: "spot".to_owned(),
             pool: "light".to_owned(),
@@ -239,6 +264,8 @@ fn scopes() -> Vec<(Scopes, Scope, &'static str, &'static str)> {
             "step:read.",
             "/workflows/0/steps/0",
         ),
+        (Scopes::TENANT, Scope::Tenant("acme".to_owned()), "tenant:acme.", "/tenants/0"),
+        (Scopes::MODEL, Scope::Model("qwen3:8b".to_owned()), "model:qwen3:8b.", "/models/0"),
     ]
 }
 
@@ -251,6 +278,8 @@ fn names() -> ExpectNames {
         workflows: list("claim"),
         routes: list("canary"),
         steps: vec![("claim".to_owned(), "read".to_owned())],
+        tenants: [(TenantId(3), "acme".to_owned())].into(),
+        models: vec!["qwen3:8b".to_owned(), "gpt-4.1".to_owned()],
     }
 }
 

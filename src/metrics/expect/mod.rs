@@ -3,32 +3,36 @@
 //! ```text
 //! expectation = [scope "."] metric ["." stat] op value
 //! scope       = NAME | "class:" NAME | "pool:" NAME | "node:" NAME | "route:" NAME
-//!             | "jobs" | NAME ".jobs" | "step:" [NAME "."] NAME
+//!             | "jobs" | NAME ".jobs" | "step:" [NAME "."] NAME | "tenant:" NAME | "model:" NAME
 //! stat        = mean | p50 | p90 | p95 | p99 | p999 | max
 //! op          = "<" | "<=" | ">" | ">=" | "=="
 //! value       = 2s | 450ms | 0.1% | $4.00 | 17 | 0.95
 //! ```
 //!
 //! Spaces are free. `latency`, `ttft`, `tpot` and `queue` have a stat and a duration; a stat alone
-//! means latency. A count compared with `%` is a share of the requests that arrived (for a node:
-//! of its attempts). What has no sample keeps no promise. Where a name is also that of a metric,
+//! means latency. A count compared with `%` is a share of the requests that arrived (for a node or a
+//! model: of its attempts). What has no sample keeps no promise. Where a name is also that of a metric,
 //! the metric is meant; `class:latency.p99` says otherwise. `jobs` is about the jobs of all
 //! workflows, `report.jobs` about those of the workflow `report`, `step:write` about the step `write`,
-//! and `step:report.write` about that of the workflow `report` where several have one. `quality` is the mean quality of
-//! answers, and may be written `quality.mean`.
+//! and `step:report.write` about that of the workflow `report` where several have one. `tenant:acme` is
+//! about a tenant, by its number where it has no name, and `model:gpt-4.1` about the nodes of a model.
+//! `quality` is the mean quality of answers, and may be written `quality.mean`.
 //!
 //! What metrics there are, and of what each is measured, is the [catalogue](super::catalogue)'s.
 
 mod nearest;
 mod parse;
+mod scope;
 #[cfg(test)]
 mod tests;
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::catalogue::{Reading, Scope, Unit};
 use super::summary::Summary;
+use crate::unit::TenantId;
 
 /// The names a scope may be.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +49,10 @@ pub struct ExpectNames {
     pub routes: Vec<String>,
     /// Of workflows and their steps.
     pub steps: Vec<(String, String)>,
+    /// Of tenants that have one.
+    pub tenants: BTreeMap<TenantId, String>,
+    /// Of models, each once.
+    pub models: Vec<String>,
 }
 
 /// Why a text is no expectation.
@@ -102,7 +110,7 @@ pub struct Expectation {
 }
 
 impl Expectation {
-    /// Reads an expectation about these classes, pools and nodes.
+    /// Reads an expectation about what has these names.
     ///
     /// # Errors
     /// If the text follows no rule of the grammar above, or names something that is not there.

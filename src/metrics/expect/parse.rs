@@ -1,26 +1,18 @@
 //! Reads an expectation. Each piece keeps its place in the text, so that errors can point at it.
 
 use super::nearest::nearest;
+use super::scope::{kind_of, scope};
 use super::{ExpectError, ExpectNames, Expectation, Op};
-use crate::metrics::catalogue::{
-    METRICS, MetricDef, Reading, Scope, Scopes, Stat, Unit, find, latency,
-};
+use crate::metrics::catalogue::{METRICS, MetricDef, Reading, Scopes, Stat, Unit, find, latency};
 use crate::unit::Span;
 
-const RUN: Scopes = Scopes::RUN;
-const CLASS: Scopes = Scopes::CLASS;
-const POOL: Scopes = Scopes::POOL;
-const NODE: Scopes = Scopes::NODE;
-const JOBS: Scopes = Scopes::JOBS;
-const ROUTE: Scopes = Scopes::ROUTE;
-const STEP: Scopes = Scopes::STEP;
-/// What has a name of its own.
-const NAMED: Scopes = CLASS.and(POOL).and(NODE).and(ROUTE);
+/// What has metrics of the most general use: those of jobs and steps are told where one of them is meant.
+const RUN_AND_PARTS: Scopes = Scopes::RUN.and(Scopes::CLASS).and(Scopes::POOL).and(Scopes::NODE);
 
 /// A part of the text and where it begins.
 #[derive(Clone, Copy, Debug)]
-struct ExpectPiece<'a> {
-    text: &'a str,
+pub(super) struct ExpectPiece<'a> {
+    pub(super) text: &'a str,
     at: usize,
 }
 
@@ -37,14 +29,14 @@ impl<'a> ExpectPiece<'a> {
     }
 
     /// Splits at the last dot: what stands before it, if there is one, and after it.
-    fn last(self) -> (Option<ExpectPiece<'a>>, ExpectPiece<'a>) {
+    pub(super) fn last(self) -> (Option<ExpectPiece<'a>>, ExpectPiece<'a>) {
         match self.text.rfind('.') {
             Some(dot) => (Some(self.cut(0, dot)), self.from(dot + 1)),
             None => (None, self),
         }
     }
 
-    fn wrong(self, reason: String, help: Option<String>) -> ExpectError {
+    pub(super) fn wrong(self, reason: String, help: Option<String>) -> ExpectError {
         ExpectError { at: self.at, len: self.text.len(), reason, help }
     }
 }
@@ -111,10 +103,7 @@ fn subject(left: ExpectPiece<'_>, names: &ExpectNames) -> Result<Reading, Expect
     // After `class:` and the like the first word is a name, whatever else it may mean.
     let named = kind.is_some() && before.is_none();
     // A name may have dots: `a.ttft` is a name where there is one, and no `a`.
-    let has = |name: &str| match kind {
-        Some(STEP) => names.steps_called(name).next().is_some(),
-        _ => names.has(name),
-    };
+    let has = |name: &str| kind.map_or_else(|| names.has(name), |kind| names.has_of(kind, name));
     let dotted =
         rest.is_some_and(|rest| has(rest.text)) && before.is_some_and(|before| !has(before.text));
     let named = named || dotted;
@@ -142,18 +131,9 @@ fn subject(left: ExpectPiece<'_>, names: &ExpectNames) -> Result<Reading, Expect
 
 /// Takes `class:`, `pool:`, `step:` and the like off the front. Other colons belong to names.
 fn kind(left: ExpectPiece<'_>) -> (Option<Scopes>, ExpectPiece<'_>) {
-    let Some(colon) = left.text.find(':') else {
-        return (None, left);
-    };
-    let kind = match left.text[..colon].trim_end() {
-        "class" => CLASS,
-        "pool" => POOL,
-        "node" => NODE,
-        "route" => ROUTE,
-        "step" => STEP,
-        _ => return (None, left),
-    };
-    (Some(kind), left.from(colon + 1))
+    let colon = left.text.find(':');
+    let kind = colon.and_then(|colon| Some((kind_of(left.text[..colon].trim_end())?, colon)));
+    kind.map_or((None, left), |(kind, colon)| (Some(kind), left.from(colon + 1)))
 }
 
 /// Splits the last word off, and the stat it is, if it is one.
@@ -194,14 +174,14 @@ fn metric(
     let what = if scoped { "metric or stat" } else { "metric" };
     let known = words().chain(Stat::ALL.map(Stat::name));
     let help = nearest(word.text, known).map_or_else(
-        || format!("metrics are {}", metric_names(RUN.and(CLASS).and(POOL).and(NODE))),
+        || format!("metrics are {}", metric_names(RUN_AND_PARTS)),
         |near| format!("did you mean `{near}`?"),
     );
     Err(word.wrong(format!("unknown {what} `{}`", word.text), Some(help)))
 }
 
 /// Every word for a metric.
-fn words<'a>() -> impl Iterator<Item = &'a str> {
+pub(super) fn words<'a>() -> impl Iterator<Item = &'a str> {
     METRICS
         .iter()
         .flat_map(|metric| std::iter::once(metric.name).chain(metric.also.iter().copied()))
@@ -213,182 +193,12 @@ fn without_stat(left: ExpectPiece<'_>, word: ExpectPiece<'_>) -> ExpectError {
     left.wrong(reason, Some(help))
 }
 
-/// Finds out what the scope is, and whether the metric is measured for it.
-fn scope(
-    kind: Option<Scopes>,
-    name: Option<ExpectPiece<'_>>,
-    names: &ExpectNames,
-    metric: &MetricDef,
-    word: ExpectPiece<'_>,
-) -> Result<Scope, ExpectError> {
-    let (kind, scope) = match name {
-        Some(name) => named(kind, name, names)?,
-        None if kind.is_some() => {
-            let reason = "a name must follow the colon, and a dot the name".to_owned();
-            return Err(word.wrong(reason, Some("write for instance `class:chat.p99`".to_owned())));
-        }
-        None => (RUN, Scope::Run),
-    };
-    if !metric.scopes.any_of(kind) {
-        let reason = format!("`{}` is not measured for {}", word.text, phrase(kind));
-        let help = format!("for {} there are {}", phrase(kind), metric_names(kind));
-        return Err(word.wrong(reason, Some(help)));
-    }
-    Ok(scope)
-}
-
-/// Reads `jobs` and `NAME.jobs`, where there are workflows; `None` if it is something else.
-fn jobs(
-    name: ExpectPiece<'_>,
-    names: &ExpectNames,
-) -> Option<Result<(Scopes, Scope), ExpectError>> {
-    let (flow, word) = name.last();
-    if word.text != "jobs" || (names.workflows.is_empty() && names.has(name.text)) {
-        return None;
-    }
-    if names.workflows.is_empty() {
-        let reason = "there are no jobs: the scenario starts no workflow".to_owned();
-        return Some(Err(word.wrong(reason, None)));
-    }
-    let Some(flow) = flow else { return Some(Ok((JOBS, Scope::Jobs(None)))) };
-    if names.workflows.iter().any(|known| known == flow.text) {
-        return Some(Ok((JOBS, Scope::Jobs(Some(flow.text.to_owned())))));
-    }
-    let near = nearest(flow.text, names.workflows.iter().map(String::as_str));
-    let help = near.map(|near| format!("did you mean `{near}.jobs`?"));
-    Some(Err(flow.wrong(format!("no workflow is called `{}`", flow.text), help)))
-}
-
-/// Reads `step:NAME` and `step:WORKFLOW.NAME`.
-fn step(name: ExpectPiece<'_>, names: &ExpectNames) -> Result<(Scopes, Scope), ExpectError> {
-    let found: Vec<&(String, String)> = names.steps_called(name.text).collect();
-    match found[..] {
-        [(flow, step)] => return Ok((STEP, Scope::Step(flow.clone(), step.clone()))),
-        [] => {}
-        [..] => {
-            let forms = found.iter().map(|(flow, step)| format!("`step:{flow}.{step}`"));
-            let help = format!("write {}", forms.collect::<Vec<_>>().join(" or "));
-            let reason = format!("{} workflows have a step `{}`", found.len(), name.text);
-            return Err(name.wrong(reason, Some(help)));
-        }
-    }
-    if names.steps.is_empty() {
-        return Err(name.wrong("there are no steps: the scenario has no workflow".to_owned(), None));
-    }
-    let near = nearest(name.text, names.steps.iter().map(|(_, step)| step.as_str()));
-    let near = near.map_or_else(String::new, |near| format!("did you mean `step:{near}`? "));
-    let known: Vec<String> =
-        names.steps.iter().map(|(flow, step)| format!("`{flow}.{step}`")).collect();
-    let help = format!("{near}steps are {}", known.join(" "));
-    Err(name.wrong(format!("no step is called `{}`", name.text), Some(help)))
-}
-
-fn named(
-    kind: Option<Scopes>,
-    name: ExpectPiece<'_>,
-    names: &ExpectNames,
-) -> Result<(Scopes, Scope), ExpectError> {
-    if kind.is_none()
-        && let Some(found) = jobs(name, names)
-    {
-        return found;
-    }
-    if kind == Some(STEP) {
-        return step(name, names);
-    }
-    let wanted = kind.unwrap_or(NAMED);
-    let found: Vec<Scopes> = names
-        .lists()
-        .into_iter()
-        .filter(|(kind, list)| wanted.any_of(*kind) && list.iter().any(|one| one == name.text))
-        .map(|(kind, _)| kind)
-        .collect();
-    match found[..] {
-        [CLASS] => Ok((CLASS, Scope::Class(name.text.to_owned()))),
-        [POOL] => Ok((POOL, Scope::Pool(name.text.to_owned()))),
-        [NODE] => Ok((NODE, Scope::Node(name.text.to_owned()))),
-        [ROUTE] => Ok((ROUTE, Scope::Route(name.text.to_owned()))),
-        [] => Err(unknown(wanted, name, names)),
-        [..] => {
-            let kinds: Vec<&str> = found.iter().map(|kind| phrase(*kind)).collect();
-            let forms: Vec<String> =
-                found.iter().map(|kind| format!("`{}:{}`", prefix(*kind), name.text)).collect();
-            let reason = format!("`{}` is {}", name.text, kinds.join(" and "));
-            Err(name.wrong(reason, Some(format!("write {}", forms.join(" or ")))))
-        }
-    }
-}
-
-fn unknown(wanted: Scopes, name: ExpectPiece<'_>, names: &ExpectNames) -> ExpectError {
-    let any = wanted == NAMED;
-    let what = if any { "class, pool or node" } else { prefix(wanted) };
-    let lists = names.lists().into_iter().filter(|(kind, _)| wanted.any_of(*kind));
-    let known = lists.flat_map(|(_, list)| list.iter().map(String::as_str));
-    // `tttf.p99`: what stands where a scope may stand was perhaps meant as a metric.
-    let metrics = words().filter(|_| any);
-    let near = nearest(name.text, known.chain(metrics));
-    let flows = names.workflows.iter().map(String::as_str).filter(|_| any);
-    let flow = nearest(name.text, flows).map(|flow| format!("{flow}.jobs"));
-    let jobs: Vec<String> = names.workflows.iter().map(|flow| format!("{flow}.jobs")).collect();
-    let known = jobs.iter().map(String::as_str).chain(jobs.first().map(|_| "jobs"));
-    let near = near.or_else(|| nearest(name.text, known.filter(|_| any))).map(str::to_owned);
-    // Steps are so called with `step:` alone: classes have the same names as often as not.
-    let last = name.last().1.text;
-    let step = any && names.steps_called(last).next().is_some();
-    let near = if step { Some(format!("step:{last}")) } else { near };
-    let help = flow.or(near).map(|near| format!("did you mean `{near}`?"));
-    name.wrong(format!("no {what} is called `{}`", name.text), help)
-}
-
-impl ExpectNames {
-    fn lists(&self) -> [(Scopes, &Vec<String>); 4] {
-        [(CLASS, &self.classes), (POOL, &self.pools), (NODE, &self.nodes), (ROUTE, &self.routes)]
-    }
-
-    /// Steps of this name, alone or behind that of their workflow.
-    fn steps_called<'a>(
-        &'a self,
-        name: &'a str,
-    ) -> impl Iterator<Item = &'a (String, String)> + 'a {
-        let whole = move |flow: &str, step: &str| {
-            let rest = name.strip_prefix(flow).and_then(|rest| rest.strip_prefix('.'));
-            rest == Some(step)
-        };
-        self.steps.iter().filter(move |(flow, step)| step == name || whole(flow, step))
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.lists().into_iter().any(|(_, list)| list.iter().any(|one| one == name))
-    }
-}
-
-fn phrase(kind: Scopes) -> &'static str {
-    match kind {
-        CLASS => "a class",
-        POOL => "a pool",
-        NODE => "a node",
-        JOBS => "jobs",
-        ROUTE => "a route",
-        STEP => "a step",
-        _ => "the whole run",
-    }
-}
-
-fn prefix(kind: Scopes) -> &'static str {
-    match kind {
-        CLASS => "class",
-        POOL => "pool",
-        ROUTE => "route",
-        _ => "node",
-    }
-}
-
 fn stat_names() -> String {
     Stat::ALL.map(Stat::name).join(" ")
 }
 
 /// The metrics measured for any of these scopes.
-fn metric_names(scopes: Scopes) -> String {
+pub(super) fn metric_names(scopes: Scopes) -> String {
     let measured = METRICS.iter().filter(|metric| metric.scopes.any_of(scopes));
     measured.map(|metric| metric.name).collect::<Vec<_>>().join(" ")
 }

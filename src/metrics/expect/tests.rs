@@ -4,8 +4,8 @@ use super::*;
 use crate::metrics::RequestCounts;
 use crate::metrics::catalogue::Scope;
 use crate::metrics::summary::{
-    Attempts, BatchSummary, Class, Costs, Goodput, Hours, Latency, NodeSummary, Pool, Quality,
-    RouteSummary, TokenCounts,
+    Attempts, BatchSummary, Class, Costs, Goodput, Hours, Latency, ModelUse, NodeSummary, Pool,
+    Quality, RouteSummary, TenantSummary, TokenCounts,
 };
 
 fn names() -> ExpectNames {
@@ -19,6 +19,10 @@ fn names() -> ExpectNames {
         steps: [("claim", "read"), ("claim", "latency"), ("claim", "write"), ("report", "write")]
             .map(|(flow, step)| (flow.to_owned(), step.to_owned()))
             .to_vec(),
+        tenants: [(3, "acme"), (4, "acme"), (7, "v1.big")]
+            .map(|(number, name)| (TenantId(number), name.to_owned()))
+            .into(),
+        models: list(&["gpt-4.1", "qwen3:8b"]),
     }
 }
 
@@ -364,7 +368,7 @@ fn errors_point_at_what_is_wrong() {
 proptest::proptest! {
     #[test]
     fn any_text_is_an_expectation_or_an_error_inside_it(
-        text in "(class:|pool:|step:)?(chat|both|read|claim|p99|latency|cost|é|\\.| |:){0,6}[<>=]{0,2}[0-9.%$smx∞]{0,6}",
+        text in "(class:|pool:|step:|tenant:|model:)?(chat|acme|step|tenant|both|read|claim|p99|latency|cost|é|\\.| |:){0,6}[<>=]{0,2}[0-9.%$smx∞]{0,6}",
     ) {
         if let Err(error) = Expectation::parse(&text, &names()) {
             proptest::prop_assert!(text.get(error.at..error.at + error.len).is_some(), "{error:?}");
@@ -460,6 +464,110 @@ fn steps_are_measured_by_name_and_promises_about_them_hold_or_fail() {
     // A step of which nothing is known keeps no promise.
     let verdict = Expectation::parse("step:report.write.p99 < 60s", &names()).unwrap();
     assert_eq!((verdict.judge(&summary).value, verdict.judge(&summary).held), (None, false));
+}
+
+#[test]
+fn tenants_and_models_are_measured_by_name_and_promises_about_them_hold_or_fail() {
+    let tenant = |name: &str| TenantSummary {
+        name: name.to_owned(),
+        requests: requests(),
+        over_budget: 12,
+        tokens: TokenCounts { input: 7_000, cached_input: 700, output: 5_000 },
+        cost_usd: costs(2.0),
+        goodput: goodput(),
+    };
+    let model = |name: &str| ModelUse {
+        model: name.to_owned(),
+        nodes: 4,
+        attempts: 200,
+        failed: 5,
+        utilisation: Some(0.7),
+        cost_usd: costs(3.0),
+    };
+    let summary = Summary {
+        simulated_s: 100.0,
+        tenants: ["acme", "v1.big", "5"].map(tenant).to_vec(),
+        models: ["gpt-4.1", "qwen3:8b"].map(model).to_vec(),
+        ..Summary::default()
+    };
+    for (text, value, unit, held) in [
+        ("tenant:acme.requests >= 1000", 1_000.0, Unit::Count, true),
+        ("tenant:acme.failed < 1", 1.0, Unit::Count, false),
+        ("tenant:v1.big.failed <= 0.1%", 0.001, Unit::Share, true),
+        ("tenant : 5 . not_served < 0.3%", 0.003, Unit::Share, false),
+        ("tenant:005.not_served <= 0.3%", 0.003, Unit::Share, true),
+        ("tenant:acme.cost < $2.50", 2.0, Unit::Dollars, true),
+        ("tenant:acme.cost_per_1k < $4", 4.0, Unit::Dollars, false),
+        ("tenant:acme.tokens_output > 5000", 5_000.0, Unit::Count, false),
+        ("tenant:acme.cached_share >= 10%", 0.1, Unit::Share, true),
+        ("tenant:acme.over_budget < 1%", 0.012, Unit::Share, false),
+        ("tenant:acme.slo_attainment > 90%", 0.95, Unit::Share, true),
+        ("tenant:acme.goodput > 10/s", 9.5, Unit::PerSecond, false),
+        ("model:gpt-4.1.utilisation < 0.8", 0.7, Unit::Share, true),
+        ("model:qwen3:8b.utilisation < 0.7", 0.7, Unit::Share, false),
+        ("model:qwen3:8b.attempts > 199", 200.0, Unit::Count, true),
+        ("model:gpt-4.1.failed < 2%", 0.025, Unit::Share, false),
+        ("model:gpt-4.1.not_served < 3%", 0.025, Unit::Share, true),
+        ("model:gpt-4.1.nodes == 4", 4.0, Unit::Count, true),
+        ("model:gpt-4.1.cost_hours < $1", 1.0, Unit::Dollars, false),
+    ] {
+        let verdict = Expectation::parse(text, &names()).unwrap().judge(&summary);
+        let found = verdict.value.unwrap();
+        assert!((found - value).abs() < 1e-9, "{text}: {verdict:?}");
+        assert_eq!((verdict.unit, verdict.held), (unit, held), "{text}");
+    }
+    // A tenant that asked for nothing keeps no promise.
+    let verdict = Expectation::parse("tenant:6.failed < 1", &names()).unwrap().judge(&summary);
+    assert_eq!((verdict.value, verdict.held), (None, false));
+}
+
+#[test]
+fn mistakes_about_scopes_name_what_there_is() {
+    let told = |text: &str, names: &ExpectNames| {
+        let error = Expectation::parse(text, names).unwrap_err();
+        format!("{text}\n{}{} {error}\n", " ".repeat(error.at), "^".repeat(error.len.max(1)))
+    };
+    let mut lines: String = [
+        "tenant:acne.cost < $1",
+        "tenant:nobody.cost < $1",
+        "tenant:3.cost < $1",
+        "tenant:acme.p99 < 1s",
+        "tenant:4294967296.cost < $1",
+        "model:gpt-4.cost < $1",
+        "model:bananas.cost < $1",
+        "model:gpt-4.1.ttft.p99 < 1s",
+        "acme.cost < $1",
+        "qwen3:8b.cost < $1",
+        "jobs.step:read.p95 < 1s",
+        "claim.step:read.p95 < 1s",
+        "report.step:read.p95 < 1s",
+        "report.step:write.p95 < 1s",
+        "jobs.step:write.p95 < 1s",
+        "claim.step:raed.p95 < 1s",
+        "write.p95 < 1s",
+        "claim.read.p95 < 1s",
+        "chat.tenant:acme.cost < $1",
+        "light.model:gpt-4.1.cost < $1",
+        "chat.pool:light.cost < $1",
+        "jobs.step:nothing.p95 < 1s",
+        "workflow:claim.p95 < 1s",
+        "steps:read.p95 < 1s",
+        "tenants:acme.cost < $1",
+        "modell:gpt-4.cost < $1",
+    ]
+    .iter()
+    .map(|text| told(text, &names()))
+    .collect();
+    let alone = ExpectNames {
+        classes: (0..30).map(|number| format!("class-{number}")).collect(),
+        models: vec!["gpt-4.1".to_owned()],
+        ..ExpectNames::default()
+    };
+    lines += &told("tenant:acme.cost < $1", &alone);
+    lines += &told("route:acme.cost < $1", &alone);
+    lines += &told("model:gpt-4.1.cost < $1", &alone);
+    lines += &told("bananas.cost < $1", &alone);
+    insta::assert_snapshot!(lines);
 }
 
 #[test]

@@ -28,13 +28,16 @@ What a run measures: the words of `[[expect]]`, of `--fail-if` and of comparison
 run, or of what is named before it with a dot between: `failed`, `chat.ttft.p99`, `gpt-4.1.utilisation`.
 `class:`, `pool:`, `node:` or `route:` say which is meant where a name is two things. `jobs` is the jobs of
 all workflows, `report.jobs` those of the workflow `report`; a step of a workflow is `step:write`, or
-`step:report.write` where several workflows have one. `plimsoll list metrics` says the same as this page.
+`step:report.write` where several workflows have one. `tenant:acme` is a tenant by the name that its
+`[[tenant]]` has, `tenant:3` one without a name; of more than a hundred only the hundred with most requests
+have figures. `model:gpt-4.1` is all nodes of a model, where there are several models.
+`plimsoll list metrics` says the same as this page.
 
-A count compared with `%` is a share of the requests that arrived; of a node, of its attempts; of jobs, of
-those that started. What has no sample keeps no promise. Of a time one of its numbers must be named; one of
-them by itself is of latency: `p99` is `latency.p99`. Places in JSON are seen from the object of what is
-measured: the result itself, or an entry of `classes`, `pools`, `nodes`, `routes`, `workflows` or the `steps`
-of one. A metric without a place is worked out from others.";
+A count compared with `%` is a share of the requests that arrived; of a node or a model, of its attempts; of
+jobs, of those that started. What has no sample keeps no promise. Of a time one of its numbers must be named;
+one of them by itself is of latency: `p99` is `latency.p99`. Places in JSON are seen from the object of what
+is measured: the result itself, or an entry of `classes`, `pools`, `nodes`, `routes`, `tenants`, `models`,
+`workflows` or the `steps` of one. A metric without a place is worked out from others.";
 
 const COMPARED: &str = "
 ## What a comparison shows
