@@ -272,7 +272,7 @@ async fn where_every_endpoint_rests_clients_are_told_when_the_first_is_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn retries_of_clients_are_turned_away_when_the_budget_is_used_up() {
     let up = Upstream::start(vec![Do::Hang]).await;
-    let settings = "timeouts = { first_token = \"30s\" }";
+    let settings = "timeouts = { first_token = \"30s\" }\nretry = { min_per_second = 0 }";
     let gate = Gate::with(&[up.url()], "", settings, HttpLimits::default()).await;
     let request = |header: &str| {
         post(&chat(true).to_string()).replacen(

@@ -536,8 +536,12 @@ fn every_scenario_is_the_same_with_its_addresses_filled_in() {
         let count = plain.balancer.nodes.len();
         let urls: Vec<String> = (0..count).map(|id| format!("http://127.0.0.1:{id}/v1")).collect();
         let filled = scenario::with_urls(text, &urls).expect("it can be filled in");
-        let live = Scenario::parse(name, "live.toml", &filled, &[])
-            .unwrap_or_else(|problems| panic!("{name}: {}", problems.draw(false)));
+        let live = Scenario::parse(name, "live.toml", &filled, &[]);
+        if plain.balancer.routes.iter().any(|route| route.cache.is_some()) {
+            assert!(live.is_err(), "{name}: answers are kept in simulations only");
+            continue;
+        }
+        let live = live.unwrap_or_else(|problems| panic!("{name}: {}", problems.draw(false)));
         let found: Vec<_> = live.live.iter().filter_map(|node| node.url.clone()).collect();
         assert_eq!(found, urls, "{name}");
         assert_eq!(format!("{:?}", live.balancer), format!("{:?}", plain.balancer), "{name}");

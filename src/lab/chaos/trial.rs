@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::watch::{Broken, Counts, EventChecker, ensure};
 use crate::balance::{
-    Event, Explain, Fate, HealthSettings, Input, NodeState, Reject, Settled, StrategySpec,
+    Event, Explain, Fate, HealthSettings, Input, NodeState, Reject, StrategySpec,
 };
 use crate::journal::{Digest, Header, Writer, replay};
 use crate::metrics::{Collector, RequestCounts, Summary, Watch};
@@ -248,6 +248,10 @@ impl Bench<'_> {
     /// Says whether the case had to heal; fails if it did not.
     fn heals(&self, scenario: &Scenario, run: &TrialRun, sim: &Sim) -> Result<bool, Broken> {
         let Some((healed, rested, end)) = window(scenario) else { return Ok(false) };
+        // What failures cost is gone for the day: that heals at midnight.
+        if run.spent {
+            return Ok(false);
+        }
         // A node that asked for an hour gets it.
         let rested = rested.max(run.parked + HEAL_MIN);
         if rested >= end {
@@ -361,6 +365,8 @@ struct TrialRun {
     journal: Option<Writer<Vec<u8>>>,
     /// By request: when it came and whether it was completed.
     came: Vec<(Time, bool)>,
+    /// Whether somebody was turned away for having spent a budget.
+    spent: bool,
     /// Changes of state of nodes that are not those of scaling.
     states: u64,
     /// When all faults are over, if something is claimed of what comes then.
@@ -385,6 +391,7 @@ impl TrialRun {
             digest: thorough.then(Digest::default),
             journal: (thorough && scenario.instances.count == 1 && !reads_truth).then(journal),
             came: Vec::new(),
+            spent: false,
             states: 0,
             healed: window(scenario).map(|(healed, ..)| healed),
             parked: Time::ZERO,
@@ -421,10 +428,9 @@ impl TrialRun {
         }
         match event {
             Event::Ended { cost, .. } => self.cost += cost.0,
-            // What failures cost is gone for the day: to be turned away for that is no illness.
-            Event::Settled(Settled { fate: Fate::Rejected(Reject::Budget(_)), .. }) => {}
             Event::Settled(settled) => {
                 self.came.push((settled.arrived, settled.fate == Fate::Completed));
+                self.spent |= matches!(settled.fate, Fate::Rejected(Reject::Budget(_)));
             }
             Event::NodeState { to: NodeState::Ejected | NodeState::CoolingDown, .. } => {
                 self.states += 1;
