@@ -18,15 +18,15 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use plimsoll::balance::{
-    Action, Attempt, Balancer, Config, Input, Limits, NodeSpec, Outcome, PoolSpec, Prices,
-    Priority, Request, RouteSpec, StrategySpec, Tier, Timeouts, Usage,
+    Action, Attempt, Balancer, Config, Input, NodeSpec, Outcome, PoolSpec, Priority, Request,
+    RouteSpec, StrategySpec, Timeouts, Usage,
 };
 use plimsoll::live::driver::{Executor, Inbox, Message, Observer, WallClock, drive, inbox};
 use plimsoll::live::gateway::{self, ClassOption, GatewayParts};
 use plimsoll::live::hints::RequestHints;
 use plimsoll::live::http::{HttpLimits, Shutdown};
 use plimsoll::live::upstream::{Endpoint, UpstreamClient};
-use plimsoll::unit::{ModelId, PoolId, RegionId, RequestId, Time, Tokens};
+use plimsoll::unit::{PoolId, RequestId, Time, Tokens};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
@@ -77,19 +77,7 @@ fn balancer() -> Balancer {
 
 fn config(nodes: usize) -> Config {
     let strategy = StrategySpec::named("least_tokens").expect("a known strategy");
-    let node = |index: usize| NodeSpec {
-        name: format!("n{index}"),
-        pool: PoolId(0),
-        tier: Tier::Primary,
-        weight: 1,
-        model: ModelId(0),
-        region: RegionId(0),
-        tags: 0,
-        prices: Prices::default(),
-        hourly: 0,
-        limits: Limits::default(),
-        credential: None,
-    };
+    let node = |index: usize| NodeSpec::new(&format!("n{index}"), PoolId(0));
     let pools = vec![PoolSpec::new("p", strategy)];
     let routes = vec![RouteSpec { to: vec![PoolId(0)], ..RouteSpec::default() }];
     Config {

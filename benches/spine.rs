@@ -2,14 +2,12 @@
 //!
 //! `cargo bench --bench spine`
 
-use plimsoll::balance::{
-    Config, Event, Limits, NodeSpec, PoolSpec, Prices, RouteSpec, StrategySpec, Tier, Timeouts,
-};
+use plimsoll::balance::{Config, Event, NodeSpec, PoolSpec, RouteSpec, StrategySpec, Timeouts};
 use plimsoll::dist::Dist;
 use plimsoll::metrics::{ClassLabel, Collector, Labels, NodeLabel, Watch};
 use plimsoll::node::{BackendSpec, SlotsSpec};
 use plimsoll::sim::{Sim, SimSpec, Step};
-use plimsoll::unit::{ModelId, PoolId, RegionId, Span, Time, Tokens};
+use plimsoll::unit::{PoolId, Span, Time, Tokens};
 use plimsoll::workload::{ClassSpec, Mix, OpenLoop, Origin, Poisson, TenantLaw};
 
 fn main() {
@@ -21,19 +19,7 @@ const REQUESTS: u64 = 1_000_000;
 /// Ten single-server nodes at load 0.8, as in scenarios/bench-queue.toml.
 fn config(nodes: usize, strategy: &str) -> Config {
     let strategy = StrategySpec::named(strategy).expect("a known strategy");
-    let node = |index: usize| NodeSpec {
-        name: format!("n{index}"),
-        pool: PoolId(0),
-        tier: Tier::Primary,
-        weight: 1,
-        model: ModelId(0),
-        region: RegionId(0),
-        tags: 0,
-        prices: Prices::default(),
-        hourly: 0,
-        limits: Limits::default(),
-        credential: None,
-    };
+    let node = |index: usize| NodeSpec::new(&format!("n{index}"), PoolId(0));
     let pools = vec![PoolSpec::new("p", strategy)];
     let routes = vec![RouteSpec { to: vec![PoolId(0)], ..RouteSpec::default() }];
     Config {

@@ -1,24 +1,12 @@
 //! Small configurations for the unit tests of the parts.
 
-use super::spec::{Config, Limits, NodeSpec, PoolSpec, Prices, RouteSpec, Tier};
+use super::spec::{Config, NodeSpec, PoolSpec, RouteSpec};
 use super::strategy::StrategySpec;
-use crate::unit::{ModelId, PoolId, RegionId, Span, Time};
+use crate::unit::{PoolId, Span, Time};
 
 /// A node of a pool, without limits.
 pub(super) fn node(pool: u16) -> NodeSpec {
-    NodeSpec {
-        name: "n".to_owned(),
-        pool: PoolId(pool),
-        tier: Tier::Primary,
-        weight: 1,
-        model: ModelId(0),
-        region: RegionId(0),
-        tags: 0,
-        prices: Prices::default(),
-        hourly: 0,
-        limits: Limits::default(),
-        credential: None,
-    }
+    NodeSpec::new("n", PoolId(pool))
 }
 
 /// So many pools of so many nodes each, and one route through all of them.

@@ -13,7 +13,7 @@ use plimsoll::metrics::{Collector, Summary, Watch};
 use plimsoll::rng::Rng;
 use plimsoll::scenario::{Arrivals, Scenario};
 use plimsoll::sim::{Sim, SimSpec, Step};
-use plimsoll::unit::{ModelId, PoolId, Ratio, RegionId, RequestId, Span, Time};
+use plimsoll::unit::{PoolId, Ratio, RequestId, Span, Time};
 use plimsoll::workload::{Mix, OpenLoop, Poisson};
 
 /// A small and a large model: 1.1 s and 1.5 s an answer, $0.0011 and $0.0110; `rest` is added.
@@ -105,19 +105,7 @@ fn share(summary: &Summary, model: &str) -> f64 {
 
 #[test]
 fn complexity_sends_the_wanted_share_while_the_traffic_drifts() {
-    let node = |pool: u16| NodeSpec {
-        name: format!("n{pool}"),
-        pool: PoolId(pool),
-        tier: Default::default(),
-        weight: 1,
-        model: ModelId(0),
-        region: RegionId(0),
-        tags: 0,
-        prices: Default::default(),
-        hourly: 0,
-        limits: Default::default(),
-        credential: None,
-    };
+    let node = |pool: u16| NodeSpec::new(&format!("n{pool}"), PoolId(pool));
     let strategy = StrategySpec::named("random").expect("it is listed");
     let pools = ["weak", "strong"].map(|name| PoolSpec::new(name, strategy.clone()));
     for wanted in [0.1, 0.5] {

@@ -6,31 +6,19 @@ pub mod attempts;
 pub mod story;
 
 use plimsoll::balance::{
-    Config, Event, Input, Limits, NodeSpec, PoolSpec, Prices, Priority, Queue, Retry, RouteSpec,
-    StrategySpec, Tier, Timeouts,
+    Config, Event, Input, Limits, NodeSpec, PoolSpec, Priority, Queue, Retry, RouteSpec,
+    StrategySpec, Timeouts,
 };
 use plimsoll::dist::Dist;
 use plimsoll::metrics::{ClassLabel, Collector, Labels, NodeLabel, Slo, Summary, Watch};
 use plimsoll::node::{ApiSpec, BackendSpec, FaultSpec, SlotsSpec};
 use plimsoll::sim::{Instances, NetworkSpec, Sim, SimSpec, Step};
-use plimsoll::unit::{ModelId, PoolId, Ratio, RegionId, Span, Time, Tokens};
+use plimsoll::unit::{PoolId, Ratio, Span, Time, Tokens};
 use plimsoll::workload::{ClassSpec, Mix, OpenLoop, Origin, Poisson, TenantLaw};
 
 /// A node without limits.
 pub fn node(index: usize) -> NodeSpec {
-    NodeSpec {
-        name: format!("n{index}"),
-        pool: PoolId(0),
-        tier: Tier::Primary,
-        weight: 1,
-        model: ModelId(0),
-        region: RegionId(0),
-        tags: 0,
-        prices: Prices::default(),
-        hourly: 0,
-        limits: Limits::default(),
-        credential: None,
-    }
+    NodeSpec::new(&format!("n{index}"), PoolId(0))
 }
 
 /// One pool of `nodes` nodes, no timeouts.

@@ -91,6 +91,27 @@ pub struct NodeSpec {
     pub credential: Option<CredentialId>,
 }
 
+impl NodeSpec {
+    /// Returns a primary node of a pool of which nothing more is known: of the first model, of weight one,
+    /// free and without limits.
+    #[must_use]
+    pub fn new(name: &str, pool: PoolId) -> NodeSpec {
+        NodeSpec {
+            name: name.to_owned(),
+            pool,
+            tier: Tier::Primary,
+            weight: 1,
+            model: ModelId(0),
+            region: RegionId(0),
+            tags: 0,
+            prices: Prices::default(),
+            hourly: 0,
+            limits: Limits::default(),
+            credential: None,
+        }
+    }
+}
+
 impl Limits {
     /// Returns whether nothing is limited.
     #[must_use]

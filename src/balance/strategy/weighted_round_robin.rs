@@ -125,26 +125,15 @@ impl Strategy for WeightedRoundRobin {
 mod tests {
     use crate::balance::{
         Action, Balancer, Config, Input, Match, NodeSpec, Outcome, PoolSpec, Request, RouteSpec,
-        StrategySpec, Tier, Usage,
+        StrategySpec, Usage,
     };
-    use crate::unit::{ModelId, NodeId, PoolId, RegionId, RequestId, Time};
+    use crate::unit::{NodeId, PoolId, RequestId, Time};
 
     /// Picks by node, of a tier of so many nodes whose weights go 1, 2, 3, 1, 2, 3, …
     fn picks(nodes: u32, count: u64) -> (Vec<u64>, Vec<u64>) {
         let weight = |at: u32| 1 + at % 3;
-        let node = |at: u32| NodeSpec {
-            name: at.to_string(),
-            pool: PoolId(0),
-            tier: Tier::Primary,
-            weight: weight(at),
-            model: ModelId(0),
-            region: RegionId(0),
-            tags: 0,
-            prices: crate::balance::Prices::default(),
-            hourly: 0,
-            limits: crate::balance::Limits::default(),
-            credential: None,
-        };
+        let node =
+            |at: u32| NodeSpec { weight: weight(at), ..NodeSpec::new(&at.to_string(), PoolId(0)) };
         let strategy = StrategySpec::named("weighted_round_robin").expect("it is registered");
         let routes =
             vec![RouteSpec { when: Match::default(), to: vec![PoolId(0)], ..RouteSpec::default() }];

@@ -5,7 +5,7 @@ use crate::balance::{
     Attempt, Cause, HealthSettings, Limits, NodeSpec, PoolSpec, Request, RouteSpec, Scored,
     StrategySpec, Tier, Usage, Why,
 };
-use crate::unit::{ClassId, ModelId, RegionId, Span};
+use crate::unit::{ClassId, Span};
 
 const PRIMARY: NodeId = NodeId(0);
 const BACKUP: NodeId = NodeId(1);
@@ -13,17 +13,9 @@ const ROUTE: RouteId = RouteId(0);
 
 fn tiers() -> Config {
     let node = |(name, tier): (&str, Tier)| NodeSpec {
-        name: name.to_owned(),
-        pool: PoolId(0),
         tier,
-        weight: 1,
-        model: ModelId(0),
-        region: RegionId(0),
-        tags: 0,
-        prices: Prices::default(),
-        hourly: 0,
         limits: Limits { concurrency: Some(2), ..Limits::default() },
-        credential: None,
+        ..NodeSpec::new(name, PoolId(0))
     };
     let strategy = StrategySpec::named("round_robin").expect("it is in the registry");
     let nodes = [("primary", Tier::Primary), ("backup", Tier::Backup)].map(node);
