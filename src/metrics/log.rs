@@ -258,9 +258,8 @@ fn job_failed(labels: &Labels, news: &JobNews) -> Option<Draft> {
     Some(info(LogLevel::Error, None, text, format!("{name} {words}")))
 }
 
-fn marked(labels: &Labels, now: Time, mark: &Mark, past: &mut HistoryBuckets) -> Draft {
-    let by_person = mark.by == MarkBy::Person;
-    let who = if by_person { "you" } else { "scenario" };
+/// What went wrong with which nodes, or is over.
+pub(super) fn happened(labels: &Labels, mark: &Mark) -> String {
     let nodes = match mark.nodes.as_slice() {
         [] => "everything".to_owned(),
         [one] => name(labels, *one).to_owned(),
@@ -269,9 +268,17 @@ fn marked(labels: &Labels, now: Time, mark: &Mark, past: &mut HistoryBuckets) ->
     };
     let what = &mark.what;
     let over = if mark.phase == MarkPhase::End && what != "heal" { " is over" } else { "" };
-    let text = format!("{who}: {what} on {nodes}{over}").replace("kill on", "kill");
-    let text = text.replace("heal on", "heal");
-    let short = text.replace("scenario: ", "");
+    let on = if matches!(what.as_str(), "kill" | "heal") { "" } else { "on " };
+    format!("{what} {on}{nodes}{over}")
+}
+
+fn marked(labels: &Labels, now: Time, mark: &Mark, past: &mut HistoryBuckets) -> Draft {
+    let by_person = mark.by == MarkBy::Person;
+    let happened = happened(labels, mark);
+    let (text, short) = match by_person {
+        true => (format!("you: {happened}"), format!("you: {happened}")),
+        false => (format!("scenario: {happened}"), happened),
+    };
     Draft {
         level: LogLevel::Injected,
         mark: (mark.phase == MarkPhase::Begin).then(|| past.mark(now, by_person)),

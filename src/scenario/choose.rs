@@ -1,7 +1,8 @@
 //! `choose = { ... }` of a route: how one of its pools is chosen, pools being models.
 
-use super::keys::{KeyKind, SHARE, SectionDef, Usual, above_zero, key, need, one, section};
+use super::keys::{KeyDef, KeyKind, SHARE, SectionDef, Usual, above_zero, key, need, one, section};
 use super::quality::known_scorer;
+use super::table::Table;
 use super::value::{Field, Walk};
 use crate::balance::{CHOICES_MAX, ModelRule, SCORES_MAX};
 use crate::unit::Ratio;
@@ -57,40 +58,39 @@ static WAYS: SectionDef = SectionDef {
     ..section("choose", "")
 };
 
+const WORTH: KeyDef = need("worth", above_zero(WORTH_MAX), "dollars that a good answer is worth");
+
+const PRIOR: KeyDef = key(
+    "prior",
+    KeyKind::Whole(1, MEMORY_MAX as u64),
+    Usual::Whole(PRIOR_DEFAULT as u64),
+    "observations that the first belief counts for",
+);
+
+const fn memory(help: &'static str) -> KeyDef {
+    let kind = KeyKind::Whole(2, MEMORY_MAX as u64);
+    key("memory", kind, Usual::Whole(MEMORY_DEFAULT as u64), help)
+}
+
+const fn window(help: &'static str) -> KeyDef {
+    let kind = KeyKind::Whole(1, SCORES_MAX as u64);
+    key("window", kind, Usual::Whole(WINDOW_DEFAULT as u64), help)
+}
+
 static COMPLEXITY: SectionDef = SectionDef {
     keys: &[
         need("strong_share", SHARE, "the share of the requests that is hard"),
-        key(
-            "window",
-            KeyKind::Whole(1, SCORES_MAX as u64),
-            Usual::Whole(WINDOW_DEFAULT as u64),
-            "what is hard is found out of so many of the last requests",
-        ),
+        window("what is hard is found out of so many of the last requests"),
     ],
     ..section("complexity", "")
 };
 
 static THRESHOLD: SectionDef = SectionDef {
     keys: &[
-        need("worth", above_zero(WORTH_MAX), "dollars that a good answer is worth"),
-        key(
-            "prior",
-            KeyKind::Whole(1, MEMORY_MAX as u64),
-            Usual::Whole(PRIOR_DEFAULT as u64),
-            "observations that the first belief counts for",
-        ),
-        key(
-            "memory",
-            KeyKind::Whole(2, MEMORY_MAX as u64),
-            Usual::Whole(MEMORY_DEFAULT as u64),
-            "observations of each tenth of the requests, by complexity, that are remembered",
-        ),
-        key(
-            "window",
-            KeyKind::Whole(1, SCORES_MAX as u64),
-            Usual::Whole(WINDOW_DEFAULT as u64),
-            "tenths are found out of so many of the last requests",
-        ),
+        WORTH,
+        PRIOR,
+        memory("observations of each tenth of the requests, by complexity, that are remembered"),
+        window("tenths are found out of so many of the last requests"),
     ],
     ..section("threshold", "")
 };
@@ -106,21 +106,7 @@ static CASCADE: SectionDef = SectionDef {
 };
 
 static BANDIT: SectionDef = SectionDef {
-    keys: &[
-        need("worth", above_zero(WORTH_MAX), "dollars that a good answer is worth"),
-        key(
-            "prior",
-            KeyKind::Whole(1, MEMORY_MAX as u64),
-            Usual::Whole(PRIOR_DEFAULT as u64),
-            "observations that the first belief counts for",
-        ),
-        key(
-            "memory",
-            KeyKind::Whole(2, MEMORY_MAX as u64),
-            Usual::Whole(MEMORY_DEFAULT as u64),
-            "observations of a class that are remembered",
-        ),
-    ],
+    keys: &[WORTH, PRIOR, memory("observations of a class that are remembered")],
     ..section("bandit", "")
 };
 
@@ -149,20 +135,32 @@ pub(super) fn read(
             let accept = table.number(walk, "accept").map(Ratio::from_f64);
             accept.map(|accept| ModelRule::Cascade { accept })
         }
-        learns => {
-            let worth = table.number(walk, "worth");
-            let worth = worth.map(|dollars| ((dollars * 1e6).round() as u64).max(1));
-            let mut count = |key| table.count(walk, key).map(|count| count as u32);
-            let belief = count("prior").zip(count("memory"));
-            let window = if learns == "threshold" { count("window") } else { Some(0) };
-            worth.zip(belief).zip(window).map(|((worth, (prior, memory)), window)| match learns {
-                "threshold" => ModelRule::Threshold { worth, prior, memory, window },
-                _ => ModelRule::Bandit { worth, prior, memory },
+        "threshold" => {
+            let (learns, window) = (learning(walk, &mut table), table.count(walk, "window"));
+            learns.zip(window).map(|((worth, prior, memory), window)| ModelRule::Threshold {
+                worth,
+                prior,
+                memory,
+                window: window as u32,
             })
+        }
+        _ => {
+            let learns = learning(walk, &mut table);
+            learns.map(|(worth, prior, memory)| ModelRule::Bandit { worth, prior, memory })
         }
     };
     table.finish(walk);
     checked(walk, field, pools, quality, choose?)
+}
+
+/// Reads what every rule that learns is told: what a good answer is worth in micro-dollars, how much the
+/// first belief counts, and how much is remembered.
+fn learning(walk: &mut Walk, table: &mut Table<'_>) -> Option<(u64, u32, u32)> {
+    let worth = table.number(walk, "worth");
+    let worth = worth.map(|dollars| ((dollars * 1e6).round() as u64).max(1));
+    let mut count = |key| table.count(walk, key).map(|count| count as u32);
+    let (prior, memory) = (count("prior"), count("memory"));
+    Some((worth?, prior?, memory?))
 }
 
 fn checked(

@@ -305,16 +305,20 @@ fn limits_of_pools_and_tenants_are_kept() {
     assert!(through > 11.0, "twelve at a time, a second each: {through} a second");
 }
 
-/// A tenant's rate is a 429 at once, with a time that is true; its money ends with the day's.
-#[test]
-fn rates_and_budgets_of_tenants_turn_away() {
-    let classes = vec![ClassSpec {
+/// Requests of 1,000 and 500 tokens, of two tenants alike.
+fn of_two_tenants() -> Vec<ClassSpec> {
+    vec![ClassSpec {
         prompt: constant(1_000.0),
         output: constant(500.0),
         tenants: TenantLaw::zipf(2, 0.0).expect("a law"),
         ..class()
-    }];
-    let mut world = World::new(4, constant(0.1), classes, 4.0, 4_000);
+    }]
+}
+
+/// A tenant's rate is a 429 at once, with a time that is true; its money ends with the day's.
+#[test]
+fn rates_and_budgets_of_tenants_turn_away() {
+    let mut world = World::new(4, constant(0.1), of_two_tenants(), 4.0, 4_000);
     let (ttft, tokens_per_second) = (constant(0.1), constant(1_000.0));
     world.backend = hosted(ttft, tokens_per_second);
     world.config.nodes.iter_mut().for_each(|node| {
@@ -353,13 +357,7 @@ fn rates_and_budgets_of_tenants_turn_away() {
 /// A pool of dear nodes and one at a tenth of their prices, to which the route degrades; a request costs
 /// 0.002 or 0.0002 dollars. The second of two tenants has a dollar a day.
 fn dear_and_cheap(over_budget: OverBudget, seed: u64) -> World {
-    let classes = vec![ClassSpec {
-        prompt: constant(1_000.0),
-        output: constant(500.0),
-        tenants: TenantLaw::zipf(2, 0.0).expect("a law"),
-        ..class()
-    }];
-    let mut world = World::new(4, constant(0.1), classes, 4.0, 4_000);
+    let mut world = World::new(4, constant(0.1), of_two_tenants(), 4.0, 4_000);
     world.backend = hosted(constant(0.1), constant(1_000.0));
     let config = &mut world.config;
     config.seed = seed;

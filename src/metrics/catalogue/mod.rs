@@ -195,10 +195,29 @@ impl Scopes {
     /// Returns the words for these: `run`, `class`, `route`, `pool`, `node`, `jobs`, `step`, `tenant`,
     /// `model`.
     pub fn words(self) -> impl Iterator<Item = &'static str> {
-        let words = ["run", "class", "route", "pool", "node", "jobs", "step", "tenant", "model"];
-        let each = Scopes::EACH.into_iter().zip(words);
-        each.filter(move |(scope, _)| self.any_of(*scope)).map(|(_, word)| word)
+        Scopes::worded().filter(move |(scope, _)| self.any_of(*scope)).map(|(_, word)| word)
     }
+
+    /// Returns each by itself with its word.
+    pub fn worded() -> impl Iterator<Item = (Scopes, &'static str)> {
+        let words = ["run", "class", "route", "pool", "node", "jobs", "step", "tenant", "model"];
+        Scopes::EACH.into_iter().zip(words)
+    }
+}
+
+/// The scopes by their names alone, for tables of them.
+pub(super) mod scopes {
+    use super::Scopes;
+
+    pub(in crate::metrics) const RUN: Scopes = Scopes::RUN;
+    pub(in crate::metrics) const CLASS: Scopes = Scopes::CLASS;
+    pub(in crate::metrics) const POOL: Scopes = Scopes::POOL;
+    pub(in crate::metrics) const NODE: Scopes = Scopes::NODE;
+    pub(in crate::metrics) const JOBS: Scopes = Scopes::JOBS;
+    pub(in crate::metrics) const ROUTE: Scopes = Scopes::ROUTE;
+    pub(in crate::metrics) const STEP: Scopes = Scopes::STEP;
+    pub(in crate::metrics) const TENANT: Scopes = Scopes::TENANT;
+    pub(in crate::metrics) const MODEL: Scopes = Scopes::MODEL;
 }
 
 /// How a metric is read of what it is about; `None` where that has no such number.

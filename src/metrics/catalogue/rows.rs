@@ -5,19 +5,11 @@
     reason = "the path to a method of a type with a lifetime is a function for one lifetime only"
 )]
 
+use super::scopes::{CLASS, JOBS, MODEL, NODE, POOL, ROUTE, RUN, STEP, TENANT};
 use super::{Better, Compared, MetricDef, Read, Scopes, Section, Shown, Stat, Subject, Unit};
 use crate::metrics::summary::Latency;
 use Better::{Higher, Lower, Neither};
 
-const RUN: Scopes = Scopes::RUN;
-const CLASS: Scopes = Scopes::CLASS;
-const POOL: Scopes = Scopes::POOL;
-const NODE: Scopes = Scopes::NODE;
-const JOBS: Scopes = Scopes::JOBS;
-const ROUTE: Scopes = Scopes::ROUTE;
-const STEP: Scopes = Scopes::STEP;
-const TENANT: Scopes = Scopes::TENANT;
-const MODEL: Scopes = Scopes::MODEL;
 /// Whatever has requests and their times.
 const GROUPS: Scopes = RUN.and(CLASS).and(POOL).and(ROUTE);
 /// Whatever has requests.

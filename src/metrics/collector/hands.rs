@@ -1,8 +1,9 @@
 //! What somebody did to a run by hand: without it a run that was meddled with looks like any other, and
 //! nobody can repeat it.
 
-use crate::balance::{Mark, MarkBy, MarkPhase, StrategySpec};
+use crate::balance::{Mark, MarkBy, StrategySpec};
 use crate::metrics::Labels;
+use crate::metrics::log::happened;
 use crate::metrics::summary::ByHand;
 use crate::unit::{PoolId, Time};
 
@@ -42,14 +43,7 @@ impl HandFigures {
         if mark.by != MarkBy::Person {
             return;
         }
-        self.note(now, || {
-            let name = |node: &crate::unit::NodeId| {
-                labels.nodes.get(node.index()).map_or("?", |label| label.name.as_str())
-            };
-            let names: Vec<&str> = mark.nodes.iter().map(name).collect();
-            let over = mark.phase == MarkPhase::End && mark.what != "heal";
-            format!("{} {}{}", mark.what, names.join(", "), if over { " is over" } else { "" })
-        });
+        self.note(now, || happened(labels, mark));
     }
 
     /// Returns what was done.
@@ -65,6 +59,7 @@ impl HandFigures {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::balance::MarkPhase;
     use crate::metrics::NodeLabel;
     use crate::unit::{NodeId, Span};
 

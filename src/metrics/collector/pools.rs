@@ -12,7 +12,7 @@ use crate::metrics::summary::BatchSummary;
 use crate::unit::{PoolId, RouteId, Time};
 
 /// Of a strategy that is changed more often, the first times are told; what was done by hand has more.
-const PAST_MAX: usize = 4;
+const TOLD_MAX: usize = 4;
 
 /// What is collected for each pool, beside its requests.
 #[derive(Clone, Debug)]
@@ -20,8 +20,6 @@ pub(super) struct PoolFigures {
     strategies: Vec<StrategySpec>,
     /// By pool, where somebody changed it: until when it was which.
     past: BTreeMap<usize, Vec<(Time, StrategySpec)>>,
-    /// Pools whose strategy was changed more often than is told.
-    more: BTreeSet<usize>,
     /// Batches and requests in them, of pools that take batches.
     batches: Vec<Option<(u64, u64)>>,
     /// Routes in panic.
@@ -33,7 +31,6 @@ impl PoolFigures {
         PoolFigures {
             strategies: config.pools.iter().map(|pool| pool.strategy.clone()).collect(),
             past: BTreeMap::new(),
-            more: BTreeSet::new(),
             batches: config.pools.iter().map(|pool| pool.batch.map(|_| (0, 0))).collect(),
             panics: BTreeSet::new(),
         }
@@ -42,10 +39,9 @@ impl PoolFigures {
     pub(super) fn strategy(&mut self, pool: PoolId, now: Time, to: &StrategySpec) {
         let from = std::mem::replace(&mut self.strategies[pool.index()], to.clone());
         let past = self.past.entry(pool.index()).or_default();
-        if past.len() < PAST_MAX {
+        // One more than is told, so that it is known that there were others.
+        if past.len() <= TOLD_MAX {
             past.push((now, from));
-        } else {
-            self.more.insert(pool.index());
         }
     }
 
@@ -78,11 +74,12 @@ impl PoolFigures {
         let named = labels.pools.iter().zip(&self.strategies).enumerate();
         let told = |(at, (pool, last)): (usize, (&String, &StrategySpec))| {
             let mut words = String::new();
-            for (until, strategy) in self.past.get(&at).into_iter().flatten() {
+            let past = self.past.get(&at).map_or(&[][..], Vec::as_slice);
+            for (until, strategy) in past.iter().take(TOLD_MAX) {
                 // Writing to a string does not fail.
                 let _ = write!(words, "{strategy} until {until}, then ");
             }
-            let others = if self.more.contains(&at) { "others, then " } else { "" };
+            let others = if past.len() > TOLD_MAX { "others, then " } else { "" };
             (pool.clone(), format!("{words}{others}{last}"))
         };
         named.map(told).collect()

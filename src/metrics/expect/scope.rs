@@ -5,17 +5,9 @@ use std::collections::BTreeSet;
 use super::nearest::nearest;
 use super::parse::{ExpectPiece, metric_names, words};
 use super::{ExpectError, ExpectNames};
+use crate::metrics::catalogue::scopes::{CLASS, JOBS, MODEL, NODE, POOL, ROUTE, RUN, STEP, TENANT};
 use crate::metrics::catalogue::{MetricDef, Scope, Scopes};
 
-const RUN: Scopes = Scopes::RUN;
-const CLASS: Scopes = Scopes::CLASS;
-const POOL: Scopes = Scopes::POOL;
-const NODE: Scopes = Scopes::NODE;
-const JOBS: Scopes = Scopes::JOBS;
-const ROUTE: Scopes = Scopes::ROUTE;
-const STEP: Scopes = Scopes::STEP;
-const TENANT: Scopes = Scopes::TENANT;
-const MODEL: Scopes = Scopes::MODEL;
 /// What may be called by its name alone.
 const NAMED: Scopes = CLASS.and(POOL).and(NODE).and(ROUTE);
 
@@ -25,24 +17,18 @@ const OF_KIND_MAX: usize = 32;
 /// So many of each kind where it is not.
 const OF_EACH_MAX: usize = 6;
 
-/// The kinds that may stand before a colon.
-const KINDS: [(&str, Scopes); 7] = [
-    ("class", CLASS),
-    ("route", ROUTE),
-    ("pool", POOL),
-    ("node", NODE),
-    ("step", STEP),
-    ("tenant", TENANT),
-    ("model", MODEL),
-];
+/// The kinds that may stand before a colon, with their words.
+fn kinds() -> impl Iterator<Item = (Scopes, &'static str)> {
+    Scopes::worded().filter(|(kind, _)| !RUN.and(JOBS).any_of(*kind))
+}
 
 /// Returns the kind that this word before a colon says.
 pub(super) fn kind_of(word: &str) -> Option<Scopes> {
-    KINDS.into_iter().find(|(prefix, _)| *prefix == word).map(|(_, kind)| kind)
+    kinds().find(|(_, prefix)| *prefix == word).map(|(kind, _)| kind)
 }
 
 fn prefix(kind: Scopes) -> &'static str {
-    KINDS.into_iter().find(|(_, known)| *known == kind).map_or("name", |(prefix, _)| prefix)
+    kinds().find(|(known, _)| *known == kind).map_or("name", |(_, prefix)| prefix)
 }
 
 fn phrase(kind: Scopes) -> &'static str {
@@ -252,8 +238,7 @@ fn meant(name: &str, names: &ExpectNames) -> Option<String> {
 fn kind_inside(name: &str) -> Option<(&str, Scopes, &str)> {
     let (before, rest) = name.split_once(':')?;
     let (before, word) = before.rsplit_once('.').unwrap_or(("", before));
-    let kinds = KINDS.into_iter().map(|(prefix, _)| prefix);
-    let kind = kind_of(nearest(word.trim(), kinds)?)?;
+    let kind = kind_of(nearest(word.trim(), kinds().map(|(_, prefix)| prefix))?)?;
     Some((before.trim(), kind, rest.trim()))
 }
 
