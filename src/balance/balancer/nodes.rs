@@ -20,11 +20,12 @@ impl Balancer {
         let state = &self.requests[this];
         let (node, class, dispatched) = (state.node, state.facts.class, state.dispatched);
         let streamed = state.first_token.is_some();
-        let (now, settings) = (self.now, *self.health.of(&self.fleet, node));
+        let now = self.now;
         let says = says(end, || self.fleet.node(node).health.is_back_at(dispatched));
         if says == Says::Nothing {
             // Nor that it is well; but where no attempt ever lasts, a trial would not end either.
-            if self.fleet.node(node).health.back_for(now) >= settings.eject_base {
+            let least = self.health.of(&self.fleet, node).eject_base;
+            if self.fleet.node(node).health.back_for(now) >= least {
                 self.end_trial(node);
             }
             return;
@@ -57,21 +58,23 @@ impl Balancer {
         if let Some(base) = self.health.credential_rest(pool, end) {
             self.rest_credential(node, base);
         }
-        // What an outlier or a credential did to the node already is seen here.
-        let there = self.fleet.node(node);
-        let half_open = there.state() == NodeState::Up && there.trial() == Some(Trial::HalfOpen);
         let busy = end == End::Failed(Failure::Overloaded);
         if end == End::RateLimited || (busy && retry_after.is_some()) {
             let change =
                 self.fleet.with_health(node, |health| health.limit(now, retry_after, busy));
             self.cool_down(node, change);
-        } else if says == Says::Bad {
-            let enough =
-                self.fleet.with_health(node, |health| health.blame(&settings, evidence(end)));
-            if enough || half_open {
-                self.eject(node, evidence(end), None);
-            }
+        } else if says == Says::Bad && self.is_due(node, evidence(end)) {
+            self.eject(node, evidence(end), None);
         }
+    }
+
+    /// Counts a blamed failure. Returns whether its node is due for ejection: it has failed often enough
+    /// in a row, or has just come back. What an outlier or a credential did to it already is seen here.
+    fn is_due(&mut self, node: NodeId, evidence: Evidence) -> bool {
+        let settings = *self.health.of(&self.fleet, node);
+        let there = self.fleet.node(node);
+        let half_open = there.state() == NodeState::Up && there.trial() == Some(Trial::HalfOpen);
+        self.fleet.with_health(node, |health| health.blame(&settings, evidence)) || half_open
     }
 
     /// A node serves a request. Those that said before that it is at fault were wrong: that counts as a
@@ -101,18 +104,14 @@ impl Balancer {
 
     /// A node was wrong to say of a request that was first sent then that it is at fault.
     fn blame_refusal(&mut self, node: NodeId, since: Time) {
-        let (now, settings) = (self.now, *self.health.of(&self.fleet, node));
+        let now = self.now;
         if !self.fleet.node(node).health.is_back_at(since) {
             return;
         }
         self.fleet.with_health(node, |health| health.outcome(now, true, Evidence::Outlier));
         let cause = self.health.outlier_by_end(&self.fleet, node, false);
         self.eject_outlier(node, Evidence::Outlier, cause);
-        let there = self.fleet.node(node);
-        let half_open = there.state() == NodeState::Up && there.trial() == Some(Trial::HalfOpen);
-        let enough =
-            self.fleet.with_health(node, |health| health.blame(&settings, Evidence::Outlier));
-        if enough || half_open {
+        if self.is_due(node, Evidence::Outlier) {
             let cause = Cause::Refusals(self.fleet.node(node).health.failures());
             // Probes do not know of it: that they pass is no reason to come back sooner.
             self.eject(node, Evidence::Outlier, Some(cause));

@@ -4,7 +4,6 @@ use super::Balancer;
 use super::place::Placed;
 use crate::balance::requests::{AnswerInHand, AttemptKey, AttemptState, Phase, RequestKey};
 use crate::balance::retry::{Failed, TimeLeft};
-use crate::balance::spec::overload::DegradeLevel;
 use crate::balance::spec::retry::ATTEMPTS_MAX;
 use crate::balance::timer::Timer;
 use crate::balance::vocabulary::action::Action;
@@ -139,16 +138,13 @@ impl Balancer {
         self.declare(key, Fate::Completed, answered);
     }
 
-    /// Lets the route of a request keep its answer, if that is what it would always be: one that was
-    /// clamped, or of a cheaper pool under pressure, is for its moment only.
+    /// Lets the route of a request keep its answer; one of pressure is for its moment only.
     fn keep(&mut self, by: &AttemptState, usage: Usage) {
         let state = &self.requests[by.request];
-        let whole = state.clamp.is_none() && state.degraded_by < DegradeLevel::Clamp;
-        if by.degraded || !whole {
-            return;
+        if state.is_usual(by) {
+            let cost = by.prices.of(&usage);
+            self.cache.keep(self.now, state.route, &state.request, (usage, cost));
         }
-        let cost = by.prices.of(&usage);
-        self.cache.keep(self.now, state.route, &state.request, (usage, cost));
     }
 
     /// Settles a request that has just come in with an answer that was kept.

@@ -198,8 +198,8 @@ impl Fleet {
             || any(refusals.length, &|other| other == node || pool(other) == pool(node))
     }
 
-    /// Returns whether some node of these pools that has what is asked for is there that a request with these
-    /// refusals is not in vain with, and that is not off for good. Cost: all nodes of those pools.
+    /// Returns whether these pools have a node that may still serve a request: it has what is asked for, is
+    /// not off for good, and none of these refusals holds for it too. Cost: all nodes of those pools.
     pub(in crate::balance) fn has_other<'a>(
         &self,
         pools: impl IntoIterator<Item = &'a PoolId>,

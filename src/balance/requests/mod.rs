@@ -177,6 +177,11 @@ pub(in crate::balance) struct RequestState {
 }
 
 impl RequestState {
+    /// Returns whether an answer to it is what it always would be: neither clamped nor of a cheaper pool.
+    pub(in crate::balance) fn is_usual(&self, by: &AttemptState) -> bool {
+        self.clamp.is_none() && self.degraded_by < DegradeLevel::Clamp && !by.degraded
+    }
+
     /// Returns the nodes it has been on, in order.
     #[inline]
     pub(in crate::balance) fn nodes_tried(&self) -> &[NodeId] {

@@ -8,8 +8,8 @@
 //! allowed after failures that are not of load, over a sliding window (Finagle's floor): in a small
 //! fleet a share of what is under way is next to nothing. What was refused before anything was sent
 //! cost nobody anything: it is tried again at once and takes from no budget. With many balancers each
-//! keeps its own share, so all together keep it too; the floor is each one's own. Where it is asked for, an answer that was cut
-//! after its first token goes on elsewhere, from what has come of it.
+//! keeps its own share, so all together keep it too; the floor is each one's own. Where it is asked
+//! for, an answer that was cut after its first token goes on elsewhere, from what has come of it.
 //!
 //! What whoever asks tries again, a step of a job or a client's library, has a budget of its own: a share
 //! of what its tenant has under way. Beyond that it is turned away at the door, unless a node is idle.

@@ -83,8 +83,8 @@ impl ClientSession {
     }
 
     /// Takes what an endpoint said of a request that is itself at fault, or is for none of them: only that
-    /// goes to the client, everything else is ours to word. Of a hedged request the last attempt to fail need not be the
-    /// last to be sent.
+    /// goes to the client, everything else is ours to word. Of a hedged request the last attempt to fail
+    /// need not be the last to be sent.
     fn at_fault(&mut self, fate: Fate) -> Option<(StatusCode, Bytes)> {
         let Fate::Failed(End::Failed(failure)) = fate else { return None };
         self.attempts.iter_mut().rev().find_map(|sent| match sent.leftover.take() {
