@@ -47,7 +47,9 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) fn run(&self) -> Result<u8, CliFailure> {
         let scenario = load::scenario(&self.config, &self.changes, self.color)?;
-        let mut scenario = scenario.for_real_nodes().with_models_by_name();
+        let scenario = scenario.for_real_nodes().with_models_by_name();
+        let mut scenario =
+            scenario.map_err(|why| CliFailure::new(FailureKind::Invalid, why.to_owned()))?;
         // Real requests all count: a gateway has no beginning that would be left out.
         scenario.labels.warmup = Time::ZERO;
         load::expectations(&scenario, self.color)?;

@@ -83,6 +83,9 @@ pub use value::{NAME_MAX, TEXT_MAX, suggest};
 pub use workflow::WORKFLOWS_MAX;
 pub use workload::{Arrivals, RATE_MAX, SCALE_MAX};
 
+const TOO_MANY_NAMED: &str =
+    "with one for each model that may be named there are more than 65,536 routes";
+
 use crate::balance::{Config, RouteSpec};
 use crate::dist::Dist;
 use crate::metrics::Labels;
@@ -286,8 +289,10 @@ impl Scenario {
 
     /// Lets requests name any model that a node serves, where there are several; where there is one,
     /// whatever is named may be meant.
-    #[must_use]
-    pub fn with_models_by_name(mut self) -> Scenario {
+    ///
+    /// # Errors
+    /// What is wrong, if there would be more routes than there may be.
+    pub fn with_models_by_name(mut self) -> Result<Scenario, &'static str> {
         let config = &mut self.balancer;
         let named =
             |model: ModelId| self.models.get(model.index()).is_some_and(|name| !name.is_empty());
@@ -299,9 +304,9 @@ impl Scenario {
                 |model: ModelId| config.routes.iter().any(|spec| spec.when.model == Some(model));
             models.retain(|&model| named(model) && !known(model));
             let added = RouteSpec::name_models(&mut config.routes, &config.nodes, &models);
-            name_routes(&mut self.labels.routes, &self.models, &added);
+            name_routes(&mut self.labels.routes, &self.models, &added.ok_or(TOO_MANY_NAMED)?);
         }
-        self
+        Ok(self)
     }
 
     /// Checks that every node has a back end to simulate and that there is a workload.

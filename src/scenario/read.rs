@@ -295,7 +295,11 @@ fn name_models(
     let mut models: Vec<ModelId> = classes.named.iter().map(|(_, model, _)| *model).collect();
     models.sort_unstable();
     models.dedup();
-    let added = RouteSpec::name_models(routes, &fleet.nodes, &models);
+    let Some(added) = RouteSpec::name_models(routes, &fleet.nodes, &models) else {
+        let problem = walk.problem(&classes.named[0].2, super::TOO_MANY_NAMED);
+        problem.help("let fewer classes name a model, or write fewer routes");
+        return;
+    };
     super::name_routes(names, fleet.models.list(), &added);
     for (class, model, place) in &classes.named {
         if !routes.iter().any(|route| route.leads_to(*class, *model)) {

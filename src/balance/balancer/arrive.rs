@@ -72,8 +72,7 @@ impl Balancer {
             return Some(Reject::RetryBudget);
         }
         let state = &self.requests[key];
-        let model = state.request.model;
-        if model.is_some() && self.router.spec(state.route).when.model != model {
+        if !self.router.spec(state.route).serves_what_is_named(&state.request) {
             return Some(Reject::NoNode);
         }
         let admission = self.overload.admit(self.now, state.route, state.request.priority);

@@ -242,7 +242,7 @@ mod tests {
             RouteSpec { to: vec![PoolId(0), PoolId(1)], split, degrade, ..RouteSpec::default() },
         ];
         let models = [1, 2, 3].map(ModelId);
-        let added = RouteSpec::name_models(&mut specs, &nodes, &models);
+        let added = RouteSpec::name_models(&mut specs, &nodes, &models).expect("few routes");
         // What no pool of a route serves leads nowhere.
         assert_eq!(added, [(0, models[1]), (1, models[0]), (1, models[1])]);
         let ways: Vec<(&[PoolId], bool)> =

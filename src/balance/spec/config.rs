@@ -9,7 +9,7 @@ use super::node::NodeSpec;
 use super::overload::{DegradeSpec, ShedSpec};
 use super::pool::PoolSpec;
 use super::retry::{ATTEMPTS_MAX, HedgeAfter, HedgeSpec, Retry, Timeouts};
-use super::route::RouteSpec;
+use super::route::{ROUTE_IDS, RouteSpec};
 use super::scale::ScaleSpec;
 use super::view::ReportFreshness;
 use crate::unit::{PoolId, Ratio, Span, Tokens};
@@ -95,7 +95,10 @@ impl Config {
                 self.routes.last().is_some_and(|route| route.when.is_total()),
                 "the last route matches everything",
             ),
-            (self.routes.len() <= ids && pools <= ids, "there are at most 65,536 pools and routes"),
+            (
+                self.routes.len() <= ROUTE_IDS && pools <= ids,
+                "there are at most 65,536 pools and routes",
+            ),
             (
                 self.routes.iter().all(|route| {
                     let cheap = route.degrade.as_ref();

@@ -5,6 +5,9 @@ use super::node::NodeSpec;
 use crate::balance::vocabulary::request::{Priority, Request};
 use crate::unit::{ClassId, ModelId, PoolId, Ratio, RegionId, TenantId, Tokens};
 
+/// There are ids for so many routes, those that lead to a named model included.
+pub(super) const ROUTE_IDS: usize = 1 << 16;
+
 /// A rule of the routing policy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RouteSpec {
@@ -32,6 +35,12 @@ impl RouteSpec {
     #[must_use]
     pub fn leads_to(&self, class: ClassId, model: ModelId) -> bool {
         self.when.model == Some(model) && self.when.could_match(class)
+    }
+
+    /// Returns whether its nodes are of the model that a request names, if it names one.
+    #[inline]
+    pub(in crate::balance) fn serves_what_is_named(&self, request: &Request) -> bool {
+        request.model.is_none() || self.when.model == request.model
     }
 
     /// Returns what a node must have to serve its requests.
@@ -66,21 +75,26 @@ impl RouteSpec {
 
     /// Adds to routes, before the last one, those for requests that name one of these models: each route
     /// once more for each model that its pools have, without the choice that is made already. Returns
-    /// which route each one is like, and its model.
+    /// which route each one is like, and its model; `None`, and adds nothing, if there would be more than
+    /// [`ROUTE_IDS`].
     pub fn name_models(
         routes: &mut Vec<RouteSpec>,
         nodes: &[NodeSpec],
         models: &[ModelId],
-    ) -> Vec<(usize, ModelId)> {
+    ) -> Option<Vec<(usize, ModelId)>> {
         let like = routes.iter().enumerate().filter(|(_, spec)| spec.when.model.is_none());
         let all = like.flat_map(|(at, spec)| models.iter().map(move |model| (at, spec, *model)));
         let added =
             all.filter_map(|(at, spec, model)| Some((at, model, spec.naming(model, nodes)?)));
-        let added: Vec<_> = added.collect();
+        let room = ROUTE_IDS - routes.len().min(ROUTE_IDS);
+        let added: Vec<_> = added.take(room + 1).collect();
+        if added.len() > room {
+            return None;
+        }
         let last = routes.len().saturating_sub(1);
         let names = added.iter().map(|(at, model, _)| (*at, *model)).collect();
         routes.splice(last..last, added.into_iter().map(|(_, _, spec)| spec));
-        names
+        Some(names)
     }
 
     /// Returns how many lanes it has.

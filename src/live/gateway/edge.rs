@@ -113,7 +113,7 @@ impl GatewayState {
     fn class(&self, model: &str, headers: &HeaderMap) -> Option<(usize, Option<ModelId>)> {
         let by_name = |name: &str| self.classes.iter().position(|class| class.name == name);
         let usual = |class: usize| (class, self.classes[class].model);
-        let named = self.named.iter().find(|(name, ..)| name == model && by_name(name).is_none());
+        let named = self.named.iter().find(|(name, ..)| name == model);
         match (headers.get(CLASS), named) {
             (Some(class), named) => {
                 let class = class.to_str().ok().and_then(by_name)?;
@@ -129,11 +129,13 @@ impl GatewayState {
     }
 }
 
-/// Returns the models that have routes of their own, each once, with the classes that are led to it.
+/// Returns the models that have routes of their own, each once, with the classes that are led to it. What
+/// has the name of a class means that class.
 fn named(parts: &GatewayParts) -> Vec<(String, ModelId, Vec<usize>)> {
     let mut found: Vec<(String, ModelId, Vec<usize>)> = Vec::new();
     for (node, name) in parts.config.nodes.iter().zip(&parts.models) {
-        if found.iter().any(|(_, model, _)| *model == node.model) {
+        let is_class = parts.classes.iter().any(|class| class.name == *name);
+        if is_class || found.iter().any(|(_, model, _)| *model == node.model) {
             continue;
         }
         let led = |class: &usize| {

@@ -74,6 +74,28 @@ fn kept_answers_that_cannot_be_are_refused_with_a_reason() {
 }
 
 #[test]
+fn routes_are_refused_that_would_be_too_many_with_one_for_each_model() {
+    let list = |count: u32, text: fn(u32) -> String| (0..count).map(text).collect::<String>();
+    let fleet = list(70, |at| {
+        format!(
+            "[[pool]]\nname = \"p{at}\"\nstrategy = \"random\"\n[[pool.node]]\nname = \"n{at}\"\n\
+             model = \"m{at}\"\nurl = \"http://localhost:{at}\"\n"
+        )
+    });
+    let to = list(70, |at| format!("\"p{at}\", "));
+    let tenants = (0..999).map(|tenant| format!("tenant = {tenant}")).chain([String::new()]);
+    let routes: String =
+        tenants.map(|when| format!("[[route]]\nmatch = {{ {when} }}\nto = [{to}]\n")).collect();
+    let class = |at| format!("[[class]]\nname = \"c{at}\"\nmodel = \"m{at}\"\n");
+    let told = |classes| drawn(&format!("{fleet}{}{routes}", list(classes, class)));
+    assert!(told(2) == "no problem", "two for each of a thousand");
+    assert!(told(70).contains("there are more than 65,536 routes"));
+    // The same where a gateway lets any model be named.
+    let open = Scenario::parse("many", "many.toml", &format!("{fleet}{routes}"), &[]);
+    assert!(open.expect("sound").with_models_by_name().is_err());
+}
+
+#[test]
 fn every_builtin_reads_and_expects_something() {
     for (name, text) in BUILTIN {
         let file = format!("{name}.toml");

@@ -259,7 +259,7 @@ impl Gate {
     /// A gateway of a whole scenario, whose nodes are at these addresses in file order.
     pub async fn of(text: &str, urls: &[String], limits: HttpLimits) -> Gate {
         let scenario = Scenario::parse("test", "test.toml", text, &[]).expect("a scenario");
-        let scenario = scenario.with_models_by_name();
+        let scenario = scenario.with_models_by_name().expect("few routes");
         let endpoints: Vec<Endpoint> = urls
             .iter()
             .map(|url| Endpoint { url: url.clone(), key: Some(ApiKey::new(KEY.to_owned())) })
