@@ -146,11 +146,7 @@ fn exit_codes() -> String {
 
 #[cfg(feature = "tui")]
 fn keys() -> String {
-    let mut text = page(
-        "Keys of the dashboard",
-        "`?` shows the keys that work where you are. Keys of `Time` and some others work in the inspector of\n\
-         decisions, too.",
-    );
+    let mut text = page("Keys of the dashboard", "`?` shows the keys that work where you are.");
     for (place, lines) in crate::tui::key_lines() {
         let _ = writeln!(text, "\n## {place}");
         let rows = lines.into_iter().map(|line| {

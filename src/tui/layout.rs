@@ -4,6 +4,7 @@
 use ratatui::layout::Rect;
 
 use super::model::{Model, Panel};
+use super::tab::View;
 use super::view;
 
 /// The least size the screen can be drawn in.
@@ -22,7 +23,7 @@ const CHART_ROWS: u16 = 8;
 const TEXT_ROWS: u16 = 18;
 /// The list of decisions has no use for more columns than this.
 const DECISIONS_WIDTH: u16 = 66;
-/// From this many columns on the inspector has its two parts side by side.
+/// From this many columns on the view of decisions has its two parts side by side.
 const SIDE_BY_SIDE: u16 = 170;
 /// Two rows of panels below the nodes need so many rows.
 const TWO_ROWS: u16 = 18;
@@ -65,12 +66,16 @@ pub(super) fn node_rows(model: &Model) -> usize {
 
 /// Returns how many entries of the log are in sight.
 pub(super) fn log_rows(model: &Model) -> usize {
+    if model.ui.view == View::Events {
+        let body = whole(model, screen(model)).unwrap_or_default().body;
+        return usize::from(body.height.saturating_sub(2));
+    }
     rows_of(model, Panel::Log, 2)
 }
 
-/// Where the inspector has its list of decisions, and the one that is shown: side by side if there is
+/// Where the view of decisions has its list, and the one that is shown: side by side if there is
 /// room for it.
-pub(super) fn inspector(body: Rect, nodes: usize) -> (Rect, Rect) {
+pub(super) fn why(body: Rect, nodes: usize) -> (Rect, Rect) {
     if body.width >= SIDE_BY_SIDE {
         return cut_columns(body, DECISIONS_WIDTH);
     }
@@ -81,10 +86,10 @@ pub(super) fn inspector(body: Rect, nodes: usize) -> (Rect, Rect) {
     (list, detail)
 }
 
-/// Returns how many decisions are in sight in the inspector.
+/// Returns how many decisions are in sight in the list.
 pub(super) fn decision_rows(model: &Model) -> usize {
     let body = whole(model, screen(model)).unwrap_or_default().body;
-    usize::from(inspector(body, model.order.len()).0.height.saturating_sub(2))
+    usize::from(why(body, model.order.len()).0.height.saturating_sub(2))
 }
 
 /// Returns how many lines of the help do not fit.

@@ -28,6 +28,7 @@ mod keys;
 mod layout;
 mod model;
 mod slot;
+mod tab;
 mod terminal;
 mod theme;
 mod update;

@@ -12,6 +12,7 @@ use crate::unit::{NodeId, PoolId, Span, Time};
 
 use super::glyph::{Glyphs, Set};
 use super::keys::Context;
+use super::tab::View;
 use super::theme::{Theme, ThemeName};
 
 /// Everything a picture depends on.
@@ -46,6 +47,7 @@ pub(super) struct Widths {
 #[derive(Debug)]
 pub(super) struct Ui {
     pub(super) size: (u16, u16),
+    pub(super) view: View,
     pub(super) focus: Panel,
     pub(super) expanded: bool,
     pub(super) selected: Option<NodeId>,
@@ -67,14 +69,8 @@ pub(super) struct Ui {
     /// What was asked of the engine and not yet seen in a frame.
     pub(super) asked: Asked,
     pub(super) notice: Option<String>,
-    /// The inspector, while it is open.
-    pub(super) inspector: Option<Inspector>,
-}
-
-/// The inspector: it follows the newest decision until one is pinned.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Inspector {
-    /// Kept here, since it may leave the ring while somebody is reading.
+    /// The decision that is held in sight; kept here, since it may leave the ring while somebody is
+    /// reading. Without one the newest is followed.
     pub(super) pinned: Option<Arc<Explanation>>,
 }
 
@@ -276,6 +272,7 @@ impl Model {
             widths: Widths::default(),
             ui: Ui {
                 size: (80, 24),
+                view: View::Live,
                 focus: Panel::Nodes,
                 expanded: false,
                 selected: None,
@@ -292,7 +289,7 @@ impl Model {
                 frozen: false,
                 asked: Asked::default(),
                 notice: None,
-                inspector: None,
+                pinned: None,
             },
             closed: false,
             ranks: Vec::new(),
@@ -314,8 +311,7 @@ impl Model {
 
     pub(super) fn context(&self) -> Context {
         match self.ui.overlay {
-            Overlay::None if self.ui.inspector.is_some() => Context::Inspector,
-            Overlay::None => Context::Live,
+            Overlay::None => Context::View(self.ui.view),
             Overlay::Help { .. } => Context::Help,
             Overlay::Pools { .. } | Overlay::Strategies { .. } => Context::Picker,
         }
@@ -334,10 +330,9 @@ impl Model {
         self.snapshot().map_or(&[][..], |snapshot| &snapshot.decisions).iter().rev()
     }
 
-    /// Returns the decision the inspector shows: the pinned one, or else the newest.
+    /// Returns the decision that is shown in full: the pinned one, or else the newest.
     pub(super) fn inspected(&self) -> Option<&Arc<Explanation>> {
-        let pinned = self.ui.inspector.as_ref().and_then(|open| open.pinned.as_ref());
-        pinned.or_else(|| self.decisions().next())
+        self.ui.pinned.as_ref().or_else(|| self.decisions().next())
     }
 
     /// Returns its place in the list; `None` if it has left the ring.

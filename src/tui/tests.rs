@@ -15,6 +15,7 @@ use ratatui::style::{Color, Modifier};
 use super::fixture;
 use super::glyph::Glyphs;
 use super::model::{Model, Overlay, Panel, RANGE_DEFAULT, SortKey};
+use super::tab::View;
 use super::theme::ThemeName;
 use super::update::{Effect, Msg, update};
 use super::{Exit, view};
@@ -98,6 +99,31 @@ fn a_panic_stands_in_the_first_row() {
     }
 }
 
+#[test]
+fn tabs_stand_at_the_right_end_and_their_numbers_never_go() {
+    let first_row = |size, pressed| {
+        let shown = picture(size, pressed);
+        shown.lines().next().expect("a row").to_owned()
+    };
+    assert!(first_row((120, 40), "").ends_with("1Live 2Compare 3Latency 4Why 5Events"));
+    assert!(first_row((80, 24), "3").ends_with("1Live 2Cmp 3Lat 4Why 5Evt"));
+    assert!(first_row((60, 16), "3").ends_with("1 2 3Latency 4 5"));
+    for (key, name) in [("1", "1Live"), ("2", "2Compare"), ("5", "5Events")] {
+        assert!(first_row((60, 16), key).contains(name));
+    }
+}
+
+#[test]
+fn a_number_shows_its_view_and_escape_goes_back() {
+    let mut model = model((120, 40));
+    for view in View::ALL {
+        keys(&mut model, &view.number().to_string());
+        assert_eq!(model.ui.view, view);
+        press(&mut model, KeyCode::Esc);
+        assert_eq!(model.ui.view, View::Live);
+    }
+}
+
 fn picture(size: (u16, u16), pressed: &str) -> String {
     let mut model = model(size);
     keys(&mut model, pressed);
@@ -128,15 +154,15 @@ fn picker_pictures() {
     assert_snapshot!("picker_120x40", picture((120, 40), "aj"));
 }
 
-fn inspector(size: (u16, u16), pressed: &str) -> Model {
+fn explained(size: (u16, u16), pressed: &str) -> Model {
     let mut model = model_of(fixture::explained(), size);
     keys(&mut model, pressed);
     model
 }
 
 #[test]
-fn inspector_pictures() {
-    let picture = |size, pressed| text(&render(&inspector(size, pressed)));
+fn why_pictures() {
+    let picture = |size, pressed| text(&render(&explained(size, pressed)));
     assert_snapshot!("why_80x24", picture((80, 24), "w"));
     assert_snapshot!("why_120x40", picture((120, 40), "wjj"));
     assert_snapshot!("why_200x60", picture((200, 60), "wj"));
@@ -148,7 +174,7 @@ fn inspector_pictures() {
 }
 
 #[test]
-fn decisions_are_explained_only_while_the_inspector_is_open() {
+fn decisions_are_explained_only_while_somebody_looks_at_them() {
     let mut model = model((80, 24));
     assert_eq!(sent(&keys(&mut model, "w")), [Command::Explain(true)]);
     assert_eq!(sent(&keys(&mut model, "wjkG ")), [Command::Pause(true)]);
@@ -158,7 +184,7 @@ fn decisions_are_explained_only_while_the_inspector_is_open() {
 
 #[test]
 fn a_pinned_decision_stays_and_the_newest_is_followed_again() {
-    let mut model = inspector((120, 40), "w");
+    let mut model = explained((120, 40), "w");
     let request = |model: &Model| model.inspected().map(|one| one.attempt.request.0);
     let newest = request(&model);
     keys(&mut model, "jj");
@@ -173,7 +199,7 @@ fn a_pinned_decision_stays_and_the_newest_is_followed_again() {
     keys(&mut model, "w");
     assert_eq!(request(&model), newest);
     keys(&mut model, "jkg");
-    assert!(model.ui.inspector.as_ref().is_some_and(|open| open.pinned.is_none()));
+    assert!(model.ui.pinned.is_none());
 }
 
 #[test]
@@ -474,7 +500,8 @@ fn huge(snapshot: &mut Snapshot, number: f64) {
 }
 
 fn any_key() -> impl Strategy<Value = KeyEvent> {
-    let known = prop::sample::select(" []\\|.>xaRkjgGezpsS+-=?tTuw".chars().collect::<Vec<_>>());
+    let known =
+        prop::sample::select(" []\\|.>xaRkjgGezpsS+-=?tTuwq12345".chars().collect::<Vec<_>>());
     let named = prop::sample::select(vec![
         KeyCode::Enter,
         KeyCode::Esc,

@@ -11,9 +11,10 @@ use crate::command::{Command, Frame, Mode, Pace};
 use crate::unit::PoolId;
 
 use super::Exit;
-use super::keys::{self, Context, KeyAction};
+use super::keys::{self, KeyAction};
 use super::layout;
-use super::model::{Inspector, Model, Overlay, Panel, RANGE_DEFAULT, RANGES};
+use super::model::{Model, Overlay, Panel, RANGE_DEFAULT, RANGES};
+use super::tab::View;
 
 /// Something that happened.
 #[derive(Clone, Debug)]
@@ -88,14 +89,14 @@ fn press(model: &mut Model, event: KeyEvent) -> Vec<Effect> {
         KeyAction::Restart => restart(model),
         KeyAction::KillOrHeal => kill_or_heal(model),
         KeyAction::Accept => accept(model),
-        KeyAction::Why => inspect(model),
+        KeyAction::Show(view) => show(model, view),
+        KeyAction::Why => show(model, View::Why),
         KeyAction::Pin => {
             pin(model);
             Vec::new()
         }
-        KeyAction::Close if model.context() == Context::Inspector => {
-            model.ui.inspector = None;
-            vec![Effect::Send(Command::Explain(false))]
+        KeyAction::Close if model.ui.overlay == Overlay::None && model.ui.view != View::Live => {
+            show(model, View::Live)
         }
         other => {
             look(model, other);
@@ -229,18 +230,22 @@ fn kill_or_heal(model: &mut Model) -> Vec<Effect> {
     vec![Effect::Send(command)]
 }
 
-/// Opens the inspector; decisions are explained only while it is open.
-fn inspect(model: &mut Model) -> Vec<Effect> {
-    model.ui.inspector = Some(Inspector::default());
-    vec![Effect::Send(Command::Explain(true))]
+/// Looks at a view. Decisions are explained only while somebody looks at them.
+fn show(model: &mut Model, view: View) -> Vec<Effect> {
+    let before = std::mem::replace(&mut model.ui.view, view);
+    let explain = |here: View| here == View::Why;
+    model.ui.expanded &= before == view;
+    if explain(before) == explain(view) {
+        return Vec::new();
+    }
+    model.ui.pinned = None;
+    vec![Effect::Send(Command::Explain(explain(view)))]
 }
 
 /// Holds the decision that is shown, or follows the newest again.
 fn pin(model: &mut Model) {
     let shown = model.inspected().cloned();
-    if let Some(open) = &mut model.ui.inspector {
-        open.pinned = if open.pinned.is_none() { shown } else { None };
-    }
+    model.ui.pinned = if model.ui.pinned.is_none() { shown } else { None };
 }
 
 /// Moves through the decisions, newest first. Who goes back to the first follows again.
@@ -252,9 +257,7 @@ fn travel_decisions(model: &mut Model, action: KeyAction) {
     // One that has left the ring was older than all that are there.
     let at = moved(action, model.inspected_row().unwrap_or(last), last, page);
     let chosen = model.decisions().nth(at).cloned();
-    if let Some(open) = &mut model.ui.inspector {
-        open.pinned = if matches!(action, KeyAction::First) { None } else { chosen };
-    }
+    model.ui.pinned = if matches!(action, KeyAction::First) { None } else { chosen };
 }
 
 fn open_picker(model: &mut Model) {
@@ -366,9 +369,12 @@ fn travel(model: &mut Model, action: KeyAction) {
             let last = usable().len() - 1;
             model.ui.overlay = Overlay::Strategies { pool, at: moved(action, at, last, 8) };
         }
-        Overlay::None if model.ui.inspector.is_some() => travel_decisions(model, action),
-        Overlay::None if model.ui.focus == Panel::Log => travel_log(model, action),
-        Overlay::None => travel_nodes(model, action),
+        Overlay::None => match model.ui.view {
+            View::Live if model.ui.focus != Panel::Log => travel_nodes(model, action),
+            View::Live | View::Events => travel_log(model, action),
+            View::Why => travel_decisions(model, action),
+            View::Compare | View::Latency => {}
+        },
     }
 }
 

@@ -6,6 +6,7 @@ use ratatui::layout::Rect;
 use crate::tui::format::width;
 use crate::tui::keys::{BINDINGS, Binding, Context, KeyAction, KeyGroup};
 use crate::tui::model::Model;
+use crate::tui::tab::View;
 use crate::tui::theme::Role;
 
 use super::pen::{self, Piece, piece};
@@ -109,7 +110,13 @@ fn split() -> [Vec<HelpLine>; 2] {
 fn entries(group: KeyGroup) -> Vec<HelpLine> {
     let mut seen: Vec<KeyAction> = Vec::new();
     let mut lines: Vec<HelpLine> = Vec::new();
-    let order = [Context::Live, Context::Inspector, Context::Always, Context::Picker];
+    let order = [
+        Context::Views,
+        Context::View(View::Live),
+        Context::View(View::Why),
+        Context::Always,
+        Context::Picker,
+    ];
     let bindings =
         order.iter().flat_map(|context| BINDINGS.iter().filter(|b| b.context == *context));
     for binding in bindings.filter(|binding| binding.action.group() == group) {

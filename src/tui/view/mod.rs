@@ -1,18 +1,22 @@
-//! The picture: from the model to cells, one file a panel. Everything here is a pure function of
-//! the model and the area; nothing asks for the time, the environment or the terminal.
+//! The picture: from the model to cells, one file a view or a panel. Everything here is a pure
+//! function of the model and the area; nothing asks for the time, the environment or the terminal.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::layout::{self, Layout, SIZE_MIN};
-use super::model::{Model, Overlay, Panel};
+use super::layout::{self, SIZE_MIN};
+use super::model::{Model, Overlay};
+use super::tab::View;
 use super::theme::Role;
 
+mod compare;
 mod decision;
+mod events;
 mod figures;
 pub(super) mod help;
 mod hints;
-mod inspector;
+mod latency;
+mod live;
 mod log;
 mod nodes;
 mod pen;
@@ -20,6 +24,7 @@ mod picker;
 mod plot;
 mod pools;
 mod state_bar;
+mod why;
 
 /// Draws the whole screen.
 pub(super) fn view(model: &Model, area: Rect, buf: &mut Buffer) {
@@ -31,12 +36,12 @@ pub(super) fn view(model: &Model, area: Rect, buf: &mut Buffer) {
     };
     state_bar::draw(model, layout.strip, buf);
     figures::draw(model, layout.figures, buf);
-    if model.ui.inspector.is_some() {
-        inspector::draw(model, layout.body, buf);
-    } else {
-        for (panel, place) in &layout.panels {
-            draw_panel(model, &layout, *panel, *place, buf);
-        }
+    match model.ui.view {
+        View::Live => live::draw(model, &layout, buf),
+        View::Compare => compare::draw(model, layout.body, buf),
+        View::Latency => latency::draw(model, layout.body, buf),
+        View::Why => why::draw(model, layout.body, buf),
+        View::Events => events::draw(model, layout.body, buf),
     }
     draw_overlay(model, layout.body, buf);
     hints::draw(model, layout.hints, buf);
@@ -61,18 +66,6 @@ fn plain(area: Rect, buf: &mut Buffer) {
             _ => continue,
         };
         cell.set_char(instead);
-    }
-}
-
-fn draw_panel(model: &Model, layout: &Layout, panel: Panel, area: Rect, buf: &mut Buffer) {
-    match panel {
-        Panel::Nodes => nodes::draw(model, area, buf),
-        Panel::Pools => pools::draw(model, area, buf),
-        Panel::Latency => plot::latency(model, area, buf),
-        Panel::Cost => plot::cost(model, area, buf),
-        Panel::Load => plot::load(model, area, buf),
-        Panel::Decision => decision::draw(model, !layout.has(Panel::Pools), area, buf),
-        Panel::Log => log::draw(model, area, buf),
     }
 }
 

@@ -143,7 +143,7 @@ pub(super) struct LabelledFact {
 }
 
 impl LabelledFact {
-    fn width(&self) -> usize {
+    pub(super) fn width(&self) -> usize {
         self.pieces.iter().map(|(text, _)| width(text)).sum()
     }
 }

@@ -5,9 +5,11 @@ use ratatui::layout::Rect;
 
 use crate::command::{Frame, Mode, Pace, RunState};
 use crate::metrics::Snapshot;
-use crate::tui::format::{count, cut, grouped, rate};
+use crate::tui::format::{count, cut, grouped, rate, width};
 use crate::tui::model::Model;
+use crate::tui::tab::View;
 use crate::tui::theme::Role;
+use crate::unit::Time;
 
 use super::pen::{self, LabelledFact, Piece, piece};
 
@@ -24,8 +26,63 @@ pub(super) fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
         pen::put(buf, place, x + 1, area.y, "waiting for the run", theme.style(Role::StripDim));
         return;
     };
-    let left = pen::fit(facts(model, frame), usize::from(place.width), 1);
-    pen::facts(buf, place, theme, &left, 1);
+    let facts = facts(model, frame);
+    let tabs = tabs(model, &facts, usize::from(place.width));
+    let tabs_width = tabs.iter().map(|(text, _)| width(text)).sum::<usize>() as u16;
+    let room = place.width.saturating_sub(tabs_width + 1);
+    let left = pen::fit(facts, usize::from(room), 1);
+    pen::facts(buf, Rect { width: room, ..place }, theme, &left, 1);
+    let right = Rect { x: place.right().saturating_sub(tabs_width), ..place };
+    pen::line(buf, right.intersection(place), 0, theme, &tabs);
+}
+
+/// From so many columns on the tabs have their full names, and from so many short ones.
+const TABS_FULL: u16 = 110;
+const TABS_SHORT: u16 = 78;
+/// Facts of this rank have room before names of tabs.
+const URGENT: u8 = 205;
+
+/// The tabs with as much of their names as there is room for.
+fn tabs(model: &Model, facts: &[LabelledFact], room: usize) -> Vec<Piece> {
+    let urgent: usize = facts.iter().filter(|f| f.rank >= URGENT).map(|f| f.width() + 1).sum();
+    let names: [fn(View, bool) -> &'static str; 4] = [
+        |view, _| view.name(),
+        |view, _| view.short(),
+        |view, shown| if shown { view.name() } else { "" },
+        |_, _| "",
+    ];
+    let first = match room as u16 {
+        TABS_FULL.. => 0,
+        TABS_SHORT.. => 1,
+        _ => 2,
+    };
+    let mut tabs = Vec::new();
+    for name in &names[first..] {
+        tabs = tab_pieces(model, *name);
+        let taken: usize = tabs.iter().map(|(text, _)| width(text)).sum();
+        if taken + urgent <= room {
+            break;
+        }
+    }
+    tabs
+}
+
+fn tab_pieces(model: &Model, name: fn(View, bool) -> &'static str) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    for view in View::ALL {
+        let shown = view == model.ui.view;
+        if !pieces.is_empty() {
+            pieces.push(piece(" ", Role::Strip));
+        }
+        let (number, name) = (view.number(), name(view, shown));
+        if shown {
+            pieces.push(piece(format!("{number}{name}"), Role::Badge));
+        } else {
+            pieces.push(piece(number.to_string(), Role::StripName));
+            pieces.push(piece(name, Role::Strip));
+        }
+    }
+    pieces
 }
 
 fn fact<const N: usize>(rank: u8, pieces: [Piece; N]) -> LabelledFact {
@@ -41,9 +98,13 @@ fn facts(model: &Model, frame: &Frame) -> Vec<LabelledFact> {
     let snapshot = &frame.snapshot;
     let mut facts = vec![
         fact(255, [piece(mode(frame.mode), Role::Badge), state(model, frame)]),
-        fact(250, [clock(frame)]),
-        fact(200, [piece(format!(" {}", cut(&frame.scenario, 28, "…")), Role::StripName)]),
+        fact(250, [piece(format!(" {}", frame.snapshot.now), Role::Strip)]),
     ];
+    facts.extend(frame.end.map(end));
+    facts.extend([fact(
+        200,
+        [piece(format!(" {}", cut(&frame.scenario, 28, "…")), Role::StripName)],
+    )]);
     if !snapshot.pools.is_empty() {
         facts.push(fact(190, [piece(cut(&strategy(snapshot), 28, "…"), Role::StripName)]));
     }
@@ -114,17 +175,11 @@ fn behind(frame: &Frame) -> Option<f64> {
     }
 }
 
-/// The clock, and where the workload ends. Always of the same width, so nothing after it jumps.
-fn clock(frame: &Frame) -> Piece {
-    let now = frame.snapshot.now;
-    match frame.end {
-        Some(end) => {
-            let end = end.to_string();
-            let end = end.strip_suffix(".0").unwrap_or(&end);
-            piece(format!(" {now} / {end}"), Role::Strip)
-        }
-        None => piece(format!(" {now}"), Role::Strip),
-    }
+/// Where the workload ends.
+fn end(end: Time) -> LabelledFact {
+    let end = end.to_string();
+    let end = end.strip_suffix(".0").unwrap_or(&end);
+    fact(185, [piece(format!("/ {end}"), Role::Strip)])
 }
 
 /// The strategy of the first pool, and how many other pools there are.

@@ -1,4 +1,4 @@
-//! The inspector: the decisions of late, and one of them in full, with every candidate, the terms of its
+//! Why a request went where it did: the decisions of late, and one of them in full, with every candidate, the terms of its
 //! score and what became of it. Everything was written down when the decision was made; here it is only
 //! laid out.
 
@@ -31,7 +31,7 @@ const TERMS: [Role; 6] = [Role::P95, Role::Cost, Role::P50, Role::Load, Role::P9
 const CLOSE: f64 = 0.05;
 
 pub(super) fn draw(model: &Model, body: Rect, buf: &mut Buffer) {
-    let (list, detail) = layout::inspector(body, model.order.len());
+    let (list, detail) = layout::why(body, model.order.len());
     draw_list(model, list, buf);
     draw_detail(model, detail, buf);
 }
@@ -45,7 +45,7 @@ fn pad(text: &str, columns: usize) -> String {
 }
 
 fn draw_list(model: &Model, area: Rect, buf: &mut Buffer) {
-    let pinned = model.ui.inspector.as_ref().is_some_and(|open| open.pinned.is_some());
+    let pinned = model.ui.pinned.is_some();
     let word = if pinned { piece(" pinned", Role::You) } else { piece(" following", Role::Dim) };
     let title = [piece("Decisions", Role::Title), word];
     let focused = model.ui.overlay == Overlay::None;

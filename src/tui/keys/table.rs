@@ -1,0 +1,91 @@
+//! The key map, in the order of the help.
+
+use crossterm::event::KeyCode;
+
+use super::chord::{code, ctrl, key};
+use super::{Binding, Chord, Context, Hint, KeyAction};
+use crate::tui::tab::View;
+
+const fn bind(context: Context, action: KeyAction, chords: &'static [Chord]) -> Binding {
+    Binding { context, action, chords, hint: None }
+}
+
+const fn hinted(
+    context: Context,
+    action: KeyAction,
+    chords: &'static [Chord],
+    word: &'static str,
+    rank: u8,
+) -> Binding {
+    Binding { context, action, chords, hint: Some(Hint { word, rank }) }
+}
+
+use Context::{Always, Help, Picker, Views};
+
+const LIVE: Context = Context::View(View::Live);
+const WHY: Context = Context::View(View::Why);
+const EVENTS: Context = Context::View(View::Events);
+
+const fn show(view: View, number: &'static [Chord]) -> Binding {
+    bind(Views, KeyAction::Show(view), number)
+}
+
+/// The key map, in the order of the help.
+#[rustfmt::skip]
+pub(in crate::tui) static BINDINGS: &[Binding] = &[
+    hinted(Views, KeyAction::Pause, &[key(' ')], "pause", 200),
+    hinted(Views, KeyAction::Slower, &[key('[')], "", 180),
+    hinted(Views, KeyAction::Faster, &[key(']')], "speed", 180),
+    bind(Views, KeyAction::Normal, &[key('\\')]),
+    bind(Views, KeyAction::Fastest, &[key('|')]),
+    hinted(Views, KeyAction::StepInput, &[key('.')], "", 90),
+    hinted(Views, KeyAction::StepTick, &[key('>')], "step", 90),
+    hinted(LIVE, KeyAction::KillOrHeal, &[key('x')], "kill/heal", 190),
+    hinted(Views, KeyAction::Choose, &[key('a')], "strategy", 195),
+    bind(Views, KeyAction::Restart, &[key('R')]),
+    show(View::Live, &[key('1')]),
+    show(View::Compare, &[key('2')]),
+    show(View::Latency, &[key('3')]),
+    show(View::Why, &[key('4')]),
+    show(View::Events, &[key('5')]),
+    hinted(LIVE, KeyAction::Down, &[key('j'), code(KeyCode::Down)], "", 60),
+    hinted(LIVE, KeyAction::Up, &[key('k'), code(KeyCode::Up)], "select", 60),
+    bind(Views, KeyAction::First, &[key('g'), code(KeyCode::Home)]),
+    bind(Views, KeyAction::Last, &[key('G'), code(KeyCode::End)]),
+    bind(Views, KeyAction::PageUp, &[code(KeyCode::PageUp), ctrl('u')]),
+    bind(Views, KeyAction::PageDown, &[code(KeyCode::PageDown), ctrl('d')]),
+    hinted(LIVE, KeyAction::NextPanel, &[code(KeyCode::Tab)], "panel", 70),
+    bind(LIVE, KeyAction::PreviousPanel, &[code(KeyCode::BackTab)]),
+    hinted(LIVE, KeyAction::Expand, &[key('e'), key('z')], "expand", 55),
+    hinted(LIVE, KeyAction::ZoomIn, &[key('+')], "", 50),
+    hinted(LIVE, KeyAction::ZoomOut, &[key('-')], "range", 50),
+    bind(LIVE, KeyAction::ZoomReset, &[key('=')]),
+    hinted(LIVE, KeyAction::Sort, &[key('s')], "sort", 80),
+    bind(LIVE, KeyAction::Reverse, &[key('S')]),
+    hinted(LIVE, KeyAction::Lines, &[key('p')], "lines", 45),
+    hinted(LIVE, KeyAction::Why, &[key('w')], "why", 85),
+    hinted(WHY, KeyAction::Down, &[key('j'), code(KeyCode::Down)], "", 185),
+    hinted(WHY, KeyAction::Up, &[key('k'), code(KeyCode::Up)], "older, newer", 185),
+    hinted(WHY, KeyAction::Pin, &[key('w')], "pin/follow", 188),
+    hinted(EVENTS, KeyAction::Down, &[key('j'), code(KeyCode::Down)], "", 185),
+    hinted(EVENTS, KeyAction::Up, &[key('k'), code(KeyCode::Up)], "older, newer", 185),
+    hinted(Help, KeyAction::Down, &[key('j'), code(KeyCode::Down)], "", 50),
+    hinted(Help, KeyAction::Up, &[key('k'), code(KeyCode::Up)], "scroll", 50),
+    hinted(Picker, KeyAction::Down, &[key('j'), code(KeyCode::Down)], "", 150),
+    hinted(Picker, KeyAction::Up, &[key('k'), code(KeyCode::Up)], "select", 150),
+    bind(Picker, KeyAction::First, &[key('g'), code(KeyCode::Home)]),
+    bind(Picker, KeyAction::Last, &[key('G'), code(KeyCode::End)]),
+    hinted(Picker, KeyAction::Accept, &[code(KeyCode::Enter)], "take", 200),
+    hinted(Help, KeyAction::Close, &[code(KeyCode::Esc), key('?'), key('q'), code(KeyCode::F(1))], "close", 200),
+    hinted(Picker, KeyAction::Close, &[code(KeyCode::Esc), key('a'), key('q')], "close", 180),
+    hinted(Views, KeyAction::Help, &[key('?'), code(KeyCode::F(1))], "help", 255),
+    hinted(Picker, KeyAction::Help, &[key('?'), code(KeyCode::F(1))], "help", 255),
+    bind(Views, KeyAction::Close, &[code(KeyCode::Esc)]),
+    bind(Always, KeyAction::Theme, &[key('t')]),
+    bind(Always, KeyAction::Glyphs, &[key('T')]),
+    bind(Always, KeyAction::Redraw, &[ctrl('l')]),
+    bind(Always, KeyAction::Suspend, &[ctrl('z')]),
+    hinted(Views, KeyAction::Quit, &[key('q'), ctrl('c')], "quit", 255),
+    bind(Help, KeyAction::Quit, &[ctrl('c')]),
+    bind(Picker, KeyAction::Quit, &[ctrl('c')]),
+];

@@ -1,0 +1,27 @@
+//! The live view: nodes, charts, the last decision and what happened, as many of them as have room.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use crate::tui::layout::Layout;
+use crate::tui::model::{Model, Panel};
+
+use super::{decision, log, nodes, plot, pools};
+
+pub(super) fn draw(model: &Model, layout: &Layout, buf: &mut Buffer) {
+    for (panel, place) in &layout.panels {
+        draw_panel(model, layout, *panel, *place, buf);
+    }
+}
+
+fn draw_panel(model: &Model, layout: &Layout, panel: Panel, area: Rect, buf: &mut Buffer) {
+    match panel {
+        Panel::Nodes => nodes::draw(model, area, buf),
+        Panel::Pools => pools::draw(model, area, buf),
+        Panel::Latency => plot::latency(model, area, buf),
+        Panel::Cost => plot::cost(model, area, buf),
+        Panel::Load => plot::load(model, area, buf),
+        Panel::Decision => decision::draw(model, !layout.has(Panel::Pools), area, buf),
+        Panel::Log => log::draw(model, area, buf),
+    }
+}
