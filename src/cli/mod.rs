@@ -31,6 +31,8 @@ mod replay;
 mod result;
 mod run;
 mod schema;
+#[cfg(test)]
+mod screen_figures;
 #[cfg(feature = "live")]
 mod serve;
 mod signals;

@@ -18,31 +18,39 @@ pub(super) struct HistoryBuckets {
     history: Arc<History>,
     /// Start of the bucket that is being filled.
     open: Time,
+    /// Where it ends.
+    due: Time,
     letters: u32,
 }
 
 impl Default for HistoryBuckets {
     fn default() -> HistoryBuckets {
         let history = History { bucket: BUCKET, ..History::default() };
-        HistoryBuckets { history: Arc::new(history), open: Time::ZERO, letters: 0 }
+        HistoryBuckets {
+            history: Arc::new(history),
+            open: Time::ZERO,
+            due: Time::ZERO + BUCKET,
+            letters: 0,
+        }
     }
 }
 
 impl HistoryBuckets {
     /// Returns when the open bucket ends.
-    pub(super) fn due(&self) -> Time {
-        self.open + self.history.bucket
+    pub(super) const fn due(&self) -> Time {
+        self.due
     }
 
     /// Closes the open bucket. The first bucket that is not empty of time starts the history.
     pub(super) fn close(&mut self, point: Point) {
-        self.open = self.due();
+        self.open = self.due;
         let history = Arc::make_mut(&mut self.history);
         history.points.push(point);
         if history.points.len() >= POINTS_MAX {
             history.points = history.points.chunks(2).map(merge).collect();
             history.bucket = history.bucket + history.bucket;
         }
+        self.due = self.open + history.bucket;
     }
 
     /// Notes a moment and returns its letter.
@@ -69,6 +77,8 @@ fn merge(pair: &[Point]) -> Point {
         p50: a.p50.max(b.p50),
         p95: a.p95.max(b.p95),
         p99: a.p99.max(b.p99),
+        // Of the worse quantile it is not known of how many it was: of as few as either.
+        samples: a.samples.min(b.samples),
         requests_per_s: f64::midpoint(a.requests_per_s, b.requests_per_s),
         error_share: a.error_share.max(b.error_share),
         dollars_per_hour: f64::midpoint(a.dollars_per_hour, b.dollars_per_hour),

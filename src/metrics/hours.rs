@@ -13,6 +13,11 @@ use crate::unit::{ClassId, Cost, Span, Time, WorkflowId};
 /// Nanoseconds in an hour.
 const HOUR: f64 = 3.6e12;
 
+/// Returns whether a node in this state is paid for.
+pub(super) const fn is_paid(state: NodeState) -> bool {
+    !matches!(state, NodeState::Off | NodeState::Gone)
+}
+
 /// How long a node has been paid for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
@@ -30,7 +35,7 @@ impl Clock {
     pub(super) fn pass(&mut self, now: Time, from: Time, state: NodeState) {
         let span = now.since(self.at.max(from)).0;
         self.at = self.at.max(now);
-        if matches!(state, NodeState::Off | NodeState::Gone) {
+        if !is_paid(state) {
             return;
         }
         self.paid += span;

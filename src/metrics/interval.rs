@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 
-use super::window::{Sample, WINDOW};
-use crate::unit::{Cost, Time, Tokens};
+use super::window::WINDOW;
+use crate::unit::{Cost, Span, Time, Tokens};
 
 const DIGITS: u8 = 3;
 
@@ -21,6 +21,19 @@ pub enum IntervalScope {
     Pool(usize),
     /// Attempts of a node.
     Node(usize),
+}
+
+/// One thing that ended: an attempt, or a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sample {
+    /// Latency, where it ended well.
+    pub(super) latency: Option<Span>,
+    /// Whether it failed.
+    pub(super) bad: bool,
+    /// Output tokens.
+    pub(super) output: Tokens,
+    /// What it cost.
+    pub(super) cost: Cost,
 }
 
 /// What happened in ten seconds. Attempts for a node, requests for everything else.
@@ -102,8 +115,8 @@ impl Intervals {
         interval.ended += 1;
         interval.bad += u64::from(sample.bad);
         interval.input += input;
-        interval.output += Tokens(u64::from(sample.tokens));
-        interval.cost += Cost(u128::from(sample.cost));
+        interval.output += sample.output;
+        interval.cost += sample.cost;
     }
 
     pub(super) const fn has_closed(&self) -> bool {

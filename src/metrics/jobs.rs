@@ -6,9 +6,11 @@
 
 use std::collections::BTreeMap;
 
+use super::snapshot::{Figures, GroupRow};
 use super::summary::{JobCost, JobCounts, JobSummary, StepSummary, WorkflowSummary};
 use super::times::Times;
-use super::{Labels, WorkflowLabel};
+use super::window::Window;
+use super::{Labels, RequestCounts, Slo, WorkflowLabel};
 use crate::balance::{Event, Fate, JobFate, JobNews, JobPhase, JobStep};
 use crate::unit::{Cost, Time};
 
@@ -54,6 +56,17 @@ impl JobGroup {
 
     fn ended(&self) -> u64 {
         self.completed + self.failed
+    }
+
+    /// Returns jobs as if they were requests, by what became of them.
+    fn counts(&self) -> RequestCounts {
+        RequestCounts {
+            arrived: self.started,
+            completed: self.completed,
+            failed: self.failed,
+            in_flight: self.started - self.ended(),
+            ..RequestCounts::default()
+        }
     }
 
     fn summary(&self, hours: Cost) -> JobSummary {
@@ -255,7 +268,19 @@ impl JobBook {
         std::iter::once(&self.all).chain(self.flows.iter().map(|flow| &flow.jobs))
     }
 
-    /// The figures of all jobs, and by workflow.
+    /// Returns a row for each workflow, of its jobs, for a window that has expired to `now`.
+    pub(super) fn rows(&self, now: Time, labels: &Labels, window: &Window) -> Vec<GroupRow> {
+        let told = window.workflows(now, self.flows.len()).into_iter();
+        let flows = told.zip(&labels.workflows).zip(&self.flows);
+        let row = |((window, label), flow): ((Figures, &WorkflowLabel), &PerFlow)| GroupRow {
+            name: label.name.clone(),
+            slo: Slo::NONE,
+            window,
+            requests: flow.jobs.counts(),
+        };
+        flows.map(row).collect()
+    }
+
     /// Returns the results of all jobs and of each workflow; `hours` tells a workflow's share of what nodes
     /// cost an hour.
     pub(super) fn summary(

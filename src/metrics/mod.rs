@@ -29,8 +29,8 @@ pub use jobs::JobGroup;
 pub use recent::DECISIONS_MAX;
 pub use request_trace::{ArrivalTrace, AttemptTrace, RequestTrace};
 pub use snapshot::{
-    DecisionRow, Figures, History, LOG_MAX, LogEntry, LogLevel, MarkAt, NodeRow, Point, PoolRow,
-    PressedRow, Snapshot,
+    DecisionRow, Figures, GroupRow, History, LOG_MAX, LogEntry, LogLevel, MarkAt, NEVER, NodeRow,
+    Point, PoolRow, PressedRow, RunTotals, Snapshot,
 };
 pub use summary::{
     Attempts, BatchSummary, ByHand, CacheSummary, Class, Costs, Goodput, GroupSummary, Hours,
@@ -108,6 +108,9 @@ pub struct ClassLabel {
     pub name: String,
     /// What its users are promised.
     pub slo: Slo,
+    /// When a request of it has failed, counted from its arrival; `None` if only the fleet's own limit
+    /// counts.
+    pub deadline: Option<Span>,
 }
 
 /// What users of a class are promised; what is not given always holds.
@@ -119,6 +122,11 @@ pub struct Slo {
     pub per_token: Option<Span>,
     /// Time to the last token.
     pub total: Option<Span>,
+}
+
+impl Slo {
+    /// Nothing is promised.
+    pub const NONE: Slo = Slo { first_token: None, per_token: None, total: None };
 }
 
 /// A node.

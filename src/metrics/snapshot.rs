@@ -4,7 +4,9 @@
 
 use std::sync::Arc;
 
+use super::Slo;
 use super::counts::RequestCounts;
+use super::expect::ExpectVerdict;
 use crate::balance::{Explanation, NodeState, Tier, Why};
 use crate::unit::{NodeId, PoolId, RequestId, Span, Time};
 
@@ -17,12 +19,24 @@ pub struct Snapshot {
     pub requests: RequestCounts,
     /// Figures of the last 10 s.
     pub window: Figures,
+    /// How long the window is: ten seconds, less at the start.
+    pub window_length: Span,
     /// Figures of the whole run after warm-up.
     pub run: Figures,
+    /// Counts and money of the run after warm-up.
+    pub totals: RunTotals,
     /// One row a node, in file order; nodes that are gone are left out.
     pub nodes: Vec<NodeRow>,
     /// One row a pool, in file order.
     pub pools: Vec<PoolRow>,
+    /// One row a class, in file order.
+    pub classes: Vec<GroupRow>,
+    /// One row a tenant, those with most requests first; empty where there is but one without a name.
+    pub tenants: Vec<GroupRow>,
+    /// One row a workflow, of its jobs.
+    pub jobs: Vec<GroupRow>,
+    /// What the scenario promises, judged so far; empty unless somebody judges.
+    pub expects: Vec<ExpectVerdict>,
     /// Routes that stand on a level of degradation or shed somebody now, the worst first.
     pub pressed: Vec<PressedRow>,
     /// Routes of which nothing is well, so that ejected nodes serve them too; an empty name if there is
@@ -55,6 +69,9 @@ pub struct PressedRow {
 /// The log keeps so many entries.
 pub const LOG_MAX: usize = 256;
 
+/// A time that never comes.
+pub const NEVER: Span = Span(u64::MAX);
+
 /// Figures over some stretch of time. Latency quantiles are of completed requests, from the
 /// intended arrival to the last token; `None` while there is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -67,18 +84,62 @@ pub struct Figures {
     pub p95: Option<Span>,
     /// 99 % of them did.
     pub p99: Option<Span>,
+    /// The same of all that were not cancelled: one without an answer counts as its deadline, or as
+    /// [`NEVER`] where it has none.
+    pub p99_all: Option<Span>,
+    /// Completed requests: of so many are the quantiles.
+    pub samples: u64,
     /// 99 % of first tokens came within this time.
     pub ttft_p99: Option<Span>,
+    /// Of those to whom a time of the last token is promised, the share for whom it was not kept;
+    /// `None` while there is none.
+    pub late: Option<f64>,
+    /// The same of the first token.
+    pub late_first: Option<f64>,
     /// Share of requests that failed or were rejected.
     pub error_share: f64,
-    /// Dollars an hour: tokens at their price, and hourly prices of nodes.
+    /// Dollars an hour: tokens at their price, and hourly prices of nodes for as long as they are paid.
     pub dollars_per_hour: f64,
     /// Output tokens a second.
     pub tokens_per_s: f64,
     /// Requests a minute served elsewhere than first intended.
     pub failovers_per_min: f64,
+    /// Attempts a minute after a failure: a request may have several, and none may help.
+    pub retries_per_min: f64,
     /// Requests waiting in the balancer now (zero in figures of the whole run).
     pub waiting: u64,
+}
+
+/// Counts and money of the run after warm-up, as a report has them.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct RunTotals {
+    /// How long warm-up has been over.
+    pub span: Span,
+    /// How long warm-up is.
+    pub warmup: Span,
+    /// Requests that came after warm-up, by what became of them.
+    pub requests: RequestCounts,
+    /// Attempts after a failure.
+    pub retries: u64,
+    /// Requests served elsewhere than first intended.
+    pub failovers: u64,
+    /// Dollars so far: tokens and hours of nodes.
+    pub dollars: f64,
+    /// Dollars for a thousand requests that arrived.
+    pub dollars_per_1k: Option<f64>,
+}
+
+/// A class, a tenant, or the jobs of a workflow.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct GroupRow {
+    /// What it is called.
+    pub name: String,
+    /// What is promised to it.
+    pub slo: Slo,
+    /// Figures of the last 10 s, without money and tokens.
+    pub window: Figures,
+    /// Of the run after warm-up. Those of a tenant count at their end.
+    pub requests: RequestCounts,
 }
 
 /// A node. Rates and quantiles are of the last 10 s.
@@ -98,6 +159,8 @@ pub struct NodeRow {
     pub state: NodeState,
     /// Whether its p99 is more than three times the median of its pool's nodes.
     pub slow: bool,
+    /// Whether it was to be ejected and serves on, because too many others are ejected.
+    pub kept_in: bool,
     /// Whether a fault is on, planned or made by hand.
     pub fault: bool,
     /// Whether one is on that somebody made by hand.
@@ -114,6 +177,8 @@ pub struct NodeRow {
     pub share: f64,
     /// Attempts that ended, a second.
     pub requests_per_s: f64,
+    /// Its good attempts: of so many are the quantiles.
+    pub samples: u64,
     /// Half of its good attempts took at most this long, from dispatch.
     pub p50: Option<Span>,
     /// 99 % of them did.
@@ -122,7 +187,7 @@ pub struct NodeRow {
     pub error_share: f64,
     /// Output tokens a second.
     pub tokens_per_s: f64,
-    /// Dollars an hour.
+    /// Dollars an hour: for tokens, and for being there as long as it is paid.
     pub dollars_per_hour: f64,
 }
 
@@ -155,7 +220,7 @@ pub struct History {
     pub marks: Vec<MarkAt>,
 }
 
-/// One bucket of the past. Quantiles are of the 10 s that end with it.
+/// One bucket of the past. All is of the 10 s that end with it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Point {
     /// Median latency.
@@ -164,7 +229,9 @@ pub struct Point {
     pub p95: Option<Span>,
     /// 99 % quantile of latency.
     pub p99: Option<Span>,
-    /// Requests that ended in it, a second.
+    /// Completed requests: of so many are the quantiles.
+    pub samples: u32,
+    /// Requests that ended, a second.
     pub requests_per_s: f64,
     /// Share of them that failed or were rejected.
     pub error_share: f64,
@@ -185,31 +252,49 @@ pub struct MarkAt {
     pub by_person: bool,
 }
 
-/// A line of the log.
-#[derive(Clone, Debug, PartialEq)]
+/// A line of the log. What happens to many requests is one line that counts.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct LogEntry {
-    /// When.
+    /// Which: later ones have greater numbers.
+    pub id: u64,
+    /// When it, or the first of the like, happened.
     pub at: Time,
+    /// When the last of the like happened.
+    pub until: Time,
     /// How much it matters, which gives its colour.
     pub level: LogLevel,
     /// The letter of its mark, if it has one.
     pub mark: Option<char>,
+    /// Whether the person at the screen did it.
+    pub by_person: bool,
+    /// Whether it counts requests that were served elsewhere than meant.
+    pub failover: bool,
     /// The node it is about, if about one.
     pub node: Option<NodeId>,
-    /// The request it is about, if about one.
+    /// The request it is about, if about one; where it counts several, the first.
     pub request: Option<RequestId>,
-    /// Like entries in the same second that this one stands for, itself included.
-    pub count: u32,
-    /// In words, for 50 columns or so: `gpt-eu-1 -> gpt-eu-2  server error, retry in 80ms`.
+    /// So many of the like, itself included.
+    pub count: u64,
+    /// In words, for 50 columns or so: `failover eu → us backup`.
     pub text: String,
-    /// The same for 30 columns or so: `gpt-eu-1->gpt-eu-2 server error`.
+    /// The same for 30 columns or so: `eu → us backup`.
     pub short: String,
 }
 
+impl LogEntry {
+    /// Returns how many of the like came a second, in the mean; `None` of one.
+    #[must_use]
+    pub fn per_s(&self) -> Option<f64> {
+        let seconds = self.until.since(self.at).seconds();
+        (self.count > 1 && seconds > 0.0).then(|| (self.count - 1) as f64 / seconds)
+    }
+}
+
 /// How much a line of the log matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogLevel {
     /// Good to know: a node is back, the strategy changed.
+    #[default]
     Info,
     /// A request went elsewhere, a node asked for a pause.
     Warning,

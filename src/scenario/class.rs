@@ -261,7 +261,11 @@ fn read_one(walk: &mut Walk, mut table: Table<'_>, classes: &mut Classes, fleet:
 
 impl Classes {
     fn push(&mut self, name: &str, read: Read) {
-        self.labels.push(ClassLabel { name: name.to_owned(), slo: read.slo });
+        self.labels.push(ClassLabel {
+            name: name.to_owned(),
+            slo: read.slo,
+            deadline: read.deadline,
+        });
         let law = |given: Option<Dist>, (p50, p95)| {
             given.or_else(|| Dist::lognormal_quantiles(p50, p95).ok())
         };

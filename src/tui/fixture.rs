@@ -8,8 +8,8 @@ use crate::balance::{
 };
 use crate::command::{Frame, Mode, Pace, RunState};
 use crate::metrics::{
-    DecisionRow, Figures, History, LogEntry, LogLevel, MarkAt, NodeRow, Point, PoolRow,
-    RequestCounts, Snapshot,
+    DecisionRow, Figures, GroupRow, History, LogEntry, LogLevel, MarkAt, NodeRow, Point, PoolRow,
+    RequestCounts, RunTotals, Slo, Snapshot,
 };
 use crate::unit::{NodeId, PoolId, RequestId, RouteId, Span, Time, Tokens};
 
@@ -47,7 +47,30 @@ pub(super) fn snapshot() -> Snapshot {
             in_flight: 131,
         },
         window: window(),
-        run: Figures { p99: ms(1_402), p50: ms(440), p95: ms(1_010), ..window() },
+        window_length: Span::from_secs(10),
+        run: Figures {
+            p99: ms(1_402),
+            p99_all: ms(1_460),
+            p50: ms(440),
+            p95: ms(1_010),
+            samples: 54_012,
+            late: None,
+            late_first: None,
+            ..window()
+        },
+        totals: RunTotals {
+            span: Span::from_millis(123_400),
+            warmup: Span::from_secs(10),
+            requests: RequestCounts {
+                arrived: 50_902,
+                completed: 50_400,
+                ..RequestCounts::default()
+            },
+            retries: 1_206,
+            failovers: 782,
+            dollars: 1.64,
+            dollars_per_1k: Some(0.0322),
+        },
         nodes: nodes(),
         pools: vec![PoolRow {
             id: PoolId(0),
@@ -56,6 +79,13 @@ pub(super) fn snapshot() -> Snapshot {
             nodes: 8,
             up: 5,
         }],
+        classes: vec![
+            group("chat", Slo { first_token: ms(2_000), total: ms(4_000), per_token: None }, 0.8),
+            group("search", Slo::NONE, 0.2),
+        ],
+        tenants: Vec::new(),
+        jobs: Vec::new(),
+        expects: Vec::new(),
         pressed: Vec::new(),
         panics: Vec::new(),
         history: Arc::new(history()),
@@ -66,17 +96,44 @@ pub(super) fn snapshot() -> Snapshot {
     }
 }
 
+fn group(name: &str, slo: Slo, share: f64) -> GroupRow {
+    let all = window();
+    let scaled = |count: u64| (count as f64 * share) as u64;
+    GroupRow {
+        name: name.to_owned(),
+        slo,
+        window: Figures {
+            requests_per_s: all.requests_per_s * share,
+            samples: scaled(all.samples),
+            late: slo.total.map(|_| 0.004),
+            late_first: slo.first_token.map(|_| 0.013),
+            ..all
+        },
+        requests: RequestCounts {
+            arrived: scaled(50_902),
+            completed: scaled(50_400),
+            failed: scaled(340),
+            ..RequestCounts::default()
+        },
+    }
+}
+
 fn window() -> Figures {
     Figures {
         requests_per_s: 412.0,
         p50: ms(470),
         p95: ms(1_200),
         p99: ms(2_310),
+        p99_all: ms(60_000),
+        samples: 4_066,
+        late: Some(0.004),
+        late_first: Some(0.002),
         ttft_p99: ms(1_020),
         error_share: 0.013,
         dollars_per_hour: 47.9,
         tokens_per_s: 39_600.0,
         failovers_per_min: 17.0,
+        retries_per_min: 31.0,
         waiting: 22,
     }
 }
@@ -91,6 +148,7 @@ fn up(id: u32, name: &str, kind: &str, load: (u32, u32, u32), share: f64) -> Nod
         kind: kind.to_owned(),
         state: NodeState::Up,
         slow: false,
+        kept_in: false,
         fault: false,
         by_hand: false,
         in_flight,
@@ -99,6 +157,7 @@ fn up(id: u32, name: &str, kind: &str, load: (u32, u32, u32), share: f64) -> Nod
         utilisation: Some(f64::from(in_flight) / f64::from(capacity)),
         share,
         requests_per_s: 412.0 * share,
+        samples: (4_066.0 * share) as u64,
         p50: ms(420),
         p99: ms(1_710),
         error_share: 0.001,
@@ -169,6 +228,7 @@ fn point(step: u64) -> Point {
         p50: seconds(0.45 + wave(step, 160, 0.05) + shock * 0.02 + noise * 0.1),
         p95: seconds(1.05 + slow * 0.5 + wave(step, 210, 0.12) + shock * 0.25 + noise),
         p99: seconds(1.75 + slow + wave(step, 140, 0.2) + shock + noise * 2.5),
+        samples: 4_000,
         requests_per_s: 400.0 + wave(step, 300, 14.0) + noise * 40.0 - crashed * 12.0,
         error_share: 0.002 + crashed * 0.02 / (1.0 + since / 6.0) + noise.abs() * 0.005,
         dollars_per_hour: 38.0 + crashed * 9.6 + wave(step, 250, 1.2) + noise * 3.0,
@@ -191,21 +251,21 @@ fn history() -> History {
 
 fn entry(tenths: u64, level: LogLevel, text: &str, short: &str) -> LogEntry {
     LogEntry {
+        id: tenths,
         at: at(tenths),
+        until: at(tenths),
         level,
-        mark: None,
-        node: None,
-        request: None,
         count: 1,
         text: text.to_owned(),
         short: short.to_owned(),
+        ..LogEntry::default()
     }
 }
 
 fn log() -> Vec<LogEntry> {
     use LogLevel::{Error, Info, Injected, Warning};
     let marked = |letter, entry| LogEntry { mark: Some(letter), ..entry };
-    let times = |count, entry| LogEntry { count, ..entry };
+    let times = |count, until, entry| LogEntry { count, until: at(until), ..entry };
     vec![
         entry(402, Info, "chat: least_tokens -> peak_ewma", "chat: peak_ewma"),
         entry(417, Error, "l4-3 down  5 failures in a row", "l4-3 DOWN 5 failures"),
@@ -214,26 +274,24 @@ fn log() -> Vec<LogEntry> {
         marked('B', entry(1_037, Injected, "you: crash h100-3", "you: crash h100-3")),
         times(
             31,
+            1_069,
             entry(
                 1_039,
                 Warning,
-                "h100-3 -> h100-2  connect refused, retry in 50ms",
-                "h100-3->h100-2 refused",
+                "retries after h100-3: connection failed",
+                "h100-3: connection failed",
             ),
         ),
         entry(1_040, Error, "h100-3 ejected  5 failures in a row", "h100-3 EJECTED 5 failures"),
         entry(1_094, Info, "l4-3 probing  rested for 30s", "l4-3 probing"),
         entry(1_112, Warning, "api-west limited  429, again in 2s", "api-west limited 2s"),
-        times(
-            4,
-            entry(
-                1_126,
-                Warning,
-                "api-west -> api-east  429, retry in 250ms",
-                "api-west->api-east 429",
-            ),
+        times(782, 1_330, entry(1_126, Warning, "failover eu → us backup", "eu → us backup")),
+        entry(
+            1_331,
+            Warning,
+            "retries after l4-2: first-token timeout",
+            "l4-2: first-token timeout",
         ),
-        entry(1_331, Warning, "l4-2 -> h100-1  no first token in 5s", "l4-2->h100-1 timeout"),
     ]
 }
 

@@ -53,8 +53,8 @@ pub(super) struct Ui {
     pub(super) selected: Option<NodeId>,
     /// The first visible row of the nodes table.
     pub(super) top: usize,
-    /// The first visible row of the log, counted from the newest.
-    pub(super) log_top: usize,
+    /// The entry that stands uppermost in the log, while somebody reads back; else the newest does.
+    pub(super) log_at: Option<u64>,
     pub(super) sort: SortKey,
     pub(super) reversed: bool,
     /// Index into [`RANGES`].
@@ -277,7 +277,7 @@ impl Model {
                 expanded: false,
                 selected: None,
                 top: 0,
-                log_top: 0,
+                log_at: None,
                 sort: SortKey::File,
                 reversed: false,
                 range: RANGE_DEFAULT,
@@ -341,6 +341,15 @@ impl Model {
         let same =
             |other: &Arc<Explanation>| (other.attempt, other.at) == (shown.attempt, shown.at);
         self.decisions().position(same)
+    }
+
+    /// Returns the first visible row of the log, counted from the newest. Who reads back keeps what is read
+    /// where it is while others come on top.
+    pub(super) fn log_top(&self) -> usize {
+        let (Some(snapshot), Some(at)) = (self.snapshot(), self.ui.log_at) else {
+            return 0;
+        };
+        snapshot.log.iter().rev().take_while(|entry| entry.id > at).count()
     }
 
     /// Returns the place of the selected node among the rows.

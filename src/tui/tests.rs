@@ -491,11 +491,9 @@ fn huge(snapshot: &mut Snapshot, number: f64) {
         at: Time::MAX,
         level: LogLevel::Error,
         mark: Some('Z'),
-        node: None,
-        request: None,
-        count: u32::MAX,
+        count: u64::MAX,
         text: "界".repeat(200),
-        short: String::new(),
+        ..LogEntry::default()
     });
 }
 

@@ -395,7 +395,14 @@ fn travel_log(model: &mut Model, action: KeyAction) {
     let height = layout::log_rows(model);
     let entries = model.snapshot().map_or(0, |snapshot| snapshot.log.len());
     let last = entries.saturating_sub(height);
-    model.ui.log_top = moved(action, model.ui.log_top, last, height.max(1));
+    scroll_log(model, moved(action, model.log_top(), last, height.max(1)));
+}
+
+/// Lets the log begin with the entry so far from the newest.
+fn scroll_log(model: &mut Model, top: usize) {
+    let log = model.snapshot().map_or(&[][..], |snapshot| &snapshot.log);
+    let first = log.iter().rev().nth(top).map(|entry| entry.id);
+    model.ui.log_at = if top == 0 { None } else { first };
 }
 
 fn travel_nodes(model: &mut Model, action: KeyAction) {
@@ -429,5 +436,8 @@ fn settle(model: &mut Model) {
     }
     model.ui.top = top;
     let entries = model.snapshot().map_or(0, |snapshot| snapshot.log.len());
-    model.ui.log_top = model.ui.log_top.min(entries.saturating_sub(layout::log_rows(model)));
+    let last = entries.saturating_sub(layout::log_rows(model));
+    if model.log_top() > last {
+        scroll_log(model, last);
+    }
 }

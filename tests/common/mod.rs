@@ -67,7 +67,9 @@ pub fn labels(config: &Config, backends: &[BackendSpec]) -> Labels {
 
 /// The labels of these classes, which all promise the same.
 pub fn class_labels(classes: &[ClassSpec], slo: Slo) -> Vec<ClassLabel> {
-    classes.iter().map(|class| ClassLabel { name: class.name.clone(), slo }).collect()
+    let label =
+        |class: &ClassSpec| ClassLabel { name: class.name.clone(), slo, deadline: class.deadline };
+    classes.iter().map(label).collect()
 }
 
 /// Runs a simulation to its end, checking its balancers after every input if `check` says so.

@@ -53,8 +53,8 @@ fn run() -> Summary {
     labels.warmup = at(10);
     let slo = Slo { total: Some(Span::from_secs(5)), ..Slo::default() };
     labels.classes = vec![
-        ClassLabel { name: "a".to_owned(), slo },
-        ClassLabel { name: "b".to_owned(), slo: Slo::default() },
+        ClassLabel { name: "a".to_owned(), slo, deadline: None },
+        ClassLabel { name: "b".to_owned(), ..ClassLabel::default() },
     ];
     let mut collector = Collector::new(labels, &config, Watch::Report);
     let mut balancer = Balancer::new(config);

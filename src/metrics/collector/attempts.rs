@@ -43,8 +43,8 @@ impl AttemptFigures {
         self.counts.panics += 1;
     }
 
-    pub(super) const fn kept_in(&mut self) {
-        self.counts.kept_in += 1;
+    pub(super) fn kept_in(&mut self, counts: bool) {
+        self.counts.kept_in += u64::from(counts);
     }
 
     pub(super) const fn counts(&self) -> Attempts {

@@ -54,6 +54,12 @@ impl Group {
         self.requests.arrive();
     }
 
+    /// Counts an end and nothing else.
+    #[cfg(test)]
+    pub(super) fn count_for_test(&mut self, fate: &Fate) {
+        self.requests.settle(fate);
+    }
+
     pub(super) fn spend(&mut self, cost: Cost) {
         self.cost += cost;
     }

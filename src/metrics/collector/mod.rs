@@ -40,19 +40,20 @@ use requests::RequestFigures;
 use screen::ScreenFigures;
 use tenants::TenantFigures;
 
-use super::Labels;
 use super::counts::share;
 use super::hours::{GroupSizes, HourShares, Paid};
-use super::interval::{Interval, IntervalScope, Intervals};
+use super::interval::{Interval, IntervalScope, Intervals, Sample};
 use super::jobs::{JobBook, JobGroup};
+use super::log::Log;
 use super::pressure::Pressures;
 use super::quality::Qualities;
-use super::snapshot::{Figures, Snapshot};
+use super::snapshot::{Figures, RunTotals, Snapshot};
 use super::summary::{Class, Costs, Pool, RouteSummary, Summary};
 use super::times::Times;
-use super::window::Sample;
-use crate::balance::{Config, DegradeLevel, End, Event, Fate, NoRetry, Settled};
-use crate::unit::{Cost, Span, Time};
+use super::window::EndedAttempt;
+use super::{Labels, Slo};
+use crate::balance::{AttemptKind, Config, DegradeLevel, End, Event, Fate, NoRetry, Settled};
+use crate::unit::{Cost, NodeId, Span, Time};
 
 /// Who watches: what only a screen needs is collected only for a screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +97,7 @@ impl Collector {
         Collector {
             watch,
             now: Time::ZERO,
-            requests: RequestFigures::new(&labels),
+            requests: RequestFigures::new(&labels, config),
             tenants: TenantFigures::default(),
             attempts: AttemptFigures::default(),
             cache: CacheFigures::new(&labels),
@@ -109,7 +110,7 @@ impl Collector {
             jobs: JobBook::new(&labels),
             quality: Qualities::new(&labels),
             pressures: Pressures::new(config),
-            screen: ScreenFigures::default(),
+            screen: ScreenFigures::new(Log::new(&labels, config)),
             labels,
         }
     }
@@ -134,9 +135,7 @@ impl Collector {
             Event::Dispatched { .. } => self.dispatched(event),
             Event::Ended { .. } => self.ended(event),
             Event::Settled(settled) => self.settled(settled),
-            Event::NodeState { node, to, .. } => {
-                self.nodes.state(*node, now, self.labels.warmup, *to);
-            }
+            Event::NodeState { node, to, .. } => self.nodes.state(*node, now, &self.labels, *to),
             Event::Scaled { group, to, .. } => self.groups.scaled(*group, late, *to),
             Event::Batch { node, members } => self.pools.batch(self.nodes.pool(*node), *members),
             Event::NodeChanged { node, spec } => {
@@ -163,10 +162,11 @@ impl Collector {
                     self.attempts.panicked();
                 }
             }
-            Event::KeptIn { .. } if late => self.attempts.kept_in(),
+            Event::KeptIn { node, .. } => self.kept_in(*node, late),
             Event::Graded(grade) => self.judged(grade.arrived, |quality| quality.graded(grade)),
             Event::Escalated { .. } => self.judged(now, Qualities::escalated),
             Event::Feedback { .. } => self.judged(now, Qualities::heard),
+            Event::Job(news) if self.watch == Watch::Screen => self.screen.job(now, news),
             Event::Explained(explanation) if self.watch == Watch::Screen => {
                 self.screen.explained(explanation);
             }
@@ -175,7 +175,6 @@ impl Collector {
             | Event::Model(_)
             | Event::RetryDenied { .. }
             | Event::HedgeDenied { .. }
-            | Event::KeptIn { .. }
             | Event::FirstToken { .. }
             | Event::RetryPlanned { .. }
             | Event::LateWord { .. }
@@ -250,6 +249,11 @@ impl Collector {
         }
     }
 
+    fn kept_in(&mut self, node: NodeId, counts: bool) {
+        self.nodes.kept_in(node);
+        self.attempts.kept_in(counts);
+    }
+
     fn dispatched(&mut self, event: &Event) {
         let Event::Dispatched { attempt, node, kind, arrived, queued, why, resumed, .. } = event
         else {
@@ -262,7 +266,8 @@ impl Collector {
             self.attempts.dispatched(*kind, *resumed, why.panic);
         }
         if self.watch == Watch::Screen {
-            self.screen.dispatched(self.now, attempt.request, *why);
+            let retry = *kind == AttemptKind::Retry;
+            self.screen.dispatched(self.now, (attempt.request, *node), retry, why);
         }
     }
 
@@ -275,30 +280,25 @@ impl Collector {
         let (good, bad) =
             (*end == End::Done, !matches!(end, End::Done | End::Cancelled | End::Outrun));
         self.nodes.ended(*node, self.now, self.labels.warmup);
-        if self.watch != Watch::Report {
-            let sample = Sample {
+        if self.watch == Watch::Screen {
+            self.screen.ended(&EndedAttempt {
                 at: self.now,
                 node: node.0,
-                latency: good.then_some(took),
-                ttft: None,
-                bad,
-                failover: false,
-                tokens: usage.output.0.min(u64::from(u32::MAX)) as u32,
-                cost: cost.0.min(u128::from(u64::MAX)) as u64,
-            };
-            if self.watch == Watch::Screen {
-                self.screen.sample(&sample);
-            }
-            if let Some(intervals) = &mut self.intervals {
-                intervals.add(IntervalScope::Node(node.index()), &sample, usage.input);
-                let pool = self.nodes.pool(*node);
-                for scope in [
-                    IntervalScope::All,
-                    IntervalScope::Class(class.index()),
-                    IntervalScope::Pool(pool),
-                ] {
-                    intervals.spend(scope, *cost);
-                }
+                took,
+                good: (good || bad).then_some(good),
+                tokens: usage.output.0,
+                cost: *cost,
+            });
+        }
+        if let Some(intervals) = &mut self.intervals {
+            let sample =
+                Sample { latency: good.then_some(took), bad, output: usage.output, cost: *cost };
+            intervals.add(IntervalScope::Node(node.index()), &sample, usage.input);
+            let pool = self.nodes.pool(*node);
+            for scope in
+                [IntervalScope::All, IntervalScope::Class(class.index()), IntervalScope::Pool(pool)]
+            {
+                intervals.spend(scope, *cost);
             }
         }
         if self.counts(*arrived) {
@@ -318,30 +318,25 @@ impl Collector {
         let times = RequestTimes::of(self.now, settled);
         let class = settled.class.index();
         let pool = settled.node.map(|node| self.nodes.pool(node));
-        if self.watch != Watch::Report {
-            let completed = settled.fate == Fate::Completed;
+        if self.watch == Watch::Screen {
+            let slo = self.labels.classes.get(class).map_or(&Slo::NONE, |class| &class.slo);
+            let promise = (slo, self.requests.unanswered(class));
+            self.screen.settled(self.now, settled, &times, promise);
+        }
+        if let Some(intervals) = &mut self.intervals {
             let sample = Sample {
-                at: self.now,
-                node: u32::MAX,
-                latency: completed.then_some(times.latency),
-                ttft: completed.then_some(times.ttft),
+                latency: (settled.fate == Fate::Completed).then_some(times.latency),
                 bad: matches!(settled.fate, Fate::Failed(_) | Fate::Rejected(_)),
-                failover: settled.failover,
-                tokens: settled.usage.output.0.min(u64::from(u32::MAX)) as u32,
-                cost: 0,
+                output: settled.usage.output,
+                cost: Cost::ZERO,
             };
-            if self.watch == Watch::Screen {
-                self.screen.sample(&sample);
-            }
-            if let Some(intervals) = &mut self.intervals {
-                let scopes = [
-                    Some(IntervalScope::All),
-                    Some(IntervalScope::Class(class)),
-                    pool.map(IntervalScope::Pool),
-                ];
-                for scope in scopes.into_iter().flatten() {
-                    intervals.add(scope, &sample, settled.usage.input);
-                }
+            let scopes = [
+                Some(IntervalScope::All),
+                Some(IntervalScope::Class(class)),
+                pool.map(IntervalScope::Pool),
+            ];
+            for scope in scopes.into_iter().flatten() {
+                intervals.add(scope, &sample, settled.usage.input);
             }
         }
         if settled.degraded_by > DegradeLevel::Calm {
@@ -358,8 +353,7 @@ impl Collector {
     // ----- pictures -----
 
     fn close_buckets(&mut self, now: Time) {
-        let (waiting, hourly) = (self.requests.waiting(), self.nodes.hourly(&self.labels));
-        self.screen.close_buckets(now, waiting, hourly);
+        self.screen.close_buckets(now, |at, span| self.nodes.hourly(at, span));
     }
 
     /// Returns the picture at `now`, which is not before the last event. Unless a screen was
@@ -368,19 +362,27 @@ impl Collector {
         let now = now.max(self.now);
         self.close_buckets(now);
         self.screen.expire(now);
-        self.nodes.pass_all(now, self.labels.warmup);
-        let nodes = self.nodes.rows(now, &self.labels, self.screen.window());
-        self.nodes.remember(now);
-        let (waiting, hourly) = (self.requests.waiting(), self.nodes.hourly(&self.labels));
+        let window = self.screen.window();
+        let length = window.length(now);
+        let labels = &self.labels;
         Snapshot {
             now,
             requests: self.requests.total(),
-            window: self.screen.figures(now, waiting, hourly),
+            window: Figures {
+                waiting: self.requests.waiting(),
+                ..window.figures(now, self.nodes.hourly(now, length))
+            },
+            window_length: length,
             run: self.run_figures(now),
-            pools: self.pools.rows(&self.labels, &self.nodes),
-            pressed: self.pressures.pressed(&self.labels),
-            panics: self.pools.panics(&self.labels),
-            nodes,
+            totals: self.run_totals(now),
+            nodes: self.nodes.rows(now, labels, window),
+            pools: self.pools.rows(labels, &self.nodes),
+            classes: self.requests.class_rows(now, labels, window),
+            tenants: self.tenants.rows(now, labels, window),
+            jobs: self.jobs.as_ref().map_or_else(Vec::new, |jobs| jobs.rows(now, labels, window)),
+            expects: Vec::new(),
+            pressed: self.pressures.pressed(labels),
+            panics: self.pools.panics(labels),
             history: self.screen.history(),
             log: self.screen.log(),
             log_dropped: self.screen.log_dropped(),
@@ -394,22 +396,49 @@ impl Collector {
         self.screen.forget_decisions();
     }
 
+    /// Returns what tokens and hours cost since the end of warm-up, in dollars.
+    fn spent(&self, now: Time) -> f64 {
+        let pools = 0..self.labels.pools.len();
+        let paid = pools.flat_map(|pool| self.nodes.paid_in(pool, now, &self.labels));
+        let hours: Paid = paid.sum();
+        (self.requests.all().cost() + hours.cost).dollars()
+    }
+
     fn run_figures(&self, now: Time) -> Figures {
         let seconds = now.since(self.labels.warmup).seconds().max(1e-9);
         let all = self.requests.all();
-        let requests = all.requests();
-        let spent = all.cost().dollars() / seconds * 3_600.0;
+        let (requests, counts) = (all.requests(), self.attempts.counts());
         Figures {
             requests_per_s: requests.ended() as f64 / seconds,
             p50: all.latency.quantile(0.5),
             p95: all.latency.quantile(0.95),
             p99: all.latency.quantile(0.99),
+            p99_all: self.requests.quantile_of_all(0.99),
+            samples: requests.completed,
             ttft_p99: all.ttft.quantile(0.99),
+            late: None,
+            late_first: None,
             error_share: share(requests.errors(), requests.ended()),
-            dollars_per_hour: spent + self.nodes.hourly(&self.labels),
+            dollars_per_hour: self.spent(now) / seconds * 3_600.0,
             tokens_per_s: self.attempts.tokens().output as f64 / seconds,
-            failovers_per_min: self.attempts.counts().failovers as f64 / seconds * 60.0,
+            failovers_per_min: counts.failovers as f64 / seconds * 60.0,
+            retries_per_min: counts.retries as f64 / seconds * 60.0,
             waiting: 0,
+        }
+    }
+
+    fn run_totals(&self, now: Time) -> RunTotals {
+        let (requests, counts) = (self.requests.all().requests(), self.attempts.counts());
+        let dollars = self.spent(now);
+        RunTotals {
+            span: now.since(self.labels.warmup),
+            warmup: self.labels.warmup.since(Time::ZERO),
+            requests,
+            retries: counts.retries,
+            failovers: counts.failovers,
+            dollars,
+            dollars_per_1k: (requests.arrived > 0)
+                .then(|| dollars / requests.arrived as f64 * 1_000.0),
         }
     }
 

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::group::{Group, RequestTimes};
-use crate::balance::{End, Fate, Settled};
-use crate::metrics::{Labels, RequestCounts, Slo};
-use crate::unit::{ClassId, Cost};
+use crate::balance::{Config, End, Fate, Settled};
+use crate::metrics::snapshot::{Figures, GroupRow, NEVER};
+use crate::metrics::window::Window;
+use crate::metrics::{ClassLabel, Labels, RequestCounts, Slo};
+use crate::unit::{ClassId, Cost, Span, Time};
 
 /// What is collected of requests.
 #[derive(Clone, Debug)]
@@ -18,12 +20,16 @@ pub(super) struct RequestFigures {
     pools: Vec<Group>,
     /// Empty where routes are not reported.
     routes: Vec<Group>,
+    /// How long a request without an answer counts as, by class, and of a class that is not known.
+    unanswered: (Vec<Span>, Span),
     /// Why requests had no whole answer.
     unserved: BTreeMap<&'static str, u64>,
 }
 
 impl RequestFigures {
-    pub(super) fn new(labels: &Labels) -> RequestFigures {
+    pub(super) fn new(labels: &Labels, config: &Config) -> RequestFigures {
+        let total = config.timeouts.total.unwrap_or(NEVER);
+        let limit = |class: &ClassLabel| total.min(class.deadline.unwrap_or(NEVER));
         RequestFigures {
             total: RequestCounts::default(),
             waiting: 0,
@@ -31,6 +37,7 @@ impl RequestFigures {
             classes: vec![Group::new(); labels.classes.len()],
             pools: vec![Group::new(); labels.pools.len()],
             routes: vec![Group::new(); labels.routes.len()],
+            unanswered: (labels.classes.iter().map(limit).collect(), total),
             unserved: BTreeMap::new(),
         }
     }
@@ -112,6 +119,58 @@ impl RequestFigures {
         &self.all
     }
 
+    /// Returns how long a request of a class counts as that has no answer: until it had failed for sure.
+    pub(super) fn unanswered(&self, class: usize) -> Span {
+        let (by_class, other) = &self.unanswered;
+        by_class.get(class).copied().unwrap_or(*other)
+    }
+
+    /// Returns a quantile of the latency of all that were not cancelled, whether they have an answer or not.
+    pub(super) fn quantile_of_all(&self, quantile: f64) -> Option<Span> {
+        let mut without: BTreeMap<Span, u64> = BTreeMap::new();
+        for (at, class) in self.classes.iter().enumerate() {
+            *without.entry(self.unanswered(at)).or_default() += class.requests().errors();
+        }
+        let requests = self.all.requests();
+        if requests.completed + requests.errors() == 0 {
+            return None;
+        }
+        let of_classes: u64 = without.values().sum();
+        *without.entry(self.unanswered.1).or_default() += requests.errors() - of_classes;
+        let (completed, all) = (requests.completed, requests.completed + requests.errors());
+        let wanted = ((quantile * all as f64).ceil() as u64).max(1);
+        let mut below = 0;
+        let latency = |rank: u64| self.all.latency.quantile(rank as f64 / completed.max(1) as f64);
+        // Between two deadlines only completed ones are added.
+        for (deadline, count) in without {
+            if wanted - below <= completed
+                && let Some(found) = latency(wanted - below).filter(|found| *found <= deadline)
+            {
+                return Some(found);
+            }
+            below += count;
+            if below >= wanted
+                || (wanted - below <= completed && latency(wanted - below)? <= deadline)
+            {
+                return Some(deadline);
+            }
+        }
+        (below < wanted).then(|| latency(wanted - below)).flatten()
+    }
+
+    /// Returns a row for each class, for a window that has expired to `now`.
+    pub(super) fn class_rows(&self, now: Time, labels: &Labels, window: &Window) -> Vec<GroupRow> {
+        let told = window.classes(now, labels.classes.len()).into_iter();
+        let classes = told.zip(&labels.classes).zip(&self.classes);
+        let row = |((window, label), group): ((Figures, &ClassLabel), &Group)| GroupRow {
+            name: label.name.clone(),
+            slo: label.slo,
+            window,
+            requests: group.requests(),
+        };
+        classes.map(row).collect()
+    }
+
     pub(super) fn classes(&self) -> &[Group] {
         &self.classes
     }
@@ -136,5 +195,61 @@ fn reason(fate: &Fate) -> Option<&'static str> {
         Fate::Failed(end) => Some(end.words()),
         Fate::Rejected(reject) => Some(reject.words()),
         Fate::Cancelled => Some(End::Cancelled.words()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::times::Times;
+
+    /// So many were completed, in 1 ms, 2 ms and so on; others had no answer.
+    fn figures(completed: u64, bad: &[(usize, u64)], total: Option<Span>) -> RequestFigures {
+        let deadline = |seconds| ClassLabel {
+            deadline: Some(Span::from_secs(seconds)),
+            ..ClassLabel::default()
+        };
+        let classes = vec![deadline(1), deadline(5), ClassLabel::default()];
+        let labels = Labels { classes, ..Labels::default() };
+        let mut config = Config::new(Vec::new(), Vec::new(), Vec::new());
+        config.timeouts.total = total;
+        let mut figures = RequestFigures::new(&labels, &config);
+        let mut latency = Times::of_run();
+        (1..=completed).for_each(|millis| latency.record(Span::from_millis(millis)));
+        figures.all.latency = latency;
+        let fate = Fate::Failed(End::RateLimited);
+        for (class, count) in bad {
+            for _ in 0..*count {
+                figures.arrived(ClassId(*class as u16), true);
+                figures.all.count_for_test(&fate);
+                figures.classes[*class].count_for_test(&fate);
+            }
+        }
+        for _ in 0..completed {
+            figures.all.arrive();
+            figures.all.count_for_test(&Fate::Completed);
+        }
+        figures
+    }
+
+    #[test]
+    fn who_had_no_answer_counts_as_long_as_its_deadline() {
+        let seconds = |figures: &RequestFigures, quantile| {
+            figures.quantile_of_all(quantile).map(|span| (span.seconds() * 100.0).round() / 100.0)
+        };
+        let none = figures(1_000, &[], None);
+        assert_eq!(seconds(&none, 0.99), Some(0.99), "all were served");
+        let half = figures(1_000, &[(0, 500), (1, 500)], None);
+        assert_eq!(seconds(&half, 0.25), Some(0.5));
+        assert_eq!(seconds(&half, 0.6), Some(1.0));
+        assert_eq!(seconds(&half, 0.99), Some(5.0));
+        let early = figures(2_000, &[(0, 1_000)], None);
+        assert_eq!(seconds(&early, 0.9), Some(1.7), "1,000 of 1 s among those of 2 s");
+        assert_eq!(early.quantile_of_all(0.4).map(|it| it.seconds().round()), Some(1.0));
+        let never = figures(90, &[(2, 10)], None);
+        assert_eq!(never.quantile_of_all(0.99), Some(NEVER));
+        let limit = figures(90, &[(2, 10)], Some(Span::from_secs(30)));
+        assert_eq!(seconds(&limit, 0.99), Some(30.0));
+        assert_eq!(figures(0, &[], None).quantile_of_all(0.99), None);
     }
 }

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use crate::balance::{Event, Explanation, Why};
-use crate::metrics::Labels;
-use crate::metrics::counts::share;
+use crate::balance::{Event, Explanation, Fate, JobFate, JobNews, JobPhase, Settled, Why};
 use crate::metrics::history::HistoryBuckets;
 use crate::metrics::log::Log;
 use crate::metrics::recent::Recent;
-use crate::metrics::snapshot::{DecisionRow, Figures, History, LogEntry, Point};
-use crate::metrics::window::{Sample, WINDOW, Window};
-use crate::unit::{Cost, RequestId, Time};
+use crate::metrics::snapshot::{DecisionRow, History, LogEntry, NEVER};
+use crate::metrics::window::{EndedAttempt, EndedRequest, Window, flag};
+use crate::metrics::{Labels, Slo};
+use crate::unit::{NodeId, RequestId, Span, Time};
+
+use super::group::RequestTimes;
 
 /// What is collected for a screen.
 #[derive(Clone, Debug, Default)]
@@ -24,13 +25,77 @@ pub(super) struct ScreenFigures {
 }
 
 impl ScreenFigures {
+    /// For a log that knows which nodes routes mean first.
+    pub(super) fn new(log: Log) -> ScreenFigures {
+        ScreenFigures { log, ..ScreenFigures::default() }
+    }
+
     /// Writes the log. Every event is heard, and most are not worth a line.
     pub(super) fn hear(&mut self, now: Time, event: &Event, labels: &Labels) {
         self.log.hear(now, event, labels, &mut self.history);
     }
 
-    pub(super) fn dispatched(&mut self, at: Time, request: RequestId, why: Why) {
-        self.last = Some(DecisionRow { at, request, why });
+    /// An attempt was sent to a node, after a failure or not.
+    pub(super) fn dispatched(
+        &mut self,
+        at: Time,
+        (request, node): (RequestId, NodeId),
+        retry: bool,
+        why: &Why,
+    ) {
+        self.window.began(at, node.0, retry);
+        self.last = Some(DecisionRow { at, request, why: *why });
+    }
+
+    /// An attempt is over.
+    pub(super) fn ended(&mut self, ended: &EndedAttempt) {
+        self.window.ended(ended);
+    }
+
+    /// A request has reached its end. One of its class without an answer counts as `unanswered` long.
+    pub(super) fn settled(
+        &mut self,
+        now: Time,
+        settled: &Settled,
+        times: &RequestTimes,
+        (slo, unanswered): (&Slo, Span),
+    ) {
+        let done = settled.fate == Fate::Completed;
+        let bad = matches!(settled.fate, Fate::Failed(_) | Fate::Rejected(_));
+        let promise = |most: Option<Span>, took: Span, (promised, late): (u8, u8)| match most {
+            Some(most) if done && took > most => promised | late,
+            Some(_) if bad => promised | late,
+            Some(_) if done => promised,
+            _ => 0,
+        };
+        let is = |so: bool, flag: u8| if so { flag } else { 0 };
+        let flags = is(done, flag::DONE)
+            | is(bad, flag::BAD)
+            | is(settled.failover, flag::FAILOVER)
+            | promise(slo.total, times.latency, (flag::PROMISED, flag::LATE))
+            | promise(slo.first_token, times.ttft, (flag::FIRST_PROMISED, flag::FIRST_LATE));
+        self.window.settled(&EndedRequest {
+            at: now,
+            class: settled.class.0,
+            tenant: settled.tenant.0,
+            latency: if bad { unanswered } else { times.latency },
+            ttft: times.ttft,
+            flags,
+        });
+    }
+
+    /// Something happened to a job.
+    pub(super) fn job(&mut self, now: Time, news: &JobNews) {
+        let JobPhase::Ended { fate, .. } = news.what else { return };
+        let done = fate == JobFate::Completed;
+        self.window.job_ended(&EndedRequest {
+            at: now,
+            class: news.workflow.0,
+            tenant: 0,
+            latency: if done { now.since(news.started) } else { NEVER },
+            ttft: Span::ZERO,
+            flags: if done { flag::DONE } else { flag::BAD },
+        });
     }
 
     pub(super) fn explained(&mut self, explanation: &Explanation) {
@@ -41,58 +106,25 @@ impl ScreenFigures {
         self.recent.forget();
     }
 
-    pub(super) fn sample(&mut self, sample: &Sample) {
-        self.window.add(sample);
-    }
-
     /// Returns whether the open bucket of the history is over.
     pub(super) fn is_due(&self, now: Time) -> bool {
         now >= self.history.due()
     }
 
-    /// Closes the buckets that are over by `now`. Nobody came or went since the last event, so all
-    /// have the same number that wait, and the same hourly prices.
-    pub(super) fn close_buckets(&mut self, now: Time, waiting: u64, hourly: f64) {
+    /// Closes the buckets that are over by `now`; `hourly` says what nodes cost an hour by being there, in
+    /// the mean of a span up to a time.
+    pub(super) fn close_buckets(&mut self, now: Time, hourly: impl Fn(Time, Span) -> f64) {
         while self.is_due(now) {
             let due = self.history.due();
             self.window.expire(due);
-            let figures = self.figures(due, waiting, hourly);
-            self.history.close(Point {
-                p50: figures.p50,
-                p95: figures.p95,
-                p99: figures.p99,
-                requests_per_s: figures.requests_per_s,
-                error_share: figures.error_share,
-                dollars_per_hour: figures.dollars_per_hour,
-                tokens_per_s: figures.tokens_per_s,
-            });
+            let hourly = hourly(due, self.window.length(due));
+            self.history.close(self.window.point(due, hourly));
         }
     }
 
     /// Forgets what is older than the window.
     pub(super) fn expire(&mut self, now: Time) {
         self.window.expire(now);
-    }
-
-    /// Returns the figures of the ten seconds up to `now`, for a window that has expired to it.
-    pub(super) fn figures(&self, now: Time, waiting: u64, hourly: f64) -> Figures {
-        let seconds = now.seconds().min(WINDOW.seconds()).max(0.1);
-        let whole = &self.window.whole;
-        let [p50, p95, p99] = whole.latency.quantiles([0.5, 0.95, 0.99]);
-        let [ttft_p99] = whole.ttft.quantiles([0.99]);
-        let spent = Cost(self.window.attempts.cost).dollars() / seconds * 3_600.0;
-        Figures {
-            requests_per_s: whole.count as f64 / seconds,
-            p50,
-            p95,
-            p99,
-            ttft_p99,
-            error_share: share(whole.bad, whole.count),
-            dollars_per_hour: spent + hourly,
-            tokens_per_s: self.window.attempts.tokens as f64 / seconds,
-            failovers_per_min: whole.failovers as f64 / seconds * 60.0,
-            waiting,
-        }
     }
 
     pub(super) const fn window(&self) -> &Window {
@@ -108,7 +140,7 @@ impl ScreenFigures {
     }
 
     pub(super) const fn log_dropped(&self) -> u64 {
-        self.log.dropped
+        self.log.dropped()
     }
 
     pub(super) const fn last(&self) -> Option<DecisionRow> {

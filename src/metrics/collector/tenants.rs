@@ -6,9 +6,11 @@
 use std::collections::BTreeMap;
 
 use crate::balance::Settled;
+use crate::metrics::snapshot::{Figures, GroupRow};
 use crate::metrics::summary::{Costs, TenantSummary};
-use crate::metrics::{Labels, RequestCounts, TokenCounts};
-use crate::unit::{Cost, Span, TenantId};
+use crate::metrics::window::Window;
+use crate::metrics::{Labels, RequestCounts, Slo, TokenCounts};
+use crate::unit::{Cost, Span, TenantId, Time};
 
 /// So many tenants have figures of their own; those that come later are counted together.
 const TENANTS_MAX: usize = 10_000;
@@ -82,29 +84,73 @@ impl TenantFigures {
         book.settle(settled, good);
     }
 
-    /// Returns a row for each name and for each tenant without one, those with most requests first; the
-    /// hundred largest, and all others as one. Tenants that share a name are one row.
-    pub(super) fn summaries(&self, labels: &Labels, span: Span) -> Vec<TenantSummary> {
+    /// Returns books by name, those with most requests first; the hundred largest, and of the others what
+    /// they have together. Tenants that share a name have one book. None where there is but one tenant,
+    /// without a name.
+    fn largest(&self, labels: &Labels) -> (Vec<(String, TenantBook)>, TenantBook) {
         if self.others.is_empty() && labels.tenants.is_empty() {
-            return Vec::new();
+            return (Vec::new(), TenantBook::default());
         }
         let mut by_name: BTreeMap<String, TenantBook> = BTreeMap::new();
         let zero = std::iter::once((&TenantId(0), &self.zero));
         for (tenant, book) in zero.chain(&self.others).filter(|(_, book)| book.requests.arrived > 0)
         {
-            let name = labels.tenants.get(tenant);
-            let name = name.cloned().unwrap_or_else(|| tenant.0.to_string());
-            by_name.entry(name).or_default().add(book);
+            by_name.entry(name_of(*tenant, labels)).or_default().add(book);
         }
         let mut rows: Vec<(String, TenantBook)> = by_name.into_iter().collect();
         rows.sort_by_key(|(_, book)| std::cmp::Reverse(book.requests.arrived));
         let mut rest = self.rest;
         rows.drain(ROWS_MAX.min(rows.len())..).for_each(|(_, book)| rest.add(&book));
+        (rows, rest)
+    }
+
+    /// Returns a row for each name and for each tenant without one, those with most requests first; the
+    /// hundred largest, and all others as one.
+    pub(super) fn summaries(&self, labels: &Labels, span: Span) -> Vec<TenantSummary> {
+        let (mut rows, rest) = self.largest(labels);
         if rest.requests.arrived > 0 {
-            rows.push(("all others".to_owned(), rest));
+            rows.push((OTHERS.to_owned(), rest));
         }
         rows.into_iter().map(|(name, book)| book.summary(name, span)).collect()
     }
+
+    /// Returns the same rows for a screen, for a window that has expired to `now`.
+    pub(super) fn rows(&self, now: Time, labels: &Labels, window: &Window) -> Vec<GroupRow> {
+        let (mut rows, rest) = self.largest(labels);
+        if rows.is_empty() {
+            return Vec::new();
+        }
+        let named = rows.len();
+        let places: BTreeMap<String, usize> =
+            rows.iter().enumerate().map(|(place, (name, _))| (name.clone(), place)).collect();
+        if rest.requests.arrived > 0 {
+            rows.push((OTHERS.to_owned(), rest));
+        }
+        let mut known: BTreeMap<TenantId, usize> = BTreeMap::new();
+        let tenants = std::iter::once(&TenantId(0)).chain(self.others.keys());
+        for tenant in tenants {
+            if let Some(place) = places.get(&name_of(*tenant, labels)) {
+                known.insert(*tenant, *place);
+            }
+        }
+        let place = |tenant: u32| Some(known.get(&TenantId(tenant)).copied().unwrap_or(named));
+        let told = window.tenants(now, rows.len(), place);
+        let row = |((name, book), window): ((String, TenantBook), Figures)| GroupRow {
+            name,
+            slo: Slo::NONE,
+            window,
+            requests: book.requests,
+        };
+        rows.into_iter().zip(told).map(row).collect()
+    }
+}
+
+/// What those beyond the largest are called.
+const OTHERS: &str = "all others";
+
+/// Returns what a tenant is called: its number where it has no name.
+fn name_of(tenant: TenantId, labels: &Labels) -> String {
+    labels.tenants.get(&tenant).cloned().unwrap_or_else(|| tenant.0.to_string())
 }
 
 #[cfg(test)]

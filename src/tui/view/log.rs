@@ -4,15 +4,19 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use crate::metrics::{LogEntry, LogLevel};
-use crate::tui::format::cut;
+use crate::tui::format::{count, cut, grouped, rate};
 use crate::tui::glyph::Set;
 use crate::tui::model::{Model, Panel};
 use crate::tui::theme::Role;
+use crate::unit::{Span, Time};
 
 use super::pen::{self, Piece, piece};
 
 /// From this many columns on there is room for whole sentences, the full time and a sign.
 const LONG: u16 = 46;
+
+/// What has happened within so long goes on.
+const ONGOING: Span = Span::from_secs(10);
 
 pub(super) fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     let title = [piece("Failovers / events", Role::Title)];
@@ -23,9 +27,11 @@ pub(super) fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
         let style = model.theme().style(Role::Dim);
         pen::centred(buf, middle.intersection(inner), "nothing has happened yet", style);
     }
-    let shown = entries.iter().rev().skip(model.ui.log_top);
+    let now = model.snapshot().map_or(Time::ZERO, |snapshot| snapshot.now);
+    let shown = entries.iter().rev().skip(model.log_top());
     for (entry, row) in shown.zip(0..inner.height) {
-        pen::line(buf, inner, row, model.theme(), &row_of(entry, inner.width, model.glyphs()));
+        let row_of = row_of(entry, now, inner.width, model.glyphs());
+        pen::line(buf, inner, row, model.theme(), &row_of);
     }
 }
 
@@ -34,29 +40,44 @@ fn aside(model: &Model) -> String {
         return String::new();
     };
     let all = snapshot.log.len() as u64 + snapshot.log_dropped;
-    match model.ui.log_top {
+    match model.log_top() {
         0 => format!("{all} {} newest first", model.glyphs().dot),
         top => format!("{} newer {} {all}", top, model.glyphs().dot),
     }
 }
 
-fn row_of(entry: &LogEntry, width: u16, glyphs: &Set) -> Vec<Piece> {
+fn row_of(entry: &LogEntry, now: Time, width: u16, glyphs: &Set) -> Vec<Piece> {
     let long = width >= LONG;
     let role = role(entry.level);
     let clock = entry.at.to_string();
-    // Minutes are on the state bar; the last four characters are seconds and tenths.
-    let clock = if long { &clock } else { &clock[clock.len().saturating_sub(4)..] };
+    // Where there is little room it goes without tenths, never without minutes.
+    let clock = if long { &clock } else { clock.split('.').next().unwrap_or(&clock) };
     let pad = if long { " " } else { "" };
     let mut pieces = vec![piece(format!("{pad}{clock} "), Role::Dim)];
     pieces.push(piece(sign(entry, long, glyphs), role));
     let text = if long { &entry.text } else { &entry.short };
-    let times =
-        if entry.count > 1 { format!(" {}{}", glyphs.times, entry.count) } else { String::new() };
+    let times = times(entry, now, long, glyphs);
     let used: usize = pieces.iter().map(|(text, _)| crate::tui::format::width(text)).sum();
     let room = usize::from(width).saturating_sub(used + crate::tui::format::width(&times));
     pieces.push(piece(cut(&text.replace("->", glyphs.arrow), room, glyphs.more), role));
     pieces.push(piece(times, Role::Dim));
     pieces
+}
+
+/// So many of the like: how many a second while it goes on, for how long once it is over.
+fn times(entry: &LogEntry, now: Time, long: bool, glyphs: &Set) -> String {
+    let times = glyphs.times;
+    match entry.per_s() {
+        _ if entry.count <= 1 => String::new(),
+        Some(per_s) if long && now.since(entry.until) < ONGOING => {
+            format!("  {}/s, {} so far", rate(per_s), grouped(entry.count))
+        }
+        Some(_) if long => {
+            let seconds = entry.until.since(entry.at).seconds();
+            format!("  {times}{} in {}s", grouped(entry.count), count(seconds.ceil()))
+        }
+        _ => format!(" {times}{}", count(entry.count as f64)),
+    }
 }
 
 fn sign(entry: &LogEntry, long: bool, glyphs: &Set) -> String {

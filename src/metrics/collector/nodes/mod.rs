@@ -5,13 +5,16 @@
 //! line and the one of [`Ends`] (and a line of its sketch of latencies). What only faults, changes of
 //! state and reports need lies apart, in [`Cold`].
 
+mod hourly;
 mod rows;
 #[cfg(test)]
 mod tests;
 
+use hourly::HourlyRate;
+
 use crate::balance::{Config, Mark, MarkBy, MarkPhase, NodeSpec, NodeState, ScaleSpec};
 use crate::metrics::counts::share;
-use crate::metrics::hours::{Clock, Paid};
+use crate::metrics::hours::{Clock, Paid, is_paid};
 use crate::metrics::summary::{Costs, LimitSummary, ModelUse, NodeSummary};
 use crate::metrics::times::Times;
 use crate::metrics::{Labels, NodeLabel};
@@ -31,8 +34,6 @@ struct Hot {
     occupied: u64,
     /// Those of requests that came after warm-up.
     attempts: u64,
-    /// Dispatches over the run, warm-up included. Only differences are used, so it may go round.
-    dispatched: u32,
     in_flight: u32,
     /// As its label has it; the largest number where that is not known.
     capacity: u32,
@@ -59,6 +60,8 @@ struct Cold {
     faults: u32,
     /// Of them those that somebody made by hand are counted apart.
     by_hand: u32,
+    /// It was to be ejected, and has not changed its state since.
+    kept_in: bool,
     weight: u32,
 }
 
@@ -85,13 +88,6 @@ impl Hot {
         }
         self.at = self.at.max(now);
     }
-}
-
-/// Busy and occupied time and dispatches by node at some moment.
-#[derive(Clone, Debug, Default)]
-struct RateBaseline {
-    at: Time,
-    nodes: Vec<(u128, u64, u32)>,
 }
 
 /// How much of a node was used in a span.
@@ -127,8 +123,7 @@ pub(super) struct NodeFigures {
     hot: Vec<Hot>,
     ends: Vec<Ends>,
     cold: Vec<Cold>,
-    /// What utilisation and share of the last while are measured from.
-    before: [RateBaseline; 2],
+    hourly: HourlyRate,
 }
 
 impl NodeFigures {
@@ -138,7 +133,7 @@ impl NodeFigures {
             hot: Vec::with_capacity(count),
             ends: Vec::with_capacity(count),
             cold: Vec::with_capacity(count),
-            before: Default::default(),
+            hourly: HourlyRate::default(),
         };
         for (label, spec) in labels.nodes.iter().zip(&config.nodes) {
             nodes.add(label, spec.weight, Time::ZERO, count);
@@ -146,6 +141,8 @@ impl NodeFigures {
         for node in config.scale.iter().flat_map(ScaleSpec::off_at_start) {
             nodes.hot[node.index()].state = NodeState::Off;
         }
+        let paid = nodes.hot.iter().zip(&labels.nodes).filter(|(hot, _)| is_paid(hot.state));
+        nodes.hourly = HourlyRate::new(paid.map(|(_, label)| label.hourly).sum());
         nodes
     }
 
@@ -157,7 +154,6 @@ impl NodeFigures {
             idle: 0,
             occupied: 0,
             attempts: 0,
-            dispatched: 0,
             in_flight: 0,
             capacity: label.capacity.unwrap_or(u32::MAX),
             pool: label.pool as u16,
@@ -165,7 +161,8 @@ impl NodeFigures {
         });
         self.ends.push(Ends { latency: Times::of_node(count), cost: Cost::ZERO });
         let clock = Clock::new(at);
-        self.cold.push(Cold { clock, warm: (0, 0), failed: 0, faults: 0, by_hand: 0, weight });
+        let (warm, failed, faults, by_hand, kept_in) = ((0, 0), 0, 0, 0, false);
+        self.cold.push(Cold { clock, warm, failed, faults, by_hand, kept_in, weight });
     }
 
     // ----- events -----
@@ -179,19 +176,11 @@ impl NodeFigures {
         hot.pass(now, warmup);
     }
 
-    /// Counts the time of all nodes up to `now`.
-    pub(super) fn pass_all(&mut self, now: Time, warmup: Time) {
-        for at in 0..self.hot.len() {
-            self.pass(at, now, warmup);
-        }
-    }
-
     /// An attempt was sent to a node; `counts` if its request came after warm-up.
     pub(super) fn dispatched(&mut self, node: NodeId, now: Time, warmup: Time, counts: bool) {
         self.pass(node.index(), now, warmup);
         let hot = &mut self.hot[node.index()];
         hot.in_flight += 1;
-        hot.dispatched = hot.dispatched.wrapping_add(1);
         hot.attempts += u64::from(counts);
     }
 
@@ -214,11 +203,23 @@ impl NodeFigures {
         }
     }
 
-    pub(super) fn state(&mut self, node: NodeId, now: Time, warmup: Time, to: NodeState) {
-        self.pass(node.index(), now, warmup);
+    pub(super) fn state(&mut self, node: NodeId, now: Time, labels: &Labels, to: NodeState) {
+        self.pass(node.index(), now, labels.warmup);
         let hot = &mut self.hot[node.index()];
-        self.cold[node.index()].clock.pass(now, warmup, hot.state);
+        let cold = &mut self.cold[node.index()];
+        cold.clock.pass(now, labels.warmup, hot.state);
+        cold.kept_in = false;
+        if is_paid(hot.state) != is_paid(to) {
+            self.hourly.change(now, node, labels.nodes[node.index()].hourly, is_paid(to));
+        }
         hot.state = to;
+    }
+
+    /// A node was to be ejected, and serves on.
+    pub(super) fn kept_in(&mut self, node: NodeId) {
+        if let Some(cold) = self.cold.get_mut(node.index()) {
+            cold.kept_in = true;
+        }
     }
 
     /// A node joined, or its facts changed.
@@ -241,6 +242,7 @@ impl NodeFigures {
                 prices: spec.prices,
             };
             self.add(&label, spec.weight, now, self.hot.len() + 1);
+            self.hourly.change(now, node, label.hourly, true);
             labels.nodes.push(label);
         }
         self.cold[node.index()].weight = spec.weight;
@@ -277,16 +279,10 @@ impl NodeFigures {
         self.ends.iter().map(|ends| &ends.latency)
     }
 
-    /// Returns what all nodes cost an hour by being there.
-    pub(super) fn hourly(&self, labels: &Labels) -> f64 {
-        let micros: u64 = self
-            .hot
-            .iter()
-            .zip(&labels.nodes)
-            .filter(|(hot, _)| !matches!(hot.state, NodeState::Gone | NodeState::Off))
-            .map(|(_, label)| label.hourly)
-            .sum();
-        micros as f64 / 1e6
+    /// Returns what all nodes cost an hour by being there, in the mean of a span up to `now` of at most
+    /// the window.
+    pub(super) fn hourly(&self, now: Time, span: Span) -> f64 {
+        self.hourly.mean(now, span)
     }
 
     // ----- result -----

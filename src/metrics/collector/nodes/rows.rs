@@ -1,51 +1,45 @@
 //! Rows of a screen, one a node: rates and quantiles of the last ten seconds.
 
-use super::{NodeFigures, NodeUse, RateBaseline};
+use super::{Hot, NodeFigures, NodeUse};
 use crate::balance::NodeState;
-use crate::metrics::counts::share;
+use crate::metrics::hours::is_paid;
 use crate::metrics::snapshot::NodeRow;
-use crate::metrics::window::{Sums, WINDOW, Window};
+use crate::metrics::window::{NodeNow, NodeWindow, Window};
 use crate::metrics::{Labels, NodeLabel};
-use crate::unit::{Cost, NodeId, PoolId, Span, Time};
+use crate::unit::{NodeId, PoolId, Span, Time};
 
 /// A node is slow if its p99 is so many times the median of its pool.
 const SLOW_TIMES: u64 = 3;
 
 impl NodeFigures {
-    /// Returns a row for each node that is not gone. Time must have been counted up to `now`.
+    /// Returns a row for each node that is not gone, for a window that has expired to `now`.
     pub(in crate::metrics::collector) fn rows(
         &self,
         now: Time,
         labels: &Labels,
         window: &Window,
     ) -> Vec<NodeRow> {
-        let then = &self.before[0];
-        let dispatched = |at: usize| {
-            let before = then.nodes.get(at).map_or(0, |(.., dispatched)| *dispatched);
-            u64::from(self.hot[at].dispatched.wrapping_sub(before))
-        };
-        let all = (0..self.hot.len()).map(dispatched).sum::<u64>();
+        let state = |hot: &Hot| NodeNow { in_flight: hot.in_flight, capacity: hot.capacity };
+        let states: Vec<NodeNow> = self.hot.iter().map(state).collect();
+        let told = window.nodes(now, &states);
+        let length = window.length(now);
+        let own = self.hot.iter().zip(&labels.nodes);
+        let own = own.map(|(hot, label)| is_paid(hot.state).then_some(label.hourly));
+        let hourly = self.hourly.by_node(now, length, own);
         let mut rows: Vec<NodeRow> = (0..self.hot.len())
             .filter(|&at| self.hot[at].state != NodeState::Gone)
             .map(|at| {
-                let share = share(dispatched(at), all);
-                NodeRow { share, ..self.row(now, at, &labels.nodes[at], window) }
+                let row = self.row(at, &labels.nodes[at], &told[at], length);
+                NodeRow { dollars_per_hour: row.dollars_per_hour + hourly[at], ..row }
             })
             .collect();
         mark_slow(&mut rows, labels.pools.len());
         rows
     }
 
-    fn row(&self, now: Time, at: usize, label: &NodeLabel, window: &Window) -> NodeRow {
-        let hot = &self.hot[at];
-        let seconds = now.seconds().min(WINDOW.seconds()).max(0.1);
-        let idle = Sums::default();
-        let sums = window.nodes.get(at).unwrap_or(&idle);
-        let [p50, p99] = sums.latency.quantiles([0.5, 0.99]);
-        let then = &self.before[0];
-        let before = then.nodes.get(at).map_or((0, 0), |(busy, occupied, _)| (*busy, *occupied));
-        let used = (hot.busy - before.0, hot.occupied - before.1);
-        let NodeUse { utilisation, .. } = NodeUse::of(label, used, now.since(then.at));
+    fn row(&self, at: usize, label: &NodeLabel, told: &NodeWindow, length: Span) -> NodeRow {
+        let (hot, cold) = (&self.hot[at], &self.cold[at]);
+        let NodeUse { utilisation, .. } = NodeUse::of(label, (told.busy, told.occupied), length);
         NodeRow {
             id: NodeId(at as u32),
             name: label.name.clone(),
@@ -54,30 +48,21 @@ impl NodeFigures {
             kind: label.kind.clone(),
             state: hot.state,
             slow: false,
-            fault: self.cold[at].faults + self.cold[at].by_hand > 0,
-            by_hand: self.cold[at].by_hand > 0,
+            kept_in: cold.kept_in && told.error_share > 0.0,
+            fault: cold.faults + cold.by_hand > 0,
+            by_hand: cold.by_hand > 0,
             in_flight: hot.in_flight,
             capacity: label.capacity,
             queued: label.capacity.map_or(0, |most| hot.in_flight.saturating_sub(most)),
             utilisation,
-            share: 0.0,
-            requests_per_s: sums.count as f64 / seconds,
-            p50,
-            p99,
-            error_share: share(sums.bad, sums.count),
-            tokens_per_s: sums.tokens as f64 / seconds,
-            dollars_per_hour: Cost(sums.cost).dollars() / seconds * 3_600.0
-                + label.hourly as f64 / 1e6,
-        }
-    }
-
-    /// Utilisation and share are measured over the last ten to twenty seconds.
-    pub(in crate::metrics::collector) fn remember(&mut self, now: Time) {
-        if now.since(self.before[1].at) >= WINDOW {
-            self.before.swap(0, 1);
-            let nodes =
-                self.hot.iter().map(|hot| (hot.busy, hot.occupied, hot.dispatched)).collect();
-            self.before[1] = RateBaseline { at: now, nodes };
+            share: told.share,
+            requests_per_s: told.requests_per_s,
+            samples: told.samples,
+            p50: told.p50,
+            p99: told.p99,
+            error_share: told.error_share,
+            tokens_per_s: told.tokens_per_s,
+            dollars_per_hour: told.dollars_per_hour,
         }
     }
 }

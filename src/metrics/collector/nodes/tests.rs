@@ -15,8 +15,8 @@ fn one_node(state: NodeState) -> (NodeFigures, Labels) {
         nodes: vec![label],
         ..Labels::default()
     };
-    let mut nodes =
-        NodeFigures { hot: vec![], ends: vec![], cold: vec![], before: Default::default() };
+    let hourly = HourlyRate::default();
+    let mut nodes = NodeFigures { hot: vec![], ends: vec![], cold: vec![], hourly };
     nodes.add(&labels.nodes[0], 1, Time::ZERO, 1);
     nodes.hot[0].state = state;
     (nodes, labels)
@@ -26,16 +26,16 @@ fn one_node(state: NodeState) -> (NodeFigures, Labels) {
 fn a_node_is_paid_for_from_its_start_until_it_is_off() {
     let (mut nodes, labels) = one_node(NodeState::Off);
     let (node, from) = (NodeId(0), labels.warmup);
-    nodes.state(node, at(50), from, NodeState::Starting);
-    nodes.state(node, at(140), from, NodeState::Up);
+    nodes.state(node, at(50), &labels, NodeState::Starting);
+    nodes.state(node, at(140), &labels, NodeState::Up);
     nodes.dispatched(node, at(150), from, true);
     nodes.dispatched(node, at(160), from, true);
     nodes.ended(node, at(165), from);
     nodes.ended(node, at(170), from);
-    nodes.state(node, at(190), from, NodeState::Ejected);
-    nodes.state(node, at(230), from, NodeState::Up);
-    nodes.state(node, at(240), from, NodeState::Draining);
-    nodes.state(node, at(260), from, NodeState::Off);
+    nodes.state(node, at(190), &labels, NodeState::Ejected);
+    nodes.state(node, at(230), &labels, NodeState::Up);
+    nodes.state(node, at(240), &labels, NodeState::Draining);
+    nodes.state(node, at(260), &labels, NodeState::Off);
     let paid = nodes.paid_at(0, at(1_000), &labels);
     assert_eq!(paid.paid, 160_000_000_000, "100 to 260");
     assert_eq!(paid.starting, 40_000_000_000, "100 to 140");
@@ -84,6 +84,5 @@ fn an_end_counts_if_its_request_does() {
     assert_eq!((told.attempts, told.failed), (3, 1));
     assert_eq!(told.latency_s.max.map(f64::round), Some(3.0));
     assert!((told.cost_usd.tokens * 1e12 - 21.0).abs() < 1e-6);
-    assert_eq!(nodes.hot[0].dispatched, 4);
     assert_eq!(nodes.hot[0].in_flight, 0);
 }

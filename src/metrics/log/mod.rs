@@ -1,41 +1,43 @@
 //! The log for people: what happened to nodes and requests, in few words, bounded, with like entries
-//! of one second counted instead of repeated.
+//! counted instead of repeated.
 
-use std::collections::VecDeque;
+mod entries;
+mod meant;
+#[cfg(test)]
+mod tests;
+
+use entries::{CountedThing, Draft, LogEntries};
+use meant::MeantPlaces;
 
 use super::pressure::{change, route_name};
-use super::snapshot::{LOG_MAX, LogEntry, LogLevel};
+use super::snapshot::{LogEntry, LogLevel};
 use super::{Labels, history::HistoryBuckets};
 use crate::balance::{
-    Cause, End, Event, Fate, JobFate, JobNews, JobPhase, LimitCause, Mark, MarkBy, MarkPhase,
-    NodeState, Settled,
+    Cause, Config, End, Event, Fate, JobFate, JobNews, JobPhase, LimitCause, Mark, MarkBy,
+    MarkPhase, NodeState, Settled,
 };
-use crate::unit::{NodeId, Ratio, RequestId, RouteId, Span, Time};
-
-/// Like entries within so long are counted as one.
-const LIKE: Span = Span::from_secs(1);
-/// Like entries are sought among so many of the newest.
-const LOOK_BACK: usize = 6;
+use crate::unit::{NodeId, Ratio, RequestId, RouteId, Time};
 
 /// Collects entries.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Log {
-    entries: VecDeque<LogEntry>,
-    pub(super) dropped: u64,
-}
-
-struct Draft {
-    level: LogLevel,
-    mark: Option<char>,
-    node: Option<NodeId>,
-    request: Option<RequestId>,
-    text: String,
-    short: String,
+    entries: LogEntries,
+    meant: MeantPlaces,
 }
 
 impl Log {
+    /// A log that knows where requests are meant to be served.
+    pub(super) fn new(labels: &Labels, config: &Config) -> Log {
+        Log { entries: LogEntries::default(), meant: MeantPlaces::new(labels, config) }
+    }
+
     pub(super) fn entries(&self) -> Vec<LogEntry> {
-        self.entries.iter().cloned().collect()
+        self.entries.all()
+    }
+
+    /// Returns how many entries have left.
+    pub(super) const fn dropped(&self) -> u64 {
+        self.entries.dropped()
     }
 
     /// Hears an event; most are not worth an entry.
@@ -48,11 +50,16 @@ impl Log {
         past: &mut HistoryBuckets,
     ) {
         let draft = match event {
-            Event::Dispatched { attempt, node, after: Some((from, end)), .. } => {
-                Some(retried(labels, attempt.request, *from, *node, *end))
+            Event::Dispatched { attempt, after: Some((from, end)), .. } => {
+                let thing = CountedThing::Retry(*from, end.words());
+                self.count(now, thing, || retried(labels, attempt.request, *from, *end));
+                None
             }
             Event::NodeState { node, to, cause, .. } => Some(state(labels, *node, *to, *cause)),
-            Event::Settled(settled) => unserved(labels, settled),
+            Event::Settled(settled) => {
+                self.settled(now, labels, settled);
+                None
+            }
             Event::Strategy { pool, from, to } => {
                 let name = labels.pools.get(pool.index()).map_or("?", String::as_str);
                 let text = format!("{name}: strategy {from} → {to}");
@@ -93,24 +100,37 @@ impl Log {
             | Event::Limit { notable: false, .. } => None,
         };
         if let Some(draft) = draft {
-            self.enter(now, draft);
+            self.entries.enter(now, Draft { entry: draft, counted: None });
         }
     }
 
-    fn enter(&mut self, at: Time, draft: Draft) {
-        let like = self.entries.iter_mut().rev().take(LOOK_BACK).find(|entry| {
-            at.since(entry.at) <= LIKE && entry.text == draft.text && entry.level == draft.level
-        });
-        if let Some(entry) = like {
-            entry.count += 1;
-            return;
+    /// Counts a thing, with a new entry if the last one is over.
+    fn count(&mut self, now: Time, thing: CountedThing, entry: impl FnOnce() -> LogEntry) {
+        if !self.entries.count(now, thing) {
+            self.entries.enter(now, Draft { entry: entry(), counted: Some(thing) });
         }
-        if self.entries.len() >= LOG_MAX {
-            self.entries.pop_front();
-            self.dropped += 1;
+    }
+
+    fn settled(&mut self, now: Time, labels: &Labels, settled: &Settled) {
+        let class = settled.class;
+        match (settled.fate, settled.node) {
+            (Fate::Failed(end), _) => {
+                let thing = CountedThing::Unserved(class, end.words());
+                self.count(now, thing, || unserved(labels, settled, "failed", end.words()));
+            }
+            (Fate::Rejected(reason), _) => {
+                let thing = CountedThing::Unserved(class, reason.words());
+                self.count(now, thing, || unserved(labels, settled, "rejected", reason.words()));
+            }
+            (Fate::Completed, Some(node)) if settled.failover => {
+                let thing = self.meant.counted(labels, settled.route, node);
+                if !self.entries.count(now, thing) {
+                    let entry = failed_over(labels, &self.meant, settled, thing);
+                    self.entries.enter(now, Draft { entry, counted: Some(thing) });
+                }
+            }
+            (Fate::Completed | Fate::Cancelled, _) => {}
         }
-        let Draft { level, mark, node, request, text, short } = draft;
-        self.entries.push_back(LogEntry { at, level, mark, node, request, count: 1, text, short });
     }
 }
 
@@ -118,23 +138,39 @@ fn name(labels: &Labels, node: NodeId) -> &str {
     labels.nodes.get(node.index()).map_or("?", |label| label.name.as_str())
 }
 
-fn info(level: LogLevel, node: Option<NodeId>, text: String, short: String) -> Draft {
-    Draft { level, mark: None, node, request: None, text, short }
+fn info(level: LogLevel, node: Option<NodeId>, text: String, short: String) -> LogEntry {
+    LogEntry { level, node, text, short, ..LogEntry::default() }
 }
 
-fn retried(labels: &Labels, request: RequestId, from: NodeId, to: NodeId, end: End) -> Draft {
-    let (before, after) = (name(labels, from), name(labels, to));
-    Draft {
-        level: LogLevel::Warning,
-        mark: None,
-        node: Some(from),
-        request: Some(request),
-        text: format!("{before} → {after}  {}", end.words()),
-        short: format!("{before}→{after} {}", end.words()),
-    }
+/// About a request, as an example of several.
+fn example(entry: LogEntry, request: RequestId) -> LogEntry {
+    LogEntry { request: Some(request), ..entry }
 }
 
-fn state(labels: &Labels, node: NodeId, to: NodeState, cause: Cause) -> Draft {
+fn retried(labels: &Labels, request: RequestId, from: NodeId, end: End) -> LogEntry {
+    let (before, words) = (name(labels, from), end.words());
+    let (text, short) = (format!("retries after {before}: {words}"), format!("{before}: {words}"));
+    example(info(LogLevel::Warning, Some(from), text, short), request)
+}
+
+/// Requests were served elsewhere than meant.
+fn failed_over(
+    labels: &Labels,
+    meant: &MeantPlaces,
+    settled: &Settled,
+    thing: CountedThing,
+) -> LogEntry {
+    let words = match thing {
+        CountedThing::Failover(route, pool, tier, region) => {
+            meant.words(labels, route, (pool, tier, region))
+        }
+        CountedThing::Retry(..) | CountedThing::Unserved(..) => String::new(),
+    };
+    let entry = info(LogLevel::Warning, None, format!("failover {words}"), words);
+    example(LogEntry { failover: true, ..entry }, settled.request)
+}
+
+fn state(labels: &Labels, node: NodeId, to: NodeState, cause: Cause) -> LogEntry {
     let level = match to {
         NodeState::Ejected => LogLevel::Error,
         NodeState::CoolingDown => LogLevel::Warning,
@@ -185,14 +221,14 @@ fn reason(cause: Cause) -> String {
 }
 
 /// A node fails and is kept in all the same.
-fn kept_in(labels: &Labels, node: NodeId, cause: Cause) -> Draft {
+fn kept_in(labels: &Labels, node: NodeId, cause: Cause) -> LogEntry {
     let node_name = name(labels, node);
     let text = format!("{node_name} kept in: largest share  {}", reason(cause));
     info(LogLevel::Error, Some(node), text, format!("{node_name} kept in"))
 }
 
 /// Nothing that a route may use is well, or that is over.
-fn panic(labels: &Labels, route: RouteId, on: bool) -> Draft {
+fn panic(labels: &Labels, route: RouteId, on: bool) -> LogEntry {
     let route = route_name(labels, route, labels.routes.len());
     let route = if route.is_empty() { route } else { format!("{route}: ") };
     let word = if on { "PANIC" } else { "calm again" };
@@ -201,7 +237,7 @@ fn panic(labels: &Labels, route: RouteId, on: bool) -> Draft {
     info(level, None, format!("{route}{word}  {why}"), format!("{route}{word}"))
 }
 
-fn pressed(labels: &Labels, event: &Event) -> Option<Draft> {
+fn pressed(labels: &Labels, event: &Event) -> Option<LogEntry> {
     let (route, what, saturation) = change(event)?;
     let route = route_name(labels, route, labels.routes.len());
     let route = if route.is_empty() { route } else { format!("{route}: ") };
@@ -209,7 +245,7 @@ fn pressed(labels: &Labels, event: &Event) -> Option<Draft> {
     Some(info(LogLevel::Warning, None, text, format!("{route}{what}")))
 }
 
-fn limited(labels: &Labels, node: NodeId, from: u32, to: u32, cause: LimitCause) -> Draft {
+fn limited(labels: &Labels, node: NodeId, from: u32, to: u32, cause: LimitCause) -> LogEntry {
     let why = match cause {
         LimitCause::Ratio(ratio) => format!("first tokens {:.1} times idle", ratio.value()),
         LimitCause::Pressed(end) => end.words().to_owned(),
@@ -223,17 +259,10 @@ fn percent(share: Ratio) -> f64 {
     (share.value() * 100.0).round()
 }
 
-fn unserved(labels: &Labels, settled: &Settled) -> Option<Draft> {
+fn unserved(labels: &Labels, settled: &Settled, what: &str, why: &str) -> LogEntry {
     let class = labels.classes.get(settled.class.index()).map_or("?", |class| class.name.as_str());
-    let (level, words) = match settled.fate {
-        Fate::Failed(end) => (LogLevel::Error, format!("failed: {}", end.words())),
-        Fate::Rejected(reason) => (LogLevel::Error, format!("rejected: {}", reason.words())),
-        Fate::Completed | Fate::Cancelled => return None,
-    };
-    let text = format!("{class} request {words}");
-    let mut draft = info(level, settled.node, text, format!("{class} {words}"));
-    draft.request = Some(settled.request);
-    Some(draft)
+    let (text, short) = (format!("{class} {what}: {why}"), format!("{class}: {why}"));
+    example(info(LogLevel::Error, settled.node, text, short), settled.request)
 }
 
 /// A region by its name, where it is all of its nodes that something happened to.
@@ -242,7 +271,7 @@ fn whole_region(labels: &Labels, nodes: &[NodeId]) -> Option<String> {
     Some(format!("region {name} ({} nodes)", nodes.len()))
 }
 
-fn job_failed(labels: &Labels, news: &JobNews) -> Option<Draft> {
+fn job_failed(labels: &Labels, news: &JobNews) -> Option<LogEntry> {
     let flow = labels.workflows.get(news.workflow.index())?;
     let JobPhase::Ended { fate, .. } = news.what else { return None };
     let words = match fate {
@@ -267,24 +296,22 @@ pub(super) fn happened(labels: &Labels, mark: &Mark) -> String {
             .unwrap_or_else(|| format!("{} +{}", name(labels, *first), rest.len())),
     };
     let what = &mark.what;
-    let over = if mark.phase == MarkPhase::End && what != "heal" { " is over" } else { "" };
+    // First, so that it is not what is cut where there is little room.
+    let over = if mark.phase == MarkPhase::End && what != "heal" { "over: " } else { "" };
     let on = if matches!(what.as_str(), "kill" | "heal") { "" } else { "on " };
-    format!("{what} {on}{nodes}{over}")
+    format!("{over}{what} {on}{nodes}")
 }
 
-fn marked(labels: &Labels, now: Time, mark: &Mark, past: &mut HistoryBuckets) -> Draft {
+fn marked(labels: &Labels, now: Time, mark: &Mark, past: &mut HistoryBuckets) -> LogEntry {
     let by_person = mark.by == MarkBy::Person;
     let happened = happened(labels, mark);
     let (text, short) = match by_person {
         true => (format!("you: {happened}"), format!("you: {happened}")),
         false => (format!("scenario: {happened}"), happened),
     };
-    Draft {
-        level: LogLevel::Injected,
+    LogEntry {
         mark: (mark.phase == MarkPhase::Begin).then(|| past.mark(now, by_person)),
-        node: mark.nodes.first().copied(),
-        request: None,
-        text,
-        short,
+        by_person,
+        ..info(LogLevel::Injected, mark.nodes.first().copied(), text, short)
     }
 }
