@@ -42,15 +42,20 @@ struct OutputPart {
 
 impl OutputPart {
     fn new(path: &Path) -> OutputPart {
-        // A device or a pipe cannot be replaced, only written to.
-        let special = path.metadata().is_ok_and(|meta| !meta.is_file());
-        let part = if special { path.to_owned() } else { output::beside(path) };
-        OutputPart { part, path: path.to_owned() }
+        if output::is_stream(path) {
+            return OutputPart::in_place(path);
+        }
+        let path = output::behind_links(path);
+        OutputPart { part: output::beside(&path), path }
     }
 
     /// A file that is written where it belongs from the beginning.
     fn in_place(path: &Path) -> OutputPart {
         OutputPart { part: path.to_owned(), path: path.to_owned() }
+    }
+
+    fn create(&self) -> io::Result<File> {
+        output::create(&self.part)
     }
 
     /// The file is whole and takes its place.
@@ -105,12 +110,11 @@ impl Books {
             );
             return Err(failure.hint("`--set balancer.instances=1` runs it with one"));
         }
-        let read =
-            [("the scenario", Some(scenario.file())), ("the trace", scenario.arrivals.path())];
-        let read = read.into_iter().filter_map(|(what, path)| Some((what, Path::new(path?))));
-        let read: Vec<NamedFile<'_>> = read.map(|(what, path)| NamedFile { what, path }).collect();
+        let trace = scenario.arrivals.path().map(|path| NamedFile::input("the trace", path));
+        let read = [Some(NamedFile::input("the scenario", scenario.file())), trace];
+        let read: Vec<NamedFile<'_>> = read.into_iter().flatten().collect();
         let written: Vec<NamedFile<'_>> = [
-            NamedFile::option("--out", output.out.as_ref()),
+            Some(NamedFile::result(output.out.as_ref())),
             NamedFile::option("--journal", output.journal.as_ref()),
             NamedFile::option("--log", output.log.as_ref()),
         ]
@@ -190,8 +194,11 @@ impl Books {
             self.failed.get_or_insert(failure);
             return false;
         }
-        output::warn(&format!("error: {failure}; {what} are no longer written, the run goes on"));
-        self.lost.push(failure.message);
+        let message = failure.message;
+        output::warn(&format!(
+            "warning: {message}; {what} are no longer written, the run goes on"
+        ));
+        self.lost.push(message);
         true
     }
 
@@ -213,7 +220,7 @@ impl Books {
             }
         }
         for lost in &self.lost {
-            output::warn(&format!("error: not all of it was written: {lost}"));
+            output::warn(&format!("warning: not all of it was written: {lost}"));
         }
         let real = self.live;
         Ok(Summary { real, ..self.collector.summary(end, complete) })
@@ -240,7 +247,7 @@ impl Decisions {
             path.map(|path| if live { OutputPart::in_place(path) } else { OutputPart::new(path) });
         let out: Box<dyn Write + Send> = match &part {
             Some(part) => {
-                let file = File::create(&part.part).map_err(|error| part.failed(&error))?;
+                let file = part.create().map_err(|error| part.failed(&error))?;
                 Box::new(BufWriter::new(file))
             }
             None if is_result => Box::new(BufWriter::new(io::stdout())),
@@ -286,7 +293,8 @@ impl JournalFile {
     fn new(scenario: &Scenario, path: &Path, live: bool) -> Result<JournalFile, CliFailure> {
         let part = OutputPart::new(path);
         let header = Header::new(&scenario.name, scenario.balancer.clone());
-        let writer = File::create(&part.part)
+        let writer = part
+            .create()
             .and_then(|file| Writer::new(BufWriter::new(file), &header))
             .map_err(|error| part.failed(&error))?;
         Ok(JournalFile { writer, part, live })

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 
+use super::distinct::{self, NamedFile};
 use super::failure::{CliFailure, FailureKind, code_of_signal};
 use super::progress::{ProgressBar, Style};
 use super::signals::watch_signals;
@@ -133,6 +134,10 @@ impl Compare {
         }
         let (strategies, baseline) = self.strategies()?;
         let (bench, scenario) = self.bench(&strategies)?;
+        let trace = scenario.arrivals.path().map(|path| NamedFile::input("the trace", path));
+        let read = [Some(NamedFile::input("the scenario", scenario.file())), trace];
+        let read: Vec<NamedFile<'_>> = read.into_iter().flatten().collect();
+        distinct::check(&[NamedFile::result(self.output.out.as_ref())], &read, None)?;
         let first = scenario.seed;
         let Some(last) = first.checked_add(self.seeds as u64 - 1) else {
             let message = format!("there are no {} seeds from {first} upwards", self.seeds);

@@ -1,9 +1,10 @@
 //! No file is two things at once: what one writes there the other would lose.
 
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
-use super::export;
 use super::failure::{CliFailure, FailureKind};
+use super::{export, load};
 
 /// A file of the command line: what names it, and where it is.
 #[derive(Clone, Copy, Debug)]
@@ -18,58 +19,177 @@ impl<'a> NamedFile<'a> {
     pub(super) fn option(what: &'a str, path: Option<&'a PathBuf>) -> Option<NamedFile<'a>> {
         path.map(|path| NamedFile { what, path })
     }
+
+    /// Where a result goes: to the file that `--out` names, or to stdout.
+    pub(super) fn result(out: Option<&'a PathBuf>) -> NamedFile<'a> {
+        let stdout = NamedFile { what: "the result", path: Path::new(STDOUT) };
+        NamedFile::option("--out", out).unwrap_or(stdout)
+    }
+
+    /// What is read; stdin may be a file, too.
+    pub(super) fn input(what: &'a str, path: &'a str) -> NamedFile<'a> {
+        let stdin = path == load::STDIN || path == load::STDIN_FILE;
+        NamedFile { what, path: Path::new(if stdin { "/dev/stdin" } else { path }) }
+    }
 }
 
-/// Fails if two outputs are one file, if an output is what is read, or if an output is a file of the
-/// export.
+/// The name of stdout among files.
+const STDOUT: &str = "/dev/stdout";
+
+/// Whether a file is what stdout goes to.
+pub(super) fn is_stdout(path: &Path) -> bool {
+    Place::of(Path::new(STDOUT)).is_some_and(|place| place.is(path))
+}
+
+/// Fails if two outputs are one file, if an output is what is read, or if an output is a folder, the
+/// folder of the export or a file in it.
 pub(super) fn check(
     outputs: &[NamedFile<'_>],
     inputs: &[NamedFile<'_>],
     folder: Option<&Path>,
 ) -> Result<(), CliFailure> {
-    let usage = |message| CliFailure::new(FailureKind::Usage, message);
+    if let Some(path) = folder.filter(|path| path.exists() && !path.is_dir()) {
+        let message = format!("--export is {}, a file", path.display());
+        return Err(usage(message).hint("name a folder, which is made if it is not there"));
+    }
+    let export = folder.map(ExportPlaces::new);
     for (at, one) in outputs.iter().enumerate() {
-        let Some(place) = place(one.path) else { continue };
-        let same = |other: &&NamedFile<'_>| self::place(other.path).as_ref() == Some(&place);
-        if let Some(other) = outputs[..at].iter().find(same) {
-            let (what, before, path) = (one.what, other.what, one.path.display());
+        let Some(place) = Place::of(one.path) else { continue };
+        let path = one.path.display();
+        if one.path.is_dir() {
+            return Err(usage(format!("{} is {path}, a folder", one.what)).hint("name a file"));
+        }
+        if let Some(other) = outputs[..at].iter().find(|other| place.is(other.path)) {
+            let (what, before) = (one.what, other.what);
             return Err(usage(format!("{before} and {what} are both {path}: one would be lost"))
                 .hint("give each a file of its own"));
         }
-        if let Some(other) = inputs.iter().find(same) {
-            let (what, read, path) = (one.what, other.what, one.path.display());
+        if let Some(other) = inputs.iter().find(|other| place.is_read_as(other.path)) {
+            let (what, read) = (one.what, other.what);
             return Err(
                 usage(format!("{what} would write over {read}, {path}")).hint("name another file")
             );
         }
-        if let Some(folder) = folder
-            && place.parent().map(Path::to_owned) == self::folder(folder)
-            && place.file_name().is_some_and(|name| export::writes(&name.to_string_lossy()))
-        {
-            let (what, path) = (one.what, one.path.display());
-            return Err(usage(format!("{what} is {path}, which --export writes too"))
-                .hint("name another file or another folder"));
-        }
+        export.as_ref().map_or(Ok(()), |export| export.check_output(one, &place))?;
+    }
+    let read = inputs.iter().filter(|one| export.as_ref().is_some_and(|to| to.has(one.path)));
+    for NamedFile { what, path } in read {
+        let path = path.display();
+        return Err(usage(format!("--export would write over {what}, {path}"))
+            .hint("name another folder"));
     }
     Ok(())
 }
 
-/// Where a file is, whichever way it is named; `None` for what cannot be lost: devices and pipes.
-fn place(path: &Path) -> Option<PathBuf> {
-    match path.metadata() {
-        Ok(meta) if !meta.is_file() => None,
-        Ok(_) => path.canonicalize().ok(),
-        Err(_) => {
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            let parent = folder(parent.unwrap_or(Path::new(".")))?;
-            Some(parent.join(path.file_name()?))
+fn usage(message: String) -> CliFailure {
+    CliFailure::new(FailureKind::Usage, message)
+}
+
+/// Where a file is, whichever way it is named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    /// What is there has a number of its own: links, pipes and terminals too.
+    There { device: u64, number: u64 },
+    /// Nothing is there yet, or the system has no such numbers.
+    Path(PathBuf),
+}
+
+impl Place {
+    /// `None` for what nobody can lose, because nobody gets it: `/dev/null`.
+    fn of(path: &Path) -> Option<Place> {
+        match path.metadata() {
+            Ok(meta) => Place::there(path, &meta),
+            Err(_) => {
+                let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+                let parent = folder(parent.unwrap_or(Path::new(".")))?;
+                Some(Place::Path(parent.join(path.file_name()?)))
+            }
         }
+    }
+
+    #[cfg(unix)]
+    fn there(_: &Path, meta: &Metadata) -> Option<Place> {
+        use std::os::unix::fs::MetadataExt;
+        let null = Path::new("/dev/null").metadata();
+        let place = Place::There { device: meta.dev(), number: meta.ino() };
+        let thrown_away = null.is_ok_and(|null| {
+            !meta.is_file() && (null.dev(), null.ino()) == (meta.dev(), meta.ino())
+        });
+        (!thrown_away).then_some(place)
+    }
+
+    #[cfg(not(unix))]
+    fn there(path: &Path, _: &Metadata) -> Option<Place> {
+        path.canonicalize().ok().map(Place::Path)
+    }
+
+    fn is(&self, path: &Path) -> bool {
+        Place::of(path).as_ref() == Some(self)
+    }
+
+    /// Whether writing here would change what is read from `path`, a file or a folder of files. A
+    /// terminal or a pipe may be read and written.
+    fn is_read_as(&self, path: &Path) -> bool {
+        if path.is_file() {
+            return self.is(path);
+        }
+        let files = path.read_dir().into_iter().flatten().flatten();
+        files.map(|file| file.path()).any(|file| file.is_file() && self.is(&file))
+    }
+}
+
+/// Where an export writes.
+struct ExportPlaces {
+    folder: Option<PathBuf>,
+    /// The files of an earlier export, which may be links to elsewhere.
+    there: Vec<Place>,
+}
+
+impl ExportPlaces {
+    fn new(path: &Path) -> ExportPlaces {
+        let files = path.read_dir().into_iter().flatten().flatten();
+        let written = files.filter(|file| export::writes(&file.file_name().to_string_lossy()));
+        let there = written.filter_map(|file| Place::of(&file.path())).collect();
+        ExportPlaces { folder: folder(path), there }
+    }
+
+    /// Whether a file is one of those that are written.
+    fn has(&self, path: &Path) -> bool {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let inside = folder(parent.unwrap_or(Path::new("."))) == self.folder
+            && path.file_name().is_some_and(|name| export::writes(&name.to_string_lossy()));
+        inside || Place::of(path).is_some_and(|place| self.there.contains(&place))
+    }
+
+    fn check_output(&self, one: &NamedFile<'_>, place: &Place) -> Result<(), CliFailure> {
+        let (what, path) = (one.what, one.path.display());
+        let is_above = match place {
+            Place::Path(file) => self.folder.as_ref().is_some_and(|to| to.starts_with(file)),
+            Place::There { .. } => false,
+        };
+        if is_above {
+            return Err(usage(format!("{what} and --export are both {path}, a file and a folder"))
+                .hint("name another file or another folder"));
+        }
+        if self.has(one.path) {
+            return Err(usage(format!("{what} is {path}, which --export writes too"))
+                .hint("name another file or another folder"));
+        }
+        Ok(())
     }
 }
 
 /// Where a folder is or would be.
 fn folder(path: &Path) -> Option<PathBuf> {
-    path.canonicalize().or_else(|_| std::path::absolute(path)).ok()
+    let mut there = std::path::absolute(path).ok()?;
+    let mut missing = Vec::new();
+    loop {
+        if let Ok(found) = there.canonicalize() {
+            return Some(missing.iter().rev().fold(found, |path, name| path.join(name)));
+        }
+        missing.push(there.file_name()?.to_owned());
+        there.pop();
+    }
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ impl Source {
         let path = Path::new(name);
         if name == STDIN {
             let bytes = bytes(stdin()?, path)?;
-            return Ok(Source { name: "stdin".to_owned(), file: "<stdin>".to_owned(), bytes });
+            return Ok(Source { name: "stdin".to_owned(), file: STDIN_FILE.to_owned(), bytes });
         }
         // A pipe is as good as a file: `plimsoll run <(generate)`.
         if path.exists() && !path.is_dir() {
@@ -86,6 +86,8 @@ fn bytes(from: impl Read, path: &Path) -> Result<Vec<u8>, CliFailure> {
 
 /// The name of stdin where a file is wanted.
 pub(super) const STDIN: &str = "-";
+/// What stands for it in messages.
+pub(super) const STDIN_FILE: &str = "<stdin>";
 
 /// Takes stdin, which can be read once.
 pub(super) fn stdin() -> Result<Stdin, CliFailure> {

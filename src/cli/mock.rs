@@ -1,7 +1,7 @@
 //! `plimsoll mock`: the nodes of a scenario as real OpenAI-compatible servers.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 
@@ -56,9 +56,11 @@ impl MockServers {
 
     /// Fails if the file to be written would be lost, or of no use.
     fn check_out(&self, scenario: &Scenario) -> Result<(), CliFailure> {
+        let addresses = NamedFile { what: "the list of addresses", ..NamedFile::result(None) };
         let written = NamedFile::option("--out", self.out.as_ref());
-        let read = NamedFile { what: "the scenario", path: Path::new(&self.scenario) };
-        distinct::check(written.as_slice(), &[read], None)?;
+        let written: Vec<NamedFile<'_>> = [Some(addresses), written].into_iter().flatten().collect();
+        let read = NamedFile::input("the scenario", scenario.file());
+        distinct::check(&written, &[read], None)?;
         let keeps = scenario.balancer.routes.iter().any(|route| route.cache.is_some());
         if self.out.is_some() && keeps {
             let message = "answers are kept in simulations only: nothing could be run from --out";

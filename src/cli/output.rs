@@ -1,5 +1,6 @@
 //! Where results go: stdout, or a file that is replaced whole.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -31,16 +32,34 @@ pub(super) fn print(text: &str) -> Result<(), CliFailure> {
 /// Replaces a file as a whole: whoever reads it sees the old content or the new, never half.
 pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), CliFailure> {
     let failed = |error: io::Error| CliFailure::file("write", path, &error);
-    // A device such as /dev/null cannot be replaced, only written to.
-    if path.metadata().is_ok_and(|meta| !meta.is_file()) {
-        return std::fs::write(path, content).map_err(failed);
+    if is_stream(path) {
+        return create(path).and_then(|mut file| file.write_all(content)).map_err(failed);
     }
-    let beside = beside(path);
-    let written = std::fs::write(&beside, content).and_then(|()| std::fs::rename(&beside, path));
+    let whole = behind_links(path);
+    let beside = beside(&whole);
+    let written = std::fs::write(&beside, content).and_then(|()| std::fs::rename(&beside, &whole));
     written.map_err(|error| {
         let _ = std::fs::remove_file(&beside);
         failed(error)
     })
+}
+
+/// Whether a file can only be written to, not replaced: devices, pipes, and what is open already, such
+/// as `/dev/stdout`, even where that is a file.
+pub(super) fn is_stream(path: &Path) -> bool {
+    let open = ["/dev/stdout", "/dev/stderr", "/dev/fd", "/proc"];
+    open.iter().any(|open| path.starts_with(open))
+        || path.metadata().is_ok_and(|meta| !meta.is_file())
+}
+
+/// Opens a file to be written; what is in a stream already stays.
+pub(super) fn create(path: &Path) -> io::Result<File> {
+    if is_stream(path) { File::options().append(true).open(path) } else { File::create(path) }
+}
+
+/// The file that a link leads to: it is replaced, not the link.
+pub(super) fn behind_links(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
 /// A name for the unfinished file, in the same folder so that it can be renamed.

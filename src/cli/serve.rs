@@ -6,6 +6,7 @@ use clap::Args;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use super::distinct;
 use super::books::Books;
 use super::failure::{CliFailure, FailureKind, code_of_signal};
 use super::result::{IfUnwritable, ResultOutput};
@@ -72,7 +73,12 @@ impl Serve {
             },
             limits,
         };
+        let to_stdout = [&self.journal, &self.log].into_iter().flatten();
+        // A log on stdout has it for itself, as programs that read it want: the rest is said on stderr.
+        let has_stdout = to_stdout.into_iter().any(|path| distinct::is_stdout(path));
+        let say = if has_stdout { Say::Stderr } else { Say::Stdout };
         let kept = ResultOutput {
+            out: has_stdout.then(|| PathBuf::from("/dev/null")),
             journal: self.journal.clone(),
             log: self.log.clone(),
             if_unwritable: self.if_unwritable,
@@ -82,12 +88,31 @@ impl Serve {
         let books = Books::open(&scenario, &kept, Watch::Report, true)?;
         let mut observer = ServeObserver { books, stop: stop.clone() };
         let runtime = endpoints::runtime()?;
-        let served = serve(&self.listen, parts, &mut observer, (stop, stopped));
+        let served = serve((&self.listen, say), parts, &mut observer, (stop, stopped));
         let (end, signal) = runtime.block_on(served)?;
         runtime.shutdown_timeout(std::time::Duration::from_secs(1));
         let summary = observer.books.close(end, true)?;
-        output::print(&report::text(&summary, &[], &[]))?;
+        say.text(&report::text(&summary, &[], &[]))?;
         Ok(code_of_signal(signal))
+    }
+}
+
+/// Where a gateway says what it has to say.
+#[derive(Clone, Copy, Debug)]
+enum Say {
+    Stdout,
+    Stderr,
+}
+
+impl Say {
+    fn text(self, text: &str) -> Result<(), CliFailure> {
+        match self {
+            Say::Stdout => output::print(text),
+            Say::Stderr => {
+                output::warn(text.trim_end());
+                Ok(())
+            }
+        }
     }
 }
 
@@ -103,7 +128,7 @@ fn address(text: &str) -> Result<String, String> {
 /// Serves until a signal asks for an end, or something cannot be written that has to be. Returns when it
 /// ended, and by which signal.
 async fn serve(
-    listen: &str,
+    (listen, say): (&str, Say),
     parts: GatewayParts,
     observer: &mut ServeObserver,
     (stop, stopped): (watch::Sender<Shutdown>, watch::Receiver<Shutdown>),
@@ -115,7 +140,7 @@ async fn serve(
     let listener = bound.map_err(|error| failed(&format!("listen on {listen}"), error))?;
     let address = listener.local_addr().map_err(|error| failed("listen", error))?;
     let mut signals = EndingSignals::listen()?;
-    output::print(&format!("listening on http://{address}/v1\n"))?;
+    say.text(&format!("listening on http://{address}/v1\n"))?;
     let told = tokio::spawn(async move {
         let told = tokio::select! {
             signal = signals.next() => signal,

@@ -124,19 +124,80 @@ fn one_file_for_two_outputs_is_refused_and_nothing_is_written() {
     let one = folder.path().join("one").to_string_lossy().into_owned();
     let dotted = folder.path().join("./one").to_string_lossy().into_owned();
     let nodes = folder.path().join("nodes.csv").to_string_lossy().into_owned();
+    let under = folder.path().join("one/more").to_string_lossy().into_owned();
     let dir = folder.path().to_string_lossy().into_owned();
     for (outputs, says) in [
         (["--out", &one, "--journal", &dotted], "--out and --journal"),
         (["--out", &one, "--log", &one], "--out and --log"),
         (["--journal", &one, "--log", &dotted], "--journal and --log"),
         (["--export", &dir, "--out", &nodes], "--export"),
+        (["--export", &one, "--out", &dotted], "--out and --export"),
+        (["--journal", &one, "--export", &under], "--journal and --export"),
+        (["--export", &scenario, "--seed", "7"], "--export is"),
+        (["--seed", "7", "--log", &dir], "a folder"),
         (["--seed", "7", "--out", &scenario], "the scenario"),
+        (["--seed", "7", "--log", "/dev/stdout"], "the result and --log"),
+        (["--journal", "/dev/stderr", "--log", "/proc/self/fd/2"], "--journal and --log"),
+        (["--out", "/dev/full", "--log", "/dev/full"], "--out and --log"),
     ] {
         let arguments = [&["run", &scenario, "--requests", "50"], &outputs[..]].concat();
         let (code, _, told) = run(&arguments);
         assert!(code == 2 && told.contains(says), "{outputs:?}: {code} {told}");
         assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1, "{outputs:?}");
     }
+}
+
+#[test]
+fn no_command_writes_over_what_it_reads_by_whichever_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let inside = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let mm1 = include_str!("../../scenarios/mm1.toml");
+    let scenario = write(folder.path(), "mine.toml", mm1);
+    std::os::unix::fs::symlink(&scenario, inside("link.toml")).expect("a link");
+    fs::hard_link(&scenario, inside("other.toml")).expect("a link");
+    for out in ["mine.toml", "link.toml", "other.toml", "./mine.toml"].map(inside) {
+        let arguments = ["compare", &scenario, "--seeds", "2", "-s", "random,smart", "--out", &out];
+        let (code, _, told) = run(&arguments);
+        assert!(code == 2 && told.contains("the scenario"), "{out}: {code} {told}");
+        let (code, _, told) = run(&["mock", &scenario, "--out", &out]);
+        assert!(code == 2 && told.contains("the scenario"), "{out}: {code} {told}");
+    }
+    let trace = write(folder.path(), "all.csv", AZURE);
+    let more = ["--trace", &trace, "--export", &inside("")];
+    let (code, _, told) = run(&[&["run", "azure-chat"], &more[..]].concat());
+    assert!(code == 2 && told.contains("--export would write over the trace"), "{code} {told}");
+    assert_eq!(fs::read_to_string(&trace).expect("it is still there"), AZURE);
+    assert_eq!(fs::read_to_string(&scenario).expect("it is still there"), mm1);
+}
+
+#[test]
+fn what_goes_to_stdout_by_name_goes_where_the_shell_says_and_links_stay_links() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let inside = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let short = ["run", "mm1", "--requests", "50", "--set", "expect=[]", "--quiet"];
+    let (code, report, _) = run(&[&short[..], &["--out", "/dev/stdout"]].concat());
+    assert!(code == 0 && report.starts_with("mm1"), "{report}");
+    // Appended to, as a shell does with `>>`: what is there already stays.
+    let appended = write(folder.path(), "appended", "before\n");
+    let file = fs::OpenOptions::new().append(true).open(&appended).expect("a file");
+    let mut command = plimsoll(&[&short[..], &["--out", "/dev/stdout"]].concat());
+    assert!(command.stdout(file).status().expect("it ends").success());
+    let text = fs::read_to_string(&appended).expect("a file");
+    assert!(text.starts_with("before\nmm1"), "{text}");
+    assert!(Path::new("/dev/stdout").is_symlink(), "it is what it was");
+
+    let real = write(folder.path(), "real", "old");
+    std::os::unix::fs::symlink(&real, inside("link")).expect("a link");
+    assert_eq!(run(&[&short[..], &["--out", &inside("link")]].concat()).0, 0);
+    assert!(Path::new(&inside("link")).is_symlink());
+    assert!(fs::read_to_string(&real).expect("a file").starts_with("mm1"));
+
+    // A report that would go to the file that a log replaces.
+    let both = inside("both");
+    let file = fs::File::create(&both).expect("a file");
+    let mut command = plimsoll(&[&short[..], &["--log", &both]].concat());
+    let refused = command.stdout(file).status().expect("it ends");
+    assert_eq!(refused.code(), Some(2));
 }
 
 /// A device that takes nothing: a disk that is full.
@@ -174,6 +235,7 @@ fn what_can_no_longer_be_written_ends_a_run_or_it_goes_on_as_the_person_chose() 
         let at_once = told.lines().position(|line| line.contains("no longer written"));
         let at_the_end = told.lines().position(|line| line.contains("not all of it was written"));
         assert!(at_once.is_some() && at_once < at_the_end, "{output}: {told}");
+        assert!(told.contains("warning: ") && !told.contains("error: "), "it is no error: {told}");
     }
 }
 
