@@ -13,8 +13,8 @@ use crate::metrics::WorkflowLabel;
 use crate::unit::ClassId;
 use crate::workload::WorkflowSpec;
 use crate::workload::workflow::{
-    CALL_ENTRIES_MAX, CALLS_MAX, CallSpec, FAN_OUT_MAX, OnFailure, ROUNDS_MAX, STEPS_MAX,
-    StepContext, StepSpec, TRIES_MAX, cycle,
+    BackTo, CALL_ENTRIES_MAX, CALLS_MAX, CallSpec, FAN_OUT_MAX, LoopFlaw, Loops, OnFailure,
+    ROUNDS_MAX, STEPS_MAX, StepContext, StepSpec, TRIES_MAX, cycle,
 };
 
 /// A scenario has at most so many workflows.
@@ -77,6 +77,12 @@ static STEP: SectionDef = SectionDef {
             Usual::Word("fresh"),
             "whether prompts begin with what came before",
         ),
+        key(
+            "back_to",
+            KeyKind::Table(&BACK_TO),
+            Usual::Unsaid("it is over once"),
+            "all steps from another one to here begin again when it is over",
+        ),
     ],
     later: &["pool", "tool", "pause"],
     ..section("step", "`[[workflow.steps]]`")
@@ -91,6 +97,15 @@ static RETRY: SectionDef = SectionDef {
     ],
     later: &["pause", "backoff"],
     ..section("on_failure", "")
+};
+
+static BACK_TO: SectionDef = SectionDef {
+    keys: &[
+        need("step", TEXT, "the first step of the loop: one before this, or this one"),
+        need("rounds", NUMBER, "how often the loop is gone through in all"),
+    ],
+    later: &["until"],
+    ..section("back_to", "")
 };
 
 static CALLS: SectionDef = SectionDef {
@@ -152,10 +167,13 @@ fn read_steps(walk: &mut Walk, field: Field<'_>, flow: &str, classes: &Names) ->
     let mut names = Names::new("step");
     let mut steps = Vec::new();
     let mut after: Vec<Vec<Field<'_>>> = Vec::new();
+    let mut back: Vec<Option<(Field<'_>, Dist)>> = Vec::new();
     for mut table in walk.tables(Some(field)) {
         let (step, before) = read_step(walk, &mut table, classes, &mut names);
+        let back_to = table.take("back_to").and_then(|field| back_to(walk, field));
         table.finish(walk);
         after.push(before);
+        back.push(back_to);
         steps.extend(step);
     }
     // Steps may be named before they stand; a step that could not be read has its number too.
@@ -173,11 +191,61 @@ fn read_steps(walk: &mut Walk, field: Field<'_>, flow: &str, classes: &Names) ->
         walk.problem(place, format!("workflow {} has a cycle: {shown}", quote(flow)))
             .label("closes the cycle")
             .help("a step begins when all steps it comes after are over: none of these ever could");
+        return steps;
     }
-    for (step, after) in steps.iter_mut().zip(graph) {
-        step.after = after;
+    let back = read_loops(walk, &graph, back, &names);
+    for ((step, after), back) in steps.iter_mut().zip(graph).zip(back) {
+        (step.after, step.back_to) = (after, back);
     }
     steps
+}
+
+/// `{ step = "plan", rounds = 3 }`.
+fn back_to<'a>(walk: &mut Walk, field: Field<'a>) -> Option<(Field<'a>, Dist)> {
+    let mut table = walk.table(field)?;
+    let step = table.need(walk, "step");
+    let rounds = table.need(walk, "rounds").and_then(|field| whole(walk, field, 1.0, ROUNDS_MAX));
+    table.finish(walk);
+    Some((step?, rounds?))
+}
+
+/// Where steps go back to, if they can.
+fn read_loops(
+    walk: &mut Walk,
+    graph: &[Vec<u16>],
+    back: Vec<Option<(Field<'_>, Dist)>>,
+    names: &Names,
+) -> Vec<Option<BackTo>> {
+    let places: Vec<Option<Place>> =
+        back.iter().map(|back| back.as_ref().map(|(field, _)| field.place().clone())).collect();
+    let back: Vec<Option<BackTo>> = back
+        .into_iter()
+        .map(|back| {
+            let (field, rounds) = back?;
+            Some(BackTo { step: names.find(walk, field)? as u16, rounds })
+        })
+        .collect();
+    let first: Vec<Option<u16>> =
+        back.iter().map(|back| back.as_ref().map(|back| back.step)).collect();
+    let Err((step, flaw)) = Loops::new(graph, &first) else { return back };
+    let name = |step: u16| names.list().get(usize::from(step)).map_or("", String::as_str);
+    let message = match flaw {
+        LoopFlaw::NotBefore => {
+            let first = first[usize::from(step)].map_or("", name);
+            format!("{} does not come after {}", quote(name(step)), quote(first))
+        }
+        LoopFlaw::Shared(other) => format!(
+            "the loops that end with {} and {} have a step in common",
+            quote(name(other)),
+            quote(name(step))
+        ),
+    };
+    if let Some(Some(place)) = places.get(usize::from(step)) {
+        walk.problem(place, message).label("goes back to here").help(
+            "a loop goes back to a step that its last one comes after, and has steps of its own",
+        );
+    }
+    Vec::new()
 }
 
 fn predecessors<'a>(walk: &mut Walk, list: &[Field<'a>], names: &Names) -> Vec<(u16, Field<'a>)> {
@@ -230,6 +298,7 @@ fn read_step<'a>(
         on_failure,
         calls: calls.unwrap_or_default(),
         context: context.unwrap_or_default(),
+        back_to: None,
     });
     (step, after)
 }

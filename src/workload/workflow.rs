@@ -9,15 +9,28 @@
 //! not while its nested calls are under way, since the balancer knows requests and no sessions on
 //! nodes.
 //!
+//! A step may go `back_to` one that it comes after, or to itself: when it is over, all steps from there
+//! to here begin again, a drawn number of times in all. What comes after any of them begins when the
+//! last of these rounds is over.
+//!
 //! An instance that fails (a request of it is not answered in full, or its deadline passes while
 //! it thinks) fails the job, is left out, or is tried again. When a job ends early, what it has
 //! under way is cancelled: nobody waits for it any more.
 //!
-//! Every draw has a key of its own (job, step, instance, round, call), so neither strategy nor timing
+//! Every draw has a key of its own (job, step, lap of a loop, instance, round, call), so neither strategy nor timing
 //! changes what a job asks. A later try asks the same and is answered anew.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+
+mod loops;
+mod spec;
+
+pub use loops::{LoopFlaw, Loops};
+pub use spec::{
+    BackTo, CALL_ENTRIES_MAX, CALLS_MAX, CallSpec, FAN_OUT_MAX, OnFailure, ROUNDS_MAX, STEPS_MAX,
+    StepContext, StepSpec, TRIES_MAX, WorkflowSpec, cycle,
+};
 
 use super::arrival::Generated;
 use super::length::{ClassSpec, LENGTH_MAX, length};
@@ -28,145 +41,14 @@ use crate::id_map::IdMap;
 use crate::rng::{Rng, mix};
 use crate::unit::{ClassId, RequestId, Span, Time, Tokens, WorkflowId};
 
-/// A workflow has at most so many steps.
-pub const STEPS_MAX: usize = 256;
-
-/// A step runs at most so many instances side by side; draws beyond are cut.
-pub const FAN_OUT_MAX: u64 = 1_000;
-
-/// An instance makes at most so many nested calls of one entry in a round; draws beyond are cut.
-pub const CALLS_MAX: u64 = 1_000;
-
-/// A step calls at most so many classes one after the other.
-pub const CALL_ENTRIES_MAX: usize = 32;
-
-/// An instance goes through at most so many rounds; draws beyond are cut.
-pub const ROUNDS_MAX: u64 = 1_000;
-
-/// An instance is tried again at most so many times.
-pub const TRIES_MAX: u64 = 100;
-
-/// A workflow as configured.
-#[derive(Clone, Debug, PartialEq)]
-pub struct WorkflowSpec {
-    /// Its name.
-    pub name: String,
-    /// Its share of the jobs, relative to the other workflows; zero if none starts.
-    pub share: f64,
-    /// How long a job may take from its start.
-    pub deadline: Option<Span>,
-    /// Its steps; at least one.
-    pub steps: Vec<StepSpec>,
-}
-
-impl WorkflowSpec {
-    /// Returns how many requests of which classes a job makes in the mean, step by step, where nothing
-    /// fails.
-    pub fn requests(&self) -> impl Iterator<Item = (ClassId, f64)> {
-        self.steps.iter().flat_map(|step| {
-            let rounds = step.fan_out.mean() * step.rounds.mean();
-            let calls = step.calls.iter();
-            let calls = calls.map(move |calls| (calls.class, rounds * calls.count.mean()));
-            std::iter::once((step.class, rounds)).chain(calls)
-        })
-    }
-}
-
-/// A step of a workflow.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StepSpec {
-    /// Its name.
-    pub name: String,
-    /// The class of its requests, which says how long they are and where they go.
-    pub class: ClassId,
-    /// The steps that must be over before it begins.
-    pub after: Vec<u16>,
-    /// Instances side by side: rounded, at least one, at most [`FAN_OUT_MAX`].
-    pub fan_out: Dist,
-    /// How often an instance makes its own request with the calls that follow it: rounded, at least
-    /// one, at most [`ROUNDS_MAX`].
-    pub rounds: Dist,
-    /// How long one try of an instance may take, all rounds and nested calls included.
-    pub deadline: Option<Span>,
-    /// How many more times an instance that failed is tried, at once.
-    pub retries: u32,
-    /// What happens when its last try has failed.
-    pub on_failure: OnFailure,
-    /// Requests that an instance makes after its own one of a round, entry after entry; at most
-    /// [`CALL_ENTRIES_MAX`].
-    pub calls: Vec<CallSpec>,
-    /// What its prompts begin with.
-    pub context: StepContext,
-}
-
-/// Requests nested in a step.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CallSpec {
-    /// Their class.
-    pub class: ClassId,
-    /// How many there are: rounded, at most [`CALLS_MAX`]; may be zero.
-    pub count: Dist,
-    /// Seconds before each of them.
-    pub think: Dist,
-}
-
-/// What becomes of a job when an instance of a step has failed for good.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnFailure {
-    /// The job fails.
-    #[default]
-    Fail,
-    /// The instance is over, without output.
-    Skip,
-}
-
-/// What the prompts of a step begin with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum StepContext {
-    /// Nothing: their class says how long they are.
-    #[default]
-    Fresh,
-    /// The answers of the steps it comes after and those of its own instance so far, on top of what
-    /// their class says.
-    Grow,
-}
-
-/// Finds a cycle: the steps on it, in an order in which each comes after the next, the first again
-/// at the end. `after` says, by step, which steps it comes after.
-///
-/// # Panics
-/// If a step comes after one that does not exist.
-#[must_use]
-pub fn cycle(after: &[Vec<u16>]) -> Option<Vec<u16>> {
-    // By step: not seen, on the path, or done with.
-    let mut seen = vec![0_u8; after.len()];
-    (0..after.len()).find_map(|step| visit(after, step as u16, &mut seen, &mut Vec::new()))
-}
-
-/// As deep as there are steps, which are [`STEPS_MAX`] at most.
-fn visit(after: &[Vec<u16>], step: u16, seen: &mut [u8], path: &mut Vec<u16>) -> Option<Vec<u16>> {
-    match seen[usize::from(step)] {
-        0 => {}
-        1 => {
-            let from = path.iter().position(|&other| other == step).unwrap_or(0);
-            return Some(path[from..].iter().copied().chain([step]).collect());
-        }
-        _ => return None,
-    }
-    seen[usize::from(step)] = 1;
-    path.push(step);
-    let found = after[usize::from(step)].iter().find_map(|&next| visit(after, next, seen, path));
-    path.pop();
-    seen[usize::from(step)] = 2;
-    found
-}
-
 /// An instance of a step of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct InstanceId {
     job: u64,
     step: u16,
     instance: u32,
+    /// How often its step has been over before.
+    lap: u32,
 }
 
 /// What comes at a time; entries of one time keep their order.
@@ -198,6 +80,8 @@ struct Instance {
 struct StepState {
     /// Steps it waits for.
     waits: usize,
+    /// How often it has been over.
+    lap: u32,
     began: Time,
     /// Instances that are not over.
     left: u32,
@@ -228,6 +112,10 @@ impl JobState {
         News::Job(JobNews { job, workflow, started: self.started, what })
     }
 
+    fn workflow_step<'a>(&self, workflows: &'a [Workflow], step: usize) -> &'a StepSpec {
+        &workflows[self.workflow].spec.steps[step]
+    }
+
     fn instance(&mut self, place: InstanceId) -> &mut Instance {
         &mut self.steps[usize::from(place.step)].instances[place.instance as usize]
     }
@@ -238,6 +126,7 @@ impl JobState {
 struct Workflow {
     spec: WorkflowSpec,
     next: Vec<Vec<u16>>,
+    loops: Loops,
 }
 
 /// A request under way.
@@ -278,6 +167,7 @@ const CALLS: u64 = u64::MAX - 1;
 /// Followed by the number of the call, which is below 2^32.
 const THINK: u64 = 1 << 32;
 const ROUNDS: u64 = 1 << 33;
+const LAPS: u64 = 1 << 34;
 
 /// Keys the draw of where a job comes from.
 const ORIGIN: u64 = 0x6f72_6967;
@@ -293,7 +183,7 @@ impl Jobs {
     ///
     /// # Panics
     /// If no workflow has a share, or one has no steps, a cycle, or names a class or step that does
-    /// not exist.
+    /// not exist, or has loops that cannot be.
     #[must_use]
     pub fn new(
         starts: Generated,
@@ -341,7 +231,8 @@ impl Jobs {
     /// The key of a draw.
     fn key(&self, place: InstanceId, draw: u64) -> u64 {
         let inside = u64::from(place.step) << 32 | u64::from(place.instance);
-        mix(mix(mix(self.seed, place.job), inside), draw)
+        let key = mix(mix(mix(self.seed, place.job), inside), draw);
+        if place.lap == 0 { key } else { mix(key, u64::from(place.lap)) }
     }
 
     /// Draws a whole number for a place.
@@ -365,6 +256,7 @@ impl Jobs {
         let spec = &self.workflows[workflow].spec;
         let step = |spec: &StepSpec| StepState {
             waits: spec.after.len(),
+            lap: 0,
             began: at,
             left: 0,
             count: 0,
@@ -395,12 +287,21 @@ impl Jobs {
 
     /// Begins a step whose time has come.
     fn begin(&mut self, job: u64, step: u16, now: Time) {
-        let place = InstanceId { job, step, instance: 0 };
         let this = &self.jobs[&job];
+        let place = InstanceId { job, step, instance: 0, lap: this.steps[usize::from(step)].lap };
         let spec = &self.workflows[this.workflow].spec.steps[usize::from(step)];
         let count = self.number(&spec.fan_out, place, FAN_OUT, (1, FAN_OUT_MAX));
         let said = spec.after.iter().map(|&before| this.steps[usize::from(before)].output);
-        let said = said.fold(Tokens::ZERO, std::ops::Add::add);
+        let end = self.workflows[this.workflow].loops.end_of(step).map(usize::from);
+        // Nothing is said there yet when the loop begins.
+        let first = end.filter(|end| {
+            this.workflow_step(&self.workflows, *end)
+                .back_to
+                .as_ref()
+                .is_some_and(|to| to.step == step)
+        });
+        let back = first.map_or(Tokens::ZERO, |end| this.steps[end].output);
+        let said = said.fold(back, std::ops::Add::add);
         let context = if spec.context == StepContext::Grow { said } else { Tokens::ZERO };
         let instance = |instance| {
             let place = InstanceId { instance, ..place };
@@ -412,7 +313,7 @@ impl Jobs {
         let instances: Vec<Instance> = (0..count).map(instance).collect();
         let this = self.jobs.get_mut(&job).expect("it is under way");
         let state = &mut this.steps[usize::from(step)];
-        (state.began, state.left, state.count) = (now, count, count);
+        (state.began, state.left, state.count, state.skipped) = (now, count, count, 0);
         (state.context, state.instances) = (context, instances);
         for instance in 0..count {
             self.attempt(InstanceId { instance, ..place }, now);
@@ -513,16 +414,68 @@ impl Jobs {
             return;
         }
         state.instances = Vec::new();
+        state.lap += 1;
         let (began, instances, skipped) = (state.began, state.count, state.skipped);
         let what = JobPhase::StepOver { step, began, instances, skipped };
         self.news.push_back(job.news(number, what));
         job.open -= 1;
-        if job.open == 0 {
+        if self.goes_back(number, step) {
+            return self.go_back(number, step, now);
+        }
+        if self.jobs[&number].open == 0 {
             return self.end(number, JobFate::Completed);
         }
-        let workflow = job.workflow;
-        for at in 0..self.workflows[workflow].next[usize::from(step)].len() {
-            let next = self.workflows[workflow].next[usize::from(step)][at];
+        self.release(number, step, now);
+    }
+
+    /// Whether a step that is over ends a loop that has not been gone through often enough.
+    fn goes_back(&self, job: u64, step: u16) -> bool {
+        let this = &self.jobs[&job];
+        let spec = this.workflow_step(&self.workflows, usize::from(step));
+        spec.back_to.as_ref().is_some_and(|back| {
+            let place = InstanceId { job, step, instance: 0, lap: 0 };
+            let rounds = self.number(&back.rounds, place, LAPS, (1, ROUNDS_MAX));
+            this.steps[usize::from(step)].lap < rounds
+        })
+    }
+
+    /// All steps of the loop that ends with this one begin again.
+    fn go_back(&mut self, number: u64, last: u16, now: Time) {
+        let job = self.jobs.get_mut(&number).expect("it is under way");
+        let Workflow { spec, loops, .. } = &self.workflows[job.workflow];
+        for step in loops.ending_with(last) {
+            // Of what is outside of the loop nothing is waited for again.
+            let inside = |before: &&u16| loops.end_of(**before) == Some(last);
+            let waits = spec.steps[usize::from(step)].after.iter().filter(inside).count();
+            job.steps[usize::from(step)].waits = waits;
+            job.open += 1;
+        }
+        let back = spec.steps[usize::from(last)].back_to.as_ref().expect("it goes back");
+        self.begin(number, back.step, now);
+    }
+
+    /// What comes after a step that is over has one step less to wait for. What comes after a loop waits
+    /// for its end, and for all of it then.
+    fn release(&mut self, number: u64, over: u16, now: Time) {
+        let workflow = self.jobs[&number].workflow;
+        let Workflow { next, loops, .. } = &self.workflows[workflow];
+        let end = loops.end_of(over);
+        let ended: Vec<u16> = match end {
+            Some(end) if end == over => loops.ending_with(over).collect(),
+            _ => vec![over],
+        };
+        let held = |next: u16| match end {
+            Some(end) if end == over => loops.end_of(next) == Some(end),
+            Some(end) => loops.end_of(next) != Some(end),
+            None => false,
+        };
+        let released: Vec<u16> = ended
+            .iter()
+            .flat_map(|step| &next[usize::from(*step)])
+            .copied()
+            .filter(|next| !held(*next))
+            .collect();
+        for next in released {
             let job = self.jobs.get_mut(&number).expect("it is under way");
             let waits = &mut job.steps[usize::from(next)].waits;
             *waits -= 1;
@@ -606,7 +559,11 @@ impl Workflow {
                 next[usize::from(before)].push(step as u16);
             }
         }
-        Workflow { spec, next }
+        let loops = match spec.loops() {
+            Ok(loops) => loops,
+            Err(flaw) => panic!("loops go back to what is before, and share no step: {flaw:?}"),
+        };
+        Workflow { spec, next, loops }
     }
 }
 

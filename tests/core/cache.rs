@@ -347,6 +347,7 @@ fn what_comes_again_has_one_length_whoever_sends_it_and_moves_no_answer() {
     repeats(&sent(closed, 4_000));
     // So do steps of jobs, but for what goes on from what was said before.
     let step = |name: &str, after: &[u16], context| StepSpec {
+        back_to: None,
         name: name.to_owned(),
         class: ClassId(0),
         after: after.to_vec(),

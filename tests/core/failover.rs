@@ -519,6 +519,7 @@ fn slots_are_hedged_on_whole_answers_and_their_law_holds() {
 /// A job of two steps, three at a time, the first of which has a deadline of its own.
 fn two_steps(whole: Span) -> WorkflowSpec {
     let step = |name: &str, after: &[u16], deadline| StepSpec {
+        back_to: None,
         name: name.to_owned(),
         class: ClassId(0),
         after: after.to_vec(),

@@ -163,6 +163,7 @@ fn retries_without_budget_and_deadline_never_let_it_come_back() {
 /// 5.1 are all that the readers can do.
 fn claims(rate: f64, seed: u64, change: impl Fn(&mut Config)) -> [f64; 2] {
     let step = StepSpec {
+        back_to: None,
         name: "documents".to_owned(),
         class: ClassId(0),
         after: Vec::new(),

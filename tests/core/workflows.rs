@@ -23,6 +23,7 @@ fn law(value: f64) -> Dist {
 
 fn step(name: &str, after: &[u16], fan_out: f64) -> StepSpec {
     StepSpec {
+        back_to: None,
         name: name.to_owned(),
         class: ClassId(0),
         after: after.to_vec(),

@@ -53,6 +53,7 @@ calls = { class = "y", count = 1 }
 [[workflow.steps]]
 name = "t"
 route_class = "y"
+back_to = { step = "t", rounds = 2 }
 "#;
 
 /// Laws of durations, which stand in for `@law@`.

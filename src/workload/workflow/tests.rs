@@ -26,6 +26,7 @@ fn class(name: &str) -> ClassSpec {
 
 fn step(name: &str, after: &[u16]) -> StepSpec {
     StepSpec {
+        back_to: None,
         name: name.to_owned(),
         class: ClassId(0),
         after: after.to_vec(),
@@ -407,4 +408,141 @@ fn no_job_is_remembered_when_all_are_over() {
         }
     }
     assert!(jobs.jobs.is_empty() && jobs.under_way.is_empty() && jobs.late.is_empty());
+}
+
+fn going_back(mut step: StepSpec, to: u16, rounds: Dist) -> StepSpec {
+    step.back_to = Some(BackTo { step: to, rounds });
+    step
+}
+
+#[test]
+fn a_loop_goes_through_its_steps_in_order_and_what_comes_after_waits_for_its_end() {
+    // a -> (b -> c, b -> d -> c)* -> e, and f after b.
+    let steps = vec![
+        step("a", &[]),
+        step("b", &[0]),
+        going_back(step("c", &[1, 3]), 1, law(3.0)),
+        step("d", &[1]),
+        step("e", &[2]),
+        step("f", &[1, 0]),
+    ];
+    let heard = play(jobs(1, vec![flow(steps)]), |_| (SECOND, Fate::Completed));
+    let order: Vec<u16> = heard.arrivals.iter().map(|arrival| at(arrival).1).collect();
+    assert_eq!(order, [0, 1, 3, 2, 1, 3, 2, 1, 3, 2, 5, 4]);
+    assert_eq!(heard.ends(), [(0, JobFate::Completed, 12)]);
+    let over = |step: u16| {
+        let of = |news: &(Time, JobNews)| match news.1.what {
+            JobPhase::StepOver { step: over, .. } => over == step,
+            _ => false,
+        };
+        heard.news.iter().filter(|news| of(news)).count()
+    };
+    assert_eq!((0..6).map(over).collect::<Vec<_>>(), [1, 3, 3, 3, 1, 1]);
+}
+
+#[test]
+fn every_round_of_a_loop_asks_something_else_and_timing_changes_nothing() {
+    let run = |pace: u64| {
+        let mut last = going_back(step("b", &[0]), 0, Dist::uniform(0.5, 6.5).unwrap());
+        last.context = StepContext::Grow;
+        let flow = flow(vec![step("a", &[]), last]);
+        let wait = |arrival: &Arrival| Span(1 + arrival.request.id.0 * 7_919 % pace);
+        let heard = play(jobs(50, vec![flow]), |arrival| (wait(arrival), Fate::Completed));
+        let mut asked: Vec<_> = heard
+            .arrivals
+            .iter()
+            .map(|arrival| (at(arrival), arrival.request.prompt, arrival.truth))
+            .collect();
+        asked.sort_by_key(|(at, prompt, truth)| (*at, *prompt, truth.key));
+        (heard, asked)
+    };
+    let (heard, asked) = run(SECOND.0);
+    let (_, other) = run(600 * SECOND.0);
+    assert_eq!(asked, other);
+    let keys: std::collections::BTreeSet<u64> = asked.iter().map(|(.., truth)| truth.key).collect();
+    assert_eq!(keys.len(), asked.len(), "no draw is used twice");
+    assert!(
+        heard.ends().iter().all(|(_, fate, asked)| *fate == JobFate::Completed && asked % 2 == 0)
+    );
+}
+
+#[test]
+fn the_first_step_of_a_loop_hears_what_the_last_has_said() {
+    let mut first = step("a", &[]);
+    first.context = StepContext::Grow;
+    let steps = vec![first, going_back(step("b", &[0]), 0, law(3.0))];
+    let heard = play(jobs(1, vec![flow(steps)]), |_| (SECOND, Fate::Completed));
+    let own = |call: u64, lap: u64| {
+        // What the class says alone: a job whose steps are fresh.
+        let steps = vec![step("a", &[]), going_back(step("b", &[0]), 0, law(3.0))];
+        let fresh = play(jobs(1, vec![flow(steps)]), |_| (SECOND, Fate::Completed));
+        fresh.arrivals[(2 * lap + call) as usize].request.prompt
+    };
+    let said = |place: usize| heard.arrivals[place].truth.output;
+    for (lap, before) in [(0, Tokens::ZERO), (1, said(1)), (2, said(1) + said(3))] {
+        assert_eq!(heard.arrivals[2 * lap].request.prompt, own(0, lap as u64) + before);
+    }
+}
+
+#[test]
+fn jobs_make_as_many_calls_in_the_mean_as_their_loops_say_and_none_is_lost() {
+    let laws = [
+        (law(4.0), 4.0),
+        (Dist::uniform(0.5, 5.5).unwrap(), 3.0),
+        // Rounded, at least one: the sum over k of the chance of more than k.
+        (
+            Dist::exponential(2.0).unwrap(),
+            1.0 + (1..50).map(|k| (-(f64::from(k) + 0.5) / 2.0).exp()).sum::<f64>(),
+        ),
+    ];
+    for (rounds, mean) in laws {
+        let mut wide = step("b", &[0]);
+        wide.fan_out = law(3.0);
+        let steps =
+            vec![step("a", &[]), wide, going_back(step("c", &[1]), 0, rounds), step("d", &[2])];
+        let spec = flow(steps);
+        let promised: f64 = spec.requests().map(|(_, count)| count).sum();
+        let count = 20_000;
+        let heard = play(jobs(count, vec![spec]), |_| (Span(1), Fate::Completed));
+        let wanted = 5.0 * mean + 1.0;
+        let found = heard.arrivals.len() as f64 / count as f64;
+        assert!((found / wanted - 1.0).abs() < 0.02, "{found} against {wanted}");
+        // The law's own mean, before it is rounded.
+        assert!((promised / wanted - 1.0).abs() < 0.2, "{promised} against {wanted}");
+        let ends = heard.ends();
+        assert_eq!(ends.len() as u64, count);
+        let asked: u64 = ends.iter().map(|(.., asked)| asked).sum();
+        assert_eq!(asked as usize, heard.arrivals.len());
+    }
+}
+
+#[test]
+fn a_failure_in_a_loop_ends_the_job_once_and_what_may_fail_is_skipped_each_time() {
+    let mut middle = step("b", &[0]);
+    middle.on_failure = OnFailure::Skip;
+    let steps = |back| vec![step("a", &[]), middle.clone(), back];
+    let back = going_back(step("c", &[1]), 0, law(3.0));
+    let broken = |arrival: &Arrival| if at(arrival).1 == 1 { BROKEN } else { Fate::Completed };
+    let skipped =
+        play(jobs(1, vec![flow(steps(back.clone()))]), |arrival| (SECOND, broken(arrival)));
+    assert_eq!(skipped.ends(), [(0, JobFate::Completed, 9)]);
+    let mut asked = 0;
+    let failed = play(jobs(1, vec![flow(steps(back))]), |arrival| {
+        asked += usize::from(at(arrival).1 == 2);
+        (SECOND, if asked == 2 { BROKEN } else { Fate::Completed })
+    });
+    assert_eq!(failed.ends(), [(0, JobFate::Failed(2), 6)]);
+}
+
+#[test]
+fn loops_that_cannot_be_are_told() {
+    let after = [vec![], vec![0], vec![1], vec![0]];
+    let loops = |back: [Option<u16>; 4]| Loops::new(&after, &back).map(|_| ());
+    assert_eq!(loops([None; 4]), Ok(()));
+    assert_eq!(loops([None, None, Some(0), None]), Ok(()));
+    assert_eq!(loops([Some(0), None, Some(1), Some(3)]), Ok(()), "each has its own");
+    assert_eq!(loops([Some(1), None, None, None]), Err((0, LoopFlaw::NotBefore)));
+    assert_eq!(loops([None, None, Some(3), None]), Err((2, LoopFlaw::NotBefore)));
+    assert_eq!(loops([None, Some(0), Some(1), None]), Err((2, LoopFlaw::Shared(1))));
+    assert_eq!(loops([None, None, Some(0), Some(0)]), Err((3, LoopFlaw::Shared(2))));
 }

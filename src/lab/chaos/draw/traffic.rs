@@ -75,7 +75,7 @@ pub(super) fn workload(seed: u64, plan: &mut DrawPlan, document: &mut TreeTable)
     let sessions = !jobs && plan.swarm.on("conversations", 0.25);
     let mut workload = TreeTable::default();
     if jobs {
-        document.set("workflow", list([TreeValue::Table(workflow(&mut dice, plan))]));
+        document.set("workflow", list([TreeValue::Table(workflow(seed, &mut dice, plan))]));
     }
     let arrivals = if users {
         let count = ((rate * 3.0) as u64).clamp(1, 60);
@@ -135,15 +135,27 @@ fn arrivals(dice: &mut Dice, mean: f64) -> TreeValue {
     }
 }
 
-fn workflow(dice: &mut Dice, plan: &DrawPlan) -> TreeTable {
+fn workflow(seed: u64, dice: &mut Dice, plan: &DrawPlan) -> TreeTable {
     let mut steps: Vec<TreeValue> = Vec::new();
     let count = dice.whole(1, 4);
+    let mut back = Dice::new(seed, "loops");
+    let goes_back = back.chance(0.4).then(|| back.whole(1, count));
+    // By step: those that it comes after, directly or not, and itself.
+    let mut lines: Vec<Vec<u64>> = Vec::new();
     for number in 1..=count {
         let mut step = TreeTable::default().with("name", text(format_args!("s{number}")));
         step.set("route_class", text(dice.pick(&plan.classes)));
+        let mut line = vec![number];
         if number > 1 {
-            step.set("after", list([text(format_args!("s{}", dice.whole(1, number - 1)))]));
+            let before = dice.whole(1, number - 1);
+            step.set("after", list([text(format_args!("s{before}"))]));
+            line.extend_from_slice(&lines[before as usize - 1]);
         }
+        if goes_back == Some(number) {
+            let to = TreeTable::default().with("step", text(format_args!("s{}", back.pick(&line))));
+            step.set("back_to", to.with("rounds", back.count_law(2)));
+        }
+        lines.push(line);
         if dice.chance(0.4) {
             step.set("fan_out", dice.count_law(2));
         }
