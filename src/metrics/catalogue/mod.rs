@@ -266,10 +266,8 @@ pub struct Compared {
     /// Whether it is one of the few that decide: these are a family of tests of their own, so that
     /// the many others do not blunt them.
     pub headline: bool,
-    /// Whether it is compared for each class by itself too.
-    pub by_class: bool,
-    /// Whether it is compared for each step of workflows by itself too.
-    pub by_step: bool,
+    /// Of what it is compared: of the whole run, and of each class, say, by itself.
+    pub of: Scopes,
 }
 
 /// Something a run measures.

@@ -140,7 +140,7 @@ impl MetricDef {
 
 /// A line of a comparison that is one of many.
 const fn line(label: &'static str) -> Compared {
-    Compared { stat: None, label, headline: false, by_class: false, by_step: false }
+    Compared { stat: None, label, headline: false, of: RUN }
 }
 
 const fn line_of(stat: Stat, label: &'static str) -> Compared {
@@ -152,12 +152,14 @@ const fn headline(line: Compared) -> Compared {
     Compared { headline: true, ..line }
 }
 
-const fn by_class(line: Compared) -> Compared {
-    Compared { by_class: true, ..line }
+/// A line that is compared of these too.
+const fn also_of(scopes: Scopes, line: Compared) -> Compared {
+    Compared { of: line.of.and(scopes), ..line }
 }
 
-const fn by_step(line: Compared) -> Compared {
-    Compared { by_step: true, ..line }
+/// A line that is compared of these, and not of the whole run.
+const fn only_of(scopes: Scopes, line: Compared) -> Compared {
+    Compared { of: scopes, ..line }
 }
 
 fn part(of: u64, whole: u64) -> Option<f64> {
@@ -182,8 +184,8 @@ pub static METRICS: &[MetricDef] = &[
         .compared(&[
             headline(line_of(Stat::Mean, "mean latency")),
             line_of(Stat::P50, "p50 latency"),
-            by_step(line_of(Stat::P95, "p95 latency")),
-            headline(by_class(line_of(Stat::P99, "p99 latency"))),
+            also_of(STEP, line_of(Stat::P95, "p95 latency")),
+            headline(also_of(CLASS, line_of(Stat::P99, "p99 latency"))),
         ]),
     times("ttft", GROUPS, |s| s.first_token())
         .help("From the intended arrival to the first token, completed requests")
@@ -193,7 +195,7 @@ pub static METRICS: &[MetricDef] = &[
             line_of(Stat::Mean, "mean first token"),
             line_of(Stat::P50, "p50 first token"),
             line_of(Stat::P95, "p95 first token"),
-            headline(by_class(line_of(Stat::P99, "p99 first token"))),
+            headline(also_of(CLASS, line_of(Stat::P99, "p99 first token"))),
         ]),
     times("tpot", RUN.and(CLASS), |s| s.per_token())
         .help("Time per token after the first, completed requests that stream")
@@ -268,7 +270,7 @@ pub static METRICS: &[MetricDef] = &[
     // The same as parts of what arrived.
     share("not_served", Lower, COUNTED.and(TRIED), |s| part(s.errors()?, s.whole()))
         .help("`errors` as a share of the requests that arrived; of a node or a model, of its attempts")
-        .compared(&[headline(by_class(line("not served")))]),
+        .compared(&[headline(also_of(CLASS.and(TENANT).and(MODEL), line("not served")))]),
     share("failed_share", Lower, COUNTED.and(TRIED).and(JOBS).and(STEP), |s| {
         part(s.failed()?, s.whole())
     })
@@ -285,7 +287,7 @@ pub static METRICS: &[MetricDef] = &[
         .help("Share of the requests at their end that kept every promise of their class")
         .json(&["goodput.slo_attainment"])
         .shown(Section::ServiceLevels, "requests that met every SLO")
-        .compared(&[headline(by_class(line("SLO attainment")))]),
+        .compared(&[headline(also_of(CLASS.and(TENANT), line("SLO attainment")))]),
     number("goodput", Unit::PerSecond, Higher, PROMISED, |s| s.goodput()?.requests_per_s)
         .help("Requests a second that completed and kept every promise of their class")
         .json(&["goodput.requests_per_s"])
@@ -329,7 +331,8 @@ pub static METRICS: &[MetricDef] = &[
     })
     .help("Tokens of all attempts at their price, and hourly prices of what has nodes")
     .json(&["cost_usd.total", "cost_usd"])
-    .shown(Section::Money, "cost"),
+    .shown(Section::Money, "cost")
+    .compared(&[only_of(MODEL, line("cost"))]),
     dollars("cost_tokens", COUNTED.and(TRIED), |s| Some(s.costs()?.tokens))
         .help("Tokens of all attempts at their price")
         .json(&["cost_usd.tokens"])
@@ -343,7 +346,7 @@ pub static METRICS: &[MetricDef] = &[
         .also(&["cost_per_1k_requests"])
         .json(&["cost_usd.per_1k_requests"])
         .shown(Section::Money, "per 1,000 requests")
-        .compared(&[headline(line("cost per 1k"))]),
+        .compared(&[headline(also_of(TENANT, line("cost per 1k")))]),
     number("cache_saved", Unit::Dollars, Higher, ANSWERED, |s| Some(s.cache()?.saved_usd))
         .help("What the answers of `cache_hits` had cost when they came, in tokens at their price")
         .json(&["cache.saved_usd"])
@@ -467,7 +470,8 @@ pub static METRICS: &[MetricDef] = &[
              share of what they work on at a time; of a model, the mean of its nodes",
         )
         .also(&["utilization"])
-        .json(&["utilisation"]),
+        .json(&["utilisation"])
+        .compared(&[only_of(MODEL, line("utilisation"))]),
     count("nodes", Neither, MODEL, |s| Some(s.model()?.nodes))
         .help("Nodes of the model")
         .json(&["nodes"]),

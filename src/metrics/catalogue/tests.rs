@@ -415,9 +415,9 @@ fn what_is_shown_and_compared_names_metrics_that_fit() {
         }
         for line in metric.compared {
             assert_eq!(line.stat.is_some(), metric.is_times(), "{}", metric.name);
-            assert!(metric.scopes.any_of(Scopes::RUN), "{}", metric.name);
-            assert!(!line.by_class || metric.scopes.any_of(Scopes::CLASS), "{}", metric.name);
-            assert!(!line.by_step || metric.scopes.any_of(Scopes::STEP), "{}", metric.name);
+            for (scope, word) in Scopes::worded().filter(|(scope, _)| line.of.any_of(*scope)) {
+                assert!(metric.scopes.any_of(scope), "{} of {word}", metric.name);
+            }
             // What differs between seeds because more arrived says nothing of a strategy.
             assert_ne!(metric.unit, Unit::Count, "{} is compared as a share", metric.name);
         }

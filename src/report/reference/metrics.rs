@@ -16,10 +16,11 @@ pub fn metrics() -> String {
             let stat = line.stat.map_or_else(String::new, |stat| format!(".{}", stat.name()));
             let mark = |is: bool| if is { "yes" } else { "" }.to_owned();
             let name = code(&format!("{}{stat}", metric.name));
-            vec![name, line.label.to_owned(), mark(line.headline), mark(line.by_class)]
+            let of: Vec<&str> = line.of.words().collect();
+            vec![name, line.label.to_owned(), mark(line.headline), of.join(", ")]
         })
     });
-    table(&mut text, &["metric", "called", "headline", "by class"], lines);
+    table(&mut text, &["metric", "called", "headline", "of"], lines);
     text
 }
 
