@@ -534,12 +534,14 @@ impl ArrivalSource for Trace {
         let (prompt, output) = (length(row.prompt), length(row.output));
         let block =
             if self.format == TraceFormat::Bailian { bailian::BLOCK } else { mooncake::BLOCK };
-        let prefix = Prefix { hashes: row.prefix, block: length(block).0 as u32 };
+        let recorded = Prefix { hashes: row.prefix, block: block as u32 };
+        // Lengths that are scaled are still those of the same prompts, whatever was rounded.
+        let content = recorded.whole(stretched(row.prompt, 1.0));
+        let prefix = Prefix { block: length(block).0 as u32, ..recorded };
         let draft = RequestDraft {
             prompt: Some(prompt),
             output: Some(output),
-            // Lengths that are scaled are still those of the same prompts.
-            content: prefix.whole(prompt),
+            content,
             prefix,
             class: row.class,
             tenant: row.tenant.map(TenantId),

@@ -397,6 +397,31 @@ fn vidur_rows_are_scaled_in_time_and_length() {
 }
 
 #[test]
+fn what_is_asked_again_in_a_trace_is_asked_again_in_one_whose_lengths_are_scaled() {
+    // Long enough that rounding a block's length adds up to more than a block.
+    let ids: Vec<String> = (0..1_000).map(|id| id.to_string()).collect();
+    let row = |timestamp: u64, input: u64| {
+        format!(
+            "{{\"timestamp\": {timestamp}, \"input_length\": {input}, \"output_length\": 5, \
+             \"hash_ids\": [{}]}}\n",
+            ids.join(", ")
+        )
+    };
+    let text = [row(0, 512_000), row(1, 512_000), row(2, 511_900)].concat();
+    for length in [1.0, 0.3, 0.999, 1.7] {
+        let scale = TraceScale { time: 1.0, length };
+        let reader = Box::new(bytes(text.clone()));
+        let mut trace =
+            Trace::new(reader, TraceFormat::Mooncake, scale, Time::MAX, u64::MAX, 1, mix(1));
+        let asked: Vec<_> =
+            drain(&mut trace).unwrap().iter().map(|arrival| arrival.request.content).collect();
+        assert!(asked[0].is_some(), "{length}");
+        assert_eq!(asked[0], asked[1], "{length}");
+        assert_ne!(asked[0], asked[2], "{length}");
+    }
+}
+
+#[test]
 fn wrong_columns_and_rows_are_told() {
     let errors = csv(TraceFormat::Vidur, "arrived_at,prefill\n1,2\n").unwrap_err();
     assert_eq!(errors.len(), 1);
