@@ -397,6 +397,29 @@ async fn of_faults_that_overlap_the_one_in_front_answers() {
 }
 
 #[tokio::test]
+async fn the_admin_address_lists_what_there_is_to_call() {
+    let mock = start(&api(QUICK));
+    for path in ["/", "/admin", "/admin/"] {
+        let index = fetch(mock.admin(), path).await;
+        assert_eq!(index.status, 200, "{path}");
+        let index = index.json();
+        assert_eq!(index["nodes"], json!(["a"]));
+        let calls = index["calls"].as_array().expect("a list");
+        assert_eq!(calls.len(), 4);
+        for one in calls {
+            let text = |key: &str| one[key].as_str().expect("a text");
+            let status = match text("method") {
+                "GET" => fetch(mock.admin(), text("path")).await.status,
+                _ => call(mock.admin(), text("path"), &json!({})).await.status,
+            };
+            assert_ne!(status, 404, "{one}");
+        }
+    }
+    assert_eq!(fetch(mock.admin(), "/admin/nothing").await.status, 404);
+    assert_eq!(fetch(mock.admin(), "/admin/start").await.status, 405);
+}
+
+#[tokio::test]
 async fn the_schedule_begins_again_when_it_is_started_anew() {
     let fault = "[[fault]]\nat = \"0s\"\nerrors = { node = \"a\", for = \"1h\" }\n";
     let mock = start(&text(&format!("backend = {{ api = {QUICK} }}"), fault));

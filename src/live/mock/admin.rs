@@ -43,9 +43,53 @@ pub(super) async fn answer(state: Arc<MockState>, request: Request<Incoming>) ->
         (&Method::POST, "/admin/fault") => make_fault(&state, request).await,
         (&Method::POST, "/admin/heal") => heal(&state, request).await,
         (&Method::GET, "/admin/stats") => stats(&state).await,
-        (_, "/admin/start" | "/admin/fault" | "/admin/heal" | "/admin/stats") => wrong_method(),
-        _ => invalid(StatusCode::NOT_FOUND, "there is nothing at this address".to_owned()),
+        (&Method::GET, "" | "/" | "/admin" | "/admin/") => json(StatusCode::OK, index(&state)),
+        (_, path) if CALLS.iter().any(|call| call.path == path) => wrong_method(),
+        _ => invalid(
+            StatusCode::NOT_FOUND,
+            "there is nothing at this address; `GET /` lists what there is".to_owned(),
+        ),
     }
+}
+
+/// A call that can be made, as the index lists it.
+#[derive(Debug, Serialize)]
+struct AdminCall {
+    method: &'static str,
+    path: &'static str,
+    about: &'static str,
+}
+
+const CALLS: [AdminCall; 4] = [
+    AdminCall {
+        method: "POST",
+        path: "/admin/start",
+        about: "time zero of the fault schedule is now",
+    },
+    AdminCall {
+        method: "POST",
+        path: "/admin/fault",
+        about: "makes a fault: {\"node\": NAME, \"crash\": {\"for\": \"10s\"}}; without `for` until it is \
+                healed; kinds: plimsoll list faults",
+    },
+    AdminCall {
+        method: "POST",
+        path: "/admin/heal",
+        about: "heals {\"node\": NAME}, or with {} all",
+    },
+    AdminCall { method: "GET", path: "/admin/stats", about: "what each node was asked so far" },
+];
+
+/// What there is to call, and on which nodes.
+fn index(state: &MockState) -> String {
+    #[derive(Serialize)]
+    struct Index<'a> {
+        calls: &'a [AdminCall],
+        nodes: Vec<&'a str>,
+    }
+    let nodes = state.names.iter().map(|name| name.node.as_str()).collect();
+    // It has nothing in it that could fail.
+    serde_json::to_string_pretty(&Index { calls: &CALLS, nodes }).unwrap_or_default()
 }
 
 fn done(well: bool) -> Response<Body> {
