@@ -141,8 +141,9 @@ impl Balancer {
         reaches.find_map(|reach| self.choose(key, degrading, reach))
     }
 
-    /// None is open for a request. One over its tenant's budget does not wait: it would stand in the way
-    /// of those whom the dearer pools serve.
+    /// None is open for a request. One over its tenant's budget is turned away then: it would stand in
+    /// the way of those whom the dearer pools serve. Where others of its route wait already, or its own
+    /// tenant's quota holds it back, it joins them first, and finds this out when its turn comes.
     fn unplaced(&mut self, key: RequestKey) -> Placed {
         let state = &self.requests[key];
         if !state.over_budget {

@@ -65,8 +65,8 @@ struct Cold {
     weight: u32,
 }
 
-const LINE: usize = 64;
-const _: () = assert!(size_of::<Hot>() == LINE && size_of::<Ends>() == LINE);
+// Each fills a line of the processor's cache.
+const _: () = assert!(size_of::<Hot>() == 64 && size_of::<Ends>() == 64);
 
 impl Hot {
     fn servers(&self) -> u128 {
