@@ -195,9 +195,7 @@ impl Books {
             return false;
         }
         let message = failure.message;
-        output::warn(&format!(
-            "warning: {message}; {what} are no longer written, the run goes on"
-        ));
+        output::warn(&format!("warning: {message}; {what} are no longer written, the run goes on"));
         self.lost.push(message);
         true
     }

@@ -12,9 +12,10 @@ use crate::balance::{
     Priority, ScaleSpec, Waiting,
 };
 use crate::report::quantity::plural;
-use crate::report::table::TextTable;
-use crate::scenario::{Arrivals, DefaultRow, ProblemLevel, Scenario};
+use crate::report::table::{TextTable, cells};
+use crate::scenario::{Arrivals, DefaultGroup, ProblemLevel, Scenario};
 use crate::unit::{Ratio, Span};
+use crate::workload::workflow::StepSpec;
 use crate::workload::{Begin, SessionPace};
 
 #[derive(Debug, Args)]
@@ -87,12 +88,23 @@ impl Check {
 fn explain(file: &str, scenario: &Scenario, expectations: usize) -> String {
     let config = &scenario.balancer;
     let mut text = format!("{file}: ok  {}\n", scenario.title);
-    let workload = workload(scenario);
+    let workload = if scenario.has_workload() {
+        workload(scenario)
+    } else {
+        "none: requests come from clients".to_owned()
+    };
     // Writing to a string does not fail.
     let _ =
         writeln!(text, "  workload      {workload}; {}", plural(scenario.classes.len(), "class"));
     for flow in &scenario.workflows {
-        let steps: Vec<&str> = flow.steps.iter().map(|step| step.name.as_str()).collect();
+        let step = |step: &StepSpec| match &step.back_to {
+            Some(back) => {
+                let first = flow.steps.get(usize::from(back.step)).map_or("", |step| &step.name);
+                format!("{} (back to {first})", step.name)
+            }
+            None => step.name.clone(),
+        };
+        let steps: Vec<String> = flow.steps.iter().map(step).collect();
         let _ = writeln!(text, "  workflow      {}: {}", flow.name, steps.join(", "));
     }
     for (index, pool) in config.pools.iter().enumerate() {
@@ -138,14 +150,56 @@ fn explain(file: &str, scenario: &Scenario, expectations: usize) -> String {
     text
 }
 
-/// Every default in force, as the scenario would write it.
+/// Lines of what is not in use are broken at this width.
+const WIDTH: usize = 100;
+
+/// Every default in force, by the table that would say it: values first, then what is not in use.
 fn defaults(scenario: &Scenario) -> String {
-    let mut table = TextTable::new(3, &["defaults in force", "", ""]);
-    for DefaultRow { path, value, about } in scenario.defaults() {
-        table.row([path, value, about.to_owned()]);
+    let mut text =
+        "\ndefaults in force: what counts although the file does not say it\n".to_owned();
+    for DefaultGroup { table, rows } in scenario.default_groups() {
+        let title = if table.is_empty() { "at the beginning" } else { &table };
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "\n{title}");
+        let whose = |of: &[String]| match of {
+            [] => String::new(),
+            [some @ .., last] if some.len() < 3 => {
+                let some: String = some.iter().map(|name| format!("{name}, ")).collect();
+                format!(" ({some}{last})")
+            }
+            [first, ..] => format!(" ({first} and {} more)", of.len() - 1),
+        };
+        let mut values = TextTable::new(3, &[]);
+        for (row, of) in rows.iter().filter(|(row, _)| row.is_value) {
+            let about = format!("{}{}", row.about, whose(of));
+            values.row([row.key.clone(), row.value.clone(), about]);
+        }
+        values.write(&mut text);
+        let unused = rows.iter().filter(|(row, _)| !row.is_value);
+        let unused = unused.map(|(row, of)| format!("{}: {}{}", row.key, row.value, whose(of)));
+        text += &broken(unused);
     }
+    text
+}
+
+/// Parts with semicolons between them, on as many lines as they need.
+fn broken(parts: impl Iterator<Item = String>) -> String {
     let mut text = String::new();
-    table.write(&mut text);
+    let mut width = 0;
+    for part in parts {
+        let cells = cells(&part);
+        if width == 0 || width + cells + 2 > WIDTH {
+            text += if width == 0 { "  " } else { ";\n  " };
+            width = cells + 2;
+        } else {
+            text += "; ";
+            width += cells + 2;
+        }
+        text += &part;
+    }
+    if width > 0 {
+        text.push('\n');
+    }
     text
 }
 

@@ -37,8 +37,9 @@ impl<'a> NamedFile<'a> {
 const STDOUT: &str = "/dev/stdout";
 
 /// Whether a file is what stdout goes to.
+#[cfg(feature = "live")]
 pub(super) fn is_stdout(path: &Path) -> bool {
-    Place::of(Path::new(STDOUT)).is_some_and(|place| place.is(path))
+    FileId::of(Path::new(STDOUT)).is_some_and(|place| place.is(path))
 }
 
 /// Fails if two outputs are one file, if an output is what is read, or if an output is a folder, the
@@ -54,7 +55,7 @@ pub(super) fn check(
     }
     let export = folder.map(ExportPlaces::new);
     for (at, one) in outputs.iter().enumerate() {
-        let Some(place) = Place::of(one.path) else { continue };
+        let Some(place) = FileId::of(one.path) else { continue };
         let path = one.path.display();
         if one.path.is_dir() {
             return Err(usage(format!("{} is {path}, a folder", one.what)).hint("name a file"));
@@ -72,13 +73,11 @@ pub(super) fn check(
         }
         export.as_ref().map_or(Ok(()), |export| export.check_output(one, &place))?;
     }
-    let read = inputs.iter().filter(|one| export.as_ref().is_some_and(|to| to.has(one.path)));
-    for NamedFile { what, path } in read {
-        let path = path.display();
-        return Err(usage(format!("--export would write over {what}, {path}"))
-            .hint("name another folder"));
-    }
-    Ok(())
+    let lost = inputs.iter().find(|one| export.as_ref().is_some_and(|to| to.has(one.path)));
+    lost.map_or(Ok(()), |NamedFile { what, path }| {
+        let message = format!("--export would write over {what}, {}", path.display());
+        Err(usage(message).hint("name another folder"))
+    })
 }
 
 fn usage(message: String) -> CliFailure {
@@ -87,31 +86,31 @@ fn usage(message: String) -> CliFailure {
 
 /// Where a file is, whichever way it is named.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Place {
+enum FileId {
     /// What is there has a number of its own: links, pipes and terminals too.
     There { device: u64, number: u64 },
     /// Nothing is there yet, or the system has no such numbers.
-    Path(PathBuf),
+    Name(PathBuf),
 }
 
-impl Place {
+impl FileId {
     /// `None` for what nobody can lose, because nobody gets it: `/dev/null`.
-    fn of(path: &Path) -> Option<Place> {
+    fn of(path: &Path) -> Option<FileId> {
         match path.metadata() {
-            Ok(meta) => Place::there(path, &meta),
+            Ok(meta) => FileId::there(path, &meta),
             Err(_) => {
                 let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
                 let parent = folder(parent.unwrap_or(Path::new(".")))?;
-                Some(Place::Path(parent.join(path.file_name()?)))
+                Some(FileId::Name(parent.join(path.file_name()?)))
             }
         }
     }
 
     #[cfg(unix)]
-    fn there(_: &Path, meta: &Metadata) -> Option<Place> {
+    fn there(_: &Path, meta: &Metadata) -> Option<FileId> {
         use std::os::unix::fs::MetadataExt;
         let null = Path::new("/dev/null").metadata();
-        let place = Place::There { device: meta.dev(), number: meta.ino() };
+        let place = FileId::There { device: meta.dev(), number: meta.ino() };
         let thrown_away = null.is_ok_and(|null| {
             !meta.is_file() && (null.dev(), null.ino()) == (meta.dev(), meta.ino())
         });
@@ -119,19 +118,21 @@ impl Place {
     }
 
     #[cfg(not(unix))]
-    fn there(path: &Path, _: &Metadata) -> Option<Place> {
-        path.canonicalize().ok().map(Place::Path)
+    fn there(path: &Path, _: &Metadata) -> Option<FileId> {
+        path.canonicalize().ok().map(FileId::Name)
     }
 
     fn is(&self, path: &Path) -> bool {
-        Place::of(path).as_ref() == Some(self)
+        FileId::of(path).as_ref() == Some(self)
     }
 
     /// Whether writing here would change what is read from `path`, a file or a folder of files. A
     /// terminal or a pipe may be read and written.
     fn is_read_as(&self, path: &Path) -> bool {
-        if path.is_file() {
-            return self.is(path);
+        match path.metadata() {
+            Ok(meta) if !meta.is_file() && !meta.is_dir() => return false,
+            Ok(meta) if meta.is_dir() => {}
+            _ => return self.is(path),
         }
         let files = path.read_dir().into_iter().flatten().flatten();
         files.map(|file| file.path()).any(|file| file.is_file() && self.is(&file))
@@ -142,14 +143,14 @@ impl Place {
 struct ExportPlaces {
     folder: Option<PathBuf>,
     /// The files of an earlier export, which may be links to elsewhere.
-    there: Vec<Place>,
+    there: Vec<FileId>,
 }
 
 impl ExportPlaces {
     fn new(path: &Path) -> ExportPlaces {
         let files = path.read_dir().into_iter().flatten().flatten();
         let written = files.filter(|file| export::writes(&file.file_name().to_string_lossy()));
-        let there = written.filter_map(|file| Place::of(&file.path())).collect();
+        let there = written.filter_map(|file| FileId::of(&file.path())).collect();
         ExportPlaces { folder: folder(path), there }
     }
 
@@ -158,14 +159,14 @@ impl ExportPlaces {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let inside = folder(parent.unwrap_or(Path::new("."))) == self.folder
             && path.file_name().is_some_and(|name| export::writes(&name.to_string_lossy()));
-        inside || Place::of(path).is_some_and(|place| self.there.contains(&place))
+        inside || FileId::of(path).is_some_and(|place| self.there.contains(&place))
     }
 
-    fn check_output(&self, one: &NamedFile<'_>, place: &Place) -> Result<(), CliFailure> {
+    fn check_output(&self, one: &NamedFile<'_>, place: &FileId) -> Result<(), CliFailure> {
         let (what, path) = (one.what, one.path.display());
         let is_above = match place {
-            Place::Path(file) => self.folder.as_ref().is_some_and(|to| to.starts_with(file)),
-            Place::There { .. } => false,
+            FileId::Name(file) => self.folder.as_ref().is_some_and(|to| to.starts_with(file)),
+            FileId::There { .. } => false,
         };
         if is_above {
             return Err(usage(format!("{what} and --export are both {path}, a file and a folder"))

@@ -7,8 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::failure::{CliFailure, FailureKind};
 use super::{Changes, Color, traffic};
-#[cfg(feature = "live")]
-use crate::balance::{ModelRule, RouteSpec};
 use crate::metrics::expect::{ExpectError, Expectation};
 use crate::metrics::{Collector, Watch};
 use crate::scenario::{self, Override, Scenario};
@@ -170,25 +168,6 @@ pub(super) fn no_bound(scenario: &Scenario, who: &str) -> Result<(), CliFailure>
     Err(CliFailure::new(FailureKind::Invalid, message).hint(format!(
         "`{strategy}` is a bound for run, play and compare; choose another with --strategy NAME"
     )))
-}
-
-/// Fails if a route chooses by how good answers are: nobody says so outside a simulation.
-#[cfg(feature = "live")]
-pub(super) fn no_grades(scenario: &Scenario, who: &str) -> Result<(), CliFailure> {
-    let word = |route: &RouteSpec| match route.choose.as_ref()? {
-        ModelRule::Complexity { .. } => None,
-        ModelRule::Threshold { .. } => Some("threshold"),
-        ModelRule::Cascade { .. } => Some("cascade"),
-        ModelRule::Bandit { .. } => Some("bandit"),
-    };
-    let Some(word) = scenario.balancer.routes.iter().find_map(word) else {
-        return Ok(());
-    };
-    let message =
-        format!("a route chooses by `{word}`: {who} has nobody who says how good answers are");
-    let failure = CliFailure::new(FailureKind::Invalid, message);
-    Err(failure
-        .hint("`complexity` and plain order work here; the others are for run, play and compare"))
 }
 
 /// What to say where a scenario with several balancers is run for real.

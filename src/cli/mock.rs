@@ -58,7 +58,8 @@ impl MockServers {
     fn check_out(&self, scenario: &Scenario) -> Result<(), CliFailure> {
         let addresses = NamedFile { what: "the list of addresses", ..NamedFile::result(None) };
         let written = NamedFile::option("--out", self.out.as_ref());
-        let written: Vec<NamedFile<'_>> = [Some(addresses), written].into_iter().flatten().collect();
+        let written: Vec<NamedFile<'_>> =
+            [Some(addresses), written].into_iter().flatten().collect();
         let read = NamedFile::input("the scenario", scenario.file());
         distinct::check(&written, &[read], None)?;
         let keeps = scenario.balancer.routes.iter().any(|route| route.cache.is_some());

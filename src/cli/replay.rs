@@ -40,8 +40,7 @@ impl Replay {
         let color = self.output.color;
         let scenario = load::scenario(&self.scenario, &self.changes, color)?.for_real_nodes();
         let gates = self.output.gates(&scenario)?;
-        load::no_bound(&scenario, "a replay")?;
-        load::no_grades(&scenario, "a replay")?;
+        scenario.check_live().map_err(|problems| load::drawn(&problems, color))?;
         #[cfg(feature = "tui")]
         if self.watch && !super::play::has_terminal() {
             return Err(CliFailure::new(FailureKind::Usage, "--watch needs a terminal"));

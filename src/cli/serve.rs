@@ -6,8 +6,8 @@ use clap::Args;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use super::distinct;
 use super::books::Books;
+use super::distinct;
 use super::failure::{CliFailure, FailureKind, code_of_signal};
 use super::result::{IfUnwritable, ResultOutput};
 use super::signals::EndingSignals;
@@ -54,8 +54,7 @@ impl Serve {
         // Real requests all count: a gateway has no beginning that would be left out.
         scenario.labels.warmup = Time::ZERO;
         load::expectations(&scenario, self.color)?;
-        load::no_bound(&scenario, "a gateway")?;
-        load::no_grades(&scenario, "a gateway")?;
+        scenario.check_live().map_err(|problems| load::drawn(&problems, self.color))?;
         if let Some(note) = load::one_balancer(&scenario) {
             output::warn(&format!("note: {note}"));
         }

@@ -109,7 +109,7 @@ pub(crate) fn padded(text: &str, width: usize) -> String {
 }
 
 /// Returns how many cells a text takes.
-#[cfg(feature = "live")]
+#[cfg(feature = "cli")]
 pub(crate) fn cells(text: &str) -> usize {
     text.width()
 }

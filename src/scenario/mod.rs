@@ -66,7 +66,7 @@ pub use choose::{
     ACCEPT_DEFAULT, MEMORY_DEFAULT, MEMORY_MAX, PRIOR_DEFAULT, WINDOW_DEFAULT, WORTH_MAX,
 };
 pub use class::{CLASSES_MAX, COMPLEXITY_MAX, OUTPUT_DEFAULT, PROMPT_DEFAULT, SHARE_MAX};
-pub use defaults::DefaultRow;
+pub use defaults::{DefaultGroup, DefaultRow};
 pub use document::{BYTES_MAX, DEPTH_MAX};
 pub use fault::{FACTOR_MAX, FAULTS_MAX};
 pub use health::TIMES_MAX;
@@ -254,6 +254,12 @@ impl Scenario {
     #[must_use]
     pub fn starts_jobs(&self) -> bool {
         self.workflows.iter().any(|workflow| workflow.share > 0.0)
+    }
+
+    /// Returns whether it says what arrives; one for real clients need not.
+    #[must_use]
+    pub fn has_workload(&self) -> bool {
+        !self.not_simulable.iter().any(|(place, _)| *place == Place::File)
     }
 
     /// Returns the file it was read from, as the user named it.

@@ -570,6 +570,9 @@ const OTHER_WORDS: &[(&str, &str)] = &[
     ("simple_shuffle", "random"),
 ];
 
+/// A part of a name is known by so many letters.
+const PART_MIN: usize = 3;
+
 /// "a key with a similar name exists: `retry`", or the list of what there is.
 #[must_use]
 pub fn suggest<'a>(what: &str, word: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
@@ -584,6 +587,16 @@ pub fn suggest<'a>(what: &str, word: &str, known: impl Iterator<Item = &'a str> 
         .max_by(|a, b| a.0.total_cmp(&b.0));
     if let Some((_, name)) = similar {
         return format!("a {what} with a similar name exists: `{name}`");
+    }
+    // Profiles have names in parts: `openai/gpt-4o`.
+    let begins = |name: &&str| {
+        word.len() >= PART_MIN
+            && name.contains('/')
+            && name.split('/').any(|part| part.starts_with(word))
+    };
+    let whole: Vec<&str> = known.clone().filter(begins).collect();
+    if !whole.is_empty() {
+        return format!("write the whole name: {}", join(&whole));
     }
     let mut names: Vec<&str> = Vec::new();
     // A name that stands twice, which is a mistake of its own, is said once.

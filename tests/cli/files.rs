@@ -488,7 +488,7 @@ fn check_advises_on_stderr_and_strictly_it_fails() {
     assert!(told.contains("mistakes.toml:9:12"), "places are told: {told}");
     let (_, said, _) = run(&["check", "--defaults", "quickstart"]);
     assert!(
-        said.contains("balancer.retry.clients") && said.contains("defaults in force"),
+        said.contains("\n[balancer.retry]\n  min_per_second") && said.contains("defaults in force"),
         "{said}"
     );
 }

@@ -1,7 +1,7 @@
-//! Advice about kept answers: somebody should ask the same.
+//! Advice about kept answers and what is asked again: somebody should ask the same.
 
-use super::{Advisor, NOTHING_REPEATS};
-use crate::scenario::Arrivals;
+use super::{Advisor, NO_EFFECT, NOTHING_REPEATS};
+use crate::scenario::{Arrivals, Scenario};
 use crate::unit::ClassId;
 use crate::workload::TraceFormat;
 
@@ -16,9 +16,8 @@ impl Advisor<'_> {
             Arrivals::Recorded { .. } => return,
             Arrivals::Made(_) | Arrivals::Users(_) | Arrivals::ServeGen { .. } => false,
         };
-        let made = matches!(scenario.arrivals, Arrivals::Made(_) | Arrivals::Users(_))
-            && scenario.sessions.is_none();
-        let repeats = |class: usize| made && scenario.classes[class].repeat.is_some();
+        let repeats =
+            |class: usize| draws_prompts(scenario) && scenario.classes[class].repeat.is_some();
         for (at, route) in scenario.written_routes() {
             let takes = |class: &usize| {
                 let classes = &route.when.classes;
@@ -37,4 +36,30 @@ impl Advisor<'_> {
             );
         }
     }
+
+    /// What comes again is drawn where prompts are: a trace or a conversation has its own.
+    pub(super) fn repeats(&mut self) {
+        let scenario = self.scenario;
+        if draws_prompts(scenario) {
+            return;
+        }
+        let whose = if scenario.sessions.is_some() {
+            "a session says something new each turn"
+        } else {
+            "a trace says itself what is asked"
+        };
+        for (at, class) in scenario.classes.iter().enumerate() {
+            if class.repeat.is_some() {
+                let place = self.places.class(at, "repeat");
+                let message = format!("`repeat` has no effect here: {whose}");
+                self.warn(NO_EFFECT, place, message, "leave `repeat` out");
+            }
+        }
+    }
+}
+
+/// Whether what requests ask is drawn by the laws of their classes.
+fn draws_prompts(scenario: &Scenario) -> bool {
+    matches!(scenario.arrivals, Arrivals::Made(_) | Arrivals::Users(_))
+        && scenario.sessions.is_none()
 }

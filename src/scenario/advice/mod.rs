@@ -7,6 +7,7 @@
 mod caches;
 mod expectations;
 mod fleet;
+mod live;
 mod load;
 mod places;
 mod strategies;
@@ -20,7 +21,7 @@ use super::{Problems, Scenario};
 use places::Places;
 
 /// Names of advice, and what each is about.
-pub const ADVICE: [(&str, &str); 13] = [
+pub const ADVICE: [(&str, &str); 15] = [
     (NO_HEALTH_CHECKS, "nodes are not probed: one that died is found by requests that fail"),
     (STATIC_ROUTING, "unlike nodes are given alike"),
     (LOAD_ABOVE_CAPACITY, "more arrives than all nodes together can serve"),
@@ -30,6 +31,8 @@ pub const ADVICE: [(&str, &str); 13] = [
     (BUDGET_TOO_SMALL, "a budget that is below what the cheapest nodes would cost"),
     (SIGNAL_MISSING, "a strategy goes by something that its nodes or the workload do not have"),
     (NOTHING_REPEATS, "a route keeps answers, and nothing that goes this way is asked again"),
+    (NO_EFFECT, "a key that nothing reads with this workload"),
+    (SIMULATED_ONLY, "nodes have addresses, and what is asked for runs in simulations only"),
     (CANNOT_FAIL, "an expectation that holds whatever happens, or has no value"),
     (NO_EXPECTATIONS, "nothing is expected, so no run can fail"),
     (UNPRICED, "a strategy goes by cost, and a node has no price: an error"),
@@ -45,6 +48,8 @@ const RETRIES_MULTIPLY: &str = "retries_multiply";
 const BUDGET_TOO_SMALL: &str = "budget_too_small";
 const SIGNAL_MISSING: &str = "signal_missing";
 const NOTHING_REPEATS: &str = "nothing_repeats";
+const NO_EFFECT: &str = "no_effect";
+const SIMULATED_ONLY: &str = "simulated_only";
 const CANNOT_FAIL: &str = "cannot_fail";
 const NO_EXPECTATIONS: &str = "no_expectations";
 const UNPRICED: &str = "unpriced";
@@ -137,6 +142,8 @@ impl Scenario {
         advisor.prices();
         advisor.signals();
         advisor.caches();
+        advisor.repeats();
+        advisor.real_nodes();
         advisor.expectations();
         advisor.sift();
         for problem in &mut advisor.found {

@@ -38,6 +38,14 @@ impl Places {
         found.map(|value| value.place.clone()).unwrap_or_default()
     }
 
+    /// Returns the place of a key of a class, or the class's own.
+    pub(super) fn class(&self, class: usize, key: &str) -> Place {
+        let classes = find(&self.0, "class").map_or(&[][..], items);
+        let class = classes.get(class);
+        let found = class.and_then(|class| find(inside(class), key)).or(class);
+        found.map_or_else(|| self.at(&["class"]), |value| value.place.clone())
+    }
+
     /// Returns the place of a key of a route, or the route's own.
     pub(super) fn route(&self, route: usize, key: &str) -> Option<Place> {
         let route = items(find(&self.0, "route")?).get(route)?;

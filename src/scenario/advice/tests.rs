@@ -1,7 +1,9 @@
 //! Each piece of advice is given where it is due, by itself, and not where it is not.
 
 use super::ADVICE;
-use crate::scenario::{Place, ProblemLevel, Problems, Scenario};
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::scenario::{DefaultRow, Place, ProblemLevel, Problems, Scenario};
 
 /// A scenario that nothing can be said against.
 const GOOD: &str = r#"duration = "10m"
@@ -61,7 +63,7 @@ fn changed(from: &str, to: &str) -> String {
 }
 
 /// What makes a good scenario one that the advice is about: a name, and what takes whose place.
-const BAD: [(&str, &str, &str); 26] = [
+const BAD: [(&str, &str, &str); 29] = [
     ("no_health_checks", "probe = { every = \"5s\" }", ""),
     ("static_routing", "\"least_connections\"", "\"round_robin\""),
     ("static_routing", "\"least_connections\"", "\"random\""),
@@ -81,6 +83,17 @@ const BAD: [(&str, &str, &str); 26] = [
         "[[class]]",
         "[[route]]\nto = \"models\"\ncache = { ttl = \"1m\" }\n[[class]]",
     ),
+    (
+        "no_effect",
+        "[workload]",
+        "repeat = { distinct = 9 }\n[workload]\nsessions = { turns = 3, think = \"5s\" }",
+    ),
+    (
+        "no_effect",
+        "[workload]\narrivals = { poisson = { rate = 5 } }",
+        "repeat = { distinct = 9 }\n[workload]\narrivals = { trace = { azure = {} } }",
+    ),
+    ("simulated_only", "name = \"spare\"", "name = \"spare\"\nurl = \"http://localhost:1/v1\""),
     ("cannot_fail", "failed < 1%", "failed >= 0"),
     ("cannot_fail", "failed < 1%", "failed <= 100%"),
     ("cannot_fail", "failed < 1%", "chat.ttft.p99 < 2m"),
@@ -168,7 +181,7 @@ fn kept_answers_that_somebody_asks_for_again_are_no_mistake() {
     // What is said in a conversation is not asked again, whatever its class says.
     let talks =
         text.replace("[workload]\n", "[workload]\nsessions = { turns = 3, think = \"1s\" }\n");
-    assert_eq!(names(&advice(&talks)), ["nothing_repeats"], "{}", advice(&talks));
+    assert_eq!(names(&advice(&talks)), ["nothing_repeats", "no_effect"], "{}", advice(&talks));
 }
 
 #[test]
@@ -197,18 +210,45 @@ fn every_built_in_scenario_says_which_advice_it_does_not_take() {
 fn defaults_in_force_are_what_counts_and_is_not_said() {
     let scenario = Scenario::parse("s", "s.toml", GOOD, &[]).unwrap();
     let rows = scenario.defaults();
-    let value = |path: &str| rows.iter().find(|row| row.path == path).map(|row| row.value.as_str());
-    assert_eq!(value("balancer.retry.backoff.base"), Some("\"50ms\""));
-    assert_eq!(value("balancer.queue.max"), Some("1_000"));
-    assert_eq!(value("pool.models.node.fast.tier"), Some("\"primary\""));
-    assert_eq!(value("pool.models.node.slow.tier"), None, "it is said");
-    assert_eq!(value("balancer.retry.attempts"), None, "it is said");
-    assert_eq!(value("seed"), Some("1"));
+    let value = |table: &str, of: &str, key: &str| {
+        let same = |row: &&DefaultRow| (&*row.table, &*row.of, &*row.key) == (table, of, key);
+        rows.iter().find(same).map(|row| row.value.as_str())
+    };
+    assert_eq!(value("[balancer.retry.backoff]", "", "base"), Some("\"50ms\""));
+    assert_eq!(value("[balancer.queue]", "", "max"), Some("1_000"));
+    assert_eq!(value("[[pool.node]]", "fast", "tier"), Some("\"primary\""));
+    assert_eq!(value("[[pool.node]]", "slow", "tier"), None, "it is said");
+    assert_eq!(value("[balancer.retry]", "", "attempts"), None, "it is said");
+    assert_eq!(value("", "", "seed"), Some("1"));
     // What is said takes a default away, and nothing else.
     let more = GOOD.replace("duration", "seed = 1\nduration");
     let fewer = Scenario::parse("s", "s.toml", &more, &[]).unwrap().defaults();
-    let left: Vec<_> = rows.iter().filter(|row| row.path != "seed").cloned().collect();
+    let left: Vec<_> = rows.iter().filter(|row| row.key != "seed").cloned().collect();
     assert_eq!(fewer, left);
+}
+
+#[test]
+fn defaults_that_several_tables_share_stand_once_and_none_is_lost() {
+    for (name, text) in crate::scenario::BUILTIN {
+        let scenario = Scenario::parse(name, name, text, &[]).unwrap();
+        let rows = scenario.defaults();
+        let groups = scenario.default_groups();
+        let mut tables = BTreeMap::new();
+        for row in &rows {
+            tables.entry(&row.table).or_insert_with(BTreeSet::new).insert(&row.of);
+        }
+        let mut told = 0;
+        for group in &groups {
+            for (at, (row, of)) in group.rows.iter().enumerate() {
+                told += if of.is_empty() { tables[&group.table].len() } else { of.len() };
+                let same = |(other, _): &&(DefaultRow, Vec<String>)| {
+                    (&other.key, &other.value) == (&row.key, &row.value)
+                };
+                assert_eq!(group.rows.iter().position(|other| same(&other)), Some(at));
+            }
+        }
+        assert_eq!(told, rows.len());
+    }
 }
 
 /// The only piece of advice: its message and help, and the line it stands on.
@@ -323,6 +363,57 @@ fn what_a_workflow_measures_that_never_starts_has_no_value() {
         match said {
             Some(said) => assert!(only("cannot_fail", &text).0.contains(said), "{expect}"),
             None => assert_eq!(names(&advice(&text)), [""; 0], "{expect}"),
+        }
+    }
+}
+
+#[test]
+fn where_nodes_have_addresses_check_says_what_real_nodes_cannot_do_and_serve_refuses() {
+    let url = |name: &str| {
+        (
+            format!("name = \"{name}\""),
+            format!("name = \"{name}\"\nurl = \"http://localhost:1\"\nmodel = \"big\""),
+        )
+    };
+    let mut live = GOOD.to_owned();
+    for (from, to) in ["fast", "slow", "spare"].map(url) {
+        live = live.replace(&from, &to);
+    }
+    let parse = |text: &str| Scenario::parse("s", "s.toml", text, &[]).unwrap();
+    assert_eq!(names(&advice(&live)), [""; 0], "{}", advice(&live));
+    assert!(parse(&live).check_live().is_ok());
+    let second = "[[pool]]\nname = \"second\"\nstrategy = \"random\"\n[[pool.node]]\nname = \"b\"\n\
+        url = \"http://localhost:2\"\nmodel = \"m\"\nlimits = { concurrency = 32 }\nprice = { input = 1, \
+        output = 2 }\nbackend = { slots = { servers = 9, service = \"1s\" } }\n";
+    let chooses = |how: &str| {
+        format!(
+            "{second}[quality]\nmodels = {{ m = {{ chat = 0.7 }}, big = {{ chat = 0.9 }} }}\nscorer = {{ auc = 0.9 }}\nfeedback = {{ share = 0.1, after = \"5s\" }}\n[[route]]\nto = [\"second\", \
+             \"models\"]\nchoose = {how}\n[[class]]\n"
+        )
+    };
+    for (from, to, part, refused) in [
+        ("\"least_connections\"", "\"oracle\"".to_owned(), "\"oracle\"", true),
+        ("[[class]]\n", chooses("{ threshold = { worth = 0.05 } }"), "{ threshold", true),
+        ("[[class]]\n", chooses("{ bandit = { worth = 0.05 } }"), "{ bandit", true),
+        ("[[class]]\n", chooses("{ cascade = { accept = 0.8 } }"), "{ cascade", true),
+        ("budget = 0.2", "budget = 0.2, resume = true".to_owned(), "true }", false),
+        ("[balancer]", "[balancer]\ninstances = 2".to_owned(), "2\n", false),
+    ] {
+        let text = live.replace(from, &to);
+        let found = advice(&text);
+        let one = found.list().iter().find(|one| one.name == Some("simulated_only"));
+        let one = one.unwrap_or_else(|| panic!("{part}: {found}"));
+        let line = found.position(one).map(|(line, _)| line);
+        assert_eq!(line, Some(line_of(&text, part)), "{part}: {found}");
+        let serve = parse(&text).check_live();
+        assert_eq!(serve.is_err(), refused, "{part}");
+        if let Err(problems) = serve {
+            assert_eq!(
+                problems.position(&problems.list()[0]).map(|(line, _)| line),
+                line,
+                "{part}"
+            );
+            assert!(one.message.contains("`serve` and `replay` refuse"), "{}", one.message);
         }
     }
 }

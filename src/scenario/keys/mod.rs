@@ -270,7 +270,7 @@ pub fn find(section: &str, key: &str) -> &'static KeyDef {
 
 impl SectionDef {
     /// Returns whether it is one of the laws, which are shown by themselves.
-    fn is_law(&self) -> bool {
+    pub(super) fn is_law(&self) -> bool {
         LAWS.contains(&self.name)
     }
 

@@ -12,6 +12,7 @@ fn engines_that_cannot_be_are_refused_with_a_reason() {
     assert_eq!(engine(named), "no problem");
     for (fields, reason) in [
         (r#"profile = "llama-3.1-8b/h100""#.to_owned(), "a profile with a similar name exists"),
+        (r#"profile = "h100""#.to_owned(), "write the whole name: `"),
         (format!("{named}, kv_tokens = 100"), "holds 96 tokens, less than a prompt"),
         (format!("{named}, kv_tokens = 8"), "`kv_tokens` must be from 16 (one block)"),
         (format!("{named}, step_tokens = 100"), "`step_tokens` must be from 256 (`max_seqs`"),
@@ -40,6 +41,36 @@ fn kept_answers_and_what_comes_again_are_as_written() {
     assert_eq!(caches.collect::<Vec<_>>(), wanted);
     let repeats: Vec<_> = scenario.classes.iter().map(|class| class.repeat.clone()).collect();
     assert_eq!(repeats, [RepeatLaw::new(1_000, 0.9, 0.6), RepeatLaw::new(5, 1.0, 1.0), None]);
+}
+
+#[test]
+fn loops_over_steps_are_as_written_or_refused_with_a_reason() {
+    let flow = |second: &str, third: &str| {
+        format!(
+            "{SMALL}workflow = \"w\"\n[[workflow]]\nname = \"w\"\nsteps = [\n\
+             {{ name = \"a\", route_class = \"default\" }},\n\
+             {{ name = \"b\", route_class = \"default\", after = \"a\"{second} }},\n\
+             {{ name = \"c\", route_class = \"default\", after = \"a\"{third} }},\n]\n"
+        )
+    };
+    let scenario = parse(&flow(", back_to = { step = \"a\", rounds = 3 }", ""));
+    let back: Vec<_> = scenario.workflows[0].steps.iter().map(|step| &step.back_to).collect();
+    let rounds = Dist::constant(3.0).unwrap();
+    assert_eq!(back, [&None, &Some(crate::workload::workflow::BackTo { step: 0, rounds }), &None]);
+    for (second, third, reason) in [
+        (", back_to = { step = \"c\", rounds = 2 }", "", "\"b\" does not come after \"c\""),
+        (", back_to = { step = \"d\", rounds = 2 }", "", "unknown step \"d\""),
+        (", back_to = { step = \"a\" }", "", "`back_to` has no `rounds`"),
+        (", back_to = { step = \"a\", rounds = 0 }", "", "`rounds` must be"),
+        (
+            ", back_to = { step = \"a\", rounds = 2 }",
+            ", back_to = { step = \"a\", rounds = 2 }",
+            "\"b\" and \"c\" have a step in common",
+        ),
+    ] {
+        let told = drawn(&flow(second, third)).replace('`', "\"");
+        assert!(told.contains(&reason.replace('`', "\"")), "{reason}:\n{told}");
+    }
 }
 
 #[test]
