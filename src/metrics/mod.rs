@@ -8,6 +8,7 @@ pub mod catalogue;
 mod collector;
 mod counts;
 pub mod expect;
+mod heat;
 mod history;
 mod hours;
 mod interval;
@@ -24,6 +25,7 @@ mod window;
 
 pub use collector::{Collector, Group, Watch};
 pub use counts::RequestCounts;
+pub use heat::{HeatColumn, HeatLane, HeatMap, HeatScope, LENGTHS, length_code, length_seconds};
 pub use interval::{Interval, IntervalScope};
 pub use jobs::JobGroup;
 pub use recent::DECISIONS_MAX;

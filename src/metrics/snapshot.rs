@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::Slo;
 use super::counts::RequestCounts;
 use super::expect::ExpectVerdict;
+use super::heat::HeatMap;
 use crate::balance::{Explanation, NodeState, Tier, Why};
 use crate::unit::{NodeId, PoolId, RequestId, Span, Time};
 
@@ -44,6 +45,8 @@ pub struct Snapshot {
     pub panics: Vec<String>,
     /// How it came here: closed buckets, oldest first, bounded.
     pub history: Arc<History>,
+    /// How long requests took, over time.
+    pub heat: Arc<HeatMap>,
     /// The newest entries of the log, oldest first, at most [`LOG_MAX`].
     pub log: Vec<LogEntry>,
     /// Entries that have left the log.

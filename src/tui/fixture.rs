@@ -1,6 +1,7 @@
 //! A realistic picture made by hand: eight nodes, of which one is down, one slow and one limited,
 //! two minutes into a run in which two faults were injected.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::balance::{
@@ -8,10 +9,10 @@ use crate::balance::{
 };
 use crate::command::{Frame, Mode, Pace, RunState};
 use crate::metrics::{
-    DecisionRow, Figures, GroupRow, History, LogEntry, LogLevel, MarkAt, NodeRow, Point, PoolRow,
-    RequestCounts, RunTotals, Slo, Snapshot,
+    DecisionRow, Figures, GroupRow, HeatColumn, HeatLane, HeatMap, HeatScope, History, LogEntry,
+    LogLevel, MarkAt, NodeRow, Point, PoolRow, RequestCounts, RunTotals, Slo, Snapshot,
 };
-use crate::unit::{NodeId, PoolId, RequestId, RouteId, Span, Time, Tokens};
+use crate::unit::{ClassId, NodeId, PoolId, RequestId, RouteId, Span, Time, Tokens};
 
 const fn ms(millis: u64) -> Option<Span> {
     Some(Span::from_millis(millis))
@@ -89,6 +90,7 @@ pub(super) fn snapshot() -> Snapshot {
         pressed: Vec::new(),
         panics: Vec::new(),
         history: Arc::new(history()),
+        heat: Arc::new(heat()),
         log: log(),
         log_dropped: 40,
         last: Some(decision()),
@@ -247,6 +249,43 @@ fn history() -> History {
             MarkAt { at: at(1_037), letter: 'B', by_person: true },
         ],
     }
+}
+
+/// Half seconds at first, then quarters of a second, as ages do it; the crash makes a second heap.
+fn heat() -> HeatMap {
+    let quarters = (0..140).map(|place| (Time(place * 500_000_000), Span::from_millis(500)));
+    let halves = (280..534).map(|place| (Time(place * 250_000_000), Span::from_millis(250)));
+    let column = |(start, span): (Time, Span)| Arc::new(heat_column(start, span));
+    HeatMap { columns: quarters.chain(halves).map(column).collect() }
+}
+
+fn heat_column(start: Time, span: Span) -> HeatColumn {
+    let tenths = start.0 / 100_000_000;
+    let crashed = tenths >= 1_037;
+    let mut counts: BTreeMap<(HeatScope, HeatLane), u32> = BTreeMap::new();
+    for request in 0..span.0 / 2_500_000 {
+        let random = (start.0 / 1_000_003 + request * 2_654_435_761) % 1_009;
+        // Mostly a third of a second to one; some ten times as long after the crash.
+        let spread = (random % 13 + random % 7 + random % 5) as u8;
+        let late = crashed && random % 97 < (1_600_u64.saturating_sub(tenths) / 60);
+        let code = 56 + spread + (wave(tenths, 160, 3.0) + 3.0) as u8 + if late { 24 } else { 0 };
+        let node = NodeId([0, 1, 6, 7, 6, 0, 1, 3][(random % 8) as usize]);
+        let class = ClassId(u16::from(random.is_multiple_of(5)));
+        for scope in [HeatScope::All, HeatScope::Class(class), HeatScope::Node(node)] {
+            for lane in [HeatLane::Total(code), HeatLane::FirstToken(code - 20)] {
+                *counts.entry((scope, lane)).or_default() += 1;
+            }
+        }
+    }
+    if (1_037..1_080).contains(&tenths) {
+        counts.insert((HeatScope::All, HeatLane::Failed), 6);
+        counts.insert((HeatScope::Node(NodeId(2)), HeatLane::Failed), 14);
+    }
+    if (1_090..1_120).contains(&tenths) {
+        counts.insert((HeatScope::All, HeatLane::Rejected), 2);
+    }
+    let counts: Vec<_> = counts.into_iter().map(|((s, lane), count)| (s, lane, count)).collect();
+    HeatColumn::new(start, span, &counts)
 }
 
 fn entry(tenths: u64, level: LogLevel, text: &str, short: &str) -> LogEntry {

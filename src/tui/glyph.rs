@@ -35,6 +35,10 @@ pub(super) struct Set {
     pub(super) arrow: &'static str,
     pub(super) more: &'static str,
     pub(super) bar: [&'static str; 3],
+    /// Shades from few to many.
+    pub(super) shades: &'static [&'static str],
+    /// The row of a promise.
+    pub(super) promise: &'static str,
     pub(super) mark: &'static str,
     pub(super) grid: &'static str,
     /// Corners top left, top right, bottom left, bottom right; horizontal; vertical.
@@ -64,6 +68,8 @@ static UNICODE: Set = Set {
     arrow: "→",
     more: "…",
     bar: ["━", "╾", "─"],
+    shades: &["·", "░", "▒", "▓", "█"],
+    promise: "▸",
     mark: "┊",
     grid: "┈",
     border: ["╭", "╮", "╰", "╯", "─", "│"],
@@ -92,6 +98,8 @@ static ASCII: Set = Set {
     arrow: ">",
     more: "~",
     bar: ["=", "-", "."],
+    shades: &[".", ":", "-", "=", "+", "*", "#", "%", "@"],
+    promise: ">",
     mark: ":",
     grid: ".",
     border: ["+", "+", "+", "+", "-", "|"],

@@ -92,6 +92,62 @@ pub(super) fn decision_rows(model: &Model) -> usize {
     usize::from(why(body, model.order.len()).0.height.saturating_sub(2))
 }
 
+/// The rectangles of the view of latencies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct HeatPlaces {
+    /// The panel of the map.
+    pub(super) panel: Rect,
+    /// Failures above the map, one row each.
+    pub(super) lanes: Rect,
+    /// The cells of the map.
+    pub(super) cells: Rect,
+    /// The column of the cursor.
+    pub(super) readout: Option<Rect>,
+    /// One row a node, on the same columns.
+    pub(super) nodes: Option<Rect>,
+}
+
+/// Columns left of the map: labels of rows, or names of nodes.
+const HEAT_AXIS: (u16, u16) = (7, 13);
+/// Rows of lanes above the map, and of axis and legend below it.
+const HEAT_LANES: u16 = 2;
+const HEAT_BELOW: u16 = 3;
+
+/// Splits the body of the view of latencies.
+pub(super) fn latency(body: Rect, nodes: usize) -> HeatPlaces {
+    let below = (nodes.clamp(1, 12) as u16 + 2).min(body.height / 3);
+    let with_nodes = body.width >= NORMAL && body.height >= 32;
+    let (top, low) = cut_rows(body, body.height - if with_nodes { below } else { 0 });
+    let aside = match body.width {
+        WIDE.. => 56,
+        NORMAL.. => 32,
+        COMPACT.. => 24,
+        _ => 0,
+    };
+    let (panel, readout) = cut_columns(top, top.width - aside);
+    let axis = if with_nodes { HEAT_AXIS.1 } else { HEAT_AXIS.0 };
+    let inner = Rect {
+        x: panel.x + 1 + axis,
+        y: panel.y + 1,
+        width: panel.width.saturating_sub(axis + 3),
+        height: panel.height.saturating_sub(2),
+    };
+    let (lanes, rest) = cut_rows(inner, HEAT_LANES);
+    let (cells, _) = cut_rows(rest, rest.height.saturating_sub(HEAT_BELOW));
+    HeatPlaces {
+        panel,
+        lanes,
+        cells,
+        readout: (aside > 0).then_some(readout),
+        nodes: with_nodes.then_some(low),
+    }
+}
+
+/// Returns where the view of latencies has what.
+pub(super) fn heat(model: &Model) -> HeatPlaces {
+    latency(whole(model, screen(model)).unwrap_or_default().body, model.order.len())
+}
+
 /// Returns how many lines of the help do not fit.
 pub(super) fn help_overflow(model: &Model) -> usize {
     view::help::overflow(model, screen(model))

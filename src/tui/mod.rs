@@ -24,6 +24,7 @@ use crate::command::Command;
 mod chart;
 mod format;
 mod glyph;
+mod heat;
 mod keys;
 mod layout;
 mod model;

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use crate::balance::{Explanation, NodeState, usable};
 use crate::command::{Frame, Mode, Pace, RunState};
-use crate::metrics::{NodeRow, PoolRow, Snapshot};
+use crate::metrics::{HeatScope, NodeRow, PoolRow, Snapshot};
 use crate::unit::{NodeId, PoolId, Span, Time};
 
 use super::glyph::{Glyphs, Set};
+use super::heat::{HeatGrid, HeatLook, HeatRows, HeatTicks};
 use super::keys::Context;
+use super::layout;
 use super::tab::View;
 use super::theme::{Theme, ThemeName};
 
@@ -72,6 +74,8 @@ pub(super) struct Ui {
     /// The decision that is held in sight; kept here, since it may leave the ring while somebody is
     /// reading. Without one the newest is followed.
     pub(super) pinned: Option<Arc<Explanation>>,
+    /// What is looked at in the map of latencies.
+    pub(super) heat: HeatLook,
 }
 
 /// What was asked of the engine and not yet answered; forgotten after a few frames, because an
@@ -290,6 +294,7 @@ impl Model {
                 asked: Asked::default(),
                 notice: None,
                 pinned: None,
+                heat: HeatLook::default(),
             },
             closed: false,
             ranks: Vec::new(),
@@ -378,6 +383,48 @@ impl Model {
         let now = self.snapshot().map_or(Time::ZERO, |snapshot| snapshot.now);
         let whole = now.since(Time::ZERO).max(Span::from_secs(10));
         RANGES.get(self.ui.range).copied().flatten().unwrap_or(whole)
+    }
+
+    /// Returns the columns of the map of latencies; none while there is nothing to show.
+    pub(super) fn heat_ticks(&self) -> Option<HeatTicks> {
+        let snapshot = self.snapshot()?;
+        let room = usize::from(layout::heat(self).cells.width);
+        HeatTicks::of(&snapshot.heat, snapshot.now, self.range(), room)
+    }
+
+    /// Returns the map of latencies as it is shown.
+    pub(super) fn heat(&self) -> Option<(HeatTicks, HeatGrid, HeatRows)> {
+        let ticks = self.heat_ticks()?;
+        let grid = HeatGrid::new(&self.snapshot()?.heat, ticks, &self.ui.heat);
+        let promises: Vec<Span> = self.promises().iter().map(|(span, _)| *span).collect();
+        let rows = HeatRows::of(&grid, &promises, layout::heat(self).cells.height);
+        Some((ticks, grid, rows))
+    }
+
+    /// Returns the column of the cursor: the newest, unless it stands somewhere.
+    pub(super) fn heat_column(&self, ticks: &HeatTicks) -> usize {
+        match self.ui.heat.cursor {
+            // One that has gone out of sight at the left stays at the edge.
+            Some(at) if at < ticks.end => ticks.place(at).unwrap_or(0),
+            _ => ticks.count - 1,
+        }
+    }
+
+    /// Returns what is promised to the classes in the map, each once, with the first class it is
+    /// promised to.
+    pub(super) fn promises(&self) -> Vec<(Span, &str)> {
+        let look = &self.ui.heat;
+        let classes = self.snapshot().map_or(&[][..], |snapshot| &snapshot.classes);
+        let mut found: Vec<(Span, &str)> = Vec::new();
+        for (place, class) in classes.iter().enumerate() {
+            let other = matches!(look.scope, HeatScope::Class(id) if id.index() != place);
+            let slo = if look.first_token { class.slo.first_token } else { class.slo.total };
+            let Some(slo) = slo.filter(|_| !other) else { continue };
+            if found.iter().all(|(known, _)| *known != slo) {
+                found.push((slo, &class.name));
+            }
+        }
+        found
     }
 
     /// Returns whether the run is at its end, so that nothing can be done to it any more.

@@ -124,6 +124,15 @@ fn a_number_shows_its_view_and_escape_goes_back() {
     }
 }
 
+/// The sizes at which every view is looked at.
+const SIZES: [((u16, u16), &str); 5] = [
+    ((80, 24), "80x24"),
+    ((120, 40), "120x40"),
+    ((200, 60), "200x60"),
+    ((60, 16), "60x16"),
+    ((40, 10), "40x10"),
+];
+
 fn picture(size: (u16, u16), pressed: &str) -> String {
     let mut model = model(size);
     keys(&mut model, pressed);
@@ -152,6 +161,24 @@ fn help_pictures() {
 fn picker_pictures() {
     assert_snapshot!("picker_80x24", picture((80, 24), "aj"));
     assert_snapshot!("picker_120x40", picture((120, 40), "aj"));
+}
+
+#[test]
+fn latency_pictures() {
+    for (size, name) in SIZES {
+        assert_snapshot!(format!("latency_{name}"), picture(size, "3"));
+    }
+    let mut model = model((120, 40));
+    keys(&mut model, "3ooojjmL");
+    for code in [KeyCode::Left, KeyCode::Left, KeyCode::Up, KeyCode::Up] {
+        press(&mut model, code);
+    }
+    assert_snapshot!("latency_node_120x40", text(&render(&model)));
+    assert_snapshot!("latency_ascii_80x24", picture((80, 24), "3T(("));
+    let empty = Frame { snapshot: Arc::new(Snapshot::default()), ..fixture::frame() };
+    let mut model = model_of(empty, (80, 24));
+    keys(&mut model, "3");
+    assert_snapshot!("latency_empty_80x24", text(&render(&model)));
 }
 
 fn explained(size: (u16, u16), pressed: &str) -> Model {
@@ -499,7 +526,7 @@ fn huge(snapshot: &mut Snapshot, number: f64) {
 
 fn any_key() -> impl Strategy<Value = KeyEvent> {
     let known =
-        prop::sample::select(" []\\|.>xaRkjgGezpsS+-=?tTuwq12345".chars().collect::<Vec<_>>());
+        prop::sample::select(" []\\|.>xaRkjgGezpsS+-=?tTuwq12345omL()".chars().collect::<Vec<_>>());
     let named = prop::sample::select(vec![
         KeyCode::Enter,
         KeyCode::Esc,
@@ -507,6 +534,8 @@ fn any_key() -> impl Strategy<Value = KeyEvent> {
         KeyCode::BackTab,
         KeyCode::Up,
         KeyCode::Down,
+        KeyCode::Left,
+        KeyCode::Right,
         KeyCode::PageUp,
         KeyCode::PageDown,
         KeyCode::Home,

@@ -100,6 +100,16 @@ impl Theme {
         }
     }
 
+    /// Returns the colours of maps from few to many, in which lightness goes one way only; none where the
+    /// terminal's own colours are used, or none at all.
+    pub(super) const fn ramp(self) -> &'static [Color] {
+        match self.name {
+            ThemeName::Dark => &DARK_RAMP,
+            ThemeName::Light => &LIGHT_RAMP,
+            ThemeName::Ansi | ThemeName::Mono => &[],
+        }
+    }
+
     /// The style of something on the selected row: secondary text becomes normal, and without a
     /// ground of its own the whole row is one reversed bar.
     pub(super) fn on_selected(self, role: Role) -> Style {
@@ -181,6 +191,28 @@ const LIGHT: Palette = Palette {
     p95: rgb(0x3A_3F_48),
     p99: rgb(0xC2_62_00),
 };
+
+const DARK_RAMP: [Color; 8] = [
+    rgb(0x6A_8F_B0),
+    rgb(0x26_3F_5C),
+    rgb(0x2C_5F_7C),
+    rgb(0x2F_80_88),
+    rgb(0x45_A0_7E),
+    rgb(0x86_BC_5E),
+    rgb(0xCB_D2_4F),
+    rgb(0xFB_EB_7A),
+];
+
+const LIGHT_RAMP: [Color; 8] = [
+    rgb(0x5C_7F_9C),
+    rgb(0xCF_E3_EE),
+    rgb(0xA5_CB_DD),
+    rgb(0x74_AE_CB),
+    rgb(0x4A_8D_B5),
+    rgb(0x2F_6B_98),
+    rgb(0x1E_4A_77),
+    rgb(0x0F_2A_50),
+];
 
 fn full(palette: &Palette, role: Role) -> Style {
     let on = |fg: Color| Style::new().fg(fg).bg(palette.ground);

@@ -16,6 +16,8 @@ use super::layout;
 use super::model::{Model, Overlay, Panel, RANGE_DEFAULT, RANGES};
 use super::tab::View;
 
+mod latency;
+
 /// Something that happened.
 #[derive(Clone, Debug)]
 pub(super) enum Msg {
@@ -373,7 +375,8 @@ fn travel(model: &mut Model, action: KeyAction) {
             View::Live if model.ui.focus != Panel::Log => travel_nodes(model, action),
             View::Live | View::Events => travel_log(model, action),
             View::Why => travel_decisions(model, action),
-            View::Compare | View::Latency => {}
+            View::Latency => latency::latency(model, action),
+            View::Compare => {}
         },
     }
 }

@@ -110,7 +110,7 @@ impl Collector {
             jobs: JobBook::new(&labels),
             quality: Qualities::new(&labels),
             pressures: Pressures::new(config),
-            screen: ScreenFigures::new(Log::new(&labels, config)),
+            screen: ScreenFigures::new(Log::new(&labels, config), &labels),
             labels,
         }
     }
@@ -384,6 +384,7 @@ impl Collector {
             pressed: self.pressures.pressed(labels),
             panics: self.pools.panics(labels),
             history: self.screen.history(),
+            heat: self.screen.heat(),
             log: self.screen.log(),
             log_dropped: self.screen.log_dropped(),
             last: self.screen.last(),

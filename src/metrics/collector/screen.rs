@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::balance::{Event, Explanation, Fate, JobFate, JobNews, JobPhase, Settled, Why};
+use crate::metrics::heat::{HeatBuckets, HeatMap};
 use crate::metrics::history::HistoryBuckets;
 use crate::metrics::log::Log;
 use crate::metrics::recent::Recent;
@@ -18,6 +19,7 @@ use super::group::RequestTimes;
 pub(super) struct ScreenFigures {
     window: Window,
     history: HistoryBuckets,
+    heat: HeatBuckets,
     log: Log,
     last: Option<DecisionRow>,
     /// What was explained lately.
@@ -26,8 +28,9 @@ pub(super) struct ScreenFigures {
 
 impl ScreenFigures {
     /// For a log that knows which nodes routes mean first.
-    pub(super) fn new(log: Log) -> ScreenFigures {
-        ScreenFigures { log, ..ScreenFigures::default() }
+    pub(super) fn new(log: Log, labels: &Labels) -> ScreenFigures {
+        let heat = HeatBuckets::new(labels);
+        ScreenFigures { log, heat, ..ScreenFigures::default() }
     }
 
     /// Writes the log. Every event is heard, and most are not worth a line.
@@ -50,6 +53,9 @@ impl ScreenFigures {
     /// An attempt is over.
     pub(super) fn ended(&mut self, ended: &EndedAttempt) {
         self.window.ended(ended);
+        if ended.good == Some(false) {
+            self.heat.attempt_failed(NodeId(ended.node));
+        }
     }
 
     /// A request has reached its end. One of its class without an answer counts as `unanswered` long.
@@ -60,6 +66,8 @@ impl ScreenFigures {
         times: &RequestTimes,
         (slo, unanswered): (&Slo, Span),
     ) {
+        let Settled { class, node, fate, .. } = *settled;
+        self.heat.settled((class, node), fate, times.latency, times.ttft);
         let done = settled.fate == Fate::Completed;
         let bad = matches!(settled.fate, Fate::Failed(_) | Fate::Rejected(_));
         let promise = |most: Option<Span>, took: Span, (promised, late): (u8, u8)| match most {
@@ -106,15 +114,16 @@ impl ScreenFigures {
         self.recent.forget();
     }
 
-    /// Returns whether the open bucket of the history is over.
+    /// Returns whether an open bucket is over.
     pub(super) fn is_due(&self, now: Time) -> bool {
-        now >= self.history.due()
+        now >= self.history.due() || now >= self.heat.due()
     }
 
     /// Closes the buckets that are over by `now`; `hourly` says what nodes cost an hour by being there, in
     /// the mean of a span up to a time.
     pub(super) fn close_buckets(&mut self, now: Time, hourly: impl Fn(Time, Span) -> f64) {
-        while self.is_due(now) {
+        self.heat.advance(now);
+        while now >= self.history.due() {
             let due = self.history.due();
             self.window.expire(due);
             let hourly = hourly(due, self.window.length(due));
@@ -133,6 +142,10 @@ impl ScreenFigures {
 
     pub(super) fn history(&self) -> Arc<History> {
         self.history.history()
+    }
+
+    pub(super) fn heat(&self) -> Arc<HeatMap> {
+        Arc::new(self.heat.map())
     }
 
     pub(super) fn log(&self) -> Vec<LogEntry> {

@@ -23,6 +23,7 @@ const fn hinted(
 use Context::{Always, Help, Picker, Views};
 
 const LIVE: Context = Context::View(View::Live);
+const LATENCY: Context = Context::View(View::Latency);
 const WHY: Context = Context::View(View::Why);
 const EVENTS: Context = Context::View(View::Events);
 
@@ -57,13 +58,24 @@ pub(in crate::tui) static BINDINGS: &[Binding] = &[
     hinted(LIVE, KeyAction::NextPanel, &[code(KeyCode::Tab)], "panel", 70),
     bind(LIVE, KeyAction::PreviousPanel, &[code(KeyCode::BackTab)]),
     hinted(LIVE, KeyAction::Expand, &[key('e'), key('z')], "expand", 55),
-    hinted(LIVE, KeyAction::ZoomIn, &[key('+')], "", 50),
-    hinted(LIVE, KeyAction::ZoomOut, &[key('-')], "range", 50),
-    bind(LIVE, KeyAction::ZoomReset, &[key('=')]),
+    hinted(Views, KeyAction::ZoomIn, &[key('+')], "", 50),
+    hinted(Views, KeyAction::ZoomOut, &[key('-')], "range", 50),
+    bind(Views, KeyAction::ZoomReset, &[key('=')]),
     hinted(LIVE, KeyAction::Sort, &[key('s')], "sort", 80),
     bind(LIVE, KeyAction::Reverse, &[key('S')]),
     hinted(LIVE, KeyAction::Lines, &[key('p')], "lines", 45),
     hinted(LIVE, KeyAction::Why, &[key('w')], "why", 85),
+    hinted(LATENCY, KeyAction::Earlier, &[code(KeyCode::Left)], "", 198),
+    hinted(LATENCY, KeyAction::Later, &[code(KeyCode::Right)], "cursor", 198),
+    bind(LATENCY, KeyAction::MuchEarlier, &[key('(')]),
+    bind(LATENCY, KeyAction::MuchLater, &[key(')')]),
+    hinted(LATENCY, KeyAction::Longer, &[code(KeyCode::Up)], "", 175),
+    hinted(LATENCY, KeyAction::Shorter, &[code(KeyCode::Down)], "row", 175),
+    bind(LATENCY, KeyAction::Down, &[key('j')]),
+    bind(LATENCY, KeyAction::Up, &[key('k')]),
+    hinted(LATENCY, KeyAction::One, &[key('o')], "all/class/node", 188),
+    hinted(LATENCY, KeyAction::Metric, &[key('m')], "first token", 187),
+    hinted(LATENCY, KeyAction::Ramp, &[key('L')], "log/lin", 80),
     hinted(WHY, KeyAction::Down, &[key('j'), code(KeyCode::Down)], "", 185),
     hinted(WHY, KeyAction::Up, &[key('k'), code(KeyCode::Up)], "older, newer", 185),
     hinted(WHY, KeyAction::Pin, &[key('w')], "pin/follow", 188),

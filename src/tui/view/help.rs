@@ -113,6 +113,7 @@ fn entries(group: KeyGroup) -> Vec<HelpLine> {
     let order = [
         Context::Views,
         Context::View(View::Live),
+        Context::View(View::Latency),
         Context::View(View::Why),
         Context::Always,
         Context::Picker,

@@ -35,7 +35,11 @@ pub(super) fn view(model: &Model, area: Rect, buf: &mut Buffer) {
         return;
     };
     state_bar::draw(model, layout.strip, buf);
-    figures::draw(model, layout.figures, buf);
+    if model.ui.view == View::Latency {
+        latency::strip(model, layout.figures, buf);
+    } else {
+        figures::draw(model, layout.figures, buf);
+    }
     match model.ui.view {
         View::Live => live::draw(model, &layout, buf),
         View::Compare => compare::draw(model, layout.body, buf),
@@ -63,6 +67,8 @@ fn plain(area: Rect, buf: &mut Buffer) {
             "·" => '-',
             "↑" => '^',
             "↓" => 'v',
+            "←" => '<',
+            "√" => 'r',
             _ => continue,
         };
         cell.set_char(instead);

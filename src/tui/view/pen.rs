@@ -28,6 +28,16 @@ pub(super) fn put(buf: &mut Buffer, area: Rect, x: u16, y: u16, text: &str, styl
     buf.set_stringn(x, y, text, room, style).0
 }
 
+/// Writes one character into a cell of `area`: charts have thousands of them.
+pub(super) fn cell(buf: &mut Buffer, area: Rect, x: u16, y: u16, glyph: &str, style: Style) {
+    if x < area.x || x >= area.right() || y < area.y || y >= area.bottom() {
+        return;
+    }
+    if let Some(cell) = buf.cell_mut((x, y)) {
+        cell.set_symbol(glyph).set_style(style);
+    }
+}
+
 /// Writes pieces one after the other on a row of `area`; the last that does not fit is shortened.
 pub(super) fn line(buf: &mut Buffer, area: Rect, row: u16, theme: Theme, pieces: &[Piece]) {
     let mut x = area.x;
