@@ -16,6 +16,8 @@ pub mod failure;
 mod journal;
 mod list;
 mod load;
+#[cfg(feature = "tui")]
+mod looks;
 #[cfg(feature = "live")]
 mod mock;
 mod new;
@@ -36,6 +38,8 @@ mod screen_figures;
 #[cfg(feature = "live")]
 mod serve;
 mod signals;
+#[cfg(feature = "tui")]
+mod ticks;
 mod traffic;
 
 use std::io::IsTerminal;

@@ -14,16 +14,18 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use super::failure::{CliFailure, FailureKind};
+use super::looks::Looks;
 use super::pace::PaceClock;
-use super::{Changes, Color, DEFAULT_SCENARIO, load, no_color, output};
+use super::ticks::LiveTicks;
+use super::{Changes, Color, DEFAULT_SCENARIO, load, output};
 use crate::balance::{Control, Event, Explain};
 use crate::command::{Command, Frame, Mode, Pace, RunState};
-use crate::metrics::expect::{ExpectVerdict, Expectation};
+use crate::metrics::expect::ExpectVerdict;
 use crate::metrics::{Collector, Snapshot, Watch};
 use crate::report;
 use crate::scenario::Scenario;
 use crate::sim::{Sim, Step};
-use crate::tui::{self, Glyphs, Options, Slot, ThemeName};
+use crate::tui::{self, Slot};
 use crate::unit::{Span, Time};
 
 /// A frame is published at most this often.
@@ -49,12 +51,8 @@ pub(super) struct Play {
     /// Begin paused
     #[arg(long)]
     paused: bool,
-    /// Colours [default: as the terminal has]
-    #[arg(long, value_name = "dark|light|ansi|mono", value_parser = theme)]
-    theme: Option<ThemeName>,
-    /// Characters for lines and bars
-    #[arg(long, value_name = "unicode|ascii", value_parser = glyphs)]
-    glyphs: Option<Glyphs>,
+    #[command(flatten)]
+    looks: Looks,
     /// Colours on stderr
     #[arg(long, value_enum, default_value_t)]
     color: Color,
@@ -63,31 +61,6 @@ pub(super) struct Play {
 fn speed(text: &str) -> Result<f64, String> {
     let speed: f64 = text.parse().map_err(|_| "a number such as 4 or 0.5".to_owned())?;
     if (0.01..=1e6).contains(&speed) { Ok(speed) } else { Err("from 0.01 to 1000000".to_owned()) }
-}
-
-fn theme(text: &str) -> Result<ThemeName, String> {
-    let all = [ThemeName::Dark, ThemeName::Light, ThemeName::Ansi, ThemeName::Mono];
-    let found = all.into_iter().find(|theme| theme.name() == text);
-    found.ok_or_else(|| "one of dark, light, ansi, mono".to_owned())
-}
-
-fn glyphs(text: &str) -> Result<Glyphs, String> {
-    match text {
-        "unicode" => Ok(Glyphs::Unicode),
-        "ascii" => Ok(Glyphs::Ascii),
-        _ => Err("one of unicode, ascii".to_owned()),
-    }
-}
-
-/// The theme for a terminal that says what it can.
-fn theme_of_terminal() -> ThemeName {
-    let depth = std::env::var("COLORTERM").unwrap_or_default();
-    if matches!(depth.as_str(), "truecolor" | "24bit") { ThemeName::Dark } else { ThemeName::Ansi }
-}
-
-/// How a screen looks where nothing else is asked for.
-pub(super) fn options() -> Options {
-    Options { theme: theme_of_terminal(), no_color: no_color(), ..Options::default() }
 }
 
 /// Returns whether a dashboard can be shown.
@@ -112,14 +85,14 @@ impl Play {
         let slot = Arc::new(Slot::new());
         let (commands, inbox) = mpsc::channel();
         let engine = PlayEngine::new(scenario, run, pace, state, Arc::clone(&slot), self.color);
-        let engine = PlayEngine { expectations, ..engine };
+        let engine = PlayEngine { ticks: LiveTicks::new(expectations), ..engine };
         let engine = thread::Builder::new()
             .name("engine".to_owned())
             .spawn(move || engine.run(&inbox))
             .map_err(|error| {
                 CliFailure::new(FailureKind::Unexpected, format!("no thread: {error}"))
             })?;
-        let shown = tui::run(slot, commands.clone(), self.options());
+        let shown = tui::run(slot, commands.clone(), self.looks.options());
         // The screen may be gone without having said so.
         let _ = commands.send(Command::Quit);
         let report = engine.join().ok().flatten();
@@ -130,13 +103,6 @@ impl Play {
             output::print(&report)?;
         }
         Ok(exit.code() as u8)
-    }
-
-    fn options(&self) -> Options {
-        let mut options = options();
-        options.theme = self.theme.unwrap_or(options.theme);
-        options.glyphs = self.glyphs.unwrap_or(options.glyphs);
-        options
     }
 }
 
@@ -175,7 +141,7 @@ impl PlayedRun {
 /// The engine: a run, and how it is being driven.
 struct PlayEngine {
     scenario: Scenario,
-    expectations: Vec<Expectation>,
+    ticks: LiveTicks,
     run: PlayedRun,
     clock: PaceClock,
     state: RunState,
@@ -187,6 +153,8 @@ struct PlayEngine {
     published: Instant,
     /// Whether something changed since the last frame.
     changed: bool,
+    /// Whether somebody waits for the next frame: it is the answer to a command.
+    awaited: bool,
     color: Color,
     /// Whether the screen shows decisions.
     explain: bool,
@@ -204,7 +172,7 @@ impl PlayEngine {
         let now = Instant::now();
         PlayEngine {
             scenario,
-            expectations: Vec::new(),
+            ticks: LiveTicks::default(),
             run,
             clock: PaceClock::new(pace),
             state,
@@ -213,6 +181,7 @@ impl PlayEngine {
             slot,
             published: now,
             changed: true,
+            awaited: false,
             color,
             explain: false,
         }
@@ -246,7 +215,8 @@ impl PlayEngine {
             if self.moves() {
                 self.advance();
             }
-            if self.changed && (self.published.elapsed() >= FRAME_EVERY || !self.moves()) {
+            let due = self.awaited || self.published.elapsed() >= FRAME_EVERY;
+            if self.changed && (due || !self.moves()) {
                 self.publish();
             }
         }
@@ -278,7 +248,7 @@ impl PlayEngine {
     }
 
     fn carry_out(&mut self, command: &Command) -> Go {
-        self.changed = true;
+        (self.changed, self.awaited) = (true, true);
         match command {
             Command::Quit => return Go::Quit,
             Command::Pause(pause) => self.pause(*pause),
@@ -344,7 +314,10 @@ impl PlayEngine {
             Ok(run) => {
                 self.run = run;
                 self.explain(self.explain);
-                self.state = RunState::Running;
+                // Who has paused a run looks at its beginning.
+                if self.state != RunState::Paused {
+                    self.state = RunState::Running;
+                }
                 self.tick = None;
                 self.clock.begin(Time::ZERO);
                 self.paced = Instant::now();
@@ -422,8 +395,10 @@ impl PlayEngine {
 
     fn publish(&mut self) {
         let now = self.now();
-        let snapshot = Arc::new(self.run.collector.snapshot(now));
-        self.publish_as(snapshot);
+        let mut snapshot = self.run.collector.snapshot(now);
+        let still = !self.moves();
+        snapshot.expects = self.ticks.judged(&self.run.collector, now, still);
+        self.publish_as(Arc::new(snapshot));
     }
 
     fn publish_as(&mut self, snapshot: Arc<Snapshot>) {
@@ -439,7 +414,7 @@ impl PlayEngine {
             end: self.run.end,
         }));
         self.published = Instant::now();
-        self.changed = false;
+        (self.changed, self.awaited) = (false, false);
     }
 
     fn report(&self) -> String {
@@ -447,7 +422,7 @@ impl PlayEngine {
         let mut summary = self.run.collector.summary(self.run.sim.now(), complete);
         summary.tell_kv(self.run.sim.kv_use());
         // A part of a run proves nothing about the whole.
-        let judged = if complete { self.expectations.as_slice() } else { &[] };
+        let judged = if complete { self.ticks.expectations() } else { &[] };
         let verdicts: Vec<ExpectVerdict> = judged.iter().map(|one| one.judge(&summary)).collect();
         report::text(&summary, &verdicts, &[])
     }

@@ -31,6 +31,9 @@ pub(super) struct Replay {
     #[cfg(feature = "tui")]
     #[arg(long)]
     watch: bool,
+    #[cfg(feature = "tui")]
+    #[command(flatten)]
+    looks: super::looks::Looks,
     #[command(flatten)]
     output: ResultOutput,
 }
@@ -177,10 +180,14 @@ impl Observer for ReplayObserver {
 mod watched {
     //! A replay with a screen.
 
+    use super::super::ticks::LiveTicks;
     use super::*;
     use crate::balance::{Control, Explain};
     use crate::command::{Command, Frame, Mode, Pace, RunState};
     use crate::tui::{self, Slot};
+
+    /// As Ctrl-C.
+    const INTERRUPTED: usize = signal_hook::consts::SIGINT as usize;
 
     impl Replay {
         pub(super) fn watched(
@@ -202,8 +209,10 @@ mod watched {
                 seed: scenario.seed,
                 end: scenario.duration.map(|span| Time::ZERO + span),
             };
+            let expectations = load::expectations(scenario, self.output.color)?;
             let observer = ScreenObserver {
                 books,
+                ticks: LiveTicks::new(expectations),
                 frame,
                 slot: Arc::clone(&slot),
                 inbox,
@@ -211,8 +220,7 @@ mod watched {
             };
             let runtime = endpoints::runtime()?;
             let engine = std::thread::spawn(move || run(observer, runtime, parts, traffic));
-            let options = super::super::play::options();
-            let shown = tui::run(slot, commands.clone(), options);
+            let shown = tui::run(slot, commands.clone(), self.looks.options());
             // The screen may be gone without having said so.
             let _ = commands.send(Command::Quit);
             let ended = engine.join();
@@ -222,7 +230,8 @@ mod watched {
             let (books, done) = ended
                 .map_err(|_| CliFailure::new(FailureKind::Unexpected, "the replay broke off"))?;
             let signal = match exit {
-                tui::Exit::Quit => 0,
+                // Who leaves before the end has interrupted it, and a part proves nothing.
+                tui::Exit::Quit => INTERRUPTED,
                 tui::Exit::Signal(signal) => signal as usize,
             };
             Ok((books, done, signal))
@@ -248,6 +257,7 @@ mod watched {
     /// Watches a replay for a screen.
     struct ScreenObserver {
         books: Books,
+        ticks: LiveTicks,
         frame: Frame,
         slot: Arc<Slot>,
         inbox: Receiver<Command>,
@@ -256,7 +266,10 @@ mod watched {
 
     impl ScreenObserver {
         fn publish(&mut self, now: Time) {
-            self.frame.snapshot = Arc::new(self.books.collector.snapshot(now));
+            let mut snapshot = self.books.collector.snapshot(now);
+            let still = self.frame.state != RunState::Running;
+            snapshot.expects = self.ticks.judged(&self.books.collector, now, still);
+            self.frame.snapshot = Arc::new(snapshot);
             self.slot.publish(Arc::new(self.frame.clone()));
         }
 

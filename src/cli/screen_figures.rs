@@ -266,3 +266,34 @@ fn what_a_person_did_is_not_pushed_out_by_what_happens_to_requests() {
     assert!(shown.log.iter().any(|entry| entry.by_person), "{} entries", shown.log.len());
     assert!(shown.log.len() < 200, "{} entries", shown.log.len());
 }
+
+/// What hearing the events of a run costs with a screen and without; for callgrind or a watch.
+#[test]
+#[ignore = "a measurement"]
+fn what_a_screen_costs() {
+    let name = std::env::var("PLIMSOLL_SCENARIO").unwrap_or_else(|_| "bench-queue".to_owned());
+    let scenario = scenario(&name);
+    let ready = load::simulation(&scenario, Color::Never);
+    let mut sim = ready.unwrap_or_else(|failure| panic!("{name}: {}", failure.message)).sim;
+    let mut events: Vec<(Time, Event)> = Vec::new();
+    let mut requests = 0_u32;
+    while requests < 50_000 {
+        let mut sink = |now: Time, event: &Event| {
+            requests += u32::from(matches!(event, Event::Settled(_)));
+            events.push((now, event.clone()));
+        };
+        if sim.step(&mut |_, _| {}, &mut sink).expect("no trace") == Step::Done {
+            break;
+        }
+    }
+    let mut best = [f64::INFINITY; 2];
+    for _ in 0..15 {
+        for (best, watch) in best.iter_mut().zip([Watch::Report, Watch::Screen]) {
+            let mut collector = load::collector(&scenario, watch);
+            let start = std::time::Instant::now();
+            events.iter().for_each(|(now, event)| collector.fold(*now, event));
+            *best = best.min(start.elapsed().as_secs_f64() / f64::from(requests) * 1e9);
+        }
+    }
+    println!("{name}: {:.0} ns a request for a report, {:.0} for a screen", best[0], best[1]);
+}

@@ -152,3 +152,10 @@ pub struct NodeLabel {
     /// What it charges for tokens.
     pub prices: Prices,
 }
+
+impl NodeLabel {
+    /// Returns whether it costs anything.
+    fn has_price(&self) -> bool {
+        self.hourly > 0 || self.prices != Prices::default()
+    }
+}

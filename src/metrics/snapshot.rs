@@ -8,7 +8,7 @@ use super::Slo;
 use super::counts::RequestCounts;
 use super::expect::ExpectVerdict;
 use super::heat::HeatMap;
-use crate::balance::{Explanation, NodeState, Tier, Why};
+use crate::balance::{Explanation, NodeState, StrategySpec, Tier, Why};
 use crate::unit::{NodeId, PoolId, RequestId, Span, Time};
 
 /// The whole picture.
@@ -26,6 +26,8 @@ pub struct Snapshot {
     pub run: Figures,
     /// Counts and money of the run after warm-up.
     pub totals: RunTotals,
+    /// Whether tokens or hours of any node have a price.
+    pub priced: bool,
     /// One row a node, in file order; nodes that are gone are left out.
     pub nodes: Vec<NodeRow>,
     /// One row a pool, in file order.
@@ -201,8 +203,10 @@ pub struct PoolRow {
     pub id: PoolId,
     /// Its name.
     pub name: String,
-    /// The name of its strategy now.
+    /// Its strategy now, with its settings.
     pub strategy: String,
+    /// Its strategy as in the scenario.
+    pub planned: StrategySpec,
     /// Nodes that are not gone.
     pub nodes: u32,
     /// Nodes that are up.

@@ -17,6 +17,9 @@ pub(super) struct Dots {
     cells: Vec<(u8, Role)>,
 }
 
+/// Of few samples every so many columns have a dot.
+const FEW_EVERY: u16 = 3;
+
 /// Bits of a braille cell by row and column of the dot.
 const BRAILLE: [[u8; 2]; 4] = [[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]];
 
@@ -57,20 +60,23 @@ impl Dots {
         }
     }
 
-    /// Draws a line through values by column of dots; nothing where there is no value.
+    /// Draws a line through values by column of dots; nothing where there is no value. What is known of few
+    /// samples only is dots with room between them, and no line.
     pub(super) fn trace(
         &mut self,
-        values: impl Iterator<Item = (u16, Option<f64>)>,
+        values: impl Iterator<Item = (u16, Option<f64>, bool)>,
         scale: &Scale,
         role: Role,
     ) {
         let mut last: Option<(u16, u16)> = None;
-        for (x, value) in values {
+        for (x, value, few) in values {
             let here = value.and_then(|value| scale.place(value, self.height())).map(|y| (x, y));
-            if let Some(here) = here {
-                self.line(last.unwrap_or(here), here, role);
+            match here {
+                Some((x, y)) if few && x.is_multiple_of(FEW_EVERY) => self.set(x, y, role),
+                Some(here) if !few => self.line(last.unwrap_or(here), here, role),
+                _ => {}
             }
-            last = here;
+            last = here.filter(|_| !few);
         }
     }
 
@@ -99,6 +105,9 @@ fn character(bits: u8, braille: bool) -> char {
         _ => '.',
     }
 }
+
+/// Labels of times are at least so many columns apart.
+const TICK_COLUMNS: f64 = 12.0;
 
 /// A value axis.
 #[derive(Clone, Debug, PartialEq)]
@@ -133,6 +142,11 @@ impl Scale {
         let (low, high) = ((min / step).floor() * step, (max / step).ceil() * step);
         let high = if high > low { high } else { low + step };
         (low.is_finite() && high.is_finite()).then_some(Scale { low, high, log: false, step })
+    }
+
+    /// Returns whether a value is within the axis.
+    pub(super) fn holds(&self, value: f64) -> bool {
+        (self.low..=self.high).contains(&value)
     }
 
     /// Returns the row of dots of a value, from the top; values outside go to the edge.
@@ -207,6 +221,21 @@ impl ChartWindow {
         ChartWindow { last: now.0 / column, column, columns }
     }
 
+    /// Returns the times worth a label on an axis of so many columns, as seconds before now.
+    pub(super) fn ticks(range: Span, columns: u16) -> Vec<f64> {
+        const STEPS: [f64; 14] = [
+            1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0, 7_200.0,
+            21_600.0,
+        ];
+        let (range, room) = (range.seconds(), f64::from(columns));
+        let wide = |step: &&f64| **step / range * room >= TICK_COLUMNS;
+        let Some(step) = STEPS.iter().find(wide) else { return Vec::new() };
+        let whole = |place: i32| f64::from(place) * step;
+        // The two ends have labels of their own.
+        let inside = |back: &f64| (range - back) / range * room >= TICK_COLUMNS * 0.7;
+        (1..100).map(whole).take_while(inside).collect()
+    }
+
     /// Returns the column of dots of a time, if it is in sight.
     pub(super) fn place(&self, at: Time) -> Option<u16> {
         let back = self.last.saturating_sub(at.0 / self.column);
@@ -248,6 +277,19 @@ mod tests {
         assert_eq!(early.place(mark), Some(29));
         assert_eq!(early.place(mark), late.place(mark));
         assert_eq!(early.place(Time(1_000_000_000)), None);
+    }
+
+    #[test]
+    fn what_is_known_of_few_samples_is_no_line() {
+        let scale = Scale::linear([0.0, 10.0].into_iter()).unwrap();
+        let drawn = |few: bool| {
+            let mut dots = Dots::new(30, 4);
+            let value = |x: u16| Some(f64::from(x % 11));
+            dots.trace((0..60).map(|x| (x, value(x), few)), &scale, Role::Text);
+            dots.cells.iter().map(|(bits, _)| bits.count_ones()).sum::<u32>()
+        };
+        assert_eq!(drawn(true), 20, "every third of sixty columns has one dot");
+        assert!(drawn(false) > 60, "{}", drawn(false));
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::balance::{
-    Attempt, Candidate, Explanation, Filter, NodeState, Scored, Term, Terms, Tier, Verdict, Why,
+    Attempt, Candidate, Explanation, Filter, NodeState, Scored, StrategySpec, Term, Terms, Tier,
+    Verdict, Why,
 };
 use crate::command::{Frame, Mode, Pace, RunState};
 use crate::metrics::{
@@ -72,11 +73,13 @@ pub(super) fn snapshot() -> Snapshot {
             dollars: 1.64,
             dollars_per_1k: Some(0.0322),
         },
+        priced: true,
         nodes: nodes(),
         pools: vec![PoolRow {
             id: PoolId(0),
             name: "chat".to_owned(),
             strategy: "peak_ewma".to_owned(),
+            planned: StrategySpec::named("peak_ewma").expect("it is listed"),
             nodes: 8,
             up: 5,
         }],
@@ -318,7 +321,7 @@ fn log() -> Vec<LogEntry> {
                 1_039,
                 Warning,
                 "retries after h100-3: connection failed",
-                "h100-3: connection failed",
+                "retries h100-3: connection failed",
             ),
         ),
         entry(1_040, Error, "h100-3 ejected  5 failures in a row", "h100-3 EJECTED 5 failures"),

@@ -29,6 +29,8 @@ pub(super) struct Set {
     pub(super) pause: &'static str,
     pub(super) done: &'static str,
     pub(super) failed: &'static str,
+    pub(super) held: &'static str,
+    pub(super) never: &'static str,
     pub(super) none: &'static str,
     pub(super) times: &'static str,
     pub(super) dot: &'static str,
@@ -40,7 +42,13 @@ pub(super) struct Set {
     /// The row of a promise.
     pub(super) promise: &'static str,
     pub(super) mark: &'static str,
+    /// The same where the person at the screen did it.
+    pub(super) mark_you: &'static str,
     pub(super) grid: &'static str,
+    /// A line that the scenario promises not to cross.
+    pub(super) promise_line: &'static str,
+    /// From little to much.
+    pub(super) levels: [&'static str; 4],
     /// Corners top left, top right, bottom left, bottom right; horizontal; vertical.
     pub(super) border: [&'static str; 6],
     pub(super) braille: bool,
@@ -62,6 +70,8 @@ static UNICODE: Set = Set {
     pause: "‖",
     done: "■",
     failed: "✖",
+    held: "✔",
+    never: "∞",
     none: "—",
     times: "×",
     dot: "·",
@@ -71,7 +81,10 @@ static UNICODE: Set = Set {
     shades: &["·", "░", "▒", "▓", "█"],
     promise: "▸",
     mark: "┊",
+    mark_you: "┃",
     grid: "┈",
+    promise_line: "╌",
+    levels: ["▁", "▃", "▅", "█"],
     border: ["╭", "╮", "╰", "╯", "─", "│"],
     braille: true,
 };
@@ -92,6 +105,8 @@ static ASCII: Set = Set {
     pause: "=",
     done: "#",
     failed: "x",
+    held: "+",
+    never: "never",
     none: "-",
     times: "x",
     dot: "-",
@@ -101,7 +116,10 @@ static ASCII: Set = Set {
     shades: &[".", ":", "-", "=", "+", "*", "#", "%", "@"],
     promise: ">",
     mark: ":",
-    grid: ".",
+    mark_you: "|",
+    grid: "-",
+    promise_line: "=",
+    levels: [".", ":", "|", "#"],
     border: ["+", "+", "+", "+", "-", "|"],
     braille: false,
 };

@@ -28,11 +28,16 @@ const SIDE_BY_SIDE: u16 = 170;
 /// Two rows of panels below the nodes need so many rows.
 const TWO_ROWS: u16 = 18;
 
+/// Promises have a row of their own from this size on.
+const PROMISES: (u16, u16) = (120, 30);
+
 /// The rectangles of the live screen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Layout {
     pub(super) strip: Rect,
     pub(super) figures: Rect,
+    /// What the scenario promises; without height where nothing is, or where there is no room.
+    pub(super) promises: Rect,
     pub(super) body: Rect,
     pub(super) hints: Rect,
     pub(super) panels: Vec<(Panel, Rect)>,
@@ -168,10 +173,13 @@ fn whole(model: &Model, area: Rect) -> Option<Layout> {
         return None;
     }
     let row = |y: u16| Rect::new(area.x, area.y + y, area.width, 1);
-    let body = Rect::new(area.x, area.y + 2, area.width, area.height - 3);
+    let judged = model.snapshot().is_some_and(|snapshot| !snapshot.expects.is_empty());
+    let rows = u16::from(judged && area.width >= PROMISES.0 && area.height >= PROMISES.1);
+    let body = Rect::new(area.x, area.y + 2 + rows, area.width, area.height - 3 - rows);
     Some(Layout {
         strip: row(0),
         figures: row(1),
+        promises: Rect { height: rows, ..row(2) },
         body,
         hints: row(area.height - 1),
         panels: arrange(model, body),

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use crossterm::event::{self, Event, KeyEvent, KeyEventKind};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP};
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
 use signal_hook::iterator::Signals;
 
 use crate::command::Command;
@@ -35,6 +35,8 @@ mod theme;
 mod update;
 mod view;
 
+#[cfg(test)]
+mod figure_tests;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
@@ -113,7 +115,8 @@ pub fn run(feed: Arc<Slot>, commands: Sender<Command>, options: Options) -> io::
         let _ = wakes.send(Wake::Slot);
     });
     let model = Model::new(options.theme, options.glyphs, options.no_color);
-    let mut screen = Screen { model, terminal, feed, commands, start: Instant::now() };
+    let start = Instant::now();
+    let mut screen = Screen { model, terminal, feed, commands, start, asked: None };
     let exit = screen.run(&inbox);
     screen.feed.forget();
     reader.store(true, Ordering::Relaxed);
@@ -130,6 +133,17 @@ struct Screen {
     feed: Arc<Slot>,
     commands: Sender<Command>,
     start: Instant,
+    /// When something was asked of the engine last.
+    asked: Option<Instant>,
+}
+
+/// What comes within so long after something was asked may be the answer, and is drawn when it comes.
+const ANSWER: Duration = Duration::from_millis(150);
+
+/// When to draw: at once what a person did, and what may be the answer to that; else there is time.
+fn picture_due(now: Instant, drawn: Instant, by_person: bool, asked: Option<Instant>) -> Instant {
+    let answer = asked.is_some_and(|asked| now.duration_since(asked) < ANSWER);
+    if by_person || answer { now } else { drawn + PICTURE_EVERY }
 }
 
 impl Screen {
@@ -152,7 +166,7 @@ impl Screen {
             if let Some(exit) = self.handle(wake)? {
                 return Ok(exit);
             }
-            due = Some(if at_once { Instant::now() } else { drawn + PICTURE_EVERY });
+            due = Some(picture_due(Instant::now(), drawn, at_once, self.asked));
         }
     }
 
@@ -184,7 +198,10 @@ impl Screen {
     fn carry_out(&mut self, effect: Effect) -> io::Result<Option<Exit>> {
         match effect {
             // An engine that has ended does not listen; the screen says so already.
-            Effect::Send(command) => drop(self.commands.send(command)),
+            Effect::Send(command) => {
+                self.asked = Some(Instant::now());
+                drop(self.commands.send(command));
+            }
             Effect::Suspend => self.terminal.suspend()?,
             Effect::Redraw => self.terminal.redraw(),
             Effect::Leave(exit) => return Ok(Some(exit)),
@@ -253,7 +270,7 @@ fn read() -> io::Result<Option<Wake>> {
 
 /// Starts the thread that turns signals into messages.
 fn watch_signals(wakes: Sender<Wake>) -> io::Result<signal_hook::iterator::Handle> {
-    let mut signals = Signals::new([SIGTERM, SIGHUP, SIGINT, SIGTSTP, SIGCONT])?;
+    let mut signals = Signals::new([SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGTSTP, SIGCONT])?;
     let handle = signals.handle();
     thread::spawn(move || {
         for signal in signals.forever() {
@@ -267,9 +284,25 @@ fn watch_signals(wakes: Sender<Wake>) -> io::Result<signal_hook::iterator::Handl
 
 /// Lets signals end the process again: a handler once installed would otherwise swallow them.
 fn restore_signals() {
-    for signal in [SIGTERM, SIGHUP, SIGINT] {
+    for signal in [SIGTERM, SIGHUP, SIGINT, SIGQUIT] {
         let on = Arc::new(AtomicBool::new(true));
         // Without it the signal is ignored until the process ends, which is soon.
         let _ = signal_hook::flag::register_conditional_default(signal, on);
+    }
+}
+
+#[cfg(test)]
+mod due_tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_to_a_key_is_drawn_when_it_comes() {
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        // A key at 10 ms was drawn at once; its answer comes at 30 ms.
+        assert_eq!(picture_due(at(10), at(0), true, None), at(10));
+        assert_eq!(picture_due(at(30), at(10), false, Some(at(10))), at(30));
+        assert_eq!(picture_due(at(400), at(390), false, Some(at(10))), at(456), "no answer");
+        assert_eq!(picture_due(at(400), at(390), false, None), at(456), "nothing was asked");
     }
 }

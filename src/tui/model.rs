@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use crate::balance::{Explanation, NodeState, usable};
 use crate::command::{Frame, Mode, Pace, RunState};
-use crate::metrics::{HeatScope, NodeRow, PoolRow, Snapshot};
+use crate::metrics::{GroupRow, HeatScope, NodeRow, PoolRow, Snapshot};
 use crate::unit::{NodeId, PoolId, Span, Time};
 
 use super::glyph::{Glyphs, Set};
 use super::heat::{HeatGrid, HeatLook, HeatRows, HeatTicks};
-use super::keys::Context;
+use super::keys::{Context, KeyAction};
 use super::layout;
 use super::tab::View;
 use super::theme::{Theme, ThemeName};
@@ -41,6 +41,7 @@ pub(super) struct Model {
 pub(super) struct Widths {
     pub(super) name: usize,
     pub(super) kind: usize,
+    pub(super) in_flight: usize,
     /// The greatest share of traffic: the full length of a share bar.
     pub(super) share: f64,
 }
@@ -62,6 +63,7 @@ pub(super) struct Ui {
     /// Index into [`RANGES`].
     pub(super) range: usize,
     pub(super) lines: Lines,
+    pub(super) rows: RowsOf,
     pub(super) overlay: Overlay,
     pub(super) theme: ThemeName,
     pub(super) glyphs: Glyphs,
@@ -71,6 +73,8 @@ pub(super) struct Ui {
     /// What was asked of the engine and not yet seen in a frame.
     pub(super) asked: Asked,
     pub(super) notice: Option<String>,
+    /// When the notice was first seen by a frame: it does not hide what keys do for long.
+    pub(super) notice_at: Option<Duration>,
     /// The decision that is held in sight; kept here, since it may leave the ring while somebody is
     /// reading. Without one the newest is followed.
     pub(super) pinned: Option<Arc<Explanation>>,
@@ -116,6 +120,45 @@ pub(super) enum Overlay {
         pool: PoolId,
         at: usize,
     },
+}
+
+/// What the table of the live view has rows of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum RowsOf {
+    #[default]
+    Nodes,
+    Classes,
+    Tenants,
+    Jobs,
+}
+
+impl RowsOf {
+    pub(super) const fn next(self) -> RowsOf {
+        match self {
+            RowsOf::Nodes => RowsOf::Classes,
+            RowsOf::Classes => RowsOf::Tenants,
+            RowsOf::Tenants => RowsOf::Jobs,
+            RowsOf::Jobs => RowsOf::Nodes,
+        }
+    }
+
+    pub(super) const fn title(self) -> &'static str {
+        match self {
+            RowsOf::Nodes => "Nodes",
+            RowsOf::Classes => "Classes",
+            RowsOf::Tenants => "Tenants",
+            RowsOf::Jobs => "Jobs",
+        }
+    }
+
+    pub(super) const fn heading(self) -> &'static str {
+        match self {
+            RowsOf::Nodes => "NODE",
+            RowsOf::Classes => "CLASS",
+            RowsOf::Tenants => "TENANT",
+            RowsOf::Jobs => "WORKFLOW",
+        }
+    }
 }
 
 /// Which latency lines are drawn.
@@ -237,6 +280,7 @@ fn severity(row: &NodeRow) -> f64 {
     match row.state {
         NodeState::Ejected => 6.0,
         NodeState::Probing => 5.0,
+        NodeState::Up if row.kept_in => 4.5,
         NodeState::CoolingDown => 4.0,
         NodeState::Up if row.slow => 3.0,
         NodeState::Draining | NodeState::Starting => 2.0,
@@ -263,6 +307,9 @@ pub(super) const RANGE_DEFAULT: usize = 2;
 /// A re-sort moves rows under the eye, so there is at most one a second.
 const SORT_EVERY: Duration = Duration::from_secs(1);
 
+/// A notice is shown so long while frames come, or until the next key.
+const NOTICE: Duration = Duration::from_secs(4);
+
 /// After so many frames a wish counts as refused.
 const ASKED_FRAMES: u8 = 4;
 
@@ -286,6 +333,7 @@ impl Model {
                 reversed: false,
                 range: RANGE_DEFAULT,
                 lines: Lines::All,
+                rows: RowsOf::Nodes,
                 overlay: Overlay::None,
                 theme,
                 glyphs,
@@ -293,6 +341,7 @@ impl Model {
                 frozen: false,
                 asked: Asked::default(),
                 notice: None,
+                notice_at: None,
                 pinned: None,
                 heat: HeatLook::default(),
             },
@@ -378,6 +427,54 @@ impl Model {
         self.frame.as_ref().map_or(Mode::Sim, |frame| frame.mode)
     }
 
+    /// Returns whether anything has a price: where nothing has, money is not shown.
+    pub(super) fn has_prices(&self) -> bool {
+        self.snapshot().is_none_or(|shown| shown.priced)
+    }
+
+    /// Returns whether a key of this action does anything here and now.
+    pub(super) fn can(&self, action: KeyAction) -> bool {
+        let (simulated, over) = (self.mode() == Mode::Sim, self.is_over());
+        match action {
+            KeyAction::Restart => simulated,
+            KeyAction::Slower
+            | KeyAction::Faster
+            | KeyAction::Normal
+            | KeyAction::Fastest
+            | KeyAction::StepInput
+            | KeyAction::StepTick
+            | KeyAction::KillOrHeal => simulated && !over,
+            KeyAction::Pause | KeyAction::Choose => !over,
+            _ => true,
+        }
+    }
+
+    /// Returns whether the run came to its end.
+    pub(super) fn is_done(&self) -> bool {
+        self.frame.as_ref().is_some_and(|frame| frame.state == RunState::Done)
+    }
+
+    /// Returns the rows of the table that stands in the place of the nodes.
+    pub(super) fn group_rows(&self) -> &[GroupRow] {
+        let Some(shown) = self.snapshot() else { return &[] };
+        match self.ui.rows {
+            RowsOf::Nodes => &[],
+            RowsOf::Classes => &shown.classes,
+            RowsOf::Tenants => &shown.tenants,
+            RowsOf::Jobs => &shown.jobs,
+        }
+    }
+
+    /// Shows rows of something else, of what there is.
+    pub(super) fn next_rows(&mut self) {
+        for _ in 0..4 {
+            self.ui.rows = self.ui.rows.next();
+            if self.ui.rows == RowsOf::Nodes || !self.group_rows().is_empty() {
+                return;
+            }
+        }
+    }
+
     /// Returns the time range of the charts, never zero.
     pub(super) fn range(&self) -> Span {
         let now = self.snapshot().map_or(Time::ZERO, |snapshot| snapshot.now);
@@ -437,6 +534,12 @@ impl Model {
     /// Takes in a frame that came so long after the start of the screen.
     pub(super) fn receive(&mut self, frame: Arc<Frame>, at: Duration) {
         self.ui.asked.settle(&frame);
+        if self.ui.notice.is_some() {
+            let since = *self.ui.notice_at.get_or_insert(at);
+            if at.saturating_sub(since) >= NOTICE {
+                (self.ui.notice, self.ui.notice_at) = (None, None);
+            }
+        }
         if self.ui.frozen {
             self.newer = Some(frame);
             return;
@@ -471,6 +574,9 @@ impl Model {
         for row in self.snapshot().map_or(&[][..], |snapshot| &snapshot.nodes) {
             widths.name = widths.name.max(super::format::width(&row.name));
             widths.kind = widths.kind.max(super::format::width(&row.kind));
+            // Of the limit alone, which does not change: the column must not jump.
+            let limit = row.capacity.map_or(0, |most| 2 * most.to_string().len() + 1);
+            widths.in_flight = widths.in_flight.max(limit);
             widths.share = widths.share.max(row.share);
         }
         self.widths = widths;
@@ -518,11 +624,15 @@ impl Model {
         self.ranks = self.order.iter().map(|&index| nodes[index].id).collect();
     }
 
-    /// Returns the place in the list of the strategy a pool uses now.
+    /// Returns the place in the list of the strategy a pool uses now: the first line is the scenario's own,
+    /// with its settings.
     pub(super) fn strategy_of(&self, pool: PoolId) -> Option<usize> {
-        let shown = &self.pool(pool)?.strategy;
-        let name = shown.split('(').next().unwrap_or(shown);
-        usable().iter().position(|entry| entry.name == name)
+        let row = self.pool(pool)?;
+        if row.planned.to_string() == row.strategy {
+            return Some(0);
+        }
+        let name = row.strategy.split('(').next().unwrap_or(&row.strategy);
+        usable().iter().position(|entry| entry.name == name).map(|place| place + 1)
     }
 }
 

@@ -24,26 +24,26 @@ use crate::command::{Command, Frame, Mode, Pace, RunState};
 use crate::metrics::{LogEntry, LogLevel, NodeRow, PoolRow, PressedRow, Snapshot};
 use crate::unit::{NodeId, PoolId, Span, Time};
 
-fn model_of(frame: Frame, size: (u16, u16)) -> Model {
+pub(super) fn model_of(frame: Frame, size: (u16, u16)) -> Model {
     let mut model = Model::new(ThemeName::Dark, Glyphs::Unicode, false);
     update(&mut model, Msg::Resize(size.0, size.1));
     update(&mut model, Msg::Frame(Arc::new(frame), Duration::ZERO));
     model
 }
 
-fn model(size: (u16, u16)) -> Model {
+pub(super) fn model(size: (u16, u16)) -> Model {
     model_of(fixture::frame(), size)
 }
 
-fn press(model: &mut Model, code: KeyCode) -> Vec<Effect> {
+pub(super) fn press(model: &mut Model, code: KeyCode) -> Vec<Effect> {
     update(model, Msg::Key(KeyEvent::new(code, KeyModifiers::NONE)))
 }
 
-fn keys(model: &mut Model, keys: &str) -> Vec<Effect> {
+pub(super) fn keys(model: &mut Model, keys: &str) -> Vec<Effect> {
     keys.chars().flat_map(|key| press(model, KeyCode::Char(key))).collect()
 }
 
-fn render(model: &Model) -> Buffer {
+pub(super) fn render(model: &Model) -> Buffer {
     let (columns, rows) = model.ui.size;
     let area = Rect::new(0, 0, columns, rows);
     let mut buf = Buffer::empty(area);
@@ -51,7 +51,7 @@ fn render(model: &Model) -> Buffer {
     buf
 }
 
-fn text(buf: &Buffer) -> String {
+pub(super) fn text(buf: &Buffer) -> String {
     let mut out = String::new();
     for y in 0..buf.area.height {
         let row: String = (0..buf.area.width).map(|x| buf[(x, y)].symbol()).collect();
@@ -283,7 +283,7 @@ fn styles_of_the_mono_theme() {
     assert_snapshot!("styles_mono_80x24", map);
 }
 
-fn sent(effects: &[Effect]) -> Vec<Command> {
+pub(super) fn sent(effects: &[Effect]) -> Vec<Command> {
     let send = |effect: &Effect| match effect {
         Effect::Send(command) => Some(command.clone()),
         _ => None,
@@ -311,7 +311,7 @@ fn keys_become_commands() {
 #[test]
 fn a_strategy_is_chosen_for_the_only_pool() {
     let mut model = model((80, 24));
-    keys(&mut model, "ag");
+    keys(&mut model, "agj");
     let effects = press(&mut model, KeyCode::Enter);
     let spec = StrategySpec::named("round_robin").unwrap();
     assert_eq!(sent(&effects), [Command::Strategy(PoolId(0), spec)]);

@@ -73,7 +73,7 @@ pub(super) fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
 }
 
 fn press(model: &mut Model, event: KeyEvent) -> Vec<Effect> {
-    model.ui.notice = None;
+    (model.ui.notice, model.ui.notice_at) = (None, None);
     let Some(action) = keys::action(model.context(), event) else {
         return Vec::new();
     };
@@ -125,6 +125,7 @@ fn look(model: &mut Model, action: KeyAction) {
             model.sort();
         }
         KeyAction::Lines => model.ui.lines = model.ui.lines.next(),
+        KeyAction::Rows => model.next_rows(),
         KeyAction::Theme => theme(model),
         KeyAction::Glyphs => glyphs(model),
         other => travel(model, other),
@@ -137,6 +138,16 @@ fn quit(model: &Model) -> Vec<Effect> {
     if model.mode() == Mode::Live { vec![leave] } else { vec![Effect::Send(Command::Quit), leave] }
 }
 
+/// Returns whether the run is over, and says so.
+fn is_over(model: &mut Model) -> bool {
+    let over = model.is_over();
+    if over {
+        let again = if model.mode() == Mode::Sim { "; R starts it again" } else { "" };
+        model.ui.notice = Some(format!("the run is over{again}"));
+    }
+    over
+}
+
 fn pause(model: &mut Model) -> Vec<Effect> {
     // Real time cannot be stopped, only the picture of it.
     if model.mode() != Mode::Sim {
@@ -147,8 +158,7 @@ fn pause(model: &mut Model) -> Vec<Effect> {
         }
         return Vec::new();
     }
-    if model.is_over() {
-        model.ui.notice = Some("the run is over; R starts it again".to_owned());
+    if is_over(model) {
         return Vec::new();
     }
     let paused = !model.is_paused();
@@ -176,6 +186,9 @@ fn pace(model: &mut Model, change: impl Fn(Pace) -> Pace) -> Vec<Effect> {
         model.ui.notice = Some("only a simulation has a speed".to_owned());
         return Vec::new();
     }
+    if is_over(model) {
+        return Vec::new();
+    }
     let Some(now) = model.pace() else {
         return Vec::new();
     };
@@ -190,6 +203,9 @@ fn step(model: &mut Model, command: Command) -> Vec<Effect> {
         model.ui.notice = Some("only a simulation can be stepped".to_owned());
         return Vec::new();
     }
+    if is_over(model) {
+        return Vec::new();
+    }
     model.ui.asked.renew();
     model.ui.asked.paused = Some(true);
     vec![Effect::Send(command)]
@@ -200,6 +216,16 @@ fn restart(model: &mut Model) -> Vec<Effect> {
         model.ui.notice = Some("only a simulation can be restarted".to_owned());
         return Vec::new();
     }
+    // What is pinned is a decision of the run before.
+    model.ui.pinned = None;
+    model.ui.log_at = None;
+    let by_hand = model.snapshot().is_some_and(|shown| {
+        shown.log.iter().any(|entry| entry.by_person)
+            || shown.pools.iter().any(|pool| pool.planned.to_string() != pool.strategy)
+    });
+    if by_hand {
+        model.ui.notice = Some("from the beginning, without what was done by hand".to_owned());
+    }
     vec![Effect::Send(Command::Restart)]
 }
 
@@ -208,8 +234,7 @@ fn kill_or_heal(model: &mut Model) -> Vec<Effect> {
         model.ui.notice = Some("real endpoints are not killed from here".to_owned());
         return Vec::new();
     }
-    if model.is_over() {
-        model.ui.notice = Some("the run is over; R starts it again".to_owned());
+    if is_over(model) {
         return Vec::new();
     }
     let row = model.ui.selected.and_then(|id| model.node(id));
@@ -263,9 +288,7 @@ fn travel_decisions(model: &mut Model, action: KeyAction) {
 }
 
 fn open_picker(model: &mut Model) {
-    if model.is_over() {
-        let again = if model.mode() == Mode::Sim { "; R starts it again" } else { "" };
-        model.ui.notice = Some(format!("the run is over{again}"));
+    if is_over(model) {
         return;
     }
     let pools = model.snapshot().map_or(&[][..], |snapshot| &snapshot.pools);
@@ -298,12 +321,23 @@ fn accept(model: &mut Model) -> Vec<Effect> {
 }
 
 fn take_strategy(model: &mut Model, pool: PoolId, at: usize) -> Vec<Effect> {
-    let Some(spec) = usable().get(at).and_then(|entry| StrategySpec::named(entry.name)) else {
+    let Some(row) = model.pool(pool) else {
         return Vec::new();
     };
+    let spec = match at.checked_sub(1) {
+        None => Some(row.planned.clone()),
+        Some(at) => usable().get(at).and_then(|entry| StrategySpec::named(entry.name)),
+    };
+    let (name, now) = (row.name.clone(), row.strategy.clone());
     model.ui.overlay = Overlay::None;
-    let name = model.pool(pool).map_or("", |row| &row.name);
-    model.ui.notice = Some(format!("{name} now chooses by {}", spec.name()));
+    let Some(spec) = spec else {
+        return Vec::new();
+    };
+    if spec.to_string() == now {
+        model.ui.notice = Some(format!("{name} chooses by {now} as before"));
+        return Vec::new();
+    }
+    model.ui.notice = Some(format!("{name} now chooses by {spec}"));
     vec![Effect::Send(Command::Strategy(pool, spec))]
 }
 
@@ -368,7 +402,7 @@ fn travel(model: &mut Model, action: KeyAction) {
             model.ui.overlay = Overlay::Pools { at: moved(action, at, last, 8) };
         }
         Overlay::Strategies { pool, at } => {
-            let last = usable().len() - 1;
+            let last = usable().len();
             model.ui.overlay = Overlay::Strategies { pool, at: moved(action, at, last, 8) };
         }
         Overlay::None => match model.ui.view {

@@ -27,6 +27,8 @@ impl Seat {
         command.args(arguments);
         command.env("TERM", "xterm-256color");
         command.env_remove("NO_COLOR");
+        // What the test's own surroundings speak is no matter.
+        command.env("LC_ALL", "C.UTF-8");
         let child = pair.slave.spawn_command(command).expect("the program starts");
         let mut reader = pair.master.try_clone_reader().expect("a reader");
         let bytes = Arc::new(Mutex::new(Vec::new()));
@@ -142,7 +144,7 @@ fn keys_pause_kill_heal_switch_and_quit() {
 
 #[test]
 fn a_signal_gives_the_terminal_back() {
-    for (signal, exit) in [("-TERM", 143), ("-HUP", 129), ("-INT", 130)] {
+    for (signal, exit) in [("-TERM", 143), ("-HUP", 129), ("-INT", 130), ("-QUIT", 131)] {
         let seat = Seat::play(&["quickstart"], (120, 40));
         seat.wait_for("Nodes");
         seat.signal(signal);
@@ -193,4 +195,77 @@ fn a_paused_dashboard_writes_nothing() {
     assert_eq!(seat.raw().len(), before, "paused and idle: no bytes");
     seat.press("q");
     assert_eq!(seat.leave().0, 0);
+}
+
+/// A scenario of one endpoint where nobody listens.
+#[cfg(feature = "live")]
+const NOBODY: &str = r#"
+seed = 7
+duration = "60s"
+
+[[pool]]
+name = "p"
+strategy = "random"
+
+[[pool.node]]
+name = "n"
+url = "http://127.0.0.1:9/v1"
+
+[pool.node.backend.slots]
+servers = 1
+service = { constant = "1s" }
+
+[[class]]
+name = "c"
+
+[workload]
+arrivals = { poisson = { rate = 5 } }
+
+[[expect]]
+that = "failed < 1%"
+"#;
+
+#[test]
+#[cfg(feature = "live")]
+fn leaving_a_replay_early_is_an_interruption_that_proves_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("nobody.toml");
+    std::fs::write(&file, NOBODY).expect("it is written");
+    let file = file.to_string_lossy().into_owned();
+    let arguments = ["replay", &file, "--watch", "--theme", "mono", "--glyphs", "ascii"];
+    let mut seat = Seat::take(env!("CARGO_BIN_EXE_plimsoll"), &arguments, (120, 40));
+    seat.wait_for("REPLAY");
+    seat.wait_for("n ");
+    seat.press("q");
+    let (code, raw) = seat.leave();
+    assert_eq!(code, 130, "as Ctrl-C");
+    restored(&raw);
+    assert!(!raw.contains('╭'), "the glyphs that were asked for");
+    let after = &raw[raw.rfind("\u{1b}[?1049l").unwrap_or(0)..];
+    assert!(after.contains("INCOMPLETE"), "{after}");
+    assert!(!after.contains("of 1 held") && !after.contains("expectations failed"), "{after}");
+}
+
+/// A pause is asked of the engine, and is shown when it has answered: not at the next picture that would have
+/// been drawn anyway.
+#[test]
+fn a_key_that_asks_the_engine_is_answered_soon() {
+    let mut seat = Seat::play(&["quickstart", "--speed", "4"], (80, 24));
+    seat.wait_for("RUN");
+    let mut took = Vec::new();
+    for word in ["PAUSED", "RUN"].repeat(6) {
+        std::thread::sleep(Duration::from_millis(170));
+        let start = Instant::now();
+        seat.press(" ");
+        while !seat.screen().contains(word) && start.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        took.push(start.elapsed());
+    }
+    seat.press("q");
+    seat.leave();
+    took.sort_unstable();
+    // Of many the median: the machine may be busy with other tests.
+    let median = took[took.len() / 2];
+    assert!(median < Duration::from_millis(60), "{took:?}");
 }

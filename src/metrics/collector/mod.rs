@@ -51,7 +51,7 @@ use super::snapshot::{Figures, RunTotals, Snapshot};
 use super::summary::{Class, Costs, Pool, RouteSummary, Summary};
 use super::times::Times;
 use super::window::EndedAttempt;
-use super::{Labels, Slo};
+use super::{Labels, NodeLabel, Slo};
 use crate::balance::{AttemptKind, Config, DegradeLevel, End, Event, Fate, NoRetry, Settled};
 use crate::unit::{Cost, NodeId, Span, Time};
 
@@ -375,6 +375,7 @@ impl Collector {
             window_length: length,
             run: self.run_figures(now),
             totals: self.run_totals(now),
+            priced: labels.nodes.iter().any(NodeLabel::has_price),
             nodes: self.nodes.rows(now, labels, window),
             pools: self.pools.rows(labels, &self.nodes),
             classes: self.requests.class_rows(now, labels, window),

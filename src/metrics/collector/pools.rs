@@ -18,6 +18,8 @@ const TOLD_MAX: usize = 4;
 #[derive(Clone, Debug)]
 pub(super) struct PoolFigures {
     strategies: Vec<StrategySpec>,
+    /// As configured.
+    planned: Vec<StrategySpec>,
     /// By pool, where somebody changed it: until when it was which.
     past: BTreeMap<usize, Vec<(Time, StrategySpec)>>,
     /// Batches and requests in them, of pools that take batches.
@@ -30,6 +32,7 @@ impl PoolFigures {
     pub(super) fn new(config: &Config) -> PoolFigures {
         PoolFigures {
             strategies: config.pools.iter().map(|pool| pool.strategy.clone()).collect(),
+            planned: config.pools.iter().map(|pool| pool.strategy.clone()).collect(),
             past: BTreeMap::new(),
             batches: config.pools.iter().map(|pool| pool.batch.map(|_| (0, 0))).collect(),
             panics: BTreeSet::new(),
@@ -103,6 +106,7 @@ impl PoolFigures {
                 id: PoolId(index as u16),
                 name: name.clone(),
                 strategy: self.name(index),
+                planned: self.planned[index].clone(),
                 nodes: there,
                 up,
             }

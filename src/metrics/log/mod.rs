@@ -149,7 +149,8 @@ fn example(entry: LogEntry, request: RequestId) -> LogEntry {
 
 fn retried(labels: &Labels, request: RequestId, from: NodeId, end: End) -> LogEntry {
     let (before, words) = (name(labels, from), end.words());
-    let (text, short) = (format!("retries after {before}: {words}"), format!("{before}: {words}"));
+    let (text, short) =
+        (format!("retries after {before}: {words}"), format!("retries {before}: {words}"));
     example(info(LogLevel::Warning, Some(from), text, short), request)
 }
 

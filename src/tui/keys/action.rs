@@ -30,6 +30,8 @@ pub(in crate::tui) enum KeyAction {
     Sort,
     Reverse,
     Lines,
+    /// Rows of nodes, classes, tenants or jobs.
+    Rows,
     /// Looks at this view.
     Show(View),
     Why,
@@ -95,6 +97,7 @@ impl KeyAction {
             KeyAction::ZoomIn | KeyAction::ZoomOut | KeyAction::ZoomReset => "time range, reset",
             KeyAction::Sort | KeyAction::Reverse => "next sort column, reverse",
             KeyAction::Lines => "which percentile lines",
+            KeyAction::Rows => "rows of nodes, classes...",
             KeyAction::Show(_) => "the five views",
             KeyAction::Why => "why this node? decisions",
             KeyAction::Earlier | KeyAction::Later => "cursor: earlier, later",

@@ -3,8 +3,9 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
+use crate::command::Mode;
 use crate::tui::format::cut;
-use crate::tui::keys::{self, Binding, Context};
+use crate::tui::keys::{self, Binding, Hint, KeyAction};
 use crate::tui::model::Model;
 use crate::tui::theme::Role;
 
@@ -18,7 +19,7 @@ pub(super) fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     buf.set_style(area, theme.style(Role::Strip));
     let place = Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area };
     let (fixed, rest): (Vec<LabelledFact>, Vec<LabelledFact>) =
-        hints(model.context()).into_iter().partition(|hint| hint.rank == ALWAYS);
+        hints(model).into_iter().partition(|hint| hint.rank == ALWAYS);
     let fixed_width: usize =
         fixed.iter().map(|f| f.pieces.iter().map(|(t, _)| t.len()).sum::<usize>() + 1).sum();
     let room = usize::from(place.width).saturating_sub(fixed_width + 1);
@@ -39,19 +40,30 @@ pub(super) fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     pen::facts(buf, at_right, theme, &fixed, 1);
 }
 
-/// The hints of a context; a key without a word of its own joins the next one.
-fn hints(context: Context) -> Vec<LabelledFact> {
+/// The hints of what does something here and now; a key without a word of its own joins the next one.
+fn hints(model: &Model) -> Vec<LabelledFact> {
     let mut facts = Vec::new();
     let mut keys: Vec<Piece> = Vec::new();
-    for binding in keys::bindings(context) {
+    for binding in keys::bindings(model.context()).filter(|binding| model.can(binding.action)) {
         let Some(hint) = binding.hint else { continue };
         keys.push(piece(format!("{} ", label(binding)), Role::StripName));
-        if !hint.word.is_empty() {
-            keys.push(piece(hint.word, Role::Strip));
-            facts.push(LabelledFact { pieces: std::mem::take(&mut keys), rank: hint.rank });
+        let (word, rank) = worded(model, binding.action, hint);
+        if !word.is_empty() {
+            keys.push(piece(word, Role::Strip));
+            facts.push(LabelledFact { pieces: std::mem::take(&mut keys), rank });
         }
     }
     facts
+}
+
+/// The word of a hint, and its rank: some keys do something else, or matter more, here and now.
+fn worded(model: &Model, action: KeyAction, hint: Hint) -> (&'static str, u8) {
+    match action {
+        KeyAction::Pause if model.mode() != Mode::Sim => ("freeze", hint.rank),
+        // When a run is over it is what there is to do.
+        KeyAction::Restart if model.is_over() => (hint.word, 200),
+        _ => (hint.word, hint.rank),
+    }
 }
 
 fn label(binding: &Binding) -> String {

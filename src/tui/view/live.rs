@@ -4,9 +4,9 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use crate::tui::layout::Layout;
-use crate::tui::model::{Model, Panel};
+use crate::tui::model::{Model, Panel, RowsOf};
 
-use super::{decision, log, nodes, plot, pools};
+use super::{decision, groups, log, nodes, plot, pools};
 
 pub(super) fn draw(model: &Model, layout: &Layout, buf: &mut Buffer) {
     for (panel, place) in &layout.panels {
@@ -16,6 +16,7 @@ pub(super) fn draw(model: &Model, layout: &Layout, buf: &mut Buffer) {
 
 fn draw_panel(model: &Model, layout: &Layout, panel: Panel, area: Rect, buf: &mut Buffer) {
     match panel {
+        Panel::Nodes if model.ui.rows != RowsOf::Nodes => groups::draw(model, area, buf),
         Panel::Nodes => nodes::draw(model, area, buf),
         Panel::Pools => pools::draw(model, area, buf),
         Panel::Latency => plot::latency(model, area, buf),

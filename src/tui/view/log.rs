@@ -4,9 +4,10 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use crate::metrics::{LogEntry, LogLevel};
-use crate::tui::format::{count, cut, grouped, rate};
+use crate::tui::format::{count, cut, grouped, rate, width as columns};
 use crate::tui::glyph::Set;
 use crate::tui::model::{Model, Panel};
+use crate::tui::tab::View;
 use crate::tui::theme::Role;
 use crate::unit::{Span, Time};
 
@@ -15,6 +16,8 @@ use super::pen::{self, Piece, piece};
 /// From this many columns on there is room for whole sentences, the full time and a sign.
 const LONG: u16 = 46;
 
+/// What has happened more often than this and goes on stands first.
+const GOES_ON: u64 = 9;
 /// What has happened within so long goes on.
 const ONGOING: Span = Span::from_secs(10);
 
@@ -28,11 +31,23 @@ pub(super) fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
         pen::centred(buf, middle.intersection(inner), "nothing has happened yet", style);
     }
     let now = model.snapshot().map_or(Time::ZERO, |snapshot| snapshot.now);
-    let shown = entries.iter().rev().skip(model.log_top());
-    for (entry, row) in shown.zip(0..inner.height) {
+    let shown = in_order(entries, now, model);
+    for (entry, row) in shown.into_iter().zip(0..inner.height) {
         let row_of = row_of(entry, now, inner.width, model.glyphs());
         pen::line(buf, inner, row, model.theme(), &row_of);
     }
+}
+
+/// What is shown, from top to bottom: the newest first, and while nobody reads back, before them what goes
+/// on: else an outage would be pushed out of sight by what it leads to.
+fn in_order<'a>(entries: &'a [LogEntry], now: Time, model: &Model) -> Vec<&'a LogEntry> {
+    let (top, newest) = (model.log_top(), entries.iter().rev());
+    if top > 0 || model.ui.view != View::Live {
+        return newest.skip(top).collect();
+    }
+    let goes_on = |entry: &&LogEntry| entry.count > GOES_ON && now.since(entry.until) < ONGOING;
+    let (first, others): (Vec<&LogEntry>, Vec<&LogEntry>) = newest.partition(goes_on);
+    first.into_iter().chain(others).collect()
 }
 
 fn aside(model: &Model) -> String {
@@ -55,10 +70,10 @@ fn row_of(entry: &LogEntry, now: Time, width: u16, glyphs: &Set) -> Vec<Piece> {
     let pad = if long { " " } else { "" };
     let mut pieces = vec![piece(format!("{pad}{clock} "), Role::Dim)];
     pieces.push(piece(sign(entry, long, glyphs), role));
-    let text = if long { &entry.text } else { &entry.short };
     let times = times(entry, now, long, glyphs);
-    let used: usize = pieces.iter().map(|(text, _)| crate::tui::format::width(text)).sum();
-    let room = usize::from(width).saturating_sub(used + crate::tui::format::width(&times));
+    let used: usize = pieces.iter().map(|(text, _)| columns(text)).sum();
+    let room = usize::from(width).saturating_sub(used + columns(&times));
+    let text = if long && columns(&entry.text) <= room { &entry.text } else { &entry.short };
     pieces.push(piece(cut(&text.replace("->", glyphs.arrow), room, glyphs.more), role));
     pieces.push(piece(times, Role::Dim));
     pieces

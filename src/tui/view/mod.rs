@@ -12,9 +12,12 @@ use super::theme::Role;
 mod compare;
 mod decision;
 mod events;
+mod expects;
 mod figures;
+mod groups;
 pub(super) mod help;
 mod hints;
+mod lane;
 mod latency;
 mod live;
 mod log;
@@ -39,6 +42,9 @@ pub(super) fn view(model: &Model, area: Rect, buf: &mut Buffer) {
         latency::strip(model, layout.figures, buf);
     } else {
         figures::draw(model, layout.figures, buf);
+    }
+    if layout.promises.height > 0 {
+        expects::draw(model, layout.promises, buf);
     }
     match model.ui.view {
         View::Live => live::draw(model, &layout, buf),
@@ -90,7 +96,7 @@ fn too_small(model: &Model, area: Rect, buf: &mut Buffer) {
         "plimsoll needs more room".to_owned(),
         format!("{}x{} is too small", area.width, area.height),
         format!("{columns}x{rows} is enough"),
-        "q quits; the run goes on".to_owned(),
+        "q quits".to_owned(),
     ];
     let top = area.y + area.height.saturating_sub(lines.len() as u16) / 2;
     for (line, y) in lines.iter().zip(top..area.bottom()) {

@@ -13,8 +13,10 @@ use crate::tui::format::{
 use crate::tui::glyph::Set;
 use crate::tui::model::{Model, Panel, SortKey};
 use crate::tui::theme::{Role, Theme};
+use crate::unit::Span;
 
 use super::pen::{self, piece};
+use super::plot::is_few;
 
 /// A column of the table.
 struct Column {
@@ -60,7 +62,7 @@ static COLUMNS: [Column; 13] = [
         cell.text(&row.kind, Role::Dim);
     }),
     Column::left("STATE", SortKey::State, (10, 10), 240, state),
-    Column::right("IN-FL", SortKey::InFlight, 6, 230, in_flight),
+    Column { max: 9, ..Column::right("IN-FL", SortKey::InFlight, 6, 230, in_flight) },
     Column::right("Q", SortKey::Queue, 3, 150, queue),
     Column::left("UTIL", SortKey::Utilisation, (9, 21), 160, utilisation),
     Column::left("SHARE", SortKey::Share, (9, 21), 170, share),
@@ -68,7 +70,8 @@ static COLUMNS: [Column; 13] = [
         cell.text(&rate(row.requests_per_s), Role::Text);
     }),
     Column::right("p50", SortKey::P50, 5, 140, |cell, row| {
-        cell.text(&seconds_or(row.p50, cell.glyphs.none), Role::Text);
+        let role = if is_few(row.samples) { Role::Dim } else { Role::Text };
+        cell.text(&seconds_or(row.p50, cell.glyphs.none), role);
     }),
     Column::right("p99", SortKey::P99, 5, 220, p99),
     Column::right("ERR%", SortKey::Errors, 5, 210, errors),
@@ -85,12 +88,14 @@ const ERRORS_WARN: f64 = 0.01;
 const ERRORS_BAD: f64 = 0.05;
 /// A node this busy has no room to spare.
 const BUSY: f64 = 0.95;
+/// Where no node has a larger share than this, shares have a decimal.
+const SHARE_FINE: f64 = 0.0995;
 /// The selection mark, and the sign of a fault.
 const MARGIN: u16 = 2;
 
 pub(super) fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     let rows = model.order.len();
-    let title = [piece(format!("Nodes {rows}"), Role::Title)];
+    let title = [piece(format!("Nodes {rows}"), Role::Title), piece(which(model), Role::Dim)];
     let inner = pen::panel(model, Panel::Nodes, area, buf, &title, &aside(model, area));
     let places = places(model, inner.width.saturating_sub(1));
     header(model, inner, &places, buf);
@@ -106,6 +111,12 @@ pub(super) fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
         draw_row(model, row, line, &places, buf);
     }
     more_below(model, body, area, buf);
+}
+
+/// Over which time the figures are. When the run is over that is not what stands above the table.
+fn which(model: &Model) -> String {
+    let length = model.snapshot().map_or(Span::ZERO, |snapshot| snapshot.window_length).seconds();
+    if model.is_done() { format!("  the last {length:.0}s of the run") } else { String::new() }
 }
 
 fn aside(model: &Model, area: Rect) -> String {
@@ -145,7 +156,9 @@ type RowPlace = (&'static Column, u16, u16);
 fn places(model: &Model, room: u16) -> Vec<RowPlace> {
     let mut shown: Vec<(&Column, u16)> = Vec::new();
     let mut left = room.saturating_sub(MARGIN);
-    let mut ranked: Vec<&'static Column> = COLUMNS.iter().collect();
+    let priced = model.has_prices();
+    let wanted = COLUMNS.iter().filter(|column| priced || column.sort != SortKey::Dollars);
+    let mut ranked: Vec<&'static Column> = wanted.collect();
     ranked.sort_by_key(|column| std::cmp::Reverse(column.rank));
     for column in ranked {
         let needed = column.min + 1;
@@ -167,6 +180,7 @@ fn grow(model: &Model, shown: &mut [(&Column, u16)], left: &mut u16) {
         let longest = match column.title {
             "NODE" => model.widths.name,
             "KIND" => model.widths.kind,
+            "IN-FL" => model.widths.in_flight,
             _ => continue,
         };
         let wanted = column.max.min(longest.min(100) as u16).saturating_sub(*size);
@@ -263,7 +277,7 @@ impl Cell<'_> {
     }
 
     /// A bar and its percentage. Whatever is above zero shows at least half a cell.
-    fn bar(&mut self, filled: Option<f64>, value: Option<f64>, role: Role) {
+    fn bar(&mut self, filled: Option<f64>, text: &str, role: Role) {
         let length = self.area.width.saturating_sub(5);
         let share = filled.filter(|v| v.is_finite()).unwrap_or(0.0).clamp(0.0, 1.0);
         let least = if share > 0.0 { 1.0 } else { 0.0 };
@@ -279,15 +293,15 @@ impl Cell<'_> {
             };
             x = pen::put(self.buf, self.area, x, self.area.y, glyph, style);
         }
-        let text = value.map_or_else(|| self.glyphs.none.to_owned(), percent);
         let style = self.style(if role == Role::BarHot { Role::Warn } else { Role::Dim });
-        pen::right(self.buf, self.area, 0, &text, style);
+        pen::right(self.buf, self.area, 0, text, style);
     }
 }
 
 /// The glyph, the word and the role of a node's state.
 pub(super) fn state_of(row: &NodeRow, glyphs: &Set) -> (&'static str, &'static str, Role) {
     match row.state {
+        NodeState::Up if row.kept_in => (glyphs.failed, "failing", Role::Down),
         NodeState::Up if row.slow => (glyphs.slow, "slow", Role::Warn),
         NodeState::Up => (glyphs.up, "up", Role::Up),
         NodeState::CoolingDown => (glyphs.limited, "limited", Role::Warn),
@@ -305,12 +319,14 @@ fn state(cell: &mut Cell<'_>, row: &NodeRow) {
     cell.text(&format!("{glyph} {word}"), role);
 }
 
-fn in_flight(cell: &mut Cell<'_>, row: &NodeRow) {
+/// Attempts in flight and how many may be.
+fn load_of(row: &NodeRow) -> String {
     let now = count(f64::from(row.in_flight));
-    let text = match row.capacity {
-        Some(capacity) => format!("{now}/{}", count(f64::from(capacity))),
-        None => now.clone(),
-    };
+    row.capacity.map_or(now.clone(), |most| format!("{now}/{}", count(f64::from(most))))
+}
+
+fn in_flight(cell: &mut Cell<'_>, row: &NodeRow) {
+    let (now, text) = (count(f64::from(row.in_flight)), load_of(row));
     // Rather no limit than a cut number.
     let fits = width(&text) <= usize::from(cell.area.width);
     cell.text(if fits { &text } else { &now }, Role::Text);
@@ -325,17 +341,31 @@ fn queue(cell: &mut Cell<'_>, row: &NodeRow) {
 fn utilisation(cell: &mut Cell<'_>, row: &NodeRow) {
     let hot = row.utilisation.is_some_and(|busy| busy >= BUSY);
     let role = if hot { Role::BarHot } else { Role::BarFull };
-    cell.bar(row.utilisation, row.utilisation, role);
+    let text = row.utilisation.map_or_else(|| cell.glyphs.none.to_owned(), percent);
+    cell.bar(row.utilisation, &text, role);
 }
 
 fn share(cell: &mut Cell<'_>, row: &NodeRow) {
     // The longest bar is the greatest share; the number says how much that is.
     let length = row.share / cell.share_max.max(f64::MIN_POSITIVE);
-    cell.bar(Some(length), Some(row.share), Role::BarShare);
+    // In a large fleet whole per cents say nothing.
+    let fine = (f64::MIN_POSITIVE..SHARE_FINE).contains(&cell.share_max);
+    let text = if fine { share_fine(row.share) } else { percent(row.share) };
+    cell.bar(Some(length), &text, Role::BarShare);
+}
+
+/// A share of less than ten per cent in at most four columns.
+fn share_fine(share: f64) -> String {
+    let value = share * 100.0;
+    if value > 0.0 && value < 0.095 { "<.1%".to_owned() } else { format!("{value:.1}%") }
 }
 
 fn p99(cell: &mut Cell<'_>, row: &NodeRow) {
-    let role = if row.slow { Role::Down } else { Role::Text };
+    let role = match row.slow {
+        true => Role::Down,
+        false if is_few(row.samples) => Role::Dim,
+        false => Role::Text,
+    };
     cell.text(&seconds_or(row.p99, cell.glyphs.none), role);
 }
 

@@ -54,6 +54,22 @@ pub(super) fn line(buf: &mut Buffer, area: Rect, row: u16, theme: Theme, pieces:
     }
 }
 
+/// Writes rows from top to bottom; where not all fit, the last line says how many are missing.
+pub(super) fn lines(buf: &mut Buffer, area: Rect, theme: Theme, rows: &[Vec<Piece>]) {
+    let told = |row: &&Vec<Piece>| !row.is_empty();
+    let fit = usize::from(area.height);
+    let missing = rows.iter().skip(fit.saturating_sub(1)).filter(told).count();
+    let whole = rows.len() <= fit || missing == 0;
+    let shown = if whole { fit } else { fit.saturating_sub(1) };
+    for (y, row) in (0..area.height).zip(rows.iter().take(shown)) {
+        line(buf, area, y, theme, row);
+    }
+    if !whole && area.height > 0 {
+        let more = [piece(format!("+{missing} lines: e expands the panel"), Role::Dim)];
+        line(buf, area, area.height - 1, theme, &more);
+    }
+}
+
 /// Writes text in the middle of a row.
 pub(super) fn centred(buf: &mut Buffer, area: Rect, text: &str, style: Style) {
     let text = cut(text, usize::from(area.width), "…");

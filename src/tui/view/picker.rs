@@ -26,21 +26,25 @@ pub(super) fn pools(model: &Model, at: usize, body: Rect, buf: &mut Buffer) {
 
 pub(super) fn strategies(model: &Model, pool: PoolId, at: usize, body: Rect, buf: &mut Buffer) {
     let now = model.strategy_of(pool);
-    let lines: Vec<PickerLine> = usable()
-        .iter()
-        .enumerate()
-        .map(|(place, entry)| PickerLine {
-            name: entry.name.to_owned(),
-            text: entry.summary.to_owned(),
-            now: now == Some(place),
-        })
-        .collect();
+    let planned = model.pool(pool).map(|row| PickerLine {
+        name: "as in the scenario".to_owned(),
+        text: row.planned.to_string(),
+        now: now == Some(0),
+    });
+    let others = usable().iter().enumerate().map(|(place, entry)| PickerLine {
+        name: entry.name.to_owned(),
+        text: entry.summary.to_owned(),
+        now: now == Some(place + 1),
+    });
+    let lines: Vec<PickerLine> = planned.into_iter().chain(others).collect();
     let name = model.pool(pool).map_or("", |row| &row.name);
     let title = format!("Strategy of pool {}", cut(name, 24, "…"));
     let inner = open(model, body, lines.len(), ABOUT, buf, &title);
     let split = inner.height.saturating_sub(ABOUT).max(1);
     list(model, &lines, at, Rect { height: split.min(inner.height), ..inner }, buf);
-    if let Some(entry) = usable().get(at) {
+    let planned = model.pool(pool).map(|row| row.planned.entry());
+    let entry = if at == 0 { planned } else { usable().get(at - 1) };
+    if let Some(entry) = entry {
         let below =
             Rect { y: inner.y + split, height: inner.height.saturating_sub(split), ..inner };
         about(model, entry, below, buf);

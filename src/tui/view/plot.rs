@@ -10,6 +10,7 @@ use crate::tui::model::{Lines, Model, Panel};
 use crate::tui::theme::Role;
 use crate::unit::{Span, Time};
 
+use super::lane;
 use super::pen::{self, Piece, piece};
 
 /// How a line gets its values.
@@ -47,9 +48,17 @@ pub(super) fn latency(model: &Model, area: Rect, buf: &mut Buffer) {
     ];
     let wanted = |name: &str| lines == Lines::All || lines.name() == name;
     let mut series = Vec::new();
+    let few = model.snapshot().filter(|shown| {
+        let samples = shown.window.samples;
+        samples > 0 && is_few(samples)
+    });
+    let quiet = |role| if few.is_some() { Role::Dim } else { role };
     for (name, value, role) in all.into_iter().filter(|(name, ..)| wanted(name)) {
-        title.push(piece(format!(" {name}"), role));
+        title.push(piece(format!(" {name}"), quiet(role)));
         series.push(Series { value, role, label: name.to_owned(), note: String::new() });
+    }
+    if let Some(snapshot) = few {
+        title.push(piece(format!("  n {}", snapshot.window.samples), Role::Warn));
     }
     let aside = if area.width >= 56 {
         format!("10s window {} {}", model.glyphs().dot, range_name(model))
@@ -58,6 +67,12 @@ pub(super) fn latency(model: &Model, area: Rect, buf: &mut Buffer) {
     };
     let inner = pen::panel(model, Panel::Latency, area, buf, &title, &aside);
     draw(model, &Chart { series, log: true, tick: seconds_tick, axis: true }, inner, buf);
+}
+
+/// Returns whether quantiles of so many samples say little: of fewer than a hundred, the 99 % quantile is
+/// the greatest.
+pub(super) const fn is_few(samples: u64) -> bool {
+    samples < 100
 }
 
 /// Seconds on the value axis, which are 1, 2 or 5 times a power of ten.
@@ -69,19 +84,22 @@ fn seconds_tick(value: f64) -> String {
 }
 
 pub(super) fn cost(model: &Model, area: Rect, buf: &mut Buffer) {
-    let dollars = Single {
-        name: "Cost $/h",
-        value: |point| Some(point.dollars_per_hour),
-        now: |window| window.dollars_per_hour,
-        show: dollars,
-        role: Role::Cost,
-    };
     let tokens = Single {
         name: "Tokens/s",
         value: |point| Some(point.tokens_per_s),
         now: |window| window.tokens_per_s,
         show: count,
         role: Role::Tokens,
+    };
+    if !model.has_prices() {
+        return alone(model, Panel::Cost, &tokens, area, buf);
+    }
+    let dollars = Single {
+        name: "Cost $/h",
+        value: |point| Some(point.dollars_per_hour),
+        now: |window| window.dollars_per_hour,
+        show: dollars,
+        role: Role::Cost,
     };
     stacked(model, Panel::Cost, &[dollars, tokens], area, buf);
 }
@@ -111,6 +129,13 @@ struct Single {
     now: fn(&Figures) -> f64,
     show: fn(f64) -> String,
     role: Role,
+}
+
+/// Draws one chart in a panel.
+fn alone(model: &Model, panel: Panel, single: &Single, area: Rect, buf: &mut Buffer) {
+    let title = [piece(single.name, Role::Title)];
+    let inner = pen::panel(model, panel, area, buf, &title, &range_name(model));
+    draw_single(model, single, true, inner, buf);
 }
 
 /// Draws two charts in one panel, one above the other, with the figures of now beside them.
@@ -162,7 +187,7 @@ fn short(value: f64) -> String {
 }
 
 /// Points and the times at which their buckets end.
-fn points(history: &History) -> impl Iterator<Item = (Time, &Point)> {
+pub(super) fn points(history: &History) -> impl Iterator<Item = (Time, &Point)> {
     let (start, bucket) = (history.start, history.bucket.0);
     history
         .points
@@ -195,18 +220,72 @@ fn draw(model: &Model, chart: &Chart, area: Rect, buf: &mut Buffer) {
     };
     let now = model.snapshot().map_or(Time::ZERO, |snapshot| snapshot.now);
     let window = ChartWindow::new(now, model.range(), plot.width * 2);
-    let snapshot = model.snapshot();
-    let scale = snapshot.and_then(|snapshot| scale(chart, &snapshot.history, &window));
-    let (Some(snapshot), Some(scale)) = (snapshot, scale) else {
-        no_data(model, area, buf);
-        return;
+    let Some(snapshot) = model.snapshot() else {
+        return no_data(model, area, buf);
+    };
+    // What failed has no latency, and stands above it.
+    let failed = chart.log && plot.height > 4 && lane::is_wanted(snapshot, &window);
+    let plot = if failed { below(plot, 1) } else { plot };
+    if failed {
+        lane::draw(model, snapshot, &window, (area, plot), buf);
+    }
+    let Some(scale) = scale(chart, snapshot, &window) else {
+        return no_data(model, area, buf);
     };
     value_axis(model, chart, &scale, area, plot, buf);
+    promises(model, chart, snapshot, &scale, plot, buf);
     marks(model, &snapshot.history, &window, plot, chart.axis, buf);
     lines(model, chart, snapshot, &scale, &window, plot, buf);
+    promise_names(model, chart, snapshot, &scale, plot, buf);
     end_labels(model, chart, snapshot, &scale, &window, plot, buf);
     if chart.axis {
         time_axis(model, plot, &snapshot.history, &window, buf);
+    }
+}
+
+/// Leaves out the upper rows of an area.
+fn below(area: Rect, rows: u16) -> Rect {
+    let rows = rows.min(area.height);
+    Rect { y: area.y + rows, height: area.height - rows, ..area }
+}
+
+/// A promise further away than so many times the greatest value does not stretch the axis to it.
+const PROMISE_FAR: f64 = 4.0;
+
+/// Lines of what the scenario promises, where they are in sight.
+fn promises(
+    model: &Model,
+    chart: &Chart,
+    snapshot: &Snapshot,
+    scale: &Scale,
+    plot: Rect,
+    buf: &mut Buffer,
+) {
+    let told = if chart.log { lane::promises(snapshot) } else { Vec::new() };
+    let style = model.theme().style(Role::Warn);
+    for promise in told.iter().filter(|promise| scale.holds(promise.seconds)) {
+        let Some(dot) = scale.place(promise.seconds, plot.height * 4) else { continue };
+        let y = plot.y + dot / 4;
+        let line = model.glyphs().promise_line.repeat(usize::from(plot.width));
+        pen::put(buf, plot, plot.x, y, &line, style);
+    }
+}
+
+/// What these lines are called: over everything else, since a line without a name says nothing.
+fn promise_names(
+    model: &Model,
+    chart: &Chart,
+    snapshot: &Snapshot,
+    scale: &Scale,
+    plot: Rect,
+    buf: &mut Buffer,
+) {
+    let told = if chart.log { lane::promises(snapshot) } else { Vec::new() };
+    let style = model.theme().style(Role::Warn);
+    for promise in told.iter().filter(|promise| scale.holds(promise.seconds)) {
+        let Some(dot) = scale.place(promise.seconds, plot.height * 4) else { continue };
+        let row = Rect { y: plot.y + dot / 4, height: 1, ..plot };
+        pen::put(buf, row, row.x + 1, row.y, &format!(" {} ", promise.label), style);
     }
 }
 
@@ -216,11 +295,18 @@ fn no_data(model: &Model, area: Rect, buf: &mut Buffer) {
     pen::centred(buf, middle.intersection(area), "no data yet", style);
 }
 
-fn scale(chart: &Chart, history: &History, window: &ChartWindow) -> Option<Scale> {
-    let visible = || points(history).filter(|(at, _)| window.place(*at).is_some());
+fn scale(chart: &Chart, snapshot: &Snapshot, window: &ChartWindow) -> Option<Scale> {
+    let visible = || points(&snapshot.history).filter(|(at, _)| window.place(*at).is_some());
     let values = visible()
         .flat_map(|(_, point)| chart.series.iter().filter_map(|series| (series.value)(point)));
-    if chart.log { Scale::log(values) } else { Scale::linear(values) }
+    if !chart.log {
+        return Scale::linear(values);
+    }
+    let values: Vec<f64> = values.collect();
+    let most = values.iter().copied().fold(0.0, f64::max);
+    let near = lane::promises(snapshot).into_iter().map(|promise| promise.seconds);
+    let near: Vec<f64> = near.filter(|it| *it <= most * PROMISE_FAR && most > 0.0).collect();
+    Scale::log(values.into_iter().chain(near))
 }
 
 /// Labels of the value axis, at least two rows apart, and one line across.
@@ -261,19 +347,30 @@ fn marks(
     letters: bool,
     buf: &mut Buffer,
 ) {
-    let style = model.theme().style(Role::You);
+    let mut taken: Vec<u16> = Vec::new();
     for mark in &history.marks {
         let Some(x) = window.place(mark.at).map(|dot| plot.x + dot / 2) else {
             continue;
         };
+        let (line, role) = if mark.by_person {
+            (model.glyphs().mark_you, Role::You)
+        } else {
+            (model.glyphs().mark, Role::Note)
+        };
+        let style = model.theme().style(role);
         for y in plot.y..plot.bottom() {
-            pen::put(buf, plot, x, y, model.glyphs().mark, style);
+            pen::put(buf, plot, x, y, line, style);
         }
-        if letters {
-            let below = Rect { y: plot.bottom(), height: 1, ..plot };
-            let letter = mark.letter.to_string();
-            pen::put(buf, below, x, below.y, &letter, style);
+        if !letters {
+            continue;
         }
+        // Letters that would meet move on; where there is no room for that, a sign says that there are more.
+        let free = (x..(x + 3).min(plot.right())).find(|x| !taken.contains(x));
+        let below = Rect { y: plot.bottom(), height: 1, ..plot };
+        let text = if free.is_some() { mark.letter.to_string() } else { "+".to_owned() };
+        let x = free.unwrap_or(x);
+        taken.push(x);
+        pen::put(buf, below, x, below.y, &text, style);
     }
 }
 
@@ -289,8 +386,10 @@ fn lines(
     let mut dots = Dots::new(plot.width, plot.height);
     // The most important line is the last of the list and is drawn over the others.
     for series in &chart.series {
-        let values = points(&snapshot.history)
-            .filter_map(|(at, point)| Some((window.place(at)?, (series.value)(point))));
+        let values = points(&snapshot.history).filter_map(|(at, point)| {
+            let few = chart.log && is_few(u64::from(point.samples));
+            Some((window.place(at)?, (series.value)(point), few))
+        });
         dots.trace(values, scale, series.role);
     }
     dots.draw(plot, buf, model.theme(), model.glyphs().braille);
@@ -352,5 +451,14 @@ fn time_axis(model: &Model, plot: Rect, history: &History, window: &ChartWindow,
     }
     if is_free(plot.width.saturating_sub(4), plot.width) {
         pen::right(buf, row, 0, "now", style);
+    }
+    for back in ChartWindow::ticks(model.range(), plot.width) {
+        let text = format!("-{}", Span::from_seconds(back));
+        let place = (1.0 - back / model.range().seconds()) * f64::from(plot.width);
+        let from = (place as u16).saturating_sub(width(&text) as u16 / 2);
+        let to = from + width(&text) as u16;
+        if from > width(&left) as u16 + 1 && to + 5 < plot.width && is_free(from, to) {
+            pen::put(buf, row, row.x + from, row.y, &text, style);
+        }
     }
 }

@@ -3,10 +3,11 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use crate::metrics::{Figures, PoolRow, RequestCounts};
+use crate::metrics::{Figures, PoolRow, RequestCounts, RunTotals};
 use crate::tui::format::{cut, dollars, grouped, percent_fine, seconds_or};
 use crate::tui::model::{Model, Panel};
 use crate::tui::theme::Role;
+use crate::unit::Span;
 
 use super::pen::{self, Piece, piece};
 
@@ -18,9 +19,7 @@ pub(super) fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     lines.push(Vec::new());
     lines.extend(totals(model));
     lines.extend(figures(model));
-    for (row, y) in lines.iter().zip(0..inner.height) {
-        pen::line(buf, inner, y, model.theme(), row);
-    }
+    pen::lines(buf, inner, model.theme(), &lines);
 }
 
 /// One line a pool; the last says how many more there are.
@@ -70,24 +69,48 @@ pub(super) fn totals(model: &Model) -> Vec<Vec<Piece>> {
     ]
 }
 
-/// Figures of the whole run.
+/// Figures of the whole run after warm-up.
 fn figures(model: &Model) -> Vec<Vec<Piece>> {
     let run = model.snapshot().map_or_else(Figures::default, |snapshot| snapshot.run);
+    let totals = model.snapshot().map_or_else(RunTotals::default, |snapshot| snapshot.totals);
     let none = model.glyphs().none;
-    vec![
+    let after = if totals.warmup > Span::ZERO {
+        format!("after {} of warm-up  ", totals.warmup)
+    } else {
+        "whole run  ".to_owned()
+    };
+    let mut rows = vec![
         vec![
-            piece("whole run  p50 ", Role::Dim),
+            piece(after, Role::Dim),
+            piece("err ", Role::Dim),
+            piece(format!("{}%", percent_fine(run.error_share)), Role::Text),
+        ],
+        vec![
+            piece("p50 ", Role::Dim),
             piece(seconds_or(run.p50, none), Role::Text),
             piece("  p95 ", Role::Dim),
             piece(seconds_or(run.p95, none), Role::Text),
             piece("  p99 ", Role::Dim),
             piece(seconds_or(run.p99, none), Role::Text),
+            piece("  TTFT p99 ", Role::Dim),
+            piece(seconds_or(run.ttft_p99, none), Role::Text),
         ],
         vec![
-            piece("err ", Role::Dim),
-            piece(format!("{}%", percent_fine(run.error_share)), Role::Text),
+            piece("failovers ", Role::Dim),
+            piece(grouped(totals.failovers), Role::Text),
+            piece("  retries ", Role::Dim),
+            piece(grouped(totals.retries), Role::Text),
+        ],
+    ];
+    if model.has_prices() {
+        rows.push(vec![
+            piece("$ ", Role::Dim),
+            piece(dollars(totals.dollars), Role::Text),
             piece("  $/h ", Role::Dim),
             piece(dollars(run.dollars_per_hour), Role::Text),
-        ],
-    ]
+            piece("  $/1k ", Role::Dim),
+            piece(totals.dollars_per_1k.map_or(none.to_owned(), dollars), Role::Text),
+        ]);
+    }
+    rows
 }

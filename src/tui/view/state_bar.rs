@@ -100,7 +100,7 @@ fn facts(model: &Model, frame: &Frame) -> Vec<LabelledFact> {
         fact(255, [piece(mode(frame.mode), Role::Badge), state(model, frame)]),
         fact(250, [piece(format!(" {}", frame.snapshot.now), Role::Strip)]),
     ];
-    facts.extend(frame.end.map(end));
+    facts.extend(frame.end.map(|at| end(at, snapshot.now)));
     facts.extend([fact(
         200,
         [piece(format!(" {}", cut(&frame.scenario, 28, "…")), Role::StripName)],
@@ -175,11 +175,12 @@ fn behind(frame: &Frame) -> Option<f64> {
     }
 }
 
-/// Where the workload ends.
-fn end(end: Time) -> LabelledFact {
-    let end = end.to_string();
-    let end = end.strip_suffix(".0").unwrap_or(&end);
-    fact(185, [piece(format!("/ {end}"), Role::Strip)])
+/// Where the workload ends, or that it has ended and what is under way is waited for.
+fn end(end: Time, now: Time) -> LabelledFact {
+    let text = end.to_string();
+    let text = text.strip_suffix(".0").unwrap_or(&text);
+    let words = if now > end { format!("after {text}, draining") } else { format!("/ {text}") };
+    fact(185, [piece(words, Role::Strip)])
 }
 
 /// The strategy of the first pool, and how many other pools there are.

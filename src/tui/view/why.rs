@@ -14,7 +14,7 @@ use crate::tui::model::{Model, Overlay};
 use crate::tui::theme::Role;
 use crate::unit::NodeId;
 
-use super::decision::figure;
+use super::decision::{figure, is_by_key};
 use super::pen::{self, Piece, piece};
 
 /// Columns of names of nodes in the list.
@@ -104,6 +104,9 @@ fn reason(model: &Model, one: &Explanation) -> (String, Role) {
     };
     let role = if again.is_empty() { Role::Dim } else { Role::Warn };
     let words = match why.runner_up {
+        Some(second) if is_by_key(why.strategy) => {
+            format!("nearest to its key, then {}", cut_name(&name(model, second.node), NAME, "…"))
+        }
         Some(second) => {
             let over = cut_name(&name(model, second.node), NAME, "…");
             let gap = second.score - why.chosen.score;
