@@ -3,6 +3,7 @@
 //! The newest steps are the finest. As they age, two neighbours become one, and what is older again
 //! so, which keeps the whole run in memory that does not grow with it but by its logarithm.
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -195,16 +196,30 @@ impl HeatColumn {
     }
 }
 
-/// Two neighbours as one: counts of both.
+/// Two neighbours as one: counts of both. As time goes on every cell comes by here several times.
 fn merge(a: &HeatColumn, b: &HeatColumn) -> HeatColumn {
-    let mut cells = Vec::with_capacity(a.cells.len().max(b.cells.len()));
-    let (mut left, mut right) = (a.cells.iter().peekable(), b.cells.iter().peekable());
-    while let Some(key) = [left.peek(), right.peek()].into_iter().flatten().map(|c| c.key).min() {
-        let here = |cell: &&HeatCell| cell.key == key;
-        let counts = [left.next_if(here), right.next_if(here)];
-        let count = counts.into_iter().flatten().fold(0_u32, |sum, c| sum.saturating_add(c.count));
-        cells.push(HeatCell { key, count });
+    let (mut left, mut right) = (a.cells.as_slice(), b.cells.as_slice());
+    let mut cells = Vec::with_capacity(left.len() + right.len());
+    while let ([x, left_rest @ ..], [y, right_rest @ ..]) = (left, right) {
+        match x.key.cmp(&y.key) {
+            Ordering::Less => {
+                cells.push(*x);
+                left = left_rest;
+            }
+            Ordering::Greater => {
+                cells.push(*y);
+                right = right_rest;
+            }
+            Ordering::Equal => {
+                cells.push(HeatCell { key: x.key, count: x.count.saturating_add(y.count) });
+                (left, right) = (left_rest, right_rest);
+            }
+        }
     }
+    cells.extend_from_slice(left);
+    cells.extend_from_slice(right);
+    // What is kept for long takes no more room than it needs.
+    cells.shrink_to_fit();
     HeatColumn { start: a.start, span: a.span + b.span, cells }
 }
 
@@ -321,10 +336,10 @@ impl HeatBuckets {
 
     /// What is in the open column.
     fn filling(&self) -> HeatColumn {
-        let mut keys = self.touched.clone();
-        keys.sort_unstable();
-        let cell = |key| HeatCell { key, count: self.counts[self.place(key)] };
-        HeatColumn { start: self.open, span: STEP, cells: keys.into_iter().map(cell).collect() }
+        let cell = |key: &u32| HeatCell { key: *key, count: self.counts[self.place(*key)] };
+        let mut cells: Vec<HeatCell> = self.touched.iter().map(cell).collect();
+        cells.sort_unstable_by_key(|cell| cell.key);
+        HeatColumn { start: self.open, span: STEP, cells }
     }
 
     /// Closes the columns that are over by `now`.

@@ -86,6 +86,8 @@ fn a_line_says_where_the_promise_is() {
     let several = changed(|shown| shown.classes[1].slo.total = Some(Span::from_secs(2)));
     let shown = screen(several, (200, 60));
     assert!(shown.contains("SLO search 2s") && shown.contains("SLO chat 4s"), "{shown}");
+    let close = changed(|shown| shown.classes[1].slo.total = Some(Span::from_millis(3_900)));
+    assert!(screen(close, (80, 24)).contains(" SLO search 3.9s  SLO chat 4s "), "on one row");
     let none = changed(|shown| shown.classes.clear());
     assert!(!screen(none, (120, 40)).contains("SLO"));
 }

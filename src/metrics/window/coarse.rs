@@ -63,24 +63,30 @@ impl Coarse {
         self.total
     }
 
-    /// Returns a quantile; `None` without a sample.
-    pub(super) fn quantile(&self, quantile: f64) -> Option<Span> {
-        let wanted = ((quantile * self.total as f64).ceil() as u64).max(1);
-        let mut seen = 0;
+    /// Returns quantiles, given in ascending order; `None` without a sample.
+    pub(super) fn quantiles<const N: usize>(&self, wanted: [f64; N]) -> [Option<Span>; N] {
+        let mut found = [None; N];
+        if self.total == 0 {
+            return found;
+        }
+        let ranks = wanted.map(|quantile| ((quantile * self.total as f64).ceil() as u64).max(1));
+        let (mut seen, mut next) = (0, 0);
         for (octave, count) in self.octaves.iter().enumerate() {
-            if seen + u64::from(*count) < wanted {
-                seen += u64::from(*count);
+            let upto = seen + u64::from(*count);
+            if next == N || upto < ranks[next] {
+                seen = upto;
                 continue;
             }
             let first = octave * STEPS as usize;
             for (step, count) in self.counts[first..][..STEPS as usize].iter().enumerate() {
                 seen += u64::from(*count);
-                if seen >= wanted {
-                    return Some(Span((middle(first + step) * 1_000.0) as u64));
+                while next < N && seen >= ranks[next] {
+                    found[next] = Some(Span((middle(first + step) * 1_000.0) as u64));
+                    next += 1;
                 }
             }
         }
-        None
+        found
     }
 }
 
@@ -107,7 +113,7 @@ mod tests {
     #[test]
     fn what_is_taken_away_is_as_if_it_had_never_come() {
         let mut coarse = Coarse::default();
-        assert_eq!(coarse.quantile(0.5), None);
+        assert_eq!(coarse.quantiles([0.5]), [None]);
         for micros in 1..=1_000_u64 {
             coarse.add(bucket(micros * 1_000));
         }
@@ -115,9 +121,10 @@ mod tests {
             coarse.take(bucket(micros * 1_000));
         }
         assert_eq!(coarse.total(), 500);
-        for (quantile, millis) in [(0.5, 250.0), (0.95, 475.0), (0.99, 495.0), (1.0, 500.0)] {
-            let found = coarse.quantile(quantile).expect("a sample").seconds() * 1e3;
-            assert!((found / millis - 1.0).abs() < 0.05, "{quantile}: {found} for {millis}");
+        let found = coarse.quantiles([0.5, 0.95, 0.99, 1.0]);
+        for (found, millis) in found.into_iter().zip([250.0, 475.0, 495.0, 500.0]) {
+            let found = found.expect("a sample").seconds() * 1e3;
+            assert!((found / millis - 1.0).abs() < 0.05, "{found} for {millis}");
         }
     }
 }

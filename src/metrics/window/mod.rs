@@ -275,10 +275,11 @@ impl Window {
     pub(super) fn point(&self, now: Time, hourly: f64) -> Point {
         let (running, seconds) = (&self.running, self.seconds(now));
         let latency = &running.latency;
+        let [p50, p95, p99] = latency.quantiles([0.5, 0.95, 0.99]);
         Point {
-            p50: latency.quantile(0.5),
-            p95: latency.quantile(0.95),
-            p99: latency.quantile(0.99),
+            p50,
+            p95,
+            p99,
             samples: latency.total().min(u64::from(u32::MAX)) as u32,
             requests_per_s: running.ended as f64 / seconds,
             error_share: share(running.bad, running.ended),

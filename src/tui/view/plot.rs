@@ -282,10 +282,16 @@ fn promise_names(
 ) {
     let told = if chart.log { lane::promises(snapshot) } else { Vec::new() };
     let style = model.theme().style(Role::Warn);
+    // Two that are close have one row, and stand beside each other.
+    let (mut last, mut x) = (None, plot.x + 1);
     for promise in told.iter().filter(|promise| scale.holds(promise.seconds)) {
         let Some(dot) = scale.place(promise.seconds, plot.height * 4) else { continue };
         let row = Rect { y: plot.y + dot / 4, height: 1, ..plot };
-        pen::put(buf, row, row.x + 1, row.y, &format!(" {} ", promise.label), style);
+        if last != Some(row.y) {
+            x = plot.x + 1;
+        }
+        x = pen::put(buf, row, x, row.y, &format!(" {} ", promise.label), style);
+        last = Some(row.y);
     }
 }
 
