@@ -66,6 +66,7 @@ fn sim(text: &str, requests: u64) -> (Scenario, Sim) {
     let source = Poisson::new(process, Time::MAX, requests, scenario.seed, mix);
     let parts = SimSpec {
         quality: scenario.quality.clone(),
+        faults: scenario.faults.clone(),
         ..SimSpec::new(scenario.balancer.clone(), scenario.backends.clone())
     };
     let sim = Sim::new(parts, Box::new(OpenLoop::new(source))).expect("no trace");
@@ -186,6 +187,13 @@ fn an_answer_in_hand_is_better_than_none() {
     assert_eq!(summary.queue_s.max, Some(0.0));
     let large = share(&summary, "large");
     assert!((0.02..0.2).contains(&large), "{large}");
+    // Nor do those whose large model fails half of the time: what is tried again finds it taken.
+    let two = limited.replace("name = \"large-1\"", "name = \"large-1\"\ncount = 2");
+    let errors = "[[fault]]\nat = \"0s\"\nerrors = { pool = \"large\", share = 0.5 }";
+    let (summary, _) = run(&format!("{two}{CLASS}\n{errors}"), 4_000, |_, _| {});
+    assert_eq!(summary.requests.completed, 4_000, "{:?}", summary.requests);
+    assert!(summary.attempts.retries > 20, "{:?}", summary.attempts);
+    assert_eq!(summary.queue_s.max, Some(0.0));
     // And a large model that is gone harms nobody.
     let (_, mut sim) = sim(&format!("{always}{CLASS}"), 500);
     sim.kill(plimsoll::unit::NodeId(1));

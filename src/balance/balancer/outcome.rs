@@ -1,7 +1,6 @@
 //! How a request ends: tried again, handed to the next model, completed, or settled otherwise.
 
 use super::Balancer;
-use super::place::Placed;
 use crate::balance::requests::{AnswerInHand, AttemptKey, AttemptState, Phase, RequestKey};
 use crate::balance::retry::{Failed, TimeLeft};
 use crate::balance::spec::retry::ATTEMPTS_MAX;
@@ -97,16 +96,17 @@ impl Balancer {
         if self.router.accepts(state.route, score) || state.attempts >= ATTEMPTS_MAX {
             return false;
         }
+        // Of what the next model could still do the client would have nothing.
+        if self.retries.time_left(self.now, &state.request) != TimeLeft::Enough {
+            return false;
+        }
         let request = state.request.id;
         let answer = AnswerInHand { node, ordinal: answer.ordinal, usage, score };
         self.requests.escalate(key, answer, lane);
         self.effects.events.push(Event::Escalated { request, node, score, to });
         // Those who wait go first.
         self.drain_queues();
-        if self.place(key) != Placed::Yes {
-            // Better than a place in a queue is what is in hand.
-            self.settle(key, Fate::Completed);
-        }
+        self.place_or_answer(key);
         true
     }
 

@@ -12,7 +12,7 @@ use crate::balance::timer::Timer;
 use crate::balance::vocabulary::action::{Action, Together};
 use crate::balance::vocabulary::event::{AttemptKind, Event};
 use crate::balance::vocabulary::failure::Failure;
-use crate::balance::vocabulary::outcome::{Attempt, End, Reject};
+use crate::balance::vocabulary::outcome::{Attempt, End, Fate, Reject};
 use crate::unit::{PoolId, Span, Tokens};
 
 /// What became of a request that looked for a node.
@@ -41,6 +41,9 @@ impl Balancer {
         }
         // This call may have freed a node already, and those who wait go first.
         self.drain_queues();
+        if self.requests[key].in_hand.is_some() {
+            return self.place_or_answer(key);
+        }
         if !self.requests[key].refusals.is_empty() {
             return self.place_or_fail(key);
         }
@@ -58,6 +61,14 @@ impl Balancer {
                 self.queue.throttle(self.requests[key].request.tenant);
                 self.enqueue(key, queued);
             }
+        }
+    }
+
+    /// Sends a request to the next model of its cascade, or answers it: better than a place in a queue,
+    /// where it would stand in the way of those without an answer, is what is in hand.
+    pub(super) fn place_or_answer(&mut self, key: RequestKey) {
+        if self.place(key) != Placed::Yes {
+            self.settle(key, Fate::Completed);
         }
     }
 

@@ -50,8 +50,6 @@ const NEVER_DRAWN: &[(&str, &str, &str)] = &[
     ("check", "*", ADVICE),
     ("expect", "*", INVARIANTS_HOLD),
     ("tenants", "over_budget", "tenants that are named say it"),
-    ("choose", "cascade", CASCADES),
-    ("cascade", "*", CASCADES),
     ("quality", "change", "qualities stay as good as each other in time"),
     ("change", "*", "qualities stay as good as each other in time"),
     ("timeouts", "connect", REAL),
@@ -118,7 +116,6 @@ const NEVER_DRAWN: &[(&str, &str, &str)] = &[
 ];
 
 const INVARIANTS_HOLD: &str = "what is expected of any run are the invariants";
-const CASCADES: &str = "an answer in hand that waits for the next model holds up its route";
 const REAL: &str = "only real sockets know it";
 const REPORTS: &str = "it changes reports, and no decision";
 const ADVICE: &str = "it changes what is advised, and no run";

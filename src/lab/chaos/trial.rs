@@ -17,7 +17,7 @@ use crate::balance::{
 use crate::journal::{Digest, Header, Writer, replay};
 use crate::metrics::{Collector, RequestCounts, Summary, Watch};
 use crate::node::{Cut, FaultKind};
-use crate::scenario::Scenario;
+use crate::scenario::{Arrivals, Scenario};
 use crate::sim::{Sim, Step};
 use crate::unit::{PoolId, Span, Time};
 
@@ -363,6 +363,8 @@ struct TrialRun {
     cost: u128,
     digest: Option<Digest>,
     journal: Option<Writer<Vec<u8>>>,
+    /// Whether what comes depends on answers.
+    closed: bool,
     /// By request: when it came and whether it was completed.
     came: Vec<(Time, bool)>,
     /// Whether somebody was turned away for having spent a budget.
@@ -390,6 +392,7 @@ impl TrialRun {
             cost: 0,
             digest: thorough.then(Digest::default),
             journal: (thorough && scenario.instances.count == 1 && !reads_truth).then(journal),
+            closed: matches!(scenario.arrivals, Arrivals::Users(_)),
             came: Vec::new(),
             spent: false,
             states: 0,
@@ -429,7 +432,12 @@ impl TrialRun {
         match event {
             Event::Ended { cost, .. } => self.cost += cost.0,
             Event::Settled(settled) => {
-                self.came.push((settled.arrived, settled.fate == Fate::Completed));
+                // Users whom a limit a minute turns away ask again at once: that says how they are, and
+                // not that something is still broken.
+                let too_many = matches!(settled.fate, Fate::Rejected(Reject::TenantRate(_)));
+                if !(self.closed && too_many) {
+                    self.came.push((settled.arrived, settled.fate == Fate::Completed));
+                }
                 self.spent |= matches!(settled.fate, Fate::Rejected(Reject::Budget(_)));
             }
             Event::NodeState { to: NodeState::Ejected | NodeState::CoolingDown, .. } => {

@@ -73,12 +73,13 @@ fn choose(dice: &mut Dice) -> TreeValue {
         let table = table.with("prior", plain(dice.log_whole(1, 10)));
         table.with("memory", plain(dice.log_whole(2, 1_000)))
     };
-    match dice.whole(0, 2) {
+    match dice.whole(0, 3) {
         0 => {
             let table = TreeTable::default().with("strong_share", dice.share(0.0, 1.0));
             variant("complexity", table.with("window", plain(window)))
         }
         1 => variant("threshold", learns(dice).with("window", plain(window))),
+        2 => variant("cascade", TreeTable::default().with("accept", dice.share(0.0, 1.0))),
         _ => variant("bandit", learns(dice)),
     }
 }

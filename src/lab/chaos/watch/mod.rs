@@ -94,6 +94,9 @@ struct AttemptHistory {
     node: NodeId,
     prices: Prices,
     first_token: bool,
+    /// Whether nobody hears its answer before it is whole and good enough: another model of a cascade
+    /// comes after it.
+    withheld: bool,
     end: Option<End>,
 }
 

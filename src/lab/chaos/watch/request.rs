@@ -4,10 +4,10 @@ use super::super::pressed::least_wait;
 use super::node::has_demanded;
 use super::{AttemptHistory, Broken, EventChecker, RequestHistory, broken, ensure};
 use crate::balance::{
-    ATTEMPTS_MAX, Attempt, AttemptKind, End, Failure, Fate, NodeState, OPINIONS_MAX, RETRIES_MIN,
-    Reject, RouteSpec, Settled, TimeoutStage, Usage, Why,
+    ATTEMPTS_MAX, Attempt, AttemptKind, Config, End, Failure, Fate, ModelRule, NodeState,
+    OPINIONS_MAX, RETRIES_MIN, Reject, RouteSpec, Settled, TimeoutStage, Usage, Why,
 };
-use crate::unit::{Cost, NodeId, Ratio, RequestId, Span};
+use crate::unit::{Cost, NodeId, Ratio, RequestId, RouteId, Span};
 
 impl RequestHistory {
     /// Over its tenant's budget it was served by a cheaper pool, or not at all.
@@ -32,6 +32,13 @@ impl RequestHistory {
         self.hedged = true;
         Ok(())
     }
+}
+
+/// Whether an answer of this node is kept back on this route: another model of a cascade comes after it.
+fn withholds(config: &Config, route: RouteId, node: NodeId) -> bool {
+    let route = &config.routes[route.index()];
+    matches!(route.choose, Some(ModelRule::Cascade { .. }))
+        && route.to.last() != config.nodes.get(node.index()).map(|spec| &spec.pool)
 }
 
 impl AttemptHistory {
@@ -107,7 +114,9 @@ impl EventChecker<'_> {
             ensure!(waited <= most, "I35", "request {} waited {waited} of {most}", id.0);
         }
         (history.planned, history.escalated) = (false, false);
-        history.attempts.push(AttemptHistory { node, prices, first_token: false, end: None });
+        let withheld = withholds(config, why.route, node);
+        let this = AttemptHistory { node, prices, first_token: false, withheld, end: None };
+        history.attempts.push(this);
         self.counts.retries += u64::from(kind == AttemptKind::Retry);
         self.counts.hedges += u64::from(kind == AttemptKind::Hedge);
         self.hedge_budget()?;
@@ -233,7 +242,8 @@ impl EventChecker<'_> {
             End::Done | End::Cancelled | End::Outrun | End::TimedOut(TimeoutStage::Total) => false,
         };
         ensure!(retryable, "I20", "request {} is tried again after `{}`", id.0, end.words());
-        let started = history.attempts.last().is_some_and(|this| this.first_token);
+        let started =
+            history.attempts.last().is_some_and(|this| this.first_token && !this.withheld);
         ensure!(
             !started || resumes,
             "I21",
