@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::balance::StrategySpec;
 use crate::metrics::Snapshot;
-use crate::unit::{NodeId, PoolId, Time};
+use crate::unit::{NodeId, PoolId, Span, Time};
 
 /// How fast simulated time passes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,8 +33,30 @@ pub enum Command {
     Heal(NodeId),
     /// Let this pool choose by another strategy from now on.
     Strategy(PoolId, StrategySpec),
+    /// Something else is done by hand, as a `[[by_hand]]` of a scenario says it.
+    Do(String),
+    /// So many times as much arrives as the scenario says.
+    Load(f64),
+    /// What was done last is undone: taken back where no time has passed since, else its opposite is done.
+    Undo,
     /// Start again from the beginning with the same seed.
     Restart,
+    /// Look at the run as it was then. The run itself stays where it is.
+    Look(Time),
+    /// Look at the run where it is.
+    LookNow,
+    /// Go on from what is looked at; what was done later is forgotten.
+    GoOn,
+    /// Write the scenario with what was done as one file.
+    Write,
+    /// One more strategy is run beside this one on the same arrivals, and compared with it.
+    Compare(Contender),
+    /// The one at this place is compared no longer.
+    Dismiss(usize),
+    /// The others are compared with the one at this place.
+    Baseline(usize),
+    /// Foresee what would come of each of these, if it were done now; of none: stop foreseeing.
+    Foresee(Vec<Command>),
     /// End the run.
     Quit,
     /// Explain every decision in full from now on, or none: the screen shows them, or does no more.
@@ -60,6 +82,137 @@ pub struct Frame {
     pub seed: u64,
     /// Where the workload ends, if that is known.
     pub end: Option<Time>,
+    /// Where the run is, while the picture is of an earlier moment.
+    pub edge: Option<Time>,
+    /// So many times as much arrives as the scenario says.
+    pub load: f64,
+    /// What the engine has to say, and by its number whether it is new.
+    pub notice: Option<Notice>,
+    /// What would come of what was asked about, as far as it is known.
+    pub forecast: Option<Arc<Forecast>>,
+    /// What it is compared with.
+    pub comparison: Option<Arc<Comparison>>,
+}
+
+/// At most so many are compared.
+pub const RACE_MAX: usize = 6;
+
+/// One that takes part in a comparison.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Contender {
+    /// This strategy in every pool, by its name.
+    Strategy(String),
+    /// The same run without what was done by hand after this moment.
+    Without(Time),
+}
+
+/// Runs on the same arrivals, side by side.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Comparison {
+    /// Those that are compared.
+    pub lanes: Vec<LaneFigures>,
+    /// The one that the others are held against.
+    pub baseline: usize,
+    /// How many blocks of time the differences are of.
+    pub blocks: usize,
+    /// How long a block is.
+    pub block: Span,
+    /// How far the slowest has got.
+    pub at: Time,
+}
+
+/// What is known of one of those that are compared, over its whole run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LaneFigures {
+    /// What it is called.
+    pub name: String,
+    /// The median of latency.
+    pub p50: Option<Span>,
+    /// The 95th percentile.
+    pub p95: Option<Span>,
+    /// The 99th percentile.
+    pub p99: Option<Span>,
+    /// The share of what ended that was not served.
+    pub failed: f64,
+    /// Dollars for a thousand requests.
+    pub per_1k: Option<f64>,
+    /// By node, its share of attempts.
+    pub shares: Vec<f64>,
+    /// How its 99th percentile differs from the baseline's, in seconds; nothing of the baseline itself.
+    pub p99_delta: Option<Delta>,
+    /// The same of the share that was not served.
+    pub failed_delta: Option<Delta>,
+    /// The same of dollars for a thousand requests.
+    pub per_1k_delta: Option<Delta>,
+    /// The 99th percentile by block.
+    pub points: Vec<LanePoint>,
+}
+
+/// A block of one of those that are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LanePoint {
+    /// When it was over.
+    pub until: Time,
+    /// The 99th percentile of what ended in it.
+    pub p99: Option<Span>,
+}
+
+/// A difference between two runs: the mean over blocks of time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Delta {
+    /// Of the other less the baseline.
+    pub mean: f64,
+    /// Half the width of the interval that covers the true one with 95 %.
+    pub half: Option<f64>,
+    /// What may be said of it.
+    pub verdict: LaneVerdict,
+}
+
+/// What may be said of a difference; less is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LaneVerdict {
+    /// There are too few blocks to say anything.
+    TooFew,
+    /// It is less than the baseline, after Holm's correction.
+    Better,
+    /// It is more.
+    Worse,
+    /// That there is a difference cannot be said.
+    NoDifference,
+}
+
+/// A word of the engine to the person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// They are counted.
+    pub number: u64,
+    /// What it says.
+    pub text: String,
+}
+
+/// What would come of several things that could be done now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Forecast {
+    /// From when.
+    pub from: Time,
+    /// Until when.
+    pub until: Time,
+    /// If nothing is done.
+    pub as_is: Option<Foreseen>,
+    /// What would come of what was asked about, in that order, once it is known.
+    pub rows: Vec<Option<Foreseen>>,
+}
+
+/// What would come of something: requests that end from now on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Foreseen {
+    /// The 99th percentile of all, where the failed ones count as later than any other; `None` if more
+    /// than one in a hundred fails, or nothing ends.
+    pub p99: Option<Span>,
+    /// The share that is not served.
+    pub failed: f64,
+    /// Dollars an hour.
+    pub dollars_per_hour: f64,
 }
 
 /// What kind of run a screen shows.

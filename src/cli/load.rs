@@ -24,6 +24,7 @@ pub(super) fn scenario(
 }
 
 /// The text of a scenario, from which several can be made.
+#[derive(Clone)]
 pub(super) struct Source {
     name: String,
     file: String,
@@ -49,6 +50,21 @@ impl Source {
         } else {
             Err(not_found(name, path))
         }
+    }
+
+    /// What the file says; empty if it is no text.
+    pub(super) fn text(&self) -> &str {
+        let bytes = self.bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.bytes);
+        std::str::from_utf8(bytes).unwrap_or_default()
+    }
+
+    /// Checks another text in its place.
+    pub(super) fn reread(
+        &self,
+        text: &str,
+        overrides: &[Override],
+    ) -> Result<Scenario, scenario::Problems> {
+        Scenario::parse(&self.name, &self.file, text, overrides)
     }
 
     /// Checks it with these changes; problems are drawn.
@@ -140,6 +156,7 @@ pub(super) fn simulation(scenario: &Scenario, color: Color) -> Result<Ready, Cli
     let parts = SimSpec {
         faults: scenario.faults.clone(),
         fault_rules: scenario.fault_rules.clone(),
+        acts: scenario.acts.clone(),
         connect: (scenario.connect < Span::MAX).then_some(scenario.connect),
         inter_token: scenario.inter_token,
         instances: scenario.instances,

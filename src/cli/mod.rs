@@ -23,7 +23,6 @@ mod mock;
 mod new;
 mod output;
 #[cfg(feature = "tui")]
-mod pace;
 #[cfg(feature = "tui")]
 mod play;
 mod progress;
@@ -99,6 +98,9 @@ enum Command {
     /// Watch a scenario in the dashboard (needs a terminal)
     #[cfg(feature = "tui")]
     Play(play::Play),
+    /// Watch what it is about, in a minute (needs a terminal)
+    #[cfg(feature = "tui")]
+    Demo,
     /// Run a scenario headless and print its report
     Run(run::Run),
     /// Compare strategies: the same seeds for all, differences with intervals, verdicts in words
@@ -224,6 +226,8 @@ impl Command {
         match self {
             #[cfg(feature = "tui")]
             Command::Play(play) => play.run(),
+            #[cfg(feature = "tui")]
+            Command::Demo => play::Play::demo().run(),
             Command::Run(run) => run.run(),
             Command::Compare(compare) => compare.run(),
             #[cfg(feature = "live")]
@@ -247,7 +251,7 @@ impl Command {
 fn run_default() -> Result<u8, CliFailure> {
     #[cfg(feature = "tui")]
     if play::has_terminal() {
-        return play::Play::default().run();
+        return play::Play::demo().run();
     }
     run::Run::default().run()
 }

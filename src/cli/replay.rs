@@ -208,6 +208,11 @@ mod watched {
                 scenario: scenario.name.clone(),
                 seed: scenario.seed,
                 end: scenario.duration.map(|span| Time::ZERO + span),
+                edge: None,
+                load: 1.0,
+                notice: None,
+                forecast: None,
+                comparison: None,
             };
             let expectations = load::expectations(scenario, self.output.color)?;
             let observer = ScreenObserver {

@@ -144,6 +144,14 @@ impl ResultOutput {
         exit(done, &verdicts)
     }
 
+    /// Returns whether more is asked for than a report on stdout.
+    pub(super) fn writes(&self) -> bool {
+        let files = [&self.out, &self.export, &self.journal, &self.log];
+        files.into_iter().any(Option::is_some)
+            || self.format != Format::Text
+            || !self.fail_if.is_empty()
+    }
+
     /// Returns how progress is to be shown.
     pub(super) fn style(&self) -> Style {
         if self.quiet { Style::None } else { self.progress }

@@ -46,21 +46,32 @@ impl Run {
         let mut ready = load::simulation(&scenario, color)?;
         let mut notes = std::mem::take(&mut ready.notes);
         notes.iter().for_each(|note| self.output.tell(&format!("note: {note}")));
-        let (done, speed, remarks) = self.simulate(&scenario, ready)?;
+        let run = Simulated { output: &self.output, explain: self.explain, until: None };
+        let (done, speed, remarks) = run.simulate(&scenario, ready)?;
         remarks.iter().for_each(|remark| self.output.tell(&format!("note: {remark}")));
         notes.extend(remarks);
         self.output.tell(&speed);
         self.output.finish(&done, &gates, &notes)
     }
+}
 
-    /// Runs to the end. Returns what it came to, how fast it was in words, and what else there is
-    /// to know.
-    fn simulate(
+/// How a simulation is run, and what is kept of it.
+pub(super) struct Simulated<'a> {
+    pub(super) output: &'a ResultOutput,
+    /// A question about one request, by its number.
+    pub(super) explain: Option<u64>,
+    /// Where it is left; `None` at its end.
+    pub(super) until: Option<Time>,
+}
+
+impl Simulated<'_> {
+    /// Runs it. Returns what it came to, how fast it was in words, and what else there is to know.
+    pub(super) fn simulate(
         &self,
         scenario: &Scenario,
         ready: load::Ready,
     ) -> Result<(Finished, String, Vec<String>), CliFailure> {
-        let mut books = Books::open(scenario, &self.output, Watch::Report, false)?;
+        let mut books = Books::open(scenario, self.output, Watch::Report, false)?;
         let signal = watch_signals()?;
         // Jobs are counted by their starts, and it is not known how many requests they make.
         let requests = scenario.requests.filter(|_| !scenario.starts_jobs());
@@ -73,6 +84,9 @@ impl Run {
         let start = Instant::now();
         let mut inputs = 0_u64;
         let complete = loop {
+            if self.until.is_some_and(|until| sim.next_at().is_some_and(|at| at > until)) {
+                break false;
+            }
             match step(&mut sim, &mut books) {
                 Ok(Step::Handled) => {}
                 Ok(Step::Done) => break true,

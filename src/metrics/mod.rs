@@ -4,6 +4,7 @@
 //! who made them. Its memory does not grow with the number of requests: histograms have bounded
 //! size, windows are handed on when they close, the past is kept in buckets that merge.
 
+pub mod blocks;
 pub mod catalogue;
 mod collector;
 mod counts;

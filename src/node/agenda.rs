@@ -1,7 +1,7 @@
 //! The agenda: what will happen, and the one order in which it does, simulated and in mock servers alike.
 //!
 //! Things happen in order of (time, rank, number of entry). Ranks are `finish < progress < report <
-//! fleet < arrive < cancel < control < wake`, so that capacity is freed before it is asked for and
+//! fleet < arrive < cancel < control < wake < act`, so that capacity is freed before it is asked for and
 //! timers see everything else first. This is the only place where ties are broken.
 
 use std::cmp::Reverse;
@@ -57,7 +57,11 @@ impl HeapEntry {
 const fn is_chatter(due: &Scheduled) -> bool {
     matches!(
         due,
-        Scheduled::Probe(..) | Scheduled::Generate(..) | Scheduled::Probed(..) | Scheduled::Tell(_)
+        Scheduled::Probe(..)
+            | Scheduled::Generate(..)
+            | Scheduled::Probed(..)
+            | Scheduled::Tell(_)
+            | Scheduled::Act(_)
     )
 }
 
@@ -81,8 +85,8 @@ pub struct Agenda {
     /// Free places; the last one that became free is the first to be used again.
     free: Vec<u32>,
     entered: u64,
-    /// Entries that change nothing for a request under way: answers to probes, and what balancers
-    /// are told at intervals.
+    /// Entries that change nothing for a request under way: answers to probes, what balancers are told at
+    /// intervals, and what a person will do, since no run waits for that.
     chatter: usize,
 }
 

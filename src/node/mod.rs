@@ -101,6 +101,8 @@ pub enum Rank {
     Control,
     /// A timer of the balancer.
     Wake,
+    /// Somebody does something to the run: it has seen everything else of that time.
+    Act,
 }
 
 /// Something that will happen.
@@ -134,6 +136,8 @@ pub enum Scheduled {
     Ready(NodeId, u32),
     /// A person changes something.
     Control(Box<Control>),
+    /// What a person does is due, by its number.
+    Act(u32),
     /// Balancers are told something, or it is read for them.
     Tell(Tell),
     /// This balancer hears how good an answer was.

@@ -6,6 +6,7 @@ use super::value::suggest;
 /// Name and text of every built-in scenario, in the order they are listed to people.
 pub static BUILTIN: &[(&str, &str)] = &[
     ("quickstart", include_str!("../../scenarios/quickstart.toml")),
+    ("demo", include_str!("../../scenarios/demo.toml")),
     ("failover", include_str!("../../scenarios/failover.toml")),
     ("gray-failure", include_str!("../../scenarios/gray-failure.toml")),
     ("scale-out", include_str!("../../scenarios/scale-out.toml")),

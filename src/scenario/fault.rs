@@ -87,7 +87,7 @@ pub(super) struct Faults {
     pub(super) rules: Vec<FaultRule>,
 }
 
-fn kinds() -> Vec<&'static str> {
+pub(super) fn kinds() -> Vec<&'static str> {
     FAULTS.iter().map(|fault| fault.name).collect()
 }
 
@@ -161,6 +161,30 @@ fn read_one(
     Some(())
 }
 
+/// A fault that is made by hand, which has begun: what, with whom, and for how long if it ends by itself.
+pub(super) fn read_by_hand(
+    walk: &mut Walk,
+    (fault, field): (&'static FaultDef, Field<'_>),
+    fleet: &Fleet,
+) -> Option<(FaultKind, Vec<NodeId>, Option<Span>)> {
+    let said = said(walk, fault, field, fleet, true)?;
+    match said.built {
+        FaultPattern::Lasting(kind) if said.count.is_none() => Some((kind, said.nodes, said.lasts)),
+        FaultPattern::Lasting(_) => {
+            walk.problem(field.place(), "nodes that are drawn are for what is planned")
+                .label("`count` is not for what is done by hand")
+                .help("name a node, a pool, a region or a tag");
+            None
+        }
+        FaultPattern::Cycle { .. } => {
+            walk.problem(field.place(), format!("`{}` has a rhythm of its own", fault.name))
+                .label("cannot be done by hand")
+                .help("write it as `[[fault]]`");
+            None
+        }
+    }
+}
+
 /// A fault at random: `random = { crash = { pool = "light" }, every = ..., lasts = ... }`.
 fn read_random(
     walk: &mut Walk,
@@ -209,10 +233,14 @@ fn read_random(
     Some(())
 }
 
-type Found<'a> = Option<(&'static FaultDef, Field<'a>)>;
+pub(super) type Found<'a> = Option<(&'static FaultDef, Field<'a>)>;
 
 /// Takes the one key that says what goes wrong. `None` if nothing more is worth saying.
-fn the_kind<'a>(walk: &mut Walk, table: &mut Table<'a>, what: &str) -> Option<Found<'a>> {
+pub(super) fn the_kind<'a>(
+    walk: &mut Walk,
+    table: &mut Table<'a>,
+    what: &str,
+) -> Option<Found<'a>> {
     let found = |fault: &'static FaultDef| {
         table.take_as(fault.name, KeyKind::Table(&TARGET)).map(|field| (fault, field))
     };
@@ -365,7 +393,7 @@ fn value(walk: &mut Walk, param: &Param, field: Field<'_>) -> Option<ParamValue>
 }
 
 /// The nodes a fault is about: one name of a node, a group, a pool, a region or a tag.
-fn target(walk: &mut Walk, table: &mut Table<'_>, fleet: &Fleet) -> Option<Vec<NodeId>> {
+pub(super) fn target(walk: &mut Walk, table: &mut Table<'_>, fleet: &Fleet) -> Option<Vec<NodeId>> {
     const KEYS: [&str; 4] = ["node", "pool", "region", "tag"];
     let given: Vec<Field<'_>> = KEYS.into_iter().filter_map(|key| table.take(key)).collect();
     let [field] = given.as_slice() else {

@@ -14,6 +14,7 @@ mod autoscale;
 mod backend;
 mod balancer;
 mod builtin;
+mod by_hand;
 mod choose;
 mod class;
 mod defaults;
@@ -46,6 +47,7 @@ mod traffic;
 mod value;
 mod workflow;
 mod workload;
+mod written;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -62,6 +64,7 @@ pub use autoscale::{
 pub use backend::SPEED_MAX;
 pub use balancer::{CONNECT_DEFAULT, EVERY_MIN, QUEUE_MAX};
 pub use builtin::{BUILTIN, find, suggestion};
+pub use by_hand::{ACTS_MAX, LOADS, seconds};
 pub use choose::{
     ACCEPT_DEFAULT, MEMORY_DEFAULT, MEMORY_MAX, PRIOR_DEFAULT, WINDOW_DEFAULT, WORTH_MAX,
 };
@@ -82,6 +85,7 @@ pub use route::{ROUTES_MAX, TENANTS_MAX};
 pub use value::{NAME_MAX, TEXT_MAX, suggest};
 pub use workflow::WORKFLOWS_MAX;
 pub use workload::{Arrivals, RATE_MAX, SCALE_MAX};
+pub use written::{strategy_text, written};
 
 const TOO_MANY_NAMED: &str =
     "with one for each model that may be named there are more than 65,536 routes";
@@ -91,7 +95,7 @@ use crate::dist::Dist;
 use crate::metrics::Labels;
 use crate::metrics::expect::ExpectNames;
 use crate::node::{BackendSpec, FaultRule, FaultSpec};
-use crate::sim::{Instances, NetworkSpec};
+use crate::sim::{Act, Instances, NetworkSpec};
 use crate::unit::{ModelId, NodeId, Span, Tokens};
 use crate::workload::{ClassSpec, QualitySpec, SessionSpec, WorkflowSpec};
 use read::read_document;
@@ -144,6 +148,8 @@ pub struct Scenario {
     pub faults: Vec<FaultSpec>,
     /// What goes wrong again and again, in file order.
     pub fault_rules: Vec<FaultRule>,
+    /// What a person did, in file order.
+    pub acts: Vec<Act>,
     /// What metrics have to know.
     pub labels: Labels,
     /// What has to hold in the end, in file order, not yet parsed.

@@ -6,29 +6,30 @@ use std::sync::Arc;
 
 use super::document::Entry;
 use super::keys::{
-    COUNT, KeyKind, POSITIVE_SPAN, SPAN, SectionDef, TEXT, Usual, key, need, section,
+    COUNT, KeyKind, NAME, POSITIVE_SPAN, SPAN, SectionDef, TEXT, Usual, key, need, section,
 };
 use super::problem::Place;
 use super::table::Table;
 use super::value::{Field, Walk};
 use super::workload::Workload;
 use super::{
-    Arrivals, CLASSES_MAX, EXPECTS_MAX, ExpectText, FAULTS_MAX, POOLS_MAX, REQUESTS_MAX,
+    ACTS_MAX, Arrivals, CLASSES_MAX, EXPECTS_MAX, ExpectText, FAULTS_MAX, POOLS_MAX, REQUESTS_MAX,
     ROUTES_MAX, SEED_DEFAULT, Scenario, TRACE_OUTPUT, WORKFLOWS_MAX,
 };
 use super::{
-    admission, advice, balancer, class, engine, fault, names, pool, quality, region, route,
-    workflow, workload,
+    admission, advice, balancer, by_hand, class, engine, fault, names, pool, quality, region,
+    route, workflow, workload,
 };
 use crate::balance::{Config, NodeSpec, PoolSpec, RouteSpec, ScaleSpec};
 use crate::metrics::Labels;
-use crate::sim::NetworkSpec;
+use crate::sim::{Act, NetworkSpec};
 use crate::unit::{ModelId, Span, TenantId, Time, Tokens};
 use crate::workload::{ClassSpec, QualitySpec};
 
 /// What a scenario may say.
 pub static SCENARIO: SectionDef = SectionDef {
     keys: &[
+        key("name", NAME, Usual::Unsaid("the name of the file"), "what reports call it"),
         key("title", TEXT, Usual::Unsaid("the name of the file"), "what it is about, in one line"),
         key("seed", COUNT, Usual::Whole(SEED_DEFAULT), "seeds everything random"),
         key(
@@ -103,6 +104,12 @@ pub static SCENARIO: SectionDef = SectionDef {
             KeyKind::Tables(&fault::FAULT, FAULTS_MAX),
             Usual::Unsaid("nothing goes wrong"),
             "what goes wrong, and when",
+        ),
+        key(
+            "by_hand",
+            KeyKind::Tables(&by_hand::BY_HAND, ACTS_MAX),
+            Usual::Unsaid("nobody interferes"),
+            "what a person did to a run, so that it can be run again",
         ),
         key(
             "expect",
@@ -212,9 +219,15 @@ fn read_workload(
     (workload, false)
 }
 
+/// What it is called, and what it is about.
+fn read_names<'a>(walk: &mut Walk, top: &mut Table<'a>, file: &'a str) -> (&'a str, String) {
+    let name = top.take("name").and_then(|field| walk.name(field)).unwrap_or(file);
+    (name, top.take("title").and_then(|field| walk.text(field)).unwrap_or(name).to_owned())
+}
+
 pub(super) fn read_document(walk: &mut Walk, document: &[Entry], name: &str) -> Option<Scenario> {
     let mut top = Table::new("", &Place::File, document, &SCENARIO);
-    let title = top.take("title").and_then(|field| walk.text(field)).unwrap_or(name).to_owned();
+    let (name, title) = read_names(walk, &mut top, name);
     let seed = top.count(walk, "seed");
     let bounds = read_bounds(walk, &mut top);
     let balancer = top.take("balancer");
@@ -263,6 +276,7 @@ pub(super) fn read_document(walk: &mut Walk, document: &[Entry], name: &str) -> 
         bounds.duration_field.is_some_and(|field| matches!(field.place(), Place::Span(_)));
     let end = bounds.duration.filter(|_| in_file);
     let faults = fault::read(walk, top.take("fault"), &fleet, end);
+    let acts = by_hand::read(walk, top.take("by_hand"), &fleet, workload.as_ref());
     let expectations = read_expects(walk, top.take("expect"));
     let allowed = advice::allowed(walk, top.take("check"));
     top.finish(walk);
@@ -277,6 +291,7 @@ pub(super) fn read_document(walk: &mut Walk, document: &[Entry], name: &str) -> 
         network,
         flows,
         faults,
+        acts,
         expectations,
         idle,
         quality,
@@ -322,6 +337,7 @@ struct Parts {
     network: Option<NetworkSpec>,
     flows: workflow::Workflows,
     faults: fault::Faults,
+    acts: Vec<Act>,
     expectations: Vec<ExpectText>,
     idle: bool,
     quality: Option<QualitySpec>,
@@ -377,9 +393,8 @@ fn assemble(
     } = parts;
     let live_only = fleet.live_only.into_iter();
     let live_only = live_only.map(|place| (place, "the node cannot be simulated"));
-    let workload = idle.then_some((Place::File, "the scenario has no workload"));
-    let models =
-        if parts.quality.is_some() { models_of(&fleet.models, &fleet.nodes) } else { Vec::new() };
+    let idle = idle.then_some((Place::File, "the scenario has no workload"));
+    let rated = parts.quality.as_ref().map(|_| models_of(&fleet.models, &fleet.nodes));
     let labels = Labels {
         scenario: name.to_owned(),
         seed,
@@ -390,13 +405,12 @@ fn assemble(
         groups: fleet.scale.iter().map(|group| group.name.clone()).collect(),
         regions: region::nodes(&fleet.regions, &fleet.nodes),
         workflows: flows.labels,
-        models,
+        models: rated.unwrap_or_default(),
         routes: parts.route_names,
         tenants: parts.tenant_names,
     };
     let expected_output = expected_output(&classes.specs, &arrivals);
     let (pools, nodes) = (fleet.pools, fleet.nodes);
-    let (connect, inter_token) = (settings.connect, settings.inter_token);
     let balancer = config(seed, pools, nodes, routes, expected_output, fleet.scale, &settings);
     Scenario {
         name: name.to_owned(),
@@ -415,6 +429,7 @@ fn assemble(
         workflows: flows.specs,
         faults: faults.specs,
         fault_rules: faults.rules,
+        acts: parts.acts,
         labels,
         expectations,
         groups: fleet.node_names.list().iter().cloned().zip(fleet.named).collect(),
@@ -423,14 +438,14 @@ fn assemble(
         tags: fleet.tags.list().to_vec(),
         attributes: classes.attributes.list().to_vec(),
         network,
-        inter_token,
-        connect,
+        inter_token: settings.inter_token,
+        connect: settings.connect,
         instances: settings.instances,
         cold_starts: fleet.cold_starts,
         quality: parts.quality,
         allowed: parts.allowed,
         file: String::new(),
         source: Arc::from(""),
-        not_simulable: live_only.chain(workload).collect(),
+        not_simulable: live_only.chain(idle).collect(),
     }
 }

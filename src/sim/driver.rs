@@ -3,6 +3,7 @@
 //! Take what comes next, record it, let the balancer handle it, hand on every event, carry out every
 //! action. What comes next is the earliest of the agenda, the traffic and the balancer's wake.
 
+use super::act::{Act, Deed, load_mark};
 use super::instances::Balancers;
 use super::oracle::OracleHandle;
 use super::quality::QualityGrader;
@@ -42,6 +43,8 @@ pub struct Sim {
     oracle: Option<OracleHandle>,
     /// How good answers are.
     grader: Option<QualityGrader>,
+    /// What people did and will do; the agenda names it by number.
+    acts: Vec<Act>,
 }
 
 impl std::fmt::Debug for Sim {
@@ -72,7 +75,9 @@ impl Sim {
             }
         }
         let (effects, moved) = (Effects::default(), Time::ZERO);
-        let mut sim = Sim { balancers, effects, world, traffic, moved, oracle: None, grader };
+        let (oracle, acts) = (None, Vec::new());
+        let mut sim = Sim { balancers, effects, world, traffic, moved, oracle, grader, acts };
+        std::mem::take(&mut spec.acts).into_iter().for_each(|act| sim.act(act));
         for (pool, pool_spec) in spec.config.pools.iter().enumerate() {
             if pool_spec.strategy.entry().is_bound() {
                 let oracle = sim.watch();
@@ -226,6 +231,10 @@ impl Sim {
                 self.tell(now, tell);
                 None
             }
+            Scheduled::Act(number) => {
+                self.perform(number);
+                None
+            }
             Scheduled::Probed(by, node, number, result) => {
                 Some((now, by as usize, Input::Probed(node, number, result)))
             }
@@ -283,6 +292,29 @@ impl Sim {
         self.world.control(control);
     }
 
+    /// Lets a person do something as soon as its time has come and everything else of that time has
+    /// happened; now, if that is past.
+    pub fn act(&mut self, act: Act) {
+        let (at, number) = (act.at.max(self.now()), self.acts.len() as u32);
+        self.acts.push(Act { at, ..act });
+        self.world.backends.agenda.schedule(at, Rank::Act, Scheduled::Act(number));
+    }
+
+    /// What a person does is done.
+    fn perform(&mut self, number: u32) {
+        let at = self.now();
+        match self.acts[number as usize].deed.clone() {
+            Deed::Fault { kind, nodes, lasts } => self.fault(FaultSpec { at, lasts, kind, nodes }),
+            Deed::Heal(nodes) => nodes.into_iter().for_each(|node| self.heal(node)),
+            Deed::Strategy(pool, spec) => self.control(Control::Strategy(pool, spec)),
+            Deed::Load(factor) => {
+                if self.traffic.set_load(factor) {
+                    self.control(load_mark(factor));
+                }
+            }
+        }
+    }
+
     /// Says whose decisions every balancer is to explain from now on.
     pub fn explain(&mut self, whose: Explain) {
         self.balancers.each(|balancer| balancer.explain(whose));
@@ -304,7 +336,6 @@ impl Sim {
     }
 
     /// Lets something go wrong as soon as the time of the fault has come, at once if that is past.
-    /// Prices that a fault changes by hand stay as they are when it ends.
     pub fn fault(&mut self, fault: FaultSpec) {
         self.world.fault(fault);
     }

@@ -10,7 +10,7 @@ use crate::unit::NodeId;
 #[derive(Debug)]
 pub(super) struct FaultInjector {
     schedule: FaultSchedule,
-    /// By node, as configured; empty where no fault changes them.
+    /// By node, as configured.
     prices: Vec<Prices>,
 }
 
@@ -23,12 +23,7 @@ impl FaultInjector {
         seed: u64,
         agenda: &mut Agenda,
     ) -> FaultInjector {
-        let kinds = faults.iter().map(|fault| fault.kind);
-        let mut kinds = kinds.chain(rules.iter().map(|rule| rule.kind));
-        let prices = match kinds.any(|kind| matches!(kind, FaultKind::Reprice(_))) {
-            true => prices.collect(),
-            false => Vec::new(),
-        };
+        let prices = prices.collect();
         FaultInjector { schedule: FaultSchedule::new(faults, rules, seed, agenda), prices }
     }
 

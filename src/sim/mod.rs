@@ -3,10 +3,12 @@
 //!
 //! - `driver`: the loop, and what comes next;
 //! - `world`: the executor, on `backends` (nodes, agenda, `network`), with `faults` and `cold` starts;
+//! - `act`: what a person does, and when;
 //! - `source`: the traffic; `request`: what only the executor knows of a request;
 //! - `instances`: many balancers, and what they tell each other;
 //! - `oracle`, `quality`: what only the truth tells.
 
+mod act;
 mod backends;
 mod cold;
 mod driver;
@@ -20,6 +22,7 @@ mod source;
 mod spec;
 mod world;
 
+pub use act::{Act, Deed};
 pub use driver::{Sim, Step};
 pub use instances::{Exchange, INSTANCES_MAX, Instances};
 pub use network::{JITTER_MAX, NetworkSpec};

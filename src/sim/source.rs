@@ -75,6 +75,11 @@ impl TrafficSource {
         if self.settled { self.ask() } else { Ok(()) }
     }
 
+    /// From now on so many times as much comes as the scenario says. Returns whether that is possible.
+    pub(super) fn set_load(&mut self, factor: f64) -> bool {
+        self.traffic.set_load(factor)
+    }
+
     /// What a person should know of the traffic so far.
     pub(super) fn remarks(&self) -> Vec<String> {
         self.traffic.remarks()

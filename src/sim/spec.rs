@@ -1,5 +1,6 @@
 //! What a simulation is made of.
 
+use super::act::Act;
 use super::instances::Instances;
 use super::network::NetworkSpec;
 use crate::balance::Config;
@@ -29,6 +30,8 @@ pub struct SimSpec {
     pub quality: Option<QualitySpec>,
     /// Faults that happen again and again.
     pub fault_rules: Vec<FaultRule>,
+    /// What a person does.
+    pub acts: Vec<Act>,
     /// How long the executor waits for a connection; `None` is for ever.
     pub connect: Option<Span>,
 }
@@ -48,6 +51,7 @@ impl SimSpec {
             network: None,
             quality: None,
             fault_rules: Vec::new(),
+            acts: Vec::new(),
             connect: None,
         }
     }

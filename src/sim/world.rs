@@ -194,8 +194,11 @@ impl World {
             Scheduled::Progress(attempt, progress) => Some(Input::Progress(attempt, progress)),
             Scheduled::Finish(attempt, outcome) => Some(Input::Finish(attempt, outcome)),
             Scheduled::Control(control) => Some(Input::Control(*control)),
-            Scheduled::Probed(..) | Scheduled::Tell(_) | Scheduled::Feedback(..) => {
-                unreachable!("it is for one balancer, and the driver tells it")
+            Scheduled::Probed(..)
+            | Scheduled::Tell(_)
+            | Scheduled::Feedback(..)
+            | Scheduled::Act(_) => {
+                unreachable!("the driver sees to it")
             }
             Scheduled::Look(..) => unreachable!("nobody reads a simulated stream"),
         }

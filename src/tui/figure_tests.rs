@@ -185,11 +185,12 @@ fn the_first_line_of_the_picker_is_what_the_scenario_has() {
     keys(&mut model, "ag");
     let shown = text(&render(&model));
     assert!(shown.contains("as in the scenario") && shown.contains("power_of_two"), "{shown}");
-    let wanted = [Command::Strategy(PoolId(0), spec.clone())];
+    let wanted = [Command::Strategy(PoolId(0), spec.clone()), Command::Foresee(Vec::new())];
     assert_eq!(sent(&press(&mut model, KeyCode::Enter)), wanted);
     let mut same = model_of(fixture::frame(), (120, 40));
     keys(&mut same, "a");
-    assert_eq!(sent(&press(&mut same, KeyCode::Enter)), [], "what is so already is not changed");
+    let closed = [Command::Foresee(Vec::new())];
+    assert_eq!(sent(&press(&mut same, KeyCode::Enter)), closed, "what is so already stays");
 }
 
 #[test]

@@ -34,6 +34,11 @@ pub(super) fn frame() -> Frame {
         scenario: "zone-loss".to_owned(),
         seed: 7,
         end: Some(at(6_000)),
+        edge: None,
+        load: 1.0,
+        notice: None,
+        forecast: None,
+        comparison: None,
     }
 }
 

@@ -75,6 +75,12 @@ pub(super) struct Ui {
     pub(super) notice: Option<String>,
     /// When the notice was first seen by a frame: it does not hide what keys do for long.
     pub(super) notice_at: Option<Duration>,
+    /// Which of those that are compared is selected.
+    pub(super) lane: usize,
+    /// The earlier moment that is looked at.
+    pub(super) looked: Option<Time>,
+    /// Whose strategies the engine was asked to foresee.
+    pub(super) foreseen_of: Option<PoolId>,
     /// The decision that is held in sight; kept here, since it may leave the ring while somebody is
     /// reading. Without one the newest is followed.
     pub(super) pinned: Option<Arc<Explanation>>,
@@ -90,6 +96,7 @@ pub(super) struct Asked {
     pub(super) killed: BTreeMap<NodeId, bool>,
     pub(super) pace: Option<Pace>,
     pub(super) paused: Option<bool>,
+    pub(super) load: Option<f64>,
     frames: u8,
 }
 
@@ -118,6 +125,10 @@ pub(super) enum Overlay {
     },
     Strategies {
         pool: PoolId,
+        at: usize,
+    },
+    /// Which strategy takes part in a comparison.
+    Contenders {
         at: usize,
     },
 }
@@ -342,6 +353,9 @@ impl Model {
                 asked: Asked::default(),
                 notice: None,
                 notice_at: None,
+                lane: 0,
+                looked: None,
+                foreseen_of: None,
                 pinned: None,
                 heat: HeatLook::default(),
             },
@@ -367,7 +381,9 @@ impl Model {
         match self.ui.overlay {
             Overlay::None => Context::View(self.ui.view),
             Overlay::Help { .. } => Context::Help,
-            Overlay::Pools { .. } | Overlay::Strategies { .. } => Context::Picker,
+            Overlay::Pools { .. } | Overlay::Strategies { .. } | Overlay::Contenders { .. } => {
+                Context::Picker
+            }
         }
     }
 
@@ -642,6 +658,9 @@ impl Asked {
         let refused = self.frames >= ASKED_FRAMES;
         if refused || self.pace == Some(frame.pace) {
             self.pace = None;
+        }
+        if refused || self.load == Some(frame.load) {
+            self.load = None;
         }
         if refused || self.paused == Some(frame.state == RunState::Paused) {
             self.paused = None;

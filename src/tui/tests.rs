@@ -314,7 +314,8 @@ fn a_strategy_is_chosen_for_the_only_pool() {
     keys(&mut model, "agj");
     let effects = press(&mut model, KeyCode::Enter);
     let spec = StrategySpec::named("round_robin").unwrap();
-    assert_eq!(sent(&effects), [Command::Strategy(PoolId(0), spec)]);
+    let told = [Command::Strategy(PoolId(0), spec), Command::Foresee(Vec::new())];
+    assert_eq!(sent(&effects), told, "and nothing is foreseen any more");
     assert_eq!(model.ui.overlay, Overlay::None);
 }
 

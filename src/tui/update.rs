@@ -14,6 +14,7 @@ use super::Exit;
 use super::keys::{self, KeyAction};
 use super::layout;
 use super::model::{Model, Overlay, Panel, RANGE_DEFAULT, RANGES};
+use super::steer;
 use super::tab::View;
 
 mod latency;
@@ -52,13 +53,23 @@ const PACE_MAX: f64 = 1_024.0;
 
 /// Changes the model and says what is to be done.
 pub(super) fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
-    let effects = match msg {
+    let mut effects = match msg {
         Msg::Key(event) => press(model, event),
         Msg::Resize(columns, rows) => {
             model.ui.size = (columns, rows);
             Vec::new()
         }
         Msg::Frame(frame, at) => {
+            let said = |frame: &Frame| frame.notice.as_ref().map(|notice| notice.number);
+            let before = model.frame.as_deref().and_then(said);
+            if let Some(notice) =
+                frame.notice.as_ref().filter(|notice| Some(notice.number) != before)
+            {
+                model.ui.notice = Some(notice.text.clone());
+            }
+            if frame.edge.is_none() || model.ui.looked == Some(frame.snapshot.now) {
+                model.ui.looked = None;
+            }
             model.receive(frame, at);
             Vec::new()
         }
@@ -69,6 +80,7 @@ pub(super) fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
         Msg::Signal(signal) => vec![Effect::Leave(Exit::Signal(signal))],
     };
     settle(model);
+    effects.extend(steer::foresee(model));
     effects
 }
 
@@ -90,6 +102,19 @@ fn press(model: &mut Model, event: KeyEvent) -> Vec<Effect> {
         KeyAction::StepTick => step(model, Command::StepTick),
         KeyAction::Restart => restart(model),
         KeyAction::KillOrHeal => kill_or_heal(model),
+        KeyAction::Back => steer::scrub(model, 1.0),
+        KeyAction::Forward => steer::scrub(model, -1.0),
+        KeyAction::BackFar => steer::scrub(model, 10.0),
+        KeyAction::ForwardFar => steer::scrub(model, -10.0),
+        KeyAction::TickBack => steer::scrub(model, 0.1),
+        KeyAction::Now => steer::now(model),
+        KeyAction::Undo => steer::undo(model),
+        KeyAction::Write => steer::write(model),
+        KeyAction::LoadLess => steer::load(model, false),
+        KeyAction::LoadMore => steer::load(model, true),
+        KeyAction::Branch => steer::branch(model),
+        KeyAction::Baseline => steer::baseline(model),
+        KeyAction::Dismiss => steer::dismiss(model),
         KeyAction::Accept => accept(model),
         KeyAction::Show(view) => show(model, view),
         KeyAction::Why => show(model, View::Why),
@@ -288,6 +313,9 @@ fn travel_decisions(model: &mut Model, action: KeyAction) {
 }
 
 fn open_picker(model: &mut Model) {
+    if model.ui.view == View::Compare {
+        return steer::open_contenders(model);
+    }
     if is_over(model) {
         return;
     }
@@ -316,6 +344,7 @@ fn accept(model: &mut Model) -> Vec<Effect> {
             Vec::new()
         }
         Overlay::Strategies { pool, at } => take_strategy(model, pool, at),
+        Overlay::Contenders { at } => steer::compare(model, at),
         Overlay::None | Overlay::Help { .. } => Vec::new(),
     }
 }
@@ -405,12 +434,21 @@ fn travel(model: &mut Model, action: KeyAction) {
             let last = usable().len();
             model.ui.overlay = Overlay::Strategies { pool, at: moved(action, at, last, 8) };
         }
+        Overlay::Contenders { at } => {
+            let last = usable().len() - 1;
+            model.ui.overlay = Overlay::Contenders { at: moved(action, at, last, 8) };
+        }
         Overlay::None => match model.ui.view {
             View::Live if model.ui.focus != Panel::Log => travel_nodes(model, action),
             View::Live | View::Events => travel_log(model, action),
             View::Why => travel_decisions(model, action),
             View::Latency => latency::latency(model, action),
-            View::Compare => {}
+            View::Compare => {
+                let frame = model.frame.as_ref();
+                let lanes = frame.and_then(|frame| frame.comparison.as_ref());
+                let last = lanes.map_or(0, |all| all.lanes.len().saturating_sub(1));
+                model.ui.lane = moved(action, model.ui.lane, last, last);
+            }
         },
     }
 }

@@ -18,6 +18,8 @@ use crate::unit::{Span, Time};
 #[derive(Clone, Debug)]
 pub struct Generated {
     law: ArrivalLaw,
+    /// So many times as many arrive as the law says.
+    load: f64,
     /// The law of the gaps of a renewal process.
     gaps: Option<Dist>,
     /// Seconds since the start; kept as a float so that rounding does not add up.
@@ -56,6 +58,7 @@ impl Generated {
             law: process.0,
             gaps: process.gaps(),
             clock: 0.0,
+            load: 1.0,
             end,
             left: count,
             rng: Rng::stream(seed, "arrivals"),
@@ -97,13 +100,15 @@ impl Generated {
     /// Moves the clock to the next arrival; `false` if there is none any more.
     fn advance(&mut self) -> bool {
         if let Some(gaps) = &self.gaps {
-            self.clock += gaps.sample(&mut self.rng);
+            self.clock += gaps.sample(&mut self.rng) / self.load;
             return true;
         }
         if let ArrivalLaw::Diurnal { mean, amplitude, period, peak_at } = self.law {
             return self.thin(mean, amplitude, period, peak_at);
         }
         let draw: f64 = Exp1.sample(&mut self.rng);
+        // Spent against so many times the rate.
+        let draw = draw / self.load;
         match self.law {
             ArrivalLaw::Poisson { rate } => {
                 self.clock += draw * (1.0 / rate);
@@ -181,7 +186,7 @@ impl Generated {
         let end = self.end.since(Time::ZERO).seconds();
         while self.clock <= end {
             let draw: f64 = Exp1.sample(&mut self.rng);
-            self.clock += draw / peak;
+            self.clock += draw / self.load / peak;
             let rate = of_day(mean, amplitude, period, self.clock - peak_at);
             if self.side.unit() * peak < rate {
                 return true;
@@ -192,6 +197,16 @@ impl Generated {
 }
 
 impl Generated {
+    /// From the next arrival on so many times as many arrive as the law says; its own clock goes on.
+    ///
+    /// # Panics
+    /// If the factor is not a finite number above zero.
+    pub(super) fn set_load(&mut self, factor: f64) -> bool {
+        assert!(factor.is_finite() && factor > 0.0, "a factor is a finite number above zero");
+        self.load = factor;
+        true
+    }
+
     /// The next point in time, for what begins with more than one request.
     pub(super) fn next_at(&mut self) -> Option<Time> {
         if self.left == 0 {
@@ -211,6 +226,10 @@ impl Generated {
 impl ArrivalSource for Generated {
     fn next(&mut self) -> Result<Option<Arrival>, Vec<TraceError>> {
         Ok(self.next_at().map(|at| self.mix.draw(at)))
+    }
+
+    fn set_load(&mut self, factor: f64) -> bool {
+        Generated::set_load(self, factor)
     }
 }
 

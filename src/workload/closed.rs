@@ -359,6 +359,10 @@ impl RecordedLine {
 }
 
 impl Traffic for ClosedLoop {
+    fn set_load(&mut self, factor: f64) -> bool {
+        self.visitors.as_mut().is_some_and(|visitors| visitors.set_load(factor))
+    }
+
     fn peek(&mut self) -> Result<Option<Time>, Vec<TraceError>> {
         if self.left == 0 {
             return Ok(None);

@@ -84,6 +84,12 @@ pub trait ArrivalSource: Send {
     /// If a trace cannot be read any further, with every error found in the rest of it.
     fn next(&mut self) -> Result<Option<Arrival>, Vec<TraceError>>;
 
+    /// See [`Traffic::set_load`].
+    fn set_load(&mut self, factor: f64) -> bool {
+        let _ = factor;
+        false
+    }
+
     /// What a person should know of what has been played so far, such as rows left out.
     fn remarks(&self) -> Vec<String> {
         Vec::new()
@@ -123,6 +129,13 @@ pub trait Traffic: Send {
     /// # Panics
     /// If it told of none.
     fn take(&mut self) -> Arrival;
+
+    /// From the next arrival but the one that is told of on, so many times as many arrive as the law says.
+    /// Returns whether that is possible: not where arrivals are recorded, or wait for answers.
+    fn set_load(&mut self, factor: f64) -> bool {
+        let _ = factor;
+        false
+    }
 
     /// Hears how a request ended. What follows from it comes at `now` or later.
     fn settled(&mut self, now: Time, request: RequestId, fate: Fate);
@@ -178,6 +191,10 @@ impl<S: ArrivalSource> Traffic for OpenLoop<S> {
     }
 
     fn settled(&mut self, _: Time, _: RequestId, _: Fate) {}
+
+    fn set_load(&mut self, factor: f64) -> bool {
+        self.source.set_load(factor)
+    }
 
     fn remarks(&self) -> Vec<String> {
         self.source.remarks()

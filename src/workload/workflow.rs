@@ -579,6 +579,10 @@ fn front(line: &mut InstanceQueue, jobs: &BTreeMap<u64, JobState>) -> Option<Tim
 }
 
 impl Traffic for Jobs {
+    fn set_load(&mut self, factor: f64) -> bool {
+        self.starts.set_load(factor)
+    }
+
     fn peek(&mut self) -> Result<Option<Time>, Vec<TraceError>> {
         Ok(front(&mut self.ready, &self.jobs))
     }

@@ -1,5 +1,7 @@
 //! The program as its users meet it: arguments, files, exit codes, the dashboard on a terminal.
 
+#[cfg(feature = "tui")]
+mod by_hand;
 mod compare;
 #[cfg(unix)]
 mod docs;

@@ -49,6 +49,11 @@ const NEVER_DRAWN: &[(&str, &str, &str)] = &[
     ("scenario", "check", ADVICE),
     ("check", "*", ADVICE),
     ("expect", "*", INVARIANTS_HOLD),
+    ("scenario", "name", REPORTS),
+    ("scenario", "by_hand", BY_HAND),
+    ("by_hand", "*", BY_HAND),
+    ("heal", "*", BY_HAND),
+    ("switch", "*", BY_HAND),
     ("tenants", "over_budget", "tenants that are named say it"),
     ("quality", "change", "qualities stay as good as each other in time"),
     ("change", "*", "qualities stay as good as each other in time"),
@@ -116,6 +121,7 @@ const NEVER_DRAWN: &[(&str, &str, &str)] = &[
 ];
 
 const INVARIANTS_HOLD: &str = "what is expected of any run are the invariants";
+const BY_HAND: &str = "what a person does is drawn as a plan: faults, and arrivals that change";
 const REAL: &str = "only real sockets know it";
 const REPORTS: &str = "it changes reports, and no decision";
 const ADVICE: &str = "it changes what is advised, and no run";

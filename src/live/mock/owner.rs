@@ -215,6 +215,7 @@ impl Owner {
             | Scheduled::Abort(..)
             | Scheduled::Probe(..)
             | Scheduled::Control(_)
+            | Scheduled::Act(_)
             | Scheduled::Tell(_)
             | Scheduled::Feedback(..)
             | Scheduled::Generate(..)

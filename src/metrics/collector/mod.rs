@@ -399,7 +399,8 @@ impl Collector {
     }
 
     /// Returns what tokens and hours cost since the end of warm-up, in dollars.
-    fn spent(&self, now: Time) -> f64 {
+    #[must_use]
+    pub fn spent(&self, now: Time) -> f64 {
         let pools = 0..self.labels.pools.len();
         let paid = pools.flat_map(|pool| self.nodes.paid_in(pool, now, &self.labels));
         let hours: Paid = paid.sum();

@@ -291,7 +291,7 @@ fn job_failed(labels: &Labels, news: &JobNews) -> Option<LogEntry> {
 /// What went wrong with which nodes, or is over.
 pub(super) fn happened(labels: &Labels, mark: &Mark) -> String {
     let nodes = match mark.nodes.as_slice() {
-        [] => "everything".to_owned(),
+        [] => return mark.what.clone(),
         [one] => name(labels, *one).to_owned(),
         nodes @ [first, rest @ ..] => whole_region(labels, nodes)
             .unwrap_or_else(|| format!("{} +{}", name(labels, *first), rest.len())),

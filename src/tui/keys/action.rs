@@ -12,6 +12,19 @@ pub(in crate::tui) enum KeyAction {
     Fastest,
     StepInput,
     StepTick,
+    Back,
+    Forward,
+    BackFar,
+    ForwardFar,
+    TickBack,
+    Now,
+    Undo,
+    Write,
+    LoadLess,
+    LoadMore,
+    Branch,
+    Baseline,
+    Dismiss,
     Restart,
     KillOrHeal,
     Choose,
@@ -86,6 +99,16 @@ impl KeyAction {
             KeyAction::Slower | KeyAction::Faster => "half / double speed",
             KeyAction::Normal | KeyAction::Fastest => "1× / as fast as possible",
             KeyAction::StepInput | KeyAction::StepTick => "step one input / one tick",
+            KeyAction::Back | KeyAction::Forward => "look 1 s back / on",
+            KeyAction::BackFar | KeyAction::ForwardFar => "look 10 s back / on",
+            KeyAction::TickBack => "look one tick back",
+            KeyAction::Now => "look at now again",
+            KeyAction::Undo => "undo what was done last",
+            KeyAction::Write => "write scenario and acts",
+            KeyAction::LoadLess | KeyAction::LoadMore => "arrivals -10% / +10%",
+            KeyAction::Branch => "compare: not done since",
+            KeyAction::Baseline => "compare with this one",
+            KeyAction::Dismiss => "compare without this one",
             KeyAction::Restart => "restart, same seed",
             KeyAction::KillOrHeal => "kill or heal the node",
             KeyAction::Choose => "choose a strategy",
@@ -125,8 +148,23 @@ impl KeyAction {
             | KeyAction::Normal
             | KeyAction::Fastest
             | KeyAction::StepInput
-            | KeyAction::StepTick => KeyGroup::Time,
-            KeyAction::Restart | KeyAction::KillOrHeal | KeyAction::Choose => KeyGroup::Act,
+            | KeyAction::StepTick
+            | KeyAction::Back
+            | KeyAction::Forward
+            | KeyAction::BackFar
+            | KeyAction::ForwardFar
+            | KeyAction::TickBack
+            | KeyAction::Now => KeyGroup::Time,
+            KeyAction::Undo
+            | KeyAction::Write
+            | KeyAction::LoadLess
+            | KeyAction::LoadMore
+            | KeyAction::Branch
+            | KeyAction::Baseline
+            | KeyAction::Dismiss
+            | KeyAction::Restart
+            | KeyAction::KillOrHeal
+            | KeyAction::Choose => KeyGroup::Act,
             KeyAction::Help
             | KeyAction::Accept
             | KeyAction::Close

@@ -89,6 +89,7 @@ pub fn key_lines() -> Vec<(&'static str, Vec<KeyLine>)> {
         (Context::Views, "In every view"),
         (Context::View(View::Live), "In the live view"),
         (Context::View(View::Latency), "In the view of latencies"),
+        (Context::View(View::Compare), "In the view of comparisons"),
         (Context::View(View::Why), "In the view of decisions"),
         (Context::View(View::Events), "In the view of events"),
         (Context::Picker, "In a list to choose from"),

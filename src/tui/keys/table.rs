@@ -25,6 +25,7 @@ use Context::{Always, Help, Picker, Views};
 const LIVE: Context = Context::View(View::Live);
 const LATENCY: Context = Context::View(View::Latency);
 const WHY: Context = Context::View(View::Why);
+const COMPARE: Context = Context::View(View::Compare);
 const EVENTS: Context = Context::View(View::Events);
 
 const fn show(view: View, number: &'static [Chord]) -> Binding {
@@ -41,8 +42,18 @@ pub(in crate::tui) static BINDINGS: &[Binding] = &[
     bind(Views, KeyAction::Fastest, &[key('|')]),
     hinted(Views, KeyAction::StepInput, &[key('.')], "", 90),
     hinted(Views, KeyAction::StepTick, &[key('>')], "step", 90),
+    hinted(LIVE, KeyAction::Back, &[code(KeyCode::Left)], "", 88),
+    hinted(LIVE, KeyAction::Forward, &[code(KeyCode::Right)], "look back", 88),
+    bind(LIVE, KeyAction::BackFar, &[key('H')]),
+    bind(LIVE, KeyAction::ForwardFar, &[key('L')]),
+    bind(Views, KeyAction::TickBack, &[key('<')]),
+    bind(Views, KeyAction::Now, &[key('`')]),
     hinted(LIVE, KeyAction::KillOrHeal, &[key('x')], "kill/heal", 190),
     hinted(Views, KeyAction::Choose, &[key('a')], "strategy", 195),
+    bind(Views, KeyAction::Undo, &[key('u')]),
+    bind(Views, KeyAction::LoadLess, &[key('{')]),
+    bind(Views, KeyAction::LoadMore, &[key('}')]),
+    bind(Views, KeyAction::Write, &[key('W')]),
     hinted(Views, KeyAction::Restart, &[key('R')], "restart", 40),
     show(View::Live, &[key('1')]),
     show(View::Compare, &[key('2')]),
@@ -80,6 +91,11 @@ pub(in crate::tui) static BINDINGS: &[Binding] = &[
     hinted(WHY, KeyAction::Down, &[key('j'), code(KeyCode::Down)], "", 185),
     hinted(WHY, KeyAction::Up, &[key('k'), code(KeyCode::Up)], "older, newer", 185),
     hinted(WHY, KeyAction::Pin, &[key('w')], "pin/follow", 188),
+    bind(LIVE, KeyAction::Branch, &[key('B')]),
+    hinted(COMPARE, KeyAction::Down, &[key('j'), code(KeyCode::Down)], "", 85),
+    hinted(COMPARE, KeyAction::Up, &[key('k'), code(KeyCode::Up)], "select", 85),
+    hinted(COMPARE, KeyAction::Baseline, &[key('b')], "baseline", 188),
+    hinted(COMPARE, KeyAction::Dismiss, &[key('d')], "dismiss", 150),
     hinted(EVENTS, KeyAction::Down, &[key('j'), code(KeyCode::Down)], "", 185),
     hinted(EVENTS, KeyAction::Up, &[key('k'), code(KeyCode::Up)], "older, newer", 185),
     hinted(Help, KeyAction::Down, &[key('j'), code(KeyCode::Down)], "", 50),

@@ -87,6 +87,7 @@ fn draw_overlay(model: &Model, body: Rect, buf: &mut Buffer) {
         Overlay::Help { top } => help::draw(model, top, body, buf),
         Overlay::Pools { at } => picker::pools(model, at, body, buf),
         Overlay::Strategies { pool, at } => picker::strategies(model, pool, at, body, buf),
+        Overlay::Contenders { at } => picker::contenders(model, at, body, buf),
     }
 }
 

@@ -4,10 +4,12 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use crate::balance::{StrategyDef, usable};
-use crate::tui::format::{cut, width};
+use crate::command::Foreseen;
+use crate::tui::format::{cut, dollars, percent_fine, seconds, width};
 use crate::tui::model::Model;
+use crate::tui::steer;
 use crate::tui::theme::Role;
-use crate::unit::PoolId;
+use crate::unit::{PoolId, Span, Time};
 
 use super::pen::{self, Piece, piece};
 
@@ -18,7 +20,12 @@ pub(super) fn pools(model: &Model, at: usize, body: Rect, buf: &mut Buffer) {
     let pools = model.snapshot().map_or(&[][..], |snapshot| &snapshot.pools);
     let lines: Vec<PickerLine> = pools
         .iter()
-        .map(|pool| PickerLine { name: pool.name.clone(), text: pool.strategy.clone(), now: false })
+        .map(|pool| PickerLine {
+            name: pool.name.clone(),
+            text: pool.strategy.clone(),
+            now: false,
+            ahead: None,
+        })
         .collect();
     let inner = open(model, body, lines.len(), 0, buf, "Strategy of which pool?");
     list(model, &lines, at, inner, buf);
@@ -26,20 +33,27 @@ pub(super) fn pools(model: &Model, at: usize, body: Rect, buf: &mut Buffer) {
 
 pub(super) fn strategies(model: &Model, pool: PoolId, at: usize, body: Rect, buf: &mut Buffer) {
     let now = model.strategy_of(pool);
+    let ahead = model.frame.as_ref().is_some_and(|frame| frame.forecast.is_some());
     let planned = model.pool(pool).map(|row| PickerLine {
         name: "as in the scenario".to_owned(),
         text: row.planned.to_string(),
         now: now == Some(0),
+        ahead: ahead.then(|| cells(model, 0)),
     });
     let others = usable().iter().enumerate().map(|(place, entry)| PickerLine {
         name: entry.name.to_owned(),
         text: entry.summary.to_owned(),
         now: now == Some(place + 1),
+        ahead: ahead.then(|| cells(model, place + 1)),
     });
     let lines: Vec<PickerLine> = planned.into_iter().chain(others).collect();
     let name = model.pool(pool).map_or("", |row| &row.name);
     let title = format!("Strategy of pool {}", cut(name, 24, "…"));
-    let inner = open(model, body, lines.len(), ABOUT, buf, &title);
+    let mut inner = open(model, body, lines.len(), ABOUT + u16::from(ahead), buf, &title);
+    if ahead && inner.height > ABOUT + 2 {
+        pen::line(buf, inner, 0, model.theme(), &outlook(model, &lines));
+        inner = Rect { y: inner.y + 1, height: inner.height - 1, ..inner };
+    }
     let split = inner.height.saturating_sub(ABOUT).max(1);
     list(model, &lines, at, Rect { height: split.min(inner.height), ..inner }, buf);
     let planned = model.pool(pool).map(|row| row.planned.entry());
@@ -51,11 +65,75 @@ pub(super) fn strategies(model: &Model, pool: PoolId, at: usize, body: Rect, buf
     }
 }
 
+/// Which strategy takes part in a comparison, in every pool.
+pub(super) fn contenders(model: &Model, at: usize, body: Rect, buf: &mut Buffer) {
+    let lines: Vec<PickerLine> = usable()
+        .iter()
+        .map(|entry| PickerLine {
+            name: entry.name.to_owned(),
+            text: entry.summary.to_owned(),
+            now: false,
+            ahead: None,
+        })
+        .collect();
+    let inner = open(model, body, lines.len(), ABOUT, buf, "Compare with, in every pool");
+    let split = inner.height.saturating_sub(ABOUT).max(1);
+    list(model, &lines, at, Rect { height: split.min(inner.height), ..inner }, buf);
+    if let Some(entry) = usable().get(at) {
+        let below =
+            Rect { y: inner.y + split, height: inner.height.saturating_sub(split), ..inner };
+        about(model, entry, below, buf);
+    }
+}
+
 /// A line to choose.
 struct PickerLine {
     name: String,
     text: String,
     now: bool,
+    /// What would come of it: the 99th percentile, the share that is not served, dollars an hour.
+    ahead: Option<[(String, Role); 3]>,
+}
+
+/// What is foreseen of the line at this place, against what comes of nothing.
+fn cells(model: &Model, place: usize) -> [(String, Role); 3] {
+    let Some((seen, as_is)) = steer::foreseen(model, place) else {
+        return ["", "", ""].map(|text| (text.to_owned(), Role::Dim));
+    };
+    // Later than any number: more than one in a hundred fails.
+    let p99 = |seen: &Foreseen| seen.p99.map_or(f64::INFINITY, Span::seconds);
+    let role = |value: f64, before: Option<f64>, least: f64| match before {
+        Some(before) if value < before * 0.95 - least => Role::Up,
+        Some(before) if value > before * 1.05 + least => Role::Down,
+        _ => Role::Text,
+    };
+    let latency = p99(&seen);
+    let shown = seen.p99.map_or_else(|| "fails".to_owned(), seconds);
+    [
+        (shown, role(latency, as_is.as_ref().map(p99), 0.0)),
+        (percent_fine(seen.failed), role(seen.failed, as_is.map(|one| one.failed), 0.000_5)),
+        (
+            dollars(seen.dollars_per_hour),
+            role(seen.dollars_per_hour, as_is.map(|one| one.dollars_per_hour), 0.0),
+        ),
+    ]
+}
+
+/// The row above the list: until when it is foreseen, and what comes of nothing.
+fn outlook(model: &Model, lines: &[PickerLine]) -> Vec<Piece> {
+    let Some(forecast) = model.frame.as_ref().and_then(|frame| frame.forecast.as_ref()) else {
+        return Vec::new();
+    };
+    let names = lines.iter().map(|line| width(&line.name)).max().unwrap_or(0).min(24);
+    let heads = format!("{:names$}      {:>8}{:>8}{:>9}", "", "p99 s", "fail %", "$/h");
+    let until = match forecast.until {
+        Time::MAX => "until the end".to_owned(),
+        until => format!("until {until}"),
+    };
+    let known = forecast.rows.iter().flatten().count();
+    let dot = model.glyphs().dot;
+    let words = format!("  foreseen {until} {dot} {known} of {}", forecast.rows.len());
+    vec![piece(heads, Role::Dim), piece(words, Role::Dim)]
 }
 
 /// Opens the overlay in the middle, as high as it needs.
@@ -95,7 +173,14 @@ fn list(model: &Model, lines: &[PickerLine], at: usize, area: Rect, buf: &mut Bu
         let name = cut(&line.name, names, "…");
         let role = if selected || line.now { Role::Strong } else { Role::Text };
         pen::put(buf, place, x, place.y, &name, style(role));
-        let x = x + names as u16 + 2;
+        let mut x = x + names as u16 + 2;
+        if let Some(cells) = &line.ahead {
+            for ((text, role), wide) in cells.iter().zip([8, 8, 9]) {
+                pen::put(buf, place, x, place.y, &format!("{text:>wide$}"), style(*role));
+                x += wide as u16;
+            }
+            x += 2;
+        }
         let room = usize::from(place.right().saturating_sub(x));
         pen::put(buf, place, x, place.y, &cut(&line.text, room, "…"), style(Role::Text));
     }

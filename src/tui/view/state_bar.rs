@@ -109,6 +109,10 @@ fn facts(model: &Model, frame: &Frame) -> Vec<LabelledFact> {
         facts.push(fact(190, [piece(cut(&strategy(snapshot), 28, "…"), Role::StripName)]));
     }
     facts.push(labelled(150, "seed", frame.seed.to_string()));
+    if (frame.load - 1.0).abs() > 1e-9 {
+        let load = format!("{}{}", model.glyphs().times, frame.load);
+        facts.push(labelled(185, "load", load));
+    }
     facts.extend(pressed(snapshot));
     facts.extend(panic(snapshot));
     if let Some(reached) = behind(frame) {
@@ -137,6 +141,10 @@ fn state(model: &Model, frame: &Frame) -> Piece {
         let newest = model.newer.as_ref().map_or(frame.snapshot.now, |newer| newer.snapshot.now);
         let age = newest.since(frame.snapshot.now).seconds();
         return piece(format!(" {} FROZEN {age:.0}s ", glyphs.pause), Role::Paused);
+    }
+    if let Some(edge) = frame.edge {
+        let back = edge.since(frame.snapshot.now).seconds();
+        return piece(format!(" {} AT -{back:.1}s ", glyphs.back), Role::Paused);
     }
     match &frame.state {
         RunState::Running if frame.mode == Mode::Live => {

@@ -5,7 +5,7 @@ use super::node::has_demanded;
 use super::{AttemptHistory, Broken, EventChecker, RequestHistory, broken, ensure};
 use crate::balance::{
     ATTEMPTS_MAX, Attempt, AttemptKind, Config, End, Failure, Fate, ModelRule, NodeState,
-    OPINIONS_MAX, RETRIES_MIN, Reject, RouteSpec, Settled, TimeoutStage, Usage, Why,
+    OPINIONS_MAX, Prices, RETRIES_MIN, Reject, RouteSpec, Settled, TimeoutStage, Usage, Why,
 };
 use crate::unit::{Cost, NodeId, Ratio, RequestId, RouteId, Span};
 
@@ -42,6 +42,10 @@ fn withholds(config: &Config, route: RouteId, node: NodeId) -> bool {
 }
 
 impl AttemptHistory {
+    const fn new(node: NodeId, prices: Prices, withheld: bool) -> AttemptHistory {
+        AttemptHistory { node, prices, first_token: false, withheld, end: None }
+    }
+
     /// Whether its node said that the request is at fault.
     const fn blames_request(&self) -> bool {
         matches!(self.end, Some(End::Failed(failure)) if failure.blames_request())
@@ -65,7 +69,8 @@ impl EventChecker<'_> {
         ensure!(!refused, "I07", "request {} goes to {} where it was refused", id.0, node.0);
         let seen = &mut self.nodes[node.index()];
         seen.in_flight += 1;
-        let prices = seen.prices;
+        let withheld = withholds(config, why.route, node);
+        let this = AttemptHistory::new(node, seen.prices, withheld);
         self.counts.dispatched += 1;
         let shed = self.alone && !queued && place == 0;
         let shed = shed.then(|| self.pressed.shed(why.route));
@@ -73,13 +78,8 @@ impl EventChecker<'_> {
         let comes_in =
             history.heard < now || shed.is_none_or(|shed| !shed.contains(&history.priority));
         ensure!(comes_in, "I37", "request {} comes in while its priority is shed", id.0);
-        ensure!(
-            place == history.attempts.len(),
-            "I03",
-            "attempt {place} of request {} comes after {}",
-            id.0,
-            history.attempts.len()
-        );
+        let before = history.attempts.len();
+        ensure!(place == before, "I03", "attempt {place} of request {} is after {before}", id.0);
         let fits = match kind {
             AttemptKind::First => place == 0,
             AttemptKind::Retry => place > 0 && history.planned,
@@ -114,8 +114,6 @@ impl EventChecker<'_> {
             ensure!(waited <= most, "I35", "request {} waited {waited} of {most}", id.0);
         }
         (history.planned, history.escalated) = (false, false);
-        let withheld = withholds(config, why.route, node);
-        let this = AttemptHistory { node, prices, first_token: false, withheld, end: None };
         history.attempts.push(this);
         self.counts.retries += u64::from(kind == AttemptKind::Retry);
         self.counts.hedges += u64::from(kind == AttemptKind::Hedge);

@@ -1,0 +1,90 @@
+//! A simulation that is watched, and what is known of it.
+
+use std::time::Instant;
+
+use super::super::failure::CliFailure;
+use super::super::{Color, load};
+use crate::balance::Event;
+use crate::metrics::{Collector, Watch};
+use crate::scenario::Scenario;
+use crate::sim::{Sim, Step};
+use crate::unit::Time;
+
+/// The wall clock is looked at after so many inputs.
+const LOOK_EVERY: u32 = 512;
+
+/// How far a run got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Got {
+    /// As far as it was to go.
+    There,
+    /// Not yet: the wall clock had it stop.
+    OnTheWay,
+    /// To its end.
+    Over,
+}
+
+/// A simulation and what is known of it.
+pub(super) struct PlayedRun {
+    pub(super) sim: Sim,
+    pub(super) collector: Collector,
+    pub(super) end: Option<Time>,
+    /// Why the workload broke.
+    pub(super) broken: Option<String>,
+}
+
+impl PlayedRun {
+    pub(super) fn new(
+        scenario: &Scenario,
+        watch: Watch,
+        color: Color,
+    ) -> Result<PlayedRun, CliFailure> {
+        let load::Ready { sim, end, .. } = load::simulation(scenario, color)?;
+        let collector = load::collector(scenario, watch);
+        Ok(PlayedRun { sim, collector, end, broken: None })
+    }
+
+    /// Handles one input, which `also` hears the events of. Returns whether there was one.
+    pub(super) fn step(&mut self, also: &mut impl FnMut(Time, &Event)) -> bool {
+        let PlayedRun { sim, collector, broken, .. } = self;
+        let mut sink = |now: Time, event: &Event| {
+            collector.fold(now, event);
+            also(now, event);
+        };
+        match sim.step(&mut |_, _| {}, &mut sink) {
+            Ok(Step::Handled) => true,
+            Ok(Step::Done) => false,
+            Err(errors) => {
+                let first = errors.first();
+                *broken = first.map(|error| format!("trace line {}: {}", error.line, error.reason));
+                false
+            }
+        }
+    }
+
+    /// Handles every input up to a simulated time, or until `stop` says so.
+    pub(super) fn advance(
+        &mut self,
+        target: Time,
+        mut stop: impl FnMut() -> bool,
+        also: &mut impl FnMut(Time, &Event),
+    ) -> Got {
+        let mut inputs = 0_u32;
+        while self.sim.next_at().is_some_and(|at| at <= target) {
+            if !self.step(also) {
+                break;
+            }
+            inputs = inputs.wrapping_add(1);
+            if inputs.is_multiple_of(LOOK_EVERY) && stop() {
+                return Got::OnTheWay;
+            }
+        }
+        let over = self.sim.next_at().is_none() || self.broken.is_some();
+        if over { Got::Over } else { Got::There }
+    }
+
+    /// The same until a wall time.
+    pub(super) fn advance_until(&mut self, target: Time, until: Instant) -> Got {
+        self.advance(target, || Instant::now() >= until, &mut |_, _| {})
+    }
+}

@@ -1,0 +1,206 @@
+//! A run that a person steers: the scenario as it was given, and what was done by hand since, each with
+//! its time. That is all there is of it: the same scenario and the same acts are the same run, so every
+//! earlier moment, every fork and the file that is written are made from these two.
+
+use std::fmt::Write as _;
+
+use super::super::failure::CliFailure;
+use super::super::{Color, load};
+use crate::balance::StrategySpec;
+use crate::command::Command;
+use crate::scenario::{Override, Scenario, seconds, strategy_text, written};
+use crate::sim::{Act, Deed};
+use crate::unit::{NodeId, Time};
+
+/// A scenario and what was done by hand.
+#[derive(Clone)]
+pub(super) struct Session {
+    source: load::Source,
+    overrides: Vec<Override>,
+    color: Color,
+    /// In order of time.
+    deeds: Vec<DeedText>,
+    /// The scenario with all of them.
+    scenario: Scenario,
+    /// How many of its acts the file had already.
+    given: usize,
+}
+
+/// What was done, as a `[[by_hand]]` says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct DeedText {
+    at: Time,
+    text: String,
+}
+
+impl Session {
+    pub(super) fn new(
+        source: load::Source,
+        overrides: Vec<Override>,
+        color: Color,
+    ) -> Result<Session, CliFailure> {
+        let scenario = source.scenario(&overrides, color)?;
+        let given = scenario.acts.len();
+        Ok(Session { source, overrides, color, deeds: Vec::new(), scenario, given })
+    }
+
+    /// The scenario with everything that was done.
+    pub(super) const fn scenario(&self) -> &Scenario {
+        &self.scenario
+    }
+
+    pub(super) const fn color(&self) -> Color {
+        self.color
+    }
+
+    /// Something is done. Returns it as a run takes it, or why it cannot be done.
+    pub(super) fn add(&mut self, at: Time, text: &str) -> Result<Act, String> {
+        self.scenario = self.with(at, text)?;
+        self.deeds.push(DeedText { at, text: text.to_owned() });
+        Ok(self.scenario.acts.last().cloned().expect("it was read"))
+    }
+
+    /// Returns the scenario as it would be if that were done.
+    pub(super) fn with(&self, at: Time, text: &str) -> Result<Scenario, String> {
+        let deed = DeedText { at, text: text.to_owned() };
+        self.read(self.deeds.iter().chain([&deed]))
+    }
+
+    /// Returns the same with another setting, and everything that was done.
+    pub(super) fn with_override(&self, change: Override) -> Result<Session, String> {
+        let mut other = self.clone();
+        other.overrides.push(change);
+        other.scenario = other.read(other.deeds.iter())?;
+        Ok(other)
+    }
+
+    /// Forgets what was done later than that.
+    pub(super) fn cut(&mut self, after: Time) {
+        self.deeds.retain(|deed| deed.at <= after);
+        self.reread();
+    }
+
+    /// Forgets what was done last. Returns whether there was something.
+    pub(super) fn take_back(&mut self) -> bool {
+        let some = self.deeds.pop().is_some();
+        self.reread();
+        some
+    }
+
+    /// Forgets everything that was done.
+    pub(super) fn clear(&mut self) {
+        self.deeds.clear();
+        self.reread();
+    }
+
+    /// What was done last by key, and when.
+    pub(super) fn last(&self) -> Option<&Act> {
+        self.scenario.acts[self.given..].last()
+    }
+
+    /// What undoes the last thing that was done, as a `[[by_hand]]` says it.
+    pub(super) fn opposite(&self) -> Option<String> {
+        let (last, before) = self.scenario.acts.split_last()?;
+        (self.scenario.acts.len() > self.given).then_some(())?;
+        Some(match &last.deed {
+            Deed::Fault { nodes, .. } => self.heal(*nodes.first()?),
+            Deed::Heal(nodes) => {
+                let fault = before.iter().rposition(
+                    |act| matches!(&act.deed, Deed::Fault { nodes: hit, .. } if hit == nodes),
+                )?;
+                self.deeds.get(fault.checked_sub(self.given)?)?.text.clone()
+            }
+            Deed::Strategy(pool, _) => {
+                let earlier = before.iter().rev().find_map(|act| match &act.deed {
+                    Deed::Strategy(other, spec) if other == pool => Some(spec),
+                    _ => None,
+                });
+                let usual = &self.scenario.balancer.pools.get(pool.index())?.strategy;
+                self.switch(pool.index(), earlier.unwrap_or(usual))
+            }
+            Deed::Load(_) => {
+                let earlier = before.iter().rev().find_map(|act| match act.deed {
+                    Deed::Load(factor) => Some(factor),
+                    _ => None,
+                });
+                format!("load = {}", earlier.unwrap_or(1.0))
+            }
+        })
+    }
+
+    /// What a command does, as a `[[by_hand]]` says it; `None` if it does nothing to the run.
+    pub(super) fn deed(&self, command: &Command) -> Option<String> {
+        Some(match command {
+            Command::Kill(node) => format!("crash = {{ node = {} }}", self.node(*node)),
+            Command::Heal(node) => self.heal(*node),
+            Command::Strategy(pool, spec) => self.switch(pool.index(), spec),
+            Command::Load(factor) => format!("load = {factor}"),
+            Command::Do(text) => text.clone(),
+            _ => return None,
+        })
+    }
+
+    /// So many times as much arrives as the scenario says, after everything that was done.
+    pub(super) fn load(&self) -> f64 {
+        let last = self.scenario.acts.iter().rev().find_map(|act| match act.deed {
+            Deed::Load(factor) => Some(factor),
+            _ => None,
+        });
+        last.unwrap_or(1.0)
+    }
+
+    /// The file: the scenario as it was given, and what was done.
+    pub(super) fn text(&self) -> String {
+        let mut text = written(self.source.text(), &self.overrides);
+        let mut top = text.lines().take_while(|line| !line.trim_start().starts_with('['));
+        if !top.any(|line| line.trim_start().starts_with("name")) {
+            // Of another name the file would report as another scenario. A table has not begun yet.
+            text.insert_str(0, &format!("name = {}\n\n", quoted(&self.scenario.name)));
+        }
+        self.deeds.iter().for_each(|deed| append(&mut text, deed));
+        text
+    }
+
+    fn node(&self, node: NodeId) -> String {
+        let label = self.scenario.labels.nodes.get(node.index());
+        quoted(label.map_or("", |label| label.name.as_str()))
+    }
+
+    fn heal(&self, node: NodeId) -> String {
+        format!("heal = {{ node = {} }}", self.node(node))
+    }
+
+    fn switch(&self, pool: usize, spec: &StrategySpec) -> String {
+        let name = quoted(self.scenario.labels.pools.get(pool).map_or("", String::as_str));
+        format!("strategy = {{ pool = {name}, use = {} }}", strategy_text(spec))
+    }
+
+    fn reread(&mut self) {
+        // It was read before, with more in it.
+        if let Ok(scenario) = self.read(self.deeds.iter()) {
+            self.scenario = scenario;
+        }
+    }
+
+    fn read<'a>(&self, deeds: impl Iterator<Item = &'a DeedText>) -> Result<Scenario, String> {
+        let mut text = self.source.text().to_owned();
+        deeds.for_each(|deed| append(&mut text, deed));
+        self.source.reread(&text, &self.overrides).map_err(|problems| {
+            let first = problems.list().first().map(|problem| problem.message.clone());
+            first.unwrap_or_else(|| "it cannot be read".to_owned())
+        })
+    }
+}
+
+fn append(text: &mut String, deed: &DeedText) {
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    // Writing to memory does not fail.
+    let _ = write!(text, "\n[[by_hand]]\nat = \"{}\"\n{}\n", seconds(deed.at), deed.text);
+}
+
+/// A text as TOML writes it.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}

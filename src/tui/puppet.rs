@@ -1,0 +1,112 @@
+//! The screen without a terminal: whoever holds it shows it frames and presses its keys.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::Options;
+use super::model::Model;
+use super::record::Recording;
+use super::update::{Effect, Msg, update};
+use super::view;
+use crate::command::{Command, Frame};
+
+/// A key as a script names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScriptKey(KeyEvent);
+
+impl ScriptKey {
+    /// Reads a key: one character, or `Enter`, `Esc`, `Tab`, `S-Tab`, `Space`, `Backspace`, `Delete`, `Up`,
+    /// `Down`, `Left`, `Right`, `Home`, `End`, `PgUp`, `PgDn`, `F1` to `F12`; `Ctrl-` before a character.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<ScriptKey> {
+        if let Some(letter) = word.strip_prefix("Ctrl-").and_then(one) {
+            return Some(ScriptKey(KeyEvent::new(KeyCode::Char(letter), KeyModifiers::CONTROL)));
+        }
+        let code = match word {
+            "Enter" => KeyCode::Enter,
+            "Esc" => KeyCode::Esc,
+            "Tab" => KeyCode::Tab,
+            "S-Tab" => KeyCode::BackTab,
+            "Space" => KeyCode::Char(' '),
+            "Backspace" => KeyCode::Backspace,
+            "Delete" => KeyCode::Delete,
+            "Up" => KeyCode::Up,
+            "Down" => KeyCode::Down,
+            "Left" => KeyCode::Left,
+            "Right" => KeyCode::Right,
+            "Home" => KeyCode::Home,
+            "End" => KeyCode::End,
+            "PgUp" => KeyCode::PageUp,
+            "PgDn" => KeyCode::PageDown,
+            word => match word.strip_prefix('F').and_then(|number| number.parse().ok()) {
+                Some(number @ 1..=12) => KeyCode::F(number),
+                _ => KeyCode::Char(one(word)?),
+            },
+        };
+        Some(ScriptKey(KeyEvent::new(code, KeyModifiers::NONE)))
+    }
+}
+
+fn one(word: &str) -> Option<char> {
+    let mut letters = word.chars();
+    letters.next().filter(|_| letters.next().is_none())
+}
+
+/// What came of a key.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Pressed {
+    /// What the run is to do.
+    pub commands: Vec<Command>,
+    /// Whether the screen is left.
+    pub leaves: bool,
+}
+
+/// A screen without a terminal.
+#[derive(Debug)]
+pub struct Puppet {
+    model: Model,
+    frames: u32,
+}
+
+impl Puppet {
+    /// A screen of so many columns and rows that has seen nothing yet.
+    #[must_use]
+    pub fn new(options: Options, (columns, rows): (u16, u16)) -> Puppet {
+        let mut model = Model::new(options.theme, options.glyphs, options.no_color);
+        update(&mut model, Msg::Resize(columns, rows));
+        Puppet { model, frames: 0 }
+    }
+
+    /// Shows it a frame, a second after the one before.
+    pub fn see(&mut self, frame: Arc<Frame>) {
+        self.frames += 1;
+        let at = Duration::from_secs(u64::from(self.frames));
+        update(&mut self.model, Msg::Frame(frame, at));
+    }
+
+    /// Notes what it shows, for so many seconds.
+    pub fn record(&self, recording: &mut Recording, seconds: f64) {
+        let (columns, rows) = self.model.ui.size;
+        let area = Rect::new(0, 0, columns, rows);
+        let mut picture = Buffer::empty(area);
+        view::view(&self.model, area, &mut picture);
+        recording.show(picture, seconds);
+    }
+
+    /// Presses a key.
+    pub fn press(&mut self, key: ScriptKey) -> Pressed {
+        let mut pressed = Pressed::default();
+        for effect in update(&mut self.model, Msg::Key(key.0)) {
+            match effect {
+                Effect::Send(command) => pressed.commands.push(command),
+                Effect::Leave(_) => pressed.leaves = true,
+                _ => {}
+            }
+        }
+        pressed
+    }
+}

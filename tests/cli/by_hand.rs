@@ -1,0 +1,141 @@
+//! What a person does to a run is in its report, and in the file that is written of it: a run of that file
+//! is the same run again, to the byte.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Runs the program in a folder. Returns its exit code and what it printed.
+fn run(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plimsoll"));
+    command.args(arguments).current_dir(folder).stdin(Stdio::null()).env("NO_COLOR", "1");
+    let output = command.output().expect("the program starts");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+}
+
+/// Plays a scenario by these keys.
+fn play(folder: &Path, scenario: &str, keys: &str, more: &[&str]) -> String {
+    fs::write(folder.join("keys.txt"), keys).expect("a file in a temporary folder");
+    let mut arguments = vec!["play", scenario, "--keys", "keys.txt"];
+    arguments.extend_from_slice(more);
+    let (code, out, err) = run(folder, &arguments);
+    assert_eq!(code, 0, "{err}");
+    out
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let files = fs::read_dir(folder).expect("it is there");
+    let mut names: Vec<String> = files
+        .map(|file| file.expect("a file").file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+/// A node dies, another strategy, more load and back, a node is healed.
+const KEYS: &str = "40s j j x\n1m a\n1m10s j Enter j Enter\n90s }\n100s u\n110s x\n2m W\n";
+
+#[test]
+fn a_run_of_what_was_written_gives_the_same_bytes() {
+    for (scenario, more) in [
+        ("quickstart", &[][..]),
+        ("failover", &["--seed", "11", "--strategy", "power_of_two(choices=3)"]),
+        ("agents", &["--set", "balancer.retry.attempts=2"]),
+        ("chat-day", &["--duration", "4m"]),
+        ("scale-out", &["--duration", "7m"]),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let played = play(folder.path(), scenario, KEYS, more);
+        assert!(played.contains("By hand"), "{scenario}: {played}");
+        let written = format!("{scenario}-by-hand-1.toml");
+        let (_, ran, err) = run(folder.path(), &["run", &written, "--quiet"]);
+        assert_eq!(ran, played, "{scenario}: {err}");
+    }
+}
+
+#[test]
+fn two_sessions_of_the_same_keys_write_the_same_files_and_never_over_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    play(folder.path(), "quickstart", KEYS, &[]);
+    play(folder.path(), "quickstart", KEYS, &[]);
+    let read = |number: u8| {
+        let name = format!("quickstart-by-hand-{number}.toml");
+        fs::read_to_string(folder.path().join(name)).expect("it was written")
+    };
+    assert_eq!(read(1), read(2));
+    assert_eq!(
+        names(folder.path()),
+        ["keys.txt", "quickstart-by-hand-1.toml", "quickstart-by-hand-2.toml"]
+    );
+}
+
+#[test]
+fn who_only_looks_changes_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_, plain, _) = run(folder.path(), &["run", "quickstart", "--quiet"]);
+    // Back, on again, other views, the picker with all that it foresees, help.
+    let keys = "50s Left Left H Right ` 3 4 5 1 a Esc Esc Space ? Esc\n80s < > . Space\n";
+    assert_eq!(play(folder.path(), "quickstart", keys, &[]), plain);
+}
+
+#[test]
+fn what_was_done_is_undone_without_a_trace_if_no_time_has_passed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_, plain, _) = run(folder.path(), &["run", "quickstart", "--quiet"]);
+    assert_eq!(play(folder.path(), "quickstart", "50s Space j j x u Space\n", &[]), plain);
+    let later = play(folder.path(), "quickstart", "50s j j x\n55s u\n", &[]);
+    assert!(later.contains("kill azure-us") && later.contains("heal azure-us"), "{later}");
+}
+
+#[test]
+fn who_goes_on_from_an_earlier_moment_has_not_done_what_came_later() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_, plain, _) = run(folder.path(), &["run", "quickstart", "--quiet"]);
+    // Ten and ten seconds back from 1:00 it is before the kill; `Space` goes on from there.
+    let keys = "50s j j x\n1m H H Space\n";
+    let again = play(folder.path(), "quickstart", keys, &[]);
+    assert!(!again.contains("By hand"), "{again}");
+    assert_eq!(again, plain);
+}
+
+#[test]
+fn what_is_played_is_written_as_a_run_writes_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let books = ["--journal", "run.journal", "--log", "run.log", "--export", "figures"];
+    play(folder.path(), "quickstart", KEYS, &books);
+    let journal = fs::read(folder.path().join("run.journal")).expect("it was written");
+    let (code, out, _) = run(folder.path(), &["journal", "verify", "run.journal"]);
+    assert_eq!(code, 0, "{out}");
+    assert!(folder.path().join("figures").is_dir());
+    let (_, _, err) = run(
+        folder.path(),
+        &["run", "quickstart-by-hand-1.toml", "--quiet", "--journal", "again.journal"],
+    );
+    let again = fs::read(folder.path().join("again.journal")).unwrap_or_else(|_| panic!("{err}"));
+    assert!(journal == again, "the journals differ");
+}
+
+#[test]
+fn what_cannot_be_done_by_hand_is_told_with_its_place() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pool = "requests = 9\n[[pool]]\nname = \"p\"\nstrategy = \"random\"\n[[pool.node]]\nname = \"n\"\n\
+        backend = { slots = { servers = 1, service = \"1s\" } }\n";
+    let made = "[workload]\narrivals = { poisson = { rate = 1 } }\n";
+    let users = "[workload]\narrivals = { users = { count = 2, think = \"1s\" } }\n";
+    for (workload, act, why) in [
+        (made, "at = \"1s\"\nheal = { node = \"m\" }", "m"),
+        (made, "at = \"1s\"", "does not say what goes wrong"),
+        (made, "crash = { node = \"n\" }", "at"),
+        (made, "at = \"1s\"\nload = 2\nheal = { node = \"n\" }", "one thing"),
+        (made, "at = \"1s\"\nload = 1000", "load"),
+        (made, "at = \"1s\"\nstrategy = { pool = \"p\", use = \"rond_robin\" }", "round_robin"),
+        (made, "at = \"1s\"\ncrash = { node = \"n\", count = 1 }", "drawn"),
+        (users, "at = \"1s\"\nload = 2", "cannot change"),
+    ] {
+        let text = format!("{pool}{workload}[[by_hand]]\n{act}\n");
+        fs::write(folder.path().join("s.toml"), text).expect("a file in a temporary folder");
+        let (code, _, err) = run(folder.path(), &["run", "s.toml"]);
+        assert!(code == 3 && err.contains(why) && err.contains("s.toml:"), "{act}: {code} {err}");
+    }
+}
