@@ -182,7 +182,8 @@ fn the_first_line_of_the_picker_is_what_the_scenario_has() {
     let spec = StrategySpec::named("power_of_two").expect("it is listed");
     let planned = || changed(|shown| shown.pools[0].planned = spec.clone());
     let mut model = model_of(planned(), (120, 40));
-    keys(&mut model, "ag");
+    keys(&mut model, "a");
+    press(&mut model, KeyCode::Home);
     let shown = text(&render(&model));
     assert!(shown.contains("as in the scenario") && shown.contains("power_of_two"), "{shown}");
     let wanted = [Command::Strategy(PoolId(0), spec.clone()), Command::Foresee(Vec::new())];

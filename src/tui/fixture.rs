@@ -296,6 +296,11 @@ fn heat_column(start: Time, span: Span) -> HeatColumn {
     HeatColumn::new(start, span, &counts)
 }
 
+/// The node that an entry names.
+fn named(text: &str) -> Option<NodeId> {
+    nodes().into_iter().find(|row| text.contains(&row.name)).map(|row| row.id)
+}
+
 fn entry(tenths: u64, level: LogLevel, text: &str, short: &str) -> LogEntry {
     LogEntry {
         id: tenths,
@@ -303,6 +308,7 @@ fn entry(tenths: u64, level: LogLevel, text: &str, short: &str) -> LogEntry {
         until: at(tenths),
         level,
         count: 1,
+        node: named(text),
         text: text.to_owned(),
         short: short.to_owned(),
         ..LogEntry::default()

@@ -4,8 +4,6 @@
 use ratatui::layout::Rect;
 
 use super::model::{Model, Panel};
-use super::tab::View;
-use super::view;
 
 /// The least size the screen can be drawn in.
 pub(super) const SIZE_MIN: (u16, u16) = (60, 16);
@@ -71,10 +69,6 @@ pub(super) fn node_rows(model: &Model) -> usize {
 
 /// Returns how many entries of the log are in sight.
 pub(super) fn log_rows(model: &Model) -> usize {
-    if model.ui.view == View::Events {
-        let body = whole(model, screen(model)).unwrap_or_default().body;
-        return usize::from(body.height.saturating_sub(2));
-    }
     rows_of(model, Panel::Log, 2)
 }
 
@@ -153,9 +147,10 @@ pub(super) fn heat(model: &Model) -> HeatPlaces {
     latency(whole(model, screen(model)).unwrap_or_default().body, model.order.len())
 }
 
-/// Returns how many lines of the help do not fit.
-pub(super) fn help_overflow(model: &Model) -> usize {
-    view::help::overflow(model, screen(model))
+/// Returns how many rows the view of events has.
+pub(super) fn event_rows(model: &Model) -> usize {
+    let body = whole(model, screen(model)).unwrap_or_default().body;
+    usize::from(body.height.saturating_sub(2))
 }
 
 fn rows_of(model: &Model, panel: Panel, frame: u16) -> usize {

@@ -27,10 +27,13 @@ mod glyph;
 mod heat;
 mod keys;
 mod layout;
+mod lists;
 mod model;
 mod puppet;
+mod query;
 mod record;
 mod slot;
+mod sort;
 mod steer;
 mod tab;
 mod terminal;
@@ -44,6 +47,8 @@ mod figure_tests;
 mod fixture;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod view_tests;
 
 pub use glyph::Glyphs;
 pub use keys::{KeyLine, key_lines};

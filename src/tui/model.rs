@@ -5,15 +5,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::balance::{Explanation, NodeState, usable};
+use crate::balance::{Explanation, usable};
 use crate::command::{Frame, Mode, Pace, RunState};
-use crate::metrics::{GroupRow, HeatScope, NodeRow, PoolRow, Snapshot};
+use crate::metrics::{GroupRow, HeatScope, LogEntry, LogLevel, NodeRow, PoolRow, Snapshot};
 use crate::unit::{NodeId, PoolId, Span, Time};
 
 use super::glyph::{Glyphs, Set};
 use super::heat::{HeatGrid, HeatLook, HeatRows, HeatTicks};
 use super::keys::{Context, KeyAction};
 use super::layout;
+use super::query;
+pub(super) use super::sort::SortKey;
 use super::tab::View;
 use super::theme::{Theme, ThemeName};
 
@@ -86,6 +88,25 @@ pub(super) struct Ui {
     pub(super) pinned: Option<Arc<Explanation>>,
     /// What is looked at in the map of latencies.
     pub(super) heat: HeatLook,
+    /// What was typed to search the list that is open.
+    pub(super) typed: String,
+    /// Which nodes are listed: all, if empty.
+    pub(super) filter: String,
+    /// What is looked at in the events.
+    pub(super) events: EventsLook,
+}
+
+/// What is looked at in the view of events. Entries are known by their numbers, so that what is read stays
+/// where it is when others come.
+#[derive(Clone, Debug, Default)]
+pub(super) struct EventsLook {
+    /// The selected entry; without one it is the newest.
+    pub(super) at: Option<u64>,
+    /// The uppermost entry; without one it is the newest.
+    pub(super) top: Option<u64>,
+    pub(super) kind: Option<LogLevel>,
+    pub(super) node: Option<NodeId>,
+    pub(super) search: String,
 }
 
 /// What was asked of the engine and not yet answered; forgotten after a few frames, because an
@@ -117,9 +138,17 @@ pub(super) enum Panel {
 pub(super) enum Overlay {
     #[default]
     None,
-    Help {
-        top: usize,
+    /// Help and commands; `prompt` if it was opened to type a command.
+    Palette {
+        at: usize,
+        prompt: bool,
     },
+    /// The line that filters nodes.
+    Filter,
+    /// The line that searches events.
+    Search,
+    /// What is selected, in full.
+    Card,
     Pools {
         at: usize,
     },
@@ -199,107 +228,6 @@ impl Lines {
     }
 }
 
-/// What the nodes table is sorted by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum SortKey {
-    #[default]
-    File,
-    Name,
-    State,
-    InFlight,
-    Queue,
-    Utilisation,
-    Share,
-    Rate,
-    P50,
-    P99,
-    Errors,
-    Tokens,
-    Dollars,
-}
-
-impl SortKey {
-    pub(super) const ALL: [SortKey; 13] = [
-        SortKey::File,
-        SortKey::Name,
-        SortKey::State,
-        SortKey::InFlight,
-        SortKey::Queue,
-        SortKey::Utilisation,
-        SortKey::Share,
-        SortKey::Rate,
-        SortKey::P50,
-        SortKey::P99,
-        SortKey::Errors,
-        SortKey::Tokens,
-        SortKey::Dollars,
-    ];
-
-    pub(super) fn next(self) -> SortKey {
-        let place = SortKey::ALL.iter().position(|key| *key == self).unwrap_or(0);
-        SortKey::ALL[(place + 1) % SortKey::ALL.len()]
-    }
-
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            SortKey::File => "file order",
-            SortKey::Name => "name",
-            SortKey::State => "state",
-            SortKey::InFlight => "in-fl",
-            SortKey::Queue => "queue",
-            SortKey::Utilisation => "util",
-            SortKey::Share => "share",
-            SortKey::Rate => "req/s",
-            SortKey::P50 => "p50",
-            SortKey::P99 => "p99",
-            SortKey::Errors => "err%",
-            SortKey::Tokens => "tok/s",
-            SortKey::Dollars => "$/h",
-        }
-    }
-
-    /// Returns whether the greatest comes first unless reversed.
-    pub(super) const fn descends(self) -> bool {
-        !matches!(self, SortKey::File | SortKey::Name)
-    }
-
-    /// Returns what a row is sorted by. A node that is down has no figures: it counts as worst.
-    fn value(self, row: &NodeRow) -> f64 {
-        let latency = |span: Option<Span>| match span {
-            Some(span) => span.seconds(),
-            None if row.state == NodeState::Ejected => f64::INFINITY,
-            None => -1.0,
-        };
-        match self {
-            SortKey::File | SortKey::Name => 0.0,
-            SortKey::State => severity(row),
-            SortKey::InFlight => f64::from(row.in_flight),
-            SortKey::Queue => f64::from(row.queued),
-            SortKey::Utilisation => row.utilisation.unwrap_or(-1.0),
-            SortKey::Share => row.share,
-            SortKey::Rate => row.requests_per_s,
-            SortKey::P50 => latency(row.p50),
-            SortKey::P99 => latency(row.p99),
-            SortKey::Errors => row.error_share,
-            SortKey::Tokens => row.tokens_per_s,
-            SortKey::Dollars => row.dollars_per_hour,
-        }
-    }
-}
-
-fn severity(row: &NodeRow) -> f64 {
-    match row.state {
-        NodeState::Ejected => 6.0,
-        NodeState::Probing => 5.0,
-        NodeState::Up if row.kept_in => 4.5,
-        NodeState::CoolingDown => 4.0,
-        NodeState::Up if row.slow => 3.0,
-        NodeState::Draining | NodeState::Starting => 2.0,
-        NodeState::Up => 1.0,
-        NodeState::Off | NodeState::Gone => 0.0,
-    }
-}
-
 /// Time ranges of the charts; the last one is the whole run.
 pub(super) const RANGES: [Option<Span>; 8] = [
     Some(Span::from_secs(15)),
@@ -358,6 +286,9 @@ impl Model {
                 foreseen_of: None,
                 pinned: None,
                 heat: HeatLook::default(),
+                typed: String::new(),
+                filter: String::new(),
+                events: EventsLook::default(),
             },
             closed: false,
             ranks: Vec::new(),
@@ -380,10 +311,12 @@ impl Model {
     pub(super) fn context(&self) -> Context {
         match self.ui.overlay {
             Overlay::None => Context::View(self.ui.view),
-            Overlay::Help { .. } => Context::Help,
-            Overlay::Pools { .. } | Overlay::Strategies { .. } | Overlay::Contenders { .. } => {
-                Context::Picker
-            }
+            Overlay::Palette { .. }
+            | Overlay::Pools { .. }
+            | Overlay::Strategies { .. }
+            | Overlay::Contenders { .. } => Context::List,
+            Overlay::Filter | Overlay::Search => Context::Line,
+            Overlay::Card => Context::Card,
         }
     }
 
@@ -420,6 +353,38 @@ impl Model {
             return 0;
         };
         snapshot.log.iter().rev().take_while(|entry| entry.id > at).count()
+    }
+
+    /// Returns the events that are listed, newest first.
+    pub(super) fn events(&self) -> Vec<&LogEntry> {
+        let look = &self.ui.events;
+        let log = self.snapshot().map_or(&[][..], |snapshot| &snapshot.log);
+        let listed = |entry: &&LogEntry| {
+            look.kind.is_none_or(|kind| entry.level == kind)
+                && look.node.is_none_or(|node| entry.node == Some(node))
+        };
+        log.iter().rev().filter(listed).collect()
+    }
+
+    /// Returns the place of the selected event; of one that is not listed, that of the next older.
+    pub(super) fn event_at(&self) -> usize {
+        self.event_place(self.ui.events.at)
+    }
+
+    /// Returns the place of the uppermost event, so that the selected one is in sight.
+    pub(super) fn event_top(&self) -> usize {
+        let rows = layout::event_rows(self).max(1);
+        let at = self.event_at();
+        let last = self.events().len().saturating_sub(rows);
+        let top = self.event_place(self.ui.events.top).min(last);
+        top.clamp((at + 1).saturating_sub(rows), at)
+    }
+
+    fn event_place(&self, id: Option<u64>) -> usize {
+        let Some(id) = id else { return 0 };
+        let events = self.events();
+        let newer = events.iter().take_while(|entry| entry.id > id).count();
+        newer.min(events.len().saturating_sub(1))
     }
 
     /// Returns the place of the selected node among the rows.
@@ -566,7 +531,7 @@ impl Model {
     fn show(&mut self, frame: Arc<Frame>, at: Duration) {
         let due = self.sorted_at.is_none_or(|last| at.saturating_sub(last) >= SORT_EVERY);
         // While a list is open the rows stay where they are.
-        let sort = due && self.ui.overlay == Overlay::None;
+        let sort = due && matches!(self.ui.overlay, Overlay::None | Overlay::Filter);
         self.frame = Some(frame);
         self.measure();
         if sort {
@@ -618,7 +583,18 @@ impl Model {
             way.then(if key == SortKey::File && reversed { file.reverse() } else { file })
         });
         self.ranks = order.iter().map(|&index| nodes[index].id).collect();
-        self.order = order;
+        self.order = self.listed(order);
+    }
+
+    /// Leaves out the nodes that the filter does not mean.
+    fn listed(&self, mut order: Vec<usize>) -> Vec<usize> {
+        let (Some(snapshot), query) = (self.snapshot(), self.ui.filter.as_str()) else {
+            return order;
+        };
+        if !query.trim().is_empty() {
+            order.retain(|&at| query::is_meant(query, &snapshot.nodes[at], snapshot));
+        }
+        order
     }
 
     /// Gives known nodes the rows they had; new ones come last.
@@ -627,17 +603,19 @@ impl Model {
             return;
         };
         let nodes = &frame.snapshot.nodes;
-        let same = nodes.len() == self.ranks.len()
+        let same = self.ui.filter.is_empty()
+            && self.order.len() == nodes.len()
+            && nodes.len() == self.ranks.len()
             && self.order.iter().zip(&self.ranks).all(|(&at, id)| nodes[at].id == *id);
         if same {
             return;
         }
         let mut places: BTreeMap<NodeId, usize> =
             nodes.iter().enumerate().map(|(place, row)| (row.id, place)).collect();
-        let known = self.ranks.iter().filter_map(|id| places.remove(id)).collect();
-        self.order = known;
-        self.order.extend(places.into_values());
-        self.ranks = self.order.iter().map(|&index| nodes[index].id).collect();
+        let known: Vec<usize> = self.ranks.iter().filter_map(|id| places.remove(id)).collect();
+        let order: Vec<usize> = known.into_iter().chain(places.into_values()).collect();
+        self.ranks = order.iter().map(|&index| nodes[index].id).collect();
+        self.order = self.listed(order);
     }
 
     /// Returns the place in the list of the strategy a pool uses now: the first line is the scenario's own,

@@ -93,6 +93,7 @@ pub(super) fn branch(model: &mut Model) -> Vec<Effect> {
 
 pub(super) fn open_contenders(model: &mut Model) {
     if simulated(model, "is run several times over") {
+        model.ui.typed.clear();
         model.ui.overlay = Overlay::Contenders { at: 0 };
     }
 }

@@ -41,6 +41,17 @@ impl View {
         }
     }
 
+    /// Returns its line in the help.
+    pub(super) const fn about(self) -> &'static str {
+        match self {
+            View::Live => "nodes, charts, the log",
+            View::Compare => "strategies side by side",
+            View::Latency => "latencies over time",
+            View::Why => "decisions in full",
+            View::Events => "all that happened",
+        }
+    }
+
     /// Returns the number that shows it.
     pub(super) fn number(self) -> usize {
         View::ALL.iter().position(|view| *view == self).unwrap_or(0) + 1

@@ -124,16 +124,7 @@ fn a_number_shows_its_view_and_escape_goes_back() {
     }
 }
 
-/// The sizes at which every view is looked at.
-const SIZES: [((u16, u16), &str); 5] = [
-    ((80, 24), "80x24"),
-    ((120, 40), "120x40"),
-    ((200, 60), "200x60"),
-    ((60, 16), "60x16"),
-    ((40, 10), "40x10"),
-];
-
-fn picture(size: (u16, u16), pressed: &str) -> String {
+pub(super) fn picture(size: (u16, u16), pressed: &str) -> String {
     let mut model = model(size);
     keys(&mut model, pressed);
     text(&render(&model))
@@ -157,28 +148,18 @@ fn help_pictures() {
     assert_snapshot!("help_120x40", picture((120, 40), "?"));
 }
 
-#[test]
-fn picker_pictures() {
-    assert_snapshot!("picker_80x24", picture((80, 24), "aj"));
-    assert_snapshot!("picker_120x40", picture((120, 40), "aj"));
+/// A list in which the second line is selected.
+fn list(size: (u16, u16), pressed: &str) -> String {
+    let mut model = model(size);
+    keys(&mut model, pressed);
+    press(&mut model, KeyCode::Down);
+    text(&render(&model))
 }
 
 #[test]
-fn latency_pictures() {
-    for (size, name) in SIZES {
-        assert_snapshot!(format!("latency_{name}"), picture(size, "3"));
-    }
-    let mut model = model((120, 40));
-    keys(&mut model, "3ooojjmL");
-    for code in [KeyCode::Left, KeyCode::Left, KeyCode::Up, KeyCode::Up] {
-        press(&mut model, code);
-    }
-    assert_snapshot!("latency_node_120x40", text(&render(&model)));
-    assert_snapshot!("latency_ascii_80x24", picture((80, 24), "3T(("));
-    let empty = Frame { snapshot: Arc::new(Snapshot::default()), ..fixture::frame() };
-    let mut model = model_of(empty, (80, 24));
-    keys(&mut model, "3");
-    assert_snapshot!("latency_empty_80x24", text(&render(&model)));
+fn picker_pictures() {
+    assert_snapshot!("picker_80x24", list((80, 24), "a"));
+    assert_snapshot!("picker_120x40", list((120, 40), "a"));
 }
 
 fn explained(size: (u16, u16), pressed: &str) -> Model {
@@ -311,7 +292,8 @@ fn keys_become_commands() {
 #[test]
 fn a_strategy_is_chosen_for_the_only_pool() {
     let mut model = model((80, 24));
-    keys(&mut model, "agj");
+    keys(&mut model, "around_robin");
+    press(&mut model, KeyCode::Home);
     let effects = press(&mut model, KeyCode::Enter);
     let spec = StrategySpec::named("round_robin").unwrap();
     let told = [Command::Strategy(PoolId(0), spec), Command::Foresee(Vec::new())];
@@ -326,7 +308,8 @@ fn the_picker_asks_for_the_pool_where_there_are_several() {
     snapshot.pools.push(second);
     let frame = Frame { snapshot: Arc::new(snapshot), ..fixture::frame() };
     let mut model = model_of(frame, (80, 24));
-    keys(&mut model, "aj");
+    keys(&mut model, "a");
+    press(&mut model, KeyCode::Down);
     press(&mut model, KeyCode::Enter);
     assert!(matches!(model.ui.overlay, Overlay::Strategies { pool: PoolId(1), .. }));
     press(&mut model, KeyCode::Esc);
@@ -526,10 +509,13 @@ fn huge(snapshot: &mut Snapshot, number: f64) {
 }
 
 fn any_key() -> impl Strategy<Value = KeyEvent> {
-    let known =
-        prop::sample::select(" []\\|.>xaRkjgGezpsS+-=?tTuwq12345omL()".chars().collect::<Vec<_>>());
+    let known = prop::sample::select(
+        " []\\|.>xaRkjgGezpsS+-=?tTuwq12345omL():/nNvpeqs h100".chars().collect::<Vec<_>>(),
+    );
     let named = prop::sample::select(vec![
         KeyCode::Enter,
+        KeyCode::Enter,
+        KeyCode::Backspace,
         KeyCode::Esc,
         KeyCode::Tab,
         KeyCode::BackTab,
@@ -568,7 +554,7 @@ fn any_event() -> impl Strategy<Value = Event> {
     ];
     prop_oneof![
         6 => any_key().prop_map(Event::Key),
-        1 => (1..=200u16, 1..=70u16).prop_map(|(columns, rows)| Event::Size(columns, rows)),
+        1 => (1..=300u16, 1..=100u16).prop_map(|(columns, rows)| Event::Size(columns, rows)),
         1 => (any::<u8>(), number).prop_map(|(kind, number)| Event::Frame(kind, number)),
     ]
 }
@@ -578,7 +564,7 @@ proptest! {
 
     #[test]
     fn nothing_panics_and_pictures_depend_on_the_model_only(
-        size in (1..=200u16, 1..=70u16),
+        size in (1..=300u16, 1..=100u16),
         events in prop::collection::vec(any_event(), 0..40),
     ) {
         let mut model = model(size);

@@ -19,6 +19,9 @@ pub enum ThemeName {
 }
 
 impl ThemeName {
+    pub(super) const ALL: [ThemeName; 4] =
+        [ThemeName::Dark, ThemeName::Light, ThemeName::Ansi, ThemeName::Mono];
+
     /// Returns the name people use.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -8,16 +8,19 @@ use crossterm::event::KeyEvent;
 
 use crate::balance::{StrategySpec, usable};
 use crate::command::{Command, Frame, Mode, Pace};
-use crate::unit::PoolId;
+use crate::unit::{NodeId, PoolId};
 
 use super::Exit;
 use super::keys::{self, KeyAction};
 use super::layout;
+use super::lists;
 use super::model::{Model, Overlay, Panel, RANGE_DEFAULT, RANGES};
 use super::steer;
 use super::tab::View;
 
+mod events;
 mod latency;
+mod typing;
 
 /// Something that happened.
 #[derive(Clone, Debug)]
@@ -86,9 +89,17 @@ pub(super) fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
 
 fn press(model: &mut Model, event: KeyEvent) -> Vec<Effect> {
     (model.ui.notice, model.ui.notice_at) = (None, None);
-    let Some(action) = keys::action(model.context(), event) else {
-        return Vec::new();
-    };
+    match keys::action(model.context(), event) {
+        Some(action) => perform(model, action),
+        None => {
+            typing::typed(model, event);
+            Vec::new()
+        }
+    }
+}
+
+/// Does what a person wants.
+fn perform(model: &mut Model, action: KeyAction) -> Vec<Effect> {
     match action {
         KeyAction::Quit => quit(model),
         KeyAction::Suspend => vec![Effect::Suspend],
@@ -136,7 +147,17 @@ fn press(model: &mut Model, event: KeyEvent) -> Vec<Effect> {
 fn look(model: &mut Model, action: KeyAction) {
     match action {
         KeyAction::Choose => open_picker(model),
-        KeyAction::Help => model.ui.overlay = Overlay::Help { top: 0 },
+        KeyAction::Help | KeyAction::Command => {
+            model.ui.typed.clear();
+            let prompt = action == KeyAction::Command;
+            model.ui.overlay = Overlay::Palette { at: 0, prompt };
+        }
+        KeyAction::Filter => model.ui.overlay = Overlay::Filter,
+        KeyAction::Search => model.ui.overlay = Overlay::Search,
+        KeyAction::Details => details(model),
+        KeyAction::Complete => typing::complete(model),
+        KeyAction::Erase => typing::erase(model, false),
+        KeyAction::EraseAll => typing::erase(model, true),
         KeyAction::Close => close(model),
         KeyAction::NextPanel => focus(model, 1),
         KeyAction::PreviousPanel => focus(model, -1),
@@ -154,6 +175,20 @@ fn look(model: &mut Model, action: KeyAction) {
         KeyAction::Theme => theme(model),
         KeyAction::Glyphs => glyphs(model),
         other => travel(model, other),
+    }
+}
+
+/// Tells what is selected in full; selects something first where nothing is.
+fn details(model: &mut Model) {
+    if model.ui.view == View::Live && model.selected_row().is_none() {
+        travel_nodes(model, KeyAction::Down);
+    }
+    let something = match model.ui.view {
+        View::Events => !model.events().is_empty(),
+        _ => model.selected_row().is_some(),
+    };
+    if something {
+        model.ui.overlay = Overlay::Card;
     }
 }
 
@@ -255,29 +290,44 @@ fn restart(model: &mut Model) -> Vec<Effect> {
 }
 
 fn kill_or_heal(model: &mut Model) -> Vec<Effect> {
-    if model.mode() != Mode::Sim {
-        model.ui.notice = Some("real endpoints are not killed from here".to_owned());
-        return Vec::new();
-    }
-    if is_over(model) {
-        return Vec::new();
-    }
     let row = model.ui.selected.and_then(|id| model.node(id));
-    let Some((id, by_hand, name)) = row.map(|row| (row.id, row.by_hand, row.name.clone())) else {
-        travel_nodes(model, KeyAction::Down);
-        let row = model.ui.selected.and_then(|id| model.node(id));
-        model.ui.notice = Some(row.map_or_else(
-            || "there is no node to kill".to_owned(),
-            |row| format!("{} is selected: x kills or heals it, j k select another", row.name),
-        ));
+    let Some((id, by_hand)) = row.map(|row| (row.id, row.by_hand)) else {
+        if can_kill(model) {
+            travel_nodes(model, KeyAction::Down);
+            let row = model.ui.selected.and_then(|id| model.node(id));
+            model.ui.notice = Some(row.map_or_else(
+                || "there is no node to kill".to_owned(),
+                |row| format!("{} is selected: x kills or heals it, j k select another", row.name),
+            ));
+        }
         return Vec::new();
     };
     // What was asked for last counts, also before a frame has told of it.
     let killed = model.ui.asked.killed.get(&id).copied().unwrap_or(by_hand);
-    model.ui.asked.killed.insert(id, !killed);
+    kill(model, id, !killed)
+}
+
+/// Whether nodes can be killed from here; says so if not.
+fn can_kill(model: &mut Model) -> bool {
+    let why = match model.mode() {
+        Mode::Sim if model.is_over() => "the run is over; R starts it again",
+        Mode::Sim => return true,
+        Mode::Replay | Mode::Live => "real endpoints are not killed from here",
+    };
+    model.ui.notice = Some(why.to_owned());
+    false
+}
+
+/// Kills a node, or heals it.
+fn kill(model: &mut Model, id: NodeId, wanted: bool) -> Vec<Effect> {
+    if !can_kill(model) {
+        return Vec::new();
+    }
+    model.ui.asked.killed.insert(id, wanted);
     model.ui.asked.renew();
     let (word, command) =
-        if killed { ("healing", Command::Heal(id)) } else { ("killing", Command::Kill(id)) };
+        if wanted { ("killing", Command::Kill(id)) } else { ("healing", Command::Heal(id)) };
+    let name = model.node(id).map_or("", |row| &row.name);
     model.ui.notice = Some(format!("{word} {name}"));
     vec![Effect::Send(command)]
 }
@@ -325,11 +375,15 @@ fn open_picker(model: &mut Model) {
     match pools {
         [] => model.ui.notice = Some("there is no pool yet".to_owned()),
         [only] => open_strategies(model, only.id),
-        _ => model.ui.overlay = Overlay::Pools { at: here },
+        _ => {
+            model.ui.overlay = Overlay::Pools { at: here };
+            model.ui.typed.clear();
+        }
     }
 }
 
 fn open_strategies(model: &mut Model, pool: PoolId) {
+    model.ui.typed.clear();
     let at = model.strategy_of(pool).unwrap_or(0);
     model.ui.overlay = Overlay::Strategies { pool, at };
 }
@@ -337,31 +391,41 @@ fn open_strategies(model: &mut Model, pool: PoolId) {
 fn accept(model: &mut Model) -> Vec<Effect> {
     match model.ui.overlay {
         Overlay::Pools { at } => {
-            let pool = model.snapshot().and_then(|s| s.pools.get(at)).map(|pool| pool.id);
+            let place = lists::pools(model).get(at).copied();
+            let pool = place.and_then(|at| model.snapshot()?.pools.get(at)).map(|pool| pool.id);
             if let Some(pool) = pool {
                 open_strategies(model, pool);
             }
             Vec::new()
         }
-        Overlay::Strategies { pool, at } => take_strategy(model, pool, at),
-        Overlay::Contenders { at } => steer::compare(model, at),
-        Overlay::None | Overlay::Help { .. } => Vec::new(),
+        Overlay::Strategies { pool, at } => {
+            let place = lists::strategies(model).get(at).copied();
+            let planned = model.pool(pool).map(|row| row.planned.clone());
+            let spec = place.and_then(|at| match at.checked_sub(1) {
+                None => planned,
+                Some(at) => StrategySpec::named(usable().get(at)?.name),
+            });
+            spec.map_or_else(Vec::new, |spec| take_strategy_spec(model, pool, spec))
+        }
+        Overlay::Contenders { at } => match lists::contenders(model).get(at).copied() {
+            Some(at) => steer::compare(model, at),
+            None => Vec::new(),
+        },
+        Overlay::Palette { at, .. } => typing::run(model, at),
+        Overlay::Filter | Overlay::Search => {
+            typing::line_done(model, KeyAction::Accept);
+            Vec::new()
+        }
+        Overlay::None | Overlay::Card => Vec::new(),
     }
 }
 
-fn take_strategy(model: &mut Model, pool: PoolId, at: usize) -> Vec<Effect> {
+fn take_strategy_spec(model: &mut Model, pool: PoolId, spec: StrategySpec) -> Vec<Effect> {
     let Some(row) = model.pool(pool) else {
         return Vec::new();
     };
-    let spec = match at.checked_sub(1) {
-        None => Some(row.planned.clone()),
-        Some(at) => usable().get(at).and_then(|entry| StrategySpec::named(entry.name)),
-    };
     let (name, now) = (row.name.clone(), row.strategy.clone());
     model.ui.overlay = Overlay::None;
-    let Some(spec) = spec else {
-        return Vec::new();
-    };
     if spec.to_string() == now {
         model.ui.notice = Some(format!("{name} chooses by {now} as before"));
         return Vec::new();
@@ -376,11 +440,17 @@ fn close(model: &mut Model) {
     let ui = &mut model.ui;
     match ui.overlay {
         Overlay::Strategies { pool, .. } if many => {
+            ui.typed.clear();
             let pools = model.frame.as_ref().map_or(&[][..], |frame| &frame.snapshot.pools);
             let at = pools.iter().position(|row| row.id == pool).unwrap_or(0);
             ui.overlay = Overlay::Pools { at };
         }
+        Overlay::Filter | Overlay::Search => typing::line_done(model, KeyAction::Close),
         Overlay::None if ui.expanded => ui.expanded = false,
+        Overlay::None if !ui.filter.is_empty() => {
+            ui.filter.clear();
+            model.sort();
+        }
         Overlay::None => ui.selected = None,
         _ => ui.overlay = Overlay::None,
     }
@@ -422,25 +492,30 @@ fn glyphs(model: &mut Model) {
 /// Moves through whatever list has the keys.
 fn travel(model: &mut Model, action: KeyAction) {
     match model.ui.overlay {
-        Overlay::Help { top } => {
-            let last = layout::help_overflow(model);
-            model.ui.overlay = Overlay::Help { top: moved(action, top, last, 1) };
+        Overlay::Palette { at, prompt } => {
+            let last = lists::palette(model).len().saturating_sub(1);
+            model.ui.overlay = Overlay::Palette { at: moved(action, at, last, 10), prompt };
         }
         Overlay::Pools { at } => {
-            let last = model.snapshot().map_or(0, |s| s.pools.len()).saturating_sub(1);
+            let last = lists::pools(model).len().saturating_sub(1);
             model.ui.overlay = Overlay::Pools { at: moved(action, at, last, 8) };
         }
         Overlay::Strategies { pool, at } => {
-            let last = usable().len();
+            let last = lists::strategies(model).len().saturating_sub(1);
             model.ui.overlay = Overlay::Strategies { pool, at: moved(action, at, last, 8) };
         }
         Overlay::Contenders { at } => {
-            let last = usable().len() - 1;
+            let last = lists::contenders(model).len().saturating_sub(1);
             model.ui.overlay = Overlay::Contenders { at: moved(action, at, last, 8) };
         }
+        Overlay::Filter | Overlay::Search => {}
+        // Behind the details of one thing the selection moves on to the next.
+        Overlay::Card if model.ui.view == View::Events => events::events(model, action),
+        Overlay::Card => travel_nodes(model, action),
         Overlay::None => match model.ui.view {
             View::Live if model.ui.focus != Panel::Log => travel_nodes(model, action),
-            View::Live | View::Events => travel_log(model, action),
+            View::Live => travel_log(model, action),
+            View::Events => events::events(model, action),
             View::Why => travel_decisions(model, action),
             View::Latency => latency::latency(model, action),
             View::Compare => {

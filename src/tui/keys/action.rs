@@ -61,6 +61,16 @@ pub(in crate::tui) enum KeyAction {
     Help,
     Accept,
     Close,
+    Command,
+    Details,
+    Filter,
+    Search,
+    Next,
+    Previous,
+    Kind,
+    Complete,
+    Erase,
+    EraseAll,
     Theme,
     Glyphs,
     Redraw,
@@ -78,9 +88,6 @@ pub(in crate::tui) enum KeyGroup {
 }
 
 impl KeyGroup {
-    pub(in crate::tui) const ALL: [KeyGroup; 4] =
-        [KeyGroup::Time, KeyGroup::Act, KeyGroup::Look, KeyGroup::App];
-
     pub(in crate::tui) const fn name(self) -> &'static str {
         match self {
             KeyGroup::Time => "Time",
@@ -92,52 +99,92 @@ impl KeyGroup {
 }
 
 impl KeyAction {
-    /// Returns its line in the help. Neighbours with the same line share it.
+    /// Returns its line in the help.
     pub(in crate::tui) const fn help(self) -> &'static str {
         match self {
             KeyAction::Pause => "pause or resume",
-            KeyAction::Slower | KeyAction::Faster => "half / double speed",
-            KeyAction::Normal | KeyAction::Fastest => "1× / as fast as possible",
-            KeyAction::StepInput | KeyAction::StepTick => "step one input / one tick",
+            KeyAction::Slower => "half speed",
+            KeyAction::Faster => "double speed",
+            KeyAction::Normal => "speed 1×",
+            KeyAction::Fastest => "as fast as possible",
+            KeyAction::StepInput => "step one input",
+            KeyAction::StepTick => "step one tick of 100 ms",
             KeyAction::Back | KeyAction::Forward => "look 1 s back / on",
             KeyAction::BackFar | KeyAction::ForwardFar => "look 10 s back / on",
             KeyAction::TickBack => "look one tick back",
             KeyAction::Now => "look at now again",
             KeyAction::Undo => "undo what was done last",
             KeyAction::Write => "write scenario and acts",
-            KeyAction::LoadLess | KeyAction::LoadMore => "arrivals -10% / +10%",
+            KeyAction::LoadLess => "arrivals -10%",
+            KeyAction::LoadMore => "arrivals +10%",
             KeyAction::Branch => "compare: not done since",
             KeyAction::Baseline => "compare with this one",
             KeyAction::Dismiss => "compare without this one",
             KeyAction::Restart => "restart, same seed",
             KeyAction::KillOrHeal => "kill or heal the node",
             KeyAction::Choose => "choose a strategy",
-            KeyAction::Up | KeyAction::Down => "row down / up",
-            KeyAction::First | KeyAction::Last => "first / last row",
-            KeyAction::PageUp | KeyAction::PageDown => "page up / down",
-            KeyAction::NextPanel | KeyAction::PreviousPanel => "next / previous panel",
+            KeyAction::Up => "row up",
+            KeyAction::Down => "row down",
+            KeyAction::First => "first row",
+            KeyAction::Last => "last row",
+            KeyAction::PageUp => "page up",
+            KeyAction::PageDown => "page down",
+            KeyAction::NextPanel => "next panel",
+            KeyAction::PreviousPanel => "previous panel",
             KeyAction::Expand => "expand panel, and back",
-            KeyAction::ZoomIn | KeyAction::ZoomOut | KeyAction::ZoomReset => "time range, reset",
-            KeyAction::Sort | KeyAction::Reverse => "next sort column, reverse",
+            KeyAction::ZoomIn => "shorter time range",
+            KeyAction::ZoomOut => "longer time range",
+            KeyAction::ZoomReset => "time range as at first",
+            KeyAction::Sort => "next sort column",
+            KeyAction::Reverse => "reverse the sort",
             KeyAction::Lines => "which percentile lines",
             KeyAction::Rows => "rows of nodes, classes...",
-            KeyAction::Show(_) => "the five views",
+            KeyAction::Show(view) => view.about(),
             KeyAction::Why => "why this node? decisions",
-            KeyAction::Earlier | KeyAction::Later => "cursor: earlier, later",
-            KeyAction::MuchEarlier | KeyAction::MuchLater => "cursor: by ten columns",
-            KeyAction::Longer | KeyAction::Shorter => "cursor: longer, shorter",
+            KeyAction::Earlier => "cursor earlier",
+            KeyAction::Later => "cursor later",
+            KeyAction::MuchEarlier => "ten columns earlier",
+            KeyAction::MuchLater => "ten columns later",
+            KeyAction::Longer => "cursor to longer ones",
+            KeyAction::Shorter => "cursor to shorter ones",
             KeyAction::One => "all, one class, one node",
             KeyAction::Metric => "last or first token",
             KeyAction::Ramp => "colours: log or linear",
-            KeyAction::Pin => "in why: pin or follow",
+            KeyAction::Pin => "pin or follow decisions",
             KeyAction::Help => "this help",
+            KeyAction::Command => "type a command",
+            KeyAction::Details => "details of what is chosen",
+            KeyAction::Filter => "filter nodes",
+            KeyAction::Search => "search events",
+            KeyAction::Next => "next found, older",
+            KeyAction::Previous => "previous found, newer",
+            KeyAction::Kind => "which kind of events",
             KeyAction::Accept => "take the selected line",
+            KeyAction::Complete => "complete the word",
+            KeyAction::Erase => "erase a character",
+            KeyAction::EraseAll => "erase the line",
             KeyAction::Close => "close, back; never quits",
-            KeyAction::Theme | KeyAction::Glyphs => "colours / characters",
+            KeyAction::Theme => "other colours",
+            KeyAction::Glyphs => "other characters",
             KeyAction::Redraw => "draw everything again",
             KeyAction::Suspend => "suspend",
             KeyAction::Quit => "quit",
         }
+    }
+
+    /// Returns the word that runs it when it is typed.
+    pub(in crate::tui) fn word(self) -> String {
+        if let KeyAction::Show(view) = self {
+            return format!("view {}", view.name().to_lowercase());
+        }
+        let mut word = String::new();
+        for c in format!("{self:?}").chars() {
+            if c.is_ascii_uppercase() && !word.is_empty() {
+                word.push('-');
+            }
+            word.push(c.to_ascii_lowercase());
+        }
+        word
     }
 
     pub(in crate::tui) const fn group(self) -> KeyGroup {
@@ -166,6 +213,10 @@ impl KeyAction {
             | KeyAction::KillOrHeal
             | KeyAction::Choose => KeyGroup::Act,
             KeyAction::Help
+            | KeyAction::Command
+            | KeyAction::Complete
+            | KeyAction::Erase
+            | KeyAction::EraseAll
             | KeyAction::Accept
             | KeyAction::Close
             | KeyAction::Theme

@@ -26,11 +26,6 @@ impl Chord {
         Chord { code: event.code, ctrl: event.modifiers.contains(KeyModifiers::CONTROL) }
     }
 
-    /// Returns whether it needs Ctrl.
-    pub(in crate::tui) const fn is_ctrl(self) -> bool {
-        self.ctrl
-    }
-
     /// Returns how the key is written on screen.
     pub(in crate::tui) fn label(self) -> String {
         let name = match self.code {

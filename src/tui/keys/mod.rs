@@ -9,7 +9,7 @@ mod action;
 mod chord;
 mod table;
 
-pub(super) use action::{KeyAction, KeyGroup};
+pub(super) use action::KeyAction;
 pub(super) use chord::Chord;
 pub(super) use table::BINDINGS;
 
@@ -20,10 +20,12 @@ pub(super) enum Context {
     Views,
     /// In this view.
     View(View),
-    /// In the help.
-    Help,
-    /// In a list to choose from.
-    Picker,
+    /// In a list to choose from, which letters search.
+    List,
+    /// Where a line is typed.
+    Line,
+    /// Where one thing is told in full.
+    Card,
     /// Everywhere.
     Always,
 }
@@ -54,7 +56,7 @@ pub(super) struct Binding {
 }
 
 impl Binding {
-    fn works_in(&self, context: Context) -> bool {
+    pub(super) fn works_in(&self, context: Context) -> bool {
         context.includes(self.context)
     }
 }
@@ -92,8 +94,9 @@ pub fn key_lines() -> Vec<(&'static str, Vec<KeyLine>)> {
         (Context::View(View::Compare), "In the view of comparisons"),
         (Context::View(View::Why), "In the view of decisions"),
         (Context::View(View::Events), "In the view of events"),
-        (Context::Picker, "In a list to choose from"),
-        (Context::Help, "In the help"),
+        (Context::List, "In the help and other lists, where letters search"),
+        (Context::Line, "Where a filter or a search is typed"),
+        (Context::Card, "In the details of one thing"),
         (Context::Always, "Everywhere"),
     ];
     let lines = |context| {
@@ -118,7 +121,11 @@ mod tests {
     use super::*;
 
     fn contexts() -> impl Iterator<Item = Context> {
-        View::ALL.into_iter().map(Context::View).chain([Context::Help, Context::Picker])
+        View::ALL.into_iter().map(Context::View).chain([
+            Context::List,
+            Context::Line,
+            Context::Card,
+        ])
     }
 
     #[test]
@@ -152,9 +159,13 @@ mod tests {
     fn control_c_quits_everywhere_and_escape_and_q_close_what_is_open() {
         for context in contexts() {
             let press = |code| action(context, KeyEvent::new(code, KeyModifiers::NONE));
-            let open = !matches!(context, Context::View(_));
-            let q = if open { KeyAction::Close } else { KeyAction::Quit };
-            assert_eq!(press(KeyCode::Char('q')), Some(q));
+            // Where letters are typed, q is one of them.
+            let q = match context {
+                Context::View(_) => Some(KeyAction::Quit),
+                Context::Card => Some(KeyAction::Close),
+                _ => None,
+            };
+            assert_eq!(press(KeyCode::Char('q')), q);
             assert_eq!(press(KeyCode::Esc), Some(KeyAction::Close));
             let ctrl_c = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
             assert_eq!(action(context, ctrl_c), Some(KeyAction::Quit));

@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use crate::command::Mode;
 use crate::tui::format::cut;
 use crate::tui::keys::{self, Binding, Hint, KeyAction};
-use crate::tui::model::Model;
+use crate::tui::model::{Model, Overlay};
 use crate::tui::theme::Role;
 
 use super::pen::{self, LabelledFact, Piece, piece};
@@ -23,7 +23,11 @@ pub(super) fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     let fixed_width: usize =
         fixed.iter().map(|f| f.pieces.iter().map(|(t, _)| t.len()).sum::<usize>() + 1).sum();
     let room = usize::from(place.width).saturating_sub(fixed_width + 1);
-    if let Some(notice) = &model.ui.notice {
+    if let Some(typed) = typed(model) {
+        let style = theme.style(Role::StripStrong);
+        let x = pen::put(buf, place, place.x, place.y, &cut(&typed, room, "…"), style);
+        pen::put(buf, place, x, place.y, " ", theme.style(Role::Badge));
+    } else if let Some(notice) = &model.ui.notice {
         pen::put(
             buf,
             place,
@@ -38,6 +42,15 @@ pub(super) fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     let x = place.right().saturating_sub(fixed_width.saturating_sub(1) as u16);
     let at_right = Rect { x, width: place.right() - x, ..place };
     pen::facts(buf, at_right, theme, &fixed, 1);
+}
+
+/// The line that is being typed.
+fn typed(model: &Model) -> Option<String> {
+    match model.ui.overlay {
+        Overlay::Filter => Some(format!("/ {}", model.ui.filter)),
+        Overlay::Search => Some(format!("/ {}", model.ui.events.search)),
+        _ => None,
+    }
 }
 
 /// The hints of what does something here and now; a key without a word of its own joins the next one.

@@ -61,7 +61,7 @@ fn aside(model: &Model) -> String {
     }
 }
 
-fn row_of(entry: &LogEntry, now: Time, width: u16, glyphs: &Set) -> Vec<Piece> {
+pub(super) fn row_of(entry: &LogEntry, now: Time, width: u16, glyphs: &Set) -> Vec<Piece> {
     let long = width >= LONG;
     let role = role(entry.level);
     let clock = entry.at.to_string();
@@ -106,7 +106,7 @@ fn sign(entry: &LogEntry, long: bool, glyphs: &Set) -> String {
     }
 }
 
-const fn role(level: LogLevel) -> Role {
+pub(super) const fn role(level: LogLevel) -> Role {
     match level {
         LogLevel::Info => Role::Note,
         LogLevel::Warning => Role::Warn,

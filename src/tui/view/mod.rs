@@ -15,13 +15,14 @@ mod events;
 mod expects;
 mod figures;
 mod groups;
-pub(super) mod help;
 mod hints;
 mod lane;
 mod latency;
 mod live;
 mod log;
+mod node_card;
 mod nodes;
+mod palette;
 mod pen;
 mod picker;
 mod plot;
@@ -83,8 +84,10 @@ fn plain(area: Rect, buf: &mut Buffer) {
 
 fn draw_overlay(model: &Model, body: Rect, buf: &mut Buffer) {
     match model.ui.overlay {
-        Overlay::None => {}
-        Overlay::Help { top } => help::draw(model, top, body, buf),
+        Overlay::Palette { at, .. } => palette::draw(model, at, body, buf),
+        Overlay::None | Overlay::Filter | Overlay::Search => {}
+        Overlay::Card if model.ui.view == View::Events => events::card(model, body, buf),
+        Overlay::Card => node_card::draw(model, body, buf),
         Overlay::Pools { at } => picker::pools(model, at, body, buf),
         Overlay::Strategies { pool, at } => picker::strategies(model, pool, at, body, buf),
         Overlay::Contenders { at } => picker::contenders(model, at, body, buf),

@@ -124,7 +124,11 @@ fn aside(model: &Model, area: Rect) -> String {
     let down = key.descends() != model.ui.reversed;
     let glyphs = model.glyphs();
     let way = if down { glyphs.falling } else { glyphs.rising };
-    let sort = format!("sort {} {way}", key.name());
+    let filter = match model.ui.filter.trim() {
+        "" => String::new(),
+        filter => format!("filter {} {} ", cut(filter, 24, glyphs.more), glyphs.dot),
+    };
+    let sort = format!("{filter}sort {} {way}", key.name());
     let height = usize::from(area.height.saturating_sub(3));
     if model.order.len() <= height {
         return sort;
@@ -135,7 +139,11 @@ fn aside(model: &Model, area: Rect) -> String {
 
 fn empty(model: &Model, body: Rect, buf: &mut Buffer) {
     let middle = Rect { y: body.y + body.height.saturating_sub(1) / 2, height: 1, ..body };
-    let text = if model.frame.is_none() { "waiting for the first picture" } else { "no nodes yet" };
+    let text = match &model.frame {
+        None => "waiting for the first picture",
+        Some(_) if !model.ui.filter.is_empty() => "the filter means no node: Esc clears it",
+        Some(_) => "no nodes yet",
+    };
     pen::centred(buf, middle.intersection(body), text, model.theme().style(Role::Dim));
 }
 

@@ -94,7 +94,8 @@ pub(super) fn panel(
     aside: &str,
 ) -> Rect {
     // An open overlay has the keys, so no panel does.
-    let focused = model.ui.focus == panel && model.ui.overlay == Overlay::None;
+    let focused =
+        model.ui.focus == panel && matches!(model.ui.overlay, Overlay::None | Overlay::Filter);
     frame(model, focused, area, buf, title, aside)
 }
 
@@ -146,6 +147,27 @@ fn outline(area: Rect, buf: &mut Buffer, glyphs: [&str; 6], style: Style) {
     for y in area.y + 1..bottom {
         put(buf, area, area.x, y, upright, style);
         put(buf, area, last, y, upright, style);
+    }
+}
+
+/// Draws one thing in full over the middle of the screen, as high as it needs.
+pub(super) fn card(model: &Model, title: &str, rows: &[Vec<Piece>], body: Rect, buf: &mut Buffer) {
+    let width = body.width.min(92);
+    let height = (rows.len().min(100) as u16 + 2).min(body.height);
+    let area = Rect {
+        x: body.x + (body.width - width) / 2,
+        y: body.y + (body.height - height) / 2,
+        width,
+        height,
+    };
+    clear(model, area, buf);
+    let title = [piece(cut(title, 40, "…"), Role::Title)];
+    let dot = model.glyphs().dot;
+    let aside = format!("j k another {dot} Esc closes");
+    let inner = frame(model, true, area, buf, &title, &aside);
+    let inner = Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner };
+    for (row, y) in rows.iter().zip(0..inner.height) {
+        line(buf, inner, y, model.theme(), row);
     }
 }
 

@@ -6,6 +6,7 @@ use ratatui::layout::Rect;
 use crate::balance::{StrategyDef, usable};
 use crate::command::Foreseen;
 use crate::tui::format::{cut, dollars, percent_fine, seconds, width};
+use crate::tui::lists;
 use crate::tui::model::Model;
 use crate::tui::steer;
 use crate::tui::theme::Role;
@@ -18,8 +19,9 @@ const ABOUT: u16 = 5;
 
 pub(super) fn pools(model: &Model, at: usize, body: Rect, buf: &mut Buffer) {
     let pools = model.snapshot().map_or(&[][..], |snapshot| &snapshot.pools);
-    let lines: Vec<PickerLine> = pools
-        .iter()
+    let lines: Vec<PickerLine> = lists::pools(model)
+        .into_iter()
+        .filter_map(|place| pools.get(place))
         .map(|pool| PickerLine {
             name: pool.name.clone(),
             text: pool.strategy.clone(),
@@ -34,19 +36,18 @@ pub(super) fn pools(model: &Model, at: usize, body: Rect, buf: &mut Buffer) {
 pub(super) fn strategies(model: &Model, pool: PoolId, at: usize, body: Rect, buf: &mut Buffer) {
     let now = model.strategy_of(pool);
     let ahead = model.frame.as_ref().is_some_and(|frame| frame.forecast.is_some());
-    let planned = model.pool(pool).map(|row| PickerLine {
-        name: "as in the scenario".to_owned(),
-        text: row.planned.to_string(),
-        now: now == Some(0),
-        ahead: ahead.then(|| cells(model, 0)),
-    });
-    let others = usable().iter().enumerate().map(|(place, entry)| PickerLine {
-        name: entry.name.to_owned(),
-        text: entry.summary.to_owned(),
-        now: now == Some(place + 1),
-        ahead: ahead.then(|| cells(model, place + 1)),
-    });
-    let lines: Vec<PickerLine> = planned.into_iter().chain(others).collect();
+    let planned = model.pool(pool).map(|row| row.planned.to_string()).unwrap_or_default();
+    let places = lists::strategies(model);
+    let lines: Vec<PickerLine> = places
+        .iter()
+        .map(|&place| {
+            let entry = place.checked_sub(1).and_then(|at| usable().get(at));
+            let name = entry.map_or("as in the scenario", |entry| entry.name).to_owned();
+            let text = entry.map_or_else(|| planned.clone(), |entry| entry.summary.to_owned());
+            let ahead = ahead.then(|| cells(model, place));
+            PickerLine { name, text, now: now == Some(place), ahead }
+        })
+        .collect();
     let name = model.pool(pool).map_or("", |row| &row.name);
     let title = format!("Strategy of pool {}", cut(name, 24, "…"));
     let mut inner = open(model, body, lines.len(), ABOUT + u16::from(ahead), buf, &title);
@@ -57,7 +58,10 @@ pub(super) fn strategies(model: &Model, pool: PoolId, at: usize, body: Rect, buf
     let split = inner.height.saturating_sub(ABOUT).max(1);
     list(model, &lines, at, Rect { height: split.min(inner.height), ..inner }, buf);
     let planned = model.pool(pool).map(|row| row.planned.entry());
-    let entry = if at == 0 { planned } else { usable().get(at - 1) };
+    let entry = places.get(at).and_then(|place| match place.checked_sub(1) {
+        None => planned,
+        Some(at) => usable().get(at),
+    });
     if let Some(entry) = entry {
         let below =
             Rect { y: inner.y + split, height: inner.height.saturating_sub(split), ..inner };
@@ -67,8 +71,9 @@ pub(super) fn strategies(model: &Model, pool: PoolId, at: usize, body: Rect, buf
 
 /// Which strategy takes part in a comparison, in every pool.
 pub(super) fn contenders(model: &Model, at: usize, body: Rect, buf: &mut Buffer) {
-    let lines: Vec<PickerLine> = usable()
-        .iter()
+    let places = lists::contenders(model);
+    let entries = || places.iter().filter_map(|place| usable().get(*place));
+    let lines: Vec<PickerLine> = entries()
         .map(|entry| PickerLine {
             name: entry.name.to_owned(),
             text: entry.summary.to_owned(),
@@ -79,7 +84,7 @@ pub(super) fn contenders(model: &Model, at: usize, body: Rect, buf: &mut Buffer)
     let inner = open(model, body, lines.len(), ABOUT, buf, "Compare with, in every pool");
     let split = inner.height.saturating_sub(ABOUT).max(1);
     list(model, &lines, at, Rect { height: split.min(inner.height), ..inner }, buf);
-    if let Some(entry) = usable().get(at) {
+    if let Some(entry) = entries().nth(at) {
         let below =
             Rect { y: inner.y + split, height: inner.height.saturating_sub(split), ..inner };
         about(model, entry, below, buf);
@@ -138,7 +143,7 @@ fn outlook(model: &Model, lines: &[PickerLine]) -> Vec<Piece> {
 
 /// Opens the overlay in the middle, as high as it needs.
 fn open(model: &Model, body: Rect, lines: usize, more: u16, buf: &mut Buffer, title: &str) -> Rect {
-    let height = (lines.min(100) as u16 + more + 2).min(body.height);
+    let height = (lines.clamp(1, 100) as u16 + more + 2).min(body.height);
     let width = body.width.min(100);
     let area = Rect {
         x: body.x + (body.width - width) / 2,
@@ -149,7 +154,10 @@ fn open(model: &Model, body: Rect, lines: usize, more: u16, buf: &mut Buffer, ti
     pen::clear(model, area, buf);
     let title = [piece(title, Role::Title)];
     let dot = model.glyphs().dot;
-    let aside = format!("Enter takes {dot} Esc closes");
+    let aside = match model.ui.typed.as_str() {
+        "" => format!("type to search {dot} Enter takes {dot} Esc closes"),
+        typed => format!("search {typed}"),
+    };
     let inner = pen::frame(model, true, area, buf, &title, &aside);
     Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner }
 }
@@ -201,7 +209,7 @@ fn about(model: &Model, entry: &StrategyDef, area: Rect, buf: &mut Buffer) {
 }
 
 /// Breaks a sentence at spaces into lines of at most so many columns.
-fn wrap(text: &str, room: usize) -> Vec<String> {
+pub(super) fn wrap(text: &str, room: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
         match lines.last_mut() {
