@@ -49,6 +49,10 @@ pub enum Command {
     GoOn,
     /// Write the scenario with what was done as one file.
     Write,
+    /// Say the command that repeats the run, to be copied.
+    Repeat,
+    /// Write figures of the run so far into a new folder.
+    Export,
     /// One more strategy is run beside this one on the same arrivals, and compared with it.
     Compare(Contender),
     /// The one at this place is compared no longer.
@@ -92,6 +96,19 @@ pub struct Frame {
     pub forecast: Option<Arc<Forecast>>,
     /// What it is compared with.
     pub comparison: Option<Arc<Comparison>>,
+    /// Nodes that a region or a tag means.
+    pub groups: Arc<[NodeGroup]>,
+}
+
+/// Nodes that a word and a name mean.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeGroup {
+    /// `region` or `tag`.
+    pub word: &'static str,
+    /// Its name.
+    pub name: String,
+    /// Those nodes.
+    pub nodes: Vec<NodeId>,
 }
 
 /// At most so many are compared.
@@ -188,6 +205,8 @@ pub struct Notice {
     pub number: u64,
     /// What it says.
     pub text: String,
+    /// Whether it is to be copied where the terminal can.
+    pub copy: bool,
 }
 
 /// What would come of several things that could be done now.

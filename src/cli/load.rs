@@ -23,6 +23,9 @@ pub(super) fn scenario(
     Source::open(name)?.scenario(&changes.overrides(), color)
 }
 
+/// What stands behind the name of a built-in scenario where the name of a file would.
+const BUILT_IN: &str = ".toml (built in)";
+
 /// The text of a scenario, from which several can be made.
 #[derive(Clone)]
 pub(super) struct Source {
@@ -45,11 +48,16 @@ impl Source {
             let file = File::open(path).map_err(|error| CliFailure::unreadable(path, &error))?;
             Ok(Source { name: stem, file: name.to_owned(), bytes: bytes(file, path)? })
         } else if let Some(text) = scenario::find(name) {
-            let file = format!("{name}.toml (built in)");
+            let file = format!("{name}{BUILT_IN}");
             Ok(Source { name: name.to_owned(), file, bytes: text.as_bytes().to_vec() })
         } else {
             Err(not_found(name, path))
         }
+    }
+
+    /// What a command calls it: its path, or the name of a built-in one.
+    pub(super) fn called(&self) -> &str {
+        self.file.strip_suffix(BUILT_IN).unwrap_or(&self.file)
     }
 
     /// What the file says; empty if it is no text.

@@ -213,6 +213,7 @@ mod watched {
                 notice: None,
                 forecast: None,
                 comparison: None,
+                groups: Arc::default(),
             };
             let expectations = load::expectations(scenario, self.output.color)?;
             let observer = ScreenObserver {

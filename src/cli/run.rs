@@ -144,7 +144,7 @@ fn story(scenario: &Scenario, trace: &RequestTrace, arrived: u64) -> Result<Stor
 }
 
 /// One step, with everything that listens. Inputs come before the events they cause.
-fn step(sim: &mut Sim, books: &mut Books) -> Result<Step, Vec<TraceError>> {
+pub(super) fn step(sim: &mut Sim, books: &mut Books) -> Result<Step, Vec<TraceError>> {
     let cell = RefCell::new(&mut *books);
     let mut record = |now: Time, input: &Input| cell.borrow_mut().record(now, input);
     let mut sink = |now: Time, event: &Event| cell.borrow_mut().hear(now, event);

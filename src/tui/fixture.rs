@@ -8,7 +8,7 @@ use crate::balance::{
     Attempt, Candidate, Explanation, Filter, NodeState, Scored, StrategySpec, Term, Terms, Tier,
     Verdict, Why,
 };
-use crate::command::{Frame, Mode, Pace, RunState};
+use crate::command::{Frame, Mode, NodeGroup, Pace, RunState};
 use crate::metrics::{
     DecisionRow, Figures, GroupRow, HeatColumn, HeatLane, HeatMap, HeatScope, History, LogEntry,
     LogLevel, MarkAt, NodeRow, Point, PoolRow, RequestCounts, RunTotals, Slo, Snapshot,
@@ -39,7 +39,17 @@ pub(super) fn frame() -> Frame {
         notice: None,
         forecast: None,
         comparison: None,
+        groups: groups(),
     }
+}
+
+fn groups() -> Arc<[NodeGroup]> {
+    let group = |word, name: &str, nodes: &[u32]| NodeGroup {
+        word,
+        name: name.to_owned(),
+        nodes: nodes.iter().copied().map(NodeId).collect(),
+    };
+    Arc::new([group("region", "z1", &[0, 1, 6]), group("region", "z2", &[2, 3, 4, 5, 7])])
 }
 
 pub(super) fn snapshot() -> Snapshot {

@@ -22,6 +22,7 @@ use signal_hook::iterator::Signals;
 use crate::command::Command;
 
 mod chart;
+mod faults;
 mod format;
 mod glyph;
 mod heat;
@@ -32,6 +33,7 @@ mod model;
 mod puppet;
 mod query;
 mod record;
+mod save;
 mod slot;
 mod sort;
 mod steer;
@@ -214,6 +216,8 @@ impl Screen {
             }
             Effect::Suspend => self.terminal.suspend()?,
             Effect::Redraw => self.terminal.redraw(),
+            Effect::Copy(text) => terminal::copy(&text)?,
+            Effect::Save => self.model.ui.notice = Some(save::save(&self.model)),
             Effect::Leave(exit) => return Ok(Some(exit)),
         }
         Ok(None)

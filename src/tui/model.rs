@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::balance::{Explanation, usable};
-use crate::command::{Frame, Mode, Pace, RunState};
+use crate::command::{Command, Frame, Mode, Pace, RunState};
 use crate::metrics::{GroupRow, HeatScope, LogEntry, LogLevel, NodeRow, PoolRow, Snapshot};
 use crate::unit::{NodeId, PoolId, Span, Time};
 
+use super::faults::FaultPalette;
 use super::glyph::{Glyphs, Set};
 use super::heat::{HeatGrid, HeatLook, HeatRows, HeatTicks};
 use super::keys::{Context, KeyAction};
@@ -81,8 +82,10 @@ pub(super) struct Ui {
     pub(super) lane: usize,
     /// The earlier moment that is looked at.
     pub(super) looked: Option<Time>,
-    /// Whose strategies the engine was asked to foresee.
-    pub(super) foreseen_of: Option<PoolId>,
+    /// What the engine was asked to foresee.
+    pub(super) foreseen: Vec<Command>,
+    /// What is chosen in the list of faults.
+    pub(super) faults: FaultPalette,
     /// The decision that is held in sight; kept here, since it may leave the ring while somebody is
     /// reading. Without one the newest is followed.
     pub(super) pinned: Option<Arc<Explanation>>,
@@ -160,6 +163,8 @@ pub(super) enum Overlay {
     Contenders {
         at: usize,
     },
+    /// What goes wrong.
+    Faults,
 }
 
 /// What the table of the live view has rows of.
@@ -283,7 +288,8 @@ impl Model {
                 notice_at: None,
                 lane: 0,
                 looked: None,
-                foreseen_of: None,
+                foreseen: Vec::new(),
+                faults: FaultPalette::default(),
                 pinned: None,
                 heat: HeatLook::default(),
                 typed: String::new(),
@@ -317,6 +323,7 @@ impl Model {
             | Overlay::Contenders { .. } => Context::List,
             Overlay::Filter | Overlay::Search => Context::Line,
             Overlay::Card => Context::Card,
+            Overlay::Faults => Context::Faults,
         }
     }
 

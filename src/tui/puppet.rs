@@ -10,6 +10,7 @@ use ratatui::layout::Rect;
 use super::Options;
 use super::model::Model;
 use super::record::Recording;
+use super::save;
 use super::update::{Effect, Msg, update};
 use super::view;
 use crate::command::{Command, Frame};
@@ -104,6 +105,7 @@ impl Puppet {
             match effect {
                 Effect::Send(command) => pressed.commands.push(command),
                 Effect::Leave(_) => pressed.leaves = true,
+                Effect::Save => self.model.ui.notice = Some(save::save(&self.model)),
                 _ => {}
             }
         }

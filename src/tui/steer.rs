@@ -5,6 +5,7 @@ use crate::balance::{StrategySpec, usable};
 use crate::command::{Command, Contender, Foreseen, Mode};
 use crate::unit::{PoolId, Span, Time};
 
+use super::faults;
 use super::model::{Model, Overlay};
 use super::tab::View;
 use super::update::Effect;
@@ -16,7 +17,7 @@ const LOAD_MIN: f64 = 0.1;
 const LOAD_MAX: f64 = 10.0;
 
 /// Refuses what only a simulation can do.
-fn simulated(model: &mut Model, what: &str) -> bool {
+pub(super) fn simulated(model: &mut Model, what: &str) -> bool {
     let simulated = model.mode() == Mode::Sim;
     if !simulated {
         model.ui.notice = Some(format!("only a simulation {what}"));
@@ -56,6 +57,22 @@ pub(super) fn undo(model: &mut Model) -> Vec<Effect> {
 pub(super) fn write(model: &mut Model) -> Vec<Effect> {
     if simulated(model, "is written as a file") {
         vec![Effect::Send(Command::Write)]
+    } else {
+        Vec::new()
+    }
+}
+
+pub(super) fn repeat(model: &mut Model) -> Vec<Effect> {
+    if simulated(model, "is repeated by a command") {
+        vec![Effect::Send(Command::Repeat)]
+    } else {
+        Vec::new()
+    }
+}
+
+pub(super) fn export(model: &mut Model) -> Vec<Effect> {
+    if simulated(model, "is exported from here") {
+        vec![Effect::Send(Command::Export)]
     } else {
         Vec::new()
     }
@@ -118,15 +135,15 @@ pub(super) fn dismiss(model: &mut Model) -> Vec<Effect> {
 /// What the picker wants to know of the future, after a message may have opened or closed it.
 pub(super) fn foresee(model: &mut Model) -> Option<Effect> {
     let wanted = match model.ui.overlay {
-        Overlay::Strategies { pool, .. } if model.mode() == Mode::Sim => Some(pool),
-        _ => None,
+        Overlay::Strategies { pool, .. } if model.mode() == Mode::Sim => strategies(model, pool),
+        Overlay::Faults => faults::deeds(model),
+        _ => Vec::new(),
     };
-    if wanted == model.ui.foreseen_of {
+    if wanted == model.ui.foreseen {
         return None;
     }
-    model.ui.foreseen_of = wanted;
-    let deeds = wanted.map_or_else(Vec::new, |pool| strategies(model, pool));
-    Some(Effect::Send(Command::Foresee(deeds)))
+    model.ui.foreseen.clone_from(&wanted);
+    Some(Effect::Send(Command::Foresee(wanted)))
 }
 
 /// Every strategy that a pool could be given, in the order of the list: that of the scenario first.

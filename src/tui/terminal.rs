@@ -162,6 +162,30 @@ fn hook_panics() {
     }));
 }
 
+/// Copies a text where the terminal takes it (OSC 52); others take no notice.
+///
+/// # Errors
+/// When the terminal cannot be written.
+pub(super) fn copy(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    write!(out, "\x1b]52;c;{}\x07", base64(text.as_bytes()))?;
+    out.flush()
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for three in bytes.chunks(3) {
+        let number = (0..3)
+            .fold(0_u32, |number, at| number << 8 | u32::from(three.get(at).copied().unwrap_or(0)));
+        for place in 0..4 {
+            let letter = LETTERS[(number >> (18 - 6 * place) & 63) as usize];
+            text.push(if place <= three.len() { char::from(letter) } else { '=' });
+        }
+    }
+    text
+}
+
 /// Returns a picture as terminal bytes, one row after the other.
 #[cfg(test)]
 pub(super) fn bytes(picture: &Buffer) -> io::Result<Vec<u8>> {
@@ -178,4 +202,18 @@ pub(super) fn bytes(picture: &Buffer) -> io::Result<Vec<u8>> {
         out.extend_from_slice(b"\x1b[0m\n");
     }
     Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::base64;
+
+    #[test]
+    fn texts_are_copied_in_letters_of_base_64() {
+        for (text, letters) in
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")]
+        {
+            assert_eq!(base64(text.as_bytes()), letters);
+        }
+    }
 }

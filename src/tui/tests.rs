@@ -24,6 +24,8 @@ use crate::command::{Command, Frame, Mode, Pace, RunState};
 use crate::metrics::{LogEntry, LogLevel, NodeRow, PoolRow, PressedRow, Snapshot};
 use crate::unit::{NodeId, PoolId, Span, Time};
 
+mod faults;
+
 pub(super) fn model_of(frame: Frame, size: (u16, u16)) -> Model {
     let mut model = Model::new(ThemeName::Dark, Glyphs::Unicode, false);
     update(&mut model, Msg::Resize(size.0, size.1));
@@ -510,11 +512,13 @@ fn huge(snapshot: &mut Snapshot, number: f64) {
 
 fn any_key() -> impl Strategy<Value = KeyEvent> {
     let known = prop::sample::select(
-        " []\\|.>xaRkjgGezpsS+-=?tTuwq12345omL():/nNvpeqs h100".chars().collect::<Vec<_>>(),
+        " []\\|.>xafHRkjgGezpsS+-=?tTuwq12345omL():/nNvpeqs h100".chars().collect::<Vec<_>>(),
     );
     let named = prop::sample::select(vec![
         KeyCode::Enter,
         KeyCode::Enter,
+        KeyCode::Left,
+        KeyCode::Right,
         KeyCode::Backspace,
         KeyCode::Esc,
         KeyCode::Tab,

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossterm::event::KeyEvent;
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use crate::balance::{StrategySpec, usable};
 use crate::command::{Command, Frame, Mode, Pace};
 use crate::unit::{NodeId, PoolId};
 
 use super::Exit;
+use super::faults;
 use super::keys::{self, KeyAction};
 use super::layout;
 use super::lists;
@@ -48,6 +49,10 @@ pub(super) enum Effect {
     Suspend,
     /// Draw every cell again.
     Redraw,
+    /// Copy this where the terminal can.
+    Copy(String),
+    /// Write the picture into a new file.
+    Save,
 }
 
 /// The slowest and the fastest pace keys can ask for, as powers of two.
@@ -63,18 +68,20 @@ pub(super) fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
             Vec::new()
         }
         Msg::Frame(frame, at) => {
+            let mut copied = Vec::new();
             let said = |frame: &Frame| frame.notice.as_ref().map(|notice| notice.number);
             let before = model.frame.as_deref().and_then(said);
             if let Some(notice) =
                 frame.notice.as_ref().filter(|notice| Some(notice.number) != before)
             {
                 model.ui.notice = Some(notice.text.clone());
+                copied.extend(notice.copy.then(|| Effect::Copy(notice.text.clone())));
             }
             if frame.edge.is_none() || model.ui.looked == Some(frame.snapshot.now) {
                 model.ui.looked = None;
             }
             model.receive(frame, at);
-            Vec::new()
+            copied
         }
         Msg::Closed => {
             model.closed = true;
@@ -88,8 +95,20 @@ pub(super) fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
 }
 
 fn press(model: &mut Model, event: KeyEvent) -> Vec<Effect> {
-    (model.ui.notice, model.ui.notice_at) = (None, None);
+    let told = model.ui.notice.take();
+    model.ui.notice_at = None;
+    if let (Overlay::Faults, KeyCode::Char(letter)) = (model.ui.overlay, event.code)
+        && !event.modifiers.contains(KeyModifiers::CONTROL)
+        && faults::typed(model, letter)
+    {
+        return Vec::new();
+    }
     match keys::action(model.context(), event) {
+        Some(KeyAction::Save) => {
+            // The picture is of what was seen when the key was pressed.
+            model.ui.notice = told;
+            perform(model, KeyAction::Save)
+        }
         Some(action) => perform(model, action),
         None => {
             typing::typed(model, event);
@@ -121,12 +140,16 @@ fn perform(model: &mut Model, action: KeyAction) -> Vec<Effect> {
         KeyAction::Now => steer::now(model),
         KeyAction::Undo => steer::undo(model),
         KeyAction::Write => steer::write(model),
+        KeyAction::Repeat => steer::repeat(model),
+        KeyAction::Export => steer::export(model),
+        KeyAction::Save => vec![Effect::Save],
         KeyAction::LoadLess => steer::load(model, false),
         KeyAction::LoadMore => steer::load(model, true),
         KeyAction::Branch => steer::branch(model),
         KeyAction::Baseline => steer::baseline(model),
         KeyAction::Dismiss => steer::dismiss(model),
         KeyAction::Accept => accept(model),
+        KeyAction::HealAll => faults::heal_all(model),
         KeyAction::Show(view) => show(model, view),
         KeyAction::Why => show(model, View::Why),
         KeyAction::Pin => {
@@ -156,8 +179,13 @@ fn look(model: &mut Model, action: KeyAction) {
         KeyAction::Search => model.ui.overlay = Overlay::Search,
         KeyAction::Details => details(model),
         KeyAction::Complete => typing::complete(model),
+        KeyAction::Erase if model.ui.overlay == Overlay::Faults => faults::erase(model),
         KeyAction::Erase => typing::erase(model, false),
         KeyAction::EraseAll => typing::erase(model, true),
+        KeyAction::Faults => faults::open(model),
+        KeyAction::Target => faults::next_target(model),
+        KeyAction::FieldBack => faults::next_field(model, false),
+        KeyAction::FieldOn => faults::next_field(model, true),
         KeyAction::Close => close(model),
         KeyAction::NextPanel => focus(model, 1),
         KeyAction::PreviousPanel => focus(model, -1),
@@ -417,6 +445,7 @@ fn accept(model: &mut Model) -> Vec<Effect> {
             Vec::new()
         }
         Overlay::None | Overlay::Card => Vec::new(),
+        Overlay::Faults => faults::inject(model),
     }
 }
 
@@ -512,6 +541,7 @@ fn travel(model: &mut Model, action: KeyAction) {
         // Behind the details of one thing the selection moves on to the next.
         Overlay::Card if model.ui.view == View::Events => events::events(model, action),
         Overlay::Card => travel_nodes(model, action),
+        Overlay::Faults => faults::travel(model, action),
         Overlay::None => match model.ui.view {
             View::Live if model.ui.focus != Panel::Log => travel_nodes(model, action),
             View::Live => travel_log(model, action),
@@ -528,7 +558,7 @@ fn travel(model: &mut Model, action: KeyAction) {
     }
 }
 
-fn moved(action: KeyAction, at: usize, last: usize, page: usize) -> usize {
+pub(super) fn moved(action: KeyAction, at: usize, last: usize, page: usize) -> usize {
     let next = match action {
         KeyAction::Up => at.saturating_sub(1),
         KeyAction::Down => at + 1,

@@ -37,6 +37,51 @@ fn names(folder: &Path) -> Vec<String> {
 const KEYS: &str = "40s j j x\n1m a\n1m10s j Enter j Enter\n90s }\n100s u\n110s x\n2m W\n";
 
 #[test]
+fn a_fault_made_by_key_is_in_the_report_and_in_what_is_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let keys = "40s j j f s l o w Right Up Enter\n1m f r a t e Tab Enter\n70s f H\n2m W\n";
+    let played = play(folder.path(), "quickstart", keys, &[]);
+    let written = fs::read_to_string(folder.path().join("quickstart-by-hand-1.toml"));
+    let written = written.expect("it was written");
+    for (shown, text) in [
+        ("slow x8 on azure-us", "slow = { node = \"azure-us\", factor = 8, for = \"60s\" }"),
+        ("100% answer 429", "rate_limit = { pool = "),
+        ("heal", "heal = { pool = "),
+    ] {
+        assert!(played.contains(shown), "{shown}: {played}");
+        assert!(written.contains(text), "{text}: {written}");
+    }
+    let (_, ran, err) = run(folder.path(), &["run", "quickstart-by-hand-1.toml", "--quiet"]);
+    assert_eq!(ran, played, "{err}");
+}
+
+#[test]
+fn the_command_of_a_run_its_figures_and_its_picture_are_taken_away() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let keys = "50s y Ctrl-s X\n1m j j x y Ctrl-s\n";
+    let more = ["--seed", "11", "--set", "requests=9000", "--fail-if", "p99 > 900s"];
+    play(folder.path(), "quickstart", keys, &more);
+    let shown = |number: u8| {
+        let name = format!("quickstart-screen-{number}.txt");
+        fs::read_to_string(folder.path().join(name)).expect("it was written")
+    };
+    let plain = "plimsoll run quickstart --set requests=9000 --seed 11 --fail-if 'p99 > 900s'";
+    let by_hand = "plimsoll run quickstart-by-hand-1.toml --fail-if 'p99 > 900s'";
+    for (number, command) in [(1, plain), (2, by_hand)] {
+        let shown = shown(number);
+        assert!(shown.lines().last().is_some_and(|row| row.contains(command)), "{shown}");
+        assert!(shown.contains("azure-us"), "{shown}");
+    }
+    // The same moment, left there.
+    let left = ["--seed", "11", "--set", "requests=9000", "--export", "left"];
+    play(folder.path(), "quickstart", "50s q\n", &left);
+    for file in ["latency.hlog", "latency.csv", "nodes.csv", "all.csv"] {
+        let read = |dir: &str| fs::read(folder.path().join(dir).join(file)).expect("it is there");
+        assert!(read("left") == read("quickstart-export-1"), "{file}");
+    }
+}
+
+#[test]
 fn a_run_of_what_was_written_gives_the_same_bytes() {
     for (scenario, more) in [
         ("quickstart", &[][..]),

@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::super::ticks::LiveTicks;
+use super::export::ExportWork;
 use super::forecast::Foresight;
 use super::guide::Guide;
 use super::pace::PaceClock;
@@ -18,7 +19,7 @@ use super::race::Race;
 use super::run::{Got, PlayedRun};
 use super::session::Session;
 use crate::balance::Explain;
-use crate::command::{Command, Contender, Frame, Mode, Notice, Pace, RunState};
+use crate::command::{Command, Contender, Frame, Mode, NodeGroup, Notice, Pace, RunState};
 use crate::metrics::expect::ExpectVerdict;
 use crate::metrics::{Snapshot, Watch};
 use crate::report;
@@ -70,12 +71,16 @@ pub(super) struct PlayEngine {
     explain: bool,
     notice: Option<Notice>,
     foresight: Option<Foresight>,
+    /// Files that are being written.
+    export: Option<ExportWork>,
     /// What it is compared with.
     race: Option<Race>,
     /// Whether all of those are where the run is.
     level: bool,
     /// What is to be told, and when.
     guide: Guide,
+    /// Nodes that a region or a tag means.
+    groups: Arc<[NodeGroup]>,
 }
 
 /// What a session came to.
@@ -96,6 +101,7 @@ impl PlayEngine {
         slot: Arc<Slot>,
     ) -> PlayEngine {
         let now = Instant::now();
+        let groups = session.groups();
         PlayEngine {
             session,
             ticks,
@@ -112,9 +118,11 @@ impl PlayEngine {
             explain: false,
             notice: None,
             foresight: None,
+            export: None,
             race: None,
             level: true,
             guide: Guide::new(&[]),
+            groups,
         }
     }
 
@@ -142,7 +150,10 @@ impl PlayEngine {
     }
 
     /// What it came to.
-    pub(super) fn played(self) -> Played {
+    pub(super) fn played(mut self) -> Played {
+        if let Some(export) = self.export.take() {
+            export.finish();
+        }
         let report = self.report();
         let left_at = (self.state != RunState::Done).then(|| self.run.sim.now());
         Played { session: self.session, report, left_at }
@@ -151,7 +162,8 @@ impl PlayEngine {
     fn drive(&mut self, inbox: &Receiver<Command>) {
         self.publish();
         loop {
-            let listens = self.foresight.as_ref().is_some_and(Foresight::goes_on);
+            let listens =
+                self.export.is_some() || self.foresight.as_ref().is_some_and(Foresight::goes_on);
             let patience = match (self.moves(), listens) {
                 (true, _) => Duration::ZERO,
                 (false, true) => LISTEN,
@@ -165,6 +177,9 @@ impl PlayEngine {
             }
             if let Some(foresight) = &mut self.foresight {
                 self.changed |= foresight.take();
+            }
+            if self.export.as_ref().is_some_and(ExportWork::is_finished) {
+                self.exported();
             }
             let due = self.awaited || self.published.elapsed() >= FRAME_EVERY;
             if self.changed && (due || !self.moves()) {
@@ -232,7 +247,14 @@ impl PlayEngine {
             Command::Look(at) => self.look(*at),
             Command::LookNow => self.past = None,
             Command::GoOn => self.go_on(),
-            Command::Write => self.write(),
+            Command::Write => match self.write() {
+                Ok(file) => {
+                    self.say(format!("written: {file}; `plimsoll run {file}` repeats this"));
+                }
+                Err(why) => self.say(why),
+            },
+            Command::Repeat => self.repeat(),
+            Command::Export => self.export(),
             Command::Foresee(deeds) => self.foresee(deeds),
             Command::Compare(contender) => self.compare(contender),
             Command::Dismiss(at) => {
@@ -260,7 +282,7 @@ impl PlayEngine {
     /// Says something to the person.
     fn say(&mut self, text: String) {
         let number = self.notice.as_ref().map_or(0, |notice| notice.number + 1);
-        self.notice = Some(Notice { number, text });
+        self.notice = Some(Notice { number, text, copy: false });
     }
 
     // ----- what is done to the run -----
@@ -393,8 +415,44 @@ impl PlayEngine {
 
     // ----- what is taken away -----
 
-    /// Writes the scenario and what was done into a new file here.
-    fn write(&mut self) {
+    /// Says the command that repeats the run. What was done by key is written first, or it would be lost.
+    fn repeat(&mut self) {
+        let file = self.session.has_deeds().then(|| self.write()).transpose();
+        match file {
+            Ok(file) => {
+                self.say(self.session.command(file.as_deref()));
+                if let Some(notice) = &mut self.notice {
+                    notice.copy = true;
+                }
+            }
+            Err(why) => self.say(why),
+        }
+    }
+
+    /// Writes figures of the run so far into a new folder here.
+    fn export(&mut self) {
+        if self.export.is_some() {
+            return self.say("an export is being written".to_owned());
+        }
+        match ExportWork::begin(&self.session, self.run.sim.now()) {
+            Ok(work) => {
+                self.export = Some(work);
+                self.say("the export is being written".to_owned());
+            }
+            Err(why) => self.say(why),
+        }
+    }
+
+    /// Says what became of the export.
+    fn exported(&mut self) {
+        if let Some(work) = self.export.take() {
+            self.say(work.finish());
+            self.changed = true;
+        }
+    }
+
+    /// Writes the scenario and what was done into a new file here. Returns its name, or why not.
+    fn write(&self) -> Result<String, String> {
         let name = self.session.scenario().name.clone();
         let paths =
             (1..FILES_MAX).map(|number| PathBuf::from(format!("{name}-by-hand-{number}.toml")));
@@ -404,16 +462,12 @@ impl PlayEngine {
             let written =
                 file.and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()));
             match written {
-                Ok(()) => {
-                    let shown = path.display();
-                    return self
-                        .say(format!("written: {shown}; `plimsoll run {shown}` repeats this"));
-                }
+                Ok(()) => return Ok(path.display().to_string()),
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-                Err(error) => return self.say(format!("not written: {}: {error}", path.display())),
+                Err(error) => return Err(format!("not written: {}: {error}", path.display())),
             }
         }
-        self.say(format!("not written: there are {FILES_MAX} files of this name"));
+        Err(format!("not written: there are {FILES_MAX} files of this name"))
     }
 
     /// Lets decisions be explained for as long as the screen shows them.
@@ -502,6 +556,7 @@ impl PlayEngine {
         if let Some(foresight) = &mut self.foresight {
             foresight.wait();
         }
+        self.exported();
     }
 
     /// Whether time passes.
@@ -583,6 +638,7 @@ impl PlayEngine {
             notice: self.notice.clone(),
             forecast,
             comparison,
+            groups: Arc::clone(&self.groups),
         }));
         self.published = Instant::now();
         (self.changed, self.awaited) = (false, false);

@@ -4,9 +4,11 @@
 //! - `session`: the scenario and what was done by hand, from which every run of it is made;
 //! - `run`: one run and what is known of it; `pace`: how far it is to go;
 //! - `forecast`: what would come of something; `race`: others on the same arrivals;
+//! - `export`: figures of it as files;
 //! - `script`: keys out of a file; `guide`: what the demo says.
 
 mod engine;
+mod export;
 mod forecast;
 mod guide;
 mod pace;
@@ -95,13 +97,14 @@ impl Play {
         let color = self.output.color;
         let script = self.keys.as_deref().map(KeyScript::open).transpose()?;
         let source = load::Source::open(name)?;
-        let session = Session::new(source, self.changes.overrides(), color)?;
+        let mut session = Session::new(source, self.changes.overrides(), color)?;
         let expectations = load::expectations(session.scenario(), color)?;
         let gates = self.output.gates(session.scenario())?;
         let run = PlayedRun::new(session.scenario(), Watch::Screen, color)?;
         let pace = Pace::Times(self.speed.unwrap_or(PACE));
         let state = if self.paused { RunState::Paused } else { RunState::Running };
         let slot = Arc::new(Slot::new());
+        session.fails_if(&self.output.fail_if);
         let ticks = LiveTicks::new(expectations);
         let mut engine = PlayEngine::new(session, run, ticks, (pace, state), Arc::clone(&slot));
         if self.guided {

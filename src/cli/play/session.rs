@@ -3,12 +3,13 @@
 //! earlier moment, every fork and the file that is written are made from these two.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use super::super::failure::CliFailure;
 use super::super::{Color, load};
 use crate::balance::StrategySpec;
-use crate::command::Command;
-use crate::scenario::{Override, Scenario, seconds, strategy_text, written};
+use crate::command::{Command, NodeGroup};
+use crate::scenario::{Given, Override, Scenario, seconds, strategy_text, written};
 use crate::sim::{Act, Deed};
 use crate::unit::{NodeId, Time};
 
@@ -24,6 +25,8 @@ pub(super) struct Session {
     scenario: Scenario,
     /// How many of its acts the file had already.
     given: usize,
+    /// What a run of it fails on, as it was asked for.
+    fail_if: Vec<String>,
 }
 
 /// What was done, as a `[[by_hand]]` says it.
@@ -41,7 +44,53 @@ impl Session {
     ) -> Result<Session, CliFailure> {
         let scenario = source.scenario(&overrides, color)?;
         let given = scenario.acts.len();
-        Ok(Session { source, overrides, color, deeds: Vec::new(), scenario, given })
+        Ok(Session {
+            source,
+            overrides,
+            color,
+            deeds: Vec::new(),
+            scenario,
+            given,
+            fail_if: Vec::new(),
+        })
+    }
+
+    /// What a run of it is to fail on.
+    pub(super) fn fails_if(&mut self, conditions: &[String]) {
+        self.fail_if = conditions.to_vec();
+    }
+
+    /// Returns whether something was done by key.
+    pub(super) const fn has_deeds(&self) -> bool {
+        !self.deeds.is_empty()
+    }
+
+    /// The command that repeats the run: of this file, in which everything is, or of what was given.
+    pub(super) fn command(&self, file: Option<&str>) -> String {
+        let mut words = vec!["plimsoll".to_owned(), "run".to_owned()];
+        words.push(shell(file.unwrap_or(self.source.called())));
+        if file.is_none() {
+            let mut seeded = false;
+            for change in &self.overrides {
+                seeded |= change.path == "seed";
+                match change.given {
+                    Given::Flag => {
+                        words.extend([format!("--{}", change.path), shell(&change.value)])
+                    }
+                    Given::Set => {
+                        let said = shell(&format!("{}={}", change.path, change.value));
+                        words.extend(["--set".to_owned(), said]);
+                    }
+                }
+            }
+            if !seeded {
+                words.extend(["--seed".to_owned(), self.scenario.seed.to_string()]);
+            }
+        }
+        for condition in &self.fail_if {
+            words.extend(["--fail-if".to_owned(), shell(condition)]);
+        }
+        words.join(" ")
     }
 
     /// The scenario with everything that was done.
@@ -149,6 +198,24 @@ impl Session {
         last.unwrap_or(1.0)
     }
 
+    /// Nodes that a region or a tag means.
+    pub(super) fn groups(&self) -> Arc<[NodeGroup]> {
+        let nodes = || (0_u32..).map(NodeId).zip(&self.scenario.balancer.nodes);
+        let group = |word, name: &String, nodes: Vec<NodeId>| {
+            let name = name.clone();
+            (!name.is_empty() && !nodes.is_empty()).then_some(NodeGroup { word, name, nodes })
+        };
+        let regions = self.scenario.regions.iter().enumerate().filter_map(|(place, name)| {
+            let here = nodes().filter(|(_, node)| node.region.index() == place);
+            group("region", name, here.map(|(id, _)| id).collect())
+        });
+        let tags = self.scenario.tags.iter().enumerate().filter_map(|(place, name)| {
+            let tagged = nodes().filter(|(_, node)| node.tags >> place & 1 == 1);
+            group("tag", name, tagged.map(|(id, _)| id).collect())
+        });
+        regions.chain(tags).collect()
+    }
+
     /// The file: the scenario as it was given, and what was done.
     pub(super) fn text(&self) -> String {
         let mut text = written(self.source.text(), &self.overrides);
@@ -198,6 +265,15 @@ fn append(text: &mut String, deed: &DeedText) {
     }
     // Writing to memory does not fail.
     let _ = write!(text, "\n[[by_hand]]\nat = \"{}\"\n{}\n", seconds(deed.at), deed.text);
+}
+
+/// A word as a shell takes it.
+fn shell(word: &str) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./=:,+%@".contains(letter);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 /// A text as TOML writes it.

@@ -20,6 +20,9 @@ pub(in crate::tui) enum KeyAction {
     Now,
     Undo,
     Write,
+    Repeat,
+    Export,
+    Save,
     LoadLess,
     LoadMore,
     Branch,
@@ -28,6 +31,11 @@ pub(in crate::tui) enum KeyAction {
     Restart,
     KillOrHeal,
     Choose,
+    Faults,
+    Target,
+    FieldBack,
+    FieldOn,
+    HealAll,
     Up,
     Down,
     First,
@@ -115,6 +123,9 @@ impl KeyAction {
             KeyAction::Now => "look at now again",
             KeyAction::Undo => "undo what was done last",
             KeyAction::Write => "write scenario and acts",
+            KeyAction::Repeat => "copy the command of this",
+            KeyAction::Export => "export the run so far",
+            KeyAction::Save => "save the picture as text",
             KeyAction::LoadLess => "arrivals -10%",
             KeyAction::LoadMore => "arrivals +10%",
             KeyAction::Branch => "compare: not done since",
@@ -123,6 +134,11 @@ impl KeyAction {
             KeyAction::Restart => "restart, same seed",
             KeyAction::KillOrHeal => "kill or heal the node",
             KeyAction::Choose => "choose a strategy",
+            KeyAction::Faults => "let something go wrong",
+            KeyAction::Target => "fault: with whom",
+            KeyAction::FieldBack => "fault: parameter before",
+            KeyAction::FieldOn => "fault: next parameter",
+            KeyAction::HealAll => "fault: heal all",
             KeyAction::Up => "row up",
             KeyAction::Down => "row down",
             KeyAction::First => "first row",
@@ -204,6 +220,9 @@ impl KeyAction {
             | KeyAction::Now => KeyGroup::Time,
             KeyAction::Undo
             | KeyAction::Write
+            | KeyAction::Repeat
+            | KeyAction::Export
+            | KeyAction::Save
             | KeyAction::LoadLess
             | KeyAction::LoadMore
             | KeyAction::Branch
@@ -211,7 +230,12 @@ impl KeyAction {
             | KeyAction::Dismiss
             | KeyAction::Restart
             | KeyAction::KillOrHeal
-            | KeyAction::Choose => KeyGroup::Act,
+            | KeyAction::Choose
+            | KeyAction::Faults
+            | KeyAction::Target
+            | KeyAction::FieldBack
+            | KeyAction::FieldOn
+            | KeyAction::HealAll => KeyGroup::Act,
             KeyAction::Help
             | KeyAction::Command
             | KeyAction::Complete

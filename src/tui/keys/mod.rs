@@ -26,6 +26,8 @@ pub(super) enum Context {
     Line,
     /// Where one thing is told in full.
     Card,
+    /// In the list of faults, where letters narrow it.
+    Faults,
     /// Everywhere.
     Always,
 }
@@ -97,6 +99,7 @@ pub fn key_lines() -> Vec<(&'static str, Vec<KeyLine>)> {
         (Context::List, "In the help and other lists, where letters search"),
         (Context::Line, "Where a filter or a search is typed"),
         (Context::Card, "In the details of one thing"),
+        (Context::Faults, "In the list of faults"),
         (Context::Always, "Everywhere"),
     ];
     let lines = |context| {
@@ -130,7 +133,7 @@ mod tests {
 
     #[test]
     fn no_key_does_two_things_in_one_context() {
-        for context in contexts() {
+        for context in contexts().chain([Context::Faults]) {
             let chords: Vec<Chord> =
                 bindings(context).flat_map(|b| b.chords.iter().copied()).collect();
             for (place, chord) in chords.iter().enumerate() {

@@ -20,7 +20,7 @@ const fn hinted(
     Binding { context, action, chords, hint: Some(Hint { word, rank }) }
 }
 
-use Context::{Always, Card, Line, List, Views};
+use Context::{Always, Card, Faults, Line, List, Views};
 
 const LIVE: Context = Context::View(View::Live);
 const LATENCY: Context = Context::View(View::Latency);
@@ -50,10 +50,14 @@ pub(in crate::tui) static BINDINGS: &[Binding] = &[
     bind(Views, KeyAction::Now, &[key('`')]),
     hinted(LIVE, KeyAction::KillOrHeal, &[key('x')], "kill/heal", 190),
     hinted(Views, KeyAction::Choose, &[key('a')], "strategy", 195),
+    hinted(Views, KeyAction::Faults, &[key('f')], "fault", 192),
     bind(Views, KeyAction::Undo, &[key('u')]),
     bind(Views, KeyAction::LoadLess, &[key('{')]),
     bind(Views, KeyAction::LoadMore, &[key('}')]),
     bind(Views, KeyAction::Write, &[key('W')]),
+    bind(Views, KeyAction::Repeat, &[key('y')]),
+    bind(Views, KeyAction::Export, &[key('X')]),
+    bind(Views, KeyAction::Save, &[ctrl('s')]),
     hinted(Views, KeyAction::Restart, &[key('R')], "restart", 40),
     show(View::Live, &[key('1')]),
     show(View::Compare, &[key('2')]),
@@ -125,6 +129,20 @@ pub(in crate::tui) static BINDINGS: &[Binding] = &[
     bind(Card, KeyAction::Down, &[key('j'), code(KeyCode::Down)]),
     bind(Card, KeyAction::Up, &[key('k'), code(KeyCode::Up)]),
     hinted(Views, KeyAction::Command, &[key(':')], "command", 40),
+    hinted(Faults, KeyAction::Accept, &[code(KeyCode::Enter)], "inject", 200),
+    hinted(Faults, KeyAction::Target, &[code(KeyCode::Tab)], "with whom", 190),
+    hinted(Faults, KeyAction::FieldBack, &[code(KeyCode::Left)], "", 185),
+    hinted(Faults, KeyAction::FieldOn, &[code(KeyCode::Right)], "field", 185),
+    hinted(Faults, KeyAction::Down, &[code(KeyCode::Down)], "", 184),
+    hinted(Faults, KeyAction::Up, &[code(KeyCode::Up)], "row, value", 184),
+    bind(Faults, KeyAction::First, &[code(KeyCode::Home)]),
+    bind(Faults, KeyAction::Last, &[code(KeyCode::End)]),
+    bind(Faults, KeyAction::PageUp, &[code(KeyCode::PageUp)]),
+    bind(Faults, KeyAction::PageDown, &[code(KeyCode::PageDown)]),
+    bind(Faults, KeyAction::Erase, &[code(KeyCode::Backspace)]),
+    hinted(Faults, KeyAction::HealAll, &[key('H')], "heal all", 170),
+    hinted(Faults, KeyAction::Close, &[code(KeyCode::Esc)], "close", 255),
+    bind(Faults, KeyAction::Quit, &[ctrl('c')]),
     hinted(Views, KeyAction::Help, &[key('?'), code(KeyCode::F(1))], "help", 255),
     bind(Views, KeyAction::Close, &[code(KeyCode::Esc)]),
     bind(Views, KeyAction::Theme, &[key('t')]),

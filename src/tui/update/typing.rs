@@ -70,7 +70,7 @@ fn changed(model: &mut Model) {
         }
         Overlay::Filter => model.sort(),
         Overlay::Search => super::events::jump(model),
-        Overlay::None | Overlay::Card => {}
+        Overlay::None | Overlay::Card | Overlay::Faults => {}
     }
 }
 

@@ -13,6 +13,7 @@ mod compare;
 mod decision;
 mod events;
 mod expects;
+mod faults;
 mod figures;
 mod groups;
 mod hints;
@@ -90,6 +91,7 @@ fn draw_overlay(model: &Model, body: Rect, buf: &mut Buffer) {
         Overlay::Card => node_card::draw(model, body, buf),
         Overlay::Pools { at } => picker::pools(model, at, body, buf),
         Overlay::Strategies { pool, at } => picker::strategies(model, pool, at, body, buf),
+        Overlay::Faults => faults::draw(model, body, buf),
         Overlay::Contenders { at } => picker::contenders(model, at, body, buf),
     }
 }

@@ -92,16 +92,16 @@ pub(super) fn contenders(model: &Model, at: usize, body: Rect, buf: &mut Buffer)
 }
 
 /// A line to choose.
-struct PickerLine {
-    name: String,
-    text: String,
-    now: bool,
+pub(super) struct PickerLine {
+    pub(super) name: String,
+    pub(super) text: String,
+    pub(super) now: bool,
     /// What would come of it: the 99th percentile, the share that is not served, dollars an hour.
-    ahead: Option<[(String, Role); 3]>,
+    pub(super) ahead: Option<[(String, Role); 3]>,
 }
 
 /// What is foreseen of the line at this place, against what comes of nothing.
-fn cells(model: &Model, place: usize) -> [(String, Role); 3] {
+pub(super) fn cells(model: &Model, place: usize) -> [(String, Role); 3] {
     let Some((seen, as_is)) = steer::foreseen(model, place) else {
         return ["", "", ""].map(|text| (text.to_owned(), Role::Dim));
     };
@@ -125,7 +125,7 @@ fn cells(model: &Model, place: usize) -> [(String, Role); 3] {
 }
 
 /// The row above the list: until when it is foreseen, and what comes of nothing.
-fn outlook(model: &Model, lines: &[PickerLine]) -> Vec<Piece> {
+pub(super) fn outlook(model: &Model, lines: &[PickerLine]) -> Vec<Piece> {
     let Some(forecast) = model.frame.as_ref().and_then(|frame| frame.forecast.as_ref()) else {
         return Vec::new();
     };
@@ -162,7 +162,7 @@ fn open(model: &Model, body: Rect, lines: usize, more: u16, buf: &mut Buffer, ti
     Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner }
 }
 
-fn list(model: &Model, lines: &[PickerLine], at: usize, area: Rect, buf: &mut Buffer) {
+pub(super) fn list(model: &Model, lines: &[PickerLine], at: usize, area: Rect, buf: &mut Buffer) {
     let (theme, glyphs) = (model.theme(), model.glyphs());
     let names = lines.iter().map(|line| width(&line.name)).max().unwrap_or(0).min(24);
     let rows = usize::from(area.height).max(1);
