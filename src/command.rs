@@ -93,9 +93,9 @@ pub struct Frame {
     /// What the engine has to say, and by its number whether it is new.
     pub notice: Option<Notice>,
     /// What would come of what was asked about, as far as it is known.
-    pub forecast: Option<Arc<Forecast>>,
+    pub forecast: Option<Arc<Prospects>>,
     /// What it is compared with.
-    pub comparison: Option<Arc<Comparison>>,
+    pub comparison: Option<Arc<SideBySide>>,
     /// Nodes that a region or a tag means.
     pub groups: Arc<[NodeGroup]>,
 }
@@ -125,7 +125,7 @@ pub enum Contender {
 
 /// Runs on the same arrivals, side by side.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Comparison {
+pub struct SideBySide {
     /// Those that are compared.
     pub lanes: Vec<LaneFigures>,
     /// The one that the others are held against.
@@ -156,11 +156,11 @@ pub struct LaneFigures {
     /// By node, its share of attempts.
     pub shares: Vec<f64>,
     /// How its 99th percentile differs from the baseline's, in seconds; nothing of the baseline itself.
-    pub p99_delta: Option<Delta>,
+    pub p99_delta: Option<LaneDelta>,
     /// The same of the share that was not served.
-    pub failed_delta: Option<Delta>,
+    pub failed_delta: Option<LaneDelta>,
     /// The same of dollars for a thousand requests.
-    pub per_1k_delta: Option<Delta>,
+    pub per_1k_delta: Option<LaneDelta>,
     /// The 99th percentile by block.
     pub points: Vec<LanePoint>,
 }
@@ -176,7 +176,7 @@ pub struct LanePoint {
 
 /// A difference between two runs: the mean over blocks of time.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Delta {
+pub struct LaneDelta {
     /// Of the other less the baseline.
     pub mean: f64,
     /// Half the width of the interval that covers the true one with 95 %.
@@ -211,7 +211,7 @@ pub struct Notice {
 
 /// What would come of several things that could be done now.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Forecast {
+pub struct Prospects {
     /// From when.
     pub from: Time,
     /// Until when.

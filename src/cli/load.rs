@@ -56,17 +56,20 @@ impl Source {
     }
 
     /// What a command calls it: its path, or the name of a built-in one.
+    #[cfg(feature = "tui")]
     pub(super) fn called(&self) -> &str {
         self.file.strip_suffix(BUILT_IN).unwrap_or(&self.file)
     }
 
     /// What the file says; empty if it is no text.
+    #[cfg(feature = "tui")]
     pub(super) fn text(&self) -> &str {
         let bytes = self.bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.bytes);
         std::str::from_utf8(bytes).unwrap_or_default()
     }
 
     /// Checks another text in its place.
+    #[cfg(feature = "tui")]
     pub(super) fn reread(
         &self,
         text: &str,

@@ -145,6 +145,7 @@ impl ResultOutput {
     }
 
     /// Returns whether more is asked for than a report on stdout.
+    #[cfg(feature = "tui")]
     pub(super) fn writes(&self) -> bool {
         let files = [&self.out, &self.export, &self.journal, &self.log];
         files.into_iter().any(Option::is_some)

@@ -16,17 +16,17 @@ const MICROS_MAX: u64 = 1 << 40;
 
 /// What ended within a block of time.
 #[derive(Clone, Debug)]
-pub struct Block {
+pub struct RunBlock {
     latency: Histogram<u32>,
     failed: u64,
     /// What was spent, in dollars.
     spent: f64,
 }
 
-impl Block {
-    fn new() -> Block {
+impl RunBlock {
+    fn new() -> RunBlock {
         let latency = Histogram::new(2).expect("two digits");
-        Block { latency, failed: 0, spent: 0.0 }
+        RunBlock { latency, failed: 0, spent: 0.0 }
     }
 
     /// How many requests ended.
@@ -60,7 +60,7 @@ impl Block {
         (self.ended() > 0).then(|| self.spent / self.ended() as f64 * 1_000.0)
     }
 
-    fn add(&mut self, other: &Block) {
+    fn add(&mut self, other: &RunBlock) {
         self.latency.add(&other.latency).expect("it grows as needed");
         self.failed += other.failed;
         self.spent += other.spent;
@@ -69,22 +69,22 @@ impl Block {
 
 /// The blocks of a run.
 #[derive(Clone, Debug)]
-pub struct Blocks {
+pub struct RunBlocks {
     width: Span,
     /// Those that are over; the first begins at time zero.
-    closed: Vec<Block>,
-    open: Block,
+    closed: Vec<RunBlock>,
+    open: RunBlock,
     /// What had been spent when the open one began, in dollars.
     spent: f64,
 }
 
-impl Default for Blocks {
-    fn default() -> Blocks {
-        Blocks { width: BLOCK, closed: Vec::new(), open: Block::new(), spent: 0.0 }
+impl Default for RunBlocks {
+    fn default() -> RunBlocks {
+        RunBlocks { width: BLOCK, closed: Vec::new(), open: RunBlock::new(), spent: 0.0 }
     }
 }
 
-impl Blocks {
+impl RunBlocks {
     /// How long they are.
     #[must_use]
     pub const fn width(&self) -> Span {
@@ -93,7 +93,7 @@ impl Blocks {
 
     /// Those that are over, from time zero on.
     #[must_use]
-    pub fn closed(&self) -> &[Block] {
+    pub fn closed(&self) -> &[RunBlock] {
         &self.closed
     }
 
@@ -118,7 +118,7 @@ impl Blocks {
 
     /// The open block is over; `spent` dollars have been spent in all.
     pub fn close(&mut self, spent: f64) {
-        let mut block = std::mem::replace(&mut self.open, Block::new());
+        let mut block = std::mem::replace(&mut self.open, RunBlock::new());
         block.spent = spent - self.spent;
         self.spent = spent;
         self.closed.push(block);
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn two_blocks_become_one_and_nothing_is_lost() {
-        let mut blocks = Blocks::default();
+        let mut blocks = RunBlocks::default();
         let mut spent = 0.0;
         for number in 0..BLOCKS_MAX as u64 - 1 {
             let due = Time(BLOCK.0 * (number + 1));
@@ -156,7 +156,7 @@ mod tests {
         spent += 0.5;
         blocks.close(spent);
         assert_eq!((blocks.closed().len(), blocks.width()), (BLOCKS_MAX / 2, Span(BLOCK.0 * 2)));
-        let ended: u64 = blocks.closed().iter().map(Block::ended).sum();
+        let ended: u64 = blocks.closed().iter().map(RunBlock::ended).sum();
         let all: f64 = blocks.closed().iter().map(|block| block.spent).sum();
         assert_eq!(ended, BLOCKS_MAX as u64 - 1 + (BLOCKS_MAX as u64 - 1) / 2);
         assert!((all - spent).abs() < 1e-9);

@@ -54,7 +54,7 @@ mod view_tests;
 
 pub use glyph::Glyphs;
 pub use keys::{KeyLine, key_lines};
-pub use puppet::{Pressed, Puppet, ScriptKey};
+pub use puppet::{KeyOutcome, Puppet, ScriptKey};
 pub use record::Recording;
 pub use slot::Slot;
 pub use terminal::Terminal;

@@ -59,7 +59,7 @@ fn one(word: &str) -> Option<char> {
 
 /// What came of a key.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Pressed {
+pub struct KeyOutcome {
     /// What the run is to do.
     pub commands: Vec<Command>,
     /// Whether the screen is left.
@@ -99,8 +99,8 @@ impl Puppet {
     }
 
     /// Presses a key.
-    pub fn press(&mut self, key: ScriptKey) -> Pressed {
-        let mut pressed = Pressed::default();
+    pub fn press(&mut self, key: ScriptKey) -> KeyOutcome {
+        let mut pressed = KeyOutcome::default();
         for effect in update(&mut self.model, Msg::Key(key.0)) {
             match effect {
                 Effect::Send(command) => pressed.commands.push(command),

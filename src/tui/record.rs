@@ -8,9 +8,11 @@ use ratatui::buffer::{Buffer, Cell};
 use ratatui::style::{Color, Modifier};
 
 /// A cell is so wide and so high.
-const CELL: (f64, f64) = (8.4, 17.0);
+const CELL: (f64, f64) = (8.0, 16.0);
 /// The letters stand so far above the lower edge of their cell.
 const BASELINE: f64 = 4.5;
+/// Words of so many letters are made as wide as their cells.
+const EXACT_FROM: usize = 12;
 /// What stands for the terminal's own colours.
 const INK: &str = "#c9d1d9";
 const PAPER: &str = "#0d1117";
@@ -40,6 +42,7 @@ impl Recording {
         let (wide, high) = (f64::from(area.width) * CELL.0, f64::from(area.height) * CELL.1);
         let total: f64 = self.pictures.iter().map(|(_, seconds)| seconds).sum::<f64>().max(0.1);
         let mut rows: HashMap<String, usize> = HashMap::new();
+        let mut inks: Vec<String> = Vec::new();
         let (mut defined, mut frames, mut steps) = (String::new(), String::new(), String::new());
         let mut shown = 0.0;
         for (at, (picture, seconds)) in self.pictures.iter().enumerate() {
@@ -49,7 +52,7 @@ impl Recording {
                 write!(steps, "{:.4}%{{transform:translateY(-{top:.0}px)}}", shown / total * 100.0);
             shown += seconds;
             for y in 0..area.height {
-                let row = row(picture, y);
+                let row = row(picture, y, &mut inks);
                 if row.is_empty() {
                     continue;
                 }
@@ -62,10 +65,15 @@ impl Recording {
                 let _ = write!(frames, "<use href=\"#r{number}\" y=\"{down:.0}\"/>");
             }
         }
+        let mut styles = String::new();
+        for (number, ink) in inks.iter().enumerate() {
+            let _ = write!(styles, ".c{number}{{fill:{ink}}}");
+        }
         format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {wide:.0} {high:.0}\" \
              font-family=\"ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace\" \
-             font-size=\"14\"><style>text{{white-space:pre}}.s{{animation:k {total:.2}s steps(1,end) \
+             font-size=\"13.3\"><style>text{{white-space:pre}}.b{{font-weight:bold}}.u{{text-decoration:\
+             underline}}{styles}.s{{animation:k {total:.2}s steps(1,end) \
              infinite}}@keyframes k{{{steps}}}</style><defs>{defined}</defs>\
              <rect width=\"{wide:.0}\" height=\"{high:.0}\" fill=\"{PAPER}\"/>\
              <g class=\"s\">{frames}</g></svg>\n"
@@ -100,8 +108,15 @@ impl Look {
     }
 }
 
-/// A row of a picture, at the height of the first.
-fn row(picture: &Buffer, y: u16) -> String {
+/// A row of a picture, at the height of the first; colours are named by their place among `inks`.
+fn row(picture: &Buffer, y: u16, inks: &mut Vec<String>) -> String {
+    let mut class = |ink: &String| {
+        let at = inks.iter().position(|known| known == ink);
+        at.unwrap_or_else(|| {
+            inks.push(ink.clone());
+            inks.len() - 1
+        })
+    };
     let mut runs: Vec<(u16, Look, String)> = Vec::new();
     for x in 0..picture.area.width {
         let Some(cell) = picture.cell((picture.area.x + x, picture.area.y + y)) else { continue };
@@ -116,26 +131,31 @@ fn row(picture: &Buffer, y: u16) -> String {
         let cells = text.chars().count() as f64;
         let (left, wide) = (f64::from(x) * CELL.0, cells * CELL.0);
         if let Some(paper) = &look.paper {
-            let high = CELL.1;
+            let (high, paper) = (CELL.1, class(paper));
             let _ = write!(
                 row,
-                "<rect x=\"{left:.1}\" width=\"{wide:.1}\" height=\"{high:.0}\" fill=\"{paper}\"/>"
+                "<rect x=\"{left}\" width=\"{wide}\" height=\"{high}\" class=\"c{paper}\"/>"
             );
         }
         if text.trim().is_empty() {
             continue;
         }
-        let (bold, underlined) = (
-            if look.bold { " font-weight=\"bold\"" } else { "" },
-            if look.underlined { " text-decoration=\"underline\"" } else { "" },
-        );
-        let base = CELL.1 - BASELINE;
-        let ink = &look.ink;
-        let text = escaped(&text);
+        // Spaces at the ends take room and say nothing.
+        let skipped = text.chars().take_while(|letter| *letter == ' ').count() as f64;
+        let text = text.trim_matches(' ');
+        let (left, cells) = (left + skipped * CELL.0, text.chars().count() as f64);
+        let (wide, ink) = (cells * CELL.0, class(&look.ink));
+        let (bold, underlined) =
+            (if look.bold { " b" } else { "" }, if look.underlined { " u" } else { "" });
+        // Short words are about as wide in any such font.
+        let length = match text.is_ascii() && text.len() < EXACT_FROM {
+            true => String::new(),
+            false => format!(" textLength=\"{wide}\""),
+        };
+        let (base, text) = (CELL.1 - BASELINE, escaped(text));
         let _ = write!(
             row,
-            "<text x=\"{left:.1}\" y=\"{base:.1}\" fill=\"{ink}\" textLength=\"{wide:.1}\" \
-             lengthAdjust=\"spacingAndGlyphs\"{bold}{underlined}>{text}</text>"
+            "<text x=\"{left}\" y=\"{base}\" class=\"c{ink}{bold}{underlined}\"{length}>{text}</text>"
         );
     }
     row

@@ -34,7 +34,8 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 /// A node dies, another strategy, more load and back, a node is healed.
-const KEYS: &str = "40s j j x\n1m a\n1m10s j Enter j Enter\n90s }\n100s u\n110s x\n2m W\n";
+const KEYS: &str =
+    "40s j j x\n1m a\n1m10s Down Enter Down Enter Esc\n90s }\n100s u\n110s x x\n2m W\n";
 
 #[test]
 fn a_fault_made_by_key_is_in_the_report_and_in_what_is_written() {
@@ -97,6 +98,21 @@ fn a_run_of_what_was_written_gives_the_same_bytes() {
         let (_, ran, err) = run(folder.path(), &["run", &written, "--quiet"]);
         assert_eq!(ran, played, "{scenario}: {err}");
     }
+}
+
+#[test]
+fn who_compares_changes_nothing_and_sees_the_same_every_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_, plain, _) = run(folder.path(), &["run", "quickstart", "--quiet"]);
+    let keys = "60s 2 a Down Down Enter a Down Enter b j b\n200s k d 1\n";
+    let record = |file: &str| {
+        let played = play(folder.path(), "quickstart", keys, &["--record", file]);
+        assert_eq!(played, plain, "it is not disturbed");
+        fs::read_to_string(folder.path().join(file)).expect("it was written")
+    };
+    let first = record("first.svg");
+    assert_eq!(first, record("second.svg"), "every picture is the same");
+    assert!(first.contains("blocks of 5s") && first.contains("random"), "it was compared");
 }
 
 #[test]

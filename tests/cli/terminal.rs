@@ -130,11 +130,13 @@ fn keys_pause_kill_heal_switch_and_quit() {
     seat.wait_for("heal");
     seat.press("a");
     seat.wait_for("round_robin");
+    // Escape and a key at once would be another key.
     seat.press("\u{1b}");
+    seat.wait_for("Nodes");
     seat.press("?");
     seat.wait_for("pause or resume");
-    // The first closes the help, the second quits.
-    seat.press("q");
+    seat.press("\u{1b}");
+    seat.wait_for("Nodes");
     seat.press("q");
     let (code, raw) = seat.leave();
     assert_eq!(code, 0);

@@ -17,7 +17,7 @@ use super::guide::Guide;
 use super::pace::PaceClock;
 use super::race::Race;
 use super::run::{Got, PlayedRun};
-use super::session::Session;
+use super::session::PlaySession;
 use crate::balance::Explain;
 use crate::command::{Command, Contender, Frame, Mode, NodeGroup, Notice, Pace, RunState};
 use crate::metrics::expect::ExpectVerdict;
@@ -50,7 +50,7 @@ struct Past {
 
 /// A run, and how it is being driven.
 pub(super) struct PlayEngine {
-    session: Session,
+    session: PlaySession,
     ticks: LiveTicks,
     run: PlayedRun,
     /// What is looked at in place of the run.
@@ -81,11 +81,13 @@ pub(super) struct PlayEngine {
     guide: Guide,
     /// Nodes that a region or a tag means.
     groups: Arc<[NodeGroup]>,
+    /// Keys come out of a file: no figure may depend on how long anything takes.
+    scripted: bool,
 }
 
 /// What a session came to.
 pub(super) struct Played {
-    pub(super) session: Session,
+    pub(super) session: PlaySession,
     /// What was simulated, as a report.
     pub(super) report: String,
     /// Where it was left, unless it came to its end.
@@ -94,7 +96,7 @@ pub(super) struct Played {
 
 impl PlayEngine {
     pub(super) fn new(
-        session: Session,
+        session: PlaySession,
         run: PlayedRun,
         ticks: LiveTicks,
         (pace, state): (Pace, RunState),
@@ -123,6 +125,7 @@ impl PlayEngine {
             level: true,
             guide: Guide::new(&[]),
             groups,
+            scripted: false,
         }
     }
 
@@ -530,7 +533,7 @@ impl PlayEngine {
             if self.advance_to(tick, until) && self.tick.take().is_some() {
                 self.clock.begin(tick);
             }
-        } else {
+        } else if self.state == RunState::Running {
             let target = self.clock.pass(wall, self.run.sim.now(), self.run.sim.next_at());
             self.advance_to(target, until);
             if self.clock.pace() != Pace::Fastest {
@@ -548,6 +551,11 @@ impl PlayEngine {
         got != Got::OnTheWay
     }
 
+    /// From now on keys come out of a file.
+    pub(super) const fn by_script(&mut self) {
+        self.scripted = true;
+    }
+
     /// Finishes what was begun: a step, or the way to an earlier moment.
     pub(super) fn settle(&mut self) {
         while self.past.is_some() && self.moves() || self.tick.is_some() {
@@ -557,6 +565,15 @@ impl PlayEngine {
             foresight.wait();
         }
         self.exported();
+        self.draw_level();
+    }
+
+    /// Lets those that are compared come to where the run is, however long it takes.
+    fn draw_level(&mut self) {
+        if let Some(race) = &mut self.race {
+            let far = Instant::now() + Duration::from_secs(3_600);
+            self.level = race.advance(self.run.sim.now(), far);
+        }
     }
 
     /// Whether time passes.
@@ -570,9 +587,10 @@ impl PlayEngine {
             let far = Instant::now() + Duration::from_secs(3_600);
             if self.advance_to(target, far) {
                 self.clock.begin(target);
-                return;
+                break;
             }
         }
+        self.draw_level();
     }
 
     fn finish(&mut self) {
@@ -597,7 +615,7 @@ impl PlayEngine {
 
     pub(super) fn publish(&mut self) {
         self.tell();
-        let still = !self.moves();
+        let still = self.scripted || !self.moves();
         let now = match &self.past {
             Some(past) if past.there => past.at,
             Some(past) => past.run.sim.now(),
@@ -622,7 +640,8 @@ impl PlayEngine {
     fn publish_as(&mut self, snapshot: Arc<Snapshot>) {
         let reached = self.clock.reached().filter(|_| self.state == RunState::Running);
         let forecast = self.foresight.as_ref().map(|foresight| Arc::new(foresight.forecast()));
-        let comparison = self.race.as_mut().map(Race::shared);
+        let scripted = self.scripted;
+        let comparison = self.race.as_mut().map(|race| race.shared(scripted));
         let scenario = self.session.scenario();
         self.slot.publish(Arc::new(Frame {
             snapshot,

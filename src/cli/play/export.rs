@@ -8,7 +8,7 @@ use super::super::failure::CliFailure;
 use super::super::progress::Style;
 use super::super::result::ResultOutput;
 use super::super::{load, run};
-use super::session::Session;
+use super::session::PlaySession;
 use crate::metrics::Watch;
 use crate::sim::Step;
 use crate::unit::Time;
@@ -21,7 +21,7 @@ pub(super) struct ExportWork(JoinHandle<String>);
 
 impl ExportWork {
     /// Begins to write the run up to a moment into a new folder here; else says why not.
-    pub(super) fn begin(session: &Session, until: Time) -> Result<ExportWork, String> {
+    pub(super) fn begin(session: &PlaySession, until: Time) -> Result<ExportWork, String> {
         let folder = new_folder(&session.scenario().name)?;
         let session = session.clone();
         let work = move || match write(&session, until, folder.clone()) {
@@ -54,7 +54,7 @@ fn new_folder(name: &str) -> Result<PathBuf, String> {
     Err(format!("not exported: there are {FOLDERS_MAX} folders of this name"))
 }
 
-fn write(session: &Session, until: Time, folder: PathBuf) -> Result<(), CliFailure> {
+fn write(session: &PlaySession, until: Time, folder: PathBuf) -> Result<(), CliFailure> {
     let (scenario, color) = (session.scenario(), session.color());
     let output = ResultOutput {
         export: Some(folder),

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use super::super::Color;
 use super::run::{Got, PlayedRun};
-use super::session::Session;
+use super::session::PlaySession;
 use crate::balance::{Event, Fate};
-use crate::command::{Command, Forecast, Foreseen};
+use crate::command::{Command, Foreseen, Prospects};
 use crate::metrics::Watch;
 use crate::scenario::Scenario;
 use crate::unit::{Span, Time};
@@ -21,12 +21,12 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const NEXT: Span = Span::from_secs(60);
 
 /// Which it is, until when it was foreseen, and what it comes to.
-type Said = (usize, Time, Option<Foreseen>);
+type ToldOf = (usize, Time, Option<Foreseen>);
 
 /// What is being foreseen.
 pub(super) struct Foresight {
-    forecast: Forecast,
-    results: Receiver<Said>,
+    forecast: Prospects,
+    results: Receiver<ToldOf>,
     stop: Arc<AtomicBool>,
     /// How many have not said anything yet.
     missing: usize,
@@ -40,7 +40,7 @@ impl Drop for Foresight {
 
 impl Foresight {
     /// Begins to foresee what would come of each of these at `from`, and of nothing.
-    pub(super) fn begin(session: &Session, from: Time, deeds: &[Command]) -> Foresight {
+    pub(super) fn begin(session: &PlaySession, from: Time, deeds: &[Command]) -> Foresight {
         let scenarios: Vec<Option<Scenario>> = std::iter::once(Some(session.scenario().clone()))
             .chain(deeds.iter().map(|deed| session.with(from, &session.deed(deed)?).ok()))
             .collect();
@@ -81,7 +81,7 @@ impl Foresight {
             });
         });
         let forecast =
-            Forecast { from, until: Time::MAX, as_is: None, rows: vec![None; deeds.len()] };
+            Prospects { from, until: Time::MAX, as_is: None, rows: vec![None; deeds.len()] };
         let missing = if spawned.is_ok() { missing } else { 0 };
         Foresight { forecast, results, stop, missing }
     }
@@ -100,7 +100,7 @@ impl Foresight {
         self.missing < before
     }
 
-    fn note(&mut self, (at, until, seen): Said) {
+    fn note(&mut self, (at, until, seen): ToldOf) {
         self.missing = self.missing.saturating_sub(1);
         self.forecast.until = until;
         match at.checked_sub(1) {
@@ -119,7 +119,7 @@ impl Foresight {
         {}
     }
 
-    pub(super) fn forecast(&self) -> Forecast {
+    pub(super) fn forecast(&self) -> Prospects {
         self.forecast.clone()
     }
 }
@@ -143,7 +143,7 @@ impl Question<'_> {
         }
         let spent = |run: &PlayedRun, at: Time| run.collector.summary(at, false).cost_usd.total;
         let before = spent(&run, self.from);
-        let mut meter = Meter::default();
+        let mut meter = EndMeter::default();
         if run.advance(until, stop, &mut |now, event| meter.hear(now, event)) == Got::OnTheWay {
             return None;
         }
@@ -155,12 +155,12 @@ impl Question<'_> {
 
 /// Counts the ends of requests.
 #[derive(Default)]
-struct Meter {
+struct EndMeter {
     latencies: Vec<Span>,
     failed: u64,
 }
 
-impl Meter {
+impl EndMeter {
     fn hear(&mut self, now: Time, event: &Event) {
         if let Event::Settled(settled) = event {
             match settled.fate {
@@ -188,7 +188,7 @@ mod tests {
 
     fn meter(milliseconds: impl Iterator<Item = u64>, failed: u64) -> Foreseen {
         let latencies = milliseconds.map(Span::from_millis).collect();
-        Meter { latencies, failed }.foreseen(0.0)
+        EndMeter { latencies, failed }.foreseen(0.0)
     }
 
     #[test]

@@ -37,7 +37,7 @@ use crate::tui::{self, Slot};
 use engine::{PlayEngine, Played};
 use run::PlayedRun;
 use script::{Camera, KeyScript};
-use session::Session;
+use session::PlaySession;
 
 /// The pace at the start.
 const PACE: f64 = 4.0;
@@ -97,7 +97,7 @@ impl Play {
         let color = self.output.color;
         let script = self.keys.as_deref().map(KeyScript::open).transpose()?;
         let source = load::Source::open(name)?;
-        let mut session = Session::new(source, self.changes.overrides(), color)?;
+        let mut session = PlaySession::new(source, self.changes.overrides(), color)?;
         let expectations = load::expectations(session.scenario(), color)?;
         let gates = self.output.gates(session.scenario())?;
         let run = PlayedRun::new(session.scenario(), Watch::Screen, color)?;

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::run::{Got, PlayedRun};
-use super::session::Session;
-use crate::command::{Comparison, Contender, Delta, LaneFigures, LanePoint, LaneVerdict, RACE_MAX};
+use super::session::PlaySession;
+use crate::command::{
+    Contender, LaneDelta, LaneFigures, LanePoint, LaneVerdict, RACE_MAX, SideBySide,
+};
 use crate::lab::{holm, moments, student_p};
-use crate::metrics::blocks::{Block, Blocks};
+use crate::metrics::blocks::{RunBlock, RunBlocks};
 use crate::metrics::{Summary, Watch};
 use crate::scenario::Override;
 use crate::unit::{Span, Time};
@@ -18,11 +20,11 @@ const BLOCKS_MIN: usize = 4;
 const ALPHA: f64 = 0.05;
 
 /// One of those that are compared.
-struct Lane {
+struct Racer {
     name: String,
-    session: Session,
+    session: PlaySession,
     run: PlayedRun,
-    blocks: Blocks,
+    blocks: RunBlocks,
     over: bool,
     /// The newest figures, and when they were made.
     figures: Option<(Instant, Summary)>,
@@ -31,11 +33,11 @@ struct Lane {
 /// Figures of a whole run are made anew so seldom.
 const FIGURES_EVERY: std::time::Duration = std::time::Duration::from_millis(400);
 
-impl Lane {
-    fn new(name: String, session: Session) -> Result<Lane, String> {
+impl Racer {
+    fn new(name: String, session: PlaySession) -> Result<Racer, String> {
         let run = PlayedRun::new(session.scenario(), Watch::Report, session.color());
         let run = run.map_err(|failure| failure.message)?;
-        Ok(Lane { name, session, run, blocks: Blocks::default(), over: false, figures: None })
+        Ok(Racer { name, session, run, blocks: RunBlocks::default(), over: false, figures: None })
     }
 
     /// Goes on to a simulated time, or until a wall time. Returns whether it got there.
@@ -59,9 +61,10 @@ impl Lane {
         }
     }
 
-    fn summary(&mut self) -> &Summary {
+    /// The figures of its whole run: those of a moment ago, unless they are to be `exact`.
+    fn summary(&mut self, exact: bool) -> &Summary {
         let fresh = self.figures.as_ref().is_some_and(|(at, _)| at.elapsed() < FIGURES_EVERY);
-        if !fresh || self.over {
+        if !fresh || self.over || exact {
             let summary = self.run.collector.summary(self.run.sim.now(), self.over);
             self.figures = Some((Instant::now(), summary));
         }
@@ -71,33 +74,37 @@ impl Lane {
 
 /// Those that are compared.
 pub(super) struct Race {
-    lanes: Vec<Lane>,
+    lanes: Vec<Racer>,
     baseline: usize,
     warmup: Time,
 }
 
 impl Race {
     /// Begins with the run as it is.
-    pub(super) fn begin(session: &Session) -> Result<Race, String> {
+    pub(super) fn begin(session: &PlaySession) -> Result<Race, String> {
         let name = session.scenario().name.clone();
         let warmup = Time::ZERO + session.scenario().warmup;
-        let lane = Lane::new(format!("as it is ({name})"), session.clone())?;
+        let lane = Racer::new(format!("as it is ({name})"), session.clone())?;
         Ok(Race { lanes: vec![lane], baseline: 0, warmup })
     }
 
     /// One more takes part.
-    pub(super) fn add(&mut self, session: &Session, contender: &Contender) -> Result<(), String> {
+    pub(super) fn add(
+        &mut self,
+        session: &PlaySession,
+        contender: &Contender,
+    ) -> Result<(), String> {
         if self.lanes.len() >= RACE_MAX {
             return Err(format!("at most {RACE_MAX} are compared"));
         }
         let lane = match contender {
             Contender::Strategy(name) => {
-                Lane::new(name.clone(), session.with_override(Override::strategy(name))?)?
+                Racer::new(name.clone(), session.with_override(Override::strategy(name))?)?
             }
             Contender::Without(after) => {
                 let mut without = session.clone();
                 without.cut(*after);
-                Lane::new(format!("not done after {after}"), without)?
+                Racer::new(format!("not done after {after}"), without)?
             }
         };
         if self.lanes.iter().any(|other| other.name == lane.name) {
@@ -147,7 +154,7 @@ impl Race {
     }
 
     /// What is known of it, for a screen.
-    pub(super) fn comparison(&mut self) -> Comparison {
+    pub(super) fn comparison(&mut self, exact: bool) -> SideBySide {
         let now = self.lanes.iter().filter(|lane| !lane.over).map(|lane| lane.run.sim.now()).min();
         // Blocks become wider at the same moment in all, but some may be behind.
         let width = self.lanes.iter().map(|lane| lane.blocks.width()).max().unwrap_or_default();
@@ -155,22 +162,23 @@ impl Race {
         let skipped = self.warmup.0.div_ceil(width.0.max(1)) as usize;
         let counts = self.lanes.iter().map(|lane| lane.blocks.closed().len());
         let blocks = if even { counts.min().unwrap_or(0) } else { 0 };
-        let mut lanes: Vec<LaneFigures> = self.lanes.iter_mut().map(figures).collect();
+        let mut lanes: Vec<LaneFigures> =
+            self.lanes.iter_mut().map(|lane| figures(lane, exact)).collect();
         let used = skipped.min(blocks)..blocks;
         for (lane, figures) in self.lanes.iter().zip(&mut lanes) {
             let closed = lane.blocks.closed().iter().take(blocks);
-            let point = |(at, block): (usize, &Block)| LanePoint {
+            let point = |(at, block): (usize, &RunBlock)| LanePoint {
                 until: Time(width.0 * (at as u64 + 1)),
                 p99: block.quantile(0.99),
             };
             figures.points = closed.enumerate().map(point).collect();
         }
         let base = &self.lanes[self.baseline].blocks.closed()[used.clone()];
-        let measures: [fn(&Block) -> Option<f64>; 3] =
-            [|block| block.quantile(0.99).map(Span::seconds), Block::failed, Block::per_1k];
+        let measures: [fn(&RunBlock) -> Option<f64>; 3] =
+            [|block| block.quantile(0.99).map(Span::seconds), RunBlock::failed, RunBlock::per_1k];
         for (which, measure) in measures.into_iter().enumerate() {
             let others = self.lanes.iter().enumerate().filter(|(at, _)| *at != self.baseline);
-            let deltas: Vec<(usize, Delta, f64)> = others
+            let deltas: Vec<(usize, LaneDelta, f64)> = others
                 .map(|(at, lane)| {
                     let (delta, p) = difference(base, &lane.blocks.closed()[used.clone()], measure);
                     (at, delta, p)
@@ -189,7 +197,7 @@ impl Race {
                 *place = Some(delta);
             }
         }
-        Comparison {
+        SideBySide {
             lanes,
             baseline: self.baseline,
             blocks: used.len(),
@@ -198,14 +206,14 @@ impl Race {
         }
     }
 
-    pub(super) fn shared(&mut self) -> Arc<Comparison> {
-        Arc::new(self.comparison())
+    pub(super) fn shared(&mut self, exact: bool) -> Arc<SideBySide> {
+        Arc::new(self.comparison(exact))
     }
 }
 
-fn figures(lane: &mut Lane) -> LaneFigures {
+fn figures(lane: &mut Racer, exact: bool) -> LaneFigures {
     let name = lane.name.clone();
-    let summary = lane.summary();
+    let summary = lane.summary(exact);
     let span = |seconds: Option<f64>| seconds.map(Span::from_seconds);
     let requests = &summary.requests;
     let ended = requests.completed + requests.failed + requests.rejected;
@@ -227,9 +235,13 @@ fn figures(lane: &mut Lane) -> LaneFigures {
 
 /// The mean difference of a measure between blocks of the same time, and how probable one as far from
 /// nothing would be if there were none.
-fn difference(base: &[Block], other: &[Block], measure: fn(&Block) -> Option<f64>) -> (Delta, f64) {
+fn difference(
+    base: &[RunBlock],
+    other: &[RunBlock],
+    measure: fn(&RunBlock) -> Option<f64>,
+) -> (LaneDelta, f64) {
     let pairs = base.iter().zip(other);
-    let of = |(base, other): (&Block, &Block)| Some(measure(other)? - measure(base)?);
+    let of = |(base, other): (&RunBlock, &RunBlock)| Some(measure(other)? - measure(base)?);
     let differences: Vec<f64> = pairs.filter_map(of).collect();
     let found = moments(&differences);
     let half = found.half_width(ALPHA).filter(|_| found.n >= BLOCKS_MIN);
@@ -245,5 +257,5 @@ fn difference(base: &[Block], other: &[Block], measure: fn(&Block) -> Option<f64
         Some(_) if found.mean < 0.0 => LaneVerdict::Better,
         Some(_) => LaneVerdict::Worse,
     };
-    (Delta { mean: found.mean, half, verdict }, p)
+    (LaneDelta { mean: found.mean, half, verdict }, p)
 }

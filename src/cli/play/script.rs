@@ -85,12 +85,14 @@ impl KeyScript {
         camera: &mut Option<Camera>,
     ) -> Played {
         let mut puppet = Puppet::new(options, SIZE);
+        engine.by_script();
         let show = |engine: &mut PlayEngine, puppet: &mut Puppet| {
             engine.publish();
             slot.take().into_iter().for_each(|frame| puppet.see(frame));
         };
-        for (at, keys) in self.lines {
-            if let Some(camera) = camera.as_mut() {
+        for (line, (at, keys)) in self.lines.into_iter().enumerate() {
+            // A recording begins with the first line.
+            if let Some(camera) = camera.as_mut().filter(|_| line > 0) {
                 let mut to = engine.now() + camera.step;
                 while to < at && engine.goes_on() {
                     engine.reach(to);

@@ -15,7 +15,7 @@ use crate::unit::{NodeId, Time};
 
 /// A scenario and what was done by hand.
 #[derive(Clone)]
-pub(super) struct Session {
+pub(super) struct PlaySession {
     source: load::Source,
     overrides: Vec<Override>,
     color: Color,
@@ -36,15 +36,15 @@ struct DeedText {
     text: String,
 }
 
-impl Session {
+impl PlaySession {
     pub(super) fn new(
         source: load::Source,
         overrides: Vec<Override>,
         color: Color,
-    ) -> Result<Session, CliFailure> {
+    ) -> Result<PlaySession, CliFailure> {
         let scenario = source.scenario(&overrides, color)?;
         let given = scenario.acts.len();
-        Ok(Session {
+        Ok(PlaySession {
             source,
             overrides,
             color,
@@ -75,7 +75,7 @@ impl Session {
                 seeded |= change.path == "seed";
                 match change.given {
                     Given::Flag => {
-                        words.extend([format!("--{}", change.path), shell(&change.value)])
+                        words.extend([format!("--{}", change.path), shell(&change.value)]);
                     }
                     Given::Set => {
                         let said = shell(&format!("{}={}", change.path, change.value));
@@ -116,7 +116,7 @@ impl Session {
     }
 
     /// Returns the same with another setting, and everything that was done.
-    pub(super) fn with_override(&self, change: Override) -> Result<Session, String> {
+    pub(super) fn with_override(&self, change: Override) -> Result<PlaySession, String> {
         let mut other = self.clone();
         other.overrides.push(change);
         other.scenario = other.read(other.deeds.iter())?;

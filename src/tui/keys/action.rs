@@ -139,6 +139,13 @@ impl KeyAction {
             KeyAction::FieldBack => "fault: parameter before",
             KeyAction::FieldOn => "fault: next parameter",
             KeyAction::HealAll => "fault: heal all",
+            other => other.help_of_looking(),
+        }
+    }
+
+    /// The same of what only changes what is seen, and of the program itself.
+    const fn help_of_looking(self) -> &'static str {
+        match self {
             KeyAction::Up => "row up",
             KeyAction::Down => "row down",
             KeyAction::First => "first row",
@@ -185,6 +192,7 @@ impl KeyAction {
             KeyAction::Redraw => "draw everything again",
             KeyAction::Suspend => "suspend",
             KeyAction::Quit => "quit",
+            _ => "",
         }
     }
 

@@ -6,7 +6,7 @@ use crossterm::event::KeyCode;
 use insta::assert_snapshot;
 
 use super::{fixture, keys, model, model_of, press, render, sent, text};
-use crate::command::{Command, Forecast, Foreseen, Frame, Mode};
+use crate::command::{Command, Foreseen, Frame, Mode, Prospects};
 use crate::node::fault::{FAULTS, FaultPattern};
 use crate::tui::faults::{FaultPalette, offered};
 use crate::tui::model::Overlay;
@@ -54,7 +54,7 @@ fn letters_narrow_enter_injects_escape_does_nothing() {
 fn arrows_change_values_and_tab_whom_it_hits() {
     let mut model = model((80, 24));
     keys(&mut model, "jfslow");
-    let mut said = |codes: &[KeyCode]| {
+    let said = |codes: &[KeyCode]| {
         for code in codes {
             press(&mut model, *code);
         }
@@ -72,7 +72,7 @@ fn arrows_change_values_and_tab_whom_it_hits() {
         &[Tab, Left, Down],
     ]
     .into_iter()
-    .map(|codes| said(codes))
+    .map(said)
     .collect();
     assert_eq!(
         said,
@@ -136,7 +136,7 @@ fn fault_pictures() {
         _ if at % 7 == 6 => None,
         _ => Some(seen(900 + at as u64 * 130, 0.001 * at as f64, 47.9 - at as f64)),
     };
-    let forecast = Forecast {
+    let forecast = Prospects {
         from: Time::ZERO + Span::from_secs(133),
         until: Time::MAX,
         as_is: Some(seen(1_750, 0.009, 47.9)),

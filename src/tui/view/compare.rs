@@ -4,7 +4,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use crate::command::{Comparison, Delta, LaneFigures, LaneVerdict};
+use crate::command::{LaneDelta, LaneFigures, LaneVerdict, SideBySide};
 use crate::tui::chart::{Dots, Scale};
 use crate::tui::format::{count, cut, dollars, percent_fine, seconds_or, width};
 use crate::tui::model::Model;
@@ -84,7 +84,7 @@ fn nothing(model: &Model, body: Rect, buf: &mut Buffer) {
 /// What is compared, and how it is written.
 struct Measure {
     title: &'static str,
-    delta: fn(&LaneFigures) -> Option<Delta>,
+    delta: fn(&LaneFigures) -> Option<LaneDelta>,
     show: fn(f64) -> String,
     better: &'static str,
     worse: &'static str,
@@ -115,7 +115,7 @@ const FAILED: Measure = Measure {
 };
 
 /// The difference with its interval.
-fn interval(measure: &Measure, delta: Option<Delta>) -> String {
+fn interval(measure: &Measure, delta: Option<LaneDelta>) -> String {
     let Some(delta) = delta else { return "baseline".to_owned() };
     let show = measure.show;
     match delta.half {
@@ -127,7 +127,7 @@ fn interval(measure: &Measure, delta: Option<Delta>) -> String {
     }
 }
 
-fn verdict(model: &Model, measure: &Measure, delta: Option<Delta>) -> Piece {
+fn verdict(model: &Model, measure: &Measure, delta: Option<LaneDelta>) -> Piece {
     let glyphs = model.glyphs();
     match delta.map(|delta| delta.verdict) {
         Some(LaneVerdict::Better) => {
@@ -145,7 +145,7 @@ fn verdict(model: &Model, measure: &Measure, delta: Option<Delta>) -> Piece {
 }
 
 /// A column of the table: its title, how wide it is, and at least how wide the table must be.
-struct Column {
+struct CompareColumn {
     title: &'static str,
     wide: usize,
     from: u16,
@@ -156,53 +156,53 @@ fn latency(span: Option<Span>) -> Piece {
     piece(seconds_or(span, "-"), Role::Text)
 }
 
-const COLUMNS: [Column; 11] = [
-    Column { title: "p50", wide: 7, from: 130, cell: |_, lane| latency(lane.p50) },
-    Column { title: "p95", wide: 7, from: 130, cell: |_, lane| latency(lane.p95) },
-    Column { title: "p99 s", wide: 7, from: 0, cell: |_, lane| latency(lane.p99) },
-    Column {
+const COLUMNS: [CompareColumn; 11] = [
+    CompareColumn { title: "p50", wide: 7, from: 130, cell: |_, lane| latency(lane.p50) },
+    CompareColumn { title: "p95", wide: 7, from: 130, cell: |_, lane| latency(lane.p95) },
+    CompareColumn { title: "p99 s", wide: 7, from: 0, cell: |_, lane| latency(lane.p99) },
+    CompareColumn {
         title: "difference [95 %]",
         wide: 25,
         from: 76,
         cell: |_, lane| piece(interval(&P99, lane.p99_delta), Role::Text),
     },
-    Column {
+    CompareColumn {
         title: "",
         wide: 16,
         from: 0,
         cell: |model, lane| verdict(model, &P99, lane.p99_delta),
     },
-    Column {
+    CompareColumn {
         title: "failed %",
         wide: 9,
         from: 60,
         cell: |_, lane| piece(percent_fine(lane.failed), Role::Text),
     },
-    Column {
+    CompareColumn {
         title: "difference, points",
         wide: 25,
         from: 150,
         cell: |_, lane| piece(interval(&FAILED, lane.failed_delta), Role::Text),
     },
-    Column {
+    CompareColumn {
         title: "",
         wide: 16,
         from: 170,
         cell: |model, lane| verdict(model, &FAILED, lane.failed_delta),
     },
-    Column {
+    CompareColumn {
         title: "$/1k",
         wide: 8,
         from: 68,
         cell: |_, lane| piece(lane.per_1k.map_or_else(|| "-".to_owned(), dollars), Role::Text),
     },
-    Column {
+    CompareColumn {
         title: "difference [95 %]",
         wide: 28,
         from: 132,
         cell: |_, lane| piece(interval(&PER_1K, lane.per_1k_delta), Role::Text),
     },
-    Column {
+    CompareColumn {
         title: "",
         wide: 16,
         from: 104,
@@ -210,7 +210,7 @@ const COLUMNS: [Column; 11] = [
     },
 ];
 
-fn draw_table(model: &Model, comparison: &Comparison, area: Rect, buf: &mut Buffer) {
+fn draw_table(model: &Model, comparison: &SideBySide, area: Rect, buf: &mut Buffer) {
     let dot = model.glyphs().dot;
     let lanes = &comparison.lanes;
     let title = [piece(format!("Compare {}", lanes.len()), Role::Title)];
@@ -224,7 +224,7 @@ fn draw_table(model: &Model, comparison: &Comparison, area: Rect, buf: &mut Buff
         comparison.blocks
     );
     pen::line(buf, inner, 0, model.theme(), &[piece(how, Role::Dim)]);
-    let columns: Vec<&Column> =
+    let columns: Vec<&CompareColumn> =
         COLUMNS.iter().filter(|column| inner.width >= column.from).collect();
     let taken: usize = columns.iter().map(|column| column.wide + 1).sum();
     let names = usize::from(inner.width).saturating_sub(taken + 5).clamp(8, 32);
@@ -261,7 +261,7 @@ fn padded(text: &str, wide: usize) -> String {
 }
 
 /// What may be said of the selected one, or of the first that is not the baseline.
-fn sentence(model: &Model, comparison: &Comparison, at: Rect, inner: Rect, buf: &mut Buffer) {
+fn sentence(model: &Model, comparison: &SideBySide, at: Rect, inner: Rect, buf: &mut Buffer) {
     let place = Rect { height: inner.bottom().saturating_sub(at.y), ..at };
     if place.height == 0 {
         return;
@@ -308,12 +308,12 @@ fn wrapped(text: &str, room: usize) -> Vec<String> {
 
 // ----- differences as intervals -----
 
-fn forest(model: &Model, comparison: &Comparison, measure: &Measure, area: Rect, buf: &mut Buffer) {
+fn forest(model: &Model, comparison: &SideBySide, measure: &Measure, area: Rect, buf: &mut Buffer) {
     let base = letter(comparison.baseline);
     let title = [piece(format!("{} against {base}", measure.title), Role::Title)];
     let aside = format!("< {}   {} >", measure.better, measure.worse);
     let inner = pen::frame(model, false, area, buf, &title, &aside);
-    let deltas: Vec<Option<Delta>> = comparison.lanes.iter().map(measure.delta).collect();
+    let deltas: Vec<Option<LaneDelta>> = comparison.lanes.iter().map(measure.delta).collect();
     let known = deltas.iter().flatten().filter_map(|one| Some((one.mean, one.half?)));
     let ends = known.flat_map(|(mean, half)| [mean - half, mean + half]).chain([0.0]);
     let (low, high) =
@@ -376,7 +376,7 @@ fn forest(model: &Model, comparison: &Comparison, measure: &Measure, area: Rect,
 
 // ----- over time, and against money -----
 
-fn over_time(model: &Model, comparison: &Comparison, area: Rect, buf: &mut Buffer) {
+fn over_time(model: &Model, comparison: &SideBySide, area: Rect, buf: &mut Buffer) {
     let title = [piece("p99 s by block", Role::Title)];
     let inner = pen::frame(model, false, area, buf, &title, "whole run");
     let values = comparison.lanes.iter().flat_map(|lane| &lane.points);
@@ -430,7 +430,7 @@ fn tick(value: f64) -> String {
 }
 
 /// Cost against the 99th percentile: the lower left is better.
-fn scatter(model: &Model, comparison: &Comparison, area: Rect, buf: &mut Buffer) {
+fn scatter(model: &Model, comparison: &SideBySide, area: Rect, buf: &mut Buffer) {
     let title = [piece("Cost against p99", Role::Title)];
     let inner = pen::frame(model, false, area, buf, &title, "lower left is better");
     let point = |lane: &LaneFigures| Some((lane.per_1k?, lane.p99?.seconds()));
