@@ -153,8 +153,6 @@ pub struct LaneFigures {
     pub failed: f64,
     /// Dollars for a thousand requests.
     pub per_1k: Option<f64>,
-    /// By node, its share of attempts.
-    pub shares: Vec<f64>,
     /// How its 99th percentile differs from the baseline's, in seconds; nothing of the baseline itself.
     pub p99_delta: Option<LaneDelta>,
     /// The same of the share that was not served.

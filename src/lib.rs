@@ -29,6 +29,8 @@ pub mod metrics;
 #[deny(clippy::disallowed_types, clippy::disallowed_methods, clippy::disallowed_macros)]
 pub mod node;
 #[deny(clippy::disallowed_types, clippy::disallowed_methods, clippy::disallowed_macros)]
+pub mod quote;
+#[deny(clippy::disallowed_types, clippy::disallowed_methods, clippy::disallowed_macros)]
 pub mod rng;
 #[deny(clippy::disallowed_types, clippy::disallowed_methods, clippy::disallowed_macros)]
 pub mod sim;

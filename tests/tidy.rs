@@ -12,6 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("rng", &[]),
     ("dist", &["rng"]),
     ("id_map", &["unit"]),
+    ("quote", &[]),
     ("balance", &["unit", "rng", "id_map"]),
     ("workload", &["unit", "rng", "dist", "id_map", "balance"]),
     ("node", &["unit", "rng", "dist", "balance", "workload"]),
@@ -19,7 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("journal", &["unit", "balance"]),
     ("command", &["unit", "balance", "metrics"]),
     ("sim", &["unit", "rng", "dist", "id_map", "balance", "workload", "node"]),
-    ("scenario", &["unit", "dist", "balance", "workload", "node", "metrics", "sim"]),
+    ("scenario", &["unit", "dist", "quote", "balance", "workload", "node", "metrics", "sim"]),
     (
         "live",
         &[
@@ -31,11 +32,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     // The reference is made of the tables of faults and of scenario keys.
     ("report", &["unit", "balance", "node", "metrics", "journal", "lab", "scenario"]),
     // What can go wrong by hand is listed from the table of faults.
-    ("tui", &["unit", "balance", "node", "metrics", "command"]),
+    ("tui", &["unit", "quote", "balance", "node", "metrics", "command"]),
     (
         "cli",
         &[
-            "unit", "balance", "workload", "node", "metrics", "journal", "command", "sim",
+            "unit", "quote", "balance", "workload", "node", "metrics", "journal", "command", "sim",
             "scenario", "lab", "live", "report", "tui",
         ],
     ),

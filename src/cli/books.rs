@@ -103,25 +103,7 @@ impl Books {
         watch: Watch,
         live: bool,
     ) -> Result<Books, CliFailure> {
-        if output.journal.is_some() && scenario.instances.count > 1 && !live {
-            let failure = CliFailure::new(
-                FailureKind::Usage,
-                "a journal is of one balancer, and this scenario has several",
-            );
-            return Err(failure.hint("`--set balancer.instances=1` runs it with one"));
-        }
-        let trace = scenario.arrivals.path().map(|path| NamedFile::input("the trace", path));
-        let read = [Some(NamedFile::input("the scenario", scenario.file())), trace];
-        let read: Vec<NamedFile<'_>> = read.into_iter().flatten().collect();
-        let written: Vec<NamedFile<'_>> = [
-            Some(NamedFile::result(output.out.as_ref())),
-            NamedFile::option("--journal", output.journal.as_ref()),
-            NamedFile::option("--log", output.log.as_ref()),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
-        distinct::check(&written, &read, output.export.as_deref())?;
+        Books::check(scenario, output, live, None)?;
         let watch = if output.export.is_some() { Watch::Export } else { watch };
         Ok(Books {
             collector: load::collector(scenario, watch),
@@ -138,6 +120,35 @@ impl Books {
             failed: None,
             lost: Vec::new(),
         })
+    }
+
+    /// Fails if what the command line asks for cannot be kept, or would be lost; `other` is written too.
+    pub(super) fn check(
+        scenario: &Scenario,
+        output: &ResultOutput,
+        live: bool,
+        other: Option<NamedFile<'_>>,
+    ) -> Result<(), CliFailure> {
+        if output.journal.is_some() && scenario.instances.count > 1 && !live {
+            let failure = CliFailure::new(
+                FailureKind::Usage,
+                "a journal is of one balancer, and this scenario has several",
+            );
+            return Err(failure.hint("`--set balancer.instances=1` runs it with one"));
+        }
+        let trace = scenario.arrivals.path().map(|path| NamedFile::input("the trace", path));
+        let read = [Some(NamedFile::input("the scenario", scenario.file())), trace];
+        let read: Vec<NamedFile<'_>> = read.into_iter().flatten().collect();
+        let written: Vec<NamedFile<'_>> = [
+            Some(NamedFile::result(output.out.as_ref())),
+            NamedFile::option("--journal", output.journal.as_ref()),
+            NamedFile::option("--log", output.log.as_ref()),
+            other,
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        distinct::check(&written, &read, output.export.as_deref())
     }
 
     /// Returns whether something could not be written.

@@ -82,28 +82,12 @@ impl Simulated<'_> {
             sim.explain(Explain::One(request));
         }
         let start = Instant::now();
-        let mut inputs = 0_u64;
-        let complete = loop {
-            if self.until.is_some_and(|until| sim.next_at().is_some_and(|at| at > until)) {
-                break false;
-            }
-            match step(&mut sim, &mut books) {
-                Ok(Step::Handled) => {}
-                Ok(Step::Done) => break true,
-                Err(errors) => {
-                    progress.clear();
-                    return Err(load::trace_failure(scenario, &errors));
-                }
-            }
-            inputs += 1;
-            if inputs.is_multiple_of(LOOK_EVERY) {
-                progress.tick(sim.now(), sim.totals().arrived);
-                if signal.load(Ordering::Relaxed) != 0 || books.has_failed() {
-                    break false;
-                }
-            }
-        };
+        let complete = go(&mut sim, &mut books, self.until, |sim, books| {
+            progress.tick(sim.now(), sim.totals().arrived);
+            signal.load(Ordering::Relaxed) == 0 && !books.has_failed()
+        });
         progress.clear();
+        let complete = complete.map_err(|errors| load::trace_failure(scenario, &errors))?;
         let wall = start.elapsed().as_secs_f64();
         let arrived = sim.totals().arrived;
         let trace = books.trace.take();
@@ -143,8 +127,31 @@ fn story(scenario: &Scenario, trace: &RequestTrace, arrived: u64) -> Result<Stor
     })
 }
 
+/// Lets a simulation go on, with everything that listens, to its end or to a moment, as long as `look` says
+/// so now and then. Returns whether it came to its end.
+pub(super) fn go(
+    sim: &mut Sim,
+    books: &mut Books,
+    until: Option<Time>,
+    mut look: impl FnMut(&Sim, &Books) -> bool,
+) -> Result<bool, Vec<TraceError>> {
+    let mut inputs = 0_u64;
+    loop {
+        if until.is_some_and(|until| sim.next_at().is_some_and(|at| at > until)) {
+            return Ok(false);
+        }
+        if step(sim, books)? == Step::Done {
+            return Ok(true);
+        }
+        inputs += 1;
+        if inputs.is_multiple_of(LOOK_EVERY) && !look(sim, books) {
+            return Ok(false);
+        }
+    }
+}
+
 /// One step, with everything that listens. Inputs come before the events they cause.
-pub(super) fn step(sim: &mut Sim, books: &mut Books) -> Result<Step, Vec<TraceError>> {
+fn step(sim: &mut Sim, books: &mut Books) -> Result<Step, Vec<TraceError>> {
     let cell = RefCell::new(&mut *books);
     let mut record = |now: Time, input: &Input| cell.borrow_mut().record(now, input);
     let mut sink = |now: Time, event: &Event| cell.borrow_mut().hear(now, event);

@@ -48,12 +48,6 @@ impl RunBlock {
         micros.map(|micros| Span(micros * 1_000))
     }
 
-    /// The mean of their latency.
-    #[must_use]
-    pub fn mean(&self) -> Option<Span> {
-        (!self.latency.is_empty()).then(|| Span::from_seconds(self.latency.mean() / 1e6))
-    }
-
     /// Dollars for a thousand requests that ended.
     #[must_use]
     pub fn per_1k(&self) -> Option<f64> {

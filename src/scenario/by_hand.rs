@@ -19,7 +19,6 @@ pub const LOADS: Range = Range { least: 0.01, most: 100.0, above: false };
 
 const ONE_DEED: Usual =
     Usual::Unsaid("a fault, or one of `heal`, `strategy` and `load`, is needed");
-const ONE_OF_FOUR: Usual = Usual::Unsaid("one of `node`, `pool`, `region` and `tag` is needed");
 
 /// `[[by_hand]]`: `at`, and one thing that is done.
 pub(super) static BY_HAND: SectionDef = SectionDef {
@@ -39,12 +38,7 @@ pub(super) static BY_HAND: SectionDef = SectionDef {
 };
 
 static HEAL: SectionDef = SectionDef {
-    keys: &[
-        key("node", LABEL, ONE_OF_FOUR, "this node, or the nodes of this group"),
-        key("pool", LABEL, ONE_OF_FOUR, "all nodes of this pool"),
-        key("region", LABEL, ONE_OF_FOUR, "all nodes in this region"),
-        key("tag", LABEL, ONE_OF_FOUR, "all nodes with this tag"),
-    ],
+    keys: &[fault::NODE, fault::POOL, fault::REGION, fault::TAG],
     ..section("heal", "")
 };
 

@@ -6,7 +6,7 @@
 use super::dist::{self, DURATION};
 use super::document::Kind;
 use super::keys::{
-    KeyKind, LABEL, POSITIVE_SPAN, SPAN, SectionDef, Usual, key, need, section, text,
+    KeyDef, KeyKind, LABEL, POSITIVE_SPAN, SPAN, SectionDef, Usual, key, need, section, text,
 };
 use super::pool::{Fleet, NODES_MAX};
 use super::problem::Place;
@@ -52,13 +52,19 @@ static RANDOM: SectionDef = SectionDef {
     ..section("random", "")
 };
 
+pub(super) const NODE: KeyDef =
+    key("node", LABEL, ONE_OF_FOUR, "this node, or the nodes of this group");
+pub(super) const POOL: KeyDef = key("pool", LABEL, ONE_OF_FOUR, "all nodes of this pool");
+pub(super) const REGION: KeyDef = key("region", LABEL, ONE_OF_FOUR, "all nodes in this region");
+pub(super) const TAG: KeyDef = key("tag", LABEL, ONE_OF_FOUR, "all nodes with this tag");
+
 /// Whom a fault hits, beside its own parameters.
 pub(super) static TARGET: SectionDef = SectionDef {
     keys: &[
-        key("node", LABEL, ONE_OF_FOUR, "this node, or the nodes of this group"),
-        key("pool", LABEL, ONE_OF_FOUR, "all nodes of this pool"),
-        key("region", LABEL, ONE_OF_FOUR, "all nodes in this region"),
-        key("tag", LABEL, ONE_OF_FOUR, "all nodes with this tag"),
+        NODE,
+        POOL,
+        REGION,
+        TAG,
         key(
             "count",
             KeyKind::Any(&[KeyKind::Whole(1, NODES_MAX as u64), PERCENT]),

@@ -44,6 +44,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod traffic;
+pub(crate) mod tree;
 mod value;
 mod workflow;
 mod workload;

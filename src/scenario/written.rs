@@ -1,21 +1,28 @@
 //! A scenario as a file: as it was given, or, where the command line changed it, as it is then.
 
-use std::fmt::Write as _;
-
 use super::by_hand::seconds;
 use super::document::{self, Entry, Kind};
 use super::overrides::Override;
+use super::tree::{TreeTable, TreeValue, list, plain, text};
 use crate::balance::{SettingKind, StrategySpec};
+use crate::quote;
 use crate::unit::Time;
 
-/// Returns the text of a scenario with these changes in it. Without changes it is the text itself; with
+/// Returns the text of a scenario with these changes in it and, where it says none, this name: under the
+/// name of another file it would report as another scenario. Without changes it is the text itself; with
 /// them its values are all there, its comments are not. The text and the changes have been read before:
 /// what cannot be read is left as it is.
 #[must_use]
-pub fn written(text: &str, overrides: &[Override]) -> String {
+pub fn written(text: &str, overrides: &[Override], name: &str) -> String {
     let Ok(mut document) = document::read(text) else { return text.to_owned() };
+    let named = document.iter().any(|entry| entry.key == "name");
     let changed = overrides.iter().all(|change| change.apply(&mut document).is_ok());
-    if overrides.is_empty() || !changed { text.to_owned() } else { file(&document) }
+    let file = match overrides.is_empty() || !changed {
+        true => text.to_owned(),
+        false => tree(&document).to_string(),
+    };
+    // At the top no table has begun yet.
+    if named { file } else { format!("name = {}\n\n{file}", quote::toml(name)) }
 }
 
 /// A strategy with its settings, as a scenario says it.
@@ -23,103 +30,49 @@ pub fn written(text: &str, overrides: &[Override]) -> String {
 pub fn strategy_text(spec: &StrategySpec) -> String {
     let name = spec.name();
     if let Some(formula) = spec.formula() {
-        return format!("{{ {name} = {} }}", quoted(formula));
+        return format!("{{ {name} = {} }}", quote::toml(formula));
     }
     let said = spec.settings().filter(|(setting, value)| {
         *value != setting.default && setting.kind != SettingKind::Formula
     });
     let said = said.map(|(setting, value)| {
         let shown = match setting.kind {
-            SettingKind::Span { .. } => quoted(&seconds(Time(value))),
-            SettingKind::Choice(_) => quoted(&setting.kind.show(value)),
+            SettingKind::Span { .. } => quote::toml(&seconds(Time(value))),
+            SettingKind::Choice(_) => quote::toml(&setting.kind.show(value)),
             kind => kind.show(value),
         };
         format!("{} = {shown}", setting.name)
     });
     let said: Vec<String> = said.collect();
     match said.is_empty() {
-        true => quoted(name),
+        true => quote::toml(name),
         false => format!("{{ {name} = {{ {} }} }}", said.join(", ")),
     }
 }
 
-/// What is one value first, since it would belong to the last table otherwise.
-fn file(document: &[Entry]) -> String {
-    let mut text = String::new();
-    let is_table = |entry: &&Entry| match &entry.value.kind {
-        Kind::Table(_) => true,
-        Kind::List(items) => matches!(items.first().map(|item| &item.kind), Some(Kind::Table(_))),
-        _ => false,
-    };
-    // Writing to memory does not fail.
-    for entry in document.iter().filter(|entry| !is_table(entry)) {
-        let _ = writeln!(text, "{} = {}", key(&entry.key), value(&entry.value.kind));
-    }
-    for entry in document.iter().filter(is_table) {
-        match &entry.value.kind {
-            Kind::List(items) => {
-                for item in items {
-                    let _ = write!(text, "\n[[{}]]\n", key(&entry.key));
-                    lines(&mut text, &item.kind);
-                }
-            }
-            kind => {
-                let _ = write!(text, "\n[{}]\n", key(&entry.key));
-                lines(&mut text, kind);
-            }
-        }
-    }
-    text
+/// A table as a tree. Keys that are more than one word are in quotes.
+fn tree(entries: &[Entry]) -> TreeTable {
+    entries.iter().fold(TreeTable::default(), |table, entry| {
+        table.with(&key(&entry.key), value(&entry.value.kind))
+    })
 }
 
-fn lines(text: &mut String, kind: &Kind) {
-    let Kind::Table(entries) = kind else { return };
-    for entry in entries {
-        let _ = writeln!(text, "{} = {}", key(&entry.key), value(&entry.value.kind));
-    }
-}
-
-fn value(kind: &Kind) -> String {
+fn value(kind: &Kind) -> TreeValue {
     match kind {
-        Kind::Text(text) => quoted(text),
-        Kind::Whole(whole) => whole.map_or_else(String::new, |whole| whole.to_string()),
-        Kind::Number(number) => format!("{number:?}"),
-        Kind::Truth(truth) => truth.to_string(),
+        Kind::Text(said) => text(said),
+        Kind::Whole(whole) => plain(whole.unwrap_or_default()),
+        Kind::Number(number) => plain(format!("{number:?}")),
+        Kind::Truth(truth) => plain(truth),
         // No scenario has a date.
-        Kind::Date => String::new(),
-        Kind::List(items) => {
-            let items: Vec<String> = items.iter().map(|item| value(&item.kind)).collect();
-            format!("[{}]", items.join(", "))
-        }
-        Kind::Table(entries) => {
-            let entries = entries.iter();
-            let entries: Vec<String> = entries
-                .map(|entry| format!("{} = {}", key(&entry.key), value(&entry.value.kind)))
-                .collect();
-            format!("{{ {} }}", entries.join(", "))
-        }
+        Kind::Date => plain(""),
+        Kind::List(items) => list(items.iter().map(|item| value(&item.kind))),
+        Kind::Table(entries) => tree(entries).into(),
     }
 }
 
 fn key(key: &str) -> String {
     let bare = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-    if !key.is_empty() && key.bytes().all(bare) { key.to_owned() } else { quoted(key) }
-}
-
-fn quoted(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for letter in text.chars() {
-        match letter {
-            '"' => quoted.push_str("\\\""),
-            '\\' => quoted.push_str("\\\\"),
-            letter if letter.is_control() => {
-                let _ = write!(quoted, "\\u{:04X}", u32::from(letter));
-            }
-            letter => quoted.push(letter),
-        }
-    }
-    quoted.push('"');
-    quoted
+    if !key.is_empty() && key.bytes().all(bare) { key.to_owned() } else { quote::toml(key) }
 }
 
 #[cfg(test)]
@@ -140,9 +93,11 @@ mod tests {
                     read.balancer, read.backends, read.faults, read.workflows
                 )
             };
-            let changed = written(text, &overrides);
+            let changed = written(text, &overrides, name);
             assert_eq!(read(&changed, &[]), read(text, &overrides), "{name}\n{changed}");
-            assert_eq!(written(text, &[]), text, "what is not changed stays as it is");
+            let same = written(text, &[], name);
+            assert_eq!(same, format!("name = \"{name}\"\n\n{text}"), "what is not changed stays");
+            assert_eq!(written(&same, &[], "other"), same, "it has a name");
         }
     }
 

@@ -7,6 +7,7 @@ use crate::node::fault::{
     FAULTS, FaultDef, FaultKind, FaultPattern, Param, ParamDefault, ParamKind, ParamValue,
     ParamValues, STATUSES,
 };
+use crate::quote;
 use crate::unit::{NodeId, Span};
 
 use super::keys::KeyAction;
@@ -138,11 +139,6 @@ fn word(kind: ParamKind, place: usize) -> &'static str {
     }
 }
 
-/// A text as TOML writes it.
-fn quoted(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
-}
-
 /// Twice as much or half of it; the next word; `None` where nothing is said.
 fn stepped(param: &Param, value: Option<ParamValue>, more: bool) -> Option<ParamValue> {
     match (param.kind, value) {
@@ -249,7 +245,7 @@ impl FaultPalette {
     /// Returns the fault at this place as a `[[by_hand]]` says it.
     fn text(&self, at: usize, target: &FaultTarget) -> String {
         let fault = offered()[at];
-        let mut said = vec![format!("{} = {}", target.word, quoted(&target.name))];
+        let mut said = vec![format!("{} = {}", target.word, quote::toml(&target.name))];
         for (param, value) in fault.params.iter().zip(&self.values[at]) {
             if let Some(value) = value.filter(|_| is_said(param, *value)) {
                 said.push(format!("{} = {}", param.name, written(param.kind, value)));
@@ -406,7 +402,7 @@ pub(super) fn heal_all(model: &mut Model) -> Vec<Effect> {
     let Some(snapshot) = model.snapshot() else { return Vec::new() };
     let hit = |pool| snapshot.nodes.iter().any(|row| row.by_hand && row.pool == pool);
     let pools = snapshot.pools.iter().filter(|pool| hit(pool.id));
-    let heal = |name: &str| Command::Do(format!("heal = {{ pool = {} }}", quoted(name)));
+    let heal = |name: &str| Command::Do(format!("heal = {{ pool = {} }}", quote::toml(name)));
     let effects: Vec<Effect> = pools.map(|pool| Effect::Send(heal(&pool.name))).collect();
     let said = if effects.is_empty() { "nothing made by hand is on" } else { "all is healed" };
     model.ui.overlay = Overlay::None;

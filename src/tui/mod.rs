@@ -14,8 +14,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crossterm::event::{self, Event, KeyEvent, KeyEventKind};
-use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
 use signal_hook::iterator::Signals;
 
@@ -56,6 +54,7 @@ pub use glyph::Glyphs;
 pub use keys::{KeyLine, key_lines};
 pub use puppet::{KeyOutcome, Puppet, ScriptKey};
 pub use record::Recording;
+pub use save::{new_file, new_place};
 pub use slot::Slot;
 pub use terminal::Terminal;
 pub use theme::ThemeName;
@@ -230,11 +229,7 @@ impl Screen {
     }
 
     fn draw(&mut self) -> io::Result<()> {
-        let (columns, rows) = self.model.ui.size;
-        let area = Rect::new(0, 0, columns, rows);
-        let mut picture = Buffer::empty(area);
-        view::view(&self.model, area, &mut picture);
-        self.terminal.show(picture)
+        self.terminal.show(view::picture(&self.model))
     }
 }
 

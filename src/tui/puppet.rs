@@ -4,8 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
 
 use super::Options;
 use super::model::Model;
@@ -91,11 +89,7 @@ impl Puppet {
 
     /// Notes what it shows, for so many seconds.
     pub fn record(&self, recording: &mut Recording, seconds: f64) {
-        let (columns, rows) = self.model.ui.size;
-        let area = Rect::new(0, 0, columns, rows);
-        let mut picture = Buffer::empty(area);
-        view::view(&self.model, area, &mut picture);
-        recording.show(picture, seconds);
+        recording.show(view::picture(&self.model), seconds);
     }
 
     /// Presses a key.

@@ -50,32 +50,9 @@ pub(super) fn now(model: &mut Model) -> Vec<Effect> {
     vec![Effect::Send(Command::LookNow)]
 }
 
-pub(super) fn undo(model: &mut Model) -> Vec<Effect> {
-    if simulated(model, "can be undone") { vec![Effect::Send(Command::Undo)] } else { Vec::new() }
-}
-
-pub(super) fn write(model: &mut Model) -> Vec<Effect> {
-    if simulated(model, "is written as a file") {
-        vec![Effect::Send(Command::Write)]
-    } else {
-        Vec::new()
-    }
-}
-
-pub(super) fn repeat(model: &mut Model) -> Vec<Effect> {
-    if simulated(model, "is repeated by a command") {
-        vec![Effect::Send(Command::Repeat)]
-    } else {
-        Vec::new()
-    }
-}
-
-pub(super) fn export(model: &mut Model) -> Vec<Effect> {
-    if simulated(model, "is exported from here") {
-        vec![Effect::Send(Command::Export)]
-    } else {
-        Vec::new()
-    }
+/// Tells the engine something, if the run is a simulation.
+pub(super) fn tell(model: &mut Model, what: &str, command: Command) -> Vec<Effect> {
+    if simulated(model, what) { vec![Effect::Send(command)] } else { Vec::new() }
 }
 
 /// Lets a tenth more arrive, or less.

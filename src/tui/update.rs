@@ -138,10 +138,10 @@ fn perform(model: &mut Model, action: KeyAction) -> Vec<Effect> {
         KeyAction::ForwardFar => steer::scrub(model, -10.0),
         KeyAction::TickBack => steer::scrub(model, 0.1),
         KeyAction::Now => steer::now(model),
-        KeyAction::Undo => steer::undo(model),
-        KeyAction::Write => steer::write(model),
-        KeyAction::Repeat => steer::repeat(model),
-        KeyAction::Export => steer::export(model),
+        KeyAction::Undo => steer::tell(model, "can be undone", Command::Undo),
+        KeyAction::Write => steer::tell(model, "is written as a file", Command::Write),
+        KeyAction::Repeat => steer::tell(model, "is repeated by a command", Command::Repeat),
+        KeyAction::Export => steer::tell(model, "is exported from here", Command::Export),
         KeyAction::Save => vec![Effect::Save],
         KeyAction::LoadLess => steer::load(model, false),
         KeyAction::LoadMore => steer::load(model, true),
@@ -270,8 +270,7 @@ fn faster(pace: Pace) -> Pace {
 }
 
 fn pace(model: &mut Model, change: impl Fn(Pace) -> Pace) -> Vec<Effect> {
-    if model.mode() != Mode::Sim {
-        model.ui.notice = Some("only a simulation has a speed".to_owned());
+    if !steer::simulated(model, "has a speed") {
         return Vec::new();
     }
     if is_over(model) {
@@ -287,8 +286,7 @@ fn pace(model: &mut Model, change: impl Fn(Pace) -> Pace) -> Vec<Effect> {
 }
 
 fn step(model: &mut Model, command: Command) -> Vec<Effect> {
-    if model.mode() != Mode::Sim {
-        model.ui.notice = Some("only a simulation can be stepped".to_owned());
+    if !steer::simulated(model, "can be stepped") {
         return Vec::new();
     }
     if is_over(model) {
@@ -300,8 +298,7 @@ fn step(model: &mut Model, command: Command) -> Vec<Effect> {
 }
 
 fn restart(model: &mut Model) -> Vec<Effect> {
-    if model.mode() != Mode::Sim {
-        model.ui.notice = Some("only a simulation can be restarted".to_owned());
+    if !steer::simulated(model, "can be restarted") {
         return Vec::new();
     }
     // What is pinned is a decision of the run before.

@@ -104,7 +104,8 @@ fn a_run_of_what_was_written_gives_the_same_bytes() {
 fn who_compares_changes_nothing_and_sees_the_same_every_time() {
     let folder = tempfile::tempdir().expect("a folder");
     let (_, plain, _) = run(folder.path(), &["run", "quickstart", "--quiet"]);
-    let keys = "60s 2 a Down Down Enter a Down Enter b j b\n200s k d 1\n";
+    // The list of strategies foresees, too; that takes as long as it takes where keys come out of a file.
+    let keys = "60s 2 a Down Down Enter a Down Enter b j b\n100s 1 a Enter Esc Esc 2\n200s k d 1\n";
     let record = |file: &str| {
         let played = play(folder.path(), "quickstart", keys, &["--record", file]);
         assert_eq!(played, plain, "it is not disturbed");
@@ -113,6 +114,25 @@ fn who_compares_changes_nothing_and_sees_the_same_every_time() {
     let first = record("first.svg");
     assert_eq!(first, record("second.svg"), "every picture is the same");
     assert!(first.contains("blocks of 5s") && first.contains("random"), "it was compared");
+}
+
+#[test]
+fn those_that_are_compared_go_back_with_the_run() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // The screen as text, at two minutes, of those that are compared.
+    let screen = |keys: &str| {
+        play(folder.path(), "quickstart", keys, &[]);
+        let path = folder.path().join("quickstart-screen-1.txt");
+        let text = fs::read_to_string(&path).expect("it was written");
+        fs::remove_file(path).expect("it is there");
+        text
+    };
+    let compared = "50s 2 a Down Down Enter";
+    let never = screen(&format!("{compared}\n2m Ctrl-s q\n"));
+    assert!(never.contains("random"), "{never}");
+    // A node is killed, and twenty seconds back it has not been: in none of them.
+    let back = screen(&format!("{compared} 1 j j x\n65s H H Space 2\n2m Ctrl-s q\n"));
+    assert_eq!(back, never);
 }
 
 #[test]
@@ -147,6 +167,14 @@ fn what_was_done_is_undone_without_a_trace_if_no_time_has_passed() {
     assert_eq!(play(folder.path(), "quickstart", "50s Space j j x u Space\n", &[]), plain);
     let later = play(folder.path(), "quickstart", "50s j j x\n55s u\n", &[]);
     assert!(later.contains("kill azure-us") && later.contains("heal azure-us"), "{later}");
+    // Of a fault of many nodes none stays ill.
+    let pool = "50s j j f c r a s h Tab Enter\n55s u\n60s W\n";
+    play(folder.path(), "quickstart", pool, &[]);
+    let written = fs::read_to_string(folder.path().join("quickstart-by-hand-1.toml"));
+    let written = written.expect("it was written");
+    for text in ["crash = { pool = \"reasoning\"", "heal = { pool = \"reasoning\" }"] {
+        assert!(written.contains(text), "{text}: {written}");
+    }
 }
 
 #[test]
@@ -198,5 +226,18 @@ fn what_cannot_be_done_by_hand_is_told_with_its_place() {
         fs::write(folder.path().join("s.toml"), text).expect("a file in a temporary folder");
         let (code, _, err) = run(folder.path(), &["run", "s.toml"]);
         assert!(code == 3 && err.contains(why) && err.contains("s.toml:"), "{act}: {code} {err}");
+    }
+}
+
+#[test]
+fn files_that_would_be_lost_are_told_before_anything_is_played() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("keys.txt"), "1s W\n").expect("a file in a temporary folder");
+    for outputs in [["--out", "x", "--log", "x"], ["--record", "x", "--journal", "x"]] {
+        let mut arguments = vec!["play", "quickstart", "--keys", "keys.txt"];
+        arguments.extend(outputs);
+        let (code, _, err) = run(folder.path(), &arguments);
+        assert!(code == 2 && err.contains("one would be lost"), "{code} {err}");
+        assert_eq!(names(folder.path()), ["keys.txt"], "no key was pressed");
     }
 }

@@ -4,7 +4,6 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::thread;
@@ -23,7 +22,7 @@ use crate::command::{Command, Contender, Frame, Mode, NodeGroup, Notice, Pace, R
 use crate::metrics::expect::ExpectVerdict;
 use crate::metrics::{Snapshot, Watch};
 use crate::report;
-use crate::tui::Slot;
+use crate::tui::{self, Slot};
 use crate::unit::{Span, Time};
 
 /// A frame is published at most this often.
@@ -38,8 +37,6 @@ const TICK: Span = Span::from_millis(100);
 const LISTEN: Duration = Duration::from_millis(30);
 /// Whoever does something at an earlier moment waits so long at most until the run is there.
 const CATCH_UP: Duration = Duration::from_secs(10);
-/// Files of one name beside each other: more are not looked for.
-const FILES_MAX: u32 = 1_000;
 
 /// The run as it was at an earlier moment, on its way there or there.
 struct Past {
@@ -241,10 +238,7 @@ impl PlayEngine {
                 self.pause(true);
                 self.tick = Some(self.tick.unwrap_or_else(|| self.now()) + TICK);
             }
-            Command::Restart => {
-                self.session.clear();
-                self.begin_again(None);
-            }
+            Command::Restart => self.change_past(PlaySession::clear, None),
             Command::Explain(wanted) => self.explain(*wanted),
             Command::Undo => self.undo(),
             Command::Look(at) => self.look(*at),
@@ -295,10 +289,10 @@ impl PlayEngine {
         if self.past.is_some() {
             self.go_on();
         }
-        // A run that is on its way to a moment is not there yet.
-        if let Some(tick) = self.tick
-            && self.advance_to(tick, Instant::now() + CATCH_UP)
-        {
+        if let Some(tick) = self.tick {
+            if !self.advance_to(tick, Instant::now() + CATCH_UP) {
+                return self.say("not done: the run is still on its way to this moment".to_owned());
+            }
             self.clock.begin(tick);
             self.tick = None;
         }
@@ -328,8 +322,7 @@ impl PlayEngine {
         };
         if last.at >= self.now() {
             let at = self.now();
-            self.session.take_back();
-            self.begin_again(Some(at));
+            self.change_past(|session| session.take_back(at), Some(at));
             return self.say("taken back".to_owned());
         }
         match self.session.opposite() {
@@ -354,11 +347,22 @@ impl PlayEngine {
         }
     }
 
+    /// What was done changes, in the run and in those it is compared with: all are made again.
+    fn change_past(&mut self, change: impl Fn(&mut PlaySession), to: Option<Time>) {
+        change(&mut self.session);
+        if let Some(Err(why)) = self.race.as_mut().map(|race| race.again(&change)) {
+            self.race = None;
+            self.say(format!("nothing is compared any more: {why}"));
+        }
+        self.level = self.race.is_none();
+        self.begin_again(to);
+    }
+
     /// The run begins again; up to a moment, where it stands still then, or from the beginning.
     fn begin_again(&mut self, to: Option<Time>) {
         let Some(run) = self.restarted() else { return };
         (self.run, self.past, self.tick) = (run, None, to);
-        if to.is_some() || self.state != RunState::Paused {
+        if self.state != RunState::Paused {
             self.state = if to.is_some() { RunState::Paused } else { RunState::Running };
         }
         self.clock.begin(Time::ZERO);
@@ -384,18 +388,19 @@ impl PlayEngine {
 
     /// Goes on from what is looked at.
     fn go_on(&mut self) {
-        let Some(past) = self.past.take() else { return };
-        self.session.cut(past.at);
-        // What was to be done later is not in this one.
-        self.begin_again(Some(past.at));
+        if let Some(at) = self.past.take().map(|past| past.at) {
+            // What was to be done later is not in the run that is looked at.
+            self.change_past(|session| session.cut(at), Some(at));
+        }
     }
 
     // ----- what it would come to -----
 
     fn foresee(&mut self, deeds: &[Command]) {
         let may = matches!(self.state, RunState::Running | RunState::Paused);
-        self.foresight =
-            (may && !deeds.is_empty()).then(|| Foresight::begin(&self.session, self.now(), deeds));
+        let patient = self.scripted;
+        self.foresight = (may && !deeds.is_empty())
+            .then(|| Foresight::begin(&self.session, self.now(), deeds, patient));
     }
 
     // ----- others on the same arrivals -----
@@ -456,21 +461,9 @@ impl PlayEngine {
 
     /// Writes the scenario and what was done into a new file here. Returns its name, or why not.
     fn write(&self) -> Result<String, String> {
-        let name = self.session.scenario().name.clone();
-        let paths =
-            (1..FILES_MAX).map(|number| PathBuf::from(format!("{name}-by-hand-{number}.toml")));
-        let text = self.session.text();
-        for path in paths {
-            let file = std::fs::File::create_new(&path);
-            let written =
-                file.and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()));
-            match written {
-                Ok(()) => return Ok(path.display().to_string()),
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(format!("not written: {}: {error}", path.display())),
-            }
-        }
-        Err(format!("not written: there are {FILES_MAX} files of this name"))
+        let stem = format!("{}-by-hand", self.session.scenario().name);
+        tui::new_file(&stem, ".toml", &self.session.text())
+            .map_err(|why| format!("not written: {why}"))
     }
 
     /// Lets decisions be explained for as long as the screen shows them.
@@ -641,7 +634,7 @@ impl PlayEngine {
         let reached = self.clock.reached().filter(|_| self.state == RunState::Running);
         let forecast = self.foresight.as_ref().map(|foresight| Arc::new(foresight.forecast()));
         let scripted = self.scripted;
-        let comparison = self.race.as_mut().map(|race| race.shared(scripted));
+        let comparison = self.race.as_mut().map(|race| Arc::new(race.comparison(scripted)));
         let scenario = self.session.scenario();
         self.slot.publish(Arc::new(Frame {
             snapshot,

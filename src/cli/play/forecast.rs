@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,8 +16,10 @@ use crate::metrics::Watch;
 use crate::scenario::Scenario;
 use crate::unit::{Span, Time};
 
-/// All of it may take so long: if going on to the end would take longer, the next minute is foreseen.
+/// All of it is to take so long: if going on to the end would take longer, the next minute is foreseen.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// What is not known after so long stays unknown.
+const LIMIT: Duration = Duration::from_secs(10);
 const NEXT: Span = Span::from_secs(60);
 
 /// Which it is, until when it was foreseen, and what it comes to.
@@ -39,51 +41,27 @@ impl Drop for Foresight {
 }
 
 impl Foresight {
-    /// Begins to foresee what would come of each of these at `from`, and of nothing.
-    pub(super) fn begin(session: &PlaySession, from: Time, deeds: &[Command]) -> Foresight {
-        let scenarios: Vec<Option<Scenario>> = std::iter::once(Some(session.scenario().clone()))
-            .chain(deeds.iter().map(|deed| session.with(from, &session.deed(deed)?).ok()))
-            .collect();
-        let missing = scenarios.len();
-        let stop = Arc::new(AtomicBool::new(false));
+    /// Begins to foresee what would come of each of these at `from`, and of nothing: to the end, however long
+    /// that takes, if whoever asks is `patient`.
+    pub(super) fn begin(
+        session: &PlaySession,
+        from: Time,
+        deeds: &[Command],
+        patient: bool,
+    ) -> Foresight {
+        let as_is = session.scenario().clone();
+        let others = deeds.iter().map(|deed| session.with(from, &session.deed(deed)?).ok());
+        let others: Vec<Option<Scenario>> = others.collect();
+        let (stop, color) = (Arc::new(AtomicBool::new(false)), session.color());
         let (say, results) = mpsc::channel();
-        let (scenarios, next) = (Arc::new(scenarios), Arc::new(AtomicUsize::new(1)));
-        let (halt, color) = (Arc::clone(&stop), session.color());
-        let helpers = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        // The first tells how long they take; the others follow it.
-        let spawned = thread::Builder::new().name("foresight".to_owned()).spawn(move || {
-            let begun = Instant::now();
-            let question = Question { from, color, stop: &halt };
-            let first =
-                scenarios[0].as_ref().and_then(|scenario| question.foresee(scenario, Time::MAX));
-            let took = begun.elapsed() * scenarios.len() as u32 / helpers as u32;
-            let far = first.is_some() && took <= PATIENCE;
-            let until = if far { Time::MAX } else { from + NEXT };
-            let again =
-                || scenarios[0].as_ref().and_then(|scenario| question.foresee(scenario, until));
-            let first = if far { first } else { again() };
-            let _ = say.send((0, until, first));
-            thread::scope(|scope| {
-                for _ in 0..helpers {
-                    scope.spawn(|| {
-                        let say = say.clone();
-                        loop {
-                            let at = next.fetch_add(1, Ordering::Relaxed);
-                            let Some(scenario) = scenarios.get(at) else { return };
-                            let seen =
-                                scenario.as_ref().and_then(|one| question.foresee(one, until));
-                            if say.send((at, until, seen)).is_err() {
-                                return;
-                            }
-                        }
-                    });
-                }
-            });
-        });
+        let (halt, missing) = (Arc::clone(&stop), 1 + others.len());
+        let ask = move || {
+            foresee_all((&as_is, &others), Question { from, color, stop: &halt }, patient, &say);
+        };
+        let spawned = thread::Builder::new().name("foresight".to_owned()).spawn(ask);
         let forecast =
             Prospects { from, until: Time::MAX, as_is: None, rows: vec![None; deeds.len()] };
-        let missing = if spawned.is_ok() { missing } else { 0 };
-        Foresight { forecast, results, stop, missing }
+        Foresight { forecast, results, stop, missing: if spawned.is_ok() { missing } else { 0 } }
     }
 
     /// Returns whether something is still to come.
@@ -124,6 +102,39 @@ impl Foresight {
     }
 }
 
+/// Foresees what comes of nothing, and then of the others on as many threads as there are processors. The
+/// first tells how far the others can go.
+fn foresee_all(
+    (as_is, others): (&Scenario, &[Option<Scenario>]),
+    question: Question<'_>,
+    patient: bool,
+    say: &Sender<ToldOf>,
+) {
+    let threads = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let begun = Instant::now();
+    let within = |limit: Duration| (!patient).then(|| begun + limit);
+    let share = PATIENCE * threads as u32 / (1 + others.len() as u32);
+    let (until, first) = match question.foresee(as_is, Time::MAX, within(share)) {
+        Some(first) => (Time::MAX, Some(first)),
+        None => {
+            let until = question.from + NEXT;
+            (until, question.foresee(as_is, until, within(LIMIT)))
+        }
+    };
+    // Whoever has asked may be gone.
+    let _ = say.send((0, until, first));
+    let next = AtomicUsize::new(0);
+    let work = || loop {
+        let at = next.fetch_add(1, Ordering::Relaxed);
+        let Some(scenario) = others.get(at) else { return };
+        let seen = scenario.as_ref().and_then(|one| question.foresee(one, until, within(LIMIT)));
+        if say.send((at + 1, until, seen)).is_err() {
+            return;
+        }
+    };
+    thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
+}
+
 /// What all of them are asked alike.
 #[derive(Clone, Copy)]
 struct Question<'a> {
@@ -134,22 +145,22 @@ struct Question<'a> {
 
 impl Question<'_> {
     /// Runs a scenario to `until`. Returns what it came to from the moment on, unless nobody waits for it
-    /// any more.
-    fn foresee(self, scenario: &Scenario, until: Time) -> Option<Foreseen> {
+    /// any more or there was no more time.
+    fn foresee(self, scenario: &Scenario, until: Time, by: Option<Instant>) -> Option<Foreseen> {
         let mut run = PlayedRun::new(scenario, Watch::Report, self.color).ok()?;
-        let stop = || self.stop.load(Ordering::Relaxed);
+        let late = || by.is_some_and(|by| Instant::now() >= by);
+        let stop = || self.stop.load(Ordering::Relaxed) || late();
         if run.advance(self.from, stop, &mut |_, _| {}) == Got::OnTheWay {
             return None;
         }
-        let spent = |run: &PlayedRun, at: Time| run.collector.summary(at, false).cost_usd.total;
-        let before = spent(&run, self.from);
+        let before = run.collector.spent(self.from);
         let mut meter = EndMeter::default();
         if run.advance(until, stop, &mut |now, event| meter.hear(now, event)) == Got::OnTheWay {
             return None;
         }
         let end = run.sim.now().max(self.from);
         let hours = (end.since(self.from).seconds() / 3_600.0).max(1e-9);
-        Some(meter.foreseen((spent(&run, end) - before) / hours))
+        Some(meter.foreseen((run.collector.spent(end) - before) / hours))
     }
 }
 

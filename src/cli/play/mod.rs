@@ -25,6 +25,8 @@ use std::thread;
 
 use clap::Args;
 
+use super::books::Books;
+use super::distinct::NamedFile;
 use super::failure::{CliFailure, FailureKind};
 use super::looks::Looks;
 use super::result::{Gate, ResultOutput};
@@ -100,6 +102,8 @@ impl Play {
         let mut session = PlaySession::new(source, self.changes.overrides(), color)?;
         let expectations = load::expectations(session.scenario(), color)?;
         let gates = self.output.gates(session.scenario())?;
+        let record = NamedFile::option("--record", self.record.as_ref());
+        Books::check(session.scenario(), &self.output, false, record)?;
         let run = PlayedRun::new(session.scenario(), Watch::Screen, color)?;
         let pace = Pace::Times(self.speed.unwrap_or(PACE));
         let state = if self.paused { RunState::Paused } else { RunState::Running };

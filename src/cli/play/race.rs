@@ -1,8 +1,7 @@
 //! Several strategies on the same arrivals, in lockstep: each is a run of its own, made again from the
 //! beginning, and goes as far as the run that is watched. What is done by hand is done to all.
 
-use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::run::{Got, PlayedRun};
 use super::session::PlaySession;
@@ -26,12 +25,12 @@ struct Racer {
     run: PlayedRun,
     blocks: RunBlocks,
     over: bool,
-    /// The newest figures, and when they were made.
-    figures: Option<(Instant, Summary)>,
+    /// The newest figures, when they were made, and of which moment they are.
+    figures: Option<(Instant, Time, Summary)>,
 }
 
 /// Figures of a whole run are made anew so seldom.
-const FIGURES_EVERY: std::time::Duration = std::time::Duration::from_millis(400);
+const FIGURES_EVERY: Duration = Duration::from_millis(400);
 
 impl Racer {
     fn new(name: String, session: PlaySession) -> Result<Racer, String> {
@@ -63,12 +62,15 @@ impl Racer {
 
     /// The figures of its whole run: those of a moment ago, unless they are to be `exact`.
     fn summary(&mut self, exact: bool) -> &Summary {
-        let fresh = self.figures.as_ref().is_some_and(|(at, _)| at.elapsed() < FIGURES_EVERY);
-        if !fresh || self.over || exact {
-            let summary = self.run.collector.summary(self.run.sim.now(), self.over);
-            self.figures = Some((Instant::now(), summary));
+        let now = self.run.sim.now();
+        let fresh = self.figures.as_ref().is_some_and(|(at, of, _)| {
+            *of == now || (at.elapsed() < FIGURES_EVERY && !self.over && !exact)
+        });
+        if !fresh {
+            let summary = self.run.collector.summary(now, self.over);
+            self.figures = Some((Instant::now(), now, summary));
         }
-        &self.figures.as_ref().expect("just made").1
+        &self.figures.as_ref().expect("just made").2
     }
 }
 
@@ -111,6 +113,15 @@ impl Race {
             return Err(format!("{} takes part already", lane.name));
         }
         self.lanes.push(lane);
+        Ok(())
+    }
+
+    /// What was done changes in all of them, and they begin again.
+    pub(super) fn again(&mut self, change: impl Fn(&mut PlaySession)) -> Result<(), String> {
+        for lane in &mut self.lanes {
+            change(&mut lane.session);
+            *lane = Racer::new(std::mem::take(&mut lane.name), lane.session.clone())?;
+        }
         Ok(())
     }
 
@@ -205,10 +216,6 @@ impl Race {
             at: now.unwrap_or_else(|| self.lanes[0].run.sim.now()),
         }
     }
-
-    pub(super) fn shared(&mut self, exact: bool) -> Arc<SideBySide> {
-        Arc::new(self.comparison(exact))
-    }
 }
 
 fn figures(lane: &mut Racer, exact: bool) -> LaneFigures {
@@ -225,7 +232,6 @@ fn figures(lane: &mut Racer, exact: bool) -> LaneFigures {
         p99: span(summary.latency_s.p99),
         failed: share(requests.failed + requests.rejected),
         per_1k: summary.cost_usd.per_1k_requests,
-        shares: summary.nodes.iter().map(|node| node.share).collect(),
         p99_delta: None,
         failed_delta: None,
         per_1k_delta: None,

@@ -9,6 +9,7 @@ use super::super::failure::CliFailure;
 use super::super::{Color, load};
 use crate::balance::StrategySpec;
 use crate::command::{Command, NodeGroup};
+use crate::quote;
 use crate::scenario::{Given, Override, Scenario, seconds, strategy_text, written};
 use crate::sim::{Act, Deed};
 use crate::unit::{NodeId, Time};
@@ -129,11 +130,12 @@ impl PlaySession {
         self.reread();
     }
 
-    /// Forgets what was done last. Returns whether there was something.
-    pub(super) fn take_back(&mut self) -> bool {
-        let some = self.deeds.pop().is_some();
-        self.reread();
-        some
+    /// Forgets what was done last, if it was not done before that.
+    pub(super) fn take_back(&mut self, since: Time) {
+        if self.deeds.last().is_some_and(|deed| deed.at >= since) {
+            self.deeds.pop();
+            self.reread();
+        }
     }
 
     /// Forgets everything that was done.
@@ -152,7 +154,7 @@ impl PlaySession {
         let (last, before) = self.scenario.acts.split_last()?;
         (self.scenario.acts.len() > self.given).then_some(())?;
         Some(match &last.deed {
-            Deed::Fault { nodes, .. } => self.heal(*nodes.first()?),
+            Deed::Fault { nodes, .. } => self.heal(nodes)?,
             Deed::Heal(nodes) => {
                 let fault = before.iter().rposition(
                     |act| matches!(&act.deed, Deed::Fault { nodes: hit, .. } if hit == nodes),
@@ -167,13 +169,7 @@ impl PlaySession {
                 let usual = &self.scenario.balancer.pools.get(pool.index())?.strategy;
                 self.switch(pool.index(), earlier.unwrap_or(usual))
             }
-            Deed::Load(_) => {
-                let earlier = before.iter().rev().find_map(|act| match act.deed {
-                    Deed::Load(factor) => Some(factor),
-                    _ => None,
-                });
-                format!("load = {}", earlier.unwrap_or(1.0))
-            }
+            Deed::Load(_) => format!("load = {}", load_after(before)),
         })
     }
 
@@ -181,7 +177,7 @@ impl PlaySession {
     pub(super) fn deed(&self, command: &Command) -> Option<String> {
         Some(match command {
             Command::Kill(node) => format!("crash = {{ node = {} }}", self.node(*node)),
-            Command::Heal(node) => self.heal(*node),
+            Command::Heal(node) => self.heal(&[*node])?,
             Command::Strategy(pool, spec) => self.switch(pool.index(), spec),
             Command::Load(factor) => format!("load = {factor}"),
             Command::Do(text) => text.clone(),
@@ -191,11 +187,7 @@ impl PlaySession {
 
     /// So many times as much arrives as the scenario says, after everything that was done.
     pub(super) fn load(&self) -> f64 {
-        let last = self.scenario.acts.iter().rev().find_map(|act| match act.deed {
-            Deed::Load(factor) => Some(factor),
-            _ => None,
-        });
-        last.unwrap_or(1.0)
+        load_after(&self.scenario.acts)
     }
 
     /// Nodes that a region or a tag means.
@@ -218,27 +210,36 @@ impl PlaySession {
 
     /// The file: the scenario as it was given, and what was done.
     pub(super) fn text(&self) -> String {
-        let mut text = written(self.source.text(), &self.overrides);
-        let mut top = text.lines().take_while(|line| !line.trim_start().starts_with('['));
-        if !top.any(|line| line.trim_start().starts_with("name")) {
-            // Of another name the file would report as another scenario. A table has not begun yet.
-            text.insert_str(0, &format!("name = {}\n\n", quoted(&self.scenario.name)));
-        }
+        let mut text = written(self.source.text(), &self.overrides, &self.scenario.name);
         self.deeds.iter().for_each(|deed| append(&mut text, deed));
         text
     }
 
     fn node(&self, node: NodeId) -> String {
         let label = self.scenario.labels.nodes.get(node.index());
-        quoted(label.map_or("", |label| label.name.as_str()))
+        quote::toml(label.map_or("", |label| label.name.as_str()))
     }
 
-    fn heal(&self, node: NodeId) -> String {
-        format!("heal = {{ node = {} }}", self.node(node))
+    /// What heals exactly these nodes; `None` if no name means just them.
+    fn heal(&self, nodes: &[NodeId]) -> Option<String> {
+        let scenario = &self.scenario;
+        let named = scenario.groups.iter().find(|(_, meant)| meant == nodes);
+        let named = named.map(|(name, _)| ("node", name.clone()));
+        let of_pool = |pool: usize| {
+            let all = (0_u32..).zip(&scenario.balancer.nodes);
+            let here = all.filter(move |(_, node)| node.pool.index() == pool);
+            here.map(|(id, _)| NodeId(id)).eq(nodes.iter().copied())
+        };
+        let pool = || scenario.labels.pools.iter().enumerate().find(|(pool, _)| of_pool(*pool));
+        let pool = || pool().map(|(_, name)| ("pool", name.clone()));
+        let group = || self.groups().iter().find(|group| group.nodes == nodes).cloned();
+        let group = || group().map(|group| (group.word, group.name));
+        let (word, name) = named.or_else(pool).or_else(group)?;
+        Some(format!("heal = {{ {word} = {} }}", quote::toml(&name)))
     }
 
     fn switch(&self, pool: usize, spec: &StrategySpec) -> String {
-        let name = quoted(self.scenario.labels.pools.get(pool).map_or("", String::as_str));
+        let name = quote::toml(self.scenario.labels.pools.get(pool).map_or("", String::as_str));
         format!("strategy = {{ pool = {name}, use = {} }}", strategy_text(spec))
     }
 
@@ -259,6 +260,15 @@ impl PlaySession {
     }
 }
 
+/// So many times as much arrives as the scenario says, after these acts.
+fn load_after(acts: &[Act]) -> f64 {
+    let last = acts.iter().rev().find_map(|act| match act.deed {
+        Deed::Load(factor) => Some(factor),
+        _ => None,
+    });
+    last.unwrap_or(1.0)
+}
+
 fn append(text: &mut String, deed: &DeedText) {
     if !text.ends_with('\n') {
         text.push('\n');
@@ -274,9 +284,4 @@ fn shell(word: &str) -> String {
         return word.to_owned();
     }
     format!("'{}'", word.replace('\'', "'\\''"))
-}
-
-/// A text as TOML writes it.
-fn quoted(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }

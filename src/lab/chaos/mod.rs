@@ -12,13 +12,12 @@ mod pressed;
 mod shrink;
 #[cfg(all(test, feature = "cli"))]
 mod tests;
-mod tree;
 mod trial;
 mod watch;
 
+pub use crate::scenario::tree::{TreeTable, TreeValue};
 pub use draw::{Drawn, draw};
 pub use shrink::{Case, TRIES_MAX};
-pub use tree::{TreeTable, TreeValue};
 pub use trial::{Bench, Done, Make, Tamper, TrialOutcome, Violation};
 pub use watch::{Broken, Counts};
 

@@ -5,8 +5,8 @@
 //! invariant is still violated. What is left out of a scenario has its default, so every step is a
 //! file that can be run. The result is small, not the smallest.
 
-use super::tree::{TreeTable, TreeValue};
 use super::trial::{Bench, TrialOutcome, Violation};
+use crate::scenario::tree::{TreeTable, TreeValue};
 
 /// A case is tried in so many smaller forms at most.
 pub const TRIES_MAX: usize = 1_500;

@@ -12,6 +12,7 @@ use crate::tui::theme::Role;
 use crate::unit::Span;
 
 use super::pen::{self, Piece, piece};
+use super::picker::wrap;
 
 /// Colours of those that are compared, in their order; their letters say the same.
 const LANES: [Role; 6] = [Role::P50, Role::P95, Role::P99, Role::Cost, Role::Tokens, Role::Load];
@@ -286,24 +287,11 @@ fn sentence(model: &Model, comparison: &SideBySide, at: Rect, inner: Rect, buf: 
         true => "too few blocks yet to say anything".to_owned(),
         false => parts.join("; "),
     };
-    let text = format!(" {} against {}: {said}", lane.name, base.name);
-    for (row, words) in wrapped(&text, usize::from(place.width)).into_iter().enumerate().take(2) {
-        pen::line(buf, place, row as u16, model.theme(), &[piece(words, Role::Text)]);
+    let text = format!("{} against {}: {said}", lane.name, base.name);
+    let room = usize::from(place.width).saturating_sub(1);
+    for (row, words) in wrap(&text, room).into_iter().enumerate().take(2) {
+        pen::line(buf, place, row as u16, model.theme(), &[piece(format!(" {words}"), Role::Text)]);
     }
-}
-
-fn wrapped(text: &str, room: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split(' ') {
-        match lines.last_mut() {
-            Some(line) if width(line) + 1 + width(word) <= room => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
 }
 
 // ----- differences as intervals -----

@@ -57,21 +57,11 @@ pub(super) fn draw(model: &Model, body: Rect, buf: &mut Buffer) {
 /// The frame, with whom the fault hits.
 fn open(model: &Model, target: Option<&FaultTarget>, body: Rect, buf: &mut Buffer) -> Rect {
     let lines = faults::offered().len() as u16;
-    let height = (lines + ABOVE + BELOW + 3).min(body.height);
-    let width = body.width.min(110);
-    let area = Rect {
-        x: body.x + (body.width - width) / 2,
-        y: body.y + (body.height - height) / 2,
-        width,
-        height,
-    };
-    pen::clear(model, area, buf);
     let whom = target.map_or_else(|| "nobody".to_owned(), words);
     let title = [piece("Fault with ", Role::Title), piece(cut(&whom, 40, "…"), Role::You)];
     let dot = model.glyphs().dot;
     let aside = format!("Tab with whom {dot} type to filter");
-    let inner = pen::frame(model, true, area, buf, &title, &aside);
-    Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner }
+    pen::overlay(model, (110, lines + ABOVE + BELOW + 3), body, buf, &title, &aside)
 }
 
 fn words(target: &FaultTarget) -> String {

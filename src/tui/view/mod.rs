@@ -31,6 +31,15 @@ mod pools;
 mod state_bar;
 mod why;
 
+/// The whole screen, in the size it has.
+pub(super) fn picture(model: &Model) -> Buffer {
+    let (columns, rows) = model.ui.size;
+    let area = Rect::new(0, 0, columns, rows);
+    let mut picture = Buffer::empty(area);
+    view(model, area, &mut picture);
+    picture
+}
+
 /// Draws the whole screen.
 pub(super) fn view(model: &Model, area: Rect, buf: &mut Buffer) {
     let area = area.intersection(buf.area);

@@ -16,16 +16,16 @@ const KEYS: usize = 12;
 const COLUMN: u16 = 38;
 /// At most so many columns of lines.
 const COLUMNS_MAX: u16 = 3;
+/// At most so many rows, frame included.
+const ROWS_MAX: u16 = 30;
 
 pub(super) fn draw(model: &Model, at: usize, body: Rect, buf: &mut Buffer) {
     let entries = lists::palette(model);
-    let area = place(body);
-    pen::clear(model, area, buf);
     let title = [piece("Help and commands", Role::Title)];
     let dot = model.glyphs().dot;
     let aside = format!("type to search {dot} Enter runs {dot} Esc closes");
-    let inner = pen::frame(model, true, area, buf, &title, &aside);
-    let inner = Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner };
+    let size = (COLUMN * COLUMNS_MAX + 4, ROWS_MAX);
+    let inner = pen::overlay(model, size, body, buf, &title, &aside);
     prompt(model, entries.len(), inner, buf);
     let columns = (inner.width / COLUMN).clamp(1, COLUMNS_MAX);
     let rows = inner.height.saturating_sub(3).max(1);
@@ -47,17 +47,6 @@ pub(super) fn draw(model: &Model, at: usize, body: Rect, buf: &mut Buffer) {
         pen::line(buf, inner, 1, model.theme(), &words);
     }
     legend(model, inner, buf);
-}
-
-fn place(body: Rect) -> Rect {
-    let width = body.width.min(COLUMN * COLUMNS_MAX + 4);
-    let height = body.height.min(30);
-    Rect {
-        x: body.x + (body.width - width) / 2,
-        y: body.y + (body.height - height) / 2,
-        width,
-        height,
-    }
 }
 
 fn prompt(model: &Model, found: usize, inner: Rect, buf: &mut Buffer) {

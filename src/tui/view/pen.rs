@@ -152,8 +152,27 @@ fn outline(area: Rect, buf: &mut Buffer, glyphs: [&str; 6], style: Style) {
 
 /// Draws one thing in full over the middle of the screen, as high as it needs.
 pub(super) fn card(model: &Model, title: &str, rows: &[Vec<Piece>], body: Rect, buf: &mut Buffer) {
-    let width = body.width.min(92);
-    let height = (rows.len().min(100) as u16 + 2).min(body.height);
+    let title = [piece(cut(title, 40, "…"), Role::Title)];
+    let dot = model.glyphs().dot;
+    let aside = format!("j k another {dot} Esc closes");
+    let size = (92, rows.len().min(100) as u16 + 2);
+    let inner = overlay(model, size, body, buf, &title, &aside);
+    for (row, y) in rows.iter().zip(0..inner.height) {
+        line(buf, inner, y, model.theme(), row);
+    }
+}
+
+/// Opens an overlay in the middle, of at most so many columns and rows, frame included. Returns what is
+/// inside.
+pub(super) fn overlay(
+    model: &Model,
+    (columns, rows): (u16, u16),
+    body: Rect,
+    buf: &mut Buffer,
+    title: &[Piece],
+    aside: &str,
+) -> Rect {
+    let (width, height) = (body.width.min(columns), body.height.min(rows));
     let area = Rect {
         x: body.x + (body.width - width) / 2,
         y: body.y + (body.height - height) / 2,
@@ -161,18 +180,12 @@ pub(super) fn card(model: &Model, title: &str, rows: &[Vec<Piece>], body: Rect, 
         height,
     };
     clear(model, area, buf);
-    let title = [piece(cut(title, 40, "…"), Role::Title)];
-    let dot = model.glyphs().dot;
-    let aside = format!("j k another {dot} Esc closes");
-    let inner = frame(model, true, area, buf, &title, &aside);
-    let inner = Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner };
-    for (row, y) in rows.iter().zip(0..inner.height) {
-        line(buf, inner, y, model.theme(), row);
-    }
+    let inner = frame(model, true, area, buf, title, aside);
+    Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner }
 }
 
 /// Makes room for an overlay: blanks the area.
-pub(super) fn clear(model: &Model, area: Rect, buf: &mut Buffer) {
+fn clear(model: &Model, area: Rect, buf: &mut Buffer) {
     let style = model.theme().style(Role::Ground);
     let area = area.intersection(buf.area);
     for position in area.positions() {

@@ -55,18 +55,12 @@ pub(super) fn strategies(model: &Model, pool: PoolId, at: usize, body: Rect, buf
         pen::line(buf, inner, 0, model.theme(), &outlook(model, &lines));
         inner = Rect { y: inner.y + 1, height: inner.height - 1, ..inner };
     }
-    let split = inner.height.saturating_sub(ABOUT).max(1);
-    list(model, &lines, at, Rect { height: split.min(inner.height), ..inner }, buf);
     let planned = model.pool(pool).map(|row| row.planned.entry());
     let entry = places.get(at).and_then(|place| match place.checked_sub(1) {
         None => planned,
         Some(at) => usable().get(at),
     });
-    if let Some(entry) = entry {
-        let below =
-            Rect { y: inner.y + split, height: inner.height.saturating_sub(split), ..inner };
-        about(model, entry, below, buf);
-    }
+    list_about(model, &lines, at, entry, inner, buf);
 }
 
 /// Which strategy takes part in a comparison, in every pool.
@@ -82,13 +76,7 @@ pub(super) fn contenders(model: &Model, at: usize, body: Rect, buf: &mut Buffer)
         })
         .collect();
     let inner = open(model, body, lines.len(), ABOUT, buf, "Compare with, in every pool");
-    let split = inner.height.saturating_sub(ABOUT).max(1);
-    list(model, &lines, at, Rect { height: split.min(inner.height), ..inner }, buf);
-    if let Some(entry) = entries().nth(at) {
-        let below =
-            Rect { y: inner.y + split, height: inner.height.saturating_sub(split), ..inner };
-        about(model, entry, below, buf);
-    }
+    list_about(model, &lines, at, entries().nth(at), inner, buf);
 }
 
 /// A line to choose.
@@ -143,23 +131,32 @@ pub(super) fn outlook(model: &Model, lines: &[PickerLine]) -> Vec<Piece> {
 
 /// Opens the overlay in the middle, as high as it needs.
 fn open(model: &Model, body: Rect, lines: usize, more: u16, buf: &mut Buffer, title: &str) -> Rect {
-    let height = (lines.clamp(1, 100) as u16 + more + 2).min(body.height);
-    let width = body.width.min(100);
-    let area = Rect {
-        x: body.x + (body.width - width) / 2,
-        y: body.y + (body.height - height) / 2,
-        width,
-        height,
-    };
-    pen::clear(model, area, buf);
     let title = [piece(title, Role::Title)];
     let dot = model.glyphs().dot;
     let aside = match model.ui.typed.as_str() {
         "" => format!("type to search {dot} Enter takes {dot} Esc closes"),
         typed => format!("search {typed}"),
     };
-    let inner = pen::frame(model, true, area, buf, &title, &aside);
-    Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner }
+    let rows = lines.clamp(1, 100) as u16 + more + 2;
+    pen::overlay(model, (100, rows), body, buf, &title, &aside)
+}
+
+/// Draws the lines, and below them what is to be known of the selected one.
+fn list_about(
+    model: &Model,
+    lines: &[PickerLine],
+    at: usize,
+    entry: Option<&StrategyDef>,
+    inner: Rect,
+    buf: &mut Buffer,
+) {
+    let split = inner.height.saturating_sub(ABOUT).max(1);
+    list(model, lines, at, Rect { height: split.min(inner.height), ..inner }, buf);
+    if let Some(entry) = entry {
+        let below =
+            Rect { y: inner.y + split, height: inner.height.saturating_sub(split), ..inner };
+        about(model, entry, below, buf);
+    }
 }
 
 pub(super) fn list(model: &Model, lines: &[PickerLine], at: usize, area: Rect, buf: &mut Buffer) {

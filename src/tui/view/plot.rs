@@ -233,10 +233,11 @@ fn draw(model: &Model, chart: &Chart, area: Rect, buf: &mut Buffer) {
         return no_data(model, area, buf);
     };
     value_axis(model, chart, &scale, area, plot, buf);
-    promises(model, chart, snapshot, &scale, plot, buf);
+    let promised = promised(chart, snapshot, &scale, plot);
+    promises(model, &promised, plot, buf);
     marks(model, &snapshot.history, &window, plot, chart.axis, buf);
     lines(model, chart, snapshot, &scale, &window, plot, buf);
-    promise_names(model, chart, snapshot, &scale, plot, buf);
+    promise_names(model, &promised, plot, buf);
     end_labels(model, chart, snapshot, &scale, &window, plot, buf);
     if chart.axis {
         time_axis(model, plot, &snapshot.history, &window, buf);
@@ -252,45 +253,37 @@ fn below(area: Rect, rows: u16) -> Rect {
 /// A promise further away than so many times the greatest value does not stretch the axis to it.
 const PROMISE_FAR: f64 = 4.0;
 
-/// Lines of what the scenario promises, where they are in sight.
-fn promises(
-    model: &Model,
-    chart: &Chart,
-    snapshot: &Snapshot,
-    scale: &Scale,
-    plot: Rect,
-    buf: &mut Buffer,
-) {
+/// What the scenario promises, where it is in sight: the row of its line, and what it is called.
+fn promised(chart: &Chart, snapshot: &Snapshot, scale: &Scale, plot: Rect) -> Vec<(u16, String)> {
     let told = if chart.log { lane::promises(snapshot) } else { Vec::new() };
+    let seen = told.into_iter().filter(|promise| scale.holds(promise.seconds));
+    seen.filter_map(|promise| {
+        let dot = scale.place(promise.seconds, plot.height * 4)?;
+        Some((plot.y + dot / 4, promise.label))
+    })
+    .collect()
+}
+
+/// Lines of what is promised.
+fn promises(model: &Model, promised: &[(u16, String)], plot: Rect, buf: &mut Buffer) {
     let style = model.theme().style(Role::Warn);
-    for promise in told.iter().filter(|promise| scale.holds(promise.seconds)) {
-        let Some(dot) = scale.place(promise.seconds, plot.height * 4) else { continue };
-        let y = plot.y + dot / 4;
-        let line = model.glyphs().promise_line.repeat(usize::from(plot.width));
-        pen::put(buf, plot, plot.x, y, &line, style);
+    let line = model.glyphs().promise_line.repeat(usize::from(plot.width));
+    for (y, _) in promised {
+        pen::put(buf, plot, plot.x, *y, &line, style);
     }
 }
 
 /// What these lines are called: over everything else, since a line without a name says nothing.
-fn promise_names(
-    model: &Model,
-    chart: &Chart,
-    snapshot: &Snapshot,
-    scale: &Scale,
-    plot: Rect,
-    buf: &mut Buffer,
-) {
-    let told = if chart.log { lane::promises(snapshot) } else { Vec::new() };
+fn promise_names(model: &Model, promised: &[(u16, String)], plot: Rect, buf: &mut Buffer) {
     let style = model.theme().style(Role::Warn);
     // Two that are close have one row, and stand beside each other.
     let (mut last, mut x) = (None, plot.x + 1);
-    for promise in told.iter().filter(|promise| scale.holds(promise.seconds)) {
-        let Some(dot) = scale.place(promise.seconds, plot.height * 4) else { continue };
-        let row = Rect { y: plot.y + dot / 4, height: 1, ..plot };
+    for (y, label) in promised {
+        let row = Rect { y: *y, height: 1, ..plot };
         if last != Some(row.y) {
             x = plot.x + 1;
         }
-        x = pen::put(buf, row, x, row.y, &format!(" {} ", promise.label), style);
+        x = pen::put(buf, row, x, row.y, &format!(" {label} "), style);
         last = Some(row.y);
     }
 }

@@ -1,8 +1,8 @@
 //! Draws for chaos: chances, numbers and laws as scenarios spell them.
 
-use crate::lab::chaos::tree::{TreeTable, TreeValue, plain, text, variant};
 use crate::rng::Rng;
 use crate::scenario::keys::{self, KeyKind};
+use crate::scenario::tree::{TreeTable, TreeValue, plain, text, variant};
 
 /// A stream of draws for one feature.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use super::dice::{Dice, span};
 use super::{DrawPlan, DrawnPool, policy};
 use crate::balance::{REGISTRY, SettingKind};
-use crate::lab::chaos::tree::{TreeTable, TreeValue, list, plain, text, variant};
+use crate::scenario::tree::{TreeTable, TreeValue, list, plain, text, variant};
 
 /// Tags that nodes may have.
 pub(super) const TAGS: [&str; 2] = ["phi", "gpu"];

@@ -17,7 +17,7 @@ mod traffic;
 
 use dice::Dice;
 
-use super::tree::{TreeTable, plain, text};
+use crate::scenario::tree::{TreeTable, plain, text};
 
 /// Which features a case has, drawn one by one.
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 
 use super::DrawPlan;
 use super::dice::Dice;
-use crate::lab::chaos::tree::{TreeTable, TreeValue, list, plain, text, variant};
 use crate::scenario::Scenario;
+use crate::scenario::tree::{TreeTable, TreeValue, list, plain, text, variant};
 
 const MODELS: [&str; 2] = ["m1", "m2"];
 

@@ -3,7 +3,7 @@
 use super::dice::{Dice, span};
 use super::{DrawPlan, fleet};
 use crate::balance::Priority;
-use crate::lab::chaos::tree::{TreeTable, TreeValue, list, plain, text, variant};
+use crate::scenario::tree::{TreeTable, TreeValue, list, plain, text, variant};
 
 pub(super) fn balancer(seed: u64, plan: &mut DrawPlan) -> TreeTable {
     let mut table = TreeTable::default();

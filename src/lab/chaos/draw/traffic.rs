@@ -4,9 +4,9 @@
 use super::DrawPlan;
 use super::dice::{Dice, span};
 use crate::balance::Priority;
-use crate::lab::chaos::tree::{TreeTable, TreeValue, list, plain, text, variant};
 use crate::node::fault::{FAULTS, Param, ParamBounds, ParamKind, STATUSES};
 use crate::scenario::Scenario;
+use crate::scenario::tree::{TreeTable, TreeValue, list, plain, text, variant};
 
 pub(super) fn classes(seed: u64, plan: &mut DrawPlan) -> Option<TreeValue> {
     if !plan.swarm.on("classes", 0.7) {

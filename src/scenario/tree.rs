@@ -1,10 +1,12 @@
-//! A scenario as a tree that can be printed, and made smaller.
+//! A scenario as a tree that can be printed, and taken apart.
 //!
-//! What chaos draws is text that the ordinary reader of scenarios reads: so a case that fails is a
-//! file that anybody can run. To be made smaller, the text has to be taken apart; this is the least
-//! that serves: keys in the order they were set, scalars as they are written. It reads no TOML.
+//! It is the least that serves: keys in the order they were set, scalars as they are written. It reads no
+//! TOML. What chaos draws is such a tree, so a case that fails is a file that anybody can run and that can
+//! be made smaller; and a scenario that the command line changed is written as one.
 
 use std::fmt::{self, Write as _};
+
+use crate::quote;
 
 /// A value of a scenario.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,25 +21,25 @@ pub enum TreeValue {
 
 /// A table of a scenario, or all of one. Keys keep the order they were set in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TreeTable(pub(super) Vec<(String, TreeValue)>);
+pub struct TreeTable(pub(crate) Vec<(String, TreeValue)>);
 
-/// A text in quotes. Names that are drawn need no escapes.
-pub(super) fn text(text: impl fmt::Display) -> TreeValue {
-    TreeValue::Scalar(format!("\"{text}\""))
+/// A text in quotes.
+pub(crate) fn text(text: impl fmt::Display) -> TreeValue {
+    TreeValue::Scalar(quote::toml(&text.to_string()))
 }
 
 /// A number or a truth value.
-pub(super) fn plain(value: impl fmt::Display) -> TreeValue {
+pub(crate) fn plain(value: impl fmt::Display) -> TreeValue {
     TreeValue::Scalar(value.to_string())
 }
 
 /// A list.
-pub(super) fn list(items: impl IntoIterator<Item = TreeValue>) -> TreeValue {
+pub(crate) fn list(items: impl IntoIterator<Item = TreeValue>) -> TreeValue {
     TreeValue::List(items.into_iter().collect())
 }
 
 /// A table with one key: how scenarios spell a variant.
-pub(super) fn variant(name: &str, inner: impl Into<TreeValue>) -> TreeValue {
+pub(crate) fn variant(name: &str, inner: impl Into<TreeValue>) -> TreeValue {
     TreeValue::Table(TreeTable::default().with(name, inner))
 }
 
@@ -49,30 +51,30 @@ impl From<TreeTable> for TreeValue {
 
 impl TreeTable {
     /// Sets a key and returns the table.
-    pub(super) fn with(mut self, key: &str, value: impl Into<TreeValue>) -> TreeTable {
+    pub(crate) fn with(mut self, key: &str, value: impl Into<TreeValue>) -> TreeTable {
         self.set(key, value);
         self
     }
 
     /// Sets a key.
-    pub(super) fn set(&mut self, key: &str, value: impl Into<TreeValue>) {
+    pub(crate) fn set(&mut self, key: &str, value: impl Into<TreeValue>) {
         self.0.push((key.to_owned(), value.into()));
     }
 
     /// Sets a key where there is a value for it.
-    pub(super) fn set_some(&mut self, key: &str, value: Option<impl Into<TreeValue>>) {
+    pub(crate) fn set_some(&mut self, key: &str, value: Option<impl Into<TreeValue>>) {
         if let Some(value) = value {
             self.set(key, value);
         }
     }
 
     /// Returns the value of a key.
-    pub(super) fn get(&self, key: &str) -> Option<&TreeValue> {
+    pub(crate) fn get(&self, key: &str) -> Option<&TreeValue> {
         self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value)
     }
 
     /// Returns a table of a list of them, to be changed.
-    pub(super) fn table_at(&mut self, key: &str, place: usize) -> Option<&mut TreeTable> {
+    pub(crate) fn table_at(&mut self, key: &str, place: usize) -> Option<&mut TreeTable> {
         let found = self.0.iter_mut().find(|(name, _)| name == key);
         match found.map(|(_, value)| value) {
             Some(TreeValue::List(items)) => match items.get_mut(place) {
@@ -84,7 +86,7 @@ impl TreeTable {
     }
 
     /// Returns whether it has no keys.
-    pub(super) const fn is_empty(&self) -> bool {
+    pub(crate) const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
