@@ -103,7 +103,13 @@ fn press(model: &mut Model, event: KeyEvent) -> Vec<Effect> {
     {
         return Vec::new();
     }
-    match keys::action(model.context(), event) {
+    // What is told of one thing is in nobody's way: time and acts go on behind it.
+    let behind = || {
+        let here = keys::Context::View(model.ui.view);
+        let action = keys::action(here, event).filter(|action| action.changes_the_run())?;
+        (model.ui.overlay == Overlay::Card).then_some(action)
+    };
+    match keys::action(model.context(), event).or_else(behind) {
         Some(KeyAction::Save) => {
             // The picture is of what was seen when the key was pressed.
             model.ui.notice = told;

@@ -90,6 +90,17 @@ fn every_line_of_the_palette_is_found_by_its_word_and_runs() {
 }
 
 #[test]
+fn a_node_can_be_killed_and_the_run_paused_while_its_details_are_open() {
+    let mut model = model((80, 24));
+    keys(&mut model, "j");
+    press(&mut model, KeyCode::Enter);
+    assert_eq!(sent(&keys(&mut model, "x ")), [Command::Kill(NodeId(0)), Command::Pause(true)]);
+    assert_eq!(model.ui.overlay, Overlay::Card);
+    keys(&mut model, "jq");
+    assert_eq!((model.ui.overlay, model.ui.selected), (Overlay::None, Some(NodeId(1))));
+}
+
+#[test]
 fn q_closes_help_and_lists_until_something_is_typed() {
     let mut model = model((80, 24));
     for open in ["?", "a"] {

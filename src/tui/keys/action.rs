@@ -211,6 +211,11 @@ impl KeyAction {
         word
     }
 
+    /// Returns whether it is about time, or does something to the run.
+    pub(in crate::tui) const fn changes_the_run(self) -> bool {
+        matches!(self.group(), KeyGroup::Time | KeyGroup::Act)
+    }
+
     pub(in crate::tui) const fn group(self) -> KeyGroup {
         match self {
             KeyAction::Pause
