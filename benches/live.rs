@@ -83,7 +83,7 @@ fn config(nodes: usize) -> Config {
     Config {
         seed: 7,
         expected_output: vec![Tokens(200)],
-        timeouts: Timeouts { first_token: None, total: None },
+        timeouts: Timeouts { first_token: None, silence: None, total: None },
         ..Config::new(pools, (0..nodes).map(node).collect(), routes)
     }
 }

@@ -25,7 +25,7 @@ pub(super) enum Timer {
     Backoff(RequestKey),
     /// The node's ejection or limit may be over.
     CooldownOver(NodeId),
-    /// The next probe of a node that is coming back.
+    /// The next probe of a node that is ejected or coming back.
     Reprobe(NodeId),
     /// The next probe of a node in service.
     ProbeDue(NodeId),

@@ -59,6 +59,7 @@ groups! { both GROUPS;
         probe_timeout: "probe_timeout",
         fall: "fall",
         rise: "rise",
+        any_answer: "any_answer" or false,
         consecutive: "consecutive",
         eject_base: "eject_base",
         eject_cap: "eject_cap",
@@ -145,7 +146,7 @@ groups! { both GROUPS;
         over_budget: "over_budget" or OverBudget::Refuse,
     }
     Tenants = "tenants" { each: "each", named: "named" }
-    Timeouts = "timeouts" { first_token: "first_token", total: "total" }
+    Timeouts = "timeouts" { first_token: "first_token", silence: "silence" or None, total: "total" }
     ReportFreshness = "view" {
         instance: "instance",
         peers_fresh: "peers_fresh",

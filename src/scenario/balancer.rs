@@ -181,8 +181,14 @@ static TIMEOUTS: SectionDef = SectionDef {
         key(
             "first_token",
             SPAN_OR_NONE,
-            Usual::Span(Span::from_secs(30)),
-            "an attempt ends if no token came for so long",
+            Usual::Span(Span::from_secs(300)),
+            "an attempt ends if no token came for so long, or sooner as is learnt where `silence` is set",
+        ),
+        key(
+            "silence",
+            SPAN_OR_NONE,
+            Usual::Span(Span::from_secs(1)),
+            "a node hangs if nothing came from it for so long and for four times as long as first tokens or whole answers usually take, while others answer",
         ),
         key(
             "total",
@@ -397,6 +403,7 @@ fn backoff(walk: &mut Walk, table: &mut Table<'_>, into: &mut Retry) {
 fn timeouts(walk: &mut Walk, table: &mut Table<'_>, into: &mut BalancerSettings) {
     let mut read = |key| table.span_or_none(walk, key);
     keep(&mut into.timeouts.first_token, read("first_token"));
+    keep(&mut into.timeouts.silence, read("silence"));
     keep(&mut into.timeouts.total, read("total"));
     keep(&mut into.inter_token, read("inter_token"));
     let connect = read("connect");

@@ -108,6 +108,12 @@ static PROBE: SectionDef = SectionDef {
             Usual::Whole(2),
             "successes in a row after which it is up again",
         ),
+        key(
+            "any_answer",
+            KeyKind::Truth,
+            Usual::Truth(true),
+            "a node that was left out because requests failed, and answers probes with errors, is tried with a request after its rest",
+        ),
     ],
     ..section("probe", "")
 };
@@ -123,7 +129,7 @@ static EJECT: SectionDef = SectionDef {
         key(
             "base",
             POSITIVE_SPAN,
-            Usual::Span(Span::from_secs(5)),
+            Usual::Span(Span::from_secs(1)),
             "for how long the first time; each time in a row doubles it",
         ),
         key("cap", POSITIVE_SPAN, Usual::Span(Span::from_secs(300)), "and no longer than this"),
@@ -266,6 +272,7 @@ fn probe(walk: &mut Walk, table: &mut Table<'_>, into: &mut HealthSettings) {
     keep(&mut into.probe_timeout, timeout);
     keep(&mut into.fall, times(walk, table.take("fall")));
     keep(&mut into.rise, times(walk, table.take("rise")));
+    keep(&mut into.any_answer, table.take("any_answer").and_then(|field| walk.truth(field)));
 }
 
 fn eject(walk: &mut Walk, table: &mut Table<'_>, into: &mut HealthSettings) {

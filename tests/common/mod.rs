@@ -30,7 +30,7 @@ pub fn config(nodes: usize, strategy: &str, seed: u64) -> Config {
         seed,
         expected_output: vec![Tokens(200)],
         retry: Retry { budget: Ratio::ONE, ..Retry::default() },
-        timeouts: Timeouts { first_token: None, total: None },
+        timeouts: Timeouts { first_token: None, silence: None, total: None },
         queue: Queue { max: u32::MAX, max_wait: None },
         ..Config::new(pools, (0..nodes).map(node).collect(), routes)
     }

@@ -546,7 +546,8 @@ fn the_deadline_of_a_job_bounds_every_attempt_of_its_steps() {
     let whole = Span::from_secs(12);
     let flow = two_steps(whole);
     let mut world = tail(Dist::lognormal_quantiles(0.4, 3.0).expect("a law"));
-    world.config.timeouts = Timeouts { first_token: Some(Span::from_secs(2)), total: None };
+    world.config.timeouts =
+        Timeouts { first_token: Some(Span::from_secs(2)), silence: None, total: None };
     world.config.retry.resume = true;
     world.config.retry.minimum_useful = Span::from_millis(200);
     let quantile = HedgeAfter::Quantile(Ratio::from_f64(0.8));
@@ -809,8 +810,11 @@ fn a_small_fleet_loses_nothing_when_one_of_its_nodes_fails() {
 #[test]
 fn an_answer_that_comes_whole_is_not_held_to_a_first_token() {
     let mut config = common::config(2, "round_robin", 1);
-    config.timeouts =
-        Timeouts { first_token: Some(Span::from_secs(2)), total: Some(Span::from_secs(10)) };
+    config.timeouts = Timeouts {
+        first_token: Some(Span::from_secs(2)),
+        silence: None,
+        total: Some(Span::from_secs(10)),
+    };
     let mut story = Story::new(config);
     let request = Request::new(RequestId(0), story.now);
     story.feed(Input::Arrive(Request { whole: true, ..request }));

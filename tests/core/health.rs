@@ -666,11 +666,15 @@ fn what_ends_after_an_ejection_is_not_held_against_a_node_that_is_back() {
     let (some, rest) = own.split_at(30);
     some.iter().for_each(|id| story.finish(*id, 0, RESET));
     assert_eq!(story.state(NodeId(0)), NodeState::Ejected, "after twenty of sixty");
+    let mut number = 0;
     while story.state(NodeId(0)) != NodeState::Probing {
         story.now = story.balancer.wake_at().expect("a rest ends");
         story.feed(Input::Wake);
+        // It is probed while it rests.
+        if let [Action::Probe(_, next)] = story.actions[..] {
+            number = next;
+        }
     }
-    let [Action::Probe(_, number)] = story.actions[..] else { panic!("{:?}", story.actions) };
     rest.iter().for_each(|id| story.finish(*id, 0, RESET));
     story.feed(Input::Probed(NodeId(0), number, ProbeResult::Healthy));
     story.bring_back(NodeId(0));

@@ -95,8 +95,11 @@ fn fleet(strategy: &str, seed: u64, patrol: bool) -> Config {
         vec![route(vec![0], &[0, 1], 0), route(vec![1], &[1], 1), route(vec![], &[1, 0], 0)];
     config.expected_output = vec![Tokens(100); 3];
     config.retry = Retry { attempts: 3, budget: Ratio::from_f64(0.5), ..Retry::default() };
-    config.timeouts =
-        Timeouts { first_token: Some(Span::from_secs(2)), total: Some(Span::from_secs(8)) };
+    config.timeouts = Timeouts {
+        first_token: Some(Span::from_secs(2)),
+        silence: None,
+        total: Some(Span::from_secs(8)),
+    };
     config.health = HealthSettings {
         probe_every: patrol.then(|| Span::from_secs(1)),
         consecutive: 2,

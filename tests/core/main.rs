@@ -8,6 +8,7 @@ mod wheel;
 
 mod admission;
 mod allocations;
+mod avoidable;
 mod balancer;
 mod cache;
 mod closed_forms;

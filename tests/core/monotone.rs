@@ -160,7 +160,7 @@ impl History {
             seed: case.seed,
             expected_output: vec![Tokens(200); case.nodes as usize + 1],
             retry: Retry { attempts: 1, ..Retry::default() },
-            timeouts: Timeouts { first_token: None, total: None },
+            timeouts: Timeouts { first_token: None, silence: None, total: None },
             queue: Queue { max: 0, max_wait: None },
             ..Config::new(
                 vec![PoolSpec::new("pool", case.spec.clone())],

@@ -309,7 +309,7 @@ fn it_leaves_also_where_nothing_is_tried_again() {
         let (share, summary) = failed(&world(4, 1, status, "least_connections", 1));
         // Until a peer gets and takes something nothing says that it is not the clients.
         assert!(share < 0.15, "{status}: {share} failed");
-        assert!(summary.nodes[0].attempts < 200, "{}", summary.nodes[0].attempts);
+        assert!(summary.nodes[0].attempts < 250, "{}", summary.nodes[0].attempts);
     }
 }
 

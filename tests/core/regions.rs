@@ -91,8 +91,11 @@ fn stormy(seed: u64, faults: Vec<FaultSpec>) -> World {
     }
     let regions = [(RegionId(0), 1.0), (RegionId(1), 2.0), (RegionId(2), 1.0)];
     world.class.origin.regions = OriginShares::new(&regions);
-    world.config.timeouts =
-        Timeouts { first_token: Some(Span::from_secs(2)), total: Some(Span::from_secs(8)) };
+    world.config.timeouts = Timeouts {
+        first_token: Some(Span::from_secs(2)),
+        silence: None,
+        total: Some(Span::from_secs(8)),
+    };
     world.config.health.probe_every = Some(Span::from_secs(2));
     world.config.health.eject_base = Span::from_secs(4);
     world.config.queue.max = 20;

@@ -3,6 +3,7 @@
 use super::Balancer;
 use crate::balance::concurrency::limiter::LimitChange;
 use crate::balance::requests::{AttemptKey, AttemptState, RequestKey};
+use crate::balance::retry::patience::{Alike, Overdue};
 use crate::balance::spec::node::Tier;
 use crate::balance::strategy::{DispatchFacts, Fact};
 use crate::balance::timer::Timer;
@@ -11,7 +12,8 @@ use crate::balance::vocabulary::event::Event;
 use crate::balance::vocabulary::outcome::{
     Attempt, End, Failure, Outcome, Progress, TimeoutStage, Usage,
 };
-use crate::unit::{NodeId, PoolId, Ratio, Span, Tokens};
+use crate::balance::vocabulary::state::NodeState;
+use crate::unit::{NodeId, PoolId, Ratio, Span, Time, Tokens};
 
 /// An outcome as the balancer reads it.
 struct Word {
@@ -94,20 +96,74 @@ impl Balancer {
         (home, self.strategies.facts(attempt, home.0))
     }
 
-    /// Sets the timer for when an attempt is given up without a first token.
+    /// Sets the timer for when an attempt without a first token, or without its whole answer, is looked at.
     #[inline]
     pub(super) fn time_first_token(&mut self, this: AttemptKey) {
         let state = &self.requests[this];
-        if let Some(limit) = self.retries.first_token(&self.requests[state.request].request) {
+        let most = self.retries.first_token(&self.requests[state.request].request);
+        if let Some(limit) = self.retries.patience().first_look(self.alike(this), most) {
             self.timers.after(state.dispatched, limit, Timer::FirstToken(this));
         }
     }
 
-    /// The first token is so late that the attempt is given up.
+    /// Returns what the answer of an attempt is like.
+    #[inline]
+    fn alike(&self, this: AttemptKey) -> Alike {
+        let state = &self.requests[this];
+        let node = self.fleet.node(state.node);
+        Alike::of(&self.requests[state.request].request, node.home().0, node.spec.model)
+    }
+
+    /// The first token is late, or the node silent, or it was to be looked whether that is so: the attempt
+    /// is given up, or looked at again.
     pub(super) fn first_token_overdue(&mut self, this: AttemptKey) {
+        let state = &self.requests[this];
+        let (key, node) = (state.request, state.node);
+        let most = self.retries.first_token(&self.requests[key].request);
+        let heard = self.fleet.node(node).health.heard.max(state.dispatched);
+        let waits = (self.now.since(state.dispatched), self.now.since(heard));
+        match self.retries.patience().look(self.alike(this), most, waits) {
+            Overdue::Late => {}
+            Overdue::Silent(span) if self.may_leave(key, node, heard) => {
+                return self.leave_silent(this, span);
+            }
+            Overdue::Silent(span) => {
+                let again = Span(span.0 / 4).max(Span(1));
+                return self.timers.at(self.now + again, Timer::FirstToken(this));
+            }
+            Overdue::Not(left) => {
+                return self.timers.after(self.now, left, Timer::FirstToken(this));
+            }
+        }
         let end = End::TimedOut(TimeoutStage::FirstToken);
-        let (key, node) = (self.requests[this].request, self.requests[this].node);
         self.abort(this, end);
+        self.fail(key, this, (node, end), None);
+    }
+
+    /// Returns whether a request may leave a node that has said nothing since then: another node of the
+    /// pool has, and it may be tried again. Cost: the nodes of the pool, once for an attempt that hangs.
+    fn may_leave(&self, key: RequestKey, node: NodeId, heard: Time) -> bool {
+        let pool = self.fleet.node(node).home().0;
+        let mut others = Tier::ALL.into_iter().flat_map(|tier| self.fleet.members(pool, tier));
+        let talks = |id: NodeId| {
+            let other = self.fleet.node(id);
+            id != node && other.state() == NodeState::Up && other.health.heard > heard
+        };
+        let amounts = self.requests.retry_amounts(key);
+        others.any(|id| talks(*id))
+            && self.retries.may_give_up(self.now, &self.requests[key], amounts)
+    }
+
+    /// Gives up an attempt on a node that hangs, and with it the node, if as many wait there as failures in
+    /// a row would eject it.
+    fn leave_silent(&mut self, this: AttemptKey, silent: Span) {
+        let (key, node) = (self.requests[this].request, self.requests[this].node);
+        let end = End::TimedOut(TimeoutStage::FirstToken);
+        let hangs = self.health.hangs(&self.fleet, node);
+        self.abort(this, end);
+        if hangs {
+            self.eject_silent(node, silent);
+        }
         self.fail(key, this, (node, end), None);
     }
 
@@ -250,7 +306,15 @@ impl Balancer {
         let pool = self.fleet.node(state.node).home().0;
         let took = self.now.since(state.dispatched);
         let about = (pool, state.facts.class);
+        // On a silent node nothing says how long it would have taken; of one that talks it is known that it
+        // would have been longer.
+        let late = gave_up == Some(End::TimedOut(TimeoutStage::FirstToken));
+        let talks = self.fleet.node(state.node).health.heard > state.dispatched;
+        let learns = (gave_up.is_none() || (late && talks)).then(|| self.alike(this));
         self.retries.hedging_mut().learn(about, took, gave_up, state.hedge);
+        if let Some(alike) = learns {
+            self.retries.patience_mut().learn(alike, took);
+        }
     }
 
     /// Lets limiters and saturation hear how many times longer than on an idle node a first token

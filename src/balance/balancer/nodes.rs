@@ -2,7 +2,6 @@
 
 use super::Balancer;
 use crate::balance::fleet::health::{Change, Evidence, NodeHealth, ProbeVerdict};
-use crate::balance::fleet::node::Trial;
 use crate::balance::health::{Says, evidence, says};
 use crate::balance::requests::{AttemptKey, RequestKey};
 use crate::balance::timer::Timer;
@@ -63,9 +62,20 @@ impl Balancer {
             let change =
                 self.fleet.with_health(node, |health| health.limit(now, retry_after, busy));
             self.cool_down(node, change);
-        } else if says == Says::Bad && self.is_due(node, evidence(end)) {
+        } else if (says == Says::Bad || (busy && self.is_half_open(node, dispatched)))
+            && self.is_due(node, evidence(end))
+        {
             self.eject(node, evidence(end), None);
         }
+    }
+
+    /// Returns whether an attempt that was dispatched then is the one a node is tried with that comes back
+    /// from an ejection. Without room it is not back yet: an engine that is loading says so.
+    fn is_half_open(&self, node: NodeId, dispatched: Time) -> bool {
+        let there = self.fleet.node(node);
+        there.state() == NodeState::Up
+            && there.is_half_open()
+            && there.health.is_back_at(dispatched)
     }
 
     /// Counts a blamed failure. Returns whether its node is due for ejection: it has failed often enough
@@ -73,7 +83,7 @@ impl Balancer {
     fn is_due(&mut self, node: NodeId, evidence: Evidence) -> bool {
         let settings = *self.health.of(&self.fleet, node);
         let there = self.fleet.node(node);
-        let half_open = there.state() == NodeState::Up && there.trial() == Some(Trial::HalfOpen);
+        let half_open = there.state() == NodeState::Up && there.is_half_open();
         self.fleet.with_health(node, |health| health.blame(&settings, evidence)) || half_open
     }
 
@@ -226,6 +236,7 @@ impl Balancer {
             .fleet
             .with_health(node, |health| health.eject(now, (&settings, draw), evidence, cause));
         self.cool_down(node, Some(change));
+        self.time_probe(node);
     }
 
     /// Ejects a node that is up for this cause, if there is one.
@@ -233,6 +244,11 @@ impl Balancer {
         if cause.is_some() && self.fleet.node(node).state() == NodeState::Up {
             self.eject(node, evidence, cause);
         }
+    }
+
+    /// A node hangs that has said nothing for so long.
+    pub(super) fn eject_silent(&mut self, node: NodeId, silent: Span) {
+        self.eject_outlier(node, Evidence::Failing, Some(Cause::Silent(silent)));
     }
 
     /// A node has refused its credential: it rests, and so do all that are asked with the same one.
@@ -257,7 +273,8 @@ impl Balancer {
         match self.fleet.with_health(node, |health| health.on_cooldown_over(now)) {
             Some(change) => {
                 self.declare_state(node, change);
-                if change.1 == NodeState::Probing {
+                // One that is under way is as good.
+                if change.1 == NodeState::Probing && !self.fleet.node(node).health.probing {
                     self.probe(node);
                 }
             }
@@ -309,24 +326,44 @@ impl Balancer {
             ProbeVerdict::Nothing => {
                 // Amid a panic an ejected one serves again as soon as its probes do not fail.
                 self.fleet.mark_freed_if_open(node);
-                if self.fleet.node(node).state() == NodeState::Probing {
-                    self.timers.after(now, settings.probe_timeout, Timer::Reprobe(node));
-                }
+                self.time_probe(node);
             }
         }
     }
 
-    /// Probes a node in service, or ejected to learn when it is well again, and again after the interval,
-    /// jittered by a tenth so that balancers and nodes do not fall into step.
+    /// Sets the timer for the next probe of an ejected node: it is asked all through its rest, to learn
+    /// when it is well again. One that has to prove that it makes tokens is asked for them as it rests, at
+    /// the pace of that.
+    fn time_probe(&mut self, node: NodeId) {
+        let (now, settings) = (self.now, self.health.of(&self.fleet, node));
+        let asked = match self.fleet.node(node).state() {
+            NodeState::Ejected => settings.recovery.generate.is_none(),
+            NodeState::Probing => true,
+            _ => false,
+        };
+        if asked {
+            let pause = settings.probe_pause();
+            self.fleet.with_health(node, |health| health.probe_after(now, pause));
+            self.timers.after(now, pause, Timer::Reprobe(node));
+        }
+    }
+
+    /// An ejected node may be due for a probe; not if another timer was set since.
+    pub(super) fn reprobe(&mut self, node: NodeId) {
+        if self.fleet.node(node).health.is_probe_due(self.now) {
+            self.probe(node);
+        }
+    }
+
+    /// Probes a node in service and again after the interval, jittered by a tenth so that balancers and
+    /// nodes do not fall into step. One that is ejected has a timer of its own.
     pub(super) fn probe_due(&mut self, node: NodeId) {
         let settings = self.health.of(&self.fleet, node);
         let Some(every) = settings.probe_every else { return };
-        // One that has to prove that it makes tokens is asked for them, at the pace of that.
-        let asked_otherwise = settings.recovery.generate.is_some()
-            && self.fleet.node(node).state() == NodeState::Ejected;
+        let ejected = self.fleet.node(node).state() == NodeState::Ejected;
         // A probe takes the place of the one before it: one that is not answered yet goes on, or a
         // node that is probed more often than probes time out could hang unseen.
-        if self.may_probe(node) && !asked_otherwise {
+        if self.may_probe(node) && !ejected {
             self.probe(node);
         }
         let next = every.scale(0.9 + 0.2 * self.pauses.unit());

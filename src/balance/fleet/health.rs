@@ -41,13 +41,19 @@ pub(in crate::balance) struct NodeHealth {
     fails_probes: bool,
     /// Whether it was to be ejected and was kept in, and has not been well since.
     kept_in: bool,
+    /// Whether failed probes are what it was ejected for.
+    by_probes: bool,
     /// When the ejection or the limit is over.
     pub(in crate::balance) until: Time,
     /// From when on good probes end an ejection before that.
     good_from: Time,
     success_at: Time,
+    /// When it is probed next, if it is ejected.
+    probe_at: Time,
     /// When it last came back from an ejection.
     back_at: Time,
+    /// When it was ejected because requests failed, if it has not served since.
+    ill_since: Option<Time>,
     /// Number of the newest probe; an answer to an older one is late.
     pub(in crate::balance) probe: u32,
     good_probes: u32,
@@ -70,12 +76,15 @@ impl Default for NodeHealth {
             probing: false,
             fails_probes: false,
             kept_in: false,
+            by_probes: false,
+            probe_at: Time::ZERO,
             refused: 0,
             good_probes: 0,
             bad_probes: 0,
             success: 1.0,
             success_at: Time::ZERO,
             back_at: Time::ZERO,
+            ill_since: None,
             heard: Time::ZERO,
             refusals: 0,
             generating: false,
@@ -117,6 +126,10 @@ impl NodeHealth {
     /// Hears how an attempt ended. `wasted` lowers the success probability; `evidence` is what the end
     /// would be if it is to blame for it.
     pub(in crate::balance) fn outcome(&mut self, now: Time, wasted: bool, evidence: Evidence) {
+        // Who refused connections and serves is another process: those say nothing of it.
+        if !wasted && self.refused > 0 {
+            self.success = 1.0;
+        }
         if evidence != Evidence::Refused {
             self.answers();
         }
@@ -134,6 +147,9 @@ impl NodeHealth {
             self.failures = 0;
             self.refusals = 0;
             self.kept_in = false;
+            if self.state == NodeState::Up {
+                self.ill_since = None;
+            }
         }
     }
 
@@ -245,10 +261,19 @@ impl NodeHealth {
         self.until = self.until.max(now + time);
         self.good_from = match evidence {
             Evidence::Probes | Evidence::Refused => now,
-            Evidence::Failing => (now + settings.eject_base).min(self.until),
+            Evidence::Failing => {
+                // As long as a first time, or an eighth of the time it has been ill: a node that stays
+                // ill is tried ever more seldom, and one that is well again is not left out for long.
+                let ill_for = now.since(*self.ill_since.get_or_insert(now));
+                let rest = settings.ejection_time(0, draw).max(Span(ill_for.0 / 8));
+                (now + rest).min(self.until)
+            }
             Evidence::Outlier => self.until,
         };
         let cause = cause.unwrap_or(self.cause(evidence));
+        if !not_back {
+            self.by_probes = evidence == Evidence::Probes;
+        }
         self.no_tokens = 0;
         self.good_probes = 0;
         self.bad_probes = 0;
@@ -293,6 +318,16 @@ impl NodeHealth {
         }
     }
 
+    /// It is probed next so long from now, unless it is told otherwise before.
+    pub(in crate::balance) fn probe_after(&mut self, now: Time, pause: Span) {
+        self.probe_at = now + pause;
+    }
+
+    /// Returns whether it is to be probed now: it is due, and the probe before is answered.
+    pub(in crate::balance) fn is_probe_due(&self, now: Time) -> bool {
+        now >= self.probe_at && !self.probing
+    }
+
     /// Starts a probe and returns its number.
     pub(in crate::balance) fn start_probe(&mut self, generating: bool) -> u32 {
         self.generating = generating;
@@ -335,7 +370,13 @@ impl NodeHealth {
                     ProbeVerdict::Nothing
                 }
             }
-            (ProbeResult::Failed(_), NodeState::Probing) => {
+            (ProbeResult::Failed(failure), NodeState::Probing) => {
+                // Whoever answers is there. What else it has to say a request finds out.
+                let tried = settings.any_answer && settings.recovery.half_open;
+                if tried && failure.is_answer() && !self.by_probes && !self.generating {
+                    self.good_probes = 0;
+                    return ProbeVerdict::Return;
+                }
                 self.bad_probes = self.bad_probes.saturating_add(1);
                 ProbeVerdict::Eject
             }
@@ -440,7 +481,7 @@ pub(in crate::balance) enum Evidence {
     /// It refused a connection, not for the first time in a row: it is dead too.
     Refused,
     /// Requests fail, one after the other or by silence, which probes need not see: it rests as long as
-    /// a first time, then good probes bring it back.
+    /// a first time, or an eighth of the time it has been ill, then good probes bring it back.
     Failing,
     /// It is worse than its peers, of which probes know nothing: it rests as long as it has to.
     Outlier,
@@ -462,7 +503,11 @@ mod tests {
     use crate::unit::Ratio;
 
     fn settings() -> HealthSettings {
-        HealthSettings { eject_jitter: Ratio::ZERO, ..HealthSettings::default() }
+        HealthSettings {
+            eject_jitter: Ratio::ZERO,
+            eject_base: Span::from_secs(5),
+            ..HealthSettings::default()
+        }
     }
 
     #[test]
@@ -541,6 +586,63 @@ mod tests {
             assert_eq!(back_after(any, 17, 3), 17 + rise - 1, "{any:?}: well after it was not");
             let late = back_after(any, 137, 3);
             assert_eq!(late, 137 + rise - 1, "{any:?}: however long that was");
+        }
+    }
+
+    #[test]
+    fn a_node_that_stays_ill_is_tried_ever_more_seldom_and_never_left_out_for_long() {
+        let settings = HealthSettings { eject_base: Span::from_secs(1), ..settings() };
+        let (mut health, mut now, mut tries) = (NodeHealth::default(), at(0), 0);
+        while now < at(3_600) {
+            health.eject(now, (&settings, 0.0), Evidence::Failing, None);
+            let ejected = now;
+            while !health.state().is_in_service() {
+                now = now + Span::from_millis(500);
+                health.on_cooldown_over(now);
+                health.start_probe(false);
+                if health.probed(now, ProbeResult::Healthy, &settings) == ProbeVerdict::Return {
+                    health.come_back(now);
+                }
+            }
+            let (rest, most) = (now.since(ejected), Span(now.0 / 8).max(Span::from_secs(1)));
+            assert!(rest <= most + Span::from_secs(1), "{rest} after {now}");
+            tries += 1;
+        }
+        assert!(tries < 100, "{tries}");
+        // One answer, and it is as well as any.
+        health.outcome(now, false, Evidence::Failing);
+        health.eject(now, (&settings, 0.0), Evidence::Failing, None);
+        assert_eq!(health.good_from, now + Span::from_secs(1));
+    }
+
+    #[test]
+    fn who_answers_probes_with_errors_comes_back_when_its_rest_is_over_unless_they_took_it_out() {
+        for (evidence, any_answer, failure, back) in [
+            (Evidence::Failing, true, Failure::ServerError, true),
+            (Evidence::Refused, true, Failure::Overloaded, true),
+            (Evidence::Outlier, true, Failure::NotFound, true),
+            (Evidence::Probes, true, Failure::ServerError, false),
+            (Evidence::Failing, false, Failure::ServerError, false),
+            (Evidence::Failing, true, Failure::Refused, false),
+            (Evidence::Failing, true, Failure::Stalled, false),
+        ] {
+            let settings = HealthSettings { any_answer, ..settings() };
+            let mut health = NodeHealth::default();
+            health.eject(at(0), (&settings, 0.0), evidence, None);
+            let probe = |health: &mut NodeHealth, now| {
+                health.start_probe(false);
+                health.probed(now, ProbeResult::Failed(failure), &settings)
+            };
+            assert_eq!(probe(&mut health, at(0)), ProbeVerdict::Nothing, "it rests");
+            // However often its rest is over: what it was ejected for is remembered.
+            for round in 0..3 {
+                let now = health.until;
+                health.on_cooldown_over(now).expect("its rest is over");
+                let verdict = probe(&mut health, now);
+                let wanted = if back { ProbeVerdict::Return } else { ProbeVerdict::Eject };
+                assert_eq!(verdict, wanted, "{evidence:?} {failure:?}, round {round}");
+                health.eject(now, (&settings, 0.0), Evidence::Probes, None);
+            }
         }
     }
 

@@ -85,6 +85,12 @@ impl Node {
         self.trial
     }
 
+    /// Returns whether it is back from an ejection and has served nothing since.
+    #[inline]
+    pub(in crate::balance) const fn is_half_open(&self) -> bool {
+        matches!(self.trial, Some(Trial::HalfOpen))
+    }
+
     /// Returns how many attempts it takes at a time now.
     #[inline]
     pub(in crate::balance) const fn limit(&self) -> Option<u32> {

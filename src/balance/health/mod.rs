@@ -1,8 +1,10 @@
 //! The health checker: consecutive failures eject a node, rest and probes bring it back.
 //!
 //! A node is ejected after so many blamed failures in a row, for a time that doubles with every
-//! ejection up to a cap; then it is probed and returns after so many good answers in a row. Where
-//! active probing is asked for, failed probes eject too. A node that answers 429, or 503 with a
+//! ejection up to a cap. It is probed all the while, and returns after so many good answers in a row; one
+//! that answers, if only with errors, is tried with a request when its rest is over, because some serve
+//! well and have nothing to be probed by. Where active probing is asked for, failed probes eject too, and
+//! then only good ones bring back. A node that answers 429, or 503 with a
 //! time, is not sick: it is left alone until the time it asked for. Beside that every node has a
 //! success probability that load-type costs are divided by, so that a node which fails fast never
 //! looks attractive.
@@ -11,7 +13,7 @@
 //! theirs:
 //!
 //! - *Half-open*: a node that comes back from an ejection gets one request at a time until one has
-//!   succeeded; a failure ejects it again at once. (SGLang's router lets unlimited requests through.)
+//!   succeeded; a failure ejects it again at once, and so does that it has no room yet. (SGLang's router lets unlimited requests through.)
 //! - *Probation*: a new node gets at most so many at a time until its first success; it may fail as
 //!   often as any.
 //! - *Slow start*: see [`SlowStart`].
@@ -188,10 +190,14 @@ impl HealthChecker {
 
     /// Returns whether a node that has just missed a first token said nothing since `dispatched`.
     pub(super) fn is_silent(&self, fleet: &Fleet, node: NodeId, dispatched: Time) -> bool {
-        let (there, settings) = (fleet.node(node), self.of(fleet, node));
-        settings.recovery.silence
-            && there.health.heard <= dispatched
-            && there.ledger.prefilling >= settings.consecutive
+        fleet.node(node).health.heard <= dispatched && self.hangs(fleet, node)
+    }
+
+    /// Returns whether a node that says nothing is to be ejected for it: as many wait as failures in a row
+    /// would eject it.
+    pub(super) fn hangs(&self, fleet: &Fleet, node: NodeId) -> bool {
+        let settings = self.of(fleet, node);
+        settings.recovery.silence && fleet.node(node).ledger.prefilling >= settings.consecutive
     }
 
     /// A node is in service again or for the first time: its slow start begins, where there is one.

@@ -17,7 +17,9 @@
 //! A request whose credential was refused is tried again only on a node with another one, and never
 //! waits for one: if none is open it fails. The failover manager never chooses a node.
 
+mod delays;
 pub(super) mod hedge;
+pub(super) mod patience;
 pub(super) mod window;
 
 use super::requests::{Amount, RequestState};
@@ -29,6 +31,7 @@ use super::vocabulary::request::Request;
 use crate::rng::Rng;
 use crate::unit::{Span, Time};
 use hedge::Hedging;
+use patience::Patience;
 use window::RetryWindow;
 
 /// Whether there is time left for a request.
@@ -63,6 +66,7 @@ pub(super) struct Retries {
     policy: Retry,
     timeouts: Timeouts,
     hedging: Hedging,
+    patience: Patience,
     /// Retries that took from the budget.
     recent: RetryWindow,
 }
@@ -83,7 +87,8 @@ impl Retries {
     pub(super) fn new(config: &Config) -> Retries {
         let hedging = Hedging::new(config.hedge);
         let (policy, timeouts) = (config.retry, config.timeouts);
-        Retries { policy, timeouts, hedging, recent: RetryWindow::default() }
+        let patience = Patience::new(timeouts.silence);
+        Retries { policy, timeouts, hedging, patience, recent: RetryWindow::default() }
     }
 
     /// Returns how often a request may be tried.
@@ -102,6 +107,33 @@ impl Retries {
     #[inline]
     pub(super) fn first_token(&self, request: &Request) -> Option<Span> {
         self.timeouts.first_token.filter(|_| !request.whole)
+    }
+
+    /// Returns what is known of how long answers take.
+    #[inline]
+    pub(super) const fn patience(&self) -> &Patience {
+        &self.patience
+    }
+
+    /// Lets patience hear what happened.
+    #[inline]
+    pub(super) const fn patience_mut(&mut self) -> &mut Patience {
+        &mut self.patience
+    }
+
+    /// Returns whether a request that is given up where its node hangs may be tried again: attempts, time and
+    /// budget are left.
+    pub(super) fn may_give_up(
+        &self,
+        now: Time,
+        state: &RequestState,
+        amounts: (Amount, Amount, Amount),
+    ) -> bool {
+        let end = End::TimedOut(TimeoutStage::FirstToken);
+        let least = self.policy.cap + self.policy.minimum_useful;
+        state.attempts < ATTEMPTS_MAX
+            && now + least < state.request.deadline
+            && self.policy.refusal(end, state.tries(), false, Some(amounts)).is_none()
     }
 
     /// Returns what is known of hedges.

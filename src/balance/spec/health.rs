@@ -7,13 +7,17 @@ use crate::unit::{Ratio, Span};
 pub struct HealthSettings {
     /// Probes while a node is up; `None` probes only ejected ones.
     pub probe_every: Option<Span>,
-    /// A probe without an answer for so long has failed. Also the pause between the probes of an
-    /// ejected node.
+    /// A probe without an answer for so long has failed. Half of it is the pause between the probes of an
+    /// ejected node, where those of nodes in service are not closer together.
     pub probe_timeout: Span,
     /// So many failed probes in a row eject.
     pub fall: u32,
     /// So many good probes in a row bring an ejected node back.
     pub rise: u32,
+    /// Whether a node that was ejected because requests failed, and answers its probes with errors, is
+    /// tried with one request when its rest is over: some endpoints serve well and have nothing to be
+    /// probed by. Needs [`RecoverySettings::half_open`].
+    pub any_answer: bool,
     /// So many blamed failures in a row eject.
     pub consecutive: u32,
     /// Time of the first ejection; every further one doubles it.
@@ -32,6 +36,13 @@ pub struct HealthSettings {
 }
 
 impl HealthSettings {
+    /// Returns the pause between the probes of an ejected node: short enough that a node which is well
+    /// again serves before two probe timeouts have passed, with two good probes.
+    pub(in crate::balance) fn probe_pause(&self) -> Span {
+        let half = Span(self.probe_timeout.0 / 2).max(PROBE_PAUSE_MIN);
+        self.probe_every.map_or(half, |every| every.min(half))
+    }
+
     /// Returns how long an ejection lasts after so many before it; `draw` is uniform from zero to one.
     pub(in crate::balance) fn ejection_time(&self, ejections: u32, draw: f64) -> Span {
         let time = self.eject_base.0.saturating_mul(1 << ejections.min(30));
@@ -62,11 +73,13 @@ impl Default for HealthSettings {
             probe_timeout: Span::from_secs(1),
             fall: 3,
             rise: 2,
+            any_answer: true,
             consecutive: 5,
             // A rest that outlasts what made it necessary is a loss of capacity of its own: after a
             // short one, `tests/core/metastable.rs`, it is what keeps a fleet at 80 % load from
-            // coming back within a minute. Rests of nodes that stay ill double soon enough.
-            eject_base: Span::from_secs(5),
+            // coming back within a minute. Whether a node is well whose probes always were only a
+            // request can tell, and one at a time costs little.
+            eject_base: Span::from_secs(1),
             eject_cap: Span::from_secs(300),
             max_share: Ratio(500_000),
             recovery: RecoverySettings::default(),
@@ -74,6 +87,9 @@ impl Default for HealthSettings {
         }
     }
 }
+
+/// An ejected node is not probed more often than this.
+const PROBE_PAUSE_MIN: Span = Span::from_millis(1);
 
 /// A 429 without a time is taken as this.
 pub const RETRY_AFTER_DEFAULT: Span = Span::from_secs(1);

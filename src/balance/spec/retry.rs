@@ -58,13 +58,22 @@ impl Default for Retry {
 pub struct Timeouts {
     /// From dispatch to the first token, for each attempt.
     pub first_token: Option<Span>,
+    /// A node from which nothing came for so long, and for four times as long as what is awaited from it
+    /// usually takes, hangs, if others answer. With it how long an answer may take is learnt.
+    pub silence: Option<Span>,
     /// From arrival to the end, over all attempts.
     pub total: Option<Span>,
 }
 
 impl Default for Timeouts {
     fn default() -> Timeouts {
-        Timeouts { first_token: Some(Span::from_secs(30)), total: Some(Span::from_secs(600)) }
+        Timeouts {
+            // Models that think for minutes say nothing meanwhile. What hangs is found sooner by what
+            // is learnt.
+            first_token: Some(Span::from_secs(300)),
+            silence: Some(Span::from_secs(1)),
+            total: Some(Span::from_secs(600)),
+        }
     }
 }
 

@@ -41,6 +41,8 @@ const LONG_GAIN: f64 = 0.02;
 const GAIN: f64 = 0.2;
 /// So many standard errors are no chance any more.
 const SURE: f64 = 3.5;
+/// So many answers make a node known that has come back.
+const KNOWN: u8 = 16;
 /// The centre of a model's answers is that of so many.
 const CENTRE_OF: u32 = 200;
 /// Speeds are recomputed for reading after so long.
@@ -150,6 +152,10 @@ struct PredictedSpeed {
     heard: Option<Time>,
     /// When progress was last learnt from.
     progress: Time,
+    /// When it was last sent to, as far as that was by this predictor, or tried whatever it would cost.
+    tried: Time,
+    /// So many answers are to be heard before it is known again, after it has come back.
+    unknown: u8,
 }
 
 impl Default for PredictedSpeed {
@@ -165,6 +171,8 @@ impl Default for PredictedSpeed {
             pending: None,
             heard: None,
             progress: Time::ZERO,
+            tried: Time::ZERO,
+            unknown: 0,
         }
     }
 }
@@ -289,6 +297,14 @@ impl Predictor {
                 self.scatter.resize(model + 1, [Scatter::default(); 2]);
             }
             let speed = &mut self.speeds[seat];
+            // What has come back is often another process: how slow the one before was says nothing of it.
+            // Until it is known it is as fast as all of its kind.
+            if !node.health.is_back_at(speed.stamp) {
+                let [g, h] = self.scatter[model].map(|scatter| scatter.centre);
+                let usual = PredictedSpeed { stamp: context.now, ..PredictedSpeed::default() };
+                *speed = PredictedSpeed { g, h, long: [g, h], unknown: KNOWN, ..usual };
+                speed.fade(context.now);
+            }
             if context.now.since(speed.read_at) > REFRESH {
                 speed.fade(context.now);
             }
@@ -339,6 +355,23 @@ impl Predictor {
         self.heard.is_some_and(|at| now.since(at) > STALE)
     }
 
+    /// Returns whether too little has been heard of a node since it came back.
+    pub(super) fn is_unknown(&self, seat: usize) -> bool {
+        self.speeds.get(seat).is_some_and(|speed| speed.unknown > 0)
+    }
+
+    /// Returns when a request was last sent to the node.
+    pub(super) fn tried(&self, seat: usize) -> Time {
+        self.speeds.get(seat).map_or(Time::ZERO, |speed| speed.tried)
+    }
+
+    /// A request is sent to the node whatever it costs.
+    pub(super) fn mark_tried(&mut self, seat: usize, now: Time) {
+        if let Some(speed) = self.speeds.get_mut(seat) {
+            speed.tried = now;
+        }
+    }
+
     /// Returns when the node was last heard of.
     pub(super) fn heard(&self, seat: usize) -> Option<Time> {
         self.speeds.get(seat).and_then(|speed| speed.heard)
@@ -365,6 +398,7 @@ impl Predictor {
                     ];
                     let since = speed.pending.map_or(now, |(since, _)| since);
                     speed.pending = Some((since, ttft.of(&x) * speed.s));
+                    speed.tried = now;
                 }
             }
             Fact::FirstToken { node, took, sent } => {
@@ -448,6 +482,7 @@ impl Predictor {
         let y = took.seconds().max(1e-6);
         let expected = shape.of(&x);
         speed.fade(now);
+        speed.unknown = speed.unknown.saturating_sub(1);
         let (bias, samples) = self.calibration;
         let off = (y / (expected * speed.s)).ln().clamp(-3.0, 3.0);
         let gain = 1.0 / f64::from((samples + 1).min(200));

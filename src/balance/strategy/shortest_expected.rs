@@ -28,6 +28,8 @@ pub(super) const DEF: StrategyDef = StrategyDef {
 const CHOICES: usize = 8;
 /// A node not heard of for so long may be explored.
 const FORGOTTEN: Span = Span::from_secs(30);
+/// A node that has failed and is idle is tried so often.
+const TRY_EVERY: Span = Span::from_secs(1);
 /// Share of requests that try such a node, where nothing else is said.
 pub(super) const EXPLORE: f64 = 0.01;
 
@@ -88,11 +90,42 @@ impl Eye {
         }
         let mut list = std::mem::take(&mut self.list);
         self.look(context, &mut list, rng);
+        if let Some(node) = self.try_returned(context, list.nodes(), why) {
+            self.list = list;
+            return Some(node);
+        }
         let picked = pick_least(context, list.nodes().iter().copied(), rng, why, |id| {
             cost(id, &self.predict(context, id))
         });
         self.list = list;
         picked
+    }
+
+    /// Tries a node that has come back with the next request, one at a time until it is known again, and one
+    /// that has failed and is idle since with one a second, whatever it costs: where all are alike it would
+    /// be no better than the others, and so be left idle long after it is well, or be ill and never found
+    /// out.
+    fn try_returned(
+        &mut self,
+        context: &PickContext<'_>,
+        nodes: &[NodeId],
+        why: &mut Why,
+    ) -> Option<NodeId> {
+        let returned = |id: &&NodeId| {
+            let (node, seat) = (context.node(**id), context.node(**id).seat as usize);
+            let unknown = || node.is_half_open() || self.predictor.is_unknown(seat);
+            let doubted = || {
+                node.success(context.now) < 1.0
+                    && context.now.since(self.predictor.tried(seat)) >= TRY_EVERY
+            };
+            node.ledger.requests == 0 && (unknown() || doubted())
+        };
+        let id = *nodes.iter().find(returned)?;
+        self.predictor.mark_tried(context.node(id).seat as usize, context.now);
+        context.looked_at(id, f64::NAN);
+        why.considered = 1;
+        why.chosen = Scored::unscored(id);
+        Some(id)
     }
 
     /// Finds the nodes worth a look and makes the predictor ready for them.

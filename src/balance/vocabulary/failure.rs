@@ -127,6 +127,12 @@ impl Failure {
         matches!(self.whose(), Whose::Node)
     }
 
+    /// Returns whether the node gave an answer, if not the one that was wanted: it is there.
+    #[must_use]
+    pub const fn is_answer(self) -> bool {
+        !matches!(self, Failure::Refused | Failure::Reset | Failure::Stalled)
+    }
+
     /// Returns whether the node says that the request itself is at fault.
     #[must_use]
     pub const fn blames_request(self) -> bool {

@@ -181,7 +181,8 @@ impl UpstreamClient {
         }
     }
 
-    /// Asks a node whether it is well: `/health` beside the API, or the list of models.
+    /// Asks a node whether it is well: `/health` beside the API, or the list of models. Every answer says
+    /// that it is, but for one that tells of an error of the server's.
     pub async fn probe(&self, node: usize) -> ProbeResult {
         let target = &self.targets[node];
         let asked = timeout(PROBE_PATIENCE, async {
@@ -194,7 +195,8 @@ impl UpstreamClient {
             self.status(target, target.models.clone()).await
         });
         match asked.await {
-            Ok(Ok(status)) if status.is_success() => ProbeResult::Healthy,
+            // Whoever says that there is nothing here, or not for us, is there all the same.
+            Ok(Ok(status)) if !status.is_server_error() => ProbeResult::Healthy,
             Ok(Ok(status)) => ProbeResult::Failed(Failure::of_status(status.as_u16())),
             Ok(Err(failure)) => ProbeResult::Failed(failure),
             Err(_) => ProbeResult::Failed(Failure::Stalled),

@@ -194,6 +194,7 @@ fn reason(cause: Cause) -> String {
         Cause::Failures(count) => format!("{count} failures in a row"),
         Cause::Probes(1) => "a failed probe".to_owned(),
         Cause::Probes(count) => format!("{count} failed probes"),
+        Cause::Recovered(0) => "a probe it answered with an error".to_owned(),
         Cause::Recovered(1) => "a good probe".to_owned(),
         Cause::Recovered(count) => format!("{count} good probes"),
         Cause::Probing => "rested".to_owned(),

@@ -212,9 +212,12 @@ fn hedge(dice: &mut Dice) -> TreeTable {
 
 fn timeouts(dice: &mut Dice) -> TreeTable {
     let mut table = TreeTable::default();
-    for (name, least, most) in
-        [("first_token", 200, 20_000), ("total", 500, 60_000), ("inter_token", 200, 10_000)]
-    {
+    for (name, least, most) in [
+        ("first_token", 200, 20_000),
+        ("total", 500, 60_000),
+        ("inter_token", 200, 10_000),
+        ("silence", 50, 5_000),
+    ] {
         match dice.whole(0, 3) {
             0 => {}
             1 => table.set(name, text("none")),
@@ -232,6 +235,7 @@ fn health(dice: &mut Dice, plan: &mut DrawPlan) -> TreeTable {
             .with("timeout", dice.span(50, 2_000))
             .with("fall", plain(dice.whole(1, 5)))
             .with("rise", plain(dice.whole(1, 4)));
+        let probe = if dice.chance(0.3) { probe.with("any_answer", plain(false)) } else { probe };
         table.set("probe", probe);
     }
     table.set("eject", eject(dice));
