@@ -25,7 +25,7 @@ use plimsoll::live::driver::{Executor, Inbox, Message, Observer, WallClock, driv
 use plimsoll::live::gateway::{self, ClassOption, GatewayParts};
 use plimsoll::live::hints::RequestHints;
 use plimsoll::live::http::{HttpLimits, Shutdown};
-use plimsoll::live::upstream::{Endpoint, UpstreamClient};
+use plimsoll::live::upstream::{Dialect, Endpoint, UpstreamClient};
 use plimsoll::unit::{PoolId, RequestId, Time, Tokens};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -344,7 +344,7 @@ fn requests(tasks: usize, prompt: usize, streams: bool) -> (Vec<u64>, Duration) 
         let _ = stop.send(Shutdown::Now);
         all
     });
-    let endpoint = Endpoint { url, key: None };
+    let endpoint = Endpoint { url, key: None, dialect: Dialect::Openai };
     let class = ClassOption {
         name: "c".to_owned(),
         priority: Priority::default(),
@@ -356,6 +356,7 @@ fn requests(tasks: usize, prompt: usize, streams: bool) -> (Vec<u64>, Duration) 
         client: Arc::new(UpstreamClient::new(&[endpoint], None, None).expect("a URL")),
         models: vec![String::new()],
         classes: vec![class],
+        cors_origins: Vec::new(),
         hints: RequestHints::default(),
         limits: HttpLimits::default(),
     };

@@ -91,9 +91,9 @@ pub use strategy::{
 };
 pub use vocabulary::{
     Action, ArmView, Attempt, AttemptKind, CANDIDATES_MAX, CacheLookup, Candidate, Cause, Control,
-    Effects, End, Event, Explanation, Failure, Fate, Filter, FleetChange, Grade, Input, JobFate,
-    JobNews, JobPhase, JobStep, KeptAnswer, LimitCause, Mark, MarkBy, MarkPhase, ModelChoice,
-    ModelWhy, NoHedge, NoRetry, NodeReport, NodeState, OPINIONS_MAX, Outcome, PeerLoad, PeerNode,
-    Priority, ProbeResult, Progress, Reject, Request, Scored, Settled, Term, TermUnit, Terms,
-    TimeoutStage, Together, Usage, Verdict, Whose, Why,
+    Effects, End, Event, Explanation, Failure, Fate, Filter, FleetChange, Grade, HomeNode, Input,
+    JobFate, JobNews, JobPhase, JobStep, KeptAnswer, LimitCause, Mark, MarkBy, MarkPhase,
+    ModelChoice, ModelWhy, NoHedge, NoRetry, NodeReport, NodeState, OPINIONS_MAX, Outcome,
+    PeerLoad, PeerNode, Priority, ProbeResult, Progress, Reject, Request, Scored, Settled, Term,
+    TermUnit, Terms, TimeoutStage, Together, Usage, Verdict, Whose, Why,
 };

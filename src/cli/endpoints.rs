@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::failure::{CliFailure, FailureKind};
-use crate::live::upstream::{ApiKey, Endpoint, SharedClient, UpstreamClient};
+use crate::live::upstream::{ApiKey, Dialect, Endpoint, SharedClient, UpstreamClient};
 use crate::scenario::Scenario;
 use crate::unit::Span;
 
@@ -15,7 +15,12 @@ pub(super) fn client(scenario: &Scenario) -> Result<SharedClient, CliFailure> {
     let mut missing = Vec::new();
     for (live, node) in nodes {
         match &live.url {
-            Some(url) => endpoints.push(Endpoint { url: url.clone(), key: key(live, &node.name)? }),
+            Some(url) => {
+                let dialect = Dialect::named(live.dialect.as_deref().unwrap_or_default());
+                let model = scenario.models.get(node.model.index()).map_or("", String::as_str);
+                let url = dialect.address(url, model);
+                endpoints.push(Endpoint { url, key: key(live, &node.name)?, dialect });
+            }
             None => missing.push(node.name.as_str()),
         }
     }

@@ -66,6 +66,7 @@ impl Serve {
             client,
             models: models(&scenario),
             classes,
+            cors_origins: scenario.gateway.cors_origins.clone(),
             hints: RequestHints {
                 regions: scenario.regions.clone(),
                 attributes: scenario.attributes.clone(),

@@ -155,6 +155,7 @@ variants! { written VARIANTS;
         Region => "region",
         Tags => "tags",
         Model => "model",
+        Home => "home",
         Tried => "tried",
         Domain => "domain",
         Credential => "credential",

@@ -7,9 +7,9 @@ use serde_json::Value;
 use super::table::{groups, variants, words};
 use super::wire::{Fields, FromWire, Misread, ToWire};
 use crate::balance::{
-    Attempt, Control, Failure, FleetChange, Grade, Input, JobFate, JobNews, JobPhase, JobStep,
-    Limits, Mark, MarkBy, MarkPhase, NodeReport, NodeSpec, Outcome, PeerLoad, PeerNode, Prices,
-    Priority, ProbeResult, Progress, Request, SettingKind, StrategySpec, Tier, Usage,
+    Attempt, Control, Failure, FleetChange, Grade, HomeNode, Input, JobFate, JobNews, JobPhase,
+    JobStep, Limits, Mark, MarkBy, MarkPhase, NodeReport, NodeSpec, Outcome, PeerLoad, PeerNode,
+    Prices, Priority, ProbeResult, Progress, Request, SettingKind, StrategySpec, Tier, Usage,
 };
 
 variants! { both VARIANTS;
@@ -52,6 +52,7 @@ variants! { both VARIANTS;
         TooLong => "too_long",
         NotFound => "not_found",
         ContentPolicy => "content_policy",
+        TooLarge => "too_large",
     }
     ProbeResult = "probe result" {
         Healthy => "healthy",
@@ -111,6 +112,7 @@ groups! { both GROUPS;
         started: "started",
         what: "what",
     }
+    HomeNode = "home" { node: "node", only: "only" }
     JobStep = "job step" { job: "job", workflow: "workflow", step: "step" }
     Limits = "limits" {
         concurrency: "concurrency",
@@ -167,6 +169,7 @@ groups! { both GROUPS;
         model: "model" or None,
         whole: "whole" or false,
         again: "again" or 0,
+        home: "home" or None,
     }
     Usage = "usage" { input: "input", cached: "cached", output: "output" }
 }

@@ -8,10 +8,10 @@ use serde_json::Value;
 use super::wire::{FromWire, ToWire, Words};
 use super::{Header, ReplayError, Writer, config, input, replay};
 use crate::balance::{
-    Attempt, Config, Control, Failure, FleetChange, Grade, Input, JobFate, JobNews, JobPhase,
-    JobStep, Limits, Locality, Mark, MarkBy, MarkPhase, NodeReport, NodeSpec, Outcome, OverBudget,
-    PeerLoad, PeerNode, PoolSpec, Prices, Priority, ProbeResult, Progress, Request, RouteSpec,
-    StrategySpec, Tier, Usage,
+    Attempt, Config, Control, Failure, FleetChange, Grade, HomeNode, Input, JobFate, JobNews,
+    JobPhase, JobStep, Limits, Locality, Mark, MarkBy, MarkPhase, NodeReport, NodeSpec, Outcome,
+    OverBudget, PeerLoad, PeerNode, PoolSpec, Prices, Priority, ProbeResult, Progress, Request,
+    RouteSpec, StrategySpec, Tier, Usage,
 };
 use crate::cli::simulation;
 use crate::lab::chaos::draw;
@@ -117,11 +117,11 @@ fn request() -> impl Strategy<Value = Request> {
     let numbers = any::<([u64; 5], [u32; 2], [u16; 2], u8)>();
     let options = any::<(Option<u64>, Option<u64>, Option<u16>, Option<(u64, u16, u16)>)>();
     let rest = (
-        any::<(Option<u32>, Option<u16>, Option<u64>, bool, Vec<u64>)>(),
+        any::<(Option<u32>, Option<u16>, Option<u64>, bool, Vec<u64>, Option<(u32, bool)>)>(),
         prop::sample::select(&Priority::ALL[..]),
     );
     (numbers, options, rest).prop_map(
-        |(numbers, options, ((complexity, model, content, whole, prefix), priority))| {
+        |(numbers, options, ((complexity, model, content, whole, prefix, home), priority))| {
             let ([id, arrived, deadline, prompt, attributes], [tenant, prefix_block], ids, again) =
                 numbers;
             let (output_max, session, region, job) = options;
@@ -149,6 +149,7 @@ fn request() -> impl Strategy<Value = Request> {
                 model: model.map(ModelId),
                 whole,
                 again,
+                home: home.map(|(node, only)| HomeNode { node: NodeId(node), only }),
             }
         },
     )

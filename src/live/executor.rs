@@ -172,7 +172,9 @@ impl<R: LiveRequests> AttemptTasks<R> {
             "max_tokens": 1,
         });
         let figures = vec![(OUTPUT_TOKENS, "1".to_owned())];
-        let sending = Sending { body: body.to_string().into(), streams: false, figures };
+        let body = body.to_string().into();
+        let operation = client.dialect(node.index()).conversation();
+        let sending = Sending { operation, body, figures, ..Sending::default() };
         let task = tokio::spawn(async move {
             let meter = Meter::new(Tokens(1));
             let outcome = client.attempt(node.index(), sending, &meter, &mut Nobody).await;

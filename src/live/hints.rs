@@ -18,7 +18,7 @@ pub const ATTRIBUTES: &str = "x-plimsoll-attributes";
 /// The header that says how hard a request is: a number from zero up, on any scale of the client's
 /// choice. Without it a prompt counts as hard as it is long.
 pub const COMPLEXITY: &str = "x-plimsoll-complexity";
-/// The header that names the conversation; without it the field `user` of the body does.
+/// The header that names the conversation; without it a field of the body does.
 pub const SESSION: &str = "x-plimsoll-session";
 /// The header that says how often the client has sent this request before: 1 is the first retry. Where
 /// it is absent the one counts that the SDKs of OpenAI and Anthropic send, [`SDK_RETRY`].
@@ -73,9 +73,9 @@ impl RequestHints {
 
     /// Returns the conversation a request belongs to as a number: equal names give equal numbers.
     #[must_use]
-    pub fn session(headers: &HeaderMap, user: Option<&str>) -> Option<u64> {
+    pub fn session(headers: &HeaderMap, said: Option<&str>) -> Option<u64> {
         let header = headers.get(SESSION).map(hyper::header::HeaderValue::as_bytes);
-        let name = header.or(user.map(str::as_bytes)).filter(|name| !name.is_empty())?;
+        let name = header.or(said.map(str::as_bytes)).filter(|name| !name.is_empty())?;
         Some(name.iter().fold(name.len() as u64, |hash, byte| mix(hash, u64::from(*byte))))
     }
 }

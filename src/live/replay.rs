@@ -218,6 +218,7 @@ impl LiveRequests for Flights {
                 (KEY, truth.key.to_string()),
                 (ORDINAL, attempt.ordinal.to_string()),
             ],
+            ..Sending::default()
         };
         let outlet = FirstTokenOnly { attempt, inbox: self.inbox.clone() };
         Dispatch { prompt: flight.prompt, sending, outlet }

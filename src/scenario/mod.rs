@@ -22,6 +22,7 @@ mod dist;
 mod document;
 mod engine;
 mod fault;
+mod gateway;
 mod health;
 mod hedge;
 pub mod keys;
@@ -73,6 +74,7 @@ pub use class::{CLASSES_MAX, COMPLEXITY_MAX, OUTPUT_DEFAULT, PROMPT_DEFAULT, SHA
 pub use defaults::{DefaultGroup, DefaultRow};
 pub use document::{BYTES_MAX, DEPTH_MAX};
 pub use fault::{FACTOR_MAX, FAULTS_MAX};
+pub use gateway::{GatewaySettings, ORIGINS_MAX};
 pub use health::TIMES_MAX;
 pub use node::{CONCURRENCY_MAX, LiveNode, PER_MINUTE_MAX, PRICE_MAX, TAGS_MAX, WEIGHT_MAX};
 pub use origin::ATTRIBUTES_MAX;
@@ -137,6 +139,8 @@ pub struct Scenario {
     pub backends: Vec<BackendSpec>,
     /// By node: how it is reached for real.
     pub live: Vec<LiveNode>,
+    /// What a gateway does beside balancing.
+    pub gateway: GatewaySettings,
     /// By class.
     pub classes: Vec<ClassSpec>,
     /// When requests arrive, or jobs start if a workflow has a share.
@@ -188,7 +192,10 @@ pub struct Scenario {
 /// Names routes that were added for models, where routes have names: before the last one.
 fn name_routes(names: &mut Vec<String>, models: &[String], added: &[(usize, ModelId)]) {
     let Some(last) = names.len().checked_sub(1) else { return };
-    let name = |(at, model): &(usize, ModelId)| format!("{}@{}", names[*at], models[model.index()]);
+    let name = |(at, model): &(usize, ModelId)| {
+        let model = models.get(model.index()).filter(|model| !model.is_empty());
+        format!("{}@{}", names[*at], model.map_or("*", String::as_str))
+    };
     let list: Vec<String> = added.iter().map(name).collect();
     names.splice(last..last, list);
 }
@@ -307,15 +314,14 @@ impl Scenario {
     /// What is wrong, if there would be more routes than there may be.
     pub fn with_models_by_name(mut self) -> Result<Scenario, &'static str> {
         let config = &mut self.balancer;
-        let named =
-            |model: ModelId| self.models.get(model.index()).is_some_and(|name| !name.is_empty());
         let mut models: Vec<ModelId> = config.nodes.iter().map(|node| node.model).collect();
         models.sort_unstable();
         models.dedup();
         if models.len() > 1 {
             let known =
                 |model: ModelId| config.routes.iter().any(|spec| spec.when.model == Some(model));
-            models.retain(|&model| named(model) && !known(model));
+            // Nodes without a name for it serve whatever no other node does.
+            models.retain(|&model| !known(model));
             let added = RouteSpec::name_models(&mut config.routes, &config.nodes, &models);
             name_routes(&mut self.labels.routes, &self.models, &added.ok_or(TOO_MANY_NAMED)?);
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::document::Entry;
+use super::gateway::GatewaySettings;
 use super::keys::{
     COUNT, KeyKind, NAME, POSITIVE_SPAN, SPAN, SectionDef, TEXT, Usual, key, need, section,
 };
@@ -17,8 +18,8 @@ use super::{
     ROUTES_MAX, SEED_DEFAULT, Scenario, TRACE_OUTPUT, WORKFLOWS_MAX,
 };
 use super::{
-    admission, advice, balancer, by_hand, class, engine, fault, names, pool, quality, region,
-    route, workflow, workload,
+    admission, advice, balancer, by_hand, class, engine, fault, gateway, names, pool, quality,
+    region, route, workflow, workload,
 };
 use crate::balance::{Config, NodeSpec, PoolSpec, RouteSpec, ScaleSpec};
 use crate::metrics::Labels;
@@ -82,6 +83,12 @@ pub static SCENARIO: SectionDef = SectionDef {
             "how good the answers of each model are",
         ),
         key(
+            "gateway",
+            KeyKind::Table(&gateway::GATEWAY),
+            Usual::Unsaid("every default"),
+            "what a gateway does beside balancing",
+        ),
+        key(
             "route",
             KeyKind::Tables(&route::ROUTE, ROUTES_MAX),
             Usual::Unsaid("everything to all pools, in file order"),
@@ -139,6 +146,14 @@ struct RunBounds<'a> {
     duration_field: Option<Field<'a>>,
     requests: Option<u64>,
     warmup: Span,
+}
+
+impl RunBounds<'_> {
+    /// Returns the end that the file has: a run cut short on the command line may leave faults out.
+    fn end_in_file(&self) -> Option<Span> {
+        let field = self.duration_field.filter(|field| matches!(field.place(), Place::Span(_)));
+        self.duration.filter(|_| field.is_some())
+    }
 }
 
 fn read_bounds<'a>(walk: &mut Walk, table: &mut Table<'a>) -> RunBounds<'a> {
@@ -271,14 +286,12 @@ pub(super) fn read_document(walk: &mut Walk, document: &[Entry], name: &str) -> 
     if made {
         engine::check_room(walk, &fleet.engines, &classes.specs);
     }
-    // A run cut short on the command line may leave faults out.
-    let in_file =
-        bounds.duration_field.is_some_and(|field| matches!(field.place(), Place::Span(_)));
-    let end = bounds.duration.filter(|_| in_file);
+    let end = bounds.end_in_file();
     let faults = fault::read(walk, top.take("fault"), &fleet, end);
     let acts = by_hand::read(walk, top.take("by_hand"), &fleet, workload.as_ref());
     let expectations = read_expects(walk, top.take("expect"));
     let allowed = advice::allowed(walk, top.take("check"));
+    let gateway = gateway::read(walk, top.take("gateway"));
     top.finish(walk);
     let seed = seed.unwrap_or(SEED_DEFAULT);
     let parts = Parts {
@@ -296,6 +309,7 @@ pub(super) fn read_document(walk: &mut Walk, document: &[Entry], name: &str) -> 
         idle,
         quality,
         allowed,
+        gateway,
     };
     workload.map(|workload| assemble(name, title, seed, &bounds, workload, parts))
 }
@@ -342,6 +356,7 @@ struct Parts {
     idle: bool,
     quality: Option<QualitySpec>,
     allowed: Vec<&'static str>,
+    gateway: GatewaySettings,
 }
 
 fn config(
@@ -423,6 +438,7 @@ fn assemble(
         kinds: fleet.kinds,
         backends: fleet.backends,
         live: fleet.live,
+        gateway: parts.gateway,
         classes: classes.specs,
         arrivals,
         sessions,

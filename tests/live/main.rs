@@ -6,6 +6,7 @@ mod common;
 mod gate;
 
 mod back_pressure;
+mod dialects;
 mod gateway;
 mod mock;
 mod oracle;
@@ -13,3 +14,4 @@ mod parity;
 mod readiness;
 mod refusals;
 mod serve;
+mod wire;

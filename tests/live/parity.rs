@@ -11,7 +11,7 @@ use plimsoll::journal::{Header, Writer};
 use plimsoll::live::driver::Observer;
 use plimsoll::live::mock::{Mock, MockParts, NodeName};
 use plimsoll::live::replay::{Ask, ReplayOutcome, ReplayParts, replay};
-use plimsoll::live::upstream::{Endpoint, UpstreamClient};
+use plimsoll::live::upstream::{Dialect, Endpoint, UpstreamClient};
 use plimsoll::metrics::{Collector, Summary, Watch};
 use plimsoll::scenario::{Arrivals, Override, Scenario};
 use plimsoll::sim::{Sim, SimSpec, Step};
@@ -143,8 +143,11 @@ impl Observer for Recorder {
 
 async fn replayed(scenario: Scenario) -> (Summary, Recorder, ReplayOutcome) {
     let mock = mock(&scenario);
-    let endpoints: Vec<Endpoint> =
-        mock.urls().into_iter().map(|url| Endpoint { url, key: None }).collect();
+    let endpoints: Vec<Endpoint> = mock
+        .urls()
+        .into_iter()
+        .map(|url| Endpoint { url, key: None, dialect: Dialect::Openai })
+        .collect();
     let second = Some(Duration::from_secs(1));
     let client = UpstreamClient::new(&endpoints, second, second).expect("good endpoints");
     let asks = vec![Ask { model: "m".to_owned(), ignore_eos: false }; endpoints.len()];

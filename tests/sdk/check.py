@@ -61,6 +61,16 @@ assert [chunk.usage for chunk in stream][-1].completion_tokens == 40
 error = raises(openai.NotFoundError, lambda: read(gateway, "gone"))
 assert error.code == "model_not_found", error
 
+# Other calls pass as they are, and an answer says which request it is of.
+completion = client(cut).completions.create(model="chat", prompt="Say something.")
+assert completion.choices[0].text == "The answer", completion
+vectors = client(cut).embeddings.create(model="chat", input="a", encoding_format="float")
+assert vectors.data[0].embedding == [0.25, -0.5], vectors
+response = client(cut).responses.create(model="chat", input="Say something.")
+assert response.output_text == "The answer" and response._request_id, response
+response = client(cut).responses.create(model="chat", input="Go on.", previous_response_id="resp_1")
+assert response.id == "resp_1", response
+
 # A stream that its endpoint ends cleanly but not whole.
 error = raises(openai.APIError, lambda: read(cut, "chat"))
 

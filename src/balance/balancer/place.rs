@@ -44,6 +44,9 @@ impl Balancer {
         if self.requests[key].in_hand.is_some() {
             return self.place_or_answer(key);
         }
+        if self.requests[key].request.is_bound() {
+            return self.place_at_home(key);
+        }
         if !self.requests[key].refusals.is_empty() {
             return self.place_or_fail(key);
         }
@@ -80,6 +83,19 @@ impl Balancer {
             // It is not too long for those that are full: its client may come again.
             let full = self.requests[key].refusals.only_length();
             self.give_up(key, if full { End::Failed(Failure::Overloaded) } else { end });
+        }
+    }
+
+    /// Sends a request to the one node that may serve it, or says that this cannot be. It does not wait: it
+    /// would stand in the way of those whom other nodes serve.
+    fn place_at_home(&mut self, key: RequestKey) {
+        match self.place(key) {
+            Placed::Yes => {}
+            Placed::Refused(reason) => self.reject(key, reason),
+            Placed::No | Placed::Throttled => match self.requests[key].last {
+                Some((_, end)) => self.give_up(key, end),
+                None => self.reject(key, Reject::NoNode),
+            },
         }
     }
 
@@ -131,11 +147,18 @@ impl Balancer {
         if self.quotas.is_full(self.requests[key].request.tenant) {
             return Placed::Throttled;
         }
-        if self.requests[key].refusals.is_empty() && self.hold(key) {
-            return Placed::Yes;
+        let home = self.requests[key].request.home;
+        let at_home = home.and_then(|_| self.choose(key, self.degrading(key), Reach::Home));
+        if at_home.is_none() {
+            if home.is_some_and(|home| home.only) {
+                return self.unplaced(key);
+            }
+            if self.requests[key].refusals.is_empty() && self.hold(key) {
+                return Placed::Yes;
+            }
         }
         let degrading = self.degrading(key);
-        let first = self.choose(key, degrading, Reach::Untried);
+        let first = at_home.or_else(|| self.choose(key, degrading, Reach::Untried));
         let Some(choice) = first.or_else(|| self.reach_further(key, degrading)) else {
             return self.unplaced(key);
         };
@@ -282,9 +305,11 @@ impl Balancer {
         let state = &self.requests[key];
         let order = self.router.tier_order(&self.fleet, pool, &state.request);
         let demands = self.router.spec(state.route).demands();
+        let home = state.request.home.filter(|home| home.only || reach == Reach::Home);
         let (avoid, beyond) = match reach {
+            Reach::Home if state.request.is_bound() => (&[][..], None),
             Reach::Anywhere | Reach::LastResortAgain => (&[][..], None),
-            Reach::Untried | Reach::LastResort => (state.nodes_tried(), None),
+            Reach::Home | Reach::Untried | Reach::LastResort => (state.nodes_tried(), None),
             Reach::Beyond(region) => (state.nodes_tried(), Some(region)),
         };
         let last_resort = reach.is_last_resort();
@@ -314,6 +339,7 @@ impl Balancer {
                 held_back,
                 members,
                 within,
+                home: home.map(|home| home.node),
                 listener: asked.map(|_| self.explainer.listen()),
                 beyond,
                 refused: (state.refusals, &state.tried),

@@ -92,6 +92,8 @@ impl Running {
 /// Which nodes of a pool may be chosen: of those that are up, or ejected amid a panic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::balance) enum Reach {
+    /// The one that has what the request goes on from.
+    Home,
     /// All.
     Anywhere,
     /// Those that the request has not been on.

@@ -175,6 +175,8 @@ pub struct PickContext<'a> {
     pub(super) within: Option<RegionId>,
     /// Hears who was looked at and what was made of them, where somebody wants an explanation.
     pub(super) listener: Option<&'a RefCell<Vec<(NodeId, f64)>>>,
+    /// The one node that is asked: it has what the request goes on from.
+    pub(super) home: Option<NodeId>,
     /// The region a node must not be in, while others are asked.
     pub(super) beyond: Option<RegionId>,
     /// Which of the nodes tried have refused the request, and over what.
@@ -206,6 +208,7 @@ impl PickContext<'_> {
             && self.beyond.is_none()
             && self.held_back.is_empty()
             && self.members <= 1
+            && self.home.is_none()
             && self.refused.0.is_empty()
             && !self.fleet.has_quotas()
     }
@@ -214,6 +217,7 @@ impl PickContext<'_> {
         (self.demands.are_none() || self.demands.are_met_by(&self.node(node).spec))
             && self.within.is_none_or(|region| self.fleet.node(node).spec.region == region)
             && !self.avoid.contains(&node)
+            && self.home.is_none_or(|home| home == node)
             && self.beyond.is_none_or(|region| self.fleet.node(node).spec.region != region)
             && !self.held_back.contains(&node)
             && !self.is_refused(node)
@@ -260,6 +264,8 @@ impl PickContext<'_> {
             Some(Filter::Model)
         } else if !self.demands.are_met_by(&self.node(node).spec) {
             Some(Filter::Tags)
+        } else if self.home.is_some_and(|home| home != node) {
+            Some(Filter::Home)
         } else if self.within.is_some_and(|region| self.node(node).spec.region != region) {
             Some(Filter::Region)
         } else if self.beyond.is_some_and(|region| self.node(node).spec.region == region) {

@@ -66,6 +66,8 @@ pub enum Filter {
     Tags,
     /// It is not of the model that the request names.
     Model,
+    /// Another node has what the request goes on from.
+    Home,
     /// It was tried before.
     Tried,
     /// It is in the region of the node that is late: a hedge goes elsewhere first.
@@ -90,6 +92,7 @@ impl Filter {
             Filter::Region => "another region",
             Filter::Tags => "lacks a tag",
             Filter::Model => "is of another model",
+            Filter::Home => "another one's session",
             Filter::Tried => "tried before",
             Filter::Domain => "same region",
             Filter::Credential => "credential refused",

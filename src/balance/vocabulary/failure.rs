@@ -44,6 +44,8 @@ pub enum Failure {
     NotFound,
     /// The node's provider will not answer what is asked. Another provider may.
     ContentPolicy,
+    /// The answer is larger than whoever asks takes, in one piece or before it begins. Nobody is to blame.
+    TooLarge,
 }
 
 /// Whose fault a failure is.
@@ -59,7 +61,7 @@ pub enum Whose {
     Limit,
     /// Nobody's: the request is longer than the node's context.
     Length,
-    /// Nobody's: the provider has rules about what it answers.
+    /// Nobody's: the provider has rules about what it answers, or the asker about what it takes.
     Policy,
 }
 
@@ -68,7 +70,7 @@ pub const OPINIONS_MAX: u32 = 3;
 
 impl Failure {
     /// All of them.
-    pub const ALL: [Failure; 11] = [
+    pub const ALL: [Failure; 12] = [
         Failure::Refused,
         Failure::Reset,
         Failure::ServerError,
@@ -80,6 +82,7 @@ impl Failure {
         Failure::TooLong,
         Failure::NotFound,
         Failure::ContentPolicy,
+        Failure::TooLarge,
     ];
 
     /// The table: whose it is, and the words a log line uses.
@@ -96,6 +99,7 @@ impl Failure {
             Failure::TooLong => (Whose::Length, "too long for the node"),
             Failure::NotFound => (Whose::Request, "not found"),
             Failure::ContentPolicy => (Whose::Policy, "content policy"),
+            Failure::TooLarge => (Whose::Policy, "answer too large"),
         }
     }
 

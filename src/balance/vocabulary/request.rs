@@ -5,7 +5,7 @@
 //! module cannot name: no strategy can read the future.
 
 use super::job::JobStep;
-use crate::unit::{ClassId, ModelId, RegionId, RequestId, TenantId, Time, Tokens};
+use crate::unit::{ClassId, ModelId, NodeId, RegionId, RequestId, TenantId, Time, Tokens};
 
 /// How much a request matters when not everything can be served.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,6 +36,16 @@ impl Priority {
             Priority::Sheddable => "sheddable",
         }
     }
+}
+
+/// The node that has what a request goes on from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HomeNode {
+    /// The node.
+    pub node: NodeId,
+    /// Nobody else has it: the request is served there or not at all. Otherwise it goes there as long as
+    /// that node takes it at once.
+    pub only: bool,
 }
 
 /// What is known of a request at arrival.
@@ -83,9 +93,18 @@ pub struct Request {
     /// How often whoever asks has asked the same before, as far as they say so: a step of a job that
     /// is tried again, a client's library that repeats a request. Zero for a new request.
     pub again: u8,
+    /// Who has what it goes on from: an earlier answer, a session that a node keeps. Whatever the strategy
+    /// would prefer, it goes there.
+    pub home: Option<HomeNode>,
 }
 
 impl Request {
+    /// Returns whether one node alone may serve it.
+    #[must_use]
+    pub fn is_bound(&self) -> bool {
+        self.home.is_some_and(|home| home.only)
+    }
+
     /// A request of which nothing more is known: of the first class and tenant, one token long,
     /// for ever of use.
     #[must_use]
@@ -110,6 +129,7 @@ impl Request {
             model: None,
             whole: false,
             again: 0,
+            home: None,
         }
     }
 

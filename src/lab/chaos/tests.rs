@@ -58,6 +58,8 @@ const NEVER_DRAWN: &[(&str, &str, &str)] = &[
     ("quality", "change", "qualities stay as good as each other in time"),
     ("change", "*", "qualities stay as good as each other in time"),
     ("timeouts", "connect", REAL),
+    ("scenario", "gateway", REAL),
+    ("gateway", "*", REAL),
     ("node", "url", REAL),
     ("node", "key_env", REAL),
     ("node", "dialect", REAL),

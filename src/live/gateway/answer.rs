@@ -1,34 +1,56 @@
 //! The way of an answer: from the task of an attempt, which holds it back until the balancer has acknowledged
 //! its first token, to the connection of the client.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::Bytes;
 use hyper::StatusCode;
+use hyper::header::HeaderValue;
 use tokio::sync::{mpsc, oneshot};
 
+use super::kept::KeptAnswers;
 use super::session::GatewayNote;
+use super::translate::AnswerTranslator;
 use super::words::Refusal;
 use crate::balance::{Attempt, Failure, Outcome};
 use crate::live::driver::Inbox;
 use crate::live::executor::first_token;
 use crate::live::upstream::{Outlet, Passed};
+use crate::live::wire::openai::DONE;
+use crate::live::wire::operation::{Operation, Protocol};
 use crate::unit::NodeId;
 
-/// Bytes of preliminary events held back before the first content.
-const HELD_MAX: usize = 256 << 10;
+/// Bytes of preliminary events held back before the first content: some endpoints repeat the request in
+/// them.
+const HELD_MAX: usize = 2 << 20;
+
+/// Who serves a request, and how long it took to get there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct ServedBy {
+    /// `None` if nobody does.
+    pub(super) node: Option<NodeId>,
+    /// So many attempts were made by then.
+    pub(super) attempts: usize,
+    /// From the arrival to the first attempt.
+    pub(super) queued: Duration,
+    /// From the first attempt to the answer.
+    pub(super) tried: Duration,
+}
 
 /// A message to the connection of a client.
 #[derive(Debug)]
 pub(super) enum ToClient {
     /// The answer begins: from now on it comes from this node.
-    Begin(NodeId),
+    Begin(ServedBy),
     /// Bytes of a stream.
     Piece(Bytes),
-    /// A whole answer from this node.
-    Whole(NodeId, Bytes),
+    /// A whole answer from this node, of this media type.
+    Whole(ServedBy, Option<HeaderValue>, Bytes),
     /// No answer.
-    Refused(Refusal),
-    /// The stream is whole.
-    End,
+    Refused(ServedBy, Refusal),
+    /// The stream is whole; this is its last event.
+    End(Bytes),
     /// The stream is not whole.
     Broken(Bytes),
 }
@@ -36,12 +58,38 @@ pub(super) enum ToClient {
 /// What an attempt leaves for the answer when it ends.
 #[derive(Debug)]
 pub(super) enum Leftover {
-    /// An answer that is no stream.
-    Whole(Bytes),
-    /// A stream without content: nothing of it has left.
-    Events(Vec<Bytes>),
+    /// An answer that is no stream, and its media type.
+    Whole(Option<HeaderValue>, Bytes),
+    /// The end of a whole stream.
+    Stream {
+        /// What came without content: nothing of it has left.
+        events: Vec<Bytes>,
+        /// Its last event.
+        last: Bytes,
+    },
     /// What the endpoint said of a request that is not for it.
     Refused(Failure, StatusCode, Bytes),
+}
+
+/// What closes a stream that is whole, where its endpoint says nothing of its own.
+pub(super) fn closing_event(operation: Operation) -> Bytes {
+    match operation.protocol() {
+        Protocol::Choices => Bytes::from_static(DONE.as_bytes()),
+        Protocol::Responses | Protocol::Messages | Protocol::Json | Protocol::Plain => Bytes::new(),
+    }
+}
+
+/// How a client reads its answer.
+#[derive(Debug)]
+pub(super) struct ClientReads {
+    /// What it asked for.
+    pub(super) operation: Operation,
+    /// Whether it asked for the usage of a stream.
+    pub(super) wants_usage: bool,
+    /// The node that is asked, and who remembers which answers it keeps.
+    pub(super) kept: (NodeId, Arc<KeptAnswers>),
+    /// For answers in another language.
+    pub(super) translator: Option<AnswerTranslator>,
 }
 
 /// Where the answer of an attempt goes: held back until committed, then to the client.
@@ -55,19 +103,22 @@ pub(super) struct ToConnection {
     committed: Option<oneshot::Receiver<()>>,
     held: Vec<Bytes>,
     held_bytes: usize,
+    last: Bytes,
     wants_usage: bool,
+    translator: Option<AnswerTranslator>,
+    kept: (NodeId, Arc<KeptAnswers>),
     leftover: Option<Leftover>,
     /// What the endpoint said when it refused.
     refused: Option<(StatusCode, Bytes)>,
 }
 
 impl ToConnection {
-    pub(super) const fn new(
+    pub(super) fn new(
         attempt: Attempt,
         inbox: Inbox<GatewayNote>,
         to: mpsc::Sender<ToClient>,
         committed: oneshot::Receiver<()>,
-        wants_usage: bool,
+        reads: ClientReads,
     ) -> ToConnection {
         ToConnection {
             attempt,
@@ -76,10 +127,31 @@ impl ToConnection {
             committed: Some(committed),
             held: Vec::new(),
             held_bytes: 0,
-            wants_usage,
+            last: if reads.translator.is_some() {
+                Bytes::new()
+            } else {
+                closing_event(reads.operation)
+            },
+            wants_usage: reads.wants_usage,
+            translator: reads.translator,
+            kept: reads.kept,
             leftover: None,
             refused: None,
         }
+    }
+
+    /// Sends a piece, or holds it back as long as nothing may leave. Returns whether it could be taken.
+    async fn hold_or_send(&mut self, piece: Bytes) -> bool {
+        if piece.is_empty() {
+            return true;
+        }
+        if self.committed.is_none() {
+            self.send(piece).await;
+            return true;
+        }
+        self.held_bytes += piece.len();
+        self.held.push(piece);
+        self.held_bytes <= HELD_MAX
     }
 
     /// Sends a piece to the client. A client that is gone has its request cancelled by its connection,
@@ -108,22 +180,37 @@ impl Outlet for ToConnection {
 
     async fn pass_on(&mut self, piece: Passed<'_>) -> bool {
         match piece {
-            Passed::Whole(body) => {
-                self.leftover = Some(Leftover::Whole(body.clone()));
+            Passed::Whole { kind, body } => {
+                self.leftover = Some(match &self.translator {
+                    Some(translator) => Leftover::Whole(None, translator.whole(body)),
+                    None => Leftover::Whole(kind.cloned(), body.clone()),
+                });
                 true
             }
-            // Only we asked for it.
-            Passed::Event { bare: true, .. } if !self.wants_usage => true,
-            Passed::Event { data, .. } => {
-                let event = event(data);
-                if self.committed.is_none() {
-                    self.send(event).await;
-                    return true;
+            // It says more than ours where there is no marker for all.
+            Passed::Last { raw, data } => {
+                if data.trim() != "[DONE]" {
+                    self.last = raw.clone();
                 }
-                self.held_bytes += event.len();
-                self.held.push(event);
-                self.held_bytes <= HELD_MAX
+                if let Some(translator) = &mut self.translator {
+                    self.last = translator.event(data);
+                }
+                true
             }
+            Passed::Kept(name) => {
+                self.kept.1.keep(name, self.kept.0);
+                true
+            }
+            Passed::Event { data, raw, bare } => {
+                let piece = match &mut self.translator {
+                    Some(translator) => translator.event(data),
+                    // Only we asked for it.
+                    None if bare && !self.wants_usage => return true,
+                    None => raw.clone(),
+                };
+                self.hold_or_send(piece).await
+            }
+            Passed::Comment(raw) => self.hold_or_send(raw.clone()).await,
         }
     }
 
@@ -132,8 +219,13 @@ impl Outlet for ToConnection {
     }
 
     fn ended(&mut self, outcome: &Outcome) -> Option<GatewayNote> {
-        if matches!(outcome, Outcome::Done(_)) && !self.held.is_empty() {
-            self.leftover = Some(Leftover::Events(std::mem::take(&mut self.held)));
+        if matches!(outcome, Outcome::Done(_)) && self.leftover.is_none() {
+            let mut last = std::mem::take(&mut self.last);
+            if let Some(translator) = &mut self.translator {
+                last = [&*last, &*translator.finish()].concat().into();
+            }
+            let events = std::mem::take(&mut self.held);
+            self.leftover = Some(Leftover::Stream { events, last });
         }
         // Of the rest the client is told in our words: it is about our keys, or the endpoint's trouble.
         if let Outcome::Failed(failure, _) = *outcome
@@ -145,24 +237,25 @@ impl Outlet for ToConnection {
     }
 }
 
-/// The data of an event as it goes over the wire: one `data` line for each of its lines.
-fn event(data: &str) -> Bytes {
-    let mut bytes = Vec::with_capacity(data.len() + 8);
-    for line in data.split('\n') {
-        bytes.extend_from_slice(b"data: ");
-        bytes.extend_from_slice(line.as_bytes());
-        bytes.push(b'\n');
-    }
-    bytes.push(b'\n');
-    bytes.into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::balance::Usage;
     use crate::live::driver::{Message, inbox};
     use crate::unit::RequestId;
+
+    fn chat(wants_usage: bool) -> ClientReads {
+        let kept = (NodeId(0), Arc::default());
+        ClientReads { operation: Operation::Chat, wants_usage, kept, translator: None }
+    }
+
+    fn event(raw: &'static str) -> Bytes {
+        Bytes::from_static(raw.as_bytes())
+    }
+
+    fn passed(raw: &Bytes, bare: bool) -> Passed<'_> {
+        Passed::Event { data: "", raw, bare }
+    }
 
     const ATTEMPT: Attempt = Attempt { request: RequestId(0), ordinal: 0 };
 
@@ -171,24 +264,28 @@ mod tests {
         let (inbox, mut messages) = inbox();
         let (to, mut from) = mpsc::channel(8);
         let (commit, committed) = oneshot::channel();
-        let mut outlet = ToConnection::new(ATTEMPT, inbox, to, committed, false);
-        assert!(outlet.pass_on(Passed::Event { data: "a\nb", bare: false }).await);
-        assert!(outlet.pass_on(Passed::Event { data: "usage", bare: true }).await);
+        let mut outlet = ToConnection::new(ATTEMPT, inbox, to, committed, chat(false));
+        assert!(outlet.pass_on(passed(&event("data: a\r\ndata: b\r\n\r\n"), false)).await);
+        assert!(outlet.pass_on(passed(&event("data: usage\n\n"), true)).await);
         assert!(from.try_recv().is_err(), "held back");
         let waiting = tokio::spawn(async move {
             outlet.first_token().await;
-            outlet.pass_on(Passed::Event { data: "c", bare: false }).await;
+            outlet.pass_on(passed(&event("data: c\n\n"), false)).await;
             outlet.ended(&Outcome::Done(Usage::NONE))
         });
         assert!(matches!(messages.recv().await, Some(Message::Input(_))), "the balancer is asked");
         assert!(from.try_recv().is_err(), "not acknowledged yet");
         commit.send(()).expect("it waits");
-        assert!(waiting.await.expect("no panic").is_none(), "nothing is left");
+        let left = waiting.await.expect("no panic");
+        let Some(GatewayNote::Left(_, Leftover::Stream { events, last })) = left else {
+            panic!("its end is left: {left:?}")
+        };
+        assert!(events.is_empty() && last == DONE);
         let mut came = Vec::new();
         while let Ok(ToClient::Piece(piece)) = from.try_recv() {
             came.push(piece);
         }
-        assert_eq!(came, ["data: a\ndata: b\n\n", "data: c\n\n"]);
+        assert_eq!(came, ["data: a\r\ndata: b\r\n\r\n", "data: c\n\n"]);
     }
 
     #[tokio::test]
@@ -200,10 +297,10 @@ mod tests {
             let (inbox, _messages) = inbox();
             let (to, _from) = mpsc::channel(8);
             let (_commit, committed) = oneshot::channel();
-            let mut outlet = ToConnection::new(ATTEMPT, inbox, to, committed, true);
-            outlet.pass_on(Passed::Event { data: "{}", bare: false }).await;
+            let mut outlet = ToConnection::new(ATTEMPT, inbox, to, committed, chat(true));
+            outlet.pass_on(passed(&event("data: {}\n\n"), false)).await;
             let left = outlet.ended(&outcome);
-            let events = matches!(left, Some(GatewayNote::Left(_, Leftover::Events(_))));
+            let events = matches!(left, Some(GatewayNote::Left(_, Leftover::Stream { .. })));
             assert_eq!(events, leaves, "{left:?}");
         }
     }
@@ -213,9 +310,10 @@ mod tests {
         let (inbox, _messages) = inbox();
         let (to, _from) = mpsc::channel(8);
         let (_commit, committed) = oneshot::channel();
-        let mut outlet = ToConnection::new(ATTEMPT, inbox, to, committed, true);
-        let data = "x".repeat(HELD_MAX / 2);
-        assert!(outlet.pass_on(Passed::Event { data: &data, bare: false }).await);
-        assert!(!outlet.pass_on(Passed::Event { data: &data, bare: false }).await);
+        let mut outlet = ToConnection::new(ATTEMPT, inbox, to, committed, chat(true));
+        let half = Bytes::from(vec![b'x'; HELD_MAX / 2]);
+        assert!(outlet.pass_on(passed(&half, false)).await);
+        assert!(outlet.pass_on(passed(&half, false)).await);
+        assert!(!outlet.pass_on(passed(&event("x"), false)).await);
     }
 }

@@ -1,57 +1,72 @@
-//! The edge of the gateway: HTTP in, HTTP out. A connection lets its request arrive, waits for messages of
-//! its answer and writes them; it decides nothing.
+//! The edge of the gateway: HTTP in. A connection lets its request arrive, waits for messages of its answer
+//! and writes them; it decides nothing.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request as HttpRequest, Response, StatusCode};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::answer::ToClient;
-use super::request::ClientRequest;
+use super::cors::Cors;
+use super::kept::KeptAnswers;
+use super::names::{FoundClass, ModelNames};
+use super::request::{ClientRequest, UnderstoodRequest};
+use super::respond::{AnswerHead, closing, json, name_request, respond};
 use super::session::{GatewayNote, Readiness};
-use super::words::{self, Refusal};
-use super::{AUTO, CLASS, ClassOption, GatewayParts, REQUEST_ID};
-use crate::balance::{Input, ModelRule, Request};
+use super::words;
+use super::{CLASS, GatewayParts, X_REQUEST_ID};
+use crate::balance::{HomeNode, Input, ModelRule, Request};
 use crate::live::driver::{Inbox, WallClock};
 use crate::live::executor::{send, send_noted};
 use crate::live::hints::RequestHints;
 use crate::live::http::{self, Body, HttpLimits};
-use crate::live::wire::openai::{ChatRequest, DONE, ErrorBody, models};
-use crate::unit::{ClassId, ModelId, NodeId, RequestId, Time, Tokens};
+use crate::live::upstream::Dialect;
+use crate::live::wire::openai::{ErrorBody, model, models};
+use crate::live::wire::operation::Operation;
+use crate::rng::mix;
+use crate::unit::{ClassId, RequestId, Time, Tokens};
 
 /// Pieces of an answer that wait for a slow client; beyond them the upstream is not read.
 const PIECES_MAX: usize = 64;
-/// Between the error event of a cut stream and the break.
-const BREAK_PAUSE: Duration = Duration::from_millis(50);
+/// The name of a request is no longer, if its client names it.
+const ID_MAX: usize = 128;
 
-/// The header with the number of the node that answers.
-const NODE_ID: HeaderName = HeaderName::from_static("x-plimsoll-node-id");
+/// Headers that a client and an endpoint agree on; nobody in between needs them.
+const PASSED: [&str; 6] = [
+    "openai-beta",
+    "anthropic-beta",
+    "anthropic-version",
+    "idempotency-key",
+    "traceparent",
+    "tracestate",
+];
 
 /// What connections share. Nothing of a request is in it.
 #[derive(Debug)]
 pub(super) struct GatewayState {
     /// The number of the next request.
     next: AtomicU64,
+    /// Tells the names of requests from those of other runs.
+    run: u64,
+    /// When the run began, in seconds of Unix time.
+    created: u64,
     /// The [`Readiness`], as the owner of the balancer says.
     ready: Arc<AtomicU8>,
     pub(super) stopping: AtomicBool,
     inbox: Inbox<GatewayNote>,
     pub(super) clock: WallClock,
-    classes: Vec<ClassOption>,
+    names: ModelNames,
+    cors: Cors,
+    kept: Arc<KeptAnswers>,
     hints: RequestHints,
-    /// Names a client may ask for.
-    models: Vec<String>,
-    /// The one model that every node serves, if there is one.
-    only_model: Option<String>,
-    /// Models that requests may name, where there are several, each with the classes that are led to it.
-    named: Vec<(String, ModelId, Vec<usize>)>,
     limits: HttpLimits,
+    /// Whether no node can say how many tokens a conversation has.
+    counts_itself: bool,
     /// Whether some route goes by how hard a request is.
     asks_complexity: bool,
 }
@@ -60,27 +75,25 @@ impl GatewayState {
     pub(super) fn new(
         parts: &GatewayParts,
         inbox: Inbox<GatewayNote>,
-        ready: Arc<AtomicU8>,
+        (ready, kept): (Arc<AtomicU8>, Arc<KeptAnswers>),
     ) -> GatewayState {
-        let first = parts.models.first().filter(|model| !model.is_empty());
-        let only_model = first.filter(|first| parts.models.iter().all(|model| model == *first));
-        let mut models = vec![AUTO.to_owned()];
-        models.extend(parts.classes.iter().map(|class| class.name.clone()));
-        models.extend(only_model.cloned());
-        let named = named(parts);
-        models.extend(named.iter().map(|(name, ..)| name.clone()));
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let nanos = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
         GatewayState {
             next: AtomicU64::new(0),
+            run: mix(nanos, u64::from(std::process::id())),
+            created: now.as_secs(),
             ready,
             stopping: AtomicBool::new(false),
             inbox,
             clock: WallClock::start(),
-            classes: parts.classes.clone(),
+            names: ModelNames::new(parts),
+            cors: Cors::new(&parts.cors_origins),
+            kept,
             hints: parts.hints.clone(),
-            only_model: only_model.cloned(),
-            models,
-            named,
             limits: parts.limits,
+            counts_itself: (0..parts.models.len())
+                .all(|node| parts.client.dialect(node) != Dialect::Anthropic),
             asks_complexity: {
                 let mut choose = parts.config.routes.iter().flat_map(|route| &route.choose);
                 choose.any(ModelRule::asks_complexity)
@@ -103,77 +116,107 @@ impl GatewayState {
 
     /// Returns how hard a request is: as its client says, or else as its messages look, where a route goes
     /// by that.
-    fn complexity(&self, asked: &ChatRequest, headers: &HeaderMap) -> Option<u32> {
-        let looks = || self.asks_complexity.then(|| asked.features().thousandths());
-        RequestHints::complexity(headers).or_else(looks)
+    fn complexity(&self, asked: &UnderstoodRequest, headers: &HeaderMap) -> Option<u32> {
+        let looks = || Some(asked.chat.as_ref()?.features().thousandths());
+        RequestHints::complexity(headers).or_else(|| looks().filter(|_| self.asks_complexity))
     }
 
-    /// Finds the class a request asks for, by header or by the model's name, and the model that it names.
-    /// Who names a model and no class is of the first class that is led to it.
-    fn class(&self, model: &str, headers: &HeaderMap) -> Option<(usize, Option<ModelId>)> {
-        let by_name = |name: &str| self.classes.iter().position(|class| class.name == name);
-        let usual = |class: usize| (class, self.classes[class].model);
-        let named = self.named.iter().find(|(name, ..)| name == model);
-        match (headers.get(CLASS), named) {
-            (Some(class), named) => {
-                let class = class.to_str().ok().and_then(by_name)?;
-                let Some((_, model, led)) = named else { return Some(usual(class)) };
-                led.contains(&class).then_some((class, Some(*model)))
-            }
-            (None, Some((_, model, led))) => Some((*led.first()?, Some(*model))),
-            (None, None) => {
-                let anything = model == AUTO || self.only_model.as_deref() == Some(model);
-                by_name(model).or_else(|| anything.then_some(0)).map(usual)
-            }
-        }
+    /// Returns the name of a request: its client's, or one that no other run gives.
+    fn name(&self, number: u64, headers: &HeaderMap) -> HeaderValue {
+        let said = headers.get(X_REQUEST_ID).filter(|said| {
+            let text = said.as_bytes();
+            (1..=ID_MAX).contains(&text.len()) && text.iter().all(u8::is_ascii_graphic)
+        });
+        let own = || HeaderValue::from_str(&format!("{:016x}-{number}", self.run));
+        said.cloned().or_else(|| own().ok()).unwrap_or(HeaderValue::from_static("-"))
     }
 }
 
-/// Returns the models that have routes of their own, each once, with the classes that are led to it. What
-/// has the name of a class means that class.
-fn named(parts: &GatewayParts) -> Vec<(String, ModelId, Vec<usize>)> {
-    let mut found: Vec<(String, ModelId, Vec<usize>)> = Vec::new();
-    for (node, name) in parts.config.nodes.iter().zip(&parts.models) {
-        let is_class = parts.classes.iter().any(|class| class.name == *name);
-        if is_class || found.iter().any(|(_, model, _)| *model == node.model) {
-            continue;
-        }
-        let led = |class: &usize| {
-            let class = ClassId(*class as u16);
-            parts.config.routes.iter().any(|route| route.leads_to(class, node.model))
-        };
-        let classes: Vec<usize> = (0..parts.classes.len()).filter(led).collect();
-        if !classes.is_empty() {
-            found.push((name.clone(), node.model, classes));
-        }
-    }
-    found
+/// What is to be had at a path.
+enum ApiPlace<'a> {
+    Call(Operation),
+    Models,
+    Model(&'a str),
+    Health,
+    Ready,
+    Nothing,
 }
 
-// ----- in -----
+impl ApiPlace<'_> {
+    fn of(path: &str) -> ApiPlace<'_> {
+        match path {
+            "/healthz" => return ApiPlace::Health,
+            "/readyz" => return ApiPlace::Ready,
+            "/v1/models" => return ApiPlace::Models,
+            _ => {}
+        }
+        let Some(path) = path.strip_prefix("/v1") else { return ApiPlace::Nothing };
+        if let Some(name) = path.strip_prefix("/models/").filter(|name| !name.is_empty()) {
+            return ApiPlace::Model(name);
+        }
+        Operation::of_path(path).map_or(ApiPlace::Nothing, ApiPlace::Call)
+    }
+
+    /// The methods it takes; `None` if it is not there.
+    const fn methods(&self) -> Option<&'static str> {
+        match self {
+            ApiPlace::Call(_) => Some("POST, OPTIONS"),
+            ApiPlace::Models | ApiPlace::Model(_) | ApiPlace::Health | ApiPlace::Ready => {
+                Some("GET, HEAD, OPTIONS")
+            }
+            ApiPlace::Nothing => None,
+        }
+    }
+}
 
 /// Answers a request of a client.
 pub(super) async fn answer(
     state: Arc<GatewayState>,
     request: HttpRequest<Incoming>,
 ) -> Response<Body> {
-    let path = request.uri().path().to_owned();
-    match (request.method(), path.as_str()) {
-        (&Method::POST, "/v1/chat/completions") => chat(&state, request).await,
-        (&Method::GET, "/v1/models") => {
-            json(StatusCode::OK, models(state.models.iter().map(String::as_str), 0))
+    let (path, origin) = (request.uri().path().to_owned(), state.cors.origin(request.headers()));
+    let place = ApiPlace::of(&path);
+    let mut response = match (request.method(), &place) {
+        (_, ApiPlace::Nothing) => {
+            invalid(StatusCode::NOT_FOUND, "not_found", "there is nothing here")
         }
-        (&Method::GET, "/healthz") => json(StatusCode::OK, "{\"status\":\"ok\"}"),
-        (&Method::GET, "/readyz") => state.readiness(),
-        (_, "/v1/chat/completions" | "/v1/models" | "/healthz" | "/readyz") => {
-            invalid(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "no such method here")
+        (&Method::OPTIONS, place) => {
+            let allowed = place.methods().unwrap_or_default();
+            state.cors.preflight(allowed, origin.as_ref(), request.headers())
         }
-        _ => invalid(StatusCode::NOT_FOUND, "not_found", "there is nothing here"),
-    }
+        (&Method::POST, ApiPlace::Call(operation)) => call(&state, *operation, request).await,
+        (&Method::GET | &Method::HEAD, ApiPlace::Models) => {
+            let names = state.names.listed().iter().map(String::as_str);
+            json(StatusCode::OK, models(names, state.created))
+        }
+        (&Method::GET | &Method::HEAD, ApiPlace::Model(name)) => one_model(&state, name),
+        (&Method::GET | &Method::HEAD, ApiPlace::Health) => {
+            json(StatusCode::OK, "{\"status\":\"ok\"}")
+        }
+        (&Method::GET | &Method::HEAD, ApiPlace::Ready) => state.readiness(),
+        (_, place) => {
+            let status = StatusCode::METHOD_NOT_ALLOWED;
+            let mut refused = invalid(status, "method_not_allowed", "no such method here");
+            let allowed = HeaderValue::from_static(place.methods().unwrap_or_default());
+            refused.headers_mut().insert(header::ALLOW, allowed);
+            refused
+        }
+    };
+    state.cors.expose(origin, response.headers_mut());
+    response
 }
 
-fn json(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
-    http::answer(status, "application/json", body)
+/// One of the names, as the list has it.
+fn one_model(state: &GatewayState, name: &str) -> Response<Body> {
+    // Names with a slash may come escaped.
+    let name = name.replace("%2F", "/").replace("%2f", "/");
+    match state.names.listed().iter().find(|listed| **listed == name) {
+        Some(name) => json(StatusCode::OK, model(name, state.created)),
+        None => {
+            let message = format!("there is no model `{name}`");
+            invalid(StatusCode::NOT_FOUND, "model_not_found", message)
+        }
+    }
 }
 
 /// The client is at fault.
@@ -182,63 +225,118 @@ fn invalid(
     code: &'static str,
     message: impl Into<std::borrow::Cow<'static, str>>,
 ) -> Response<Body> {
-    json(status, ErrorBody::new("invalid_request_error", code, message).json())
+    refusal(Operation::Chat, status, code, message)
 }
 
-async fn chat(state: &GatewayState, request: HttpRequest<Incoming>) -> Response<Body> {
+fn refusal(
+    operation: Operation,
+    status: StatusCode,
+    code: &'static str,
+    message: impl Into<std::borrow::Cow<'static, str>>,
+) -> Response<Body> {
+    let error = ErrorBody::new("invalid_request_error", code, message);
+    json(status, words::error(operation, &error))
+}
+
+async fn call(
+    state: &GatewayState,
+    operation: Operation,
+    request: HttpRequest<Incoming>,
+) -> Response<Body> {
+    let began = Instant::now();
     let (head, body) = request.into_parts();
-    let body = match http::read_body(body, &state.limits).await {
+    let number = state.next.fetch_add(1, Ordering::Relaxed);
+    let id = state.name(number, &head.headers);
+    let named = |mut response: Response<Body>| {
+        name_request(response.headers_mut(), operation, &id);
+        response
+    };
+    let body = match http::read_body(body, &head.headers, &state.limits).await {
         Ok(body) => body,
         Err(failure) => {
-            let reason = format!("the body cannot be read: {failure:?}");
-            return closing(invalid(failure.status(), "bad_body", reason));
+            let reason = format!("the body cannot be read: {failure}");
+            let refused = refusal(operation, failure.status(), "bad_body", reason);
+            return named(closing(refused));
         }
     };
-    let (client, asked) = match ClientRequest::read(&body) {
+    let kind = head.headers.get(header::CONTENT_TYPE);
+    let (mut client, asked) = match ClientRequest::read(operation, kind, &body) {
         Ok(read) => read,
-        Err(why) => return invalid(StatusCode::BAD_REQUEST, "bad_request", why),
+        Err(why) => {
+            return named(refusal(operation, StatusCode::BAD_REQUEST, "bad_request", why));
+        }
     };
-    let Some(found) = state.class(&asked.model, &head.headers) else {
-        let (model, models) = (&asked.model, state.models.join(", "));
-        let message = match head.headers.get(CLASS).map(|class| class.as_bytes().escape_ascii()) {
-            Some(class) => format!(
-                "no route leads requests of class `{class}` to a model `{model}`; there are {models}"
-            ),
-            None => format!("there is no model `{model}`; there are {models}"),
-        };
-        return invalid(StatusCode::NOT_FOUND, "model_not_found", message);
+    let Some(found) = state.names.find(&asked.model, &head.headers) else {
+        return named(nobody(state, operation, &asked.model, &head.headers));
     };
+    if operation == Operation::CountTokens && state.counts_itself {
+        // Nobody who could be asked counts better.
+        let counted = format!("{{\"input_tokens\":{}}}", client.prompt.0);
+        return named(json(StatusCode::OK, counted));
+    }
+    client.headers = passed(&head.headers, &id);
     let (to, mut from) = mpsc::channel(PIECES_MAX);
-    let cancel = arrive(state, found, &asked, &head.headers, client, to);
+    let cancel = arrive(state, (number, found), &asked, &head.headers, client, to);
     let first = from.recv().await;
-    respond(first, from, cancel)
+    respond(first, from, cancel, &AnswerHead { operation, names: &state.names, id, began })
+}
+
+/// No such model, or none for this class.
+fn nobody(
+    state: &GatewayState,
+    operation: Operation,
+    model: &str,
+    headers: &HeaderMap,
+) -> Response<Body> {
+    let models = state.names.listed().join(", ");
+    let message = match headers.get(CLASS).map(|class| class.as_bytes().escape_ascii()) {
+        Some(class) => format!(
+            "no route leads requests of class `{class}` to a model `{model}`; there are {models}"
+        ),
+        None => format!("there is no model `{model}`; there are {models}"),
+    };
+    refusal(operation, StatusCode::NOT_FOUND, "model_not_found", message)
+}
+
+/// The headers that go along to an endpoint.
+fn passed(headers: &HeaderMap, id: &HeaderValue) -> Vec<(HeaderName, HeaderValue)> {
+    let mut all = vec![(HeaderName::from_static(X_REQUEST_ID), id.clone())];
+    for name in PASSED {
+        let values = headers.get_all(name).iter();
+        all.extend(values.map(|value| (HeaderName::from_static(name), value.clone())));
+    }
+    all
 }
 
 /// Lets a request arrive. The guard cancels it when the client goes away.
 fn arrive(
     state: &GatewayState,
-    (class, model): (usize, Option<ModelId>),
-    asked: &ChatRequest,
+    (number, (class, model)): (u64, FoundClass),
+    asked: &UnderstoodRequest,
     headers: &HeaderMap,
     client: ClientRequest,
     to: mpsc::Sender<ToClient>,
 ) -> CancelOnDrop {
-    let id = RequestId(state.next.fetch_add(1, Ordering::Relaxed));
+    let id = RequestId(number);
     let now = state.clock.now();
-    let option = &state.classes[class];
+    let option = state.names.class(class);
     let request = Request {
         deadline: option.deadline.map_or(Time::MAX, |deadline| now + deadline),
         class: ClassId(class as u16),
         priority: option.priority,
         prompt: client.prompt,
-        output_max: asked.output_max().map(Tokens),
-        session: RequestHints::session(headers, asked.user.as_deref()),
+        output_max: asked.output_max.map(Tokens),
+        session: RequestHints::session(headers, asked.session.as_deref()),
         region: state.hints.region(headers),
         attributes: state.hints.attributes(headers),
         model,
         complexity: state.complexity(asked, headers),
         whole: !client.streams,
         again: RequestHints::again(headers),
+        home: asked
+            .previous
+            .as_deref()
+            .and_then(|name| state.kept.node(name).map(|node| HomeNode { node, only: true })),
         ..Request::new(id, now)
     };
     // When the owner has ended, `to` is dropped and the connection hears of it.
@@ -248,13 +346,13 @@ fn arrive(
 
 /// Cancels its request when dropped before the end.
 #[derive(Debug)]
-struct CancelOnDrop {
-    id: RequestId,
+pub(super) struct CancelOnDrop {
+    pub(super) id: RequestId,
     inbox: Option<Inbox<GatewayNote>>,
 }
 
 impl CancelOnDrop {
-    fn settled(&mut self) {
+    pub(super) fn settled(&mut self) {
         self.inbox = None;
     }
 }
@@ -263,111 +361,6 @@ impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         if let Some(inbox) = &self.inbox {
             send(inbox, Input::Cancel(self.id));
-        }
-    }
-}
-
-// ----- out -----
-
-fn respond(
-    first: Option<ToClient>,
-    from: mpsc::Receiver<ToClient>,
-    mut cancel: CancelOnDrop,
-) -> Response<Body> {
-    let id = cancel.id;
-    let mut response = match first {
-        Some(ToClient::Begin(node)) => {
-            let body = http::stream(Streaming::Open(from, cancel), step);
-            let mut response = Response::new(body);
-            let headers = response.headers_mut();
-            let events = HeaderValue::from_static("text/event-stream; charset=utf-8");
-            headers.insert(header::CONTENT_TYPE, events);
-            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-            by_node(headers, node);
-            response
-        }
-        Some(ToClient::Whole(node, body)) => {
-            cancel.settled();
-            let mut response = json(StatusCode::OK, body);
-            by_node(response.headers_mut(), node);
-            response
-        }
-        Some(ToClient::Refused(refusal)) => {
-            cancel.settled();
-            refused(refusal)
-        }
-        // The owner has ended; nothing else comes first.
-        None | Some(ToClient::Piece(_) | ToClient::End | ToClient::Broken(_)) => {
-            cancel.settled();
-            refused(words::stopping())
-        }
-    };
-    response.headers_mut().insert(HeaderName::from_static(REQUEST_ID), HeaderValue::from(id.0));
-    response
-}
-
-fn by_node(headers: &mut HeaderMap, node: NodeId) {
-    headers.insert(NODE_ID, HeaderValue::from(node.0));
-}
-
-/// Our own tries are used up, so the client's library should not multiply them.
-fn refused(refusal: Refusal) -> Response<Body> {
-    let mut response = json(refusal.status, refusal.body);
-    let headers = response.headers_mut();
-    let never = HeaderValue::from_static("false");
-    headers.insert(HeaderName::from_static("x-should-retry"), never);
-    if let Some(seconds) = refusal.pause {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        let millis = HeaderValue::from(seconds.saturating_mul(1_000));
-        headers.insert(HeaderName::from_static("retry-after-ms"), millis);
-    }
-    response
-}
-
-/// An answer after which the connection closes.
-fn closing(mut response: Response<Body>) -> Response<Body> {
-    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    response
-}
-
-/// How far a stream to a client has come.
-#[derive(Debug)]
-enum Streaming {
-    /// More may follow.
-    Open(mpsc::Receiver<ToClient>, CancelOnDrop),
-    /// All has been said.
-    Whole,
-    /// The error event has been said.
-    Broken,
-}
-
-/// The next piece of a stream.
-async fn step(state: Streaming) -> io::Result<Option<(Bytes, Streaming)>> {
-    let broken = || Err(io::Error::other("the answer is not whole"));
-    let (mut from, mut cancel) = match state {
-        Streaming::Open(from, cancel) => (from, cancel),
-        Streaming::Whole => return Ok(None),
-        Streaming::Broken => {
-            // An error at once would take the event with it, here before it is written and in some
-            // libraries before it is read.
-            tokio::time::sleep(BREAK_PAUSE).await;
-            return broken();
-        }
-    };
-    match from.recv().await {
-        Some(ToClient::Piece(piece)) => Ok(Some((piece, Streaming::Open(from, cancel)))),
-        Some(ToClient::End) => {
-            cancel.settled();
-            Ok(Some((Bytes::from_static(DONE.as_bytes()), Streaming::Whole)))
-        }
-        Some(ToClient::Broken(event)) => {
-            cancel.settled();
-            Ok(Some((event, Streaming::Broken)))
-        }
-        // The owner has ended; nothing else comes after the beginning.
-        None | Some(ToClient::Begin(_) | ToClient::Whole(..) | ToClient::Refused(_)) => {
-            cancel.settled();
-            broken()
         }
     }
 }

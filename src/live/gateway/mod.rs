@@ -8,16 +8,23 @@
 //! would look like a shorter answer. Of two attempts of a hedged request only the one acknowledged first
 //! says anything. A client that goes away cancels its request in every phase.
 //!
-//! Three rooms: `edge` is HTTP, in and out, a task a connection; `session` is what the task that owns
+//! Four rooms: `edge` and `respond` are HTTP, in and out, a task a connection; `session` is what the task that owns
 //! the balancer keeps of a request, one record from its arrival to its answer; `words` is what a client
-//! is told of each fate. Between them go `request`, what a client wrote, and `answer`, the way of an
+//! is told of each fate. `names` are what clients may ask for. Between them go `request`, what a client wrote, and `answer`, the way of an
 //! answer from the task of an attempt to the connection.
 
 mod answer;
+mod cors;
 mod edge;
+mod form;
+mod kept;
+mod names;
 mod request;
+mod respond;
 mod session;
+mod translate;
 mod words;
+mod written;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -27,6 +34,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use self::edge::GatewayState;
+use self::kept::KeptAnswers;
 use self::session::{Readiness, Sessions};
 use super::driver::{Message, Observer, drive, inbox};
 use super::executor::AttemptTasks;
@@ -43,6 +51,20 @@ const LAST_PATIENCE: Duration = Duration::from_secs(1);
 pub const CLASS: &str = "x-plimsoll-class";
 /// The header with the number of a request.
 pub const REQUEST_ID: &str = "x-plimsoll-request-id";
+/// The header with the name of a request: its client's, or one that no other run gives.
+pub const X_REQUEST_ID: &str = "x-request-id";
+/// The header with the number of the node that answers.
+pub const NODE_ID: &str = "x-plimsoll-node-id";
+/// The header with the pool of the node that answers.
+pub const POOL: &str = "x-plimsoll-pool";
+/// The header with the strategy of that pool.
+pub const STRATEGY: &str = "x-plimsoll-strategy";
+/// The header with the number of attempts that were made by then.
+pub const ATTEMPTS: &str = "x-plimsoll-attempts";
+/// The header with the time from the arrival to the first attempt.
+pub const QUEUE_MS: &str = "x-plimsoll-queue-ms";
+/// The header with the time that the gateway itself took.
+pub const OVERHEAD_MS: &str = "x-plimsoll-overhead-ms";
 /// The model name that leaves everything to the routes.
 pub const AUTO: &str = "auto";
 
@@ -70,6 +92,8 @@ pub struct GatewayParts {
     pub models: Vec<String>,
     /// Classes, by id. Not empty.
     pub classes: Vec<ClassOption>,
+    /// Origins whose pages may call; `*` for any.
+    pub cors_origins: Vec<String>,
     /// What clients may say of their requests.
     pub hints: RequestHints,
     /// The limits of connections.
@@ -86,7 +110,9 @@ pub async fn serve(
 ) -> Time {
     let (inbox, messages) = inbox();
     let ready = Arc::new(AtomicU8::new(Readiness::Ready as u8));
-    let state = Arc::new(GatewayState::new(&parts, inbox.clone(), Arc::clone(&ready)));
+    let kept = Arc::new(KeptAnswers::default());
+    let shared = (Arc::clone(&ready), Arc::clone(&kept));
+    let state = Arc::new(GatewayState::new(&parts, inbox.clone(), shared));
     let clock = state.clock;
     let shared = Arc::clone(&state);
     let service = move |request| edge::answer(Arc::clone(&shared), request);
@@ -104,7 +130,8 @@ pub async fn serve(
         tokio::time::sleep(LAST_PATIENCE).await;
         let _ = last.send(Message::Stop);
     });
-    let sessions = Sessions::new(inbox.clone(), parts.models, ready);
+    let dialects = (0..parts.models.len()).map(|node| parts.client.dialect(node)).collect();
+    let sessions = Sessions::new(inbox.clone(), (parts.models, dialects), (ready, kept));
     let mut executor = AttemptTasks::new(parts.client, inbox, sessions);
     let balancer = Balancer::new(parts.config);
     let (_, end) = drive(balancer, clock, messages, &mut executor, observer).await;

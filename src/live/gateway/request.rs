@@ -1,119 +1,285 @@
 //! A request as its client wrote it: read once when it comes in, written anew for every node it is sent to.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::fmt;
-
 use bytes::Bytes;
+use hyper::header::{HeaderName, HeaderValue};
 use serde::Serialize;
-use serde::de::value::MapDeserializer;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::live::wire::openai::ChatRequest;
+use super::AUTO;
+use super::form::WrittenForm;
+use super::written::WrittenObject;
+use crate::live::upstream::{Dialect, Sending};
+use crate::live::wire::anthropic::{chat_to_messages, lenient, messages_to_chat};
+use crate::live::wire::estimate_tokens;
+use crate::live::wire::json::{is_null, string};
+use crate::live::wire::openai::{ChatRequest, token_limit};
+use crate::live::wire::operation::Operation;
 use crate::unit::Tokens;
 
-/// The two names of the limit of an answer, the older one first.
-const MAX_TOKENS: [&str; 2] = ["max_tokens", "max_completion_tokens"];
+/// The names of the limit of an answer.
+const OLD_MAX: &str = "max_tokens";
+const NEW_MAX: &str = "max_completion_tokens";
+const RESPONSE_MAX: &str = "max_output_tokens";
+
+/// What is read of requests that are no chat. None may be said twice: the endpoint could take the other one.
+const READ: [&str; 8] = [
+    "model",
+    "stream",
+    "stream_options",
+    OLD_MAX,
+    NEW_MAX,
+    RESPONSE_MAX,
+    "user",
+    "previous_response_id",
+];
+
+/// The fields that name a conversation, the surest first.
+const SESSIONS: [&str; 3] = ["prompt_cache_key", "conversation", "user"];
+
+/// The fields that a model reads.
+const PROMPTS: [&str; 9] = [
+    "messages",
+    "input",
+    "prompt",
+    "system",
+    "instructions",
+    "tools",
+    "query",
+    "documents",
+    "suffix",
+];
 
 /// A request of a client. It never enters the balancer.
 #[derive(Debug)]
 pub(super) struct ClientRequest {
-    /// What it says, field by field as it was written: the order of the names in a schema matters to the
-    /// answer, and numbers may have more digits than we could hold.
-    fields: BTreeMap<String, Bytes>,
-    /// What it says of each of [`MAX_TOKENS`].
-    output_max: [Option<u64>; 2],
+    pub(super) operation: Operation,
+    written: Written,
+    /// What it says of each limit of its answer.
+    output_max: Vec<(&'static str, Option<u64>)>,
+    /// So many answers are wanted.
+    choices: u64,
     pub(super) prompt: Tokens,
     /// Whether the answer is to be a stream.
     pub(super) streams: bool,
     /// Whether that stream is to end with its usage.
     pub(super) wants_usage: bool,
+    /// Headers that go along to every node.
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+#[derive(Debug)]
+enum Written {
+    Object(WrittenObject),
+    Form(WrittenForm),
+}
+
+/// What the gateway goes by.
+#[derive(Debug, Default)]
+pub(super) struct UnderstoodRequest {
+    /// The model it names; [`AUTO`] where it names none.
+    pub(super) model: String,
+    pub(super) output_max: Option<u64>,
+    /// The conversation that it says it belongs to.
+    pub(super) session: Option<String>,
+    /// The answer that it goes on from, which its endpoint keeps.
+    pub(super) previous: Option<String>,
+    pub(super) chat: Option<ChatRequest>,
 }
 
 impl ClientRequest {
     /// Reads a body: as it is to be passed on, and as the gateway understands it.
     ///
     /// # Errors
-    /// If it is no chat request, in words for the client.
-    pub(super) fn read(body: &Bytes) -> Result<(ClientRequest, ChatRequest), String> {
-        let Ok(ObjectFields(fields)) = serde_json::from_slice(body) else {
-            return Err(refusal(body));
-        };
-        let said = fields.iter().map(|(name, value)| (name.as_str(), *value));
-        let Ok(asked) = ChatRequest::deserialize(MapDeserializer::new(said)) else {
-            return Err(refusal(body));
-        };
-        // Of a field that is said twice the last one counts, where both are passed on unread.
-        let part = |value: &RawValue| body.slice_ref(value.get().as_bytes());
-        let fields = fields.into_iter().map(|(name, value)| (name, part(value))).collect();
-        let client = ClientRequest {
-            fields,
-            output_max: [asked.max_tokens, asked.max_completion_tokens],
-            prompt: Tokens(asked.prompt_tokens()),
-            streams: asked.streams(),
-            wants_usage: asked.wants_usage(),
-        };
-        Ok((client, asked))
+    /// If it is no such request, in words for the client.
+    pub(super) fn read(
+        operation: Operation,
+        kind: Option<&HeaderValue>,
+        body: &Bytes,
+    ) -> Result<(ClientRequest, UnderstoodRequest), String> {
+        if let Some(form) = WrittenForm::read(kind, body)? {
+            return Ok(of_form(operation, form));
+        }
+        if operation == Operation::Chat { of_chat(body) } else { of_object(operation, body) }
     }
 
-    /// Returns the body as a node wants it that calls the model so; empty to leave what the client said.
-    /// A clamp lowers what limits the answer, whatever it is called there, and where nothing does it is
-    /// the older name that every engine knows.
-    pub(super) fn body(&self, model: &str, clamp: Option<Tokens>) -> Bytes {
-        let said = self.fields.iter().map(|(name, value)| (name.as_str(), Cow::Borrowed(&**value)));
-        let mut fields: BTreeMap<&str, Cow<'_, [u8]>> = said.collect();
+    /// Returns what is sent to a node that calls the model so; empty to leave what the client said. A clamp
+    /// lowers what limits the answer, whatever it is called there, and where nothing does it is the name
+    /// that every engine knows.
+    pub(super) fn sending(&self, model: &str, clamp: Option<Tokens>, dialect: Dialect) -> Sending {
+        let (mut body, kind) = match &self.written {
+            Written::Object(written) => (written.with(&self.changes(written, model, clamp)), None),
+            Written::Form(form) => (form.with_model(model), Some(form.kind().clone())),
+        };
+        let operation = dialect.speaks(self.operation);
+        if operation != self.operation {
+            body = translated(operation, &body);
+        }
+        let most = self.output_max.iter().filter_map(|(_, limit)| *limit).max();
+        Sending {
+            operation,
+            body,
+            kind,
+            streams: self.streams,
+            output_max: most.map(|most| most.saturating_mul(self.choices)),
+            headers: self.headers.clone(),
+            figures: Vec::new(),
+        }
+    }
+
+    fn changes(
+        &self,
+        written: &WrittenObject,
+        model: &str,
+        clamp: Option<Tokens>,
+    ) -> Vec<(&'static str, Vec<u8>)> {
+        let mut changes = Vec::new();
         if !model.is_empty() {
-            fields.insert("model", json(&model));
+            changes.push(("model", json(&model)));
         }
-        if self.streams {
+        if self.streams && self.operation.hides_usage() {
             // Usage is asked for in any case: without it the cost would be a guess.
-            let said = self.fields.get("stream_options");
-            let said = said.and_then(|options| serde_json::from_slice(options).ok());
+            let said = written.field("stream_options");
+            let said = said.and_then(|options| serde_json::from_str(options).ok());
             let mut options: Map<String, Value> = said.unwrap_or_default();
-            options.insert("include_usage".to_owned(), true.into());
-            fields.insert("stream_options", json(&options));
+            if options.insert("include_usage".to_owned(), true.into()) != Some(true.into()) {
+                changes.push(("stream_options", json(&options)));
+            }
         }
-        if let Some(Tokens(most)) = clamp {
-            let mut named = false;
-            for (name, limit) in MAX_TOKENS.into_iter().zip(self.output_max) {
+        if let (Some(Tokens(most)), Some((usual, _))) = (clamp, self.output_max.first()) {
+            let before = changes.len();
+            for (name, limit) in &self.output_max {
                 // What is said may be that there is no limit.
-                if self.fields.get(name).is_some_and(|said| **said != *b"null") {
-                    fields.insert(name, json(&limit.map_or(most, |limit| limit.min(most))));
-                    named = true;
+                if !is_null(written.field(name)) {
+                    changes.push((*name, json(&limit.map_or(most, |limit| limit.min(most)))));
                 }
             }
-            if !named {
-                fields.insert(MAX_TOKENS[0], json(&most));
+            if changes.len() == before {
+                changes.push((*usual, json(&most)));
             }
         }
-        object(&fields)
+        changes
     }
+}
+
+/// Returns what a body says about the conversation it belongs to: whatever shares a cache shares this.
+fn session(written: &WrittenObject) -> Option<String> {
+    let mut said = SESSIONS.iter().filter_map(|name| string(written.field(name)?));
+    said.find(|said| !said.is_empty()).map(std::borrow::Cow::into_owned)
+}
+
+fn of_chat(body: &Bytes) -> Result<(ClientRequest, UnderstoodRequest), String> {
+    let (Some(written), Ok(asked)) =
+        (WrittenObject::read(body), serde_json::from_slice::<ChatRequest>(body))
+    else {
+        return Err(refusal(body));
+    };
+    let said = UnderstoodRequest {
+        model: asked.model.clone(),
+        output_max: asked.output_max(),
+        session: session(&written),
+        previous: None,
+        chat: None,
+    };
+    let client = ClientRequest {
+        operation: Operation::Chat,
+        written: Written::Object(written),
+        output_max: vec![(OLD_MAX, asked.max_tokens), (NEW_MAX, asked.max_completion_tokens)],
+        choices: asked.n.unwrap_or(1).max(1),
+        prompt: Tokens(asked.prompt_tokens()),
+        streams: asked.streams(),
+        wants_usage: asked.wants_usage(),
+        headers: Vec::new(),
+    };
+    Ok((client, UnderstoodRequest { chat: Some(asked), ..said }))
+}
+
+/// Any other request: only what the gateway needs is read of it.
+fn of_object(
+    operation: Operation,
+    body: &Bytes,
+) -> Result<(ClientRequest, UnderstoodRequest), String> {
+    let Some(written) = WrittenObject::read(body) else { return Err(no_object(body)) };
+    if let Some(name) = written.twice(&READ) {
+        return Err(format!("this is no request: duplicate field `{name}`"));
+    }
+    let said = |name: &str| written.field(name).filter(|value| *value != "null");
+    let text = |name: &str| -> Result<Option<String>, String> {
+        let Some(value) = said(name) else { return Ok(None) };
+        match string(value) {
+            Some(text) => Ok(Some(text.into_owned())),
+            None => Err(format!("this is no request: `{name}` is no text: {value:.40}")),
+        }
+    };
+    let limits: &[&'static str] = match operation {
+        Operation::Completions | Operation::Messages => &[OLD_MAX],
+        Operation::Responses => &[RESPONSE_MAX],
+        _ => &[],
+    };
+    let mut output_max = Vec::new();
+    for name in limits {
+        let limit = said(name).map(token_limit).transpose();
+        let limit = limit.map_err(|why| format!("this is no request: `{name}`: {why}"))?;
+        output_max.push((*name, limit.flatten()));
+    }
+    let streams = match said("stream") {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err("this is no request: `stream` is neither true nor false".to_owned()),
+    };
+    let options = said("stream_options").unwrap_or("{}");
+    let wants = crate::live::wire::json::field(options, "include_usage") == Some("true");
+    let asked = UnderstoodRequest {
+        model: text("model")?.unwrap_or_else(|| AUTO.to_owned()),
+        output_max: output_max.iter().find_map(|(_, limit)| *limit),
+        session: session(&written),
+        previous: text("previous_response_id")?,
+        chat: None,
+    };
+    let prompt = PROMPTS.iter().filter_map(|name| said(name)).map(estimate_tokens).sum::<u64>();
+    let client = ClientRequest {
+        operation,
+        written: Written::Object(written),
+        output_max,
+        choices: 1,
+        prompt: Tokens(prompt.max(1)),
+        streams,
+        wants_usage: wants || !operation.hides_usage(),
+        headers: Vec::new(),
+    };
+    Ok((client, asked))
+}
+
+fn of_form(operation: Operation, form: WrittenForm) -> (ClientRequest, UnderstoodRequest) {
+    let model = form.model().filter(|model| !model.is_empty()).unwrap_or(AUTO).to_owned();
+    let client = ClientRequest {
+        operation,
+        streams: form.streams(),
+        written: Written::Form(form),
+        output_max: Vec::new(),
+        choices: 1,
+        prompt: Tokens(1),
+        wants_usage: true,
+        headers: Vec::new(),
+    };
+    (client, UnderstoodRequest { model, ..UnderstoodRequest::default() })
+}
+
+/// A conversation in the words of whoever is asked.
+fn translated(operation: Operation, body: &[u8]) -> Bytes {
+    let said = lenient(&String::from_utf8_lossy(body));
+    let said = match operation {
+        Operation::Messages => chat_to_messages(&said),
+        _ => messages_to_chat(&said),
+    };
+    said.to_string().into()
 }
 
 /// Strings, numbers and what has been read as JSON can always be written.
-fn json(value: &impl Serialize) -> Cow<'static, [u8]> {
-    Cow::Owned(serde_json::to_vec(value).unwrap_or_default())
+fn json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_default()
 }
 
-/// Writes an object whose values are JSON already.
-fn object(fields: &BTreeMap<&str, Cow<'_, [u8]>>) -> Bytes {
-    let size: usize = fields.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
-    let mut out = Vec::with_capacity(size + 2);
-    let mut before = b'{';
-    for (name, value) in fields {
-        out.push(before);
-        out.extend_from_slice(&json(name));
-        out.push(b':');
-        out.extend_from_slice(value);
-        before = b',';
-    }
-    out.push(b'}');
-    out.into()
-}
-
-/// Says why a body is no chat request. It is read again for that, so that places are those in the body.
+/// Says why a body is no chat request, with the place.
 fn refusal(body: &[u8]) -> String {
     match serde_json::from_slice::<ChatRequest>(body) {
         Err(why) => format!("this is no chat request: {why}"),
@@ -121,33 +287,10 @@ fn refusal(body: &[u8]) -> String {
     }
 }
 
-/// The fields of an object in their order, values as they were written.
-struct ObjectFields<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for ObjectFields<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ObjectFields<'de>, D::Error> {
-        struct Object;
-
-        impl<'de> Visitor<'de> for Object {
-            type Value = ObjectFields<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(
-                self,
-                mut map: A,
-            ) -> Result<ObjectFields<'de>, A::Error> {
-                let mut fields = Vec::new();
-                while let Some(field) = map.next_entry()? {
-                    fields.push(field);
-                }
-                Ok(ObjectFields(fields))
-            }
-        }
-
-        deserializer.deserialize_map(Object)
+fn no_object(body: &[u8]) -> String {
+    match serde_json::from_slice::<serde::de::IgnoredAny>(body) {
+        Err(why) => format!("this is no request: {why}"),
+        Ok(_) => "this is no JSON object".to_owned(),
     }
 }
 
@@ -159,31 +302,39 @@ mod tests {
         "messages":[{"role":"user","content":"h\u00e9"}],"big":123456789012345678901234567890,
         "schema":{"z":1,"a":{"y":0.10}},"big":0.10,"q\"":null}"#;
 
-    fn read(body: &str) -> Result<(ClientRequest, ChatRequest), String> {
-        ClientRequest::read(&Bytes::copy_from_slice(body.as_bytes()))
+    /// The names of the limit of an answer to a chat, the older one first.
+    const MAX_TOKENS: [&str; 2] = [OLD_MAX, NEW_MAX];
+
+    fn read_as(
+        operation: Operation,
+        body: &str,
+    ) -> Result<(ClientRequest, UnderstoodRequest), String> {
+        ClientRequest::read(operation, None, &Bytes::copy_from_slice(body.as_bytes()))
+    }
+
+    fn read(body: &str) -> Result<(ClientRequest, UnderstoodRequest), String> {
+        read_as(Operation::Chat, body)
     }
 
     fn written(body: &str, model: &str, clamp: Option<u64>) -> String {
         let (client, _) = read(body).expect("a chat request");
-        String::from_utf8(client.body(model, clamp.map(Tokens)).to_vec()).expect("text")
+        String::from_utf8(client.sending(model, clamp.map(Tokens), Dialect::Openai).body.to_vec())
+            .expect("text")
     }
 
     #[test]
     fn what_a_client_wrote_is_passed_on_letter_by_letter() {
         let sent = written(ASKED, "", None);
-        assert_eq!(
-            sent,
-            r#"{"big":0.10,"max_completion_tokens":90,"messages":[{"role":"user","content":"h\u00e9"}],"model":"c","q\"":null,"schema":{"z":1,"a":{"y":0.10}},"stream":true,"stream_options":{"include_usage":true,"x":1}}"#
-        );
+        assert_eq!(sent, ASKED.replace(r#"{"x":1}"#, r#"{"include_usage":true,"x":1}"#));
         let value: Value = serde_json::from_str(&sent).expect("JSON");
         assert_eq!(value["q\""], Value::Null);
         let other: Value = serde_json::from_str(&written(ASKED, "a\"b", None)).expect("JSON");
         assert_eq!(other["model"], "a\"b");
         let (client, asked) = read(ASKED).expect("a chat request");
-        assert_eq!((asked.model.as_str(), asked.output_max()), ("c", Some(90)));
+        assert_eq!((asked.model.as_str(), asked.output_max), ("c", Some(90)));
         assert!(client.streams && !client.wants_usage && client.prompt > Tokens::ZERO);
         let whole = r#"{"model":"c","messages":[]}"#;
-        assert_eq!(written(whole, "", None), r#"{"messages":[],"model":"c"}"#);
+        assert_eq!(written(whole, "", None), whole);
     }
 
     #[test]
@@ -220,8 +371,10 @@ mod tests {
             for name in MAX_TOKENS {
                 let body = format!(r#"{{"model":"c","messages":[],"{name}":{said}}}"#);
                 let (client, asked) = read(&body).expect("a chat request");
-                assert_eq!(asked.output_max(), limit, "{said}");
-                let sent = String::from_utf8(client.body("", None).to_vec()).expect("text");
+                assert_eq!(asked.output_max, limit, "{said}");
+                let sent =
+                    String::from_utf8(client.sending("", None, Dialect::Openai).body.to_vec())
+                        .expect("text");
                 assert!(sent.contains(&format!("\"{name}\":{said}")), "{sent}");
             }
         }
@@ -245,6 +398,38 @@ mod tests {
         assert!(twice.contains("duplicate field `model`"), "{twice}");
         assert!(read("{\"model\":\"a\",\"messages\":[]}\u{0}").is_err());
         let invalid = Bytes::from_static(b"{\"model\":\"a\",\"messages\":[],\"x\":\"\xff\"}");
-        assert!(ClientRequest::read(&invalid).is_err(), "it is no text");
+        assert!(ClientRequest::read(Operation::Chat, None, &invalid).is_err(), "it is no text");
+    }
+
+    #[test]
+    fn of_other_requests_only_what_is_needed_is_read() {
+        let body = r#"{"model":"m","input":["\ud83d",7],"max_output_tokens":9.0,"stream":true,"user":7,"previous_response_id":"r"}"#;
+        let (client, asked) = read_as(Operation::Responses, body).expect("a request");
+        assert_eq!((asked.model.as_str(), asked.output_max), ("m", Some(9)));
+        assert_eq!((asked.session, asked.previous.as_deref()), (None, Some("r")));
+        assert!(client.streams && client.wants_usage);
+        assert_eq!(client.sending("", None, Dialect::Openai).body, body);
+        let clamped = client.sending("n", Some(Tokens(3)), Dialect::Openai).body;
+        assert_eq!(clamped, body.replace("\"m\"", "\"n\"").replace("9.0", "3"));
+        let (client, asked) =
+            read_as(Operation::Embeddings, "{\"input\":\"abcdef\"}").expect("one");
+        assert_eq!((asked.model.as_str(), client.prompt), (AUTO, Tokens(2)));
+        assert_eq!(
+            client.sending("", Some(Tokens(3)), Dialect::Openai).body,
+            "{\"input\":\"abcdef\"}"
+        );
+        for (bad, why) in [
+            ("[]", "no JSON object"),
+            ("{", "EOF"),
+            ("{\"model\":7}", "`model` is no text"),
+            ("{\"model\":\"a\",\"model\":\"b\"}", "duplicate field `model`"),
+            ("{\"stream\":1}", "`stream`"),
+        ] {
+            let said = read_as(Operation::Embeddings, bad).expect_err("it is none");
+            assert!(said.contains(why), "{bad}: {said}");
+        }
+        let limit =
+            read_as(Operation::Completions, "{\"max_tokens\":\"9\"}").expect_err("it is none");
+        assert!(limit.contains("`max_tokens`"), "{limit}");
     }
 }

@@ -11,15 +11,19 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
-use super::answer::{Leftover, ToClient, ToConnection};
+use super::answer::{ClientReads, Leftover, ServedBy, ToClient, ToConnection, closing_event};
+use super::kept::KeptAnswers;
 use super::request::ClientRequest;
+use super::translate::AnswerTranslator;
 use super::words;
 use crate::balance::{Attempt, Balancer, End, Fate};
 use crate::id_map::IdMap;
 use crate::live::driver::Inbox;
 use crate::live::executor::{Dispatch, LiveRequests, Settlement};
-use crate::live::upstream::Sending;
+use crate::live::upstream::Dialect;
+use crate::live::wire::operation::Operation;
 use crate::unit::{NodeId, RequestId, Time, Tokens};
 
 /// What connections and attempts let the owner know, past the balancer.
@@ -36,6 +40,9 @@ pub(super) enum GatewayNote {
 struct ClientSession {
     client: ClientRequest,
     to: mpsc::Sender<ToClient>,
+    arrived: Instant,
+    /// When its first attempt began.
+    first: Option<Instant>,
     /// By ordinal.
     attempts: Vec<SentAttempt>,
 }
@@ -54,6 +61,18 @@ impl ClientSession {
         self.attempts.get_mut(usize::from(attempt.ordinal))
     }
 
+    /// Returns who serves it now.
+    fn served(&self, node: Option<NodeId>) -> ServedBy {
+        let now = Instant::now();
+        let first = self.first.unwrap_or(now);
+        ServedBy {
+            node,
+            attempts: self.attempts.len(),
+            queued: first - self.arrived,
+            tried: now - first,
+        }
+    }
+
     /// Lets an attempt begin its answer.
     fn begin(&mut self, attempt: Attempt) {
         let Some(sent) = self.sent(attempt) else { return };
@@ -61,7 +80,7 @@ impl ClientSession {
         if let Some(commit) = commit {
             // The channel is empty, since nothing leaves before this. A client that is gone says so
             // itself, and an attempt that is being stopped waits for nothing.
-            let _ = self.to.try_send(ToClient::Begin(node));
+            let _ = self.to.try_send(ToClient::Begin(self.served(Some(node))));
             let _ = commit.send(());
         }
     }
@@ -69,16 +88,24 @@ impl ClientSession {
     /// Returns the last messages of its answer. A node will serve after `next_node` seconds, which is
     /// asked for only where it is told.
     fn messages(mut self, answer: Settlement, next_node: impl FnOnce() -> u64) -> Vec<ToClient> {
+        let operation = self.client.operation;
         match (answer.fate, answer.by) {
-            (Fate::Completed, Some(by)) => match self.sent(by) {
-                Some(sent) => whole(sent.node, sent.leftover.take(), answer.begun),
-                None => vec![ToClient::End],
-            },
-            (fate, _) if answer.begun => vec![ToClient::Broken(words::broken(fate))],
-            (fate, _) => match self.at_fault(fate) {
-                Some((status, body)) => vec![ToClient::Refused(words::at_fault(status, body))],
-                None => vec![ToClient::Refused(words::refusal(fate, next_node()))],
-            },
+            (Fate::Completed, Some(by)) => {
+                let sent = self.sent(by);
+                let (node, leftover) =
+                    sent.map_or((None, None), |sent| (Some(sent.node), sent.leftover.take()));
+                whole(operation, self.served(node), leftover, answer.begun)
+            }
+            (fate, _) if answer.begun => {
+                vec![ToClient::Broken(words::broken(operation, fate))]
+            }
+            (fate, _) => {
+                let refusal = match self.at_fault(fate) {
+                    Some((status, body)) => words::at_fault(operation, status, body),
+                    None => words::refusal(operation, fate, next_node()),
+                };
+                vec![ToClient::Refused(self.served(None), refusal)]
+            }
         }
     }
 
@@ -95,16 +122,22 @@ impl ClientSession {
 }
 
 /// The last messages of a whole answer.
-fn whole(node: NodeId, leftover: Option<Leftover>, begun: bool) -> Vec<ToClient> {
+fn whole(
+    operation: Operation,
+    served: ServedBy,
+    leftover: Option<Leftover>,
+    begun: bool,
+) -> Vec<ToClient> {
     match leftover {
-        Some(Leftover::Whole(body)) => vec![ToClient::Whole(node, body)],
-        Some(Leftover::Events(events)) if !begun => {
-            let mut messages = vec![ToClient::Begin(node)];
+        Some(Leftover::Whole(kind, body)) => vec![ToClient::Whole(served, kind, body)],
+        Some(Leftover::Stream { events, last }) if !begun => {
+            let mut messages = vec![ToClient::Begin(served)];
             messages.extend(events.into_iter().map(ToClient::Piece));
-            messages.push(ToClient::End);
+            messages.push(ToClient::End(last));
             messages
         }
-        _ => vec![ToClient::End],
+        Some(Leftover::Stream { last, .. }) => vec![ToClient::End(last)],
+        Some(Leftover::Refused(..)) | None => vec![ToClient::End(closing_event(operation))],
     }
 }
 
@@ -115,6 +148,9 @@ pub(super) struct Sessions {
     inbox: Inbox<GatewayNote>,
     /// By node: what it calls the model; empty to leave what the client said.
     models: Vec<String>,
+    /// By node: how it wants to be asked.
+    dialects: Vec<Dialect>,
+    kept: Arc<KeptAnswers>,
     /// The [`Readiness`], for those who ask the gateway.
     ready: Arc<AtomicU8>,
 }
@@ -134,10 +170,10 @@ pub(super) enum Readiness {
 impl Sessions {
     pub(super) fn new(
         inbox: Inbox<GatewayNote>,
-        models: Vec<String>,
-        ready: Arc<AtomicU8>,
+        (models, dialects): (Vec<String>, Vec<Dialect>),
+        (ready, kept): (Arc<AtomicU8>, Arc<KeptAnswers>),
     ) -> Sessions {
-        Sessions { under_way: IdMap::default(), inbox, models, ready }
+        Sessions { under_way: IdMap::default(), inbox, models, dialects, kept, ready }
     }
 
     /// Ends the record of a request. Returns the way to its client, and the last messages for it.
@@ -158,7 +194,8 @@ impl LiveRequests for Sessions {
     fn note(&mut self, note: GatewayNote) {
         match note {
             GatewayNote::Arrived(request, client, to) => {
-                let session = ClientSession { client, to, attempts: Vec::with_capacity(1) };
+                let (arrived, attempts) = (Instant::now(), Vec::with_capacity(1));
+                let session = ClientSession { client, to, arrived, first: None, attempts };
                 self.under_way.insert(request, session);
             }
             // Of an attempt that was stopped for the answer of another one it comes after that.
@@ -184,13 +221,22 @@ impl LiveRequests for Sessions {
         let session = self.under_way.get_mut(attempt.request).expect("it has arrived");
         let (commit, committed) = oneshot::channel();
         session.attempts.push(SentAttempt { node, commit: Some(commit), leftover: None });
+        session.first.get_or_insert_with(Instant::now);
         let client = &session.client;
-        let body = client.body(&self.models[node.index()], clamp);
+        let dialect = self.dialects[node.index()];
+        let sending = client.sending(&self.models[node.index()], clamp, dialect);
         let (inbox, to) = (self.inbox.clone(), session.to.clone());
+        let (asked, wants_usage) = (client.operation, client.wants_usage);
+        let reads = ClientReads {
+            operation: asked,
+            wants_usage,
+            kept: (node, Arc::clone(&self.kept)),
+            translator: AnswerTranslator::of(asked, sending.operation, wants_usage),
+        };
         Dispatch {
             prompt: client.prompt,
-            sending: Sending { body, streams: client.streams, figures: Vec::new() },
-            outlet: ToConnection::new(attempt, inbox, to, committed, client.wants_usage),
+            sending,
+            outlet: ToConnection::new(attempt, inbox, to, committed, reads),
         }
     }
 

@@ -2,10 +2,12 @@
 
 use bytes::Bytes;
 use hyper::StatusCode;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::balance::{End, Failure, Fate, Reject, TimeoutStage};
 use crate::live::wire::openai::ErrorBody;
+use crate::live::wire::operation::Operation;
+use crate::live::wire::refusal::SaidWords;
 use crate::unit::Span;
 
 /// An answer that is none.
@@ -86,6 +88,10 @@ const fn words(fate: Fate) -> AnswerWords {
             let message = "the content policy of the endpoint is against this request";
             (StatusCode::BAD_REQUEST, REQUEST, "content_filter", message, Unsaid)
         }
+        Fate::Failed(End::Failed(Failure::TooLarge)) => {
+            let message = "the answer is larger than this gateway takes";
+            (StatusCode::BAD_GATEWAY, SERVER, "answer_too_large", message, Unsaid)
+        }
         Fate::Failed(_) | Fate::Completed | Fate::Cancelled => {
             (StatusCode::BAD_GATEWAY, SERVER, "bad_gateway", "no endpoint gave an answer", Unsaid)
         }
@@ -93,35 +99,66 @@ const fn words(fate: Fate) -> AnswerWords {
 }
 
 /// What a client is told whose request came to nothing. A node will serve after `next_node` seconds.
-pub(super) fn refusal(fate: Fate, next_node: u64) -> Refusal {
+pub(super) fn refusal(operation: Operation, fate: Fate, next_node: u64) -> Refusal {
     let (status, kind, code, message, pause) = words(fate);
     let pause = match pause {
         Pause::Unsaid => None,
         Pause::NextNode => Some(next_node),
         Pause::For(wait) => Some(whole_seconds(wait)),
     };
-    Refusal { status, body: ErrorBody::new(kind, code, message).json(), pause }
+    Refusal { status, body: error(operation, &ErrorBody::new(kind, code, message)), pause }
 }
 
-/// What a client is told whose request itself is at fault, as an endpoint said: in its own words if they
-/// are an error of the protocol, else in ours.
-pub(super) fn at_fault(status: StatusCode, said: Bytes) -> Refusal {
-    let object = serde_json::from_slice::<Map<String, Value>>(&said);
-    let body = if object.is_ok_and(|object| object.contains_key("error")) {
-        said
-    } else {
-        let message = "the endpoint refused this request";
-        ErrorBody::new(REQUEST, "upstream_refused", message).json()
+/// Words an error as the clients of an operation expect it.
+pub(super) fn error(operation: Operation, error: &ErrorBody) -> Bytes {
+    if !operation.is_anthropic() {
+        return error.json();
+    }
+    let kind = match (error.kind, error.code) {
+        (SERVER, Some("overloaded")) => "overloaded_error",
+        (SERVER, _) => "api_error",
+        (_, Some("model_not_found" | "not_found")) => "not_found_error",
+        ("insufficient_quota", _) => RATE,
+        (kind, _) => kind,
     };
-    Refusal { status, body, pause: None }
+    let told = json!({ "type": kind, "message": error.message, "code": error.code });
+    json!({ "type": "error", "error": told }).to_string().into()
+}
+
+/// What a client is told whose request itself is at fault, as an endpoint said: in its own words, however
+/// they are shaped, and in ours where it has none.
+pub(super) fn at_fault(operation: Operation, status: StatusCode, said: Bytes) -> Refusal {
+    if !operation.is_anthropic() && is_error(&said) {
+        return Refusal { status, body: said, pause: None };
+    }
+    let words = SaidWords::read(&said).unwrap_or_default();
+    let message = words.message.as_deref().unwrap_or("the endpoint refused this request");
+    let kind = words.kind.as_deref().unwrap_or(REQUEST);
+    let code = words.code.as_deref().unwrap_or("upstream_refused");
+    let mut told = json!({ "message": message, "type": kind, "code": code });
+    if !operation.is_anthropic() {
+        told["param"] = words.param.map_or(Value::Null, Value::String);
+    }
+    let mut body = json!({ "error": told });
+    if operation.is_anthropic() {
+        body["type"] = "error".into();
+    }
+    Refusal { status, body: body.to_string().into(), pause: None }
+}
+
+/// Returns whether this is an error of the protocol, with words.
+fn is_error(said: &[u8]) -> bool {
+    let object = serde_json::from_slice::<Map<String, Value>>(said).unwrap_or_default();
+    object.get("error").and_then(|error| error.get("message")).is_some_and(Value::is_string)
 }
 
 /// The error event of a stream that breaks off.
-pub(super) fn broken(fate: Fate) -> Bytes {
-    let mut event = b"data: ".to_vec();
-    event.extend_from_slice(&refusal(fate, 1).body);
-    event.extend_from_slice(b"\n\n");
-    event.into()
+pub(super) fn broken(operation: Operation, fate: Fate) -> Bytes {
+    let name: &[u8] = match operation {
+        Operation::Messages | Operation::Responses => b"event: error\ndata: ",
+        _ => b"data: ",
+    };
+    [name, &*refusal(operation, fate, 1).body, b"\n\n"].concat().into()
 }
 
 /// What a client is told to whom nobody will answer any more.
@@ -166,7 +203,7 @@ mod tests {
         let fates = fates.chain(Failure::ALL.map(|failure| Fate::Failed(End::Failed(failure))));
         let fates = fates.chain(rejects.map(Fate::Rejected));
         let line = |fate| {
-            let Refusal { status, body, pause } = refusal(fate, 9);
+            let Refusal { status, body, pause } = refusal(CHAT, fate, 9);
             let pause = pause.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds} s"));
             let body = String::from_utf8_lossy(&body);
             format!("{fate:?}\n  {} {pause} {body}\n", status.as_u16())
@@ -180,12 +217,47 @@ mod tests {
         assert_eq!(seconds.map(whole_seconds), [1, 1, 1, 1, 2, 18_446_744_074]);
     }
 
+    const CHAT: Operation = Operation::Chat;
+
     #[test]
-    fn a_refusal_of_an_endpoint_is_passed_on_only_in_the_words_of_the_protocol() {
+    fn a_refusal_of_an_endpoint_is_told_in_its_words_however_they_are_shaped() {
+        let bad = StatusCode::BAD_REQUEST;
         let error = Bytes::from_static(b"{\"error\":{\"message\":\"too long\"}}");
-        assert_eq!(at_fault(StatusCode::BAD_REQUEST, error.clone()).body, error);
-        for said in ["", "<html>", "[]", "{}", "{\"detail\":\"key sk-1\"}"] {
-            let refusal = at_fault(StatusCode::NOT_FOUND, Bytes::from_static(said.as_bytes()));
+        assert_eq!(at_fault(CHAT, bad, error.clone()).body, error);
+        let told = |operation, said: &str| -> Value {
+            let refusal = at_fault(operation, bad, Bytes::copy_from_slice(said.as_bytes()));
+            serde_json::from_slice(&refusal.body).expect("JSON")
+        };
+        for (said, words) in [
+            (
+                r#"{"object":"error","message":"4096 possible","type":"BadRequestError"}"#,
+                "4096 possible",
+            ),
+            (r#"{"error":"no such field"}"#, "no such field"),
+            (r#"{"detail":"logprobs"}"#, "logprobs"),
+            (
+                r#"{"detail":[{"loc":["body","temperature"],"msg":"at most 2"}]}"#,
+                "body.temperature: at most 2",
+            ),
+            (r#"{"errors":[{"message":"a"},"b"]}"#, "a; b"),
+            (r#"[{"error":{"message":"listed","status":"INVALID"}}]"#, "listed"),
+            ("the prompt is empty\n", "the prompt is empty"),
+        ] {
+            let body = told(CHAT, said);
+            assert_eq!(body["error"]["message"], words, "{said}");
+            let body = told(Operation::Messages, said);
+            assert_eq!(
+                (&body["type"], &body["error"]["message"]),
+                (&json!("error"), &json!(words))
+            );
+        }
+        assert_eq!(
+            told(CHAT, r#"{"message":"x","type":"T","code":"c","param":"p"}"#)["error"],
+            json!({"message": "x", "type": "T", "code": "c", "param": "p"})
+        );
+        for said in ["", "<html>no</html>", "[]", "{}", "{\"detail\":7}", "\u{1}\u{2}"] {
+            let refusal =
+                at_fault(CHAT, StatusCode::NOT_FOUND, Bytes::copy_from_slice(said.as_bytes()));
             let body = String::from_utf8_lossy(&refusal.body).into_owned();
             assert!(body.contains("\"code\":\"upstream_refused\""), "{said}: {body}");
             assert_eq!((refusal.status, refusal.pause), (StatusCode::NOT_FOUND, None));
@@ -194,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_stream_that_breaks_off_says_so_in_one_event() {
-        let event = broken(Fate::Failed(End::Failed(Failure::Reset)));
+        let event = broken(CHAT, Fate::Failed(End::Failed(Failure::Reset)));
         let event = String::from_utf8_lossy(&event).into_owned();
         assert!(event.starts_with("data: {\"error\":{") && event.ends_with("}}\n\n"), "{event}");
         assert_eq!(event.trim_end().lines().count(), 1);

@@ -10,11 +10,13 @@ use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body as HttpBody, Frame, Incoming};
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{HttpLimits, LINGER};
+use crate::live::coding::{Coding, CodingError, Unpacker};
+
+use super::{BODY_TIMES, HttpLimits, LINGER};
 
 /// The body of an answer. An error in it breaks the connection off, so that the client sees that
 /// the answer is not whole.
@@ -100,8 +102,10 @@ where
 pub enum BodyError {
     /// It has more bytes than allowed.
     TooLarge,
-    /// It was not whole in time.
+    /// Nothing of it came for too long.
     TooSlow,
+    /// It is packed in a way that is not known here.
+    Packed,
     /// It broke off, or its framing is wrong.
     Broken,
 }
@@ -113,6 +117,7 @@ impl BodyError {
         match self {
             BodyError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             BodyError::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            BodyError::Packed => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             BodyError::Broken => StatusCode::BAD_REQUEST,
         }
     }
@@ -123,6 +128,7 @@ impl fmt::Display for BodyError {
         f.write_str(match self {
             BodyError::TooLarge => "the body is too large",
             BodyError::TooSlow => "the body took too long",
+            BodyError::Packed => "it may be packed by gzip or deflate, once, or not at all",
             BodyError::Broken => "the body broke off",
         })
     }
@@ -130,32 +136,58 @@ impl fmt::Display for BodyError {
 
 impl std::error::Error for BodyError {}
 
-/// Reads a request's body within its limits of size and time.
+/// Reads a request's body within its limits of size and time, unpacked if it is packed. The time counts
+/// from the last bytes that came: a large body on a slow line takes long.
 ///
 /// # Errors
-/// If it is too large, too slow or broken. The connection should be closed after the answer.
-pub async fn read_body(mut body: Incoming, limits: &HttpLimits) -> Result<Bytes, BodyError> {
-    let read = timeout(limits.body, collect(&mut body, limits.body_max)).await;
-    let read = read.unwrap_or(Err(BodyError::TooSlow));
+/// If it is too large, too slow, broken or packed in an unknown way. The connection should be closed after
+/// the answer.
+pub async fn read_body(
+    mut body: Incoming,
+    headers: &HeaderMap,
+    limits: &HttpLimits,
+) -> Result<Bytes, BodyError> {
+    let coding = Coding::of(headers).ok_or(BodyError::Packed)?;
+    let read = collect(&mut body, coding, limits).await;
     if read == Err(BodyError::TooLarge) {
         let _ = timeout(LINGER, discard(&mut body)).await;
     }
     read
 }
 
-async fn collect(body: &mut Incoming, max: usize) -> Result<Bytes, BodyError> {
+async fn collect(
+    body: &mut Incoming,
+    coding: Coding,
+    limits: &HttpLimits,
+) -> Result<Bytes, BodyError> {
+    let max = limits.body_max;
     if body.size_hint().lower() > max as u64 {
         return Err(BodyError::TooLarge);
     }
+    let end = Instant::now() + limits.body * BODY_TIMES;
+    let mut unpacker = Unpacker::new(coding);
     let mut bytes = Vec::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_| BodyError::Broken)?.into_data() else {
+    loop {
+        let until = end.min(Instant::now() + limits.body);
+        let frame = timeout_at(until, body.frame()).await.map_err(|_| BodyError::TooSlow)?;
+        let Some(frame) = frame else { break };
+        let Ok(mut data) = frame.map_err(|_| BodyError::Broken)?.into_data() else {
             continue;
         };
+        if let Some(unpacker) = &mut unpacker {
+            let unpacked = unpacker.push(&data, max as u64).map_err(|error| match error {
+                CodingError::TooLarge => BodyError::TooLarge,
+                CodingError::Malformed => BodyError::Broken,
+            })?;
+            data = unpacked.into();
+        }
         if bytes.len() + data.len() > max {
             return Err(BodyError::TooLarge);
         }
         bytes.extend_from_slice(&data);
+    }
+    if unpacker.is_some_and(|unpacker| !unpacker.is_whole()) {
+        return Err(BodyError::Broken);
     }
     Ok(bytes.into())
 }

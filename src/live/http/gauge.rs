@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::Body;
+use super::framing::HeadWatch;
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +35,8 @@ pub(super) struct Gauge {
     phase: Mutex<ConnectionPhase>,
     /// The client speaks HTTP/1.0.
     old: AtomicBool,
+    /// A head could be read in two ways.
+    ambiguous: AtomicBool,
 }
 
 impl Gauge {
@@ -41,11 +44,16 @@ impl Gauge {
         Gauge {
             phase: Mutex::new(ConnectionPhase::Head(Instant::now())),
             old: AtomicBool::new(false),
+            ambiguous: AtomicBool::new(false),
         }
     }
 
     pub(super) fn speaks(&self, version: Version) {
         self.old.store(version < Version::HTTP_11, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_ambiguous(&self) -> bool {
+        self.ambiguous.load(Ordering::Relaxed)
     }
 
     pub(super) fn knows_no_chunks(&self) -> bool {
@@ -61,9 +69,13 @@ impl Gauge {
     }
 
     /// Bytes came in.
-    fn bytes(&self) {
+    fn bytes(&self, watch: &mut HeadWatch, bytes: &[u8]) {
         if matches!(self.phase(), ConnectionPhase::Idle) {
             self.set(ConnectionPhase::Head(Instant::now()));
+            watch.idle();
+        }
+        if watch.take(bytes) {
+            self.ambiguous.store(true, Ordering::Relaxed);
         }
     }
 
@@ -126,13 +138,18 @@ impl HttpBody for Watched {
 /// A stream that tells its gauge of bytes, and that fails when nothing could be written for too long.
 pub(super) struct Metered {
     pub(super) stream: TcpStream,
-    pub(super) gauge: Arc<Gauge>,
-    pub(super) patience: Duration,
+    gauge: Arc<Gauge>,
+    patience: Duration,
     /// Runs while the client has no room.
-    pub(super) stalled: Option<Pin<Box<Sleep>>>,
+    stalled: Option<Pin<Box<Sleep>>>,
+    watch: HeadWatch,
 }
 
 impl Metered {
+    pub(super) fn new(stream: TcpStream, gauge: Arc<Gauge>, patience: Duration) -> Metered {
+        Metered { stream, gauge, patience, stalled: None, watch: HeadWatch::default() }
+    }
+
     fn watch<T>(
         &mut self,
         written: Poll<io::Result<T>>,
@@ -160,7 +177,8 @@ impl AsyncRead for Metered {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if buffer.filled().len() > before {
-            self.gauge.bytes();
+            let this = &mut *self;
+            this.gauge.bytes(&mut this.watch, &buffer.filled()[before..]);
         }
         read
     }

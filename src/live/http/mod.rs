@@ -10,6 +10,7 @@
 //! compression and its resets are a risk without a gain here.
 
 mod body;
+mod framing;
 mod gauge;
 
 use std::convert::Infallible;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING, UPGRADE};
+use hyper::header::{CONNECTION, HOST, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode, Version};
@@ -38,8 +39,10 @@ pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection is kept so long without a request. Longer than clients keep theirs, as a rule, so
 /// that it is they who close.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
-/// A request's body must be whole after so long.
+/// Of a request's body something must come within so long.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// It must be whole after so many times that: who sends a byte now and then ends too.
+const BODY_TIMES: u32 = 20;
 /// A request's body has at most so many bytes.
 pub const BODY_MAX: usize = 32 << 20;
 /// A request's head has at most so many bytes.
@@ -190,16 +193,16 @@ async fn connection<S, Fut>(
     // Small events must not wait for an acknowledgement; without it they are only slower.
     let _ = stream.set_nodelay(true);
     let gauge = Arc::new(Gauge::new());
-    let metered =
-        Metered { stream, gauge: Arc::clone(&gauge), patience: limits.write, stalled: None };
+    let metered = Metered::new(stream, Arc::clone(&gauge), limits.write);
     let io = TokioIo::new(metered);
     let measure = Arc::clone(&gauge);
     let handle = move |request: Request<Incoming>| {
         let (service, gauge) = (Arc::clone(&service), Arc::clone(&measure));
         async move {
             gauge.speaks(request.version());
+            let ambiguous = gauge.is_ambiguous();
             let busy = Busy::new(gauge);
-            let response = match refusal(&request) {
+            let response = match refusal(&request, ambiguous) {
                 Some(refusal) => refusal,
                 None => service(request).await,
             };
@@ -236,18 +239,15 @@ async fn connection<S, Fut>(
     }
 }
 
-/// Refuses what no honest client sends and what two servers in a row could read in two ways.
-fn refusal(request: &Request<Incoming>) -> Option<Response<Body>> {
+/// Refuses what no honest client sends and what two servers in a row could read in two ways. An offer of
+/// another protocol is none: who makes it takes an answer in this one.
+fn refusal(request: &Request<Incoming>, ambiguous: bool) -> Option<Response<Body>> {
     let headers = request.headers();
     let hosts = headers.get_all(HOST).iter().count();
-    let lengths = headers.get_all(CONTENT_LENGTH).iter().count();
-    let both = lengths > 0 && headers.contains_key(TRANSFER_ENCODING);
     let why = if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
         "exactly one Host header is needed\n"
-    } else if lengths > 1 || both {
-        "the length of the body is given twice\n"
-    } else if headers.contains_key(UPGRADE) {
-        "there is nothing to upgrade to\n"
+    } else if ambiguous {
+        "the length of the body could be read in two ways\n"
     } else {
         return None;
     };

@@ -124,7 +124,8 @@ pub(super) async fn body(
     state: &MockState,
     request: Request<Incoming>,
 ) -> Result<Bytes, Response<Body>> {
-    http::read_body(request.into_body(), &state.limits).await.map_err(|why| {
+    let (head, body) = request.into_parts();
+    http::read_body(body, &head.headers, &state.limits).await.map_err(|why| {
         let mut response = invalid(why.status(), why.to_string());
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         response

@@ -4,14 +4,16 @@ use std::fmt;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use tokio::time::timeout;
 
-use super::{ERROR_MAX, ERROR_PATIENCE, Meter, Outlet, Sending};
+use super::scrub::KeyPrint;
+use super::{ERROR_MAX, ERROR_PATIENCE, Meter, Outlet, Sending, collect};
 use crate::balance::{Outcome, RETRY_AFTER_MAX};
+use crate::live::wire::operation::Operation;
 use crate::live::wire::refusal;
 use crate::unit::Span;
 
@@ -33,6 +35,74 @@ impl fmt::Debug for ApiKey {
     }
 }
 
+/// How a node wants to be asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// As OpenAI, and as everything that is compatible with it.
+    #[default]
+    Openai,
+    /// As OpenAI on Azure: a key in a header of its own, a version of the API in the address.
+    Azure,
+    /// As Anthropic: messages.
+    Anthropic,
+}
+
+impl Dialect {
+    /// Returns the dialect of a server that is called so. Whatever has no dialect of its own is compatible
+    /// with OpenAI.
+    #[must_use]
+    pub fn named(name: &str) -> Dialect {
+        match name {
+            "azure" => Dialect::Azure,
+            "anthropic" => Dialect::Anthropic,
+            _ => Dialect::Openai,
+        }
+    }
+
+    /// Returns the base of its API for a model: on Azure every model has an address of its own.
+    #[must_use]
+    pub fn address(self, url: &str, model: &str) -> String {
+        let (base, query) = url.split_once('?').unwrap_or((url, ""));
+        if self != Dialect::Azure || base.contains("/openai") || model.is_empty() {
+            return url.to_owned();
+        }
+        let mark = if query.is_empty() { "" } else { "?" };
+        format!("{}/openai/deployments/{model}{mark}{query}", base.trim_end_matches('/'))
+    }
+
+    /// Returns what a node is asked for by whoever is asked for this: of conversations it knows its own.
+    #[must_use]
+    pub const fn speaks(self, asked: Operation) -> Operation {
+        match asked {
+            Operation::Chat | Operation::Messages => self.conversation(),
+            asked => asked,
+        }
+    }
+
+    /// Returns what a conversation is asked for with.
+    #[must_use]
+    pub const fn conversation(self) -> Operation {
+        match self {
+            Dialect::Openai | Dialect::Azure => Operation::Chat,
+            Dialect::Anthropic => Operation::Messages,
+        }
+    }
+
+    /// The header that has the key, and what stands before the key there.
+    const fn credential(self) -> (HeaderName, &'static str) {
+        match self {
+            Dialect::Openai => (header::AUTHORIZATION, "Bearer "),
+            Dialect::Azure => (HeaderName::from_static("api-key"), ""),
+            Dialect::Anthropic => (HeaderName::from_static("x-api-key"), ""),
+        }
+    }
+}
+
+/// The version of Azure's API that is asked for where the address names none.
+const AZURE_VERSION: &str = "api-version=2024-10-21";
+/// The version of Anthropic's API.
+const ANTHROPIC_VERSION: (&str, &str) = ("anthropic-version", "2023-06-01");
+
 /// How a node is reached.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
@@ -40,23 +110,38 @@ pub struct Endpoint {
     pub url: String,
     /// Its key.
     pub key: Option<ApiKey>,
+    /// How it wants to be asked.
+    pub dialect: Dialect,
 }
 
 /// An endpoint as it is asked.
 #[derive(Debug)]
 pub(super) struct ResolvedEndpoint {
-    chat: Uri,
+    /// By operation.
+    calls: Vec<Uri>,
     pub(super) models: Uri,
     pub(super) health: Option<Uri>,
     /// Where a mock server is told to start.
     pub(super) start: Option<Uri>,
-    pub(super) authorization: Option<HeaderValue>,
+    /// The header with the key.
+    credential: Option<(HeaderName, HeaderValue)>,
+    /// Finds the key in what it says.
+    key: Option<KeyPrint>,
+    pub(super) dialect: Dialect,
     pub(super) loopback: bool,
 }
 
 impl ResolvedEndpoint {
     pub(super) fn new(endpoint: &Endpoint) -> Result<ResolvedEndpoint, String> {
-        let base = endpoint.url.trim_end_matches('/');
+        let dialect = endpoint.dialect;
+        let (base, query) = match endpoint.url.split_once('?') {
+            Some((base, query)) if dialect == Dialect::Azure => (base, format!("?{query}")),
+            _ if dialect == Dialect::Azure && !endpoint.url.contains("/openai/v1") => {
+                (endpoint.url.as_str(), format!("?{AZURE_VERSION}"))
+            }
+            _ => (endpoint.url.as_str(), String::new()),
+        };
+        let base = base.trim_end_matches('/');
         let uri: Uri = base.parse().map_err(|_| "this is not a URL".to_owned())?;
         if !matches!(uri.scheme_str(), Some("http" | "https")) {
             return Err("a URL begins with http:// or https://".to_owned());
@@ -68,41 +153,50 @@ impl ResolvedEndpoint {
         let join = |base: &str, path: &str| {
             format!("{base}{path}").parse::<Uri>().map_err(|_| "this is not a URL".to_owned())
         };
-        let authorization = endpoint
-            .key
-            .as_ref()
-            .map(|key| {
-                let value = HeaderValue::from_str(&format!("Bearer {}", key.0));
-                let mut value = value.map_err(|_| "the key has characters no header may have")?;
-                value.set_sensitive(true);
-                Ok::<_, String>(value)
-            })
-            .transpose()?;
+        let credential = endpoint.key.as_ref().map(|key| header_of(dialect, key)).transpose()?;
         let loopback = matches!(host, "localhost" | "[::1]") || host.starts_with("127.");
         let root = base.strip_suffix("/v1");
+        let call = |operation: Operation| join(base, &format!("{}{query}", operation.path()));
         Ok(ResolvedEndpoint {
-            chat: join(base, "/chat/completions")?,
-            models: join(base, "/models")?,
+            calls: Operation::ALL.into_iter().map(call).collect::<Result<_, _>>()?,
+            models: join(base, &format!("/models{query}"))?,
             health: root.map(|root| join(root, "/health")).transpose()?,
             start: root.map(|root| join(root, "/admin/start")).transpose()?,
-            authorization,
+            credential,
+            key: endpoint.key.as_ref().map(|key| KeyPrint::new(key.0.as_bytes())),
+            dialect,
             loopback,
         })
     }
 
-    pub(super) fn chat_request(&self, sending: Sending) -> Request<Full<Bytes>> {
+    /// The headers that every request has.
+    pub(super) fn identify(&self, headers: &mut HeaderMap) {
+        if let Some((name, key)) = &self.credential {
+            headers.insert(name, key.clone());
+        }
+        if self.dialect == Dialect::Anthropic {
+            let (name, version) = ANTHROPIC_VERSION;
+            let version = HeaderValue::from_static(version);
+            headers.entry(HeaderName::from_static(name)).or_insert(version);
+        }
+    }
+
+    pub(super) fn request(&self, sending: Sending) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(sending.body));
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.chat.clone();
+        *request.uri_mut() = self.calls[sending.operation.index()].clone();
         let headers = request.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(
-            header::ACCEPT,
-            HeaderValue::from_static("text/event-stream, application/json"),
-        );
-        if let Some(key) = &self.authorization {
-            headers.insert(header::AUTHORIZATION, key.clone());
-        }
+        headers.extend(sending.headers.into_iter().map(|(name, value)| (Some(name), value)));
+        let kind = sending.kind.unwrap_or(HeaderValue::from_static("application/json"));
+        headers.insert(header::CONTENT_TYPE, kind);
+        let accept = match sending.operation {
+            Operation::Speech => "*/*",
+            _ => "text/event-stream, application/json",
+        };
+        headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+        // What is packed would come later: a packer waits for more.
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        self.identify(headers);
         if self.loopback {
             for (name, value) in sending.figures {
                 if let Ok(value) = HeaderValue::from_str(&value) {
@@ -122,13 +216,22 @@ impl ResolvedEndpoint {
     ) -> Outcome {
         let status = response.status();
         let retry_after = retry_after(response.headers());
-        let limited = http_body_util::Limited::new(response.into_body(), ERROR_MAX);
-        let body = match timeout(ERROR_PATIENCE, limited.collect()).await {
-            Ok(Ok(body)) => body.to_bytes(),
-            // What it said cannot be used; that it refused still counts.
-            _ => Bytes::new(),
-        };
+        // What it said cannot always be used; that it refused still counts.
+        let (head, body) = response.into_parts();
+        let body = timeout(ERROR_PATIENCE, collect(body, &head.headers, ERROR_MAX)).await;
+        let body = body.ok().and_then(Result::ok).unwrap_or_default();
         self.refused(status, body, retry_after, (meter, outlet))
+    }
+
+    /// Says how an attempt ends that was answered with an error inside a 200.
+    pub(super) fn refused_inside(
+        &self,
+        said: Bytes,
+        meter: &Meter,
+        outlet: &mut impl Outlet,
+    ) -> Outcome {
+        let status = StatusCode::from_u16(refusal::status_inside(&said)).unwrap_or_default();
+        self.refused(status, said, None, (meter, outlet))
     }
 
     /// Says how an attempt ends that was answered with an error of this status, and lets its reader have
@@ -147,10 +250,16 @@ impl ResolvedEndpoint {
 
     /// Returns whether an answer repeats the key it was asked with.
     fn shows_key(&self, body: &[u8]) -> bool {
-        let key =
-            self.authorization.as_ref().and_then(|key| key.as_bytes().strip_prefix(b"Bearer "));
-        key.is_some_and(|key| !key.is_empty() && body.windows(key.len()).any(|part| part == key))
+        self.key.as_ref().is_some_and(|key| key.is_in(body))
     }
+}
+
+fn header_of(dialect: Dialect, key: &ApiKey) -> Result<(HeaderName, HeaderValue), String> {
+    let (name, before) = dialect.credential();
+    let value = HeaderValue::from_str(&format!("{before}{}", key.0));
+    let mut value = value.map_err(|_| "the key has characters no header may have")?;
+    value.set_sensitive(true);
+    Ok((name, value))
 }
 
 /// Reads the pause an answer asks for, in milliseconds, seconds or as a date: at most

@@ -7,6 +7,7 @@
 mod endpoint;
 mod outlet;
 mod reading;
+mod scrub;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::{Method, Request, StatusCode, Uri, header};
+use hyper::header::{self, HeaderMap};
+use hyper::{Method, Request, StatusCode, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -22,16 +24,20 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use self::endpoint::ResolvedEndpoint;
-pub use self::endpoint::{ApiKey, Endpoint};
+pub use self::endpoint::{ApiKey, Dialect, Endpoint};
 pub(super) use self::outlet::Nobody;
 pub use self::outlet::{Meter, Outlet, Passed, Sending};
-use self::reading::{StreamReading, StreamStep, read_whole};
-use super::wire::refusal;
+use self::reading::{
+    Expected, StreamReading, StreamStep, WholeReading, collect, read_whole, unpacked, unread,
+};
+use super::coding::{Coding, Unpacker};
+use super::wire::answer::{WholeAnswer, whole};
+use super::wire::operation::Protocol;
 use super::wire::sse::SseParser;
 use crate::balance::{Failure, Outcome, ProbeResult};
 
-/// No whole answer is larger.
-pub const BODY_MAX: usize = 16 << 20;
+/// No whole answer is larger: pictures come in one.
+pub const BODY_MAX: usize = 64 << 20;
 /// No error answer is kept beyond this.
 pub const ERROR_MAX: usize = 64 << 10;
 /// An error answer has so long to arrive.
@@ -97,6 +103,12 @@ impl UpstreamClient {
         if bad.is_empty() { Ok(UpstreamClient { http, targets, inter_token }) } else { Err(bad) }
     }
 
+    /// Returns how a node wants to be asked.
+    #[must_use]
+    pub fn dialect(&self, node: usize) -> Dialect {
+        self.targets[node].dialect
+    }
+
     /// Makes one attempt and returns how it ended. Dropping the future closes the connection.
     pub async fn attempt(
         &self,
@@ -106,8 +118,8 @@ impl UpstreamClient {
         outlet: &mut impl Outlet,
     ) -> Outcome {
         let target = &self.targets[node];
-        let streams = sending.streams;
-        let response = match self.http.request(target.chat_request(sending)).await {
+        let (streams, expected) = (sending.streams, Expected::of(&sending));
+        let response = match self.http.request(target.request(sending)).await {
             Ok(response) => response,
             Err(error) if error.is_connect() => return failed(Failure::Refused, meter),
             Err(_) => return failed(Failure::Reset, meter),
@@ -115,16 +127,27 @@ impl UpstreamClient {
         if response.status() != StatusCode::OK {
             return target.refusal(response, meter, outlet).await;
         }
-        let kind = response.headers().get(header::CONTENT_TYPE);
-        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        let kind = kind.split(';').next().unwrap_or_default().trim();
-        // A whole answer in place of a stream would be an empty stream to the client's library.
-        if streams && kind.eq_ignore_ascii_case("text/event-stream") {
-            self.read_stream(target, response.into_body(), meter, outlet).await
-        } else if !streams && kind.eq_ignore_ascii_case("application/json") {
-            read_whole(response.into_body(), meter, outlet).await
+        let (head, body) = response.into_parts();
+        // A stream may come without a media type. A whole answer in place of one would be an empty stream
+        // to the client's library, but an error may be told so.
+        if streams && !is_json(&head.headers) {
+            let Some(coding) = Coding::of(&head.headers) else {
+                return failed(Failure::Malformed, meter);
+            };
+            let reading = StreamReading::new(expected);
+            let unpacker = Unpacker::new(coding);
+            return self.read_stream(target, body, (reading, unpacker), meter, outlet).await;
+        }
+        let read = if streams {
+            let body = collect(body, &head.headers, ERROR_MAX).await;
+            body.ok().filter(|body| is_error(body)).map(WholeReading::Refused)
         } else {
-            failed(Failure::Malformed, meter)
+            Some(read_whole(body, &head.headers, expected, meter, outlet).await)
+        };
+        match read {
+            None => failed(Failure::Malformed, meter),
+            Some(WholeReading::Ended(outcome)) => outcome,
+            Some(WholeReading::Refused(said)) => target.refused_inside(said, meter, outlet),
         }
     }
 
@@ -132,10 +155,10 @@ impl UpstreamClient {
         &self,
         target: &ResolvedEndpoint,
         mut body: Incoming,
+        (mut reading, mut unpacker): (StreamReading, Option<Unpacker>),
         meter: &Meter,
         outlet: &mut impl Outlet,
     ) -> Outcome {
-        let mut reading = StreamReading::default();
         let mut parser = SseParser::default();
         let mut last = Instant::now();
         loop {
@@ -146,16 +169,18 @@ impl UpstreamClient {
                 None => return failed(Failure::Stalled, meter),
                 Some(Some(Ok(frame))) => frame,
                 Some(Some(Err(_))) => return failed(Failure::Reset, meter),
-                // A clean end without a terminal marker is a cut stream.
-                Some(None) if reading.finished => return reading.done(meter),
-                Some(None) => return failed(Failure::Malformed, meter),
+                Some(None) => return reading.closed(meter),
             };
             let Ok(data) = frame.into_data() else { continue };
+            let data = match unpacked(&mut unpacker, data) {
+                Ok(data) => data,
+                Err(failure) => return failed(failure, meter),
+            };
             let mut events = Vec::new();
-            if parser.push(&data, &mut |event| events.push(event)).is_err() {
-                return failed(Failure::Malformed, meter);
+            if let Err(error) = parser.push(&data, &mut |event| events.push(event)) {
+                return failed(unread(error), meter);
             }
-            let any = !events.is_empty();
+            let any = events.iter().any(|event| event.data.is_some());
             for event in events {
                 match reading.take(&event, meter, outlet).await {
                     StreamStep::On => {}
@@ -167,10 +192,8 @@ impl UpstreamClient {
                     }
                     StreamStep::Failed(failure) => return failed(failure, meter),
                     StreamStep::Refused => {
-                        let said = Bytes::from(event.data);
-                        let status = refusal::status_inside(&said);
-                        let status = StatusCode::from_u16(status).unwrap_or_default();
-                        return target.refused(status, said, None, (meter, outlet));
+                        let said = event.data.unwrap_or_default();
+                        return target.refused_inside(said, meter, outlet);
                     }
                 }
             }
@@ -217,14 +240,22 @@ impl UpstreamClient {
     async fn status(&self, target: &ResolvedEndpoint, uri: Uri) -> Result<StatusCode, Failure> {
         let mut request = Request::new(Full::new(Bytes::new()));
         *request.uri_mut() = uri;
-        if let Some(key) = &target.authorization {
-            request.headers_mut().insert(header::AUTHORIZATION, key.clone());
-        }
+        target.identify(request.headers_mut());
         let answered = self.http.request(request).await;
         answered
             .map(|response| response.status())
             .map_err(|error| if error.is_connect() { Failure::Refused } else { Failure::Reset })
     }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
+    kind.eq_ignore_ascii_case("application/json")
+}
+
+fn is_error(body: &[u8]) -> bool {
+    matches!(whole(Protocol::Json, body), WholeAnswer::Error)
 }
 
 async fn within<F: Future>(until: Option<Instant>, future: F) -> Option<F::Output> {
@@ -250,7 +281,8 @@ mod tests {
     fn endpoints_that_cannot_be_used_are_refused_and_keys_stay_hidden() {
         let client = |url: &str, key: Option<&str>| {
             let key = key.map(|key| ApiKey::new(key.to_owned()));
-            UpstreamClient::new(&[Endpoint { url: url.to_owned(), key }], None, None)
+            let dialect = Dialect::Openai;
+            UpstreamClient::new(&[Endpoint { url: url.to_owned(), key, dialect }], None, None)
         };
         let good = client("https://api.example.com/v1", Some("sk-secret")).expect("it is good");
         assert!(!format!("{good:?}").contains("sk-secret"));
@@ -293,12 +325,16 @@ mod tests {
                 tokio::spawn(late_end(stream, Duration::from_millis(120)));
             }
         });
-        let client =
-            UpstreamClient::new(&[Endpoint { url, key: None }], None, None).expect("it is good");
+        let client = UpstreamClient::new(
+            &[Endpoint { url, key: None, dialect: Dialect::Openai }],
+            None,
+            None,
+        )
+        .expect("it is good");
         for round in 0..40 {
             let meter = Meter::new(Tokens(1));
             let (body, figures) = (Bytes::from_static(b"{}"), Vec::new());
-            let sending = Sending { body, streams: true, figures };
+            let sending = Sending { body, streams: true, figures, ..Sending::default() };
             let outcome = client.attempt(0, sending, &meter, &mut Nobody).await;
             assert!(matches!(outcome, Outcome::Done(_)), "round {round}: {outcome:?}");
         }

@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use hyper::StatusCode;
+use hyper::header::{HeaderName, HeaderValue};
 
 use crate::balance::{Outcome, Usage};
+use crate::live::wire::operation::Operation;
 use crate::unit::Tokens;
 
 /// Where an answer goes while it comes in. When nobody takes it any more its calls do not return:
@@ -45,24 +47,50 @@ impl Outlet for Nobody {
 /// Part of an answer on its way.
 #[derive(Clone, Copy, Debug)]
 pub enum Passed<'a> {
-    /// The data of an event; `bare` if it only carries usage.
+    /// An event.
     Event {
-        /// The data.
+        /// Its data.
         data: &'a str,
-        /// Whether it has no choices.
+        /// The bytes it came in.
+        raw: &'a Bytes,
+        /// Whether it only carries usage.
         bare: bool,
     },
+    /// What closes a stream: the last event of it.
+    Last {
+        /// Its data.
+        data: &'a str,
+        /// The bytes it came in.
+        raw: &'a Bytes,
+    },
+    /// What no reader needs: the endpoint is still there.
+    Comment(&'a Bytes),
     /// A whole answer.
-    Whole(&'a Bytes),
+    Whole {
+        /// Its media type.
+        kind: Option<&'a HeaderValue>,
+        /// All of it.
+        body: &'a Bytes,
+    },
+    /// The endpoint keeps the answer under this name.
+    Kept(&'a str),
 }
 
 /// A request to be sent.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Sending {
-    /// The JSON body.
+    /// What is asked for.
+    pub operation: Operation,
+    /// The body.
     pub body: Bytes,
+    /// Its media type; JSON if nothing is said.
+    pub kind: Option<HeaderValue>,
     /// Whether it asks for a stream; an answer of the other kind is none.
     pub streams: bool,
+    /// So many tokens an answer may have at most, if the request says so.
+    pub output_max: Option<u64>,
+    /// Headers that go along as the client sent them.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Headers that only go to endpoints on this machine: exact figures for mock servers.
     pub figures: Vec<(&'static str, String)>,
 }
@@ -73,6 +101,8 @@ pub struct Meter {
     pub(super) started: AtomicBool,
     pub(super) prompt: AtomicU64,
     pub(super) output: AtomicU64,
+    /// Bytes of events with content.
+    pub(super) bytes: AtomicU64,
     ended: AtomicBool,
 }
 

@@ -1,9 +1,13 @@
 //! What goes over the wire: the shapes of the OpenAI protocol, and the headers of our own.
 
 pub mod answer;
+pub mod anthropic;
+pub(in crate::live) mod json;
 pub mod openai;
+pub mod operation;
 pub mod refusal;
 pub mod sse;
+pub(in crate::live) mod usage;
 
 /// Tokens of the prompt, exactly. For servers that would have to estimate them otherwise.
 pub const INPUT_TOKENS: &str = "x-plimsoll-input-tokens";

@@ -41,23 +41,43 @@ pub struct ChatRequest {
     #[serde(default)]
     pub ignore_eos: Option<bool>,
     /// Who asks.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "any_name")]
     pub user: Option<String>,
+    /// So many answers are wanted.
+    #[serde(default, deserialize_with = "most_tokens")]
+    pub n: Option<u64>,
 }
 
 /// Reads a limit of tokens. Engines take -1 for no limit; JSON has one kind of number, so 100.0 is 100.
 /// What can be no limit, zero or a part of a token, is none that we could keep: whoever is asked gets it
 /// as it was written, and may refuse it. Text is refused, as it is by the API.
 fn most_tokens<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    let Some(number) = Option::<serde_json::Number>::deserialize(deserializer)? else {
-        return Ok(None);
-    };
+    let number = Option::<serde_json::Number>::deserialize(deserializer)?;
+    Ok(number.as_ref().and_then(whole_tokens))
+}
+
+/// Reads such a limit where it stands alone.
+///
+/// # Errors
+/// If it is no number.
+pub fn token_limit(text: &str) -> Result<Option<u64>, String> {
+    let number: Result<serde_json::Number, _> = serde_json::from_str(text);
+    number.map(|number| whole_tokens(&number)).map_err(|_| format!("this is no number: {text:.40}"))
+}
+
+fn whole_tokens(number: &serde_json::Number) -> Option<u64> {
     let whole = number.as_u64().or_else(|| {
         let number = number.as_f64()?;
         // Beyond this not every whole number is one of its own; no answer is so long.
         (number.fract() == 0.0 && (0.0..9e15).contains(&number)).then_some(number as u64)
     });
-    Ok(whole.filter(|most| *most > 0))
+    whole.filter(|most| *most > 0)
+}
+
+/// Reads a name; what is no text, as engines take it, is none.
+fn any_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let said = serde_json::Value::deserialize(deserializer)?;
+    Ok(said.as_str().map(str::to_owned))
 }
 
 /// What a stream is to contain.
@@ -90,10 +110,25 @@ pub enum Content {
 
 /// A part of a message.
 #[derive(Clone, Debug, Deserialize)]
-pub struct ContentPart {
-    /// Its text, if it is one.
-    #[serde(default)]
-    pub text: Option<String>,
+#[serde(untagged)]
+pub enum ContentPart {
+    /// A text by itself.
+    Text(String),
+    /// A part that says what it is.
+    Named {
+        /// Its text, if it is one.
+        #[serde(default)]
+        text: Option<String>,
+    },
+}
+
+impl ContentPart {
+    fn text(&self) -> Option<&str> {
+        match self {
+            ContentPart::Text(text) => Some(text),
+            ContentPart::Named { text } => text.as_deref(),
+        }
+    }
 }
 
 impl ChatRequest {
@@ -154,7 +189,7 @@ impl ChatMessage {
             Some(Content::Text(text)) => (Some(text.as_str()), &[][..]),
             Some(Content::Parts(parts)) => (None, parts.as_slice()),
         };
-        whole.into_iter().chain(parts.iter().filter_map(|part| part.text.as_deref()))
+        whole.into_iter().chain(parts.iter().filter_map(ContentPart::text))
     }
 
     /// Its text, parts on lines of their own; no more than is read of it.
@@ -366,6 +401,18 @@ impl ErrorBody {
     }
 }
 
+#[derive(Debug, Serialize)]
+struct ModelEntry<'a> {
+    id: &'a str,
+    object: &'static str,
+    created: u64,
+    owned_by: &'static str,
+}
+
+const fn entry(id: &str, created: u64) -> ModelEntry<'_> {
+    ModelEntry { id, object: "model", created, owned_by: "plimsoll" }
+}
+
 /// The answer to `GET /v1/models`, in the order of the names.
 #[must_use]
 pub fn models<'a>(names: impl IntoIterator<Item = &'a str>, created: u64) -> Bytes {
@@ -374,15 +421,14 @@ pub fn models<'a>(names: impl IntoIterator<Item = &'a str>, created: u64) -> Byt
         object: &'static str,
         data: Vec<ModelEntry<'a>>,
     }
-    #[derive(Serialize)]
-    struct ModelEntry<'a> {
-        id: &'a str,
-        object: &'static str,
-        created: u64,
-        owned_by: &'static str,
-    }
-    let model = |id| ModelEntry { id, object: "model", created, owned_by: "plimsoll" };
-    json(&ModelList { object: "list", data: names.into_iter().map(model).collect() })
+    let data = names.into_iter().map(|name| entry(name, created)).collect();
+    json(&ModelList { object: "list", data })
+}
+
+/// The answer to `GET /v1/models/{name}`.
+#[must_use]
+pub fn model(name: &str, created: u64) -> Bytes {
+    json(&entry(name, created))
 }
 
 /// Writes JSON. The shapes above have nothing in them that could not be written.

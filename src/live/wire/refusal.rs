@@ -176,6 +176,70 @@ impl SaidError {
     }
 }
 
+/// What people may read of an error answer, however it is shaped.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SaidWords {
+    /// What is wrong.
+    pub message: Option<String>,
+    /// The kind of error.
+    pub kind: Option<String>,
+    /// Its name for programs.
+    pub code: Option<String>,
+    /// The field at fault.
+    pub param: Option<String>,
+}
+
+impl SaidWords {
+    /// Reads them. `None` if there are none: a page for browsers is none.
+    #[must_use]
+    pub fn read(body: &[u8]) -> Option<SaidWords> {
+        let Ok(value) = serde_json::from_slice::<Value>(body) else {
+            let text = std::str::from_utf8(body).ok().map(str::trim)?;
+            let shown = |c: char| !c.is_control() || c.is_whitespace();
+            let plain = !text.is_empty() && !text.starts_with(['<', '{', '[']);
+            let message = Some(text.chars().take(WORDS_MAX).collect());
+            let said = plain && text.chars().all(shown);
+            return said.then_some(SaidWords { message, ..SaidWords::default() });
+        };
+        let outer = value.as_array().and_then(|list| list.first()).unwrap_or(&value);
+        let inner = outer.get("error").filter(|error| error.is_object());
+        let all = || [inner, Some(outer)].into_iter().flatten();
+        let text = |key: &str| all().find_map(|object| Some(object.get(key)?.as_str()?.to_owned()));
+        let message = ["message", "error", "detail", "details", "errors", "msg", "title"]
+            .iter()
+            .find_map(|key| all().find_map(|object| words_of(object.get(*key)?, 0)));
+        message.as_ref()?;
+        let message = message.map(|text| text.chars().take(WORDS_MAX).collect());
+        Some(SaidWords { message, kind: text("type"), code: text("code"), param: text("param") })
+    }
+}
+
+/// No message is longer.
+const WORDS_MAX: usize = 4_000;
+
+/// Returns the words of a value: a text, or those of the items of a list, each with its place.
+fn words_of(value: &Value, depth: u32) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
+        Value::Array(list) if depth < 2 => {
+            let items: Vec<String> =
+                list.iter().take(20).filter_map(|item| words_of(item, depth + 1)).collect();
+            Some(items.join("; ")).filter(|text| !text.is_empty())
+        }
+        Value::Object(object) if depth < 2 => {
+            let keys = ["msg", "message", "detail", "description"];
+            let words = keys.iter().find_map(|key| words_of(object.get(*key)?, depth + 1))?;
+            let place = object.get("loc").and_then(Value::as_array).map(|place| {
+                let part =
+                    |part: &Value| part.as_str().map_or_else(|| part.to_string(), str::to_owned);
+                place.iter().map(part).collect::<Vec<_>>().join(".")
+            });
+            Some(place.map_or(words.clone(), |place| format!("{place}: {words}")))
+        }
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -505,6 +505,10 @@ fn matches(pattern: &str, text: &str) -> bool {
     match pattern {
         "" => true,
         "\\S" => !text.trim().is_empty(),
+        "^(\\*|https?://[^/]+)$" => {
+            let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+            text == "*" || host.is_some_and(|host| !host.is_empty() && !host.contains('/'))
+        }
         "^https?://" => text.starts_with("http://") || text.starts_with("https://"),
         "^[A-Za-z0-9_]+$" => !text.is_empty() && text.chars().all(word),
         pattern if pattern.starts_with("^[^A-Za-z0-9\".") => {

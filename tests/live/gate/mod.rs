@@ -15,7 +15,7 @@ use plimsoll::live::driver::Observer;
 use plimsoll::live::gateway::{self, ClassOption, GatewayParts};
 use plimsoll::live::hints::RequestHints;
 use plimsoll::live::http::{HttpLimits, Shutdown};
-use plimsoll::live::upstream::{ApiKey, Endpoint, UpstreamClient};
+use plimsoll::live::upstream::{ApiKey, Dialect, Endpoint, UpstreamClient};
 use plimsoll::scenario::Scenario;
 use plimsoll::unit::Time;
 use serde_json::{Value, json};
@@ -262,7 +262,12 @@ impl Gate {
         let scenario = scenario.with_models_by_name().expect("few routes");
         let endpoints: Vec<Endpoint> = urls
             .iter()
-            .map(|url| Endpoint { url: url.clone(), key: Some(ApiKey::new(KEY.to_owned())) })
+            .zip(&scenario.live)
+            .map(|(url, live)| {
+                let dialect = Dialect::named(live.dialect.as_deref().unwrap_or_default());
+                let url = dialect.address(url, "real-model");
+                Endpoint { url, key: Some(ApiKey::new(KEY.to_owned())), dialect }
+            })
             .collect();
         let gap = scenario.inter_token.map(|span| Duration::from_nanos(span.0));
         let client =
@@ -273,12 +278,16 @@ impl Gate {
             deadline: None,
             model: None,
         };
+        let model =
+            |node: &plimsoll::balance::NodeSpec| scenario.models[node.model.index()].clone();
+        let models = scenario.balancer.nodes.iter().map(model).collect();
         let header = Header::new("test", scenario.balancer.clone());
         let parts = GatewayParts {
             config: scenario.balancer,
             client: Arc::new(client),
-            models: scenario.labels.nodes.iter().map(|node| node.kind.clone()).collect(),
+            models,
             classes: scenario.classes.iter().map(|one| class(&one.name)).collect(),
+            cors_origins: scenario.gateway.cors_origins,
             hints: RequestHints { regions: scenario.regions, attributes: scenario.attributes },
             limits,
         };

@@ -196,7 +196,7 @@ impl EventChecker<'_> {
         history.attempts.iter().any(|this| {
             let refused = this.end == Some(End::Failed(Failure::Unauthorized));
             let same = credential(node).is_some_and(|own| credential(this.node) == Some(own));
-            let over = [Failure::TooLong, Failure::ContentPolicy];
+            let over = [Failure::TooLong, Failure::ContentPolicy, Failure::TooLarge];
             let of_pool = over.iter().any(|over| this.end == Some(End::Failed(*over)));
             (refused && (this.node == node || same))
                 || (this.blames_request() && this.node == node)

@@ -11,13 +11,14 @@ use crate::live::upstream::Outlet;
 
 fn client(streams: bool) -> ClientRequest {
     let body = format!("{{\"model\":\"c\",\"stream\":{streams},\"messages\":[]}}");
-    ClientRequest::read(&body.into()).expect("a chat request").0
+    ClientRequest::read(Operation::Chat, None, &body.into()).expect("a chat request").0
 }
 
 fn sessions(nodes: usize) -> (Sessions, Messages<GatewayNote>) {
     let (inbox, messages) = inbox();
     let models = vec!["there".to_owned(); nodes];
-    (Sessions::new(inbox, models, Arc::new(AtomicU8::new(0))), messages)
+    let dialects = vec![Dialect::Openai; nodes];
+    (Sessions::new(inbox, (models, dialects), (Arc::default(), Arc::default())), messages)
 }
 
 fn attempt(request: u64, ordinal: u8) -> Attempt {
@@ -42,20 +43,28 @@ fn settle(sessions: &mut Sessions, fate: Fate, by: Option<Attempt>, begun: bool)
     assert!(sessions.under_way.is_empty(), "its record is gone");
 }
 
+fn stream(events: Vec<Bytes>) -> Leftover {
+    Leftover::Stream { events, last: closing_event(Operation::Chat) }
+}
+
+fn node(served: ServedBy) -> u32 {
+    served.node.expect("somebody serves").0
+}
+
 /// What came to a client, in a word each.
 fn came(from: &mut mpsc::Receiver<ToClient>) -> Vec<String> {
     let mut all = Vec::new();
     while let Ok(message) = from.try_recv() {
         all.push(match message {
-            ToClient::Begin(node) => format!("begin {}", node.0),
+            ToClient::Begin(served) => format!("begin {}", node(served)),
             ToClient::Piece(piece) => format!("piece {}", String::from_utf8_lossy(&piece)),
-            ToClient::Whole(node, body) => {
-                format!("whole {} {}", node.0, String::from_utf8_lossy(&body))
+            ToClient::Whole(served, _, body) => {
+                format!("whole {} {}", node(served), String::from_utf8_lossy(&body))
             }
-            ToClient::Refused(refusal) => {
+            ToClient::Refused(_, refusal) => {
                 format!("refused {} {:?}", refusal.status.as_u16(), refusal.pause)
             }
-            ToClient::End => "end".to_owned(),
+            ToClient::End(_) => "end".to_owned(),
             ToClient::Broken(_) => "broken".to_owned(),
         });
     }
@@ -70,7 +79,7 @@ fn an_answer_comes_from_the_attempt_that_the_balancer_names() {
         let sent = sessions.dispatch(attempt(0, ordinal), NodeId(u32::from(ordinal)), None);
         assert!(sent.sending.streams && !sent.sending.body.is_empty());
         let body = Bytes::from(format!("of {ordinal}"));
-        sessions.note(GatewayNote::Left(attempt(0, ordinal), Leftover::Whole(body)));
+        sessions.note(GatewayNote::Left(attempt(0, ordinal), Leftover::Whole(None, body)));
         sessions.close(attempt(0, ordinal));
     }
     settle(&mut sessions, Fate::Completed, Some(attempt(0, 1)), false);
@@ -106,7 +115,7 @@ fn a_stream_without_content_leaves_as_a_whole() {
     let mut from = arrived(&mut sessions, 0);
     sessions.dispatch(attempt(0, 0), NodeId(0), None);
     let events = vec![Bytes::from_static(b"a"), Bytes::from_static(b"b")];
-    sessions.note(GatewayNote::Left(attempt(0, 0), Leftover::Events(events)));
+    sessions.note(GatewayNote::Left(attempt(0, 0), stream(events)));
     settle(&mut sessions, Fate::Completed, Some(attempt(0, 0)), false);
     assert_eq!(came(&mut from), ["begin 0", "piece a", "piece b", "end"]);
 }
@@ -169,7 +178,7 @@ async fn a_slow_client_gets_the_last_messages_later() {
     sessions.note(GatewayNote::Arrived(RequestId(0), client(true), to));
     sessions.dispatch(attempt(0, 0), NodeId(0), None);
     let events = vec![Bytes::from_static(b"a"); 5];
-    sessions.note(GatewayNote::Left(attempt(0, 0), Leftover::Events(events)));
+    sessions.note(GatewayNote::Left(attempt(0, 0), stream(events)));
     settle(&mut sessions, Fate::Completed, Some(attempt(0, 0)), false);
     let mut count = 0;
     while from.recv().await.is_some() {
@@ -210,9 +219,9 @@ fn step(sessions: &mut Sessions, request: u64, state: &mut Expected, what: u8, p
         2 if state.begun.is_none() => {
             let Some(one) = chosen(&state.open) else { return };
             let leftover = if pick.is_multiple_of(2) {
-                Leftover::Whole(Bytes::from_static(b"x"))
+                Leftover::Whole(None, Bytes::from_static(b"x"))
             } else {
-                Leftover::Events(vec![Bytes::from_static(b"x")])
+                stream(vec![Bytes::from_static(b"x")])
             };
             sessions.note(GatewayNote::Left(attempt(request, one), leftover));
             sessions.close(attempt(request, one));
@@ -290,7 +299,7 @@ proptest! {
                     // What comes later is of no use to anybody.
                     sessions.acknowledge(attempt(request, 0));
                     sessions.close(attempt(request, 0));
-                    sessions.note(GatewayNote::Left(attempt(request, 0), Leftover::Whole(Bytes::new())));
+                    sessions.note(GatewayNote::Left(attempt(request, 0), Leftover::Whole(None, Bytes::new())));
                 }
                 (_, Some(request)) => {
                     let (state, _) = under_way.get_mut(&request).expect("it is there");
