@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use plimsoll::balance::{
     Action, Admission, Attempt, Balancer, Config, Control, End, Event, Failure, Fate, FleetChange,
-    HealthSettings, HedgeAfter, HedgeSpec, Input, Limits, Match, NodeReport, Order, Outcome,
-    PeerLoad, Priority, ProbeResult, Progress, Queue, REGISTRY, Reject, Request, Retry, RouteSpec,
-    StrategySpec, TenantLimits, Tenants, Tier, TimeoutStage, Timeouts, Usage, Waiting, check,
+    HealthSettings, HedgeAfter, HedgeSpec, HomeNode, Input, Limits, Match, NodeReport, Order,
+    Outcome, PeerLoad, Priority, ProbeResult, Progress, Queue, REGISTRY, Reject, Request, Retry,
+    RouteSpec, StrategySpec, TenantLimits, Tenants, Tier, TimeoutStage, Timeouts, Usage, Waiting,
+    check,
 };
 use plimsoll::unit::{
     ClassId, CredentialId, NodeId, PeerId, PoolId, Ratio, RegionId, RequestId, Span, TenantId,
@@ -166,6 +167,8 @@ struct Hands {
     ended: BTreeSet<Attempt>,
     /// Attempts whose first token was acknowledged.
     begun: BTreeSet<Attempt>,
+    /// Requests that one node alone may serve.
+    bound: BTreeMap<RequestId, NodeId>,
     laws: Laws,
 }
 
@@ -183,6 +186,7 @@ impl Hands {
             settled: BTreeSet::new(),
             ended: BTreeSet::new(),
             begun: BTreeSet::new(),
+            bound: BTreeMap::new(),
         }
     }
 
@@ -208,7 +212,11 @@ impl Hands {
         }
         for action in effects.actions {
             match action {
-                Action::Dispatch { attempt, node, .. } => self.open.push((attempt, node)),
+                Action::Dispatch { attempt, node, .. } => {
+                    let only = self.bound.get(&attempt.request);
+                    assert!(only.is_none_or(|only| *only == node), "nobody else has it");
+                    self.open.push((attempt, node));
+                }
                 Action::Abort { attempt, node } => {
                     assert!(self.open.contains(&(attempt, node)), "only what is open is aborted");
                     self.aborted.push(attempt);
@@ -259,23 +267,31 @@ impl Hands {
         self.feed(Input::Finish(attempt, outcome));
     }
 
+    fn arrive(&mut self, class: u16, prompt: u64, deadline_ms: Option<u64>) {
+        let deadline = deadline_ms.map_or(Time::MAX, |ms| self.now + Span::from_millis(ms));
+        let home = HomeNode { node: NodeId(prompt as u32 % 5), only: prompt.is_multiple_of(11) };
+        let home = Some(home).filter(|_| prompt % 11 < 2);
+        if let Some(home) = home.filter(|home| home.only) {
+            self.bound.insert(RequestId(self.next), home.node);
+        }
+        let request = Request {
+            home,
+            deadline,
+            class: ClassId(class),
+            prompt: Tokens(prompt),
+            tenant: TenantId(prompt as u32 % 3),
+            priority: Priority::ALL[prompt as usize % 4],
+            whole: prompt.is_multiple_of(5),
+            again: (prompt % 7 / 5) as u8,
+            ..Request::new(RequestId(self.next), self.now)
+        };
+        self.next += 1;
+        self.feed(Input::Arrive(request));
+    }
+
     fn apply(&mut self, op: Op) {
         match op {
-            Op::Arrive { class, prompt, deadline_ms } => {
-                let deadline = deadline_ms.map_or(Time::MAX, |ms| self.now + Span::from_millis(ms));
-                let request = Request {
-                    deadline,
-                    class: ClassId(class),
-                    prompt: Tokens(prompt),
-                    tenant: TenantId(prompt as u32 % 3),
-                    priority: Priority::ALL[prompt as usize % 4],
-                    whole: prompt % 5 == 0,
-                    again: (prompt % 7 / 5) as u8,
-                    ..Request::new(RequestId(self.next), self.now)
-                };
-                self.next += 1;
-                self.feed(Input::Arrive(request));
-            }
+            Op::Arrive { class, prompt, deadline_ms } => self.arrive(class, prompt, deadline_ms),
             Op::First(which) => {
                 if let Some(attempt) = self.pick(which) {
                     self.feed(Input::Progress(attempt, Progress::FirstToken));

@@ -625,3 +625,40 @@ async fn who_goes_on_from_a_response_goes_to_the_node_that_keeps_it() {
     assert_eq!(ask(Some("resp_of_before")).await.status, 200);
     gate.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_events_wait_for_a_slow_client_one_at_a_time() {
+    let event = word(&"a".repeat(900 << 10)).into_bytes();
+    let up = Upstream::start(vec![say([SSE, ROLE].concat()), Do::Flood(event)]).await;
+    let limits = HttpLimits { write: Duration::from_secs(2), ..HttpLimits::default() };
+    let gate = Gate::with(&[up.url()], "", "timeouts = { total = \"1h\" }", limits).await;
+    let mut client = TcpStream::connect(gate.address).await.expect("a connection");
+    client.write_all(post(&chat(true).to_string()).as_bytes()).await.expect("sent");
+    sleep(Duration::from_millis(1_000)).await;
+    let written = up.log.written.load(std::sync::atomic::Ordering::Relaxed);
+    // Two sockets' buffers and a few events, where the queue alone has room for sixty.
+    assert!(written < 20 << 20, "{written}");
+    gate.empty().await;
+    let (ends, fates) = gate.close().await;
+    assert_eq!((ends, fates), (vec![End::Cancelled], vec![Fate::Cancelled]));
+}
+
+#[tokio::test]
+async fn clients_of_azure_find_the_model_in_the_address() {
+    let up = Upstream::start(stream_of("hello")).await;
+    let gate = Gate::over(&[up.url()]).await;
+    let mut body = chat(true);
+    body.as_object_mut().expect("an object").remove("model");
+    let body = body.to_string();
+    let ask = |path: &str| {
+        let raw = request("POST", path, "api-key: sk-client-secret\r\n", &body);
+        let to = gate.address;
+        async move { exchange(to, &raw).await }
+    };
+    let reply = ask("/openai/deployments/real-model/chat/completions?api-version=2024-10-21").await;
+    assert_eq!(reply.text(), "hello");
+    assert_eq!(up.body()["model"], "real-model");
+    assert_eq!(ask("/openai/deployments/gone/chat/completions").await.status, 404);
+    assert_eq!(ask("/openai/v1/chat/completions").await.status, 400, "nothing is named");
+    gate.close().await;
+}

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::HeaderValue;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::kept::KeptAnswers;
 use super::session::GatewayNote;
@@ -24,6 +24,9 @@ use crate::unit::NodeId;
 /// Bytes of preliminary events held back before the first content: some endpoints repeat the request in
 /// them.
 const HELD_MAX: usize = 2 << 20;
+
+/// Bytes that wait for a slow client; beyond them the upstream is not read. A larger event goes alone.
+const ROOM: usize = 256 << 10;
 
 /// Who serves a request, and how long it took to get there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,8 +46,8 @@ pub(super) struct ServedBy {
 pub(super) enum ToClient {
     /// The answer begins: from now on it comes from this node.
     Begin(ServedBy),
-    /// Bytes of a stream.
-    Piece(Bytes),
+    /// Bytes of a stream, and the room that they take.
+    Piece(Bytes, Option<OwnedSemaphorePermit>),
     /// A whole answer from this node, of this media type.
     Whole(ServedBy, Option<HeaderValue>, Bytes),
     /// No answer.
@@ -98,6 +101,7 @@ pub(super) struct ToConnection {
     attempt: Attempt,
     inbox: Inbox<GatewayNote>,
     to: mpsc::Sender<ToClient>,
+    room: Arc<Semaphore>,
     /// Resolves when the balancer has acknowledged the first token and the answer has begun. `None`
     /// once it has.
     committed: Option<oneshot::Receiver<()>>,
@@ -124,6 +128,7 @@ impl ToConnection {
             attempt,
             inbox,
             to,
+            room: Arc::new(Semaphore::new(ROOM)),
             committed: Some(committed),
             held: Vec::new(),
             held_bytes: 0,
@@ -157,7 +162,13 @@ impl ToConnection {
     /// Sends a piece to the client. A client that is gone has its request cancelled by its connection,
     /// and only that ends the attempt: a word from here could come first and blame the node.
     async fn send(&self, piece: Bytes) {
-        if self.to.send(ToClient::Piece(piece)).await.is_err() {
+        let takes = piece.len().min(ROOM) as u32;
+        let room = tokio::select! {
+            room = Arc::clone(&self.room).acquire_many_owned(takes) => room.ok(),
+            // Its connection says the rest.
+            () = self.to.closed() => return std::future::pending().await,
+        };
+        if self.to.send(ToClient::Piece(piece, room)).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
@@ -282,7 +293,7 @@ mod tests {
         };
         assert!(events.is_empty() && last == DONE);
         let mut came = Vec::new();
-        while let Ok(ToClient::Piece(piece)) = from.try_recv() {
+        while let Ok(ToClient::Piece(piece, _)) = from.try_recv() {
             came.push(piece);
         }
         assert_eq!(came, ["data: a\r\ndata: b\r\n\r\n", "data: c\n\n"]);

@@ -134,7 +134,8 @@ impl GatewayState {
 
 /// What is to be had at a path.
 enum ApiPlace<'a> {
-    Call(Operation),
+    /// A call, of this model if the path names one, as clients of Azure have it.
+    Call(Operation, Option<&'a str>),
     Models,
     Model(&'a str),
     Health,
@@ -150,17 +151,24 @@ impl ApiPlace<'_> {
             "/v1/models" => return ApiPlace::Models,
             _ => {}
         }
+        if let Some(deployed) = path.strip_prefix("/openai/deployments/") {
+            let Some((name, _)) = deployed.split_once('/') else { return ApiPlace::Nothing };
+            let found = Operation::of_path(&deployed[name.len()..]);
+            return found.map_or(ApiPlace::Nothing, |call| ApiPlace::Call(call, Some(name)));
+        }
+        let path = path.strip_prefix("/openai").unwrap_or(path);
         let Some(path) = path.strip_prefix("/v1") else { return ApiPlace::Nothing };
         if let Some(name) = path.strip_prefix("/models/").filter(|name| !name.is_empty()) {
             return ApiPlace::Model(name);
         }
-        Operation::of_path(path).map_or(ApiPlace::Nothing, ApiPlace::Call)
+        let found = Operation::of_path(path);
+        found.map_or(ApiPlace::Nothing, |call| ApiPlace::Call(call, None))
     }
 
     /// The methods it takes; `None` if it is not there.
     const fn methods(&self) -> Option<&'static str> {
         match self {
-            ApiPlace::Call(_) => Some("POST, OPTIONS"),
+            ApiPlace::Call(..) => Some("POST, OPTIONS"),
             ApiPlace::Models | ApiPlace::Model(_) | ApiPlace::Health | ApiPlace::Ready => {
                 Some("GET, HEAD, OPTIONS")
             }
@@ -184,7 +192,9 @@ pub(super) async fn answer(
             let allowed = place.methods().unwrap_or_default();
             state.cors.preflight(allowed, origin.as_ref(), request.headers())
         }
-        (&Method::POST, ApiPlace::Call(operation)) => call(&state, *operation, request).await,
+        (&Method::POST, ApiPlace::Call(operation, model)) => {
+            call(&state, (*operation, *model), request).await
+        }
         (&Method::GET | &Method::HEAD, ApiPlace::Models) => {
             let names = state.names.listed().iter().map(String::as_str);
             json(StatusCode::OK, models(names, state.created))
@@ -240,7 +250,7 @@ fn refusal(
 
 async fn call(
     state: &GatewayState,
-    operation: Operation,
+    (operation, model): (Operation, Option<&str>),
     request: HttpRequest<Incoming>,
 ) -> Response<Body> {
     let began = Instant::now();
@@ -260,7 +270,7 @@ async fn call(
         }
     };
     let kind = head.headers.get(header::CONTENT_TYPE);
-    let (mut client, asked) = match ClientRequest::read(operation, kind, &body) {
+    let (mut client, asked) = match ClientRequest::read((operation, model), kind, &body) {
         Ok(read) => read,
         Err(why) => {
             return named(refusal(operation, StatusCode::BAD_REQUEST, "bad_request", why));

@@ -92,13 +92,17 @@ impl ClientRequest {
     /// # Errors
     /// If it is no such request, in words for the client.
     pub(super) fn read(
-        operation: Operation,
+        (operation, model): (Operation, Option<&str>),
         kind: Option<&HeaderValue>,
         body: &Bytes,
     ) -> Result<(ClientRequest, UnderstoodRequest), String> {
         if let Some(form) = WrittenForm::read(kind, body)? {
             return Ok(of_form(operation, form));
         }
+        let body = match (model, WrittenObject::read(body)) {
+            (Some(model), Some(written)) => &written.with(&[("model", json(&model))]),
+            _ => body,
+        };
         if operation == Operation::Chat { of_chat(body) } else { of_object(operation, body) }
     }
 
@@ -309,7 +313,7 @@ mod tests {
         operation: Operation,
         body: &str,
     ) -> Result<(ClientRequest, UnderstoodRequest), String> {
-        ClientRequest::read(operation, None, &Bytes::copy_from_slice(body.as_bytes()))
+        ClientRequest::read((operation, None), None, &Bytes::copy_from_slice(body.as_bytes()))
     }
 
     fn read(body: &str) -> Result<(ClientRequest, UnderstoodRequest), String> {
@@ -398,7 +402,10 @@ mod tests {
         assert!(twice.contains("duplicate field `model`"), "{twice}");
         assert!(read("{\"model\":\"a\",\"messages\":[]}\u{0}").is_err());
         let invalid = Bytes::from_static(b"{\"model\":\"a\",\"messages\":[],\"x\":\"\xff\"}");
-        assert!(ClientRequest::read(Operation::Chat, None, &invalid).is_err(), "it is no text");
+        assert!(
+            ClientRequest::read((Operation::Chat, None), None, &invalid).is_err(),
+            "it is no text"
+        );
     }
 
     #[test]

@@ -70,7 +70,7 @@ pub(super) fn respond(
             (refused(refusal), served)
         }
         // The owner has ended; nothing else comes first.
-        None | Some(ToClient::Piece(_) | ToClient::End(_) | ToClient::Broken(_)) => {
+        None | Some(ToClient::Piece(..) | ToClient::End(_) | ToClient::Broken(_)) => {
             cancel.settled();
             (refused(words::stopping()), ServedBy::default())
         }
@@ -160,7 +160,11 @@ async fn step(state: Streaming) -> io::Result<Option<(Bytes, Streaming)>> {
         }
     };
     match from.recv().await {
-        Some(ToClient::Piece(piece)) => Ok(Some((piece, Streaming::Open(from, cancel)))),
+        Some(ToClient::Piece(piece, room)) => {
+            // The connection asks for one piece at a time, when it has written those before.
+            drop(room);
+            Ok(Some((piece, Streaming::Open(from, cancel))))
+        }
         Some(ToClient::End(last)) => {
             cancel.settled();
             Ok((!last.is_empty()).then_some((last, Streaming::Whole)))

@@ -132,7 +132,7 @@ fn whole(
         Some(Leftover::Whole(kind, body)) => vec![ToClient::Whole(served, kind, body)],
         Some(Leftover::Stream { events, last }) if !begun => {
             let mut messages = vec![ToClient::Begin(served)];
-            messages.extend(events.into_iter().map(ToClient::Piece));
+            messages.extend(events.into_iter().map(|event| ToClient::Piece(event, None)));
             messages.push(ToClient::End(last));
             messages
         }

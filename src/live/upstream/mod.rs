@@ -124,7 +124,7 @@ impl UpstreamClient {
             Err(error) if error.is_connect() => return failed(Failure::Refused, meter),
             Err(_) => return failed(Failure::Reset, meter),
         };
-        if response.status() != StatusCode::OK {
+        if !response.status().is_success() {
             return target.refusal(response, meter, outlet).await;
         }
         let (head, body) = response.into_parts();

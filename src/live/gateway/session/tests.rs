@@ -11,7 +11,7 @@ use crate::live::upstream::Outlet;
 
 fn client(streams: bool) -> ClientRequest {
     let body = format!("{{\"model\":\"c\",\"stream\":{streams},\"messages\":[]}}");
-    ClientRequest::read(Operation::Chat, None, &body.into()).expect("a chat request").0
+    ClientRequest::read((Operation::Chat, None), None, &body.into()).expect("a chat request").0
 }
 
 fn sessions(nodes: usize) -> (Sessions, Messages<GatewayNote>) {
@@ -57,7 +57,7 @@ fn came(from: &mut mpsc::Receiver<ToClient>) -> Vec<String> {
     while let Ok(message) = from.try_recv() {
         all.push(match message {
             ToClient::Begin(served) => format!("begin {}", node(served)),
-            ToClient::Piece(piece) => format!("piece {}", String::from_utf8_lossy(&piece)),
+            ToClient::Piece(piece, _) => format!("piece {}", String::from_utf8_lossy(&piece)),
             ToClient::Whole(served, _, body) => {
                 format!("whole {} {}", node(served), String::from_utf8_lossy(&body))
             }
