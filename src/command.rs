@@ -41,6 +41,8 @@ pub enum Command {
     Undo,
     /// Start again from the beginning with the same seed.
     Restart,
+    /// The same with the next seed; what was done is done again.
+    Reseed,
     /// Look at the run as it was then. The run itself stays where it is.
     Look(Time),
     /// Look at the run where it is.
@@ -121,6 +123,8 @@ pub enum Contender {
     Strategy(String),
     /// The same run without what was done by hand after this moment.
     Without(Time),
+    /// Another scenario, by its name or file, with the same traffic.
+    Scenario(String),
 }
 
 /// Runs on the same arrivals, side by side.

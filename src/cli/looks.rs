@@ -2,30 +2,39 @@
 
 use clap::Args;
 
+use super::failure::CliFailure;
 use super::no_color;
-use crate::tui::{Glyphs, Options, ThemeName};
+use super::settings::Settings;
+use crate::tui::{Glyphs, Left, Options, ThemeName};
 
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub(super) struct Looks {
     /// Colours [default: as the terminal has]
-    #[arg(long, value_name = "dark|light|ansi|mono", value_parser = theme)]
+    #[arg(long, value_name = "dark|light|ansi|mono", value_parser = ThemeName::parse)]
     theme: Option<ThemeName>,
     /// Characters for lines and bars [default: as the terminal and the language have]
-    #[arg(long, value_name = "unicode|ascii", value_parser = glyphs)]
+    #[arg(long, value_name = "unicode|ascii", value_parser = Glyphs::parse)]
     glyphs: Option<Glyphs>,
+    /// Select and scroll with the mouse
+    #[arg(long)]
+    mouse: bool,
 }
 
-fn theme(text: &str) -> Result<ThemeName, String> {
-    let all = [ThemeName::Dark, ThemeName::Light, ThemeName::Ansi, ThemeName::Mono];
-    let found = all.into_iter().find(|theme| theme.name() == text);
-    found.ok_or_else(|| "one of dark, light, ansi, mono".to_owned())
+/// How a screen begins, and what is kept of how it ends.
+#[derive(Debug)]
+pub(super) struct OpenLooks {
+    pub(super) options: Options,
+    settings: Settings,
 }
 
-fn glyphs(text: &str) -> Result<Glyphs, String> {
-    match text {
-        "unicode" => Ok(Glyphs::Unicode),
-        "ascii" => Ok(Glyphs::Ascii),
-        _ => Err("one of unicode, ascii".to_owned()),
+impl OpenLooks {
+    /// Keeps what was changed by key for the next time.
+    pub(super) fn left(&self, left: &Left) {
+        let Options { theme, glyphs, no_color, .. } = self.options;
+        let theme = (!no_color && left.theme != theme).then_some(left.theme);
+        let glyphs = (left.glyphs != glyphs).then_some(left.glyphs);
+        // A home that cannot be written is the habit of some machines.
+        let _ = self.settings.keep(theme, glyphs);
     }
 }
 
@@ -52,14 +61,27 @@ fn language() -> Option<String> {
 }
 
 impl Looks {
-    /// Returns how the screen is to look.
-    pub(super) fn options(&self) -> Options {
+    /// Returns how the screen is to look, by what was asked for and what the person has settled.
+    pub(super) fn open(&self) -> Result<OpenLooks, CliFailure> {
+        let settings = Settings::open()?;
+        let options = self.options(&settings);
+        Ok(OpenLooks { options, settings })
+    }
+
+    /// The same where nobody looks on, whoever's machine it is.
+    pub(super) fn for_scripts(&self) -> Options {
+        self.options(&Settings::default())
+    }
+
+    fn options(&self, settings: &Settings) -> Options {
         let term = std::env::var("TERM").ok();
         let glyphs = || glyphs_of(term.as_deref(), language().as_deref());
         Options {
-            theme: self.theme.unwrap_or_else(theme_of_terminal),
-            glyphs: self.glyphs.unwrap_or_else(glyphs),
+            theme: self.theme.or(settings.theme).unwrap_or_else(theme_of_terminal),
+            glyphs: self.glyphs.or(settings.glyphs).unwrap_or_else(glyphs),
             no_color: no_color(),
+            mouse: self.mouse || settings.mouse,
+            keys: settings.keys.clone(),
         }
     }
 }

@@ -196,6 +196,7 @@ mod watched {
             parts: ReplayParts,
             traffic: Box<dyn crate::workload::Traffic>,
         ) -> Result<(Books, ReplayOutcome, usize), CliFailure> {
+            let looks = self.looks.open()?;
             let books = Books::open(scenario, &self.output, Watch::Screen, true)?;
             let slot = Arc::new(Slot::new());
             let (commands, inbox) = std::sync::mpsc::channel();
@@ -226,16 +227,17 @@ mod watched {
             };
             let runtime = endpoints::runtime()?;
             let engine = std::thread::spawn(move || run(observer, runtime, parts, traffic));
-            let shown = tui::run(slot, commands.clone(), self.looks.options());
+            let shown = tui::run(slot, commands.clone(), &looks.options);
             // The screen may be gone without having said so.
             let _ = commands.send(Command::Quit);
             let ended = engine.join();
-            let exit = shown.map_err(|error| {
+            let left = shown.map_err(|error| {
                 CliFailure::new(FailureKind::Unexpected, format!("the terminal failed: {error}"))
             })?;
             let (books, done) = ended
                 .map_err(|_| CliFailure::new(FailureKind::Unexpected, "the replay broke off"))?;
-            let signal = match exit {
+            looks.left(&left);
+            let signal = match left.exit {
                 // Who leaves before the end has interrupted it, and a part proves nothing.
                 tui::Exit::Quit => INTERRUPTED,
                 tui::Exit::Signal(signal) => signal as usize,

@@ -3,8 +3,6 @@
 //! The newest steps are the finest. As they age, two neighbours become one, and what is older again
 //! so, which keeps the whole run in memory that does not grow with it but by its logarithm.
 
-use std::cmp::Ordering;
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::Labels;
@@ -13,12 +11,16 @@ use crate::unit::{ClassId, NodeId, Span, Time};
 
 /// The finest columns are this long.
 const STEP: Span = Span::from_millis(250);
-/// So many columns of one length are kept before the oldest of them become longer ones.
-const COLUMNS: usize = 256;
-/// So many cells may be in columns of one length, beyond [`COLUMNS_MIN`] columns.
-const CELLS: usize = 200_000;
-/// So many columns of one length are kept however many cells they have.
-const COLUMNS_MIN: usize = 16;
+/// At most so many columns of one length are kept before the oldest of them become longer ones.
+const COLUMNS: u64 = 256;
+/// About so many cells may be in columns of one length, beyond [`COLUMNS_MIN`] columns.
+const CELLS: u64 = 200_000;
+/// So many cells of each class and node are reckoned with in a column.
+const CELLS_EACH: u64 = 8;
+/// So many columns of one length are kept however many classes and nodes there are.
+const COLUMNS_MIN: u64 = 32;
+/// So much is noted before it is counted.
+const NOTES_MAX: usize = 1 << 15;
 /// Nodes beyond so many are counted with all, but not by themselves.
 const NODES_MAX: usize = 2_048;
 
@@ -196,187 +198,244 @@ impl HeatColumn {
     }
 }
 
-/// Two neighbours as one: counts of both. As time goes on every cell comes by here several times.
-fn merge(a: &HeatColumn, b: &HeatColumn) -> HeatColumn {
-    let (mut left, mut right) = (a.cells.as_slice(), b.cells.as_slice());
-    let mut cells = Vec::with_capacity(left.len() + right.len());
-    while let ([x, left_rest @ ..], [y, right_rest @ ..]) = (left, right) {
-        match x.key.cmp(&y.key) {
-            Ordering::Less => {
-                cells.push(*x);
-                left = left_rest;
-            }
-            Ordering::Greater => {
-                cells.push(*y);
-                right = right_rest;
-            }
-            Ordering::Equal => {
-                cells.push(HeatCell { key: x.key, count: x.count.saturating_add(y.count) });
-                (left, right) = (left_rest, right_rest);
-            }
-        }
-    }
-    cells.extend_from_slice(left);
-    cells.extend_from_slice(right);
-    // What is kept for long takes no more room than it needs.
-    cells.shrink_to_fit();
-    HeatColumn { start: a.start, span: a.span + b.span, cells }
+/// How many columns of each length there are after so many of the finest have closed, the finest first. One
+/// level holds no more than `most`: when another one comes, its two oldest become one of the next level.
+fn layout(closed: u64, most: u64) -> impl Iterator<Item = u64> {
+    let mut come = closed;
+    std::iter::from_fn(move || {
+        let here = match come {
+            0 => return None,
+            _ if come <= most => come,
+            _ => most - 1 + (come - most - 1) % 2,
+        };
+        come = (come - here) / 2;
+        Some(here)
+    })
 }
 
-/// Columns of one length, oldest first, and how many cells they have.
-#[derive(Clone, Debug, Default)]
-struct HeatLevel {
-    columns: VecDeque<Arc<HeatColumn>>,
-    cells: usize,
+/// What ended, as it is noted until it is counted: a request, or an attempt that failed at a node.
+#[derive(Clone, Copy, Debug)]
+struct HeatNote {
+    at: Time,
+    node: u32,
+    class: u16,
+    what: HeatWord,
 }
 
-impl HeatLevel {
-    fn push(&mut self, column: Arc<HeatColumn>) {
-        self.cells += column.cells.len();
-        self.columns.push_back(column);
-    }
-
-    fn pop(&mut self) -> Option<Arc<HeatColumn>> {
-        let column = self.columns.pop_front()?;
-        self.cells -= column.cells.len();
-        Some(column)
-    }
-
-    fn is_full(&self) -> bool {
-        let many = self.columns.len();
-        many > COLUMNS || (self.cells > CELLS && many > COLUMNS_MIN)
-    }
+/// What became of it.
+#[derive(Clone, Copy, Debug)]
+enum HeatWord {
+    /// A request was completed: the codes of its lengths, in total and to the first token.
+    Completed(u8, u8),
+    Failed,
+    Rejected,
+    AttemptFailed,
 }
 
-/// Collects the map.
+/// Where no node is meant.
+const NO_NODE: u32 = u32::MAX;
+
+/// Collects the map. What ends is only noted. Notes are counted when there are many of them, or when
+/// somebody asks for the picture: by then most of them belong to columns that have long become long ones,
+/// so hardly any column is ever merged. The picture depends on times alone, not on when it is asked for.
 #[derive(Clone, Debug, Default)]
 pub(super) struct HeatBuckets {
-    /// The finest columns first.
-    levels: Vec<HeatLevel>,
-    /// Start of the column that is being filled.
-    open: Time,
-    /// What is in it, by scope and code; scopes are added when first heard of.
-    counts: Vec<u32>,
-    /// The keys in it, each once, in no order.
-    touched: Vec<u32>,
-    /// Places of scopes in `counts`: of all, of classes, of nodes.
-    scopes: HeatScopes,
+    /// Columns that are closed, oldest first.
+    columns: Vec<Arc<HeatColumn>>,
+    /// So many of the finest have closed.
+    closed: u64,
+    /// What has ended and is in no closed column, in order of time.
+    notes: Vec<HeatNote>,
+    /// So many columns of one length are kept.
+    most: u64,
+    tally: HeatTally,
 }
 
 impl HeatBuckets {
     pub(super) fn new(labels: &Labels) -> HeatBuckets {
         let classes = labels.classes.len().min((NODE_BASE - CLASS_BASE) as usize) as u32;
         let nodes = labels.nodes.len().min(NODES_MAX) as u32;
-        let scopes = HeatScopes { classes, nodes };
-        HeatBuckets { scopes, ..HeatBuckets::default() }
-    }
-
-    /// Returns when the open column ends.
-    pub(super) fn due(&self) -> Time {
-        self.open + STEP
+        let scopes = 1 + u64::from(classes) + u64::from(nodes);
+        HeatBuckets {
+            most: (CELLS / (scopes * CELLS_EACH)).clamp(COLUMNS_MIN, COLUMNS),
+            tally: HeatTally::new(HeatScopes { classes, nodes }),
+            ..HeatBuckets::default()
+        }
     }
 
     /// A request ended.
     pub(super) fn settled(
         &mut self,
+        at: Time,
         (class, node): (ClassId, Option<NodeId>),
         fate: Fate,
-        total: Span,
-        first_token: Span,
+        (total, first_token): (Span, Span),
     ) {
-        let lanes = match fate {
-            Fate::Completed => [
-                Some(HeatLane::Total(length_code(total))),
-                Some(HeatLane::FirstToken(length_code(first_token))),
-            ],
-            Fate::Failed(_) => [Some(HeatLane::Failed), None],
-            Fate::Rejected(_) => [Some(HeatLane::Rejected), None],
+        let what = match fate {
+            Fate::Completed => HeatWord::Completed(length_code(total), length_code(first_token)),
+            Fate::Failed(_) => HeatWord::Failed,
+            Fate::Rejected(_) => HeatWord::Rejected,
             Fate::Cancelled => return,
         };
-        for lane in lanes.into_iter().flatten() {
-            self.count(HeatScope::All, lane);
-            self.count(HeatScope::Class(class), lane);
-        }
-        if let (Some(node), Fate::Completed) = (node, fate) {
-            lanes.into_iter().flatten().for_each(|lane| self.count(HeatScope::Node(node), lane));
-        }
+        let node = node.map_or(NO_NODE, |node| node.0);
+        self.note(HeatNote { at, node, class: class.0, what });
     }
 
     /// An attempt failed at a node.
-    pub(super) fn attempt_failed(&mut self, node: NodeId) {
-        self.count(HeatScope::Node(node), HeatLane::Failed);
+    pub(super) fn attempt_failed(&mut self, at: Time, node: NodeId) {
+        self.note(HeatNote { at, node: node.0, class: 0, what: HeatWord::AttemptFailed });
     }
 
-    fn count(&mut self, scope: HeatScope, lane: HeatLane) {
+    fn note(&mut self, note: HeatNote) {
+        if self.notes.len() >= NOTES_MAX {
+            self.close(note.at);
+        }
+        self.notes.push(note);
+    }
+
+    /// Counts what has ended in columns that are over by `now`.
+    fn close(&mut self, now: Time) {
+        let closed = now.0 / STEP.0;
+        if closed <= self.closed {
+            return;
+        }
+        let mut before = std::mem::take(&mut self.columns).into_iter().peekable();
+        let mut notes = self.notes.iter().peekable();
+        let levels: Vec<u64> = layout(closed, self.most).collect();
+        let mut start = Time::ZERO;
+        for (level, columns) in levels.into_iter().enumerate().rev() {
+            let span = Span(STEP.0 << level);
+            for _ in 0..columns {
+                let end = start + span;
+                let column = before.next_if(|column| column.start == start && column.span == span);
+                // What is closed stays closed: a column that was there gets no more notes.
+                let column = column.unwrap_or_else(|| {
+                    while let Some(part) = before.next_if(|part| part.end() <= end) {
+                        self.tally.add(&part);
+                    }
+                    while let Some(note) = notes.next_if(|note| note.at < end) {
+                        self.tally.hear(note);
+                    }
+                    Arc::new(self.tally.take(start, span))
+                });
+                self.columns.push(column);
+                start = end;
+            }
+        }
+        let open = notes.len();
+        self.notes.drain(..self.notes.len() - open);
+        self.closed = closed;
+    }
+
+    /// Returns the picture at `now`, which is not before what was noted last.
+    pub(super) fn map(&mut self, now: Time) -> HeatMap {
+        self.close(now);
+        self.notes.iter().for_each(|note| self.tally.hear(note));
+        let filling = self.tally.take(Time(self.closed * STEP.0), STEP);
+        let filling = (!filling.cells.is_empty()).then(|| Arc::new(filling));
+        HeatMap { columns: self.columns.iter().cloned().chain(filling).collect() }
+    }
+}
+
+/// Words of bits for the codes of a scope.
+const WORDS: usize = CODES.div_ceil(64);
+
+/// Counts by scope and lane, for one column after the other. Scopes are rows: all, classes, nodes. Bits say
+/// which rows and codes have a count, so that a column is taken out in order without sorting.
+#[derive(Clone, Debug, Default)]
+struct HeatTally {
+    scopes: HeatScopes,
+    counts: Vec<u32>,
+    codes: Vec<u64>,
+    rows: Vec<u64>,
+}
+
+impl HeatTally {
+    fn new(scopes: HeatScopes) -> HeatTally {
+        HeatTally { scopes, ..HeatTally::default() }
+    }
+
+    fn hear(&mut self, note: &HeatNote) {
         let HeatScopes { classes, nodes } = self.scopes;
-        let place = match scope {
-            HeatScope::All => 0,
-            HeatScope::Class(class) if u32::from(class.0) < classes => 1 + u32::from(class.0),
-            HeatScope::Node(node) if node.0 < nodes => 1 + classes + node.0,
-            HeatScope::Class(_) | HeatScope::Node(_) => return,
-        };
-        let at = place as usize * CODES + usize::from(lane.code());
-        if at >= self.counts.len() {
-            self.counts.resize((place as usize + 1) * CODES, 0);
-        }
-        if self.counts[at] == 0 {
-            self.touched.push(key(scope.number(), lane.code()));
-        }
-        self.counts[at] = self.counts[at].saturating_add(1);
-    }
-
-    fn place(&self, key: u32) -> usize {
-        let (scope, code) = (key >> 9, key & 0x1FF);
-        let row = match scope {
-            NODE_BASE.. => 1 + self.scopes.classes + (scope - NODE_BASE),
-            _ => scope,
-        };
-        row as usize * CODES + code as usize
-    }
-
-    /// What is in the open column.
-    fn filling(&self) -> HeatColumn {
-        let cell = |key: &u32| HeatCell { key: *key, count: self.counts[self.place(*key)] };
-        let mut cells: Vec<HeatCell> = self.touched.iter().map(cell).collect();
-        cells.sort_unstable_by_key(|cell| cell.key);
-        HeatColumn { start: self.open, span: STEP, cells }
-    }
-
-    /// Closes the columns that are over by `now`.
-    pub(super) fn advance(&mut self, now: Time) {
-        while self.due() <= now && self.due() > self.open {
-            let column = self.filling();
-            for place in 0..self.touched.len() {
-                let at = self.place(self.touched[place]);
-                self.counts[at] = 0;
+        let class = u32::from(note.class);
+        let class = (class < classes).then_some(1 + class);
+        let node = (note.node < nodes).then_some(1 + classes + note.node);
+        match note.what {
+            HeatWord::Completed(total, first) => {
+                let codes = [HeatLane::Total(total).code(), HeatLane::FirstToken(first).code()];
+                for row in [Some(0), class, node].into_iter().flatten() {
+                    codes.iter().for_each(|code| self.count((row, *code), 1));
+                }
             }
-            self.touched.clear();
-            self.open = column.end();
-            self.keep(column);
+            HeatWord::Failed | HeatWord::Rejected => {
+                let failed = matches!(note.what, HeatWord::Failed);
+                let lane = if failed { HeatLane::Failed } else { HeatLane::Rejected };
+                for row in [Some(0), class].into_iter().flatten() {
+                    self.count((row, lane.code()), 1);
+                }
+            }
+            HeatWord::AttemptFailed => {
+                if let Some(row) = node {
+                    self.count((row, HeatLane::Failed.code()), 1);
+                }
+            }
         }
     }
 
-    fn keep(&mut self, column: HeatColumn) {
-        let mut column = Arc::new(column);
-        for level in 0.. {
-            if level == self.levels.len() {
-                self.levels.push(HeatLevel::default());
-            }
-            let here = &mut self.levels[level];
-            here.push(column);
-            if !here.is_full() {
-                return;
-            }
-            let (Some(a), Some(b)) = (here.pop(), here.pop()) else { return };
-            column = Arc::new(merge(&a, &b));
+    /// Adds what a column counts.
+    fn add(&mut self, column: &HeatColumn) {
+        for cell in &column.cells {
+            let row = match cell.key >> 9 {
+                scope @ NODE_BASE.. => 1 + self.scopes.classes + (scope - NODE_BASE),
+                scope => scope,
+            };
+            self.count((row, (cell.key & 0x1FF) as u16), cell.count);
         }
     }
 
-    pub(super) fn map(&self) -> HeatMap {
-        let closed = self.levels.iter().rev().flat_map(|level| &level.columns);
-        let filling = (!self.touched.is_empty()).then(|| Arc::new(self.filling()));
-        HeatMap { columns: closed.cloned().chain(filling).collect() }
+    fn count(&mut self, (row, code): (u32, u16), count: u32) {
+        let (row, code) = (row as usize, usize::from(code));
+        if self.counts.is_empty() {
+            let rows = 1 + self.scopes.classes as usize + self.scopes.nodes as usize;
+            self.counts = vec![0; rows * CODES];
+            self.codes = vec![0; rows * WORDS];
+            self.rows = vec![0; rows.div_ceil(64)];
+        }
+        let counted = &mut self.counts[row * CODES + code];
+        *counted = counted.saturating_add(count);
+        self.codes[row * WORDS + code / 64] |= 1 << (code % 64);
+        self.rows[row / 64] |= 1 << (row % 64);
     }
+
+    /// Returns what was counted as a column, and forgets it.
+    fn take(&mut self, start: Time, span: Span) -> HeatColumn {
+        let mut cells = Vec::new();
+        let classes = self.scopes.classes;
+        for row in take_bits(&mut self.rows) {
+            let scope = match row as u32 {
+                row if row > classes => NODE_BASE + (row - classes - 1),
+                row => row,
+            };
+            for code in take_bits(&mut self.codes[row * WORDS..][..WORDS]) {
+                let count = std::mem::take(&mut self.counts[row * CODES + code]);
+                cells.push(HeatCell { key: key(scope, code as u16), count });
+            }
+        }
+        cells.shrink_to_fit();
+        HeatColumn { start, span, cells }
+    }
+}
+
+/// Returns the places of the bits that are set, in order, and unsets them.
+fn take_bits(words: &mut [u64]) -> impl Iterator<Item = usize> {
+    words.iter_mut().enumerate().flat_map(|(place, word)| {
+        let mut bits = std::mem::take(word);
+        std::iter::from_fn(move || {
+            let bit = bits.checked_ilog2().map(|_| bits.trailing_zeros() as usize)?;
+            bits &= bits - 1;
+            Some(place * 64 + bit)
+        })
+    })
 }
 
 #[cfg(test)]
@@ -435,7 +494,9 @@ mod tests {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let random = state >> 33;
             now = now + Span::from_millis(random % 200);
-            heat.advance(now);
+            if random % 7 == 0 {
+                heat.map(now);
+            }
             let who = (ClassId((random % 3) as u16), Some(NodeId((random % 5) as u32)));
             let length = Span::from_millis(random % 40_000);
             let fate = match random % 10 {
@@ -444,12 +505,12 @@ mod tests {
                 2 => Fate::Cancelled,
                 _ => Fate::Completed,
             };
-            heat.settled(who, fate, length, Span(length.0 / 3));
+            heat.settled(now, who, fate, (length, Span(length.0 / 3)));
             completed += u64::from(fate == Fate::Completed);
             failed += u64::from(matches!(fate, Fate::Failed(_)));
             rejected += u64::from(matches!(fate, Fate::Rejected(_)));
         }
-        let map = heat.map();
+        let map = heat.map(now);
         let total = |scope| counted(&map, scope, |lane| matches!(lane, HeatLane::Total(_)));
         let first = |scope| counted(&map, scope, |lane| matches!(lane, HeatLane::FirstToken(_)));
         assert_eq!((total(HeatScope::All), first(HeatScope::All)), (completed, completed));
@@ -468,7 +529,7 @@ mod tests {
             end = column.end();
         }
         assert!(now < end && end.since(now) <= STEP, "up to now");
-        assert!(map.columns.len() < 10 * COLUMNS, "bounded");
+        assert!(map.columns.len() < 10 * COLUMNS as usize, "bounded");
     }
 
     #[test]
@@ -477,19 +538,49 @@ mod tests {
         let mut heat = HeatBuckets::new(&labels(1, nodes));
         let mut completed = 0;
         for step in 0..4_000_u64 {
-            heat.advance(Time(step * STEP.0));
+            let now = Time(step * STEP.0);
             for place in 0..60 {
                 let node = NodeId(((step * 60 + place) % nodes as u64) as u32);
                 let length = Span::from_millis(1 + (step * 977 + place * 131) % 9_000);
-                heat.settled((ClassId(0), Some(node)), Fate::Completed, length, length);
+                let who = (ClassId(0), Some(node));
+                heat.settled(now, who, Fate::Completed, (length, length));
                 completed += 1;
             }
         }
-        let map = heat.map();
+        let map = heat.map(Time(4_000 * STEP.0));
         assert_eq!(counted(&map, HeatScope::All, |l| matches!(l, HeatLane::Total(_))), completed);
-        for level in &heat.levels {
-            let largest = level.columns.iter().map(|c| c.cells.len()).max().unwrap_or(0);
-            assert!(level.cells <= CELLS + largest || level.columns.len() <= COLUMNS_MIN);
+        assert_eq!(heat.most, COLUMNS_MIN);
+        assert!(map.columns.len() as u64 <= 8 * COLUMNS_MIN, "{} columns", map.columns.len());
+    }
+
+    #[test]
+    fn the_picture_does_not_depend_on_when_it_was_asked_for_before() {
+        let labels = labels(2, 3);
+        let (mut often, mut once) = (HeatBuckets::new(&labels), HeatBuckets::new(&labels));
+        let (mut now, mut state) = (Time::ZERO, 3_u64);
+        for _ in 0..3 * NOTES_MAX {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let random = state >> 33;
+            now = now + Span::from_millis(random % 90);
+            let who = (ClassId((random % 2) as u16), Some(NodeId((random % 3) as u32)));
+            let length = Span::from_millis(random % 5_000);
+            for heat in [&mut often, &mut once] {
+                heat.settled(now, who, Fate::Completed, (length, length));
+            }
+            if random % 11 == 0 {
+                often.map(now);
+            }
+        }
+        assert_eq!(often.map(now), once.map(now));
+    }
+
+    #[test]
+    fn levels_fill_one_after_the_other_and_together_hold_every_column() {
+        for closed in 0..5_000 {
+            let levels: Vec<u64> = layout(closed, 16).collect();
+            let held: u64 = levels.iter().enumerate().map(|(level, many)| many << level).sum();
+            assert_eq!(held, closed);
+            assert!(levels.iter().all(|many| (1..=16).contains(many)), "{closed}: {levels:?}");
         }
     }
 }

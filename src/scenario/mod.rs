@@ -264,6 +264,26 @@ impl Scenario {
         }
     }
 
+    /// Returns what of the traffic another scenario has otherwise, if anything: what arrives, when, and for
+    /// how long.
+    #[must_use]
+    pub fn other_traffic(&self, other: &Scenario) -> Option<&'static str> {
+        // What they are written as tells all there is of them, and is exact.
+        let parts = |of: &Scenario| {
+            [
+                ("seed", of.seed.to_string()),
+                ("duration", format!("{:?} {:?}", of.duration, of.requests)),
+                ("warm-up", format!("{:?}", of.warmup)),
+                ("arrivals", format!("{:?}", of.arrivals)),
+                ("classes", format!("{:?}", of.classes)),
+                ("sessions", format!("{:?}", of.sessions)),
+                ("workflows", format!("{:?}", of.workflows)),
+            ]
+        };
+        let pairs = parts(self).into_iter().zip(parts(other));
+        pairs.into_iter().find(|(own, other)| own != other).map(|((name, _), _)| name)
+    }
+
     /// Returns whether what arrives are jobs.
     #[must_use]
     pub fn starts_jobs(&self) -> bool {

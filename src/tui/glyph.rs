@@ -11,6 +11,27 @@ pub enum Glyphs {
     Ascii,
 }
 
+impl Glyphs {
+    /// Reads the name people use.
+    ///
+    /// # Errors
+    /// If it is none, in words.
+    pub fn parse(text: &str) -> Result<Glyphs, String> {
+        let found =
+            [Glyphs::Unicode, Glyphs::Ascii].into_iter().find(|glyphs| glyphs.name() == text);
+        found.ok_or_else(|| "one of unicode, ascii".to_owned())
+    }
+
+    /// Returns the name people use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Glyphs::Unicode => "unicode",
+            Glyphs::Ascii => "ascii",
+        }
+    }
+}
+
 /// A set of characters.
 #[derive(Debug)]
 pub(super) struct Set {
@@ -139,13 +160,6 @@ impl Glyphs {
         match self {
             Glyphs::Unicode => Glyphs::Ascii,
             Glyphs::Ascii => Glyphs::Unicode,
-        }
-    }
-
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Glyphs::Unicode => "unicode",
-            Glyphs::Ascii => "ascii",
         }
     }
 }

@@ -36,10 +36,11 @@ pub(super) enum CommandWord {
     View,
     Filter,
     Only,
+    Compare,
 }
 
 impl CommandWord {
-    pub(super) const ALL: [CommandWord; 8] = [
+    pub(super) const ALL: [CommandWord; 9] = [
         CommandWord::Speed,
         CommandWord::Kill,
         CommandWord::Heal,
@@ -48,6 +49,7 @@ impl CommandWord {
         CommandWord::View,
         CommandWord::Filter,
         CommandWord::Only,
+        CommandWord::Compare,
     ];
 
     pub(super) const fn word(self) -> &'static str {
@@ -60,6 +62,7 @@ impl CommandWord {
             CommandWord::View => "view",
             CommandWord::Filter => "filter",
             CommandWord::Only => "only",
+            CommandWord::Compare => "compare",
         }
     }
 
@@ -72,6 +75,7 @@ impl CommandWord {
             CommandWord::View => "NAME",
             CommandWord::Filter => "state:down p99>2 NAME",
             CommandWord::Only => "NODE or CLASS in latency",
+            CommandWord::Compare => "SCENARIO of the same traffic",
         }
     }
 }
@@ -89,7 +93,8 @@ pub(super) fn palette(model: &Model) -> Vec<PaletteEntry> {
         if entries.iter().any(|entry| entry.word == word) {
             continue;
         }
-        let keys: Vec<String> = binding.chords.iter().take(2).map(|chord| chord.label()).collect();
+        let keys: Vec<String> =
+            model.ui.keys.chords(binding).iter().take(2).map(|chord| chord.label()).collect();
         entries.push(PaletteEntry {
             word,
             keys: keys.join(" "),

@@ -13,7 +13,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossterm::event::{self, Event, KeyEvent, KeyEventKind};
+use crossterm::event::{self, Event, KeyEvent, KeyEventKind, MouseEvent};
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
 use signal_hook::iterator::Signals;
 
@@ -31,6 +31,7 @@ mod model;
 mod puppet;
 mod query;
 mod record;
+mod rollup;
 mod save;
 mod slot;
 mod sort;
@@ -51,7 +52,7 @@ mod tests;
 mod view_tests;
 
 pub use glyph::Glyphs;
-pub use keys::{KeyLine, key_lines};
+pub use keys::{KeyLine, KeyMap, key_lines};
 pub use puppet::{KeyOutcome, Puppet, ScriptKey};
 pub use record::Recording;
 pub use save::{new_file, new_place};
@@ -63,7 +64,7 @@ use model::Model;
 use update::{Effect, Msg, update};
 
 /// How the screen is to look.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// The colours to begin with.
     pub theme: ThemeName,
@@ -71,6 +72,21 @@ pub struct Options {
     pub glyphs: Glyphs,
     /// Whether the person has asked for no colours at all (`NO_COLOR`).
     pub no_color: bool,
+    /// Whether the mouse selects and scrolls; the terminal then no longer selects text with it.
+    pub mouse: bool,
+    /// What keys do.
+    pub keys: KeyMap,
+}
+
+/// How a screen was left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// Why.
+    pub exit: Exit,
+    /// The colours it had then.
+    pub theme: ThemeName,
+    /// The characters it had then.
+    pub glyphs: Glyphs,
 }
 
 /// Why the screen was left.
@@ -103,6 +119,7 @@ const READER_PATIENCE: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 enum Wake {
     Key(KeyEvent),
+    Mouse(MouseEvent),
     Resize,
     Slot,
     Signal(i32),
@@ -116,25 +133,26 @@ enum Wake {
 ///
 /// # Errors
 /// When the terminal cannot be written or read.
-pub fn run(feed: Arc<Slot>, commands: Sender<Command>, options: Options) -> io::Result<Exit> {
+pub fn run(feed: Arc<Slot>, commands: Sender<Command>, options: &Options) -> io::Result<Left> {
     let (wakes, inbox) = mpsc::channel();
     let signals = watch_signals(wakes.clone())?;
-    let terminal = Terminal::enter()?;
+    let terminal = Terminal::enter(options.mouse)?;
     let reader = watch_terminal(wakes.clone());
     feed.on_change(move || {
         // The screen may be gone; then nobody minds.
         let _ = wakes.send(Wake::Slot);
     });
-    let model = Model::new(options.theme, options.glyphs, options.no_color);
+    let model = Model::new(options);
     let start = Instant::now();
     let mut screen = Screen { model, terminal, feed, commands, start, asked: None };
     let exit = screen.run(&inbox);
     screen.feed.forget();
     reader.store(true, Ordering::Relaxed);
+    let (theme, glyphs) = (screen.model.ui.theme, screen.model.ui.glyphs);
     drop(screen);
     signals.close();
     restore_signals();
-    exit
+    exit.map(|exit| Left { exit, theme, glyphs })
 }
 
 /// The drawing thread and what it owns.
@@ -185,6 +203,7 @@ impl Screen {
         let mut messages = Vec::new();
         match wake {
             Wake::Key(key) => messages.push(Msg::Key(key)),
+            Wake::Mouse(event) => messages.push(Msg::Mouse(event)),
             Wake::Resize => self.resize()?,
             Wake::Slot => {
                 let at = self.start.elapsed();
@@ -272,6 +291,7 @@ fn read() -> io::Result<Option<Wake>> {
     }
     Ok(match event::read()? {
         Event::Key(key) if key.kind == KeyEventKind::Press => Some(Wake::Key(key)),
+        Event::Mouse(event) => Some(Wake::Mouse(event)),
         Event::Resize(..) => Some(Wake::Resize),
         _ => None,
     })

@@ -10,12 +10,14 @@ use crate::command::{Command, Frame, Mode, Pace, RunState};
 use crate::metrics::{GroupRow, HeatScope, LogEntry, LogLevel, NodeRow, PoolRow, Snapshot};
 use crate::unit::{NodeId, PoolId, Span, Time};
 
+use super::Options;
 use super::faults::FaultPalette;
 use super::glyph::{Glyphs, Set};
 use super::heat::{HeatGrid, HeatLook, HeatRows, HeatTicks};
-use super::keys::{Context, KeyAction};
+use super::keys::{Context, KeyAction, KeyMap};
 use super::layout;
 use super::query;
+use super::rollup::{self, RollupRow};
 pub(super) use super::sort::SortKey;
 use super::tab::View;
 use super::theme::{Theme, ThemeName};
@@ -71,6 +73,7 @@ pub(super) struct Ui {
     pub(super) theme: ThemeName,
     pub(super) glyphs: Glyphs,
     pub(super) no_color: bool,
+    pub(super) keys: KeyMap,
     /// A live run cannot be stopped, so its picture is.
     pub(super) frozen: bool,
     /// What was asked of the engine and not yet seen in a frame.
@@ -165,6 +168,8 @@ pub(super) enum Overlay {
     },
     /// What goes wrong.
     Faults,
+    /// By which column nodes are sorted.
+    Columns,
 }
 
 /// What the table of the live view has rows of.
@@ -172,24 +177,31 @@ pub(super) enum Overlay {
 pub(super) enum RowsOf {
     #[default]
     Nodes,
+    /// Nodes as cells, many to a row.
+    Grid,
+    Pools,
+    Regions,
     Classes,
     Tenants,
     Jobs,
 }
 
 impl RowsOf {
-    pub(super) const fn next(self) -> RowsOf {
-        match self {
-            RowsOf::Nodes => RowsOf::Classes,
-            RowsOf::Classes => RowsOf::Tenants,
-            RowsOf::Tenants => RowsOf::Jobs,
-            RowsOf::Jobs => RowsOf::Nodes,
-        }
-    }
+    const ALL: [RowsOf; 7] = [
+        RowsOf::Nodes,
+        RowsOf::Grid,
+        RowsOf::Pools,
+        RowsOf::Regions,
+        RowsOf::Classes,
+        RowsOf::Tenants,
+        RowsOf::Jobs,
+    ];
 
     pub(super) const fn title(self) -> &'static str {
         match self {
-            RowsOf::Nodes => "Nodes",
+            RowsOf::Nodes | RowsOf::Grid => "Nodes",
+            RowsOf::Pools => "Pools",
+            RowsOf::Regions => "Regions",
             RowsOf::Classes => "Classes",
             RowsOf::Tenants => "Tenants",
             RowsOf::Jobs => "Jobs",
@@ -198,7 +210,9 @@ impl RowsOf {
 
     pub(super) const fn heading(self) -> &'static str {
         match self {
-            RowsOf::Nodes => "NODE",
+            RowsOf::Nodes | RowsOf::Grid => "NODE",
+            RowsOf::Pools => "POOL",
+            RowsOf::Regions => "REGION",
             RowsOf::Classes => "CLASS",
             RowsOf::Tenants => "TENANT",
             RowsOf::Jobs => "WORKFLOW",
@@ -248,6 +262,9 @@ pub(super) const RANGES: [Option<Span>; 8] = [
 /// The range charts begin with.
 pub(super) const RANGE_DEFAULT: usize = 2;
 
+/// From so many nodes on there is a grid of them.
+const GRID_MIN: usize = 24;
+
 /// A re-sort moves rows under the eye, so there is at most one a second.
 const SORT_EVERY: Duration = Duration::from_secs(1);
 
@@ -258,7 +275,8 @@ const NOTICE: Duration = Duration::from_secs(4);
 const ASKED_FRAMES: u8 = 4;
 
 impl Model {
-    pub(super) fn new(theme: ThemeName, glyphs: Glyphs, no_color: bool) -> Model {
+    pub(super) fn new(options: &Options) -> Model {
+        let Options { theme, glyphs, no_color, ref keys, .. } = *options;
         let theme = if no_color { ThemeName::Mono } else { theme };
         Model {
             frame: None,
@@ -282,6 +300,7 @@ impl Model {
                 theme,
                 glyphs,
                 no_color,
+                keys: keys.clone(),
                 frozen: false,
                 asked: Asked::default(),
                 notice: None,
@@ -324,6 +343,7 @@ impl Model {
             Overlay::Filter | Overlay::Search => Context::Line,
             Overlay::Card => Context::Card,
             Overlay::Faults => Context::Faults,
+            Overlay::Columns => Context::Columns,
         }
     }
 
@@ -424,7 +444,7 @@ impl Model {
     pub(super) fn can(&self, action: KeyAction) -> bool {
         let (simulated, over) = (self.mode() == Mode::Sim, self.is_over());
         match action {
-            KeyAction::Restart => simulated,
+            KeyAction::Restart | KeyAction::Reseed => simulated,
             KeyAction::Slower
             | KeyAction::Faster
             | KeyAction::Normal
@@ -446,21 +466,46 @@ impl Model {
     pub(super) fn group_rows(&self) -> &[GroupRow] {
         let Some(shown) = self.snapshot() else { return &[] };
         match self.ui.rows {
-            RowsOf::Nodes => &[],
+            RowsOf::Nodes | RowsOf::Grid | RowsOf::Pools | RowsOf::Regions => &[],
             RowsOf::Classes => &shown.classes,
             RowsOf::Tenants => &shown.tenants,
             RowsOf::Jobs => &shown.jobs,
         }
     }
 
+    /// Returns the nodes by pool or by region, if that is what there are rows of.
+    pub(super) fn rollups(&self) -> Vec<RollupRow> {
+        let Some(frame) = &self.frame else { return Vec::new() };
+        match self.ui.rows {
+            RowsOf::Pools => rollup::pools(&frame.snapshot),
+            RowsOf::Regions => rollup::regions(&frame.snapshot, &frame.groups),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Returns whether there is something to see in such rows that others do not show.
+    fn has_rows(&self, rows: RowsOf) -> bool {
+        let Some(frame) = &self.frame else { return rows == RowsOf::Nodes };
+        let shown = &frame.snapshot;
+        match rows {
+            RowsOf::Nodes => true,
+            RowsOf::Grid => shown.nodes.len() >= GRID_MIN,
+            RowsOf::Pools => shown.pools.len() > 1,
+            RowsOf::Regions => {
+                frame.groups.iter().filter(|group| group.word == "region").count() > 1
+            }
+            RowsOf::Classes => !shown.classes.is_empty(),
+            RowsOf::Tenants => !shown.tenants.is_empty(),
+            RowsOf::Jobs => !shown.jobs.is_empty(),
+        }
+    }
+
     /// Shows rows of something else, of what there is.
     pub(super) fn next_rows(&mut self) {
-        for _ in 0..4 {
-            self.ui.rows = self.ui.rows.next();
-            if self.ui.rows == RowsOf::Nodes || !self.group_rows().is_empty() {
-                return;
-            }
-        }
+        let at = RowsOf::ALL.iter().position(|rows| *rows == self.ui.rows).unwrap_or(0);
+        let mut after =
+            (1..=RowsOf::ALL.len()).map(|on| RowsOf::ALL[(at + on) % RowsOf::ALL.len()]);
+        self.ui.rows = after.find(|rows| self.has_rows(*rows)).unwrap_or_default();
     }
 
     /// Returns the time range of the charts, never zero.

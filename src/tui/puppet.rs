@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-
 use super::Options;
+use super::keys::Chord;
 use super::model::Model;
 use super::record::Recording;
 use super::save;
@@ -15,44 +14,15 @@ use crate::command::{Command, Frame};
 
 /// A key as a script names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ScriptKey(KeyEvent);
+pub struct ScriptKey(Chord);
 
 impl ScriptKey {
     /// Reads a key: one character, or `Enter`, `Esc`, `Tab`, `S-Tab`, `Space`, `Backspace`, `Delete`, `Up`,
     /// `Down`, `Left`, `Right`, `Home`, `End`, `PgUp`, `PgDn`, `F1` to `F12`; `Ctrl-` before a character.
     #[must_use]
     pub fn parse(word: &str) -> Option<ScriptKey> {
-        if let Some(letter) = word.strip_prefix("Ctrl-").and_then(one) {
-            return Some(ScriptKey(KeyEvent::new(KeyCode::Char(letter), KeyModifiers::CONTROL)));
-        }
-        let code = match word {
-            "Enter" => KeyCode::Enter,
-            "Esc" => KeyCode::Esc,
-            "Tab" => KeyCode::Tab,
-            "S-Tab" => KeyCode::BackTab,
-            "Space" => KeyCode::Char(' '),
-            "Backspace" => KeyCode::Backspace,
-            "Delete" => KeyCode::Delete,
-            "Up" => KeyCode::Up,
-            "Down" => KeyCode::Down,
-            "Left" => KeyCode::Left,
-            "Right" => KeyCode::Right,
-            "Home" => KeyCode::Home,
-            "End" => KeyCode::End,
-            "PgUp" => KeyCode::PageUp,
-            "PgDn" => KeyCode::PageDown,
-            word => match word.strip_prefix('F').and_then(|number| number.parse().ok()) {
-                Some(number @ 1..=12) => KeyCode::F(number),
-                _ => KeyCode::Char(one(word)?),
-            },
-        };
-        Some(ScriptKey(KeyEvent::new(code, KeyModifiers::NONE)))
+        Chord::parse(word).map(ScriptKey)
     }
-}
-
-fn one(word: &str) -> Option<char> {
-    let mut letters = word.chars();
-    letters.next().filter(|_| letters.next().is_none())
 }
 
 /// What came of a key.
@@ -74,8 +44,8 @@ pub struct Puppet {
 impl Puppet {
     /// A screen of so many columns and rows that has seen nothing yet.
     #[must_use]
-    pub fn new(options: Options, (columns, rows): (u16, u16)) -> Puppet {
-        let mut model = Model::new(options.theme, options.glyphs, options.no_color);
+    pub fn new(options: &Options, (columns, rows): (u16, u16)) -> Puppet {
+        let mut model = Model::new(options);
         update(&mut model, Msg::Resize(columns, rows));
         Puppet { model, frames: 0 }
     }
@@ -95,7 +65,7 @@ impl Puppet {
     /// Presses a key.
     pub fn press(&mut self, key: ScriptKey) -> KeyOutcome {
         let mut pressed = KeyOutcome::default();
-        for effect in update(&mut self.model, Msg::Key(key.0)) {
+        for effect in update(&mut self.model, Msg::Key(key.0.event())) {
             match effect {
                 Effect::Send(command) => pressed.commands.push(command),
                 Effect::Leave(_) => pressed.leaves = true,

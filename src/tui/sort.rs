@@ -63,6 +63,25 @@ impl SortKey {
         }
     }
 
+    /// Returns the letter that chooses it.
+    pub(super) const fn letter(self) -> char {
+        match self {
+            SortKey::File => 'f',
+            SortKey::Name => 'n',
+            SortKey::State => 't',
+            SortKey::InFlight => 'i',
+            SortKey::Queue => 'q',
+            SortKey::Utilisation => 'u',
+            SortKey::Share => 'h',
+            SortKey::Rate => 'r',
+            SortKey::P50 => '5',
+            SortKey::P99 => '9',
+            SortKey::Errors => 'e',
+            SortKey::Tokens => 'k',
+            SortKey::Dollars => 'd',
+        }
+    }
+
     /// Returns whether the greatest comes first unless reversed.
     pub(super) const fn descends(self) -> bool {
         !matches!(self, SortKey::File | SortKey::Name)

@@ -99,6 +99,15 @@ pub(super) fn compare(model: &mut Model, at: usize) -> Vec<Effect> {
     vec![Effect::Send(Command::Compare(Contender::Strategy(entry.name.to_owned())))]
 }
 
+/// Another scenario takes part.
+pub(super) fn compare_scenario(model: &mut Model, name: &str) -> Vec<Effect> {
+    if !simulated(model, "is run several times over") {
+        return Vec::new();
+    }
+    model.ui.view = View::Compare;
+    vec![Effect::Send(Command::Compare(Contender::Scenario(name.to_owned())))]
+}
+
 pub(super) fn baseline(model: &Model) -> Vec<Effect> {
     vec![Effect::Send(Command::Baseline(model.ui.lane))]
 }

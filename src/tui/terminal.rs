@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, ThreadId};
 
 use crossterm::cursor::{Hide, MoveTo, Show};
+use crossterm::event::{DisableMouseCapture, EnableMouseCapture};
 use crossterm::terminal::{
     BeginSynchronizedUpdate, Clear, ClearType, EndSynchronizedUpdate, EnterAlternateScreen,
     LeaveAlternateScreen, disable_raw_mode, enable_raw_mode, size,
@@ -22,6 +23,7 @@ use rustix::process::{Signal, kill_current_process_group};
 const RAW: u8 = 1;
 const SCREEN: u8 = 2;
 const CURSOR: u8 = 4;
+const MOUSE: u8 = 8;
 
 /// The modes that are on now.
 static MODES: AtomicU8 = AtomicU8::new(0);
@@ -41,19 +43,20 @@ pub struct Terminal {
     shown: Buffer,
     /// Nothing on the terminal can be relied on.
     stale: bool,
+    mouse: bool,
 }
 
 impl Terminal {
-    /// Takes the terminal over: raw mode, alternate screen, hidden cursor, panic hook.
+    /// Takes the terminal over: raw mode, alternate screen, hidden cursor, the mouse if wanted, panic hook.
     ///
     /// # Errors
     /// When the terminal cannot be written.
-    pub fn enter() -> io::Result<Terminal> {
+    pub fn enter(mouse: bool) -> io::Result<Terminal> {
         // Our themes do without colour themselves; crossterm's filter would also eat bold.
         crossterm::style::force_color_output(true);
         hook_panics();
-        let terminal = Terminal { shown: Buffer::empty(Rect::ZERO), stale: true };
-        enter_modes()?;
+        let terminal = Terminal { shown: Buffer::empty(Rect::ZERO), stale: true, mouse };
+        enter_modes(mouse)?;
         Ok(terminal)
     }
 
@@ -100,7 +103,7 @@ impl Terminal {
         // The whole group, as the terminal itself would: a script that waits for us stops too.
         kill_current_process_group(Signal::STOP)?;
         self.stale = true;
-        enter_modes()
+        enter_modes(self.mouse)
     }
 }
 
@@ -115,13 +118,17 @@ impl Drop for Terminal {
     }
 }
 
-fn enter_modes() -> io::Result<()> {
+fn enter_modes(mouse: bool) -> io::Result<()> {
     enable_raw_mode()?;
     MODES.fetch_or(RAW, Ordering::SeqCst);
     execute!(io::stdout(), EnterAlternateScreen)?;
     MODES.fetch_or(SCREEN, Ordering::SeqCst);
     execute!(io::stdout(), Hide)?;
     MODES.fetch_or(CURSOR, Ordering::SeqCst);
+    if mouse {
+        execute!(io::stdout(), EnableMouseCapture)?;
+        MODES.fetch_or(MOUSE, Ordering::SeqCst);
+    }
     Ok(())
 }
 
@@ -131,6 +138,9 @@ fn leave_modes() {
     let mut out = io::stdout();
     if modes != 0 {
         let _ = execute!(out, EndSynchronizedUpdate, crossterm::style::ResetColor);
+    }
+    if modes & MOUSE != 0 {
+        let _ = execute!(out, DisableMouseCapture);
     }
     if modes & CURSOR != 0 {
         let _ = execute!(out, Show);

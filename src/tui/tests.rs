@@ -12,8 +12,8 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier};
 
+use super::Options;
 use super::fixture;
-use super::glyph::Glyphs;
 use super::model::{Model, Overlay, Panel, RANGE_DEFAULT, SortKey};
 use super::tab::View;
 use super::theme::ThemeName;
@@ -25,9 +25,10 @@ use crate::metrics::{LogEntry, LogLevel, NodeRow, PoolRow, PressedRow, Snapshot}
 use crate::unit::{NodeId, PoolId, Span, Time};
 
 mod faults;
+mod rows;
 
 pub(super) fn model_of(frame: Frame, size: (u16, u16)) -> Model {
-    let mut model = Model::new(ThemeName::Dark, Glyphs::Unicode, false);
+    let mut model = Model::new(&Options::default());
     update(&mut model, Msg::Resize(size.0, size.1));
     update(&mut model, Msg::Frame(Arc::new(frame), Duration::ZERO));
     model
@@ -135,7 +136,7 @@ pub(super) fn picture(size: (u16, u16), pressed: &str) -> String {
 #[test]
 fn live_pictures() {
     // Five presses of `s` and more sort by p99; then the selection goes to the second row.
-    let by_p99 = "sssssssssjj";
+    let by_p99 = "s9jj";
     assert_snapshot!("live_80x24", picture((80, 24), by_p99));
     assert_snapshot!("live_120x40", picture((120, 40), by_p99));
     assert_snapshot!("live_200x60", picture((200, 60), by_p99));
@@ -233,17 +234,17 @@ fn empty_pictures() {
     let empty = Frame { snapshot: Arc::new(Snapshot::default()), ..fixture::frame() };
     assert_snapshot!("empty_80x24", text(&render(&model_of(empty.clone(), (80, 24)))));
     assert_snapshot!("empty_120x40", text(&render(&model_of(empty, (120, 40)))));
-    let mut waiting = Model::new(ThemeName::Dark, Glyphs::Unicode, false);
+    let mut waiting = Model::new(&Options::default());
     update(&mut waiting, Msg::Resize(80, 24));
     assert_snapshot!("waiting_80x24", text(&render(&waiting)));
 }
 
 #[test]
 fn styles_of_the_mono_theme() {
-    let mut model = Model::new(ThemeName::Dark, Glyphs::Unicode, true);
+    let mut model = Model::new(&Options { no_color: true, ..Options::default() });
     update(&mut model, Msg::Resize(80, 24));
     update(&mut model, Msg::Frame(Arc::new(fixture::frame()), Duration::ZERO));
-    keys(&mut model, "sssssssssjj");
+    keys(&mut model, "s9jj");
     let buf = render(&model);
     for cell in &buf.content {
         assert_eq!((cell.fg, cell.bg), (Color::Reset, Color::Reset), "no colours at all");
@@ -357,7 +358,7 @@ fn a_gateway_is_frozen_not_paused() {
 #[test]
 fn rows_stay_while_a_second_passes() {
     let mut model = model((80, 24));
-    keys(&mut model, "sssssssssj");
+    keys(&mut model, "s9j");
     let selected = model.ui.selected;
     let mut frame = fixture::frame();
     let mut snapshot = fixture::snapshot();
@@ -408,6 +409,7 @@ fn ranges_and_sort_keys_come_round() {
     assert!(text(&render(&model)).contains("whole run"));
     keys(&mut model, "=");
     assert_eq!(model.ui.range, RANGE_DEFAULT);
+    keys(&mut model, "s");
     for _ in SortKey::ALL {
         keys(&mut model, "s");
     }
@@ -599,7 +601,7 @@ fn pictures_for_people() {
         let bytes = super::terminal::bytes(&render(model)).unwrap();
         std::fs::write(format!("{folder}/{name}.ansi"), bytes).unwrap();
     };
-    let by_p99 = "sssssssssjj";
+    let by_p99 = "s9jj";
     for (theme, word) in [
         (ThemeName::Dark, "dark"),
         (ThemeName::Light, "light"),
@@ -628,7 +630,7 @@ fn runs_for_real() {
     let (commands, inbox) = std::sync::mpsc::channel();
     let feed = Arc::clone(&slot);
     std::thread::spawn(move || play(&feed, &inbox));
-    let exit = super::run(slot, commands, super::Options::default());
+    let exit = super::run(slot, commands, &Options::default());
     println!("left with {exit:?}");
 }
 

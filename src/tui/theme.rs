@@ -22,6 +22,15 @@ impl ThemeName {
     pub(super) const ALL: [ThemeName; 4] =
         [ThemeName::Dark, ThemeName::Light, ThemeName::Ansi, ThemeName::Mono];
 
+    /// Reads the name people use.
+    ///
+    /// # Errors
+    /// If it is none, in words.
+    pub fn parse(text: &str) -> Result<ThemeName, String> {
+        let found = ThemeName::ALL.into_iter().find(|theme| theme.name() == text);
+        found.ok_or_else(|| "one of dark, light, ansi, mono".to_owned())
+    }
+
     /// Returns the name people use.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseEvent};
 
 use crate::balance::{StrategySpec, usable};
 use crate::command::{Command, Frame, Mode, Pace};
@@ -15,12 +15,13 @@ use super::faults;
 use super::keys::{self, KeyAction};
 use super::layout;
 use super::lists;
-use super::model::{Model, Overlay, Panel, RANGE_DEFAULT, RANGES};
+use super::model::{Model, Overlay, Panel, RANGE_DEFAULT, RANGES, SortKey};
 use super::steer;
 use super::tab::View;
 
 mod events;
 mod latency;
+mod mouse;
 mod typing;
 
 /// Something that happened.
@@ -28,6 +29,8 @@ mod typing;
 pub(super) enum Msg {
     /// A key was pressed.
     Key(KeyEvent),
+    /// The mouse was used.
+    Mouse(MouseEvent),
     /// The terminal has this size now.
     Resize(u16, u16),
     /// A frame came, so long after the start of the screen.
@@ -63,6 +66,7 @@ const PACE_MAX: f64 = 1_024.0;
 pub(super) fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
     let mut effects = match msg {
         Msg::Key(event) => press(model, event),
+        Msg::Mouse(event) => mouse::used(model, event),
         Msg::Resize(columns, rows) => {
             model.ui.size = (columns, rows);
             Vec::new()
@@ -97,19 +101,19 @@ pub(super) fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
 fn press(model: &mut Model, event: KeyEvent) -> Vec<Effect> {
     let told = model.ui.notice.take();
     model.ui.notice_at = None;
-    if let (Overlay::Faults, KeyCode::Char(letter)) = (model.ui.overlay, event.code)
+    if let KeyCode::Char(letter) = event.code
         && !event.modifiers.contains(KeyModifiers::CONTROL)
-        && faults::typed(model, letter)
+        && lettered(model, letter)
     {
         return Vec::new();
     }
     // What is told of one thing is in nobody's way: time and acts go on behind it.
     let behind = || {
         let here = keys::Context::View(model.ui.view);
-        let action = keys::action(here, event).filter(|action| action.changes_the_run())?;
+        let action = model.ui.keys.action(here, event).filter(|action| action.changes_the_run())?;
         (model.ui.overlay == Overlay::Card).then_some(action)
     };
-    match keys::action(model.context(), event).or_else(behind) {
+    match model.ui.keys.action(model.context(), event).or_else(behind) {
         Some(KeyAction::Save) => {
             // The picture is of what was seen when the key was pressed.
             model.ui.notice = told;
@@ -120,6 +124,22 @@ fn press(model: &mut Model, event: KeyEvent) -> Vec<Effect> {
             typing::typed(model, event);
             Vec::new()
         }
+    }
+}
+
+/// Takes in a letter where letters stand for something of their own. Returns whether it did.
+fn lettered(model: &mut Model, letter: char) -> bool {
+    match model.ui.overlay {
+        Overlay::Faults => faults::typed(model, letter),
+        Overlay::Columns => {
+            let Some(key) = SortKey::ALL.into_iter().find(|key| key.letter() == letter) else {
+                return false;
+            };
+            sort(model, Some(key));
+            model.ui.overlay = Overlay::None;
+            true
+        }
+        _ => false,
     }
 }
 
@@ -137,6 +157,7 @@ fn perform(model: &mut Model, action: KeyAction) -> Vec<Effect> {
         KeyAction::StepInput => step(model, Command::StepInput),
         KeyAction::StepTick => step(model, Command::StepTick),
         KeyAction::Restart => restart(model),
+        KeyAction::Reseed => reseed(model),
         KeyAction::KillOrHeal => kill_or_heal(model),
         KeyAction::Back => steer::scrub(model, 1.0),
         KeyAction::Forward => steer::scrub(model, -1.0),
@@ -199,7 +220,8 @@ fn look(model: &mut Model, action: KeyAction) {
         KeyAction::ZoomIn => zoom(model, model.ui.range.saturating_sub(1)),
         KeyAction::ZoomOut => zoom(model, model.ui.range + 1),
         KeyAction::ZoomReset => zoom(model, RANGE_DEFAULT),
-        KeyAction::Sort => sort(model),
+        KeyAction::Sort if model.ui.overlay == Overlay::Columns => sort(model, None),
+        KeyAction::Sort => model.ui.overlay = Overlay::Columns,
         KeyAction::Reverse => {
             model.ui.reversed = !model.ui.reversed;
             model.sort();
@@ -301,6 +323,15 @@ fn step(model: &mut Model, command: Command) -> Vec<Effect> {
     model.ui.asked.renew();
     model.ui.asked.paused = Some(true);
     vec![Effect::Send(command)]
+}
+
+fn reseed(model: &mut Model) -> Vec<Effect> {
+    if !steer::simulated(model, "has a seed that can be another one") {
+        return Vec::new();
+    }
+    model.ui.pinned = None;
+    model.ui.log_at = None;
+    vec![Effect::Send(Command::Reseed)]
 }
 
 fn restart(model: &mut Model) -> Vec<Effect> {
@@ -447,7 +478,7 @@ fn accept(model: &mut Model) -> Vec<Effect> {
             typing::line_done(model, KeyAction::Accept);
             Vec::new()
         }
-        Overlay::None | Overlay::Card => Vec::new(),
+        Overlay::None | Overlay::Card | Overlay::Columns => Vec::new(),
         Overlay::Faults => faults::inject(model),
     }
 }
@@ -501,9 +532,10 @@ fn zoom(model: &mut Model, range: usize) {
     model.ui.range = range.min(RANGES.len() - 1);
 }
 
-fn sort(model: &mut Model) {
-    model.ui.sort = model.ui.sort.next();
-    model.ui.reversed = false;
+/// Sorts the nodes by a column, or the other way round if they are already; by the next one without one.
+fn sort(model: &mut Model, by: Option<SortKey>) {
+    model.ui.reversed = by == Some(model.ui.sort) && !model.ui.reversed;
+    model.ui.sort = by.unwrap_or_else(|| model.ui.sort.next());
     model.sort();
 }
 
@@ -540,7 +572,7 @@ fn travel(model: &mut Model, action: KeyAction) {
             let last = lists::contenders(model).len().saturating_sub(1);
             model.ui.overlay = Overlay::Contenders { at: moved(action, at, last, 8) };
         }
-        Overlay::Filter | Overlay::Search => {}
+        Overlay::Filter | Overlay::Search | Overlay::Columns => {}
         // Behind the details of one thing the selection moves on to the next.
         Overlay::Card if model.ui.view == View::Events => events::events(model, action),
         Overlay::Card => travel_nodes(model, action),

@@ -12,6 +12,10 @@ mod notices;
 mod program;
 mod reference;
 mod scenarios;
+#[cfg(all(feature = "tui", target_os = "linux"))]
+mod screen_costs;
+#[cfg(feature = "tui")]
+mod seat;
 #[cfg(feature = "tui")]
 mod terminal;
 mod trace_files;

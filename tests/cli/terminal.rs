@@ -1,107 +1,9 @@
 //! The dashboard on a real (pseudo) terminal: it draws, obeys keys, and gives the terminal back
 //! whatever happens.
 
-use std::io::{Read, Write};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
-
-/// The program on a terminal of its own.
-struct Seat {
-    child: Box<dyn Child + Send + Sync>,
-    master: Box<dyn MasterPty + Send>,
-    keys: Box<dyn Write + Send>,
-    bytes: Arc<Mutex<Vec<u8>>>,
-    size: (u16, u16),
-}
-
-/// Nothing here takes so long unless it is broken.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-impl Seat {
-    fn take(program: &str, arguments: &[&str], (columns, rows): (u16, u16)) -> Seat {
-        let size = PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 };
-        let pair = native_pty_system().openpty(size).expect("a pseudo terminal");
-        let mut command = CommandBuilder::new(program);
-        command.args(arguments);
-        command.env("TERM", "xterm-256color");
-        command.env_remove("NO_COLOR");
-        // What the test's own surroundings speak is no matter.
-        command.env("LC_ALL", "C.UTF-8");
-        let child = pair.slave.spawn_command(command).expect("the program starts");
-        let mut reader = pair.master.try_clone_reader().expect("a reader");
-        let bytes = Arc::new(Mutex::new(Vec::new()));
-        let sink = Arc::clone(&bytes);
-        std::thread::spawn(move || {
-            let mut chunk = [0; 4_096];
-            while let Ok(count) = reader.read(&mut chunk) {
-                if count == 0 {
-                    return;
-                }
-                sink.lock().expect("no panic").extend_from_slice(&chunk[..count]);
-            }
-        });
-        let keys = pair.master.take_writer().expect("a writer");
-        Seat { child, master: pair.master, keys, bytes, size: (columns, rows) }
-    }
-
-    fn play(arguments: &[&str], size: (u16, u16)) -> Seat {
-        let arguments = [&["play"], arguments].concat();
-        Seat::take(env!("CARGO_BIN_EXE_plimsoll"), &arguments, size)
-    }
-
-    fn raw(&self) -> String {
-        String::from_utf8_lossy(&self.bytes.lock().expect("no panic")).into_owned()
-    }
-
-    fn screen(&self) -> String {
-        let cells = |count| std::num::NonZero::new(count).expect("a size above zero");
-        let mut parser = vt100::Parser::new(cells(self.size.1), cells(self.size.0), 0);
-        parser.process(&self.bytes.lock().expect("no panic"));
-        parser.screen().contents()
-    }
-
-    #[track_caller]
-    fn wait_for(&self, words: &str) {
-        let start = Instant::now();
-        while !self.screen().contains(words) {
-            assert!(start.elapsed() < PATIENCE, "no `{words}` on:\n{}", self.screen());
-            std::thread::sleep(Duration::from_millis(30));
-        }
-    }
-
-    fn press(&mut self, keys: &str) {
-        self.keys.write_all(keys.as_bytes()).expect("it listens");
-        self.keys.flush().expect("it listens");
-    }
-
-    fn signal(&self, signal: &str) {
-        let id = self.child.process_id().expect("it runs").to_string();
-        let sent = std::process::Command::new("kill").args([signal, &id]).status();
-        assert!(sent.expect("kill runs").success());
-    }
-
-    /// Waits for the end and returns exit code and everything that was written.
-    fn leave(mut self) -> (u32, String) {
-        let start = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().expect("a child") {
-                // What was written last may still be on its way.
-                std::thread::sleep(Duration::from_millis(200));
-                drop(self.master);
-                let raw =
-                    String::from_utf8_lossy(&self.bytes.lock().expect("no panic")).into_owned();
-                return (status.exit_code(), raw);
-            }
-            if start.elapsed() > PATIENCE {
-                let _ = self.child.kill();
-                panic!("it does not end");
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-}
+use crate::seat::{PATIENCE, Seat};
 
 /// Every mode that was entered was left.
 #[track_caller]
@@ -180,7 +82,7 @@ fn a_panic_gives_the_terminal_back_and_is_told() {
 #[test]
 #[ignore = "panics on purpose; run by a_panic_gives_the_terminal_back_and_is_told"]
 fn victim() {
-    let mut screen = plimsoll::tui::Terminal::enter().expect("a terminal");
+    let mut screen = plimsoll::tui::Terminal::enter(true).expect("a terminal");
     screen
         .show(ratatui::buffer::Buffer::empty(ratatui::layout::Rect::new(0, 0, 80, 24)))
         .expect("it draws");
@@ -270,4 +172,38 @@ fn a_key_that_asks_the_engine_is_answered_soon() {
     // Of many the median: the machine may be busy with other tests.
     let median = took[took.len() / 2];
     assert!(median < Duration::from_millis(60), "{took:?}");
+}
+
+#[test]
+fn colours_that_were_changed_by_key_are_kept_and_the_mouse_selects_where_it_is_wanted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = folder.path().join("plimsoll").join("config.toml");
+    let plimsoll = env!("CARGO_BIN_EXE_plimsoll");
+    let arguments = ["play", "quickstart", "--paused", "--theme", "dark", "--mouse"];
+    let mut seat = Seat::with_settings(plimsoll, &arguments, (120, 40), &settings);
+    seat.wait_for("Nodes 3");
+    let shown = seat.screen();
+    let row = shown.lines().position(|line| line.contains("azure-us")).expect("a node") + 1;
+    // As terminals tell of a click.
+    seat.press(&format!("\u{1b}[<0;10;{row}M\u{1b}[<0;10;{row}m"));
+    seat.wait_for("› azure-us");
+    seat.press("t");
+    seat.wait_for("theme light");
+    seat.press("q");
+    let (code, raw) = seat.leave();
+    assert_eq!(code, 0);
+    restored(&raw);
+    assert!(raw.rfind("\u{1b}[?1006h") < raw.rfind("\u{1b}[?1006l"), "the mouse is given back");
+    let kept = std::fs::read_to_string(&settings).expect("it was kept");
+    assert_eq!(kept, "[ui]\ntheme = \"light\"\n");
+    std::fs::write(&settings, format!("{kept}keys = {{ quit = \"Q\" }}\n")).expect("a file");
+    let mut seat = Seat::with_settings(plimsoll, &["play", "--paused"], (120, 40), &settings);
+    seat.wait_for("Q quit");
+    seat.press("Q");
+    assert_eq!(seat.leave().0, 0);
+    std::fs::write(&settings, "[ui]\ntheme = \"dusk\"\n").expect("a file");
+    let seat = Seat::with_settings(plimsoll, &["play"], (120, 40), &settings);
+    let (code, raw) = seat.leave();
+    assert_eq!(code, 2, "{raw}");
+    assert!(raw.contains("config.toml") && raw.contains("line 2") && raw.contains("dusk"), "{raw}");
 }

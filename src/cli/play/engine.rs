@@ -239,6 +239,10 @@ impl PlayEngine {
                 self.tick = Some(self.tick.unwrap_or_else(|| self.now()) + TICK);
             }
             Command::Restart => self.change_past(PlaySession::clear, None),
+            Command::Reseed => {
+                self.change_past(PlaySession::reseed, None);
+                self.say(format!("from the beginning with seed {}", self.session.scenario().seed));
+            }
             Command::Explain(wanted) => self.explain(*wanted),
             Command::Undo => self.undo(),
             Command::Look(at) => self.look(*at),

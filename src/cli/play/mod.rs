@@ -28,7 +28,7 @@ use clap::Args;
 use super::books::Books;
 use super::distinct::NamedFile;
 use super::failure::{CliFailure, FailureKind};
-use super::looks::Looks;
+use super::looks::{Looks, OpenLooks};
 use super::result::{Gate, ResultOutput};
 use super::run::Simulated;
 use super::ticks::LiveTicks;
@@ -98,6 +98,7 @@ impl Play {
         // Everything that can be wrong is said before the screen is touched.
         let color = self.output.color;
         let script = self.keys.as_deref().map(KeyScript::open).transpose()?;
+        let looks = self.looks.open()?;
         let source = load::Source::open(name)?;
         let mut session = PlaySession::new(source, self.changes.overrides(), color)?;
         let expectations = load::expectations(session.scenario(), color)?;
@@ -118,13 +119,13 @@ impl Play {
             Some(script) => {
                 let speed = self.speed.unwrap_or(PACE);
                 let mut camera = self.record.as_ref().map(|_| Camera::new(speed));
-                let played = script.play(engine, &slot, self.looks.options(), &mut camera);
+                let played = script.play(engine, &slot, &self.looks.for_scripts(), &mut camera);
                 if let Some((camera, path)) = camera.as_ref().zip(self.record.as_deref()) {
                     output::write(&camera.recording.svg(), Some(path))?;
                 }
                 (Some(played), 0)
             }
-            None => self.watch(engine, slot)?,
+            None => watch(&looks, engine, slot)?,
         };
         let Some(played) = played else { return Ok(code) };
         if code == 0 && self.output.writes() {
@@ -132,29 +133,6 @@ impl Play {
         }
         output::print(&played.report)?;
         Ok(code)
-    }
-
-    /// Shows the run on this terminal. Returns what it came to, unless the engine failed, and the exit code.
-    fn watch(
-        &self,
-        engine: PlayEngine,
-        slot: Arc<Slot>,
-    ) -> Result<(Option<Played>, u8), CliFailure> {
-        let (commands, inbox) = mpsc::channel();
-        let engine = thread::Builder::new()
-            .name("engine".to_owned())
-            .spawn(move || engine.run(&inbox))
-            .map_err(|error| {
-                CliFailure::new(FailureKind::Unexpected, format!("no thread: {error}"))
-            })?;
-        let shown = tui::run(slot, commands.clone(), self.looks.options());
-        // The screen may be gone without having said so.
-        let _ = commands.send(Command::Quit);
-        let played = engine.join().ok().flatten();
-        let exit = shown.map_err(|error| {
-            CliFailure::new(FailureKind::Unexpected, format!("the terminal failed: {error}"))
-        })?;
-        Ok((played, exit.code() as u8))
     }
 
     /// Runs what was played once more, for everything that is to be written.
@@ -165,4 +143,26 @@ impl Play {
         let (done, _, remarks) = run.simulate(scenario, ready)?;
         self.output.finish(&done, gates, &remarks)
     }
+}
+
+/// Shows the run on this terminal. Returns what it came to, unless the engine failed, and the exit code.
+fn watch(
+    looks: &OpenLooks,
+    engine: PlayEngine,
+    slot: Arc<Slot>,
+) -> Result<(Option<Played>, u8), CliFailure> {
+    let (commands, inbox) = mpsc::channel();
+    let engine = thread::Builder::new()
+        .name("engine".to_owned())
+        .spawn(move || engine.run(&inbox))
+        .map_err(|error| CliFailure::new(FailureKind::Unexpected, format!("no thread: {error}")))?;
+    let shown = tui::run(slot, commands.clone(), &looks.options);
+    // The screen may be gone without having said so.
+    let _ = commands.send(Command::Quit);
+    let played = engine.join().ok().flatten();
+    let left = shown.map_err(|error| {
+        CliFailure::new(FailureKind::Unexpected, format!("the terminal failed: {error}"))
+    })?;
+    looks.left(&left);
+    Ok((played, left.exit.code() as u8))
 }

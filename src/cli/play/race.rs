@@ -103,6 +103,7 @@ impl Race {
             Contender::Strategy(name) => {
                 Racer::new(name.clone(), session.with_override(Override::strategy(name))?)?
             }
+            Contender::Scenario(name) => Racer::new(name.clone(), session.other(name)?)?,
             Contender::Without(after) => {
                 let mut without = session.clone();
                 without.cut(*after);

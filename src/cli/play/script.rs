@@ -81,7 +81,7 @@ impl KeyScript {
         self,
         mut engine: PlayEngine,
         slot: &Slot,
-        options: Options,
+        options: &Options,
         camera: &mut Option<Camera>,
     ) -> Played {
         let mut puppet = Puppet::new(options, SIZE);

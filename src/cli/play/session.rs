@@ -124,6 +124,26 @@ impl PlaySession {
         Ok(other)
     }
 
+    /// Returns another scenario with the same seed, in which nothing was done by hand yet.
+    pub(super) fn other(&self, name: &str) -> Result<PlaySession, String> {
+        let source = load::Source::open(name).map_err(|failure| failure.message)?;
+        let overrides = vec![Override::seed(self.scenario.seed)];
+        let other = PlaySession::new(source, overrides, self.color);
+        let other = other.map_err(|failure| failure.message)?;
+        if let Some(what) = self.scenario.other_traffic(&other.scenario) {
+            return Err(format!("{name} has other {what}: nothing could be told apart from that"));
+        }
+        Ok(other)
+    }
+
+    /// The next seed, and everything that was done.
+    pub(super) fn reseed(&mut self) {
+        let next = self.scenario.seed.wrapping_add(1);
+        self.overrides.retain(|change| change.path != "seed");
+        self.overrides.push(Override::seed(next));
+        self.reread();
+    }
+
     /// Forgets what was done later than that.
     pub(super) fn cut(&mut self, after: Time) {
         self.deeds.retain(|deed| deed.at <= after);

@@ -362,6 +362,7 @@ impl Collector {
         let now = now.max(self.now);
         self.close_buckets(now);
         self.screen.expire(now);
+        let heat = self.screen.heat(now);
         let window = self.screen.window();
         let length = window.length(now);
         let labels = &self.labels;
@@ -385,7 +386,7 @@ impl Collector {
             pressed: self.pressures.pressed(labels),
             panics: self.pools.panics(labels),
             history: self.screen.history(),
-            heat: self.screen.heat(),
+            heat,
             log: self.screen.log(),
             log_dropped: self.screen.log_dropped(),
             last: self.screen.last(),

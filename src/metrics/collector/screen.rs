@@ -54,7 +54,7 @@ impl ScreenFigures {
     pub(super) fn ended(&mut self, ended: &EndedAttempt) {
         self.window.ended(ended);
         if ended.good == Some(false) {
-            self.heat.attempt_failed(NodeId(ended.node));
+            self.heat.attempt_failed(ended.at, NodeId(ended.node));
         }
     }
 
@@ -67,7 +67,7 @@ impl ScreenFigures {
         (slo, unanswered): (&Slo, Span),
     ) {
         let Settled { class, node, fate, .. } = *settled;
-        self.heat.settled((class, node), fate, times.latency, times.ttft);
+        self.heat.settled(now, (class, node), fate, (times.latency, times.ttft));
         let done = settled.fate == Fate::Completed;
         let bad = matches!(settled.fate, Fate::Failed(_) | Fate::Rejected(_));
         let promise = |most: Option<Span>, took: Span, (promised, late): (u8, u8)| match most {
@@ -116,13 +116,12 @@ impl ScreenFigures {
 
     /// Returns whether an open bucket is over.
     pub(super) fn is_due(&self, now: Time) -> bool {
-        now >= self.history.due() || now >= self.heat.due()
+        now >= self.history.due()
     }
 
     /// Closes the buckets that are over by `now`; `hourly` says what nodes cost an hour by being there, in
     /// the mean of a span up to a time.
     pub(super) fn close_buckets(&mut self, now: Time, hourly: impl Fn(Time, Span) -> f64) {
-        self.heat.advance(now);
         while now >= self.history.due() {
             let due = self.history.due();
             self.window.expire(due);
@@ -144,8 +143,8 @@ impl ScreenFigures {
         self.history.history()
     }
 
-    pub(super) fn heat(&self) -> Arc<HeatMap> {
-        Arc::new(self.heat.map())
+    pub(super) fn heat(&mut self, now: Time) -> Arc<HeatMap> {
+        Arc::new(self.heat.map(now))
     }
 
     pub(super) fn log(&self) -> Vec<LogEntry> {

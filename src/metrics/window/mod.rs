@@ -185,20 +185,25 @@ impl Window {
     }
 
     fn note_attempt(&mut self, note: AttemptNote) {
-        self.drop_attempts(note.at);
-        if self.attempts.len() >= NOTES_MAX {
-            self.early = self.attempts.front().map_or(self.early, |oldest| oldest.at);
-            self.drop_attempt();
+        // Old notes leave before there is room made for more, and when a picture is made.
+        if self.attempts.len() == self.attempts.capacity() || self.attempts.len() >= NOTES_MAX {
+            self.drop_attempts(note.at);
+            if self.attempts.len() >= NOTES_MAX {
+                self.early = self.attempts.front().map_or(self.early, |oldest| oldest.at);
+                self.drop_attempt();
+            }
         }
         self.attempts.push_back(note);
     }
 
     /// A request has reached its end.
     pub(super) fn settled(&mut self, ended: &EndedRequest) {
-        self.drop_requests(ended.at);
-        if self.requests.len() >= NOTES_MAX {
-            self.early = self.requests.front().map_or(self.early, |oldest| oldest.at);
-            self.drop_request();
+        if self.requests.len() == self.requests.capacity() || self.requests.len() >= NOTES_MAX {
+            self.drop_requests(ended.at);
+            if self.requests.len() >= NOTES_MAX {
+                self.early = self.requests.front().map_or(self.early, |oldest| oldest.at);
+                self.drop_request();
+            }
         }
         let note = RequestNote::of(ended);
         self.running.ended += 1;
@@ -227,7 +232,6 @@ impl Window {
         }
     }
 
-    #[inline]
     fn drop_attempts(&mut self, now: Time) {
         while self.attempts.front().is_some_and(|note| now.since(note.at) >= WINDOW) {
             self.drop_attempt();
@@ -242,7 +246,6 @@ impl Window {
         }
     }
 
-    #[inline]
     fn drop_requests(&mut self, now: Time) {
         while self.requests.front().is_some_and(|note| now.since(note.at) >= WINDOW) {
             self.drop_request();

@@ -27,6 +27,7 @@ fn notes_leave_after_ten_seconds() {
             cost: Cost(5),
         });
     }
+    window.expire(at(29.0));
     let figures = window.figures(at(29.0), 1.0);
     assert_eq!(figures.samples, 10, "seconds 20 to 29");
     assert!((figures.tokens_per_s - 7.0).abs() < 1e-9);
@@ -82,6 +83,7 @@ fn a_window_that_is_full_is_shorter_and_its_rates_are_right_all_the_same() {
         window.settled(&EndedRequest { at, ..request(0.0, Span::from_millis(1), flag::DONE) });
     }
     let now = Time((NOTES_MAX + NOTES_MAX / 2) as u64 * 1_000);
+    window.expire(now);
     let rate = window.point(now, 0.0).requests_per_s;
     assert!((rate / 1e6 - 1.0).abs() < 1e-3, "a million a second: {rate}");
 }

@@ -29,6 +29,7 @@ pub(in crate::tui) enum KeyAction {
     Baseline,
     Dismiss,
     Restart,
+    Reseed,
     KillOrHeal,
     Choose,
     Faults,
@@ -132,6 +133,7 @@ impl KeyAction {
             KeyAction::Baseline => "compare with this one",
             KeyAction::Dismiss => "compare without this one",
             KeyAction::Restart => "restart, same seed",
+            KeyAction::Reseed => "restart, next seed",
             KeyAction::KillOrHeal => "kill or heal the node",
             KeyAction::Choose => "choose a strategy",
             KeyAction::Faults => "let something go wrong",
@@ -158,7 +160,7 @@ impl KeyAction {
             KeyAction::ZoomIn => "shorter time range",
             KeyAction::ZoomOut => "longer time range",
             KeyAction::ZoomReset => "time range as at first",
-            KeyAction::Sort => "next sort column",
+            KeyAction::Sort => "sort by a column",
             KeyAction::Reverse => "reverse the sort",
             KeyAction::Lines => "which percentile lines",
             KeyAction::Rows => "rows of nodes, classes...",
@@ -242,6 +244,7 @@ impl KeyAction {
             | KeyAction::Baseline
             | KeyAction::Dismiss
             | KeyAction::Restart
+            | KeyAction::Reseed
             | KeyAction::KillOrHeal
             | KeyAction::Choose
             | KeyAction::Faults

@@ -22,6 +22,47 @@ pub(super) const fn code(code: KeyCode) -> Chord {
 }
 
 impl Chord {
+    /// Reads a key as people write it: one character, or `Enter`, `Esc`, `Tab`, `S-Tab`, `Space`, `Backspace`,
+    /// `Delete`, `Up`, `Down`, `Left`, `Right`, `Home`, `End`, `PgUp`, `PgDn`, `F1` to `F12`; `Ctrl-` before
+    /// a character.
+    pub(in crate::tui) fn parse(word: &str) -> Option<Chord> {
+        if let Some(letter) = word.strip_prefix("Ctrl-").and_then(one) {
+            return Some(ctrl(letter));
+        }
+        Some(code(match word {
+            "Enter" => KeyCode::Enter,
+            "Esc" => KeyCode::Esc,
+            "Tab" => KeyCode::Tab,
+            "S-Tab" => KeyCode::BackTab,
+            "Space" => KeyCode::Char(' '),
+            "Backspace" => KeyCode::Backspace,
+            "Delete" => KeyCode::Delete,
+            "Up" => KeyCode::Up,
+            "Down" => KeyCode::Down,
+            "Left" => KeyCode::Left,
+            "Right" => KeyCode::Right,
+            "Home" => KeyCode::Home,
+            "End" => KeyCode::End,
+            "PgUp" => KeyCode::PageUp,
+            "PgDn" => KeyCode::PageDown,
+            word => match word.strip_prefix('F').and_then(|number| number.parse().ok()) {
+                Some(number @ 1..=12) => KeyCode::F(number),
+                _ => KeyCode::Char(one(word)?),
+            },
+        }))
+    }
+
+    /// Returns the press of this key.
+    pub(in crate::tui) fn event(self) -> KeyEvent {
+        let modifiers = if self.ctrl { KeyModifiers::CONTROL } else { KeyModifiers::NONE };
+        KeyEvent::new(self.code, modifiers)
+    }
+
+    /// Returns whether it is a character, which searches where something is typed.
+    pub(super) const fn is_letter(self) -> bool {
+        matches!(self.code, KeyCode::Char(_)) && !self.ctrl
+    }
+
     pub(in crate::tui) fn of(event: KeyEvent) -> Chord {
         Chord { code: event.code, ctrl: event.modifiers.contains(KeyModifiers::CONTROL) }
     }
@@ -44,4 +85,9 @@ impl Chord {
         };
         if self.ctrl { format!("Ctrl-{name}") } else { name }
     }
+}
+
+fn one(word: &str) -> Option<char> {
+    let mut letters = word.chars();
+    letters.next().filter(|_| letters.next().is_none())
 }

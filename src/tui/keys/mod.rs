@@ -1,16 +1,16 @@
-//! The key map: a table from context and key to action. The hint bar and the help are made from
-//! this table, so they cannot be out of date.
-
-use crossterm::event::KeyEvent;
+//! The key map: a table from context and key to action, and what a person has changed of it. The hint bar
+//! and the help are made from this table, so they cannot be out of date.
 
 use super::tab::View;
 
 mod action;
 mod chord;
+mod map;
 mod table;
 
 pub(super) use action::KeyAction;
 pub(super) use chord::Chord;
+pub use map::KeyMap;
 pub(super) use table::BINDINGS;
 
 /// Where a key is pressed.
@@ -28,6 +28,8 @@ pub(super) enum Context {
     Card,
     /// In the list of faults, where letters narrow it.
     Faults,
+    /// Where a letter names the column to sort by.
+    Columns,
     /// Everywhere.
     Always,
 }
@@ -63,13 +65,6 @@ impl Binding {
     }
 }
 
-/// Returns what a key does here.
-pub(super) fn action(context: Context, event: KeyEvent) -> Option<KeyAction> {
-    let chord = Chord::of(event);
-    let here = |binding: &&Binding| binding.works_in(context);
-    BINDINGS.iter().filter(here).find(|b| b.chords.contains(&chord)).map(|b| b.action)
-}
-
 /// Returns the bindings that work here.
 pub(super) fn bindings(context: Context) -> impl Iterator<Item = &'static Binding> {
     BINDINGS.iter().filter(move |binding| binding.works_in(context))
@@ -100,6 +95,7 @@ pub fn key_lines() -> Vec<(&'static str, Vec<KeyLine>)> {
         (Context::Line, "Where a filter or a search is typed"),
         (Context::Card, "In the details of one thing"),
         (Context::Faults, "In the list of faults"),
+        (Context::Columns, "Where a letter names the column to sort by"),
         (Context::Always, "Everywhere"),
     ];
     let lines = |context| {
@@ -119,7 +115,7 @@ pub fn key_lines() -> Vec<(&'static str, Vec<KeyLine>)> {
 
 #[cfg(test)]
 mod tests {
-    use crossterm::event::{KeyCode, KeyModifiers};
+    use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
     use super::*;
 
@@ -160,8 +156,9 @@ mod tests {
 
     #[test]
     fn control_c_quits_everywhere_and_escape_and_q_close_what_is_open() {
+        let map = KeyMap::default();
         for context in contexts() {
-            let press = |code| action(context, KeyEvent::new(code, KeyModifiers::NONE));
+            let press = |code| map.action(context, KeyEvent::new(code, KeyModifiers::NONE));
             // Where letters are typed, q is one of them.
             let q = match context {
                 Context::View(_) => Some(KeyAction::Quit),
@@ -171,7 +168,7 @@ mod tests {
             assert_eq!(press(KeyCode::Char('q')), q);
             assert_eq!(press(KeyCode::Esc), Some(KeyAction::Close));
             let ctrl_c = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
-            assert_eq!(action(context, ctrl_c), Some(KeyAction::Quit));
+            assert_eq!(map.action(context, ctrl_c), Some(KeyAction::Quit));
         }
     }
 }

@@ -20,7 +20,7 @@ const fn hinted(
     Binding { context, action, chords, hint: Some(Hint { word, rank }) }
 }
 
-use Context::{Always, Card, Faults, Line, List, Views};
+use Context::{Always, Card, Columns, Faults, Line, List, Views};
 
 const LIVE: Context = Context::View(View::Live);
 const LATENCY: Context = Context::View(View::Latency);
@@ -59,6 +59,7 @@ pub(in crate::tui) static BINDINGS: &[Binding] = &[
     bind(Views, KeyAction::Export, &[key('X')]),
     bind(Views, KeyAction::Save, &[ctrl('s')]),
     hinted(Views, KeyAction::Restart, &[key('R')], "restart", 40),
+    bind(Views, KeyAction::Reseed, &[key('r')]),
     show(View::Live, &[key('1')]),
     show(View::Compare, &[key('2')]),
     show(View::Latency, &[key('3')]),
@@ -143,6 +144,10 @@ pub(in crate::tui) static BINDINGS: &[Binding] = &[
     hinted(Faults, KeyAction::HealAll, &[key('H')], "heal all", 170),
     hinted(Faults, KeyAction::Close, &[code(KeyCode::Esc)], "close", 255),
     bind(Faults, KeyAction::Quit, &[ctrl('c')]),
+    hinted(Columns, KeyAction::Close, &[code(KeyCode::Esc)], "close", 255),
+    bind(Columns, KeyAction::Sort, &[key('s'), code(KeyCode::Down)]),
+    bind(Columns, KeyAction::Reverse, &[key('S')]),
+    bind(Columns, KeyAction::Quit, &[ctrl('c')]),
     hinted(Views, KeyAction::Help, &[key('?'), code(KeyCode::F(1))], "help", 255),
     bind(Views, KeyAction::Close, &[code(KeyCode::Esc)]),
     bind(Views, KeyAction::Theme, &[key('t')]),

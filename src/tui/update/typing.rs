@@ -12,6 +12,7 @@ use crate::tui::tab::View;
 use crate::tui::theme::ThemeName;
 use crate::unit::{ClassId, NodeId};
 
+use super::steer;
 use super::{Effect, kill, pace, perform, show, take_strategy_spec};
 
 /// No line is longer than this.
@@ -70,7 +71,7 @@ fn changed(model: &mut Model) {
         }
         Overlay::Filter => model.sort(),
         Overlay::Search => super::events::jump(model),
-        Overlay::None | Overlay::Card | Overlay::Faults => {}
+        Overlay::None | Overlay::Card | Overlay::Faults | Overlay::Columns => {}
     }
 }
 
@@ -128,6 +129,7 @@ fn command_with(model: &mut Model, command: CommandWord, argument: &str) -> Vec<
             Ok(show(model, View::Live))
         }
         CommandWord::Only => only(model, argument),
+        CommandWord::Compare => Ok(steer::compare_scenario(model, argument)),
     };
     result.unwrap_or_else(|problem| {
         model.ui.notice = Some(problem);
@@ -165,8 +167,7 @@ fn theme(model: &mut Model, name: &str) -> Result<Vec<Effect>, String> {
     if model.ui.no_color {
         return Err("NO_COLOR is set".to_owned());
     }
-    let found = ThemeName::ALL.into_iter().find(|theme| theme.name() == name);
-    model.ui.theme = found.ok_or("themes are dark, light, ansi, mono")?;
+    model.ui.theme = ThemeName::parse(name)?;
     Ok(Vec::new())
 }
 

@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use crate::command::Mode;
 use crate::tui::format::cut;
 use crate::tui::keys::{self, Binding, Hint, KeyAction};
-use crate::tui::model::{Model, Overlay};
+use crate::tui::model::{Model, Overlay, SortKey};
 use crate::tui::theme::Role;
 
 use super::pen::{self, LabelledFact, Piece, piece};
@@ -49,8 +49,18 @@ fn typed(model: &Model) -> Option<String> {
     match model.ui.overlay {
         Overlay::Filter => Some(format!("/ {}", model.ui.filter)),
         Overlay::Search => Some(format!("/ {}", model.ui.events.search)),
+        Overlay::Columns => Some(columns(model)),
         _ => None,
     }
+}
+
+/// Which letter stands for which column.
+fn columns(model: &Model) -> String {
+    let priced = model.has_prices();
+    let columns = SortKey::ALL.into_iter().filter(|key| priced || *key != SortKey::Dollars);
+    let columns: Vec<String> =
+        columns.map(|key| format!("{} {}", key.letter(), key.name())).collect();
+    format!("sort by  {}", columns.join("  "))
 }
 
 /// The hints of what does something here and now; a key without a word of its own joins the next one.
@@ -59,7 +69,7 @@ fn hints(model: &Model) -> Vec<LabelledFact> {
     let mut keys: Vec<Piece> = Vec::new();
     for binding in keys::bindings(model.context()).filter(|binding| model.can(binding.action)) {
         let Some(hint) = binding.hint else { continue };
-        keys.push(piece(format!("{} ", label(binding)), Role::StripName));
+        keys.push(piece(format!("{} ", label(model, binding)), Role::StripName));
         let (word, rank) = worded(model, binding.action, hint);
         if !word.is_empty() {
             keys.push(piece(word, Role::Strip));
@@ -79,6 +89,6 @@ fn worded(model: &Model, action: KeyAction, hint: Hint) -> (&'static str, u8) {
     }
 }
 
-fn label(binding: &Binding) -> String {
-    binding.chords.first().map_or_else(String::new, |chord| chord.label())
+fn label(model: &Model, binding: &Binding) -> String {
+    model.ui.keys.chords(binding).first().map_or_else(String::new, |chord| chord.label())
 }

@@ -15,6 +15,7 @@ mod events;
 mod expects;
 mod faults;
 mod figures;
+mod grid;
 mod groups;
 mod hints;
 mod lane;
@@ -28,6 +29,7 @@ mod pen;
 mod picker;
 mod plot;
 mod pools;
+mod sheet;
 mod state_bar;
 mod why;
 
@@ -38,6 +40,13 @@ pub(super) fn picture(model: &Model) -> Buffer {
     let mut picture = Buffer::empty(area);
     view(model, area, &mut picture);
     picture
+}
+
+/// Returns the view whose tab stands in this column of the first row.
+pub(super) fn tab_at(model: &Model, x: u16) -> Option<View> {
+    let (columns, rows) = model.ui.size;
+    let strip = layout::live(model, Rect::new(0, 0, columns, rows))?.strip;
+    state_bar::tab_at(model, strip, x)
 }
 
 /// Draws the whole screen.
@@ -95,7 +104,7 @@ fn plain(area: Rect, buf: &mut Buffer) {
 fn draw_overlay(model: &Model, body: Rect, buf: &mut Buffer) {
     match model.ui.overlay {
         Overlay::Palette { at, .. } => palette::draw(model, at, body, buf),
-        Overlay::None | Overlay::Filter | Overlay::Search => {}
+        Overlay::None | Overlay::Filter | Overlay::Search | Overlay::Columns => {}
         Overlay::Card if model.ui.view == View::Events => events::card(model, body, buf),
         Overlay::Card => node_card::draw(model, body, buf),
         Overlay::Pools { at } => picker::pools(model, at, body, buf),

@@ -87,7 +87,7 @@ static COLUMNS: [Column; 13] = [
 const ERRORS_WARN: f64 = 0.01;
 const ERRORS_BAD: f64 = 0.05;
 /// A node this busy has no room to spare.
-const BUSY: f64 = 0.95;
+pub(super) const BUSY: f64 = 0.95;
 /// Where no node has a larger share than this, shares have a decimal.
 const SHARE_FINE: f64 = 0.0995;
 /// The selection mark, and the sign of a fault.
@@ -119,16 +119,10 @@ fn which(model: &Model) -> String {
     if model.is_done() { format!("  the last {length:.0}s of the run") } else { String::new() }
 }
 
+/// What the rows are filtered and sorted by, and which of them are in sight.
 fn aside(model: &Model, area: Rect) -> String {
-    let key = model.ui.sort;
-    let down = key.descends() != model.ui.reversed;
+    let sort = order(model);
     let glyphs = model.glyphs();
-    let way = if down { glyphs.falling } else { glyphs.rising };
-    let filter = match model.ui.filter.trim() {
-        "" => String::new(),
-        filter => format!("filter {} {} ", cut(filter, 24, glyphs.more), glyphs.dot),
-    };
-    let sort = format!("{filter}sort {} {way}", key.name());
     let height = usize::from(area.height.saturating_sub(3));
     if model.order.len() <= height {
         return sort;
@@ -137,7 +131,20 @@ fn aside(model: &Model, area: Rect) -> String {
     format!("{}-{last} of {} {} {sort}", model.ui.top + 1, model.order.len(), glyphs.dot)
 }
 
-fn empty(model: &Model, body: Rect, buf: &mut Buffer) {
+/// What the nodes are filtered and sorted by.
+pub(super) fn order(model: &Model) -> String {
+    let key = model.ui.sort;
+    let down = key.descends() != model.ui.reversed;
+    let glyphs = model.glyphs();
+    let way = if down { glyphs.falling } else { glyphs.rising };
+    let filter = match model.ui.filter.trim() {
+        "" => String::new(),
+        filter => format!("filter {} {} ", cut(filter, 24, glyphs.more), glyphs.dot),
+    };
+    format!("{filter}sort {} {way}", key.name())
+}
+
+pub(super) fn empty(model: &Model, body: Rect, buf: &mut Buffer) {
     let middle = Rect { y: body.y + body.height.saturating_sub(1) / 2, height: 1, ..body };
     let text = match &model.frame {
         None => "waiting for the first picture",
@@ -382,10 +389,14 @@ fn errors(cell: &mut Cell<'_>, row: &NodeRow) {
         cell.text(cell.glyphs.none, Role::Text);
         return;
     }
-    let role = match row.error_share {
+    cell.text(&percent_fine(row.error_share), error_role(row.error_share));
+}
+
+/// What such a share of errors looks like.
+pub(super) fn error_role(share: f64) -> Role {
+    match share {
         share if share >= ERRORS_BAD => Role::Down,
         share if share >= ERRORS_WARN => Role::Warn,
         _ => Role::Text,
-    };
-    cell.text(&percent_fine(row.error_share), role);
+    }
 }

@@ -36,6 +36,30 @@ pub(super) fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     pen::line(buf, right.intersection(place), 0, theme, &tabs);
 }
 
+/// Returns the view whose tab is at this column.
+pub(super) fn tab_at(model: &Model, area: Rect, x: u16) -> Option<View> {
+    let place = Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area };
+    let facts = facts(model, model.frame.as_deref()?);
+    let tabs = tabs(model, &facts, usize::from(place.width));
+    let all: usize = tabs.iter().map(|(text, _)| width(text)).sum();
+    let mut from = usize::from(place.right()).saturating_sub(all);
+    // A tab begins with its number; spaces stand between tabs.
+    let mut at = None;
+    for (text, _) in tabs {
+        let number = text.chars().next().and_then(|first| {
+            let number = first.to_digit(10)?;
+            View::ALL.into_iter().find(|view| view.number() == number as usize)
+        });
+        at = if text == " " { None } else { number.or(at) };
+        let to = from + width(&text);
+        if (from..to).contains(&usize::from(x)) {
+            return at;
+        }
+        from = to;
+    }
+    None
+}
+
 /// From so many columns on the tabs have their full names, and from so many short ones.
 const TABS_FULL: u16 = 110;
 const TABS_SHORT: u16 = 78;
