@@ -30,7 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("lab", &["unit", "rng", "balance", "node", "metrics", "journal", "sim", "scenario"]),
     // The reference is made of the tables of faults and of scenario keys.
-    ("report", &["unit", "balance", "node", "metrics", "journal", "lab", "scenario"]),
+    ("report", &["unit", "balance", "node", "metrics", "journal", "command", "lab", "scenario"]),
     // What can go wrong by hand is listed from the table of faults.
     ("tui", &["unit", "quote", "balance", "node", "metrics", "command"]),
     (

@@ -40,6 +40,8 @@ mod settings;
 mod signals;
 #[cfg(feature = "tui")]
 mod ticks;
+#[cfg(all(feature = "tui", feature = "live"))]
+mod top;
 mod traffic;
 
 use std::io::IsTerminal;
@@ -112,6 +114,9 @@ enum Command {
     /// Serve clients: an OpenAI-compatible gateway to a fleet
     #[cfg(feature = "live")]
     Serve(serve::Serve),
+    /// Watch a gateway that runs elsewhere (needs a terminal)
+    #[cfg(all(feature = "tui", feature = "live"))]
+    Top(top::Top),
     /// Serve the nodes of a scenario as real OpenAI-compatible servers on loopback
     #[cfg(feature = "live")]
     Mock(mock::MockServers),
@@ -235,6 +240,8 @@ impl Command {
             Command::Replay(replay) => replay.run(),
             #[cfg(feature = "live")]
             Command::Serve(serve) => serve.run(),
+            #[cfg(all(feature = "tui", feature = "live"))]
+            Command::Top(top) => top.run(),
             #[cfg(feature = "live")]
             Command::Mock(mock) => mock.run(),
             Command::Check(check) => check.run(),

@@ -1,10 +1,14 @@
 //! Tests of what a screen shows against what reports and exports say of the same run.
 
+use std::sync::Arc;
+
 use super::{Changes, Color, load};
 use crate::balance::{AttemptKind, Event};
+use crate::command::{Frame, Mode, NodeGroup, Pace, RunState};
 use crate::metrics::{
     Collector, Interval, IntervalScope, LogEntry, NodeRow, Snapshot, Summary, Watch,
 };
+use crate::report::frames::{FrameReader, FrameWriter};
 use crate::scenario::Scenario;
 use crate::sim::{Sim, Step};
 use crate::unit::{NodeId, Span, Time};
@@ -102,6 +106,66 @@ fn figures_are_the_same_however_one_watched() {
         let never = seen(0);
         assert_eq!(never, seen(1), "{name}: at every input");
         assert_eq!(never, seen(911), "{name}: now and then");
+    }
+}
+
+/// A picture in words, without what is not sent, fractions to twelve digits.
+fn sent(frame: &Frame, with_heat: bool) -> String {
+    let mut shown = (*frame.snapshot).clone();
+    (shown.last, shown.decisions) = (None, Vec::new());
+    if !with_heat {
+        shown.heat = Arc::default();
+    }
+    let words = format!("{:?}", Frame { snapshot: Arc::new(shown), ..frame.clone() });
+    let mut near = String::with_capacity(words.len());
+    for part in words.split_inclusive([' ', ',', '(', ')', '[', ']', '}']) {
+        let number = part.trim_end_matches([' ', ',', '(', ')', '[', ']', '}']);
+        match number.parse::<f64>() {
+            Ok(value) if number.contains('.') => {
+                near.push_str(&format!("{value:.12e}{}", &part[number.len()..]));
+            }
+            _ => near.push_str(part),
+        }
+    }
+    near
+}
+
+#[test]
+fn what_another_process_reads_is_what_was_shown() {
+    for name in ["quickstart", "overload", "agents", "failover"] {
+        let mut run = WatchedRun::new(name);
+        let (mut writer, mut reader) = (FrameWriter::default(), FrameReader::default());
+        for step in 0..40_u64 {
+            let now = at(step * 7);
+            run.to(now, |_, _| {});
+            let snapshot = Arc::new(run.screen.snapshot(now));
+            let region = NodeGroup { word: "region", name: "eu".into(), nodes: vec![NodeId(1)] };
+            let frame = Frame {
+                snapshot,
+                mode: Mode::Live,
+                state: RunState::Running,
+                pace: Pace::Times(1.0),
+                reached: None,
+                scenario: name.to_owned(),
+                seed: 7,
+                end: Some(at(300)),
+                edge: None,
+                load: 1.0,
+                notice: None,
+                forecast: None,
+                comparison: None,
+                groups: Arc::new([region]),
+            };
+            let line = writer.line(&frame);
+            assert!(line.ends_with('\n') && line.matches('\n').count() == 1);
+            let read = reader.read(&line).expect("it was written so");
+            // Fractions may differ in their last bits, and the map is not in every line.
+            let heat = step % 10 == 0;
+            assert_eq!(sent(&read, heat), sent(&frame, heat), "{name} at {now}");
+        }
+        for wrong in ["{}", "{\"v\":2}", "", "[]", "{\"v\":1}"] {
+            assert!(reader.read(wrong).is_err(), "{wrong}");
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! `plimsoll serve`: the gateway.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use tokio::net::TcpListener;
@@ -12,15 +13,18 @@ use super::failure::{CliFailure, FailureKind, code_of_signal};
 use super::result::{IfUnwritable, ResultOutput};
 use super::signals::EndingSignals;
 use super::{Changes, Color, endpoints, load, output};
-use crate::balance::{Event, Input};
+use crate::balance::{Balancer, Event, Input};
+use crate::command::{Frame, Mode, NodeGroup, Pace, RunState};
+use crate::live::admin::{self, AdminDesk, AdminWords};
 use crate::live::driver::Observer;
 use crate::live::gateway::{self, ClassOption, GatewayParts};
 use crate::live::hints::RequestHints;
 use crate::live::http::{HttpLimits, Shutdown};
 use crate::metrics::Watch;
-use crate::report;
+use crate::report::frames::FrameWriter;
+use crate::report::{self, prometheus};
 use crate::scenario::Scenario;
-use crate::unit::Time;
+use crate::unit::{NodeId, Time};
 
 #[derive(Clone, Debug, Args)]
 pub(super) struct Serve {
@@ -31,6 +35,10 @@ pub(super) struct Serve {
     /// Where to listen, such as localhost:8080 or 0.0.0.0:80
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", value_parser = address)]
     listen: String,
+    /// Answer `GET /metrics`, for Prometheus, and `GET /frames`, for `plimsoll top`, on this address: whoever
+    /// can reach it can read them
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    admin: Option<String>,
     /// Write the journal to this file
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
@@ -85,11 +93,17 @@ impl Serve {
             ..ResultOutput::default()
         };
         let (stop, stopped) = watch::channel(Shutdown::No);
-        let books = Books::open(&scenario, &kept, Watch::Report, true)?;
-        let mut observer = ServeObserver { books, stop: stop.clone() };
+        // What only a screen needs is collected where one may look.
+        let watch = if self.admin.is_some() { Watch::Screen } else { Watch::Report };
+        let books = Books::open(&scenario, &kept, watch, true)?;
+        let desk = Arc::new(AdminDesk::default());
+        let frame = live_frame(&scenario);
+        let observer =
+            ServeObserver { books, stop: stop.clone(), desk: Arc::clone(&desk), frame, ticks: 0 };
         let runtime = endpoints::runtime()?;
-        let served = serve((&self.listen, say), parts, &mut observer, (stop, stopped));
-        let (end, signal) = runtime.block_on(served)?;
+        let admin = self.admin.as_deref().map(|listen| (listen, desk));
+        let served = serve((&self.listen, admin, say), parts, observer, (stop, stopped));
+        let (end, observer, signal) = runtime.block_on(served)?;
         runtime.shutdown_timeout(std::time::Duration::from_secs(1));
         let summary = observer.books.close(end, true)?;
         say.text(&report::text(&summary, &[], &[]))?;
@@ -126,13 +140,13 @@ fn address(text: &str) -> Result<String, String> {
 }
 
 /// Serves until a signal asks for an end, or something cannot be written that has to be. Returns when it
-/// ended, and by which signal.
+/// ended, who observed it, and by which signal.
 async fn serve(
-    (listen, say): (&str, Say),
+    (listen, admin, say): (&str, Option<(&str, Arc<AdminDesk>)>, Say),
     parts: GatewayParts,
-    observer: &mut ServeObserver,
+    mut observer: ServeObserver,
     (stop, stopped): (watch::Sender<Shutdown>, watch::Receiver<Shutdown>),
-) -> Result<(Time, usize), CliFailure> {
+) -> Result<(Time, ServeObserver, usize), CliFailure> {
     let failed = |what: &str, error: std::io::Error| {
         CliFailure::new(FailureKind::Unexpected, format!("cannot {what}: {error}"))
     };
@@ -140,7 +154,20 @@ async fn serve(
     let listener = bound.map_err(|error| failed(&format!("listen on {listen}"), error))?;
     let address = listener.local_addr().map_err(|error| failed("listen", error))?;
     let mut signals = EndingSignals::listen()?;
-    say.text(&format!("listening on http://{address}/v1\n"))?;
+    let mut told = format!("listening on http://{address}/v1\n");
+    if let Some((admin, desk)) = admin {
+        let bound = TcpListener::bind(admin).await;
+        let listener = bound.map_err(|error| failed(&format!("listen on {admin}"), error))?;
+        let address = listener.local_addr().map_err(|error| failed("listen", error))?;
+        told.push_str(&format!("figures on http://{address}/metrics\n"));
+        let words = AdminWords {
+            page_type: prometheus::CONTENT_TYPE,
+            writer: FrameWriter::default,
+            line: FrameWriter::line,
+        };
+        admin::serve(listener, desk, words, stopped.clone());
+    }
+    say.text(&told)?;
     let told = tokio::spawn(async move {
         let told = tokio::select! {
             signal = signals.next() => signal,
@@ -155,8 +182,15 @@ async fn serve(
         let _ = stop.send(Shutdown::Now);
         told
     });
-    let end = gateway::serve(parts, listener, observer, stopped).await;
-    Ok((end, told.await.unwrap_or(0)))
+    // The owner of the balancer is a task like those that talk to it: so a word to it wakes no other thread.
+    let owner = tokio::spawn(async move {
+        let end = gateway::serve(parts, listener, &mut observer, stopped).await;
+        (end, observer)
+    });
+    let (end, observer) = owner.await.map_err(|error| {
+        CliFailure::new(FailureKind::Unexpected, format!("the gateway broke off: {error}"))
+    })?;
+    Ok((end, observer, told.await.unwrap_or(0)))
 }
 
 fn classes(scenario: &Scenario) -> Vec<ClassOption> {
@@ -176,10 +210,47 @@ fn models(scenario: &Scenario) -> Vec<String> {
     scenario.balancer.nodes.iter().map(of).collect()
 }
 
+/// A picture in so many ticks.
+const FRAME_TICKS: u64 = 5;
+
+/// A picture of a gateway, without figures yet.
+fn live_frame(scenario: &Scenario) -> Frame {
+    let group = |word, name: &String, nodes: Vec<NodeId>| {
+        let name = name.clone();
+        (!name.is_empty() && !nodes.is_empty()).then_some(NodeGroup { word, name, nodes })
+    };
+    let of_region = |place: usize| {
+        let nodes = (0..).map(NodeId).zip(&scenario.balancer.nodes);
+        nodes.filter(|(_, node)| node.region.index() == place).map(|(id, _)| id).collect()
+    };
+    let regions = scenario.regions.iter().enumerate();
+    Frame {
+        snapshot: Arc::default(),
+        mode: Mode::Live,
+        state: RunState::Running,
+        pace: Pace::Times(1.0),
+        reached: None,
+        scenario: scenario.name.clone(),
+        seed: scenario.seed,
+        end: None,
+        edge: None,
+        load: 1.0,
+        notice: None,
+        forecast: None,
+        comparison: None,
+        groups: regions.filter_map(|(at, name)| group("region", name, of_region(at))).collect(),
+    }
+}
+
 struct ServeObserver {
     books: Books,
     /// Ends the gateway.
     stop: watch::Sender<Shutdown>,
+    /// Where figures and pictures are asked for.
+    desk: Arc<AdminDesk>,
+    /// A picture without figures.
+    frame: Frame,
+    ticks: u64,
 }
 
 impl ServeObserver {
@@ -206,5 +277,17 @@ impl Observer for ServeObserver {
     fn hear(&mut self, now: Time, event: &Event) {
         self.books.hear(now, event);
         self.look();
+    }
+
+    fn tick(&mut self, now: Time, _balancer: &Balancer) {
+        let collector = &mut self.books.collector;
+        self.desk.make_page(|| prometheus::page(collector, now));
+        self.ticks += 1;
+        if self.ticks.is_multiple_of(FRAME_TICKS) {
+            self.desk.make_frame(|| {
+                let snapshot = Arc::new(collector.snapshot(now));
+                Arc::new(Frame { snapshot, ..self.frame.clone() })
+            });
+        }
     }
 }

@@ -3,7 +3,9 @@
 //!
 //! One observation is the difference to the baseline within one seed. The headline metrics of all
 //! strategies are one family of hypotheses and the other metrics another; in each, Holm's procedure
-//! keeps the probability of any false "better" or "worse" at 5 %. Every difference has the interval
+//! keeps the probability of any false "better" or "worse" at 5 %. What is the same in every run is no
+//! hypothesis, and a metric whose values are those of another one (first token and latency where answers come whole)
+//! is no other hypothesis: neither makes the family larger. Every difference has the interval
 //! at the level of its step, so the verdict and the interval always agree. (Holm's procedure has no
 //! simultaneous intervals that say more than the verdict for what it rejects: Guilbaud, Biom. J. 50,
 //! 2008. These intervals are exact where nothing is rejected, and never wider than Bonferroni's.)
@@ -11,7 +13,7 @@
 use std::collections::BTreeMap;
 
 use super::metric::Metric;
-use super::statistics::{holm, moments, student_p, student_t};
+use super::statistics::{SeriesStep, holm, moments, student_p, student_t};
 use crate::metrics::catalogue::{Better, Unit};
 
 /// What intervals cover.
@@ -373,6 +375,15 @@ struct OpenRun {
     metric: usize,
     /// Standard error and degrees of freedom, where there is a test.
     test: Option<(f64, usize)>,
+    /// Values of the baseline and of the other.
+    pairs: Vec<(f64, f64)>,
+}
+
+impl OpenRun {
+    /// Whether all differences are nothing.
+    const fn is_empty(&self) -> bool {
+        self.difference.won + self.difference.lost == 0
+    }
 }
 
 fn differences(plan: &Plan, runs: &[Option<ComparedRun>]) -> Vec<Difference> {
@@ -384,28 +395,48 @@ fn differences(plan: &Plan, runs: &[Option<ComparedRun>]) -> Vec<Difference> {
             let pairs: Vec<(f64, f64)> =
                 base.into_iter().zip(own).filter_map(|(base, own)| base.zip(own)).collect();
             if !pairs.is_empty() {
-                list.push(open(plan, strategy, metric, &pairs));
+                list.push(open(plan, strategy, metric, pairs));
             }
         }
     }
     for headline in [true, false] {
-        let in_family = |one: &OpenRun| {
-            one.difference.p.filter(|_| plan.metrics[one.metric].headline == headline)
-        };
-        let family: Vec<f64> = list.iter().filter_map(in_family).collect();
-        let mut steps = holm(&family, ALPHA).into_iter();
-        for one in &mut list {
-            if in_family(one).is_some()
-                && let Some(step) = steps.next()
-            {
-                judge(one, step, plan.metrics[one.metric].better);
-            }
-        }
+        judge_family(plan, &mut list, headline);
     }
     list.into_iter().map(|one| one.difference).collect()
 }
 
-fn open(plan: &Plan, strategy: usize, metric: usize, pairs: &[(f64, f64)]) -> OpenRun {
+/// Judges all headline metrics, or all others.
+fn judge_family(plan: &Plan, list: &mut [OpenRun], headline: bool) {
+    let in_family =
+        |one: &OpenRun| one.difference.p.is_some() && plan.metrics[one.metric].headline == headline;
+    // Each with the first one that has the same values, which stands for both.
+    let stands_for = |at: usize| {
+        let one: &OpenRun = &list[at];
+        let same = |other: &OpenRun| {
+            in_family(other)
+                && other.difference.strategy == one.difference.strategy
+                && other.pairs == one.pairs
+        };
+        list.iter().position(same).unwrap_or(at)
+    };
+    let members: Vec<(usize, usize)> =
+        (0..list.len()).filter(|at| in_family(&list[*at])).map(|at| (at, stands_for(at))).collect();
+    let tested: Vec<usize> = members
+        .iter()
+        .filter(|(at, first)| at == first && !list[*at].is_empty())
+        .map(|(at, _)| *at)
+        .collect();
+    let family: Vec<f64> = tested.iter().filter_map(|at| list[*at].difference.p).collect();
+    let steps: BTreeMap<usize, SeriesStep> = tested.into_iter().zip(holm(&family, ALPHA)).collect();
+    for (at, first) in members {
+        let nothing = SeriesStep { adjusted: 1.0, level: ALPHA, rejected: false };
+        let step = steps.get(&first).copied().unwrap_or(nothing);
+        let better = plan.metrics[list[at].metric].better;
+        judge(&mut list[at], step, better);
+    }
+}
+
+fn open(plan: &Plan, strategy: usize, metric: usize, pairs: Vec<(f64, f64)>) -> OpenRun {
     let gaps: Vec<f64> = pairs.iter().map(|&(base, own)| gap(base, own)).collect();
     let base: Vec<f64> = pairs.iter().map(|&(base, _)| base).collect();
     let found = moments(&gaps);
@@ -441,7 +472,7 @@ fn open(plan: &Plan, strategy: usize, metric: usize, pairs: &[(f64, f64)]) -> Op
         lost,
         verdict: CompareVerdict::Unknown,
     };
-    OpenRun { difference, metric, test }
+    OpenRun { difference, metric, test, pairs }
 }
 
 fn around(mean: f64, (error, df): (f64, usize), alpha: f64) -> ConfidenceInterval {
@@ -449,7 +480,7 @@ fn around(mean: f64, (error, df): (f64, usize), alpha: f64) -> ConfidenceInterva
     ConfidenceInterval { low: mean - half, high: mean + half }
 }
 
-fn judge(one: &mut OpenRun, step: super::SeriesStep, better: Better) {
+fn judge(one: &mut OpenRun, step: SeriesStep, better: Better) {
     let Some(test) = one.test else { return };
     let difference = &mut one.difference;
     difference.p_adjusted = Some(step.adjusted);

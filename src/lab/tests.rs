@@ -257,3 +257,28 @@ fn false_alarms_are_one_in_twenty_alone_and_in_a_family() {
     // The strategies share their baseline, so Holm is on the safe side.
     assert!(whole < 0.05 + within && whole > 0.015, "family {whole}");
 }
+
+#[test]
+fn what_is_the_same_everywhere_and_copies_make_no_difference_less_certain() {
+    let gaps = [0.9, 1.1, 1.3, 0.7, 1.2, 0.8];
+    let of = |metrics: &[&str], columns: fn(f64) -> Vec<f64>| {
+        let plan = plan(&["base", "other"], gaps.len(), metrics);
+        let runs: Vec<_> =
+            gaps.iter().flat_map(|gap| [run(&columns(0.0)), run(&columns(*gap))]).collect();
+        compare(&plan, &runs).differences
+    };
+    let adjusted = |list: &[Difference], metric: &str| {
+        let found = list.iter().find(|one| one.metric == metric).expect("it is compared");
+        (found.p_adjusted.expect("a test"), found.verdict)
+    };
+    let alone = of(&["latency.mean"], |gap| vec![10.0 + gap]);
+    let among =
+        of(&["latency.mean", "not_served", "ttft.p99"], |gap| vec![10.0 + gap, 0.0, 10.0 + gap]);
+    assert_eq!(adjusted(&among, "latency.mean"), adjusted(&alone, "latency.mean"));
+    assert_eq!(
+        adjusted(&among, "ttft.p99"),
+        adjusted(&alone, "latency.mean"),
+        "a copy says the same"
+    );
+    assert_eq!(adjusted(&among, "not_served"), (1.0, CompareVerdict::Same));
+}

@@ -6,19 +6,18 @@
 //! Measured with `cargo bench --bench live` on two shared cores, two workers: one message there and back,
 //! p50 / p99 in microseconds, and thousands of messages a second.
 //!
-//! | tasks | owner, as commands run it | owner as a task of a worker | lock               |
-//! |------:|--------------------------:|----------------------------:|-------------------:|
-//! |     1 |        27 /  84,    31 k  |         0.5 /  3.6, 1,141 k | 0.2 /  0.4, 2,245 k |
-//! |     2 |        46 /  92,    46 k  |         0.6 / 10.4, 1,181 k | 0.3 /  7.4, 1,676 k |
-//! |     8 |        34 /  90,   211 k  |         4.7 / 20.3, 1,156 k | 0.3 / 17.9, 1,845 k |
-//! |    64 |        38 / 155, 1,160 k  |        32.8 / 90.5, 1,490 k | 0.3 / 18.3, 2,014 k |
+//! | tasks | owner on a thread of its own | owner as a task of a worker | lock               |
+//! |------:|-----------------------------:|----------------------------:|-------------------:|
+//! |     1 |           27 /  84,    31 k  |         0.5 /  3.6, 1,141 k | 0.2 /  0.4, 2,245 k |
+//! |     2 |           46 /  92,    46 k  |         0.6 / 10.4, 1,181 k | 0.3 /  7.4, 1,676 k |
+//! |     8 |           34 /  90,   211 k  |         4.7 / 20.3, 1,156 k | 0.3 / 17.9, 1,845 k |
+//! |    64 |           38 / 155, 1,160 k  |        32.8 / 90.5, 1,490 k | 0.3 / 18.3, 2,014 k |
 //!
-//! The lock is quicker, by some 30 microseconds a message at p50, most of which is waking another
-//! thread: commands run the owner on the thread that started the runtime. That is no argument against
-//! it: an answer takes three messages and milliseconds to minutes, and even the slowest row has room for
-//! ten thousand requests a second. (The bench's lock also writes no journal and keeps no timers.) One
-//! owner stays because under a lock two tasks could carry out their actions in another order than
-//! they were decided, an abort before its dispatch, and because the journal is then in order by itself.
+//! A thread of its own costs some 30 microseconds a message at p50, most of which is waking it: so the gateway
+//! runs the owner as a task of a worker. The lock is a little quicker still. (The bench's lock also writes
+//! no journal and keeps no timers.) One owner stays because under a lock two tasks could carry out
+//! their actions in another order than they were decided, an abort before its dispatch, and because
+//! the journal is then in order by itself.
 
 use std::time::Duration;
 

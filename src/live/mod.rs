@@ -5,6 +5,7 @@
 //! simulated nodes do, and `http` is what every server here is built from. This module never names
 //! the simulator: what both have in common are the nodes and the balancer.
 
+pub mod admin;
 mod coding;
 pub mod driver;
 mod executor;

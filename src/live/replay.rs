@@ -297,7 +297,7 @@ mod tests {
     use super::*;
 
     fn flight(prompt: u64, prefix: &[u64]) -> ReplayRequest {
-        let truth = Truth { output: Tokens(9), key: 77 };
+        let truth = Truth { output: Tokens(9), key: 77, text: None };
         ReplayRequest { prompt: Tokens(prompt), prefix: prefix.into(), block: 512, truth }
     }
 

@@ -183,6 +183,20 @@ impl HeatColumn {
         HeatColumn { start, span, cells }
     }
 
+    /// A column of cells as [`HeatColumn::cells`] has them.
+    #[must_use]
+    pub fn of_cells(start: Time, span: Span, cells: &[(u32, u32)]) -> HeatColumn {
+        let mut cells: Vec<HeatCell> =
+            cells.iter().map(|(key, count)| HeatCell { key: *key, count: *count }).collect();
+        cells.sort_by_key(|cell| cell.key);
+        HeatColumn { start, span, cells }
+    }
+
+    /// Returns what it counts, each scope and lane as one number, with how many, in order.
+    pub fn cells(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.cells.iter().map(|cell| (cell.key, cell.count))
+    }
+
     /// Returns when it ends.
     #[must_use]
     pub fn end(&self) -> Time {
@@ -358,8 +372,8 @@ impl HeatTally {
     fn hear(&mut self, note: &HeatNote) {
         let HeatScopes { classes, nodes } = self.scopes;
         let class = u32::from(note.class);
-        let class = (class < classes).then_some(1 + class);
-        let node = (note.node < nodes).then_some(1 + classes + note.node);
+        let class = (class < classes).then(|| 1 + class);
+        let node = (note.node < nodes).then(|| 1 + classes + note.node);
         match note.what {
             HeatWord::Completed(total, first) => {
                 let codes = [HeatLane::Total(total).code(), HeatLane::FirstToken(first).code()];

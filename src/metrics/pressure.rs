@@ -150,12 +150,12 @@ impl Pressures {
         pressed.sort_by_key(|(_, this)| std::cmp::Reverse((this.level, this.shed)));
         let row = |(at, this): (usize, &Standing)| PressedRow {
             route: route_name(labels, RouteId(at as u16), book.routes.len()),
-            level: (this.level > DegradeLevel::Calm).then(|| this.level.name()),
+            level: (this.level > DegradeLevel::Calm).then(|| this.level.name().to_owned()),
             shed: Priority::ALL
                 .into_iter()
                 .rev()
                 .filter(|priority| this.shed[*priority as usize])
-                .map(Priority::name)
+                .map(|priority| priority.name().to_owned())
                 .collect(),
         };
         pressed.into_iter().map(row).collect()

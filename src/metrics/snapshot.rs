@@ -66,9 +66,9 @@ pub struct PressedRow {
     /// The route; empty if there is one only.
     pub route: String,
     /// The level it stands on; `None` if none.
-    pub level: Option<&'static str>,
+    pub level: Option<String>,
     /// The priorities that are shed, the least important first.
-    pub shed: Vec<&'static str>,
+    pub shed: Vec<String>,
 }
 
 /// The log keeps so many entries.

@@ -26,6 +26,9 @@ pub struct Summary {
     pub simulated_s: f64,
     /// Seconds at the start that are left out of every statistic below.
     pub warmup_s: f64,
+    /// Seconds in which requests came that count: from the end of warm-up to the last arrival. Rates are of
+    /// this time.
+    pub arrivals_s: f64,
     /// Strategy by pool; where somebody changed it, until when it was which.
     pub strategies: BTreeMap<String, String>,
     /// What somebody did to the run by hand, in its order.

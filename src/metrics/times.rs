@@ -30,14 +30,23 @@ pub struct Times {
 
 #[derive(Clone, Debug)]
 enum Samples {
-    Histogram(Box<Histogram<u64>>),
+    Histogram(Box<RecordedTimes>),
     Sketch(Sketch),
+}
+
+/// An HdrHistogram, which knows its largest value only by its bucket, and that value.
+#[derive(Clone, Debug)]
+struct RecordedTimes {
+    histogram: Histogram<u64>,
+    /// In nanoseconds.
+    longest: u64,
 }
 
 impl Times {
     fn new(digits: u8) -> Times {
         let histogram = Histogram::new(digits).expect("one to five digits");
-        Times { samples: Samples::Histogram(Box::new(histogram)), sum: 0 }
+        let recorded = RecordedTimes { histogram, longest: 0 };
+        Times { samples: Samples::Histogram(Box::new(recorded)), sum: 0 }
     }
 
     /// For times of the run, of classes, pools and jobs.
@@ -58,8 +67,9 @@ impl Times {
         self.sum += u128::from(span.0);
         let micros = span.micros().min(MICROS_MAX);
         match &mut self.samples {
-            Samples::Histogram(histogram) => {
-                histogram.record(micros).expect("the histogram grows as needed");
+            Samples::Histogram(recorded) => {
+                recorded.longest = recorded.longest.max(span.0);
+                recorded.histogram.record(micros).expect("the histogram grows as needed");
             }
             Samples::Sketch(sketch) => sketch.record(micros),
         }
@@ -70,22 +80,36 @@ impl Times {
     #[must_use]
     pub fn histogram(&self) -> Cow<'_, Histogram<u64>> {
         match &self.samples {
-            Samples::Histogram(histogram) => Cow::Borrowed(histogram),
+            Samples::Histogram(recorded) => Cow::Borrowed(&recorded.histogram),
             Samples::Sketch(sketch) => Cow::Owned(sketch.histogram()),
         }
     }
 
+    /// Returns the exact sum in seconds.
+    #[must_use]
+    pub fn sum_seconds(&self) -> f64 {
+        self.sum as f64 / 1e9
+    }
+
     fn count(&self) -> u64 {
         match &self.samples {
-            Samples::Histogram(histogram) => histogram.len(),
+            Samples::Histogram(recorded) => recorded.histogram.len(),
             Samples::Sketch(sketch) => sketch.total(),
         }
     }
 
     fn micros(&self, quantile: f64) -> u64 {
         match &self.samples {
-            Samples::Histogram(histogram) => histogram.value_at_quantile(quantile),
+            Samples::Histogram(recorded) => recorded.histogram.value_at_quantile(quantile),
             Samples::Sketch(sketch) => sketch.quantile(quantile),
+        }
+    }
+
+    /// The longest in seconds, exactly where there is a histogram, and to a microsecond where there is none.
+    fn longest(&self) -> f64 {
+        match &self.samples {
+            Samples::Histogram(recorded) => recorded.longest as f64 / 1e9,
+            Samples::Sketch(sketch) => sketch.max as f64 / 1e6,
         }
     }
 
@@ -102,7 +126,7 @@ impl Times {
             p95: at(0.95),
             p99: at(0.99),
             p999: at(0.999),
-            max: at(1.0),
+            max: Some(self.longest()),
         }
     }
 

@@ -372,7 +372,7 @@ mod tests {
         let limits = Limits { tokens_per_minute, ..Limits::default() };
         let mut api = Api::new(NodeId(0), spec, limits, Some(Span::from_secs(5)));
         let attempt = Attempt { request: crate::unit::RequestId(0), ordinal: 0 };
-        let truth = crate::workload::Truth { output: Tokens(41), key: 0 };
+        let truth = crate::workload::Truth { output: Tokens(41), key: 0, text: None };
         let work = Work { attempt, prompt: Tokens(100), truth, batch: None };
         let mut entries = Entries::default();
         api.start(Time::ZERO, &work, 1.0, &mut Rng::from_key(0), &mut entries);

@@ -7,6 +7,7 @@
 
 mod agenda;
 mod api;
+mod blocks;
 mod cache;
 mod capacity;
 pub mod engine;
@@ -29,6 +30,7 @@ use crate::workload::Truth;
 
 pub use agenda::{Agenda, Upcoming};
 pub use api::{ApiSpec, RemainingLimit, RemainingQuota};
+pub use blocks::Blocks;
 pub use cache::ENTRIES_MAX;
 pub use capacity::MeanWork;
 pub use engine::{EngineSpec, KvUse};
@@ -182,15 +184,6 @@ pub struct Work {
     pub truth: Truth,
     /// The batch it is part of.
     pub batch: Option<Together>,
-}
-
-/// What is known of the beginning of a prompt.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Blocks<'a> {
-    /// Chained hashes of its blocks; see [`Request::prefix`](crate::balance::Request).
-    pub hashes: &'a [u64],
-    /// Tokens that a hash stands for; zero where there is none.
-    pub tokens: u32,
 }
 
 /// A simulated back end: two cache lines side by side, with all that an attempt asks of it.

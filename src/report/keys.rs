@@ -100,7 +100,7 @@ macro_rules! entry {
 tables! {
     Summary = "result" {
         schema_version: "schema_version", scenario: "scenario", seed: "seed", complete: "complete",
-        simulated_s: "simulated_s", warmup_s: "warmup_s", strategies: "strategies",
+        simulated_s: "simulated_s", warmup_s: "warmup_s", arrivals_s: "arrivals_s", strategies: "strategies",
         requests: "requests", unserved: "unserved" or nothing, attempts: "attempts",
         latency_s: "latency_s", ttft_s: "ttft_s", tpot_s: "tpot_s", queue_s: "queue_s",
         tokens: "tokens", cost_usd: "cost_usd", goodput: "goodput", fairness_jain: "fairness_jain",

@@ -11,8 +11,10 @@ pub mod decisions;
 pub mod explanation;
 #[cfg(feature = "cli")]
 pub mod export;
+pub mod frames;
 mod json;
 mod keys;
+pub mod prometheus;
 pub mod quantity;
 pub mod reference;
 pub(crate) mod table;

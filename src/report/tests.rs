@@ -69,6 +69,7 @@ fn summary() -> Summary {
         seed: 7,
         complete: true,
         simulated_s: 600.0,
+        arrivals_s: 570.0,
         warmup_s: 30.0,
         strategies: [("heavy", "peak_ewma"), ("light", "least_tokens")]
             .map(|(pool, strategy)| (pool.to_owned(), strategy.to_owned()))

@@ -218,7 +218,17 @@ impl EngineProfile {
             p0: Some(moe.p0),
         });
         let law = StepLaw { f: self.f, p1: self.p1, p2: self.p2, d1: self.d1, d2: self.d2, moe };
-        EngineSpec::new(law, self.kv_tokens)
+        let (max_seqs, step_tokens) = limits(&self.gpu);
+        EngineSpec { max_seqs, step_tokens, ..EngineSpec::new(law, self.kv_tokens) }
+    }
+}
+
+/// Requests and tokens in one step, as vLLM's server sets them where nobody does: by the memory of the GPU, from
+/// 70 GiB on the larger ones, but for the A100 (`vllm/engine/arg_utils.py`).
+fn limits(gpu: &str) -> (u32, u32) {
+    match gpu {
+        "a100" | "a10g" | "l4" | "l40s" => (256, 2_048),
+        _ => (1_024, 8_192),
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) struct SimRequest {
 impl SimRequest {
     /// Returns the beginning of its prompt, as far as it is known.
     pub(super) fn blocks(&self) -> Blocks<'_> {
-        Blocks { hashes: &self.prefix, tokens: self.prefix_block }
+        Blocks { hashes: &self.prefix, tokens: self.prefix_block, text: self.truth.text }
     }
 
     /// Returns what a node would get with this attempt, sent alone and for the whole answer.

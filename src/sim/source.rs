@@ -109,7 +109,7 @@ mod tests {
 
         fn take(&mut self) -> Arrival {
             let at = Time(self.arrivals.pop().expect("told of"));
-            let truth = Truth { output: Tokens(1), key: 0 };
+            let truth = Truth { output: Tokens(1), key: 0, text: None };
             Arrival { at, request: Request::new(RequestId(0), at), truth }
         }
 

@@ -287,9 +287,7 @@ fn times_in_the_log_keep_their_minutes_and_ends_are_not_cut() {
 fn a_notice_makes_room_again() {
     let mut model = model_of(fixture::frame(), (120, 40));
     keys(&mut model, "x");
-    let last = |model: &super::model::Model| {
-        text(&render(model)).lines().last().unwrap_or_default().to_owned()
-    };
+    let last = |model: &Model| text(&render(model)).lines().last().unwrap_or_default().to_owned();
     assert!(last(&model).contains("is selected"));
     for second in 0..6 {
         let at = Duration::from_secs(second);

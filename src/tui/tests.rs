@@ -65,10 +65,10 @@ pub(super) fn text(buf: &Buffer) -> String {
 
 #[test]
 fn what_load_makes_routes_do_stands_in_the_first_row() {
-    let row = |route: &str, level, shed: &[&'static str]| PressedRow {
+    let row = |route: &str, level: Option<&str>, shed: &[&str]| PressedRow {
         route: route.to_owned(),
-        level,
-        shed: shed.to_vec(),
+        level: level.map(str::to_owned),
+        shed: shed.iter().map(|word| (*word).to_owned()).collect(),
     };
     let one = vec![row("", Some("clamp"), &["sheddable", "normal"])];
     let two = vec![row("chat", Some("queue"), &[]), row("search", None, &["sheddable"])];

@@ -349,6 +349,7 @@ impl RecordedLine {
             tenant: Some(self.tenant),
             session: Some(self.session.number),
             content: None,
+            text: None,
             key: Some(mix(self.key, 2 + self.step as u64)),
         }
     }

@@ -78,7 +78,7 @@ mod tests {
     fn pairs(law: Dist, correlation: f64) -> Vec<(f64, f64)> {
         let law = HardnessLaw::new(law, correlation);
         let pair = |id| {
-            let truth = Truth { output: Tokens(1), key: mix(5, id) };
+            let truth = Truth { output: Tokens(1), key: mix(5, id), text: None };
             (truth.difficulty(), f64::from(law.observe(mix(6, id), &truth)) / 1e3)
         };
         (0..COUNT).map(pair).collect()

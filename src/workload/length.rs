@@ -95,6 +95,8 @@ pub struct RequestDraft {
     pub prefix: Prefix,
     /// What exactly it asks, as a hash; drawn by the law of its class where the prompt is.
     pub content: Option<u64>,
+    /// What its answer says, where later prompts go on with it.
+    pub text: Option<u64>,
     /// Its class, by number; drawn by the shares.
     pub class: Option<usize>,
     /// Who asks; drawn by the law of its class.
@@ -175,7 +177,7 @@ impl Mix {
         let who = draft.session.map_or(id, |session| mix(1, session));
         let (region, attributes) = spec.origin.draw(mix(self.origins, who));
         let key = draft.key.unwrap_or_else(|| mix(self.seed, id));
-        let truth = Truth { output: Tokens(output.0.max(1)), key };
+        let truth = Truth { output: Tokens(output.0.max(1)), key, text: draft.text };
         let request = Request {
             deadline: spec.deadline.map_or(Time::MAX, |deadline| at + deadline),
             class: number,

@@ -53,6 +53,15 @@ pub struct Truth {
     pub output: Tokens,
     /// Seeds the draws of nodes that serve it, so that they do not depend on who is asked when.
     pub key: u64,
+    /// The text that its answer goes on with, where it will be part of later prompts: the hashes of the
+    /// blocks of the prompt go on by it, as [`chained`].
+    pub text: Option<u64>,
+}
+
+/// The hash of a block at a place of a text, after the hash of the block before it.
+#[must_use]
+pub fn chained(before: u64, text: u64, place: u64) -> u64 {
+    mix(before, mix(text, place))
 }
 
 impl Truth {

@@ -186,7 +186,7 @@ mod tests {
     }
 
     fn truths() -> impl Iterator<Item = Truth> {
-        (0..40_000).map(|id| Truth { output: Tokens(1), key: mix(3, id) })
+        (0..40_000).map(|id| Truth { output: Tokens(1), key: mix(3, id), text: None })
     }
 
     #[test]

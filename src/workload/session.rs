@@ -8,6 +8,7 @@
 //! Everything drawn comes from generators of the conversation itself, turn by turn: what it says
 //! does not depend on how its requests fare. A turn that failed counts as said and answered.
 
+use super::chained;
 use super::length::{LENGTH_MAX, Mix, Prefix, RequestDraft};
 use crate::dist::Dist;
 use crate::rng::{Rng, mix};
@@ -107,10 +108,15 @@ impl Chat {
         for place in self.hashes.len() as u64..prompt / block {
             // Text shared by the class, or of this conversation alone.
             let shared = (place + 1) * block <= spec.system;
-            let text = if shared { mix(self.class as u64, 2) } else { mix(self.key, 3) };
+            let text = if shared { mix(self.class as u64, 2) } else { self.text() };
             let before = self.hashes.last().copied().unwrap_or_default();
-            self.hashes.push(mix(before, mix(text, place)));
+            self.hashes.push(chained(before, text, place));
         }
+    }
+
+    /// What stands for everything that is said in it.
+    fn text(&self) -> u64 {
+        mix(self.key, 3)
     }
 
     /// The request of this turn.
@@ -123,6 +129,7 @@ impl Chat {
             tenant: Some(self.tenant),
             session: Some(self.number),
             content: None,
+            text: Some(self.text()),
             key: Some(mix(self.key, 3 + self.turn)),
         }
     }

@@ -511,7 +511,7 @@ impl Jobs {
         let prompt = length(&class.prompt, &mut Rng::from_key(key));
         let mut rng = Rng::from_key(mix(key, u64::from(instance.tries)));
         let output = length(&class.output, &mut rng);
-        let truth = Truth { output, key: rng.bits() };
+        let truth = Truth { output, key: rng.bits(), text: None };
         let said = match spec.context {
             StepContext::Grow => state.context + instance.output,
             StepContext::Fresh => Tokens::ZERO,

@@ -6,9 +6,12 @@ mod compare;
 #[cfg(unix)]
 mod docs;
 mod explain;
+mod fidelity;
 mod files;
 mod model_choice;
 mod notices;
+#[cfg(feature = "live")]
+mod operate;
 mod program;
 mod reference;
 mod scenarios;

@@ -181,7 +181,7 @@ fn colours_that_were_changed_by_key_are_kept_and_the_mouse_selects_where_it_is_w
     let plimsoll = env!("CARGO_BIN_EXE_plimsoll");
     let arguments = ["play", "quickstart", "--paused", "--theme", "dark", "--mouse"];
     let mut seat = Seat::with_settings(plimsoll, &arguments, (120, 40), &settings);
-    seat.wait_for("Nodes 3");
+    seat.wait_for("azure-us");
     let shown = seat.screen();
     let row = shown.lines().position(|line| line.contains("azure-us")).expect("a node") + 1;
     // As terminals tell of a click.

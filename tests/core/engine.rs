@@ -104,10 +104,10 @@ fn play(spec: EngineSpec, ops: &[(Time, Op)], gap: Option<Span>) -> (Log, u64) {
             }
             Entry::Scheduled(other) => panic!("{other:?}"),
             Entry::Op(Op::Start { id, prompt, output, hashes, tokens }) => {
-                let truth = Truth { output: Tokens(output), key: id };
+                let truth = Truth { output: Tokens(output), key: id, text: None };
                 let work =
                     Work { attempt: attempt(id), prompt: Tokens(prompt), truth, batch: None };
-                node.start(at, work, Blocks { hashes: &hashes, tokens }, &mut agenda);
+                node.start(at, work, Blocks { hashes: &hashes, tokens, text: None }, &mut agenda);
                 None
             }
             Entry::Op(Op::Abort(id)) => {
@@ -288,7 +288,7 @@ impl Reference {
 
     /// Seats those who wait while there is room and budget.
     fn admit(&mut self, mut budget: u64, chunks: &mut Vec<(u64, u64)>) {
-        let EngineSpec { max_seqs, block, kv_tokens, .. } = self.spec;
+        let EngineSpec { max_seqs, block, .. } = self.spec;
         while let Some(&id) = self.waiting.front()
             && budget > 0
             && self.seated.len() < max_seqs as usize
@@ -307,8 +307,7 @@ impl Reference {
             }
             let hit = hits as u64 * unit;
             let need = goal.div_ceil(u64::from(block)) - hit / u64::from(block);
-            let spare = if self.seated.is_empty() { 0 } else { kv_tokens / u64::from(block) / 100 };
-            if need + spare + idle + self.growth() > self.free() {
+            if need + idle + self.growth() > self.free() {
                 break;
             }
             self.waiting.pop_front();

@@ -57,7 +57,7 @@ fn hosted() -> SimNode {
 
 fn work(number: u64, prompt: u64, output: u64) -> Work {
     let attempt = Attempt { request: RequestId(number), ordinal: 0 };
-    let truth = Truth { output: Tokens(output), key: number };
+    let truth = Truth { output: Tokens(output), key: number, text: None };
     Work { attempt, prompt: Tokens(prompt), truth, batch: None }
 }
 

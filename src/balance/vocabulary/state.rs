@@ -25,6 +25,18 @@ pub enum NodeState {
 }
 
 impl NodeState {
+    /// All of them.
+    pub const ALL: [NodeState; 8] = [
+        NodeState::Up,
+        NodeState::CoolingDown,
+        NodeState::Ejected,
+        NodeState::Probing,
+        NodeState::Draining,
+        NodeState::Starting,
+        NodeState::Off,
+        NodeState::Gone,
+    ];
+
     /// Returns whether it serves, or will as soon as a pause it asked for is over.
     #[must_use]
     pub const fn is_in_service(self) -> bool {

@@ -222,7 +222,7 @@ impl MockJob {
             let drawn = state.output.sample(&mut Rng::from_key(mix(key, state.seed)));
             (drawn.round() as u64).clamp(1, OUTPUT_MAX)
         });
-        Truth { output: Tokens(output), key }
+        Truth { output: Tokens(output), key, text: None }
     }
 
     pub(super) fn finish_reason(&self, output: Tokens) -> FinishReason {

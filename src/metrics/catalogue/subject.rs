@@ -297,9 +297,9 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// Completed requests or jobs over the time that is counted.
+    /// Completed requests or jobs over the time in which requests came.
     pub(super) fn throughput(&self) -> Option<f64> {
-        let seconds = self.summary.simulated_s - self.summary.warmup_s;
+        let seconds = self.summary.arrivals_s;
         let completed = self.completed()?;
         (seconds > 0.0).then(|| completed as f64 / seconds)
     }

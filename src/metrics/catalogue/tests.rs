@@ -192,6 +192,7 @@ fn summary() -> Summary {
     let mut n = Numbers(1_000);
     Summary {
         simulated_s: 130.0,
+        arrivals_s: 100.0,
         warmup_s: 30.0,
         requests: n.requests(),
         attempts: n.attempts(),
@@ -399,7 +400,8 @@ fn every_figure_of_the_run_in_json_is_a_row() {
     };
     let unknown: Vec<&String> = found.iter().filter(|path| !known(path)).collect();
     // What was asked for, and of how many answers the quality is known: no measure of the run.
-    let no_metrics = ["schema_version", "seed", "simulated_s", "warmup_s", "quality.answers"];
+    let no_metrics =
+        ["schema_version", "seed", "simulated_s", "warmup_s", "arrivals_s", "quality.answers"];
     let mut unknown: Vec<&str> = unknown.into_iter().map(String::as_str).collect();
     unknown.retain(|path| !no_metrics.contains(path));
     assert_eq!(unknown, [""; 0], "in JSON and in no row");

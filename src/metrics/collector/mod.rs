@@ -128,7 +128,7 @@ impl Collector {
         let late = now >= self.labels.warmup;
         match event {
             Event::Arrived { class, arrived, .. } => {
-                self.requests.arrived(*class, self.counts(*arrived));
+                self.requests.arrived(*class, self.counts(*arrived), now);
             }
             Event::Cache(lookup) if self.counts(lookup.arrived) => self.cache.looked_up(lookup),
             Event::Queued { .. } => self.requests.queued(),
@@ -452,7 +452,8 @@ impl Collector {
     #[must_use]
     pub fn summary(&self, end: Time, complete: bool) -> Summary {
         let labels = &self.labels;
-        let span = end.since(labels.warmup);
+        // What is served a second is of the time in which it came, not of how long the last answer took.
+        let arriving = self.requests.arriving(labels.warmup);
         let paid: Vec<Paid> = (0..labels.pools.len())
             .map(|pool| self.nodes.paid_in(pool, end, labels).sum())
             .collect();
@@ -471,6 +472,7 @@ impl Collector {
             real: false,
             simulated_s: end.seconds(),
             warmup_s: labels.warmup.seconds(),
+            arrivals_s: arriving.seconds(),
             strategies: self.pools.strategies(labels),
             by_hand: self.hands.summary(),
             requests: all.requests(),
@@ -482,10 +484,10 @@ impl Collector {
             queue_s: all.queue.latency(),
             tokens: self.attempts.tokens(),
             cost_usd: Costs::of(all.cost(), hours.cost, all.requests().arrived),
-            goodput: all.goodput(span.seconds()),
+            goodput: all.goodput(arriving.seconds()),
             fairness_jain: self.nodes.fairness(),
             classes: (0..self.classes().len())
-                .map(|at| self.class_summary(at, span, &paid))
+                .map(|at| self.class_summary(at, arriving, &paid))
                 .collect(),
             pools: (0..self.pools().len()).map(|at| self.pool_summary(at, &paid[at])).collect(),
             models: nodes::by_model(&nodes, labels),
@@ -493,16 +495,18 @@ impl Collector {
             jobs,
             workflows,
             hours: Some(hours.hours()),
-            groups: self.groups.summaries(labels, span, |at| self.nodes.paid_at(at, end, labels)),
+            groups: self.groups.summaries(labels, end.since(labels.warmup), |at| {
+                self.nodes.paid_at(at, end, labels)
+            }),
             quality: self.quality.as_ref().map(|quality| quality.summary()),
             routes: (0..labels.routes.len()).map(|at| self.route_summary(at)).collect(),
-            tenants: self.tenants.summaries(labels, span),
+            tenants: self.tenants.summaries(labels, arriving),
             overload: self.pressures.summary(end),
             cache: self.cache.all(),
         }
     }
 
-    fn class_summary(&self, at: usize, span: Span, paid: &[Paid]) -> Class {
+    fn class_summary(&self, at: usize, arriving: Span, paid: &[Paid]) -> Class {
         let class = &self.classes()[at];
         Class {
             name: self.labels.classes[at].name.clone(),
@@ -515,7 +519,7 @@ impl Collector {
                 self.hours.of_class(at, paid),
                 class.requests().arrived,
             ),
-            goodput: class.goodput(span.seconds()),
+            goodput: class.goodput(arriving.seconds()),
             degraded: class.degraded(),
             quality: self.quality.as_ref().and_then(|quality| quality.class(at)),
             cache: self.cache.class(at),

@@ -22,6 +22,8 @@ pub(super) struct RequestFigures {
     routes: Vec<Group>,
     /// How long a request without an answer counts as, by class, and of a class that is not known.
     unanswered: (Vec<Span>, Span),
+    /// When the last of those that count came.
+    last_arrived: Time,
     /// Why requests had no whole answer.
     unserved: BTreeMap<&'static str, u64>,
 }
@@ -33,6 +35,7 @@ impl RequestFigures {
         RequestFigures {
             total: RequestCounts::default(),
             waiting: 0,
+            last_arrived: Time::ZERO,
             all: Group::new(),
             classes: vec![Group::new(); labels.classes.len()],
             pools: vec![Group::new(); labels.pools.len()],
@@ -42,14 +45,20 @@ impl RequestFigures {
         }
     }
 
-    pub(super) fn arrived(&mut self, class: ClassId, counts: bool) {
+    pub(super) fn arrived(&mut self, class: ClassId, counts: bool, now: Time) {
         self.total.arrive();
         if counts {
+            self.last_arrived = now;
             self.all.arrive();
             if let Some(class) = self.classes.get_mut(class.index()) {
                 class.arrive();
             }
         }
+    }
+
+    /// Returns how long requests came that count, which began at `since`.
+    pub(super) fn arriving(&self, since: Time) -> Span {
+        self.last_arrived.since(since)
     }
 
     pub(super) const fn queued(&mut self) {
@@ -220,7 +229,7 @@ mod tests {
         let fate = Fate::Failed(End::RateLimited);
         for (class, count) in bad {
             for _ in 0..*count {
-                figures.arrived(ClassId(*class as u16), true);
+                figures.arrived(ClassId(*class as u16), true, Time::ZERO);
                 figures.all.count_for_test(&fate);
                 figures.classes[*class].count_for_test(&fate);
             }

@@ -119,6 +119,7 @@ fn goodput() -> Goodput {
 fn summary() -> Summary {
     Summary {
         simulated_s: 130.0,
+        arrivals_s: 100.0,
         warmup_s: 30.0,
         requests: requests(),
         attempts: Attempts {
@@ -404,6 +405,7 @@ fn jobs() -> Summary {
     let claim = WorkflowSummary { name: "claim".to_owned(), all: group(1), steps };
     Summary {
         simulated_s: 100.0,
+        arrivals_s: 100.0,
         jobs: Some(group(2)),
         workflows: vec![claim],
         ..Summary::default()
@@ -486,6 +488,7 @@ fn tenants_and_models_are_measured_by_name_and_promises_about_them_hold_or_fail(
     };
     let summary = Summary {
         simulated_s: 100.0,
+        arrivals_s: 100.0,
         tenants: ["acme", "v1.big", "5"].map(tenant).to_vec(),
         models: ["gpt-4.1", "qwen3:8b"].map(model).to_vec(),
         ..Summary::default()

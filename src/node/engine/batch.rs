@@ -14,9 +14,6 @@ use crate::node::jobs::JobKey;
 use crate::node::{Rank, Scheduled, Scheduler, Slowdown};
 use crate::unit::{Time, Tokens};
 
-/// One block in so many stays free at admission while others run, so that they can grow (vLLM: 1 %).
-const WATERMARK: u64 = 100;
-
 impl Sequence {
     /// Blocks of its own beside those of the cache, once so many tokens are stored.
     fn own_blocks(&self, stored: u64, block: u64) -> u64 {
@@ -185,6 +182,12 @@ impl Engine {
         heard: &mut Heard,
         scheduler: &mut impl Scheduler,
     ) {
+        let job = &mut self.sequences[key];
+        if job.stage == SequenceStage::Decode && job.prefix.is_some() {
+            // All but the last token of the answer are stored: what follows on it will find them.
+            job.done = job.stored(self.counter);
+            self.keep_blocks(key);
+        }
         self.release(key);
         let job = &mut self.sequences[key];
         let tail = job.output;
@@ -250,8 +253,7 @@ impl Engine {
         }
     }
 
-    /// Gives the blocks of a prompt that are full to the cache; the request goes on using them. What
-    /// another request has put there meanwhile is shared from now on.
+    /// Gives the blocks that are full to the cache; the request goes on using them. What another request has put there meanwhile is shared from now on.
     fn keep_blocks(&mut self, key: JobKey) {
         let block = self.block();
         let job = &mut self.sequences[key];
@@ -369,9 +371,8 @@ impl Engine {
         let goal = job.prompt + job.made;
         let (hit, idle) = self.find_cached(key, goal);
         let need = goal.div_ceil(block) - hit / block;
-        let spare = if self.seated == 0 { 0 } else { self.model.blocks / WATERMARK };
         let taken = self.used + self.pinned() + idle + self.growth(1);
-        if need + spare > self.model.blocks.saturating_sub(taken) {
+        if need > self.model.blocks.saturating_sub(taken) {
             return false;
         }
         self.used += need;

@@ -17,13 +17,14 @@
 //!
 //! **Prefix cache.** Requests that bring hashes of their prompt's blocks find what earlier ones left:
 //! those tokens are not computed, and are billed as cached input. At least one token is always
-//! computed. Blocks are kept when their chunk is done; answers leave none, for nobody tells their
-//! hashes. Hash blocks and KV blocks of different size meet at their least common multiple.
+//! computed. Blocks are kept when their chunk is done, and those of an answer when it is whole, where it
+//! is known what it says (in conversations), as in vLLM, which keeps full blocks of generated tokens. Hash blocks and KV blocks of different size meet at their least common multiple.
 //!
 //! **Faults.** A crash empties everything, the cache too. A hang stops the clock of the engine, in the
 //! middle of a step. A slow node takes longer from the next step on.
 //!
-//! Sources: vLLM's scheduler (chunked prefill, recompute, 1 % of blocks kept free at admission);
+//! Sources: vLLM's scheduler (chunked prefill, recompute; no blocks are kept free at admission, as V1's
+//! `watermark = 0.0` in `vllm/v1/core/kv_cache_manager.py`);
 //! processor sharing for what it must reproduce. Not modelled: swapping, speculative decoding, and
 //! more than one queue.
 
@@ -115,7 +116,7 @@ struct PrefixMarks {
     cached: Option<u64>,
     /// Tokens of a mark.
     unit: u64,
-    /// Hashes of its prompt, one a unit.
+    /// Hashes of its prompt, and of its answer as far as they are known, one a unit.
     marks: Vec<u64>,
     /// The entries of the cache it uses: those of its first marks.
     held: Vec<u32>,
@@ -314,7 +315,7 @@ impl Engine {
             let due = Scheduled::Finish(work.attempt, outcome);
             return scheduler.schedule(now + ERROR_AFTER, Rank::Finish, due);
         }
-        let prefix = self.prefix(prompt, blocks);
+        let prefix = self.prefix(prompt + output, blocks);
         let ahead = self.ahead(prompt, output, stretch);
         let key = self.sequences.insert(Sequence {
             attempt: work.attempt,
@@ -357,15 +358,15 @@ impl Engine {
         (first + steps * step + more * steps * steps / 2.0) / 1e9
     }
 
-    /// Returns what of a prompt may be cached.
-    fn prefix(&mut self, prompt: u64, blocks: Blocks<'_>) -> Option<Box<PrefixMarks>> {
+    /// Returns what of a prompt and its answer, together of so many tokens, may be cached.
+    fn prefix(&mut self, tokens: u64, blocks: Blocks<'_>) -> Option<Box<PrefixMarks>> {
         let unit = self.unit(blocks)?;
         let mut prefix = self.cold.spare.pop().unwrap_or_default();
         prefix.cached = None;
         prefix.unit = unit;
         prefix.held.clear();
         prefix.marks.clear();
-        prefix.marks.extend(marks(prompt, unit, blocks));
+        prefix.marks.extend(marks(tokens, unit, blocks));
         Some(prefix)
     }
 
@@ -672,9 +673,9 @@ const fn gcd(mut a: u64, mut b: u64) -> u64 {
     a
 }
 
-/// Picks the hashes that end with a KV block, one a unit.
-fn marks(prompt: u64, unit: u64, blocks: Blocks<'_>) -> impl Iterator<Item = u64> {
+/// Picks the hashes of the first tokens that end with a KV block, one a unit.
+fn marks(tokens: u64, unit: u64, blocks: Blocks<'_>) -> impl Iterator<Item = u64> {
     let stride = (unit / u64::from(blocks.tokens)) as usize;
-    let whole = (prompt / unit) as usize;
-    blocks.hashes.iter().skip(stride - 1).step_by(stride).take(whole).copied()
+    let whole = (tokens / unit) as usize;
+    blocks.chain().skip(stride - 1).step_by(stride).take(whole)
 }

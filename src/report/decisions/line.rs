@@ -146,6 +146,9 @@ impl LogNames {
             "failover": settled.failover,
             "degraded": settled.degraded,
         });
+        if let Some(first) = settled.first_token {
+            body["first_token_ns"] = first.since(settled.arrived).0.into();
+        }
         if settled.degraded_by > DegradeLevel::Calm {
             body["rung"] = settled.degraded_by.name().into();
         }

@@ -122,6 +122,7 @@ pub const KINDS: &[LineKind] = &[
             ("attempts", "how many attempts it took"),
             ("failover", "whether another node than the first one answered"),
             ("degraded", "whether a cheaper pool answered"),
+            ("first_token_ns", "from the intended arrival to the first token, where there was one"),
             ("rung", "the degradation it met, where it met one"),
             ("cached", "true where the answer was kept from before, and left out elsewhere"),
             (

@@ -54,7 +54,7 @@ fn problems(from: &str, to: &str) -> String {
 fn qualities_and_choices_are_read() {
     let scenario = read(TWO);
     let quality = AnswerQuality::new(scenario.quality.expect("it is said"), 1);
-    let truth = Truth { output: crate::unit::Tokens(1), key: 7 };
+    let truth = Truth { output: crate::unit::Tokens(1), key: 7, text: None };
     let good = |model, class, seconds: u64| {
         let now = Time(seconds * 1_000_000_000);
         quality.good(&truth, ClassId(class), ModelId(model), now)

@@ -15,7 +15,7 @@ fn engines_that_cannot_be_are_refused_with_a_reason() {
         (r#"profile = "h100""#.to_owned(), "write the whole name: `"),
         (format!("{named}, kv_tokens = 100"), "holds 96 tokens, less than a prompt"),
         (format!("{named}, kv_tokens = 8"), "`kv_tokens` must be from 16 (one block)"),
-        (format!("{named}, step_tokens = 100"), "`step_tokens` must be from 256 (`max_seqs`"),
+        (format!("{named}, step_tokens = 100"), "`step_tokens` must be from 1024 (`max_seqs`"),
         (format!("{named}, prefix_cache = 1"), "`prefix_cache` must be true or false"),
         ("f = 1, p1 = 1".to_owned(), "`engine` has no `kv_tokens`"),
     ] {

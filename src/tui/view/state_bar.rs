@@ -228,7 +228,7 @@ fn strategy(snapshot: &Snapshot) -> String {
 fn pressed(snapshot: &Snapshot) -> Option<LabelledFact> {
     let [worst, others @ ..] = snapshot.pressed.as_slice() else { return None };
     let mut words = Vec::new();
-    if let Some(level) = worst.level {
+    if let Some(level) = &worst.level {
         words.push(format!("ladder {level}"));
     }
     if !worst.shed.is_empty() {

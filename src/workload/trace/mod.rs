@@ -546,6 +546,7 @@ impl ArrivalSource for Trace {
             class: row.class,
             tenant: row.tenant.map(TenantId),
             session: row.session,
+            text: None,
             key: None,
         };
         Ok(Some(self.mix.make(at, draft)))

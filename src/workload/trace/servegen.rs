@@ -335,7 +335,12 @@ impl ServeGen {
             assert!(factor.is_finite() && factor > 0.0, "a factor is a finite number above zero");
         }
         let key = Rng::stream(seed, "servegen").bits();
-        let senders = clients.into_iter().map(|client| {
+        // As with all traces, time counts from the first row, whatever week that was in.
+        let first = |client: &ServeGenClient| client.windows.0.first().map(|first| first.start);
+        let origin = clients.iter().filter_map(first).fold(f64::INFINITY, f64::min);
+        let senders = clients.into_iter().map(|mut client| {
+            client.windows.0.iter_mut().for_each(|window| window.start -= origin);
+            client.lengths.0.iter_mut().for_each(|lengths| lengths.start -= origin);
             let key = mix(key, u64::from(client.number));
             Sender {
                 rng: Rng::from_key(mix(key, 0)),
@@ -535,6 +540,29 @@ mod tests {
             // At shape 0.05 the counts of a window have a deviation of about 40 around 100.
             assert!(off.abs() < 0.03, "{row}: {total}");
         }
+    }
+
+    #[test]
+    fn a_folder_that_begins_later_plays_as_if_it_began_now() {
+        let week = 604_800;
+        let rows = |from: u64| format!("{from},2,1,Gamma,1,1\n{},4,1,Weibull,0.8,1\n", from + 600);
+        let lengths = |from: u64| {
+            lengths_of(&format!(
+                "{{\"{from}\": {{\"input_tokens\": \"{{10: 1}}\", \"output_tokens\": \"{{1: 1}}\"}},
+                  \"{}\": {{\"input_tokens\": \"{{20: 1}}\", \"output_tokens\": \"{{2: 1}}\"}}}}",
+                from + 600
+            ))
+        };
+        let client = |number, from| ServeGenClient {
+            number,
+            windows: table_of(&rows(from)),
+            lengths: lengths(from),
+        };
+        let end = Time::ZERO + Span::from_secs(1_000);
+        let now = play(vec![client(1, 0), client(2, 60)], 1.0, end, 4);
+        let later = play(vec![client(1, week), client(2, week + 60)], 1.0, end, 4);
+        assert!(now.len() > 1_000);
+        assert_eq!(now, later);
     }
 
     #[test]
