@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::failure::CliFailure;
 use super::no_color;
-use super::settings::Settings;
+use super::settings::UserSettings;
 use crate::tui::{Glyphs, Left, Options, ThemeName};
 
 #[derive(Clone, Copy, Debug, Default, Args)]
@@ -24,7 +24,7 @@ pub(super) struct Looks {
 #[derive(Debug)]
 pub(super) struct OpenLooks {
     pub(super) options: Options,
-    settings: Settings,
+    settings: UserSettings,
 }
 
 impl OpenLooks {
@@ -63,17 +63,17 @@ fn language() -> Option<String> {
 impl Looks {
     /// Returns how the screen is to look, by what was asked for and what the person has settled.
     pub(super) fn open(&self) -> Result<OpenLooks, CliFailure> {
-        let settings = Settings::open()?;
+        let settings = UserSettings::open()?;
         let options = self.options(&settings);
         Ok(OpenLooks { options, settings })
     }
 
     /// The same where nobody looks on, whoever's machine it is.
     pub(super) fn for_scripts(&self) -> Options {
-        self.options(&Settings::default())
+        self.options(&UserSettings::default())
     }
 
-    fn options(&self, settings: &Settings) -> Options {
+    fn options(&self, settings: &UserSettings) -> Options {
         let term = std::env::var("TERM").ok();
         let glyphs = || glyphs_of(term.as_deref(), language().as_deref());
         Options {

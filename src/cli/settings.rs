@@ -19,7 +19,7 @@ const BYTES_MAX: u64 = 1 << 16;
 
 /// What the file says.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Settings {
+pub(super) struct UserSettings {
     pub(super) theme: Option<ThemeName>,
     pub(super) glyphs: Option<Glyphs>,
     pub(super) mouse: bool,
@@ -66,23 +66,23 @@ fn glyphs<'de, D: serde::Deserializer<'de>>(text: D) -> Result<Option<Glyphs>, D
     Glyphs::parse(&text).map(Some).map_err(serde::de::Error::custom)
 }
 
-impl Settings {
+impl UserSettings {
     /// Reads the file, where there is one.
-    pub(super) fn open() -> Result<Settings, CliFailure> {
-        let Some(path) = place() else { return Ok(Settings::default()) };
+    pub(super) fn open() -> Result<UserSettings, CliFailure> {
+        let Some(path) = place() else { return Ok(UserSettings::default()) };
         let text = match read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(CliFailure::unreadable(&path, &error)),
         };
-        let settings = Settings::parse(&text).map_err(|why| {
+        let settings = UserSettings::parse(&text).map_err(|why| {
             let message = format!("{}: {why}", path.display());
             CliFailure::new(FailureKind::Usage, message)
         })?;
-        Ok(Settings { path: Some(path), ..settings })
+        Ok(UserSettings { path: Some(path), ..settings })
     }
 
-    fn parse(text: &str) -> Result<Settings, String> {
+    fn parse(text: &str) -> Result<UserSettings, String> {
         let file: SettingsFile =
             toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
         let UiTable { theme, glyphs, mouse, keys } = file.ui;
@@ -95,7 +95,7 @@ impl Settings {
             .collect();
         let map = KeyMap::with(keys.iter().map(|(word, keys)| (word.as_str(), keys.as_slice())));
         let keys = map.map_err(|why| format!("[ui.keys]: {why}"))?;
-        Ok(Settings { theme, glyphs, mouse, keys, path: None })
+        Ok(UserSettings { theme, glyphs, mouse, keys, path: None })
     }
 
     /// Keeps colours and characters for the next time, those that are given. A file that cannot be written
@@ -162,10 +162,10 @@ mod tests {
     fn what_a_person_has_settled_is_read_and_mistakes_are_told_with_their_place() {
         let file = "[ui]\ntheme = \"light\"\nglyphs = \"ascii\"\nmouse = true\n\
                     keys = { pause = \"F2\", kill-or-heal = [\"K\", \"F5\"] }\n";
-        let read = Settings::parse(file).expect("sound");
+        let read = UserSettings::parse(file).expect("sound");
         assert_eq!((read.theme, read.glyphs), (Some(ThemeName::Light), Some(Glyphs::Ascii)));
         assert!(read.mouse && read.keys != KeyMap::default());
-        assert!(Settings::parse("").is_ok_and(|read| read.theme.is_none() && !read.mouse));
+        assert!(UserSettings::parse("").is_ok_and(|read| read.theme.is_none() && !read.mouse));
         for (wrong, said) in [
             ("[ui]\n\ntheme = \"dusk\"\n", "line 3"),
             ("[ui]\ntheme = \"dusk\"\n", "dark, light, ansi, mono"),
@@ -173,7 +173,7 @@ mod tests {
             ("[ui.keys]\nfly = \"x\"\n", "nothing to do called `fly`"),
             ("[ui", "line 1"),
         ] {
-            let why = Settings::parse(wrong).expect_err("wrong");
+            let why = UserSettings::parse(wrong).expect_err("wrong");
             assert!(why.contains(said), "{why}");
         }
     }
@@ -185,7 +185,7 @@ mod tests {
         let kept = kept(file, Some(ThemeName::Light), None).expect("sound");
         assert_eq!(kept, file.replace("\"dark\"", "\"light\""));
         let new = super::kept("", Some(ThemeName::Mono), Some(Glyphs::Ascii)).expect("sound");
-        let read = Settings::parse(&new).expect("sound");
+        let read = UserSettings::parse(&new).expect("sound");
         assert_eq!((read.theme, read.glyphs), (Some(ThemeName::Mono), Some(Glyphs::Ascii)));
     }
 }

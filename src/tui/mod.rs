@@ -32,6 +32,7 @@ mod puppet;
 mod query;
 mod record;
 mod rollup;
+mod rows;
 mod save;
 mod slot;
 mod sort;

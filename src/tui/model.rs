@@ -18,6 +18,7 @@ use super::keys::{Context, KeyAction, KeyMap};
 use super::layout;
 use super::query;
 use super::rollup::{self, RollupRow};
+pub(super) use super::rows::RowsOf;
 pub(super) use super::sort::SortKey;
 use super::tab::View;
 use super::theme::{Theme, ThemeName};
@@ -170,54 +171,6 @@ pub(super) enum Overlay {
     Faults,
     /// By which column nodes are sorted.
     Columns,
-}
-
-/// What the table of the live view has rows of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum RowsOf {
-    #[default]
-    Nodes,
-    /// Nodes as cells, many to a row.
-    Grid,
-    Pools,
-    Regions,
-    Classes,
-    Tenants,
-    Jobs,
-}
-
-impl RowsOf {
-    const ALL: [RowsOf; 7] = [
-        RowsOf::Nodes,
-        RowsOf::Grid,
-        RowsOf::Pools,
-        RowsOf::Regions,
-        RowsOf::Classes,
-        RowsOf::Tenants,
-        RowsOf::Jobs,
-    ];
-
-    pub(super) const fn title(self) -> &'static str {
-        match self {
-            RowsOf::Nodes | RowsOf::Grid => "Nodes",
-            RowsOf::Pools => "Pools",
-            RowsOf::Regions => "Regions",
-            RowsOf::Classes => "Classes",
-            RowsOf::Tenants => "Tenants",
-            RowsOf::Jobs => "Jobs",
-        }
-    }
-
-    pub(super) const fn heading(self) -> &'static str {
-        match self {
-            RowsOf::Nodes | RowsOf::Grid => "NODE",
-            RowsOf::Pools => "POOL",
-            RowsOf::Regions => "REGION",
-            RowsOf::Classes => "CLASS",
-            RowsOf::Tenants => "TENANT",
-            RowsOf::Jobs => "WORKFLOW",
-        }
-    }
 }
 
 /// Which latency lines are drawn.

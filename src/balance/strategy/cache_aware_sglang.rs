@@ -7,7 +7,7 @@
 
 use super::prefix_index::PrefixIndex;
 use super::{
-    Fact, GoesBy, PickContext, Setting, SettingKind, Shortlist, Strategy, StrategyDef,
+    Fact, GoesBy, Memo, PickContext, Setting, SettingKind, Shortlist, Strategy, StrategyDef,
     least_connections, pick_least,
 };
 use crate::balance::fleet::Fleet;
@@ -90,9 +90,11 @@ impl Strategy for CacheAware {
             .with(Term::Prefill, new)
     }
 
+    fn memo(&self, context: &PickContext<'_>, node: NodeId) -> Option<Memo> {
+        self.index.memo(context, node)
+    }
+
     fn learn(&mut self, _: Time, fact: &Fact<'_>, _: &Fleet) {
-        if let Fact::Dispatched { node, request } = *fact {
-            self.index.insert(request, node);
-        }
+        self.index.learn(fact);
     }
 }

@@ -6,8 +6,8 @@
 
 use super::prefix_index::PrefixIndex;
 use super::{
-    Fact, GoesBy, PickContext, Setting, SettingKind, Shortlist, Strategy, StrategyDef, TypicalCost,
-    pick_least,
+    Fact, GoesBy, Memo, PickContext, Setting, SettingKind, Shortlist, Strategy, StrategyDef,
+    TypicalCost, pick_least,
 };
 use crate::balance::fleet::Fleet;
 use crate::balance::vocabulary::{Term, Terms, Why};
@@ -118,9 +118,11 @@ impl Strategy for KvOverlap {
         Terms::NONE.with(Term::Prefill, prefill).with(Term::Decode, decode)
     }
 
+    fn memo(&self, context: &PickContext<'_>, node: NodeId) -> Option<Memo> {
+        self.index.memo(context, node)
+    }
+
     fn learn(&mut self, _: Time, fact: &Fact<'_>, _: &Fleet) {
-        if let Fact::Dispatched { node, request } = *fact {
-            self.index.insert(request, node);
-        }
+        self.index.learn(fact);
     }
 }

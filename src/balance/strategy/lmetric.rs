@@ -5,7 +5,9 @@
 //! tuned. It knows no speed of nodes. Tokens that the node is known to have cached are not new.
 
 use super::prefix_index::PrefixIndex;
-use super::{Fact, GoesBy, PickContext, Shortlist, Strategy, StrategyDef, TypicalCost, pick_least};
+use super::{
+    Fact, GoesBy, Memo, PickContext, Shortlist, Strategy, StrategyDef, TypicalCost, pick_least,
+};
 use crate::balance::fleet::Fleet;
 use crate::balance::vocabulary::{Term, Terms, Why};
 use crate::rng::Rng;
@@ -59,9 +61,11 @@ impl Strategy for Lmetric {
         Terms::NONE.with(Term::Prefill, prefill).with(Term::Load, batch)
     }
 
+    fn memo(&self, context: &PickContext<'_>, node: NodeId) -> Option<Memo> {
+        self.index.memo(context, node)
+    }
+
     fn learn(&mut self, _: Time, fact: &Fact<'_>, _: &Fleet) {
-        if let Fact::Dispatched { node, request } = *fact {
-            self.index.insert(request, node);
-        }
+        self.index.learn(fact);
     }
 }

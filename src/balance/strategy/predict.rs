@@ -269,10 +269,19 @@ fn features(context: &PickContext<'_>, id: NodeId, new: Tokens) -> ([f64; 6], [f
     (x, [1.0, (d + w + 1.0) / 10.0, (k + own) / 1e5, p.min(2.0)])
 }
 
+/// A second to the first token is worth so many of the whole answer, as `smart` has it by default.
+const FIRST_TOKEN: f64 = 3.0;
+
 /// The features of the time to the first token as they were kept.
 fn ttft_features(memo: Memo) -> [f64; 6] {
     let m = memo.map(f64::from);
     [1.0, m[0], m[1], m[2], m[3], m[4]]
+}
+
+/// The features of the time per token as they were kept.
+fn tpot_features(memo: Memo) -> [f64; 4] {
+    let [_, p, w, d, _, _, k, _] = memo.map(f64::from);
+    [1.0, d + (w + 1.0) / 10.0, k, p.min(2.0)]
 }
 
 impl Predictor {
@@ -337,10 +346,20 @@ impl Predictor {
         Prediction { ttft: s * o * ttft.of(&x), tpot: v * o.sqrt() * tpot.of(&z), others: lost }
     }
 
+    /// The seconds that it will cost others to compute anew what these tokens drive out of a full cache: as
+    /// much as they cost, to whoever comes for it and to all that are answered meanwhile.
+    pub(super) fn anew(&self, context: &PickContext<'_>, id: NodeId, new: Tokens) -> f64 {
+        let node = context.node(id);
+        let Some((ttft, _)) = self.shapes.get(node.spec.model.index()) else { return 0.0 };
+        let s = self.speeds.get(node.seat as usize).map_or(1.0, |speed| speed.s);
+        (FIRST_TOKEN + f64::from(node.ledger.requests)) * s * ttft.w[1] * new.0 as f64 / 1e3
+    }
+
     /// What to keep with an attempt for learning.
     pub(super) fn memo(context: &PickContext<'_>, id: NodeId, new: Tokens) -> Memo {
         let (x, z) = features(context, id, new);
-        [x[1], x[2], x[3], x[4], x[5], z[1], z[2], z[3]].map(|feature| feature as f32)
+        // Two places are left to the index of prefixes: what stood there follows from the others.
+        [x[1], x[2], x[3], x[4], x[5], 0.0, z[2], 0.0].map(|feature| feature as f32)
     }
 
     /// Returns by which factor times to the first token were off lately, as a ratio above one; one
@@ -508,8 +527,7 @@ impl Predictor {
         let known = (self.shapes.get_mut(node.spec.model.index()))
             .zip(self.speeds.get_mut(node.seat as usize));
         let (Some(memo), Some(((_, shape), speed))) = (sent.memo, known) else { return };
-        let m = memo.map(f64::from);
-        let z = [1.0, m[5], m[6], m[7]];
+        let z = tpot_features(memo);
         let y = each.max(1e-7);
         let expected = shape.of(&z);
         speed.fade(now);

@@ -7,7 +7,8 @@
 
 use super::prefix_index::PrefixIndex;
 use super::{
-    Fact, GoesBy, PickContext, Setting, SettingKind, Shortlist, Strategy, StrategyDef, pick_least,
+    Fact, GoesBy, Memo, PickContext, Setting, SettingKind, Shortlist, Strategy, StrategyDef,
+    pick_least,
 };
 use crate::balance::fleet::Fleet;
 use crate::balance::vocabulary::{Term, Terms, Why};
@@ -75,9 +76,11 @@ impl Strategy for PrefixCacheAware {
         Terms::NONE.with(Term::Prefill, prefill).with(Term::Decode, decode)
     }
 
+    fn memo(&self, context: &PickContext<'_>, node: NodeId) -> Option<Memo> {
+        self.index.memo(context, node)
+    }
+
     fn learn(&mut self, _: Time, fact: &Fact<'_>, _: &Fleet) {
-        if let Fact::Dispatched { node, request } = *fact {
-            self.index.insert(request, node);
-        }
+        self.index.learn(fact);
     }
 }

@@ -4,13 +4,19 @@
 //! grid (every block of a short prompt, every 2^k-th of a long one, at most [`GRID_MAX`] a prompt), the
 //! [`HOLDERS`] nodes that were sent it last. A prefix is held as far as its longest known hash says: the
 //! chain makes that a binary search. It never walks over nodes, and forgets the oldest beyond
-//! [`ENTRIES_MAX`]. What a node has really evicted it does not know; where the balancer is the only way
-//! in, it is off by little.
+//! [`ENTRIES_MAX`].
+//!
+//! **What a node has evicted.** Caches evict what was used longest ago, so a prefix is as old as the tokens
+//! that have been stored at its node since it was used last, and there is an age beyond which a node has
+//! nothing any more: the room of its cache. It is learnt from what answers say was cached: a prefix that should
+//! have been there and was not makes the room as small as its age, one that was there though it is older
+//! makes it larger. Until a node has missed something it is taken to keep everything. A prefix that is
+//! still being computed for the first request is young, so it never counts as evicted.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::{PickContext, Shortlist};
-use crate::balance::vocabulary::Request;
+use super::{Fact, Memo, PickContext, Shortlist};
+use crate::balance::vocabulary::{End, Request, Usage};
 use crate::unit::{NodeId, Tokens};
 
 /// Nodes remembered for a prefix.
@@ -19,25 +25,60 @@ const HOLDERS: usize = 4;
 const GRID_MAX: usize = 128;
 /// Hashes remembered altogether.
 const ENTRIES_MAX: usize = 1 << 18;
+/// A prefix that is missing counts as evicted from so many times its prompt on.
+const YOUNG: u64 = 8;
+/// A prefix counts as there if so large a part of what was expected was cached.
+const FOUND: f64 = 0.5;
+/// A prefix that was found nearly at the end of the room makes it larger by this.
+const LARGER: f64 = 1.05;
+/// Places in a memo of what was expected to be cached, in thousands of tokens, and how old it was.
+const EXPECTED: usize = 7;
+const AGE: usize = 5;
 
 #[derive(Clone, Copy, Debug)]
 struct PrefixEntry {
-    /// Newest first; the unused ones are `NONE`.
-    holders: [NodeId; HOLDERS],
+    /// Newest first, with the tokens that its node had stored then; the unused ones are `NONE`.
+    holders: [(NodeId, u64); HOLDERS],
     /// When it was last written, in insertions.
     stamp: u64,
 }
 
-const NONE: NodeId = NodeId(u32::MAX);
+const NONE: (NodeId, u64) = (NodeId(u32::MAX), 0);
+
+/// What is known of the cache of a node.
+#[derive(Clone, Copy, Debug)]
+struct CacheGauge {
+    /// Tokens stored so far.
+    stored: u64,
+    /// What is older than this is no longer there.
+    room: f64,
+}
+
+impl Default for CacheGauge {
+    fn default() -> CacheGauge {
+        CacheGauge { stored: 0, room: f64::INFINITY }
+    }
+}
+
+/// What a node holds of a prompt.
+#[derive(Clone, Copy, Debug)]
+struct HeldPrefix {
+    node: NodeId,
+    blocks: u32,
+    /// Tokens stored at the node since.
+    age: u64,
+}
 
 #[derive(Debug, Default)]
 pub(super) struct PrefixIndex {
     entries: BTreeMap<u64, PrefixEntry>,
+    /// By node.
+    gauges: Vec<CacheGauge>,
     /// Hashes by the time they were written; entries written again since are stale.
     order: VecDeque<(u64, u64)>,
     clock: u64,
     /// Of the request looked up last: who holds how many blocks of it.
-    found: Vec<(NodeId, u32)>,
+    found: Vec<HeldPrefix>,
     /// Which request that was.
     found_for: Option<crate::unit::RequestId>,
 }
@@ -76,17 +117,31 @@ impl PrefixIndex {
         while place > 0 && self.found.len() < 2 * HOLDERS {
             let blocks = at(place - 1);
             if let Some(entry) = self.entries.get(&prefix[blocks - 1]) {
-                for &holder in entry.holders.iter().take_while(|holder| **holder != NONE) {
-                    if !self.found.iter().any(|(node, _)| *node == holder) {
-                        self.found.push((holder, blocks as u32));
+                for &(node, then) in entry.holders.iter().take_while(|holder| **holder != NONE) {
+                    let gauge = self.gauges.get(node.index()).copied().unwrap_or_default();
+                    let age = gauge.stored.saturating_sub(then);
+                    // What is no longer there may be there in part, as far as others have used it since.
+                    let there = age as f64 <= gauge.room;
+                    if there && !self.found.iter().any(|held| held.node == node) {
+                        self.found.push(HeldPrefix { node, blocks: blocks as u32, age });
                     }
                 }
             }
             place = place.saturating_sub(step);
             step *= 2;
         }
-        let holders = self.found.iter().map(|(node, _)| *node);
+        let holders = self.found.iter().map(|held| held.node);
         holders.filter(|&node| context.allows(node)).take(2).for_each(|node| list.add_once(node));
+    }
+
+    /// Returns whether what a node stores drives something out.
+    pub(super) fn evicts(&self, node: NodeId) -> bool {
+        self.gauges.get(node.index()).is_some_and(|gauge| gauge.room.is_finite())
+    }
+
+    fn held(&self, request: &Request, node: NodeId) -> Option<HeldPrefix> {
+        let asked = self.found_for == Some(request.id);
+        self.found.iter().find(|held| asked && held.node == node).copied()
     }
 
     /// Returns how many tokens of the request the node has not seen. Of a request not looked up all.
@@ -94,8 +149,7 @@ impl PrefixIndex {
         if self.found_for != Some(request.id) {
             return request.prompt;
         }
-        let held = self.found.iter().find(|(holder, _)| *holder == node);
-        let blocks = held.map_or(0, |(_, blocks)| u64::from(*blocks));
+        let blocks = self.held(request, node).map_or(0, |held| u64::from(held.blocks));
         let cached = blocks * u64::from(request.prefix_block);
         // The last token is always computed.
         Tokens(request.prompt.0.saturating_sub(cached).max(1))
@@ -113,6 +167,7 @@ impl PrefixIndex {
         if prefix.is_empty() {
             return;
         }
+        let stored = self.gauges.get(node.index()).map_or(0, |gauge| gauge.stored);
         for blocks in grid(prefix.len()) {
             self.clock += 1;
             let hash = prefix[blocks - 1];
@@ -120,9 +175,9 @@ impl PrefixIndex {
                 .entries
                 .entry(hash)
                 .or_insert(PrefixEntry { holders: [NONE; HOLDERS], stamp: 0 });
-            let old = entry.holders.iter().position(|holder| *holder == node);
+            let old = entry.holders.iter().position(|(holder, _)| *holder == node);
             entry.holders[..=old.unwrap_or(HOLDERS - 1)].rotate_right(1);
-            entry.holders[0] = node;
+            entry.holders[0] = (node, stored);
             entry.stamp = self.clock;
             self.order.push_back((hash, self.clock));
         }
@@ -132,6 +187,61 @@ impl PrefixIndex {
                 self.entries.remove(&hash);
             }
         }
+    }
+}
+
+/// What an answer is held against when it has come: written into the memo of its attempt.
+impl PrefixIndex {
+    /// Notes what is expected of this node.
+    pub(super) fn note(&self, context: &PickContext<'_>, node: NodeId, memo: &mut Memo) {
+        let held = self.held(context.request, node);
+        let tokens =
+            held.map_or(0, |held| u64::from(held.blocks)) * u64::from(context.request.prefix_block);
+        memo[EXPECTED] = tokens as f32 / 1e3;
+        memo[AGE] = held.map_or(0.0, |held| held.age as f32 / 1e3);
+    }
+
+    /// The memo of a strategy that keeps nothing else.
+    pub(super) fn memo(&self, context: &PickContext<'_>, node: NodeId) -> Option<Memo> {
+        if context.request.prefix.is_empty() {
+            return None;
+        }
+        let mut memo = [0.0; 8];
+        self.note(context, node, &mut memo);
+        Some(memo)
+    }
+
+    /// Hears what was sent where, and what answers say of caches.
+    pub(super) fn learn(&mut self, fact: &Fact<'_>) {
+        match *fact {
+            Fact::Dispatched { node, request } => self.insert(request, node),
+            Fact::Ended { node, end: End::Done, usage, sent, .. } => {
+                self.answered(node, &usage, sent.memo);
+            }
+            _ => {}
+        }
+    }
+
+    fn answered(&mut self, node: NodeId, usage: &Usage, memo: Option<Memo>) {
+        // Where nobody sends hashes there is nothing to find.
+        if self.entries.is_empty() {
+            return;
+        }
+        if self.gauges.len() <= node.index() {
+            self.gauges.resize(node.index() + 1, CacheGauge::default());
+        }
+        let gauge = &mut self.gauges[node.index()];
+        if let Some(memo) = memo.filter(|memo| memo[EXPECTED] > 0.0) {
+            let (expected, age) = (f64::from(memo[EXPECTED]) * 1e3, f64::from(memo[AGE]) * 1e3);
+            let found = usage.cached.0 as f64 >= FOUND * expected;
+            if found && age > 0.9 * gauge.room {
+                gauge.room *= LARGER;
+            } else if !found && age > (YOUNG * usage.input.0) as f64 {
+                gauge.room = gauge.room.min(age);
+            }
+        }
+        let stored = usage.input.less(usage.cached).0 + usage.output.0;
+        gauge.stored = gauge.stored.saturating_add(stored);
     }
 }
 

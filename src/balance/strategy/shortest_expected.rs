@@ -136,17 +136,22 @@ impl Eye {
     }
 
     pub(super) fn predict(&self, context: &PickContext<'_>, id: NodeId) -> Prediction {
-        self.predictor.predict(context, id, self.index.uncached(context.request, id))
+        let new = self.index.uncached(context.request, id);
+        let mut prediction = self.predictor.predict(context, id, new);
+        if self.index.evicts(id) {
+            prediction.others += self.predictor.anew(context, id, new);
+        }
+        prediction
     }
 
     pub(super) fn memo(&self, context: &PickContext<'_>, id: NodeId) -> Memo {
-        Predictor::memo(context, id, self.index.uncached(context.request, id))
+        let mut memo = Predictor::memo(context, id, self.index.uncached(context.request, id));
+        self.index.note(context, id, &mut memo);
+        memo
     }
 
     pub(super) fn learn(&mut self, now: Time, fact: &Fact<'_>, fleet: &Fleet) {
-        if let Fact::Dispatched { node, request } = *fact {
-            self.index.insert(request, node);
-        }
+        self.index.learn(fact);
         self.predictor.learn(now, fact, fleet);
     }
 }

@@ -315,7 +315,9 @@ impl Engine {
             let due = Scheduled::Finish(work.attempt, outcome);
             return scheduler.schedule(now + ERROR_AFTER, Rank::Finish, due);
         }
-        let prefix = self.prefix(prompt + output, blocks);
+        // Without its text the last block of a prompt may go on as it likes.
+        let known = if blocks.text.is_some() { prompt + output } else { prompt };
+        let prefix = self.prefix(known, blocks);
         let ahead = self.ahead(prompt, output, stretch);
         let key = self.sequences.insert(Sequence {
             attempt: work.attempt,
