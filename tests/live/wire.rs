@@ -662,3 +662,24 @@ async fn clients_of_azure_find_the_model_in_the_address() {
     assert_eq!(ask("/openai/v1/chat/completions").await.status, 400, "nothing is named");
     gate.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_bodies_of_all_requests_have_a_limit_together() {
+    let up =
+        Upstream::start(vec![Do::Wait(1_500), say([SSE, &word("hello"), FINISH, DONE].concat())])
+            .await;
+    let limits = HttpLimits { bodies_max: 1 << 20, ..HttpLimits::default() };
+    let settings = "timeouts = { first_token = \"6s\" }";
+    let gate = std::sync::Arc::new(Gate::with(&[up.url()], "", settings, limits).await);
+    let mut large = chat(true);
+    large["messages"] = json!([{"role": "user", "content": "a".repeat(700 << 10)}]);
+    let (first, body) = (std::sync::Arc::clone(&gate), large.clone());
+    let first = tokio::spawn(async move { first.ask(&body).await });
+    sleep(Duration::from_millis(500)).await;
+    let refused = gate.ask(&large).await;
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert_eq!(gate.ask(&chat(true)).await.text(), "hello", "a small one has room");
+    assert_eq!(first.await.expect("no panic").text(), "hello");
+    assert_eq!(gate.ask(&large).await.text(), "hello", "it is given back");
+    std::sync::Arc::into_inner(gate).expect("nobody else has it").close().await;
+}

@@ -24,7 +24,7 @@ use crate::balance::{HomeNode, Input, ModelRule, Request};
 use crate::live::driver::{Inbox, WallClock};
 use crate::live::executor::{send, send_noted};
 use crate::live::hints::RequestHints;
-use crate::live::http::{self, Body, HttpLimits};
+use crate::live::http::{self, Body, BodyRoom, HttpLimits, TakenRoom};
 use crate::live::upstream::Dialect;
 use crate::live::wire::openai::{ErrorBody, model, models};
 use crate::live::wire::operation::Operation;
@@ -65,6 +65,7 @@ pub(super) struct GatewayState {
     kept: Arc<KeptAnswers>,
     hints: RequestHints,
     limits: HttpLimits,
+    room: BodyRoom,
     /// Whether no node can say how many tokens a conversation has.
     counts_itself: bool,
     /// Whether some route goes by how hard a request is.
@@ -92,6 +93,7 @@ impl GatewayState {
             kept,
             hints: parts.hints.clone(),
             limits: parts.limits,
+            room: BodyRoom::new(parts.limits.bodies_max),
             counts_itself: (0..parts.models.len())
                 .all(|node| parts.client.dialect(node) != Dialect::Anthropic),
             asks_complexity: {
@@ -261,7 +263,9 @@ async fn call(
         name_request(response.headers_mut(), operation, &id);
         response
     };
-    let body = match http::read_body(body, &head.headers, &state.limits).await {
+    let mut taken = TakenRoom::default();
+    let room = (&state.room, &mut taken);
+    let body = match http::read_body(body, &head.headers, &state.limits, room).await {
         Ok(body) => body,
         Err(failure) => {
             let reason = format!("the body cannot be read: {failure}");
@@ -286,7 +290,7 @@ async fn call(
     }
     client.headers = passed(&head.headers, &id);
     let (to, mut from) = mpsc::channel(PIECES_MAX);
-    let cancel = arrive(state, (number, found), &asked, &head.headers, client, to);
+    let cancel = arrive(state, (number, found), &asked, &head.headers, client, to).keeping(taken);
     let first = from.recv().await;
     respond(first, from, cancel, &AnswerHead { operation, names: &state.names, id, began })
 }
@@ -351,7 +355,7 @@ fn arrive(
     };
     // When the owner has ended, `to` is dropped and the connection hears of it.
     send_noted(&state.inbox, GatewayNote::Arrived(id, client, to), Input::Arrive(request));
-    CancelOnDrop { id, inbox: Some(state.inbox.clone()) }
+    CancelOnDrop { id, inbox: Some(state.inbox.clone()), _room: TakenRoom::default() }
 }
 
 /// Cancels its request when dropped before the end.
@@ -359,9 +363,17 @@ fn arrive(
 pub(super) struct CancelOnDrop {
     pub(super) id: RequestId,
     inbox: Option<Inbox<GatewayNote>>,
+    /// What its body takes, as long as it is under way.
+    _room: TakenRoom,
 }
 
 impl CancelOnDrop {
+    /// The body keeps its room as long as the request is under way.
+    fn keeping(mut self, room: TakenRoom) -> CancelOnDrop {
+        self._room = room;
+        self
+    }
+
     pub(super) fn settled(&mut self) {
         self.inbox = None;
     }

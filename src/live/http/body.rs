@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Body as HttpBody, Frame, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::live::coding::{Coding, CodingError, Unpacker};
@@ -106,6 +108,8 @@ pub enum BodyError {
     TooSlow,
     /// It is packed in a way that is not known here.
     Packed,
+    /// All bodies under way together have as many bytes as they may.
+    NoRoom,
     /// It broke off, or its framing is wrong.
     Broken,
 }
@@ -118,6 +122,7 @@ impl BodyError {
             BodyError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             BodyError::TooSlow => StatusCode::REQUEST_TIMEOUT,
             BodyError::Packed => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            BodyError::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
             BodyError::Broken => StatusCode::BAD_REQUEST,
         }
     }
@@ -128,6 +133,7 @@ impl fmt::Display for BodyError {
         f.write_str(match self {
             BodyError::TooLarge => "the body is too large",
             BodyError::TooSlow => "the body took too long",
+            BodyError::NoRoom => "too many large requests are under way",
             BodyError::Packed => "it may be packed by gzip or deflate, once, or not at all",
             BodyError::Broken => "the body broke off",
         })
@@ -136,20 +142,59 @@ impl fmt::Display for BodyError {
 
 impl std::error::Error for BodyError {}
 
+/// Room for the bodies of all requests that are under way. A step of it is taken before bytes are kept, and
+/// given back when the request is over.
+#[derive(Clone, Debug)]
+pub struct BodyRoom(Arc<Semaphore>);
+
+/// The room that one body takes.
+#[derive(Debug, Default)]
+pub struct TakenRoom {
+    steps: Option<OwnedSemaphorePermit>,
+}
+
+/// Room is taken in steps of so many bytes.
+const STEP: usize = 64 << 10;
+
+impl BodyRoom {
+    /// Room for so many bytes.
+    #[must_use]
+    pub fn new(bytes: usize) -> BodyRoom {
+        BodyRoom(Arc::new(Semaphore::new((bytes / STEP).clamp(1, Semaphore::MAX_PERMITS))))
+    }
+
+    /// Takes what a body of so many bytes needs beyond what it has.
+    fn take(&self, taken: &mut TakenRoom, bytes: usize) -> Result<(), BodyError> {
+        let has = taken.steps.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let more = u32::try_from(bytes.div_ceil(STEP).saturating_sub(has)).unwrap_or(u32::MAX);
+        if more == 0 {
+            return Ok(());
+        }
+        let room = Arc::clone(&self.0).try_acquire_many_owned(more);
+        let room = room.map_err(|_| BodyError::NoRoom)?;
+        match &mut taken.steps {
+            Some(steps) => steps.merge(room),
+            None => taken.steps = Some(room),
+        }
+        Ok(())
+    }
+}
+
 /// Reads a request's body within its limits of size and time, unpacked if it is packed. The time counts
 /// from the last bytes that came: a large body on a slow line takes long.
 ///
 /// # Errors
-/// If it is too large, too slow, broken or packed in an unknown way. The connection should be closed after
-/// the answer.
+/// If it is too large, too slow, broken or packed in an unknown way, or if there is no room for it. The
+/// connection should be closed after the answer.
 pub async fn read_body(
     mut body: Incoming,
     headers: &HeaderMap,
     limits: &HttpLimits,
+    (room, taken): (&BodyRoom, &mut TakenRoom),
 ) -> Result<Bytes, BodyError> {
     let coding = Coding::of(headers).ok_or(BodyError::Packed)?;
-    let read = collect(&mut body, coding, limits).await;
-    if read == Err(BodyError::TooLarge) {
+    let read = collect(&mut body, coding, limits, (room, taken)).await;
+    if matches!(read, Err(BodyError::TooLarge | BodyError::NoRoom)) {
         let _ = timeout(LINGER, discard(&mut body)).await;
     }
     read
@@ -159,6 +204,7 @@ async fn collect(
     body: &mut Incoming,
     coding: Coding,
     limits: &HttpLimits,
+    (room, taken): (&BodyRoom, &mut TakenRoom),
 ) -> Result<Bytes, BodyError> {
     let max = limits.body_max;
     if body.size_hint().lower() > max as u64 {
@@ -184,6 +230,7 @@ async fn collect(
         if bytes.len() + data.len() > max {
             return Err(BodyError::TooLarge);
         }
+        room.take(taken, bytes.len() + data.len())?;
         bytes.extend_from_slice(&data);
     }
     if unpacker.is_some_and(|unpacker| !unpacker.is_whole()) {

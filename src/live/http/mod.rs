@@ -30,7 +30,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-pub use self::body::{Body, BodyError, answer, full, read_body, stream};
+pub use self::body::{Body, BodyError, BodyRoom, TakenRoom, answer, full, read_body, stream};
 use self::gauge::{Busy, Gauge, Metered, Watched};
 
 /// A request's head must be whole so long after its first byte, and the first one so long after the
@@ -45,6 +45,8 @@ pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 const BODY_TIMES: u32 = 20;
 /// A request's body has at most so many bytes.
 pub const BODY_MAX: usize = 32 << 20;
+/// The bodies of all requests under way together have at most so many bytes.
+pub const BODIES_MAX: usize = 512 << 20;
 /// A request's head has at most so many bytes.
 pub const HEAD_MAX: usize = 32 << 10;
 /// A request has at most so many headers.
@@ -76,6 +78,8 @@ pub struct HttpLimits {
     pub write: Duration,
     /// See [`BODY_MAX`].
     pub body_max: usize,
+    /// See [`BODIES_MAX`].
+    pub bodies_max: usize,
     /// See [`HEAD_MAX`]. At least 8,192, which hyper wants.
     pub head_max: usize,
     /// See [`HEADERS_MAX`].
@@ -94,6 +98,7 @@ impl Default for HttpLimits {
             body: BODY_TIMEOUT,
             write: WRITE_TIMEOUT,
             body_max: BODY_MAX,
+            bodies_max: BODIES_MAX,
             head_max: HEAD_MAX,
             headers_max: HEADERS_MAX,
             connections_max: CONNECTIONS_MAX,

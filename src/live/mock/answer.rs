@@ -38,6 +38,7 @@ pub(super) struct MockState {
     pub(super) names: Vec<NodeName>,
     pub(super) groups: Vec<(String, Vec<NodeId>)>,
     pub(super) limits: HttpLimits,
+    room: http::BodyRoom,
     inbox: mpsc::UnboundedSender<OwnerMessage>,
     /// Attempts made so far: each is a request of its own here.
     made: AtomicU64,
@@ -58,6 +59,7 @@ impl MockState {
         let state = MockState {
             names: parts.names.clone(),
             groups: parts.groups.clone(),
+            room: http::BodyRoom::new(parts.limits.bodies_max),
             limits: parts.limits,
             inbox,
             made: AtomicU64::new(0),
@@ -125,7 +127,8 @@ pub(super) async fn body(
     request: Request<Incoming>,
 ) -> Result<Bytes, Response<Body>> {
     let (head, body) = request.into_parts();
-    http::read_body(body, &head.headers, &state.limits).await.map_err(|why| {
+    let room = (&state.room, &mut http::TakenRoom::default());
+    http::read_body(body, &head.headers, &state.limits, room).await.map_err(|why| {
         let mut response = invalid(why.status(), why.to_string());
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         response

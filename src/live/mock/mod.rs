@@ -58,6 +58,7 @@ const LIMITS: HttpLimits = HttpLimits {
     idle: http::IDLE_TIMEOUT,
     body: Duration::from_secs(10),
     body_max: 4 << 20,
+    bodies_max: http::BODIES_MAX,
     head_max: http::HEAD_MAX,
     headers_max: http::HEADERS_MAX,
     connections_max: http::CONNECTIONS_MAX,
