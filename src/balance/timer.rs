@@ -25,8 +25,8 @@ pub(super) enum Timer {
     Backoff(RequestKey),
     /// The node's ejection or limit may be over.
     CooldownOver(NodeId),
-    /// The next probe of a node that is ejected or coming back.
-    Reprobe(NodeId),
+    /// The next probe of a node that is ejected or coming back, after the one of this number.
+    Reprobe(NodeId, u32),
     /// The next probe of a node in service.
     ProbeDue(NodeId),
     /// This probe should have been answered by now.
@@ -211,7 +211,7 @@ mod tests {
             let mut now = Time::ZERO;
             for (number, (pause, span, lane)) in sets.iter().enumerate() {
                 now = now + Span(*pause);
-                let timer = Timer::Reprobe(NodeId(number as u32));
+                let timer = Timer::Reprobe(NodeId(number as u32), 0);
                 if *lane {
                     timers.after(now, Span(*span), timer);
                 } else {
@@ -220,10 +220,10 @@ mod tests {
                 wanted.push(now + Span(*span));
             }
             let purpose = |timer: &Timer| {
-                matches!(timer, Timer::Reprobe(node) if node.0 % 5 != idle)
+                matches!(timer, Timer::Reprobe(node, _) if node.0 % 5 != idle)
             };
             let at_of = |timer: Timer| match timer {
-                Timer::Reprobe(node) => wanted[node.0 as usize],
+                Timer::Reprobe(node, _) => wanted[node.0 as usize],
                 _ => Time::ZERO,
             };
             let mut heard = 0;

@@ -59,8 +59,19 @@ fn key(live: &crate::scenario::LiveNode, node: &str) -> Result<Option<ApiKey>, C
     }
 }
 
+/// Lets the process have as many descriptors as it may: a connection of a client and one to an endpoint are
+/// two, and the usual limit is a thousand.
+fn raise_descriptors() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // As many as there are is what it works with then.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
 /// The runtime of everything live.
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime, CliFailure> {
+    raise_descriptors();
     let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     built.map_err(|error| CliFailure::new(FailureKind::Unexpected, format!("no runtime: {error}")))
 }

@@ -63,8 +63,11 @@ const INTERRUPTED: ExitMeaning = meaning(
     "interrupted",
     "interrupted (SIGINT); reports, logs and journals are whole up to then",
 );
-const TERMINATED: ExitMeaning =
-    meaning(143, "ended", "ended (SIGTERM); reports, logs and journals are whole up to then");
+const TERMINATED: ExitMeaning = meaning(
+    143,
+    "ended",
+    "ended (SIGTERM); reports, logs and journals are whole up to then. `serve` ends with `0` if no request was cut short, by either signal",
+);
 
 /// Every exit code, in order.
 pub const EXITS: &[ExitMeaning] = &[

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use tokio::net::TcpListener;
+use signal_hook::consts::{SIGHUP, SIGTERM};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 
 use super::books::Books;
@@ -19,12 +20,18 @@ use crate::live::admin::{self, AdminDesk, AdminWords};
 use crate::live::driver::Observer;
 use crate::live::gateway::{self, ClassOption, GatewayParts};
 use crate::live::hints::RequestHints;
-use crate::live::http::{HttpLimits, Shutdown};
+use crate::live::http::{DRAIN_TIMEOUT, HttpLimits, Shutdown};
 use crate::metrics::Watch;
 use crate::report::frames::FrameWriter;
 use crate::report::{self, prometheus};
 use crate::scenario::Scenario;
-use crate::unit::{NodeId, Time};
+use crate::unit::{NodeId, Span, Time};
+
+/// Where figures are told, and what they are told from.
+type AdminListen<'a> = (&'a str, Arc<AdminDesk>);
+
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1_024;
 
 #[derive(Clone, Debug, Args)]
 pub(super) struct Serve {
@@ -39,6 +46,10 @@ pub(super) struct Serve {
     /// can reach it can read them
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     admin: Option<String>,
+    /// After a signal to end, go on for so long while /readyz says that no more should come, such as 500ms or
+    /// 10s; a gateway that is started at the same address meanwhile takes over without a refusal
+    #[arg(long, value_name = "SPAN", default_value = "1s", value_parser = span)]
+    grace: Span,
     /// Write the journal to this file
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
@@ -101,13 +112,14 @@ impl Serve {
         let observer =
             ServeObserver { books, stop: stop.clone(), desk: Arc::clone(&desk), frame, ticks: 0 };
         let runtime = endpoints::runtime()?;
+        let grace = std::time::Duration::from_nanos(self.grace.0);
         let admin = self.admin.as_deref().map(|listen| (listen, desk));
-        let served = serve((&self.listen, admin, say), parts, observer, (stop, stopped));
-        let (end, observer, signal) = runtime.block_on(served)?;
+        let served = serve((&self.listen, admin, say, grace), parts, observer, (stop, stopped));
+        let (end, observer, cut) = runtime.block_on(served)?;
         runtime.shutdown_timeout(std::time::Duration::from_secs(1));
         let summary = observer.books.close(end, true)?;
         say.text(&report::text(&summary, &[], &[]))?;
-        Ok(code_of_signal(signal))
+        Ok(cut.map_or(0, code_of_signal))
     }
 }
 
@@ -139,27 +151,90 @@ fn address(text: &str) -> Result<String, String> {
     }
 }
 
+/// Reads a span of time as scenarios have it.
+fn span(text: &str) -> Result<Span, String> {
+    Span::parse(text)
+}
+
+/// Listens at an address. Another gateway may listen there too: until it closes, connections go to both.
+async fn bind(listen: &str) -> std::io::Result<TcpListener> {
+    let mut last = std::io::Error::from(std::io::ErrorKind::AddrNotAvailable);
+    for address in tokio::net::lookup_host(listen).await? {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+        let bound = socket.and_then(|socket| {
+            socket.set_reuseaddr(true)?;
+            socket.set_reuseport(true)?;
+            socket.bind(address)?;
+            socket.listen(BACKLOG)
+        });
+        match bound {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// Hears signals: one to end lets the gateway go on for the grace, then end gently; a second one ends it at
+/// once. Returns the signal that cut requests short, if one did.
+async fn obey(
+    mut signals: EndingSignals,
+    stop: watch::Sender<Shutdown>,
+    (say, grace): (Say, std::time::Duration),
+) -> Option<usize> {
+    let signal = loop {
+        tokio::select! {
+            // A terminal that is closed, or whoever wants a new configuration: there is none to be read.
+            signal = signals.next() => match signal as i32 {
+                SIGHUP => { let _ = say.text("note: hangup; the gateway goes on\n"); }
+                _ => break signal,
+            },
+            () = stop.closed() => return None,
+        }
+    };
+    let second = async { while signals.next().await as i32 == SIGHUP {} };
+    tokio::pin!(second);
+    let _ = stop.send(Shutdown::Soon);
+    // Whoever sits at a terminal waits for nobody who might still come.
+    let grace = if signal as i32 == SIGTERM { grace } else { std::time::Duration::ZERO };
+    let hurried = tokio::select! {
+        () = &mut second => true,
+        () = stop.closed() => return None,
+        () = tokio::time::sleep(grace) => false,
+    };
+    if !hurried {
+        let _ = stop.send(Shutdown::Gently);
+        tokio::select! {
+            () = &mut second => {}
+            () = tokio::time::sleep(DRAIN_TIMEOUT) => {}
+            () = stop.closed() => return None,
+        }
+    }
+    let _ = stop.send(Shutdown::Now);
+    Some(signal)
+}
+
 /// Serves until a signal asks for an end, or something cannot be written that has to be. Returns when it
-/// ended, who observed it, and by which signal.
+/// ended, who observed it, and the signal that cut requests short, if one did.
 async fn serve(
-    (listen, admin, say): (&str, Option<(&str, Arc<AdminDesk>)>, Say),
+    (listen, admin, say, grace): (&str, Option<AdminListen<'_>>, Say, std::time::Duration),
     parts: GatewayParts,
     mut observer: ServeObserver,
     (stop, stopped): (watch::Sender<Shutdown>, watch::Receiver<Shutdown>),
-) -> Result<(Time, ServeObserver, usize), CliFailure> {
+) -> Result<(Time, ServeObserver, Option<usize>), CliFailure> {
     let failed = |what: &str, error: std::io::Error| {
         CliFailure::new(FailureKind::Unexpected, format!("cannot {what}: {error}"))
     };
-    let bound = TcpListener::bind(listen).await;
-    let listener = bound.map_err(|error| failed(&format!("listen on {listen}"), error))?;
+    let listener =
+        bind(listen).await.map_err(|error| failed(&format!("listen on {listen}"), error))?;
     let address = listener.local_addr().map_err(|error| failed("listen", error))?;
-    let mut signals = EndingSignals::listen()?;
-    let mut told = format!("listening on http://{address}/v1\n");
+    let signals = EndingSignals::listen()?;
+    let mut where_to = format!("listening on http://{address}/v1\n");
     if let Some((admin, desk)) = admin {
         let bound = TcpListener::bind(admin).await;
         let listener = bound.map_err(|error| failed(&format!("listen on {admin}"), error))?;
         let address = listener.local_addr().map_err(|error| failed("listen", error))?;
-        told.push_str(&format!("figures on http://{address}/metrics\n"));
+        where_to.push_str(&format!("figures on http://{address}/metrics\n"));
         let words = AdminWords {
             page_type: prometheus::CONTENT_TYPE,
             writer: FrameWriter::default,
@@ -167,21 +242,8 @@ async fn serve(
         };
         admin::serve(listener, desk, words, stopped.clone());
     }
-    say.text(&told)?;
-    let told = tokio::spawn(async move {
-        let told = tokio::select! {
-            signal = signals.next() => signal,
-            () = stop.closed() => return 0,
-        };
-        let _ = stop.send(Shutdown::Gently);
-        // The second one does not wait for anyone.
-        tokio::select! {
-            _ = signals.next() => {}
-            () = stop.closed() => {}
-        }
-        let _ = stop.send(Shutdown::Now);
-        told
-    });
+    say.text(&where_to)?;
+    let told = tokio::spawn(obey(signals, stop, (say, grace)));
     // The owner of the balancer is a task like those that talk to it: so a word to it wakes no other thread.
     let owner = tokio::spawn(async move {
         let end = gateway::serve(parts, listener, &mut observer, stopped).await;
@@ -190,7 +252,7 @@ async fn serve(
     let (end, observer) = owner.await.map_err(|error| {
         CliFailure::new(FailureKind::Unexpected, format!("the gateway broke off: {error}"))
     })?;
-    Ok((end, observer, told.await.unwrap_or(0)))
+    Ok((end, observer, told.await.unwrap_or_default()))
 }
 
 fn classes(scenario: &Scenario) -> Vec<ClassOption> {

@@ -211,6 +211,11 @@ pub(super) fn first_token<N>(inbox: &Inbox<N>, attempt: Attempt) {
     send(inbox, Input::Progress(attempt, Progress::FirstToken));
 }
 
+/// Says how many tokens have come so far.
+pub(super) fn goes_on<N>(inbox: &Inbox<N>, attempt: Attempt, so_far: Tokens) {
+    send(inbox, Input::Progress(attempt, Progress::Tokens(so_far)));
+}
+
 /// Puts an input into the inbox. When the owner has ended nobody needs it.
 pub(super) fn send<N>(inbox: &Inbox<N>, input: Input) {
     let _ = inbox.send(Message::Input(input));

@@ -12,7 +12,7 @@ use tokio::time::sleep_until;
 
 use super::driver::{Inbox, Message, Observer, WallClock, drive, inbox};
 use super::executor::{
-    AttemptTasks, Dispatch, LiveRequests, Settlement, first_token, send, send_noted,
+    AttemptTasks, Dispatch, LiveRequests, Settlement, first_token, goes_on, send, send_noted,
 };
 use super::upstream::{Outlet, Sending, SharedClient};
 use super::wire::{INPUT_TOKENS, KEY, ORDINAL, OUTPUT_TOKENS};
@@ -242,6 +242,10 @@ impl Outlet for FirstTokenOnly {
 
     async fn first_token(&mut self) {
         first_token(&self.inbox, self.attempt);
+    }
+
+    fn goes_on(&mut self, so_far: Tokens) {
+        goes_on(&self.inbox, self.attempt, so_far);
     }
 }
 

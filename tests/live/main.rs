@@ -7,6 +7,7 @@ mod gate;
 
 mod back_pressure;
 mod dialects;
+mod faults;
 mod gateway;
 mod mock;
 mod oracle;

@@ -25,6 +25,10 @@ impl Drop for Serving {
 
 impl Serving {
     fn start(folder: &Path, urls: &[String]) -> Serving {
+        Serving::start_at(folder, urls, &["--listen", "127.0.0.1:0"])
+    }
+
+    fn start_at(folder: &Path, urls: &[String], options: &[&str]) -> Serving {
         let nodes: String = urls
             .iter()
             .enumerate()
@@ -39,7 +43,9 @@ impl Serving {
         let (config, log) = (folder.join("gate.toml"), folder.join("decisions.ndjson"));
         std::fs::write(&config, text).expect("a file");
         let mut child = Command::new(env!("CARGO_BIN_EXE_plimsoll"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--log"])
+            .arg("serve")
+            .args(options)
+            .arg("--log")
             .args([&log, &config])
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
@@ -65,10 +71,13 @@ impl Serving {
         statuses
     }
 
-    fn stop(&mut self) {
+    fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-INT", &pid]).status().expect("kill");
-        assert!(sent.success());
+        assert!(Command::new("kill").args([signal, &pid]).status().expect("kill").success());
+    }
+
+    fn stop(&mut self) {
+        self.signal("-INT");
         self.child.wait().expect("it ends");
     }
 }
@@ -130,4 +139,64 @@ async fn a_gateway_that_is_killed_leaves_a_log_that_holds_as_far_as_it_goes() {
     assert_eq!(code, 101, "whoever cuts a log leaves the same: {said}");
     let held = format!("the {lines} lines before are as they were written");
     assert!(said.contains(&held), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_refuses_nothing_and_a_clean_end_is_a_success() {
+    let folders = [tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder")];
+    let end = Upstream::start(stream_of("hello")).await;
+    let urls = [end.url()];
+    let grace = ["--listen", "127.0.0.1:0", "--grace", "2s"];
+    let mut old = Serving::start_at(folders[0].path(), &urls, &grace);
+    let address = old.address;
+    let asking = tokio::spawn(async move {
+        for _ in 0..400 {
+            let reply = exchange(address, &post(&chat(true).to_string())).await;
+            assert_eq!(reply.text(), "hello");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    old.signal("-HUP");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    old.signal("-TERM");
+    loop {
+        // Still served, and said to leave.
+        let ready = gate::get(address, "/readyz").await;
+        if ready.status == 503 {
+            assert!(ready.head.contains("connection: close"), "{ready:?}");
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let listen = address.to_string();
+    let mut new = Serving::start_at(folders[1].path(), &urls, &["--listen", &listen]);
+    let code = tokio::task::spawn_blocking(move || old.child.wait().expect("it ends").code()).await;
+    assert_eq!(code.expect("no panic"), Some(0), "nothing was cut");
+    asking.await.expect("every request is answered");
+    new.stop();
+    assert_eq!(new.child.wait().expect("it ends").code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_signal_ends_at_once_and_says_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let end = Upstream::start(vec![gate::Do::Hang]).await;
+    let mut gateway = Serving::start(folder.path(), &[end.url()]);
+    let address = gateway.address;
+    let asking = tokio::spawn(async move {
+        let mut stream = tokio::net::TcpStream::connect(address).await.expect("a connection");
+        let request = post(&chat(true).to_string());
+        let sent = tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes()).await;
+        sent.expect("sent");
+        let mut rest = Vec::new();
+        let _ = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut rest).await;
+    });
+    while end.seen().is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    gateway.signal("-INT");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    gateway.signal("-INT");
+    assert_eq!(gateway.child.wait().expect("it ends").code(), Some(130), "requests were cut");
+    asking.await.expect("no panic");
 }

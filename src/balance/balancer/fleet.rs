@@ -62,7 +62,7 @@ impl Balancer {
             Timer::GiveUp(key, _) => self.reject(key, Reject::WaitedTooLong),
             Timer::Backoff(key) => self.dispatch_or_queue(key),
             Timer::CooldownOver(node) => self.on_cooldown_over(node),
-            Timer::Reprobe(node) => self.reprobe(node),
+            Timer::Reprobe(node, _) => self.probe(node),
             Timer::ProbeDue(node) => self.probe_due(node),
             Timer::Generate(node) => self.generate_due(node),
             Timer::Scale(group) => self.rescale(usize::from(group)),
@@ -322,7 +322,7 @@ fn has_purpose(requests: &Requests, fleet: &Fleet, timer: &Timer) -> bool {
         Timer::CooldownOver(node) => {
             matches!(fleet.node(node).state(), NodeState::CoolingDown | NodeState::Ejected)
         }
-        Timer::Reprobe(node) => fleet.node(node).state().is_ejected(),
+        Timer::Reprobe(node, before) => fleet.node(node).health.is_probe_due(before),
         Timer::Scale(_) | Timer::Window(_) | Timer::QuotaRefill | Timer::Saturation => true,
         Timer::ProbeDue(node) | Timer::Generate(node) => {
             fleet.node(node).state() != NodeState::Gone

@@ -343,15 +343,8 @@ impl Balancer {
         };
         if asked {
             let pause = settings.probe_pause();
-            self.fleet.with_health(node, |health| health.probe_after(now, pause));
-            self.timers.after(now, pause, Timer::Reprobe(node));
-        }
-    }
-
-    /// An ejected node may be due for a probe; not if another timer was set since.
-    pub(super) fn reprobe(&mut self, node: NodeId) {
-        if self.fleet.node(node).health.is_probe_due(self.now) {
-            self.probe(node);
+            let before = self.fleet.node(node).health.probe;
+            self.timers.after(now, pause, Timer::Reprobe(node, before));
         }
     }
 

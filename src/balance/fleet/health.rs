@@ -16,6 +16,8 @@ const GAIN: f64 = 0.15;
 /// The success probability relaxes towards one with this time constant, so that a node which
 /// failed is tried again.
 const RELAX: f64 = 30.0;
+/// So many times as long as before rests a node that was tried in vain and has good probes.
+const LONGER: f64 = 1.125;
 /// The success probability never falls below this.
 const SUCCESS_MIN: f64 = 0.01;
 
@@ -48,12 +50,8 @@ pub(in crate::balance) struct NodeHealth {
     /// From when on good probes end an ejection before that.
     good_from: Time,
     success_at: Time,
-    /// When it is probed next, if it is ejected.
-    probe_at: Time,
     /// When it last came back from an ejection.
     back_at: Time,
-    /// When it was ejected because requests failed, if it has not served since.
-    ill_since: Option<Time>,
     /// Number of the newest probe; an answer to an older one is late.
     pub(in crate::balance) probe: u32,
     good_probes: u32,
@@ -62,6 +60,8 @@ pub(in crate::balance) struct NodeHealth {
     ejections: u8,
     /// How many probes for a token have failed in a row.
     no_tokens: u8,
+    /// How often it was ejected because requests failed since it last served.
+    in_vain: u8,
 }
 
 impl Default for NodeHealth {
@@ -77,14 +77,13 @@ impl Default for NodeHealth {
             fails_probes: false,
             kept_in: false,
             by_probes: false,
-            probe_at: Time::ZERO,
             refused: 0,
             good_probes: 0,
             bad_probes: 0,
             success: 1.0,
             success_at: Time::ZERO,
             back_at: Time::ZERO,
-            ill_since: None,
+            in_vain: 0,
             heard: Time::ZERO,
             refusals: 0,
             generating: false,
@@ -148,7 +147,7 @@ impl NodeHealth {
             self.refusals = 0;
             self.kept_in = false;
             if self.state == NodeState::Up {
-                self.ill_since = None;
+                self.in_vain = 0;
             }
         }
     }
@@ -262,11 +261,12 @@ impl NodeHealth {
         self.good_from = match evidence {
             Evidence::Probes | Evidence::Refused => now,
             Evidence::Failing => {
-                // As long as a first time, or an eighth of the time it has been ill: a node that stays
-                // ill is tried ever more seldom, and one that is well again is not left out for long.
-                let ill_for = now.since(*self.ill_since.get_or_insert(now));
-                let rest = settings.ejection_time(0, draw).max(Span(ill_for.0 / 8));
-                (now + rest).min(self.until)
+                // As long as a first time and an eighth longer each time, so about an eighth of the time
+                // it has been ill: a node that stays ill is tried ever more seldom, and one that is well
+                // again is not left out for long.
+                let longer = LONGER.powi(i32::from(self.in_vain));
+                self.in_vain = self.in_vain.saturating_add(1);
+                (now + settings.ejection_time(0, draw).scale(longer)).min(self.until)
             }
             Evidence::Outlier => self.until,
         };
@@ -318,14 +318,10 @@ impl NodeHealth {
         }
     }
 
-    /// It is probed next so long from now, unless it is told otherwise before.
-    pub(in crate::balance) fn probe_after(&mut self, now: Time, pause: Span) {
-        self.probe_at = now + pause;
-    }
-
-    /// Returns whether it is to be probed now: it is due, and the probe before is answered.
-    pub(in crate::balance) fn is_probe_due(&self, now: Time) -> bool {
-        now >= self.probe_at && !self.probing
+    /// Returns whether it is to be probed after the probe of this number: it is answered, and there was no
+    /// other since.
+    pub(in crate::balance) const fn is_probe_due(&self, after: u32) -> bool {
+        self.state.is_ejected() && self.probe == after && !self.probing
     }
 
     /// Starts a probe and returns its number.
@@ -481,7 +477,7 @@ pub(in crate::balance) enum Evidence {
     /// It refused a connection, not for the first time in a row: it is dead too.
     Refused,
     /// Requests fail, one after the other or by silence, which probes need not see: it rests as long as
-    /// a first time, or an eighth of the time it has been ill, then good probes bring it back.
+    /// a first time, an eighth longer each time it was tried in vain, then good probes bring it back.
     Failing,
     /// It is worse than its peers, of which probes know nothing: it rests as long as it has to.
     Outlier,
@@ -604,7 +600,7 @@ mod tests {
                     health.come_back(now);
                 }
             }
-            let (rest, most) = (now.since(ejected), Span(now.0 / 8).max(Span::from_secs(1)));
+            let (rest, most) = (now.since(ejected), Span(now.0 / 7) + Span::from_secs(1));
             assert!(rest <= most + Span::from_secs(1), "{rest} after {now}");
             tries += 1;
         }

@@ -15,11 +15,11 @@ use super::translate::AnswerTranslator;
 use super::words::Refusal;
 use crate::balance::{Attempt, Failure, Outcome};
 use crate::live::driver::Inbox;
-use crate::live::executor::first_token;
+use crate::live::executor::{first_token, goes_on};
 use crate::live::upstream::{Outlet, Passed};
 use crate::live::wire::openai::DONE;
 use crate::live::wire::operation::{Operation, Protocol};
-use crate::unit::NodeId;
+use crate::unit::{NodeId, Tokens};
 
 /// Bytes of preliminary events held back before the first content: some endpoints repeat the request in
 /// them.
@@ -187,6 +187,10 @@ impl Outlet for ToConnection {
         for piece in std::mem::take(&mut self.held) {
             self.send(piece).await;
         }
+    }
+
+    fn goes_on(&mut self, so_far: Tokens) {
+        goes_on(&self.inbox, self.attempt, so_far);
     }
 
     async fn pass_on(&mut self, piece: Passed<'_>) -> bool {

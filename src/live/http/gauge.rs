@@ -18,11 +18,14 @@ use tokio::time::{Instant, Sleep, sleep};
 use super::Body;
 use super::framing::HeadWatch;
 
+/// Who has sent no whole head for so long may have to go for others.
+const SILENT: Duration = Duration::from_secs(1);
+
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug)]
 enum ConnectionPhase {
-    /// Nothing: no request is under way.
-    Idle,
+    /// Nothing since then: no request is under way.
+    Idle(Instant),
     /// A request's head is being read, or the first one is awaited, since then.
     Head(Instant),
     /// A request is being answered.
@@ -70,12 +73,22 @@ impl Gauge {
 
     /// Bytes came in.
     fn bytes(&self, watch: &mut HeadWatch, bytes: &[u8]) {
-        if matches!(self.phase(), ConnectionPhase::Idle) {
+        if matches!(self.phase(), ConnectionPhase::Idle(_)) {
             self.set(ConnectionPhase::Head(Instant::now()));
             watch.idle();
         }
         if watch.take(bytes) {
             self.ambiguous.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns since when a connection may be closed for the sake of another one: it is idle, or has been
+    /// silent since it was made. Idle ones come first.
+    pub(super) fn spare_since(&self) -> Option<(bool, Instant)> {
+        match self.phase() {
+            ConnectionPhase::Idle(since) => Some((false, since)),
+            ConnectionPhase::Head(since) if since.elapsed() >= SILENT => Some((true, since)),
+            ConnectionPhase::Head(_) | ConnectionPhase::Busy => None,
         }
     }
 
@@ -86,7 +99,7 @@ impl Gauge {
                 ConnectionPhase::Head(since) if since.elapsed() >= limit => return,
                 ConnectionPhase::Head(since) => tokio::time::sleep_until(since + limit).await,
                 // A head that begins in the meantime is found before it is twice overdue.
-                ConnectionPhase::Idle | ConnectionPhase::Busy => sleep(limit).await,
+                ConnectionPhase::Idle(_) | ConnectionPhase::Busy => sleep(limit).await,
             }
         }
     }
@@ -105,7 +118,7 @@ impl Busy {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.set(ConnectionPhase::Idle);
+        self.0.set(ConnectionPhase::Idle(Instant::now()));
     }
 }
 

@@ -12,6 +12,7 @@
 mod body;
 mod framing;
 mod gauge;
+mod places;
 
 use std::convert::Infallible;
 use std::io;
@@ -26,12 +27,13 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 pub use self::body::{Body, BodyError, BodyRoom, TakenRoom, answer, full, read_body, stream};
-use self::gauge::{Busy, Gauge, Metered, Watched};
+use self::gauge::{Busy, Metered, Watched};
+use self::places::{ConnectionPlaces, TakenPlace};
 
 /// A request's head must be whole so long after its first byte, and the first one so long after the
 /// connect.
@@ -51,7 +53,8 @@ pub const BODIES_MAX: usize = 512 << 20;
 pub const HEAD_MAX: usize = 32 << 10;
 /// A request has at most so many headers.
 pub const HEADERS_MAX: usize = 64;
-/// So many connections are served at a time; more wait in the kernel's queue.
+/// So many connections are served at a time. For one more the longest idle one is closed; where none is, it
+/// waits in the kernel's queue.
 pub const CONNECTIONS_MAX: usize = 4_096;
 /// Running requests are given so long when the server is asked to stop.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -113,14 +116,16 @@ pub enum Shutdown {
     /// Not at all.
     #[default]
     No,
+    /// Soon: everything is served still, but connections are not kept, so that clients go elsewhere.
+    Soon,
     /// No new connections; running requests may finish within the drain limit.
     Gently,
     /// At once: every connection is reset, as if the process had died.
     Now,
 }
 
-/// Serves requests until told to stop. The listener is closed as soon as the stop is told; the
-/// handle ends when the last connection has.
+/// Serves requests until told to stop. The listener is closed as soon as the stop is told, after what had
+/// connected by then is accepted; the handle ends when the last connection has.
 pub fn serve<S, Fut>(
     listener: TcpListener,
     limits: HttpLimits,
@@ -143,51 +148,59 @@ async fn accept<S, Fut>(
     S: Fn(Request<Incoming>) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Response<Body>> + Send + 'static,
 {
-    let places = Arc::new(Semaphore::new(limits.connections_max));
+    let places = Arc::new(ConnectionPlaces::new(limits.connections_max));
+    let start = |stream, place, stop: &watch::Receiver<Shutdown>| {
+        tokio::spawn(connection(stream, place, limits, Arc::clone(&service), stop.clone()));
+    };
     loop {
         let (stream, place) = tokio::select! {
-            _ = shutdown(&mut stop) => break,
+            biased;
+            how = shutdown(&mut stop) => {
+                // Who had connected before the listener closes is not to be reset with it.
+                while how == Shutdown::Gently
+                    && let Some(place) = places.try_take()
+                    && let Some(Ok((stream, _))) = std::future::poll_fn(|context| {
+                        std::task::Poll::Ready(match listener.poll_accept(context) {
+                            std::task::Poll::Ready(accepted) => Some(accepted),
+                            std::task::Poll::Pending => None,
+                        })
+                    }).await
+                {
+                    start(stream, place, &stop);
+                }
+                break;
+            }
             next = next(&listener, &places) => next,
         };
-        let connection = connection(stream, limits, Arc::clone(&service), stop.clone());
-        tokio::spawn(async move {
-            connection.await;
-            drop(place);
-        });
+        start(stream, place, &stop);
     }
     drop(listener);
     // Every connection hears of the stop as well and ends within the drain limit.
-    let all = u32::try_from(limits.connections_max).unwrap_or(u32::MAX);
-    let _ = places.acquire_many(all).await;
+    places.all_free().await;
 }
 
-/// Waits for a place and for a connection to fill it.
-async fn next(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> (TcpStream, OwnedSemaphorePermit) {
-    loop {
-        // The semaphore is never closed.
-        let Ok(place) = Arc::clone(places).acquire_owned().await else {
-            std::future::pending::<()>().await;
-            continue;
-        };
+/// Waits for a connection and for a place that it may have.
+async fn next(listener: &TcpListener, places: &Arc<ConnectionPlaces>) -> (TcpStream, TakenPlace) {
+    let stream = loop {
         match listener.accept().await {
-            Ok((stream, _)) => return (stream, place),
+            Ok((stream, _)) => break stream,
             // Gone before it was taken: the next one may be fine.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(_) => sleep(ACCEPT_PAUSE).await,
         }
-    }
+    };
+    (stream, places.take().await)
 }
 
 /// Waits for a stop; a controller that is gone means at once.
 pub(super) async fn shutdown(stop: &mut watch::Receiver<Shutdown>) -> Shutdown {
-    stop.wait_for(|stop| *stop != Shutdown::No).await.map_or(Shutdown::Now, |stop| *stop)
+    let ends = |stop: &Shutdown| matches!(stop, Shutdown::Gently | Shutdown::Now);
+    stop.wait_for(ends).await.map_or(Shutdown::Now, |stop| *stop)
 }
 
 async fn connection<S, Fut>(
     stream: TcpStream,
+    place: TakenPlace,
     limits: HttpLimits,
     service: Arc<S>,
     mut stop: watch::Receiver<Shutdown>,
@@ -197,20 +210,25 @@ async fn connection<S, Fut>(
 {
     // Small events must not wait for an acknowledgement; without it they are only slower.
     let _ = stream.set_nodelay(true);
-    let gauge = Arc::new(Gauge::new());
+    let gauge = Arc::clone(place.gauge());
     let metered = Metered::new(stream, Arc::clone(&gauge), limits.write);
     let io = TokioIo::new(metered);
     let measure = Arc::clone(&gauge);
+    let stopping = stop.clone();
     let handle = move |request: Request<Incoming>| {
         let (service, gauge) = (Arc::clone(&service), Arc::clone(&measure));
+        let stopping = stopping.clone();
         async move {
             gauge.speaks(request.version());
             let ambiguous = gauge.is_ambiguous();
             let busy = Busy::new(gauge);
-            let response = match refusal(&request, ambiguous) {
+            let mut response = match refusal(&request, ambiguous) {
                 Some(refusal) => refusal,
                 None => service(request).await,
             };
+            if *stopping.borrow() != Shutdown::No {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             Ok::<_, Infallible>(response.map(|body| Watched { body, _busy: busy }))
         }
     };
@@ -226,6 +244,15 @@ async fn connection<S, Fut>(
         // tells it from a whole one.
         ended = &mut connection => ended.is_err() && gauge.knows_no_chunks(),
         () = gauge.overdue(limits.head) => false,
+        () = place.wanted() => {
+            // Somebody else needs the place. A request that has just begun is answered all the same.
+            std::pin::Pin::new(&mut connection).graceful_shutdown();
+            tokio::select! {
+                ended = &mut connection => ended.is_err() && gauge.knows_no_chunks(),
+                how = shutdown(&mut stop) => how == Shutdown::Now,
+                () = gauge.overdue(limits.head) => false,
+            }
+        }
         how = shutdown(&mut stop) => {
             if how == Shutdown::Gently {
                 std::pin::Pin::new(&mut connection).graceful_shutdown();

@@ -4,6 +4,7 @@
 //! system proxy. Everything read has a limit. A stream counts as whole only if its terminal marker
 //! was seen; a gap between tokens longer than allowed ends it. Keys are never shown.
 
+mod connect;
 mod endpoint;
 mod outlet;
 mod reading;
@@ -17,12 +18,9 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap};
 use hyper::{Method, Request, StatusCode, Uri};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client as HyperClient;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use self::connect::UpstreamConnections;
 use self::endpoint::ResolvedEndpoint;
 pub use self::endpoint::{ApiKey, Dialect, Endpoint};
 pub(super) use self::outlet::Nobody;
@@ -46,11 +44,8 @@ const ERROR_PATIENCE: Duration = Duration::from_secs(5);
 const TAIL_PATIENCE: Duration = Duration::from_secs(1);
 /// A probe has so long, whatever the balancer thinks of it by then.
 const PROBE_PATIENCE: Duration = Duration::from_secs(10);
-/// Idle connections kept to one endpoint.
-const IDLE_MAX: usize = 256;
-/// Idle connections are kept so long: less than the five seconds after which small servers close
-/// theirs, because a request sent into a closing connection is lost.
-const IDLE: Duration = Duration::from_secs(4);
+/// How far a stream has come is told so often: who tells is not silent.
+const TOLD_EVERY: Duration = Duration::from_millis(500);
 
 /// Why an endpoint cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +59,7 @@ pub struct BadEndpoint {
 /// Reaches the endpoints of a fleet.
 #[derive(Debug)]
 pub struct UpstreamClient {
-    http: HyperClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    connections: UpstreamConnections,
     targets: Vec<ResolvedEndpoint>,
     inter_token: Option<Duration>,
 }
@@ -79,20 +74,7 @@ impl UpstreamClient {
         connect: Option<Duration>,
         inter_token: Option<Duration>,
     ) -> Result<UpstreamClient, Vec<BadEndpoint>> {
-        let mut connector = HttpConnector::new();
-        connector.enforce_http(false);
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(connect);
-        let connector = HttpsConnectorBuilder::new()
-            .with_webpki_roots()
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(connector);
-        let http = HyperClient::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(IDLE_MAX)
-            .build(connector);
+        let connections = UpstreamConnections::new(connect);
         let (mut targets, mut bad) = (Vec::new(), Vec::new());
         for (node, endpoint) in endpoints.iter().enumerate() {
             match ResolvedEndpoint::new(endpoint) {
@@ -100,7 +82,11 @@ impl UpstreamClient {
                 Err(reason) => bad.push(BadEndpoint { node, reason }),
             }
         }
-        if bad.is_empty() { Ok(UpstreamClient { http, targets, inter_token }) } else { Err(bad) }
+        if bad.is_empty() {
+            Ok(UpstreamClient { connections, targets, inter_token })
+        } else {
+            Err(bad)
+        }
     }
 
     /// Returns how a node wants to be asked.
@@ -119,10 +105,10 @@ impl UpstreamClient {
     ) -> Outcome {
         let target = &self.targets[node];
         let (streams, expected) = (sending.streams, Expected::of(&sending));
-        let response = match self.http.request(target.request(sending)).await {
+        let request = || target.request(sending.clone());
+        let response = match self.connections.send(request).await {
             Ok(response) => response,
-            Err(error) if error.is_connect() => return failed(Failure::Refused, meter),
-            Err(_) => return failed(Failure::Reset, meter),
+            Err(failure) => return failed(failure, meter),
         };
         if !response.status().is_success() {
             return target.refusal(response, meter, outlet).await;
@@ -161,6 +147,7 @@ impl UpstreamClient {
     ) -> Outcome {
         let mut parser = SseParser::default();
         let mut last = Instant::now();
+        let mut told = last;
         loop {
             // Before the first token the balancer watches the time, afterwards we do. The time counts
             // from the last event: comments and single bytes are no sign of an answer.
@@ -200,6 +187,10 @@ impl UpstreamClient {
             if any {
                 // After they were passed on: the time a slow client takes is not the endpoint's.
                 last = Instant::now();
+                if reading.started && last.duration_since(told) >= TOLD_EVERY {
+                    told = last;
+                    outlet.goes_on(meter.usage().output);
+                }
             }
         }
     }
@@ -231,20 +222,23 @@ impl UpstreamClient {
     pub async fn start_mock(&self) {
         let Some(target) = self.targets.iter().find(|target| target.loopback) else { return };
         let Some(start) = &target.start else { return };
-        let mut request = Request::new(Full::new(Bytes::new()));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = start.clone();
-        let _ = timeout(ERROR_PATIENCE, self.http.request(request)).await;
+        let request = || {
+            let mut request = Request::new(Full::new(Bytes::new()));
+            *request.method_mut() = Method::POST;
+            *request.uri_mut() = start.clone();
+            request
+        };
+        let _ = timeout(ERROR_PATIENCE, self.connections.send(request)).await;
     }
 
     async fn status(&self, target: &ResolvedEndpoint, uri: Uri) -> Result<StatusCode, Failure> {
-        let mut request = Request::new(Full::new(Bytes::new()));
-        *request.uri_mut() = uri;
-        target.identify(request.headers_mut());
-        let answered = self.http.request(request).await;
-        answered
-            .map(|response| response.status())
-            .map_err(|error| if error.is_connect() { Failure::Refused } else { Failure::Reset })
+        let request = || {
+            let mut request = Request::new(Full::new(Bytes::new()));
+            *request.uri_mut() = uri.clone();
+            target.identify(request.headers_mut());
+            request
+        };
+        self.connections.send(request).await.map(|response| response.status())
     }
 }
 

@@ -22,6 +22,9 @@ pub trait Outlet: Send {
         std::future::ready(())
     }
 
+    /// So many tokens have come so far. Called now and then.
+    fn goes_on(&mut self, _so_far: Tokens) {}
+
     /// An event of the stream, or a whole answer. Returns whether it could be taken; `false` if
     /// more came before the first token than is held back.
     fn pass_on(&mut self, _piece: Passed<'_>) -> impl Future<Output = bool> + Send {

@@ -1,0 +1,198 @@
+//! Connections to endpoints: made within a limit, kept for a while, and known to have served before. A kept
+//! connection may be closed by the endpoint at the very moment a request is sent into it; that says nothing
+//! of the endpoint, so the request is sent once more on a fresh connection. A descriptor that we have not
+//! is no fault of theirs either.
+
+use std::collections::HashSet;
+use std::error::Error;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::http::Extensions;
+use hyper::{Request, Response, Uri};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_util::client::legacy::Client as HyperClient;
+use hyper_util::client::legacy::Error as ClientError;
+use hyper_util::client::legacy::connect::{
+    CaptureConnection, HttpConnector, HttpInfo, capture_connection,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+use tower_service::Service;
+
+use crate::balance::Failure;
+
+/// Idle connections kept to one endpoint.
+const IDLE_MAX: usize = 256;
+/// Idle connections are kept so long: less than the five seconds after which small servers close
+/// theirs, because a request sent into a closing connection is lost.
+const IDLE: Duration = Duration::from_secs(4);
+/// A kept connection that was closed says so within this time; an endpoint that dies over a request
+/// may take longer.
+const STALE: Duration = Duration::from_secs(1);
+
+type BoxError = Box<dyn Error + Send + Sync>;
+type Connections = HyperClient<TimedConnector, Full<Bytes>>;
+
+/// The connections to all endpoints.
+#[derive(Debug)]
+pub(super) struct UpstreamConnections {
+    /// Kept ones.
+    kept: Connections,
+    /// Connections that serve one request each.
+    fresh: Connections,
+    /// Our ends of connections that have served a request. As many as there are ports at most.
+    served: Mutex<HashSet<SocketAddr>>,
+}
+
+impl UpstreamConnections {
+    /// Connections that stand within this limit: the name is resolved, the connection accepted and the
+    /// handshake of TLS over.
+    pub(super) fn new(limit: Option<Duration>) -> UpstreamConnections {
+        let mut connector = HttpConnector::new();
+        connector.enforce_http(false);
+        connector.set_nodelay(true);
+        // Among several addresses each has its part of the time.
+        connector.set_connect_timeout(limit);
+        let inner = HttpsConnectorBuilder::new()
+            .with_webpki_roots()
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(connector);
+        let connector = TimedConnector { inner, limit };
+        let build = |idle_max| {
+            HyperClient::builder(TokioExecutor::new())
+                .pool_timer(TokioTimer::new())
+                .pool_idle_timeout(IDLE)
+                .pool_max_idle_per_host(idle_max)
+                .build(connector.clone())
+        };
+        UpstreamConnections {
+            kept: build(IDLE_MAX),
+            fresh: build(0),
+            served: Mutex::new(HashSet::new()),
+        }
+    }
+
+    /// Sends a request and waits for the head of the answer. `request` makes it, once more where the kept
+    /// connection it went out on was closed.
+    pub(super) async fn send(
+        &self,
+        request: impl Fn() -> Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, Failure> {
+        let mut first = request();
+        let connection = capture_connection(&mut first);
+        let began = Instant::now();
+        match self.kept.request(first).await {
+            Ok(response) => {
+                if let Some(ours) = ours(response.extensions()) {
+                    self.served().insert(ours);
+                }
+                Ok(response)
+            }
+            Err(error) if began.elapsed() < STALE && self.was_kept(&error, &connection) => {
+                self.fresh.request(request()).await.map_err(|error| failure(&error))
+            }
+            Err(error) => Err(failure(&error)),
+        }
+    }
+
+    /// Returns whether a request failed on a connection that had served before. It has served its last.
+    fn was_kept(&self, error: &ClientError, connection: &CaptureConnection) -> bool {
+        if error.is_connect() {
+            return false;
+        }
+        let mut extras = Extensions::new();
+        if let Some(connected) = &*connection.connection_metadata() {
+            connected.get_extras(&mut extras);
+        }
+        ours(&extras).is_some_and(|ours| self.served().remove(&ours))
+    }
+
+    fn served(&self) -> std::sync::MutexGuard<'_, HashSet<SocketAddr>> {
+        self.served.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns our end of the connection that an answer came on.
+fn ours(extensions: &Extensions) -> Option<SocketAddr> {
+    extensions.get::<HttpInfo>().map(HttpInfo::local_addr)
+}
+
+/// Returns what it means that a request got no answer.
+fn failure(error: &ClientError) -> Failure {
+    if out_of_descriptors(error) {
+        // Ours have run out: the endpoint is not to blame, and another one would not do better.
+        Failure::Overloaded
+    } else if error.is_connect() {
+        Failure::Refused
+    } else {
+        Failure::Reset
+    }
+}
+
+/// Returns whether there was no descriptor for a connection, in the process or in the system.
+fn out_of_descriptors(error: &(dyn Error + 'static)) -> bool {
+    const EMFILE: i32 = 24;
+    const ENFILE: i32 = 23;
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let os = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
+        if matches!(os, Some(EMFILE | ENFILE)) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+/// A connector whose every step together has one limit.
+#[derive(Clone, Debug)]
+struct TimedConnector {
+    inner: HttpsConnector<HttpConnector>,
+    limit: Option<Duration>,
+}
+
+impl Service<Uri> for TimedConnector {
+    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let (connecting, limit) = (self.inner.call(uri), self.limit);
+        Box::pin(async move {
+            match limit {
+                Some(limit) => match timeout(limit, connecting).await {
+                    Ok(connected) => connected,
+                    Err(_) => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
+                },
+                None => connecting.await,
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_that_ran_out_are_found_however_deep_they_are_told() {
+        for (code, ours) in [(24, true), (23, true), (111, false)] {
+            let error = io::Error::other(io::Error::from_raw_os_error(code));
+            assert_eq!(out_of_descriptors(&error), ours, "{code}: {error}");
+        }
+    }
+}
