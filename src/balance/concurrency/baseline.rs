@@ -26,7 +26,7 @@ const OCTAVES: usize = 12;
 const KEEP: f64 = 1.0 - 1.0 / 64.0;
 
 /// An octave counts from so many samples on.
-const SEEN_MIN: f64 = 7.5;
+const SEEN_MIN: f64 = 2.9;
 
 /// With so many samples a line is worked out anew every so many.
 const SURE: f64 = 16.0;

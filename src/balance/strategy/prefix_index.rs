@@ -261,4 +261,45 @@ mod tests {
             assert!(shared >= places.len() / 2, "{blocks}: {shared} of {}", places.len());
         }
     }
+
+    fn usage(input: u64, cached: u64) -> Usage {
+        Usage { input: Tokens(input), cached: Tokens(cached), output: Tokens(100) }
+    }
+
+    /// A memo of so many tokens that were expected to be cached, so many stored tokens old.
+    fn expected(tokens: u64, age: u64) -> Option<Memo> {
+        let mut memo = [0.0; 8];
+        (memo[EXPECTED], memo[AGE]) = (tokens as f32 / 1e3, age as f32 / 1e3);
+        Some(memo)
+    }
+
+    #[test]
+    fn what_answers_did_not_find_tells_how_much_a_node_keeps() {
+        let node = NodeId(3);
+        let hashes: Box<[u64]> = (1..=10).collect();
+        let request = Request {
+            prefix: hashes,
+            prefix_block: 100,
+            prompt: Tokens(1_000),
+            ..Request::new(crate::unit::RequestId(1), crate::unit::Time::ZERO)
+        };
+        let mut index = PrefixIndex::default();
+        index.insert(&request, node);
+        for _ in 0..100 {
+            index.answered(node, &usage(1_000, 0), None);
+        }
+        assert!(!index.evicts(node), "nothing was missed");
+        // One that is young may still be computed for whoever came first.
+        index.answered(node, &usage(1_000, 0), expected(1_000, 7_000));
+        assert!(!index.evicts(node));
+        index.answered(node, &usage(1_000, 0), expected(1_000, 50_000));
+        assert!(index.evicts(node) && !index.evicts(NodeId(0)));
+        assert!((index.gauges[3].room - 50_000.0).abs() < 10.0);
+        // What is found though it is as old makes the room larger again; what is found young does not.
+        index.answered(node, &usage(1_000, 900), expected(1_000, 1_000));
+        assert!(index.gauges[3].room < 50_010.0);
+        index.answered(node, &usage(1_000, 900), expected(1_000, 49_000));
+        assert!(index.gauges[3].room > 52_000.0);
+        assert_eq!(index.gauges[3].stored, 102 * 1_100 + 2 * 200);
+    }
 }

@@ -143,15 +143,13 @@ fn failure(error: &ClientError) -> Failure {
 fn out_of_descriptors(error: &(dyn Error + 'static)) -> bool {
     const EMFILE: i32 = 24;
     const ENFILE: i32 = 23;
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let os = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
-        if matches!(os, Some(EMFILE | ENFILE)) {
-            return true;
-        }
-        next = error.source();
+    let told = error.downcast_ref::<io::Error>();
+    if told.is_some_and(|error| matches!(error.raw_os_error(), Some(EMFILE | ENFILE))) {
+        return true;
     }
-    false
+    // What an error of input and output wraps is not its source: that is the source of what it wraps.
+    let wrapped = told.and_then(io::Error::get_ref).map(|inner| inner as &(dyn Error + 'static));
+    wrapped.into_iter().chain(error.source()).any(out_of_descriptors)
 }
 
 /// A connector whose every step together has one limit.

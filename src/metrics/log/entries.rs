@@ -28,6 +28,8 @@ pub(super) enum CountedThing {
     Failover(RouteId, PoolId, Tier, Option<usize>),
     /// Requests of a class without an answer.
     Unserved(ClassId, &'static str),
+    /// An ejected node is probed, again and again while it does not come back.
+    Probed(NodeId),
 }
 
 /// An entry to be.

@@ -55,7 +55,9 @@ impl Log {
                 self.count(now, thing, || retried(labels, attempt.request, *from, *end));
                 None
             }
-            Event::NodeState { node, to, cause, .. } => Some(state(labels, *node, *to, *cause)),
+            Event::NodeState { node, from, to, cause } => {
+                self.changed(now, labels, *node, (*from, *to, *cause))
+            }
             Event::Settled(settled) => {
                 self.settled(now, labels, settled);
                 None
@@ -101,6 +103,25 @@ impl Log {
         };
         if let Some(draft) = draft {
             self.entries.enter(now, Draft { entry: draft, counted: None });
+        }
+    }
+
+    /// A node changes its state. One that is down and probed again and again is one entry that counts.
+    fn changed(
+        &mut self,
+        now: Time,
+        labels: &Labels,
+        node: NodeId,
+        (from, to, cause): (NodeState, NodeState, Cause),
+    ) -> Option<LogEntry> {
+        match (from, to, cause) {
+            (NodeState::Ejected, NodeState::Probing, _) => {
+                let entry = || state(labels, node, to, cause);
+                self.count(now, CountedThing::Probed(node), entry);
+                None
+            }
+            (NodeState::Probing, NodeState::Ejected, Cause::Probes(_)) => None,
+            _ => Some(state(labels, node, to, cause)),
         }
     }
 
@@ -165,7 +186,9 @@ fn failed_over(
         CountedThing::Failover(route, pool, tier, region) => {
             meant.words(labels, route, (pool, tier, region))
         }
-        CountedThing::Retry(..) | CountedThing::Unserved(..) => String::new(),
+        CountedThing::Retry(..) | CountedThing::Unserved(..) | CountedThing::Probed(_) => {
+            String::new()
+        }
     };
     let entry = info(LogLevel::Warning, None, format!("failover {words}"), words);
     example(LogEntry { failover: true, ..entry }, settled.request)

@@ -19,7 +19,7 @@ pub(super) fn draw(model: &Model, with_pools: bool, area: Rect, buf: &mut Buffer
     let aside = last.map_or_else(String::new, |last| format!("req {}", grouped(last.request.0)));
     let inner = pen::panel(model, Panel::Decision, area, buf, &title, &aside);
     let inner = Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner };
-    let mut rows = last.map_or_else(no_decision, |last| explain(model, &last));
+    let mut rows = last.map_or_else(|| no_decision(model), |last| explain(model, &last));
     if with_pools {
         rows.push(Vec::new());
         rows.extend(pools::rows(model));
@@ -29,8 +29,15 @@ pub(super) fn draw(model: &Model, with_pools: bool, area: Rect, buf: &mut Buffer
     pen::lines(buf, inner, model.theme(), &rows);
 }
 
-fn no_decision() -> Vec<Vec<Piece>> {
-    vec![vec![piece("no request has been sent to a node yet", Role::Dim)]]
+fn no_decision(model: &Model) -> Vec<Vec<Piece>> {
+    let any = model.snapshot().is_some_and(|shown| shown.nodes.iter().any(|row| row.share > 0.0));
+    // Pictures of another process come without decisions.
+    let words = if any {
+        "decisions are told where it runs: --log has each with its reason"
+    } else {
+        "no request has been sent to a node yet"
+    };
+    vec![vec![piece(words, Role::Dim)]]
 }
 
 fn explain(model: &Model, last: &DecisionRow) -> Vec<Vec<Piece>> {
