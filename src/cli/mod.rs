@@ -36,6 +36,7 @@ mod schema;
 mod screen_figures;
 #[cfg(feature = "live")]
 mod serve;
+#[cfg(feature = "tui")]
 mod settings;
 mod signals;
 #[cfg(feature = "tui")]
