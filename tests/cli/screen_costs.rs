@@ -99,25 +99,32 @@ fn how_soon_the_future_and_the_past_are_there() {
     seat.press(" ");
     seat.wait_for("PAUSED");
     let start = Instant::now();
-    seat.press("a");
-    seat.wait_for("as it is");
+    // The first pool, then its strategies.
+    seat.press("a\r");
+    seat.wait_for("foreseen");
     println!("the list of strategies is open after {:.0?}", start.elapsed());
-    let told = |screen: &str| screen.matches(" $").count();
-    let (mut first, mut last) = (None, (0, start.elapsed()));
-    while start.elapsed() < Duration::from_secs(12) {
-        let now = told(&seat.screen());
-        if now > last.0 {
-            last = (now, start.elapsed());
-            first = first.or(Some(start.elapsed()));
-        }
+    // So many of so many, as the list says.
+    let told = |screen: &str| {
+        let (before, _) = screen.split_once(" of 29")?;
+        before.rsplit(' ').next()?.parse::<u32>().ok()
+    };
+    let mut first = None;
+    let mut known = 0;
+    while known < 29 {
+        assert!(start.elapsed() < Duration::from_secs(20), "{}", seat.screen());
+        known = told(&seat.screen()).unwrap_or(0);
+        first = first.or((known > 0).then(|| start.elapsed()));
         std::thread::sleep(Duration::from_millis(5));
     }
-    println!("forecasts: the first after {first:?}, the last of {} after {:?}", last.0, last.1);
-    seat.press("\u{1b}");
-    std::thread::sleep(Duration::from_millis(300));
+    println!("forecasts: the first after {first:.0?}, all {known} after {:.0?}", start.elapsed());
+    // Out of the strategies, and out of the pools.
+    for _ in 0..2 {
+        seat.press("\u{1b}");
+        std::thread::sleep(Duration::from_millis(300));
+    }
     let start = Instant::now();
     seat.press("\u{1b}[D");
-    seat.wait_for("AT -");
+    seat.wait_for(" AT ");
     println!("an earlier moment is there after {:.0?}", start.elapsed());
     seat.press("q");
     seat.leave();
