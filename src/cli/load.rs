@@ -7,10 +7,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::failure::{CliFailure, FailureKind};
 use super::{Changes, Color, traffic};
+#[cfg(any(feature = "live", feature = "tui"))]
+use crate::balance::NodeSpec;
+#[cfg(any(feature = "live", feature = "tui"))]
+use crate::command::NodeGroup;
 use crate::metrics::expect::{ExpectError, Expectation};
 use crate::metrics::{Collector, Watch};
 use crate::scenario::{self, Override, Scenario};
 use crate::sim::{Sim, SimSpec};
+#[cfg(any(feature = "live", feature = "tui"))]
+use crate::unit::NodeId;
 use crate::unit::{Span, Time};
 use crate::workload::TraceError;
 
@@ -21,6 +27,35 @@ pub(super) fn scenario(
     color: Color,
 ) -> Result<Scenario, CliFailure> {
     Source::open(name)?.scenario(&changes.overrides(), color)
+}
+
+/// The nodes of each region that has a name and any.
+#[cfg(any(feature = "live", feature = "tui"))]
+pub(super) fn regions(scenario: &Scenario) -> impl Iterator<Item = NodeGroup> {
+    named_groups(scenario, ("region", &scenario.regions), |node, place| {
+        node.region.index() == place
+    })
+}
+
+/// The nodes of each tag that any has.
+#[cfg(feature = "tui")]
+pub(super) fn tags(scenario: &Scenario) -> impl Iterator<Item = NodeGroup> {
+    named_groups(scenario, ("tag", &scenario.tags), |node, place| node.tags >> place & 1 == 1)
+}
+
+#[cfg(any(feature = "live", feature = "tui"))]
+fn named_groups<'a>(
+    scenario: &'a Scenario,
+    (word, names): (&'static str, &'a [String]),
+    belongs: impl Fn(&NodeSpec, usize) -> bool,
+) -> impl Iterator<Item = NodeGroup> {
+    names.iter().enumerate().filter_map(move |(place, name)| {
+        let nodes = (0..).map(NodeId).zip(&scenario.balancer.nodes);
+        let nodes = nodes.filter(|(_, node)| belongs(node, place));
+        let nodes: Vec<NodeId> = nodes.map(|(id, _)| id).collect();
+        let name = name.clone();
+        (!name.is_empty() && !nodes.is_empty()).then_some(NodeGroup { word, name, nodes })
+    })
 }
 
 /// What stands behind the name of a built-in scenario where the name of a file would.

@@ -23,7 +23,6 @@ mod mock;
 mod new;
 mod output;
 #[cfg(feature = "tui")]
-#[cfg(feature = "tui")]
 mod play;
 mod progress;
 pub mod reference;

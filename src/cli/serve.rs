@@ -15,7 +15,7 @@ use super::result::{IfUnwritable, ResultOutput};
 use super::signals::EndingSignals;
 use super::{Changes, Color, endpoints, load, output};
 use crate::balance::{Balancer, Event, Input};
-use crate::command::{Frame, Mode, NodeGroup, Pace, RunState};
+use crate::command::{Frame, Mode, Pace, RunState};
 use crate::live::admin::{self, AdminDesk, AdminWords};
 use crate::live::driver::Observer;
 use crate::live::gateway::{self, ClassOption, GatewayParts};
@@ -25,7 +25,7 @@ use crate::metrics::Watch;
 use crate::report::frames::FrameWriter;
 use crate::report::{self, prometheus};
 use crate::scenario::Scenario;
-use crate::unit::{NodeId, Span, Time};
+use crate::unit::{Span, Time};
 
 /// Where figures are told, and what they are told from.
 type AdminListen<'a> = (&'a str, Arc<AdminDesk>);
@@ -277,15 +277,6 @@ const FRAME_TICKS: u64 = 5;
 
 /// A picture of a gateway, without figures yet.
 fn live_frame(scenario: &Scenario) -> Frame {
-    let group = |word, name: &String, nodes: Vec<NodeId>| {
-        let name = name.clone();
-        (!name.is_empty() && !nodes.is_empty()).then_some(NodeGroup { word, name, nodes })
-    };
-    let of_region = |place: usize| {
-        let nodes = (0..).map(NodeId).zip(&scenario.balancer.nodes);
-        nodes.filter(|(_, node)| node.region.index() == place).map(|(id, _)| id).collect()
-    };
-    let regions = scenario.regions.iter().enumerate();
     Frame {
         snapshot: Arc::default(),
         mode: Mode::Live,
@@ -300,7 +291,7 @@ fn live_frame(scenario: &Scenario) -> Frame {
         notice: None,
         forecast: None,
         comparison: None,
-        groups: regions.filter_map(|(at, name)| group("region", name, of_region(at))).collect(),
+        groups: load::regions(scenario).collect(),
     }
 }
 

@@ -174,13 +174,10 @@ impl HeatColumn {
     /// A column of counts, each scope and lane once.
     #[must_use]
     pub fn new(start: Time, span: Span, counts: &[(HeatScope, HeatLane, u32)]) -> HeatColumn {
-        let cell = |(scope, lane, count): &(HeatScope, HeatLane, u32)| HeatCell {
-            key: key(scope.number(), lane.code()),
-            count: *count,
+        let cell = |(scope, lane, count): &(HeatScope, HeatLane, u32)| {
+            (key(scope.number(), lane.code()), *count)
         };
-        let mut cells: Vec<HeatCell> = counts.iter().map(cell).collect();
-        cells.sort_by_key(|cell| cell.key);
-        HeatColumn { start, span, cells }
+        HeatColumn::of_cells(start, span, &counts.iter().map(cell).collect::<Vec<_>>())
     }
 
     /// A column of cells as [`HeatColumn::cells`] has them.

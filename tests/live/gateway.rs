@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::gate::{
     CLIENT_KEY, DONE, Do, FINISH, Gate, KEY, PATIENCE, ROLE, Reply, SETTINGS, SSE, Upstream, chat,
-    exchange, get, http, post, say, stream_of, text, whole, word,
+    exchange, flood_unread, get, http, post, say, stream_of, text, whole, word,
 };
 use plimsoll::balance::{End, Failure, Fate, Reject, TimeoutStage};
 use plimsoll::live::http::{HttpLimits, Shutdown};
@@ -656,12 +656,7 @@ async fn what_is_shed_is_told_when_to_come_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_does_not_read_holds_the_endpoint_back_and_is_given_up() {
     let event = word(&"a".repeat(4 << 10)).into_bytes();
-    let up = Upstream::start(vec![say([SSE, ROLE].concat()), Do::Flood(event)]).await;
-    let limits = HttpLimits { write: Duration::from_secs(2), ..HttpLimits::default() };
-    let gate = Gate::with(&[up.url()], "", "timeouts = { total = \"1h\" }", limits).await;
-    let mut client = TcpStream::connect(gate.address).await.expect("a connection");
-    client.write_all(post(&chat(true).to_string()).as_bytes()).await.expect("sent");
-    sleep(Duration::from_millis(1_000)).await;
+    let (up, gate, _client) = flood_unread(event).await;
     let before = up.log.written.load(Ordering::Relaxed);
     sleep(Duration::from_millis(500)).await;
     let after = up.log.written.load(Ordering::Relaxed);

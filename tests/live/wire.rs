@@ -8,8 +8,8 @@ use std::io::Write;
 use std::time::Duration;
 
 use crate::gate::{
-    DONE, Do, FINISH, Gate, KEY, ROLE, Reply, SETTINGS, SSE, Upstream, chat, exchange, get, http,
-    post, say, stream_of, text, whole, word,
+    DONE, Do, FINISH, Gate, KEY, ROLE, Reply, SETTINGS, SSE, Upstream, chat, exchange,
+    flood_unread, get, http, post, say, stream_of, text, whole, word,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -629,12 +629,7 @@ async fn who_goes_on_from_a_response_goes_to_the_node_that_keeps_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn large_events_wait_for_a_slow_client_one_at_a_time() {
     let event = word(&"a".repeat(900 << 10)).into_bytes();
-    let up = Upstream::start(vec![say([SSE, ROLE].concat()), Do::Flood(event)]).await;
-    let limits = HttpLimits { write: Duration::from_secs(2), ..HttpLimits::default() };
-    let gate = Gate::with(&[up.url()], "", "timeouts = { total = \"1h\" }", limits).await;
-    let mut client = TcpStream::connect(gate.address).await.expect("a connection");
-    client.write_all(post(&chat(true).to_string()).as_bytes()).await.expect("sent");
-    sleep(Duration::from_millis(1_000)).await;
+    let (up, gate, _client) = flood_unread(event).await;
     let written = up.log.written.load(std::sync::atomic::Ordering::Relaxed);
     // Two sockets' buffers and a few events, where the queue alone has room for sixty.
     assert!(written < 20 << 20, "{written}");

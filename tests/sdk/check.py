@@ -8,20 +8,14 @@ import urllib.request
 import openai
 from openai import OpenAI
 
+from raises import raises
+
 gateway, cut, admin = sys.argv[1:4]
 MESSAGES = [{"role": "user", "content": "Say something."}]
 
 
 def client(url):
     return OpenAI(base_url=url, api_key="sk-client", timeout=20)
-
-
-def raises(kind, call):
-    try:
-        call()
-    except kind as error:
-        return error
-    raise AssertionError(f"nothing was raised instead of {kind.__name__}")
 
 
 def fault(path, body):

@@ -5,6 +5,8 @@ import sys
 import anthropic
 from anthropic import Anthropic
 
+from raises import raises
+
 gateway, cut = sys.argv[1:3]
 MESSAGES = [{"role": "user", "content": "Say something."}]
 TOOL = {"name": "look", "description": "Looks.", "input_schema": {"type": "object"}}
@@ -16,14 +18,6 @@ def client(url):
 
 def ask(url, model):
     return client(url).messages.create(model=model, max_tokens=100, messages=MESSAGES, tools=[TOOL])
-
-
-def raises(kind, call):
-    try:
-        call()
-    except kind as error:
-        return error
-    raise AssertionError(f"nothing was raised instead of {kind.__name__}")
 
 
 def read(url, model):

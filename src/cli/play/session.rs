@@ -212,20 +212,7 @@ impl PlaySession {
 
     /// Nodes that a region or a tag means.
     pub(super) fn groups(&self) -> Arc<[NodeGroup]> {
-        let nodes = || (0_u32..).map(NodeId).zip(&self.scenario.balancer.nodes);
-        let group = |word, name: &String, nodes: Vec<NodeId>| {
-            let name = name.clone();
-            (!name.is_empty() && !nodes.is_empty()).then_some(NodeGroup { word, name, nodes })
-        };
-        let regions = self.scenario.regions.iter().enumerate().filter_map(|(place, name)| {
-            let here = nodes().filter(|(_, node)| node.region.index() == place);
-            group("region", name, here.map(|(id, _)| id).collect())
-        });
-        let tags = self.scenario.tags.iter().enumerate().filter_map(|(place, name)| {
-            let tagged = nodes().filter(|(_, node)| node.tags >> place & 1 == 1);
-            group("tag", name, tagged.map(|(id, _)| id).collect())
-        });
-        regions.chain(tags).collect()
+        load::regions(&self.scenario).chain(load::tags(&self.scenario)).collect()
     }
 
     /// The file: the scenario as it was given, and what was done.

@@ -1,4 +1,4 @@
-//! ConnectionPlaces for connections: so many at a time. Who comes when all are taken gets that of the connection that
+//! Places for connections: so many at a time. Who comes when all are taken gets that of the connection that
 //! has been idle longest, so that clients which keep connections shut nobody out.
 
 use std::collections::BTreeMap;

@@ -438,3 +438,14 @@ pub async fn exchange(to: SocketAddr, request: &str) -> Reply {
 pub async fn get(to: SocketAddr, path: &str) -> Reply {
     exchange(to, &format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")).await
 }
+
+/// An endpoint that says the same event without end to a client that reads none of it, a second later.
+pub async fn flood_unread(event: Vec<u8>) -> (Upstream, Gate, TcpStream) {
+    let up = Upstream::start(vec![say([SSE, ROLE].concat()), Do::Flood(event)]).await;
+    let limits = HttpLimits { write: Duration::from_secs(2), ..HttpLimits::default() };
+    let gate = Gate::with(&[up.url()], "", "timeouts = { total = \"1h\" }", limits).await;
+    let mut client = TcpStream::connect(gate.address).await.expect("a connection");
+    client.write_all(post(&chat(true).to_string()).as_bytes()).await.expect("sent");
+    sleep(Duration::from_millis(1_000)).await;
+    (up, gate, client)
+}
