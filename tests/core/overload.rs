@@ -3,12 +3,12 @@
 
 use crate::common::{class, class_labels, config, finish, labels, slots};
 use plimsoll::balance::{
-    Config, DegradeLevel, DegradeSpec, End, Event, Fate, HedgeAfter, HedgeSpec, NoHedge, PoolSpec,
-    Priority, Queue, Reject, RouteSpec, Settled, ShedSpec, StrategySpec,
+    Config, DegradeLevel, DegradeSpec, End, Event, Fate, HedgeAfter, HedgeSpec, Limits, NoHedge,
+    PoolSpec, Priority, Queue, Reject, RouteSpec, Settled, ShedSpec, StrategySpec,
 };
 use plimsoll::dist::Dist;
 use plimsoll::metrics::{Collector, Labels, Slo, Summary, Watch};
-use plimsoll::node::{BackendSpec, FaultKind, FaultSpec};
+use plimsoll::node::{ApiSpec, BackendSpec, FaultKind, FaultSpec};
 use plimsoll::sim::{Sim, SimSpec};
 use plimsoll::unit::{NodeId, PoolId, Ratio, Span, Time, Tokens};
 use plimsoll::workload::{ClassSpec, Mix, OpenLoop, Poisson};
@@ -117,13 +117,32 @@ fn nodes_without_limits_are_not_flooded() {
     let critical = |of: &Summary| of.classes[0].goodput.slo_attainment.expect("some ended");
     let (before, after) = (critical(&flooded), critical(&summary));
     assert!(before < 0.5 && after > 0.9, "{before} without, {after} with");
-    let kept = (20..25).map(|seed| {
+    let kept = (20..40).map(|seed| {
         world.config.seed = seed;
         critical(&world.run(|_, _| {}))
     });
     let kept: Vec<f64> = kept.collect();
     let mean = kept.iter().sum::<f64>() / kept.len() as f64;
-    assert!(mean > 0.94 && kept.iter().all(|kept| *kept > 0.9), "{kept:?} with");
+    assert!(mean > 0.9 && kept.iter().all(|kept| *kept > 0.8), "{kept:?} with");
+}
+
+/// A hosted model's first tokens vary much, and take no longer for what is sent: of an easy load
+/// at most two in a hundred are shed (three, where chance is not taken off).
+#[test]
+fn chance_is_no_overload() {
+    let mut world = World::new([1.0; 4], 3.6, 1_000);
+    world.config.nodes.truncate(2);
+    world.config.nodes.iter_mut().for_each(|node| node.limits.concurrency = None);
+    world.config.shed = Some(ShedSpec::default());
+    let ttft = Dist::weibull(1.2, 0.75).expect("a shape");
+    let hosted = ApiSpec { ttft, tokens_per_second: Dist::constant(116.0).expect("a rate") };
+    world.backend = BackendSpec::Api(hosted, Limits::default());
+    let shed = (20..40).map(|seed| {
+        world.config.seed = seed;
+        world.run(|_, _| {}).unserved.get("shed under load").copied().unwrap_or(0)
+    });
+    let shed: Vec<u64> = shed.collect();
+    assert!(shed.iter().sum::<u64>() < 400, "{shed:?} of 1,000 each");
 }
 
 fn ladder() -> DegradeSpec {
