@@ -137,11 +137,10 @@ pub(super) fn go(
 ) -> Result<bool, Vec<TraceError>> {
     let mut inputs = 0_u64;
     loop {
-        if until.is_some_and(|until| sim.next_at().is_some_and(|at| at > until)) {
-            return Ok(false);
-        }
-        if step(sim, books)? == Step::Done {
-            return Ok(true);
+        match step(sim, books, until.unwrap_or(Time::MAX))? {
+            Some(Step::Handled) => {}
+            Some(Step::Done) => return Ok(true),
+            None => return Ok(false),
         }
         inputs += 1;
         if inputs.is_multiple_of(LOOK_EVERY) && !look(sim, books) {
@@ -150,12 +149,12 @@ pub(super) fn go(
     }
 }
 
-/// One step, with everything that listens. Inputs come before the events they cause.
-fn step(sim: &mut Sim, books: &mut Books) -> Result<Step, Vec<TraceError>> {
+/// One step, with everything that listens, unless it comes later. Inputs come before the events they cause.
+fn step(sim: &mut Sim, books: &mut Books, until: Time) -> Result<Option<Step>, Vec<TraceError>> {
     let cell = RefCell::new(&mut *books);
     let mut record = |now: Time, input: &Input| cell.borrow_mut().record(now, input);
     let mut sink = |now: Time, event: &Event| cell.borrow_mut().hear(now, event);
-    let step = sim.step(&mut record, &mut sink)?;
+    let step = sim.step_until(until, &mut record, &mut sink)?;
     books.drain(false);
     Ok(step)
 }

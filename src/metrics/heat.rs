@@ -375,19 +375,19 @@ impl HeatTally {
             HeatWord::Completed(total, first) => {
                 let codes = [HeatLane::Total(total).code(), HeatLane::FirstToken(first).code()];
                 for row in [Some(0), class, node].into_iter().flatten() {
-                    codes.iter().for_each(|code| self.count((row, *code), 1));
+                    self.count(row, codes, 1);
                 }
             }
             HeatWord::Failed | HeatWord::Rejected => {
                 let failed = matches!(note.what, HeatWord::Failed);
                 let lane = if failed { HeatLane::Failed } else { HeatLane::Rejected };
                 for row in [Some(0), class].into_iter().flatten() {
-                    self.count((row, lane.code()), 1);
+                    self.count(row, [lane.code()], 1);
                 }
             }
             HeatWord::AttemptFailed => {
                 if let Some(row) = node {
-                    self.count((row, HeatLane::Failed.code()), 1);
+                    self.count(row, [HeatLane::Failed.code()], 1);
                 }
             }
         }
@@ -400,35 +400,41 @@ impl HeatTally {
                 scope @ NODE_BASE.. => 1 + self.scopes.classes + (scope - NODE_BASE),
                 scope => scope,
             };
-            self.count((row, (cell.key & 0x1FF) as u16), cell.count);
+            self.count(row, [(cell.key & 0x1FF) as u16], cell.count);
         }
     }
 
-    fn count(&mut self, (row, code): (u32, u16), count: u32) {
-        let (row, code) = (row as usize, usize::from(code));
+    /// Counts codes of a row.
+    #[inline]
+    fn count<const N: usize>(&mut self, row: u32, codes: [u16; N], count: u32) {
+        let row = row as usize;
         if self.counts.is_empty() {
             let rows = 1 + self.scopes.classes as usize + self.scopes.nodes as usize;
             self.counts = vec![0; rows * CODES];
             self.codes = vec![0; rows * WORDS];
             self.rows = vec![0; rows.div_ceil(64)];
         }
-        let counted = &mut self.counts[row * CODES + code];
-        *counted = counted.saturating_add(count);
-        self.codes[row * WORDS + code / 64] |= 1 << (code % 64);
+        let counts = &mut self.counts[row * CODES..][..CODES];
+        let bits = &mut self.codes[row * WORDS..][..WORDS];
+        for code in codes.map(usize::from) {
+            counts[code] = counts[code].saturating_add(count);
+            bits[code / 64] |= 1 << (code % 64);
+        }
         self.rows[row / 64] |= 1 << (row % 64);
     }
 
     /// Returns what was counted as a column, and forgets it.
     fn take(&mut self, start: Time, span: Span) -> HeatColumn {
+        let HeatTally { scopes, counts, codes, rows } = self;
         let mut cells = Vec::new();
-        let classes = self.scopes.classes;
-        for row in take_bits(&mut self.rows) {
+        for row in take_bits(rows) {
             let scope = match row as u32 {
-                row if row > classes => NODE_BASE + (row - classes - 1),
+                row if row > scopes.classes => NODE_BASE + (row - scopes.classes - 1),
                 row => row,
             };
-            for code in take_bits(&mut self.codes[row * WORDS..][..WORDS]) {
-                let count = std::mem::take(&mut self.counts[row * CODES + code]);
+            let counts = &mut counts[row * CODES..][..CODES];
+            for code in take_bits(&mut codes[row * WORDS..][..WORDS]) {
+                let count = std::mem::take(&mut counts[code]);
                 cells.push(HeatCell { key: key(scope, code as u16), count });
             }
         }

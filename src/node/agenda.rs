@@ -74,6 +74,8 @@ pub enum Upcoming {
     Arrival,
     /// The balancer's wake.
     Wake(Time),
+    /// Something, but not yet.
+    Later,
 }
 
 /// What will happen.
@@ -157,12 +159,20 @@ impl Agenda {
         self.heap.len() == self.chatter
     }
 
-    /// Takes what comes first: an entry, the next arrival or the next wake.
-    pub fn next(&mut self, arrival: Option<Time>, wake: Option<Time>) -> Option<Upcoming> {
+    /// Takes what comes first, unless that is after `until`: an entry, the next arrival or the next wake.
+    pub fn next(
+        &mut self,
+        arrival: Option<Time>,
+        wake: Option<Time>,
+        until: Time,
+    ) -> Option<Upcoming> {
         let entry = self.heap.peek().map(|Reverse(entry)| (entry.at, entry.rank()));
         let arrival = arrival.map(|at| (at, Rank::Arrive as u8));
         let wake = wake.map(|at| (at, Rank::Wake as u8));
         let first = [entry, arrival, wake].into_iter().flatten().min()?;
+        if first.0 > until {
+            return Some(Upcoming::Later);
+        }
         if entry == Some(first) {
             self.pop().map(|(at, due)| Upcoming::Scheduled(at, due))
         } else if arrival == Some(first) {
@@ -190,7 +200,7 @@ mod tests {
         agenda.schedule(at, Rank::Progress, finish(1));
         agenda.schedule(at, Rank::Finish, finish(2));
         agenda.schedule(at, Rank::Finish, finish(3));
-        let order: Vec<String> = std::iter::from_fn(|| agenda.next(Some(at), Some(at)))
+        let order: Vec<String> = std::iter::from_fn(|| agenda.next(Some(at), Some(at), Time::MAX))
             .take(5)
             .map(|next| match next {
                 Upcoming::Scheduled(_, Scheduled::Finish(attempt, _)) => {
@@ -199,11 +209,14 @@ mod tests {
                 Upcoming::Scheduled(..) => "other".to_owned(),
                 Upcoming::Arrival => "arrival".to_owned(),
                 Upcoming::Wake(_) => "wake".to_owned(),
+                Upcoming::Later => "later".to_owned(),
             })
             .collect();
         assert_eq!(order, ["2", "3", "1", "arrival", "arrival"]);
-        assert!(matches!(agenda.next(None, Some(at)), Some(Upcoming::Wake(_))));
-        assert!(agenda.next(None, None).is_none());
+        let before = Time(at.0 - 1);
+        assert!(matches!(agenda.next(None, Some(at), before), Some(Upcoming::Later)));
+        assert!(matches!(agenda.next(None, Some(at), Time::MAX), Some(Upcoming::Wake(_))));
+        assert!(agenda.next(None, None, Time::MAX).is_none());
     }
 
     #[test]

@@ -74,7 +74,7 @@ mod tests {
     use crate::node::Upcoming;
 
     fn next(agenda: &mut Agenda) -> (Time, NodeId, u32) {
-        match agenda.next(None, None) {
+        match agenda.next(None, None, Time::MAX) {
             Some(Upcoming::Scheduled(at, Scheduled::Ready(node, start))) => (at, node, start),
             other => panic!("a start: {other:?}"),
         }
@@ -98,7 +98,7 @@ mod tests {
         assert_eq!(at, Time::ZERO + Span::from_secs(90));
         let ready = Some(Input::Fleet(FleetChange::Ready(node)));
         assert_eq!(starts.over(at, node, start, false, &mut agenda), ready);
-        assert!(agenda.next(None, None).is_none());
+        assert!(agenda.next(None, None, Time::MAX).is_none());
         starts.begin(at, NodeId(7), &mut agenda);
         assert_eq!(next(&mut agenda).0, at, "without a law it starts at once");
     }

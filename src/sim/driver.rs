@@ -30,6 +30,16 @@ pub enum Step {
 /// An input, when it comes, and by its place the balancer it is for.
 type Addressed = (Time, usize, Input);
 
+/// What comes next.
+enum ComesNext {
+    /// This input.
+    Input(Addressed),
+    /// Something, but not yet.
+    Later,
+    /// Nothing.
+    Nothing,
+}
+
 /// A simulation in progress.
 pub struct Sim {
     balancers: Balancers,
@@ -108,15 +118,30 @@ impl Sim {
         record: &mut impl FnMut(Time, &Input),
         sink: &mut impl FnMut(Time, &Event),
     ) -> Result<Step, Vec<TraceError>> {
-        let (now, to, input) = match self.next() {
-            Ok(Some(next)) => next,
-            Ok(None) => return Ok(Step::Done),
-            Err(errors) => return Err(errors),
+        self.step_until(Time::MAX, record, sink).map(|step| step.unwrap_or(Step::Done))
+    }
+
+    /// Does the same, unless that input comes after `until`: `None` then.
+    ///
+    /// # Errors
+    /// If a trace cannot be read any further.
+    #[inline]
+    pub fn step_until(
+        &mut self,
+        until: Time,
+        record: &mut impl FnMut(Time, &Input),
+        sink: &mut impl FnMut(Time, &Event),
+    ) -> Result<Option<Step>, Vec<TraceError>> {
+        let (now, to, input) = match self.next(until)? {
+            ComesNext::Input(next) => next,
+            ComesNext::Later => return Ok(None),
+            ComesNext::Nothing => return Ok(Some(Step::Done)),
         };
         record(now, &input);
         self.handle(now, to, input);
         self.effects.events.iter().for_each(|event| sink(now, event));
-        self.carry_out(now, to)
+        self.carry_out(now, to)?;
+        Ok(Some(Step::Handled))
     }
 
     // ----- the five lines, one by one -----
@@ -138,15 +163,14 @@ impl Sim {
     }
 
     /// Carries out what the balancer decided.
-    fn carry_out(&mut self, now: Time, to: usize) -> Result<Step, Vec<TraceError>> {
+    fn carry_out(&mut self, now: Time, to: usize) -> Result<(), Vec<TraceError>> {
         for action in self.effects.actions.drain(..) {
             if let Action::Answer { request, fate, .. } = action {
                 self.traffic.settled(now, request, fate);
             }
             self.world.carry_out(to as u32, action);
         }
-        self.traffic.go_on()?;
-        Ok(Step::Handled)
+        self.traffic.go_on()
     }
 
     /// Learns from the event at this place: when something moved, what a grade is given for, and
@@ -180,22 +204,27 @@ impl Sim {
 
     // ----- what comes next -----
 
-    /// Takes what comes next: first what is due now, then the earliest of agenda, traffic and wake.
-    fn next(&mut self) -> Result<Option<Addressed>, Vec<TraceError>> {
+    /// Takes what comes next, unless that is after `until`: first what is due now, then the earliest of
+    /// agenda, traffic and wake.
+    fn next(&mut self, until: Time) -> Result<ComesNext, Vec<TraceError>> {
+        if self.now() > until {
+            return Ok(ComesNext::Later);
+        }
         if let Some((to, input)) = self.grader.as_mut().and_then(QualityGrader::next) {
-            return Ok(Some((self.now(), to, input)));
+            return Ok(ComesNext::Input((self.now(), to, input)));
         }
         loop {
             let outside = self.traffic.next_at();
             if outside.is_none() && self.over() {
-                return Ok(None);
+                return Ok(ComesNext::Nothing);
             }
             if let Some((to, input)) = self.balancers.due() {
-                return Ok(Some((self.now(), to, input)));
+                return Ok(ComesNext::Input((self.now(), to, input)));
             }
             let (wake, sleeper) = self.balancers.wake_at().unzip();
-            let found = match self.world.backends.agenda.next(outside, wake) {
-                None => return Ok(None),
+            let found = match self.world.backends.agenda.next(outside, wake, until) {
+                None => return Ok(ComesNext::Nothing),
+                Some(Upcoming::Later) => return Ok(ComesNext::Later),
                 Some(Upcoming::Arrival) => self.hear_traffic(outside)?,
                 // The balancer may ask to be woken at once, never in the past.
                 Some(Upcoming::Wake(at)) => {
@@ -203,8 +232,8 @@ impl Sim {
                 }
                 Some(Upcoming::Scheduled(at, due)) => self.come_due(at, due),
             };
-            if found.is_some() {
-                return Ok(found);
+            if let Some(found) = found {
+                return Ok(ComesNext::Input(found));
             }
         }
     }

@@ -154,13 +154,13 @@ mod tests {
         let faults = kinds.iter().map(|kind| fault(*kind)).collect();
         let usual = [prices(1.0); 2].into_iter();
         let faults = FaultInjector::new(faults, Vec::new(), usual, 1, &mut backends.agenda);
-        while backends.agenda.next(None, None).is_some() {}
+        while backends.agenda.next(None, None, Time::MAX).is_some() {}
         (faults, backends)
     }
 
     /// What the balancer is told of its fleet.
     fn changes(backends: &mut Backends) -> Vec<FleetChange> {
-        let next = || match backends.agenda.next(None, None)? {
+        let next = || match backends.agenda.next(None, None, Time::MAX)? {
             Upcoming::Scheduled(_, Scheduled::Change(change)) => Some(*change),
             other => panic!("a change: {other:?}"),
         };
@@ -200,7 +200,7 @@ mod tests {
         faults.begin(0, &mut backends);
         assert_eq!(changes(&mut backends), [FleetChange::Drain(NodeId(1))]);
         faults.heal(NodeId(1), &mut backends);
-        assert!(backends.agenda.next(None, None).is_none(), "there is nothing to heal");
+        assert!(backends.agenda.next(None, None, Time::MAX).is_none(), "there is nothing to heal");
         let drain = FaultSpec {
             at: Time::ZERO,
             lasts: None,
@@ -208,11 +208,11 @@ mod tests {
             nodes: vec![NodeId(1)],
         };
         faults.by_hand(drain, &mut backends.agenda);
-        while backends.agenda.next(None, None).is_some() {}
+        while backends.agenda.next(None, None, Time::MAX).is_some() {}
         faults.begin(1, &mut backends);
         assert_eq!(changes(&mut backends).len(), 1);
         faults.heal(NodeId(1), &mut backends);
-        let heard = std::iter::from_fn(|| backends.agenda.next(None, None));
+        let heard = std::iter::from_fn(|| backends.agenda.next(None, None, Time::MAX));
         let heard: Vec<String> = heard.map(|next| format!("{next:?}")).collect();
         assert!(heard.len() == 1 && heard[0].contains("heal"), "the planned one lasts: {heard:?}");
         assert!(faults.end(1, &mut backends).is_none(), "it was healed before");

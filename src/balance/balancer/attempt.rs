@@ -108,7 +108,7 @@ impl Balancer {
 
     /// Returns what the answer of an attempt is like.
     #[inline]
-    fn alike(&self, this: AttemptKey) -> Alike {
+    pub(super) fn alike(&self, this: AttemptKey) -> Alike {
         let state = &self.requests[this];
         let node = self.fleet.node(state.node);
         Alike::of(&self.requests[state.request].request, node.home().0, node.spec.model)

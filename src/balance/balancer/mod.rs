@@ -183,7 +183,8 @@ impl Balancer {
             Phase::Held { .. } | Phase::Backoff => false,
             Phase::InFlight(running) => {
                 let started = self.requests[running.one].first_token.is_some();
-                let timed = self.retries.patience().is_on()
+                // Where too little is known for an answer to be late, looking again ends nothing.
+                let timed = self.retries.patience().knows(self.alike(running.one))
                     || self.retries.first_token(&state.request).is_some();
                 state.request.deadline == Time::MAX && (started || !(timed || state.hedge_timed))
             }

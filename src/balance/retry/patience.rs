@@ -83,6 +83,11 @@ impl Patience {
         self.least.is_some()
     }
 
+    /// Returns whether enough is known of such answers for one to be late.
+    pub(in crate::balance) fn knows(&self, alike: Alike) -> bool {
+        self.limits(alike, None).1.is_some()
+    }
+
     /// Returns after how much silence a node hangs that such an answer is awaited from, and when the
     /// answer is late, as far as both are known; `most` is the timeout that is set.
     #[inline]
@@ -168,6 +173,7 @@ mod tests {
         let waited = Span::from_secs(300);
         assert_eq!(patience.look(these, MOST, (waited, MS)), Overdue::Late);
         assert_eq!(patience.look(these, None, (waited, waited)), Overdue::Not(UNKNOWN));
+        assert!(!patience.knows(these) && taught(MS).knows(these));
         let off = Patience::new(None);
         assert_eq!((off.first_look(these, None), off.first_look(these, MOST)), (None, MOST));
     }

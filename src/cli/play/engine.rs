@@ -504,7 +504,7 @@ impl PlayEngine {
     }
 
     fn step_once(&mut self) {
-        if self.run.step(&mut |_, _| {}) {
+        if self.run.step() {
             self.clock.begin(self.run.sim.now());
         } else {
             self.finish();

@@ -11,7 +11,7 @@ use crate::sim::{Sim, Step};
 use crate::unit::Time;
 
 /// The wall clock is looked at after so many inputs.
-const LOOK_EVERY: u32 = 512;
+const LOOK_EVERY: u64 = 512;
 
 /// How far a run got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,22 +44,23 @@ impl PlayedRun {
         Ok(PlayedRun { sim, collector, end, broken: None })
     }
 
-    /// Handles one input, which `also` hears the events of. Returns whether there was one.
-    pub(super) fn step(&mut self, also: &mut impl FnMut(Time, &Event)) -> bool {
+    /// Handles one input. Returns whether there was one.
+    pub(super) fn step(&mut self) -> bool {
+        self.step_until(Time::MAX, &mut |_, _| {}) == Some(Step::Handled)
+    }
+
+    /// Handles one input, which `also` hears the events of, unless it comes later.
+    fn step_until(&mut self, until: Time, also: &mut impl FnMut(Time, &Event)) -> Option<Step> {
         let PlayedRun { sim, collector, broken, .. } = self;
         let mut sink = |now: Time, event: &Event| {
             collector.fold(now, event);
             also(now, event);
         };
-        match sim.step(&mut |_, _| {}, &mut sink) {
-            Ok(Step::Handled) => true,
-            Ok(Step::Done) => false,
-            Err(errors) => {
-                let first = errors.first();
-                *broken = first.map(|error| format!("trace line {}: {}", error.line, error.reason));
-                false
-            }
-        }
+        sim.step_until(until, &mut |_, _| {}, &mut sink).unwrap_or_else(|errors| {
+            let first = errors.first();
+            *broken = first.map(|error| format!("trace line {}: {}", error.line, error.reason));
+            Some(Step::Done)
+        })
     }
 
     /// Handles every input up to a simulated time, or until `stop` says so.
@@ -69,18 +70,17 @@ impl PlayedRun {
         mut stop: impl FnMut() -> bool,
         also: &mut impl FnMut(Time, &Event),
     ) -> Got {
-        let mut inputs = 0_u32;
-        while self.sim.next_at().is_some_and(|at| at <= target) {
-            if !self.step(also) {
-                break;
+        for inputs in 1_u64.. {
+            match self.step_until(target, also) {
+                Some(Step::Handled) => {}
+                Some(Step::Done) => return Got::Over,
+                None => return Got::There,
             }
-            inputs = inputs.wrapping_add(1);
             if inputs.is_multiple_of(LOOK_EVERY) && stop() {
                 return Got::OnTheWay;
             }
         }
-        let over = self.sim.next_at().is_none() || self.broken.is_some();
-        if over { Got::Over } else { Got::There }
+        Got::OnTheWay
     }
 
     /// The same until a wall time.
