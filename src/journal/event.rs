@@ -194,6 +194,7 @@ variants! { written VARIANTS;
         Budget(after) => "budget",
         RetryBudget => "retry_budget",
         Shed => "shed",
+        Resting(after) => "resting",
     }
     TimeoutStage = "stage" {
         FirstToken => "first_token",

@@ -59,6 +59,7 @@ fn reasons() -> Vec<String> {
         Reject::Budget(span),
         Reject::RetryBudget,
         Reject::Shed,
+        Reject::Resting(span),
     ];
     let fates =
         [Fate::Completed, Fate::Failed(End::Done), Fate::Rejected(Reject::Shed), Fate::Cancelled];

@@ -267,6 +267,52 @@ async fn where_every_endpoint_rests_clients_are_told_when_the_first_is_back() {
     gate.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_sure_to_wait_too_long_is_turned_away_when_it_comes() {
+    let rests = (429, "rate_limit_error", "rate_limit_exceeded");
+    for (status, first) in
+        [("429 Slow down", rests), ("503 Busy", (503, "server_error", "overloaded"))]
+    {
+        let refusal = http(status, "retry-after: 60\r\n", "{}");
+        let one = Upstream::start(vec![say(refusal.clone())]).await;
+        let other = Upstream::start(vec![say(refusal)]).await;
+        // The queue as it is when nothing is said of it: ten seconds.
+        let gate = Gate::with(&[one.url(), other.url()], "", "", HttpLimits::default()).await;
+        for round in 0..3 {
+            let began = Instant::now();
+            let reply = gate.ask(&chat(true)).await;
+            assert!(began.elapsed() < Duration::from_secs(3), "{round}: {reply:?}");
+            // The first one hears what the endpoints said; the others are not even sent.
+            let (status, kind, code) = if round == 0 { first } else { rests };
+            let seconds = refused(&reply, status, kind, code);
+            assert!((50..=60).contains(&seconds), "{round}: {seconds}");
+        }
+        assert_eq!((one.seen().len(), other.seen().len()), (1, 1), "once each, and left alone");
+        gate.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pause_that_may_be_waited_out_is() {
+    let limited = http("429 Slow down", "retry-after: 1\r\n", "{}");
+    let well = [SSE, ROLE, &word("hello"), FINISH, DONE].concat();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}/v1", listener.local_addr().expect("an address"));
+    let task = tokio::spawn(async move {
+        let mut answers = [limited].into_iter().chain(std::iter::repeat(well));
+        while let Ok((mut stream, _)) = listener.accept().await {
+            if crate::gate::read_request(&mut stream).await.is_some() {
+                let answer = answers.next().expect("there is always one");
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        }
+    });
+    let gate = Gate::with(&[url], "", "", HttpLimits::default()).await;
+    assert_eq!(gate.ask(&chat(true)).await.text(), "hello");
+    gate.close().await;
+    task.abort();
+}
+
 // ----- clients that try again -----
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -103,6 +103,9 @@ impl Balancer {
     fn enqueue(&mut self, key: RequestKey, queued: bool) {
         let state = &self.requests[key];
         let waits = WaitingRoom::describe(key, state, self.expected(key));
+        if let Some(rest) = self.rests_beyond_patience(key) {
+            return self.reject(key, Reject::Resting(rest));
+        }
         let about = (state.request.class, state.request.arrived);
         if self.queue.foresees_late(self.now, &waits, about) {
             return self.reject(key, Reject::TooLate);
@@ -127,6 +130,16 @@ impl Balancer {
         }
         self.time_wait(key, ticket, self.queue.max_wait(left));
         self.watch_saturation();
+    }
+
+    /// Returns how long all nodes rest that may serve a request, if that is longer than it may wait.
+    fn rests_beyond_patience(&self, key: RequestKey) -> Option<Span> {
+        let patience = self.queue.max_wait(None)?;
+        let state = &self.requests[key];
+        let (own, cheaper) = self.router.pools(state.lane);
+        let demands = self.router.spec(state.route).demands();
+        let back = self.fleet.all_rest_until([own, cheaper], demands)?;
+        Some(back.since(self.now)).filter(|rest| *rest > patience)
     }
 
     /// Sets the timers for when a request with this ticket has waited long enough.

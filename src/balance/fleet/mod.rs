@@ -499,6 +499,36 @@ impl Fleet {
         self.nodes.iter().filter(|node| rests(node.state())).map(Node::rests_until).min()
     }
 
+    /// Returns when the first node of these pools that has what is asked for is back, if all of them have asked
+    /// to be left alone: none of them is back before it said so.
+    pub(in crate::balance) fn all_rest_until(
+        &self,
+        pools: [&[PoolId]; 2],
+        demands: Demands,
+    ) -> Option<Time> {
+        let up = |pool: &PoolId| self.groups[pool.index()].iter().any(|group| group.up_weight > 0);
+        if pools.into_iter().flatten().any(up) {
+            return None;
+        }
+        let mut first = None;
+        for node in &self.nodes {
+            let (pool, _) = node.home();
+            let state = node.state();
+            if matches!(state, NodeState::Gone | NodeState::Draining)
+                || !pools.into_iter().flatten().any(|other| *other == pool)
+                || !demands.are_met_by(&node.spec)
+            {
+                continue;
+            }
+            if state != NodeState::CoolingDown {
+                return None;
+            }
+            let until = node.rests_until();
+            first = Some(first.map_or(until, |first: Time| first.min(until)));
+        }
+        first
+    }
+
     /// Returns whether some node may be given work as far as its state is concerned.
     #[must_use]
     pub fn any_serves(&self) -> bool {

@@ -210,6 +210,8 @@ pub enum Reject {
     RetryBudget,
     /// Its nodes are too full for a request of its priority.
     Shed,
+    /// All its nodes have asked to be left alone for longer than it may wait; the first is back after so long.
+    Resting(Span),
 }
 
 impl Reject {
@@ -226,6 +228,7 @@ impl Reject {
             Reject::Budget(_) => "tenant over its budget",
             Reject::RetryBudget => "too many retries under way",
             Reject::Shed => "shed under load",
+            Reject::Resting(_) => "its nodes rest for too long",
         }
     }
 }

@@ -59,6 +59,10 @@ const fn words(fate: Fate) -> AnswerWords {
         Fate::Rejected(Reject::TenantRate(wait)) => {
             (LIMITED, RATE, "rate_limit_exceeded", "you have reached your rate limit", For(wait))
         }
+        Fate::Rejected(Reject::Resting(wait)) => {
+            let message = "every endpoint has reached its rate limit, and rests";
+            (LIMITED, RATE, "rate_limit_exceeded", message, For(wait))
+        }
         // As providers word it: no time soon will help, so the pause is that of the next day.
         Fate::Rejected(Reject::Budget(wait)) => {
             let message = "you have spent your budget for the day";
@@ -189,6 +193,7 @@ mod tests {
             Reject::Budget(Span::ZERO),
             Reject::RetryBudget,
             Reject::Shed,
+            Reject::Resting(wait),
         ];
         let ends = [
             End::Done,
