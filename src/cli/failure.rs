@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 
 use super::output;
+use crate::scenario::printable;
 
 /// An exit code and what it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,10 +164,10 @@ impl CliFailure {
 
     pub(super) fn tell(&self) {
         if !self.message.is_empty() {
-            output::warn(&format!("error: {}", self.message));
+            output::warn(&format!("error: {}", printable(&self.message)));
         }
         if let Some(hint) = &self.hint {
-            output::warn(&format!("help: {hint}"));
+            output::warn(&format!("help: {}", printable(hint)));
         }
     }
 }

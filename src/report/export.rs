@@ -148,13 +148,14 @@ pub fn csv(entries: &[Tagged<'_>], out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// A field of CSV (RFC 4180).
+/// A field of CSV: in quotes where it has to be, and marked as text where a spreadsheet would work it out.
 #[must_use]
 pub fn quoted(text: &str) -> String {
+    let mark = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
     if text.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
+        format!("\"{mark}{}\"", text.replace('"', "\"\""))
     } else {
-        text.to_owned()
+        format!("{mark}{text}")
     }
 }
 
@@ -300,6 +301,14 @@ mod tests {
         let mut bytes = Vec::new();
         csv(&entries, &mut bytes).unwrap();
         insta::assert_snapshot!(String::from_utf8(bytes).unwrap());
+    }
+
+    #[test]
+    fn a_spreadsheet_works_out_no_name() {
+        for name in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "=HYPERLINK(\"a\",\"b\")"] {
+            assert!(quoted(name).trim_start_matches('"').starts_with('\''), "{name}");
+        }
+        assert_eq!(quoted("a=1+1"), "a=1+1");
     }
 
     #[test]

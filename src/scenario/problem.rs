@@ -86,6 +86,8 @@ impl Problem {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problems {
     file: String,
+    /// Its name for people to see.
+    shown: String,
     source: Arc<str>,
     list: Vec<Problem>,
 }
@@ -99,7 +101,7 @@ impl Problems {
             Place::Span(span) | Place::Hidden(span) => (1, span.start),
             Place::Override(_) => (2, 0),
         });
-        Problems { file: file.to_owned(), source, list }
+        Problems { file: file.to_owned(), shown: printable(file), source, list }
     }
 
     /// Returns the problems in file order, those of overrides last.
@@ -151,10 +153,10 @@ impl Problems {
             None => title,
         };
         let mut groups = vec![match &problem.place {
-            Place::File => title.element(Origin::path(&self.file)),
+            Place::File => title.element(Origin::path(&self.shown)),
             Place::Hidden(_) => {
                 let (line, column) = self.position(problem).unwrap_or((1, 1));
-                title.element(Origin::path(&self.file).line(line).char_column(column))
+                title.element(Origin::path(&self.shown).line(line).char_column(column))
             }
             Place::Override(given) => title.element(Origin::path(&**given)),
             Place::Span(span) => title.element(self.snippet(span, problem.label.as_deref())),
@@ -173,7 +175,7 @@ impl Problems {
         let window = ExcerptWindow::of(&self.source, span);
         Snippet::source(window.text)
             .line_start(window.line)
-            .path(&self.file)
+            .path(&self.shown)
             .annotation(AnnotationKind::Primary.span(window.span).label(label))
     }
 }
@@ -214,7 +216,7 @@ fn floor(text: &str, at: usize) -> usize {
 }
 
 /// Escapes what a terminal would obey instead of show.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars()
         .flat_map(|c| {
             let escape = c.is_control() && c != '\n';

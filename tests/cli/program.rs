@@ -316,6 +316,43 @@ fn a_run_that_fails_leaves_no_half_journal() {
 }
 
 #[test]
+fn names_that_a_terminal_would_obey_are_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = |title: &str, pool: &str, node: &str| {
+        format!(
+            "title = \"{title}\"\nduration = \"1s\"\n[[pool]]\nname = \"{pool}\"\nstrategy = \"random\"\n\
+             [[pool.node]]\nname = \"{node}\"\nbackend = {{ api = {{ ttft = {{ constant = \"1ms\" }}, \
+             tokens_per_second = {{ constant = 9 }} }} }}\n[[class]]\nname = \"c\"\n\
+             output_tokens = {{ constant = 9 }}\n[workload]\narrivals = {{ poisson = {{ rate = 1 }} }}\n"
+        )
+    };
+    let path = write(folder.path(), "good.toml", text("t", "p", "n"));
+    assert_eq!(code(&run(&["check", &path])), 0);
+    // A colour, a title, a screen that is cleared, in seven bits and in eight; a bell, a line that is overwritten.
+    for bad in [
+        "\\u001b[31m",
+        "\\u001b]0;x\\u0007",
+        "\\u009b2J",
+        "\\u0090x",
+        "\\u0007",
+        "a\\rb",
+        "\\u007f",
+    ] {
+        for (title, pool, node) in [(bad, "p", "n"), ("t", bad, "n"), ("t", "p", bad)] {
+            let path = write(folder.path(), "bad.toml", text(title, pool, node));
+            refused(&["check", &path], 3, &["bad.toml:"]);
+            refused(&["run", &path], 3, &["bad.toml:"]);
+        }
+    }
+    // Keys and values that are wrong are shown, but not as they are.
+    let path = write(folder.path(), "key.toml", "\"\\u001b[2J\" = \"\\u001b[2J\"\n");
+    refused(&["check", &path], 3, &["key.toml:"]);
+    refused(&["check", "\u{1b}[2J.toml"], 3, &["\\u{1b}[2J.toml"]);
+    let path = write(folder.path(), "\u{1b}[2J.toml", "[[pool]]\n");
+    refused(&["check", &path], 3, &[]);
+}
+
+#[test]
 fn a_broken_scenario_is_told_with_every_error_in_its_place() {
     let folder = tempfile::tempdir().expect("a folder");
     let scenario = "duration = \"10s\"\n[[pool]]\nname = \"p\"\nstrategy = \"p2x\"\n\
