@@ -43,6 +43,8 @@ pub mod workload;
 
 #[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(all(any(test, fuzzing), feature = "scenario", feature = "live"))]
+pub mod fuzz;
 #[cfg(feature = "scenario")]
 pub mod lab;
 #[cfg(feature = "live")]

@@ -40,6 +40,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "scenario", "lab", "live", "report", "tui",
         ],
     ),
+    // Fuzzers read whatever others may have written.
+    ("fuzz", &["workload", "journal", "scenario", "live", "report"]),
     ("main", &["cli"]),
 ];
 
@@ -568,5 +570,37 @@ fn no_format_takes_its_words_from_names_of_the_program() {
         if data.contains(&module.as_str()) {
             assert!(!has("Serialize,") && !has("Serialize)"), "{} has a format", path.display());
         }
+    }
+}
+
+#[test]
+fn what_is_said_of_security_is_held_by_tests_that_there_are() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("SECURITY.md")).expect("the page");
+    let mut found = Vec::new();
+    for folder in ["src", "tests"] {
+        files(&root.join(folder), &mut found);
+    }
+    let code: String = found.iter().map(|path| fs::read_to_string(path).expect("text")).collect();
+    let mut rows = 0;
+    for row in text.lines().filter(|line| line.starts_with("| ") && !line.contains("| test |")) {
+        let cell = row.trim_end_matches('|').rsplit('|').next().expect("a cell");
+        let names: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "no test holds this: {row}");
+        for name in names {
+            let there = ["fn ", "async fn "].iter().any(|word| {
+                code.contains(&format!("\n{word}{name}()"))
+                    || code.contains(&format!(" {word}{name}()"))
+            });
+            assert!(there, "there is no test `{name}`");
+        }
+        rows += 1;
+    }
+    assert!(rows > 40, "{rows} rows");
+    // Every limit that is an option is in a row.
+    let limits = fs::read_to_string(root.join("src/cli/limits.rs")).expect("text");
+    for line in limits.lines().filter(|line| line.ends_with(',') && line.starts_with("    max_")) {
+        let name = line.trim().split(':').next().expect("a name").replace('_', "-");
+        assert!(text.contains(&format!("`--{name}`")), "--{name} is not told");
     }
 }

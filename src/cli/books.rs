@@ -1,6 +1,5 @@
 //! What is kept of a run, simulated or live: figures, journal, export.
 
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -8,7 +7,7 @@ use super::distinct::{self, NamedFile};
 use super::export::Export;
 use super::failure::{CliFailure, FailureKind};
 use super::result::{Format, IfUnwritable, ResultOutput};
-use super::{load, output};
+use super::{load, output, pipe};
 use crate::balance::{Event, Input};
 use crate::journal::{Header, Writer};
 use crate::metrics::{Collector, RequestTrace, Summary, Watch};
@@ -16,9 +15,9 @@ use crate::report::decisions;
 use crate::scenario::Scenario;
 use crate::unit::Time;
 
-/// A journal in progress: written beside its place and moved there at the end.
+/// A journal in progress: written beside its place and moved there at the end, but for that of a gateway.
 struct JournalFile {
-    writer: Writer<BufWriter<File>>,
+    writer: Writer<BufWriter<Box<dyn Write + Send>>>,
     part: OutputPart,
     /// Written out after every input, so that it is known at once when it can no longer be.
     live: bool,
@@ -54,8 +53,13 @@ impl OutputPart {
         OutputPart { part: path.to_owned(), path: path.to_owned() }
     }
 
-    fn create(&self) -> io::Result<File> {
-        output::create(&self.part)
+    /// Makes the file. What is written as a run goes on waits for no reader, and takes no earlier run's place.
+    fn create(&self, live: bool) -> io::Result<Box<dyn Write + Send>> {
+        if live {
+            output::create_anew(&self.part).map(pipe::unblocked)
+        } else {
+            output::create(&self.part).map(|file| Box::new(file) as Box<dyn Write + Send>)
+        }
     }
 
     /// The file is whole and takes its place.
@@ -185,6 +189,25 @@ impl Books {
         self.collector.fold(now, event);
     }
 
+    /// Looks whether what was written has come where it belongs.
+    #[cfg(feature = "live")]
+    pub(super) fn flush(&mut self) {
+        if let Some(journal) = &mut self.journal
+            && let Err(error) = journal.writer.flush()
+        {
+            let failure = journal.part.failed(&error);
+            if self.unwritable(failure, "inputs") {
+                self.journal = None;
+            }
+        }
+        if let Some(decisions) = &mut self.decisions
+            && let Some(failure) = decisions.flush()
+            && self.unwritable(failure, "decisions")
+        {
+            self.decisions = None;
+        }
+    }
+
     /// Writes the intervals that have closed; the open one too if `last`.
     pub(super) fn drain(&mut self, last: bool) {
         let Some(export) = &mut self.export else { return };
@@ -256,7 +279,7 @@ impl Decisions {
             path.map(|path| if live { OutputPart::in_place(path) } else { OutputPart::new(path) });
         let out: Box<dyn Write + Send> = match &part {
             Some(part) => {
-                let file = part.create().map_err(|error| part.failed(&error))?;
+                let file = part.create(live).map_err(|error| part.failed(&error))?;
                 Box::new(BufWriter::new(file))
             }
             None if is_result => Box::new(BufWriter::new(io::stdout())),
@@ -274,6 +297,16 @@ impl Decisions {
         if self.live {
             self.log.flush();
         }
+        self.failure()
+    }
+
+    #[cfg(feature = "live")]
+    fn flush(&mut self) -> Option<CliFailure> {
+        self.log.flush();
+        self.failure()
+    }
+
+    fn failure(&self) -> Option<CliFailure> {
         let error = self.log.failure()?;
         self.part.as_ref().map(|part| part.failed(error))
     }
@@ -300,10 +333,10 @@ impl Decisions {
 
 impl JournalFile {
     fn new(scenario: &Scenario, path: &Path, live: bool) -> Result<JournalFile, CliFailure> {
-        let part = OutputPart::new(path);
+        let part = if live { OutputPart::in_place(path) } else { OutputPart::new(path) };
         let header = Header::new(&scenario.name, scenario.balancer.clone());
         let writer = part
-            .create()
+            .create(live)
             .and_then(|file| Writer::new(BufWriter::new(file), &header))
             .map_err(|error| part.failed(&error))?;
         Ok(JournalFile { writer, part, live })

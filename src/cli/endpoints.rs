@@ -8,8 +8,8 @@ use crate::live::upstream::{ApiKey, Dialect, Endpoint, SharedClient, UpstreamCli
 use crate::scenario::Scenario;
 use crate::unit::Span;
 
-/// A client for the nodes of a scenario.
-pub(super) fn client(scenario: &Scenario) -> Result<SharedClient, CliFailure> {
+/// A client for the nodes of a scenario, which holds so many bytes of answers at most.
+pub(super) fn client(scenario: &Scenario, answers_max: usize) -> Result<SharedClient, CliFailure> {
     let nodes = scenario.live.iter().zip(&scenario.balancer.nodes);
     let mut endpoints = Vec::new();
     let mut missing = Vec::new();
@@ -24,6 +24,9 @@ pub(super) fn client(scenario: &Scenario) -> Result<SharedClient, CliFailure> {
             None => missing.push(node.name.as_str()),
         }
     }
+    if endpoints.iter().any(|endpoint| endpoint.key.is_some()) {
+        keep_memory_private();
+    }
     if !missing.is_empty() {
         let names = missing.join(", ");
         let failure =
@@ -35,7 +38,7 @@ pub(super) fn client(scenario: &Scenario) -> Result<SharedClient, CliFailure> {
     }
     let connect = Some(scenario.connect).filter(|span| *span < Span::MAX).map(duration);
     let client = UpstreamClient::new(&endpoints, connect, scenario.inter_token.map(duration));
-    client.map(Arc::new).map_err(|bad| {
+    client.map(|client| Arc::new(client.holding(answers_max))).map_err(|bad| {
         let lines = bad.iter().map(|bad| {
             let name = &scenario.balancer.nodes[bad.node].name;
             format!("node `{name}`: {}", bad.reason)
@@ -60,18 +63,32 @@ fn key(live: &crate::scenario::LiveNode, node: &str) -> Result<Option<ApiKey>, C
 }
 
 /// Lets the process have as many descriptors as it may: a connection of a client and one to an endpoint are
-/// two, and the usual limit is a thousand.
-fn raise_descriptors() {
+/// two, and the usual limit is a thousand. Returns how many it has; `None` for as many as it likes.
+pub(super) fn raise_descriptors() -> Option<u64> {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     // As many as there are is what it works with then.
     let _ = setrlimit(Resource::Nofile, limit);
+    getrlimit(Resource::Nofile).current
+}
+
+/// Keeps the memory of a process that has keys to itself: no dump is made of it, and no other program of the
+/// same user reads it.
+fn keep_memory_private() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    let _ = setrlimit(Resource::Core, none);
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    }
 }
 
 /// The runtime of everything live.
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime, CliFailure> {
-    raise_descriptors();
+    let _ = raise_descriptors();
     let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     built.map_err(|error| CliFailure::new(FailureKind::Unexpected, format!("no runtime: {error}")))
 }

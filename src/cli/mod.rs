@@ -14,6 +14,8 @@ mod explain;
 mod export;
 pub mod failure;
 mod journal;
+#[cfg(feature = "live")]
+mod limits;
 mod list;
 mod load;
 #[cfg(feature = "tui")]
@@ -22,6 +24,7 @@ mod looks;
 mod mock;
 mod new;
 mod output;
+mod pipe;
 #[cfg(feature = "tui")]
 mod play;
 mod progress;

@@ -57,6 +57,47 @@ pub(super) fn create(path: &Path) -> io::Result<File> {
     if is_stream(path) { File::options().append(true).open(path) } else { File::create(path) }
 }
 
+/// Makes a file that is written as a gateway goes on, for nobody else to read. What an earlier run left there is
+/// kept beside it.
+pub(super) fn create_anew(path: &Path) -> io::Result<File> {
+    if is_stream(path) {
+        return create(path);
+    }
+    let path = behind_links(path);
+    match path.metadata() {
+        Ok(meta) if meta.len() == 0 => std::fs::remove_file(&path)?,
+        Ok(_) => keep_aside(&path)?,
+        Err(_) => {}
+    }
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// So many earlier files are kept beside a file; then their names have run out.
+const ASIDE_MAX: u32 = 100_000;
+
+/// Gives a file the first free name with a number.
+fn keep_aside(path: &Path) -> io::Result<()> {
+    for number in 1..=ASIDE_MAX {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".{number}"));
+        let aside = path.with_file_name(name);
+        // A link fails where there is a file: nothing is written over.
+        match std::fs::hard_link(path, &aside) {
+            Ok(()) => {
+                warn(&format!("note: what was in {} is in {}", path.display(), aside.display()));
+                return std::fs::remove_file(path);
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
 /// The file that a link leads to: it is replaced, not the link.
 pub(super) fn behind_links(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())

@@ -16,6 +16,7 @@ use super::signals::watch_signals;
 use super::{Changes, endpoints, load, traffic};
 use crate::balance::{Balancer, Event, Input};
 use crate::live::driver::Observer;
+use crate::live::http;
 use crate::live::replay::{self, Ask, ReplayHandle, ReplayOutcome, ReplayParts};
 use crate::metrics::Watch;
 use crate::scenario::Scenario;
@@ -51,7 +52,7 @@ impl Replay {
         let (traffic, mut notes) = traffic::traffic(&scenario)?;
         notes.extend(load::one_balancer(&scenario));
         notes.iter().for_each(|note| self.output.tell(&format!("note: {note}")));
-        let client = endpoints::client(&scenario)?;
+        let client = endpoints::client(&scenario, http::ANSWERS_MAX)?;
         let asks = asks(&scenario);
         let parts = ReplayParts { config: scenario.balancer.clone(), client, asks };
         let (books, done, signal) = self.drive(&scenario, parts, traffic)?;

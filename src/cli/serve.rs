@@ -1,7 +1,9 @@
 //! `plimsoll serve`: the gateway.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use signal_hook::consts::{SIGHUP, SIGTERM};
@@ -11,6 +13,7 @@ use tokio::sync::watch;
 use super::books::Books;
 use super::distinct;
 use super::failure::{CliFailure, FailureKind, code_of_signal};
+use super::limits::LimitOptions;
 use super::result::{IfUnwritable, ResultOutput};
 use super::signals::EndingSignals;
 use super::{Changes, Color, endpoints, load, output};
@@ -20,7 +23,7 @@ use crate::live::admin::{self, AdminDesk, AdminWords};
 use crate::live::driver::Observer;
 use crate::live::gateway::{self, ClassOption, GatewayParts};
 use crate::live::hints::RequestHints;
-use crate::live::http::{DRAIN_TIMEOUT, HttpLimits, Shutdown};
+use crate::live::http::Shutdown;
 use crate::metrics::Watch;
 use crate::report::frames::FrameWriter;
 use crate::report::{self, prometheus};
@@ -59,6 +62,8 @@ pub(super) struct Serve {
     /// When the log or the journal can no longer be written
     #[arg(long, value_name = "WHAT", value_enum, default_value_t = IfUnwritable::Continue)]
     if_unwritable: IfUnwritable,
+    #[command(flatten)]
+    limits: LimitOptions,
     /// Colours on stderr
     #[arg(long, value_enum, default_value_t)]
     color: Color,
@@ -77,8 +82,12 @@ impl Serve {
         if let Some(note) = load::one_balancer(&scenario) {
             output::warn(&format!("note: {note}"));
         }
-        let client = endpoints::client(&scenario)?;
-        let limits = HttpLimits::default();
+        let mut limits = self.limits.limits();
+        let client = endpoints::client(&scenario, limits.answers_max)?;
+        // Each connection of a client may want one to an endpoint; files and probes want some too.
+        let most = endpoints::raise_descriptors().map(|all| (all.saturating_sub(64) / 2).max(8));
+        let most = most.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
+        limits.connections_max = limits.connections_max.min(most);
         let classes = classes(&scenario);
         let parts = GatewayParts {
             config: scenario.balancer.clone(),
@@ -112,11 +121,11 @@ impl Serve {
         let observer =
             ServeObserver { books, stop: stop.clone(), desk: Arc::clone(&desk), frame, ticks: 0 };
         let runtime = endpoints::runtime()?;
-        let grace = std::time::Duration::from_nanos(self.grace.0);
+        let grace = Duration::from_nanos(self.grace.0);
         let admin = self.admin.as_deref().map(|listen| (listen, desk));
         let served = serve((&self.listen, admin, say, grace), parts, observer, (stop, stopped));
         let (end, observer, cut) = runtime.block_on(served)?;
-        runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+        runtime.shutdown_timeout(Duration::from_secs(1));
         let summary = observer.books.close(end, true)?;
         say.text(&report::text(&summary, &[], &[]))?;
         Ok(cut.map_or(0, code_of_signal))
@@ -175,12 +184,19 @@ async fn bind(listen: &str) -> std::io::Result<TcpListener> {
     Err(last)
 }
 
+/// Says what others may do who reach an address that is not of this machine alone.
+fn reached_by_others(address: SocketAddr, may: &str) {
+    if !address.ip().to_canonical().is_loopback() {
+        output::warn(&format!("note: whoever can reach {address} can {may}"));
+    }
+}
+
 /// Hears signals: one to end lets the gateway go on for the grace, then end gently; a second one ends it at
 /// once. Returns the signal that cut requests short, if one did.
 async fn obey(
     mut signals: EndingSignals,
     stop: watch::Sender<Shutdown>,
-    (say, grace): (Say, std::time::Duration),
+    (say, grace, drain): (Say, Duration, Duration),
 ) -> Option<usize> {
     let signal = loop {
         tokio::select! {
@@ -196,7 +212,7 @@ async fn obey(
     tokio::pin!(second);
     let _ = stop.send(Shutdown::Soon);
     // Whoever sits at a terminal waits for nobody who might still come.
-    let grace = if signal as i32 == SIGTERM { grace } else { std::time::Duration::ZERO };
+    let grace = if signal as i32 == SIGTERM { grace } else { Duration::ZERO };
     let hurried = tokio::select! {
         () = &mut second => true,
         () = stop.closed() => return None,
@@ -206,7 +222,7 @@ async fn obey(
         let _ = stop.send(Shutdown::Gently);
         tokio::select! {
             () = &mut second => {}
-            () = tokio::time::sleep(DRAIN_TIMEOUT) => {}
+            () = tokio::time::sleep(drain) => {}
             () = stop.closed() => return None,
         }
     }
@@ -217,7 +233,7 @@ async fn obey(
 /// Serves until a signal asks for an end, or something cannot be written that has to be. Returns when it
 /// ended, who observed it, and the signal that cut requests short, if one did.
 async fn serve(
-    (listen, admin, say, grace): (&str, Option<AdminListen<'_>>, Say, std::time::Duration),
+    (listen, admin, say, grace): (&str, Option<AdminListen<'_>>, Say, Duration),
     parts: GatewayParts,
     mut observer: ServeObserver,
     (stop, stopped): (watch::Sender<Shutdown>, watch::Receiver<Shutdown>),
@@ -230,10 +246,12 @@ async fn serve(
     let address = listener.local_addr().map_err(|error| failed("listen", error))?;
     let signals = EndingSignals::listen()?;
     let mut where_to = format!("listening on http://{address}/v1\n");
+    reached_by_others(address, "use the keys of these endpoints");
     if let Some((admin, desk)) = admin {
         let bound = TcpListener::bind(admin).await;
         let listener = bound.map_err(|error| failed(&format!("listen on {admin}"), error))?;
         let address = listener.local_addr().map_err(|error| failed("listen", error))?;
+        reached_by_others(address, "read these figures");
         where_to.push_str(&format!("figures on http://{address}/metrics\n"));
         let words = AdminWords {
             page_type: prometheus::CONTENT_TYPE,
@@ -243,7 +261,7 @@ async fn serve(
         admin::serve(listener, desk, words, stopped.clone());
     }
     say.text(&where_to)?;
-    let told = tokio::spawn(obey(signals, stop, (say, grace)));
+    let told = tokio::spawn(obey(signals, stop, (say, grace, parts.limits.drain)));
     // The owner of the balancer is a task like those that talk to it: so a word to it wakes no other thread.
     let owner = tokio::spawn(async move {
         let end = gateway::serve(parts, listener, &mut observer, stopped).await;
@@ -333,6 +351,8 @@ impl Observer for ServeObserver {
     }
 
     fn tick(&mut self, now: Time, _balancer: &Balancer) {
+        self.books.flush();
+        self.look();
         let collector = &mut self.books.collector;
         self.desk.make_page(|| prometheus::page(collector, now));
         self.ticks += 1;

@@ -9,6 +9,8 @@ pub mod admin;
 mod coding;
 pub mod driver;
 mod executor;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod gateway;
 pub mod hints;
 pub mod http;

@@ -22,6 +22,12 @@ const LIMITED: u8 = 3;
 const RESETS: u8 = 4;
 /// Of a stream nothing comes after the first token but the end of the connection.
 const CUTS: u8 = 5;
+/// Half a head comes, and nothing more.
+const HALF_HEAD: u8 = 6;
+/// All comes but the last chunk.
+const OPEN_END: u8 = 7;
+/// A byte now and then.
+const DRIPS: u8 = 8;
 
 struct Endpoint {
     url: String,
@@ -73,6 +79,29 @@ async fn serve(mut stream: TcpStream, mode: Arc<AtomicU8>, served: Arc<AtomicUsi
         LIMITED => http("429 Too Many Requests", "", "{}"),
         RESETS => {
             let _ = stream.set_zero_linger();
+            return;
+        }
+        HALF_HEAD | OPEN_END | DRIPS => {
+            let said = match mode {
+                HALF_HEAD => "HTTP/1.1 200 OK\r\ncontent-".to_owned(),
+                OPEN_END => {
+                    let body = whole("");
+                    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\
+                                transfer-encoding: chunked\r\n\r\n";
+                    format!("{head}{:x}\r\n{body}\r\n", body.len())
+                }
+                _ => http("200 OK", "", &whole("")),
+            };
+            let pause = if mode == DRIPS { 100 } else { 0 };
+            for byte in said.bytes() {
+                if stream.write_all(&[byte]).await.is_err() {
+                    return;
+                }
+                if pause > 0 {
+                    sleep(Duration::from_millis(pause)).await;
+                }
+            }
+            let _ = stream.read_to_end(&mut Vec::new()).await;
             return;
         }
         CUTS if streams => [SSE, ROLE, &word("hel")].concat(),
@@ -139,7 +168,7 @@ async fn survive(mode: u8, strategy: &'static str, stream: bool) {
 async fn one_ill_endpoint_of_four_costs_nobody_an_error() {
     for strategy in ["round_robin", "least_connections", "smart"] {
         let mut all = JoinSet::new();
-        for mode in [HANGS, FAILS, LIMITED, RESETS] {
+        for mode in [HANGS, FAILS, LIMITED, RESETS, HALF_HEAD, OPEN_END, DRIPS] {
             all.spawn(survive(mode, strategy, false));
         }
         for mode in [HANGS, CUTS] {

@@ -6,6 +6,7 @@ mod common;
 mod gate;
 
 mod back_pressure;
+mod defence;
 mod dialects;
 mod faults;
 mod gateway;
@@ -15,4 +16,5 @@ mod parity;
 mod readiness;
 mod refusals;
 mod serve;
+mod soak;
 mod wire;

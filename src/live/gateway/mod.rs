@@ -17,6 +17,8 @@ mod answer;
 mod cors;
 mod edge;
 mod form;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod kept;
 mod names;
 mod request;

@@ -11,7 +11,7 @@ use super::written::WrittenObject;
 use crate::live::upstream::{Dialect, Sending};
 use crate::live::wire::anthropic::{chat_to_messages, lenient, messages_to_chat};
 use crate::live::wire::estimate_tokens;
-use crate::live::wire::json::{is_null, string};
+use crate::live::wire::json::{is_null, nests_deeper, string};
 use crate::live::wire::openai::{ChatRequest, token_limit};
 use crate::live::wire::operation::Operation;
 use crate::unit::Tokens;
@@ -48,6 +48,13 @@ const PROMPTS: [&str; 9] = [
     "documents",
     "suffix",
 ];
+
+/// Fields that tell some gateways where to send a request, and whose key to send along: behind this one may be
+/// such a gateway, and where requests go is for the configuration to say.
+const ELSEWHERE: [&str; 3] = ["api_base", "base_url", "custom_host"];
+
+/// A request nests no deeper.
+const DEPTH_MAX: usize = 128;
 
 /// A request of a client. It never enters the balancer.
 #[derive(Debug)]
@@ -98,6 +105,9 @@ impl ClientRequest {
     ) -> Result<(ClientRequest, UnderstoodRequest), String> {
         if let Some(form) = WrittenForm::read(kind, body)? {
             return Ok(of_form(operation, form));
+        }
+        if nests_deeper(body, DEPTH_MAX) {
+            return Err(format!("this is no request: it nests more than {DEPTH_MAX} deep"));
         }
         let body = match (model, WrittenObject::read(body)) {
             (Some(model), Some(written)) => &written.with(&[("model", json(&model))]),
@@ -165,6 +175,15 @@ impl ClientRequest {
     }
 }
 
+/// Refuses a body that says where it wants to be sent.
+fn stays_here(written: &WrittenObject) -> Result<(), String> {
+    let said = |name: &&&str| !is_null(written.field(name));
+    match ELSEWHERE.iter().find(said) {
+        Some(name) => Err(format!("this is no request: `{name}` is for the gateway to say")),
+        None => Ok(()),
+    }
+}
+
 /// Returns what a body says about the conversation it belongs to: whatever shares a cache shares this.
 fn session(written: &WrittenObject) -> Option<String> {
     let mut said = SESSIONS.iter().filter_map(|name| string(written.field(name)?));
@@ -177,6 +196,7 @@ fn of_chat(body: &Bytes) -> Result<(ClientRequest, UnderstoodRequest), String> {
     else {
         return Err(refusal(body));
     };
+    stays_here(&written)?;
     let said = UnderstoodRequest {
         model: asked.model.clone(),
         output_max: asked.output_max(),
@@ -203,6 +223,7 @@ fn of_object(
     body: &Bytes,
 ) -> Result<(ClientRequest, UnderstoodRequest), String> {
     let Some(written) = WrittenObject::read(body) else { return Err(no_object(body)) };
+    stays_here(&written)?;
     if let Some(name) = written.twice(&READ) {
         return Err(format!("this is no request: duplicate field `{name}`"));
     }
@@ -406,6 +427,27 @@ mod tests {
             ClientRequest::read((Operation::Chat, None), None, &invalid).is_err(),
             "it is no text"
         );
+    }
+
+    #[test]
+    fn who_says_where_to_send_it_or_nests_too_deep_is_refused() {
+        for operation in [Operation::Chat, Operation::Embeddings, Operation::Messages] {
+            for name in ELSEWHERE {
+                let body = |said: &str| format!(r#"{{"model":"a","messages":[],"{name}":{said}}}"#);
+                let why = read_as(operation, &body("\"http://x\"")).expect_err("it is not taken");
+                assert!(why.contains(name), "{why}");
+                assert!(read_as(operation, &body("null")).is_ok(), "it says nothing");
+            }
+            let deep = |depth: usize| {
+                let (open, close) = ("[".repeat(depth), "]".repeat(depth));
+                format!(r#"{{"model":"a","messages":[],"x":{open}{close}}}"#)
+            };
+            assert!(read_as(operation, &deep(DEPTH_MAX - 1)).is_ok());
+            for depth in [DEPTH_MAX, 100_000] {
+                let why = read_as(operation, &deep(depth)).expect_err("it is too deep");
+                assert!(why.contains("128 deep"), "{why}");
+            }
+        }
     }
 
     #[test]

@@ -142,8 +142,8 @@ impl fmt::Display for BodyError {
 
 impl std::error::Error for BodyError {}
 
-/// Room for the bodies of all requests that are under way. A step of it is taken before bytes are kept, and
-/// given back when the request is over.
+/// Room for the bodies of all requests that are under way, or of all answers. A step of it is taken before bytes
+/// are kept, and given back when they are let go.
 #[derive(Clone, Debug)]
 pub struct BodyRoom(Arc<Semaphore>);
 
@@ -154,7 +154,7 @@ pub struct TakenRoom {
 }
 
 /// Room is taken in steps of so many bytes.
-const STEP: usize = 64 << 10;
+pub const STEP: usize = 64 << 10;
 
 impl BodyRoom {
     /// Room for so many bytes.
@@ -164,7 +164,10 @@ impl BodyRoom {
     }
 
     /// Takes what a body of so many bytes needs beyond what it has.
-    fn take(&self, taken: &mut TakenRoom, bytes: usize) -> Result<(), BodyError> {
+    ///
+    /// # Errors
+    /// [`BodyError::NoRoom`] if there is not so much.
+    pub fn take(&self, taken: &mut TakenRoom, bytes: usize) -> Result<(), BodyError> {
         let has = taken.steps.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let more = u32::try_from(bytes.div_ceil(STEP).saturating_sub(has)).unwrap_or(u32::MAX);
         if more == 0 {
@@ -177,6 +180,27 @@ impl BodyRoom {
             None => taken.steps = Some(room),
         }
         Ok(())
+    }
+}
+
+impl TakenRoom {
+    /// Returns bytes that keep their room until nobody has them any more.
+    #[must_use]
+    pub fn with(self, bytes: Vec<u8>) -> Bytes {
+        if self.steps.is_none() {
+            bytes.into()
+        } else {
+            Bytes::from_owner(RoomedBytes(bytes, self))
+        }
+    }
+}
+
+/// Bytes and the room that they take.
+struct RoomedBytes(Vec<u8>, #[expect(dead_code, reason = "it is given back with them")] TakenRoom);
+
+impl AsRef<[u8]> for RoomedBytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
     }
 }
 

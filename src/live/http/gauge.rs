@@ -12,7 +12,6 @@ use bytes::Bytes;
 use hyper::Version;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::Body;
@@ -149,8 +148,8 @@ impl HttpBody for Watched {
 }
 
 /// A stream that tells its gauge of bytes, and that fails when nothing could be written for too long.
-pub(super) struct Metered {
-    pub(super) stream: TcpStream,
+pub(super) struct Metered<I> {
+    pub(super) stream: I,
     gauge: Arc<Gauge>,
     patience: Duration,
     /// Runs while the client has no room.
@@ -158,8 +157,8 @@ pub(super) struct Metered {
     watch: HeadWatch,
 }
 
-impl Metered {
-    pub(super) fn new(stream: TcpStream, gauge: Arc<Gauge>, patience: Duration) -> Metered {
+impl<I> Metered<I> {
+    pub(super) fn new(stream: I, gauge: Arc<Gauge>, patience: Duration) -> Metered<I> {
         Metered { stream, gauge, patience, stalled: None, watch: HeadWatch::default() }
     }
 
@@ -181,7 +180,7 @@ impl Metered {
     }
 }
 
-impl AsyncRead for Metered {
+impl<I: AsyncRead + Unpin> AsyncRead for Metered<I> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -197,7 +196,7 @@ impl AsyncRead for Metered {
     }
 }
 
-impl AsyncWrite for Metered {
+impl<I: AsyncWrite + Unpin> AsyncWrite for Metered<I> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

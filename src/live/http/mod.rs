@@ -11,6 +11,8 @@
 
 mod body;
 mod framing;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod gauge;
 mod places;
 
@@ -23,16 +25,17 @@ use std::time::Duration;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HOST, HeaderValue};
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode, Version};
+use hyper::service::{HttpService, service_fn};
+use hyper::{Method, Request, Response, StatusCode, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-pub use self::body::{Body, BodyError, BodyRoom, TakenRoom, answer, full, read_body, stream};
-use self::gauge::{Busy, Metered, Watched};
+pub use self::body::{Body, BodyError, BodyRoom, STEP, TakenRoom, answer, full, read_body, stream};
+use self::gauge::{Busy, Gauge, Metered, Watched};
 use self::places::{ConnectionPlaces, TakenPlace};
 
 /// A request's head must be whole so long after its first byte, and the first one so long after the
@@ -49,6 +52,8 @@ const BODY_TIMES: u32 = 20;
 pub const BODY_MAX: usize = 32 << 20;
 /// The bodies of all requests under way together have at most so many bytes.
 pub const BODIES_MAX: usize = 512 << 20;
+/// The answers that are read as a whole, and the events that are not whole yet, have at most so many bytes.
+pub const ANSWERS_MAX: usize = 512 << 20;
 /// A request's head has at most so many bytes.
 pub const HEAD_MAX: usize = 32 << 10;
 /// A request has at most so many headers.
@@ -56,6 +61,9 @@ pub const HEADERS_MAX: usize = 64;
 /// So many connections are served at a time. For one more the longest idle one is closed; where none is, it
 /// waits in the kernel's queue.
 pub const CONNECTIONS_MAX: usize = 4_096;
+/// So many connections may come from one address: half of all, so that nobody takes every place. This machine
+/// itself, where a proxy may stand in front, has no such limit.
+pub const ADDRESS_MAX: usize = CONNECTIONS_MAX / 2;
 /// Running requests are given so long when the server is asked to stop.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -83,12 +91,16 @@ pub struct HttpLimits {
     pub body_max: usize,
     /// See [`BODIES_MAX`].
     pub bodies_max: usize,
+    /// See [`ANSWERS_MAX`].
+    pub answers_max: usize,
     /// See [`HEAD_MAX`]. At least 8,192, which hyper wants.
     pub head_max: usize,
     /// See [`HEADERS_MAX`].
     pub headers_max: usize,
     /// See [`CONNECTIONS_MAX`].
     pub connections_max: usize,
+    /// See [`ADDRESS_MAX`].
+    pub address_max: usize,
     /// See [`DRAIN_TIMEOUT`].
     pub drain: Duration,
 }
@@ -102,9 +114,11 @@ impl Default for HttpLimits {
             write: WRITE_TIMEOUT,
             body_max: BODY_MAX,
             bodies_max: BODIES_MAX,
+            answers_max: ANSWERS_MAX,
             head_max: HEAD_MAX,
             headers_max: HEADERS_MAX,
             connections_max: CONNECTIONS_MAX,
+            address_max: ADDRESS_MAX,
             drain: DRAIN_TIMEOUT,
         }
     }
@@ -148,7 +162,7 @@ async fn accept<S, Fut>(
     S: Fn(Request<Incoming>) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Response<Body>> + Send + 'static,
 {
-    let places = Arc::new(ConnectionPlaces::new(limits.connections_max));
+    let places = Arc::new(ConnectionPlaces::new(limits.connections_max, limits.address_max));
     let start = |stream, place, stop: &watch::Receiver<Shutdown>| {
         tokio::spawn(connection(stream, place, limits, Arc::clone(&service), stop.clone()));
     };
@@ -158,7 +172,7 @@ async fn accept<S, Fut>(
             how = shutdown(&mut stop) => {
                 // Who had connected before the listener closes is not to be reset with it.
                 while how == Shutdown::Gently
-                    && let Some(place) = places.try_take()
+                    && let Some(place) = places.try_take(None)
                     && let Some(Ok((stream, _))) = std::future::poll_fn(|context| {
                         std::task::Poll::Ready(match listener.poll_accept(context) {
                             std::task::Poll::Ready(accepted) => Some(accepted),
@@ -181,15 +195,19 @@ async fn accept<S, Fut>(
 
 /// Waits for a connection and for a place that it may have.
 async fn next(listener: &TcpListener, places: &Arc<ConnectionPlaces>) -> (TcpStream, TakenPlace) {
-    let stream = loop {
+    loop {
         match listener.accept().await {
-            Ok((stream, _)) => break stream,
+            Ok((stream, from)) => {
+                // An address that has as many as it may gets no more; dropping the stream says so.
+                if let Some(place) = places.take(from.ip()).await {
+                    return (stream, place);
+                }
+            }
             // Gone before it was taken: the next one may be fine.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(_) => sleep(ACCEPT_PAUSE).await,
         }
-    };
-    (stream, places.take().await)
+    }
 }
 
 /// Waits for a stop; a controller that is gone means at once.
@@ -213,32 +231,7 @@ async fn connection<S, Fut>(
     let gauge = Arc::clone(place.gauge());
     let metered = Metered::new(stream, Arc::clone(&gauge), limits.write);
     let io = TokioIo::new(metered);
-    let measure = Arc::clone(&gauge);
-    let stopping = stop.clone();
-    let handle = move |request: Request<Incoming>| {
-        let (service, gauge) = (Arc::clone(&service), Arc::clone(&measure));
-        let stopping = stopping.clone();
-        async move {
-            gauge.speaks(request.version());
-            let ambiguous = gauge.is_ambiguous();
-            let busy = Busy::new(gauge);
-            let mut response = match refusal(&request, ambiguous) {
-                Some(refusal) => refusal,
-                None => service(request).await,
-            };
-            if *stopping.borrow() != Shutdown::No {
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            Ok::<_, Infallible>(response.map(|body| Watched { body, _busy: busy }))
-        }
-    };
-    let mut connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.idle.max(limits.head))
-        .max_headers(limits.headers_max)
-        .max_header_size(limits.head_max)
-        .max_buf_size(limits.head_max)
-        .serve_connection(io, service_fn(handle));
+    let mut connection = converse(io, &gauge, limits, service, stop.clone());
     let reset = tokio::select! {
         // An answer that breaks off lacks its last chunk; where there are no chunks only a reset
         // tells it from a whole one.
@@ -271,6 +264,49 @@ async fn connection<S, Fut>(
     }
 }
 
+/// Reads requests from a connection and writes their answers.
+fn converse<I, S, Fut>(
+    io: TokioIo<Metered<I>>,
+    gauge: &Arc<Gauge>,
+    limits: HttpLimits,
+    service: Arc<S>,
+    stopping: watch::Receiver<Shutdown>,
+) -> http1::Connection<
+    TokioIo<Metered<I>>,
+    impl HttpService<Incoming, ResBody = Watched, Error = Infallible, Future: Send>,
+>
+where
+    I: AsyncRead + AsyncWrite + Unpin,
+    S: Fn(Request<Incoming>) -> Fut + Send + Sync,
+    Fut: Future<Output = Response<Body>> + Send,
+{
+    let measure = Arc::clone(gauge);
+    let handle = move |request: Request<Incoming>| {
+        let (service, gauge) = (Arc::clone(&service), Arc::clone(&measure));
+        let stopping = stopping.clone();
+        async move {
+            gauge.speaks(request.version());
+            let ambiguous = gauge.is_ambiguous();
+            let busy = Busy::new(gauge);
+            let mut response = match refusal(&request, ambiguous) {
+                Some(refusal) => refusal,
+                None => service(request).await,
+            };
+            if *stopping.borrow() != Shutdown::No {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response.map(|body| Watched { body, _busy: busy }))
+        }
+    };
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.idle.max(limits.head))
+        .max_headers(limits.headers_max)
+        .max_header_size(limits.head_max)
+        .max_buf_size(limits.head_max)
+        .serve_connection(io, service_fn(handle))
+}
+
 /// Refuses what no honest client sends and what two servers in a row could read in two ways. An offer of
 /// another protocol is none: who makes it takes an answer in this one.
 fn refusal(request: &Request<Incoming>, ambiguous: bool) -> Option<Response<Body>> {
@@ -280,6 +316,9 @@ fn refusal(request: &Request<Incoming>, ambiguous: bool) -> Option<Response<Body
         "exactly one Host header is needed\n"
     } else if ambiguous {
         "the length of the body could be read in two ways\n"
+    } else if request.method() == Method::CONNECT {
+        // What follows it is a body to some and a tunnel to others.
+        "nobody is connected through here\n"
     } else {
         return None;
     };

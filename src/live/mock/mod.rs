@@ -59,9 +59,11 @@ const LIMITS: HttpLimits = HttpLimits {
     body: Duration::from_secs(10),
     body_max: 4 << 20,
     bodies_max: http::BODIES_MAX,
+    answers_max: http::ANSWERS_MAX,
     head_max: http::HEAD_MAX,
     headers_max: http::HEADERS_MAX,
     connections_max: http::CONNECTIONS_MAX,
+    address_max: http::CONNECTIONS_MAX,
     drain: Duration::from_secs(1),
 };
 

@@ -6,9 +6,10 @@
 use std::collections::HashSet;
 use std::error::Error;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -20,11 +21,13 @@ use hyper::{Request, Response, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::client::legacy::Error as ClientError;
+use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
 use hyper_util::client::legacy::connect::{
     CaptureConnection, HttpConnector, HttpInfo, capture_connection,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use tower_service::Service;
 
@@ -38,6 +41,9 @@ const IDLE: Duration = Duration::from_secs(4);
 /// A kept connection that was closed says so within this time; an endpoint that dies over a request
 /// may take longer.
 const STALE: Duration = Duration::from_secs(1);
+
+/// Before its answer an endpoint may say so often that it is at work. Who says it without end answers never.
+const INFORMATIONAL_MAX: u32 = 64;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 type Connections = HyperClient<TimedConnector, Full<Bytes>>;
@@ -57,7 +63,8 @@ impl UpstreamConnections {
     /// Connections that stand within this limit: the name is resolved, the connection accepted and the
     /// handshake of TLS over.
     pub(super) fn new(limit: Option<Duration>) -> UpstreamConnections {
-        let mut connector = HttpConnector::new();
+        let resolver = BoundedResolver(GaiResolver::new());
+        let mut connector = HttpConnector::new_with_resolver(resolver);
         connector.enforce_http(false);
         connector.set_nodelay(true);
         // Among several addresses each has its part of the time.
@@ -91,7 +98,7 @@ impl UpstreamConnections {
         let mut first = request();
         let connection = capture_connection(&mut first);
         let began = Instant::now();
-        match self.kept.request(first).await {
+        match answered(&self.kept, first).await? {
             Ok(response) => {
                 if let Some(ours) = ours(response.extensions()) {
                     self.served().insert(ours);
@@ -99,7 +106,7 @@ impl UpstreamConnections {
                 Ok(response)
             }
             Err(error) if began.elapsed() < STALE && self.was_kept(&error, &connection) => {
-                self.fresh.request(request()).await.map_err(|error| failure(&error))
+                answered(&self.fresh, request()).await?.map_err(|error| failure(&error))
             }
             Err(error) => Err(failure(&error)),
         }
@@ -119,6 +126,68 @@ impl UpstreamConnections {
 
     fn served(&self) -> std::sync::MutexGuard<'_, HashSet<SocketAddr>> {
         self.served.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Sends a request and waits for the head of its answer, but not through endless preliminaries.
+async fn answered(
+    connections: &Connections,
+    mut request: Request<Full<Bytes>>,
+) -> Result<Result<Response<Incoming>, ClientError>, Failure> {
+    let endless = Arc::new(Notify::new());
+    let (said, told) = (AtomicU32::new(0), Arc::clone(&endless));
+    hyper::ext::on_informational(&mut request, move |_| {
+        if said.fetch_add(1, Ordering::Relaxed) == INFORMATIONAL_MAX {
+            told.notify_one();
+        }
+    });
+    tokio::select! {
+        answered = connections.request(request) => Ok(answered),
+        // Its connection closes with the request.
+        () = endless.notified() => Err(Failure::Malformed),
+    }
+}
+
+/// Returns whether nobody serves models at an address: it is that of no host, of many, or of what a cloud
+/// tells its machines of themselves, keys among it.
+pub(super) fn is_out_of_bounds(address: IpAddr) -> bool {
+    /// Where clouds tell it beside the usual place.
+    const TELLS: [IpAddr; 3] = [
+        IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+        IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
+        IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    ];
+    let address = address.to_canonical();
+    let odd = match address {
+        IpAddr::V4(v4) => v4.octets()[0] == 0 || v4.is_link_local() || v4.is_broadcast(),
+        IpAddr::V6(v6) => v6.is_unspecified() || v6.is_unicast_link_local(),
+    };
+    odd || address.is_multicast() || TELLS.contains(&address)
+}
+
+/// Finds the addresses of names, every time a connection is made: who owns a name may point it elsewhere.
+#[derive(Clone, Debug)]
+struct BoundedResolver(GaiResolver);
+
+impl Service<Name> for BoundedResolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let found = self.0.call(name);
+        Box::pin(async move {
+            let found = found.await?.filter(|address| !is_out_of_bounds(address.ip()));
+            let found: Vec<SocketAddr> = found.collect();
+            if found.is_empty() {
+                return Err(io::ErrorKind::PermissionDenied.into());
+            }
+            Ok(found.into_iter())
+        })
     }
 }
 
@@ -155,7 +224,7 @@ fn out_of_descriptors(error: &(dyn Error + 'static)) -> bool {
 /// A connector whose every step together has one limit.
 #[derive(Clone, Debug)]
 struct TimedConnector {
-    inner: HttpsConnector<HttpConnector>,
+    inner: HttpsConnector<HttpConnector<BoundedResolver>>,
     limit: Option<Duration>,
 }
 

@@ -10,6 +10,7 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use tokio::time::timeout;
 
+use super::connect::is_out_of_bounds;
 use super::scrub::KeyPrint;
 use super::{ERROR_MAX, ERROR_PATIENCE, Meter, Outlet, Sending, collect};
 use crate::balance::{Outcome, RETRY_AFTER_MAX};
@@ -147,6 +148,14 @@ impl ResolvedEndpoint {
             return Err("a URL begins with http:// or https://".to_owned());
         }
         let host = uri.host().filter(|host| !host.is_empty()).ok_or("the URL has no host")?;
+        let literal = host.trim_matches(['[', ']']).parse();
+        if literal.is_ok_and(is_out_of_bounds) {
+            return Err(
+                "no model is served at this address; write the one it listens at, such as \
+                        127.0.0.1"
+                    .to_owned(),
+            );
+        }
         if uri.query().is_some() || uri.authority().is_some_and(|all| all.as_str().contains('@')) {
             return Err("a URL has no query and no user here; keys come from `key_env`".to_owned());
         }
@@ -218,7 +227,7 @@ impl ResolvedEndpoint {
         let retry_after = retry_after(response.headers());
         // What it said cannot always be used; that it refused still counts.
         let (head, body) = response.into_parts();
-        let body = timeout(ERROR_PATIENCE, collect(body, &head.headers, ERROR_MAX)).await;
+        let body = timeout(ERROR_PATIENCE, collect(body, &head.headers, (ERROR_MAX, None))).await;
         let body = body.ok().and_then(Result::ok).unwrap_or_default();
         self.refused(status, body, retry_after, (meter, outlet))
     }

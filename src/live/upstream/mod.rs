@@ -29,6 +29,7 @@ use self::reading::{
     Expected, StreamReading, StreamStep, WholeReading, collect, read_whole, unpacked, unread,
 };
 use super::coding::{Coding, Unpacker};
+use super::http::{ANSWERS_MAX, BodyRoom, STEP, TakenRoom};
 use super::wire::answer::{WholeAnswer, whole};
 use super::wire::operation::Protocol;
 use super::wire::sse::SseParser;
@@ -62,6 +63,8 @@ pub struct UpstreamClient {
     connections: UpstreamConnections,
     targets: Vec<ResolvedEndpoint>,
     inter_token: Option<Duration>,
+    /// For answers that are held as a whole.
+    room: BodyRoom,
 }
 
 impl UpstreamClient {
@@ -83,10 +86,17 @@ impl UpstreamClient {
             }
         }
         if bad.is_empty() {
-            Ok(UpstreamClient { connections, targets, inter_token })
+            let room = BodyRoom::new(ANSWERS_MAX);
+            Ok(UpstreamClient { connections, targets, inter_token, room })
         } else {
             Err(bad)
         }
+    }
+
+    /// The same, which holds so many bytes of answers at most.
+    #[must_use]
+    pub fn holding(self, answers_max: usize) -> UpstreamClient {
+        UpstreamClient { room: BodyRoom::new(answers_max), ..self }
     }
 
     /// Returns how a node wants to be asked.
@@ -125,10 +135,10 @@ impl UpstreamClient {
             return self.read_stream(target, body, (reading, unpacker), meter, outlet).await;
         }
         let read = if streams {
-            let body = collect(body, &head.headers, ERROR_MAX).await;
+            let body = collect(body, &head.headers, (ERROR_MAX, None)).await;
             body.ok().filter(|body| is_error(body)).map(WholeReading::Refused)
         } else {
-            Some(read_whole(body, &head.headers, expected, meter, outlet).await)
+            Some(read_whole(body, &head.headers, (expected, &self.room), meter, outlet).await)
         };
         match read {
             None => failed(Failure::Malformed, meter),
@@ -145,7 +155,7 @@ impl UpstreamClient {
         meter: &Meter,
         outlet: &mut impl Outlet,
     ) -> Outcome {
-        let mut parser = SseParser::default();
+        let (mut parser, mut taken) = (SseParser::default(), TakenRoom::default());
         let mut last = Instant::now();
         let mut told = last;
         loop {
@@ -166,6 +176,14 @@ impl UpstreamClient {
             let mut events = Vec::new();
             if let Err(error) = parser.push(&data, &mut |event| events.push(event)) {
                 return failed(unread(error), meter);
+            }
+            // An event that is not whole yet is held here.
+            if parser.held() > STEP {
+                if self.room.take(&mut taken, parser.held()).is_err() {
+                    return failed(Failure::TooLarge, meter);
+                }
+            } else {
+                taken = TakenRoom::default();
             }
             let any = events.iter().any(|event| event.data.is_some());
             for event in events {
@@ -284,6 +302,9 @@ mod tests {
             ["", "ftp://x/v1", "nonsense", "http:///v1", "http://u:p@h/v1", "http://h/v1?k=1"]
         {
             assert!(client(bad, None).is_err(), "{bad}");
+        }
+        for bad in ["169.254.169.254", "0.0.0.0", "[::]", "[fe80::1]", "[::ffff:169.254.169.254]"] {
+            assert!(client(&format!("http://{bad}/v1"), None).is_err(), "{bad}");
         }
         let newline = client("http://h/v1", Some("a\nb")).expect_err("no such header");
         assert!(!format!("{newline:?}").contains("a\\nb"));

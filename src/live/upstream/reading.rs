@@ -10,6 +10,7 @@ use hyper::header::{CONTENT_TYPE, HeaderMap};
 use super::{BODY_MAX, Meter, Outlet, Passed, Sending, failed};
 use crate::balance::{Failure, Outcome, Usage};
 use crate::live::coding::{Coding, CodingError, Unpacker};
+use crate::live::http::{BodyRoom, STEP, TakenRoom};
 use crate::live::wire::answer::{AnswerPiece, StreamReader, WholeAnswer, whole};
 use crate::live::wire::operation::{Operation, Protocol};
 use crate::live::wire::sse::{SseError, SseEvent};
@@ -155,23 +156,29 @@ pub(super) const fn unread(error: SseError) -> Failure {
 pub(super) async fn collect(
     mut body: Incoming,
     headers: &HeaderMap,
-    max: usize,
+    (max, room): (usize, Option<&BodyRoom>),
 ) -> Result<Bytes, Failure> {
     let coding = Coding::of(headers).ok_or(Failure::Malformed)?;
     let mut unpacker = Unpacker::new(coding);
-    let mut all = Vec::new();
+    let (mut all, mut taken) = (Vec::new(), TakenRoom::default());
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| Failure::Reset)?.into_data() else { continue };
         let data = unpacked(&mut unpacker, data)?;
         if all.len() + data.len() > max {
             return Err(Failure::TooLarge);
         }
+        // What is small has no need of it: a connection has as much for itself.
+        if let Some(room) = room
+            && all.len() + data.len() > STEP
+        {
+            room.take(&mut taken, all.len() + data.len()).map_err(|_| Failure::TooLarge)?;
+        }
         all.extend_from_slice(&data);
     }
     if unpacker.is_some_and(|unpacker| !unpacker.is_whole()) {
         return Err(Failure::Malformed);
     }
-    Ok(all.into())
+    Ok(taken.with(all))
 }
 
 /// Returns bytes of a body as they were before they were packed.
@@ -195,11 +202,11 @@ pub(super) enum WholeReading {
 pub(super) async fn read_whole(
     body: Incoming,
     headers: &HeaderMap,
-    expected: Expected,
+    (expected, room): (Expected, &BodyRoom),
     meter: &Meter,
     outlet: &mut impl Outlet,
 ) -> WholeReading {
-    let body = match collect(body, headers, BODY_MAX).await {
+    let body = match collect(body, headers, (BODY_MAX, Some(room))).await {
         Ok(body) => body,
         Err(failure) => return WholeReading::Ended(failed(failure, meter)),
     };

@@ -5,12 +5,34 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use memchr::memchr2_iter;
 use serde::Deserializer;
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// Looked into so deep; what lies deeper counts as something.
 const DEPTH_MAX: u32 = 8;
+
+/// Returns whether a value lies in more than so many lists and objects. No honest text nests deep, and some
+/// readers have no more stack than that.
+pub(in crate::live) fn nests_deeper(text: &[u8], most: usize) -> bool {
+    // Who has fewer of them cannot nest deeper, and most texts have.
+    if memchr2_iter(b'[', b'{', text).nth(most).is_none() {
+        return false;
+    }
+    let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
+    text.iter().any(|byte| {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b'[' | b'{' if !quoted => depth += 1,
+            b']' | b'}' if !quoted => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth > most
+    })
+}
 
 /// Hands every field of an object to `each`, in the order they are written. Returns whether the text is an
 /// object and nothing else.
@@ -129,6 +151,14 @@ impl<'de, F: FnMut(&'de str)> Visitor<'de> for EachItem<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn depth_is_that_of_lists_and_objects_and_texts_have_none() {
+        let deep = |depth: usize| format!("{}1{}", "[{\"a\":".repeat(depth), "}]".repeat(depth));
+        assert!(!nests_deeper(deep(4).as_bytes(), 8) && nests_deeper(deep(5).as_bytes(), 8));
+        let text = format!("[\"\\\"{}\", {}]", "[".repeat(99), "[],".repeat(99));
+        assert!(!nests_deeper(text.as_bytes(), 2) && nests_deeper(text.as_bytes(), 1));
+    }
 
     #[test]
     fn values_are_read_as_they_are_written() {

@@ -88,6 +88,11 @@ impl SseParser {
         self.hold(&bytes[start..])
     }
 
+    /// Returns how many bytes there are of an event that is not whole.
+    pub const fn held(&self) -> usize {
+        self.held.len()
+    }
+
     fn hold(&mut self, bytes: &[u8]) -> Result<(), SseError> {
         if self.held.len() + bytes.len() > EVENT_MAX {
             return Err(SseError::TooLarge);

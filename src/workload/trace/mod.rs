@@ -12,6 +12,8 @@ mod azure;
 mod bailian;
 mod columns;
 mod csv;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod grid;
 mod lines;
 mod mooncake;

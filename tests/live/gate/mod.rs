@@ -284,7 +284,7 @@ impl Gate {
         let header = Header::new("test", scenario.balancer.clone());
         let parts = GatewayParts {
             config: scenario.balancer,
-            client: Arc::new(client),
+            client: Arc::new(client.holding(limits.answers_max)),
             models,
             classes: scenario.classes.iter().map(|one| class(&one.name)).collect(),
             cors_origins: scenario.gateway.cors_origins,
