@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use crate::balance::StrategySpec;
+use crate::balance::{Attempt, Fate, StrategySpec};
 use crate::metrics::Snapshot;
-use crate::unit::{NodeId, PoolId, Span, Time};
+use crate::unit::{Cost, NodeId, PoolId, Span, Time};
 
 /// How fast simulated time passes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -63,6 +63,9 @@ pub enum Command {
     Baseline(usize),
     /// Foresee what would come of each of these, if it were done now; of none: stop foreseeing.
     Foresee(Vec<Command>),
+    /// Find out what would have become of a request if one of its decisions had been another; of nothing: stop
+    /// finding out.
+    Doubt(Option<OtherChoice>),
     /// End the run.
     Quit,
     /// Explain every decision in full from now on, or none: the screen shows them, or does no more.
@@ -96,10 +99,116 @@ pub struct Frame {
     pub notice: Option<Notice>,
     /// What would come of what was asked about, as far as it is known.
     pub forecast: Option<Arc<Prospects>>,
+    /// What would have come of a decision that was doubted.
+    pub regret: Option<Arc<Regret>>,
     /// What it is compared with.
     pub comparison: Option<Arc<SideBySide>>,
     /// Nodes that a region or a tag means.
     pub groups: Arc<[NodeGroup]>,
+    /// Nodes in which faults can be made by hand.
+    pub breakable: Breakable,
+}
+
+impl Frame {
+    /// A frame of a run that begins, with nothing to be seen yet: in real time, with no end that is known, and
+    /// faults by hand in simulations only.
+    #[must_use]
+    pub fn new(mode: Mode, scenario: &str, seed: u64) -> Frame {
+        Frame {
+            snapshot: Arc::default(),
+            mode,
+            state: RunState::Running,
+            pace: Pace::Times(1.0),
+            reached: None,
+            scenario: scenario.to_owned(),
+            seed,
+            end: None,
+            edge: None,
+            load: 1.0,
+            notice: None,
+            forecast: None,
+            regret: None,
+            comparison: None,
+            groups: Arc::default(),
+            breakable: match mode {
+                Mode::Sim => Breakable::All,
+                Mode::Replay | Mode::Live => Breakable::Those(Arc::default()),
+            },
+        }
+    }
+}
+
+/// Nodes in which faults can be made by hand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Breakable {
+    /// All of them.
+    All,
+    /// Those that can be asked to fail, in order.
+    Those(Arc<[NodeId]>),
+}
+
+impl Breakable {
+    /// Returns whether this node is one.
+    #[must_use]
+    pub fn has(&self, node: NodeId) -> bool {
+        match self {
+            Breakable::All => true,
+            Breakable::Those(nodes) => nodes.binary_search(&node).is_ok(),
+        }
+    }
+
+    /// Returns whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Breakable::Those(nodes) if nodes.is_empty())
+    }
+}
+
+/// A decision that could have been another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OtherChoice {
+    /// The try it was made for.
+    pub attempt: Attempt,
+    /// The node that could have been chosen.
+    pub node: NodeId,
+}
+
+/// What would have come of another decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Regret {
+    /// Which.
+    pub choice: OtherChoice,
+    /// What is known of it.
+    pub found: RegretFound,
+}
+
+/// What is known of another decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RegretFound {
+    /// Nothing yet.
+    Waiting,
+    /// It could not be found out in time.
+    Unknown,
+    /// What becomes of the request, and what would have.
+    Known {
+        /// As it was decided.
+        chosen: RequestEnd,
+        /// As it could have been decided.
+        other: RequestEnd,
+    },
+}
+
+/// What becomes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestEnd {
+    /// When.
+    pub at: Time,
+    /// How it ends.
+    pub fate: Fate,
+    /// From its intended arrival on.
+    pub took: Span,
+    /// What its attempts have cost by then.
+    pub cost: Cost,
 }
 
 /// Nodes that a word and a name mean.
@@ -225,7 +334,7 @@ pub struct Prospects {
 }
 
 /// What would come of something: requests that end from now on.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Foreseen {
     /// The 99th percentile of all, where the failed ones count as later than any other; `None` if more
     /// than one in a hundred fails, or nothing ends.
@@ -234,6 +343,19 @@ pub struct Foreseen {
     pub failed: f64,
     /// Dollars an hour.
     pub dollars_per_hour: f64,
+    /// The 99th percentile of completed requests from now on.
+    pub line: Arc<[AheadPoint]>,
+}
+
+/// A point of what is foreseen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AheadPoint {
+    /// When.
+    pub at: Time,
+    /// The 99th percentile of the ten seconds before.
+    pub p99: Option<Span>,
+    /// Of so many requests.
+    pub samples: u32,
 }
 
 /// What kind of run a screen shows.

@@ -35,6 +35,16 @@ struct PoolStrategies {
 pub(super) struct Strategies {
     pools: Vec<PoolStrategies>,
     rng: Rng,
+    /// One try whose node is settled beforehand.
+    overruled: Option<(Attempt, NodeId)>,
+}
+
+/// The winner changes places with the node that is settled beforehand.
+fn overrule(why: &mut Why, other: NodeId) {
+    let second = why.runner_up.filter(|second| second.node == other);
+    let before =
+        std::mem::replace(&mut why.chosen, second.unwrap_or_else(|| Scored::unscored(other)));
+    why.runner_up = Some(before);
 }
 
 fn build(spec: &StrategySpec) -> Built {
@@ -50,7 +60,8 @@ impl Strategies {
             locality: pool.locality,
             generation: 0,
         });
-        Strategies { pools: pools.collect(), rng: Rng::stream(seed, "strategy") }
+        let rng = Rng::stream(seed, "strategy");
+        Strategies { pools: pools.collect(), rng, overruled: None }
     }
 
     /// Returns whether there is such a pool.
@@ -91,13 +102,26 @@ impl Strategies {
         this.generation += 1;
     }
 
-    /// Picks a node of a tier, if the strategy wants one. Where the decision is to be explained for an
-    /// attempt, `explanations` hears it.
+    /// Settles the node of one try, whatever the strategy makes of it.
+    pub(super) const fn overrule(&mut self, attempt: Attempt, node: NodeId) {
+        self.overruled = Some((attempt, node));
+    }
+
+    /// Returns the try whose node is settled beforehand, and that node.
+    #[inline]
+    pub(super) const fn overruled(&self) -> Option<(Attempt, NodeId)> {
+        self.overruled
+    }
+
+    /// Picks a node of a tier, if the strategy wants one; `instead` of it the one that is settled, if it is
+    /// allowed. The strategy is asked all the same, so that its draws stay what they were. Where the decision
+    /// is to be explained for an attempt, `explanations` hears it.
     #[inline]
     pub(super) fn pick(
         &mut self,
         route: RouteId,
         context: &PickContext<'_>,
+        instead: Option<NodeId>,
         explained: Option<(&Explainer, Attempt)>,
         explanations: impl FnOnce(Box<Explanation>),
     ) -> Option<NodeChoice> {
@@ -115,7 +139,12 @@ impl Strategies {
             panic: false,
         };
         let strategy = &mut this.built[tier as usize];
-        let node = strategy.pick(context, &mut self.rng, &mut why)?;
+        let mut node = strategy.pick(context, &mut self.rng, &mut why)?;
+        let allowed = |other: &NodeId| context.fleet.knows(*other) && context.allows(*other);
+        if let Some(other) = instead.filter(|other| *other != node).filter(allowed) {
+            overrule(&mut why, other);
+            node = other;
+        }
         assert!(context.allows(node), "a strategy picks a candidate");
         why.panic = context.fleet.node(node).state() != NodeState::Up;
         why.chosen.terms = strategy.terms(context, node);

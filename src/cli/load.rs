@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io::{Read, Stdin};
 use std::path::Path;
+#[cfg(any(feature = "live", feature = "tui"))]
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::failure::{CliFailure, FailureKind};
@@ -29,18 +31,15 @@ pub(super) fn scenario(
     Source::open(name)?.scenario(&changes.overrides(), color)
 }
 
-/// The nodes of each region that has a name and any.
+/// The nodes of each region that has a name and any, and those of each tag that any has.
 #[cfg(any(feature = "live", feature = "tui"))]
-pub(super) fn regions(scenario: &Scenario) -> impl Iterator<Item = NodeGroup> {
-    named_groups(scenario, ("region", &scenario.regions), |node, place| {
+pub(super) fn groups(scenario: &Scenario) -> Arc<[NodeGroup]> {
+    let regions = named_groups(scenario, ("region", &scenario.regions), |node, place| {
         node.region.index() == place
-    })
-}
-
-/// The nodes of each tag that any has.
-#[cfg(feature = "tui")]
-pub(super) fn tags(scenario: &Scenario) -> impl Iterator<Item = NodeGroup> {
-    named_groups(scenario, ("tag", &scenario.tags), |node, place| node.tags >> place & 1 == 1)
+    });
+    let tags =
+        named_groups(scenario, ("tag", &scenario.tags), |node, place| node.tags >> place & 1 == 1);
+    regions.chain(tags).collect()
 }
 
 #[cfg(any(feature = "live", feature = "tui"))]

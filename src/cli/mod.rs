@@ -14,6 +14,8 @@ mod explain;
 mod export;
 pub mod failure;
 mod journal;
+#[cfg(feature = "tui")]
+mod limited;
 #[cfg(feature = "live")]
 mod limits;
 mod list;

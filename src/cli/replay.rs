@@ -184,7 +184,7 @@ mod watched {
     use super::super::ticks::LiveTicks;
     use super::*;
     use crate::balance::{Control, Explain};
-    use crate::command::{Command, Frame, Mode, Pace, RunState};
+    use crate::command::{Command, Frame, Mode, RunState};
     use crate::tui::{self, Slot};
 
     /// As Ctrl-C.
@@ -202,20 +202,9 @@ mod watched {
             let slot = Arc::new(Slot::new());
             let (commands, inbox) = std::sync::mpsc::channel();
             let frame = Frame {
-                snapshot: Arc::default(),
-                mode: Mode::Replay,
-                state: RunState::Running,
-                pace: Pace::Times(1.0),
-                reached: None,
-                scenario: scenario.name.clone(),
-                seed: scenario.seed,
                 end: scenario.duration.map(|span| Time::ZERO + span),
-                edge: None,
-                load: 1.0,
-                notice: None,
-                forecast: None,
-                comparison: None,
-                groups: Arc::default(),
+                groups: load::groups(scenario),
+                ..Frame::new(Mode::Replay, &scenario.name, scenario.seed)
             };
             let expectations = load::expectations(scenario, self.output.color)?;
             let observer = ScreenObserver {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Changes, Color, load};
 use crate::balance::{AttemptKind, Event};
-use crate::command::{Frame, Mode, NodeGroup, Pace, RunState};
+use crate::command::{Frame, Mode, NodeGroup};
 use crate::metrics::{
     Collector, Interval, IntervalScope, LogEntry, NodeRow, Snapshot, Summary, Watch,
 };
@@ -142,19 +142,9 @@ fn what_another_process_reads_is_what_was_shown() {
             let region = NodeGroup { word: "region", name: "eu".into(), nodes: vec![NodeId(1)] };
             let frame = Frame {
                 snapshot,
-                mode: Mode::Live,
-                state: RunState::Running,
-                pace: Pace::Times(1.0),
-                reached: None,
-                scenario: name.to_owned(),
-                seed: 7,
                 end: Some(at(300)),
-                edge: None,
-                load: 1.0,
-                notice: None,
-                forecast: None,
-                comparison: None,
                 groups: Arc::new([region]),
+                ..Frame::new(Mode::Live, name, 7)
             };
             let line = writer.line(&frame);
             assert!(line.ends_with('\n') && line.matches('\n').count() == 1);

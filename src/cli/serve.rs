@@ -18,7 +18,7 @@ use super::result::{IfUnwritable, ResultOutput};
 use super::signals::EndingSignals;
 use super::{Changes, Color, endpoints, load, output};
 use crate::balance::{Balancer, Event, Input};
-use crate::command::{Frame, Mode, Pace, RunState};
+use crate::command::{Frame, Mode};
 use crate::live::admin::{self, AdminDesk, AdminWords};
 use crate::live::driver::Observer;
 use crate::live::gateway::{self, ClassOption, GatewayParts};
@@ -296,20 +296,8 @@ const FRAME_TICKS: u64 = 5;
 /// A picture of a gateway, without figures yet.
 fn live_frame(scenario: &Scenario) -> Frame {
     Frame {
-        snapshot: Arc::default(),
-        mode: Mode::Live,
-        state: RunState::Running,
-        pace: Pace::Times(1.0),
-        reached: None,
-        scenario: scenario.name.clone(),
-        seed: scenario.seed,
-        end: None,
-        edge: None,
-        load: 1.0,
-        notice: None,
-        forecast: None,
-        comparison: None,
-        groups: load::regions(scenario).collect(),
+        groups: load::groups(scenario),
+        ..Frame::new(Mode::Live, &scenario.name, scenario.seed)
     }
 }
 

@@ -6,12 +6,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Deserialize;
 use toml_edit::{DocumentMut, Item, Table, value};
 
 use super::failure::{CliFailure, FailureKind};
+use super::limited;
 use crate::tui::{Glyphs, KeyMap, ThemeName};
 
 /// The file has at most so many bytes.
@@ -70,7 +71,7 @@ impl UserSettings {
     /// Reads the file, where there is one.
     pub(super) fn open() -> Result<UserSettings, CliFailure> {
         let Some(path) = place() else { return Ok(UserSettings::default()) };
-        let text = match read(&path) {
+        let text = match limited::read(&path, BYTES_MAX) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(CliFailure::unreadable(&path, &error)),
@@ -105,7 +106,7 @@ impl UserSettings {
         else {
             return Ok(());
         };
-        let text = read(path).or_else(|error| match error.kind() {
+        let text = limited::read(path, BYTES_MAX).or_else(|error| match error.kind() {
             io::ErrorKind::NotFound => Ok(String::new()),
             _ => Err(error),
         })?;
@@ -137,13 +138,6 @@ fn kept(
         }
     }
     Ok(file.to_string())
-}
-
-fn read(path: &Path) -> io::Result<String> {
-    if fs::metadata(path)?.len() > BYTES_MAX {
-        return Err(io::Error::other("it is larger than 64 KiB"));
-    }
-    fs::read_to_string(path)
 }
 
 fn place() -> Option<PathBuf> {

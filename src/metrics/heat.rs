@@ -150,6 +150,31 @@ struct HeatScopes {
     nodes: u32,
 }
 
+/// Scopes as the rows of a tally: all, then classes, then nodes.
+impl HeatScopes {
+    const fn rows(self) -> usize {
+        1 + self.classes as usize + self.nodes as usize
+    }
+
+    fn class_row(self, class: u32) -> Option<u32> {
+        (class < self.classes).then(|| 1 + class)
+    }
+
+    fn node_row(self, node: u32) -> Option<u32> {
+        (node < self.nodes).then(|| 1 + self.classes + node)
+    }
+
+    /// Returns the row of a scope by its number.
+    const fn row_of(self, number: u32) -> u32 {
+        if number < NODE_BASE { number } else { 1 + self.classes + (number - NODE_BASE) }
+    }
+
+    /// Returns the number of the scope that a row is of.
+    const fn number_of(self, row: u32) -> u32 {
+        if row <= self.classes { row } else { NODE_BASE + (row - self.classes - 1) }
+    }
+}
+
 const CLASS_BASE: u32 = 1;
 /// Nodes are numbered from here: more classes than this are not told apart.
 const NODE_BASE: u32 = 1 << 12;
@@ -367,10 +392,8 @@ impl HeatTally {
     }
 
     fn hear(&mut self, note: &HeatNote) {
-        let HeatScopes { classes, nodes } = self.scopes;
-        let class = u32::from(note.class);
-        let class = (class < classes).then(|| 1 + class);
-        let node = (note.node < nodes).then(|| 1 + classes + note.node);
+        let class = self.scopes.class_row(u32::from(note.class));
+        let node = self.scopes.node_row(note.node);
         match note.what {
             HeatWord::Completed(total, first) => {
                 let codes = [HeatLane::Total(total).code(), HeatLane::FirstToken(first).code()];
@@ -396,10 +419,7 @@ impl HeatTally {
     /// Adds what a column counts.
     fn add(&mut self, column: &HeatColumn) {
         for cell in &column.cells {
-            let row = match cell.key >> 9 {
-                scope @ NODE_BASE.. => 1 + self.scopes.classes + (scope - NODE_BASE),
-                scope => scope,
-            };
+            let row = self.scopes.row_of(cell.key >> 9);
             self.count(row, [(cell.key & 0x1FF) as u16], cell.count);
         }
     }
@@ -409,7 +429,7 @@ impl HeatTally {
     fn count<const N: usize>(&mut self, row: u32, codes: [u16; N], count: u32) {
         let row = row as usize;
         if self.counts.is_empty() {
-            let rows = 1 + self.scopes.classes as usize + self.scopes.nodes as usize;
+            let rows = self.scopes.rows();
             self.counts = vec![0; rows * CODES];
             self.codes = vec![0; rows * WORDS];
             self.rows = vec![0; rows.div_ceil(64)];
@@ -428,10 +448,7 @@ impl HeatTally {
         let HeatTally { scopes, counts, codes, rows } = self;
         let mut cells = Vec::new();
         for row in take_bits(rows) {
-            let scope = match row as u32 {
-                row if row > scopes.classes => NODE_BASE + (row - scopes.classes - 1),
-                row => row,
-            };
+            let scope = scopes.number_of(row as u32);
             let counts = &mut counts[row * CODES..][..CODES];
             for code in take_bits(&mut codes[row * WORDS..][..WORDS]) {
                 let count = std::mem::take(&mut counts[code]);

@@ -29,11 +29,11 @@ pub use counts::RequestCounts;
 pub use heat::{HeatColumn, HeatLane, HeatMap, HeatScope, LENGTHS, length_code, length_seconds};
 pub use interval::{Interval, IntervalScope};
 pub use jobs::JobGroup;
-pub use recent::DECISIONS_MAX;
+pub use recent::{DECISIONS_MAX, OUTCOMES_MAX};
 pub use request_trace::{ArrivalTrace, AttemptTrace, RequestTrace};
 pub use snapshot::{
-    DecisionRow, Figures, GroupRow, History, LOG_MAX, LogEntry, LogLevel, MarkAt, NEVER, NodeRow,
-    Point, PoolRow, PressedRow, RunTotals, Snapshot,
+    AttemptOutcome, DecisionRow, Figures, GroupRow, History, LOG_MAX, LogEntry, LogLevel, MarkAt,
+    NEVER, NodeRow, Point, PoolRow, PressedRow, RunTotals, Snapshot,
 };
 pub use summary::{
     Attempts, BatchSummary, ByHand, CacheSummary, Class, Costs, Goodput, GroupSummary, Hours,

@@ -8,8 +8,8 @@ use super::Slo;
 use super::counts::RequestCounts;
 use super::expect::ExpectVerdict;
 use super::heat::HeatMap;
-use crate::balance::{Explanation, NodeState, StrategySpec, Tier, Why};
-use crate::unit::{NodeId, PoolId, RequestId, Span, Time};
+use crate::balance::{Attempt, End, Explanation, NodeState, StrategySpec, Tier, Why};
+use crate::unit::{Cost, NodeId, PoolId, RequestId, Span, Time};
 
 /// The whole picture.
 #[derive(Clone, Debug, Default)]
@@ -58,6 +58,26 @@ pub struct Snapshot {
     /// The newest decisions in full, oldest first, at most
     /// [`DECISIONS_MAX`](super::DECISIONS_MAX). Empty unless somebody asked for explanations.
     pub decisions: Vec<Arc<Explanation>>,
+    /// How the attempts of decisions that were explained ended, of those that have; the newest last, at most
+    /// [`OUTCOMES_MAX`](super::OUTCOMES_MAX).
+    pub outcomes: Vec<AttemptOutcome>,
+}
+
+/// How an attempt ended whose decision was explained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttemptOutcome {
+    /// Which.
+    pub attempt: Attempt,
+    /// When.
+    pub at: Time,
+    /// How.
+    pub end: End,
+    /// From its dispatch on.
+    pub took: Span,
+    /// Its first token came so long after its dispatch, if one came.
+    pub first_token: Option<Span>,
+    /// What it cost.
+    pub cost: Cost,
 }
 
 /// What load makes a route do now.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::balance::{NodeState, StrategySpec, Tier};
-use crate::command::{Frame, Mode, NodeGroup, Pace, RunState};
+use crate::command::{Breakable, Frame, Mode, NodeGroup, RunState};
 use crate::metrics::catalogue::Unit;
 use crate::metrics::expect::ExpectVerdict;
 use crate::metrics::{
@@ -657,22 +657,17 @@ impl FrameLine {
             log_dropped: self.log_dropped,
             last: None,
             decisions: Vec::new(),
+            outcomes: Vec::new(),
         };
         Ok(Frame {
             snapshot: Arc::new(snapshot),
-            mode: thing(&MODES, &self.mode)?,
             state,
-            pace: Pace::Times(1.0),
-            reached: None,
-            scenario: self.scenario.clone(),
-            seed: self.seed,
             end: self.end.map(Time),
-            edge: None,
             load: self.load,
-            notice: None,
-            forecast: None,
-            comparison: None,
             groups: self.groups.iter().map(node_group).collect::<Result<_, _>>()?,
+            // What is watched from elsewhere is not broken from there.
+            breakable: Breakable::Those(Arc::default()),
+            ..Frame::new(thing(&MODES, &self.mode)?, &self.scenario, self.seed)
         })
     }
 }

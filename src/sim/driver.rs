@@ -10,7 +10,9 @@ use super::quality::QualityGrader;
 use super::source::TrafficSource;
 use super::spec::SimSpec;
 use super::world::World;
-use crate::balance::{Action, Balancer, Control, Effects, Event, Explain, Input, Strategy, Totals};
+use crate::balance::{
+    Action, Attempt, Balancer, Control, Effects, Event, Explain, Input, Strategy, Totals,
+};
 use crate::node::{FaultKind, FaultSpec, Rank, Scheduled, Scheduler, Tell, Upcoming};
 use crate::unit::{NodeId, PoolId, Span, Time};
 use crate::workload::{TraceError, Traffic};
@@ -347,6 +349,11 @@ impl Sim {
     /// Says whose decisions every balancer is to explain from now on.
     pub fn explain(&mut self, whose: Explain) {
         self.balancers.each(|balancer| balancer.explain(whose));
+    }
+
+    /// Lets one try go to a node of one's own choice; see [`Balancer::decide_otherwise`].
+    pub fn decide_otherwise(&mut self, attempt: Attempt, node: NodeId) {
+        self.balancers.each(|balancer| balancer.decide_otherwise(attempt, node));
     }
 
     /// Lets a pool choose by a strategy of one's own, in every balancer; see

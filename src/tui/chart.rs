@@ -20,6 +20,9 @@ pub(super) struct Dots {
 /// Of few samples every so many columns have a dot.
 const FEW_EVERY: u16 = 3;
 
+/// A dash has so many columns of dots, of so many with the gap after it.
+const DASH: (u16, u16) = (2, 4);
+
 /// Bits of a braille cell by row and column of the dot.
 const BRAILLE: [[u8; 2]; 4] = [[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]];
 
@@ -78,6 +81,29 @@ impl Dots {
             }
             last = here.filter(|_| !few);
         }
+    }
+
+    /// Draws a dashed line through values by column of dots: what is foreseen, and not so yet.
+    pub(super) fn dash(
+        &mut self,
+        values: impl Iterator<Item = (u16, Option<f64>)>,
+        scale: &Scale,
+        role: Role,
+    ) {
+        let mut whole = Dots::new(self.columns, self.rows);
+        whole.trace(values.map(|(x, value)| (x, value, false)), scale, role);
+        for x in (0..self.width()).filter(|x| x % DASH.1 < DASH.0) {
+            for y in 0..self.height() {
+                if whole.has(x, y) {
+                    self.set(x, y, role);
+                }
+            }
+        }
+    }
+
+    fn has(&self, x: u16, y: u16) -> bool {
+        let place = usize::from(y / 4) * usize::from(self.columns) + usize::from(x / 2);
+        self.cells[place].0 & BRAILLE[usize::from(y % 4)][usize::from(x % 2)] != 0
     }
 
     /// Puts the dots on the screen, over whatever is there.
@@ -213,12 +239,24 @@ pub(super) struct ChartWindow {
     last: u64,
     column: u64,
     columns: u16,
+    /// So many of them, at the right, are ahead of now.
+    ahead: u16,
 }
 
 impl ChartWindow {
     pub(super) fn new(now: Time, range: Span, columns: u16) -> ChartWindow {
         let column = (range.0 / u64::from(columns.max(1))).max(1);
-        ChartWindow { last: now.0 / column, column, columns }
+        ChartWindow { last: now.0 / column, column, columns, ahead: 0 }
+    }
+
+    /// Leaves the last third of the columns to what is ahead of now.
+    pub(super) const fn foreseeing(self) -> ChartWindow {
+        ChartWindow { ahead: self.columns / 3, ..self }
+    }
+
+    /// Returns how many columns of dots are ahead of now.
+    pub(super) const fn ahead(&self) -> u16 {
+        self.ahead
     }
 
     /// Returns the times worth a label on an axis of so many columns, as seconds before now.
@@ -238,9 +276,15 @@ impl ChartWindow {
 
     /// Returns the column of dots of a time, if it is in sight.
     pub(super) fn place(&self, at: Time) -> Option<u16> {
-        let back = self.last.saturating_sub(at.0 / self.column);
-        let x = u64::from(self.columns).checked_sub(back + 1)?;
-        u16::try_from(x).ok()
+        let column = at.0 / self.column;
+        let back = self.last.saturating_sub(column);
+        let on = column.saturating_sub(self.last);
+        let now = u64::from(self.columns - self.ahead);
+        // What has no room ahead is the last column, as what comes a little late is without one.
+        let on = on.min(u64::from(self.ahead) + 1);
+        let on = if self.ahead == 0 { 0 } else { on };
+        let x = (now + on).checked_sub(back + 1)?;
+        u16::try_from(x).ok().filter(|x| *x < self.columns)
     }
 }
 
@@ -277,6 +321,26 @@ mod tests {
         assert_eq!(early.place(mark), Some(29));
         assert_eq!(early.place(mark), late.place(mark));
         assert_eq!(early.place(Time(1_000_000_000)), None);
+    }
+
+    #[test]
+    fn what_is_ahead_has_the_last_third() {
+        let (range, now) = (Span::from_secs(60), Time(100_000_000_000));
+        let window = ChartWindow::new(now, range, 60).foreseeing();
+        let at = |seconds: u64| window.place(Time(seconds * 1_000_000_000));
+        assert_eq!((at(100), at(61), at(60)), (Some(39), Some(0), None), "forty seconds back");
+        assert_eq!((at(101), at(120), at(121)), (Some(40), Some(59), None), "and twenty on");
+        let without = ChartWindow::new(now, range, 60);
+        assert_eq!(without.place(Time(130_000_000_000)), Some(59));
+    }
+
+    #[test]
+    fn what_is_foreseen_is_a_line_with_gaps() {
+        let scale = Scale::linear([0.0, 10.0].into_iter()).unwrap();
+        let mut dots = Dots::new(20, 4);
+        dots.dash((0..40).map(|x| (x, Some(5.0))), &scale, Role::Text);
+        let drawn: Vec<bool> = (0..40).map(|x| (0..16).any(|y| dots.has(x, y))).collect();
+        assert!(drawn.chunks(4).all(|four| four == [true, true, false, false]), "{drawn:?}");
     }
 
     #[test]

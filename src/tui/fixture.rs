@@ -8,7 +8,7 @@ use crate::balance::{
     Attempt, Candidate, Explanation, Filter, NodeState, Scored, StrategySpec, Term, Terms, Tier,
     Verdict, Why,
 };
-use crate::command::{Frame, Mode, NodeGroup, Pace, RunState};
+use crate::command::{Frame, Mode, NodeGroup, Pace};
 use crate::metrics::{
     DecisionRow, Figures, GroupRow, HeatColumn, HeatLane, HeatMap, HeatScope, History, LogEntry,
     LogLevel, MarkAt, NodeRow, Point, PoolRow, RequestCounts, RunTotals, Slo, Snapshot,
@@ -27,19 +27,10 @@ fn at(tenths: u64) -> Time {
 pub(super) fn frame() -> Frame {
     Frame {
         snapshot: Arc::new(snapshot()),
-        mode: Mode::Sim,
-        state: RunState::Running,
         pace: Pace::Times(4.0),
-        reached: None,
-        scenario: "zone-loss".to_owned(),
-        seed: 7,
         end: Some(at(6_000)),
-        edge: None,
-        load: 1.0,
-        notice: None,
-        forecast: None,
-        comparison: None,
         groups: groups(),
+        ..Frame::new(Mode::Sim, "zone-loss", 7)
     }
 }
 
@@ -113,6 +104,7 @@ pub(super) fn snapshot() -> Snapshot {
         log_dropped: 40,
         last: Some(decision()),
         decisions: Vec::new(),
+        outcomes: Vec::new(),
     }
 }
 

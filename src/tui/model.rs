@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::balance::{Explanation, usable};
-use crate::command::{Command, Frame, Mode, Pace, RunState};
-use crate::metrics::{GroupRow, HeatScope, LogEntry, LogLevel, NodeRow, PoolRow, Snapshot};
+use crate::command::{Command, Frame, Mode, OtherChoice, Pace, RunState};
+use crate::metrics::{
+    AttemptOutcome, GroupRow, HeatScope, LogEntry, LogLevel, NodeRow, PoolRow, Snapshot,
+};
 use crate::unit::{NodeId, PoolId, Span, Time};
 
 use super::Options;
@@ -93,6 +95,10 @@ pub(super) struct Ui {
     /// The decision that is held in sight; kept here, since it may leave the ring while somebody is
     /// reading. Without one the newest is followed.
     pub(super) pinned: Option<Arc<Explanation>>,
+    /// How the attempt of the pinned decision ended, once it was seen to.
+    pub(super) outcome: Option<AttemptOutcome>,
+    /// What the engine was asked to find out of a decision.
+    pub(super) doubted: Option<OtherChoice>,
     /// What is looked at in the map of latencies.
     pub(super) heat: HeatLook,
     /// What was typed to search the list that is open.
@@ -263,6 +269,8 @@ impl Model {
                 foreseen: Vec::new(),
                 faults: FaultPalette::default(),
                 pinned: None,
+                outcome: None,
+                doubted: None,
                 heat: HeatLook::default(),
                 typed: String::new(),
                 filter: String::new(),
@@ -316,6 +324,13 @@ impl Model {
     /// Returns the decision that is shown in full: the pinned one, or else the newest.
     pub(super) fn inspected(&self) -> Option<&Arc<Explanation>> {
         self.ui.pinned.as_ref().or_else(|| self.decisions().next())
+    }
+
+    /// Returns how the attempt of a decision ended, if it has and that was seen.
+    pub(super) fn outcome(&self, one: &Explanation) -> Option<&AttemptOutcome> {
+        let seen = self.snapshot().map_or(&[][..], |snapshot| &snapshot.outcomes);
+        let mut known = self.ui.outcome.iter().chain(seen.iter().rev());
+        known.find(|outcome| outcome.attempt == one.attempt)
     }
 
     /// Returns its place in the list; `None` if it has left the ring.
@@ -520,6 +535,11 @@ impl Model {
     /// Takes in a frame that came so long after the start of the screen.
     pub(super) fn receive(&mut self, frame: Arc<Frame>, at: Duration) {
         self.ui.asked.settle(&frame);
+        if let Some(pinned) = &self.ui.pinned {
+            let mut outcomes = frame.snapshot.outcomes.iter().rev();
+            let ended = outcomes.find(|outcome| outcome.attempt == pinned.attempt);
+            self.ui.outcome = ended.or(self.ui.outcome.as_ref()).copied();
+        }
         if self.ui.notice.is_some() {
             let since = *self.ui.notice_at.get_or_insert(at);
             if at.saturating_sub(since) >= NOTICE {

@@ -50,11 +50,16 @@ impl Puppet {
         Puppet { model, frames: 0 }
     }
 
-    /// Shows it a frame, a second after the one before.
-    pub fn see(&mut self, frame: Arc<Frame>) {
+    /// Shows it a frame, a second after the one before. Returns what the run is to do because of what is seen.
+    pub fn see(&mut self, frame: Arc<Frame>) -> Vec<Command> {
         self.frames += 1;
         let at = Duration::from_secs(u64::from(self.frames));
-        update(&mut self.model, Msg::Frame(frame, at));
+        let effects = update(&mut self.model, Msg::Frame(frame, at)).into_iter();
+        let sent = effects.filter_map(|effect| match effect {
+            Effect::Send(command) => Some(command),
+            _ => None,
+        });
+        sent.collect()
     }
 
     /// Notes what it shows, for so many seconds.

@@ -2,7 +2,7 @@
 //! come of a choice before it is made.
 
 use crate::balance::{StrategySpec, usable};
-use crate::command::{Command, Contender, Foreseen, Mode};
+use crate::command::{Command, Contender, Foreseen, Mode, OtherChoice, RunState};
 use crate::unit::{PoolId, Span, Time};
 
 use super::faults;
@@ -132,6 +132,26 @@ pub(super) fn foresee(model: &mut Model) -> Option<Effect> {
     Some(Effect::Send(Command::Foresee(wanted)))
 }
 
+/// What is to be found out of a decision, after a message may have changed which is looked at. One that is
+/// followed changes all the time, so nothing is found out of it while the run goes on.
+pub(super) fn doubt(model: &mut Model) -> Option<Effect> {
+    let still = model.ui.pinned.is_some()
+        || model.frame.as_ref().is_some_and(|frame| frame.state != RunState::Running);
+    let looks = model.ui.view == View::Why && model.mode() == Mode::Sim && still;
+    let wanted = if looks { other_choice(model) } else { None };
+    if wanted == model.ui.doubted {
+        return None;
+    }
+    model.ui.doubted = wanted;
+    Some(Effect::Send(Command::Doubt(wanted)))
+}
+
+/// The decision that is looked at, and the node that came next.
+fn other_choice(model: &Model) -> Option<OtherChoice> {
+    let one = model.inspected()?;
+    Some(OtherChoice { attempt: one.attempt, node: one.why.runner_up?.node })
+}
+
 /// Every strategy that a pool could be given, in the order of the list: that of the scenario first.
 fn strategies(model: &Model, pool: PoolId) -> Vec<Command> {
     let planned = model.pool(pool).map(|row| row.planned.clone());
@@ -142,6 +162,6 @@ fn strategies(model: &Model, pool: PoolId) -> Vec<Command> {
 /// What is foreseen of the line at this place, beside what comes of nothing.
 pub(super) fn foreseen(model: &Model, place: usize) -> Option<(Foreseen, Option<Foreseen>)> {
     let forecast = model.frame.as_ref()?.forecast.as_ref()?;
-    let row = (*forecast.rows.get(place)?)?;
-    Some((row, forecast.as_is))
+    let row = forecast.rows.get(place)?.clone()?;
+    Some((row, forecast.as_is.clone()))
 }

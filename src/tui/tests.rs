@@ -25,6 +25,7 @@ use crate::metrics::{LogEntry, LogLevel, NodeRow, PoolRow, PressedRow, Snapshot}
 use crate::unit::{NodeId, PoolId, Span, Time};
 
 mod faults;
+mod hindsight;
 mod rows;
 
 pub(super) fn model_of(frame: Frame, size: (u16, u16)) -> Model {

@@ -85,6 +85,8 @@ pub(super) enum Role {
     P50,
     P95,
     P99,
+    /// The 99th percentile that is foreseen.
+    Ghost,
     Cost,
     Tokens,
     Load,
@@ -154,6 +156,7 @@ struct Palette {
     blue: Color,
     p95: Color,
     p99: Color,
+    ghost: Color,
 }
 
 const fn rgb(hex: u32) -> Color {
@@ -180,6 +183,7 @@ const DARK: Palette = Palette {
     blue: rgb(0x56_A0_D7),
     p95: rgb(0xE8_EC_F4),
     p99: rgb(0xF0_96_28),
+    ghost: rgb(0xB0_78_38),
 };
 
 const LIGHT: Palette = Palette {
@@ -201,7 +205,8 @@ const LIGHT: Palette = Palette {
     you: rgb(0x9A_2F_74),
     blue: rgb(0x2A_78_B8),
     p95: rgb(0x3A_3F_48),
-    p99: rgb(0xC2_62_00),
+    p99: rgb(0xB4_58_00),
+    ghost: rgb(0x96_60_28),
 };
 
 const DARK_RAMP: [Color; 8] = [
@@ -255,6 +260,7 @@ fn full(palette: &Palette, role: Role) -> Style {
         Role::BarRest | Role::Grid => on(palette.grid),
         Role::P95 => on(palette.p95),
         Role::P99 => on(palette.p99),
+        Role::Ghost => on(palette.ghost),
         Role::Selected => Style::new().fg(palette.strong).bg(palette.selected),
     }
 }
@@ -266,7 +272,7 @@ fn ansi(role: Role) -> Style {
     match role {
         Role::Ground | Role::Text | Role::Strip | Role::P95 => of(Color::Reset),
         Role::Strong | Role::Title | Role::StripStrong => bold(Color::Reset),
-        Role::Dim | Role::Border | Role::StripDim | Role::BarRest | Role::Grid => {
+        Role::Dim | Role::Border | Role::StripDim | Role::BarRest | Role::Grid | Role::Ghost => {
             of(Color::DarkGray)
         }
         Role::Focus | Role::BarFull | Role::Load => of(Color::LightBlue),
@@ -288,9 +294,13 @@ fn ansi(role: Role) -> Style {
 fn mono(role: Role) -> Style {
     let with = |modifier: Modifier| Style::new().add_modifier(modifier);
     match role {
-        Role::Dim | Role::Border | Role::BarRest | Role::Grid | Role::P50 | Role::StripDim => {
-            with(Modifier::DIM)
-        }
+        Role::Dim
+        | Role::Border
+        | Role::BarRest
+        | Role::Grid
+        | Role::P50
+        | Role::Ghost
+        | Role::StripDim => with(Modifier::DIM),
         Role::Strong | Role::Title | Role::Focus | Role::Key | Role::You | Role::P99 => {
             with(Modifier::BOLD)
         }
@@ -302,5 +312,226 @@ fn mono(role: Role) -> Style {
         }
         Role::Down | Role::Failed => with(Modifier::BOLD | Modifier::REVERSED),
         _ => Style::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tui::view::why::TERMS;
+
+    /// Every role.
+    const ALL: [Role; 36] = [
+        Role::Ground,
+        Role::Text,
+        Role::Strong,
+        Role::Dim,
+        Role::Border,
+        Role::Focus,
+        Role::Title,
+        Role::Key,
+        Role::Strip,
+        Role::StripDim,
+        Role::StripStrong,
+        Role::StripName,
+        Role::Badge,
+        Role::Running,
+        Role::Paused,
+        Role::Done,
+        Role::Failed,
+        Role::Up,
+        Role::Warn,
+        Role::Down,
+        Role::Note,
+        Role::You,
+        Role::BarFull,
+        Role::BarShare,
+        Role::BarHot,
+        Role::BarRest,
+        Role::Grid,
+        Role::P50,
+        Role::P95,
+        Role::P99,
+        Role::Ghost,
+        Role::Cost,
+        Role::Tokens,
+        Role::Load,
+        Role::Errors,
+        Role::Selected,
+    ];
+
+    /// Ornaments: what they carry is said by something else.
+    const ORNAMENTS: [Role; 2] = [Role::BarRest, Role::Grid];
+    /// Lines and bars without letters.
+    const SHAPES: [Role; 5] =
+        [Role::Border, Role::Focus, Role::BarFull, Role::BarShare, Role::BarHot];
+
+    /// The parts of a colour in linear light.
+    fn linear(color: Color) -> [f64; 3] {
+        let Color::Rgb(red, green, blue) = color else { panic!("{color:?} is the terminal's own") };
+        [red, green, blue].map(|part| {
+            let part = f64::from(part) / 255.0;
+            if part <= 0.040_45 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) }
+        })
+    }
+
+    fn luminance(color: Color) -> f64 {
+        let [red, green, blue] = linear(color);
+        0.212_6 * red + 0.715_2 * green + 0.072_2 * blue
+    }
+
+    /// The contrast of two colours, as WCAG 2 defines it.
+    fn contrast(one: Color, other: Color) -> f64 {
+        let (one, other) = (luminance(one), luminance(other));
+        (one.max(other) + 0.05) / (one.min(other) + 0.05)
+    }
+
+    /// How the three dichromacies see linear light (Machado, Oliveira and Fernandes 2009), and who sees all.
+    const EYES: [(&str, [[f64; 3]; 3]); 4] = [
+        ("all colours", [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]),
+        (
+            "protanopia",
+            [
+                [0.152_286, 1.052_583, -0.204_868],
+                [0.114_503, 0.786_281, 0.099_216],
+                [-0.003_882, -0.048_116, 1.051_998],
+            ],
+        ),
+        (
+            "deuteranopia",
+            [
+                [0.367_322, 0.860_646, -0.227_968],
+                [0.280_085, 0.672_501, 0.047_413],
+                [-0.011_820, 0.042_940, 0.968_881],
+            ],
+        ),
+        (
+            "tritanopia",
+            [
+                [1.255_528, -0.076_749, -0.178_779],
+                [-0.078_411, 0.930_809, 0.147_602],
+                [0.004_733, 0.691_367, 0.303_900],
+            ],
+        ),
+    ];
+
+    /// A colour as such an eye sees it, in CIE L*a*b*.
+    fn seen(color: Color, eye: &[[f64; 3]; 3]) -> [f64; 3] {
+        let light = linear(color);
+        let row = |row: &[f64; 3]| -> f64 { row.iter().zip(light).map(|(a, b)| a * b).sum() };
+        let [red, green, blue] = [&eye[0], &eye[1], &eye[2]].map(|it| row(it).clamp(0.0, 1.0));
+        let x = 0.412_456 * red + 0.357_576 * green + 0.180_438 * blue;
+        let y = 0.212_673 * red + 0.715_152 * green + 0.072_175 * blue;
+        let z = 0.019_334 * red + 0.119_192 * green + 0.950_304 * blue;
+        let root = |share: f64| {
+            if share > 216.0 / 24_389.0 {
+                share.cbrt()
+            } else {
+                (24_389.0 / 27.0 * share + 16.0) / 116.0
+            }
+        };
+        let (x, y, z) = (root(x / 0.950_47), root(y), root(z / 1.088_83));
+        [116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)]
+    }
+
+    fn apart(one: Color, other: Color, eye: &[[f64; 3]; 3]) -> f64 {
+        let parts = seen(one, eye).into_iter().zip(seen(other, eye));
+        parts.map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt()
+    }
+
+    const FULL: [ThemeName; 2] = [ThemeName::Dark, ThemeName::Light];
+
+    fn colors(style: Style) -> (Color, Color) {
+        (style.fg.expect("a colour"), style.bg.expect("a ground"))
+    }
+
+    #[test]
+    fn everything_that_is_written_can_be_read() {
+        for name in FULL {
+            let theme = Theme::new(name);
+            for role in ALL {
+                let least = match role {
+                    role if ORNAMENTS.contains(&role) => 1.4,
+                    role if SHAPES.contains(&role) => 3.0,
+                    _ => 4.5,
+                };
+                let styles = [("", theme.style(role)), (", selected", theme.on_selected(role))];
+                // No row that can be selected has these.
+                let alone = matches!(
+                    role,
+                    Role::Border
+                        | Role::Focus
+                        | Role::Strip
+                        | Role::StripDim
+                        | Role::StripStrong
+                        | Role::StripName
+                        | Role::Badge
+                        | Role::Running
+                        | Role::Paused
+                        | Role::Done
+                        | Role::Failed
+                        | Role::P50
+                        | Role::P95
+                        | Role::P99
+                        | Role::Ghost
+                        | Role::Load
+                );
+                for (place, style) in styles.into_iter().take(if alone { 1 } else { 2 }) {
+                    let (text, ground) = colors(style);
+                    let found = contrast(text, ground);
+                    assert!(found >= least, "{}: {role:?}{place}: {found:.2}", name.name());
+                }
+            }
+        }
+    }
+
+    /// Lines of one chart, and terms beside each other in one bar.
+    #[test]
+    fn what_is_to_be_told_apart_is_by_every_eye() {
+        let lines = [(Role::P50, Role::P95), (Role::P50, Role::P99), (Role::P95, Role::P99)];
+        let terms = TERMS.windows(2).map(|pair| (pair[0], pair[1]));
+        let pairs: Vec<(Role, Role)> = lines.into_iter().chain(terms).collect();
+        for name in FULL {
+            let theme = Theme::new(name);
+            for (eye, matrix) in &EYES {
+                for (one, other) in &pairs {
+                    let color = |role| colors(theme.style(role)).0;
+                    let found = apart(color(*one), color(*other), matrix);
+                    let what = format!("{}: {one:?} and {other:?}, {eye}", name.name());
+                    assert!(found >= 20.0, "{what}: {found:.1}");
+                }
+            }
+        }
+        // With the terminal's own colours, or none, they differ in something.
+        for name in [ThemeName::Ansi, ThemeName::Mono] {
+            for (one, other) in lines {
+                let theme = Theme::new(name);
+                assert_ne!(theme.style(one), theme.style(other), "{}", name.name());
+            }
+        }
+    }
+
+    #[test]
+    fn maps_grow_lighter_or_darker_and_never_turn_back() {
+        for name in FULL {
+            // The first colour is of dots, which are small.
+            let light: Vec<f64> =
+                Theme::new(name).ramp()[1..].iter().map(|c| luminance(*c)).collect();
+            let on = light.windows(2).map(|pair| pair[1] > pair[0]);
+            let on: Vec<bool> = on.collect();
+            assert!(on.iter().all(|one| *one == on[0]), "{}: {light:?}", name.name());
+        }
+    }
+
+    #[test]
+    fn themes_without_colours_of_their_own_set_none() {
+        for role in ALL {
+            let mono = Theme::new(ThemeName::Mono).style(role);
+            assert_eq!((mono.fg, mono.bg), (None, None), "{role:?}");
+            let ansi = Theme::new(ThemeName::Ansi).style(role);
+            let own =
+                |color: Option<Color>| !matches!(color, Some(Color::Rgb(..) | Color::Indexed(_)));
+            assert!(own(ansi.fg) && ansi.bg.is_none(), "{role:?}: {ansi:?}");
+        }
     }
 }

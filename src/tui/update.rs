@@ -95,6 +95,7 @@ pub(super) fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
     };
     settle(model);
     effects.extend(steer::foresee(model));
+    effects.extend(steer::doubt(model));
     effects
 }
 

@@ -4,7 +4,7 @@ use crate::common;
 use std::io::BufReader;
 
 use crate::common::World;
-use plimsoll::balance::{Event, Explain, Input, Limits, Prices, REGISTRY, StrategySpec};
+use plimsoll::balance::{Attempt, Event, Explain, Input, Limits, Prices, REGISTRY, StrategySpec};
 use plimsoll::dist::Dist;
 use plimsoll::journal::{Header, ReplayError, Writer, replay};
 use plimsoll::metrics::{Collector, Watch};
@@ -119,6 +119,65 @@ fn the_same_seed_gives_the_same_run_and_its_journal_replays() {
         let done = replay(BufReader::new(journal.as_slice()), &mut sink).expect("it replays");
         assert_eq!(done.events, events.len() as u64);
         assert_eq!(replayed, events, "{strategy}: the journal is the run");
+    }
+}
+
+/// Every event of a run in which one try goes to a node of one's own choice.
+fn otherwise(world: &World, choice: Option<(Attempt, NodeId)>) -> Vec<(String, Event)> {
+    let mut sim = world.sim();
+    if let Some((attempt, node)) = choice {
+        sim.decide_otherwise(attempt, node);
+    }
+    let labels = common::labels(&world.config, &world.backends);
+    let collector = Collector::new(labels, &world.config, Watch::Report);
+    let mut events = Vec::new();
+    let watch =
+        |now: Time, event: &Event| events.push((format!("{now:?} {event:?}"), event.clone()));
+    common::finish(&mut sim, collector, |_, _| {}, watch, true);
+    events
+}
+
+/// What would have come of the runner-up is another run from that decision on, and none before it.
+#[test]
+fn a_decision_made_otherwise_changes_nothing_before_it() {
+    for strategy in ["power_of_two", "peak_ewma", "smart"] {
+        let world = stormy(strategy, 500);
+        let plain = otherwise(&world, None);
+        let doubted = plain.iter().enumerate().filter_map(|(at, (_, event))| match event {
+            Event::Dispatched { attempt, node, why, .. } => {
+                Some((at, *attempt, *node, why.runner_up?.node))
+            }
+            _ => None,
+        });
+        let mut seen = 0;
+        for (at, attempt, node, second) in doubted.step_by(37) {
+            let other = otherwise(&world, Some((attempt, second)));
+            let same = plain.iter().zip(&other).take_while(|(one, two)| one.0 == two.0).count();
+            assert_eq!(same, at, "{strategy}: {attempt:?} is the first that differs");
+            let Event::Dispatched { attempt: there, node: sent, why, .. } = &other[at].1 else {
+                panic!("{strategy}: {}", other[at].0);
+            };
+            assert_eq!((*there, *sent, why.chosen.node), (attempt, second, second));
+            assert_eq!(why.runner_up.map(|before| before.node), Some(node));
+            let settled = |events: &[(String, Event)]| {
+                events.iter().filter(|(_, event)| matches!(event, Event::Settled(_))).count()
+            };
+            assert_eq!(settled(&other), settled(&plain), "every request has an end");
+            seen += 1;
+        }
+        assert!(seen > 5, "{strategy}: {seen} decisions had a runner-up");
+        // The node that is chosen anyway, and one that is none.
+        let (attempt, node) = plain
+            .iter()
+            .find_map(|(_, event)| match event {
+                Event::Dispatched { attempt, node, .. } => Some((*attempt, *node)),
+                _ => None,
+            })
+            .expect("something is dispatched");
+        for node in [node, NodeId(99)] {
+            let other = otherwise(&world, Some((attempt, node)));
+            assert!(plain.iter().map(|one| &one.0).eq(other.iter().map(|one| &one.0)));
+        }
     }
 }
 

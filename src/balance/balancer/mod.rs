@@ -274,6 +274,12 @@ impl Balancer {
         self.explainer.ask(whose);
     }
 
+    /// Lets one try go to a node of one's own choice, if that node is a candidate for it: to see what would
+    /// have come of that. Everything else is decided as ever, and a journal does not know of it.
+    pub const fn decide_otherwise(&mut self, attempt: Attempt, node: NodeId) {
+        self.strategies.overrule(attempt, node);
+    }
+
     /// Lets a pool choose by a strategy that is not in the registry: `make` builds one for each of
     /// its three tiers. Reports go on calling it by the name in the configuration, and a journal
     /// does not know of it.

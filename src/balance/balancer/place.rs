@@ -13,7 +13,7 @@ use crate::balance::vocabulary::action::{Action, Together};
 use crate::balance::vocabulary::event::{AttemptKind, Event};
 use crate::balance::vocabulary::failure::Failure;
 use crate::balance::vocabulary::outcome::{Attempt, End, Fate, Reject};
-use crate::unit::{PoolId, Span, Tokens};
+use crate::unit::{NodeId, PoolId, Span, Tokens};
 
 /// What became of a request that looked for a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -314,6 +314,7 @@ impl Balancer {
         members: u32,
     ) -> Option<NodeChoice> {
         let asked = self.asked(key, pool, members);
+        let instead = self.instead(key, pool, members);
         let expected_output = self.expected(key);
         let state = &self.requests[key];
         let order = self.router.tier_order(&self.fleet, pool, &state.request);
@@ -360,7 +361,7 @@ impl Balancer {
             let explained = asked.map(|attempt| (&self.explainer, attempt));
             let events = &mut self.effects.events;
             let hear = |explanation| events.push(Event::Explained(explanation));
-            let picked = self.strategies.pick(state.route, &context, explained, hear);
+            let picked = self.strategies.pick(state.route, &context, instead, explained, hear);
             if picked.is_some() {
                 return picked;
             }
@@ -388,10 +389,28 @@ impl Balancer {
         if !self.explainer.is_on() {
             return None;
         }
+        let mut attempts = self.attempts_of(key, pool, members);
+        attempts.find(|attempt| self.explainer.wants(attempt.request))
+    }
+
+    /// Returns the node that is settled beforehand for the request, or for one which may go along in its
+    /// batch.
+    #[inline]
+    fn instead(&self, key: RequestKey, pool: PoolId, members: u32) -> Option<NodeId> {
+        let (meant, node) = self.strategies.overruled()?;
+        self.attempts_of(key, pool, members).any(|attempt| attempt == meant).then_some(node)
+    }
+
+    /// Returns the next try of a request, and of those which may go along in its batch.
+    fn attempts_of(
+        &self,
+        key: RequestKey,
+        pool: PoolId,
+        members: u32,
+    ) -> impl Iterator<Item = Attempt> {
         let along = (members > 1).then(|| self.batches.held(pool)).into_iter().flatten();
-        let mut states = std::iter::once(key).chain(along).map(|key| &self.requests[key]);
-        let state = states.find(|state| self.explainer.wants(state.request.id))?;
-        Some(Attempt { request: state.request.id, ordinal: state.attempts })
+        let states = std::iter::once(key).chain(along).map(|key| &self.requests[key]);
+        states.map(|state| Attempt { request: state.request.id, ordinal: state.attempts })
     }
 
     /// Holds the request if the first pool along its lane with room for it takes batches.

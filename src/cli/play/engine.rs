@@ -15,15 +15,19 @@ use super::forecast::Foresight;
 use super::guide::Guide;
 use super::pace::PaceClock;
 use super::race::Race;
+use super::regret::Doubt;
 use super::run::{Got, PlayedRun};
 use super::session::PlaySession;
 use crate::balance::Explain;
-use crate::command::{Command, Contender, Frame, Mode, NodeGroup, Notice, Pace, RunState};
+use crate::command::{Command, Frame, Mode, NodeGroup, Notice, Pace, RunState};
 use crate::metrics::expect::ExpectVerdict;
 use crate::metrics::{Snapshot, Watch};
 use crate::report;
-use crate::tui::{self, Slot};
+use crate::tui::Slot;
 use crate::unit::{Span, Time};
+
+mod ahead;
+mod taken;
 
 /// A frame is published at most this often.
 const FRAME_EVERY: Duration = Duration::from_millis(100);
@@ -68,6 +72,8 @@ pub(super) struct PlayEngine {
     explain: bool,
     notice: Option<Notice>,
     foresight: Option<Foresight>,
+    /// A decision that is doubted.
+    doubt: Option<Doubt>,
     /// Files that are being written.
     export: Option<ExportWork>,
     /// What it is compared with.
@@ -117,6 +123,7 @@ impl PlayEngine {
             explain: false,
             notice: None,
             foresight: None,
+            doubt: None,
             export: None,
             race: None,
             level: true,
@@ -162,9 +169,7 @@ impl PlayEngine {
     fn drive(&mut self, inbox: &Receiver<Command>) {
         self.publish();
         loop {
-            let listens =
-                self.export.is_some() || self.foresight.as_ref().is_some_and(Foresight::goes_on);
-            let patience = match (self.moves(), listens) {
+            let patience = match (self.moves(), self.listens()) {
                 (true, _) => Duration::ZERO,
                 (false, true) => LISTEN,
                 (false, false) => Duration::from_secs(3_600),
@@ -175,12 +180,7 @@ impl PlayEngine {
             if self.moves() {
                 self.advance();
             }
-            if let Some(foresight) = &mut self.foresight {
-                self.changed |= foresight.take();
-            }
-            if self.export.as_ref().is_some_and(ExportWork::is_finished) {
-                self.exported();
-            }
+            self.listen();
             let due = self.awaited || self.published.elapsed() >= FRAME_EVERY;
             if self.changed && (due || !self.moves()) {
                 self.publish();
@@ -257,6 +257,7 @@ impl PlayEngine {
             Command::Repeat => self.repeat(),
             Command::Export => self.export(),
             Command::Foresee(deeds) => self.foresee(deeds),
+            Command::Doubt(choice) => self.doubt(*choice),
             Command::Compare(contender) => self.compare(contender),
             Command::Dismiss(at) => {
                 let goes_on = self.race.as_mut().is_some_and(|race| race.remove(*at));
@@ -398,78 +399,6 @@ impl PlayEngine {
         }
     }
 
-    // ----- what it would come to -----
-
-    fn foresee(&mut self, deeds: &[Command]) {
-        let may = matches!(self.state, RunState::Running | RunState::Paused);
-        let patient = self.scripted;
-        self.foresight = (may && !deeds.is_empty())
-            .then(|| Foresight::begin(&self.session, self.now(), deeds, patient));
-    }
-
-    // ----- others on the same arrivals -----
-
-    fn compare(&mut self, contender: &Contender) {
-        let begun = match self.race.take() {
-            Some(race) => Ok(race),
-            None => Race::begin(&self.session),
-        };
-        let added = begun.and_then(|mut race| {
-            let added = race.add(&self.session, contender);
-            self.race = Some(race);
-            added
-        });
-        self.level = false;
-        if let Err(why) = added {
-            self.say(format!("not compared: {why}"));
-        }
-    }
-
-    // ----- what is taken away -----
-
-    /// Says the command that repeats the run. What was done by key is written first, or it would be lost.
-    fn repeat(&mut self) {
-        let file = self.session.has_deeds().then(|| self.write()).transpose();
-        match file {
-            Ok(file) => {
-                self.say(self.session.command(file.as_deref()));
-                if let Some(notice) = &mut self.notice {
-                    notice.copy = true;
-                }
-            }
-            Err(why) => self.say(why),
-        }
-    }
-
-    /// Writes figures of the run so far into a new folder here.
-    fn export(&mut self) {
-        if self.export.is_some() {
-            return self.say("an export is being written".to_owned());
-        }
-        match ExportWork::begin(&self.session, self.run.sim.now()) {
-            Ok(work) => {
-                self.export = Some(work);
-                self.say("the export is being written".to_owned());
-            }
-            Err(why) => self.say(why),
-        }
-    }
-
-    /// Says what became of the export.
-    fn exported(&mut self) {
-        if let Some(work) = self.export.take() {
-            self.say(work.finish());
-            self.changed = true;
-        }
-    }
-
-    /// Writes the scenario and what was done into a new file here. Returns its name, or why not.
-    fn write(&self) -> Result<String, String> {
-        let stem = format!("{}-by-hand", self.session.scenario().name);
-        tui::new_file(&stem, ".toml", &self.session.text())
-            .map_err(|why| format!("not written: {why}"))
-    }
-
     /// Lets decisions be explained for as long as the screen shows them.
     fn explain(&mut self, wanted: bool) {
         self.explain = wanted;
@@ -558,9 +487,7 @@ impl PlayEngine {
         while self.past.is_some() && self.moves() || self.tick.is_some() {
             self.advance();
         }
-        if let Some(foresight) = &mut self.foresight {
-            foresight.wait();
-        }
+        self.hear_all();
         self.exported();
         self.draw_level();
     }
@@ -642,19 +569,18 @@ impl PlayEngine {
         let scenario = self.session.scenario();
         self.slot.publish(Arc::new(Frame {
             snapshot,
-            mode: Mode::Sim,
             state: self.state.clone(),
             pace: self.clock.pace(),
             reached,
-            scenario: scenario.name.clone(),
-            seed: scenario.seed,
             end: self.run.end,
             edge: self.past.as_ref().map(|_| self.now()),
             load: self.session.load(),
             notice: self.notice.clone(),
             forecast,
+            regret: self.doubt.as_ref().map(|doubt| Arc::new(doubt.regret())),
             comparison,
             groups: Arc::clone(&self.groups),
+            ..Frame::new(Mode::Sim, &scenario.name, scenario.seed)
         }));
         self.published = Instant::now();
         (self.changed, self.awaited) = (false, false);

@@ -3,7 +3,8 @@
 //! - `engine`: the run and how it is driven, on its own thread;
 //! - `session`: the scenario and what was done by hand, from which every run of it is made;
 //! - `run`: one run and what is known of it; `pace`: how far it is to go;
-//! - `forecast`: what would come of something; `race`: others on the same arrivals;
+//! - `forecast`: what would come of something; `regret`: what would have come of another decision; `race`:
+//!   others on the same arrivals;
 //! - `export`: figures of it as files;
 //! - `script`: keys out of a file; `guide`: what the demo says.
 
@@ -13,12 +14,13 @@ mod forecast;
 mod guide;
 mod pace;
 mod race;
+mod regret;
 mod run;
 mod script;
 mod session;
 
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
@@ -65,6 +67,9 @@ pub(super) struct Play {
     /// With --keys: write what the screen shows as an animated picture (SVG)
     #[arg(long, value_name = "FILE", requires = "keys")]
     record: Option<PathBuf>,
+    /// With --keys: write what the screen shows after the last of them as a picture (SVG)
+    #[arg(long, value_name = "FILE", requires = "keys", conflicts_with = "record")]
+    picture: Option<PathBuf>,
     #[command(flatten)]
     output: ResultOutput,
     /// What happens is told.
@@ -103,7 +108,8 @@ impl Play {
         let mut session = PlaySession::new(source, self.changes.overrides(), color)?;
         let expectations = load::expectations(session.scenario(), color)?;
         let gates = self.output.gates(session.scenario())?;
-        let record = NamedFile::option("--record", self.record.as_ref());
+        let record = NamedFile::option("--record", self.record.as_ref())
+            .or(NamedFile::option("--picture", self.picture.as_ref()));
         Books::check(session.scenario(), &self.output, false, record)?;
         let run = PlayedRun::new(session.scenario(), Watch::Screen, color)?;
         let pace = Pace::Times(self.speed.unwrap_or(PACE));
@@ -118,9 +124,10 @@ impl Play {
         let (played, code) = match script {
             Some(script) => {
                 let speed = self.speed.unwrap_or(PACE);
-                let mut camera = self.record.as_ref().map(|_| Camera::new(speed));
+                let moving = self.record.as_ref().map(|_| Camera::new(speed));
+                let mut camera = moving.or(self.picture.as_ref().map(|_| Camera::still()));
                 let played = script.play(engine, &slot, &self.looks.for_scripts(), &mut camera);
-                if let Some((camera, path)) = camera.as_ref().zip(self.record.as_deref()) {
+                if let Some((camera, path)) = camera.as_ref().zip(self.shown()) {
                     output::write(&camera.recording.svg(), Some(path))?;
                 }
                 (Some(played), 0)
@@ -133,6 +140,11 @@ impl Play {
         }
         output::print(&played.report)?;
         Ok(code)
+    }
+
+    /// Where a recording or a picture goes.
+    fn shown(&self) -> Option<&Path> {
+        self.record.as_deref().or(self.picture.as_deref())
     }
 
     /// Runs what was played once more, for everything that is to be written.

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use super::super::failure::{CliFailure, FailureKind};
+use super::super::limited;
 use super::engine::{Go, PlayEngine, Played};
 use crate::tui::{Options, Puppet, Recording, ScriptKey, Slot};
 use crate::unit::{Span, Time};
@@ -19,13 +20,24 @@ const KEY_S: f64 = 0.9;
 pub(super) struct Camera {
     pub(super) recording: Recording,
     /// Simulated time between two pictures.
-    pub(super) step: Span,
+    step: Span,
+    /// Only what is shown after the last key is of interest.
+    still: bool,
 }
 
 impl Camera {
     /// One that shows so many simulated seconds a second.
     pub(super) fn new(speed: f64) -> Camera {
         Camera { step: Span::from_seconds(speed * PICTURE_S), ..Camera::default() }
+    }
+
+    /// One that takes a single picture, at the end of the script.
+    pub(super) fn still() -> Camera {
+        Camera { still: true, ..Camera::default() }
+    }
+
+    fn moves(&self) -> bool {
+        !self.still
     }
 }
 
@@ -40,12 +52,8 @@ pub(super) struct KeyScript {
 impl KeyScript {
     /// Reads a script: a line has a simulated time and keys, separated by spaces; `#` begins a comment.
     pub(super) fn open(path: &Path) -> Result<KeyScript, CliFailure> {
-        let unreadable = |error| CliFailure::unreadable(path, &error);
-        if path.metadata().map_err(unreadable)?.len() > BYTES_MAX {
-            let message = format!("{} is larger than 1 MiB", path.display());
-            return Err(CliFailure::new(FailureKind::Usage, message));
-        }
-        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        let text = limited::read(path, BYTES_MAX);
+        let text = text.map_err(|error| CliFailure::unreadable(path, &error))?;
         KeyScript::parse(&text).map_err(|(line, why)| {
             let message = format!("{}:{line}: {why}", path.display());
             let failure = CliFailure::new(FailureKind::Usage, message);
@@ -87,12 +95,23 @@ impl KeyScript {
         let mut puppet = Puppet::new(options, SIZE);
         engine.by_script();
         let show = |engine: &mut PlayEngine, puppet: &mut Puppet| {
-            engine.publish();
-            slot.take().into_iter().for_each(|frame| puppet.see(frame));
+            // What is seen may be a reason to ask for something more; what comes of that is no reason again.
+            for _ in 0..2 {
+                engine.publish();
+                let seen = slot.take().map(|frame| puppet.see(frame));
+                let asked = seen.unwrap_or_default();
+                if asked.is_empty() {
+                    break;
+                }
+                for command in &asked {
+                    let _ = engine.carry_out(command);
+                }
+                engine.settle();
+            }
         };
         for (line, (at, keys)) in self.lines.into_iter().enumerate() {
             // A recording begins with the first line.
-            if let Some(camera) = camera.as_mut().filter(|_| line > 0) {
+            if let Some(camera) = camera.as_mut().filter(|camera| camera.moves() && line > 0) {
                 let mut to = engine.now() + camera.step;
                 while to < at && engine.goes_on() {
                     engine.reach(to);
@@ -112,13 +131,16 @@ impl KeyScript {
                 }
                 engine.settle();
                 show(&mut engine, &mut puppet);
-                if let Some(camera) = camera.as_mut() {
+                if let Some(camera) = camera.as_mut().filter(|camera| camera.moves()) {
                     puppet.record(&mut camera.recording, KEY_S);
                 }
                 if pressed.leaves {
                     return engine.played();
                 }
             }
+        }
+        if let Some(camera) = camera.as_mut().filter(|camera| camera.still) {
+            puppet.record(&mut camera.recording, PICTURE_S);
         }
         engine.reach(Time::MAX);
         engine.played()

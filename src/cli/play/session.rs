@@ -212,7 +212,7 @@ impl PlaySession {
 
     /// Nodes that a region or a tag means.
     pub(super) fn groups(&self) -> Arc<[NodeGroup]> {
-        load::regions(&self.scenario).chain(load::tags(&self.scenario)).collect()
+        load::groups(&self.scenario)
     }
 
     /// The file: the scenario as it was given, and what was done.

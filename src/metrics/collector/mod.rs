@@ -47,7 +47,7 @@ use super::jobs::{JobBook, JobGroup};
 use super::log::Log;
 use super::pressure::Pressures;
 use super::quality::Qualities;
-use super::snapshot::{Figures, RunTotals, Snapshot};
+use super::snapshot::{AttemptOutcome, Figures, RunTotals, Snapshot};
 use super::summary::{Class, Costs, Pool, RouteSummary, Summary};
 use super::times::Times;
 use super::window::EndedAttempt;
@@ -166,9 +166,10 @@ impl Collector {
             Event::Graded(grade) => self.judged(grade.arrived, |quality| quality.graded(grade)),
             Event::Escalated { .. } => self.judged(now, Qualities::escalated),
             Event::Feedback { .. } => self.judged(now, Qualities::heard),
-            Event::Job(news) if self.watch == Watch::Screen => self.screen.job(now, news),
-            Event::Explained(explanation) if self.watch == Watch::Screen => {
-                self.screen.explained(explanation);
+            Event::Job(_) | Event::Explained(_) | Event::FirstToken { .. }
+                if self.watch == Watch::Screen =>
+            {
+                self.screen.news(now, event);
             }
             Event::Explained(_)
             | Event::Cache(_)
@@ -272,7 +273,8 @@ impl Collector {
     }
 
     fn ended(&mut self, event: &Event) {
-        let Event::Ended { node, class, end, arrived, dispatched, usage, cost, job, .. } = event
+        let Event::Ended { attempt, node, class, end, arrived, dispatched, usage, cost, job } =
+            event
         else {
             return;
         };
@@ -289,6 +291,9 @@ impl Collector {
                 tokens: usage.output.0,
                 cost: *cost,
             });
+            let (attempt, at, end, cost) = (*attempt, self.now, *end, *cost);
+            let outcome = AttemptOutcome { attempt, at, end, took, first_token: None, cost };
+            self.screen.attempt_over(&outcome);
         }
         if let Some(intervals) = &mut self.intervals {
             let sample =
@@ -391,6 +396,7 @@ impl Collector {
             log_dropped: self.screen.log_dropped(),
             last: self.screen.last(),
             decisions: self.screen.decisions(),
+            outcomes: self.screen.outcomes(),
         }
     }
 

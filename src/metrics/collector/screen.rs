@@ -7,7 +7,7 @@ use crate::metrics::heat::{HeatBuckets, HeatMap};
 use crate::metrics::history::HistoryBuckets;
 use crate::metrics::log::Log;
 use crate::metrics::recent::Recent;
-use crate::metrics::snapshot::{DecisionRow, History, LogEntry, NEVER};
+use crate::metrics::snapshot::{AttemptOutcome, DecisionRow, History, LogEntry, NEVER};
 use crate::metrics::window::{EndedAttempt, EndedRequest, Window, flag};
 use crate::metrics::{Labels, Slo};
 use crate::unit::{NodeId, RequestId, Span, Time};
@@ -92,8 +92,18 @@ impl ScreenFigures {
         });
     }
 
+    /// What nobody but a screen asks about.
+    pub(super) fn news(&mut self, now: Time, event: &Event) {
+        match event {
+            Event::Job(news) => self.job(now, news),
+            Event::Explained(explanation) => self.recent.hear(explanation),
+            Event::FirstToken { attempt, took, .. } => self.recent.first_token(*attempt, *took),
+            _ => {}
+        }
+    }
+
     /// Something happened to a job.
-    pub(super) fn job(&mut self, now: Time, news: &JobNews) {
+    fn job(&mut self, now: Time, news: &JobNews) {
         let JobPhase::Ended { fate, .. } = news.what else { return };
         let done = fate == JobFate::Completed;
         self.window.job_ended(&EndedRequest {
@@ -106,8 +116,9 @@ impl ScreenFigures {
         });
     }
 
-    pub(super) fn explained(&mut self, explanation: &Explanation) {
-        self.recent.hear(explanation);
+    /// An attempt is over, which may be one whose decision was explained.
+    pub(super) fn attempt_over(&mut self, outcome: &AttemptOutcome) {
+        self.recent.ended(outcome);
     }
 
     pub(super) fn forget_decisions(&mut self) {
@@ -161,5 +172,9 @@ impl ScreenFigures {
 
     pub(super) fn decisions(&self) -> Vec<Arc<Explanation>> {
         self.recent.decisions()
+    }
+
+    pub(super) fn outcomes(&self) -> Vec<AttemptOutcome> {
+        self.recent.outcomes()
     }
 }

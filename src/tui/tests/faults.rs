@@ -130,6 +130,7 @@ fn fault_pictures() {
         p99: Some(Span::from_millis(p99)),
         failed,
         dollars_per_hour,
+        line: Arc::default(),
     };
     let row = |at: usize| match at {
         0 => Some(Foreseen { p99: None, ..seen(0, 0.031, 31.0) }),

@@ -3,6 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
+use crate::command::Mode;
 use crate::tui::faults::{self, FaultTarget};
 use crate::tui::format::cut;
 use crate::tui::model::Model;
@@ -10,11 +11,15 @@ use crate::tui::theme::Role;
 
 use super::pen::{self, Piece, piece};
 use super::picker::{self, PickerLine};
+use super::plot;
 
 /// Rows above the list: what was typed.
 const ABOVE: u16 = 1;
 /// Rows below it: a gap, the fields, what is known of the field, the preview.
 const BELOW: u16 = 4;
+/// Rows of the chart of what is foreseen, and of the list that it leaves.
+const CHART: (u16, u16) = (7, 11);
+const LIST: u16 = 5;
 
 pub(super) fn draw(model: &Model, body: Rect, buf: &mut Buffer) {
     let palette = &model.ui.faults;
@@ -42,16 +47,29 @@ pub(super) fn draw(model: &Model, body: Rect, buf: &mut Buffer) {
         pen::line(buf, row(top), 0, theme, &picker::outlook(model, &lines));
         top += 1;
     }
-    let room = inner.height - top - BELOW;
+    let chart = chart_rows(model, body, inner.height.saturating_sub(top + BELOW));
+    let room = inner.height - top - BELOW - chart;
     let place = Rect { y: inner.y + top, height: room, ..inner };
     let here = found.iter().position(|at| *at == palette.at).unwrap_or(0);
     picker::list(model, &lines, here, place, buf);
+    if chart > 0 {
+        let place = Rect { y: inner.y + top + room + 1, height: chart - 1, ..inner };
+        plot::ahead(model, place, buf);
+    }
     let below = inner.height - BELOW + 1;
     if palette.selected().is_some() {
         pen::line(buf, row(below), 0, theme, &fields(model));
         pen::line(buf, row(below + 1), 0, theme, &about(model));
         pen::line(buf, row(below + 2), 0, theme, &preview(model, target.as_ref()));
     }
+}
+
+/// Rows that the chart has of those that list and chart have together: none where nothing is foreseen, where
+/// the chart on the screen is in sight, and where there is no room.
+fn chart_rows(model: &Model, body: Rect, room: u16) -> u16 {
+    let wanted = model.mode() == Mode::Sim && !pen::is_docked(model, body);
+    let left = room.saturating_sub(LIST).min(CHART.1);
+    if wanted && left >= CHART.0 { left } else { 0 }
 }
 
 /// The frame, with whom the fault hits.
@@ -61,7 +79,8 @@ fn open(model: &Model, target: Option<&FaultTarget>, body: Rect, buf: &mut Buffe
     let title = [piece("Fault with ", Role::Title), piece(cut(&whom, 40, "…"), Role::You)];
     let dot = model.glyphs().dot;
     let aside = format!("Tab with whom {dot} type to filter");
-    pen::overlay(model, (110, lines + ABOVE + BELOW + 3), body, buf, &title, &aside)
+    let rows = lines + ABOVE + BELOW + 3 + CHART.1;
+    pen::docked(model, (110, rows), body, buf, &title, &aside)
 }
 
 fn words(target: &FaultTarget) -> String {

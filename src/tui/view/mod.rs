@@ -15,8 +15,10 @@ mod events;
 mod expects;
 mod faults;
 mod figures;
+mod ghost;
 mod grid;
 mod groups;
+mod hindsight;
 mod hints;
 mod lane;
 mod latency;
@@ -31,7 +33,7 @@ mod plot;
 mod pools;
 mod sheet;
 mod state_bar;
-mod why;
+pub(in crate::tui) mod why;
 
 /// The whole screen, in the size it has.
 pub(super) fn picture(model: &Model) -> Buffer {

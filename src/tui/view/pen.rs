@@ -7,6 +7,7 @@ use ratatui::style::Style;
 
 use crate::tui::format::{cut, width};
 use crate::tui::model::{Model, Overlay, Panel};
+use crate::tui::tab::View;
 use crate::tui::theme::{Role, Theme};
 
 /// A piece of text and what it is.
@@ -173,12 +174,49 @@ pub(super) fn overlay(
     aside: &str,
 ) -> Rect {
     let (width, height) = (body.width.min(columns), body.height.min(rows));
-    let area = Rect {
-        x: body.x + (body.width - width) / 2,
-        y: body.y + (body.height - height) / 2,
-        width,
-        height,
-    };
+    let x = body.x + (body.width - width) / 2;
+    over(
+        model,
+        Rect { x, y: body.y + (body.height - height) / 2, width, height },
+        buf,
+        title,
+        aside,
+    )
+}
+
+/// The same at the right of a wide screen, so that the left half stays in sight.
+pub(super) fn docked(
+    model: &Model,
+    (columns, rows): (u16, u16),
+    body: Rect,
+    buf: &mut Buffer,
+    title: &[Piece],
+    aside: &str,
+) -> Rect {
+    if !is_docked(model, body) {
+        return overlay(model, (columns, rows), body, buf, title, aside);
+    }
+    let (width, height) = ((body.width / 2 - 1).min(columns), body.height.min(rows));
+    let x = body.right() - width;
+    over(
+        model,
+        Rect { x, y: body.y + (body.height - height) / 2, width, height },
+        buf,
+        title,
+        aside,
+    )
+}
+
+/// From so many columns on, lists with what is foreseen stand beside the chart.
+const DOCKED: u16 = 180;
+
+/// Returns whether lists leave the chart of latency in sight.
+pub(super) fn is_docked(model: &Model, body: Rect) -> bool {
+    model.ui.view == View::Live && body.width >= DOCKED
+}
+
+/// Opens an overlay here. Returns the room in it.
+fn over(model: &Model, area: Rect, buf: &mut Buffer, title: &[Piece], aside: &str) -> Rect {
     clear(model, area, buf);
     let inner = frame(model, true, area, buf, title, aside);
     Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner }

@@ -104,10 +104,13 @@ pub(super) fn cells(model: &Model, place: usize) -> [(String, Role); 3] {
     let shown = seen.p99.map_or_else(|| "fails".to_owned(), seconds);
     [
         (shown, role(latency, as_is.as_ref().map(p99), 0.0)),
-        (percent_fine(seen.failed), role(seen.failed, as_is.map(|one| one.failed), 0.000_5)),
+        (
+            percent_fine(seen.failed),
+            role(seen.failed, as_is.as_ref().map(|one| one.failed), 0.000_5),
+        ),
         (
             dollars(seen.dollars_per_hour),
-            role(seen.dollars_per_hour, as_is.map(|one| one.dollars_per_hour), 0.0),
+            role(seen.dollars_per_hour, as_is.as_ref().map(|one| one.dollars_per_hour), 0.0),
         ),
     ]
 }
@@ -138,7 +141,7 @@ fn open(model: &Model, body: Rect, lines: usize, more: u16, buf: &mut Buffer, ti
         typed => format!("search {typed}"),
     };
     let rows = lines.clamp(1, 100) as u16 + more + 2;
-    pen::overlay(model, (100, rows), body, buf, &title, &aside)
+    pen::docked(model, (100, rows), body, buf, &title, &aside)
 }
 
 /// Draws the lines, and below them what is to be known of the selected one.

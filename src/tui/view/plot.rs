@@ -10,6 +10,7 @@ use crate::tui::model::{Lines, Model, Panel};
 use crate::tui::theme::Role;
 use crate::unit::{Span, Time};
 
+use super::ghost::{self, Ghost};
 use super::lane;
 use super::pen::{self, Piece, piece};
 
@@ -28,6 +29,8 @@ struct Series {
 
 /// A chart: lines on one axis.
 struct Chart {
+    /// What is foreseen, drawn ahead of now.
+    ghosts: Vec<Ghost>,
     series: Vec<Series>,
     log: bool,
     tick: fn(f64) -> String,
@@ -65,8 +68,26 @@ pub(super) fn latency(model: &Model, area: Rect, buf: &mut Buffer) {
     } else {
         range_name(model)
     };
+    let ghosts = ghost::of(model);
+    title.extend(ghost::title(&ghosts));
     let inner = pen::panel(model, Panel::Latency, area, buf, &title, &aside);
-    draw(model, &Chart { series, log: true, tick: seconds_tick, axis: true }, inner, buf);
+    draw(model, &Chart { ghosts, series, log: true, tick: seconds_tick, axis: true }, inner, buf);
+}
+
+/// The 99th percentile and what is foreseen of it, below a list that lies over the panel of latency. Nothing
+/// is drawn where nothing is foreseen.
+pub(super) fn ahead(model: &Model, area: Rect, buf: &mut Buffer) {
+    let ghosts = ghost::of(model);
+    if ghosts.is_empty() {
+        return;
+    }
+    let mut title = vec![piece("Latency s ", Role::Dim), piece(" p99", Role::P99)];
+    title.extend(ghost::title(&ghosts));
+    pen::line(buf, Rect { height: 1, ..area }, 0, model.theme(), &title);
+    let value: PlotValue = |point| point.p99.map(Span::seconds);
+    let series = vec![Series { value, role: Role::P99, label: String::new(), note: String::new() }];
+    let chart = Chart { ghosts, series, log: true, tick: seconds_tick, axis: true };
+    draw(model, &chart, below(area, 1), buf);
 }
 
 /// Returns whether quantiles of so many samples say little: of fewer than a hundred, the 99 % quantile is
@@ -160,7 +181,8 @@ fn draw_single(model: &Model, single: &Single, axis: bool, area: Rect, buf: &mut
         label: now.map(single.show).unwrap_or_default(),
         note: change(model, single, now),
     };
-    draw(model, &Chart { series: vec![series], log: false, tick: short, axis }, area, buf);
+    let (ghosts, series) = (Vec::new(), vec![series]);
+    draw(model, &Chart { ghosts, series, log: false, tick: short, axis }, area, buf);
 }
 
 /// How much the figure has changed since the left edge of the chart.
@@ -205,6 +227,7 @@ fn range_name(model: &Model) -> String {
 
 fn draw(model: &Model, chart: &Chart, area: Rect, buf: &mut Buffer) {
     let labels = chart.series.iter().flat_map(|series| [&series.label, &series.note]);
+    let labels = labels.chain(chart.ghosts.iter().map(|ghost| &ghost.label));
     let label_width = labels.map(|label| width(label)).max().unwrap_or(0);
     // Charts above one another begin and end at the same columns.
     let label_width = label_width.max(if chart.log { 3 } else { 5 }) as u16 + 1;
@@ -220,6 +243,7 @@ fn draw(model: &Model, chart: &Chart, area: Rect, buf: &mut Buffer) {
     };
     let now = model.snapshot().map_or(Time::ZERO, |snapshot| snapshot.now);
     let window = ChartWindow::new(now, model.range(), plot.width * 2);
+    let window = if chart.ghosts.is_empty() { window } else { window.foreseeing() };
     let Some(snapshot) = model.snapshot() else {
         return no_data(model, area, buf);
     };
@@ -301,7 +325,8 @@ fn scale(chart: &Chart, snapshot: &Snapshot, window: &ChartWindow) -> Option<Sca
     if !chart.log {
         return Scale::linear(values);
     }
-    let values: Vec<f64> = values.collect();
+    let ahead = chart.ghosts.iter().flat_map(|ghost| ghost.values(window));
+    let values: Vec<f64> = values.chain(ahead.filter_map(|(_, value)| value)).collect();
     let most = values.iter().copied().fold(0.0, f64::max);
     let near = lane::promises(snapshot).into_iter().map(|promise| promise.seconds);
     let near: Vec<f64> = near.filter(|it| *it <= most * PROMISE_FAR && most > 0.0).collect();
@@ -391,6 +416,9 @@ fn lines(
         });
         dots.trace(values, scale, series.role);
     }
+    for ghost in &chart.ghosts {
+        dots.dash(ghost.values(window), scale, ghost.role);
+    }
     dots.draw(plot, buf, model.theme(), model.glyphs().braille);
 }
 
@@ -417,12 +445,34 @@ fn end_labels(
             ends.push((dot / 4 + 1, (series.note.clone(), Role::Dim)));
         }
     }
+    if !chart.ghosts.is_empty() {
+        // Lines of the past do not reach the edge then; the title names them.
+        ends.clear();
+    }
+    for ghost in &chart.ghosts {
+        let last = ghost.values(window).filter_map(|(_, value)| value).last();
+        if let Some(dot) = last.and_then(|value| scale.place(value, plot.height * 4)) {
+            ends.push((dot / 4, (ghost.label.clone(), ghost.role)));
+        }
+    }
     ends.sort_by_key(|(row, _)| *row);
     push_apart(&mut ends, plot.height);
     for (row, (label, role)) in ends {
         let place = Rect { x: plot.right() + 1, y: plot.y + row, width: 8, height: 1 };
         pen::put(buf, place, place.x, place.y, &label, model.theme().style(role));
     }
+}
+
+/// The axis of a chart that goes on beyond now.
+fn ahead_axis(model: &Model, row: Rect, window: &ChartWindow, buf: &mut Buffer) {
+    let style = model.theme().style(Role::Dim);
+    let ahead = window.ahead() / 2;
+    let on = f64::from(ahead) / f64::from(row.width.max(1)) * model.range().seconds();
+    let back = Span::from_seconds(model.range().seconds() - on);
+    pen::put(buf, row, row.x, row.y, &format!("-{}s", seconds(back)), style);
+    let now = row.right().saturating_sub(ahead + 2);
+    pen::put(buf, row, now, row.y, "now", style);
+    pen::right(buf, row, 0, &format!("+{}s", seconds(Span::from_seconds(on))), style);
 }
 
 fn push_apart(ends: &mut [(u16, Piece)], height: u16) {
@@ -440,6 +490,9 @@ fn push_apart(ends: &mut [(u16, Piece)], height: u16) {
 
 fn time_axis(model: &Model, plot: Rect, history: &History, window: &ChartWindow, buf: &mut Buffer) {
     let row = Rect { y: plot.bottom(), height: 1, ..plot };
+    if window.ahead() > 0 {
+        return ahead_axis(model, row, window, buf);
+    }
     let style = model.theme().style(Role::Dim);
     let lettered: Vec<u16> =
         history.marks.iter().filter_map(|mark| window.place(mark.at)).map(|dot| dot / 2).collect();

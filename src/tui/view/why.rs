@@ -15,6 +15,7 @@ use crate::tui::theme::Role;
 use crate::unit::NodeId;
 
 use super::decision::{figure, is_by_key};
+use super::hindsight;
 use super::pen::{self, Piece, piece};
 
 /// Columns of names of nodes in the list.
@@ -25,8 +26,10 @@ const VERDICT: usize = 15;
 const BAR: (usize, usize) = (40, 8);
 /// Below this many rows the decision itself is told in one.
 const HEAD_ROWS: u16 = 10;
-/// Terms are told apart by these, in the headings and in the bars.
-const TERMS: [Role; 6] = [Role::P95, Role::Cost, Role::P50, Role::Load, Role::P99, Role::Tokens];
+/// Terms are told apart by these, in the headings and in the bars: those beside each other, whatever colours
+/// the eye tells apart.
+pub(in crate::tui) const TERMS: [Role; 6] =
+    [Role::P95, Role::P50, Role::P99, Role::Tokens, Role::Cost, Role::Load];
 /// Scores closer together than this are as good as equal.
 const CLOSE: f64 = 0.05;
 
@@ -36,7 +39,7 @@ pub(super) fn draw(model: &Model, body: Rect, buf: &mut Buffer) {
     draw_detail(model, detail, buf);
 }
 
-fn name(model: &Model, id: NodeId) -> String {
+pub(super) fn name(model: &Model, id: NodeId) -> String {
     model.node(id).map_or_else(|| format!("node {}", id.0), |row| row.name.clone())
 }
 
@@ -144,8 +147,15 @@ fn draw_detail(model: &Model, area: Rect, buf: &mut Buffer) {
     let inner = pen::frame(model, false, area, buf, &title, &aside);
     let inner = Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner };
     let mut y = 0;
-    let rows = if inner.height < HEAD_ROWS { 1 } else { 3 };
-    for row in head(model, one).into_iter().take(rows) {
+    let mut rows = head(model, one);
+    if inner.height < HEAD_ROWS {
+        // Where there is little room, how it was decided goes before when.
+        rows = vec![rows.swap_remove(0), hindsight::regret(model, one)];
+    } else {
+        rows.insert(2, hindsight::outcome(model, one));
+        rows.insert(3, hindsight::regret(model, one));
+    }
+    for row in rows {
         pen::line(buf, inner, y, model.theme(), &row);
         y += 1;
     }
