@@ -7,6 +7,7 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::sleep_until;
 
@@ -14,7 +15,7 @@ use super::driver::{Inbox, Message, Observer, WallClock, drive, inbox};
 use super::executor::{
     AttemptTasks, Dispatch, LiveRequests, Settlement, first_token, goes_on, send, send_noted,
 };
-use super::upstream::{Outlet, Sending, SharedClient};
+use super::upstream::{MockAdmin, MockCall, Outlet, Sending, SharedClient};
 use super::wire::{INPUT_TOKENS, KEY, ORDINAL, OUTPUT_TOKENS};
 use crate::balance::{Attempt, Balancer, Config, Explain, Fate, Input};
 use crate::id_map::IdMap;
@@ -45,22 +46,47 @@ pub struct ReplayParts {
 
 /// A way to end a replay before its time.
 #[derive(Clone, Debug)]
-pub struct ReplayHandle(Inbox<ReplayNote>);
+pub struct ReplayHandle {
+    inbox: Inbox<ReplayNote>,
+    mock: Option<MockAdmin>,
+    runtime: Handle,
+}
 
 impl ReplayHandle {
     /// Ends it now; attempts under way are dropped.
     pub fn now(&self) {
-        let _ = self.0.send(Message::Stop);
+        let _ = self.inbox.send(Message::Stop);
+    }
+
+    /// The mock servers among the endpoints, which can be told of faults.
+    #[must_use]
+    pub const fn mock(&self) -> Option<&MockAdmin> {
+        self.mock.as_ref()
+    }
+
+    /// Calls the mock servers, which takes its time; `then` hears what came of it.
+    pub fn call_mock(
+        &self,
+        call: MockCall,
+        then: impl FnOnce(Result<(), String>) + Send + 'static,
+    ) {
+        let mock = self.mock.clone();
+        self.runtime.spawn(async move {
+            then(match mock {
+                Some(mock) => mock.call(&call).await,
+                None => Err("these are no mock servers".to_owned()),
+            });
+        });
     }
 
     /// Lets the balancer hear a word of the person at the screen.
     pub fn control(&self, control: crate::balance::Control) {
-        send(&self.0, Input::Control(control));
+        send(&self.inbox, Input::Control(control));
     }
 
     /// Lets decisions be explained from now on, or no more.
     pub fn explain(&self, whose: Explain) {
-        let _ = self.0.send(Message::Explain(whose));
+        let _ = self.inbox.send(Message::Explain(whose));
     }
 }
 
@@ -85,9 +111,9 @@ pub async fn replay(
     started: impl FnOnce(ReplayHandle),
 ) -> ReplayOutcome {
     let (inbox, messages) = inbox();
-    parts.client.start_mock().await;
+    let mock = MockAdmin::start(&parts.client).await;
     let clock = WallClock::start();
-    started(ReplayHandle(inbox.clone()));
+    started(ReplayHandle { inbox: inbox.clone(), mock, runtime: Handle::current() });
     let (fates, heard) = unbounded_channel();
     let sender = tokio::spawn(play(traffic, clock, inbox.clone(), heard));
     let flights =

@@ -12,8 +12,7 @@ use crate::unit::{NodeId, Span};
 
 use super::keys::KeyAction;
 use super::model::{Model, Overlay};
-use super::steer;
-use super::update::{Effect, moved};
+use super::update::{self, Effect, moved};
 
 /// How long a fault may last; nothing is to the end.
 const LASTS: [Option<Span>; 5] = [
@@ -296,15 +295,12 @@ pub(super) fn target(model: &Model) -> Option<FaultTarget> {
 
 /// Opens the list for the selected node, or for the first one.
 pub(super) fn open(model: &mut Model) {
-    if !steer::simulated(model, "has faults that are made by hand") {
-        return;
-    }
-    if model.is_over() {
-        model.ui.notice = Some("the run is over; R starts it again".to_owned());
+    if !update::can_kill(model, None) {
         return;
     }
     let rows = model.snapshot().map_or(&[][..], |snapshot| &snapshot.nodes);
-    let first = model.order.first().and_then(|&at| rows.get(at)).map(|row| row.id);
+    let all = model.order.iter().filter_map(|&at| rows.get(at)).map(|row| row.id);
+    let first = all.clone().find(|id| model.can_break(Some(*id))).or(all.clone().next());
     let selected = model.ui.selected.filter(|id| model.node(*id).is_some());
     let Some(node) = selected.or(first) else {
         model.ui.notice = Some("there is no node yet".to_owned());

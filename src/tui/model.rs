@@ -408,6 +408,14 @@ impl Model {
         self.snapshot().is_none_or(|shown| shown.priced)
     }
 
+    /// Returns whether this node, or any if none is meant, can be made to fail by hand.
+    pub(super) fn can_break(&self, node: Option<NodeId>) -> bool {
+        self.frame.as_ref().is_some_and(|frame| match node {
+            Some(node) => frame.breakable.has(node),
+            None => !frame.breakable.is_empty(),
+        })
+    }
+
     /// Returns whether a key of this action does anything here and now.
     pub(super) fn can(&self, action: KeyAction) -> bool {
         let (simulated, over) = (self.mode() == Mode::Sim, self.is_over());
@@ -418,8 +426,8 @@ impl Model {
             | KeyAction::Normal
             | KeyAction::Fastest
             | KeyAction::StepInput
-            | KeyAction::StepTick
-            | KeyAction::KillOrHeal => simulated && !over,
+            | KeyAction::StepTick => simulated && !over,
+            KeyAction::KillOrHeal => self.can_break(None) && !over,
             KeyAction::Pause | KeyAction::Choose => !over,
             _ => true,
         }

@@ -122,7 +122,7 @@ pub(super) fn dismiss(model: &mut Model) -> Vec<Effect> {
 pub(super) fn foresee(model: &mut Model) -> Option<Effect> {
     let wanted = match model.ui.overlay {
         Overlay::Strategies { pool, .. } if model.mode() == Mode::Sim => strategies(model, pool),
-        Overlay::Faults => faults::deeds(model),
+        Overlay::Faults if model.mode() == Mode::Sim => faults::deeds(model),
         _ => Vec::new(),
     };
     if wanted == model.ui.foreseen {

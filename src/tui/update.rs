@@ -355,7 +355,7 @@ fn restart(model: &mut Model) -> Vec<Effect> {
 fn kill_or_heal(model: &mut Model) -> Vec<Effect> {
     let row = model.ui.selected.and_then(|id| model.node(id));
     let Some((id, by_hand)) = row.map(|row| (row.id, row.by_hand)) else {
-        if can_kill(model) {
+        if can_kill(model, None) {
             travel_nodes(model, KeyAction::Down);
             let row = model.ui.selected.and_then(|id| model.node(id));
             model.ui.notice = Some(row.map_or_else(
@@ -370,12 +370,13 @@ fn kill_or_heal(model: &mut Model) -> Vec<Effect> {
     kill(model, id, !killed)
 }
 
-/// Whether nodes can be killed from here; says so if not.
-fn can_kill(model: &mut Model) -> bool {
+/// Whether this node, or any if none is meant, can be made to fail from here; says so if not.
+pub(super) fn can_kill(model: &mut Model, node: Option<NodeId>) -> bool {
     let why = match model.mode() {
+        _ if !model.can_break(node) => "only simulations and mock servers have faults by hand",
         Mode::Sim if model.is_over() => "the run is over; R starts it again",
-        Mode::Sim => return true,
-        Mode::Replay | Mode::Live => "real endpoints are not killed from here",
+        Mode::Replay | Mode::Live if model.is_over() => "the run is over",
+        _ => return true,
     };
     model.ui.notice = Some(why.to_owned());
     false
@@ -383,7 +384,7 @@ fn can_kill(model: &mut Model) -> bool {
 
 /// Kills a node, or heals it.
 fn kill(model: &mut Model, id: NodeId, wanted: bool) -> Vec<Effect> {
-    if !can_kill(model) {
+    if !can_kill(model, Some(id)) {
         return Vec::new();
     }
     model.ui.asked.killed.insert(id, wanted);

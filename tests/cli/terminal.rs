@@ -150,6 +150,62 @@ fn leaving_a_replay_early_is_an_interruption_that_proves_nothing() {
     assert!(!after.contains("of 1 held") && !after.contains("expectations failed"), "{after}");
 }
 
+/// Mock servers that end with the test.
+#[cfg(feature = "live")]
+struct MockProcess(std::process::Child);
+
+#[cfg(feature = "live")]
+impl MockProcess {
+    /// Of this scenario, with the addresses in a file.
+    fn start(scenario: &str, out: &std::path::Path) -> MockProcess {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_plimsoll"));
+        command.args(["mock", scenario, "--out"]).arg(out);
+        let child = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        let mock = MockProcess(child.spawn().expect("it starts"));
+        let start = Instant::now();
+        while !out.exists() && start.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        mock
+    }
+}
+
+#[cfg(feature = "live")]
+impl Drop for MockProcess {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+#[cfg(feature = "live")]
+fn keys_break_and_heal_mock_servers_during_a_replay() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let live = folder.path().join("live.toml");
+    let _mock = MockProcess::start("quickstart", &live);
+    let live = live.to_string_lossy().into_owned();
+    let arguments = ["replay", &live, "--watch", "--theme", "mono"];
+    let mut seat = Seat::take(env!("CARGO_BIN_EXE_plimsoll"), &arguments, (120, 40));
+    seat.wait_for("azure-us");
+    seat.press("j");
+    seat.wait_for("› azure-eu");
+    seat.press("x");
+    seat.wait_for("you: kill azure-eu");
+    seat.press("x");
+    seat.wait_for("you: heal azure-eu");
+    seat.press("f");
+    seat.wait_for("Fault with azure-eu");
+    seat.press("slow\r");
+    seat.wait_for("you: slow");
+    seat.press("q");
+    let (code, raw) = seat.leave();
+    assert_eq!(code, 130);
+    restored(&raw);
+    let report = &raw[raw.rfind("\u{1b}[?1049l").unwrap_or(0)..];
+    assert!(report.contains("kill azure-eu") && report.contains("heal azure-eu"), "{report}");
+}
+
 /// A pause is asked of the engine, and is shown when it has answered: not at the next picture that would have
 /// been drawn anyway.
 #[test]

@@ -41,7 +41,7 @@ use crate::tui::{self, Slot};
 use engine::{PlayEngine, Played};
 use run::PlayedRun;
 use script::{Camera, KeyScript};
-use session::PlaySession;
+pub(super) use session::PlaySession;
 
 /// The pace at the start.
 const PACE: f64 = 4.0;

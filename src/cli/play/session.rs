@@ -16,7 +16,7 @@ use crate::unit::{NodeId, Time};
 
 /// A scenario and what was done by hand.
 #[derive(Clone)]
-pub(super) struct PlaySession {
+pub(in crate::cli) struct PlaySession {
     source: load::Source,
     overrides: Vec<Override>,
     color: Color,
@@ -38,7 +38,7 @@ struct DeedText {
 }
 
 impl PlaySession {
-    pub(super) fn new(
+    pub(in crate::cli) fn new(
         source: load::Source,
         overrides: Vec<Override>,
         color: Color,
@@ -95,7 +95,7 @@ impl PlaySession {
     }
 
     /// The scenario with everything that was done.
-    pub(super) const fn scenario(&self) -> &Scenario {
+    pub(in crate::cli) const fn scenario(&self) -> &Scenario {
         &self.scenario
     }
 
@@ -111,7 +111,7 @@ impl PlaySession {
     }
 
     /// Returns the scenario as it would be if that were done.
-    pub(super) fn with(&self, at: Time, text: &str) -> Result<Scenario, String> {
+    pub(in crate::cli) fn with(&self, at: Time, text: &str) -> Result<Scenario, String> {
         let deed = DeedText { at, text: text.to_owned() };
         self.read(self.deeds.iter().chain([&deed]))
     }
@@ -194,7 +194,7 @@ impl PlaySession {
     }
 
     /// What a command does, as a `[[by_hand]]` says it; `None` if it does nothing to the run.
-    pub(super) fn deed(&self, command: &Command) -> Option<String> {
+    pub(in crate::cli) fn deed(&self, command: &Command) -> Option<String> {
         Some(match command {
             Command::Kill(node) => format!("crash = {{ node = {} }}", self.node(*node)),
             Command::Heal(node) => self.heal(&[*node])?,

@@ -2,9 +2,10 @@
 //!
 //! Faults are written as in scenarios, with the node beside the kind:
 //! `{"node": "azure-eu", "slow": {"factor": 4, "for": "10s"}}`; without `for` they last until they are
-//! healed. `node` is a node or a group of nodes; `{}` heals all.
+//! healed. `node` is a node or a group of nodes, or a list of these; `{}` heals all.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
@@ -22,7 +23,7 @@ use crate::unit::{NodeId, Span, Time};
 
 #[derive(Debug, Deserialize)]
 struct FaultBody {
-    node: String,
+    node: Whom,
     /// The kind of the fault, with what is said of it.
     #[serde(flatten)]
     kinds: BTreeMap<String, BTreeMap<String, serde_json::Value>>,
@@ -31,7 +32,33 @@ struct FaultBody {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct HealBody {
-    node: Option<String>,
+    node: Option<Whom>,
+}
+
+/// Nodes, or groups of nodes, by their names.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Whom {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Whom {
+    fn nodes(&self, state: &MockState) -> Result<Vec<NodeId>, String> {
+        let names = match self {
+            Whom::One(name) => std::slice::from_ref(name),
+            Whom::Many(names) => names,
+        };
+        let mut nodes = Vec::new();
+        for name in names {
+            let group = state.groups.iter().find(|(group, _)| group == name);
+            let (_, meant) = group.ok_or_else(|| format!("there is no node `{name}`"))?;
+            nodes.extend_from_slice(meant);
+        }
+        nodes.sort_unstable();
+        nodes.dedup();
+        if nodes.is_empty() { Err("`node` names none".to_owned()) } else { Ok(nodes) }
+    }
 }
 
 /// Answers an admin call, or 404.
@@ -39,7 +66,7 @@ pub(super) async fn answer(state: Arc<MockState>, request: Request<Incoming>) ->
     let path = request.uri().path();
     let path = path.strip_prefix("/v1").unwrap_or(path).to_owned();
     match (request.method(), path.as_str()) {
-        (&Method::POST, "/admin/start") => done(state.ask(OwnerMessage::Restart).await.is_some()),
+        (&Method::POST, "/admin/start") => start(&state).await,
         (&Method::POST, "/admin/fault") => make_fault(&state, request).await,
         (&Method::POST, "/admin/heal") => heal(&state, request).await,
         (&Method::GET, "/admin/stats") => stats(&state).await,
@@ -100,6 +127,22 @@ fn done(well: bool) -> Response<Body> {
     }
 }
 
+/// Time zero is now. Says where more can be said, also while nodes are down, and of which nodes.
+async fn start(state: &MockState) -> Response<Body> {
+    #[derive(Serialize)]
+    struct Started<'a> {
+        ok: bool,
+        admin: SocketAddr,
+        nodes: Vec<&'a str>,
+    }
+    if state.ask(OwnerMessage::Restart).await.is_none() {
+        return done(false);
+    }
+    let nodes = state.names.iter().map(|name| name.node.as_str()).collect();
+    let started = Started { ok: true, admin: state.admin, nodes };
+    json(StatusCode::OK, serde_json::to_vec(&started).unwrap_or_default())
+}
+
 async fn make_fault(state: &MockState, request: Request<Incoming>) -> Response<Body> {
     let bytes = match body(state, request).await {
         Ok(bytes) => bytes,
@@ -127,7 +170,7 @@ async fn heal(state: &MockState, request: Request<Incoming>) -> Response<Body> {
     let nodes = serde_json::from_slice::<HealBody>(text)
         .map_err(|error| error.to_string())
         .and_then(|heal| match heal.node {
-            Some(name) => nodes(state, &name),
+            Some(whom) => whom.nodes(state),
             None => Ok((0..state.names.len() as u32).map(NodeId).collect()),
         });
     match nodes {
@@ -136,14 +179,9 @@ async fn heal(state: &MockState, request: Request<Incoming>) -> Response<Body> {
     }
 }
 
-fn nodes(state: &MockState, name: &str) -> Result<Vec<NodeId>, String> {
-    let group = state.groups.iter().find(|(group, _)| group == name);
-    group.map(|(_, nodes)| nodes.clone()).ok_or_else(|| format!("there is no node `{name}`"))
-}
-
 impl FaultBody {
     fn read(self, state: &MockState) -> Result<FaultSpec, String> {
-        let nodes = nodes(state, &self.node)?;
+        let nodes = self.node.nodes(state)?;
         let mut kinds = self.kinds.into_iter();
         let (Some((name, mut said)), None) = (kinds.next(), kinds.next()) else {
             return Err("a fault has one kind, such as `crash`, beside its `node`".to_owned());

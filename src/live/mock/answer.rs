@@ -3,6 +3,7 @@
 //! A handler makes an attempt of a request, gives it to the owner and turns what it hears of it into
 //! statuses, events and resets. Whatever it waits for, dropping it aborts the attempt.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -37,6 +38,8 @@ const INPUT_MAX: u64 = crate::workload::length::LENGTH_MAX;
 pub(super) struct MockState {
     pub(super) names: Vec<NodeName>,
     pub(super) groups: Vec<(String, Vec<NodeId>)>,
+    /// Where the admin server listens.
+    pub(super) admin: SocketAddr,
     pub(super) limits: HttpLimits,
     room: http::BodyRoom,
     inbox: mpsc::UnboundedSender<OwnerMessage>,
@@ -51,6 +54,7 @@ pub(super) struct MockState {
 impl MockState {
     pub(super) fn new(
         parts: &MockParts,
+        admin: SocketAddr,
     ) -> (Arc<MockState>, mpsc::UnboundedReceiver<OwnerMessage>) {
         // Not bounded by itself: each connection has at most one attempt, and so few messages, under
         // way, and the number of connections is limited. A drop cannot wait for room.
@@ -59,6 +63,7 @@ impl MockState {
         let state = MockState {
             names: parts.names.clone(),
             groups: parts.groups.clone(),
+            admin,
             room: http::BodyRoom::new(parts.limits.bodies_max),
             limits: parts.limits,
             inbox,

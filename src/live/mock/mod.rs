@@ -134,7 +134,7 @@ impl Mock {
         let (admin_port, admin_listener) = ports.pop().ok_or(io::ErrorKind::InvalidInput)?;
         let limits = parts.limits;
         let names = parts.names.clone();
-        let (state, inbox) = MockState::new(&parts);
+        let (state, inbox) = MockState::new(&parts, admin_port.address);
         let (power, switches): (Vec<_>, Vec<_>) =
             (0..count).map(|_| watch::channel(Power::default())).unzip();
         let mut tasks = vec![tokio::spawn(Owner::new(parts, power).run(inbox))];

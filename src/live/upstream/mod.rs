@@ -6,6 +6,7 @@
 
 mod connect;
 mod endpoint;
+mod mock_admin;
 mod outlet;
 mod reading;
 mod scrub;
@@ -17,12 +18,13 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap};
-use hyper::{Method, Request, StatusCode, Uri};
+use hyper::{Request, StatusCode, Uri};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use self::connect::UpstreamConnections;
 use self::endpoint::ResolvedEndpoint;
 pub use self::endpoint::{ApiKey, Dialect, Endpoint};
+pub use self::mock_admin::{MockAdmin, MockCall};
 pub(super) use self::outlet::Nobody;
 pub use self::outlet::{Meter, Outlet, Passed, Sending};
 use self::reading::{
@@ -233,20 +235,6 @@ impl UpstreamClient {
             Ok(Err(failure)) => ProbeResult::Failed(failure),
             Err(_) => ProbeResult::Failed(Failure::Stalled),
         }
-    }
-
-    /// Tells a mock server that the run begins, so that its fault schedule counts from now. Other
-    /// servers on this machine do not know the call and are left as they are.
-    pub async fn start_mock(&self) {
-        let Some(target) = self.targets.iter().find(|target| target.loopback) else { return };
-        let Some(start) = &target.start else { return };
-        let request = || {
-            let mut request = Request::new(Full::new(Bytes::new()));
-            *request.method_mut() = Method::POST;
-            *request.uri_mut() = start.clone();
-            request
-        };
-        let _ = timeout(ERROR_PATIENCE, self.connections.send(request)).await;
     }
 
     async fn status(&self, target: &ResolvedEndpoint, uri: Uri) -> Result<StatusCode, Failure> {
