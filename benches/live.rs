@@ -25,7 +25,7 @@ use plimsoll::live::driver::{Executor, Inbox, Message, Observer, WallClock, driv
 use plimsoll::live::gateway::{self, ClassOption, GatewayParts};
 use plimsoll::live::hints::RequestHints;
 use plimsoll::live::http::{HttpLimits, Shutdown};
-use plimsoll::live::upstream::{Dialect, Endpoint, UpstreamClient};
+use plimsoll::live::upstream::{Dialect, Endpoint, PrefillKind, StreamPace, UpstreamClient};
 use plimsoll::unit::{PoolId, RequestId, Time, Tokens};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -93,7 +93,8 @@ fn arrival(id: u64, now: Time) -> Input {
 }
 
 fn finish(attempt: Attempt) -> Input {
-    let usage = Usage { input: Tokens(500), cached: Tokens::ZERO, output: Tokens(200) };
+    let usage =
+        Usage { input: Tokens(500), cached: Tokens::ZERO, output: Tokens(200), estimated: false };
     Input::Finish(attempt, Outcome::Done(usage))
 }
 
@@ -344,7 +345,8 @@ fn requests(tasks: usize, prompt: usize, streams: bool) -> (Vec<u64>, Duration) 
         let _ = stop.send(Shutdown::Now);
         all
     });
-    let endpoint = Endpoint { url, key: None, dialect: Dialect::Openai };
+    let endpoint =
+        Endpoint { url, key: None, dialect: Dialect::Openai, prefill: PrefillKind::default() };
     let class = ClassOption {
         name: "c".to_owned(),
         priority: Priority::default(),
@@ -353,10 +355,14 @@ fn requests(tasks: usize, prompt: usize, streams: bool) -> (Vec<u64>, Duration) 
     };
     let parts = GatewayParts {
         config: config(1),
-        client: Arc::new(UpstreamClient::new(&[endpoint], None, None).expect("a URL")),
+        client: Arc::new(
+            UpstreamClient::new(&[endpoint], None, StreamPace::default()).expect("a URL"),
+        ),
         models: vec![String::new()],
         classes: vec![class],
         cors_origins: Vec::new(),
+        plain: Vec::new(),
+        keep_alive: Default::default(),
         hints: RequestHints::default(),
         limits: HttpLimits::default(),
     };

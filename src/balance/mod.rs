@@ -27,6 +27,7 @@
 //! | `fleet` | nodes, ledgers, open sets, node health records, nodes' quotas, load reports, what was freed | who may be given work now |
 //! | `routing` | routes and lanes, who is eligible, tiers by health, what is learnt of models | where a request may go, and in which order |
 //! | `cache` | answers that are kept, by route | whether a request is answered without a node |
+//! | `sticky` | which node answered whom last, by what requests name | where a request is at home |
 //! | `strategies` | the strategy of each tier, generations, draws | which node is better |
 //! | `queue` | queues, tickets, fair shares, the forecast | who is next; whether there is a place, or any use in waiting |
 //! | `batch` | batches that are gathered | which batch is due |
@@ -64,6 +65,7 @@ mod retry;
 mod routing;
 mod scaling;
 mod spec;
+mod sticky;
 mod strategies;
 mod strategy;
 mod timer;
@@ -82,8 +84,9 @@ pub use spec::{
     Locality, MIN_SHARE_MAX, Match, ModelRule, NodeSpec, Order, OutlierSettings, OverBudget,
     PEER_FRESH, PEERS_SLOW, PEERS_SUCCESS, PoolSpec, Pressure, Prices, Queue, REPORT_FRESH,
     RETRIES_MIN, RETRY_AFTER_DEFAULT, RETRY_AFTER_MAX, Reason, RecoverySettings, ReportFreshness,
-    Retry, RouteSpec, SATURATION_EVERY, SATURATION_MAX, SCORES_MAX, ScaleSpec, ShedSpec, Signal,
-    Target, TenantLimits, Tenants, Tier, Timeouts, WINDOW_MAX, Waiting,
+    Retry, RouteSpec, SATURATION_EVERY, SATURATION_MAX, SCORES_MAX, STAY_WAIT, STICKY_ENTRIES_MAX,
+    ScaleSpec, ShedSpec, Signal, StickySpec, Target, TenantLimits, Tenants, Tier, Timeouts,
+    WINDOW_MAX, Waiting,
 };
 pub use strategy::{
     DispatchFacts, Fact, GoesBy, Memo, PickContext, REGISTRY, SCAN_MAX, Setting, SettingKind,
@@ -94,6 +97,7 @@ pub use vocabulary::{
     Effects, End, Event, Explanation, Failure, Fate, Filter, FleetChange, Grade, HomeNode, Input,
     JobFate, JobNews, JobPhase, JobStep, KeptAnswer, LimitCause, Mark, MarkBy, MarkPhase,
     ModelChoice, ModelWhy, NoHedge, NoRetry, NodeReport, NodeState, OPINIONS_MAX, Outcome,
-    PeerLoad, PeerNode, Priority, ProbeResult, Progress, Reject, Request, Scored, Settled, Term,
-    TermUnit, Terms, TimeoutStage, Together, Usage, Verdict, Whose, Why,
+    PeerLoad, PeerNode, Priority, ProbeResult, Progress, Reject, Request, Scored, SessionKey,
+    SessionKeyKind, Settled, Term, TermUnit, Terms, TimeoutStage, Together, Usage, Verdict, Whose,
+    Why,
 };

@@ -217,7 +217,7 @@ fn watched(health: &HealthSettings) -> String {
 /// What is said of second attempts beyond the usual.
 fn attempts(config: &Config) -> String {
     let mut text = String::new();
-    if let Some(HedgeSpec { after, budget, saturation, prompt_max }) = config.hedge {
+    if let Some(HedgeSpec { after, budget, saturation, prompt_max, paid }) = config.hedge {
         let after = match after {
             HedgeAfter::Fixed(span) => span.to_string(),
             HedgeAfter::Quantile(which) => {
@@ -226,11 +226,12 @@ fn attempts(config: &Config) -> String {
         };
         let longest =
             prompt_max.map_or(String::new(), |most| format!(", prompts up to {most} tokens"));
+        let free = if paid { "" } else { ", where tokens cost nothing" };
         let (budget, full) = (budget.value() * 100.0, saturation.value() * 100.0);
         let _ = writeln!(
             text,
             "  hedges        after {after}, up to {budget} % of first attempts, below {full} % \
-             utilisation{longest}"
+             utilisation{longest}{free}"
         );
     }
     if !config.retry.clients {
@@ -238,7 +239,7 @@ fn attempts(config: &Config) -> String {
     }
     text += &overload(config);
     if config.retry.resume {
-        let _ = writeln!(text, "  resume        cut answers go on elsewhere; in simulations only");
+        let _ = writeln!(text, "  resume        cut answers go on elsewhere");
     }
     text
 }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::failure::{CliFailure, FailureKind};
-use crate::live::upstream::{ApiKey, Dialect, Endpoint, SharedClient, UpstreamClient};
+use crate::live::upstream::{
+    ApiKey, Dialect, Endpoint, PrefillKind, SharedClient, StreamPace, UpstreamClient,
+};
 use crate::scenario::Scenario;
 use crate::unit::Span;
 
@@ -19,7 +21,8 @@ pub(super) fn client(scenario: &Scenario, answers_max: usize) -> Result<SharedCl
                 let dialect = Dialect::named(live.dialect.as_deref().unwrap_or_default());
                 let model = scenario.models.get(node.model.index()).map_or("", String::as_str);
                 let url = dialect.address(url, model);
-                endpoints.push(Endpoint { url, key: key(live, &node.name)?, dialect });
+                let prefill = PrefillKind::named(live.dialect.as_deref(), &url);
+                endpoints.push(Endpoint { url, key: key(live, &node.name)?, dialect, prefill });
             }
             None => missing.push(node.name.as_str()),
         }
@@ -36,8 +39,10 @@ pub(super) fn client(scenario: &Scenario, answers_max: usize) -> Result<SharedCl
              LIVE.toml` write one with mock servers",
         ));
     }
+    let floor = scenario.floor.map(|floor| (duration(floor.over), floor.tokens.0));
+    let pace = StreamPace { inter_token: scenario.inter_token.map(duration), floor };
     let connect = Some(scenario.connect).filter(|span| *span < Span::MAX).map(duration);
-    let client = UpstreamClient::new(&endpoints, connect, scenario.inter_token.map(duration));
+    let client = UpstreamClient::new(&endpoints, connect, pace);
     client.map(|client| Arc::new(client.holding(answers_max))).map_err(|bad| {
         let lines = bad.iter().map(|bad| {
             let name = &scenario.balancer.nodes[bad.node].name;

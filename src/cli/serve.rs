@@ -21,7 +21,7 @@ use crate::balance::{Balancer, Event, Input};
 use crate::command::{Frame, Mode};
 use crate::live::admin::{self, AdminDesk, AdminWords};
 use crate::live::driver::Observer;
-use crate::live::gateway::{self, ClassOption, GatewayParts};
+use crate::live::gateway::{self, ClassOption, GatewayParts, KeepAlive};
 use crate::live::hints::RequestHints;
 use crate::live::http::Shutdown;
 use crate::metrics::Watch;
@@ -72,7 +72,7 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) fn run(&self) -> Result<u8, CliFailure> {
         let scenario = load::scenario(&self.config, &self.changes, self.color)?;
-        let scenario = scenario.for_real_nodes().with_models_by_name();
+        let scenario = scenario.for_real_nodes().for_gateway().with_models_by_name();
         let mut scenario =
             scenario.map_err(|why| CliFailure::new(FailureKind::Invalid, why.to_owned()))?;
         // Real requests all count: a gateway has no beginning that would be left out.
@@ -95,6 +95,8 @@ impl Serve {
             models: models(&scenario),
             classes,
             cors_origins: scenario.gateway.cors_origins.clone(),
+            plain: scenario.plain_pools(),
+            keep_alive: keep_alive(&scenario),
             hints: RequestHints {
                 regions: scenario.regions.clone(),
                 attributes: scenario.attributes.clone(),
@@ -271,6 +273,12 @@ async fn serve(
         CliFailure::new(FailureKind::Unexpected, format!("the gateway broke off: {error}"))
     })?;
     Ok((end, observer, told.await.unwrap_or_default()))
+}
+
+fn keep_alive(scenario: &Scenario) -> KeepAlive {
+    let of = |span: Span| Duration::from_nanos(span.0);
+    let settings = &scenario.gateway;
+    KeepAlive { every: settings.keep_alive.map(of), begin_after: settings.begin_after.map(of) }
 }
 
 fn classes(scenario: &Scenario) -> Vec<ClassOption> {

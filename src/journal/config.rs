@@ -6,7 +6,8 @@ use crate::balance::{
     Admission, BatchSpec, CacheSpec, Config, Degrade, DegradeSpec, Generate, HealthSettings,
     HedgeAfter, HedgeSpec, LimiterLaw, LimiterSpec, Limits, Locality, Match, ModelRule, Order,
     OutlierSettings, OverBudget, PoolSpec, Pressure, Queue, RecoverySettings, ReportFreshness,
-    Retry, RouteSpec, ScaleSpec, ShedSpec, Target, TenantLimits, Tenants, Timeouts, Waiting,
+    Retry, RouteSpec, STAY_WAIT, ScaleSpec, ShedSpec, StickySpec, Target, TenantLimits, Tenants,
+    Timeouts, Waiting,
 };
 use crate::unit::{Ratio, Span};
 
@@ -72,6 +73,7 @@ groups! { both GROUPS;
         budget: "budget",
         saturation: "saturation",
         prompt_max: "prompt_max",
+        paid: "paid" or true,
     }
     LimiterSpec = "limiter" { law: "law", initial: "initial", min: "min", max: "max" }
     Match = "match" {
@@ -112,6 +114,8 @@ groups! { both GROUPS;
         token_budget: "token_budget" or None,
         minimum_useful: "minimum_useful" or Span::ZERO,
         resume: "resume" or false,
+        stay: "stay" or 0,
+        stay_wait: "stay_wait" or STAY_WAIT,
         clients: "clients" or true,
     }
     RouteSpec = "route" {
@@ -123,6 +127,8 @@ groups! { both GROUPS;
         choose: "choose" or None,
         past_policy: "past_policy" or false,
         cache: "cache" or None,
+        sticky: "sticky" or None,
+        resume: "resume" or None,
     }
     ScaleSpec = "scale" {
         name: "name",
@@ -139,6 +145,7 @@ groups! { both GROUPS;
         advise: "advise" or false,
     }
     ShedSpec = "shed" { at: "at", hysteresis: "hysteresis" }
+    StickySpec = "sticky" { by: "by", hard: "hard", entries: "entries", ttl: "ttl" }
     TenantLimits = "tenant limits" {
         weight: "weight",
         limits: "limits",

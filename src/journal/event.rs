@@ -188,6 +188,7 @@ variants! { written VARIANTS;
         QueueFull => "queue_full",
         WaitedTooLong => "waited_too_long",
         NoNode => "no_node",
+        NotAtHome => "not_at_home",
         TooLate => "too_late",
         Displaced => "displaced",
         TenantRate(after) => "tenant_rate",

@@ -9,13 +9,15 @@ use super::wire::{Fields, FromWire, Misread, ToWire};
 use crate::balance::{
     Attempt, Control, Failure, FleetChange, Grade, HomeNode, Input, JobFate, JobNews, JobPhase,
     JobStep, Limits, Mark, MarkBy, MarkPhase, NodeReport, NodeSpec, Outcome, PeerLoad, PeerNode,
-    Prices, Priority, ProbeResult, Progress, Request, SettingKind, StrategySpec, Tier, Usage,
+    Prices, Priority, ProbeResult, Progress, Request, SessionKey, SessionKeyKind, SettingKind,
+    StrategySpec, Tier, Usage,
 };
 
 variants! { both VARIANTS;
     Input = "input" {
         Arrive(request) => "arrive",
         Progress(attempt, progress) => "progress",
+        Keeps(attempt, key) => "keeps",
         Finish(attempt, outcome) => "finish",
         Probed(node, number, result) => "probed",
         Report(node, report) => "report",
@@ -31,6 +33,8 @@ variants! { both VARIANTS;
     Progress = "progress" {
         FirstToken => "first_token",
         Tokens(count) => "tokens",
+        Sealed => "sealed",
+        Anew => "anew",
     }
     Outcome = "outcome" {
         Done(usage) => "done",
@@ -53,6 +57,7 @@ variants! { both VARIANTS;
         NotFound => "not_found",
         ContentPolicy => "content_policy",
         TooLarge => "too_large",
+        Diverged => "diverged",
     }
     ProbeResult = "probe result" {
         Healthy => "healthy",
@@ -90,6 +95,7 @@ variants! { both VARIANTS;
 }
 
 words! { both WORDS;
+    SessionKeyKind::name = "session key" { Session, User, Conversation, PromptCacheKey, PreviousResponse, McpSession }
     MarkBy::word = "mark by" { Scenario, Person }
     MarkPhase::word = "mark phase" { Begin, End }
     Priority::name = "priority" { Critical, High, Normal, Sheddable }
@@ -159,6 +165,7 @@ groups! { both GROUPS;
         prompt: "prompt",
         output_max: "output_max" or None,
         session: "session" or None,
+        keys: "keys" or Box::default(),
         region: "region" or None,
         attributes: "attributes" or 0,
         job: "job" or None,
@@ -168,10 +175,18 @@ groups! { both GROUPS;
         complexity: "complexity" or None,
         model: "model" or None,
         whole: "whole" or false,
+        effort: "effort" or 0,
+        once: "once" or false,
         again: "again" or 0,
         home: "home" or None,
     }
-    Usage = "usage" { input: "input", cached: "cached", output: "output" }
+    SessionKey = "session key of" { by: "by", hash: "hash" }
+    Usage = "usage" {
+        input: "input",
+        cached: "cached",
+        output: "output",
+        estimated: "estimated" or false,
+    }
 }
 
 /// A strategy's name and all its settings in integer form: `{"peak_ewma":{"decay":60000000000, ..}}`.
@@ -279,7 +294,7 @@ mod tests {
     fn what_is_wrong_is_said_with_its_place() {
         for (text, said) in [
             ("7", "expected a word, or an object with one word, found this number"),
-            (r#""stop""#, "`stop` is none of arrive, progress, finish, probed, report, peer, "),
+            (r#""stop""#, "`stop` is none of arrive, progress, keeps, finish, probed, report, "),
             (r#"{"wake":1}"#, "`wake`: holds nothing"),
             (r#""cancel""#, "`cancel`: says nothing of what it holds"),
             (

@@ -11,7 +11,7 @@ use crate::balance::{
     Attempt, Config, Control, Failure, FleetChange, Grade, HomeNode, Input, JobFate, JobNews,
     JobPhase, JobStep, Limits, Locality, Mark, MarkBy, MarkPhase, NodeReport, NodeSpec, Outcome,
     OverBudget, PeerLoad, PeerNode, PoolSpec, Prices, Priority, ProbeResult, Progress, Request,
-    RouteSpec, StrategySpec, Tier, Usage,
+    RouteSpec, SessionKey, SessionKeyKind, StrategySpec, Tier, Usage,
 };
 use crate::cli::simulation;
 use crate::lab::chaos::draw;
@@ -90,10 +90,11 @@ fn inputs_of_runs_are_read_back() {
 }
 
 fn usage() -> impl Strategy<Value = Usage> {
-    any::<[u64; 3]>().prop_map(|[input, cached, output]| Usage {
+    any::<([u64; 3], bool)>().prop_map(|([input, cached, output], estimated)| Usage {
         input: Tokens(input),
         cached: Tokens(cached),
         output: Tokens(output),
+        estimated,
     })
 }
 
@@ -113,15 +114,25 @@ fn outcome() -> impl Strategy<Value = Outcome> {
     ]
 }
 
+fn session_key() -> impl Strategy<Value = SessionKey> {
+    (prop::sample::select(&SessionKeyKind::ALL[..]), any::<u64>())
+        .prop_map(|(by, hash)| SessionKey { by, hash })
+}
+
 fn request() -> impl Strategy<Value = Request> {
     let numbers = any::<([u64; 5], [u32; 2], [u16; 2], u8)>();
     let options = any::<(Option<u64>, Option<u64>, Option<u16>, Option<(u64, u16, u16)>)>();
     let rest = (
         any::<(Option<u32>, Option<u16>, Option<u64>, bool, Vec<u64>, Option<(u32, bool)>)>(),
         prop::sample::select(&Priority::ALL[..]),
+        prop::collection::vec(session_key(), 0..3),
     );
     (numbers, options, rest).prop_map(
-        |(numbers, options, ((complexity, model, content, whole, prefix, home), priority))| {
+        |(
+            numbers,
+            options,
+            ((complexity, model, content, whole, prefix, home), priority, keys),
+        )| {
             let ([id, arrived, deadline, prompt, attributes], [tenant, prefix_block], ids, again) =
                 numbers;
             let (output_max, session, region, job) = options;
@@ -148,7 +159,10 @@ fn request() -> impl Strategy<Value = Request> {
                 complexity,
                 model: model.map(ModelId),
                 whole,
+                effort: again / 3,
+                once: again % 2 == 1,
                 again,
+                keys: keys.into(),
                 home: home.map(|(node, only)| HomeNode { node: NodeId(node), only }),
             }
         },
@@ -282,6 +296,8 @@ fn any_input() -> impl Strategy<Value = Input> {
     };
     let progress = prop_oneof![
         Just(Progress::FirstToken),
+        Just(Progress::Sealed),
+        Just(Progress::Anew),
         any::<u64>().prop_map(|count| Progress::Tokens(Tokens(count))),
     ];
     let probed = prop_oneof![Just(ProbeResult::Healthy), failure().prop_map(ProbeResult::Failed)];
@@ -298,6 +314,7 @@ fn any_input() -> impl Strategy<Value = Input> {
     prop_oneof![
         request().prop_map(Input::Arrive),
         (attempt(), progress).prop_map(|(attempt, progress)| Input::Progress(attempt, progress)),
+        (attempt(), session_key()).prop_map(|(attempt, key)| Input::Keeps(attempt, key)),
         (attempt(), outcome()).prop_map(|(attempt, outcome)| Input::Finish(attempt, outcome)),
         (any::<(u32, u32)>(), probed).prop_map(|((node, number), result)| Input::Probed(
             NodeId(node),

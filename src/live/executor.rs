@@ -28,14 +28,8 @@ pub(super) trait LiveRequests {
     /// Returns what this node calls the model that it is asked for.
     fn model(&self, node: NodeId) -> &str;
 
-    /// Returns what an attempt sends, and where its answer goes. What it may answer at most is
-    /// clamped to so many tokens.
-    fn dispatch(
-        &mut self,
-        attempt: Attempt,
-        node: NodeId,
-        clamp: Option<Tokens>,
-    ) -> Dispatch<Self::Outlet>;
+    /// Returns what an attempt sends, and where its answer goes.
+    fn dispatch(&mut self, order: DispatchOrder) -> Dispatch<Self::Outlet>;
 
     /// The balancer has acknowledged the first token of an attempt.
     fn acknowledge(&mut self, _attempt: Attempt) {}
@@ -48,6 +42,17 @@ pub(super) trait LiveRequests {
 
     /// Is called now and then.
     fn tick(&mut self, _balancer: &Balancer) {}
+}
+
+/// An attempt that is to be made: [`Action::Dispatch`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DispatchOrder {
+    pub(super) attempt: Attempt,
+    pub(super) node: NodeId,
+    /// What it may answer at most is clamped to so many tokens.
+    pub(super) clamp: Option<Tokens>,
+    /// So many tokens of the answer have reached the client already.
+    pub(super) resumed: Tokens,
 }
 
 /// What an attempt is made of.
@@ -103,8 +108,9 @@ impl<R: LiveRequests> Executor for AttemptTasks<R> {
 
     fn carry_out(&mut self, now: Time, action: Action, balancer: &Balancer) {
         match action {
-            Action::Dispatch { attempt, node, clamp, .. } => {
-                let dispatch = self.requests.dispatch(attempt, node, clamp);
+            Action::Dispatch { attempt, node, clamp, resumed, .. } => {
+                let order = DispatchOrder { attempt, node, clamp, resumed };
+                let dispatch = self.requests.dispatch(order);
                 self.start(attempt, node, dispatch);
             }
             Action::Abort { attempt, .. } => {

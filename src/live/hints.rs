@@ -76,8 +76,13 @@ impl RequestHints {
     pub fn session(headers: &HeaderMap, said: Option<&str>) -> Option<u64> {
         let header = headers.get(SESSION).map(hyper::header::HeaderValue::as_bytes);
         let name = header.or(said.map(str::as_bytes)).filter(|name| !name.is_empty())?;
-        Some(name.iter().fold(name.len() as u64, |hash, byte| mix(hash, u64::from(*byte))))
+        Some(name_hash(name))
     }
+}
+
+/// Returns the number of a name: equal names give equal numbers.
+pub(super) fn name_hash(name: &[u8]) -> u64 {
+    name.iter().fold(name.len() as u64, |hash, byte| mix(hash, u64::from(*byte)))
 }
 
 #[cfg(test)]

@@ -13,7 +13,8 @@ use tokio::time::sleep_until;
 
 use super::driver::{Inbox, Message, Observer, WallClock, drive, inbox};
 use super::executor::{
-    AttemptTasks, Dispatch, LiveRequests, Settlement, first_token, goes_on, send, send_noted,
+    AttemptTasks, Dispatch, DispatchOrder, LiveRequests, Settlement, first_token, goes_on, send,
+    send_noted,
 };
 use super::upstream::{MockAdmin, MockCall, Outlet, Sending, SharedClient};
 use super::wire::{INPUT_TOKENS, KEY, ORDINAL, OUTPUT_TOKENS};
@@ -226,20 +227,21 @@ impl LiveRequests for Flights {
         &self.asks[node.index()].model
     }
 
-    fn dispatch(
-        &mut self,
-        attempt: Attempt,
-        node: NodeId,
-        clamp: Option<Tokens>,
-    ) -> Dispatch<FirstTokenOnly> {
+    fn dispatch(&mut self, order: DispatchOrder) -> Dispatch<FirstTokenOnly> {
+        let DispatchOrder { attempt, node, clamp, resumed } = order;
         let flight = self.under_way.get(attempt.request).expect("it is under way");
         let mut truth = flight.truth;
         truth.output = clamp.map_or(truth.output, |most| most.min(truth.output));
+        // What has come ends the prompt, and the answer is so much shorter.
+        if resumed > Tokens::ZERO {
+            truth.output = truth.output.less(resumed).max(Tokens(1));
+        }
+        let tokens = flight.prompt + resumed;
         let sending = Sending {
-            body: body(&self.asks[node.index()], flight, truth.output),
+            body: body(&self.asks[node.index()], (flight, tokens), truth.output),
             streams: true,
             figures: vec![
-                (INPUT_TOKENS, flight.prompt.to_string()),
+                (INPUT_TOKENS, tokens.to_string()),
                 (OUTPUT_TOKENS, truth.output.to_string()),
                 (KEY, truth.key.to_string()),
                 (ORDINAL, attempt.ordinal.to_string()),
@@ -247,7 +249,7 @@ impl LiveRequests for Flights {
             ..Sending::default()
         };
         let outlet = FirstTokenOnly { attempt, inbox: self.inbox.clone() };
-        Dispatch { prompt: flight.prompt, sending, outlet }
+        Dispatch { prompt: tokens, sending, outlet }
     }
 
     fn answer(&mut self, now: Time, answer: Settlement, _balancer: &Balancer) {
@@ -275,10 +277,10 @@ impl Outlet for FirstTokenOnly {
     }
 }
 
-fn body(ask: &Ask, flight: &ReplayRequest, most: Tokens) -> Bytes {
+fn body(ask: &Ask, (flight, tokens): (&ReplayRequest, Tokens), most: Tokens) -> Bytes {
     let mut body = serde_json::json!({
         "model": ask.model,
-        "messages": [{ "role": "user", "content": prompt(flight) }],
+        "messages": [{ "role": "user", "content": prompt(flight, tokens) }],
         "stream": true,
         "stream_options": { "include_usage": true },
         "max_tokens": most.0,
@@ -301,9 +303,9 @@ const WORDS: [&str; 64] = [
 
 /// Text of about the wanted number of tokens: block by block from the prefix hashes, the rest from
 /// the request's own key.
-fn prompt(flight: &ReplayRequest) -> String {
+fn prompt(flight: &ReplayRequest, tokens: Tokens) -> String {
     let mut text = String::new();
-    let mut left = flight.prompt.0.max(1);
+    let mut left = tokens.0.max(1);
     for &hash in &flight.prefix {
         let block = left.min(u64::from(flight.block));
         words(&mut text, hash, block);
@@ -333,20 +335,21 @@ mod tests {
 
     #[test]
     fn prompts_have_the_wanted_length_and_share_prefixes() {
-        let long = prompt(&flight(1_200, &[1, 2]));
+        let long = prompt(&flight(1_200, &[1, 2]), Tokens(1_200));
         assert_eq!(long.split_whitespace().count(), 1_200);
-        let other = prompt(&flight(1_100, &[1, 3]));
+        let other = prompt(&flight(1_100, &[1, 3]), Tokens(1_100));
         let shared = long.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
-        let block = prompt(&flight(512, &[1]));
+        let block = prompt(&flight(512, &[1]), Tokens(512));
         assert!(shared >= block.len() && shared < block.len() + 40, "the first block is shared");
-        assert_eq!(prompt(&flight(300, &[1, 2])).split_whitespace().count(), 300);
+        assert_eq!(prompt(&flight(300, &[1, 2]), Tokens(300)).split_whitespace().count(), 300);
     }
 
     #[test]
     fn bodies_are_what_endpoints_take() {
         let ask = Ask { model: "m".to_owned(), ignore_eos: false };
         let value: serde_json::Value =
-            serde_json::from_slice(&body(&ask, &flight(3, &[]), Tokens(9))).expect("JSON");
+            serde_json::from_slice(&body(&ask, (&flight(3, &[]), Tokens(3)), Tokens(9)))
+                .expect("JSON");
         assert_eq!(value["max_tokens"], 9);
         assert!(value.get("ignore_eos").is_none());
     }

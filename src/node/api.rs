@@ -260,7 +260,12 @@ impl Api {
         let left = self.running.left_at_normal_pace(now, job);
         let done = 1.0 - left.seconds() / rest.seconds().max(1e-9);
         let came = 1 + (done.clamp(0.0, 1.0) * (output - 1) as f64) as u64;
-        Usage { input: job.task.prompt, cached: Tokens::ZERO, output: Tokens(came.min(output)) }
+        Usage {
+            input: job.task.prompt,
+            cached: Tokens::ZERO,
+            output: Tokens(came.min(output)),
+            estimated: false,
+        }
     }
 
     pub(super) fn came(&self, now: Time, attempt: Attempt) -> Option<Tokens> {

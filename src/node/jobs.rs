@@ -48,7 +48,7 @@ impl Task {
 
     /// What it uses if it is served whole.
     pub(super) const fn usage(&self) -> Usage {
-        Usage { input: self.prompt, cached: Tokens::ZERO, output: self.output }
+        Usage { input: self.prompt, cached: Tokens::ZERO, output: self.output, estimated: false }
     }
 }
 

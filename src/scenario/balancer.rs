@@ -1,17 +1,20 @@
 //! `[balancer]`: retries, timeouts, the waiting room, and how many balancers there are.
 
+use std::fmt;
+
 use super::keys::{
-    KeyKind, LABEL, NONE, SHARE, SPAN, SPAN_OR_NONE, SectionDef, Usual, key, need, section,
+    KeyKind, LABEL, NONE, POSITIVE_SPAN, SHARE, SPAN, SPAN_OR_NONE, SectionDef, Usual, above_zero,
+    key, need, section,
 };
 use super::table::Table;
 use super::value::{Field, Walk};
 use super::{admission, health, hedge, overload};
 use crate::balance::{
-    ATTEMPTS_MAX, DegradeSpec, HealthSettings, HedgeSpec, Queue, ReportFreshness, Retry, ShedSpec,
-    Tenants, Timeouts,
+    ATTEMPTS_MAX, DegradeSpec, HealthSettings, HedgeSpec, Queue, ReportFreshness, Retry, STAY_WAIT,
+    ShedSpec, Tenants, Timeouts,
 };
 use crate::sim::{Exchange, INSTANCES_MAX, Instances};
-use crate::unit::{Ratio, Span};
+use crate::unit::{Ratio, Span, Tokens};
 
 /// At most so many requests may wait.
 pub const QUEUE_MAX: u64 = 100_000_000;
@@ -96,7 +99,8 @@ pub(super) static BALANCER: SectionDef = SectionDef {
             "hedge",
             KeyKind::Any(&[KeyKind::Table(&hedge::HEDGE), NONE]),
             Usual::Word("none"),
-            "second attempts beside late ones",
+            "second attempts beside late ones; in a gateway, where nothing is said, there are some where \
+             tokens cost nothing",
         ),
         key(
             "shed",
@@ -150,7 +154,20 @@ static RETRY: SectionDef = SectionDef {
             "resume",
             KeyKind::Truth,
             Usual::Truth(false),
-            "a cut answer goes on elsewhere where it ended, in a simulation",
+            "an answer that is cut after its first token goes on elsewhere, unless its route says otherwise",
+        ),
+        key(
+            "stay",
+            KeyKind::Whole(0, ATTEMPTS_MAX as u64),
+            Usual::Whole(0),
+            "so many retries of a request go to the same node, where no other of its pool is open, before the \
+             next pool is asked",
+        ),
+        key(
+            "stay_wait",
+            SPAN,
+            Usual::Span(STAY_WAIT),
+            "no longer pause that a node asks for is waited out for that",
         ),
         key(
             "clients",
@@ -200,7 +217,14 @@ static TIMEOUTS: SectionDef = SectionDef {
             "inter_token",
             SPAN_OR_NONE,
             Usual::Word("none"),
-            "an attempt ends if no further token came for so long",
+            "an attempt ends if no further token came for so long; two minutes in a gateway, where \
+             nothing is said",
+        ),
+        key(
+            "floor",
+            KeyKind::Table(&FLOOR),
+            Usual::Unsaid("no limit"),
+            "an attempt at a real node ends if its stream brings less than this",
         ),
         key(
             "connect",
@@ -210,6 +234,14 @@ static TIMEOUTS: SectionDef = SectionDef {
         ),
     ],
     ..section("timeouts", "")
+};
+
+static FLOOR: SectionDef = SectionDef {
+    keys: &[
+        need("tokens_per_second", above_zero(FLOOR_MAX), "so many tokens a second"),
+        key("over", POSITIVE_SPAN, Usual::Span(Span::from_secs(30)), "on average over so long"),
+    ],
+    ..section("floor", "")
 };
 
 static QUEUE: SectionDef = SectionDef {
@@ -263,6 +295,32 @@ static REPORTS: SectionDef = SectionDef {
     ..section("reports", "")
 };
 
+/// No floor is higher.
+const FLOOR_MAX: f64 = 1e6;
+
+/// The least that a stream has to bring, once it has begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ThroughputFloor {
+    /// So many tokens.
+    pub tokens: Tokens,
+    /// In so long.
+    pub over: Span,
+}
+
+/// What a scenario says nothing of, and a gateway has its own mind about.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Unsaid {
+    pub(super) hedge: bool,
+    pub(super) inter_token: bool,
+}
+
+/// Scenarios that say the default are the ones that leave it unsaid.
+impl fmt::Debug for Unsaid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Unsaid")
+    }
+}
+
 /// What `[balancer]` says.
 #[derive(Clone, Debug)]
 pub(super) struct BalancerSettings {
@@ -273,6 +331,9 @@ pub(super) struct BalancerSettings {
     /// `Span::MAX` is never.
     pub(super) connect: Span,
     pub(super) inter_token: Option<Span>,
+    /// The least that a stream has to bring.
+    pub(super) floor: Option<ThroughputFloor>,
+    pub(super) unsaid: Unsaid,
     pub(super) instances: Instances,
     pub(super) hedge: Option<HedgeSpec>,
     pub(super) said: admission::Said,
@@ -291,6 +352,8 @@ impl Default for BalancerSettings {
             queue: Queue::default(),
             connect: CONNECT_DEFAULT,
             inter_token: None,
+            floor: None,
+            unsaid: Unsaid::default(),
             instances: Instances::default(),
             hedge: None,
             said: admission::Said::default(),
@@ -346,7 +409,9 @@ pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>) -> BalancerSetting
     keep(&mut instances.count, count.map(|count| count as u32));
     instances.share = exchange(walk, table.take("share"));
     instances.reports = exchange(walk, table.take("reports"));
-    settings.hedge = hedge::read(walk, table.take("hedge"));
+    let hedge = table.take("hedge");
+    settings.unsaid.hedge = hedge.is_none();
+    settings.hedge = hedge::read(walk, hedge);
     settings.shed = overload::shed(walk, table.take("shed"));
     settings.degrade = overload::degrade(walk, table.take("degrade"));
     table.finish(walk);
@@ -387,6 +452,8 @@ fn retry(walk: &mut Walk, table: &mut Table<'_>, into: &mut BalancerSettings) {
     keep(&mut retry.token_budget, tokens.map(|share| Some(Ratio::from_f64(share))));
     keep(&mut retry.minimum_useful, table.span(walk, "minimum_useful"));
     keep(&mut retry.resume, table.truth(walk, "resume"));
+    keep(&mut retry.stay, table.count(walk, "stay").map(|stay| stay as u8));
+    keep(&mut retry.stay_wait, table.span(walk, "stay_wait"));
     keep(&mut retry.clients, table.truth(walk, "clients"));
     part(walk, table, "backoff", retry, backoff);
 }
@@ -406,8 +473,20 @@ fn timeouts(walk: &mut Walk, table: &mut Table<'_>, into: &mut BalancerSettings)
     keep(&mut into.timeouts.silence, read("silence"));
     keep(&mut into.timeouts.total, read("total"));
     keep(&mut into.inter_token, read("inter_token"));
+    into.unsaid.inter_token = !table.has("inter_token");
+    into.floor = table.take("floor").and_then(|field| floor(walk, field));
+    let mut read = |key| table.span_or_none(walk, key);
     let connect = read("connect");
     keep(&mut into.connect, connect.map(|connect| connect.unwrap_or(Span::MAX)));
+}
+
+/// `{ tokens_per_second = 2, over = "30s" }`.
+fn floor(walk: &mut Walk, field: Field<'_>) -> Option<ThroughputFloor> {
+    let mut table = walk.table(field)?;
+    let (rate, over) = (table.number(walk, "tokens_per_second"), table.span(walk, "over"));
+    table.finish(walk);
+    let over = over?;
+    Some(ThroughputFloor { tokens: Tokens((rate? * over.seconds()).ceil() as u64), over })
 }
 
 fn queue(walk: &mut Walk, table: &mut Table<'_>, into: &mut BalancerSettings) {

@@ -32,6 +32,12 @@ pub(super) static HEDGE: SectionDef = SectionDef {
             Usual::Unsaid("no limit"),
             "longer prompts get no second attempt",
         ),
+        key(
+            "paid",
+            KeyKind::Truth,
+            Usual::Truth(true),
+            "whether there are second attempts where tokens cost something",
+        ),
     ],
     ..section("hedge", "")
 };
@@ -49,8 +55,10 @@ pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>) -> Option<HedgeSpe
     let mut share = |key| table.number(walk, key).map(Ratio::from_f64);
     let (budget, saturation) = (share("budget"), share("saturation"));
     let prompt_max = table.count(walk, "prompt_max").map(Tokens);
+    let paid = table.truth(walk, "paid");
     table.finish(walk);
-    Some(HedgeSpec { after: delay?, budget: budget?, saturation: saturation?, prompt_max })
+    let (budget, saturation) = (budget?, saturation?);
+    Some(HedgeSpec { after: delay?, budget, saturation, prompt_max, paid: paid? })
 }
 
 fn after(walk: &mut Walk, field: Field<'_>) -> Option<HedgeAfter> {
@@ -102,13 +110,16 @@ arrivals = { poisson = { rate = 10 } }
     fn second_attempts_are_read_with_their_defaults() {
         let p95 = HedgeAfter::Quantile(Ratio(950_000));
         let (budget, saturation) = (Ratio(20_000), Ratio(700_000));
-        let usual = HedgeSpec { after: p95, budget, saturation, prompt_max: None };
+        let usual = HedgeSpec { after: p95, budget, saturation, prompt_max: None, paid: true };
         assert_eq!(hedge("{ after = \"p95\" }"), Some(usual));
         let said = "{ after = \"800ms\", budget = 0.05, saturation = 0.5, prompt_max = 4_000 }";
         let after = HedgeAfter::Fixed(Span::from_millis(800));
         let (budget, saturation) = (Ratio(50_000), Ratio(500_000));
         let prompt_max = Some(Tokens(4_000));
-        assert_eq!(hedge(said), Some(HedgeSpec { after, budget, saturation, prompt_max }));
+        assert_eq!(
+            hedge(said),
+            Some(HedgeSpec { after, budget, saturation, prompt_max, paid: true })
+        );
         assert_eq!(hedge("\"none\""), None);
         let retry = "retry = { token_budget = 0.1, minimum_useful = \"2s\", resume = true }";
         let scenario = with(retry).expect("it is sound");
@@ -120,7 +131,7 @@ arrivals = { poisson = { rate = 10 } }
         };
         assert_eq!(scenario.balancer.retry, expected);
         assert_eq!(scenario.balancer.pools[0].overprovision, Some(Ratio(1_400_000)));
-        assert!(!scenario.for_real_nodes().balancer.retry.resume, "in simulations only");
+        assert!(scenario.for_real_nodes().balancer.retry.resume, "and with real nodes");
         assert_eq!(with("").expect("it is sound").balancer.hedge, None, "off unless asked for");
     }
 

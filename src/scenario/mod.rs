@@ -40,6 +40,7 @@ mod quality;
 mod read;
 mod region;
 mod route;
+mod sticky;
 mod strategy;
 mod table;
 #[cfg(test)]
@@ -64,7 +65,7 @@ pub use autoscale::{
     TOLERANCE_DEFAULT, UP_MAX,
 };
 pub use backend::SPEED_MAX;
-pub use balancer::{CONNECT_DEFAULT, EVERY_MIN, QUEUE_MAX};
+pub use balancer::{CONNECT_DEFAULT, EVERY_MIN, QUEUE_MAX, ThroughputFloor};
 pub use builtin::{BUILTIN, find, suggestion};
 pub use by_hand::{ACTS_MAX, LOADS, seconds};
 pub use choose::{
@@ -94,16 +95,29 @@ pub use written::{strategy_text, written};
 const TOO_MANY_NAMED: &str =
     "with one for each model that may be named there are more than 65,536 routes";
 
-use crate::balance::{Config, RouteSpec};
+use crate::balance::{Config, HedgeAfter, HedgeSpec, NodeSpec, RouteSpec};
 use crate::dist::Dist;
 use crate::metrics::Labels;
 use crate::metrics::expect::ExpectNames;
 use crate::node::{BackendSpec, FaultRule, FaultSpec};
 use crate::sim::{Act, Instances, NetworkSpec};
-use crate::unit::{ModelId, NodeId, Span, Tokens};
+use crate::unit::{ModelId, NodeId, PoolId, Ratio, Span, Tokens};
 use crate::workload::{ClassSpec, QualitySpec, SessionSpec, WorkflowSpec};
 use read::read_document;
 use value::Walk;
+
+/// How a gateway hedges where nothing is said.
+const HEDGE_FREE: HedgeSpec = HedgeSpec {
+    after: HedgeAfter::Quantile(Ratio(950_000)),
+    budget: Ratio(20_000),
+    saturation: Ratio(700_000),
+    prompt_max: None,
+    paid: false,
+};
+
+/// A gateway waits so long for the next token where nothing is said: models that search in mid-answer need
+/// their time.
+const INTER_TOKEN_LIVE: Span = Span::from_secs(120);
 
 /// The seed of a scenario that names none.
 pub const SEED_DEFAULT: u64 = 1;
@@ -174,6 +188,9 @@ pub struct Scenario {
     pub network: Option<NetworkSpec>,
     /// An attempt ends when no token came for so long. For the executor.
     pub inter_token: Option<Span>,
+    /// An attempt at a real node ends when its stream brings less.
+    pub floor: Option<ThroughputFloor>,
+    unsaid: balancer::Unsaid,
     /// An attempt ends when no connection stood after so long; `Span::MAX` is never. For the
     /// executor.
     pub connect: Span,
@@ -310,15 +327,31 @@ impl Scenario {
     }
 
     /// Returns the scenario for real nodes: they are started and stopped by whoever runs them, so
-    /// all of a group are up, and what a group wants is only said. A cut answer does not go on.
+    /// all of a group are up, and what a group wants is only said.
     #[must_use]
     pub fn for_real_nodes(mut self) -> Scenario {
         for group in &mut self.balancer.scale {
             group.advise = true;
             group.start = group.max;
         }
-        // No protocol of models says how an answer goes on from the middle.
-        self.balancer.retry.resume = false;
+        self
+    }
+
+    /// Returns the scenario with what a gateway does where nothing is said: late first tokens are hedged where
+    /// that costs nothing, and a stream that stalls in its midst ends.
+    #[must_use]
+    pub fn for_gateway(mut self) -> Scenario {
+        let nodes = self.live.iter().zip(&self.balancer.nodes);
+        // Whoever has a key is paid, if nobody says how much.
+        let priced = |(live, node): (&LiveNode, &NodeSpec)| {
+            live.key_env.is_none() || !node.prices.are_none()
+        };
+        if self.unsaid.hedge && nodes.into_iter().all(priced) {
+            self.balancer.hedge = Some(HEDGE_FREE);
+        }
+        if self.unsaid.inter_token {
+            self.inter_token = Some(INTER_TOKEN_LIVE);
+        }
         self
     }
 
@@ -328,12 +361,52 @@ impl Scenario {
         self.balancer.routes.iter().filter(|route| route.when.model.is_none()).enumerate()
     }
 
+    /// Returns the pools of agents and tools, by the models that stand for them in routes.
+    #[must_use]
+    pub fn plain_pools(&self) -> Vec<(String, ModelId)> {
+        let pools = self.balancer.pools.iter().zip(&self.kinds).enumerate();
+        let plain = pools.filter(|(_, (_, kind))| **kind != PoolKind::Llm);
+        let model = |pool: usize| {
+            let mut nodes = self.balancer.nodes.iter().filter(|node| node.pool.index() == pool);
+            nodes.next().map(|node| node.model)
+        };
+        plain.filter_map(|(at, (pool, _))| Some((pool.name.clone(), model(at)?))).collect()
+    }
+
+    /// Gives pools of agents and tools routes of their own: nothing else is led there.
+    fn name_plain_pools(&mut self) -> Result<(), &'static str> {
+        let plain: Vec<usize> =
+            (0..self.kinds.len()).filter(|pool| self.kinds[*pool] != PoolKind::Llm).collect();
+        if plain.is_empty() {
+            return Ok(());
+        }
+        let config = &mut self.balancer;
+        let mut models = Vec::new();
+        for pool in &plain {
+            let model = ModelId(u16::try_from(self.models.len()).map_err(|_| TOO_MANY_NAMED)?);
+            self.models.push(format!("pool {}", config.pools[*pool].name));
+            let own = config.nodes.iter_mut().filter(|node| node.pool.index() == *pool);
+            own.for_each(|node| node.model = model);
+            models.push(model);
+        }
+        let added = RouteSpec::name_models(&mut config.routes, &config.nodes, &models);
+        name_routes(&mut self.labels.routes, &self.models, &added.ok_or(TOO_MANY_NAMED)?);
+        for route in config.routes.iter_mut().filter(|route| route.when.model.is_none()) {
+            let others = |pool: &PoolId| !plain.contains(&pool.index());
+            if route.to.iter().any(others) && route.split.is_empty() && route.choose.is_none() {
+                route.to.retain(others);
+            }
+        }
+        Ok(())
+    }
+
     /// Lets requests name any model that a node serves, where there are several; where there is one,
     /// whatever is named may be meant.
     ///
     /// # Errors
     /// What is wrong, if there would be more routes than there may be.
     pub fn with_models_by_name(mut self) -> Result<Scenario, &'static str> {
+        self.name_plain_pools()?;
         let config = &mut self.balancer;
         let mut models: Vec<ModelId> = config.nodes.iter().map(|node| node.model).collect();
         models.sort_unstable();

@@ -7,8 +7,8 @@ use super::problem::{Place, quote};
 use super::region::Use;
 use super::table::Table;
 use super::value::{Field, Walk};
-use super::{autoscale, health, limiter, strategy};
-use crate::balance::{HealthSettings, Locality, NodeSpec, PoolSpec, ScaleSpec};
+use super::{autoscale, health, limiter, sticky, strategy};
+use crate::balance::{HealthSettings, Locality, NodeSpec, PoolSpec, ScaleSpec, StickySpec};
 use crate::dist::Dist;
 use crate::metrics::NodeLabel;
 use crate::node::BackendSpec;
@@ -53,7 +53,7 @@ pub(super) static POOL: SectionDef = SectionDef {
             "kind",
             KeyKind::Word(&names(&KINDS)),
             Usual::Word("llm"),
-            "what it is made of; for reports",
+            "what it is made of; a gateway passes what is said to agents and tools on as it is",
         ),
         need(
             "strategy",
@@ -96,6 +96,12 @@ pub(super) static POOL: SectionDef = SectionDef {
             Usual::Word("none"),
             "how it is found out how many attempts each node takes at a time",
         ),
+        key(
+            "sticky",
+            KeyKind::Table(&sticky::STICKY),
+            Usual::Unsaid("no"),
+            "requests that belong together go to the same node, on routes that lead here first",
+        ),
         need("node", KeyKind::Tables(&node::NODE, NODES_MAX), "its nodes"),
     ],
     later: &["capacity", "max_wait"],
@@ -108,6 +114,8 @@ pub(super) struct Fleet {
     pub(super) pool_names: Names,
     pub(super) pools: Vec<PoolSpec>,
     pub(super) kinds: Vec<PoolKind>,
+    /// By pool: which sessions stay.
+    pub(super) sticky: Vec<Option<StickySpec>>,
     /// Names of nodes and of groups of nodes.
     pub(super) node_names: Names,
     /// By number of such a name: its nodes.
@@ -142,6 +150,7 @@ pub(super) fn read(walk: &mut Walk, field: Option<Field<'_>>, health: &HealthSet
         pool_names: Names::new("pool"),
         pools: Vec::new(),
         kinds: Vec::new(),
+        sticky: Vec::new(),
         node_names: Names::new("node"),
         named: Vec::new(),
         nodes: Vec::new(),
@@ -193,6 +202,8 @@ fn read_pool(walk: &mut Walk, mut table: Table<'_>, fleet: &mut Fleet, health: &
         Some(Ratio::from_f64(factor))
     });
     let health = health::of_pool(walk, &mut table, health);
+    let sticky = table.take("sticky").and_then(|field| sticky::read(walk, field));
+    fleet.sticky.push(sticky);
     let limits_field = table.take("limits");
     let limits = limits_field.map(|field| node::limits(walk, field)).unwrap_or_default();
     if let Some(field) = limits_field.filter(|_| batch.is_some()) {

@@ -455,6 +455,8 @@ fn assemble(
         attributes: classes.attributes.list().to_vec(),
         network,
         inter_token: settings.inter_token,
+        floor: settings.floor,
+        unsaid: settings.unsaid,
         connect: settings.connect,
         instances: settings.instances,
         cold_starts: fleet.cold_starts,

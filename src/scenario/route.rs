@@ -13,9 +13,12 @@ use super::origin::{self, ATTRIBUTES_MAX};
 use super::pool::{Fleet, POOLS_MAX};
 use super::problem::{Place, quote};
 use super::region::{self, REGIONS_MAX};
+use super::sticky;
 use super::table::Table;
 use super::value::{Field, Walk};
-use crate::balance::{CACHE_ENTRIES_MAX, CacheSpec, Degrade, Match, Pressure, RouteSpec};
+use crate::balance::{
+    CACHE_ENTRIES_MAX, CacheSpec, Degrade, Match, Pressure, RouteSpec, StickySpec,
+};
 use crate::unit::{ClassId, PoolId, Ratio, RegionId, TenantId, Tokens};
 use crate::workload::QualitySpec;
 
@@ -66,6 +69,18 @@ pub(super) static ROUTE: SectionDef = SectionDef {
             KeyKind::Table(&CACHE),
             Usual::Unsaid("no answer is kept"),
             "answers are kept, and given at once to whoever asks the same; simulated only",
+        ),
+        key(
+            "resume",
+            KeyKind::Truth,
+            Usual::Unsaid("as `balancer.retry.resume`"),
+            "an answer that is cut after its first token goes on elsewhere, from what has come of it",
+        ),
+        key(
+            "sticky",
+            KeyKind::Table(&sticky::STICKY),
+            Usual::Unsaid("as the first of its pools that says it"),
+            "requests that belong together go to the same node",
         ),
     ],
     later: &["weight", "mirror"],
@@ -213,8 +228,10 @@ pub(super) fn read(
 ) -> (Vec<RouteSpec>, Vec<String>) {
     if field.is_none() {
         // Without routes everything goes to all pools, in file order.
-        let to = (0..known.fleet.pool_names.len()).map(|pool| PoolId(pool as u16)).collect();
-        let all = RouteSpec { when: Match::default(), to, ..RouteSpec::default() };
+        let to: Vec<PoolId> =
+            (0..known.fleet.pool_names.len()).map(|pool| PoolId(pool as u16)).collect();
+        let sticky = of_pools(known.fleet, &to);
+        let all = RouteSpec { when: Match::default(), to, sticky, ..RouteSpec::default() };
         return (vec![all], Vec::new());
     }
     let mut routes: Vec<(RouteSpec, &Place)> = Vec::new();
@@ -315,8 +332,16 @@ fn read_one(walk: &mut Walk, table: &mut Table<'_>, known: &mut Known<'_>) -> Ro
     });
     let past_policy = table.word(walk, "content_policy", &PAST_POLICY).unwrap_or(false);
     let cache = table.take("cache").and_then(|field| cache(walk, field, known));
+    let sticky = table.take("sticky").map(|field| sticky::read(walk, field));
+    let sticky = sticky.unwrap_or_else(|| of_pools(known.fleet, &to));
+    let resume = table.truth(walk, "resume");
     let when = when.unwrap_or_default();
-    RouteSpec { when, to, require, split, degrade, choose, past_policy, cache }
+    RouteSpec { when, to, require, split, degrade, choose, past_policy, cache, sticky, resume }
+}
+
+/// Which sessions stay, as the first of these pools says that says it.
+fn of_pools(fleet: &Fleet, pools: &[PoolId]) -> Option<StickySpec> {
+    pools.iter().find_map(|pool| fleet.sticky.get(pool.index())?.clone())
 }
 
 /// `{ ttl = "1h", entries = 5_000 }`.

@@ -177,6 +177,7 @@ impl Balancers {
                 owner as usize
             }
             Input::Progress(Attempt { request, .. }, _)
+            | Input::Keeps(Attempt { request, .. }, _)
             | Input::Finish(Attempt { request, .. }, _)
             | Input::Cancel(request) => self.owners.get(*request).map_or(0, |at| *at as usize),
             Input::Control(Control::Strategy(..) | Control::Weight(..)) | Input::Fleet(_) => {

@@ -53,6 +53,7 @@ fn reasons() -> Vec<String> {
         Reject::QueueFull,
         Reject::WaitedTooLong,
         Reject::NoNode,
+        Reject::NotAtHome,
         Reject::TooLate,
         Reject::Displaced,
         Reject::TenantRate(span),

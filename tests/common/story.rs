@@ -118,5 +118,5 @@ pub fn attempt(request: u64, ordinal: u8) -> Attempt {
 }
 
 pub fn usage(input: u64, output: u64) -> Usage {
-    Usage { input: Tokens(input), cached: Tokens::ZERO, output: Tokens(output) }
+    Usage { input: Tokens(input), cached: Tokens::ZERO, output: Tokens(output), estimated: false }
 }

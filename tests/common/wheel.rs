@@ -64,7 +64,12 @@ impl Wheel {
         let id = self.oldest;
         self.oldest += 1;
         let output = Tokens(50 + id * 13 % 300);
-        let usage = Usage { input: Tokens(100 + id * 37 % 900), cached: Tokens::ZERO, output };
+        let usage = Usage {
+            input: Tokens(100 + id * 37 % 900),
+            cached: Tokens::ZERO,
+            output,
+            estimated: false,
+        };
         self.feed(Input::Finish(attempt(id), Outcome::Done(usage)));
     }
 

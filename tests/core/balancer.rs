@@ -237,7 +237,12 @@ fn absurd_token_counts_leave_the_ledger_in_balance() {
         let tokens = Progress::Tokens(Tokens(u64::MAX));
         story.feed(Input::Progress(attempt(id), tokens));
     }
-    let absurd = Usage { input: Tokens(5), cached: Tokens(u64::MAX), output: Tokens(u64::MAX) };
+    let absurd = Usage {
+        input: Tokens(5),
+        cached: Tokens(u64::MAX),
+        output: Tokens(u64::MAX),
+        estimated: false,
+    };
     for id in 0..3 {
         story.finish(id, Outcome::Done(absurd));
         let booked = story.events.iter().find_map(|event| match event {

@@ -237,8 +237,12 @@ fn answered(story: &Story, id: u64) -> Option<Fate> {
     })
 }
 
-const DONE: Outcome =
-    Outcome::Done(Usage { input: Tokens(10), cached: Tokens::ZERO, output: Tokens(5) });
+const DONE: Outcome = Outcome::Done(Usage {
+    input: Tokens(10),
+    cached: Tokens::ZERO,
+    output: Tokens(5),
+    estimated: false,
+});
 
 #[test]
 fn only_whole_answers_are_kept_and_only_on_their_route() {

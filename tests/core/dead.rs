@@ -85,6 +85,7 @@ fn with_primary_and_backup_dead_the_third_tier_serves() {
         budget: Ratio::from_f64(0.1),
         saturation: Ratio::ONE,
         prompt_max: None,
+        paid: true,
     });
     let mut unprobed = three_tiers();
     unprobed.config.health.probe_every = None;

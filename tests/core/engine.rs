@@ -167,7 +167,7 @@ impl Job {
             return Usage::default();
         }
         let cached = Tokens(self.cached.unwrap_or(0));
-        Usage { input: Tokens(self.prompt), cached, output: Tokens(self.made) }
+        Usage { input: Tokens(self.prompt), cached, output: Tokens(self.made), estimated: false }
     }
 }
 

@@ -5,12 +5,13 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use crate::common::attempts::{Laws, hedges_in_every_window, ms};
-use crate::common::story::{RESET, Story, usage};
+use crate::common::story::{RESET, Story, attempt, usage};
 use crate::common::{World, slots};
 use plimsoll::balance::{
     Action, AttemptKind, Balancer, Config, End, Event, Failure, Fate, FleetChange, HealthSettings,
-    HedgeAfter, HedgeSpec, Input, Limits, Match, NoHedge, NoRetry, NodeState, Outcome, Reject,
-    Request, Retry, RouteSpec, TenantLimits, Tenants, Tier, TimeoutStage, Timeouts, Usage, check,
+    HedgeAfter, HedgeSpec, Input, Limits, Match, NoHedge, NoRetry, NodeState, Outcome, PoolSpec,
+    Reject, Request, Retry, RouteSpec, StrategySpec, TenantLimits, Tenants, Tier, TimeoutStage,
+    Timeouts, Usage, check,
 };
 use plimsoll::dist::Dist;
 use plimsoll::metrics::Summary;
@@ -25,7 +26,13 @@ use plimsoll::workload::{Jobs, Mix, Poisson, WorkflowSpec};
 
 fn hedge(after: HedgeAfter, budget: f64) -> HedgeSpec {
     let budget = Ratio::from_f64(budget);
-    HedgeSpec { after, budget, saturation: Ratio::from_f64(0.7), prompt_max: Some(Tokens(1_000)) }
+    HedgeSpec {
+        after,
+        budget,
+        saturation: Ratio::from_f64(0.7),
+        prompt_max: Some(Tokens(1_000)),
+        paid: true,
+    }
 }
 
 /// Four nodes for ten each, hedged after 300 ms.
@@ -345,6 +352,89 @@ fn nothing_starts_that_would_be_of_no_use() {
 }
 
 // ----- answers that go on -----
+
+/// Two pools of one node each, in failover order.
+fn two_pools() -> Config {
+    let mut config = common::config(2, "round_robin", 1);
+    config.nodes[1].pool = PoolId(1);
+    let strategy = StrategySpec::named("round_robin").expect("a strategy");
+    config.pools = ["near", "far"].map(|name| PoolSpec::new(name, strategy.clone())).to_vec();
+    config.routes[0].to = vec![PoolId(0), PoolId(1)];
+    config
+}
+
+#[test]
+fn a_retry_stays_in_its_pool_once_where_that_is_wanted_and_may_help() {
+    let busy = |secs| Outcome::RateLimited { retry_after: Some(Span::from_secs(secs)) };
+    let server = Outcome::Failed(Failure::ServerError, Usage::NONE);
+    let refused = Outcome::Failed(Failure::Refused, Usage::NONE);
+    for (stay, outcome, second) in [
+        (0, server, 1),
+        (1, server, 0),
+        (1, RESET, 0),
+        (1, refused, 1),
+        (0, busy(2), 1),
+        (1, busy(2), 0),
+        (1, busy(20), 1),
+        (1, Outcome::RateLimited { retry_after: None }, 1),
+        (1, Outcome::Failed(Failure::Overloaded, Usage::NONE), 1),
+        (1, Outcome::Busy { retry_after: Span::from_secs(1) }, 0),
+    ] {
+        let mut config = two_pools();
+        config.retry.stay = stay;
+        let mut story = Story::new(config);
+        story.arrive(0, 10);
+        assert_eq!(story.dispatched(), [(0, NodeId(0))]);
+        story.finish(0, 0, outcome);
+        story.pass(2_500);
+        let node = story.balancer.node_of(attempt(0, 1));
+        assert_eq!(node, Some(NodeId(second)), "{stay} {outcome:?}");
+        // Once is enough.
+        story.finish(0, 1, server);
+        story.pass(5_000);
+        let third = story.balancer.node_of(attempt(0, 2));
+        assert!(third.is_some(), "{stay} {outcome:?}");
+        if second == 0 {
+            assert_eq!(third, Some(NodeId(1)), "{stay} {outcome:?}");
+        }
+    }
+}
+
+#[test]
+fn a_retry_does_not_stay_where_another_node_of_its_pool_is_open() {
+    let mut config = two_pools();
+    config.retry.stay = 1;
+    let mut more = config.nodes[0].clone();
+    more.name = "other".to_owned();
+    config.nodes.push(more);
+    let mut story = Story::new(config);
+    story.arrive(0, 10);
+    let first = story.dispatched()[0].1;
+    story.finish(0, 0, RESET);
+    story.pass(1_000);
+    let second = story.balancer.node_of(attempt(0, 1)).expect("it is tried again");
+    assert_ne!(first, second);
+    assert_ne!(second, NodeId(1), "it is of the same pool");
+}
+
+#[test]
+fn where_tokens_cost_something_nothing_is_hedged_that_is_not_to_be_paid() {
+    for (paid, priced, hedged) in [(true, true, true), (false, true, false), (false, false, true)] {
+        let mut config = common::config(2, "round_robin", 1);
+        let after = HedgeAfter::Fixed(Span::from_millis(10));
+        config.hedge = Some(HedgeSpec { paid, ..hedge(after, 1.0) });
+        if priced {
+            for node in &mut config.nodes {
+                node.prices.output = Price(1);
+            }
+        }
+        let mut story = Story::new(config);
+        story.arrive(0, 10);
+        story.pass(100);
+        let second = story.balancer.node_of(attempt(0, 1));
+        assert_eq!(second.is_some(), hedged, "{paid} {priced}");
+    }
+}
 
 #[test]
 fn a_cut_answer_goes_on_elsewhere_and_both_parts_are_paid() {

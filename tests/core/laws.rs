@@ -43,6 +43,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         input: Tokens(input),
         cached: Tokens(0),
         output: Tokens(output),
+        estimated: false,
     });
     let failure = prop::sample::select(Failure::ALL.to_vec());
     prop_oneof![
@@ -121,8 +122,13 @@ fn second_tries(config: &mut Config, bits: u64) {
     };
     let budget = if bits & 4 == 0 { Ratio::ONE } else { Ratio::from_f64(0.3) };
     let prompt_max = (bits & 8 == 0).then_some(Tokens(2_000));
-    config.hedge =
-        after.map(|after| HedgeSpec { after, budget, saturation: Ratio::ONE, prompt_max });
+    config.hedge = after.map(|after| HedgeSpec {
+        after,
+        budget,
+        saturation: Ratio::ONE,
+        prompt_max,
+        paid: true,
+    });
     config.retry.resume = bits & 16 == 0;
     config.retry.token_budget = (bits & 32 == 0).then_some(Ratio::from_f64(0.4));
     if bits & 64 == 0 {
@@ -442,7 +448,8 @@ fn late_finish_changes_nothing() {
     assert_eq!(settled(&mut balancer, at, Input::Wake).len(), 1);
     // The answer comes after all: it is booked, but the fate stands.
     let attempt = Attempt { request: RequestId(0), ordinal: 0 };
-    let usage = Usage { input: Tokens(100), cached: Tokens(0), output: Tokens(5) };
+    let usage =
+        Usage { input: Tokens(100), cached: Tokens(0), output: Tokens(5), estimated: false };
     assert_eq!(settled(&mut balancer, at, Input::Finish(attempt, Outcome::Done(usage))), []);
     assert_eq!(balancer.totals().ended, 1);
     // And a second word about it is late.

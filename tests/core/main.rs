@@ -32,6 +32,7 @@ mod refusals;
 mod regions;
 mod scale;
 mod smart;
+mod sticky;
 mod strategies;
 mod traces;
 mod traffic;

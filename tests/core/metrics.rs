@@ -26,7 +26,8 @@ fn attempt(request: u64, ordinal: u8) -> Attempt {
 }
 
 fn done(request: u64, output: u64) -> Input {
-    let usage = Usage { input: Tokens(100), cached: Tokens(40), output: Tokens(output) };
+    let usage =
+        Usage { input: Tokens(100), cached: Tokens(40), output: Tokens(output), estimated: false };
     Input::Finish(attempt(request, 0), Outcome::Done(usage))
 }
 

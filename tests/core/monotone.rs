@@ -353,7 +353,8 @@ impl History {
 }
 
 /// One token, so that an answer teaches no time per token.
-const USAGE: Usage = Usage { input: Tokens(100), cached: Tokens::ZERO, output: Tokens(1) };
+const USAGE: Usage =
+    Usage { input: Tokens(100), cached: Tokens::ZERO, output: Tokens(1), estimated: false };
 
 /// Prompt tokens of the request in question.
 const PROBE: u64 = 700;

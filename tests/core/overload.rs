@@ -155,7 +155,8 @@ fn slowed() -> World {
     world.config.degrade = Some(ladder());
     let after = HedgeAfter::Fixed(Span::from_millis(1_500));
     let (budget, saturation) = (Ratio::ONE, Ratio::ONE);
-    world.config.hedge = Some(HedgeSpec { after, budget, saturation, prompt_max: None });
+    world.config.hedge =
+        Some(HedgeSpec { after, budget, saturation, prompt_max: None, paid: true });
     world.faults.push(FaultSpec {
         at: Time::ZERO + Span::from_secs(60),
         lasts: Some(Span::from_secs(120)),

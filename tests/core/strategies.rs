@@ -27,7 +27,12 @@ fn equals_are_drawn_from_at_random() {
                 panic!("{}: an idle fleet takes a request", entry.name);
             };
             counts[node.index()] += 1;
-            let usage = Usage { input: Tokens(1), cached: Tokens::ZERO, output: Tokens(1) };
+            let usage = Usage {
+                input: Tokens(1),
+                cached: Tokens::ZERO,
+                output: Tokens(1),
+                estimated: false,
+            };
             balancer
                 .handle(now + Span::from_millis(100), Input::Finish(attempt, Outcome::Done(usage)));
         }

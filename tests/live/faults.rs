@@ -179,7 +179,7 @@ async fn one_ill_endpoint_of_four_costs_nobody_an_error() {
 }
 
 /// Answers one request a connection as if it kept it, and resets it when the next one comes.
-async fn half_closed(listener: TcpListener, resets: Arc<AtomicUsize>) {
+pub(super) async fn half_closed(listener: TcpListener, resets: Arc<AtomicUsize>) {
     while let Ok((mut stream, _)) = listener.accept().await {
         let resets = Arc::clone(&resets);
         tokio::spawn(async move {

@@ -11,7 +11,7 @@ use plimsoll::journal::{Header, Writer};
 use plimsoll::live::driver::Observer;
 use plimsoll::live::mock::{Mock, MockParts, NodeName};
 use plimsoll::live::replay::{Ask, ReplayOutcome, ReplayParts, replay};
-use plimsoll::live::upstream::{Dialect, Endpoint, UpstreamClient};
+use plimsoll::live::upstream::{Dialect, Endpoint, PrefillKind, StreamPace, UpstreamClient};
 use plimsoll::metrics::{Collector, Summary, Watch};
 use plimsoll::scenario::{Arrivals, Override, Scenario};
 use plimsoll::sim::{Sim, SimSpec, Step};
@@ -146,10 +146,17 @@ async fn replayed(scenario: Scenario) -> (Summary, Recorder, ReplayOutcome) {
     let endpoints: Vec<Endpoint> = mock
         .urls()
         .into_iter()
-        .map(|url| Endpoint { url, key: None, dialect: Dialect::Openai })
+        .map(|url| Endpoint {
+            url,
+            key: None,
+            dialect: Dialect::Openai,
+            prefill: PrefillKind::default(),
+        })
         .collect();
     let second = Some(Duration::from_secs(1));
-    let client = UpstreamClient::new(&endpoints, second, second).expect("good endpoints");
+    let client =
+        UpstreamClient::new(&endpoints, second, StreamPace { inter_token: second, floor: None })
+            .expect("good endpoints");
     let asks = vec![Ask { model: "m".to_owned(), ignore_eos: false }; endpoints.len()];
     let parts = ReplayParts { config: scenario.balancer.clone(), client: Arc::new(client), asks };
     let header = Header::new("storm", scenario.balancer.clone());

@@ -11,7 +11,7 @@ use crate::unit::{RequestId, Time, Tokens};
 
 impl Balancer {
     /// A request came in.
-    pub(super) fn arrive(&mut self, request: Request) {
+    pub(super) fn arrive(&mut self, mut request: Request) {
         self.effects.events.push(Event::Arrived {
             request: request.id,
             class: request.class,
@@ -25,6 +25,9 @@ impl Balancer {
         let (route, lane, choice) = self.router.route(&request, &self.fleet, expected, explained);
         if let Some(choice) = choice {
             self.effects.events.push(Event::Model(Box::new(choice)));
+        }
+        if request.home.is_none() {
+            request.home = self.sticky.home(self.now, route, &request);
         }
         let key = self.requests.arrive(self.now, request, route, lane);
         if !self.set_deadline(key) {

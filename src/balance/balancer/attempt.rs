@@ -1,6 +1,7 @@
 //! An attempt goes on and ends: its tokens, its end, and who hears of them.
 
 use super::Balancer;
+use super::outcome::Came;
 use crate::balance::concurrency::limiter::LimitChange;
 use crate::balance::requests::{AttemptKey, AttemptState, RequestKey};
 use crate::balance::retry::patience::{Alike, Overdue};
@@ -12,6 +13,7 @@ use crate::balance::vocabulary::event::Event;
 use crate::balance::vocabulary::outcome::{
     Attempt, End, Failure, Outcome, Progress, TimeoutStage, Usage,
 };
+use crate::balance::vocabulary::request::SessionKey;
 use crate::balance::vocabulary::state::NodeState;
 use crate::unit::{NodeId, PoolId, Ratio, Span, Time, Tokens};
 
@@ -51,9 +53,15 @@ impl Balancer {
         };
         let node = self.requests[this].node;
         self.fleet.hear(node, self.now);
+        if progress == Progress::Anew {
+            return self.requests.begin_anew(this);
+        }
         if let Some(took) = self.requests.first_token(this, self.now) {
             self.fleet.first_token(node, self.requests.held(this));
             self.on_first_token(this, attempt, took);
+        }
+        if progress == Progress::Sealed {
+            self.requests.seal(this);
         }
         if let Progress::Tokens(so_far) = progress {
             let before = self.requests[this].tokens;
@@ -85,9 +93,24 @@ impl Balancer {
         self.learn_first_token(this, None);
         if !self.withholds(key, node) {
             self.requests.mark_begun(this);
+            self.stay(key, node);
         }
         self.contradict(key, node);
         self.outrun(key, this);
+    }
+
+    /// A node answers a request: what it names stays there.
+    pub(super) fn stay(&mut self, key: RequestKey, node: NodeId) {
+        let state = &self.requests[key];
+        self.sticky.answered(self.now, state.route, &state.request, node);
+    }
+
+    /// The node of an attempt keeps something that later requests will name so.
+    pub(super) fn keep_named(&mut self, attempt: Attempt, name: SessionKey) {
+        match self.requests.find(attempt) {
+            Some(this) => self.sticky.keep(self.now, name, self.requests[this].node),
+            None => self.late(Some(attempt)),
+        }
     }
 
     /// Returns the home of the node of an attempt, and what its strategy is reminded of.
@@ -137,7 +160,7 @@ impl Balancer {
         }
         let end = End::TimedOut(TimeoutStage::FirstToken);
         self.abort(this, end);
-        self.fail(key, this, (node, end), None);
+        self.fail(key, this, (node, end), None, None);
     }
 
     /// Returns whether a request may leave a node that has said nothing since then: another node of the
@@ -150,7 +173,8 @@ impl Balancer {
             id != node && other.state() == NodeState::Up && other.health.heard > heard
         };
         let amounts = self.requests.retry_amounts(key);
-        others.any(|id| talks(*id))
+        !self.requests[key].request.once
+            && others.any(|id| talks(*id))
             && self.retries.may_give_up(self.now, &self.requests[key], amounts)
     }
 
@@ -164,7 +188,7 @@ impl Balancer {
         if hangs {
             self.eject_silent(node, silent);
         }
-        self.fail(key, this, (node, end), None);
+        self.fail(key, this, (node, end), None, None);
     }
 
     /// Stops an attempt whose fate is decided. It stays on the ledger until confirmed.
@@ -226,17 +250,25 @@ impl Balancer {
             return self.requests.forget(key);
         }
         if end != End::Done {
-            let came =
-                state.first_token.map(|at| (at, usage.output.max(state.tokens).max(Tokens(1))));
             // What is withheld has reached nobody.
-            let came = came.filter(|_| !self.withholds(key, node));
-            return self.fail(key, this, (node, end), came);
+            let reached = !self.withholds(key, node);
+            let came = state.first_token.filter(|_| reached).map(|at| Came {
+                first_token: at,
+                tokens: usage.output.max(state.tokens).max(Tokens(1)).less(self.again(&state)),
+                sealed: state.sealed,
+            });
+            return self.fail(key, this, (node, end), came, retry_after);
         }
         self.contradict(key, node);
         self.outrun(key, this);
         if score.is_none_or(|score| !self.escalate(&state, usage, score)) {
             self.complete(&state, usage);
         }
+    }
+
+    /// Returns how many tokens of an attempt its client has from those before it.
+    pub(super) fn again(&self, state: &AttemptState) -> Tokens {
+        if state.anew { self.requests[state.request].resumed } else { Tokens::ZERO }
     }
 
     /// Declares how an attempt ended and what it cost.
@@ -303,15 +335,14 @@ impl Balancer {
     fn learn_first_token(&mut self, this: AttemptKey, gave_up: Option<End>) {
         self.compare_with_idle(this, gave_up);
         let state = &self.requests[this];
-        let pool = self.fleet.node(state.node).home().0;
         let took = self.now.since(state.dispatched);
-        let about = (pool, state.facts.class);
+        let alike = self.alike(this);
         // On a silent node nothing says how long it would have taken; of one that talks it is known that it
         // would have been longer.
         let late = gave_up == Some(End::TimedOut(TimeoutStage::FirstToken));
         let talks = self.fleet.node(state.node).health.heard > state.dispatched;
-        let learns = (gave_up.is_none() || (late && talks)).then(|| self.alike(this));
-        self.retries.hedging_mut().learn(about, took, gave_up, state.hedge);
+        let learns = (gave_up.is_none() || (late && talks)).then_some(alike);
+        self.retries.hedging_mut().learn(alike, took, gave_up, state.hedge);
         if let Some(alike) = learns {
             self.retries.patience_mut().learn(alike, took);
         }

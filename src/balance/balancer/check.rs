@@ -11,7 +11,8 @@
 //! way is, at what it is expected to cost, and no more than they may have. I31 time never goes back
 //! (asserted in `handle`). I37 nobody is shed before somebody who matters less. I34 no idling: if a request waits, no node that may serve it is open, or a
 //! limit of its pool or tenant holds it back. I39 Little's law in integers. I54 what a limiter found is within its bounds and in
-//! force. I57 no route keeps more answers than it may. The check costs as much
+//! force. I57 no route keeps more answers than it may. I58 nor remembers more
+//! sessions. The check costs as much
 //! as there are nodes and requests under way; tests and `plimsoll chaos` call it after every input.
 
 use std::collections::BTreeMap;
@@ -40,6 +41,7 @@ pub fn check(balancer: &Balancer) -> Result<(), String> {
     balancer.limiters.check(&balancer.fleet)?;
     balancer.overload.check()?;
     balancer.cache.check()?;
+    balancer.sticky.check()?;
     little(balancer)
 }
 

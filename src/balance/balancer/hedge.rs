@@ -9,7 +9,7 @@ use crate::balance::spec::route::Degrading;
 use crate::balance::timer::Timer;
 use crate::balance::vocabulary::event::{Event, NoHedge};
 use crate::balance::vocabulary::outcome::End;
-use crate::unit::{NodeId, PoolId, RegionId, Tokens};
+use crate::unit::{NodeId, RegionId, Tokens};
 
 /// A region that nodes do not name.
 const NOWHERE: RegionId = RegionId(0);
@@ -17,16 +17,21 @@ const NOWHERE: RegionId = RegionId(0);
 impl Balancer {
     /// Sets the timer for a second attempt beside the one just dispatched, if it is due before that one
     /// is given up. Returns whether it did: the time for the first token is then set when it goes off.
-    pub(super) fn time_hedge(&mut self, this: AttemptKey, pool: PoolId) -> bool {
+    pub(super) fn time_hedge(&mut self, this: AttemptKey) -> bool {
         let key = self.requests[this].request;
         let state = &self.requests[key];
         // Of an answer that goes on, part has reached the client: its own pace is what counts. A cascade
         // withholds answers until they are whole: an early first token is worth nothing.
-        if state.hedged || state.resumed > Tokens::ZERO || self.router.is_cascade(state.route) {
+        if state.hedged
+            || state.request.once
+            || state.resumed > Tokens::ZERO
+            || self.router.is_cascade(state.route)
+        {
             return false;
         }
         let request = &state.request;
-        let delay = self.retries.hedging().delay(pool, request.class, request.prompt);
+        let (alike, prices) = (self.alike(this), &self.requests[this].prices);
+        let delay = self.retries.hedging().delay(alike, request.prompt, prices);
         let Some(delay) = delay else { return false };
         let given_up = self.retries.first_token(request);
         if self.now + delay >= request.deadline || given_up.is_some_and(|limit| delay >= limit) {
@@ -83,7 +88,10 @@ impl Balancer {
         let mut reaches = beyond.into_iter().chain([Reach::Untried]);
         let degrading = if state.over_budget { Degrading::Only } else { Degrading::No };
         let choice = reaches.find_map(|reach| self.choose(key, degrading, reach));
-        let choice = choice.ok_or(NoHedge::NoNode)?;
+        let free = |choice: &NodeChoice| {
+            self.retries.hedging().may_cost(&self.fleet.node(choice.node).prices())
+        };
+        let choice = choice.filter(free).ok_or(NoHedge::NoNode)?;
         // What its tenant may have under way or spend holds for the second attempt too.
         let tenant = self.requests[key].request.tenant;
         if self.quotas.is_full(tenant) || self.overspends(key, &choice).is_some() {

@@ -38,6 +38,7 @@ use super::scaling::ScalingGroups;
 use super::spec::config::Config;
 use super::spec::overload::DegradeLevel;
 use super::spec::route::RouteNodes;
+use super::sticky::StickySessions;
 use super::strategies::Strategies;
 use super::strategy::{Strategy, StrategySpec};
 use super::timer::Timers;
@@ -61,6 +62,7 @@ pub struct Balancer {
     queue: WaitingRoom,
     batches: Batches,
     cache: AnswerCache,
+    sticky: StickySessions,
     timers: Timers,
     retries: Retries,
     /// Draws pauses: of retries, and between probes.
@@ -97,6 +99,7 @@ impl Balancer {
             queue: WaitingRoom::new(&config),
             batches: Batches::new(&config.pools),
             cache: AnswerCache::new(&config.routes),
+            sticky: StickySessions::new(&config.routes),
             timers: Timers::default(),
             retries: Retries::new(&config),
             pauses: Rng::stream(seed, "pauses"),
@@ -131,6 +134,7 @@ impl Balancer {
         match input {
             Input::Arrive(request) => self.arrive(request),
             Input::Progress(attempt, progress) => self.progress(attempt, progress),
+            Input::Keeps(attempt, key) => self.keep_named(attempt, key),
             Input::Finish(attempt, outcome) => self.finish(attempt, outcome),
             Input::Probed(node, number, result) => self.probed(node, number, result),
             Input::Report(node, report) => self.hear_report(node, report),

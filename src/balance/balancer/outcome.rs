@@ -23,30 +23,49 @@ struct AnsweredBy<'a> {
     cached: bool,
 }
 
+/// What has come of an answer that was cut.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Came {
+    pub(super) first_token: Time,
+    /// So many, without those that the client had before.
+    pub(super) tokens: Tokens,
+    /// Whether it is more than text.
+    pub(super) sealed: bool,
+}
+
 impl Balancer {
-    /// An attempt has failed and is closed or gone; `came` is when its first token came and how many
-    /// have. If another attempt of its request goes on, that one decides.
+    /// An attempt has failed and is closed or gone; `came` is what has come of its answer. If another
+    /// attempt of its request goes on, that one decides. The node `asked` for a pause or not.
     pub(super) fn fail(
         &mut self,
         key: RequestKey,
         this: AttemptKey,
         (node, end): (NodeId, End),
-        came: Option<(Time, Tokens)>,
+        came: Option<Came>,
+        asked: Option<Span>,
     ) {
         if !self.requests.fail(key, this, (node, end)) {
-            self.try_again(key, node, end, came);
+            self.try_again(key, (node, end), came, asked);
         }
     }
 
     /// Tries a failed request again, or lets it fail.
-    fn try_again(&mut self, key: RequestKey, node: NodeId, end: End, came: Option<(Time, Tokens)>) {
+    fn try_again(
+        &mut self,
+        key: RequestKey,
+        (node, end): (NodeId, End),
+        came: Option<Came>,
+        asked: Option<Span>,
+    ) {
         let state = &self.requests[key];
         let request = state.request.id;
         let amounts = self.requests.retry_amounts(key);
         let blames = matches!(end, End::Failed(failure) if failure.blames_request());
         let doubted = blames && self.health.doubts(&self.fleet, node);
-        let past_policy = self.router.spec(state.route).past_policy;
-        let started = came.is_some();
+        let spec = self.router.spec(state.route);
+        let past_policy = spec.past_policy;
+        let resumes = self.retries.resumes(spec.resume);
+        let started = came.is_some_and(|came| came.sealed || !resumes);
         let failed = Failed { state, end, started, doubted, past_policy, amounts };
         let other_node = || {
             let (own, cheap) = self.router.pools(state.lane);
@@ -65,8 +84,13 @@ impl Balancer {
         if self.retries.spend(self.now, end) {
             self.requests.count_retry(key);
         }
-        if let Some((first_token, tokens)) = came {
-            self.requests.resume_from(key, first_token, tokens);
+        let pause = if came.is_none() {
+            self.stay_or_leave(key, (node, end), (pause, asked))
+        } else {
+            pause
+        };
+        if let Some(came) = came {
+            self.requests.resume_from(key, came.first_token, came.tokens);
         }
         self.effects.events.push(Event::RetryPlanned { request, node, end, pause });
         if pause == Span::ZERO {
@@ -74,6 +98,27 @@ impl Balancer {
         } else {
             self.timers.at(self.now + pause, Timer::Backoff(key));
         }
+    }
+
+    /// Lets a request that is tried again stay with the node that failed it, if that is wanted: the pause is
+    /// then as long as the node asked for. Returns the pause.
+    fn stay_or_leave(
+        &mut self,
+        key: RequestKey,
+        (node, end): (NodeId, End),
+        (pause, asked): (Span, Option<Span>),
+    ) -> Span {
+        let state = &self.requests[key];
+        let Some(least) = self.retries.stays(state, end, asked) else { return pause };
+        let longer = pause.max(least);
+        let (pool, _) = self.fleet.node(node).home();
+        let demands = self.router.spec(state.route).demands();
+        let other = self.fleet.has_open(pool, demands, state.nodes_tried());
+        if other || !self.retries.leaves_time(self.now + longer, &state.request) {
+            return pause;
+        }
+        self.requests.stay(key, node);
+        longer
     }
 
     /// Lets a request fail whose last attempt ended so. That it is at fault itself, as a node said and
@@ -116,13 +161,16 @@ impl Balancer {
         if by.first_token.is_none() && self.scaling.is_on() {
             self.scaling.on_first_token(self.now, by.node, &self.requests[key].request);
         }
+        self.stay(key, by.node);
         self.requests.settle(key);
         self.requests.drop_answer_in_hand(key);
         let state = &self.requests[key];
         let first_token = state.begun.or(by.first_token);
         // Of an answer that was cut and went on, the client has both parts.
-        usage.output += state.resumed;
-        usage.input = usage.input.less(state.resumed);
+        if !by.anew {
+            usage.output += state.resumed;
+            usage.input = usage.input.less(state.resumed);
+        }
         self.queue.on_answer(state.request.class, self.now.since(by.dispatched));
         // How long a clamped answer would have been nobody knows.
         if state.clamp.is_none_or(|most| usage.output < most) {
@@ -169,7 +217,7 @@ impl Balancer {
                 // Where there are two, neither has begun.
                 let this = &self.requests[running.one];
                 answered.first_token = answered.first_token.or(this.first_token);
-                answered.usage.output += this.tokens;
+                answered.usage.output += this.tokens.less(self.again(this));
             }
             Phase::Backoff | Phase::Settled => {}
         }
@@ -177,11 +225,13 @@ impl Balancer {
             && fate != Fate::Cancelled
         {
             // Better than nothing.
+            let node = in_hand.node;
             let answered = AnsweredBy {
                 queued: answered.queued,
                 usage: in_hand.usage,
                 ..AnsweredBy::default()
             };
+            self.stay(key, node);
             return self.declare(key, Fate::Completed, answered);
         }
         self.declare(key, fate, answered);

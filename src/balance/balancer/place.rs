@@ -94,7 +94,7 @@ impl Balancer {
             Placed::Refused(reason) => self.reject(key, reason),
             Placed::No | Placed::Throttled => match self.requests[key].last {
                 Some((_, end)) => self.give_up(key, end),
-                None => self.reject(key, Reject::NoNode),
+                None => self.reject(key, Reject::NotAtHome),
             },
         }
     }
@@ -161,7 +161,9 @@ impl Balancer {
             return Placed::Throttled;
         }
         let home = self.requests[key].request.home;
-        let at_home = home.and_then(|_| self.choose(key, self.degrading(key), Reach::Home));
+        let stays = self.requests.take_stay(key).map(Reach::Same);
+        let mut first = stays.into_iter().chain(home.map(|_| Reach::Home));
+        let at_home = first.find_map(|reach| self.choose(key, self.degrading(key), reach));
         if at_home.is_none() {
             if home.is_some_and(|home| home.only) {
                 return self.unplaced(key);
@@ -320,9 +322,13 @@ impl Balancer {
         let order = self.router.tier_order(&self.fleet, pool, &state.request);
         let demands = self.router.spec(state.route).demands();
         let home = state.request.home.filter(|home| home.only || reach == Reach::Home);
+        let home = match reach {
+            Reach::Same(node) => Some(node),
+            _ => home.map(|home| home.node),
+        };
         let (avoid, beyond) = match reach {
             Reach::Home if state.request.is_bound() => (&[][..], None),
-            Reach::Anywhere | Reach::LastResortAgain => (&[][..], None),
+            Reach::Same(_) | Reach::Anywhere | Reach::LastResortAgain => (&[][..], None),
             Reach::Home | Reach::Untried | Reach::LastResort => (state.nodes_tried(), None),
             Reach::Beyond(region) => (state.nodes_tried(), Some(region)),
         };
@@ -353,7 +359,7 @@ impl Balancer {
                 held_back,
                 members,
                 within,
-                home: home.map(|home| home.node),
+                home,
                 listener: asked.map(|_| self.explainer.listen()),
                 beyond,
                 refused: (state.refusals, &state.tried),
@@ -498,6 +504,8 @@ impl Balancer {
             dispatched: self.now,
             first_token: None,
             tokens: Tokens::ZERO,
+            sealed: false,
+            anew: false,
             held,
             prices: there.prices(),
             facts: DispatchFacts { class, prompt, expected, memo },
@@ -529,7 +537,7 @@ impl Balancer {
         // Those of a batch are one job of their node, and what hedges have is no hedge again. Where a
         // hedge is due before the first token is, few ever need the second timer.
         let hedges = kind != AttemptKind::Hedge && batch.is_none();
-        if !(hedges && self.time_hedge(this, why.pool)) {
+        if !(hedges && self.time_hedge(this)) {
             self.time_first_token(this);
         }
         self.health.on_dispatch(&self.fleet, node, self.now);

@@ -218,6 +218,23 @@ impl Fleet {
         })
     }
 
+    /// Returns whether some node of the pool is open to a request with these demands that was not on these.
+    pub(in crate::balance) fn has_open(
+        &self,
+        pool: PoolId,
+        demands: Demands,
+        tried: &[NodeId],
+    ) -> bool {
+        let mut members = Tier::ALL.into_iter().flat_map(|tier| self.members(pool, tier));
+        members.any(|&id| {
+            let there = self.node(id);
+            !tried.contains(&id)
+                && there.state() == NodeState::Up
+                && self.is_open(id)
+                && demands.are_met_by(&there.spec)
+        })
+    }
+
     /// Returns the next node after `from` that is asked with the same credential as `node`.
     pub(in crate::balance) fn next_of_credential(
         &self,

@@ -78,7 +78,7 @@ pub(super) struct Quotas {
 
 /// What an attempt is expected to cost.
 fn expected_cost(prices: &Prices, prompt: Tokens, expected: Tokens) -> Cost {
-    prices.of(&Usage { input: prompt, cached: Tokens::ZERO, output: expected })
+    prices.of(&Usage { input: prompt, cached: Tokens::ZERO, output: expected, estimated: false })
 }
 
 impl Quotas {

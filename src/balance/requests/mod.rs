@@ -6,8 +6,10 @@
 //! one path: the sums that retry budgets are shares of and those that prove conservation and Little's
 //! law are kept beside the phases. It knows no node, no timer and no policy.
 
+mod choice;
 mod sums;
 
+pub(in crate::balance) use choice::{NodeChoice, Reach};
 pub use sums::Totals;
 pub(in crate::balance) use sums::{Amount, RetryShare, RetrySums};
 
@@ -18,27 +20,18 @@ use crate::balance::spec::node::Prices;
 use crate::balance::spec::overload::DegradeLevel;
 use crate::balance::spec::retry::ATTEMPTS_MAX;
 use crate::balance::spec::route::LaneId;
-use crate::balance::strategy::{DispatchFacts, Memo};
+use crate::balance::strategy::DispatchFacts;
 use crate::balance::vocabulary::failure::Refusals;
 use crate::balance::vocabulary::outcome::{Attempt, End, TOKENS_MAX, Usage};
 use crate::balance::vocabulary::request::Request;
-use crate::balance::vocabulary::why::Why;
 use crate::id_map::IdMap;
-use crate::unit::{Cost, NodeId, PoolId, Ratio, RegionId, RequestId, RouteId, Span, Time, Tokens};
+use crate::unit::{Cost, NodeId, PoolId, Ratio, RequestId, RouteId, Span, Time, Tokens};
 
 new_key_type! {
     /// Names a request that is not forgotten yet.
     pub(in crate::balance) struct RequestKey;
     /// Names an attempt that has not ended yet.
     pub(in crate::balance) struct AttemptKey;
-}
-
-/// A node chosen for a request.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::balance) struct NodeChoice {
-    pub(in crate::balance) node: NodeId,
-    pub(in crate::balance) why: Why,
-    pub(in crate::balance) memo: Option<Memo>,
 }
 
 /// Where a request is.
@@ -89,31 +82,6 @@ impl Running {
     }
 }
 
-/// Which nodes of a pool may be chosen: of those that are up, or ejected amid a panic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::balance) enum Reach {
-    /// The one that has what the request goes on from.
-    Home,
-    /// All.
-    Anywhere,
-    /// Those that the request has not been on.
-    Untried,
-    /// Of those, the ones in another region than this.
-    Beyond(RegionId),
-    /// Ejected ones that the request has not been on.
-    LastResort,
-    /// All ejected ones.
-    LastResortAgain,
-}
-
-impl Reach {
-    /// Returns whether it is about ejected nodes.
-    #[inline]
-    pub(in crate::balance) const fn is_last_resort(self) -> bool {
-        matches!(self, Reach::LastResort | Reach::LastResortAgain)
-    }
-}
-
 /// An answer that was not good enough, kept in case nothing better comes.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::balance) struct AnswerInHand {
@@ -153,6 +121,10 @@ pub(in crate::balance) struct RequestState {
     pub(in crate::balance) hedge_timed: bool,
     /// Whether it had its hedge.
     pub(in crate::balance) hedged: bool,
+    /// The node that its next attempt goes to if it can.
+    pub(in crate::balance) stays: Option<NodeId>,
+    /// How often it stayed.
+    pub(in crate::balance) stayed: u8,
     /// Tokens that reached the client before its answer was cut and goes on elsewhere.
     pub(in crate::balance) resumed: Tokens,
     /// When the first of them came.
@@ -211,6 +183,10 @@ pub(in crate::balance) struct AttemptState {
     pub(in crate::balance) first_token: Option<Time>,
     /// Tokens of the answer that have come.
     pub(in crate::balance) tokens: Tokens,
+    /// Whether what has come is more than text.
+    pub(in crate::balance) sealed: bool,
+    /// Whether it does not go on from what came before, but gives the whole answer again.
+    pub(in crate::balance) anew: bool,
     /// What it holds on the ledger of its node; the ledger's own note.
     pub(in crate::balance) held: Held,
     /// Prices in force at dispatch: a change never reprices the past.
@@ -395,6 +371,8 @@ impl Requests {
             retrying: false,
             hedge_timed: false,
             hedged: false,
+            stays: None,
+            stayed: 0,
             resumed: Tokens::ZERO,
             begun: None,
             begun_by: None,
@@ -516,6 +494,16 @@ impl Requests {
         self.states[request].begun_by = Some(ordinal);
     }
 
+    /// What has come of an answer is more than text.
+    pub(in crate::balance) fn seal(&mut self, this: AttemptKey) {
+        self.attempts[this].sealed = true;
+    }
+
+    /// An attempt gives the whole answer again.
+    pub(in crate::balance) fn begin_anew(&mut self, this: AttemptKey) {
+        self.attempts[this].anew = true;
+    }
+
     /// So many tokens of an answer have come.
     #[inline]
     pub(in crate::balance) fn tokens(&mut self, this: AttemptKey, so_far: Tokens) {
@@ -610,6 +598,19 @@ impl Requests {
         if !std::mem::replace(&mut state.retrying, true) {
             self.under_way.retry(&state.request);
         }
+    }
+
+    /// Its next attempt goes to the node of the last one if it can.
+    pub(in crate::balance) fn stay(&mut self, key: RequestKey, node: NodeId) {
+        let state = &mut self.states[key];
+        state.stays = Some(node);
+        state.stayed = state.stayed.saturating_add(1);
+    }
+
+    /// Returns the node that its next attempt goes to if it can, once.
+    #[inline]
+    pub(in crate::balance) fn take_stay(&mut self, key: RequestKey) -> Option<NodeId> {
+        self.states[key].stays.take()
     }
 
     /// So many tokens of the answer have reached the client: the next attempt of this retry goes on

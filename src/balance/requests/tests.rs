@@ -22,6 +22,8 @@ fn attempt(requests: &Requests, key: RequestKey, node: u32) -> AttemptState {
         dispatched: at(1),
         first_token: None,
         tokens: Tokens::ZERO,
+        sealed: false,
+        anew: false,
         held: Held::default(),
         prices: Prices::default(),
         facts,

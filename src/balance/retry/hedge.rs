@@ -2,7 +2,7 @@
 //! Scale", 2013).
 //!
 //! The delay is a fixed span, or a quantile of the time to the first token that the machine has
-//! learnt of requests of the same class in the same pool. The first token wins; the other attempt is
+//! learnt of requests like it: of the same class, model and effort in the same pool. The first token wins; the other attempt is
 //! given up, stays on its node's ledger until confirmed, and is paid for. A hedge goes to another
 //! node, in another region first where nodes say where they are, and never to a cheaper pool that a
 //! route degrades to. It needs room in its budget (a share of first attempts and of their prompt
@@ -10,11 +10,15 @@
 //! of somebody's first attempt, and hedging on a delay that load made long feeds on itself.
 //! What fails is not hedged: it is tried again (see `retry`). A hedge is no retry, and a request has one.
 
+use std::collections::BTreeMap;
+
 use super::delays::Delays;
+use super::patience::Alike;
+use crate::balance::spec::node::Prices;
 use crate::balance::spec::retry::{HEDGES_BURST, HedgeAfter, HedgeSpec};
 use crate::balance::vocabulary::event::NoHedge;
 use crate::balance::vocabulary::outcome::{End, TimeoutStage};
-use crate::unit::{ClassId, PoolId, Ratio, Span, Tokens};
+use crate::unit::{Ratio, Span, Tokens};
 
 /// Prompt tokens that may come at once in hedges; so no longer prompt is ever hedged.
 const TOKENS_BURST: u64 = 200_000;
@@ -24,14 +28,14 @@ const TOKENS_BURST: u64 = 200_000;
 pub(in crate::balance) struct Hedging {
     spec: Option<HedgeSpec>,
     budget: HedgeBudget,
-    /// By pool, then class, as far as they were heard of. Only where a quantile is asked for.
-    first_tokens: Vec<Vec<Delays>>,
+    /// As far as they were heard of. Only where a quantile is asked for.
+    first_tokens: BTreeMap<Alike, Delays>,
 }
 
 impl Hedging {
     /// Hedging as configured.
     pub(super) fn new(spec: Option<HedgeSpec>) -> Hedging {
-        Hedging { spec, budget: HedgeBudget::default(), first_tokens: Vec::new() }
+        Hedging { spec, budget: HedgeBudget::default(), first_tokens: BTreeMap::new() }
     }
 
     /// A first attempt was dispatched.
@@ -47,20 +51,27 @@ impl Hedging {
     #[inline]
     pub(in crate::balance) fn delay(
         &self,
-        pool: PoolId,
-        class: ClassId,
+        alike: Alike,
         prompt: Tokens,
+        prices: &Prices,
     ) -> Option<Span> {
         let spec = self.spec?;
+        if !self.may_cost(prices) {
+            return None;
+        }
         if spec.prompt_max.is_some_and(|most| prompt > most) {
             return None;
         }
         match spec.after {
             HedgeAfter::Fixed(span) => Some(span),
-            HedgeAfter::Quantile(_) => {
-                self.first_tokens.get(pool.index())?.get(class.index())?.quantile()
-            }
+            HedgeAfter::Quantile(_) => self.first_tokens.get(&alike.but_for_size())?.quantile(),
         }
+    }
+
+    /// Returns whether an attempt at these prices may be hedged, or be a hedge.
+    #[inline]
+    pub(in crate::balance) fn may_cost(&self, prices: &Prices) -> bool {
+        self.spec.is_some_and(|spec| spec.paid || prices.are_none())
     }
 
     /// Returns whether so many attempts in flight where so many may be are too many for work that may
@@ -93,7 +104,7 @@ impl Hedging {
     #[inline]
     pub(in crate::balance) fn learn(
         &mut self,
-        (pool, class): (PoolId, ClassId),
+        alike: Alike,
         took: Span,
         gave_up: Option<End>,
         hedge: bool,
@@ -108,15 +119,7 @@ impl Hedging {
         if !counts {
             return;
         }
-        let (pool, class) = (pool.index(), class.index());
-        if self.first_tokens.len() <= pool {
-            self.first_tokens.resize_with(pool + 1, Vec::new);
-        }
-        let classes = &mut self.first_tokens[pool];
-        if classes.len() <= class {
-            classes.resize_with(class + 1, Delays::default);
-        }
-        classes[class].learn(took, which);
+        self.first_tokens.entry(alike.but_for_size()).or_default().learn(took, which);
     }
 }
 

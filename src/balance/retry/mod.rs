@@ -50,7 +50,7 @@ pub(super) enum TimeLeft {
 pub(super) struct Failed<'a> {
     pub(super) state: &'a RequestState,
     pub(super) end: End,
-    /// Whether tokens of an answer had come.
+    /// Whether tokens of an answer had come that no other node goes on from.
     pub(super) started: bool,
     /// Whether the node is not believed if it says that the request is at fault.
     pub(super) doubted: bool,
@@ -77,6 +77,11 @@ const fn is_of_load(end: End) -> bool {
     matches!(end, End::TimedOut(_) | End::RateLimited | End::Failed(Failure::Overloaded))
 }
 
+/// Returns whether nothing can have come of an attempt that ended so.
+const fn was_turned_away(end: End) -> bool {
+    matches!(end, End::RateLimited | End::Failed(Failure::Refused | Failure::Overloaded))
+}
+
 /// Returns whether trying again after such an end takes from the budget: not where nothing was sent.
 fn costs(end: End) -> bool {
     end != End::Failed(Failure::Refused)
@@ -89,6 +94,34 @@ impl Retries {
         let (policy, timeouts) = (config.retry, config.timeouts);
         let patience = Patience::new(timeouts.silence);
         Retries { policy, timeouts, hedging, patience, recent: RetryWindow::default() }
+    }
+
+    /// Returns whether answers that were cut go on elsewhere, on a route that says so or not.
+    pub(super) fn resumes(&self, of_route: Option<bool>) -> bool {
+        of_route.unwrap_or(self.policy.resume)
+    }
+
+    /// Returns whether an attempt that begins then is still of use.
+    pub(super) fn leaves_time(&self, then: Time, request: &Request) -> bool {
+        then + self.policy.minimum_useful < request.deadline
+    }
+
+    /// Returns after which pause at least a request that failed so is tried once more on the same node, which
+    /// asked for a pause itself or not; `None` if it is not.
+    pub(super) fn stays(
+        &self,
+        state: &RequestState,
+        end: End,
+        asked: Option<Span>,
+    ) -> Option<Span> {
+        let passes = match end {
+            End::RateLimited | End::Failed(Failure::Overloaded) => asked.is_some(),
+            End::Failed(Failure::ServerError | Failure::Reset | Failure::Malformed) => true,
+            _ => false,
+        };
+        let least = asked.map_or(Span::ZERO, |asked| asked + Span(1));
+        let stays = passes && state.stayed < self.policy.stay && least <= self.policy.stay_wait;
+        stays.then_some(least)
     }
 
     /// Returns how often a request may be tried.
@@ -202,6 +235,9 @@ impl Retries {
         let floor = || self.recent.has_room(now, self.policy.min_per_second);
         let free = !costs(end) || (!is_of_load(end) && floor());
         let mut refusal = self.policy.refusal(end, tries, started, (!free).then_some(amounts));
+        if refusal.is_none() && state.request.once && !was_turned_away(end) {
+            refusal = Some(NoRetry::NotRetryable);
+        }
         let refusals = state.refusals;
         let believed = refusals.is_believed(doubted);
         if refusal.is_none() && (believed || (refusals.policy != 0 && !past_policy)) {
@@ -254,7 +290,7 @@ impl Retry {
         };
         if !retryable {
             Some(NoRetry::NotRetryable)
-        } else if started && !self.resume {
+        } else if started {
             Some(NoRetry::Started)
         } else if attempts >= self.attempts {
             Some(NoRetry::Attempts)
@@ -333,9 +369,7 @@ mod tests {
         assert_eq!(retry.refusal(reset, 1, false, at(20)), None);
         let outrun = End::Outrun;
         assert_eq!(retry.refusal(outrun, 1, false, few), Some(NoRetry::NotRetryable));
-        let resume = Retry { resume: true, ..retry };
-        assert_eq!(resume.refusal(reset, 1, true, few), None);
-        assert_eq!(resume.refusal(outrun, 1, true, few), Some(NoRetry::NotRetryable));
+        assert_eq!(retry.refusal(outrun, 1, true, few), Some(NoRetry::NotRetryable));
         // Four of a hundred requests, but 40 % of all prompt tokens.
         let tokens = Retry { token_budget: Some(Ratio::from_f64(0.2)), ..retry };
         let long = Some((of(1, 20_000), of(3, 200), of(100, 50_000)));

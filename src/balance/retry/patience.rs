@@ -1,7 +1,7 @@
 //! Patience: how long an answer may be awaited, learnt from how long its like take.
 //!
 //! A fixed limit is too short for models that think and too long for a node that hangs. So what answers
-//! usually take is learnt by pool, model and class, apart for answers that stream (their first token
+//! usually take is learnt by pool, model, class and the effort that is asked of the model, apart for answers that stream (their first token
 //! counts) and those that come whole, and by size: the 99th percentile, once there are enough. Two
 //! limits follow:
 //!
@@ -38,6 +38,8 @@ pub(in crate::balance) struct Alike {
     model: ModelId,
     class: u16,
     whole: bool,
+    /// How hard the model is asked to think.
+    effort: u8,
     /// Powers of four of the tokens of the prompt, and of the most that a whole answer may have.
     size: u8,
 }
@@ -49,7 +51,14 @@ impl Alike {
         let output = request.output_max.filter(|_| request.whole).unwrap_or(Tokens::ZERO);
         let size = (request.prompt + output).0.min(1 << 20);
         let size = (u64::BITS - size.leading_zeros()).max(8) / 2;
-        Alike { pool, model, class: request.class.0, whole: request.whole, size: size as u8 }
+        let (class, whole, effort) = (request.class.0, request.whole, request.effort);
+        Alike { pool, model, class, whole, effort, size: size as u8 }
+    }
+
+    /// Returns the same without the size of a prompt, unless the answer comes whole.
+    #[inline]
+    pub(super) const fn but_for_size(self) -> Alike {
+        if self.whole { self } else { Alike { size: 0, ..self } }
     }
 }
 

@@ -184,7 +184,8 @@ pub(super) struct Offers<'a> {
 impl Offers<'_> {
     /// What an answer of a pool is expected to cost, at the prices of its first node.
     fn of(self, pool: PoolId, prompt: Tokens) -> Offer {
-        let usage = Usage { input: prompt, cached: Tokens::ZERO, output: self.expected };
+        let usage =
+            Usage { input: prompt, cached: Tokens::ZERO, output: self.expected, estimated: false };
         let mut members = Tier::ALL.iter().flat_map(|&tier| self.fleet.members(pool, tier));
         let there = members.find(|&&node| self.fleet.node(node).state() != NodeState::Gone);
         let cost = there.map(|&node| self.fleet.node(node).prices().of(&usage).dollars());

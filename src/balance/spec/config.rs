@@ -11,6 +11,7 @@ use super::pool::PoolSpec;
 use super::retry::{ATTEMPTS_MAX, HedgeAfter, HedgeSpec, Retry, Timeouts};
 use super::route::{ROUTE_IDS, RouteSpec};
 use super::scale::ScaleSpec;
+use super::sticky::StickySpec;
 use super::view::ReportFreshness;
 use crate::unit::{PoolId, Ratio, Span, Tokens};
 
@@ -83,7 +84,7 @@ impl Config {
         rules.iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, rule)| Err(*rule))
     }
 
-    fn rules_of_the_fleet(&self) -> [(bool, &'static str); 10] {
+    fn rules_of_the_fleet(&self) -> [(bool, &'static str); 11] {
         let ids = usize::from(u16::MAX) + 1;
         let pools = self.pools.len();
         let names = |pools_of: &[PoolId]| {
@@ -117,6 +118,13 @@ impl Config {
             (
                 self.routes.iter().filter_map(|route| route.cache).all(|cache| cache.is_sound()),
                 "a route keeps 1 to 1,000,000 answers, for some time",
+            ),
+            (
+                self.routes
+                    .iter()
+                    .filter_map(|route| route.sticky.as_ref())
+                    .all(StickySpec::is_sound),
+                "a route remembers 1 to 1,000,000 sessions, by something, for some time",
             ),
             (self.nodes.iter().all(|node| node.pool.index() < pools), "a node is in a pool"),
             (self.nodes.iter().all(|node| node.weight > 0), "a node has a weight of at least one"),

@@ -15,6 +15,7 @@ pub(super) mod pool;
 pub(super) mod retry;
 pub(super) mod route;
 pub(super) mod scale;
+pub(super) mod sticky;
 pub(super) mod view;
 
 pub use admission::{
@@ -32,8 +33,9 @@ pub use overload::{DegradeLevel, DegradeSpec, SATURATION_EVERY, SATURATION_MAX, 
 pub use pool::{BatchSpec, Locality, PoolSpec};
 pub use retry::{
     ATTEMPTS_MAX, HEDGE_SAMPLES_MIN, HEDGES_BURST, HedgeAfter, HedgeSpec, RETRIES_MIN, Retry,
-    Timeouts,
+    STAY_WAIT, Timeouts,
 };
 pub use route::{CHOICES_MAX, Degrade, Match, ModelRule, Pressure, RouteSpec, SCORES_MAX};
 pub use scale::{Reason, ScaleSpec, Target};
+pub use sticky::{STICKY_ENTRIES_MAX, StickySpec};
 pub use view::{PEER_FRESH, REPORT_FRESH, ReportFreshness, Signal};

@@ -42,6 +42,12 @@ pub struct Prices {
 }
 
 impl Prices {
+    /// Returns whether tokens cost nothing.
+    #[must_use]
+    pub fn are_none(&self) -> bool {
+        *self == Prices::default()
+    }
+
     /// Returns what `usage` costs, exactly.
     #[must_use]
     pub fn of(&self, usage: &Usage) -> Cost {

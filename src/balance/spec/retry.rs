@@ -8,6 +8,9 @@ pub const RETRIES_MIN: u64 = 3;
 /// No request is ever tried more often than this.
 pub const ATTEMPTS_MAX: u8 = 8;
 
+/// A longer pause is not waited out, if nothing is said.
+pub const STAY_WAIT: Span = Span::from_secs(3);
+
 /// How failed requests are tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retry {
@@ -28,9 +31,15 @@ pub struct Retry {
     pub token_budget: Option<Ratio>,
     /// No attempt starts with less time than this before the deadline of its request.
     pub minimum_useful: Span,
-    /// Whether an answer that was cut after its first token goes on elsewhere: what has come of it
-    /// is then part of the prompt. For executors that can do so.
+    /// Whether an answer that was cut after its first token goes on elsewhere, unless its route says
+    /// otherwise: what has come of it is then part of the prompt. For executors that can do so.
     pub resume: bool,
+    /// So many retries of a request go once more to the node that failed it, where no other of its pool is
+    /// open, before the next pool is asked: after failures that pass, or after the pause that the node asks
+    /// for. Beyond its own pool a request costs more, or is answered by another model.
+    pub stay: u8,
+    /// No longer pause is waited out for that.
+    pub stay_wait: Span,
     /// Whether requests that say they are tried again by whoever asks, [`Request::again`], are turned
     /// away while too many of those that their tenant has under way are such, more than the share and than
     /// `min_per_second` at a time, and no node is idle.
@@ -48,6 +57,8 @@ impl Default for Retry {
             token_budget: None,
             minimum_useful: Span::ZERO,
             resume: false,
+            stay: 0,
+            stay_wait: STAY_WAIT,
             clients: true,
         }
     }
@@ -96,6 +107,8 @@ pub struct HedgeSpec {
     pub saturation: Ratio,
     /// Longer prompts are not hedged.
     pub prompt_max: Option<Tokens>,
+    /// Whether attempts are hedged whose tokens cost something, and hedges may cost something.
+    pub paid: bool,
 }
 
 /// The delay of a hedge.
@@ -103,7 +116,8 @@ pub struct HedgeSpec {
 pub enum HedgeAfter {
     /// Always this.
     Fixed(Span),
-    /// This quantile of the time from dispatch to first token, by class and pool. An answer that
-    /// does not stream has its first token with its last.
+    /// This quantile of the time from dispatch to first token, by pool, model, class and how hard the model
+    /// is asked to think. An answer that does not stream has its first token with its last: there the
+    /// size of prompt and limit counts too.
     Quantile(Ratio),
 }

@@ -2,6 +2,7 @@
 
 use super::cache::CacheSpec;
 use super::node::NodeSpec;
+use super::sticky::StickySpec;
 use crate::balance::vocabulary::request::{Priority, Request};
 use crate::unit::{ClassId, ModelId, PoolId, Ratio, RegionId, TenantId, Tokens};
 
@@ -28,6 +29,11 @@ pub struct RouteSpec {
     pub past_policy: bool,
     /// Which answers are kept, and given to whoever asks the same.
     pub cache: Option<CacheSpec>,
+    /// Which requests go where those before them went.
+    pub sticky: Option<StickySpec>,
+    /// Whether an answer that was cut after its first token goes on elsewhere; `None` as
+    /// [`Retry::resume`](super::retry::Retry::resume) says for all.
+    pub resume: Option<bool>,
 }
 
 impl RouteSpec {
@@ -69,6 +75,8 @@ impl RouteSpec {
             degrade: self.degrade.as_ref().and_then(cheap),
             past_policy: self.past_policy,
             cache: self.cache,
+            sticky: self.sticky.clone(),
+            resume: self.resume,
             ..RouteSpec::default()
         })
     }

@@ -31,6 +31,7 @@ pub(super) fn dollars(context: &PickContext<'_>, node: NodeId) -> f64 {
         input: context.request.prompt,
         cached: Tokens::ZERO,
         output: context.expected_output,
+        estimated: false,
     };
     context.node(node).spec.prices.of(&usage).dollars()
 }

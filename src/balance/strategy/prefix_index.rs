@@ -263,7 +263,12 @@ mod tests {
     }
 
     fn usage(input: u64, cached: u64) -> Usage {
-        Usage { input: Tokens(input), cached: Tokens(cached), output: Tokens(100) }
+        Usage {
+            input: Tokens(input),
+            cached: Tokens(cached),
+            output: Tokens(100),
+            estimated: false,
+        }
     }
 
     /// A memo of so many tokens that were expected to be cached, so many stored tokens old.

@@ -46,6 +46,8 @@ pub enum Failure {
     ContentPolicy,
     /// The answer is larger than whoever asks takes, in one piece or before it begins. Nobody is to blame.
     TooLarge,
+    /// An answer that was cut, and comes anew, is another one than had come. Nobody is to blame.
+    Diverged,
 }
 
 /// Whose fault a failure is.
@@ -70,7 +72,7 @@ pub const OPINIONS_MAX: u32 = 3;
 
 impl Failure {
     /// All of them.
-    pub const ALL: [Failure; 12] = [
+    pub const ALL: [Failure; 13] = [
         Failure::Refused,
         Failure::Reset,
         Failure::ServerError,
@@ -83,6 +85,7 @@ impl Failure {
         Failure::NotFound,
         Failure::ContentPolicy,
         Failure::TooLarge,
+        Failure::Diverged,
     ];
 
     /// The table: whose it is, and the words a log line uses.
@@ -100,6 +103,7 @@ impl Failure {
             Failure::NotFound => (Whose::Request, "not found"),
             Failure::ContentPolicy => (Whose::Policy, "content policy"),
             Failure::TooLarge => (Whose::Policy, "answer too large"),
+            Failure::Diverged => (Whose::Policy, "another answer"),
         }
     }
 

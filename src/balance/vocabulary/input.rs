@@ -3,7 +3,7 @@
 use super::job::JobNews;
 use super::outcome::{Attempt, Outcome, ProbeResult, Progress};
 use super::report::{NodeReport, PeerLoad};
-use super::request::Request;
+use super::request::{Request, SessionKey};
 use crate::balance::spec::node::{Limits, NodeSpec, Prices};
 use crate::balance::strategy::StrategySpec;
 use crate::unit::{ClassId, NodeId, PeerId, PoolId, Ratio, RequestId, RouteId, Time};
@@ -15,6 +15,8 @@ pub enum Input {
     Arrive(Request),
     /// An attempt is getting somewhere.
     Progress(Attempt, Progress),
+    /// The node of an attempt keeps something that later requests will name so.
+    Keeps(Attempt, SessionKey),
     /// An attempt is over. Exactly once per dispatched attempt, aborted ones included.
     Finish(Attempt, Outcome),
     /// The answer to a probe, by its number.

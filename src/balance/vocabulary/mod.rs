@@ -31,6 +31,6 @@ pub use outcome::{
     Attempt, End, Fate, Outcome, ProbeResult, Progress, Reject, TimeoutStage, Usage,
 };
 pub use report::{NodeReport, PeerLoad, PeerNode};
-pub use request::{HomeNode, Priority, Request};
+pub use request::{HomeNode, Priority, Request, SessionKey, SessionKeyKind};
 pub use state::{Cause, NodeState};
 pub use why::{Scored, Term, TermUnit, Terms, Why};

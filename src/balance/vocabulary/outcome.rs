@@ -21,6 +21,11 @@ pub enum Progress {
     FirstToken,
     /// So many tokens of the answer arrived so far. Throttled by the executor.
     Tokens(Tokens),
+    /// What has come of the answer is more than text: no other node can go on from it.
+    Sealed,
+    /// The answer does not go on from what had come when it was cut: it comes anew, and as much of it is
+    /// left out as the client has.
+    Anew,
 }
 
 /// Tokens an attempt used, as billed.
@@ -32,6 +37,8 @@ pub struct Usage {
     pub cached: Tokens,
     /// Tokens of the answer.
     pub output: Tokens,
+    /// Whether nobody said so much, and it was counted or guessed.
+    pub estimated: bool,
 }
 
 /// No attempt counts for more tokens of a kind than this, whatever is said of it: so no sum over
@@ -41,13 +48,18 @@ pub(in crate::balance) const TOKENS_MAX: Tokens = Tokens(u32::MAX as u64);
 impl Usage {
     /// Nothing used.
     pub const NONE: Usage =
-        Usage { input: Tokens::ZERO, cached: Tokens::ZERO, output: Tokens::ZERO };
+        Usage { input: Tokens::ZERO, cached: Tokens::ZERO, output: Tokens::ZERO, estimated: false };
 
     /// Returns what may be believed of it: counts of a sane size, no more cached than there was.
     #[must_use]
     pub fn sane(self) -> Usage {
         let input = self.input.min(TOKENS_MAX);
-        Usage { input, cached: self.cached.min(input), output: self.output.min(TOKENS_MAX) }
+        Usage {
+            input,
+            cached: self.cached.min(input),
+            output: self.output.min(TOKENS_MAX),
+            estimated: self.estimated,
+        }
     }
 }
 
@@ -197,6 +209,8 @@ pub enum Reject {
     WaitedTooLong,
     /// No node of its route may ever serve it: a hard constraint fails closed.
     NoNode,
+    /// The node that keeps its session cannot serve it now.
+    NotAtHome,
     /// It would have been served after its deadline, as far as can be foretold.
     TooLate,
     /// It gave up its place in a full waiting room to one more important or of a tenant with fewer.
@@ -222,6 +236,7 @@ impl Reject {
             Reject::QueueFull => "queue full",
             Reject::WaitedTooLong => "waited too long",
             Reject::NoNode => "no node may serve it",
+            Reject::NotAtHome => "the node of its session cannot serve it",
             Reject::TooLate => "would come too late",
             Reject::Displaced => "gave way in the queue",
             Reject::TenantRate(_) => "tenant over its rate limit",

@@ -48,6 +48,63 @@ pub struct HomeNode {
     pub only: bool,
 }
 
+/// What a request may name that belongs to a conversation, or that a node keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SessionKeyKind {
+    /// The conversation, as [`Request::session`] has it.
+    Session,
+    /// The end user.
+    User,
+    /// The conversation that the endpoint keeps.
+    Conversation,
+    /// What shares a cache of prompts.
+    PromptCacheKey,
+    /// The answer it goes on from, which the endpoint keeps.
+    PreviousResponse,
+    /// The session of a tool server.
+    McpSession,
+}
+
+impl SessionKeyKind {
+    /// All of them.
+    pub const ALL: [SessionKeyKind; 6] = [
+        SessionKeyKind::Session,
+        SessionKeyKind::User,
+        SessionKeyKind::Conversation,
+        SessionKeyKind::PromptCacheKey,
+        SessionKeyKind::PreviousResponse,
+        SessionKeyKind::McpSession,
+    ];
+
+    /// Returns the word of scenarios and journals.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            SessionKeyKind::Session => "session",
+            SessionKeyKind::User => "user",
+            SessionKeyKind::Conversation => "conversation",
+            SessionKeyKind::PromptCacheKey => "prompt_cache_key",
+            SessionKeyKind::PreviousResponse => "previous_response_id",
+            SessionKeyKind::McpSession => "mcp_session_id",
+        }
+    }
+
+    /// Returns whether nodes give the name, not clients: who names it means what one node keeps.
+    #[must_use]
+    pub const fn is_given(self) -> bool {
+        matches!(self, SessionKeyKind::PreviousResponse | SessionKeyKind::McpSession)
+    }
+}
+
+/// Something that a request names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionKey {
+    /// What it is.
+    pub by: SessionKeyKind,
+    /// A hash of its name.
+    pub hash: u64,
+}
+
 /// What is known of a request at arrival.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -69,6 +126,8 @@ pub struct Request {
     pub output_max: Option<Tokens>,
     /// The conversation it belongs to.
     pub session: Option<u64>,
+    /// What else it names, each kind at most once; without the session. Empty where nobody goes by it.
+    pub keys: Box<[SessionKey]>,
     /// Where it comes from, if that is known.
     pub region: Option<RegionId>,
     /// What else the edge knows of it, as a set of bits that stand for the scenario's attributes.
@@ -90,6 +149,11 @@ pub struct Request {
     pub model: Option<ModelId>,
     /// Whether its answer comes whole, without a first token before the end.
     pub whole: bool,
+    /// How hard the model is asked to think before it answers, in steps from one on; zero if nothing is said.
+    pub effort: u8,
+    /// Whether it does something that is not to be done twice: it is tried again only where it was refused
+    /// before anything came of it, and never beside an attempt that is late.
+    pub once: bool,
     /// How often whoever asks has asked the same before, as far as they say so: a step of a job that
     /// is tried again, a client's library that repeats a request. Zero for a new request.
     pub again: u8,
@@ -103,6 +167,15 @@ impl Request {
     #[must_use]
     pub fn is_bound(&self) -> bool {
         self.home.is_some_and(|home| home.only)
+    }
+
+    /// Returns what it names of this kind.
+    #[must_use]
+    pub fn key(&self, by: SessionKeyKind) -> Option<SessionKey> {
+        if by == SessionKeyKind::Session {
+            return self.session.map(|hash| SessionKey { by, hash });
+        }
+        self.keys.iter().find(|key| key.by == by).copied()
     }
 
     /// A request of which nothing more is known: of the first class and tenant, one token long,
@@ -119,6 +192,7 @@ impl Request {
             prompt: Tokens(1),
             output_max: None,
             session: None,
+            keys: Box::default(),
             region: None,
             attributes: 0,
             job: None,
@@ -128,6 +202,8 @@ impl Request {
             complexity: None,
             model: None,
             whole: false,
+            effort: 0,
+            once: false,
             again: 0,
             home: None,
         }

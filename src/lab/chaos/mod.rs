@@ -73,6 +73,7 @@ pub const INVARIANTS: &[(&str, &str)] = &[
         "I57",
         "a kept answer is a whole one to the same question, young enough, costs nothing, and few are kept",
     ),
+    ("I58", "a session goes to the node that answered it last, where its route is hard about that"),
 ];
 
 /// Returns an invariant in a sentence.

@@ -6,19 +6,21 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::StatusCode;
-use hyper::header::HeaderValue;
+use hyper::header::{HeaderMap, HeaderValue};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use super::kept::KeptAnswers;
+use super::seam::{PartialAnswer, Seam, comment};
 use super::session::GatewayNote;
 use super::translate::AnswerTranslator;
 use super::words::Refusal;
-use crate::balance::{Attempt, Failure, Outcome};
+use crate::balance::{Attempt, Failure, Input, Outcome, Progress, SessionKey};
 use crate::live::driver::Inbox;
-use crate::live::executor::{first_token, goes_on};
+use crate::live::executor::{first_token, goes_on, send};
+use crate::live::hints::name_hash;
 use crate::live::upstream::{Outlet, Passed};
 use crate::live::wire::openai::DONE;
 use crate::live::wire::operation::{Operation, Protocol};
+use crate::live::wire::sse::SseParser;
 use crate::unit::{NodeId, Tokens};
 
 /// Bytes of preliminary events held back before the first content: some endpoints repeat the request in
@@ -46,6 +48,8 @@ pub(super) struct ServedBy {
 pub(super) enum ToClient {
     /// The answer begins: from now on it comes from this node.
     Begin(ServedBy),
+    /// The head of an answer that is passed on whatever it is; it comes after the beginning.
+    Head(StatusCode, HeaderMap),
     /// Bytes of a stream, and the room that they take.
     Piece(Bytes, Option<OwnedSemaphorePermit>),
     /// A whole answer from this node, of this media type.
@@ -72,6 +76,44 @@ pub(super) enum Leftover {
     },
     /// What the endpoint said of a request that is not for it.
     Refused(Failure, StatusCode, Bytes),
+    /// The answer was cut; so much of it has reached the client.
+    Cut(PartialAnswer),
+}
+
+/// Whether an answer is joined to another part of it.
+#[derive(Debug)]
+pub(super) enum Joining {
+    /// It is passed on as it comes.
+    Never,
+    /// It may be cut: what of it reaches the client is remembered.
+    Perhaps(PartialAnswer, SseParser),
+    /// It goes on from one that was cut after so many tokens.
+    Now(Box<Seam>, Tokens),
+}
+
+impl Joining {
+    /// Returns what has reached the client.
+    const fn partial(&self) -> Option<&PartialAnswer> {
+        match self {
+            Joining::Never => None,
+            Joining::Perhaps(partial, _) => Some(partial),
+            Joining::Now(seam, _) => Some(&seam.partial),
+        }
+    }
+
+    /// Returns what of these events goes to the client.
+    fn join(&mut self, bytes: Bytes) -> Result<Bytes, Failure> {
+        match self {
+            Joining::Never => {}
+            Joining::Perhaps(partial, _) if partial.is_sealed() => {}
+            Joining::Perhaps(partial, parser) => {
+                // They were parsed once already.
+                let _ = parser.push(&bytes, &mut |event| partial.hear(event.text()));
+            }
+            Joining::Now(seam, _) => return seam.join(&bytes),
+        }
+        Ok(bytes)
+    }
 }
 
 /// What closes a stream that is whole, where its endpoint says nothing of its own.
@@ -89,10 +131,9 @@ pub(super) struct ClientReads {
     pub(super) operation: Operation,
     /// Whether it asked for the usage of a stream.
     pub(super) wants_usage: bool,
-    /// The node that is asked, and who remembers which answers it keeps.
-    pub(super) kept: (NodeId, Arc<KeptAnswers>),
     /// For answers in another language.
     pub(super) translator: Option<AnswerTranslator>,
+    pub(super) joins: Joining,
 }
 
 /// Where the answer of an attempt goes: held back until committed, then to the client.
@@ -110,7 +151,13 @@ pub(super) struct ToConnection {
     last: Bytes,
     wants_usage: bool,
     translator: Option<AnswerTranslator>,
-    kept: (NodeId, Arc<KeptAnswers>),
+    joins: Joining,
+    /// The head of an answer that is passed on whatever it is, until it has left.
+    head: Option<(StatusCode, HeaderMap)>,
+    /// The balancer knows that nobody can go on from what has come.
+    sealed: bool,
+    /// It knows that the whole answer comes again.
+    anew: bool,
     leftover: Option<Leftover>,
     /// What the endpoint said when it refused.
     refused: Option<(StatusCode, Bytes)>,
@@ -124,13 +171,18 @@ impl ToConnection {
         committed: oneshot::Receiver<()>,
         reads: ClientReads,
     ) -> ToConnection {
-        ToConnection {
+        // The mark comes first of what comes now.
+        let held = match &reads.joins {
+            Joining::Now(_, tokens) => vec![comment(tokens.0)],
+            Joining::Never | Joining::Perhaps(..) => Vec::new(),
+        };
+        let mut made = ToConnection {
             attempt,
             inbox,
             to,
             room: Arc::new(Semaphore::new(ROOM)),
             committed: Some(committed),
-            held: Vec::new(),
+            held,
             held_bytes: 0,
             last: if reads.translator.is_some() {
                 Bytes::new()
@@ -139,24 +191,46 @@ impl ToConnection {
             },
             wants_usage: reads.wants_usage,
             translator: reads.translator,
-            kept: reads.kept,
+            joins: reads.joins,
+            head: None,
+            sealed: false,
+            anew: false,
             leftover: None,
             refused: None,
+        };
+        made.tell();
+        made
+    }
+
+    /// Lets the balancer know, once each, that the whole answer comes again, and that what has come of it is
+    /// more than text. The latter only after the first token, which any other word of it would be.
+    fn tell(&mut self) {
+        if let Joining::Now(seam, _) = &self.joins
+            && seam.is_anew()
+            && !std::mem::replace(&mut self.anew, true)
+        {
+            send(&self.inbox, Input::Progress(self.attempt, Progress::Anew));
+        }
+        let sealed = self.joins.partial().is_some_and(PartialAnswer::is_sealed);
+        if self.committed.is_none() && sealed && !std::mem::replace(&mut self.sealed, true) {
+            send(&self.inbox, Input::Progress(self.attempt, Progress::Sealed));
         }
     }
 
     /// Sends a piece, or holds it back as long as nothing may leave. Returns whether it could be taken.
-    async fn hold_or_send(&mut self, piece: Bytes) -> bool {
+    async fn hold_or_send(&mut self, piece: Bytes) -> Result<(), Failure> {
+        let piece = self.joins.join(piece)?;
+        self.tell();
         if piece.is_empty() {
-            return true;
+            return Ok(());
         }
         if self.committed.is_none() {
             self.send(piece).await;
-            return true;
+            return Ok(());
         }
         self.held_bytes += piece.len();
         self.held.push(piece);
-        self.held_bytes <= HELD_MAX
+        if self.held_bytes <= HELD_MAX { Ok(()) } else { Err(Failure::TooLarge) }
     }
 
     /// Sends a piece to the client. A client that is gone has its request cancelled by its connection,
@@ -184,43 +258,65 @@ impl Outlet for ToConnection {
             // The balancer has decided otherwise and is about to stop this attempt.
             return std::future::pending().await;
         }
+        self.tell();
+        if let Some((status, headers)) = self.head.take() {
+            let _ = self.to.send(ToClient::Head(status, headers)).await;
+        }
         for piece in std::mem::take(&mut self.held) {
             self.send(piece).await;
         }
+    }
+
+    fn begins_anew(&mut self) {
+        if let Joining::Now(seam, _) = &mut self.joins {
+            seam.begin_anew();
+        }
+        self.tell();
     }
 
     fn goes_on(&mut self, so_far: Tokens) {
         goes_on(&self.inbox, self.attempt, so_far);
     }
 
-    async fn pass_on(&mut self, piece: Passed<'_>) -> bool {
+    async fn pass_on(&mut self, piece: Passed<'_>) -> Result<(), Failure> {
         match piece {
             Passed::Whole { kind, body } => {
                 self.leftover = Some(match &self.translator {
                     Some(translator) => Leftover::Whole(None, translator.whole(body)),
                     None => Leftover::Whole(kind.cloned(), body.clone()),
                 });
-                true
+                Ok(())
             }
             // It says more than ours where there is no marker for all.
             Passed::Last { raw, data } => {
-                if data.trim() != "[DONE]" {
-                    self.last = raw.clone();
-                }
+                let mut last = (data.trim() != "[DONE]").then(|| raw.clone());
                 if let Some(translator) = &mut self.translator {
-                    self.last = translator.event(data);
+                    last = Some(translator.event(data));
                 }
-                true
+                if let Some(last) = last {
+                    self.last = self.joins.join(last)?;
+                }
+                Ok(())
             }
-            Passed::Kept(name) => {
-                self.kept.1.keep(name, self.kept.0);
-                true
+            Passed::Head(status, headers) => {
+                self.head = Some((status, headers.clone()));
+                Ok(())
+            }
+            Passed::Bytes(bytes) => {
+                self.send(bytes).await;
+                Ok(())
+            }
+            Passed::Kept(by, name) => {
+                let key = SessionKey { by, hash: name_hash(name) };
+                // Before its reader knows the name: who goes on from it comes later.
+                send(&self.inbox, Input::Keeps(self.attempt, key));
+                Ok(())
             }
             Passed::Event { data, raw, bare } => {
                 let piece = match &mut self.translator {
                     Some(translator) => translator.event(data),
                     // Only we asked for it.
-                    None if bare && !self.wants_usage => return true,
+                    None if bare && !self.wants_usage => return Ok(()),
                     None => raw.clone(),
                 };
                 self.hold_or_send(piece).await
@@ -237,7 +333,10 @@ impl Outlet for ToConnection {
         if matches!(outcome, Outcome::Done(_)) && self.leftover.is_none() {
             let mut last = std::mem::take(&mut self.last);
             if let Some(translator) = &mut self.translator {
-                last = [&*last, &*translator.finish()].concat().into();
+                // What closes an answer is the same wherever it was cut.
+                let end = translator.finish();
+                let end = self.joins.join(end.clone()).unwrap_or(end);
+                last = [&*last, &*end].concat().into();
             }
             let events = std::mem::take(&mut self.held);
             self.leftover = Some(Leftover::Stream { events, last });
@@ -247,6 +346,13 @@ impl Outlet for ToConnection {
             && let Some((status, said)) = self.refused.take().filter(|_| failure.is_told())
         {
             self.leftover = Some(Leftover::Refused(failure, status, said));
+        }
+        if self.leftover.is_none()
+            && self.committed.is_none()
+            && !matches!(outcome, Outcome::Done(_))
+        {
+            let open = self.joins.partial().filter(|partial| !partial.is_sealed());
+            self.leftover = open.cloned().map(Leftover::Cut);
         }
         self.leftover.take().map(|leftover| GatewayNote::Left(self.attempt, leftover))
     }
@@ -260,8 +366,12 @@ mod tests {
     use crate::unit::RequestId;
 
     fn chat(wants_usage: bool) -> ClientReads {
-        let kept = (NodeId(0), Arc::default());
-        ClientReads { operation: Operation::Chat, wants_usage, kept, translator: None }
+        ClientReads {
+            operation: Operation::Chat,
+            wants_usage,
+            translator: None,
+            joins: Joining::Never,
+        }
     }
 
     fn event(raw: &'static str) -> Bytes {
@@ -280,12 +390,12 @@ mod tests {
         let (to, mut from) = mpsc::channel(8);
         let (commit, committed) = oneshot::channel();
         let mut outlet = ToConnection::new(ATTEMPT, inbox, to, committed, chat(false));
-        assert!(outlet.pass_on(passed(&event("data: a\r\ndata: b\r\n\r\n"), false)).await);
-        assert!(outlet.pass_on(passed(&event("data: usage\n\n"), true)).await);
+        assert!(outlet.pass_on(passed(&event("data: a\r\ndata: b\r\n\r\n"), false)).await.is_ok());
+        assert!(outlet.pass_on(passed(&event("data: usage\n\n"), true)).await.is_ok());
         assert!(from.try_recv().is_err(), "held back");
         let waiting = tokio::spawn(async move {
             outlet.first_token().await;
-            outlet.pass_on(passed(&event("data: c\n\n"), false)).await;
+            let _ = outlet.pass_on(passed(&event("data: c\n\n"), false)).await;
             outlet.ended(&Outcome::Done(Usage::NONE))
         });
         assert!(matches!(messages.recv().await, Some(Message::Input(_))), "the balancer is asked");
@@ -313,7 +423,7 @@ mod tests {
             let (to, _from) = mpsc::channel(8);
             let (_commit, committed) = oneshot::channel();
             let mut outlet = ToConnection::new(ATTEMPT, inbox, to, committed, chat(true));
-            outlet.pass_on(passed(&event("data: {}\n\n"), false)).await;
+            let _ = outlet.pass_on(passed(&event("data: {}\n\n"), false)).await;
             let left = outlet.ended(&outcome);
             let events = matches!(left, Some(GatewayNote::Left(_, Leftover::Stream { .. })));
             assert_eq!(events, leaves, "{left:?}");
@@ -327,8 +437,9 @@ mod tests {
         let (_commit, committed) = oneshot::channel();
         let mut outlet = ToConnection::new(ATTEMPT, inbox, to, committed, chat(true));
         let half = Bytes::from(vec![b'x'; HELD_MAX / 2]);
-        assert!(outlet.pass_on(passed(&half, false)).await);
-        assert!(outlet.pass_on(passed(&half, false)).await);
-        assert!(!outlet.pass_on(passed(&event("x"), false)).await);
+        assert!(outlet.pass_on(passed(&half, false)).await.is_ok());
+        assert!(outlet.pass_on(passed(&half, false)).await.is_ok());
+        let over = outlet.pass_on(passed(&event("x"), false)).await;
+        assert_eq!(over, Err(Failure::TooLarge));
     }
 }

@@ -9,30 +9,30 @@ use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request as HttpRequest, Response, StatusCode};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::answer::ToClient;
 use super::cors::Cors;
-use super::kept::KeptAnswers;
 use super::names::{FoundClass, ModelNames};
+use super::plain;
 use super::request::{ClientRequest, UnderstoodRequest};
-use super::respond::{AnswerHead, closing, json, name_request, respond};
+use super::respond::{AnswerHead, begin_unanswered, closing, json, name_request, respond};
 use super::session::{GatewayNote, Readiness};
 use super::words;
-use super::{CLASS, GatewayParts, X_REQUEST_ID};
-use crate::balance::{HomeNode, Input, ModelRule, Request};
+use super::{CLASS, GatewayParts, KeepAlive, X_REQUEST_ID};
+use crate::balance::{Config, Input, ModelRule, Request, SessionKey, SessionKeyKind};
 use crate::live::driver::{Inbox, WallClock};
 use crate::live::executor::{send, send_noted};
-use crate::live::hints::RequestHints;
+use crate::live::hints::{RequestHints, name_hash};
 use crate::live::http::{self, Body, BodyRoom, HttpLimits, TakenRoom};
-use crate::live::upstream::Dialect;
+use crate::live::upstream::{Dialect, MCP_SESSION};
 use crate::live::wire::openai::{ErrorBody, model, models};
 use crate::live::wire::operation::Operation;
 use crate::rng::mix;
 use crate::unit::{ClassId, RequestId, Time, Tokens};
 
 /// Pieces of an answer that wait for a slow client; beyond them the upstream is not read.
-const PIECES_MAX: usize = 64;
+pub(super) const PIECES_MAX: usize = 64;
 /// The name of a request is no longer, if its client names it.
 const ID_MAX: usize = 128;
 
@@ -60,12 +60,14 @@ pub(super) struct GatewayState {
     pub(super) stopping: AtomicBool,
     inbox: Inbox<GatewayNote>,
     pub(super) clock: WallClock,
-    names: ModelNames,
+    pub(super) names: ModelNames,
     cors: Cors,
-    kept: Arc<KeptAnswers>,
+    /// What requests may name that some route goes by, and whatever nodes have named.
+    keys: Vec<SessionKeyKind>,
     hints: RequestHints,
-    limits: HttpLimits,
-    room: BodyRoom,
+    pub(super) limits: HttpLimits,
+    keep_alive: KeepAlive,
+    pub(super) room: BodyRoom,
     /// Whether no node can say how many tokens a conversation has.
     counts_itself: bool,
     /// Whether some route goes by how hard a request is.
@@ -76,7 +78,7 @@ impl GatewayState {
     pub(super) fn new(
         parts: &GatewayParts,
         inbox: Inbox<GatewayNote>,
-        (ready, kept): (Arc<AtomicU8>, Arc<KeptAnswers>),
+        ready: Arc<AtomicU8>,
     ) -> GatewayState {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let nanos = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
@@ -90,9 +92,10 @@ impl GatewayState {
             clock: WallClock::start(),
             names: ModelNames::new(parts),
             cors: Cors::new(&parts.cors_origins),
-            kept,
+            keys: key_kinds(&parts.config),
             hints: parts.hints.clone(),
             limits: parts.limits,
+            keep_alive: parts.keep_alive,
             room: BodyRoom::new(parts.limits.bodies_max),
             counts_itself: (0..parts.models.len())
                 .all(|node| parts.client.dialect(node) != Dialect::Anthropic),
@@ -123,8 +126,13 @@ impl GatewayState {
         RequestHints::complexity(headers).or_else(|| looks().filter(|_| self.asks_complexity))
     }
 
+    /// Returns the number of a request.
+    pub(super) fn number(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// Returns the name of a request: its client's, or one that no other run gives.
-    fn name(&self, number: u64, headers: &HeaderMap) -> HeaderValue {
+    pub(super) fn name(&self, number: u64, headers: &HeaderMap) -> HeaderValue {
         let said = headers.get(X_REQUEST_ID).filter(|said| {
             let text = said.as_bytes();
             (1..=ID_MAX).contains(&text.len()) && text.iter().all(u8::is_ascii_graphic)
@@ -138,6 +146,8 @@ impl GatewayState {
 enum ApiPlace<'a> {
     /// A call, of this model if the path names one, as clients of Azure have it.
     Call(Operation, Option<&'a str>),
+    /// A pool of agents or tools, and what follows its name.
+    Plain(&'a str, &'a str),
     Models,
     Model(&'a str),
     Health,
@@ -152,6 +162,10 @@ impl ApiPlace<'_> {
             "/readyz" => return ApiPlace::Ready,
             "/v1/models" => return ApiPlace::Models,
             _ => {}
+        }
+        if let Some(pool) = path.strip_prefix("/pools/").filter(|pool| !pool.is_empty()) {
+            let (name, rest) = pool.split_at(pool.find('/').unwrap_or(pool.len()));
+            return ApiPlace::Plain(name, rest);
         }
         if let Some(deployed) = path.strip_prefix("/openai/deployments/") {
             let Some((name, _)) = deployed.split_once('/') else { return ApiPlace::Nothing };
@@ -171,6 +185,7 @@ impl ApiPlace<'_> {
     const fn methods(&self) -> Option<&'static str> {
         match self {
             ApiPlace::Call(..) => Some("POST, OPTIONS"),
+            ApiPlace::Plain(..) => Some(plain::METHODS),
             ApiPlace::Models | ApiPlace::Model(_) | ApiPlace::Health | ApiPlace::Ready => {
                 Some("GET, HEAD, OPTIONS")
             }
@@ -194,6 +209,7 @@ pub(super) async fn answer(
             let allowed = place.methods().unwrap_or_default();
             state.cors.preflight(allowed, origin.as_ref(), request.headers())
         }
+        (_, ApiPlace::Plain(pool, rest)) => plain::call(&state, (pool, rest), request).await,
         (&Method::POST, ApiPlace::Call(operation, model)) => {
             call(&state, (*operation, *model), request).await
         }
@@ -232,7 +248,7 @@ fn one_model(state: &GatewayState, name: &str) -> Response<Body> {
 }
 
 /// The client is at fault.
-fn invalid(
+pub(super) fn invalid(
     status: StatusCode,
     code: &'static str,
     message: impl Into<std::borrow::Cow<'static, str>>,
@@ -257,7 +273,7 @@ async fn call(
 ) -> Response<Body> {
     let began = Instant::now();
     let (head, body) = request.into_parts();
-    let number = state.next.fetch_add(1, Ordering::Relaxed);
+    let number = state.number();
     let id = state.name(number, &head.headers);
     let named = |mut response: Response<Body>| {
         name_request(response.headers_mut(), operation, &id);
@@ -289,10 +305,20 @@ async fn call(
         return named(json(StatusCode::OK, counted));
     }
     client.headers = passed(&head.headers, &id);
+    let waits = state.keep_alive.begin_after.filter(|_| client.streams);
     let (to, mut from) = mpsc::channel(PIECES_MAX);
-    let cancel = arrive(state, (number, found), &asked, &head.headers, client, to).keeping(taken);
-    let first = from.recv().await;
-    respond(first, from, cancel, &AnswerHead { operation, names: &state.names, id, began })
+    let parts = CallParts { number, found, once: false };
+    let cancel = arrive(state, parts, &asked, &head.headers, client, to).keeping(taken);
+    let first = match waits {
+        Some(waits) => timeout(waits, from.recv()).await.ok(),
+        None => Some(from.recv().await),
+    };
+    let every = state.keep_alive.every;
+    let head = AnswerHead { operation, names: &state.names, id, began, every };
+    match first {
+        Some(first) => respond(first, from, cancel, &head),
+        None => begin_unanswered(from, cancel, &head),
+    }
 }
 
 /// No such model, or none for this class.
@@ -322,10 +348,19 @@ fn passed(headers: &HeaderMap, id: &HeaderValue) -> Vec<(HeaderName, HeaderValue
     all
 }
 
+/// What a request is beside what it says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CallParts {
+    pub(super) number: u64,
+    pub(super) found: FoundClass,
+    /// Whether it is not to be done twice.
+    pub(super) once: bool,
+}
+
 /// Lets a request arrive. The guard cancels it when the client goes away.
-fn arrive(
+pub(super) fn arrive(
     state: &GatewayState,
-    (number, (class, model)): (u64, FoundClass),
+    CallParts { number, found: (class, model), once }: CallParts,
     asked: &UnderstoodRequest,
     headers: &HeaderMap,
     client: ClientRequest,
@@ -346,16 +381,37 @@ fn arrive(
         model,
         complexity: state.complexity(asked, headers),
         whole: !client.streams,
+        effort: client.effort(),
+        once,
         again: RequestHints::again(headers),
-        home: asked
-            .previous
-            .as_deref()
-            .and_then(|name| state.kept.node(name).map(|node| HomeNode { node, only: true })),
+        keys: keys(state, &client, headers),
         ..Request::new(id, now)
     };
     // When the owner has ended, `to` is dropped and the connection hears of it.
     send_noted(&state.inbox, GatewayNote::Arrived(id, client, to), Input::Arrive(request));
     CancelOnDrop { id, inbox: Some(state.inbox.clone()), _room: TakenRoom::default() }
+}
+
+/// The kinds of names that some route goes by, or that nodes give; sessions are known anyway.
+fn key_kinds(config: &Config) -> Vec<SessionKeyKind> {
+    let routes = || config.routes.iter().filter_map(|route| route.sticky.as_ref());
+    let wanted =
+        |kind: SessionKeyKind| kind.is_given() || routes().any(|spec| spec.by.contains(&kind));
+    let others = SessionKeyKind::ALL.into_iter().filter(|kind| *kind != SessionKeyKind::Session);
+    others.filter(|kind| wanted(*kind)).collect()
+}
+
+/// What a request names of what somebody goes by.
+fn keys(state: &GatewayState, client: &ClientRequest, headers: &HeaderMap) -> Box<[SessionKey]> {
+    let name = |by: SessionKeyKind| match by {
+        SessionKeyKind::McpSession => {
+            let said = headers.get(MCP_SESSION).map(HeaderValue::as_bytes);
+            said.filter(|said| !said.is_empty()).map(name_hash)
+        }
+        by => client.name(by).map(|name| name_hash(name.as_bytes())),
+    };
+    let found = state.keys.iter().filter_map(|&by| Some(SessionKey { by, hash: name(by)? }));
+    found.collect()
 }
 
 /// Cancels its request when dropped before the end.
@@ -369,7 +425,7 @@ pub(super) struct CancelOnDrop {
 
 impl CancelOnDrop {
     /// The body keeps its room as long as the request is under way.
-    fn keeping(mut self, room: TakenRoom) -> CancelOnDrop {
+    pub(super) fn keeping(mut self, room: TakenRoom) -> CancelOnDrop {
         self._room = room;
         self
     }

@@ -63,7 +63,8 @@ pub fn chat(bytes: &[u8]) {
 pub fn answer(bytes: &[u8]) {
     let Some((&first, body)) = bytes.split_first() else { return };
     let operation = Operation::ALL[usize::from(first) % Operation::ALL.len()];
-    let counted = Usage { input: Tokens(7), cached: Tokens::ZERO, output: Tokens(5) };
+    let counted =
+        Usage { input: Tokens(7), cached: Tokens::ZERO, output: Tokens(5), estimated: false };
     let believed = |said: Option<SaidUsage>| {
         let used = SaidUsage::believed(said, counted, Some(9), body.len() as u64);
         assert!(used.cached <= used.input, "{used:?}");

@@ -19,10 +19,11 @@ mod edge;
 mod form;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
-mod kept;
 mod names;
+mod plain;
 mod request;
 mod respond;
+mod seam;
 mod session;
 mod translate;
 mod words;
@@ -36,8 +37,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use self::edge::GatewayState;
-use self::kept::KeptAnswers;
-use self::session::{Readiness, Sessions};
+use self::session::{NodeSpeech, Readiness, Sessions};
 use super::driver::{Message, Observer, drive, inbox};
 use super::executor::AttemptTasks;
 use super::hints::RequestHints;
@@ -83,6 +83,16 @@ pub struct ClassOption {
     pub model: Option<ModelId>,
 }
 
+/// When streams that wait get comments, so that nobody in between takes them for dead.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KeepAlive {
+    /// Nothing came for so long.
+    pub every: Option<Duration>,
+    /// The first token is awaited for so long. The answer has then begun: what fails is told in an event, no
+    /// longer by a status.
+    pub begin_after: Option<Duration>,
+}
+
 /// Everything a gateway is made of.
 #[derive(Debug)]
 pub struct GatewayParts {
@@ -92,10 +102,15 @@ pub struct GatewayParts {
     pub client: SharedClient,
     /// By node: the model's name there; empty to pass on what the client said.
     pub models: Vec<String>,
+    /// Pools of agents and tools, which are asked by plain HTTP: their names, and the models that stand for
+    /// them in routes.
+    pub plain: Vec<(String, ModelId)>,
     /// Classes, by id. Not empty.
     pub classes: Vec<ClassOption>,
     /// Origins whose pages may call; `*` for any.
     pub cors_origins: Vec<String>,
+    /// When streams that wait get comments.
+    pub keep_alive: KeepAlive,
     /// What clients may say of their requests.
     pub hints: RequestHints,
     /// The limits of connections.
@@ -112,9 +127,7 @@ pub async fn serve(
 ) -> Time {
     let (inbox, messages) = inbox();
     let ready = Arc::new(AtomicU8::new(Readiness::Ready as u8));
-    let kept = Arc::new(KeptAnswers::default());
-    let shared = (Arc::clone(&ready), Arc::clone(&kept));
-    let state = Arc::new(GatewayState::new(&parts, inbox.clone(), shared));
+    let state = Arc::new(GatewayState::new(&parts, inbox.clone(), Arc::clone(&ready)));
     let clock = state.clock;
     let shared = Arc::clone(&state);
     let service = move |request| edge::answer(Arc::clone(&shared), request);
@@ -132,8 +145,15 @@ pub async fn serve(
         tokio::time::sleep(LAST_PATIENCE).await;
         let _ = last.send(Message::Stop);
     });
-    let dialects = (0..parts.models.len()).map(|node| parts.client.dialect(node)).collect();
-    let sessions = Sessions::new(inbox.clone(), (parts.models, dialects), (ready, kept));
+    let speech = |(node, model)| NodeSpeech {
+        model,
+        dialect: parts.client.dialect(node),
+        prefill: parts.client.prefill(node),
+    };
+    let nodes = parts.models.into_iter().enumerate().map(speech).collect();
+    let routes = parts.config.routes.iter();
+    let resumes = parts.config.retry.resume || routes.into_iter().any(|it| it.resume == Some(true));
+    let sessions = Sessions::new(inbox.clone(), nodes, resumes, ready);
     let mut executor = AttemptTasks::new(parts.client, inbox, sessions);
     let balancer = Balancer::new(parts.config);
     let (_, end) = drive(balancer, clock, messages, &mut executor, observer).await;

@@ -20,6 +20,8 @@ pub(super) struct ModelNames {
     named: Vec<(String, ModelId, Vec<usize>)>,
     /// Who serves whatever name nobody else has: nodes that pass on what the client said.
     open: Option<OpenModels>,
+    /// Pools of agents and tools, with the class that is led there and the model that stands for them.
+    plain: Vec<(String, FoundClass)>,
     /// By node: its name, its pool, its strategy.
     places: Vec<[String; 3]>,
 }
@@ -35,8 +37,12 @@ enum OpenModels {
 
 impl ModelNames {
     pub(super) fn new(parts: &GatewayParts) -> ModelNames {
-        let first = parts.models.first().filter(|model| !model.is_empty());
-        let only = first.filter(|first| parts.models.iter().all(|model| model == *first));
+        let models = || {
+            let nodes = parts.config.nodes.iter().zip(&parts.models);
+            nodes.filter(|(node, _)| !is_plain(parts, node.model)).map(|(_, model)| model)
+        };
+        let first = models().next().filter(|model| !model.is_empty());
+        let only = first.filter(|first| models().all(|model| model == *first));
         let mut listed = vec![AUTO.to_owned()];
         listed.extend(parts.classes.iter().map(|class| class.name.clone()));
         listed.extend(only.cloned());
@@ -44,7 +50,7 @@ impl ModelNames {
         let unnamed = named.iter().position(|(name, ..)| name.is_empty());
         let open = match unnamed.map(|at| named.remove(at)) {
             Some((_, model, led)) => Some(OpenModels::Some(model, led)),
-            None if parts.models.iter().all(String::is_empty) => Some(OpenModels::All),
+            None if models().all(String::is_empty) => Some(OpenModels::All),
             None => None,
         };
         listed.extend(named.iter().map(|(name, ..)| name.clone()));
@@ -61,6 +67,7 @@ impl ModelNames {
             only: only.cloned(),
             named,
             open,
+            plain: plain(parts),
             places: config.nodes.iter().map(place).collect(),
         }
     }
@@ -78,6 +85,11 @@ impl ModelNames {
     /// Returns the name of a node, its pool and that pool's strategy.
     pub(super) fn place(&self, node: NodeId) -> Option<&[String; 3]> {
         self.places.get(node.index())
+    }
+
+    /// Finds a pool of agents or tools: the class that is led there, and the model that stands for it.
+    pub(super) fn plain(&self, pool: &str) -> Option<FoundClass> {
+        self.plain.iter().find(|(name, _)| name == pool).map(|(_, found)| *found)
     }
 
     /// Finds the class a request asks for, by header or by the model's name, and the model that it names.
@@ -109,11 +121,30 @@ impl ModelNames {
     }
 }
 
+fn is_plain(parts: &GatewayParts, model: ModelId) -> bool {
+    parts.plain.iter().any(|(_, plain)| *plain == model)
+}
+
+/// Returns the pools of agents and tools that some class is led to.
+fn plain(parts: &GatewayParts) -> Vec<(String, FoundClass)> {
+    let led = |model: ModelId| {
+        (0..parts.classes.len()).find(|class| {
+            let class = ClassId(*class as u16);
+            parts.config.routes.iter().any(|route| route.leads_to(class, model))
+        })
+    };
+    let pools = parts.plain.iter();
+    pools.filter_map(|(name, model)| Some((name.clone(), (led(*model)?, Some(*model))))).collect()
+}
+
 /// Returns the models that have routes of their own, each once, with the classes that are led to it. What
 /// has the name of a class means that class.
 fn named(parts: &GatewayParts) -> Vec<(String, ModelId, Vec<usize>)> {
     let mut found: Vec<(String, ModelId, Vec<usize>)> = Vec::new();
     for (node, name) in parts.config.nodes.iter().zip(&parts.models) {
+        if is_plain(parts, node.model) {
+            continue;
+        }
         let is_class = parts.classes.iter().any(|class| class.name == *name);
         if is_class || found.iter().any(|(_, model, _)| *model == node.model) {
             continue;

@@ -1,17 +1,21 @@
 //! A request as its client wrote it: read once when it comes in, written anew for every node it is sent to.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::AUTO;
 use super::form::WrittenForm;
+use super::seam::with_beginning;
 use super::written::WrittenObject;
-use crate::live::upstream::{Dialect, Sending};
+use crate::balance::SessionKeyKind;
+use crate::live::upstream::{Dialect, PlainCall, PrefillKind, Sending};
 use crate::live::wire::anthropic::{chat_to_messages, lenient, messages_to_chat};
 use crate::live::wire::estimate_tokens;
-use crate::live::wire::json::{is_null, nests_deeper, string};
+use crate::live::wire::json::{at, count, is_null, nests_deeper, string};
 use crate::live::wire::openai::{ChatRequest, token_limit};
 use crate::live::wire::operation::Operation;
 use crate::unit::Tokens;
@@ -56,6 +60,10 @@ const ELSEWHERE: [&str; 3] = ["api_base", "base_url", "custom_host"];
 /// A request nests no deeper.
 const DEPTH_MAX: usize = 128;
 
+/// Words for how hard a model is asked to think, from not at all.
+const EFFORTS: [&[&str]; 6] =
+    [&["none"], &["minimal"], &["low"], &["medium"], &["high"], &["xhigh", "max"]];
+
 /// A request of a client. It never enters the balancer.
 #[derive(Debug)]
 pub(super) struct ClientRequest {
@@ -78,6 +86,8 @@ pub(super) struct ClientRequest {
 enum Written {
     Object(WrittenObject),
     Form(WrittenForm),
+    /// What is said to an agent or a tool.
+    Plain(PlainCall, Bytes, Option<HeaderValue>),
 }
 
 /// What the gateway goes by.
@@ -88,8 +98,6 @@ pub(super) struct UnderstoodRequest {
     pub(super) output_max: Option<u64>,
     /// The conversation that it says it belongs to.
     pub(super) session: Option<String>,
-    /// The answer that it goes on from, which its endpoint keeps.
-    pub(super) previous: Option<String>,
     pub(super) chat: Option<ChatRequest>,
 }
 
@@ -116,6 +124,68 @@ impl ClientRequest {
         if operation == Operation::Chat { of_chat(body) } else { of_object(operation, body) }
     }
 
+    /// What is said to an agent or a tool.
+    pub(super) fn plain(
+        call: PlainCall,
+        body: Bytes,
+        headers: Vec<(HeaderName, HeaderValue)>,
+    ) -> ClientRequest {
+        let kind = headers.iter().find(|(name, _)| *name == CONTENT_TYPE);
+        let kind = kind.map(|(_, value)| value.clone());
+        ClientRequest {
+            operation: Operation::Http,
+            prompt: Tokens((body.len() as u64 / 4).max(1)),
+            written: Written::Plain(call, body, kind),
+            output_max: Vec::new(),
+            choices: 1,
+            streams: true,
+            wants_usage: true,
+            headers,
+        }
+    }
+
+    /// Returns how hard it asks the model to think, in steps from one on; zero if it says nothing of that.
+    pub(super) fn effort(&self) -> u8 {
+        let Written::Object(written) = &self.written else { return 0 };
+        let nested = |field: &str| at(written.field(field)?, &["effort"]);
+        let said = written.field("reasoning_effort").or_else(|| nested("reasoning"));
+        if let Some(word) = said.or_else(|| nested("output_config")).and_then(string) {
+            let step = EFFORTS.iter().position(|words| words.contains(&&*word));
+            return step.map_or(0, |step| step as u8 + 1);
+        }
+        let Some(thinking) = written.field("thinking") else { return 0 };
+        match at(thinking, &["type"]) {
+            Some("\"disabled\"") => 1,
+            Some("\"enabled\"" | "\"adaptive\"") => {
+                match at(thinking, &["budget_tokens"]).and_then(count).unwrap_or(8_192) {
+                    0..4_096 => 3,
+                    4_096..16_384 => 4,
+                    _ => 5,
+                }
+            }
+            _ => 0,
+        }
+    }
+
+    /// Returns what its body names of this kind, if that has a name.
+    pub(super) fn name(&self, by: SessionKeyKind) -> Option<Cow<'_, str>> {
+        let Written::Object(written) = &self.written else { return None };
+        let said = match by {
+            SessionKeyKind::User => {
+                written.field("user").or_else(|| at(written.field("metadata")?, &["user_id"]))
+            }
+            // By its name, or as an object that has it.
+            SessionKeyKind::Conversation => {
+                let said = written.field("conversation");
+                said.and_then(|said| at(said, &["id"])).or(said)
+            }
+            SessionKeyKind::PromptCacheKey => written.field("prompt_cache_key"),
+            SessionKeyKind::PreviousResponse => written.field("previous_response_id"),
+            SessionKeyKind::Session | SessionKeyKind::McpSession => None,
+        };
+        string(said?).filter(|said| !said.is_empty())
+    }
+
     /// Returns what is sent to a node that calls the model so; empty to leave what the client said. A clamp
     /// lowers what limits the answer, whatever it is called there, and where nothing does it is the name
     /// that every engine knows.
@@ -123,6 +193,7 @@ impl ClientRequest {
         let (mut body, kind) = match &self.written {
             Written::Object(written) => (written.with(&self.changes(written, model, clamp)), None),
             Written::Form(form) => (form.with_model(model), Some(form.kind().clone())),
+            Written::Plain(_, body, kind) => (body.clone(), kind.clone()),
         };
         let operation = dialect.speaks(self.operation);
         if operation != self.operation {
@@ -135,9 +206,53 @@ impl ClientRequest {
             kind,
             streams: self.streams,
             output_max: most.map(|most| most.saturating_mul(self.choices)),
+            or_else: None,
+            plain: match &self.written {
+                Written::Plain(call, ..) => Some(call.clone()),
+                Written::Object(_) | Written::Form(_) => None,
+            },
             headers: self.headers.clone(),
             figures: Vec::new(),
         }
+    }
+
+    /// Returns what is sent to let a node go on from the text of an answer, of which so many tokens have
+    /// come, and how much of the text it is shown; `None` if it cannot be asked to.
+    pub(super) fn prefilled<'a>(
+        whole: &Sending,
+        text: &'a str,
+        (prefill, tokens): (PrefillKind, Tokens),
+    ) -> Option<(Sending, &'a str)> {
+        if text.is_empty() || prefill == PrefillKind::Never {
+            return None;
+        }
+        let written = WrittenObject::read(&whole.body)?;
+        // Anthropic takes no answer that ends with a space.
+        let shown = if whole.operation == Operation::Messages { text.trim_end() } else { text };
+        let mut changes = match whole.operation {
+            Operation::Completions => {
+                let prompt = string(written.field("prompt")?)?;
+                vec![("prompt", json(&format!("{prompt}{shown}")))]
+            }
+            _ => vec![("messages", with_beginning(written.field("messages")?, shown)?)],
+        };
+        if whole.operation == Operation::Chat && prefill == PrefillKind::Continued {
+            changes.push(("continue_final_message", json(&true)));
+            changes.push(("add_generation_prompt", json(&false)));
+        }
+        for name in [OLD_MAX, NEW_MAX] {
+            let most = written.field(name).and_then(|said| said.parse::<u64>().ok());
+            if let Some(most) = most {
+                changes.push((name, json(&most.saturating_sub(tokens.0).max(1))));
+            }
+        }
+        let body = written.with(&changes);
+        Some((Sending { body, or_else: Some(Box::new(whole.clone())), ..whole.clone() }, shown))
+    }
+
+    /// Returns whether there is one answer to go on from.
+    pub(super) const fn has_one_answer(&self) -> bool {
+        self.choices == 1 && self.streams
     }
 
     fn changes(
@@ -187,7 +302,7 @@ fn stays_here(written: &WrittenObject) -> Result<(), String> {
 /// Returns what a body says about the conversation it belongs to: whatever shares a cache shares this.
 fn session(written: &WrittenObject) -> Option<String> {
     let mut said = SESSIONS.iter().filter_map(|name| string(written.field(name)?));
-    said.find(|said| !said.is_empty()).map(std::borrow::Cow::into_owned)
+    said.find(|said| !said.is_empty()).map(Cow::into_owned)
 }
 
 fn of_chat(body: &Bytes) -> Result<(ClientRequest, UnderstoodRequest), String> {
@@ -201,7 +316,6 @@ fn of_chat(body: &Bytes) -> Result<(ClientRequest, UnderstoodRequest), String> {
         model: asked.model.clone(),
         output_max: asked.output_max(),
         session: session(&written),
-        previous: None,
         chat: None,
     };
     let client = ClientRequest {
@@ -253,11 +367,11 @@ fn of_object(
     };
     let options = said("stream_options").unwrap_or("{}");
     let wants = crate::live::wire::json::field(options, "include_usage") == Some("true");
+    let _ = text("previous_response_id")?;
     let asked = UnderstoodRequest {
         model: text("model")?.unwrap_or_else(|| AUTO.to_owned()),
         output_max: output_max.iter().find_map(|(_, limit)| *limit),
         session: session(&written),
-        previous: text("previous_response_id")?,
         chat: None,
     };
     let prompt = PROMPTS.iter().filter_map(|name| said(name)).map(estimate_tokens).sum::<u64>();
@@ -411,6 +525,28 @@ mod tests {
     }
 
     #[test]
+    fn how_hard_a_model_is_asked_to_think_is_read_in_everybodys_words() {
+        for (said, effort) in [
+            (r#""reasoning_effort":"none""#, 1),
+            (r#""reasoning_effort":"low""#, 3),
+            (r#""reasoning_effort":"xhigh""#, 6),
+            (r#""reasoning":{"effort":"high"}"#, 5),
+            (r#""output_config":{"effort":"max"}"#, 6),
+            (r#""thinking":{"type":"disabled"}"#, 1),
+            (r#""thinking":{"type":"enabled","budget_tokens":1024}"#, 3),
+            (r#""thinking":{"type":"enabled","budget_tokens":60000}"#, 5),
+            (r#""thinking":{"type":"adaptive"}"#, 4),
+            (r#""reasoning_effort":"so so""#, 0),
+            (r#""reasoning_effort":7,"thinking":true"#, 0),
+            (r#""x":1"#, 0),
+        ] {
+            let (client, _) =
+                read(&format!(r#"{{"model":"c","messages":[],{said}}}"#)).expect("one");
+            assert_eq!(client.effort(), effort, "{said}");
+        }
+    }
+
+    #[test]
     fn what_is_no_chat_request_is_refused_with_its_place() {
         let refused = |body: &str| read(body).expect_err("no chat request");
         let place = refused("{\"model\": \"c\",\n \"messages\": 5}");
@@ -455,7 +591,11 @@ mod tests {
         let body = r#"{"model":"m","input":["\ud83d",7],"max_output_tokens":9.0,"stream":true,"user":7,"previous_response_id":"r"}"#;
         let (client, asked) = read_as(Operation::Responses, body).expect("a request");
         assert_eq!((asked.model.as_str(), asked.output_max), ("m", Some(9)));
-        assert_eq!((asked.session, asked.previous.as_deref()), (None, Some("r")));
+        let names = SessionKeyKind::ALL.map(|by| client.name(by).map(Cow::into_owned));
+        assert_eq!(
+            (asked.session, names.into_iter().flatten().collect()),
+            (None, vec!["r".to_owned()])
+        );
         assert!(client.streams && client.wants_usage);
         assert_eq!(client.sending("", None, Dialect::Openai).body, body);
         let clamped = client.sending("n", Some(Tokens(3)), Dialect::Openai).body;

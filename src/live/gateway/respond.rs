@@ -7,11 +7,12 @@ use bytes::Bytes;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::answer::{ServedBy, ToClient};
 use super::edge::CancelOnDrop;
 use super::names::ModelNames;
+use super::plain;
 use super::words::{self, Refusal};
 use super::{ATTEMPTS, NODE_ID, OVERHEAD_MS, POOL, QUEUE_MS, REQUEST_ID, STRATEGY, X_REQUEST_ID};
 use crate::live::http::{self, Body};
@@ -30,6 +31,71 @@ pub(super) struct AnswerHead<'a> {
     pub(super) id: HeaderValue,
     /// When its head was there.
     pub(super) began: Instant,
+    /// A stream in which nothing came for so long gets a comment.
+    pub(super) every: Option<Duration>,
+}
+
+/// A comment that says no more than that somebody is there.
+const KEEP_ALIVE: Bytes = Bytes::from_static(b": keep-alive\n\n");
+
+/// Makes an answer that begins before anybody answers.
+pub(super) fn begin_unanswered(
+    from: mpsc::Receiver<ToClient>,
+    cancel: CancelOnDrop,
+    head: &AnswerHead<'_>,
+) -> Response<Body> {
+    let number = cancel.id;
+    let begun = OpenStream { from, cancel, operation: head.operation, every: head.every };
+    let mut response = events(Streaming::Waiting(begun));
+    let headers = response.headers_mut();
+    headers.insert(HeaderName::from_static(REQUEST_ID), HeaderValue::from(number.0));
+    name_request(headers, head.operation, &head.id);
+    response
+}
+
+/// Makes the answer of an agent or a tool out of its first two messages: who answers, and how.
+pub(super) fn pass_through(
+    (first, second): (Option<ToClient>, Option<ToClient>),
+    from: mpsc::Receiver<ToClient>,
+    cancel: CancelOnDrop,
+    head: &AnswerHead<'_>,
+) -> Response<Body> {
+    let (served, status, headers) = match (first, second) {
+        (Some(ToClient::Begin(served)), Some(ToClient::Head(status, headers))) => {
+            (served, status, headers)
+        }
+        // It ended between the two.
+        (Some(ToClient::Begin(_)), _) => return respond(None, from, cancel, head),
+        (first, _) => return respond(first, from, cancel, head),
+    };
+    let number = cancel.id;
+    let open = OpenStream { from, cancel, operation: head.operation, every: None };
+    let mut response = Response::new(http::stream(Streaming::Open(open), step));
+    *response.status_mut() = status;
+    for (name, value) in plain::passed(&headers) {
+        // Whose pages may see it is for the gateway to say.
+        if !name.as_str().starts_with("access-control-") {
+            response.headers_mut().append(name, value);
+        }
+    }
+    let headers = response.headers_mut();
+    headers.insert(HeaderName::from_static(REQUEST_ID), HeaderValue::from(number.0));
+    name_request(headers, head.operation, &head.id);
+    say_served(headers, served, head);
+    response
+}
+
+/// An answer of events.
+fn events(state: Streaming) -> Response<Body> {
+    let mut response = Response::new(http::stream(state, step));
+    let headers = response.headers_mut();
+    let events = HeaderValue::from_static("text/event-stream; charset=utf-8");
+    headers.insert(header::CONTENT_TYPE, events);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // Proxies in front that collect answers would collect it.
+    let unbuffered = HeaderValue::from_static("no");
+    headers.insert(HeaderName::from_static("x-accel-buffering"), unbuffered);
+    response
 }
 
 pub(super) fn json(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
@@ -46,16 +112,8 @@ pub(super) fn respond(
     let number = cancel.id;
     let (mut response, served) = match first {
         Some(ToClient::Begin(served)) => {
-            let body = http::stream(Streaming::Open(from, cancel), step);
-            let mut response = Response::new(body);
-            let headers = response.headers_mut();
-            let events = HeaderValue::from_static("text/event-stream; charset=utf-8");
-            headers.insert(header::CONTENT_TYPE, events);
-            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-            // Proxies in front that collect answers would collect it.
-            let unbuffered = HeaderValue::from_static("no");
-            headers.insert(HeaderName::from_static("x-accel-buffering"), unbuffered);
-            (response, served)
+            let open = OpenStream { from, cancel, operation: head.operation, every: head.every };
+            (events(Streaming::Open(open)), served)
         }
         Some(ToClient::Whole(served, kind, body)) => {
             cancel.settled();
@@ -70,7 +128,9 @@ pub(super) fn respond(
             (refused(refusal), served)
         }
         // The owner has ended; nothing else comes first.
-        None | Some(ToClient::Piece(..) | ToClient::End(_) | ToClient::Broken(_)) => {
+        None
+        | Some(ToClient::Head(..) | ToClient::Piece(..) | ToClient::End(_) | ToClient::Broken(_)) =>
+        {
             cancel.settled();
             (refused(words::stopping()), ServedBy::default())
         }
@@ -138,19 +198,32 @@ pub(super) fn closing(mut response: Response<Body>) -> Response<Body> {
 /// How far a stream to a client has come.
 #[derive(Debug)]
 enum Streaming {
+    /// It has begun, and nobody has answered yet: a comment comes first.
+    Waiting(OpenStream),
     /// More may follow.
-    Open(mpsc::Receiver<ToClient>, CancelOnDrop),
+    Open(OpenStream),
     /// All has been said.
     Whole,
     /// The error event has been said.
     Broken,
 }
 
+/// A stream of which more may follow.
+#[derive(Debug)]
+struct OpenStream {
+    from: mpsc::Receiver<ToClient>,
+    cancel: CancelOnDrop,
+    operation: Operation,
+    /// After so long without a piece there is a comment.
+    every: Option<Duration>,
+}
+
 /// The next piece of a stream.
 async fn step(state: Streaming) -> io::Result<Option<(Bytes, Streaming)>> {
     let broken = || Err(io::Error::other("the answer is not whole"));
-    let (mut from, mut cancel) = match state {
-        Streaming::Open(from, cancel) => (from, cancel),
+    let mut open = match state {
+        Streaming::Waiting(open) => return Ok(Some((KEEP_ALIVE, Streaming::Open(open)))),
+        Streaming::Open(open) => open,
         Streaming::Whole => return Ok(None),
         Streaming::Broken => {
             // An error at once would take the event with it, here before it is written and in some
@@ -159,24 +232,38 @@ async fn step(state: Streaming) -> io::Result<Option<(Bytes, Streaming)>> {
             return broken();
         }
     };
-    match from.recv().await {
-        Some(ToClient::Piece(piece, room)) => {
-            // The connection asks for one piece at a time, when it has written those before.
-            drop(room);
-            Ok(Some((piece, Streaming::Open(from, cancel))))
-        }
-        Some(ToClient::End(last)) => {
-            cancel.settled();
-            Ok((!last.is_empty()).then_some((last, Streaming::Whole)))
-        }
-        Some(ToClient::Broken(event)) => {
-            cancel.settled();
-            Ok(Some((event, Streaming::Broken)))
-        }
-        // The owner has ended; nothing else comes after the beginning.
-        None | Some(ToClient::Begin(_) | ToClient::Whole(..) | ToClient::Refused(..)) => {
-            cancel.settled();
-            broken()
+    loop {
+        let next = match open.every {
+            Some(every) => timeout(every, open.from.recv()).await,
+            None => Ok(open.from.recv().await),
+        };
+        match next {
+            Err(_) => return Ok(Some((KEEP_ALIVE, Streaming::Open(open)))),
+            Ok(Some(ToClient::Piece(piece, room))) => {
+                // The connection asks for one piece at a time, when it has written those before.
+                drop(room);
+                return Ok(Some((piece, Streaming::Open(open))));
+            }
+            Ok(Some(ToClient::End(last))) => {
+                open.cancel.settled();
+                return Ok((!last.is_empty()).then_some((last, Streaming::Whole)));
+            }
+            Ok(Some(ToClient::Broken(event))) => {
+                open.cancel.settled();
+                return Ok(Some((event, Streaming::Broken)));
+            }
+            // It had begun before anybody answered.
+            Ok(Some(ToClient::Begin(_))) => {}
+            Ok(Some(ToClient::Refused(_, refusal))) => {
+                open.cancel.settled();
+                let event = words::event(open.operation, &refusal.body);
+                return Ok(Some((event, Streaming::Broken)));
+            }
+            // The owner has ended; nothing else comes of a stream.
+            Ok(None | Some(ToClient::Head(..) | ToClient::Whole(..))) => {
+                open.cancel.settled();
+                return broken();
+            }
         }
     }
 }

@@ -13,17 +13,20 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::answer::{ClientReads, Leftover, ServedBy, ToClient, ToConnection, closing_event};
-use super::kept::KeptAnswers;
+use super::answer::{
+    ClientReads, Joining, Leftover, ServedBy, ToClient, ToConnection, closing_event,
+};
 use super::request::ClientRequest;
+use super::seam::{PartialAnswer, Seam};
 use super::translate::AnswerTranslator;
 use super::words;
 use crate::balance::{Attempt, Balancer, End, Fate};
 use crate::id_map::IdMap;
 use crate::live::driver::Inbox;
-use crate::live::executor::{Dispatch, LiveRequests, Settlement};
-use crate::live::upstream::Dialect;
+use crate::live::executor::{Dispatch, DispatchOrder, LiveRequests, Settlement};
+use crate::live::upstream::{Dialect, PrefillKind, Sending};
 use crate::live::wire::operation::Operation;
+use crate::live::wire::sse::SseParser;
 use crate::unit::{NodeId, RequestId, Time, Tokens};
 
 /// What connections and attempts let the owner know, past the balancer.
@@ -33,6 +36,16 @@ pub(super) enum GatewayNote {
     Arrived(RequestId, ClientRequest, mpsc::Sender<ToClient>),
     /// An attempt has left something for the answer.
     Left(Attempt, Leftover),
+}
+
+/// A node as the gateway asks it.
+#[derive(Clone, Debug)]
+pub(super) struct NodeSpeech {
+    /// What it calls the model; empty to leave what the client said.
+    pub(super) model: String,
+    pub(super) dialect: Dialect,
+    /// How it is asked to go on from the beginning of an answer.
+    pub(super) prefill: PrefillKind,
 }
 
 /// A request under way.
@@ -45,6 +58,10 @@ struct ClientSession {
     first: Option<Instant>,
     /// By ordinal.
     attempts: Vec<SentAttempt>,
+    /// Whether the answer has begun.
+    begun: bool,
+    /// What of an answer that was cut has reached the client.
+    partial: Option<PartialAnswer>,
 }
 
 /// An attempt of a request.
@@ -78,6 +95,11 @@ impl ClientSession {
         let Some(sent) = self.sent(attempt) else { return };
         let (node, commit) = (sent.node, sent.commit.take());
         if let Some(commit) = commit {
+            if std::mem::replace(&mut self.begun, true) {
+                // It goes on after a cut.
+                let _ = commit.send(());
+                return;
+            }
             // The channel is empty, since nothing leaves before this. A client that is gone says so
             // itself, and an attempt that is being stopped waits for nothing.
             let _ = self.to.try_send(ToClient::Begin(self.served(Some(node))));
@@ -130,14 +152,18 @@ fn whole(
 ) -> Vec<ToClient> {
     match leftover {
         Some(Leftover::Whole(kind, body)) => vec![ToClient::Whole(served, kind, body)],
-        Some(Leftover::Stream { events, last }) if !begun => {
-            let mut messages = vec![ToClient::Begin(served)];
+        Some(Leftover::Stream { events, last }) => {
+            let mut messages = Vec::with_capacity(events.len() + 2);
+            if !begun {
+                messages.push(ToClient::Begin(served));
+            }
             messages.extend(events.into_iter().map(|event| ToClient::Piece(event, None)));
             messages.push(ToClient::End(last));
             messages
         }
-        Some(Leftover::Stream { last, .. }) => vec![ToClient::End(last)],
-        Some(Leftover::Refused(..)) | None => vec![ToClient::End(closing_event(operation))],
+        Some(Leftover::Refused(..) | Leftover::Cut(_)) | None => {
+            vec![ToClient::End(closing_event(operation))]
+        }
     }
 }
 
@@ -146,11 +172,10 @@ fn whole(
 pub(super) struct Sessions {
     under_way: IdMap<ClientSession>,
     inbox: Inbox<GatewayNote>,
-    /// By node: what it calls the model; empty to leave what the client said.
-    models: Vec<String>,
-    /// By node: how it wants to be asked.
-    dialects: Vec<Dialect>,
-    kept: Arc<KeptAnswers>,
+    /// By node.
+    nodes: Vec<NodeSpeech>,
+    /// Whether some route lets answers that were cut go on.
+    resumes: bool,
     /// The [`Readiness`], for those who ask the gateway.
     ready: Arc<AtomicU8>,
 }
@@ -170,10 +195,11 @@ pub(super) enum Readiness {
 impl Sessions {
     pub(super) fn new(
         inbox: Inbox<GatewayNote>,
-        (models, dialects): (Vec<String>, Vec<Dialect>),
-        (ready, kept): (Arc<AtomicU8>, Arc<KeptAnswers>),
+        nodes: Vec<NodeSpeech>,
+        resumes: bool,
+        ready: Arc<AtomicU8>,
     ) -> Sessions {
-        Sessions { under_way: IdMap::default(), inbox, models, dialects, kept, ready }
+        Sessions { under_way: IdMap::default(), inbox, nodes, resumes, ready }
     }
 
     /// Ends the record of a request. Returns the way to its client, and the last messages for it.
@@ -195,10 +221,23 @@ impl LiveRequests for Sessions {
         match note {
             GatewayNote::Arrived(request, client, to) => {
                 let (arrived, attempts) = (Instant::now(), Vec::with_capacity(1));
-                let session = ClientSession { client, to, arrived, first: None, attempts };
+                let session = ClientSession {
+                    client,
+                    to,
+                    arrived,
+                    first: None,
+                    attempts,
+                    begun: false,
+                    partial: None,
+                };
                 self.under_way.insert(request, session);
             }
             // Of an attempt that was stopped for the answer of another one it comes after that.
+            GatewayNote::Left(attempt, Leftover::Cut(partial)) => {
+                if let Some(session) = self.under_way.get_mut(attempt.request) {
+                    session.partial = Some(partial);
+                }
+            }
             GatewayNote::Left(attempt, leftover) => {
                 let session = self.under_way.get_mut(attempt.request);
                 if let Some(sent) = session.and_then(|session| session.sent(attempt)) {
@@ -209,29 +248,33 @@ impl LiveRequests for Sessions {
     }
 
     fn model(&self, node: NodeId) -> &str {
-        &self.models[node.index()]
+        &self.nodes[node.index()].model
     }
 
-    fn dispatch(
-        &mut self,
-        attempt: Attempt,
-        node: NodeId,
-        clamp: Option<Tokens>,
-    ) -> Dispatch<ToConnection> {
+    fn dispatch(&mut self, order: DispatchOrder) -> Dispatch<ToConnection> {
+        let DispatchOrder { attempt, node, clamp, resumed } = order;
         let session = self.under_way.get_mut(attempt.request).expect("it has arrived");
         let (commit, committed) = oneshot::channel();
         session.attempts.push(SentAttempt { node, commit: Some(commit), leftover: None });
         session.first.get_or_insert_with(Instant::now);
         let client = &session.client;
-        let dialect = self.dialects[node.index()];
-        let sending = client.sending(&self.models[node.index()], clamp, dialect);
+        let speech = &self.nodes[node.index()];
+        let sending = client.sending(&speech.model, clamp, speech.dialect);
+        let (sending, joins) = match session.partial.as_ref().filter(|_| resumed > Tokens::ZERO) {
+            Some(partial) => going_on(sending, partial, (speech.prefill, resumed)),
+            None if self.resumes => {
+                let partial = PartialAnswer::new(client.operation, client.has_one_answer());
+                (sending, Joining::Perhaps(partial, SseParser::default()))
+            }
+            None => (sending, Joining::Never),
+        };
         let (inbox, to) = (self.inbox.clone(), session.to.clone());
         let (asked, wants_usage) = (client.operation, client.wants_usage);
         let reads = ClientReads {
             operation: asked,
             wants_usage,
-            kept: (node, Arc::clone(&self.kept)),
             translator: AnswerTranslator::of(asked, sending.operation, wants_usage),
+            joins,
         };
         Dispatch {
             prompt: client.prompt,
@@ -273,6 +316,22 @@ impl LiveRequests for Sessions {
         };
         self.ready.store(readiness as u8, Ordering::Relaxed);
     }
+}
+
+/// What is sent to a node so that an answer goes on of which so many tokens have come, and where it is
+/// joined.
+fn going_on(
+    whole: Sending,
+    partial: &PartialAnswer,
+    (prefill, tokens): (PrefillKind, Tokens),
+) -> (Sending, Joining) {
+    let prefilled = ClientRequest::prefilled(&whole, partial.text(), (prefill, tokens));
+    let (sending, shown) = match prefilled {
+        Some((sending, shown)) => (sending, Some(shown)),
+        None => (whole, None),
+    };
+    let seam = Seam::new(partial.clone(), tokens.0, shown);
+    (sending, Joining::Now(Box::new(seam), tokens))
 }
 
 /// Sends the last messages to a client. What a slow one has no room for is sent by a task of its own: it

@@ -45,6 +45,11 @@ const fn words(fate: Fate) -> AnswerWords {
         Fate::Rejected(Reject::NoNode) => {
             (UNAVAILABLE, SERVER, "no_endpoint", "no endpoint may serve this request", Unsaid)
         }
+        // Nobody else has what it goes on from.
+        Fate::Rejected(Reject::NotAtHome) => {
+            let message = "the endpoint that keeps this session cannot serve it now";
+            (UNAVAILABLE, SERVER, "session_unavailable", message, NextNode)
+        }
         Fate::Rejected(
             Reject::QueueFull
             | Reject::WaitedTooLong
@@ -91,6 +96,10 @@ const fn words(fate: Fate) -> AnswerWords {
         Fate::Failed(End::Failed(Failure::ContentPolicy)) => {
             let message = "the content policy of the endpoint is against this request";
             (StatusCode::BAD_REQUEST, REQUEST, "content_filter", message, Unsaid)
+        }
+        Fate::Failed(End::Failed(Failure::Diverged)) => {
+            let message = "the answer was cut, and no endpoint gives the same one again";
+            (StatusCode::BAD_GATEWAY, SERVER, "answer_cut", message, Unsaid)
         }
         Fate::Failed(End::Failed(Failure::TooLarge)) => {
             let message = "the answer is larger than this gateway takes";
@@ -158,11 +167,16 @@ fn is_error(said: &[u8]) -> bool {
 
 /// The error event of a stream that breaks off.
 pub(super) fn broken(operation: Operation, fate: Fate) -> Bytes {
+    event(operation, &refusal(operation, fate, 1).body)
+}
+
+/// An error as an event.
+pub(super) fn event(operation: Operation, error: &[u8]) -> Bytes {
     let name: &[u8] = match operation {
         Operation::Messages | Operation::Responses => b"event: error\ndata: ",
         _ => b"data: ",
     };
-    [name, &*refusal(operation, fate, 1).body, b"\n\n"].concat().into()
+    [name, error, b"\n\n"].concat().into()
 }
 
 /// What a client is told to whom nobody will answer any more.
@@ -187,6 +201,7 @@ mod tests {
             Reject::QueueFull,
             Reject::WaitedTooLong,
             Reject::NoNode,
+            Reject::NotAtHome,
             Reject::TooLate,
             Reject::Displaced,
             Reject::TenantRate(wait),

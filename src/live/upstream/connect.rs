@@ -112,6 +112,14 @@ impl UpstreamConnections {
         }
     }
 
+    /// Sends a request that is not to be sent twice: on a connection of its own, which nobody closes meanwhile.
+    pub(super) async fn send_once(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, Failure> {
+        answered(&self.fresh, request).await?.map_err(|error| failure(&error))
+    }
+
     /// Returns whether a request failed on a connection that had served before. It has served its last.
     fn was_kept(&self, error: &ClientError, connection: &CaptureConnection) -> bool {
         if error.is_connect() {

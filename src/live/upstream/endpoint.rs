@@ -1,10 +1,11 @@
 //! One endpoint: how it is reached, what it is sent, what its refusals mean.
 
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Uri};
@@ -12,8 +13,11 @@ use tokio::time::timeout;
 
 use super::connect::is_out_of_bounds;
 use super::scrub::KeyPrint;
-use super::{ERROR_MAX, ERROR_PATIENCE, Meter, Outlet, Sending, collect};
-use crate::balance::{Outcome, RETRY_AFTER_MAX};
+use super::{
+    ERROR_MAX, ERROR_PATIENCE, MCP_SESSION, Meter, Outlet, Passed, PlainCall, Sending, collect,
+    failed,
+};
+use crate::balance::{Failure, Outcome, RETRY_AFTER_MAX, SessionKeyKind, Usage};
 use crate::live::wire::operation::Operation;
 use crate::live::wire::refusal;
 use crate::unit::Span;
@@ -99,6 +103,33 @@ impl Dialect {
     }
 }
 
+/// How a node is asked to go on from the beginning of an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PrefillKind {
+    /// By a last message of the assistant's, and words that say so, as vLLM and SGLang have it. Servers that
+    /// do not know those words ignore them or refuse.
+    #[default]
+    Continued,
+    /// By a last message of the assistant's.
+    LastMessage,
+    /// It does not: it gives the whole answer again.
+    Never,
+}
+
+impl PrefillKind {
+    /// Returns how a server that is called so, at this address, is asked; `None` where it is not called
+    /// anything.
+    #[must_use]
+    pub fn named(name: Option<&str>, url: &str) -> PrefillKind {
+        match name {
+            Some("anthropic" | "llamacpp" | "llama.cpp") => PrefillKind::LastMessage,
+            Some("azure" | "openai") => PrefillKind::Never,
+            None if url.contains("//api.openai.com") => PrefillKind::Never,
+            _ => PrefillKind::Continued,
+        }
+    }
+}
+
 /// The version of Azure's API that is asked for where the address names none.
 const AZURE_VERSION: &str = "api-version=2024-10-21";
 /// The version of Anthropic's API.
@@ -113,11 +144,15 @@ pub struct Endpoint {
     pub key: Option<ApiKey>,
     /// How it wants to be asked.
     pub dialect: Dialect,
+    /// How it is asked to go on.
+    pub prefill: PrefillKind,
 }
 
 /// An endpoint as it is asked.
 #[derive(Debug)]
 pub(super) struct ResolvedEndpoint {
+    /// What plain calls begin with.
+    base: String,
     /// By operation.
     calls: Vec<Uri>,
     pub(super) models: Uri,
@@ -129,6 +164,9 @@ pub(super) struct ResolvedEndpoint {
     /// Finds the key in what it says.
     key: Option<KeyPrint>,
     pub(super) dialect: Dialect,
+    pub(super) prefill: PrefillKind,
+    /// It has refused to go on from the beginning of an answer.
+    pub(super) begins_anew: AtomicBool,
     pub(super) loopback: bool,
 }
 
@@ -167,6 +205,7 @@ impl ResolvedEndpoint {
         let root = base.strip_suffix("/v1");
         let call = |operation: Operation| join(base, &format!("{}{query}", operation.path()));
         Ok(ResolvedEndpoint {
+            base: base.to_owned(),
             calls: Operation::ALL.into_iter().map(call).collect::<Result<_, _>>()?,
             models: join(base, &format!("/models{query}"))?,
             health: root.map(|root| join(root, "/health")).transpose()?,
@@ -174,6 +213,8 @@ impl ResolvedEndpoint {
             credential,
             key: endpoint.key.as_ref().map(|key| KeyPrint::new(key.0.as_bytes())),
             dialect,
+            prefill: endpoint.prefill,
+            begins_anew: AtomicBool::new(false),
             loopback,
         })
     }
@@ -190,7 +231,29 @@ impl ResolvedEndpoint {
         }
     }
 
+    /// Makes the request of a plain call: as it came, to this address.
+    fn plain(&self, call: &PlainCall, sending: Sending) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(sending.body));
+        *request.method_mut() = call.method.clone();
+        // What is no path does not get here.
+        let uri = format!("{}{}", self.base, call.path).parse();
+        *request.uri_mut() = uri.unwrap_or_else(|_| self.models.clone());
+        let headers = request.headers_mut();
+        for (name, value) in sending.headers {
+            headers.append(name, value);
+        }
+        if let Some(kind) = sending.kind {
+            headers.insert(header::CONTENT_TYPE, kind);
+        }
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        self.identify(headers);
+        request
+    }
+
     pub(super) fn request(&self, sending: Sending) -> Request<Full<Bytes>> {
+        if let Some(call) = sending.plain.clone() {
+            return self.plain(&call, sending);
+        }
         let mut request = Request::new(Full::new(sending.body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.calls[sending.operation.index()].clone();
@@ -255,6 +318,47 @@ impl ResolvedEndpoint {
         let outcome = refusal::outcome(status.as_u16(), &body, retry_after, meter.usage());
         outlet.refused(status, if self.shows_key(&body) { Bytes::new() } else { body });
         outcome
+    }
+
+    /// Passes the answer to a plain call on as it comes, whatever it is. It has begun with its head.
+    pub(super) async fn pass_through(
+        &self,
+        response: Response<Incoming>,
+        meter: &Meter,
+        outlet: &mut impl Outlet,
+    ) -> Outcome {
+        let (mut head, body) = response.into_parts();
+        if let Some(session) = head.headers.get(MCP_SESSION) {
+            let kept = Passed::Kept(SessionKeyKind::McpSession, session.as_bytes());
+            let _ = outlet.pass_on(kept).await;
+        }
+        // Who refuses what came with a key may repeat the key.
+        let said = if head.status.is_client_error() && self.key.is_some() {
+            let said = collect(body, &head.headers, (ERROR_MAX, None));
+            let said = timeout(ERROR_PATIENCE, said).await.ok().and_then(Result::ok);
+            head.headers.remove(header::CONTENT_ENCODING);
+            Err(said.filter(|said| !self.shows_key(said)).unwrap_or_default())
+        } else {
+            Ok(body)
+        };
+        let shown = head.headers.iter().filter(|(_, value)| !self.shows_key(value.as_bytes()));
+        let headers = shown.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let _ = outlet.pass_on(Passed::Head(head.status, &headers)).await;
+        outlet.first_token().await;
+        let mut body = match said {
+            Ok(body) => body,
+            Err(said) => {
+                let _ = outlet.pass_on(Passed::Bytes(said)).await;
+                return Outcome::Done(Usage::NONE);
+            }
+        };
+        while let Some(frame) = body.frame().await {
+            let Ok(frame) = frame else { return failed(Failure::Reset, meter) };
+            if let Ok(data) = frame.into_data() {
+                let _ = outlet.pass_on(Passed::Bytes(data)).await;
+            }
+        }
+        Outcome::Done(Usage::NONE)
     }
 
     /// Returns whether an answer repeats the key it was asked with.

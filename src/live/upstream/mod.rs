@@ -12,21 +12,22 @@ mod reading;
 mod scrub;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap};
-use hyper::{Request, StatusCode, Uri};
+use hyper::{Request, Response, StatusCode, Uri};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use self::connect::UpstreamConnections;
 use self::endpoint::ResolvedEndpoint;
-pub use self::endpoint::{ApiKey, Dialect, Endpoint};
+pub use self::endpoint::{ApiKey, Dialect, Endpoint, PrefillKind};
 pub use self::mock_admin::{MockAdmin, MockCall};
 pub(super) use self::outlet::Nobody;
-pub use self::outlet::{Meter, Outlet, Passed, Sending};
+pub use self::outlet::{Meter, Outlet, Passed, PlainCall, Sending};
 use self::reading::{
     Expected, StreamReading, StreamStep, WholeReading, collect, read_whole, unpacked, unread,
 };
@@ -64,7 +65,7 @@ pub struct BadEndpoint {
 pub struct UpstreamClient {
     connections: UpstreamConnections,
     targets: Vec<ResolvedEndpoint>,
-    inter_token: Option<Duration>,
+    pace: StreamPace,
     /// For answers that are held as a whole.
     room: BodyRoom,
 }
@@ -77,7 +78,7 @@ impl UpstreamClient {
     pub fn new(
         endpoints: &[Endpoint],
         connect: Option<Duration>,
-        inter_token: Option<Duration>,
+        pace: StreamPace,
     ) -> Result<UpstreamClient, Vec<BadEndpoint>> {
         let connections = UpstreamConnections::new(connect);
         let (mut targets, mut bad) = (Vec::new(), Vec::new());
@@ -89,7 +90,7 @@ impl UpstreamClient {
         }
         if bad.is_empty() {
             let room = BodyRoom::new(ANSWERS_MAX);
-            Ok(UpstreamClient { connections, targets, inter_token, room })
+            Ok(UpstreamClient { connections, targets, pace, room })
         } else {
             Err(bad)
         }
@@ -107,6 +108,12 @@ impl UpstreamClient {
         self.targets[node].dialect
     }
 
+    /// Returns how a node is asked to go on from the beginning of an answer.
+    #[must_use]
+    pub fn prefill(&self, node: usize) -> PrefillKind {
+        self.targets[node].prefill
+    }
+
     /// Makes one attempt and returns how it ended. Dropping the future closes the connection.
     pub async fn attempt(
         &self,
@@ -117,11 +124,14 @@ impl UpstreamClient {
     ) -> Outcome {
         let target = &self.targets[node];
         let (streams, expected) = (sending.streams, Expected::of(&sending));
-        let request = || target.request(sending.clone());
-        let response = match self.connections.send(request).await {
+        let plain = sending.plain.is_some();
+        let response = match self.ask(target, sending, outlet).await {
             Ok(response) => response,
             Err(failure) => return failed(failure, meter),
         };
+        if plain && !is_turned_away(response.status()) {
+            return target.pass_through(response, meter, outlet).await;
+        }
         if !response.status().is_success() {
             return target.refusal(response, meter, outlet).await;
         }
@@ -149,6 +159,36 @@ impl UpstreamClient {
         }
     }
 
+    /// Sends a request, or what is to be sent in its place where the endpoint refuses it for what it is, or
+    /// has refused its like.
+    async fn ask(
+        &self,
+        target: &ResolvedEndpoint,
+        mut sending: Sending,
+        outlet: &mut impl Outlet,
+    ) -> Result<Response<Incoming>, Failure> {
+        if sending.plain.as_ref().is_some_and(|call| call.once) {
+            return self.connections.send_once(target.request(sending)).await;
+        }
+        let Some(whole) = sending.or_else.take() else {
+            return self.connections.send(|| target.request(sending.clone())).await;
+        };
+        let refuses = !target.begins_anew.load(Ordering::Relaxed);
+        if refuses {
+            let response = self.connections.send(|| target.request(sending.clone())).await?;
+            if !matches!(response.status().as_u16(), 400 | 404 | 422) {
+                return Ok(response);
+            }
+        }
+        outlet.begins_anew();
+        let response = self.connections.send(|| target.request((*whole).clone())).await?;
+        // Who refuses both refuses the request, not its form.
+        if refuses && response.status().is_success() {
+            target.begins_anew.store(true, Ordering::Relaxed);
+        }
+        Ok(response)
+    }
+
     async fn read_stream(
         &self,
         target: &ResolvedEndpoint,
@@ -160,11 +200,17 @@ impl UpstreamClient {
         let (mut parser, mut taken) = (SseParser::default(), TakenRoom::default());
         let mut last = Instant::now();
         let mut told = last;
+        let mut floor = FloorWatch::new(self.pace.floor);
         loop {
             // Before the first token the balancer watches the time, afterwards we do. The time counts
             // from the last event: comments and single bytes are no sign of an answer.
-            let gap = self.inter_token.filter(|_| reading.started);
-            let frame = match within(gap.map(|gap| last + gap), body.frame()).await {
+            let gap = self.pace.inter_token.filter(|_| reading.started);
+            let asked = Instant::now();
+            let frame = within(gap.map(|gap| last + gap), body.frame()).await;
+            if reading.started && floor.is_broken(asked.elapsed(), meter.usage().output.0) {
+                return failed(Failure::Stalled, meter);
+            }
+            let frame = match frame {
                 None => return failed(Failure::Stalled, meter),
                 Some(Some(Ok(frame))) => frame,
                 Some(Some(Err(_))) => return failed(Failure::Reset, meter),
@@ -248,6 +294,14 @@ impl UpstreamClient {
     }
 }
 
+/// The header that names the session of a tool server.
+pub(super) const MCP_SESSION: &str = "mcp-session-id";
+
+/// Returns whether a plain call got no answer of its own, but word that there is none.
+fn is_turned_away(status: StatusCode) -> bool {
+    status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
+}
+
 fn is_json(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
@@ -269,6 +323,43 @@ fn failed(failure: Failure, meter: &Meter) -> Outcome {
     Outcome::Failed(failure, meter.usage())
 }
 
+/// How fast a stream has to come, once it has begun.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StreamPace {
+    /// The next token comes within this time.
+    pub inter_token: Option<Duration>,
+    /// In so long come so many tokens at least.
+    pub floor: Option<(Duration, u64)>,
+}
+
+/// Watches whether a stream brings enough. Only the time that the endpoint takes counts: a client that reads
+/// slowly holds its endpoint back.
+#[derive(Debug)]
+struct FloorWatch {
+    floor: Option<(Duration, u64)>,
+    waited: Duration,
+    before: u64,
+}
+
+impl FloorWatch {
+    const fn new(floor: Option<(Duration, u64)>) -> FloorWatch {
+        FloorWatch { floor, waited: Duration::ZERO, before: 0 }
+    }
+
+    /// The endpoint took so long for its next bytes; so many tokens had come before. Returns whether they
+    /// were too few.
+    fn is_broken(&mut self, took: Duration, tokens: u64) -> bool {
+        let Some((over, least)) = self.floor else { return false };
+        self.waited += took;
+        if self.waited < over {
+            return false;
+        }
+        let came = tokens.saturating_sub(self.before);
+        (self.waited, self.before) = (Duration::ZERO, tokens);
+        came < least
+    }
+}
+
 /// A client shared by the tasks of many attempts.
 pub type SharedClient = Arc<UpstreamClient>;
 
@@ -278,11 +369,33 @@ mod tests {
     use crate::unit::Tokens;
 
     #[test]
+    fn a_stream_below_its_floor_is_found_however_its_time_is_cut_up() {
+        let second = Duration::from_secs(1);
+        for parts in [1, 4, 100] {
+            let mut floor = FloorWatch::new(Some((second, 10)));
+            let looks: Vec<bool> = (1..=3 * parts)
+                .map(|look| {
+                    // Twelve in the first second, nine in the second, ten in the third.
+                    let tokens = [0, 12, 21, 31][look / parts];
+                    floor.is_broken(second / parts as u32, tokens)
+                })
+                .collect();
+            let broken: Vec<usize> = (1..=3 * parts).filter(|look| looks[look - 1]).collect();
+            assert_eq!(broken, [2 * parts], "{parts}");
+        }
+        assert!(!FloorWatch::new(None).is_broken(second * 1_000, 0));
+    }
+
+    #[test]
     fn endpoints_that_cannot_be_used_are_refused_and_keys_stay_hidden() {
         let client = |url: &str, key: Option<&str>| {
             let key = key.map(|key| ApiKey::new(key.to_owned()));
             let dialect = Dialect::Openai;
-            UpstreamClient::new(&[Endpoint { url: url.to_owned(), key, dialect }], None, None)
+            UpstreamClient::new(
+                &[Endpoint { url: url.to_owned(), key, dialect, prefill: PrefillKind::default() }],
+                None,
+                StreamPace::default(),
+            )
         };
         let good = client("https://api.example.com/v1", Some("sk-secret")).expect("it is good");
         assert!(!format!("{good:?}").contains("sk-secret"));
@@ -329,9 +442,14 @@ mod tests {
             }
         });
         let client = UpstreamClient::new(
-            &[Endpoint { url, key: None, dialect: Dialect::Openai }],
+            &[Endpoint {
+                url,
+                key: None,
+                dialect: Dialect::Openai,
+                prefill: PrefillKind::default(),
+            }],
             None,
-            None,
+            StreamPace::default(),
         )
         .expect("it is good");
         for round in 0..40 {

@@ -4,10 +4,10 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
-use hyper::StatusCode;
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, StatusCode};
 
-use crate::balance::{Outcome, Usage};
+use crate::balance::{Failure, Outcome, SessionKeyKind, Usage};
 use crate::live::wire::operation::Operation;
 use crate::unit::Tokens;
 
@@ -25,11 +25,14 @@ pub trait Outlet: Send {
     /// So many tokens have come so far. Called now and then.
     fn goes_on(&mut self, _so_far: Tokens) {}
 
-    /// An event of the stream, or a whole answer. Returns whether it could be taken; `false` if
-    /// more came before the first token than is held back.
-    fn pass_on(&mut self, _piece: Passed<'_>) -> impl Future<Output = bool> + Send {
-        std::future::ready(true)
+    /// An event of the stream, or a whole answer. Returns why it could not be taken, if so: more came
+    /// before the first token than is held back, or it does not fit what came before it.
+    fn pass_on(&mut self, _piece: Passed<'_>) -> impl Future<Output = Result<(), Failure>> + Send {
+        std::future::ready(Ok(()))
     }
+
+    /// The endpoint will not go on from the beginning of an answer, and is asked for all of it.
+    fn begins_anew(&mut self) {}
 
     /// The endpoint refused, with this status and body.
     fn refused(&mut self, _status: StatusCode, _body: Bytes) {}
@@ -48,7 +51,7 @@ impl Outlet for Nobody {
 }
 
 /// Part of an answer on its way.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Passed<'a> {
     /// An event.
     Event {
@@ -75,8 +78,23 @@ pub enum Passed<'a> {
         /// All of it.
         body: &'a Bytes,
     },
-    /// The endpoint keeps the answer under this name.
-    Kept(&'a str),
+    /// The endpoint keeps something under this name: the answer, or a session.
+    Kept(SessionKeyKind, &'a [u8]),
+    /// The head of an answer that is passed on whatever it is.
+    Head(StatusCode, &'a HeaderMap),
+    /// Bytes of such an answer.
+    Bytes(Bytes),
+}
+
+/// What is said to an agent or a tool, beside the body.
+#[derive(Clone, Debug)]
+pub struct PlainCall {
+    /// The method.
+    pub method: Method,
+    /// What follows the address of the node: path and query.
+    pub path: String,
+    /// Whether it does something that is not to be done twice.
+    pub once: bool,
 }
 
 /// A request to be sent.
@@ -86,12 +104,16 @@ pub struct Sending {
     pub operation: Operation,
     /// The body.
     pub body: Bytes,
+    /// How it is asked for, if it is for an agent or a tool.
+    pub plain: Option<PlainCall>,
     /// Its media type; JSON if nothing is said.
     pub kind: Option<HeaderValue>,
     /// Whether it asks for a stream; an answer of the other kind is none.
     pub streams: bool,
     /// So many tokens an answer may have at most, if the request says so.
     pub output_max: Option<u64>,
+    /// What is sent instead where this is refused for what it is.
+    pub or_else: Option<Box<Sending>>,
     /// Headers that go along as the client sent them.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Headers that only go to endpoints on this machine: exact figures for mock servers.
@@ -126,6 +148,7 @@ impl Meter {
             input: Tokens(self.prompt.load(Ordering::Relaxed)),
             cached: Tokens::ZERO,
             output: Tokens(self.output.load(Ordering::Relaxed)),
+            estimated: true,
         }
     }
 

@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderMap};
 
 use super::{BODY_MAX, Meter, Outlet, Passed, Sending, failed};
-use crate::balance::{Failure, Outcome, Usage};
+use crate::balance::{Failure, Outcome, SessionKeyKind, Usage};
 use crate::live::coding::{Coding, CodingError, Unpacker};
 use crate::live::http::{BodyRoom, STEP, TakenRoom};
 use crate::live::wire::answer::{AnswerPiece, StreamReader, WholeAnswer, whole};
@@ -40,6 +40,7 @@ impl Expected {
             input: Tokens(meter.prompt.load(Ordering::Relaxed)),
             cached: Tokens::ZERO,
             output: Tokens(if counts { output } else { 0 }),
+            estimated: true,
         };
         SaidUsage::believed(said, counted, self.output_max, bytes)
     }
@@ -80,7 +81,7 @@ impl StreamReading {
         if event.data.is_none() {
             // Before the answer begins nothing may leave, and this is of no use later.
             if self.started {
-                outlet.pass_on(Passed::Comment(raw)).await;
+                let _ = outlet.pass_on(Passed::Comment(raw)).await;
             }
             return StreamStep::On;
         }
@@ -94,13 +95,16 @@ impl StreamReading {
                 return StreamStep::Failed(Failure::Malformed);
             }
             Some(AnswerPiece::Done) => {
-                outlet.pass_on(Passed::Last { data, raw }).await;
-                return StreamStep::Done;
+                return match outlet.pass_on(Passed::Last { data, raw }).await {
+                    Ok(()) => StreamStep::Done,
+                    Err(failure) => StreamStep::Failed(failure),
+                };
             }
             Some(AnswerPiece::Chunk { content, bare }) => (content, bare),
         };
         if let Some(id) = self.reader.id().filter(|_| !self.named) {
-            outlet.pass_on(Passed::Kept(id)).await;
+            let _ =
+                outlet.pass_on(Passed::Kept(SessionKeyKind::PreviousResponse, id.as_bytes())).await;
             self.named = true;
         }
         if content {
@@ -112,10 +116,9 @@ impl StreamReading {
             }
         }
         // Roles and other preliminaries wait for the first content: until then nothing is committed.
-        if outlet.pass_on(Passed::Event { data, raw, bare }).await {
-            StreamStep::On
-        } else {
-            StreamStep::Failed(Failure::TooLarge)
+        match outlet.pass_on(Passed::Event { data, raw, bare }).await {
+            Ok(()) => StreamStep::On,
+            Err(failure) => StreamStep::Failed(failure),
         }
     }
 
@@ -216,10 +219,10 @@ pub(super) async fn read_whole(
         WholeAnswer::Bad => return WholeReading::Ended(failed(Failure::Malformed, meter)),
     };
     if let Some(id) = id {
-        outlet.pass_on(Passed::Kept(&id)).await;
+        let _ = outlet.pass_on(Passed::Kept(SessionKeyKind::PreviousResponse, id.as_bytes())).await;
     }
     let kind = headers.get(CONTENT_TYPE);
-    outlet.pass_on(Passed::Whole { kind, body: &body }).await;
+    let _ = outlet.pass_on(Passed::Whole { kind, body: &body }).await;
     // About four bytes a token, as everywhere where nothing better is known.
     let bytes = body.len() as u64;
     WholeReading::Ended(Outcome::Done(expected.usage(said, meter, bytes / 4, bytes)))

@@ -32,6 +32,8 @@ pub enum Operation {
     Transcriptions,
     /// Sound to English words.
     Translations,
+    /// Anything that is said to an agent or a tool by HTTP.
+    Http,
 }
 
 /// How answers are shaped.
@@ -51,7 +53,7 @@ pub enum Protocol {
 }
 
 impl Operation {
-    /// All of them.
+    /// All that have a path of their own.
     pub const ALL: [Operation; 14] = [
         Operation::Chat,
         Operation::Completions,
@@ -86,6 +88,7 @@ impl Operation {
             Operation::Speech => ("/audio/speech", Protocol::Plain),
             Operation::Transcriptions => ("/audio/transcriptions", Protocol::Plain),
             Operation::Translations => ("/audio/translations", Protocol::Plain),
+            Operation::Http => ("", Protocol::Plain),
         }
     }
 

@@ -82,6 +82,9 @@ impl SaidUsage {
         bytes: u64,
     ) -> Usage {
         let said = said.unwrap_or_default();
+        // What has no answer that is counted has said all with its prompt.
+        let told =
+            said.input.is_some() && (said.output.is_some() || counted.output == Tokens::ZERO);
         let possible = |count: u64| (count <= CONTEXT_MAX).then_some(count);
         let input = said.input.and_then(possible).unwrap_or(counted.input.0);
         let output = match most {
@@ -95,6 +98,7 @@ impl SaidUsage {
             input: Tokens(input),
             cached: Tokens(said.cached.min(input)),
             output: Tokens(output.saturating_add(beside)),
+            estimated: !told,
         }
     }
 }
@@ -124,7 +128,8 @@ mod tests {
 
     /// Input, cached and output as they are believed.
     fn read(usage: &str, most: Option<u64>) -> [u64; 3] {
-        let counted = Usage { input: Tokens(7), cached: Tokens::ZERO, output: Tokens(5) };
+        let counted =
+            Usage { input: Tokens(7), cached: Tokens::ZERO, output: Tokens(5), estimated: false };
         let said = SaidUsage::read(Some(usage));
         let usage = SaidUsage::believed(said, counted, most, 40);
         [usage.input.0, usage.cached.0, usage.output.0]

@@ -174,7 +174,12 @@ mod tests {
             failover: false,
             degraded: false,
             queued: false,
-            usage: Usage { input: Tokens(10), cached: Tokens(4), output: Tokens(output) },
+            usage: Usage {
+                input: Tokens(10),
+                cached: Tokens(4),
+                output: Tokens(output),
+                estimated: false,
+            },
             job: None,
             hedge: false,
             spent: Cost(5),

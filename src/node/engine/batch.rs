@@ -192,8 +192,12 @@ impl Engine {
         let job = &mut self.sequences[key];
         let tail = job.output;
         job.stage = SequenceStage::Leaving;
-        let usage =
-            Usage { input: Tokens(job.prompt), cached: job.cached(), output: Tokens(job.output) };
+        let usage = Usage {
+            input: Tokens(job.prompt),
+            cached: job.cached(),
+            output: Tokens(job.output),
+            estimated: false,
+        };
         let attempt = job.attempt;
         let tail = self.tail(tail);
         if tail > 0.0 {

@@ -546,7 +546,12 @@ impl Engine {
             return Usage::default();
         }
         let job = &self.sequences[key];
-        Usage { input: Tokens(job.prompt), cached: job.cached(), output: Tokens(made) }
+        Usage {
+            input: Tokens(job.prompt),
+            cached: job.cached(),
+            output: Tokens(made),
+            estimated: false,
+        }
     }
 
     /// Returns how many tokens of an answer have reached the client.

@@ -6,7 +6,7 @@ use super::LogNames;
 use crate::balance::{
     Attempt, CacheLookup, DegradeLevel, Event, Fate, Mark, NodeSpec, Scored, Settled, StrategySpec,
 };
-use crate::unit::{NodeId, PoolId, Time};
+use crate::unit::{NodeId, PoolId, Time, Tokens};
 
 /// The kind of a line and its body.
 pub(super) type LogBody = (&'static str, Value);
@@ -92,11 +92,11 @@ impl LogNames {
     }
 
     fn decision(&self, event: &Event) -> Option<Value> {
-        let Event::Dispatched { attempt, kind, after, queued, why, .. } = event else {
+        let Event::Dispatched { attempt, kind, after, queued, why, resumed, .. } = event else {
             return None;
         };
         let after = after.map(|(at, end)| json!({ "node": self.node(at), "end": end.words() }));
-        Some(json!({
+        let mut body = json!({
             "attempt": this(*attempt),
             "is": kind.word(),
             "after": after,
@@ -110,14 +110,18 @@ impl LogNames {
             "considered": why.considered,
             "chosen": self.scored(&why.chosen),
             "runner_up": why.runner_up.as_ref().map(|other| self.scored(other)),
-        }))
+        });
+        if *resumed > Tokens::ZERO {
+            body["resumed_tokens"] = resumed.0.into();
+        }
+        Some(body)
     }
 
     fn attempt(&self, now: Time, event: &Event) -> Option<Value> {
         let Event::Ended { attempt, node, end, dispatched, usage, cost, .. } = event else {
             return None;
         };
-        Some(json!({
+        let mut body = json!({
             "attempt": this(*attempt),
             "node": self.node(*node),
             "end": end.words(),
@@ -127,7 +131,11 @@ impl LogNames {
             "output_tokens": usage.output.0,
             // Exact; as text, since programs read large numbers of JSON as floats.
             "cost_picodollars": cost.0.to_string(),
-        }))
+        });
+        if usage.estimated {
+            body["estimated"] = true.into();
+        }
+        Some(body)
     }
 
     fn outcome(&self, settled: &Settled) -> Value {

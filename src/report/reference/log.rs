@@ -78,6 +78,10 @@ pub const KINDS: &[LineKind] = &[
             ("considered", "how many of them the strategy looked at"),
             ("chosen", "the node, its score and the terms of the score"),
             ("runner_up", "the same of the next best, or null"),
+            (
+                "resumed_tokens",
+                "of an answer that was cut and goes on here: so many tokens had come",
+            ),
         ],
     ),
     kind(
@@ -97,6 +101,10 @@ pub const KINDS: &[LineKind] = &[
             ("cached_tokens", "tokens of those that came from the prefix cache"),
             ("output_tokens", "tokens written"),
             ("cost_picodollars", "what it cost, exactly, as text"),
+            (
+                "estimated",
+                "true if nobody said how many tokens there were: they are counted or guessed",
+            ),
         ],
     ),
     kind("retry", "the request will be tried again", &[REQUEST, ("pause_ns", "after this pause")]),

@@ -100,16 +100,6 @@ impl Advisor<'_> {
             let message = format!("`serve` and `replay` refuse this: {message}");
             self.warn(SIMULATED_ONLY, place, message, help);
         }
-        if scenario.balancer.retry.resume {
-            let place = self.places.at(&["balancer", "retry", "resume"]);
-            self.warn(
-                SIMULATED_ONLY,
-                place,
-                "answers of real nodes do not go on from where they were cut: this counts in \
-                 simulations only",
-                "leave `resume` out",
-            );
-        }
         if scenario.instances.count > 1 {
             let place = self.places.at(&["balancer", "instances"]);
             self.warn(

@@ -396,7 +396,6 @@ fn where_nodes_have_addresses_check_says_what_real_nodes_cannot_do_and_serve_ref
         ("[[class]]\n", chooses("{ threshold = { worth = 0.05 } }"), "{ threshold", true),
         ("[[class]]\n", chooses("{ bandit = { worth = 0.05 } }"), "{ bandit", true),
         ("[[class]]\n", chooses("{ cascade = { accept = 0.8 } }"), "{ cascade", true),
-        ("budget = 0.2", "budget = 0.2, resume = true".to_owned(), "true }", false),
         ("[balancer]", "[balancer]\ninstances = 2".to_owned(), "2\n", false),
     ] {
         let text = live.replace(from, &to);

@@ -9,13 +9,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use plimsoll::balance::{Balancer, End, Event, Fate, Input, Priority, Request};
+use plimsoll::balance::{Balancer, End, Event, Fate, Input, Priority, Request, Usage};
 use plimsoll::journal::{Header, Writer};
 use plimsoll::live::driver::Observer;
-use plimsoll::live::gateway::{self, ClassOption, GatewayParts};
+use plimsoll::live::gateway::{self, ClassOption, GatewayParts, KeepAlive};
 use plimsoll::live::hints::RequestHints;
 use plimsoll::live::http::{HttpLimits, Shutdown};
-use plimsoll::live::upstream::{ApiKey, Dialect, Endpoint, UpstreamClient};
+use plimsoll::live::upstream::{
+    ApiKey, Dialect, Endpoint, PrefillKind, StreamPace, UpstreamClient,
+};
 use plimsoll::scenario::Scenario;
 use plimsoll::unit::Time;
 use serde_json::{Value, json};
@@ -76,13 +78,32 @@ impl Drop for Upstream {
 
 impl Upstream {
     pub async fn start(script: Vec<Do>) -> Upstream {
+        Upstream::turns(vec![script]).await
+    }
+
+    /// An endpoint that follows the first script for the first request, and so on; the last one for all
+    /// that come after.
+    pub async fn turns(scripts: Vec<Vec<Do>>) -> Upstream {
+        let last = scripts.len() - 1;
+        Upstream::by(move |turn, _| scripts[turn.min(last)].clone()).await
+    }
+
+    /// An endpoint that makes up its mind by the turn of a request and what it says.
+    pub async fn by(answers: impl Fn(usize, &str) -> Vec<Do> + Send + Sync + 'static) -> Upstream {
+        let answers = Arc::new(answers);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let log = Arc::new(Log::default());
         let shared = Arc::clone(&log);
         let task = tokio::spawn(async move {
+            let turns = Arc::new(AtomicU64::new(0));
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(follow(stream, script.clone(), Arc::clone(&shared)));
+                let (answers, turns) = (Arc::clone(&answers), Arc::clone(&turns));
+                let script = move |said: &str| {
+                    let turn = turns.fetch_add(1, Ordering::Relaxed) as usize;
+                    answers(turn, said)
+                };
+                tokio::spawn(follow(stream, script, Arc::clone(&shared)));
             }
         });
         Upstream { address, log, task }
@@ -97,14 +118,20 @@ impl Upstream {
     }
 
     pub fn body(&self) -> Value {
+        self.body_of(0)
+    }
+
+    /// The body of a request, by its turn.
+    pub fn body_of(&self, turn: usize) -> Value {
         let seen = self.seen();
-        let (_, body) = seen[0].split_once("\r\n\r\n").expect("a head");
+        let (_, body) = seen[turn].split_once("\r\n\r\n").expect("a head");
         serde_json::from_str(body).expect("JSON")
     }
 }
 
-pub async fn follow(mut stream: TcpStream, script: Vec<Do>, log: Arc<Log>) {
+pub async fn follow(mut stream: TcpStream, script: impl FnOnce(&str) -> Vec<Do>, log: Arc<Log>) {
     let Some(request) = read_request(&mut stream).await else { return };
+    let script = script(&request);
     log.seen.lock().expect("no panic").push(request);
     for step in script {
         match step {
@@ -194,7 +221,11 @@ pub struct Recorder {
     pub dispatched: usize,
     pub under_way: Arc<AtomicU64>,
     pub asked: Asked,
+    pub used: Used,
 }
+
+/// What attempts have used.
+pub type Used = Arc<Mutex<Vec<Usage>>>;
 
 /// Requests as the balancer heard of them.
 pub type Asked = Arc<Mutex<Vec<Request>>>;
@@ -212,7 +243,10 @@ impl Observer for Recorder {
             Event::Arrived { .. } => self.arrived += 1,
             Event::Settled(settled) => self.fates.push(settled.fate),
             Event::Dispatched { .. } => self.dispatched += 1,
-            Event::Ended { end, .. } => self.ends.push(*end),
+            Event::Ended { end, usage, .. } => {
+                self.ends.push(*end);
+                self.used.lock().expect("no panic").push(*usage);
+            }
             _ => {}
         }
         self.under_way.store((self.arrived - self.fates.len()) as u64, Ordering::Relaxed);
@@ -229,6 +263,7 @@ pub struct Gate {
     pub stop: watch::Sender<Shutdown>,
     pub under_way: Arc<AtomicU64>,
     pub asked: Asked,
+    pub used: Used,
     pub task: JoinHandle<Recorder>,
 }
 
@@ -266,12 +301,15 @@ impl Gate {
             .map(|(url, live)| {
                 let dialect = Dialect::named(live.dialect.as_deref().unwrap_or_default());
                 let url = dialect.address(url, "real-model");
-                Endpoint { url, key: Some(ApiKey::new(KEY.to_owned())), dialect }
+                let prefill = PrefillKind::named(live.dialect.as_deref(), &url);
+                Endpoint { url, key: Some(ApiKey::new(KEY.to_owned())), dialect, prefill }
             })
             .collect();
-        let gap = scenario.inter_token.map(|span| Duration::from_nanos(span.0));
+        let wall = |span: plimsoll::unit::Span| Duration::from_nanos(span.0);
+        let floor = scenario.floor.map(|floor| (wall(floor.over), floor.tokens.0));
+        let pace = StreamPace { inter_token: scenario.inter_token.map(wall), floor };
         let client =
-            UpstreamClient::new(&endpoints, Some(Duration::from_secs(1)), gap).expect("good");
+            UpstreamClient::new(&endpoints, Some(Duration::from_secs(1)), pace).expect("good");
         let class = |name: &str| ClassOption {
             name: name.to_owned(),
             priority: Priority::default(),
@@ -281,12 +319,18 @@ impl Gate {
         let model =
             |node: &plimsoll::balance::NodeSpec| scenario.models[node.model.index()].clone();
         let models = scenario.balancer.nodes.iter().map(model).collect();
+        let plain = scenario.plain_pools();
         let header = Header::new("test", scenario.balancer.clone());
         let parts = GatewayParts {
             config: scenario.balancer,
             client: Arc::new(client.holding(limits.answers_max)),
             models,
             classes: scenario.classes.iter().map(|one| class(&one.name)).collect(),
+            plain,
+            keep_alive: KeepAlive {
+                every: scenario.gateway.keep_alive.map(wall),
+                begin_after: scenario.gateway.begin_after.map(wall),
+            },
             cors_origins: scenario.gateway.cors_origins,
             hints: RequestHints { regions: scenario.regions, attributes: scenario.attributes },
             limits,
@@ -303,13 +347,15 @@ impl Gate {
             dispatched: 0,
             under_way: Arc::clone(&under_way),
             asked: Asked::default(),
+            used: Used::default(),
         };
+        let used = Arc::clone(&recorder.used);
         let asked = Arc::clone(&recorder.asked);
         let task = tokio::spawn(async move {
             gateway::serve(parts, listener, &mut recorder, stopped).await;
             recorder
         });
-        Gate { address, stop, under_way, asked, task }
+        Gate { address, stop, under_way, asked, used, task }
     }
 
     /// Stops the gateway; what must hold of every run is asserted here.
@@ -427,9 +473,9 @@ pub fn unchunk(mut text: &str) -> (String, bool) {
     }
 }
 
-pub async fn exchange(to: SocketAddr, request: &str) -> Reply {
+pub async fn exchange(to: SocketAddr, request: impl AsRef<[u8]>) -> Reply {
     let mut stream = TcpStream::connect(to).await.expect("a connection");
-    stream.write_all(request.as_bytes()).await.expect("sent");
+    stream.write_all(request.as_ref()).await.expect("sent");
     let mut raw = Vec::new();
     let _ = timeout(PATIENCE, stream.read_to_end(&mut raw)).await.expect("an end in time");
     Reply::read(&raw)

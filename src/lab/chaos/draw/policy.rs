@@ -189,6 +189,10 @@ fn second_tries(seed: u64, plan: &mut DrawPlan, retry: &mut TreeTable) {
     if plan.swarm.on("resumed answers", 0.2) {
         retry.set("resume", plain(true));
     }
+    if plan.swarm.on("retries that stay", 0.2) {
+        retry.set("stay", plain(dice.whole(0, 2)));
+        retry.set("stay_wait", dice.span(1, 5_000));
+    }
     if plan.swarm.on("clients try freely", 0.2) {
         retry.set("clients", plain(false));
     }
@@ -206,6 +210,9 @@ fn hedge(dice: &mut Dice) -> TreeTable {
     }
     if dice.chance(0.3) {
         hedge.set("prompt_max", plain(dice.log_whole(10, 10_000)));
+    }
+    if dice.chance(0.2) {
+        hedge.set("paid", plain(false));
     }
     hedge
 }
@@ -334,7 +341,7 @@ pub(super) fn routes(seed: u64, plan: &mut DrawPlan) -> Option<TreeValue> {
     let requires = plan.swarm.on("require", 0.5);
     let degrades = plan.swarm.on("degrade", 0.4);
     let splits = plan.swarm.on("split", 0.3);
-    let keeps = plan.swarm.on("kept answers", 0.5);
+    let answers = AnswerDraws::new(plan);
     let mut dice = Dice::new(seed, "routes");
     let mut tables = Vec::new();
     for kind in ["class", "priority", "prompt", "session", "tenant", "all"] {
@@ -391,20 +398,59 @@ pub(super) fn routes(seed: u64, plan: &mut DrawPlan) -> Option<TreeValue> {
                 table.set("require", TreeTable::default().with("tags", list([text(tag)])));
             }
         }
-        answers(&mut dice, keeps, &mut table);
+        answers.draw(&mut dice, &mut table);
         tables.push(TreeValue::Table(table));
     }
     Some(TreeValue::List(tables))
 }
 
-/// What becomes of answers that are against a policy, and whether others are kept.
-fn answers(dice: &mut Dice, keeps: bool, table: &mut TreeTable) {
-    if dice.chance(0.3) {
-        table.set("content_policy", text(dice.pick(&["fail", "next_pool"])));
+/// What is drawn of the answers of routes.
+struct AnswerDraws {
+    keeps: bool,
+    sticks: bool,
+    resumes: bool,
+}
+
+impl AnswerDraws {
+    fn new(plan: &mut DrawPlan) -> AnswerDraws {
+        AnswerDraws {
+            keeps: plan.swarm.on("kept answers", 0.5),
+            sticks: plan.swarm.on("sticky sessions", 0.3),
+            resumes: plan.swarm.on("resumed answers of routes", 0.2),
+        }
     }
-    if keeps && dice.chance(0.7) {
-        table.set("cache", cache(dice));
+
+    /// What becomes of answers that are against a policy, whether others are kept, whether those that are cut
+    /// go on, and whether sessions stay.
+    fn draw(&self, dice: &mut Dice, table: &mut TreeTable) {
+        if dice.chance(0.3) {
+            table.set("content_policy", text(dice.pick(&["fail", "next_pool"])));
+        }
+        if self.keeps && dice.chance(0.7) {
+            table.set("cache", cache(dice));
+        }
+        if self.resumes {
+            table.set("resume", plain(dice.chance(0.5)));
+        }
+        if self.sticks && dice.chance(0.7) {
+            table.set("sticky", sticky(dice));
+        }
     }
+}
+
+/// Which sessions stay: few are remembered, so that some give way, and not for long.
+fn sticky(dice: &mut Dice) -> TreeTable {
+    let mut table = TreeTable::default().with("how", text(dice.pick(&["soft", "hard"])));
+    if dice.chance(0.5) {
+        table.set("by", list([text(dice.pick(&["session", "user"])), text("mcp_session_id")]));
+    }
+    if dice.chance(0.6) {
+        table.set("entries", plain(dice.log_whole(1, 60)));
+    }
+    if dice.chance(0.5) {
+        table.set("ttl", dice.span(200, 60_000));
+    }
+    table
 }
 
 /// Which answers a route keeps: few, so that some give way, and not for long.

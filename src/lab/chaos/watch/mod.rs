@@ -8,6 +8,7 @@
 mod cache;
 mod node;
 mod request;
+mod sticky;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +21,7 @@ use crate::balance::{
 };
 use crate::unit::{Cost, ModelId, NodeId, PoolId, RequestId, RouteId, TenantId, Time, Tokens};
 use cache::WholeAnswers;
+use sticky::SessionAnswers;
 
 /// An invariant that does not hold: its number, and the figures that contradict it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,6 +122,10 @@ struct RequestHistory {
     tenant: TenantId,
     /// What it asks.
     content: Option<u64>,
+    /// The conversation it belongs to.
+    session: Option<u64>,
+    /// The route that it took, once it went anywhere.
+    route: Option<RouteId>,
     /// The model that it names.
     model: Option<ModelId>,
     /// Whether cheaper pools alone may serve it, if its tenant's budget is spent.
@@ -189,6 +195,7 @@ pub(super) struct EventChecker<'a> {
     refusing: Option<NodeId>,
     pressed: Pressed<'a>,
     answers: WholeAnswers<'a>,
+    sessions: SessionAnswers<'a>,
     pub(super) counts: Counts,
 }
 
@@ -219,6 +226,7 @@ impl<'a> EventChecker<'a> {
             refusing: None,
             pressed: Pressed::new(config),
             answers: WholeAnswers::new(config),
+            sessions: SessionAnswers::new(config),
             counts: Counts::default(),
         }
     }
@@ -251,6 +259,8 @@ impl<'a> EventChecker<'a> {
                 priority: request.priority,
                 tenant: request.tenant,
                 content: request.content,
+                session: request.session,
+                route: None,
                 model: request.model,
                 may_go_cheaper: {
                     let limits = self.config.admission.tenants.of(request.tenant);
@@ -289,7 +299,9 @@ impl<'a> EventChecker<'a> {
             Event::Dispatched { attempt, node, kind, queued, why, resumed, .. } => {
                 let place = usize::from(attempt.ordinal);
                 self.dispatched(attempt.request, place, *node, *kind, *queued, why)?;
-                let resumes = self.config.retry.resume && *kind == AttemptKind::Retry;
+                let own = self.config.routes.get(why.route.index()).and_then(|spec| spec.resume);
+                let resumes =
+                    own.unwrap_or(self.config.retry.resume) && *kind == AttemptKind::Retry;
                 let fresh = *resumed == Tokens::ZERO || resumes;
                 ensure!(fresh, "I21", "request {} goes on unasked", attempt.request.0);
             }

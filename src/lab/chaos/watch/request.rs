@@ -63,6 +63,7 @@ impl EventChecker<'_> {
         why: &Why,
     ) -> Result<(), Broken> {
         self.eligible(id, node, why)?;
+        self.goes_home(id, node, why.route)?;
         let (now, config) = (self.now, self.config);
         let again = self.tried_again(id, node, why);
         let refused = self.requests.get(&id).is_some_and(|history| self.was_refused(history, node));
@@ -139,7 +140,32 @@ impl EventChecker<'_> {
             return broken("I03", format!("a first token of no attempt of {}", id.0));
         };
         this.first_token = true;
+        let (route, session, withheld) = (history.route, history.session, this.withheld);
+        if let Some(route) = route.filter(|_| !withheld) {
+            self.sessions.answered(self.now, route, session, node);
+        }
         Ok(())
+    }
+
+    /// A session is at home where its last answer came from.
+    fn is_answered(&mut self, settled: &Settled) -> Result<(), Broken> {
+        let whole = settled.fate == Fate::Completed && !settled.cached;
+        if let Some(node) = settled.node.filter(|_| whole) {
+            let session = self.history(settled.request, "gets a second end")?.session;
+            self.sessions.answered(self.now, settled.route, session, node);
+        }
+        Ok(())
+    }
+
+    /// A request goes where its session is, if its route is hard about that.
+    fn goes_home(&mut self, id: RequestId, node: NodeId, route: RouteId) -> Result<(), Broken> {
+        let history = self.history(id, "is dispatched")?;
+        history.route = Some(route);
+        let (heard, session) = (history.heard, history.session);
+        if !self.alone {
+            return Ok(());
+        }
+        self.sessions.dispatched((id, heard), (route, session), node)
     }
 
     fn hedge_budget(&self) -> Result<(), Broken> {
@@ -158,7 +184,10 @@ impl EventChecker<'_> {
         let history = self.requests.get(&id)?;
         let tried = |node: NodeId| history.attempts.iter().any(|this| this.node == node);
         let route = &self.config.routes[why.route.index()];
-        if !self.alone || !tried(node) || self.has_hidden_limits(route) {
+        let last = history.attempts.last().map(|this| this.node);
+        let stays = self.sessions.is_hard(why.route, history.session)
+            || (self.config.retry.stay > 0 && last == Some(node));
+        if !self.alone || !tried(node) || stays || self.has_hidden_limits(route) {
             return None;
         }
         // What a cascade found wanting is not asked again.
@@ -196,7 +225,8 @@ impl EventChecker<'_> {
         history.attempts.iter().any(|this| {
             let refused = this.end == Some(End::Failed(Failure::Unauthorized));
             let same = credential(node).is_some_and(|own| credential(this.node) == Some(own));
-            let over = [Failure::TooLong, Failure::ContentPolicy, Failure::TooLarge];
+            let over =
+                [Failure::TooLong, Failure::ContentPolicy, Failure::TooLarge, Failure::Diverged];
             let of_pool = over.iter().any(|over| this.end == Some(End::Failed(*over)));
             (refused && (this.node == node || same))
                 || (this.blames_request() && this.node == node)
@@ -228,9 +258,11 @@ impl EventChecker<'_> {
     }
 
     pub(super) fn retry_planned(&mut self, id: RequestId, end: End) -> Result<(), Broken> {
+        let config = self.config;
         let under_way = self.counts.arrived - self.counts.settled();
-        let resumes = self.config.retry.resume;
+        let usual = self.config.retry.resume;
         let history = self.history(id, "is to be tried again")?;
+        let route = history.route;
         let retryable = match end {
             End::Failed(failure) => {
                 let said = history.attempts.iter().filter(|this| this.blames_request()).count();
@@ -242,8 +274,9 @@ impl EventChecker<'_> {
         ensure!(retryable, "I20", "request {} is tried again after `{}`", id.0, end.words());
         let started =
             history.attempts.last().is_some_and(|this| this.first_token && !this.withheld);
+        let own = route.and_then(|route| config.routes.get(route.index())?.resume);
         ensure!(
-            !started || resumes,
+            !started || own.unwrap_or(usual),
             "I21",
             "request {} is tried again after its first token",
             id.0
@@ -287,6 +320,7 @@ impl EventChecker<'_> {
         let history = self.history(id, "gets a second end")?;
         let (asks, made) = ((history.tenant, history.content), history.attempts.len());
         self.answers.settled(now, settled, asks, made)?;
+        self.is_answered(settled)?;
         let history = self.history(id, "gets a second end")?;
         history.settled = true;
         let who = id.0;

@@ -16,9 +16,13 @@ fn client(streams: bool) -> ClientRequest {
 
 fn sessions(nodes: usize) -> (Sessions, Messages<GatewayNote>) {
     let (inbox, messages) = inbox();
-    let models = vec!["there".to_owned(); nodes];
-    let dialects = vec![Dialect::Openai; nodes];
-    (Sessions::new(inbox, (models, dialects), (Arc::default(), Arc::default())), messages)
+    let (dialect, prefill) = (Dialect::Openai, PrefillKind::default());
+    let speech = NodeSpeech { model: "there".to_owned(), dialect, prefill };
+    (Sessions::new(inbox, vec![speech; nodes], false, Arc::default()), messages)
+}
+
+fn order(attempt: Attempt, node: u32) -> DispatchOrder {
+    DispatchOrder { attempt, node: NodeId(node), clamp: None, resumed: Tokens::ZERO }
 }
 
 fn attempt(request: u64, ordinal: u8) -> Attempt {
@@ -57,6 +61,7 @@ fn came(from: &mut mpsc::Receiver<ToClient>) -> Vec<String> {
     while let Ok(message) = from.try_recv() {
         all.push(match message {
             ToClient::Begin(served) => format!("begin {}", node(served)),
+            ToClient::Head(status, _) => format!("head {}", status.as_u16()),
             ToClient::Piece(piece, _) => format!("piece {}", String::from_utf8_lossy(&piece)),
             ToClient::Whole(served, _, body) => {
                 format!("whole {} {}", node(served), String::from_utf8_lossy(&body))
@@ -76,7 +81,7 @@ fn an_answer_comes_from_the_attempt_that_the_balancer_names() {
     let (mut sessions, _messages) = sessions(2);
     let mut from = arrived(&mut sessions, 0);
     for ordinal in 0..2 {
-        let sent = sessions.dispatch(attempt(0, ordinal), NodeId(u32::from(ordinal)), None);
+        let sent = sessions.dispatch(order(attempt(0, ordinal), u32::from(ordinal)));
         assert!(sent.sending.streams && !sent.sending.body.is_empty());
         let body = Bytes::from(format!("of {ordinal}"));
         sessions.note(GatewayNote::Left(attempt(0, ordinal), Leftover::Whole(None, body)));
@@ -97,8 +102,8 @@ fn a_stream_begins_once_and_ends_as_the_balancer_says() {
     ] {
         let (mut sessions, _messages) = sessions(2);
         let mut from = arrived(&mut sessions, 0);
-        sessions.dispatch(attempt(0, 0), NodeId(0), None);
-        sessions.dispatch(attempt(0, 1), NodeId(1), None);
+        sessions.dispatch(order(attempt(0, 0), 0));
+        sessions.dispatch(order(attempt(0, 1), 1));
         sessions.acknowledge(attempt(0, 1));
         sessions.acknowledge(attempt(0, 1));
         sessions.close(attempt(0, 0));
@@ -113,7 +118,7 @@ fn a_stream_begins_once_and_ends_as_the_balancer_says() {
 fn a_stream_without_content_leaves_as_a_whole() {
     let (mut sessions, _messages) = sessions(1);
     let mut from = arrived(&mut sessions, 0);
-    sessions.dispatch(attempt(0, 0), NodeId(0), None);
+    sessions.dispatch(order(attempt(0, 0), 0));
     let events = vec![Bytes::from_static(b"a"), Bytes::from_static(b"b")];
     sessions.note(GatewayNote::Left(attempt(0, 0), stream(events)));
     settle(&mut sessions, Fate::Completed, Some(attempt(0, 0)), false);
@@ -143,7 +148,7 @@ fn only_a_request_at_fault_is_told_what_an_endpoint_said() {
         let (mut sessions, _messages) = sessions(2);
         let mut from = arrived(&mut sessions, 0);
         for (ordinal, status) in (0..).zip(left) {
-            sessions.dispatch(attempt(0, ordinal), NodeId(0), None);
+            sessions.dispatch(order(attempt(0, ordinal), 0));
             sessions.note(GatewayNote::Left(attempt(0, ordinal), refused(status)));
             sessions.close(attempt(0, ordinal));
         }
@@ -156,7 +161,7 @@ fn only_a_request_at_fault_is_told_what_an_endpoint_said() {
 async fn an_attempt_that_is_closed_never_begins_its_answer() {
     let (mut sessions, mut messages) = sessions(1);
     let mut from = arrived(&mut sessions, 0);
-    let mut sent = sessions.dispatch(attempt(0, 0), NodeId(0), None);
+    let mut sent = sessions.dispatch(order(attempt(0, 0), 0));
     let task = tokio::spawn(async move { sent.outlet.first_token().await });
     let first = messages.recv().await;
     assert!(matches!(first, Some(Message::Input(_))), "it asks: {first:?}");
@@ -176,7 +181,7 @@ async fn a_slow_client_gets_the_last_messages_later() {
     let (mut sessions, _messages) = sessions(1);
     let (to, mut from) = mpsc::channel(1);
     sessions.note(GatewayNote::Arrived(RequestId(0), client(true), to));
-    sessions.dispatch(attempt(0, 0), NodeId(0), None);
+    sessions.dispatch(order(attempt(0, 0), 0));
     let events = vec![Bytes::from_static(b"a"); 5];
     sessions.note(GatewayNote::Left(attempt(0, 0), stream(events)));
     settle(&mut sessions, Fate::Completed, Some(attempt(0, 0)), false);
@@ -202,7 +207,7 @@ fn step(sessions: &mut Sessions, request: u64, state: &mut Expected, what: u8, p
     let chosen = |list: &[u8]| (!list.is_empty()).then(|| list[usize::from(pick) % list.len()]);
     match what {
         0 if state.begun.is_none() && state.open.len() < 2 && state.sent < 8 => {
-            sessions.dispatch(attempt(request, state.sent), NodeId(u32::from(state.sent)), None);
+            sessions.dispatch(order(attempt(request, state.sent), u32::from(state.sent)));
             state.open.push(state.sent);
             state.sent += 1;
         }
