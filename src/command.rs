@@ -132,7 +132,7 @@ impl Frame {
             groups: Arc::default(),
             breakable: match mode {
                 Mode::Sim => Breakable::All,
-                Mode::Replay | Mode::Live => Breakable::Those(Arc::default()),
+                Mode::Replay | Mode::Live => Breakable::none(),
             },
         }
     }
@@ -148,6 +148,12 @@ pub enum Breakable {
 }
 
 impl Breakable {
+    /// None of them.
+    #[must_use]
+    pub fn none() -> Breakable {
+        Breakable::Those(Arc::default())
+    }
+
     /// Returns whether this node is one.
     #[must_use]
     pub fn has(&self, node: NodeId) -> bool {

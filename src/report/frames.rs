@@ -666,7 +666,7 @@ impl FrameLine {
             load: self.load,
             groups: self.groups.iter().map(node_group).collect::<Result<_, _>>()?,
             // What is watched from elsewhere is not broken from there.
-            breakable: Breakable::Those(Arc::default()),
+            breakable: Breakable::none(),
             ..Frame::new(thing(&MODES, &self.mode)?, &self.scenario, self.seed)
         })
     }

@@ -10,7 +10,7 @@ use super::model::{Model, Overlay, Panel, RowsOf};
 use super::tests::{keys, model_of, press, render, sent, text};
 use super::update::{Msg, update};
 use crate::balance::StrategySpec;
-use crate::command::{Command, Frame, Mode, RunState};
+use crate::command::{Breakable, Command, Frame, Mode, RunState};
 use crate::metrics::catalogue::Unit;
 use crate::metrics::expect::ExpectVerdict;
 use crate::metrics::{LogEntry, NEVER, Snapshot};
@@ -154,15 +154,18 @@ fn only_keys_that_do_something_are_offered() {
     };
     let running = hints(fixture::frame());
     let done = hints(Frame { state: RunState::Done, ..fixture::frame() });
-    let replay = hints(Frame { mode: Mode::Replay, ..fixture::frame() });
+    let real = || Frame { mode: Mode::Replay, breakable: Breakable::none(), ..fixture::frame() };
+    let replay = hints(real());
     for word in ["pause", "speed", "step", "kill/heal", "strategy"] {
         assert!(running.contains(word), "{word}: {running}");
         assert!(!done.contains(word), "{word}: {done}");
     }
     assert!(done.contains("R restart"), "{done}");
-    for word in ["pause", "speed", "step", "kill/heal", "restart"] {
+    for word in ["pause", "speed", "step", "kill/heal", "fault", "restart"] {
         assert!(!replay.contains(word), "{word}: {replay}");
     }
+    let mocked = hints(Frame { breakable: Breakable::All, ..real() });
+    assert!(mocked.contains("kill/heal") && mocked.contains("f fault"), "{mocked}");
     assert!(replay.contains("Space freeze") && replay.contains("strategy"), "{replay}");
 }
 

@@ -410,7 +410,7 @@ impl Model {
 
     /// Returns whether this node, or any if none is meant, can be made to fail by hand.
     pub(super) fn can_break(&self, node: Option<NodeId>) -> bool {
-        self.frame.as_ref().is_some_and(|frame| match node {
+        self.frame.as_ref().is_none_or(|frame| match node {
             Some(node) => frame.breakable.has(node),
             None => !frame.breakable.is_empty(),
         })
@@ -427,7 +427,7 @@ impl Model {
             | KeyAction::Fastest
             | KeyAction::StepInput
             | KeyAction::StepTick => simulated && !over,
-            KeyAction::KillOrHeal => self.can_break(None) && !over,
+            KeyAction::KillOrHeal | KeyAction::Faults => self.can_break(None) && !over,
             KeyAction::Pause | KeyAction::Choose => !over,
             _ => true,
         }

@@ -190,7 +190,7 @@ fn top_shows_a_gateway_that_runs_elsewhere_and_leaves_it_running() {
     assert!(chat(&at[0]).starts_with("HTTP/1.1 200"));
     seat.wait_for("arrived 1");
     seat.press("x");
-    seat.wait_for("not killed from here");
+    seat.wait_for("only simulations and mock servers");
     seat.press("q");
     assert_eq!(seat.leave().0, 0);
     assert!(chat(&at[0]).starts_with("HTTP/1.1 200"), "it serves on");

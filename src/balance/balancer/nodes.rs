@@ -277,6 +277,10 @@ impl Balancer {
                 if change.1 == NodeState::Probing && !self.fleet.node(node).health.probing {
                     self.probe(node);
                 }
+                let settings = *self.health.of(&self.fleet, node);
+                if let Some(evidence) = self.fleet.node(node).health.due_after_limit(&settings) {
+                    self.eject(node, evidence, None);
+                }
             }
             // The time was prolonged meanwhile.
             None => {

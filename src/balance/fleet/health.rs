@@ -168,6 +168,16 @@ impl NodeHealth {
         self.state == NodeState::Up && self.failures >= settings.consecutive
     }
 
+    /// Returns what it is to be ejected for that comes back from a limit: what failed in a row meanwhile.
+    pub(in crate::balance) fn due_after_limit(
+        &self,
+        settings: &HealthSettings,
+    ) -> Option<Evidence> {
+        let due = self.state == NodeState::Up && self.failures >= settings.consecutive;
+        let refuses = self.refused >= settings.consecutive;
+        due.then_some(if refuses { Evidence::Refused } else { Evidence::Failing })
+    }
+
     /// Returns how many blamed failures there were in a row.
     pub(in crate::balance) const fn failures(&self) -> u32 {
         self.failures

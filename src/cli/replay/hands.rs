@@ -24,8 +24,8 @@ const WHOM: [&str; 4] = ["node", "pool", "region", "tag"];
 pub(super) struct Hands {
     session: PlaySession,
     made: Vec<Made>,
-    say: Sender<Done>,
-    said: Receiver<Done>,
+    say: Sender<MockSaid>,
+    said: Receiver<MockSaid>,
     notice: Option<Notice>,
     breakable: Option<Breakable>,
 }
@@ -38,7 +38,7 @@ struct Made {
 }
 
 /// What the mock has said.
-struct Done {
+struct MockSaid {
     deed: Deed,
     result: Result<(), String>,
 }
@@ -56,7 +56,7 @@ impl Hands {
             Ok((call, deed)) => {
                 let say = self.say.clone();
                 // Whoever has asked may be gone.
-                replay.call_mock(call, move |result| drop(say.send(Done { deed, result })));
+                replay.call_mock(call, move |result| drop(say.send(MockSaid { deed, result })));
             }
             Err(why) => self.tell(why),
         }
@@ -97,7 +97,7 @@ impl Hands {
 
     /// Lets everyone hear of what has begun and ended since.
     pub(super) fn tick(&mut self, now: Time, replay: &ReplayHandle) {
-        while let Ok(Done { deed, result }) = self.said.try_recv() {
+        while let Ok(MockSaid { deed, result }) = self.said.try_recv() {
             match (result, deed) {
                 (Err(why), _) => self.tell(why),
                 (Ok(()), Deed::Fault { kind, nodes, lasts }) => {

@@ -6,9 +6,9 @@ use crossterm::event::KeyCode;
 use insta::assert_snapshot;
 
 use super::{fixture, keys, model, model_of, press, render, sent, text};
-use crate::command::{Command, Foreseen, Frame, Mode, Prospects};
+use crate::command::{Breakable, Command, Foreseen, Frame, Mode, Prospects};
 use crate::node::fault::{FAULTS, FaultPattern};
-use crate::tui::faults::{FaultPalette, offered};
+use crate::tui::faults::{FaultPalette, offered, target};
 use crate::tui::model::Overlay;
 use crate::unit::{Span, Time};
 
@@ -118,10 +118,29 @@ fn healing_all_heals_the_pools_in_which_something_was_done() {
 
 #[test]
 fn real_endpoints_get_no_faults() {
-    let mut model = model_of(Frame { mode: Mode::Replay, ..fixture::frame() }, (80, 24));
+    let frame = || Frame { mode: Mode::Replay, breakable: Breakable::none(), ..fixture::frame() };
+    let mut model = model_of(frame(), (80, 24));
     assert!(keys(&mut model, "f").is_empty());
     assert_eq!(model.ui.overlay, Overlay::None);
     assert!(model.ui.notice.as_ref().is_some_and(|notice| notice.contains("simulation")));
+    assert!(sent(&keys(&mut model, "jx")).is_empty());
+}
+
+#[test]
+fn mock_servers_among_real_endpoints_get_faults() {
+    let second = fixture::frame().snapshot.nodes[1].id;
+    let breakable = Breakable::Those(Arc::new([second]));
+    let frame = Frame { mode: Mode::Replay, breakable, ..fixture::frame() };
+    let mut model = model_of(frame, (120, 40));
+    // Nothing is foreseen of what is real.
+    assert!(sent(&keys(&mut model, "f")).is_empty());
+    assert_eq!(target(&model).map(|target| target.nodes), Some(1));
+    let injected = done(&press(&mut model, KeyCode::Enter));
+    assert!(injected.len() == 1 && injected[0].contains("h100-2"), "{injected:?}");
+    model.ui.selected = Some(fixture::frame().snapshot.nodes[0].id);
+    assert!(sent(&keys(&mut model, "x")).is_empty(), "this one is real");
+    model.ui.selected = Some(second);
+    assert_eq!(sent(&keys(&mut model, "x")), [Command::Kill(second)]);
 }
 
 #[test]
