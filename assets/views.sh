@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes the pictures of the five views from the real program: assets/views.sh [PROGRAM]
 set -eu
-here=$(dirname "$0")
+there=$(dirname "$0")/../docs/src/how-to
 program=${1:-plimsoll}
 keys=$(mktemp)
 trap 'rm -f "$keys"' EXIT
@@ -9,8 +9,8 @@ picture() {
     name=$1
     cat > "$keys"
     "$program" play quickstart --keys "$keys" --theme dark --glyphs unicode --color never \
-        --picture "$here/view-$name.svg" > /dev/null
-    echo "$here/view-$name.svg"
+        --picture "$there/view-$name.svg" > /dev/null
+    echo "$there/view-$name.svg"
 }
 picture live << 'END'
 1m30s Down Down

@@ -70,7 +70,8 @@ impl Recording {
             let _ = write!(styles, ".c{number}{{fill:{ink}}}");
         }
         format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {wide:.0} {high:.0}\" \
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" xml:space=\"preserve\" \
+             viewBox=\"0 0 {wide:.0} {high:.0}\" \
              font-family=\"ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace\" \
              font-size=\"13.3\"><style>text{{white-space:pre}}.b{{font-weight:bold}}.u{{text-decoration:\
              underline}}{styles}.s{{animation:k {total:.2}s steps(1,end) \
