@@ -185,10 +185,19 @@ async fn whoever_names_a_model_reaches_a_node_of_it_wherever_some_pool_has_one()
     let mut body = chat(true);
     body["model"] = json!("strong-model");
     // A class that is not led there is told so, and nobody else answers in its place.
-    for (class, status) in [("d", 200), ("c", 404)] {
+    for (class, status, code) in [
+        ("d", 200, Value::Null),
+        ("c", 404, json!("model_not_found")),
+        // Nor is one that nobody knows told of models.
+        ("x", 404, json!("class_not_found")),
+    ] {
         let header = format!("x-plimsoll-class: {class}\r\nconnection: close");
         let request = post(&body.to_string()).replacen("connection: close", &header, 1);
-        assert_eq!(exchange(gate.address, &request).await.status, status, "{class}");
+        let reply = exchange(gate.address, &request).await;
+        assert_eq!(reply.status, status, "{class}");
+        if status != 200 {
+            assert_eq!(reply.json()["error"]["code"], code, "{class}");
+        }
     }
     body["model"] = json!("gone");
     assert_eq!(gate.ask(&body).await.status, 404);

@@ -321,7 +321,7 @@ async fn call(
     }
 }
 
-/// No such model, or none for this class.
+/// No such class, no such model, or none for this class.
 fn nobody(
     state: &GatewayState,
     operation: Operation,
@@ -329,13 +329,22 @@ fn nobody(
     headers: &HeaderMap,
 ) -> Response<Body> {
     let models = state.names.listed().join(", ");
-    let message = match headers.get(CLASS).map(|class| class.as_bytes().escape_ascii()) {
-        Some(class) => format!(
-            "no route leads requests of class `{class}` to a model `{model}`; there are {models}"
-        ),
-        None => format!("there is no model `{model}`; there are {models}"),
+    let (code, message) = match headers.get(CLASS) {
+        Some(class) if state.names.classes().all(|known| class != known) => {
+            let classes: Vec<&str> = state.names.classes().collect();
+            let (class, classes) = (class.as_bytes().escape_ascii(), classes.join(", "));
+            ("class_not_found", format!("there is no class `{class}`; there are {classes}"))
+        }
+        Some(class) => {
+            let class = class.as_bytes().escape_ascii();
+            let message = format!(
+                "no route leads requests of class `{class}` to a model `{model}`; there are {models}"
+            );
+            ("model_not_found", message)
+        }
+        None => ("model_not_found", format!("there is no model `{model}`; there are {models}")),
     };
-    refusal(operation, StatusCode::NOT_FOUND, "model_not_found", message)
+    refusal(operation, StatusCode::NOT_FOUND, code, message)
 }
 
 /// The headers that go along to an endpoint.

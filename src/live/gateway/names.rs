@@ -77,6 +77,11 @@ impl ModelNames {
         &self.listed
     }
 
+    /// Returns the names of the classes.
+    pub(super) fn classes(&self) -> impl Iterator<Item = &str> {
+        self.classes.iter().map(|class| class.name.as_str())
+    }
+
     /// Returns a class by its place.
     pub(super) fn class(&self, class: usize) -> &ClassOption {
         &self.classes[class]
