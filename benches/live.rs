@@ -345,8 +345,13 @@ fn requests(tasks: usize, prompt: usize, streams: bool) -> (Vec<u64>, Duration) 
         let _ = stop.send(Shutdown::Now);
         all
     });
-    let endpoint =
-        Endpoint { url, key: None, dialect: Dialect::Openai, prefill: PrefillKind::default() };
+    let endpoint = Endpoint {
+        url,
+        key: None,
+        dialect: Dialect::Openai,
+        prefill: PrefillKind::default(),
+        ca_file: None,
+    };
     let class = ClassOption {
         name: "c".to_owned(),
         priority: Priority::default(),

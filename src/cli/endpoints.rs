@@ -22,7 +22,8 @@ pub(super) fn client(scenario: &Scenario, answers_max: usize) -> Result<SharedCl
                 let model = scenario.models.get(node.model.index()).map_or("", String::as_str);
                 let url = dialect.address(url, model);
                 let prefill = PrefillKind::named(live.dialect.as_deref(), &url);
-                endpoints.push(Endpoint { url, key: key(live, &node.name)?, dialect, prefill });
+                let (key, ca_file) = (key(live, &node.name)?, live.ca_file.clone());
+                endpoints.push(Endpoint { url, key, dialect, prefill, ca_file });
             }
             None => missing.push(node.name.as_str()),
         }

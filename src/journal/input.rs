@@ -58,6 +58,10 @@ variants! { both VARIANTS;
         ContentPolicy => "content_policy",
         TooLarge => "too_large",
         Diverged => "diverged",
+        CertificateExpired => "certificate_expired",
+        CertificateName => "certificate_name",
+        CertificateUntrusted => "certificate_untrusted",
+        Handshake => "handshake",
     }
     ProbeResult = "probe result" {
         Healthy => "healthy",

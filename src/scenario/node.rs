@@ -1,5 +1,7 @@
 //! `[[pool.node]]`: a node, or a group of nodes that differ in their names only.
 
+use std::path::PathBuf;
+
 use super::autoscale::{self, Autoscale};
 use super::backend::{self, BACKEND, stand_in};
 use super::keys::{
@@ -93,6 +95,12 @@ pub(super) static NODE: SectionDef = SectionDef {
             "the environment variable that holds its key",
         ),
         key("dialect", LABEL, Usual::Unsaid("openai"), "what its server is, such as \"vllm\""),
+        key(
+            "ca_file",
+            LABEL,
+            Usual::Unsaid("those whom browsers trust"),
+            "a file with the certificates of those who are trusted to stand for it instead",
+        ),
         key("credential", LABEL, Usual::Unsaid("as `key_env`"), "nodes of one name share a key"),
         key(
             "backend",
@@ -160,6 +168,8 @@ pub struct LiveNode {
     pub key_env: Option<String>,
     /// The protocol it speaks.
     pub dialect: Option<String>,
+    /// Certificates of those who are trusted to stand for it, instead of the usual ones.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// One `[[pool.node]]`: a node, or `count` nodes that differ in their names only.
@@ -425,5 +435,6 @@ fn live(walk: &mut Walk, table: &mut Table<'_>) -> LiveNode {
         None
     });
     let dialect = table.take("dialect").and_then(|field| label(walk, field));
-    LiveNode { url: None, key_env, dialect }
+    let ca_file = table.take("ca_file").and_then(|field| label(walk, field)).map(PathBuf::from);
+    LiveNode { url: None, key_env, dialect, ca_file }
 }

@@ -135,7 +135,7 @@ impl Laws {
         };
         let count = others().count() as u64;
         // What was refused before anything was sent costs nothing.
-        if end == End::Failed(Failure::Refused) {
+        if matches!(end, End::Failed(failure) if failure.is_unreached()) {
             return;
         }
         let window = Span::from_secs(9);

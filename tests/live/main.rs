@@ -17,6 +17,7 @@ mod parity;
 mod readiness;
 mod refusals;
 mod resume;
+mod secure;
 mod serve;
 mod sessions;
 mod soak;

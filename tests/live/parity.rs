@@ -151,6 +151,7 @@ async fn replayed(scenario: Scenario) -> (Summary, Recorder, ReplayOutcome) {
             key: None,
             dialect: Dialect::Openai,
             prefill: PrefillKind::default(),
+            ca_file: None,
         })
         .collect();
     let second = Some(Duration::from_secs(1));

@@ -78,7 +78,10 @@ pub(super) struct HealthChecker {
 
 /// Returns what a blamed end is evidence of.
 pub(super) fn evidence(end: End) -> Evidence {
-    if end == End::Failed(Failure::Refused) { Evidence::Refused } else { Evidence::Failing }
+    match end {
+        End::Failed(failure) if failure.is_unreached() => Evidence::Refused,
+        _ => Evidence::Failing,
+    }
 }
 
 /// What an end says of the health of its node.

@@ -78,13 +78,13 @@ const fn is_of_load(end: End) -> bool {
 }
 
 /// Returns whether nothing can have come of an attempt that ended so.
-const fn was_turned_away(end: End) -> bool {
-    matches!(end, End::RateLimited | End::Failed(Failure::Refused | Failure::Overloaded))
+fn was_turned_away(end: End) -> bool {
+    matches!(end, End::RateLimited | End::Failed(Failure::Overloaded)) || !costs(end)
 }
 
 /// Returns whether trying again after such an end takes from the budget: not where nothing was sent.
 fn costs(end: End) -> bool {
-    end != End::Failed(Failure::Refused)
+    !matches!(end, End::Failed(failure) if failure.is_unreached())
 }
 
 impl Retries {

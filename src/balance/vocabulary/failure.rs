@@ -48,6 +48,14 @@ pub enum Failure {
     TooLarge,
     /// An answer that was cut, and comes anew, is another one than had come. Nobody is to blame.
     Diverged,
+    /// No connection: the certificate has expired, or is of use only later.
+    CertificateExpired,
+    /// No connection: the certificate is for another name.
+    CertificateName,
+    /// No connection: nobody who is trusted stands for the certificate.
+    CertificateUntrusted,
+    /// No connection: there is no agreement on how it is to be kept secret.
+    Handshake,
 }
 
 /// Whose fault a failure is.
@@ -72,7 +80,7 @@ pub const OPINIONS_MAX: u32 = 3;
 
 impl Failure {
     /// All of them.
-    pub const ALL: [Failure; 13] = [
+    pub const ALL: [Failure; 17] = [
         Failure::Refused,
         Failure::Reset,
         Failure::ServerError,
@@ -86,6 +94,10 @@ impl Failure {
         Failure::ContentPolicy,
         Failure::TooLarge,
         Failure::Diverged,
+        Failure::CertificateExpired,
+        Failure::CertificateName,
+        Failure::CertificateUntrusted,
+        Failure::Handshake,
     ];
 
     /// The table: whose it is, and the words a log line uses.
@@ -104,6 +116,10 @@ impl Failure {
             Failure::ContentPolicy => (Whose::Policy, "content policy"),
             Failure::TooLarge => (Whose::Policy, "answer too large"),
             Failure::Diverged => (Whose::Policy, "another answer"),
+            Failure::CertificateExpired => (Whose::Node, "certificate expired"),
+            Failure::CertificateName => (Whose::Node, "certificate of another name"),
+            Failure::CertificateUntrusted => (Whose::Node, "certificate not trusted"),
+            Failure::Handshake => (Whose::Node, "no TLS handshake"),
         }
     }
 
@@ -135,10 +151,23 @@ impl Failure {
         matches!(self.whose(), Whose::Node)
     }
 
+    /// Returns whether there was no connection, so nothing was sent.
+    #[must_use]
+    pub const fn is_unreached(self) -> bool {
+        matches!(
+            self,
+            Failure::Refused
+                | Failure::CertificateExpired
+                | Failure::CertificateName
+                | Failure::CertificateUntrusted
+                | Failure::Handshake
+        )
+    }
+
     /// Returns whether the node gave an answer, if not the one that was wanted: it is there.
     #[must_use]
     pub const fn is_answer(self) -> bool {
-        !matches!(self, Failure::Refused | Failure::Reset | Failure::Stalled)
+        !self.is_unreached() && !matches!(self, Failure::Reset | Failure::Stalled)
     }
 
     /// Returns whether the node says that the request itself is at fault.

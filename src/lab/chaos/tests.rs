@@ -63,6 +63,7 @@ const NEVER_DRAWN: &[(&str, &str, &str)] = &[
     ("node", "url", REAL),
     ("node", "key_env", REAL),
     ("node", "dialect", REAL),
+    ("node", "ca_file", REAL),
     ("timeouts", "floor", REAL),
     ("floor", "*", REAL),
     ("pool", "sticky", "routes say it for themselves"),

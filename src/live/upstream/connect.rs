@@ -1,17 +1,18 @@
 //! Connections to endpoints: made within a limit, kept for a while, and known to have served before. A kept
 //! connection may be closed by the endpoint at the very moment a request is sent into it; that says nothing
 //! of the endpoint, so the request is sent once more on a fresh connection. A descriptor that we have not
-//! is no fault of theirs either.
+//! is no fault of theirs either. What is wrong with a certificate is told as that.
 
 use std::collections::HashSet;
 use std::error::Error;
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
+use std::{fmt, io};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -26,6 +27,9 @@ use hyper_util::client::legacy::connect::{
     CaptureConnection, HttpConnector, HttpInfo, capture_connection,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
@@ -61,19 +65,30 @@ pub(super) struct UpstreamConnections {
 
 impl UpstreamConnections {
     /// Connections that stand within this limit: the name is resolved, the connection accepted and the
-    /// handshake of TLS over.
-    pub(super) fn new(limit: Option<Duration>) -> UpstreamConnections {
+    /// handshake of TLS over. Trusted are those whom browsers trust, or who is in this file instead.
+    ///
+    /// # Errors
+    /// If nobody in the file can be trusted, in words.
+    pub(super) fn new(
+        limit: Option<Duration>,
+        ca_file: Option<&Path>,
+    ) -> Result<UpstreamConnections, String> {
         let resolver = BoundedResolver(GaiResolver::new());
         let mut connector = HttpConnector::new_with_resolver(resolver);
         connector.enforce_http(false);
         connector.set_nodelay(true);
         // Among several addresses each has its part of the time.
         connector.set_connect_timeout(limit);
-        let inner = HttpsConnectorBuilder::new()
-            .with_webpki_roots()
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(connector);
+        let builder = HttpsConnectorBuilder::new();
+        let builder = match ca_file {
+            None => builder.with_webpki_roots(),
+            Some(path) => builder.with_tls_config(
+                ClientConfig::builder()
+                    .with_root_certificates(authorities(path)?)
+                    .with_no_client_auth(),
+            ),
+        };
+        let inner = builder.https_or_http().enable_http1().wrap_connector(connector);
         let connector = TimedConnector { inner, limit };
         let build = |idle_max| {
             HyperClient::builder(TokioExecutor::new())
@@ -82,11 +97,8 @@ impl UpstreamConnections {
                 .pool_max_idle_per_host(idle_max)
                 .build(connector.clone())
         };
-        UpstreamConnections {
-            kept: build(IDLE_MAX),
-            fresh: build(0),
-            served: Mutex::new(HashSet::new()),
-        }
+        let (kept, fresh) = (build(IDLE_MAX), build(0));
+        Ok(UpstreamConnections { kept, fresh, served: Mutex::new(HashSet::new()) })
     }
 
     /// Sends a request and waits for the head of the answer. `request` makes it, once more where the kept
@@ -209,6 +221,8 @@ fn failure(error: &ClientError) -> Failure {
     if out_of_descriptors(error) {
         // Ours have run out: the endpoint is not to blame, and another one would not do better.
         Failure::Overloaded
+    } else if let Some(failure) = insecure(error, error.is_connect()) {
+        failure
     } else if error.is_connect() {
         Failure::Refused
     } else {
@@ -220,13 +234,65 @@ fn failure(error: &ClientError) -> Failure {
 fn out_of_descriptors(error: &(dyn Error + 'static)) -> bool {
     const EMFILE: i32 = 24;
     const ENFILE: i32 = 23;
+    let ours = |error: &io::Error| matches!(error.raw_os_error(), Some(EMFILE | ENFILE));
+    told_of(error, &|error| error.downcast_ref().is_some_and(ours).then_some(())).is_some()
+}
+
+/// Looks for something in an error and in all that it tells of.
+fn told_of<T>(
+    error: &(dyn Error + 'static),
+    look: &impl Fn(&(dyn Error + 'static)) -> Option<T>,
+) -> Option<T> {
     let told = error.downcast_ref::<io::Error>();
-    if told.is_some_and(|error| matches!(error.raw_os_error(), Some(EMFILE | ENFILE))) {
-        return true;
-    }
     // What an error of input and output wraps is not its source: that is the source of what it wraps.
     let wrapped = told.and_then(io::Error::get_ref).map(|inner| inner as &(dyn Error + 'static));
-    wrapped.into_iter().chain(error.source()).any(out_of_descriptors)
+    let mut inner = wrapped.into_iter().chain(error.source());
+    look(error).or_else(|| inner.find_map(|inner| told_of(inner, look)))
+}
+
+/// Returns why there is no connection on which nobody else listens, if that is what is wrong. Once there is
+/// one, it only counts that the other side wants none.
+fn insecure(error: &(dyn Error + 'static), connecting: bool) -> Option<Failure> {
+    use CertificateError as Bad;
+    told_of(error, &|error| match error.downcast_ref::<rustls::Error>() {
+        // It wants to know who we are, and says so after our end of the handshake.
+        Some(rustls::Error::AlertReceived(
+            AlertDescription::CertificateRequired
+            | AlertDescription::BadCertificate
+            | AlertDescription::UnknownCA
+            | AlertDescription::AccessDenied,
+        )) => Some(Failure::Handshake),
+        _ if !connecting => None,
+        Some(rustls::Error::InvalidCertificate(bad)) => Some(match bad {
+            Bad::Expired
+            | Bad::ExpiredContext { .. }
+            | Bad::NotValidYet
+            | Bad::NotValidYetContext { .. } => Failure::CertificateExpired,
+            Bad::NotValidForName | Bad::NotValidForNameContext { .. } => Failure::CertificateName,
+            _ => Failure::CertificateUntrusted,
+        }),
+        Some(_) => Some(Failure::Handshake),
+        // A connection stood, and the other side ended it without a word.
+        None => match error.downcast_ref::<io::Error>()?.kind() {
+            io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::BrokenPipe => Some(Failure::Handshake),
+            _ => None,
+        },
+    })
+}
+
+/// Reads who is to be trusted.
+fn authorities(path: &Path) -> Result<RootCertStore, String> {
+    let told = |why: &dyn fmt::Display| {
+        format!("the certificates in {} cannot be used: {why}", path.display())
+    };
+    let mut store = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(path).map_err(|why| told(&why))? {
+        let certificate = certificate.map_err(|why| told(&why))?;
+        store.add(certificate).map_err(|why| told(&why))?;
+    }
+    if store.is_empty() { Err(told(&"there is none")) } else { Ok(store) }
 }
 
 /// A connector whose every step together has one limit.

@@ -1,6 +1,7 @@
 //! One endpoint: how it is reached, what it is sent, what its refusals mean.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
@@ -146,11 +147,15 @@ pub struct Endpoint {
     pub dialect: Dialect,
     /// How it is asked to go on.
     pub prefill: PrefillKind,
+    /// Certificates of those who are trusted to stand for it, instead of the usual ones.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// An endpoint as it is asked.
 #[derive(Debug)]
 pub(super) struct ResolvedEndpoint {
+    /// Which connections lead to it.
+    pub(super) connections: usize,
     /// What plain calls begin with.
     base: String,
     /// By operation.
@@ -171,7 +176,7 @@ pub(super) struct ResolvedEndpoint {
 }
 
 impl ResolvedEndpoint {
-    pub(super) fn new(endpoint: &Endpoint) -> Result<ResolvedEndpoint, String> {
+    pub(super) fn new(endpoint: &Endpoint, connections: usize) -> Result<ResolvedEndpoint, String> {
         let dialect = endpoint.dialect;
         let (base, query) = match endpoint.url.split_once('?') {
             Some((base, query)) if dialect == Dialect::Azure => (base, format!("?{query}")),
@@ -205,6 +210,7 @@ impl ResolvedEndpoint {
         let root = base.strip_suffix("/v1");
         let call = |operation: Operation| join(base, &format!("{}{query}", operation.path()));
         Ok(ResolvedEndpoint {
+            connections,
             base: base.to_owned(),
             calls: Operation::ALL.into_iter().map(call).collect::<Result<_, _>>()?,
             models: join(base, &format!("/models{query}"))?,

@@ -11,6 +11,7 @@ mod outlet;
 mod reading;
 mod scrub;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -63,7 +64,8 @@ pub struct BadEndpoint {
 /// Reaches the endpoints of a fleet.
 #[derive(Debug)]
 pub struct UpstreamClient {
-    connections: UpstreamConnections,
+    /// One for each set of those who are trusted.
+    connections: Vec<UpstreamConnections>,
     targets: Vec<ResolvedEndpoint>,
     pace: StreamPace,
     /// For answers that are held as a whole.
@@ -80,10 +82,19 @@ impl UpstreamClient {
         connect: Option<Duration>,
         pace: StreamPace,
     ) -> Result<UpstreamClient, Vec<BadEndpoint>> {
-        let connections = UpstreamConnections::new(connect);
-        let (mut targets, mut bad) = (Vec::new(), Vec::new());
+        let mut trusted: Vec<Option<&Path>> = Vec::new();
+        let (mut connections, mut targets, mut bad) = (Vec::new(), Vec::new(), Vec::new());
         for (node, endpoint) in endpoints.iter().enumerate() {
-            match ResolvedEndpoint::new(endpoint) {
+            let ca_file = endpoint.ca_file.as_deref();
+            let made = match trusted.iter().position(|other| *other == ca_file) {
+                Some(known) => Ok(known),
+                None => UpstreamConnections::new(connect, ca_file).map(|made| {
+                    trusted.push(ca_file);
+                    connections.push(made);
+                    connections.len() - 1
+                }),
+            };
+            match made.and_then(|made| ResolvedEndpoint::new(endpoint, made)) {
                 Ok(target) => targets.push(target),
                 Err(reason) => bad.push(BadEndpoint { node, reason }),
             }
@@ -168,20 +179,21 @@ impl UpstreamClient {
         outlet: &mut impl Outlet,
     ) -> Result<Response<Incoming>, Failure> {
         if sending.plain.as_ref().is_some_and(|call| call.once) {
-            return self.connections.send_once(target.request(sending)).await;
+            return self.connections(target).send_once(target.request(sending)).await;
         }
         let Some(whole) = sending.or_else.take() else {
-            return self.connections.send(|| target.request(sending.clone())).await;
+            return self.connections(target).send(|| target.request(sending.clone())).await;
         };
         let refuses = !target.begins_anew.load(Ordering::Relaxed);
         if refuses {
-            let response = self.connections.send(|| target.request(sending.clone())).await?;
+            let response =
+                self.connections(target).send(|| target.request(sending.clone())).await?;
             if !matches!(response.status().as_u16(), 400 | 404 | 422) {
                 return Ok(response);
             }
         }
         outlet.begins_anew();
-        let response = self.connections.send(|| target.request((*whole).clone())).await?;
+        let response = self.connections(target).send(|| target.request((*whole).clone())).await?;
         // Who refuses both refuses the request, not its form.
         if refuses && response.status().is_success() {
             target.begins_anew.store(true, Ordering::Relaxed);
@@ -290,7 +302,11 @@ impl UpstreamClient {
             target.identify(request.headers_mut());
             request
         };
-        self.connections.send(request).await.map(|response| response.status())
+        self.connections(target).send(request).await.map(|response| response.status())
+    }
+
+    fn connections(&self, target: &ResolvedEndpoint) -> &UpstreamConnections {
+        &self.connections[target.connections]
     }
 }
 
@@ -392,7 +408,13 @@ mod tests {
             let key = key.map(|key| ApiKey::new(key.to_owned()));
             let dialect = Dialect::Openai;
             UpstreamClient::new(
-                &[Endpoint { url: url.to_owned(), key, dialect, prefill: PrefillKind::default() }],
+                &[Endpoint {
+                    url: url.to_owned(),
+                    key,
+                    dialect,
+                    prefill: PrefillKind::default(),
+                    ca_file: None,
+                }],
                 None,
                 StreamPace::default(),
             )
@@ -447,6 +469,7 @@ mod tests {
                 key: None,
                 dialect: Dialect::Openai,
                 prefill: PrefillKind::default(),
+                ca_file: None,
             }],
             None,
             StreamPace::default(),

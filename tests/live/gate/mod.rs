@@ -21,7 +21,7 @@ use plimsoll::live::upstream::{
 use plimsoll::scenario::Scenario;
 use plimsoll::unit::Time;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -161,7 +161,7 @@ pub async fn follow(mut stream: TcpStream, script: impl FnOnce(&str) -> Vec<Do>,
     }
 }
 
-pub async fn read_request(stream: &mut TcpStream) -> Option<String> {
+pub async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
     let mut raw = Vec::new();
     let mut buffer = [0; 4096];
     loop {
@@ -302,7 +302,8 @@ impl Gate {
                 let dialect = Dialect::named(live.dialect.as_deref().unwrap_or_default());
                 let url = dialect.address(url, "real-model");
                 let prefill = PrefillKind::named(live.dialect.as_deref(), &url);
-                Endpoint { url, key: Some(ApiKey::new(KEY.to_owned())), dialect, prefill }
+                let key = Some(ApiKey::new(KEY.to_owned()));
+                Endpoint { url, key, dialect, prefill, ca_file: live.ca_file.clone() }
             })
             .collect();
         let wall = |span: plimsoll::unit::Span| Duration::from_nanos(span.0);

@@ -16,8 +16,8 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use super::pressed::Pressed;
 use crate::balance::{
-    AttemptKind, Balancer, CacheLookup, Config, End, Event, Failure, Input, NodeState, Outcome,
-    OverBudget, Prices, Priority, Totals, check,
+    AttemptKind, Balancer, CacheLookup, Config, End, Event, Input, NodeState, Outcome, OverBudget,
+    Prices, Priority, Totals, check,
 };
 use crate::unit::{Cost, ModelId, NodeId, PoolId, RequestId, RouteId, TenantId, Time, Tokens};
 use cache::WholeAnswers;
@@ -236,7 +236,7 @@ impl<'a> EventChecker<'a> {
         ensure!(now >= self.now, "I31", "time goes back from {} to {now}", self.now);
         self.now = now;
         self.refusing = match input {
-            Input::Finish(attempt, Outcome::Failed(Failure::Refused, _)) => {
+            Input::Finish(attempt, Outcome::Failed(failure, _)) if failure.is_unreached() => {
                 let history = self.requests.get(&attempt.request);
                 let this = history.and_then(|it| it.attempts.get(usize::from(attempt.ordinal)));
                 this.map(|this| this.node)

@@ -2,7 +2,7 @@
 
 use super::{Broken, EventChecker, NodeHistory, ensure, found};
 use crate::balance::{
-    Cause, End, Failure, NodeSpec, NodeState, Prices, RETRY_AFTER_MAX, RouteSpec, TimeoutStage, Why,
+    Cause, End, NodeSpec, NodeState, Prices, RETRY_AFTER_MAX, RouteSpec, TimeoutStage, Why,
 };
 use crate::unit::{NodeId, RequestId, RouteId, Time};
 
@@ -136,7 +136,9 @@ impl EventChecker<'_> {
     pub(super) fn refusal(&mut self, node: NodeId, end: End, dispatched: Time) {
         let seen = &mut self.nodes[node.index()];
         match end {
-            End::Failed(Failure::Refused) => seen.refusals += u32::from(dispatched >= seen.back),
+            End::Failed(failure) if failure.is_unreached() => {
+                seen.refusals += u32::from(dispatched >= seen.back);
+            }
             // What says nothing of the node does not say either that it is alive.
             End::Cancelled | End::Outrun | End::TimedOut(TimeoutStage::Total) => {}
             _ => seen.refusals = 0,

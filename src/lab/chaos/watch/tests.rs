@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::balance::{
-    Attempt, Cause, HealthSettings, Limits, NodeSpec, PoolSpec, Request, RouteSpec, Scored,
-    StrategySpec, Tier, Usage, Why,
+    Attempt, Cause, Failure, HealthSettings, Limits, NodeSpec, PoolSpec, Request, RouteSpec,
+    Scored, StrategySpec, Tier, Usage, Why,
 };
 use crate::unit::{ClassId, Span};
 
