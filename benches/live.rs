@@ -301,6 +301,11 @@ struct Nobody;
 
 impl Observer for Nobody {}
 
+fn reached_at(url: String) -> Endpoint {
+    let (dialect, prefill) = (Dialect::Openai, PrefillKind::default());
+    Endpoint { url, key: None, dialect, prefill, ca_file: None }
+}
+
 /// Returns how long each request took, and the processor time of all.
 fn requests(tasks: usize, prompt: usize, streams: bool) -> (Vec<u64>, Duration) {
     let runtime = runtime();
@@ -345,13 +350,7 @@ fn requests(tasks: usize, prompt: usize, streams: bool) -> (Vec<u64>, Duration) 
         let _ = stop.send(Shutdown::Now);
         all
     });
-    let endpoint = Endpoint {
-        url,
-        key: None,
-        dialect: Dialect::Openai,
-        prefill: PrefillKind::default(),
-        ca_file: None,
-    };
+    let endpoint = reached_at(url);
     let class = ClassOption {
         name: "c".to_owned(),
         priority: Priority::default(),

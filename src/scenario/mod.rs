@@ -81,6 +81,7 @@ pub use node::{CONCURRENCY_MAX, LiveNode, PER_MINUTE_MAX, PRICE_MAX, TAGS_MAX, W
 pub use origin::ATTRIBUTES_MAX;
 pub use overrides::{Given, Override};
 pub use pool::{NODES_MAX, POOLS_MAX, PoolKind};
+#[cfg(feature = "cli")]
 pub(crate) use problem::printable;
 pub use problem::{DRAWN_MAX, Place, Problem, ProblemLevel, Problems};
 pub use quality::{AUC_DEFAULT, CHANGES_MAX, FEEDBACK_AFTER};
