@@ -122,8 +122,10 @@ impl GatewayState {
     /// Returns how hard a request is: as its client says, or else as its messages look, where a route goes
     /// by that.
     fn complexity(&self, asked: &UnderstoodRequest, headers: &HeaderMap) -> Option<u32> {
-        let looks = || Some(asked.chat.as_ref()?.features().thousandths());
-        RequestHints::complexity(headers).or_else(|| looks().filter(|_| self.asks_complexity))
+        // To look at a prompt costs more than everything else that is done with a request.
+        let chat = asked.chat.as_ref().filter(|_| self.asks_complexity);
+        let looks = || chat.map(|chat| chat.features().thousandths());
+        RequestHints::complexity(headers).or_else(looks)
     }
 
     /// Returns the number of a request.
