@@ -538,6 +538,28 @@ async fn slow_and_silent_clients_are_shown_the_door() {
 }
 
 #[tokio::test]
+async fn half_a_head_that_came_with_a_whole_one_has_no_more_time_than_others() {
+    let (head, idle) = (Duration::from_millis(300), Duration::from_secs(60));
+    let limits = HttpLimits { head, idle, ..MockParts::LIMITS };
+    let mock = Mock::start(MockParts { limits, ..parts(&api(QUICK)) }, None).expect("free ports");
+    let whole = "GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n";
+    for (sent, answers) in [(format!("{whole}GET /"), 1), (format!("{whole}{whole}GET /"), 2)] {
+        let mut stream = open(node(&mock)).await;
+        stream.write_all(sent.as_bytes()).await.expect("sent");
+        let mut raw = Vec::new();
+        let end = timeout(PATIENCE, stream.read_to_end(&mut raw)).await;
+        let _ = end.unwrap_or_else(|_| panic!("`{sent}` stays open"));
+        let text = String::from_utf8_lossy(&raw).into_owned();
+        assert_eq!(text.matches("HTTP/1.1 200").count(), answers, "{text}");
+    }
+    // Who has said nothing since stays.
+    let mut stream = open(node(&mock)).await;
+    stream.write_all(whole.as_bytes()).await.expect("sent");
+    let mut raw = Vec::new();
+    assert!(timeout(head * 4, stream.read_to_end(&mut raw)).await.is_err(), "it is kept");
+}
+
+#[tokio::test]
 async fn more_connections_than_allowed_wait_their_turn() {
     let limits = HttpLimits { connections_max: 2, ..MockParts::LIMITS };
     let mock = Mock::start(MockParts { limits, ..parts(&api(QUICK)) }, None).expect("free ports");

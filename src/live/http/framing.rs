@@ -50,6 +50,11 @@ impl HeadWatch {
         }
     }
 
+    /// Returns whether a head has begun and is not whole.
+    pub(super) const fn is_half(&self) -> bool {
+        matches!(self.next, Awaited::Head) && !self.held.is_empty()
+    }
+
     /// Takes the next bytes. Returns whether a head among them is ambiguous.
     pub(super) fn take(&mut self, mut bytes: &[u8]) -> bool {
         while !bytes.is_empty() {

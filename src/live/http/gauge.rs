@@ -39,6 +39,8 @@ pub(super) struct Gauge {
     old: AtomicBool,
     /// A head could be read in two ways.
     ambiguous: AtomicBool,
+    /// Part of a head has come.
+    half: AtomicBool,
 }
 
 impl Gauge {
@@ -47,6 +49,7 @@ impl Gauge {
             phase: Mutex::new(ConnectionPhase::Head(Instant::now())),
             old: AtomicBool::new(false),
             ambiguous: AtomicBool::new(false),
+            half: AtomicBool::new(false),
         }
     }
 
@@ -79,6 +82,7 @@ impl Gauge {
         if watch.take(bytes) {
             self.ambiguous.store(true, Ordering::Relaxed);
         }
+        self.half.store(watch.is_half(), Ordering::Relaxed);
     }
 
     /// Returns since when a connection may be closed for the sake of another one: it is idle, or has been
@@ -117,7 +121,10 @@ impl Busy {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.set(ConnectionPhase::Idle(Instant::now()));
+        // The next head may have begun together with the last one: no byte of it need ever come.
+        let half = self.0.half.load(Ordering::Relaxed);
+        let now = Instant::now();
+        self.0.set(if half { ConnectionPhase::Head(now) } else { ConnectionPhase::Idle(now) });
     }
 }
 
