@@ -3,6 +3,7 @@
 //! The newest steps are the finest. As they age, two neighbours become one, and what is older again
 //! so, which keeps the whole run in memory that does not grow with it but by its logarithm.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::Labels;
@@ -21,6 +22,8 @@ const CELLS_EACH: u64 = 8;
 const COLUMNS_MIN: u64 = 32;
 /// So much is noted before it is counted.
 const NOTES_MAX: usize = 1 << 15;
+/// So few notes of a column are kept as they are.
+const FEW: usize = 128;
 /// Nodes beyond so many are counted with all, but not by themselves.
 const NODES_MAX: usize = 2_048;
 
@@ -125,14 +128,77 @@ pub struct HeatMap {
     pub columns: Vec<Arc<HeatColumn>>,
 }
 
-/// What ended in some stretch of time.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// What ended in some stretch of time. Two are equal if they count the same.
+#[derive(Clone, Debug, Default)]
 pub struct HeatColumn {
     /// When it begins: a multiple of its length.
     pub start: Time,
     /// Its length.
     pub span: Span,
-    cells: Vec<HeatCell>,
+    counts: HeatCounts,
+}
+
+/// What a column counts.
+#[derive(Clone, Debug)]
+enum HeatCounts {
+    /// In order.
+    Cells(Vec<HeatCell>),
+    /// Where it is little, what was noted: it is counted when somebody looks.
+    Notes(Box<[HeatNote]>, HeatScopes),
+}
+
+impl Default for HeatCounts {
+    fn default() -> HeatCounts {
+        HeatCounts::Cells(Vec::new())
+    }
+}
+
+impl HeatCounts {
+    fn is_empty(&self) -> bool {
+        match self {
+            HeatCounts::Cells(cells) => cells.is_empty(),
+            HeatCounts::Notes(notes, _) => notes.is_empty(),
+        }
+    }
+
+    fn cells(&self) -> Cow<'_, [HeatCell]> {
+        match self {
+            HeatCounts::Cells(cells) => Cow::Borrowed(cells),
+            HeatCounts::Notes(notes, scopes) => {
+                Cow::Owned(counted(notes.iter().flat_map(|note| note.keys(*scopes))))
+            }
+        }
+    }
+
+    /// Returns the cells of one scope.
+    fn of(&self, number: u32) -> Cow<'_, [HeatCell]> {
+        match self {
+            HeatCounts::Cells(cells) => {
+                let from = cells.partition_point(|cell| cell.key < key(number, 0));
+                let rest = &cells[from..];
+                let many = rest.partition_point(|cell| cell.key >> 9 == number);
+                Cow::Borrowed(&rest[..many])
+            }
+            HeatCounts::Notes(notes, scopes) => {
+                let keys = notes.iter().flat_map(|note| note.keys(*scopes));
+                Cow::Owned(counted(keys.filter(|key| key >> 9 == number)))
+            }
+        }
+    }
+}
+
+fn counted(keys: impl Iterator<Item = u32>) -> Vec<HeatCell> {
+    let mut keys: Vec<u32> = keys.collect();
+    keys.sort_unstable();
+    let runs = keys.chunk_by(|one, next| one == next);
+    runs.map(|run| HeatCell { key: run[0], count: run.len() as u32 }).collect()
+}
+
+impl PartialEq for HeatColumn {
+    fn eq(&self, other: &HeatColumn) -> bool {
+        (self.start, self.span) == (other.start, other.span)
+            && self.counts.cells() == other.counts.cells()
+    }
 }
 
 /// How many of one scope and lane.
@@ -211,12 +277,13 @@ impl HeatColumn {
         let mut cells: Vec<HeatCell> =
             cells.iter().map(|(key, count)| HeatCell { key: *key, count: *count }).collect();
         cells.sort_by_key(|cell| cell.key);
-        HeatColumn { start, span, cells }
+        HeatColumn { start, span, counts: HeatCounts::Cells(cells) }
     }
 
     /// Returns what it counts, each scope and lane as one number, with how many, in order.
-    pub fn cells(&self) -> impl Iterator<Item = (u32, u32)> {
-        self.cells.iter().map(|cell| (cell.key, cell.count))
+    #[must_use]
+    pub fn cells(&self) -> Vec<(u32, u32)> {
+        self.counts.cells().iter().map(|cell| (cell.key, cell.count)).collect()
     }
 
     /// Returns when it ends.
@@ -227,10 +294,11 @@ impl HeatColumn {
 
     /// Returns the lanes of a scope with their counts, in order.
     pub fn of(&self, scope: HeatScope) -> impl Iterator<Item = (HeatLane, u32)> {
-        let number = scope.number();
-        let first = self.cells.partition_point(|cell| cell.key < key(number, 0));
-        let here = self.cells[first..].iter().take_while(move |cell| cell.key >> 9 == number);
-        here.map(|cell| (HeatLane::of_code((cell.key & 0x1FF) as u16), cell.count))
+        let cells = self.counts.of(scope.number());
+        (0..cells.len()).map(move |at| {
+            let cell = cells[at];
+            (HeatLane::of_code((cell.key & 0x1FF) as u16), cell.count)
+        })
     }
 }
 
@@ -256,6 +324,38 @@ struct HeatNote {
     node: u32,
     class: u16,
     what: HeatWord,
+}
+
+impl HeatNote {
+    /// The rows of a tally that count it.
+    fn rows(&self, scopes: HeatScopes) -> [Option<u32>; 3] {
+        let class = scopes.class_row(u32::from(self.class));
+        let node = scopes.node_row(self.node);
+        match self.what {
+            HeatWord::Completed(..) => [Some(0), class, node],
+            HeatWord::Failed | HeatWord::Rejected => [Some(0), class, None],
+            HeatWord::AttemptFailed => [None, None, node],
+        }
+    }
+
+    /// The keys of the cells that count it.
+    fn keys(&self, scopes: HeatScopes) -> impl Iterator<Item = u32> {
+        let codes = self.codes();
+        let numbers = self.rows(scopes).into_iter().flatten().map(move |row| scopes.number_of(row));
+        numbers
+            .flat_map(move |number| codes.into_iter().flatten().map(move |code| key(number, code)))
+    }
+
+    /// What each of them counts.
+    fn codes(&self) -> [Option<u16>; 2] {
+        match self.what {
+            HeatWord::Completed(total, first) => {
+                [HeatLane::Total(total), HeatLane::FirstToken(first)].map(|lane| Some(lane.code()))
+            }
+            HeatWord::Failed | HeatWord::AttemptFailed => [Some(HeatLane::Failed.code()), None],
+            HeatWord::Rejected => [Some(HeatLane::Rejected.code()), None],
+        }
+    }
 }
 
 /// What became of it.
@@ -336,7 +436,7 @@ impl HeatBuckets {
             return;
         }
         let mut before = std::mem::take(&mut self.columns).into_iter().peekable();
-        let mut notes = self.notes.iter().peekable();
+        let mut notes = self.notes.as_slice();
         let levels: Vec<u64> = layout(closed, self.most).collect();
         let mut start = Time::ZERO;
         for (level, columns) in levels.into_iter().enumerate().rev() {
@@ -346,13 +446,11 @@ impl HeatBuckets {
                 let column = before.next_if(|column| column.start == start && column.span == span);
                 // What is closed stays closed: a column that was there gets no more notes.
                 let column = column.unwrap_or_else(|| {
-                    while let Some(part) = before.next_if(|part| part.end() <= end) {
-                        self.tally.add(&part);
-                    }
-                    while let Some(note) = notes.next_if(|note| note.at < end) {
-                        self.tally.hear(note);
-                    }
-                    Arc::new(self.tally.take(start, span))
+                    let parts = std::iter::from_fn(|| before.next_if(|part| part.end() <= end));
+                    let many = notes.iter().take_while(|note| note.at < end).count();
+                    let (here, later) = notes.split_at(many);
+                    notes = later;
+                    Arc::new(self.tally.column((start, span), parts, here))
                 });
                 self.columns.push(column);
                 start = end;
@@ -366,9 +464,9 @@ impl HeatBuckets {
     /// Returns the picture at `now`, which is not before what was noted last.
     pub(super) fn map(&mut self, now: Time) -> HeatMap {
         self.close(now);
-        self.notes.iter().for_each(|note| self.tally.hear(note));
-        let filling = self.tally.take(Time(self.closed * STEP.0), STEP);
-        let filling = (!filling.cells.is_empty()).then(|| Arc::new(filling));
+        let when = (Time(self.closed * STEP.0), STEP);
+        let filling = self.tally.column(when, std::iter::empty(), &self.notes);
+        let filling = (!filling.counts.is_empty()).then(|| Arc::new(filling));
         HeatMap { columns: self.columns.iter().cloned().chain(filling).collect() }
     }
 }
@@ -392,55 +490,61 @@ impl HeatTally {
     }
 
     fn hear(&mut self, note: &HeatNote) {
-        let class = self.scopes.class_row(u32::from(note.class));
-        let node = self.scopes.node_row(note.node);
-        match note.what {
-            HeatWord::Completed(total, first) => {
-                let codes = [HeatLane::Total(total).code(), HeatLane::FirstToken(first).code()];
-                for row in [Some(0), class, node].into_iter().flatten() {
-                    self.count(row, codes, 1);
-                }
-            }
-            HeatWord::Failed | HeatWord::Rejected => {
-                let failed = matches!(note.what, HeatWord::Failed);
-                let lane = if failed { HeatLane::Failed } else { HeatLane::Rejected };
-                for row in [Some(0), class].into_iter().flatten() {
-                    self.count(row, [lane.code()], 1);
-                }
-            }
-            HeatWord::AttemptFailed => {
-                if let Some(row) = node {
-                    self.count(row, [HeatLane::Failed.code()], 1);
-                }
-            }
+        let codes = note.codes();
+        for row in note.rows(self.scopes).into_iter().flatten() {
+            codes.into_iter().flatten().for_each(|code| self.count(row, code, 1));
         }
     }
 
     /// Adds what a column counts.
     fn add(&mut self, column: &HeatColumn) {
-        for cell in &column.cells {
-            let row = self.scopes.row_of(cell.key >> 9);
-            self.count(row, [(cell.key & 0x1FF) as u16], cell.count);
+        match &column.counts {
+            HeatCounts::Notes(notes, _) => notes.iter().for_each(|note| self.hear(note)),
+            HeatCounts::Cells(cells) => {
+                for cell in cells {
+                    let row = self.scopes.row_of(cell.key >> 9);
+                    self.count(row, (cell.key & 0x1FF) as u16, cell.count);
+                }
+            }
         }
     }
 
-    /// Counts codes of a row.
-    #[inline]
-    fn count<const N: usize>(&mut self, row: u32, codes: [u16; N], count: u32) {
-        let row = row as usize;
+    /// Counts a code of a row.
+    fn count(&mut self, row: u32, code: u16, count: u32) {
+        let (row, code) = (row as usize, usize::from(code));
         if self.counts.is_empty() {
             let rows = self.scopes.rows();
             self.counts = vec![0; rows * CODES];
             self.codes = vec![0; rows * WORDS];
             self.rows = vec![0; rows.div_ceil(64)];
         }
-        let counts = &mut self.counts[row * CODES..][..CODES];
-        let bits = &mut self.codes[row * WORDS..][..WORDS];
-        for code in codes.map(usize::from) {
-            counts[code] = counts[code].saturating_add(count);
-            bits[code / 64] |= 1 << (code % 64);
-        }
+        let counted = &mut self.counts[row * CODES + code];
+        *counted = counted.saturating_add(count);
+        self.codes[row * WORDS + code / 64] |= 1 << (code % 64);
         self.rows[row / 64] |= 1 << (row % 64);
+    }
+
+    /// Returns a column of these columns and notes.
+    fn column(
+        &mut self,
+        (start, span): (Time, Span),
+        parts: impl Iterator<Item = Arc<HeatColumn>>,
+        notes: &[HeatNote],
+    ) -> HeatColumn {
+        let mut alone = true;
+        for part in parts {
+            self.add(&part);
+            alone = false;
+        }
+        if alone && notes.len() <= FEW {
+            return HeatColumn {
+                start,
+                span,
+                counts: HeatCounts::Notes(notes.into(), self.scopes),
+            };
+        }
+        notes.iter().for_each(|note| self.hear(note));
+        self.take(start, span)
     }
 
     /// Returns what was counted as a column, and forgets it.
@@ -456,7 +560,7 @@ impl HeatTally {
             }
         }
         cells.shrink_to_fit();
-        HeatColumn { start, span, cells }
+        HeatColumn { start, span, counts: HeatCounts::Cells(cells) }
     }
 }
 
@@ -473,148 +577,4 @@ fn take_bits(words: &mut [u64]) -> impl Iterator<Item = usize> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::balance::{End, Reject};
-    use crate::metrics::{ClassLabel, NodeLabel};
-
-    fn labels(classes: usize, nodes: usize) -> Labels {
-        Labels {
-            classes: vec![ClassLabel::default(); classes],
-            nodes: vec![NodeLabel::default(); nodes],
-            ..Labels::default()
-        }
-    }
-
-    fn counted(map: &HeatMap, scope: HeatScope, wanted: fn(HeatLane) -> bool) -> u64 {
-        let cells = map.columns.iter().flat_map(|column| column.of(scope));
-        cells.filter(|(lane, _)| wanted(*lane)).map(|(_, count)| u64::from(count)).sum()
-    }
-
-    #[test]
-    fn codes_are_eighths_of_octaves_and_whole_powers_of_two_begin_one() {
-        for power in -9..14 {
-            let seconds = f64::from(power).exp2();
-            let code = length_code(Span::from_seconds(seconds));
-            assert_eq!(i32::from(code), (power + 10) * 8, "{seconds}");
-            assert!((length_seconds(code) - seconds).abs() < 1e-9 * seconds);
-        }
-        let mut before = 0;
-        for step in 0..200_000_u64 {
-            let length = Span(step * step * 40);
-            let code = length_code(length);
-            assert!(code >= before, "longer is never less");
-            if (1..LENGTHS - 1).contains(&code) {
-                let (least, next) = (length_seconds(code), length_seconds(code + 1));
-                let seconds = length.seconds();
-                assert!(least * 0.9999 <= seconds && seconds < next * 1.0001, "{seconds}");
-            }
-            before = code;
-        }
-        assert_eq!(length_code(Span(0)), 0);
-        assert_eq!(length_code(Span::MAX), LENGTHS - 1);
-        for code in 0..CODES as u16 {
-            assert_eq!(HeatLane::of_code(code).code(), code);
-        }
-    }
-
-    #[test]
-    fn what_ended_is_counted_once_however_old_it_is() {
-        let (classes, nodes) = (3, 5);
-        let mut heat = HeatBuckets::new(&labels(classes, nodes));
-        let (mut now, mut state) = (Time::ZERO, 7_u64);
-        let (mut completed, mut failed, mut rejected) = (0, 0, 0);
-        for _ in 0..60_000 {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            let random = state >> 33;
-            now = now + Span::from_millis(random % 200);
-            if random % 7 == 0 {
-                heat.map(now);
-            }
-            let who = (ClassId((random % 3) as u16), Some(NodeId((random % 5) as u32)));
-            let length = Span::from_millis(random % 40_000);
-            let fate = match random % 10 {
-                0 => Fate::Failed(End::RateLimited),
-                1 => Fate::Rejected(Reject::QueueFull),
-                2 => Fate::Cancelled,
-                _ => Fate::Completed,
-            };
-            heat.settled(now, who, fate, (length, Span(length.0 / 3)));
-            completed += u64::from(fate == Fate::Completed);
-            failed += u64::from(matches!(fate, Fate::Failed(_)));
-            rejected += u64::from(matches!(fate, Fate::Rejected(_)));
-        }
-        let map = heat.map(now);
-        let total = |scope| counted(&map, scope, |lane| matches!(lane, HeatLane::Total(_)));
-        let first = |scope| counted(&map, scope, |lane| matches!(lane, HeatLane::FirstToken(_)));
-        assert_eq!((total(HeatScope::All), first(HeatScope::All)), (completed, completed));
-        let by_class: u64 = (0..3).map(|class| total(HeatScope::Class(ClassId(class)))).sum();
-        let by_node: u64 = (0..5).map(|node| total(HeatScope::Node(NodeId(node)))).sum();
-        assert_eq!((by_class, by_node), (completed, completed));
-        assert_eq!(counted(&map, HeatScope::All, |lane| lane == HeatLane::Failed), failed);
-        assert_eq!(counted(&map, HeatScope::All, |lane| lane == HeatLane::Rejected), rejected);
-        // Over an hour and a half: without gaps, on multiples of their length, the newest finest.
-        let mut end = Time::ZERO;
-        for pair in map.columns.windows(2) {
-            assert!(pair[0].span >= pair[1].span);
-        }
-        for column in &map.columns {
-            assert_eq!((column.start, column.start.0 % column.span.0), (end, 0));
-            end = column.end();
-        }
-        assert!(now < end && end.since(now) <= STEP, "up to now");
-        assert!(map.columns.len() < 10 * COLUMNS as usize, "bounded");
-    }
-
-    #[test]
-    fn many_nodes_make_columns_longer_sooner_and_memory_stays_bounded() {
-        let nodes = 2_000;
-        let mut heat = HeatBuckets::new(&labels(1, nodes));
-        let mut completed = 0;
-        for step in 0..4_000_u64 {
-            let now = Time(step * STEP.0);
-            for place in 0..60 {
-                let node = NodeId(((step * 60 + place) % nodes as u64) as u32);
-                let length = Span::from_millis(1 + (step * 977 + place * 131) % 9_000);
-                let who = (ClassId(0), Some(node));
-                heat.settled(now, who, Fate::Completed, (length, length));
-                completed += 1;
-            }
-        }
-        let map = heat.map(Time(4_000 * STEP.0));
-        assert_eq!(counted(&map, HeatScope::All, |l| matches!(l, HeatLane::Total(_))), completed);
-        assert_eq!(heat.most, COLUMNS_MIN);
-        assert!(map.columns.len() as u64 <= 8 * COLUMNS_MIN, "{} columns", map.columns.len());
-    }
-
-    #[test]
-    fn the_picture_does_not_depend_on_when_it_was_asked_for_before() {
-        let labels = labels(2, 3);
-        let (mut often, mut once) = (HeatBuckets::new(&labels), HeatBuckets::new(&labels));
-        let (mut now, mut state) = (Time::ZERO, 3_u64);
-        for _ in 0..3 * NOTES_MAX {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            let random = state >> 33;
-            now = now + Span::from_millis(random % 90);
-            let who = (ClassId((random % 2) as u16), Some(NodeId((random % 3) as u32)));
-            let length = Span::from_millis(random % 5_000);
-            for heat in [&mut often, &mut once] {
-                heat.settled(now, who, Fate::Completed, (length, length));
-            }
-            if random % 11 == 0 {
-                often.map(now);
-            }
-        }
-        assert_eq!(often.map(now), once.map(now));
-    }
-
-    #[test]
-    fn levels_fill_one_after_the_other_and_together_hold_every_column() {
-        for closed in 0..5_000 {
-            let levels: Vec<u64> = layout(closed, 16).collect();
-            let held: u64 = levels.iter().enumerate().map(|(level, many)| many << level).sum();
-            assert_eq!(held, closed);
-            assert!(levels.iter().all(|many| (1..=16).contains(many)), "{closed}: {levels:?}");
-        }
-    }
-}
+mod tests;

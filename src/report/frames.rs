@@ -523,9 +523,7 @@ impl HistoryLine {
 fn frame_line(frame: &Frame, from: usize, with_heat: bool) -> FrameLine {
     let shown = &*frame.snapshot;
     let (state, why) = state_line(&frame.state);
-    let heat = |column: &Arc<HeatColumn>| {
-        (column.start.0, column.span.0, column.cells().collect::<Vec<(u32, u32)>>())
-    };
+    let heat = |column: &Arc<HeatColumn>| (column.start.0, column.span.0, column.cells());
     FrameLine {
         v: VERSION,
         at: shown.now.0,
