@@ -4,6 +4,7 @@
 //! so, which keeps the whole run in memory that does not grow with it but by its logarithm.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 use super::Labels;
@@ -128,43 +129,43 @@ pub struct HeatMap {
     pub columns: Vec<Arc<HeatColumn>>,
 }
 
-/// What ended in some stretch of time. Two are equal if they count the same.
-#[derive(Clone, Debug, Default)]
+/// What ended in some stretch of time. Two are equal, and look so, if they count the same.
+#[derive(Clone, Default)]
 pub struct HeatColumn {
     /// When it begins: a multiple of its length.
     pub start: Time,
     /// Its length.
     pub span: Span,
-    counts: HeatCounts,
+    counts: HeatForm,
 }
 
 /// What a column counts.
 #[derive(Clone, Debug)]
-enum HeatCounts {
+enum HeatForm {
     /// In order.
     Cells(Vec<HeatCell>),
     /// Where it is little, what was noted: it is counted when somebody looks.
     Notes(Box<[HeatNote]>, HeatScopes),
 }
 
-impl Default for HeatCounts {
-    fn default() -> HeatCounts {
-        HeatCounts::Cells(Vec::new())
+impl Default for HeatForm {
+    fn default() -> HeatForm {
+        HeatForm::Cells(Vec::new())
     }
 }
 
-impl HeatCounts {
+impl HeatForm {
     fn is_empty(&self) -> bool {
         match self {
-            HeatCounts::Cells(cells) => cells.is_empty(),
-            HeatCounts::Notes(notes, _) => notes.is_empty(),
+            HeatForm::Cells(cells) => cells.is_empty(),
+            HeatForm::Notes(notes, _) => notes.is_empty(),
         }
     }
 
     fn cells(&self) -> Cow<'_, [HeatCell]> {
         match self {
-            HeatCounts::Cells(cells) => Cow::Borrowed(cells),
-            HeatCounts::Notes(notes, scopes) => {
+            HeatForm::Cells(cells) => Cow::Borrowed(cells),
+            HeatForm::Notes(notes, scopes) => {
                 Cow::Owned(counted(notes.iter().flat_map(|note| note.keys(*scopes))))
             }
         }
@@ -173,13 +174,13 @@ impl HeatCounts {
     /// Returns the cells of one scope.
     fn of(&self, number: u32) -> Cow<'_, [HeatCell]> {
         match self {
-            HeatCounts::Cells(cells) => {
+            HeatForm::Cells(cells) => {
                 let from = cells.partition_point(|cell| cell.key < key(number, 0));
                 let rest = &cells[from..];
                 let many = rest.partition_point(|cell| cell.key >> 9 == number);
                 Cow::Borrowed(&rest[..many])
             }
-            HeatCounts::Notes(notes, scopes) => {
+            HeatForm::Notes(notes, scopes) => {
                 let keys = notes.iter().flat_map(|note| note.keys(*scopes));
                 Cow::Owned(counted(keys.filter(|key| key >> 9 == number)))
             }
@@ -192,6 +193,14 @@ fn counted(keys: impl Iterator<Item = u32>) -> Vec<HeatCell> {
     keys.sort_unstable();
     let runs = keys.chunk_by(|one, next| one == next);
     runs.map(|run| HeatCell { key: run[0], count: run.len() as u32 }).collect()
+}
+
+impl fmt::Debug for HeatColumn {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut column = formatter.debug_struct("HeatColumn");
+        column.field("start", &self.start).field("span", &self.span);
+        column.field("cells", &self.counts.cells()).finish()
+    }
 }
 
 impl PartialEq for HeatColumn {
@@ -277,7 +286,7 @@ impl HeatColumn {
         let mut cells: Vec<HeatCell> =
             cells.iter().map(|(key, count)| HeatCell { key: *key, count: *count }).collect();
         cells.sort_by_key(|cell| cell.key);
-        HeatColumn { start, span, counts: HeatCounts::Cells(cells) }
+        HeatColumn { start, span, counts: HeatForm::Cells(cells) }
     }
 
     /// Returns what it counts, each scope and lane as one number, with how many, in order.
@@ -499,8 +508,8 @@ impl HeatTally {
     /// Adds what a column counts.
     fn add(&mut self, column: &HeatColumn) {
         match &column.counts {
-            HeatCounts::Notes(notes, _) => notes.iter().for_each(|note| self.hear(note)),
-            HeatCounts::Cells(cells) => {
+            HeatForm::Notes(notes, _) => notes.iter().for_each(|note| self.hear(note)),
+            HeatForm::Cells(cells) => {
                 for cell in cells {
                     let row = self.scopes.row_of(cell.key >> 9);
                     self.count(row, (cell.key & 0x1FF) as u16, cell.count);
@@ -537,11 +546,7 @@ impl HeatTally {
             alone = false;
         }
         if alone && notes.len() <= FEW {
-            return HeatColumn {
-                start,
-                span,
-                counts: HeatCounts::Notes(notes.into(), self.scopes),
-            };
+            return HeatColumn { start, span, counts: HeatForm::Notes(notes.into(), self.scopes) };
         }
         notes.iter().for_each(|note| self.hear(note));
         self.take(start, span)
@@ -560,7 +565,7 @@ impl HeatTally {
             }
         }
         cells.shrink_to_fit();
-        HeatColumn { start, span, counts: HeatCounts::Cells(cells) }
+        HeatColumn { start, span, counts: HeatForm::Cells(cells) }
     }
 }
 

@@ -164,7 +164,7 @@ fn few_that_are_kept_as_they_are_count_as_if_they_were_counted() {
         let notes: Vec<HeatNote> = (0..many).map(note).collect();
         let mut tally = HeatTally::new(scopes);
         let kept = tally.column((Time::ZERO, STEP), std::iter::empty(), &notes);
-        assert!(matches!(kept.counts, HeatCounts::Notes(..)));
+        assert!(matches!(kept.counts, HeatForm::Notes(..)));
         notes.iter().for_each(|note| tally.hear(note));
         let counted = tally.take(Time::ZERO, STEP);
         assert_eq!(kept, counted, "{many}");
