@@ -7,12 +7,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use hyper::StatusCode;
+use plimsoll::live::http::{HttpLimits, Shutdown, answer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
-use crate::gate::{self, Upstream, chat, exchange, http, post, say, stream_of};
+use crate::gate::{self, Reply, Upstream, chat, exchange, http, post, say, stream_of};
 
 /// A gateway in a process of its own.
 struct Serving {
@@ -436,6 +440,50 @@ async fn limits_are_what_the_options_say() {
     assert!(closed.is_ok(), "half a head is not waited for");
     assert_eq!(gateway.ask(1).await, [200]);
     gateway.stop();
+}
+
+/// What says "served" to everybody at this address, until it is told to stop.
+fn says_served(listener: TcpListener) -> (watch::Sender<Shutdown>, JoinHandle<()>) {
+    let (stop, stopping) = watch::channel(Shutdown::No);
+    let service = |_| async { answer(StatusCode::OK, "text/plain", "served") };
+    (stop, plimsoll::live::http::serve(listener, HttpLimits::default(), service, stopping))
+}
+
+// One thread: nothing is heard of the system while this one talks to it.
+#[tokio::test(flavor = "current_thread")]
+async fn who_has_connected_is_served_whatever_the_server_has_heard_of_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let (stop, server) = says_served(listener);
+    // It listens, and has heard of one.
+    let mut kept = Vec::from([TcpStream::connect(address).await.expect("a connection")]);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let late = std::net::TcpStream::connect(address).expect("a connection");
+    late.set_nonblocking(true).expect("a socket");
+    stop.send(Shutdown::Gently).expect("it listens");
+    kept.push(TcpStream::from_std(late).expect("a socket"));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    // What they ask for was on its way.
+    for mut stream in kept {
+        let sent = stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        sent.expect("it is open");
+        let mut raw = Vec::new();
+        stream.read_to_end(&mut raw).await.expect("a clean end");
+        assert_eq!(Reply::read(&raw).body, "served");
+    }
+    let began = Instant::now();
+    server.await.expect("no panic");
+    assert!(began.elapsed() < Duration::from_secs(1), "nobody is waited for any more");
+}
+
+#[tokio::test]
+async fn who_connects_and_says_nothing_holds_up_no_end() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let (stop, server) = says_served(listener);
+    let _silent = TcpStream::connect(address).await.expect("a connection");
+    stop.send(Shutdown::Gently).expect("it listens");
+    tokio::time::timeout(Duration::from_secs(3), server).await.expect("it ends").expect("no panic");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

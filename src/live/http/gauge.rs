@@ -19,6 +19,8 @@ use super::framing::HeadWatch;
 
 /// Who has sent no whole head for so long may have to go for others.
 const SILENT: Duration = Duration::from_secs(1);
+/// Whether a head has come is looked at so often, once all is to end.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug)]
@@ -92,6 +94,15 @@ impl Gauge {
             ConnectionPhase::Idle(since) => Some((false, since)),
             ConnectionPhase::Head(since) if since.elapsed() >= SILENT => Some((true, since)),
             ConnectionPhase::Head(_) | ConnectionPhase::Busy => None,
+        }
+    }
+
+    /// Ends when no head is awaited, or for too long.
+    pub(super) async fn has_begun(&self) {
+        while let ConnectionPhase::Head(since) = self.phase()
+            && since.elapsed() < SILENT
+        {
+            sleep(LOOK).await;
         }
     }
 

@@ -166,27 +166,26 @@ async fn accept<S, Fut>(
     let start = |stream, place, stop: &watch::Receiver<Shutdown>| {
         tokio::spawn(connection(stream, place, limits, Arc::clone(&service), stop.clone()));
     };
-    loop {
+    let how = loop {
         let (stream, place) = tokio::select! {
             biased;
-            how = shutdown(&mut stop) => {
-                // Who had connected before the listener closes is not to be reset with it.
-                while how == Shutdown::Gently
-                    && let Some(place) = places.try_take(None)
-                    && let Some(Ok((stream, _))) = std::future::poll_fn(|context| {
-                        std::task::Poll::Ready(match listener.poll_accept(context) {
-                            std::task::Poll::Ready(accepted) => Some(accepted),
-                            std::task::Poll::Pending => None,
-                        })
-                    }).await
-                {
-                    start(stream, place, &stop);
-                }
-                break;
-            }
+            how = shutdown(&mut stop) => break how,
             next = next(&listener, &places) => next,
         };
         start(stream, place, &stop);
+    };
+    // Who had connected before the listener closes is not to be reset with it. The system knows of more than
+    // the runtime has heard of.
+    let listener = listener.into_std();
+    while how == Shutdown::Gently
+        && let Ok(listener) = &listener
+        && let Some(place) = places.try_take(None)
+        && let Ok((stream, _)) = listener.accept()
+    {
+        if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream))
+        {
+            start(stream, place, &stop);
+        }
     }
     drop(listener);
     // Every connection hears of the stop as well and ends within the drain limit.
@@ -248,6 +247,11 @@ async fn connection<S, Fut>(
         }
         how = shutdown(&mut stop) => {
             if how == Shutdown::Gently {
+                // Whose request is on its way is answered: the library would close as if nobody had asked.
+                tokio::select! {
+                    _ = &mut connection => return,
+                    () = gauge.has_begun() => {}
+                }
                 std::pin::Pin::new(&mut connection).graceful_shutdown();
                 tokio::select! {
                     _ = &mut connection => return,
